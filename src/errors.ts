@@ -1,0 +1,94 @@
+/**
+ * The closed list of failures that a user may ever see, each with one sentence that says what to do now.
+ * Knows nothing of chat platforms, queues or models.
+ *
+ * Errors cross process borders as plain objects: compare `error.code`, never `instanceof`.
+ */
+
+interface ErrorEntry {
+  /** Exit code of the command line. Several codes may share one; the README lists them. */
+  readonly exitCode: number;
+  /** What the person should do now. Shown after the specific message. */
+  readonly remedy: string;
+}
+
+export const errorCatalogue = {
+  INTERNAL: { exitCode: 1, remedy: 'This is a fault in Kinora; please report it with the log lines above.' },
+  INVALID_OPTION: { exitCode: 2, remedy: 'Choose a value inside the range and try again.' },
+  INVALID_PROMPT: {
+    exitCode: 2,
+    remedy: 'Send a shorter prompt in plain text, for example "camera slowly zooming in".',
+  },
+  INVALID_CONFIG: { exitCode: 2, remedy: 'Correct the setting in .env or the environment and start again.' },
+  VIDEO_NOT_FOUND: { exitCode: 2, remedy: 'Animate the picture again; only recent videos can be varied.' },
+  IMAGE_NOT_FOUND: { exitCode: 3, remedy: 'Check the path of the picture.' },
+  IMAGE_UNSUPPORTED: { exitCode: 3, remedy: 'Send the picture as JPEG, PNG or WebP.' },
+  IMAGE_UNREADABLE: {
+    exitCode: 3,
+    remedy: 'The picture seems damaged; save it again as JPEG or PNG and retry.',
+  },
+  IMAGE_TOO_LARGE: { exitCode: 3, remedy: 'Scale the picture down and try again.' },
+  IMAGE_TOO_SMALL: { exitCode: 3, remedy: 'Send a larger picture.' },
+  PACK_NOT_FOUND: { exitCode: 4, remedy: 'Run "kinora models list" to see what is installed.' },
+  PACK_INVALID: { exitCode: 4, remedy: 'Run "kinora models verify" and install the model pack again.' },
+  DEVICE_UNAVAILABLE: {
+    exitCode: 5,
+    remedy: 'Run "kinora doctor" to see what is missing, or choose --device cpu.',
+  },
+  OUT_OF_MEMORY: { exitCode: 5, remedy: 'Choose a smaller preset, a smaller size or fewer frames.' },
+  ENGINE_CRASHED: { exitCode: 6, remedy: 'The engine was restarted; try again.' },
+  ENGINE_HUNG: {
+    exitCode: 6,
+    remedy: 'The engine was restarted; try again, with a smaller preset if it happens twice.',
+  },
+  BAD_NUMBERS: {
+    exitCode: 6,
+    remedy: 'Try another seed or a lower guidance; if it persists, verify the model pack.',
+  },
+  OUTPUT_UNWRITABLE: { exitCode: 7, remedy: 'Choose an output path that you may write to.' },
+  DISK_FULL: { exitCode: 7, remedy: 'Free some disk space and try again.' },
+  FFMPEG_MISSING: { exitCode: 7, remedy: 'Install ffmpeg, or set FFMPEG_PATH to it.' },
+  ENCODE_FAILED: { exitCode: 7, remedy: 'Run "kinora doctor" to check ffmpeg, then try again.' },
+  CANCELLED: { exitCode: 130, remedy: 'Nothing was kept; start again whenever you like.' },
+} as const satisfies Record<string, ErrorEntry>;
+
+export type ErrorCode = keyof typeof errorCatalogue;
+
+/** What survives structured cloning between processes. */
+export interface SerializedError {
+  readonly code: ErrorCode;
+  readonly message: string;
+}
+
+/** A failure with a code from the catalogue. The message is one specific sentence without secrets. */
+export class KinoraError extends Error {
+  override readonly name = 'KinoraError';
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/** True for errors that carry one of our codes, also after they crossed a process border. */
+export function isKinoraError(error: unknown): error is Error & { code: ErrorCode } {
+  return (
+    typeof error === 'object' &&
+    error !== null &&
+    'code' in error &&
+    typeof error.code === 'string' &&
+    Object.hasOwn(errorCatalogue, error.code)
+  );
+}
+
+/** Reduces anything thrown to a code and a sentence; unknown errors become INTERNAL. */
+export function serializeError(error: unknown): SerializedError {
+  if (isKinoraError(error)) return { code: error.code, message: error.message };
+  return { code: 'INTERNAL', message: error instanceof Error ? error.message : String(error) };
+}
+
+/** The two sentences a user reads: what happened, and what to do now. */
+export function describeError({ code, message }: SerializedError): string {
+  return `${message} ${errorCatalogue[code].remedy}`;
+}

@@ -1,0 +1,89 @@
+/**
+ * The seam between what is asked for (a picture, a prompt, numbers) and a model family that can make it.
+ * Knows no model, no file format and no process.
+ */
+import type { CacheUse } from './latent-cache.ts';
+
+/** 8-bit RGB pixels, row by row, no padding: data.length === width * height * 3. */
+export interface RgbImage {
+  readonly width: number;
+  readonly height: number;
+  readonly data: Uint8Array;
+}
+
+/** One frame of the clip, in playing order. */
+export interface Frame extends RgbImage {
+  readonly index: number;
+}
+
+export type SchedulerName = 'ddim' | 'dpm++2m';
+
+/** Start from the final latents of an earlier clip of the same picture and size, part-way down the schedule. */
+export interface Variation {
+  /** Id of the earlier clip, as reported in its GenerationReport. */
+  readonly videoId: string;
+  /** Share of the schedule that is run again, in (0, 1]: subtle 0.35, strong 0.7. */
+  readonly strength: number;
+}
+
+/** Everything that decides the pixels of a clip. All values are already validated against the pack's limits. */
+export interface GenerateRequest {
+  /** Decoded and oriented picture, before any resizing. */
+  readonly image: RgbImage;
+  readonly prompt: string;
+  readonly negativePrompt: string;
+  /** 0 … 2^53-1; the same numbers as torch.Generator("cpu").manual_seed(seed). */
+  readonly seed: number;
+  readonly width: number;
+  readonly height: number;
+  readonly numFrames: number;
+  readonly numInferenceSteps: number;
+  /** Classifier-free guidance is on when greater than 1. */
+  readonly guidanceScale: number;
+  /** Share of the steps that use guidance, in [0, 1]; 1 is the exact path. */
+  readonly guidanceEnd: number;
+  /** The frame rate that the model is conditioned on: lower means more motion between frames. */
+  readonly targetFps: number;
+  readonly scheduler: SchedulerName;
+  /** Frames decoded at once by the VAE. Does not change a pixel. */
+  readonly decodeChunkSize: number;
+  /** `fixed` fills the frame; `compat` repeats the reference's rounding, black columns included. */
+  readonly cropMode: 'fixed' | 'compat';
+  readonly variation?: Variation;
+}
+
+export type Phase = 'loading' | 'encoding' | 'denoising' | 'decoding' | 'finishing';
+
+export interface ProgressEvent {
+  readonly phase: Phase;
+  /** Steps of this phase that are done, and how many there are (1-based when running: 3 of 50). */
+  readonly done: number;
+  readonly total: number;
+}
+
+/** Milliseconds per phase. `sessions` is the part of the whole that was spent inside ONNX sessions. */
+export interface Timings {
+  readonly [phase: string]: number;
+}
+
+export interface GenerationReport {
+  /** Names the final latents in the cache; hand it to Variation. */
+  readonly videoId: string;
+  readonly numFrames: number;
+  readonly width: number;
+  readonly height: number;
+  readonly timings: Timings;
+  readonly cache: CacheUse;
+}
+
+export interface GenerateHooks {
+  readonly signal: AbortSignal;
+  readonly onProgress: (event: ProgressEvent) => void;
+  /** Called once, after the last frame was handed out. */
+  readonly onReport: (report: GenerationReport) => void;
+}
+
+/** One model family. Frames come in order, chunk by chunk, while later chunks are still being decoded. */
+export interface ImageToVideoPipeline {
+  generate(request: GenerateRequest, hooks: GenerateHooks): AsyncIterable<Frame>;
+}
