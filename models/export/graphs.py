@@ -1,0 +1,143 @@
+"""The six graphs of a pack as torch modules with the exact inputs and outputs that Kinora feeds and reads.
+
+The UNet is cut in two: `UnetCond` holds everything that does not depend on the timestep and runs once per clip,
+`UnetCore` runs once per step. Knows nothing of files.
+"""
+
+import torch
+from torch import nn
+
+from rewrite import adaptive_avg_pool, repeat_over_frames
+
+
+class TextEncoder(nn.Module):
+    """input_ids int64 (n, T) -> prompt_embeds (n, T, D).
+
+    What the pipeline computes with its default clip_skip=1: the output of the layer before the last, then the final
+    LayerNorm. The last layer is not exported at all.
+    """
+
+    def __init__(self, text_encoder):
+        super().__init__()
+        text = text_encoder.text_model
+        self.embeddings, self.final_layer_norm = text.embeddings, text.final_layer_norm
+        self.layers = text.encoder.layers[:-1]
+        tokens = text_encoder.config.max_position_embeddings
+        causal = torch.full((tokens, tokens), torch.finfo(torch.float32).min).triu(1)
+        self.register_buffer("causal", causal[None, None], persistent=False)
+
+    def forward(self, input_ids):
+        hidden_states = self.embeddings(input_ids=input_ids)
+        for layer in self.layers:
+            hidden_states = layer(hidden_states, attention_mask=None, causal_attention_mask=self.causal)[0]
+        return self.final_layer_norm(hidden_states)
+
+
+class ImageEncoder(nn.Module):
+    """pixel_values (1, 3, S, S) -> image_embeds (1, D)."""
+
+    def __init__(self, image_encoder):
+        super().__init__()
+        self.image_encoder = image_encoder
+
+    def forward(self, pixel_values):
+        return self.image_encoder(pixel_values).image_embeds
+
+
+class VaeEncoder(nn.Module):
+    """sample (1, 3, H, W) in [-1, 1] -> moments (1, 2C, h, w): mean, then logvar. Sampling is the caller's."""
+
+    def __init__(self, vae):
+        super().__init__()
+        self.encoder, self.quant_conv = vae.encoder, vae.quant_conv
+
+    def forward(self, sample):
+        return self.quant_conv(self.encoder(sample))
+
+
+class VaeDecoder(nn.Module):
+    """latent (n, C, h, w), already divided by the scaling factor -> sample (n, 3, H, W), about [-1, 1]."""
+
+    def __init__(self, vae):
+        super().__init__()
+        self.post_quant_conv, self.decoder = vae.post_quant_conv, vae.decoder
+
+    def forward(self, latent):
+        return self.decoder(self.post_quant_conv(latent))
+
+
+class UnetCond(nn.Module):
+    """fps int64 (B), image_latents (B, C, F, h, w), image_embeddings (B, 1, D), encoder_hidden_states (B, T, D)
+    -> fps_emb (B, E), context (B, T + 64 + C, D), image_latents_enc (B, C, F, h, w)."""
+
+    def __init__(self, unet):
+        super().__init__()
+        self.time_proj, self.fps_embedding = unet.time_proj, unet.fps_embedding
+        self.image_latents_context_embedding = unet.image_latents_context_embedding
+        self.context_embedding = unet.context_embedding
+        self.image_latents_proj_in = unet.image_latents_proj_in
+        self.image_latents_temporal_encoder = unet.image_latents_temporal_encoder
+        self.channels, self.context_dim = unet.config.in_channels, unet.config.cross_attention_dim
+
+    def forward(self, fps, image_latents, image_embeddings, encoder_hidden_states):
+        fps_emb = self.fps_embedding(self.time_proj(fps))
+
+        first_frame = image_latents[:, :, 0]
+        for layer in self.image_latents_context_embedding:
+            if isinstance(layer, nn.AdaptiveAvgPool2d):
+                first_frame = adaptive_avg_pool(first_frame, layer.output_size[0])
+            else:
+                first_frame = layer(first_frame)
+        image_tokens = first_frame.flatten(2).transpose(1, 2)
+        clip_tokens = self.context_embedding(image_embeddings).reshape(-1, self.channels, self.context_dim)
+        context = torch.cat([encoder_hidden_states, image_tokens, clip_tokens], dim=1)
+
+        num_frames, height, width = image_latents.shape[2:]
+        frames = image_latents.transpose(1, 2).reshape(-1, self.channels, height, width)
+        pixels = self.image_latents_proj_in(frames).reshape(-1, num_frames, self.channels, height * width)
+        pixels = pixels.permute(0, 3, 1, 2).reshape(-1, num_frames, self.channels)
+        pixels = self.image_latents_temporal_encoder(pixels)
+        image_latents_enc = pixels.reshape(-1, height, width, num_frames, self.channels).permute(0, 4, 3, 1, 2)
+        return fps_emb, context, image_latents_enc
+
+
+class UnetCore(nn.Module):
+    """sample (B, C, F, h, w), timestep int64 (1), and UnetCond's three outputs -> out_sample (B, C, F, h, w)."""
+
+    def __init__(self, unet):
+        super().__init__()
+        self.time_proj, self.time_embedding = unet.time_proj, unet.time_embedding
+        self.conv_in, self.transformer_in = unet.conv_in, unet.transformer_in
+        self.down_blocks, self.mid_block, self.up_blocks = unet.down_blocks, unet.mid_block, unet.up_blocks
+        self.conv_norm_out, self.conv_act, self.conv_out = unet.conv_norm_out, unet.conv_act, unet.conv_out
+
+    def forward(self, sample, timestep, fps_emb, context, image_latents_enc):
+        num_frames, height, width = sample.shape[2:]
+        emb = repeat_over_frames(self.time_embedding(self.time_proj(timestep)) + fps_emb, num_frames)
+
+        x = torch.cat([sample, image_latents_enc], dim=1).transpose(1, 2)
+        x = self.conv_in(x.reshape(-1, self.conv_in.in_channels, height, width))
+        x = self.transformer_in(x, num_frames=num_frames)[0]
+
+        skips = (x,)
+        for block in self.down_blocks:
+            x, block_skips = block(hidden_states=x, temb=emb, num_frames=num_frames, **cross(block, context))
+            skips += block_skips
+        x = self.mid_block(x, emb, num_frames=num_frames, **cross(self.mid_block, context))
+        for block in self.up_blocks:
+            count = len(block.resnets)
+            skips, block_skips = skips[:-count], skips[-count:]
+            x = block(
+                hidden_states=x,
+                temb=emb,
+                res_hidden_states_tuple=block_skips,
+                num_frames=num_frames,
+                **cross(block, context),
+            )
+        x = self.conv_out(self.conv_act(self.conv_norm_out(x)))
+        return x.reshape(-1, num_frames, *x.shape[1:]).transpose(1, 2)
+
+
+def cross(block, context):
+    """The context as it is, not repeated over frames: OnnxAttention repeats keys and values instead."""
+    return {"encoder_hidden_states": context} if getattr(block, "has_cross_attention", False) else {}

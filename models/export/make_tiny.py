@@ -1,0 +1,292 @@
+"""Makes the tiny I2VGen-XL that the tests run: the real diffusers and transformers classes with random weights.
+
+    python make_tiny.py CHECKPOINT PACK
+
+Writes a diffusers folder to CHECKPOINT and its export to PACK. Four levels, every kind of block, the real scheduler
+configuration, a VAE of factor 8 and a CLIP tokenizer with 2,000 tokens. The weights are seeded and scaled so that each
+part matters in the result (main() measures it): parity with a model that answers zero would prove nothing.
+"""
+
+import argparse
+import json
+import math
+import tempfile
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, I2VGenXLPipeline, I2VGenXLUNet
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
+from torch import nn
+from transformers import (
+    CLIPImageProcessor,
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTokenizerFast,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
+)
+
+from export import export_pack
+from manifest import I2VGEN_XL, write_json
+
+DIM = 32
+TOKENS = 77
+VOCABULARY = 2000
+BOS, EOS = "<|startoftext|>", "<|endoftext|>"
+
+TINY = {
+    **I2VGEN_XL,
+    "id": "tiny-i2vgen-xl",
+    "title": "Tiny I2VGen-XL for tests",
+    "licence": "MIT",
+    "source": "random weights, made by models/export/make_tiny.py",
+    "limits": {
+        **I2VGEN_XL["limits"],
+        "side": {"min": 64, "max": 512},
+        "pixels": {"min": 64 * 64, "max": 512 * 512},
+        "numFrames": {"min": 1, "max": 32},
+    },
+    "presets": {
+        "fast": {"size": 64, "numFrames": 4, "numInferenceSteps": 3, "guidanceScale": 9},
+        "standard": {"size": 64, "numFrames": 5, "numInferenceSteps": 5, "guidanceScale": 9},
+        "high": {"size": 128, "numFrames": 6, "numInferenceSteps": 8, "guidanceScale": 10},
+        "creative": {"size": 64, "numFrames": 5, "numInferenceSteps": 5, "guidanceScale": 6.5},
+    },
+}
+
+
+def make_scheduler() -> DDIMScheduler:
+    """The scheduler of the published I2VGen-XL."""
+    return DDIMScheduler(
+        num_train_timesteps=1000,
+        beta_start=0.0001,
+        beta_end=0.02,
+        beta_schedule="squaredcos_cap_v2",
+        clip_sample=False,
+        set_alpha_to_one=True,
+        steps_offset=1,
+        prediction_type="v_prediction",
+        timestep_spacing="leading",
+        rescale_betas_zero_snr=True,
+    )
+
+
+def make_unet() -> I2VGenXLUNet:
+    torch.manual_seed(0)
+    unet = I2VGenXLUNet(
+        sample_size=8,
+        block_out_channels=(16, 16, 24, 32),
+        layers_per_block=1,
+        norm_num_groups=8,
+        cross_attention_dim=DIM,
+        attention_head_dim=8,
+    )
+    scale_weights(unet)
+    with torch.no_grad():
+        # Stronger queries and keys, else attention is a mean; shorter jumps per block, else noise drowns conditions.
+        for name, module in unet.named_modules():
+            if name.endswith((".to_q", ".to_k")):
+                module.weight *= 1.5
+        unet.conv_out.weight *= 0.6
+    return unet.eval()
+
+
+def make_vae() -> AutoencoderKL:
+    torch.manual_seed(0)
+    vae = AutoencoderKL(
+        block_out_channels=(8, 16, 16, 16),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        layers_per_block=1,
+        norm_num_groups=4,
+        sample_size=64,
+        scaling_factor=0.18125,
+    )
+    scale_weights(vae)
+    with torch.no_grad():
+        # Latents of about 1 after scaling, drawn with a standard deviation of about 1 before it; frames inside [-1, 1].
+        vae.quant_conv.weight[:4] *= 1.5 / vae.config.scaling_factor
+        vae.quant_conv.weight[4:] *= 0.3
+        vae.decoder.conv_out.weight *= 0.35
+    return vae.eval()
+
+
+def make_text_encoder(bos: int, eos: int) -> CLIPTextModel:
+    torch.manual_seed(0)
+    config = CLIPTextConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=DIM,
+        intermediate_size=64,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        max_position_embeddings=TOKENS,
+        hidden_act="gelu",
+        projection_dim=DIM,
+        bos_token_id=bos,
+        eos_token_id=eos,
+        pad_token_id=eos,
+    )
+    text_encoder = CLIPTextModel(config)
+    scale_weights(text_encoder)
+    return text_encoder.eval()
+
+
+def make_image_encoder() -> CLIPVisionModelWithProjection:
+    torch.manual_seed(0)
+    config = CLIPVisionConfig(
+        hidden_size=DIM,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        image_size=56,
+        patch_size=14,
+        projection_dim=DIM,
+        hidden_act="gelu",
+    )
+    image_encoder = CLIPVisionModelWithProjection(config)
+    scale_weights(image_encoder)
+    return image_encoder.eval()
+
+
+def make_feature_extractor() -> CLIPImageProcessor:
+    return CLIPImageProcessor(size={"shortest_edge": 56}, crop_size={"height": 56, "width": 56})
+
+
+@torch.no_grad()
+def scale_weights(model: nn.Module) -> None:
+    """Keeps variances: weights N(0, 1/fan_in), embeddings N(0, 1), small random biases and norms off the identity.
+
+    Nothing stays at zero, the last convolution of each temporal layer included, which diffusers initialises to zero.
+    """
+    for module in model.modules():
+        if isinstance(module, (nn.Linear, nn.Conv2d, nn.Conv3d)):
+            fan_in = module.weight[0].numel()
+            module.weight.normal_(0, 1 / math.sqrt(fan_in))
+            if module.bias is not None:
+                module.bias.normal_(0, 0.1)
+        elif isinstance(module, (nn.GroupNorm, nn.LayerNorm)):
+            module.weight.normal_(1, 0.1)
+            module.bias.normal_(0, 0.1)
+        elif isinstance(module, nn.Embedding):
+            module.weight.normal_(0, 1)
+    for name, parameter in model.named_parameters():
+        if name.endswith("class_embedding"):
+            parameter.normal_(0, 1)
+
+
+def make_tokenizer(folder: Path) -> CLIPTokenizerFast:
+    """A byte-level BPE in CLIP's layout: 256 bytes, 256 bytes that end a word, merges, start and end token."""
+    pattern = r"'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
+    trained = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
+    trained.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
+    trained.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(pattern), behavior="removed", invert=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    trainer = trainers.BpeTrainer(vocab_size=VOCABULARY * 2, end_of_word_suffix="</w>", show_progress=False)
+    trained.train_from_iterator(training_text(), trainer)
+    model = trained.to_str()
+    merges = [tuple(pair) for pair in json.loads(model)["model"]["merges"]]
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokens = letters + [letter + "</w>" for letter in letters]
+    merges = merges[: VOCABULARY - len(tokens) - 2]
+    if len(tokens) + len(merges) + 2 != VOCABULARY:
+        raise SystemExit(f"the text gave only {len(merges)} merges")
+    tokens += ["".join(pair) for pair in merges] + [BOS, EOS]
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "vocab.json", {token: i for i, token in enumerate(tokens)})
+    lines = ["#version: 0.2", *(" ".join(pair) for pair in merges)]
+    (folder / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return CLIPTokenizerFast(
+        folder / "vocab.json", folder / "merges.txt", bos_token=BOS, eos_token=EOS, unk_token=EOS, pad_token=EOS,
+        model_max_length=TOKENS,
+    )
+
+
+def training_text() -> list[str]:
+    """Prompts of the kind that people write, from word lists, plus enough rare words to fill the vocabulary."""
+    subjects = """cat dog horse bird fox wolf tiger lion elephant rabbit bear whale dolphin turtle butterfly eagle owl
+        woman man girl boy child dancer sailor knight wizard astronaut robot dragon unicorn mermaid king queen portrait
+        waterfall river ocean lake beach mountain volcano forest jungle desert meadow garden field canyon glacier island
+        city street bridge castle temple tower village lighthouse cathedral skyscraper train car bicycle boat ship
+        airplane rocket balloon lantern candle campfire fireplace coffee teacup flower rose sunflower tulip tree willow
+        bamboo cherry blossom snow rain storm lightning cloud fog mist rainbow aurora galaxy nebula planet moon sun star
+        flag curtain dress hair scarf umbrella painting sculpture fountain windmill carousel guitar piano violin""".split()
+    motions = """zooming panning tilting rotating spinning swaying waving drifting floating flying swimming running
+        walking jumping dancing falling rising flowing rippling burning glowing flickering blowing turning smiling
+        blinking breathing looking moving growing blooming melting exploding sparkling shimmering gliding orbiting""".split()
+    adjectives = """beautiful cinematic dramatic gentle slow fast quick smooth natural realistic photorealistic detailed
+        vivid colourful colorful dark bright soft golden silver crimson emerald azure ancient modern futuristic majestic
+        tiny huge lonely happy sad calm stormy misty sunny rainy snowy windy foggy blurry distorted ugly discontinuous
+        motionless static disfigured disconnected incomplete resolution quality masterpiece""".split()
+    others = """about above across afternoon again against along already although always among animal another answer
+        anything appear around arrive background balance beginning behind believe beneath between beyond blanket bottle
+        bottom branch breakfast brought builder business calendar capture carefully carpet ceiling center century chair
+        chance change character chocolate circle clothes coast collection comfortable common company complete condition
+        consider continue control corner country couple course creature crystal culture daughter decide deep describe
+        desire detail different difficult dinner direction discover distance doctor double doubt during early earth east
+        edge effect either electric empty energy engine enjoy enough entire evening every evidence example excellent
+        except expect experience explain express family famous farmer father feather feeling figure finally finger
+        follow foreign forward freedom frequent friend front furniture further general gentleman glass government grand
+        grass great ground group hammer handle happen harbor heart heavy helmet history holiday hospital hundred
+        hungry imagine important include increase industry inside instead interest invite jacket journey judge justice
+        kitchen knowledge language laughing leader leather letter library listen little machine magazine marble market
+        material measure medicine member memory message middle minute mirror modern moment morning mother mouth music
+        mystery narrow nation neighbor nothing notice number object observe office operate opinion orange ordinary
+        outside package palace paper particular passenger pattern peace people perfect person picture pleasure pocket
+        poetry police popular position possible potential power practice prepare present pressure pretty private problem
+        produce program promise proper protect provide public purple purpose question quiet railway reach reason receive
+        record reflection region remember repeat require rescue respect restaurant return rhythm river royal sailing
+        school science season secret serious service several shadow shoulder signal silence simple sister situation
+        special spirit splendid station strange strength student sudden suggest summer surface surprise sweater symbol
+        teacher telephone temperature terrible theatre thought thousand through ticket together tomorrow tongue
+        traditional transparent travel treasure trouble trumpet twelve umbrella uncle understand universe useful valley
+        variety vehicle velvet victory violet visitor voice volume wagon warning weather whisper window winter wonder
+        wooden yellow yesterday zebra""".split()
+    phrases = """camera slowly zooming in|camera quickly zooming out|camera panning to the left|camera tilting up|
+        the leaves sway in the wind|waves roll onto the beach|gentle natural motion|looking at the viewer|
+        distorted, discontinuous, ugly, blurry, low resolution, motionless, static, disfigured, disconnected limbs,
+        ugly faces, incomplete arms|in the style of an oil painting|at sunset, golden hour, 4k, highly detailed|
+        it's raining and they're dancing|we've seen what you'll like and i'm sure he'd agree|don't stop, can't stop|
+        the quick brown fox jumps over the lazy dog|1 2 3 4 5 6 7 8 9 0|(masterpiece:1.2), [best quality]!? ... -- //|
+        镜头慢慢推近，一只猫在花园里|カメラがゆっくりズームイン|камера медленно приближается|la cámara se acerca despacio|
+        die kamera fährt langsam zurück|l'appareil s'éloigne doucement|😀 🎥 🐱 🌊""".replace("\n        ", " ").split("|")
+    lines = phrases * 4 + [' '.join(others)]
+    for i, subject in enumerate(subjects):
+        for j, motion in enumerate(motions):
+            adjective = adjectives[(7 * i + 3 * j) % len(adjectives)]
+            lines.append(f"a {adjective} {subject} {motion} in the {subjects[(i + 5 * j + 1) % len(subjects)]}")
+    return lines
+
+
+def make_checkpoint(folder: Path) -> I2VGenXLPipeline:
+    with tempfile.TemporaryDirectory() as scratch:
+        tokenizer = make_tokenizer(Path(scratch))
+        tokens = tokenizer.convert_tokens_to_ids([BOS, EOS])
+        pipeline = I2VGenXLPipeline(
+            vae=make_vae(),
+            text_encoder=make_text_encoder(*tokens),
+            tokenizer=tokenizer,
+            image_encoder=make_image_encoder(),
+            feature_extractor=make_feature_extractor(),
+            unet=make_unet(),
+            scheduler=make_scheduler(),
+        )
+        pipeline.save_pretrained(folder)
+    return pipeline
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("checkpoint", type=Path, help="folder for the diffusers checkpoint")
+    parser.add_argument("pack", type=Path, help="folder for the exported pack")
+    args = parser.parse_args()
+    pipeline = make_checkpoint(args.checkpoint)
+    export_pack(str(args.checkpoint), args.pack, TINY)
+
+
+if __name__ == "__main__":
+    main()
