@@ -1,0 +1,84 @@
+/**
+ * DDIM without added noise (eta = 0): arXiv 2010.02502, formula 12, as diffusers' DDIMScheduler computes it.
+ * Knows no model; sees the sample as a flat array.
+ */
+import { KinoraError } from '../../errors.ts';
+import { alphasCumprod } from './noise-schedule.ts';
+import type { Scheduler } from './scheduler.ts';
+import type { SchedulerConfig, TimestepSpacing } from './scheduler-config.ts';
+import { makeTimesteps } from './timesteps.ts';
+
+export class DdimScheduler implements Scheduler {
+  readonly timesteps: readonly number[];
+  readonly initNoiseSigma = 1;
+  readonly #alphasCumprod: Float32Array;
+  readonly #finalAlphaCumprod: number;
+  /** Distance to the previous timestep in the formula; not always that of the list (trailing). */
+  readonly #stride: number;
+  readonly #isVPrediction: boolean;
+  readonly #clipRange: number;
+
+  /** Throws INVALID_OPTION when the number of steps does not fit, PACK_INVALID when the configuration cannot work. */
+  constructor(config: SchedulerConfig, numInferenceSteps: number, timestepSpacing?: TimestepSpacing) {
+    const numTrainTimesteps = config.num_train_timesteps ?? 1000;
+    this.timesteps = makeTimesteps({
+      numInferenceSteps,
+      numTrainTimesteps,
+      spacing: timestepSpacing ?? config.timestep_spacing ?? 'leading',
+      stepsOffset: config.steps_offset ?? 0,
+      extraPoint: false,
+    });
+    this.#stride = Math.floor(numTrainTimesteps / numInferenceSteps);
+    this.#alphasCumprod = alphasCumprod(config);
+    this.#finalAlphaCumprod = (config.set_alpha_to_one ?? true) ? 1 : (this.#alphasCumprod[0] ?? 1);
+    this.#isVPrediction = config.prediction_type === 'v_prediction';
+    this.#clipRange = (config.clip_sample ?? true) ? (config.clip_sample_range ?? 1) : Infinity;
+
+    if (!this.#isVPrediction && this.timesteps.some((t) => this.#alphasCumprod[t] === 0)) {
+      throw new KinoraError(
+        'PACK_INVALID',
+        'scheduler_config.json combines epsilon prediction with a timestep of zero signal (rescale_betas_zero_snr), which divides by zero; expected v_prediction or leading spacing.',
+      );
+    }
+  }
+
+  step(modelOutput: Float32Array, i: number, sample: Float32Array): Float32Array {
+    const timestep = this.#timestep(i);
+    const alphaBar = this.#alphaBar(timestep);
+    const previousAlphaBar = this.#alphaBar(timestep - this.#stride);
+    const signal = Math.sqrt(alphaBar);
+    const noise = Math.sqrt(1 - alphaBar);
+    const previousSignal = Math.sqrt(previousAlphaBar);
+    const previousNoise = Math.sqrt(1 - previousAlphaBar);
+
+    const previousSample = new Float32Array(sample.length);
+    for (let k = 0; k < sample.length; k += 1) {
+      const x = sample[k] as number;
+      const output = modelOutput[k] as number;
+      let original = this.#isVPrediction ? signal * x - noise * output : (x - noise * output) / signal;
+      const epsilon = this.#isVPrediction ? signal * output + noise * x : output;
+      if (original > this.#clipRange) original = this.#clipRange;
+      else if (original < -this.#clipRange) original = -this.#clipRange;
+      previousSample[k] = previousSignal * original + previousNoise * epsilon;
+    }
+    return previousSample;
+  }
+
+  addNoise(original: Float32Array, noise: Float32Array, i: number): Float32Array {
+    const alphaBar = this.#alphaBar(this.#timestep(i));
+    const signal = Math.sqrt(alphaBar);
+    const spread = Math.sqrt(1 - alphaBar);
+    return original.map((x, k) => signal * x + spread * (noise[k] as number));
+  }
+
+  #timestep(i: number): number {
+    const timestep = this.timesteps[i];
+    if (timestep === undefined)
+      throw new RangeError(`No step ${i} in a run of ${this.timesteps.length} steps.`);
+    return timestep;
+  }
+
+  #alphaBar(timestep: number): number {
+    return timestep < 0 ? this.#finalAlphaCumprod : (this.#alphasCumprod[timestep] as number);
+  }
+}
