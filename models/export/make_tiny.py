@@ -4,7 +4,7 @@
 
 Writes a diffusers folder to CHECKPOINT and its export to PACK. Four levels, every kind of block, the real scheduler
 configuration, a VAE of factor 8 and a CLIP tokenizer with 2,000 tokens. The weights are seeded and scaled so that each
-part matters in the result (main() measures it): parity with a model that answers zero would prove nothing.
+part matters in the result: parity with a model that answers zero would prove nothing.
 """
 
 import argparse
@@ -83,11 +83,15 @@ def make_unet() -> I2VGenXLUNet:
     )
     scale_weights(unet)
     with torch.no_grad():
-        # Stronger queries and keys, else attention is a mean; shorter jumps per block, else noise drowns conditions.
+        # Damped residual branches, the ones that bring the prompt and the picture least: a denoising loop then keeps
+        # a rounding error of 1e-6 below 1e-4 over 50 steps at guidance 9, where the undamped one is chaotic.
         for name, module in unet.named_modules():
-            if name.endswith((".to_q", ".to_k")):
-                module.weight *= 1.5
-        unet.conv_out.weight *= 0.6
+            if isinstance(module, (nn.Linear, nn.Conv2d, nn.Conv3d)):
+                if ".attentions." in name and name.endswith("attn2.to_out.0"):
+                    module.weight *= 0.9
+                elif name.endswith(("conv2", "conv4.3", "to_out.0", "ff.net.2", "proj_out")):
+                    module.weight *= 0.6
+        unet.context_embedding[-1].weight *= 3
     return unet.eval()
 
 
@@ -284,7 +288,7 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path, help="folder for the diffusers checkpoint")
     parser.add_argument("pack", type=Path, help="folder for the exported pack")
     args = parser.parse_args()
-    pipeline = make_checkpoint(args.checkpoint)
+    make_checkpoint(args.checkpoint)
     export_pack(str(args.checkpoint), args.pack, TINY)
 
 
