@@ -66,6 +66,7 @@ export interface EngineResult {
   readonly model: string;
   readonly device: string;
   readonly cache: CacheUse;
+  /** Milliseconds: what the pipeline reports, plus `decodePicture`, `finishing` (encoder after the last frame), `total`. */
   readonly timings: Timings;
 }
 
@@ -73,10 +74,11 @@ export type ToEngine =
   | { readonly type: 'start'; readonly options: EngineOptions }
   | { readonly type: 'job'; readonly job: EngineJob }
   | { readonly type: 'cancel'; readonly jobId: string }
+  /** Give up the job in hand, if any, tidy up and exit. */
   | { readonly type: 'stop' };
 
 export type FromEngine =
-  | { readonly type: 'ready'; readonly loadMs: number; readonly rssBytes: number }
+  | { readonly type: 'ready'; readonly model: string; readonly loadMs: number; readonly rssBytes: number }
   | { readonly type: 'failed-to-start'; readonly error: SerializedError }
   /** Sent at least once per step and per decoded chunk: doubles as the heartbeat. */
   | {
@@ -86,5 +88,12 @@ export type FromEngine =
       readonly done: number;
       readonly total: number;
     }
+  /** The child waits for ffmpeg, not for the model. ffmpeg's own deadlines belong to the encoder. */
+  | { readonly type: 'alive'; readonly jobId: string }
   | { readonly type: 'result'; readonly result: EngineResult; readonly rssBytes: number }
-  | { readonly type: 'error'; readonly jobId: string; readonly error: SerializedError };
+  | {
+      readonly type: 'error';
+      readonly jobId: string;
+      readonly error: SerializedError;
+      readonly rssBytes: number;
+    };

@@ -1,0 +1,114 @@
+/**
+ * One engine child as the parent sees it: forked, spoken to, killed with everything it started. Knows nothing of jobs,
+ * queues or retries; that is engine.ts.
+ */
+import { type ChildProcess, fork } from 'node:child_process';
+import { createRequire } from 'node:module';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { type Logger, scrubSecrets } from '../../log.ts';
+import { childEnvironment } from './child-environment.ts';
+import type { FromEngine, ToEngine } from './protocol.ts';
+
+export type EngineLogger = Pick<Logger, 'debug' | 'info' | 'warn' | 'error'>;
+
+export interface EngineProcessEvents {
+  readonly onMessage: (message: FromEngine) => void;
+  /** Once, after the process is gone and was waited for. Says how, as the end of a sentence: "signal SIGKILL". */
+  readonly onGone: (how: string) => void;
+}
+
+/** tsx by its own path, so that it is found from any working directory and under any test runner. */
+const loaderUrl = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
+const entryPath = fileURLToPath(new URL('./main.ts', import.meta.url));
+/** tsx reads tsconfig.json from the working directory; and a folder that the user may delete is a bad one. */
+const projectRoot = fileURLToPath(new URL('../../../', import.meta.url));
+
+/** A leader of its own group: Ctrl-C in a terminal does not reach it or its ffmpeg, and one kill ends both. */
+const ownGroup = process.platform !== 'win32';
+const maxLogLineLength = 2000;
+/** A child that closed its channel but lives on is of no use; it gets this long to leave by itself. */
+const disconnectGraceMs = 2000;
+
+export class EngineProcess {
+  readonly #child: ChildProcess;
+  readonly #logger: EngineLogger;
+  /** Resolves when the process is gone and was waited for. */
+  readonly gone: Promise<void>;
+  #isGone = false;
+  readonly #killAtExit = (): void => this.kill();
+
+  constructor(events: EngineProcessEvents, logger: EngineLogger) {
+    this.#logger = logger;
+    this.#child = fork(entryPath, [String(process.pid)], {
+      cwd: projectRoot,
+      env: childEnvironment(process.env),
+      execArgv: ['--import', loaderUrl],
+      serialization: 'advanced',
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      detached: ownGroup,
+    });
+    this.#forward(this.#child.stdout, 'stdout');
+    this.#forward(this.#child.stderr, 'stderr');
+    process.once('exit', this.#killAtExit);
+
+    this.gone = new Promise((resolve) => {
+      const onGone = (how: string): void => {
+        if (this.#isGone) return;
+        // Whatever the child started (ffmpeg) goes with it; it would only end by itself at the end of its input.
+        this.#killGroup();
+        this.#isGone = true;
+        process.removeListener('exit', this.#killAtExit);
+        events.onGone(how);
+        resolve();
+      };
+      this.#child.once('exit', (code, signal) => onGone(signal ? `signal ${signal}` : `exit code ${code}`));
+      this.#child.on('error', (error) => {
+        // "error" also reports failed sends and kills; only a process that never came to be has no exit event.
+        if (this.#child.pid === undefined) onGone(`it could not be started: ${error.message}`);
+        else this.#logger.debug({ pid: this.pid, reason: error.message }, 'engine channel error');
+      });
+    });
+    this.#child.on('message', (message) => {
+      if (!this.#isGone) events.onMessage(message as FromEngine); // our own child; see protocol.ts
+    });
+    this.#child.once('disconnect', () => {
+      setTimeout(() => this.kill(), disconnectGraceMs).unref();
+    });
+  }
+
+  get pid(): number | null {
+    return this.#child.pid ?? null;
+  }
+
+  /** Sends a message. A child that can no longer hear is about to be reported as gone, so that is no error here. */
+  send(message: ToEngine): void {
+    if (this.#child.connected) this.#child.send(message, () => {});
+  }
+
+  /** SIGKILL for the child and everything it started. Nothing softer ends a native run. */
+  kill(): void {
+    if (this.#isGone || this.#child.pid === undefined) return;
+    this.#killGroup();
+    this.#child.kill('SIGKILL');
+  }
+
+  #killGroup(): void {
+    if (!ownGroup || this.#child.pid === undefined) return;
+    try {
+      process.kill(-this.#child.pid, 'SIGKILL');
+    } catch {
+      // ESRCH: nobody of the group is left.
+    }
+  }
+
+  /** Native libraries print as they like; none of it may reach the user's stdout. */
+  #forward(stream: Readable | null, name: 'stdout' | 'stderr'): void {
+    if (!stream) return;
+    createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY }).on('line', (line) => {
+      const text = scrubSecrets(line.slice(0, maxLogLineLength)).trim();
+      if (text !== '') this.#logger.warn({ pid: this.pid, stream: name }, text);
+    });
+  }
+}

@@ -1,0 +1,76 @@
+/**
+ * How long the child may say nothing before it counts as hung: max(15 s, 5 × the usual step), where the usual step
+ * is measured, in this job or in an earlier one. A native run cannot be asked whether it is still alive.
+ * Knows no process and no clock; callers hand in the times.
+ */
+import type { Phase, ProgressEvent } from '../image-to-video.ts';
+
+export interface SilenceSettings {
+  /** No silence shorter than this is ever held against the child. */
+  readonly minSilenceMs: number;
+  /** How many usual steps a silence may last. */
+  readonly silenceFactor: number;
+  /** Limit while no step has been measured yet: a large model's first step on a slow device takes minutes. */
+  readonly firstStepMs: number;
+}
+
+/**
+ * Outside denoising the unit of work differs (one session of an encoder, one chunk of frames), and costs less than
+ * two steps of any model of this kind.
+ */
+const otherPhaseAllowance = 2;
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[sorted.length >> 1] ?? 0;
+}
+
+/** The limit for one job. `workSize` is any measure proportional to the work of a step (pixels × frames). */
+export class SilenceLimit {
+  readonly #settings: SilenceSettings;
+  readonly #expectedStepMs: number | null;
+  readonly #intervals = new Map<Phase, number[]>();
+  #phase: Phase | null = null;
+  #lastAt = 0;
+
+  constructor(settings: SilenceSettings, expectedStepMs: number | null) {
+    this.#settings = settings;
+    this.#expectedStepMs = expectedStepMs;
+  }
+
+  /** Records that a step ended at `nowMs`. The first event of a phase only opens it. */
+  note(event: ProgressEvent, nowMs: number): void {
+    if (event.phase === this.#phase) {
+      const intervals = this.#intervals.get(event.phase) ?? [];
+      intervals.push(nowMs - this.#lastAt);
+      this.#intervals.set(event.phase, intervals);
+    }
+    this.#phase = event.phase;
+    this.#lastAt = nowMs;
+  }
+
+  /** Median milliseconds of this job's denoising steps, or null before the second one. */
+  stepMs(): number | null {
+    const steps = this.#intervals.get('denoising');
+    return steps ? median(steps) : null;
+  }
+
+  /** Milliseconds of silence that are allowed now. */
+  limitMs(): number {
+    const { minSilenceMs, silenceFactor, firstStepMs } = this.#settings;
+    const step = this.stepMs() ?? this.#expectedStepMs;
+    const own = this.#phase === null ? undefined : this.#intervals.get(this.#phase);
+    if (step === null && own === undefined) return Math.max(minSilenceMs, firstStepMs);
+    const fromSteps = (step ?? 0) * (this.#phase === 'denoising' ? 1 : otherPhaseAllowance);
+    return Math.max(minSilenceMs, silenceFactor * Math.max(fromSteps, own ? median(own) : 0));
+  }
+}
+
+/**
+ * What a step of the next job will take, judged from an earlier job's. Attention grows with the square of the size,
+ * so a larger job is allowed the square; a smaller one is allowed as much as the measured one.
+ */
+export function scaleStepMs(stepMs: number, measuredWork: number, work: number): number {
+  const ratio = work / measuredWork;
+  return stepMs * Math.max(1, ratio * ratio);
+}
