@@ -1,0 +1,337 @@
+"""Makes the reference numbers that the tests compare Kinora with, by running diffusers on the tiny checkpoint.
+
+    python make_golden.py CHECKPOINT OUT
+
+CHECKPOINT is the diffusers folder that make_tiny.py wrote; its export is the pack that the tests run. Everything runs
+in float32 on the CPU. OUT gets index.json, pictures/*.png and tensors/*; tests/golden/README.md describes them, and the
+rules of seeding and variation that are written down there are the ones of this file. Other files in OUT are left alone.
+"""
+
+import argparse
+import math
+import shutil
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, I2VGenXLPipeline
+from PIL import Image
+
+from manifest import NEGATIVE_PROMPT, write_json
+
+# Rounding: "compat", what diffusers does, black border included.
+DEFAULTS = {
+    "negativePrompt": "",
+    "scheduler": "ddim",
+    "targetFps": 16,
+    "guidanceEnd": 1,
+    "cropMode": "compat",
+    "decodeChunkSize": 1,
+}
+
+PICTURES = {"square": (96, 96), "wide": (150, 100), "tall": (75, 130), "small": (41, 37), "padded": (115, 95)}
+
+LONG_PROMPT = "a majestic waterfall in the misty mountains, golden hour, cinematic, highly detailed, " * 8
+
+PIPELINES = {
+    "square-ddim3-g9": dict(
+        picture="square", prompt="camera slowly zooming in", seed=0, width=64, height=64, numFrames=4,
+        numInferenceSteps=3, guidanceScale=9,
+    ),
+    "square-ddim50-g9-negative": dict(
+        picture="square", prompt="the leaves sway in the wind", negativePrompt=NEGATIVE_PROMPT, seed=8888, width=64,
+        height=64, numFrames=5, numInferenceSteps=50, guidanceScale=9,
+    ),
+    "wide-ddim3-g6": dict(
+        picture="wide", prompt="waves roll onto the beach at sunset", seed=42, width=128, height=64, numFrames=5,
+        numInferenceSteps=3, guidanceScale=6, targetFps=8,
+    ),
+    "tall-ddim3-g1": dict(
+        picture="tall", prompt="A DANCER, spinning... it's 4K!", seed=7, width=64, height=128, numFrames=3,
+        numInferenceSteps=3, guidanceScale=1, targetFps=24,
+    ),
+    "padded-ddim3-g6-negative": dict(
+        picture="padded", prompt="a cat 😀 镜头慢慢推近", negativePrompt="blurry", seed=123456789, width=192, height=128,
+        numFrames=7, numInferenceSteps=3, guidanceScale=6, targetFps=8,
+    ),
+    "small-ddim3-g9-long-prompt": dict(
+        picture="small", prompt=LONG_PROMPT, seed=2**53 - 1, width=64, height=64, numFrames=3, numInferenceSteps=3,
+        guidanceScale=9,
+    ),
+    "one-frame-ddim3-g9": dict(
+        picture="wide", prompt="", seed=5, width=64, height=64, numFrames=1, numInferenceSteps=3, guidanceScale=9,
+    ),
+    "wide-dpm25-g9-negative": dict(
+        picture="wide", prompt="a rocket rising into the night sky", negativePrompt=NEGATIVE_PROMPT, seed=31337,
+        width=128, height=64, numFrames=5, numInferenceSteps=25, guidanceScale=9, scheduler="dpm++2m",
+    ),
+    "tall-dpm25-g1": dict(
+        picture="tall", prompt="snow falling on a quiet village", seed=1, width=64, height=128, numFrames=3,
+        numInferenceSteps=25, guidanceScale=1, scheduler="dpm++2m",
+    ),
+    "square-dpm10-g6": dict(
+        picture="square", prompt="a flag waving", seed=2, width=64, height=64, numFrames=4, numInferenceSteps=10,
+        guidanceScale=6, scheduler="dpm++2m", targetFps=8,
+    ),
+    "square-ddim10-g6-trailing": dict(
+        picture="square", prompt="camera panning to the left", seed=3, width=64, height=64, numFrames=4,
+        numInferenceSteps=10, guidanceScale=6, schedulerConfig={"timestep_spacing": "trailing"},
+    ),
+}
+
+# Each starts from the final latents of `videoId`, a case above with the same size and number of frames.
+VARIATIONS = {
+    "variation-subtle-ddim20": dict(
+        picture="square", prompt="the leaves sway in the wind", negativePrompt=NEGATIVE_PROMPT, seed=99, width=64,
+        height=64, numFrames=5, numInferenceSteps=20, guidanceScale=9,
+        variation={"videoId": "square-ddim50-g9-negative", "strength": 0.35},
+    ),
+    "variation-strong-ddim50": dict(
+        picture="square", prompt="camera slowly zooming out", negativePrompt=NEGATIVE_PROMPT, seed=100, width=64,
+        height=64, numFrames=5, numInferenceSteps=50, guidanceScale=9,
+        variation={"videoId": "square-ddim50-g9-negative", "strength": 0.7},
+    ),
+    "variation-strong-dpm25": dict(
+        picture="wide", prompt="a rocket exploding", seed=101, width=128, height=64, numFrames=5, numInferenceSteps=25,
+        guidanceScale=6, scheduler="dpm++2m", variation={"videoId": "wide-dpm25-g9-negative", "strength": 0.7},
+    ),
+}
+
+
+class Golden:
+    """The folder of results: one raw little-endian file per tensor, all of them listed in index.json."""
+
+    def __init__(self, out: Path):
+        self.out = out
+        for name in ("pictures", "tensors"):
+            shutil.rmtree(out / name, ignore_errors=True)
+            (out / name).mkdir(parents=True)
+
+    def tensor(self, case: str, name: str, value) -> dict:
+        array = np.asarray(value)
+        dtype = {"float32": "<f4", "int64": "<i8", "uint8": "u1"}[array.dtype.name]
+        path = f"tensors/{case}.{name}.bin"
+        array.astype(dtype).tofile(self.out / path)
+        return {"file": path, "dtype": array.dtype.name, "dims": list(array.shape)}
+
+    def tensors(self, case: str, values: dict) -> dict:
+        return {name: self.tensor(case, name, value) for name, value in values.items()}
+
+
+def make_pictures(folder: Path) -> None:
+    """Smooth colours, sharp edges and a little noise: flat pictures would hide errors of resampling."""
+    rng = np.random.default_rng(0)
+    for name, (width, height) in PICTURES.items():
+        y, x = np.mgrid[0:height, 0:width] / max(width, height)
+        planes = [np.sin(2 * np.pi * (fx * x + fy * y + p)) for fx, fy, p in rng.uniform(0.3, 2.5, (3, 3))]
+        pixels = 127 + 90 * np.stack(planes, -1)
+        left, top, side = width // 5, height // 4, min(width, height) // 3
+        pixels[top : top + side, left : left + side] = rng.uniform(0, 255, 3)
+        pixels += rng.normal(0, 12, pixels.shape)
+        Image.fromarray(pixels.clip(0, 255).round().astype(np.uint8)).save(folder / f"{name}.png", optimize=True)
+
+
+def make_scheduler(pipe: I2VGenXLPipeline, case: dict):
+    config = {**pipe.scheduler.config, **case.get("schedulerConfig", {})}
+    cls = {"ddim": DDIMScheduler, "dpm++2m": DPMSolverMultistepScheduler}[case["scheduler"]]
+    return cls.from_config(config)
+
+
+def reference_latents(pipe: I2VGenXLPipeline, case: dict, image: Image.Image):
+    """The pipeline of diffusers itself: final latents (1, C, F, h, w).
+
+    The global generator feeds latent_dist.sample() and nothing else, `generator` feeds x_T.
+    """
+    torch.manual_seed(case["seed"])
+    return pipe(
+        prompt=case["prompt"],
+        negative_prompt=case["negativePrompt"],
+        image=image,
+        width=case["width"],
+        height=case["height"],
+        target_fps=case["targetFps"],
+        num_frames=case["numFrames"],
+        num_inference_steps=case["numInferenceSteps"],
+        guidance_scale=case["guidanceScale"],
+        generator=torch.Generator("cpu").manual_seed(case["seed"]),
+        output_type="latent",
+    ).frames
+
+
+@torch.no_grad()
+def own_latents(pipe: I2VGenXLPipeline, case: dict, image: Image.Image, start_from=None):
+    """The same loop from the pipeline's parts, for what the pipeline does not offer: intermediate results and, with
+    `start_from` (final latents of another clip), variation. Returns final latents and the intermediate results."""
+    from diffusers.pipelines.deprecated.i2vgen_xl.pipeline_i2vgen_xl import _center_crop_wide, _resize_bilinear
+
+    width, height, frames, seed = case["width"], case["height"], case["numFrames"], case["seed"]
+    guidance = case["guidanceScale"]
+    pipe._guidance_scale = guidance
+    prompt_embeds, negative = pipe.encode_prompt(case["prompt"], "cpu", 1, case["negativePrompt"], clip_skip=1)
+    if guidance > 1:
+        prompt_embeds = torch.cat([negative, prompt_embeds])
+
+    crop = pipe.feature_extractor.crop_size
+    clip_image = _resize_bilinear(_center_crop_wide(image, (width, width)), (crop["width"], crop["height"]))
+    image_embeddings = pipe._encode_image(clip_image, "cpu", 1)
+    vae_image = pipe.video_processor.preprocess(_center_crop_wide(image, (width, height)))
+    torch.manual_seed(seed)  # eps of the image latents
+    image_latents = pipe.prepare_image_latents(vae_image, "cpu", frames, 1)
+
+    factor = pipe.vae_scale_factor
+    shape = (1, pipe.unet.config.in_channels, frames, height // factor, width // factor)
+    noise = torch.randn(shape, generator=torch.Generator("cpu").manual_seed(seed))  # x_T
+
+    scheduler = make_scheduler(pipe, case)
+    scheduler.set_timesteps(case["numInferenceSteps"])
+    timesteps = scheduler.timesteps
+    latents = noise * scheduler.init_noise_sigma
+    if start_from is not None:
+        t_start = variation_start(case["numInferenceSteps"], case["variation"]["strength"])
+        if hasattr(scheduler, "set_begin_index"):
+            scheduler.set_begin_index(t_start)
+        timesteps = timesteps[t_start:]
+        latents = scheduler.add_noise(start_from, noise, timesteps[:1])
+
+    batch = 2 if guidance > 1 else 1
+    fps = torch.full((batch,), case["targetFps"])
+    for t in timesteps:
+        noise_pred = pipe.unet(
+            torch.cat([latents] * batch),
+            t,
+            fps=fps,
+            image_latents=image_latents,
+            image_embeddings=image_embeddings,
+            encoder_hidden_states=prompt_embeds,
+        ).sample
+        if guidance > 1:
+            uncond, cond = noise_pred.chunk(2)
+            noise_pred = uncond + guidance * (cond - uncond)
+        latents = scheduler.step(noise_pred, t, latents).prev_sample
+
+    intermediate = {
+        "clipPixels": pixels(clip_image),
+        "vaePixels": pixels(_center_crop_wide(image, (width, height))),
+        "promptEmbeds": prompt_embeds,  # [negative, positive] with guidance
+        "imageEmbeds": image_embeddings[-1],
+        "imageLatents": image_latents[-1:, :, 0],
+    }
+    return latents, timesteps.to(torch.int64), intermediate
+
+
+def variation_start(num_inference_steps: int, strength: float) -> int:
+    """Index of the first step that is run: at least one is."""
+    return num_inference_steps - max(1, math.floor(num_inference_steps * strength))
+
+
+def pixels(image: Image.Image):
+    return np.asarray(image, dtype=np.uint8)
+
+
+@torch.no_grad()
+def decode(pipe: I2VGenXLPipeline, latents):
+    """uint8 (F, H, W, 3), as the pipeline's PIL output."""
+    video = pipe.decode_latents(latents, decode_chunk_size=1)
+    return np.stack([pixels(frame) for frame in pipe.video_processor.postprocess_video(video, "pil")[0]])
+
+
+def run_case(pipe, golden: Golden, name: str, case: dict, start_from=None):
+    case = {**DEFAULTS, **case}
+    image = Image.open(golden.out / "pictures" / f"{case['picture']}.png")
+    latents, timesteps, intermediate = own_latents(pipe, case, image, start_from)
+    if start_from is None:
+        scheduler, pipe.scheduler = pipe.scheduler, make_scheduler(pipe, case)
+        reference = reference_latents(pipe, case, image)
+        pipe.scheduler = scheduler
+        difference = float((latents - reference).abs().max())
+        if difference > 1e-5:
+            raise SystemExit(f"{name}: the loop of this file is not the pipeline's: {difference:.1e}")
+        latents = reference
+    frames = decode(pipe, latents)
+    saturated = float(((frames == 0) | (frames == 255)).mean())
+    moving = float(np.abs(np.diff(frames.astype(float), axis=0)).mean()) if len(frames) > 1 else 0
+    print(f"{name:28} latents std {latents.std():.2f}, {saturated:.1%} saturated, {moving:.0f}/255 between frames", flush=True)
+
+    request = {key: value for key, value in case.items() if key not in ("picture", "schedulerConfig")}
+    entry = {"name": name, "picture": f"pictures/{case['picture']}.png", "request": request}
+    if "schedulerConfig" in case:
+        entry["schedulerConfig"] = case["schedulerConfig"]
+    entry["timesteps"] = timesteps.tolist()
+    entry["intermediate"] = golden.tensors(name, intermediate)
+    entry["latents"] = golden.tensor(name, "latents", latents)
+    entry["frames"] = golden.tensor(name, "frames", frames)
+    return entry, latents
+
+
+@torch.no_grad()
+def run_components(pipe, golden: Golden) -> list:
+    """Each model on its own, with inputs that no picture gave. Names of inputs and outputs are those of the graphs."""
+    torch.manual_seed(1)
+    cases = []
+
+    def add(name, graphs, inputs, outputs):
+        cases.append(
+            {"name": name, "graphs": graphs, "inputs": golden.tensors(name, inputs), "outputs": golden.tensors(name, outputs)}
+        )
+
+    prompts = ["camera slowly zooming in, it's 4K!", LONG_PROMPT]
+    pipe._guidance_scale = 1
+    ids = pipe.tokenizer(prompts, padding="max_length", max_length=pipe.tokenizer.model_max_length, truncation=True, return_tensors="pt").input_ids
+    embeds, _ = pipe.encode_prompt(prompts, "cpu", 1, clip_skip=1)
+    add("text-encoder", ["text_encoder"], {"input_ids": ids}, {"prompt_embeds": embeds})
+    cases[-1]["prompts"] = prompts
+
+    size = pipe.image_encoder.config.image_size
+    pixel_values = torch.randn(1, 3, size, size)
+    add("image-encoder", ["image_encoder"], {"pixel_values": pixel_values}, {"image_embeds": pipe.image_encoder(pixel_values).image_embeds})
+
+    for label, height, width in (("square", 64, 64), ("wide", 64, 128)):
+        sample = torch.rand(1, 3, height, width) * 2 - 1
+        add(f"vae-encoder-{label}", ["vae_encoder"], {"sample": sample}, {"moments": pipe.vae.encode(sample).latent_dist.parameters})
+    for label, n, height, width in (("square", 2, 8, 8), ("wide", 1, 8, 16)):
+        latent = torch.randn(n, 4, height, width) / pipe.vae.config.scaling_factor
+        add(f"vae-decoder-{label}", ["vae_decoder"], {"latent": latent}, {"sample": pipe.vae.decode(latent).sample})
+
+    dim, tokens = pipe.unet.config.cross_attention_dim, pipe.tokenizer.model_max_length
+    # 40 cells are more than the 32 bins of the pooled picture, 8 are less.
+    for label, batch, frames, height, width, t in (("guided", 2, 5, 8, 16, 981), ("single", 1, 3, 40, 8, 1)):
+        inputs = {
+            "fps": torch.full((batch,), 8),
+            "image_latents": torch.randn(batch, 4, frames, height, width),
+            "image_embeddings": torch.randn(batch, 1, dim),
+            "encoder_hidden_states": torch.randn(batch, tokens, dim),
+            "sample": torch.randn(batch, 4, frames, height, width),
+            "timestep": torch.tensor([t]),
+        }
+        add(f"unet-{label}", ["unet_cond", "unet_core"], inputs, {"out_sample": pipe.unet(**inputs).sample})
+    return cases
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("checkpoint", type=Path, help="diffusers folder written by make_tiny.py")
+    parser.add_argument("out", type=Path, help="folder of the golden data")
+    args = parser.parse_args()
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(2)
+    pipe = I2VGenXLPipeline.from_pretrained(args.checkpoint)
+    pipe.set_progress_bar_config(disable=True)
+
+    golden = Golden(args.out)
+    make_pictures(args.out / "pictures")
+    index = {"pack": "tiny-i2vgen-xl", "components": run_components(pipe, golden), "pipelines": [], "variations": []}
+    finals = {}
+    for name, case in PIPELINES.items():
+        entry, finals[name] = run_case(pipe, golden, name, case)
+        index["pipelines"].append(entry)
+    for name, case in VARIATIONS.items():
+        entry, _ = run_case(pipe, golden, name, case, finals[case["variation"]["videoId"]])
+        index["variations"].append(entry)
+    write_json(args.out / "index.json", index)
+    total = sum(p.stat().st_size for name in ("pictures", "tensors") for p in (args.out / name).iterdir())
+    print(f"{args.out}: {total / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()
