@@ -1,0 +1,82 @@
+/**
+ * The contract of a job: what a chat adapter submits, what the ledger keeps, and what the two BullMQ queues carry.
+ * Every reader parses with these schemas. Knows no platform, no Redis and no model.
+ */
+import { z } from 'zod';
+import { type ErrorCode, errorCatalogue } from '../errors.ts';
+
+/** "<platform>:<id>", for example "discord:8035…". */
+const platformKey = z.string().regex(/^[a-z]+:[\w.@-]{1,64}$/);
+
+/** Made from the message or interaction that asked; digits alone and colons are refused by BullMQ. */
+export const jobIdSchema = z.string().regex(/^[a-z][a-z0-9]*-[\w-]{1,96}$/);
+
+/** What decides the pixels, as the person asked for it; the engine's worker fills in the pack's defaults. */
+export const generationSchema = z.object({
+  prompt: z.string().max(2000),
+  negativePrompt: z.string().max(2000).optional(),
+  preset: z.string().min(1).max(32),
+  seed: z.int().nonnegative(),
+  numFrames: z.int().positive().optional(),
+  numInferenceSteps: z.int().positive().optional(),
+  guidanceScale: z.number().optional(),
+  motion: z.enum(['low', 'medium', 'high']).optional(),
+  fps: z.int().positive().optional(),
+  size: z.string().max(16).optional(),
+  loop: z.boolean().optional(),
+  smooth: z.union([z.literal(1), z.literal(2), z.literal(3)]).optional(),
+  maxBytes: z.int().positive().optional(),
+  variation: z.object({ videoId: z.string().min(1).max(128), strength: z.number().gt(0).max(1) }).optional(),
+});
+export type Generation = z.infer<typeof generationSchema>;
+
+export const jobRequestSchema = z.object({
+  id: jobIdSchema,
+  userKey: platformKey,
+  /** Server, group or chat in which it was asked; its caps and overrides apply. */
+  communityKey: platformKey.optional(),
+  /** Role or tier keys that the person holds, for quota overrides and weights. */
+  roleKeys: z.array(platformKey).max(64).default([]),
+  /** SHA-256 of the decoded picture when it is known: lets a remix find the worker that still has it in memory. */
+  imageKey: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .optional(),
+  generation: generationSchema,
+  /** Where the answer goes: the adapter's own data, opaque here. Never a token. */
+  replyTo: z.record(z.string(), z.json()),
+});
+export type JobRequest = z.input<typeof jobRequestSchema>;
+
+/** The life of a job. The last three are final answers waiting to be, or already, delivered. */
+export const jobStates = ['reserved', 'waiting', 'running', 'generated', 'failed', 'cancelled'] as const;
+export type JobState = (typeof jobStates)[number];
+
+const errorCodes = Object.keys(errorCatalogue) as [ErrorCode, ...ErrorCode[]];
+
+/** What generation produced; the files lie in the job's artifact folder under fixed names. */
+export const artifactSchema = z.object({
+  videoId: z.string(),
+  bytes: z.int().positive(),
+  width: z.int().positive(),
+  height: z.int().positive(),
+  numFrames: z.int().positive(),
+  fps: z.number().positive(),
+  durationSeconds: z.number().positive(),
+  seed: z.int().nonnegative(),
+  model: z.string(),
+  device: z.string(),
+  cache: z.object({ hits: z.array(z.string()), misses: z.array(z.string()) }),
+  timings: z.record(z.string(), z.number()),
+});
+export type Artifact = z.infer<typeof artifactSchema>;
+
+export const failureSchema = z.object({ code: z.enum(errorCodes), message: z.string() });
+export type Failure = z.infer<typeof failureSchema>;
+
+/** Queue data stays small: everything about the job is in the ledger under its id. */
+export const queueDataSchema = z.object({ jobId: jobIdSchema });
+export type QueueData = z.infer<typeof queueDataSchema>;
+
+export const generateQueueName = 'generate';
+export const deliverQueueName = 'deliver';

@@ -1,0 +1,206 @@
+/**
+ * The ledger: everything about jobs, credits and places in the queue that must be decided in one step or survive
+ * BullMQ's own clean-up. A thin, typed face of the Lua scripts beside it. Knows no platform and never talks to BullMQ.
+ */
+import { readFileSync } from 'node:fs';
+import type { Redis } from 'ioredis';
+import { z } from 'zod';
+import {
+  type Artifact,
+  artifactSchema,
+  type Failure,
+  failureSchema,
+  type JobRequest,
+  jobRequestSchema,
+  jobStates,
+} from './jobs.ts';
+import { Keys } from './keys.ts';
+
+export interface AdmissionLimits {
+  /** Jobs that wait or run, over everybody, per person and per community. */
+  readonly queue: number;
+  readonly user: number;
+  readonly community: number;
+  /** Credits per person and day, where no override says otherwise. */
+  readonly credits: number;
+}
+
+const refusalSchema = z.discriminatedUnion('decision', [
+  z.object({ decision: z.literal('banned'), untilMs: z.number(), reason: z.string(), owner: z.string() }),
+  z.object({ decision: z.literal('paused') }),
+  z.object({ decision: z.literal('draining') }),
+  z.object({ decision: z.literal('queue-full'), limit: z.number() }),
+  z.object({ decision: z.literal('user-full'), limit: z.number() }),
+  z.object({ decision: z.literal('community-full'), limit: z.number() }),
+  z.object({ decision: z.literal('cooldown'), waitMs: z.number() }),
+  z.object({
+    decision: z.literal('quota'),
+    limit: z.number(),
+    used: z.number(),
+    granted: z.number(),
+    cost: z.number(),
+  }),
+]);
+export type Refusal = z.infer<typeof refusalSchema>;
+
+const admissionSchema = z.union([
+  z.object({
+    decision: z.literal('accepted'),
+    priority: z.int(),
+    /** Credits left today, and granted extra. */
+    left: z.number(),
+    granted: z.number(),
+  }),
+  z.object({ decision: z.literal('duplicate'), state: z.enum(jobStates), priority: z.int() }),
+  refusalSchema,
+]);
+export type Admission = z.infer<typeof admissionSchema>;
+
+const transitionSchema = z.object({
+  changed: z.boolean(),
+  state: z.union([z.enum(jobStates), z.literal('')]),
+  starts: z.int(),
+});
+export type Transition = z.infer<typeof transitionSchema>;
+
+export type JobEvent = 'confirm' | 'start' | 'handback' | 'generated' | 'failed' | 'cancelled';
+export type CancelAnswer = 'unknown' | 'forbidden' | 'finished' | 'cancelled' | 'requested';
+export type Outcome = 'delivered' | 'undeliverable';
+
+/** One entry, as far as its life has come. */
+export interface LedgerEntry {
+  readonly id: string;
+  readonly request: z.output<typeof jobRequestSchema>;
+  readonly state: (typeof jobStates)[number];
+  readonly preset: string;
+  readonly cost: number;
+  readonly priority: number;
+  readonly createdAt: number;
+  readonly starts: number;
+  readonly startedAt?: number;
+  readonly endedAt?: number;
+  readonly worker?: string;
+  readonly cancelRequestedBy?: string;
+  readonly deliveredAt?: number;
+  readonly artifact?: Artifact;
+  readonly failure?: Failure;
+}
+
+const scripts = ['admit', 'transition', 'settle', 'cancel'] as const;
+type ScriptName = (typeof scripts)[number];
+
+const source = (name: string): string => readFileSync(new URL(`./lua/${name}.lua`, import.meta.url), 'utf8');
+const common = source('common');
+const lua = Object.fromEntries(scripts.map((name) => [name, `${common}\n${source(name)}`])) as Record<
+  ScriptName,
+  string
+>;
+
+export class Ledger {
+  readonly #redis: Redis;
+  readonly keys: Keys;
+
+  constructor(redis: Redis, keys = new Keys()) {
+    this.#redis = redis;
+    this.keys = keys;
+    for (const name of scripts) redis.defineCommand(`kinora_${name}`, { numberOfKeys: 0, lua: lua[name] });
+  }
+
+  async #call(name: ScriptName, ...args: (string | number)[]): Promise<unknown> {
+    const command = (
+      this.#redis as unknown as Record<string, (...args: (string | number)[]) => Promise<unknown>>
+    )[`kinora_${name}`];
+    if (!command) throw new Error(`script ${name} is not defined`);
+    return await command.call(this.#redis, this.keys.prefix, ...args);
+  }
+
+  /**
+   * Accepts or refuses a request and reserves its place and credits, in one step.
+   * @param cost credits of the job's preset; also its length in the eyes of fairness
+   * @param day calendar day whose allowance is used, for example "2026-11-21"
+   */
+  async admit(
+    request: JobRequest,
+    terms: { cost: number; day: string; cooldownMs: number; limits: AdmissionLimits; now: number },
+  ): Promise<Admission> {
+    const parsed = jobRequestSchema.parse(request);
+    const answer = await this.#call(
+      'admit',
+      JSON.stringify({
+        ...terms,
+        id: parsed.id,
+        user: parsed.userKey,
+        ...(parsed.communityKey ? { community: parsed.communityKey } : {}),
+        roles: parsed.roleKeys,
+        preset: parsed.generation.preset,
+        data: JSON.stringify(parsed),
+      }),
+    );
+    return admissionSchema.parse(JSON.parse(String(answer)));
+  }
+
+  /** Moves a job along. `changed` is false when it already had its final state or is unknown. */
+  async transition(
+    jobId: string,
+    event: JobEvent,
+    now: number,
+    fields: Record<string, string> = {},
+  ): Promise<Transition> {
+    return transitionSchema.parse(
+      JSON.parse(String(await this.#call('transition', jobId, event, now, JSON.stringify(fields)))),
+    );
+  }
+
+  /** Ends the accounting once the answer has arrived or never will. True when this call ended it. */
+  async settle(jobId: string, outcome: Outcome, now: number, retentionSeconds: number): Promise<boolean> {
+    return (await this.#call('settle', jobId, now, outcome, retentionSeconds)) === 1;
+  }
+
+  async cancel(jobId: string, by: string, asAdmin: boolean, now: number): Promise<CancelAnswer> {
+    return (await this.#call('cancel', jobId, by, asAdmin ? 1 : 0, now)) as CancelAnswer;
+  }
+
+  async read(jobId: string): Promise<LedgerEntry | undefined> {
+    const fields = await this.#redis.hgetall(this.keys.job(jobId));
+    return fields['state'] ? parseEntry(jobId, fields) : undefined;
+  }
+
+  /**
+   * Jobs ahead of a waiting job, per preset.
+   * @returns undefined when the job does not wait
+   */
+  async ahead(entry: Pick<LedgerEntry, 'id' | 'preset'>): Promise<ReadonlyMap<string, number> | undefined> {
+    const score = await this.#redis.zscore(this.keys.waiting(entry.preset), entry.id);
+    if (score === null) return undefined;
+    const presets = await this.#redis.smembers(this.keys.presets);
+    const counts = await Promise.all(
+      presets.map((preset) => this.#redis.zcount(this.keys.waiting(preset), '-inf', `(${score}`)),
+    );
+    return new Map(presets.map((preset, index) => [preset, counts[index] ?? 0]));
+  }
+}
+
+function parseEntry(id: string, fields: Record<string, string>): LedgerEntry {
+  const number = (name: string): number => Number(fields[name]);
+  const optional = <K extends string, V>(name: K, parse: (text: string) => V): { [key in K]?: V } => {
+    const text = fields[name];
+    return text === undefined ? {} : ({ [name]: parse(text) } as { [key in K]?: V });
+  };
+  return {
+    id,
+    request: jobRequestSchema.parse(JSON.parse(fields['request'] ?? '')),
+    state: z.enum(jobStates).parse(fields['state']),
+    preset: fields['preset'] ?? '',
+    cost: number('cost'),
+    priority: number('tag') + 1,
+    createdAt: number('createdAt'),
+    starts: number('starts'),
+    ...optional('startedAt', Number),
+    ...optional('endedAt', Number),
+    ...optional('worker', String),
+    ...optional('cancelRequestedBy', String),
+    ...optional('deliveredAt', Number),
+    ...optional('artifact', (text) => artifactSchema.parse(JSON.parse(text))),
+    ...optional('failure', (text) => failureSchema.parse(JSON.parse(text))),
+  };
+}

@@ -1,0 +1,110 @@
+-- Decides about one request, and reserves everything it needs, in one step: nothing is half done.
+-- ARGV: prefix, JSON request
+--   request: id user community roles[] preset cost now day cooldownMs limits{queue,user,community,credits} data
+-- Returns JSON: { decision, ... }. Decisions: accepted duplicate banned paused draining queue-full
+--   user-full community-full cooldown quota
+local request = cjson.decode(ARGV[2])
+local now = request.now
+local function answer(decision, fields)
+  fields = fields or {}
+  fields.decision = decision
+  return cjson.encode(fields)
+end
+
+local jobKey = key('job:' .. request.id)
+local known = redis.call('HGET', jobKey, 'state')
+if known then
+  return answer('duplicate', { state = known, priority = tonumber(redis.call('HGET', jobKey, 'tag')) + 1 })
+end
+
+for _, owner in ipairs({ request.user, request.community or false }) do
+  local ban = owner and redis.call('HGET', key('bans'), owner)
+  if ban then
+    local entry = cjson.decode(ban)
+    if entry.untilMs == 0 or entry.untilMs > now then
+      return answer('banned', { untilMs = entry.untilMs, reason = entry.reason, owner = owner })
+    end
+    redis.call('HDEL', key('bans'), owner)
+  end
+end
+
+local mode = redis.call('GET', key('mode'))
+if mode == 'paused' or mode == 'draining' then return answer(mode) end
+
+local limits = request.limits
+local activeAll = key('active:all')
+if redis.call('SCARD', activeAll) >= limits.queue then return answer('queue-full', { limit = limits.queue }) end
+local activeUser = key('active:' .. request.user)
+if redis.call('SCARD', activeUser) >= limits.user then return answer('user-full', { limit = limits.user }) end
+local activeCommunity = request.community and key('active:' .. request.community)
+if activeCommunity and redis.call('SCARD', activeCommunity) >= limits.community then
+  return answer('community-full', { limit = limits.community })
+end
+
+local cooldownKey = key('cooldown:' .. request.user)
+if request.cooldownMs > 0 then
+  local left = redis.call('PTTL', cooldownKey)
+  if left > 0 then return answer('cooldown', { waitMs = left }) end
+end
+
+-- An override for the person beats the best of their roles, which beats the community's, which beats the default.
+local function override(name, fallback)
+  local own = redis.call('HGET', key(name), 'user:' .. request.user)
+  if own then return tonumber(own) end
+  local best = nil
+  for _, role in ipairs(request.roles) do
+    local value = tonumber(redis.call('HGET', key(name), 'role:' .. role) or nil)
+    if value and (not best or value > best) then best = value end
+  end
+  if best then return best end
+  if request.community then
+    local shared = redis.call('HGET', key(name), 'community:' .. request.community)
+    if shared then return tonumber(shared) end
+  end
+  return fallback
+end
+
+local creditLimit = override('limits', limits.credits)
+local usedKey = key('used:' .. request.day)
+local used = tonumber(redis.call('HGET', usedKey, request.user) or '0')
+local granted = tonumber(redis.call('HGET', key('grants'), request.user) or '0')
+local fromDay = math.max(0, math.min(request.cost, creditLimit - used))
+local fromGrant = request.cost - fromDay
+if fromGrant > granted then
+  return answer('quota', { limit = creditLimit, used = used, granted = granted, cost = request.cost })
+end
+if fromDay > 0 then
+  redis.call('HINCRBY', usedKey, request.user, fromDay)
+  redis.call('EXPIRE', usedKey, 8 * 86400)
+end
+if fromGrant > 0 then redis.call('HINCRBY', key('grants'), request.user, -fromGrant) end
+
+-- Start-time fair queueing: a job is served in the order of its virtual start, which is never before the virtual
+-- time of the job in service, so nobody saves up credit, and never before the end of the person's previous job, so
+-- fifty jobs of one person line up behind each other and not before everybody else.
+local idle = redis.call('SCARD', activeAll) == 0
+if idle then
+  redis.call('DEL', key('vtime'), key('vfinish'))
+end
+local vtime = tonumber(redis.call('GET', key('vtime')) or '0')
+local previous = tonumber(redis.call('HGET', key('vfinish'), request.user) or '0')
+local tag = math.max(vtime, previous)
+local weight = override('weights', 1)
+local span = math.max(1, math.floor(request.cost * 12 / weight + 0.5))
+redis.call('HSET', key('vfinish'), request.user, string.format('%d', tag + span))
+local sequence = redis.call('INCR', key('sequence'))
+
+redis.call('HSET', jobKey,
+  'state', 'reserved', 'user', request.user, 'community', request.community or '',
+  'preset', request.preset, 'cost', request.cost, 'fromDay', fromDay, 'fromGrant', fromGrant, 'day', request.day,
+  'tag', string.format('%d', tag), 'span', span, 'sequence', sequence, 'createdAt', now, 'starts', 0,
+  'request', request.data)
+redis.call('ZADD', key('pending'), now, request.id)
+redis.call('ZADD', key('history:' .. request.user), now, request.id)
+redis.call('SADD', activeAll, request.id)
+redis.call('SADD', activeUser, request.id)
+if activeCommunity then redis.call('SADD', activeCommunity, request.id) end
+redis.call('SADD', key('presets'), request.preset)
+redis.call('ZADD', key('waiting:' .. request.preset), servingOrder(tag, sequence), request.id)
+if request.cooldownMs > 0 then redis.call('SET', cooldownKey, '1', 'PX', request.cooldownMs) end
+return answer('accepted', { priority = tag + 1, left = creditLimit - used - fromDay, granted = granted - fromGrant })

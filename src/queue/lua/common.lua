@@ -1,0 +1,36 @@
+-- Prepended to every script of this folder: names of keys, and what more than one script does.
+local prefix = ARGV[1]
+local function key(name) return prefix .. ':' .. name end
+
+-- Gives a job's credits back to the purses they came from, once.
+local function refund(jobKey)
+  if redis.call('HSETNX', jobKey, 'settled', 'refunded') == 0 then return end
+  local user = redis.call('HGET', jobKey, 'user')
+  local fromDay = tonumber(redis.call('HGET', jobKey, 'fromDay'))
+  local fromGrant = tonumber(redis.call('HGET', jobKey, 'fromGrant'))
+  local usedKey = key('used:' .. redis.call('HGET', jobKey, 'day'))
+  -- A reset in between may have taken the day's count below what this job used.
+  local used = tonumber(redis.call('HGET', usedKey, user) or '0')
+  if fromDay > 0 and used > 0 then redis.call('HINCRBY', usedKey, user, -math.min(fromDay, used)) end
+  if fromGrant > 0 then redis.call('HINCRBY', key('grants'), user, fromGrant) end
+end
+
+-- One number that sorts by virtual start, then by order of arrival (both fit a double exactly).
+local function servingOrder(tag, sequence) return tag * 4294967296 + sequence % 4294967296 end
+
+-- Gives a job its final state and frees its places in the caps. The caller has checked that it may.
+local function endJob(jobKey, id, state, now)
+  local function field(name) return redis.call('HGET', jobKey, name) end
+  local user, community, was = field('user'), field('community'), field('state')
+  if state == 'cancelled' and (was == 'reserved' or was == 'waiting') then
+    -- Time that was never used must not count against the person's next job.
+    local finish = tonumber(redis.call('HGET', key('vfinish'), user) or '0')
+    redis.call('HSET', key('vfinish'), user, string.format('%d', math.max(0, finish - tonumber(field('span')))))
+  end
+  redis.call('ZREM', key('waiting:' .. field('preset')), id)
+  redis.call('SREM', key('active:all'), id)
+  redis.call('SREM', key('active:' .. user), id)
+  if community ~= '' then redis.call('SREM', key('active:' .. community), id) end
+  redis.call('HSET', jobKey, 'state', state, 'endedAt', now)
+  if state ~= 'generated' then refund(jobKey) end
+end

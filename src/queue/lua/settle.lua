@@ -1,0 +1,21 @@
+-- Ends a job once its answer has reached the person, or never will: commits the credits of a delivered video,
+-- gives back those of one that could not be delivered.
+-- ARGV: prefix, job id, now, outcome (delivered | undeliverable), retention in seconds
+-- Returns 1 when this call ended it, 0 when it had ended before or is unknown, -1 when it has no final state yet.
+local id, now, outcome, retention = ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
+local jobKey = key('job:' .. id)
+local state = redis.call('HGET', jobKey, 'state')
+if not state or redis.call('HEXISTS', jobKey, 'deliveredAt') == 1 then return 0 end
+if state ~= 'generated' and state ~= 'failed' and state ~= 'cancelled' then return -1 end
+
+if state == 'generated' then
+  if outcome == 'delivered' then
+    redis.call('HSETNX', jobKey, 'settled', 'committed')
+  else
+    refund(jobKey)
+  end
+end
+redis.call('HSET', jobKey, 'deliveredAt', now, 'outcome', outcome)
+redis.call('ZREM', key('pending'), id)
+redis.call('EXPIRE', jobKey, retention)
+return 1

@@ -1,0 +1,40 @@
+-- Moves a job through its life. A final state is never left, so whoever comes second changes nothing.
+-- ARGV: prefix, job id, event, now, JSON fields to store
+-- Events: confirm (BullMQ has it) · start · handback (will run again) · generated · failed · cancelled
+-- Returns JSON { changed, state, starts }; state is '' when the ledger does not know the job.
+local id, event, now = ARGV[2], ARGV[3], tonumber(ARGV[4])
+local jobKey = key('job:' .. id)
+local function answer(changed)
+  local state = redis.call('HGET', jobKey, 'state') or ''
+  local starts = tonumber(redis.call('HGET', jobKey, 'starts') or '0')
+  return cjson.encode({ changed = changed, state = state, starts = starts })
+end
+
+local state = redis.call('HGET', jobKey, 'state')
+if not state or state == 'generated' or state == 'failed' or state == 'cancelled' then return answer(false) end
+local function field(name) return redis.call('HGET', jobKey, name) end
+local waitingKey = key('waiting:' .. field('preset'))
+
+if event == 'confirm' then
+  if state ~= 'reserved' then return answer(false) end
+  redis.call('HSET', jobKey, 'state', 'waiting')
+elseif event == 'start' then
+  local vtime = tonumber(redis.call('GET', key('vtime')) or '0')
+  local tag = field('tag')
+  if tonumber(tag) > vtime then redis.call('SET', key('vtime'), tag) end
+  redis.call('ZREM', waitingKey, id)
+  redis.call('HINCRBY', jobKey, 'starts', 1)
+  redis.call('HSET', jobKey, 'state', 'running', 'startedAt', now)
+elseif event == 'handback' then
+  -- Its virtual start is in the past, so it comes first again.
+  redis.call('ZADD', waitingKey, servingOrder(tonumber(field('tag')), tonumber(field('sequence'))), id)
+  redis.call('HSET', jobKey, 'state', 'waiting')
+elseif event == 'generated' or event == 'failed' or event == 'cancelled' then
+  endJob(jobKey, id, event, now)
+else
+  return redis.error_reply('unknown event ' .. event)
+end
+
+local fields = cjson.decode(ARGV[5])
+for name, value in pairs(fields) do redis.call('HSET', jobKey, name, value) end
+return answer(true)
