@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Re-makes everything that models/export made in this repository, from nothing but Python 3.11 and pip:
+# a virtual environment, the tiny checkpoint, its pack and the golden data. Run from anywhere.
+#
+#   PYTHON=python3.11            the interpreter of the virtual environment
+#   TORCH_INDEX_URL=<url>        PyTorch's index of CPU builds, to spare the download of CUDA
+#   VENV=<existing environment>  use this one and install nothing
+set -euo pipefail
+cd "$(dirname "$0")"
+root=$(cd ../.. && pwd)
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+export PYTHONDONTWRITEBYTECODE=1
+
+if [ -z "${VENV:-}" ]; then
+  VENV=$scratch/venv
+  "${PYTHON:-python3.11}" -m venv "$VENV"
+  if [ -n "${TORCH_INDEX_URL:-}" ]; then
+    "$VENV/bin/pip" install --quiet --index-url "$TORCH_INDEX_URL" "$(grep '^torch==' requirements.txt)"
+  fi
+  "$VENV/bin/pip" install --quiet -r requirements.txt
+fi
+
+"$VENV/bin/python" make_tiny.py "$scratch/checkpoint" "$scratch/pack"
+"$VENV/bin/python" make_golden.py "$scratch/checkpoint" "$root/tests/golden"
+if [ -f make_numerics.py ]; then
+  "$VENV/bin/python" make_numerics.py
+fi
+rm -rf "$root/tests/fixtures/packs/tiny"
+cp -r "$scratch/pack" "$root/tests/fixtures/packs/tiny"
