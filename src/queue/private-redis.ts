@@ -42,10 +42,11 @@ export async function startPrivateRedis(dataDir: string, log: Logger): Promise<P
   const release = await ownFolder(folder);
   try {
     await stopLeftover(socketPath);
+    // Detached, so that Ctrl-C in a terminal does not take the server away while the last job is being handed back.
     // "everysec" could lose a second of accepted jobs on power loss; at our rate "always" costs nothing.
-    const child = spawn('sh', ['-c', watchedByParent, 'kinora-redis', folder, socketPath], {
+    const child = spawn('/bin/sh', ['-c', watchedByParent, 'kinora-redis', folder, socketPath], {
       stdio: ['pipe', 'ignore', 'pipe'],
-      detached: false,
+      detached: true,
     });
     return await untilReady(child, socketPath, release, log);
   } catch (error) {
@@ -60,12 +61,13 @@ export async function startPrivateRedis(dataDir: string, log: Logger): Promise<P
  */
 const watchedByParent = `
 command -v redis-server >/dev/null || exit 127
+exec 3<&0
 redis-server --dir "$1" --unixsocket "$2" --unixsocketperm 700 --port 0 --appendonly yes --appendfsync always \\
-  --save "" --maxmemory-policy noeviction --loglevel warning --daemonize no </dev/null &
+  --save "" --maxmemory-policy noeviction --loglevel warning --daemonize no </dev/null 3<&- &
 server=$!
 echo "$server" >&2
 trap 'kill -TERM $server 2>/dev/null' TERM INT
-( cat <&3 >/dev/null; kill -TERM $server 2>/dev/null ) 3<&0 &
+( cat <&3 >/dev/null; kill -TERM $server 2>/dev/null ) &
 watcher=$!
 wait $server
 status=$?

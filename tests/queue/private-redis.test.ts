@@ -1,0 +1,131 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { createLogger } from '../../src/log.ts';
+import { type PrivateRedis, startPrivateRedis } from '../../src/queue/private-redis.ts';
+import { assertTrustworthy, connectRedis } from '../../src/queue/redis.ts';
+import { startTestRedis } from './redis-server.ts';
+
+const log = createLogger('test', 'silent');
+let folder: string;
+let running: PrivateRedis[] = [];
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'kinora-data-'));
+});
+afterEach(async () => {
+  for (const server of running) await server.stop();
+  running = [];
+  await rm(folder, { recursive: true, force: true });
+});
+
+async function start(): Promise<PrivateRedis> {
+  const server = await startPrivateRedis(folder, log);
+  running.push(server);
+  return server;
+}
+
+const isAlive = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+async function withClient<T>(
+  socketPath: string,
+  use: (redis: ReturnType<typeof connectRedis>) => Promise<T>,
+): Promise<T> {
+  const redis = connectRedis({ socketPath }, 'fail-fast', () => {});
+  try {
+    return await use(redis);
+  } finally {
+    redis.disconnect();
+  }
+}
+
+it('keeps its data over a restart and passes its own inspection', async () => {
+  const first = await start();
+  await withClient(first.socketPath, async (redis) => {
+    await assertTrustworthy(redis);
+    await redis.set('kept', 'yes');
+  });
+  await first.stop();
+  expect(isAlive(first.pid)).toBe(false);
+  const second = await start();
+  expect(await withClient(second.socketPath, (redis) => redis.get('kept'))).toBe('yes');
+});
+
+it('keeps every acknowledged write when the server is killed', async () => {
+  const first = await start();
+  await withClient(first.socketPath, async (redis) => {
+    for (let i = 0; i < 50; i++) await redis.rpush('list', i);
+  });
+  process.kill(first.pid, 'SIGKILL');
+  await first.ended;
+  const second = await start();
+  expect(await withClient(second.socketPath, (redis) => redis.llen('list'))).toBe(50);
+});
+
+it('refuses a second owner of the folder', async () => {
+  const owner = spawn(
+    process.execPath,
+    [
+      '--import',
+      createRequire(import.meta.url).resolve('tsx'),
+      fileURLToPath(new URL('./private-redis-owner.ts', import.meta.url)),
+      folder,
+    ],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  );
+  const serverPid = Number(String((await once(owner.stdout, 'data'))[0]));
+  await expect(startPrivateRedis(folder, log)).rejects.toMatchObject({ code: 'INVALID_CONFIG' });
+
+  // Killed without a chance to clean up: the server follows, and the folder is free for the next owner.
+  owner.kill('SIGKILL');
+  await once(owner, 'exit');
+  for (let i = 0; i < 100 && isAlive(serverPid); i++) await sleep(50);
+  expect(isAlive(serverPid)).toBe(false);
+  const next = await start();
+  expect(await withClient(next.socketPath, (redis) => redis.get('kept'))).toBe('yes');
+});
+
+it('says how to install redis-server where it is missing', async () => {
+  const path = process.env['PATH'];
+  // `sh` and `cat` must still be found, redis-server must not.
+  process.env['PATH'] = '/nonexistent';
+  try {
+    await expect(startPrivateRedis(folder, log)).rejects.toThrow(/install redis-server|not installed/);
+  } finally {
+    process.env['PATH'] = path;
+  }
+});
+
+it('refuses a Redis that would evict jobs', async () => {
+  const server = await startTestRedis('--maxmemory', '50mb', '--maxmemory-policy', 'allkeys-lru');
+  try {
+    await expect(assertTrustworthy(server.connect())).rejects.toThrow(/noeviction/);
+  } finally {
+    await server.stop();
+  }
+});
+
+it('answers a fail-fast caller within three seconds when Redis is frozen or gone', async () => {
+  const server = await startTestRedis();
+  const redis = connectRedis({ socketPath: server.socketPath }, 'fail-fast', () => {});
+  await redis.ping();
+  server.process.kill('SIGSTOP');
+  await expect(redis.ping()).rejects.toThrow();
+  server.process.kill('SIGCONT');
+  await server.stop();
+  await expect(redis.ping()).rejects.toThrow();
+  redis.disconnect();
+}, 20_000);
