@@ -1,0 +1,238 @@
+/**
+ * Frames become an MP4. Knows nothing of models, queues or chats; the frames come as raw RGB while they are made.
+ */
+import { writeFile } from 'node:fs/promises';
+import { KinoraError } from '../errors.ts';
+import { applicable, defaultCrf, encoderOptions, evenSize, filterGraph, numFramesAfter } from './filters.ts';
+import { type Fitted, fitInPlace, validateBudget } from './fit.ts';
+import { metadataOptions, type VideoMetadata } from './metadata.ts';
+import { type Mp4Info, readMp4Info } from './mp4.ts';
+import { temporaryName, writeAtomically, writing } from './output-file.ts';
+import { runFfmpeg } from './run-ffmpeg.ts';
+import { createThumbnail } from './thumbnail.ts';
+
+/** Long enough for a slow machine to smooth a large clip; only a hung ffmpeg takes longer. */
+export const defaultDeadlineMs = 120_000;
+
+export interface EncodeOptions {
+  /** Size of every frame, at least 2x2. An odd last row or column is cut off. */
+  readonly width: number;
+  readonly height: number;
+  /** Playing speed of the frames that come in. With `smooth` the MP4 has `fps * smooth`. */
+  readonly fps: number;
+  readonly outPath: string;
+  /** Where the MP4 grows until it is complete; must be in the file system of `outPath`. A hidden name beside it by default. */
+  readonly tempPath?: string | undefined;
+  readonly ffmpegPath: string;
+  readonly signal?: AbortSignal | undefined;
+  /** The longest that ffmpeg may take to accept a frame or to finish; waiting for the source does not count. */
+  readonly deadlineMs?: number | undefined;
+  readonly loop?: boolean | undefined;
+  readonly smooth?: 1 | 2 | 3 | undefined;
+  /** Upper bound of the file; when the first encoding is larger, it is encoded again with less quality. */
+  readonly maxBytes?: number | undefined;
+  /** Written into the file when present. */
+  readonly metadata?: VideoMetadata | undefined;
+  /** JPEG of the first frame, at most 320 pixels a side. */
+  readonly thumbnailPath?: string | undefined;
+  /** How many frames must come; any other number is an error. */
+  readonly numFrames?: number | undefined;
+}
+
+export interface EncodedVideo {
+  readonly bytes: number;
+  readonly width: number;
+  readonly height: number;
+  readonly numFrames: number;
+  readonly fps: number;
+  readonly durationSeconds: number;
+  /** Present when the byte budget asked for less than the usual quality; says what was given up. */
+  readonly fitted?: Fitted;
+}
+
+/**
+ * Encodes the frames, in order and as they come, to H.264 (High, yuv420p, bt709, faststart, no sound).
+ * At most two frames are held at a time. `outPath` appears complete or not at all.
+ *
+ * @throws KinoraError INVALID_OPTION, CANCELLED, FFMPEG_MISSING, OUTPUT_UNWRITABLE, DISK_FULL, ENCODE_FAILED;
+ * an error of the frames' source passes through unchanged.
+ */
+export async function encodeVideo(
+  frames: AsyncIterable<{ readonly data: Uint8Array }>,
+  options: EncodeOptions,
+): Promise<EncodedVideo> {
+  const { outPath, thumbnailPath } = options;
+  validate(options);
+  return await writeAtomically(
+    outPath,
+    async (temporaryPath) => {
+      const { info, fitted, first } = await encodeTo(temporaryPath, frames, options);
+      const result: EncodedVideo = {
+        bytes: info.bytes,
+        width: info.width,
+        height: info.height,
+        numFrames: info.numFrames,
+        fps: info.fps,
+        durationSeconds: info.durationSeconds,
+        ...(fitted ? { fitted } : {}),
+      };
+      if (thumbnailPath !== undefined) {
+        const jpeg = await createThumbnail(first, options.width, options.height);
+        await writeAtomically(thumbnailPath, (path) => writing(thumbnailPath, writeFile(path, jpeg)));
+      }
+      return result;
+    },
+    options.tempPath ?? temporaryName(outPath),
+  );
+}
+
+async function encodeTo(
+  temporaryPath: string,
+  frames: AsyncIterable<{ readonly data: Uint8Array }>,
+  options: EncodeOptions,
+): Promise<{ info: Mp4Info; fitted: Fitted | undefined; first: Uint8Array }> {
+  const { width, height, fps, maxBytes, signal } = options;
+  const wanted = { smooth: options.smooth ?? 1, loop: options.loop ?? false };
+  const deadlineMs = options.deadlineMs ?? defaultDeadlineMs;
+  const source = new FrameSource(frames, width * height * 3);
+  // Interpolation needs two frames and a way back three; fewer must be known before ffmpeg starts.
+  const known = await source.peek(wanted.loop || wanted.smooth > 1 ? 3 : 1, signal);
+  const first = known[0];
+  if (first === undefined) throw new KinoraError('ENCODE_FAILED', 'There were no frames to encode.');
+  const frameRate = toFraction(fps);
+  const transformation = applicable(known.length, wanted);
+
+  await runFfmpeg({
+    ffmpegPath: options.ffmpegPath,
+    source: { frames: source },
+    inputOptions: [
+      ...['-f', 'rawvideo', '-pixel_format', 'rgb24', '-video_size', `${width}x${height}`],
+      ...['-framerate', frameRate.join('/')],
+    ],
+    filter: filterGraph({ width, height, frameRate, ...transformation, input: 'rgb24' }),
+    outputOptions: [
+      ...encoderOptions(defaultCrf, [frameRate[0] * transformation.smooth, frameRate[1]]),
+      ...metadataOptions(options.metadata),
+    ],
+    target: temporaryPath,
+    outPath: options.outPath,
+    signal,
+    deadlineMs,
+  });
+
+  if (options.numFrames !== undefined && source.count !== options.numFrames) {
+    throw new KinoraError('ENCODE_FAILED', `${source.count} of ${options.numFrames} frames arrived.`);
+  }
+  const expected = numFramesAfter(source.count, wanted);
+  let info = await verify(temporaryPath, expected);
+  let fitted: Fitted | undefined;
+  if (maxBytes !== undefined && info.bytes > maxBytes) {
+    fitted = await fitInPlace(temporaryPath, info, { ...options, maxBytes, deadlineMs });
+    info = await verify(temporaryPath, expected);
+  }
+  return { info, fitted, first };
+}
+
+/** ffmpeg has been seen to end with exit code 0 on a full disk: only the file itself tells whether it is whole. */
+export async function verify(path: string, numFrames: number): Promise<Mp4Info> {
+  const info = await readMp4Info(path);
+  if (info.numFrames !== numFrames) {
+    throw new KinoraError('ENCODE_FAILED', `The MP4 has ${info.numFrames} frames instead of ${numFrames}.`);
+  }
+  return info;
+}
+
+/** 8 → 8/1, 7.5 → 15/2: exact for every rate that people type. */
+function toFraction(fps: number): readonly [number, number] {
+  const denominator = [1, 2, 1000].find((candidate) => Number.isInteger(fps * candidate)) ?? 1001;
+  return [Math.round(fps * denominator), denominator];
+}
+
+function validate(options: EncodeOptions): void {
+  const { width, height, fps, smooth = 1, maxBytes } = options;
+  for (const [name, side] of [
+    ['width', width],
+    ['height', height],
+  ] as const) {
+    if (!Number.isInteger(side) || evenSize(side) < 2 || side > 8192) {
+      throw new KinoraError(
+        'INVALID_OPTION',
+        `${name} must be a whole number from 2 to 8192; it is ${side}.`,
+      );
+    }
+  }
+  if (!(fps >= 1 && fps <= 120)) {
+    throw new KinoraError('INVALID_OPTION', `fps must be from 1 to 120; it is ${fps}.`);
+  }
+  if (![1, 2, 3].includes(smooth)) {
+    throw new KinoraError('INVALID_OPTION', `smooth must be 1, 2 or 3; it is ${smooth}.`);
+  }
+  if (maxBytes !== undefined) validateBudget(maxBytes);
+}
+
+/** The frames as raw bytes, with the first few known in advance. Ends the source when it is returned. */
+class FrameSource implements AsyncIterator<Uint8Array> {
+  readonly #iterator: AsyncIterator<{ readonly data: Uint8Array }>;
+  readonly #frameBytes: number;
+  readonly #ahead: Uint8Array[] = [];
+  /** Frames taken from the source so far. */
+  count = 0;
+
+  constructor(frames: AsyncIterable<{ readonly data: Uint8Array }>, frameBytes: number) {
+    this.#iterator = frames[Symbol.asyncIterator]();
+    this.#frameBytes = frameBytes;
+  }
+
+  /** Up to `count` frames, kept for next(). They are copied: a source may reuse its buffer. */
+  async peek(count: number, signal: AbortSignal | undefined): Promise<readonly Uint8Array[]> {
+    const aborted = abortOf(signal);
+    try {
+      while (this.#ahead.length < count) {
+        const next = await Promise.race([this.#pull(), aborted.promise]);
+        if (next === undefined) break;
+        this.#ahead.push(Uint8Array.from(next));
+      }
+    } catch (error) {
+      void Promise.resolve(this.#iterator.return?.()).catch(() => {});
+      throw error;
+    } finally {
+      aborted.forget();
+    }
+    return [...this.#ahead];
+  }
+
+  async next(): Promise<IteratorResult<Uint8Array, undefined>> {
+    const value = this.#ahead.shift() ?? (await this.#pull());
+    return value === undefined ? { done: true, value } : { done: false, value };
+  }
+
+  async return(): Promise<IteratorResult<Uint8Array, undefined>> {
+    await this.#iterator.return?.();
+    return { done: true, value: undefined };
+  }
+
+  async #pull(): Promise<Uint8Array | undefined> {
+    const next = await this.#iterator.next();
+    if (next.done === true) return undefined;
+    const { data } = next.value;
+    if (data.length !== this.#frameBytes) {
+      throw new KinoraError(
+        'INTERNAL',
+        `Frame ${this.count} has ${data.length} bytes instead of ${this.#frameBytes}.`,
+      );
+    }
+    this.count++;
+    return data;
+  }
+}
+
+function abortOf(signal: AbortSignal | undefined): { promise: Promise<never>; forget: () => void } {
+  let onAbort = () => {};
+  const promise = new Promise<never>((_resolve, reject) => {
+    onAbort = () => reject(new KinoraError('CANCELLED', 'Writing the video was cancelled.'));
+    if (signal?.aborted) onAbort();
+    else signal?.addEventListener('abort', onAbort, { once: true });
+  });
+  promise.catch(() => {});
+  return { promise, forget: () => signal?.removeEventListener('abort', onAbort) };
+}

@@ -1,0 +1,136 @@
+/**
+ * Reads from an MP4 what Kinora must know of its own files: size, frames, rate. Enough of ISO/IEC 14496-12 for
+ * that, so that no ffprobe is needed. Knows no ffmpeg and decodes nothing.
+ */
+import { type FileHandle, open } from 'node:fs/promises';
+import { KinoraError } from '../errors.ts';
+
+/** Our clips have a few kB of it; anything larger is not one of ours. */
+const moovLimit = 16 * 1024 * 1024;
+
+export interface Mp4Info {
+  readonly bytes: number;
+  readonly width: number;
+  readonly height: number;
+  readonly numFrames: number;
+  /** Frames per second as an exact fraction [numerator, denominator]. */
+  readonly frameRate: readonly [number, number];
+  readonly fps: number;
+  readonly durationSeconds: number;
+  /** The index comes before the pictures, so that players start while the file is still arriving. */
+  readonly isFastStart: boolean;
+}
+
+/**
+ * @throws KinoraError ENCODE_FAILED when the file is no complete MP4 with one video track; errors of the file
+ * system pass through.
+ */
+export async function readMp4Info(path: string): Promise<Mp4Info> {
+  const handle = await open(path, 'r');
+  try {
+    const { size } = await handle.stat();
+    const { moov, isFastStart } = await findMoov(handle, size);
+    const track = boxes(moov).find((box) => box.type === 'trak' && handlerOf(box.body) === 'vide');
+    if (!track) throw invalid('it has no video track');
+    const mdhd = need(track.body, 'mdia', 'mdhd');
+    const isLong = mdhd.readUInt8(0) === 1;
+    const timescale = mdhd.readUInt32BE(isLong ? 20 : 12);
+    const duration = isLong ? Number(mdhd.readBigUInt64BE(24)) : mdhd.readUInt32BE(16);
+    const numFrames = need(track.body, 'mdia', 'minf', 'stbl', 'stsz').readUInt32BE(8);
+    if (numFrames === 0 || timescale === 0 || duration === 0) throw invalid('it has no frames');
+    const entry = need(track.body, 'mdia', 'minf', 'stbl', 'stsd').subarray(8);
+    return {
+      bytes: size,
+      width: entry.readUInt16BE(32),
+      height: entry.readUInt16BE(34),
+      numFrames,
+      frameRate: reduce(numFrames * timescale, duration),
+      fps: (numFrames * timescale) / duration,
+      durationSeconds: duration / timescale,
+      isFastStart,
+    };
+  } catch (error) {
+    if (error instanceof RangeError) throw invalid('it is cut off');
+    throw error;
+  } finally {
+    await handle.close();
+  }
+}
+
+interface Box {
+  readonly type: string;
+  readonly body: Buffer;
+}
+
+async function findMoov(handle: FileHandle, size: number): Promise<{ moov: Buffer; isFastStart: boolean }> {
+  const header = Buffer.alloc(16);
+  let isFastStart = true;
+  let offset = 0;
+  while (offset + 8 <= size) {
+    const { bytesRead } = await handle.read(header, 0, 16, offset);
+    if (bytesRead < 8) break;
+    const type = header.toString('latin1', 4, 8);
+    const [headerSize, boxSize] = boxSizes(header, size - offset);
+    if (boxSize < headerSize || offset + boxSize > size) throw invalid('it is cut off');
+    if (type === 'mdat') isFastStart = false;
+    if (type === 'moov') {
+      if (boxSize > moovLimit) throw invalid('its index is too large');
+      const moov = Buffer.alloc(boxSize - headerSize);
+      await handle.read(moov, 0, moov.length, offset + headerSize);
+      return { moov, isFastStart };
+    }
+    offset += boxSize;
+  }
+  throw invalid('it has no index');
+}
+
+/** [bytes of the header, bytes of the whole box]; size 1 means a 64-bit size follows, 0 that the box ends the file. */
+function boxSizes(header: Buffer, rest: number): readonly [number, number] {
+  const size = header.readUInt32BE(0);
+  if (size === 1) return [16, Number(header.readBigUInt64BE(8))];
+  return [8, size === 0 ? rest : size];
+}
+
+function boxes(parent: Buffer): Box[] {
+  const found: Box[] = [];
+  let offset = 0;
+  while (offset + 8 <= parent.length) {
+    const [headerSize, boxSize] = boxSizes(parent.subarray(offset), parent.length - offset);
+    if (boxSize < headerSize || offset + boxSize > parent.length) throw invalid('its index is damaged');
+    found.push({
+      type: parent.toString('latin1', offset + 4, offset + 8),
+      body: parent.subarray(offset + headerSize, offset + boxSize),
+    });
+    offset += boxSize;
+  }
+  return found;
+}
+
+function find(parent: Buffer, path: readonly string[]): Buffer | undefined {
+  let body: Buffer | undefined = parent;
+  for (const type of path) {
+    if (body === undefined) return undefined;
+    body = boxes(body).find((box) => box.type === type)?.body;
+  }
+  return body;
+}
+
+function need(parent: Buffer, ...path: string[]): Buffer {
+  const body = find(parent, path);
+  if (!body) throw invalid(`it has no "${path.at(-1)}"`);
+  return body;
+}
+
+function handlerOf(track: Buffer): string | undefined {
+  return find(track, ['mdia', 'hdlr'])?.toString('latin1', 8, 12);
+}
+
+function reduce(numerator: number, denominator: number): readonly [number, number] {
+  let [a, b] = [numerator, denominator];
+  while (b !== 0) [a, b] = [b, a % b];
+  return [numerator / a, denominator / a];
+}
+
+function invalid(reason: string): KinoraError {
+  return new KinoraError('ENCODE_FAILED', `The file is not a complete MP4: ${reason}.`);
+}

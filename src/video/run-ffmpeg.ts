@@ -1,0 +1,221 @@
+/**
+ * Runs one ffmpeg process to its end, and never longer than it should. Knows processes and pipes, no video.
+ *
+ * The only import of fluent-ffmpeg, and of it only the command-line builder. Its own runner is left alone because
+ * it hangs for ever when its input stream is destroyed without an error, crashes the process (an uncaught
+ * TypeError) when ffmpeg cannot be started, ends ffmpeg by SIGTERM without waiting for it, keeps one path per
+ * process, and starts ffmpeg twice more to list formats and encoders. Seen in 2.1.3, the last release.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { basename } from 'node:path';
+import ffmpeg from 'fluent-ffmpeg';
+import { KinoraError } from '../errors.ts';
+import { outputError } from './output-file.ts';
+
+/** How much of stderr is kept: the last lines hold the reason. */
+const stderrLimit = 16 * 1024;
+/** SIGKILL is immediate, except for a process that sleeps inside a dead file system; that one is not waited for. */
+const killGraceMs = 5_000;
+
+export interface FfmpegRun {
+  readonly ffmpegPath: string;
+  /** A file, or the frames that go to ffmpeg's stdin in this order. */
+  readonly source: { readonly file: string } | { readonly frames: AsyncIterator<Uint8Array> };
+  readonly inputOptions: readonly string[];
+  readonly filter: string;
+  readonly outputOptions: readonly string[];
+  /** Overwritten; the caller removes it when the run fails. */
+  readonly target: string;
+  /** For messages only. */
+  readonly outPath: string;
+  readonly signal?: AbortSignal | undefined;
+  /** The longest that ffmpeg may take for one thing: to accept a frame, or to finish after the last one. */
+  readonly deadlineMs: number;
+}
+
+interface Exit {
+  readonly startError?: NodeJS.ErrnoException;
+  readonly code?: number | null;
+  readonly signal?: NodeJS.Signals | null;
+}
+
+/**
+ * Resolves when ffmpeg has finished with exit code 0 after it took every frame. Otherwise the process is dead and
+ * the frames' iterator has been told to stop before this rejects.
+ *
+ * @throws KinoraError FFMPEG_MISSING, CANCELLED, DISK_FULL, OUTPUT_UNWRITABLE or ENCODE_FAILED; whatever the
+ * frames' iterator throws passes through unchanged.
+ */
+export async function runFfmpeg(run: FfmpegRun): Promise<void> {
+  const frames = 'frames' in run.source ? run.source.frames : undefined;
+  const cancelled = () => new KinoraError('CANCELLED', 'Writing the video was cancelled.');
+  if (run.signal?.aborted) {
+    await stopIterator(frames, false);
+    throw cancelled();
+  }
+
+  // Its own process group, so that a wrapper script dies together with the ffmpeg it started.
+  const child = spawn(run.ffmpegPath, commandLine(run), {
+    stdio: [frames ? 'pipe' : 'ignore', 'ignore', 'pipe'],
+    detached: process.platform !== 'win32',
+    windowsHide: true,
+  });
+  let stderr = '';
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    stderr = (stderr + text).slice(-stderrLimit);
+  });
+  // EPIPE after ffmpeg's death; its exit says more.
+  child.stdin?.on('error', () => {});
+  let hasExited = false;
+  const exited = new Promise<Exit>((resolve) => {
+    child.once('error', (startError) => resolve({ startError }));
+    child.once('close', (code, signal) => resolve({ code, signal }));
+  }).then((exit) => {
+    hasExited = true;
+    return exit;
+  });
+
+  let failure: { readonly error: unknown } | undefined;
+  let giveUp: () => void = () => {};
+  const abandoned = new Promise<Exit>((resolve) => {
+    giveUp = () => resolve({});
+  });
+  let killTimer: NodeJS.Timeout | undefined;
+  const fail = (error: unknown) => {
+    failure ??= { error };
+    killGroup(child);
+    killTimer ??= setTimeout(giveUp, killGraceMs);
+  };
+
+  let deadline: NodeJS.Timeout | undefined;
+  const expectProgress = () => {
+    clearTimeout(deadline);
+    deadline = setTimeout(() => {
+      const seconds = Math.round(run.deadlineMs / 100) / 10;
+      fail(new KinoraError('ENCODE_FAILED', `ffmpeg made no progress for ${seconds} s and was stopped.`));
+    }, run.deadlineMs);
+  };
+  const onAbort = () => fail(cancelled());
+  run.signal?.addEventListener('abort', onAbort, { once: true });
+
+  let fed = frames === undefined;
+  let isWaitingForFrame = false;
+  const ended = Promise.race([exited, abandoned]);
+  const feed = async (iterator: AsyncIterator<Uint8Array>) => {
+    try {
+      while (!hasExited && failure === undefined) {
+        isWaitingForFrame = true;
+        const next = await Promise.race([iterator.next(), ended.then(() => undefined)]);
+        if (next === undefined) return;
+        isWaitingForFrame = false;
+        if (next.done === true) {
+          fed = true;
+          expectProgress();
+          child.stdin?.end();
+          return;
+        }
+        expectProgress();
+        // Waits until the pipe has taken every byte: at most one frame is ever held here.
+        await Promise.race([writeFully(child, next.value), ended]);
+        clearTimeout(deadline);
+      }
+    } catch (error) {
+      isWaitingForFrame = false;
+      fail(error);
+    }
+  };
+
+  try {
+    if (frames) void feed(frames);
+    else expectProgress();
+    const exit = await ended;
+    if (failure) throw failure.error;
+    if (exit.startError) throw startFailure(exit.startError);
+    if (exit.code !== 0) throw exitFailure(exit, stderr, run);
+    if (!fed) throw new KinoraError('ENCODE_FAILED', 'ffmpeg stopped before it had taken every frame.');
+  } finally {
+    clearTimeout(deadline);
+    clearTimeout(killTimer);
+    run.signal?.removeEventListener('abort', onAbort);
+    if (!fed) await stopIterator(frames, isWaitingForFrame);
+  }
+}
+
+/** The command line, built by fluent-ffmpeg. Two-argument calls only: it splits lone options at spaces. */
+export function commandLine(run: Omit<FfmpegRun, 'ffmpegPath' | 'signal' | 'deadlineMs'>): string[] {
+  // "file:" keeps names such as "a:b.mp4" or "-x.mp4" from being read as protocols or options.
+  const input = 'file' in run.source ? `file:${run.source.file}` : 'pipe:0';
+  const command = ffmpeg(input)
+    .inputOptions('-hide_banner', '-nostdin', '-v', 'error', ...run.inputOptions)
+    .videoFilters(run.filter)
+    .outputOptions('-y', '-an', ...run.outputOptions)
+    .output(`file:${run.target}`);
+  return command._getArguments();
+}
+
+function writeFully(child: ChildProcess, data: Uint8Array): Promise<void> {
+  return new Promise((resolve) => {
+    // A failed write means that ffmpeg is gone: its exit is what gets reported.
+    if (child.stdin) child.stdin.write(data, () => resolve());
+    else resolve();
+  });
+}
+
+function killGroup(child: ChildProcess): void {
+  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+  try {
+    if (process.platform === 'win32') child.kill('SIGKILL');
+    else process.kill(-child.pid, 'SIGKILL');
+  } catch {
+    // Already gone.
+  }
+}
+
+/** A generator that is busy with next() cannot be waited for: it may hang, and it stops after that frame. */
+async function stopIterator(frames: AsyncIterator<Uint8Array> | undefined, isBusy: boolean): Promise<void> {
+  const stopped = Promise.resolve(frames?.return?.()).catch(() => {});
+  if (!isBusy) await stopped;
+}
+
+function startFailure(error: NodeJS.ErrnoException): KinoraError {
+  const missing = error.code === 'ENOENT' || error.code === 'EACCES' || error.code === 'ENOEXEC';
+  return missing
+    ? new KinoraError('FFMPEG_MISSING', `ffmpeg cannot be started (${error.code}).`, { cause: error })
+    : new KinoraError('ENCODE_FAILED', `ffmpeg cannot be started (${error.code ?? error.message}).`, {
+        cause: error,
+      });
+}
+
+const outputErrnos: readonly (readonly [RegExp, string])[] = [
+  [/No space left on device/, 'ENOSPC'],
+  [/Disk quota exceeded/, 'EDQUOT'],
+  [/Read-only file system/, 'EROFS'],
+  [/Permission denied/, 'EACCES'],
+  [/Is a directory/, 'EISDIR'],
+  [/Input\/output error/, 'EIO'],
+];
+
+function exitFailure(exit: Exit, stderr: string, run: FfmpegRun): KinoraError {
+  for (const [pattern, code] of outputErrnos) {
+    if (pattern.test(stderr)) return outputError(code, run.outPath);
+  }
+  const how = exit.signal ? `was killed by ${exit.signal}` : `failed with exit code ${exit.code}`;
+  const line = lastUsefulLine(stderr, run);
+  return new KinoraError('ENCODE_FAILED', `ffmpeg ${how}${line === '' ? '' : ` (${line})`}.`);
+}
+
+/** The last line that says something, without paths of this machine. */
+function lastUsefulLine(stderr: string, run: FfmpegRun): string {
+  const lines = stderr
+    .split(/[\r\n]+/)
+    .map((line) => line.trim())
+    .filter((line) => line !== '' && !/^(Conversion failed!?|Last message repeated .*)$/.test(line));
+  let line = lines.at(-1) ?? '';
+  line = line
+    .replaceAll(`file:${run.target}`, basename(run.outPath))
+    .replaceAll(run.target, basename(run.outPath));
+  if ('file' in run.source) {
+    line = line.replaceAll(`file:${run.source.file}`, 'the input').replaceAll(run.source.file, 'the input');
+  }
+  return line.replace(/ @ 0x[0-9a-f]+/g, '').slice(0, 300);
+}
