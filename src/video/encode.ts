@@ -27,6 +27,8 @@ export interface EncodeOptions {
   readonly signal?: AbortSignal | undefined;
   /** The longest that ffmpeg may take to accept a frame or to finish; waiting for the source does not count. */
   readonly deadlineMs?: number | undefined;
+  /** Leaves ffmpeg in the caller's process group, for callers that are themselves ended as a group. */
+  readonly sharesProcessGroup?: boolean | undefined;
   readonly loop?: boolean | undefined;
   readonly smooth?: 1 | 2 | 3 | undefined;
   /** Upper bound of the file; when the first encoding is larger, it is encoded again with less quality. */
@@ -118,6 +120,7 @@ async function encodeTo(
     outPath: options.outPath,
     signal,
     deadlineMs,
+    sharesProcessGroup: options.sharesProcessGroup,
   });
 
   if (options.numFrames !== undefined && source.count !== options.numFrames) {

@@ -27,6 +27,7 @@ export interface FitOptions {
   readonly ffmpegPath: string;
   readonly signal?: AbortSignal | undefined;
   readonly deadlineMs: number;
+  readonly sharesProcessGroup?: boolean | undefined;
 }
 
 /** @throws KinoraError INVALID_OPTION for budgets that nothing can meet. */
@@ -90,5 +91,6 @@ function encodeAgain(
     outPath: options.outPath,
     signal: options.signal,
     deadlineMs: options.deadlineMs,
+    sharesProcessGroup: options.sharesProcessGroup,
   });
 }

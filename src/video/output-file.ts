@@ -48,15 +48,15 @@ export async function writing<T>(outPath: string, operation: Promise<T>): Promis
 
 const temporaryMark = '.kinora-';
 
-/** A hidden name beside `outPath` that nothing else uses. */
-export function temporaryName(outPath: string): string {
+/** A hidden name beside `outPath`; nothing else uses it as long as `unique` (12 hex digits) is. */
+export function temporaryName(outPath: string, unique = randomBytes(6).toString('hex')): string {
   const absolute = resolve(outPath);
   // Long names are cut so that the mark still fits into the 255 bytes of a file name.
   const stem = Buffer.from(basename(absolute))
     .subarray(0, 180)
     .toString('utf8')
     .replace(/\uFFFD+$/, '');
-  return join(dirname(absolute), `.${stem}${temporaryMark}${randomBytes(6).toString('hex')}`);
+  return join(dirname(absolute), `.${stem}${temporaryMark}${unique}`);
 }
 
 /**

@@ -31,6 +31,8 @@ export interface FfmpegRun {
   readonly signal?: AbortSignal | undefined;
   /** The longest that ffmpeg may take for one thing: to accept a frame, or to finish after the last one. */
   readonly deadlineMs: number;
+  /** Leaves ffmpeg in the caller's process group, for callers that are themselves ended as a group. */
+  readonly sharesProcessGroup?: boolean | undefined;
 }
 
 interface Exit {
@@ -57,7 +59,7 @@ export async function runFfmpeg(run: FfmpegRun): Promise<void> {
   // Its own process group, so that a wrapper script dies together with the ffmpeg it started.
   const child = spawn(run.ffmpegPath, commandLine(run), {
     stdio: [frames ? 'pipe' : 'ignore', 'ignore', 'pipe'],
-    detached: process.platform !== 'win32',
+    detached: leadsGroup(run),
     windowsHide: true,
   });
   let stderr = '';
@@ -83,7 +85,7 @@ export async function runFfmpeg(run: FfmpegRun): Promise<void> {
   let killTimer: NodeJS.Timeout | undefined;
   const fail = (error: unknown) => {
     failure ??= { error };
-    killGroup(child);
+    killGroup(child, leadsGroup(run));
     killTimer ??= setTimeout(giveUp, killGraceMs);
   };
 
@@ -161,11 +163,15 @@ function writeFully(child: ChildProcess, data: Uint8Array): Promise<void> {
   });
 }
 
-function killGroup(child: ChildProcess): void {
+function leadsGroup(run: FfmpegRun): boolean {
+  return process.platform !== 'win32' && run.sharesProcessGroup !== true;
+}
+
+function killGroup(child: ChildProcess, isLeader: boolean): void {
   if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
   try {
-    if (process.platform === 'win32') child.kill('SIGKILL');
-    else process.kill(-child.pid, 'SIGKILL');
+    if (isLeader) process.kill(-child.pid, 'SIGKILL');
+    else child.kill('SIGKILL');
   } catch {
     // Already gone.
   }
