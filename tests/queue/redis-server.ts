@@ -5,12 +5,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
+import { connectRedis } from '../../src/queue/redis.ts';
 
 export interface TestRedis {
   readonly socketPath: string;
   readonly process: ChildProcess;
   /** A new connection; closed by stop(). */
   connect(): Redis;
+  /** The kind of connection that adapters use. */
+  failFast(): Redis;
   stop(): Promise<void>;
 }
 
@@ -40,10 +43,16 @@ export async function startTestRedis(...extraArguments: string[]): Promise<TestR
     socketPath,
     process: server,
     connect,
+    failFast: () => {
+      const redis = connectRedis({ socketPath }, 'fail-fast', () => {});
+      connections.push(redis);
+      return redis;
+    },
     stop: async () => {
       for (const redis of connections) redis.disconnect();
       if (server.exitCode === null) {
         const ended = new Promise((resolve) => server.once('exit', resolve));
+        server.kill('SIGCONT');
         server.kill('SIGKILL');
         await ended;
       }

@@ -1,0 +1,207 @@
+/**
+ * The asking side of the queue, used by chat adapters: submit, watch, cancel. Answers within a bounded time whatever
+ * Redis does. Knows no platform and no model.
+ */
+import { FlowProducer, Queue } from 'bullmq';
+import type { Redis } from 'ioredis';
+import type { Logger } from '../log.ts';
+import { medianDuration } from './durations.ts';
+import { publishEvent, type QueueEvent, subscribeEvents } from './events.ts';
+import { deliverQueueName, generateQueueName, type JobRequest, type QueueData } from './jobs.ts';
+import { Keys } from './keys.ts';
+import { type AdmissionLimits, type CancelAnswer, Ledger, type LedgerEntry, type Refusal } from './ledger.ts';
+import { countLiveWorkers } from './worker-registry.ts';
+
+export interface QueueTerms {
+  /** Credits of one job with this preset. */
+  readonly cost: (preset: string) => number;
+  /** Calendar day of the allowance, in the operator's time zone, for a time in ms. */
+  readonly day: (now: number) => string;
+  readonly cooldownMs: number;
+  readonly limits: AdmissionLimits;
+}
+
+/** Where a waiting job stands. */
+export interface Place {
+  /** Jobs that will be served before it, the running ones not counted. */
+  readonly ahead: number;
+  /** Milliseconds until its video, by the median of recent jobs; undefined while there is no history. */
+  readonly leftMs?: number;
+}
+
+export type Submission =
+  | { readonly decision: 'accepted'; readonly place: Place; readonly cost: number; readonly left: number }
+  | { readonly decision: 'duplicate'; readonly state: LedgerEntry['state'] }
+  | { readonly decision: 'unavailable' }
+  | Refusal;
+
+/** A person is never left without an answer for longer than this. */
+const answerDeadlineMs = 2_400;
+const withdrawEveryMs = 1_000;
+const withdrawAttempts = 600;
+
+/** BullMQ's largest priority; a job beyond it is served last rather than refused. */
+const maxPriority = 2_097_151;
+/** Deaths of whole workers, not of engines; those are counted in the ledger. */
+const generateAttempts = 3;
+
+export class JobClient {
+  readonly ledger: Ledger;
+  readonly keys: Keys;
+  readonly #redis: Redis;
+  readonly #terms: QueueTerms;
+  readonly #log: Logger;
+  readonly #flows: FlowProducer;
+  readonly #generateQueue: Queue<QueueData>;
+
+  /** @param redis a fail-fast connection; the caller closes it after close() */
+  constructor(redis: Redis, terms: QueueTerms, log: Logger, keys = new Keys()) {
+    this.#redis = redis;
+    this.#terms = terms;
+    this.#log = log;
+    this.keys = keys;
+    this.ledger = new Ledger(redis, keys);
+    const options = { connection: redis, prefix: keys.bull, skipWaitingForReady: true };
+    this.#flows = new FlowProducer(options);
+    this.#generateQueue = new Queue<QueueData>(generateQueueName, options);
+    const onError = (error: Error): void => log.warn({ err: error.message }, 'queue connection');
+    this.#flows.on('error', onError);
+    this.#generateQueue.on('error', onError);
+  }
+
+  /**
+   * Decides about a request and, when it is accepted, queues it. The picture already lies in the job's folder.
+   * Calling it again with the same id changes nothing, but completes what a crash left half done.
+   */
+  async submit(request: JobRequest, now = Date.now()): Promise<Submission> {
+    const { preset } = request.generation;
+    const cost = this.#terms.cost(preset);
+    try {
+      return await withDeadline(answerDeadlineMs, async () => {
+        const { day, cooldownMs, limits } = this.#terms;
+        const admission = await this.ledger.admit(request, { cost, day: day(now), cooldownMs, limits, now });
+        if (admission.decision === 'duplicate') {
+          if (admission.state === 'reserved') await this.#enqueue(request.id, admission.priority, now);
+          return { decision: 'duplicate', state: admission.state };
+        }
+        if (admission.decision !== 'accepted') return admission;
+        await this.#enqueue(request.id, admission.priority, now);
+        const place = (await this.place({ id: request.id, preset })) ?? { ahead: 0 };
+        return { decision: 'accepted', place, cost, left: admission.left + admission.granted };
+      });
+    } catch (error) {
+      this.#log.warn({ jobId: request.id, err: String(error) }, 'submit failed; withdrawing');
+      // The person hears "try again": whatever Redis may still have done must not come true behind their back.
+      void this.#withdraw(request.id);
+      return { decision: 'unavailable' };
+    }
+  }
+
+  /** Puts the flow of an admitted job into BullMQ; adding what is there already changes nothing. */
+  async #enqueue(jobId: string, priority: number, now: number): Promise<void> {
+    await this.#flows.add({
+      name: 'deliver',
+      queueName: deliverQueueName,
+      data: { jobId } satisfies QueueData,
+      opts: {
+        jobId,
+        attempts: 100,
+        backoff: { type: 'delivery' },
+        removeOnComplete: true,
+        removeOnFail: true,
+      },
+      children: [
+        {
+          name: 'generate',
+          queueName: generateQueueName,
+          data: { jobId } satisfies QueueData,
+          opts: {
+            jobId,
+            priority: Math.min(priority, maxPriority),
+            attempts: generateAttempts,
+            backoff: { type: 'fixed', delay: 500 },
+            continueParentOnFailure: true,
+            removeOnComplete: true,
+            removeOnFail: true,
+          },
+        },
+      ],
+    });
+    await this.ledger.transition(jobId, 'confirm', now);
+  }
+
+  /** Re-adds the flow of a job that BullMQ has lost. The ledger knows everything that is needed. */
+  async enqueueAgain(entry: LedgerEntry, now = Date.now()): Promise<void> {
+    await this.#enqueue(entry.id, entry.priority, now);
+  }
+
+  async #withdraw(jobId: string): Promise<void> {
+    for (let attempt = 0; attempt < withdrawAttempts; attempt++) {
+      try {
+        await this.ledger.transition(jobId, 'cancelled', Date.now(), { silent: '1' });
+        await this.#removeWaiting(jobId);
+        publishEvent(this.#redis, this.keys.events, { type: 'cancel', jobId });
+        return;
+      } catch {
+        await new Promise((resolve) => setTimeout(resolve, withdrawEveryMs).unref());
+      }
+    }
+  }
+
+  /** Cancels by exact id. Returns at once; a running job stops at its next step and then gets its final answer. */
+  async cancel(jobId: string, by: string, asAdmin = false, now = Date.now()): Promise<CancelAnswer> {
+    const answer = await this.ledger.cancel(jobId, by, asAdmin, now);
+    if (answer === 'cancelled') await this.#removeWaiting(jobId);
+    if (answer === 'cancelled' || answer === 'requested') {
+      publishEvent(this.#redis, this.keys.events, { type: 'cancel', jobId });
+    }
+    return answer;
+  }
+
+  /** Removing the child wakes its parent, which posts the final answer. One that has just been taken is left alone. */
+  async #removeWaiting(jobId: string): Promise<void> {
+    await this.#generateQueue.remove(jobId);
+  }
+
+  /** Where a waiting job stands, or undefined when it does not wait. Cheap at any queue length. */
+  async place(job: Pick<LedgerEntry, 'id' | 'preset'>): Promise<Place | undefined> {
+    const ahead = await this.ledger.ahead(job);
+    if (!ahead) return undefined;
+    const total = [...ahead.values()].reduce((sum, count) => sum + count, 0);
+    const presets = [...new Set([...ahead.keys(), job.preset])];
+    const medians = new Map(
+      await Promise.all(
+        presets.map(
+          async (preset) => [preset, await medianDuration(this.#redis, this.keys, preset)] as const,
+        ),
+      ),
+    );
+    const own = medians.get(job.preset);
+    if (own === undefined) return { ahead: total };
+    let waitMs = 0;
+    for (const [preset, count] of ahead) waitMs += count * (medians.get(preset) ?? own);
+    const workers = Math.max(1, await countLiveWorkers(this.#redis, this.keys));
+    return { ahead: total, leftMs: waitMs / workers + own };
+  }
+
+  /** Calls back on progress of any job until the returned function is called. */
+  watch(onEvent: (event: QueueEvent) => void): Promise<() => void> {
+    return subscribeEvents(this.#redis, this.keys.events, onEvent);
+  }
+
+  async close(): Promise<void> {
+    await Promise.allSettled([this.#flows.close(), this.#generateQueue.close()]);
+  }
+}
+
+async function withDeadline<T>(ms: number, work: () => Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer from Redis within ${ms} ms`)), ms);
+  });
+  try {
+    return await Promise.race([work(), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,156 @@
+/**
+ * Brings final answers to people: a queue of its own with its own retries, so that a finished video is never made
+ * again because a chat was away. The mark that an answer has arrived lives in the ledger. Knows platforms only by
+ * their one promise, to post an answer as repeatably as they can.
+ */
+import { type Job, UnrecoverableError, Worker } from 'bullmq';
+import type { Redis } from 'ioredis';
+import type { Logger } from '../log.ts';
+import type { Artifacts, JobFiles } from './artifacts.ts';
+import { type Artifact, deliverQueueName, type Failure, type QueueData, queueDataSchema } from './jobs.ts';
+import { Keys } from './keys.ts';
+import { Ledger, type LedgerEntry } from './ledger.ts';
+
+/** The one final answer of a job. */
+export type Answer =
+  | { readonly kind: 'video'; readonly artifact: Artifact; readonly files: JobFiles }
+  | { readonly kind: 'failure'; readonly failure: Failure }
+  | { readonly kind: 'cancelled' };
+
+/** Thrown by a platform that could not post now: try again, not before `retryAfterMs`. */
+export class DeliveryDelayed extends Error {
+  override readonly name = 'DeliveryDelayed';
+  readonly retryAfterMs: number;
+  constructor(message: string, retryAfterMs: number) {
+    super(message);
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
+/** Thrown by a platform when the answer can never arrive: the chat is gone, or we were thrown out. */
+export class DeliveryImpossible extends Error {
+  override readonly name = 'DeliveryImpossible';
+}
+
+/**
+ * Posts one answer. It may be called again for the same job after a crash, so it uses the platform's most repeatable
+ * call; resolving means that the person has it.
+ */
+export type Deliver = (entry: LedgerEntry, answer: Answer, signal: AbortSignal) => Promise<void>;
+
+export interface DeliverySettings {
+  readonly concurrency: number;
+  readonly maxAttempts: number;
+  readonly firstRetryMs: number;
+  readonly longestRetryMs: number;
+  /** How long the ledger remembers an answered job: buttons under a result work that long. */
+  readonly retentionSeconds: number;
+  /** One attempt may take this long. */
+  readonly attemptDeadlineMs: number;
+}
+
+export const defaultDeliverySettings: DeliverySettings = {
+  concurrency: 4,
+  maxAttempts: 100,
+  firstRetryMs: 1_000,
+  longestRetryMs: 300_000,
+  retentionSeconds: 60 * 86_400,
+  attemptDeadlineMs: 120_000,
+};
+
+export class DeliveryWorker {
+  readonly #redis: Redis;
+  readonly #keys: Keys;
+  readonly #ledger: Ledger;
+  readonly #artifacts: Artifacts;
+  readonly #deliver: Deliver;
+  readonly #settings: DeliverySettings;
+  readonly #log: Logger;
+  readonly #worker: Worker<QueueData>;
+
+  /** @param redis a patient connection; the caller closes it after stop() */
+  constructor(
+    redis: Redis,
+    artifacts: Artifacts,
+    deliver: Deliver,
+    log: Logger,
+    settings: Partial<DeliverySettings> = {},
+    keys = new Keys(),
+  ) {
+    this.#redis = redis;
+    this.#keys = keys;
+    this.#ledger = new Ledger(redis, keys);
+    this.#artifacts = artifacts;
+    this.#deliver = deliver;
+    this.#settings = { ...defaultDeliverySettings, ...settings };
+    this.#log = log;
+    const { firstRetryMs, longestRetryMs } = this.#settings;
+    this.#worker = new Worker<QueueData>(deliverQueueName, (job) => this.#process(job), {
+      connection: redis,
+      prefix: keys.bull,
+      concurrency: this.#settings.concurrency,
+      autorun: false,
+      lockDuration: 30_000,
+      stalledInterval: 5_000,
+      maxStalledCount: 1_000,
+      settings: {
+        backoffStrategy: (attempts, _type, error) =>
+          error instanceof DeliveryDelayed
+            ? error.retryAfterMs
+            : Math.min(firstRetryMs * 2 ** Math.min(attempts - 1, 20), longestRetryMs),
+      },
+    });
+    this.#worker.on('error', (error) => log.warn({ err: error.message }, 'delivery connection'));
+  }
+
+  start(): void {
+    void this.#worker.run();
+  }
+
+  /** Finishes the posts under way. */
+  async stop(): Promise<void> {
+    await this.#worker.close();
+  }
+
+  async #process(job: Job<QueueData>): Promise<void> {
+    const { jobId } = queueDataSchema.parse(job.data);
+    const entry = await this.#ledger.read(jobId);
+    if (!entry || entry.deliveredAt !== undefined) return;
+    const answer = await this.#answer(entry);
+    if (!answer) return await this.#settle(jobId, 'undeliverable');
+    try {
+      await this.#deliver(entry, answer, AbortSignal.timeout(this.#settings.attemptDeadlineMs));
+    } catch (error) {
+      const attempt = job.attemptsMade + 1;
+      this.#log.warn({ jobId, attempt, err: String(error) }, 'delivery failed');
+      if (error instanceof DeliveryImpossible || attempt >= this.#settings.maxAttempts) {
+        await this.#settle(jobId, 'undeliverable');
+        throw new UnrecoverableError(String(error));
+      }
+      throw error;
+    }
+    // A video that was lost is answered with a failure, and gives its credits back.
+    await this.#settle(jobId, answer.kind === 'video' ? 'delivered' : 'undeliverable');
+  }
+
+  /** What the person is told; undefined when they were already told that nothing would come. */
+  async #answer(entry: LedgerEntry): Promise<Answer | undefined> {
+    if (await this.#redis.hexists(this.#keys.job(entry.id), 'silent')) return undefined;
+    if (entry.state === 'cancelled') return { kind: 'cancelled' };
+    if (entry.state === 'failed') {
+      return { kind: 'failure', failure: entry.failure ?? { code: 'INTERNAL', message: 'Something broke.' } };
+    }
+    const artifact = await this.#artifacts.readRecord(entry.id);
+    if (artifact && entry.state === 'generated') {
+      return { kind: 'video', artifact, files: this.#artifacts.files(entry.id) };
+    }
+    // BullMQ gave the generation up, or its files are gone: the person still gets one final answer.
+    const failure: Failure = { code: 'INTERNAL', message: 'The video was lost before it could be sent.' };
+    await this.#ledger.transition(entry.id, 'failed', Date.now(), { failure: JSON.stringify(failure) });
+    return { kind: 'failure', failure };
+  }
+
+  async #settle(jobId: string, outcome: 'delivered' | 'undeliverable'): Promise<void> {
+    await this.#ledger.settle(jobId, outcome, Date.now(), this.#settings.retentionSeconds);
+  }
+}

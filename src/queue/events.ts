@@ -1,0 +1,44 @@
+/**
+ * What bot and workers tell each other while a job lives: progress, and the wish to stop. Redis pub/sub, best effort:
+ * nothing that must not be lost travels here.
+ */
+import type { Redis } from 'ioredis';
+import { z } from 'zod';
+import { jobIdSchema } from './jobs.ts';
+
+const queueEventSchema = z.discriminatedUnion('type', [
+  z.object({
+    type: z.literal('progress'),
+    jobId: jobIdSchema,
+    phase: z.enum(['loading', 'encoding', 'denoising', 'decoding', 'finishing']),
+    done: z.number(),
+    total: z.number(),
+    /** Milliseconds until the video is ready, when it can be told. */
+    leftMs: z.number().optional(),
+  }),
+  z.object({ type: z.literal('cancel'), jobId: jobIdSchema }),
+]);
+export type QueueEvent = z.infer<typeof queueEventSchema>;
+
+export function publishEvent(redis: Redis, channel: string, event: QueueEvent): void {
+  redis.publish(channel, JSON.stringify(event)).catch(() => {}); // best effort by contract
+}
+
+/**
+ * Calls `onEvent` for every event until the returned function is called. Takes a connection of its own from `redis`,
+ * since a subscribed connection can do nothing else.
+ */
+export async function subscribeEvents(
+  redis: Redis,
+  channel: string,
+  onEvent: (event: QueueEvent) => void,
+): Promise<() => void> {
+  const subscriber = redis.duplicate();
+  subscriber.on('error', () => {}); // ioredis reconnects and subscribes again
+  subscriber.on('message', (_channel, message) => {
+    const event = queueEventSchema.safeParse(JSON.parse(message));
+    if (event.success) onEvent(event.data);
+  });
+  await subscriber.subscribe(channel);
+  return () => subscriber.disconnect();
+}

@@ -1,0 +1,77 @@
+/** Which workers are alive, what they do, and which pictures they still have in memory. */
+import type { Redis } from 'ioredis';
+import { z } from 'zod';
+import type { Keys } from './keys.ts';
+
+const beatEveryMs = 2_000;
+const aliveForMs = 10_000;
+const rememberedImages = 64;
+
+const workerSchema = z.object({
+  beatAt: z.number(),
+  pid: z.int(),
+  host: z.string(),
+  jobId: z.string().nullable(),
+  device: z.string(),
+  /** Keys of the pictures it rendered last, newest first. */
+  imageKeys: z.array(z.string()),
+});
+export type WorkerEntry = z.infer<typeof workerSchema>;
+
+/** Everybody who ever registered and did not leave properly, and whether their heart still beats. */
+export async function workerEntries(
+  redis: Redis,
+  keys: Keys,
+  now = Date.now(),
+): Promise<ReadonlyMap<string, { entry: WorkerEntry; alive: boolean }>> {
+  const all = await redis.hgetall(keys.workers);
+  const workers = new Map<string, { entry: WorkerEntry; alive: boolean }>();
+  for (const [id, text] of Object.entries(all)) {
+    const entry = workerSchema.parse(JSON.parse(text));
+    workers.set(id, { entry, alive: now - entry.beatAt < aliveForMs });
+  }
+  return workers;
+}
+
+export async function countLiveWorkers(redis: Redis, keys: Keys): Promise<number> {
+  return [...(await workerEntries(redis, keys)).values()].filter(({ alive }) => alive).length;
+}
+
+/** One worker's line in the registry, renewed while the process lives. */
+export class WorkerBeat {
+  readonly #redis: Redis;
+  readonly #keys: Keys;
+  readonly #id: string;
+  readonly #entry: Omit<WorkerEntry, 'beatAt'>;
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(redis: Redis, keys: Keys, id: string, entry: Pick<WorkerEntry, 'pid' | 'host' | 'device'>) {
+    this.#redis = redis;
+    this.#keys = keys;
+    this.#id = id;
+    this.#entry = { ...entry, jobId: null, imageKeys: [] };
+    this.#timer = setInterval(() => this.#write(), beatEveryMs);
+    this.#write();
+  }
+
+  /** Says at once which job runs, or null when idle. */
+  setJob(jobId: string | null): void {
+    this.#entry.jobId = jobId;
+    this.#write();
+  }
+
+  rememberImage(imageKey: string): void {
+    const others = this.#entry.imageKeys.filter((key) => key !== imageKey);
+    this.#entry.imageKeys = [imageKey, ...others].slice(0, rememberedImages);
+  }
+
+  #write(): void {
+    const entry: WorkerEntry = { ...this.#entry, beatAt: Date.now() };
+    this.#redis.hset(this.#keys.workers, this.#id, JSON.stringify(entry)).catch(() => {}); // the next beat tries again
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#redis.hdel(this.#keys.workers, this.#id).catch(() => {});
+  }
+}
