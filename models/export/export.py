@@ -39,36 +39,42 @@ def export_pack(checkpoint: str, out: Path, card: dict, variant: str | None = No
         raise SystemExit(f"{out} is not empty")
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
-    load = {"torch_dtype": torch.float32}
-    if variant:
-        load["variant"] = variant
+    # The two libraries name the type differently. Both would otherwise keep half-precision weights as they are.
+    clip = {"dtype": torch.float32, "variant": variant}
+    diffusers = {"torch_dtype": torch.float32, "variant": variant, "low_cpu_mem_usage": False}
 
-    write_json(out / "model_index.json", dict(DiffusionPipeline.load_config(checkpoint)))
-    write_json(out / "scheduler" / "scheduler_config.json", dict(DDIMScheduler.load_config(checkpoint, subfolder="scheduler")))
+    model_index = dict(DiffusionPipeline.load_config(checkpoint))
+    if model_index.get("_class_name") != "I2VGenXLPipeline":
+        raise SystemExit(f"{checkpoint} holds a {model_index.get('_class_name')}, not an I2VGenXLPipeline")
+    write_json(out / "model_index.json", model_index)
+    scheduler = dict(DDIMScheduler.load_config(checkpoint, subfolder="scheduler"))
+    write_json(out / "scheduler" / "scheduler_config.json", scheduler)
     max_tokens = export_tokenizer(checkpoint, out)
     feature_extractor = CLIPImageProcessor.from_pretrained(checkpoint, subfolder="feature_extractor")
 
-    text_encoder = CLIPTextModel.from_pretrained(checkpoint, subfolder="text_encoder", **load).eval()
+    text_encoder = CLIPTextModel.from_pretrained(checkpoint, subfolder="text_encoder", **clip).eval()
+    positions = text_encoder.config.max_position_embeddings
+    if positions != max_tokens:
+        raise SystemExit(f"the tokenizer pads to {max_tokens} tokens, the text encoder takes {positions}")
     export_text_encoder(text_encoder, out)
-    if text_encoder.config.max_position_embeddings != max_tokens:
-        raise SystemExit(f"tokenizer pads to {max_tokens}, the text encoder takes {text_encoder.config.max_position_embeddings}")
     del text_encoder
 
-    image_encoder = CLIPVisionModelWithProjection.from_pretrained(checkpoint, subfolder="image_encoder", **load).eval()
+    image_encoder = CLIPVisionModelWithProjection.from_pretrained(checkpoint, subfolder="image_encoder", **clip).eval()
     image_size = image_encoder.config.image_size
-    if feature_extractor.crop_size != {"height": image_size, "width": image_size}:
-        raise SystemExit(f"feature extractor crops to {feature_extractor.crop_size}, the image encoder takes {image_size}")
+    crop_size = dict(feature_extractor.crop_size)
+    if crop_size != {"height": image_size, "width": image_size}:
+        raise SystemExit(f"the feature extractor crops to {crop_size}, the image encoder takes {image_size}")
     export_image_encoder(image_encoder, out)
     del image_encoder
     gc.collect()
 
-    vae = AutoencoderKL.from_pretrained(checkpoint, subfolder="vae", **load).eval()
+    vae = AutoencoderKL.from_pretrained(checkpoint, subfolder="vae", **diffusers).eval()
     vae_config = vae.config
     export_vae(vae, out)
     del vae
     gc.collect()
 
-    unet = I2VGenXLUNet.from_pretrained(checkpoint, subfolder="unet", **load).eval()
+    unet = I2VGenXLUNet.from_pretrained(checkpoint, subfolder="unet", **diffusers).eval()
     export_unet(unet, out, max_tokens)
 
     architecture = {
@@ -110,7 +116,8 @@ def export_text_encoder(text_encoder, out: Path) -> None:
         with torch.no_grad():
             # As I2VGenXLPipeline.encode_prompt does with clip_skip=1.
             hidden_states = text_encoder(ids, output_hidden_states=True).hidden_states[-2]
-            cases.append(({"input_ids": ids}, {"prompt_embeds": text_encoder.text_model.final_layer_norm(hidden_states)}))
+            prompt_embeds = text_encoder.text_model.final_layer_norm(hidden_states)
+        cases.append(({"input_ids": ids}, {"prompt_embeds": prompt_embeds}))
     graph = graphs.TextEncoder(text_encoder).eval()
     axes = {"input_ids": {0: "n"}, "prompt_embeds": {0: "n"}}
     save_graph(graph, cases, out / "text_encoder", axes)
@@ -194,7 +201,7 @@ def save_graph(module: torch.nn.Module, cases: list, folder: Path, dynamic_axes:
         torch.onnx.export(
             module,
             tuple(inputs.values()),
-            traced,
+            str(traced),  # above 2 GB the exporter accepts no Path
             dynamo=False,
             opset_version=OPSET,
             input_names=list(inputs),
@@ -211,6 +218,8 @@ def save_graph(module: torch.nn.Module, cases: list, folder: Path, dynamic_axes:
         all_tensors_to_one_file=True,
         location=EXTERNAL_DATA_NAME,
     )
+    if external:
+        (folder / EXTERNAL_DATA_NAME).chmod(0o644)  # onnx makes it readable for its owner only
 
 
 def count_nodes(folder: Path, op_type: str) -> int:

@@ -20,7 +20,7 @@ from PIL import Image
 
 from manifest import NEGATIVE_PROMPT, write_json
 
-# Rounding: "compat", what diffusers does, black border included.
+# cropMode "compat" is the rounding of diffusers, black border included.
 DEFAULTS = {
     "negativePrompt": "",
     "scheduler": "ddim",
@@ -52,8 +52,8 @@ PIPELINES = {
         numInferenceSteps=3, guidanceScale=1, targetFps=24,
     ),
     "padded-ddim3-g6-negative": dict(
-        picture="padded", prompt="a cat 😀 镜头慢慢推近", negativePrompt="blurry", seed=123456789, width=192, height=128,
-        numFrames=7, numInferenceSteps=3, guidanceScale=6, targetFps=8,
+        picture="padded", prompt="a cat 😀 镜头慢慢推近", negativePrompt="blurry", seed=123456789, width=192,
+        height=128, numFrames=7, numInferenceSteps=3, guidanceScale=6, targetFps=8,
     ),
     "small-ddim3-g9-long-prompt": dict(
         picture="small", prompt=LONG_PROMPT, seed=2**53 - 1, width=64, height=64, numFrames=3, numInferenceSteps=3,
@@ -251,7 +251,7 @@ def run_case(pipe, golden: Golden, name: str, case: dict, start_from=None):
     frames = decode(pipe, latents)
     saturated = float(((frames == 0) | (frames == 255)).mean())
     moving = float(np.abs(np.diff(frames.astype(float), axis=0)).mean()) if len(frames) > 1 else 0
-    print(f"{name:28} latents std {latents.std():.2f}, {saturated:.1%} saturated, {moving:.0f}/255 between frames", flush=True)
+    print(f"{name:28} latents std {latents.std():.2f}, {saturated:.1%} saturated, {moving:.0f}/255 between frames")
 
     request = {key: value for key, value in case.items() if key not in ("picture", "schedulerConfig")}
     entry = {"name": name, "picture": f"pictures/{case['picture']}.png", "request": request}
@@ -271,29 +271,32 @@ def run_components(pipe, golden: Golden) -> list:
     cases = []
 
     def add(name, graphs, inputs, outputs):
-        cases.append(
-            {"name": name, "graphs": graphs, "inputs": golden.tensors(name, inputs), "outputs": golden.tensors(name, outputs)}
-        )
+        tensors = {"inputs": golden.tensors(name, inputs), "outputs": golden.tensors(name, outputs)}
+        cases.append({"name": name, "graphs": graphs, **tensors})
 
     prompts = ["camera slowly zooming in, it's 4K!", LONG_PROMPT]
     pipe._guidance_scale = 1
-    ids = pipe.tokenizer(prompts, padding="max_length", max_length=pipe.tokenizer.model_max_length, truncation=True, return_tensors="pt").input_ids
+    tokens = pipe.tokenizer.model_max_length
+    ids = pipe.tokenizer(prompts, padding="max_length", max_length=tokens, truncation=True, return_tensors="pt").input_ids
     embeds, _ = pipe.encode_prompt(prompts, "cpu", 1, clip_skip=1)
     add("text-encoder", ["text_encoder"], {"input_ids": ids}, {"prompt_embeds": embeds})
     cases[-1]["prompts"] = prompts
 
     size = pipe.image_encoder.config.image_size
     pixel_values = torch.randn(1, 3, size, size)
-    add("image-encoder", ["image_encoder"], {"pixel_values": pixel_values}, {"image_embeds": pipe.image_encoder(pixel_values).image_embeds})
+    image_embeds = pipe.image_encoder(pixel_values).image_embeds
+    add("image-encoder", ["image_encoder"], {"pixel_values": pixel_values}, {"image_embeds": image_embeds})
 
     for label, height, width in (("square", 64, 64), ("wide", 64, 128)):
         sample = torch.rand(1, 3, height, width) * 2 - 1
-        add(f"vae-encoder-{label}", ["vae_encoder"], {"sample": sample}, {"moments": pipe.vae.encode(sample).latent_dist.parameters})
+        moments = pipe.vae.encode(sample).latent_dist.parameters
+        add(f"vae-encoder-{label}", ["vae_encoder"], {"sample": sample}, {"moments": moments})
     for label, n, height, width in (("square", 2, 8, 8), ("wide", 1, 8, 16)):
         latent = torch.randn(n, 4, height, width) / pipe.vae.config.scaling_factor
-        add(f"vae-decoder-{label}", ["vae_decoder"], {"latent": latent}, {"sample": pipe.vae.decode(latent).sample})
+        sample = pipe.vae.decode(latent).sample
+        add(f"vae-decoder-{label}", ["vae_decoder"], {"latent": latent}, {"sample": sample})
 
-    dim, tokens = pipe.unet.config.cross_attention_dim, pipe.tokenizer.model_max_length
+    dim = pipe.unet.config.cross_attention_dim
     # 40 cells are more than the 32 bins of the pooled picture, 8 are less.
     for label, batch, frames, height, width, t in (("guided", 2, 5, 8, 16, 981), ("single", 1, 3, 40, 8, 1)):
         inputs = {

@@ -189,13 +189,20 @@ def make_tokenizer(folder: Path) -> CLIPTokenizerFast:
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
-    trainer = trainers.BpeTrainer(vocab_size=VOCABULARY * 2, end_of_word_suffix="</w>", show_progress=False)
-    trained.train_from_iterator(training_text(), trainer)
-    model = trained.to_str()
-    merges = [tuple(pair) for pair in json.loads(model)["model"]["merges"]]
-
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokens = letters + [letter + "</w>" for letter in letters]
+    endings = [letter + "</w>" for letter in letters]
+    # The endings are named beforehand to fix their ids: pairs of equal count are merged in the order of ids.
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY * 2,
+        initial_alphabet=letters,
+        special_tokens=endings,
+        end_of_word_suffix="</w>",
+        show_progress=False,
+    )
+    trained.train_from_iterator(training_text(), trainer)
+    merges = json.loads(trained.to_str())["model"]["merges"]
+
+    tokens = letters + endings
     merges = merges[: VOCABULARY - len(tokens) - 2]
     if len(tokens) + len(merges) + 2 != VOCABULARY:
         raise SystemExit(f"the text gave only {len(merges)} merges")

@@ -22,9 +22,7 @@ if [ -z "${VENV:-}" ]; then
 fi
 
 "$VENV/bin/python" make_tiny.py "$scratch/checkpoint" "$scratch/pack"
-"$VENV/bin/python" make_golden.py "$scratch/checkpoint" "$root/tests/golden"
-if [ -f make_numerics.py ]; then
-  "$VENV/bin/python" make_numerics.py
-fi
 rm -rf "$root/tests/fixtures/packs/tiny"
 cp -r "$scratch/pack" "$root/tests/fixtures/packs/tiny"
+"$VENV/bin/python" make_golden.py "$scratch/checkpoint" "$root/tests/golden"
+"$VENV/bin/python" make_numerics.py

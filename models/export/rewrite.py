@@ -12,8 +12,6 @@ Everything here computes the same numbers as the original module, in an order or
 Knows nothing of files, packs or the split of the UNet (graphs.py).
 """
 
-import math
-
 import torch
 import torch.nn.functional as F
 from diffusers.models.activations import GEGLU
@@ -49,7 +47,7 @@ class OnnxAttention:
     """
 
     def __call__(self, attn: Attention, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None):
-        if attention_mask is not None or attn.spatial_norm is not None or attn.norm_cross is not None or attn.norm_q is not None:
+        if any(x is not None for x in (attention_mask, attn.spatial_norm, attn.norm_cross, attn.norm_q)):
             raise NotImplementedError("this Attention uses a mask or a norm that the export does not know")
         residual = hidden_states
         if attn.group_norm is not None:  # only in the VAE; per position it is the same on 4-D as on 3-D
