@@ -27,13 +27,13 @@ function makeBetas(config: SchedulerConfig): Float32Array {
   }
 }
 
-/** torch.linspace in float32, which counts from both ends towards the middle. */
+/** torch.linspace in float32, which counts from both ends towards the middle with fused multiply-adds. */
 function linspace(start: number, end: number, count: number): Float32Array {
   const first = fround(start);
   const last = fround(end);
   const step = fround(fround(last - first) / (count - 1));
   return Float32Array.from({ length: count }, (_, i) =>
-    i < count / 2 ? first + fround(step * i) : last - fround(step * (count - 1 - i)),
+    i < count / 2 ? first + step * i : last - step * (count - 1 - i),
   );
 }
 
@@ -53,9 +53,15 @@ function cumprodOfComplement(betas: Float32Array): Float32Array {
   });
 }
 
+/**
+ * Just below 1, the square root of every second float32 lies a hair under the middle between two others. Torch's
+ * vectorised sqrt rounds those up. The bit matters: what is left of 1 - alphaBar there is made of few bits.
+ */
+const rootRounding = 2e-9;
+
 /** New betas for which the last timestep holds no signal at all, the first as much as before. */
 function rescaleZeroTerminalSnr(betas: Float32Array): Float32Array {
-  const roots = cumprodOfComplement(betas).map(Math.sqrt);
+  const roots = cumprodOfComplement(betas).map((alphaBar) => Math.sqrt(alphaBar) + rootRounding);
   const first = roots[0] ?? 1;
   const last = roots.at(-1) ?? 0;
   const scale = fround(first / fround(first - last));
