@@ -28,6 +28,7 @@ const projectRoot = fileURLToPath(new URL('../../../', import.meta.url));
 /** A leader of its own group: Ctrl-C in a terminal does not reach it or its ffmpeg, and one kill ends both. */
 const ownGroup = process.platform !== 'win32';
 const maxLogLineLength = 2000;
+const keptLines = 20;
 /** A child that closed its channel but lives on is of no use; it gets this long to leave by itself. */
 const disconnectGraceMs = 2000;
 
@@ -37,6 +38,8 @@ export class EngineProcess {
   /** Resolves when the process is gone and was waited for. */
   readonly gone: Promise<void>;
   #isGone = false;
+  /** What the child printed last: the reason, when it dies of an error in a native library. */
+  readonly lastLines: string[] = [];
   readonly #killAtExit = (): void => this.kill();
 
   constructor(events: EngineProcessEvents, logger: EngineLogger) {
@@ -108,7 +111,10 @@ export class EngineProcess {
     if (!stream) return;
     createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY }).on('line', (line) => {
       const text = scrubSecrets(line.slice(0, maxLogLineLength)).trim();
-      if (text !== '') this.#logger.warn({ pid: this.pid, stream: name }, text);
+      if (text === '') return;
+      this.#logger.debug({ pid: this.pid, stream: name }, text);
+      this.lastLines.push(text);
+      if (this.lastLines.length > keptLines) this.lastLines.shift();
     });
   }
 }

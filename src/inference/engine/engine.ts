@@ -8,6 +8,7 @@
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { KinoraError, type SerializedError } from '../../errors.ts';
+import { removeTemporaryFiles } from '../../video/output-file.ts';
 import type { ProgressEvent } from '../image-to-video.ts';
 import { type EngineLogger, EngineProcess } from './engine-process.ts';
 import { temporaryFiles } from './job-files.ts';
@@ -23,7 +24,7 @@ export interface EngineSettings extends SilenceSettings {
   readonly stopGraceMs: number;
   /** The child is replaced, between jobs, after this many. */
   readonly maxJobsPerChild: number;
-  /** The child is replaced, between jobs, when its memory has grown by more than this since its first job. */
+  /** The child is replaced, between jobs, when its memory, cache aside, has grown by more than this since its first job. */
   readonly maxRssGrowthBytes: number;
   /** Children in a row that may die without serving before the engine gives up. */
   readonly maxStartAttempts: number;
@@ -228,13 +229,21 @@ export class Engine {
     this.#rssAfterFirstJob = 0;
     this.#leaving = false;
     this.#startError = null;
-    const child = new EngineProcess(
-      {
-        onMessage: (message) => this.#onMessage(child, message),
-        onGone: (how) => this.#onGone(child, how),
-      },
-      this.#logger,
-    );
+    let child: EngineProcess;
+    try {
+      child = new EngineProcess(
+        {
+          onMessage: (message) => this.#onMessage(child, message),
+          onGone: (how) => this.#onGone(child, how),
+        },
+        this.#logger,
+      );
+    } catch (error) {
+      // Some reasons not to get a process (no memory left) are thrown, the others come as an event.
+      this.#child = null;
+      setImmediate(() => this.#onGone(null, `it could not be started: ${String(error)}`));
+      return;
+    }
     this.#child = child;
     this.#loadTimer = setTimeout(() => {
       const seconds = Math.round(this.#settings.loadDeadlineMs / 1000);
@@ -320,7 +329,8 @@ export class Engine {
     let reason: string;
     if (errorCode !== null && recycleAfterCodes.has(errorCode)) reason = `error ${errorCode}`;
     else if (this.#jobsServed >= maxJobsPerChild) reason = `${this.#jobsServed} jobs`;
-    else if (grownBy > maxRssGrowthBytes) reason = `memory grown by ${Math.round(grownBy / 2 ** 20)} MiB`;
+    else if (grownBy > maxRssGrowthBytes + this.#options.cacheMemoryBytes)
+      reason = `memory grown by ${Math.round(grownBy / 2 ** 20)} MiB`;
     else return;
     this.#logger.info({ pid: child.pid, reason }, 'engine child is replaced');
     // The new one is forked when the old one is gone: two of them might not fit into memory.
@@ -338,7 +348,7 @@ export class Engine {
 
   #tidied: Promise<void> = Promise.resolve();
 
-  #onGone(child: EngineProcess, how: string): void {
+  #onGone(child: EngineProcess | null, how: string): void {
     if (child !== this.#child) return;
     this.#child = null;
     this.#clearLoad();
@@ -349,9 +359,12 @@ export class Engine {
     this.#running = null;
     const wasAsked = this.#leaving;
     if (running) {
-      this.#logger.error({ pid: child.pid, how, jobId: running.job.id }, 'engine child ended during a job');
+      this.#logger.error(
+        { pid: child?.pid, how, jobId: running.job.id, lastLines: child?.lastLines },
+        'engine child ended during a job',
+      );
       const error = running.verdict ?? crashError(how, running.last);
-      this.#tidied = removeFiles(temporaryFiles(running.job)).then(() =>
+      this.#tidied = removeLeftovers(running.job).then(() =>
         this.#settle(running, () => running.reject(error)),
       );
     }
@@ -372,7 +385,10 @@ export class Engine {
       return;
     }
     const delayMs = this.#settings.restartDelayMs * 2 ** (this.#fruitlessStarts - 1);
-    this.#logger.warn({ reason: this.#startError.message, delayMs }, 'engine child is started again');
+    this.#logger.warn(
+      { reason: this.#startError.message, delayMs, lastLines: child?.lastLines },
+      'engine child is started again',
+    );
     this.#state = 'loading';
     this.#restartTimer = setTimeout(() => {
       this.#restartTimer = null;
@@ -509,8 +525,12 @@ function workOf(job: EngineJob): number {
   return job.width * job.height * job.numFrames * (job.guidanceScale > 1 ? 2 : 1);
 }
 
-async function removeFiles(paths: readonly string[]): Promise<void> {
-  await Promise.allSettled(paths.map((file) => rm(file, { force: true })));
+/** What a dead child may have left of a job. */
+async function removeLeftovers(job: EngineJob): Promise<void> {
+  await Promise.allSettled([
+    ...temporaryFiles(job).map((file) => rm(file, { force: true })),
+    ...(job.thumbnailPath === undefined ? [] : [removeTemporaryFiles(job.thumbnailPath)]),
+  ]);
 }
 
 function during(last: ProgressEvent | null): string {

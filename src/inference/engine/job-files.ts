@@ -3,20 +3,16 @@
  * left behind. Knows nothing of what is in them.
  */
 import { createHash } from 'node:crypto';
+import { temporaryName } from '../../video/output-file.ts';
 import type { EngineJob } from './protocol.ts';
 
-type JobPaths = Pick<EngineJob, 'id' | 'outPath' | 'thumbnailPath'>;
-
-/** A job id as part of a file name: short, and safe whatever the id holds. */
-export function jobTag(jobId: string): string {
-  return createHash('sha256').update(jobId).digest('hex').slice(0, 12);
+/** Where the MP4 grows. The same for the same job and path, and safe as a file name whatever the job's id holds. */
+export function temporaryVideo({ id, outPath }: Pick<EngineJob, 'id' | 'outPath'>): string {
+  return temporaryName(outPath, createHash('sha256').update(id).digest('hex').slice(0, 12));
 }
 
-/** Every file that a job may have on disk besides its finished MP4 and thumbnail. */
-export function temporaryFiles(job: JobPaths): string[] {
-  const tag = jobTag(job.id);
-  return [
-    `${job.outPath}.${tag}.part.mp4`,
-    ...(job.thumbnailPath === undefined ? [] : [`${job.thumbnailPath}.${tag}.part.jpg`]),
-  ];
+/** Every temporary file that a job may have on disk; the second is the encoder's while it fits a byte budget. */
+export function temporaryFiles(job: Pick<EngineJob, 'id' | 'outPath'>): string[] {
+  const video = temporaryVideo(job);
+  return [video, `${video}.fit`];
 }

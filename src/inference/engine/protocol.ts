@@ -68,6 +68,8 @@ export interface EngineResult {
   readonly cache: CacheUse;
   /** Milliseconds: what the pipeline reports, plus `decodePicture`, `finishing` (encoder after the last frame), `total`. */
   readonly timings: Timings;
+  /** What people may want to know about their picture, in sentences: "… only its first frame is used." */
+  readonly notes: readonly string[];
 }
 
 export type ToEngine =

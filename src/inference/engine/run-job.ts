@@ -1,0 +1,120 @@
+/**
+ * One job from picture to MP4. Frames go to ffmpeg while later ones are still being decoded. The one place that joins
+ * inference and video; knows no messages, no processes and no model family.
+ */
+import { encodeVideo } from '../../video/encode.ts';
+import { decodeImage } from '../image-decode.ts';
+import type {
+  Frame,
+  GenerateRequest,
+  GenerationReport,
+  ImageToVideoPipeline,
+  ProgressEvent,
+} from '../image-to-video.ts';
+import { temporaryVideo } from './job-files.ts';
+import type { EngineJob, EngineResult } from './protocol.ts';
+
+export interface JobTools {
+  readonly pipeline: ImageToVideoPipeline;
+  readonly ffmpegPath: string;
+  /** For the result: id of the pack, and the device that it runs on. */
+  readonly model: string;
+  readonly device: string;
+}
+
+export interface JobHooks {
+  readonly signal: AbortSignal;
+  readonly onProgress: (event: ProgressEvent) => void;
+  /** Called every second while the job waits for ffmpeg rather than for the model. */
+  readonly onAlive: () => void;
+}
+
+const aliveIntervalMs = 1000;
+
+/**
+ * Settles only when neither the pipeline nor ffmpeg works for the job any more, so that the next job never shares the
+ * sessions with it. Throws what decodeImage, the pipeline and encodeVideo throw.
+ */
+export async function runJob(
+  job: EngineJob,
+  { pipeline, ffmpegPath, model, device }: JobTools,
+  { signal, onProgress, onAlive }: JobHooks,
+): Promise<EngineResult> {
+  const startedAt = performance.now();
+  const image = await decodeImage(job.imagePath);
+  const decodedAt = performance.now();
+  let framesEndedAt = decodedAt;
+  let report: GenerationReport | undefined;
+  // Runs while ffmpeg, not the model, is at work: a model that hangs falls silent, a busy ffmpeg does not.
+  let waiting: NodeJS.Timeout | undefined;
+  const waitForFfmpeg = (): void => {
+    clearInterval(waiting);
+    waiting = setInterval(onAlive, aliveIntervalMs);
+  };
+
+  async function* takeFrames(): AsyncGenerator<Frame, void> {
+    const request: GenerateRequest = { ...job, image, cropMode: 'fixed' };
+    const onReport = (finished: GenerationReport): void => {
+      report = finished;
+    };
+    for await (const frame of pipeline.generate(request, { signal, onProgress, onReport })) {
+      waitForFfmpeg();
+      yield frame;
+      clearInterval(waiting);
+    }
+    framesEndedAt = performance.now();
+    onProgress({ phase: 'finishing', done: 0, total: 1 });
+    waitForFfmpeg();
+  }
+
+  const frames = takeFrames();
+  try {
+    const video = await encodeVideo(frames, {
+      width: job.width,
+      height: job.height,
+      numFrames: job.numFrames,
+      fps: job.fps,
+      outPath: job.outPath,
+      tempPath: temporaryVideo(job),
+      thumbnailPath: job.thumbnailPath,
+      ffmpegPath,
+      signal,
+      loop: job.loop,
+      smooth: job.smooth,
+      maxBytes: job.maxBytes,
+      metadata: job.metadata,
+      // The engine child leads a process group of its own; whoever ends it ends ffmpeg by the same call.
+      sharesProcessGroup: true,
+    });
+    if (!report) throw new Error('The pipeline ended without a report.');
+    const endedAt = performance.now();
+    onProgress({ phase: 'finishing', done: 1, total: 1 });
+    return {
+      jobId: job.id,
+      videoId: report.videoId,
+      outPath: job.outPath,
+      bytes: video.bytes,
+      width: video.width,
+      height: video.height,
+      numFrames: video.numFrames,
+      fps: video.fps,
+      durationSeconds: video.durationSeconds,
+      seed: job.seed,
+      model,
+      device,
+      cache: report.cache,
+      timings: {
+        ...report.timings,
+        decodePicture: decodedAt - startedAt,
+        finishing: endedAt - framesEndedAt,
+        total: endedAt - startedAt,
+      },
+      notes: image.notes,
+    };
+  } finally {
+    clearInterval(waiting);
+    // After a failure or a cancel the pipeline may still be inside a native run; it ends at its next step.
+    await frames.return();
+    clearInterval(waiting);
+  }
+}
