@@ -7,6 +7,7 @@ import { type Job, UnrecoverableError, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Logger } from '../log.ts';
 import type { Artifacts, JobFiles } from './artifacts.ts';
+import { subscribeEvents } from './events.ts';
 import { type Artifact, deliverQueueName, type Failure, type QueueData, queueDataSchema } from './jobs.ts';
 import { Keys } from './keys.ts';
 import { Ledger, type LedgerEntry } from './ledger.ts';
@@ -67,6 +68,8 @@ export class DeliveryWorker {
   readonly #settings: DeliverySettings;
   readonly #log: Logger;
   readonly #worker: Worker<QueueData>;
+  readonly #uploading = new Map<string, AbortController>();
+  #unsubscribe: (() => void) | null = null;
 
   /** @param redis a patient connection; the caller closes it after stop() */
   constructor(
@@ -103,24 +106,34 @@ export class DeliveryWorker {
     this.#worker.on('error', (error) => log.warn({ err: error.message }, 'delivery connection'));
   }
 
-  start(): void {
+  async start(): Promise<void> {
+    this.#unsubscribe = await subscribeEvents(this.#redis, this.#keys.events, (event) => {
+      if (event.type === 'cancel') this.#uploading.get(event.jobId)?.abort();
+    });
     void this.#worker.run();
   }
 
   /** Finishes the posts under way. */
   async stop(): Promise<void> {
     await this.#worker.close();
+    this.#unsubscribe?.();
   }
 
   async #process(job: Job<QueueData>): Promise<void> {
     const { jobId } = queueDataSchema.parse(job.data);
     const entry = await this.#ledger.read(jobId);
     if (!entry || entry.deliveredAt !== undefined) return;
+    // They were already told that nothing would come.
+    if (await this.#redis.hexists(this.#keys.job(jobId), 'silent'))
+      return await this.#settle(jobId, 'undeliverable');
+
     const answer = await this.#answer(entry);
-    if (!answer) return await this.#settle(jobId, 'undeliverable');
     try {
-      await this.#deliver(entry, answer, AbortSignal.timeout(this.#settings.attemptDeadlineMs));
+      await this.#post(entry, answer);
     } catch (error) {
+      const cancelled = answer.kind === 'video' && (await this.#cancelledMeanwhile(jobId));
+      if (cancelled) return await this.#process(job);
+      await this.#ledger.transition(jobId, 'undeliver', Date.now());
       const attempt = job.attemptsMade + 1;
       this.#log.warn({ jobId, attempt, err: String(error) }, 'delivery failed');
       if (error instanceof DeliveryImpossible || attempt >= this.#settings.maxAttempts) {
@@ -133,21 +146,38 @@ export class DeliveryWorker {
     await this.#settle(jobId, answer.kind === 'video' ? 'delivered' : 'undeliverable');
   }
 
-  /** What the person is told; undefined when they were already told that nothing would come. */
-  async #answer(entry: LedgerEntry): Promise<Answer | undefined> {
-    if (await this.#redis.hexists(this.#keys.job(entry.id), 'silent')) return undefined;
-    if (entry.state === 'cancelled') return { kind: 'cancelled' };
-    if (entry.state === 'failed') {
-      return { kind: 'failure', failure: entry.failure ?? { code: 'INTERNAL', message: 'Something broke.' } };
+  async #post(entry: LedgerEntry, answer: Answer): Promise<void> {
+    const uploading = new AbortController();
+    this.#uploading.set(entry.id, uploading);
+    const deadline = AbortSignal.timeout(this.#settings.attemptDeadlineMs);
+    try {
+      await this.#deliver(entry, answer, AbortSignal.any([uploading.signal, deadline]));
+    } finally {
+      this.#uploading.delete(entry.id);
     }
+  }
+
+  /** The upload was stopped by its person's wish: from here on the answer is that it was cancelled. */
+  async #cancelledMeanwhile(jobId: string): Promise<boolean> {
+    const entry = await this.#ledger.read(jobId);
+    if (entry?.cancelRequestedBy === undefined) return false;
+    return (await this.#ledger.transition(jobId, 'cancelled', Date.now())).changed;
+  }
+
+  /** What the person is told. Claims a finished video for upload, so that a cancellation knows how far it has come. */
+  async #answer(entry: LedgerEntry): Promise<Answer> {
+    if (entry.state === 'cancelled') return { kind: 'cancelled' };
+    const lost: Failure = { code: 'INTERNAL', message: 'The video was lost before it could be sent.' };
+    if (entry.state === 'failed') return { kind: 'failure', failure: entry.failure ?? lost };
     const artifact = await this.#artifacts.readRecord(entry.id);
-    if (artifact && entry.state === 'generated') {
-      return { kind: 'video', artifact, files: this.#artifacts.files(entry.id) };
+    if (artifact) {
+      const claim = await this.#ledger.transition(entry.id, 'deliver', Date.now());
+      if (claim.changed) return { kind: 'video', artifact, files: this.#artifacts.files(entry.id) };
+      if (claim.state === 'cancelled') return { kind: 'cancelled' };
     }
     // BullMQ gave the generation up, or its files are gone: the person still gets one final answer.
-    const failure: Failure = { code: 'INTERNAL', message: 'The video was lost before it could be sent.' };
-    await this.#ledger.transition(entry.id, 'failed', Date.now(), { failure: JSON.stringify(failure) });
-    return { kind: 'failure', failure };
+    await this.#ledger.transition(entry.id, 'failed', Date.now(), { failure: JSON.stringify(lost) });
+    return { kind: 'failure', failure: lost };
   }
 
   async #settle(jobId: string, outcome: 'delivered' | 'undeliverable'): Promise<void> {

@@ -48,8 +48,16 @@ export const jobRequestSchema = z.object({
 });
 export type JobRequest = z.input<typeof jobRequestSchema>;
 
-/** The life of a job. The last three are final answers waiting to be, or already, delivered. */
-export const jobStates = ['reserved', 'waiting', 'running', 'generated', 'failed', 'cancelled'] as const;
+/** The life of a job. The last four wait for, or have had, their answer delivered. */
+export const jobStates = [
+  'reserved',
+  'waiting',
+  'running',
+  'generated',
+  'delivering',
+  'failed',
+  'cancelled',
+] as const;
 export type JobState = (typeof jobStates)[number];
 
 const errorCodes = Object.keys(errorCatalogue) as [ErrorCode, ...ErrorCode[]];

@@ -63,7 +63,15 @@ const transitionSchema = z.object({
 });
 export type Transition = z.infer<typeof transitionSchema>;
 
-export type JobEvent = 'confirm' | 'start' | 'handback' | 'generated' | 'failed' | 'cancelled';
+export type JobEvent =
+  | 'confirm'
+  | 'start'
+  | 'handback'
+  | 'generated'
+  | 'deliver'
+  | 'undeliver'
+  | 'failed'
+  | 'cancelled';
 export type CancelAnswer = 'unknown' | 'forbidden' | 'finished' | 'cancelled' | 'requested';
 export type Outcome = 'delivered' | 'undeliverable';
 
@@ -139,7 +147,7 @@ export class Ledger {
     return admissionSchema.parse(JSON.parse(String(answer)));
   }
 
-  /** Moves a job along. `changed` is false when it already had its final state or is unknown. */
+  /** Moves a job along. `changed` is false when the event does not fit its present state, or it is unknown. */
   async transition(
     jobId: string,
     event: JobEvent,

@@ -35,8 +35,9 @@ export class Reclaimer {
       const workerId = await this.#redis.hget(this.#keys.job(jobId), 'worker');
       if (workerId === null || workerId === this.#ownId) continue; // being started, or ours
       const worker = workers.get(workerId);
-      if (worker?.alive) continue;
-      if ((worker && diedHere(worker.entry)) || this.#suspects.has(jobId)) orphans.push(jobId);
+      if (worker && diedHere(worker.entry)) orphans.push(jobId);
+      else if (worker?.alive) continue;
+      else if (this.#suspects.has(jobId)) orphans.push(jobId);
       else suspects.add(jobId);
     }
     this.#suspects = suspects;

@@ -53,6 +53,8 @@ export const defaultWorkerSettings: WorkerSettings = {
 /** How long we leave a job to the worker that still has its picture in memory. */
 const handOverMs = 250;
 
+const takeBackLooks = 100;
+
 interface Current {
   readonly jobId: string;
   readonly controller: AbortController;
@@ -122,7 +124,7 @@ export class JobWorker {
     this.#unsubscribe = await subscribeEvents(this.#redis, this.#keys.events, (event) => {
       if (event.type === 'cancel') void this.#obeyCancel(event.jobId);
     });
-    await this.#reclaimer.run();
+    await this.#takeBack(await this.#reclaimer.run());
     this.#reclaimTimer = setInterval(() => void this.#reclaim(), this.#settings.reclaimEveryMs);
     void this.#worker.run();
   }
@@ -148,9 +150,22 @@ export class JobWorker {
 
   async #reclaim(): Promise<void> {
     try {
-      await this.#reclaimer.run();
+      const orphans = await this.#reclaimer.run();
+      if (orphans.length > 0) await this.#worker.startStalledCheckTimer();
     } catch (error) {
       this.#log.warn({ err: String(error) }, 'looking for orphaned jobs failed; will look again');
+    }
+  }
+
+  /** What a dead predecessor was doing comes before anything that waits. */
+  async #takeBack(orphans: readonly string[]): Promise<void> {
+    if (orphans.length === 0) return;
+    await this.#worker.startStalledCheckTimer();
+    const active = `${this.#keys.bull}:${generateQueueName}:active`;
+    for (let look = 0; look < takeBackLooks; look++) {
+      const held = await this.#redis.lrange(active, 0, -1);
+      if (!orphans.some((jobId) => held.includes(jobId))) return;
+      await sleep(20);
     }
   }
 

@@ -2,10 +2,14 @@
  * One Kinora queue for a test: a real Redis, the real client, worker and delivery, a platform that writes down what
  * people would see, and a generator whose behaviour the test decides.
  */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { createLogger } from '../../src/log.ts';
 import { Artifacts } from '../../src/queue/artifacts.ts';
 import { JobClient, type QueueTerms } from '../../src/queue/client.ts';
@@ -14,7 +18,7 @@ import type { Artifact, JobRequest } from '../../src/queue/jobs.ts';
 import { Keys } from '../../src/queue/keys.ts';
 import type { LedgerEntry } from '../../src/queue/ledger.ts';
 import { cancelledError, type Generate, JobWorker, type WorkerSettings } from '../../src/queue/worker.ts';
-import { startTestRedis, type TestRedis } from './redis-server.ts';
+import { TestRedis } from './redis-server.ts';
 
 export const log = createLogger('test', process.env['TEST_LOG'] ?? 'silent');
 
@@ -85,7 +89,7 @@ export class Harness {
 
   static async start(...redisArguments: string[]): Promise<Harness> {
     return new Harness(
-      await startTestRedis(...redisArguments),
+      await TestRedis.start(...redisArguments),
       await mkdtemp(join(tmpdir(), 'kinora-queue-')),
     );
   }
@@ -103,16 +107,52 @@ export class Harness {
     return worker;
   }
 
-  delivery(
+  /** A worker in its own process; killed at the end of the test if it still lives. */
+  async workerProcess(jobMs: number, graceMs = 0): Promise<ChildProcess> {
+    const child = spawn(
+      process.execPath,
+      [
+        '--import',
+        createRequire(import.meta.url).resolve('tsx'),
+        fileURLToPath(new URL('./worker-process.ts', import.meta.url)),
+        this.server.socketPath,
+        join(this.folder, 'jobs'),
+        String(jobMs),
+        this.runLog,
+        String(graceMs),
+      ],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    );
+    this.#cleanups.push(async () => {
+      if (child.exitCode === null && child.signalCode === null) {
+        child.kill('SIGKILL');
+        await once(child, 'exit');
+      }
+    });
+    await once(child.stdout, 'data');
+    return child;
+  }
+
+  get runLog(): string {
+    return join(this.folder, 'runs.log');
+  }
+
+  /** Ids of all runs by worker processes, in order. */
+  async runs(): Promise<string[]> {
+    const text = await readFile(this.runLog, 'utf8').catch(() => '');
+    return text.split('\n').flatMap((line) => line.split(' ')[0] || []);
+  }
+
+  async delivery(
     settings: Partial<DeliverySettings> = {},
-    fault: (posted: Posted, attempt: number) => Promise<void> = async () => {},
-  ): DeliveryWorker {
+    fault: (posted: Posted, attempt: number, signal: AbortSignal) => Promise<void> = async () => {},
+  ): Promise<DeliveryWorker> {
     const attempts = new Map<string, number>();
-    const deliver = async (entry: LedgerEntry, answer: Answer): Promise<void> => {
+    const deliver = async (entry: LedgerEntry, answer: Answer, signal: AbortSignal): Promise<void> => {
       const attempt = (attempts.get(entry.id) ?? 0) + 1;
       attempts.set(entry.id, attempt);
       const posted = { jobId: entry.id, kind: answer.kind };
-      await fault(posted, attempt);
+      await fault(posted, attempt, signal);
       this.posted.push(posted);
     };
     const delivery = new DeliveryWorker(
@@ -123,7 +163,7 @@ export class Harness {
       { firstRetryMs: 20, ...settings },
       this.keys,
     );
-    delivery.start();
+    await delivery.start();
     this.#cleanups.push(() => delivery.stop());
     return delivery;
   }

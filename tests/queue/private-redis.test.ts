@@ -10,7 +10,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { createLogger } from '../../src/log.ts';
 import { type PrivateRedis, startPrivateRedis } from '../../src/queue/private-redis.ts';
 import { assertTrustworthy, connectRedis } from '../../src/queue/redis.ts';
-import { startTestRedis } from './redis-server.ts';
+import { TestRedis } from './redis-server.ts';
 
 const log = createLogger('test', 'silent');
 let folder: string;
@@ -110,7 +110,7 @@ it('says how to install redis-server where it is missing', async () => {
 });
 
 it('refuses a Redis that would evict jobs', async () => {
-  const server = await startTestRedis('--maxmemory', '50mb', '--maxmemory-policy', 'allkeys-lru');
+  const server = await TestRedis.start('--maxmemory', '50mb', '--maxmemory-policy', 'allkeys-lru');
   try {
     await expect(assertTrustworthy(server.connect())).rejects.toThrow(/noeviction/);
   } finally {
@@ -119,7 +119,7 @@ it('refuses a Redis that would evict jobs', async () => {
 });
 
 it('answers a fail-fast caller within three seconds when Redis is frozen or gone', async () => {
-  const server = await startTestRedis();
+  const server = await TestRedis.start();
   const redis = connectRedis({ socketPath: server.socketPath }, 'fail-fast', () => {});
   await redis.ping();
   server.process.kill('SIGSTOP');

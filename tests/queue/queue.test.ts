@@ -20,7 +20,7 @@ describe('a job', () => {
     const runs: Generation[] = [];
     const client = harness.client();
     await harness.worker(timedGenerator(50, runs));
-    harness.delivery();
+    await harness.delivery();
     const progress: string[] = [];
     const stopWatching = await client.watch((event) => {
       if (event.type === 'progress') progress.push(`${event.phase} ${event.done}/${event.total}`);
@@ -45,7 +45,7 @@ describe('a job', () => {
     const second = await client.submit(await harness.request('b'));
     expect(second).toMatchObject({ place: { ahead: 1 } });
     await harness.worker(timedGenerator(100));
-    harness.delivery();
+    await harness.delivery();
     await eventually('both', () => harness.posted.length === 2);
     await harness.worker(timedGenerator(100)).then((worker) => worker.stop(0));
     const place = await client.submit(await harness.request('c'));
@@ -57,7 +57,7 @@ describe('a job', () => {
     const client = harness.client();
     for (let i = 0; i < 50; i++) await client.submit(await harness.request(`h${i}`));
     await harness.worker(timedGenerator(60, runs));
-    harness.delivery();
+    await harness.delivery();
     await eventually('the third run', () => runs.length === 3);
     await client.submit(await harness.request('n', 'test:bob'));
     await eventually('the newcomer', () => runs.some((run) => run.userKey === 'test:bob'));
@@ -69,7 +69,7 @@ describe('a job', () => {
     await harness.worker(async () => {
       throw new KinoraError('IMAGE_UNREADABLE', 'The picture is cut off.');
     });
-    harness.delivery();
+    await harness.delivery();
     await client.submit(await harness.request('a'));
     await eventually('the answer', answered('t-a'));
     expect(harness.posted).toEqual([{ jobId: 't-a', kind: 'failure' }]);
@@ -87,7 +87,7 @@ describe('a job', () => {
       deaths++;
       throw new KinoraError('ENGINE_CRASHED', 'The engine died.');
     });
-    harness.delivery();
+    await harness.delivery();
     await client.submit(await harness.request('bad'));
     await client.submit(await harness.request('good', 'test:bob'));
     await eventually('both answers', () => harness.posted.length === 2);
@@ -111,7 +111,7 @@ describe('a job', () => {
     if (!entry) throw new Error('lost');
     await client.enqueueAgain(entry);
     await harness.worker(timedGenerator(10, runs));
-    harness.delivery();
+    await harness.delivery();
     await eventually('the answer', answered('t-a'));
     expect(runs).toHaveLength(1);
   });
@@ -121,7 +121,7 @@ describe('cancelling', () => {
   it('a waiting job ends at once with one answer', async () => {
     const runs: Generation[] = [];
     const client = harness.client();
-    harness.delivery();
+    await harness.delivery();
     await harness.worker(timedGenerator(400, runs));
     await client.submit(await harness.request('first'));
     await client.submit(await harness.request('second'));
@@ -136,7 +136,7 @@ describe('cancelling', () => {
   it('a running job stops at its next step', async () => {
     const runs: Generation[] = [];
     const client = harness.client();
-    harness.delivery();
+    await harness.delivery();
     await harness.worker(timedGenerator(5_000, runs));
     await client.submit(await harness.request('a'));
     await eventually('the run', () => runs.length === 1);
@@ -152,8 +152,25 @@ describe('cancelling', () => {
     await client.submit(await harness.request('a'));
     await eventually('the video', async () => (await client.ledger.read('t-a'))?.state === 'generated');
     expect(await client.cancel('t-a', 'test:ann')).toBe('cancelled');
-    harness.delivery();
+    await harness.delivery();
     await eventually('the answer', answered('t-a'));
+    expect(harness.posted).toEqual([{ jobId: 't-a', kind: 'cancelled' }]);
+    expect(await harness.creditsUsed()).toBe(0);
+  });
+
+  it('an upload under way stops it when it is not too late', async () => {
+    const client = harness.client();
+    await harness.worker(timedGenerator(10));
+    let uploading = false;
+    await harness.delivery({}, async ({ kind }, _attempt, signal) => {
+      if (kind !== 'video') return;
+      uploading = true;
+      await sleep(10_000, undefined, { signal });
+    });
+    await client.submit(await harness.request('a'));
+    await eventually('the upload', () => uploading);
+    expect(await client.cancel('t-a', 'test:ann')).toBe('requested');
+    await eventually('the answer', answered('t-a'), 3_000);
     expect(harness.posted).toEqual([{ jobId: 't-a', kind: 'cancelled' }]);
     expect(await harness.creditsUsed()).toBe(0);
   });
@@ -161,7 +178,7 @@ describe('cancelling', () => {
   it('in any state and any race leaves one answer and no leaked credit', async () => {
     const client = harness.client();
     await harness.worker(timedGenerator(30));
-    harness.delivery();
+    await harness.delivery();
     const ids = Array.from({ length: 40 }, (_, i) => `r${i}`);
     await Promise.all(
       ids.map(async (id, i) => {
@@ -188,7 +205,7 @@ describe('delivery', () => {
     const client = harness.client();
     await harness.worker(timedGenerator(10, runs));
     const attempts: number[] = [];
-    harness.delivery({}, async (_posted, attempt) => {
+    await harness.delivery({}, async (_posted, attempt) => {
       attempts.push(Date.now());
       if (attempt === 1) throw new Error('502');
       if (attempt === 2) throw new DeliveryDelayed('429', 400);
@@ -204,7 +221,7 @@ describe('delivery', () => {
   it('that is impossible gives the credits back', async () => {
     const client = harness.client();
     await harness.worker(timedGenerator(10));
-    harness.delivery({}, async () => {
+    await harness.delivery({}, async () => {
       throw new DeliveryImpossible('the chat is gone');
     });
     await client.submit(await harness.request('a'));

@@ -1,5 +1,6 @@
-/** A real redis-server for one test file: a free port on the loopback, nothing kept on disk, stopped by pid. */
+/** A real redis-server for one test: a unix socket in a temporary folder, stopped by pid. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,56 +8,77 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { connectRedis } from '../../src/queue/redis.ts';
 
-export interface TestRedis {
+export class TestRedis {
   readonly socketPath: string;
-  readonly process: ChildProcess;
-  /** A new connection; closed by stop(). */
-  connect(): Redis;
-  /** The kind of connection that adapters use. */
-  failFast(): Redis;
-  stop(): Promise<void>;
-}
+  readonly #folder: string;
+  readonly #arguments: readonly string[];
+  readonly #connections: Redis[] = [];
+  #process: ChildProcess;
 
-export async function startTestRedis(...extraArguments: string[]): Promise<TestRedis> {
-  const folder = await mkdtemp(join(tmpdir(), 'kinora-redis-'));
-  const socketPath = join(folder, 'redis.sock');
-  const server = spawn(
-    'redis-server',
-    ['--port', '0', '--unixsocket', socketPath, '--dir', folder, '--save', '', ...extraArguments],
-    { stdio: 'ignore' },
-  );
-  const connections: Redis[] = [];
-  const connect = (): Redis => {
-    const redis = new Redis({ path: socketPath, maxRetriesPerRequest: null, retryStrategy: () => 50 });
-    redis.on('error', () => {}); // the server may be stopped on purpose
-    connections.push(redis);
-    return redis;
-  };
-  const probe = connect();
-  await Promise.race([
-    probe.ping(),
-    sleep(10_000).then(() => {
+  private constructor(folder: string, extraArguments: readonly string[]) {
+    this.#folder = folder;
+    this.#arguments = extraArguments;
+    this.socketPath = join(folder, 'redis.sock');
+    this.#process = this.#spawn();
+  }
+
+  static async start(...extraArguments: string[]): Promise<TestRedis> {
+    const server = new TestRedis(await mkdtemp(join(tmpdir(), 'kinora-redis-')), extraArguments);
+    await server.#answers();
+    return server;
+  }
+
+  get process(): ChildProcess {
+    return this.#process;
+  }
+
+  #spawn(): ChildProcess {
+    const base = ['--port', '0', '--unixsocket', this.socketPath, '--dir', this.#folder, '--save', ''];
+    return spawn('redis-server', [...base, ...this.#arguments], { stdio: 'ignore' });
+  }
+
+  async #answers(): Promise<void> {
+    const late = sleep(10_000, undefined, { ref: false }).then(() => {
       throw new Error('redis-server did not start');
-    }),
-  ]);
-  return {
-    socketPath,
-    process: server,
-    connect,
-    failFast: () => {
-      const redis = connectRedis({ socketPath }, 'fail-fast', () => {});
-      connections.push(redis);
-      return redis;
-    },
-    stop: async () => {
-      for (const redis of connections) redis.disconnect();
-      if (server.exitCode === null) {
-        const ended = new Promise((resolve) => server.once('exit', resolve));
-        server.kill('SIGCONT');
-        server.kill('SIGKILL');
-        await ended;
-      }
-      await rm(folder, { recursive: true, force: true });
-    },
-  };
+    });
+    await Promise.race([this.connect().ping(), late]);
+  }
+
+  /** A new connection that waits for the server when it is away; closed by stop(). */
+  connect(): Redis {
+    const redis = new Redis({ path: this.socketPath, maxRetriesPerRequest: null, retryStrategy: () => 50 });
+    redis.on('error', () => {}); // the server may be stopped on purpose
+    this.#connections.push(redis);
+    return redis;
+  }
+
+  /** The kind of connection that adapters use. */
+  failFast(): Redis {
+    const redis = connectRedis({ socketPath: this.socketPath }, 'fail-fast', () => {});
+    this.#connections.push(redis);
+    return redis;
+  }
+
+  async #kill(): Promise<void> {
+    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
+    const ended = once(this.#process, 'exit');
+    this.#process.kill('SIGCONT');
+    this.#process.kill('SIGKILL');
+    await ended;
+  }
+
+  /** kill -9, a moment of nothing, and a new server on the same files. */
+  async crashAndRestart(awayMs = 300): Promise<void> {
+    await this.#kill();
+    await rm(this.socketPath, { force: true });
+    await sleep(awayMs);
+    this.#process = this.#spawn();
+    await this.#answers();
+  }
+
+  async stop(): Promise<void> {
+    for (const redis of this.#connections) redis.disconnect();
+    await this.#kill();
+    await rm(this.#folder, { recursive: true, force: true });
+  }
 }

@@ -1,5 +1,5 @@
--- Cancels a job by its exact id. A job that nobody runs ends here; for one that runs the wish is written down, and
--- the worker that runs it obeys.
+-- Cancels a job by its exact id. A job that nobody works on ends here; for one that runs or is being uploaded the wish
+-- is written down, and whoever works on it obeys if it is not too late.
 -- ARGV: prefix, job id, who asks (userKey), 1 when an admin asks, now
 -- Returns: unknown · forbidden · finished (nothing left to cancel) · cancelled (ended here) · requested
 local id, by, admin, now = ARGV[2], ARGV[3], ARGV[4] == '1', tonumber(ARGV[5])
@@ -11,7 +11,6 @@ if redis.call('HEXISTS', jobKey, 'deliveredAt') == 1 or state == 'failed' or sta
   return 'finished'
 end
 redis.call('HSET', jobKey, 'cancelRequestedBy', by, 'cancelRequestedAt', now)
-if state == 'running' then return 'requested' end
--- Waiting, or generated and about to be uploaded: delivery looks at the state once more before it posts.
+if state == 'running' or state == 'delivering' then return 'requested' end
 endJob(jobKey, id, 'cancelled', now)
 return 'cancelled'

@@ -6,9 +6,10 @@ local id, now, outcome, retention = ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumbe
 local jobKey = key('job:' .. id)
 local state = redis.call('HGET', jobKey, 'state')
 if not state or redis.call('HEXISTS', jobKey, 'deliveredAt') == 1 then return 0 end
-if state ~= 'generated' and state ~= 'failed' and state ~= 'cancelled' then return -1 end
+if state == 'reserved' or state == 'waiting' or state == 'running' then return -1 end
 
-if state == 'generated' then
+if state == 'generated' or state == 'delivering' then
+  redis.call('HSET', jobKey, 'state', 'generated')
   if outcome == 'delivered' then
     redis.call('HSETNX', jobKey, 'settled', 'committed')
   else

@@ -1,6 +1,8 @@
--- Moves a job through its life. A final state is never left, so whoever comes second changes nothing.
+-- Moves a job through its life. An event that does not fit the present state changes nothing, so of two that race
+-- only the first counts.
 -- ARGV: prefix, job id, event, now, JSON fields to store
--- Events: confirm (BullMQ has it) · start · handback (will run again) · generated · failed · cancelled
+-- Events: confirm (BullMQ has it) · start · handback (will run again) · generated · deliver (its upload begins) ·
+--   undeliver (the upload failed and will be tried again) · failed · cancelled
 -- Returns JSON { changed, state, starts }; state is '' when the ledger does not know the job.
 local id, event, now = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local jobKey = key('job:' .. id)
@@ -10,13 +12,24 @@ local function answer(changed)
   return cjson.encode({ changed = changed, state = state, starts = starts })
 end
 
+local allowed = {
+  confirm = { reserved = true },
+  start = { reserved = true, waiting = true, running = true },
+  handback = { running = true },
+  generated = { reserved = true, waiting = true, running = true },
+  deliver = { generated = true, delivering = true },
+  undeliver = { delivering = true },
+  failed = { reserved = true, waiting = true, running = true },
+  cancelled = { reserved = true, waiting = true, running = true, generated = true, delivering = true },
+}
 local state = redis.call('HGET', jobKey, 'state')
-if not state or state == 'generated' or state == 'failed' or state == 'cancelled' then return answer(false) end
+if not state or not allowed[event][state] or redis.call('HEXISTS', jobKey, 'deliveredAt') == 1 then
+  return answer(false)
+end
 local function field(name) return redis.call('HGET', jobKey, name) end
 local waitingKey = key('waiting:' .. field('preset'))
 
 if event == 'confirm' then
-  if state ~= 'reserved' then return answer(false) end
   redis.call('HSET', jobKey, 'state', 'waiting')
 elseif event == 'start' then
   local vtime = tonumber(redis.call('GET', key('vtime')) or '0')
@@ -29,10 +42,12 @@ elseif event == 'handback' then
   -- Its virtual start is in the past, so it comes first again.
   redis.call('ZADD', waitingKey, servingOrder(tonumber(field('tag')), tonumber(field('sequence'))), id)
   redis.call('HSET', jobKey, 'state', 'waiting')
-elseif event == 'generated' or event == 'failed' or event == 'cancelled' then
-  endJob(jobKey, id, event, now)
+elseif event == 'deliver' then
+  redis.call('HSET', jobKey, 'state', 'delivering')
+elseif event == 'undeliver' then
+  redis.call('HSET', jobKey, 'state', 'generated')
 else
-  return redis.error_reply('unknown event ' .. event)
+  endJob(jobKey, id, event, now)
 end
 
 local fields = cjson.decode(ARGV[5])
