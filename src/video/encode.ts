@@ -7,7 +7,7 @@ import { applicable, defaultCrf, encoderOptions, evenSize, filterGraph, numFrame
 import { type Fitted, fitInPlace, validateBudget } from './fit.ts';
 import { metadataOptions, type VideoMetadata } from './metadata.ts';
 import { type Mp4Info, readMp4Info } from './mp4.ts';
-import { temporaryName, writeAtomically, writing } from './output-file.ts';
+import { writeAtomically, writing } from './output-file.ts';
 import { runFfmpeg } from './run-ffmpeg.ts';
 import { createThumbnail } from './thumbnail.ts';
 
@@ -63,36 +63,20 @@ export async function encodeVideo(
   frames: AsyncIterable<{ readonly data: Uint8Array }>,
   options: EncodeOptions,
 ): Promise<EncodedVideo> {
-  const { outPath, thumbnailPath } = options;
+  const { outPath, thumbnailPath, tempPath } = options;
   validate(options);
-  return await writeAtomically(
-    outPath,
-    async (temporaryPath) => {
-      const { info, fitted, first } = await encodeTo(temporaryPath, frames, options);
-      const result: EncodedVideo = {
-        bytes: info.bytes,
-        width: info.width,
-        height: info.height,
-        numFrames: info.numFrames,
-        fps: info.fps,
-        durationSeconds: info.durationSeconds,
-        ...(fitted ? { fitted } : {}),
-      };
-      if (thumbnailPath !== undefined) {
-        const jpeg = await createThumbnail(first, options.width, options.height);
-        await writeAtomically(thumbnailPath, (path) => writing(thumbnailPath, writeFile(path, jpeg)));
-      }
-      return result;
-    },
-    options.tempPath ?? temporaryName(outPath),
-  );
+  const writeVideo = (jpegPath?: string) =>
+    writeAtomically(outPath, (path) => encodeTo(path, jpegPath, frames, options), tempPath);
+  // The thumbnail is the outer file: an unwritable place is seen before any work, and it appears after the MP4.
+  return thumbnailPath === undefined ? await writeVideo() : await writeAtomically(thumbnailPath, writeVideo);
 }
 
 async function encodeTo(
   temporaryPath: string,
+  jpegPath: string | undefined,
   frames: AsyncIterable<{ readonly data: Uint8Array }>,
   options: EncodeOptions,
-): Promise<{ info: Mp4Info; fitted: Fitted | undefined; first: Uint8Array }> {
+): Promise<EncodedVideo> {
   const { width, height, fps, maxBytes, signal } = options;
   const wanted = { smooth: options.smooth ?? 1, loop: options.loop ?? false };
   const deadlineMs = options.deadlineMs ?? defaultDeadlineMs;
@@ -133,7 +117,18 @@ async function encodeTo(
     fitted = await fitInPlace(temporaryPath, info, { ...options, maxBytes, deadlineMs });
     info = await verify(temporaryPath, expected);
   }
-  return { info, fitted, first };
+  if (jpegPath !== undefined) {
+    await writing(
+      options.thumbnailPath ?? jpegPath,
+      writeFile(jpegPath, await createThumbnail(first, width, height)),
+    );
+  }
+  return describe(info, fitted);
+}
+
+export function describe(info: Mp4Info, fitted: Fitted | undefined): EncodedVideo {
+  const { bytes, width, height, numFrames, fps, durationSeconds } = info;
+  return { bytes, width, height, numFrames, fps, durationSeconds, ...(fitted ? { fitted } : {}) };
 }
 
 /** ffmpeg has been seen to end with exit code 0 on a full disk: only the file itself tells whether it is whole. */
@@ -193,7 +188,7 @@ class FrameSource implements AsyncIterator<Uint8Array> {
       while (this.#ahead.length < count) {
         const next = await Promise.race([this.#pull(), aborted.promise]);
         if (next === undefined) break;
-        this.#ahead.push(Uint8Array.from(next));
+        this.#ahead.push(new Uint8Array(next));
       }
     } catch (error) {
       void Promise.resolve(this.#iterator.return?.()).catch(() => {});

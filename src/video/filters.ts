@@ -63,7 +63,7 @@ export function filterGraph(options: GraphOptions): string {
     // detection would drop interpolation wherever motion is fast; a clip of ours has one scene.
     steps.push('tpad=stop=1:stop_mode=clone');
     steps.push(
-      `minterpolate=fps=${numerator * smooth}/${denominator}:mi_mode=mci:mc_mode=obmc:me_mode=bidir:me=epzs:vsbmc=0:scd=none`,
+      `minterpolate=fps=${numerator * smooth}/${denominator}:mi_mode=mci:mc_mode=obmc:me_mode=bilat:me=epzs:scd=none`,
     );
   }
   const forwards = [...steps, 'setsar=1'].join(',');

@@ -13,7 +13,14 @@ import { runFfmpeg } from './run-ffmpeg.ts';
 export const minBudgetBytes = 4096;
 /** Beyond it faces turn to blocks, and a smaller picture looks better. */
 const worstCrf = 38;
-const scales = [0.75, 0.5, 0.25] as const;
+const scales = [1, 0.75, 0.5, 0.25] as const;
+/** A smaller picture than this is of no use to anybody. */
+const shortestSide = 64;
+const attemptsPerScale = 4;
+/** Share of the budget that is aimed at: crf predicts bytes only roughly. */
+const aim = 0.93;
+/** A file that fits but uses less than this share of the budget is worth another attempt with more quality. */
+const wellUsed = 0.75;
 
 /** What was given up: quality (crf above 18) and, as the last resort, the size of the picture (scale below 1). */
 export interface Fitted {
@@ -41,36 +48,58 @@ export function validateBudget(maxBytes: number): void {
 }
 
 /**
- * Replaces the MP4 at `path` by one of at most `maxBytes`, in at most two encodings per picture size.
+ * Replaces the MP4 at `path` by one of at most `maxBytes`: the largest picture that fits, at the best quality that
+ * four encodings per picture size find. The file at `path` is the source of each, so losses do not add up.
  *
  * @throws KinoraError INVALID_OPTION with the smallest size reached, and all that runFfmpeg throws.
  */
 export async function fitInPlace(path: string, info: Mp4Info, options: FitOptions): Promise<Fitted> {
-  const candidate = `${path}.fit`;
+  const { maxBytes, outPath } = options;
+  const candidate = `${path}.candidate`;
+  const kept = `${path}.kept`;
   let smallest = info.bytes;
+  const allowed = scales.filter(
+    (scale) => scale === 1 || Math.min(info.width, info.height) * scale >= shortestSide,
+  );
   try {
-    for (const scale of [1, ...scales]) {
-      // Six steps of crf halve the file, and bytes go with the area: a first guess, then one correction.
-      let crf = defaultCrf + 6 * Math.log2((info.bytes * scale * scale) / options.maxBytes) + 0.5;
-      for (let attempt = 0; attempt < 3 && crf < worstCrf + 3; attempt++) {
-        const used = Math.max(defaultCrf, Math.min(worstCrf, Math.round(crf * 10) / 10));
-        await encodeAgain(path, candidate, info, { crf: used, scale }, options);
+    for (const scale of allowed) {
+      // Bytes go with the area, and six steps of crf halve them; what was measured corrects the second guess.
+      const start = { crf: defaultCrf, bytes: info.bytes * scale * scale };
+      let guess = defaultCrf + 6 * Math.log2(start.bytes / (aim * maxBytes));
+      if (guess > worstCrf + 3 && scale !== allowed.at(-1)) continue;
+      let tooLarge = defaultCrf - 1;
+      let fitted: Fitted | undefined;
+      for (let attempt = 0; attempt < attemptsPerScale; attempt++) {
+        const crf = Math.round(Math.min(Math.max(guess, defaultCrf), worstCrf) * 10) / 10;
+        await encodeAgain(path, candidate, info, { crf, scale }, options);
         const { bytes } = await readMp4Info(candidate);
-        if (bytes <= options.maxBytes) {
-          await writing(options.outPath, rename(candidate, path));
-          return { crf: used, scale };
-        }
         smallest = Math.min(smallest, bytes);
-        if (used === worstCrf) break;
-        crf = used + 6 * Math.log2(bytes / options.maxBytes) + 1;
+        const halvings = Math.log2(start.bytes / bytes);
+        const crfPerHalving = Math.min(Math.max((crf - start.crf) / halvings || 6, 3), 12);
+        const next = crf + crfPerHalving * Math.log2(bytes / (aim * maxBytes));
+        if (bytes <= maxBytes) {
+          await writing(outPath, rename(candidate, kept));
+          fitted = { crf, scale };
+          guess = Math.max(next, (crf + tooLarge) / 2);
+          if (bytes >= wellUsed * maxBytes || crf === defaultCrf || crf - guess < 0.3) break;
+        } else {
+          if (crf === worstCrf) break;
+          tooLarge = crf;
+          guess = fitted ? (crf + fitted.crf) / 2 : Math.max(next, crf + 0.5);
+        }
+      }
+      if (fitted) {
+        await writing(outPath, rename(kept, path));
+        return fitted;
       }
     }
   } finally {
     await rm(candidate, { force: true });
+    await rm(kept, { force: true });
   }
   throw new KinoraError(
     'INVALID_OPTION',
-    `This clip needs maxBytes of at least ${smallest}; it is ${options.maxBytes}.`,
+    `This clip cannot be made smaller than ${smallest} bytes; maxBytes is ${maxBytes}.`,
   );
 }
 

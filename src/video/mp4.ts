@@ -62,26 +62,29 @@ interface Box {
   readonly body: Buffer;
 }
 
+/** Walks all boxes of the file: every one must lie wholly inside it. */
 async function findMoov(handle: FileHandle, size: number): Promise<{ moov: Buffer; isFastStart: boolean }> {
   const header = Buffer.alloc(16);
-  let isFastStart = true;
+  const order: string[] = [];
+  let moov: Buffer | undefined;
   let offset = 0;
-  while (offset + 8 <= size) {
+  while (offset < size) {
     const { bytesRead } = await handle.read(header, 0, 16, offset);
-    if (bytesRead < 8) break;
-    const type = header.toString('latin1', 4, 8);
+    if (bytesRead < 8) throw invalid('it is cut off');
     const [headerSize, boxSize] = boxSizes(header, size - offset);
     if (boxSize < headerSize || offset + boxSize > size) throw invalid('it is cut off');
-    if (type === 'mdat') isFastStart = false;
+    const type = header.toString('latin1', 4, 8);
+    order.push(type);
     if (type === 'moov') {
       if (boxSize > moovLimit) throw invalid('its index is too large');
-      const moov = Buffer.alloc(boxSize - headerSize);
+      moov = Buffer.alloc(boxSize - headerSize);
       await handle.read(moov, 0, moov.length, offset + headerSize);
-      return { moov, isFastStart };
     }
     offset += boxSize;
   }
-  throw invalid('it has no index');
+  if (moov === undefined) throw invalid('it has no index');
+  if (!order.includes('mdat')) throw invalid('it has no pictures');
+  return { moov, isFastStart: order.indexOf('moov') < order.indexOf('mdat') };
 }
 
 /** [bytes of the header, bytes of the whole box]; size 1 means a 64-bit size follows, 0 that the box ends the file. */

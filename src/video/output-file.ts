@@ -84,7 +84,7 @@ export async function writeAtomically<T>(
   write: (temporaryPath: string) => Promise<T>,
   temporaryPath = temporaryName(outPath),
 ): Promise<T> {
-  const existing = await stat(outPath).catch(() => undefined);
+  const existing = await writing(outPath, stat(outPath).catch(ignoreMissing));
   if (existing?.isDirectory()) throw outputError('EISDIR', outPath);
   const handle = await writing(outPath, open(temporaryPath, 'w'));
   await handle.close();
@@ -95,4 +95,8 @@ export async function writeAtomically<T>(
   } finally {
     await rm(temporaryPath, { force: true }).catch(() => {});
   }
+}
+
+function ignoreMissing(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== 'ENOENT') throw error;
 }

@@ -133,6 +133,9 @@ export async function runFfmpeg(run: FfmpegRun): Promise<void> {
     const exit = await ended;
     if (failure) throw failure.error;
     if (exit.startError) throw startFailure(exit.startError);
+    // On a full disk ffmpeg may fail to write the index, say so, and still end with exit code 0.
+    const errno = outputErrnoIn(stderr);
+    if (errno !== undefined) throw outputError(errno, run.outPath);
     if (exit.code !== 0) throw exitFailure(exit, stderr, run);
     if (!fed) throw new KinoraError('ENCODE_FAILED', 'ffmpeg stopped before it had taken every frame.');
   } finally {
@@ -201,10 +204,11 @@ const outputErrnos: readonly (readonly [RegExp, string])[] = [
   [/Input\/output error/, 'EIO'],
 ];
 
+function outputErrnoIn(stderr: string): string | undefined {
+  return outputErrnos.find(([pattern]) => pattern.test(stderr))?.[1];
+}
+
 function exitFailure(exit: Exit, stderr: string, run: FfmpegRun): KinoraError {
-  for (const [pattern, code] of outputErrnos) {
-    if (pattern.test(stderr)) return outputError(code, run.outPath);
-  }
   const how = exit.signal ? `was killed by ${exit.signal}` : `failed with exit code ${exit.code}`;
   const line = lastUsefulLine(stderr, run);
   return new KinoraError('ENCODE_FAILED', `ffmpeg ${how}${line === '' ? '' : ` (${line})`}.`);

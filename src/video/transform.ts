@@ -3,7 +3,7 @@
  * Tags of the source (prompt, seed, parameters) are kept.
  */
 import { copyFile } from 'node:fs/promises';
-import { defaultDeadlineMs, type EncodedVideo, verify } from './encode.ts';
+import { defaultDeadlineMs, describe, type EncodedVideo, verify } from './encode.ts';
 import {
   applicable,
   defaultCrf,
@@ -97,6 +97,5 @@ async function fitAndVerify(
     fitted = await fitInPlace(path, info, { ...options, maxBytes, deadlineMs });
     info = await verify(path, numFrames);
   }
-  const { bytes, width, height, fps, durationSeconds } = info;
-  return { bytes, width, height, numFrames, fps, durationSeconds, ...(fitted ? { fitted } : {}) };
+  return describe(info, fitted);
 }
