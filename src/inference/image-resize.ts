@@ -62,23 +62,26 @@ export function resizePillow(
   box: Box = { left: 0, top: 0, right: image.width, bottom: image.height },
 ): RgbImage {
   const { left, top, right, bottom } = box;
-  const isWholeWidth = width === image.width && left === 0 && right === width;
-  const isWholeHeight = height === image.height && top === 0 && bottom === height;
-  let result = image;
-  if (!isWholeWidth) {
-    // Rows that the vertical pass will not read are left alone.
-    const vertical = isWholeHeight ? undefined : coefficients(image.height, top, bottom, height, filter);
-    result = resizeHorizontally(
-      image,
-      coefficients(image.width, left, right, width, filter),
-      width,
-      vertical,
-    );
+  const horizontal =
+    width === image.width && left === 0 && right === width
+      ? undefined
+      : coefficients(image.width, left, right, width, filter);
+  const vertical =
+    height === image.height && top === 0 && bottom === height
+      ? undefined
+      : coefficients(image.height, top, bottom, height, filter);
+  if (!horizontal && !vertical) return { width, height, data: image.data.slice() };
+  if (!horizontal) return resizeVertically(image, vertical as Coefficients, height);
+  if (!vertical) return resizeHorizontally(image, horizontal, width, 0, image.height);
+  // The order of the passes shows in the rounding between them. This is Pillow 13's choice, measured; Pillow up to 12
+  // always began with the width.
+  if (height < image.height && image.height - height > 2 * (image.width - width)) {
+    return resizeHorizontally(resizeVertically(image, vertical, height), horizontal, width, 0, height);
   }
-  if (!isWholeHeight) {
-    result = resizeVertically(result, coefficients(image.height, top, bottom, height, filter), height);
-  }
-  return result === image ? { width, height, data: image.data.slice() } : result;
+  // Rows that the vertical pass will not read are left out.
+  const firstRow = vertical.first[0] as number;
+  const endRow = (vertical.first.at(-1) as number) + (vertical.count.at(-1) as number);
+  return resizeVertically(resizeHorizontally(image, horizontal, width, firstRow, endRow), vertical, height);
 }
 
 function coefficients(
@@ -123,16 +126,12 @@ function resizeHorizontally(
   image: RgbImage,
   { first, count, weights, stride }: Coefficients,
   width: number,
-  vertical: Coefficients | undefined,
+  firstRow: number,
+  endRow: number,
 ): RgbImage {
   const { height, data } = image;
-  const lastRow = height - 1;
-  const fromRow = vertical ? (vertical.first[0] as number) : 0;
-  const toRow = vertical
-    ? (vertical.first.at(-1) as number) + (vertical.count.at(-1) as number) - 1
-    : lastRow;
   const output = new Uint8Array(width * height * 3);
-  for (let y = fromRow; y <= toRow; y += 1) {
+  for (let y = firstRow; y < endRow; y += 1) {
     const row = y * image.width * 3;
     let to = y * width * 3;
     for (let x = 0; x < width; x += 1) {
