@@ -70,7 +70,7 @@ export async function runFfmpeg(run: FfmpegRun): Promise<void> {
   child.stdin?.on('error', () => {});
   let hasExited = false;
   const exited = new Promise<Exit>((resolve) => {
-    child.once('error', (startError) => resolve({ startError }));
+    child.on('error', (startError) => resolve({ startError }));
     child.once('close', (code, signal) => resolve({ code, signal }));
   }).then((exit) => {
     hasExited = true;
@@ -158,11 +158,12 @@ export function commandLine(run: Omit<FfmpegRun, 'ffmpegPath' | 'signal' | 'dead
   return command._getArguments();
 }
 
+/** Resolves when the pipe has taken every byte. Never after a failed write: ffmpeg is gone then, and its end is awaited. */
 function writeFully(child: ChildProcess, data: Uint8Array): Promise<void> {
   return new Promise((resolve) => {
-    // A failed write means that ffmpeg is gone: its exit is what gets reported.
-    if (child.stdin) child.stdin.write(data, () => resolve());
-    else resolve();
+    child.stdin?.write(data, (error) => {
+      if (!error) resolve();
+    });
   });
 }
 

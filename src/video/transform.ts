@@ -3,6 +3,8 @@
  * Tags of the source (prompt, seed, parameters) are kept.
  */
 import { copyFile } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { isKinoraError, KinoraError } from '../errors.ts';
 import { defaultDeadlineMs, describe, type EncodedVideo, verify } from './encode.ts';
 import {
   applicable,
@@ -48,7 +50,7 @@ export async function fitToBytes(
   options: TransformOptions,
 ): Promise<EncodedVideo> {
   validateBudget(maxBytes);
-  const source = await writing(inPath, readMp4Info(inPath));
+  const source = await readSource(inPath);
   return await writeAtomically(outPath, async (temporaryPath) => {
     await writing(outPath, copyFile(inPath, temporaryPath));
     return await fitAndVerify(temporaryPath, source.numFrames, { ...options, maxBytes, outPath });
@@ -63,7 +65,7 @@ async function transform(
 ): Promise<EncodedVideo> {
   const { maxBytes, deadlineMs = defaultDeadlineMs } = options;
   if (maxBytes !== undefined) validateBudget(maxBytes);
-  const source = await writing(inPath, readMp4Info(inPath));
+  const source = await readSource(inPath);
   const [numerator, denominator] = source.frameRate;
   const transformation = applicable(source.numFrames, wanted);
   return await writeAtomically(outPath, async (temporaryPath) => {
@@ -98,4 +100,15 @@ async function fitAndVerify(
     info = await verify(path, numFrames);
   }
   return describe(info, fitted);
+}
+
+async function readSource(path: string): Promise<Mp4Info> {
+  try {
+    return await readMp4Info(path);
+  } catch (error) {
+    if (isKinoraError(error)) throw error;
+    throw new KinoraError('VIDEO_NOT_FOUND', `The video ${basename(path)} is not there any more.`, {
+      cause: error,
+    });
+  }
 }

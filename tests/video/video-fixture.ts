@@ -176,5 +176,5 @@ export async function until<T>(condition: () => T | undefined | false): Promise<
 
 /** The pid of the ffmpeg that writes into `folder`. */
 export function ffmpegPidIn(folder: string): Promise<number> {
-  return until(() => processesOf(folder).find(({ name }) => name.startsWith('ffmpeg'))?.pid);
+  return until(() => processesOf(folder).find(({ name }) => name === 'ffmpeg')?.pid);
 }
