@@ -1,0 +1,101 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { chooseWorkingSize, parseSize } from '../../src/inference/working-size.ts';
+
+const i2vgenXl = {
+  sizeMultiple: 64,
+  sideRange: { min: 256, max: 1280 },
+  pixelsRange: { min: 256 * 256, max: 1024 * 1024 },
+};
+const small = {
+  sizeMultiple: 16,
+  sideRange: { min: 128, max: 512 },
+  pixelsRange: { min: 128 * 128, max: 512 * 512 },
+};
+
+describe('chooseWorkingSize', () => {
+  it.each([
+    ['square', 1024, 1024, 512, i2vgenXl, 512, 512],
+    ['4:3', 640, 480, 512, i2vgenXl, 576, 448],
+    ['3:4', 480, 640, 512, i2vgenXl, 448, 576],
+    ['16:9', 1920, 1080, 704, i2vgenXl, 896, 512],
+    ['9:16', 1080, 1920, 704, i2vgenXl, 512, 896],
+    ['3:2 on a fine grid', 451, 300, 256, small, 320, 208],
+    ['square at the largest', 3000, 3000, 512, small, 512, 512],
+    ['16:9 at the largest', 3840, 2160, 512, small, 512, 288],
+    ['panorama, cut', 10_000, 500, 256, small, 432, 144],
+    ['tower, cut', 500, 10_000, 256, small, 144, 432],
+    ['tiny', 8, 8, 256, small, 256, 256],
+  ])('%s', (_, imageWidth, imageHeight, size, limits, width, height) => {
+    expect(chooseWorkingSize({ imageWidth, imageHeight, size, ...limits })).toEqual({ width, height });
+  });
+
+  it('stays inside the limits for every picture, turns with it, and keeps area and shape', () => {
+    const side = fc.integer({ min: 8, max: 20_000 });
+    fc.assert(
+      fc.property(side, side, fc.integer({ min: 256, max: 1024 }), (imageWidth, imageHeight, size) => {
+        const { width, height } = chooseWorkingSize({ imageWidth, imageHeight, size, ...i2vgenXl });
+        for (const value of [width, height]) {
+          expect(value % 64).toBe(0);
+          expect(value).toBeGreaterThanOrEqual(256);
+          expect(value).toBeLessThanOrEqual(1280);
+        }
+        expect(width * height).toBeLessThanOrEqual(1024 * 1024);
+        const turned = chooseWorkingSize({
+          imageWidth: imageHeight,
+          imageHeight: imageWidth,
+          size,
+          ...i2vgenXl,
+        });
+        if (imageWidth !== imageHeight) expect(turned).toEqual({ width: height, height: width });
+        const ratio = Math.min(Math.max(imageWidth / imageHeight, 1 / 2), 2);
+        if (ratio > 0.5 && ratio < 2 && size >= 384) {
+          expect(Math.abs(Math.log(width / height / ratio))).toBeLessThan(0.17);
+          expect(Math.abs(Math.log((width * height) / size ** 2))).toBeLessThan(0.35);
+        }
+      }),
+      { seed: 7, numRuns: 2000 },
+    );
+  });
+
+  it('refuses a size outside the limits with the range', () => {
+    const choose = (size: number) => chooseWorkingSize({ imageWidth: 100, imageHeight: 100, size, ...small });
+    for (const size of [127, 513, Number.NaN]) {
+      expect(() => choose(size)).toThrow(`The size is ${size}; expected a number from 128 to 512.`);
+    }
+  });
+
+  it('says so when a pack allows nothing', () => {
+    const limits = { ...small, sizeMultiple: 1000 };
+    const choose = () => chooseWorkingSize({ imageWidth: 100, imageHeight: 100, size: 256, ...limits });
+    expect(choose).toThrow(expect.objectContaining({ code: 'PACK_INVALID' }));
+  });
+});
+
+describe('parseSize', () => {
+  it('reads one number or two', () => {
+    expect(parseSize('512', small)).toEqual({ size: 512 });
+    expect(parseSize(' 300 ', small)).toEqual({ size: 300 });
+    expect(parseSize('480x320', small)).toEqual({ width: 480, height: 320 });
+    expect(parseSize('480 X 320', small)).toEqual({ width: 480, height: 320 });
+    expect(parseSize('480×320', small)).toEqual({ width: 480, height: 320 });
+  });
+
+  it.each([
+    ['1024', small, /The size is 1024; expected a number from 128 to 512\./],
+    ['12', small, /from 128 to 512/],
+    ['', small, /The size is ""; expected one number such as 512, or width x height/],
+    ['big', small, /"big"/],
+    ['-512', small, /"-512"/],
+    ['1e9', small, /"1e9"/],
+    ['512x', small, /"512x"/],
+    ['99999999', small, /expected one number/],
+    ['500x320', small, /500x320; expected multiples of 16 from 128 to 512, and 16384 to 262144 pixels/],
+    ['640x320', small, /640x320; expected multiples of 16 from 128 to 512/],
+    ['1280x1280', i2vgenXl, /1280x1280; expected .* 65536 to 1048576 pixels in all/],
+    ['x'.repeat(10_000), small, /"x{40}"/],
+  ])('refuses %.20s', (text, limits, message) => {
+    const refusal = { code: 'INVALID_OPTION', message: expect.stringMatching(message) };
+    expect(() => parseSize(text, limits)).toThrow(expect.objectContaining(refusal));
+  });
+});
