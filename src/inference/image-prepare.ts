@@ -71,9 +71,9 @@ function reduceForBoth(image: RgbImage, width: number, height: number): RgbImage
 }
 
 /**
- * Centre crop of the picture scaled to cover width × height, in one step: Lanczos over the exact (fractional) part of
- * the picture that has the wanted aspect ratio, as Pillow's `ImageOps.fit` does it. No rounding of sizes, hence no border, and
- * antialiased, unlike the reference's box filter, which drops or doubles pixels when it enlarges.
+ * Centre crop of the picture scaled to cover width × height, in one step: bicubic over the exact (fractional) part of
+ * the picture that has the wanted aspect ratio, as Pillow's `ImageOps.fit` does it. No rounding of sizes, hence no
+ * border; smooth where it enlarges, unlike the reference's box filter, and with less ringing than Lanczos.
  */
 export function resizeToCover(image: RgbImage, width: number, height: number): RgbImage {
   const scale = Math.min(image.width / width, image.height / height);
@@ -82,7 +82,7 @@ export function resizeToCover(image: RgbImage, width: number, height: number): R
   const boxHeight = Math.min(height * scale, image.height);
   const left = (image.width - boxWidth) / 2;
   const top = (image.height - boxHeight) / 2;
-  return resizePillow(image, width, height, 'lanczos', {
+  return resizePillow(image, width, height, 'bicubic', {
     left,
     top,
     right: left + boxWidth,
