@@ -54,7 +54,7 @@ export interface EncodedVideo {
 
 /**
  * Encodes the frames, in order and as they come, to H.264 (High, yuv420p, bt709, faststart, no sound).
- * At most two frames are held at a time. `outPath` appears complete or not at all.
+ * One frame is held at a time; `loop` and `smooth` hold the first three as well. `outPath` appears complete or not at all.
  *
  * @throws KinoraError INVALID_OPTION, CANCELLED, FFMPEG_MISSING, OUTPUT_UNWRITABLE, DISK_FULL, ENCODE_FAILED;
  * an error of the frames' source passes through unchanged.

@@ -6,7 +6,7 @@ import { rename, rm } from 'node:fs/promises';
 import { KinoraError } from '../errors.ts';
 import { defaultCrf, encoderOptions, filterGraph } from './filters.ts';
 import { type Mp4Info, readMp4Info } from './mp4.ts';
-import { writing } from './output-file.ts';
+import { temporaryFilesOf, writing } from './output-file.ts';
 import { runFfmpeg } from './run-ffmpeg.ts';
 
 /** Below this not even the container and one grey picture fit. */
@@ -55,8 +55,7 @@ export function validateBudget(maxBytes: number): void {
  */
 export async function fitInPlace(path: string, info: Mp4Info, options: FitOptions): Promise<Fitted> {
   const { maxBytes, outPath } = options;
-  const candidate = `${path}.candidate`;
-  const kept = `${path}.kept`;
+  const [, candidate, kept] = temporaryFilesOf(path);
   let smallest = info.bytes;
   const allowed = scales.filter(
     (scale) => scale === 1 || Math.min(info.width, info.height) * scale >= shortestSide,

@@ -59,6 +59,13 @@ export function temporaryName(outPath: string, unique = randomBytes(6).toString(
   return join(dirname(absolute), `.${stem}${temporaryMark}${unique}`);
 }
 
+/** Every file that encoding into `temporaryPath` may have on disk; the later ones while a byte budget is met. */
+export function temporaryFilesOf(
+  temporaryPath: string,
+): readonly [video: string, candidate: string, kept: string] {
+  return [temporaryPath, `${temporaryPath}.candidate`, `${temporaryPath}.kept`];
+}
+
 /**
  * Removes what a killed process left of `outPath`. Only for names that no running process is writing.
  * A missing folder is not an error.

@@ -3,7 +3,7 @@
  * left behind. Knows nothing of what is in them.
  */
 import { createHash } from 'node:crypto';
-import { temporaryName } from '../../video/output-file.ts';
+import { temporaryFilesOf, temporaryName } from '../../video/output-file.ts';
 import type { EngineJob } from './protocol.ts';
 
 /** Where the MP4 grows. The same for the same job and path, and safe as a file name whatever the job's id holds. */
@@ -11,8 +11,7 @@ export function temporaryVideo({ id, outPath }: Pick<EngineJob, 'id' | 'outPath'
   return temporaryName(outPath, createHash('sha256').update(id).digest('hex').slice(0, 12));
 }
 
-/** Every temporary file that a job may have on disk; the second is the encoder's while it fits a byte budget. */
-export function temporaryFiles(job: Pick<EngineJob, 'id' | 'outPath'>): string[] {
-  const video = temporaryVideo(job);
-  return [video, `${video}.fit`];
+/** Every temporary file that a job may have on disk. */
+export function temporaryFiles(job: Pick<EngineJob, 'id' | 'outPath'>): readonly string[] {
+  return temporaryFilesOf(temporaryVideo(job));
 }
