@@ -43,7 +43,7 @@ I2VGEN_XL = {
     "timestep_spacing": "leading",
     "rescale_betas_zero_snr": True,
 }
-SCHEDULERS = {"ddim": DDIMScheduler, "dpm++2m": DPMSolverMultistepScheduler}
+SCHEDULERS = ("ddim", "dpm++2m")
 SPACINGS = ("leading", "trailing", "linspace")
 LENGTH = 24
 STRENGTH = 0.35

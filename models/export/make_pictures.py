@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
-import PIL.ImageCms
 import PIL.ImageOps
 
 TESTS = Path(__file__).resolve().parents[2] / "tests"

@@ -26,3 +26,4 @@ rm -rf "$root/tests/fixtures/packs/tiny"
 cp -r "$scratch/pack" "$root/tests/fixtures/packs/tiny"
 "$VENV/bin/python" make_golden.py "$scratch/checkpoint" "$root/tests/golden"
 "$VENV/bin/python" make_numerics.py
+"$VENV/bin/python" make_pictures.py
