@@ -1,0 +1,316 @@
+/**
+ * Model packs on disk: finding, checking and opening them. A pack may come from anywhere, so nothing in it is believed
+ * before it was checked. Knows the I2VGen-XL family's graphs, no pipeline.
+ */
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { lstat, readdir, readFile, realpath, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { KinoraError } from '../errors.ts';
+import { type PackManifest, packManifestSchema } from './pack-manifest.ts';
+import { readSchedulerConfig } from './schedulers/scheduler-config.ts';
+import { OnnxSession, type SessionOptions, type TensorSpec } from './session.ts';
+import { type ClipTokenizer, loadTokenizer } from './tokenizer.ts';
+
+const manifestName = 'kinora.json';
+const largestManifestBytes = 1_000_000;
+
+export interface Pack {
+  /** Absolute. */
+  readonly folder: string;
+  readonly manifest: PackManifest;
+}
+
+export const graphNames = [
+  'text_encoder',
+  'image_encoder',
+  'vae_encoder',
+  'unet_cond',
+  'unet_core',
+  'vae_decoder',
+] as const;
+export type GraphName = (typeof graphNames)[number];
+
+/** A pack whose sessions are open and fit each other. */
+export interface OpenPack extends Pack {
+  readonly sessions: Readonly<Record<GraphName, OnnxSession>>;
+  readonly tokenizer: ClipTokenizer;
+  readonly schedulerConfig: Awaited<ReturnType<typeof readSchedulerConfig>>;
+  release(): Promise<void>;
+}
+
+/** Reads the manifest of the pack in `folder`. Throws PACK_NOT_FOUND or PACK_INVALID with what is wrong. */
+export async function loadPack(folder: string): Promise<Pack> {
+  const absolute = path.resolve(folder);
+  const file = path.join(absolute, manifestName);
+  let text: string;
+  try {
+    if ((await stat(file)).size > largestManifestBytes) {
+      throw new KinoraError('PACK_INVALID', `${file} is larger than any manifest.`);
+    }
+    text = await readFile(file, 'utf8');
+  } catch (cause) {
+    if (cause instanceof KinoraError) throw cause;
+    throw new KinoraError('PACK_NOT_FOUND', `There is no model pack in ${absolute} (no ${manifestName}).`, {
+      cause,
+    });
+  }
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw new KinoraError('PACK_INVALID', `${file} is not valid JSON.`, { cause });
+  }
+  const parsed = packManifestSchema.safeParse(json);
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    throw new KinoraError('PACK_INVALID', `${file}: ${issue?.path.join('.')}: ${issue?.message}.`, {
+      cause: parsed.error,
+    });
+  }
+  for (const entry of parsed.data.files) {
+    const parts = entry.path.split('/');
+    if (
+      path.isAbsolute(entry.path) ||
+      entry.path.includes('\\') ||
+      parts.some((p) => ['', '.', '..'].includes(p))
+    ) {
+      throw new KinoraError(
+        'PACK_INVALID',
+        `${file} lists ${JSON.stringify(entry.path)}, which leaves the pack.`,
+      );
+    }
+  }
+  return { folder: absolute, manifest: parsed.data };
+}
+
+export interface FoundPack {
+  readonly name: string;
+  readonly folder: string;
+  /** The pack, or why it cannot be used. */
+  readonly pack: Pack | KinoraError;
+}
+
+/** Every folder with a manifest right below the given ones, in order; of equal names the first counts. */
+export async function findPacks(parents: readonly string[]): Promise<FoundPack[]> {
+  const found = new Map<string, FoundPack>();
+  for (const parent of parents) {
+    const names = await readdir(parent).catch(() => []);
+    for (const name of names.sort()) {
+      const folder = path.join(parent, name);
+      const hasManifest = await stat(path.join(folder, manifestName)).then(
+        (entry) => entry.isFile(),
+        () => false,
+      );
+      if (!hasManifest || found.has(name)) continue;
+      const pack = await loadPack(folder).catch((error: unknown) => {
+        if (error instanceof KinoraError) return error;
+        throw error;
+      });
+      found.set(name, { name, folder, pack });
+    }
+  }
+  return [...found.values()];
+}
+
+export interface VerifyProgress {
+  readonly path: string;
+  readonly bytesDone: number;
+  readonly bytesTotal: number;
+}
+
+/**
+ * Compares every file with the manifest: presence, size, SHA-256.
+ * @returns one sentence per problem; empty when the pack is intact
+ */
+export async function verifyPack(
+  { folder, manifest }: Pack,
+  onProgress: (progress: VerifyProgress) => void = () => {},
+): Promise<string[]> {
+  const problems: string[] = [];
+  const bytesTotal = manifest.files.reduce((sum, file) => sum + file.bytes, 0);
+  let bytesDone = 0;
+  for (const file of manifest.files) {
+    const problem = await checkSize(folder, file);
+    if (problem) {
+      problems.push(problem);
+    } else if ((await sha256(path.join(folder, file.path))) !== file.sha256) {
+      problems.push(`${file.path} differs from what was published (its SHA-256 does not match).`);
+    }
+    bytesDone += file.bytes;
+    onProgress({ path: file.path, bytesDone, bytesTotal });
+  }
+  const listed = new Set(manifest.files.map((file) => file.path));
+  for (const graph of graphNames) {
+    if (!listed.has(`${graph}/model.onnx`))
+      problems.push(`${graph}/model.onnx is not listed in ${manifestName}.`);
+  }
+  return problems;
+}
+
+async function checkSize(folder: string, file: PackManifest['files'][number]): Promise<string | undefined> {
+  const target = path.join(folder, file.path);
+  try {
+    const entry = await lstat(target);
+    if (entry.isSymbolicLink()) {
+      const real = await realpath(target);
+      // Model stores link to their blobs; a link elsewhere could name any file of this machine.
+      if (!real.startsWith(path.dirname(await realpath(folder))))
+        return `${file.path} links to outside the models.`;
+    }
+    const { size } = await stat(target);
+    if (size !== file.bytes) return `${file.path} has ${size} bytes, expected ${file.bytes}.`;
+    return undefined;
+  } catch {
+    return `${file.path} is missing.`;
+  }
+}
+
+async function sha256(file: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(file, { highWaterMark: 1 << 20 })) hash.update(chunk as Buffer);
+  return hash.digest('hex');
+}
+
+/** Below this the whole pack is hashed before native code sees a byte of it: it takes a fraction of a second. */
+const alwaysVerifiedBytes = 256 * 1024 ** 2;
+
+/**
+ * Opens all sessions of a pack and checks that they are what the family and the manifest promise.
+ * Files are compared with the manifest first: by size, small packs by SHA-256 too (`kinora models verify` does all).
+ * @throws KinoraError PACK_INVALID naming file and mismatch, DEVICE_UNAVAILABLE, OUT_OF_MEMORY
+ */
+export async function openPack(pack: Pack, options: SessionOptions): Promise<OpenPack> {
+  const { folder, manifest } = pack;
+  if (manifest.flavour === 'cuda' && !options.device.startsWith('cuda')) {
+    throw new KinoraError(
+      'DEVICE_UNAVAILABLE',
+      `The model pack ${manifest.id} holds graphs for CUDA only and cannot run on ${options.device}.`,
+    );
+  }
+  const bytes = manifest.files.reduce((sum, file) => sum + file.bytes, 0);
+  const problems =
+    bytes <= alwaysVerifiedBytes
+      ? await verifyPack(pack)
+      : (await Promise.all(manifest.files.map((file) => checkSize(folder, file)))).filter(
+          (text) => text !== undefined,
+        );
+  if (problems[0])
+    throw new KinoraError('PACK_INVALID', `The model pack ${manifest.id} is damaged: ${problems[0]}`);
+
+  const [tokenizer, schedulerConfig] = await Promise.all([
+    loadTokenizer(folder),
+    readSchedulerConfig(folder),
+  ]);
+  if (tokenizer.maxTokens !== manifest.architecture.maxTokens) {
+    throw new KinoraError(
+      'PACK_INVALID',
+      `The tokenizer of ${manifest.id} makes ${tokenizer.maxTokens} tokens, its manifest says ${manifest.architecture.maxTokens}.`,
+    );
+  }
+  const opened: Partial<Record<GraphName, OnnxSession>> = {};
+  const release = async (): Promise<void> => {
+    for (const session of Object.values(opened)) await session.release();
+  };
+  try {
+    for (const name of graphNames) {
+      const file = path.join(folder, name, 'model.onnx');
+      const session = await OnnxSession.open(name, file, options);
+      opened[name] = session;
+    }
+    const sessions = opened as Record<GraphName, OnnxSession>; // every name was just opened
+    checkSessions(folder, manifest, sessions);
+    return { ...pack, sessions, tokenizer, schedulerConfig, release };
+  } catch (error) {
+    await release();
+    throw error;
+  }
+}
+
+/** Fixed sizes are numbers, free ones null; a letter must have the same fixed size wherever it is fixed. */
+type Shape = readonly (number | string | null)[];
+
+function familyShapes({
+  architecture,
+}: PackManifest): Record<GraphName, { in: Record<string, Shape>; out: Record<string, Shape> }> {
+  const { latentChannels: c, maxTokens: t, imageEncoderSize: s } = architecture;
+  return {
+    text_encoder: { in: { input_ids: [null, t] }, out: { prompt_embeds: [null, t, 'D'] } },
+    image_encoder: { in: { pixel_values: [1, 3, s, s] }, out: { image_embeds: [1, 'E'] } },
+    vae_encoder: { in: { sample: [1, 3, null, null] }, out: { moments: [null, 2 * c, null, null] } },
+    unet_cond: {
+      in: {
+        fps: [null],
+        image_latents: [null, c, null, null, null],
+        image_embeddings: [null, 1, 'E'],
+        encoder_hidden_states: [null, t, 'D'],
+      },
+      out: {
+        fps_emb: [null, 'F'],
+        context: [null, null, 'X'],
+        image_latents_enc: [null, null, null, null, null],
+      },
+    },
+    unet_core: {
+      in: {
+        sample: [null, c, null, null, null],
+        timestep: [1],
+        fps_emb: [null, 'F'],
+        context: [null, null, 'X'],
+        image_latents_enc: [null, null, null, null, null],
+      },
+      out: { out_sample: [null, null, null, null, null] },
+    },
+    vae_decoder: { in: { latent: [null, c, null, null] }, out: { sample: [null, 3, null, null] } },
+  };
+}
+
+const integerInputs: ReadonlySet<string> = new Set(['input_ids', 'fps', 'timestep']);
+
+function checkSessions(
+  folder: string,
+  manifest: PackManifest,
+  sessions: Record<GraphName, OnnxSession>,
+): void {
+  const sizes = new Map<string, number>();
+  for (const [graph, expected] of Object.entries(familyShapes(manifest)) as [
+    GraphName,
+    ReturnType<typeof familyShapes>[GraphName],
+  ][]) {
+    const file = path.join(folder, graph, 'model.onnx');
+    const session = sessions[graph];
+    checkSide(file, 'input', session.inputs, expected.in, sizes);
+    checkSide(file, 'output', session.outputs, expected.out, sizes);
+  }
+}
+
+function checkSide(
+  file: string,
+  side: 'input' | 'output',
+  actual: readonly TensorSpec[],
+  expected: Record<string, Shape>,
+  sizes: Map<string, number>,
+): void {
+  const fail = (what: string): never => {
+    throw new KinoraError('PACK_INVALID', `${file}: ${what}.`);
+  };
+  const names = actual.map((spec) => spec.name);
+  const wanted = Object.keys(expected);
+  if (names.length !== wanted.length || wanted.some((name) => !names.includes(name))) {
+    fail(`${side}s are ${names.join(', ')}, expected ${wanted.join(', ')}`);
+  }
+  for (const { name, type, dims } of actual) {
+    const shape = expected[name] ?? [];
+    const wantedType = integerInputs.has(name) ? 'int64' : 'float32';
+    if (type !== wantedType) fail(`${side} ${name} is ${type}, expected ${wantedType}`);
+    if (dims.length !== shape.length)
+      fail(`${side} ${name} has ${dims.length} dimensions, expected ${shape.length}`);
+    shape.forEach((size, axis) => {
+      const dim = dims[axis];
+      if (size === null || typeof dim !== 'number' || dim < 0) return;
+      const want = typeof size === 'number' ? size : (sizes.get(size) ?? dim);
+      if (typeof size === 'string') sizes.set(size, want);
+      if (dim !== want) fail(`${side} ${name} has size ${dim} on axis ${axis}, expected ${want}`);
+    });
+  }
+}

@@ -1,0 +1,465 @@
+/**
+ * I2VGen-XL: text and picture to frames, stage by stage as in diffusers' I2VGenXLPipeline, with what does not depend
+ * on the timestep computed once. Knows no files, processes or video formats.
+ *
+ * Shapes: B is 2 with classifier-free guidance (unconditional half first) and 1 without; C latent channels, F frames,
+ * h × w latent cells, H × W pixels.
+ */
+import { createHash } from 'node:crypto';
+import { KinoraError } from '../../errors.ts';
+import { imageKey } from '../image-decode.ts';
+import { prepareImage } from '../image-prepare.ts';
+import type {
+  Frame,
+  GenerateHooks,
+  GenerateRequest,
+  ImageToVideoPipeline,
+  Phase,
+} from '../image-to-video.ts';
+import { type CacheEntry, type CacheKind, LatentCache } from '../latent-cache.ts';
+import type { OpenPack } from '../model-pack.ts';
+import type { PackManifest } from '../pack-manifest.ts';
+import { TorchGenerator } from '../random.ts';
+import { createScheduler } from '../schedulers/create-scheduler.ts';
+import { startIndex } from '../schedulers/scheduler.ts';
+import type { FloatTensor, IntTensor } from '../tensor.ts';
+
+/** What unet_cond computed for B clips; handed to unet_core unread. */
+type Conditioning = Readonly<Record<'fps_emb' | 'context' | 'image_latents_enc', FloatTensor>>;
+
+export class I2VGenXLPipeline implements ImageToVideoPipeline {
+  readonly #pack: OpenPack;
+  readonly #cache: LatentCache;
+  /** Stands for the weights in cache keys, so that a changed pack never meets old numbers. */
+  readonly #fingerprint: string;
+
+  constructor(pack: OpenPack, cache: LatentCache) {
+    this.#pack = pack;
+    this.#cache = cache;
+    this.#fingerprint = fingerprint(pack.manifest);
+  }
+
+  async *generate(request: GenerateRequest, hooks: GenerateHooks): AsyncGenerator<Frame, void> {
+    const run = new Run(hooks, this.#cache, () => this.#sessionMs());
+    const pictureKey = imageKey(request.image);
+    const videoId = this.#videoId(pictureKey, request);
+
+    // 1. Prompts
+    const guided = request.guidanceScale > 1;
+    run.enter('encoding', 3);
+    const promptEmbeds = await this.#encodePrompt(run, request.prompt);
+    const negativeEmbeds = guided ? await this.#encodePrompt(run, request.negativePrompt) : undefined;
+    run.advance('encodeText');
+
+    // 2. Picture: what the image encoder sees in it, and its latents
+    const { imageEmbeds, moments } = await this.#encodePicture(run, pictureKey, request);
+    const imageLatents = this.#imageLatents(moments, request);
+    run.advance('encodeImage');
+
+    // 3. Everything in the UNet that no timestep changes
+    let conditioning = await this.#condition(
+      { promptEmbeds, negativeEmbeds, imageEmbeds, imageLatents },
+      request.targetFps,
+    );
+    run.advance('conditioning');
+
+    // 4. Where the noise schedule is entered
+    const { schedulerConfig: config } = this.#pack;
+    const { numInferenceSteps } = request;
+    const scheduler = createScheduler(request.scheduler, { config, numInferenceSteps });
+    const noise = new TorchGenerator(request.seed).randn(imageLatents.data.length);
+    const { variation } = request;
+    let firstStep = 0;
+    let latents: Float32Array;
+    if (variation) {
+      const earlier = await this.#earlierLatents(run, variation.videoId, imageLatents.dims);
+      firstStep = Math.min(startIndex(numInferenceSteps, variation.strength), numInferenceSteps - 1);
+      latents = scheduler.addNoise(earlier, noise, firstStep);
+    } else {
+      latents = noise;
+      const sigma = scheduler.initNoiseSigma;
+      if (sigma !== 1) for (let k = 0; k < latents.length; k++) latents[k] = (latents[k] as number) * sigma;
+    }
+    run.advance('prepare');
+
+    // 5. Denoising
+    const guidedSteps = guided ? Math.ceil(numInferenceSteps * request.guidanceEnd) : 0;
+    run.enter('denoising', numInferenceSteps - firstStep);
+    for (let i = firstStep; i < numInferenceSteps; i++) {
+      const timestep = scheduler.timesteps[i] ?? 0;
+      let noisePred: Float32Array;
+      if (i < guidedSteps) {
+        const both = await this.#predict(twice(latents), 2, imageLatents.dims, timestep, conditioning);
+        noisePred = guide(both, request.guidanceScale);
+      } else {
+        if (batchOf(conditioning) === 2) conditioning = conditionalHalf(conditioning);
+        noisePred = await this.#predict(latents, 1, imageLatents.dims, timestep, conditioning);
+      }
+      latents = scheduler.step(noisePred, i, latents);
+      run.step();
+    }
+    run.advance('denoise');
+    this.#cache.set(LatentCache.key('video', videoId), {
+      latents: { data: latents, dims: imageLatents.dims },
+    });
+
+    // 6. Decoding, a few frames at a time
+    run.enter('decoding', request.numFrames);
+    yield* this.#decode(run, latents, request);
+    run.advance('decode');
+
+    const { width, height, numFrames } = request;
+    hooks.onReport({ videoId, numFrames, width, height, timings: run.timings(), cache: run.cacheUse() });
+  }
+
+  /** (1, T, D) */
+  async #encodePrompt(run: Run, prompt: string): Promise<FloatTensor> {
+    const key = LatentCache.key('prompt', this.#fingerprint, prompt);
+    const { promptEmbeds } = await run.cached('prompt', key, async () => {
+      const data = this.#pack.tokenizer.encode(prompt);
+      const inputIds: IntTensor = { data, dims: [1, data.length] };
+      const output = await this.#pack.sessions.text_encoder.run({ input_ids: inputIds });
+      return { promptEmbeds: pick(output, 'prompt_embeds') };
+    });
+    return present(promptEmbeds);
+  }
+
+  /** imageEmbeds (1, D) and the moments (1, 2C, h, w) of the VAE's posterior: both independent of the seed. */
+  async #encodePicture(
+    run: Run,
+    pictureKey: string,
+    request: GenerateRequest,
+  ): Promise<{ imageEmbeds: FloatTensor; moments: FloatTensor }> {
+    const { width, height, cropMode } = request;
+    const key = LatentCache.key('image', this.#fingerprint, pictureKey, width, height, cropMode);
+    const entry = await run.cached('image', key, async () => {
+      const { imageEncoderSize, imageMean, imageStd } = this.#pack.manifest.architecture;
+      const { pixelValues, vaeSample } = prepareImage(request.image, {
+        width,
+        height,
+        encoderSize: imageEncoderSize,
+        mean: imageMean,
+        std: imageStd,
+        cropMode,
+      });
+      const { image_encoder: imageEncoder, vae_encoder: vaeEncoder } = this.#pack.sessions;
+      const seen = await imageEncoder.run({ pixel_values: pixelValues });
+      const encoded = await vaeEncoder.run({ sample: vaeSample });
+      return { imageEmbeds: pick(seen, 'image_embeds'), moments: pick(encoded, 'moments') };
+    });
+    return { imageEmbeds: present(entry['imageEmbeds']), moments: present(entry['moments']) };
+  }
+
+  /**
+   * (1, C, F, h, w): frame 0 is a sample of the picture's posterior, frame k the constant k / (F - 1) by which the UNet
+   * knows how far into the clip it is.
+   */
+  #imageLatents(moments: FloatTensor, { numFrames, seed }: GenerateRequest): FloatTensor {
+    const { latentChannels, vaeScalingFactor } = this.#pack.manifest.architecture;
+    const [, , h = 0, w = 0] = moments.dims;
+    const plane = h * w;
+    const half = latentChannels * plane;
+    const data = new Float32Array(latentChannels * numFrames * plane);
+    // A fresh stream with the user's seed, as torch.manual_seed right before diffusers' call makes one.
+    const eps = new TorchGenerator(seed).randn(half);
+    for (let c = 0; c < latentChannels; c++) {
+      const target = c * numFrames * plane;
+      for (let i = 0; i < plane; i++) {
+        const k = c * plane + i;
+        const logvar = Math.min(Math.max(moments.data[half + k] as number, -30), 20);
+        const sample = (moments.data[k] as number) + Math.exp(0.5 * logvar) * (eps[k] as number);
+        data[target + i] = sample * vaeScalingFactor;
+      }
+      for (let f = 1; f < numFrames; f++) {
+        data.fill(f / (numFrames - 1), target + f * plane, target + (f + 1) * plane);
+      }
+    }
+    return { data, dims: [1, latentChannels, numFrames, h, w] };
+  }
+
+  async #condition(
+    inputs: {
+      promptEmbeds: FloatTensor;
+      negativeEmbeds: FloatTensor | undefined;
+      imageEmbeds: FloatTensor;
+      imageLatents: FloatTensor;
+    },
+    targetFps: number,
+  ): Promise<Conditioning> {
+    const { promptEmbeds, negativeEmbeds, imageEmbeds, imageLatents } = inputs;
+    // The unconditional half is told nothing of prompt and picture embedding, but sees the same image latents.
+    const none: FloatTensor = { data: new Float32Array(imageEmbeds.data.length), dims: imageEmbeds.dims };
+    const batch = negativeEmbeds ? 2 : 1;
+    const embeds = negativeEmbeds ? stack(none, imageEmbeds) : imageEmbeds;
+    const output = await this.#pack.sessions.unet_cond.run({
+      fps: { data: new BigInt64Array(batch).fill(BigInt(targetFps)), dims: [batch] },
+      image_latents: negativeEmbeds ? stack(imageLatents, imageLatents) : imageLatents,
+      image_embeddings: { data: embeds.data, dims: [batch, 1, imageEmbeds.data.length] },
+      encoder_hidden_states: negativeEmbeds ? stack(negativeEmbeds, promptEmbeds) : promptEmbeds,
+    });
+    return {
+      fps_emb: pick(output, 'fps_emb'),
+      context: pick(output, 'context'),
+      image_latents_enc: pick(output, 'image_latents_enc'),
+    };
+  }
+
+  /** (B, C, F, h, w), flat */
+  async #predict(
+    sample: Float32Array,
+    batch: 1 | 2,
+    dims: readonly number[],
+    timestep: number,
+    conditioning: Conditioning,
+  ): Promise<Float32Array> {
+    const output = await this.#pack.sessions.unet_core.run({
+      sample: { data: sample, dims: [batch, ...dims.slice(1)] },
+      timestep: { data: BigInt64Array.of(BigInt(timestep)), dims: [1] },
+      ...conditioning,
+    });
+    return pick(output, 'out_sample').data;
+  }
+
+  /** Latents (1, C, F, h, w) to frames. The VAE knows single frames only, so chunks do not change a pixel. */
+  async *#decode(run: Run, latents: Float32Array, request: GenerateRequest): AsyncGenerator<Frame, void> {
+    const { numFrames, width, height } = request;
+    const { latentChannels, vaeScaleFactor, vaeScalingFactor } = this.#pack.manifest.architecture;
+    const h = height / vaeScaleFactor;
+    const w = width / vaeScaleFactor;
+    let chunkSize = Math.min(request.decodeChunkSize, numFrames);
+    let index = 0;
+    while (index < numFrames) {
+      run.check();
+      const count = Math.min(chunkSize, numFrames - index);
+      const latent = framesOf(latents, index, count, numFrames, latentChannels, h * w, vaeScalingFactor);
+      let sample: FloatTensor;
+      try {
+        const output = await this.#pack.sessions.vae_decoder.run({
+          latent: { data: latent, dims: [count, latentChannels, h, w] },
+        });
+        sample = pick(output, 'sample');
+      } catch (error) {
+        if (!(error instanceof KinoraError) || error.code !== 'OUT_OF_MEMORY' || chunkSize === 1) throw error;
+        chunkSize = Math.ceil(chunkSize / 2);
+        continue;
+      }
+      for (let n = 0; n < count; n++) {
+        run.step();
+        // Yielded before the next chunk is decoded: its consumer writes while the runtime computes.
+        yield { index, width, height, data: toRgb(sample.data, n, width * height) };
+        index++;
+      }
+    }
+  }
+
+  async #earlierLatents(run: Run, videoId: string, dims: readonly number[]): Promise<Float32Array> {
+    const earlier = (await run.lookUp('video', LatentCache.key('video', videoId)))?.['latents'];
+    if (!earlier) {
+      throw new KinoraError(
+        'VIDEO_NOT_FOUND',
+        `The video ${videoId} is no longer kept, so it cannot be varied.`,
+      );
+    }
+    if (earlier.dims.join() !== dims.join()) {
+      const { vaeScaleFactor } = this.#pack.manifest.architecture;
+      const [, , frames = 0, h = 0, w = 0] = earlier.dims;
+      throw new KinoraError(
+        'INVALID_OPTION',
+        `The video ${videoId} has ${frames} frames of ${w * vaeScaleFactor}x${h * vaeScaleFactor}; a variation must have the same.`,
+      );
+    }
+    return earlier.data;
+  }
+
+  /** The same request names the same clip. Names every field: callers may hand in objects that hold more. */
+  #videoId(pictureKey: string, request: GenerateRequest): string {
+    const { prompt, negativePrompt, seed, width, height, numFrames, numInferenceSteps } = request;
+    const { guidanceScale, guidanceEnd, targetFps, scheduler, cropMode, variation } = request;
+    const parts: (string | number)[] = [
+      this.#fingerprint,
+      pictureKey,
+      prompt,
+      negativePrompt,
+      seed,
+      width,
+      height,
+      numFrames,
+    ];
+    parts.push(numInferenceSteps, guidanceScale, guidanceEnd, targetFps, scheduler, cropMode);
+    if (variation) parts.push(variation.videoId, variation.strength);
+    return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 24);
+  }
+
+  #sessionMs(): number {
+    return Object.values(this.#pack.sessions).reduce((sum, session) => sum + session.runMs, 0);
+  }
+}
+
+/** Bookkeeping of one run: progress, cancellation, timings and cache use. */
+class Run {
+  readonly #hooks: GenerateHooks;
+  readonly #cache: LatentCache;
+  readonly #sessionMs: () => number;
+  readonly #sessionMsBefore: number;
+  readonly #startedAt = performance.now();
+  readonly #timings: Record<string, number> = {};
+  readonly #hits = new Set<string>();
+  readonly #misses = new Set<string>();
+  #phase: Phase = 'encoding';
+  #done = 0;
+  #total = 0;
+  #markedAt = this.#startedAt;
+
+  constructor(hooks: GenerateHooks, cache: LatentCache, sessionMs: () => number) {
+    this.#hooks = hooks;
+    this.#cache = cache;
+    this.#sessionMs = sessionMs;
+    this.#sessionMsBefore = sessionMs();
+  }
+
+  /** Throws CANCELLED when the job is no longer wanted. */
+  check(): void {
+    if (this.#hooks.signal.aborted) throw new KinoraError('CANCELLED', 'The job was cancelled.');
+  }
+
+  enter(phase: Phase, total: number): void {
+    this.check();
+    this.#phase = phase;
+    this.#done = 0;
+    this.#total = total;
+    this.#report();
+  }
+
+  step(): void {
+    this.#done++;
+    this.#report();
+    this.check();
+  }
+
+  /** Books the time since the last call under `name`. */
+  advance(name: string): void {
+    const now = performance.now();
+    this.#timings[name] = now - this.#markedAt;
+    this.#markedAt = now;
+    if (this.#phase === 'encoding' && this.#done < this.#total) this.step();
+  }
+
+  async cached(kind: CacheKind, key: string, compute: () => Promise<CacheEntry>): Promise<CacheEntry> {
+    const found = await this.lookUp(kind, key);
+    if (found) return found;
+    const entry = await compute();
+    this.#cache.set(key, entry);
+    this.check();
+    return entry;
+  }
+
+  async lookUp(kind: CacheKind, key: string): Promise<CacheEntry | undefined> {
+    const entry = await this.#cache.get(key);
+    (entry ? this.#hits : this.#misses).add(kind);
+    return entry;
+  }
+
+  cacheUse(): { hits: string[]; misses: string[] } {
+    return { hits: [...this.#hits], misses: [...this.#misses] };
+  }
+
+  timings(): Record<string, number> {
+    const sessions = this.#sessionMs() - this.#sessionMsBefore;
+    return { ...this.#timings, sessions, generate: performance.now() - this.#startedAt };
+  }
+
+  #report(): void {
+    this.#hooks.onProgress({ phase: this.#phase, done: this.#done, total: this.#total });
+  }
+}
+
+function fingerprint(manifest: PackManifest): string {
+  const hash = createHash('sha256').update(manifest.id);
+  for (const file of manifest.files) hash.update(`\n${file.path} ${file.sha256}`);
+  return hash.digest('hex');
+}
+
+function pick(outputs: Readonly<Record<string, FloatTensor>>, name: string): FloatTensor {
+  return present(outputs[name]);
+}
+
+function present(tensor: FloatTensor | undefined): FloatTensor {
+  if (!tensor) throw new KinoraError('PACK_INVALID', 'The model pack lacks an output that its family has.');
+  return tensor;
+}
+
+/** Along the batch: (1, …) and (1, …) to (2, …). */
+function stack(first: FloatTensor, second: FloatTensor): FloatTensor {
+  const data = new Float32Array(first.data.length + second.data.length);
+  data.set(first.data);
+  data.set(second.data, first.data.length);
+  return { data, dims: [2, ...first.dims.slice(1)] };
+}
+
+function twice(sample: Float32Array): Float32Array {
+  const both = new Float32Array(sample.length * 2);
+  both.set(sample);
+  both.set(sample, sample.length);
+  return both;
+}
+
+/** Classifier-free guidance (arXiv 2207.12598), formula 6: uncond + scale · (cond − uncond). */
+function guide(both: Float32Array, guidanceScale: number): Float32Array {
+  const half = both.length / 2;
+  const guided = new Float32Array(half);
+  for (let k = 0; k < half; k++) {
+    const uncond = both[k] as number;
+    guided[k] = uncond + guidanceScale * ((both[half + k] as number) - uncond);
+  }
+  return guided;
+}
+
+function batchOf(conditioning: Conditioning): number {
+  return conditioning.context.dims[0] ?? 1;
+}
+
+function conditionalHalf(conditioning: Conditioning): Conditioning {
+  const second = ({ data, dims }: FloatTensor): FloatTensor => ({
+    data: data.subarray(data.length / 2),
+    dims: [1, ...dims.slice(1)],
+  });
+  return {
+    fps_emb: second(conditioning.fps_emb),
+    context: second(conditioning.context),
+    image_latents_enc: second(conditioning.image_latents_enc),
+  };
+}
+
+/** `count` frames from `first` on, out of (1, C, F, h, w), as (count, C, h, w) without the VAE's scaling. */
+function framesOf(
+  latents: Float32Array,
+  first: number,
+  count: number,
+  numFrames: number,
+  channels: number,
+  plane: number,
+  scalingFactor: number,
+): Float32Array {
+  const frames = new Float32Array(count * channels * plane);
+  for (let n = 0; n < count; n++) {
+    for (let c = 0; c < channels; c++) {
+      const source = (c * numFrames + first + n) * plane;
+      const target = (n * channels + c) * plane;
+      for (let i = 0; i < plane; i++) frames[target + i] = (latents[source + i] as number) / scalingFactor;
+    }
+  }
+  return frames;
+}
+
+/** Frame n of (n, 3, H, W) in [-1, 1] to interleaved 8-bit RGB; out of range is clamped, halves go to even. */
+function toRgb(sample: Float32Array, n: number, plane: number): Uint8Array {
+  // A clamped array rounds half to even, as numpy does.
+  const rgb = new Uint8ClampedArray(plane * 3);
+  const red = n * 3 * plane;
+  for (let i = 0, j = 0; i < plane; i++, j += 3) {
+    rgb[j] = (sample[red + i] as number) * 127.5 + 127.5;
+    rgb[j + 1] = (sample[red + plane + i] as number) * 127.5 + 127.5;
+    rgb[j + 2] = (sample[red + 2 * plane + i] as number) * 127.5 + 127.5;
+  }
+  return new Uint8Array(rgb.buffer);
+}

@@ -1,0 +1,195 @@
+/**
+ * From what a person asked for to numbers that a model can work with: presets, the pack's own defaults, and its limits.
+ * Anything outside a limit is refused with the range; nothing is repaired in silence. Knows no command line, no chat.
+ */
+import { randomInt } from 'node:crypto';
+import { KinoraError } from '../errors.ts';
+import type { GenerateRequest, SchedulerName } from './image-to-video.ts';
+import type { PackManifest } from './pack-manifest.ts';
+import { chooseWorkingSize, parseSize, type SizeLimits } from './working-size.ts';
+
+export const presetNames = ['fast', 'standard', 'high', 'creative'] as const;
+export type PresetName = (typeof presetNames)[number];
+
+export interface Preset {
+  /** Side of the square whose area the working size approaches. */
+  readonly size: number;
+  readonly numFrames: number;
+  readonly numInferenceSteps: number;
+  readonly guidanceScale: number;
+}
+
+/** For I2VGen-XL itself; a pack's manifest may replace each. */
+export const generalPresets: Readonly<Record<PresetName, Preset>> = {
+  fast: { size: 512, numFrames: 8, numInferenceSteps: 30, guidanceScale: 9 },
+  standard: { size: 512, numFrames: 16, numInferenceSteps: 50, guidanceScale: 9 },
+  high: { size: 768, numFrames: 24, numInferenceSteps: 80, guidanceScale: 10 },
+  creative: { size: 512, numFrames: 16, numInferenceSteps: 50, guidanceScale: 6.5 },
+};
+
+/** What may be asked for. Everything is optional; absent means "as the preset and the pack say". */
+export interface GenerationOptions {
+  readonly preset?: string | undefined;
+  readonly prompt?: string | undefined;
+  readonly negativePrompt?: string | undefined;
+  readonly seed?: number | undefined;
+  /** "512" or "640x384". */
+  readonly size?: string | undefined;
+  readonly numFrames?: number | undefined;
+  readonly numInferenceSteps?: number | undefined;
+  readonly guidanceScale?: number | undefined;
+  readonly guidanceEnd?: number | undefined;
+  readonly motion?: string | undefined;
+  readonly scheduler?: string | undefined;
+  readonly decodeChunkSize?: number | undefined;
+  /** Of the finished video. */
+  readonly fps?: number | undefined;
+  readonly variation?: { readonly videoId: string; readonly strength: number } | undefined;
+}
+
+export type ResolvedRequest = Omit<GenerateRequest, 'image' | 'cropMode'> & {
+  readonly preset: PresetName;
+  readonly fps: number;
+};
+
+export const longestPrompt = 1000;
+const fpsRange = { min: 1, max: 60 };
+const defaultPreset: PresetName = 'standard';
+const schedulerNames: readonly SchedulerName[] = ['ddim', 'dpm++2m'];
+const motions = ['low', 'medium', 'high'] as const;
+/** "subtle" and "strong" of a variation. */
+export const variationStrengths = { subtle: 0.35, strong: 0.7 } as const;
+
+/** The preset as this pack runs it. */
+export function presetOf(manifest: PackManifest, name: PresetName): Preset {
+  return manifest.presets?.[name] ?? generalPresets[name];
+}
+
+/**
+ * Fills in and checks everything but the picture.
+ * @throws KinoraError INVALID_OPTION or INVALID_PROMPT with what is allowed
+ */
+export function resolveRequest(
+  manifest: PackManifest,
+  options: GenerationOptions,
+  image: { readonly width: number; readonly height: number },
+): ResolvedRequest {
+  const preset = oneOf('preset', options.preset ?? defaultPreset, presetNames);
+  const chosen = presetOf(manifest, preset);
+  const { limits, defaults } = manifest;
+
+  const numFrames = whole('number of frames', options.numFrames ?? chosen.numFrames, limits.numFrames);
+  const motion = options.motion === undefined ? 'medium' : oneOf('motion', options.motion, motions);
+  const { variation } = options;
+  return {
+    preset,
+    prompt: cleanPrompt('prompt', options.prompt) || defaults.prompt,
+    negativePrompt:
+      options.negativePrompt === undefined
+        ? defaults.negativePrompt
+        : cleanPrompt('negative prompt', options.negativePrompt),
+    seed: whole('seed', options.seed ?? randomInt(2 ** 32), { min: 0, max: Number.MAX_SAFE_INTEGER }),
+    ...workingSize(manifest, options.size ?? String(chosen.size), image),
+    numFrames,
+    numInferenceSteps: whole(
+      'number of steps',
+      options.numInferenceSteps ?? chosen.numInferenceSteps,
+      limits.numInferenceSteps,
+    ),
+    guidanceScale: within('guidance', options.guidanceScale ?? chosen.guidanceScale, limits.guidanceScale),
+    guidanceEnd: within('guidance end', options.guidanceEnd ?? 1, { min: 0, max: 1 }),
+    targetFps: manifest.motionFps[motion],
+    scheduler: oneOf('scheduler', options.scheduler ?? defaults.scheduler, schedulerNames),
+    decodeChunkSize: whole(
+      'decode chunk',
+      options.decodeChunkSize ?? Math.min(defaults.decodeChunkSize, numFrames),
+      {
+        min: 1,
+        max: limits.numFrames.max,
+      },
+    ),
+    fps: whole('frame rate', options.fps ?? defaults.fps, fpsRange),
+    ...(variation
+      ? {
+          variation: {
+            ...variation,
+            strength: within('strength', variation.strength, { min: 0.01, max: 1 }),
+          },
+        }
+      : {}),
+  };
+}
+
+function workingSize(
+  manifest: PackManifest,
+  text: string,
+  image: { readonly width: number; readonly height: number },
+): { width: number; height: number } {
+  const sizeLimits: SizeLimits = {
+    sizeMultiple: manifest.sizeMultiple,
+    sideRange: manifest.limits.side,
+    pixelsRange: manifest.limits.pixels,
+  };
+  const parsed = parseSize(text, sizeLimits);
+  if ('width' in parsed) return parsed;
+  return chooseWorkingSize({
+    ...sizeLimits,
+    imageWidth: image.width,
+    imageHeight: image.height,
+    size: parsed.size,
+  });
+}
+
+/**
+ * Composed, trimmed, with line breaks and tabs as spaces.
+ * @throws KinoraError INVALID_PROMPT for a text that is too long or not a text
+ */
+export function cleanPrompt(what: string, text: string | undefined): string {
+  const cleaned = (text ?? '').normalize('NFC').replace(/[\s]+/gu, ' ').trim();
+  const { length } = [...cleaned];
+  if (length > longestPrompt) {
+    throw new KinoraError(
+      'INVALID_PROMPT',
+      `The ${what} has ${length} characters; at most ${longestPrompt} are allowed.`,
+    );
+  }
+  // Control characters, halves of surrogate pairs, unassigned or private code points and the replacement character
+  // are what a binary file looks like when it is read as text. Joiners and direction marks belong to languages.
+  const junk = /[\p{Cc}\p{Cs}\p{Co}\uFFFD]/u.exec(cleaned);
+  if (junk) {
+    const code = junk[0].codePointAt(0)?.toString(16).toUpperCase().padStart(4, '0');
+    throw new KinoraError('INVALID_PROMPT', `The ${what} is not plain text (it contains U+${code}).`);
+  }
+  return cleaned;
+}
+
+function oneOf<T extends string>(what: string, value: string, allowed: readonly T[]): T {
+  const match = allowed.find((name) => name === value);
+  if (match === undefined) {
+    throw new KinoraError(
+      'INVALID_OPTION',
+      `The ${what} is "${value.slice(0, 40)}"; expected one of ${allowed.join(', ')}.`,
+    );
+  }
+  return match;
+}
+
+function within(what: string, value: number, { min, max }: { min: number; max: number }): number {
+  if (!(value >= min && value <= max)) {
+    throw new KinoraError(
+      'INVALID_OPTION',
+      `The ${what} is ${value}; expected a number from ${min} to ${max}.`,
+    );
+  }
+  return value;
+}
+
+function whole(what: string, value: number, { min, max }: { min: number; max: number }): number {
+  if (!Number.isSafeInteger(value) || value < min || value > max) {
+    throw new KinoraError(
+      'INVALID_OPTION',
+      `The ${what} is ${value}; expected a whole number from ${min} to ${max}.`,
+    );
+  }
+  return value;
+}

@@ -1,0 +1,176 @@
+/**
+ * One ONNX session: opening it on a device, running it on plain tensors, and turning the runtime's errors into ours.
+ * The only import of onnxruntime-node. Knows no model.
+ */
+import { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
+import { KinoraError } from '../errors.ts';
+import type { FloatTensor, Tensor } from './tensor.ts';
+
+export interface SessionOptions {
+  /** "cpu", "cuda", "cuda:1", "tensorrt", "webgpu". */
+  readonly device: string;
+  /** Threads inside one operator; 0 lets the runtime decide. */
+  readonly threads: number;
+}
+
+export interface TensorSpec {
+  readonly name: string;
+  readonly type: string;
+  /** A number where the size is fixed, a name where it is free. */
+  readonly dims: readonly (number | string)[];
+}
+
+export type DeviceKind = 'cpu' | 'cuda' | 'tensorrt' | 'webgpu';
+
+/** Name and ordinal of a device, checked for form only. Throws INVALID_OPTION. */
+export function parseDevice(device: string): { readonly kind: DeviceKind; readonly ordinal: number } {
+  const match = /^(cpu|webgpu|(?:cuda|tensorrt)(?::(\d{1,2}))?)$/.exec(device);
+  if (!match) {
+    throw new KinoraError(
+      'INVALID_OPTION',
+      `The device is "${device}"; expected cpu, cuda, cuda:N, tensorrt, tensorrt:N or webgpu.`,
+    );
+  }
+  return { kind: device.split(':')[0] as DeviceKind, ordinal: Number(match[2] ?? 0) };
+}
+
+export class OnnxSession {
+  /** Used in errors: "unet_core". */
+  readonly name: string;
+  readonly inputs: readonly TensorSpec[];
+  readonly outputs: readonly TensorSpec[];
+  readonly #session: InferenceSession;
+  #runMs = 0;
+
+  private constructor(name: string, session: InferenceSession) {
+    this.name = name;
+    this.#session = session;
+    this.inputs = session.inputMetadata.map(toSpec);
+    this.outputs = session.outputMetadata.map(toSpec);
+  }
+
+  /**
+   * Opens a model file.
+   * @throws KinoraError PACK_INVALID (the file), DEVICE_UNAVAILABLE (the device), OUT_OF_MEMORY
+   */
+  static async open(name: string, path: string, options: SessionOptions): Promise<OnnxSession> {
+    const { kind, ordinal } = parseDevice(options.device);
+    const accelerated = kind !== 'cpu';
+    try {
+      const session = await InferenceSession.create(path, {
+        executionProviders: [
+          kind === 'cuda' || kind === 'tensorrt' ? { name: kind, deviceId: ordinal } : kind,
+        ],
+        intraOpNumThreads: options.threads,
+        interOpNumThreads: 1,
+        graphOptimizationLevel: 'all',
+        logSeverityLevel: 3,
+        // A device that was asked for by name does the work, or says that it cannot: never the CPU in its place.
+        ...(accelerated ? { extra: { session: { disable_cpu_ep_fallback: '1' } } } : {}),
+      });
+      return new OnnxSession(name, session);
+    } catch (error) {
+      throw explainOpenFailure(name, path, options.device, error);
+    }
+  }
+
+  /** Milliseconds spent in run() since the session was opened. */
+  get runMs(): number {
+    return this.#runMs;
+  }
+
+  /**
+   * Runs the graph. Blocks the thread until it is done: the native call is synchronous. Every output is float32.
+   * @throws KinoraError OUT_OF_MEMORY, BAD_NUMBERS when an output holds NaN or infinity
+   */
+  async run(feeds: Readonly<Record<string, Tensor>>): Promise<Record<string, FloatTensor>> {
+    const startedAt = performance.now();
+    let results: InferenceSession.OnnxValueMapType;
+    try {
+      results = await this.#session.run(
+        Object.fromEntries(Object.entries(feeds).map(([name, tensor]) => [name, toOrt(tensor)])),
+      );
+    } catch (error) {
+      throw explainRunFailure(this.name, error);
+    } finally {
+      this.#runMs += performance.now() - startedAt;
+    }
+    const outputs: Record<string, FloatTensor> = {};
+    for (const [name, value] of Object.entries(results)) {
+      const data = value.type === 'float32' ? value.data : undefined;
+      if (!(data instanceof Float32Array)) {
+        throw new KinoraError('PACK_INVALID', `The output ${name} of ${this.name} is not float32.`);
+      }
+      if (!isFinite32(data)) {
+        throw new KinoraError(
+          'BAD_NUMBERS',
+          `The model computed numbers that are not finite (${this.name}).`,
+        );
+      }
+      outputs[name] = { data, dims: value.dims };
+    }
+    return outputs;
+  }
+
+  async release(): Promise<void> {
+    await this.#session.release();
+  }
+}
+
+function toSpec(metadata: InferenceSession.ValueMetadata): TensorSpec {
+  if (!metadata.isTensor) return { name: metadata.name, type: 'not a tensor', dims: [] };
+  return { name: metadata.name, type: metadata.type, dims: metadata.shape };
+}
+
+function toOrt({ data, dims }: Tensor): OrtTensor {
+  return data instanceof Float32Array
+    ? new OrtTensor('float32', data, dims)
+    : new OrtTensor('int64', data, dims);
+}
+
+/** True when no value is NaN or infinite. A sum stays finite unless a part is not: one pass without branches. */
+export function isFinite32(data: Float32Array): boolean {
+  let sum = 0;
+  // x - x is 0 for every finite x and NaN otherwise.
+  for (let i = 0; i < data.length; i++) {
+    const x = data[i] as number;
+    sum += x - x;
+  }
+  return sum === 0;
+}
+
+const outOfMemory = /out of memory|failed to allocate|bad_alloc|BFCArena|CUDA_ERROR_OUT_OF_MEMORY/i;
+const missingProvider =
+  /Failed to load shared library|libonnxruntime_providers|Cannot open shared object|not (?:supported|available)|no available backend|CUDA (?:failure|driver)|disable_cpu_ep_fallback|fallback to CPU|WebGPU/i;
+
+function explainOpenFailure(name: string, path: string, device: string, cause: unknown): KinoraError {
+  const message = cause instanceof Error ? cause.message : String(cause);
+  if (outOfMemory.test(message)) {
+    return new KinoraError('OUT_OF_MEMORY', `There is not enough memory on ${device} to load ${name}.`, {
+      cause,
+    });
+  }
+  if (device !== 'cpu' && missingProvider.test(message)) {
+    return new KinoraError(
+      'DEVICE_UNAVAILABLE',
+      `The device ${device} cannot run ${name}: ${firstLine(message)}`,
+      {
+        cause,
+      },
+    );
+  }
+  return new KinoraError('PACK_INVALID', `${path} cannot be loaded: ${firstLine(message)}`, { cause });
+}
+
+function explainRunFailure(name: string, cause: unknown): KinoraError {
+  const message = cause instanceof Error ? cause.message : String(cause);
+  if (outOfMemory.test(message)) {
+    return new KinoraError('OUT_OF_MEMORY', `The device ran out of memory in ${name}.`, { cause });
+  }
+  return new KinoraError('INTERNAL', `${name} failed: ${firstLine(message)}`, { cause });
+}
+
+function firstLine(message: string): string {
+  const line = message.split('\n')[0] ?? '';
+  return `${line.slice(0, 300).replace(/\.$/, '')}.`;
+}

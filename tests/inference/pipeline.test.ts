@@ -1,0 +1,294 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { KinoraError } from '../../src/errors.ts';
+import { decodeImage } from '../../src/inference/image-decode.ts';
+import type {
+  Frame,
+  GenerateRequest,
+  GenerationReport,
+  ProgressEvent,
+} from '../../src/inference/image-to-video.ts';
+import { LatentCache } from '../../src/inference/latent-cache.ts';
+import { type GraphName, loadPack, type OpenPack, openPack } from '../../src/inference/model-pack.ts';
+import { I2VGenXLPipeline } from '../../src/inference/pipelines/i2vgen-xl.ts';
+import { parseSchedulerConfig } from '../../src/inference/schedulers/scheduler-config.ts';
+import {
+  golden,
+  maxDifference,
+  type PipelineCase,
+  picturePath,
+  readBytes,
+  readFloats,
+  readTensor,
+  tinyPackPath,
+} from './golden.ts';
+
+let pack: OpenPack;
+let folder: string;
+beforeAll(async () => {
+  pack = await openPack(await loadPack(tinyPackPath), { device: 'cpu', threads: 2 });
+  folder = await mkdtemp(join(tmpdir(), 'kinora-cache-'));
+});
+afterAll(async () => {
+  await pack.release();
+  await rm(folder, { recursive: true, force: true });
+});
+
+let caches = 0;
+const newCache = (): LatentCache =>
+  new LatentCache({ folder: join(folder, String(caches++)), memoryBytes: 1e8, diskBytes: 1e8 });
+
+interface Clip {
+  readonly frames: Frame[];
+  readonly report: GenerationReport;
+  readonly progress: ProgressEvent[];
+}
+
+async function generate(
+  pipeline: I2VGenXLPipeline,
+  request: GenerateRequest,
+  signal = new AbortController().signal,
+): Promise<Clip> {
+  const frames: Frame[] = [];
+  const progress: ProgressEvent[] = [];
+  let report: GenerationReport | undefined;
+  const hooks = {
+    signal,
+    onProgress: (event: ProgressEvent) => void progress.push(event),
+    onReport: (finished: GenerationReport) => {
+      report = finished;
+    },
+  };
+  for await (const frame of pipeline.generate(request, hooks)) frames.push(frame);
+  if (!report) throw new Error('no report');
+  return { frames, report, progress };
+}
+
+async function requestOf(test: PipelineCase): Promise<GenerateRequest> {
+  return { ...test.request, image: await decodeImage(picturePath(test.picture)) };
+}
+
+const pixels = (clip: Clip): Uint8Array => Buffer.concat(clip.frames.map((frame) => frame.data));
+
+async function latentsOf(cache: LatentCache, clip: Clip): Promise<Float32Array> {
+  const entry = await cache.get(LatentCache.key('video', clip.report.videoId));
+  return entry?.['latents']?.data ?? new Float32Array();
+}
+
+describe('each session computes what diffusers computes', () => {
+  it.each(golden.components.map((component) => [component.name, component] as const))(
+    '%s',
+    async (_name, test) => {
+      const known = Object.fromEntries(
+        Object.entries(test.inputs).map(([name, stored]) => [name, readTensor(stored)]),
+      );
+      for (const graph of test.graphs) {
+        const session = pack.sessions[graph as GraphName];
+        const feeds = session.inputs.flatMap(({ name }) => {
+          const tensor = known[name];
+          return tensor ? [[name, tensor] as const] : [];
+        });
+        Object.assign(known, await session.run(Object.fromEntries(feeds)));
+      }
+      for (const [name, stored] of Object.entries(test.outputs)) {
+        expect(known[name]?.dims).toEqual(stored.dims);
+        expect(maxDifference(known[name]?.data as Float32Array, readFloats(stored))).toBeLessThanOrEqual(
+          1e-4,
+        );
+      }
+    },
+  );
+});
+
+describe('whole clips are what diffusers makes', () => {
+  const cases = golden.pipelines.map((test) => [test.name, test] as const);
+
+  it.each(cases)('%s', async (_name, test) => {
+    const schedulerConfig = test.schedulerConfig
+      ? parseSchedulerConfig({ ...pack.schedulerConfig, ...test.schedulerConfig })
+      : pack.schedulerConfig;
+    const cache = newCache();
+    const clip = await generate(
+      new I2VGenXLPipeline({ ...pack, schedulerConfig }, cache),
+      await requestOf(test),
+    );
+    expect(maxDifference(await latentsOf(cache, clip), readFloats(test.latents))).toBeLessThanOrEqual(1e-4);
+    expect(maxDifference(pixels(clip), readBytes(test.frames))).toBeLessThanOrEqual(1);
+    const steps = clip.progress.filter((event) => event.phase === 'denoising');
+    expect(steps.at(-1)).toEqual({
+      phase: 'denoising',
+      done: test.timesteps.length,
+      total: test.timesteps.length,
+    });
+  });
+
+  it.each(golden.variations.map((test) => [test.name, test] as const))('%s', async (_name, test) => {
+    const source = golden.pipelines.find((earlier) => earlier.name === test.request.variation?.videoId);
+    if (!source || !test.request.variation) throw new Error('no source clip');
+    const cache = newCache();
+    cache.set(LatentCache.key('video', 'source'), {
+      latents: { data: readFloats(source.latents), dims: source.latents.dims },
+    });
+    const request = await requestOf(test);
+    const variation = { videoId: 'source', strength: test.request.variation.strength };
+    const clip = await generate(new I2VGenXLPipeline(pack, cache), { ...request, variation });
+    expect(maxDifference(await latentsOf(cache, clip), readFloats(test.latents))).toBeLessThanOrEqual(1e-4);
+    expect(maxDifference(pixels(clip), readBytes(test.frames))).toBeLessThanOrEqual(1);
+  });
+});
+
+describe('the pipeline', () => {
+  const base = async (over: Partial<GenerateRequest> = {}): Promise<GenerateRequest> => {
+    const [test] = golden.pipelines;
+    if (!test) throw new Error('no case');
+    return { ...(await requestOf(test)), cropMode: 'fixed', ...over };
+  };
+
+  it('decodes the same pixels whatever the chunk', async () => {
+    const pipeline = new I2VGenXLPipeline(pack, newCache());
+    const whole = pixels(await generate(pipeline, await base({ numFrames: 7, decodeChunkSize: 7 })));
+    for (const decodeChunkSize of [1, 2, 3, 32]) {
+      const chunked = pixels(await generate(pipeline, await base({ numFrames: 7, decodeChunkSize })));
+      expect(Buffer.compare(chunked, whole)).toBe(0);
+    }
+  });
+
+  it('hands out a frame before it decodes the next chunk', async () => {
+    const events: string[] = [];
+    const hooks = {
+      signal: new AbortController().signal,
+      onProgress: ({ phase, done }: ProgressEvent) => {
+        if (phase === 'decoding' && done > 0) events.push(`decoded ${done}`);
+      },
+      onReport: () => {},
+    };
+    const pipeline = new I2VGenXLPipeline(pack, newCache());
+    for await (const frame of pipeline.generate(await base({ numFrames: 3, decodeChunkSize: 1 }), hooks)) {
+      events.push(`took ${frame.index + 1}`);
+    }
+    expect(events).toEqual(['decoded 1', 'took 1', 'decoded 2', 'took 2', 'decoded 3', 'took 3']);
+  });
+
+  it('halves the chunk when memory runs out, and still makes every frame', async () => {
+    const request = await base({ numFrames: 5, decodeChunkSize: 5 });
+    const expected = pixels(await generate(new I2VGenXLPipeline(pack, newCache()), request));
+    const counts: number[] = [];
+    const decoder = pack.sessions.vae_decoder;
+    const cramped = new Proxy(decoder, {
+      get: (target, name) =>
+        name === 'run'
+          ? async (feeds: Parameters<typeof decoder.run>[0]) => {
+              const count = feeds['latent']?.dims[0] ?? 0;
+              counts.push(count);
+              if (count > 2) throw new KinoraError('OUT_OF_MEMORY', 'The device ran out of memory.');
+              return await target.run(feeds);
+            }
+          : Reflect.get(target, name, target),
+    });
+    const sessions = { ...pack.sessions, vae_decoder: cramped };
+    const clip = await generate(new I2VGenXLPipeline({ ...pack, sessions }, newCache()), request);
+    expect(counts).toEqual([5, 3, 2, 2, 1]);
+    expect(Buffer.compare(pixels(clip), expected)).toBe(0);
+  });
+
+  it('is bit for bit the exact path when guidance never ends, and cheaper when it does', async () => {
+    const pipeline = new I2VGenXLPipeline(pack, newCache());
+    const exact = pixels(await generate(pipeline, await base({ guidanceEnd: 1 })));
+    const runs: number[] = [];
+    const core = pack.sessions.unet_core;
+    const watched = new Proxy(core, {
+      get: (target, name) =>
+        name === 'run'
+          ? (feeds: Parameters<typeof core.run>[0]) => {
+              runs.push(feeds['sample']?.dims[0] ?? 0);
+              return target.run(feeds);
+            }
+          : Reflect.get(target, name, target),
+    });
+    const half = new I2VGenXLPipeline(
+      { ...pack, sessions: { ...pack.sessions, unet_core: watched } },
+      newCache(),
+    );
+    const early = await generate(half, await base({ guidanceEnd: 0.5, numInferenceSteps: 4 }));
+    expect(runs).toEqual([2, 2, 1, 1]);
+    expect(early.frames).toHaveLength(4);
+    expect(Buffer.compare(exact, pixels(await generate(pipeline, await base())))).toBe(0);
+  });
+
+  it('skips both image encoders for a known picture, also after a restart', async () => {
+    const place = { folder: join(folder, 'restart'), memoryBytes: 1e8, diskBytes: 1e8 };
+    const first = new LatentCache(place);
+    const request = await base();
+    const cold = await generate(new I2VGenXLPipeline(pack, first), request);
+    expect(cold.report.cache).toEqual({ hits: [], misses: ['prompt', 'image'] });
+    await first.flush();
+
+    const forbidden = (name: GraphName): OpenPack['sessions'][GraphName] =>
+      new Proxy(pack.sessions[name], {
+        get: (target, property) => {
+          if (property === 'run') throw new Error(`${name} ran`);
+          return Reflect.get(target, property, target);
+        },
+      });
+    const sessions = {
+      ...pack.sessions,
+      image_encoder: forbidden('image_encoder'),
+      vae_encoder: forbidden('vae_encoder'),
+    };
+    const remix = await generate(new I2VGenXLPipeline({ ...pack, sessions }, new LatentCache(place)), {
+      ...request,
+      prompt: 'waves rolling',
+      seed: 5,
+    });
+    expect(remix.report.cache).toEqual({ hits: ['prompt', 'image'], misses: ['prompt'] });
+    const repeat = await generate(
+      new I2VGenXLPipeline({ ...pack, sessions }, new LatentCache(place)),
+      request,
+    );
+    expect(Buffer.compare(pixels(repeat), pixels(cold))).toBe(0);
+  });
+
+  it('stops at the next step when it is cancelled', async () => {
+    const abort = new AbortController();
+    const seen: number[] = [];
+    const hooks = {
+      signal: abort.signal,
+      onProgress: ({ phase, done }: ProgressEvent) => {
+        if (phase !== 'denoising') return;
+        seen.push(done);
+        if (done === 2) abort.abort();
+      },
+      onReport: () => {},
+    };
+    const pipeline = new I2VGenXLPipeline(pack, newCache());
+    const frames = pipeline.generate(await base({ numInferenceSteps: 10 }), hooks);
+    await expect(frames.next()).rejects.toMatchObject({ code: 'CANCELLED' });
+    expect(seen).toEqual([0, 1, 2]);
+  });
+
+  it('stops between decoded chunks when it is cancelled', async () => {
+    const abort = new AbortController();
+    const hooks = { signal: abort.signal, onProgress: () => {}, onReport: () => {} };
+    const frames = new I2VGenXLPipeline(pack, newCache()).generate(await base({ decodeChunkSize: 1 }), hooks);
+    await frames.next();
+    abort.abort();
+    await expect(frames.next()).rejects.toMatchObject({ code: 'CANCELLED' });
+  });
+
+  it('refuses to vary a clip that is gone or of another size', async () => {
+    const cache = newCache();
+    const pipeline = new I2VGenXLPipeline(pack, cache);
+    const gone = await base({ variation: { videoId: 'gone', strength: 0.5 } });
+    await expect(generate(pipeline, gone)).rejects.toMatchObject({ code: 'VIDEO_NOT_FOUND' });
+    const { report } = await generate(pipeline, await base());
+    const longer = await base({ numFrames: 6, variation: { videoId: report.videoId, strength: 0.5 } });
+    await expect(generate(pipeline, longer)).rejects.toThrow(/4 frames of 64x64/);
+  });
+
+  it('says so when the model computes numbers that are not finite', async () => {
+    const request = { latent: { data: new Float32Array(4 * 64).fill(Number.NaN), dims: [1, 4, 8, 8] } };
+    await expect(pack.sessions.vae_decoder.run(request)).rejects.toMatchObject({ code: 'BAD_NUMBERS' });
+  });
+});
