@@ -10,6 +10,7 @@ import type {
   GenerationReport,
   ImageToVideoPipeline,
   ProgressEvent,
+  RgbImage,
 } from '../image-to-video.ts';
 import { temporaryVideo } from './job-files.ts';
 import type { EngineJob, EngineResult } from './protocol.ts';
@@ -53,11 +54,10 @@ export async function runJob(
   };
 
   async function* takeFrames(): AsyncGenerator<Frame, void> {
-    const request: GenerateRequest = { ...job, image, cropMode: 'fixed' };
     const onReport = (finished: GenerationReport): void => {
       report = finished;
     };
-    for await (const frame of pipeline.generate(request, { signal, onProgress, onReport })) {
+    for await (const frame of pipeline.generate(requestOf(job, image), { signal, onProgress, onReport })) {
       waitForFfmpeg();
       yield frame;
       clearInterval(waiting);
@@ -117,4 +117,26 @@ export async function runJob(
     await frames.return();
     clearInterval(waiting);
   }
+}
+
+/** What decides the pixels, and nothing else: the clip's id is made of it. */
+function requestOf(job: EngineJob, image: RgbImage): GenerateRequest {
+  const { width, height, data } = image;
+  return {
+    image: { width, height, data },
+    prompt: job.prompt,
+    negativePrompt: job.negativePrompt,
+    seed: job.seed,
+    width: job.width,
+    height: job.height,
+    numFrames: job.numFrames,
+    numInferenceSteps: job.numInferenceSteps,
+    guidanceScale: job.guidanceScale,
+    guidanceEnd: job.guidanceEnd,
+    targetFps: job.targetFps,
+    scheduler: job.scheduler,
+    decodeChunkSize: job.decodeChunkSize,
+    cropMode: 'fixed',
+    ...(job.variation ? { variation: job.variation } : {}),
+  };
 }

@@ -15,8 +15,9 @@ export interface SilenceSettings {
 }
 
 /**
- * Outside denoising the unit of work differs (one session of an encoder, one chunk of frames), and costs less than
- * two steps of any model of this kind.
+ * Outside denoising the unit of work differs: one session of an encoder, one chunk of frames. It costs less than two
+ * steps of any model of this kind; where it does not, the longest one so far counts (frames of a chunk are reported
+ * one by one, so a median would say nothing).
  */
 const otherPhaseAllowance = 2;
 
@@ -59,10 +60,10 @@ export class SilenceLimit {
   limitMs(): number {
     const { minSilenceMs, silenceFactor, firstStepMs } = this.#settings;
     const step = this.stepMs() ?? this.#expectedStepMs;
-    const own = this.#phase === null ? undefined : this.#intervals.get(this.#phase);
-    if (step === null && own === undefined) return Math.max(minSilenceMs, firstStepMs);
-    const fromSteps = (step ?? 0) * (this.#phase === 'denoising' ? 1 : otherPhaseAllowance);
-    return Math.max(minSilenceMs, silenceFactor * Math.max(fromSteps, own ? median(own) : 0));
+    if (step === null) return Math.max(minSilenceMs, firstStepMs);
+    if (this.#phase === 'denoising') return Math.max(minSilenceMs, silenceFactor * step);
+    const own = this.#phase === null ? [] : (this.#intervals.get(this.#phase) ?? []);
+    return Math.max(minSilenceMs, silenceFactor * Math.max(step * otherPhaseAllowance, ...own));
   }
 }
 

@@ -1,0 +1,35 @@
+/**
+ * What the engine child owns: a pack's sessions, its pipeline and the latent cache, opened once and used for every job.
+ * The one place that says which pipeline serves which family. Knows no messages and no processes.
+ */
+import { LatentCache } from '../latent-cache.ts';
+import { loadPack, openPack } from '../model-pack.ts';
+import { I2VGenXLPipeline } from '../pipelines/i2vgen-xl.ts';
+import type { EngineJob, EngineOptions, EngineResult } from './protocol.ts';
+import { type JobHooks, runJob } from './run-job.ts';
+
+export interface LoadedEngine {
+  /** Id of the pack. */
+  readonly model: string;
+  runJob(job: EngineJob, hooks: JobHooks): Promise<EngineResult>;
+  /** Waits until what was learnt has reached the disk. */
+  close(): Promise<void>;
+}
+
+/** Throws PACK_NOT_FOUND, PACK_INVALID, DEVICE_UNAVAILABLE or OUT_OF_MEMORY. */
+export async function loadEngine(options: EngineOptions): Promise<LoadedEngine> {
+  const { device, threads, ffmpegPath } = options;
+  const pack = await openPack(await loadPack(options.packPath), { device, threads });
+  const cache = new LatentCache({
+    folder: options.cachePath,
+    memoryBytes: options.cacheMemoryBytes,
+    diskBytes: options.cacheDiskBytes,
+  });
+  const model = pack.manifest.id;
+  const tools = { pipeline: new I2VGenXLPipeline(pack, cache), ffmpegPath, model, device };
+  return {
+    model,
+    runJob: (job, hooks) => runJob(job, tools, hooks),
+    close: () => cache.flush(),
+  };
+}
