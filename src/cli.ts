@@ -1,0 +1,118 @@
+/** The command line: reads arguments, calls the commands, and turns every failure into a sentence and an exit code. */
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { type AnimateOptions, animate } from './cli/animate.ts';
+import { doctor } from './cli/doctor.ts';
+import { describeExitCodes } from './cli/exit-codes.ts';
+import { listModels, printModelPath, verifyModel } from './cli/models.ts';
+import { loadConfig } from './config.ts';
+import { describeError, errorCatalogue, serializeError } from './errors.ts';
+import { presetNames } from './inference/presets.ts';
+
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
+
+function toNumber(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || Number.isNaN(value)) throw new InvalidArgumentError('Expected a number.');
+  return value;
+}
+
+/** First Ctrl-C: end politely and leave nothing behind. Second: now. */
+function interruptible(): AbortSignal {
+  const controller = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      if (controller.signal.aborted) process.exit(errorCatalogue.CANCELLED.exitCode);
+      controller.abort();
+    });
+  }
+  return controller.signal;
+}
+
+const program = new Command('kinora')
+  .description('Brings pictures to life: a photo and a prompt become an MP4, on your own machine.')
+  .version(version)
+  .exitOverride()
+  .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, '')) })
+  .addHelpText('after', `\nExit codes:\n${describeExitCodes()}`);
+
+program
+  .command('animate')
+  .description('animate one or more pictures')
+  .argument('<image...>', 'JPEG, PNG or WebP files, then what should move, in quotes')
+  .usage('[options] IMAGE... [PROMPT]')
+  .option('-o, --out <path>', 'file, or folder when it exists (default: IMAGE-SEED.mp4 here)')
+  .option('-p, --preset <name>', `${presetNames.join(', ')} (default: standard)`)
+  .option('-m, --model <name>', 'model pack, by name or path (default: KINORA_MODEL)')
+  .option('-d, --device <name>', 'auto, cpu, cuda[:N], tensorrt[:N], webgpu (default: KINORA_DEVICE)')
+  .option('-s, --seed <number>', 'same seed, same video (default: random)', toNumber)
+  .option('--frames <number>', 'frames to make', toNumber)
+  .option('--steps <number>', 'denoising steps', toNumber)
+  .option('--guidance <number>', 'how closely the prompt is followed', toNumber)
+  .option('--guidance-end <share>', 'share of the steps that use guidance, 0 to 1 (default: 1)', toNumber)
+  .option('--fps <number>', 'frames per second of the video', toNumber)
+  .option('--size <size>', '"512" for that area in the picture\'s shape, or "640x384" exactly')
+  .option('-n, --negative <text>', 'what should not be seen')
+  .option('--motion <amount>', 'low, medium or high (default: medium)')
+  .option('--scheduler <name>', 'ddim or dpm++2m')
+  .option('--chunk <frames>', 'frames decoded at once; fewer need less memory', toNumber)
+  .option('--from <video-id>', 'vary an earlier video of the same picture')
+  .option('--strength <amount>', 'subtle, strong, or 0.01 to 1; with --from (default: subtle)')
+  .option('--loop', 'play forwards and backwards')
+  .option('--smooth <factor>', '2 or 3 times as many frames, by interpolation', toNumber)
+  .option('--max-bytes <number>', 'make the file no larger than this', toNumber)
+  .option('--thumbnail', 'write a JPEG beside the video')
+  .option('--no-metadata', 'keep prompt and seed out of the file')
+  .option('--json', 'print one JSON object about the result')
+  .option('-q, --quiet', 'print nothing but errors')
+  .action((args: string[], options: AnimateOptions) => animate(args, options, loadConfig(), interruptible()));
+
+const models = program.command('models').description('look after model packs');
+models
+  .command('list')
+  .description('what is installed')
+  .action(() => listModels(loadConfig()));
+models
+  .command('verify')
+  .description('compare every file with the manifest')
+  .argument('[name]')
+  .action((name?: string) => {
+    const config = loadConfig();
+    return verifyModel(config, name ?? config.model);
+  });
+models
+  .command('path')
+  .description('where a pack lies')
+  .argument('[name]')
+  .action((name?: string) => {
+    const config = loadConfig();
+    return printModelPath(config, name ?? config.model);
+  });
+
+program
+  .command('doctor')
+  .description('check this machine, with a remedy for whatever is missing')
+  .option('--json', 'print the checks as JSON')
+  .action((options: { json?: boolean }) => doctor(loadConfig(), options.json ?? false));
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) {
+    // Help and version are no errors; everything else was printed by commander.
+    process.exitCode = error.exitCode === 0 ? 0 : errorCatalogue.INVALID_OPTION.exitCode;
+  } else {
+    const failure = serializeError(error);
+    const remedy = errorCatalogue[failure.code].remedy;
+    if (process.argv.includes('--json')) {
+      process.stdout.write(`${JSON.stringify({ error: { ...failure, remedy } }, null, 2)}\n`);
+    }
+    process.stderr.write(`${describeError(failure)}\n`);
+    if (process.env['KINORA_LOG_LEVEL'] === 'debug' && error instanceof Error) {
+      process.stderr.write(`${error.stack}\n`);
+    }
+    process.exitCode = errorCatalogue[failure.code].exitCode;
+  }
+}

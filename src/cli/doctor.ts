@@ -1,0 +1,133 @@
+/** `kinora doctor`: what is there, what is missing, and what to do about it. */
+import { access, constants, mkdir, statfs } from 'node:fs/promises';
+import type { Config } from '../config.ts';
+import { errorCatalogue, isKinoraError, KinoraError, serializeError } from '../errors.ts';
+import { findPacks, loadPack, openPack, verifyPack } from '../inference/model-pack.ts';
+import { assertTrustworthy, connectRedis } from '../queue/redis.ts';
+import { findFfmpeg } from '../video/ffmpeg-path.ts';
+import { chooseDevice, choosePack, cudaProviderInstalled } from './packs.ts';
+
+export interface Check {
+  readonly name: string;
+  readonly state: 'ok' | 'warn' | 'fail';
+  readonly detail: string;
+  /** What to do; absent when all is well. */
+  readonly remedy?: string;
+}
+
+const oldestNode = [20, 19] as const;
+const scarceDiskBytes = 2 * 1024 ** 3;
+
+export async function examine(config: Config): Promise<Check[]> {
+  const checks: (() => Promise<Check>)[] = [
+    checkNode,
+    () => checkFfmpeg(config),
+    () => checkPacks(config),
+    () => checkDevice(config),
+    () => checkDisk(config),
+    () => checkRedis(config),
+  ];
+  const results: Check[] = [];
+  for (const check of checks) results.push(await check());
+  return results;
+}
+
+/** Prints the checks and throws when one failed. */
+export async function doctor(config: Config, json: boolean): Promise<void> {
+  const checks = await examine(config);
+  if (json) {
+    process.stdout.write(`${JSON.stringify({ checks }, null, 2)}\n`);
+  } else {
+    const marks = { ok: '✔', warn: '!', fail: '✖' } as const;
+    for (const { name, state, detail, remedy } of checks) {
+      process.stdout.write(`${marks[state]} ${name.padEnd(8)} ${detail}\n`);
+      if (remedy) process.stdout.write(`  ${''.padEnd(8)} → ${remedy}\n`);
+    }
+  }
+  if (checks.some((check) => check.state === 'fail')) process.exitCode = errorCatalogue.INTERNAL.exitCode;
+}
+
+async function checkNode(): Promise<Check> {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  const detail = `Node ${process.versions.node} on ${process.platform}-${process.arch}`;
+  if (major > oldestNode[0] || (major === oldestNode[0] && minor >= oldestNode[1])) {
+    return { name: 'Node', state: 'ok', detail };
+  }
+  return { name: 'Node', state: 'fail', detail, remedy: `Install Node ${oldestNode.join('.')} or newer.` };
+}
+
+async function checkFfmpeg(config: Config): Promise<Check> {
+  try {
+    const { path, version, source } = await findFfmpeg({ ffmpegPath: config.ffmpegPath });
+    const origin = { configured: 'FFMPEG_PATH', path: 'PATH', npm: 'npm' }[source];
+    return { name: 'ffmpeg', state: 'ok', detail: `${version} with libx264 (${path}, from ${origin})` };
+  } catch (error) {
+    return failed('ffmpeg', error);
+  }
+}
+
+async function checkPacks(config: Config): Promise<Check> {
+  try {
+    const pack = await choosePack(config, config.model);
+    const [problem] = await verifyPack(pack);
+    if (problem) throw new KinoraError('PACK_INVALID', problem);
+    const others = (await findPacks(config.modelsDirs)).filter(({ folder }) => folder !== pack.folder);
+    const broken = others.filter((found) => found.pack instanceof KinoraError).map((found) => found.name);
+    const detail = `${pack.manifest.id} is intact${others.length > 0 ? `; ${others.length} more installed` : ''}`;
+    if (broken.length === 0) return { name: 'model', state: 'ok', detail };
+    return { name: 'model', state: 'warn', detail, remedy: `Remove or reinstall: ${broken.join(', ')}.` };
+  } catch (error) {
+    return failed('model', error);
+  }
+}
+
+async function checkDevice(config: Config): Promise<Check> {
+  try {
+    const pack = await loadPack((await choosePack(config, config.model)).folder);
+    const device = chooseDevice(config.device, pack);
+    const opened = await openPack(pack, { device, threads: config.threads });
+    await opened.release();
+    const cuda = cudaProviderInstalled() ? '' : '; the CUDA provider library is not installed';
+    return { name: 'device', state: 'ok', detail: `${device} runs ${pack.manifest.id}${cuda}` };
+  } catch (error) {
+    return failed('device', error);
+  }
+}
+
+async function checkDisk(config: Config): Promise<Check> {
+  try {
+    await mkdir(config.dataDir, { recursive: true });
+    await access(config.dataDir, constants.W_OK);
+    const { bavail, bsize } = await statfs(config.dataDir);
+    const free = bavail * bsize;
+    const detail = `${(free / 1024 ** 3).toFixed(1)} GiB free in ${config.dataDir}`;
+    if (free >= scarceDiskBytes) return { name: 'disk', state: 'ok', detail };
+    return { name: 'disk', state: 'warn', detail, remedy: 'Free some space, or lower KINORA_CACHE_DISK_MB.' };
+  } catch (error) {
+    const remedy = 'Set KINORA_DATA_DIR to a folder that you may write to.';
+    return { name: 'disk', state: 'fail', detail: serializeError(error).message, remedy };
+  }
+}
+
+async function checkRedis(config: Config): Promise<Check> {
+  if (config.redisUrl === undefined) {
+    return { name: 'Redis', state: 'ok', detail: 'REDIS_URL is not set; "kinora animate" needs none' };
+  }
+  const redis = connectRedis({ url: config.redisUrl }, 'fail-fast', () => {});
+  try {
+    await assertTrustworthy(redis);
+    return { name: 'Redis', state: 'ok', detail: 'answers and keeps what it is given' };
+  } catch (error) {
+    if (isKinoraError(error)) return failed('Redis', error);
+    const remedy = 'Start Redis, or correct REDIS_URL.';
+    // The address may hold a password: it is not repeated.
+    return { name: 'Redis', state: 'fail', detail: 'does not answer', remedy };
+  } finally {
+    redis.disconnect();
+  }
+}
+
+function failed(name: string, error: unknown): Check {
+  const { code, message } = serializeError(error);
+  return { name, state: 'fail', detail: message, remedy: errorCatalogue[code].remedy };
+}
