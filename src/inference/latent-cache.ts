@@ -3,11 +3,15 @@
  * one file per entry on disk, so that a restart keeps it. Both are bounded in bytes and drop the least recently used.
  *
  * Nothing here may fail a job: a file that is torn, foreign or from another version is a miss and is removed; a disk
- * that is full or away only means that nothing is kept. Several processes may share the folder without locks, because
- * entries are written under a temporary name, renamed, and never changed.
+ * that is full or away only means that nothing is kept. Several processes may share the folder without locks: entries
+ * are written under a temporary name, renamed and never changed, and the time of last use is the file's own mtime.
+ *
+ * Not kept: the outputs of unet_cond. They depend on the seed (through the VAE's posterior sample), so only the very
+ * same request could use them again, and they cost less than one step of the many that such a request repeats.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { lstatSync, readdirSync } from 'node:fs';
+import { lstat, mkdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { LRUCache } from 'lru-cache';
 import type { FloatTensor } from './tensor.ts';
@@ -25,18 +29,23 @@ export type CacheKind = 'image' | 'prompt' | 'video';
 export type CacheEntry = Readonly<Record<string, FloatTensor>>;
 
 export interface LatentCacheOptions {
-  /** Folder of the disk tier; created when needed. */
+  /** Folder of the disk tier; created when needed. Files of others in it are left alone. */
   readonly folder: string;
+  /** 0 keeps nothing in memory. */
   readonly memoryBytes: number;
   /** 0 keeps nothing on disk. */
   readonly diskBytes: number;
 }
 
 export interface CacheCounters {
-  readonly hits: number;
+  readonly memoryHits: number;
+  readonly diskHits: number;
   readonly misses: number;
   readonly memoryBytes: number;
+  /** As of the last write; other processes may have written since. */
   readonly diskBytes: number;
+  /** Entries that could not be written. */
+  readonly writeFailures: number;
 }
 
 /** Changes whenever the meaning or the layout of entries changes: older files then count as foreign. */
@@ -44,164 +53,174 @@ const magic = 'kinora-latents-1\n';
 const digestBytes = 32;
 const headerLengthBytes = 4;
 
+const entryName = /^(?:image|prompt|video)-[0-9a-f]{64}$/;
+const temporaryName = /^\.(?:image|prompt|video)-[0-9a-f]{64}\.[0-9a-f-]{36}\.part$/;
+/** A younger temporary file may be one that another process is writing. */
+const leftoverAfterMs = 3_600_000;
+
 export class LatentCache {
   readonly #folder: string;
   readonly #diskLimit: number;
-  readonly #memory: LRUCache<string, CacheEntry>;
-  /** Sizes of the files that this process knows of, least recently used first. */
-  #files: Map<string, number> | null = null;
-  #indexedAtMs = 0;
-  #diskBytes = 0;
-  #hits = 0;
+  readonly #memory: LRUCache<string, CacheEntry> | null;
+  #memoryHits = 0;
+  #diskHits = 0;
   #misses = 0;
-  /** Writes happen one after the other, behind the job that caused them. */
-  #writes: Promise<void> = Promise.resolve();
+  #diskBytes = 0;
+  #writeFailures = 0;
+  /** Disk work happens one after the other, behind the job that caused it. */
+  #diskWork: Promise<void> = Promise.resolve();
 
   constructor({ folder, memoryBytes, diskBytes }: LatentCacheOptions) {
     this.#folder = folder;
     this.#diskLimit = diskBytes;
-    this.#memory = new LRUCache({
-      maxSize: Math.max(1, memoryBytes),
-      sizeCalculation: (entry) => Math.max(1, entryBytes(entry)),
-    });
+    this.#memory =
+      memoryBytes > 0
+        ? new LRUCache({
+            maxSize: memoryBytes,
+            sizeCalculation: (entry) => Math.max(1, entryBytes(entry)),
+          })
+        : null;
   }
 
   /** File name of an entry: one hash over everything that its content depends on. */
   static key(kind: CacheKind, ...parts: readonly (string | number)[]): string {
     const hash = createHash('sha256');
-    for (const part of parts) hash.update(`${part}\0`);
+    // Lengths keep ("a", "bc") and ("ab", "c") apart, whatever the parts hold.
+    for (const part of parts.map(String)) hash.update(`${Buffer.byteLength(part)}:${part}`);
     return `${kind}-${hash.digest('hex')}`;
   }
 
   get counters(): CacheCounters {
     return {
-      hits: this.#hits,
+      memoryHits: this.#memoryHits,
+      diskHits: this.#diskHits,
       misses: this.#misses,
-      memoryBytes: this.#memory.calculatedSize,
+      memoryBytes: this.#memory?.calculatedSize ?? 0,
       diskBytes: this.#diskBytes,
+      writeFailures: this.#writeFailures,
     };
   }
 
   /** The entry, or undefined when neither tier has it intact. The tensors are shared: do not write into them. */
   async get(key: string): Promise<CacheEntry | undefined> {
-    const entry = this.#memory.get(key) ?? (await this.#read(key));
-    if (entry) this.#hits++;
+    const remembered = this.#memory?.get(key);
+    const entry = remembered ?? (await this.#read(key));
+    if (remembered) this.#memoryHits++;
+    else if (entry) this.#diskHits++;
     else this.#misses++;
+    // What is used from memory must not be the first to leave the disk, nor to be forgotten by a restart.
+    if (entry && this.#diskLimit > 0) this.#enqueue(() => this.#markUsed(key));
     return entry;
   }
 
   /** Keeps an entry in memory at once, and on disk a moment later. The tensors must not be changed afterwards. */
   set(key: string, entry: CacheEntry): void {
-    this.#memory.set(key, entry);
-    if (this.#diskLimit > 0) this.#writes = this.#writes.then(() => this.#write(key, entry));
-  }
-
-  /** Forgets an entry in both tiers. */
-  async delete(key: string): Promise<void> {
-    this.#memory.delete(key);
-    await this.#writes;
-    await this.#forgetFile(key);
+    this.#memory?.set(key, entry);
+    if (this.#diskLimit > 0) this.#enqueue(() => this.#write(key, entry));
   }
 
   /** Settles when everything that was set has reached the disk, or could not. */
   async flush(): Promise<void> {
-    await this.#writes;
+    await this.#diskWork;
+  }
+
+  #enqueue(work: () => Promise<void>): void {
+    this.#diskWork = this.#diskWork.then(work);
   }
 
   async #read(key: string): Promise<CacheEntry | undefined> {
     if (this.#diskLimit === 0) return undefined;
     const file = path.join(this.#folder, key);
-    let bytes: Buffer;
+    let entry: CacheEntry | undefined;
     try {
-      bytes = await readFile(file);
+      const found = await lstat(file);
+      // Not a regular file (a pipe would block for ever), or larger than all entries together: not ours.
+      if (found.isFile() && found.size <= this.#diskLimit) entry = decode(key, await readFile(file));
     } catch {
-      return undefined;
+      return undefined; // not there, or the disk is away
     }
-    const entry = decode(bytes);
-    if (!entry) {
-      await this.#forgetFile(key);
-      return undefined;
-    }
-    this.#memory.set(key, entry);
-    const files = await this.#index();
-    this.#touch(files, key, bytes.byteLength);
-    // The order of use must survive a restart; where the time cannot be set, the order of writing has to do.
-    const now = new Date();
-    await utimes(file, now, now).catch(() => {});
+    if (entry) this.#memory?.set(key, entry);
+    else await rm(file, { force: true }).catch(() => {});
     return entry;
   }
 
+  async #markUsed(key: string): Promise<void> {
+    const now = new Date();
+    // Fails when another process dropped the file, or the disk is read-only: the order of writing has to do then.
+    await utimes(path.join(this.#folder, key), now, now).catch(() => {});
+  }
+
   async #write(key: string, entry: CacheEntry): Promise<void> {
-    const chunks = encode(entry);
+    const chunks = encode(key, entry);
     const bytes = chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0);
     if (bytes > this.#diskLimit) return;
     const temporary = path.join(this.#folder, `.${key}.${randomUUID()}.part`);
     try {
-      // What other processes wrote meanwhile counts too.
-      if (Date.now() - this.#indexedAtMs > indexEveryMs) this.#files = null;
-      const files = await this.#index();
-      await this.#makeRoom(files, bytes);
-      await writeFile(temporary, Buffer.concat(chunks), { mode: 0o600 });
+      await mkdir(this.#folder, { recursive: true, mode: 0o700 });
+      await this.#makeRoom(bytes);
+      await writeFile(temporary, Buffer.concat(chunks), { flag: 'wx', mode: 0o600 });
       await rename(temporary, path.join(this.#folder, key));
-      this.#touch(files, key, bytes);
+      this.#diskBytes += bytes;
     } catch {
       // Full, read-only or gone: the next job computes it again.
+      this.#writeFailures++;
       await rm(temporary, { force: true }).catch(() => {});
     }
   }
 
-  async #makeRoom(files: Map<string, number>, bytes: number): Promise<void> {
-    for (const key of files.keys()) {
-      if (this.#diskBytes + bytes <= this.#diskLimit) return;
-      await this.#forgetFile(key);
+  /** Removes the least recently used files, ours or another process's, until `bytes` more fit. */
+  async #makeRoom(bytes: number): Promise<void> {
+    const files = listFiles(this.#folder);
+    let total = files.reduce((sum, file) => sum + file.bytes, 0);
+    for (const file of files) {
+      if (file.isTemporary ? !file.isLeftover : total + bytes <= this.#diskLimit) continue;
+      await rm(path.join(this.#folder, file.name), { force: true });
+      total -= file.bytes;
     }
-  }
-
-  #touch(files: Map<string, number>, key: string, bytes: number): void {
-    this.#diskBytes += bytes - (files.get(key) ?? 0);
-    files.delete(key);
-    files.set(key, bytes);
-  }
-
-  async #forgetFile(key: string): Promise<void> {
-    await rm(path.join(this.#folder, key), { force: true }).catch(() => {});
-    const files = await this.#index();
-    this.#diskBytes -= files.get(key) ?? 0;
-    files.delete(key);
-  }
-
-  /** What is on disk already, oldest use first; leftovers of a crash are removed on the way. */
-  async #index(): Promise<Map<string, number>> {
-    if (this.#files) return this.#files;
-    await mkdir(this.#folder, { recursive: true, mode: 0o700 }).catch(() => {});
-    const found: { key: string; bytes: number; usedMs: number }[] = [];
-    for (const name of await readdir(this.#folder).catch(() => [])) {
-      const file = path.join(this.#folder, name);
-      const entry = await stat(file).catch(() => undefined);
-      if (!entry?.isFile()) continue;
-      if (!name.endsWith('.part')) found.push({ key: name, bytes: entry.size, usedMs: entry.mtimeMs });
-      else if (Date.now() - entry.mtimeMs > leftoverAfterMs) await rm(file, { force: true }).catch(() => {});
-    }
-    found.sort((a, b) => a.usedMs - b.usedMs);
-    this.#indexedAtMs = Date.now();
-    this.#files ??= new Map(found.map(({ key, bytes }) => [key, bytes]));
-    this.#diskBytes = [...this.#files.values()].reduce((sum, bytes) => sum + bytes, 0);
-    return this.#files;
+    this.#diskBytes = total;
   }
 }
 
-const indexEveryMs = 60_000;
-/** Another process may be writing a younger one. */
-const leftoverAfterMs = 3_600_000;
+interface CacheFile {
+  readonly name: string;
+  readonly bytes: number;
+  readonly usedMs: number;
+  readonly isTemporary: boolean;
+  /** Of a process that died while writing. */
+  readonly isLeftover: boolean;
+}
+
+/**
+ * Entries and temporary files, least recently used first. Synchronous on purpose: some milliseconds for a thousand
+ * files, where a thousand awaited calls would each wait for a step of the model that runs meanwhile.
+ */
+function listFiles(folder: string): CacheFile[] {
+  const files: CacheFile[] = [];
+  for (const name of readdirSync(folder)) {
+    const isTemporary = temporaryName.test(name);
+    if (!isTemporary && !entryName.test(name)) continue;
+    const found = lstatSync(path.join(folder, name), { throwIfNoEntry: false });
+    if (!found?.isFile()) continue;
+    const { size: bytes, mtimeMs: usedMs } = found;
+    files.push({ name, bytes, usedMs, isTemporary, isLeftover: Date.now() - usedMs > leftoverAfterMs });
+  }
+  return files.sort((a, b) => a.usedMs - b.usedMs);
+}
 
 function entryBytes(entry: CacheEntry): number {
   return Object.values(entry).reduce((sum, { data }) => sum + data.byteLength, 0);
 }
 
-/** magic · SHA-256 of the rest · header length (uint32) · header (JSON: names and dims) · float32 data in order. */
-function encode(entry: CacheEntry): Uint8Array[] {
-  const names = Object.keys(entry);
-  const header = Buffer.from(JSON.stringify(names.map((name) => [name, entry[name]?.dims])));
+interface EntryHeader {
+  /** The file's own name: a file that was copied to another one is foreign. */
+  readonly key: string;
+  readonly tensors: readonly (readonly [name: string, dims: readonly number[]])[];
+}
+
+/** magic · SHA-256 of the rest · header length (uint32) · header (JSON) · float32 data in order, little-endian. */
+function encode(key: string, entry: CacheEntry): Uint8Array[] {
+  const tensors = Object.entries(entry).map(([name, { dims }]) => [name, dims] as const);
+  const header = Buffer.from(JSON.stringify({ key, tensors } satisfies EntryHeader));
   const length = Buffer.alloc(headerLengthBytes);
   length.writeUInt32LE(header.byteLength);
   const body = [length, header, ...Object.values(entry).map(({ data }) => bytesOf(data))];
@@ -214,28 +233,26 @@ function bytesOf(data: Float32Array): Uint8Array {
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 
-function decode(bytes: Buffer): CacheEntry | undefined {
+/** The entry, or undefined when the bytes are not an intact entry of that key. */
+function decode(key: string, bytes: Buffer): CacheEntry | undefined {
   const bodyStart = magic.length + digestBytes;
-  if (
-    bytes.byteLength < bodyStart + headerLengthBytes ||
-    bytes.toString('latin1', 0, magic.length) !== magic
-  ) {
-    return undefined;
-  }
+  if (bytes.byteLength < bodyStart + headerLengthBytes) return undefined;
+  if (bytes.toString('latin1', 0, magic.length) !== magic) return undefined;
   const body = bytes.subarray(bodyStart);
   const digest = createHash('sha256').update(body).digest();
   if (!digest.equals(bytes.subarray(magic.length, bodyStart))) return undefined;
+
   // The digest matched, so what follows is what encode() wrote.
   const headerEnd = headerLengthBytes + body.readUInt32LE(0);
-  const header = JSON.parse(body.toString('utf8', headerLengthBytes, headerEnd)) as [string, number[]][];
+  const header = JSON.parse(body.toString('utf8', headerLengthBytes, headerEnd)) as EntryHeader;
+  if (header.key !== key) return undefined;
   const entry: Record<string, FloatTensor> = {};
   let offset = headerEnd;
-  for (const [name, dims] of header) {
-    const length = dims.reduce((product, size) => product * size, 1);
-    // Copied: float32 views need an aligned start.
-    const data = new Float32Array(length);
-    bytesOf(data).set(body.subarray(offset, offset + length * 4));
-    offset += length * 4;
+  for (const [name, dims] of header.tensors) {
+    // Copied: a float32 view needs an aligned start.
+    const data = new Float32Array(dims.reduce((product, size) => product * size, 1));
+    bytesOf(data).set(body.subarray(offset, offset + data.byteLength));
+    offset += data.byteLength;
     entry[name] = { data, dims };
   }
   return entry;
