@@ -4,7 +4,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterEach } from 'vitest';
+import { afterAll, afterEach, beforeAll } from 'vitest';
 import { Engine, type EngineSettings } from '../../../src/inference/engine/engine.ts';
 import type { EngineJob, EngineOptions } from '../../../src/inference/engine/protocol.ts';
 import type { ProgressEvent } from '../../../src/inference/image-to-video.ts';
@@ -51,6 +51,25 @@ export function startEngine(
   return engine;
 }
 
+/** One warm engine for a whole describe block: most of a test's time is loading the pack. */
+export function sharedEngine(): () => Engine {
+  let engine: Engine | undefined;
+  let folder = '';
+  beforeAll(async () => {
+    folder = mkdtempSync(path.join(tmpdir(), 'kinora shared '));
+    engine = Engine.start(engineOptions(folder), { restartDelayMs: 50 });
+    await engine.ready();
+  });
+  afterAll(async () => {
+    await engine?.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+  return () => {
+    if (!engine) throw new Error('the shared engine starts in beforeAll');
+    return engine;
+  };
+}
+
 /** A clip of well under a second. */
 export function quickJob(folder: string, overrides: Partial<EngineJob> = {}): EngineJob {
   return {
@@ -76,13 +95,13 @@ export function quickJob(folder: string, overrides: Partial<EngineJob> = {}): En
   };
 }
 
-/** A clip that takes many seconds, in steps of a tenth of a second or more. */
+/** A clip that takes many seconds, in steps of about a tenth of a second. */
 export function slowJob(folder: string, overrides: Partial<EngineJob> = {}): EngineJob {
   return quickJob(folder, {
     id: 'slow',
     outPath: path.join(folder, 'slow.mp4'),
-    width: 256,
-    height: 256,
+    width: 128,
+    height: 128,
     numFrames: 16,
     numInferenceSteps: 100,
     decodeChunkSize: 1,
