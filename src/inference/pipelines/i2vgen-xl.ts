@@ -6,6 +6,7 @@
  * h × w latent cells, H × W pixels.
  */
 import { createHash } from 'node:crypto';
+import { setImmediate } from 'node:timers/promises';
 import { KinoraError } from '../../errors.ts';
 import { imageKey } from '../image-decode.ts';
 import { prepareImage } from '../image-prepare.ts';
@@ -86,6 +87,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     const guidedSteps = guided ? Math.ceil(numInferenceSteps * request.guidanceEnd) : 0;
     run.enter('denoising', numInferenceSteps - firstStep);
     for (let i = firstStep; i < numInferenceSteps; i++) {
+      await run.turn();
       const timestep = scheduler.timesteps[i] ?? 0;
       let noisePred: Float32Array;
       if (i < guidedSteps) {
@@ -229,7 +231,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     let chunkSize = Math.min(request.decodeChunkSize, numFrames);
     let index = 0;
     while (index < numFrames) {
-      run.check();
+      await run.turn();
       const count = Math.min(chunkSize, numFrames - index);
       const latent = framesOf(latents, index, count, numFrames, latentChannels, h * w, vaeScalingFactor);
       let sample: FloatTensor;
@@ -320,6 +322,12 @@ class Run {
   /** Throws CANCELLED when the job is no longer wanted. */
   check(): void {
     if (this.#hooks.signal.aborted) throw new KinoraError('CANCELLED', 'The job was cancelled.');
+  }
+
+  /** Lets messages in, a cancel above all, before the next native run blocks the thread. */
+  async turn(): Promise<void> {
+    await setImmediate();
+    this.check();
   }
 
   enter(phase: Phase, total: number): void {
