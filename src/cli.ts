@@ -5,6 +5,7 @@ import { type AnimateOptions, animate } from './cli/animate.ts';
 import { doctor } from './cli/doctor.ts';
 import { describeExitCodes } from './cli/exit-codes.ts';
 import { listModels, printModelPath, verifyModel } from './cli/models.ts';
+import { runAll, runBot, runWorker } from './cli/services.ts';
 import { loadConfig } from './config.ts';
 import { describeError, errorCatalogue, serializeError } from './errors.ts';
 import { presetNames } from './inference/presets.ts';
@@ -68,6 +69,19 @@ program
   .option('--json', 'print one JSON object about the result')
   .option('-q, --quiet', 'print nothing but errors')
   .action((args: string[], options: AnimateOptions) => animate(args, options, loadConfig(), interruptible()));
+
+program
+  .command('start')
+  .description('run everything on this machine: bot, worker, and a Redis of its own when REDIS_URL is unset')
+  .action(() => runAll(loadConfig()));
+program
+  .command('bot')
+  .description('run the bot alone, over the Redis of REDIS_URL')
+  .action(() => runBot(loadConfig()));
+program
+  .command('worker')
+  .description('run one worker alone, over the Redis of REDIS_URL: one per GPU')
+  .action(() => runWorker(loadConfig()));
 
 const models = program.command('models').description('look after model packs');
 models

@@ -6,11 +6,24 @@ import { fileURLToPath } from 'node:url';
 import { config as readDotenv } from 'dotenv';
 import { z } from 'zod';
 import { KinoraError } from './errors.ts';
+import type { AdmissionLimits } from './queue/ledger.ts';
+import type { RedisAddress } from './queue/redis.ts';
 
 /** The folder of package.json. */
 export const projectFolder = fileURLToPath(new URL('..', import.meta.url));
 
 const megabytes = (max: number) => z.coerce.number().int().min(0).max(max);
+
+const count = z.coerce.number().int().min(1).max(1_000_000);
+
+function isTimeZone(name: string): boolean {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: name });
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** Name → what it may be and what it is when unset. An empty value counts as unset. */
 export const environmentSchema = z.object({
@@ -31,8 +44,23 @@ export const environmentSchema = z.object({
   FFMPEG_PATH: z.string().optional(),
   REDIS_URL: z
     .string()
-    .regex(/^rediss?:\/\//, { error: 'expected redis://… or rediss://…' })
+    .regex(/^(rediss?|unix):\/\/./, { error: 'expected redis://…, rediss://… or unix:///path' })
     .optional(),
+  KINORA_INBOX: z.string().optional(),
+  KINORA_QUEUE_LIMIT: count.default(500),
+  KINORA_USER_LIMIT: count.default(5),
+  KINORA_COMMUNITY_LIMIT: count.default(50),
+  KINORA_CREDITS_PER_DAY: z.coerce.number().int().min(0).max(1_000_000).default(50),
+  KINORA_COST_FAST: count.default(1),
+  KINORA_COST_STANDARD: count.default(2),
+  KINORA_COST_HIGH: count.default(6),
+  KINORA_COST_CREATIVE: count.default(2),
+  KINORA_COOLDOWN_SECONDS: z.coerce.number().min(0).max(86_400).default(0),
+  KINORA_TIME_ZONE: z
+    .string()
+    .refine(isTimeZone, { error: 'expected an IANA time zone such as Europe/Berlin' })
+    .default('UTC'),
+  KINORA_GRACE_SECONDS: z.coerce.number().min(0).max(3_600).default(25),
 });
 
 export interface Config {
@@ -48,7 +76,18 @@ export interface Config {
   readonly metadata: boolean;
   readonly logLevel: string;
   readonly ffmpegPath: string | undefined;
-  readonly redisUrl: string | undefined;
+  readonly redis: RedisAddress | undefined;
+  /** Folder whose pictures are animated. */
+  readonly inboxFolder: string | undefined;
+  readonly queue: {
+    readonly limits: AdmissionLimits;
+    /** Credits per preset. */
+    readonly costs: Readonly<Record<string, number>>;
+    readonly cooldownMs: number;
+    readonly timeZone: string;
+    /** How long a running job may go on when its worker is asked to end. */
+    readonly graceMs: number;
+  };
 }
 
 const bytesPerMegabyte = 1024 ** 2;
@@ -81,6 +120,29 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env, dotenvP
     metadata: env.KINORA_METADATA === 'on',
     logLevel: env.KINORA_LOG_LEVEL,
     ffmpegPath: env.FFMPEG_PATH,
-    redisUrl: env.REDIS_URL,
+    redis: redisAddress(env.REDIS_URL),
+    inboxFolder: env.KINORA_INBOX,
+    queue: {
+      limits: {
+        queue: env.KINORA_QUEUE_LIMIT,
+        user: env.KINORA_USER_LIMIT,
+        community: env.KINORA_COMMUNITY_LIMIT,
+        credits: env.KINORA_CREDITS_PER_DAY,
+      },
+      costs: {
+        fast: env.KINORA_COST_FAST,
+        standard: env.KINORA_COST_STANDARD,
+        high: env.KINORA_COST_HIGH,
+        creative: env.KINORA_COST_CREATIVE,
+      },
+      cooldownMs: env.KINORA_COOLDOWN_SECONDS * 1000,
+      timeZone: env.KINORA_TIME_ZONE,
+      graceMs: env.KINORA_GRACE_SECONDS * 1000,
+    },
   };
+}
+
+function redisAddress(url: string | undefined): RedisAddress | undefined {
+  if (url === undefined) return undefined;
+  return url.startsWith('unix://') ? { socketPath: url.slice('unix://'.length) } : { url };
 }

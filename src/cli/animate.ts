@@ -9,6 +9,7 @@ import type { EngineJob, EngineResult } from '../inference/engine/protocol.ts';
 import { decodeImage } from '../inference/image-decode.ts';
 import type { Pack } from '../inference/model-pack.ts';
 import {
+  describeRequest,
   type GenerationOptions,
   type ResolvedRequest,
   resolveRequest,
@@ -176,7 +177,7 @@ async function prepareTask(
     smooth,
     ...(options.thumbnail ? { thumbnailPath: `${out.replace(/\.mp4$/i, '')}.jpg` } : {}),
     ...(options.maxBytes === undefined ? {} : { maxBytes: options.maxBytes }),
-    ...(metadata ? { metadata: describeForFile(request, pack) } : {}),
+    ...(metadata ? { metadata: describeRequest(request, pack.manifest) } : {}),
   };
   return { job, request };
 }
@@ -215,22 +216,6 @@ function parseStrength(text: string): number {
     );
   }
   return strength;
-}
-
-/** What the file says about itself: enough to make it again. */
-function describeForFile(request: ResolvedRequest, { manifest }: Pack): Record<string, string> {
-  const { prompt, negativePrompt, seed, preset, width, height, numFrames } = request;
-  const { numInferenceSteps, guidanceScale, targetFps, scheduler } = request;
-  const numbers = { seed, width, height, numFrames, numInferenceSteps, guidanceScale, targetFps };
-  return {
-    software: 'Kinora',
-    model: manifest.id,
-    prompt,
-    negativePrompt,
-    preset,
-    scheduler,
-    ...Object.fromEntries(Object.entries(numbers).map(([name, value]) => [name, String(value)])),
-  };
 }
 
 type Out = string | { readonly folder: string; readonly stem: string };

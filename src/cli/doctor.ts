@@ -110,10 +110,10 @@ async function checkDisk(config: Config): Promise<Check> {
 }
 
 async function checkRedis(config: Config): Promise<Check> {
-  if (config.redisUrl === undefined) {
+  if (config.redis === undefined) {
     return { name: 'Redis', state: 'ok', detail: 'REDIS_URL is not set; "kinora animate" needs none' };
   }
-  const redis = connectRedis({ url: config.redisUrl }, 'fail-fast', () => {});
+  const redis = connectRedis(config.redis, 'fail-fast', () => {});
   try {
     await assertTrustworthy(redis);
     return { name: 'Redis', state: 'ok', detail: 'answers and keeps what it is given' };

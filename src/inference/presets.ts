@@ -193,3 +193,19 @@ function whole(what: string, value: number, { min, max }: { min: number; max: nu
   }
   return value;
 }
+
+/** What a finished file says about itself: enough to make it again. */
+export function describeRequest(request: ResolvedRequest, manifest: PackManifest): Record<string, string> {
+  const { prompt, negativePrompt, seed, preset, width, height, numFrames } = request;
+  const { numInferenceSteps, guidanceScale, targetFps, scheduler } = request;
+  const numbers = { seed, width, height, numFrames, numInferenceSteps, guidanceScale, targetFps };
+  return {
+    software: 'Kinora',
+    model: manifest.id,
+    prompt,
+    negativePrompt,
+    preset,
+    scheduler,
+    ...Object.fromEntries(Object.entries(numbers).map(([name, value]) => [name, String(value)])),
+  };
+}

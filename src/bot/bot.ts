@@ -1,0 +1,68 @@
+/**
+ * The bot process: chat platforms on one side, the queue on the other. Knows no platform by name.
+ */
+import { mkdir } from 'node:fs/promises';
+import type { Logger } from '../log.ts';
+import { Artifacts } from '../queue/artifacts.ts';
+import { JobClient, type QueueTerms } from '../queue/client.ts';
+import { DeliveryImpossible, DeliveryWorker } from '../queue/delivery.ts';
+import { assertTrustworthy, connectRedis, type RedisAddress } from '../queue/redis.ts';
+import type { ChatPlatform } from './platform.ts';
+
+export interface RunningBot {
+  /** Takes no more requests, finishes the posts under way, and leaves the rest to the next start. */
+  stop(): Promise<void>;
+}
+
+export interface BotOptions {
+  readonly address: RedisAddress;
+  /** Folder of the jobs' files, shared with the workers. */
+  readonly jobsFolder: string;
+  readonly terms: QueueTerms;
+  readonly platforms: readonly ChatPlatform[];
+  readonly log: Logger;
+}
+
+/** @throws KinoraError INVALID_CONFIG when Redis may not be trusted with jobs */
+export async function startBot({
+  address,
+  jobsFolder,
+  terms,
+  platforms,
+  log,
+}: BotOptions): Promise<RunningBot> {
+  const onError = (error: Error): void => log.warn({ err: error.message }, 'redis');
+  const asking = connectRedis(address, 'fail-fast', onError);
+  const delivering = connectRedis(address, 'patient', onError);
+  await assertTrustworthy(delivering);
+  await mkdir(jobsFolder, { recursive: true, mode: 0o700 });
+
+  const artifacts = new Artifacts(jobsFolder);
+  const client = new JobClient(asking, terms, log);
+  const byName = new Map(platforms.map((platform) => [platform.name, platform]));
+  const delivery = new DeliveryWorker(
+    delivering,
+    artifacts,
+    async (entry, answer, signal) => {
+      const name = entry.request.userKey.split(':')[0] ?? '';
+      const platform = byName.get(name);
+      if (!platform) throw new DeliveryImpossible(`the platform ${name} is not switched on`);
+      await platform.deliver(entry, answer, signal);
+    },
+    log,
+  );
+  await delivery.start();
+  for (const platform of platforms) {
+    await platform.start({ client, artifacts });
+    log.info({ platform: platform.name }, 'taking requests');
+  }
+  return {
+    stop: async () => {
+      await Promise.all(platforms.map((platform) => platform.stop()));
+      await delivery.stop();
+      await client.close();
+      asking.disconnect();
+      delivering.disconnect();
+    },
+  };
+}

@@ -1,0 +1,137 @@
+/**
+ * The simplest platform: a folder. A picture that appears in it is animated, and its video appears beside it. For a
+ * shared or synchronised folder, a scanner, a script; and for trying out a whole installation without any account.
+ *
+ * `photo.jpg` becomes `photo.mp4`; a text in `photo.txt`, put there before the picture, is the prompt. What could not
+ * be done is said in `photo.error.txt`.
+ */
+import { createHash, randomInt } from 'node:crypto';
+import { copyFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { describeError, KinoraError, serializeError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import type { Submission } from '../queue/client.ts';
+import type { Answer } from '../queue/delivery.ts';
+import type { LedgerEntry } from '../queue/ledger.ts';
+import type { ChatPlatform, Kinora } from './platform.ts';
+
+const pictures = /\.(jpe?g|png|webp)$/i;
+const lookEveryMs = 1_000;
+/** A file that was still growing a moment ago is left alone. */
+const settledMs = 500;
+const largestPictureBytes = 64 * 1024 ** 2;
+const keepFreeBytes = 512 * 1024 ** 2;
+const userKey = 'inbox:folder';
+
+export class InboxPlatform implements ChatPlatform {
+  readonly name = 'inbox';
+  readonly #folder: string;
+  readonly #log: Logger;
+  readonly #preset: string;
+  #kinora: Kinora | null = null;
+  #timer: NodeJS.Timeout | null = null;
+  #looking: Promise<void> = Promise.resolve();
+
+  constructor(folder: string, log: Logger, preset = 'standard') {
+    this.#folder = path.resolve(folder);
+    this.#log = log;
+    this.#preset = preset;
+  }
+
+  async start(kinora: Kinora): Promise<void> {
+    this.#kinora = kinora;
+    await mkdir(this.#folder, { recursive: true });
+    this.#schedule();
+  }
+
+  async stop(): Promise<void> {
+    if (this.#timer) clearTimeout(this.#timer);
+    this.#kinora = null;
+    await this.#looking;
+  }
+
+  #schedule(): void {
+    this.#timer = setTimeout(() => {
+      this.#looking = this.#look()
+        .catch((error: unknown) => this.#log.warn({ err: String(error) }, 'the inbox cannot be read'))
+        .then(() => {
+          if (this.#kinora) this.#schedule();
+        });
+    }, lookEveryMs);
+  }
+
+  async #look(): Promise<void> {
+    const names = await readdir(this.#folder);
+    const done = new Set(names);
+    for (const name of names.filter((candidate) => pictures.test(candidate))) {
+      const { video, failure } = answersOf(name);
+      if (done.has(video) || done.has(failure)) continue;
+      await this.#submit(name);
+    }
+  }
+
+  async #submit(name: string): Promise<void> {
+    const kinora = this.#kinora;
+    const file = path.join(this.#folder, name);
+    const entry = await stat(file).catch(() => undefined);
+    if (!kinora || !entry?.isFile() || Date.now() - entry.mtimeMs < settledMs) return;
+    try {
+      if (entry.size > largestPictureBytes) {
+        throw new KinoraError(
+          'IMAGE_TOO_LARGE',
+          `The picture has ${entry.size} bytes; at most ${largestPictureBytes}.`,
+        );
+      }
+      const picture = await readFile(file);
+      // Same name, same content: same job, however often it is seen. A changed picture is a new one.
+      const id = `in-${createHash('sha256').update(`${name}\0`).update(picture).digest('hex').slice(0, 32)}`;
+      if (await kinora.client.ledger.read(id)) return;
+      const prompt = await readFile(path.join(this.#folder, `${path.parse(name).name}.txt`), 'utf8').catch(
+        () => '',
+      );
+      await kinora.artifacts.storeImage(id, picture, keepFreeBytes);
+      const submission = await kinora.client.submit({
+        id,
+        userKey,
+        generation: { prompt: prompt.slice(0, 2000), preset: this.#preset, seed: randomInt(2 ** 32) },
+        replyTo: { file: name },
+      });
+      await this.#refusal(name, submission);
+    } catch (error) {
+      await this.#writeFailure(name, describeError(serializeError(error)));
+    }
+  }
+
+  /** Full queues and pauses pass: the picture is simply tried again. */
+  async #refusal(name: string, submission: Submission): Promise<void> {
+    if (submission.decision === 'banned') await this.#writeFailure(name, `Not allowed: ${submission.reason}`);
+    else if (submission.decision !== 'accepted' && submission.decision !== 'duplicate') {
+      this.#log.info({ decision: submission.decision }, 'the inbox waits');
+    }
+  }
+
+  readonly deliver = async (entry: LedgerEntry, answer: Answer): Promise<void> => {
+    const name = path.basename(String(entry.request.replyTo['file']));
+    if (answer.kind === 'failure') return await this.#writeFailure(name, describeError(answer.failure));
+    if (answer.kind === 'cancelled') return await this.#writeFailure(name, 'Cancelled.');
+    // Copied beside its place and renamed: whoever watches the folder never sees half a video.
+    const target = path.join(this.#folder, answersOf(name).video);
+    const temporary = `${target}.part`;
+    try {
+      await copyFile(answer.files.video, temporary);
+      await rename(temporary, target);
+    } catch (error) {
+      await rm(temporary, { force: true });
+      throw error;
+    }
+  };
+
+  async #writeFailure(name: string, sentence: string): Promise<void> {
+    await writeFile(path.join(this.#folder, answersOf(name).failure), `${sentence}\n`);
+  }
+}
+
+function answersOf(name: string): { readonly video: string; readonly failure: string } {
+  const stem = path.parse(name).name;
+  return { video: `${stem}.mp4`, failure: `${stem}.error.txt` };
+}

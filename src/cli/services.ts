@@ -1,0 +1,185 @@
+/** `kinora bot`, `kinora worker`, and `kinora start`, which runs both and, where none is given, a Redis of its own. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { startBot } from '../bot/bot.ts';
+import { InboxPlatform } from '../bot/inbox.ts';
+import type { ChatPlatform } from '../bot/platform.ts';
+import type { Config } from '../config.ts';
+import { KinoraError } from '../errors.ts';
+import { Engine } from '../inference/engine/engine.ts';
+import { createLogger, type Logger } from '../log.ts';
+import { Artifacts } from '../queue/artifacts.ts';
+import type { QueueTerms } from '../queue/client.ts';
+import { engineGenerate } from '../queue/engine-generate.ts';
+import { startPrivateRedis } from '../queue/private-redis.ts';
+import { calendarDay } from '../queue/quota-day.ts';
+import { assertTrustworthy, connectRedis, type RedisAddress } from '../queue/redis.ts';
+import { JobWorker } from '../queue/worker.ts';
+import { findFfmpeg } from '../video/ffmpeg-path.ts';
+import { chooseDevice, choosePack } from './packs.ts';
+
+/** Longest wait between two starts of a process that keeps dying. */
+const longestRestartDelayMs = 30_000;
+
+const jobsFolder = (config: Config): string => path.join(config.dataDir, 'jobs');
+
+function sharedRedis(config: Config): RedisAddress {
+  if (config.redis) return config.redis;
+  throw new KinoraError(
+    'INVALID_CONFIG',
+    'REDIS_URL is not set; only "kinora start" brings a Redis of its own.',
+  );
+}
+
+function terms({ queue }: Config): QueueTerms {
+  return {
+    cost: (preset) => queue.costs[preset] ?? queue.costs['standard'] ?? 1,
+    day: (now) => calendarDay(now, queue.timeZone),
+    cooldownMs: queue.cooldownMs,
+    limits: queue.limits,
+  };
+}
+
+/** Resolves with the first signal that asks the process to end. */
+function endRequested(): Promise<void> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => resolve());
+    // Started by "kinora start", which may have been killed without a word.
+    process.on('disconnect', () => resolve());
+  });
+}
+
+export function platformsOf(config: Config, log: Logger): ChatPlatform[] {
+  const platforms: ChatPlatform[] = [];
+  if (config.inboxFolder !== undefined) platforms.push(new InboxPlatform(config.inboxFolder, log));
+  if (platforms.length === 0) {
+    throw new KinoraError(
+      'INVALID_CONFIG',
+      'There is nothing to take requests from: set KINORA_INBOX to a folder.',
+    );
+  }
+  return platforms;
+}
+
+/** Serves until it is asked to end. */
+export async function runBot(config: Config): Promise<void> {
+  const log = createLogger('bot', config.logLevel);
+  const ended = endRequested();
+  const bot = await startBot({
+    address: sharedRedis(config),
+    jobsFolder: jobsFolder(config),
+    terms: terms(config),
+    platforms: platformsOf(config, log),
+    log,
+  });
+  await ended;
+  await bot.stop();
+}
+
+/** Serves until it is asked to end; the job in hand may finish within the grace period, else it is handed back. */
+export async function runWorker(config: Config): Promise<void> {
+  const log = createLogger('worker', config.logLevel);
+  const ended = endRequested();
+  const redis = connectRedis(sharedRedis(config), 'patient', (error) =>
+    log.warn({ err: error.message }, 'redis'),
+  );
+  await assertTrustworthy(redis);
+  const pack = await choosePack(config, config.model);
+  const device = chooseDevice(config.device, pack);
+  const ffmpeg = await findFfmpeg({ ffmpegPath: config.ffmpegPath });
+  const engine = Engine.start(
+    {
+      packPath: pack.folder,
+      device,
+      threads: config.threads,
+      cachePath: path.join(config.dataDir, 'cache'),
+      cacheMemoryBytes: config.cacheMemoryBytes,
+      cacheDiskBytes: config.cacheDiskBytes,
+      ffmpegPath: ffmpeg.path,
+    },
+    {},
+    log,
+  );
+  try {
+    await engine.ready();
+    log.info({ model: pack.manifest.id, device }, 'the model is loaded');
+    const generate = engineGenerate(engine, pack, config.metadata);
+    const worker = new JobWorker(redis, new Artifacts(jobsFolder(config)), generate, log, { device });
+    await worker.start();
+    await ended;
+    await worker.stop(config.queue.graceMs);
+  } finally {
+    await engine.stop();
+    redis.disconnect();
+  }
+}
+
+/** Everything on one machine. A part that dies is started again; when this process ends, all of it does. */
+export async function runAll(config: Config): Promise<void> {
+  const log = createLogger('kinora', config.logLevel);
+  platformsOf(config, log); // refused here rather than in a child that would be started again and again
+  const ended = endRequested();
+  const ownRedis = config.redis ? undefined : await startPrivateRedis(config.dataDir, log);
+  const environment = ownRedis ? { ...process.env, REDIS_URL: `unix://${ownRedis.socketPath}` } : process.env;
+  const parts = (['bot', 'worker'] as const).map((name) => new Part(name, environment, log));
+  process.stderr.write(
+    `Kinora is running: model ${config.model}, ${ownRedis ? 'its own Redis' : 'your Redis'}, data in ${config.dataDir}.\n`,
+  );
+  const lost = ownRedis?.ended.then(() => {
+    throw new KinoraError('INTERNAL', 'The private redis-server ended unexpectedly.');
+  });
+  try {
+    await Promise.race([ended, ...(lost ? [lost] : [])]);
+  } finally {
+    lost?.catch(() => {}); // it ends now because we end it
+    // The worker may need its grace period; the bot goes on delivering what it finishes.
+    for (const part of parts.reverse()) await part.stop();
+    await ownRedis?.stop();
+  }
+}
+
+/** One process of `kinora start`, kept running. */
+class Part {
+  readonly #name: 'bot' | 'worker';
+  readonly #environment: NodeJS.ProcessEnv;
+  readonly #log: Logger;
+  readonly #done: Promise<void>;
+  #child: ChildProcess | null = null;
+  readonly #stopping = new AbortController();
+
+  constructor(name: 'bot' | 'worker', environment: NodeJS.ProcessEnv, log: Logger) {
+    this.#name = name;
+    this.#environment = environment;
+    this.#log = log;
+    this.#done = this.#keepRunning();
+  }
+
+  async #keepRunning(): Promise<void> {
+    for (let failures = 0; !this.#stopping.signal.aborted; failures++) {
+      const startedAt = Date.now();
+      const entry = fileURLToPath(new URL('../kinora.mjs', import.meta.url));
+      // A group of its own: Ctrl-C in a terminal reaches us alone, and we end the parts in order.
+      const child = spawn(process.execPath, [entry, this.#name], {
+        env: this.#environment,
+        stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+        detached: true,
+      });
+      this.#child = child;
+      const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null];
+      if (this.#stopping.signal.aborted) return;
+      if (Date.now() - startedAt > longestRestartDelayMs) failures = 0;
+      const delayMs = Math.min(500 * 2 ** failures, longestRestartDelayMs);
+      this.#log.error({ part: this.#name, code, signal, delayMs }, 'a part ended; starting it again');
+      await sleep(delayMs, undefined, { signal: this.#stopping.signal }).catch(() => {});
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    this.#child?.kill('SIGTERM');
+    await this.#done;
+  }
+}

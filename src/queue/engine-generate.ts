@@ -1,0 +1,82 @@
+/** Joins the queue's worker to the engine: one ledger entry becomes one engine job. Knows no Redis and no platform. */
+import type { Engine } from '../inference/engine/engine.ts';
+import type { EngineJob } from '../inference/engine/protocol.ts';
+import { decodeImage } from '../inference/image-decode.ts';
+import type { ProgressEvent } from '../inference/image-to-video.ts';
+import type { Pack } from '../inference/model-pack.ts';
+import { describeRequest, resolveRequest } from '../inference/presets.ts';
+import type { JobFiles } from './artifacts.ts';
+import type { Artifact } from './jobs.ts';
+import type { LedgerEntry } from './ledger.ts';
+import type { Generate, Progress } from './worker.ts';
+
+/**
+ * @param embedMetadata whether prompt, seed and parameters are written into the MP4
+ */
+export function engineGenerate(engine: Pick<Engine, 'run'>, pack: Pack, embedMetadata: boolean): Generate {
+  return async (entry, files, { signal, onProgress }) => {
+    const job = await engineJob(entry, files, pack, embedMetadata);
+    const clock = new StepClock();
+    const result = await engine.run(job, {
+      signal,
+      onProgress: (event) => onProgress(clock.withTimeLeft(event)),
+    });
+    const { videoId, bytes, width, height, numFrames, fps, durationSeconds, seed, model, device } = result;
+    const { hits, misses } = result.cache;
+    const cache = { hits: [...hits], misses: [...misses] };
+    const artifact: Artifact = {
+      videoId,
+      bytes,
+      width,
+      height,
+      numFrames,
+      fps,
+      durationSeconds,
+      seed,
+      model,
+      device,
+      cache,
+      timings: { ...result.timings },
+    };
+    return artifact;
+  };
+}
+
+async function engineJob(
+  entry: LedgerEntry,
+  files: JobFiles,
+  pack: Pack,
+  embedMetadata: boolean,
+): Promise<EngineJob> {
+  const { generation } = entry.request;
+  const { loop, smooth, maxBytes, ...options } = generation;
+  // Asynchronous and in sharp's own threads: the worker's locks are renewed meanwhile.
+  const request = resolveRequest(pack.manifest, options, await decodeImage(files.image));
+  const { preset: _preset, ...numbers } = request;
+  return {
+    ...numbers,
+    id: entry.id,
+    imagePath: files.image,
+    outPath: files.video,
+    thumbnailPath: files.thumbnail,
+    loop: loop ?? false,
+    smooth: smooth ?? 1,
+    ...(maxBytes === undefined ? {} : { maxBytes }),
+    ...(embedMetadata ? { metadata: describeRequest(request, pack.manifest) } : {}),
+  };
+}
+
+/** Tells how long the present phase will still take, from how long its steps took so far. */
+class StepClock {
+  #phase: string | null = null;
+  #startedAt = 0;
+
+  withTimeLeft({ phase, done, total }: ProgressEvent): Progress {
+    if (phase !== this.#phase) {
+      this.#phase = phase;
+      this.#startedAt = Date.now();
+    }
+    if (done === 0) return { phase, done, total };
+    return { phase, done, total, leftMs: ((Date.now() - this.#startedAt) / done) * (total - done) };
+  }
+}
