@@ -39,7 +39,7 @@ def classes_of(motions):
 def fps_gain(fps):
     """targetFps (float tensor) → factor of every amplitude."""
     spec = SPEC["fpsGain"]
-    return torch.exp2((spec["reference"] - fps.clamp(spec["min"], spec["max"])) / spec["octave"])
+    return torch.exp((spec["reference"] - fps.clamp(spec["min"], spec["max"])) * (math.log(2) / spec["octave"]))
 
 
 def ease(p):

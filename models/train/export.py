@@ -1,0 +1,221 @@
+"""Weights → models/builtin: six ONNX graphs, their check against PyTorch, and the manifest.
+
+Weights are kept as float16 and cast when a session loads (half the download, no difference in speed); the check runs
+against networks whose weights were rounded the same way.
+"""
+import hashlib
+import io
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+import torch.nn as nn
+from onnx import TensorProto, helper, numpy_helper
+
+import make_tokenizer
+import motion
+import nets
+
+OPSET = 20
+TOLERANCE = 1e-4
+ID = "kinora-builtin-1"
+
+
+class VaeEncoder(nn.Module):
+    """Moments as a VAE gives them; the spread is exp(-15), so the latents are the mean."""
+
+    def __init__(self, encoder):
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, sample):
+        mean = self.encoder(sample)
+        return torch.cat([mean, torch.zeros_like(mean) - 30.0], 1)
+
+
+def load_all(weights, tokenizer_path):
+    tokenizer, end = make_tokenizer.load(tokenizer_path)
+    parts = {
+        "text_encoder": nets.TextEncoder(tokenizer.get_vocab_size(), end), "motion_head": nets.MotionHead(),
+        "vae_encoder": nets.make_vae_encoder(), "vae_decoder": nets.make_vae_decoder(),
+        "picture_decoder": nets.make_picture_decoder(), "frame_encoder": nets.make_frame_encoder(),
+        "unet_core": nets.Denoiser(), "image_encoder": nets.ImageEncoder(),
+    }
+    for name, module in parts.items():
+        state = torch.load(Path(weights) / f"{name}.pt", map_location="cpu", weights_only=True)
+        module.load_state_dict({k: v.float() for k, v in state.items()})
+        module.eval().requires_grad_(False)
+        for parameter in module.parameters():
+            if parameter.numel() >= 256:
+                parameter.copy_(parameter.half().float())
+    return parts
+
+
+def graphs(parts):
+    """Name → (module, example inputs, input names, output names, dynamic axes)."""
+    torch.manual_seed(0)
+    c, d = nets.LATENTS, nets.EMBED
+    frames, h, w = 3, 16, 20
+    cond = nets.Conditioner(parts["motion_head"], parts["picture_decoder"], parts["frame_encoder"]).eval()
+    rows = {0: "B"}
+    volume = {0: "B", 2: "F", 3: "h", 4: "w"}
+    words = torch.randn(2, 77, d)
+    return {
+        "text_encoder": (parts["text_encoder"], (torch.randint(0, 9000, (2, 77)),), ["input_ids"], ["prompt_embeds"],
+                         {"input_ids": {0: "n", 1: "T"}, "prompt_embeds": {0: "n", 1: "T"}}),
+        "image_encoder": (parts["image_encoder"], (torch.randn(1, 3, nets.IMAGE_SIDE, nets.IMAGE_SIDE),), ["pixel_values"], ["image_embeds"],
+                          {"pixel_values": {0: "n"}, "image_embeds": {0: "n"}}),
+        "vae_encoder": (VaeEncoder(parts["vae_encoder"]), (torch.rand(1, 3, 4 * h, 4 * w) * 2 - 1,), ["sample"], ["moments"],
+                        {"sample": {0: "n", 2: "H", 3: "W"}, "moments": {0: "n", 2: "h", 3: "w"}}),
+        "vae_decoder": (parts["vae_decoder"], (torch.randn(2, c, h, w),), ["latent"], ["sample"],
+                        {"latent": {0: "n", 2: "h", 3: "w"}, "sample": {0: "n", 2: "H", 3: "W"}}),
+        "unet_cond": (cond, (torch.tensor([16, 16]), torch.randn(2, c, frames, h, w), torch.randn(2, 1, d), words),
+                      ["fps", "image_latents", "image_embeddings", "encoder_hidden_states"], ["fps_emb", "context", "image_latents_enc"],
+                      {"fps": rows, "image_latents": volume, "image_embeddings": rows, "encoder_hidden_states": {0: "B", 1: "T"},
+                       "fps_emb": rows, "context": {0: "B"}, "image_latents_enc": volume}),
+        "unet_core": (parts["unet_core"], (torch.randn(2, c, frames, h, w), torch.tensor([499]), torch.randn(2, 64), torch.randn(2, 2, d), torch.randn(2, c, frames, h, w)),
+                      ["sample", "timestep", "fps_emb", "context", "image_latents_enc"], ["out_sample"],
+                      {"sample": volume, "fps_emb": rows, "context": rows, "image_latents_enc": volume, "out_sample": volume}),
+    }
+
+
+def store_half(model):
+    """Larger float32 initialisers become float16 with a Cast behind them."""
+    graph = model.graph
+    casts = []
+    for tensor in graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < 256:
+            continue
+        values = numpy_helper.to_array(tensor)
+        half = values.astype(np.float16)
+        if not np.array_equal(half.astype(np.float32), values):
+            continue  # not a rounded weight: tables that must stay exact
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(half, name + ".half"))
+        casts.append(helper.make_node("Cast", [name + ".half"], [name], to=TensorProto.FLOAT, name=name + ".cast"))
+    for i, node in enumerate(casts):
+        graph.node.insert(i, node)
+    return model
+
+
+def session(path):
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 2
+    return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def check(name, module, path, feeds):
+    """Largest difference between ONNX Runtime and PyTorch over several shapes, relative to the output's size."""
+    ort_session = session(path)
+    names = [i.name for i in ort_session.get_inputs()]
+    worst = 0.0
+    for feed in feeds:
+        with torch.no_grad():
+            expected = module(*feed)
+        expected = expected if isinstance(expected, tuple) else (expected,)
+        got = ort_session.run(None, {n: x.numpy() for n, x in zip(names, feed)})
+        for e, g in zip(expected, got):
+            if tuple(e.shape) != g.shape:
+                raise SystemExit(f"{name}: shape {g.shape} instead of {tuple(e.shape)}")
+            worst = max(worst, float((e - torch.from_numpy(g)).abs().max() / e.abs().amax().clamp(min=1)))
+    print(f"{name}: {path.stat().st_size / 1e6:.2f} MB, differs from PyTorch by {worst:.1e}", flush=True)
+    if worst > TOLERANCE:
+        raise SystemExit(f"{name} differs from PyTorch by {worst:.1e}")
+
+
+def other_shapes(name, parts):
+    """More shapes than the traced one: other sizes, frame counts and one or two rows."""
+    torch.manual_seed(1)
+    c, d = nets.LATENTS, nets.EMBED
+    feeds = []
+    for batch, frames, h, w in ((1, 8, 24, 16), (2, 5, 16, 32), (1, 1, 16, 16)):
+        latents = torch.randn(batch, c, frames, h, w)
+        image_latents = latents.clone()
+        for k in range(1, frames):
+            image_latents[:, :, k] = k / (frames - 1)
+        ids = torch.randint(0, 9000, (batch, 77))
+        with torch.no_grad():
+            words = parts["text_encoder"](ids)
+        feeds.append({
+            "text_encoder": (ids,), "image_encoder": (torch.randn(1, 3, nets.IMAGE_SIDE, nets.IMAGE_SIDE),),
+            "vae_encoder": (torch.rand(1, 3, 4 * h, 4 * w) * 2 - 1,), "vae_decoder": (torch.randn(frames, c, h, w),),
+            "unet_cond": (torch.full((batch,), 8 + frames), image_latents, torch.randn(batch, 1, d), words),
+            "unet_core": (latents, torch.tensor([100 * frames]), torch.randn(batch, 64), torch.randn(batch, 2, d), torch.randn(batch, c, frames, h, w)),
+        }[name])
+    return feeds
+
+
+def write_json(path, value):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_manifest(pack):
+    manifest = {
+        "kinora": 1, "id": ID, "title": "Kinora built-in", "family": "i2vgen-xl", "flavour": "plain", "licence": "MIT",
+        "source": "trained by models/train on procedural pictures, public-domain photographs and generated captions",
+        "architecture": {
+            "latentChannels": nets.LATENTS, "vaeScaleFactor": nets.PATCH, "vaeScalingFactor": 1.0, "maxTokens": nets.MAX_TOKENS,
+            "imageEncoderSize": nets.IMAGE_SIDE, "imageMean": [0.5, 0.5, 0.5], "imageStd": [0.5, 0.5, 0.5],
+        },
+        "sizeMultiple": 16,
+        "limits": {
+            "side": {"min": 128, "max": 1024}, "pixels": {"min": 128 * 128, "max": 768 * 768}, "numFrames": {"min": 1, "max": 32},
+            "numInferenceSteps": {"min": 1, "max": 50}, "guidanceScale": {"min": 1, "max": 2}, "targetFps": {"min": 4, "max": 32},
+        },
+        "motionFps": {"low": 24, "medium": 16, "high": 8},
+        "defaults": {"scheduler": "ddim", "prompt": "", "negativePrompt": "", "fps": 8, "decodeChunkSize": 2},
+        "presets": {
+            "fast": {"size": 256, "numFrames": 8, "numInferenceSteps": 4, "guidanceScale": 1},
+            "standard": {"size": 448, "numFrames": 16, "numInferenceSteps": 5, "guidanceScale": 1},
+            "high": {"size": 512, "numFrames": 24, "numInferenceSteps": 8, "guidanceScale": 1},
+            "creative": {"size": 448, "numFrames": 16, "numInferenceSteps": 5, "guidanceScale": 1},
+        },
+    }
+    # The two texts for people may be edited without a new export.
+    paths = sorted(p for p in pack.rglob("*") if p.is_file() and p.name != "kinora.json" and p.suffix not in (".md", ".png"))
+    manifest["files"] = [{"path": p.relative_to(pack).as_posix(), "bytes": p.stat().st_size,
+                          "sha256": hashlib.sha256(p.read_bytes()).hexdigest()} for p in paths]
+    write_json(pack / "kinora.json", manifest)
+
+
+def main(weights, pack):
+    pack = Path(pack)
+    torch.set_num_threads(2)
+    parts = load_all(weights, pack / "tokenizer" / "tokenizer.json")
+    total = 0
+    for name, (module, inputs, input_names, output_names, axes) in graphs(parts).items():
+        buffer = io.BytesIO()
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(module, inputs, buffer, input_names=input_names, output_names=output_names, dynamic_axes=axes,
+                              opset_version=OPSET, dynamo=False)
+        model = store_half(onnx.load_from_string(buffer.getvalue()))
+        model.producer_name, model.doc_string = "kinora", ""
+        for node in model.graph.node:
+            node.doc_string = ""
+        onnx.checker.check_model(model)
+        path = pack / name / "model.onnx"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        onnx.save(model, path)
+        total += path.stat().st_size
+        check(name, module, path, [inputs] + other_shapes(name, parts))
+    print(f"{total / 1e6:.1f} MB in all")
+    write_json(pack / "model_index.json", {"_class_name": "I2VGenXLPipeline"})
+    write_json(pack / "scheduler" / "scheduler_config.json", {
+        "_class_name": "DDIMScheduler", "beta_start": 0.0001, "beta_end": 0.02, "beta_schedule": "squaredcos_cap_v2", "clip_sample": False,
+        "clip_sample_range": 1.0, "num_train_timesteps": nets.TRAIN_STEPS, "prediction_type": "v_prediction", "rescale_betas_zero_snr": True,
+        "set_alpha_to_one": True, "steps_offset": 1, "thresholding": False, "timestep_spacing": "trailing", "trained_betas": None,
+    })
+    write_manifest(pack)
+
+
+if __name__ == "__main__":
+    import sys
+
+    main(sys.argv[1], sys.argv[2])
