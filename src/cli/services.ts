@@ -43,13 +43,24 @@ function terms({ queue }: Config): QueueTerms {
   };
 }
 
-/** Resolves with the first signal that asks the process to end. */
-function endRequested(): Promise<void> {
+type End = 'asked' | 'orphaned';
+
+/** Resolves with the first signal that asks the process to end, or when "kinora start" was killed without a word. */
+function endRequested(): Promise<End> {
   return new Promise((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => resolve());
-    // Started by "kinora start", which may have been killed without a word.
-    process.on('disconnect', () => resolve());
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => resolve('asked'));
+    process.on('disconnect', () => resolve('orphaned'));
   });
+}
+
+/** How long Redis is waited for when a process ends: what was accepted is safe there already. */
+const farewellMs = 5_000;
+
+/** Ends the process: politely when it was asked to, at once when its Redis went with its parent. */
+async function endProcess(end: End, politely: () => Promise<void>, patienceMs: number): Promise<never> {
+  if (end === 'asked') await Promise.race([politely(), sleep(patienceMs + farewellMs)]);
+  // Connections that wait for a lost Redis, and the channel to the parent, would keep the process alive.
+  process.exit(end === 'asked' ? 0 : 1);
 }
 
 export function platformsOf(config: Config, log: Logger): ChatPlatform[] {
@@ -75,8 +86,7 @@ export async function runBot(config: Config): Promise<void> {
     platforms: platformsOf(config, log),
     log,
   });
-  await ended;
-  await bot.stop();
+  await endProcess(await ended, () => bot.stop(), 0);
 }
 
 /** Serves until it is asked to end; the job in hand may finish within the grace period, else it is handed back. */
@@ -105,16 +115,23 @@ export async function runWorker(config: Config): Promise<void> {
   );
   try {
     await engine.ready();
-    log.info({ model: pack.manifest.id, device }, 'the model is loaded');
-    const generate = engineGenerate(engine, pack, config.metadata);
-    const worker = new JobWorker(redis, new Artifacts(jobsFolder(config)), generate, log, { device });
-    await worker.start();
-    await ended;
-    await worker.stop(config.queue.graceMs);
-  } finally {
+  } catch (error) {
     await engine.stop();
-    redis.disconnect();
+    throw error;
   }
+  log.info({ model: pack.manifest.id, device }, 'the model is loaded');
+  const generate = engineGenerate(engine, pack, config.metadata);
+  const worker = new JobWorker(redis, new Artifacts(jobsFolder(config)), generate, log, { device });
+  await worker.start();
+  const end = await ended;
+  await endProcess(
+    end,
+    async () => {
+      await worker.stop(config.queue.graceMs);
+      await engine.stop();
+    },
+    config.queue.graceMs,
+  );
 }
 
 /** Everything on one machine. A part that dies is started again; when this process ends, all of it does. */

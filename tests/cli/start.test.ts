@@ -1,0 +1,109 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { readMp4Info } from '../../src/video/mp4.ts';
+import { tinyPackPath } from '../inference/golden.ts';
+import { eventually } from '../queue/harness.ts';
+import { runCli } from './run-cli.ts';
+
+const entry = fileURLToPath(new URL('../../src/kinora.mjs', import.meta.url));
+const picture = (name: string): string =>
+  fileURLToPath(new URL(`../fixtures/pictures/${name}`, import.meta.url));
+const cat = fileURLToPath(new URL('../../examples/cat.jpg', import.meta.url));
+
+let folder: string;
+let inbox: string;
+let running: ChildProcess | undefined;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'kinora-start-'));
+  inbox = join(folder, 'inbox');
+});
+afterEach(async () => {
+  if (running) await stop('SIGKILL');
+  await eventually('the end of every part', async () => (await processesOf(folder)).length === 0);
+  await rm(folder, { recursive: true, force: true });
+});
+
+function start(): void {
+  running = spawn(process.execPath, [entry, 'start'], {
+    env: {
+      PATH: process.env['PATH'],
+      KINORA_DATA_DIR: join(folder, 'data'),
+      KINORA_INBOX: inbox,
+      KINORA_MODEL: tinyPackPath,
+      KINORA_LOG_LEVEL: 'silent',
+      KINORA_GRACE_SECONDS: '1',
+      KINORA_THREADS: '2',
+    },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+}
+
+async function stop(signal: NodeJS.Signals): Promise<number | null> {
+  const child = running;
+  running = undefined;
+  if (!child) return null;
+  if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
+  const ended = once(child, 'exit');
+  child.kill(signal);
+  const [code] = (await ended) as [number | null];
+  return code;
+}
+
+/** Processes that were given the folder, by their environment or their arguments. */
+async function processesOf(path: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
+    if (Number(pid) === process.pid) continue;
+    const text = await Promise.all(
+      ['environ', 'cmdline'].map((file) => readFile(`/proc/${pid}/${file}`, 'latin1').catch(() => '')),
+    );
+    if (text.join('').includes(path)) found.push(pid);
+  }
+  return found;
+}
+
+const inInbox =
+  (name: string): (() => Promise<boolean>) =>
+  async () =>
+    (await readdir(inbox).catch((): string[] => [])).includes(name);
+
+it('animates what is put into the inbox, says what cannot be, and continues after kill -9 of everything', async () => {
+  start();
+  await eventually('the inbox', async () => (await readdir(folder)).includes('inbox'));
+  await writeFile(join(inbox, 'cat.txt'), 'zoom in');
+  await copyFile(cat, join(inbox, 'cat.jpg'));
+  await copyFile(picture('truncated.jpg'), join(inbox, 'broken.jpg'));
+  await eventually('the video', inInbox('cat.mp4'), 60_000);
+  await eventually('the sentence', inInbox('broken.error.txt'));
+  expect((await readMp4Info(join(inbox, 'cat.mp4'))).numFrames).toBe(5);
+  expect(await readFile(join(inbox, 'broken.error.txt'), 'utf8')).toMatch(/cannot be decoded/);
+
+  // Nothing is told to end; the parts notice, and a second start finds what was accepted.
+  await copyFile(cat, join(inbox, 'second.jpg'));
+  await eventually('the job', async () => (await readdir(join(folder, 'data', 'jobs'))).length === 3);
+  await stop('SIGKILL');
+  await eventually('the end of every part', async () => (await processesOf(folder)).length === 0, 30_000);
+  start();
+  await eventually('the second video', inInbox('second.mp4'), 60_000);
+  expect(await stop('SIGTERM')).toBe(0);
+  await eventually('the end of every part', async () => (await processesOf(folder)).length === 0);
+}, 180_000);
+
+it('refuses to run twice on one folder, and without anything to take requests from', async () => {
+  start();
+  await eventually('the inbox', async () => (await readdir(folder)).includes('inbox'), 30_000);
+  const environment = { KINORA_DATA_DIR: join(folder, 'data'), KINORA_INBOX: inbox };
+  const second = await runCli(['start'], { folder, environment });
+  expect(second.stderr).toMatch(/Another Kinora \(process \d+\) already runs/);
+  expect(second.code).toBe(2);
+  const deaf = await runCli(['start'], { folder });
+  expect(deaf.stderr).toMatch(/nothing to take requests from/);
+  expect(deaf.code).toBe(2);
+  const alone = await runCli(['worker'], { folder });
+  expect(alone.stderr).toMatch(/REDIS_URL is not set/);
+});
