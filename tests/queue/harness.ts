@@ -143,6 +143,18 @@ export class Harness {
     return text.split('\n').flatMap((line) => line.split(' ')[0] || []);
   }
 
+  /** The same with the time at which each run began. */
+  async timedRuns(): Promise<{ jobId: string; startedAt: number }[]> {
+    const text = await readFile(this.runLog, 'utf8').catch(() => '');
+    return text
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => {
+        const [jobId = '', , startedAt] = line.split(' ');
+        return { jobId, startedAt: Number(startedAt) };
+      });
+  }
+
   async delivery(
     settings: Partial<DeliverySettings> = {},
     fault: (posted: Posted, attempt: number, signal: AbortSignal) => Promise<void> = async () => {},

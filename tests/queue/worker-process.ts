@@ -1,6 +1,6 @@
 /**
  * A worker in a process of its own, for tests that kill or freeze it. Its generator spends the given time in blocking
- * slices, as native calls would in the engine's place, and appends "<jobId> <pid>" to a log file for every run.
+ * slices, as native calls would in the engine's place, and appends "<jobId> <pid> <time>" to a log file for every run.
  * Arguments: socket path, job folder, milliseconds per job, run log, grace in ms at SIGTERM.
  */
 import { appendFile } from 'node:fs/promises';
@@ -16,7 +16,7 @@ const worker = new JobWorker(
   connectRedis({ socketPath }, 'patient', () => {}),
   new Artifacts(folder),
   async (entry, files, hooks) => {
-    await appendFile(runLog, `${entry.id} ${process.pid}\n`);
+    await appendFile(runLog, `${entry.id} ${process.pid} ${Date.now()}\n`);
     return await generate(entry, files, hooks);
   },
   log,
