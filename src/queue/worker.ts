@@ -189,7 +189,7 @@ export class JobWorker {
     const entry = await this.#ledger.read(jobId);
     if (!entry) return; // its person asked us to forget it
     if (await this.#leaveToOther(entry)) {
-      await job.moveToWait(token);
+      await this.#giveBack(job, token);
       await sleep(handOverMs);
       throw new WaitingError();
     }
@@ -242,7 +242,7 @@ export class JobWorker {
     const { code, message } = serializeError(error);
     if (reason === 'handback') {
       await this.#ledger.transition(jobId, 'handback', Date.now());
-      await job.moveToWait(token);
+      await this.#giveBack(job, token);
       throw new WaitingError();
     }
     if (reason === 'cancelled') {
@@ -265,7 +265,13 @@ export class JobWorker {
     await this.#ledger.transition(jobId, 'failed', Date.now(), { failure: JSON.stringify(failure) });
   }
 
-  /** A remix is faster where its picture is in memory, if that worker has nothing to do. Asked once per job. */
+  async #giveBack(job: Job<QueueData>, token: string | undefined): Promise<void> {
+    await job.moveToWait(token);
+    // BullMQ puts a job with a priority back without waking the workers that sleep (pushBackJobWithPriority).
+    await this.#redis.zadd(`${this.#keys.bull}:${generateQueueName}:marker`, 0, '0');
+  }
+
+  /** A remix is faster where its picture is in memory, if that worker has nothing to do. A worker leaves a job once. */
   async #leaveToOther(entry: LedgerEntry): Promise<boolean> {
     const { imageKey } = entry.request;
     if (imageKey === undefined || this.#imageKeys.has(imageKey)) return false;
@@ -275,7 +281,7 @@ export class JobWorker {
         id !== this.id && alive && other.jobId === null && other.imageKeys.includes(imageKey),
     );
     if (!better) return false;
-    return (await this.#redis.hsetnx(this.#keys.job(entry.id), 'leftToOther', this.id)) === 1;
+    return (await this.#redis.hsetnx(this.#keys.job(entry.id), `leftBy:${this.id}`, '1')) === 1;
   }
 
   #remember(entry: LedgerEntry): void {
