@@ -106,15 +106,24 @@ export class EngineProcess {
     }
   }
 
-  /** Native libraries print as they like; none of it may reach the user's stdout. */
   #forward(stream: Readable | null, name: 'stdout' | 'stderr'): void {
     if (!stream) return;
-    createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY }).on('line', (line) => {
-      const text = scrubSecrets(line.slice(0, maxLogLineLength)).trim();
-      if (text === '') return;
+    forwardLines(stream, (text) => {
       this.#logger.debug({ pid: this.pid, stream: name }, text);
       this.lastLines.push(text);
       if (this.lastLines.length > keptLines) this.lastLines.shift();
     });
   }
+}
+
+/**
+ * Calls `onLine` for every line that is not blank, without secrets and cut to a sensible length. Native libraries print
+ * as they like; none of it may reach the user's stdout.
+ */
+export function forwardLines(stream: Readable, onLine: (text: string) => void): void {
+  createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY }).on('line', (line) => {
+    // Scrubbed before it is cut: half a token is not recognised as one.
+    const text = scrubSecrets(line).trim().slice(0, maxLogLineLength);
+    if (text !== '') onLine(text);
+  });
 }

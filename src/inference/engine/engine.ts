@@ -118,7 +118,7 @@ export class Engine {
   #restartTimer: NodeJS.Timeout | null = null;
   #leaveTimer: NodeJS.Timeout | null = null;
   #watchTimer: NodeJS.Timeout | null = null;
-  /** The usual step of the last job that had one, and how much work a step was. */
+  /** The usual step of the last job that came as far as two steps, and how much work a step was. */
   #measured: { stepMs: number; work: number } | null = null;
   readonly #readyWaiters: { resolve: () => void; reject: (error: KinoraError) => void }[] = [];
 
@@ -139,6 +139,8 @@ export class Engine {
         ...options,
         packPath: path.resolve(options.packPath),
         cachePath: path.resolve(options.cachePath),
+        // A bare name is looked up in PATH.
+        ffmpegPath: /[\\/]/.test(options.ffmpegPath) ? path.resolve(options.ffmpegPath) : options.ffmpegPath,
       },
       { ...defaultEngineSettings, ...settings },
       logger,
@@ -308,8 +310,7 @@ export class Engine {
     if (running?.job.id !== jobId) return;
     this.#running = null;
     this.#stopWatching();
-    const stepMs = running.silence.stepMs();
-    if (stepMs !== null) this.#measured = { stepMs, work: workOf(running.job) };
+    this.#learnPace(running);
     this.#jobsServed += 1;
     this.#fruitlessStarts = 0;
     if (this.#jobsServed === 1) this.#rssAfterFirstJob = this.#rssBytes;
@@ -319,6 +320,11 @@ export class Engine {
     }
     this.#settle(running, () => settle(running));
     this.#next();
+  }
+
+  #learnPace({ silence, job }: Running): void {
+    const stepMs = silence.stepMs();
+    if (stepMs !== null) this.#measured = { stepMs, work: workOf(job) };
   }
 
   #recycleIfDue(errorCode: string | null): void {
@@ -359,6 +365,7 @@ export class Engine {
     this.#running = null;
     const wasAsked = this.#leaving;
     if (running) {
+      this.#learnPace(running);
       this.#logger.error(
         { pid: child?.pid, how, jobId: running.job.id, lastLines: child?.lastLines },
         'engine child ended during a job',
