@@ -39,11 +39,17 @@ export class OnnxSession {
   readonly name: string;
   readonly inputs: readonly TensorSpec[];
   readonly outputs: readonly TensorSpec[];
+  /**
+   * False when the runtime keeps some nodes of the graph on the CPU although another device was asked for. CUDA always
+   * does so with the arithmetic of free shapes; whatever else it may be shows in the speed.
+   */
+  readonly isWholeOnDevice: boolean;
   readonly #session: InferenceSession;
   #runMs = 0;
 
-  private constructor(name: string, session: InferenceSession) {
+  private constructor(name: string, session: InferenceSession, isWholeOnDevice: boolean) {
     this.name = name;
+    this.isWholeOnDevice = isWholeOnDevice;
     this.#session = session;
     this.inputs = session.inputMetadata.map(toSpec);
     this.outputs = session.outputMetadata.map(toSpec);
@@ -55,9 +61,8 @@ export class OnnxSession {
    */
   static async open(name: string, path: string, options: SessionOptions): Promise<OnnxSession> {
     const { kind, ordinal } = parseDevice(options.device);
-    const accelerated = kind !== 'cpu';
-    try {
-      const session = await InferenceSession.create(path, {
+    const create = (extra?: InferenceSession.SessionOptions['extra']): Promise<InferenceSession> =>
+      InferenceSession.create(path, {
         executionProviders: [
           kind === 'cuda' || kind === 'tensorrt' ? { name: kind, deviceId: ordinal } : kind,
         ],
@@ -65,10 +70,18 @@ export class OnnxSession {
         interOpNumThreads: 1,
         graphOptimizationLevel: 'all',
         logSeverityLevel: 3,
-        // A device that was asked for by name does the work, or says that it cannot: never the CPU in its place.
-        ...(accelerated ? { extra: { session: { disable_cpu_ep_fallback: '1' } } } : {}),
+        ...(extra ? { extra } : {}),
       });
-      return new OnnxSession(name, session);
+    try {
+      if (kind === 'cpu') return new OnnxSession(name, await create(), true);
+      // A device that was asked for by name does the work, or says that it cannot: never the CPU in its place. The
+      // runtime throws when the device's library is missing; when nodes are left over, it is asked to say so too.
+      try {
+        return new OnnxSession(name, await create({ session: { disable_cpu_ep_fallback: '1' } }), true);
+      } catch (error) {
+        if (!nodesLeftOver.test(messageOf(error))) throw error;
+        return new OnnxSession(name, await create(), false);
+      }
     } catch (error) {
       throw explainOpenFailure(name, path, options.device, error);
     }
@@ -141,36 +154,50 @@ export function isFinite32(data: Float32Array): boolean {
 
 const outOfMemory = /out of memory|failed to allocate|bad_alloc|BFCArena|CUDA_ERROR_OUT_OF_MEMORY/i;
 const missingProvider =
-  /Failed to load shared library|libonnxruntime_providers|Cannot open shared object|not (?:supported|available)|no available backend|CUDA (?:failure|driver)|disable_cpu_ep_fallback|fallback to CPU|WebGPU/i;
+  /libonnxruntime_providers|Cannot open shared object|not (?:supported|available)|no available backend|CUDA (?:failure|driver)|WebGPU/i;
+const nodesLeftOver = /assigned to the default CPU EP/i;
 
 function explainOpenFailure(name: string, path: string, device: string, cause: unknown): KinoraError {
-  const message = cause instanceof Error ? cause.message : String(cause);
+  const message = messageOf(cause);
   if (outOfMemory.test(message)) {
     return new KinoraError('OUT_OF_MEMORY', `There is not enough memory on ${device} to load ${name}.`, {
       cause,
     });
   }
+  if (device !== 'cpu' && /Failed to load shared library/i.test(message)) {
+    return new KinoraError(
+      'DEVICE_UNAVAILABLE',
+      `The device ${device} is not available: the runtime's library for it, or one that this needs (CUDA 12 with cuDNN 9), could not be loaded.`,
+      { cause },
+    );
+  }
   if (device !== 'cpu' && missingProvider.test(message)) {
     return new KinoraError(
       'DEVICE_UNAVAILABLE',
-      `The device ${device} cannot run ${name}: ${firstLine(message)}`,
-      {
-        cause,
-      },
+      `The device ${device} cannot run ${name}: ${reason(message)}`,
+      { cause },
     );
   }
-  return new KinoraError('PACK_INVALID', `${path} cannot be loaded: ${firstLine(message)}`, { cause });
+  return new KinoraError('PACK_INVALID', `${path} cannot be loaded: ${reason(message)}`, { cause });
 }
 
 function explainRunFailure(name: string, cause: unknown): KinoraError {
-  const message = cause instanceof Error ? cause.message : String(cause);
+  const message = messageOf(cause);
   if (outOfMemory.test(message)) {
     return new KinoraError('OUT_OF_MEMORY', `The device ran out of memory in ${name}.`, { cause });
   }
-  return new KinoraError('INTERNAL', `${name} failed: ${firstLine(message)}`, { cause });
+  return new KinoraError('INTERNAL', `${name} failed: ${reason(message)}`, { cause });
 }
 
-function firstLine(message: string): string {
-  const line = message.split('\n')[0] ?? '';
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** The runtime's own words as the end of a sentence, without the path that was just named and its source lines. */
+function reason(message: string): string {
+  const line = (message.split('\n')[0] ?? '')
+    .replace(/^Load model from .*? failed:/, '')
+    .replace(/^\/\S+\.(?:cc|h):\d+ .*(?:\) |\bwas false\. )/, '')
+    .trim();
   return `${line.slice(0, 300).replace(/\.$/, '')}.`;
 }
