@@ -52,7 +52,9 @@ export type ResolvedRequest = Omit<GenerateRequest, 'image' | 'cropMode'> & {
   readonly fps: number;
 };
 
+/** In code points. */
 export const longestPrompt = 1000;
+const farTooLong = 100 * longestPrompt;
 const fpsRange = { min: 1, max: 60 };
 const defaultPreset: PresetName = 'standard';
 const schedulerNames: readonly SchedulerName[] = ['ddim', 'dpm++2m'];
@@ -141,21 +143,23 @@ function workingSize(
 }
 
 /**
- * Composed, trimmed, with line breaks and tabs as spaces.
+ * As it is encoded and shown: composed (NFC), every run of white space one space, none at the ends. The tokenizer does
+ * the same; done here, equal prompts also meet in the cache.
  * @throws KinoraError INVALID_PROMPT for a text that is too long or not a text
  */
-export function cleanPrompt(what: string, text: string | undefined): string {
-  const cleaned = (text ?? '').normalize('NFC').replace(/[\s]+/gu, ' ').trim();
-  const { length } = [...cleaned];
+export function cleanPrompt(what: string, text = ''): string {
+  // A file of many megabytes is not normalised and counted first.
+  const cleaned = text.length > farTooLong ? text : text.normalize('NFC').replace(/\s+/gu, ' ').trim();
+  const length = cleaned.length > farTooLong ? cleaned.length : [...cleaned].length;
   if (length > longestPrompt) {
     throw new KinoraError(
       'INVALID_PROMPT',
       `The ${what} has ${length} characters; at most ${longestPrompt} are allowed.`,
     );
   }
-  // Control characters, halves of surrogate pairs, unassigned or private code points and the replacement character
-  // are what a binary file looks like when it is read as text. Joiners and direction marks belong to languages.
-  const junk = /[\p{Cc}\p{Cs}\p{Co}\uFFFD]/u.exec(cleaned);
+  // Control characters, halves of surrogate pairs, private and non-characters and the replacement character are what
+  // a binary file looks like when it is read as text. Joiners and direction marks belong to languages.
+  const junk = /[\p{Cc}\p{Cs}\p{Co}\p{Noncharacter_Code_Point}\uFFFD]/u.exec(cleaned);
   if (junk) {
     const code = junk[0].codePointAt(0)?.toString(16).toUpperCase().padStart(4, '0');
     throw new KinoraError('INVALID_PROMPT', `The ${what} is not plain text (it contains U+${code}).`);

@@ -1,0 +1,233 @@
+import { fileURLToPath } from 'node:url';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { loadPack } from '../../src/inference/model-pack.ts';
+import type { PackManifest } from '../../src/inference/pack-manifest.ts';
+import {
+  cleanPrompt,
+  type GenerationOptions,
+  presetNames,
+  presetOf,
+  resolveRequest,
+} from '../../src/inference/presets.ts';
+import { tinyPackPath } from './golden.ts';
+
+const builtinPackPath = fileURLToPath(new URL('../../models/builtin', import.meta.url));
+
+/** The tiny pack with the limits of the published I2VGen-XL. */
+let manifest: PackManifest;
+beforeAll(async () => {
+  const { presets: _tiny, ...tiny } = (await loadPack(tinyPackPath)).manifest;
+  manifest = {
+    ...tiny,
+    limits: {
+      side: { min: 256, max: 1280 },
+      pixels: { min: 256 * 256, max: 1024 * 1024 },
+      numFrames: { min: 8, max: 32 },
+      numInferenceSteps: { min: 1, max: 100 },
+      guidanceScale: { min: 1, max: 20 },
+      targetFps: { min: 1, max: 60 },
+    },
+  };
+});
+
+const photo = { width: 1200, height: 900 };
+const resolve = (options: GenerationOptions = {}) => resolveRequest(manifest, options, photo);
+
+describe('presets', () => {
+  it.each([
+    ['fast', { numFrames: 8, numInferenceSteps: 30, guidanceScale: 9 }, 512],
+    ['standard', { numFrames: 16, numInferenceSteps: 50, guidanceScale: 9 }, 512],
+    ['high', { numFrames: 24, numInferenceSteps: 80, guidanceScale: 10 }, 768],
+    ['creative', { numFrames: 16, numInferenceSteps: 50, guidanceScale: 6.5 }, 512],
+  ])('%s', (preset, numbers, size) => {
+    const request = resolve({ preset });
+    expect(request).toMatchObject({ preset, ...numbers });
+    expect(Math.sqrt(request.width * request.height)).toBeGreaterThan(size * 0.9);
+    expect(Math.sqrt(request.width * request.height)).toBeLessThan(size * 1.1);
+    expect(request.width / request.height).toBeCloseTo(4 / 3, 0.5);
+  });
+
+  it('a pack may replace them, one by one', () => {
+    const fast = { size: 256, numFrames: 10, numInferenceSteps: 4, guidanceScale: 1 };
+    const other = { ...manifest, presets: { fast } };
+    expect(presetOf(other, 'fast')).toEqual(fast);
+    expect(resolveRequest(other, { preset: 'fast', size: '256x256' }, photo)).toMatchObject({
+      width: 256,
+      height: 256,
+      numFrames: 10,
+      numInferenceSteps: 4,
+      guidanceScale: 1,
+    });
+    expect(presetOf(other, 'standard')).toEqual(presetOf(manifest, 'standard'));
+  });
+
+  it('a preset that a pack cannot run is refused with the range, not squeezed', () => {
+    const short = { ...manifest, limits: { ...manifest.limits, numFrames: { min: 8, max: 16 } } };
+    expect(() => resolveRequest(short, { preset: 'high' }, photo)).toThrow(/frames is 24; .* from 8 to 16/);
+    expect(resolveRequest(short, { preset: 'high', numFrames: 16 }, photo).numFrames).toBe(16);
+  });
+
+  it('every preset of the shipped packs lies within their limits', async () => {
+    for (const folder of [tinyPackPath, builtinPackPath]) {
+      const { manifest: shipped } = await loadPack(folder);
+      for (const preset of presetNames) {
+        for (const image of [photo, { width: 900, height: 1200 }, { width: 4000, height: 500 }]) {
+          expect(() => resolveRequest(shipped, { preset }, image)).not.toThrow();
+        }
+      }
+    }
+  });
+});
+
+describe('what is left out', () => {
+  it('comes from the preset "standard" and from the pack', () => {
+    expect(resolve()).toEqual({
+      preset: 'standard',
+      prompt: manifest.defaults.prompt,
+      negativePrompt: manifest.defaults.negativePrompt,
+      seed: expect.any(Number),
+      width: 576,
+      height: 448,
+      numFrames: 16,
+      numInferenceSteps: 50,
+      guidanceScale: 9,
+      guidanceEnd: 1,
+      targetFps: 16,
+      fps: 8,
+      scheduler: 'ddim',
+      decodeChunkSize: 2,
+    });
+  });
+
+  it('draws a new seed each time, one that torch tells apart', () => {
+    const seeds = Array.from({ length: 50 }, () => resolve().seed);
+    expect(new Set(seeds).size).toBe(50);
+    for (const seed of seeds) {
+      expect(Number.isInteger(seed)).toBe(true);
+      expect(seed).toBeGreaterThanOrEqual(0);
+      expect(seed).toBeLessThan(2 ** 32);
+    }
+  });
+});
+
+describe('what is given', () => {
+  it('is kept as it is', () => {
+    const given = {
+      preset: 'fast',
+      prompt: 'waves',
+      negativePrompt: '',
+      seed: Number.MAX_SAFE_INTEGER,
+      size: '640x384',
+      numFrames: 32,
+      numInferenceSteps: 1,
+      guidanceScale: 1,
+      guidanceEnd: 0,
+      motion: 'high',
+      scheduler: 'dpm++2m',
+      decodeChunkSize: 32,
+      fps: 60,
+      variation: { videoId: 'abc', strength: 0.35 },
+    };
+    const { size: _size, motion: _motion, ...rest } = given;
+    expect(resolve(given)).toEqual({ ...rest, width: 640, height: 384, targetFps: 8 });
+  });
+
+  it.each([
+    ['low', 24],
+    ['medium', 16],
+    ['high', 8],
+  ])('motion %s conditions on %d frames per second', (motion, targetFps) => {
+    expect(resolve({ motion }).targetFps).toBe(targetFps);
+  });
+
+  const refused: readonly (readonly [GenerationOptions, RegExp])[] = [
+    [{ preset: 'turbo' }, /preset is "turbo"; expected one of fast, standard, high, creative/],
+    [{ preset: 'toString' }, /preset is "toString"/],
+    [{ motion: 'wild' }, /motion is "wild"; expected one of low, medium, high/],
+    [{ scheduler: 'euler' }, /scheduler is "euler"; expected one of ddim, dpm\+\+2m/],
+    [{ numFrames: 7 }, /frames is 7; expected a whole number from 8 to 32/],
+    [{ numFrames: 33 }, /frames is 33; .* from 8 to 32/],
+    [{ numFrames: 16.5 }, /frames is 16.5; expected a whole number/],
+    [{ numFrames: Number.NaN }, /frames is NaN/],
+    [{ numFrames: Infinity }, /frames is Infinity/],
+    [{ numInferenceSteps: 0 }, /steps is 0; .* from 1 to 100/],
+    [{ numInferenceSteps: 101 }, /steps is 101/],
+    [{ guidanceScale: 0.9 }, /guidance is 0.9; .* from 1 to 20/],
+    [{ guidanceScale: 20.1 }, /guidance is 20.1/],
+    [{ guidanceScale: Number.NaN }, /guidance is NaN/],
+    [{ guidanceEnd: -0.1 }, /guidance end is -0.1; .* from 0 to 1/],
+    [{ guidanceEnd: 1.01 }, /guidance end is 1.01/],
+    [{ seed: -1 }, /seed is -1; .* from 0 to 9007199254740991/],
+    [{ seed: 2 ** 53 }, /seed is 9007199254740992/],
+    [{ seed: 1.5 }, /seed is 1.5/],
+    [{ fps: 0 }, /frame rate is 0; .* from 1 to 60/],
+    [{ fps: 61 }, /frame rate is 61/],
+    [{ decodeChunkSize: 0 }, /decode chunk is 0; .* from 1 to 32/],
+    [{ size: '128' }, /size is 128; .* from 256 to 1024/],
+    [{ size: '4096' }, /size is 4096; .* from 256 to 1024/],
+    [{ size: '650x384' }, /650x384; expected multiples of 64 from 256 to 1280/],
+    [{ size: '1280x1280' }, /1280x1280; .* 65536 to 1048576 pixels/],
+    [{ size: 'large' }, /size is "large"/],
+    [{ variation: { videoId: 'a', strength: 0 } }, /strength is 0; .* to 1/],
+    [{ variation: { videoId: 'a', strength: 1.1 } }, /strength is 1.1/],
+    [{ variation: { videoId: 'a', strength: Number.NaN } }, /strength is NaN/],
+  ];
+  it.each(refused)('%j is refused with what is possible', (options, words) => {
+    expect(() => resolve(options)).toThrow(
+      expect.objectContaining({ code: 'INVALID_OPTION', message: expect.stringMatching(words) }),
+    );
+  });
+});
+
+describe('prompts', () => {
+  it.each([
+    ['  camera   slowly\n\tzooming in ', 'camera slowly zooming in'],
+    ['Cafe\u0301', 'Café'],
+    ['镜头慢慢推近', '镜头慢慢推近'],
+    ['family 👨‍👩‍👧 and 🇩🇪', 'family 👨‍👩‍👧 and 🇩🇪'],
+    ['שלום \u200fעולם', 'שלום \u200fעולם'],
+    ['"quotes", <tags> & {braces} 100%', '"quotes", <tags> & {braces} 100%'],
+    ['\ufeffwith a byte order mark', 'with a byte order mark'],
+  ])('%j becomes %j', (text, clean) => {
+    expect(cleanPrompt('prompt', text)).toBe(clean);
+  });
+
+  it('blank ones become the pack’s own, but a blank negative prompt means none', () => {
+    for (const blank of ['', '   ', '\n\t\u00a0']) {
+      expect(resolve({ prompt: blank }).prompt).toBe('gentle natural motion');
+      expect(resolve({ negativePrompt: blank }).negativePrompt).toBe('');
+    }
+  });
+
+  it('may have a thousand characters, counted as people count them', () => {
+    expect(cleanPrompt('prompt', '😀'.repeat(1000))).toHaveLength(2000);
+    expect(() => cleanPrompt('prompt', '😀'.repeat(1001))).toThrow(/has 1001 characters; at most 1000/);
+    expect(cleanPrompt('prompt', 'e\u0301'.repeat(1000))).toHaveLength(1000);
+    expect(cleanPrompt('prompt', `a${' '.repeat(5000)}b`)).toBe('a b');
+  });
+
+  it.each([
+    ['zeros', 'a\0b', 'U+0000'],
+    ['an escape sequence', '\u001b[31mred', 'U+001B'],
+    [
+      'a picture',
+      Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, 0, 0, 0]).toString('latin1'),
+      'U+0089',
+    ],
+    ['a badly decoded file', Buffer.from([0xff, 0xd8, 0xff, 0xe0]).toString('utf8'), 'U+FFFD'],
+    ['half a surrogate pair', 'a\ud83d', 'U+D83D'],
+    ['a noncharacter', 'a\uffff', 'U+FFFF'],
+  ])('%s is not plain text', (_name, text, code) => {
+    for (const option of ['prompt', 'negativePrompt'] as const) {
+      expect(() => resolve({ [option]: text })).toThrow(
+        expect.objectContaining({ code: 'INVALID_PROMPT', message: expect.stringContaining(code) }),
+      );
+    }
+  });
+
+  it('of many megabytes are refused at once', () => {
+    expect(() => resolve({ prompt: 'word '.repeat(10_000_000) })).toThrow(
+      expect.objectContaining({ code: 'INVALID_PROMPT' }),
+    );
+  });
+});
