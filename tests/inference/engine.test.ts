@@ -3,9 +3,11 @@ import { execFileSync } from 'node:child_process';
 import { getEventListeners } from 'node:events';
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import ffprobeInstaller from '@ffprobe-installer/ffprobe';
 import { describe, expect, it } from 'vitest';
 import type { ProgressEvent } from '../../src/inference/image-to-video.ts';
 import {
+  ffmpegPath,
   filesIn,
   once,
   picture,
@@ -18,7 +20,7 @@ import {
 
 function probe(file: string): Record<string, unknown> {
   const text = execFileSync(
-    'ffprobe',
+    ffprobeInstaller.path,
     [
       '-v',
       'error',
@@ -171,13 +173,13 @@ describe('engine', () => {
 
   it('reports a missing ffmpeg, and the same child serves on', async () => {
     const folder = temporaryFolder();
-    const ffmpegPath = path.join(folder, 'ffmpeg link');
-    const engine = startEngine(folder, {}, { ffmpegPath });
+    const script = path.join(folder, 'ffmpeg link');
+    const engine = startEngine(folder, {}, { ffmpegPath: script });
     await expect(engine.run(quickJob(folder))).rejects.toMatchObject({ code: 'FFMPEG_MISSING' });
     expect(filesIn(folder)).toEqual([]);
     const { pid } = engine.status();
-    writeFileSync(ffmpegPath, '#!/bin/sh\nexec ffmpeg "$@"\n');
-    chmodSync(ffmpegPath, 0o755);
+    writeFileSync(script, `#!/bin/sh\nexec '${ffmpegPath}' "$@"\n`);
+    chmodSync(script, 0o755);
     await engine.run(quickJob(folder));
     expect(engine.status().pid).toBe(pid);
     expect(filesIn(folder)).toEqual(['ffmpeg link', 'quick.mp4']);

@@ -4,12 +4,16 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import ffmpegInstaller from '@ffmpeg-installer/ffmpeg';
 import { afterAll, afterEach, beforeAll } from 'vitest';
 import { Engine, type EngineSettings } from '../../../src/inference/engine/engine.ts';
 import type { EngineJob, EngineOptions } from '../../../src/inference/engine/protocol.ts';
 import type { ProgressEvent } from '../../../src/inference/image-to-video.ts';
 
-export const root = fileURLToPath(new URL('../../../', import.meta.url));
+/** Of the npm package: a fresh machine has no other. */
+export const ffmpegPath = ffmpegInstaller.path;
+
+const root = fileURLToPath(new URL('../../../', import.meta.url));
 export const tinyPack = path.join(root, 'tests/fixtures/packs/tiny');
 export const picture = path.join(root, 'examples/cat.jpg');
 
@@ -35,7 +39,7 @@ export function engineOptions(folder: string, overrides: Partial<EngineOptions> 
     cachePath: path.join(folder, 'cache'),
     cacheMemoryBytes: 64 * 2 ** 20,
     cacheDiskBytes: 64 * 2 ** 20,
-    ffmpegPath: 'ffmpeg',
+    ffmpegPath,
     ...overrides,
   };
 }
@@ -152,7 +156,7 @@ export function isRunning(pid: number): boolean {
 /** The ffmpeg processes whose command line names the folder. */
 export function ffmpegIn(folder: string): number[] {
   return processes()
-    .filter(({ command }) => /^\S*ffmpeg\s/.test(command) && command.includes(folder))
+    .filter(({ command }) => command.startsWith(`${ffmpegPath} `) && command.includes(folder))
     .map(({ pid }) => pid);
 }
 
