@@ -1,6 +1,8 @@
 /** Promises of the supervisor under fire: children that die, hang, or are cancelled; parents that vanish. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Engine } from '../../src/inference/engine/engine.ts';
@@ -10,6 +12,7 @@ import {
   filesIn,
   isRunning,
   once,
+  processes,
   quickJob,
   sharedEngine,
   slowJob,
@@ -52,7 +55,7 @@ describe('a child that is killed', () => {
         code: 'ENGINE_CRASHED',
         message: expect.stringContaining(`during ${phase}`),
       });
-      // In the last phase ffmpeg has all its input already and would interpolate for seconds.
+      // In the last phase ffmpeg has all its input already and works on by itself.
       expect(ffmpegs).toBe(phase === 'denoising' ? 0 : 1);
       expect(isRunning(victim)).toBe(false);
       expect(filesIn(folder)).toEqual([]);
@@ -63,6 +66,25 @@ describe('a child that is killed', () => {
       expect(filesIn(folder)).toEqual(['quick.mp4']);
     },
   );
+
+  it('takes with it an ffmpeg that would go on without input', async () => {
+    const folder = temporaryFolder();
+    const script = path.join(folder, 'stubborn');
+    writeFileSync(script, '#!/bin/sh\ncat > /dev/null\nsleep 20\n', { mode: 0o755 });
+    const engine = startEngine(folder, {}, { ffmpegPath: script });
+    const scripts = () => processes().filter(({ command }) => command.includes(script));
+    let seen = 0;
+    const run = engine.run(quickJob(folder), {
+      onProgress: once('finishing', 0, () => {
+        seen = scripts().length;
+        process.kill(pidOf(engine), 'SIGKILL');
+      }),
+    });
+    await expect(run).rejects.toMatchObject({ code: 'ENGINE_CRASHED' });
+    expect(seen).toBeGreaterThan(0);
+    await until('the script is gone', () => scripts().length === 0, 1000);
+    expect(filesIn(folder)).toEqual(['stubborn']);
+  });
 
   it('while idle is replaced without being asked', async () => {
     const engine = shared();
