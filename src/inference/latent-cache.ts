@@ -158,7 +158,7 @@ export class LatentCache {
     try {
       await mkdir(this.#folder, { recursive: true, mode: 0o700 });
       await this.#makeRoom(bytes);
-      await writeFile(temporary, Buffer.concat(chunks), { flag: 'wx', mode: 0o600 });
+      await writeFile(temporary, chunks, { flag: 'wx', mode: 0o600 }); // in pieces: a copy costs more than the rest
       await rename(temporary, path.join(this.#folder, key));
       this.#diskBytes += bytes;
     } catch {

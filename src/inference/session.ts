@@ -94,15 +94,20 @@ export class OnnxSession {
 
   /**
    * Runs the graph. Blocks the thread until it is done: the native call is synchronous. Every output is float32.
+   * @param into tensors that take outputs of exactly their dims, instead of new ones: for buffers that serve many runs
    * @throws KinoraError OUT_OF_MEMORY, BAD_NUMBERS when an output holds NaN or infinity
    */
-  async run(feeds: Readonly<Record<string, Tensor>>): Promise<Record<string, FloatTensor>> {
+  async run(
+    feeds: Readonly<Record<string, Tensor>>,
+    into: Readonly<Record<string, FloatTensor>> = {},
+  ): Promise<Record<string, FloatTensor>> {
     const startedAt = performance.now();
     let results: InferenceSession.OnnxValueMapType;
     try {
-      results = await this.#session.run(
-        Object.fromEntries(Object.entries(feeds).map(([name, tensor]) => [name, toOrt(tensor)])),
-      );
+      const given = toOrtAll(into);
+      // Outputs that are named at all must all be named; those without a tensor are made by the runtime.
+      const fetches = Object.fromEntries(this.outputs.map(({ name }) => [name, given[name] ?? null]));
+      results = await this.#session.run(toOrtAll(feeds), fetches);
     } catch (error) {
       throw explainRunFailure(this.name, error);
     } finally {
@@ -110,7 +115,8 @@ export class OnnxSession {
     }
     const outputs: Record<string, FloatTensor> = {};
     for (const [name, value] of Object.entries(results)) {
-      const data = value.type === 'float32' ? value.data : undefined;
+      // What was written into a given tensor comes back as another object without a view of it.
+      const data = into[name]?.data ?? (value.type === 'float32' ? value.data : undefined);
       if (!(data instanceof Float32Array)) {
         throw new KinoraError('PACK_INVALID', `The output ${name} of ${this.name} is not float32.`);
       }
@@ -135,21 +141,36 @@ function toSpec(metadata: InferenceSession.ValueMetadata): TensorSpec {
   return { name: metadata.name, type: metadata.type, dims: metadata.shape };
 }
 
+function toOrtAll(tensors: Readonly<Record<string, Tensor>>): Record<string, OrtTensor> {
+  return Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, toOrt(tensor)]));
+}
+
 function toOrt({ data, dims }: Tensor): OrtTensor {
   return data instanceof Float32Array
     ? new OrtTensor('float32', data, dims)
     : new OrtTensor('int64', data, dims);
 }
 
-/** True when no value is NaN or infinite. A sum stays finite unless a part is not: one pass without branches. */
+const withoutSign = 0x7fffffff;
+const lowestExponentBit = 0x00800000;
+
+/**
+ * True when no value is NaN or infinite. Their exponent bits are all ones, so that adding the lowest exponent bit
+ * carries into the sign bit; there the bits of all values are collected, four at a time and without a branch.
+ */
 export function isFinite32(data: Float32Array): boolean {
-  let sum = 0;
-  // x - x is 0 for every finite x and NaN otherwise.
-  for (let i = 0; i < data.length; i++) {
-    const x = data[i] as number;
-    sum += x - x;
+  const bits = new Int32Array(data.buffer, data.byteOffset, data.length);
+  let signs = 0;
+  let i = 0;
+  for (; i + 4 <= bits.length; i += 4) {
+    const a = ((bits[i] as number) & withoutSign) + lowestExponentBit;
+    const b = ((bits[i + 1] as number) & withoutSign) + lowestExponentBit;
+    const c = ((bits[i + 2] as number) & withoutSign) + lowestExponentBit;
+    const d = ((bits[i + 3] as number) & withoutSign) + lowestExponentBit;
+    signs |= a | b | c | d;
   }
-  return sum === 0;
+  for (; i < bits.length; i++) signs |= ((bits[i] as number) & withoutSign) + lowestExponentBit;
+  return signs >= 0;
 }
 
 const outOfMemory = /out of memory|failed to allocate|bad_alloc|BFCArena|CUDA_ERROR_OUT_OF_MEMORY/i;

@@ -83,32 +83,38 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     }
     run.advance('prepare');
 
-    // 5. Denoising
+    // 5. Denoising. Latents and predictions stay in the same memory from step to step.
     const guidedSteps = guided ? Math.ceil(numInferenceSteps * request.guidanceEnd) : 0;
+    const { length } = latents;
+    const twice = new Float32Array(guidedSteps > firstStep ? 2 * length : 0);
+    const prediction = new Float32Array(guidedSteps > firstStep ? 2 * length : length);
     run.enter('denoising', numInferenceSteps - firstStep);
     for (let i = firstStep; i < numInferenceSteps; i++) {
       await run.turn();
       const timestep = scheduler.timesteps[i] ?? 0;
-      let noisePred: Float32Array;
+      const noisePred = prediction.subarray(0, length);
       if (i < guidedSteps) {
-        const both = await this.#predict(twice(latents), 2, imageLatents.dims, timestep, conditioning);
-        noisePred = guide(both, request.guidanceScale);
+        twice.set(latents);
+        twice.set(latents, length);
+        await this.#predict(twice, 2, imageLatents.dims, timestep, conditioning, prediction);
+        guide(prediction, request.guidanceScale, noisePred);
       } else {
         if (batchOf(conditioning) === 2) conditioning = conditionalHalf(conditioning);
-        noisePred = await this.#predict(latents, 1, imageLatents.dims, timestep, conditioning);
+        await this.#predict(latents, 1, imageLatents.dims, timestep, conditioning, noisePred);
       }
-      latents = scheduler.step(noisePred, i, latents);
+      scheduler.step(noisePred, i, latents, latents);
       run.step();
     }
     run.advance('denoise');
-    this.#cache.set(LatentCache.key('video', videoId), {
-      latents: { data: latents, dims: imageLatents.dims },
-    });
 
     // 6. Decoding, a few frames at a time
     run.enter('decoding', request.numFrames);
     yield* this.#decode(run, latents, request);
     run.advance('decode');
+    // Kept last: megabytes for the disk, which can be written while the encoder finishes.
+    this.#cache.set(LatentCache.key('video', videoId), {
+      latents: { data: latents, dims: imageLatents.dims },
+    });
 
     const { width, height, numFrames } = request;
     hooks.onReport({ videoId, numFrames, width, height, timings: run.timings(), cache: run.cacheUse() });
@@ -206,20 +212,22 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     };
   }
 
-  /** (B, C, F, h, w), flat */
+  /** Sample and prediction: (B, C, F, h, w), flat. */
   async #predict(
     sample: Float32Array,
     batch: 1 | 2,
     dims: readonly number[],
     timestep: number,
     conditioning: Conditioning,
-  ): Promise<Float32Array> {
-    const output = await this.#pack.sessions.unet_core.run({
-      sample: { data: sample, dims: [batch, ...dims.slice(1)] },
+    prediction: Float32Array,
+  ): Promise<void> {
+    const batchDims = [batch, ...dims.slice(1)];
+    const feeds = {
+      sample: { data: sample, dims: batchDims },
       timestep: { data: BigInt64Array.of(BigInt(timestep)), dims: [1] },
       ...conditioning,
-    });
-    return pick(output, 'out_sample').data;
+    };
+    await this.#pack.sessions.unet_core.run(feeds, { out_sample: { data: prediction, dims: batchDims } });
   }
 
   /** Latents (1, C, F, h, w) to frames. The VAE knows single frames only, so chunks do not change a pixel. */
@@ -228,18 +236,28 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     const { latentChannels, vaeScaleFactor, vaeScalingFactor } = this.#pack.manifest.architecture;
     const h = height / vaeScaleFactor;
     const w = width / vaeScaleFactor;
+    const latentSize = latentChannels * h * w;
+    const frameSize = 3 * width * height;
     let chunkSize = Math.min(request.decodeChunkSize, numFrames);
+    // One chunk's worth of memory, used again for the next.
+    let latentBuffer = new Float32Array(0);
+    let sampleBuffer = new Float32Array(0);
     let index = 0;
     while (index < numFrames) {
       await run.turn();
+      if (sampleBuffer.length !== chunkSize * frameSize) {
+        latentBuffer = new Float32Array(chunkSize * latentSize);
+        sampleBuffer = new Float32Array(chunkSize * frameSize);
+      }
       const count = Math.min(chunkSize, numFrames - index);
-      const latent = framesOf(latents, index, count, numFrames, latentChannels, h * w, vaeScalingFactor);
-      let sample: FloatTensor;
+      const latent = latentBuffer.subarray(0, count * latentSize);
+      const sample = sampleBuffer.subarray(0, count * frameSize);
+      takeFrames(latents, index, numFrames, h * w, 1 / vaeScalingFactor, latent);
       try {
-        const output = await this.#pack.sessions.vae_decoder.run({
-          latent: { data: latent, dims: [count, latentChannels, h, w] },
-        });
-        sample = pick(output, 'sample');
+        await this.#pack.sessions.vae_decoder.run(
+          { latent: { data: latent, dims: [count, latentChannels, h, w] } },
+          { sample: { data: sample, dims: [count, 3, height, width] } },
+        );
       } catch (error) {
         if (!(error instanceof KinoraError) || error.code !== 'OUT_OF_MEMORY' || chunkSize === 1) throw error;
         chunkSize = Math.ceil(chunkSize / 2);
@@ -248,7 +266,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       for (let n = 0; n < count; n++) {
         run.step();
         // Yielded before the next chunk is decoded: its consumer writes while the runtime computes.
-        yield { index, width, height, data: toRgb(sample.data, n, width * height) };
+        yield { index, width, height, data: toRgb(sample, n, width * height) };
         index++;
       }
     }
@@ -404,22 +422,13 @@ function stack(first: FloatTensor, second: FloatTensor): FloatTensor {
   return { data, dims: [2, ...first.dims.slice(1)] };
 }
 
-function twice(sample: Float32Array): Float32Array {
-  const both = new Float32Array(sample.length * 2);
-  both.set(sample);
-  both.set(sample, sample.length);
-  return both;
-}
-
 /** Classifier-free guidance (arXiv 2207.12598), formula 6: uncond + scale · (cond − uncond). */
-function guide(both: Float32Array, guidanceScale: number): Float32Array {
+function guide(both: Float32Array, guidanceScale: number, out: Float32Array): void {
   const half = both.length / 2;
-  const guided = new Float32Array(half);
   for (let k = 0; k < half; k++) {
     const uncond = both[k] as number;
-    guided[k] = uncond + guidanceScale * ((both[half + k] as number) - uncond);
+    out[k] = uncond + guidanceScale * ((both[half + k] as number) - uncond);
   }
-  return guided;
 }
 
 function batchOf(conditioning: Conditioning): number {
@@ -438,25 +447,21 @@ function conditionalHalf(conditioning: Conditioning): Conditioning {
   };
 }
 
-/** `count` frames from `first` on, out of (1, C, F, h, w), as (count, C, h, w) without the VAE's scaling. */
-function framesOf(
+/** The frames from `first` on out of (1, C, F, h, w), times `factor`, as (n, C, h, w) into `frames`. */
+function takeFrames(
   latents: Float32Array,
   first: number,
-  count: number,
   numFrames: number,
-  channels: number,
   plane: number,
-  scalingFactor: number,
-): Float32Array {
-  const frames = new Float32Array(count * channels * plane);
-  for (let n = 0; n < count; n++) {
-    for (let c = 0; c < channels; c++) {
-      const source = (c * numFrames + first + n) * plane;
-      const target = (n * channels + c) * plane;
-      for (let i = 0; i < plane; i++) frames[target + i] = (latents[source + i] as number) / scalingFactor;
-    }
+  factor: number,
+  frames: Float32Array,
+): void {
+  const channels = latents.length / numFrames / plane;
+  for (let target = 0; target < frames.length; target += plane) {
+    const row = target / plane;
+    const source = ((row % channels) * numFrames + first + Math.floor(row / channels)) * plane;
+    for (let i = 0; i < plane; i++) frames[target + i] = (latents[source + i] as number) * factor;
   }
-  return frames;
 }
 
 /** Frame n of (n, 3, H, W) in [-1, 1] to interleaved 8-bit RGB; out of range is clamped, halves go to even. */

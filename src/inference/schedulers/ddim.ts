@@ -3,6 +3,7 @@
  * Knows no model; sees the sample as a flat array.
  */
 import { KinoraError } from '../../errors.ts';
+import { combine } from './combine.ts';
 import { alphasCumprod } from './noise-schedule.ts';
 import type { Scheduler } from './scheduler.ts';
 import type { SchedulerConfig, TimestepSpacing } from './scheduler-config.ts';
@@ -42,7 +43,12 @@ export class DdimScheduler implements Scheduler {
     }
   }
 
-  step(modelOutput: Float32Array, i: number, sample: Float32Array): Float32Array {
+  step(
+    modelOutput: Float32Array,
+    i: number,
+    sample: Float32Array,
+    out = new Float32Array(sample.length),
+  ): Float32Array {
     const timestep = this.#timestep(i);
     const alphaBar = this.#alphaBar(timestep);
     const previousAlphaBar = this.#alphaBar(timestep - this.#stride);
@@ -51,24 +57,28 @@ export class DdimScheduler implements Scheduler {
     const previousSignal = Math.sqrt(previousAlphaBar);
     const previousNoise = Math.sqrt(1 - previousAlphaBar);
 
-    const previousSample = new Float32Array(sample.length);
+    // original = a x + b output, epsilon = c x + d output; the next sample is a sum of these two.
+    const [a, b] = this.#isVPrediction ? [signal, -noise] : [1 / signal, -noise / signal];
+    const [c, d] = this.#isVPrediction ? [noise, signal] : [0, 1];
+    if (this.#clipRange === Infinity) {
+      const sampleFactor = previousSignal * a + previousNoise * c;
+      const outputFactor = previousSignal * b + previousNoise * d;
+      return combine(sampleFactor, sample, outputFactor, modelOutput, out);
+    }
     for (let k = 0; k < sample.length; k += 1) {
       const x = sample[k] as number;
       const output = modelOutput[k] as number;
-      let original = this.#isVPrediction ? signal * x - noise * output : (x - noise * output) / signal;
-      const epsilon = this.#isVPrediction ? signal * output + noise * x : output;
-      if (original > this.#clipRange) original = this.#clipRange;
-      else if (original < -this.#clipRange) original = -this.#clipRange;
-      previousSample[k] = previousSignal * original + previousNoise * epsilon;
+      const original = Math.max(-this.#clipRange, Math.min(this.#clipRange, a * x + b * output));
+      out[k] = previousSignal * original + previousNoise * (c * x + d * output);
     }
-    return previousSample;
+    return out;
   }
 
   addNoise(original: Float32Array, noise: Float32Array, i: number): Float32Array {
     const alphaBar = this.#alphaBar(this.#timestep(i));
     const signal = Math.sqrt(alphaBar);
     const spread = Math.sqrt(1 - alphaBar);
-    return original.map((x, k) => signal * x + spread * (noise[k] as number));
+    return combine(signal, original, spread, noise, new Float32Array(original.length));
   }
 
   #timestep(i: number): number {

@@ -3,6 +3,7 @@
  * computes it when made from a DDIM configuration. Better than DDIM in few steps. Knows no model; sees the sample as
  * a flat array.
  */
+import { combine } from './combine.ts';
 import { alphasCumprod } from './noise-schedule.ts';
 import type { Scheduler } from './scheduler.ts';
 import type { SchedulerConfig, TimestepSpacing } from './scheduler-config.ts';
@@ -33,6 +34,8 @@ export class DpmSolverMultistepScheduler implements Scheduler {
   /** What the step before predicted as the finished sample, and that step's index. */
   #previousOriginal: Float32Array | undefined;
   #previousIndex = -1;
+  /** The one before that: its memory takes the next one. */
+  #spare: Float32Array | undefined;
 
   /** Throws INVALID_OPTION when the number of steps does not fit. */
   constructor(config: SchedulerConfig, numInferenceSteps: number, timestepSpacing?: TimestepSpacing) {
@@ -52,7 +55,12 @@ export class DpmSolverMultistepScheduler implements Scheduler {
     this.#isVPrediction = config.prediction_type === 'v_prediction';
   }
 
-  step(modelOutput: Float32Array, i: number, sample: Float32Array): Float32Array {
+  step(
+    modelOutput: Float32Array,
+    i: number,
+    sample: Float32Array,
+    out = new Float32Array(sample.length),
+  ): Float32Array {
     const current = this.#level(i);
     const target = this.#level(i + 1);
     const h = fround(target.lambda - current.lambda);
@@ -67,31 +75,26 @@ export class DpmSolverMultistepScheduler implements Scheduler {
       ? (0.5 * originalFactor) / fround(fround(current.lambda - this.#level(i - 1).lambda) / h)
       : 0;
 
-    const original = new Float32Array(sample.length);
-    const nextSample = new Float32Array(sample.length);
-    for (let k = 0; k < sample.length; k += 1) {
-      const x = sample[k] as number;
-      const output = modelOutput[k] as number;
-      const x0 = this.#isVPrediction
-        ? current.alpha * x - current.sigma * output
-        : (x - current.sigma * output) / current.alpha;
-      original[k] = x0;
-      nextSample[k] = sampleFactor * x + originalFactor * x0;
-    }
+    // original = a x + b output
+    const [a, b] = this.#isVPrediction
+      ? [current.alpha, -current.sigma]
+      : [1 / current.alpha, -current.sigma / current.alpha];
+    const original = combine(a, sample, b, modelOutput, this.#spare ?? new Float32Array(sample.length));
+    combine(sampleFactor, sample, originalFactor, original, out);
     if (isSecondOrder) {
-      for (let k = 0; k < sample.length; k += 1) {
-        nextSample[k] =
-          (nextSample[k] as number) + slopeFactor * ((original[k] as number) - (previous[k] as number));
+      for (let k = 0; k < out.length; k += 1) {
+        out[k] = (out[k] as number) + slopeFactor * ((original[k] as number) - (previous[k] as number));
       }
     }
+    this.#spare = this.#previousOriginal;
     this.#previousOriginal = original;
     this.#previousIndex = i;
-    return nextSample;
+    return out;
   }
 
   addNoise(original: Float32Array, noise: Float32Array, i: number): Float32Array {
     const { alpha, sigma } = this.#level(i);
-    return original.map((x, k) => alpha * x + sigma * (noise[k] as number));
+    return combine(alpha, original, sigma, noise, new Float32Array(original.length));
   }
 
   #level(i: number): NoiseLevel {

@@ -10,10 +10,11 @@ export interface Scheduler {
   /** Standard deviation of the noise that a run from index 0 starts with. */
   readonly initNoiseSigma: number;
   /**
-   * Takes the sample at `timesteps[i]` one step down. Arrays are of one length and any shape; neither input is
-   * changed and neither is kept. Indices must rise by one from call to call; the first may be any (variation).
+   * Takes the sample at `timesteps[i]` one step down. Arrays are of one length and any shape; no input is kept, nor
+   * changed unless it is `out` as well, which takes the result (a new array by default). Indices must rise by one from
+   * call to call; the first may be any (variation).
    */
-  step(modelOutput: Float32Array, i: number, sample: Float32Array): Float32Array;
+  step(modelOutput: Float32Array, i: number, sample: Float32Array, out?: Float32Array): Float32Array;
   /** `original` with as much of `noise` as a sample at `timesteps[i]` holds. Inputs are not changed. */
   addNoise(original: Float32Array, noise: Float32Array, i: number): Float32Array;
 }
