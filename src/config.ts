@@ -12,9 +12,22 @@ import type { RedisAddress } from './queue/redis.ts';
 /** The folder of package.json. */
 export const projectFolder = fileURLToPath(new URL('..', import.meta.url));
 
-const megabytes = (max: number) => z.coerce.number().int().min(0).max(max);
+const number = (min: number, max: number) => {
+  const error = `expected a number from ${min} to ${max}`;
+  return z.coerce.number({ error }).min(min, { error }).max(max, { error });
+};
+const whole = (min: number, max: number) => {
+  const error = `expected a whole number from ${min} to ${max}`;
+  return z.coerce.number({ error }).int({ error }).min(min, { error }).max(max, { error });
+};
+const megabytes = (max: number) => whole(0, max);
+const count = whole(1, 1_000_000);
+const oneOf = <const T extends readonly string[]>(...names: T) =>
+  z.enum(names, { error: `expected one of ${names.join(', ')}` });
 
-const count = z.coerce.number().int().min(1).max(1_000_000);
+/** What --device and KINORA_DEVICE may be. */
+export const devicePattern = /^(auto|cpu|webgpu|(cuda|tensorrt)(:\d{1,2})?)$/;
+export const deviceExpectation = 'expected auto, cpu, cuda, cuda:N, tensorrt, tensorrt:N or webgpu';
 
 function isTimeZone(name: string): boolean {
   try {
@@ -27,20 +40,16 @@ function isTimeZone(name: string): boolean {
 
 /** Name → what it may be and what it is when unset. An empty value counts as unset. */
 export const environmentSchema = z.object({
+  KINORA_ENV_FILE: z.string().default(path.join(projectFolder, '.env')),
   KINORA_DATA_DIR: z.string().default(path.join(projectFolder, 'data')),
   KINORA_MODEL: z.string().default('builtin'),
   KINORA_MODELS_DIR: z.string().optional(),
-  KINORA_DEVICE: z
-    .string()
-    .regex(/^(auto|cpu|webgpu|(cuda|tensorrt)(:\d{1,2})?)$/, {
-      error: 'expected auto, cpu, cuda, cuda:N, tensorrt, tensorrt:N or webgpu',
-    })
-    .default('auto'),
-  KINORA_THREADS: z.coerce.number().int().min(0).max(256).default(0),
+  KINORA_DEVICE: z.string().regex(devicePattern, { error: deviceExpectation }).default('auto'),
+  KINORA_THREADS: whole(0, 256).default(0),
   KINORA_CACHE_MEMORY_MB: megabytes(1_000_000).default(256),
   KINORA_CACHE_DISK_MB: megabytes(10_000_000).default(2048),
-  KINORA_METADATA: z.enum(['on', 'off']).default('on'),
-  KINORA_LOG_LEVEL: z.enum(['silent', 'error', 'warn', 'info', 'debug']).default('warn'),
+  KINORA_METADATA: oneOf('on', 'off').default('on'),
+  KINORA_LOG_LEVEL: oneOf('silent', 'error', 'warn', 'info', 'debug').default('warn'),
   FFMPEG_PATH: z.string().optional(),
   REDIS_URL: z
     .string()
@@ -50,17 +59,17 @@ export const environmentSchema = z.object({
   KINORA_QUEUE_LIMIT: count.default(500),
   KINORA_USER_LIMIT: count.default(5),
   KINORA_COMMUNITY_LIMIT: count.default(50),
-  KINORA_CREDITS_PER_DAY: z.coerce.number().int().min(0).max(1_000_000).default(50),
+  KINORA_CREDITS_PER_DAY: whole(0, 1_000_000).default(50),
   KINORA_COST_FAST: count.default(1),
   KINORA_COST_STANDARD: count.default(2),
   KINORA_COST_HIGH: count.default(6),
   KINORA_COST_CREATIVE: count.default(2),
-  KINORA_COOLDOWN_SECONDS: z.coerce.number().min(0).max(86_400).default(0),
+  KINORA_COOLDOWN_SECONDS: number(0, 86_400).default(0),
   KINORA_TIME_ZONE: z
     .string()
     .refine(isTimeZone, { error: 'expected an IANA time zone such as Europe/Berlin' })
     .default('UTC'),
-  KINORA_GRACE_SECONDS: z.coerce.number().min(0).max(3_600).default(25),
+  KINORA_GRACE_SECONDS: number(0, 3_600).default(25),
 });
 
 export interface Config {
@@ -92,27 +101,67 @@ export interface Config {
 
 const bytesPerMegabyte = 1024 ** 2;
 
-/**
- * Reads .env in the current folder, then the environment, which wins.
- * @throws KinoraError INVALID_CONFIG naming the variable and what it may be, never its value: it may be a secret
- */
-export function loadConfig(environment: NodeJS.ProcessEnv = process.env, dotenvPath = '.env'): Config {
-  const values: Record<string, string> = {};
-  readDotenv({ path: dotenvPath, processEnv: values, quiet: true });
-  for (const [name, value] of Object.entries(environment)) if (value !== undefined) values[name] = value;
-  for (const [name, value] of Object.entries(values)) if (value.trim() === '') delete values[name];
+type Values = Record<string, string>;
 
-  const parsed = environmentSchema.safeParse(values);
+/** Folders and files. In .env a relative one counts from the folder of that file, else from the current folder. */
+const pathNames: ReadonlySet<string> = new Set(['KINORA_DATA_DIR', 'KINORA_MODELS_DIR', 'KINORA_INBOX']);
+/** Paths only when they look like one, else names. */
+const nameOrPathNames: ReadonlySet<string> = new Set(['KINORA_MODEL', 'FFMPEG_PATH']);
+
+function withoutEmpty(values: Readonly<Record<string, string | undefined>>): Values {
+  return Object.fromEntries(
+    Object.entries(values).filter((entry): entry is [string, string] => (entry[1] ?? '').trim() !== ''),
+  );
+}
+
+function withAbsolutePaths(values: Values, folder: string): Values {
+  return Object.fromEntries(
+    Object.entries(values).map(([name, value]) => {
+      const isPath = pathNames.has(name) || (nameOrPathNames.has(name) && /[\\/]/.test(value));
+      return [name, isPath ? path.resolve(folder, value) : value];
+    }),
+  );
+}
+
+/** Everything that is set, from both places, checked by nobody yet. */
+function readValues(environment: NodeJS.ProcessEnv): Values {
+  const fromEnvironment = withoutEmpty(environment);
+  const named = fromEnvironment['KINORA_ENV_FILE'];
+  const file = path.resolve(named ?? path.join(projectFolder, '.env'));
+  const fromFile: Values = {};
+  const { error } = readDotenv({ path: file, processEnv: fromFile, quiet: true });
+  if (error && named !== undefined) {
+    throw new KinoraError('INVALID_CONFIG', `KINORA_ENV_FILE: ${file} cannot be read.`, { cause: error });
+  }
+  return {
+    ...withAbsolutePaths(withoutEmpty(fromFile), path.dirname(file)),
+    ...withAbsolutePaths(fromEnvironment, process.cwd()),
+  };
+}
+
+/** Names that look like ours but are not: mostly slips of the keyboard, which would otherwise have no effect in silence. */
+export function unknownSettings(environment: NodeJS.ProcessEnv = process.env): string[] {
+  return Object.keys(readValues(environment))
+    .filter((name) => name.startsWith('KINORA_') && !Object.hasOwn(environmentSchema.shape, name))
+    .sort();
+}
+
+/**
+ * Reads the file .env beside package.json, then the environment, which wins.
+ * @throws KinoraError INVALID_CONFIG naming the variables and what they may be, never their values: they may be secret
+ */
+export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config {
+  const parsed = environmentSchema.safeParse(readValues(environment));
   if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    throw new KinoraError('INVALID_CONFIG', `${issue?.path.join('.')}: ${issue?.message}.`);
+    const problems = parsed.error.issues.map(({ path: [name], message }) => `${String(name)}: ${message}`);
+    throw new KinoraError('INVALID_CONFIG', `${problems.join('; ')}.`);
   }
   const env = parsed.data;
   const ownModels = path.join(projectFolder, 'models');
   return {
-    dataDir: path.resolve(env.KINORA_DATA_DIR),
+    dataDir: env.KINORA_DATA_DIR,
     model: env.KINORA_MODEL,
-    modelsDirs: env.KINORA_MODELS_DIR ? [path.resolve(env.KINORA_MODELS_DIR), ownModels] : [ownModels],
+    modelsDirs: env.KINORA_MODELS_DIR ? [env.KINORA_MODELS_DIR, ownModels] : [ownModels],
     device: env.KINORA_DEVICE,
     threads: env.KINORA_THREADS,
     cacheMemoryBytes: env.KINORA_CACHE_MEMORY_MB * bytesPerMegabyte,

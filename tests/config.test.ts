@@ -1,6 +1,8 @@
-import { readFileSync } from 'node:fs';
-import { describe, expect, it } from 'vitest';
-import { environmentSchema, loadConfig } from '../src/config.ts';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import { environmentSchema, loadConfig, unknownSettings } from '../src/config.ts';
 
 const example = readFileSync(new URL('../.env.example', import.meta.url), 'utf8');
 const documented = new Map(
@@ -8,7 +10,7 @@ const documented = new Map(
 );
 const names = Object.keys(environmentSchema.shape);
 const read = (environment: NodeJS.ProcessEnv): ReturnType<typeof loadConfig> =>
-  loadConfig(environment, '/dev/null');
+  loadConfig({ KINORA_ENV_FILE: '/dev/null', ...environment });
 
 describe('.env.example', () => {
   it('documents every setting, and nothing else', () => {
@@ -40,7 +42,52 @@ describe('the configuration', () => {
     expect(() => read({ REDIS_URL: 'tcp://:hunter2@host' })).toThrow(/^(?!.*hunter2)/);
   });
 
+  it('names everything that is wrong at once', () => {
+    expect(() => read({ KINORA_THREADS: '-1', KINORA_QUEUE_LIMIT: '0' })).toThrow(
+      'KINORA_THREADS: expected a whole number from 0 to 256; ' +
+        'KINORA_QUEUE_LIMIT: expected a whole number from 1 to 1000000.',
+    );
+  });
+
   it('takes an empty value as unset', () => {
     expect(read({ KINORA_DEVICE: '', FFMPEG_PATH: ' ' })).toEqual(read({}));
+  });
+});
+
+describe('the file of settings', () => {
+  const folder = mkdtempSync(path.join(tmpdir(), 'kinora-config-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const write = (text: string): string => {
+    const file = path.join(folder, 'settings');
+    writeFileSync(file, text);
+    return file;
+  };
+
+  it('yields to the environment', () => {
+    const KINORA_ENV_FILE = write('KINORA_THREADS=3\nKINORA_QUEUE_LIMIT=7\n');
+    expect(loadConfig({ KINORA_ENV_FILE, KINORA_THREADS: '5' })).toMatchObject({
+      threads: 5,
+      queue: { limits: { queue: 7 } },
+    });
+  });
+
+  it('counts relative folders from where it lies, and leaves names alone', () => {
+    const KINORA_ENV_FILE = write('KINORA_DATA_DIR=./state\nKINORA_MODEL=builtin\n');
+    const config = loadConfig({ KINORA_ENV_FILE });
+    expect(config.dataDir).toBe(path.join(folder, 'state'));
+    expect(config.model).toBe('builtin');
+  });
+
+  it('must exist when it is named', () => {
+    const KINORA_ENV_FILE = path.join(folder, 'absent');
+    expect(() => loadConfig({ KINORA_ENV_FILE })).toThrow(/^KINORA_ENV_FILE: /);
+  });
+
+  it('has its misspelt names found', () => {
+    const KINORA_ENV_FILE = write('KINORA_THREAD=3\n');
+    expect(unknownSettings({ KINORA_ENV_FILE, KINORA_MODLE: 'x' })).toEqual([
+      'KINORA_MODLE',
+      'KINORA_THREAD',
+    ]);
   });
 });

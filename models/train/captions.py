@@ -13,7 +13,7 @@ CAMERA_KINDS = list(L.CAMERA_VERBS)
 OPPOSITE = {"zoom-in": "zoom-out", "pan-left": "pan-right", "tilt-up": "tilt-down", "rotate-cw": "rotate-ccw"}
 OPPOSITE |= {b: a for a, b in OPPOSITE.items()}
 SLOW, NORMAL, FAST = 1, 2, 3
-FRAMES = [f for f in L.FRAMES if "{c}" in f]
+FRAMES = [f for f in L.FRAMES if "{c}" in f] + ["{d}. {d}. {d}. {c}.", "{d}, {d}, {d}, {d}, {c}", "{c}, {d}, {d}, {d}, {d}", "{d}. {d}, {d}. {c}. {d}.", "{d} {c}, {d}", "{d} {c} {d}"]
 WORDS = (Path(__file__).with_name("words.txt")).read_text(encoding="utf-8").split()
 SEPARATE = [" while ", " while ", ", while ", " and then ", " then ", ", then ", ", and ", ", ", ", ", ". ", "; ", " as ", " with ",
             " plus ", " combined with ", " along with ", " together with ", " and at the same time ", " and also ", ", also ",
@@ -120,6 +120,10 @@ class Captions:
         return self.pick(L.SUBJECTS)
 
     def target(self, kind):
+        if self.chance(0.12):
+            return self.pick(L.TIMES)
+        if self.chance(0.1) and not kind.startswith("tilt"):
+            return self.pick(L.NUMBERS)
         table = {"zoom-in": L.TARGETS_IN, "zoom-out": L.TARGETS_OUT, "rotate-cw": L.TARGETS_ROTATE, "rotate-ccw": L.TARGETS_ROTATE}
         entries = table.get(kind, L.TARGETS_SIDE if kind.startswith("pan") else L.TARGETS_VERTICAL)
         text = self.pick(entries)
@@ -133,6 +137,10 @@ class Captions:
             return joined(verb, rest, extra)
         early = adverb.split(" ")[-1].endswith("ly") and not adverb.startswith(("at ", "in ", "with ")) or adverb in ("just a bit", "slow", "quick", "fast")
         x = self.r.random()
+        if adverb in L.MIDDLE_AMOUNTS and rest and x < 0.5:
+            return joined(verb, adverb, rest, extra)
+        if self.chance(0.02):
+            adverb = self.pick([f"{adverb}, {adverb}", f"{adverb} {adverb}", f"very {adverb}" if early and not adverb.startswith("very") else adverb])
         if early and x < 0.42:
             return joined(adverb, verb, rest, extra)
         if early and x < 0.52 and rest:
@@ -154,12 +162,25 @@ class Captions:
             return self.wind(speed)
         x = self.r.random()
         if x < 0.34:
-            return self.noun_clause(self.pick(L.CAMERA_NOUNS[kind]), speed, kind)
-        if x < 0.46:
+            noun = self.pick(L.CAMERA_NOUNS[kind])
+            own = FAST if noun.startswith(L.FAST_NOUN_WORDS) else SLOW if noun.startswith(L.SLOW_NOUN_WORDS) else None
+            if own and own != speed:
+                return self.clause(kind, speed)
+            return self.noun_clause(noun, NORMAL if own and self.chance(0.7) else speed, kind)
+        if x < 0.40:
+            return self.terse(kind, speed)
+        if x < 0.50:
             return self.object_clause(kind, speed)
         verb, _, rest = self.pick(L.CAMERA_VERBS[kind]).partition("|")
         extra = self.target(kind) if self.chance(0.3) and " to " not in rest and "reveal" not in rest and "show" not in rest else ""
         adverb = self.adverb(speed)
+        if verb in L.FAST_VERBS or verb in L.SLOW_VERBS:
+            # The verb says how fast; an adverb may say it again.
+            own = FAST if verb in L.FAST_VERBS else SLOW
+            if speed != own:
+                return self.clause(kind, speed)
+            if self.chance(0.7):
+                adverb = ""
         y = self.r.random()
         if y < 0.27:
             return self.place(adverb, verb, rest, extra)
@@ -181,8 +202,16 @@ class Captions:
         form = "base" if camera in L.PLURAL_CAMERAS or self.chance(0.04) else "third"
         return joined(camera, self.place(adverb, self.inflect(verb, form), rest, extra))
 
+    def terse(self, kind, speed):
+        """camera up, to the left slowly, in, counterclockwise."""
+        direction = self.pick(L.DIRECTIONS[kind])
+        who = self.pick(["camera", "camera", "the camera", "camera:", "shot", "view", "cam", "lens", "move", "go", "camera moves", "camera goes", "camera move", "motion", "motion:", "drone", "viewpoint", "pov", "direction:", "movement:", "camera motion:", "camera direction:"])
+        if kind.startswith("rotate") and self.chance(0.4):
+            who = ""
+        return self.place(self.adverb(speed), who, direction) if self.chance(0.5) else joined(self.adjective(speed), who, direction)
+
     def request(self, phrase):
-        return self.pick(L.REQUESTS).replace("{v}", phrase)
+        return self.pick(L.REQUESTS if self.chance(0.7) else L.MORE_REQUESTS).replace("{v}", phrase)
 
     def noun_clause(self, noun, speed, kind=None):
         adjective = self.adjective(speed)
@@ -191,7 +220,7 @@ class Captions:
             adjective, late = "", self.adverb(speed)
         if self.chance(0.04):
             noun = noun.replace(" ", self.pick(["-", "", "_"]))
-        text = self.pick(L.NOUN_FRAMES).replace("{n}", joined(adjective, noun))
+        text = self.pick(L.NOUN_FRAMES if self.chance(0.75) else L.MORE_NOUN_FRAMES).replace("{n}", joined(adjective, noun))
         if kind and self.chance(0.08) and "{s}" not in text:
             text = joined(text, self.target(kind))
         return article(joined(text.replace("{s}", self.subject()), late))
@@ -226,7 +255,14 @@ class Captions:
             text += self.pick([" please", " throughout", " the whole time", " for the whole clip", " all the time", " at all times", " from start to end"])
         return text
 
+    def transitive(self, kind, speed):
+        verb, _, rest = self.pick(L.TRANSITIVE[kind]).partition(" ")
+        phrase = self.place(self.adverb(speed), verb if self.chance(0.85) else ing(verb), rest)
+        return self.request(phrase) if phrase.startswith(verb) and self.chance(0.3) else phrase
+
     def water(self, speed):
+        if self.chance(0.09):
+            return self.transitive("waves", speed)
         x = self.r.random()
         if x < 0.42:
             noun = self.pick(L.WATER_NOUNS)
@@ -276,6 +312,8 @@ class Captions:
         return joined(self.place(adverb, gerund, ""), bare)
 
     def wind(self, speed):
+        if self.chance(0.09):
+            return self.transitive("sway", speed)
         x = self.r.random()
         if x < 0.24:
             noun = self.pick(L.WIND_NOUNS)
@@ -359,6 +397,9 @@ class Captions:
         if self.chance(0.06):
             # A still camera with something that moves in the picture, mostly.
             kinds = [self.pick(["waves", "sway", "waves", "sway", self.pick(CAMERA_KINDS)]), "static"]
+            local = kinds[0]
+            if local in ("waves", "sway") and self.chance(0.75):
+                return self.still_camera(local, language)
             r.shuffle(kinds)
         if language == "zh":
             return self.combination_zh(kinds)
@@ -372,11 +413,32 @@ class Captions:
         connector = self.pick(SEPARATE)
         if connector == " and " and len({*speeds} - {NORMAL}) == 1 and NORMAL in speeds:
             connector = self.pick([" while ", " with ", ", then ", " then "])  # "slowly a and b" would be read as both
+        if count == 2 and self.chance(0.12):
+            a, b = (self.clause(k, s) for k, s in zip(kinds, speeds))
+            text = self.pick(["first {a}, then {b}", "first {a} and then {b}", "{a} first, then {b}", "start with {a}, then {b}", "{a} at first, {b} afterwards", "begin: {a}; end: {b}",
+                              "1. {a} 2. {b}", "camera: {a}. scene: {b}", "{a} (camera), {b} (scene)", "both {a} and {b}", "{a}, {b} at the same time", "{a} and {b}, at once", "not only {a} but also {b}",
+                              "start: {a}, finish: {b}", "{a}; background: {b}", "two things: {a} and {b}", "combine {a} with {b}", "mix of {a} and {b}", "{a} + {b}"])
+            return text.format(a=a, b=b), dict(zip(kinds, speeds))
         text = self.clause(kinds[0], speeds[0])
         for kind, speed in zip(kinds[1:], speeds[1:]):
             text += connector + self.clause(kind, speed)
             connector = self.pick([", ", " and ", " then "]) if connector == ", " else self.pick(SEPARATE)
         return text, dict(zip(kinds, speeds))
+
+    def still_camera(self, local, language):
+        """The camera rests, something in the picture does not."""
+        speed = self.speed()
+        if language == "zh":
+            still = self.pick(L.ZH_STATIC_CAMERA)
+            only = speed == NORMAL and self.chance(0.5)
+            moves = self.pick(L.ZH_ONLY_MOVES[local]) if only else self.clause_zh(local, speed)
+            text = self.pick(["{a}，{b}", "{a}，{b}", "{b}，{a}", "{a}，但{b}", "{a}，同时{b}", "{a}。{b}。", "{a} {b}"])
+            return text.format(a=still, b=moves), {"static": NORMAL, local: speed}
+        still = self.pick(L.STATIC_CAMERA)
+        only = speed == NORMAL and self.chance(0.5)
+        moves = self.pick(L.ONLY_MOVES[local]) if only else self.clause(local, speed)
+        text = self.pick(["{a}, {b}", "{a}, {b}", "{b}, {a}", "{a}, but {b}", "{a} while {b}", "{a}; {b}", "{a}. {b}.", "{a} with {b}", "{b} but {a}", "{a} as {b}", "{a}, only {b}", "{a} and {b}", "{b}. {a}"])
+        return text.format(a=still, b=moves), {"static": NORMAL, local: speed}
 
     def shared(self, kinds, speed):
         adverb = {SLOW: self.pick(L.SLOW_ADVERBS), FAST: self.pick(L.FAST_ADVERBS), NORMAL: ""}[speed]
@@ -417,6 +479,9 @@ class Captions:
             tail = self.pick(L.ZH_SLOW_TAIL if speed == SLOW else L.ZH_FAST_TAIL)
             return self.pick(["{b}，{t}", "{b}，{t}", "{b}。{t}", "{t}：{b}", "{t}，{b}", "{b}，整体{t}", "{b}，都{t}", "{b}，速度{t}"]).format(b=body, t=tail), labels
         speeds = [NORMAL if k == "static" else self.speed() for k in kinds]
+        if len(kinds) == 2 and self.chance(0.15):
+            a, b = (self.clause_zh(k, s) for k, s in zip(kinds, speeds))
+            return self.pick(["先{a}，再{b}", "先{a}，然后{b}", "先{a}后{b}", "{a}之后{b}", "首先{a}，接着{b}", "一边{a}一边{b}", "镜头：{a}；画面：{b}", "既{a}又{b}", "{a}的时候{b}", "在{a}的过程中{b}"]).format(a=a, b=b), dict(zip(kinds, speeds))
         connector = self.pick(L.ZH_CONNECT)
         if connector in ("并", "和", "且", "并且") and len({*speeds} - {NORMAL}) == 1 and NORMAL in speeds:
             connector = "，同时"
@@ -465,15 +530,31 @@ class Captions:
             return clause + self.pick([", ", " but ", ", but ", " "]) + phrase, {kind: speed}
         return phrase + self.pick([", just ", ", ", " but ", ", only ", ", instead ", "; ", ". "]) + clause, {kind: speed}
 
+    def negated_zh(self):
+        denied = self.pick(CAMERA_KINDS)
+        phrase = self.pick(L.ZH_NEGATED).replace("{v}", self.pick(L.ZH_VERBS[denied]))
+        if self.chance(0.25):
+            return phrase, {"static": NORMAL}
+        kind = self.pick([k for k in CAMERA_KINDS + ["waves", "sway"] if k != denied])
+        speed = self.speed()
+        return phrase + self.pick(["，只要", "，只", "，", "，而是", "，改为", "，要"]) + self.clause_zh(kind, speed), {kind: speed}
+
     def nonsense(self):
         syllables = ["".join((self.pick("bcdfghjklmnprstvwxz"), self.pick("aeiou"), self.pick(["", "", "n", "r", "s", "l", "t", "k"]))) for _ in range(self.r.randint(1, 4))]
         return "".join(syllables)
 
     def distractor(self):
         x = self.r.random()
-        if x < 0.42:
+        if x < 0.07:
+            return joined(self.pick(L.MOVING_THINGS), self.pick(["", "", "is", "who is", "that is"]), self.pick(L.MOVING_DEEDS))
+        if x < 0.18:
+            text = self.pick(L.CONTAINING_FRAMES).replace("{w2}", self.pick(L.CONTAINING)).replace("{w}", self.pick(L.CONTAINING)).replace("{s}", self.subject())
+            return article(text)
+        if x < 0.23:
+            return self.pick(L.DEPICTED).replace("{x}", self.pick(L.DEPICTABLE))
+        if x < 0.48:
             return self.pick(L.DISTRACTORS)
-        if x < 0.72:
+        if x < 0.74:
             text = self.subject()
             y = self.r.random()
             if y < 0.3:
@@ -489,6 +570,8 @@ class Captions:
 
     def distractor_zh(self):
         x = self.r.random()
+        if x < 0.08:
+            return self.pick(L.ZH_DEPICTED).replace("{x}", self.pick(L.ZH_DEPICTABLE))
         if x < 0.5:
             return self.pick(L.ZH_DISTRACTORS)
         if x < 0.9:
@@ -519,12 +602,14 @@ class Captions:
         """(text, {kind: class})."""
         language = "zh" if self.chance(0.22) else "en"
         x = self.r.random()
-        if x < 0.12:
+        if x < 0.11:
             motion, labels = "", {}
+        elif x < 0.12:
+            motion, labels = self.pick((L.GLOBAL_SLOW + L.GLOBAL_FAST) if language == "en" else (L.ZH_SLOW_TAIL + L.ZH_FAST_TAIL)), {}
         elif x < 0.145:
             motion, labels = self.there_and_back()
-        elif x < 0.19 and language == "en":
-            motion, labels = self.negated()
+        elif x < 0.19:
+            motion, labels = self.negated() if language == "en" else self.negated_zh()
         elif x < 0.48:
             motion, labels = self.combination(language)
         else:
@@ -538,7 +623,7 @@ class Captions:
                 motion = self.pick(["{m}, {t}", "{m}. {t}", "{t}: {m}", "{t}, {m}", "{m} ({t})", "{m} - {t}"]).format(m=motion, t=tail)
             labels = {kind: speed}
         if language == "zh":
-            frame = self.pick(L.ZH_FRAMES) if motion else self.pick(["{d}", "{d}，{d}", "{d}，{d}，{d}", "{d} {d}", "{d}、{d}", "{d}。"])
+            frame = self.pick(L.ZH_FRAMES if self.chance(0.7) else L.ZH_MORE_FRAMES) if motion else self.pick(["{d}", "{d}，{d}", "{d}，{d}，{d}", "{d} {d}", "{d}、{d}", "{d}。"])
             english = self.chance(0.06)
             text = frame.replace("{c}", motion)
             while "{d}" in text:

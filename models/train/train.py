@@ -8,7 +8,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 STAGES = ["tokenizer", "text", "vae", "warp", "core", "export"]
-STEPS = {"text": 12000, "vae": 24000, "warp": 14000, "core": 14000}
+STEPS = {"text": 12000, "vae": 24000, "warp": 12000, "core": 12000}
 
 
 def main():

@@ -305,8 +305,8 @@ def train_core(pictures, photos, weights, steps, batch=32, side=160):
         t = torch.randint(0, nets.TRAIN_STEPS, (batch,), generator=rng)
         t[: batch // 8] = nets.TRAIN_STEPS - 1
         earlier = (t + 1 + (torch.rand(batch, generator=rng) * (nets.TRAIN_STEPS - 1 - t)).long()).clamp(max=nets.TRAIN_STEPS - 1)
-        # Half of the examples come out of the model's own step from an earlier time, as they do when it samples.
-        own = (torch.rand(batch, generator=rng) < 0.5)[:, None, None, None].to(DEVICE)
+        # Most of the examples come out of the model's own step from an earlier time, as they do when it samples.
+        own = (torch.rand(batch, generator=rng) < 0.75)[:, None, None, None].to(DEVICE)
         known = (torch.rand(batch, 1, generator=rng) > 0.12).float().to(DEVICE)
         t, earlier = t.to(DEVICE), earlier.to(DEVICE)
         noise = torch.randn(target.shape, generator=noise_rng, device=DEVICE)

@@ -1,6 +1,6 @@
 /** `kinora doctor`: what is there, what is missing, and what to do about it. */
 import { access, constants, mkdir, statfs } from 'node:fs/promises';
-import type { Config } from '../config.ts';
+import { type Config, unknownSettings } from '../config.ts';
 import { errorCatalogue, isKinoraError, KinoraError, serializeError } from '../errors.ts';
 import { findPacks, loadPack, openPack, verifyPack } from '../inference/model-pack.ts';
 import { assertTrustworthy, connectRedis } from '../queue/redis.ts';
@@ -21,6 +21,7 @@ const scarceDiskBytes = 2 * 1024 ** 3;
 export async function examine(config: Config): Promise<Check[]> {
   const checks: (() => Promise<Check>)[] = [
     checkNode,
+    checkSettings,
     () => checkFfmpeg(config),
     () => checkPacks(config),
     () => checkDevice(config),
@@ -54,6 +55,17 @@ async function checkNode(): Promise<Check> {
     return { name: 'Node', state: 'ok', detail };
   }
   return { name: 'Node', state: 'fail', detail, remedy: `Install Node ${oldestNode.join('.')} or newer.` };
+}
+
+async function checkSettings(): Promise<Check> {
+  const unknown = unknownSettings();
+  if (unknown.length === 0) return { name: 'settings', state: 'ok', detail: 'every one is understood' };
+  return {
+    name: 'settings',
+    state: 'warn',
+    detail: `without effect: ${unknown.join(', ')}`,
+    remedy: 'Correct the spelling by .env.example, which shows every setting.',
+  };
 }
 
 async function checkFfmpeg(config: Config): Promise<Check> {

@@ -1,0 +1,64 @@
+/** Clips of a pack as raw frames, before any video codec: through the same pipeline as every other clip. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { decodeImage } from '../../src/inference/image-decode.ts';
+import { prepareImage } from '../../src/inference/image-prepare.ts';
+import type { RgbImage } from '../../src/inference/image-to-video.ts';
+import { LatentCache } from '../../src/inference/latent-cache.ts';
+import { loadPack, type OpenPack, openPack } from '../../src/inference/model-pack.ts';
+import { I2VGenXLPipeline } from '../../src/inference/pipelines/i2vgen-xl.ts';
+import { type GenerationOptions, resolveRequest } from '../../src/inference/presets.ts';
+
+export class Generator {
+  readonly #pack: OpenPack;
+  readonly #pipeline: I2VGenXLPipeline;
+  readonly #folder: string;
+
+  private constructor(pack: OpenPack) {
+    this.#pack = pack;
+    this.#folder = mkdtempSync(path.join(tmpdir(), 'kinora-bench-'));
+    const cache = new LatentCache({ folder: this.#folder, memoryBytes: 64e6, diskBytes: 0 });
+    this.#pipeline = new I2VGenXLPipeline(pack, cache);
+  }
+
+  static async open(packPath: string, threads: number): Promise<Generator> {
+    return new Generator(await openPack(await loadPack(packPath), { device: 'cpu', threads }));
+  }
+
+  async frames(file: string, options: GenerationOptions): Promise<Uint8Array[]> {
+    const image = await decodeImage(file);
+    const request = resolveRequest(this.#pack.manifest, { seed: 1, ...options }, image);
+    const hooks = { signal: new AbortController().signal, onProgress: () => {}, onReport: () => {} };
+    const frames: Uint8Array[] = [];
+    for await (const { data } of this.#pipeline.generate({ ...request, image, cropMode: 'fixed' }, hooks)) {
+      frames.push(data);
+    }
+    return frames;
+  }
+
+  async close(): Promise<void> {
+    await this.#pack.release();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+/** The picture at working size, exactly as the VAE is given it: what a clip should be a warp of. */
+export async function originalPicture(file: string, width: number, height: number): Promise<RgbImage> {
+  const { vaeSample } = prepareImage(await decodeImage(file), {
+    width,
+    height,
+    encoderSize: 64,
+    mean: [0.5, 0.5, 0.5],
+    std: [0.5, 0.5, 0.5],
+    cropMode: 'fixed',
+  });
+  const plane = width * height;
+  const data = new Uint8Array(plane * 3);
+  for (let i = 0; i < plane; i++) {
+    for (let channel = 0; channel < 3; channel++) {
+      data[i * 3 + channel] = Math.round(((vaeSample.data[channel * plane + i] as number) + 1) * 127.5);
+    }
+  }
+  return { width, height, data };
+}

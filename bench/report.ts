@@ -1,0 +1,65 @@
+/** Where a table was measured, and tables for people and for spreadsheets. */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { cpus, totalmem } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const resultsFolder = fileURLToPath(new URL('results', import.meta.url));
+
+function versionOf(name: string): string {
+  const manifest = createRequire(import.meta.url).resolve(`${name}/package.json`);
+  return (JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }).version;
+}
+
+/** One line: machine, versions and commit. */
+export function environmentLine(): string {
+  let commit = 'unknown commit';
+  try {
+    commit = execFileSync('git', ['describe', '--always', '--dirty'], { encoding: 'utf8' }).trim();
+  } catch {
+    // not a checkout
+  }
+  const [cpu] = cpus();
+  return [
+    `${cpus().length} × ${cpu?.model.trim() ?? 'unknown CPU'}`,
+    `${(totalmem() / 1024 ** 3).toFixed(0)} GiB`,
+    `Node ${process.versions.node}`,
+    `onnxruntime-node ${versionOf('onnxruntime-node')}`,
+    commit,
+  ].join(', ');
+}
+
+export type Row = Readonly<Record<string, string | number>>;
+
+/** Prints rows as an aligned table under a title. */
+export function printTable(title: string, rows: readonly Row[]): void {
+  const columns = Object.keys(rows[0] ?? {});
+  const widths = columns.map((column) =>
+    Math.max(column.length, ...rows.map((row) => String(row[column] ?? '').length)),
+  );
+  const line = (cells: readonly string[]): string =>
+    cells
+      .map((cell, index) => cell.padEnd(widths[index] ?? 0))
+      .join('  ')
+      .trimEnd();
+  process.stdout.write(`\n${title}\n${line(columns)}\n${line(widths.map((width) => '-'.repeat(width)))}\n`);
+  for (const row of rows)
+    process.stdout.write(`${line(columns.map((column) => String(row[column] ?? '')))}\n`);
+}
+
+/** Writes rows to bench/results/<name>.csv, the environment in the first line. */
+export function writeCsv(name: string, rows: readonly Row[]): void {
+  const columns = Object.keys(rows[0] ?? {});
+  const cell = (value: string | number): string => {
+    const text = String(value);
+    return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  };
+  const lines = [
+    columns.join(','),
+    ...rows.map((row) => columns.map((column) => cell(row[column] ?? '')).join(',')),
+  ];
+  mkdirSync(resultsFolder, { recursive: true });
+  writeFileSync(path.join(resultsFolder, `${name}.csv`), `# ${environmentLine()}\n${lines.join('\n')}\n`);
+}
