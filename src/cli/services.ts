@@ -10,6 +10,7 @@ import type { ChatPlatform } from '../bot/platform.ts';
 import type { Config } from '../config.ts';
 import { KinoraError } from '../errors.ts';
 import { Engine } from '../inference/engine/engine.ts';
+import type { Pack } from '../inference/model-pack.ts';
 import { createLogger, type Logger } from '../log.ts';
 import { Artifacts } from '../queue/artifacts.ts';
 import type { QueueTerms } from '../queue/client.ts';
@@ -43,24 +44,30 @@ function terms({ queue }: Config): QueueTerms {
   };
 }
 
-type End = 'asked' | 'orphaned';
-
-/** Resolves with the first signal that asks the process to end, or when "kinora start" was killed without a word. */
-function endRequested(): Promise<End> {
+/** Resolves with the first signal that asks the process to end. */
+function endRequested(): Promise<void> {
   return new Promise((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => resolve('asked'));
-    process.on('disconnect', () => resolve('orphaned'));
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => resolve());
   });
 }
 
 /** How long Redis is waited for when a process ends: what was accepted is safe there already. */
 const farewellMs = 5_000;
 
-/** Ends the process: politely when it was asked to, at once when its Redis went with its parent. */
-async function endProcess(end: End, politely: () => Promise<void>, patienceMs: number): Promise<never> {
-  if (end === 'asked') await Promise.race([politely(), sleep(patienceMs + farewellMs)]);
+/**
+ * Starts a part of Kinora, serves until it is asked to end, and stops it politely within `patienceMs`. Whatever it is
+ * doing, even starting, it ends at once when "kinora start" was killed without a word: its Redis went too.
+ */
+async function serve(start: () => Promise<() => Promise<void>>, patienceMs: number): Promise<never> {
+  process.on('disconnect', () => process.exit(1));
+  const ended = endRequested();
+  const stop = await Promise.race([start(), ended]);
+  if (stop) {
+    await ended;
+    await Promise.race([stop(), sleep(patienceMs + farewellMs)]);
+  }
   // Connections that wait for a lost Redis, and the channel to the parent, would keep the process alive.
-  process.exit(end === 'asked' ? 0 : 1);
+  process.exit(0);
 }
 
 export function platformsOf(config: Config, log: Logger): ChatPlatform[] {
@@ -78,27 +85,41 @@ export function platformsOf(config: Config, log: Logger): ChatPlatform[] {
 /** Serves until it is asked to end. */
 export async function runBot(config: Config): Promise<void> {
   const log = createLogger('bot', config.logLevel);
-  const ended = endRequested();
-  const bot = await startBot({
+  const options = {
     address: sharedRedis(config),
     jobsFolder: jobsFolder(config),
     terms: terms(config),
     platforms: platformsOf(config, log),
     log,
-  });
-  await endProcess(await ended, () => bot.stop(), 0);
+  };
+  await serve(async () => {
+    const bot = await startBot(options);
+    return () => bot.stop();
+  }, 0);
 }
 
 /** Serves until it is asked to end; the job in hand may finish within the grace period, else it is handed back. */
 export async function runWorker(config: Config): Promise<void> {
   const log = createLogger('worker', config.logLevel);
-  const ended = endRequested();
-  const redis = connectRedis(sharedRedis(config), 'patient', (error) =>
-    log.warn({ err: error.message }, 'redis'),
-  );
-  await assertTrustworthy(redis);
-  const pack = await choosePack(config, config.model);
-  const device = chooseDevice(config.device, pack);
+  const address = sharedRedis(config);
+  await serve(async () => {
+    const redis = connectRedis(address, 'patient', (error) => log.warn({ err: error.message }, 'redis'));
+    await assertTrustworthy(redis);
+    const pack = await choosePack(config, config.model);
+    const device = chooseDevice(config.device, pack);
+    const engine = await startEngine(config, pack, device, log);
+    log.info({ model: pack.manifest.id, device }, 'the model is loaded');
+    const generate = engineGenerate(engine, pack, config.metadata);
+    const worker = new JobWorker(redis, new Artifacts(jobsFolder(config)), generate, log, { device });
+    await worker.start();
+    return async () => {
+      await worker.stop(config.queue.graceMs);
+      await engine.stop();
+    };
+  }, config.queue.graceMs);
+}
+
+async function startEngine(config: Config, pack: Pack, device: string, log: Logger): Promise<Engine> {
   const ffmpeg = await findFfmpeg({ ffmpegPath: config.ffmpegPath });
   const engine = Engine.start(
     {
@@ -119,19 +140,7 @@ export async function runWorker(config: Config): Promise<void> {
     await engine.stop();
     throw error;
   }
-  log.info({ model: pack.manifest.id, device }, 'the model is loaded');
-  const generate = engineGenerate(engine, pack, config.metadata);
-  const worker = new JobWorker(redis, new Artifacts(jobsFolder(config)), generate, log, { device });
-  await worker.start();
-  const end = await ended;
-  await endProcess(
-    end,
-    async () => {
-      await worker.stop(config.queue.graceMs);
-      await engine.stop();
-    },
-    config.queue.graceMs,
-  );
+  return engine;
 }
 
 /** Everything on one machine. A part that dies is started again; when this process ends, all of it does. */

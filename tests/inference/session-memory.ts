@@ -21,6 +21,6 @@ async function decode(frames: number): Promise<string> {
 
 const before = await decode(1);
 const kibibytes = Number(/VmSize:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]);
-execFileSync('prlimit', ['--pid', String(process.pid), `--as=${kibibytes * 1024 + 150_000_000}`]);
-const batches = [before, await decode(16), await decode(1)];
+execFileSync('prlimit', ['--pid', String(process.pid), `--as=${kibibytes * 1024 + 400_000_000}`]);
+const batches = [before, await decode(64), await decode(1)];
 process.stdout.write(`${JSON.stringify(batches)}\n`);
