@@ -49,6 +49,7 @@ export const errorCatalogue = {
   DISK_FULL: { exitCode: 7, remedy: 'Free some disk space and try again.' },
   FFMPEG_MISSING: { exitCode: 7, remedy: 'Install ffmpeg, or set FFMPEG_PATH to it.' },
   ENCODE_FAILED: { exitCode: 7, remedy: 'Run "kinora doctor" to check ffmpeg, then try again.' },
+  EXPIRED: { exitCode: 6, remedy: 'Its credits were given back; ask again when the queue is shorter.' },
   CANCELLED: { exitCode: 130, remedy: 'Nothing was kept; start again whenever you like.' },
 } as const satisfies Record<string, ErrorEntry>;
 

@@ -1,9 +1,10 @@
 /**
  * One ONNX session: opening it on a device, running it on plain tensors, and turning the runtime's errors into ours.
- * The only import of onnxruntime-node. Knows no model.
+ * The runs happen in a thread of their own (session-thread.mjs). Knows no model.
  */
-import { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
+import type { InferenceSession } from 'onnxruntime-node';
 import { KinoraError } from '../errors.ts';
+import { askSessionThread } from './session-thread.ts';
 import type { FloatTensor, Tensor } from './tensor.ts';
 
 export interface SessionOptions {
@@ -34,6 +35,47 @@ export function parseDevice(device: string): { readonly kind: DeviceKind; readon
   return { kind: device.split(':')[0] as DeviceKind, ordinal: Number(match[2] ?? 0) };
 }
 
+let lastKey = 0;
+
+/** An input that lies in the session thread already. Made for what every step is given unchanged. */
+export interface KeptTensor {
+  readonly kept: number;
+  readonly dims: readonly number[];
+}
+
+/** Copies tensors to the session thread once, for many runs. */
+export async function keepTensors<Name extends string>(
+  tensors: Readonly<Record<Name, Tensor>>,
+): Promise<Record<Name, KeptTensor>> {
+  const kept: Partial<Record<Name, KeptTensor>> = {};
+  for (const [name, tensor] of Object.entries(tensors) as [Name, Tensor][]) {
+    const key = ++lastKey;
+    await askSessionThread('keep', { key, tensor: withOwnMemory(tensor) });
+    kept[name] = { kept: key, dims: tensor.dims };
+  }
+  return kept as Record<Name, KeptTensor>; // every name was just set
+}
+
+export async function forgetTensors(tensors: Readonly<Record<string, KeptTensor>>): Promise<void> {
+  await askSessionThread('forget', { keys: Object.values(tensors).map(({ kept }) => kept) });
+}
+
+/** A view of a larger buffer would be copied with all of it. */
+function withOwnMemory<T extends Tensor | KeptTensor>(tensor: T): T {
+  if (!('data' in tensor) || tensor.data.byteLength === tensor.data.buffer.byteLength) return tensor;
+  return { ...tensor, data: tensor.data.slice() };
+}
+
+interface Opened {
+  readonly inputs: readonly TensorSpec[];
+  readonly outputs: readonly TensorSpec[];
+}
+
+interface RunAnswer {
+  readonly outputs: Readonly<Record<string, { type: string; data: unknown; dims: readonly number[] }>>;
+  readonly runMs: number;
+}
+
 export class OnnxSession {
   /** Used in errors: "unet_core". */
   readonly name: string;
@@ -44,15 +86,15 @@ export class OnnxSession {
    * does so with the arithmetic of free shapes; whatever else it may be shows in the speed.
    */
   readonly isWholeOnDevice: boolean;
-  readonly #session: InferenceSession;
+  readonly #key: number;
   #runMs = 0;
 
-  private constructor(name: string, session: InferenceSession, isWholeOnDevice: boolean) {
+  private constructor(name: string, key: number, { inputs, outputs }: Opened, isWholeOnDevice: boolean) {
     this.name = name;
     this.isWholeOnDevice = isWholeOnDevice;
-    this.#session = session;
-    this.inputs = session.inputMetadata.map(toSpec);
-    this.outputs = session.outputMetadata.map(toSpec);
+    this.#key = key;
+    this.inputs = inputs;
+    this.outputs = outputs;
   }
 
   /**
@@ -61,8 +103,11 @@ export class OnnxSession {
    */
   static async open(name: string, path: string, options: SessionOptions): Promise<OnnxSession> {
     const { kind, ordinal } = parseDevice(options.device);
-    const create = (extra?: InferenceSession.SessionOptions['extra']): Promise<InferenceSession> =>
-      InferenceSession.create(path, {
+    const create = async (
+      isWholeOnDevice: boolean,
+      extra?: InferenceSession.SessionOptions['extra'],
+    ): Promise<OnnxSession> => {
+      const session: InferenceSession.SessionOptions = {
         executionProviders: [
           kind === 'cuda' || kind === 'tensorrt' ? { name: kind, deviceId: ordinal } : kind,
         ],
@@ -71,16 +116,20 @@ export class OnnxSession {
         graphOptimizationLevel: 'all',
         logSeverityLevel: 3,
         ...(extra ? { extra } : {}),
-      });
+      };
+      const key = ++lastKey;
+      const opened = await askSessionThread<Opened>('open', { session: key, path, options: session });
+      return new OnnxSession(name, key, opened, isWholeOnDevice);
+    };
     try {
-      if (kind === 'cpu') return new OnnxSession(name, await create(), true);
+      if (kind === 'cpu') return await create(true);
       // A device that was asked for by name does the work, or says that it cannot: never the CPU in its place. The
       // runtime throws when the device's library is missing; when nodes are left over, it is asked to say so too.
       try {
-        return new OnnxSession(name, await create({ session: { disable_cpu_ep_fallback: '1' } }), true);
+        return await create(true, { session: { disable_cpu_ep_fallback: '1' } });
       } catch (error) {
         if (!nodesLeftOver.test(messageOf(error))) throw error;
-        return new OnnxSession(name, await create(), false);
+        return await create(false);
       }
     } catch (error) {
       throw explainOpenFailure(name, path, options.device, error);
@@ -93,30 +142,26 @@ export class OnnxSession {
   }
 
   /**
-   * Runs the graph. Blocks the thread until it is done: the native call is synchronous. Every output is float32.
-   * @param into tensors that take outputs of exactly their dims, instead of new ones: for buffers that serve many runs
+   * Runs the graph; the calling thread is free meanwhile. Every output is float32.
+   * @param into memory for outputs of exactly these dims, instead of new memory. It is lent: the arrays are detached,
+   * and come back, filled, as the outputs.
    * @throws KinoraError OUT_OF_MEMORY, BAD_NUMBERS when an output holds NaN or infinity
    */
   async run(
-    feeds: Readonly<Record<string, Tensor>>,
+    feeds: Readonly<Record<string, Tensor | KeptTensor>>,
     into: Readonly<Record<string, FloatTensor>> = {},
   ): Promise<Record<string, FloatTensor>> {
-    const startedAt = performance.now();
-    let results: InferenceSession.OnnxValueMapType;
+    const own = Object.fromEntries(Object.entries(feeds).map(([name, feed]) => [name, withOwnMemory(feed)]));
+    const lent = Object.values(into).map(({ data }) => data.buffer as ArrayBuffer); // never shared memory
+    let answer: RunAnswer;
     try {
-      const given = toOrtAll(into);
-      // Outputs that are named at all must all be named; those without a tensor are made by the runtime.
-      const fetches = Object.fromEntries(this.outputs.map(({ name }) => [name, given[name] ?? null]));
-      results = await this.#session.run(toOrtAll(feeds), fetches);
+      answer = await askSessionThread<RunAnswer>('run', { session: this.#key, feeds: own, into }, lent);
     } catch (error) {
       throw explainRunFailure(this.name, error);
-    } finally {
-      this.#runMs += performance.now() - startedAt;
     }
+    this.#runMs += answer.runMs;
     const outputs: Record<string, FloatTensor> = {};
-    for (const [name, value] of Object.entries(results)) {
-      // What was written into a given tensor comes back as another object without a view of it.
-      const data = into[name]?.data ?? (value.type === 'float32' ? value.data : undefined);
+    for (const [name, { data, dims }] of Object.entries(answer.outputs)) {
       if (!(data instanceof Float32Array)) {
         throw new KinoraError('PACK_INVALID', `The output ${name} of ${this.name} is not float32.`);
       }
@@ -126,29 +171,14 @@ export class OnnxSession {
           `The model computed numbers that are not finite (${this.name}).`,
         );
       }
-      outputs[name] = { data, dims: value.dims };
+      outputs[name] = { data, dims };
     }
     return outputs;
   }
 
   async release(): Promise<void> {
-    await this.#session.release();
+    await askSessionThread('release', { session: this.#key });
   }
-}
-
-function toSpec(metadata: InferenceSession.ValueMetadata): TensorSpec {
-  if (!metadata.isTensor) return { name: metadata.name, type: 'not a tensor', dims: [] };
-  return { name: metadata.name, type: metadata.type, dims: metadata.shape };
-}
-
-function toOrtAll(tensors: Readonly<Record<string, Tensor>>): Record<string, OrtTensor> {
-  return Object.fromEntries(Object.entries(tensors).map(([name, tensor]) => [name, toOrt(tensor)]));
-}
-
-function toOrt({ data, dims }: Tensor): OrtTensor {
-  return data instanceof Float32Array
-    ? new OrtTensor('float32', data, dims)
-    : new OrtTensor('int64', data, dims);
 }
 
 const withoutSign = 0x7fffffff;

@@ -2,7 +2,7 @@
  * The files of a job, in one folder named after it: the picture that came in, the video that goes out, and the record
  * that says the video is complete. Knows no Redis and no model.
  */
-import { mkdir, readdir, readFile, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
+import { access, mkdir, readdir, readFile, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { KinoraError } from '../errors.ts';
 import { type Artifact, artifactSchema, jobIdSchema } from './jobs.ts';
@@ -15,12 +15,52 @@ export interface JobFiles {
   readonly thumbnail: string;
 }
 
+/** What lies on the disk for one job. */
+export interface JobFolder {
+  readonly jobId: string;
+  readonly bytes: number;
+  /** When a file was last put into the folder or taken out of it. */
+  readonly modifiedMs: number;
+  /** Whether its video was completed. */
+  readonly complete: boolean;
+}
+
+const fullMessage = 'The disk of this Kinora is almost full, so it takes no new pictures.';
+/** How long an answer about free space is believed. */
+const freeSpaceCachedMs = 1_000;
+const recordName = 'artifact.json';
+/** Temporary names of this file, and of the video writer. */
+const temporaryName = /\.(part|tmp)$|^\..*\.kinora-/;
+/** Folders that are looked into at a time. */
+const measuredAtOnce = 32;
+
 export class Artifacts {
   readonly #root: string;
+  readonly #minFreeBytes: number;
+  #freeSpace: { readonly checkedAt: number; readonly bytes: Promise<number> } | null = null;
 
-  /** @param root folder that bot and workers share */
-  constructor(root: string) {
+  /**
+   * @param root folder that bot and workers share
+   * @param minFreeBytes free space that new pictures must leave
+   */
+  constructor(root: string, minFreeBytes = 0) {
     this.#root = root;
+    this.#minFreeBytes = minFreeBytes;
+  }
+
+  /** True while less is free than must stay free. Cheap: asks the file system once a second at most. */
+  async almostFull(): Promise<boolean> {
+    const now = performance.now();
+    if (!this.#freeSpace || now - this.#freeSpace.checkedAt > freeSpaceCachedMs) {
+      this.#freeSpace = { checkedAt: now, bytes: this.#freeBytes() };
+    }
+    return (await this.#freeSpace.bytes) < this.#minFreeBytes;
+  }
+
+  async #freeBytes(): Promise<number> {
+    await mkdir(this.#root, { recursive: true, mode: 0o700 });
+    const { bavail, bsize } = await statfs(this.#root);
+    return bavail * bsize;
   }
 
   /** Paths only; nothing is created. The id is checked, so it can never leave the root. */
@@ -38,24 +78,30 @@ export class Artifacts {
    * Stores the picture of a job that is about to be submitted.
    * @throws KinoraError DISK_FULL when less than `minFreeBytes` would be left
    */
-  async storeImage(jobId: string, image: Uint8Array, minFreeBytes: number): Promise<JobFiles> {
+  async storeImage(
+    jobId: string,
+    image: Uint8Array,
+    minFreeBytes = this.#minFreeBytes,
+  ): Promise<JobFiles> {
     const files = this.files(jobId);
-    await mkdir(files.folder, { recursive: true, mode: 0o700 });
-    const { bavail, bsize } = await statfs(this.#root);
-    if (bavail * bsize - image.byteLength < minFreeBytes) {
-      await this.remove(jobId);
-      throw new KinoraError(
-        'DISK_FULL',
-        'The disk of this Kinora is almost full, so it takes no new pictures.',
-      );
+    if ((await this.#freeBytes()) - image.byteLength < minFreeBytes) {
+      throw new KinoraError('DISK_FULL', fullMessage);
     }
+    await mkdir(files.folder, { recursive: true, mode: 0o700 });
     await this.#writeAtomically(files.image, image);
     return files;
   }
 
+  async hasImage(jobId: string): Promise<boolean> {
+    return await access(this.files(jobId).image).then(
+      () => true,
+      () => false,
+    );
+  }
+
   /** Marks the video as complete. Written last: whoever sees the record may use the video. */
   async storeRecord(jobId: string, artifact: Artifact): Promise<void> {
-    await this.#writeAtomically(join(this.files(jobId).folder, 'artifact.json'), JSON.stringify(artifact));
+    await this.#writeAtomically(join(this.files(jobId).folder, recordName), JSON.stringify(artifact));
   }
 
   /** The record of a complete video, or undefined when there is none to deliver. */
@@ -63,7 +109,7 @@ export class Artifacts {
     const files = this.files(jobId);
     try {
       const artifact = artifactSchema.parse(
-        JSON.parse(await readFile(join(files.folder, 'artifact.json'), 'utf8')),
+        JSON.parse(await readFile(join(files.folder, recordName), 'utf8')),
       );
       const { size } = await stat(files.video);
       return size === artifact.bytes ? artifact : undefined;
@@ -76,21 +122,48 @@ export class Artifacts {
     await rm(this.files(jobId).folder, { recursive: true, force: true });
   }
 
-  /** Every job folder with its size and age, oldest first. */
-  async list(): Promise<{ jobId: string; bytes: number; modifiedMs: number }[]> {
-    const names = await readdir(this.#root).catch(() => []);
-    const found = await Promise.all(
-      names.filter((name) => jobIdSchema.safeParse(name).success).map((name) => this.#measure(name)),
-    );
-    return found.filter((entry) => entry !== undefined).sort((a, b) => a.modifiedMs - b.modifiedMs);
+  /** Removes what a job that failed has written, to give its space back at once; its picture stays. */
+  async removeOutput(jobId: string): Promise<void> {
+    const { video, thumbnail } = this.files(jobId);
+    await Promise.all([video, thumbnail].map((file) => rm(file, { force: true })));
+    await this.removeLeftovers(jobId, Number.POSITIVE_INFINITY);
   }
 
-  async #measure(jobId: string): Promise<{ jobId: string; bytes: number; modifiedMs: number } | undefined> {
+  /** Removes temporary files of a process that died while it wrote, if they were last written before `beforeMs`. */
+  async removeLeftovers(jobId: string, beforeMs: number): Promise<number> {
+    const { folder } = this.files(jobId);
+    let removed = 0;
+    for (const name of await readdir(folder).catch(() => [])) {
+      if (!temporaryName.test(name)) continue;
+      const file = join(folder, name);
+      const entry = await stat(file).catch(() => undefined);
+      if (!entry || entry.mtimeMs >= beforeMs) continue;
+      await rm(file, { force: true });
+      removed++;
+    }
+    return removed;
+  }
+
+  /** Every job folder, oldest first. Whatever else lies beside them is not ours. */
+  async list(): Promise<JobFolder[]> {
+    const names = await readdir(this.#root).catch(() => []);
+    const jobIds = names.filter((name) => jobIdSchema.safeParse(name).success);
+    const found: JobFolder[] = [];
+    for (let at = 0; at < jobIds.length; at += measuredAtOnce) {
+      const batch = await Promise.all(jobIds.slice(at, at + measuredAtOnce).map((id) => this.measure(id)));
+      found.push(...batch.filter((folder) => folder !== undefined));
+    }
+    return found.sort((a, b) => a.modifiedMs - b.modifiedMs);
+  }
+
+  /** One job folder, or undefined when there is none. */
+  async measure(jobId: string): Promise<JobFolder | undefined> {
     const { folder } = this.files(jobId);
     try {
       let bytes = 0;
-      for (const name of await readdir(folder)) bytes += (await stat(join(folder, name))).size;
-      return { jobId, bytes, modifiedMs: (await stat(folder)).mtimeMs };
+      const names = await readdir(folder);
+      for (const name of names) bytes += (await stat(join(folder, name))).size;
+      return { jobId, bytes, modifiedMs: (await stat(folder)).mtimeMs, complete: names.includes(recordName) };
     } catch {
       return undefined; // removed meanwhile
     }

@@ -19,6 +19,8 @@ export interface QueueTerms {
   readonly day: (now: number) => string;
   readonly cooldownMs: number;
   readonly limits: AdmissionLimits;
+  /** True while the disk has no room for another job. Cheap: it is asked for every request. */
+  readonly diskFull?: () => Promise<boolean>;
 }
 
 /** Where a waiting job stands. */
@@ -33,6 +35,8 @@ export type Submission =
   | { readonly decision: 'accepted'; readonly place: Place; readonly cost: number; readonly left: number }
   | { readonly decision: 'duplicate'; readonly state: LedgerEntry['state'] }
   | { readonly decision: 'unavailable' }
+  /** Too little space is free; taken again as soon as there is enough. */
+  | { readonly decision: 'disk-full' }
   | Refusal;
 
 /** A person is never left without an answer for longer than this. */
@@ -41,9 +45,16 @@ const withdrawEveryMs = 1_000;
 const withdrawAttempts = 600;
 
 /** BullMQ's largest priority; a job beyond it is served last rather than refused. */
-const maxPriority = 2_097_151;
+export const maxPriority = 2_097_151;
 /** Deaths of whole workers, not of engines; those are counted in the ledger. */
 const generateAttempts = 3;
+
+const deliverOptions = {
+  attempts: 100,
+  backoff: { type: 'delivery' },
+  removeOnComplete: true,
+  removeOnFail: true,
+} as const;
 
 export class JobClient {
   readonly ledger: Ledger;
@@ -53,6 +64,7 @@ export class JobClient {
   readonly #log: Logger;
   readonly #flows: FlowProducer;
   readonly #generateQueue: Queue<QueueData>;
+  readonly #deliverQueue: Queue<QueueData>;
 
   /** @param redis a fail-fast connection; the caller closes it after close() */
   constructor(redis: Redis, terms: QueueTerms, log: Logger, keys = new Keys()) {
@@ -64,9 +76,11 @@ export class JobClient {
     const options = { connection: redis, prefix: keys.bull, skipWaitingForReady: true };
     this.#flows = new FlowProducer(options);
     this.#generateQueue = new Queue<QueueData>(generateQueueName, options);
+    this.#deliverQueue = new Queue<QueueData>(deliverQueueName, options);
     const onError = (error: Error): void => log.warn({ err: error.message }, 'queue connection');
     this.#flows.on('error', onError);
     this.#generateQueue.on('error', onError);
+    this.#deliverQueue.on('error', onError);
   }
 
   /**
@@ -78,7 +92,11 @@ export class JobClient {
     const cost = this.#terms.cost(preset);
     try {
       return await withDeadline(answerDeadlineMs, async () => {
-        const { day, cooldownMs, limits } = this.#terms;
+        const { day, cooldownMs, limits, diskFull } = this.#terms;
+        // What was accepted before stays accepted.
+        if ((await diskFull?.()) && !(await this.#redis.exists(this.keys.job(request.id)))) {
+          return { decision: 'disk-full' };
+        }
         const admission = await this.ledger.admit(request, { cost, day: day(now), cooldownMs, limits, now });
         if (admission.decision === 'duplicate') {
           if (admission.state === 'reserved') await this.#enqueue(request.id, admission.priority, now);
@@ -103,13 +121,7 @@ export class JobClient {
       name: 'deliver',
       queueName: deliverQueueName,
       data: { jobId } satisfies QueueData,
-      opts: {
-        jobId,
-        attempts: 100,
-        backoff: { type: 'delivery' },
-        removeOnComplete: true,
-        removeOnFail: true,
-      },
+      opts: { jobId, ...deliverOptions },
       children: [
         {
           name: 'generate',
@@ -133,6 +145,28 @@ export class JobClient {
   /** Re-adds the flow of a job that BullMQ has lost. The ledger knows everything that is needed. */
   async enqueueAgain(entry: LedgerEntry, now = Date.now()): Promise<void> {
     await this.#enqueue(entry.id, entry.priority, now);
+  }
+
+  /**
+   * Brings the answer of a job that has its final state back on its way when BullMQ has lost it. Where there is a
+   * delivery that waits for a generation that no longer exists, it is replaced.
+   */
+  async deliverAgain(jobId: string): Promise<void> {
+    if ((await this.#deliverQueue.getJobState(jobId)) === 'waiting-children') {
+      await this.#deliverQueue.remove(jobId);
+    }
+    await this.#deliverQueue.add('deliver', { jobId }, { jobId, ...deliverOptions });
+  }
+
+  /** Lets the answer of a job that ended while it waited go out at once, not when its turn to be generated comes. */
+  async releaseAnswer(jobId: string): Promise<void> {
+    await this.#removeWaiting(jobId);
+  }
+
+  /** Gives a queued job the priority that belongs to its place in virtual time. */
+  async setPriority(jobId: string, priority: number): Promise<void> {
+    const job = await this.#generateQueue.getJob(jobId);
+    await job?.changePriority({ priority });
   }
 
   async #withdraw(jobId: string): Promise<void> {
@@ -190,7 +224,7 @@ export class JobClient {
   }
 
   async close(): Promise<void> {
-    await Promise.allSettled([this.#flows.close(), this.#generateQueue.close()]);
+    await Promise.allSettled([this.#flows.close(), this.#generateQueue.close(), this.#deliverQueue.close()]);
   }
 }
 

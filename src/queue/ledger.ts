@@ -71,7 +71,8 @@ export type JobEvent =
   | 'deliver'
   | 'undeliver'
   | 'failed'
-  | 'cancelled';
+  | 'cancelled'
+  | 'expired';
 export type CancelAnswer = 'unknown' | 'forbidden' | 'finished' | 'cancelled' | 'requested';
 export type Outcome = 'delivered' | 'undeliverable';
 
@@ -94,7 +95,7 @@ export interface LedgerEntry {
   readonly failure?: Failure;
 }
 
-const scripts = ['admit', 'transition', 'settle', 'cancel'] as const;
+const scripts = ['admit', 'transition', 'settle', 'cancel', 'rebase', 'repair'] as const;
 type ScriptName = (typeof scripts)[number];
 
 const source = (name: string): string => readFileSync(new URL(`./lua/${name}.lua`, import.meta.url), 'utf8');
@@ -166,6 +167,24 @@ export class Ledger {
 
   async cancel(jobId: string, by: string, asAdmin: boolean, now: number): Promise<CancelAnswer> {
     return (await this.#call('cancel', jobId, by, asAdmin ? 1 : 0, now)) as CancelAnswer;
+  }
+
+  /**
+   * Moves virtual time back towards zero when every job that is not over lies at least `atLeast` beyond it; their
+   * order stays the same. BullMQ's priorities have to follow.
+   * @returns by how much, 0 when nothing was changed
+   */
+  async rebase(atLeast: number): Promise<number> {
+    return z.int().parse(await this.#call('rebase', atLeast));
+  }
+
+  /**
+   * Drops members whose job is over, or no longer waits, from a set of active or waiting jobs.
+   * @param set a key made by Keys.active or Keys.waiting
+   * @returns how many were dropped
+   */
+  async repair(set: string): Promise<number> {
+    return z.int().parse(await this.#call('repair', set));
   }
 
   async read(jobId: string): Promise<LedgerEntry | undefined> {

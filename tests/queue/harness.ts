@@ -101,7 +101,7 @@ export class Harness {
   }
 
   async worker(generate: Generate, settings: Partial<WorkerSettings> = {}): Promise<JobWorker> {
-    const worker = new JobWorker(this.server.connect(), this.artifacts, generate, log, settings, this.keys);
+    const worker = new JobWorker(this.server.patient(), this.artifacts, generate, log, settings, this.keys);
     await worker.start();
     this.#cleanups.push(() => worker.stop(0));
     return worker;
@@ -168,7 +168,7 @@ export class Harness {
       this.posted.push(posted);
     };
     const delivery = new DeliveryWorker(
-      this.server.connect(),
+      this.server.patient(),
       this.artifacts,
       deliver,
       log,

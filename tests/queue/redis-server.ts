@@ -6,10 +6,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { connectRedis } from '../../src/queue/redis.ts';
+import { connectRedis, type RedisAddress } from '../../src/queue/redis.ts';
 
 export class TestRedis {
   readonly socketPath: string;
+  /** Where the product's connections go; a test changes it to put a bad network in between. */
+  address: RedisAddress;
   readonly #folder: string;
   readonly #arguments: readonly string[];
   readonly #connections: Redis[] = [];
@@ -19,6 +21,7 @@ export class TestRedis {
     this.#folder = folder;
     this.#arguments = extraArguments;
     this.socketPath = join(folder, 'redis.sock');
+    this.address = { socketPath: this.socketPath };
     this.#process = this.#spawn();
   }
 
@@ -44,7 +47,7 @@ export class TestRedis {
     await Promise.race([this.connect().ping(), late]);
   }
 
-  /** A new connection that waits for the server when it is away; closed by stop(). */
+  /** A test's own look at the server: a new connection that waits when it is away; closed by stop(). */
   connect(): Redis {
     const redis = new Redis({ path: this.socketPath, maxRetriesPerRequest: null, retryStrategy: () => 50 });
     redis.on('error', () => {}); // the server may be stopped on purpose
@@ -52,9 +55,16 @@ export class TestRedis {
     return redis;
   }
 
+  /** The kind of connection that workers use. */
+  patient(): Redis {
+    const redis = connectRedis(this.address, 'patient', () => {});
+    this.#connections.push(redis);
+    return redis;
+  }
+
   /** The kind of connection that adapters use. */
   failFast(): Redis {
-    const redis = connectRedis({ socketPath: this.socketPath }, 'fail-fast', () => {});
+    const redis = connectRedis(this.address, 'fail-fast', () => {});
     this.#connections.push(redis);
     return redis;
   }

@@ -6,7 +6,6 @@
  * h × w latent cells, H × W pixels.
  */
 import { createHash } from 'node:crypto';
-import { setImmediate } from 'node:timers/promises';
 import { KinoraError } from '../../errors.ts';
 import { imageKey } from '../image-decode.ts';
 import { prepareImage } from '../image-prepare.ts';
@@ -23,10 +22,12 @@ import type { PackManifest } from '../pack-manifest.ts';
 import { TorchGenerator } from '../random.ts';
 import { createScheduler } from '../schedulers/create-scheduler.ts';
 import { startIndex } from '../schedulers/scheduler.ts';
+import { forgetTensors, type KeptTensor, keepTensors } from '../session.ts';
 import type { FloatTensor, IntTensor } from '../tensor.ts';
 
+type ConditioningName = 'fps_emb' | 'context' | 'image_latents_enc';
 /** What unet_cond computed for B clips; handed to unet_core unread. */
-type Conditioning = Readonly<Record<'fps_emb' | 'context' | 'image_latents_enc', FloatTensor>>;
+type Conditioning = Readonly<Record<ConditioningName, FloatTensor>>;
 
 export class I2VGenXLPipeline implements ImageToVideoPipeline {
   readonly #pack: OpenPack;
@@ -57,18 +58,19 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     const imageLatents = this.#imageLatents(moments, request);
     run.advance('encodeImage');
 
-    // 3. Everything in the UNet that no timestep changes
-    let conditioning = await this.#condition(
+    // 3. Everything in the UNet that no timestep changes; the noise is drawn while the runtime computes it
+    const conditioned = this.#condition(
       { promptEmbeds, negativeEmbeds, imageEmbeds, imageLatents },
       request.targetFps,
     );
+    const noise = new TorchGenerator(request.seed).randn(imageLatents.data.length);
+    let conditioning = await conditioned;
     run.advance('conditioning');
 
     // 4. Where the noise schedule is entered
     const { schedulerConfig: config } = this.#pack;
     const { numInferenceSteps } = request;
     const scheduler = createScheduler(request.scheduler, { config, numInferenceSteps });
-    const noise = new TorchGenerator(request.seed).randn(imageLatents.data.length);
     const { variation } = request;
     let firstStep = 0;
     let latents: Float32Array;
@@ -87,23 +89,32 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     const guidedSteps = guided ? Math.ceil(numInferenceSteps * request.guidanceEnd) : 0;
     const { length } = latents;
     const twice = new Float32Array(guidedSteps > firstStep ? 2 * length : 0);
-    const prediction = new Float32Array(guidedSteps > firstStep ? 2 * length : length);
+    let prediction: Float32Array = new Float32Array(guidedSteps > firstStep ? 2 * length : length);
+    let kept = await keepTensors(conditioning);
     run.enter('denoising', numInferenceSteps - firstStep);
-    for (let i = firstStep; i < numInferenceSteps; i++) {
-      await run.turn();
-      const timestep = scheduler.timesteps[i] ?? 0;
-      const noisePred = prediction.subarray(0, length);
-      if (i < guidedSteps) {
-        twice.set(latents);
-        twice.set(latents, length);
-        await this.#predict(twice, 2, imageLatents.dims, timestep, conditioning, prediction);
-        guide(prediction, request.guidanceScale, noisePred);
-      } else {
-        if (batchOf(conditioning) === 2) conditioning = conditionalHalf(conditioning);
-        await this.#predict(latents, 1, imageLatents.dims, timestep, conditioning, noisePred);
+    try {
+      for (let i = firstStep; i < numInferenceSteps; i++) {
+        run.check();
+        const timestep = scheduler.timesteps[i] ?? 0;
+        if (i < guidedSteps) {
+          twice.set(latents);
+          twice.set(latents, length);
+          prediction = await this.#predict(twice, 2, imageLatents.dims, timestep, kept, prediction);
+          guide(prediction, request.guidanceScale, prediction.subarray(0, length));
+        } else {
+          if (batchOf(conditioning) === 2) {
+            conditioning = conditionalHalf(conditioning);
+            await forgetTensors(kept);
+            kept = await keepTensors(conditioning);
+            prediction = prediction.slice(0, length);
+          }
+          prediction = await this.#predict(latents, 1, imageLatents.dims, timestep, kept, prediction);
+        }
+        scheduler.step(prediction.subarray(0, length), i, latents, latents);
+        run.step();
       }
-      scheduler.step(noisePred, i, latents, latents);
-      run.step();
+    } finally {
+      await forgetTensors(kept);
     }
     run.advance('denoise');
 
@@ -212,63 +223,89 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     };
   }
 
-  /** Sample and prediction: (B, C, F, h, w), flat. */
+  /** Sample and prediction: (B, C, F, h, w), flat. The memory of `prediction` comes back as the result. */
   async #predict(
     sample: Float32Array,
     batch: 1 | 2,
     dims: readonly number[],
     timestep: number,
-    conditioning: Conditioning,
+    conditioning: Readonly<Record<ConditioningName, KeptTensor>>,
     prediction: Float32Array,
-  ): Promise<void> {
+  ): Promise<Float32Array> {
     const batchDims = [batch, ...dims.slice(1)];
     const feeds = {
       sample: { data: sample, dims: batchDims },
       timestep: { data: BigInt64Array.of(BigInt(timestep)), dims: [1] },
       ...conditioning,
     };
-    await this.#pack.sessions.unet_core.run(feeds, { out_sample: { data: prediction, dims: batchDims } });
+    const into = { out_sample: { data: prediction, dims: batchDims } };
+    return pick(await this.#pack.sessions.unet_core.run(feeds, into), 'out_sample').data;
   }
 
-  /** Latents (1, C, F, h, w) to frames. The VAE knows single frames only, so chunks do not change a pixel. */
+  /**
+   * Latents (1, C, F, h, w) to frames. The VAE knows single frames only, so chunks do not change a pixel. While the
+   * frames of one chunk are converted and consumed, the runtime decodes the next.
+   */
   async *#decode(run: Run, latents: Float32Array, request: GenerateRequest): AsyncGenerator<Frame, void> {
     const { numFrames, width, height } = request;
-    const { latentChannels, vaeScaleFactor, vaeScalingFactor } = this.#pack.manifest.architecture;
-    const h = height / vaeScaleFactor;
-    const w = width / vaeScaleFactor;
-    const latentSize = latentChannels * h * w;
-    const frameSize = 3 * width * height;
     let chunkSize = Math.min(request.decodeChunkSize, numFrames);
-    // One chunk's worth of memory, used again for the next.
-    let latentBuffer = new Float32Array(0);
-    let sampleBuffer = new Float32Array(0);
-    let index = 0;
-    while (index < numFrames) {
-      await run.turn();
-      if (sampleBuffer.length !== chunkSize * frameSize) {
-        latentBuffer = new Float32Array(chunkSize * latentSize);
-        sampleBuffer = new Float32Array(chunkSize * frameSize);
-      }
+    // Memory of the chunk whose frames were consumed, used again for the one after the next.
+    let spare: Float32Array | undefined;
+    const start = (index: number): Promise<Decoded> => {
       const count = Math.min(chunkSize, numFrames - index);
-      const latent = latentBuffer.subarray(0, count * latentSize);
-      const sample = sampleBuffer.subarray(0, count * frameSize);
-      takeFrames(latents, index, numFrames, h * w, 1 / vaeScalingFactor, latent);
-      try {
-        await this.#pack.sessions.vae_decoder.run(
-          { latent: { data: latent, dims: [count, latentChannels, h, w] } },
-          { sample: { data: sample, dims: [count, 3, height, width] } },
-        );
-      } catch (error) {
-        if (!(error instanceof KinoraError) || error.code !== 'OUT_OF_MEMORY' || chunkSize === 1) throw error;
-        chunkSize = Math.ceil(chunkSize / 2);
-        continue;
+      const length = count * 3 * width * height;
+      const memory = spare?.length === length ? spare : new Float32Array(length);
+      spare = undefined;
+      return this.#decodeChunk(latents, index, count, request, memory);
+    };
+    let index = 0;
+    let decoding = start(0);
+    try {
+      while (index < numFrames) {
+        run.check();
+        const decoded = await decoding;
+        if (!('sample' in decoded)) {
+          const { error } = decoded;
+          if (!(error instanceof KinoraError) || error.code !== 'OUT_OF_MEMORY' || chunkSize === 1)
+            throw error;
+          chunkSize = Math.ceil(chunkSize / 2);
+          decoding = start(index);
+          continue;
+        }
+        const { sample, count } = decoded;
+        if (index + count < numFrames) decoding = start(index + count);
+        for (let n = 0; n < count; n++) {
+          run.step();
+          yield { index, width, height, data: toRgb(sample, n, width * height) };
+          index++;
+        }
+        spare = sample;
       }
-      for (let n = 0; n < count; n++) {
-        run.step();
-        // Yielded before the next chunk is decoded: its consumer writes while the runtime computes.
-        yield { index, width, height, data: toRgb(sample, n, width * height) };
-        index++;
-      }
+    } finally {
+      await decoding; // the sessions are free for the next job
+    }
+  }
+
+  /** Never rejects: nobody may be waiting yet. */
+  async #decodeChunk(
+    latents: Float32Array,
+    index: number,
+    count: number,
+    { numFrames, width, height }: GenerateRequest,
+    memory: Float32Array,
+  ): Promise<Decoded> {
+    const { latentChannels, vaeScaleFactor, vaeScalingFactor } = this.#pack.manifest.architecture;
+    const [h, w] = [height / vaeScaleFactor, width / vaeScaleFactor];
+    const latent = new Float32Array(count * latentChannels * h * w);
+    takeFrames(latents, index, numFrames, h * w, 1 / vaeScalingFactor, latent);
+    try {
+      const output = await this.#pack.sessions.vae_decoder.run(
+        { latent: { data: latent, dims: [count, latentChannels, h, w] } },
+        { sample: { data: memory, dims: [count, 3, height, width] } },
+      );
+      return { sample: pick(output, 'sample').data, count };
+    } catch (error) {
+      return { error };
     }
   }
 
@@ -315,6 +352,9 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
   }
 }
 
+/** (count, 3, H, W), or why not. */
+type Decoded = { readonly sample: Float32Array; readonly count: number } | { readonly error: unknown };
+
 /** Bookkeeping of one run: progress, cancellation, timings and cache use. */
 class Run {
   readonly #hooks: GenerateHooks;
@@ -340,12 +380,6 @@ class Run {
   /** Throws CANCELLED when the job is no longer wanted. */
   check(): void {
     if (this.#hooks.signal.aborted) throw new KinoraError('CANCELLED', 'The job was cancelled.');
-  }
-
-  /** Lets messages in, a cancel above all, before the next native run blocks the thread. */
-  async turn(): Promise<void> {
-    await setImmediate();
-    this.check();
   }
 
   enter(phase: Phase, total: number): void {

@@ -22,7 +22,7 @@ local function servingOrder(tag, sequence) return tag * 4294967296 + sequence % 
 local function endJob(jobKey, id, state, now)
   local function field(name) return redis.call('HGET', jobKey, name) end
   local user, community, was = field('user'), field('community'), field('state')
-  if state == 'cancelled' and (was == 'reserved' or was == 'waiting') then
+  if state ~= 'generated' and (was == 'reserved' or was == 'waiting') then
     -- Time that was never used must not count against the person's next job.
     local finish = tonumber(redis.call('HGET', key('vfinish'), user) or '0')
     redis.call('HSET', key('vfinish'), user, string.format('%d', math.max(0, finish - tonumber(field('span')))))

@@ -2,7 +2,7 @@
 -- only the first counts.
 -- ARGV: prefix, job id, event, now, JSON fields to store
 -- Events: confirm (BullMQ has it) · start · handback (will run again) · generated · deliver (its upload begins) ·
---   undeliver (the upload failed and will be tried again) · failed · cancelled
+--   undeliver (the upload failed and will be tried again) · failed · cancelled · expired (failed, but only while it waits)
 -- Returns JSON { changed, state, starts }; state is '' when the ledger does not know the job.
 local id, event, now = ARGV[2], ARGV[3], tonumber(ARGV[4])
 local jobKey = key('job:' .. id)
@@ -21,6 +21,7 @@ local allowed = {
   undeliver = { delivering = true },
   failed = { reserved = true, waiting = true, running = true },
   cancelled = { reserved = true, waiting = true, running = true, generated = true, delivering = true },
+  expired = { reserved = true, waiting = true },
 }
 local state = redis.call('HGET', jobKey, 'state')
 if not state or not allowed[event][state] or redis.call('HEXISTS', jobKey, 'deliveredAt') == 1 then
@@ -47,7 +48,7 @@ elseif event == 'deliver' then
 elseif event == 'undeliver' then
   redis.call('HSET', jobKey, 'state', 'generated')
 else
-  endJob(jobKey, id, event, now)
+  endJob(jobKey, id, event == 'expired' and 'failed' or event, now)
 end
 
 local fields = cjson.decode(ARGV[5])

@@ -1,0 +1,41 @@
+-- Moves virtual time back towards zero, so that priorities stay below BullMQ's largest however long the queue is
+-- never empty. What is subtracted is the least virtual start that still matters, so the order of everything stays.
+-- ARGV: prefix, least amount worth subtracting
+-- Returns the amount subtracted, or 0.
+local atLeast = tonumber(ARGV[2])
+local base = tonumber(redis.call('GET', key('vtime')) or '0')
+local presets = redis.call('SMEMBERS', key('presets'))
+for _, preset in ipairs(presets) do
+  local first = redis.call('ZRANGE', key('waiting:' .. preset), 0, 0)[1]
+  local tag = first and tonumber(redis.call('HGET', key('job:' .. first), 'tag') or nil)
+  if tag and tag < base then base = tag end
+end
+if base < atLeast or base < 1 then return 0 end
+
+local function moved(value) return math.max(0, tonumber(value) - base) end
+local function text(value) return string.format('%.0f', value) end
+
+redis.call('SET', key('vtime'), text(moved(redis.call('GET', key('vtime')))))
+local finishes = redis.call('HGETALL', key('vfinish'))
+for i = 1, #finishes, 2 do
+  local finish = moved(finishes[i + 1])
+  -- Whoever finished before the new zero has no debt that would count.
+  if finish > 0 then
+    redis.call('HSET', key('vfinish'), finishes[i], text(finish))
+  else
+    redis.call('HDEL', key('vfinish'), finishes[i])
+  end
+end
+-- A running job may be handed back, so its start moves too; one from before the new zero is first either way.
+for _, id in ipairs(redis.call('SMEMBERS', key('active:all'))) do
+  local jobKey = key('job:' .. id)
+  local tag = redis.call('HGET', jobKey, 'tag')
+  if tag then
+    tag = moved(tag)
+    redis.call('HSET', jobKey, 'tag', text(tag))
+    local waiting = key('waiting:' .. redis.call('HGET', jobKey, 'preset'))
+    local order = servingOrder(tag, tonumber(redis.call('HGET', jobKey, 'sequence')))
+    redis.call('ZADD', waiting, 'XX', order, id)
+  end
+end
+return base

@@ -1,0 +1,20 @@
+-- Drops from one set of job ids whatever should no longer be in it: places that a lost write has leaked.
+-- ARGV: prefix, key of the set (a set of active jobs, or a sorted set of waiting ones)
+-- Returns how many were dropped.
+local set = ARGV[2]
+local kind = redis.call('TYPE', set).ok
+local members, remove
+if kind == 'set' then
+  members, remove = redis.call('SMEMBERS', set), 'SREM'
+elseif kind == 'zset' then
+  members, remove = redis.call('ZRANGE', set, 0, -1), 'ZREM'
+else
+  return 0
+end
+local dropped = 0
+for _, id in ipairs(members) do
+  local state = redis.call('HGET', key('job:' .. id), 'state')
+  local belongs = state == 'reserved' or state == 'waiting' or (state == 'running' and kind == 'set')
+  if not belongs then dropped = dropped + redis.call(remove, set, id) end
+end
+return dropped

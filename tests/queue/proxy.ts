@@ -1,0 +1,94 @@
+/**
+ * A bad network in front of a real Redis: a TCP port that forwards to its unix socket, slowly, not at all, or until it
+ * resets. Knows no Redis protocol.
+ */
+import { once } from 'node:events';
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+
+interface Pair {
+  readonly client: Socket;
+  readonly upstream: Socket;
+  /** The peer has vanished without a word: nothing passes any more, and nobody is told. */
+  isSilent: boolean;
+}
+
+export class FaultyProxy {
+  /** Milliseconds that every byte needs in each direction. */
+  latencyMs = 0;
+  /** New connections are accepted and then never answered, as behind a firewall that drops packets. */
+  silentForNewcomers = false;
+  readonly #server: Server;
+  readonly #pairs = new Set<Pair>();
+
+  private constructor(upstreamPath: string) {
+    this.#server = createServer((client) => this.#accept(client, connect(upstreamPath)));
+  }
+
+  static async start(upstreamPath: string): Promise<FaultyProxy> {
+    const proxy = new FaultyProxy(upstreamPath);
+    proxy.#server.listen(0, '127.0.0.1');
+    await once(proxy.#server, 'listening');
+    return proxy;
+  }
+
+  get url(): string {
+    return `redis://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  get connections(): number {
+    return this.#pairs.size;
+  }
+
+  #accept(client: Socket, upstream: Socket): void {
+    const pair: Pair = { client, upstream, isSilent: this.silentForNewcomers };
+    this.#pairs.add(pair);
+    const end = (): void => {
+      this.#pairs.delete(pair);
+      client.destroy();
+      upstream.destroy();
+    };
+    for (const socket of [client, upstream]) {
+      socket.setNoDelay(true);
+      socket.on('error', () => {}); // resets are what this is for; 'close' follows
+      socket.on('close', end);
+    }
+    this.#forward(pair, client, upstream);
+    this.#forward(pair, upstream, client);
+  }
+
+  #forward(pair: Pair, from: Socket, to: Socket): void {
+    // Bytes keep their order when the latency falls.
+    let lastDueAt = 0;
+    from.on('data', (chunk) => {
+      if (pair.isSilent) return;
+      const dueAt = Math.max(performance.now() + this.latencyMs, lastDueAt);
+      lastDueAt = dueAt;
+      const pass = (): void => {
+        if (!pair.isSilent && to.writable) to.write(chunk);
+      };
+      const waitMs = dueAt - performance.now();
+      if (waitMs < 1) pass();
+      else setTimeout(pass, waitMs);
+    });
+  }
+
+  /** Ends every connection with a TCP reset. What was on its way is lost. */
+  reset(): void {
+    for (const { client, upstream } of [...this.#pairs]) {
+      client.resetAndDestroy();
+      upstream.destroy();
+    }
+  }
+
+  /** Every present connection stays open and goes silent; new ones work. */
+  hang(): void {
+    for (const pair of this.#pairs) pair.isSilent = true;
+  }
+
+  async stop(): Promise<void> {
+    const closed = once(this.#server, 'close');
+    this.#server.close();
+    this.reset();
+    await closed;
+  }
+}
