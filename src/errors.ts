@@ -83,9 +83,15 @@ export function isKinoraError(error: unknown): error is Error & { code: ErrorCod
   );
 }
 
-/** Reduces anything thrown to a code and a sentence; unknown errors become INTERNAL. */
+function isDiskFull(error: unknown): boolean {
+  const errno = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
+  return errno === 'ENOSPC' || errno === 'EDQUOT';
+}
+
+/** Reduces anything thrown to a code and a sentence; a full disk has its own, other unknown errors become INTERNAL. */
 export function serializeError(error: unknown): SerializedError {
   if (isKinoraError(error)) return { code: error.code, message: error.message };
+  if (isDiskFull(error)) return { code: 'DISK_FULL', message: 'The disk of this Kinora is full.' };
   return { code: 'INTERNAL', message: error instanceof Error ? error.message : String(error) };
 }
 

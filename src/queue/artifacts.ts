@@ -78,11 +78,7 @@ export class Artifacts {
    * Stores the picture of a job that is about to be submitted.
    * @throws KinoraError DISK_FULL when less than `minFreeBytes` would be left
    */
-  async storeImage(
-    jobId: string,
-    image: Uint8Array,
-    minFreeBytes = this.#minFreeBytes,
-  ): Promise<JobFiles> {
+  async storeImage(jobId: string, image: Uint8Array, minFreeBytes = this.#minFreeBytes): Promise<JobFiles> {
     const files = this.files(jobId);
     if ((await this.#freeBytes()) - image.byteLength < minFreeBytes) {
       throw new KinoraError('DISK_FULL', fullMessage);
