@@ -31,7 +31,7 @@ const handlers = {
     return { inputs: session.inputMetadata.map(specOf), outputs: session.outputMetadata.map(specOf) };
   },
 
-  async run({ session: key, feeds, into }) {
+  async run({ session: key, feeds, into, lend }) {
     const session = sessions.get(key);
     if (!session) throw new Error('the session was released');
     const inputs = mapValues(feeds, (feed) => kept.get(feed.kept) ?? tensorOf(feed));
@@ -49,7 +49,7 @@ const handlers = {
         { type, dims: [...dims], data: into[name]?.data ?? data },
       ]),
     );
-    return { outputs, runMs };
+    return { outputs, lent: Object.fromEntries(lend.map((name) => [name, feeds[name]])), runMs };
   },
 
   async keep({ key, tensor }) {
@@ -67,18 +67,16 @@ const handlers = {
   },
 };
 
-/** Memory of a run's outputs, which goes along instead of being copied. */
-const buffersOf = (value) =>
-  Object.values(value?.outputs ?? {})
-    .map(({ data }) => data?.buffer)
-    .filter((buffer) => buffer instanceof ArrayBuffer);
+/** Memory of a run's tensors, which goes back instead of being copied. */
+const buffersOf = ({ outputs, lent }) =>
+  [...Object.values(outputs), ...Object.values(lent)].map(({ data }) => data.buffer);
 
 let last = Promise.resolve();
 parentPort.on('message', ({ id, type, ...request }) => {
   last = last.then(async () => {
     try {
       const value = await handlers[type](request);
-      parentPort.postMessage({ id, value }, [...new Set(buffersOf(value))]);
+      parentPort.postMessage({ id, value }, type === 'run' ? [...new Set(buffersOf(value))] : []);
     } catch (error) {
       parentPort.postMessage({ id, error: error instanceof Error ? error.message : String(error) });
     }

@@ -73,6 +73,8 @@ interface Opened {
 
 interface RunAnswer {
   readonly outputs: Readonly<Record<string, { type: string; data: unknown; dims: readonly number[] }>>;
+  /** Feeds that were lent. */
+  readonly lent: Readonly<Record<string, FloatTensor>>;
   readonly runMs: number;
 }
 
@@ -105,7 +107,7 @@ export class OnnxSession {
     const { kind, ordinal } = parseDevice(options.device);
     const create = async (
       isWholeOnDevice: boolean,
-      extra?: InferenceSession.SessionOptions['extra'],
+      extra: Readonly<Record<string, string>> = {},
     ): Promise<OnnxSession> => {
       const session: InferenceSession.SessionOptions = {
         executionProviders: [
@@ -115,7 +117,8 @@ export class OnnxSession {
         interOpNumThreads: 1,
         graphOptimizationLevel: 'all',
         logSeverityLevel: 3,
-        ...(extra ? { extra } : {}),
+        // Threads that wait by spinning would take the cores from the frames' conversion and ffmpeg.
+        extra: { session: { intra_op: { allow_spinning: '0' }, ...extra } },
       };
       const key = ++lastKey;
       const opened = await askSessionThread<Opened>('open', { session: key, path, options: session });
@@ -126,7 +129,7 @@ export class OnnxSession {
       // A device that was asked for by name does the work, or says that it cannot: never the CPU in its place. The
       // runtime throws when the device's library is missing; when nodes are left over, it is asked to say so too.
       try {
-        return await create(true, { session: { disable_cpu_ep_fallback: '1' } });
+        return await create(true, { disable_cpu_ep_fallback: '1' });
       } catch (error) {
         if (!nodesLeftOver.test(messageOf(error))) throw error;
         return await create(false);
@@ -143,24 +146,30 @@ export class OnnxSession {
 
   /**
    * Runs the graph; the calling thread is free meanwhile. Every output is float32.
-   * @param into memory for outputs of exactly these dims, instead of new memory. It is lent: the arrays are detached,
-   * and come back, filled, as the outputs.
+   * @param into memory for outputs of exactly these dims, instead of new memory; it comes back, filled, as the outputs
+   * @param lend names of feeds whose memory goes to the thread instead of being copied; they come back beside the outputs.
+   * Arrays that are lent either way are detached, also when the run fails.
    * @throws KinoraError OUT_OF_MEMORY, BAD_NUMBERS when an output holds NaN or infinity
    */
   async run(
     feeds: Readonly<Record<string, Tensor | KeptTensor>>,
     into: Readonly<Record<string, FloatTensor>> = {},
+    lend: readonly string[] = [],
   ): Promise<Record<string, FloatTensor>> {
-    const own = Object.fromEntries(Object.entries(feeds).map(([name, feed]) => [name, withOwnMemory(feed)]));
-    const lent = Object.values(into).map(({ data }) => data.buffer as ArrayBuffer); // never shared memory
+    const own = Object.fromEntries(
+      Object.entries(feeds).map(([name, feed]) => [name, lend.includes(name) ? feed : withOwnMemory(feed)]),
+    );
+    const lent = [...Object.values(into), ...lend.map((name) => feeds[name])].flatMap((tensor) =>
+      tensor && 'data' in tensor && tensor.data.buffer instanceof ArrayBuffer ? [tensor.data.buffer] : [],
+    );
     let answer: RunAnswer;
     try {
-      answer = await askSessionThread<RunAnswer>('run', { session: this.#key, feeds: own, into }, lent);
+      answer = await askSessionThread<RunAnswer>('run', { session: this.#key, feeds: own, into, lend }, lent);
     } catch (error) {
       throw explainRunFailure(this.name, error);
     }
     this.#runMs += answer.runMs;
-    const outputs: Record<string, FloatTensor> = {};
+    const outputs: Record<string, FloatTensor> = { ...answer.lent };
     for (const [name, { data, dims }] of Object.entries(answer.outputs)) {
       if (!(data instanceof Float32Array)) {
         throw new KinoraError('PACK_INVALID', `The output ${name} of ${this.name} is not float32.`);

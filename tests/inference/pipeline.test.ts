@@ -179,11 +179,11 @@ describe('the pipeline', () => {
     const cramped = new Proxy(decoder, {
       get: (target, name) =>
         name === 'run'
-          ? async (...[feeds, into]: Parameters<typeof decoder.run>) => {
+          ? async (...[feeds, ...rest]: Parameters<typeof decoder.run>) => {
               const count = feeds['latent']?.dims[0] ?? 0;
               counts.push(count);
               if (count > 2) throw new KinoraError('OUT_OF_MEMORY', 'The device ran out of memory.');
-              return await target.run(feeds, into);
+              return await target.run(feeds, ...rest);
             }
           : Reflect.get(target, name, target),
     });
@@ -201,9 +201,9 @@ describe('the pipeline', () => {
     const watched = new Proxy(core, {
       get: (target, name) =>
         name === 'run'
-          ? (...[feeds, into]: Parameters<typeof core.run>) => {
+          ? (...[feeds, ...rest]: Parameters<typeof core.run>) => {
               runs.push(feeds['sample']?.dims[0] ?? 0);
-              return target.run(feeds, into);
+              return target.run(feeds, ...rest);
             }
           : Reflect.get(target, name, target),
     });

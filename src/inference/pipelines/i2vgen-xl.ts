@@ -88,7 +88,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     // 5. Denoising. Latents and predictions stay in the same memory from step to step.
     const guidedSteps = guided ? Math.ceil(numInferenceSteps * request.guidanceEnd) : 0;
     const { length } = latents;
-    const twice = new Float32Array(guidedSteps > firstStep ? 2 * length : 0);
+    let twice: Float32Array = new Float32Array(guidedSteps > firstStep ? 2 * length : 0);
     let prediction: Float32Array = new Float32Array(guidedSteps > firstStep ? 2 * length : length);
     let kept = await keepTensors(conditioning);
     run.enter('denoising', numInferenceSteps - firstStep);
@@ -99,7 +99,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
         if (i < guidedSteps) {
           twice.set(latents);
           twice.set(latents, length);
-          prediction = await this.#predict(twice, 2, imageLatents.dims, timestep, kept, prediction);
+          [twice, prediction] = await this.#predict(twice, 2, imageLatents.dims, timestep, kept, prediction);
           guide(prediction, request.guidanceScale, prediction.subarray(0, length));
         } else {
           if (batchOf(conditioning) === 2) {
@@ -108,7 +108,14 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
             kept = await keepTensors(conditioning);
             prediction = prediction.slice(0, length);
           }
-          prediction = await this.#predict(latents, 1, imageLatents.dims, timestep, kept, prediction);
+          [latents, prediction] = await this.#predict(
+            latents,
+            1,
+            imageLatents.dims,
+            timestep,
+            kept,
+            prediction,
+          );
         }
         scheduler.step(prediction.subarray(0, length), i, latents, latents);
         run.step();
@@ -223,7 +230,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     };
   }
 
-  /** Sample and prediction: (B, C, F, h, w), flat. The memory of `prediction` comes back as the result. */
+  /** Sample and prediction: (B, C, F, h, w), flat. Both arrays are lent to the runtime and come back. */
   async #predict(
     sample: Float32Array,
     batch: 1 | 2,
@@ -231,7 +238,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     timestep: number,
     conditioning: Readonly<Record<ConditioningName, KeptTensor>>,
     prediction: Float32Array,
-  ): Promise<Float32Array> {
+  ): Promise<[sample: Float32Array, prediction: Float32Array]> {
     const batchDims = [batch, ...dims.slice(1)];
     const feeds = {
       sample: { data: sample, dims: batchDims },
@@ -239,7 +246,8 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       ...conditioning,
     };
     const into = { out_sample: { data: prediction, dims: batchDims } };
-    return pick(await this.#pack.sessions.unet_core.run(feeds, into), 'out_sample').data;
+    const output = await this.#pack.sessions.unet_core.run(feeds, into, ['sample']);
+    return [pick(output, 'sample').data, pick(output, 'out_sample').data];
   }
 
   /**
