@@ -69,7 +69,11 @@ export const environmentSchema = z.object({
     .string()
     .refine(isTimeZone, { error: 'expected an IANA time zone such as Europe/Berlin' })
     .default('UTC'),
+  KINORA_EXPIRE_HOURS: number(0.1, 8_760).default(24),
   KINORA_GRACE_SECONDS: number(0, 3_600).default(25),
+  KINORA_RETENTION_DAYS: number(1, 3_650).default(30),
+  KINORA_JOBS_DISK_MB: megabytes(100_000_000).default(20_480),
+  KINORA_MIN_FREE_DISK_MB: megabytes(10_000_000).default(512),
 });
 
 export interface Config {
@@ -96,6 +100,16 @@ export interface Config {
     readonly timeZone: string;
     /** How long a running job may go on when its worker is asked to end. */
     readonly graceMs: number;
+    /** A job that waits longer is given up. */
+    readonly expireAfterMs: number;
+  };
+  /** The folders of jobs: pictures that came in and videos that went out. */
+  readonly jobFiles: {
+    /** How long a delivered video stays, and is remembered. */
+    readonly retentionMs: number;
+    readonly budgetBytes: number;
+    /** With less free, new requests are refused. */
+    readonly minFreeBytes: number;
   };
 }
 
@@ -187,6 +201,12 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
       cooldownMs: env.KINORA_COOLDOWN_SECONDS * 1000,
       timeZone: env.KINORA_TIME_ZONE,
       graceMs: env.KINORA_GRACE_SECONDS * 1000,
+      expireAfterMs: env.KINORA_EXPIRE_HOURS * 3_600_000,
+    },
+    jobFiles: {
+      retentionMs: env.KINORA_RETENTION_DAYS * 86_400_000,
+      budgetBytes: env.KINORA_JOBS_DISK_MB * bytesPerMegabyte,
+      minFreeBytes: env.KINORA_MIN_FREE_DISK_MB * bytesPerMegabyte,
     },
   };
 }

@@ -2,10 +2,13 @@
  * The bot process: chat platforms on one side, the queue on the other. Knows no platform by name.
  */
 import { mkdir } from 'node:fs/promises';
+import type { Config } from '../config.ts';
 import type { Logger } from '../log.ts';
 import { Artifacts } from '../queue/artifacts.ts';
 import { JobClient, type QueueTerms } from '../queue/client.ts';
 import { DeliveryImpossible, DeliveryWorker } from '../queue/delivery.ts';
+import { Housekeeper } from '../queue/housekeeping.ts';
+import { Reconciler } from '../queue/reconcile.ts';
 import { assertTrustworthy, connectRedis, type RedisAddress } from '../queue/redis.ts';
 import type { ChatPlatform } from './platform.ts';
 
@@ -19,6 +22,9 @@ export interface BotOptions {
   /** Folder of the jobs' files, shared with the workers. */
   readonly jobsFolder: string;
   readonly terms: QueueTerms;
+  readonly jobFiles: Config['jobFiles'];
+  /** A job that waits longer is given up. */
+  readonly expireAfterMs: number;
   readonly platforms: readonly ChatPlatform[];
   readonly log: Logger;
 }
@@ -28,6 +34,8 @@ export async function startBot({
   address,
   jobsFolder,
   terms,
+  jobFiles,
+  expireAfterMs,
   platforms,
   log,
 }: BotOptions): Promise<RunningBot> {
@@ -37,8 +45,10 @@ export async function startBot({
   await assertTrustworthy(delivering);
   await mkdir(jobsFolder, { recursive: true, mode: 0o700 });
 
-  const artifacts = new Artifacts(jobsFolder);
-  const client = new JobClient(asking, terms, log);
+  const artifacts = new Artifacts(jobsFolder, jobFiles.minFreeBytes);
+  const client = new JobClient(asking, { ...terms, diskFull: () => artifacts.almostFull() }, log);
+  // Files and ledger forget a delivered job at the same time.
+  const retentionSeconds = Math.round(jobFiles.retentionMs / 1000);
   const byName = new Map(platforms.map((platform) => [platform.name, platform]));
   const delivery = new DeliveryWorker(
     delivering,
@@ -50,8 +60,13 @@ export async function startBot({
       await platform.deliver(entry, answer, signal);
     },
     log,
+    { retentionSeconds },
   );
+  const reconciler = new Reconciler(asking, client, artifacts, log, { expireAfterMs, retentionSeconds });
+  const housekeeper = new Housekeeper(asking, client.keys, artifacts, log, jobFiles);
   await delivery.start();
+  reconciler.start();
+  housekeeper.start();
   for (const platform of platforms) {
     await platform.start({ client, artifacts });
     log.info({ platform: platform.name }, 'taking requests');
@@ -59,7 +74,7 @@ export async function startBot({
   return {
     stop: async () => {
       await Promise.all(platforms.map((platform) => platform.stop()));
-      await delivery.stop();
+      await Promise.all([delivery.stop(), reconciler.stop(), housekeeper.stop()]);
       await client.close();
       asking.disconnect();
       delivering.disconnect();

@@ -20,7 +20,6 @@ const lookEveryMs = 1_000;
 /** A file that was still growing a moment ago is left alone. */
 const settledMs = 500;
 const largestPictureBytes = 64 * 1024 ** 2;
-const keepFreeBytes = 512 * 1024 ** 2;
 const userKey = 'inbox:folder';
 
 export class InboxPlatform implements ChatPlatform {
@@ -89,7 +88,7 @@ export class InboxPlatform implements ChatPlatform {
       const prompt = await readFile(path.join(this.#folder, `${path.parse(name).name}.txt`), 'utf8').catch(
         () => '',
       );
-      await kinora.artifacts.storeImage(id, picture, keepFreeBytes);
+      await kinora.artifacts.storeImage(id, picture);
       const submission = await kinora.client.submit({
         id,
         userKey,

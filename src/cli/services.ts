@@ -89,6 +89,8 @@ export async function runBot(config: Config): Promise<void> {
     address: sharedRedis(config),
     jobsFolder: jobsFolder(config),
     terms: terms(config),
+    jobFiles: config.jobFiles,
+    expireAfterMs: config.queue.expireAfterMs,
     platforms: platformsOf(config, log),
     log,
   };

@@ -71,7 +71,6 @@ interface Snapshot {
   /** undefined when the ledger has no entry, or one without a state. */
   readonly state: JobState | undefined;
   readonly answered: boolean;
-  readonly silent: boolean;
   readonly priority: number;
   /** BullMQ's priority of the generation; undefined when there is none. */
   readonly queuedPriority: number | undefined;
@@ -168,7 +167,7 @@ export class Reconciler {
     const bull = this.#keys.bull;
     const batch = this.#redis.multi();
     for (const id of ids) {
-      batch.hmget(this.#keys.job(id), 'state', 'deliveredAt', 'silent', 'tag', 'createdAt');
+      batch.hmget(this.#keys.job(id), 'state', 'deliveredAt', 'tag', 'createdAt');
       batch.hmget(`${bull}:${generateQueueName}:${id}`, 'priority', 'name');
       batch.exists(`${bull}:${deliverQueueName}:${id}`);
       batch.zscore(`${bull}:${deliverQueueName}:waiting-children`, id);
@@ -180,7 +179,7 @@ export class Reconciler {
         if (error) throw error;
         return value;
       };
-      const [state, deliveredAt, silent, tag, createdAt] = reply(0) as (string | null)[];
+      const [state, deliveredAt, tag, createdAt] = reply(0) as (string | null)[];
       const [queuedPriority, queuedName] = reply(1) as (string | null)[];
       const waitsForGeneration = reply(3) !== null;
       return {
@@ -188,7 +187,6 @@ export class Reconciler {
         createdAt: Number(createdAt ?? 0),
         state: jobStates.find((known) => known === state),
         answered: typeof deliveredAt === 'string',
-        silent: typeof silent === 'string',
         priority: Math.min(Number(tag) + 1, maxPriority),
         queuedPriority: typeof queuedName === 'string' ? Number(queuedPriority ?? 0) : undefined,
         delivery: reply(2) !== 1 ? 'none' : waitsForGeneration ? 'waits for generation' : 'on its way',
@@ -211,7 +209,7 @@ export class Reconciler {
       if (job.queuedPriority !== undefined && job.delivery !== 'none') return undefined;
       return await this.#rescue(job, now);
     }
-    return await this.#sendAnswer(job, now);
+    return await this.#sendAnswer(job);
   }
 
   async #expire(job: Snapshot, now: number): Promise<Mend | undefined> {
@@ -224,7 +222,7 @@ export class Reconciler {
       failure: JSON.stringify(failure),
     });
     if (!changed) return undefined; // it has just been started
-    await this.#sendAnswer(job, now);
+    await this.#sendAnswer(job);
     return 'expired';
   }
 
@@ -256,17 +254,13 @@ export class Reconciler {
     return 'rescued';
   }
 
-  /** A job with its final state: its answer must be on its way, unless nobody is to hear of it. */
-  async #sendAnswer(job: Snapshot, now: number): Promise<Mend | undefined> {
+  /** A job with its final state: its answer must be on its way. */
+  async #sendAnswer(job: Snapshot): Promise<Mend | undefined> {
     const { jobId } = job;
     if (job.delivery === 'waits for generation' && job.queuedPriority !== undefined) {
       // Somebody who ended it may have died before taking it out of the queue. One that is active stays where it is.
       if (job.state !== 'generated') await this.#client.releaseAnswer(jobId);
       return undefined;
-    }
-    if (job.silent && job.delivery === 'none') {
-      await this.#ledger.settle(jobId, 'undeliverable', now, this.#settings.retentionSeconds);
-      return 'forgotten';
     }
     await this.#client.deliverAgain(jobId);
     return 'answers';
