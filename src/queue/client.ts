@@ -2,6 +2,7 @@
  * The asking side of the queue, used by chat adapters: submit, watch, cancel. Answers within a bounded time whatever
  * Redis does. Knows no platform and no model.
  */
+import { randomUUID } from 'node:crypto';
 import { FlowProducer, Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Logger } from '../log.ts';
@@ -43,6 +44,8 @@ export type Submission =
 const answerDeadlineMs = 2_400;
 const withdrawEveryMs = 1_000;
 const withdrawAttempts = 600;
+/** How long a withdrawn request is remembered: longer than any platform repeats one. */
+const withdrawnForSeconds = 86_400;
 
 /** BullMQ's largest priority; a job beyond it is served last rather than refused. */
 export const maxPriority = 2_097_151;
@@ -90,6 +93,7 @@ export class JobClient {
   async submit(request: JobRequest, now = Date.now()): Promise<Submission> {
     const { preset } = request.generation;
     const cost = this.#terms.cost(preset);
+    const ask = randomUUID();
     try {
       return await withDeadline(answerDeadlineMs, async () => {
         const { day, cooldownMs, limits, diskFull } = this.#terms;
@@ -97,7 +101,14 @@ export class JobClient {
         if ((await diskFull?.()) && !(await this.#redis.exists(this.keys.job(request.id)))) {
           return { decision: 'disk-full' };
         }
-        const admission = await this.ledger.admit(request, { cost, day: day(now), cooldownMs, limits, now });
+        const admission = await this.ledger.admit(request, {
+          ask,
+          cost,
+          day: day(now),
+          cooldownMs,
+          limits,
+          now,
+        });
         if (admission.decision === 'duplicate') {
           if (admission.state === 'reserved') await this.#enqueue(request.id, admission.priority, now);
           return { decision: 'duplicate', state: admission.state };
@@ -110,7 +121,7 @@ export class JobClient {
     } catch (error) {
       this.#log.warn({ jobId: request.id, err: String(error) }, 'submit failed; withdrawing');
       // The person hears "try again": whatever Redis may still have done must not come true behind their back.
-      void this.#withdraw(request.id);
+      void this.#withdraw(request.id, ask);
       return { decision: 'unavailable' };
     }
   }
@@ -169,10 +180,10 @@ export class JobClient {
     await job?.changePriority({ priority });
   }
 
-  async #withdraw(jobId: string): Promise<void> {
+  async #withdraw(jobId: string, ask: string): Promise<void> {
     for (let attempt = 0; attempt < withdrawAttempts; attempt++) {
       try {
-        await this.ledger.transition(jobId, 'cancelled', Date.now(), { silent: '1' });
+        if (!(await this.ledger.withdraw(jobId, ask, Date.now(), withdrawnForSeconds))) return;
         await this.#removeWaiting(jobId);
         publishEvent(this.#redis, this.keys.events, { type: 'cancel', jobId });
         return;

@@ -11,6 +11,7 @@ import { subscribeEvents } from './events.ts';
 import { type Artifact, deliverQueueName, type Failure, type QueueData, queueDataSchema } from './jobs.ts';
 import { Keys } from './keys.ts';
 import { Ledger, type LedgerEntry } from './ledger.ts';
+import { insist } from './redis.ts';
 
 /** The one final answer of a job. */
 export type Answer =
@@ -55,7 +56,7 @@ export const defaultDeliverySettings: DeliverySettings = {
   maxAttempts: 100,
   firstRetryMs: 1_000,
   longestRetryMs: 300_000,
-  retentionSeconds: 60 * 86_400,
+  retentionSeconds: 30 * 86_400,
   attemptDeadlineMs: 120_000,
 };
 
@@ -181,6 +182,7 @@ export class DeliveryWorker {
   }
 
   async #settle(jobId: string, outcome: 'delivered' | 'undeliverable'): Promise<void> {
-    await this.#ledger.settle(jobId, outcome, Date.now(), this.#settings.retentionSeconds);
+    // The person has their answer: an error here would make BullMQ post it again.
+    await insist(() => this.#ledger.settle(jobId, outcome, Date.now(), this.#settings.retentionSeconds));
   }
 }

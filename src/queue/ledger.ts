@@ -2,6 +2,7 @@
  * The ledger: everything about jobs, credits and places in the queue that must be decided in one step or survive
  * BullMQ's own clean-up. A thin, typed face of the Lua scripts beside it. Knows no platform and never talks to BullMQ.
  */
+import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
@@ -95,7 +96,7 @@ export interface LedgerEntry {
   readonly failure?: Failure;
 }
 
-const scripts = ['admit', 'transition', 'settle', 'cancel', 'rebase', 'repair'] as const;
+const scripts = ['admit', 'transition', 'settle', 'cancel', 'withdraw', 'rebase', 'repair'] as const;
 type ScriptName = (typeof scripts)[number];
 
 const source = (name: string): string => readFileSync(new URL(`./lua/${name}.lua`, import.meta.url), 'utf8');
@@ -126,17 +127,26 @@ export class Ledger {
   /**
    * Accepts or refuses a request and reserves its place and credits, in one step.
    * @param cost credits of the job's preset; also its length in the eyes of fairness
+   * @param ask names this one request among others of the same id, so that withdraw() can tell them apart
    * @param day calendar day whose allowance is used, for example "2026-11-21"
    */
   async admit(
     request: JobRequest,
-    terms: { cost: number; day: string; cooldownMs: number; limits: AdmissionLimits; now: number },
+    terms: {
+      ask?: string;
+      cost: number;
+      day: string;
+      cooldownMs: number;
+      limits: AdmissionLimits;
+      now: number;
+    },
   ): Promise<Admission> {
     const parsed = jobRequestSchema.parse(request);
     const answer = await this.#call(
       'admit',
       JSON.stringify({
         ...terms,
+        ask: terms.ask ?? randomUUID(),
         id: parsed.id,
         user: parsed.userKey,
         ...(parsed.communityKey ? { community: parsed.communityKey } : {}),
@@ -163,6 +173,11 @@ export class Ledger {
   /** Ends the accounting once the answer has arrived or never will. True when this call ended it. */
   async settle(jobId: string, outcome: Outcome, now: number, retentionSeconds: number): Promise<boolean> {
     return (await this.#call('settle', jobId, now, outcome, retentionSeconds)) === 1;
+  }
+
+  /** Undoes what the request named `ask` has brought about, or still would. True when there was something. */
+  async withdraw(jobId: string, ask: string, now: number, retentionSeconds: number): Promise<boolean> {
+    return (await this.#call('withdraw', jobId, ask, now, retentionSeconds)) === 1;
   }
 
   async cancel(jobId: string, by: string, asAdmin: boolean, now: number): Promise<CancelAnswer> {

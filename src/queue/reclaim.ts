@@ -1,6 +1,7 @@
 /**
  * Takes back jobs that a dead worker still holds, at once instead of after BullMQ's lock and two stalled checks.
  * A worker counts as dead when its process is gone from this machine, or when its heartbeat has been missing twice.
+ * A job of our own worker counts as lost when it was active twice without being in our hands.
  */
 import { hostname } from 'node:os';
 import type { Redis } from 'ioredis';
@@ -13,14 +14,17 @@ export class Reclaimer {
   readonly #redis: Redis;
   readonly #keys: Keys;
   readonly #ownId: string;
+  readonly #held: () => string | null;
   readonly #log: Logger;
-  /** Jobs whose worker was missing at the last look; Redis may just have been frozen. */
+  /** Jobs that nobody seemed to work on at the last look; Redis may just have been frozen. */
   #suspects = new Set<string>();
 
-  constructor(redis: Redis, keys: Keys, ownId: string, log: Logger) {
+  /** @param held the job that the worker `ownId` has in its hands */
+  constructor(redis: Redis, keys: Keys, ownId: string, held: () => string | null, log: Logger) {
     this.#redis = redis;
     this.#keys = keys;
     this.#ownId = ownId;
+    this.#held = held;
     this.#log = log;
   }
 
@@ -32,12 +36,18 @@ export class Reclaimer {
     const orphans: string[] = [];
     const suspects = new Set<string>();
     for (const jobId of active) {
-      const workerId = await this.#redis.hget(this.#keys.job(jobId), 'worker');
-      if (workerId === null || workerId === this.#ownId) continue; // being started, or ours
+      // BullMQ's "processed by": written in the very step in which a worker takes the job.
+      const workerId = await this.#redis.hget(`${queue}:${jobId}`, 'pb');
+      if (workerId === null) continue; // it has just ended
       const worker = workers.get(workerId);
-      if (worker && diedHere(worker.entry)) orphans.push(jobId);
-      else if (worker?.alive) continue;
-      else if (this.#suspects.has(jobId)) orphans.push(jobId);
+      if (workerId === this.#ownId) {
+        // Taken in our name by an answer that a broken connection lost, if it is not in our hands.
+        if (this.#held() === jobId) continue;
+      } else if (worker && diedHere(worker.entry)) {
+        orphans.push(jobId);
+        continue;
+      } else if (worker?.alive) continue;
+      if (this.#suspects.has(jobId)) orphans.push(jobId);
       else suspects.add(jobId);
     }
     this.#suspects = suspects;

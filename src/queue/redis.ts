@@ -1,6 +1,7 @@
 /**
  * Connections to Redis, and the check that a Redis may be trusted with jobs. Knows nothing of queues.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis, type RedisOptions } from 'ioredis';
 import { KinoraError } from '../errors.ts';
 
@@ -17,6 +18,31 @@ export type ConnectionKind = 'fail-fast' | 'patient';
 
 const commandTimeoutMs = 2_000;
 
+/**
+ * A connection that owes an answer for longer than this is given up for a new one: its other end may have vanished
+ * without a word, and the kernel would notice only after a quarter of an hour. Longer than BullMQ's blocking reads
+ * (five seconds) and than the longest answer that anybody waits for.
+ */
+const silenceMs = { patient: 8_000, 'fail-fast': 3_000 } as const;
+/** Asks the kernel to look after connections that only listen, too. */
+const keepAliveMs = 10_000;
+
+/** Answers by which Redis says that it cannot now, but may again: out of memory or disk, loading, failing over. */
+const passingAnswer = /^(OOM|MISCONF|LOADING|READONLY|BUSY|NOREPLICAS|MASTERDOWN|CLUSTERDOWN|TRYAGAIN) /;
+const insistEveryMs = 500;
+
+/** Repeats `work` for as long as Redis answers that it cannot now. For steps whose loss would break a promise. */
+export async function insist<T>(work: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof Error && passingAnswer.test(error.message))) throw error;
+      await sleep(insistEveryMs);
+    }
+  }
+}
+
 /** Opens a connection. The caller closes it; errors between commands go to `onError`. */
 export function connectRedis(
   address: RedisAddress,
@@ -26,6 +52,8 @@ export function connectRedis(
   const options = {
     ...('socketPath' in address ? { path: address.socketPath } : {}),
     retryStrategy: (attempt: number) => Math.min(100 * attempt, 2_000),
+    socketTimeout: silenceMs[kind],
+    keepAlive: keepAliveMs,
     ...(kind === 'patient'
       ? { maxRetriesPerRequest: null }
       : { maxRetriesPerRequest: 1, commandTimeout: commandTimeoutMs, enableOfflineQueue: true }),

@@ -15,8 +15,9 @@ import { recordDuration } from './durations.ts';
 import { publishEvent, type QueueEvent, subscribeEvents } from './events.ts';
 import { type Artifact, generateQueueName, type QueueData, queueDataSchema } from './jobs.ts';
 import { Keys } from './keys.ts';
-import { Ledger, type LedgerEntry } from './ledger.ts';
+import { type JobEvent, Ledger, type LedgerEntry, type Transition } from './ledger.ts';
 import { Reclaimer } from './reclaim.ts';
+import { insist } from './redis.ts';
 import { WorkerBeat, workerEntries } from './worker-registry.ts';
 
 export type Progress = Omit<Extract<QueueEvent, { type: 'progress' }>, 'type' | 'jobId'>;
@@ -55,6 +56,9 @@ const handOverMs = 250;
 
 const takeBackLooks = 100;
 
+/** Wait before the next job is asked for after the connection broke. */
+const fetchRetryMs = 1_000;
+
 interface Current {
   readonly jobId: string;
   readonly controller: AbortController;
@@ -79,6 +83,8 @@ export class JobWorker {
   #unsubscribe: (() => void) | null = null;
   #reclaimTimer: NodeJS.Timeout | null = null;
   #current: Current | null = null;
+  /** The job that BullMQ gave us, from before it is started until after it is let go. */
+  #held: string | null = null;
   #stopping = false;
 
   /** @param redis a patient connection; the caller closes it after stop() */
@@ -97,13 +103,15 @@ export class JobWorker {
     this.#generate = generate;
     this.#settings = { ...defaultWorkerSettings, ...settings };
     this.#log = log;
-    this.#reclaimer = new Reclaimer(redis, keys, this.id, log);
+    this.#reclaimer = new Reclaimer(redis, keys, this.id, () => this.#held, log);
     this.#queue = new Queue<QueueData>(generateQueueName, { connection: redis, prefix: keys.bull });
     this.#worker = new Worker<QueueData>(generateQueueName, (job, token) => this.#process(job, token), {
       connection: redis,
       prefix: keys.bull,
+      name: this.id, // BullMQ writes it beside a job in the step that hands it out; the reclaimer reads it
       concurrency: 1,
       autorun: false,
+      runRetryDelay: fetchRetryMs,
       lockDuration: this.#settings.lockDurationMs,
       stalledInterval: this.#settings.stalledIntervalMs,
       // A worker that dies says nothing about the job; deaths of the engine are counted in the ledger.
@@ -186,19 +194,28 @@ export class JobWorker {
 
   async #process(job: Job<QueueData>, token: string | undefined): Promise<void> {
     const { jobId } = queueDataSchema.parse(job.data);
-    const entry = await this.#ledger.read(jobId);
+    this.#held = jobId;
+    try {
+      await this.#serve(job, jobId, token);
+    } finally {
+      this.#held = null;
+    }
+  }
+
+  async #serve(job: Job<QueueData>, jobId: string, token: string | undefined): Promise<void> {
+    const entry = await insist(() => this.#ledger.read(jobId));
     if (!entry) return; // its person asked us to forget it
     if (await this.#leaveToOther(entry)) {
       await this.#giveBack(job, token);
       await sleep(handOverMs);
       throw new WaitingError();
     }
-    const started = await this.#ledger.transition(jobId, 'start', Date.now(), { worker: this.id });
+    const started = await this.#move(jobId, 'start', { worker: this.id });
     if (!started.changed) return; // it has its final state already
     const finished = await this.#artifacts.readRecord(jobId);
     if (finished) return await this.#finish(jobId, finished);
     if (entry.cancelRequestedBy !== undefined) {
-      await this.#ledger.transition(jobId, 'cancelled', Date.now());
+      await this.#move(jobId, 'cancelled');
       return;
     }
 
@@ -215,9 +232,9 @@ export class JobWorker {
           publishEvent(this.#redis, this.#keys.events, { type: 'progress', jobId, ...progress }),
       });
       await this.#artifacts.storeRecord(jobId, artifact);
-      await this.#finish(jobId, artifact);
-      await recordDuration(this.#redis, this.#keys, entry.preset, Date.now() - startedAt);
       this.#remember(entry);
+      await this.#finish(jobId, artifact);
+      await recordDuration(this.#redis, this.#keys, entry.preset, Date.now() - startedAt).catch(() => {}); // an estimate
     } catch (error) {
       await this.#fail(job, token, entry, current.reason, error);
     } finally {
@@ -228,7 +245,12 @@ export class JobWorker {
   }
 
   async #finish(jobId: string, artifact: Artifact): Promise<void> {
-    await this.#ledger.transition(jobId, 'generated', Date.now(), { artifact: JSON.stringify(artifact) });
+    await this.#move(jobId, 'generated', { artifact: JSON.stringify(artifact) });
+  }
+
+  /** A Redis that is full for a while must not turn into a failed job. */
+  async #move(jobId: string, event: JobEvent, fields: Record<string, string> = {}): Promise<Transition> {
+    return await insist(() => this.#ledger.transition(jobId, event, Date.now(), fields));
   }
 
   async #fail(
@@ -241,32 +263,35 @@ export class JobWorker {
     const jobId = entry.id;
     const { code, message } = serializeError(error);
     if (reason === 'handback') {
-      await this.#ledger.transition(jobId, 'handback', Date.now());
+      await this.#move(jobId, 'handback');
       await this.#giveBack(job, token);
       throw new WaitingError();
     }
     if (reason === 'cancelled') {
-      await this.#ledger.transition(jobId, 'cancelled', Date.now());
+      await this.#move(jobId, 'cancelled');
       return;
     }
     if (code === 'ENGINE_CRASHED' || code === 'ENGINE_HUNG') {
-      const deaths = await this.#redis.hincrby(this.#keys.job(jobId), 'engineDeaths', 1);
+      const deaths = await insist(() => this.#redis.hincrby(this.#keys.job(jobId), 'engineDeaths', 1));
       this.#log.warn({ jobId, code, deaths }, message);
       if (deaths < this.#settings.maxEngineDeaths) {
-        await this.#ledger.transition(jobId, 'handback', Date.now());
+        await this.#move(jobId, 'handback');
         throw error; // BullMQ tries again after its back-off
       }
     }
     // An error without a code of ours may carry anything in its text: people get the sentence, the log the rest.
-    const failure = isKinoraError(error)
-      ? { code, message }
-      : { code: 'INTERNAL' as const, message: 'Something broke.' };
+    const failure =
+      isKinoraError(error) || code !== 'INTERNAL'
+        ? { code, message }
+        : { code: 'INTERNAL' as const, message: 'Something broke.' };
     this.#log.error({ jobId, code, err: message }, 'job failed');
-    await this.#ledger.transition(jobId, 'failed', Date.now(), { failure: JSON.stringify(failure) });
+    const { changed } = await this.#move(jobId, 'failed', { failure: JSON.stringify(failure) });
+    // On a full disk the next job needs the space; housekeeping would come too late.
+    if (changed) await this.#artifacts.removeOutput(jobId).catch(() => {});
   }
 
   async #giveBack(job: Job<QueueData>, token: string | undefined): Promise<void> {
-    await job.moveToWait(token);
+    await insist(() => job.moveToWait(token));
     // BullMQ puts a job with a priority back without waking the workers that sleep (pushBackJobWithPriority).
     await this.#redis.zadd(`${this.#keys.bull}:${generateQueueName}:marker`, 0, '0');
   }
@@ -281,7 +306,8 @@ export class JobWorker {
         id !== this.id && alive && other.jobId === null && other.imageKeys.includes(imageKey),
     );
     if (!better) return false;
-    return (await this.#redis.hsetnx(this.#keys.job(entry.id), `leftBy:${this.id}`, '1')) === 1;
+    const mark = `leftBy:${this.id}`;
+    return (await insist(() => this.#redis.hsetnx(this.#keys.job(entry.id), mark, '1'))) === 1;
   }
 
   #remember(entry: LedgerEntry): void {

@@ -1,6 +1,7 @@
 -- Decides about one request, and reserves everything it needs, in one step: nothing is half done.
 -- ARGV: prefix, JSON request
---   request: id user community roles[] preset cost now day cooldownMs limits{queue,user,community,credits} data
+--   request: id ask user community roles[] preset cost now day cooldownMs limits{queue,user,community,credits} data
+--   ask: names this call; the same one again, sent twice by a broken connection, gets the same answer again
 -- Returns JSON: { decision, ... }. Decisions: accepted duplicate banned paused draining queue-full
 --   user-full community-full cooldown quota
 local request = cjson.decode(ARGV[2])
@@ -14,7 +15,16 @@ end
 local jobKey = key('job:' .. request.id)
 local known = redis.call('HGET', jobKey, 'state')
 if known then
-  return answer('duplicate', { state = known, priority = tonumber(redis.call('HGET', jobKey, 'tag')) + 1 })
+  local stored = redis.call('HMGET', jobKey, 'tag', 'ask', 'left', 'granted')
+  local priority = tonumber(stored[1]) + 1
+  if known == 'reserved' and stored[2] == request.ask then
+    return answer('accepted', { priority = priority, left = tonumber(stored[3]), granted = tonumber(stored[4]) })
+  end
+  return answer('duplicate', { state = known, priority = priority })
+end
+-- Its person has already been told that it was not accepted.
+if redis.call('EXISTS', key('withdrawn:' .. request.ask)) == 1 then
+  return answer('duplicate', { state = 'cancelled', priority = 1 })
 end
 
 for _, owner in ipairs({ request.user, request.community or false }) do
@@ -98,6 +108,7 @@ redis.call('HSET', jobKey,
   'state', 'reserved', 'user', request.user, 'community', request.community or '',
   'preset', request.preset, 'cost', request.cost, 'fromDay', fromDay, 'fromGrant', fromGrant, 'day', request.day,
   'tag', string.format('%d', tag), 'span', span, 'sequence', sequence, 'createdAt', now, 'starts', 0,
+  'ask', request.ask, 'left', creditLimit - used - fromDay, 'granted', granted - fromGrant,
   'request', request.data)
 redis.call('ZADD', key('pending'), now, request.id)
 redis.call('ZADD', key('history:' .. request.user), now, request.id)
