@@ -197,8 +197,8 @@ export class Reconciler {
   async #mend(job: Snapshot, now: number): Promise<Mend | undefined> {
     const { jobId, state } = job;
     if (state === undefined || job.answered) {
-      await this.#redis.zrem(this.#keys.pending, jobId);
-      return 'forgotten';
+      // Most often it has been answered since we began, and is gone from the list already.
+      return (await this.#redis.zrem(this.#keys.pending, jobId)) > 0 ? 'forgotten' : undefined;
     }
     // BullMQ's failed generations too: their delivery ends them with an answer.
     if (job.delivery === 'on its way') return undefined;
