@@ -43,14 +43,15 @@ export interface KeptTensor {
   readonly dims: readonly number[];
 }
 
-/** Copies tensors to the session thread once, for many runs. */
+/** Gives tensors to the session thread once, for many runs. Their memory is lent for good: the arrays are detached. */
 export async function keepTensors<Name extends string>(
   tensors: Readonly<Record<Name, Tensor>>,
 ): Promise<Record<Name, KeptTensor>> {
   const kept: Partial<Record<Name, KeptTensor>> = {};
   for (const [name, tensor] of Object.entries(tensors) as [Name, Tensor][]) {
     const key = ++lastKey;
-    await askSessionThread('keep', { key, tensor: withOwnMemory(tensor) });
+    const { buffer } = tensor.data;
+    await askSessionThread('keep', { key, tensor }, buffer instanceof ArrayBuffer ? [buffer] : []);
     kept[name] = { kept: key, dims: tensor.dims };
   }
   return kept as Record<Name, KeptTensor>; // every name was just set

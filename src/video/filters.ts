@@ -102,6 +102,8 @@ export function encoderOptions(crf: number, [numerator, denominator]: readonly [
       '-pix_fmt',
       'yuv420p',
     ],
+    // Clips are shorter than x264's usual look-ahead, which would put off all work until the last frame has come.
+    ...['-rc-lookahead', '4'],
     ...['-colorspace', 'bt709', '-color_primaries', 'bt709', '-color_trc', 'bt709', '-color_range', 'tv'],
     ...['-movflags', '+faststart', '-f', 'mp4'],
   ];

@@ -56,6 +56,8 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     // 2. Picture: what the image encoder sees in it, and its latents
     const { imageEmbeds, moments } = await this.#encodePicture(run, pictureKey, request);
     const imageLatents = this.#imageLatents(moments, request);
+    const { dims } = imageLatents;
+    const { length } = imageLatents.data;
     run.advance('encodeImage');
 
     // 3. Everything in the UNet that no timestep changes; the noise is drawn while the runtime computes it
@@ -63,8 +65,8 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       { promptEmbeds, negativeEmbeds, imageEmbeds, imageLatents },
       request.targetFps,
     );
-    const noise = new TorchGenerator(request.seed).randn(imageLatents.data.length);
-    let conditioning = await conditioned;
+    const noise = new TorchGenerator(request.seed).randn(length);
+    const conditioning = await conditioned;
     run.advance('conditioning');
 
     // 4. Where the noise schedule is entered
@@ -75,7 +77,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     let firstStep = 0;
     let latents: Float32Array;
     if (variation) {
-      const earlier = await this.#earlierLatents(run, variation.videoId, imageLatents.dims);
+      const earlier = await this.#earlierLatents(run, variation.videoId, dims);
       firstStep = Math.min(startIndex(numInferenceSteps, variation.strength), numInferenceSteps - 1);
       latents = scheduler.addNoise(earlier, noise, firstStep);
     } else {
@@ -87,9 +89,11 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
 
     // 5. Denoising. Latents and predictions stay in the same memory from step to step.
     const guidedSteps = guided ? Math.ceil(numInferenceSteps * request.guidanceEnd) : 0;
-    const { length } = latents;
     let twice: Float32Array = new Float32Array(guidedSteps > firstStep ? 2 * length : 0);
     let prediction: Float32Array = new Float32Array(guidedSteps > firstStep ? 2 * length : length);
+    // Needed when guidance ends before the steps do.
+    let withoutGuidance =
+      guided && guidedSteps < numInferenceSteps ? conditionalHalf(conditioning) : undefined;
     let kept = await keepTensors(conditioning);
     run.enter('denoising', numInferenceSteps - firstStep);
     try {
@@ -99,23 +103,16 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
         if (i < guidedSteps) {
           twice.set(latents);
           twice.set(latents, length);
-          [twice, prediction] = await this.#predict(twice, 2, imageLatents.dims, timestep, kept, prediction);
+          [twice, prediction] = await this.#predict(twice, 2, dims, timestep, kept, prediction);
           guide(prediction, request.guidanceScale, prediction.subarray(0, length));
         } else {
-          if (batchOf(conditioning) === 2) {
-            conditioning = conditionalHalf(conditioning);
+          if (withoutGuidance) {
             await forgetTensors(kept);
-            kept = await keepTensors(conditioning);
+            kept = await keepTensors(withoutGuidance);
+            withoutGuidance = undefined;
             prediction = prediction.slice(0, length);
           }
-          [latents, prediction] = await this.#predict(
-            latents,
-            1,
-            imageLatents.dims,
-            timestep,
-            kept,
-            prediction,
-          );
+          [latents, prediction] = await this.#predict(latents, 1, dims, timestep, kept, prediction);
         }
         scheduler.step(prediction.subarray(0, length), i, latents, latents);
         run.step();
@@ -131,7 +128,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     run.advance('decode');
     // Kept last: megabytes for the disk, which can be written while the encoder finishes.
     this.#cache.set(LatentCache.key('video', videoId), {
-      latents: { data: latents, dims: imageLatents.dims },
+      latents: { data: latents, dims },
     });
 
     const { width, height, numFrames } = request;
@@ -203,6 +200,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     return { data, dims: [1, latentChannels, numFrames, h, w] };
   }
 
+  /** The memory of the image latents is lent for good. */
   async #condition(
     inputs: {
       promptEmbeds: FloatTensor;
@@ -217,12 +215,13 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     const none: FloatTensor = { data: new Float32Array(imageEmbeds.data.length), dims: imageEmbeds.dims };
     const batch = negativeEmbeds ? 2 : 1;
     const embeds = negativeEmbeds ? stack(none, imageEmbeds) : imageEmbeds;
-    const output = await this.#pack.sessions.unet_cond.run({
+    const feeds = {
       fps: { data: new BigInt64Array(batch).fill(BigInt(targetFps)), dims: [batch] },
       image_latents: negativeEmbeds ? stack(imageLatents, imageLatents) : imageLatents,
       image_embeddings: { data: embeds.data, dims: [batch, 1, imageEmbeds.data.length] },
       encoder_hidden_states: negativeEmbeds ? stack(negativeEmbeds, promptEmbeds) : promptEmbeds,
-    });
+    };
+    const output = await this.#pack.sessions.unet_cond.run(feeds, {}, ['image_latents']);
     return {
       fps_emb: pick(output, 'fps_emb'),
       context: pick(output, 'context'),
@@ -473,13 +472,9 @@ function guide(both: Float32Array, guidanceScale: number, out: Float32Array): vo
   }
 }
 
-function batchOf(conditioning: Conditioning): number {
-  return conditioning.context.dims[0] ?? 1;
-}
-
 function conditionalHalf(conditioning: Conditioning): Conditioning {
   const second = ({ data, dims }: FloatTensor): FloatTensor => ({
-    data: data.subarray(data.length / 2),
+    data: data.slice(data.length / 2),
     dims: [1, ...dims.slice(1)],
   });
   return {
