@@ -36,11 +36,7 @@ export const emptyMessage = () =>
   new ApiError(400, Code.CannotSendAnEmptyMessage, 'Cannot send an empty message');
 export const tooLarge = () => new ApiError(413, Code.RequestEntityTooLarge, 'Request entity too large');
 export const alreadyAcknowledged = () =>
-  new ApiError(
-    400,
-    Code.InteractionHasAlreadyBeenAcknowledged,
-    'Interaction has already been acknowledged.',
-  );
+  new ApiError(400, Code.InteractionHasAlreadyBeenAcknowledged, 'Interaction has already been acknowledged.');
 
 /** One complaint about one place of the body. */
 export function invalidForm(path: readonly PropertyKey[], message: string, code = 'INVALID'): ApiError {

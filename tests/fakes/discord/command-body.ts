@@ -1,5 +1,5 @@
 /** What Discord accepts as an application command. Source: Discord's reference of application commands. */
-import { ApplicationCommandOptionType as Option, ApplicationCommandType } from 'discord.js';
+import { ApplicationCommandType, ApplicationCommandOptionType as Option } from 'discord.js';
 import { z } from 'zod';
 
 const slashName = z
@@ -53,7 +53,10 @@ const leaf = z
     channel_types: z.array(z.number().int()).optional(),
     file_types: z.array(z.string()).max(10).optional(),
   })
-  .refine(({ autocomplete, choices }) => !(autocomplete && choices?.length), 'Autocomplete excludes choices.');
+  .refine(
+    ({ autocomplete, choices }) => !(autocomplete && choices?.length),
+    'Autocomplete excludes choices.',
+  );
 export type LeafOption = z.output<typeof leaf>;
 
 type Named = { readonly name: string; readonly required?: boolean | undefined };
@@ -85,7 +88,10 @@ const common = {
   default_member_permissions: z.string().regex(/^\d+$/).nullish(),
   nsfw: z.boolean().optional(),
   contexts: z.array(z.literal([0, 1, 2])).nullish(),
-  integration_types: z.array(z.literal([0, 1])).min(1).nullish(),
+  integration_types: z
+    .array(z.literal([0, 1]))
+    .min(1)
+    .nullish(),
   dm_permission: z.boolean().nullish(),
 };
 const chatInput = z.object({

@@ -27,6 +27,7 @@ interface Link {
   expiresAt: number;
 }
 
+const unknownType = 'application/octet-stream';
 const contentTypes = new Map([
   ['.mp4', 'video/mp4'],
   ['.png', 'image/png'],
@@ -52,14 +53,20 @@ export class FileStore {
 
   store(
     file: FakeFile,
-    place: { readonly channelId: string; readonly ephemeral: boolean; readonly description?: string | undefined },
+    place: {
+      readonly channelId: string;
+      readonly ephemeral: boolean;
+      readonly description?: string | undefined;
+    },
   ): StoredFile {
+    // discord.js calls every upload an octet stream; Discord then goes by the name.
+    const told = file.contentType === unknownType ? undefined : file.contentType;
     const name = file.name.replaceAll(/[^\w.-]/g, '_');
     return {
       ...file,
       id: snowflake(),
       name,
-      contentType: file.contentType ?? contentTypes.get(extname(name).toLowerCase()) ?? 'application/octet-stream',
+      contentType: told ?? contentTypes.get(extname(name).toLowerCase()) ?? unknownType,
       description: place.description,
       spoiler: name.startsWith('SPOILER_'),
       channelId: place.channelId,

@@ -10,7 +10,9 @@ const filled = (max: number) => text(max).min(1, 'This field is required');
 const customId = filled(100);
 const componentId = z.number().int().optional();
 const emoji = z.object({ id: z.string().nullish(), name: z.string().nullish() });
-const media = z.object({ url: z.string().regex(/^(https?|attachment):\/\//, 'Scheme must be http, https or attachment.') });
+const media = z.object({
+  url: z.string().regex(/^(https?|attachment):\/\//, 'Scheme must be http, https or attachment.'),
+});
 
 const button = z
   .object({
@@ -23,8 +25,14 @@ const button = z
     emoji: emoji.optional(),
     disabled: z.boolean().optional(),
   })
-  .refine(({ style, url, custom_id }) => style !== ButtonStyle.Link || (url && !custom_id), 'A link button has a url and no custom_id.')
-  .refine(({ style, url, custom_id }) => style >= ButtonStyle.Link || (custom_id && !url), 'A custom id is required.')
+  .refine(
+    ({ style, url, custom_id }) => style !== ButtonStyle.Link || (url && !custom_id),
+    'A link button has a url and no custom_id.',
+  )
+  .refine(
+    ({ style, url, custom_id }) => style >= ButtonStyle.Link || (custom_id && !url),
+    'A custom id is required.',
+  )
   .refine(({ label, emoji }) => label || emoji, 'A button needs a label or an emoji.');
 
 const selectOption = z.object({
@@ -81,7 +89,12 @@ const mediaGallery = z.object({
   id: componentId,
   items: z.array(mediaItem).min(1).max(10),
 });
-const file = z.object({ type: z.literal(Type.File), id: componentId, file: media, spoiler: z.boolean().optional() });
+const file = z.object({
+  type: z.literal(Type.File),
+  id: componentId,
+  file: media,
+  spoiler: z.boolean().optional(),
+});
 const separator = z.object({
   type: z.literal(Type.Separator),
   id: componentId,
@@ -131,7 +144,9 @@ const embed = z.object({
   footer: z.object({ text: filled(2048), icon_url: z.string().optional() }).optional(),
   image: media.optional(),
   thumbnail: media.optional(),
-  author: z.object({ name: filled(256), url: z.string().optional(), icon_url: z.string().optional() }).optional(),
+  author: z
+    .object({ name: filled(256), url: z.string().optional(), icon_url: z.string().optional() })
+    .optional(),
   fields: z
     .array(z.object({ name: filled(256), value: filled(1024), inline: z.boolean().optional() }))
     .max(25, 'Must be 25 or fewer in length.')
@@ -151,8 +166,14 @@ const allowedMentions = z
     roles: z.array(z.string().regex(/^\d+$/)).max(100).optional(),
     replied_user: z.boolean().optional(),
   })
-  .refine(({ parse, users }) => !(parse?.includes('users') && users?.length), 'parse:["users"] and users: [ids...] are mutually exclusive.')
-  .refine(({ parse, roles }) => !(parse?.includes('roles') && roles?.length), 'parse:["roles"] and roles: [ids...] are mutually exclusive.');
+  .refine(
+    ({ parse, users }) => !(parse?.includes('users') && users?.length),
+    'parse:["users"] and users: [ids...] are mutually exclusive.',
+  )
+  .refine(
+    ({ parse, roles }) => !(parse?.includes('roles') && roles?.length),
+    'parse:["roles"] and roles: [ids...] are mutually exclusive.',
+  );
 export type AllowedMentions = z.output<typeof allowedMentions>;
 
 const messageReference = z.object({
@@ -187,7 +208,9 @@ export const messageBody = z
     const complain = (path: string, message: string): void => {
       context.addIssue({ code: 'custom', path: [path], message });
     };
-    const ids = flatten(components ?? []).flatMap((part) => ('custom_id' in part ? (part.custom_id ?? []) : []));
+    const ids = flatten(components ?? []).flatMap((part) =>
+      'custom_id' in part ? (part.custom_id ?? []) : [],
+    );
     if (new Set(ids).size < ids.length) complain('components', 'Component custom id cannot be duplicated');
     if ((embeds ?? []).map(embedLength).reduce((sum, length) => sum + length, 0) > 6000)
       complain('embeds', 'Embed size exceeds maximum size of 6000');
@@ -220,7 +243,10 @@ const label = z.object({
   label: filled(45),
   description: text(100).optional(),
   component: z.discriminatedUnion('type', [
-    textInput.refine(({ label }) => label === undefined, 'In a Label, the text input has no label of its own.'),
+    textInput.refine(
+      ({ label }) => label === undefined,
+      'In a Label, the text input has no label of its own.',
+    ),
     stringSelect,
     fileUpload,
   ]),
@@ -244,7 +270,11 @@ export const modalBody = z
   .superRefine(({ components }, context) => {
     const ids = components.flatMap(modalInputs).map(({ input }) => input.custom_id);
     if (new Set(ids).size < ids.length)
-      context.addIssue({ code: 'custom', path: ['components'], message: 'Component custom id cannot be duplicated' });
+      context.addIssue({
+        code: 'custom',
+        path: ['components'],
+        message: 'Component custom id cannot be duplicated',
+      });
   });
 export type ModalBody = z.output<typeof modalBody>;
 export type ModalInput = z.output<typeof textInput | typeof stringSelect | typeof fileUpload>;

@@ -1,0 +1,84 @@
+/** Trouble on order: answers that are errors, slow, cut off, or lost after the deed was done. */
+
+/**
+ * reset: the connection dies before anything was done. after: it dies when all was done, the answer is lost.
+ * hang: nothing is done, no answer comes. held: all is done, the answer waits for release(). stall: half of it comes.
+ */
+export type Trouble = number | 'reset' | 'hang' | 'after' | 'held' | 'stall';
+
+export interface FaultOptions {
+  /** Part of the route's template or of the path, for example "/webhooks/" or "/channels/:channel/messages". */
+  readonly route?: string | RegExp;
+  readonly method?: string;
+  /** How often; once when absent. */
+  readonly times?: number;
+  /** How many matching requests go through first. */
+  readonly afterCalls?: number;
+  /** An HTTP status or a kind of trouble; without it the answer is only delayed. */
+  readonly status?: Trouble;
+  /** Seconds, for 429. */
+  readonly retryAfter?: number;
+  /** A 429 of all routes rather than of one bucket. */
+  readonly global?: boolean;
+  /** Discord's code in the body of an error. */
+  readonly code?: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly delayMs?: number;
+}
+
+export class Fault {
+  readonly options: FaultOptions;
+  hits = 0;
+  #skip: number;
+  #left: number;
+  readonly #held: (() => void)[] = [];
+
+  constructor(options: FaultOptions) {
+    this.options = options;
+    this.#skip = options.afterCalls ?? 0;
+    this.#left = options.times ?? 1;
+  }
+
+  /** True when this request meets the fault; counts it. */
+  strikes(request: Addressed): boolean {
+    if (this.#left <= 0 || !matches(this.options, request)) return false;
+    if (this.#skip > 0) {
+      this.#skip -= 1;
+      return false;
+    }
+    this.#left -= 1;
+    this.hits += 1;
+    return true;
+  }
+
+  hold(answer: () => void): void {
+    this.#held.push(answer);
+  }
+
+  /** Lets the held answers go. */
+  release(): void {
+    for (const answer of this.#held.splice(0)) answer();
+  }
+
+  /** No more trouble. */
+  lift(): void {
+    this.#left = 0;
+    this.release();
+  }
+}
+
+export interface Addressed {
+  readonly method: string;
+  readonly path: string;
+  readonly route: string;
+}
+
+export function matches(
+  { method, route }: { readonly method?: string; readonly route?: string | RegExp },
+  request: Addressed,
+): boolean {
+  if (method !== undefined && method.toUpperCase() !== request.method) return false;
+  if (route === undefined) return true;
+  if (typeof route !== 'string') return route.test(request.path) || route.test(request.route);
+  return request.route.includes(route) || request.path.includes(route);
+}

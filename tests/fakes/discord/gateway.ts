@@ -1,0 +1,172 @@
+/** The gateway: hello, identify, ready, heartbeats, resume with replay, and every way of losing a connection. */
+import { randomUUID } from 'node:crypto';
+import type { Server } from 'node:http';
+import { GatewayCloseCodes, GatewayIntentBits as Intent, GatewayOpcodes as Op } from 'discord.js';
+import { type WebSocket, WebSocketServer } from 'ws';
+import { z } from 'zod';
+import type { World } from './world.ts';
+
+const received = z.discriminatedUnion('op', [
+  z.object({ op: z.literal(Op.Heartbeat), d: z.number().nullable() }),
+  z.object({ op: z.literal(Op.Identify), d: z.object({ token: z.string(), intents: z.number().int() }) }),
+  z.object({
+    op: z.literal(Op.Resume),
+    d: z.object({ token: z.string(), session_id: z.string(), seq: z.number().int() }),
+  }),
+  z.object({ op: z.literal(Op.PresenceUpdate), d: z.unknown() }),
+]);
+
+interface Session {
+  readonly id: string;
+  readonly intents: number;
+  /** All events so far; the sequence number is the position, from 1. */
+  readonly events: string[];
+  socket: WebSocket | undefined;
+}
+
+/** Events that come without being asked for by an intent of their own belong to Guilds. */
+const isOfGuilds = (event: string): boolean => /^(GUILD|CHANNEL)_/.test(event);
+
+export class FakeGateway {
+  identifies = 0;
+  resumes = 0;
+  /** Heard from the bot since the start. */
+  heartbeats = 0;
+  url = '';
+  readonly #world: World;
+  readonly #token: string;
+  readonly #sockets = new WebSocketServer({ noServer: true });
+  #sessions: Session[] = [];
+  #closedUntil = 0;
+  #deaf = false;
+
+  constructor(world: World, token: string, server: Server) {
+    this.#world = world;
+    this.#token = token;
+    world.emit = (event, data, intent) => this.#dispatch(event, data, intent);
+    server.on('upgrade', (request, socket, head) => {
+      if (Date.now() < this.#closedUntil) return socket.destroy();
+      this.#sockets.handleUpgrade(request, socket, head, (webSocket) => this.#welcome(webSocket));
+      return undefined;
+    });
+  }
+
+  /** Whether a bot is connected and past READY. */
+  get connected(): boolean {
+    return this.#sessions.some(({ socket }) => socket);
+  }
+
+  /**
+   * Cuts the connection. The bot may resume and then gets what it missed, or must identify anew and has missed it.
+   * @param forMs how long no new connection is taken
+   */
+  drop({ resume, forMs = 0 }: { resume: boolean; forMs?: number }): void {
+    this.#closedUntil = Date.now() + forMs;
+    const open = this.#sessions.flatMap(({ socket }) => socket ?? []);
+    for (const session of this.#sessions) session.socket = undefined;
+    if (!resume) this.#sessions = [];
+    for (const socket of open) socket.close(GatewayCloseCodes.UnknownError);
+  }
+
+  /** Opcode 7: the bot shall connect again and resume. */
+  askReconnect(): void {
+    this.#toAll({ op: Op.Reconnect, d: null });
+  }
+
+  /** Opcode 9 out of the blue. */
+  invalidateSession(resumable: boolean): void {
+    this.#toAll({ op: Op.InvalidSession, d: resumable });
+    if (!resumable) this.#sessions = [];
+  }
+
+  /** Connected, but nothing comes any more, not even the answers to heartbeats. */
+  deafen(deaf = true): void {
+    this.#deaf = deaf;
+  }
+
+  async close(): Promise<void> {
+    for (const client of this.#sockets.clients) client.terminate();
+    await new Promise((resolve) => this.#sockets.close(resolve));
+  }
+
+  #toAll(payload: object): void {
+    for (const { socket } of this.#sessions) if (socket) this.#send(socket, JSON.stringify(payload));
+  }
+
+  #send(socket: WebSocket, text: string): void {
+    if (!this.#deaf) socket.send(text);
+  }
+
+  #dispatch(event: string, data: unknown, intent?: Intent): void {
+    const needed = intent ?? (isOfGuilds(event) ? Intent.Guilds : undefined);
+    for (const session of this.#sessions)
+      if (needed === undefined || session.intents & needed) this.#push(session, event, data);
+  }
+
+  #push(session: Session, t: string, d: unknown): void {
+    const text = JSON.stringify({ op: Op.Dispatch, t, s: session.events.length + 1, d });
+    session.events.push(text);
+    if (session.socket) this.#send(session.socket, text);
+  }
+
+  #welcome(socket: WebSocket): void {
+    let session: Session | undefined;
+    socket.on('message', (raw) => {
+      if (this.#deaf) return;
+      const parsed = received.safeParse(JSON.parse(String(raw)));
+      if (!parsed.success) return socket.close(GatewayCloseCodes.DecodeError);
+      const { op, d } = parsed.data;
+      if (op === Op.Heartbeat) {
+        this.heartbeats += 1;
+        return this.#send(socket, JSON.stringify({ op: Op.HeartbeatAck }));
+      }
+      if (op === Op.PresenceUpdate) return undefined;
+      if (d.token !== this.#token) return socket.close(GatewayCloseCodes.AuthenticationFailed);
+      session =
+        op === Op.Identify ? this.#identify(socket, d.intents) : this.#resume(socket, d.session_id, d.seq);
+      return undefined;
+    });
+    socket.on('close', (code) => {
+      if (!session || session.socket !== socket) return;
+      session.socket = undefined;
+      // Who says goodbye cannot resume.
+      if (code === 1000 || code === 1001) this.#sessions = this.#sessions.filter((each) => each !== session);
+    });
+    this.#send(
+      socket,
+      JSON.stringify({ op: Op.Hello, d: { heartbeat_interval: this.#world.timing.heartbeatIntervalMs } }),
+    );
+  }
+
+  #identify(socket: WebSocket, intents: number): Session {
+    this.identifies += 1;
+    const session: Session = { id: randomUUID(), intents, events: [], socket };
+    this.#sessions.push(session);
+    const guilds = [...this.#world.guilds.values()].filter(({ hasBot }) => hasBot);
+    this.#push(session, 'READY', {
+      v: 10,
+      user: this.#world.bot,
+      guilds: guilds.map(({ id }) => ({ id, unavailable: true })),
+      session_id: session.id,
+      resume_gateway_url: this.url,
+      shard: [0, 1],
+      application: { id: this.#world.bot.id, flags: 0 },
+    });
+    if (intents & Intent.Guilds)
+      for (const guild of guilds) this.#push(session, 'GUILD_CREATE', guild.toJson());
+    return session;
+  }
+
+  #resume(socket: WebSocket, sessionId: string, sequence: number): Session | undefined {
+    const session = this.#sessions.find(({ id }) => id === sessionId);
+    if (!session) {
+      this.#send(socket, JSON.stringify({ op: Op.InvalidSession, d: false }));
+      return undefined;
+    }
+    this.resumes += 1;
+    session.socket = socket;
+    for (const missed of session.events.slice(sequence)) this.#send(socket, missed);
+    this.#push(session, 'RESUMED', {});
+    return session;
+  }
+}

@@ -1,0 +1,318 @@
+/** A person with a Discord client: runs commands, presses buttons, fills in modals, posts messages. */
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  type APIUser,
+  ApplicationCommandType,
+  ChannelType,
+  ComponentType,
+  InteractionType,
+  Locale,
+} from 'discord.js';
+import type { FakeFile } from './files.ts';
+import { type Asked, FakeInteraction, type FakeModal } from './interaction.ts';
+import type { FakeMessage } from './message.ts';
+import type { Choice, ModalInput } from './message-body.ts';
+import { fillOptions, type OptionValues } from './options.ts';
+import { FakeChannel } from './places.ts';
+import { post, remove } from './posting.ts';
+import { snowflake } from './snowflake.ts';
+import type { World } from './world.ts';
+
+export interface UserOptions {
+  readonly name?: string;
+  readonly locale?: Locale;
+  /** Grows with Nitro. */
+  readonly uploadLimitBytes?: number;
+}
+
+/**
+ * In a channel, in the direct messages with the bot, or by the person's own installation of the app: in the given
+ * channel, else in a group of friends without the bot.
+ */
+export interface Where {
+  readonly channel?: FakeChannel;
+  readonly dm?: true;
+  readonly userInstall?: true;
+}
+
+export type FieldValue = string | readonly string[] | FakeFile | readonly FakeFile[];
+
+export class FakeUser {
+  readonly kind = 'user';
+  readonly world: World;
+  readonly api: APIUser;
+  readonly locale: Locale;
+  readonly uploadLimitBytes: number;
+  takesDms = true;
+  #dm: FakeChannel | undefined;
+  #group: FakeChannel | undefined;
+
+  constructor(
+    world: World,
+    { name = 'ada', locale = Locale.EnglishUS, uploadLimitBytes = 0 }: UserOptions = {},
+  ) {
+    this.world = world;
+    this.locale = locale;
+    this.uploadLimitBytes = uploadLimitBytes;
+    this.api = { id: snowflake(), username: name, global_name: null, discriminator: '0', avatar: null };
+    world.users.set(this.id, this);
+  }
+
+  get id(): string {
+    return this.api.id;
+  }
+
+  get name(): string {
+    return this.api.username;
+  }
+
+  /** The direct messages with the bot. */
+  get dm(): FakeChannel {
+    this.#dm ??= new FakeChannel(this.world, { type: ChannelType.DM, people: [this] }, { name: this.name });
+    return this.#dm;
+  }
+
+  /** @param command for example "/animate" or "/quota grant" */
+  runs(command: string, options: OptionValues = {}, where: Where = {}): FakeInteraction {
+    const words = command.replace(/^\//, '').split(' ');
+    const place = this.#place(where);
+    const found = this.world.commands.find(ApplicationCommandType.ChatInput, words, { user: this, ...place });
+    const { sent, resolved, text } = fillOptions(found.options, options, place.channel);
+    const { id, guildId, body } = found.command;
+    return this.#ask(`${command} ${text}`.trim(), {
+      ...place,
+      type: InteractionType.ApplicationCommand,
+      data: {
+        id,
+        type: body.type,
+        name: body.name,
+        ...(guildId !== undefined && { guild_id: guildId }),
+        options: nest(found.path, sent),
+        resolved,
+      },
+    });
+  }
+
+  /** Types into an option that the bot completes, and reads the choices. */
+  async completes(
+    command: string,
+    options: OptionValues,
+    focused: string,
+    where: Where = {},
+  ): Promise<readonly Choice[]> {
+    const words = command.replace(/^\//, '').split(' ');
+    const place = this.#place(where);
+    const found = this.world.commands.find(ApplicationCommandType.ChatInput, words, { user: this, ...place });
+    if (!found.options.some(({ name, autocomplete }) => name === focused && autocomplete))
+      throw new Error(`The option "${focused}" has no autocomplete.`);
+    const { sent, resolved } = fillOptions(found.options, options, place.channel, focused);
+    const { id, body } = found.command;
+    const interaction = this.#dispatch({
+      ...place,
+      user: this,
+      type: InteractionType.ApplicationCommandAutocomplete,
+      data: { id, type: body.type, name: body.name, options: nest(found.path, sent), resolved },
+    });
+    while (!interaction.choices && !interaction.failed) await sleep(5);
+    if (!interaction.choices) throw new Error(`No choices came for "${focused}".`);
+    return interaction.choices;
+  }
+
+  /** Apps > name, on a message. */
+  usesContextMenu(message: FakeMessage, name: string, where: Where = {}): FakeInteraction {
+    const place = this.#place({ channel: message.channel, ...where });
+    const { command } = this.world.commands.find(ApplicationCommandType.Message, [name], {
+      user: this,
+      ...place,
+    });
+    this.#assertSees(message);
+    const target = message.toJson((file) => this.world.files.attachment(file));
+    return this.#ask(`Apps > ${name}, on the message of ${message.origin.author.username}`, {
+      ...place,
+      type: InteractionType.ApplicationCommand,
+      data: {
+        id: command.id,
+        type: command.body.type,
+        name,
+        target_id: message.id,
+        resolved: { messages: { [message.id]: target } },
+      },
+    });
+  }
+
+  /** @param button its custom id, else its label */
+  presses(message: FakeMessage, button: string): FakeInteraction {
+    this.#assertSees(message);
+    const buttons = message.pressables.filter(({ type }) => type === ComponentType.Button);
+    const found =
+      buttons.find(({ customId }) => customId === button) ?? buttons.find(({ label }) => label === button);
+    if (!found) {
+      const there = buttons.map(({ label, customId }) => `${label} (${customId})`).join(', ') || 'none';
+      throw new Error(`No button "${button}" under the message; there are: ${there}.`);
+    }
+    if (found.disabled) throw new Error(`The button "${button}" is disabled.`);
+    return this.#ask(`presses [${found.label}]`, {
+      ...this.#placeOf(message),
+      type: InteractionType.MessageComponent,
+      source: message,
+      data: { custom_id: found.customId, component_type: ComponentType.Button },
+    });
+  }
+
+  selects(message: FakeMessage, customId: string, values: readonly string[]): FakeInteraction {
+    this.#assertSees(message);
+    const found = message.pressables.find((each) => each.customId === customId);
+    if (!found || found.type === ComponentType.Button)
+      throw new Error(`No menu "${customId}" in the message.`);
+    return this.#ask(`selects ${values.join(', ')}`, {
+      ...this.#placeOf(message),
+      type: InteractionType.MessageComponent,
+      source: message,
+      data: { custom_id: customId, component_type: found.type, values },
+    });
+  }
+
+  /** Sends a modal; a field that is not given keeps what the bot filled in. */
+  submits(modal: FakeModal | undefined, fields: Readonly<Record<string, FieldValue>> = {}): FakeInteraction {
+    if (!modal) throw new Error('There is no modal to submit.');
+    const { asked } = modal.interaction;
+    if (asked.user !== this) throw new Error(`The modal was shown to ${asked.user.name}.`);
+    const known = modal.inputs.map(({ input }) => input.custom_id);
+    const unknown = Object.keys(fields).find((id) => !known.includes(id));
+    if (unknown !== undefined)
+      throw new Error(`The modal has no field "${unknown}"; it has ${known.join(', ')}.`);
+    const attachments: Record<string, unknown> = {};
+    const answer = (input: ModalInput): object =>
+      this.#fill(input, fields[input.custom_id], asked.channel, attachments);
+    const components = modal.parts.map((part) => {
+      if ('component' in part) return { type: part.type, id: 0, component: answer(part.component) };
+      if ('components' in part) return { type: part.type, id: 0, components: part.components.map(answer) };
+      return { type: part.type, id: 0 };
+    });
+    const words = Object.entries(fields).map(([id, value]) => `${id}:${shown(value)}`);
+    return this.#ask(`submits "${modal.title}" ${words.join(' ')}`.trim(), {
+      channel: asked.channel,
+      byUserInstall: asked.byUserInstall,
+      source: asked.source,
+      type: InteractionType.ModalSubmit,
+      data: { custom_id: modal.customId, components, resolved: { attachments } },
+    });
+  }
+
+  posts(
+    channel: FakeChannel,
+    { content = '', files = [] }: { content?: string; files?: readonly FakeFile[] },
+  ): FakeMessage {
+    const numbered = new Map(files.map((file, n) => [String(n), file]));
+    return post(
+      channel,
+      { author: this.api },
+      { content },
+      { via: 'user', uploads: { files: numbered, limitBytes: Number.POSITIVE_INFINITY } },
+    );
+  }
+
+  deletes(message: FakeMessage): void {
+    this.#assertSees(message);
+    remove(message);
+  }
+
+  closesDms(): void {
+    this.takesDms = false;
+  }
+
+  #fill(
+    input: ModalInput,
+    given: FieldValue | undefined,
+    channel: FakeChannel,
+    attachments: Record<string, unknown>,
+  ): object {
+    const { type, custom_id, required = true } = input;
+    const refuse = (rule: string): never => {
+      throw new Error(`The field "${custom_id}" ${rule}.`);
+    };
+    if (type === ComponentType.TextInput) {
+      const value = given ?? input.value ?? '';
+      if (typeof value !== 'string') return refuse('takes text');
+      if (!value && required) refuse('is required');
+      const { min_length = 0, max_length = 4000 } = input;
+      if (value && (value.length < min_length || value.length > max_length))
+        refuse(`takes ${min_length} to ${max_length} characters`);
+      return { type, id: 0, custom_id, value };
+    }
+    const list = given === undefined ? [] : [given].flat();
+    if (list.length === 0 && required) refuse('is required');
+    if (type === ComponentType.StringSelect) {
+      const values = list.map((value) =>
+        typeof value === 'string' ? value : refuse('takes the values of its choices'),
+      );
+      if (!values.every((value) => input.options.some((option) => option.value === value)))
+        refuse(`takes ${input.options.map(({ value }) => value).join(', ')}`);
+      return { type, id: 0, custom_id, values };
+    }
+    const values = list.map((file) => {
+      if (typeof file === 'string') return refuse('takes files');
+      const stored = this.world.files.store(file, { channelId: channel.id, ephemeral: true });
+      attachments[stored.id] = this.world.files.attachment(stored);
+      return stored.id;
+    });
+    return { type, id: 0, custom_id, values };
+  }
+
+  #ask(deed: string, asked: Omit<Asked, 'user'>): FakeInteraction {
+    const interaction = this.#dispatch({ ...asked, user: this });
+    this.world.diary.push({ kind: 'deed', channel: asked.channel, user: this, deed, interaction });
+    return interaction;
+  }
+
+  #dispatch(asked: Asked): FakeInteraction {
+    const interaction = new FakeInteraction(asked);
+    this.world.interactions.set(interaction.id, interaction);
+    this.world.emit('INTERACTION_CREATE', interaction.toJson());
+    return interaction;
+  }
+
+  #place({ channel, dm, userInstall }: Where): Pick<Asked, 'channel' | 'byUserInstall'> {
+    const byUserInstall = userInstall === true;
+    const place = channel ?? (dm ? this.dm : byUserInstall ? this.#friends() : this.#firstChannel());
+    place.guild?.member(this);
+    return { channel: place, byUserInstall };
+  }
+
+  #placeOf({ channel }: FakeMessage): Pick<Asked, 'channel' | 'byUserInstall'> {
+    channel.guild?.member(this);
+    return { channel, byUserInstall: !channel.botIsHere };
+  }
+
+  #friends(): FakeChannel {
+    this.#group ??= new FakeChannel(
+      this.world,
+      { type: ChannelType.GroupDM, people: [this] },
+      { name: 'friends' },
+    );
+    return this.#group;
+  }
+
+  #firstChannel(): FakeChannel {
+    const first = [...this.world.channels.values()].find(({ guild, deleted }) => guild?.hasBot && !deleted);
+    if (!first) throw new Error('There is no channel yet: make one with server.guild().channel().');
+    return first;
+  }
+
+  #assertSees(message: FakeMessage): void {
+    if (message.deleted) throw new Error('The message was deleted.');
+    if (message.origin.onlyFor !== undefined && message.origin.onlyFor !== this.id)
+      throw new Error('The message is only shown to somebody else.');
+  }
+}
+
+/** Options inside the subcommands that lead to them. */
+function nest(path: readonly { type: number; name: string }[], leaves: readonly object[]): readonly object[] {
+  return path.reduceRight<readonly object[]>((options, step) => [{ ...step, options }], leaves);
+}
+
+function shown(value: FieldValue): string {
+  const list: readonly (string | FakeFile)[] = [value].flat();
+  return list.map((each) => (typeof each === 'string' ? JSON.stringify(each) : each.name)).join(',');
+}

@@ -1,0 +1,314 @@
+/** Where people meet: guilds with roles and members, and channels (of guilds, direct, groups). */
+import {
+  type APIGuildMember,
+  type APIRole,
+  type APIUser,
+  PermissionFlagsBits as Can,
+  ChannelType,
+  type Locale,
+  OverwriteType,
+  PermissionsBitField,
+} from 'discord.js';
+import type { FakeMessage } from './message.ts';
+import type { FakeUser } from './people.ts';
+import { snowflake } from './snowflake.ts';
+import type { World } from './world.ts';
+
+const everybodyMay =
+  Can.ViewChannel |
+  Can.SendMessages |
+  Can.EmbedLinks |
+  Can.AttachFiles |
+  Can.ReadMessageHistory |
+  Can.UseApplicationCommands;
+
+export interface ChannelOptions {
+  readonly name?: string;
+  readonly nsfw?: boolean;
+}
+
+export class FakeChannel {
+  readonly kind = 'channel';
+  readonly id = snowflake();
+  readonly world: World;
+  readonly type: ChannelType;
+  readonly guild: FakeGuild | undefined;
+  readonly people: readonly FakeUser[];
+  readonly name: string;
+  readonly nsfw: boolean;
+  readonly messages = new Map<string, FakeMessage>();
+  deleted = false;
+  #denied = 0n;
+
+  constructor(
+    world: World,
+    place: { readonly type: ChannelType; readonly guild?: FakeGuild; readonly people?: readonly FakeUser[] },
+    { name = 'general', nsfw = false }: ChannelOptions = {},
+  ) {
+    this.world = world;
+    this.type = place.type;
+    this.guild = place.guild;
+    this.people = place.people ?? [];
+    this.name = name;
+    this.nsfw = nsfw;
+    world.channels.set(this.id, this);
+  }
+
+  /** What everybody sees in it, oldest first. */
+  get visible(): FakeMessage[] {
+    return [...this.messages.values()].filter(({ deleted, ephemeral }) => !deleted && !ephemeral);
+  }
+
+  /** Whether the bot itself, with its own token, is there at all. */
+  get botIsHere(): boolean {
+    if (this.guild) return this.guild.hasBot;
+    return this.type === ChannelType.DM;
+  }
+
+  get botPermissions(): bigint {
+    if (!this.guild) return everybodyMay;
+    const granted = this.guild.hasBot ? this.guild.botPermissions : 0n;
+    return granted & ~this.#denied;
+  }
+
+  /** Takes permissions of the bot away in this channel. */
+  deny(...permissions: readonly bigint[]): this {
+    for (const permission of permissions) this.#denied |= permission;
+    this.#changed('CHANNEL_UPDATE');
+    return this;
+  }
+
+  allow(...permissions: readonly bigint[]): this {
+    for (const permission of permissions) this.#denied &= ~permission;
+    this.#changed('CHANNEL_UPDATE');
+    return this;
+  }
+
+  delete(): void {
+    this.deleted = true;
+    this.#changed('CHANNEL_DELETE');
+  }
+
+  #changed(event: 'CHANNEL_UPDATE' | 'CHANNEL_DELETE'): void {
+    if (this.guild?.hasBot) this.world.emit(event, this.toJson());
+  }
+
+  toJson() {
+    if (!this.guild)
+      return {
+        id: this.id,
+        type: this.type,
+        last_message_id: null,
+        flags: 0,
+        recipients: this.people.map(({ api }) => api),
+      };
+    const denied = this.#denied;
+    return {
+      id: this.id,
+      type: this.type,
+      name: this.name,
+      guild_id: this.guild.id,
+      nsfw: this.nsfw,
+      position: 0,
+      parent_id: null,
+      topic: null,
+      rate_limit_per_user: 0,
+      last_message_id: null,
+      flags: 0,
+      permission_overwrites: denied
+        ? [{ id: this.world.bot.id, type: OverwriteType.Member, allow: '0', deny: String(denied) }]
+        : [],
+    };
+  }
+}
+
+export interface RoleOptions {
+  readonly name?: string;
+  readonly permissions?: bigint;
+}
+
+export class FakeRole {
+  readonly kind = 'role';
+  readonly id: string;
+  readonly name: string;
+  readonly permissions: bigint;
+
+  constructor(id: string, { name = 'role', permissions = 0n }: RoleOptions = {}) {
+    this.id = id;
+    this.name = name;
+    this.permissions = permissions;
+  }
+
+  toJson(): Omit<APIRole, 'flags'> & { flags: number } {
+    return {
+      id: this.id,
+      name: this.name,
+      permissions: String(this.permissions),
+      color: 0,
+      colors: { primary_color: 0, secondary_color: null, tertiary_color: null },
+      hoist: false,
+      position: 0,
+      managed: false,
+      mentionable: false,
+      flags: 0,
+    };
+  }
+}
+
+export interface GuildOptions {
+  readonly name?: string;
+  readonly locale?: Locale;
+  readonly owner?: FakeUser;
+  /** False: the bot is not in it; it is only reachable through people who installed the app for themselves. */
+  readonly hasBot?: boolean;
+  readonly botPermissions?: bigint;
+  /** Grows with boosts. */
+  readonly uploadLimitBytes?: number;
+}
+
+type MemberJson = Omit<APIGuildMember, 'flags'> & { flags: number };
+
+interface Member {
+  readonly user: FakeUser;
+  readonly roles: Set<FakeRole>;
+}
+
+export class FakeGuild {
+  readonly kind = 'guild';
+  readonly id = snowflake();
+  readonly world: World;
+  readonly name: string;
+  readonly locale: Locale | 'en-US';
+  readonly ownerId: string;
+  readonly botPermissions: bigint;
+  readonly uploadLimitBytes: number;
+  readonly roles: FakeRole[];
+  readonly channels: FakeChannel[] = [];
+  readonly members = new Map<string, Member>();
+  hasBot: boolean;
+
+  constructor(world: World, options: GuildOptions = {}) {
+    this.world = world;
+    this.name = options.name ?? 'Guild';
+    this.locale = options.locale ?? 'en-US';
+    this.ownerId = options.owner?.id ?? snowflake();
+    this.hasBot = options.hasBot ?? true;
+    this.botPermissions = options.botPermissions ?? everybodyMay;
+    this.uploadLimitBytes = options.uploadLimitBytes ?? 0;
+    this.roles = [new FakeRole(this.id, { name: '@everyone', permissions: everybodyMay })];
+    world.guilds.set(this.id, this);
+    if (options.owner) this.member(options.owner);
+    if (this.hasBot) world.emit('GUILD_CREATE', this.toJson());
+  }
+
+  channel(options?: ChannelOptions): FakeChannel {
+    const channel = new FakeChannel(this.world, { type: ChannelType.GuildText, guild: this }, options);
+    this.channels.push(channel);
+    if (this.hasBot) this.world.emit('CHANNEL_CREATE', channel.toJson());
+    return channel;
+  }
+
+  role(options?: RoleOptions): FakeRole {
+    const role = new FakeRole(snowflake(), options);
+    this.roles.push(role);
+    if (this.hasBot) this.world.emit('GUILD_ROLE_CREATE', { guild_id: this.id, role: role.toJson() });
+    return role;
+  }
+
+  /** Lets a person in, or gives one more roles and permissions. */
+  member(
+    user: FakeUser,
+    { roles = [], permissions }: { roles?: FakeRole[]; permissions?: bigint } = {},
+  ): this {
+    const member = this.members.get(user.id) ?? { user, roles: new Set() };
+    for (const role of roles) member.roles.add(role);
+    if (permissions !== undefined) member.roles.add(this.role({ name: `${user.name}'s role`, permissions }));
+    this.members.set(user.id, member);
+    return this;
+  }
+
+  permissionsOf(user: FakeUser): bigint {
+    if (user.id === this.ownerId) return PermissionsBitField.All;
+    const roles = [...(this.members.get(user.id)?.roles ?? []), ...this.roles.slice(0, 1)];
+    const all = roles.reduce((sum, { permissions }) => sum | permissions, 0n);
+    return all & Can.Administrator ? PermissionsBitField.All : all;
+  }
+
+  kickBot(): void {
+    this.hasBot = false;
+    this.world.emit('GUILD_DELETE', { id: this.id });
+  }
+
+  inviteBot(): void {
+    this.hasBot = true;
+    this.world.emit('GUILD_CREATE', this.toJson());
+  }
+
+  memberJson(user: FakeUser): MemberJson {
+    return memberJson(user.api, [...(this.members.get(user.id)?.roles ?? [])]);
+  }
+
+  toJson() {
+    const { world } = this;
+    const botRole = new FakeRole(world.botRoleId, {
+      name: world.bot.username,
+      permissions: this.botPermissions,
+    });
+    return {
+      id: this.id,
+      name: this.name,
+      owner_id: this.ownerId,
+      preferred_locale: this.locale,
+      joined_at: new Date(0).toISOString(),
+      large: false,
+      unavailable: false,
+      member_count: this.members.size + 1,
+      icon: null,
+      splash: null,
+      discovery_splash: null,
+      banner: null,
+      description: null,
+      features: [],
+      verification_level: 0,
+      default_message_notifications: 1,
+      explicit_content_filter: 0,
+      mfa_level: 0,
+      nsfw_level: 0,
+      premium_tier: 0,
+      premium_progress_bar_enabled: false,
+      afk_channel_id: null,
+      afk_timeout: 300,
+      application_id: null,
+      system_channel_id: null,
+      system_channel_flags: 0,
+      rules_channel_id: null,
+      public_updates_channel_id: null,
+      safety_alerts_channel_id: null,
+      vanity_url_code: null,
+      hub_type: null,
+      incidents_data: null,
+      roles: [...this.roles, botRole].map((role) => role.toJson()),
+      channels: this.channels.filter(({ deleted }) => !deleted).map((channel) => channel.toJson()),
+      members: [memberJson(world.bot, [botRole])],
+      emojis: [],
+      stickers: [],
+      threads: [],
+      presences: [],
+      voice_states: [],
+      stage_instances: [],
+      guild_scheduled_events: [],
+      soundboard_sounds: [],
+    };
+  }
+}
+
+function memberJson(user: APIUser, roles: readonly FakeRole[]): MemberJson {
+  return {
+    user,
+    roles: roles.map(({ id }) => id),
+    joined_at: new Date(0).toISOString(),
+    deaf: false,
+    mute: false,
+    flags: 0,
+  };
+}

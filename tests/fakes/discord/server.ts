@@ -1,0 +1,149 @@
+/**
+ * A Discord for tests: REST, gateway and CDN on a port of this machine, against which the real discord.js runs. It
+ * keeps what people see, lets them act, refuses what Discord refuses, and makes trouble on order.
+ */
+import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ClientOptions } from 'discord.js';
+import { CommandRegistry, type FakeCommand } from './commands.ts';
+import type { Fault, FaultOptions } from './faults.ts';
+import { FakeGateway } from './gateway.ts';
+import { type Call, FakeHttp } from './http.ts';
+import { FakeUser, type UserOptions } from './people.ts';
+import { type FakeChannel, FakeGuild, type GuildOptions } from './places.ts';
+import type { LimitOptions } from './rate-limits.ts';
+import { applicationRoutes } from './routes-application.ts';
+import { cdnRoutes } from './routes-cdn.ts';
+import { interactionRoutes } from './routes-interactions.ts';
+import { messageRoutes } from './routes-messages.ts';
+import { transcript } from './transcript.ts';
+import { type Timing, World } from './world.ts';
+
+const discordTiming: Timing = {
+  ackWithinMs: 3000,
+  tokenLifeMs: 15 * 60_000,
+  attachmentLifeMs: 24 * 3_600_000,
+  heartbeatIntervalMs: 41_250,
+};
+
+export class FakeDiscord {
+  readonly world: World;
+  readonly gateway: FakeGateway;
+  /** What the bot logs in with. */
+  readonly token: string;
+  readonly #http: FakeHttp;
+  #baseUrl = '';
+
+  private constructor(timing: Timing) {
+    this.world = new World(timing, new CommandRegistry());
+    const idPart = Buffer.from(this.world.bot.id).toString('base64url');
+    this.token = `${idPart}.${randomBytes(4).toString('base64url')}.${randomBytes(28).toString('base64url')}`;
+    const routes = [
+      ...applicationRoutes(this.world, () => this.gateway.url),
+      ...messageRoutes(this.world),
+      ...interactionRoutes(this.world),
+      ...cdnRoutes(this.world),
+    ];
+    this.#http = new FakeHttp(routes, this.token);
+    this.gateway = new FakeGateway(this.world, this.token, this.#http.server);
+  }
+
+  static async start(timing: Partial<Timing>): Promise<FakeDiscord> {
+    const fake = new FakeDiscord({ ...discordTiming, ...timing });
+    fake.#baseUrl = await fake.#http.listen();
+    fake.world.files.baseUrl = fake.#baseUrl;
+    fake.gateway.url = fake.#baseUrl.replace('http', 'ws');
+    return fake;
+  }
+
+  /** Where attachments come from: protocol, host and port. */
+  get cdn(): string {
+    return this.#baseUrl;
+  }
+
+  get applicationId(): string {
+    return this.world.bot.id;
+  }
+
+  /** Points the client here. It may identify at once again, where the real Discord makes it wait five seconds. */
+  get clientOptions() {
+    return {
+      rest: { api: `${this.#baseUrl}/api`, cdn: this.#baseUrl },
+      ws: { buildIdentifyThrottler: () => ({ waitForIdentify: async () => {} }) },
+    } satisfies Partial<ClientOptions>;
+  }
+
+  guild(options?: GuildOptions): FakeGuild {
+    return new FakeGuild(this.world, options);
+  }
+
+  user(options?: UserOptions): FakeUser {
+    return new FakeUser(this.world, options);
+  }
+
+  /** Registered commands, of all places or of one guild. */
+  commands(guild?: FakeGuild): FakeCommand[] {
+    return this.world.commands.list(guild?.id);
+  }
+
+  /** Every answer so far that interactions can be answered with stops working, as after 15 minutes. */
+  expireTokens(): void {
+    for (const interaction of this.world.interactions.values()) interaction.expire();
+  }
+
+  expireAttachments(): void {
+    this.world.files.expire();
+  }
+
+  fail(options: FaultOptions): Fault {
+    return this.#http.fail(options);
+  }
+
+  /** From now on the bucket holds so many requests per window. */
+  limit(options: LimitOptions): void {
+    this.#http.limits.add(options);
+  }
+
+  /** What the bot asked for, oldest first. */
+  calls(filter: { method?: string; route?: string | RegExp } = {}): Call[] {
+    return this.#http.called(filter);
+  }
+
+  dropGateway(how: { resume: boolean; forMs?: number }): void {
+    this.gateway.drop(how);
+  }
+
+  transcript(channel?: FakeChannel): string {
+    return transcript(this.world, channel);
+  }
+
+  /** What must never be found in a log: the token, interaction tokens, signatures of links. */
+  secrets(): string[] {
+    const interactions = [...this.world.interactions.values()].map(({ token }) => token);
+    return [this.token, ...interactions, ...this.world.files.signatures()];
+  }
+
+  /**
+   * Waits until the predicate gives something truthy, and returns it.
+   * @throws with the transcript when it does not happen in time
+   */
+  async until<Result>(predicate: () => Result, ms = 5000): Promise<NonNullable<Result>> {
+    const deadline = Date.now() + ms;
+    for (;;) {
+      const result = predicate();
+      if (result) return result;
+      if (Date.now() > deadline) throw new Error(`Did not happen within ${ms} ms.\n${this.transcript()}`);
+      await sleep(5);
+    }
+  }
+
+  async stop(): Promise<void> {
+    await this.gateway.close();
+    await this.#http.close();
+  }
+}
+
+/** @param timing Discord's own deadlines where absent */
+export function startFakeDiscord(timing: Partial<Timing> = {}): Promise<FakeDiscord> {
+  return FakeDiscord.start(timing);
+}
