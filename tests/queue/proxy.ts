@@ -57,18 +57,25 @@ export class FaultyProxy {
   }
 
   #forward(pair: Pair, from: Socket, to: Socket): void {
-    // Bytes keep their order when the latency falls.
-    let lastDueAt = 0;
+    // In a queue of their own: timers alone would let bytes overtake each other when the latency falls.
+    const onTheirWay: { readonly chunk: Buffer; readonly dueAt: number }[] = [];
+    let timer: NodeJS.Timeout | null = null;
+    const pass = (): void => {
+      timer = null;
+      for (let next = onTheirWay[0]; next; next = onTheirWay[0]) {
+        const waitMs = next.dueAt - performance.now();
+        if (waitMs > 0) {
+          timer = setTimeout(pass, Math.ceil(waitMs));
+          return;
+        }
+        onTheirWay.shift();
+        if (!pair.isSilent && to.writable) to.write(next.chunk);
+      }
+    };
     from.on('data', (chunk) => {
       if (pair.isSilent) return;
-      const dueAt = Math.max(performance.now() + this.latencyMs, lastDueAt);
-      lastDueAt = dueAt;
-      const pass = (): void => {
-        if (!pair.isSilent && to.writable) to.write(chunk);
-      };
-      const waitMs = dueAt - performance.now();
-      if (waitMs < 1) pass();
-      else setTimeout(pass, waitMs);
+      onTheirWay.push({ chunk, dueAt: performance.now() + this.latencyMs });
+      if (!timer) pass();
     });
   }
 
