@@ -97,11 +97,13 @@ export class InboxPlatform implements ChatPlatform {
       });
       await this.#refusal(name, submission);
     } catch (error) {
-      await this.#writeFailure(name, describeError(serializeError(error)));
+      const serialized = serializeError(error);
+      if (serialized.code === 'DISK_FULL') this.#log.warn({ err: serialized.message }, 'the inbox waits');
+      else await this.#writeFailure(name, describeError(serialized));
     }
   }
 
-  /** Full queues and pauses pass: the picture is simply tried again. */
+  /** Full queues, full disks and pauses pass: the picture is simply tried again. */
   async #refusal(name: string, submission: Submission): Promise<void> {
     if (submission.decision === 'banned') await this.#writeFailure(name, `Not allowed: ${submission.reason}`);
     else if (submission.decision !== 'accepted' && submission.decision !== 'duplicate') {

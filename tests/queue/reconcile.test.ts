@@ -152,6 +152,48 @@ describe('a vanished job', () => {
   });
 });
 
+describe('BullMQ that keeps losing halves of flows', () => {
+  it('costs nobody an answer and nobody a credit', async () => {
+    const redis = harness.server.connect();
+    const lose = async (jobId: string, queues: readonly string[]): Promise<void> => {
+      const batch = redis.multi();
+      for (const queue of queues) {
+        const name = `t:bull:${queue}`;
+        for (const part of ['', ':lock', ':dependencies', ':processed', ':failed', ':unsuccessful']) {
+          batch.del(`${name}:${jobId}${part}`);
+        }
+        for (const list of ['wait', 'active']) batch.lrem(`${name}:${list}`, 0, jobId);
+        for (const set of ['prioritized', 'delayed', 'waiting-children']) batch.zrem(`${name}:${set}`, jobId);
+      }
+      await batch.exec();
+    };
+    const runs: Generation[] = [];
+    for (let i = 0; i < 2; i++) await harness.worker(timedGenerator(15, runs));
+    await harness.delivery({}, async ({ jobId }, attempt) => {
+      if (attempt === 1 && jobId.endsWith('3')) throw new Error('502');
+    });
+    const bots = [1, 2].map(() => reconciler({ everyMs: 40, repairEveryMs: 100, maxRescues: 1_000 }));
+    for (const bot of bots) bot.start();
+    const halves = [['generate'], ['deliver'], ['generate', 'deliver']];
+    const people = 4;
+    for (let i = 0; i < 120; i++) {
+      await client.submit(await harness.request(`${i}`, `test:p${i % people}`));
+      if (i % 10 === 9) await client.cancel(`t-${i}`, `test:p${i % people}`);
+      const pending = await redis.zrange('t:pending', 0, '-1');
+      const victim = pending[(i * 7) % Math.max(1, pending.length)];
+      if (victim && i % 4 > 0) await lose(victim, halves[i % halves.length] ?? []);
+    }
+    await settled(120);
+    await Promise.all(bots.map((bot) => bot.stop()));
+    expect(new Set(harness.posted.map(({ jobId }) => jobId)).size).toBe(120);
+    const videos = harness.posted.filter(({ kind }) => kind === 'video').length;
+    expect(videos + harness.posted.filter(({ kind }) => kind === 'cancelled').length).toBe(120);
+    let credits = 0;
+    for (let person = 0; person < people; person++) credits += await harness.creditsUsed(`test:p${person}`);
+    expect(credits).toBe(videos);
+  });
+});
+
 describe('a lost answer', () => {
   it.each(['failed', 'cancelled', 'generated', 'delivering'] as const)(
     'of a job that is %s is posted, without generating anything',
