@@ -29,6 +29,7 @@ export class InboxPlatform implements ChatPlatform {
   readonly #preset: string;
   #kinora: Kinora | null = null;
   #timer: NodeJS.Timeout | null = null;
+  #saidFull = false;
   #looking: Promise<void> = Promise.resolve();
 
   constructor(folder: string, log: Logger, preset = 'standard') {
@@ -95,11 +96,13 @@ export class InboxPlatform implements ChatPlatform {
         generation: { prompt: prompt.slice(0, 2000), preset: this.#preset, seed: randomInt(2 ** 32) },
         replyTo: { file: name },
       });
+      this.#saidFull = false;
       await this.#refusal(name, submission);
     } catch (error) {
       const serialized = serializeError(error);
-      if (serialized.code === 'DISK_FULL') this.#log.warn({ err: serialized.message }, 'the inbox waits');
-      else await this.#writeFailure(name, describeError(serialized));
+      if (serialized.code !== 'DISK_FULL') return await this.#writeFailure(name, describeError(serialized));
+      if (!this.#saidFull) this.#log.warn({ err: serialized.message }, 'the inbox waits');
+      this.#saidFull = true;
     }
   }
 
