@@ -25,12 +25,12 @@ import {
   PermissionFlagsBits,
   type RepliableInteraction,
   Routes,
+  StringSelectMenuBuilder,
   TextInputBuilder,
   TextInputStyle,
 } from 'discord.js';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type FakeDiscord, startFakeDiscord } from './discord/server.ts';
-import type { Timing } from './discord/world.ts';
+import { type FakeDiscord, type FakeDiscordOptions, startFakeDiscord } from './discord/server.ts';
 
 const closing: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
@@ -80,8 +80,8 @@ const commands = [
   },
 ] as const;
 
-async function stage(timing: Partial<Timing> = {}, rest: ClientOptions['rest'] = {}) {
-  const server = await startFakeDiscord(timing);
+async function stage(options: FakeDiscordOptions = {}, rest: ClientOptions['rest'] = {}) {
+  const server = await startFakeDiscord(options);
   closing.push(() => server.stop());
   const guild = server.guild({ name: 'Painters' });
   const channel = guild.channel({ name: 'animations' });
@@ -226,6 +226,9 @@ describe('a conversation', () => {
         '  As a follow-up',
       ].join('\n'),
     );
+    expect(server.transcript(channel, { states: true })).toContain(
+      '  … is thinking\n  ↻\n  Step 1/2\n  [Cancel]\n  ↻',
+    );
     expect(server.calls().filter(({ status = 0 }) => status >= 400)).toEqual([]);
   });
 
@@ -280,8 +283,88 @@ describe('a conversation', () => {
     await installed.editReply('Working');
     for (let n = 0; n < 5; n += 1) await installed.followUp(`${n}`);
     expect(await refusal(installed.followUp('one too many'))).toMatchObject({ code: 40094 });
+
+    const foreign = server.guild({ hasBot: false, name: 'Elsewhere' }).channel();
+    coming = next(client);
+    ada.runs('/animate', { image: cat }, { channel: foreign, userInstall: true });
+    expect(await coming).toMatchObject({
+      context: InteractionContextType.Guild,
+      guild: null,
+      channelId: foreign.id,
+    });
+    expect(() => ada.runs('/animate', { image: cat }, { channel: foreign })).toThrow(/bot is not/);
+
     expect(() => ada.runs('/animate', {}, { channel })).toThrow(/required/);
     expect(() => ada.runs('/nothing', {}, { channel })).toThrow(/there are: animate/);
+  });
+
+  it('updates by buttons and menus, and takes files and choices in modals', async () => {
+    const { server, channel, ada, client } = await stage();
+    let coming = nextRepliable(client);
+    const asked = ada.runs('/animate', { image: cat }, { channel });
+    const menu = new StringSelectMenuBuilder()
+      .setCustomId('preset')
+      .addOptions({ label: 'Fast', value: 'fast' });
+    await (await coming).reply({
+      content: 'Pick',
+      components: [button('a', 'A'), new ActionRowBuilder<StringSelectMenuBuilder>().addComponents(menu)],
+    });
+    const message = await server.until(() => asked.message());
+    expect(server.transcript()).toContain('  Pick\n  [A]\n  [▾ Fast]');
+
+    coming = nextRepliable(client);
+    const selected = ada.selects(message, 'preset', ['fast']);
+    const selection = await coming;
+    if (!selection.isStringSelectMenu()) throw new Error('not a menu');
+    expect(selection.values).toEqual(['fast']);
+    await selection.deferUpdate();
+    await selection.editReply({ content: 'Picked fast' });
+    expect(selected.message()).toBe(message);
+
+    coming = nextRepliable(client);
+    const pressed = ada.presses(message, 'a');
+    const press = await coming;
+    if (!press.isButton()) throw new Error('not a button');
+    const modal = {
+      custom_id: 'new',
+      title: 'New',
+      components: [
+        {
+          type: 18,
+          label: 'Picture',
+          component: { type: 19, custom_id: 'picture', min_values: 1, max_values: 1 },
+        },
+        {
+          type: 18,
+          label: 'Prompt',
+          component: { type: 4, custom_id: 'prompt', style: 1, max_length: 5, required: false },
+        },
+        {
+          type: 18,
+          label: 'Preset',
+          component: {
+            type: 3,
+            custom_id: 'preset',
+            options: [{ label: 'Fast', value: 'fast', default: true }],
+          },
+        },
+      ],
+    };
+    const callback = Routes.interactionCallback(press.id, press.token);
+    await client.rest.post(callback, { body: { type: 9, data: modal }, auth: false });
+    expect(() => ada.submits(pressed.modal(), {})).toThrow(/"picture" is required/);
+    expect(() => ada.submits(pressed.modal(), { picture: cat, prompt: 'too long' })).toThrow(/0 to 5/);
+    coming = nextRepliable(client);
+    ada.submits(pressed.modal(), { picture: cat });
+    const submission = await coming;
+    if (!submission.isModalSubmit() || !submission.isFromMessage()) throw new Error('not a modal');
+    expect(submission.fields.getStringSelectValues('preset')).toEqual(['fast']);
+    expect(submission.fields.getTextInputValue('prompt')).toBe('');
+    const { url = '' } = submission.fields.getUploadedFiles('picture')?.first() ?? {};
+    expect(new Uint8Array(await (await fetch(url)).arrayBuffer())).toEqual(cat.bytes);
+    await submission.update({ content: 'Updated', components: [] });
+    expect(message.history.map(({ content }) => content)).toEqual(['Pick', 'Picked fast', 'Updated']);
+    expect(message.pressables).toEqual([]);
   });
 
   it('posts, replies, edits and deletes in channels and direct messages, once per nonce', async () => {
@@ -361,6 +444,41 @@ describe('what Discord refuses', () => {
     expect(await refusal(client.rest.patch(path, { body: { content: 'no' } }))).toMatchObject({
       code: 10008,
     });
+  });
+
+  it('lets the bot read what people write only with the privilege, and who is addressed', async () => {
+    const { server, channel, ada, client } = await stage();
+    const place = await client.channels.fetch(channel.id);
+    if (!place?.isTextBased()) throw new Error('no channel');
+    const read = async (content: string) => {
+      const { id } = ada.posts(channel, { content, files: [cat] });
+      const { content: seen, attachments } = await place.messages.fetch({ message: id, force: true });
+      return [seen, attachments.size];
+    };
+    expect(await read('secret')).toEqual(['', 0]);
+    expect(await read(`<@${server.applicationId}> hello`)).toEqual([`<@${server.applicationId}> hello`, 1]);
+  });
+
+  it('shows ephemeral messages and modals to their person only, disabled buttons to nobody', async () => {
+    const { server, channel, ada, client } = await stage();
+    const grace = server.user({ name: 'grace' });
+    const coming = nextRepliable(client);
+    const asked = ada.runs('/animate', { image: cat }, { channel });
+    const interaction = await coming;
+    await interaction.reply({ content: 'x', components: [button('a', 'A')], flags: MessageFlags.Ephemeral });
+    const message = await server.until(() => asked.message());
+    expect(() => grace.presses(message, 'A')).toThrow(/somebody else/);
+    expect(() => ada.presses(message, 'B')).toThrow('there are: A (a)');
+    const off = button('a', 'A');
+    off.components[0]?.setDisabled(true);
+    await interaction.editReply({ components: [off] });
+    expect(() => ada.presses(message, 'A')).toThrow(/disabled/);
+    await interaction.editReply({ components: [] });
+    expect(() => ada.presses(message, 'A')).toThrow('there are: none');
+    await interaction.deleteReply();
+    expect(asked.message()).toBeUndefined();
+    expect(() => ada.presses(message, 'A')).toThrow(/deleted/);
+    expect(server.transcript()).toContain('Kinora (only ada sees this, edited 2×, deleted)');
   });
 
   it('refuses malformed messages, modals and commands', async () => {
@@ -459,7 +577,7 @@ describe('what Discord refuses', () => {
   });
 
   it('lets links to attachments expire, and gives fresh ones', async () => {
-    const { server, channel, ada, client } = await stage();
+    const { server, channel, ada, client } = await stage({ messageContent: true });
     const photo = ada.posts(channel, { files: [cat] });
     const place = await client.channels.fetch(channel.id);
     if (!place?.isTextBased()) throw new Error('no channel');
@@ -509,6 +627,7 @@ describe('trouble on order', () => {
     if (!place?.isSendable()) throw new Error('no channel');
     await place.send('after a wait');
     expect(fault.hits).toBe(1);
+    expect(server.invalidRequests()).toHaveLength(1);
     expect(server.calls({ method: 'POST', route: '/channels/' }).map(({ status }) => status)).toEqual([
       429, 200,
     ]);
@@ -533,6 +652,14 @@ describe('trouble on order', () => {
     server.fail({ route: '/channels/', status: 'after' });
     await place.send({ content: 'd', nonce: 'd', enforceNonce: true });
     expect(contents()).toEqual(['b', 'c', 'c', 'd']);
+
+    server.fail({ route: '/channels/', status: 504, applied: true });
+    await place.send({ content: 'dd', nonce: 'dd', enforceNonce: true });
+    expect(contents()).toEqual(['b', 'c', 'c', 'd', 'dd']);
+
+    server.fail({ route: '/channels/', status: 403, code: 50013 });
+    expect(await refusal(place.send('refused'))).toMatchObject({ code: 50013 });
+    expect(server.calls().at(-1)).toMatchObject({ status: 403, code: 50013 });
 
     server.fail({ route: '/channels/', status: 'hang', times: 2 });
     await expect(place.send('e')).rejects.toMatchObject({ name: 'AbortError' });
@@ -561,7 +688,7 @@ describe('trouble on order', () => {
       status: 302,
       headers: { location: 'http://169.254.169.254/' },
     });
-    await expect(fetch(url, { redirect: 'error' })).rejects.toThrow();
+    await expect(fetch(url, { redirect: 'error' })).rejects.toThrow('fetch failed');
     server.fail({ route: '/ephemeral-attachments/', status: 'stall' });
     const half = await fetch(url, { signal: AbortSignal.timeout(100) });
     await expect(half.arrayBuffer()).rejects.toMatchObject({ name: 'TimeoutError' });

@@ -8,9 +8,9 @@ import {
 } from 'discord.js';
 import { z } from 'zod';
 import { parseForm } from './api-error.ts';
+import type { FakeChannel } from './channel.ts';
 import { type CommandBody, commandBody, type LeafOption } from './command-body.ts';
 import type { FakeUser } from './people.ts';
-import type { FakeChannel } from './places.ts';
 import { snowflake } from './snowflake.ts';
 
 export interface FakeCommand {

@@ -16,6 +16,8 @@ export interface FaultOptions {
   readonly afterCalls?: number;
   /** An HTTP status or a kind of trouble; without it the answer is only delayed. */
   readonly status?: Trouble;
+  /** With an HTTP status: the deed is done all the same, as behind a gateway that gave up too early. */
+  readonly applied?: true;
   /** Seconds, for 429. */
   readonly retryAfter?: number;
   /** A 429 of all routes rather than of one bucket. */

@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ApiError, unauthorized } from './api-error.ts';
+import { parseBody, readAll } from './body.ts';
 import { Fault, type FaultOptions, matches, type Trouble } from './faults.ts';
 import type { FakeFile } from './files.ts';
 import { RateLimits } from './rate-limits.ts';
@@ -56,6 +57,8 @@ export class FakeHttp {
   readonly calls: Call[] = [];
   readonly server: Server;
   readonly limits = new RateLimits();
+  /** The first mistake of the fake itself. */
+  crash: unknown;
   readonly #routes: readonly Route[];
   readonly #token: string;
   readonly #faults: Fault[] = [];
@@ -128,15 +131,13 @@ export class FakeHttp {
     const before = fault ? replyInstead(fault.options) : undefined;
     if (trouble === 'hang') return;
     if (trouble === 'reset') return cut(incoming);
-    const reply =
-      before ??
-      (retryAfter !== undefined
-        ? rateLimited(retryAfter, false)
-        : this.#handle(
-            found?.route,
-            { method, path, query: url.searchParams, param, json, files },
-            incoming,
-          ));
+    const request = { method, path, query: url.searchParams, param, json, files };
+    const deed = (): Reply =>
+      retryAfter === undefined
+        ? this.#handle(found?.route, request, incoming)
+        : rateLimited(retryAfter, false);
+    if (before && fault?.options.applied) deed();
+    const reply = before ?? deed();
     if (trouble === 'after') return cut(incoming);
     const answer = (): void => {
       call.status = reply.status;
@@ -155,7 +156,8 @@ export class FakeHttp {
       return route.handle(request);
     } catch (error) {
       if (error instanceof ApiError) return { status: error.status, json: error };
-      throw error;
+      this.crash ??= error;
+      return { status: 500, json: { message: `The fake Discord broke: ${String(error)}`, code: 0 } };
     }
   }
 }
@@ -174,56 +176,6 @@ function findRoute(routes: readonly Route[], method: string, path: string) {
   return undefined;
 }
 
-async function readAll(incoming: IncomingMessage): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of incoming) chunks.push(chunk);
-  return Buffer.concat(chunks);
-}
-
-function parseBody(body: Buffer, contentType: string): { json: unknown; files: Map<string, FakeFile> } {
-  if (!contentType.startsWith('multipart/form-data'))
-    return { json: parseJson(body.toString()), files: new Map() };
-  const boundary = /boundary="?([^";]+)"?/.exec(contentType)?.[1] ?? '';
-  const files = new Map<string, FakeFile>();
-  let json: unknown;
-  for (const part of multipart(body, boundary)) {
-    const n = /^files\[(\d+)\]$/.exec(part.name)?.[1];
-    if (part.name === 'payload_json') json = parseJson(Buffer.from(part.bytes).toString());
-    else if (n !== undefined)
-      files.set(n, { name: part.filename, bytes: part.bytes, ...(part.type && { contentType: part.type }) });
-  }
-  return { json, files };
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return text ? JSON.parse(text) : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** RFC 7578, as far as clients of Discord use it. */
-function* multipart(body: Buffer, boundary: string) {
-  const delimiter = `\r\n--${boundary}`;
-  const whole = Buffer.concat([Buffer.from('\r\n'), body]);
-  let start = whole.indexOf(delimiter);
-  while (start >= 0) {
-    const end = whole.indexOf(delimiter, start + delimiter.length);
-    if (end < 0) return;
-    const part = whole.subarray(start + delimiter.length + 2, end);
-    const headEnd = part.indexOf('\r\n\r\n');
-    const head = part.subarray(0, headEnd).toString();
-    yield {
-      name: /[; ]name="([^"]*)"/.exec(head)?.[1] ?? '',
-      filename: /filename="([^"]*)"/.exec(head)?.[1] ?? 'unnamed',
-      type: /content-type: *([^\r\n]+)/i.exec(head)?.[1],
-      bytes: new Uint8Array(part.subarray(headEnd + 4)),
-    };
-    start = end;
-  }
-}
-
 function replyInstead({
   status,
   retryAfter = 1,
@@ -233,7 +185,7 @@ function replyInstead({
 }: FaultOptions): Reply | undefined {
   if (typeof status !== 'number') return undefined;
   if (status === 429) return rateLimited(retryAfter, global);
-  return { status, json: { message: `${status}: on order`, code }, ...(headers && { headers }) };
+  return { status, json: new ApiError(status, code, `${status}: on order`), ...(headers && { headers }) };
 }
 
 function rateLimited(seconds: number, global: boolean): Reply {

@@ -6,10 +6,10 @@ import {
   type InteractionResponseType,
   type InteractionType,
 } from 'discord.js';
+import type { FakeChannel } from './channel.ts';
 import type { FakeMessage } from './message.ts';
-import { type Choice, type ModalBody, type ModalInput, modalInputs } from './message-body.ts';
+import { type Choice, type ModalBody, type ModalInput, modalInputs } from './modal-body.ts';
 import type { FakeUser } from './people.ts';
-import type { FakeChannel } from './places.ts';
 import { snowflake } from './snowflake.ts';
 
 export const defaultUploadLimitBytes = 10 * 1024 * 1024;
@@ -72,9 +72,9 @@ export class FakeInteraction {
 
   /** The answer and the follow-ups that can be seen now. */
   replies(): FakeMessage[] {
-    return [this.original, ...this.followUps].filter(
-      (message) => message !== undefined && !message.deleted,
-    ) as FakeMessage[];
+    return [this.original, ...this.followUps].flatMap((message) =>
+      message && !message.deleted ? message : [],
+    );
   }
 
   modal(): FakeModal | undefined {

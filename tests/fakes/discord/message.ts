@@ -7,9 +7,10 @@ import {
   MessageFlags,
   MessageType,
 } from 'discord.js';
+import type { FakeChannel } from './channel.ts';
+import { type Component, flatten, type TopLevelComponent } from './components.ts';
 import type { StoredFile } from './files.ts';
-import { type Component, type Embed, flatten, type TopLevelComponent } from './message-body.ts';
-import type { FakeChannel } from './places.ts';
+import type { Embed } from './message-body.ts';
 import { snowflake } from './snowflake.ts';
 
 /** How the state came to be: "webhook" by an interaction token, "bot" by the bot's token, "user" by a person. */

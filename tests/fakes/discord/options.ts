@@ -1,9 +1,10 @@
 /** What a person fills into a command's options, checked as the person's client checks it before it sends anything. */
 import { ApplicationCommandOptionType as Option } from 'discord.js';
+import type { FakeChannel } from './channel.ts';
 import type { LeafOption } from './command-body.ts';
 import type { FakeFile } from './files.ts';
 import type { FakeUser } from './people.ts';
-import type { FakeChannel, FakeRole } from './places.ts';
+import type { FakeRole } from './role.ts';
 
 export type OptionValue = string | number | boolean | FakeFile | FakeUser | FakeRole | FakeChannel;
 export type OptionValues = Readonly<Record<string, OptionValue | undefined>>;
@@ -14,11 +15,13 @@ interface SentOption {
   readonly value: string | number | boolean;
   readonly focused?: true;
 }
+type Resolved = Readonly<
+  Record<'attachments' | 'users' | 'members' | 'roles' | 'channels', Record<string, unknown>>
+>;
+
 export interface Filled {
   readonly sent: readonly SentOption[];
-  readonly resolved: Readonly<
-    Record<'attachments' | 'users' | 'members' | 'roles' | 'channels', Record<string, unknown>>
-  >;
+  readonly resolved: Partial<Resolved>;
   /** As the person typed it. */
   readonly text: string;
 }
@@ -32,7 +35,7 @@ export function fillOptions(
 ): Filled {
   const unknown = Object.keys(values).find((name) => !definitions.some((option) => option.name === name));
   if (unknown !== undefined) throw new Error(`The command has no option "${unknown}".`);
-  const resolved: Filled['resolved'] = { attachments: {}, users: {}, members: {}, roles: {}, channels: {} };
+  const resolved: Resolved = { attachments: {}, users: {}, members: {}, roles: {}, channels: {} };
   const sent: SentOption[] = [];
   const words: string[] = [];
   for (const option of definitions) {
@@ -48,14 +51,14 @@ export function fillOptions(
     sent.push({ name: option.name, type: option.type, value: plain, ...(isFocused && { focused: true }) });
     words.push(`${option.name}:${shown}`);
   }
-  return { sent, resolved, text: words.join(' ') };
+  return { sent, resolved: withoutEmpty(resolved), text: words.join(' ') };
 }
 
 function resolve(
   { name, type }: LeafOption,
   value: OptionValue,
   channel: FakeChannel,
-  { attachments, users, members, roles, channels }: Filled['resolved'],
+  { attachments, users, members, roles, channels }: Resolved,
 ): { plain: string | number | boolean; shown: string } {
   const { world, guild } = channel;
   const wrong = new Error(`The option "${name}" (${Option[type]}) does not take what was given.`);
@@ -109,4 +112,8 @@ function assertAllowed(option: LeafOption, value: string | number | boolean): vo
     if (value < min_value || value > max_value) refuse(`${min_value} to ${max_value}`);
     if (option.type === Option.Integer && !Number.isInteger(value)) refuse('a whole number');
   }
+}
+
+function withoutEmpty(resolved: Resolved): Partial<Resolved> {
+  return Object.fromEntries(Object.entries(resolved).filter(([, found]) => Object.keys(found).length > 0));
 }

@@ -9,12 +9,13 @@ import {
   InteractionType,
   Locale,
 } from 'discord.js';
+import { FakeChannel } from './channel.ts';
 import type { FakeFile } from './files.ts';
+import { type FieldValue, fillModal } from './form.ts';
 import { type Asked, FakeInteraction, type FakeModal } from './interaction.ts';
 import type { FakeMessage } from './message.ts';
-import type { Choice, ModalInput } from './message-body.ts';
+import type { Choice } from './modal-body.ts';
 import { fillOptions, type OptionValues } from './options.ts';
-import { FakeChannel } from './places.ts';
 import { post, remove } from './posting.ts';
 import { snowflake } from './snowflake.ts';
 import type { World } from './world.ts';
@@ -35,8 +36,6 @@ export interface Where {
   readonly dm?: true;
   readonly userInstall?: true;
 }
-
-export type FieldValue = string | readonly string[] | FakeFile | readonly FakeFile[];
 
 export class FakeUser {
   readonly kind = 'user';
@@ -178,20 +177,8 @@ export class FakeUser {
     if (!modal) throw new Error('There is no modal to submit.');
     const { asked } = modal.interaction;
     if (asked.user !== this) throw new Error(`The modal was shown to ${asked.user.name}.`);
-    const known = modal.inputs.map(({ input }) => input.custom_id);
-    const unknown = Object.keys(fields).find((id) => !known.includes(id));
-    if (unknown !== undefined)
-      throw new Error(`The modal has no field "${unknown}"; it has ${known.join(', ')}.`);
-    const attachments: Record<string, unknown> = {};
-    const answer = (input: ModalInput): object =>
-      this.#fill(input, fields[input.custom_id], asked.channel, attachments);
-    const components = modal.parts.map((part) => {
-      if ('component' in part) return { type: part.type, id: 0, component: answer(part.component) };
-      if ('components' in part) return { type: part.type, id: 0, components: part.components.map(answer) };
-      return { type: part.type, id: 0 };
-    });
-    const words = Object.entries(fields).map(([id, value]) => `${id}:${shown(value)}`);
-    return this.#ask(`submits "${modal.title}" ${words.join(' ')}`.trim(), {
+    const { components, attachments, text } = fillModal(modal, fields);
+    return this.#ask(`submits "${modal.title}" ${text}`.trim(), {
       channel: asked.channel,
       byUserInstall: asked.byUserInstall,
       source: asked.source,
@@ -220,44 +207,6 @@ export class FakeUser {
 
   closesDms(): void {
     this.takesDms = false;
-  }
-
-  #fill(
-    input: ModalInput,
-    given: FieldValue | undefined,
-    channel: FakeChannel,
-    attachments: Record<string, unknown>,
-  ): object {
-    const { type, custom_id, required = true } = input;
-    const refuse = (rule: string): never => {
-      throw new Error(`The field "${custom_id}" ${rule}.`);
-    };
-    if (type === ComponentType.TextInput) {
-      const value = given ?? input.value ?? '';
-      if (typeof value !== 'string') return refuse('takes text');
-      if (!value && required) refuse('is required');
-      const { min_length = 0, max_length = 4000 } = input;
-      if (value && (value.length < min_length || value.length > max_length))
-        refuse(`takes ${min_length} to ${max_length} characters`);
-      return { type, id: 0, custom_id, value };
-    }
-    const list = given === undefined ? [] : [given].flat();
-    if (list.length === 0 && required) refuse('is required');
-    if (type === ComponentType.StringSelect) {
-      const values = list.map((value) =>
-        typeof value === 'string' ? value : refuse('takes the values of its choices'),
-      );
-      if (!values.every((value) => input.options.some((option) => option.value === value)))
-        refuse(`takes ${input.options.map(({ value }) => value).join(', ')}`);
-      return { type, id: 0, custom_id, values };
-    }
-    const values = list.map((file) => {
-      if (typeof file === 'string') return refuse('takes files');
-      const stored = this.world.files.store(file, { channelId: channel.id, ephemeral: true });
-      attachments[stored.id] = this.world.files.attachment(stored);
-      return stored.id;
-    });
-    return { type, id: 0, custom_id, values };
   }
 
   #ask(deed: string, asked: Omit<Asked, 'user'>): FakeInteraction {
@@ -310,9 +259,4 @@ export class FakeUser {
 /** Options inside the subcommands that lead to them. */
 function nest(path: readonly { type: number; name: string }[], leaves: readonly object[]): readonly object[] {
   return path.reduceRight<readonly object[]>((options, step) => [{ ...step, options }], leaves);
-}
-
-function shown(value: FieldValue): string {
-  const list: readonly (string | FakeFile)[] = [value].flat();
-  return list.map((each) => (typeof each === 'string' ? JSON.stringify(each) : each.name)).join(',');
 }

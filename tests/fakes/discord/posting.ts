@@ -1,10 +1,11 @@
 /** How a body becomes a state of a message: what stays, what changes, which files belong to it, whom it addresses. */
 import { RESTJSONErrorCodes as Code, GatewayIntentBits as Intent, MessageFlags } from 'discord.js';
 import { ApiError, emptyMessage, invalidForm, tooLarge } from './api-error.ts';
+import type { FakeChannel } from './channel.ts';
+import { flatten } from './components.ts';
 import type { FakeFile, StoredFile } from './files.ts';
 import { FakeMessage, type Origin, type Version, type Via } from './message.ts';
-import { type AllowedMentions, flatten, type MessageBody } from './message-body.ts';
-import type { FakeChannel } from './places.ts';
+import type { AllowedMentions, MessageBody } from './message-body.ts';
 
 export interface Uploads {
   /** By the n of files[n]. */
@@ -58,7 +59,7 @@ function announce(event: string, message: FakeMessage): void {
   const json =
     event === 'MESSAGE_DELETE'
       ? { id: message.id, channel_id: channel.id, ...(guild && { guild_id: guild.id }) }
-      : message.toJson((file) => world.files.attachment(file));
+      : world.asBotSees(message);
   world.emit(event, json, guild ? Intent.GuildMessages : Intent.DirectMessages);
 }
 

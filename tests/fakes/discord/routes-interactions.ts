@@ -19,11 +19,12 @@ import {
 import type { Reply, Request, Route } from './http.ts';
 import type { FakeInteraction } from './interaction.ts';
 import type { FakeMessage } from './message.ts';
-import { autocompleteBody, type MessageBody, messageBody, modalBody } from './message-body.ts';
+import { type MessageBody, messageBody } from './message-body.ts';
+import { autocompleteBody, modalBody } from './modal-body.ts';
 import { edit, noUploads, post, remove } from './posting.ts';
 import type { World } from './world.ts';
 
-const callbackBody = z.object({ type: z.enum(Respond), data: z.unknown() });
+const callbackBody = z.object({ type: z.enum(Respond), data: z.unknown().optional() });
 const deferBody = z.object({ flags: z.number().int().nullish() }).nullish();
 const nothing: MessageBody = { content: '' };
 

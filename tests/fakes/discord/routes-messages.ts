@@ -8,11 +8,11 @@ import {
   unknownChannel,
   unknownMessage,
 } from './api-error.ts';
+import type { FakeChannel } from './channel.ts';
 import type { Reply, Request, Route } from './http.ts';
 import { defaultUploadLimitBytes } from './interaction.ts';
 import type { FakeMessage } from './message.ts';
 import { messageBody } from './message-body.ts';
-import type { FakeChannel } from './places.ts';
 import { edit, post, referenced, remove } from './posting.ts';
 import type { World } from './world.ts';
 
@@ -28,7 +28,7 @@ export function messageRoutes(world: World): Route[] {
   });
   const shown = (message: FakeMessage): Reply => ({
     status: 200,
-    json: message.toJson((file) => world.files.attachment(file)),
+    json: world.asBotSees(message),
   });
 
   const channelOf = (request: Request): FakeChannel => {

@@ -5,12 +5,13 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ClientOptions } from 'discord.js';
+import type { FakeChannel } from './channel.ts';
 import { CommandRegistry, type FakeCommand } from './commands.ts';
 import type { Fault, FaultOptions } from './faults.ts';
 import { FakeGateway } from './gateway.ts';
+import { FakeGuild, type GuildOptions } from './guild.ts';
 import { type Call, FakeHttp } from './http.ts';
 import { FakeUser, type UserOptions } from './people.ts';
-import { type FakeChannel, FakeGuild, type GuildOptions } from './places.ts';
 import type { LimitOptions } from './rate-limits.ts';
 import { applicationRoutes } from './routes-application.ts';
 import { cdnRoutes } from './routes-cdn.ts';
@@ -26,6 +27,11 @@ const discordTiming: Timing = {
   heartbeatIntervalMs: 41_250,
 };
 
+export interface FakeDiscordOptions extends Partial<Timing> {
+  /** Whether the bot was granted to read what people write in guilds; mostly it is not. */
+  readonly messageContent?: boolean;
+}
+
 export class FakeDiscord {
   readonly world: World;
   readonly gateway: FakeGateway;
@@ -34,8 +40,8 @@ export class FakeDiscord {
   readonly #http: FakeHttp;
   #baseUrl = '';
 
-  private constructor(timing: Timing) {
-    this.world = new World(timing, new CommandRegistry());
+  private constructor(timing: Timing, messageContent: boolean) {
+    this.world = new World(timing, new CommandRegistry(), messageContent);
     const idPart = Buffer.from(this.world.bot.id).toString('base64url');
     this.token = `${idPart}.${randomBytes(4).toString('base64url')}.${randomBytes(28).toString('base64url')}`;
     const routes = [
@@ -48,8 +54,8 @@ export class FakeDiscord {
     this.gateway = new FakeGateway(this.world, this.token, this.#http.server);
   }
 
-  static async start(timing: Partial<Timing>): Promise<FakeDiscord> {
-    const fake = new FakeDiscord({ ...discordTiming, ...timing });
+  static async start({ messageContent = false, ...timing }: FakeDiscordOptions): Promise<FakeDiscord> {
+    const fake = new FakeDiscord({ ...discordTiming, ...timing }, messageContent);
     fake.#baseUrl = await fake.#http.listen();
     fake.world.files.baseUrl = fake.#baseUrl;
     fake.gateway.url = fake.#baseUrl.replace('http', 'ws');
@@ -109,12 +115,18 @@ export class FakeDiscord {
     return this.#http.called(filter);
   }
 
+  /** Answers of 401, 403 and 429: Discord bans an address after 10 000 of them in 10 minutes. */
+  invalidRequests(): Call[] {
+    return this.calls().filter(({ status }) => status === 401 || status === 403 || status === 429);
+  }
+
   dropGateway(how: { resume: boolean; forMs?: number }): void {
     this.gateway.drop(how);
   }
 
-  transcript(channel?: FakeChannel): string {
-    return transcript(this.world, channel);
+  /** @param options.states shows every state that a message went through, not only the last */
+  transcript(channel?: FakeChannel, options: { states?: boolean } = {}): string {
+    return transcript(this.world, channel, options.states);
   }
 
   /** What must never be found in a log: the token, interaction tokens, signatures of links. */
@@ -127,23 +139,25 @@ export class FakeDiscord {
    * Waits until the predicate gives something truthy, and returns it.
    * @throws with the transcript when it does not happen in time
    */
-  async until<Result>(predicate: () => Result, ms = 5000): Promise<NonNullable<Result>> {
+  async until<Result>(predicate: () => Result | Promise<Result>, ms = 5000): Promise<NonNullable<Result>> {
     const deadline = Date.now() + ms;
     for (;;) {
-      const result = predicate();
+      const result = await predicate();
       if (result) return result;
       if (Date.now() > deadline) throw new Error(`Did not happen within ${ms} ms.\n${this.transcript()}`);
       await sleep(5);
     }
   }
 
+  /** @throws what went wrong inside the fake itself, if anything */
   async stop(): Promise<void> {
     await this.gateway.close();
     await this.#http.close();
+    if (this.#http.crash !== undefined) throw this.#http.crash;
   }
 }
 
-/** @param timing Discord's own deadlines where absent */
-export function startFakeDiscord(timing: Partial<Timing> = {}): Promise<FakeDiscord> {
-  return FakeDiscord.start(timing);
+/** Discord's own deadlines where no others are given. */
+export function startFakeDiscord(options: FakeDiscordOptions = {}): Promise<FakeDiscord> {
+  return FakeDiscord.start(options);
 }

@@ -1,19 +1,21 @@
 /** A channel as the people in it see it now, in plain text. */
-import { ComponentType } from 'discord.js';
+import { ComponentType, MessageFlags } from 'discord.js';
+import type { FakeChannel } from './channel.ts';
+import { type Component, flatten } from './components.ts';
 import type { FakeInteraction } from './interaction.ts';
-import type { FakeMessage } from './message.ts';
-import { type Component, type Embed, flatten } from './message-body.ts';
-import type { FakeChannel } from './places.ts';
+import type { FakeMessage, Version } from './message.ts';
+import type { Embed } from './message-body.ts';
 import type { World } from './world.ts';
 
-export function transcript(world: World, only?: FakeChannel): string {
+/** @param states shows every state that a message went through, not only the last */
+export function transcript(world: World, only?: FakeChannel, states = false): string {
   const lines: string[] = [];
   let current: FakeChannel | undefined;
   for (const entry of world.diary) {
     if (only && entry.channel !== only) continue;
     if (entry.channel !== current) lines.push('', `── ${nameOf(entry.channel)} ──`);
     current = entry.channel;
-    if (entry.kind === 'message') lines.push(...messageLines(world, entry.message));
+    if (entry.kind === 'message') lines.push(...messageLines(world, entry.message, states));
     else lines.push(`${entry.user.name} › ${entry.deed}`, ...answerLines(world, entry.interaction));
   }
   return lines.join('\n').trim();
@@ -35,7 +37,7 @@ function answerLines(world: World, interaction: FakeInteraction): string[] {
   return [`  ┌ ${world.bot.username} asks: ${modal.title}`, ...inputs, '  └'];
 }
 
-function messageLines(world: World, message: FakeMessage): string[] {
+function messageLines(world: World, message: FakeMessage, states: boolean): string[] {
   const { author, onlyFor, repliesTo } = message.origin;
   const notes = [
     onlyFor === undefined ? '' : `only ${world.users.get(onlyFor)?.name ?? 'one person'} sees this`,
@@ -44,20 +46,26 @@ function messageLines(world: World, message: FakeMessage): string[] {
     message.deleted ? 'deleted' : '',
   ].filter(Boolean);
   const head = `${author.username}${notes.length > 0 ? ` (${notes.join(', ')})` : ''}`;
-  return message.deleted ? [head] : [head, ...bodyLines(message).map((line) => `  ${line}`)];
+  const indented = (version: Version): string[] => bodyLines(version).map((line) => `  ${line}`);
+  if (states)
+    return [
+      head,
+      ...message.history.flatMap((version, n) => [...(n > 0 ? ['  ↻'] : []), ...indented(version)]),
+    ];
+  return message.deleted ? [head] : [head, ...indented(message.present)];
 }
 
-function bodyLines(message: FakeMessage): string[] {
-  if (message.loading) return ['… is thinking'];
-  const files = message.attachments.map(
+function bodyLines({ content, embeds, components, attachments, flags }: Version): string[] {
+  if (flags & MessageFlags.Loading) return ['… is thinking'];
+  const files = attachments.map(
     ({ name, contentType, bytes, spoiler }) =>
       `📎 ${name} · ${contentType} · ${size(bytes.byteLength)}${spoiler ? ' · spoiler' : ''}`,
   );
   return [
-    ...(message.content ? message.content.split('\n') : []),
-    ...message.embeds.flatMap(embedLines),
+    ...(content ? content.split('\n') : []),
+    ...embeds.flatMap(embedLines),
     ...files,
-    ...message.present.components.flatMap(componentLines),
+    ...components.flatMap(componentLines),
   ];
 }
 

@@ -1,11 +1,12 @@
 /** All there is on this Discord at the moment, and the diary of who did what, for the transcript. */
 import type { APIUser, GatewayIntentBits } from 'discord.js';
+import type { FakeChannel } from './channel.ts';
 import type { CommandRegistry } from './commands.ts';
 import { FileStore } from './files.ts';
+import type { FakeGuild } from './guild.ts';
 import type { FakeInteraction } from './interaction.ts';
-import type { FakeMessage } from './message.ts';
+import type { FakeMessage, MessageJson } from './message.ts';
 import type { FakeUser } from './people.ts';
-import type { FakeChannel, FakeGuild } from './places.ts';
 import { snowflake } from './snowflake.ts';
 
 export interface Timing {
@@ -33,6 +34,7 @@ export type Emit = (event: string, data: unknown, intent?: GatewayIntentBits) =>
 
 export class World {
   readonly timing: Timing;
+  readonly #messageContent: boolean;
   readonly bot: APIUser;
   readonly botRoleId = snowflake();
   readonly files: FileStore;
@@ -45,7 +47,8 @@ export class World {
   /** Sends an event to the bot; set by the gateway. */
   emit: Emit = () => {};
 
-  constructor(timing: Timing, commands: CommandRegistry) {
+  constructor(timing: Timing, commands: CommandRegistry, messageContent: boolean) {
+    this.#messageContent = messageContent;
     this.timing = timing;
     this.commands = commands;
     this.files = new FileStore(timing.attachmentLifeMs);
@@ -57,6 +60,15 @@ export class World {
       avatar: null,
       bot: true,
     };
+  }
+
+  /** Without the privilege to read messages, the bot gets empty ones, by REST too, unless they address it. */
+  asBotSees(message: FakeMessage): MessageJson {
+    const json = message.toJson((file) => this.files.attachment(file));
+    const { origin, channel, pings } = message;
+    const readable = origin.author.id === this.bot.id || !channel.guild || pings.includes(this.bot.id);
+    if (readable || this.#messageContent) return json;
+    return { ...json, content: '', embeds: [], components: [], attachments: [] };
   }
 
   interactionByToken(token: string): FakeInteraction | undefined {
