@@ -6,6 +6,7 @@
 import { appendFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Engine, type EngineSettings } from '../../src/inference/engine/engine.ts';
 import { loadPack } from '../../src/inference/model-pack.ts';
 import { Artifacts } from '../../src/queue/artifacts.ts';
@@ -83,11 +84,11 @@ const worker = new JobWorker(
   {},
   new Keys('t'),
 );
+/** As the product does: what was accepted is safe in a Redis that does not answer. */
+const farewellMs = 5_000;
 process.on('SIGTERM', () => {
-  void worker
-    .stop(options.graceMs)
-    .then(() => engine.stop())
-    .then(() => process.exit(0));
+  const stopped = worker.stop(options.graceMs).then(() => engine.stop());
+  void Promise.race([stopped, sleep(options.graceMs + farewellMs)]).then(() => process.exit(0));
 });
 await worker.start();
 // What loading modules costs at the start is nobody's step.

@@ -1,10 +1,30 @@
-/** `npm run test:chaos -- --runs 100 [--seed 1]`: that many random faults, then the verdict. */
+/**
+ * `npm run test:chaos -- --runs 100 [--seed 1] [--save]`: that many random faults, then the verdict; with --save
+ * a summary of it in bench/results/chaos.csv.
+ */
 import { parseArgs } from 'node:util';
-import { runChaos } from './chaos.ts';
+import { type Row, writeCsv } from '../../bench/report.ts';
+import { type ChaosReport, runChaos } from './chaos.ts';
 
-const { values } = parseArgs({ options: { runs: { type: 'string' }, seed: { type: 'string' } } });
+function summary({ faults, recoveriesMs, violations, ...numbers }: ChaosReport): Row[] {
+  const at = (share: number): number => recoveriesMs[Math.ceil(recoveriesMs.length * share) - 1] ?? 0;
+  return Object.entries({
+    ...numbers,
+    workersKilledWithWork: recoveriesMs.length,
+    recoveryMsMedian: at(0.5),
+    recoveryMsP99: at(0.99),
+    recoveryMsMax: at(1),
+    violations: violations.length,
+    ...faults,
+  }).map(([what, value]) => ({ what, value }));
+}
+
+const { values } = parseArgs({
+  options: { runs: { type: 'string' }, seed: { type: 'string' }, save: { type: 'boolean' } },
+});
 const report = await runChaos(Number(values.runs ?? 100), Number(values.seed ?? 1), (line) => {
   process.stderr.write(`${line}\n`);
 });
 process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
+if (values.save) writeCsv('chaos', summary(report));
 process.exit(report.violations.length > 0 ? 1 : 0);

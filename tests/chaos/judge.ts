@@ -1,0 +1,95 @@
+/** Whether the queue kept its promises, from what people saw, what Redis holds and what lies on the disk. */
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Harness } from '../queue/harness.ts';
+
+export interface Verdict {
+  readonly accepted: number;
+  readonly videos: number;
+  readonly cancelled: number;
+  /** Given up after three deaths of the engine that we caused. */
+  readonly givenUp: number;
+  /** Told "not available", and got their one video all the same: the request and its withdrawal raced. */
+  readonly unexpectedVideos: number;
+  /** Runs beyond the first of a job: work that a fault cost. */
+  readonly repeatedRuns: number;
+  /** Broken promises; empty when all is well. */
+  readonly violations: readonly string[];
+}
+
+export interface WhatHappened {
+  /** Job id → its person. */
+  readonly accepted: ReadonlyMap<string, string>;
+  readonly unavailable: ReadonlySet<string>;
+  readonly engineFaults: ReadonlyMap<string, number>;
+}
+
+const deathsToGiveUp = 3;
+
+export async function judge(
+  harness: Harness,
+  { accepted, unavailable, engineFaults }: WhatHappened,
+): Promise<Verdict> {
+  const violations: string[] = [];
+  const redis = harness.server.connect();
+  const paid = new Map<string, number>();
+  const count = { video: 0, cancelled: 0, failure: 0 };
+  const field = async (jobId: string, name: string): Promise<string> =>
+    String(await redis.hget(harness.keys.job(jobId), name));
+
+  for (const jobId of accepted.keys()) {
+    const answers = harness.posted.filter((posted) => posted.jobId === jobId);
+    const kind = answers[0]?.kind;
+    if (answers.length !== 1) {
+      violations.push(`${jobId} has ${answers.length} answers; it is ${await field(jobId, 'state')}`);
+    }
+    if (kind === undefined) continue;
+    count[kind]++;
+    if (kind === 'failure' && (engineFaults.get(jobId) ?? 0) < deathsToGiveUp) {
+      violations.push(`${jobId} failed: ${await field(jobId, 'failure')}`);
+    }
+  }
+  let unexpectedVideos = 0;
+  for (const { jobId, kind } of harness.posted) {
+    if (kind === 'video') {
+      const user = await field(jobId, 'user');
+      paid.set(user, (paid.get(user) ?? 0) + 1);
+    }
+    if (accepted.has(jobId)) continue;
+    if (kind === 'video' && unavailable.has(jobId)) unexpectedVideos++;
+    else violations.push(`${jobId} was answered (${kind}) though it was not accepted`);
+    if (harness.posted.filter((posted) => posted.jobId === jobId).length > 1) {
+      violations.push(`${jobId} was not accepted and answered more than once`);
+    }
+  }
+
+  for (const user of new Set([...accepted.values(), ...paid.keys()])) {
+    const used = await harness.creditsUsed(user);
+    const owed = paid.get(user) ?? 0;
+    if (used !== owed) violations.push(`${user} paid ${used} for ${owed} videos`);
+    const held = await redis.smembers(harness.keys.active(user));
+    if (held.length > 0) violations.push(`${user} still holds places: ${held.join(', ')}`);
+  }
+  for (const jobId of await redis.zrange(harness.keys.pending, '0', '-1')) {
+    violations.push(`${jobId} is still pending; it is ${await field(jobId, 'state')}`);
+  }
+
+  const runs = await harness.runs();
+  for (const { jobId, startedAt } of await harness.timedRuns()) {
+    const record = await stat(join(harness.artifacts.files(jobId).folder, 'artifact.json')).catch(
+      () => undefined,
+    );
+    // The record's time has the granularity of the clock; a run that began after it had no reason to.
+    if (record && startedAt > record.mtimeMs + 5)
+      violations.push(`${jobId} was generated again though its video existed`);
+  }
+  return {
+    accepted: accepted.size,
+    videos: count.video,
+    cancelled: count.cancelled,
+    givenUp: count.failure,
+    unexpectedVideos,
+    repeatedRuns: runs.length - new Set(runs).size,
+    violations,
+  };
+}
