@@ -118,6 +118,24 @@ describe.concurrent('a network that', () => {
       expect(new Set(runs.map(({ jobId }) => jobId)).size).toBe(runs.length);
     }));
 
+  it('swallows the very answer that hands out a job keeps nobody waiting for the lock', () =>
+    network(async ({ harness, proxy }) => {
+      const runs: Generation[] = [];
+      await harness.delivery();
+      await harness.worker(timedGenerator(20, runs), { reclaimEveryMs: 500 });
+      harness.server.address = { socketPath: harness.server.socketPath };
+      const client = harness.client(); // by another way
+      const redis = harness.server.connect();
+      proxy.latencyMs = 400;
+      const asked = [await ask(harness, client, 'a')];
+      await eventually('it is handed out', async () => (await redis.llen('t:bull:generate:active')) === 1);
+      proxy.reset();
+      proxy.latencyMs = 0;
+      await eventually('the answer', () => harness.posted.length === 1, 10_000);
+      await expectTruth(harness, asked);
+      expect(runs).toHaveLength(1);
+    }));
+
   it('leads to a Redis without memory gets an answer, and the old work is done when there is room again', () =>
     network(async ({ harness }) => {
       const runs: Generation[] = [];
