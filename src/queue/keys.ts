@@ -66,6 +66,14 @@ export class Keys {
   get audit(): string {
     return `${this.prefix}:audit`;
   }
+  /** Hash error code → jobs that ever failed with it. */
+  get failures(): string {
+    return `${this.prefix}:failures`;
+  }
+  /** Sorted set of userKeys by the time of their wish to be forgotten, until it has come true. */
+  get forgetting(): string {
+    return `${this.prefix}:forgetting`;
+  }
   /** List of recent job durations in ms per preset and device. */
   durations(preset: string): string {
     return `${this.prefix}:durations:${preset}`;

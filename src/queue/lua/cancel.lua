@@ -10,7 +10,9 @@ if not admin and redis.call('HGET', jobKey, 'user') ~= by then return 'forbidden
 if redis.call('HEXISTS', jobKey, 'deliveredAt') == 1 or state == 'failed' or state == 'cancelled' then
   return 'finished'
 end
+local answer = (state == 'running' or state == 'delivering') and 'requested' or 'cancelled'
 redis.call('HSET', jobKey, 'cancelRequestedBy', by, 'cancelRequestedAt', now)
-if state == 'running' or state == 'delivering' then return 'requested' end
-endJob(jobKey, id, 'cancelled', now)
-return 'cancelled'
+if answer == 'cancelled' then endJob(jobKey, id, 'cancelled', now) end
+local owner = redis.call('HGET', jobKey, 'user')
+if admin and owner ~= by then audit(now, by, 'cancel', id, state .. ' job of ' .. owner, answer) end
+return answer

@@ -34,3 +34,9 @@ local function endJob(jobKey, id, state, now)
   redis.call('HSET', jobKey, 'state', state, 'endedAt', now)
   if state ~= 'generated' then refund(jobKey) end
 end
+
+-- Writes down what an admin did. before and after are texts, or nil where there is nothing.
+local function audit(now, by, action, target, before, after, reason)
+  redis.call('XADD', key('audit'), 'MAXLEN', '=', 10000, '*', 'at', now, 'by', by, 'action', action, 'target', target,
+    'before', before or '', 'after', after or '', 'reason', reason or '')
+end

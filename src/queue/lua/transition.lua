@@ -53,4 +53,7 @@ end
 
 local fields = cjson.decode(ARGV[5])
 for name, value in pairs(fields) do redis.call('HSET', jobKey, name, value) end
+if fields.failure and (event == 'failed' or event == 'expired') then
+  redis.call('HINCRBY', key('failures'), cjson.decode(fields.failure).code, 1)
+end
 return answer(true)

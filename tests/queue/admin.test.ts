@@ -1,0 +1,344 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { KinoraError } from '../../src/errors.ts';
+import { Admin } from '../../src/queue/admin.ts';
+import type { JobClient } from '../../src/queue/client.ts';
+import { eventually, type Generation, Harness, log, openTerms, timedGenerator } from './harness.ts';
+
+const root = 'test:root';
+const ann = 'test:ann';
+const day = '2026-11-21';
+
+let harness: Harness;
+let client: JobClient;
+const admins: Admin[] = [];
+afterEach(async () => {
+  for (const admin of admins.splice(0)) await admin.close();
+  await harness.stop();
+});
+
+function adminOf(): Admin {
+  const terms = { ...openTerms, limits: { ...openTerms.limits, credits: 5 } };
+  const admin = new Admin(harness.server.failFast(), client, terms, log);
+  admins.push(admin);
+  return admin;
+}
+
+const refused = (range: RegExp): unknown =>
+  expect.objectContaining({ code: 'INVALID_OPTION', message: expect.stringMatching(range) });
+
+describe('an admin', () => {
+  let admin: Admin;
+  beforeEach(async () => {
+    harness = await Harness.start();
+    client = harness.client({ limits: { ...openTerms.limits, credits: 5 } });
+    admin = adminOf();
+  });
+
+  const submit = async (id: string, userKey = ann, over = {}) =>
+    await client.submit(await harness.request(id, userKey, over));
+
+  it('bans a person and a community, for a time or for good, and lifts it', async () => {
+    const untilMs = Date.now() + 60_000;
+    expect(await admin.ban(root, ann, { untilMs, reason: '  too\nmany ' })).toBe(true);
+    expect(await submit('a')).toEqual({ decision: 'banned', untilMs, reason: 'too many', owner: ann });
+    expect(await admin.banOf(ann)).toEqual({ untilMs, reason: 'too many' });
+    expect(await admin.banOf(ann, untilMs)).toBeUndefined();
+    expect(await admin.ban(root, 'test:group', { reason: 'spam' })).toBe(true);
+    expect(await submit('b', 'test:bob', { communityKey: 'test:group' })).toMatchObject({
+      decision: 'banned',
+      untilMs: 0,
+      owner: 'test:group',
+    });
+    expect([...(await admin.bans()).keys()].sort()).toEqual([ann, 'test:group']);
+    expect([...(await admin.bans(untilMs)).keys()]).toEqual(['test:group']);
+    expect(await admin.unban(root, ann)).toBe(true);
+    expect(await admin.unban(root, ann)).toBe(false);
+    expect((await submit('a')).decision).toBe('accepted');
+    expect((await admin.audit()).map(({ action, target }) => `${action} ${target}`)).toEqual([
+      `unban ${ann}`,
+      'ban test:group',
+      `ban ${ann}`,
+    ]);
+  });
+
+  it('sets allowances, and tells the same as admission decides', async () => {
+    const roles = ['test:member', 'test:patron'];
+    const community = 'test:group';
+    const where = { roles, community };
+    const steps: [() => Promise<unknown>, number, string][] = [
+      [async () => {}, 5, 'default'],
+      [() => admin.setCredits(root, `community:${community}`, 3), 3, 'community'],
+      [() => admin.setCredits(root, 'role:test:member', 0), 0, 'role'],
+      [() => admin.setCredits(root, 'role:test:patron', 7), 7, 'role'],
+      [() => admin.setCredits(root, `user:${ann}`, 1), 1, 'user'],
+      [() => admin.clearCredits(root, `user:${ann}`), 7, 'role'],
+    ];
+    let asked = 0;
+    for (const [change, limit, source] of steps) {
+      await change();
+      await harness.server.connect().hset(harness.keys.used(day), ann, limit);
+      expect(await admin.quotaOf(ann, where)).toEqual({ limit, source, used: limit, granted: 0, left: 0 });
+      const over = { communityKey: community, roleKeys: roles };
+      const refusal = { decision: 'quota', limit, used: limit, granted: 0, cost: 1 };
+      expect(await submit(`q${asked++}`, ann, over)).toEqual(refusal);
+    }
+  });
+
+  it('grants credits, never below none, and gives a day back', async () => {
+    await harness.server.connect().hset(harness.keys.used(day), ann, 5);
+    expect((await submit('a')).decision).toBe('quota');
+    expect(await admin.grant(root, ann, 2, 'sorry')).toBe(2);
+    expect((await submit('a')).decision).toBe('accepted');
+    expect(await admin.quotaOf(ann)).toMatchObject({ used: 5, granted: 1, left: 1 });
+    expect(await admin.grant(root, ann, -10)).toBe(0);
+    expect(await admin.resetUsed(root, ann)).toBe(true);
+    expect(await admin.resetUsed(root, ann)).toBe(false);
+    expect(await admin.quotaOf(ann)).toEqual({ limit: 5, source: 'default', used: 0, granted: 0, left: 5 });
+    const [reset, taken, given] = await admin.audit(3);
+    expect(reset).toMatchObject({ action: 'reset-used', by: root, target: ann, before: '5', after: '' });
+    expect(taken).toMatchObject({ action: 'grant', before: '1', after: '0' });
+    expect(given).toMatchObject({ action: 'grant', before: '', after: '2', reason: 'sorry' });
+    expect(Math.abs(Date.now() - (given?.at ?? 0))).toBeLessThan(60_000);
+  });
+
+  it('gives a person a larger share of the worker', async () => {
+    await admin.setWeight(root, 'user:test:bob', 3);
+    for (let i = 0; i < 4; i++) {
+      await submit(`a${i}`);
+      await submit(`b${i}`, 'test:bob');
+    }
+    const runs: Generation[] = [];
+    await harness.worker(timedGenerator(10, runs));
+    await eventually('all', () => runs.length === 8);
+    expect(runs.slice(0, 4).filter(({ userKey }) => userKey === 'test:bob')).toHaveLength(3);
+    expect(await admin.clearWeight(root, 'user:test:bob')).toBe(true);
+  });
+
+  it('is told the range of everything', async () => {
+    const past = { untilMs: Date.now() - 1, reason: '' };
+    await expect(admin.ban(root, ann, past)).rejects.toEqual(refused(/10 years/));
+    await expect(admin.ban(root, 'ann', { reason: '' })).rejects.toEqual(refused(/discord:123/));
+    await expect(admin.ban(root, ann, { reason: 'x'.repeat(301) })).rejects.toEqual(refused(/at most 300/));
+    await expect(admin.setCredits(root, `user:${ann}`, -1)).rejects.toEqual(refused(/0 to 1000000/));
+    await expect(admin.setCredits(root, `user:${ann}`, 1.5)).rejects.toEqual(refused(/whole number/));
+    await expect(admin.setCredits(root, 'user:*', 1)).rejects.toEqual(refused(/target/));
+    await expect(admin.grant(root, ann, 1e9)).rejects.toEqual(refused(/-1000000 to 1000000/));
+    await expect(admin.setWeight(root, `user:${ann}`, 0)).rejects.toEqual(refused(/0\.1 and 10/));
+    await expect(admin.setWeight(root, `user:${ann}`, Number.NaN)).rejects.toBeInstanceOf(KinoraError);
+    await expect(admin.resetUsed(root, ann, 'today')).rejects.toEqual(refused(/2026-11-21/));
+    await expect(admin.audit(0)).rejects.toEqual(refused(/1 to 200/));
+    await expect(admin.audit(1, { before: '-' })).rejects.toEqual(refused(/id/));
+    expect(await admin.audit()).toEqual([]);
+  });
+
+  it('pauses: no requests and no new jobs, while the running one finishes', async () => {
+    const runs: Generation[] = [];
+    await harness.worker(timedGenerator(400, runs));
+    await harness.delivery();
+    await submit('a');
+    await submit('b');
+    await eventually('the first run', () => runs.length === 1);
+    expect(await admin.pause(root, 'a new model')).toBe(true);
+    expect(await admin.mode()).toBe('paused');
+    expect(await submit('c')).toEqual({ decision: 'paused' });
+    await eventually('the first answer', () => harness.posted.length === 1);
+    await sleep(600);
+    expect(runs).toHaveLength(1);
+    expect(await admin.stats()).toMatchObject({
+      mode: 'paused',
+      running: 0,
+      waiting: new Map([['standard', 1]]),
+    });
+    expect(await admin.resume(root)).toBe(true);
+    await eventually('the second answer', () => harness.posted.length === 2);
+    expect((await submit('c')).decision).toBe('accepted');
+    expect((await admin.audit(2)).map(({ action, before, after }) => [action, before, after])).toEqual([
+      ['resume', 'paused', ''],
+      ['pause', '', 'paused'],
+    ]);
+  });
+
+  it('drains: no requests, but what waits is made, also when it was paused before', async () => {
+    await harness.delivery();
+    await submit('a');
+    await submit('b');
+    await admin.pause(root);
+    await harness.worker(timedGenerator(20));
+    await sleep(200);
+    expect(harness.posted).toEqual([]);
+    await admin.drain(root);
+    expect(await submit('c')).toEqual({ decision: 'draining' });
+    await eventually('both answers', () => harness.posted.length === 2);
+    expect(await admin.mode()).toBe('draining');
+  });
+
+  it("cancels anybody's job, waiting or running, and that is written down", async () => {
+    const runs: Generation[] = [];
+    await harness.worker(timedGenerator(5_000, runs));
+    await harness.delivery();
+    await submit('a');
+    await eventually('the run', () => runs.length === 1);
+    await submit('b');
+    expect(await admin.cancelJob(root, 't-b')).toBe('cancelled');
+    expect(await admin.cancelJob(root, 't-a')).toBe('requested');
+    expect(await admin.cancelJob(root, 't-z')).toBe('unknown');
+    expect(await admin.cancelJob(root, '*')).toBe('unknown');
+    await eventually('both answers', () => harness.posted.length === 2);
+    expect(harness.posted.every(({ kind }) => kind === 'cancelled')).toBe(true);
+    expect(await admin.cancelJob(root, 't-a')).toBe('finished');
+    expect(await harness.creditsUsed()).toBe(0);
+    expect((await admin.audit()).map(({ at: _at, id: _id, ...entry }) => entry)).toEqual([
+      {
+        action: 'cancel',
+        by: root,
+        target: 't-a',
+        before: `running job of ${ann}`,
+        after: 'requested',
+        reason: '',
+      },
+      {
+        action: 'cancel',
+        by: root,
+        target: 't-b',
+        before: `waiting job of ${ann}`,
+        after: 'cancelled',
+        reason: '',
+      },
+    ]);
+  });
+
+  it('does not appear in the audit trail for cancelling their own job', async () => {
+    await submit('a', root);
+    expect(await client.cancel('t-a', root, true)).toBe('cancelled');
+    expect(await admin.audit()).toEqual([]);
+  });
+
+  it('reads the audit trail page by page, and it is bounded', async () => {
+    const redis = harness.server.connect();
+    const old = redis.pipeline();
+    for (let i = 0; i < 10_000; i++) old.xadd(harness.keys.audit, '*', 'at', '1');
+    await old.exec();
+    for (let i = 1; i <= 5; i++) await admin.grant(root, ann, 1, `no. ${i}`);
+    expect(await redis.xlen(harness.keys.audit)).toBe(10_000);
+    const first = await admin.audit(2);
+    const second = await admin.audit(3, { before: first.at(-1)?.id ?? '' });
+    expect([...first, ...second].map(({ reason }) => reason)).toEqual([5, 4, 3, 2, 1].map((i) => `no. ${i}`));
+  });
+
+  it('sees who waits, runs and works, what was spent and what failed', async () => {
+    expect(await admin.stats()).toEqual({
+      mode: 'running',
+      waiting: new Map(),
+      running: 0,
+      answering: 0,
+      workers: { alive: 0, busy: 0 },
+      creditsUsed: 0,
+      failures: new Map(),
+    });
+    await harness.worker(async (entry, files, hooks) => {
+      if (entry.id.startsWith('t-bad')) throw new KinoraError('IMAGE_UNREADABLE', 'The picture is cut off.');
+      return await timedGenerator(5_000)(entry, files, hooks);
+    });
+    const bad = [await submit('bad1'), await submit('bad2')];
+    expect(bad.every(({ decision }) => decision === 'accepted')).toBe(true);
+    await eventually('two failures', async () => (await admin.stats()).answering === 2);
+    for (const id of ['a', 'b', 'c']) await submit(id, 'test:bob');
+    const preview = { generation: { prompt: 'x', preset: 'preview', seed: 1 } };
+    await submit('d', ann, preview);
+    await eventually('a run', async () => (await admin.stats()).workers.busy === 1);
+    expect(await admin.stats()).toEqual({
+      mode: 'running',
+      waiting: new Map([
+        ['preview', 1],
+        ['standard', 2],
+      ]),
+      running: 1,
+      answering: 2,
+      workers: { alive: 1, busy: 1 },
+      creditsUsed: 4,
+      failures: new Map([['IMAGE_UNREADABLE', 2]]),
+    });
+  });
+});
+
+describe('two admins at once', () => {
+  beforeEach(async () => {
+    harness = await Harness.start();
+    client = harness.client();
+  });
+
+  it('lose no grant, and each change follows on the one before', async () => {
+    const [one, other] = [adminOf(), adminOf()];
+    await Promise.all(
+      Array.from({ length: 100 }, (_, i) => (i % 2 ? one : other).grant(`test:admin${i % 2}`, ann, i + 1)),
+    );
+    expect((await one.quotaOf(ann)).granted).toBe(5_050);
+    const trail = (await one.audit(200)).reverse();
+    expect(trail).toHaveLength(100);
+    for (const [index, { before }] of trail.entries()) expect(before).toBe(trail[index - 1]?.after ?? '');
+    expect(new Set(trail.map(({ by }) => by))).toEqual(new Set(['test:admin0', 'test:admin1']));
+  });
+
+  it('that pause and resume leave workers that do what the mode says', async () => {
+    const [one, other] = [adminOf(), adminOf()];
+    const meta = `${harness.keys.bull}:generate:meta`;
+    const redis = harness.server.connect();
+    for (let round = 0; round < 60; round++) {
+      await Promise.all([one.pause(root), round % 2 ? other.resume(root) : other.drain(root)]);
+      const mode = await one.mode();
+      expect(await redis.hexists(meta, 'paused')).toBe(mode === 'paused' ? 1 : 0);
+    }
+  });
+
+  it('of whom one died before the workers heard of it: the next start tells them', async () => {
+    const runs: Generation[] = [];
+    await harness.server.connect().set(harness.keys.mode, 'paused');
+    const admin = adminOf();
+    await admin.enforceMode();
+    await client.ledger.admit(await harness.request('a'), {
+      cost: 1,
+      day,
+      cooldownMs: 0,
+      limits: openTerms.limits,
+      now: Date.now(),
+    });
+    await harness.server.connect().del(harness.keys.mode);
+    await client.submit(await harness.request('a'));
+    await harness.worker(timedGenerator(10, runs));
+    await sleep(300);
+    expect(runs).toEqual([]);
+    await admin.enforceMode();
+    await eventually('the run', () => runs.length === 1);
+  });
+});
+
+describe('what admins decided', () => {
+  it('survives kill -9 of Redis', async () => {
+    harness = await Harness.start('--appendonly', 'yes', '--appendfsync', 'always');
+    client = harness.client();
+    const admin = adminOf();
+    await client.submit(await harness.request('a'));
+    await admin.ban(root, 'test:bob', { reason: 'spam' });
+    await admin.setCredits(root, `user:${ann}`, 9);
+    await admin.setWeight(root, 'role:test:patron', 2);
+    await admin.grant(root, ann, 4);
+    await admin.pause(root);
+    const trail = await admin.audit();
+    await harness.server.crashAndRestart();
+
+    client = harness.client();
+    const next = adminOf();
+    const runs: Generation[] = [];
+    await harness.worker(timedGenerator(10, runs));
+    expect(await next.mode()).toBe('paused');
+    expect(await next.banOf('test:bob')).toEqual({ untilMs: 0, reason: 'spam' });
+    expect(await next.quotaOf(ann)).toEqual({ limit: 9, source: 'user', used: 1, granted: 4, left: 12 });
+    expect(await harness.server.connect().hget(harness.keys.weights, 'role:test:patron')).toBe('2');
+    expect(await next.audit()).toEqual(trail);
+    await sleep(300);
+    expect(runs).toEqual([]);
+    await next.resume(root);
+    await eventually('the run', () => runs.length === 1);
+  });
+});
