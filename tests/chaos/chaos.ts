@@ -175,6 +175,12 @@ class Chaos {
     'Redis frozen': () =>
       this.freezeRedis(this.#between(200, 3_000), this.pick([undefined, ...Object.values(moments)])),
     'Redis killed': () => this.#harness.server.crashAndRestart(this.#between(100, 600)),
+    'Redis out of memory': async () => {
+      const redis = this.#harness.server.connect();
+      await redis.config('SET', 'maxmemory', '1');
+      await sleep(this.#between(500, 3_000));
+      await redis.config('SET', 'maxmemory', '0');
+    },
     'worker killed while Redis is frozen': async () => {
       await this.#comesTo(this.pick(Object.values(moments)));
       this.#harness.server.process.kill('SIGSTOP');
