@@ -71,6 +71,7 @@ export const environmentSchema = z.object({
     .default('UTC'),
   KINORA_EXPIRE_HOURS: number(0.1, 8_760).default(24),
   KINORA_GRACE_SECONDS: number(0, 3_600).default(25),
+  KINORA_METRICS_PORT: whole(0, 65_534).default(0),
   KINORA_RETENTION_DAYS: number(1, 3_650).default(30),
   KINORA_JOBS_DISK_MB: megabytes(100_000_000).default(20_480),
   KINORA_MIN_FREE_DISK_MB: megabytes(10_000_000).default(512),
@@ -89,6 +90,8 @@ export interface Config {
   readonly metadata: boolean;
   readonly logLevel: string;
   readonly ffmpegPath: string | undefined;
+  /** Ports of 127.0.0.1 for /metrics and /healthz; undefined: none. */
+  readonly metricsPorts: { readonly bot: number; readonly worker: number } | undefined;
   readonly redis: RedisAddress | undefined;
   /** Folder whose pictures are animated. */
   readonly inboxFolder: string | undefined;
@@ -183,6 +186,10 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
     metadata: env.KINORA_METADATA === 'on',
     logLevel: env.KINORA_LOG_LEVEL,
     ffmpegPath: env.FFMPEG_PATH,
+    metricsPorts:
+      env.KINORA_METRICS_PORT === 0
+        ? undefined
+        : { bot: env.KINORA_METRICS_PORT, worker: env.KINORA_METRICS_PORT + 1 },
     redis: redisAddress(env.REDIS_URL),
     inboxFolder: env.KINORA_INBOX,
     queue: {

@@ -4,9 +4,10 @@
 import { mkdir } from 'node:fs/promises';
 import type { Config } from '../config.ts';
 import type { Logger } from '../log.ts';
+import type { BotMetrics } from '../metrics/bot-metrics.ts';
 import { Artifacts } from '../queue/artifacts.ts';
 import { JobClient, type QueueTerms } from '../queue/client.ts';
-import { DeliveryImpossible, DeliveryWorker } from '../queue/delivery.ts';
+import { type Deliver, DeliveryImpossible, DeliveryWorker } from '../queue/delivery.ts';
 import { Housekeeper } from '../queue/housekeeping.ts';
 import { Reconciler } from '../queue/reconcile.ts';
 import { assertTrustworthy, connectRedis, type RedisAddress } from '../queue/redis.ts';
@@ -27,6 +28,8 @@ export interface BotOptions {
   readonly expireAfterMs: number;
   readonly platforms: readonly ChatPlatform[];
   readonly log: Logger;
+  /** Told what happens, where somebody wants to know. */
+  readonly metrics?: BotMetrics;
 }
 
 /** @throws KinoraError INVALID_CONFIG when Redis may not be trusted with jobs */
@@ -38,6 +41,7 @@ export async function startBot({
   expireAfterMs,
   platforms,
   log,
+  metrics,
 }: BotOptions): Promise<RunningBot> {
   const onError = (error: Error): void => log.warn({ err: error.message }, 'redis');
   const asking = connectRedis(address, 'fail-fast', onError);
@@ -46,22 +50,27 @@ export async function startBot({
   await mkdir(jobsFolder, { recursive: true, mode: 0o700 });
 
   const artifacts = new Artifacts(jobsFolder, jobFiles.minFreeBytes);
-  const client = new JobClient(asking, { ...terms, diskFull: () => artifacts.almostFull() }, log);
+  const client = new JobClient(
+    asking,
+    {
+      ...terms,
+      diskFull: () => artifacts.almostFull(),
+      ...(metrics ? { onDecision: metrics.onDecision } : {}),
+    },
+    log,
+  );
   // Files and ledger forget a delivered job at the same time.
   const retentionSeconds = Math.round(jobFiles.retentionMs / 1000);
   const byName = new Map(platforms.map((platform) => [platform.name, platform]));
-  const delivery = new DeliveryWorker(
-    delivering,
-    artifacts,
-    async (entry, answer, signal) => {
-      const name = entry.request.userKey.split(':')[0] ?? '';
-      const platform = byName.get(name);
-      if (!platform) throw new DeliveryImpossible(`the platform ${name} is not switched on`);
-      await platform.deliver(entry, answer, signal);
-    },
-    log,
-    { retentionSeconds },
-  );
+  const deliver: Deliver = async (entry, answer, signal) => {
+    const name = entry.request.userKey.split(':')[0] ?? '';
+    const platform = byName.get(name);
+    if (!platform) throw new DeliveryImpossible(`the platform ${name} is not switched on`);
+    await platform.deliver(entry, answer, signal);
+  };
+  const delivery = new DeliveryWorker(delivering, artifacts, metrics?.measured(deliver) ?? deliver, log, {
+    retentionSeconds,
+  });
   const reconciler = new Reconciler(asking, client, artifacts, log, { expireAfterMs, retentionSeconds });
   const housekeeper = new Housekeeper(asking, client.keys, artifacts, log, jobFiles);
   await delivery.start();

@@ -9,12 +9,17 @@ import { InboxPlatform } from '../bot/inbox.ts';
 import type { ChatPlatform } from '../bot/platform.ts';
 import type { Config } from '../config.ts';
 import { KinoraError } from '../errors.ts';
-import { Engine } from '../inference/engine/engine.ts';
+import { Engine, type EngineStatus } from '../inference/engine/engine.ts';
 import type { Pack } from '../inference/model-pack.ts';
 import { createLogger, type Logger } from '../log.ts';
+import { BotMetrics } from '../metrics/bot-metrics.ts';
+import { RedisProbe } from '../metrics/redis-probe.ts';
+import { startMetricsServer } from '../metrics/server.ts';
+import { WorkerMetrics } from '../metrics/worker-metrics.ts';
 import { Artifacts } from '../queue/artifacts.ts';
 import type { QueueTerms } from '../queue/client.ts';
 import { engineGenerate } from '../queue/engine-generate.ts';
+import { Keys } from '../queue/keys.ts';
 import { startPrivateRedis } from '../queue/private-redis.ts';
 import { calendarDay } from '../queue/quota-day.ts';
 import { assertTrustworthy, connectRedis, type RedisAddress } from '../queue/redis.ts';
@@ -82,11 +87,21 @@ export function platformsOf(config: Config, log: Logger): ChatPlatform[] {
   return platforms;
 }
 
+const cacheFolder = (config: Config): string => path.join(config.dataDir, 'cache');
+
+/** A connection of its own, whose troubles the others report. */
+const metricsProbe = (address: RedisAddress): RedisProbe =>
+  new RedisProbe(
+    connectRedis(address, 'fail-fast', () => {}),
+    new Keys(),
+  );
+
 /** Serves until it is asked to end. */
 export async function runBot(config: Config): Promise<void> {
   const log = createLogger('bot', config.logLevel);
+  const address = sharedRedis(config);
   const options = {
-    address: sharedRedis(config),
+    address,
     jobsFolder: jobsFolder(config),
     terms: terms(config),
     jobFiles: config.jobFiles,
@@ -95,7 +110,10 @@ export async function runBot(config: Config): Promise<void> {
     log,
   };
   await serve(async () => {
-    const bot = await startBot(options);
+    const { metricsPorts } = config;
+    const metrics = metricsPorts && new BotMetrics(metricsProbe(address));
+    if (metrics) await startMetricsServer(metricsPorts.bot, metrics);
+    const bot = await startBot({ ...options, ...(metrics ? { metrics } : {}) });
     return () => bot.stop();
   }, 0);
 }
@@ -109,10 +127,28 @@ export async function runWorker(config: Config): Promise<void> {
     await assertTrustworthy(redis);
     const pack = await choosePack(config, config.model);
     const device = chooseDevice(config.device, pack);
+    let engineStatus: () => EngineStatus | undefined = () => undefined;
+    const metrics =
+      config.metricsPorts &&
+      new WorkerMetrics({
+        probe: metricsProbe(address),
+        engineStatus: () => engineStatus(),
+        device,
+        cacheFolder: cacheFolder(config),
+      });
+    // Before the model is loaded, which may take minutes.
+    if (metrics) await startMetricsServer(config.metricsPorts.worker, metrics);
     const engine = await startEngine(config, pack, device, log);
+    engineStatus = () => engine.status();
     log.info({ model: pack.manifest.id, device }, 'the model is loaded');
     const generate = engineGenerate(engine, pack, config.metadata);
-    const worker = new JobWorker(redis, new Artifacts(jobsFolder(config)), generate, log, { device });
+    const worker = new JobWorker(
+      redis,
+      new Artifacts(jobsFolder(config)),
+      metrics?.measured(generate) ?? generate,
+      log,
+      { device },
+    );
     await worker.start();
     return async () => {
       await worker.stop(config.queue.graceMs);
@@ -128,7 +164,7 @@ async function startEngine(config: Config, pack: Pack, device: string, log: Logg
       packPath: pack.folder,
       device,
       threads: config.threads,
-      cachePath: path.join(config.dataDir, 'cache'),
+      cachePath: cacheFolder(config),
       cacheMemoryBytes: config.cacheMemoryBytes,
       cacheDiskBytes: config.cacheDiskBytes,
       ffmpegPath: ffmpeg.path,

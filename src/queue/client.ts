@@ -22,6 +22,8 @@ export interface QueueTerms {
   readonly limits: AdmissionLimits;
   /** True while the disk has no room for another job. Cheap: it is asked for every request. */
   readonly diskFull?: () => Promise<boolean>;
+  /** Told about every decision and how long it took. */
+  readonly onDecision?: (decision: Submission['decision'], ms: number) => void;
 }
 
 /** Where a waiting job stands. */
@@ -91,6 +93,13 @@ export class JobClient {
    * Calling it again with the same id changes nothing, but completes what a crash left half done.
    */
   async submit(request: JobRequest, now = Date.now()): Promise<Submission> {
+    const startedAt = performance.now();
+    const submission = await this.#decide(request, now);
+    this.#terms.onDecision?.(submission.decision, performance.now() - startedAt);
+    return submission;
+  }
+
+  async #decide(request: JobRequest, now: number): Promise<Submission> {
     const { preset } = request.generation;
     const cost = this.#terms.cost(preset);
     const ask = randomUUID();

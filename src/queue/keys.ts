@@ -74,6 +74,10 @@ export class Keys {
   get forgetting(): string {
     return `${this.prefix}:forgetting`;
   }
+  /** Hash "delivered" | "undeliverable" | "failed" | "cancelled" → jobs that ever ended so. */
+  get endings(): string {
+    return `${this.prefix}:endings`;
+  }
   /** List of recent job durations in ms per preset and device. */
   durations(preset: string): string {
     return `${this.prefix}:durations:${preset}`;

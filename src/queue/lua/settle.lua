@@ -17,6 +17,7 @@ if state == 'generated' or state == 'delivering' then
   end
 end
 redis.call('HSET', jobKey, 'deliveredAt', now, 'outcome', outcome)
+redis.call('HINCRBY', key('endings'), (state == 'failed' or state == 'cancelled') and state or outcome, 1)
 redis.call('ZREM', key('pending'), id)
 redis.call('EXPIRE', jobKey, retention)
 return 1
