@@ -53,6 +53,9 @@ const magic = 'kinora-latents-1\n';
 const digestBytes = 32;
 const headerLengthBytes = 4;
 
+/** Hexadecimal digits of an entry's name that stand for the picture: 96 bits, and 160 for the rest. */
+const picturePrefixDigits = 24;
+
 const entryName = /^(?:image|prompt|video)-[0-9a-f]{64}$/;
 const temporaryName = /^\.(?:image|prompt|video)-[0-9a-f]{64}\.[0-9a-f-]{36}\.part$/;
 /** A younger temporary file may be one that another process is writing. */
@@ -84,10 +87,18 @@ export class LatentCache {
 
   /** File name of an entry: one hash over everything that its content depends on. */
   static key(kind: CacheKind, ...parts: readonly (string | number)[]): string {
-    const hash = createHash('sha256');
-    // Lengths keep ("a", "bc") and ("ab", "c") apart, whatever the parts hold.
-    for (const part of parts.map(String)) hash.update(`${Buffer.byteLength(part)}:${part}`);
-    return `${kind}-${hash.digest('hex')}`;
+    return `${kind}-${hashOf(parts)}`;
+  }
+
+  /** The same for what was computed from a picture: it begins with what all entries of that picture begin with. */
+  static pictureEntry(pictureKey: string, ...parts: readonly (string | number)[]): string {
+    const prefix = LatentCache.picturePrefix(pictureKey);
+    return prefix + hashOf([pictureKey, ...parts]).slice(picturePrefixDigits);
+  }
+
+  /** By which everything that was computed from a picture can be found, whatever model, size or crop it was for. */
+  static picturePrefix(pictureKey: string): string {
+    return `image-${hashOf([pictureKey]).slice(0, picturePrefixDigits)}`;
   }
 
   get counters(): CacheCounters {
@@ -179,6 +190,13 @@ export class LatentCache {
     }
     this.#diskBytes = total;
   }
+}
+
+function hashOf(parts: readonly (string | number)[]): string {
+  const hash = createHash('sha256');
+  // Lengths keep ("a", "bc") and ("ab", "c") apart, whatever the parts hold.
+  for (const part of parts.map(String)) hash.update(`${Buffer.byteLength(part)}:${part}`);
+  return hash.digest('hex');
 }
 
 interface CacheFile {

@@ -91,6 +91,18 @@ describe('keeps and finds', () => {
     expect(new Set(keys).size).toBe(keys.length);
     expect(keys[0]).toMatch(/^image-[0-9a-f]{64}$/);
   });
+
+  it('what belongs to one picture findable, and apart from all others', () => {
+    const entries = [
+      LatentCache.pictureEntry('a', 'pack', 64),
+      LatentCache.pictureEntry('a', 'pack', 128),
+      LatentCache.pictureEntry('b', 'pack', 64),
+    ];
+    expect(new Set(entries).size).toBe(entries.length);
+    const ofA = entries.filter((name) => name.startsWith(LatentCache.picturePrefix('a')));
+    expect(ofA).toEqual(entries.slice(0, 2));
+    expect(entries.every((name) => /^image-[0-9a-f]{64}$/.test(name))).toBe(true);
+  });
 });
 
 describe('drops the least recently used', () => {

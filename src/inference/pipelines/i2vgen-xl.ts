@@ -154,7 +154,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     request: GenerateRequest,
   ): Promise<{ imageEmbeds: FloatTensor; moments: FloatTensor }> {
     const { width, height, cropMode } = request;
-    const key = LatentCache.key('image', this.#fingerprint, pictureKey, width, height, cropMode);
+    const key = LatentCache.pictureEntry(pictureKey, this.#fingerprint, width, height, cropMode);
     const entry = await run.cached('image', key, async () => {
       const { imageEncoderSize, imageMean, imageStd } = this.#pack.manifest.architecture;
       const { pixelValues, vaeSample } = prepareImage(request.image, {
