@@ -24,6 +24,9 @@ export function publishEvent(redis: Redis, channel: string, event: QueueEvent): 
   redis.publish(channel, JSON.stringify(event)).catch(() => {}); // best effort by contract
 }
 
+/** Whoever only listens never learns that the other end has vanished; an unanswered question makes ioredis reconnect. */
+const pingEveryMs = 5_000;
+
 /**
  * Calls `onEvent` for every event until the returned function is called. Takes a connection of its own from `redis`,
  * since a subscribed connection can do nothing else.
@@ -40,5 +43,9 @@ export async function subscribeEvents(
     if (event.success) onEvent(event.data);
   });
   await subscriber.subscribe(channel);
-  return () => subscriber.disconnect();
+  const pinging = setInterval(() => subscriber.ping().catch(() => {}), pingEveryMs).unref();
+  return () => {
+    clearInterval(pinging);
+    subscriber.disconnect();
+  };
 }

@@ -104,6 +104,8 @@ describe.concurrent('a network that', () => {
       const client = harness.client();
       await harness.delivery();
       await harness.worker(timedGenerator(1_000, runs));
+      const heard = new Set<string>();
+      const stopWatching = await client.watch(({ jobId }) => heard.add(jobId));
       const asked = [await ask(harness, client, 'before')];
       await eventually('the run', () => runs.length === 1);
       proxy.hang();
@@ -116,6 +118,8 @@ describe.concurrent('a network that', () => {
       });
       await expectTruth(harness, asked);
       expect(new Set(runs.map(({ jobId }) => jobId)).size).toBe(runs.length);
+      expect(heard).toContain(asked.at(-1)?.jobId);
+      stopWatching();
     }));
 
   it('swallows the very answer that hands out a job keeps nobody waiting for the lock', () =>
