@@ -1,0 +1,534 @@
+"""The UNet's core and the VAE of I2VGen-XL rebuilt from ONNX Runtime's fused CUDA operators (fused_ops.py).
+
+The same numbers as the diffusers modules, in another order and another layout:
+
+* Channels last from the first convolution to the last. A feature map is (B*F, h, w, C) for the convolutions over space
+  ("space"), (B, F, h*w, C) for those over time ("time"), (B*F, h*w, C) for attention: the same memory, so that only
+  attention over time has to transpose.
+* Every residual addition waits as a `Sum` until the next normalisation, which adds while it reads; biases of
+  convolutions and Linears wait with it.
+* Cross-attention sees all frames of a clip as one sequence of queries, so that keys and values are not repeated.
+
+Weights are taken from the diffusers modules in the precision that they have; the norms' scale and shift stay float32.
+Knows nothing of files.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from diffusers.models.activations import GEGLU
+from torch import nn
+
+from fused_ops import (
+    BIAS_SPLIT_GELU_WIDTHS,
+    bias_add,
+    bias_split_gelu,
+    expand_like,
+    group_norm,
+    nhwc_conv,
+    reshape,
+    reshape_like,
+    shape_of,
+    skip_group_norm,
+    skip_layer_norm,
+    upsample_nearest,
+)
+from rewrite import MultiHeadAttention
+
+
+class Sizes:
+    """The shapes of one resolution, as tensors: B clips of F frames, h x w positions. `plane` is (B, F, h, w)."""
+
+    def __init__(self, plane):
+        self.plane = plane
+        self.batch = reshape(plane[:, :1, :1, 0], 0, 1, 1, 1)
+        self.clip = plane[:, :, :1, 0]  # (B, F, 1)
+        self._shapes = {
+            "space": reshape(plane.permute(0, 2, 3, 1), -1, 0, 0, 1),  # (B*F, h, w, 1); only the shape is right
+            "time": reshape(plane, 0, 0, -1, 1),  # (B, F, h*w, 1)
+            "pixels": reshape(plane, -1, 0, 1),  # (B*h*w, F, 1)
+            "clips": reshape(plane, 0, -1, 1),  # (B, F*h*w, 1)
+        }
+        self._wide = {}
+
+    def half(self) -> "Sizes":
+        return Sizes(self.plane[:, :, ::2, ::2])
+
+    def to(self, x, layout: str, channels: int):
+        key = layout, channels
+        if key not in self._wide:
+            self._wide[key] = shape_of(self._shapes[layout], channels)
+        return reshape_like(x, self._wide[key])
+
+
+class Sum:
+    """x + skip + bias that has not been added yet, in one layout. Both tensors have four dimensions."""
+
+    def __init__(self, x, layout: str, skip=None, bias=None):
+        self.x, self.layout, self.skip, self.bias = x, layout, skip, bias
+
+    def settle(self, total, layout: str) -> None:
+        self.x, self.layout, self.skip, self.bias = total, layout, None, None
+
+    def value(self, sizes: Sizes | None = None, layout: str | None = None):
+        """The sum as a tensor, added now if nothing has added it before."""
+        if self.skip is not None:
+            channels = self.bias.shape[0]
+            flat = bias_add(reshape(self.x, 0, -1, channels), self.bias, reshape(self.skip, 0, -1, channels))
+            self.settle(reshape_like(flat, self.x), self.layout)
+        if layout is not None and layout != self.layout:
+            self.settle(sizes.to(self.x, layout, self.x.shape[-1]), layout)
+        return self.x
+
+
+class Norm(nn.Module):
+    """GroupNorm, with SiLU after it or without."""
+
+    def __init__(self, norm: nn.GroupNorm, silu: bool):
+        super().__init__()
+        self.groups, self.eps, self.silu, self.channels = norm.num_groups, norm.eps, silu, norm.num_channels
+        self.register_buffer("gamma", norm.weight.data.float())
+        self.register_buffer("beta", norm.bias.data.float())
+
+    def forward(self, act: Sum, layout: str, sizes: Sizes | None):
+        """Normalises in `layout` and leaves `act` added."""
+        if act.skip is None:
+            return group_norm(act.value(sizes, layout), self.gamma, self.beta, self.groups, self.eps, self.silu)
+        x, skip = act.x, act.skip
+        if act.layout != layout:
+            x, skip = (sizes.to(tensor, layout, self.channels) for tensor in (x, skip))
+        out, total = self.with_skip(x, skip, act.bias)
+        act.settle(total, layout)
+        return out
+
+    def with_skip(self, x, skip, bias=None):
+        return skip_group_norm(x, self.gamma, self.beta, skip, bias, self.groups, self.eps, self.silu)
+
+
+class LayerNorm(nn.Module):
+    def __init__(self, norm: nn.LayerNorm):
+        super().__init__()
+        self.eps = norm.eps
+        self.register_buffer("gamma", norm.weight.data)
+        self.register_buffer("beta", norm.bias.data)
+
+    def forward(self, x):
+        return F.layer_norm(x, self.gamma.shape, self.gamma, self.beta, self.eps)
+
+    def with_skip(self, x, skip, bias):
+        return skip_layer_norm(x, skip, self.gamma, self.beta, bias, self.eps)
+
+
+class Conv(nn.Module):
+    """Convolution over space of an NHWC tensor, or over time of (B, F, h*w, C). `bias` is left to the caller."""
+
+    def __init__(self, conv: nn.Conv2d | nn.Conv3d, out_multiple: int = 1):
+        super().__init__()
+        weight, bias = conv.weight.data, conv.bias.data
+        strides, pads = conv.stride, conv.padding
+        if isinstance(conv, nn.Conv3d):
+            if conv.kernel_size != (3, 1, 1) or pads != (1, 0, 0) or strides != (1, 1, 1):
+                raise NotImplementedError(f"temporal convolution of another form: {conv}")
+            weight, strides, pads = weight.squeeze(-1), (1, 1), (1, 0)
+        if conv.groups != 1 or any(size != 1 for size in conv.dilation):
+            raise NotImplementedError(f"convolution of another form: {conv}")
+        # Tensor cores want a multiple of 8 channels: zeros are appended, the caller cuts them off.
+        extra = -weight.shape[0] % out_multiple
+        if extra:
+            weight, bias = F.pad(weight, (0, 0) * 3 + (0, extra)), F.pad(bias, (0, extra))
+        self.strides, self.pads = tuple(strides), tuple(pads)
+        self.register_buffer("weight", weight.permute(0, 2, 3, 1).contiguous())
+        self.register_buffer("bias", bias)
+
+    def forward(self, x, with_bias=True):
+        return nhwc_conv(x, self.weight, self.bias if with_bias else None, self.strides, self.pads)
+
+
+class Linear(nn.Module):
+    """Its bias, if any, is left to the caller."""
+
+    def __init__(self, linear: nn.Linear):
+        super().__init__()
+        self.register_buffer("weight", linear.weight.data.t().contiguous())
+        self.register_buffer("bias", None if linear.bias is None else linear.bias.data)
+
+    def forward(self, x):
+        return torch.matmul(x, self.weight)
+
+    def with_bias(self, x):
+        return torch.matmul(x, self.weight) + self.bias
+
+
+class Resnet(nn.Module):
+    """ResnetBlock2D. In the UNet the first convolution's bias is part of the time embedding's."""
+
+    def __init__(self, block):
+        super().__init__()
+        timed = block.time_emb_proj is not None
+        if timed and block.time_embedding_norm != "default" or block.skip_time_act or block.output_scale_factor != 1:
+            raise NotImplementedError("this ResnetBlock2D is of a kind that the export does not know")
+        if block.upsample or block.downsample:
+            raise NotImplementedError("this ResnetBlock2D is of a kind that the export does not know")
+        self.norm1, self.norm2 = Norm(block.norm1, True), Norm(block.norm2, True)
+        self.conv1, self.conv2 = Conv(block.conv1), Conv(block.conv2)
+        self.time = Linear(block.time_emb_proj) if timed else None
+        if timed:
+            self.time.bias = self.time.bias + self.conv1.bias
+        bias = self.conv2.bias
+        shortcut = None
+        if block.conv_shortcut is not None:
+            shortcut = block.conv_shortcut.weight.data.flatten(1).t().contiguous()
+            if block.conv_shortcut.bias is not None:
+                bias = bias + block.conv_shortcut.bias.data
+        self.register_buffer("shortcut", shortcut)
+        self.register_buffer("bias", bias)
+
+    def forward(self, act: Sum, sizes: Sizes | None, emb=None) -> Sum:
+        y = self.norm1(act, "space", sizes)
+        x = act.value(sizes, "space")
+        if self.time is None:
+            y = self.norm2(Sum(self.conv1(y), "space"), "space", sizes)
+        else:
+            skip = reshape(self.time.with_bias(emb), 0, 1, 1, -1)
+            y, _ = self.norm2.with_skip(self.conv1(y, with_bias=False), skip)
+        if self.shortcut is not None:
+            x = torch.matmul(x, self.shortcut)
+        return Sum(self.conv2(y, with_bias=False), "space", x, self.bias)
+
+
+class TemporalConv(nn.Module):
+    """TemporalConvLayer."""
+
+    def __init__(self, layer):
+        super().__init__()
+        stages = (layer.conv1, layer.conv2, layer.conv3, layer.conv4)
+        self.norms = nn.ModuleList(Norm(stage[0], True) for stage in stages)
+        self.convs = nn.ModuleList(Conv(stage[-1]) for stage in stages)
+
+    def forward(self, act: Sum, sizes: Sizes) -> Sum:
+        y = self.norms[0](act, "time", sizes)
+        identity = act.value(sizes, "time")
+        for previous, norm in zip(self.convs, self.norms[1:]):
+            # The convolution's bias is added by the norm, as an addend that is the same at every position.
+            bias = expand_like(previous.bias[None, None, None], sizes.batch)
+            y, _ = norm.with_skip(previous(y, with_bias=False), bias)
+        return Sum(self.convs[-1](y, with_bias=False), "time", identity, self.convs[-1].bias)
+
+
+class Attention(nn.Module):
+    """Without the output's bias, which the next norm adds."""
+
+    def __init__(self, attn):
+        super().__init__()
+        if attn.residual_connection or attn.rescale_output_factor != 1 or attn.spatial_norm or attn.norm_cross:
+            raise NotImplementedError("this Attention is of a kind that the export does not know")
+        self.heads, self.scale = attn.heads, float(attn.scale)
+        self.q, self.k, self.v = Linear(attn.to_q), Linear(attn.to_k), Linear(attn.to_v)
+        self.out = Linear(attn.to_out[0])
+        if self.q.bias is not None:
+            raise NotImplementedError("attention with biases in its projections")
+
+    def forward(self, x, context=None, as_clips=None):
+        source = x if context is None else context
+        q, k, v = self.q(x), self.k(source), self.v(source)
+        if as_clips is not None:
+            q = as_clips(q)
+        return MultiHeadAttention.apply(q, k, v, self.heads, self.scale)
+
+
+class FeedForward(nn.Module):
+    """GEGLU and a Linear, whose bias the caller adds."""
+
+    def __init__(self, ff):
+        super().__init__()
+        if not isinstance(ff.net[0], GEGLU):
+            raise NotImplementedError(f"feed-forward with {type(ff.net[0]).__name__}")
+        self.proj, self.out = Linear(ff.net[0].proj), Linear(ff.net[2])
+        self.is_fused = self.proj.bias.shape[0] // 2 in BIAS_SPLIT_GELU_WIDTHS
+
+    def forward(self, x):
+        if self.is_fused:
+            return self.out(bias_split_gelu(self.proj(x), self.proj.bias))
+        half = self.proj.bias.shape[0] // 2
+        value = torch.matmul(x, self.proj.weight[:, :half]) + self.proj.bias[:half]
+        gate = torch.matmul(x, self.proj.weight[:, half:]) + self.proj.bias[half:]
+        return self.out(value * F.gelu(gate))
+
+
+class TransformerBlock(nn.Module):
+    """BasicTransformerBlock: two attentions, the second over the context if there is one, and the feed-forward."""
+
+    def __init__(self, block):
+        super().__init__()
+        if block.norm_type != "layer_norm" or block.pos_embed is not None or block.attn2 is None:
+            raise NotImplementedError("this BasicTransformerBlock is of a kind that the export does not know")
+        self.norm1, self.norm2, self.norm3 = (LayerNorm(n) for n in (block.norm1, block.norm2, block.norm3))
+        self.attn1, self.attn2, self.ff = Attention(block.attn1), Attention(block.attn2), FeedForward(block.ff)
+
+    def forward(self, x, context=None, as_clips=None):
+        out = self.attn1(self.norm1(x))
+        y, x = self.norm2.with_skip(self.attn1.out(out), x, self.attn1.out.bias)
+        out = self.attn2(y, context, as_clips)
+        if as_clips is not None:
+            out = reshape_like(out, y)
+        y, x = self.norm3.with_skip(self.attn2.out(out), x, self.attn2.out.bias)
+        return bias_add(self.ff(y), self.ff.out.bias, x)
+
+
+class SpatialTransformer(nn.Module):
+    """Transformer2DModel with Linear projections."""
+
+    def __init__(self, model):
+        super().__init__()
+        if not model.use_linear_projection:
+            raise NotImplementedError("Transformer2DModel with convolutions as projections")
+        self.norm, self.channels = Norm(model.norm, False), model.norm.num_channels
+        self.proj_in, self.proj_out = Linear(model.proj_in), Linear(model.proj_out)
+        self.blocks = nn.ModuleList(TransformerBlock(block) for block in model.transformer_blocks)
+        self.inner = model.proj_in.out_features
+
+    def forward(self, act: Sum, sizes: Sizes, context) -> Sum:
+        y = self.norm(act, "space", sizes)
+        x = self.proj_in.with_bias(reshape(y, 0, -1, self.channels))
+        for block in self.blocks:
+            x = block(x, context, lambda q: sizes.to(q, "clips", self.inner))
+        return Sum(reshape_like(self.proj_out(x), y), "space", act.value(sizes, "space"), self.proj_out.bias)
+
+
+class TemporalTransformer(nn.Module):
+    """TransformerTemporalModel: attention over the frames of each position."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.norm, self.channels = Norm(model.norm, False), model.norm.num_channels
+        self.proj_in, self.proj_out = Linear(model.proj_in), Linear(model.proj_out)
+        self.blocks = nn.ModuleList(TransformerBlock(block) for block in model.transformer_blocks)
+
+    def forward(self, act: Sum, sizes: Sizes) -> Sum:
+        y = self.norm(act, "time", sizes).permute(0, 2, 1, 3)
+        x = self.proj_in.with_bias(sizes.to(y, "pixels", self.channels))
+        for block in self.blocks:
+            x = block(x)
+        x = reshape_like(self.proj_out(x), y).permute(0, 2, 1, 3)
+        return Sum(x, "time", act.value(sizes, "time"), self.proj_out.bias)
+
+
+class Layer(nn.Module):
+    """One step of a block: residual block, temporal convolution, and both transformers where the block has them."""
+
+    def __init__(self, block, index: int, attention: int | None):
+        super().__init__()
+        self.resnet, self.temp_conv = Resnet(block.resnets[index]), TemporalConv(block.temp_convs[index])
+        self.attn = self.temp_attn = None
+        if attention is not None:
+            self.attn = SpatialTransformer(block.attentions[attention])
+            self.temp_attn = TemporalTransformer(block.temp_attentions[attention])
+
+    def forward(self, act: Sum, sizes: Sizes, emb, context) -> Sum:
+        act = self.temp_conv(self.resnet(act, sizes, emb), sizes)
+        if self.attn is not None:
+            act = self.temp_attn(self.attn(act, sizes, context), sizes)
+        return act
+
+
+def layers_of(block) -> nn.ModuleList:
+    has_attention = getattr(block, "has_cross_attention", False)
+    return nn.ModuleList(Layer(block, i, i if has_attention else None) for i in range(len(block.resnets)))
+
+
+class UnetCore(nn.Module):
+    """As graphs.UnetCore: sample (B, C, F, h, w), timestep int64 (1), fps_emb, context, image_latents_enc, all float32
+    -> out_sample (B, C, F, h, w) float32. Computes in `dtype`.
+
+    h and w must be divisible by two as often as the UNet halves them.
+    """
+
+    def __init__(self, unet, dtype: torch.dtype):
+        super().__init__()
+        self.dtype = dtype
+        half = unet.config.block_out_channels[0] // 2
+        if not unet.time_proj.flip_sin_to_cos or unet.time_proj.downscale_freq_shift != 0:
+            raise NotImplementedError("time embedding of another form")
+        self.register_buffer("freqs", torch.exp(-math.log(10000) * torch.arange(half, dtype=torch.float32) / half))
+        self.time1, self.time2 = Linear(unet.time_embedding.linear_1), Linear(unet.time_embedding.linear_2)
+
+        self.conv_in, self.transformer_in = Conv(unet.conv_in), TemporalTransformer(unet.transformer_in)
+        self.down = nn.ModuleList(layers_of(block) for block in unet.down_blocks)
+        self.downsamplers = nn.ModuleList(
+            Conv(block.downsamplers[0].conv) for block in unet.down_blocks if block.downsamplers
+        )
+        mid = unet.mid_block
+        self.mid = nn.ModuleList(Layer(mid, i, i if i < len(mid.attentions) else None) for i in range(len(mid.resnets)))
+        self.up = nn.ModuleList(layers_of(block) for block in unet.up_blocks)
+        self.upsamplers = nn.ModuleList(Conv(block.upsamplers[0].conv) for block in unet.up_blocks if block.upsamplers)
+        self.norm_out = Norm(unet.conv_norm_out, True)
+        self.out_channels = unet.config.out_channels
+        self.in_channels = unet.conv_in.in_channels
+        # As many channels as went in: the output then takes the input's shape.
+        self.conv_out = Conv(unet.conv_out, out_multiple=self.in_channels)
+        if len(mid.resnets) != len(mid.attentions) + 1 or self.conv_out.bias.shape[0] != self.in_channels:
+            raise NotImplementedError("a UNet of another form")
+
+    def embed(self, timestep, fps_emb, sizes: Sizes):
+        """silu(time + fps) for each frame: (B*F, E). No one reads the embedding without SiLU."""
+        angles = timestep.float()[:, None] * self.freqs
+        emb = self.time1.with_bias(torch.cat([angles.cos(), angles.sin()], dim=-1).to(self.dtype))
+        emb = self.time2.with_bias(F.silu(emb)) + fps_emb.to(self.dtype)
+        return reshape(expand_like(F.silu(emb)[:, None], sizes.clip), -1, self.time2.weight.shape[1])
+
+    def first(self, sample, image_latents_enc, sizes: Sizes):
+        """-> the input as (B, F, h, w, 2C) and what transformer_in makes of it."""
+        x = torch.cat([sample, image_latents_enc], dim=1).to(self.dtype).permute(0, 2, 3, 4, 1)
+        act = Sum(self.conv_in(sizes.to(x, "space", self.in_channels)), "space")
+        return x, self.transformer_in(act, sizes)
+
+    def last(self, act: Sum, x, sizes: Sizes):
+        out = self.conv_out(self.norm_out(act, "space", sizes))
+        return reshape_like(out, x)[..., : self.out_channels].permute(0, 4, 1, 2, 3).float()
+
+    def forward(self, sample, timestep, fps_emb, context, image_latents_enc):
+        return self.run(sample, timestep, fps_emb, context, image_latents_enc)[0]
+
+    def run(self, sample, timestep, fps_emb, context, image_latents_enc):
+        """-> out_sample, and the input of the last layer (B*F, h, w, C), before its skip connection."""
+        levels = [Sizes(sample[:, 0])]
+        emb = self.embed(timestep, fps_emb, levels[0])
+        context = context.to(self.dtype)
+        x, act = self.first(sample, image_latents_enc, levels[0])
+
+        skips = [act]
+        for i, layers in enumerate(self.down):
+            for layer in layers:
+                act = layer(act, levels[-1], emb, context)
+                skips.append(act)
+            if i < len(self.downsamplers):
+                y = self.downsamplers[i](act.value(levels[-1], "space"))
+                levels.append(levels[-1].half())
+                act = Sum(y, "space")
+                skips.append(act)
+
+        # The middle block goes residual, attention, residual; a Layer of the first pair and one without attention.
+        for layer in self.mid:
+            act = layer(act, levels[-1], emb, context)
+
+        for i, layers in enumerate(self.up):
+            for layer in layers:
+                sizes = levels[-1]
+                deep = act.value(sizes, "space")
+                act = layer(join(deep, skips.pop(), sizes), sizes, emb, context)
+            if i < len(self.upsamplers):
+                y = self.upsamplers[i](upsample_nearest(act.value(levels[-1], "space")))
+                levels.pop()
+                act = Sum(y, "space")
+        return self.last(act, x, levels[0]), deep.float()
+
+
+def join(x, skip: Sum, sizes: Sizes) -> Sum:
+    return Sum(torch.cat([x, skip.value(sizes, "space")], dim=-1), "space")
+
+
+class UnetCoreDeep(nn.Module):
+    """UnetCore with a second output, deep_features, for UnetShallow."""
+
+    def __init__(self, core: UnetCore):
+        super().__init__()
+        self.core = core
+
+    def forward(self, sample, timestep, fps_emb, context, image_latents_enc):
+        return self.core.run(sample, timestep, fps_emb, context, image_latents_enc)
+
+
+class UnetShallow(nn.Module):
+    """The first and the last layer of the UNet around deep_features of an earlier step (DeepCache): about an eighth of
+    the work."""
+
+    def __init__(self, core: UnetCore):
+        super().__init__()
+        self.core = core
+
+    def forward(self, sample, timestep, fps_emb, context, image_latents_enc, deep_features):
+        core, sizes = self.core, Sizes(sample[:, 0])
+        emb = core.embed(timestep, fps_emb, sizes)
+        x, act = core.first(sample, image_latents_enc, sizes)
+        act = join(deep_features.to(core.dtype), act, sizes)
+        return core.last(core.up[-1][-1](act, sizes, emb, context.to(core.dtype)), x, sizes)
+
+
+class VaeAttention(nn.Module):
+    """Attention of the VAE's middle block, over all positions of one picture, with its GroupNorm and its residual."""
+
+    def __init__(self, attn):
+        super().__init__()
+        self.norm, self.heads, self.scale = Norm(attn.group_norm, False), attn.heads, float(attn.scale)
+        self.q, self.k, self.v = Linear(attn.to_q), Linear(attn.to_k), Linear(attn.to_v)
+        self.out, self.channels = Linear(attn.to_out[0]), attn.group_norm.num_channels
+
+    def forward(self, act: Sum) -> Sum:
+        y = self.norm(act, "space", None)
+        x = reshape(y, 0, -1, self.channels)
+        q, k, v = (linear.with_bias(x) for linear in (self.q, self.k, self.v))
+        out = self.out(MultiHeadAttention.apply(q, k, v, self.heads, self.scale))
+        return Sum(reshape_like(out, y), "space", act.value(), self.out.bias)
+
+
+class VaeStage(nn.Module):
+    """conv_in, and what encoder and decoder have in common: middle block, final norm and convolution."""
+
+    def __init__(self, stage, dtype: torch.dtype):
+        super().__init__()
+        self.dtype = dtype
+        self.conv_in = Conv(stage.conv_in)
+        self.mid = nn.ModuleList(Resnet(resnet) for resnet in stage.mid_block.resnets)
+        self.attn = VaeAttention(stage.mid_block.attentions[0])
+        self.norm_out = Norm(stage.conv_norm_out, True)
+        self.conv_out = Conv(stage.conv_out, out_multiple=8)
+        self.out_channels = stage.conv_out.out_channels
+
+    def middle(self, act: Sum) -> Sum:
+        return self.mid[1](self.attn(self.mid[0](act, None)), None)
+
+    def last(self, act: Sum):
+        return self.conv_out(self.norm_out(act, "space", None))[..., : self.out_channels]
+
+
+class VaeEncoder(VaeStage):
+    """sample (1, 3, H, W) float32 -> moments (1, 2C, h, w) float32."""
+
+    def __init__(self, vae, dtype: torch.dtype):
+        super().__init__(vae.encoder, dtype)
+        self.down = nn.ModuleList(nn.ModuleList(Resnet(r) for r in b.resnets) for b in vae.encoder.down_blocks)
+        self.downsamplers = nn.ModuleList(
+            Conv(b.downsamplers[0].conv) for b in vae.encoder.down_blocks if b.downsamplers
+        )
+        self.quant_conv = Conv(vae.quant_conv)
+
+    def forward(self, sample):
+        act = Sum(self.conv_in(sample.to(self.dtype).permute(0, 2, 3, 1)), "space")
+        for i, resnets in enumerate(self.down):
+            for resnet in resnets:
+                act = resnet(act, None)
+            if i < len(self.downsamplers):
+                # One row below and one column to the right, which cuDNN cannot pad by itself.
+                act = Sum(self.downsamplers[i](F.pad(act.value(), (0, 0, 0, 1, 0, 1))), "space")
+        return self.quant_conv(self.last(self.middle(act))).permute(0, 3, 1, 2).float()
+
+
+class VaeDecoder(VaeStage):
+    """latent (n, C, h, w) float32, divided by the scaling factor -> sample (n, 3, H, W) float32."""
+
+    def __init__(self, vae, dtype: torch.dtype):
+        super().__init__(vae.decoder, dtype)
+        self.up = nn.ModuleList(nn.ModuleList(Resnet(r) for r in b.resnets) for b in vae.decoder.up_blocks)
+        self.upsamplers = nn.ModuleList(Conv(b.upsamplers[0].conv) for b in vae.decoder.up_blocks if b.upsamplers)
+        self.post_quant_conv = Conv(vae.post_quant_conv)
+
+    def forward(self, latent):
+        x = self.post_quant_conv(latent.to(self.dtype).permute(0, 2, 3, 1))
+        act = self.middle(Sum(self.conv_in(x), "space"))
+        for i, resnets in enumerate(self.up):
+            for resnet in resnets:
+                act = resnet(act, None)
+            if i < len(self.upsamplers):
+                act = Sum(self.upsamplers[i](upsample_nearest(act.value())), "space")
+        return self.last(act).permute(0, 3, 1, 2).float()

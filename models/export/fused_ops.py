@@ -1,0 +1,226 @@
+"""ONNX Runtime's fused CUDA operators (domain com.microsoft) as torch functions: each computes the same in PyTorch and
+exports as that one node.
+
+Exporting the nodes directly is exact and complete: matching patterns in a finished graph, as ONNX Runtime's optimizer
+does, finds none of the 66 attentions of this UNet's core and depends on the version of torch that traced it. Tensors
+are channels-last, the layout of these kernels: NHWC where four-dimensional, (batch, sequence, channels) otherwise.
+
+Nothing here computes with shapes: `reshape` takes constants, where 0 keeps a dimension, and `reshape_like` takes the
+shape of another tensor. A graph built of them has no node that ONNX Runtime would leave to the CPU.
+
+Knows nothing of diffusers (fused.py) or files.
+"""
+
+import torch
+import torch.nn.functional as F
+
+DOMAIN = "com.microsoft"
+
+# The CUDA kernel exists for these widths of one half only (contrib_ops/cuda/diffusion/bias_split_gelu_impl.cu).
+BIAS_SPLIT_GELU_WIDTHS = (1280, 2560, 5120)
+
+
+def typed(value, like, rank: int):
+    """Tells the exporter the type of a custom node's output: `like`'s, of `rank` unknown sizes."""
+    value.setType(like.type().with_sizes([None] * rank))
+    return value
+
+
+class _NhwcConv(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, weight, strides, pads, *bias):
+        out = F.conv2d(x.permute(0, 3, 1, 2), weight.permute(0, 3, 1, 2), *bias, stride=strides, padding=pads)
+        return out.permute(0, 2, 3, 1).contiguous()
+
+    @staticmethod
+    def symbolic(g, x, weight, strides, pads, *bias):
+        kernel = weight.type().sizes()[1:3]
+        out = g.op(
+            f"{DOMAIN}::NhwcConv", x, weight, *bias,
+            kernel_shape_i=kernel, strides_i=list(strides), pads_i=[*pads, *pads], dilations_i=[1, 1], group_i=1,
+        )  # fmt: skip
+        return typed(out, x, 4)
+
+
+def nhwc_conv(x, weight, bias=None, strides=(1, 1), pads=(0, 0)):
+    """x (N, H, W, C), weight (M, kH, kW, C), bias (M) -> (N, H', W', M)."""
+    return _NhwcConv.apply(x, weight, strides, pads, *([] if bias is None else [bias]))
+
+
+def _group_norm(x, gamma, beta, groups, eps, silu):
+    out = F.group_norm(x.permute(0, 3, 1, 2).float(), groups, gamma, beta, eps)
+    out = F.silu(out) if silu else out
+    return out.permute(0, 2, 3, 1).contiguous().to(x.dtype)
+
+
+class _GroupNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, gamma, beta, groups, eps, silu):
+        return _group_norm(x, gamma, beta, groups, eps, silu)
+
+    @staticmethod
+    def symbolic(g, x, gamma, beta, groups, eps, silu):
+        out = g.op(
+            f"{DOMAIN}::GroupNorm", x, gamma, beta,
+            groups_i=groups, epsilon_f=eps, activation_i=int(silu), channels_last_i=1,
+        )  # fmt: skip
+        return typed(out, x, 4)
+
+
+def group_norm(x, gamma, beta, groups: int, eps: float, silu: bool):
+    """x (N, H, W, C); gamma and beta (C) float32 always."""
+    return _GroupNorm.apply(x, gamma, beta, groups, eps, silu)
+
+
+class _SkipGroupNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, gamma, beta, skip, groups, eps, silu, *bias):
+        total = x + skip + bias[0] if bias else x + skip
+        return _group_norm(total, gamma, beta, groups, eps, silu), total
+
+    @staticmethod
+    def symbolic(g, x, gamma, beta, skip, groups, eps, silu, *bias):
+        out, total = g.op(
+            f"{DOMAIN}::SkipGroupNorm", x, gamma, beta, skip, *bias, outputs=2,
+            groups_i=groups, epsilon_f=eps, activation_i=int(silu), channels_last_i=1,
+        )  # fmt: skip
+        return typed(out, x, 4), typed(total, x, 4)
+
+
+def skip_group_norm(x, gamma, beta, skip, bias, groups: int, eps: float, silu: bool):
+    """skip (N, H, W, C) or (N, 1, 1, C), bias (C) or None -> group_norm(x + skip + bias), x + skip + bias."""
+    return _SkipGroupNorm.apply(x, gamma, beta, skip, groups, eps, silu, *([] if bias is None else [bias]))
+
+
+class _SkipLayerNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, skip, gamma, beta, bias, eps):
+        total = x + skip + bias
+        return F.layer_norm(total, gamma.shape, gamma, beta, eps), total
+
+    @staticmethod
+    def symbolic(g, x, skip, gamma, beta, bias, eps):
+        out, mean, inverse, total = g.op(
+            f"{DOMAIN}::SkipLayerNormalization", x, skip, gamma, beta, bias, outputs=4, epsilon_f=eps
+        )
+        return typed(out, x, 3), typed(total, x, 3)
+
+
+def skip_layer_norm(x, skip, gamma, beta, bias, eps: float):
+    """x and skip (B, L, C) -> layer_norm(x + skip + bias), x + skip + bias."""
+    return _SkipLayerNorm.apply(x, skip, gamma, beta, bias, eps)
+
+
+class _BiasSplitGelu(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, bias):
+        value, gate = (x + bias).chunk(2, dim=-1)
+        return value * F.gelu(gate)
+
+    @staticmethod
+    def symbolic(g, x, bias):
+        return typed(g.op(f"{DOMAIN}::BiasSplitGelu", x, bias), x, 3)
+
+
+def bias_split_gelu(x, bias):
+    """x (B, L, 2C), bias (2C) -> value * gelu(gate) (B, L, C): GEGLU without its Linear."""
+    return _BiasSplitGelu.apply(x, bias)
+
+
+class _BiasAdd(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, bias, skip):
+        return x + bias + skip
+
+    @staticmethod
+    def symbolic(g, x, bias, skip):
+        return typed(g.op(f"{DOMAIN}::BiasAdd", x, bias, skip), x, 3)
+
+
+def bias_add(x, bias, skip):
+    """x and skip (B, L, C), bias (C) -> their sum."""
+    return _BiasAdd.apply(x, bias, skip)
+
+
+class _Reshape(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, shape):
+        return x.reshape([x.shape[i] if size == 0 else size for i, size in enumerate(shape)])
+
+    @staticmethod
+    def symbolic(g, x, shape):
+        constant = g.op("Constant", value_t=torch.tensor(shape, dtype=torch.int64))
+        return typed(g.op("Reshape", x, constant), x, len(shape))
+
+
+def reshape(x, *shape):
+    """ONNX's Reshape: 0 keeps the dimension at that index, one -1 takes the rest."""
+    return _Reshape.apply(x, shape)
+
+
+class _ReshapeLike(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, like):
+        return x.reshape(like.shape)
+
+    @staticmethod
+    def symbolic(g, x, like):
+        return typed(g.op("Reshape", x, g.op("Shape", like)), x, like.type().dim())
+
+
+def reshape_like(x, like):
+    return _ReshapeLike.apply(x, like)
+
+
+class _ExpandLike(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, like):
+        return x.expand(torch.broadcast_shapes(x.shape, like.shape)).contiguous()
+
+    @staticmethod
+    def symbolic(g, x, like):
+        return typed(g.op("Expand", x, g.op("Shape", like)), x, x.type().dim())
+
+
+def expand_like(x, like):
+    """Broadcasts x against the shape of `like`, both ways: a dimension of 1 in `like` keeps x's."""
+    return _ExpandLike.apply(x, like)
+
+
+class _ShapeOf(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, channels):
+        return (x == 0).expand(*x.shape[:-1], channels)
+
+    @staticmethod
+    def symbolic(g, x, channels):
+        zeros = g.op("Constant", value_t=torch.zeros(channels))
+        out = g.op("Equal", x, zeros)
+        out.setType(x.type().with_sizes([None] * x.type().dim()).with_dtype(torch.bool))
+        return out
+
+
+def shape_of(x, channels: int):
+    """x (..., 1) -> a tensor (..., channels) of no value, one byte an element: only its shape is ever asked for."""
+    return _ShapeOf.apply(x, channels)
+
+
+class _UpsampleNearest(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return F.interpolate(x.permute(0, 3, 1, 2), scale_factor=2.0, mode="nearest").permute(0, 2, 3, 1).contiguous()
+
+    @staticmethod
+    def symbolic(g, x):
+        scales = g.op("Constant", value_t=torch.tensor([1.0, 2.0, 2.0, 1.0]))
+        empty = g.op("Constant", value_t=torch.zeros(0))
+        out = g.op(
+            "Resize", x, empty, scales,
+            mode_s="nearest", coordinate_transformation_mode_s="asymmetric", nearest_mode_s="floor",
+        )  # fmt: skip
+        return typed(out, x, 4)
+
+
+def upsample_nearest(x):
+    """(N, H, W, C) -> (N, 2H, 2W, C)."""
+    return _UpsampleNearest.apply(x)
