@@ -137,8 +137,8 @@ export class BotMetrics implements Observed {
     this.#undelivered.set(undelivered);
     this.#workers.set(liveWorkers);
     this.#open.set(Number(takesRequests));
-    for (const [state, count] of Object.entries(endings)) this.#ended.inc({ state }, Number(count));
-    for (const [code, count] of Object.entries(failures)) this.#failures.inc({ code }, Number(count));
+    for (const [state, count] of Object.entries(endings)) this.#ended.inc({ state }, count);
+    for (const [code, count] of Object.entries(failures)) this.#failures.inc({ code }, count);
   }
 
   async health(): Promise<Record<string, HealthReport>> {

@@ -3,6 +3,7 @@
  * deadline; while an answer is outstanding no second question is asked. Knows nothing of how it is shown.
  */
 import type { Redis } from 'ioredis';
+import { z } from 'zod';
 import type { Keys } from '../queue/keys.ts';
 import { countLiveWorkers } from '../queue/worker-registry.ts';
 
@@ -23,8 +24,8 @@ export interface QueueReading {
   readonly liveWorkers: number;
   readonly takesRequests: boolean;
   /** How many jobs ever ended how, and failed with which code. */
-  readonly endings: Readonly<Record<string, string>>;
-  readonly failures: Readonly<Record<string, string>>;
+  readonly endings: Readonly<Record<string, number>>;
+  readonly failures: Readonly<Record<string, number>>;
 }
 
 /** An answer and how long it took, or undefined when there was none in time. */
@@ -83,27 +84,38 @@ async function withinDeadline<T>(answer: Promise<Probed<T>>): Promise<Probed<T>>
   }
 }
 
+const countsSchema = z.tuple(
+  [
+    z.int(),
+    z.int(),
+    z.string().nullable(),
+    z.record(z.string(), z.coerce.number()),
+    z.record(z.string(), z.coerce.number()),
+  ],
+  z.int(),
+);
+
 async function readQueue(redis: Redis, keys: Keys, now = Date.now()): Promise<QueueReading> {
   const presets = await redis.smembers(keys.presets);
-  const [counts, active, pending, mode, endings, failures, liveWorkers, oldest] = await Promise.all([
-    Promise.all(presets.map((preset) => redis.zcard(keys.waiting(preset)))),
-    redis.scard(keys.active('all')),
-    redis.zcard(keys.pending),
-    redis.get(keys.mode),
-    redis.hgetall(keys.endings),
-    redis.hgetall(keys.failures),
-    countLiveWorkers(redis, keys),
-    oldestWaiting(redis, keys),
-  ]);
-  const waiting = new Map(presets.map((preset, index) => [preset, counts[index] ?? 0]));
-  const total = counts.reduce((sum, count) => sum + count, 0);
+  // In one step: a job that moves on meanwhile is counted once.
+  const batch = redis.multi().scard(keys.active('all')).zcard(keys.pending).get(keys.mode);
+  batch.hgetall(keys.endings).hgetall(keys.failures);
+  for (const preset of presets) batch.zcard(keys.waiting(preset));
+  const replies = (await batch.exec()) ?? [];
+  const [active, pending, mode, endings, failures, ...counts] = countsSchema.parse(
+    replies.map(([error, reply]) => {
+      if (error) throw error;
+      return reply;
+    }),
+  );
+  const oldest = await oldestWaiting(redis, keys);
+  const waiting = counts.reduce((sum, count) => sum + count, 0);
   return {
-    waiting,
+    waiting: new Map(presets.map((preset, index) => [preset, counts[index] ?? 0])),
     oldestWaitingMs: oldest === undefined ? 0 : Math.max(0, now - oldest),
-    // Read one after the other: a job may have moved on in between.
-    running: Math.max(0, active - total),
+    running: Math.max(0, active - waiting),
     undelivered: Math.max(0, pending - active),
-    liveWorkers,
+    liveWorkers: await countLiveWorkers(redis, keys),
     takesRequests: mode !== 'paused' && mode !== 'draining',
     endings,
     failures,

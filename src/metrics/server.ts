@@ -17,9 +17,9 @@ export interface HealthReport {
 export interface Observed {
   readonly registry: Registry;
   /** Brings up to date what is only measured when somebody looks. Never rejects, takes less than a second. */
-  readonly refresh: () => Promise<void>;
+  refresh(): Promise<void>;
   /** Never rejects, takes less than a second. */
-  readonly health: () => Promise<Readonly<Record<string, HealthReport>>>;
+  health(): Promise<Readonly<Record<string, HealthReport>>>;
 }
 
 export interface MetricsServer {
@@ -74,13 +74,14 @@ interface Page {
   readonly text: string;
 }
 
-async function metricsPage({ registry, refresh }: Observed): Promise<Page> {
-  await refresh();
+async function metricsPage(observed: Observed): Promise<Page> {
+  await observed.refresh();
+  const { registry } = observed;
   return { status: 200, type: registry.contentType, text: await registry.metrics() };
 }
 
-async function healthPage({ health }: Observed): Promise<Page> {
-  const parts = await health();
+async function healthPage(observed: Observed): Promise<Page> {
+  const parts = await observed.health();
   const problems = Object.values(parts).flatMap(({ problem }) => problem ?? []);
   const text = `${JSON.stringify({ status: problems.length === 0 ? 'ok' : 'failing', problems, ...parts }, null, 2)}\n`;
   return { status: problems.length === 0 ? 200 : 503, type: 'application/json', text };
