@@ -3,6 +3,7 @@
  * again because a chat was away. The mark that an answer has arrived lives in the ledger. Knows platforms only by
  * their one promise, to post an answer as repeatably as they can.
  */
+import { randomUUID } from 'node:crypto';
 import { type Job, UnrecoverableError, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Logger } from '../log.ts';
@@ -11,6 +12,8 @@ import { subscribeEvents } from './events.ts';
 import { type Artifact, deliverQueueName, type Failure, type QueueData, queueDataSchema } from './jobs.ts';
 import { Keys } from './keys.ts';
 import { Ledger, type LedgerEntry } from './ledger.ts';
+import { LostHandouts } from './lost-handouts.ts';
+import { Periodic } from './periodic.ts';
 import { insist } from './redis.ts';
 
 /** The one final answer of a job. */
@@ -49,6 +52,10 @@ export interface DeliverySettings {
   readonly retentionSeconds: number;
   /** One attempt may take this long. */
   readonly attemptDeadlineMs: number;
+  /** BullMQ's lock, renewed at half of it: Redis may be away that long before a delivery counts as abandoned. */
+  readonly lockDurationMs: number;
+  /** How often deliveries are looked for that were handed out to us without our knowing. */
+  readonly lookForLostEveryMs: number;
 }
 
 export const defaultDeliverySettings: DeliverySettings = {
@@ -58,7 +65,14 @@ export const defaultDeliverySettings: DeliverySettings = {
   longestRetryMs: 300_000,
   retentionSeconds: 30 * 86_400,
   attemptDeadlineMs: 120_000,
+  lockDurationMs: 30_000,
+  lookForLostEveryMs: 5_000,
 };
+
+/** Wait before the next delivery is asked for after the connection broke. */
+const fetchRetryMs = 1_000;
+/** Wait before we look again whether a delivery that we still have in our hands is done. */
+const postedAlreadyMs = 2_000;
 
 export class DeliveryWorker {
   readonly #redis: Redis;
@@ -70,6 +84,9 @@ export class DeliveryWorker {
   readonly #log: Logger;
   readonly #worker: Worker<QueueData>;
   readonly #uploading = new Map<string, AbortController>();
+  /** What BullMQ gave us and has not got back. */
+  readonly #held = new Set<string>();
+  readonly #lookForLost: Periodic;
   #unsubscribe: (() => void) | null = null;
 
   /** @param redis a patient connection; the caller closes it after stop() */
@@ -89,12 +106,15 @@ export class DeliveryWorker {
     this.#settings = { ...defaultDeliverySettings, ...settings };
     this.#log = log;
     const { firstRetryMs, longestRetryMs } = this.#settings;
+    const id = randomUUID();
     this.#worker = new Worker<QueueData>(deliverQueueName, (job) => this.#process(job), {
       connection: redis,
       prefix: keys.bull,
+      name: id,
       concurrency: this.#settings.concurrency,
       autorun: false,
-      lockDuration: 30_000,
+      runRetryDelay: fetchRetryMs,
+      lockDuration: this.#settings.lockDurationMs,
       stalledInterval: 5_000,
       maxStalledCount: 1_000,
       settings: {
@@ -105,6 +125,16 @@ export class DeliveryWorker {
       },
     });
     this.#worker.on('error', (error) => log.warn({ err: error.message }, 'delivery connection'));
+    const lost = new LostHandouts(redis, `${keys.bull}:${deliverQueueName}`, id, (jobId) =>
+      this.#held.has(jobId),
+    );
+    this.#lookForLost = new Periodic(
+      async () => {
+        if ((await lost.run()) > 0) await this.#worker.startStalledCheckTimer();
+      },
+      this.#settings.lookForLostEveryMs,
+      (error) => log.warn({ err: String(error) }, 'looking for lost deliveries failed; will look again'),
+    );
   }
 
   async start(): Promise<void> {
@@ -112,16 +142,28 @@ export class DeliveryWorker {
       if (event.type === 'cancel') this.#uploading.get(event.jobId)?.abort();
     });
     void this.#worker.run();
+    this.#lookForLost.start();
   }
 
   /** Finishes the posts under way. */
   async stop(): Promise<void> {
-    await this.#worker.close();
+    await Promise.all([this.#worker.close(), this.#lookForLost.stop()]);
     this.#unsubscribe?.();
   }
 
   async #process(job: Job<QueueData>): Promise<void> {
     const { jobId } = queueDataSchema.parse(job.data);
+    // When Redis was away for longer than the lock, BullMQ hands out again what we are still posting.
+    if (this.#held.has(jobId)) throw new DeliveryDelayed('It is being posted already.', postedAlreadyMs);
+    this.#held.add(jobId);
+    try {
+      await this.#serve(job, jobId);
+    } finally {
+      this.#held.delete(jobId);
+    }
+  }
+
+  async #serve(job: Job<QueueData>, jobId: string): Promise<void> {
     const entry = await this.#ledger.read(jobId);
     if (!entry || entry.deliveredAt !== undefined) return;
     // They were already told that nothing would come.
@@ -133,7 +175,7 @@ export class DeliveryWorker {
       await this.#post(entry, answer);
     } catch (error) {
       const cancelled = answer.kind === 'video' && (await this.#cancelledMeanwhile(jobId));
-      if (cancelled) return await this.#process(job);
+      if (cancelled) return await this.#serve(job, jobId);
       await this.#ledger.transition(jobId, 'undeliver', Date.now());
       const attempt = job.attemptsMade + 1;
       this.#log.warn({ jobId, attempt, err: String(error) }, 'delivery failed');

@@ -8,6 +8,7 @@ import type { Redis } from 'ioredis';
 import type { Logger } from '../log.ts';
 import { generateQueueName } from './jobs.ts';
 import type { Keys } from './keys.ts';
+import { handedTo, takeBack } from './lost-handouts.ts';
 import { type WorkerEntry, workerEntries } from './worker-registry.ts';
 
 export class Reclaimer {
@@ -36,8 +37,7 @@ export class Reclaimer {
     const orphans: string[] = [];
     const suspects = new Set<string>();
     for (const jobId of active) {
-      // BullMQ's "processed by": written in the very step in which a worker takes the job.
-      const workerId = await this.#redis.hget(`${queue}:${jobId}`, 'pb');
+      const workerId = await handedTo(this.#redis, queue, jobId);
       if (workerId === null) continue; // it has just ended
       const worker = workers.get(workerId);
       if (workerId === this.#ownId) {
@@ -53,11 +53,7 @@ export class Reclaimer {
     this.#suspects = suspects;
     if (orphans.length === 0) return [];
     this.#log.warn({ orphans }, 'taking back jobs of a worker that died');
-    const batch = this.#redis.multi();
-    for (const jobId of orphans) batch.del(`${queue}:${jobId}:lock`);
-    // BullMQ moves what is in this set and has no lock back to the front of the queue at its next check.
-    batch.sadd(`${queue}:stalled`, ...orphans).del(`${queue}:stalled-check`);
-    await batch.exec();
+    await takeBack(this.#redis, queue, orphans);
     return orphans;
   }
 }

@@ -122,6 +122,25 @@ describe.concurrent('a network that', () => {
       stopWatching();
     }));
 
+  it('leads to a Redis that is away for longer than the lock of a delivery posts nothing twice', () =>
+    network(async ({ harness }) => {
+      let attempts = 0;
+      const client = harness.client();
+      await harness.delivery({ lockDurationMs: 1_000 }, async () => {
+        attempts++;
+        await sleep(12_000); // two of BullMQ's checks for abandoned jobs
+      });
+      await harness.worker(timedGenerator(20));
+      const asked = [await ask(harness, client, 'a')];
+      await eventually('the post begins', () => attempts === 1);
+      harness.server.process.kill('SIGSTOP');
+      await sleep(2_500);
+      harness.server.process.kill('SIGCONT');
+      await expectTruth(harness, asked);
+      await sleep(500);
+      expect([attempts, harness.posted.length]).toEqual([1, 1]);
+    }));
+
   it('swallows the very answer that hands out a job keeps nobody waiting for the lock', () =>
     network(async ({ harness, proxy }) => {
       const runs: Generation[] = [];
