@@ -6,7 +6,8 @@
  * - bans, and what admins set for them (allowance, weight) or did (the audit trail);
  * - how many credits they used today, or a new allowance would be one deletion away. Redis drops it within days.
  * What passes by itself: a cool-down, their place in virtual time (gone when the queue is idle), a picture whose
- * request was refused (housekeeping), the memory of running engines, which is never written anywhere.
+ * request was refused (housekeeping), and what workers have in memory, which is never written anywhere. Encodings of
+ * prompts are named by a hash of the text and belong to everybody who wrote the same; they leave with the cache's age.
  *
  * Knows no platform: what was posted into a chat belongs to the chat.
  */

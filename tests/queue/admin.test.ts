@@ -4,6 +4,7 @@ import { KinoraError } from '../../src/errors.ts';
 import { Admin } from '../../src/queue/admin.ts';
 import type { JobClient } from '../../src/queue/client.ts';
 import { eventually, type Generation, Harness, log, openTerms, timedGenerator } from './harness.ts';
+import { FaultyProxy } from './proxy.ts';
 
 const root = 'test:root';
 const ann = 'test:ann';
@@ -288,6 +289,27 @@ describe('two admins at once', () => {
       await Promise.all([one.pause(root), round % 2 ? other.resume(root) : other.drain(root)]);
       const mode = await one.mode();
       expect(await redis.hexists(meta, 'paused')).toBe(mode === 'paused' ? 1 : 0);
+    }
+  });
+
+  it('of whom one hears late that the other has resumed leave no worker paused', async () => {
+    const quick = adminOf();
+    const proxy = await FaultyProxy.start(harness.server.socketPath);
+    try {
+      harness.server.address = { url: proxy.url };
+      const slow = adminOf();
+      await slow.mode(); // connected
+      proxy.latencyMs = 150;
+      const pausing = slow.pause(root);
+      await eventually('the mode', async () => (await quick.mode()) === 'paused');
+      await sleep(400); // it has read the mode, and is about to tell the workers
+      await quick.resume(root);
+      await pausing;
+      expect(await quick.mode()).toBe('running');
+      const meta = `${harness.keys.bull}:generate:meta`;
+      expect(await harness.server.connect().hexists(meta, 'paused')).toBe(0);
+    } finally {
+      await proxy.stop();
     }
   });
 

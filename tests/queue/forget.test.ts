@@ -16,6 +16,7 @@ import {
   forgetUser,
 } from '../../src/queue/forget.ts';
 import type { JobRequest } from '../../src/queue/jobs.ts';
+import { cancelledError } from '../../src/queue/worker.ts';
 import { EngineWorkerHandle, engineRequest, longGeneration } from '../chaos/worker-handle.ts';
 import { eventually, type Generation, Harness, log, openTerms, timedGenerator } from './harness.ts';
 
@@ -179,6 +180,23 @@ describe('delete my data', () => {
     expect(await harness.creditsUsed()).toBe(0);
     await submit('c', bob);
     await eventually('the next run', () => runs.length === 2);
+  });
+
+  it('keeps the files of a job for as long as its generator needs to end', async () => {
+    const found: boolean[] = [];
+    await harness.worker(async (entry, files, { signal }) => {
+      while (!signal.aborted) await sleep(10);
+      await sleep(600);
+      found.push(await harness.artifacts.hasImage(entry.id));
+      await writeFile(files.video, 'half a video');
+      throw cancelledError();
+    });
+    await submit('a');
+    await eventually('the run', async () => (await client.ledger.read('t-a'))?.state === 'running');
+    const forgotten = await forgetUser(ann, tools({ answerWithinMs: 0 }));
+    expect(found).toEqual([true]);
+    expect(forgotten).toMatchObject({ jobs: 1, cancelled: 1, folders: 1, unfinished: [] });
+    expect(await folders()).toEqual([]);
   });
 
   it('does not wait for a chat that is away, and posts nothing there afterwards', async () => {
