@@ -167,6 +167,8 @@ async function startEngine(config: Config, pack: Pack, device: string, log: Logg
       cachePath: cacheFolder(config),
       cacheMemoryBytes: config.cacheMemoryBytes,
       cacheDiskBytes: config.cacheDiskBytes,
+      // A person's latents are found by their jobs: they must not outlive them.
+      cacheRetentionMs: config.jobFiles.retentionMs,
       ffmpegPath: ffmpeg.path,
     },
     {},

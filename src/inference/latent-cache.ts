@@ -35,6 +35,8 @@ export interface LatentCacheOptions {
   readonly memoryBytes: number;
   /** 0 keeps nothing on disk. */
   readonly diskBytes: number;
+  /** Files that were not used for this long go with the next write, however much room there is; 30 days when absent. */
+  readonly retentionMs?: number | undefined;
 }
 
 export interface CacheCounters {
@@ -58,12 +60,14 @@ const picturePrefixDigits = 24;
 
 const entryName = /^(?:image|prompt|video)-[0-9a-f]{64}$/;
 const temporaryName = /^\.(?:image|prompt|video)-[0-9a-f]{64}\.[0-9a-f-]{36}\.part$/;
+const defaultRetentionMs = 30 * 86_400_000;
 /** A younger temporary file may be one that another process is writing. */
 const leftoverAfterMs = 3_600_000;
 
 export class LatentCache {
   readonly #folder: string;
   readonly #diskLimit: number;
+  readonly #retentionMs: number;
   readonly #memory: LRUCache<string, CacheEntry> | null;
   #memoryHits = 0;
   #diskHits = 0;
@@ -73,9 +77,10 @@ export class LatentCache {
   /** Disk work happens one after the other, behind the job that caused it. */
   #diskWork: Promise<void> = Promise.resolve();
 
-  constructor({ folder, memoryBytes, diskBytes }: LatentCacheOptions) {
+  constructor({ folder, memoryBytes, diskBytes, retentionMs = defaultRetentionMs }: LatentCacheOptions) {
     this.#folder = folder;
     this.#diskLimit = diskBytes;
+    this.#retentionMs = retentionMs;
     this.#memory =
       memoryBytes > 0
         ? new LRUCache({
@@ -179,12 +184,14 @@ export class LatentCache {
     }
   }
 
-  /** Removes the least recently used files, ours or another process's, until `bytes` more fit. */
+  /** Removes files, ours or another process's: those past their time, then the least recently used until `bytes` more fit. */
   async #makeRoom(bytes: number): Promise<void> {
     const files = listFiles(this.#folder);
     let total = files.reduce((sum, file) => sum + file.bytes, 0);
+    const oldest = Date.now() - this.#retentionMs;
     for (const file of files) {
-      if (file.isTemporary ? !file.isLeftover : total + bytes <= this.#diskLimit) continue;
+      const fits = file.usedMs >= oldest && total + bytes <= this.#diskLimit;
+      if (file.isTemporary ? !file.isLeftover : fits) continue;
       await rm(path.join(this.#folder, file.name), { force: true });
       total -= file.bytes;
     }

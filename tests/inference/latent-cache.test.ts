@@ -116,6 +116,17 @@ describe('drops the least recently used', () => {
     expect(cache.counters.memoryBytes).toBe(12_000);
   });
 
+  it('from disk, what nobody has used for too long, however much room there is', async () => {
+    const cache = open();
+    for (const name of ['a', 'b']) cache.set(keyOf(name), entryOf(1));
+    await cache.flush();
+    const longAgo = new Date(Date.now() - 31 * 86_400_000);
+    await utimes(fileOf('a'), longAgo, longAgo);
+    cache.set(keyOf('c'), entryOf(1));
+    await cache.flush();
+    expect((await readdir(folder)).sort()).toEqual([keyOf('b'), keyOf('c')].sort());
+  });
+
   it('from disk, within its bytes, counting what was used from memory as used', async () => {
     const cache = open({ diskBytes: 13_500 }); // room for three entries and their headers
     for (const name of ['a', 'b', 'c']) {

@@ -24,6 +24,7 @@ export async function loadEngine(options: EngineOptions): Promise<LoadedEngine> 
     folder: options.cachePath,
     memoryBytes: options.cacheMemoryBytes,
     diskBytes: options.cacheDiskBytes,
+    retentionMs: options.cacheRetentionMs,
   });
   const model = pack.manifest.id;
   const tools = { pipeline: new I2VGenXLPipeline(pack, cache), ffmpegPath, model, device };

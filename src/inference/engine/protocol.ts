@@ -17,6 +17,8 @@ export interface EngineOptions {
   readonly cachePath: string;
   readonly cacheMemoryBytes: number;
   readonly cacheDiskBytes: number;
+  /** As LatentCacheOptions.retentionMs. */
+  readonly cacheRetentionMs?: number | undefined;
   readonly ffmpegPath: string;
 }
 
