@@ -1,40 +1,79 @@
-"""Exports an I2VGen-XL checkpoint of diffusers into a Kinora model pack of flavour `plain`.
+"""Exports an I2VGen-XL checkpoint of diffusers into a Kinora model pack.
 
-    python export.py CHECKPOINT OUT [--id ID] [--title TITLE] [--licence TEXT] [--source TEXT] [--variant fp16]
+    python export.py CHECKPOINT OUT [--flavour plain|cuda] [--lora FILE[:SCALE]] [--deepcache] [--id ID] [--title TITLE]
+                     [--licence TEXT] [--source TEXT] [--variant fp16]
 
-CHECKPOINT is a folder or the id of a repository on the Hugging Face hub. The pack holds float32 ONNX graphs (opset 17
-and com.microsoft.MultiHeadAttention) that run on every execution provider. Each graph is run in ONNX Runtime at two
-different sizes, frame counts and batches and compared with PyTorch before the manifest is written: above 1e-4 the
-export fails and leaves a folder without kinora.json, which is no pack.
+CHECKPOINT is a folder or the id of a repository on the Hugging Face hub. A `plain` pack holds float32 ONNX graphs
+(opset 17 and com.microsoft.MultiHeadAttention) that run on every execution provider. A `cuda` pack holds FP16 graphs
+made of ONNX Runtime's fused CUDA operators, with float32 inputs and outputs; the export prints how many of each it
+got, and refuses to go on when the model's modules let one expect more (--allow-unfused goes on and says so).
+
+Each graph is run in ONNX Runtime at two different sizes, frame counts and batches and compared with PyTorch before the
+manifest is written: on the GPU where there is one, otherwise on the CPU, for which the fusions are undone (lower.py).
+Above 1e-4 (FP16: 1e-2 relative) the export fails and leaves a folder without kinora.json, which is no pack.
 """
 
 import argparse
 import gc
 import shutil
 import tempfile
-import warnings
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-import onnx
-import onnxruntime as ort
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, DiffusionPipeline, I2VGenXLUNet
+from torch import nn
 from transformers import CLIPImageProcessor, CLIPTextModel, CLIPTokenizerFast, CLIPVisionModelWithProjection
 
+import fused
+import fusions
 import graphs
+from lora import fuse_lora
 from manifest import I2VGEN_XL, write_json, write_manifest
-from rewrite import attention_nodes, rewrite_unet, rewrite_vae
+from onnx_files import check, count_nodes, save_fused, save_graph
+from rewrite import OnnxAttention, attention_nodes, rewrite_unet, rewrite_vae
 
-OPSET = 17
 TOLERANCE = 1e-4
-# A protobuf file ends at 2 GB; above half of that the weights go to a file beside the graph.
-EXTERNAL_DATA_BYTES = 1_000_000_000
-EXTERNAL_DATA_NAME = "model.onnx_data"
+HALF_TOLERANCE = 1e-2
 
 
-def export_pack(checkpoint: str, out: Path, card: dict, variant: str | None = None) -> None:
+@dataclass
+class Options:
+    """What kind of pack to write."""
+
+    flavour: str = "plain"
+    # Of the fused graphs. float32 is for comparing them exactly; no pack is made of it.
+    dtype: torch.dtype = torch.float16
+    # "FILE" or "FILE:SCALE", fused into the UNet's weights in this order.
+    loras: list[str] = field(default_factory=list)
+    # Whether the core also gives deep_features, with a second core that takes them.
+    deepcache: bool = False
+    allow_unfused: bool = False
+    device: str = "cuda" if torch.cuda.is_available() else "cpu"
+
+    @property
+    def is_cuda(self) -> bool:
+        return self.flavour == "cuda"
+
+    @property
+    def is_half(self) -> bool:
+        return self.is_cuda and self.dtype == torch.float16
+
+    def check(self, out: Path, cases: list, names: list[str]) -> None:
+        check(out, cases, names, HALF_TOLERANCE if self.is_half else TOLERANCE, relative=self.is_half)
+
+    def count(self, folder: Path, expected) -> None:
+        """Prints the table of fusions. Raises SystemExit when some were lost and that was not allowed."""
+        lost = fusions.compare(folder.name, fusions.count(folder / "model.onnx"), expected)
+        if lost and not self.allow_unfused:
+            raise SystemExit("fusions were lost: " + "; ".join(lost) + " (--allow-unfused exports all the same)")
+
+
+def export_pack(
+    checkpoint: str, out: Path, card: dict, variant: str | None = None, options: Options | None = None
+) -> None:
     """Writes the whole pack to `out`, which must be empty or absent. Raises SystemExit when a graph is not equal."""
+    options = options or Options()
     if out.exists() and any(out.iterdir()):
         raise SystemExit(f"{out} is not empty")
     out.mkdir(parents=True, exist_ok=True)
@@ -52,30 +91,35 @@ def export_pack(checkpoint: str, out: Path, card: dict, variant: str | None = No
     max_tokens = export_tokenizer(checkpoint, out)
     feature_extractor = CLIPImageProcessor.from_pretrained(checkpoint, subfolder="feature_extractor")
 
+    # The largest first: what cannot be fused stops the export early.
+    unet = I2VGenXLUNet.from_pretrained(checkpoint, subfolder="unet", **diffusers).eval()
+    for lora in options.loras:
+        fuse_lora(unet, lora)
+    export_unet(unet, out, max_tokens, options)
+    del unet
+    gc.collect()
+
+    vae = AutoencoderKL.from_pretrained(checkpoint, subfolder="vae", **diffusers).eval()
+    vae_config = vae.config
+    export_vae(vae, out, options)
+    del vae
+    gc.collect()
+
     text_encoder = CLIPTextModel.from_pretrained(checkpoint, subfolder="text_encoder", **clip).eval()
     positions = text_encoder.config.max_position_embeddings
     if positions != max_tokens:
         raise SystemExit(f"the tokenizer pads to {max_tokens} tokens, the text encoder takes {positions}")
-    export_text_encoder(text_encoder, out)
+    export_text_encoder(text_encoder, out, options)
     del text_encoder
+    gc.collect()
 
     image_encoder = CLIPVisionModelWithProjection.from_pretrained(checkpoint, subfolder="image_encoder", **clip).eval()
     image_size = image_encoder.config.image_size
     crop_size = dict(feature_extractor.crop_size)
     if crop_size != {"height": image_size, "width": image_size}:
         raise SystemExit(f"the feature extractor crops to {crop_size}, the image encoder takes {image_size}")
-    export_image_encoder(image_encoder, out)
+    export_image_encoder(image_encoder, out, options)
     del image_encoder
-    gc.collect()
-
-    vae = AutoencoderKL.from_pretrained(checkpoint, subfolder="vae", **diffusers).eval()
-    vae_config = vae.config
-    export_vae(vae, out)
-    del vae
-    gc.collect()
-
-    unet = I2VGenXLUNet.from_pretrained(checkpoint, subfolder="unet", **diffusers).eval()
-    export_unet(unet, out, max_tokens)
 
     architecture = {
         "latentChannels": vae_config.latent_channels,
@@ -86,7 +130,7 @@ def export_pack(checkpoint: str, out: Path, card: dict, variant: str | None = No
         "imageMean": list(feature_extractor.image_mean),
         "imageStd": list(feature_extractor.image_std),
     }
-    write_manifest(out, flavour="plain", architecture=architecture, card=card)
+    write_manifest(out, flavour=options.flavour, architecture=architecture, card=card)
     total = sum(p.stat().st_size for p in out.rglob("*") if p.is_file())
     print(f"{out}: {total / 1e6:.1f} MB")
 
@@ -108,7 +152,22 @@ def export_tokenizer(checkpoint: str, out: Path) -> int:
     return tokenizer.model_max_length
 
 
-def export_text_encoder(text_encoder, out: Path) -> None:
+class Half(nn.Module):
+    """A module that computes in FP16 between float32 inputs and outputs. Integers pass as they are."""
+
+    def __init__(self, module: nn.Module):
+        super().__init__()
+        self.module = module.half()
+
+    def forward(self, *inputs):
+        return self.module(*(x.half() if x.is_floating_point() else x for x in inputs)).float()
+
+
+def in_precision(module: nn.Module, options: Options) -> nn.Module:
+    return (Half(module) if options.is_half else module).eval()
+
+
+def export_text_encoder(text_encoder, out: Path, options: Options) -> None:
     config = text_encoder.config
     cases = []
     for n in (1, 2):
@@ -118,24 +177,24 @@ def export_text_encoder(text_encoder, out: Path) -> None:
             hidden_states = text_encoder(ids, output_hidden_states=True).hidden_states[-2]
             prompt_embeds = text_encoder.text_model.final_layer_norm(hidden_states)
         cases.append(({"input_ids": ids}, {"prompt_embeds": prompt_embeds}))
-    graph = graphs.TextEncoder(text_encoder).eval()
+    graph = in_precision(graphs.TextEncoder(text_encoder), options)
     axes = {"input_ids": {0: "n"}, "prompt_embeds": {0: "n"}}
     save_graph(graph, cases, out / "text_encoder", axes)
-    check(out, cases, ["text_encoder"])
+    options.check(out, cases, ["text_encoder"])
 
 
-def export_image_encoder(image_encoder, out: Path) -> None:
+def export_image_encoder(image_encoder, out: Path, options: Options) -> None:
     size = image_encoder.config.image_size
     cases = []
     for _ in range(2):
         pixels = torch.randn(1, 3, size, size)
         with torch.no_grad():
             cases.append(({"pixel_values": pixels}, {"image_embeds": image_encoder(pixels).image_embeds}))
-    save_graph(graphs.ImageEncoder(image_encoder).eval(), cases, out / "image_encoder", {})
-    check(out, cases, ["image_encoder"])
+    save_graph(in_precision(graphs.ImageEncoder(image_encoder), options), cases, out / "image_encoder", {})
+    options.check(out, cases, ["image_encoder"])
 
 
-def export_vae(vae, out: Path) -> None:
+def export_vae(vae, out: Path, options: Options) -> None:
     channels, factor = vae.config.latent_channels, vae_scale_factor(vae.config)
     encoder_cases, decoder_cases = [], []
     for n, height, width in ((1, 8, 8), (3, 16, 24)):
@@ -144,18 +203,32 @@ def export_vae(vae, out: Path) -> None:
         with torch.no_grad():
             encoder_cases.append(({"sample": sample}, {"moments": vae.encode(sample).latent_dist.parameters}))
             decoder_cases.append(({"latent": latent}, {"sample": vae.decode(latent).sample}))
-    rewrite_vae(vae)
-    axes = {"sample": {2: "height", 3: "width"}, "moments": {2: "latent_height", 3: "latent_width"}}
-    save_graph(graphs.VaeEncoder(vae).eval(), encoder_cases, out / "vae_encoder", axes)
-    check(out, encoder_cases, ["vae_encoder"])
-    axes = {"latent": {0: "n", 2: "latent_height", 3: "latent_width"}, "sample": {0: "n", 2: "height", 3: "width"}}
-    save_graph(graphs.VaeDecoder(vae).eval(), decoder_cases, out / "vae_decoder", axes)
-    check(out, decoder_cases, ["vae_decoder"])
+    encoder_axes = {"sample": {2: "height", 3: "width"}, "moments": {2: "latent_height", 3: "latent_width"}}
+    decoder_axes = {"latent": {0: "n", 2: "latent_height", 3: "latent_width"}}
+    decoder_axes |= {"sample": {0: "n", 2: "height", 3: "width"}}
+    if options.is_cuda:
+        vae.to(options.dtype)
+        encoder, decoder = (kind(vae, options.dtype).eval() for kind in (fused.VaeEncoder, fused.VaeDecoder))
+        inputs = {"sample": torch.rand(1, 3, 4 * factor, 6 * factor)}
+        save_fused(encoder, inputs, ["moments"], out / "vae_encoder", encoder_axes)
+        options.count(out / "vae_encoder", fusions.expected_of([vae.encoder, vae.quant_conv]))
+        save_fused(decoder, {"latent": torch.rand(2, channels, 4, 6)}, ["sample"], out / "vae_decoder", decoder_axes)
+        options.count(out / "vae_decoder", fusions.expected_of([vae.decoder, vae.post_quant_conv]))
+    else:
+        rewrite_vae(vae)
+        save_graph(graphs.VaeEncoder(vae).eval(), encoder_cases, out / "vae_encoder", encoder_axes)
+        save_graph(graphs.VaeDecoder(vae).eval(), decoder_cases, out / "vae_decoder", decoder_axes)
+    options.check(out, encoder_cases, ["vae_encoder"])
+    options.check(out, decoder_cases, ["vae_decoder"])
 
 
-def export_unet(unet, out: Path, max_tokens: int) -> None:
-    """The reference is the untouched I2VGenXLUNet; the two graphs are checked as the pair that Kinora runs."""
+LATENTS = {0: "batch", 2: "frames", 3: "latent_height", 4: "latent_width"}
+
+
+def export_unet(unet, out: Path, max_tokens: int, options: Options) -> None:
+    """The reference is the untouched I2VGenXLUNet; the graphs are checked as the pair that Kinora runs."""
     config = unet.config
+    unet.to(options.device)
     cases = []
     for batch, frames, height, width, t in ((1, 3, 8, 16, 981), (2, 5, 24, 16, 1)):
         cond = {
@@ -166,89 +239,61 @@ def export_unet(unet, out: Path, max_tokens: int) -> None:
         }
         step = {"sample": torch.randn(batch, config.in_channels, frames, height, width), "timestep": torch.tensor([t])}
         with torch.no_grad():
-            cases.append(({**cond, **step}, {"out_sample": unet(**cond, **step).sample}))
+            inputs = {name: value.to(options.device) for name, value in {**cond, **step}.items()}
+            cases.append(({**cond, **step}, {"out_sample": unet(**inputs).sample.cpu()}))
     expected_nodes = attention_nodes(unet)
-    rewrite_unet(unet)
+    if options.is_cuda:
+        unet.set_attn_processor(OnnxAttention())
+    else:
+        rewrite_unet(unet)
+    unet.cpu()
 
-    latents = {0: "batch", 2: "frames", 3: "latent_height", 4: "latent_width"}
     cond_names = ("fps", "image_latents", "image_embeddings", "encoder_hidden_states")
+    # In float32 in every flavour: it runs once per clip and is small.
     graph = graphs.UnetCond(unet).eval()
     cond_inputs = {name: cases[1][0][name] for name in cond_names}
     with torch.no_grad():
         outputs = dict(zip(("fps_emb", "context", "image_latents_enc"), graph(**cond_inputs)))
     axes = {name: {0: "batch"} for name in ("fps", "image_embeddings", "encoder_hidden_states", "fps_emb", "context")}
-    axes |= {"image_latents": latents, "image_latents_enc": latents}
+    axes |= {"image_latents": LATENTS, "image_latents_enc": LATENTS}
     save_graph(graph, [(cond_inputs, outputs)], out / "unet_cond", axes)
 
     core_inputs = {"sample": cases[1][0]["sample"], "timestep": cases[1][0]["timestep"], **outputs}
-    axes = {"sample": latents, "image_latents_enc": latents, "out_sample": latents}
+    axes = {"sample": LATENTS, "image_latents_enc": LATENTS, "out_sample": LATENTS}
     axes |= {"fps_emb": {0: "batch"}, "context": {0: "batch"}}
-    save_graph(graphs.UnetCore(unet).eval(), [(core_inputs, cases[1][1])], out / "unet_core", axes)
-
-    found = sum(count_nodes(out / name, "MultiHeadAttention") for name in ("unet_cond", "unet_core"))
-    if found != expected_nodes:
-        raise SystemExit(f"unet: {found} MultiHeadAttention nodes instead of {expected_nodes}")
-    check(out, cases, ["unet_cond", "unet_core"])
-
-
-def save_graph(module: torch.nn.Module, cases: list, folder: Path, dynamic_axes: dict) -> None:
-    """Traces `module` with the last case's inputs and writes folder/model.onnx."""
-    inputs, outputs = cases[-1]
-    folder.mkdir()
-    with tempfile.TemporaryDirectory(dir=folder) as scratch, warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # the tracer warns of each Python number; check() is the judge of them
-        traced = Path(scratch, "model.onnx")
-        torch.onnx.export(
-            module,
-            tuple(inputs.values()),
-            str(traced),  # above 2 GB the exporter accepts no Path
-            dynamo=False,
-            opset_version=OPSET,
-            input_names=list(inputs),
-            output_names=list(outputs),
-            dynamic_axes=dynamic_axes,
-            custom_opsets={"com.microsoft": 1},
-        )
-        model = onnx.load(traced)
-    external = sum(len(tensor.raw_data) for tensor in model.graph.initializer) > EXTERNAL_DATA_BYTES
-    onnx.save_model(
-        model,
-        folder / "model.onnx",
-        save_as_external_data=external,
-        all_tensors_to_one_file=True,
-        location=EXTERNAL_DATA_NAME,
-    )
-    if external:
-        (folder / EXTERNAL_DATA_NAME).chmod(0o644)  # onnx makes it readable for its owner only
+    if options.is_cuda:
+        export_fused_core(unet, core_inputs, axes, out, options)
+    else:
+        save_graph(graphs.UnetCore(unet).eval(), [(core_inputs, cases[1][1])], out / "unet_core", axes)
+        found = sum(count_nodes(out / name, "MultiHeadAttention") for name in ("unet_cond", "unet_core"))
+        if found != expected_nodes:
+            raise SystemExit(f"unet: {found} MultiHeadAttention nodes instead of {expected_nodes}")
+    options.check(out, cases, ["unet_cond", "unet_core"])
+    if options.deepcache:
+        # With the features of the same step, the shallow core must give what the whole one gives.
+        options.check(out, cases, ["unet_cond", "unet_core", "unet_shallow"])
 
 
-def count_nodes(folder: Path, op_type: str) -> int:
-    model = onnx.load(folder / "model.onnx", load_external_data=False)
-    return sum(node.op_type == op_type for node in model.graph.node)
-
-
-def check(out: Path, cases: list, names: list[str]) -> None:
-    """Runs the named graphs one after the other, each fed from the inputs and the outputs before it."""
-    sessions = [open_session(out / name / "model.onnx") for name in names]
-    for inputs, expected in cases:
-        values = {name: value.numpy() for name, value in inputs.items()}
-        for session in sessions:
-            feed = {i.name: values[i.name] for i in session.get_inputs()}
-            values |= dict(zip([o.name for o in session.get_outputs()], session.run(None, feed)))
-        for name, reference in expected.items():
-            shape = "x".join(map(str, reference.shape))
-            if values[name].shape != tuple(reference.shape):
-                raise SystemExit(f"{names[-1]}: {name} has shape {values[name].shape} instead of {shape}")
-            error = float(np.abs(values[name] - reference.numpy()).max())
-            print(f"{names[-1]:14} {name} {shape}: max error {error:.1e} (std {reference.std():.2f})", flush=True)
-            if not error <= TOLERANCE:
-                raise SystemExit(f"{names[-1]}: max error {error:.1e} is above {TOLERANCE:.0e}")
-
-
-def open_session(path: Path) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+def export_fused_core(unet, inputs: dict, axes: dict, out: Path, options: Options) -> None:
+    parts = [unet.conv_in, unet.transformer_in, *unet.down_blocks, unet.mid_block, *unet.up_blocks]
+    expected = fusions.expected_of([*parts, unet.conv_norm_out, unet.conv_out], unet.transformer_in)
+    core = fused.UnetCore(unet.to(options.dtype), options.dtype).eval()
+    # Small: the trace depends on no size.
+    inputs = {
+        name: value[:, :, :2, :8, :8].contiguous() if value.ndim == 5 else value for name, value in inputs.items()
+    }
+    if not options.deepcache:
+        save_fused(core, inputs, ["out_sample"], out / "unet_core", axes)
+        options.count(out / "unet_core", expected)
+        return
+    deep_axes = {0: "batch_frames", 1: "latent_height", 2: "latent_width"}
+    axes = {**axes, "deep_features": deep_axes}
+    save_fused(fused.UnetCoreDeep(core), inputs, ["out_sample", "deep_features"], out / "unet_core", axes)
+    options.count(out / "unet_core", expected)
+    with torch.no_grad():
+        deep = fused.UnetCoreDeep(core)(*inputs.values())[1]
+    inputs = {**inputs, "deep_features": deep}
+    save_fused(fused.UnetShallow(core), inputs, ["out_sample"], out / "unet_shallow", axes)
 
 
 def main() -> None:
@@ -257,10 +302,19 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="folder of the new pack")
     for key in ("id", "title", "licence", "source"):
         parser.add_argument(f"--{key}", default=I2VGEN_XL[key])
-    parser.add_argument("--variant", help='weights file variant, for example "fp16"; the pack is float32 all the same')
+    parser.add_argument("--variant", help='weights file variant, for example "fp16"; a plain pack is float32 all the same')
+    parser.add_argument("--flavour", choices=("plain", "cuda"), default="plain")
+    parser.add_argument("--lora", action="append", default=[], metavar="FILE[:SCALE]", help="may be given several times")
+    parser.add_argument("--deepcache", action="store_true", help="write a second core that reuses deep features (cuda)")
+    parser.add_argument("--allow-unfused", action="store_true", help="write a cuda pack that lost fusions all the same")
     args = parser.parse_args()
+    if args.deepcache and args.flavour != "cuda":
+        parser.error("--deepcache needs --flavour cuda")
     card = {**I2VGEN_XL, "id": args.id, "title": args.title, "licence": args.licence, "source": args.source}
-    export_pack(args.checkpoint, args.out, card, args.variant)
+    options = Options(
+        flavour=args.flavour, loras=args.lora, deepcache=args.deepcache, allow_unfused=args.allow_unfused
+    )
+    export_pack(args.checkpoint, args.out, card, args.variant, options)
 
 
 if __name__ == "__main__":

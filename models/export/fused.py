@@ -65,8 +65,9 @@ class Sizes:
 class Sum:
     """x + skip + bias that has not been added yet, in one layout. Both tensors have four dimensions."""
 
-    def __init__(self, x, layout: str, skip=None, bias=None):
-        self.x, self.layout, self.skip, self.bias = x, layout, skip, bias
+    # Sizes are numbers from the modules throughout: a shape that was read off a tensor would be traced.
+    def __init__(self, x, layout: str, channels: int, skip=None, bias=None):
+        self.x, self.layout, self.channels, self.skip, self.bias = x, layout, channels, skip, bias
 
     def settle(self, total, layout: str) -> None:
         self.x, self.layout, self.skip, self.bias = total, layout, None, None
@@ -74,11 +75,11 @@ class Sum:
     def value(self, sizes: Sizes | None = None, layout: str | None = None):
         """The sum as a tensor, added now if nothing has added it before."""
         if self.skip is not None:
-            channels = self.bias.shape[0]
-            flat = bias_add(reshape(self.x, 0, -1, channels), self.bias, reshape(self.skip, 0, -1, channels))
+            x, skip = (reshape(tensor, 0, -1, self.channels) for tensor in (self.x, self.skip))
+            flat = bias_add(x, self.bias, skip)
             self.settle(reshape_like(flat, self.x), self.layout)
         if layout is not None and layout != self.layout:
-            self.settle(sizes.to(self.x, layout, self.x.shape[-1]), layout)
+            self.settle(sizes.to(self.x, layout, self.channels), layout)
         return self.x
 
 
@@ -109,12 +110,12 @@ class Norm(nn.Module):
 class LayerNorm(nn.Module):
     def __init__(self, norm: nn.LayerNorm):
         super().__init__()
-        self.eps = norm.eps
+        self.eps, self.shape = norm.eps, tuple(norm.normalized_shape)
         self.register_buffer("gamma", norm.weight.data)
         self.register_buffer("beta", norm.bias.data)
 
     def forward(self, x):
-        return F.layer_norm(x, self.gamma.shape, self.gamma, self.beta, self.eps)
+        return F.layer_norm(x, self.shape, self.gamma, self.beta, self.eps)
 
     def with_skip(self, x, skip, bias):
         return skip_layer_norm(x, skip, self.gamma, self.beta, bias, self.eps)
@@ -137,7 +138,7 @@ class Conv(nn.Module):
         extra = -weight.shape[0] % out_multiple
         if extra:
             weight, bias = F.pad(weight, (0, 0) * 3 + (0, extra)), F.pad(bias, (0, extra))
-        self.strides, self.pads = tuple(strides), tuple(pads)
+        self.strides, self.pads, self.width = tuple(strides), tuple(pads), weight.shape[0]
         self.register_buffer("weight", weight.permute(0, 2, 3, 1).contiguous())
         self.register_buffer("bias", bias)
 
@@ -150,6 +151,7 @@ class Linear(nn.Module):
 
     def __init__(self, linear: nn.Linear):
         super().__init__()
+        self.width = linear.out_features
         self.register_buffer("weight", linear.weight.data.t().contiguous())
         self.register_buffer("bias", None if linear.bias is None else linear.bias.data)
 
@@ -188,13 +190,13 @@ class Resnet(nn.Module):
         y = self.norm1(act, "space", sizes)
         x = act.value(sizes, "space")
         if self.time is None:
-            y = self.norm2(Sum(self.conv1(y), "space"), "space", sizes)
+            y = self.norm2(Sum(self.conv1(y), "space", self.conv1.width), "space", sizes)
         else:
             skip = reshape(self.time.with_bias(emb), 0, 1, 1, -1)
             y, _ = self.norm2.with_skip(self.conv1(y, with_bias=False), skip)
         if self.shortcut is not None:
             x = torch.matmul(x, self.shortcut)
-        return Sum(self.conv2(y, with_bias=False), "space", x, self.bias)
+        return Sum(self.conv2(y, with_bias=False), "space", self.conv2.width, x, self.bias)
 
 
 class TemporalConv(nn.Module):
@@ -211,9 +213,10 @@ class TemporalConv(nn.Module):
         identity = act.value(sizes, "time")
         for previous, norm in zip(self.convs, self.norms[1:]):
             # The convolution's bias is added by the norm, as an addend that is the same at every position.
-            bias = expand_like(previous.bias[None, None, None], sizes.batch)
+            bias = expand_like(previous.bias, sizes.batch)
             y, _ = norm.with_skip(previous(y, with_bias=False), bias)
-        return Sum(self.convs[-1](y, with_bias=False), "time", identity, self.convs[-1].bias)
+        last = self.convs[-1]
+        return Sum(last(y, with_bias=False), "time", last.width, identity, last.bias)
 
 
 class Attention(nn.Module):
@@ -245,15 +248,25 @@ class FeedForward(nn.Module):
         if not isinstance(ff.net[0], GEGLU):
             raise NotImplementedError(f"feed-forward with {type(ff.net[0]).__name__}")
         self.proj, self.out = Linear(ff.net[0].proj), Linear(ff.net[2])
-        self.is_fused = self.proj.bias.shape[0] // 2 in BIAS_SPLIT_GELU_WIDTHS
+        self.is_fused = self.proj.width // 2 in BIAS_SPLIT_GELU_WIDTHS
+        if not self.is_fused:
+            self.value, self.gate = (Linear(half) for half in halves(ff.net[0].proj))
+            del self.proj
 
     def forward(self, x):
         if self.is_fused:
             return self.out(bias_split_gelu(self.proj(x), self.proj.bias))
-        half = self.proj.bias.shape[0] // 2
-        value = torch.matmul(x, self.proj.weight[:, :half]) + self.proj.bias[:half]
-        gate = torch.matmul(x, self.proj.weight[:, half:]) + self.proj.bias[half:]
-        return self.out(value * F.gelu(gate))
+        return self.out(self.value.with_bias(x) * F.gelu(self.gate.with_bias(x)))
+
+
+def halves(linear: nn.Linear) -> list[nn.Linear]:
+    """Two Linears with the first and the second half of the outputs, sharing the weights."""
+    parts = []
+    for weight, bias in zip(linear.weight.data.chunk(2), linear.bias.data.chunk(2)):
+        part = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
+        part.weight, part.bias = (nn.Parameter(value, requires_grad=False) for value in (weight, bias))
+        parts.append(part)
+    return parts
 
 
 class TransformerBlock(nn.Module):
@@ -286,14 +299,14 @@ class SpatialTransformer(nn.Module):
         self.norm, self.channels = Norm(model.norm, False), model.norm.num_channels
         self.proj_in, self.proj_out = Linear(model.proj_in), Linear(model.proj_out)
         self.blocks = nn.ModuleList(TransformerBlock(block) for block in model.transformer_blocks)
-        self.inner = model.proj_in.out_features
 
     def forward(self, act: Sum, sizes: Sizes, context) -> Sum:
         y = self.norm(act, "space", sizes)
         x = self.proj_in.with_bias(reshape(y, 0, -1, self.channels))
         for block in self.blocks:
-            x = block(x, context, lambda q: sizes.to(q, "clips", self.inner))
-        return Sum(reshape_like(self.proj_out(x), y), "space", act.value(sizes, "space"), self.proj_out.bias)
+            x = block(x, context, lambda q: sizes.to(q, "clips", self.proj_in.width))
+        x = reshape_like(self.proj_out(x), y)
+        return Sum(x, "space", self.channels, act.value(sizes, "space"), self.proj_out.bias)
 
 
 class TemporalTransformer(nn.Module):
@@ -311,7 +324,7 @@ class TemporalTransformer(nn.Module):
         for block in self.blocks:
             x = block(x)
         x = reshape_like(self.proj_out(x), y).permute(0, 2, 1, 3)
-        return Sum(x, "time", act.value(sizes, "time"), self.proj_out.bias)
+        return Sum(x, "time", self.channels, act.value(sizes, "time"), self.proj_out.bias)
 
 
 class Layer(nn.Module):
@@ -367,7 +380,7 @@ class UnetCore(nn.Module):
         self.in_channels = unet.conv_in.in_channels
         # As many channels as went in: the output then takes the input's shape.
         self.conv_out = Conv(unet.conv_out, out_multiple=self.in_channels)
-        if len(mid.resnets) != len(mid.attentions) + 1 or self.conv_out.bias.shape[0] != self.in_channels:
+        if len(mid.resnets) != len(mid.attentions) + 1 or self.conv_out.width != self.in_channels:
             raise NotImplementedError("a UNet of another form")
 
     def embed(self, timestep, fps_emb, sizes: Sizes):
@@ -375,12 +388,12 @@ class UnetCore(nn.Module):
         angles = timestep.float()[:, None] * self.freqs
         emb = self.time1.with_bias(torch.cat([angles.cos(), angles.sin()], dim=-1).to(self.dtype))
         emb = self.time2.with_bias(F.silu(emb)) + fps_emb.to(self.dtype)
-        return reshape(expand_like(F.silu(emb)[:, None], sizes.clip), -1, self.time2.weight.shape[1])
+        return reshape(expand_like(F.silu(emb)[:, None], sizes.clip), -1, self.time2.width)
 
     def first(self, sample, image_latents_enc, sizes: Sizes):
         """-> the input as (B, F, h, w, 2C) and what transformer_in makes of it."""
         x = torch.cat([sample, image_latents_enc], dim=1).to(self.dtype).permute(0, 2, 3, 4, 1)
-        act = Sum(self.conv_in(sizes.to(x, "space", self.in_channels)), "space")
+        act = Sum(self.conv_in(sizes.to(x, "space", self.in_channels)), "space", self.conv_in.width)
         return x, self.transformer_in(act, sizes)
 
     def last(self, act: Sum, x, sizes: Sizes):
@@ -405,7 +418,7 @@ class UnetCore(nn.Module):
             if i < len(self.downsamplers):
                 y = self.downsamplers[i](act.value(levels[-1], "space"))
                 levels.append(levels[-1].half())
-                act = Sum(y, "space")
+                act = Sum(y, "space", self.downsamplers[i].width)
                 skips.append(act)
 
         # The middle block goes residual, attention, residual; a Layer of the first pair and one without attention.
@@ -416,16 +429,16 @@ class UnetCore(nn.Module):
             for layer in layers:
                 sizes = levels[-1]
                 deep = act.value(sizes, "space")
-                act = layer(join(deep, skips.pop(), sizes), sizes, emb, context)
+                act = layer(join(deep, act.channels, skips.pop(), sizes), sizes, emb, context)
             if i < len(self.upsamplers):
                 y = self.upsamplers[i](upsample_nearest(act.value(levels[-1], "space")))
                 levels.pop()
-                act = Sum(y, "space")
+                act = Sum(y, "space", self.upsamplers[i].width)
         return self.last(act, x, levels[0]), deep.float()
 
 
-def join(x, skip: Sum, sizes: Sizes) -> Sum:
-    return Sum(torch.cat([x, skip.value(sizes, "space")], dim=-1), "space")
+def join(x, channels: int, skip: Sum, sizes: Sizes) -> Sum:
+    return Sum(torch.cat([x, skip.value(sizes, "space")], dim=-1), "space", channels + skip.channels)
 
 
 class UnetCoreDeep(nn.Module):
@@ -451,8 +464,10 @@ class UnetShallow(nn.Module):
         core, sizes = self.core, Sizes(sample[:, 0])
         emb = core.embed(timestep, fps_emb, sizes)
         x, act = core.first(sample, image_latents_enc, sizes)
-        act = join(deep_features.to(core.dtype), act, sizes)
-        return core.last(core.up[-1][-1](act, sizes, emb, context.to(core.dtype)), x, sizes)
+        layer = core.up[-1][-1]
+        channels = layer.resnet.norm1.channels - act.channels
+        act = join(deep_features.to(core.dtype), channels, act, sizes)
+        return core.last(layer(act, sizes, emb, context.to(core.dtype)), x, sizes)
 
 
 class VaeAttention(nn.Module):
@@ -469,7 +484,7 @@ class VaeAttention(nn.Module):
         x = reshape(y, 0, -1, self.channels)
         q, k, v = (linear.with_bias(x) for linear in (self.q, self.k, self.v))
         out = self.out(MultiHeadAttention.apply(q, k, v, self.heads, self.scale))
-        return Sum(reshape_like(out, y), "space", act.value(), self.out.bias)
+        return Sum(reshape_like(out, y), "space", self.channels, act.value(), self.out.bias)
 
 
 class VaeStage(nn.Module):
@@ -504,13 +519,14 @@ class VaeEncoder(VaeStage):
         self.quant_conv = Conv(vae.quant_conv)
 
     def forward(self, sample):
-        act = Sum(self.conv_in(sample.to(self.dtype).permute(0, 2, 3, 1)), "space")
+        act = Sum(self.conv_in(sample.to(self.dtype).permute(0, 2, 3, 1)), "space", self.conv_in.width)
         for i, resnets in enumerate(self.down):
             for resnet in resnets:
                 act = resnet(act, None)
             if i < len(self.downsamplers):
                 # One row below and one column to the right, which cuDNN cannot pad by itself.
-                act = Sum(self.downsamplers[i](F.pad(act.value(), (0, 0, 0, 1, 0, 1))), "space")
+                x = F.pad(act.value(), (0, 0, 0, 1, 0, 1))
+                act = Sum(self.downsamplers[i](x), "space", self.downsamplers[i].width)
         return self.quant_conv(self.last(self.middle(act))).permute(0, 3, 1, 2).float()
 
 
@@ -525,10 +541,11 @@ class VaeDecoder(VaeStage):
 
     def forward(self, latent):
         x = self.post_quant_conv(latent.to(self.dtype).permute(0, 2, 3, 1))
-        act = self.middle(Sum(self.conv_in(x), "space"))
+        act = self.middle(Sum(self.conv_in(x), "space", self.conv_in.width))
         for i, resnets in enumerate(self.up):
             for resnet in resnets:
                 act = resnet(act, None)
             if i < len(self.upsamplers):
-                act = Sum(self.upsamplers[i](upsample_nearest(act.value())), "space")
+                x = upsample_nearest(act.value())
+                act = Sum(self.upsamplers[i](x), "space", self.upsamplers[i].width)
         return self.last(act).permute(0, 3, 1, 2).float()

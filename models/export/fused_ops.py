@@ -96,7 +96,7 @@ class _SkipLayerNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, skip, gamma, beta, bias, eps):
         total = x + skip + bias
-        return F.layer_norm(total, gamma.shape, gamma, beta, eps), total
+        return F.layer_norm(total, tuple(gamma.shape), gamma, beta, eps), total
 
     @staticmethod
     def symbolic(g, x, skip, gamma, beta, bias, eps):
@@ -179,7 +179,7 @@ class _ExpandLike(torch.autograd.Function):
 
     @staticmethod
     def symbolic(g, x, like):
-        return typed(g.op("Expand", x, g.op("Shape", like)), x, x.type().dim())
+        return typed(g.op("Expand", x, g.op("Shape", like)), x, max(x.type().dim(), like.type().dim()))
 
 
 def expand_like(x, like):

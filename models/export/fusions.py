@@ -1,0 +1,81 @@
+"""Counts the fused operators of a graph and compares them with what the model's modules let one expect.
+
+Knows nothing of how the graph was made.
+"""
+
+from collections import Counter
+from pathlib import Path
+
+import onnx
+from diffusers.models.activations import GEGLU
+from diffusers.models.attention import BasicTransformerBlock
+from diffusers.models.attention_processor import Attention
+from diffusers.models.resnet import ResnetBlock2D
+from torch import nn
+
+from fused_ops import BIAS_SPLIT_GELU_WIDTHS
+
+# Rows of the table; an operator that has a form with the residual addition inside counts with the plain one.
+ROWS = {
+    "MultiHeadAttention": ("MultiHeadAttention",),
+    "GroupNorm": ("GroupNorm", "SkipGroupNorm"),
+    "LayerNorm": ("LayerNormalization", "SkipLayerNormalization"),
+    "SkipLayerNorm": ("SkipLayerNormalization",),
+    "BiasSplitGelu": ("BiasSplitGelu",),
+    "BiasAdd": ("BiasAdd",),
+    "NhwcConv": ("NhwcConv",),
+}
+
+
+def expected_of(modules: list[nn.Module], narrow: nn.Module | None = None) -> Counter:
+    """What the untouched diffusers modules must become, by row of the table.
+
+    `narrow` is transformer_in, whose GEGLU is 2048 wide: there is no BiasSplitGelu of that width.
+    """
+    parts = [m for module in modules for m in module.modules()]
+    blocks = sum(isinstance(m, BasicTransformerBlock) for m in parts)
+    geglus = [m for m in parts if isinstance(m, GEGLU)]
+    if narrow is not None:
+        known = {m for m in narrow.modules() if isinstance(m, GEGLU) and not has_kernel(m)}
+        geglus = [m for m in geglus if m not in known]
+    # A 1x1 convolution as a shortcut becomes a matrix product.
+    shortcuts = sum(isinstance(m, ResnetBlock2D) and m.conv_shortcut is not None for m in parts)
+    return Counter(
+        {
+            "MultiHeadAttention": sum(isinstance(m, Attention) for m in parts),
+            "GroupNorm": sum(isinstance(m, nn.GroupNorm) for m in parts),
+            "LayerNorm": sum(isinstance(m, nn.LayerNorm) for m in parts),
+            "SkipLayerNorm": 2 * blocks,
+            "BiasSplitGelu": len(geglus),
+            "BiasAdd": blocks,
+            "NhwcConv": sum(isinstance(m, (nn.Conv2d, nn.Conv3d)) for m in parts) - shortcuts,
+        }
+    )
+
+
+def has_kernel(geglu: GEGLU) -> bool:
+    return geglu.proj.out_features // 2 in BIAS_SPLIT_GELU_WIDTHS
+
+
+def count(path: Path) -> Counter:
+    """Operators of an ONNX file by name."""
+    model = onnx.load(path, load_external_data=False)
+    return Counter(node.op_type for node in model.graph.node)
+
+
+def compare(name: str, found: Counter, expected: Counter) -> list[str]:
+    """Prints the table of one graph and returns a sentence for each fusion that was lost."""
+    lost = []
+    print(f"{name:14} {'fusion':20} {'found':>6} {'expected':>9}")
+    for row, op_types in ROWS.items():
+        number = sum(found[op_type] for op_type in op_types)
+        # Additions with a bias appear wherever no norm follows, too.
+        missing = expected[row] - number
+        if number or expected[row]:
+            with_skip = found["SkipGroupNorm"] if row == "GroupNorm" else 0
+            note = f"  ({with_skip} with the addition inside)" if with_skip else ""
+            print(f"{'':14} {row:20} {number:6} {expected[row]:9}{note}")
+        if missing > 0:
+            lost.append(f"{name}: {missing} of {expected[row]} {row}")
+    print(f"{'':14} {'all nodes':20} {sum(found.values()):6}", flush=True)
+    return lost

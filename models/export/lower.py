@@ -1,0 +1,120 @@
+"""Rewrites the fused CUDA operators of a graph into standard ones, so that it runs on the CPU and can be checked there.
+
+For checking only: slower and larger in memory than either flavour. Weights stay where they are, in the graph or in the
+external data file beside it. Knows nothing of torch.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+NAME = "lowered.onnx"
+
+
+def lower(folder: Path) -> Path | None:
+    """Writes folder/lowered.onnx beside folder/model.onnx and returns its path; the caller deletes it.
+
+    None when model.onnx holds nothing that the CPU lacks.
+    """
+    model = onnx.load(folder / "model.onnx", load_external_data=False)
+    graph = model.graph
+    if not any(node.op_type in REWRITES and node.domain == "com.microsoft" for node in graph.node):
+        return None
+    builder = Builder(sum(op.version for op in model.opset_import if op.domain == ""))
+    for node in graph.node:
+        rewrite = REWRITES.get(node.op_type) if node.domain == "com.microsoft" else None
+        if rewrite is None:
+            builder.nodes.append(node)
+        else:
+            rewrite(builder, node)
+    del graph.node[:]
+    graph.node.extend(builder.nodes)
+    graph.initializer.extend(builder.initializers)
+    onnx.save_model(model, folder / NAME)
+    return folder / NAME
+
+
+class Builder:
+    def __init__(self, opset: int):
+        if opset < 15:
+            raise ValueError(f"opset {opset} lacks CastLike")
+        self.nodes, self.initializers, self.count = [], [], 0
+
+    def constant(self, value: np.ndarray) -> str:
+        self.count += 1
+        name = f"lowered_constant_{self.count}"
+        self.initializers.append(numpy_helper.from_array(value, name))
+        return name
+
+    def op(self, op_type: str, *inputs: str, output: str | None = None, **attributes) -> str:
+        self.count += 1
+        output = output or f"lowered_{self.count}"
+        self.nodes.append(helper.make_node(op_type, list(inputs), [output], name=f"lowered_node_{self.count}", **attributes))
+        return output
+
+
+def attributes_of(node) -> dict:
+    return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+
+
+def nhwc_conv(b: Builder, node) -> None:
+    attributes = attributes_of(node)
+    x = b.op("Transpose", node.input[0], perm=[0, 3, 1, 2])
+    weight = b.op("Transpose", node.input[1], perm=[0, 3, 1, 2])
+    out = b.op("Conv", x, weight, *node.input[2:], **attributes)
+    b.op("Transpose", out, perm=[0, 2, 3, 1], output=node.output[0])
+
+
+def normalise(b: Builder, x: str, node) -> None:
+    """GroupNorm of x (N, H, W, C) in float32, cast back to x's type."""
+    attributes = attributes_of(node)
+    groups = attributes["groups"]
+    nchw = b.op("Transpose", b.op("Cast", x, to=TensorProto.FLOAT), perm=[0, 3, 1, 2])
+    flat = b.op("Reshape", nchw, b.constant(np.array([0, groups, -1], np.int64)))
+    ones, zeros = (b.constant(np.full(groups, value, np.float32)) for value in (1, 0))
+    flat = b.op("InstanceNormalization", flat, ones, zeros, epsilon=attributes["epsilon"])
+    nchw = b.op("Reshape", flat, b.op("Shape", nchw))
+    out = b.op("Transpose", nchw, perm=[0, 2, 3, 1])
+    out = b.op("Add", b.op("Mul", out, node.input[1]), node.input[2])
+    if attributes["activation"]:
+        out = b.op("Mul", out, b.op("Sigmoid", out))
+    b.op("CastLike", out, x, output=node.output[0])
+
+
+def group_norm(b: Builder, node) -> None:
+    normalise(b, node.input[0], node)
+
+
+def skip_group_norm(b: Builder, node) -> None:
+    total = b.op("Add", node.input[0], node.input[3])
+    if len(node.input) > 4 and node.input[4]:
+        total = b.op("Add", total, node.input[4])
+    if len(node.output) > 1 and node.output[1]:
+        total = b.op("Identity", total, output=node.output[1])
+    normalise(b, total, node)
+
+
+def bias_split_gelu(b: Builder, node) -> None:
+    x = b.op("Add", *node.input)
+    value, gate = f"{x}_value", f"{x}_gate"
+    b.nodes.append(helper.make_node("Split", [x], [value, gate], axis=-1))
+    gate32 = b.op("Cast", gate, to=TensorProto.FLOAT)
+    erf = b.op("Erf", b.op("Div", gate32, b.constant(np.float32(2**0.5))))
+    gelu = b.op("Mul", b.op("Mul", gate32, b.constant(np.float32(0.5))), b.op("Add", erf, b.constant(np.float32(1))))
+    b.op("Mul", value, b.op("CastLike", gelu, gate), output=node.output[0])
+
+
+def bias_add(b: Builder, node) -> None:
+    b.op("Add", b.op("Add", node.input[0], node.input[1]), node.input[2], output=node.output[0])
+
+
+# MultiHeadAttention and SkipLayerNormalization have CPU kernels.
+REWRITES = {
+    "NhwcConv": nhwc_conv,
+    "GroupNorm": group_norm,
+    "SkipGroupNorm": skip_group_norm,
+    "BiasSplitGelu": bias_split_gelu,
+    "BiasAdd": bias_add,
+}

@@ -1,0 +1,163 @@
+"""ONNX files of a pack: tracing a torch module into one, running it, comparing it with PyTorch.
+
+Knows nothing of what the modules compute.
+"""
+
+import tempfile
+import warnings
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import torch
+from onnx import TensorProto, helper
+
+from lower import lower
+
+OPSET = 17
+# A protobuf file ends at 2 GB; above half of that the weights go to a file beside the graph.
+EXTERNAL_DATA_BYTES = 1_000_000_000
+EXTERNAL_DATA_NAME = "model.onnx_data"
+# Of every weight in that file, in bytes: what memory maps and the GPU's copies like.
+ALIGNMENT = 256
+
+
+def save_graph(module: torch.nn.Module, cases: list, folder: Path, dynamic_axes: dict) -> None:
+    """Traces `module` with the last case's inputs and writes folder/model.onnx."""
+    inputs, outputs = cases[-1]
+    folder.mkdir()
+    with tempfile.TemporaryDirectory(dir=folder) as scratch, warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # the tracer warns of each Python number; check() is the judge of them
+        traced = Path(scratch, "model.onnx")
+        torch.onnx.export(
+            module,
+            tuple(inputs.values()),
+            str(traced),  # above 2 GB the exporter accepts no Path
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=list(inputs),
+            output_names=list(outputs),
+            dynamic_axes=dynamic_axes,
+            custom_opsets={"com.microsoft": 1},
+        )
+        model = onnx.load(traced)
+    external = sum(len(tensor.raw_data) for tensor in model.graph.initializer) > EXTERNAL_DATA_BYTES
+    onnx.save_model(
+        model,
+        folder / "model.onnx",
+        save_as_external_data=external,
+        all_tensors_to_one_file=True,
+        location=EXTERNAL_DATA_NAME,
+    )
+    if external:
+        (folder / EXTERNAL_DATA_NAME).chmod(0o644)  # onnx makes it readable for its owner only
+
+
+def save_fused(module: torch.nn.Module, inputs: dict, outputs: list[str], folder: Path, dynamic_axes: dict) -> None:
+    """Traces a module of fused.py and writes folder/model.onnx, its weights in model.onnx_data beside it.
+
+    The exporter sees no weight: it would copy, fold and compare them, which takes minutes and three times their memory
+    at full size. The weights go from the module to the file as they are.
+    """
+    folder.mkdir()
+    with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        traced = Path(scratch, "model.onnx")
+        torch.onnx.export(
+            module,
+            tuple(inputs.values()),
+            str(traced),
+            dynamo=False,
+            opset_version=OPSET,
+            export_params=False,
+            do_constant_folding=False,
+            input_names=list(inputs),
+            output_names=outputs,
+            dynamic_axes=dynamic_axes,
+            custom_opsets={"com.microsoft": 1},
+        )
+        model = onnx.load(traced)
+    graph = model.graph
+    weights = module.state_dict()
+    real_inputs = [value for value in graph.input if value.name in inputs]
+    used = {name for node in graph.node for name in node.input}
+    with (folder / EXTERNAL_DATA_NAME).open("wb") as data:
+        for value in graph.input:
+            if value.name not in inputs and value.name in used:
+                graph.initializer.append(write_weight(value.name, weights[value.name], data))
+    del graph.input[:], graph.value_info[:]
+    graph.input.extend(real_inputs)
+    for node in graph.node:
+        # Nobody reads these two, and the CUDA kernel would not fill them.
+        if node.op_type == "SkipLayerNormalization":
+            node.output[1] = node.output[2] = ""
+    onnx.save_model(model, folder / "model.onnx")
+
+
+def write_weight(name: str, weight: torch.Tensor, file) -> TensorProto:
+    """Appends the weight to the file and returns its entry in the graph; small ones stay in the graph."""
+    array = weight.detach().contiguous().cpu().numpy()
+    tensor = TensorProto(name=name, data_type=helper.np_dtype_to_tensor_dtype(array.dtype), dims=array.shape)
+    if array.nbytes < 1024:
+        tensor.raw_data = array.tobytes()
+        return tensor
+    file.seek(-file.tell() % ALIGNMENT, 1)
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", EXTERNAL_DATA_NAME), ("offset", file.tell()), ("length", array.nbytes)):
+        tensor.external_data.add(key=key, value=str(value))
+    file.write(array.data)
+    return tensor
+
+
+def count_nodes(folder: Path, op_type: str) -> int:
+    model = onnx.load(folder / "model.onnx", load_external_data=False)
+    return sum(node.op_type == op_type for node in model.graph.node)
+
+
+def check(out: Path, cases: list, names: list[str], tolerance: float, relative: bool = False) -> None:
+    """Runs the named graphs one after the other, each fed from the inputs and the outputs before it.
+
+    The tolerance is the largest absolute error, or with `relative` the norm of the error over the norm of the result.
+    Raises SystemExit when a graph is not equal.
+    """
+    with ExitStack() as stack:
+        sessions = [stack.enter_context(open_session(out / name)) for name in names]
+        for inputs, expected in cases:
+            values = {name: value.cpu().numpy() for name, value in inputs.items()}
+            for session in sessions:
+                feed = {i.name: values[i.name] for i in session.get_inputs()}
+                values |= dict(zip([o.name for o in session.get_outputs()], session.run(None, feed)))
+            for name, reference in expected.items():
+                compare(f"{names[-1]:14} {name}", values[name], reference.cpu().numpy(), tolerance, relative)
+
+
+def compare(what: str, value: np.ndarray, reference: np.ndarray, tolerance: float, relative: bool) -> None:
+    shape = "x".join(map(str, reference.shape))
+    if value.shape != reference.shape:
+        raise SystemExit(f"{what} has shape {value.shape} instead of {shape}")
+    error = float(np.linalg.norm(value - reference) / np.linalg.norm(reference))
+    if not relative:
+        error = float(np.abs(value - reference).max())
+    kind = "relative" if relative else "max"
+    print(f"{what} {shape}: {kind} error {error:.1e} (std {reference.std():.2f})", flush=True)
+    if not error <= tolerance:
+        raise SystemExit(f"{what}: {kind} error {error:.1e} is above {tolerance:.0e}")
+
+
+@contextmanager
+def open_session(folder: Path):
+    """A session for folder/model.onnx: on the GPU where there is one, otherwise on the CPU with fusions undone."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3
+    if torch.cuda.is_available() and "CUDAExecutionProvider" in ort.get_available_providers():
+        yield ort.InferenceSession(folder / "model.onnx", options, providers=["CUDAExecutionProvider"])
+        return
+    lowered = lower(folder)
+    try:
+        yield ort.InferenceSession(folder / "model.onnx" if lowered is None else lowered, options)
+    finally:
+        if lowered is not None:
+            lowered.unlink()
