@@ -89,6 +89,8 @@ export class EngineWorkerHandle {
     const ended = once(this.process, 'exit');
     this.process.kill(signal);
     await ended;
+    // One that we froze cannot see that its parent is gone.
+    this.signalEngine('SIGCONT');
     return this.process.exitCode;
   }
 }

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import type { JobClient, Submission } from '../../src/queue/client.ts';
+import { EngineWorkerHandle, engineRequest } from '../chaos/worker-handle.ts';
 import { eventually, type Generation, Harness, timedGenerator } from './harness.ts';
 import { FaultyProxy } from './proxy.ts';
 
@@ -80,7 +81,7 @@ describe.concurrent('a network that', () => {
       expect(new Set(runs.map(({ jobId }) => jobId)).size).toBe(runs.length);
     }));
 
-  it.each([100, 450, 1_000, 2_000])(
+  it.each([50, 450, 1_000, 2_000])(
     'needs %i ms in each direction gets an answer within 2.5 s, and the truth',
     (latencyMs) =>
       network(async ({ harness, proxy }) => {
@@ -158,6 +159,25 @@ describe.concurrent('a network that', () => {
       await eventually('the answer', () => harness.posted.length === 1, 10_000);
       await expectTruth(harness, asked);
       expect(runs).toHaveLength(1);
+    }));
+
+  it('hides for a moment that a worker was handed a job, and the worker dies then, keeps nobody waiting either', () =>
+    network(async ({ harness, proxy }) => {
+      await harness.delivery();
+      const first = await EngineWorkerHandle.start(harness).serving();
+      harness.server.address = { socketPath: harness.server.socketPath };
+      const client = harness.client();
+      const redis = harness.server.connect();
+      proxy.latencyMs = 400;
+      expect((await client.submit(await engineRequest(harness, 'a'))).decision).toBe('accepted');
+      await eventually('it is handed out', async () => (await redis.llen('t:bull:generate:active')) === 1);
+      await first.end('SIGKILL');
+      proxy.latencyMs = 0;
+      expect((await client.ledger.read('t-a'))?.state).toBe('waiting');
+      const second = EngineWorkerHandle.start(harness);
+      await eventually('the answer', () => harness.posted.length === 1, 15_000);
+      await second.end('SIGTERM');
+      expect(await harness.runs()).toEqual(['t-a']);
     }));
 
   it('leads to a Redis without memory gets an answer, and the old work is done when there is room again', () =>
