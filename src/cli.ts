@@ -1,11 +1,8 @@
 /** The command line: reads arguments, calls the commands, and turns every failure into a sentence and an exit code. */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
-import { type AnimateOptions, animate } from './cli/animate.ts';
-import { doctor } from './cli/doctor.ts';
+import type { AnimateOptions } from './cli/animate.ts';
 import { describeExitCodes } from './cli/exit-codes.ts';
-import { listModels, printModelPath, verifyModel } from './cli/models.ts';
-import { runAll, runBot, runWorker } from './cli/services.ts';
 import { loadConfig } from './config.ts';
 import { describeError, errorCatalogue, serializeError } from './errors.ts';
 import { presetNames } from './inference/presets.ts';
@@ -31,6 +28,11 @@ function interruptible(): AbortSignal {
   }
   return controller.signal;
 }
+
+// Every command loads only what it needs: chat libraries would make `animate` start later.
+const animating = () => import('./cli/animate.ts');
+const services = () => import('./cli/services.ts');
+const packs = () => import('./cli/models.ts');
 
 const program = new Command('kinora')
   .description('Brings pictures to life: a photo and a prompt become an MP4, on your own machine.')
@@ -68,48 +70,55 @@ program
   .option('--no-metadata', 'keep prompt and seed out of the file')
   .option('--json', 'print one JSON object about the result')
   .option('-q, --quiet', 'print nothing but errors')
-  .action((args: string[], options: AnimateOptions) => animate(args, options, loadConfig(), interruptible()));
+  .action(async (args: string[], options: AnimateOptions) => {
+    const signal = interruptible();
+    const { animate } = await animating();
+    await animate(args, options, loadConfig(), signal);
+  });
 
 program
   .command('start')
   .description('run everything on this machine: bot, worker, and a Redis of its own when REDIS_URL is unset')
-  .action(() => runAll(loadConfig()));
+  .action(async () => (await services()).runAll(loadConfig()));
 program
   .command('bot')
   .description('run the bot alone, over the Redis of REDIS_URL')
-  .action(() => runBot(loadConfig()));
+  .action(async () => (await services()).runBot(loadConfig()));
 program
   .command('worker')
   .description('run one worker alone, over the Redis of REDIS_URL: one per GPU')
-  .action(() => runWorker(loadConfig()));
+  .action(async () => (await services()).runWorker(loadConfig()));
 
 const models = program.command('models').description('look after model packs');
 models
   .command('list')
   .description('what is installed')
-  .action(() => listModels(loadConfig()));
+  .action(async () => (await packs()).listModels(loadConfig()));
 models
   .command('verify')
   .description('compare every file with the manifest')
   .argument('[name]')
-  .action((name?: string) => {
+  .action(async (name?: string) => {
     const config = loadConfig();
-    return verifyModel(config, name ?? config.model);
+    return (await packs()).verifyModel(config, name ?? config.model);
   });
 models
   .command('path')
   .description('where a pack lies')
   .argument('[name]')
-  .action((name?: string) => {
+  .action(async (name?: string) => {
     const config = loadConfig();
-    return printModelPath(config, name ?? config.model);
+    return (await packs()).printModelPath(config, name ?? config.model);
   });
 
 program
   .command('doctor')
   .description('check this machine, with a remedy for whatever is missing')
   .option('--json', 'print the checks as JSON')
-  .action((options: { json?: boolean }) => doctor(loadConfig(), options.json ?? false));
+  .action(async (options: { json?: boolean }) => {
+    const { doctor } = await import('./cli/doctor.ts');
+    await doctor(loadConfig(), options.json ?? false);
+  });
 
 try {
   await program.parseAsync();

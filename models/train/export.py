@@ -82,84 +82,6 @@ def graphs(parts):
     }
 
 
-class Part(nn.Module):
-    """One method of a network as a module of its own, for tracing."""
-
-    def __init__(self, module, method):
-        super().__init__()
-        self.module, self.method = module, method
-
-    def forward(self, *inputs):
-        return getattr(self.module, self.method)(*inputs)
-
-
-def trace(module, inputs, input_names, output_names, axes):
-    buffer = io.BytesIO()
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
-        torch.onnx.export(module, inputs, buffer, input_names=input_names, output_names=output_names, dynamic_axes=axes,
-                          opset_version=OPSET, dynamo=False)
-    return onnx.load_from_string(buffer.getvalue())
-
-
-def trace_over_frames(module, inputs, input_names, output_names, axes, looped, shared, gathered):
-    """A graph whose middle part runs frame by frame in a Scan, so that memory does not grow with the clip.
-
-    module.prepare(*inputs) gives the first outputs of the graph, then `looped` (one slice per frame) and `shared` values
-    in the order of module.frame's arguments; module.gather(`gathered` input, frames) gives the last output.
-    """
-    volume = {0: "N", 1: "c", 2: "h", 3: "w"}
-    with torch.no_grad():
-        prepared = module.prepare(*inputs)
-    direct = output_names[:-1]
-    order = [n for n in PREPARED[type(module).__name__] if n not in direct]
-    head = trace(Part(module, "prepare"), inputs, input_names, direct + order, {**axes, **{n: volume if prepared[len(direct) + i].dim() == 4 and n in looped else {0: "N"} for i, n in enumerate(order) if n in looped}, "picture": {2: "H", 3: "W"}, "first": {2: "h", 3: "w"}})
-    values = dict(zip(order, prepared[len(direct):]))
-    arguments = {n: values[n][0] if n in looped else values[n] for n in looped + shared}
-    spatial = {n: ({1: "h", 2: "w"} if v.dim() == 3 else {2: "h", 3: "w"} if v.dim() == 4 and v.shape[-1] > 1 else {}) for n, v in arguments.items()}
-    body = trace(Part(module, "frame"), tuple(arguments.values()), [f"frame_{n}" for n in arguments], ["frame_out"],
-                 {f"frame_{n}": spatial[n] for n in arguments} | {"frame_out": {1: "h", 2: "w"}})
-    with torch.no_grad():
-        frames = torch.stack([module.frame(*[values[n][k] if n in looped else values[n] for n in arguments]) for k in range(len(values[looped[0]]))])
-    source = inputs[input_names.index(gathered)]
-    tail = trace(Part(module, "gather"), (source, frames), [gathered, "frames"], [output_names[-1]],
-                 {gathered: axes[gathered], "frames": volume, output_names[-1]: axes[output_names[-1]]})
-
-    def rename(graph, prefix, keep):
-        names = {}
-        new = lambda n: n if not n or n in keep else names.setdefault(n, prefix + n)
-        for node in graph.node:
-            node.name = prefix + node.name
-            node.input[:] = [new(n) for n in node.input]
-            node.output[:] = [new(n) for n in node.output]
-            for attribute in node.attribute:
-                if attribute.HasField("g"):
-                    raise SystemExit("unexpected subgraph")
-        for tensor in graph.initializer:
-            tensor.name = new(tensor.name)
-
-    inner = {f"frame_{n}" for n in arguments} | {"frame_out"}
-    rename(body.graph, "frame/", inner)
-    rename(tail.graph, "gather/", {gathered, "frames", output_names[-1]})
-    # Shared values are read from the graph around the loop.
-    for node in body.graph.node:
-        node.input[:] = [n.removeprefix("frame_") if n.removeprefix("frame_") in shared else n for n in node.input]
-    slices = [i for i in body.graph.input if i.name.removeprefix("frame_") in looped]
-    slices.sort(key=lambda i: looped.index(i.name.removeprefix("frame_")))
-    loop_body = helper.make_graph(list(body.graph.node), "frame", slices, list(body.graph.output))
-    scan = helper.make_node("Scan", looped, ["frames"], name="frames", body=loop_body, num_scan_inputs=len(looped))
-    kept = [o for o in head.graph.output if o.name in direct]
-    graph = helper.make_graph([*head.graph.node, scan, *tail.graph.node], "main", list(head.graph.input), kept + list(tail.graph.output),
-                              [*head.graph.initializer, *body.graph.initializer, *tail.graph.initializer])
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=head.ir_version)
-
-
-PREPARED = {"Conditioner": ["fps_emb", "context", "picture", "first", "hot", "gain", "p"],
-            "Denoiser": ["noisy", "warped", "cond", "sqrt_alpha", "sqrt_rest"]}
-LOOPS = {"unet_cond": dict(looped=["p"], shared=["picture", "first", "hot", "gain"], gathered="image_latents"),
-         "unet_core": dict(looped=["noisy", "warped", "cond"], shared=["sqrt_alpha", "sqrt_rest"], gathered="sample")}
-
-
 def store_half(model):
     """Larger float32 initialisers become float16 with a Cast behind them."""
     graph = model.graph
@@ -268,11 +190,12 @@ def main(weights, pack):
     parts = load_all(weights, pack / "tokenizer" / "tokenizer.json")
     total = 0
     for name, (module, inputs, input_names, output_names, axes) in graphs(parts).items():
-        if name in LOOPS:
-            model = trace_over_frames(module, inputs, input_names, output_names, axes, **LOOPS[name])
-        else:
-            model = trace(module, inputs, input_names, output_names, axes)
-        model = store_half(model)
+        buffer = io.BytesIO()
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(module, inputs, buffer, input_names=input_names, output_names=output_names, dynamic_axes=axes,
+                              opset_version=OPSET, dynamo=False)
+        model = store_half(onnx.load_from_string(buffer.getvalue()))
         model.producer_name, model.doc_string = "kinora", ""
         for node in model.graph.node:
             node.doc_string = ""

@@ -179,29 +179,18 @@ class Denoiser(nn.Module):
             h = block(h, cond)
         return F.pixel_shuffle(self.tail(F.relu(h)), 2)
 
-    def prepare(self, sample, timestep, fps_emb, context, warped):
-        """unet_core before its loop over frames: sample, warped (B, C, F, h, w), timestep (1,) int64 →
-        noisy, warped (B·F, C, h, w), cond (B·F, cond), sqrt_alpha, sqrt_rest (1, 1, 1, 1)."""
+    def forward(self, sample, timestep, fps_emb, context, warped):
+        """sample, warped (B, C, F, h, w), timestep (1,) int64 → v (B, C, F, h, w). B·F frames are independent."""
         batch, frames = sample.shape[0], sample.shape[2]
         cond = self.conditioning(timestep.expand(batch), fps_emb, context)
         cond = cond[:, None].expand(-1, frames, -1).reshape(batch * frames, -1)
         flat = lambda x: x.transpose(1, 2).reshape(batch * frames, LATENTS, x.shape[3], x.shape[4])
-        coefficient = lambda table: table[timestep].reshape(1, 1, 1, 1)
-        return flat(sample), flat(warped), cond, coefficient(self.sqrt_alpha), coefficient(self.sqrt_rest)
-
-    def frame(self, noisy, warped, cond, sqrt_alpha, sqrt_rest):
-        """One frame: noisy, warped (C, h, w), cond (cond,) → v (C, h, w)."""
-        x0 = self.predict_x0(noisy[None], warped[None], sqrt_alpha, sqrt_rest, cond[None])
-        return ((sqrt_alpha * noisy[None] - x0) / sqrt_rest)[0]
-
-    def gather(self, sample, v):
-        """v (B·F, C, h, w) in the layout of sample (B, C, F, h, w)."""
-        b, c, f, h, w = sample.shape
-        return v.reshape(b, f, c, h, w).transpose(1, 2)
-
-    def forward(self, sample, timestep, fps_emb, context, warped):
-        noisy, warped, cond, sa, sr = self.prepare(sample, timestep, fps_emb, context, warped)
-        return self.gather(sample, torch.stack([self.frame(*item, sa, sr) for item in zip(noisy, warped, cond)]))
+        noisy = flat(sample)
+        sa = self.sqrt_alpha[timestep].reshape(1, 1, 1, 1)
+        sr = self.sqrt_rest[timestep].reshape(1, 1, 1, 1)
+        x0 = self.predict_x0(noisy, flat(warped), sa, sr, cond)
+        v = (sa * noisy - x0) / sr
+        return v.reshape(batch, frames, LATENTS, x0.shape[2], x0.shape[3]).transpose(1, 2)
 
 
 class TextEncoder(nn.Module):
@@ -321,37 +310,27 @@ class Conditioner(nn.Module):
         removed = (1 - unwanted[:, :, :1]) * guided
         return removed * self.absent + (1 - removed) * wanted
 
-    def prepare(self, fps, image_latents, image_embeddings, encoder_hidden_states):
-        """unet_cond before its loop over frames → fps_emb, context, picture (1, 3, H, W), its latents (1, C, h, w),
-        one-hot classes (1, kinds, 4), gain (1,), positions (F,)."""
+    def forward(self, fps, image_latents, image_embeddings, encoder_hidden_states):
         batch, frames = image_latents.shape[0], image_latents.shape[2]
         hot = self.motions(encoder_hidden_states)
-        first = image_latents[-1:, :, 0]
+        first = image_latents[-1:, :, 0]  # (1, C, h, w)
         p = image_latents[-1, 0, :, 0, 0]
         p = p * (torch.arange(frames, device=p.device) > 0).to(p.dtype)  # frame 0 holds the picture, not its position
         gain = motion.fps_gain(fps[-1:].to(p.dtype))
-        table = hot @ self.levels  # (1, kinds)
+        picture = self.picture_decoder(first)
+        grid = motion.sampling_grid(
+            hot.expand(frames, -1, -1), gain.expand(frames), p, picture.shape[2], picture.shape[3]
+        )
+        moved = motion.sample(picture.expand(frames, -1, -1, -1), grid)
+        warped = self.frame_encoder(moved)
+        # Where nothing moved, the picture's own latents are the better answer.
+        scale = torch.stack([torch.as_tensor(picture.shape[3]), torch.as_tensor(picture.shape[2])]).to(p.dtype) / 2
+        still = motion.sampling_grid(self.absent, gain, p[:1] * 0, picture.shape[2], picture.shape[3])
+        shift = ((grid - still) * scale).abs().amax((1, 2, 3))  # largest displacement in pixels per frame
+        moving = (shift > 0.02).to(p.dtype)[:, None, None, None]
+        warped = moving * warped + (1 - moving) * first
+        table = (hot @ self.levels)  # (1, kinds)
         row = torch.cat([table, table.new_zeros(1, EMBED - motion.NUM_KINDS)], 1)[:, None].expand(batch, -1, -1)
         context = torch.cat([image_embeddings, row], 1)
-        return self.fps_features(fps), context, self.picture_decoder(first), first, hot, gain, p
-
-    def frame(self, p, picture, first, hot, gain):
-        """One frame at position p (): the moved picture's latents (C, h, w)."""
-        p = p.reshape(1)
-        height, width = picture.shape[2], picture.shape[3]
-        grid = motion.sampling_grid(hot, gain, p, height, width)
-        warped = self.frame_encoder(motion.sample(picture, grid))
-        # Where nothing moved, the picture's own latents are the better answer.
-        still = motion.sampling_grid(self.absent, gain, p * 0, height, width)
-        scale = torch.stack([torch.as_tensor(width), torch.as_tensor(height)]).to(p.dtype) / 2
-        moving = (((grid - still) * scale).abs().max() > 0.02).to(p.dtype)  # largest displacement in pixels
-        return (moving * warped + (1 - moving) * first)[0]
-
-    def gather(self, image_latents, warped):
-        """warped (F, C, h, w) → (B, C, F, h, w), the same for every row."""
-        return warped.transpose(0, 1)[None].expand(image_latents.shape[0], -1, -1, -1, -1)
-
-    def forward(self, fps, image_latents, image_embeddings, encoder_hidden_states):
-        fps_emb, context, *rest, p = self.prepare(fps, image_latents, image_embeddings, encoder_hidden_states)
-        warped = torch.stack([self.frame(position, *rest) for position in p])
-        return fps_emb, context, self.gather(image_latents, warped)
+        out = warped.transpose(0, 1)[None].expand(batch, -1, -1, -1, -1)
+        return self.fps_features(fps), context, out
