@@ -1,15 +1,15 @@
 /**
  * Takes back jobs that a dead worker still holds, at once instead of after BullMQ's lock and two stalled checks.
- * A worker counts as dead when its process is gone from this machine, or when its heartbeat has been missing twice.
+ * A worker counts as dead when its process is gone from our machine or container, or when its heartbeat has been
+ * missing twice.
  * A job of our own worker counts as lost when it was active twice without being in our hands.
  */
-import { hostname } from 'node:os';
 import type { Redis } from 'ioredis';
 import type { Logger } from '../log.ts';
 import { generateQueueName } from './jobs.ts';
 import type { Keys } from './keys.ts';
 import { handedTo, takeBack } from './lost-handouts.ts';
-import { type WorkerEntry, workerEntries } from './worker-registry.ts';
+import { processSpace, type WorkerEntry, workerEntries } from './worker-registry.ts';
 
 export class Reclaimer {
   readonly #redis: Redis;
@@ -59,9 +59,7 @@ export class Reclaimer {
 }
 
 function diedHere(worker: WorkerEntry): boolean {
-  if (worker.host !== hostname()) return false;
-  // In containers every process is number 1: whoever has our number and is not us is gone.
-  if (worker.pid === process.pid) return true;
+  if (worker.host !== processSpace()) return false;
   try {
     process.kill(worker.pid, 0);
     return false;

@@ -1,4 +1,6 @@
 /** Which workers are alive, what they do, and which pictures they still have in memory. */
+import { readlinkSync } from 'node:fs';
+import { hostname } from 'node:os';
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import type { Keys } from './keys.ts';
@@ -10,6 +12,7 @@ const rememberedImages = 64;
 const workerSchema = z.object({
   beatAt: z.number(),
   pid: z.int(),
+  /** Where its process number counts; see processSpace(). */
   host: z.string(),
   jobId: z.string().nullable(),
   device: z.string(),
@@ -17,6 +20,18 @@ const workerSchema = z.object({
   imageKeys: z.array(z.string()),
 });
 export type WorkerEntry = z.infer<typeof workerSchema>;
+
+/**
+ * Names the place in which process numbers are ours to ask about: this host and, on Linux, this container. Containers
+ * that share the host's name each count their processes from one.
+ */
+export function processSpace(): string {
+  try {
+    return `${hostname()} ${readlinkSync('/proc/self/ns/pid')}`;
+  } catch {
+    return hostname(); // not Linux
+  }
+}
 
 /** Everybody who ever registered and did not leave properly, and whether their heart still beats. */
 export async function workerEntries(

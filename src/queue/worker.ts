@@ -4,7 +4,6 @@
  */
 
 import { randomUUID } from 'node:crypto';
-import { hostname } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Job, Queue, WaitingError, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
@@ -18,7 +17,7 @@ import { Keys } from './keys.ts';
 import { type JobEvent, Ledger, type LedgerEntry, type Transition } from './ledger.ts';
 import { Reclaimer } from './reclaim.ts';
 import { insist } from './redis.ts';
-import { WorkerBeat, workerEntries } from './worker-registry.ts';
+import { processSpace, WorkerBeat, workerEntries } from './worker-registry.ts';
 
 export type Progress = Omit<Extract<QueueEvent, { type: 'progress' }>, 'type' | 'jobId'>;
 
@@ -126,7 +125,7 @@ export class JobWorker {
   async start(): Promise<void> {
     this.#beat = new WorkerBeat(this.#redis, this.#keys, this.id, {
       pid: process.pid,
-      host: hostname(),
+      host: processSpace(),
       device: this.#settings.device,
     });
     this.#unsubscribe = await subscribeEvents(this.#redis, this.#keys.events, (event) => {

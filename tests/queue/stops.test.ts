@@ -46,6 +46,18 @@ describe('a worker with an engine', () => {
   });
 });
 
+describe('a worker that looks for the dead', () => {
+  it('leaves a living one its job', async () => {
+    const runs: Generation[] = [];
+    const client = harness.client();
+    await harness.delivery();
+    for (let i = 0; i < 2; i++) await harness.worker(timedGenerator(1_500, runs), { reclaimEveryMs: 100 });
+    await client.submit(await harness.request('a'));
+    await eventually('the answer', () => harness.posted.length === 1);
+    expect(runs).toHaveLength(1);
+  });
+});
+
 describe('the same hundred requests twice', () => {
   it('make a hundred jobs', async () => {
     const runs: Generation[] = [];
