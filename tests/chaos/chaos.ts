@@ -1,7 +1,7 @@
 /**
  * A queue under random faults: people submit, repeat themselves and cancel, while workers, engines, the network and
  * Redis fail and the platform refuses answers. The engine is the real one on the tiny pack, in the worker's own child.
- * Afterwards every promise of the queue is checked. Seeded, so that a bad run can be looked at again.
+ * Afterwards every promise of the queue is checked. The same seed makes much the same run; timing decides the rest.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { JobClient } from '../../src/queue/client.ts';
