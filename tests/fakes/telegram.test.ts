@@ -204,7 +204,7 @@ describe('a conversation', () => {
     const at = [chat.id, status.message_id, undefined] as const;
     const media = { type: 'video' as const, media: { source: clip }, thumbnail: { source: thumbnail } };
     expect(await refusal(telegram.editMessageMedia(...at, media))).toContain(
-      "can't parse InputMedia: thumbnail",
+      `can't parse InputMedia: Field "thumbnail"`,
     );
 
     // Fields that the types of the client do not have pass through.
@@ -416,6 +416,12 @@ describe('refusals', () => {
     expect(await refusal(telegram.answerCbQuery(press.id))).toBe(tooOld);
     expect(() => chat.presses(sent, 'other')).toThrow('No button other');
     expect(chat.presses(sent, 'other', { forged: true }).data).toBe('other');
+    chat.deletes(sent);
+    chat.presses(sent, 'g', { forged: true });
+    const [update] = await telegram.getUpdates(0, 1, -1, undefined);
+    expect(update).toMatchObject({
+      callback_query: { data: 'g', message: { message_id: sent.id, date: 0 } },
+    });
     chat.removesBot();
     expect(await refusal(telegram.sendMessage(chat.id, 'a'))).toBe(
       '403: Forbidden: bot was blocked by the user',
@@ -516,6 +522,7 @@ describe('updates', () => {
     await fake.until(() => fake.calls('getUpdates').length === 1);
     const newer = telegram.getUpdates(20, 100, 0, undefined);
     expect(await older).toMatch(/^409: Conflict: terminated by other getUpdates request/);
+    expect(await telegram.getUpdates(0, 100, 0, undefined)).toEqual([]);
     chatOf(fake).sendsText('hi');
     expect(await newer).toHaveLength(1);
     await telegram.setWebhook('https://example.org/hook');

@@ -25,17 +25,19 @@ export const inputMedia = z.object({
 });
 export type InputMedia = z.output<typeof inputMedia>;
 
+const attach = 'attach://';
 const maxPhotoBytes = 10 * 1024 * 1024;
 
 /** @throws ApiError 400 for what Telegram does not take */
 export async function mediaFrom(request: Request, input: InputMedia): Promise<Media> {
   const { world } = request;
-  const upload = attached(request, input.media);
-  if (!upload) return resent(request, input);
+  if (!input.media.startsWith(attach)) return resent(request, input);
+  const upload = attached(request, input.media, 'media');
+  if (!upload) throw badRequest("can't parse InputMedia: media not found");
   if (upload.bytes.byteLength === 0) throw badRequest('file must be non-empty');
   const spoiler = input.has_spoiler ?? false;
   if (input.type === 'photo') return remember(request, await photo(request, upload, spoiler));
-  const thumbnail = input.thumbnail === undefined ? undefined : attached(request, input.thumbnail);
+  const thumbnail = attached(request, input.thumbnail, 'thumbnail');
   // A clip that is no MP4 is shown as a file.
   const kind = input.type === 'video' && !isMp4(upload.bytes) ? 'document' : input.type;
   return remember(request, {
@@ -51,11 +53,14 @@ export async function mediaFrom(request: Request, input: InputMedia): Promise<Me
   });
 }
 
-function attached({ params }: Request, reference: string): Upload | undefined {
-  if (!reference.startsWith('attach://')) return undefined;
-  const upload = params.uploads.get(reference.slice('attach://'.length));
-  if (!upload) throw badRequest('wrong file identifier/HTTP URL specified');
-  return upload;
+/** By "attach://<field>"; anything else means the field of that kind. */
+function attached(
+  { params }: Request,
+  reference: string | undefined,
+  usualField: string,
+): Upload | undefined {
+  const field = reference?.startsWith(attach) ? reference.slice(attach.length) : usualField;
+  return params.uploads.get(field);
 }
 
 async function photo({ world }: Request, { bytes }: Upload, spoiler: boolean): Promise<Media> {

@@ -119,6 +119,11 @@ export class FakeMessage {
     );
   }
 
+  /** What a bot is told of a message that is gone. */
+  inaccessible(): object {
+    return { chat: this.chat.api, message_id: this.id, date: 0 };
+  }
+
   /** The message as the Bot API tells it. */
   toApi({ nested = false } = {}): object {
     const { body, media, keyboard } = this.present;

@@ -103,9 +103,7 @@ function sends(kind: Media['kind']): Method {
 function inputOf(params: Params, kind: Media['kind']): InputMedia {
   const media = params.uploads.has(kind) ? `attach://${kind}` : params.text(kind);
   if (media === undefined || media === '') throw badRequest(`there is no ${kind} in the request`);
-  const thumbnail = params.uploads.has('thumbnail') ? 'attach://thumbnail' : params.text('thumbnail');
-  const { caption: _caption, ...rest } = params.values;
-  return parsed({ ...rest, type: kind, media, thumbnail }, inputMedia, 'InputFile');
+  return parsed({ ...params.values, type: kind, media }, inputMedia, 'InputFile');
 }
 
 function readInline({ params }: Request) {

@@ -56,7 +56,7 @@ export function parsed<Schema extends z.ZodType>(
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const issue = result.error.issues[0];
-  throw badRequest(`can't parse ${what}: ${issue?.path.join('.')} ${issue?.message}`);
+  throw badRequest(`can't parse ${what}: Field "${issue?.path.join('.')}": ${issue?.message}`);
 }
 
 function fromJson(text: string, what: string): unknown {

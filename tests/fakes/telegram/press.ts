@@ -49,7 +49,7 @@ export class FakePress {
     return {
       id: this.id,
       from: this.user.api,
-      message: this.message.toApi(),
+      message: this.message.deleted ? this.message.inaccessible() : this.message.toApi(),
       chat_instance: String(this.message.chat.id * 31),
       data: this.data,
     };

@@ -62,12 +62,12 @@ export class UpdateQueue {
     this.#waiting?.end('look');
   }
 
-  /** @throws ApiError 409 when another one asks meanwhile: the older one loses */
+  /** @throws ApiError 409 when another one begins to wait meanwhile: the older one loses */
   async poll({ offset, limit, timeoutMs, allowed, signal }: Poll): Promise<object[]> {
-    this.#waiting?.end('conflict');
     if (allowed) this.#allowed = allowed;
     this.#confirm(offset);
     if (this.#pending.length === 0 && this.#again.length === 0 && timeoutMs > 0) {
+      this.#waiting?.end('conflict');
       const how = await this.#wait(timeoutMs, signal);
       if (how === 'conflict')
         throw conflict(
