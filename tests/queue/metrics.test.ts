@@ -1,7 +1,9 @@
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Engine } from '../../src/inference/engine/engine.ts';
 import { loadPack } from '../../src/inference/model-pack.ts';
@@ -306,6 +308,58 @@ describe('the port', () => {
       code: 'INVALID_CONFIG',
       message: expect.stringMatching(/^KINORA_METRICS_PORT: .*EADDRINUSE/),
     });
+  });
+});
+
+describe('KINORA_METRICS_PORT', () => {
+  /** The first of two neighbouring ports that nobody uses. */
+  async function freePair(): Promise<number> {
+    for (;;) {
+      const first = await startMetricsServer(0, bot.metrics);
+      const second = await startMetricsServer(first.port + 1, bot.metrics).catch(() => undefined);
+      await Promise.all([first.close(), second?.close()]);
+      if (second) return first.port;
+    }
+  }
+
+  it('opens the port of the bot, and the next one of the worker', async () => {
+    const port = await freePair();
+    const entry = fileURLToPath(new URL('../../src/kinora.mjs', import.meta.url));
+    const env = {
+      ...process.env,
+      KINORA_ENV_FILE: '/dev/null',
+      KINORA_DATA_DIR: join(harness.folder, 'data'),
+      KINORA_INBOX: join(harness.folder, 'inbox'),
+      KINORA_MODEL: tinyPackPath,
+      KINORA_THREADS: '1',
+      KINORA_METRICS_PORT: String(port),
+      REDIS_URL: `unix://${harness.server.socketPath}`,
+    };
+    const children = ['bot', 'worker'].map((part) =>
+      spawn(process.execPath, [entry, part], { env, stdio: 'ignore' }),
+    );
+    try {
+      const health = async (at: number) => {
+        const response = await fetch(`http://127.0.0.1:${at}/healthz`).catch(() => undefined);
+        return (await response?.json()) as { status: string; engine?: { state: string } } | undefined;
+      };
+      await eventually('the bot is well', async () => (await health(port))?.status === 'ok');
+      await eventually('the engine is ready', async () => (await health(port + 1))?.engine?.state === 'idle');
+      expect(await health(port)).not.toHaveProperty('engine');
+      await eventually('they see each other', async () => {
+        const page = await fetch(`http://127.0.0.1:${port}/metrics`);
+        return /^kinora_workers 1$/m.test(await page.text());
+      });
+    } finally {
+      await Promise.all(
+        children.map(async (child) => {
+          if (child.exitCode !== null) return;
+          const ended = once(child, 'exit');
+          child.kill('SIGTERM');
+          await ended;
+        }),
+      );
+    }
   });
 });
 
