@@ -236,6 +236,12 @@ export class Admin {
     return (await this.#act(by, 'clear-credits', target, change, reason, now)).changed;
   }
 
+  /** What setCredits() has set for exactly this target. */
+  async creditsOf(target: QuotaTarget): Promise<number | undefined> {
+    const text = await this.#redis.hget(this.#keys.limits, checkTarget(target));
+    return text === null ? undefined : Number(text);
+  }
+
   /** Share of the worker relative to others, whose weight is 1. Counts for requests from now on. */
   async setWeight(
     by: string,

@@ -96,6 +96,11 @@ export interface LedgerEntry {
   readonly failure?: Failure;
 }
 
+/** Jobs of a person, or of everybody, among which unfinished ones are looked for. */
+const pendingOfUser = 200;
+const pendingOfAll = 5_000;
+const readAtOnce = 100;
+
 const scripts = ['admit', 'transition', 'settle', 'cancel', 'withdraw', 'rebase', 'repair'] as const;
 type ScriptName = (typeof scripts)[number];
 
@@ -205,6 +210,31 @@ export class Ledger {
   async read(jobId: string): Promise<LedgerEntry | undefined> {
     const fields = await this.#redis.hgetall(this.keys.job(jobId));
     return fields['state'] ? parseEntry(jobId, fields) : undefined;
+  }
+
+  /** A person's jobs that still wait, run, or have their answer on its way; oldest first. */
+  async pendingOf(userKey: string): Promise<LedgerEntry[]> {
+    const newestFirst = await this.#redis.zrevrange(this.keys.history(userKey), 0, pendingOfUser - 1);
+    const entries = await this.#readAll(newestFirst.reverse());
+    const isOver = ({ state, deliveredAt }: LedgerEntry): boolean =>
+      deliveredAt !== undefined || state === 'failed' || state === 'cancelled';
+    return entries.filter((entry) => !isOver(entry));
+  }
+
+  /** Everybody's jobs without a delivered answer, oldest first; the newest thousands of them. */
+  async pending(): Promise<LedgerEntry[]> {
+    const newestFirst = await this.#redis.zrevrange(this.keys.pending, 0, pendingOfAll - 1);
+    return await this.#readAll(newestFirst.reverse());
+  }
+
+  /** Entries that are gone or of a version that we do not understand are left out. */
+  async #readAll(jobIds: readonly string[]): Promise<LedgerEntry[]> {
+    const entries: LedgerEntry[] = [];
+    for (let at = 0; at < jobIds.length; at += readAtOnce) {
+      const batch = jobIds.slice(at, at + readAtOnce).map((id) => this.read(id).catch(() => undefined));
+      entries.push(...(await Promise.all(batch)).filter((entry) => entry !== undefined));
+    }
+    return entries;
   }
 
   /**

@@ -1,0 +1,399 @@
+/**
+ * What Kinora says and does in a chat, whatever the chat is: requests, buttons, commands and admin words become queue
+ * calls and plain sentences. Adapters bring people, places and pictures, and show what comes back. Knows no platform.
+ */
+import { randomInt } from 'node:crypto';
+import { copyFile, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isKinoraError, type KinoraError, serializeError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import type { Admin } from '../queue/admin.ts';
+import type { Artifacts } from '../queue/artifacts.ts';
+import type { JobClient, Submission } from '../queue/client.ts';
+import type { Answer } from '../queue/delivery.ts';
+import type { QueueEvent } from '../queue/events.ts';
+import { type ForgetTools, forgetUser } from '../queue/forget.ts';
+import type { Generation } from '../queue/jobs.ts';
+import type { LedgerEntry } from '../queue/ledger.ts';
+import { loopVideo, smoothVideo } from '../video/transform.ts';
+import { runAdminWords } from './admin-words.ts';
+import { type Messages, messagesFor } from './messages/catalogue.ts';
+import { type ChatOptions, describeOptions, optionsAsWords, toGeneration } from './options.ts';
+import { promptHelp } from './prompt-help.ts';
+
+export interface Person {
+  /** "<platform>:<id>" */
+  readonly userKey: string;
+  /** "<platform>:<role id>", for allowances by role. */
+  readonly roleKeys: readonly string[];
+  /** As the platform gives it: "en-US", "zh-CN", "de". */
+  readonly locale: string;
+  /** By the configuration's user and role ids, never by the platform's own permissions. */
+  readonly isAdmin: boolean;
+}
+
+export interface Place {
+  /** Server or group; absent in private chats. */
+  readonly communityKey?: string;
+  /** Largest file that can be posted there. */
+  readonly maxBytes: number;
+}
+
+export const actions = [
+  'cancel',
+  'reroll',
+  'remix',
+  'subtle',
+  'strong',
+  'settings',
+  'smooth',
+  'loop',
+  'delete',
+] as const;
+export type Action = (typeof actions)[number];
+
+/** Its id is made of action and job id, so that it works after a restart and weeks later. */
+export interface Button {
+  readonly action: Action;
+  readonly jobId: string;
+  readonly label: string;
+}
+
+export function buttonId({ action, jobId }: Pick<Button, 'action' | 'jobId'>): string {
+  return `${action}:${jobId}`;
+}
+
+export function parseButtonId(id: string): { action: Action; jobId: string } | undefined {
+  const [name, jobId] = id.split(':');
+  const action = actions.find((known) => known === name);
+  return action && jobId ? { action, jobId } : undefined;
+}
+
+/** Plain text, to be escaped by the adapter, and what can be pressed under it. */
+export interface ChatMessage {
+  readonly text: string;
+  readonly buttons: readonly Button[];
+}
+
+/** Where the answer goes; the adapter's own data plus what the conversation adds. Never a token. */
+export type ReplyTo = Readonly<Record<string, string | number | boolean>>;
+
+export interface Ask {
+  /** Made from the message or interaction: the same id is the same job. */
+  readonly jobId: string;
+  readonly person: Person;
+  readonly place: Place;
+  /** The picture as it was received, or the job whose picture it is. */
+  readonly picture: Uint8Array | { readonly ofJob: string };
+  readonly options: ChatOptions;
+  readonly replyTo: ReplyTo;
+  /** Parameters that options cannot name, from an earlier job. */
+  readonly base?: Generation;
+}
+
+/** A request that came to nothing is over: its message has no buttons, and nobody is charged. */
+export type AskAnswer = ChatMessage & { readonly accepted: boolean };
+
+export interface ConversationTools {
+  readonly client: JobClient;
+  readonly artifacts: Artifacts;
+  readonly admin: Admin;
+  readonly forget: ForgetTools;
+  readonly ffmpegPath: string;
+  readonly retentionDays: number;
+  readonly log: Logger;
+}
+
+/** Kept below every limit that is known, since a fallback may have a smaller one than the place of the request. */
+const uploadMargin = 0.95;
+const barWidth = 12;
+
+export class Conversation {
+  readonly #tools: ConversationTools;
+
+  constructor(tools: ConversationTools) {
+    this.#tools = tools;
+  }
+
+  messages(person: Pick<Person, 'locale'>): Messages {
+    return messagesFor(person.locale);
+  }
+
+  /** Validates and queues. Never throws for what a person can cause. */
+  async ask(ask: Ask): Promise<AskAnswer> {
+    const { client, artifacts, log } = this.#tools;
+    const { jobId, person, place } = ask;
+    const say = this.messages(person);
+    try {
+      const generation: Generation = {
+        prompt: '',
+        preset: 'standard',
+        ...ask.base,
+        ...toGeneration(ask.options, ask.base),
+        seed: ask.options.seed ?? ask.base?.seed ?? randomInt(2 ** 32),
+        maxBytes: Math.floor(place.maxBytes * uploadMargin),
+      };
+      if (ask.picture instanceof Uint8Array) await artifacts.storeImage(jobId, ask.picture);
+      else if (!(await this.#copyPicture(ask.picture.ofJob, jobId))) {
+        return { accepted: false, text: say.refusal.gone, buttons: [] };
+      }
+      const submission = await client.submit({
+        id: jobId,
+        userKey: person.userKey,
+        roleKeys: [...person.roleKeys],
+        ...(place.communityKey ? { communityKey: place.communityKey } : {}),
+        generation,
+        replyTo: { ...ask.replyTo, locale: person.locale },
+      });
+      if (submission.decision !== 'accepted') {
+        if (submission.decision !== 'duplicate') await artifacts.remove(jobId);
+        return { accepted: false, text: this.refusal(submission, say), buttons: [] };
+      }
+      const { place: position, cost, left } = submission;
+      const lines = [this.#position(position, say), say.status.cost(cost, left)];
+      const tip = promptHelp(generation.prompt, say);
+      if (tip) lines.push(tip);
+      return { accepted: true, text: lines.join('\n'), buttons: [this.#button('cancel', jobId, say)] };
+    } catch (error) {
+      if (!isKinoraError(error)) log.error({ jobId, err: error }, 'a request failed');
+      return { accepted: false, text: this.failure(error, say), buttons: [] };
+    }
+  }
+
+  async #copyPicture(from: string, to: string): Promise<boolean> {
+    const { artifacts } = this.#tools;
+    if (!(await artifacts.hasImage(from))) return false;
+    const target = artifacts.files(to);
+    await mkdir(target.folder, { recursive: true, mode: 0o700 });
+    await copyFile(artifacts.files(from).image, target.image);
+    return true;
+  }
+
+  /** The earlier job that a button belongs to, when this person may press it; otherwise the sentence why not. */
+  async open(jobId: string, person: Person, action: Action): Promise<LedgerEntry | string> {
+    const say = this.messages(person);
+    const entry = await this.#tools.client.ledger.read(jobId).catch(() => undefined);
+    if (!entry) return say.refusal.gone;
+    const isPublic = action === 'settings' && entry.request.replyTo['isPrivate'] !== true;
+    const mayPress = isPublic || person.isAdmin || entry.request.userKey === person.userKey;
+    return mayPress ? entry : say.refusal.notYours;
+  }
+
+  /** A new job from an earlier one: everything is kept but the seed, and what `changes` says. */
+  async askAgain(
+    entry: LedgerEntry,
+    action: 'reroll' | 'remix' | 'subtle' | 'strong',
+    ask: Omit<Ask, 'picture' | 'options' | 'base'>,
+    changes: ChatOptions = {},
+  ): Promise<AskAnswer> {
+    const { variation: _, seed: earlierSeed, ...rest } = entry.request.generation;
+    const seed = action === 'remix' ? (changes.seed ?? earlierSeed) : randomInt(2 ** 32);
+    const base: Generation = { ...rest, seed };
+    if (action === 'subtle' || action === 'strong') {
+      const videoId = entry.artifact?.videoId;
+      if (!videoId) return { accepted: false, text: this.messages(ask.person).refusal.gone, buttons: [] };
+      base.variation = { videoId, strength: action === 'subtle' ? 0.35 : 0.7 };
+    }
+    return await this.ask({ ...ask, picture: { ofJob: entry.id }, options: changes, base });
+  }
+
+  /** Smooths or loops a finished clip, without the queue and without a model. */
+  async transform(
+    entry: LedgerEntry,
+    action: 'smooth' | 'loop',
+    person: Person,
+    maxBytes: number,
+  ): Promise<{ readonly file: string; readonly text: string } | string> {
+    const { artifacts, ffmpegPath } = this.#tools;
+    const say = this.messages(person);
+    if (!(await artifacts.readRecord(entry.id))) return say.refusal.gone;
+    const { video, folder } = artifacts.files(entry.id);
+    const file = join(folder, `${action}.mp4`);
+    const options = { ffmpegPath, maxBytes: Math.floor(maxBytes * uploadMargin) };
+    try {
+      if (action === 'smooth') await smoothVideo(video, file, 3, options);
+      else await loopVideo(video, file, options);
+    } catch (error) {
+      return this.failure(error, say);
+    }
+    return { file, text: action === 'smooth' ? say.result.smoothed : say.result.looped };
+  }
+
+  /** All parameters, in a form that can be sent again. */
+  settings(entry: LedgerEntry, person: Person): string {
+    const say = this.messages(person);
+    const { generation } = entry.request;
+    const lines = [say.settings.title, ...describeOptions(generation, entry.artifact, say)];
+    return [...lines, say.settings.copy, `/animate ${optionsAsWords(generation)}`].join('\n');
+  }
+
+  async cancel(jobId: string, person: Person): Promise<string> {
+    const say = this.messages(person);
+    try {
+      const answer = await this.#tools.client.cancel(jobId, person.userKey, person.isAdmin);
+      if (answer === 'unknown') return say.refusal.gone;
+      if (answer === 'forbidden') return say.refusal.notYours;
+      return answer === 'finished' ? say.refusal.finished : say.status.cancelling;
+    } catch {
+      return say.refusal.unavailable;
+    }
+  }
+
+  /** Removes the files of a finished job; the adapter removes the message. */
+  async remove(entry: LedgerEntry): Promise<void> {
+    await this.#tools.artifacts.remove(entry.id);
+  }
+
+  /** What the status message of a running job says now. */
+  progress(event: Extract<QueueEvent, { type: 'progress' }>, locale: string): ChatMessage {
+    const say = messagesFor(locale);
+    const { phase, done, total, leftMs } = event;
+    const text = {
+      loading: () => say.status.loading,
+      encoding: () => say.status.encoding,
+      denoising: () => say.status.denoising(bar(done, total), done, total),
+      decoding: () => say.status.decoding(done, total),
+      finishing: () => say.status.finishing,
+    }[phase]();
+    const left = leftMs === undefined ? '' : ` ${say.status.left(leftMs)}`;
+    return { text: `${text}${left}`, buttons: [this.#button('cancel', event.jobId, say)] };
+  }
+
+  /** What the status message of a waiting job says now; undefined when it does not wait. */
+  async waiting(entry: Pick<LedgerEntry, 'id' | 'preset'>, locale: string): Promise<ChatMessage | undefined> {
+    const say = messagesFor(locale);
+    const position = await this.#tools.client.place(entry);
+    if (!position) return undefined;
+    return { text: this.#position(position, say), buttons: [this.#button('cancel', entry.id, say)] };
+  }
+
+  /** The final answer's words and buttons. */
+  final(entry: LedgerEntry, answer: Answer): ChatMessage {
+    const say = messagesFor(localeOf(entry));
+    if (answer.kind === 'cancelled') return { text: say.result.cancelled, buttons: [] };
+    if (answer.kind === 'failure') {
+      const { code, message } = answer.failure;
+      return { text: `${say.failure(code, message)} ${say.result.refunded}`, buttons: [] };
+    }
+    const { artifact } = answer;
+    const { prompt } = entry.request.generation;
+    const seconds = say.duration(artifact.timings['total'] ?? 0);
+    const lines = [
+      say.result.caption({ prompt, seed: artifact.seed, preset: entry.preset, seconds, cost: entry.cost }),
+    ];
+    const reused = artifact.cache.hits
+      .filter((kind) => kind !== 'prompt')
+      .map((kind) => (kind === 'video' ? say.result.video : say.result.picture));
+    if (reused.length > 0) lines.push(say.result.reused(reused.join(', ')));
+    const buttons = actions
+      .filter((action) => action !== 'cancel')
+      .map((action) => this.#button(action, entry.id, say));
+    return { text: lines.join('\n'), buttons };
+  }
+
+  async me(person: Person, place: Place): Promise<ChatMessage> {
+    const { admin, client } = this.#tools;
+    const say = this.messages(person);
+    const quota = await admin.quotaOf(person.userKey, {
+      roles: person.roleKeys,
+      ...(place.communityKey ? { community: place.communityKey } : {}),
+    });
+    const lines = [say.me.credits(quota.used, quota.limit, quota.granted)];
+    const pending = await client.ledger.pendingOf(person.userKey);
+    lines.push(pending.length === 0 ? say.me.none : say.me.jobs);
+    for (const { state, request } of pending) {
+      lines.push(`• ${say.me.job(say.me.states[state], request.generation.prompt)}`);
+    }
+    const buttons = pending.slice(0, 5).map(({ id, request }) => ({
+      ...this.#button('cancel', id, say),
+      label: `${say.buttons.cancel}: ${request.generation.prompt.slice(0, 20) || id.slice(-6)}`,
+    }));
+    return { text: lines.join('\n'), buttons };
+  }
+
+  async queue(person: Person): Promise<string> {
+    const { admin, client } = this.#tools;
+    const say = this.messages(person);
+    const stats = await admin.stats();
+    const waiting = [...stats.waiting.values()].reduce((sum, count) => sum + count, 0);
+    const lines = stats.mode === 'running' ? [] : [say.queue.paused];
+    lines.push(waiting + stats.running === 0 ? say.queue.empty : say.queue.summary(waiting, stats.running));
+    for (const entry of await client.ledger.pendingOf(person.userKey)) {
+      const position = await client.place(entry);
+      if (!position) continue;
+      const left = position.leftMs === undefined ? '' : say.duration(position.leftMs);
+      lines.push(say.queue.yours(position.ahead, left));
+    }
+    return lines.join('\n');
+  }
+
+  privacy(person: Person): string {
+    return this.messages(person).privacy.text(this.#tools.retentionDays);
+  }
+
+  /** "Delete everything", after the person has confirmed it. */
+  async forget(person: Person): Promise<string> {
+    const forgotten = await forgetUser(person.userKey, this.#tools.forget);
+    return this.messages(person).privacy.deleted(forgotten.jobs);
+  }
+
+  /** Words of an admin: "quota set user:discord:1 20", "ban telegram:7 24 spam", "pause". */
+  async adminWords(person: Person, words: readonly string[]): Promise<string> {
+    const say = this.messages(person);
+    if (!person.isAdmin) return say.refusal.notAdmin;
+    try {
+      return await runAdminWords(this.#tools.admin, person.userKey, words, say);
+    } catch (error) {
+      return this.failure(error, say);
+    }
+  }
+
+  /** Sentence for anything thrown; what is not ours becomes a general one. */
+  failure(error: unknown, say: Messages): string {
+    const { code, message } = serializeError(error as KinoraError);
+    return say.failure(code, message);
+  }
+
+  refusal(submission: Exclude<Submission, { decision: 'accepted' }>, say: Messages): string {
+    const { refusal } = say;
+    switch (submission.decision) {
+      case 'banned': {
+        const until = submission.untilMs > 0 ? new Date(submission.untilMs).toISOString().slice(0, 16) : '';
+        return refusal.banned(until.replace('T', ' '), submission.reason);
+      }
+      case 'queue-full':
+        return refusal.queueFull(submission.limit);
+      case 'user-full':
+        return refusal.userFull(submission.limit);
+      case 'community-full':
+        return refusal.communityFull(submission.limit);
+      case 'cooldown':
+        return refusal.cooldown(submission.waitMs);
+      case 'quota':
+        return refusal.quota(submission);
+      case 'disk-full':
+        return refusal.diskFull;
+      default:
+        return refusal[submission.decision];
+    }
+  }
+
+  #position({ ahead, leftMs }: { ahead: number; leftMs?: number }, say: Messages): string {
+    const text = ahead === 0 ? say.status.next : say.status.waiting(ahead);
+    return leftMs === undefined ? text : `${text} ${say.status.left(leftMs)}`;
+  }
+
+  #button(action: Action, jobId: string, say: Messages): Button {
+    return { action, jobId, label: say.buttons[action] };
+  }
+}
+
+/** The language that the person asked in. */
+export function localeOf(entry: LedgerEntry): string {
+  return String(entry.request.replyTo['locale'] ?? 'en');
+}
+
+function bar(done: number, total: number): string {
+  const filled = total > 0 ? Math.round((barWidth * done) / total) : 0;
+  return '▰'.repeat(filled) + '▱'.repeat(barWidth - filled);
+}

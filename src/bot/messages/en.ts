@@ -1,0 +1,227 @@
+/** English. */
+import type { ErrorCode } from '../../errors.ts';
+
+const people = (count: number): string => (count === 1 ? '1 person' : `${count} people`);
+const jobs = (count: number): string => (count === 1 ? '1 job' : `${count} jobs`);
+
+/** 90_000 → "1 min 30 s". */
+function duration(ms: number): string {
+  const seconds = Math.max(1, Math.round(ms / 1000));
+  if (seconds < 60) return `${seconds} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return seconds % 60 ? `${minutes} min ${seconds % 60} s` : `${minutes} min`;
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+const broken = 'Something went wrong in Kinora; its admins find more in the log. Try again later.';
+const crashed = 'The engine stopped while it worked on this and was restarted. Try again.';
+
+/**
+ * What happened and what to do now, for people in a chat. The message is shown only where it speaks of what they sent:
+ * others may name paths, hosts or settings of the machine.
+ */
+const failures: Readonly<Record<ErrorCode, (message: string) => string>> = {
+  INTERNAL: () => broken,
+  INVALID_OPTION: (message) => `${message} Choose an allowed value and try again.`,
+  INVALID_PROMPT: (message) =>
+    `${message} Send a shorter prompt in plain text, for example "camera slowly zooming in".`,
+  INVALID_CONFIG: () => broken,
+  VIDEO_NOT_FOUND: () =>
+    'That video is no longer kept here. Animate the picture again; only recent videos can be varied.',
+  IMAGE_NOT_FOUND: () => 'The picture is no longer kept here. Send it again.',
+  IMAGE_UNSUPPORTED: (message) => `${message} Send the picture as JPEG, PNG or WebP.`,
+  IMAGE_UNREADABLE: () => 'The picture seems damaged. Save it again as JPEG or PNG and send that.',
+  IMAGE_TOO_LARGE: (message) => `${message} Scale the picture down and send it again.`,
+  IMAGE_TOO_SMALL: (message) => `${message} Send a larger picture.`,
+  PACK_NOT_FOUND: () => broken,
+  PACK_INVALID: () => broken,
+  DEVICE_UNAVAILABLE: () => broken,
+  OUT_OF_MEMORY: () =>
+    'There was not enough memory for this. Choose a smaller preset, a smaller size or fewer frames.',
+  ENGINE_CRASHED: () => crashed,
+  ENGINE_HUNG: () => `${crashed} Choose a smaller preset if it happens twice.`,
+  BAD_NUMBERS: () => 'The model produced no usable picture. Try another seed or a lower guidance.',
+  OUTPUT_UNWRITABLE: () => broken,
+  DISK_FULL: () => 'There is no disk space left here. The admins have to free some; try again later.',
+  FFMPEG_MISSING: () => broken,
+  ENCODE_FAILED: () => 'The video could not be written. Try again, or tell the admins.',
+  EXPIRED: () => 'This waited too long in the queue. Ask again when it is shorter.',
+  CANCELLED: () => 'Cancelled.',
+};
+
+export const en = {
+  duration,
+  people,
+
+  buttons: {
+    cancel: 'Cancel',
+    reroll: 'Re-roll',
+    remix: 'Remix',
+    subtle: 'Vary subtle',
+    strong: 'Vary strong',
+    settings: 'Settings',
+    smooth: 'Smooth ×3',
+    loop: 'Loop',
+    delete: 'Delete',
+  },
+
+  /** While a job waits and runs. */
+  status: {
+    next: 'Accepted. Yours is next.',
+    waiting: (ahead: number) => `Accepted. ${jobs(ahead)} before yours.`,
+    left: (ms: number) => `About ${duration(ms)} left.`,
+    loading: 'Loading the model…',
+    encoding: 'Looking at the picture…',
+    denoising: (bar: string, done: number, total: number) => `${bar} step ${done}/${total}`,
+    decoding: (done: number, total: number) => `Turning it into frames… ${done}/${total}`,
+    finishing: 'Writing the video…',
+    cancelling: 'Stopping…',
+    cost: (cost: number, left: number) => `Costs ${cost}, ${left} left today.`,
+  },
+
+  result: {
+    caption: (parts: { prompt: string; seed: number; preset: string; seconds: string; cost: number }) =>
+      `${parts.prompt ? `"${parts.prompt}" · ` : ''}seed ${parts.seed} · ${parts.preset} · ${parts.seconds} · cost ${parts.cost}`,
+    reused: (what: string) => `Reused from before: ${what}.`,
+    picture: 'the picture',
+    prompt: 'the prompt',
+    video: 'the earlier video',
+    compressed: 'Compressed to fit the size limit here.',
+    cancelled: 'Cancelled. Nothing was charged.',
+    refunded: 'Nothing was charged.',
+    smoothed: 'Smoothed: three times the frames.',
+    looped: 'Plays forwards and back.',
+    deleted: 'Deleted.',
+  },
+
+  refusal: {
+    banned: (until: string, reason: string) =>
+      `You cannot use Kinora${until ? ` until ${until}` : ''}${reason ? `: ${reason}` : ''}.`,
+    paused: 'Kinora is paused by its admins. Try again later.',
+    draining: 'Kinora takes no new jobs because it will be restarted. Try again in a while.',
+    queueFull: (limit: number) => `The queue is full (${jobs(limit)}). Try again in a few minutes.`,
+    userFull: (limit: number) =>
+      `You have ${jobs(limit)} waiting, which is the limit. Wait for one, or cancel one.`,
+    communityFull: (limit: number) =>
+      `There are ${jobs(limit)} waiting from here, which is the limit. Try again soon.`,
+    cooldown: (ms: number) => `One moment: you can ask again in ${duration(ms)}.`,
+    quota: (p: { used: number; limit: number; granted: number; cost: number }) =>
+      `This costs ${p.cost}, but you have used ${p.used} of your ${p.limit} credits today${p.granted ? ` (and ${p.granted} extra are left)` : ''}. They come back at midnight.`,
+    diskFull: 'There is no disk space left here. The admins have to free some; try again later.',
+    unavailable: 'The queue cannot be reached right now. Nothing was charged; try again in a minute.',
+    duplicate: 'That one is already in the queue.',
+    notYours: 'Only the person who asked for this can do that. Animate the picture yourself to play with it.',
+    gone: 'That video is no longer kept here. Animate the picture again.',
+    notAdmin: 'Only admins of this Kinora can do that.',
+    finished: 'That one is finished already.',
+    noPicture: 'Send a picture together with the command, or reply to one.',
+    tooLarge: (megabytes: number) => `The picture is too large; at most ${megabytes} MB.`,
+    notDownloaded: 'The picture could not be fetched. Send it again.',
+  },
+
+  /** One line under the acceptance, only when it applies. */
+  help: {
+    vague: (word: string) =>
+      `Tip: "${word}" says nothing about motion; name what moves and how, like "camera slowly zooming in".`,
+    noMotion: 'Tip: say what moves, like "waves rolling" or "pan left".',
+    text: 'Tip: text in pictures tends to wobble; choose low motion.',
+    language: 'Tip: prompts in English work best.',
+  },
+
+  settings: {
+    title: 'Settings of this video',
+    copy: 'To make it again:',
+    yes: 'yes',
+    labels: {
+      prompt: 'Prompt',
+      negative: 'Negative prompt',
+      preset: 'Preset',
+      seed: 'Seed',
+      motion: 'Motion',
+      frames: 'Frames',
+      steps: 'Steps',
+      guidance: 'Guidance',
+      fps: 'Frames per second',
+      size: 'Size',
+      loop: 'Loop',
+      smooth: 'Smooth',
+      variation: 'Variation',
+      model: 'Model',
+    },
+  },
+
+  me: {
+    credits: (used: number, limit: number, granted: number) =>
+      `Credits: ${used} of ${limit} used today${granted ? `, ${granted} extra` : ''}.`,
+    none: 'You have no jobs in the queue.',
+    jobs: 'Your jobs:',
+    job: (state: string, prompt: string) => `${state}: ${prompt || '(no prompt)'}`,
+    states: {
+      reserved: 'accepted',
+      waiting: 'waiting',
+      running: 'running',
+      generated: 'finished',
+      delivering: 'uploading',
+      failed: 'failed',
+      cancelled: 'cancelled',
+    },
+  },
+
+  queue: {
+    empty: 'The queue is empty.',
+    summary: (waiting: number, running: number) => `${jobs(waiting)} waiting, ${running} running.`,
+    paused: 'Kinora is paused.',
+    yours: (ahead: number, left: string) =>
+      `Yours: ${jobs(ahead)} before it${left ? `, about ${left}` : ''}.`,
+  },
+
+  privacy: {
+    text: (days: number) =>
+      `Kinora keeps your pictures, prompts and videos for ${days} days so that the buttons work, your daily credits, and what was computed for your pictures. Nothing leaves this server. "Delete everything" removes all of it except bans and today's use of credits.`,
+    deleteAll: 'Delete everything',
+    deleted: (jobCount: number) => `Done: ${jobs(jobCount)} and all that belonged to them were removed.`,
+  },
+
+  helpText:
+    'Send a picture with a few words about the motion, for example "camera slowly zooming in, waves rolling".\n' +
+    'Motions: zoom in or out, pan left or right, tilt up or down, rotate, waves, swaying in the wind, static; slow or fast.\n' +
+    'Options: preset=fast|standard|high|creative, motion=low|medium|high, seed=NUMBER, frames=NUMBER, guidance=NUMBER, negative="…", loop, smooth.',
+
+  failure: (code: ErrorCode, message: string) => failures[code](message),
+
+  admin: {
+    usage:
+      'quota show|set|grant|reset TARGET [NUMBER] · ban USER [HOURS] [REASON] · unban USER · pause · resume · drain · cancel JOB · stats · audit',
+    done: 'Done.',
+    unchanged: 'Nothing to change.',
+    unknown: (text: string) => `"${text}" is not understood.`,
+    missing: (what: string) => `Missing: ${what}.`,
+    notANumber: (text: string) => `"${text}" is not a number.`,
+    quota: (
+      target: string,
+      p: { limit: number; source: string; used: number; granted: number; left: number },
+    ) =>
+      `${target}: ${p.used} of ${p.limit} credits used today (limit by ${p.source}), ${p.granted} extra, ${p.left} left.`,
+    limit: (target: string, limit: number | undefined) =>
+      limit === undefined ? `${target}: no limit of its own.` : `${target}: ${limit} credits a day.`,
+    granted: (target: string, total: number) => `${target} now has ${total} extra credits.`,
+    onlyUsers: 'That works for users only.',
+    banned: (target: string, until: string) =>
+      `${target} is banned ${until ? `until ${until} UTC` : 'for good'}.`,
+    unbanned: (target: string) => `${target} is not banned any more.`,
+    sources: { user: 'user', role: 'role', community: 'community', default: 'default' },
+    modes: { running: 'running', paused: 'paused', draining: 'taking no new jobs' },
+    stats: (p: {
+      mode: string;
+      waiting: number;
+      running: number;
+      answering: number;
+      alive: number;
+      busy: number;
+      creditsUsed: number;
+    }) =>
+      `Queue: ${p.mode}\nWaiting: ${p.waiting} · running: ${p.running} · answering: ${p.answering}\nWorkers: ${p.alive} (${p.busy} busy)\nCredits used today: ${p.creditsUsed}`,
+    failures: (list: string) => `Failures so far: ${list}`,
+    noAudit: 'Nothing has been done yet.',
+  },
+};

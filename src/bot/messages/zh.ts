@@ -1,0 +1,204 @@
+/** Chinese, simplified. Whatever English has and this lacks does not compile. */
+import type { ErrorCode } from '../../errors.ts';
+import type { en } from './en.ts';
+
+const people = (count: number): string => `${count} 人`;
+const jobs = (count: number): string => `${count} 个任务`;
+
+/** 90_000 → "1 分 30 秒". */
+function duration(ms: number): string {
+  const seconds = Math.max(1, Math.round(ms / 1000));
+  if (seconds < 60) return `${seconds} 秒`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return seconds % 60 ? `${minutes} 分 ${seconds % 60} 秒` : `${minutes} 分钟`;
+  return minutes % 60 ? `${Math.floor(minutes / 60)} 小时 ${minutes % 60} 分` : `${minutes / 60} 小时`;
+}
+
+const broken = 'Kinora 出了点问题，管理员可以在日志里查到原因。请稍后再试。';
+const crashed = '生成引擎中途停止，已经重新启动。请再试一次。';
+
+/** The message is English; it is added where it tells what exactly is wrong with what the person sent. */
+const failures: Readonly<Record<ErrorCode, (message: string) => string>> = {
+  INTERNAL: () => broken,
+  INVALID_OPTION: (message) => `有一个选项不对，请改正后再试。（${message}）`,
+  INVALID_PROMPT: (message) => `提示词不能用，请换成短一些的纯文字，例如“镜头缓缓推近”。（${message}）`,
+  INVALID_CONFIG: () => broken,
+  VIDEO_NOT_FOUND: () => '那个视频已经不在这里了。请重新发送图片；只有近期的视频可以变化。',
+  IMAGE_NOT_FOUND: () => '图片已经不在这里了，请重新发送。',
+  IMAGE_UNSUPPORTED: (message) => `不支持这种图片，请发送 JPEG、PNG 或 WebP。（${message}）`,
+  IMAGE_UNREADABLE: () => '图片好像损坏了。请另存为 JPEG 或 PNG 后再发送。',
+  IMAGE_TOO_LARGE: (message) => `图片太大，请缩小后再发送。（${message}）`,
+  IMAGE_TOO_SMALL: (message) => `图片太小，请发送大一些的图片。（${message}）`,
+  PACK_NOT_FOUND: () => broken,
+  PACK_INVALID: () => broken,
+  DEVICE_UNAVAILABLE: () => broken,
+  OUT_OF_MEMORY: () => '内存不够。请选择更小的预设、更小的尺寸或更少的帧数。',
+  ENGINE_CRASHED: () => crashed,
+  ENGINE_HUNG: () => `${crashed}如果再次发生，请选择更小的预设。`,
+  BAD_NUMBERS: () => '模型没有得出可用的画面。请换一个种子，或降低引导强度。',
+  OUTPUT_UNWRITABLE: () => broken,
+  DISK_FULL: () => '服务器的磁盘已满，需要管理员清理空间。请稍后再试。',
+  FFMPEG_MISSING: () => broken,
+  ENCODE_FAILED: () => '视频写入失败。请再试一次，或告诉管理员。',
+  EXPIRED: () => '排队时间太长，任务已过期。请等队伍短一些再试。',
+  CANCELLED: () => '已取消。',
+};
+
+export const zh: typeof en = {
+  duration,
+  people,
+
+  buttons: {
+    cancel: '取消',
+    reroll: '换个种子',
+    remix: '改提示词',
+    subtle: '微调',
+    strong: '大改',
+    settings: '参数',
+    smooth: '流畅 ×3',
+    loop: '循环',
+    delete: '删除',
+  },
+
+  status: {
+    next: '已接受，下一个就是你的。',
+    waiting: (ahead) => `已接受，前面还有 ${jobs(ahead)}。`,
+    left: (ms) => `大约还需 ${duration(ms)}。`,
+    loading: '正在加载模型…',
+    encoding: '正在看图…',
+    denoising: (bar, done, total) => `${bar} 第 ${done}/${total} 步`,
+    decoding: (done, total) => `正在生成画面… ${done}/${total}`,
+    finishing: '正在写入视频…',
+    cancelling: '正在停止…',
+    cost: (cost, left) => `消耗 ${cost} 点，今天还剩 ${left} 点。`,
+  },
+
+  result: {
+    caption: ({ prompt, seed, preset, seconds, cost }) =>
+      `${prompt ? `“${prompt}” · ` : ''}种子 ${seed} · ${preset} · ${seconds} · 消耗 ${cost} 点`,
+    reused: (what) => `沿用了之前的计算：${what}。`,
+    picture: '图片',
+    prompt: '提示词',
+    video: '之前的视频',
+    compressed: '已压缩，以符合这里的大小限制。',
+    cancelled: '已取消，没有扣点。',
+    refunded: '没有扣点。',
+    smoothed: '已变流畅：帧数变为三倍。',
+    looped: '正放再倒放，循环播放。',
+    deleted: '已删除。',
+  },
+
+  refusal: {
+    banned: (until, reason) =>
+      `你${until ? `在 ${until} (UTC) 之前` : ''}不能使用 Kinora${reason ? `：${reason}` : ''}。`,
+    paused: 'Kinora 已被管理员暂停，请稍后再试。',
+    draining: 'Kinora 即将重启，暂不接受新任务，请过一会儿再试。',
+    queueFull: (limit) => `队列已满（${jobs(limit)}），请几分钟后再试。`,
+    userFull: (limit) => `你已有 ${jobs(limit)}在排队，达到上限。请等一个完成，或取消一个。`,
+    communityFull: (limit) => `这里已有 ${jobs(limit)}在排队，达到上限。请稍后再试。`,
+    cooldown: (ms) => `请稍等，${duration(ms)}后可以再次提交。`,
+    quota: ({ used, limit, granted, cost }) =>
+      `这需要 ${cost} 点，但你今天的 ${limit} 点已经用了 ${used} 点${granted ? `（另有 ${granted} 点额外点数）` : ''}。午夜会重新恢复。`,
+    diskFull: '服务器的磁盘已满，需要管理员清理空间，请稍后再试。',
+    unavailable: '暂时连不上队列，没有扣点，请一分钟后再试。',
+    duplicate: '这个任务已经在队列里了。',
+    notYours: '只有发起的人可以这样做。想玩的话，请自己提交一次这张图片。',
+    gone: '那个视频已经不在这里了，请重新提交图片。',
+    notAdmin: '只有这个 Kinora 的管理员可以这样做。',
+    finished: '那个任务已经结束了。',
+    noPicture: '请把图片和命令一起发送，或者回复一张图片。',
+    tooLarge: (megabytes) => `图片太大，最多 ${megabytes} MB。`,
+    notDownloaded: '图片没有取到，请重新发送。',
+  },
+
+  help: {
+    vague: (word) => `小提示：“${word}”没有说明怎么动；请写出什么在动、怎么动，例如“镜头缓缓推近”。`,
+    noMotion: '小提示：写出什么在动，例如“海浪翻滚”或“镜头左移”。',
+    text: '小提示：画面里的文字容易抖动，建议选择低运动幅度（motion=low）。',
+    language: '小提示：用英文或中文写提示词效果最好。',
+  },
+
+  settings: {
+    title: '这个视频的参数',
+    copy: '再做一次：',
+    yes: '是',
+    labels: {
+      prompt: '提示词',
+      negative: '反向提示词',
+      preset: '预设',
+      seed: '种子',
+      motion: '运动幅度',
+      frames: '帧数',
+      steps: '步数',
+      guidance: '引导强度',
+      fps: '帧率',
+      size: '尺寸',
+      loop: '循环',
+      smooth: '流畅',
+      variation: '变化强度',
+      model: '模型',
+    },
+  },
+
+  me: {
+    credits: (used, limit, granted) =>
+      `点数：今天已用 ${used} / ${limit}${granted ? `，另有额外 ${granted} 点` : ''}。`,
+    none: '你没有排队中的任务。',
+    jobs: '你的任务：',
+    job: (state, prompt) => `${state}：${prompt || '（没有提示词）'}`,
+    states: {
+      reserved: '已接受',
+      waiting: '排队中',
+      running: '生成中',
+      generated: '已完成',
+      delivering: '上传中',
+      failed: '失败',
+      cancelled: '已取消',
+    },
+  },
+
+  queue: {
+    empty: '队列是空的。',
+    summary: (waiting, running) => `${jobs(waiting)}在排队，${running} 个正在生成。`,
+    paused: 'Kinora 已暂停。',
+    yours: (ahead, left) => `你的任务：前面还有 ${jobs(ahead)}${left ? `，大约 ${left}` : ''}。`,
+  },
+
+  privacy: {
+    text: (days) =>
+      `为了让按钮可用，Kinora 会把你的图片、提示词和视频保存 ${days} 天，另外保存你每天的点数和为你的图片算出的中间结果。任何数据都不会离开这台服务器。“全部删除”会清除这一切，只保留封禁记录和今天已用的点数。`,
+    deleteAll: '全部删除',
+    deleted: (jobCount) => `完成：已删除 ${jobs(jobCount)}以及相关的全部数据。`,
+  },
+
+  helpText:
+    '发送一张图片，并用几个词描述怎么动，例如“镜头缓缓推近，海浪翻滚”。\n' +
+    '可用的运动：推近、拉远、左移、右移、上移、下移、旋转、水波、随风摇曳、静止；可以慢，也可以快。\n' +
+    '选项：preset=fast|standard|high|creative，motion=low|medium|high，seed=数字，frames=数字，guidance=数字，negative="…"，loop，smooth。',
+
+  failure: (code, message) => failures[code](message),
+
+  admin: {
+    usage:
+      'quota show|set|grant|reset 对象 [数字] · ban 用户 [小时] [原因] · unban 用户 · pause · resume · drain · cancel 任务 · stats · audit',
+    done: '完成。',
+    unchanged: '没有需要改动的。',
+    unknown: (text) => `看不懂“${text}”。`,
+    missing: (what) => `缺少：${what}。`,
+    notANumber: (text) => `“${text}”不是数字。`,
+    quota: (target, { limit, source, used, granted, left }) =>
+      `${target}：今天已用 ${used} / ${limit} 点（限额来自${source}），额外 ${granted} 点，还剩 ${left} 点。`,
+    limit: (target, limit) =>
+      limit === undefined ? `${target}：没有单独的限额。` : `${target}：每天 ${limit} 点。`,
+    granted: (target, total) => `${target} 现在有 ${total} 点额外点数。`,
+    onlyUsers: '这只适用于用户。',
+    banned: (target, until) => `${target} 已被封禁${until ? `，直到 ${until} (UTC)` : '，没有期限'}。`,
+    unbanned: (target) => `${target} 已解除封禁。`,
+    sources: { user: '用户', role: '身份组', community: '社区', default: '默认设置' },
+    modes: { running: '运行中', paused: '已暂停', draining: '不接受新任务' },
+    stats: (p) =>
+      `队列：${p.mode}\n排队：${p.waiting} · 生成中：${p.running} · 回复中：${p.answering}\n工作进程：${p.alive} 个（${p.busy} 个忙碌）\n今天已用点数：${p.creditsUsed}`,
+    failures: (list) => `至今的失败：${list}`,
+    noAudit: '还没有任何操作记录。',
+  },
+};

@@ -1,0 +1,129 @@
+/**
+ * Keeps the status messages of unfinished jobs up to date: place in the queue, then the progress of the run. Best
+ * effort in every way: an update that comes too soon, fails, or meets a rate limit is dropped, never queued; the final
+ * answer does not pass through here. Knows no platform.
+ */
+import type { Logger } from '../log.ts';
+import type { JobClient } from '../queue/client.ts';
+import { DeliveryDelayed } from '../queue/delivery.ts';
+import type { QueueEvent } from '../queue/events.ts';
+import type { LedgerEntry } from '../queue/ledger.ts';
+import { type ChatMessage, type Conversation, localeOf } from './conversation.ts';
+
+type Progress = Extract<QueueEvent, { type: 'progress' }>;
+
+interface Row {
+  readonly entry: LedgerEntry;
+  shownText: string;
+  shownAt: number;
+  progress: Progress | null;
+  isBusy: boolean;
+}
+
+export class StatusBoard {
+  readonly #client: JobClient;
+  readonly #conversation: Conversation;
+  readonly #platform: string;
+  readonly #show: (entry: LedgerEntry, message: ChatMessage) => Promise<void>;
+  readonly #everyMs: (entry: LedgerEntry) => number;
+  readonly #placesEveryMs: number;
+  readonly #log: Logger;
+  readonly #rows = new Map<string, Row>();
+  #quietUntil = 0;
+  #timers: NodeJS.Timeout[] = [];
+  #unwatch: (() => void) | null = null;
+
+  /**
+   * @param platform first part of its user keys; other platforms' jobs are not its business
+   * @param show edits the status message; throws DeliveryDelayed when the platform asks for a pause
+   * @param everyMs shortest time between two edits of one message
+   */
+  constructor(options: {
+    readonly client: JobClient;
+    readonly conversation: Conversation;
+    readonly platform: string;
+    readonly show: (entry: LedgerEntry, message: ChatMessage) => Promise<void>;
+    readonly everyMs: (entry: LedgerEntry) => number;
+    readonly placesEveryMs?: number;
+    readonly log: Logger;
+  }) {
+    this.#client = options.client;
+    this.#conversation = options.conversation;
+    this.#platform = options.platform;
+    this.#show = options.show;
+    this.#everyMs = options.everyMs;
+    this.#placesEveryMs = options.placesEveryMs ?? 15_000;
+    this.#log = options.log;
+  }
+
+  /** Also takes up the jobs that were unfinished when the process last ended. */
+  async start(): Promise<void> {
+    this.#unwatch = await this.#client.watch((event) => {
+      if (event.type === 'progress') void this.#onProgress(event);
+    });
+    for (const entry of await this.#client.ledger.pending()) {
+      if (entry.request.userKey.startsWith(`${this.#platform}:`)) this.track(entry);
+    }
+    const lookUp = setInterval(() => void this.#showPlaces(), this.#placesEveryMs);
+    const showLate = setInterval(() => {
+      for (const row of this.#rows.values()) void this.#showProgress(row);
+    }, 500);
+    this.#timers = [lookUp.unref(), showLate.unref()];
+  }
+
+  /** Begins to update the message of a job that was just accepted. */
+  track(entry: LedgerEntry): void {
+    if (this.#rows.has(entry.id)) return;
+    this.#rows.set(entry.id, { entry, shownText: '', shownAt: Date.now(), progress: null, isBusy: false });
+  }
+
+  /** Called before the final answer is posted, so that no late update overwrites it. Waits for one under way. */
+  async finish(jobId: string): Promise<void> {
+    const row = this.#rows.get(jobId);
+    this.#rows.delete(jobId);
+    while (row?.isBusy) await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+
+  stop(): void {
+    for (const timer of this.#timers) clearInterval(timer);
+    this.#unwatch?.();
+    this.#rows.clear();
+  }
+
+  async #onProgress(event: Progress): Promise<void> {
+    const row = this.#rows.get(event.jobId);
+    if (!row) return;
+    row.progress = event;
+    await this.#showProgress(row);
+  }
+
+  async #showProgress(row: Row): Promise<void> {
+    if (!row.progress) return;
+    await this.#update(row, this.#conversation.progress(row.progress, localeOf(row.entry)));
+  }
+
+  async #showPlaces(): Promise<void> {
+    for (const row of [...this.#rows.values()]) {
+      if (row.progress) continue;
+      const message = await this.#conversation.waiting(row.entry, localeOf(row.entry)).catch(() => undefined);
+      if (message) await this.#update(row, message);
+    }
+  }
+
+  async #update(row: Row, message: ChatMessage): Promise<void> {
+    const now = Date.now();
+    if (row.isBusy || message.text === row.shownText || now < this.#quietUntil) return;
+    if (now - row.shownAt < this.#everyMs(row.entry)) return;
+    row.isBusy = true;
+    row.shownAt = now;
+    try {
+      await this.#show(row.entry, message);
+      row.shownText = message.text;
+    } catch (error) {
+      if (error instanceof DeliveryDelayed) this.#quietUntil = now + error.retryAfterMs;
+      this.#log.debug({ jobId: row.entry.id, err: String(error) }, 'a status update was dropped');
+    } finally {
+      row.isBusy = false;
+    }
+  }
+}
