@@ -29,6 +29,13 @@ const oneOf = <const T extends readonly string[]>(...names: T) =>
 export const devicePattern = /^(auto|cpu|webgpu|(cuda|tensorrt)(:\d{1,2})?)$/;
 export const deviceExpectation = 'expected auto, cpu, cuda, cuda:N, tensorrt, tensorrt:N or webgpu';
 
+/** Ids as the chats show them, with commas or spaces between. */
+const ids = z
+  .string()
+  .regex(/^\d+([\s,]+\d+)*$/, { error: 'expected numbers with commas between' })
+  .transform((text) => text.split(/[\s,]+/))
+  .default([]);
+
 function isTimeZone(name: string): boolean {
   try {
     new Intl.DateTimeFormat('en', { timeZone: name });
@@ -56,6 +63,15 @@ export const environmentSchema = z.object({
     .regex(/^(rediss?|unix):\/\/./, { error: 'expected redis://…, rediss://… or unix:///path' })
     .optional(),
   KINORA_INBOX: z.string().optional(),
+  KINORA_DISCORD_TOKEN: z.string().optional(),
+  KINORA_DISCORD_ADMINS: ids,
+  KINORA_DISCORD_ADMIN_ROLES: ids,
+  KINORA_DISCORD_ADMIN_SERVERS: ids,
+  KINORA_TELEGRAM_TOKEN: z
+    .string()
+    .regex(/^\d+:[\w-]+$/, { error: 'expected the token as BotFather gave it' })
+    .optional(),
+  KINORA_TELEGRAM_ADMINS: ids,
   KINORA_QUEUE_LIMIT: count.default(500),
   KINORA_USER_LIMIT: count.default(5),
   KINORA_COMMUNITY_LIMIT: count.default(50),
@@ -95,6 +111,16 @@ export interface Config {
   readonly redis: RedisAddress | undefined;
   /** Folder whose pictures are animated. */
   readonly inboxFolder: string | undefined;
+  readonly discord:
+    | {
+        readonly token: string;
+        readonly adminUserIds: readonly string[];
+        readonly adminRoleIds: readonly string[];
+        /** Servers in which the admins' commands are shown. */
+        readonly adminServerIds: readonly string[];
+      }
+    | undefined;
+  readonly telegram: { readonly token: string; readonly adminUserIds: readonly string[] } | undefined;
   readonly queue: {
     readonly limits: AdmissionLimits;
     /** Credits per preset. */
@@ -192,6 +218,17 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
         : { bot: env.KINORA_METRICS_PORT, worker: env.KINORA_METRICS_PORT + 1 },
     redis: redisAddress(env.REDIS_URL),
     inboxFolder: env.KINORA_INBOX,
+    discord: env.KINORA_DISCORD_TOKEN
+      ? {
+          token: env.KINORA_DISCORD_TOKEN,
+          adminUserIds: env.KINORA_DISCORD_ADMINS,
+          adminRoleIds: env.KINORA_DISCORD_ADMIN_ROLES,
+          adminServerIds: env.KINORA_DISCORD_ADMIN_SERVERS,
+        }
+      : undefined,
+    telegram: env.KINORA_TELEGRAM_TOKEN
+      ? { token: env.KINORA_TELEGRAM_TOKEN, adminUserIds: env.KINORA_TELEGRAM_ADMINS }
+      : undefined,
     queue: {
       limits: {
         queue: env.KINORA_QUEUE_LIMIT,

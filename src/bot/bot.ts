@@ -5,12 +5,16 @@ import { mkdir } from 'node:fs/promises';
 import type { Config } from '../config.ts';
 import type { Logger } from '../log.ts';
 import type { BotMetrics } from '../metrics/bot-metrics.ts';
+import { Admin } from '../queue/admin.ts';
 import { Artifacts } from '../queue/artifacts.ts';
 import { JobClient, type QueueTerms } from '../queue/client.ts';
 import { type Deliver, DeliveryImpossible, DeliveryWorker } from '../queue/delivery.ts';
+import { finishForgetting } from '../queue/forget.ts';
 import { Housekeeper } from '../queue/housekeeping.ts';
+import { Periodic } from '../queue/periodic.ts';
 import { Reconciler } from '../queue/reconcile.ts';
 import { assertTrustworthy, connectRedis, type RedisAddress } from '../queue/redis.ts';
+import { Conversation } from './conversation.ts';
 import type { ChatPlatform } from './platform.ts';
 
 export interface RunningBot {
@@ -28,9 +32,15 @@ export interface BotOptions {
   readonly expireAfterMs: number;
   readonly platforms: readonly ChatPlatform[];
   readonly log: Logger;
+  /** Disk tier of the latent cache, from which "delete my data" removes. */
+  readonly cacheFolder: string;
+  readonly ffmpegPath: string;
   /** Told what happens, where somebody wants to know. */
   readonly metrics?: BotMetrics;
 }
+
+/** How often what could not be done at once is tried again: wishes to be forgotten, a pause that BullMQ must follow. */
+const upkeepEveryMs = 5 * 60_000;
 
 /** @throws KinoraError INVALID_CONFIG when Redis may not be trusted with jobs */
 export async function startBot({
@@ -41,6 +51,8 @@ export async function startBot({
   expireAfterMs,
   platforms,
   log,
+  cacheFolder,
+  ffmpegPath,
   metrics,
 }: BotOptions): Promise<RunningBot> {
   const onError = (error: Error): void => log.warn({ err: error.message }, 'redis');
@@ -73,17 +85,39 @@ export async function startBot({
   });
   const reconciler = new Reconciler(asking, client, artifacts, log, { expireAfterMs, retentionSeconds });
   const housekeeper = new Housekeeper(asking, client.keys, artifacts, log, jobFiles);
+  const admin = new Admin(asking, client, terms, log);
+  const forget = { redis: asking, client, artifacts, cacheFolder, day: terms.day, log };
+  const upkeep = new Periodic(
+    async () => {
+      await admin.enforceMode();
+      await finishForgetting(forget);
+    },
+    upkeepEveryMs,
+    (error) => log.warn({ err: String(error) }, 'upkeep failed; it is tried again'),
+  );
+  const retentionDays = Math.round(jobFiles.retentionMs / 86_400_000);
+  const conversation = new Conversation({
+    client,
+    artifacts,
+    admin,
+    forget,
+    ffmpegPath,
+    retentionDays,
+    log,
+  });
   await delivery.start();
   reconciler.start();
   housekeeper.start();
+  upkeep.start();
   for (const platform of platforms) {
-    await platform.start({ client, artifacts });
+    await platform.start({ client, artifacts, conversation });
     log.info({ platform: platform.name }, 'taking requests');
   }
   return {
     stop: async () => {
       await Promise.all(platforms.map((platform) => platform.stop()));
-      await Promise.all([delivery.stop(), reconciler.stop(), housekeeper.stop()]);
+      await Promise.all([delivery.stop(), reconciler.stop(), housekeeper.stop(), upkeep.stop()]);
+      await admin.close();
       await client.close();
       asking.disconnect();
       delivering.disconnect();

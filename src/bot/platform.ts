@@ -5,10 +5,13 @@
 import type { Artifacts } from '../queue/artifacts.ts';
 import type { JobClient } from '../queue/client.ts';
 import type { Deliver } from '../queue/delivery.ts';
+import type { Conversation } from './conversation.ts';
 
 export interface Kinora {
   readonly client: JobClient;
   readonly artifacts: Artifacts;
+  /** What is said and done, the same on every platform. */
+  readonly conversation: Conversation;
 }
 
 export interface ChatPlatform {

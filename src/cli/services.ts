@@ -102,6 +102,7 @@ export async function runBot(config: Config): Promise<void> {
   const address = sharedRedis(config);
   const options = {
     address,
+    cacheFolder: cacheFolder(config),
     jobsFolder: jobsFolder(config),
     terms: terms(config),
     jobFiles: config.jobFiles,
@@ -113,7 +114,8 @@ export async function runBot(config: Config): Promise<void> {
     const { metricsPorts } = config;
     const metrics = metricsPorts && new BotMetrics(metricsProbe(address));
     if (metrics) await startMetricsServer(metricsPorts.bot, metrics);
-    const bot = await startBot({ ...options, ...(metrics ? { metrics } : {}) });
+    const { path: ffmpegPath } = await findFfmpeg({ ffmpegPath: config.ffmpegPath });
+    const bot = await startBot({ ...options, ffmpegPath, ...(metrics ? { metrics } : {}) });
     return () => bot.stop();
   }, 0);
 }
