@@ -6,6 +6,7 @@ import { randomInt } from 'node:crypto';
 import { copyFile, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isKinoraError, type KinoraError, serializeError } from '../errors.ts';
+import { decodeImage, imageKey } from '../inference/image-decode.ts';
 import type { Logger } from '../log.ts';
 import type { Admin } from '../queue/admin.ts';
 import type { Artifacts } from '../queue/artifacts.ts';
@@ -137,20 +138,26 @@ export class Conversation {
       else if (!(await this.#copyPicture(ask.picture.ofJob, jobId))) {
         return { accepted: false, text: say.refusal.gone, buttons: [] };
       }
+      // Decoded at once: what cannot be animated is refused before it waits, and a remix finds the worker that has it.
+      const picture = await decodeImage(artifacts.files(jobId).image);
       const submission = await client.submit({
         id: jobId,
         userKey: person.userKey,
         roleKeys: [...person.roleKeys],
         ...(place.communityKey ? { communityKey: place.communityKey } : {}),
+        imageKey: imageKey(picture),
         generation,
         replyTo: { ...ask.replyTo, locale: person.locale },
       });
       if (submission.decision !== 'accepted') {
-        if (submission.decision !== 'duplicate') await artifacts.remove(jobId);
+        // One that cannot be reached may know the job already: its picture stays, until housekeeping finds it unused.
+        const mayBeKnown = submission.decision === 'duplicate' || submission.decision === 'unavailable';
+        if (!mayBeKnown) await artifacts.remove(jobId);
         return { accepted: false, text: this.refusal(submission, say), buttons: [] };
       }
       const { place: position, cost, left } = submission;
       const lines = [this.#position(position, say), say.status.cost(cost, left)];
+      lines.push(...picture.notes);
       const tip = promptHelp(generation.prompt, say);
       if (tip) lines.push(tip);
       return { accepted: true, text: lines.join('\n'), buttons: [this.#button('cancel', jobId, say)] };
