@@ -3,10 +3,12 @@
  * calls and plain sentences. Adapters bring people, places and pictures, and show what comes back. Knows no platform.
  */
 import { randomInt } from 'node:crypto';
-import { copyFile, mkdir } from 'node:fs/promises';
+import { access, copyFile, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isKinoraError, type KinoraError, serializeError } from '../errors.ts';
+import { ZodError } from 'zod';
+import { isKinoraError, serializeError } from '../errors.ts';
 import { decodeImage, imageKey } from '../inference/image-decode.ts';
+import { variationStrengths } from '../inference/presets.ts';
 import type { Logger } from '../log.ts';
 import type { Admin } from '../queue/admin.ts';
 import type { Artifacts } from '../queue/artifacts.ts';
@@ -14,12 +16,12 @@ import type { JobClient, Submission } from '../queue/client.ts';
 import type { Answer } from '../queue/delivery.ts';
 import type { QueueEvent } from '../queue/events.ts';
 import { type ForgetTools, forgetUser } from '../queue/forget.ts';
-import type { Generation } from '../queue/jobs.ts';
+import { type Artifact, type Generation, jobIdSchema } from '../queue/jobs.ts';
 import type { LedgerEntry } from '../queue/ledger.ts';
 import { loopVideo, smoothVideo } from '../video/transform.ts';
 import { runAdminWords } from './admin-words.ts';
 import { type Messages, messagesFor } from './messages/catalogue.ts';
-import { type ChatOptions, describeOptions, optionsAsWords, toGeneration } from './options.ts';
+import { type ChatOptions, describeOptions, optionsAsWords, parseOptions, toGeneration } from './options.ts';
 import { promptHelp } from './prompt-help.ts';
 
 export interface Person {
@@ -93,7 +95,11 @@ export interface Ask {
 }
 
 /** A request that came to nothing is over: its message has no buttons, and nobody is charged. */
-export type AskAnswer = ChatMessage & { readonly accepted: boolean };
+export type AskAnswer = ChatMessage & {
+  readonly accepted: boolean;
+  /** The same request was taken before: its message is there, or was lost on the way. */
+  readonly isDuplicate?: boolean;
+};
 
 export interface ConversationTools {
   readonly client: JobClient;
@@ -108,9 +114,19 @@ export interface ConversationTools {
 /** Kept below every limit that is known, since a fallback may have a smaller one than the place of the request. */
 const uploadMargin = 0.95;
 const barWidth = 12;
+/** Buttons promise "×3". */
+const smoothFactor = 3;
+/** In characters. Captions have a limit; "Settings" shows all of it. */
+const shownPrompt = 300;
+const listedPrompt = 60;
+const listedJobs = 10;
+const cancelButtons = 5;
+/** Less is not worth a word. */
+const leastSavedMs = 50;
 
 export class Conversation {
   readonly #tools: ConversationTools;
+  #lastTransform: Promise<unknown> = Promise.resolve();
 
   constructor(tools: ConversationTools) {
     this.#tools = tools;
@@ -126,20 +142,24 @@ export class Conversation {
     const { jobId, person, place } = ask;
     const say = this.messages(person);
     try {
+      const options = parseOptions(ask.options);
       const generation: Generation = {
         prompt: '',
         preset: 'standard',
         ...ask.base,
-        ...toGeneration(ask.options, ask.base),
-        seed: ask.options.seed ?? ask.base?.seed ?? randomInt(2 ** 32),
+        ...toGeneration(options, ask.base),
+        seed: options.seed ?? ask.base?.seed ?? randomInt(2 ** 32),
         maxBytes: Math.floor(place.maxBytes * uploadMargin),
       };
-      if (ask.picture instanceof Uint8Array) await artifacts.storeImage(jobId, ask.picture);
-      else if (!(await this.#copyPicture(ask.picture.ofJob, jobId))) {
+      const source =
+        ask.picture instanceof Uint8Array ? ask.picture : artifacts.files(ask.picture.ofJob).image;
+      if (typeof source === 'string' && !(await exists(source))) {
         return { accepted: false, text: say.refusal.gone, buttons: [] };
       }
       // Decoded at once: what cannot be animated is refused before it waits, and a remix finds the worker that has it.
-      const picture = await decodeImage(artifacts.files(jobId).image);
+      const picture = await decodeImage(source);
+      if (typeof source !== 'string') await artifacts.storeImage(jobId, source);
+      else await this.#copyPicture(source, jobId);
       const submission = await client.submit({
         id: jobId,
         userKey: person.userKey,
@@ -147,17 +167,22 @@ export class Conversation {
         ...(place.communityKey ? { communityKey: place.communityKey } : {}),
         imageKey: imageKey(picture),
         generation,
-        replyTo: { ...ask.replyTo, locale: person.locale },
+        replyTo: {
+          ...ask.replyTo,
+          locale: person.locale,
+          ...(options.isPrivate === undefined ? {} : { isPrivate: options.isPrivate }),
+        },
       });
       if (submission.decision !== 'accepted') {
         // One that cannot be reached may know the job already: its picture stays, until housekeeping finds it unused.
         const mayBeKnown = submission.decision === 'duplicate' || submission.decision === 'unavailable';
         if (!mayBeKnown) await artifacts.remove(jobId);
-        return { accepted: false, text: this.refusal(submission, say), buttons: [] };
+        const isDuplicate = submission.decision === 'duplicate';
+        return { accepted: false, isDuplicate, text: this.refusal(submission, say), buttons: [] };
       }
       const { place: position, cost, left } = submission;
       const lines = [this.#position(position, say), say.status.cost(cost, left)];
-      lines.push(...picture.notes);
+      if (picture.notes.length > 0) lines.push(say.status.firstFrame);
       const tip = promptHelp(generation.prompt, say);
       if (tip) lines.push(tip);
       return { accepted: true, text: lines.join('\n'), buttons: [this.#button('cancel', jobId, say)] };
@@ -167,19 +192,24 @@ export class Conversation {
     }
   }
 
-  async #copyPicture(from: string, to: string): Promise<boolean> {
-    const { artifacts } = this.#tools;
-    if (!(await artifacts.hasImage(from))) return false;
-    const target = artifacts.files(to);
-    await mkdir(target.folder, { recursive: true, mode: 0o700 });
-    await copyFile(artifacts.files(from).image, target.image);
-    return true;
+  async #copyPicture(from: string, jobId: string): Promise<void> {
+    const { folder, image } = this.#tools.artifacts.files(jobId);
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await copyFile(from, image);
   }
 
   /** The earlier job that a button belongs to, when this person may press it; otherwise the sentence why not. */
   async open(jobId: string, person: Person, action: Action): Promise<LedgerEntry | string> {
     const say = this.messages(person);
-    const entry = await this.#tools.client.ledger.read(jobId).catch(() => undefined);
+    // The id comes from a button, and whoever sent that may have made it up.
+    if (!jobIdSchema.safeParse(jobId).success) return say.refusal.gone;
+    let entry: LedgerEntry | undefined;
+    try {
+      entry = await this.#tools.client.ledger.read(jobId);
+    } catch (error) {
+      // Entries of a version that we do not understand are as good as gone.
+      return error instanceof ZodError ? say.refusal.gone : say.refusal.unavailable;
+    }
     if (!entry) return say.refusal.gone;
     const isPublic = action === 'settings' && entry.request.replyTo['isPrivate'] !== true;
     const mayPress = isPublic || person.isAdmin || entry.request.userKey === person.userKey;
@@ -194,14 +224,17 @@ export class Conversation {
     changes: ChatOptions = {},
   ): Promise<AskAnswer> {
     const { variation: _, seed: earlierSeed, ...rest } = entry.request.generation;
-    const seed = action === 'remix' ? (changes.seed ?? earlierSeed) : randomInt(2 ** 32);
-    const base: Generation = { ...rest, seed };
+    const base: Generation = { ...rest, seed: action === 'remix' ? earlierSeed : randomInt(2 ** 32) };
     if (action === 'subtle' || action === 'strong') {
       const videoId = entry.artifact?.videoId;
       if (!videoId) return { accepted: false, text: this.messages(ask.person).refusal.gone, buttons: [] };
-      base.variation = { videoId, strength: action === 'subtle' ? 0.35 : 0.7 };
+      base.variation = { videoId, strength: variationStrengths[action] };
     }
-    return await this.ask({ ...ask, picture: { ofJob: entry.id }, options: changes, base });
+    // What was private stays so, unless the changes say otherwise.
+    const isPrivate = entry.request.replyTo['isPrivate'] === true;
+    const options = isPrivate ? { isPrivate, ...changes } : changes;
+    const replyTo = { ...ask.replyTo, ...spent(entry) };
+    return await this.ask({ ...ask, replyTo, picture: { ofJob: entry.id }, options, base });
   }
 
   /** Smooths or loops a finished clip, without the queue and without a model. */
@@ -217,9 +250,14 @@ export class Conversation {
     const { video, folder } = artifacts.files(entry.id);
     const file = join(folder, `${action}.mp4`);
     const options = { ffmpegPath, maxBytes: Math.floor(maxBytes * uploadMargin) };
-    try {
-      if (action === 'smooth') await smoothVideo(video, file, 3, options);
+    // One after the other: the cores belong to the model, and pressing often must not start many.
+    const turn = this.#lastTransform.then(async () => {
+      if (action === 'smooth') await smoothVideo(video, file, smoothFactor, options);
       else await loopVideo(video, file, options);
+    });
+    this.#lastTransform = turn.catch(() => {});
+    try {
+      await turn;
     } catch (error) {
       return this.failure(error, say);
     }
@@ -262,7 +300,7 @@ export class Conversation {
       decoding: () => say.status.decoding(done, total),
       finishing: () => say.status.finishing,
     }[phase]();
-    const left = leftMs === undefined ? '' : ` ${say.status.left(leftMs)}`;
+    const left = leftMs === undefined || done >= total ? '' : ` ${say.status.left(leftMs)}`;
     return { text: `${text}${left}`, buttons: [this.#button('cancel', event.jobId, say)] };
   }
 
@@ -283,55 +321,76 @@ export class Conversation {
       return { text: `${say.failure(code, message)} ${say.result.refunded}`, buttons: [] };
     }
     const { artifact } = answer;
-    const { prompt } = entry.request.generation;
+    const prompt = shorten(entry.request.generation.prompt, shownPrompt);
     const seconds = say.duration(artifact.timings['total'] ?? 0);
     const lines = [
       say.result.caption({ prompt, seed: artifact.seed, preset: entry.preset, seconds, cost: entry.cost }),
     ];
-    const reused = artifact.cache.hits
-      .filter((kind) => kind !== 'prompt')
-      .map((kind) => (kind === 'video' ? say.result.video : say.result.picture));
-    if (reused.length > 0) lines.push(say.result.reused(reused.join(', ')));
+    const reused = this.#reused(entry, artifact, say);
+    if (reused) lines.push(reused);
     const buttons = actions
       .filter((action) => action !== 'cancel')
       .map((action) => this.#button(action, entry.id, say));
     return { text: lines.join('\n'), buttons };
   }
 
+  /** What did not have to be computed again, and the time that saved against the earlier job. */
+  #reused({ request }: LedgerEntry, { cache, timings }: Artifact, say: Messages): string | undefined {
+    const picture = cache.hits.includes('image');
+    const video = cache.hits.includes('video');
+    if (!picture && !video) return undefined;
+    const before = (name: string): number => Number(request.replyTo[name] ?? 0);
+    const savedMs =
+      (picture ? Math.max(0, before('encodingMs') - encodingMs(timings)) : 0) +
+      (video ? Math.max(0, before('denoiseMs') - (timings['denoise'] ?? 0)) : 0);
+    const what = [...(picture ? [say.result.picture] : []), ...(video ? [say.result.video] : [])];
+    return say.result.reused(what, savedMs >= leastSavedMs ? (savedMs / 1000).toFixed(1) : undefined);
+  }
+
   async me(person: Person, place: Place): Promise<ChatMessage> {
     const { admin, client } = this.#tools;
     const say = this.messages(person);
-    const quota = await admin.quotaOf(person.userKey, {
-      roles: person.roleKeys,
-      ...(place.communityKey ? { community: place.communityKey } : {}),
-    });
-    const lines = [say.me.credits(quota.used, quota.limit, quota.granted)];
-    const pending = await client.ledger.pendingOf(person.userKey);
-    lines.push(pending.length === 0 ? say.me.none : say.me.jobs);
-    for (const { state, request } of pending) {
-      lines.push(`• ${say.me.job(say.me.states[state], request.generation.prompt)}`);
+    try {
+      const quota = await admin.quotaOf(person.userKey, {
+        roles: person.roleKeys,
+        ...(place.communityKey ? { community: place.communityKey } : {}),
+      });
+      const lines = [say.me.credits(quota.used, quota.limit, quota.granted)];
+      const pending = await client.ledger.pendingOf(person.userKey);
+      lines.push(pending.length === 0 ? say.me.none : say.me.jobs);
+      for (const { state, request } of pending.slice(0, listedJobs)) {
+        lines.push(`• ${say.me.job(say.me.states[state], shorten(request.generation.prompt, listedPrompt))}`);
+      }
+      if (pending.length > listedJobs) lines.push(say.me.more(pending.length - listedJobs));
+      const buttons = pending.slice(0, cancelButtons).map(({ id, request }) => ({
+        ...this.#button('cancel', id, say),
+        label: `${say.buttons.cancel}: ${shorten(request.generation.prompt, 20) || id.slice(-6)}`,
+      }));
+      return { text: lines.join('\n'), buttons };
+    } catch (error) {
+      return { text: this.#unavailable(error, say), buttons: [] };
     }
-    const buttons = pending.slice(0, 5).map(({ id, request }) => ({
-      ...this.#button('cancel', id, say),
-      label: `${say.buttons.cancel}: ${request.generation.prompt.slice(0, 20) || id.slice(-6)}`,
-    }));
-    return { text: lines.join('\n'), buttons };
   }
 
   async queue(person: Person): Promise<string> {
     const { admin, client } = this.#tools;
     const say = this.messages(person);
-    const stats = await admin.stats();
-    const waiting = [...stats.waiting.values()].reduce((sum, count) => sum + count, 0);
-    const lines = stats.mode === 'running' ? [] : [say.queue.paused];
-    lines.push(waiting + stats.running === 0 ? say.queue.empty : say.queue.summary(waiting, stats.running));
-    for (const entry of await client.ledger.pendingOf(person.userKey)) {
-      const position = await client.place(entry);
-      if (!position) continue;
-      const left = position.leftMs === undefined ? '' : say.duration(position.leftMs);
-      lines.push(say.queue.yours(position.ahead, left));
+    try {
+      const stats = await admin.stats();
+      const waiting = [...stats.waiting.values()].reduce((sum, count) => sum + count, 0);
+      const lines = stats.mode === 'running' ? [] : [say.queue[stats.mode]];
+      lines.push(waiting + stats.running === 0 ? say.queue.empty : say.queue.summary(waiting, stats.running));
+      const pending = await client.ledger.pendingOf(person.userKey);
+      for (const entry of pending.slice(0, listedJobs)) {
+        const position = await client.place(entry);
+        if (!position) continue;
+        const left = position.leftMs === undefined ? '' : say.duration(position.leftMs);
+        lines.push(say.queue.yours(position.ahead, left));
+      }
+      return lines.join('\n');
+    } catch (error) {
+      return this.#unavailable(error, say);
     }
-    return lines.join('\n');
   }
 
   privacy(person: Person): string {
@@ -340,8 +399,14 @@ export class Conversation {
 
   /** "Delete everything", after the person has confirmed it. */
   async forget(person: Person): Promise<string> {
-    const forgotten = await forgetUser(person.userKey, this.#tools.forget);
-    return this.messages(person).privacy.deleted(forgotten.jobs);
+    const say = this.messages(person);
+    try {
+      const { jobs, unfinished } = await forgetUser(person.userKey, this.#tools.forget);
+      const { deleted, later } = say.privacy;
+      return unfinished.length === 0 ? deleted(jobs) : `${deleted(jobs)} ${later(unfinished.length)}`;
+    } catch (error) {
+      return this.#unavailable(error, say);
+    }
   }
 
   /** Words of an admin: "quota set user:discord:1 20", "ban telegram:7 24 spam", "pause". */
@@ -351,13 +416,20 @@ export class Conversation {
     try {
       return await runAdminWords(this.#tools.admin, person.userKey, words, say);
     } catch (error) {
-      return this.failure(error, say);
+      return this.#unavailable(error, say);
     }
+  }
+
+  /** Sentence for what went wrong between us and Redis, if it was not the person's mistake. */
+  #unavailable(error: unknown, say: Messages): string {
+    if (isKinoraError(error)) return this.failure(error, say);
+    this.#tools.log.warn({ err: String(error) }, 'a question to the queue failed');
+    return say.refusal.unavailable;
   }
 
   /** Sentence for anything thrown; what is not ours becomes a general one. */
   failure(error: unknown, say: Messages): string {
-    const { code, message } = serializeError(error as KinoraError);
+    const { code, message } = serializeError(error);
     return say.failure(code, message);
   }
 
@@ -366,7 +438,7 @@ export class Conversation {
     switch (submission.decision) {
       case 'banned': {
         const until = submission.untilMs > 0 ? new Date(submission.untilMs).toISOString().slice(0, 16) : '';
-        return refusal.banned(until.replace('T', ' '), submission.reason);
+        return refusal.banned(until && `${until.replace('T', ' ')} UTC`, submission.reason);
       }
       case 'queue-full':
         return refusal.queueFull(submission.limit);
@@ -395,12 +467,43 @@ export class Conversation {
   }
 }
 
+function encodingMs(timings: Artifact['timings']): number {
+  return (timings['encodeText'] ?? 0) + (timings['encodeImage'] ?? 0);
+}
+
+/** What an earlier job took for what a later one may find in the cache. One that found it there took nothing itself. */
+function spent({ artifact, request }: LedgerEntry): { encodingMs: number; denoiseMs: number } | undefined {
+  if (!artifact) return undefined;
+  const { timings } = artifact;
+  const encoding = Math.max(encodingMs(timings), Number(request.replyTo['encodingMs'] ?? 0));
+  return { encodingMs: Math.round(encoding), denoiseMs: Math.round(timings['denoise'] ?? 0) };
+}
+
+async function exists(file: string): Promise<boolean> {
+  return await access(file).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** In whole characters. */
+function shorten(text: string, most: number): string {
+  const characters = [...text];
+  return characters.length <= most
+    ? text
+    : `${characters
+        .slice(0, most - 1)
+        .join('')
+        .trimEnd()}…`;
+}
+
 /** The language that the person asked in. */
 export function localeOf(entry: LedgerEntry): string {
   return String(entry.request.replyTo['locale'] ?? 'en');
 }
 
 function bar(done: number, total: number): string {
-  const filled = total > 0 ? Math.round((barWidth * done) / total) : 0;
+  const part = total > 0 ? Math.min(1, Math.max(0, done / total)) : 0;
+  const filled = Math.round(barWidth * part);
   return '▰'.repeat(filled) + '▱'.repeat(barWidth - filled);
 }

@@ -113,6 +113,8 @@ const numbers: readonly string[] = ['seed', 'frames', 'steps', 'guidance', 'fps'
 const yes = ['yes', 'on', 'true'];
 const no = ['no', 'off', 'false'];
 
+/** What chats put between letters so that nothing becomes a link or command, and what keyboards leave behind. */
+const invisible = /[\u200B\u2060\uFEFF]/gu;
 /** At the start: "/animate" or "/animate@some_bot". */
 const commandPattern = /^\s*\/[a-z_]+(?:@\w+)?(?=\s|$)/iu;
 /** key=value with the value bare or in any kind of double quotes, or a single word. */
@@ -125,7 +127,7 @@ const wordPattern = /([\p{L}_-]+)\s?[=＝]\s?(?:["“”„«»＂]([^"“”„
  * @throws KinoraError INVALID_OPTION for an unknown key, naming the known ones, or a value outside its range
  */
 export function parseWords(caption: string): ChatOptions {
-  const words = readWords(caption.replace(commandPattern, ''));
+  const words = readWords(caption.replace(invisible, '').replace(commandPattern, ''));
   const raw: Record<string, unknown> = {};
   const prompt: string[] = [];
   for (const [index, word] of words.entries()) {

@@ -17,8 +17,14 @@ interface Row {
   shownText: string;
   shownAt: number;
   progress: Progress | null;
+  progressAt: number;
   isBusy: boolean;
 }
+
+/** An update that takes longer than this does not hold up the answer. */
+const finishWaitMs = 15_000;
+/** After so long without a word from the worker the job may wait again: another one will take it. */
+const progressIsOldMs = 30_000;
 
 export class StatusBoard {
   readonly #client: JobClient;
@@ -74,14 +80,16 @@ export class StatusBoard {
   /** Begins to update the message of a job that was just accepted. */
   track(entry: LedgerEntry): void {
     if (this.#rows.has(entry.id)) return;
-    this.#rows.set(entry.id, { entry, shownText: '', shownAt: Date.now(), progress: null, isBusy: false });
+    const shown = { shownText: '', shownAt: Date.now() };
+    this.#rows.set(entry.id, { entry, ...shown, progress: null, progressAt: 0, isBusy: false });
   }
 
   /** Called before the final answer is posted, so that no late update overwrites it. Waits for one under way. */
   async finish(jobId: string): Promise<void> {
     const row = this.#rows.get(jobId);
     this.#rows.delete(jobId);
-    while (row?.isBusy) await new Promise((resolve) => setTimeout(resolve, 20));
+    const late = Date.now() + finishWaitMs;
+    while (row?.isBusy && Date.now() < late) await new Promise((resolve) => setTimeout(resolve, 20));
   }
 
   stop(): void {
@@ -94,6 +102,7 @@ export class StatusBoard {
     const row = this.#rows.get(event.jobId);
     if (!row) return;
     row.progress = event;
+    row.progressAt = Date.now();
     await this.#showProgress(row);
   }
 
@@ -104,14 +113,28 @@ export class StatusBoard {
 
   async #showPlaces(): Promise<void> {
     for (const row of [...this.#rows.values()]) {
-      if (row.progress) continue;
-      const message = await this.#conversation.waiting(row.entry, localeOf(row.entry)).catch(() => undefined);
-      if (message) await this.#update(row, message);
+      if (row.progress && Date.now() - row.progressAt < progressIsOldMs) continue;
+      try {
+        const message = await this.#conversation.waiting(row.entry, localeOf(row.entry));
+        if (message) {
+          row.progress = null;
+          await this.#update(row, message);
+        } else await this.#dropIfOver(row);
+      } catch {
+        // Redis is away: the next look may find it.
+      }
     }
+  }
+
+  /** A job may have had its answer without us: from another process, or because its person withdrew it. */
+  async #dropIfOver(row: Row): Promise<void> {
+    const entry = await this.#client.ledger.read(row.entry.id);
+    if (!entry || entry.deliveredAt !== undefined) this.#rows.delete(row.entry.id);
   }
 
   async #update(row: Row, message: ChatMessage): Promise<void> {
     const now = Date.now();
+    if (this.#rows.get(row.entry.id) !== row) return; // its answer came while we looked
     if (row.isBusy || message.text === row.shownText || now < this.#quietUntil) return;
     if (now - row.shownAt < this.#everyMs(row.entry)) return;
     row.isBusy = true;

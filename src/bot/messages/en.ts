@@ -75,6 +75,7 @@ export const en = {
     denoising: (bar: string, done: number, total: number) => `${bar} step ${done}/${total}`,
     decoding: (done: number, total: number) => `Turning it into frames… ${done}/${total}`,
     finishing: 'Writing the video…',
+    firstFrame: 'The picture is animated; only its first frame is used.',
     cancelling: 'Stopping…',
     cost: (cost: number, left: number) => `Costs ${cost}, ${left} left today.`,
   },
@@ -82,9 +83,9 @@ export const en = {
   result: {
     caption: (parts: { prompt: string; seed: number; preset: string; seconds: string; cost: number }) =>
       `${parts.prompt ? `"${parts.prompt}" · ` : ''}seed ${parts.seed} · ${parts.preset} · ${parts.seconds} · cost ${parts.cost}`,
-    reused: (what: string) => `Reused from before: ${what}.`,
-    picture: 'the picture',
-    prompt: 'the prompt',
+    reused: (what: readonly string[], savedSeconds?: string) =>
+      `Reused from before: ${what.join(', ')}${savedSeconds ? `; saved ${savedSeconds} s` : ''}.`,
+    picture: 'what the model saw in the picture',
     video: 'the earlier video',
     compressed: 'Compressed to fit the size limit here.',
     cancelled: 'Cancelled. Nothing was charged.',
@@ -117,6 +118,7 @@ export const en = {
     noPicture: 'Send a picture together with the command, or reply to one.',
     tooLarge: (megabytes: number) => `The picture is too large; at most ${megabytes} MB.`,
     notDownloaded: 'The picture could not be fetched. Send it again.',
+    noRights: 'Kinora may not send videos here. An admin of this chat has to allow it.',
   },
 
   /** One line under the acceptance, only when it applies. */
@@ -126,6 +128,21 @@ export const en = {
     noMotion: 'Tip: say what moves, like "waves rolling" or "pan left".',
     text: 'Tip: text in pictures tends to wobble; choose low motion.',
     language: 'Tip: prompts in English work best.',
+  },
+
+  /** Where no form can be shown: the new prompt is sent as a reply. Followed by the old one. */
+  remix: {
+    ask: 'Reply to this message with the new prompt; everything else stays. Options may be added, like motion=high. The prompt so far:',
+    noPrompt: '(none)',
+  },
+
+  /** In the menu of commands. */
+  commands: {
+    animate: 'As the caption of a picture, or as a reply to one: bring it to life',
+    queue: 'How many are waiting, and where yours is',
+    me: 'Your credits and your jobs',
+    privacy: 'What is stored about you; delete it',
+    help: 'What to send, and all options',
   },
 
   settings: {
@@ -155,6 +172,7 @@ export const en = {
       `Credits: ${used} of ${limit} used today${granted ? `, ${granted} extra` : ''}.`,
     none: 'You have no jobs in the queue.',
     jobs: 'Your jobs:',
+    more: (count: number) => `… and ${count} more.`,
     job: (state: string, prompt: string) => `${state}: ${prompt || '(no prompt)'}`,
     states: {
       reserved: 'accepted',
@@ -171,6 +189,7 @@ export const en = {
     empty: 'The queue is empty.',
     summary: (waiting: number, running: number) => `${jobs(waiting)} waiting, ${running} running.`,
     paused: 'Kinora is paused.',
+    draining: 'Kinora takes no new jobs at the moment.',
     yours: (ahead: number, left: string) =>
       `Yours: ${jobs(ahead)} before it${left ? `, about ${left}` : ''}.`,
   },
@@ -180,6 +199,7 @@ export const en = {
       `Kinora keeps your pictures, prompts and videos for ${days} days so that the buttons work, your daily credits, and what was computed for your pictures. Nothing leaves this server. "Delete everything" removes all of it except bans and today's use of credits.`,
     deleteAll: 'Delete everything',
     deleted: (jobCount: number) => `Done: ${jobs(jobCount)} and all that belonged to them were removed.`,
+    later: (jobCount: number) => `${jobs(jobCount)} could not be ended at once; the rest follows by itself.`,
   },
 
   helpText:

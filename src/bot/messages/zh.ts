@@ -69,6 +69,7 @@ export const zh: typeof en = {
     denoising: (bar, done, total) => `${bar} 第 ${done}/${total} 步`,
     decoding: (done, total) => `正在生成画面… ${done}/${total}`,
     finishing: '正在写入视频…',
+    firstFrame: '这是动图，只使用第一帧。',
     cancelling: '正在停止…',
     cost: (cost, left) => `消耗 ${cost} 点，今天还剩 ${left} 点。`,
   },
@@ -76,9 +77,9 @@ export const zh: typeof en = {
   result: {
     caption: ({ prompt, seed, preset, seconds, cost }) =>
       `${prompt ? `“${prompt}” · ` : ''}种子 ${seed} · ${preset} · ${seconds} · 消耗 ${cost} 点`,
-    reused: (what) => `沿用了之前的计算：${what}。`,
-    picture: '图片',
-    prompt: '提示词',
+    reused: (what, savedSeconds) =>
+      `沿用了之前的计算：${what.join('、')}${savedSeconds ? `，节省 ${savedSeconds} 秒` : ''}。`,
+    picture: '对图片的分析',
     video: '之前的视频',
     compressed: '已压缩，以符合这里的大小限制。',
     cancelled: '已取消，没有扣点。',
@@ -90,7 +91,7 @@ export const zh: typeof en = {
 
   refusal: {
     banned: (until, reason) =>
-      `你${until ? `在 ${until} (UTC) 之前` : ''}不能使用 Kinora${reason ? `：${reason}` : ''}。`,
+      `你${until ? `在 ${until} 之前` : ''}不能使用 Kinora${reason ? `：${reason}` : ''}。`,
     paused: 'Kinora 已被管理员暂停，请稍后再试。',
     draining: 'Kinora 即将重启，暂不接受新任务，请过一会儿再试。',
     queueFull: (limit) => `队列已满（${jobs(limit)}），请几分钟后再试。`,
@@ -109,6 +110,7 @@ export const zh: typeof en = {
     noPicture: '请把图片和命令一起发送，或者回复一张图片。',
     tooLarge: (megabytes) => `图片太大，最多 ${megabytes} MB。`,
     notDownloaded: '图片没有取到，请重新发送。',
+    noRights: 'Kinora 在这里没有发送视频的权限，请让群管理员开启。',
   },
 
   help: {
@@ -145,6 +147,7 @@ export const zh: typeof en = {
       `点数：今天已用 ${used} / ${limit}${granted ? `，另有额外 ${granted} 点` : ''}。`,
     none: '你没有排队中的任务。',
     jobs: '你的任务：',
+    more: (count) => `……还有 ${count} 个。`,
     job: (state, prompt) => `${state}：${prompt || '（没有提示词）'}`,
     states: {
       reserved: '已接受',
@@ -161,6 +164,7 @@ export const zh: typeof en = {
     empty: '队列是空的。',
     summary: (waiting, running) => `${jobs(waiting)}在排队，${running} 个正在生成。`,
     paused: 'Kinora 已暂停。',
+    draining: 'Kinora 暂不接受新任务。',
     yours: (ahead, left) => `你的任务：前面还有 ${jobs(ahead)}${left ? `，大约 ${left}` : ''}。`,
   },
 
@@ -169,12 +173,26 @@ export const zh: typeof en = {
       `为了让按钮可用，Kinora 会把你的图片、提示词和视频保存 ${days} 天，另外保存你每天的点数和为你的图片算出的中间结果。任何数据都不会离开这台服务器。“全部删除”会清除这一切，只保留封禁记录和今天已用的点数。`,
     deleteAll: '全部删除',
     deleted: (jobCount) => `完成：已删除 ${jobs(jobCount)}以及相关的全部数据。`,
+    later: (jobCount) => `还有 ${jobs(jobCount)}无法立即结束，其余数据稍后会自动删除。`,
   },
 
   helpText:
     '发送一张图片，并用几个词描述怎么动，例如“镜头缓缓推近，海浪翻滚”。\n' +
     '可用的运动：推近、拉远、左移、右移、上移、下移、旋转、水波、随风摇曳、静止；可以慢，也可以快。\n' +
     '选项：preset=fast|standard|high|creative，motion=low|medium|high，seed=数字，frames=数字，guidance=数字，negative="…"，loop，smooth。',
+
+  remix: {
+    ask: '请回复这条消息，写上新的提示词，其余不变。也可以加上选项，例如 motion=high。目前的提示词：',
+    noPrompt: '（无）',
+  },
+
+  commands: {
+    animate: '和图片一起发送，或回复一张图片：让它动起来',
+    queue: '有多少任务在排队，你的排在哪里',
+    me: '你的点数和任务',
+    privacy: '保存了你的哪些数据，以及删除它们',
+    help: '怎么发送，有哪些选项',
+  },
 
   failure: (code, message) => failures[code](message),
 
