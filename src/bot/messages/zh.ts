@@ -110,6 +110,7 @@ export const zh: typeof en = {
     noPicture: '请把图片和命令一起发送，或者回复一张图片。',
     tooLarge: (megabytes) => `图片太大，最多 ${megabytes} MB。`,
     notDownloaded: '图片没有取到，请重新发送。',
+    noRights: 'Kinora 没有在这里发送视频的权限，需要本群管理员开启。',
     noRights: 'Kinora 在这里没有发送视频的权限，请让群管理员开启。',
   },
 
@@ -118,6 +119,19 @@ export const zh: typeof en = {
     noMotion: '小提示：写出什么在动，例如“海浪翻滚”或“镜头左移”。',
     text: '小提示：画面里的文字容易抖动，建议选择低运动幅度（motion=low）。',
     language: '小提示：用英文或中文写提示词效果最好。',
+  },
+
+  remix: {
+    ask: '回复这条消息，写上新的提示词；其他一切保持不变。也可以加上选项，例如 motion=high。原来的提示词：',
+    noPrompt: '（无）',
+  },
+
+  commands: {
+    animate: '作为图片的说明，或回复一张图片：让它动起来',
+    queue: '有多少任务在排队，你的排在哪里',
+    me: '你的点数和任务',
+    privacy: '保存了你的哪些数据；删除它们',
+    help: '发送什么，以及所有选项',
   },
 
   settings: {
