@@ -1,0 +1,235 @@
+/**
+ * What can be pressed under a message of ours. Everything is read from the button's id and the ledger, so it works
+ * after a restart and weeks later. A press is acknowledged first; whether it may be done is looked up after that.
+ */
+
+import { readFile } from 'node:fs/promises';
+import {
+  type ButtonInteraction,
+  ComponentType,
+  type Message,
+  MessageFlags,
+  type ModalSubmitInteraction,
+  TextInputStyle,
+} from 'discord.js';
+import { KinoraError } from '../../errors.ts';
+import type { LedgerEntry } from '../../queue/ledger.ts';
+import { type Action, type Person, parseButtonId } from '../conversation.ts';
+import { type ChatOptions, parseOptions } from '../options.ts';
+import { type AskingTools, askAndSay, insistOn, tokenOf } from './asking.ts';
+import { maxPromptLength } from './commands.ts';
+import { personOf, placeOf } from './people.ts';
+import { asCode, contentOf, toBody } from './replies.ts';
+import { wordsFor } from './words.ts';
+
+type Press = ButtonInteraction | ModalSubmitInteraction;
+type Again = Extract<Action, 'reroll' | 'remix' | 'subtle' | 'strong'>;
+
+/** Discord waits three seconds for a form, which can only be the first answer. */
+const formWithinMs = 2_000;
+/** The most that Discord takes into a field. */
+const maxField = 4_000;
+
+export class Buttons {
+  readonly #tools: AskingTools;
+  /** People whose clip is being smoothed or looped. */
+  readonly #busy = new Set<string>();
+
+  constructor(tools: AskingTools) {
+    this.#tools = tools;
+  }
+
+  async press(interaction: ButtonInteraction): Promise<void> {
+    const pressed = parseButtonId(interaction.customId);
+    if (!pressed) return;
+    const { action, jobId } = pressed;
+    switch (action) {
+      case 'remix':
+        return await this.#remixForm(interaction, jobId);
+      case 'cancel':
+      case 'settings':
+        return await this.#tell(interaction, action, jobId);
+      default:
+        await interaction.deferUpdate();
+        return await this.#opened(interaction, action, jobId, async (entry, person) => {
+          if (action === 'delete') await this.#delete(interaction, entry, person);
+          else if (action === 'smooth' || action === 'loop') {
+            await this.#transform(interaction, action, entry, person);
+          } else await this.#again(interaction, action, entry);
+        });
+    }
+  }
+
+  ownsForm(customId: string): boolean {
+    return parseButtonId(customId)?.action === 'remix';
+  }
+
+  /** The filled-in form of a remix. */
+  async form(interaction: ModalSubmitInteraction): Promise<void> {
+    const jobId = parseButtonId(interaction.customId)?.jobId ?? '';
+    await interaction.deferUpdate();
+    await this.#opened(interaction, 'remix', jobId, async (entry, person) => {
+      try {
+        await this.#again(interaction, 'remix', entry, changesIn(interaction));
+      } catch (error) {
+        if (!(error instanceof KinoraError)) throw error;
+        const { conversation } = this.#tools.kinora;
+        await whisper(interaction, conversation.failure(error, conversation.messages(person)));
+      }
+    });
+  }
+
+  /** Answers that only the person who pressed sees. */
+  async #tell(interaction: ButtonInteraction, action: 'cancel' | 'settings', jobId: string): Promise<void> {
+    await interaction.deferReply({ flags: MessageFlags.Ephemeral });
+    const { conversation } = this.#tools.kinora;
+    const person = personOf(interaction, this.#tools.admins);
+    if (action === 'cancel') {
+      await interaction.editReply(contentOf(await conversation.cancel(jobId, person)));
+      return;
+    }
+    const entry = await conversation.open(jobId, person, action);
+    await interaction.editReply(
+      typeof entry === 'string' ? contentOf(entry) : asCode(conversation.settings(entry, person)),
+    );
+  }
+
+  async #opened(
+    interaction: Press,
+    action: Action,
+    jobId: string,
+    work: (entry: LedgerEntry, person: Person) => Promise<void>,
+  ): Promise<void> {
+    const person = personOf(interaction, this.#tools.admins);
+    const entry = await this.#tools.kinora.conversation.open(jobId, person, action);
+    if (typeof entry === 'string') return await whisper(interaction, entry);
+    await work(entry, person);
+  }
+
+  async #again(
+    interaction: Press,
+    action: Again,
+    entry: LedgerEntry,
+    changes: ChatOptions = {},
+  ): Promise<void> {
+    const isPrivate = entry.request.replyTo['isPrivate'] === true;
+    const placeholder = await followUp(interaction, isPrivate);
+    const { channelId, id } = placeholder;
+    await askAndSay(
+      interaction,
+      { channelId, messageId: id, webhookMessage: id, isPrivate },
+      this.#tools,
+      (common) => this.#tools.kinora.conversation.askAgain(entry, action, common, changes),
+      async (text) => await this.#takeBack(interaction, placeholder, text),
+    );
+  }
+
+  /** A refusal is nobody else's business. */
+  async #takeBack(interaction: Press, placeholder: Message, text: string): Promise<void> {
+    await interaction.webhook.deleteMessage(placeholder.id).catch(() => {}); // the words matter more
+    await whisper(interaction, text);
+  }
+
+  async #transform(
+    interaction: ButtonInteraction,
+    action: 'smooth' | 'loop',
+    entry: LedgerEntry,
+    person: Person,
+  ): Promise<void> {
+    if (this.#busy.has(person.userKey)) return await whisper(interaction, wordsFor(interaction.locale).busy);
+    this.#busy.add(person.userKey);
+    try {
+      const placeholder = await followUp(interaction, entry.request.replyTo['isPrivate'] === true);
+      const { maxBytes } = placeOf(interaction);
+      const done = await this.#tools.kinora.conversation.transform(entry, action, person, maxBytes);
+      if (typeof done === 'string') return await this.#takeBack(interaction, placeholder, done);
+      const upload = { name: `kinora-${action}.mp4`, data: await readFile(done.file) };
+      const body = toBody({ text: done.text, buttons: [] });
+      await insistOn(() => this.#tools.wire.editByToken(tokenOf(interaction), placeholder.id, body, upload));
+    } finally {
+      this.#busy.delete(person.userKey);
+    }
+  }
+
+  async #delete(interaction: ButtonInteraction, entry: LedgerEntry, person: Person): Promise<void> {
+    const { conversation } = this.#tools.kinora;
+    await conversation.remove(entry);
+    await interaction.deleteReply();
+    await whisper(interaction, conversation.messages(person).result.deleted);
+  }
+
+  async #remixForm(interaction: ButtonInteraction, jobId: string): Promise<void> {
+    const { conversation } = this.#tools.kinora;
+    const person = personOf(interaction, this.#tools.admins);
+    const say = conversation.messages(person);
+    const entry = await within(
+      formWithinMs,
+      conversation.open(jobId, person, 'remix'),
+      () => say.refusal.unavailable,
+    );
+    if (typeof entry === 'string') {
+      await interaction.reply({ content: contentOf(entry), flags: MessageFlags.Ephemeral });
+      return;
+    }
+    const words = wordsFor(interaction.locale);
+    const { prompt, negativePrompt = '', seed } = entry.request.generation;
+    const field = (id: string, label: string, value: string, style: TextInputStyle, max: number) =>
+      ({
+        type: ComponentType.Label,
+        label,
+        component: {
+          type: ComponentType.TextInput,
+          custom_id: id,
+          style,
+          required: false,
+          max_length: Math.min(Math.max(max, value.length), maxField),
+          ...(value === '' ? {} : { value }),
+        },
+      }) as const;
+    await interaction.showModal({
+      custom_id: interaction.customId,
+      title: words.remix,
+      components: [
+        field('prompt', words.prompt, prompt, TextInputStyle.Paragraph, maxPromptLength),
+        field('negative', words.negative, negativePrompt, TextInputStyle.Paragraph, maxPromptLength),
+        field('seed', words.seed, String(seed), TextInputStyle.Short, 16),
+      ],
+    });
+  }
+}
+
+/** @throws KinoraError INVALID_OPTION */
+function changesIn({ fields, locale }: ModalSubmitInteraction): ChatOptions {
+  const seed = fields.getTextInputValue('seed').trim();
+  if (!/^\d*$/.test(seed)) throw new KinoraError('INVALID_OPTION', wordsFor(locale).notANumber);
+  return parseOptions({
+    prompt: fields.getTextInputValue('prompt'),
+    negative: fields.getTextInputValue('negative'),
+    ...(seed === '' ? {} : { seed: Number(seed) }),
+  });
+}
+
+/** The message in which the next answer will be. */
+async function followUp(interaction: Press, isPrivate: boolean): Promise<Message> {
+  return await interaction.followUp({
+    content: wordsFor(interaction.locale).placeholder,
+    ...(isPrivate ? { flags: MessageFlags.Ephemeral } : {}),
+  });
+}
+
+/** Said to the person who pressed, and to nobody else. */
+async function whisper(interaction: Press, text: string): Promise<void> {
+  await interaction.followUp({ content: contentOf(text), flags: MessageFlags.Ephemeral });
+}
+
+async function within<T, U>(ms: number, work: Promise<T>, late: () => U): Promise<T | U> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeUp = new Promise<U>((resolve) => {
+    timer = setTimeout(() => resolve(late()), ms);
+  });
+  try {
+    return await Promise.race([work, timeUp]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

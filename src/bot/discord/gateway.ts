@@ -1,0 +1,141 @@
+/**
+ * The connection through which Discord tells what people do. Comes back by itself: discord.js mends most breaks, and
+ * what it does not mend within five minutes is replaced by a new connection.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  Client,
+  type ClientOptions,
+  DiscordAPIError,
+  DiscordjsError,
+  Events,
+  GatewayIntentBits,
+  type Interaction,
+} from 'discord.js';
+import { KinoraError } from '../../errors.ts';
+import type { Logger } from '../../log.ts';
+import { codeOf } from './wire.ts';
+
+export interface GatewayOptions {
+  readonly token: string;
+  readonly clientOptions: Partial<ClientOptions>;
+  /** Silence of Discord, its heartbeats included, after which the connection is replaced. */
+  readonly deafAfterMs: number;
+  readonly onInteraction: (interaction: Interaction) => void;
+  readonly onReady: (client: Client<true>) => void;
+  readonly log: Logger;
+}
+
+/** Discord allows 1000 logins a day and then takes the token away; at the longest wait it is 144. */
+const loginAgainMs = { first: 5_000, longest: 600_000 } as const;
+const looksPerDeafness = 20;
+
+export class Gateway {
+  readonly #options: GatewayOptions;
+  readonly #stopping = new AbortController();
+  #client: Client | null = null;
+  #lastHeard = 0;
+  #looking: NodeJS.Timeout | null = null;
+
+  constructor(options: GatewayOptions) {
+    this.#options = options;
+  }
+
+  /** The present connection; what it knows of guilds and channels is empty until it is ready. */
+  get client(): Client | null {
+    return this.#client;
+  }
+
+  /**
+   * Resolves when people can ask, or when Discord cannot be reached now and will be tried again.
+   * @throws KinoraError INVALID_CONFIG when Discord does not know the token
+   */
+  async start(): Promise<void> {
+    if (!(await this.#login())) void this.#loginLater();
+    const { deafAfterMs } = this.#options;
+    this.#looking = setInterval(() => this.#lookForDeafness(), deafAfterMs / looksPerDeafness);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    if (this.#looking) clearInterval(this.#looking);
+    await this.#client?.destroy();
+  }
+
+  #newClient(): Client {
+    const { clientOptions, log, onInteraction, onReady } = this.#options;
+    const client = new Client({
+      intents: [GatewayIntentBits.Guilds],
+      allowedMentions: { parse: [], repliedUser: false },
+      ...clientOptions,
+    });
+    const heard = (): void => {
+      if (client === this.#client) this.#lastHeard = Date.now();
+    };
+    client.on(Events.InteractionCreate, (interaction) => {
+      heard();
+      onInteraction(interaction);
+    });
+    client.on(Events.ShardReady, heard);
+    client.on(Events.ShardResume, heard);
+    client.on(Events.Error, (error) => log.warn({ err: codeOf(error) }, 'discord'));
+    client.on(Events.ShardError, (error) => log.warn({ err: codeOf(error) }, 'discord gateway'));
+    client.on(Events.ShardDisconnect, ({ code }) => log.warn({ code }, 'discord gateway closed for good'));
+    client.on(Events.ClientReady, (ready) => {
+      heard();
+      onReady(ready);
+    });
+    return client;
+  }
+
+  /** @returns false when Discord could not be reached */
+  async #login(): Promise<boolean> {
+    const client = this.#newClient();
+    this.#client = client;
+    this.#lastHeard = Date.now();
+    try {
+      const ready = new Promise((resolve) => client.once(Events.ClientReady, resolve));
+      await client.login(this.#options.token);
+      // Whoever is let in but never served is deaf like everybody else, and replaced.
+      await Promise.race([
+        ready,
+        sleep(this.#options.deafAfterMs, undefined, { signal: this.#stopping.signal }),
+      ]);
+      return client.isReady();
+    } catch (error) {
+      await client.destroy();
+      const isUnknown =
+        (error instanceof DiscordjsError && error.code === 'TokenInvalid') ||
+        (error instanceof DiscordAPIError && error.status === 401);
+      if (isUnknown) throw new KinoraError('INVALID_CONFIG', 'Discord does not know the token of the bot.');
+      this.#options.log.warn({ err: codeOf(error) }, 'Discord cannot be reached; will try again');
+      return false;
+    }
+  }
+
+  async #loginLater(): Promise<void> {
+    const { signal } = this.#stopping;
+    this.#client = null;
+    try {
+      for (let ms: number = loginAgainMs.first; ; ms = Math.min(ms * 2, loginAgainMs.longest)) {
+        await sleep(ms, undefined, { signal });
+        if (await this.#login()) return;
+        this.#client = null;
+      }
+    } catch (error) {
+      if (!signal.aborted) this.#options.log.error({ err: codeOf(error) }, 'Discord is given up');
+    }
+  }
+
+  #lookForDeafness(): void {
+    const client = this.#client;
+    if (!client) return; // a new connection is on its way
+    for (const { lastPingTimestamp } of client.ws.shards.values()) {
+      this.#lastHeard = Math.max(this.#lastHeard, lastPingTimestamp);
+    }
+    if (Date.now() - this.#lastHeard < this.#options.deafAfterMs) return;
+    this.#options.log.error('Discord has not been heard of for too long; connecting anew');
+    void client.destroy();
+    void this.#loginLater();
+  }
+}

@@ -1,0 +1,94 @@
+/**
+ * Tells Discord about the commands, by bulk overwrite and only when something changed: Discord allows 200 new commands
+ * a day. What was registered is remembered in a file as a hash.
+ */
+import { createHash } from 'node:crypto';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { type REST, type RESTPostAPIApplicationCommandsJSONBody, Routes } from 'discord.js';
+import { z } from 'zod';
+import type { Logger } from '../../log.ts';
+import { adminCommands, publicCommands } from './commands.ts';
+import { codeOf } from './wire.ts';
+
+const rememberedSchema = z.object({
+  applicationId: z.string(),
+  everywhere: z.string(),
+  guilds: z.record(z.string(), z.string()),
+});
+type Remembered = z.infer<typeof rememberedSchema>;
+
+type Commands = readonly RESTPostAPIApplicationCommandsJSONBody[];
+
+/**
+ * @param file without it everything is registered at every start
+ * @returns false when something could not be registered and should be tried again
+ */
+export async function registerCommands(options: {
+  readonly rest: REST;
+  readonly applicationId: string;
+  readonly ownerGuildIds: readonly string[];
+  readonly file: string | undefined;
+  readonly log: Logger;
+}): Promise<boolean> {
+  const { rest, applicationId, ownerGuildIds, file, log } = options;
+  const before = await remembered(file, applicationId);
+  const guilds: Record<string, string> = {};
+  let { everywhere } = before;
+  let complete = true;
+
+  const put = async (route: `/${string}`, commands: Commands, where: string): Promise<boolean> => {
+    try {
+      await rest.put(route, { body: commands });
+      log.info({ where, commands: commands.length }, 'commands registered');
+      return true;
+    } catch (error) {
+      log.warn({ where, err: codeOf(error) }, 'commands could not be registered');
+      complete = false;
+      return false;
+    }
+  };
+
+  if (everywhere !== hashOf(publicCommands)) {
+    const done = await put(Routes.applicationCommands(applicationId), publicCommands, 'everywhere');
+    if (done) everywhere = hashOf(publicCommands);
+  }
+  // Servers that are no longer the owners' lose the admin commands.
+  for (const id of new Set([...ownerGuildIds, ...Object.keys(before.guilds)])) {
+    const commands = ownerGuildIds.includes(id) ? adminCommands : [];
+    const hash = hashOf(commands);
+    const known = before.guilds[id];
+    const done =
+      known === hash || (await put(Routes.applicationGuildCommands(applicationId, id), commands, id));
+    if (done && commands.length > 0) guilds[id] = hash;
+    else if (!done && known !== undefined) guilds[id] = known;
+  }
+  await remember(file, { applicationId, everywhere, guilds }, log);
+  return complete;
+}
+
+function hashOf(commands: Commands): string {
+  return createHash('sha256').update(JSON.stringify(commands)).digest('hex');
+}
+
+async function remembered(file: string | undefined, applicationId: string): Promise<Remembered> {
+  const nothing = { applicationId, everywhere: '', guilds: {} };
+  if (file === undefined) return nothing;
+  try {
+    const parsed = rememberedSchema.parse(JSON.parse(await readFile(file, 'utf8')));
+    return parsed.applicationId === applicationId ? parsed : nothing;
+  } catch {
+    return nothing; // the first start, or a torn file: registering again is harmless
+  }
+}
+
+async function remember(file: string | undefined, hashes: Remembered, log: Logger): Promise<void> {
+  if (file === undefined) return;
+  try {
+    await mkdir(dirname(file), { recursive: true, mode: 0o700 });
+    await writeFile(`${file}.part`, JSON.stringify(hashes));
+    await rename(`${file}.part`, file);
+  } catch (error) {
+    log.warn({ err: codeOf(error) }, 'the next start will register the commands again');
+  }
+}

@@ -1,0 +1,125 @@
+/** Commands that are answered at once, to the person alone: /queue, /me, /privacy, /help, and those of admins. */
+import {
+  type ButtonInteraction,
+  ButtonStyle,
+  type ChatInputCommandInteraction,
+  MessageFlags,
+} from 'discord.js';
+import type { Logger } from '../../log.ts';
+import type { Person } from '../conversation.ts';
+import type { Kinora } from '../platform.ts';
+import { adminCommandNames } from './commands.ts';
+import { type Admins, personOf, placeOf } from './people.ts';
+import { buttonRows, contentOf, rowsOf } from './replies.ts';
+import { codeOf } from './wire.ts';
+import { wordsFor } from './words.ts';
+
+const forget = 'privacy:forget';
+const confirm = 'privacy:confirm';
+const keep = 'privacy:keep';
+
+export interface TalkTools {
+  readonly kinora: Kinora;
+  readonly admins: Admins;
+  readonly log: Logger;
+}
+
+export class Talk {
+  readonly #tools: TalkTools;
+
+  constructor(tools: TalkTools) {
+    this.#tools = tools;
+  }
+
+  async command(interaction: ChatInputCommandInteraction): Promise<void> {
+    await interaction.deferReply({ flags: MessageFlags.Ephemeral });
+    const person = personOf(interaction, this.#tools.admins);
+    try {
+      await this.#answer(interaction, person);
+    } catch (error) {
+      this.#tools.log.warn({ command: interaction.commandName, err: codeOf(error) }, 'a command failed');
+      await interaction.editReply(contentOf(this.#say(person).refusal.unavailable));
+    }
+  }
+
+  #say(person: Person) {
+    return this.#tools.kinora.conversation.messages(person);
+  }
+
+  async #answer(interaction: ChatInputCommandInteraction, person: Person): Promise<void> {
+    const { conversation } = this.#tools.kinora;
+    const { commandName } = interaction;
+    if (commandName === 'queue') {
+      await interaction.editReply(contentOf(await conversation.queue(person)));
+    } else if (commandName === 'me') {
+      const { text, buttons } = await conversation.me(person, placeOf(interaction));
+      await interaction.editReply({ content: contentOf(text), components: buttonRows(buttons) });
+    } else if (commandName === 'privacy') {
+      const { deleteAll } = this.#say(person).privacy;
+      await interaction.editReply({
+        content: contentOf(conversation.privacy(person)),
+        components: rowsOf([{ id: forget, label: deleteAll, style: ButtonStyle.Danger }]),
+      });
+    } else if (commandName === 'help') {
+      await interaction.editReply(contentOf(this.#say(person).helpText));
+    } else if (adminCommandNames.has(commandName)) {
+      // The conversation refuses whoever is no admin, wherever the command was registered.
+      await interaction.editReply(contentOf(await conversation.adminWords(person, wordsOf(interaction))));
+    }
+  }
+
+  owns(customId: string): boolean {
+    return [forget, confirm, keep].includes(customId);
+  }
+
+  /** "Delete everything", and the question whether they mean it. The message is theirs alone. */
+  async press(interaction: ButtonInteraction): Promise<void> {
+    const person = personOf(interaction, this.#tools.admins);
+    const words = wordsFor(interaction.locale);
+    if (interaction.customId === forget) {
+      await interaction.update({
+        content: contentOf(words.sure),
+        components: rowsOf([
+          { id: confirm, label: words.confirm, style: ButtonStyle.Danger },
+          { id: keep, label: words.keep, style: ButtonStyle.Secondary },
+        ]),
+      });
+      return;
+    }
+    if (interaction.customId === keep) {
+      await interaction.update({ content: contentOf(words.kept), components: [] });
+      return;
+    }
+    await interaction.update({ content: contentOf(words.placeholder), components: [] });
+    const text = await this.#tools.kinora.conversation.forget(person).catch((error: unknown) => {
+      this.#tools.log.warn({ err: codeOf(error) }, 'deleting everything of a person failed');
+      return this.#say(person).refusal.unavailable;
+    });
+    await interaction.editReply(contentOf(text));
+  }
+}
+
+/** The command of an admin in the words that both platforms share. */
+function wordsOf({ commandName, options }: ChatInputCommandInteraction): string[] {
+  const user = options.getUser('user');
+  const role = options.getRole('role');
+  const community = options.getString('community');
+  const target = user
+    ? `user:discord:${user.id}`
+    : role
+      ? `role:discord:${role.id}`
+      : community === null
+        ? undefined
+        : `community:${community.includes(':') ? community : `discord:${community}`}`;
+  const words = [
+    commandName,
+    options.getSubcommand(false),
+    target,
+    options.getInteger('credits'),
+    options.getNumber('hours'),
+    options.getString('job'),
+    options.getInteger('entries'),
+    options.getString('reason'),
+  ];
+  return words.flatMap((word) => (word === null || word === undefined ? [] : [String(word)]));
+}

@@ -1,0 +1,82 @@
+/**
+ * Sentences that only Discord needs, in the languages of the catalogue: where an answer went when it could not stay
+ * where it was asked, and the labels of modals. Plain text, to be escaped like the rest.
+ */
+import { PermissionFlagsBits as Can } from 'discord.js';
+
+export type NeededPermission = 'ViewChannel' | 'SendMessages' | 'AttachFiles' | 'ReadMessageHistory';
+
+/** What the bot needs where it answers later than an interaction allows. */
+export const neededPermissions: Readonly<Record<NeededPermission, bigint>> = {
+  ViewChannel: Can.ViewChannel,
+  SendMessages: Can.SendMessages,
+  AttachFiles: Can.AttachFiles,
+  ReadMessageHistory: Can.ReadMessageHistory,
+};
+
+const en = {
+  placeholder: 'One moment…',
+  willBeDm: 'This takes longer than Discord lets me answer here, so the video will come as a direct message.',
+  tooLate: 'It took longer than Discord lets me answer where you asked, so here it is.',
+  missing: (permissions: string) =>
+    `I could not post this where you asked: I lack the permission ${permissions} there.`,
+  sentAsDm: (permissions: string) =>
+    permissions
+      ? `Sent as a direct message, since I lack the permission ${permissions} here.`
+      : 'Sent as a direct message.',
+  permissions: {
+    ViewChannel: 'View Channel',
+    SendMessages: 'Send Messages',
+    AttachFiles: 'Attach Files',
+    ReadMessageHistory: 'Read Message History',
+  } satisfies Record<NeededPermission, string> as Readonly<Record<NeededPermission, string>>,
+  busy: 'One at a time: your other clip is still being made.',
+  expired: 'That form is too old. Use the command again.',
+  sure: 'Really delete everything? This cannot be undone.',
+  confirm: 'Yes, delete everything',
+  keep: 'Keep it',
+  kept: 'Nothing was deleted.',
+  animate: 'Animate',
+  remix: 'Remix',
+  prompt: 'What should move, and how?',
+  promptExample: 'camera slowly zooming in, waves rolling',
+  negative: 'What should not appear?',
+  seed: 'Seed',
+  preset: 'Preset',
+  notANumber: 'The seed must be a whole number from 0 to 9007199254740991.',
+};
+
+export type DiscordWords = typeof en;
+
+const zh: DiscordWords = {
+  placeholder: '请稍等…',
+  willBeDm: '所需时间超过 Discord 允许在这里回复的时间，视频会以私信发送。',
+  tooLate: '生成时间超过了 Discord 允许在原处回复的时间，所以发到这里。',
+  missing: (permissions) => `无法发到您提问的地方：我在那里缺少权限 ${permissions}。`,
+  sentAsDm: (permissions) =>
+    permissions ? `已以私信发送，因为我在这里缺少权限 ${permissions}。` : '已以私信发送。',
+  permissions: {
+    ViewChannel: '查看频道',
+    SendMessages: '发送消息',
+    AttachFiles: '附加文件',
+    ReadMessageHistory: '阅读消息历史',
+  },
+  busy: '一次只能做一个：您的另一个片段还在处理。',
+  expired: '这个表单已过期，请重新使用命令。',
+  sure: '确定要删除全部吗？此操作无法撤销。',
+  confirm: '是的，全部删除',
+  keep: '保留',
+  kept: '没有删除任何内容。',
+  animate: '让图片动起来',
+  remix: '改提示词',
+  prompt: '什么要动，怎么动？',
+  promptExample: '镜头缓缓推近，海浪翻滚',
+  negative: '不要出现什么？',
+  seed: '种子',
+  preset: '预设',
+  notANumber: '种子必须是 0 到 9007199254740991 之间的整数。',
+};
+
+export function wordsFor(locale: string): DiscordWords {
+  return locale.toLowerCase().startsWith('zh') ? zh : en;
+}
