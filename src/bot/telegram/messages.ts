@@ -1,0 +1,234 @@
+/**
+ * What a message asks for: a picture to animate, a command, the new prompt of a remix, or nothing that is ours.
+ */
+import type { Message } from 'telegraf/types';
+import type { Conversation, Person } from '../conversation.ts';
+import { CallError } from './api.ts';
+import { pictureOf } from './download.ts';
+import { messageJobId } from './ids.ts';
+import { besides, type Outbox } from './outbox.ts';
+import { type People, placeOf } from './people.ts';
+import { forgetButtons } from './privacy.ts';
+import { remixedJob } from './remix.ts';
+import type { Requests } from './requests.ts';
+import { inPieces, keyboard } from './text.ts';
+import type { SpooledUpdate } from './update-spool.ts';
+
+export interface MessageTools {
+  readonly me: { readonly id: number; readonly username: string };
+  readonly people: People;
+  readonly outbox: Outbox;
+  readonly conversation: Conversation;
+  readonly requests: Requests;
+}
+
+export const adminCommands = [
+  'quota',
+  'ban',
+  'unban',
+  'pause',
+  'resume',
+  'drain',
+  'cancel',
+  'stats',
+  'audit',
+] as const;
+
+/** More than anybody sends at a time. */
+const rememberedAlbums = 1_000;
+
+interface Command {
+  readonly name: string;
+  readonly words: readonly string[];
+}
+
+interface Incoming {
+  readonly spooled: SpooledUpdate;
+  readonly message: Message;
+  readonly replied: Message | undefined;
+  readonly person: Person;
+  readonly text: string;
+  readonly isPrivate: boolean;
+}
+
+export class MessageHandler {
+  readonly #tools: MessageTools;
+  /** Albums whose pictures without words were answered. */
+  readonly #answeredAlbums = new Set<string>();
+
+  constructor(tools: MessageTools) {
+    this.#tools = tools;
+  }
+
+  async handle(spooled: SpooledUpdate, message: Message): Promise<void> {
+    if (isNotFromPeople(message)) return;
+    const replied = 'reply_to_message' in message ? message.reply_to_message : undefined;
+    const incoming: Incoming = {
+      spooled,
+      message,
+      replied,
+      person: this.#tools.people.senderOf(message),
+      text: textOf(message),
+      isPrivate: message.chat.type === 'private',
+    };
+    const command = this.#commandOf(incoming.text);
+    if (command === 'not ours') return;
+    if (command) return await this.#onCommand(incoming, command);
+    if (incoming.text !== '' && (await this.#onRemix(incoming))) return;
+    if (incoming.isPrivate) await this.#onPrivate(incoming);
+  }
+
+  /** "/me", "/me@our_bot", and the words behind it. */
+  #commandOf(text: string): Command | 'not ours' | undefined {
+    const [head, name, addressee] = /^\/([a-z_]+)(?:@(\w+))?(?=\s|$)/i.exec(text) ?? [];
+    if (head === undefined || name === undefined) return undefined;
+    const { username } = this.#tools.me;
+    if (addressee !== undefined && addressee.toLowerCase() !== username.toLowerCase()) return 'not ours';
+    const words = text.slice(head.length).split(/\s+/).filter(Boolean);
+    return { name: name.toLowerCase(), words };
+  }
+
+  async #onCommand(incoming: Incoming, command: Command): Promise<void> {
+    const { conversation, outbox } = this.#tools;
+    const { message, person, isPrivate, text } = incoming;
+    const say = conversation.messages(person);
+    switch (command.name) {
+      case 'animate':
+        return await this.#animate(incoming, text);
+      case 'start':
+      case 'help':
+        return await this.#say(message, say.helpText);
+      case 'queue':
+        return await this.#say(message, await this.#orUnavailable(person, () => conversation.queue(person)));
+      case 'me':
+        return await this.#me(incoming);
+      case 'privacy': {
+        const markup = forgetButtons(person.userKey, say);
+        await outbox.send(besides(message), conversation.privacy(person), { markup });
+        return;
+      }
+      case 'cancel':
+        if (!person.isAdmin) return await this.#cancel(incoming, command.words[0]);
+        break;
+      default:
+        if (!isAdminCommand(command.name)) {
+          if (isPrivate) await this.#say(message, say.helpText);
+          return;
+        }
+    }
+    await this.#adminWords(incoming, command);
+  }
+
+  async #adminWords({ spooled, message, replied, person }: Incoming, command: Command): Promise<void> {
+    const { conversation } = this.#tools;
+    // A crash between deed and tick must not give the same credits twice.
+    if (spooled.notes['admin'] !== undefined) return;
+    await spooled.note('admin', 1);
+    const words = withRepliedUser([command.name, ...command.words], replied);
+    await this.#say(message, await conversation.adminWords(person, words));
+  }
+
+  async #animate({ spooled, message, replied, person }: Incoming, words: string): Promise<void> {
+    const { conversation, requests } = this.#tools;
+    const picture = pictureOf(message) ?? pictureOf(replied);
+    if (!picture) return await this.#say(message, conversation.messages(person).refusal.noPicture);
+    await requests.animate(spooled, message, person, picture, words);
+  }
+
+  /** True when it was the reply to a question for a new prompt. */
+  async #onRemix({ spooled, message, replied, person, text }: Incoming): Promise<boolean> {
+    const { me, conversation, requests } = this.#tools;
+    const jobId = remixedJob(replied, me.id);
+    if (jobId === undefined) return false;
+    const entry = await conversation.open(jobId, person, 'remix');
+    const changes = requests.changes(text, person);
+    if (typeof entry === 'string') await this.#say(message, entry);
+    else if (typeof changes === 'string') await this.#say(message, changes);
+    else {
+      const ownJobId = messageJobId(message.chat.id, message.message_id);
+      await requests.again(spooled, message, person, ownJobId, { entry, action: 'remix', changes });
+    }
+    return true;
+  }
+
+  /** In a private chat every message is for us. */
+  async #onPrivate(incoming: Incoming): Promise<void> {
+    const { message, replied, person, text } = incoming;
+    const album = 'media_group_id' in message ? message.media_group_id : undefined;
+    const isAnswered = album !== undefined && this.#answeredAlbums.has(album);
+    if (album !== undefined) this.#answeredAlbums.add(album);
+    if (this.#answeredAlbums.size > rememberedAlbums) this.#answeredAlbums.clear();
+    const hasPicture = pictureOf(message) ?? (text === '' ? undefined : pictureOf(replied));
+    if (hasPicture && text !== '') return await this.#animate(incoming, text);
+    if (isAnswered || !isContent(message)) return;
+    await this.#say(message, this.#tools.conversation.messages(person).helpText);
+  }
+
+  async #me({ message, person }: Incoming): Promise<void> {
+    const { conversation, outbox } = this.#tools;
+    try {
+      const { text, buttons } = await conversation.me(person, placeOf(message.chat.id));
+      await outbox.send(besides(message), text, { markup: keyboard(buttons) });
+    } catch (error) {
+      if (error instanceof CallError) throw error;
+      await this.#say(message, conversation.messages(person).refusal.unavailable);
+    }
+  }
+
+  /** People cancel their own jobs: by id, or by the buttons under the list of theirs. */
+  async #cancel(incoming: Incoming, jobId: string | undefined): Promise<void> {
+    if (jobId === undefined) return await this.#me(incoming);
+    const { message, person } = incoming;
+    await this.#say(message, await this.#tools.conversation.cancel(jobId, person));
+  }
+
+  async #orUnavailable(person: Person, text: () => Promise<string>): Promise<string> {
+    return await text().catch(() => this.#tools.conversation.messages(person).refusal.unavailable);
+  }
+
+  async #say(message: Message, text: string): Promise<void> {
+    for (const piece of inPieces(text, 3_500)) await this.#tools.outbox.send(besides(message), piece);
+  }
+}
+
+function isAdminCommand(name: string): boolean {
+  return adminCommands.some((known) => known === name);
+}
+
+/** Other bots, and posts that a channel's discussion group repeats by itself. */
+function isNotFromPeople(message: Message): boolean {
+  const isRepeated = 'is_automatic_forward' in message && message.is_automatic_forward === true;
+  return isRepeated || (message.from?.is_bot === true && message.sender_chat === undefined);
+}
+
+function textOf(message: Message): string {
+  if ('text' in message) return message.text.trim();
+  return 'caption' in message ? (message.caption ?? '').trim() : '';
+}
+
+/** What a person sent, in contrast to what the chat says about itself. */
+function isContent(message: Message): boolean {
+  const kinds = [
+    'text',
+    'photo',
+    'document',
+    'video',
+    'animation',
+    'sticker',
+    'voice',
+    'audio',
+    'video_note',
+  ];
+  return kinds.some((kind) => kind in message);
+}
+
+/** Nobody sees ids in Telegram: "/ban" as a reply, without a target, means the one who is replied to. */
+function withRepliedUser(words: readonly string[], replied: Message | undefined): string[] {
+  const [name = ''] = words;
+  const user = replied?.from;
+  const at = { ban: 1, unban: 1, quota: 2 }[name];
+  const isMissing = at !== undefined && !words.some((word) => word.includes(':'));
+  if (!isMissing || !user || user.is_bot) return [...words];
+  const target = name === 'quota' ? `user:telegram:${user.id}` : `telegram:${user.id}`;
+  return [...words.slice(0, at), target, ...words.slice(at)];
+}

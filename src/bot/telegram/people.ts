@@ -1,0 +1,47 @@
+/**
+ * Who asks, and where: Telegram's users, anonymous group admins and channels as the people and places of the queue.
+ */
+import type { Message, User } from 'telegraf/types';
+import type { Person, Place } from '../conversation.ts';
+
+/** What bots may upload, less what the request itself needs. */
+export const maxUploadBytes = 50_000_000;
+
+/** Telegram's group and channel ids are negative. */
+export const isGroup = (chatId: number): boolean => chatId < 0;
+
+export class People {
+  readonly #adminUserIds: ReadonlySet<number>;
+
+  constructor(adminUserIds: readonly (number | string)[]) {
+    this.#adminUserIds = new Set(adminUserIds.map(Number));
+  }
+
+  /** The sender of a message. Who writes as a group or a channel is that chat, and never an admin. */
+  senderOf(message: Pick<Message, 'chat'> & { from?: User; sender_chat?: { id: number } }): Person {
+    const { from, sender_chat: senderChat } = message;
+    if (senderChat) return chatAsPerson(senderChat.id, from?.language_code);
+    return from ? this.user(from) : chatAsPerson(message.chat.id, undefined);
+  }
+
+  user(user: User): Person {
+    return {
+      userKey: `telegram:${user.id}`,
+      roleKeys: [],
+      locale: user.language_code ?? 'en',
+      isAdmin: !user.is_bot && this.#adminUserIds.has(user.id),
+    };
+  }
+}
+
+/** Whoever writes as the chat shares one identity; kept apart from the chat's own key as a community. */
+export function chatAsPerson(chatId: number, locale: string | undefined): Person {
+  return { userKey: `telegram:as${chatId}`, roleKeys: [], locale: locale ?? 'en', isAdmin: false };
+}
+
+export function placeOf(chatId: number): Place {
+  return {
+    ...(isGroup(chatId) ? { communityKey: `telegram:${chatId}` } : {}),
+    maxBytes: maxUploadBytes,
+  };
+}

@@ -1,0 +1,199 @@
+/**
+ * Telegram as one of Kinora's chat platforms: joins polling, the spool of updates, handlers, status messages and final
+ * answers. Knows limits, quotas and sentences of nobody.
+ */
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Telegram } from 'telegraf';
+import type { Update, UserFromGetMe } from 'telegraf/types';
+import { z } from 'zod';
+import type { Logger } from '../../log.ts';
+import { type Deliver, DeliveryDelayed } from '../../queue/delivery.ts';
+import type { LedgerEntry } from '../../queue/ledger.ts';
+import { findFfmpeg } from '../../video/ffmpeg-path.ts';
+import type { ChatMessage } from '../conversation.ts';
+import type { ChatPlatform, Kinora } from '../platform.ts';
+import { StatusBoard } from '../status-board.ts';
+import { Answers } from './answers.ts';
+import { Api, CallError, errorCode } from './api.ts';
+import { Downloads } from './download.ts';
+import { readAnswerPlace } from './ids.ts';
+import { updateMenus } from './menu.ts';
+import { MessageHandler } from './messages.ts';
+import { Outbox } from './outbox.ts';
+import { isGroup, People } from './people.ts';
+import { Polling } from './polling.ts';
+import { PressHandler } from './presses.ts';
+import { Requests } from './requests.ts';
+import { type SpooledUpdate, UpdateSpool } from './update-spool.ts';
+
+export interface TelegramOptions {
+  /** From @BotFather. */
+  readonly token: string;
+  /** Numeric ids of the people who are admins, wherever they write under their own name. */
+  readonly adminUserIds: readonly (number | string)[];
+  readonly log: Logger;
+  /** Where updates are kept until they are done; without it a crash loses those in hand. */
+  readonly dataFolder?: string | undefined;
+  /** Of a Bot API server; Telegram's own when absent. */
+  readonly apiRoot?: string | undefined;
+  /** For clips that a chat refuses as too large; searched for when absent. */
+  readonly ffmpegPath?: string | undefined;
+  /** Shortest time between two edits of one status message. */
+  readonly statusEveryMs?: { readonly private: number; readonly group: number };
+  /** First pause after polling failed. */
+  readonly shortestPauseMs?: number;
+}
+
+/** Telegram bears one message per second in a private chat and 20 per minute in a group, for all jobs there. */
+const defaultStatusEveryMs = { private: 5_000, group: 15_000 };
+/** With Telegram away the start does not wait for it; requests are taken as soon as it is back. */
+const startDeadlineMs = 10_000;
+const stopDeadlineMs = 10_000;
+const notStartedRetryMs = 1_000;
+const answerSettlesMs = 20_000;
+
+interface Running {
+  readonly polling: Polling;
+  readonly spool: UpdateSpool;
+  readonly board: StatusBoard;
+  readonly requests: Requests;
+  readonly answers: Answers;
+}
+
+/** A promise that is resolved from outside. */
+class Signal<T> {
+  resolve: (value: T) => void = () => {};
+  readonly promise = new Promise<T>((resolve) => {
+    this.resolve = resolve;
+  });
+}
+
+const knownIdSchema = z.object({ callback_query: z.object({ from: z.object({ id: z.number() }) }) });
+
+export class TelegramPlatform implements ChatPlatform {
+  readonly name = 'telegram';
+  readonly #options: TelegramOptions;
+  readonly #log: Logger;
+  #running: Running | null = null;
+
+  constructor(options: TelegramOptions) {
+    this.#options = options;
+    this.#log = options.log;
+  }
+
+  async start(kinora: Kinora): Promise<void> {
+    const { token, adminUserIds, dataFolder, apiRoot = 'https://api.telegram.org' } = this.#options;
+    const { client, artifacts, conversation } = kinora;
+    const log = this.#log;
+    const api = new Api(new Telegram(token, { apiRoot, webhookReply: false }));
+    const outbox = new Outbox(api);
+    const people = new People(adminUserIds);
+    const downloads = new Downloads(api, apiRoot, token);
+    const board = this.#board(kinora, outbox);
+    const requests = new Requests({ outbox, downloads, client, conversation, board, log });
+    const answers = new Answers({
+      api,
+      outbox,
+      conversation,
+      artifacts,
+      ffmpegPath: async () => this.#options.ffmpegPath ?? (await findFfmpeg()).path,
+    });
+    const presses = new PressHandler({ api, outbox, people, conversation, artifacts, requests, log });
+    const ready = new Signal<UserFromGetMe>();
+    const messages = ready.promise.then(
+      (me) => new MessageHandler({ me, people, outbox, conversation, requests }),
+    );
+    const spool = new UpdateSpool({
+      folder: dataFolder === undefined ? undefined : join(dataFolder, 'telegram-updates'),
+      handle: async (spooled) => await handleUpdate(spooled, await messages, presses),
+      keyOf: senderKey,
+      log,
+    });
+    const refused = new Signal<void>();
+    const polling = new Polling({
+      token,
+      apiRoot,
+      onUpdate: (update) => spool.take(update),
+      onReady: (me) => ready.resolve(me),
+      onRefused: () => refused.resolve(undefined),
+      log,
+      ...(this.#options.shortestPauseMs === undefined
+        ? {}
+        : { shortestPauseMs: this.#options.shortestPauseMs }),
+    });
+    await board.start();
+    this.#running = { polling, spool, board, requests, answers };
+    await spool.start();
+    polling.start();
+    void ready.promise
+      .then(() => updateMenus(api, adminUserIds, log))
+      .catch((error) => {
+        log.warn({ err: errorCode(error) }, 'the menu of commands could not be updated');
+      });
+    await Promise.race([ready.promise, refused.promise, sleep(startDeadlineMs, undefined, { ref: false })]);
+  }
+
+  async stop(): Promise<void> {
+    const running = this.#running;
+    if (!running) return;
+    this.#running = null;
+    running.board.stop();
+    const ended = running.polling.stop().then(() => running.spool.stop());
+    await Promise.race([ended, sleep(stopDeadlineMs, undefined, { ref: false })]);
+  }
+
+  readonly deliver: Deliver = async (entry, answer, signal) => {
+    const running = this.#running;
+    if (!running) throw new DeliveryDelayed('Telegram has not been started yet', notStartedRetryMs);
+    const late = sleep(answerSettlesMs, undefined, { signal, ref: false }).catch(() => {});
+    await Promise.race([running.requests.settled(entry.id), late]);
+    await running.board.finish(entry.id);
+    await running.answers.post(entry, answer, signal);
+  };
+
+  #board({ client, conversation }: Kinora, outbox: Outbox): StatusBoard {
+    const { statusEveryMs = defaultStatusEveryMs } = this.#options;
+    return new StatusBoard({
+      client,
+      conversation,
+      platform: this.name,
+      show: (entry, message) => showStatus(outbox, entry, message),
+      everyMs: ({ request }) =>
+        isGroup(Number(request.replyTo['chatId'])) ? statusEveryMs.group : statusEveryMs.private,
+      placesEveryMs: statusEveryMs.group,
+      log: this.#log,
+    });
+  }
+}
+
+/** Once: what fails or comes too soon is dropped, since the next one says more. */
+async function showStatus(outbox: Outbox, entry: LedgerEntry, { text, buttons }: ChatMessage): Promise<void> {
+  const { chatId, statusId } = readAnswerPlace(entry.request.replyTo);
+  if (statusId === undefined) return;
+  try {
+    await outbox.edit(chatId, statusId, text, buttons, 'once');
+  } catch (error) {
+    if (error instanceof CallError && error.retryAfterMs !== undefined) {
+      throw new DeliveryDelayed(error.message, error.retryAfterMs);
+    }
+    throw error;
+  }
+}
+
+async function handleUpdate(
+  spooled: SpooledUpdate,
+  messages: MessageHandler,
+  presses: PressHandler,
+): Promise<void> {
+  const { update } = spooled;
+  if ('message' in update) await messages.handle(spooled, update.message);
+  else if ('callback_query' in update) await presses.handle(spooled, update.callback_query);
+}
+
+/** One person's updates are served in their order. */
+function senderKey(update: Update): string {
+  if ('message' in update) return `${update.message.chat.id}:${update.message.from?.id ?? 0}`;
+  const press = knownIdSchema.safeParse(update);
+  return press.success ? `press:${press.data.callback_query.from.id}` : 'other';
+}

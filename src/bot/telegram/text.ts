@@ -1,0 +1,75 @@
+/**
+ * Plain text for Telegram. Even without a parse mode it finds mentions, commands, hashtags and links by itself: here
+ * they are made inert, since any text may carry words of a stranger. Knows no sentence.
+ */
+import type { InlineKeyboardMarkup, MessageEntity } from 'telegraf/types';
+import { type Button, buttonId } from '../conversation.ts';
+
+export const maxTextLength = 4096;
+export const maxCaptionLength = 1024;
+
+/** Shows as nothing and ends every name, link and command. */
+const wordJoiner = '\u2060';
+/** What makes the next letters active, and dots, colons and signs inside of addresses. */
+const activating = /[@/#$＠＃](?=[\p{L}\p{N}_])|(?<=[\p{L}\p{N}_-])[.@](?=[\p{L}\p{N}_-])|:(?=\/\/)/gu;
+
+/** The same to the eye, with nothing in it that can be pressed or that notifies anybody. */
+export function inert(text: string): string {
+  return text.replace(activating, (sign) => `${sign}${wordJoiner}`);
+}
+
+/** In pieces that fit into a message, broken at line ends where there are any. */
+export function inPieces(text: string, limit = maxTextLength): string[] {
+  const pieces: string[] = [];
+  let rest = text;
+  while (rest.length > limit) {
+    const lineEnd = rest.lastIndexOf('\n', limit);
+    const at = lineEnd > limit / 2 ? lineEnd : wholeCharacters(rest, limit);
+    pieces.push(rest.slice(0, at));
+    rest = rest.slice(at).replace(/^\n/, '');
+  }
+  return [...pieces, rest];
+}
+
+/** At most `limit` UTF-16 units, as Telegram counts, and no half character. */
+export function cut(text: string, limit: number): string {
+  return text.length <= limit ? text : `${text.slice(0, wholeCharacters(text, limit - 1))}…`;
+}
+
+function wholeCharacters(text: string, length: number): number {
+  const code = text.charCodeAt(length - 1);
+  return code >= 0xd800 && code <= 0xdbff ? length - 1 : length;
+}
+
+/**
+ * A caption with a prompt in it, made to fit by shortening the prompt: seed, preset and cost stay.
+ * @param write the caption with a given prompt
+ */
+export function fittingCaption(prompt: string, write: (prompt: string) => string): string {
+  let shown = prompt;
+  let caption = inert(write(shown));
+  while (caption.length > maxCaptionLength && shown.length > 1) {
+    const length = Math.max(1, shown.length - Math.max(1, caption.length - maxCaptionLength));
+    shown = cut(prompt, length === shown.length ? length - 1 : length);
+    caption = inert(write(shown));
+  }
+  return cut(caption, maxCaptionLength);
+}
+
+/** The part of `text` from `offset` on as code: nothing in it is active, and a tap copies it. */
+export function codeFrom(text: string, offset: number): MessageEntity[] {
+  return [{ type: 'code', offset, length: text.length - offset }];
+}
+
+const buttonsPerRow = 3;
+
+/** @returns undefined for no buttons: an edit without a keyboard removes the old one */
+export function keyboard(buttons: readonly Button[]): InlineKeyboardMarkup | undefined {
+  if (buttons.length === 0) return undefined;
+  const all = buttons.map((button) => ({ text: inert(button.label), callback_data: buttonId(button) }));
+  const rows = Math.ceil(all.length / buttonsPerRow);
+  const perRow = Math.ceil(all.length / rows);
+  return {
+    inline_keyboard: Array.from({ length: rows }, (_, row) => all.slice(row * perRow, (row + 1) * perRow)),
+  };
+}

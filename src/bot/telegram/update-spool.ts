@@ -1,0 +1,170 @@
+/**
+ * Where updates are safe between Telegram, which forgets them once we have asked for the next, and our doing what they
+ * ask: a file each until it is done, and the ids of those that are done. Serves several people at once, and each
+ * person's updates in their order. Knows not what updates are for.
+ */
+import { appendFile, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Update } from 'telegraf/types';
+import { z } from 'zod';
+import type { Logger } from '../../log.ts';
+import { errorCode } from './api.ts';
+
+/** An update, and what was done about it so far. */
+export interface SpooledUpdate {
+  readonly update: Update;
+  /** What a crash must not make us do again, by name: for example the id of a message that was posted. */
+  readonly notes: Readonly<Record<string, number>>;
+  /** Written down before it resolves. */
+  readonly note: (name: string, value: number) => Promise<void>;
+}
+
+export interface UpdateSpoolOptions {
+  /** Without a folder everything is kept in memory only, and a crash loses what was not done yet. */
+  readonly folder?: string | undefined;
+  readonly handle: (spooled: SpooledUpdate) => Promise<void>;
+  /** Updates with the same key are served one after another. */
+  readonly keyOf: (update: Update) => string;
+  readonly log: Logger;
+}
+
+const recordSchema = z.object({
+  // Written by ourselves from what Telegram sent; readers of its fields look before they use them.
+  update: z.custom<Update>((value) => z.object({ update_id: z.int() }).safeParse(value).success),
+  notes: z.record(z.string(), z.number()),
+});
+
+/** Downloads are at most 20 MB each. */
+const servedAtOnce = 8;
+/** Telegram repeats what was not confirmed: the last hundred updates. */
+const rememberedIds = 5_000;
+
+export class UpdateSpool {
+  readonly #options: UpdateSpoolOptions;
+  readonly #known = new Set<number>();
+  readonly #lines = new Map<string, Promise<void>>();
+  readonly #waiting: (() => void)[] = [];
+  #served = 0;
+  #linesInFile = 0;
+  #stopped = false;
+  #writing: Promise<void> = Promise.resolve();
+
+  constructor(options: UpdateSpoolOptions) {
+    this.#options = options;
+  }
+
+  /** Reads what is done, and takes up what a crash left undone. */
+  async start(): Promise<void> {
+    const { folder, log } = this.#options;
+    if (folder === undefined) return;
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    const done = await readFile(this.#doneFile(folder), 'utf8').catch(() => '');
+    const ids = done.split('\n').filter(Boolean).map(Number).filter(Number.isSafeInteger);
+    for (const id of ids.slice(-rememberedIds)) this.#known.add(id);
+    await this.#rewriteDone(folder);
+    const names = (await readdir(folder)).filter((name) => /^\d+\.json$/.test(name));
+    for (const name of names.sort((a, b) => Number.parseInt(a, 10) - Number.parseInt(b, 10))) {
+      try {
+        const { update, notes } = recordSchema.parse(JSON.parse(await readFile(join(folder, name), 'utf8')));
+        if (this.#known.has(update.update_id)) await rm(join(folder, name), { force: true });
+        else this.#enqueue(update, notes);
+      } catch (error) {
+        log.warn({ err: errorCode(error) }, 'a kept Telegram update cannot be read and is dropped');
+        await rm(join(folder, name), { force: true });
+      }
+    }
+  }
+
+  /** Resolves when the update is in safe keeping; it is served soon after. One that is known already is dropped. */
+  async take(update: Update): Promise<void> {
+    if (this.#known.has(update.update_id)) return;
+    this.#known.add(update.update_id);
+    try {
+      await this.#save(update, {});
+    } catch (error) {
+      // A full disk: better served now and forgotten in a crash than not at all.
+      this.#options.log.warn({ err: errorCode(error) }, 'a Telegram update could not be written down');
+    }
+    this.#enqueue(update, {});
+  }
+
+  /** Waits for what is being served; what waits is left for the next start. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await Promise.all(this.#lines.values());
+    await this.#writing;
+  }
+
+  #enqueue(update: Update, notes: Readonly<Record<string, number>>): void {
+    this.#known.add(update.update_id);
+    const key = this.#options.keyOf(update);
+    const before = this.#lines.get(key) ?? Promise.resolve();
+    const line = before
+      .then(() => this.#serve(update, { ...notes }))
+      .finally(() => {
+        if (this.#lines.get(key) === line) this.#lines.delete(key);
+      });
+    this.#lines.set(key, line);
+  }
+
+  async #serve(update: Update, notes: Record<string, number>): Promise<void> {
+    const { handle, log } = this.#options;
+    if (this.#served >= servedAtOnce) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    this.#served++;
+    try {
+      if (this.#stopped) return;
+      const note = async (name: string, value: number): Promise<void> => {
+        notes[name] = value;
+        await this.#save(update, notes).catch((error) => {
+          log.warn({ err: errorCode(error) }, 'a Telegram update could not be written down');
+        });
+      };
+      try {
+        await handle({ update, notes, note });
+      } catch (error) {
+        log.error({ err: errorCode(error) }, 'a Telegram update failed');
+      }
+      await this.#markDone(update.update_id);
+    } finally {
+      this.#served--;
+      this.#waiting.shift()?.();
+    }
+  }
+
+  async #save(update: Update, notes: Readonly<Record<string, number>>): Promise<void> {
+    const { folder } = this.#options;
+    if (folder === undefined) return;
+    const file = join(folder, `${update.update_id}.json`);
+    await writeFile(`${file}.part`, JSON.stringify({ update, notes }), { mode: 0o600 });
+    await rename(`${file}.part`, file);
+  }
+
+  async #markDone(id: number): Promise<void> {
+    const { folder, log } = this.#options;
+    if (this.#known.size > 2 * rememberedIds) {
+      for (const old of [...this.#known].slice(0, rememberedIds)) this.#known.delete(old);
+    }
+    if (folder === undefined) return;
+    this.#writing = this.#writing
+      .then(async () => {
+        await appendFile(this.#doneFile(folder), `${id}\n`, { mode: 0o600 });
+        await rm(join(folder, `${id}.json`), { force: true });
+        this.#linesInFile++;
+        if (this.#linesInFile > 4 * rememberedIds) await this.#rewriteDone(folder);
+      })
+      .catch((error) => log.warn({ err: errorCode(error) }, 'a Telegram update could not be ticked off'));
+    await this.#writing;
+  }
+
+  async #rewriteDone(folder: string): Promise<void> {
+    const ids = [...this.#known].slice(-rememberedIds);
+    const file = this.#doneFile(folder);
+    await writeFile(`${file}.part`, ids.map((id) => `${id}\n`).join(''), { mode: 0o600 });
+    await rename(`${file}.part`, file);
+    this.#linesInFile = ids.length;
+  }
+
+  #doneFile(folder: string): string {
+    return join(folder, 'done');
+  }
+}
