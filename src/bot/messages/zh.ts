@@ -111,7 +111,6 @@ export const zh: typeof en = {
     tooLarge: (megabytes) => `图片太大，最多 ${megabytes} MB。`,
     notDownloaded: '图片没有取到，请重新发送。',
     noRights: 'Kinora 没有在这里发送视频的权限，需要本群管理员开启。',
-    noRights: 'Kinora 在这里没有发送视频的权限，请让群管理员开启。',
   },
 
   help: {
@@ -194,19 +193,6 @@ export const zh: typeof en = {
     '发送一张图片，并用几个词描述怎么动，例如“镜头缓缓推近，海浪翻滚”。\n' +
     '可用的运动：推近、拉远、左移、右移、上移、下移、旋转、水波、随风摇曳、静止；可以慢，也可以快。\n' +
     '选项：preset=fast|standard|high|creative，motion=low|medium|high，seed=数字，frames=数字，guidance=数字，negative="…"，loop，smooth。',
-
-  remix: {
-    ask: '请回复这条消息，写上新的提示词，其余不变。也可以加上选项，例如 motion=high。目前的提示词：',
-    noPrompt: '（无）',
-  },
-
-  commands: {
-    animate: '和图片一起发送，或回复一张图片：让它动起来',
-    queue: '有多少任务在排队，你的排在哪里',
-    me: '你的点数和任务',
-    privacy: '保存了你的哪些数据，以及删除它们',
-    help: '怎么发送，有哪些选项',
-  },
 
   failure: (code, message) => failures[code](message),
 
