@@ -363,7 +363,8 @@ class UnetCore(nn.Module):
         half = unet.config.block_out_channels[0] // 2
         if not unet.time_proj.flip_sin_to_cos or unet.time_proj.downscale_freq_shift != 0:
             raise NotImplementedError("time embedding of another form")
-        self.register_buffer("freqs", torch.exp(-math.log(10000) * torch.arange(half, dtype=torch.float32) / half))
+        freqs = torch.exp(-math.log(10000) * torch.arange(half, dtype=torch.float32) / half)
+        self.register_buffer("freqs", freqs.to(unet.conv_in.weight.device))
         self.time1, self.time2 = Linear(unet.time_embedding.linear_1), Linear(unet.time_embedding.linear_2)
 
         self.conv_in, self.transformer_in = Conv(unet.conv_in), TemporalTransformer(unet.transformer_in)

@@ -62,12 +62,13 @@ def save_fused(module: torch.nn.Module, inputs: dict, outputs: list[str], folder
     at full size. The weights go from the module to the file as they are.
     """
     folder.mkdir()
+    device = next(module.buffers()).device
     with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         traced = Path(scratch, "model.onnx")
         torch.onnx.export(
             module,
-            tuple(inputs.values()),
+            tuple(value.to(device) for value in inputs.values()),
             str(traced),
             dynamo=False,
             opset_version=OPSET,
