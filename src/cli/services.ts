@@ -75,16 +75,30 @@ async function serve(start: () => Promise<() => Promise<void>>, patienceMs: numb
   process.exit(0);
 }
 
-export function platformsOf(config: Config, log: Logger): ChatPlatform[] {
+/** The chats that the settings switch on; the libraries of the others are not loaded. */
+async function platformsOf(config: Config, log: Logger): Promise<ChatPlatform[]> {
+  const { dataDir, ffmpegPath, discord, telegram } = config;
   const platforms: ChatPlatform[] = [];
   if (config.inboxFolder !== undefined) platforms.push(new InboxPlatform(config.inboxFolder, log));
-  if (platforms.length === 0) {
-    throw new KinoraError(
-      'INVALID_CONFIG',
-      'There is nothing to take requests from: set KINORA_INBOX to a folder.',
-    );
+  if (discord) {
+    const { DiscordPlatform } = await import('../bot/discord/platform.ts');
+    const { adminServerIds: ownerGuildIds, ...rest } = discord;
+    platforms.push(new DiscordPlatform({ ...rest, ownerGuildIds, dataFolder: dataDir, ffmpegPath, log }));
+  }
+  if (telegram) {
+    const { TelegramPlatform } = await import('../bot/telegram/telegram-platform.ts');
+    platforms.push(new TelegramPlatform({ ...telegram, dataFolder: dataDir, ffmpegPath, log }));
   }
   return platforms;
+}
+
+/** Refused by "kinora start" itself rather than by a part that would be started again and again. */
+function assertSomeChat({ inboxFolder, discord, telegram }: Config): void {
+  if (inboxFolder !== undefined || discord || telegram) return;
+  throw new KinoraError(
+    'INVALID_CONFIG',
+    'There is nothing to take requests from: set KINORA_DISCORD_TOKEN, KINORA_TELEGRAM_TOKEN or KINORA_INBOX.',
+  );
 }
 
 const cacheFolder = (config: Config): string => path.join(config.dataDir, 'cache');
@@ -99,6 +113,7 @@ const metricsProbe = (address: RedisAddress): RedisProbe =>
 /** Serves until it is asked to end. */
 export async function runBot(config: Config): Promise<void> {
   const log = createLogger('bot', config.logLevel);
+  assertSomeChat(config);
   const address = sharedRedis(config);
   const options = {
     address,
@@ -107,7 +122,6 @@ export async function runBot(config: Config): Promise<void> {
     terms: terms(config),
     jobFiles: config.jobFiles,
     expireAfterMs: config.queue.expireAfterMs,
-    platforms: platformsOf(config, log),
     log,
   };
   await serve(async () => {
@@ -115,7 +129,12 @@ export async function runBot(config: Config): Promise<void> {
     const metrics = metricsPorts && new BotMetrics(metricsProbe(address));
     if (metrics) await startMetricsServer(metricsPorts.bot, metrics);
     const { path: ffmpegPath } = await findFfmpeg({ ffmpegPath: config.ffmpegPath });
-    const bot = await startBot({ ...options, ffmpegPath, ...(metrics ? { metrics } : {}) });
+    const bot = await startBot({
+      ...options,
+      platforms: await platformsOf(config, log),
+      ffmpegPath,
+      ...(metrics ? { metrics } : {}),
+    });
     return () => bot.stop();
   }, 0);
 }
@@ -188,7 +207,7 @@ async function startEngine(config: Config, pack: Pack, device: string, log: Logg
 /** Everything on one machine. A part that dies is started again; when this process ends, all of it does. */
 export async function runAll(config: Config): Promise<void> {
   const log = createLogger('kinora', config.logLevel);
-  platformsOf(config, log); // refused here rather than in a child that would be started again and again
+  assertSomeChat(config);
   const ended = endRequested();
   const ownRedis = config.redis ? undefined : await startPrivateRedis(config.dataDir, log);
   const environment = ownRedis ? { ...process.env, REDIS_URL: `unix://${ownRedis.socketPath}` } : process.env;
