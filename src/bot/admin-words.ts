@@ -72,7 +72,7 @@ function readTarget(text: string, by: string): { kind: (typeof kinds)[number]; k
 
 async function quota({ admin, by, rest, say }: Words): Promise<string> {
   const [verb = '', who, amount, ...reasonWords] = rest;
-  const act = { show, set, grant, reset }[verb.toLowerCase()];
+  const act = new Map(Object.entries({ show, set, grant, reset })).get(verb.toLowerCase());
   if (!act) return misunderstood(['quota', verb].join(' ').trim(), say);
   if (who === undefined) return `${say.admin.missing('TARGET')}\n${say.admin.usage}`;
   const { kind, key } = readTarget(who, by);

@@ -231,8 +231,8 @@ export class Conversation {
       base.variation = { videoId, strength: variationStrengths[action] };
     }
     // What was private stays so, unless the changes say otherwise.
-    const isPrivate = entry.request.replyTo['isPrivate'] === true;
-    const options = isPrivate ? { isPrivate, ...changes } : changes;
+    const wasPrivate = entry.request.replyTo['isPrivate'] === true;
+    const options = { ...changes, isPrivate: changes.isPrivate ?? wasPrivate };
     const replyTo = { ...ask.replyTo, ...spent(entry) };
     return await this.ask({ ...ask, replyTo, picture: { ofJob: entry.id }, options, base });
   }

@@ -303,7 +303,7 @@ export class Admin {
   ): Promise<Quota> {
     const used = this.#keys.used(checkDay(day ?? this.#terms.day(now)));
     const fields = [
-      `user:${user}`,
+      `user:${checkOwner(user)}`,
       `community:${community ?? ''}`,
       ...roles.map((role) => `role:${role}`),
     ] as const;
