@@ -251,17 +251,17 @@ export class Conversation {
     const file = join(folder, `${action}.mp4`);
     const options = { ffmpegPath, maxBytes: Math.floor(maxBytes * uploadMargin) };
     // One after the other: the cores belong to the model, and pressing often must not start many.
-    const turn = this.#lastTransform.then(async () => {
-      if (action === 'smooth') await smoothVideo(video, file, smoothFactor, options);
-      else await loopVideo(video, file, options);
-    });
+    const turn = this.#lastTransform.then(() =>
+      action === 'smooth' ? smoothVideo(video, file, smoothFactor, options) : loopVideo(video, file, options),
+    );
     this.#lastTransform = turn.catch(() => {});
     try {
-      await turn;
+      const { fitted } = await turn;
+      const text = action === 'smooth' ? say.result.smoothed : say.result.looped;
+      return { file, text: fitted ? `${text} ${say.result.compressed}` : text };
     } catch (error) {
       return this.failure(error, say);
     }
-    return { file, text: action === 'smooth' ? say.result.smoothed : say.result.looped };
   }
 
   /** All parameters, in a form that can be sent again. */
@@ -274,6 +274,7 @@ export class Conversation {
 
   async cancel(jobId: string, person: Person): Promise<string> {
     const say = this.messages(person);
+    if (!jobIdSchema.safeParse(jobId).success) return say.refusal.gone;
     try {
       const answer = await this.#tools.client.cancel(jobId, person.userKey, person.isAdmin);
       if (answer === 'unknown') return say.refusal.gone;
@@ -328,6 +329,7 @@ export class Conversation {
     ];
     const reused = this.#reused(entry, artifact, say);
     if (reused) lines.push(reused);
+    if (artifact.isCompressed) lines.push(say.result.compressed);
     const buttons = actions
       .filter((action) => action !== 'cancel')
       .map((action) => this.#button(action, entry.id, say));

@@ -32,6 +32,7 @@ export function engineGenerate(engine: Pick<Engine, 'run'>, pack: Pack, embedMet
       numFrames,
       fps,
       durationSeconds,
+      ...(result.isCompressed ? { isCompressed: true } : {}),
       seed,
       model,
       device,

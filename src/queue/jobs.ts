@@ -71,6 +71,8 @@ export const artifactSchema = z.object({
   numFrames: z.int().positive(),
   fps: z.number().positive(),
   durationSeconds: z.number().positive(),
+  /** Quality was given up so that it fits into maxBytes. */
+  isCompressed: z.boolean().optional(),
   seed: z.int().nonnegative(),
   model: z.string(),
   device: z.string(),

@@ -64,6 +64,8 @@ export interface EngineResult {
   readonly numFrames: number;
   readonly fps: number;
   readonly durationSeconds: number;
+  /** Quality was given up so that it fits into maxBytes. */
+  readonly isCompressed?: boolean;
   readonly seed: number;
   readonly model: string;
   readonly device: string;

@@ -110,6 +110,7 @@ export async function runJob(
         total: endedAt - startedAt,
       },
       notes: image.notes,
+      ...(video.fitted ? { isCompressed: true } : {}),
     };
   } finally {
     clearInterval(waiting);
