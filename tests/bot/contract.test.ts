@@ -1,0 +1,281 @@
+/**
+ * What every chat platform must do, whichever it is: one suite for both adapters. Everything is real but the wire: the
+ * platforms' own clients, Redis, the worker, the engine and the built-in model. A photo goes in, an MP4 comes out.
+ */
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type RunningBot, startBot } from '../../src/bot/bot.ts';
+import { DiscordPlatform } from '../../src/bot/discord/platform.ts';
+import { en } from '../../src/bot/messages/en.ts';
+import type { ChatPlatform } from '../../src/bot/platform.ts';
+import { TelegramPlatform } from '../../src/bot/telegram/telegram-platform.ts';
+import { Engine } from '../../src/inference/engine/engine.ts';
+import { loadPack } from '../../src/inference/model-pack.ts';
+import { createLogger } from '../../src/log.ts';
+import { Artifacts } from '../../src/queue/artifacts.ts';
+import { engineGenerate } from '../../src/queue/engine-generate.ts';
+import { JobWorker } from '../../src/queue/worker.ts';
+import { findFfmpeg } from '../../src/video/ffmpeg-path.ts';
+import { readMp4Info } from '../../src/video/mp4.ts';
+import { startFakeDiscord } from '../fakes/discord/server.ts';
+import { startFakeTelegram } from '../fakes/telegram/server.ts';
+import { eventually, openTerms } from '../queue/harness.ts';
+import { TestRedis } from '../queue/redis-server.ts';
+
+const log = createLogger('contract', 'silent');
+const packPath = fileURLToPath(new URL('../../models/builtin', import.meta.url));
+const photo = await readFile(fileURLToPath(new URL('../../examples/cat.jpg', import.meta.url)));
+
+interface Seen {
+  readonly id: string;
+  readonly text: string;
+  readonly buttons: readonly string[];
+  readonly video: Uint8Array | undefined;
+}
+
+/** One place of one platform with a person in it, as people see it. */
+interface Chat {
+  platform(folder: string): ChatPlatform;
+  asks(prompt: string, file?: Uint8Array): Promise<void>;
+  /** What the bot has written and not deleted, oldest first. */
+  seen(): readonly Seen[];
+  presses(messageId: string, label: string): void;
+  /** Whether somebody else's press was answered with the polite sentence. */
+  strangerIsRefused(messageId: string, label: string): Promise<boolean>;
+  stop(): Promise<void>;
+}
+
+async function telegramChat(): Promise<Chat> {
+  const server = await startFakeTelegram();
+  const person = server.user({ name: 'Ada' });
+  const stranger = server.user({ name: 'Mallory' });
+  const chat = server.group({ members: [person, stranger] });
+  const find = (id: string) => {
+    const message = chat.find(Number(id));
+    if (!message) throw new Error(`there is no message ${id}`);
+    return message;
+  };
+  return {
+    platform: (dataFolder) =>
+      new TelegramPlatform({
+        token: server.token,
+        apiRoot: server.apiRoot,
+        adminUserIds: [],
+        dataFolder,
+        statusEveryMs: { private: 50, group: 50 },
+        shortestPauseMs: 50,
+        log,
+      }),
+    asks: async (prompt, file) => {
+      const caption = `/animate ${prompt}`;
+      if (file)
+        chat.sendsDocument({ name: 'photo.jpg', bytes: file, mimeType: 'image/jpeg' }, caption, {
+          from: person,
+        });
+      else await chat.sendsPhoto(photo, caption, { from: person });
+    },
+    seen: () =>
+      server.answers(chat).map((message) => ({
+        id: String(message.id),
+        text: message.text,
+        buttons: message.buttons.map(({ text }) => text),
+        video: message.video?.file.bytes,
+      })),
+    presses: (id, label) => {
+      chat.presses(find(id), label, { from: person });
+    },
+    strangerIsRefused: async (id, label) => {
+      const press = chat.presses(find(id), label, { from: stranger });
+      const answer = await server.until(() => press.answer);
+      return answer.text === en.refusal.notYours;
+    },
+    stop: () => server.stop(),
+  };
+}
+
+async function discordChat(): Promise<Chat> {
+  const server = await startFakeDiscord();
+  const channel = server.guild().channel();
+  const person = server.user({ name: 'Ada' });
+  const stranger = server.user({ name: 'Mallory' });
+  const find = (id: string) => {
+    const message = channel.visible.find((candidate) => candidate.id === id);
+    if (!message) throw new Error(`there is no message ${id}`);
+    return message;
+  };
+  return {
+    platform: (dataFolder) =>
+      new DiscordPlatform({
+        token: server.token,
+        clientOptions: server.clientOptions,
+        pictureOrigins: [server.cdn],
+        adminUserIds: [],
+        adminRoleIds: [],
+        dataFolder,
+        statusEveryMs: 50,
+        log,
+      }),
+    asks: async (prompt, picture = photo) => {
+      await server.until(() => server.commands().length > 0);
+      const image = { name: 'photo.jpg', bytes: picture, contentType: 'image/jpeg' };
+      // Options have fields of their own here.
+      const options = { image, prompt: prompt.replaceAll(/ \w+=\w+/g, ''), preset: 'fast' };
+      person.runs('/animate', options, { channel });
+    },
+    seen: () =>
+      channel.visible.map((message) => ({
+        id: message.id,
+        text: message.text,
+        buttons: message.pressables.map(({ label }) => label),
+        video: message.attachments[0]?.bytes,
+      })),
+    presses: (id, label) => {
+      person.presses(find(id), label);
+    },
+    strangerIsRefused: async (id, label) => {
+      const press = stranger.presses(find(id), label);
+      // The message with the button counts as a reply too.
+      return await server.until(() => press.replies().some(({ text }) => text.includes(en.refusal.notYours)));
+    },
+    stop: () => server.stop(),
+  };
+}
+
+describe.each([
+  ['Telegram', telegramChat],
+  ['Discord', discordChat],
+])('%s', (_name, open) => {
+  let folder: string;
+  let redis: TestRedis;
+  let engine: Engine;
+  let worker: JobWorker;
+  let bot: RunningBot;
+  let chat: Chat;
+  let ffmpegPath: string;
+
+  const startTheBot = async (): Promise<void> => {
+    bot = await startBot({
+      address: redis.address,
+      jobsFolder: join(folder, 'jobs'),
+      terms: openTerms,
+      jobFiles: { retentionMs: 86_400_000, budgetBytes: 1e9, minFreeBytes: 0 },
+      expireAfterMs: 86_400_000,
+      platforms: [chat.platform(join(folder, 'data'))],
+      cacheFolder: join(folder, 'cache'),
+      ffmpegPath,
+      log,
+    });
+  };
+  const videos = (): Seen[] => chat.seen().filter(({ video }) => video !== undefined);
+  const nextVideo = async (before: number): Promise<Seen> => {
+    await eventually('a video', () => videos().length > before, 60_000);
+    return videos().at(-1) as Seen; // there is one more than before
+  };
+  const framesOf = async ({ video = new Uint8Array() }: Seen): Promise<number> => {
+    const file = join(folder, 'seen.mp4');
+    await writeFile(file, video);
+    return (await readMp4Info(file)).numFrames;
+  };
+
+  beforeAll(async () => {
+    [chat, redis, folder, { path: ffmpegPath }] = await Promise.all([
+      open(),
+      TestRedis.start(),
+      mkdtemp(join(tmpdir(), 'kinora-contract-')),
+      findFfmpeg(),
+    ]);
+    const pack = await loadPack(packPath);
+    const cache = { cachePath: join(folder, 'cache'), cacheMemoryBytes: 1e8, cacheDiskBytes: 1e8 };
+    const options = { packPath, device: 'cpu', threads: 2, cacheRetentionMs: 1e9, ffmpegPath, ...cache };
+    engine = Engine.start(options, {}, log);
+    const artifacts = new Artifacts(join(folder, 'jobs'));
+    worker = new JobWorker(redis.patient(), artifacts, engineGenerate(engine, pack, true), log);
+    await worker.start();
+    await startTheBot();
+  }, 60_000);
+  afterAll(async () => {
+    await bot.stop();
+    await worker.stop(0);
+    await engine.stop();
+    await redis.stop();
+    await chat.stop();
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  it('a photo in, an MP4 out, in the message that told of the progress', async () => {
+    await chat.asks('camera slowly zooming in preset=fast seed=7');
+    const answer = await nextVideo(0);
+    expect(await framesOf(answer)).toBe(8);
+    expect(chat.seen()).toHaveLength(1);
+    expect(answer.text).toContain('camera slowly zooming in');
+    for (const label of [
+      'Re-roll',
+      'Remix',
+      'Vary subtle',
+      'Vary strong',
+      'Settings',
+      'Smooth ×3',
+      'Loop',
+      'Delete',
+    ]) {
+      expect(answer.buttons).toContain(label);
+    }
+    expect(answer.buttons).not.toContain('Cancel');
+  }, 60_000);
+
+  it('a re-roll reuses what was computed for the picture, and says so', async () => {
+    const [first] = videos();
+    chat.presses(first?.id ?? '', 'Re-roll');
+    const again = await nextVideo(1);
+    expect(again.text).toMatch(/picture/);
+    expect(Buffer.from(again.video ?? []).equals(first?.video ?? new Uint8Array())).toBe(false);
+  }, 60_000);
+
+  it('a subtle variation starts from the finished video', async () => {
+    const [first] = videos();
+    chat.presses(first?.id ?? '', 'Vary subtle');
+    expect((await nextVideo(2)).text).toMatch(/earlier video/);
+  }, 60_000);
+
+  it('other people may not press the buttons', async () => {
+    expect(await chat.strangerIsRefused(videos()[0]?.id ?? '', 'Delete')).toBe(true);
+    expect(videos()).toHaveLength(3);
+  }, 30_000);
+
+  it('what was finished while the bot was away is answered once when it is back; old buttons still work', async () => {
+    const [first] = videos();
+    chat.presses(first?.id ?? '', 'Re-roll');
+    await eventually(
+      'a running job',
+      () => chat.seen().some(({ buttons }) => buttons.includes('Cancel')),
+      20_000,
+    );
+    await bot.stop();
+    const artifacts = new Artifacts(join(folder, 'jobs'));
+    await eventually(
+      'the fourth video on the disk',
+      async () => (await artifacts.list()).filter(({ complete }) => complete).length === 4,
+      60_000,
+    );
+    await startTheBot();
+    await nextVideo(3);
+    chat.presses(first?.id ?? '', 'Re-roll');
+    await nextVideo(4);
+    expect(videos()).toHaveLength(5);
+  }, 120_000);
+
+  it('a prompt is words and nothing else', async () => {
+    await chat.asks('@everyone **pan left** <b>http://example.com</b> preset=fast');
+    const answer = await nextVideo(5);
+    expect(answer.text).toContain('pan left');
+  }, 60_000);
+
+  it('what is no picture is refused with what to send instead, and nothing is queued', async () => {
+    await chat.asks('zoom in', photo.subarray(0, 300));
+    await eventually('the sentence', () => chat.seen().some(({ text }) => /JPEG or PNG/.test(text)), 20_000);
+    expect(videos()).toHaveLength(6);
+  }, 60_000);
+});
