@@ -38,24 +38,25 @@ export class Downloads {
     this.#fileRoot = `${apiRoot.replace(/\/$/, '')}/file/bot${token}/`;
   }
 
-  /** Never throws. */
-  async fetch({ fileId, bytes }: PictureFile): Promise<Downloaded> {
+  /** Throws nothing but the reason of `signal`. */
+  async fetch({ fileId, bytes }: PictureFile, signal: AbortSignal): Promise<Downloaded> {
     if (bytes !== undefined && bytes > maxDownloadBytes) return 'too large';
     for (let attempt = 1; attempt <= 2; attempt++) {
-      const result = await this.#attempt(fileId);
+      const result = await this.#attempt(fileId, signal);
+      signal.throwIfAborted();
       if (result !== 'failed') return result;
     }
     return 'failed';
   }
 
   /** Asks for the path each time: it is good for an hour only. */
-  async #attempt(fileId: string): Promise<Downloaded> {
+  async #attempt(fileId: string, signal: AbortSignal): Promise<Downloaded> {
     try {
-      const { file_path: path } = await this.#api.insist('getFile', { file_id: fileId });
+      const { file_path: path } = await this.#api.insist('getFile', { file_id: fileId }, { signal });
       if (path === undefined || !/^[\w-]+(?:[/.][\w-]+)*$/.test(path)) return 'failed';
       const response = await fetch(`${this.#fileRoot}${path}`, {
         redirect: 'error',
-        signal: AbortSignal.timeout(downloadDeadlineMs),
+        signal: AbortSignal.any([signal, AbortSignal.timeout(downloadDeadlineMs)]),
       });
       if (!response.ok || !response.body) {
         await response.body?.cancel();

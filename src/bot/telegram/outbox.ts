@@ -66,6 +66,11 @@ export class Outbox {
     return sent.message_id;
   }
 
+  /** Best effort: a message that is left over does no harm. */
+  async remove(chatId: number, messageId: number): Promise<void> {
+    await this.#api.insist('deleteMessage', { chat_id: chatId, message_id: messageId }).catch(() => {});
+  }
+
   /** @throws CallError; "message is not modified" is none */
   async edit(
     chatId: number,

@@ -3,8 +3,6 @@
  * queue, and says what came of it. What a crash interrupts is taken up again without a second message or a second job.
  */
 import type { Message } from 'telegraf/types';
-import { KinoraError } from '../../errors.ts';
-import { sniffFormat } from '../../inference/image-format.ts';
 import type { Logger } from '../../log.ts';
 import type { JobClient } from '../../queue/client.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
@@ -69,18 +67,9 @@ export class Requests {
     }
     await this.#run(spooled, message, person, jobId, async (parts) => {
       const say = conversation.messages(person);
-      const bytes = await downloads.fetch(picture);
+      const bytes = await downloads.fetch(picture, spooled.signal);
       if (bytes === 'too large') return refused(say.refusal.tooLarge(maxDownloadBytes / 1_000_000));
       if (bytes === 'failed') return refused(say.refusal.notDownloaded);
-      const format = sniffFormat(bytes);
-      if (!format?.isDecodable) {
-        const what = format?.name ?? 'unknown';
-        const error = new KinoraError(
-          'IMAGE_UNSUPPORTED',
-          `The picture is in the format ${what}; expected JPEG, PNG or WebP.`,
-        );
-        return refused(conversation.failure(error, say));
-      }
       return await conversation.ask({ ...parts, picture: bytes, options });
     });
   }
@@ -136,6 +125,7 @@ export class Requests {
     const showing = (async () => {
       const parts = { jobId, person, place: placeOf(spot.chatId), replyTo: toReplyTo(place) };
       const answer = await ask(parts);
+      if (answer.isDuplicate) return await this.#drop(message, statusId, jobId);
       await this.#show(message, statusId, answer);
       if (!answer.accepted || statusId === undefined) return;
       const entry = await client.ledger.read(jobId).catch(() => undefined);
@@ -168,6 +158,14 @@ export class Requests {
       log.warn({ err: error.message }, 'a status message could not be posted');
       return error.isChatLost ? 'blocked' : undefined;
     }
+  }
+
+  /** The job has a status message already; a second one would never change. */
+  async #drop(message: Message, statusId: number | undefined, jobId: string): Promise<void> {
+    const { client, outbox } = this.#tools;
+    const entry = await client.ledger.read(jobId).catch(() => undefined);
+    if (statusId === undefined || !entry || entry.request.replyTo['statusId'] === statusId) return;
+    await outbox.remove(message.chat.id, statusId);
   }
 
   async #show(message: Message, statusId: number | undefined, answer: AskAnswer): Promise<void> {

@@ -17,6 +17,8 @@ export interface SpooledUpdate {
   readonly notes: Readonly<Record<string, number>>;
   /** Written down before it resolves. */
   readonly note: (name: string, value: number) => Promise<void>;
+  /** Aborted when we are to end: what is given up then is taken up at the next start. */
+  readonly signal: AbortSignal;
 }
 
 export interface UpdateSpoolOptions {
@@ -46,7 +48,7 @@ export class UpdateSpool {
   readonly #waiting: (() => void)[] = [];
   #served = 0;
   #linesInFile = 0;
-  #stopped = false;
+  readonly #stopping = new AbortController();
   #writing: Promise<void> = Promise.resolve();
 
   constructor(options: UpdateSpoolOptions) {
@@ -88,9 +90,9 @@ export class UpdateSpool {
     this.#enqueue(update, {});
   }
 
-  /** Waits for what is being served; what waits is left for the next start. */
+  /** Waits for what is being served; what waits, or is given up, is left for the next start. */
   async stop(): Promise<void> {
-    this.#stopped = true;
+    this.#stopping.abort();
     await Promise.all(this.#lines.values());
     await this.#writing;
   }
@@ -112,7 +114,8 @@ export class UpdateSpool {
     if (this.#served >= servedAtOnce) await new Promise<void>((resolve) => this.#waiting.push(resolve));
     this.#served++;
     try {
-      if (this.#stopped) return;
+      const { signal } = this.#stopping;
+      if (signal.aborted) return;
       const note = async (name: string, value: number): Promise<void> => {
         notes[name] = value;
         await this.#save(update, notes).catch((error) => {
@@ -120,8 +123,9 @@ export class UpdateSpool {
         });
       };
       try {
-        await handle({ update, notes, note });
+        await handle({ update, notes, note, signal });
       } catch (error) {
+        if (signal.aborted) return;
         log.error({ err: errorCode(error) }, 'a Telegram update failed');
       }
       await this.#markDone(update.update_id);
