@@ -140,14 +140,15 @@ export class Animate {
     const { conversation } = this.#tools.kinora;
     const say = conversation.messages(common.person);
     const no = (text: string): AskAnswer => ({ accepted: false, text, buttons: [] });
+    let options: ChatOptions;
     try {
-      const options = readOptions();
-      const picture = await fetchPicture(url, this.#rules);
-      if (picture === 'tooLarge') return no(say.refusal.tooLarge(maxPictureMegabytes));
-      if (picture === 'notDownloaded') return no(say.refusal.notDownloaded);
-      return await conversation.ask({ ...common, picture, options });
+      options = readOptions();
     } catch (error) {
       return no(conversation.failure(error, say));
     }
+    const picture = await fetchPicture(url, this.#rules);
+    if (picture === 'tooLarge') return no(say.refusal.tooLarge(maxPictureMegabytes));
+    if (picture === 'notDownloaded') return no(say.refusal.notDownloaded);
+    return await conversation.ask({ ...common, picture, options });
   }
 }

@@ -74,7 +74,7 @@ export async function askAndSay(
     await tokens.save(jobId, token);
     const answer = await ask({ jobId, person, place: placeOf(interaction), replyTo });
     if (!answer.accepted) {
-      await tokens.forget(jobId);
+      if (!answer.isDuplicate) await tokens.forget(jobId);
       if (refuse) return await refuse(answer.text);
       return await insistOn(() => wire.editByToken(token, reply.webhookMessage, toBody(answer)));
     }

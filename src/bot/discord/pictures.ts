@@ -3,8 +3,6 @@
  * without redirects, with a cap and a deadline.
  */
 import type { Message } from 'discord.js';
-import { KinoraError } from '../../errors.ts';
-import { sniffFormat } from '../../inference/image-format.ts';
 
 /** The last two are Discord's proxy, through which pictures in previews of links are shown. */
 export const discordPictureOrigins = [
@@ -25,22 +23,13 @@ export interface PictureRules {
 /** Why there is no picture; both have a sentence in the catalogue. */
 export type PictureProblem = 'tooLarge' | 'notDownloaded';
 
-/**
- * @throws KinoraError IMAGE_UNSUPPORTED when it is no JPEG, PNG or WebP, whatever its name says
- */
+/** The bytes as they are; what they are is for others to find out. */
 export async function fetchPicture(
   url: string,
   { origins, deadlineMs }: PictureRules,
 ): Promise<Uint8Array | PictureProblem> {
   if (!URL.canParse(url) || !origins.includes(new URL(url).origin)) return 'notDownloaded';
-  const bytes = await download(url, AbortSignal.timeout(deadlineMs)).catch(() => 'notDownloaded' as const);
-  if (typeof bytes === 'string') return bytes;
-  const format = sniffFormat(bytes);
-  if (!format?.isDecodable) {
-    const what = format ? `in the format ${format.name}` : 'in a format that Kinora does not know';
-    throw new KinoraError('IMAGE_UNSUPPORTED', `That file is ${what}.`);
-  }
-  return bytes;
+  return await download(url, AbortSignal.timeout(deadlineMs)).catch(() => 'notDownloaded' as const);
 }
 
 async function download(url: string, signal: AbortSignal): Promise<Uint8Array | PictureProblem> {
