@@ -1,0 +1,409 @@
+import { readFile } from 'node:fs/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { actions, buttonId, parseButtonId } from '../../src/bot/conversation.ts';
+import { en } from '../../src/bot/messages/en.ts';
+import { zh } from '../../src/bot/messages/zh.ts';
+import { parseWords } from '../../src/bot/options.ts';
+import type { Answer } from '../../src/queue/delivery.ts';
+import { openTerms } from '../queue/harness.ts';
+import { ffprobe } from '../video/video-fixture.ts';
+import { ann, bob, here, mei, pictureBytes, root, Talk } from './conversation-fixture.ts';
+
+let talk: Talk;
+afterEach(async () => {
+  await talk.stop();
+});
+
+describe('asking', () => {
+  beforeEach(async () => {
+    talk = await Talk.start({ limits: { ...openTerms.limits, user: 2, credits: 3 } });
+  });
+
+  it('is answered with the place, the cost and a button to cancel', async () => {
+    const answer = await talk.ask('t-1', { options: parseWords('waves rolling seed=7 preset=fast loop') });
+    expect(answer).toEqual({
+      accepted: true,
+      text: 'Accepted. Yours is next.\nCosts 1, 2 left today.',
+      buttons: [{ action: 'cancel', jobId: 't-1', label: 'Cancel' }],
+    });
+    const { request } = await talk.entry('t-1');
+    expect(request.generation).toEqual({
+      prompt: 'waves rolling',
+      preset: 'fast',
+      seed: 7,
+      loop: true,
+      maxBytes: 9_500_000,
+    });
+    expect(request).toMatchObject({
+      userKey: 'test:ann',
+      communityKey: 'test:here',
+      replyTo: { chat: 1, locale: 'en-US' },
+      imageKey: expect.stringMatching(/^[0-9a-f]{64}$/),
+    });
+    expect(await readFile(talk.harness.artifacts.files('t-1').image)).toEqual(await pictureBytes());
+    expect((await talk.ask('t-2', { person: bob })).text).toContain('1 job before yours');
+  });
+
+  it('needs no prompt and draws a seed', async () => {
+    await talk.ask('t-1', { options: { prompt: undefined } });
+    await talk.ask('t-2', { options: { prompt: undefined } });
+    const [first, second] = [await talk.entry('t-1'), await talk.entry('t-2')];
+    expect(first.request.generation).toMatchObject({ prompt: '', preset: 'standard' });
+    expect(first.request.generation.seed).not.toBe(second.request.generation.seed);
+  });
+
+  it('comes with a tip, and a word about animations, where they apply', async () => {
+    const answer = await talk.ask('t-1', {
+      options: { prompt: 'amazing' },
+      picture: await pictureBytes('animated.png'),
+    });
+    expect(answer.text.split('\n').slice(2)).toEqual([en.status.firstFrame, en.help.vague('amazing')]);
+    const chinese = await talk.ask('t-2', { person: mei, options: { prompt: '慢慢推近' } });
+    expect(chinese.text).toBe('已接受，前面还有 1 个任务。\n消耗 1 点，今天还剩 2 点。');
+  });
+
+  it('twice is one job', async () => {
+    await talk.ask('t-1');
+    const again = await talk.ask('t-1');
+    expect(again).toEqual({ accepted: false, isDuplicate: true, text: en.refusal.duplicate, buttons: [] });
+    expect(await talk.harness.artifacts.hasImage('t-1')).toBe(true);
+    expect(await talk.harness.creditsUsed()).toBe(1);
+  });
+
+  it.each([
+    ['photo.heic', /HEIC/],
+    ['drawing.svg', /JPEG, PNG or WebP/],
+    ['animation.gif', /GIF/],
+    ['truncated.png', /damaged/],
+    ['empty.jpg', /./],
+  ])('with %s is refused with what to send instead', async (name, words) => {
+    const answer = await talk.ask('t-1', { picture: await pictureBytes(name) });
+    expect(answer).toMatchObject({ accepted: false, buttons: [] });
+    expect(answer.text).toMatch(words);
+    expect(await talk.client.ledger.read('t-1')).toBeUndefined();
+    expect(await talk.harness.artifacts.hasImage('t-1')).toBe(false);
+  });
+
+  it('for what is out of range is refused with the range', async () => {
+    const long = await talk.ask('t-1', { options: { prompt: 'a'.repeat(1001) } });
+    expect(long).toMatchObject({ accepted: false, text: expect.stringMatching(/at most 1000/) });
+    const frames = await talk.ask('t-2', { person: mei, options: { frames: 99 } });
+    expect(frames.text).toMatch(/选项不对.*1 to 32/);
+    expect(await talk.harness.creditsUsed()).toBe(0);
+  });
+
+  it('is refused by every rule of the queue with its own sentence, and leaves no picture', async () => {
+    await talk.ask('t-1');
+    await talk.ask('t-2');
+    expect((await talk.ask('t-3')).text).toBe(en.refusal.userFull(2));
+    await talk.conversation.cancel('t-1', ann);
+    await talk.conversation.cancel('t-2', ann);
+    await talk.admin.setCredits('test:root', 'user:test:ann', 0);
+    expect((await talk.ask('t-3')).text).toBe(en.refusal.quota({ used: 0, limit: 0, granted: 0, cost: 1 }));
+    await talk.admin.ban('test:root', 'test:bob', { untilMs: Date.UTC(2030, 0, 2, 3, 4), reason: 'spam' });
+    expect((await talk.ask('t-3', { person: bob })).text).toBe(
+      'You cannot use Kinora until 2030-01-02 03:04 UTC: spam.',
+    );
+    await talk.admin.pause('test:root');
+    expect((await talk.ask('t-3', { person: mei })).text).toBe(zh.refusal.paused);
+    expect(await talk.harness.artifacts.hasImage('t-3')).toBe(false);
+  });
+
+  it('while Redis is dead is answered, and keeps the picture of a job that Redis may know', async () => {
+    await talk.ask('t-1');
+    await talk.harness.server.stop();
+    const startedAt = performance.now();
+    const answer = await talk.ask('t-1');
+    expect(answer).toMatchObject({ accepted: false, text: en.refusal.unavailable });
+    expect(performance.now() - startedAt).toBeLessThan(4_000); // the promise, with a little for this machine
+    expect(await talk.harness.artifacts.hasImage('t-1')).toBe(true);
+    expect(await talk.conversation.open('t-1', ann, 'reroll')).toBe(en.refusal.unavailable);
+    expect(await talk.conversation.cancel('t-1', ann)).toBe(en.refusal.unavailable);
+    expect(await talk.conversation.queue(ann)).toBe(en.refusal.unavailable);
+    expect((await talk.conversation.me(ann, here)).text).toBe(en.refusal.unavailable);
+    expect(await talk.conversation.adminWords(root, ['stats'])).toBe(en.refusal.unavailable);
+  });
+});
+
+describe('what is left of a job', () => {
+  beforeEach(async () => {
+    talk = await Talk.start();
+    await talk.harness.delivery();
+    await talk.harness.worker((entry, files, tools) => talk.generate(entry, files, tools));
+  });
+  const ask = { person: ann, place: here, replyTo: { chat: 2 } };
+
+  it('may be opened by its person and admins, its settings by everybody unless it was private', async () => {
+    await talk.ask('t-1');
+    await talk.ask('t-2', { options: { isPrivate: true } });
+    const { conversation } = talk;
+    expect(await conversation.open('t-1', ann, 'reroll')).toMatchObject({ id: 't-1' });
+    expect(await conversation.open('t-1', root, 'delete')).toMatchObject({ id: 't-1' });
+    for (const action of actions.filter((name) => name !== 'settings')) {
+      expect(await conversation.open('t-1', bob, action)).toBe(en.refusal.notYours);
+    }
+    expect(await conversation.open('t-1', bob, 'settings')).toMatchObject({ id: 't-1' });
+    expect(await conversation.open('t-2', bob, 'settings')).toBe(en.refusal.notYours);
+    expect(await conversation.open('t-2', mei, 'settings')).toBe(zh.refusal.notYours);
+    expect(await conversation.open('t-none', ann, 'settings')).toBe(en.refusal.gone);
+    expect(await conversation.open('../t-1', ann, 'settings')).toBe(en.refusal.gone);
+    await talk.harness.server.connect().hset(talk.harness.keys.job('t-1'), 'request', '{"version":9}');
+    expect(await conversation.open('t-1', ann, 'settings')).toBe(en.refusal.gone);
+  });
+
+  it('is made again: with a new seed, with a new prompt, or near the earlier video', async () => {
+    const options = parseWords('waves rolling seed=7 guidance=5 frames=8 motion=low negative="blurry" loop');
+    await talk.ask('t-1', { options: { ...options, isPrivate: true } });
+    const entry = await talk.delivered('t-1');
+    const kept = { guidanceScale: 5, numFrames: 8, motion: 'low', negativePrompt: 'blurry', loop: true };
+    const again = async (
+      id: string,
+      action: 'reroll' | 'remix' | 'subtle' | 'strong',
+      changes = {},
+      from = entry,
+    ) => {
+      const answer = await talk.conversation.askAgain(from, action, { ...ask, jobId: id }, changes);
+      expect(answer.accepted).toBe(true);
+      const { request } = await talk.entry(id);
+      expect(request.imageKey).toBe(entry.request.imageKey);
+      expect(request.generation).toMatchObject(kept);
+      expect(await readFile(talk.harness.artifacts.files(id).image)).toEqual(await pictureBytes());
+      return request;
+    };
+    const reroll = await again('t-2', 'reroll');
+    expect(reroll.generation.prompt).toBe('waves rolling');
+    expect(reroll.generation.seed).not.toBe(7);
+    expect(reroll.replyTo).toMatchObject({ chat: 2, isPrivate: true });
+
+    const remix = await again('t-3', 'remix', { prompt: 'zoom in' });
+    expect(remix.generation).toMatchObject({ prompt: 'zoom in', seed: 7 });
+    expect((await again('t-4', 'remix', { camera: 'static', seed: 9 })).generation).toMatchObject({
+      prompt: 'waves rolling, static camera',
+      seed: 9,
+    });
+    expect((await again('t-5', 'remix', { isPrivate: false })).replyTo).toMatchObject({ isPrivate: false });
+
+    const subtle = await again('t-6', 'subtle');
+    expect(subtle.generation).toMatchObject({ variation: { videoId: 'v-t-1', strength: 0.35 } });
+    expect(subtle.generation.seed).not.toBe(7);
+    const strong = await again('t-7', 'strong', {}, await talk.delivered('t-6'));
+    expect(strong.generation).toMatchObject({ variation: { videoId: 'v-t-6', strength: 0.7 } });
+    expect((await again('t-8', 'reroll', {}, await talk.delivered('t-7'))).generation).not.toHaveProperty(
+      'variation',
+    );
+  });
+
+  it('says what a later one reused, and what that saved', async () => {
+    talk.report = { timings: { encodeText: 400, encodeImage: 2_000, denoise: 9_000, total: 12_000 } };
+    await talk.ask('t-1', { options: { seed: 7 } });
+    const first = await talk.delivered('t-1');
+    const final = (entry: typeof first) =>
+      talk.conversation.final(entry, {
+        kind: 'video',
+        artifact: entry.artifact,
+        files: talk.harness.artifacts.files(entry.id),
+      } as Answer);
+    expect(final(first).text).toBe('"waves rolling" · seed 7 · standard · 12 s · cost 1');
+    expect(final(first).buttons.map(({ action }) => action)).toEqual(actions.slice(1));
+
+    talk.report = {
+      timings: { encodeText: 400, encodeImage: 10, denoise: 3_000, total: 4_000 },
+      cache: { hits: ['image', 'video'], misses: ['prompt'] },
+      isCompressed: true,
+    };
+    await talk.conversation.askAgain(first, 'subtle', { ...ask, jobId: 't-2' });
+    const second = await talk.delivered('t-2');
+    expect(final(second).text.split('\n').slice(1)).toEqual([
+      'Reused from before: what the model saw in the picture, the earlier video; saved 8.0 s.',
+      en.result.compressed,
+    ]);
+    // Its own encoding took nothing: what was saved is measured against the one that did it.
+    talk.report = { timings: { encodeText: 0, encodeImage: 10 }, cache: { hits: ['image'], misses: [] } };
+    await talk.conversation.askAgain(second, 'remix', { ...ask, jobId: 't-3' });
+    expect(final(await talk.delivered('t-3')).text).toContain('saved 2.4 s');
+
+    await talk.ask('t-4', { options: { prompt: '浪'.repeat(900) }, person: mei });
+    const { text } = final(await talk.delivered('t-4'));
+    expect(text.length).toBeLessThan(500);
+    expect(text).toMatch(/浪…”.*种子.*沿用了之前的计算：对图片的分析。/s);
+  });
+
+  it('becomes smooth or a loop, as a file that plays, and not twice at a time', async () => {
+    await talk.ask('t-1');
+    const entry = await talk.delivered('t-1');
+    const { conversation } = talk;
+    const results = await Promise.all([
+      conversation.transform(entry, 'smooth', ann, 1_000_000),
+      conversation.transform(entry, 'smooth', ann, 1_000_000),
+      conversation.transform(entry, 'loop', mei, 1_000_000),
+    ]);
+    const files = results.map((result) => (typeof result === 'string' ? result : result.file));
+    expect(ffprobe(files[0] ?? '').stream).toMatchObject({ nb_read_frames: 22 });
+    expect(ffprobe(files[2] ?? '').stream).toMatchObject({ nb_read_frames: 14 });
+    expect(results[0]).toMatchObject({ text: en.result.smoothed });
+    expect(results[2]).toMatchObject({ text: zh.result.looped });
+    expect(await conversation.transform(entry, 'loop', ann, 10)).toMatch(/./);
+    await conversation.remove(entry);
+    expect(await conversation.transform(entry, 'loop', ann, 1_000_000)).toBe(en.refusal.gone);
+    const again = await conversation.askAgain(entry, 'reroll', { ...ask, jobId: 't-2' });
+    expect(again).toMatchObject({ accepted: false, text: en.refusal.gone });
+  });
+
+  it('shows settings that make the same again', async () => {
+    await talk.ask('t-1', { options: parseWords('waves rolling seed=7 guidance=5 loop negative="a, b"') });
+    const entry = await talk.delivered('t-1');
+    const text = talk.conversation.settings(entry, ann);
+    expect(text).toMatch(/^Settings of this video\nPrompt: waves rolling\n/);
+    const words = text.split('\n').at(-1) ?? '';
+    expect(words).toBe('/animate waves rolling preset=standard seed=7 guidance=5 negative="a, b" loop');
+    await talk.ask('t-2', { options: parseWords(words) });
+    expect((await talk.entry('t-2')).request.generation).toEqual(entry.request.generation);
+  });
+
+  it('is deleted when its person wants that', async () => {
+    await talk.ask('t-1');
+    await talk.delivered('t-1');
+    expect(talk.conversation.privacy(ann)).toContain('30 days');
+    expect(await talk.conversation.forget(ann)).toBe(en.privacy.deleted(1));
+    expect(await talk.conversation.open('t-1', ann, 'settings')).toBe(en.refusal.gone);
+    expect(await talk.harness.artifacts.hasImage('t-1')).toBe(false);
+  });
+});
+
+describe('commands', () => {
+  beforeEach(async () => {
+    talk = await Talk.start({ limits: { ...openTerms.limits, credits: 20 } });
+  });
+
+  it('/me shows credits and jobs, oldest first, to be cancelled', async () => {
+    const { conversation } = talk;
+    expect((await conversation.me(ann, here)).text).toBe(
+      'Credits: 0 of 20 used today.\nYou have no jobs in the queue.',
+    );
+    await talk.admin.grant('test:root', 'test:ann', 3);
+    for (let i = 1; i <= 12; i++) {
+      await talk.ask(`t-${i}`, { options: { prompt: i === 1 ? `🌊${'long '.repeat(30)}` : `wave ${i}` } });
+    }
+    const { text, buttons } = await conversation.me(ann, here);
+    const lines = text.split('\n');
+    expect(lines.slice(0, 2)).toEqual(['Credits: 12 of 20 used today, 3 extra.', 'Your jobs:']);
+    expect(lines[2]).toMatch(/^• waiting: 🌊long .{30,60}…$/u);
+    expect(lines[3]).toBe('• waiting: wave 2');
+    expect(lines.at(-1)).toBe('… and 2 more.');
+    expect(buttons).toHaveLength(5);
+    expect(buttons[1]).toEqual({ action: 'cancel', jobId: 't-2', label: 'Cancel: wave 2' });
+    expect((await conversation.me(bob, here)).buttons).toEqual([]);
+    expect((await conversation.me(mei, here)).text).toBe('点数：今天已用 0 / 20。\n你没有排队中的任务。');
+  });
+
+  it('/queue shows what waits, and where one stands', async () => {
+    const { conversation } = talk;
+    expect(await conversation.queue(ann)).toBe(en.queue.empty);
+    await talk.ask('t-1');
+    await talk.ask('t-2', { person: bob });
+    expect(await conversation.queue(bob)).toBe('2 jobs waiting, 0 running.\nYours: 1 job before it.');
+    await talk.admin.pause('test:root');
+    expect(await conversation.queue(mei)).toBe('Kinora 已暂停。\n2 个任务在排队，0 个正在生成。');
+    await talk.admin.drain('test:root');
+    expect(await conversation.queue(ann)).toMatch(/^Kinora takes no new jobs/);
+  });
+
+  it('cancel is for one’s own jobs, and for admins', async () => {
+    const { conversation } = talk;
+    await talk.ask('t-1');
+    await talk.ask('t-2');
+    expect(await conversation.cancel('t-1', bob)).toBe(en.refusal.notYours);
+    expect(await conversation.cancel('t-1', ann)).toBe(en.status.cancelling);
+    expect(await conversation.cancel('t-1', ann)).toBe(en.refusal.finished);
+    expect(await conversation.cancel('t-2', root)).toBe(en.status.cancelling);
+    expect(await conversation.cancel('t-3', ann)).toBe(en.refusal.gone);
+    expect(await conversation.cancel('*', ann)).toBe(en.refusal.gone);
+  });
+
+  it('of admins are for admins only', async () => {
+    const { conversation } = talk;
+    expect(await conversation.adminWords(ann, ['pause'])).toBe(en.refusal.notAdmin);
+    expect(await talk.admin.mode()).toBe('running');
+    expect(await conversation.adminWords(root, ['pause'])).toBe(en.admin.done);
+    expect(await conversation.adminWords(root, ['quota', 'set', 'test:ann', '-1'])).toMatch(/0 to 1000000/);
+  });
+});
+
+describe('words', () => {
+  beforeEach(async () => {
+    talk = await Talk.start();
+  });
+
+  it.each([
+    '@everyone <@123> <@&5> [x](http://a.b) **bold** `code`',
+    'seed=1 <script>alert(1)</script>',
+    '‮evil\u202e \u200b',
+    'a'.repeat(1000),
+  ])('of a person stay what they are: %s', async (prompt) => {
+    // Adapters escape; here nothing is added, lost, or understood.
+    await talk.ask('t-1', { options: { prompt } });
+    const entry = await talk.entry('t-1');
+    expect(entry.request.generation.prompt).toBe(prompt.trim());
+    expect((await talk.conversation.me(ann, here)).text.split('\n')).toHaveLength(3);
+    expect(talk.conversation.settings(entry, ann)).toContain(`Prompt: ${prompt.trim()}\n`);
+  });
+
+  it('cannot begin a line of their own', async () => {
+    await talk.ask('t-1', { options: { prompt: 'a\n/ban everyone\r\n\u2028b' } });
+    expect((await talk.entry('t-1')).request.generation.prompt).toBe('a /ban everyone b');
+  });
+
+  it('of a running job follow its progress', () => {
+    const show = (
+      phase: 'loading' | 'encoding' | 'denoising' | 'decoding' | 'finishing',
+      done = 0,
+      leftMs?: number,
+    ) =>
+      talk.conversation.progress(
+        {
+          type: 'progress',
+          jobId: 't-1',
+          phase,
+          done,
+          total: 24,
+          ...(leftMs === undefined ? {} : { leftMs }),
+        },
+        'en',
+      );
+    expect(show('loading').text).toBe('Loading the model…');
+    expect(show('denoising', 6, 90_000)).toEqual({
+      text: '▰▰▰▱▱▱▱▱▱▱▱▱ step 6/24 About 1 min 30 s left.',
+      buttons: [{ action: 'cancel', jobId: 't-1', label: 'Cancel' }],
+    });
+    expect(show('denoising', 24, 0).text).toBe('▰▰▰▰▰▰▰▰▰▰▰▰ step 24/24');
+    expect(show('denoising', 30).text).toContain('▰▰▰▰▰▰▰▰▰▰▰▰ step');
+    expect(show('decoding', 4).text).toBe('Turning it into frames… 4/24');
+    expect(show('finishing').text).toBe('Writing the video…');
+  });
+
+  it('of an end without a video say why, and that nothing was charged', async () => {
+    await talk.ask('t-1', { person: mei });
+    const entry = await talk.entry('t-1');
+    const chinese = talk.conversation.final(entry, {
+      kind: 'failure',
+      failure: { code: 'OUT_OF_MEMORY', message: 'x' },
+    });
+    expect(chinese).toEqual({
+      text: `${zh.failure('OUT_OF_MEMORY', 'x')} ${zh.result.refunded}`,
+      buttons: [],
+    });
+    expect(talk.conversation.final(entry, { kind: 'cancelled' }).text).toBe(zh.result.cancelled);
+    expect(talk.conversation.failure(new Error('/srv/secret'), en)).not.toContain('secret');
+  });
+
+  it('of buttons fit into 64 bytes and are read back', () => {
+    const jobId = 'tg--1001234567890123-2147483647';
+    for (const action of actions) {
+      const id = buttonId({ action, jobId });
+      expect(Buffer.byteLength(id)).toBeLessThanOrEqual(64);
+      expect(parseButtonId(id)).toEqual({ action, jobId });
+    }
+    for (const id of ['', 'dance:t-1', 'cancel', 'cancel:', ':t-1'])
+      expect(parseButtonId(id)).toBeUndefined();
+  });
+});
