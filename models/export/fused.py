@@ -14,6 +14,7 @@ Knows nothing of files.
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -42,7 +43,6 @@ class Sizes:
 
     def __init__(self, plane):
         self.plane = plane
-        self.batch = reshape(plane[:, :1, :1, 0], 0, 1, 1, 1)
         self.clip = plane[:, :, :1, 0]  # (B, F, 1)
         self._shapes = {
             "space": reshape(plane.permute(0, 2, 3, 1), -1, 0, 0, 1),  # (B*F, h, w, 1); only the shape is right
@@ -113,9 +113,6 @@ class LayerNorm(nn.Module):
         self.eps, self.shape = norm.eps, tuple(norm.normalized_shape)
         self.register_buffer("gamma", norm.weight.data)
         self.register_buffer("beta", norm.bias.data)
-
-    def forward(self, x):
-        return F.layer_norm(x, self.shape, self.gamma, self.beta, self.eps)
 
     def with_skip(self, x, skip, bias):
         return skip_layer_norm(x, skip, self.gamma, self.beta, bias, self.eps)
@@ -208,13 +205,13 @@ class TemporalConv(nn.Module):
         self.norms = nn.ModuleList(Norm(stage[0], True) for stage in stages)
         self.convs = nn.ModuleList(Conv(stage[-1]) for stage in stages)
 
-    def forward(self, act: Sum, sizes: Sizes) -> Sum:
+    def forward(self, act: Sum, sizes: Sizes, ones) -> Sum:
+        """`ones` is (B, 1, 1, 1). A product and no expansion: ONNX Runtime would expand a weight on the CPU."""
         y = self.norms[0](act, "time", sizes)
         identity = act.value(sizes, "time")
         for previous, norm in zip(self.convs, self.norms[1:]):
             # The convolution's bias is added by the norm, as an addend that is the same at every position.
-            bias = expand_like(previous.bias, sizes.batch)
-            y, _ = norm.with_skip(previous(y, with_bias=False), bias)
+            y, _ = norm.with_skip(previous(y, with_bias=False), ones * previous.bias)
         last = self.convs[-1]
         return Sum(last(y, with_bias=False), "time", last.width, identity, last.bias)
 
@@ -277,10 +274,15 @@ class TransformerBlock(nn.Module):
         if block.norm_type != "layer_norm" or block.pos_embed is not None or block.attn2 is None:
             raise NotImplementedError("this BasicTransformerBlock is of a kind that the export does not know")
         self.norm1, self.norm2, self.norm3 = (LayerNorm(n) for n in (block.norm1, block.norm2, block.norm3))
+        self.channels = self.norm1.shape[0]
         self.attn1, self.attn2, self.ff = Attention(block.attn1), Attention(block.attn2), FeedForward(block.ff)
 
-    def forward(self, x, context=None, as_clips=None):
-        out = self.attn1(self.norm1(x))
+    def forward(self, x, bias, context=None, as_clips=None):
+        """`bias` (1, 1, C) is what the Linear before left to be added."""
+        # One token is one batch entry here, so that the kernel repeats the bias over all of them.
+        y, total = self.norm1.with_skip(reshape(x, -1, 1, self.channels), bias, None)
+        y, x = reshape_like(y, x), reshape_like(total, x)
+        out = self.attn1(y)
         y, x = self.norm2.with_skip(self.attn1.out(out), x, self.attn1.out.bias)
         out = self.attn2(y, context, as_clips)
         if as_clips is not None:
@@ -298,13 +300,15 @@ class SpatialTransformer(nn.Module):
             raise NotImplementedError("Transformer2DModel with convolutions as projections")
         self.norm, self.channels = Norm(model.norm, False), model.norm.num_channels
         self.proj_in, self.proj_out = Linear(model.proj_in), Linear(model.proj_out)
-        self.blocks = nn.ModuleList(TransformerBlock(block) for block in model.transformer_blocks)
+        self.register_buffer("bias_in", self.proj_in.bias[None, None])
+        if len(model.transformer_blocks) != 1:
+            raise NotImplementedError("a transformer of more than one block")
+        self.block = TransformerBlock(model.transformer_blocks[0])
 
     def forward(self, act: Sum, sizes: Sizes, context) -> Sum:
         y = self.norm(act, "space", sizes)
-        x = self.proj_in.with_bias(reshape(y, 0, -1, self.channels))
-        for block in self.blocks:
-            x = block(x, context, lambda q: sizes.to(q, "clips", self.proj_in.width))
+        x = self.proj_in(reshape(y, 0, -1, self.channels))
+        x = self.block(x, self.bias_in, context, lambda q: sizes.to(q, "clips", self.proj_in.width))
         x = reshape_like(self.proj_out(x), y)
         return Sum(x, "space", self.channels, act.value(sizes, "space"), self.proj_out.bias)
 
@@ -316,15 +320,25 @@ class TemporalTransformer(nn.Module):
         super().__init__()
         self.norm, self.channels = Norm(model.norm, False), model.norm.num_channels
         self.proj_in, self.proj_out = Linear(model.proj_in), Linear(model.proj_out)
-        self.blocks = nn.ModuleList(TransformerBlock(block) for block in model.transformer_blocks)
+        self.register_buffer("bias_in", self.proj_in.bias[None, None])
+        if len(model.transformer_blocks) != 1:
+            raise NotImplementedError("a transformer of more than one block")
+        self.block = TransformerBlock(model.transformer_blocks[0])
 
     def forward(self, act: Sum, sizes: Sizes) -> Sum:
         y = self.norm(act, "time", sizes).permute(0, 2, 1, 3)
-        x = self.proj_in.with_bias(sizes.to(y, "pixels", self.channels))
-        for block in self.blocks:
-            x = block(x)
+        x = self.block(self.proj_in(sizes.to(y, "pixels", self.channels)), self.bias_in)
         x = reshape_like(self.proj_out(x), y).permute(0, 2, 1, 3)
         return Sum(x, "time", self.channels, act.value(sizes, "time"), self.proj_out.bias)
+
+
+@dataclass
+class Clip:
+    """What every layer sees of the clip: silu(time + fps) (B*F, E), context (B, N, D), and ones (B, 1, 1, 1)."""
+
+    emb: torch.Tensor
+    context: torch.Tensor
+    ones: torch.Tensor
 
 
 class Layer(nn.Module):
@@ -338,10 +352,10 @@ class Layer(nn.Module):
             self.attn = SpatialTransformer(block.attentions[attention])
             self.temp_attn = TemporalTransformer(block.temp_attentions[attention])
 
-    def forward(self, act: Sum, sizes: Sizes, emb, context) -> Sum:
-        act = self.temp_conv(self.resnet(act, sizes, emb), sizes)
+    def forward(self, act: Sum, sizes: Sizes, clip: "Clip") -> Sum:
+        act = self.temp_conv(self.resnet(act, sizes, clip.emb), sizes, clip.ones)
         if self.attn is not None:
-            act = self.temp_attn(self.attn(act, sizes, context), sizes)
+            act = self.temp_attn(self.attn(act, sizes, clip.context), sizes)
         return act
 
 
@@ -384,12 +398,14 @@ class UnetCore(nn.Module):
         if len(mid.resnets) != len(mid.attentions) + 1 or self.conv_out.width != self.in_channels:
             raise NotImplementedError("a UNet of another form")
 
-    def embed(self, timestep, fps_emb, sizes: Sizes):
-        """silu(time + fps) for each frame: (B*F, E). No one reads the embedding without SiLU."""
+    def clip(self, timestep, fps_emb, context, sizes: Sizes) -> Clip:
         angles = timestep.float()[:, None] * self.freqs
         emb = self.time1.with_bias(torch.cat([angles.cos(), angles.sin()], dim=-1).to(self.dtype))
-        emb = self.time2.with_bias(F.silu(emb)) + fps_emb.to(self.dtype)
-        return reshape(expand_like(F.silu(emb)[:, None], sizes.clip), -1, self.time2.width)
+        # No one reads the embedding without SiLU.
+        emb = F.silu(self.time2.with_bias(F.silu(emb)) + fps_emb.to(self.dtype))
+        emb = reshape(expand_like(emb[:, None], sizes.clip), -1, self.time2.width)
+        ones = (sizes.plane[:, :1, :1, :1] * 0 + 1).to(self.dtype)
+        return Clip(emb, context.to(self.dtype), ones)
 
     def first(self, sample, image_latents_enc, sizes: Sizes):
         """-> the input as (B, F, h, w, 2C) and what transformer_in makes of it."""
@@ -407,14 +423,13 @@ class UnetCore(nn.Module):
     def run(self, sample, timestep, fps_emb, context, image_latents_enc):
         """-> out_sample, and the input of the last layer (B*F, h, w, C), before its skip connection."""
         levels = [Sizes(sample[:, 0])]
-        emb = self.embed(timestep, fps_emb, levels[0])
-        context = context.to(self.dtype)
+        clip = self.clip(timestep, fps_emb, context, levels[0])
         x, act = self.first(sample, image_latents_enc, levels[0])
 
         skips = [act]
         for i, layers in enumerate(self.down):
             for layer in layers:
-                act = layer(act, levels[-1], emb, context)
+                act = layer(act, levels[-1], clip)
                 skips.append(act)
             if i < len(self.downsamplers):
                 y = self.downsamplers[i](act.value(levels[-1], "space"))
@@ -424,13 +439,13 @@ class UnetCore(nn.Module):
 
         # The middle block goes residual, attention, residual; a Layer of the first pair and one without attention.
         for layer in self.mid:
-            act = layer(act, levels[-1], emb, context)
+            act = layer(act, levels[-1], clip)
 
         for i, layers in enumerate(self.up):
             for layer in layers:
                 sizes = levels[-1]
                 deep = act.value(sizes, "space")
-                act = layer(join(deep, act.channels, skips.pop(), sizes), sizes, emb, context)
+                act = layer(join(deep, act.channels, skips.pop(), sizes), sizes, clip)
             if i < len(self.upsamplers):
                 y = self.upsamplers[i](upsample_nearest(act.value(levels[-1], "space")))
                 levels.pop()
@@ -463,12 +478,12 @@ class UnetShallow(nn.Module):
 
     def forward(self, sample, timestep, fps_emb, context, image_latents_enc, deep_features):
         core, sizes = self.core, Sizes(sample[:, 0])
-        emb = core.embed(timestep, fps_emb, sizes)
+        clip = core.clip(timestep, fps_emb, context, sizes)
         x, act = core.first(sample, image_latents_enc, sizes)
         layer = core.up[-1][-1]
         channels = layer.resnet.norm1.channels - act.channels
         act = join(deep_features.to(core.dtype), channels, act, sizes)
-        return core.last(layer(act, sizes, emb, context.to(core.dtype)), x, sizes)
+        return core.last(layer(act, sizes, clip), x, sizes)
 
 
 class VaeAttention(nn.Module):

@@ -94,21 +94,21 @@ def skip_group_norm(x, gamma, beta, skip, bias, groups: int, eps: float, silu: b
 
 class _SkipLayerNorm(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, skip, gamma, beta, bias, eps):
-        total = x + skip + bias
+    def forward(ctx, x, skip, gamma, beta, eps, *bias):
+        total = x + skip + bias[0] if bias else x + skip
         return F.layer_norm(total, tuple(gamma.shape), gamma, beta, eps), total
 
     @staticmethod
-    def symbolic(g, x, skip, gamma, beta, bias, eps):
+    def symbolic(g, x, skip, gamma, beta, eps, *bias):
         out, mean, inverse, total = g.op(
-            f"{DOMAIN}::SkipLayerNormalization", x, skip, gamma, beta, bias, outputs=4, epsilon_f=eps
+            f"{DOMAIN}::SkipLayerNormalization", x, skip, gamma, beta, *bias, outputs=4, epsilon_f=eps
         )
         return typed(out, x, 3), typed(total, x, 3)
 
 
 def skip_layer_norm(x, skip, gamma, beta, bias, eps: float):
-    """x and skip (B, L, C) -> layer_norm(x + skip + bias), x + skip + bias."""
-    return _SkipLayerNorm.apply(x, skip, gamma, beta, bias, eps)
+    """x (B, L, C), skip the same or (1, L, C), bias (C) or None -> layer_norm(x + skip + bias), x + skip + bias."""
+    return _SkipLayerNorm.apply(x, skip, gamma, beta, eps, *([] if bias is None else [bias]))
 
 
 class _BiasSplitGelu(torch.autograd.Function):

@@ -19,7 +19,6 @@ from fused_ops import BIAS_SPLIT_GELU_WIDTHS
 ROWS = {
     "MultiHeadAttention": ("MultiHeadAttention",),
     "GroupNorm": ("GroupNorm", "SkipGroupNorm"),
-    "LayerNorm": ("LayerNormalization", "SkipLayerNormalization"),
     "SkipLayerNorm": ("SkipLayerNormalization",),
     "BiasSplitGelu": ("BiasSplitGelu",),
     "BiasAdd": ("BiasAdd",),
@@ -44,8 +43,7 @@ def expected_of(modules: list[nn.Module], narrow: nn.Module | None = None) -> Co
         {
             "MultiHeadAttention": sum(isinstance(m, Attention) for m in parts),
             "GroupNorm": sum(isinstance(m, nn.GroupNorm) for m in parts),
-            "LayerNorm": sum(isinstance(m, nn.LayerNorm) for m in parts),
-            "SkipLayerNorm": 2 * blocks,
+            "SkipLayerNorm": sum(isinstance(m, nn.LayerNorm) for m in parts),
             "BiasSplitGelu": len(geglus),
             "BiasAdd": blocks,
             "NhwcConv": sum(isinstance(m, (nn.Conv2d, nn.Conv3d)) for m in parts) - shortcuts,
