@@ -26,7 +26,7 @@ const motionStems = `
   push quick race rack rain reveal rid ripple rippl ris rock roll rotat run rush rustl sail shak shimmer shiver sink
   skat slid slow smil snow sparkl speed spin spiral splash spray spread sprint static steady steam still stir stream
   stretch sway sweep swim swing swirl swoop tilt timelapse toss track travel trembl truck tumbl turn twinkl twirl
-  twist unfold vibrat wag walk warp wave waving wind whirl wiggl wobbl zoom zooms
+  twist unfold vibrat wag walk warp wave waving wind whirl wiggl wink wobbl zoom handheld gentl retreat locked
 `
   .trim()
   .split(/\s+/);
@@ -48,6 +48,8 @@ const directions = words(`
   left right up down in out forward forwards backward backwards inward outward upward upwards downward downwards
   leftward leftwards rightward rightwards away closer nearer farther further around higher
 `);
+/** With these a direction is one to move in, not a place in the picture. */
+const viewers = words('camera look view shot');
 const motionChinese =
   /[推拉摇移转近远升降飘摆动流波浪飞走跑吹闪旋滚涌荡漾晃游跳舞落下滑跟环绕放缩镜眨眨笑飏拂抖颤燃烧静止定格慢快左右上前后进退]/u;
 
@@ -83,8 +85,6 @@ const english = words(`
 
 const letterPattern = /\p{L}/gu;
 const knownScripts = /[\p{Script=Latin}\p{Script=Han}\p{Script=Common}\p{Script=Inherited}]/u;
-/** Letters of other scripts that a name or a quotation in an English prompt may have. */
-const fewLetters = 2;
 
 /** A tip for the person, or undefined when there is nothing to say. */
 export function promptHelp(prompt: string, say: Messages): string | undefined {
@@ -102,7 +102,7 @@ function tokens(prompt: string): string[] {
 function isForeign(prompt: string): boolean {
   const letters = prompt.match(letterPattern) ?? [];
   const unknown = letters.filter((letter) => !knownScripts.test(letter)).length;
-  if (unknown > fewLetters && unknown * 5 >= letters.length) return true;
+  if (unknown >= 2 && unknown * 5 >= letters.length) return true;
   const found = new Set(tokens(prompt));
   let foreignWords = 0;
   let doubtfulWords = 0;
@@ -113,13 +113,15 @@ function isForeign(prompt: string): boolean {
     else if (foreign.has(word)) foreignWords++;
   }
   if (foreignWords === 0) return false;
+  if (englishWords === 0 && !hasMotion(prompt)) return true;
   return foreignWords + doubtfulWords >= 2 && foreignWords > englishWords;
 }
 
 function hasMotion(prompt: string): boolean {
   if (motionChinese.test(prompt)) return true;
   const found = tokens(prompt);
-  if (found.length <= 3 && found.some((word) => directions.has(word))) return true;
+  const isAboutView = found.length <= 3 || found.some((word) => viewers.has(word));
+  if (isAboutView && found.some((word) => directions.has(word))) return true;
   return found.some(
     (word) =>
       wholeWords.has(word) ||

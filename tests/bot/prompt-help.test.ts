@@ -38,6 +38,9 @@ describe('a prompt', () => {
     '树叶随风飘动',
     '静止',
     'wait for it, she blinks',
+    'make the camera go backwards',
+    'look up at the stars',
+    'handheld',
   ])('%j gets no tip', (prompt) => {
     expect(tip(prompt)).toBeUndefined();
   });
@@ -82,6 +85,9 @@ describe('a prompt', () => {
     'الكاميرا تقترب ببطء',
     'कैमरा धीरे धीरे पास आता है',
     'kamera powoli w lewo',
+    'les feuilles',
+    '猫が歩く',
+    'con mèo đang chạy',
   ])('%j is in a language that is read badly', (prompt) => {
     expect(tip(prompt)).toBe(en.help.language);
   });
