@@ -12,6 +12,8 @@ import { type ChatMessage, type Conversation, localeOf } from './conversation.ts
 
 type Progress = Extract<QueueEvent, { type: 'progress' }>;
 
+const keptEarly = 100;
+
 interface Row {
   readonly entry: LedgerEntry;
   shownText: string;
@@ -35,6 +37,8 @@ export class StatusBoard {
   readonly #placesEveryMs: number;
   readonly #log: Logger;
   readonly #rows = new Map<string, Row>();
+  /** A job may begin before its adapter has told us of it. */
+  readonly #early = new Map<string, Progress>();
   #quietUntil = 0;
   #timers: NodeJS.Timeout[] = [];
   #unwatch: (() => void) | null = null;
@@ -81,13 +85,16 @@ export class StatusBoard {
   track(entry: LedgerEntry): void {
     if (this.#rows.has(entry.id)) return;
     const shown = { shownText: '', shownAt: Date.now() };
-    this.#rows.set(entry.id, { entry, ...shown, progress: null, progressAt: 0, isBusy: false });
+    const progress = this.#early.get(entry.id) ?? null;
+    this.#early.delete(entry.id);
+    this.#rows.set(entry.id, { entry, ...shown, progress, progressAt: shown.shownAt, isBusy: false });
   }
 
   /** Called before the final answer is posted, so that no late update overwrites it. Waits for one under way. */
   async finish(jobId: string): Promise<void> {
     const row = this.#rows.get(jobId);
     this.#rows.delete(jobId);
+    this.#early.delete(jobId);
     const late = Date.now() + finishWaitMs;
     while (row?.isBusy && Date.now() < late) await new Promise((resolve) => setTimeout(resolve, 20));
   }
@@ -100,10 +107,18 @@ export class StatusBoard {
 
   async #onProgress(event: Progress): Promise<void> {
     const row = this.#rows.get(event.jobId);
-    if (!row) return;
+    if (!row) return this.#keepEarly(event);
     row.progress = event;
     row.progressAt = Date.now();
     await this.#showProgress(row);
+  }
+
+  /** Also of other platforms' jobs, so only the latest few are kept. */
+  #keepEarly(event: Progress): void {
+    this.#early.delete(event.jobId);
+    this.#early.set(event.jobId, event);
+    const [oldest] = this.#early.keys();
+    if (oldest !== undefined && this.#early.size > keptEarly) this.#early.delete(oldest);
   }
 
   async #showProgress(row: Row): Promise<void> {

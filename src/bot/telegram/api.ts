@@ -127,6 +127,7 @@ export function asCallSignal(signal: AbortSignal): CallSignal {
 
 /** Keeps codes and Telegram's own words, drops the rest: it may hold the token, or what people wrote. */
 export function toCallError(method: string, error: unknown): CallError {
+  if (error instanceof CallError) return error;
   if (error instanceof TelegramError) {
     const { retry_after: seconds, migrate_to_chat_id: movedTo } = error.parameters ?? {};
     const retryAfterMs = seconds === undefined ? (error.code === 429 ? 5_000 : undefined) : seconds * 1000;

@@ -126,10 +126,11 @@ export class Requests {
       const parts = { jobId, person, place: placeOf(spot.chatId), replyTo: toReplyTo(place) };
       const answer = await ask(parts);
       if (answer.isDuplicate) return await this.#drop(message, statusId, jobId);
+      if (answer.accepted && statusId !== undefined) {
+        const entry = await client.ledger.read(jobId).catch(() => undefined);
+        if (entry && entry.endedAt === undefined) board.track(entry);
+      }
       await this.#show(message, statusId, answer);
-      if (!answer.accepted || statusId === undefined) return;
-      const entry = await client.ledger.read(jobId).catch(() => undefined);
-      if (entry && entry.endedAt === undefined) board.track(entry);
     })();
     this.#accepting.set(
       jobId,
