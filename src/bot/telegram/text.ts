@@ -10,8 +10,12 @@ export const maxCaptionLength = 1024;
 
 /** Shows as nothing and ends every name, link and command. */
 const wordJoiner = '\u2060';
-/** What makes the next letters active, and dots, colons and signs inside of addresses. */
-const activating = /[@/#$＠＃](?=[\p{L}\p{N}_])|(?<=[\p{L}\p{N}_-])[.@](?=[\p{L}\p{N}_-])|:(?=\/\/)/gu;
+/**
+ * The sign of a command, a name, a hashtag or a cashtag before its word, the dot before the last part of a domain, and
+ * the colon of an address. Numbers such as 1/4 and 7.5 are left alone.
+ */
+const activating =
+  /(?<![\p{L}\p{N}_])\/(?=[\p{L}\p{N}_])|[@＠#＃](?=[\p{L}\p{N}_])|\$(?=[A-Z])|(?<=[\p{L}\p{N}_-])\.(?=\p{L})|:(?=\/\/)/gu;
 
 /** The same to the eye, with nothing in it that can be pressed or that notifies anybody. */
 export function inert(text: string): string {
