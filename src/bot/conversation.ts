@@ -8,7 +8,8 @@ import { join } from 'node:path';
 import { ZodError } from 'zod';
 import { isKinoraError, serializeError } from '../errors.ts';
 import { decodeImage, imageKey } from '../inference/image-decode.ts';
-import { variationStrengths } from '../inference/presets.ts';
+import type { PackManifest } from '../inference/pack-manifest.ts';
+import { resolveRequest, variationStrengths } from '../inference/presets.ts';
 import type { Logger } from '../log.ts';
 import type { Admin } from '../queue/admin.ts';
 import type { Artifacts } from '../queue/artifacts.ts';
@@ -23,6 +24,8 @@ import { runAdminWords } from './admin-words.ts';
 import { type Messages, messagesFor } from './messages/catalogue.ts';
 import { type ChatOptions, describeOptions, optionsAsWords, parseOptions, toGeneration } from './options.ts';
 import { promptHelp } from './prompt-help.ts';
+import { runRuleWords } from './rule-words.ts';
+import { brokenRule, RuleBook } from './rules.ts';
 
 export interface Person {
   /** "<platform>:<id>" */
@@ -33,11 +36,17 @@ export interface Person {
   readonly locale: string;
   /** By the configuration's user and role ids, never by the platform's own permissions. */
   readonly isAdmin: boolean;
+  /** Of the community they speak in, by the platform's own permissions; asked for only where rules are changed. */
+  readonly isModerator?: boolean;
 }
 
 export interface Place {
   /** Server or group; absent in private chats. */
   readonly communityKey?: string;
+  /** Within the community: "<platform>:<id>". A thread's is that of the channel it belongs to. */
+  readonly channelKey?: string;
+  /** Absent where the platform has no such channels. */
+  readonly isAgeRestricted?: boolean;
   /** Largest file that can be posted there. */
   readonly maxBytes: number;
 }
@@ -101,6 +110,9 @@ export type AskAnswer = ChatMessage & {
   readonly isDuplicate?: boolean;
 };
 
+/** The words and buttons under a video, which may have to be posted behind a cover. */
+export type FinalMessage = ChatMessage & { readonly isSpoiler?: true };
+
 export interface ConversationTools {
   readonly client: JobClient;
   readonly artifacts: Artifacts;
@@ -108,6 +120,8 @@ export interface ConversationTools {
   readonly forget: ForgetTools;
   readonly ffmpegPath: string;
   readonly retentionDays: number;
+  /** Of the workers' model pack, where it is known. */
+  readonly manifest?: PackManifest;
   readonly log: Logger;
 }
 
@@ -126,10 +140,12 @@ const leastSavedMs = 50;
 
 export class Conversation {
   readonly #tools: ConversationTools;
+  readonly #rules: RuleBook;
   #lastTransform: Promise<unknown> = Promise.resolve();
 
   constructor(tools: ConversationTools) {
     this.#tools = tools;
+    this.#rules = new RuleBook(tools.admin);
   }
 
   messages(person: Pick<Person, 'locale'>): Messages {
@@ -151,6 +167,18 @@ export class Conversation {
         seed: options.seed ?? ask.base?.seed ?? randomInt(2 ** 32),
         maxBytes: Math.floor(place.maxBytes * uploadMargin),
       };
+      // While nobody knows what is allowed, nothing is.
+      const rules = place.communityKey ? await this.#rules.of(place.communityKey) : undefined;
+      if (rules === 'unavailable') return { accepted: false, text: say.refusal.unavailable, buttons: [] };
+      const { channelKey, isAgeRestricted } = place;
+      const ruled = { roleKeys: person.roleKeys, channelKey, isAgeRestricted, generation };
+      const broken = rules && brokenRule(rules, ruled, say);
+      if (broken !== undefined) {
+        // What was accepted before the rule was made stays accepted.
+        const isDuplicate = (await client.ledger.read(jobId).catch(() => undefined)) !== undefined;
+        const text = isDuplicate ? say.refusal.duplicate : broken;
+        return { accepted: false, isDuplicate, text, buttons: [] };
+      }
       const source =
         ask.picture instanceof Uint8Array ? ask.picture : artifacts.files(ask.picture.ofJob).image;
       if (typeof source === 'string' && !(await exists(source))) {
@@ -158,6 +186,7 @@ export class Conversation {
       }
       // Decoded at once: what cannot be animated is refused before it waits, and a remix finds the worker that has it.
       const picture = await decodeImage(source);
+      if (manifest) resolveRequest(manifest, generation, picture);
       if (typeof source !== 'string') await artifacts.storeImage(jobId, source);
       else await this.#copyPicture(source, jobId);
       const submission = await client.submit({
@@ -171,6 +200,7 @@ export class Conversation {
           ...ask.replyTo,
           locale: person.locale,
           ...(options.isPrivate === undefined ? {} : { isPrivate: options.isPrivate }),
+          ...(rules?.isSpoiler ? { isSpoiler: true } : {}),
         },
       });
       if (submission.decision !== 'accepted') {
@@ -243,7 +273,7 @@ export class Conversation {
     action: 'smooth' | 'loop',
     person: Person,
     maxBytes: number,
-  ): Promise<{ readonly file: string; readonly text: string } | string> {
+  ): Promise<{ readonly file: string; readonly text: string; readonly isSpoiler?: true } | string> {
     const { artifacts, ffmpegPath } = this.#tools;
     const say = this.messages(person);
     if (!(await artifacts.readRecord(entry.id))) return say.refusal.gone;
@@ -258,7 +288,7 @@ export class Conversation {
     try {
       const { fitted } = await turn;
       const text = action === 'smooth' ? say.result.smoothed : say.result.looped;
-      return { file, text: fitted ? `${text} ${say.result.compressed}` : text };
+      return { file, text: fitted ? `${text} ${say.result.compressed}` : text, ...spoiler(entry) };
     } catch (error) {
       return this.failure(error, say);
     }
@@ -314,7 +344,7 @@ export class Conversation {
   }
 
   /** The final answer's words and buttons. */
-  final(entry: LedgerEntry, answer: Answer): ChatMessage {
+  final(entry: LedgerEntry, answer: Answer): FinalMessage {
     const say = messagesFor(localeOf(entry));
     if (answer.kind === 'cancelled') return { text: say.result.cancelled, buttons: [] };
     if (answer.kind === 'failure') {
@@ -333,7 +363,7 @@ export class Conversation {
     const buttons = actions
       .filter((action) => action !== 'cancel')
       .map((action) => this.#button(action, entry.id, say));
-    return { text: lines.join('\n'), buttons };
+    return { text: lines.join('\n'), buttons, ...spoiler(entry) };
   }
 
   /** What did not have to be computed again, and the time that saved against the earlier job. */
@@ -422,6 +452,21 @@ export class Conversation {
     }
   }
 
+  /** Words of a moderator, without the leading "rules": "show", "channels allow here", "words add foo". */
+  async ruleWords(person: Person, place: Place, words: readonly string[]): Promise<string> {
+    const say = this.messages(person);
+    const { communityKey, channelKey, isAgeRestricted } = place;
+    if (communityKey === undefined) return say.rules.notHere;
+    if (!person.isModerator && !person.isAdmin) return say.rules.notModerator;
+    const by = person.userKey;
+    try {
+      const given = { book: this.#rules, by, communityKey, channelKey, isAgeRestricted, words, say };
+      return await runRuleWords(given);
+    } catch (error) {
+      return this.#unavailable(error, say);
+    }
+  }
+
   /** Sentence for what went wrong between us and Redis, if it was not the person's mistake. */
   #unavailable(error: unknown, say: Messages): string {
     if (isKinoraError(error)) return this.failure(error, say);
@@ -479,6 +524,11 @@ function spent({ artifact, request }: LedgerEntry): { encodingMs: number; denois
   const { timings } = artifact;
   const encoding = Math.max(encodingMs(timings), Number(request.replyTo['encodingMs'] ?? 0));
   return { encodingMs: Math.round(encoding), denoiseMs: Math.round(timings['denoise'] ?? 0) };
+}
+
+/** As the community's rules were when it was asked. */
+function spoiler({ request }: LedgerEntry): { readonly isSpoiler?: true } {
+  return request.replyTo['isSpoiler'] === true ? { isSpoiler: true } : {};
 }
 
 async function exists(file: string): Promise<boolean> {

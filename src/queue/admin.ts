@@ -58,10 +58,10 @@ export interface AuditEntry {
   /** Orders the trail; pass it as `before` to read on. */
   readonly id: string;
   readonly at: number;
-  /** userKey of the admin. */
+  /** userKey of the admin or moderator. */
   readonly by: string;
   readonly action: AuditAction;
-  /** A user, a quota target, a job id, or "queue". */
+  /** A user, a quota target, a job id, "queue", or a community and which of its rules. */
   readonly target: string;
   /** Stored values as texts; empty where there was, or is, none. */
   readonly before: string;
@@ -82,6 +82,7 @@ const auditActions = [
   'resume',
   'drain',
   'cancel',
+  'rule',
 ] as const;
 export type AuditAction = (typeof auditActions)[number];
 
@@ -373,6 +374,30 @@ export class Admin {
       // Of two admins at once, whoever told the workers last looks whether that was what the later of them wanted.
       if ((await this.mode()) === mode) return;
     }
+  }
+
+  /**
+   * One rule of a community, by its moderators or an admin; what may stand there is for the caller to know.
+   * @param value absent removes it
+   */
+  async setRule(
+    by: string,
+    community: string,
+    field: string,
+    value: string | undefined,
+    now = Date.now(),
+  ): Promise<boolean> {
+    const key = `rules:${checkOwner(community)}`;
+    const change =
+      value === undefined
+        ? ({ change: 'delete', key, field } as const)
+        : ({ change: 'set', key, field, value } as const);
+    return (await this.#act(by, 'rule', `${community} ${field}`, change, '', now)).changed;
+  }
+
+  /** All that setRule() has set for a community. */
+  async rulesOf(community: string): Promise<Readonly<Record<string, string>>> {
+    return await this.#redis.hgetall(this.#keys.rules(checkOwner(community)));
   }
 
   /** Cancels anybody's job by its exact id, like JobClient.cancel. */

@@ -58,6 +58,10 @@ export class Keys {
   get bans(): string {
     return `${this.prefix}:bans`;
   }
+  /** Hash: what the moderators of one community decided about it. */
+  rules(communityKey: string): string {
+    return `${this.prefix}:rules:${communityKey}`;
+  }
   /** String: running (or absent), paused, draining. */
   get mode(): string {
     return `${this.prefix}:mode`;

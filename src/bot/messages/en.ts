@@ -209,6 +209,42 @@ export const en = {
 
   failure: (code: ErrorCode, message: string) => failures[code](message),
 
+  /** What moderators decided about their server or group. */
+  rules: {
+    refused: {
+      channel: 'The moderators allow Kinora only in certain channels here, and this is not one of them.',
+      role: 'The moderators allow Kinora only for certain roles here, and you have none of them.',
+      age: 'The moderators allow Kinora only in age-restricted channels here.',
+      preset: (allowed: string) => `The moderators allow only these presets here: ${allowed}.`,
+      frames: (most: number) => `The moderators allow at most ${most} frames here.`,
+      steps: (most: number) => `The moderators allow at most ${most} steps here.`,
+      size: (most: number) => `The moderators allow at most the size ${most}x${most} here.`,
+      word: (hint: string) =>
+        `The moderators have blocked something in your prompt here${hint ? ` (it begins with "${hint}")` : ''}. Please put it in other words.`,
+    },
+    notHere: 'Rules belong to a server or group. Write this there.',
+    notModerator: 'Only moderators of this community can do that.',
+    noAge: 'There are no age-restricted channels on this platform.',
+    usage:
+      'rules show · rules channels|roles allow|clear [ID …] ("here" is this channel) · rules spoiler|age on|off · rules words add|remove|list [WORD "TWO WORDS" /PATTERN/ …] · rules preset fast|standard|high|creative|any',
+    labels: {
+      channels: 'Channels',
+      roles: 'Roles',
+      spoiler: 'Videos as spoilers',
+      age: 'Only in age-restricted channels',
+      preset: 'Highest preset',
+      words: 'Blocked words',
+    },
+    everywhere: 'all',
+    everybody: 'all',
+    any: 'any',
+    on: 'on',
+    off: 'off',
+    noWords: 'No words are blocked.',
+    words: (count: number, page: number, pages: number) =>
+      `Blocked words: ${count}${pages > 1 ? ` (page ${page} of ${pages})` : ''}`,
+  },
+
   admin: {
     usage:
       'quota show|set|grant|reset TARGET [NUMBER] · ban USER [HOURS] [REASON] · unban USER · pause · resume · drain · cancel JOB · stats · audit',

@@ -196,6 +196,40 @@ export const zh: typeof en = {
 
   failure: (code, message) => failures[code](message),
 
+  rules: {
+    refused: {
+      channel: '这里的管理员只允许在指定的频道使用 Kinora，本频道不在其中。',
+      role: '这里的管理员只允许指定的身份组使用 Kinora，你不在其中。',
+      age: '这里的管理员只允许在有年龄限制的频道使用 Kinora。',
+      preset: (allowed) => `这里的管理员只允许这些预设：${allowed}。`,
+      frames: (most) => `这里的管理员最多允许 ${most} 帧。`,
+      steps: (most) => `这里的管理员最多允许 ${most} 步。`,
+      size: (most) => `这里的管理员最多允许 ${most}x${most} 的尺寸。`,
+      word: (hint) =>
+        `你的提示词里有这里的管理员屏蔽的内容${hint ? `（以“${hint}”开头）` : ''}，请换个说法。`,
+    },
+    notHere: '规则属于服务器或群组，请在那里发送。',
+    notModerator: '只有本社区的管理员可以这样做。',
+    noAge: '这个平台没有年龄限制的频道。',
+    usage:
+      'rules show · rules channels|roles allow|clear [编号 …]（“here”指本频道）· rules spoiler|age on|off · rules words add|remove|list [词 "两个 词" /正则/ …] · rules preset fast|standard|high|creative|any',
+    labels: {
+      channels: '频道',
+      roles: '身份组',
+      spoiler: '视频加剧透遮罩',
+      age: '仅限有年龄限制的频道',
+      preset: '最高预设',
+      words: '屏蔽词',
+    },
+    everywhere: '全部',
+    everybody: '所有人',
+    any: '不限',
+    on: '开',
+    off: '关',
+    noWords: '没有屏蔽任何词。',
+    words: (count, page, pages) => `屏蔽词：${count} 个${pages > 1 ? `（第 ${page}/${pages} 页）` : ''}`,
+  },
+
   admin: {
     usage:
       'quota show|set|grant|reset 对象 [数字] · ban 用户 [小时] [原因] · unban 用户 · pause · resume · drain · cancel 任务 · stats · audit',
