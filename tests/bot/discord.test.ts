@@ -1,12 +1,20 @@
 /** The Discord adapter, as people see it: the real discord.js against the fake Discord, with a real queue behind. */
-import { readdir, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PermissionFlagsBits as Can, Locale } from 'discord.js';
+import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
+import { Gateway } from '../../src/bot/discord/gateway.ts';
+import { contentOf } from '../../src/bot/discord/replies.ts';
+import { TokenStore, tokenLifeMs } from '../../src/bot/discord/tokens.ts';
 import { Engine } from '../../src/inference/engine/engine.ts';
 import { loadPack } from '../../src/inference/model-pack.ts';
+import { createLogger } from '../../src/log.ts';
+import { recordDuration } from '../../src/queue/durations.ts';
 import { engineGenerate } from '../../src/queue/engine-generate.ts';
+import { Keys } from '../../src/queue/keys.ts';
 import { readMp4Info } from '../../src/video/mp4.ts';
 import type { FakeMessage } from '../fakes/discord/message.ts';
 import { tinyPackPath } from '../inference/golden.ts';
@@ -158,8 +166,7 @@ describe('a request', () => {
   it('is refused with a sentence when its picture is none, too large, or from elsewhere', async () => {
     const stage = await begin({ platform: { pictureDeadlineMs: 300 } });
     const { server, ada, channel } = stage;
-    const send = (bytes: Uint8Array) =>
-      ada.runs('/animate', { image: { ...photo, bytes } }, { channel });
+    const send = (bytes: Uint8Array) => ada.runs('/animate', { image: { ...photo, bytes } }, { channel });
     await stage.said(send(Buffer.from('<svg xmlns="http://www.w3.org/2000/svg"/>')), /JPEG, PNG or WebP/);
     await stage.said(send(Buffer.alloc(25 * 2 ** 20 + 1, 1)), /at most 25 MB/);
     await stage.said(send(new Uint8Array()), /could not be fetched/);
@@ -176,7 +183,18 @@ describe('a request', () => {
     const asked = elsewhere.ada.runs('/animate', picture, { channel: elsewhere.channel });
     await elsewhere.said(asked, /could not be fetched/);
     expect(elsewhere.server.calls({ route: '/ephemeral-attachments' })).toEqual([]);
-    expect(asked.message()?.pressables).toEqual([]);
+    // Refusals are for the person alone.
+    expect(elsewhere.channel.visible).toEqual([]);
+  });
+
+  it('is told beforehand that its video comes by direct message when that will be so', async () => {
+    const stage = await begin({ generate: 'nobody' });
+    await recordDuration(stage.redis.connect(), new Keys(), 'standard', 20 * 60_000);
+    const { ada, channel } = stage;
+    const asked = ada.runs('/animate', { ...picture, private: true }, { channel });
+    await stage.said(asked, /will come as a direct message/);
+    const open = await accepted(stage);
+    expect(open.original?.text).not.toContain('direct message');
   });
 
   it('is answered within 2.5 s when Redis is dead, and within 3 s when it is frozen', async () => {
@@ -184,16 +202,21 @@ describe('a request', () => {
     const { ada, channel, redis } = stage;
     redis.process.kill('SIGSTOP');
     const frozen = ada.runs('/animate', picture, { channel });
-    await stage.said(frozen, /cannot be reached/);
-    expect((frozen.original?.present.at ?? 0) - frozen.askedAt).toBeLessThan(3000);
+    const late = await stage.said(frozen, /cannot be reached/);
+    expect(late.present.at - frozen.askedAt).toBeLessThan(3000);
     redis.process.kill('SIGKILL');
     await sleep(100);
     const dead = ada.runs('/animate', picture, { channel });
-    await stage.said(dead, /cannot be reached/);
-    expect((dead.original?.present.at ?? 0) - dead.askedAt).toBeLessThan(2500);
+    const soon = await stage.said(dead, /cannot be reached/);
+    expect(soon.present.at - dead.askedAt).toBeLessThan(2500);
     expect(dead.acknowledgedAfterMs).toBeLessThan(1000);
     await stage.said(ada.runs('/queue', {}, { channel }), /cannot be reached/);
     await redis.crashAndRestart();
+    await stage.server.until(async () => {
+      const asked = ada.runs('/queue', {}, { channel });
+      await stage.server.until(() => asked.message()?.loading === false);
+      return asked.message()?.text.includes('The queue is empty');
+    }, 10_000);
   });
 });
 
@@ -352,7 +375,7 @@ describe('buttons', () => {
     expect((await infoOf(stage, smooth)).numFrames).toBe(22);
     const loop = await stage.video(ada.presses(shown, 'Loop'));
     expect((await infoOf(stage, loop)).numFrames).toBe(14);
-    const settings = await stage.said(ada.presses(shown, 'Settings'), /seed=7/);
+    const settings = await stage.said(ada.presses(shown, 'Settings'), /seed:7/);
     expect(settings.ephemeral).toBe(true);
     await stage.said(ada.presses(shown, 'Delete'), /Deleted/);
     expect(shown.deleted).toBe(true);
@@ -399,13 +422,51 @@ describe('buttons', () => {
   });
 });
 
+describe('words', () => {
+  it('are inert, and never longer than Discord takes', () => {
+    fc.assert(
+      fc.property(
+        fc.string({ maxLength: 3000, unit: fc.constantFrom(...'\\\\*_~`|<>[]()@#-+1. a\n:/é😀') }),
+        (text) => {
+          const content = contentOf(text);
+          expect(content.length).toBeLessThanOrEqual(2000);
+          const bare = content.replaceAll(/\\[\s\S]/g, '');
+          expect(bare).not.toMatch(/[\\*_~`|<>[\]]|:\/\/|^\s*(#|-|\+|\d+[.)])/m);
+        },
+      ),
+    );
+  });
+});
+
+describe('tokens', () => {
+  it('are forgotten after 14 minutes, on the disk too', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'kinora-tokens-'));
+    const log = createLogger('test', 'silent');
+    const token = { applicationId: '1', token: 'secret' };
+    const before = new TokenStore(folder, log);
+    await before.start();
+    await before.save('dc-1', token, Date.now() - tokenLifeMs);
+    await before.save('dc-2', token);
+    expect(before.read('dc-1')).toBeUndefined();
+    expect(before.read('dc-2')).toMatchObject(token);
+    before.stop();
+    await writeFile(join(folder, 'dc-3'), '{"torn');
+    const after = new TokenStore(folder, log);
+    await after.start();
+    expect(await readdir(folder)).toEqual(['dc-2']);
+    expect(after.read('dc-2')).toMatchObject(token);
+    after.stop();
+    await rm(folder, { recursive: true });
+  });
+});
+
 describe('commands', () => {
   it('tell about queue, person, privacy and help', async () => {
     const stage = await begin({ generate: 'nobody' });
     const { ada, channel, server } = stage;
     const asked = await accepted(stage);
     expect((await stage.said(ada.runs('/queue', {}, { channel }), /1 job waiting/)).ephemeral).toBe(true);
-    await stage.said(ada.runs('/help', {}, { channel }), /Options/);
+    await stage.said(ada.runs('/help', {}, { channel }), /options of \/animate/);
     const me = await stage.said(ada.runs('/me', {}, { channel }), /waves rolling/);
     await stage.said(ada.presses(me, 'Cancel: waves rolling'), /Stopping/);
     await stage.said(asked, /^Cancelled/);
@@ -449,7 +510,7 @@ describe('commands', () => {
     expect(puts()).toBe(2);
     await stage.stopBot();
     await stage.startBot();
-    await stage.said(stage.ada.runs('/help', {}, { channel: stage.channel }), /Options/);
+    await stage.said(stage.ada.runs('/help', {}, { channel: stage.channel }), /options of \/animate/);
     expect(puts()).toBe(2);
   });
 });
@@ -462,8 +523,28 @@ describe('the connection', () => {
       server.dropGateway({ resume });
       await server.until(() => !server.gateway.connected);
       await server.until(() => server.gateway.connected, 10_000);
-      await stage.said(ada.runs('/help', {}, { channel }), /Options/);
+      await stage.said(ada.runs('/help', {}, { channel }), /options of \/animate/);
     }
+  });
+
+  it('is made later when Discord is down at the start, and never with a wrong token', async () => {
+    const stage = await begin();
+    await stage.stopBot();
+    stage.server.fail({ route: '/gateway/bot', status: 503, times: 4 });
+    await stage.startBot();
+    expect(stage.server.gateway.connected).toBe(false);
+    await stage.server.until(() => stage.server.gateway.connected, 10_000);
+    await stage.said(stage.ada.runs('/help', {}, { channel: stage.channel }), /options of/);
+    const gateway = new Gateway({
+      token: stage.server.token.replace(/.$/, '!'),
+      clientOptions: stage.server.clientOptions,
+      deafAfterMs: 60_000,
+      onInteraction: () => {},
+      onReady: () => {},
+      log: createLogger('test', 'silent'),
+    });
+    await expect(gateway.start()).rejects.toMatchObject({ code: 'INVALID_CONFIG' });
+    await gateway.stop();
   });
 
   it('is replaced when Discord has gone silent', async () => {
@@ -473,6 +554,6 @@ describe('the connection', () => {
     await server.until(() => !server.gateway.connected);
     server.gateway.deafen(false);
     await server.until(() => server.gateway.connected, 10_000);
-    await stage.said(ada.runs('/help', {}, { channel }), /Options/);
+    await stage.said(ada.runs('/help', {}, { channel }), /options of \/animate/);
   });
 });

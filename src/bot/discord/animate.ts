@@ -133,7 +133,19 @@ export class Animate {
     const messageId = response.resource?.message?.id ?? response.interaction.responseMessageId;
     if (!channelId || !messageId) throw new Error('Discord did not say where its answer is');
     const reply = { channelId, messageId, webhookMessage: '@original', isPrivate };
-    await askAndSay(interaction, reply, this.#tools, (common) => this.#ask(url, readOptions, common));
+    await askAndSay(
+      interaction,
+      reply,
+      this.#tools,
+      (common) => this.#ask(url, readOptions, common),
+      isPrivate || interaction.guildId === null
+        ? undefined
+        : async (text) => {
+            // Nobody else's business: the public "is thinking…" goes, and only the person hears why.
+            await interaction.deleteReply();
+            await interaction.followUp({ content: contentOf(text), flags: MessageFlags.Ephemeral });
+          },
+    );
   }
 
   async #ask(url: string, readOptions: () => ChatOptions, common: AskedFor): Promise<AskAnswer> {

@@ -90,7 +90,9 @@ export class Buttons {
     }
     const entry = await conversation.open(jobId, person, action);
     await interaction.editReply(
-      typeof entry === 'string' ? contentOf(entry) : asCode(conversation.settings(entry, person)),
+      typeof entry === 'string'
+        ? contentOf(entry)
+        : asCode(settingsOf(conversation.settings(entry, person), entry)),
     );
   }
 
@@ -196,6 +198,27 @@ export class Buttons {
       ],
     });
   }
+}
+
+/** The last line is the request as a caption; pasted into Discord, a command must name its options. */
+function settingsOf(settings: string, { request }: LedgerEntry): string {
+  const { prompt, negativePrompt, preset, seed, motion, numFrames, guidanceScale, loop, smooth } =
+    request.generation;
+  const options = {
+    prompt,
+    preset,
+    seed,
+    motion,
+    negative: negativePrompt,
+    frames: numFrames,
+    guidance: guidanceScale,
+    loop,
+    smooth: smooth === undefined ? undefined : smooth > 1,
+  };
+  const words = Object.entries(options).flatMap(([name, value]) =>
+    value === undefined || value === '' ? [] : [`${name}:${value}`],
+  );
+  return `${settings.slice(0, settings.lastIndexOf('\n'))}\n/animate ${words.join(' ')}`;
 }
 
 /** @throws KinoraError INVALID_OPTION */

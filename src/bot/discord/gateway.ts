@@ -27,7 +27,7 @@ export interface GatewayOptions {
 }
 
 /** Discord allows 1000 logins a day and then takes the token away; at the longest wait it is 144. */
-const loginAgainMs = { first: 5_000, longest: 600_000 } as const;
+const loginAgainMs = { first: 1_000, longest: 600_000 } as const;
 const looksPerDeafness = 20;
 
 export class Gateway {

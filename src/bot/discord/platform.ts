@@ -189,7 +189,10 @@ export class DiscordPlatform implements ChatPlatform {
     const granted = me && channel.permissionsFor(me);
     if (!granted) return [];
     const needed = Object.keys(neededPermissions) as NeededPermission[];
-    return needed.filter((permission) => !granted.has(neededPermissions[permission]));
+    const elsewhere = channel.isThread() ? 'SendMessages' : 'SendMessagesInThreads';
+    return needed.filter(
+      (permission) => permission !== elsewhere && !granted.has(neededPermissions[permission]),
+    );
   }
 
   async #register({ rest, application }: Client<true>): Promise<void> {

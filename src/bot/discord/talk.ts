@@ -61,10 +61,11 @@ export class Talk {
         components: rowsOf([{ id: forget, label: deleteAll, style: ButtonStyle.Danger }]),
       });
     } else if (commandName === 'help') {
-      await interaction.editReply(contentOf(this.#say(person).helpText));
+      await interaction.editReply(contentOf(wordsFor(person.locale).help));
     } else if (adminCommandNames.has(commandName)) {
       // The conversation refuses whoever is no admin, wherever the command was registered.
-      await interaction.editReply(contentOf(await conversation.adminWords(person, wordsOf(interaction))));
+      const text = await conversation.adminWords(person, wordsOf(interaction));
+      await interaction.editReply(withNames(contentOf(text)));
     }
   }
 
@@ -97,6 +98,13 @@ export class Talk {
     });
     await interaction.editReply(contentOf(text));
   }
+}
+
+/** Admins see names in the place of ids. Nobody is called by that: the client allows no mentions. */
+function withNames(content: string): string {
+  return content
+    .replace(/role:discord:(\d{17,20})/g, '<@&$1>')
+    .replace(/(?:user:|(?<!community:))discord:(\d{17,20})/g, '<@$1>');
 }
 
 /** The command of an admin in the words that both platforms share. */

@@ -4,17 +4,28 @@
  */
 import { PermissionFlagsBits as Can } from 'discord.js';
 
-export type NeededPermission = 'ViewChannel' | 'SendMessages' | 'AttachFiles' | 'ReadMessageHistory';
+export type NeededPermission =
+  | 'ViewChannel'
+  | 'SendMessages'
+  | 'SendMessagesInThreads'
+  | 'AttachFiles'
+  | 'ReadMessageHistory';
 
 /** What the bot needs where it answers later than an interaction allows. */
 export const neededPermissions: Readonly<Record<NeededPermission, bigint>> = {
   ViewChannel: Can.ViewChannel,
   SendMessages: Can.SendMessages,
+  SendMessagesInThreads: Can.SendMessagesInThreads,
   AttachFiles: Can.AttachFiles,
   ReadMessageHistory: Can.ReadMessageHistory,
 };
 
 const en = {
+  help:
+    'Use /animate with a picture and a few words about the motion, for example "camera slowly zooming in, waves rolling"; or Apps > Animate on any message with a picture.\n' +
+    'Motions: zoom in or out, pan left or right, tilt up or down, rotate, waves, swaying in the wind, static; slow or fast.\n' +
+    'The options of /animate: preset (how much time goes into it), motion, camera, seed (the same gives the same video), negative (what should not appear), frames, guidance, loop, smooth, private (only you see it).\n' +
+    'Buttons under a video make variations of it. /queue tells how long it takes, /me your credits and jobs, /privacy what is stored.',
   placeholder: 'One moment…',
   willBeDm: 'This takes longer than Discord lets me answer here, so the video will come as a direct message.',
   tooLate: 'It took longer than Discord lets me answer where you asked, so here it is.',
@@ -27,6 +38,7 @@ const en = {
   permissions: {
     ViewChannel: 'View Channel',
     SendMessages: 'Send Messages',
+    SendMessagesInThreads: 'Send Messages in Threads',
     AttachFiles: 'Attach Files',
     ReadMessageHistory: 'Read Message History',
   } satisfies Record<NeededPermission, string> as Readonly<Record<NeededPermission, string>>,
@@ -49,6 +61,11 @@ const en = {
 export type DiscordWords = typeof en;
 
 const zh: DiscordWords = {
+  help:
+    '使用 /animate，附上一张图片和几个描述运动的词，例如“镜头缓缓推近，海浪翻滚”；或在任何带图片的消息上选择 应用 > 让图片动起来。英文提示词效果最好。\n' +
+    '运动：推近、拉远、左移、右移、上摇、下摇、旋转、海浪、随风摇摆、静止；慢或快。\n' +
+    '/animate 的选项：预设（花多少时间）、运动、镜头、种子（相同的种子得到相同的视频）、反向提示词、帧数、引导强度、循环、流畅、私密（只有您能看到）。\n' +
+    '视频下方的按钮可以做出变化。/queue 查看队列，/me 查看额度和任务，/privacy 查看存储了什么。',
   placeholder: '请稍等…',
   willBeDm: '所需时间超过 Discord 允许在这里回复的时间，视频会以私信发送。',
   tooLate: '生成时间超过了 Discord 允许在原处回复的时间，所以发到这里。',
@@ -58,6 +75,7 @@ const zh: DiscordWords = {
   permissions: {
     ViewChannel: '查看频道',
     SendMessages: '发送消息',
+    SendMessagesInThreads: '在子区内发送消息',
     AttachFiles: '附加文件',
     ReadMessageHistory: '阅读消息历史',
   },
