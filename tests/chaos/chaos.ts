@@ -22,7 +22,9 @@ export interface ChaosReport extends Verdict {
   /** From the kill of a worker with work to do to the next step of an engine, in ms, sorted. */
   readonly recoveriesMs: readonly number[];
   readonly slowestModelLoadMs: number;
+  /** Delay of the worker's event loop, and as much of it as the worker's own work can explain. */
   readonly maxWorkerLagMs: number;
+  readonly maxWorkerOwnLagMs: number;
 }
 
 /** Small and good enough to repeat a sequence: mulberry32. */
@@ -64,6 +66,7 @@ class Chaos {
   #submitted = 0;
   slowestAnswerMs = 0;
   maxLagMs = 0;
+  maxOwnLagMs = 0;
   slowestLoadMs = 0;
 
   constructor(harness: Harness, proxy: FaultyProxy, random: () => number) {
@@ -134,6 +137,7 @@ class Chaos {
 
   #noteWorker(worker: EngineWorkerHandle): void {
     this.maxLagMs = Math.max(this.maxLagMs, worker.maxLagMs);
+    this.maxOwnLagMs = Math.max(this.maxOwnLagMs, worker.maxOwnLagMs);
     this.slowestLoadMs = Math.max(this.slowestLoadMs, worker.loadMs);
   }
 
@@ -277,6 +281,7 @@ export async function runChaos(
       recoveriesMs: chaos.recoveriesMs.sort((a, b) => a - b),
       slowestModelLoadMs: Math.round(chaos.slowestLoadMs),
       maxWorkerLagMs: Math.round(chaos.maxLagMs),
+      maxWorkerOwnLagMs: Math.round(chaos.maxOwnLagMs),
       ...verdict,
     };
   } finally {

@@ -19,6 +19,7 @@ export class EngineWorkerHandle {
   enginePid: number | null = null;
   loadMs = 0;
   maxLagMs = 0;
+  maxOwnLagMs = 0;
   /** When the engine first worked on a job, in ms since the epoch; a model that loads is no work. */
   firstWorkAt: number | null = null;
   /** Called for every progress that the worker reports. */
@@ -54,7 +55,10 @@ export class EngineWorkerHandle {
 
   #hear(event: EngineWorkerEvent): void {
     if (event.type === 'engine') this.enginePid = event.pid;
-    if (event.type === 'lag') this.maxLagMs = event.maxMs;
+    if (event.type === 'lag') {
+      this.maxLagMs = event.maxMs;
+      this.maxOwnLagMs = event.maxOwnMs;
+    }
     if (event.type === 'serving') {
       this.#isServing = true;
       this.loadMs = event.loadMs;
