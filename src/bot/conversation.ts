@@ -9,7 +9,7 @@ import { ZodError } from 'zod';
 import { isKinoraError, serializeError } from '../errors.ts';
 import { decodeImage, imageKey } from '../inference/image-decode.ts';
 import type { PackManifest } from '../inference/pack-manifest.ts';
-import { resolveRequest, variationStrengths } from '../inference/presets.ts';
+import { generalPresets, resolveRequest, variationStrengths } from '../inference/presets.ts';
 import type { Logger } from '../log.ts';
 import type { Admin } from '../queue/admin.ts';
 import type { Artifacts } from '../queue/artifacts.ts';
@@ -154,7 +154,7 @@ export class Conversation {
 
   /** Validates and queues. Never throws for what a person can cause. */
   async ask(ask: Ask): Promise<AskAnswer> {
-    const { client, artifacts, log } = this.#tools;
+    const { client, artifacts, manifest, log } = this.#tools;
     const { jobId, person, place } = ask;
     const say = this.messages(person);
     try {
@@ -171,7 +171,8 @@ export class Conversation {
       const rules = place.communityKey ? await this.#rules.of(place.communityKey) : undefined;
       if (rules === 'unavailable') return { accepted: false, text: say.refusal.unavailable, buttons: [] };
       const { channelKey, isAgeRestricted } = place;
-      const ruled = { roleKeys: person.roleKeys, channelKey, isAgeRestricted, generation };
+      const presets = { ...generalPresets, ...manifest?.presets };
+      const ruled = { roleKeys: person.roleKeys, channelKey, isAgeRestricted, generation, presets };
       const broken = rules && brokenRule(rules, ruled, say);
       if (broken !== undefined) {
         // What was accepted before the rule was made stays accepted.

@@ -4,7 +4,7 @@
  */
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
-import { generalPresets, type PresetName, presetNames } from '../inference/presets.ts';
+import { type Preset, type PresetName, presetNames } from '../inference/presets.ts';
 import type { Admin } from '../queue/admin.ts';
 import type { Generation } from '../queue/jobs.ts';
 import { BlockedWords } from './blocked-words.ts';
@@ -27,7 +27,7 @@ export interface CommunityRules {
 export const mostNamed = 50;
 
 /** How long a change may take to be felt by other processes. */
-const keptMs = 5_000;
+const defaultKeptMs = 5_000;
 const keptCommunities = 1_000;
 /** Together with the deadline of submitting, a person still hears something in time. */
 const answerWithinMs = 1_000;
@@ -78,17 +78,15 @@ export interface ReadyRules extends CommunityRules {
 
 export class RuleBook {
   readonly #admin: Pick<Admin, 'rulesOf' | 'setRule'>;
-  readonly #kept = new LRUCache<string, Promise<Readonly<Record<string, string>>>>({
-    max: keptCommunities,
-    ttl: keptMs,
-  });
+  readonly #kept: LRUCache<string, Promise<Readonly<Record<string, string>>>>;
   /** Compiled once as long as nothing changes. */
   readonly #ready = new LRUCache<string, { readonly source: string; readonly rules: ReadyRules }>({
     max: keptCommunities,
   });
 
-  constructor(admin: Pick<Admin, 'rulesOf' | 'setRule'>) {
+  constructor(admin: Pick<Admin, 'rulesOf' | 'setRule'>, keptMs = defaultKeptMs) {
     this.#admin = admin;
+    this.#kept = new LRUCache({ max: keptCommunities, ttl: keptMs });
   }
 
   /**
@@ -150,6 +148,8 @@ export interface RuledRequest {
   readonly channelKey: string | undefined;
   readonly isAgeRestricted: boolean | undefined;
   readonly generation: Generation;
+  /** As the workers' pack runs them. */
+  readonly presets: Readonly<Record<PresetName, Preset>>;
 }
 
 /** The sentence about the first rule that a request breaks. What is not known counts as not allowed. */
@@ -160,7 +160,7 @@ export function brokenRule(rules: ReadyRules, request: RuledRequest, say: Messag
   if (rules.channels.length > 0 && !(channelKey && rules.channels.includes(channelKey)))
     return refused.channel;
   if (rules.roles.length > 0 && !roleKeys.some((role) => rules.roles.includes(role))) return refused.role;
-  const tooLarge = rules.maxPreset && beyond(rules.maxPreset, generation, say);
+  const tooLarge = rules.maxPreset && beyond(rules.maxPreset, request, say);
   if (tooLarge) return tooLarge;
   // The other side of a prompt is shown, too, and a model may read it either way.
   for (const text of [generation.prompt, generation.negativePrompt ?? '']) {
@@ -175,20 +175,12 @@ function hint(entry: string): string {
   return entry === '' || entry.startsWith('/') ? '' : `${[...entry][0] ?? ''}…`;
 }
 
-const workOf = (name: PresetName): number => {
-  const { size, numFrames, numInferenceSteps } = generalPresets[name];
-  return size * size * numFrames * numInferenceSteps;
-};
-
 /** Options must not get around the preset: what it stands for is the limit of each of them, too. */
-function beyond(max: PresetName, generation: Generation, say: Messages): string | undefined {
+function beyond(max: PresetName, { generation, presets }: RuledRequest, say: Messages): string | undefined {
   const { refused } = say.rules;
-  const preset = presetNames.find((name) => name === generation.preset);
-  if (!preset || workOf(preset) > workOf(max)) {
-    const allowed = presetNames.filter((name) => workOf(name) <= workOf(max));
-    return refused.preset(allowed.join(', '));
-  }
-  const most = generalPresets[max];
+  const most = presets[max];
+  const allowed = presetNames.filter((name) => workOf(presets[name]) <= workOf(most));
+  if (!allowed.some((name) => name === generation.preset)) return refused.preset(allowed.join(', '));
   const { numFrames = 0, numInferenceSteps = 0, size = '0' } = generation;
   if (numFrames > most.numFrames) return refused.frames(most.numFrames);
   if (numInferenceSteps > most.numInferenceSteps) return refused.steps(most.numInferenceSteps);
@@ -196,4 +188,9 @@ function beyond(max: PresetName, generation: Generation, say: Messages): string 
   // A size that is not understood is none that is allowed.
   if (!(width * height <= most.size ** 2)) return refused.size(most.size);
   return undefined;
+}
+
+/** How much there is to compute, in any unit. */
+function workOf({ size, numFrames, numInferenceSteps }: Preset): number {
+  return size * size * numFrames * numInferenceSteps;
 }
