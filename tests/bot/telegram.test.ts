@@ -1,27 +1,26 @@
 /** Telegram from the outside: the real bot with the real telegraf against a fake Bot API, with a real Redis. */
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it, type TestContext } from 'vitest';
 import { startFakeTelegram } from '../fakes/telegram/server.ts';
 import { photo, TelegramWorld } from './telegram/world.ts';
 
-const worlds: TelegramWorld[] = [];
-afterEach(async () => {
-  for (const world of worlds.splice(0)) await world.stop();
-});
-
-async function kinora(...args: Parameters<typeof TelegramWorld.start>): Promise<TelegramWorld> {
+/** Until the end of the test; then it is looked for secrets in the log. */
+async function kinora(
+  { onTestFinished }: TestContext,
+  ...args: Parameters<typeof TelegramWorld.start>
+): Promise<TelegramWorld> {
   const world = await TelegramWorld.start(...args);
-  worlds.push(world);
+  onTestFinished(() => world.stop());
   return world;
 }
 
 const fixture = (name: string) =>
   readFile(fileURLToPath(new URL(`../fixtures/pictures/${name}`, import.meta.url)));
 
-describe('a photo in a private chat', () => {
-  it('becomes a video in the one message that told how far it is', async () => {
-    const world = await kinora();
+describe.concurrent('a photo in a private chat', () => {
+  it('becomes a video in the one message that told how far it is', async (test) => {
+    const world = await kinora(test);
     const { fake } = world;
     const chat = fake.privateChat();
     world.isHeld = true;
@@ -58,8 +57,8 @@ describe('a photo in a private chat', () => {
     ]);
   });
 
-  it('is cancelled by its button, and nothing else is posted', async () => {
-    const world = await kinora();
+  it('is cancelled by its button, and nothing else is posted', async (test) => {
+    const world = await kinora(test);
     const { fake } = world;
     const chat = fake.privateChat();
     world.isHeld = true;
@@ -75,16 +74,16 @@ describe('a photo in a private chat', () => {
     expect(fake.answers(chat)).toHaveLength(2);
   });
 
-  it('speaks the language of its person', async () => {
-    const world = await kinora();
+  it('speaks the language of its person', async (test) => {
+    const world = await kinora(test);
     const chat = world.fake.privateChat({ user: world.fake.user({ languageCode: 'zh-hans' }) });
     const result = await world.animated(chat);
     expect(result.history[0]?.body.text).toBe('正在看图…');
     expect(result.text).toContain('种子');
   });
 
-  it('asks for words when it has none, once for an album', async () => {
-    const world = await kinora();
+  it('asks for words when it has none, once for an album', async (test) => {
+    const world = await kinora(test);
     const { fake } = world;
     const chat = fake.privateChat();
     await chat.sendsPhoto(await photo());
@@ -96,8 +95,8 @@ describe('a photo in a private chat', () => {
     expect(world.runs).toEqual([]);
   });
 
-  it('is refused with a sentence that says what to send instead', async () => {
-    const world = await kinora();
+  it('is refused with a sentence that says what to send instead', async (test) => {
+    const world = await kinora(test);
     const { fake } = world;
     const chat = fake.privateChat();
     chat.sendsDocument(
@@ -124,8 +123,8 @@ describe('a photo in a private chat', () => {
     expect(fake.answers(chat)).toHaveLength(5);
   });
 
-  it('is fetched from the Bot API alone, without redirects', async () => {
-    const world = await kinora();
+  it('is fetched from the Bot API alone, without redirects', async (test) => {
+    const world = await kinora(test);
     const { fake } = world;
     const chat = fake.privateChat();
     const elsewhere = {
@@ -138,8 +137,8 @@ describe('a photo in a private chat', () => {
     await fake.until(() => world.last(chat)?.text === 'The picture could not be fetched. Send it again.');
   });
 
-  it('may be an image that was sent as a file, or be replied to', async () => {
-    const world = await kinora();
+  it('may be an image that was sent as a file, or be replied to', async (test) => {
+    const world = await kinora(test);
     const { fake } = world;
     const chat = fake.privateChat();
     chat.sendsDocument({ name: '"; x="/../../a.png', bytes: await fixture('plain.png') }, 'waves');
@@ -154,9 +153,9 @@ describe('a photo in a private chat', () => {
   });
 });
 
-describe('buttons', () => {
-  it('re-roll, vary and remix keep what is not changed, also after a restart', async () => {
-    const world = await kinora();
+describe.concurrent('buttons', () => {
+  it('re-roll, vary and remix keep what is not changed, also after a restart', async (test) => {
+    const world = await kinora(test);
     const { fake } = world;
     const chat = fake.privateChat();
     const first = await world.animated(chat, 'waves rolling seed=7 preset=fast motion=low');
@@ -194,8 +193,31 @@ describe('buttons', () => {
     }
   });
 
-  it('show the settings, smooth, loop and delete', async () => {
-    const world = await kinora();
+  it('are not needed for a remix: a reply to the result does it, too', async (test) => {
+    const world = await kinora(test);
+    const { fake } = world;
+    const chat = fake.privateChat();
+    const result = await world.animated(chat, 'waves rolling seed=7');
+    const words = chat.repliesTo(result, 'pan left');
+    await fake.until(() => world.videos(chat)[1]?.replyTo === words);
+    expect(world.runs[1]?.request.generation).toMatchObject({ prompt: 'pan left', seed: 7 });
+    const [ada, bob] = [fake.user(), fake.user()];
+    const group = fake.group({ members: [ada, bob] });
+    await group.sendsPhoto(await photo(), '/animate waves seed=8', { from: ada });
+    const shared = await fake.until(() => world.videos(group)[0]);
+    group.repliesTo(shared, 'wow, nice!', { from: ada });
+    group.repliesTo(shared, '/animate pan right', { from: bob });
+    await fake.until(() => world.last(group)?.text.startsWith('Only the person'));
+    group.repliesTo(shared, '/animate pan right', { from: ada });
+    await fake.until(() => world.videos(group).length === 2);
+    expect(world.runs.slice(2).map(({ request }) => request.generation.prompt)).toEqual([
+      'waves',
+      'pan right',
+    ]);
+  });
+
+  it('show the settings, smooth, loop and delete', async (test) => {
+    const world = await kinora(test);
     const { fake } = world;
     const chat = fake.privateChat();
     const result = await world.animated(chat, 'waves rolling seed=7');
@@ -215,8 +237,8 @@ describe('buttons', () => {
     expect(await world.artifacts.hasImage(world.runs[0]?.id ?? '')).toBe(false);
   }, 30_000);
 
-  it('are refused to others, politely, but settings are for everybody', async () => {
-    const world = await kinora();
+  it('are refused to others, politely, but settings are for everybody', async (test) => {
+    const world = await kinora(test);
     const { fake } = world;
     const [ada, bob] = [fake.user(), fake.user({ name: 'Bob' })];
     const group = fake.group({ members: [ada, bob] });
@@ -241,9 +263,9 @@ describe('buttons', () => {
   });
 });
 
-describe('groups', () => {
-  it('take a caption, a reply and an album, each once, and stay in their topic', async () => {
-    const world = await kinora();
+describe.concurrent('groups', () => {
+  it('take a caption, a reply and an album, each once, and stay in their topic', async (test) => {
+    const world = await kinora(test);
     const { fake } = world;
     const ada = fake.user();
     const group = fake.group({ members: [ada], forum: true });
@@ -270,10 +292,10 @@ describe('groups', () => {
     );
   });
 
-  it('know anonymous admins and channels by their chat, and trust none of them', async () => {
+  it('know anonymous admins and channels by their chat, and trust none of them', async (test) => {
     const early = await startFakeTelegram();
     const [boss, mod, ada] = [early.user({ name: 'Boss' }), early.user({ name: 'Mod' }), early.user()];
-    const world = await kinora({ adminUserIds: [boss.id, 1_087_968_824] }, early);
+    const world = await kinora(test, { adminUserIds: [boss.id, 1_087_968_824] }, early);
     const group = early.group({ members: [ada], anonymousAdmins: [boss, mod] });
     group.sendsText('/pause', { from: boss });
     await early.until(() => world.last(group)?.text === 'Only admins of this Kinora can do that.');
@@ -294,11 +316,11 @@ describe('groups', () => {
   });
 });
 
-describe('admins', () => {
-  it('use their words once, even when the update comes twice; others may not', async () => {
+describe.concurrent('admins', () => {
+  it('use their words once, even when the update comes twice; others may not', async (test) => {
     const early = await startFakeTelegram();
     const [boss, ada] = [early.user({ name: 'Boss' }), early.user()];
-    const world = await kinora({ adminUserIds: [boss.id] }, early);
+    const world = await kinora(test, { adminUserIds: [boss.id] }, early);
     const group = early.group({ members: [ada, boss] });
     const hello = group.sendsText('/queue', { from: ada });
     group.repliesTo(hello, '/quota grant 10', { from: boss });
@@ -323,7 +345,7 @@ describe('admins', () => {
     expect(world.runs).toEqual([]);
   });
 
-  it('have their commands in their own menu; menus are sent only when they changed', async () => {
+  it('have their commands in their own menu; menus are sent only when they changed', async (test) => {
     const early = await startFakeTelegram();
     const boss = early.user();
     const ada = early.user({ languageCode: 'zh' });
@@ -331,7 +353,7 @@ describe('admins', () => {
       early.privateChat({ user: boss, started: true }),
       early.privateChat({ user: ada }),
     ];
-    const world = await kinora({ adminUserIds: [boss.id] }, early);
+    const world = await kinora(test, { adminUserIds: [boss.id] }, early);
     await early.until(() => early.menu(theirs, boss).some(({ command }) => command === 'ban'));
     await early.until(() => early.menu(hers, ada)[0]?.description.includes('图片'));
     expect(early.menu(hers, ada).map(({ command }) => command)).toEqual([
@@ -350,9 +372,9 @@ describe('admins', () => {
   });
 });
 
-describe('trouble with Telegram', () => {
-  it('is survived while polling, and no message is lost or answered twice', async () => {
-    const world = await kinora();
+describe.concurrent('trouble with Telegram', () => {
+  it('is survived while polling, and no message is lost or answered twice', async (test) => {
+    const world = await kinora(test);
     const { fake } = world;
     const chat = fake.privateChat();
     let asked = 0;
@@ -370,8 +392,35 @@ describe('trouble with Telegram', () => {
     expect(fake.answers(chat)).toHaveLength(asked + 1);
   }, 30_000);
 
-  it('ends with a clear word when the token is refused', async () => {
-    const world = await kinora();
+  it('is survived at the start, too', async (test) => {
+    const early = await startFakeTelegram();
+    const chat = early.privateChat();
+    await early.goesDown();
+    const starting = kinora(test, {}, early);
+    setTimeout(() => void early.comesBack(), 400);
+    await starting;
+    chat.sendsText('/queue');
+    await early.until(() => early.answers(chat).length === 1);
+  });
+
+  it('is survived while answering', async (test) => {
+    const world = await kinora(test);
+    const { fake } = world;
+    const chat = fake.privateChat();
+    for (const status of [502, 'reset', 429] as const) {
+      const before = fake.answers(chat).length;
+      fake.fail({ method: 'sendMessage', status, times: 2 });
+      chat.sendsText('/me');
+      await fake.until(() => fake.answers(chat).length === before + 1, 8_000);
+    }
+    fake.fail({ method: 'getFile', status: 502 });
+    fake.fail({ method: 'editMessageText', status: 502 });
+    await world.animated(chat);
+    expect(fake.answers(chat)).toHaveLength(4);
+  }, 20_000);
+
+  it('ends with a clear word when the token is refused', async (test) => {
+    const world = await kinora(test);
     const { fake } = world;
     const fault = fake.fail({ method: 'getUpdates', status: 401, times: 1_000 });
     await fake.until(() => world.logged.includes('refuses the bot token'));
@@ -380,8 +429,8 @@ describe('trouble with Telegram', () => {
     expect(fault.hits - hits).toBeLessThanOrEqual(1);
   });
 
-  it('and updates that come again make one job', async () => {
-    const world = await kinora();
+  it('and updates that come again make one job', async (test) => {
+    const world = await kinora(test);
     const { fake } = world;
     const chat = fake.privateChat();
     await world.animated(chat);
@@ -395,8 +444,8 @@ describe('trouble with Telegram', () => {
     expect(world.last(chat)?.text).toBe('The queue is empty.');
   });
 
-  it('drops progress but never the result under a flood limit', async () => {
-    const world = await kinora();
+  it('drops progress but never the result under a flood limit', async (test) => {
+    const world = await kinora(test);
     const { fake } = world;
     const chat = fake.privateChat();
     world.isHeld = true;
@@ -412,10 +461,10 @@ describe('trouble with Telegram', () => {
     expect(fake.answers(chat)).toEqual([status]);
   });
 
-  it.each(['after', 'reset', 502, 'garbage'] as const)(
+  it.for(['after', 'reset', 502, 'garbage'] as const)(
     'posts a result once when its answer is %s',
-    async (status) => {
-      const world = await kinora();
+    async (status, test) => {
+      const world = await kinora(test);
       const { fake } = world;
       const chat = fake.privateChat();
       const fault = fake.fail({ method: 'editMessageMedia', status });
@@ -426,8 +475,8 @@ describe('trouble with Telegram', () => {
     },
   );
 
-  it('replies to the request when the status message is gone', async () => {
-    const world = await kinora();
+  it('replies to the request when the status message is gone', async (test) => {
+    const world = await kinora(test);
     const { fake } = world;
     const chat = fake.privateChat();
     world.isHeld = true;
@@ -442,8 +491,8 @@ describe('trouble with Telegram', () => {
     expect(result.buttons).toHaveLength(8);
   });
 
-  it('gives up at once, and the credits back, where the bot was blocked', async () => {
-    const world = await kinora();
+  it('gives up at once, and the credits back, where the bot was blocked', async (test) => {
+    const world = await kinora(test);
     const { fake } = world;
     const chat = fake.privateChat();
     world.isHeld = true;
@@ -457,8 +506,8 @@ describe('trouble with Telegram', () => {
     await fake.until(() => world.last(chat)?.text.startsWith('Credits: 0 of 50'));
   });
 
-  it('says which right is missing', async () => {
-    const world = await kinora();
+  it('says which right is missing', async (test) => {
+    const world = await kinora(test);
     const { fake } = world;
     const chat = fake.privateChat();
     fake.fail({
@@ -470,8 +519,8 @@ describe('trouble with Telegram', () => {
     await fake.until(() => world.last(chat)?.text.startsWith('Kinora may not send videos here'));
   });
 
-  it('sends a smaller clip where the first was too large, and says so', async () => {
-    const world = await kinora();
+  it('sends a smaller clip where the first was too large, and says so', async (test) => {
+    const world = await kinora(test);
     const { fake } = world;
     await world.useClip(256, 256, true);
     const chat = fake.privateChat();
@@ -485,9 +534,35 @@ describe('trouble with Telegram', () => {
   }, 20_000);
 });
 
-describe('a restart', () => {
-  it('between generation and delivery loses nothing and makes nothing twice', async () => {
-    const world = await kinora();
+describe.concurrent('a dead Redis', () => {
+  it('is called so in the message, nothing is charged, and later all goes on', async (test) => {
+    const world = await kinora(test);
+    const { fake } = world;
+    const chat = fake.privateChat();
+    const first = await world.animated(chat);
+    world.redis.process.kill('SIGSTOP');
+    try {
+      await chat.sendsPhoto(await photo(), 'waves');
+      await fake.until(() => world.last(chat)?.text.startsWith('The queue cannot be reached'), 12_000);
+      chat.sendsText('/me');
+      await fake.until(() => fake.answers(chat).length === 3, 12_000);
+      expect(world.last(chat)?.text).toMatch(/^The queue cannot be reached/);
+      const press = chat.presses(first, 'Re-roll');
+      await fake.until(() => press.answer?.text.startsWith('The queue cannot be reached'), 12_000);
+    } finally {
+      world.redis.process.kill('SIGCONT');
+    }
+    await fake.until(async () => (await world.redis.connect().zcard('kinora:pending')) === 0, 12_000);
+    chat.sendsText('/me');
+    await fake.until(() => world.last(chat)?.text.startsWith('Credits: 2 of 50'), 12_000);
+    await fake.until(() => settled(world));
+    await world.animated(chat);
+  }, 60_000);
+});
+
+describe.concurrent('a restart', () => {
+  it('between generation and delivery loses nothing and makes nothing twice', async (test) => {
+    const world = await kinora(test);
     const { fake } = world;
     const chat = fake.privateChat();
     const outage = fake.fail({ method: 'editMessageMedia', status: 'reset', times: 1_000 });
@@ -501,8 +576,8 @@ describe('a restart', () => {
     expect(world.runs).toHaveLength(1);
   });
 
-  it('in the middle of a download takes the request up again, in the same message', async () => {
-    const world = await kinora();
+  it('in the middle of a download takes the request up again, in the same message', async (test) => {
+    const world = await kinora(test);
     const { fake } = world;
     const chat = fake.privateChat();
     const download = fake.fail({ method: 'file', status: 'hang' });
@@ -515,9 +590,9 @@ describe('a restart', () => {
   }, 20_000);
 });
 
-describe('what people write', () => {
-  it('is inert wherever it is shown', async () => {
-    const world = await kinora();
+describe.concurrent('what people write', () => {
+  it('is inert wherever it is shown', async (test) => {
+    const world = await kinora(test);
     const { fake } = world;
     const chat = fake.privateChat();
     const prompt = 'waves @durov /start #tag https://evil.com/x evil.com a@b.com <b>*x*</b> t.me/joinchat';
@@ -537,8 +612,8 @@ describe('what people write', () => {
     expect(world.logged).not.toContain('durov');
   });
 
-  it('fits into a caption, with seed and cost kept', async () => {
-    const world = await kinora();
+  it('fits into a caption, with seed and cost kept', async (test) => {
+    const world = await kinora(test);
     const chat = world.fake.privateChat();
     const result = await world.animated(chat, `${'😀.a@'.repeat(120)} seed=7`);
     expect(result.text.length).toBeLessThanOrEqual(1024);
@@ -547,9 +622,9 @@ describe('what people write', () => {
   });
 });
 
-describe('/privacy', () => {
-  it('deletes everything, after it was asked twice', async () => {
-    const world = await kinora();
+describe.concurrent('/privacy', () => {
+  it('deletes everything, after it was asked twice', async (test) => {
+    const world = await kinora(test);
     const { fake } = world;
     const [ada, bob] = [fake.user(), fake.user()];
     const group = fake.group({ members: [ada, bob] });

@@ -53,6 +53,11 @@ export class CallError extends Error {
     return this.status === 413 || (this.status === 400 && /file is too big|too large/i.test(this.reason));
   }
 
+  /** Telegram, or the way to it, is in trouble; another attempt may succeed. */
+  get isPassing(): boolean {
+    return this.status >= 500 || this.retryAfterMs !== undefined || this.isBrokenConnection;
+  }
+
   /** The connection was refused or broken at once: mostly an idle one that had died unnoticed. */
   get isBrokenConnection(): boolean {
     return (
@@ -97,7 +102,7 @@ export class Api {
   }
 
   /**
-   * For what a person waits for: waits out a flood limit, and tries again when the connection broke.
+   * For what a person waits for: waits out a flood limit, and tries again when the way to Telegram broke.
    * @throws CallError
    */
   async insist<M extends Method>(
@@ -110,8 +115,8 @@ export class Api {
         return await this.call(method, payload, options);
       } catch (error) {
         if (!(error instanceof CallError)) throw error;
-        const waitMs = error.retryAfterMs ?? (error.isBrokenConnection ? 200 * 2 ** attempt : undefined);
-        if (waitMs === undefined || waitMs > longestWaitMs || attempt >= attempts) throw error;
+        const waitMs = error.retryAfterMs ?? 250 * 2 ** attempt;
+        if (!error.isPassing || waitMs > longestWaitMs || attempt >= attempts) throw error;
         await sleep(waitMs, undefined, options.signal ? { signal: options.signal } : {});
       }
     }

@@ -9,7 +9,7 @@ import { messageJobId } from './ids.ts';
 import { besides, type Outbox } from './outbox.ts';
 import { type People, placeOf } from './people.ts';
 import { forgetButtons } from './privacy.ts';
-import { remixedJob } from './remix.ts';
+import { remixedJob, resultJob } from './remix.ts';
 import type { Requests } from './requests.ts';
 import { inPieces, keyboard } from './text.ts';
 import type { SpooledUpdate } from './update-spool.ts';
@@ -74,7 +74,8 @@ export class MessageHandler {
     const command = this.#commandOf(incoming.text);
     if (command === 'not ours') return;
     if (command) return await this.#onCommand(incoming, command);
-    if (incoming.text !== '' && (await this.#onRemix(incoming))) return;
+    const remixed = incoming.text === '' ? undefined : remixedJob(replied, this.#tools.me.id);
+    if (remixed !== undefined) return await this.#remix(incoming, remixed);
     if (incoming.isPrivate) await this.#onPrivate(incoming);
   }
 
@@ -128,27 +129,25 @@ export class MessageHandler {
     await this.#say(message, await conversation.adminWords(person, words));
   }
 
-  async #animate({ spooled, message, replied, person }: Incoming, words: string): Promise<void> {
-    const { conversation, requests } = this.#tools;
+  /** With words under a picture, or as a reply to one; as a reply to a result of ours it is a remix. */
+  async #animate(incoming: Incoming, words: string): Promise<void> {
+    const { me, conversation, requests } = this.#tools;
+    const { spooled, message, replied, person } = incoming;
     const picture = pictureOf(message) ?? pictureOf(replied);
-    if (!picture) return await this.#say(message, conversation.messages(person).refusal.noPicture);
-    await requests.animate(spooled, message, person, picture, words);
+    if (picture) return await requests.animate(spooled, message, person, picture, words);
+    const jobId = resultJob(replied, me.id);
+    if (jobId !== undefined) return await this.#remix(incoming, jobId);
+    await this.#say(message, conversation.messages(person).refusal.noPicture);
   }
 
-  /** True when it was the reply to a question for a new prompt. */
-  async #onRemix({ spooled, message, replied, person, text }: Incoming): Promise<boolean> {
-    const { me, conversation, requests } = this.#tools;
-    const jobId = remixedJob(replied, me.id);
-    if (jobId === undefined) return false;
+  async #remix({ spooled, message, person, text }: Incoming, jobId: string): Promise<void> {
+    const { conversation, requests } = this.#tools;
     const entry = await conversation.open(jobId, person, 'remix');
+    if (typeof entry === 'string') return await this.#say(message, entry);
     const changes = requests.changes(text, person);
-    if (typeof entry === 'string') await this.#say(message, entry);
-    else if (typeof changes === 'string') await this.#say(message, changes);
-    else {
-      const ownJobId = messageJobId(message.chat.id, message.message_id);
-      await requests.again(spooled, message, person, ownJobId, { entry, action: 'remix', changes });
-    }
-    return true;
+    if (typeof changes === 'string') return await this.#say(message, changes);
+    const ownJobId = messageJobId(message.chat.id, message.message_id);
+    await requests.again(spooled, message, person, ownJobId, { entry, action: 'remix', changes });
   }
 
   /** In a private chat every message is for us. */
@@ -160,6 +159,8 @@ export class MessageHandler {
     if (this.#answeredAlbums.size > rememberedAlbums) this.#answeredAlbums.clear();
     const hasPicture = pictureOf(message) ?? (text === '' ? undefined : pictureOf(replied));
     if (hasPicture && text !== '') return await this.#animate(incoming, text);
+    const result = text === '' ? undefined : resultJob(replied, this.#tools.me.id);
+    if (result !== undefined) return await this.#remix(incoming, result);
     if (isAnswered || !isContent(message)) return;
     await this.#say(message, this.#tools.conversation.messages(person).helpText);
   }

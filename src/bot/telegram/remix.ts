@@ -57,3 +57,13 @@ export function remixedJob(replied: Message | undefined, ownId: number): string 
   const reference = parseButtonId(replied.text.slice(replied.text.lastIndexOf('\n') + 1).trim());
   return reference?.action === 'remix' ? reference.jobId : undefined;
 }
+
+/** The job of a result of ours: its buttons say it. */
+export function resultJob(replied: Message | undefined, ownId: number): string | undefined {
+  if (!replied || !('video' in replied) || replied.from?.id !== ownId) return undefined;
+  for (const button of replied.reply_markup?.inline_keyboard.flat() ?? []) {
+    const reference = 'callback_data' in button ? parseButtonId(button.callback_data) : undefined;
+    if (reference) return reference.jobId;
+  }
+  return undefined;
+}

@@ -60,7 +60,7 @@ export class Requests {
     const album = 'media_group_id' in message ? message.media_group_id : undefined;
     const chatId = message.chat.id;
     const jobId = album === undefined ? messageJobId(chatId, message.message_id) : albumJobId(chatId, album);
-    const options = this.#options(words, person);
+    const options = this.changes(words, person);
     if (typeof options === 'string') {
       await outbox.send(besides(message), options);
       return;
@@ -89,18 +89,13 @@ export class Requests {
   }
 
   /** Options, or the sentence why they are none. */
-  #options(words: string, person: Person): ChatOptions | string {
+  changes(words: string, person: Person): ChatOptions | string {
     try {
       return parseWords(words);
     } catch (error) {
       const { conversation } = this.#tools;
       return conversation.failure(error, conversation.messages(person));
     }
-  }
-
-  /** The new prompt of a remix, or the sentence why it is none. */
-  changes(words: string, person: Person): ChatOptions | string {
-    return this.#options(words, person);
   }
 
   async #run(

@@ -9,22 +9,20 @@ import type { Update, UserFromGetMe } from 'telegraf/types';
 import { z } from 'zod';
 import type { Logger } from '../../log.ts';
 import { type Deliver, DeliveryDelayed } from '../../queue/delivery.ts';
-import type { LedgerEntry } from '../../queue/ledger.ts';
 import { findFfmpeg } from '../../video/ffmpeg-path.ts';
-import type { ChatMessage } from '../conversation.ts';
 import type { ChatPlatform, Kinora } from '../platform.ts';
 import { StatusBoard } from '../status-board.ts';
 import { Answers } from './answers.ts';
-import { Api, CallError, errorCode } from './api.ts';
+import { Api, errorCode } from './api.ts';
 import { Downloads } from './download.ts';
-import { readAnswerPlace } from './ids.ts';
 import { updateMenus } from './menu.ts';
 import { MessageHandler } from './messages.ts';
 import { Outbox } from './outbox.ts';
-import { isGroup, People } from './people.ts';
+import { People } from './people.ts';
 import { Polling } from './polling.ts';
 import { PressHandler } from './presses.ts';
 import { Requests } from './requests.ts';
+import { defaultStatusPace, StatusMessages, type StatusPace } from './status-messages.ts';
 import { type SpooledUpdate, UpdateSpool } from './update-spool.ts';
 
 export interface TelegramOptions {
@@ -39,14 +37,11 @@ export interface TelegramOptions {
   readonly apiRoot?: string | undefined;
   /** For clips that a chat refuses as too large; searched for when absent. */
   readonly ffmpegPath?: string | undefined;
-  /** Shortest time between two edits of one status message. */
-  readonly statusEveryMs?: { readonly private: number; readonly group: number };
+  readonly statusEveryMs?: StatusPace;
   /** First pause after polling failed. */
   readonly shortestPauseMs?: number;
 }
 
-/** Telegram bears one message per second in a private chat and 20 per minute in a group, for all jobs there. */
-const defaultStatusEveryMs = { private: 5_000, group: 15_000 };
 /** With Telegram away the start does not wait for it; requests are taken as soon as it is back. */
 const startDeadlineMs = 10_000;
 const stopDeadlineMs = 10_000;
@@ -153,31 +148,17 @@ export class TelegramPlatform implements ChatPlatform {
   };
 
   #board({ client, conversation }: Kinora, outbox: Outbox): StatusBoard {
-    const { statusEveryMs = defaultStatusEveryMs } = this.#options;
+    const pace = this.#options.statusEveryMs ?? defaultStatusPace;
+    const statuses = new StatusMessages(outbox, pace);
     return new StatusBoard({
       client,
       conversation,
       platform: this.name,
-      show: (entry, message) => showStatus(outbox, entry, message),
-      everyMs: ({ request }) =>
-        isGroup(Number(request.replyTo['chatId'])) ? statusEveryMs.group : statusEveryMs.private,
-      placesEveryMs: statusEveryMs.group,
+      show: (entry, message) => statuses.show(entry, message),
+      everyMs: ({ request }) => statuses.everyMs(Number(request.replyTo['chatId'])),
+      placesEveryMs: pace.group,
       log: this.#log,
     });
-  }
-}
-
-/** Once: what fails or comes too soon is dropped, since the next one says more. */
-async function showStatus(outbox: Outbox, entry: LedgerEntry, { text, buttons }: ChatMessage): Promise<void> {
-  const { chatId, statusId } = readAnswerPlace(entry.request.replyTo);
-  if (statusId === undefined) return;
-  try {
-    await outbox.edit(chatId, statusId, text, buttons, 'once');
-  } catch (error) {
-    if (error instanceof CallError && error.retryAfterMs !== undefined) {
-      throw new DeliveryDelayed(error.message, error.retryAfterMs);
-    }
-    throw error;
   }
 }
 

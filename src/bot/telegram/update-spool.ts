@@ -5,10 +5,11 @@
  */
 import { appendFile, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Update } from 'telegraf/types';
 import { z } from 'zod';
 import type { Logger } from '../../log.ts';
-import { errorCode } from './api.ts';
+import { CallError, errorCode } from './api.ts';
 
 /** An update, and what was done about it so far. */
 export interface SpooledUpdate {
@@ -37,7 +38,10 @@ const recordSchema = z.object({
 });
 
 /** Downloads are at most 20 MB each. */
-const servedAtOnce = 8;
+const servedAtOnce = 16;
+/** While Telegram is away: about a minute in all, besides the repeated calls. */
+const attempts = 5;
+const firstPauseMs = 1_000;
 /** Telegram repeats what was not confirmed: the last hundred updates. */
 const rememberedIds = 5_000;
 
@@ -122,12 +126,22 @@ export class UpdateSpool {
           log.warn({ err: errorCode(error) }, 'a Telegram update could not be written down');
         });
       };
-      try {
-        await handle({ update, notes, note, signal });
-      } catch (error) {
-        if (signal.aborted) return;
-        log.error({ err: errorCode(error) }, 'a Telegram update failed');
+      for (let attempt = 1; attempt <= attempts; attempt++) {
+        try {
+          await handle({ update, notes, note, signal });
+          break;
+        } catch (error) {
+          if (signal.aborted) return;
+          const isPassing = error instanceof CallError && error.isPassing;
+          log.error(
+            { err: isPassing ? error.message : errorCode(error), attempt },
+            'a Telegram update failed',
+          );
+          if (!isPassing) break;
+          await sleep(firstPauseMs * 2 ** attempt, undefined, { signal }).catch(() => {});
+        }
       }
+      if (signal.aborted) return;
       await this.#markDone(update.update_id);
     } finally {
       this.#served--;

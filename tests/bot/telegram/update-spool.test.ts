@@ -1,0 +1,144 @@
+/** Updates between Telegram and their being served: kept through a crash, served once, in their order per person. */
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Update } from 'telegraf/types';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type SpooledUpdate, UpdateSpool } from '../../../src/bot/telegram/update-spool.ts';
+import { createLogger } from '../../../src/log.ts';
+
+const log = createLogger('test', 'silent');
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'kinora-spool-'));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+function update(id: number, from = 1): Update {
+  const person = { id: from, is_bot: false, first_name: 'Ada' };
+  const chat = { id: from, type: 'private' as const, first_name: 'Ada' };
+  return { update_id: id, message: { message_id: id, date: 0, chat, from: person, text: `${id}` } };
+}
+
+function spool(
+  handle: (spooled: SpooledUpdate) => Promise<void>,
+  where: string | undefined = folder,
+): UpdateSpool {
+  const keyOf = (it: Update) => ('message' in it ? String(it.message.from?.id) : '');
+  return new UpdateSpool({ folder: where, handle, keyOf, log });
+}
+
+describe('the spool of updates', () => {
+  it('serves what a dead process left, with its notes, and nothing that was done', async () => {
+    const served: number[] = [];
+    const stuck = new Promise<void>(() => {});
+    // This one is never stopped, as after kill -9.
+    const dead = spool(async ({ update: { update_id: id }, note }) => {
+      if (id === 2) {
+        await note('status', 77);
+        await stuck;
+      }
+      served.push(id);
+    });
+    await dead.start();
+    await dead.take(update(1));
+    await dead.take(update(2));
+    await dead.take(update(3, 1)); // waits behind 2
+    await dead.take(update(4, 9)); // another person
+    while (served.length < 2) await sleep(5);
+    expect(served).toEqual([1, 4]);
+    while ((await readdir(folder)).includes('4.json')) await sleep(5);
+
+    const again: [number, number | undefined][] = [];
+    const next = spool(async ({ update: { update_id: id }, notes }) => {
+      again.push([id, notes['status']]);
+    });
+    await next.start();
+    await next.take(update(1));
+    await next.take(update(3));
+    await next.take(update(5));
+    while (again.length < 3) await sleep(5);
+    await next.stop();
+    expect(again).toEqual([
+      [2, 77],
+      [3, undefined],
+      [5, undefined],
+    ]);
+    expect(await readdir(folder)).toEqual(['done']);
+  });
+
+  it('takes updates while those before them are still being served', async () => {
+    const waiting = new AbortController();
+    const it = spool(async () => await sleep(60_000, undefined, { signal: waiting.signal }).catch(() => {}));
+    await it.start();
+    for (let id = 1; id <= 100; id++) await it.take(update(id, id));
+    waiting.abort();
+    await it.stop();
+  });
+
+  it('goes on after a handler that throws, and does not repeat it', async () => {
+    let calls = 0;
+    const it = spool(async () => {
+      calls++;
+      throw new Error('broken');
+    });
+    await it.start();
+    await it.take(update(1));
+    await it.take(update(2));
+    while ((await readdir(folder)).length > 1) await sleep(5);
+    await it.take(update(1));
+    await it.stop();
+    expect(calls).toBe(2);
+  });
+
+  it('leaves to the next start what was given up at the end', async () => {
+    const begun: number[] = [];
+    const first = spool(async ({ update: { update_id: id }, signal }) => {
+      begun.push(id);
+      await sleep(60_000, undefined, { signal });
+    });
+    await first.start();
+    await first.take(update(1));
+    await first.take(update(2));
+    while (begun.length === 0) await sleep(5);
+    await first.stop();
+    expect(begun).toEqual([1]);
+    const served: number[] = [];
+    const second = spool(async ({ update: { update_id: id } }) => {
+      served.push(id);
+    });
+    await second.start();
+    while (served.length < 2) await sleep(5);
+    await second.stop();
+    expect(served).toEqual([1, 2]);
+  });
+
+  it('serves all the same where it cannot write, and drops files that it cannot read', async () => {
+    await writeFile(join(folder, '7.json'), '{"update":');
+    const served: number[] = [];
+    const handle = async ({ update: { update_id: id } }: SpooledUpdate) => {
+      served.push(id);
+    };
+    const torn = spool(handle);
+    await torn.start();
+    expect(await readdir(folder)).toEqual(['done']);
+    await torn.stop();
+
+    const full = join(folder, 'full');
+    const unwritable = spool(handle, full);
+    await unwritable.start();
+    await rm(full, { recursive: true });
+    await unwritable.take(update(8));
+    await unwritable.take(update(8));
+    await unwritable.stop();
+    await mkdir(full);
+    const inMemory = new UpdateSpool({ handle, keyOf: () => '', log });
+    await inMemory.start();
+    await inMemory.take(update(9));
+    await inMemory.take(update(9));
+    await inMemory.stop();
+    expect(served).toEqual([8, 9]);
+  });
+});
