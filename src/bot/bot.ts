@@ -3,6 +3,7 @@
  */
 import { mkdir } from 'node:fs/promises';
 import type { Config } from '../config.ts';
+import type { PackManifest } from '../inference/pack-manifest.ts';
 import type { Logger } from '../log.ts';
 import type { BotMetrics } from '../metrics/bot-metrics.ts';
 import { Admin } from '../queue/admin.ts';
@@ -32,6 +33,8 @@ export interface BotOptions {
   readonly expireAfterMs: number;
   readonly platforms: readonly ChatPlatform[];
   readonly log: Logger;
+  /** Of the pack that the workers run, where it is known: requests are then refused by its limits at once. */
+  readonly manifest?: PackManifest;
   /** Disk tier of the latent cache, from which "delete my data" removes. */
   readonly cacheFolder: string;
   readonly ffmpegPath: string;
@@ -53,6 +56,7 @@ export async function startBot({
   log,
   cacheFolder,
   ffmpegPath,
+  manifest,
   metrics,
 }: BotOptions): Promise<RunningBot> {
   const onError = (error: Error): void => log.warn({ err: error.message }, 'redis');
@@ -103,6 +107,7 @@ export async function startBot({
     forget,
     ffmpegPath,
     retentionDays,
+    ...(manifest ? { manifest } : {}),
     log,
   });
   await delivery.start();

@@ -11,6 +11,7 @@ import type { Config } from '../config.ts';
 import { KinoraError } from '../errors.ts';
 import { Engine, type EngineStatus } from '../inference/engine/engine.ts';
 import type { Pack } from '../inference/model-pack.ts';
+import { generalPresets, presetNames, presetOf } from '../inference/presets.ts';
 import { createLogger, type Logger } from '../log.ts';
 import { BotMetrics } from '../metrics/bot-metrics.ts';
 import { RedisProbe } from '../metrics/redis-probe.ts';
@@ -18,6 +19,7 @@ import { startMetricsServer } from '../metrics/server.ts';
 import { WorkerMetrics } from '../metrics/worker-metrics.ts';
 import { Artifacts } from '../queue/artifacts.ts';
 import type { QueueTerms } from '../queue/client.ts';
+import { costOf } from '../queue/cost.ts';
 import { engineGenerate } from '../queue/engine-generate.ts';
 import { Keys } from '../queue/keys.ts';
 import { startPrivateRedis } from '../queue/private-redis.ts';
@@ -40,9 +42,14 @@ function sharedRedis(config: Config): RedisAddress {
   );
 }
 
-function terms({ queue }: Config): QueueTerms {
+/** @param pack says what its presets are; a bot without one goes by the general ones */
+function terms({ queue }: Config, pack: Pack | undefined): QueueTerms {
   return {
-    cost: (preset) => queue.costs[preset] ?? queue.costs['standard'] ?? 1,
+    cost: (generation) => {
+      const preset = presetNames.find((name) => name === generation.preset) ?? 'standard';
+      const work = pack ? presetOf(pack.manifest, preset) : generalPresets[preset];
+      return costOf(generation, queue.costs[preset] ?? 1, work);
+    },
     day: (now) => calendarDay(now, queue.timeZone),
     cooldownMs: queue.cooldownMs,
     limits: queue.limits,
@@ -119,7 +126,6 @@ export async function runBot(config: Config): Promise<void> {
     address,
     cacheFolder: cacheFolder(config),
     jobsFolder: jobsFolder(config),
-    terms: terms(config),
     jobFiles: config.jobFiles,
     expireAfterMs: config.queue.expireAfterMs,
     log,
@@ -129,8 +135,12 @@ export async function runBot(config: Config): Promise<void> {
     const metrics = metricsPorts && new BotMetrics(metricsProbe(address));
     if (metrics) await startMetricsServer(metricsPorts.bot, metrics);
     const { path: ffmpegPath } = await findFfmpeg({ ffmpegPath: config.ffmpegPath });
+    // Where the bot runs apart from its workers, it may have no pack.
+    const pack = await choosePack(config, config.model).catch(() => undefined);
     const bot = await startBot({
       ...options,
+      terms: terms(config, pack),
+      ...(pack ? { manifest: pack.manifest } : {}),
       platforms: await platformsOf(config, log),
       ffmpegPath,
       ...(metrics ? { metrics } : {}),

@@ -8,14 +8,20 @@ import type { Redis } from 'ioredis';
 import type { Logger } from '../log.ts';
 import { medianDuration } from './durations.ts';
 import { publishEvent, type QueueEvent, subscribeEvents } from './events.ts';
-import { deliverQueueName, generateQueueName, type JobRequest, type QueueData } from './jobs.ts';
+import {
+  deliverQueueName,
+  type Generation,
+  generateQueueName,
+  type JobRequest,
+  type QueueData,
+} from './jobs.ts';
 import { Keys } from './keys.ts';
 import { type AdmissionLimits, type CancelAnswer, Ledger, type LedgerEntry, type Refusal } from './ledger.ts';
 import { countLiveWorkers } from './worker-registry.ts';
 
 export interface QueueTerms {
-  /** Credits of one job with this preset. */
-  readonly cost: (preset: string) => number;
+  /** Credits of one job, and its length in the eyes of fairness. */
+  readonly cost: (generation: Generation) => number;
   /** Calendar day of the allowance, in the operator's time zone, for a time in ms. */
   readonly day: (now: number) => string;
   readonly cooldownMs: number;
@@ -101,7 +107,7 @@ export class JobClient {
 
   async #decide(request: JobRequest, now: number): Promise<Submission> {
     const { preset } = request.generation;
-    const cost = this.#terms.cost(preset);
+    const cost = this.#terms.cost(request.generation);
     const ask = randomUUID();
     try {
       return await withDeadline(answerDeadlineMs, async () => {

@@ -20,6 +20,7 @@ import { engineGenerate } from '../../src/queue/engine-generate.ts';
 import { JobWorker } from '../../src/queue/worker.ts';
 import { findFfmpeg } from '../../src/video/ffmpeg-path.ts';
 import { readMp4Info } from '../../src/video/mp4.ts';
+import type { FakeInteraction } from '../fakes/discord/interaction.ts';
 import { startFakeDiscord } from '../fakes/discord/server.ts';
 import { startFakeTelegram } from '../fakes/telegram/server.ts';
 import { eventually, openTerms } from '../queue/harness.ts';
@@ -42,6 +43,8 @@ interface Chat {
   asks(prompt: string, file?: Uint8Array): Promise<void>;
   /** What the bot has written and not deleted, oldest first. */
   seen(): readonly Seen[];
+  /** Everything that the person was told, also where nobody else sees it. */
+  heard(): readonly string[];
   presses(messageId: string, label: string): void;
   /** Whether somebody else's press was answered with the polite sentence. */
   strangerIsRefused(messageId: string, label: string): Promise<boolean>;
@@ -84,6 +87,7 @@ async function telegramChat(): Promise<Chat> {
         buttons: message.buttons.map(({ text }) => text),
         video: message.video?.file.bytes,
       })),
+    heard: () => server.answers(chat).map(({ text }) => text),
     presses: (id, label) => {
       chat.presses(find(id), label, { from: person });
     },
@@ -101,6 +105,7 @@ async function discordChat(): Promise<Chat> {
   const channel = server.guild().channel();
   const person = server.user({ name: 'Ada' });
   const stranger = server.user({ name: 'Mallory' });
+  const asked: FakeInteraction[] = [];
   const find = (id: string) => {
     const message = channel.visible.find((candidate) => candidate.id === id);
     if (!message) throw new Error(`there is no message ${id}`);
@@ -122,8 +127,11 @@ async function discordChat(): Promise<Chat> {
       await server.until(() => server.commands().length > 0);
       const image = { name: 'photo.jpg', bytes: picture, contentType: 'image/jpeg' };
       // Options have fields of their own here.
-      const options = { image, prompt: prompt.replaceAll(/ \w+=\w+/g, ''), preset: 'fast' };
-      person.runs('/animate', options, { channel });
+      const values = [...prompt.matchAll(/ (\w+)=(\w+)/g)].map(([, key = '', value = '']) => {
+        return [key, /^\d+$/.test(value) ? Number(value) : value] as const;
+      });
+      const options = { image, prompt: prompt.replaceAll(/ \w+=\w+/g, ''), ...Object.fromEntries(values) };
+      asked.push(person.runs('/animate', options, { channel }));
     },
     seen: () =>
       channel.visible.map((message) => ({
@@ -132,6 +140,8 @@ async function discordChat(): Promise<Chat> {
         buttons: message.pressables.map(({ label }) => label),
         video: message.attachments[0]?.bytes,
       })),
+    heard: () =>
+      [...channel.visible, ...asked.flatMap((interaction) => interaction.replies())].map(({ text }) => text),
     presses: (id, label) => {
       person.presses(find(id), label);
     },
@@ -165,6 +175,7 @@ describe.each([
       expireAfterMs: 86_400_000,
       platforms: [chat.platform(join(folder, 'data'))],
       cacheFolder: join(folder, 'cache'),
+      manifest: (await loadPack(packPath)).manifest,
       ffmpegPath,
       log,
     });
@@ -273,9 +284,15 @@ describe.each([
     expect(answer.text).toContain('pan left');
   }, 60_000);
 
+  it('what the model cannot do is refused at once, with what it can', async () => {
+    await chat.asks('zoom in guidance=9');
+    await eventually('the sentence', () => chat.heard().some((text) => /from 1 to 2/.test(text)), 20_000);
+    expect(videos()).toHaveLength(6);
+  }, 30_000);
+
   it('what is no picture is refused with what to send instead, and nothing is queued', async () => {
     await chat.asks('zoom in', photo.subarray(0, 300));
-    await eventually('the sentence', () => chat.seen().some(({ text }) => /JPEG or PNG/.test(text)), 20_000);
+    await eventually('the sentence', () => chat.heard().some((text) => /JPEG or PNG/.test(text)), 20_000);
     expect(videos()).toHaveLength(6);
   }, 60_000);
 });

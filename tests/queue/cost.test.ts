@@ -1,0 +1,21 @@
+import { expect, it } from 'vitest';
+import { costOf } from '../../src/queue/cost.ts';
+
+const preset = { size: 512, numFrames: 16, numInferenceSteps: 50 };
+const generation = { prompt: '', preset: 'standard', seed: 1 };
+
+it.each([
+  ['nothing said', {}, 2],
+  ['what the preset has', { numFrames: 16, numInferenceSteps: 50, size: '512' }, 2],
+  ['less of everything', { numFrames: 8, numInferenceSteps: 10, size: '256' }, 2],
+  ['a frame more', { numFrames: 17 }, 3],
+  ['twice the frames', { numFrames: 32 }, 4],
+  ['twice the steps', { numInferenceSteps: 100 }, 4],
+  ['four times the pixels', { size: '1024' }, 8],
+  ['other proportions, same area', { size: '1024x256' }, 2],
+  ['more of one, less of another', { numFrames: 32, numInferenceSteps: 25 }, 2],
+  ['everything', { numFrames: 32, numInferenceSteps: 100, size: '1024x1024' }, 32],
+  ['a size that the engine will refuse', { size: 'huge' }, 2],
+])('%s', (_what, options, expected) => {
+  expect(costOf({ ...generation, ...options }, 2, preset)).toBe(expected);
+});
