@@ -19,7 +19,7 @@ import { type ChatOptions, parseOptions } from '../options.ts';
 import { type AskingTools, askAndSay, insistOn, tokenOf } from './asking.ts';
 import { maxPromptLength } from './commands.ts';
 import { personOf, placeOf } from './people.ts';
-import { asCode, contentOf, toBody } from './replies.ts';
+import { asCode, contentOf, fileName, toBody } from './replies.ts';
 import { wordsFor } from './words.ts';
 
 type Press = ButtonInteraction | ModalSubmitInteraction;
@@ -145,7 +145,10 @@ export class Buttons {
       const { maxBytes } = placeOf(interaction);
       const done = await this.#tools.kinora.conversation.transform(entry, action, person, maxBytes);
       if (typeof done === 'string') return await this.#takeBack(interaction, placeholder, done);
-      const upload = { name: `kinora-${action}.mp4`, data: await readFile(done.file) };
+      const upload = {
+        name: fileName(`kinora-${action}.mp4`, done.isSpoiler),
+        data: await readFile(done.file),
+      };
       const body = toBody({ text: done.text, buttons: [] });
       await insistOn(() => this.#tools.wire.editByToken(tokenOf(interaction), placeholder.id, body, upload));
     } finally {

@@ -7,6 +7,7 @@ import {
   ApplicationIntegrationType,
   InteractionContextType,
   ApplicationCommandOptionType as Option,
+  PermissionFlagsBits,
   type RESTPostAPIApplicationCommandsJSONBody,
   type RESTPostAPIChatInputApplicationCommandsJSONBody,
 } from 'discord.js';
@@ -56,6 +57,14 @@ const zhOf: Readonly<Record<string, string>> = {
   'rotate-clockwise': '顺时针旋转',
   'rotate-counterclockwise': '逆时针旋转',
   static: '静止',
+  allow: '允许',
+  clear: '清除',
+  on: '开',
+  off: '关',
+  any: '任意',
+  add: '添加',
+  remove: '移除',
+  list: '列出',
 };
 
 const choicesOf = (values: readonly string[]) =>
@@ -67,6 +76,16 @@ const choicesOf = (values: readonly string[]) =>
       ...(zh ? { name_localizations: { 'zh-CN': zh, 'zh-TW': zh } } : {}),
     };
   });
+
+/** A required choice, the same for every subcommand. */
+function actions(...values: readonly string[]): LeafOption {
+  return {
+    ...named('action', 'What to do', '操作', '要做什么'),
+    type: Option.String,
+    required: true,
+    choices: choicesOf(values),
+  };
+}
 
 const animateOptions: LeafOption[] = [
   {
@@ -144,6 +163,64 @@ export const publicCommands: RESTPostAPIApplicationCommandsJSONBody[] = [
   {
     ...everywhere,
     ...named('privacy', 'What is stored, and how to delete it', '隐私', '存储了什么，如何删除'),
+  },
+  {
+    ...named('rules', 'What moderators allow in this server', '规则', '管理员在本服务器允许什么'),
+    // Only for tidiness: whoever gets around it is refused all the same.
+    default_member_permissions: String(PermissionFlagsBits.ManageGuild),
+    contexts: [InteractionContextType.Guild],
+    options: [
+      { ...named('show', 'Shows the rules', '查看', '查看规则'), type: Option.Subcommand },
+      {
+        ...named('channels', 'Where Kinora may be used', '频道', '在哪些频道可以使用'),
+        type: Option.Subcommand,
+        options: [
+          actions('allow', 'clear'),
+          { ...named('channel', 'A channel', '频道', '频道'), type: Option.Channel },
+        ],
+      },
+      {
+        ...named('roles', 'Who may use Kinora', '角色', '哪些角色可以使用'),
+        type: Option.Subcommand,
+        options: [
+          actions('allow', 'clear'),
+          { ...named('role', 'A role', '角色', '角色'), type: Option.Role },
+        ],
+      },
+      {
+        ...named('spoiler', 'Whether videos are covered', '遮罩', '是否遮住视频'),
+        type: Option.Subcommand,
+        options: [actions('on', 'off')],
+      },
+      {
+        ...named('age', 'Only in age-restricted channels', '年龄', '仅限年龄限制频道'),
+        type: Option.Subcommand,
+        options: [actions('on', 'off')],
+      },
+      {
+        ...named('preset', 'The highest preset', '预设', '最高预设'),
+        type: Option.Subcommand,
+        options: [actions(...presetNames, 'any')],
+      },
+      {
+        ...named('words', 'Blocked words', '词语', '屏蔽的词语'),
+        type: Option.Subcommand,
+        options: [
+          actions('add', 'remove', 'list'),
+          {
+            ...named(
+              'words',
+              'One or more: word "two words" /pattern/',
+              '词语',
+              '一个或多个：词 "两个 词" /模式/',
+            ),
+            type: Option.String,
+            max_length: 1_000,
+          },
+          { ...named('page', 'Page of the list', '页', '列表的页码'), type: Option.Integer, min_value: 1 },
+        ],
+      },
+    ],
   },
   { ...everywhere, ...named('help', 'How to use Kinora', '帮助', '如何使用 Kinora') },
 ];

@@ -11,9 +11,9 @@ import type { Logger } from '../../log.ts';
 import { type Answer, DeliveryImpossible } from '../../queue/delivery.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
 import { fitToBytes } from '../../video/transform.ts';
-import { type ChatMessage, type Conversation, localeOf } from '../conversation.ts';
+import { type Conversation, type FinalMessage, localeOf } from '../conversation.ts';
 import { userIdOf } from './people.ts';
-import { type MessageBody, toBody } from './replies.ts';
+import { fileName, type MessageBody, toBody } from './replies.ts';
 import type { TokenStore } from './tokens.ts';
 import { type InteractionToken, Refused, type Sent, TooLarge, type Upload, type Wire } from './wire.ts';
 import { type NeededPermission, wordsFor } from './words.ts';
@@ -144,12 +144,12 @@ async function sayWhere(reply: DiscordReply, text: string, { wire }: DeliveryToo
 class Clip {
   readonly #entry: LedgerEntry;
   readonly #answer: Answer;
-  readonly #message: ChatMessage;
+  readonly #message: FinalMessage;
   readonly #tools: DeliveryTools;
   #upload: Upload | undefined;
   #text: string;
 
-  constructor(entry: LedgerEntry, answer: Answer, message: ChatMessage, tools: DeliveryTools) {
+  constructor(entry: LedgerEntry, answer: Answer, message: FinalMessage, tools: DeliveryTools) {
     this.#entry = entry;
     this.#answer = answer;
     this.#message = message;
@@ -159,7 +159,7 @@ class Clip {
 
   async send(send: Send, signal: AbortSignal): Promise<void> {
     if (this.#answer.kind !== 'video') return await send(undefined, this.#text);
-    const name = `kinora-${this.#answer.artifact.seed}.mp4`;
+    const name = fileName(`kinora-${this.#answer.artifact.seed}.mp4`, this.#message.isSpoiler);
     this.#upload ??= { name, data: await readFile(this.#answer.files.video) };
     for (let attempt = 1; ; attempt++) {
       try {

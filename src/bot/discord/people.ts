@@ -1,5 +1,5 @@
 /** Who asks, and where, as the conversation wants to know it. Knows no queue. */
-import { type BaseInteraction, InteractionContextType } from 'discord.js';
+import { type BaseInteraction, InteractionContextType, PermissionFlagsBits } from 'discord.js';
 import type { Person, Place } from '../conversation.ts';
 
 /** By the configuration. What Discord's own permissions say does not make an admin. */
@@ -13,13 +13,14 @@ const maxRoles = 64;
 const prefix = 'discord:';
 
 export function personOf(interaction: BaseInteraction, admins: Admins): Person {
-  const { member, user, locale } = interaction;
+  const { member, user, locale, memberPermissions } = interaction;
   const roles = member === null ? [] : rolesOf(member);
   return {
     userKey: `${prefix}${user.id}`,
     roleKeys: roles.slice(0, maxRoles).map((id) => `${prefix}${id}`),
     locale,
     isAdmin: admins.userIds.includes(user.id) || roles.some((id) => admins.roleIds.includes(id)),
+    isModerator: memberPermissions?.has(PermissionFlagsBits.ManageGuild) ?? false,
   };
 }
 
@@ -30,8 +31,19 @@ function rolesOf({ roles }: NonNullable<BaseInteraction['member']>): readonly st
 export function placeOf(interaction: BaseInteraction): Place {
   const { guildId, attachmentSizeLimit } = interaction;
   return {
-    ...(guildId === null ? {} : { communityKey: `${prefix}${guildId}` }),
+    ...(guildId === null ? {} : { communityKey: `${prefix}${guildId}`, ...channelOf(interaction) }),
     maxBytes: attachmentSizeLimit,
+  };
+}
+
+/** Threads count as the channel they belong to. What Discord does not say about a channel is taken as no. */
+function channelOf({ channel, channelId }: BaseInteraction): Pick<Place, 'channelKey' | 'isAgeRestricted'> {
+  const thread = channel?.isThread() ? channel : undefined;
+  const whole = thread ? thread.parent : channel;
+  const id = thread ? thread.parentId : channelId;
+  return {
+    ...(id === null ? {} : { channelKey: `${prefix}${id}` }),
+    isAgeRestricted: whole !== null && 'nsfw' in whole && whole.nsfw === true,
   };
 }
 

@@ -34,6 +34,11 @@ export function inert(text: string): string {
     .replace(/^(\s*\d+)([.)])/gm, '$1\\$2');
 }
 
+/** Discord covers a file whose name begins so. */
+export function fileName(name: string, isSpoiler = false): string {
+  return isSpoiler ? `SPOILER_${name}` : name;
+}
+
 /** Shown as it is, and easy to copy. */
 export function asCode(text: string): string {
   const opening = '```\n';

@@ -62,6 +62,9 @@ export class Talk {
       });
     } else if (commandName === 'help') {
       await interaction.editReply(contentOf(wordsFor(person.locale).help));
+    } else if (commandName === 'rules') {
+      const text = await conversation.ruleWords(person, placeOf(interaction), ruleWordsOf(interaction));
+      await interaction.editReply(contentOf(text));
     } else if (adminCommandNames.has(commandName)) {
       // The conversation refuses whoever is no admin, wherever the command was registered.
       const text = await conversation.adminWords(person, wordsOf(interaction));
@@ -105,6 +108,19 @@ function withNames(content: string): string {
   return content
     .replace(/role:discord:(\d{17,20})/g, '<@&$1>')
     .replace(/(?:user:|(?<!community:))discord:(\d{17,20})/g, '<@$1>');
+}
+
+/** The command of a moderator in the words that both platforms share. */
+function ruleWordsOf({ options }: ChatInputCommandInteraction): string[] {
+  const words = [
+    options.getSubcommand(),
+    options.getString('action'),
+    options.getChannel('channel')?.id,
+    options.getRole('role')?.id,
+    options.getString('words'),
+    options.getInteger('page'),
+  ];
+  return words.flatMap((word) => (word === null || word === undefined ? [] : [String(word)]));
 }
 
 /** The command of an admin in the words that both platforms share. */
