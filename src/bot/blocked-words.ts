@@ -63,7 +63,9 @@ const entryPattern = /(\/(?:[^\\/]|\\.)+\/)(?=\s|$)|["“”„«»＂]([^"“�
  * @throws KinoraError INVALID_OPTION with what is allowed
  */
 export function readBlockedWords(text: string): string[] {
-  const entries = [...text.matchAll(entryPattern)].map(([, pattern, quoted, bare]) => {
+  // One line, as prompts are.
+  const line = text.replace(/[\s\p{Cc}]+/gu, ' ');
+  const entries = [...line.matchAll(entryPattern)].map(([, pattern, quoted, bare]) => {
     if (pattern !== undefined) return checkPattern(pattern.normalize('NFC'));
     if (bare?.startsWith('/')) {
       throw new KinoraError(
