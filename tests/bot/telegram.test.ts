@@ -74,6 +74,14 @@ describe.concurrent('a photo in a private chat', () => {
     expect(fake.answers(chat)).toHaveLength(2);
   });
 
+  it('is told to be ready after a long wait, since changed messages notify nobody', async (test) => {
+    const world = await kinora(test, { notifyAfterMs: 1 });
+    const chat = world.fake.privateChat();
+    const result = await world.animated(chat);
+    await world.fake.until(() => world.last(chat)?.text === 'Your video is ready.');
+    expect(world.last(chat)?.replyTo).toBe(result.replyTo);
+  });
+
   it('speaks the language of its person', async (test) => {
     const world = await kinora(test);
     const chat = world.fake.privateChat({ user: world.fake.user({ languageCode: 'zh-hans' }) });

@@ -93,6 +93,8 @@ export const en = {
     smoothed: 'Smoothed: three times the frames.',
     looped: 'Plays forwards and back.',
     deleted: 'Deleted.',
+    /** Where changing a message notifies nobody, after a long wait. */
+    ready: 'Your video is ready.',
   },
 
   refusal: {

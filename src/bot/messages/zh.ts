@@ -87,6 +87,7 @@ export const zh: typeof en = {
     smoothed: '已变流畅：帧数变为三倍。',
     looped: '正放再倒放，循环播放。',
     deleted: '已删除。',
+    ready: '你的视频好了。',
   },
 
   refusal: {

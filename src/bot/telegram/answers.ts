@@ -10,7 +10,7 @@ import { fitToBytes } from '../../video/transform.ts';
 import { type Conversation, localeOf } from '../conversation.ts';
 import { type Api, CallError } from './api.ts';
 import { type AnswerPlace, readAnswerPlace } from './ids.ts';
-import type { Outbox, Spot } from './outbox.ts';
+import { type Outbox, type Spot, spotFields } from './outbox.ts';
 import { maxUploadBytes } from './people.ts';
 import { fittingCaption, keyboard } from './text.ts';
 import { type Clip, editIntoVideo, sendVideo } from './video-post.ts';
@@ -21,6 +21,8 @@ export interface AnswersTools {
   readonly conversation: Conversation;
   readonly artifacts: Artifacts;
   readonly ffmpegPath: () => Promise<string>;
+  /** Edits notify nobody: after a longer wait than this the person is told by a message. */
+  readonly notifyAfterMs: number;
 }
 
 type Video = Extract<Answer, { kind: 'video' }>;
@@ -100,12 +102,23 @@ export class Answers {
     const frame = { caption, markup: keyboard(buttons) };
     if (place.statusId !== undefined) {
       try {
-        return await editIntoVideo(api, place.chatId, place.statusId, clip, frame, { signal });
+        await editIntoVideo(api, place.chatId, place.statusId, clip, frame, { signal });
+        await this.#notify(place, entry, signal);
+        return;
       } catch (error) {
         if (!(error instanceof CallError && error.isMessageGone)) throw error;
       }
     }
     await sendVideo(api, spotOf(place), clip, frame, { signal });
+  }
+
+  /** Best effort: the video is there. */
+  async #notify(place: AnswerPlace, entry: LedgerEntry, signal: AbortSignal): Promise<void> {
+    const { api, conversation, notifyAfterMs } = this.#tools;
+    if (Date.now() - entry.createdAt < notifyAfterMs) return;
+    const { ready } = conversation.messages({ locale: localeOf(entry) }).result;
+    const message = { ...spotFields(spotOf(place)), text: ready };
+    await api.call('sendMessage', message, { signal }).catch(() => {});
   }
 
   async #postText(place: AnswerPlace, text: string, signal: AbortSignal): Promise<void> {

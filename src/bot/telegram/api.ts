@@ -141,6 +141,15 @@ export function toCallError(method: string, error: unknown): CallError {
   return new CallError(method, 0, errorCode(error));
 }
 
+/** The places in our code, without the message: that may hold what people wrote. */
+export function whereOf(error: unknown): string[] {
+  const lines = error instanceof Error ? (error.stack ?? '').split('\n') : [];
+  return lines
+    .filter((line) => /^\s+at /.test(line))
+    .slice(0, 4)
+    .map((line) => line.trim());
+}
+
 /** "ECONNRESET", "invalid-json", "AbortError": never a message. */
 export function errorCode(error: unknown): string {
   if (typeof error !== 'object' || error === null) return 'unknown';

@@ -32,20 +32,27 @@ export interface Again {
   readonly changes?: ChatOptions;
 }
 
+/** How long a final answer waits for the acceptance before it. */
+const acceptingPatienceMs = 5_000;
+
 type AskParts = Pick<Ask, 'jobId' | 'person' | 'place' | 'replyTo'>;
 
 export class Requests {
   readonly #tools: RequestTools;
   /** Jobs whose acceptance is still being shown. */
-  readonly #accepting = new Map<string, Promise<void>>();
+  readonly #accepting = new Map<string, { readonly done: Promise<void>; readonly giveUp: () => void }>();
 
   constructor(tools: RequestTools) {
     this.#tools = tools;
   }
 
-  /** Resolves when no acceptance of this job can still overwrite its final answer. */
-  async settled(jobId: string): Promise<void> {
-    await this.#accepting.get(jobId);
+  /** Resolves when no acceptance of this job can still overwrite its final answer. One that takes long is given up. */
+  async settle(jobId: string): Promise<void> {
+    const accepting = this.#accepting.get(jobId);
+    if (!accepting) return;
+    const patience = setTimeout(accepting.giveUp, acceptingPatienceMs);
+    await accepting.done;
+    clearTimeout(patience);
   }
 
   /** A picture with words; both may be in different messages. */
@@ -117,6 +124,7 @@ export class Requests {
       ...(statusId === undefined ? {} : { statusId }),
       ...(spot.threadId === undefined ? {} : { threadId: spot.threadId }),
     };
+    const shown = new AbortController();
     const showing = (async () => {
       const parts = { jobId, person, place: placeOf(spot.chatId), replyTo: toReplyTo(place) };
       const answer = await ask(parts);
@@ -125,12 +133,9 @@ export class Requests {
         const entry = await client.ledger.read(jobId).catch(() => undefined);
         if (entry && entry.endedAt === undefined) board.track(entry);
       }
-      await this.#show(message, statusId, answer);
+      await this.#show(message, statusId, answer, shown.signal);
     })();
-    this.#accepting.set(
-      jobId,
-      showing.catch(() => {}),
-    );
+    this.#accepting.set(jobId, { done: showing.catch(() => {}), giveUp: () => shown.abort() });
     try {
       await showing;
     } finally {
@@ -164,16 +169,22 @@ export class Requests {
     await outbox.remove(message.chat.id, statusId);
   }
 
-  async #show(message: Message, statusId: number | undefined, answer: AskAnswer): Promise<void> {
+  async #show(
+    message: Message,
+    statusId: number | undefined,
+    answer: AskAnswer,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { outbox, log } = this.#tools;
     const { text, buttons } = answer;
     try {
       if (statusId !== undefined) {
-        return await outbox.edit(message.chat.id, statusId, text, buttons);
+        return await outbox.edit(message.chat.id, statusId, text, buttons, 'insist', { signal });
       }
       // Without a message that could become the result, only bad news are told at once.
       if (!answer.accepted) await outbox.send(besides(message), text);
     } catch (error) {
+      if (signal.aborted) return;
       if (!(error instanceof CallError)) throw error;
       log.warn({ err: error.message }, 'the answer to a request could not be shown');
       if (error.isMessageGone && !answer.accepted) await outbox.send(besides(message), text);

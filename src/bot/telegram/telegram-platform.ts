@@ -38,6 +38,8 @@ export interface TelegramOptions {
   /** For clips that a chat refuses as too large; searched for when absent. */
   readonly ffmpegPath?: string | undefined;
   readonly statusEveryMs?: StatusPace;
+  /** After a longer wait than this a finished video is also told by a message, since edits notify nobody. */
+  readonly notifyAfterMs?: number;
   /** First pause after polling failed. */
   readonly shortestPauseMs?: number;
 }
@@ -45,8 +47,8 @@ export interface TelegramOptions {
 /** With Telegram away the start does not wait for it; requests are taken as soon as it is back. */
 const startDeadlineMs = 10_000;
 const stopDeadlineMs = 10_000;
+const defaultNotifyAfterMs = 120_000;
 const notStartedRetryMs = 1_000;
-const answerSettlesMs = 20_000;
 
 interface Running {
   readonly polling: Polling;
@@ -92,6 +94,7 @@ export class TelegramPlatform implements ChatPlatform {
       outbox,
       conversation,
       artifacts,
+      notifyAfterMs: this.#options.notifyAfterMs ?? defaultNotifyAfterMs,
       ffmpegPath: async () => this.#options.ffmpegPath ?? (await findFfmpeg()).path,
     });
     const presses = new PressHandler({ api, outbox, people, conversation, artifacts, requests, log });
@@ -141,8 +144,7 @@ export class TelegramPlatform implements ChatPlatform {
   readonly deliver: Deliver = async (entry, answer, signal) => {
     const running = this.#running;
     if (!running) throw new DeliveryDelayed('Telegram has not been started yet', notStartedRetryMs);
-    const late = sleep(answerSettlesMs, undefined, { signal, ref: false }).catch(() => {});
-    await Promise.race([running.requests.settled(entry.id), late]);
+    await running.requests.settle(entry.id);
     await running.board.finish(entry.id);
     await running.answers.post(entry, answer, signal);
   };

@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Update } from 'telegraf/types';
 import { z } from 'zod';
 import type { Logger } from '../../log.ts';
-import { CallError, errorCode } from './api.ts';
+import { CallError, errorCode, whereOf } from './api.ts';
 
 /** An update, and what was done about it so far. */
 export interface SpooledUpdate {
@@ -133,10 +133,8 @@ export class UpdateSpool {
         } catch (error) {
           if (signal.aborted) return;
           const isPassing = error instanceof CallError && error.isPassing;
-          log.error(
-            { err: isPassing ? error.message : errorCode(error), attempt },
-            'a Telegram update failed',
-          );
+          if (isPassing) log.warn({ err: error.message, attempt }, 'a Telegram update has to wait');
+          else log.error({ err: errorCode(error), at: whereOf(error) }, 'a Telegram update failed');
           if (!isPassing) break;
           await sleep(firstPauseMs * 2 ** attempt, undefined, { signal }).catch(() => {});
         }

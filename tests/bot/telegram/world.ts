@@ -47,6 +47,7 @@ async function* frames(width: number, height: number, isNoise: boolean) {
 interface Overrides {
   readonly adminUserIds?: readonly number[];
   readonly statusEveryMs?: number;
+  readonly notifyAfterMs?: number;
 }
 
 export class TelegramWorld {
@@ -120,7 +121,7 @@ export class TelegramWorld {
   }
 
   async startBot(): Promise<void> {
-    const { adminUserIds = [], statusEveryMs = 100 } = this.#overrides;
+    const { adminUserIds = [], statusEveryMs = 100, notifyAfterMs = 120_000 } = this.#overrides;
     const telegram = new TelegramPlatform({
       token: this.fake.token,
       adminUserIds,
@@ -129,6 +130,7 @@ export class TelegramWorld {
       apiRoot: this.fake.apiRoot,
       ffmpegPath: this.ffmpegPath,
       statusEveryMs: { private: statusEveryMs, group: statusEveryMs },
+      notifyAfterMs,
       shortestPauseMs: 50,
     });
     this.#bot = await startBot({
