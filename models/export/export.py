@@ -135,7 +135,8 @@ def export_pack(
         "imageMean": list(feature_extractor.image_mean),
         "imageStd": list(feature_extractor.image_std),
     }
-    write_manifest(out, flavour=options.flavour, architecture=architecture, card=card)
+    requires = {"device": "cuda"} if options.is_cuda else None
+    write_manifest(out, flavour=options.flavour, architecture=architecture, card=card, requires=requires)
     total = sum(p.stat().st_size for p in out.rglob("*") if p.is_file())
     print(f"{out}: {total / 1e6:.1f} MB")
 

@@ -49,6 +49,8 @@ class Sizes:
             "time": reshape(plane, 0, 0, -1, 1),  # (B, F, h*w, 1)
             "pixels": reshape(plane, -1, 0, 1),  # (B*h*w, F, 1)
             "clips": reshape(plane, 0, -1, 1),  # (B, F*h*w, 1)
+            "pictures": reshape(plane, 0, 0, 0, -1, 1),  # (B, F, h, w, 1)
+            "frames last": reshape(reshape(plane, 0, 0, -1).permute(0, 2, 1), 0, 0, -1, 1),  # (B, h*w, F, 1)
         }
         self._wide = {}
 
@@ -77,7 +79,8 @@ class Sum:
         if self.skip is not None:
             x, skip = (reshape(tensor, 0, -1, self.channels) for tensor in (self.x, self.skip))
             flat = bias_add(x, self.bias, skip)
-            self.settle(reshape_like(flat, self.x), self.layout)
+            # Not like x, which may be transposed: ONNX Runtime would work out such a shape on the CPU.
+            self.settle(reshape_like(flat, self.skip), self.layout)
         if layout is not None and layout != self.layout:
             self.settle(sizes.to(self.x, layout, self.channels), layout)
         return self.x
@@ -328,7 +331,8 @@ class TemporalTransformer(nn.Module):
     def forward(self, act: Sum, sizes: Sizes) -> Sum:
         y = self.norm(act, "time", sizes).permute(0, 2, 1, 3)
         x = self.block(self.proj_in(sizes.to(y, "pixels", self.channels)), self.bias_in)
-        x = reshape_like(self.proj_out(x), y).permute(0, 2, 1, 3)
+        # Not like y: ONNX Runtime would work out the shape of a transposed tensor on the CPU.
+        x = sizes.to(self.proj_out(x), "frames last", self.channels).permute(0, 2, 1, 3)
         return Sum(x, "time", self.channels, act.value(sizes, "time"), self.proj_out.bias)
 
 
@@ -408,14 +412,13 @@ class UnetCore(nn.Module):
         return Clip(emb, context.to(self.dtype), ones)
 
     def first(self, sample, image_latents_enc, sizes: Sizes):
-        """-> the input as (B, F, h, w, 2C) and what transformer_in makes of it."""
         x = torch.cat([sample, image_latents_enc], dim=1).to(self.dtype).permute(0, 2, 3, 4, 1)
         act = Sum(self.conv_in(sizes.to(x, "space", self.in_channels)), "space", self.conv_in.width)
-        return x, self.transformer_in(act, sizes)
+        return self.transformer_in(act, sizes)
 
-    def last(self, act: Sum, x, sizes: Sizes):
+    def last(self, act: Sum, sizes: Sizes):
         out = self.conv_out(self.norm_out(act, "space", sizes))
-        return reshape_like(out, x)[..., : self.out_channels].permute(0, 4, 1, 2, 3).float()
+        return sizes.to(out, "pictures", self.in_channels)[..., : self.out_channels].permute(0, 4, 1, 2, 3).float()
 
     def forward(self, sample, timestep, fps_emb, context, image_latents_enc):
         return self.run(sample, timestep, fps_emb, context, image_latents_enc)[0]
@@ -424,7 +427,7 @@ class UnetCore(nn.Module):
         """-> out_sample, and the input of the last layer (B*F, h, w, C), before its skip connection."""
         levels = [Sizes(sample[:, 0])]
         clip = self.clip(timestep, fps_emb, context, levels[0])
-        x, act = self.first(sample, image_latents_enc, levels[0])
+        act = self.first(sample, image_latents_enc, levels[0])
 
         skips = [act]
         for i, layers in enumerate(self.down):
@@ -450,7 +453,7 @@ class UnetCore(nn.Module):
                 y = self.upsamplers[i](upsample_nearest(act.value(levels[-1], "space")))
                 levels.pop()
                 act = Sum(y, "space", self.upsamplers[i].width)
-        return self.last(act, x, levels[0]), deep.float()
+        return self.last(act, levels[0]), deep.float()
 
 
 def join(x, channels: int, skip: Sum, sizes: Sizes) -> Sum:
@@ -479,11 +482,11 @@ class UnetShallow(nn.Module):
     def forward(self, sample, timestep, fps_emb, context, image_latents_enc, deep_features):
         core, sizes = self.core, Sizes(sample[:, 0])
         clip = core.clip(timestep, fps_emb, context, sizes)
-        x, act = core.first(sample, image_latents_enc, sizes)
+        act = core.first(sample, image_latents_enc, sizes)
         layer = core.up[-1][-1]
         channels = layer.resnet.norm1.channels - act.channels
         act = join(deep_features.to(core.dtype), channels, act, sizes)
-        return core.last(layer(act, sizes, clip), x, sizes)
+        return core.last(layer(act, sizes, clip), sizes)
 
 
 class VaeAttention(nn.Module):

@@ -11,8 +11,9 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-DOWN = (".lora_A.weight", ".lora.down.weight", ".lora_down.weight")
-UP = (".lora_B.weight", ".lora.up.weight", ".lora_up.weight")
+# The last of each follows the names of PROCESSOR.
+DOWN = (".lora_A.weight", ".lora.down.weight", ".lora_down.weight", ".down.weight")
+UP = (".lora_B.weight", ".lora.up.weight", ".lora_up.weight", ".up.weight")
 # Old attention processors of diffusers named the adapters of a projection this way.
 PROCESSOR = {"to_q_lora": "to_q", "to_k_lora": "to_k", "to_v_lora": "to_v", "to_out_lora": "to_out.0"}
 

@@ -37,13 +37,19 @@ I2VGEN_XL = {
 }
 
 
-def write_manifest(pack: Path, *, flavour: str, architecture: dict, card: dict) -> None:
-    """Lists every file of the pack with its size and SHA-256. `card` has the keys of I2VGEN_XL."""
+def write_manifest(
+    pack: Path, *, flavour: str, architecture: dict, card: dict, requires: dict | None = None
+) -> None:
+    """Lists every file of the pack with its size and SHA-256. `card` has the keys of I2VGEN_XL.
+
+    `requires` names the device that the graphs need, and what else they were made for; none runs anywhere.
+    """
     manifest = {
         "kinora": 1,
         **{key: card[key] for key in ("id", "title")},
         "family": "i2vgen-xl",
         "flavour": flavour,
+        **({"requires": requires} if requires else {}),
         **{key: card[key] for key in ("licence", "source")},
         "architecture": architecture,
         **{key: card[key] for key in ("sizeMultiple", "limits", "motionFps", "defaults")},

@@ -11,10 +11,12 @@ Needs onnxruntime-gpu and a PyTorch with CUDA of the same major version.
 """
 
 import argparse
+import gc
 import json
 import statistics
 import sys
 import time
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,12 +37,15 @@ DEVICE = "cuda"
 class Report:
     """Results so far; written after every stage, so that a run which is cut short leaves what it had."""
 
-    def __init__(self, path: Path | None, seconds: float):
-        self.path, self.end, self.values = path, time.monotonic() + seconds, {}
+    def __init__(self, path: Path | None, seconds: float, without: list[str]):
+        self.path, self.end, self.values, self.without = path, time.monotonic() + seconds, {}, without
 
     @contextmanager
     def stage(self, name: str, needs: float = 0):
         """Runs a stage unless fewer seconds are left than it needs; its failure is a result, too."""
+        if name in self.without:
+            yield None
+            return
         left = self.end - time.monotonic()
         result, start = {}, time.monotonic()
         try:
@@ -73,9 +78,14 @@ def milliseconds(run, repeats: int) -> float:
     return round(statistics.median(times), 2)
 
 
-def open_session(folder: Path, **cuda) -> ort.InferenceSession:
+# What onnxruntime-node cannot set; for comparison.
+SMALL = {"arena_extend_strategy": "kSameAsRequested", "cudnn_conv_use_max_workspace": "0"}
+
+
+def open_session(folder: Path, memory_pattern: bool = True, **cuda) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.log_severity_level = 3
+    options.enable_mem_pattern = memory_pattern
     session = ort.InferenceSession(folder / "model.onnx", options, providers=[("CUDAExecutionProvider", cuda)])
     if session.get_providers()[0] != "CUDAExecutionProvider":
         raise SystemExit("onnxruntime could not open the CUDA execution provider")
@@ -87,15 +97,40 @@ def run(session: ort.InferenceSession, values: dict) -> dict:
     return dict(zip([o.name for o in session.get_outputs()], session.run(None, feed)))
 
 
-def is_whole_on_gpu(folder: Path) -> bool:
+def nodes_on_cpu(folder: Path, values: dict) -> dict[str, int]:
+    """Operators that ONNX Runtime leaves to the CPU, with their number; copies between the two as "Memcpy"."""
     options = ort.SessionOptions()
-    options.log_severity_level = 4
-    options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
-    try:
-        ort.InferenceSession(folder / "model.onnx", options, providers=["CUDAExecutionProvider"])
-    except Exception:
-        return False
-    return True
+    options.log_severity_level = 3
+    options.enable_profiling = True
+    options.profile_file_prefix = str(folder / "profile")
+    session = ort.InferenceSession(folder / "model.onnx", options, providers=["CUDAExecutionProvider"])
+    run(session, values)
+    path = Path(session.end_profiling())
+    counts = Counter()
+    for event in json.loads(path.read_text()):
+        args = event.get("args", {})
+        op = args.get("op_name", "")
+        if event.get("name", "").endswith("_kernel_time"):
+            if args.get("provider") == "CPUExecutionProvider" or op.startswith("Memcpy"):
+                counts[op] += 1
+    path.unlink()
+    return dict(counts)
+
+
+def feed_of(session: ort.InferenceSession, values: dict, t: int) -> dict:
+    return {i.name: np.array([t]) if i.name == "timestep" else values[i.name] for i in session.get_inputs()}
+
+
+def attention_times(run) -> dict[str, int]:
+    """GPU microseconds of each attention of one run, the equal ones counted: {"512": 12} is twelve of about 0.5 ms."""
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CUDA]) as result:
+        run()
+        torch.cuda.synchronize()
+    times = [e.device_time_total for e in result.events() if any(k in e.name for k in ("sdpa", "flash", "fmha", "attention"))]
+    counts = Counter(f"{float(f'{time:.2g}'):g}" for time in times)
+    return dict(sorted(counts.items(), key=lambda item: -float(item[0])))
 
 
 def make_inputs(unet, size: int, frames: int, batch: int, tokens: int, seed: int = 0) -> dict[str, torch.Tensor]:
@@ -155,9 +190,7 @@ def verify(report: Report, unet, vae, pack: Path, args) -> None:
         return {**host, **run(cond, host)}
 
     def step(values: dict, t: int) -> np.ndarray:
-        return core.run(["out_sample"], {
-            i.name: np.array([t]) if i.name == "timestep" else values[i.name] for i in core.get_inputs()
-        })[0]  # fmt: skip
+        return core.run(["out_sample"], feed_of(core, values, t))[0]
 
     with report.stage("first run") as result:
         free = torch.cuda.mem_get_info()[0]
@@ -215,7 +248,7 @@ def verify(report: Report, unet, vae, pack: Path, args) -> None:
     with report.stage("strict SkipLayerNorm", 30) as result:
         if result is not None:
             strict = open_session(pack / "unet_core", enable_skip_layer_norm_strict_mode="1")
-            feed = {i.name: np.array([501]) if i.name == "timestep" else values[i.name] for i in core.get_inputs()}
+            feed = feed_of(core, values, 501)
             strict.run(["out_sample"], feed)
             result["difference"] = relative(strict.run(["out_sample"], feed)[0], torch.from_numpy(step(values, 501)))
             result["ort"] = milliseconds(lambda: strict.run(["out_sample"], feed), 5)
@@ -246,10 +279,34 @@ def verify(report: Report, unet, vae, pack: Path, args) -> None:
                 result[f"decode, chunk {chunk}"] = milliseconds(decode, 3)
             del decoder, encoder
 
-    with report.stage("on the GPU alone", 15) as result:
+    with report.stage("nodes on the CPU", 15) as result:
         if result is not None:
-            names = ("unet_core", "unet_cond", "vae_decoder")
-            result |= {name: is_whole_on_gpu(pack / name) for name in names if (pack / name).exists()}
+            host = {**values, "timestep": np.array([501])}
+            result["unet_core"] = nodes_on_cpu(pack / "unet_core", host)
+            result["unet_cond"] = nodes_on_cpu(pack / "unet_cond", host)
+
+    with report.stage("deepcache", 20) as result:
+        if result is not None and (pack / "unet_shallow").exists():
+            shallow = open_session(pack / "unet_shallow")
+            host = {**values, "timestep": np.array([501])}
+            result["coreWithFeatures"] = milliseconds(lambda: run(core, host), 5)
+            outputs = run(core, host)
+            host["deep_features"] = outputs["deep_features"]
+            result["difference"] = relative(run(shallow, host)["out_sample"], torch.from_numpy(outputs["out_sample"]))
+            result["shallow"] = milliseconds(lambda: run(shallow, host), 5)
+            result["featuresMiB"] = round(outputs["deep_features"].nbytes / 2**20)
+            del shallow
+
+    with report.stage("attention kernels", 30) as result:
+        if result is not None:
+            feed = feed_of(core, values, 501)
+            result["default, kernels"] = attention_times(lambda: core.run(["out_sample"], feed))
+            for name, kernel in (("flash", 1), ("memory efficient", 2)):
+                other = open_session(pack / "unet_core", sdpa_kernel=str(kernel))
+                other.run(["out_sample"], feed)
+                result[name] = milliseconds(lambda: other.run(["out_sample"], feed), 4)
+                result[f"{name}, kernels"] = attention_times(lambda: other.run(["out_sample"], feed))
+                del other
 
     with report.stage("768x768, 24 frames", 40) as result:
         if result is not None:
@@ -260,6 +317,31 @@ def verify(report: Report, unet, vae, pack: Path, args) -> None:
             eager(unet, large, 501)
             result["eager"] = milliseconds(lambda: eager(unet, large, 501), 3)
             result["ratio"] = round(result["ort"] / result["eager"], 3)
+
+    with report.stage("memory", 30) as result:
+        if result is not None:
+            values = features(inputs)
+            feed = feed_of(core, values, 501)
+            shared.clear()
+            del cond, core
+            gc.collect()
+            torch.cuda.empty_cache()
+            for name, pattern, cuda in (
+                ("defaults", True, {}),
+                ("without memory pattern", False, {}),
+                ("without memory pattern, small workspace", False, SMALL),
+            ):
+                free = torch.cuda.mem_get_info()[0]
+                session = open_session(pack / "unet_core", pattern, **cuda)
+                used = []
+                for _ in range(3):
+                    used.append(round((free - torch.cuda.mem_get_info()[0]) / 2**30, 2))
+                    session.run(["out_sample"], feed)
+                used.append(round((free - torch.cuda.mem_get_info()[0]) / 2**30, 2))
+                run_ms = milliseconds(lambda: session.run(["out_sample"], feed), 4)
+                result[name] = {"GiB after open and each run": used, "ort": run_ms}
+                del session
+                gc.collect()
 
 
 def copy_of(module: torch.nn.Module) -> torch.nn.Module:
@@ -273,7 +355,7 @@ def copy_of(module: torch.nn.Module) -> torch.nn.Module:
 
 def make_both(folder: Path, report: Report, with_vae: bool):
     """A UNet and a VAE with random weights on the GPU, and what export.py makes of them in `folder`."""
-    options = export.Options(flavour="cuda", checks=False)
+    options = export.Options(flavour="cuda", checks=False, deepcache=True)
     with report.stage("make_random") as result:
         unet = make_random.make_unet("cuda")
         vae = make_random.make_vae("cuda") if with_vae else None
@@ -300,13 +382,14 @@ def main() -> int:
     parser.add_argument("--no-vae", action="store_true")
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--seconds", type=float, default=600, help="stages that would take longer are left out")
+    parser.add_argument("--without", default="", help="stages to leave out, with commas between")
     parser.add_argument("--json", type=Path, help="write the results here as well, after every stage")
     args = parser.parse_args()
     if not torch.cuda.is_available():
         raise SystemExit("verify.py needs a GPU")
     if hasattr(ort, "preload_dlls"):
         ort.preload_dlls()  # CUDA and cuDNN from PyTorch's packages
-    report = Report(args.json, args.seconds)
+    report = Report(args.json, args.seconds, args.without.split(","))
     report.values["device"] = torch.cuda.get_device_name()
     report.values["versions"] = {"torch": torch.__version__, "onnxruntime": ort.__version__}
     if args.random:

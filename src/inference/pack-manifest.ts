@@ -63,6 +63,15 @@ export const packManifestSchema = z
     family: z.literal('i2vgen-xl'),
     /** `plain` runs on any execution provider; `cuda` holds fused FP16 graphs for CUDA only. */
     flavour: z.enum(['plain', 'cuda']),
+    /** What the graphs cannot run without; absent, they run anywhere. */
+    requires: z
+      .strictObject({
+        device: z.enum(['cuda', 'tensorrt']),
+        /** TensorRT engines run on the kind of GPU and with the version of TensorRT that built them. */
+        gpu: line(200).optional(),
+        tensorrt: line(50).optional(),
+      })
+      .optional(),
     licence: line(500).min(1),
     /** Where the weights come from, in a sentence. */
     source: line(1000).min(1),

@@ -1,0 +1,248 @@
+"""Checks the `cuda` flavour on the tiny model without a GPU: fusion counts, and equality with PyTorch in float32.
+
+    pip install pytest && pytest test_export.py
+
+The graphs run on the CPU with their fusions undone (lower.py), weights and order as exported. What only the CUDA
+kernels can get wrong is verify.py's to find.
+"""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from diffusers import I2VGenXLUNet
+from safetensors.torch import save_file
+
+import export
+import fused
+import fusions
+import graphs
+import make_random
+import make_tiny
+from lora import fuse_lora, parse_lora
+from onnx_files import open_session
+from rewrite import OnnxAttention
+
+torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("tiny") / "checkpoint"
+    make_tiny.make_checkpoint(folder)
+    return folder
+
+
+def export_to(out: Path, checkpoint: Path, **options) -> Path:
+    settings = {"flavour": "cuda", "dtype": torch.float32, "allow_unfused": True, "device": "cpu", **options}
+    export.export_pack(str(checkpoint), out, make_tiny.TINY, options=export.Options(**settings))
+    return out
+
+
+@pytest.fixture(scope="module")
+def pack(checkpoint, tmp_path_factory) -> Path:
+    """In float32, with both cores. export_pack itself compares every graph with PyTorch at two sizes, to 1e-4."""
+    return export_to(tmp_path_factory.mktemp("tiny") / "pack", checkpoint, deepcache=True)
+
+
+def test_half_precision_pack_is_close_and_float32_outside(checkpoint, tmp_path):
+    out = export_to(tmp_path / "pack", checkpoint, dtype=torch.float16)
+    for folder in ("text_encoder", "image_encoder", "vae_encoder", "unet_cond", "unet_core", "vae_decoder"):
+        graph = onnx.load(out / folder / "model.onnx", load_external_data=False).graph
+        types = {value.type.tensor_type.elem_type for value in [*graph.input, *graph.output]}
+        assert types <= {onnx.TensorProto.FLOAT, onnx.TensorProto.INT64}
+    manifest = json.loads((out / "kinora.json").read_text())
+    assert manifest["flavour"] == "cuda"
+    assert manifest["requires"] == {"device": "cuda"}
+    core = onnx.load(out / "unet_core" / "model.onnx", load_external_data=False).graph
+    weights = [w for w in core.initializer if len(w.dims) > 1]
+    assert weights and all(w.data_type == onnx.TensorProto.FLOAT16 for w in weights if "freqs" not in w.name)
+
+
+def test_counts_of_fusions_follow_from_the_modules(pack):
+    unet = make_tiny.make_unet()
+    found = fusions.count(pack / "unet_core" / "model.onnx")
+    blocks = len(re.findall(r"transformer_blocks\.0\.attn1\.to_q\.weight", "\n".join(dict(unet.named_parameters()))))
+    temporal = len(re.findall(r"temp_convs\.\d+\.conv1\.0\.weight", "\n".join(dict(unet.named_parameters()))))
+    assert found["MultiHeadAttention"] == 2 * blocks == 42
+    assert found["SkipLayerNormalization"] == 3 * blocks
+    assert found["GroupNorm"] + found["SkipGroupNorm"] == 106
+    assert temporal == 14
+    for unfused in ("LayerNormalization", "InstanceNormalization", "Conv", "Softmax"):
+        assert found[unfused] == 0
+
+
+def test_no_arithmetic_with_shapes(pack):
+    """A shape goes straight into a Reshape or an Expand: nothing that ONNX Runtime would leave to the CPU."""
+    for name in ("unet_core", "unet_shallow", "vae_encoder", "vae_decoder"):
+        graph = onnx.load(pack / name / "model.onnx", load_external_data=False).graph
+        producers = {output: node for node in graph.node for output in node.output}
+        weights = {weight.name for weight in graph.initializer}
+        for node in graph.node:
+            for value in node.input:
+                source = producers.get(value)
+                if source is not None and source.op_type == "Shape":
+                    assert node.op_type in ("Reshape", "Expand")
+                    assert producers.get(source.input[0]) is None or producers[source.input[0]].op_type != "Transpose"
+            if node.op_type == "Expand":
+                assert node.input[0] not in weights
+
+
+def test_lost_fusions_stop_the_export(checkpoint, tmp_path):
+    with pytest.raises(SystemExit, match="BiasSplitGelu"):
+        export_to(tmp_path / "pack", checkpoint, allow_unfused=False)
+    assert not (tmp_path / "pack" / "kinora.json").exists()
+
+
+def test_real_widths_lose_nothing(tmp_path):
+    """The published widths and head sizes in two levels instead of four."""
+    unet = make_random.make_unet(
+        "cpu",
+        torch.float32,
+        block_out_channels=(320, 640),
+        layers_per_block=1,
+        down_block_types=("CrossAttnDownBlock3D", "DownBlock3D"),
+        up_block_types=("UpBlock3D", "CrossAttnUpBlock3D"),
+        cross_attention_dim=64,
+    )
+    options = export.Options(flavour="cuda", dtype=torch.float32, device="cpu")
+    export.export_unet(unet, tmp_path, 77, options)
+    assert fusions.count(tmp_path / "unet_core" / "model.onnx")["BiasSplitGelu"] == 8
+
+
+@pytest.mark.parametrize("batch,frames,height,width", [(1, 1, 8, 8), (1, 4, 16, 8), (2, 3, 8, 24)])
+def test_core_runs_at_sizes_that_it_was_not_traced_with(pack, batch, frames, height, width):
+    unet = make_tiny.make_unet()
+    generator = torch.Generator().manual_seed(batch + frames)
+
+    def noise(*shape):
+        return torch.randn(*shape, generator=generator)
+
+    cond = {
+        "fps": torch.full((batch,), 16),
+        "image_latents": noise(batch, 4, frames, height, width),
+        "image_embeddings": noise(batch, 1, 32),
+        "encoder_hidden_states": noise(batch, 77, 32),
+    }
+    step = {"sample": noise(batch, 4, frames, height, width), "timestep": torch.tensor([501])}
+    with torch.no_grad():
+        expected = unet(**cond, **step).sample.numpy()
+    values = {name: value.numpy() for name, value in {**cond, **step}.items()}
+    for name in ("unet_cond", "unet_core", "unet_shallow"):
+        with open_session(pack / name) as session:
+            feed = {i.name: values[i.name] for i in session.get_inputs()}
+            values |= dict(zip([o.name for o in session.get_outputs()], session.run(None, feed)))
+        if name != "unet_cond":
+            assert np.abs(values["out_sample"] - expected).max() <= 1e-4
+
+
+def test_features_of_another_step_change_the_shallow_core(pack):
+    """That it reads them: with the features of another clip, the result is another one."""
+    unet = make_tiny.make_unet()
+    for attn in unet.image_latents_temporal_encoder.modules():
+        if hasattr(attn, "set_processor"):
+            attn.set_processor(OnnxAttention())
+    core = fused.UnetCore(unet, torch.float32)
+    sample, latents = torch.randn(1, 4, 2, 8, 8), torch.randn(1, 4, 2, 8, 8)
+    with torch.no_grad():
+        fps_emb, context, enc = graphs.UnetCond(unet)(
+            torch.tensor([8]), latents, torch.randn(1, 1, 32), torch.randn(1, 77, 32)
+        )
+        out, deep = core.run(sample, torch.tensor([501]), fps_emb, context, enc)
+        other = fused.UnetShallow(core)(sample, torch.tensor([501]), fps_emb, context, enc, deep * 0)
+    assert (out - other).abs().max() > 0.1
+
+
+LAYER = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
+
+
+@pytest.mark.parametrize(
+    "down,up,prefix,alpha",
+    [
+        (".lora_A.weight", ".lora_B.weight", "unet.", None),
+        (".lora.down.weight", ".lora.up.weight", "", 2.0),
+        (".lora_A.weight", ".lora_B.weight", "", 8.0),
+    ],
+)
+def test_lora_is_the_sum_of_its_outer_products(tmp_path, down, up, prefix, alpha):
+    unet = make_tiny.make_unet()
+    before = unet.get_submodule(LAYER).weight.detach().clone()
+    others = {name: p.detach().clone() for name, p in unet.named_parameters() if name != f"{LAYER}.weight"}
+    a, b = torch.randn(4, before.shape[1]), torch.randn(before.shape[0], 4)
+    tensors = {f"{prefix}{LAYER}{down}": a, f"{prefix}{LAYER}{up}": b}
+    if alpha is not None:
+        tensors[f"{prefix}{LAYER}.alpha"] = torch.tensor(alpha)
+    save_file(tensors, tmp_path / "lora.safetensors")
+    assert fuse_lora(unet, f"{tmp_path / 'lora.safetensors'}:0.5") == 1
+    expected = before.clone()
+    for rank in range(4):
+        expected += 0.5 * (alpha or 4) / 4 * torch.outer(b[:, rank], a[rank])
+    assert torch.allclose(unet.get_submodule(LAYER).weight, expected, atol=1e-6)
+    assert all(torch.equal(p, others[name]) for name, p in unet.named_parameters() if name in others)
+
+
+def test_old_processor_names_and_convolutions(tmp_path):
+    unet = make_tiny.make_unet()
+    attn, conv = LAYER.removesuffix(".to_q"), "down_blocks.0.resnets.0.conv1"
+    out, weight = unet.get_submodule(f"{attn}.to_out.0").weight, unet.get_submodule(conv).weight
+    before_out, before = out.detach().clone(), weight.detach().clone()
+    tensors = {
+        f"unet.{attn}.processor.to_out_lora.down.weight": torch.randn(2, out.shape[1]),
+        f"unet.{attn}.processor.to_out_lora.up.weight": torch.randn(out.shape[0], 2),
+        f"{conv}.lora_A.weight": torch.randn(2, *weight.shape[1:]),
+        f"{conv}.lora_B.weight": torch.randn(weight.shape[0], 2, 1, 1),
+    }
+    save_file(tensors, tmp_path / "lora.safetensors")
+    assert fuse_lora(unet, str(tmp_path / "lora.safetensors")) == 2
+    names = list(tensors)
+    assert torch.allclose(out, before_out + tensors[names[1]] @ tensors[names[0]], atol=1e-6)
+    # Applied one after the other, the two convolutions of the adapter are one.
+    x = torch.randn(1, weight.shape[1], 6, 6)
+    adapter = torch.nn.functional.conv2d(
+        torch.nn.functional.conv2d(x, tensors[names[2]], padding=1), tensors[names[3]]
+    )
+    both = torch.nn.functional.conv2d(x, before, padding=1) + adapter
+    assert torch.allclose(torch.nn.functional.conv2d(x, weight, padding=1), both, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "tensors,message",
+    [
+        ({"text_model.x.lora_A.weight": torch.zeros(1, 1)}, "no layer of the UNet"),
+        ({f"{LAYER}.lora_A.weight": torch.zeros(2, 16)}, "one half"),
+        ({f"{LAYER}.lora_A.weight": torch.zeros(2, 5), f"{LAYER}.lora_B.weight": torch.zeros(16, 2)}, "does not fit"),
+        ({f"{LAYER}.lora_magnitude_vector": torch.zeros(2)}, "no layer of the UNet"),
+    ],
+)
+def test_lora_that_does_not_fit_changes_nothing(tmp_path, tensors, message):
+    unet = make_tiny.make_unet()
+    before = {name: p.detach().clone() for name, p in unet.named_parameters()}
+    save_file(tensors, tmp_path / "lora.safetensors")
+    with pytest.raises(SystemExit, match=message):
+        fuse_lora(unet, str(tmp_path / "lora.safetensors"))
+    assert all(torch.equal(p, before[name]) for name, p in unet.named_parameters())
+
+
+def test_lora_reaches_the_pack(checkpoint, tmp_path):
+    """The exported core with a LoRA equals PyTorch with the same weights changed by hand."""
+    tensors = {f"{LAYER}.lora_A.weight": torch.ones(1, 16) * 0.2, f"{LAYER}.lora_B.weight": torch.ones(16, 1) * 0.2}
+    save_file(tensors, tmp_path / "lora.safetensors")
+    unet = I2VGenXLUNet.from_pretrained(checkpoint, subfolder="unet").eval()
+    with torch.no_grad():
+        unet.get_submodule(LAYER).weight += 0.04 * 0.5
+    by_hand = unet.get_submodule(LAYER).weight.detach()
+    pack = export_to(tmp_path / "pack", checkpoint, loras=[f"{tmp_path / 'lora.safetensors'}:0.5"])
+    core = onnx.load(pack / "unet_core" / "model.onnx")
+    shapes = {w.name: w for w in core.graph.initializer if w.name.endswith("down.0.0.attn.block.attn1.q.weight")}
+    (weight,) = shapes.values()
+    assert np.allclose(onnx.numpy_helper.to_array(weight), by_hand.t().numpy(), atol=1e-6)
+
+
+def test_parse_lora(tmp_path):
+    assert parse_lora("a.safetensors") == (Path("a.safetensors"), 1.0)
+    assert parse_lora("a.safetensors:0.7") == (Path("a.safetensors"), 0.7)
+    assert parse_lora("a:b.safetensors") == (Path("a:b.safetensors"), 1.0)
