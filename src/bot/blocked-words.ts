@@ -45,10 +45,10 @@ function plain(text: string): string {
     .trim();
 }
 
-/** The same for "Straße", "STRASSE" and "strasse". */
+/** The same for "Straße", "STRAẞE", "STRASSE" and "strasse". */
 function fold(text: string): string {
-  // By way of capitals: some small letters have more than one form.
-  return plain(plain(text).toUpperCase().toLowerCase()).replaceAll('ς', 'σ');
+  // There and back: letters of either case may have more than one form in the other.
+  return plain(plain(text).toLowerCase().toUpperCase().toLowerCase()).replaceAll('ς', 'σ');
 }
 
 const isPattern = (entry: string): boolean =>
