@@ -452,6 +452,27 @@ describe.concurrent('trouble with Telegram', () => {
     expect(world.last(chat)?.text).toBe('The queue is empty.');
   });
 
+  it('and a hundred updates that come three times are served once each', async (test) => {
+    const world = await kinora(test);
+    const { fake } = world;
+    const chats = Array.from({ length: 20 }, () => fake.privateChat({ user: fake.user() }));
+    await world.stopBot();
+    for (const chat of chats) {
+      await chat.sendsPhoto(await photo(), 'waves');
+      for (let n = 0; n < 4; n++) chat.sendsText('/queue');
+    }
+    await world.startBot();
+    await fake.until(() => world.runs.length > 2);
+    fake.redeliver();
+    await world.stopBot();
+    fake.redeliver();
+    await world.startBot();
+    await fake.until(() => chats.every((chat) => world.videos(chat).length === 1), 20_000);
+    await fake.until(() => chats.every((chat) => fake.answers(chat).length >= 5), 20_000);
+    expect(chats.map((chat) => fake.answers(chat).length)).toEqual(Array(20).fill(5));
+    expect(world.runs).toHaveLength(20);
+  }, 60_000);
+
   it('drops progress but never the result under a flood limit', async (test) => {
     const world = await kinora(test);
     const { fake } = world;

@@ -20,10 +20,12 @@ export interface PollingOptions {
   readonly log: Logger;
   readonly shortestPauseMs?: number;
   readonly longestPauseMs?: number;
+  /** A poll that is silent for longer is given up: its connection may be dead. */
+  readonly pollDeadlineMs?: number;
 }
 
 /** Longer than the 50 s for which telegraf asks Telegram to keep a poll open. */
-const pollDeadlineMs = 65_000;
+const defaultPollDeadlineMs = 65_000;
 const callDeadlineMs = 20_000;
 
 export class Polling {
@@ -104,6 +106,7 @@ export class Polling {
    * connections for minutes. What was taken is confirmed by then, the rest comes again.
    */
   #guard({ telegram }: Telegraf, onPolled: () => void): void {
+    const { pollDeadlineMs = defaultPollDeadlineMs } = this.#options;
     const callApi = telegram.callApi.bind(telegram);
     telegram.callApi = async (method, payload, { signal } = {}) => {
       const isPoll = method === 'getUpdates';

@@ -115,36 +115,44 @@ export class UpdateSpool {
 
   async #serve(update: Update, notes: Record<string, number>): Promise<void> {
     const { handle, log } = this.#options;
-    if (this.#served >= servedAtOnce) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    while (this.#served >= servedAtOnce) await new Promise<void>((resolve) => this.#waiting.push(resolve));
     this.#served++;
     try {
       const { signal } = this.#stopping;
-      if (signal.aborted) return;
       const note = async (name: string, value: number): Promise<void> => {
         notes[name] = value;
         await this.#save(update, notes).catch((error) => {
           log.warn({ err: errorCode(error) }, 'a Telegram update could not be written down');
         });
       };
-      for (let attempt = 1; attempt <= attempts; attempt++) {
+      let isOver = false;
+      for (let attempt = 1; !isOver && !signal.aborted; attempt++) {
         try {
           await handle({ update, notes, note, signal });
-          break;
+          isOver = true;
         } catch (error) {
-          if (signal.aborted) return;
-          const isPassing = error instanceof CallError && error.isPassing;
-          if (isPassing) log.warn({ err: error.message, attempt }, 'a Telegram update has to wait');
-          else log.error({ err: errorCode(error), at: whereOf(error) }, 'a Telegram update failed');
-          if (!isPassing) break;
-          await sleep(firstPauseMs * 2 ** attempt, undefined, { signal }).catch(() => {});
+          isOver = !signal.aborted && (await this.#isOver(error, attempt));
         }
       }
-      if (signal.aborted) return;
-      await this.#markDone(update.update_id);
+      if (isOver) await this.#markDone(update.update_id);
     } finally {
       this.#served--;
       this.#waiting.shift()?.();
     }
+  }
+
+  /** Whether a failed update is given up; otherwise waits until it may be tried again. */
+  async #isOver(error: unknown, attempt: number): Promise<boolean> {
+    const { log } = this.#options;
+    if (!(error instanceof CallError && error.isPassing)) {
+      log.error({ err: errorCode(error), at: whereOf(error) }, 'a Telegram update failed');
+      return true;
+    }
+    log.warn({ err: error.message, attempt }, 'a Telegram update has to wait');
+    if (attempt >= attempts) return true;
+    const { signal } = this.#stopping;
+    await sleep(firstPauseMs * 2 ** attempt, undefined, { signal }).catch(() => {});
+    return false;
   }
 
   async #save(update: Update, notes: Readonly<Record<string, number>>): Promise<void> {
