@@ -4,7 +4,6 @@ import { access, constants, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { Config } from '../config.ts';
 import { isKinoraError, KinoraError } from '../errors.ts';
-import { Engine } from '../inference/engine/engine.ts';
 import type { EngineJob, EngineResult } from '../inference/engine/protocol.ts';
 import { decodeImage } from '../inference/image-decode.ts';
 import type { Pack } from '../inference/model-pack.ts';
@@ -16,8 +15,8 @@ import {
   variationStrengths,
 } from '../inference/presets.ts';
 import { createLogger } from '../log.ts';
-import { findFfmpeg } from '../video/ffmpeg-path.ts';
-import { chooseDevice, choosePack } from './packs.ts';
+import { startEngine } from './engines.ts';
+import { choosePack } from './packs.ts';
 import { ProgressBar } from './progress-bar.ts';
 
 /** As commander hands them over: numbers are parsed, everything else is checked here or by resolveRequest. */
@@ -91,8 +90,6 @@ export async function animate(
 ): Promise<void> {
   const { images, prompt } = await splitArguments(args);
   const pack = await choosePack(config, options.model ?? config.model);
-  const device = chooseDevice(options.device ?? config.device, pack);
-  const ffmpeg = await findFfmpeg({ ffmpegPath: config.ffmpegPath });
   const outs = await chooseOuts(options.out, images);
 
   // Everything that can be refused is refused before the engine takes memory and time.
@@ -102,19 +99,8 @@ export async function animate(
     if (out !== undefined) tasks.push(await prepareTask(image, out, prompt, pack, options, config, tasks));
   }
 
-  const engine = Engine.start(
-    {
-      packPath: pack.folder,
-      device,
-      threads: config.threads,
-      cachePath: path.join(config.dataDir, 'cache'),
-      cacheMemoryBytes: config.cacheMemoryBytes,
-      cacheDiskBytes: config.cacheDiskBytes,
-      ffmpegPath: ffmpeg.path,
-    },
-    {},
-    createLogger('engine', config.logLevel),
-  );
+  const wanted = options.device ?? config.device;
+  const { engine } = await startEngine(config, pack, wanted, createLogger('engine', config.logLevel));
   const reports: Record<string, unknown>[] = [];
   const bar = new ProgressBar(process.stderr);
   try {

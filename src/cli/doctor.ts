@@ -5,7 +5,7 @@ import { errorCatalogue, isKinoraError, KinoraError, serializeError } from '../e
 import { findPacks, loadPack, openPack, verifyPack } from '../inference/model-pack.ts';
 import { assertTrustworthy, connectRedis } from '../queue/redis.ts';
 import { findFfmpeg } from '../video/ffmpeg-path.ts';
-import { chooseDevice, choosePack, cudaProviderInstalled } from './packs.ts';
+import { choosePack, cudaProviderInstalled, deviceCandidates } from './packs.ts';
 
 export interface Check {
   readonly name: string;
@@ -96,11 +96,25 @@ async function checkPacks(config: Config): Promise<Check> {
 async function checkDevice(config: Config): Promise<Check> {
   try {
     const pack = await loadPack((await choosePack(config, config.model)).folder);
-    const device = chooseDevice(config.device, pack);
-    const opened = await openPack(pack, { device, threads: config.threads });
-    await opened.release();
-    const cuda = cudaProviderInstalled() ? '' : '; the CUDA provider library is not installed';
-    return { name: 'device', state: 'ok', detail: `${device} runs ${pack.manifest.id}${cuda}` };
+    const candidates = deviceCandidates(config.device, pack);
+    const passedOver: string[] = [];
+    for (const [index, device] of candidates.entries()) {
+      try {
+        const opened = await openPack(pack, { device, threads: config.threads });
+        await opened.release();
+        const runs = `${device} runs ${pack.manifest.id}`;
+        if (passedOver.length > 0) {
+          const remedy = 'Install what the better device lacks, or set KINORA_DEVICE=cpu.';
+          return { name: 'device', state: 'warn', detail: `${runs}; ${passedOver.join(' ')}`, remedy };
+        }
+        const cuda = cudaProviderInstalled() ? '' : '; the CUDA provider library is not installed';
+        return { name: 'device', state: 'ok', detail: `${runs}${cuda}` };
+      } catch (error) {
+        if (index === candidates.length - 1) throw error;
+        passedOver.push(serializeError(error).message);
+      }
+    }
+    throw new Error('there is always a device to try');
   } catch (error) {
     return failed('device', error);
   }

@@ -22,10 +22,11 @@ export async function choosePack(config: Config, name: string): Promise<Pack> {
   return match.pack;
 }
 
-/** "auto" is the GPU where the runtime's CUDA library is installed and the pack can use it, else the CPU. */
-export function chooseDevice(device: string, pack: Pack): string {
-  if (device !== 'auto') return device;
-  return pack.manifest.flavour === 'cuda' || cudaProviderInstalled() ? 'cuda' : 'cpu';
+/** What to try, in this order. "auto" is CUDA where the runtime's library for it is installed, then the CPU. */
+export function deviceCandidates(device: string, pack: Pack): readonly string[] {
+  if (device !== 'auto') return [device];
+  if (pack.manifest.flavour === 'cuda') return ['cuda'];
+  return cudaProviderInstalled() ? ['cuda', 'cpu'] : ['cpu'];
 }
 
 export function cudaProviderInstalled(): boolean {

@@ -9,7 +9,7 @@ import { InboxPlatform } from '../bot/inbox.ts';
 import type { ChatPlatform } from '../bot/platform.ts';
 import type { Config } from '../config.ts';
 import { KinoraError } from '../errors.ts';
-import { Engine, type EngineStatus } from '../inference/engine/engine.ts';
+import type { EngineStatus } from '../inference/engine/engine.ts';
 import type { Pack } from '../inference/model-pack.ts';
 import { generalPresets, presetNames, presetOf } from '../inference/presets.ts';
 import { createLogger, type Logger } from '../log.ts';
@@ -27,7 +27,8 @@ import { calendarDay } from '../queue/quota-day.ts';
 import { assertTrustworthy, connectRedis, type RedisAddress } from '../queue/redis.ts';
 import { JobWorker } from '../queue/worker.ts';
 import { findFfmpeg } from '../video/ffmpeg-path.ts';
-import { chooseDevice, choosePack } from './packs.ts';
+import { startEngine } from './engines.ts';
+import { choosePack, deviceCandidates } from './packs.ts';
 
 /** Longest wait between two starts of a process that keeps dying. */
 const longestRestartDelayMs = 30_000;
@@ -157,21 +158,26 @@ export async function runWorker(config: Config): Promise<void> {
     const redis = connectRedis(address, 'patient', (error) => log.warn({ err: error.message }, 'redis'));
     await assertTrustworthy(redis);
     const pack = await choosePack(config, config.model);
-    const device = chooseDevice(config.device, pack);
     let engineStatus: () => EngineStatus | undefined = () => undefined;
     const metrics =
       config.metricsPorts &&
       new WorkerMetrics({
         probe: metricsProbe(address),
         engineStatus: () => engineStatus(),
-        device,
+        device: deviceCandidates(config.device, pack)[0] ?? 'cpu',
         cacheFolder: cacheFolder(config),
       });
     // Before the model is loaded, which may take minutes.
     if (metrics) await startMetricsServer(config.metricsPorts.worker, metrics);
-    const engine = await startEngine(config, pack, device, log);
+    const { engine, device, choice } = await startEngine(config, pack, config.device, log);
     engineStatus = () => engine.status();
-    log.info({ model: pack.manifest.id, device }, 'the model is loaded');
+    try {
+      await engine.ready();
+    } catch (error) {
+      await engine.stop();
+      throw error;
+    }
+    process.stderr.write(`The model ${pack.manifest.id} runs on ${choice}.\n`);
     const generate = engineGenerate(engine, pack, config.metadata);
     const worker = new JobWorker(
       redis,
@@ -186,32 +192,6 @@ export async function runWorker(config: Config): Promise<void> {
       await engine.stop();
     };
   }, config.queue.graceMs);
-}
-
-async function startEngine(config: Config, pack: Pack, device: string, log: Logger): Promise<Engine> {
-  const ffmpeg = await findFfmpeg({ ffmpegPath: config.ffmpegPath });
-  const engine = Engine.start(
-    {
-      packPath: pack.folder,
-      device,
-      threads: config.threads,
-      cachePath: cacheFolder(config),
-      cacheMemoryBytes: config.cacheMemoryBytes,
-      cacheDiskBytes: config.cacheDiskBytes,
-      // A person's latents are found by their jobs: they must not outlive them.
-      cacheRetentionMs: config.jobFiles.retentionMs,
-      ffmpegPath: ffmpeg.path,
-    },
-    {},
-    log,
-  );
-  try {
-    await engine.ready();
-  } catch (error) {
-    await engine.stop();
-    throw error;
-  }
-  return engine;
 }
 
 /** Everything on one machine. A part that dies is started again; when this process ends, all of it does. */

@@ -1,0 +1,57 @@
+/** Starts the engine as the settings say, on the device that they ask for or on the best that works. */
+import path from 'node:path';
+import type { Config } from '../config.ts';
+import { isKinoraError } from '../errors.ts';
+import { Engine } from '../inference/engine/engine.ts';
+import type { Pack } from '../inference/model-pack.ts';
+import type { Logger } from '../log.ts';
+import { findFfmpeg } from '../video/ffmpeg-path.ts';
+import { deviceCandidates } from './packs.ts';
+
+export interface StartedEngine {
+  readonly engine: Engine;
+  readonly device: string;
+  /** One line: what was chosen, and why. */
+  readonly choice: string;
+}
+
+/**
+ * The engine may still be loading when this returns; run() waits for it, ready() says how it went. Only "auto" ever
+ * goes on to another device, and only when the first is not there: whoever names a device gets it or an error.
+ */
+export async function startEngine(
+  config: Config,
+  pack: Pack,
+  wanted: string,
+  log: Logger,
+  candidates = deviceCandidates(wanted, pack),
+): Promise<StartedEngine> {
+  const { path: ffmpegPath } = await findFfmpeg({ ffmpegPath: config.ffmpegPath });
+  let passedOver = '';
+  for (const [index, device] of candidates.entries()) {
+    const options = {
+      packPath: pack.folder,
+      device,
+      threads: config.threads,
+      cachePath: path.join(config.dataDir, 'cache'),
+      cacheMemoryBytes: config.cacheMemoryBytes,
+      cacheDiskBytes: config.cacheDiskBytes,
+      // A person's latents are found by their jobs: they must not outlive them.
+      cacheRetentionMs: config.jobFiles.retentionMs,
+      ffmpegPath,
+    };
+    const engine = Engine.start(options, {}, log);
+    const isLast = index === candidates.length - 1;
+    try {
+      if (!isLast) await engine.ready();
+      const reason =
+        wanted === 'auto' ? passedOver || `the first of ${candidates.join(', ')}` : 'asked for by name';
+      return { engine, device, choice: `${device}: ${reason}` };
+    } catch (error) {
+      await engine.stop();
+      if (!isKinoraError(error) || error.code !== 'DEVICE_UNAVAILABLE') throw error;
+      passedOver = error.message;
+    }
+  }
+  throw new Error('there is always a device to try');
+}
