@@ -28,6 +28,7 @@ from fused_ops import (
     expand_like,
     group_norm,
     nhwc_conv,
+    pad_end,
     reshape,
     reshape_like,
     shape_of,
@@ -544,7 +545,7 @@ class VaeEncoder(VaeStage):
                 act = resnet(act, None)
             if i < len(self.downsamplers):
                 # One row below and one column to the right, which cuDNN cannot pad by itself.
-                x = F.pad(act.value(), (0, 0, 0, 1, 0, 1))
+                x = pad_end(act.value())
                 act = Sum(self.downsamplers[i](x), "space", self.downsamplers[i].width)
         return self.quant_conv(self.last(self.middle(act))).permute(0, 3, 1, 2).float()
 

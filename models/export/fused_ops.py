@@ -224,3 +224,19 @@ class _UpsampleNearest(torch.autograd.Function):
 def upsample_nearest(x):
     """(N, H, W, C) -> (N, 2H, 2W, C)."""
     return _UpsampleNearest.apply(x)
+
+
+class _PadEnd(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return F.pad(x, (0, 0, 0, 1, 0, 1))
+
+    @staticmethod
+    def symbolic(g, x):
+        pads = g.op("Constant", value_t=torch.tensor([0, 0, 0, 0, 0, 1, 1, 0]))
+        return typed(g.op("Pad", x, pads), x, 4)
+
+
+def pad_end(x):
+    """(N, H, W, C) -> (N, H + 1, W + 1, C), zeros below and to the right."""
+    return _PadEnd.apply(x)
