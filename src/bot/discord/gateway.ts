@@ -96,14 +96,14 @@ export class Gateway {
     try {
       const ready = new Promise((resolve) => client.once(Events.ClientReady, resolve));
       await client.login(this.#options.token);
-      // Whoever is let in but never served is deaf like everybody else, and replaced.
-      await Promise.race([
-        ready,
-        sleep(this.#options.deafAfterMs, undefined, { signal: this.#stopping.signal }),
-      ]);
-      return client.isReady();
+      // Whoever is let in but never served is deaf like everybody else.
+      const { signal } = this.#stopping;
+      await Promise.race([ready, sleep(this.#options.deafAfterMs, undefined, { signal, ref: false })]);
+      if (client.isReady()) return true;
+      throw new Error('never ready');
     } catch (error) {
       await client.destroy();
+      if (this.#stopping.signal.aborted) return false;
       const isUnknown =
         (error instanceof DiscordjsError && error.code === 'TokenInvalid') ||
         (error instanceof DiscordAPIError && error.status === 401);
@@ -135,7 +135,7 @@ export class Gateway {
     }
     if (Date.now() - this.#lastHeard < this.#options.deafAfterMs) return;
     this.#options.log.error('Discord has not been heard of for too long; connecting anew');
-    void client.destroy();
+    client.destroy().catch(() => {}); // it is given up either way
     void this.#loginLater();
   }
 }

@@ -5,6 +5,7 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, type ClientOptions, DiscordAPIError, type Interaction, MessageFlags } from 'discord.js';
+import { LRUCache } from 'lru-cache';
 import type { Logger } from '../../log.ts';
 import { type Deliver, DeliveryDelayed } from '../../queue/delivery.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
@@ -69,6 +70,8 @@ export class DiscordPlatform implements ChatPlatform {
   readonly #tokens: TokenStore;
   readonly #answering = new Answering();
   readonly #handling = new Set<Promise<void>>();
+  /** Jobs whose message is gone, or closed to us; the answer looks for its own way. */
+  readonly #unshowable = new LRUCache<string, true>({ max: 10_000 });
   readonly #stopping = new AbortController();
   #running: Running | null = null;
 
@@ -95,6 +98,12 @@ export class DiscordPlatform implements ChatPlatform {
 
   async start(kinora: Kinora): Promise<void> {
     await this.#tokens.start();
+    if (
+      this.#admins.userIds.length + this.#admins.roleIds.length > 0 &&
+      !this.#options.ownerGuildIds?.length
+    ) {
+      this.#log.warn('there are admins but no server of theirs is named: their commands are offered nowhere');
+    }
     const { statusEveryMs = 2_500, pictureOrigins, pictureDeadlineMs } = this.#options;
     const board = new StatusBoard({
       client: kinora.client,
@@ -171,15 +180,16 @@ export class DiscordPlatform implements ChatPlatform {
   async #show(entry: LedgerEntry, message: ChatMessage): Promise<void> {
     const reply = replyToSchema.parse(entry.request.replyTo);
     const token = this.#tokens.read(entry.id);
-    if (token) {
-      try {
-        return await this.#wire.editByToken(token, reply.webhookMessage, toBody(message));
-      } catch (error) {
-        if (error instanceof Refused) await this.#tokens.forget(entry.id);
-        throw error;
-      }
+    const canEdit = !reply.isPrivate && reply.isBotThere && !this.#unshowable.has(entry.id);
+    try {
+      if (token) await this.#wire.editByToken(token, reply.webhookMessage, toBody(message));
+      else if (canEdit) await this.#wire.editByBot(reply, toBody(message));
+    } catch (error) {
+      // Asking again and again for what is refused gets an address banned.
+      if (error instanceof Refused && token) await this.#tokens.forget(entry.id);
+      else if (error instanceof Refused) this.#unshowable.set(entry.id, true);
+      throw error;
     }
-    if (!reply.isPrivate && reply.isBotThere) await this.#wire.editByBot(reply, toBody(message));
   }
 
   #lacking(channelId: string): NeededPermission[] {

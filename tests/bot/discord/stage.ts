@@ -38,6 +38,7 @@ export interface StageOptions extends FakeDiscordOptions {
   readonly generate?: Generate | 'nobody';
   readonly terms?: Partial<QueueTerms>;
   readonly platform?: Partial<DiscordOptions>;
+  readonly restTimeoutMs?: number;
 }
 
 export class Stage {
@@ -105,7 +106,10 @@ export class Stage {
       dataFolder: join(folder, 'data'),
       ffmpegPath,
       log,
-      clientOptions: server.clientOptions,
+      clientOptions: {
+        ...server.clientOptions,
+        rest: { ...server.clientOptions.rest, timeout: this.options.restTimeoutMs ?? 10_000 },
+      },
       pictureOrigins: [server.cdn],
       statusEveryMs: 0,
       ...this.options.platform,
