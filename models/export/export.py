@@ -1,7 +1,7 @@
 """Exports an I2VGen-XL checkpoint of diffusers into a Kinora model pack.
 
     python export.py CHECKPOINT OUT [--flavour plain|cuda] [--lora FILE[:SCALE]] [--deepcache] [--id ID] [--title TITLE]
-                     [--licence TEXT] [--source TEXT] [--variant fp16]
+                     [--licence TEXT] [--source TEXT] [--variant fp16] [--tensorrt-context WxHxF]
 
 CHECKPOINT is a folder or the id of a repository on the Hugging Face hub. A `plain` pack holds float32 ONNX graphs
 (opset 17 and com.microsoft.MultiHeadAttention) that run on every execution provider. A `cuda` pack holds FP16 graphs
@@ -34,6 +34,7 @@ from lora import fuse_lora
 from manifest import I2VGEN_XL, write_json, write_manifest
 from onnx_files import check, count_nodes, save_fused, save_graph
 from rewrite import OnnxAttention, attention_nodes, rewrite_unet, rewrite_vae
+from tensorrt_context import Size, compile_pack, require_tensorrt
 
 TOLERANCE = 1e-4
 HALF_TOLERANCE = 1e-2
@@ -51,6 +52,8 @@ class Options:
     # Whether the core also gives deep_features, with a second core that takes them.
     deepcache: bool = False
     allow_unfused: bool = False
+    # Sizes for which TensorRT compiles the finished plain pack, on this machine's GPU.
+    tensorrt_sizes: list[Size] = field(default_factory=list)
     # Whether each graph is run and compared with PyTorch; without, the caller does it.
     checks: bool = True
     device: str = "cuda" if torch.cuda.is_available() else "cpu"
@@ -136,6 +139,8 @@ def export_pack(
         "imageStd": list(feature_extractor.image_std),
     }
     requires = {"device": "cuda"} if options.is_cuda else None
+    if options.tensorrt_sizes:
+        requires = compile_pack(out, options.tensorrt_sizes, architecture["vaeScaleFactor"])
     write_manifest(out, flavour=options.flavour, architecture=architecture, card=card, requires=requires)
     total = sum(p.stat().st_size for p in out.rglob("*") if p.is_file())
     print(f"{out}: {total / 1e6:.1f} MB")
@@ -322,12 +327,24 @@ def main() -> None:
     parser.add_argument("--lora", action="append", default=[], metavar="FILE[:SCALE]", help="may be given several times")
     parser.add_argument("--deepcache", action="store_true", help="write a second core that reuses deep features (cuda)")
     parser.add_argument("--allow-unfused", action="store_true", help="write a cuda pack that lost fusions all the same")
+    parser.add_argument(
+        "--tensorrt-context", action="append", default=[], metavar="WxHxF", help="compile with TensorRT for this size (plain)"
+    )
     args = parser.parse_args()
+    sizes = [Size.parse(text) for text in args.tensorrt_context]
+    if sizes:
+        if args.flavour != "plain":
+            parser.error("--tensorrt-context needs --flavour plain")
+        require_tensorrt()
     if args.deepcache and args.flavour != "cuda":
         parser.error("--deepcache needs --flavour cuda")
     card = {**I2VGEN_XL, "id": args.id, "title": args.title, "licence": args.licence, "source": args.source}
     options = Options(
-        flavour=args.flavour, loras=args.lora, deepcache=args.deepcache, allow_unfused=args.allow_unfused
+        flavour=args.flavour,
+        loras=args.lora,
+        deepcache=args.deepcache,
+        allow_unfused=args.allow_unfused,
+        tensorrt_sizes=sizes,
     )
     export_pack(args.checkpoint, args.out, card, args.variant, options)
 

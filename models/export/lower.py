@@ -1,7 +1,8 @@
-"""Rewrites the fused CUDA operators of a graph into standard ones, so that it runs on the CPU and can be checked there.
+"""Rewrites ONNX Runtime's own operators of a graph into standard ones.
 
-For checking only: slower and larger in memory than either flavour. Weights stay where they are, in the graph or in the
-external data file beside it. Knows nothing of torch.
+Two uses: `lower` makes a `cuda` graph run on the CPU, so that it can be checked there (slower and larger than either
+flavour); `standardise` takes the attention nodes out of a `plain` graph for TensorRT, which has its own. Weights stay
+where they are, in the graph or in the external data file beside it. Knows nothing of torch.
 """
 
 from pathlib import Path
@@ -19,12 +20,26 @@ def lower(folder: Path) -> Path | None:
     None when model.onnx holds nothing that the CPU lacks.
     """
     model = onnx.load(folder / "model.onnx", load_external_data=False)
-    graph = model.graph
-    if not any(node.op_type in REWRITES and node.domain == "com.microsoft" for node in graph.node):
+    if not any(node.op_type in REWRITES and node.domain == "com.microsoft" for node in model.graph.node):
         return None
+    rewrite_nodes(model, REWRITES)
+    onnx.save_model(model, folder / NAME)
+    return folder / NAME
+
+
+def standardise(model: onnx.ModelProto) -> None:
+    """Replaces every MultiHeadAttention, in place. Raises ValueError when another operator is no standard one."""
+    rewrite_nodes(model, {"MultiHeadAttention": multi_head_attention})
+    left = {node.op_type for node in model.graph.node if node.domain not in ("", "ai.onnx")}
+    if left:
+        raise ValueError(f"no standard form is known of {', '.join(sorted(left))}")
+
+
+def rewrite_nodes(model: onnx.ModelProto, rewrites: dict) -> None:
+    graph = model.graph
     builder = Builder(sum(op.version for op in model.opset_import if op.domain == ""))
     for node in graph.node:
-        rewrite = REWRITES.get(node.op_type) if node.domain == "com.microsoft" else None
+        rewrite = rewrites.get(node.op_type) if node.domain == "com.microsoft" else None
         if rewrite is None:
             builder.nodes.append(node)
         else:
@@ -32,8 +47,6 @@ def lower(folder: Path) -> Path | None:
     del graph.node[:]
     graph.node.extend(builder.nodes)
     graph.initializer.extend(builder.initializers)
-    onnx.save_model(model, folder / NAME)
-    return folder / NAME
 
 
 class Builder:
@@ -108,6 +121,22 @@ def bias_split_gelu(b: Builder, node) -> None:
 
 def bias_add(b: Builder, node) -> None:
     b.op("Add", b.op("Add", node.input[0], node.input[1]), node.input[2], output=node.output[0])
+
+
+def multi_head_attention(b: Builder, node) -> None:
+    attributes = attributes_of(node)
+    if len([name for name in node.input if name]) != 3 or "scale" not in attributes:
+        raise ValueError(f"{node.name}: attention with a mask, a bias or no scale")
+    split = b.constant(np.array([0, 0, attributes["num_heads"], -1], np.int64))
+    q, k, v = (
+        b.op("Transpose", b.op("Reshape", x, split), perm=perm)
+        for x, perm in zip(node.input, ([0, 2, 1, 3], [0, 2, 3, 1], [0, 2, 1, 3]))
+    )
+    # Scaled before the product: the scores of FP16 would otherwise overflow first.
+    q = b.op("Mul", q, b.constant(np.float32(attributes["scale"])))
+    weights = b.op("Softmax", b.op("MatMul", q, k), axis=-1)
+    out = b.op("Transpose", b.op("MatMul", weights, v), perm=[0, 2, 1, 3])
+    b.op("Reshape", out, b.constant(np.array([0, 0, -1], np.int64)), output=node.output[0])
 
 
 # MultiHeadAttention and SkipLayerNormalization have CPU kernels.

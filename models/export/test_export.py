@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 import torch
 from diffusers import I2VGenXLUNet
@@ -24,8 +25,10 @@ import graphs
 import make_random
 import make_tiny
 from lora import fuse_lora, parse_lora
+from lower import standardise
 from onnx_files import open_session
 from rewrite import OnnxAttention
+from tensorrt_context import PROVIDER, Size, profiles_of, require_tensorrt
 
 torch.set_num_threads(2)
 
@@ -246,3 +249,46 @@ def test_parse_lora(tmp_path):
     assert parse_lora("a.safetensors") == (Path("a.safetensors"), 1.0)
     assert parse_lora("a.safetensors:0.7") == (Path("a.safetensors"), 0.7)
     assert parse_lora("a:b.safetensors") == (Path("a:b.safetensors"), 1.0)
+
+
+def test_graphs_for_tensorrt_are_standard_and_equal(tmp_path):
+    """The plain core and decoder without attention nodes, against themselves with them."""
+    pack = Path(__file__).parents[2] / "tests" / "fixtures" / "packs" / "tiny"
+    generator = np.random.default_rng(0)
+    for name in ("unet_core", "vae_decoder"):
+        with open_session(pack / name) as session:
+            feed = {}
+            for value in session.get_inputs():
+                named = {"batch": 2, "n": 2, "frames": 3, "latent_height": 8, "latent_width": 16}
+                dims = [named.get(dim, dim) for dim in value.shape]
+                feed[value.name] = generator.standard_normal(dims).astype(np.float32)
+                if value.type == "tensor(int64)":
+                    feed[value.name] = np.array([501])
+            expected = session.run(None, feed)[0]
+        model = onnx.load(pack / name / "model.onnx")
+        standardise(model)
+        assert all(node.domain in ("", "ai.onnx") for node in model.graph.node)
+        onnx.save_model(model, tmp_path / "model.onnx")
+        with open_session(tmp_path) as session:
+            assert np.abs(session.run(None, feed)[0] - expected).max() <= 1e-4
+
+
+def test_tensorrt_profiles_span_all_sizes():
+    pack = Path(__file__).parents[2] / "tests" / "fixtures" / "packs" / "tiny"
+    sizes = [Size.parse("512x512x16"), Size.parse("768x448x24")]
+    core = profiles_of(pack / "unet_core", sizes, 8, 2)
+    assert "sample:1x4x16x56x64," in core["trt_profile_min_shapes"]
+    assert "sample:2x4x16x64x64," in core["trt_profile_opt_shapes"]
+    assert "sample:2x4x24x64x96," in core["trt_profile_max_shapes"]
+    assert "timestep" not in core["trt_profile_max_shapes"]
+    decoder = profiles_of(pack / "vae_decoder", sizes, 8, 2)
+    assert decoder["trt_profile_max_shapes"] == "latent:2x4x64x96"
+    with pytest.raises(SystemExit, match="512x512x16"):
+        Size.parse("512")
+
+
+def test_tensorrt_says_what_it_lacks():
+    if PROVIDER in ort.get_available_providers():
+        pytest.skip("TensorRT is here")
+    with pytest.raises(SystemExit, match="TensorRT"):
+        require_tensorrt()
