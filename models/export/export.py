@@ -186,7 +186,7 @@ def export_text_encoder(text_encoder, out: Path, options: Options) -> None:
         with torch.no_grad():
             # As I2VGenXLPipeline.encode_prompt does with clip_skip=1.
             hidden_states = text_encoder(ids, output_hidden_states=True).hidden_states[-2]
-            prompt_embeds = text_encoder.text_model.final_layer_norm(hidden_states)
+            prompt_embeds = graphs.text_transformer(text_encoder).final_layer_norm(hidden_states)
         cases.append(({"input_ids": ids}, {"prompt_embeds": prompt_embeds}))
     graph = in_precision(graphs.TextEncoder(text_encoder), options)
     axes = {"input_ids": {0: "n"}, "prompt_embeds": {0: "n"}}

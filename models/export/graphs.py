@@ -19,7 +19,7 @@ class TextEncoder(nn.Module):
 
     def __init__(self, text_encoder):
         super().__init__()
-        text = text_encoder.text_model
+        text = text_transformer(text_encoder)
         self.embeddings, self.final_layer_norm = text.embeddings, text.final_layer_norm
         self.layers = text.encoder.layers[:-1]
         tokens = text_encoder.config.max_position_embeddings
@@ -29,8 +29,14 @@ class TextEncoder(nn.Module):
     def forward(self, input_ids):
         hidden_states = self.embeddings(input_ids=input_ids)
         for layer in self.layers:
-            hidden_states = layer(hidden_states, attention_mask=None, causal_attention_mask=self.causal)[0]
+            output = layer(hidden_states, attention_mask=self.causal, causal_attention_mask=None)
+            hidden_states = output[0] if isinstance(output, tuple) else output  # a tuple before transformers 5
         return self.final_layer_norm(hidden_states)
+
+
+def text_transformer(text_encoder):
+    """What holds the layers of a CLIPTextModel: its `text_model` before transformers 5, itself since then."""
+    return getattr(text_encoder, "text_model", text_encoder)
 
 
 class ImageEncoder(nn.Module):

@@ -212,7 +212,7 @@ def make_tokenizer(folder: Path) -> CLIPTokenizerFast:
     lines = ["#version: 0.2", *(" ".join(pair) for pair in merges)]
     (folder / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return CLIPTokenizerFast(
-        folder / "vocab.json", folder / "merges.txt", bos_token=BOS, eos_token=EOS, unk_token=EOS, pad_token=EOS,
+        str(folder / "vocab.json"), str(folder / "merges.txt"), bos_token=BOS, eos_token=EOS, unk_token=EOS, pad_token=EOS,
         model_max_length=TOKENS,
     )
 
