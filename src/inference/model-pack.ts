@@ -7,9 +7,20 @@ import { createReadStream } from 'node:fs';
 import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { KinoraError } from '../errors.ts';
+import {
+  type ClipShape,
+  displaces,
+  isOnDemand,
+  leanestPlan,
+  type MemoryPlan,
+  type PackMemory,
+  planMemory,
+} from './memory-plan.ts';
 import { type PackManifest, packManifestSchema } from './pack-manifest.ts';
+import { PackSession } from './pack-session.ts';
+import { presetOf } from './presets.ts';
 import { readSchedulerConfig } from './schedulers/scheduler-config.ts';
-import { OnnxSession, type SessionOptions, type TensorSpec } from './session.ts';
+import type { SessionOptions, TensorSpec } from './session.ts';
 import { type ClipTokenizer, loadTokenizer } from './tokenizer.ts';
 
 const manifestName = 'kinora.json';
@@ -31,12 +42,23 @@ export const graphNames = [
 ] as const;
 export type GraphName = (typeof graphNames)[number];
 
-/** A pack whose sessions are open and fit each other. */
+/** A pack whose sessions were opened and fit each other. Those for which there is no room open when they are run. */
 export interface OpenPack extends Pack {
-  readonly sessions: Readonly<Record<GraphName, OnnxSession>>;
+  readonly sessions: Readonly<Record<GraphName, PackSession>>;
   readonly tokenizer: ClipTokenizer;
   readonly schedulerConfig: Awaited<ReturnType<typeof readSchedulerConfig>>;
-  release(): Promise<void>;
+  /**
+   * Decides, before a clip is made, what stays open meanwhile, and releases what has to go at once.
+   * @param leanest a plan failed for want of memory: one session at a time, frame by frame
+   * @throws KinoraError OUT_OF_MEMORY when the clip cannot fit into the budget
+   */
+  readonly prepare: (clip: ClipShape, leanest?: boolean) => Promise<MemoryPlan>;
+  readonly release: () => Promise<void>;
+}
+
+export interface OpenPackOptions extends SessionOptions {
+  /** Memory of the device that may be taken; undefined: everything stays open. */
+  readonly memoryBudgetBytes?: number | undefined;
 }
 
 /** Reads the manifest of the pack in `folder`. Throws PACK_NOT_FOUND or PACK_INVALID with what is wrong. */
@@ -179,7 +201,7 @@ const alwaysVerifiedBytes = 256 * 1024 ** 2;
  * Files are compared with the manifest first: by size, small packs by SHA-256 too (`kinora models verify` does all).
  * @throws KinoraError PACK_INVALID naming file and mismatch, DEVICE_UNAVAILABLE, OUT_OF_MEMORY
  */
-export async function openPack(pack: Pack, options: SessionOptions): Promise<OpenPack> {
+export async function openPack(pack: Pack, options: OpenPackOptions): Promise<OpenPack> {
   const { folder, manifest } = pack;
   if (manifest.flavour === 'cuda' && !options.device.startsWith('cuda')) {
     throw new KinoraError(
@@ -207,23 +229,114 @@ export async function openPack(pack: Pack, options: SessionOptions): Promise<Ope
       `The tokenizer of ${manifest.id} makes ${tokenizer.maxTokens} tokens, its manifest says ${manifest.architecture.maxTokens}.`,
     );
   }
-  const opened: Partial<Record<GraphName, OnnxSession>> = {};
-  const release = async (): Promise<void> => {
-    for (const session of Object.values(opened)) await session.release();
-  };
+  const residents = new Residents(pack, options);
   try {
-    for (const name of graphNames) {
-      const file = path.join(folder, name, 'model.onnx');
-      const session = await OnnxSession.open(name, file, options);
-      opened[name] = session;
-    }
-    const sessions = opened as Record<GraphName, OnnxSession>; // every name was just opened
-    checkSessions(folder, manifest, sessions);
-    return { ...pack, sessions, tokenizer, schedulerConfig, release };
+    await residents.openAll();
+    checkSessions(folder, manifest, residents.sessions);
   } catch (error) {
-    await release();
+    await residents.release();
     throw error;
   }
+  return {
+    ...pack,
+    sessions: residents.sessions,
+    tokenizer,
+    schedulerConfig,
+    prepare: (clip, leanest) => residents.prepare(clip, leanest),
+    release: () => residents.release(),
+  };
+}
+
+/** The sessions of a pack and the plan by which they share the device's memory. */
+class Residents {
+  readonly sessions: Readonly<Record<GraphName, PackSession>>;
+  readonly #manifest: PackManifest;
+  readonly #memory: PackMemory;
+  readonly #budgetBytes: number | undefined;
+  /** Activations of the largest runs since each session was opened, in bytes. */
+  readonly #heldBytes: Partial<Record<GraphName, number>> = {};
+  #plan: MemoryPlan;
+
+  constructor({ folder, manifest }: Pack, options: OpenPackOptions) {
+    this.#manifest = manifest;
+    this.#memory = packMemory(manifest);
+    this.#budgetBytes = options.memoryBudgetBytes;
+    const create = (name: GraphName): [GraphName, PackSession] => [
+      name,
+      new PackSession(name, path.join(folder, name, 'model.onnx'), options, (graph) =>
+        this.#beforeRun(graph),
+      ),
+    ];
+    this.sessions = Object.fromEntries(graphNames.map(create)) as Record<GraphName, PackSession>; // all names
+    this.#plan = this.#usualPlan();
+  }
+
+  /** Opens every session once, the core last: a broken pack is refused now, not in the middle of a clip. */
+  async openAll(): Promise<void> {
+    const isCore = (name: GraphName): number => (name === 'unet_core' ? 1 : 0);
+    for (const name of [...graphNames].sort((a, b) => isCore(a) - isCore(b))) {
+      await this.sessions[name].open();
+      // What would have to go before the first clip goes before there is no room for the next session.
+      if (isOnDemand(name, this.#plan.residency) && name !== 'unet_core') await this.sessions[name].release();
+    }
+  }
+
+  async prepare(clip: ClipShape, leanest = false): Promise<MemoryPlan> {
+    const held: Partial<Record<GraphName, number>> = {};
+    for (const { name, isOpen } of Object.values(this.sessions)) {
+      if (isOpen) held[name] = this.#heldBytes[name] ?? 0;
+    }
+    const plan = leanest
+      ? leanestPlan(clip, this.#memory, held)
+      : planMemory(clip, this.#memory, this.#budgetBytes, held);
+    for (const name of plan.release) await this.sessions[name].release();
+    this.#plan = plan;
+    return plan;
+  }
+
+  async release(): Promise<void> {
+    for (const session of Object.values(this.sessions)) await session.release();
+  }
+
+  /** The open sessions that have to go before this graph runs. */
+  #beforeRun(graph: GraphName): PackSession[] {
+    const { activationBytes, residency } = this.#plan;
+    const needed = activationBytes[graph] ?? 0;
+    this.#heldBytes[graph] = this.sessions[graph].isOpen
+      ? Math.max(needed, this.#heldBytes[graph] ?? 0)
+      : needed;
+    if (residency === 'all') return [];
+    return Object.values(this.sessions).filter(
+      ({ name, isOpen }) => isOpen && displaces(graph, name, residency),
+    );
+  }
+
+  /** For the clip that people ask for when they ask for nothing special; the leanest when not even that one fits. */
+  #usualPlan(): MemoryPlan {
+    const { size, numFrames, guidanceScale } = presetOf(this.#manifest, 'standard');
+    const { decodeChunkSize } = this.#manifest.defaults;
+    const batch = guidanceScale > 1 ? 2 : 1;
+    const clip: ClipShape = { width: size, height: size, numFrames, batch, decodeChunkSize };
+    try {
+      return planMemory(clip, this.#memory, this.#budgetBytes);
+    } catch {
+      return leanestPlan(clip, this.#memory);
+    }
+  }
+}
+
+function packMemory({ flavour, architecture, files }: PackManifest): PackMemory {
+  const weightBytes: Partial<Record<GraphName, number>> = {};
+  for (const name of graphNames) {
+    weightBytes[name] = files
+      .filter((file) => file.path.startsWith(`${name}/`))
+      .reduce((sum, file) => sum + file.bytes, 0);
+  }
+  return {
+    weightBytes,
+    bytesPerValue: flavour === 'cuda' ? 2 : 4,
+    vaeScaleFactor: architecture.vaeScaleFactor,
+  };
 }
 
 /** Fixed sizes are numbers, free ones null; a letter must have the same fixed size wherever it is fixed. */
@@ -269,7 +382,7 @@ const integerInputs: ReadonlySet<string> = new Set(['input_ids', 'fps', 'timeste
 function checkSessions(
   folder: string,
   manifest: PackManifest,
-  sessions: Record<GraphName, OnnxSession>,
+  sessions: Readonly<Record<GraphName, PackSession>>,
 ): void {
   const sizes = new Map<string, number>();
   for (const [graph, expected] of Object.entries(familyShapes(manifest)) as [

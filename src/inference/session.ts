@@ -106,20 +106,28 @@ export class OnnxSession {
    */
   static async open(name: string, path: string, options: SessionOptions): Promise<OnnxSession> {
     const { kind, ordinal } = parseDevice(options.device);
+    const onNvidia = kind === 'cuda' || kind === 'tensorrt';
     const create = async (
       isWholeOnDevice: boolean,
       extra: Readonly<Record<string, string>> = {},
     ): Promise<OnnxSession> => {
       const session: InferenceSession.SessionOptions = {
-        executionProviders: [
-          kind === 'cuda' || kind === 'tensorrt' ? { name: kind, deviceId: ordinal } : kind,
-        ],
+        executionProviders: [onNvidia ? { name: kind, deviceId: ordinal } : kind],
         intraOpNumThreads: options.threads,
         interOpNumThreads: 1,
         graphOptimizationLevel: 'all',
         logSeverityLevel: 3,
+        // Planning a run's memory as one block doubles what the arena holds (16.2 instead of 8.1 GiB for the UNet).
+        ...(onNvidia ? { enableMemPattern: false } : {}),
         // Threads that wait by spinning would take the cores from the frames' conversion and ffmpeg.
-        extra: { session: { intra_op: { allow_spinning: '0' }, ...extra } },
+        extra: {
+          session: {
+            intra_op: { allow_spinning: '0' },
+            // Weights lie outside the arena, which would round their blocks up to powers of two.
+            ...(onNvidia ? { use_device_allocator_for_initializers: '1' } : {}),
+            ...extra,
+          },
+        },
       };
       const key = ++lastKey;
       const opened = await askSessionThread<Opened>('open', { session: key, path, options: session });

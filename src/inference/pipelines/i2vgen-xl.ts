@@ -17,6 +17,7 @@ import type {
   Phase,
 } from '../image-to-video.ts';
 import { type CacheEntry, type CacheKind, LatentCache } from '../latent-cache.ts';
+import type { ClipShape } from '../memory-plan.ts';
 import type { OpenPack } from '../model-pack.ts';
 import type { PackManifest } from '../pack-manifest.ts';
 import { TorchGenerator } from '../random.ts';
@@ -43,6 +44,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
 
   async *generate(request: GenerateRequest, hooks: GenerateHooks): AsyncGenerator<Frame, void> {
     const run = new Run(hooks, this.#cache, () => this.#sessionMs());
+    const plan = await this.#pack.prepare(clipShape(request), hooks.leanest);
     const pictureKey = imageKey(request.image);
     const videoId = this.#videoId(pictureKey, request);
 
@@ -124,7 +126,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
 
     // 6. Decoding, a few frames at a time
     run.enter('decoding', request.numFrames);
-    yield* this.#decode(run, latents, request);
+    yield* this.#decode(run, latents, { ...request, decodeChunkSize: plan.decodeChunkSize });
     run.advance('decode');
     // Kept last: megabytes for the disk, which can be written while the encoder finishes.
     this.#cache.set(LatentCache.key('video', videoId), {
@@ -354,20 +356,30 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 24);
   }
 
-  #sessionMs(): number {
-    return Object.values(this.#pack.sessions).reduce((sum, session) => sum + session.runMs, 0);
+  #sessionMs(): SessionMs {
+    const sessions = Object.values(this.#pack.sessions);
+    return {
+      runMs: sessions.reduce((sum, session) => sum + session.runMs, 0),
+      openMs: sessions.reduce((sum, session) => sum + session.openMs, 0),
+    };
   }
 }
 
 /** (count, 3, H, W), or why not. */
 type Decoded = { readonly sample: Float32Array; readonly count: number } | { readonly error: unknown };
 
+/** Milliseconds spent in sessions so far, over all clips. */
+interface SessionMs {
+  readonly runMs: number;
+  readonly openMs: number;
+}
+
 /** Bookkeeping of one run: progress, cancellation, timings and cache use. */
 class Run {
   readonly #hooks: GenerateHooks;
   readonly #cache: LatentCache;
-  readonly #sessionMs: () => number;
-  readonly #sessionMsBefore: number;
+  readonly #sessionMs: () => SessionMs;
+  readonly #sessionMsBefore: SessionMs;
   readonly #startedAt = performance.now();
   readonly #timings: Record<string, number> = {};
   readonly #hits = new Set<string>();
@@ -377,7 +389,7 @@ class Run {
   #total = 0;
   #markedAt = this.#startedAt;
 
-  constructor(hooks: GenerateHooks, cache: LatentCache, sessionMs: () => number) {
+  constructor(hooks: GenerateHooks, cache: LatentCache, sessionMs: () => SessionMs) {
     this.#hooks = hooks;
     this.#cache = cache;
     this.#sessionMs = sessionMs;
@@ -431,13 +443,21 @@ class Run {
   }
 
   timings(): Record<string, number> {
-    const sessions = this.#sessionMs() - this.#sessionMsBefore;
-    return { ...this.#timings, sessions, generate: performance.now() - this.#startedAt };
+    const { runMs, openMs } = this.#sessionMs();
+    const sessions = runMs - this.#sessionMsBefore.runMs;
+    // Sessions that had to make room for others and were opened again.
+    const loadSessions = openMs - this.#sessionMsBefore.openMs;
+    return { ...this.#timings, sessions, loadSessions, generate: performance.now() - this.#startedAt };
   }
 
   #report(): void {
     this.#hooks.onProgress({ phase: this.#phase, done: this.#done, total: this.#total });
   }
+}
+
+function clipShape(request: GenerateRequest): ClipShape {
+  const { width, height, numFrames, guidanceScale, decodeChunkSize } = request;
+  return { width, height, numFrames, batch: guidanceScale > 1 ? 2 : 1, decodeChunkSize };
 }
 
 function fingerprint(manifest: PackManifest): string {

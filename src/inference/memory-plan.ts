@@ -1,0 +1,212 @@
+/**
+ * How a clip fits into the memory of a GPU: which sessions may stay open beside each other, and how many frames are
+ * decoded at once. Pure arithmetic over weights, sizes and measured coefficients; opens and closes nothing.
+ *
+ * A session holds its weights and whatever its largest run needed until it is released (onnxruntime's arenas grow and
+ * never shrink). So its share is weights + activations, and what is released comes back whole.
+ */
+import { KinoraError } from '../errors.ts';
+import type { GraphName } from './model-pack.ts';
+
+/** What of a request decides how much memory it takes. */
+export interface ClipShape {
+  readonly width: number;
+  readonly height: number;
+  readonly numFrames: number;
+  /** 2 with classifier-free guidance. */
+  readonly batch: 1 | 2;
+  /** Frames decoded at once, as asked for; a plan may have fewer. */
+  readonly decodeChunkSize: number;
+  /** Deep features of the UNet are reused between steps, so that the second core is needed too. */
+  readonly usesShallowCore?: boolean;
+}
+
+/** What of a pack decides it. */
+export interface PackMemory {
+  /** Of the graphs that the pack has. */
+  readonly weightBytes: Readonly<Partial<Record<GraphName, number>>>;
+  /** Bytes of a weight and of an activation: 2 in fused FP16 packs, 4 in plain ones. */
+  readonly bytesPerValue: 2 | 4;
+  /** Pixels per latent cell and side. */
+  readonly vaeScaleFactor: number;
+}
+
+/**
+ * From the one that costs no time to the one that needs least memory. On demand means: opened when it has something to
+ * do, and released before another graph on demand is opened.
+ */
+export const residencies = ['all', 'vae-on-demand', 'encoders-on-demand', 'one-at-a-time'] as const;
+export type Residency = (typeof residencies)[number];
+
+export interface MemoryPlan {
+  readonly residency: Residency;
+  readonly decodeChunkSize: number;
+  /** Sessions that hold more, from a larger clip, than there is room for: to be released before anything else. */
+  readonly release: readonly GraphName[];
+  /** Activations of each graph, in bytes. */
+  readonly activationBytes: Readonly<Partial<Record<GraphName, number>>>;
+  /** What the process is expected to hold at most, in bytes. */
+  readonly peakBytes: number;
+}
+
+const mebibyte = 1024 ** 2;
+const gibibyte = 1024 ** 3;
+
+interface GraphMemory {
+  /** Of I2VGen-XL's graph. Others are taken to be narrower or wider in proportion to the square root of theirs. */
+  readonly parameters: number;
+  /** Activations of a run in FP16, in bytes: so many whatever the clip … */
+  readonly fixedBytes: number;
+  /** … and so many per unit: latent cell × frame × batch for the UNet, pixel × frame of the chunk for the VAE. */
+  readonly bytesPerUnit: number;
+}
+
+/**
+ * THE COEFFICIENTS, measured with I2VGen-XL in fused FP16 on an H100 without memory pattern: what nvidia-smi shows for
+ * the process after opening a session, and after its runs.
+ */
+export const measuredMemory: {
+  /** CUDA context and libraries, once per process. */
+  readonly contextBytes: number;
+  /** Handles and workspaces of cuBLAS and cuDNN, per open session. */
+  readonly sessionBytes: number;
+  /** Part of the budget that plans may fill; the rest is for what the arenas round up. */
+  readonly usableShare: number;
+  readonly graphs: Readonly<Record<GraphName | 'unet_shallow', GraphMemory>>;
+} = {
+  contextBytes: 450 * mebibyte,
+  sessionBytes: 32 * mebibyte,
+  usableShare: 0.97,
+  graphs: {
+    text_encoder: { parameters: 354e6, fixedBytes: 64 * mebibyte, bytesPerUnit: 0 },
+    image_encoder: { parameters: 632e6, fixedBytes: 96 * mebibyte, bytesPerUnit: 0 },
+    vae_encoder: { parameters: 34e6, fixedBytes: 32 * mebibyte, bytesPerUnit: 2500 },
+    unet_cond: { parameters: 20e6, fixedBytes: 32 * mebibyte, bytesPerUnit: 4000 },
+    // 512x512x16, batch 2: 3.06 GiB after opening, 8.1 GiB after runs.
+    unet_core: { parameters: 1.4e9, fixedBytes: 64 * mebibyte, bytesPerUnit: 41_000 },
+    unet_shallow: { parameters: 0.4e9, fixedBytes: 64 * mebibyte, bytesPerUnit: 30_000 },
+    vae_decoder: { parameters: 50e6, fixedBytes: 32 * mebibyte, bytesPerUnit: 2500 },
+  },
+};
+
+/** Their sessions must be open beside each other: they take turns from step to step. */
+const cores: readonly string[] = ['unet_core', 'unet_shallow'];
+const vae: readonly string[] = ['vae_encoder', 'vae_decoder'];
+const encoders: readonly string[] = ['text_encoder', 'image_encoder'];
+
+/** True when the graph is released as soon as another one on demand is opened. */
+export function isOnDemand(graph: string, residency: Residency): boolean {
+  if (residency === 'all') return false;
+  if (residency === 'one-at-a-time' || vae.includes(graph)) return true;
+  return residency === 'encoders-on-demand' && encoders.includes(graph);
+}
+
+/** True when opening `graph` means releasing `other`. */
+export function displaces(graph: string, other: string, residency: Residency): boolean {
+  if (graph === other || (cores.includes(graph) && cores.includes(other))) return false;
+  return isOnDemand(graph, residency) && isOnDemand(other, residency);
+}
+
+/** Bytes of activations that a run of the graph for this clip needs. */
+function activationBytes(graph: GraphName, clip: ClipShape, pack: PackMemory): number {
+  const { parameters, fixedBytes, bytesPerUnit } = measuredMemory.graphs[graph];
+  const pixels = clip.width * clip.height;
+  const units = vae.includes(graph)
+    ? pixels * (graph === 'vae_decoder' ? Math.min(clip.decodeChunkSize, clip.numFrames) : 1)
+    : (pixels / pack.vaeScaleFactor ** 2) * clip.numFrames * clip.batch;
+  const ownParameters = (pack.weightBytes[graph] ?? 0) / pack.bytesPerValue;
+  // Weights grow with the square of the width, activations with the width.
+  const width = Math.sqrt(ownParameters / parameters);
+  return Math.round((fixedBytes + bytesPerUnit * units) * width * (pack.bytesPerValue / 2));
+}
+
+/** The next smaller chunks, the wanted one first. */
+function chunkSizes(wanted: number): number[] {
+  const sizes = [wanted];
+  for (let size = wanted; size > 1; ) {
+    size = Math.ceil(size / 2);
+    sizes.push(size);
+  }
+  return sizes;
+}
+
+function planFor(
+  residency: Residency,
+  decodeChunkSize: number,
+  clip: ClipShape,
+  pack: PackMemory,
+  heldBytes: Readonly<Partial<Record<GraphName, number>>>,
+): MemoryPlan {
+  const needed: Partial<Record<GraphName, number>> = {};
+  const totals = new Map<string, number>();
+  for (const [name, weights] of Object.entries(pack.weightBytes)) {
+    const graph = name as GraphName; // the only keys
+    if (name === 'unet_shallow' && !clip.usesShallowCore) continue;
+    const own = activationBytes(graph, { ...clip, decodeChunkSize }, pack);
+    needed[graph] = own;
+    const total = weights + Math.max(own, heldBytes[graph] ?? 0) + measuredMemory.sessionBytes;
+    const group = cores.includes(name) ? 'cores' : name;
+    totals.set(group, (totals.get(group) ?? 0) + total);
+  }
+  let resident = 0;
+  let largestOnDemand = 0;
+  for (const [group, total] of totals) {
+    if (isOnDemand(group, residency)) largestOnDemand = Math.max(largestOnDemand, total);
+    else resident += total;
+  }
+  const peakBytes = measuredMemory.contextBytes + resident + largestOnDemand;
+  return { residency, decodeChunkSize, release: [], activationBytes: needed, peakBytes };
+}
+
+/**
+ * The plan that costs the least time of those that fit. Given up in this order: nothing · frames per decoded chunk and
+ * the VAE's place beside the others (some tenths of a second per clip) · the encoders' place (a second or two per new
+ * picture or prompt) · the core's (two seconds per clip).
+ * @param budgetBytes undefined: everything may stay open
+ * @param heldBytes activations that open sessions hold from earlier clips
+ * @throws KinoraError OUT_OF_MEMORY naming need and budget when not even the leanest plan fits
+ */
+export function planMemory(
+  clip: ClipShape,
+  pack: PackMemory,
+  budgetBytes: number | undefined,
+  heldBytes: Readonly<Partial<Record<GraphName, number>>> = {},
+): MemoryPlan {
+  if (budgetBytes === undefined) return planFor('all', clip.decodeChunkSize, clip, pack, heldBytes);
+  const usableBytes = budgetBytes * measuredMemory.usableShare;
+  for (const residency of residencies) {
+    for (const held of [heldBytes, {}]) {
+      for (const size of chunkSizes(clip.decodeChunkSize)) {
+        const plan = planFor(residency, size, clip, pack, held);
+        if (plan.peakBytes > usableBytes) continue;
+        return held === heldBytes ? plan : { ...plan, release: grownGraphs(plan, heldBytes) };
+      }
+    }
+  }
+  const { peakBytes } = leanestPlan(clip, pack);
+  const { width, height, numFrames } = clip;
+  throw new KinoraError(
+    'OUT_OF_MEMORY',
+    `A clip of ${numFrames} frames of ${width}x${height} needs about ${inGibibytes(peakBytes / measuredMemory.usableShare)} of GPU memory; ${inGibibytes(budgetBytes)} may be used.`,
+  );
+}
+
+/** What is left to try when the card turned out to be smaller than a plan: one session at a time, frame by frame. */
+export function leanestPlan(
+  clip: ClipShape,
+  pack: PackMemory,
+  heldBytes: Readonly<Partial<Record<GraphName, number>>> = {},
+): MemoryPlan {
+  const plan = planFor('one-at-a-time', 1, clip, pack, {});
+  return { ...plan, release: grownGraphs(plan, heldBytes) };
+}
+
+function grownGraphs(plan: MemoryPlan, heldBytes: Readonly<Partial<Record<GraphName, number>>>): GraphName[] {
+  return (Object.keys(heldBytes) as GraphName[]).filter(
+    (graph) => (heldBytes[graph] ?? 0) > (plan.activationBytes[graph] ?? 0),
+  );
+}
+
+function inGibibytes(bytes: number): string {
+  return `${(bytes / gibibyte).toFixed(1)} GiB`;
+}
