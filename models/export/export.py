@@ -283,7 +283,7 @@ def export_unet(unet, out: Path, max_tokens: int, options: Options) -> None:
     if options.is_cuda:
         export_fused_core(unet, core_inputs, axes, out, options)
     else:
-        save_graph(graphs.UnetCore(unet).eval(), [(core_inputs, cases[1][1])], out / "unet_core", axes)
+        export_core(unet, core_inputs, axes, out, options)
         found = sum(count_nodes(out / name, "MultiHeadAttention") for name in ("unet_cond", "unet_core"))
         if found != expected_nodes:
             raise SystemExit(f"unet: {found} MultiHeadAttention nodes instead of {expected_nodes}")
@@ -293,9 +293,23 @@ def export_unet(unet, out: Path, max_tokens: int, options: Options) -> None:
         options.check(out, cases, ["unet_cond", "unet_core", "unet_shallow"])
 
 
+def export_core(unet, inputs: dict, axes: dict, out: Path, options: Options) -> None:
+    core = graphs.UnetCore(unet).eval()
+    if not options.deepcache:
+        save_graph(core, [(inputs, {"out_sample": None})], out / "unet_core", axes)
+        return
+    axes = {**axes, "deep_features": {0: "batch_frames", 2: "latent_height", 3: "latent_width"}}
+    whole = graphs.UnetCoreDeep(core).eval()
+    with torch.no_grad():
+        outputs = dict(zip(("out_sample", "deep_features"), whole(**inputs)))
+    save_graph(whole, [(inputs, outputs)], out / "unet_core", axes)
+    inputs = {**inputs, "deep_features": outputs["deep_features"]}
+    save_graph(graphs.UnetShallow(core).eval(), [(inputs, {"out_sample": None})], out / "unet_shallow", axes)
+
+
 def export_fused_core(unet, inputs: dict, axes: dict, out: Path, options: Options) -> None:
     parts = [unet.conv_in, unet.transformer_in, *unet.down_blocks, unet.mid_block, *unet.up_blocks]
-    expected = fusions.expected_of([*parts, unet.conv_norm_out, unet.conv_out], unet.transformer_in)
+    expected = fusions.expected_of([*parts, unet.conv_norm_out, unet.conv_out])
     core = fused.UnetCore(unet.to(options.dtype), options.dtype).eval()
     # Small: the trace depends on no size.
     inputs = {
@@ -325,7 +339,7 @@ def main() -> None:
     parser.add_argument("--variant", help='weights file variant, for example "fp16"; a plain pack is float32 all the same')
     parser.add_argument("--flavour", choices=("plain", "cuda"), default="plain")
     parser.add_argument("--lora", action="append", default=[], metavar="FILE[:SCALE]", help="may be given several times")
-    parser.add_argument("--deepcache", action="store_true", help="write a second core that reuses deep features (cuda)")
+    parser.add_argument("--deepcache", action="store_true", help="write a second core that reuses deep features")
     parser.add_argument("--allow-unfused", action="store_true", help="write a cuda pack that lost fusions all the same")
     parser.add_argument(
         "--tensorrt-context", action="append", default=[], metavar="WxHxF", help="compile with TensorRT for this size (plain)"
@@ -336,8 +350,8 @@ def main() -> None:
         if args.flavour != "plain":
             parser.error("--tensorrt-context needs --flavour plain")
         require_tensorrt()
-    if args.deepcache and args.flavour != "cuda":
-        parser.error("--deepcache needs --flavour cuda")
+        if args.deepcache:
+            parser.error("--tensorrt-context and --deepcache exclude each other")
     card = {**I2VGEN_XL, "id": args.id, "title": args.title, "licence": args.licence, "source": args.source}
     options = Options(
         flavour=args.flavour,

@@ -34,6 +34,7 @@ from fused_ops import (
     shape_of,
     skip_group_norm,
     skip_layer_norm,
+    split_first,
     upsample_nearest,
 )
 from rewrite import MultiHeadAttention
@@ -242,19 +243,39 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """GEGLU and a Linear, whose bias the caller adds."""
+    """GEGLU and a Linear, whose bias the caller adds.
 
-    def __init__(self, ff):
+    A GEGLU a little too narrow for the kernel is widened with zeros: a value of zero stays zero whatever its gate. The
+    tokens are worked off in `parts`, one after the other, because the wide tensors between the two Linears would
+    otherwise be the largest of the whole UNet; the number of tokens must be divisible by `parts`.
+    """
+
+    def __init__(self, ff, parts: int):
         super().__init__()
         if not isinstance(ff.net[0], GEGLU):
             raise NotImplementedError(f"feed-forward with {type(ff.net[0]).__name__}")
-        self.proj, self.out = Linear(ff.net[0].proj), Linear(ff.net[2])
-        self.is_fused = self.proj.width // 2 in BIAS_SPLIT_GELU_WIDTHS
-        if not self.is_fused:
+        self.parts, self.channels = parts, ff.net[2].out_features
+        self.out = Linear(ff.net[2])
+        width = ff.net[2].in_features
+        kernel_width = next((known for known in BIAS_SPLIT_GELU_WIDTHS if width <= known <= 1.25 * width), None)
+        self.is_fused = kernel_width is not None
+        if self.is_fused:
+            self.proj = Linear(ff.net[0].proj)
+            extra = kernel_width - width
+            for name in ("weight", "bias"):
+                value, gate = getattr(self.proj, name).chunk(2, dim=-1)
+                setattr(self.proj, name, torch.cat([F.pad(value, (0, extra)), F.pad(gate, (0, extra))], dim=-1))
+            self.out.weight = F.pad(self.out.weight, (0, 0, 0, extra))
+        else:
             self.value, self.gate = (Linear(half) for half in halves(ff.net[0].proj))
-            del self.proj
 
     def forward(self, x):
+        if self.parts == 1:
+            return self.part(x)
+        parts = split_first(reshape(x, self.parts, -1, self.channels), self.parts)
+        return reshape_like(torch.cat([self.part(part) for part in parts]), x)
+
+    def part(self, x):
         if self.is_fused:
             return self.out(bias_split_gelu(self.proj(x), self.proj.bias))
         return self.out(self.value.with_bias(x) * F.gelu(self.gate.with_bias(x)))
@@ -273,13 +294,13 @@ def halves(linear: nn.Linear) -> list[nn.Linear]:
 class TransformerBlock(nn.Module):
     """BasicTransformerBlock: two attentions, the second over the context if there is one, and the feed-forward."""
 
-    def __init__(self, block):
+    def __init__(self, block, ff_parts: int):
         super().__init__()
         if block.norm_type != "layer_norm" or block.pos_embed is not None or block.attn2 is None:
             raise NotImplementedError("this BasicTransformerBlock is of a kind that the export does not know")
         self.norm1, self.norm2, self.norm3 = (LayerNorm(n) for n in (block.norm1, block.norm2, block.norm3))
         self.channels = self.norm1.shape[0]
-        self.attn1, self.attn2, self.ff = Attention(block.attn1), Attention(block.attn2), FeedForward(block.ff)
+        self.attn1, self.attn2, self.ff = Attention(block.attn1), Attention(block.attn2), FeedForward(block.ff, ff_parts)
 
     def forward(self, x, bias, context=None, as_clips=None):
         """`bias` (1, 1, C) is what the Linear before left to be added."""
@@ -298,7 +319,7 @@ class TransformerBlock(nn.Module):
 class SpatialTransformer(nn.Module):
     """Transformer2DModel with Linear projections."""
 
-    def __init__(self, model):
+    def __init__(self, model, ff_parts: int):
         super().__init__()
         if not model.use_linear_projection:
             raise NotImplementedError("Transformer2DModel with convolutions as projections")
@@ -307,7 +328,7 @@ class SpatialTransformer(nn.Module):
         self.register_buffer("bias_in", self.proj_in.bias[None, None])
         if len(model.transformer_blocks) != 1:
             raise NotImplementedError("a transformer of more than one block")
-        self.block = TransformerBlock(model.transformer_blocks[0])
+        self.block = TransformerBlock(model.transformer_blocks[0], ff_parts)
 
     def forward(self, act: Sum, sizes: Sizes, context) -> Sum:
         y = self.norm(act, "space", sizes)
@@ -320,14 +341,14 @@ class SpatialTransformer(nn.Module):
 class TemporalTransformer(nn.Module):
     """TransformerTemporalModel: attention over the frames of each position."""
 
-    def __init__(self, model):
+    def __init__(self, model, ff_parts: int):
         super().__init__()
         self.norm, self.channels = Norm(model.norm, False), model.norm.num_channels
         self.proj_in, self.proj_out = Linear(model.proj_in), Linear(model.proj_out)
         self.register_buffer("bias_in", self.proj_in.bias[None, None])
         if len(model.transformer_blocks) != 1:
             raise NotImplementedError("a transformer of more than one block")
-        self.block = TransformerBlock(model.transformer_blocks[0])
+        self.block = TransformerBlock(model.transformer_blocks[0], ff_parts)
 
     def forward(self, act: Sum, sizes: Sizes) -> Sum:
         y = self.norm(act, "time", sizes).permute(0, 2, 1, 3)
@@ -349,13 +370,13 @@ class Clip:
 class Layer(nn.Module):
     """One step of a block: residual block, temporal convolution, and both transformers where the block has them."""
 
-    def __init__(self, block, index: int, attention: int | None):
+    def __init__(self, block, index: int, attention: int | None, ff_parts: int):
         super().__init__()
         self.resnet, self.temp_conv = Resnet(block.resnets[index]), TemporalConv(block.temp_convs[index])
         self.attn = self.temp_attn = None
         if attention is not None:
-            self.attn = SpatialTransformer(block.attentions[attention])
-            self.temp_attn = TemporalTransformer(block.temp_attentions[attention])
+            self.attn = SpatialTransformer(block.attentions[attention], ff_parts)
+            self.temp_attn = TemporalTransformer(block.temp_attentions[attention], ff_parts)
 
     def forward(self, act: Sum, sizes: Sizes, clip: "Clip") -> Sum:
         act = self.temp_conv(self.resnet(act, sizes, clip.emb), sizes, clip.ones)
@@ -364,9 +385,17 @@ class Layer(nn.Module):
         return act
 
 
-def layers_of(block) -> nn.ModuleList:
+def layers_of(block, ff_parts: int) -> nn.ModuleList:
     has_attention = getattr(block, "has_cross_attention", False)
-    return nn.ModuleList(Layer(block, i, i if has_attention else None) for i in range(len(block.resnets)))
+    return nn.ModuleList(Layer(block, i, i if has_attention else None, ff_parts) for i in range(len(block.resnets)))
+
+
+def ff_parts_of(levels: int) -> list[int]:
+    """Into how many parts the feed-forwards of each level work off their tokens, the highest resolution first.
+
+    Height and width can be halved at every level but the last, so the tokens can be divided by four as often.
+    """
+    return [min(wanted, 4 ** (levels - 1 - level)) for level, wanted in enumerate([4, 2] + [1] * levels)][:levels]
 
 
 class UnetCore(nn.Module):
@@ -386,14 +415,17 @@ class UnetCore(nn.Module):
         self.register_buffer("freqs", freqs.to(unet.conv_in.weight.device))
         self.time1, self.time2 = Linear(unet.time_embedding.linear_1), Linear(unet.time_embedding.linear_2)
 
-        self.conv_in, self.transformer_in = Conv(unet.conv_in), TemporalTransformer(unet.transformer_in)
-        self.down = nn.ModuleList(layers_of(block) for block in unet.down_blocks)
+        parts = ff_parts_of(len(unet.down_blocks))
+        self.conv_in = Conv(unet.conv_in)
+        # Its feed-forward is as wide as that of the next level, at twice the resolution.
+        self.transformer_in = TemporalTransformer(unet.transformer_in, min(2 * parts[0], 4 ** (len(parts) - 1)))
+        self.down = nn.ModuleList(layers_of(block, n) for block, n in zip(unet.down_blocks, parts))
         self.downsamplers = nn.ModuleList(
             Conv(block.downsamplers[0].conv) for block in unet.down_blocks if block.downsamplers
         )
         mid = unet.mid_block
-        self.mid = nn.ModuleList(Layer(mid, i, i if i < len(mid.attentions) else None) for i in range(len(mid.resnets)))
-        self.up = nn.ModuleList(layers_of(block) for block in unet.up_blocks)
+        self.mid = nn.ModuleList(Layer(mid, i, i if i < len(mid.attentions) else None, 1) for i in range(len(mid.resnets)))
+        self.up = nn.ModuleList(layers_of(block, n) for block, n in zip(unet.up_blocks, reversed(parts)))
         self.upsamplers = nn.ModuleList(Conv(block.upsamplers[0].conv) for block in unet.up_blocks if block.upsamplers)
         self.norm_out = Norm(unet.conv_norm_out, True)
         self.out_channels = unet.config.out_channels

@@ -187,6 +187,21 @@ def expand_like(x, like):
     return _ExpandLike.apply(x, like)
 
 
+class _SplitFirst(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, parts):
+        return x.chunk(parts)
+
+    @staticmethod
+    def symbolic(g, x, parts):
+        return tuple(typed(out, x, x.type().dim()) for out in g.op("Split", x, outputs=parts, axis_i=0))
+
+
+def split_first(x, parts: int):
+    """x (parts * n, ...) -> `parts` tensors (n, ...)."""
+    return _SplitFirst.apply(x, parts)
+
+
 class _ShapeOf(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, channels):
