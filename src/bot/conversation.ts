@@ -332,7 +332,7 @@ export class Conversation {
       decoding: () => say.status.decoding(done, total),
       finishing: () => say.status.finishing,
     }[phase]();
-    const left = leftMs === undefined || done >= total ? '' : ` ${say.status.left(leftMs)}`;
+    const left = leftMs === undefined || done >= total ? '' : ` · ${say.status.left(leftMs)}`;
     return { text: `${text}${left}`, buttons: [this.#button('cancel', event.jobId, say)] };
   }
 
@@ -507,7 +507,7 @@ export class Conversation {
 
   #position({ ahead, leftMs }: { ahead: number; leftMs?: number }, say: Messages): string {
     const text = ahead === 0 ? say.status.next : say.status.waiting(ahead);
-    return leftMs === undefined ? text : `${text} ${say.status.left(leftMs)}`;
+    return leftMs === undefined ? text : `${text} ${say.status.readyIn(leftMs)}`;
   }
 
   #button(action: Action, jobId: string, say: Messages): Button {

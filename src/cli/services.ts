@@ -44,7 +44,7 @@ function sharedRedis(config: Config): RedisAddress {
 }
 
 /** @param pack says what its presets are; a bot without one goes by the general ones */
-function terms({ queue }: Config, pack: Pack | undefined): QueueTerms {
+export function terms({ queue }: Config, pack: Pack | undefined): QueueTerms {
   return {
     cost: (generation) => {
       const preset = presetNames.find((name) => name === generation.preset) ?? 'standard';

@@ -23,7 +23,7 @@ describe('asking', () => {
     const answer = await talk.ask('t-1', { options: parseWords('waves rolling seed=7 preset=fast loop') });
     expect(answer).toEqual({
       accepted: true,
-      text: 'Accepted. Yours is next.\nCosts 1, 2 left today.',
+      text: 'Accepted. Yours is next.\nCosts 1 credit; 2 left today.',
       buttons: [{ action: 'cancel', jobId: 't-1', label: 'Cancel' }],
     });
     const { request } = await talk.entry('t-1');
@@ -203,7 +203,7 @@ describe('what is left of a job', () => {
         artifact: entry.artifact,
         files: talk.harness.artifacts.files(entry.id),
       } as Answer);
-    expect(final(first).text).toBe('"waves rolling" · seed 7 · standard · 12 s · cost 1');
+    expect(final(first).text).toBe('"waves rolling" · seed 7 · standard · made in 12 s · 1 credit');
     expect(final(first).buttons.map(({ action }) => action)).toEqual(actions.slice(1));
 
     talk.report = {
@@ -372,7 +372,7 @@ describe('words', () => {
       );
     expect(show('loading').text).toBe('Loading the model…');
     expect(show('denoising', 6, 90_000)).toEqual({
-      text: '▰▰▰▱▱▱▱▱▱▱▱▱ step 6/24 About 1 min 30 s left.',
+      text: '▰▰▰▱▱▱▱▱▱▱▱▱ step 6/24 · about 1 min 30 s left',
       buttons: [{ action: 'cancel', jobId: 't-1', label: 'Cancel' }],
     });
     expect(show('denoising', 24, 0).text).toBe('▰▰▰▰▰▰▰▰▰▰▰▰ step 24/24');

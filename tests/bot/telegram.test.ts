@@ -35,8 +35,8 @@ describe.concurrent('a photo in a private chat', () => {
     expect(status.replyTo).toBe(request);
     const texts = status.history.map(({ body }) => body.text);
     expect(texts[0]).toBe('Looking at the picture…');
-    expect(texts[1]).toMatch(/^Accepted\. Yours is next\.\nCosts 2, 48 left today\./);
-    expect(status.text).toMatch(/^"waves rolling" · seed 7 · fast · 4 s · cost 2/);
+    expect(texts[1]).toMatch(/^Accepted\. Yours is next\.\nCosts 2 credits; 48 left today\./);
+    expect(status.text).toMatch(/^"waves rolling" · seed 7 · fast · made in 4 s · 2 credits/);
     expect(status.video).toMatchObject({
       width: 64,
       height: 48,

@@ -3,6 +3,7 @@ import type { ErrorCode } from '../../errors.ts';
 
 const people = (count: number): string => (count === 1 ? '1 person' : `${count} people`);
 const jobs = (count: number): string => (count === 1 ? '1 job' : `${count} jobs`);
+const credits = (count: number): string => (count === 1 ? '1 credit' : `${count} credits`);
 
 /** 90_000 → "1 min 30 s". */
 function duration(ms: number): string {
@@ -69,7 +70,8 @@ export const en = {
   status: {
     next: 'Accepted. Yours is next.',
     waiting: (ahead: number) => `Accepted. ${jobs(ahead)} before yours.`,
-    left: (ms: number) => `About ${duration(ms)} left.`,
+    readyIn: (ms: number) => `Ready in about ${duration(ms)}.`,
+    left: (ms: number) => `about ${duration(ms)} left`,
     loading: 'Loading the model…',
     encoding: 'Looking at the picture…',
     denoising: (bar: string, done: number, total: number) => `${bar} step ${done}/${total}`,
@@ -77,12 +79,12 @@ export const en = {
     finishing: 'Writing the video…',
     firstFrame: 'The picture is animated; only its first frame is used.',
     cancelling: 'Stopping…',
-    cost: (cost: number, left: number) => `Costs ${cost}, ${left} left today.`,
+    cost: (cost: number, left: number) => `Costs ${credits(cost)}; ${left} left today.`,
   },
 
   result: {
     caption: (parts: { prompt: string; seed: number; preset: string; seconds: string; cost: number }) =>
-      `${parts.prompt ? `"${parts.prompt}" · ` : ''}seed ${parts.seed} · ${parts.preset} · ${parts.seconds} · cost ${parts.cost}`,
+      `${parts.prompt ? `"${parts.prompt}" · ` : ''}seed ${parts.seed} · ${parts.preset} · made in ${parts.seconds} · ${credits(parts.cost)}`,
     reused: (what: readonly string[], savedSeconds?: string) =>
       `Reused from before: ${what.join(', ')}${savedSeconds ? `; saved ${savedSeconds} s` : ''}.`,
     picture: 'what the model saw in the picture',
@@ -109,7 +111,7 @@ export const en = {
       `There are ${jobs(limit)} waiting from here, which is the limit. Try again soon.`,
     cooldown: (ms: number) => `One moment: you can ask again in ${duration(ms)}.`,
     quota: (p: { used: number; limit: number; granted: number; cost: number }) =>
-      `This costs ${p.cost}, but you have used ${p.used} of your ${p.limit} credits today${p.granted ? ` (and ${p.granted} extra are left)` : ''}. They come back at midnight.`,
+      `This costs ${credits(p.cost)}, but you have used ${p.used} of your ${p.limit} credits today${p.granted ? ` (and ${p.granted} extra are left)` : ''}. They come back at midnight.`,
     diskFull: 'There is no disk space left here. The admins have to free some; try again later.',
     unavailable: 'The queue cannot be reached right now. Nothing was charged; try again in a minute.',
     duplicate: 'That one is already in the queue.',

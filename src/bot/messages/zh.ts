@@ -63,7 +63,8 @@ export const zh: typeof en = {
   status: {
     next: '已接受，下一个就是你的。',
     waiting: (ahead) => `已接受，前面还有 ${jobs(ahead)}。`,
-    left: (ms) => `大约还需 ${duration(ms)}。`,
+    readyIn: (ms) => `大约 ${duration(ms)}后完成。`,
+    left: (ms) => `大约还需 ${duration(ms)}`,
     loading: '正在加载模型…',
     encoding: '正在看图…',
     denoising: (bar, done, total) => `${bar} 第 ${done}/${total} 步`,
@@ -76,7 +77,7 @@ export const zh: typeof en = {
 
   result: {
     caption: ({ prompt, seed, preset, seconds, cost }) =>
-      `${prompt ? `“${prompt}” · ` : ''}种子 ${seed} · ${preset} · ${seconds} · 消耗 ${cost} 点`,
+      `${prompt ? `“${prompt}” · ` : ''}种子 ${seed} · ${preset} · 用时 ${seconds} · 消耗 ${cost} 点`,
     reused: (what, savedSeconds) =>
       `沿用了之前的计算：${what.join('、')}${savedSeconds ? `，节省 ${savedSeconds} 秒` : ''}。`,
     picture: '对图片的分析',

@@ -21,7 +21,7 @@ export function transcript(world: World, only?: FakeChannel, states = false): st
   return lines.join('\n').trim();
 }
 
-function nameOf({ guild, name, botIsHere }: FakeChannel): string {
+export function nameOf({ guild, name, botIsHere }: FakeChannel): string {
   if (guild) return `#${name} (${guild.name})`;
   return botIsHere ? `direct messages with ${name}` : `group ${name}`;
 }
@@ -55,7 +55,7 @@ function messageLines(world: World, message: FakeMessage, states: boolean): stri
   return message.deleted ? [head] : [head, ...indented(message.present)];
 }
 
-function bodyLines({ content, embeds, components, attachments, flags }: Version): string[] {
+export function bodyLines({ content, embeds, components, attachments, flags }: Version): string[] {
   if (flags & MessageFlags.Loading) return ['… is thinking'];
   const files = attachments.map(
     ({ name, contentType, bytes, spoiler }) =>

@@ -19,7 +19,7 @@ export function transcript(world: World, only?: FakeChat, states = false): strin
   return lines.join('\n').trim();
 }
 
-function nameOf(chat: FakeChat): string {
+export function nameOf(chat: FakeChat): string {
   return chat.isPrivate ? `private chat with ${chat.name}` : `group ${chat.name}`;
 }
 
@@ -52,7 +52,7 @@ function messageLines(message: FakeMessage, states: boolean): string[] {
   ];
 }
 
-function bodyLines({ body, media, keyboard }: Version): string[] {
+export function bodyLines({ body, media, keyboard }: Version): string[] {
   return [
     ...(media ? [mediaLine(media)] : []),
     ...(body.text === '' ? [] : body.text.split('\n')),
