@@ -5,6 +5,7 @@ import path from 'node:path';
 import type { Config } from '../config.ts';
 import { isKinoraError, KinoraError } from '../errors.ts';
 import type { EngineJob, EngineResult } from '../inference/engine/protocol.ts';
+import { smallerJobs } from '../inference/engine/smaller-jobs.ts';
 import { decodeImage } from '../inference/image-decode.ts';
 import type { Pack } from '../inference/model-pack.ts';
 import {
@@ -164,6 +165,7 @@ async function prepareTask(
     ...(options.thumbnail ? { thumbnailPath: `${out.replace(/\.mp4$/i, '')}.jpg` } : {}),
     ...(options.maxBytes === undefined ? {} : { maxBytes: options.maxBytes }),
     ...(metadata ? { metadata: describeRequest(request, pack.manifest) } : {}),
+    smaller: smallerJobs(pack.manifest, request, metadata),
   };
   return { job, request };
 }
@@ -262,7 +264,8 @@ function describe({ request }: Task, result: EngineResult): Record<string, unkno
     videoId,
     seed,
     prompt: request.prompt,
-    preset: request.preset,
+    preset: result.reducedTo ?? request.preset,
+    ...(result.reducedTo === undefined ? {} : { reducedTo: result.reducedTo }),
     width,
     height,
     numFrames,
@@ -286,6 +289,7 @@ const reusable: Readonly<Record<string, string>> = {
 function summarize(result: EngineResult, seconds: number): string {
   const { outPath, width, height, numFrames, fps, durationSeconds, bytes, seed, videoId, cache, notes } =
     result;
+  const { reducedTo } = result;
   const size = bytes < 1_000_000 ? `${Math.ceil(bytes / 1000)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
   const reused = cache.hits.map((kind) => reusable[kind] ?? kind);
   return [
@@ -293,6 +297,9 @@ function summarize(result: EngineResult, seconds: number): string {
     `  ${width}×${height}, ${numFrames} frames at ${fps} fps (${durationSeconds.toFixed(1)} s), ${size}, made in ${seconds.toFixed(1)} s on ${result.device}`,
     `  seed ${seed} · video id ${videoId}`,
     ...(reused.length > 0 ? [`  reused: ${reused.join(', ')}`] : []),
+    ...(reducedTo === undefined
+      ? []
+      : [`  note: Memory ran out, so it was made smaller, as the preset ${reducedTo} would have it.`]),
     ...notes.map((note) => `  note: ${note}`),
     '',
   ].join('\n');

@@ -122,6 +122,43 @@ export function resolveRequest(
   };
 }
 
+/** Largest first. A clip that does not fit into memory is made as the next of them that is smaller. */
+const ladder: readonly PresetName[] = ['high', 'standard', 'fast'];
+
+/**
+ * The same clip in fewer pixels and frames, largest first: as its own preset would have it, when more than that was
+ * asked for, then as the smaller ones. Prompt, seed, guidance and picture stay. Empty for a variation, which must have
+ * the size of its earlier clip.
+ */
+export function smallerRequests(manifest: PackManifest, request: ResolvedRequest): ResolvedRequest[] {
+  if (request.variation) return [];
+  const from = ladder.indexOf(request.preset);
+  const smaller: ResolvedRequest[] = [];
+  let volume = request.width * request.height * request.numFrames;
+  for (const preset of ladder.slice(Math.max(from, 0))) {
+    const { size, ...chosen } = presetOf(manifest, preset);
+    const { limits } = manifest;
+    const numFrames = Math.min(chosen.numFrames, request.numFrames);
+    const numInferenceSteps = Math.min(chosen.numInferenceSteps, request.numInferenceSteps);
+    // A pack may have presets outside its own limits; then there is no such clip.
+    if (numFrames < limits.numFrames.min || numInferenceSteps < limits.numInferenceSteps.min) continue;
+    let working: { width: number; height: number };
+    try {
+      // The working size stands for the picture: it has its aspect ratio, or the one that was asked for.
+      working = workingSize(manifest, String(size), request);
+    } catch {
+      continue;
+    }
+    if (working.width * working.height > request.width * request.height) working = request;
+    const { width, height } = working;
+    if (width * height * numFrames >= volume) continue;
+    volume = width * height * numFrames;
+    const decodeChunkSize = Math.min(request.decodeChunkSize, numFrames);
+    smaller.push({ ...request, preset, width, height, numFrames, numInferenceSteps, decodeChunkSize });
+  }
+  return smaller;
+}
+
 function workingSize(
   manifest: PackManifest,
   text: string,

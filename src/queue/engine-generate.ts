@@ -1,6 +1,7 @@
 /** Joins the queue's worker to the engine: one ledger entry becomes one engine job. Knows no Redis and no platform. */
 import type { Engine } from '../inference/engine/engine.ts';
 import type { EngineJob } from '../inference/engine/protocol.ts';
+import { smallerJobs } from '../inference/engine/smaller-jobs.ts';
 import { decodeImage } from '../inference/image-decode.ts';
 import type { ProgressEvent } from '../inference/image-to-video.ts';
 import type { Pack } from '../inference/model-pack.ts';
@@ -33,6 +34,7 @@ export function engineGenerate(engine: Pick<Engine, 'run'>, pack: Pack, embedMet
       fps,
       durationSeconds,
       ...(result.isCompressed ? { isCompressed: true } : {}),
+      ...(result.reducedTo === undefined ? {} : { reducedTo: result.reducedTo }),
       seed,
       model,
       device,
@@ -64,6 +66,7 @@ async function engineJob(
     smooth: smooth ?? 1,
     ...(maxBytes === undefined ? {} : { maxBytes }),
     ...(embedMetadata ? { metadata: describeRequest(request, pack.manifest) } : {}),
+    smaller: smallerJobs(pack.manifest, request, embedMetadata),
   };
 }
 

@@ -73,6 +73,8 @@ export const artifactSchema = z.object({
   durationSeconds: z.number().positive(),
   /** Quality was given up so that it fits into maxBytes. */
   isCompressed: z.boolean().optional(),
+  /** Memory ran out, so it was made as this smaller preset would have it. */
+  reducedTo: z.string().optional(),
   seed: z.int().nonnegative(),
   model: z.string(),
   device: z.string(),

@@ -14,6 +14,7 @@ import { type EngineLogger, EngineProcess } from './engine-process.ts';
 import { temporaryFiles } from './job-files.ts';
 import type { EngineJob, EngineOptions, EngineResult, FromEngine } from './protocol.ts';
 import { SilenceLimit, type SilenceSettings, scaleStepMs } from './silence-limit.ts';
+import { shrink } from './smaller-jobs.ts';
 
 export interface EngineSettings extends SilenceSettings {
   /** From fork to "ready". Large packs are read from slow disks. */
@@ -68,7 +69,14 @@ export interface EngineStatus {
 }
 
 interface Pending {
+  /** As it was given. */
+  readonly asked: EngineJob;
+  /** As it is tried next: smaller than it was given, when memory ran out. */
   readonly job: EngineJob;
+  /** It ran out of memory before. */
+  readonly leanest: boolean;
+  /** The smaller preset that it was reduced to. */
+  readonly reducedTo: string | undefined;
   readonly signal: AbortSignal | undefined;
   readonly onProgress: (event: ProgressEvent) => void;
   readonly resolve: (result: EngineResult) => void;
@@ -161,15 +169,20 @@ export class Engine {
 
   /**
    * Makes one clip. Rejects with CANCELLED, ENGINE_CRASHED, ENGINE_HUNG, or whatever the job itself failed with;
-   * in every case nothing half-written is left.
+   * in every case nothing half-written is left. A job that runs out of memory is tried again in a fresh child with as
+   * little of it as possible, and then as a smaller one, if it has any: the result says so.
    */
   run(job: EngineJob, hooks: RunHooks = {}): Promise<EngineResult> {
     if (this.#state === 'stopped') return Promise.reject(stoppedError());
     const { signal, onProgress } = hooks;
     if (signal?.aborted) return Promise.reject(cancelledError());
     return new Promise((resolve, reject) => {
+      const asked = absolutePaths(job);
       const pending: Pending = {
-        job: absolutePaths(job),
+        asked,
+        job: asked,
+        leanest: false,
+        reducedTo: undefined,
         signal,
         onProgress: (event) => {
           try {
@@ -180,7 +193,7 @@ export class Engine {
         },
         resolve,
         reject,
-        onAbort: () => this.#cancel(pending),
+        onAbort: () => this.#cancel(asked),
       };
       signal?.addEventListener('abort', pending.onAbort, { once: true });
       this.#waiting.push(pending);
@@ -264,7 +277,10 @@ export class Engine {
       case 'ready':
         this.#clearLoad();
         this.#rssBytes = message.rssBytes;
-        this.#logger.info({ pid: child.pid, loadMs: message.loadMs, model: message.model }, 'engine ready');
+        this.#logger.info(
+          { pid: child.pid, loadMs: message.loadMs, model: message.model, warmUp: message.warmUp },
+          'engine ready',
+        );
         if (this.#state !== 'loading') return;
         this.#state = 'idle';
         for (const { resolve } of this.#readyWaiters.splice(0)) resolve();
@@ -283,7 +299,9 @@ export class Engine {
         return;
       case 'result':
         this.#rssBytes = message.rssBytes;
-        this.#onAnswer(message.result.jobId, null, (running) => running.resolve(message.result));
+        this.#onAnswer(message.result.jobId, null, ({ reducedTo, resolve }) =>
+          resolve({ ...message.result, ...(reducedTo === undefined ? {} : { reducedTo }) }),
+        );
         return;
       case 'error': {
         this.#rssBytes = message.rssBytes;
@@ -314,12 +332,41 @@ export class Engine {
     this.#jobsServed += 1;
     this.#fruitlessStarts = 0;
     if (this.#jobsServed === 1) this.#rssAfterFirstJob = this.#rssBytes;
+    // Refused for its size, before the device was asked for anything: the child is as good as before.
+    const wasRefused = errorCode === 'OUT_OF_MEMORY' && running.last === null;
     if (this.#state === 'busy') {
       this.#state = 'idle';
-      this.#recycleIfDue(errorCode);
+      if (!wasRefused) this.#recycleIfDue(errorCode);
     }
-    this.#settle(running, () => settle(running));
+    const again = errorCode === 'OUT_OF_MEMORY' ? this.#smaller(running, wasRefused) : undefined;
+    if (again) {
+      this.#waiting.unshift(again);
+      if (this.#state === 'loading') again.onProgress({ phase: 'loading', done: 0, total: 1 });
+    } else {
+      this.#settle(running, () => settle(running));
+    }
     this.#next();
+  }
+
+  /** How a job that ran out of memory is tried again, or undefined when it has had its chances. */
+  #smaller(running: Running, wasRefused: boolean): Pending | undefined {
+    const { asked, job, leanest, reducedTo, signal, onProgress, resolve, reject, onAbort } = running;
+    if (running.verdict || this.#state === 'stopped') return undefined;
+    const rest = { asked, signal, onProgress, resolve, reject, onAbort };
+    if (!wasRefused && !leanest) {
+      this.#logger.warn({ jobId: job.id }, 'out of memory: once more with as little as possible');
+      return { ...rest, job, leanest: true, reducedTo };
+    }
+    // What was refused cost nothing, so every smaller version may be asked for; what failed at work gets one.
+    if (!wasRefused && reducedTo !== undefined) return undefined;
+    const shrunk = shrink(job);
+    if (!shrunk) return undefined;
+    const { width, height, numFrames } = shrunk.job;
+    this.#logger.warn(
+      { jobId: job.id, preset: shrunk.preset, width, height, numFrames },
+      'out of memory: once more as a smaller clip',
+    );
+    return { ...rest, job: shrunk.job, leanest, reducedTo: shrunk.preset };
   }
 
   #learnPace({ silence, job }: Running): void {
@@ -444,21 +491,21 @@ export class Engine {
     };
     this.#state = 'busy';
     this.#watch();
-    child.send({ type: 'job', job: pending.job });
+    child.send({ type: 'job', job: pending.job, leanest: pending.leanest });
   }
 
-  #cancel(pending: Pending): void {
-    const index = this.#waiting.indexOf(pending);
-    if (index >= 0) {
-      this.#waiting.splice(index, 1);
-      this.#settle(pending, () => pending.reject(cancelledError()));
+  #cancel(asked: EngineJob): void {
+    const index = this.#waiting.findIndex((pending) => pending.asked === asked);
+    const [waiting] = index < 0 ? [] : this.#waiting.splice(index, 1);
+    if (waiting) {
+      this.#settle(waiting, () => waiting.reject(cancelledError()));
       return;
     }
     const running = this.#running;
-    if (running?.job !== pending.job || running.cancelledForMs !== null) return;
+    if (running?.asked !== asked || running.cancelledForMs !== null) return;
     running.cancelledForMs = 0;
     running.verdict ??= cancelledError();
-    this.#child?.send({ type: 'cancel', jobId: pending.job.id });
+    this.#child?.send({ type: 'cancel', jobId: asked.id });
   }
 
   /**

@@ -7,19 +7,25 @@ import { loadPack, openPack } from '../model-pack.ts';
 import { I2VGenXLPipeline } from '../pipelines/i2vgen-xl.ts';
 import type { EngineJob, EngineOptions, EngineResult } from './protocol.ts';
 import { type JobHooks, runJob } from './run-job.ts';
+import { checkShapes, usualShapes, warmUp } from './warm-up.ts';
 
 export interface LoadedEngine {
   /** Id of the pack. */
   readonly model: string;
+  /** What was run before the first job, in sentences. */
+  readonly warmUp: readonly string[];
   runJob(job: EngineJob, hooks: JobHooks): Promise<EngineResult>;
   /** Waits until what was learnt has reached the disk. */
   close(): Promise<void>;
 }
 
-/** Throws PACK_NOT_FOUND, PACK_INVALID, DEVICE_UNAVAILABLE or OUT_OF_MEMORY. */
+/** Throws PACK_NOT_FOUND, PACK_INVALID, DEVICE_UNAVAILABLE, INVALID_CONFIG or OUT_OF_MEMORY. */
 export async function loadEngine(options: EngineOptions): Promise<LoadedEngine> {
-  const { device, threads, ffmpegPath } = options;
-  const pack = await openPack(await loadPack(options.packPath), { device, threads });
+  const { device, threads, ffmpegPath, memoryBudgetBytes } = options;
+  const found = await loadPack(options.packPath);
+  const shapes = options.warmUp ?? (device === 'cpu' ? [] : usualShapes(found.manifest));
+  checkShapes(found.manifest, shapes);
+  const pack = await openPack(found, { device, threads, memoryBudgetBytes });
   const cache = new LatentCache({
     folder: options.cachePath,
     memoryBytes: options.cacheMemoryBytes,
@@ -30,6 +36,7 @@ export async function loadEngine(options: EngineOptions): Promise<LoadedEngine> 
   const tools = { pipeline: new I2VGenXLPipeline(pack, cache), ffmpegPath, model, device };
   return {
     model,
+    warmUp: await warmUp(pack, shapes),
     runJob: (job, hooks) => runJob(job, tools, hooks),
     close: () => cache.flush(),
   };

@@ -52,17 +52,24 @@ async function load(options: EngineOptions): Promise<void> {
   await send({
     type: 'ready',
     model: loaded.model,
+    warmUp: loaded.warmUp,
     loadMs: performance.now() - startedAt,
     rssBytes: process.memoryUsage.rss(),
   });
 }
 
-async function serve(engine: LoadedEngine, job: EngineJob, signal: AbortSignal): Promise<void> {
+async function serve(
+  engine: LoadedEngine,
+  job: EngineJob,
+  leanest: boolean,
+  signal: AbortSignal,
+): Promise<void> {
   parentWatch.postMessage(temporaryFiles(job));
   let answer: FromEngine;
   try {
     const result = await engine.runJob(job, {
       signal,
+      leanest,
       onProgress: ({ phase, done, total }) => {
         void send({ type: 'progress', jobId: job.id, phase, done, total });
       },
@@ -112,7 +119,7 @@ process.on('message', (message: ToEngine) => {
       const abort = new AbortController();
       const engine = loaded;
       // A microtask later, so that `current` is set whatever the job does first.
-      const done = Promise.resolve().then(() => serve(engine, message.job, abort.signal));
+      const done = Promise.resolve().then(() => serve(engine, message.job, message.leanest, abort.signal));
       current = { job: message.job, abort, done };
       return;
     }

@@ -20,7 +20,29 @@ export interface EngineOptions {
   /** As LatentCacheOptions.retentionMs. */
   readonly cacheRetentionMs?: number | undefined;
   readonly ffmpegPath: string;
+  /** Memory of the GPU that may be taken; absent where there is none to share out, or nobody knows. */
+  readonly memoryBudgetBytes?: number | undefined;
+  /**
+   * Clips whose shapes are run once before the first job, so that nobody waits for the libraries' search for the best
+   * kernels. Absent: the presets fast and standard on a GPU, none on a CPU.
+   */
+  readonly warmUp?: readonly WarmUpShape[] | undefined;
 }
+
+export interface WarmUpShape {
+  readonly width: number;
+  readonly height: number;
+  readonly numFrames: number;
+}
+
+/** A job in a smaller version, for when it does not fit into memory. */
+export type SmallerJob = Pick<
+  EngineJob,
+  'width' | 'height' | 'numFrames' | 'numInferenceSteps' | 'decodeChunkSize' | 'metadata'
+> & {
+  /** What people know it by. */
+  readonly preset: string;
+};
 
 /** One clip to make. Options are already validated; the picture is a file that may be hostile. */
 export interface EngineJob {
@@ -52,6 +74,8 @@ export interface EngineJob {
   readonly maxBytes?: number;
   /** Written into the file when present. */
   readonly metadata?: Readonly<Record<string, string>>;
+  /** What may be made instead when memory runs out, largest first. */
+  readonly smaller?: readonly SmallerJob[];
 }
 
 export interface EngineResult {
@@ -66,6 +90,8 @@ export interface EngineResult {
   readonly durationSeconds: number;
   /** Quality was given up so that it fits into maxBytes. */
   readonly isCompressed?: boolean;
+  /** Memory ran out, so the clip was made as this smaller preset would have it. */
+  readonly reducedTo?: string;
   readonly seed: number;
   readonly model: string;
   readonly device: string;
@@ -78,13 +104,21 @@ export interface EngineResult {
 
 export type ToEngine =
   | { readonly type: 'start'; readonly options: EngineOptions }
-  | { readonly type: 'job'; readonly job: EngineJob }
+  /** `leanest`: it failed for want of memory before, so as little as possible is used, whatever time that takes. */
+  | { readonly type: 'job'; readonly job: EngineJob; readonly leanest: boolean }
   | { readonly type: 'cancel'; readonly jobId: string }
   /** Give up the job in hand, if any, tidy up and exit. */
   | { readonly type: 'stop' };
 
 export type FromEngine =
-  | { readonly type: 'ready'; readonly model: string; readonly loadMs: number; readonly rssBytes: number }
+  | {
+      readonly type: 'ready';
+      readonly model: string;
+      readonly loadMs: number;
+      readonly rssBytes: number;
+      /** One sentence per shape: how long it took, or why it was not run. */
+      readonly warmUp: readonly string[];
+    }
   | { readonly type: 'failed-to-start'; readonly error: SerializedError }
   /** Sent at least once per step and per decoded chunk: doubles as the heartbeat. */
   | {

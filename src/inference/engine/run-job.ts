@@ -28,6 +28,8 @@ export interface JobHooks {
   readonly onProgress: (event: ProgressEvent) => void;
   /** Called every second while the job waits for ffmpeg rather than for the model. */
   readonly onAlive: () => void;
+  /** As GenerateHooks.leanest. */
+  readonly leanest?: boolean;
 }
 
 const aliveIntervalMs = 1000;
@@ -39,7 +41,7 @@ const aliveIntervalMs = 1000;
 export async function runJob(
   job: EngineJob,
   { pipeline, ffmpegPath, model, device }: JobTools,
-  { signal, onProgress, onAlive }: JobHooks,
+  { signal, onProgress, onAlive, leanest }: JobHooks,
 ): Promise<EngineResult> {
   const startedAt = performance.now();
   const image = await decodeImage(job.imagePath);
@@ -57,7 +59,8 @@ export async function runJob(
     const onReport = (finished: GenerationReport): void => {
       report = finished;
     };
-    for await (const frame of pipeline.generate(requestOf(job, image), { signal, onProgress, onReport })) {
+    const hooks = { signal, onProgress, onReport, leanest };
+    for await (const frame of pipeline.generate(requestOf(job, image), hooks)) {
       waitForFfmpeg();
       yield frame;
       clearInterval(waiting);

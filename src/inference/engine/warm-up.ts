@@ -1,0 +1,85 @@
+/**
+ * Runs every session once with the shapes of the clips that are likely to come, before the first job. cuDNN looks for
+ * the best kernel of every shape that it meets for the first time; that search belongs to the start, not to the first
+ * person's wait. Knows no messages and no processes.
+ */
+import { isKinoraError, KinoraError } from '../../errors.ts';
+import { LatentCache } from '../latent-cache.ts';
+import type { OpenPack } from '../model-pack.ts';
+import type { PackManifest } from '../pack-manifest.ts';
+import { I2VGenXLPipeline } from '../pipelines/i2vgen-xl.ts';
+import { type PresetName, presetOf, resolveRequest } from '../presets.ts';
+import type { WarmUpShape } from './protocol.ts';
+
+/** Of square clips: what most people ask for. */
+const usualPresets: readonly PresetName[] = ['standard', 'fast'];
+/** One would do for the exact path; the second step is where ways to save time begin to differ from it. */
+const steps = 2;
+
+/** What the presets make of a square picture, without repetitions. */
+export function usualShapes(manifest: PackManifest): WarmUpShape[] {
+  const shapes = usualPresets.map((preset) => {
+    const { size, numFrames } = presetOf(manifest, preset);
+    const { width, height } = resolveRequest(
+      manifest,
+      { size: String(size), numFrames },
+      { width: 1, height: 1 },
+    );
+    return { width, height, numFrames };
+  });
+  return shapes.filter(
+    (shape, index) => shapes.findIndex((other) => nameOf(other) === nameOf(shape)) === index,
+  );
+}
+
+/** @throws KinoraError INVALID_CONFIG when the pack cannot make one of them, with what it can make */
+export function checkShapes(manifest: PackManifest, shapes: readonly WarmUpShape[]): void {
+  for (const shape of shapes) {
+    try {
+      requestFor(manifest, shape);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new KinoraError('INVALID_CONFIG', `KINORA_WARMUP has ${nameOf(shape)}. ${reason}`);
+    }
+  }
+}
+
+/**
+ * @returns one sentence per shape. One that does not fit into memory is no reason not to serve smaller ones.
+ * @throws whatever else a clip may fail with: it would fail for people, too
+ */
+export async function warmUp(pack: OpenPack, shapes: readonly WarmUpShape[]): Promise<string[]> {
+  const nothing = new LatentCache({ folder: '', memoryBytes: 0, diskBytes: 0 });
+  const pipeline = new I2VGenXLPipeline(pack, nothing);
+  const done: string[] = [];
+  for (const shape of shapes) {
+    const startedAt = performance.now();
+    try {
+      for await (const _frame of pipeline.generate(requestFor(pack.manifest, shape), quietHooks())) {
+        // Every chunk is decoded, as the last one may be shorter and so another shape.
+      }
+      done.push(`${nameOf(shape)} in ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
+    } catch (error) {
+      if (!isKinoraError(error) || error.code !== 'OUT_OF_MEMORY') throw error;
+      await pack.release(); // what the failed run had taken; sessions open again when they are needed
+      done.push(`${nameOf(shape)} does not fit: ${error.message}`);
+    }
+  }
+  return done;
+}
+
+const quietHooks = () => ({
+  signal: new AbortController().signal,
+  onProgress: () => {},
+  onReport: () => {},
+});
+
+function requestFor(manifest: PackManifest, { width, height, numFrames }: WarmUpShape) {
+  const image = { width, height, data: new Uint8Array(width * height * 3).fill(128) };
+  const request = resolveRequest(manifest, { size: `${width}x${height}`, numFrames, seed: 0 }, image);
+  return { ...request, image, numInferenceSteps: steps, cropMode: 'fixed' as const };
+}
+
+function nameOf({ width, height, numFrames }: WarmUpShape): string {
+  return `${width}x${height}x${numFrames}`;
+}
