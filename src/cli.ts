@@ -59,7 +59,8 @@ program
   .option('--size <size>', '"512" for that area in the picture\'s shape, or "640x384" exactly')
   .option('-n, --negative <text>', 'what should not be seen')
   .option('--motion <amount>', 'low, medium or high (default: medium)')
-  .option('--scheduler <name>', 'ddim or dpm++2m')
+  .option('--scheduler <name>', 'ddim, or dpm++2m: as good in 25 steps')
+  .option('--reuse <number>', 'run the whole UNet every 2 or 3 steps only (default: 1, every step)', toNumber)
   .option('--chunk <frames>', 'frames decoded at once; fewer need less memory', toNumber)
   .option('--from <video-id>', 'vary an earlier video of the same picture')
   .option('--strength <amount>', 'subtle, strong, or 0.01 to 1; with --from (default: subtle)')
@@ -118,6 +119,23 @@ program
   .action(async (options: { json?: boolean }) => {
     const { doctor } = await import('./cli/doctor.ts');
     await doctor(loadConfig(), options.json ?? false);
+  });
+
+program
+  .command('setup-cuda')
+  .description('install what a CUDA GPU needs besides its driver (Linux x64; about 3 GB on disk)')
+  .option('--providers-only', 'CUDA 13 (or 12) and cuDNN 9 are installed already')
+  .option('--cuda <version>', '12 or 13 (default: 13, or 12 for an older driver)', toNumber)
+  .action(async (options: { providersOnly?: boolean; cuda?: number }) => {
+    const { setupCuda, SetupError } = await import('./cli/setup-cuda.ts');
+    try {
+      await setupCuda({ providersOnly: options.providersOnly ?? false, cuda: options.cuda });
+    } catch (error) {
+      // It says what to do in its own words: the catalogue's remedies are for people who make videos.
+      if (!(error instanceof SetupError)) throw error;
+      process.stderr.write(`${error.message}\n`);
+      process.exitCode = errorCatalogue.DEVICE_UNAVAILABLE.exitCode;
+    }
   });
 
 try {

@@ -4,6 +4,8 @@
  */
 import type { InferenceSession } from 'onnxruntime-node';
 import { KinoraError } from '../errors.ts';
+import { linkProviders } from './cuda-libraries.ts';
+import { deviceTrouble, firstWords } from './device-trouble.ts';
 import { askSessionThread } from './session-thread.ts';
 import type { FloatTensor, Tensor } from './tensor.ts';
 
@@ -35,12 +37,36 @@ export function parseDevice(device: string): { readonly kind: DeviceKind; readon
   return { kind: device.split(':')[0] as DeviceKind, ordinal: Number(match[2] ?? 0) };
 }
 
+/** What TensorRT cannot do (attention of plain packs, graphs without an engine) CUDA does, on the same GPU. */
+function providersOf(kind: DeviceKind, deviceId: number): InferenceSession.ExecutionProviderConfig[] {
+  switch (kind) {
+    case 'cuda':
+      return [{ name: 'cuda', deviceId }];
+    case 'tensorrt':
+      return [
+        { name: 'tensorrt', deviceId },
+        { name: 'cuda', deviceId },
+      ];
+    default:
+      return [kind];
+  }
+}
+
 let lastKey = 0;
 
-/** An input that lies in the session thread already. Made for what every step is given unchanged. */
+/** A tensor that lies in the session thread: an input of many runs, or an output that later runs are fed with. */
 export interface KeptTensor {
   readonly kept: number;
+  /** Empty where the first run decides. */
   readonly dims: readonly number[];
+}
+
+/**
+ * A place in the session thread for one output: name it in `into` of a run, then among the feeds of others. Every run
+ * that writes to it must give the same dims. To be forgotten in the end.
+ */
+export function reserveTensor(): KeptTensor {
+  return { kept: ++lastKey, dims: [] };
 }
 
 /** Gives tensors to the session thread once, for many runs. Their memory is lent for good: the arrays are detached. */
@@ -89,11 +115,19 @@ export class OnnxSession {
    * does so with the arithmetic of free shapes; whatever else it may be shows in the speed.
    */
   readonly isWholeOnDevice: boolean;
+  readonly #device: string;
   readonly #key: number;
   #runMs = 0;
 
-  private constructor(name: string, key: number, { inputs, outputs }: Opened, isWholeOnDevice: boolean) {
+  private constructor(
+    name: string,
+    device: string,
+    key: number,
+    { inputs, outputs }: Opened,
+    isWholeOnDevice: boolean,
+  ) {
     this.name = name;
+    this.#device = device;
     this.isWholeOnDevice = isWholeOnDevice;
     this.#key = key;
     this.inputs = inputs;
@@ -112,7 +146,7 @@ export class OnnxSession {
       extra: Readonly<Record<string, string>> = {},
     ): Promise<OnnxSession> => {
       const session: InferenceSession.SessionOptions = {
-        executionProviders: [onNvidia ? { name: kind, deviceId: ordinal } : kind],
+        executionProviders: providersOf(kind, ordinal),
         intraOpNumThreads: options.threads,
         interOpNumThreads: 1,
         graphOptimizationLevel: 'all',
@@ -131,10 +165,11 @@ export class OnnxSession {
       };
       const key = ++lastKey;
       const opened = await askSessionThread<Opened>('open', { session: key, path, options: session });
-      return new OnnxSession(name, key, opened, isWholeOnDevice);
+      return new OnnxSession(name, options.device, key, opened, isWholeOnDevice);
     };
     try {
       if (kind === 'cpu') return await create(true);
+      if (onNvidia) linkProviders();
       // A device that was asked for by name does the work, or says that it cannot: never the CPU in its place. The
       // runtime throws when the device's library is missing; when nodes are left over, it is asked to say so too.
       try {
@@ -155,14 +190,15 @@ export class OnnxSession {
 
   /**
    * Runs the graph; the calling thread is free meanwhile. Every output is float32.
-   * @param into memory for outputs of exactly these dims, instead of new memory; it comes back, filled, as the outputs
+   * @param into memory for outputs of exactly these dims, instead of new memory; it comes back, filled, as the outputs.
+   * An output for a reserved tensor stays in the thread, unchecked. When any output is named, only those are fetched.
    * @param lend names of feeds whose memory goes to the thread instead of being copied; they come back beside the outputs.
    * Arrays that are lent either way are detached, also when the run fails.
    * @throws KinoraError OUT_OF_MEMORY, BAD_NUMBERS when an output holds NaN or infinity
    */
   async run(
     feeds: Readonly<Record<string, Tensor | KeptTensor>>,
-    into: Readonly<Record<string, FloatTensor>> = {},
+    into: Readonly<Record<string, FloatTensor | KeptTensor>> = {},
     lend: readonly string[] = [],
   ): Promise<Record<string, FloatTensor>> {
     const own = Object.fromEntries(
@@ -175,7 +211,7 @@ export class OnnxSession {
     try {
       answer = await askSessionThread<RunAnswer>('run', { session: this.#key, feeds: own, into, lend }, lent);
     } catch (error) {
-      throw explainRunFailure(this.name, error);
+      throw explainRunFailure(this.name, this.#device, error);
     }
     this.#runMs += answer.runMs;
     const outputs: Record<string, FloatTensor> = { ...answer.lent };
@@ -222,8 +258,6 @@ export function isFinite32(data: Float32Array): boolean {
 }
 
 const outOfMemory = /out of memory|failed to allocate|bad_alloc|BFCArena|CUDA_ERROR_OUT_OF_MEMORY/i;
-const missingProvider =
-  /libonnxruntime_providers|Cannot open shared object|not (?:supported|available)|no available backend|CUDA (?:failure|driver)|WebGPU/i;
 const nodesLeftOver = /assigned to the default CPU EP/i;
 
 function explainOpenFailure(name: string, path: string, device: string, cause: unknown): KinoraError {
@@ -233,40 +267,29 @@ function explainOpenFailure(name: string, path: string, device: string, cause: u
       cause,
     });
   }
-  if (device !== 'cpu' && /Failed to load shared library/i.test(message)) {
-    return new KinoraError(
-      'DEVICE_UNAVAILABLE',
-      `The device ${device} is not available: the runtime's library for it, or one that this needs (CUDA 12 with cuDNN 9), could not be loaded.`,
-      { cause },
-    );
+  const trouble = deviceTrouble(device, message, true);
+  if (trouble !== undefined) {
+    return new KinoraError('DEVICE_UNAVAILABLE', `The device ${device} cannot run ${name}: ${trouble}.`, {
+      cause,
+    });
   }
-  if (device !== 'cpu' && missingProvider.test(message)) {
-    return new KinoraError(
-      'DEVICE_UNAVAILABLE',
-      `The device ${device} cannot run ${name}: ${reason(message)}`,
-      { cause },
-    );
-  }
-  return new KinoraError('PACK_INVALID', `${path} cannot be loaded: ${reason(message)}`, { cause });
+  return new KinoraError('PACK_INVALID', `${path} cannot be loaded: ${firstWords(message)}.`, { cause });
 }
 
-function explainRunFailure(name: string, cause: unknown): KinoraError {
+function explainRunFailure(name: string, device: string, cause: unknown): KinoraError {
   const message = messageOf(cause);
   if (outOfMemory.test(message)) {
     return new KinoraError('OUT_OF_MEMORY', `The device ran out of memory in ${name}.`, { cause });
   }
-  return new KinoraError('INTERNAL', `${name} failed: ${reason(message)}`, { cause });
+  const trouble = deviceTrouble(device, message, false);
+  if (trouble !== undefined) {
+    return new KinoraError('DEVICE_UNAVAILABLE', `The device ${device} cannot run ${name}: ${trouble}.`, {
+      cause,
+    });
+  }
+  return new KinoraError('INTERNAL', `${name} failed: ${firstWords(message)}.`, { cause });
 }
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
-}
-
-/** The runtime's own words as the end of a sentence, without the path that was just named and its source lines. */
-function reason(message: string): string {
-  const line = (message.split('\n')[0] ?? '')
-    .replace(/^Load model from .*? failed:/, '')
-    .replace(/^\/\S+\.(?:cc|h):\d+ .*(?:\) |\bwas false\. )/, '')
-    .trim();
-  return `${line.slice(0, 300).replace(/\.$/, '')}.`;
 }
