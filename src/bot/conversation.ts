@@ -47,6 +47,8 @@ export interface Place {
   readonly channelKey?: string;
   /** Absent where the platform has no such channels. */
   readonly isAgeRestricted?: boolean;
+  /** Absent where the platform has roles. */
+  readonly hasRoles?: false;
   /** Largest file that can be posted there. */
   readonly maxBytes: number;
 }
@@ -456,12 +458,21 @@ export class Conversation {
   /** Words of a moderator, without the leading "rules": "show", "channels allow here", "words add foo". */
   async ruleWords(person: Person, place: Place, words: readonly string[]): Promise<string> {
     const say = this.messages(person);
-    const { communityKey, channelKey, isAgeRestricted } = place;
+    const { communityKey, channelKey, isAgeRestricted, hasRoles = true } = place;
     if (communityKey === undefined) return say.rules.notHere;
     if (!person.isModerator && !person.isAdmin) return say.rules.notModerator;
     const by = person.userKey;
     try {
-      const given = { book: this.#rules, by, communityKey, channelKey, isAgeRestricted, words, say };
+      const given = {
+        book: this.#rules,
+        by,
+        communityKey,
+        channelKey,
+        isAgeRestricted,
+        hasRoles,
+        words,
+        say,
+      };
       return await runRuleWords(given);
     } catch (error) {
       return this.#unavailable(error, say);

@@ -18,10 +18,11 @@ export interface RuleWords {
   /** userKey of the moderator. */
   readonly by: string;
   readonly communityKey: string;
-  /** Where they write; "here" is that channel. */
+  /** Where they write; "here" is that channel. Undefined where there are none. */
   readonly channelKey: string | undefined;
   /** Undefined where the platform has no such channels. */
   readonly isAgeRestricted: boolean | undefined;
+  readonly hasRoles: boolean;
   /** Without the leading "rules". */
   readonly words: readonly string[];
   readonly say: Messages;
@@ -110,6 +111,9 @@ async function named(
   const { book, by, communityKey, say } = given;
   if (verb !== 'allow' && verb !== 'clear') return misunderstood(`${kind} ${verb}`.trim(), say);
   if (verb === 'allow' && rest.length === 0) return `${say.admin.missing('ID')}\n${say.rules.usage}`;
+  // Nobody could ever ask again.
+  if (verb === 'allow' && kind === 'channels' && given.channelKey === undefined) return say.rules.noChannels;
+  if (verb === 'allow' && kind === 'roles' && !given.hasRoles) return say.rules.noRoles;
   const before = (await book.read(communityKey))[kind];
   const wanted = [...new Set(rest.map((word) => readKey(given, kind, word)))];
   const keys = verb === 'clear' && rest.length === 0 ? before : wanted;

@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, type TestContext } from 'vitest';
+import { en } from '../../src/bot/messages/en.ts';
 import { startFakeTelegram } from '../fakes/telegram/server.ts';
 import { photo, TelegramWorld } from './telegram/world.ts';
 
@@ -324,6 +325,61 @@ describe.concurrent('groups', () => {
   });
 });
 
+describe.concurrent('rules of a group', () => {
+  it('are made by its admins, also anonymously, and hold: words, presets, covers', async (test) => {
+    const early = await startFakeTelegram();
+    const [mod, ghost, ada] = [early.user({ name: 'Mod' }), early.user({ name: 'Ghost' }), early.user()];
+    const world = await kinora(test, {}, early);
+    const group = early.group({ members: [ada], admins: [mod], anonymousAdmins: [ghost] });
+    const said = async (text: string, from = mod): Promise<string> => {
+      const before = early.answers(group).length;
+      group.sendsText(text, { from });
+      await early.until(() => early.answers(group).length > before);
+      return world.last(group)?.text ?? '';
+    };
+    expect(await said('/rules spoiler on', ada)).toBe(en.rules.notModerator);
+    expect(await said('/rules')).toMatch(/^Channels: all\n/);
+    expect(await said('/rules words add gore "two words" /colou?r/')).toContain('Blocked words: 3');
+    expect(await said('/rules spoiler on', ghost)).toContain('Videos as spoilers: on');
+    expect(await said('/rules preset standard')).toContain('Highest preset: standard');
+    // What would shut everybody out is not taken.
+    expect(await said('/rules channels allow here')).toBe(en.rules.noChannels);
+    expect(await said('/rules roles allow 5')).toBe(en.rules.noRoles);
+    expect(await said('/rules age on')).toBe(en.rules.noAge);
+    const result = await world.animated(group, '/animate waves rolling');
+    expect(result.media?.spoiler).toBe(true);
+    group.presses(result, 'Loop', { from: ada });
+    await early.until(() => world.videos(group).length === 2);
+    expect(world.videos(group)[1]?.media?.spoiler).toBe(true);
+    for (const caption of [
+      '/animate Colours everywhere',
+      '/animate two  words',
+      '/animate waves preset=high',
+    ]) {
+      const before = early.answers(group).length;
+      await group.sendsPhoto(await photo(), caption);
+      await early.until(() => /moderators/.test(early.answers(group)[before]?.text ?? ''));
+    }
+    expect(world.runs).toHaveLength(1);
+    const menu = (user: typeof ada) => early.menu(group, user).map(({ command }) => command);
+    await early.until(() => menu(mod).includes('rules'));
+    expect(menu(ada)).not.toContain('rules');
+  });
+
+  it('allow topics where there are such', async (test) => {
+    const world = await kinora(test);
+    const { fake } = world;
+    const [mod, ada] = [fake.user({ name: 'Mod' }), fake.user()];
+    const group = fake.group({ members: [ada], owner: mod, forum: true });
+    group.sendsText('/rules channels allow here', { from: mod, threadId: 5 });
+    await fake.until(() => world.last(group)?.text.includes('Channels: 5'));
+    await group.sendsPhoto(await photo(), '/animate waves');
+    await fake.until(() => world.last(group)?.text === en.rules.refused.channel);
+    await group.sendsPhoto(await photo(), '/animate waves', { threadId: 5 });
+    await fake.until(() => world.videos(group).length === 1);
+  });
+});
+
 describe.concurrent('admins', () => {
   it('use their words once, even when the update comes twice; others may not', async (test) => {
     const early = await startFakeTelegram();
@@ -371,12 +427,12 @@ describe.concurrent('admins', () => {
       'privacy',
       'help',
     ]);
-    await early.until(() => early.calls('setMyCommands').length === 6);
+    await early.until(() => early.calls('setMyCommands').length === 8);
     await world.stopBot();
     const asked = early.calls('getMyCommands').length;
     await world.startBot();
-    await early.until(() => early.calls('getMyCommands').length === asked + 6);
-    expect(early.calls('setMyCommands')).toHaveLength(6);
+    await early.until(() => early.calls('getMyCommands').length === asked + 8);
+    expect(early.calls('setMyCommands')).toHaveLength(8);
   });
 });
 

@@ -7,6 +7,7 @@ import {
 } from 'discord.js';
 import type { Logger } from '../../log.ts';
 import type { Person } from '../conversation.ts';
+import type { Messages } from '../messages/catalogue.ts';
 import type { Kinora } from '../platform.ts';
 import { adminCommandNames } from './commands.ts';
 import { type Admins, personOf, placeOf } from './people.ts';
@@ -64,7 +65,7 @@ export class Talk {
       await interaction.editReply(contentOf(wordsFor(person.locale).help));
     } else if (commandName === 'rules') {
       const text = await conversation.ruleWords(person, placeOf(interaction), ruleWordsOf(interaction));
-      await interaction.editReply(contentOf(text));
+      await interaction.editReply(withRuleNames(contentOf(text), this.#say(person)));
     } else if (adminCommandNames.has(commandName)) {
       // The conversation refuses whoever is no admin, wherever the command was registered.
       const text = await conversation.adminWords(person, wordsOf(interaction));
@@ -108,6 +109,15 @@ function withNames(content: string): string {
   return content
     .replace(/role:discord:(\d{17,20})/g, '<@&$1>')
     .replace(/(?:user:|(?<!community:))discord:(\d{17,20})/g, '<@$1>');
+}
+
+/** The same for what is allowed where, and to whom. */
+function withRuleNames(content: string, { rules: { labels } }: Messages): string {
+  const named = (line: string): string => {
+    if (line.startsWith(`${labels.channels}:`)) return line.replace(/\d{17,20}/g, '<#$&>');
+    return line.startsWith(`${labels.roles}:`) ? line.replace(/\d{17,20}/g, '<@&$&>') : line;
+  };
+  return content.split('\n').map(named).join('\n');
 }
 
 /** The command of a moderator in the words that both platforms share. */

@@ -148,6 +148,8 @@ export const en = {
     privacy: 'What is stored about you; delete it',
     help: 'What to send, and all options',
   },
+  /** In the menu of a group's admins. */
+  rulesCommand: 'What is allowed in this group: topics, presets, words, covered videos',
 
   settings: {
     title: 'Settings of this video',
@@ -229,6 +231,8 @@ export const en = {
     notHere: 'Rules belong to a server or group. Write this there.',
     notModerator: 'Only moderators of this community can do that.',
     noAge: 'There are no age-restricted channels on this platform.',
+    noChannels: 'There are no channels or topics here.',
+    noRoles: 'There are no roles on this platform.',
     usage:
       'rules show · rules channels|roles allow|clear [ID …] ("here" is this channel) · rules spoiler|age on|off · rules words add|remove|list [WORD "TWO WORDS" /PATTERN/ …] · rules preset fast|standard|high|creative|any',
     labels: {

@@ -134,6 +134,7 @@ export const zh: typeof en = {
     privacy: '保存了你的哪些数据；删除它们',
     help: '发送什么，以及所有选项',
   },
+  rulesCommand: '本群允许什么：话题、预设、词语、视频遮罩',
 
   settings: {
     title: '这个视频的参数',
@@ -213,6 +214,8 @@ export const zh: typeof en = {
     notHere: '规则属于服务器或群组，请在那里发送。',
     notModerator: '只有本社区的管理员可以这样做。',
     noAge: '这个平台没有年龄限制的频道。',
+    noChannels: '这里没有频道或话题。',
+    noRoles: '这个平台没有身份组。',
     usage:
       'rules show · rules channels|roles allow|clear [编号 …]（“here”指本频道）· rules spoiler|age on|off · rules words add|remove|list [词 "两个 词" /正则/ …] · rules preset fast|standard|high|creative|any',
     labels: {

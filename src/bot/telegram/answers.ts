@@ -90,7 +90,7 @@ export class Answers {
     signal: AbortSignal,
   ): Promise<void> {
     const { api, conversation } = this.#tools;
-    const { buttons } = conversation.final(entry, answer);
+    const { buttons, isSpoiler = false } = conversation.final(entry, answer);
     const { request } = entry;
     const { prompt } = request.generation;
     const { compressed } = conversation.messages({ locale: localeOf(entry) }).result;
@@ -99,7 +99,7 @@ export class Answers {
       const { text } = conversation.final({ ...entry, request: { ...request, generation } }, answer);
       return isCompressed ? `${text}\n${compressed}` : text;
     });
-    const frame = { caption, markup: keyboard(buttons) };
+    const frame = { caption, markup: keyboard(buttons), isSpoiler };
     if (place.statusId !== undefined) {
       try {
         await editIntoVideo(api, place.chatId, place.statusId, clip, frame, { signal });

@@ -21,10 +21,18 @@ export function pictureOf(message: Message | undefined): PictureFile | undefined
     const largest = message.photo.toSorted((a, b) => a.width * a.height - b.width * b.height).at(-1);
     return largest && { fileId: largest.file_id, bytes: largest.file_size };
   }
-  if ('document' in message && /^image\//i.test(message.document.mime_type ?? '')) {
+  if ('document' in message && isImage(message.document)) {
     return { fileId: message.document.file_id, bytes: message.document.file_size };
   }
   return undefined;
+}
+
+/** Some clients do not know the newer kinds; whoever sends them still means a picture. */
+function isImage({
+  mime_type: type = '',
+  file_name: name = '',
+}: Message.DocumentMessage['document']): boolean {
+  return /^image\//i.test(type) || (/\.(heic|heif|avif|webp|jxl)$/i.test(name) && !type.startsWith('video/'));
 }
 
 export type Downloaded = Uint8Array | 'too large' | 'failed';

@@ -1,6 +1,7 @@
 /**
- * The menu of commands in people's clients, by language: for everybody in private chats and groups, and with the
- * admins' own commands in the private chats of admins. Sent only where it differs. It protects nothing.
+ * The menu of commands in people's clients, by language: for everybody in private chats and groups, with the rules for
+ * the admins of groups, and with our admins' own commands in their private chats. Sent only where it differs. It
+ * protects nothing.
  */
 import type { BotCommand, BotCommandScope } from 'telegraf/types';
 import type { Logger } from '../../log.ts';
@@ -23,6 +24,8 @@ export async function updateMenus(
   for (const { code, say } of languages) {
     const common = commonMenu(say);
     for (const scope of everybody) await update(api, scope, code, common, log);
+    const rules = { command: 'rules', description: say.rulesCommand };
+    await update(api, { type: 'all_chat_administrators' }, code, [...common, rules], log);
     const all = [...common, ...adminMenu(say)];
     for (const id of adminUserIds) await update(api, { type: 'chat', chat_id: Number(id) }, code, all, log);
   }

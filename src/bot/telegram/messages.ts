@@ -3,11 +3,11 @@
  */
 import type { Message } from 'telegraf/types';
 import type { Conversation, Person } from '../conversation.ts';
-import { CallError } from './api.ts';
+import { type Api, CallError } from './api.ts';
 import { pictureOf } from './download.ts';
 import { messageJobId } from './ids.ts';
 import { besides, type Outbox } from './outbox.ts';
-import { type People, placeOf } from './people.ts';
+import { isAdminOfGroup, type People, placeOf } from './people.ts';
 import { forgetButtons } from './privacy.ts';
 import { remixedJob, resultJob } from './remix.ts';
 import type { Requests } from './requests.ts';
@@ -16,6 +16,7 @@ import type { SpooledUpdate } from './update-spool.ts';
 
 export interface MessageTools {
   readonly me: { readonly id: number; readonly username: string };
+  readonly api: Api;
   readonly people: People;
   readonly outbox: Outbox;
   readonly conversation: Conversation;
@@ -108,6 +109,8 @@ export class MessageHandler {
         await outbox.send(besides(message), conversation.privacy(person), { markup });
         return;
       }
+      case 'rules':
+        return await this.#rules(incoming, command.words);
       case 'cancel':
         if (!person.isAdmin) return await this.#cancel(incoming, command.words[0]);
         break;
@@ -127,6 +130,18 @@ export class MessageHandler {
     await spooled.note('admin', 1);
     const words = withRepliedUser([command.name, ...command.words], replied);
     await this.#say(message, await conversation.adminWords(person, words));
+  }
+
+  async #rules({ message, person }: Incoming, words: readonly string[]): Promise<void> {
+    const { conversation } = this.#tools;
+    const moderator = { ...person, isModerator: await this.#moderates(message) };
+    await this.#say(message, await conversation.ruleWords(moderator, placeOf(message), words));
+  }
+
+  /** Who writes as the group itself is one of its admins. */
+  async #moderates({ chat, from, sender_chat: senderChat }: Message): Promise<boolean> {
+    if (senderChat) return senderChat.id === chat.id;
+    return from !== undefined && (await isAdminOfGroup(this.#tools.api, chat.id, from.id));
   }
 
   /** With words under a picture, or as a reply to one; as a reply to a result of ours it is a remix. */
@@ -168,7 +183,7 @@ export class MessageHandler {
   async #me({ message, person }: Incoming): Promise<void> {
     const { conversation, outbox } = this.#tools;
     try {
-      const { text, buttons } = await conversation.me(person, placeOf(message.chat.id));
+      const { text, buttons } = await conversation.me(person, placeOf(message));
       await outbox.send(besides(message), text, { markup: keyboard(buttons) });
     } catch (error) {
       if (error instanceof CallError) throw error;

@@ -3,6 +3,7 @@
  */
 import type { Message, User } from 'telegraf/types';
 import type { Person, Place } from '../conversation.ts';
+import type { Api } from './api.ts';
 
 /** What bots may upload, less what the request itself needs. */
 export const maxUploadBytes = 50_000_000;
@@ -39,9 +40,28 @@ export function chatAsPerson(chatId: number, locale: string | undefined): Person
   return { userKey: `telegram:as${chatId}`, roleKeys: [], locale: locale ?? 'en', isAdmin: false };
 }
 
-export function placeOf(chatId: number): Place {
+/** The topic that messages without one belong to. */
+const generalTopicId = 1;
+
+/** Beside this message. Where a group has topics, they are its channels. */
+export function placeOf(message: Message): Place {
+  const { chat, is_topic_message: isInTopic, message_thread_id: threadId } = message;
+  const isForum = 'is_forum' in chat && chat.is_forum === true;
+  const topic = (isInTopic && threadId) || generalTopicId;
   return {
-    ...(isGroup(chatId) ? { communityKey: `telegram:${chatId}` } : {}),
+    ...(isGroup(chat.id) ? { communityKey: `telegram:${chat.id}` } : {}),
+    ...(isForum ? { channelKey: `telegram:${topic}` } : {}),
+    hasRoles: false,
     maxBytes: maxUploadBytes,
   };
+}
+
+/**
+ * Whether this user is an admin of the group.
+ * @throws CallError
+ */
+export async function isAdminOfGroup(api: Api, chatId: number, userId: number): Promise<boolean> {
+  if (!isGroup(chatId)) return false;
+  const { status } = await api.insist('getChatMember', { chat_id: chatId, user_id: userId });
+  return status === 'administrator' || status === 'creator';
 }

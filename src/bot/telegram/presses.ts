@@ -11,7 +11,7 @@ import { type Action, type Conversation, type Person, parseButtonId } from '../c
 import { type Api, CallError } from './api.ts';
 import { pressJobId } from './ids.ts';
 import { besides, type Outbox } from './outbox.ts';
-import { chatAsPerson, isGroup, maxUploadBytes, type People } from './people.ts';
+import { chatAsPerson, isAdminOfGroup, maxUploadBytes, type People } from './people.ts';
 import { forgetButtons, parseForgetButton } from './privacy.ts';
 import { askForPrompt } from './remix.ts';
 import type { Requests } from './requests.ts';
@@ -124,13 +124,7 @@ export class PressHandler {
 
   /** Who asks anonymously, as the group, presses under their own name: any admin of the group may be them. */
   async #speaksForGroup({ from }: CallbackQuery, { chat }: Message): Promise<boolean> {
-    if (!isGroup(chat.id)) return false;
-    try {
-      const member = await this.#tools.api.call('getChatMember', { chat_id: chat.id, user_id: from.id });
-      return member.status === 'administrator' || member.status === 'creator';
-    } catch {
-      return false;
-    }
+    return await isAdminOfGroup(this.#tools.api, chat.id, from.id).catch(() => false);
   }
 
   async #settings({ message, person }: Press, entry: LedgerEntry): Promise<void> {
@@ -167,7 +161,8 @@ export class PressHandler {
     const { thumbnail } = artifacts.files(entry.id);
     const clip = { file: made.file, thumbnail, width, height, durationSeconds };
     const caption = cut(inert(made.text), maxCaptionLength);
-    await sendVideo(api, besides(message), clip, { caption, markup: undefined });
+    const isSpoiler = made.isSpoiler ?? false;
+    await sendVideo(api, besides(message), clip, { caption, markup: undefined, isSpoiler });
   }
 
   async #delete({ message, person }: Press, entry: LedgerEntry): Promise<void> {

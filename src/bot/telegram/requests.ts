@@ -126,7 +126,7 @@ export class Requests {
     };
     const shown = new AbortController();
     const showing = (async () => {
-      const parts = { jobId, person, place: placeOf(spot.chatId), replyTo: toReplyTo(place) };
+      const parts = { jobId, person, place: placeOf(message), replyTo: toReplyTo(place) };
       const answer = await ask(parts);
       if (answer.isDuplicate) return await this.#drop(message, statusId, jobId);
       if (answer.accepted && statusId !== undefined) {

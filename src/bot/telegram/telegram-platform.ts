@@ -100,7 +100,7 @@ export class TelegramPlatform implements ChatPlatform {
     const presses = new PressHandler({ api, outbox, people, conversation, artifacts, requests, log });
     const ready = new Signal<UserFromGetMe>();
     const messages = ready.promise.then(
-      (me) => new MessageHandler({ me, people, outbox, conversation, requests }),
+      (me) => new MessageHandler({ me, api, people, outbox, conversation, requests }),
     );
     const spool = new UpdateSpool({
       folder: dataFolder === undefined ? undefined : join(dataFolder, 'telegram-updates'),

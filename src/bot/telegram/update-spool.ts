@@ -3,6 +3,7 @@
  * ask: a file each until it is done, and the ids of those that are done. Serves several people at once, and each
  * person's updates in their order. Knows not what updates are for.
  */
+import { setMaxListeners } from 'node:events';
 import { appendFile, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -57,6 +58,8 @@ export class UpdateSpool {
 
   constructor(options: UpdateSpoolOptions) {
     this.#options = options;
+    // As many may wait at a time as are served; Node warns of more than ten.
+    setMaxListeners(2 * servedAtOnce, this.#stopping.signal);
   }
 
   /** Reads what is done, and takes up what a crash left undone. */

@@ -19,6 +19,8 @@ export interface Frame {
   /** Inert already, at most 1024 characters. */
   readonly caption: string;
   readonly markup: InlineKeyboardMarkup | undefined;
+  /** Covered until it is tapped. */
+  readonly isSpoiler: boolean;
 }
 
 const uploadDeadlineMs = 110_000;
@@ -35,14 +37,14 @@ export async function editIntoVideo(
   chatId: number,
   messageId: number,
   clip: Clip,
-  { caption, markup }: Frame,
+  { caption, markup, isSpoiler }: Frame,
   options: CallOptions,
 ): Promise<void> {
   const thumbnail = await thumbnailOf(clip);
   const media = {
     type: 'video' as const,
     media: { source: clip.file, filename: videoName },
-    ...videoFields(clip),
+    ...videoFields(clip, isSpoiler),
     caption,
     // telegraf uploads no thumbnail inside of media; a form field of its own does.
     ...(thumbnail ? { thumbnail: 'attach://still' } : {}),
@@ -67,7 +69,7 @@ export async function sendVideo(
   api: Api,
   spot: Spot,
   clip: Clip,
-  { caption, markup }: Frame,
+  { caption, markup, isSpoiler }: Frame,
   options: CallOptions = {},
 ): Promise<void> {
   const { reply_parameters: reply, ...where } = spotFields(spot);
@@ -77,7 +79,7 @@ export async function sendVideo(
     // In a form telegraf would take an object for a file.
     ...(reply ? { reply_parameters: JSON.stringify(reply) } : {}),
     video: { source: clip.file, filename: videoName },
-    ...videoFields(clip),
+    ...videoFields(clip, isSpoiler),
     caption,
     ...(thumbnail ? { thumbnail } : {}),
     ...(markup ? { reply_markup: markup } : {}),
@@ -86,12 +88,13 @@ export async function sendVideo(
   await api.call('sendVideo', typed, { deadlineMs: uploadDeadlineMs, ...options });
 }
 
-function videoFields({ width, height, durationSeconds }: Clip) {
+function videoFields({ width, height, durationSeconds }: Clip, isSpoiler: boolean) {
   return {
     width,
     height,
     duration: Math.max(1, Math.round(durationSeconds)),
     supports_streaming: true,
+    ...(isSpoiler ? { has_spoiler: true } : {}),
   };
 }
 
