@@ -45,6 +45,22 @@ function isTimeZone(name: string): boolean {
   }
 }
 
+/** "off", or clips whose shapes are run before the first job. */
+const warmUp = z
+  .string()
+  .regex(/^(off|\d{1,5}x\d{1,5}x\d{1,4}([\s,]+\d{1,5}x\d{1,5}x\d{1,4})*)$/, {
+    error: 'expected off, or WIDTHxHEIGHTxFRAMES with commas between',
+  })
+  .transform((text) =>
+    text === 'off'
+      ? []
+      : text.split(/[\s,]+/).map((shape) => {
+          const [width = 0, height = 0, numFrames = 0] = shape.split('x').map(Number);
+          return { width, height, numFrames };
+        }),
+  )
+  .optional();
+
 /** Name → what it may be and what it is when unset. An empty value counts as unset. */
 export const environmentSchema = z.object({
   KINORA_ENV_FILE: z.string().default(path.join(projectFolder, '.env')),
@@ -53,6 +69,8 @@ export const environmentSchema = z.object({
   KINORA_MODELS_DIR: z.string().optional(),
   KINORA_DEVICE: z.string().regex(devicePattern, { error: deviceExpectation }).default('auto'),
   KINORA_THREADS: whole(0, 256).default(0),
+  KINORA_VRAM_GB: number(0.5, 1024).optional(),
+  KINORA_WARMUP: warmUp,
   KINORA_CACHE_MEMORY_MB: megabytes(1_000_000).default(256),
   KINORA_CACHE_DISK_MB: megabytes(10_000_000).default(2048),
   KINORA_METADATA: oneOf('on', 'off').default('on'),
@@ -101,6 +119,10 @@ export interface Config {
   readonly modelsDirs: readonly string[];
   readonly device: string;
   readonly threads: number;
+  /** Memory of the GPU that may be taken; undefined: what it has free when the engine starts. */
+  readonly vramBytes: number | undefined;
+  /** Clips whose shapes are run before the first job; undefined: as fits the device. */
+  readonly warmUp: readonly { width: number; height: number; numFrames: number }[] | undefined;
   readonly cacheMemoryBytes: number;
   readonly cacheDiskBytes: number;
   readonly metadata: boolean;
@@ -143,6 +165,7 @@ export interface Config {
 }
 
 const bytesPerMegabyte = 1024 ** 2;
+const bytesPerGigabyte = 1024 ** 3;
 
 type Values = Record<string, string>;
 
@@ -207,6 +230,8 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
     modelsDirs: env.KINORA_MODELS_DIR ? [env.KINORA_MODELS_DIR, ownModels] : [ownModels],
     device: env.KINORA_DEVICE,
     threads: env.KINORA_THREADS,
+    vramBytes: env.KINORA_VRAM_GB === undefined ? undefined : env.KINORA_VRAM_GB * bytesPerGigabyte,
+    warmUp: env.KINORA_WARMUP,
     cacheMemoryBytes: env.KINORA_CACHE_MEMORY_MB * bytesPerMegabyte,
     cacheDiskBytes: env.KINORA_CACHE_DISK_MB * bytesPerMegabyte,
     metadata: env.KINORA_METADATA === 'on',

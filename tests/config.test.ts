@@ -29,6 +29,10 @@ describe('the configuration', () => {
     ['KINORA_DEVICE', 'gpu'],
     ['KINORA_THREADS', '-1'],
     ['KINORA_THREADS', 'many'],
+    ['KINORA_VRAM_GB', '0'],
+    ['KINORA_VRAM_GB', 'all'],
+    ['KINORA_WARMUP', 'on'],
+    ['KINORA_WARMUP', '512x512'],
     ['KINORA_CACHE_MEMORY_MB', '1e99'],
     ['KINORA_METADATA', 'yes'],
     ['KINORA_LOG_LEVEL', 'loud'],
@@ -47,6 +51,16 @@ describe('the configuration', () => {
       'KINORA_THREADS: expected a whole number from 0 to 256; ' +
         'KINORA_QUEUE_LIMIT: expected a whole number from 1 to 1000000.',
     );
+  });
+
+  it('reads the memory of the GPU and the shapes to warm up with', () => {
+    expect(read({})).toMatchObject({ vramBytes: undefined, warmUp: undefined });
+    expect(read({ KINORA_VRAM_GB: '7.5' }).vramBytes).toBe(7.5 * 2 ** 30);
+    expect(read({ KINORA_WARMUP: 'off' }).warmUp).toEqual([]);
+    expect(read({ KINORA_WARMUP: '512x512x16, 768x512x8' }).warmUp).toEqual([
+      { width: 512, height: 512, numFrames: 16 },
+      { width: 768, height: 512, numFrames: 8 },
+    ]);
   });
 
   it('takes an empty value as unset', () => {

@@ -1,0 +1,163 @@
+/** What is given up for a budget, in which order; the numbers of packs are those of I2VGen-XL in FP16. */
+import { describe, expect, it } from 'vitest';
+import {
+  type ClipShape,
+  displaces,
+  leanestPlan,
+  measuredMemory,
+  type PackMemory,
+  planMemory,
+  residencies,
+} from '../../src/inference/memory-plan.ts';
+
+const gibibyte = 2 ** 30;
+
+const full: PackMemory = {
+  weightBytes: {
+    text_encoder: 0.71e9,
+    image_encoder: 1.26e9,
+    vae_encoder: 0.07e9,
+    unet_cond: 0.04e9,
+    unet_core: 2.8e9,
+    vae_decoder: 0.1e9,
+  },
+  bytesPerValue: 2,
+  vaeScaleFactor: 8,
+};
+const clip = (overrides: Partial<ClipShape> = {}): ClipShape => ({
+  ...{ width: 512, height: 512, numFrames: 16, batch: 2, decodeChunkSize: 4 },
+  ...overrides,
+});
+
+/** Everything open, without any limit. */
+const roomy = planMemory(clip(), full, undefined);
+
+describe('a plan', () => {
+  it('without a budget leaves everything open and the chunk as asked', () => {
+    expect(roomy).toMatchObject({ residency: 'all', decodeChunkSize: 4, release: [] });
+    const held = { unet_core: 1e12 };
+    expect(planMemory(clip(), full, undefined, held)).toMatchObject({ residency: 'all', release: [] });
+  });
+
+  it('adds up what sessions hold', () => {
+    const graphs = Object.keys(full.weightBytes).length;
+    const weights = Object.values(full.weightBytes).reduce((sum, bytes) => sum + bytes, 0);
+    const activations = Object.values(roomy.activationBytes).reduce((sum, bytes) => sum + bytes, 0);
+    const { contextBytes, sessionBytes } = measuredMemory;
+    expect(roomy.peakBytes).toBe(contextBytes + graphs * sessionBytes + weights + activations);
+  });
+
+  it('gives up more and more as the budget shrinks, never more than it must, and never exceeds it', () => {
+    let previous = { level: 0, chunk: 4 };
+    const seen = new Set<string>();
+    let refused = false;
+    for (let budget = 1.05 * roomy.peakBytes; budget > gibibyte; budget -= 0.02 * gibibyte) {
+      let plan: ReturnType<typeof planMemory>;
+      try {
+        plan = planMemory(clip(), full, budget);
+      } catch (error) {
+        refused = true;
+        expect(error).toMatchObject({
+          code: 'OUT_OF_MEMORY',
+          message: expect.stringMatching(
+            /^A clip of 16 frames of 512x512 needs about \d+\.\d GiB of GPU memory; \d+\.\d GiB may be used\.$/,
+          ),
+        });
+        continue;
+      }
+      expect(refused).toBe(false);
+      expect(plan.peakBytes).toBeLessThanOrEqual(budget);
+      const level = residencies.indexOf(plan.residency);
+      expect(level).toBeGreaterThanOrEqual(previous.level);
+      if (level === previous.level) expect(plan.decodeChunkSize).toBeLessThanOrEqual(previous.chunk);
+      previous = { level, chunk: plan.decodeChunkSize };
+      seen.add(`${plan.residency} ${plan.decodeChunkSize}`);
+    }
+    expect(refused).toBe(true);
+    expect([...seen][0]).toBe('all 4');
+    for (const residency of residencies) expect([...seen].join('\n')).toContain(residency);
+  });
+
+  it('names a need with which it would have worked', () => {
+    const large = clip({ width: 1024, height: 1024, numFrames: 32 });
+    const message = (() => {
+      try {
+        planMemory(large, full, 8 * gibibyte);
+      } catch (error) {
+        return String(error);
+      }
+      return '';
+    })();
+    const need = Number(/about (\d+\.\d) GiB/.exec(message)?.[1]);
+    expect(need).toBeGreaterThan(8);
+    expect(planMemory(large, full, (need + 0.1) * gibibyte).residency).toBe('one-at-a-time');
+  });
+
+  it('counts what a larger clip left behind, and has it released where there is no room for it', () => {
+    const small = clip({ width: 256, height: 256, numFrames: 8 });
+    const fresh = planMemory(small, full, undefined).peakBytes / measuredMemory.usableShare + 1;
+    const held = { unet_core: roomy.activationBytes.unet_core ?? 0, text_encoder: 0 };
+    expect(planMemory(small, full, fresh, held)).toMatchObject({ residency: 'all', release: ['unet_core'] });
+    expect(planMemory(small, full, 2 * fresh + 8 * gibibyte, held).release).toEqual([]);
+  });
+
+  it('shrinks the chunk before it closes an encoder', () => {
+    const budget = (roomy.peakBytes - 1) / measuredMemory.usableShare;
+    const plan = planMemory(clip(), full, budget);
+    expect(plan.decodeChunkSize).toBeLessThan(4);
+    expect(plan.residency).toBe('all');
+  });
+
+  it('at its leanest decodes frame by frame with one session at a time, whatever it needs', () => {
+    const plan = leanestPlan(clip(), full, { vae_decoder: 1e10, unet_core: 1 });
+    expect(plan).toMatchObject({ residency: 'one-at-a-time', decodeChunkSize: 1, release: ['vae_decoder'] });
+  });
+});
+
+describe('the estimate', () => {
+  const peakOf = (shape: Partial<ClipShape>, pack: PackMemory = full): number =>
+    planMemory(clip(shape), pack, undefined).peakBytes;
+
+  it('grows with size, frames, guidance and chunk', () => {
+    const base = peakOf({});
+    expect(peakOf({ width: 768 })).toBeGreaterThan(base);
+    expect(peakOf({ numFrames: 24 })).toBeGreaterThan(base);
+    expect(peakOf({ batch: 1 })).toBeLessThan(base);
+    expect(peakOf({ decodeChunkSize: 8 })).toBeGreaterThan(base);
+    expect(peakOf({ decodeChunkSize: 99 })).toBe(peakOf({ decodeChunkSize: 16 }));
+  });
+
+  it('is larger in float32, and smaller for a narrower model', () => {
+    const plain: PackMemory = {
+      ...full,
+      bytesPerValue: 4,
+      weightBytes: Object.fromEntries(Object.entries(full.weightBytes).map(([name, n]) => [name, 2 * n])),
+    };
+    expect(peakOf({}, plain)).toBeGreaterThan(1.9 * peakOf({}) - measuredMemory.contextBytes);
+    const narrow: PackMemory = {
+      ...full,
+      weightBytes: Object.fromEntries(Object.entries(full.weightBytes).map(([name, n]) => [name, n / 100])),
+    };
+    expect(peakOf({}, narrow)).toBeLessThan(0.3 * peakOf({}));
+  });
+
+  it('has a place for the second core only where it is used', () => {
+    const withShallow = { ...full, weightBytes: { ...full.weightBytes, unet_shallow: 0.3e9 } };
+    expect(peakOf({}, withShallow)).toBe(peakOf({}));
+    expect(peakOf({ usesShallowCore: true }, withShallow)).toBeGreaterThan(peakOf({}));
+  });
+});
+
+describe('sessions that take turns', () => {
+  it('make room for each other, but never the two cores', () => {
+    expect(displaces('vae_decoder', 'unet_core', 'one-at-a-time')).toBe(true);
+    expect(displaces('unet_core', 'vae_decoder', 'one-at-a-time')).toBe(true);
+    expect(displaces('unet_core', 'unet_shallow', 'one-at-a-time')).toBe(false);
+    expect(displaces('unet_core', 'unet_core', 'one-at-a-time')).toBe(false);
+    expect(displaces('vae_decoder', 'vae_encoder', 'vae-on-demand')).toBe(true);
+    expect(displaces('vae_decoder', 'text_encoder', 'vae-on-demand')).toBe(false);
+    expect(displaces('vae_decoder', 'text_encoder', 'encoders-on-demand')).toBe(true);
+    expect(displaces('unet_core', 'text_encoder', 'encoders-on-demand')).toBe(false);
+    expect(displaces('vae_decoder', 'unet_core', 'all')).toBe(false);
+  });
+});
