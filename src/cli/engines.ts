@@ -4,7 +4,9 @@ import type { Config } from '../config.ts';
 import { isKinoraError } from '../errors.ts';
 import { Engine } from '../inference/engine/engine.ts';
 import type { Pack } from '../inference/model-pack.ts';
+import { parseDevice } from '../inference/session.ts';
 import type { Logger } from '../log.ts';
+import { askGpus, visibleGpus } from '../metrics/gpus.ts';
 import { findFfmpeg } from '../video/ffmpeg-path.ts';
 import { deviceCandidates } from './packs.ts';
 
@@ -33,6 +35,8 @@ export async function startEngine(
       packPath: pack.folder,
       device,
       threads: config.threads,
+      memoryBudgetBytes: await memoryBudget(config, device),
+      warmUp: config.warmUp,
       cachePath: path.join(config.dataDir, 'cache'),
       cacheMemoryBytes: config.cacheMemoryBytes,
       cacheDiskBytes: config.cacheDiskBytes,
@@ -54,4 +58,14 @@ export async function startEngine(
     }
   }
   throw new Error('there is always a device to try');
+}
+
+/** What the setting says, else what the card has free now; undefined where nobody knows, or where there is no card. */
+async function memoryBudget(config: Config, device: string): Promise<number | undefined> {
+  const { kind, ordinal } = parseDevice(device);
+  if (kind !== 'cuda' && kind !== 'tensorrt') return undefined;
+  if (config.vramBytes !== undefined) return config.vramBytes;
+  const gpus = await askGpus();
+  const gpu = typeof gpus === 'string' ? undefined : visibleGpus(gpus)[ordinal];
+  return gpu && gpu.totalBytes - gpu.usedBytes;
 }
