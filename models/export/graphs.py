@@ -1,4 +1,4 @@
-"""The six graphs of a pack as torch modules with the exact inputs and outputs that Kinora feeds and reads.
+"""The graphs of a pack as torch modules with the exact inputs and outputs that Kinora feeds and reads.
 
 The UNet is cut in two: `UnetCond` holds everything that does not depend on the timestep and runs once per clip,
 `UnetCore` runs once per step. Knows nothing of files.
@@ -118,30 +118,85 @@ class UnetCore(nn.Module):
         self.conv_norm_out, self.conv_act, self.conv_out = unet.conv_norm_out, unet.conv_act, unet.conv_out
 
     def forward(self, sample, timestep, fps_emb, context, image_latents_enc):
-        num_frames, height, width = sample.shape[2:]
-        emb = repeat_over_frames(self.time_embedding(self.time_proj(timestep)) + fps_emb, num_frames)
+        num_frames = sample.shape[2]
+        x, skips, emb = self.all_but_last_block(sample, timestep, fps_emb, context, image_latents_enc)
+        return self.last(self.up(self.up_blocks[-1], x, skips, emb, context, num_frames), num_frames)
 
-        x = torch.cat([sample, image_latents_enc], dim=1).transpose(1, 2)
-        x = self.conv_in(x.reshape(-1, self.conv_in.in_channels, height, width))
-        x = self.transformer_in(x, num_frames=num_frames)[0]
+    def with_deep_features(self, sample, timestep, fps_emb, context, image_latents_enc):
+        """-> out_sample, and the input of the last layer (B*F, C, h, w), before its skip connection."""
+        num_frames = sample.shape[2]
+        x, skips, emb = self.all_but_last_block(sample, timestep, fps_emb, context, image_latents_enc)
+        for layer, skip in enumerate(reversed(skips)):
+            deep = x
+            x = self.last_block_layer(layer, deep, skip, emb, context, num_frames)
+        return self.last(x, num_frames), deep
 
+    def all_but_last_block(self, sample, timestep, fps_emb, context, image_latents_enc):
+        """-> the last block's input, its skip connections, and the embedding."""
+        num_frames = sample.shape[2]
+        x, emb = self.first(sample, timestep, fps_emb, image_latents_enc)
         skips = (x,)
         for block in self.down_blocks:
             x, block_skips = block(hidden_states=x, temb=emb, num_frames=num_frames, **cross(block, context))
             skips += block_skips
         x = self.mid_block(x, emb, num_frames=num_frames, **cross(self.mid_block, context))
-        for block in self.up_blocks:
+        for block in self.up_blocks[:-1]:
             count = len(block.resnets)
             skips, block_skips = skips[:-count], skips[-count:]
-            x = block(
-                hidden_states=x,
-                temb=emb,
-                res_hidden_states_tuple=block_skips,
-                num_frames=num_frames,
-                **cross(block, context),
-            )
+            x = self.up(block, x, block_skips, emb, context, num_frames)
+        return x, skips, emb
+
+    def up(self, block, x, skips, emb, context, num_frames):
+        return block(
+            hidden_states=x, temb=emb, res_hidden_states_tuple=skips, num_frames=num_frames, **cross(block, context)
+        )
+
+    def first(self, sample, timestep, fps_emb, image_latents_enc):
+        """-> the first feature map (B*F, C, h, w) and the embedding of timestep and fps (B*F, E)."""
+        num_frames, height, width = sample.shape[2:]
+        emb = repeat_over_frames(self.time_embedding(self.time_proj(timestep)) + fps_emb, num_frames)
+        x = torch.cat([sample, image_latents_enc], dim=1).transpose(1, 2)
+        x = self.conv_in(x.reshape(-1, self.conv_in.in_channels, height, width))
+        return self.transformer_in(x, num_frames=num_frames)[0], emb
+
+    def last_block_layer(self, index, x, skip, emb, context, num_frames):
+        """One round of the loop in the forward of UpBlock3D or CrossAttnUpBlock3D. The last block upsamples nothing."""
+        block = self.up_blocks[-1]
+        x = block.resnets[index](torch.cat([x, skip], dim=1), emb)
+        x = block.temp_convs[index](x, num_frames=num_frames)
+        if getattr(block, "has_cross_attention", False):
+            x = block.attentions[index](x, encoder_hidden_states=context, return_dict=False)[0]
+            x = block.temp_attentions[index](x, num_frames=num_frames, return_dict=False)[0]
+        return x
+
+    def last(self, x, num_frames):
         x = self.conv_out(self.conv_act(self.conv_norm_out(x)))
         return x.reshape(-1, num_frames, *x.shape[1:]).transpose(1, 2)
+
+
+class UnetCoreDeep(nn.Module):
+    """UnetCore with a second output, deep_features (B*F, C, h, w), for UnetShallow."""
+
+    def __init__(self, core: UnetCore):
+        super().__init__()
+        self.core = core
+
+    def forward(self, sample, timestep, fps_emb, context, image_latents_enc):
+        return self.core.with_deep_features(sample, timestep, fps_emb, context, image_latents_enc)
+
+
+class UnetShallow(nn.Module):
+    """The first and the last layer of the UNet around deep_features of an earlier step (DeepCache, arXiv 2312.00858)."""
+
+    def __init__(self, core: UnetCore):
+        super().__init__()
+        self.core = core
+
+    def forward(self, sample, timestep, fps_emb, context, image_latents_enc, deep_features):
+        core, num_frames = self.core, sample.shape[2]
+        x, emb = core.first(sample, timestep, fps_emb, image_latents_enc)
+        index = len(core.up_blocks[-1].resnets) - 1
+        return core.last(core.last_block_layer(index, deep_features, x, emb, context, num_frames), num_frames)
 
 
 def cross(block, context):

@@ -26,6 +26,7 @@ DEFAULTS = {
     "scheduler": "ddim",
     "targetFps": 16,
     "guidanceEnd": 1,
+    "featureReuse": 1,
     "cropMode": "compat",
     "decodeChunkSize": 1,
 }
@@ -98,6 +99,39 @@ VARIATIONS = {
     ),
 }
 
+# What the pipeline of diffusers does not offer: deep features of an earlier step, guidance off before the end.
+SHORTCUTS = {
+    "reuse2-ddim20-g9": dict(
+        picture="square", prompt="camera slowly zooming in", negativePrompt=NEGATIVE_PROMPT, seed=11, width=64, height=64,
+        numFrames=4, numInferenceSteps=20, guidanceScale=9, featureReuse=2,
+    ),
+    "reuse3-ddim20-g6-wide": dict(
+        picture="wide", prompt="waves roll onto the beach", seed=12, width=128, height=64, numFrames=5,
+        numInferenceSteps=20, guidanceScale=6, featureReuse=3,
+    ),
+    "reuse2-dpm25-g9": dict(
+        picture="wide", prompt="a rocket rising into the night sky", negativePrompt=NEGATIVE_PROMPT, seed=13, width=128,
+        height=64, numFrames=3, numInferenceSteps=25, guidanceScale=9, scheduler="dpm++2m", featureReuse=2,
+    ),
+    "reuse3-dpm10-g1": dict(
+        picture="tall", prompt="snow falling on a quiet village", seed=14, width=64, height=128, numFrames=3,
+        numInferenceSteps=10, guidanceScale=1, scheduler="dpm++2m", featureReuse=3,
+    ),
+    # Guidance ends at step 13: in the middle of a round of three, and at the second step of a round of two.
+    "guidance13of20-ddim-g9": dict(
+        picture="square", prompt="a flag waving", negativePrompt="blurry", seed=15, width=64, height=64, numFrames=4,
+        numInferenceSteps=20, guidanceScale=9, guidanceEnd=0.65,
+    ),
+    "guidance13of20-reuse3-ddim-g9": dict(
+        picture="square", prompt="a flag waving", negativePrompt="blurry", seed=15, width=64, height=64, numFrames=4,
+        numInferenceSteps=20, guidanceScale=9, guidanceEnd=0.65, featureReuse=3,
+    ),
+    "guidance13of20-reuse2-dpm-g6": dict(
+        picture="wide", prompt="a flag waving", seed=16, width=128, height=64, numFrames=3, numInferenceSteps=20,
+        guidanceScale=6, scheduler="dpm++2m", guidanceEnd=0.65, featureReuse=2,
+    ),
+}
+
 
 class Golden:
     """The folder of results: one raw little-endian file per tensor, all of them listed in index.json."""
@@ -134,6 +168,8 @@ def make_pictures(folder: Path) -> None:
 
 def make_scheduler(pipe: I2VGenXLPipeline, case: dict):
     config = {**pipe.scheduler.config, **case.get("schedulerConfig", {})}
+    if case["scheduler"] == "dpm++2m":
+        config["timestep_spacing"] = "trailing"
     cls = {"ddim": DDIMScheduler, "dpm++2m": DPMSolverMultistepScheduler}[case["scheduler"]]
     return cls.from_config(config)
 
@@ -161,8 +197,9 @@ def reference_latents(pipe: I2VGenXLPipeline, case: dict, image: Image.Image):
 
 @torch.no_grad()
 def own_latents(pipe: I2VGenXLPipeline, case: dict, image: Image.Image, start_from=None):
-    """The same loop from the pipeline's parts, for what the pipeline does not offer: intermediate results and, with
-    `start_from` (final latents of another clip), variation. Returns final latents and the intermediate results."""
+    """The same loop from the pipeline's parts, for what the pipeline does not offer: intermediate results, with
+    `start_from` (final latents of another clip) variation, guidanceEnd and featureReuse. Returns final latents,
+    timesteps and the intermediate results."""
     from diffusers.pipelines.deprecated.i2vgen_xl.pipeline_i2vgen_xl import _center_crop_wide, _resize_bilinear
 
     width, height, frames, seed = case["width"], case["height"], case["numFrames"], case["seed"]
@@ -194,21 +231,26 @@ def own_latents(pipe: I2VGenXLPipeline, case: dict, image: Image.Image, start_fr
         timesteps = timesteps[t_start:]
         latents = scheduler.add_noise(start_from, noise, timesteps[:1])
 
-    batch = 2 if guidance > 1 else 1
-    fps = torch.full((batch,), case["targetFps"])
-    for t in timesteps:
-        noise_pred = pipe.unet(
-            torch.cat([latents] * batch),
-            t,
-            fps=fps,
-            image_latents=image_latents,
-            image_embeddings=image_embeddings,
-            encoder_hidden_states=prompt_embeds,
-        ).sample
-        if guidance > 1:
-            uncond, cond = noise_pred.chunk(2)
-            noise_pred = uncond + guidance * (cond - uncond)
-        latents = scheduler.step(noise_pred, t, latents).prev_sample
+    first_step = case["numInferenceSteps"] - len(timesteps)
+    guided_steps = math.ceil(case["numInferenceSteps"] * case["guidanceEnd"]) if guidance > 1 else 0
+    with DeepFeatures(pipe.unet) as features:
+        for i, t in enumerate(timesteps, first_step):
+            batch = 2 if i < guided_steps else 1
+            # Every round begins with the whole UNet; without guidance a new round begins.
+            begin = first_step if i < guided_steps else max(first_step, guided_steps)
+            features.are_old = (i - begin) % case["featureReuse"] != 0
+            noise_pred = pipe.unet(
+                torch.cat([latents] * batch),
+                t,
+                fps=torch.full((batch,), case["targetFps"]),
+                image_latents=image_latents[-batch:],
+                image_embeddings=image_embeddings[-batch:],
+                encoder_hidden_states=prompt_embeds[-batch:],
+            ).sample
+            if batch == 2:
+                uncond, cond = noise_pred.chunk(2)
+                noise_pred = uncond + guidance * (cond - uncond)
+            latents = scheduler.step(noise_pred, t, latents).prev_sample
 
     intermediate = {
         "clipPixels": pixels(clip_image),
@@ -218,6 +260,30 @@ def own_latents(pipe: I2VGenXLPipeline, case: dict, image: Image.Image, start_fr
         "imageLatents": image_latents[-1:, :, 0],
     }
     return latents, timesteps.to(torch.int64), intermediate
+
+
+class DeepFeatures:
+    """DeepCache (arXiv 2312.00858) on the untouched UNet: what reaches its last layer from below is recorded or, while
+    `are_old`, replaced by what an earlier run recorded. The skip connection from the first layer is always fresh. Runs
+    the whole UNet every time, so that nothing of the export is needed to say what is right."""
+
+    def __init__(self, unet):
+        self.layer = unet.up_blocks[-1].resnets[-1]
+        self.skip_channels = unet.config.block_out_channels[0]
+        self.features, self.are_old = None, False
+
+    def __enter__(self):
+        self.hook = self.layer.register_forward_pre_hook(self.replace)
+        return self
+
+    def __exit__(self, *_):
+        self.hook.remove()
+
+    def replace(self, _layer, args):
+        joined, *rest = args
+        if not self.are_old:
+            self.features = joined[:, : -self.skip_channels]
+        return torch.cat([self.features, joined[:, -self.skip_channels :]], dim=1), *rest
 
 
 def variation_start(num_inference_steps: int, strength: float) -> int:
@@ -240,7 +306,8 @@ def run_case(pipe, golden: Golden, name: str, case: dict, start_from=None):
     case = {**DEFAULTS, **case}
     image = Image.open(golden.out / "pictures" / f"{case['picture']}.png")
     latents, timesteps, intermediate = own_latents(pipe, case, image, start_from)
-    if start_from is None:
+    is_shortcut = case["guidanceEnd"] != 1 or case["featureReuse"] != 1
+    if start_from is None and not is_shortcut:
         scheduler, pipe.scheduler = pipe.scheduler, make_scheduler(pipe, case)
         reference = reference_latents(pipe, case, image)
         pipe.scheduler = scheduler
@@ -258,7 +325,8 @@ def run_case(pipe, golden: Golden, name: str, case: dict, start_from=None):
     if "schedulerConfig" in case:
         entry["schedulerConfig"] = case["schedulerConfig"]
     entry["timesteps"] = timesteps.tolist()
-    entry["intermediate"] = golden.tensors(name, intermediate)
+    if not is_shortcut:
+        entry["intermediate"] = golden.tensors(name, intermediate)
     entry["latents"] = golden.tensor(name, "latents", latents)
     entry["frames"] = golden.tensor(name, "frames", frames)
     return entry, latents
@@ -323,7 +391,7 @@ def main() -> None:
 
     golden = Golden(args.out)
     make_pictures(args.out / "pictures")
-    index = {"pack": "tiny-i2vgen-xl", "components": run_components(pipe, golden), "pipelines": [], "variations": []}
+    index = {"pack": "tiny-i2vgen-xl", "components": run_components(pipe, golden), "pipelines": [], "variations": [], "shortcuts": []}
     finals = {}
     for name, case in PIPELINES.items():
         entry, finals[name] = run_case(pipe, golden, name, case)
@@ -331,6 +399,9 @@ def main() -> None:
     for name, case in VARIATIONS.items():
         entry, _ = run_case(pipe, golden, name, case, finals[case["variation"]["videoId"]])
         index["variations"].append(entry)
+    for name, case in SHORTCUTS.items():
+        entry, _ = run_case(pipe, golden, name, case)
+        index["shortcuts"].append(entry)
     write_json(args.out / "index.json", index)
     total = sum(p.stat().st_size for name in ("pictures", "tensors") for p in (args.out / name).iterdir())
     print(f"{args.out}: {total / 1e6:.1f} MB")

@@ -1,8 +1,9 @@
 """Makes the tiny I2VGen-XL that the tests run: the real diffusers and transformers classes with random weights.
 
-    python make_tiny.py CHECKPOINT PACK
+    python make_tiny.py CHECKPOINT PACK CORES
 
-Writes a diffusers folder to CHECKPOINT and its export to PACK. Four levels, every kind of block, the real scheduler
+Writes a diffusers folder to CHECKPOINT, its export to PACK, and to CORES the two cores that the pack would have with
+--deepcache. Four levels, every kind of block, the real scheduler
 configuration, a VAE of factor 8 and a CLIP tokenizer with 2,000 tokens. The weights are seeded and scaled so that each
 part matters in the result: parity with a model that answers zero would prove nothing.
 """
@@ -10,6 +11,7 @@ part matters in the result: parity with a model that answers zero would prove no
 import argparse
 import json
 import math
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -26,7 +28,7 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
-from export import export_pack
+from export import Options, export_pack, export_unet
 from manifest import I2VGEN_XL, write_json
 
 DIM = 32
@@ -290,13 +292,23 @@ def make_checkpoint(folder: Path) -> I2VGenXLPipeline:
     return pipeline
 
 
+def export_cores(folder: Path) -> None:
+    """unet_core with deep_features, and unet_shallow: what differs from the pack, whose other graphs go with them."""
+    with tempfile.TemporaryDirectory() as scratch:
+        export_unet(make_unet(), Path(scratch), TOKENS, Options(deepcache=True))
+        for name in ("unet_core", "unet_shallow"):
+            shutil.copytree(Path(scratch, name), folder / name)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("checkpoint", type=Path, help="folder for the diffusers checkpoint")
     parser.add_argument("pack", type=Path, help="folder for the exported pack")
+    parser.add_argument("cores", type=Path, help="folder for the two cores that reuse deep features")
     args = parser.parse_args()
     make_checkpoint(args.checkpoint)
     export_pack(str(args.checkpoint), args.pack, TINY)
+    export_cores(args.cores)
 
 
 if __name__ == "__main__":

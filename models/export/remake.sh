@@ -21,9 +21,10 @@ if [ -z "${VENV:-}" ]; then
   "$VENV/bin/pip" install --quiet -r requirements.txt
 fi
 
-"$VENV/bin/python" make_tiny.py "$scratch/checkpoint" "$scratch/pack"
-rm -rf "$root/tests/fixtures/packs/tiny"
+"$VENV/bin/python" make_tiny.py "$scratch/checkpoint" "$scratch/pack" "$scratch/cores"
+rm -rf "$root/tests/fixtures/packs/tiny" "$root/tests/fixtures/cores"
 cp -r "$scratch/pack" "$root/tests/fixtures/packs/tiny"
+cp -r "$scratch/cores" "$root/tests/fixtures/cores"
 "$VENV/bin/python" make_golden.py "$scratch/checkpoint" "$root/tests/golden"
 "$VENV/bin/python" make_numerics.py
 "$VENV/bin/python" make_pictures.py

@@ -36,6 +36,7 @@ export interface AnimateOptions {
   readonly negative?: string;
   readonly motion?: string;
   readonly scheduler?: string;
+  readonly reuse?: number;
   readonly chunk?: number;
   readonly from?: string;
   readonly strength?: string;
@@ -101,7 +102,12 @@ export async function animate(
   }
 
   const wanted = options.device ?? config.device;
-  const { engine } = await startEngine(config, pack, wanted, createLogger('engine', config.logLevel));
+  const log = createLogger('engine', config.logLevel);
+  const { engine, choice } = await startEngine(config, pack, wanted, log);
+  // Whoever names a device knows what it runs on.
+  if (wanted === 'auto' && !options.json && !options.quiet) {
+    process.stderr.write(`${pack.manifest.id} runs on ${choice}.\n`);
+  }
   const reports: Record<string, unknown>[] = [];
   const bar = new ProgressBar(process.stderr);
   try {
@@ -186,6 +192,7 @@ function generationOptions(options: AnimateOptions, prompt: string | undefined):
     guidanceEnd: options.guidanceEnd,
     motion: options.motion,
     scheduler: options.scheduler,
+    featureReuse: options.reuse,
     decodeChunkSize: options.chunk,
     fps: options.fps,
     ...(options.from === undefined

@@ -18,6 +18,8 @@ export interface Frame extends RgbImage {
 
 export type SchedulerName = 'ddim' | 'dpm++2m';
 
+export type FeatureReuse = 1 | 2 | 3;
+
 /** Start from the final latents of an earlier clip of the same picture and size, part-way down the schedule. */
 export interface Variation {
   /** Id of the earlier clip, as reported in its GenerationReport. */
@@ -44,7 +46,13 @@ export interface GenerateRequest {
   readonly guidanceEnd: number;
   /** The frame rate that the model is conditioned on: lower means more motion between frames. */
   readonly targetFps: number;
+  /** DDIM takes the pack's own timesteps, DPM-Solver++ 2M trailing ones. */
   readonly scheduler: SchedulerName;
+  /**
+   * 1 is the exact path; with 2 or 3 the whole UNet runs at every second or third step only, and what it computed deep
+   * inside serves the steps between (needs a pack with unet_shallow).
+   */
+  readonly featureReuse: FeatureReuse;
   /** Frames decoded at once by the VAE. Does not change a pixel. */
   readonly decodeChunkSize: number;
   /** `fixed` fills the frame; `compat` repeats the reference's rounding, black columns included. */

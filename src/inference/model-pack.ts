@@ -16,9 +16,10 @@ import {
   type PackMemory,
   planMemory,
 } from './memory-plan.ts';
-import { type PackManifest, packManifestSchema } from './pack-manifest.ts';
+import { hasShallowCore, type PackManifest, packManifestSchema } from './pack-manifest.ts';
 import { PackSession } from './pack-session.ts';
 import { presetOf } from './presets.ts';
+import { assertDevice, deviceOfGraph } from './required-device.ts';
 import { readSchedulerConfig } from './schedulers/scheduler-config.ts';
 import type { SessionOptions, TensorSpec } from './session.ts';
 import { type ClipTokenizer, loadTokenizer } from './tokenizer.ts';
@@ -32,7 +33,7 @@ export interface Pack {
   readonly manifest: PackManifest;
 }
 
-export const graphNames = [
+const requiredGraphs = [
   'text_encoder',
   'image_encoder',
   'vae_encoder',
@@ -40,11 +41,17 @@ export const graphNames = [
   'unet_core',
   'vae_decoder',
 ] as const;
+type RequiredGraph = (typeof requiredGraphs)[number];
+/** The second core. Packs may do without. */
+const shallowCore = 'unet_shallow';
+const graphNames = [...requiredGraphs, shallowCore] as const;
 export type GraphName = (typeof graphNames)[number];
+
+type Sessions = Readonly<Record<RequiredGraph, PackSession>> & { readonly unet_shallow?: PackSession };
 
 /** A pack whose sessions were opened and fit each other. Those for which there is no room open when they are run. */
 export interface OpenPack extends Pack {
-  readonly sessions: Readonly<Record<GraphName, PackSession>>;
+  readonly sessions: Sessions;
   readonly tokenizer: ClipTokenizer;
   readonly schedulerConfig: Awaited<ReturnType<typeof readSchedulerConfig>>;
   /**
@@ -203,12 +210,7 @@ const alwaysVerifiedBytes = 256 * 1024 ** 2;
  */
 export async function openPack(pack: Pack, options: OpenPackOptions): Promise<OpenPack> {
   const { folder, manifest } = pack;
-  if (manifest.flavour === 'cuda' && !options.device.startsWith('cuda')) {
-    throw new KinoraError(
-      'DEVICE_UNAVAILABLE',
-      `The model pack ${manifest.id} holds graphs for CUDA only and cannot run on ${options.device}.`,
-    );
-  }
+  assertDevice(manifest, options.device);
   const bytes = manifest.files.reduce((sum, file) => sum + file.bytes, 0);
   const problems =
     bytes <= alwaysVerifiedBytes
@@ -229,7 +231,11 @@ export async function openPack(pack: Pack, options: OpenPackOptions): Promise<Op
       `The tokenizer of ${manifest.id} makes ${tokenizer.maxTokens} tokens, its manifest says ${manifest.architecture.maxTokens}.`,
     );
   }
-  const residents = new Residents(pack, options);
+  const devices = new Map<string, string>();
+  for (const graph of graphsOf(manifest)) {
+    devices.set(graph, await deviceOfGraph(folder, manifest, graph, options.device));
+  }
+  const residents = new Residents(pack, options, devices);
   try {
     await residents.openAll();
     checkSessions(folder, manifest, residents.sessions);
@@ -249,7 +255,7 @@ export async function openPack(pack: Pack, options: OpenPackOptions): Promise<Op
 
 /** The sessions of a pack and the plan by which they share the device's memory. */
 class Residents {
-  readonly sessions: Readonly<Record<GraphName, PackSession>>;
+  readonly sessions: Sessions;
   readonly #manifest: PackManifest;
   readonly #memory: PackMemory;
   readonly #budgetBytes: number | undefined;
@@ -257,27 +263,28 @@ class Residents {
   readonly #heldBytes: Partial<Record<GraphName, number>> = {};
   #plan: MemoryPlan;
 
-  constructor({ folder, manifest }: Pack, options: OpenPackOptions) {
+  /** @param devices of the graphs: not every one runs on the pack's */
+  constructor({ folder, manifest }: Pack, options: OpenPackOptions, devices: ReadonlyMap<string, string>) {
     this.#manifest = manifest;
     this.#memory = packMemory(manifest);
     this.#budgetBytes = options.memoryBudgetBytes;
-    const create = (name: GraphName): [GraphName, PackSession] => [
-      name,
-      new PackSession(name, path.join(folder, name, 'model.onnx'), options, (graph) =>
-        this.#beforeRun(graph),
-      ),
-    ];
-    this.sessions = Object.fromEntries(graphNames.map(create)) as Record<GraphName, PackSession>; // all names
+    const create = (name: GraphName): [GraphName, PackSession] => {
+      const session = { ...options, device: devices.get(name) ?? options.device };
+      const file = path.join(folder, name, 'model.onnx');
+      return [name, new PackSession(name, file, session, (graph) => this.#beforeRun(graph))];
+    };
+    this.sessions = Object.fromEntries(graphsOf(this.#manifest).map(create)) as unknown as Sessions; // all required ones
     this.#plan = this.#usualPlan();
   }
 
   /** Opens every session once, the core last: a broken pack is refused now, not in the middle of a clip. */
   async openAll(): Promise<void> {
-    const isCore = (name: GraphName): number => (name === 'unet_core' ? 1 : 0);
-    for (const name of [...graphNames].sort((a, b) => isCore(a) - isCore(b))) {
-      await this.sessions[name].open();
+    const isCore = ({ name }: PackSession): number => (name === 'unet_core' ? 1 : 0);
+    for (const session of Object.values(this.sessions).sort((a, b) => isCore(a) - isCore(b))) {
+      await session.open();
       // What would have to go before the first clip goes before there is no room for the next session.
-      if (isOnDemand(name, this.#plan.residency) && name !== 'unet_core') await this.sessions[name].release();
+      const isIdle = session.name === shallowCore || isOnDemand(session.name, this.#plan.residency);
+      if (isIdle && session.name !== 'unet_core') await session.release();
     }
   }
 
@@ -289,7 +296,10 @@ class Residents {
     const plan = leanest
       ? leanestPlan(clip, this.#memory, held)
       : planMemory(clip, this.#memory, this.#budgetBytes, held);
-    for (const name of plan.release) await this.sessions[name].release();
+    for (const name of plan.release) await this.sessions[name]?.release();
+    // Where memory is short, the second core has no share in a plan that does not need it.
+    const isShort = leanest || this.#budgetBytes !== undefined;
+    if (isShort && !clip.usesShallowCore) await this.sessions[shallowCore]?.release();
     this.#plan = plan;
     return plan;
   }
@@ -302,7 +312,7 @@ class Residents {
   #beforeRun(graph: GraphName): PackSession[] {
     const { activationBytes, residency } = this.#plan;
     const needed = activationBytes[graph] ?? 0;
-    this.#heldBytes[graph] = this.sessions[graph].isOpen
+    this.#heldBytes[graph] = this.sessions[graph]?.isOpen
       ? Math.max(needed, this.#heldBytes[graph] ?? 0)
       : needed;
     if (residency === 'all') return [];
@@ -325,9 +335,14 @@ class Residents {
   }
 }
 
-function packMemory({ flavour, architecture, files }: PackManifest): PackMemory {
+function graphsOf(manifest: PackManifest): readonly GraphName[] {
+  return hasShallowCore(manifest) ? graphNames : requiredGraphs;
+}
+
+function packMemory(manifest: PackManifest): PackMemory {
+  const { flavour, architecture, files } = manifest;
   const weightBytes: Partial<Record<GraphName, number>> = {};
-  for (const name of graphNames) {
+  for (const name of graphsOf(manifest)) {
     weightBytes[name] = files
       .filter((file) => file.path.startsWith(`${name}/`))
       .reduce((sum, file) => sum + file.bytes, 0);
@@ -342,10 +357,24 @@ function packMemory({ flavour, architecture, files }: PackManifest): PackMemory 
 /** Fixed sizes are numbers, free ones null; a letter must have the same fixed size wherever it is fixed. */
 type Shape = readonly (number | string | null)[];
 
-function familyShapes({
-  architecture,
-}: PackManifest): Record<GraphName, { in: Record<string, Shape>; out: Record<string, Shape> }> {
-  const { latentChannels: c, maxTokens: t, imageEncoderSize: s } = architecture;
+interface GraphShapes {
+  readonly in: Readonly<Record<string, Shape>>;
+  readonly out: Readonly<Record<string, Shape>>;
+}
+
+function familyShapes(manifest: PackManifest): Partial<Record<GraphName, GraphShapes>> {
+  const { latentChannels: c, maxTokens: t, imageEncoderSize: s } = manifest.architecture;
+  const coreInputs: Readonly<Record<string, Shape>> = {
+    sample: [null, c, null, null, null],
+    timestep: [1],
+    fps_emb: [null, 'F'],
+    context: [null, null, 'X'],
+    image_latents_enc: [null, null, null, null, null],
+  };
+  const coreOutputs = { out_sample: [null, null, null, null, null] };
+  // Which axis holds the channels is the pack's own affair; what one core gives the other must take.
+  const deepFeatures = { deep_features: ['K', 'L', 'M', 'N'] };
+  const hasShallow = hasShallowCore(manifest);
   return {
     text_encoder: { in: { input_ids: [null, t] }, out: { prompt_embeds: [null, t, 'D'] } },
     image_encoder: { in: { pixel_values: [1, 3, s, s] }, out: { image_embeds: [1, 'E'] } },
@@ -363,34 +392,21 @@ function familyShapes({
         image_latents_enc: [null, null, null, null, null],
       },
     },
-    unet_core: {
-      in: {
-        sample: [null, c, null, null, null],
-        timestep: [1],
-        fps_emb: [null, 'F'],
-        context: [null, null, 'X'],
-        image_latents_enc: [null, null, null, null, null],
-      },
-      out: { out_sample: [null, null, null, null, null] },
-    },
+    unet_core: { in: coreInputs, out: hasShallow ? { ...coreOutputs, ...deepFeatures } : coreOutputs },
+    ...(hasShallow ? { [shallowCore]: { in: { ...coreInputs, ...deepFeatures }, out: coreOutputs } } : {}),
     vae_decoder: { in: { latent: [null, c, null, null] }, out: { sample: [null, 3, null, null] } },
   };
 }
 
 const integerInputs: ReadonlySet<string> = new Set(['input_ids', 'fps', 'timestep']);
 
-function checkSessions(
-  folder: string,
-  manifest: PackManifest,
-  sessions: Readonly<Record<GraphName, PackSession>>,
-): void {
+function checkSessions(folder: string, manifest: PackManifest, sessions: Sessions): void {
   const sizes = new Map<string, number>();
-  for (const [graph, expected] of Object.entries(familyShapes(manifest)) as [
-    GraphName,
-    ReturnType<typeof familyShapes>[GraphName],
-  ][]) {
-    const file = path.join(folder, graph, 'model.onnx');
-    const session = sessions[graph];
+  const shapes = familyShapes(manifest);
+  for (const session of Object.values(sessions)) {
+    const expected = shapes[session.name];
+    if (!expected) continue;
+    const file = path.join(folder, session.name, 'model.onnx');
     checkSide(file, 'input', session.inputs, expected.in, sizes);
     checkSide(file, 'output', session.outputs, expected.out, sizes);
   }
@@ -400,7 +416,7 @@ function checkSide(
   file: string,
   side: 'input' | 'output',
   actual: readonly TensorSpec[],
-  expected: Record<string, Shape>,
+  expected: Readonly<Record<string, Shape>>,
   sizes: Map<string, number>,
 ): void {
   const fail = (what: string): never => {

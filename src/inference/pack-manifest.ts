@@ -149,3 +149,11 @@ export const packManifestSchema = z
   });
 
 export type PackManifest = z.infer<typeof packManifestSchema>;
+
+/**
+ * Whether the pack has a second core, which takes deep features that the first one computed in an earlier step
+ * (DeepCache, arXiv 2312.00858): the requests with featureReuse above 1 need it.
+ */
+export function hasShallowCore({ files }: PackManifest): boolean {
+  return files.some((file) => file.path === 'unet_shallow/model.onnx');
+}

@@ -4,8 +4,8 @@
  */
 import { randomInt } from 'node:crypto';
 import { KinoraError } from '../errors.ts';
-import type { GenerateRequest, SchedulerName } from './image-to-video.ts';
-import type { PackManifest } from './pack-manifest.ts';
+import type { FeatureReuse, GenerateRequest, SchedulerName } from './image-to-video.ts';
+import { hasShallowCore, type PackManifest } from './pack-manifest.ts';
 import { chooseWorkingSize, parseSize, type SizeLimits } from './working-size.ts';
 
 export const presetNames = ['fast', 'standard', 'high', 'creative'] as const;
@@ -41,6 +41,7 @@ export interface GenerationOptions {
   readonly guidanceEnd?: number | undefined;
   readonly motion?: string | undefined;
   readonly scheduler?: string | undefined;
+  readonly featureReuse?: number | undefined;
   readonly decodeChunkSize?: number | undefined;
   /** Of the finished video. */
   readonly fps?: number | undefined;
@@ -58,6 +59,8 @@ const farTooLong = 100 * longestPrompt;
 const fpsRange = { min: 1, max: 60 };
 const defaultPreset: PresetName = 'standard';
 const schedulerNames: readonly SchedulerName[] = ['ddim', 'dpm++2m'];
+/** DPM-Solver++ 2M needs no more: what a preset has beyond them is left out, unless the steps are asked for. */
+const enoughDpmSteps = 25;
 const motions = ['low', 'medium', 'high'] as const;
 /** "subtle" and "strong" of a variation. */
 export const variationStrengths = { subtle: 0.35, strong: 0.7 } as const;
@@ -81,6 +84,11 @@ export function resolveRequest(
   const { limits, defaults } = manifest;
 
   const numFrames = whole('number of frames', options.numFrames ?? chosen.numFrames, limits.numFrames);
+  const scheduler = oneOf('scheduler', options.scheduler ?? defaults.scheduler, schedulerNames);
+  const isDpmChosen = scheduler === 'dpm++2m' && options.scheduler !== undefined;
+  const presetSteps = isDpmChosen
+    ? Math.min(chosen.numInferenceSteps, enoughDpmSteps)
+    : chosen.numInferenceSteps;
   const motion = options.motion === undefined ? 'medium' : oneOf('motion', options.motion, motions);
   const { variation } = options;
   return {
@@ -95,13 +103,14 @@ export function resolveRequest(
     numFrames,
     numInferenceSteps: whole(
       'number of steps',
-      options.numInferenceSteps ?? chosen.numInferenceSteps,
+      options.numInferenceSteps ?? presetSteps,
       limits.numInferenceSteps,
     ),
     guidanceScale: within('guidance', options.guidanceScale ?? chosen.guidanceScale, limits.guidanceScale),
     guidanceEnd: within('guidance end', options.guidanceEnd ?? 1, { min: 0, max: 1 }),
     targetFps: manifest.motionFps[motion],
-    scheduler: oneOf('scheduler', options.scheduler ?? defaults.scheduler, schedulerNames),
+    scheduler,
+    featureReuse: featureReuseOf(manifest, options.featureReuse ?? 1),
     decodeChunkSize: whole(
       'decode chunk',
       options.decodeChunkSize ?? Math.min(defaults.decodeChunkSize, numFrames),
@@ -157,6 +166,19 @@ export function smallerRequests(manifest: PackManifest, request: ResolvedRequest
     smaller.push({ ...request, preset, width, height, numFrames, numInferenceSteps, decodeChunkSize });
   }
   return smaller;
+}
+
+function featureReuseOf(manifest: PackManifest, value: number): FeatureReuse {
+  if (value !== 1 && value !== 2 && value !== 3) {
+    throw new KinoraError('INVALID_OPTION', `The reuse of features is ${value}; expected 1 (none), 2 or 3.`);
+  }
+  if (value > 1 && !hasShallowCore(manifest)) {
+    throw new KinoraError(
+      'INVALID_OPTION',
+      `The reuse of features is ${value}, but the model pack ${manifest.id} was exported without --deepcache; expected 1 (none).`,
+    );
+  }
+  return value;
 }
 
 function workingSize(
@@ -238,8 +260,13 @@ function whole(what: string, value: number, { min, max }: { min: number; max: nu
 /** What a finished file says about itself: enough to make it again. */
 export function describeRequest(request: ResolvedRequest, manifest: PackManifest): Record<string, string> {
   const { prompt, negativePrompt, seed, preset, width, height, numFrames } = request;
-  const { numInferenceSteps, guidanceScale, targetFps, scheduler } = request;
-  const numbers = { seed, width, height, numFrames, numInferenceSteps, guidanceScale, targetFps };
+  const { numInferenceSteps, guidanceScale, guidanceEnd, targetFps, scheduler, featureReuse } = request;
+  const numbers = {
+    ...{ seed, width, height, numFrames, numInferenceSteps, guidanceScale, targetFps },
+    // Only where they leave the exact path.
+    ...(guidanceEnd < 1 ? { guidanceEnd } : {}),
+    ...(featureReuse > 1 ? { featureReuse } : {}),
+  };
   return {
     software: 'Kinora',
     model: manifest.id,

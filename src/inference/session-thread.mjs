@@ -9,7 +9,7 @@ import { parentPort } from 'node:worker_threads';
 let ort;
 /** @type {Map<number, import('onnxruntime-node').InferenceSession>} */
 const sessions = new Map();
-/** @type {Map<number, import('onnxruntime-node').Tensor>} inputs that serve many runs */
+/** @type {Map<number, import('onnxruntime-node').Tensor>} inputs that serve many runs, outputs that are fed to others */
 const kept = new Map();
 
 const specOf = (metadata) =>
@@ -19,6 +19,8 @@ const specOf = (metadata) =>
 
 const tensorOf = ({ data, dims }) =>
   new ort.Tensor(data instanceof Float32Array ? 'float32' : 'int64', data, dims);
+
+const isKept = (tensor) => tensor?.kept !== undefined;
 
 const mapValues = (record, change) =>
   Object.fromEntries(Object.entries(record).map(([name, value]) => [name, change(value)]));
@@ -35,20 +37,21 @@ const handlers = {
     const session = sessions.get(key);
     if (!session) throw new Error('the session was released');
     const inputs = mapValues(feeds, (feed) => kept.get(feed.kept) ?? tensorOf(feed));
-    // Outputs that are named at all must all be named; those without memory are made by the runtime.
-    const fetches = Object.fromEntries(
-      session.outputNames.map((name) => [name, into[name] ? tensorOf(into[name]) : null]),
-    );
+    // What is not named is not fetched from the device; outputs without memory are made by the runtime.
+    const wanted = Object.keys(into).length > 0 ? Object.keys(into) : session.outputNames;
+    const memoryOf = (name) =>
+      isKept(into[name]) ? kept.get(into[name].kept) : into[name] && tensorOf(into[name]);
+    const fetches = Object.fromEntries(wanted.map((name) => [name, memoryOf(name) ?? null]));
     const startedAt = performance.now();
     const results = await session.run(inputs, fetches);
     const runMs = performance.now() - startedAt;
-    // What was written into lent memory comes back as another object without a view of it.
-    const outputs = Object.fromEntries(
-      Object.entries(results).map(([name, { type, dims, data }]) => [
-        name,
-        { type, dims: [...dims], data: into[name]?.data ?? data },
-      ]),
-    );
+    // What was written into lent or kept memory comes back as another object without a view of it.
+    const outputs = {};
+    for (const [name, tensor] of Object.entries(results)) {
+      const { type, dims, data } = tensor;
+      if (!isKept(into[name])) outputs[name] = { type, dims: [...dims], data: into[name]?.data ?? data };
+      else if (!kept.has(into[name].kept)) kept.set(into[name].kept, tensor);
+    }
     return { outputs, lent: Object.fromEntries(lend.map((name) => [name, feeds[name]])), runMs };
   },
 

@@ -32,6 +32,7 @@ interface Golden {
   }[];
   readonly pipelines: readonly PipelineCase[];
   readonly variations: readonly PipelineCase[];
+  readonly shortcuts: readonly PipelineCase[];
 }
 
 export const golden = JSON.parse(readFileSync(new URL('index.json', root), 'utf8')) as Golden;

@@ -11,7 +11,8 @@ import type {
   ProgressEvent,
 } from '../../src/inference/image-to-video.ts';
 import { LatentCache } from '../../src/inference/latent-cache.ts';
-import { type GraphName, loadPack, type OpenPack, openPack } from '../../src/inference/model-pack.ts';
+import { loadPack, type OpenPack, openPack } from '../../src/inference/model-pack.ts';
+import type { PackSession } from '../../src/inference/pack-session.ts';
 import { I2VGenXLPipeline } from '../../src/inference/pipelines/i2vgen-xl.ts';
 import { parseSchedulerConfig } from '../../src/inference/schedulers/scheduler-config.ts';
 import {
@@ -85,7 +86,8 @@ describe('each session computes what diffusers computes', () => {
         Object.entries(test.inputs).map(([name, stored]) => [name, readTensor(stored)]),
       );
       for (const graph of test.graphs) {
-        const session = pack.sessions[graph as GraphName];
+        const session = pack.sessions[graph as keyof OpenPack['sessions']];
+        if (!session) throw new Error(`no ${graph}`);
         const feeds = session.inputs.flatMap(({ name }) => {
           const tensor = known[name];
           return tensor ? [[name, tensor] as const] : [];
@@ -225,7 +227,7 @@ describe('the pipeline', () => {
     expect(cold.report.cache).toEqual({ hits: [], misses: ['prompt', 'image'] });
     await first.flush();
 
-    const forbidden = (name: GraphName): OpenPack['sessions'][GraphName] =>
+    const forbidden = (name: 'image_encoder' | 'vae_encoder'): PackSession =>
       new Proxy(pack.sessions[name], {
         get: (target, property) => {
           if (property === 'run') throw new Error(`${name} ran`);

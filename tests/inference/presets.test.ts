@@ -4,6 +4,7 @@ import { loadPack } from '../../src/inference/model-pack.ts';
 import type { PackManifest } from '../../src/inference/pack-manifest.ts';
 import {
   cleanPrompt,
+  describeRequest,
   type GenerationOptions,
   presetNames,
   presetOf,
@@ -95,6 +96,7 @@ describe('what is left out', () => {
       targetFps: 16,
       fps: 8,
       scheduler: 'ddim',
+      featureReuse: 1,
       decodeChunkSize: 2,
     });
   });
@@ -107,6 +109,54 @@ describe('what is left out', () => {
       expect(seed).toBeGreaterThanOrEqual(0);
       expect(seed).toBeLessThan(2 ** 32);
     }
+  });
+});
+
+describe('speed for a little quality', () => {
+  let reusing: PackManifest;
+  beforeAll(() => {
+    const shallow = { path: 'unet_shallow/model.onnx', bytes: 1, sha256: '0'.repeat(64) };
+    reusing = { ...manifest, files: [...manifest.files, shallow] };
+  });
+
+  it('is asked for by name: features are reused by packs that can, and refused by others', () => {
+    expect(resolveRequest(reusing, { featureReuse: 3 }, photo).featureReuse).toBe(3);
+    expect(resolve({ featureReuse: 1 }).featureReuse).toBe(1);
+    for (const featureReuse of [2, 3]) {
+      expect(() => resolve({ featureReuse })).toThrow(
+        expect.objectContaining({
+          code: 'INVALID_OPTION',
+          message: expect.stringMatching(/model pack .* was exported without --deepcache; expected 1/),
+        }),
+      );
+    }
+  });
+
+  it.each([0, 4, 1.5, -2, Number.NaN])('a reuse of %d is refused', (featureReuse) => {
+    expect(() => resolveRequest(reusing, { featureReuse }, photo)).toThrow(/expected 1 \(none\), 2 or 3/);
+  });
+
+  it('DPM-Solver++ makes at most 25 steps of a preset, and as many as asked for', () => {
+    const steps = (options: GenerationOptions): number =>
+      resolve({ scheduler: 'dpm++2m', ...options }).numInferenceSteps;
+    expect(steps({})).toBe(25);
+    expect(steps({ preset: 'high' })).toBe(25);
+    expect(steps({ numInferenceSteps: 40 })).toBe(40);
+    expect(resolve({ scheduler: 'ddim' }).numInferenceSteps).toBe(50);
+    const few = { size: 512, numFrames: 8, numInferenceSteps: 4, guidanceScale: 9 };
+    const quick = { ...manifest, presets: { standard: few } };
+    expect(resolveRequest(quick, { scheduler: 'dpm++2m' }, photo).numInferenceSteps).toBe(4);
+    // A pack that is made for it has presets for it.
+    const own = { ...manifest, defaults: { ...manifest.defaults, scheduler: 'dpm++2m' as const } };
+    expect(resolveRequest(own, {}, photo).numInferenceSteps).toBe(50);
+  });
+
+  it('is written into the file, the exact path is not', () => {
+    const quick = resolveRequest(reusing, { featureReuse: 2, guidanceEnd: 0.5 }, photo);
+    expect(describeRequest(quick, reusing)).toMatchObject({ featureReuse: '2', guidanceEnd: '0.5' });
+    const exact = describeRequest(resolve(), manifest);
+    expect(Object.keys(exact)).not.toContain('featureReuse');
+    expect(Object.keys(exact)).not.toContain('guidanceEnd');
   });
 });
 
@@ -124,6 +174,7 @@ describe('what is given', () => {
       guidanceEnd: 0,
       motion: 'high',
       scheduler: 'dpm++2m',
+      featureReuse: 1,
       decodeChunkSize: 32,
       fps: 60,
       variation: { videoId: 'abc', strength: 0.35 },

@@ -3,7 +3,7 @@
  * cloning. Knows neither side's insides.
  */
 import type { SerializedError } from '../../errors.ts';
-import type { Phase, SchedulerName, Timings, Variation } from '../image-to-video.ts';
+import type { FeatureReuse, Phase, SchedulerName, Timings, Variation } from '../image-to-video.ts';
 import type { CacheUse } from '../latent-cache.ts';
 
 /** How a child is set up, sent once as the first message. */
@@ -64,6 +64,7 @@ export interface EngineJob {
   readonly guidanceEnd: number;
   readonly targetFps: number;
   readonly scheduler: SchedulerName;
+  readonly featureReuse: FeatureReuse;
   readonly decodeChunkSize: number;
   readonly variation?: Variation;
   /** Playing speed of the MP4. */

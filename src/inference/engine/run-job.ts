@@ -55,11 +55,21 @@ export async function runJob(
     waiting = setInterval(onAlive, aliveIntervalMs);
   };
 
+  // The encoder starts while the first step is computed: the model's thread then loses nothing by it.
+  let startEncoder = (): void => {};
+  const startAt = new Promise<void>((resolve) => {
+    startEncoder = resolve;
+  });
+  const onPipelineProgress = (event: ProgressEvent): void => {
+    if (event.phase === 'denoising') startEncoder();
+    onProgress(event);
+  };
+
   async function* takeFrames(): AsyncGenerator<Frame, void> {
     const onReport = (finished: GenerationReport): void => {
       report = finished;
     };
-    const hooks = { signal, onProgress, onReport, leanest };
+    const hooks = { signal, onProgress: onPipelineProgress, onReport, leanest };
     for await (const frame of pipeline.generate(requestOf(job, image), hooks)) {
       waitForFfmpeg();
       yield frame;
@@ -81,6 +91,7 @@ export async function runJob(
       tempPath: temporaryVideo(job),
       thumbnailPath: job.thumbnailPath,
       ffmpegPath,
+      startAt,
       signal,
       loop: job.loop,
       smooth: job.smooth,
@@ -139,6 +150,7 @@ function requestOf(job: EngineJob, image: RgbImage): GenerateRequest {
     guidanceEnd: job.guidanceEnd,
     targetFps: job.targetFps,
     scheduler: job.scheduler,
+    featureReuse: job.featureReuse,
     decodeChunkSize: job.decodeChunkSize,
     cropMode: 'fixed',
     ...(job.variation ? { variation: job.variation } : {}),

@@ -23,10 +23,12 @@ import type { PackManifest } from '../pack-manifest.ts';
 import { TorchGenerator } from '../random.ts';
 import { createScheduler } from '../schedulers/create-scheduler.ts';
 import { startIndex } from '../schedulers/scheduler.ts';
-import { forgetTensors, type KeptTensor, keepTensors } from '../session.ts';
+import { forgetTensors, type KeptTensor, keepTensors, reserveTensor } from '../session.ts';
 import type { FloatTensor, IntTensor } from '../tensor.ts';
 
 type ConditioningName = 'fps_emb' | 'context' | 'image_latents_enc';
+/** Deep features are kept at the first step of a round and fed to the shallow core at the others. */
+type CoreRun = 'whole' | 'first of round' | 'shallow';
 /** What unet_cond computed for B clips; handed to unet_core unread. */
 type Conditioning = Readonly<Record<ConditioningName, FloatTensor>>;
 
@@ -74,7 +76,12 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     // 4. Where the noise schedule is entered
     const { schedulerConfig: config } = this.#pack;
     const { numInferenceSteps } = request;
-    const scheduler = createScheduler(request.scheduler, { config, numInferenceSteps });
+    const scheduler = createScheduler(request.scheduler, {
+      config,
+      numInferenceSteps,
+      // Few steps must begin at full noise, whatever the spacing of the many steps that the pack was made for.
+      ...(request.scheduler === 'dpm++2m' ? { timestepSpacing: 'trailing' } : {}),
+    });
     const { variation } = request;
     let firstStep = 0;
     let latents: Float32Array;
@@ -97,30 +104,57 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     let withoutGuidance =
       guided && guidedSteps < numInferenceSteps ? conditionalHalf(conditioning) : undefined;
     let kept = await keepTensors(conditioning);
+    // A round begins with the whole UNet; it is the last use of deep features of another batch.
+    const isWhole = (i: number): boolean => {
+      const begin = i < guidedSteps ? firstStep : Math.max(firstStep, guidedSteps);
+      return (i - begin) % request.featureReuse === 0;
+    };
+    let deepFeatures = reserveTensor();
     run.enter('denoising', numInferenceSteps - firstStep);
     try {
       for (let i = firstStep; i < numInferenceSteps; i++) {
         run.check();
         const timestep = scheduler.timesteps[i] ?? 0;
+        const isLastOfRound = i + 1 === numInferenceSteps || isWhole(i + 1);
+        const core: CoreRun = isWhole(i) ? (isLastOfRound ? 'whole' : 'first of round') : 'shallow';
         if (i < guidedSteps) {
           twice.set(latents);
           twice.set(latents, length);
-          [twice, prediction] = await this.#predict(twice, 2, dims, timestep, kept, prediction);
+          [twice, prediction] = await this.#predict(
+            twice,
+            2,
+            dims,
+            timestep,
+            kept,
+            prediction,
+            core,
+            deepFeatures,
+          );
           guide(prediction, request.guidanceScale, prediction.subarray(0, length));
         } else {
           if (withoutGuidance) {
-            await forgetTensors(kept);
+            await forgetTensors({ ...kept, deepFeatures });
             kept = await keepTensors(withoutGuidance);
+            deepFeatures = reserveTensor();
             withoutGuidance = undefined;
             prediction = prediction.slice(0, length);
           }
-          [latents, prediction] = await this.#predict(latents, 1, dims, timestep, kept, prediction);
+          [latents, prediction] = await this.#predict(
+            latents,
+            1,
+            dims,
+            timestep,
+            kept,
+            prediction,
+            core,
+            deepFeatures,
+          );
         }
         scheduler.step(prediction.subarray(0, length), i, latents, latents);
         run.step();
       }
     } finally {
-      await forgetTensors(kept);
+      await forgetTensors({ ...kept, deepFeatures });
     }
     run.advance('denoise');
 
@@ -239,15 +273,23 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     timestep: number,
     conditioning: Readonly<Record<ConditioningName, KeptTensor>>,
     prediction: Float32Array,
+    core: CoreRun,
+    deepFeatures: KeptTensor,
   ): Promise<[sample: Float32Array, prediction: Float32Array]> {
     const batchDims = [batch, ...dims.slice(1)];
     const feeds = {
       sample: { data: sample, dims: batchDims },
       timestep: { data: BigInt64Array.of(BigInt(timestep)), dims: [1] },
       ...conditioning,
+      ...(core === 'shallow' ? { deep_features: deepFeatures } : {}),
     };
-    const into = { out_sample: { data: prediction, dims: batchDims } };
-    const output = await this.#pack.sessions.unet_core.run(feeds, into, ['sample']);
+    const into = {
+      out_sample: { data: prediction, dims: batchDims },
+      ...(core === 'first of round' ? { deep_features: deepFeatures } : {}),
+    };
+    const { unet_core: whole, unet_shallow: shallow } = this.#pack.sessions;
+    const session = core === 'shallow' ? present(shallow) : whole;
+    const output = await session.run(feeds, into, ['sample']);
     return [pick(output, 'sample').data, pick(output, 'out_sample').data];
   }
 
@@ -340,7 +382,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
   /** The same request names the same clip. Names every field: callers may hand in objects that hold more. */
   #videoId(pictureKey: string, request: GenerateRequest): string {
     const { prompt, negativePrompt, seed, width, height, numFrames, numInferenceSteps } = request;
-    const { guidanceScale, guidanceEnd, targetFps, scheduler, cropMode, variation } = request;
+    const { guidanceScale, guidanceEnd, targetFps, scheduler, cropMode, variation, featureReuse } = request;
     const parts: (string | number)[] = [
       this.#fingerprint,
       pictureKey,
@@ -353,6 +395,8 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     ];
     parts.push(numInferenceSteps, guidanceScale, guidanceEnd, targetFps, scheduler, cropMode);
     if (variation) parts.push(variation.videoId, variation.strength);
+    // The exact path keeps the ids that it always had.
+    if (featureReuse > 1) parts.push('featureReuse', featureReuse);
     return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 24);
   }
 
@@ -456,8 +500,9 @@ class Run {
 }
 
 function clipShape(request: GenerateRequest): ClipShape {
-  const { width, height, numFrames, guidanceScale, decodeChunkSize } = request;
-  return { width, height, numFrames, batch: guidanceScale > 1 ? 2 : 1, decodeChunkSize };
+  const { width, height, numFrames, guidanceScale, decodeChunkSize, featureReuse } = request;
+  const usesShallowCore = featureReuse > 1;
+  return { width, height, numFrames, batch: guidanceScale > 1 ? 2 : 1, decodeChunkSize, usesShallowCore };
 }
 
 function fingerprint(manifest: PackManifest): string {
@@ -470,9 +515,9 @@ function pick(outputs: Readonly<Record<string, FloatTensor>>, name: string): Flo
   return present(outputs[name]);
 }
 
-function present(tensor: FloatTensor | undefined): FloatTensor {
-  if (!tensor) throw new KinoraError('PACK_INVALID', 'The model pack lacks an output that its family has.');
-  return tensor;
+function present<T>(part: T | undefined): T {
+  if (!part) throw new KinoraError('PACK_INVALID', 'The model pack lacks a part that its family has.');
+  return part;
 }
 
 /** Along the batch: (1, …) and (1, …) to (2, …). */

@@ -49,8 +49,11 @@ export function startEngine(
   folder: string,
   settings: Partial<EngineSettings> = {},
   options: Partial<EngineOptions> = {},
+  onInfo: (fields: object) => void = () => {},
 ): Engine {
-  const engine = Engine.start(engineOptions(folder, options), { restartDelayMs: 50, ...settings });
+  const quiet = () => {};
+  const logger = { debug: quiet, info: onInfo, warn: quiet, error: quiet };
+  const engine = Engine.start(engineOptions(folder, options), { restartDelayMs: 50, ...settings }, logger);
   engines.push(engine);
   return engine;
 }
@@ -91,6 +94,7 @@ export function quickJob(folder: string, overrides: Partial<EngineJob> = {}): En
     guidanceEnd: 1,
     targetFps: 8,
     scheduler: 'ddim',
+    featureReuse: 1,
     decodeChunkSize: 2,
     fps: 8,
     loop: false,

@@ -1,0 +1,256 @@
+/** Speed without retraining: deep features reused between steps, guidance that ends early, trailing DPM-Solver++. */
+import { rm } from 'node:fs/promises';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { decodeImage } from '../../src/inference/image-decode.ts';
+import type { GenerateRequest, ProgressEvent } from '../../src/inference/image-to-video.ts';
+import { LatentCache } from '../../src/inference/latent-cache.ts';
+import { loadPack, type OpenPack, openPack, verifyPack } from '../../src/inference/model-pack.ts';
+import type { PackSession } from '../../src/inference/pack-session.ts';
+import { I2VGenXLPipeline } from '../../src/inference/pipelines/i2vgen-xl.ts';
+import {
+  golden,
+  maxDifference,
+  type PipelineCase,
+  picturePath,
+  readBytes,
+  readFloats,
+  tinyPackPath,
+} from './golden.ts';
+import { makeReusePack } from './reuse-pack.ts';
+
+const onCpu = { device: 'cpu', threads: 2 };
+let folder: string;
+let tiny: OpenPack;
+let pack: OpenPack;
+beforeAll(async () => {
+  folder = await makeReusePack();
+  tiny = await openPack(await loadPack(tinyPackPath), onCpu);
+  pack = await openPack(await loadPack(folder), onCpu);
+});
+afterAll(async () => {
+  await tiny.release();
+  await pack.release();
+  await rm(folder, { recursive: true, force: true });
+});
+
+interface Clip {
+  readonly pixels: Uint8Array;
+  readonly latents: Float32Array;
+  readonly videoId: string;
+  readonly progress: readonly ProgressEvent[];
+}
+
+let caches = 0;
+const newCache = (): LatentCache =>
+  new LatentCache({ folder: path.join(folder, `cache-${caches++}`), memoryBytes: 1e8, diskBytes: 0 });
+
+async function generate(
+  opened: OpenPack,
+  request: GenerateRequest,
+  cache = newCache(),
+  signal = new AbortController().signal,
+): Promise<Clip> {
+  const frames: Uint8Array[] = [];
+  const progress: ProgressEvent[] = [];
+  let videoId = '';
+  const hooks = {
+    signal,
+    onProgress: (event: ProgressEvent) => void progress.push(event),
+    onReport: (report: { videoId: string }) => {
+      videoId = report.videoId;
+    },
+  };
+  for await (const { data } of new I2VGenXLPipeline(opened, cache).generate(request, hooks))
+    frames.push(data);
+  const entry = await cache.get(LatentCache.key('video', videoId));
+  return {
+    pixels: Buffer.concat(frames),
+    latents: entry?.['latents']?.data ?? new Float32Array(),
+    videoId,
+    progress,
+  };
+}
+
+const requestOf = async (test: PipelineCase): Promise<GenerateRequest> => ({
+  ...test.request,
+  image: await decodeImage(picturePath(test.picture)),
+});
+
+async function base(over: Partial<GenerateRequest> = {}): Promise<GenerateRequest> {
+  const [test] = golden.pipelines;
+  if (!test) throw new Error('no case');
+  return { ...(await requestOf(test)), ...over };
+}
+
+/** The pack, with a note of every run of a core: "2 whole", "2 whole, kept", "2 shallow". */
+function watched(opened: OpenPack): { readonly opened: OpenPack; readonly runs: string[] } {
+  const runs: string[] = [];
+  const watch = (core: PackSession): PackSession =>
+    new Proxy(core, {
+      get: (target, name) => {
+        if (name !== 'run') return Reflect.get(target, name, target);
+        return (...[feeds, into = {}, ...rest]: Parameters<PackSession['run']>) => {
+          const kind = core.name === 'unet_shallow' ? 'shallow' : 'whole';
+          const kept = 'deep_features' in into ? ', kept' : '';
+          runs.push(`${feeds['sample']?.dims[0]} ${kind}${kept}`);
+          return target.run(feeds, into, ...rest);
+        };
+      },
+    });
+  const { unet_core: whole, unet_shallow: shallow, ...others } = opened.sessions;
+  const sessions = {
+    ...others,
+    unet_core: watch(whole),
+    ...(shallow ? { unet_shallow: watch(shallow) } : {}),
+  };
+  return { opened: { ...opened, sessions }, runs };
+}
+
+describe('a pack with a shallow core', () => {
+  it('is intact, opens, and says what its cores exchange', async () => {
+    expect(await verifyPack(pack)).toEqual([]);
+    expect(pack.sessions.unet_core.outputs.map(({ name }) => name)).toEqual(['out_sample', 'deep_features']);
+    expect(pack.sessions.unet_shallow?.inputs.map(({ name }) => name)).toContain('deep_features');
+    expect(tiny.sessions.unet_shallow).toBeUndefined();
+  });
+
+  it('is bit for bit the pack without one while nothing is reused, and fetches nothing more', async () => {
+    for (const over of [{}, { guidanceScale: 1 }, { guidanceEnd: 0.5 }, { scheduler: 'dpm++2m' as const }]) {
+      const request = await base({ numInferenceSteps: 4, ...over });
+      const { opened, runs } = watched(pack);
+      const [without, beside] = [await generate(tiny, request), await generate(opened, request)];
+      expect(Buffer.compare(Buffer.from(beside.latents.buffer), Buffer.from(without.latents.buffer))).toBe(0);
+      expect(Buffer.compare(beside.pixels, without.pixels)).toBe(0);
+      expect(new Set(runs.map((run) => run.slice(2)))).toEqual(new Set(['whole']));
+    }
+  });
+
+  it('hands out only the outputs that were asked for', async () => {
+    const core = pack.sessions.unet_core;
+    const { fps_emb, context, image_latents_enc } = await pack.sessions.unet_cond.run({
+      fps: { data: BigInt64Array.of(8n), dims: [1] },
+      image_latents: { data: new Float32Array(4 * 2 * 64), dims: [1, 4, 2, 8, 8] },
+      image_embeddings: { data: new Float32Array(32), dims: [1, 1, 32] },
+      encoder_hidden_states: { data: new Float32Array(77 * 32), dims: [1, 77, 32] },
+    });
+    if (!fps_emb || !context || !image_latents_enc) throw new Error('no conditioning');
+    const dims = [1, 4, 2, 8, 8];
+    const feeds = {
+      sample: { data: new Float32Array(4 * 2 * 64).fill(0.5), dims },
+      timestep: { data: BigInt64Array.of(501n), dims: [1] },
+      ...{ fps_emb, context, image_latents_enc },
+    };
+    const all = await core.run(feeds);
+    const { deep_features } = all;
+    expect(Object.keys(all).sort()).toEqual(['deep_features', 'out_sample']);
+    if (!deep_features) throw new Error('no features');
+    const one = await core.run(feeds, { out_sample: { data: new Float32Array(4 * 2 * 64), dims } });
+    expect(Object.keys(one)).toEqual(['out_sample']);
+    expect(one['out_sample']?.data).toEqual(all['out_sample']?.data);
+    // With the features of the same step, the shallow core gives what the whole one gives.
+    const shallow = await pack.sessions.unet_shallow?.run({ ...feeds, deep_features });
+    const difference = maxDifference(shallow?.['out_sample']?.data ?? [], all['out_sample']?.data ?? []);
+    expect(difference).toBeLessThanOrEqual(1e-5);
+  });
+});
+
+describe('whole loops are what PyTorch computes', () => {
+  it.each(golden.shortcuts.map((test) => [test.name, test] as const))('%s', async (_name, test) => {
+    const clip = await generate(pack, await requestOf(test));
+    expect(maxDifference(clip.latents, readFloats(test.latents))).toBeLessThanOrEqual(1e-4);
+    expect(maxDifference(clip.pixels, readBytes(test.frames))).toBeLessThanOrEqual(1);
+    const steps = clip.progress.filter((event) => event.phase === 'denoising');
+    expect(steps.map(({ done }) => done)).toEqual([...test.timesteps.keys(), test.timesteps.length]);
+  });
+
+  it('and reuse is another clip than the exact one, so that these numbers prove something', async () => {
+    const test = golden.shortcuts.find(({ request }) => request.featureReuse === 2);
+    if (!test) throw new Error('no case');
+    const exact = await generate(pack, { ...(await requestOf(test)), featureReuse: 1 });
+    expect(maxDifference(exact.latents, readFloats(test.latents))).toBeGreaterThan(0.01);
+  });
+});
+
+describe('rounds of steps', () => {
+  const runsOf = async (over: Partial<GenerateRequest>): Promise<readonly string[]> => {
+    const { opened, runs } = watched(pack);
+    await generate(opened, await base(over));
+    return runs;
+  };
+
+  it('begin with the whole core; what no step will read is not kept', async () => {
+    expect(await runsOf({ numInferenceSteps: 5, featureReuse: 2 })).toEqual([
+      '2 whole, kept',
+      '2 shallow',
+      '2 whole, kept',
+      '2 shallow',
+      '2 whole',
+    ]);
+    expect(await runsOf({ numInferenceSteps: 4, featureReuse: 3, guidanceScale: 1 })).toEqual([
+      '1 whole, kept',
+      '1 shallow',
+      '1 shallow',
+      '1 whole',
+    ]);
+  });
+
+  it('begin anew where guidance ends', async () => {
+    expect(await runsOf({ numInferenceSteps: 7, featureReuse: 3, guidanceEnd: 4 / 7 })).toEqual([
+      '2 whole, kept',
+      '2 shallow',
+      '2 shallow',
+      '2 whole',
+      '1 whole, kept',
+      '1 shallow',
+      '1 shallow',
+    ]);
+    expect(await runsOf({ numInferenceSteps: 4, featureReuse: 2, guidanceEnd: 0.25 })).toEqual([
+      '2 whole',
+      '1 whole, kept',
+      '1 shallow',
+      '1 whole',
+    ]);
+  });
+
+  it('begin with the first step of a variation, also when guidance ended before it', async () => {
+    const cache = newCache();
+    const { videoId } = await generate(pack, await base({ numInferenceSteps: 4 }), cache);
+    for (const [guidanceEnd, batch] of [
+      [1, 2],
+      [0.25, 1],
+    ] as const) {
+      const { opened, runs } = watched(pack);
+      const variation = { videoId, strength: 0.5 };
+      const request = await base({ numInferenceSteps: 6, featureReuse: 2, guidanceEnd, variation });
+      await generate(opened, request, cache);
+      expect(runs).toEqual([`${batch} whole, kept`, `${batch} shallow`, `${batch} whole`]);
+    }
+  });
+
+  it('have a video id of their own, and the exact path keeps its own', async () => {
+    const ids = await Promise.all(
+      ([1, 2, 3] as const).map(async (featureReuse) => {
+        return (await generate(pack, await base({ featureReuse }))).videoId;
+      }),
+    );
+    expect(new Set(ids).size).toBe(3);
+  });
+
+  it('are left at the next step when the job is cancelled, and the next job is right', async () => {
+    const request = await base({ numInferenceSteps: 6, featureReuse: 3 });
+    const expected = await generate(pack, request);
+    const abort = new AbortController();
+    const hooks = {
+      signal: abort.signal,
+      onProgress: ({ phase, done }: ProgressEvent) => {
+        if (phase === 'denoising' && done === 2) abort.abort();
+      },
+      onReport: () => {},
+    };
+    const frames = new I2VGenXLPipeline(pack, newCache()).generate(request, hooks);
+    await expect(frames.next()).rejects.toMatchObject({ code: 'CANCELLED' });
+    const after = await generate(pack, request);
+    expect(Buffer.compare(after.pixels, expected.pixels)).toBe(0);
+  });
+});
