@@ -176,11 +176,18 @@ async function audit({ admin, rest, say }: Words): Promise<string> {
   if (entries.length === 0) return say.admin.noAudit;
   return entries
     .map(({ at, by, action, target, before, after, reason }) => {
-      const changed = before === after ? '' : ` (${before || '–'} → ${after || '–'})`;
+      const changed = before === after ? '' : ` (${shown(before)} → ${shown(after)})`;
       const line = `${minute(at)} ${by} ${action} ${target}${changed}${reason ? `: ${reason}` : ''}`;
       return line.length > longestAuditLine ? `${line.slice(0, longestAuditLine - 1)}…` : line;
     })
     .join('\n');
+}
+
+/** A stored value; a ban is stored with its reason, which is told anyway. */
+function shown(value: string): string {
+  if (!value.startsWith('{')) return value || '–';
+  const untilMs = Number(/"untilMs":(\d+)/.exec(value)?.[1] ?? 0);
+  return untilMs === 0 ? '∞' : minute(untilMs);
 }
 
 /** "2026-11-21 07:32", UTC. */

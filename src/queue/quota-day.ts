@@ -1,4 +1,4 @@
-/** The calendar day that an allowance belongs to, in the operator's time zone. */
+/** The calendar day that an allowance belongs to, in the operator's time zone, and when it is over. */
 
 const formats = new Map<string, Intl.DateTimeFormat>();
 
@@ -11,4 +11,24 @@ export function calendarDay(now: number, timeZone: string): string {
     formats.set(timeZone, format);
   }
   return format.format(now);
+}
+
+/** Clocks may be set back or forth by up to two hours. */
+const longestDayMs = 26 * 3_600_000;
+
+/**
+ * How long the present day goes on.
+ * @param day what day a time in ms belongs to
+ * @returns undefined when it does not end within 26 hours
+ */
+export function msUntilNextDay(day: (now: number) => string, now: number): number | undefined {
+  const today = day(now);
+  let [before, after] = [0, longestDayMs];
+  if (day(now + after) === today) return undefined;
+  while (after - before > 1) {
+    const middle = Math.floor((before + after) / 2);
+    if (day(now + middle) === today) before = middle;
+    else after = middle;
+  }
+  return after;
 }

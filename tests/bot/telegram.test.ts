@@ -121,9 +121,7 @@ describe.concurrent('a photo in a private chat', () => {
     await chat.sendsPhoto(await photo(), 'waves frames=900');
     await fake.until(() => world.last(chat)?.text.includes('from 1 to'));
     chat.sendsText('/animate waves');
-    await fake.until(
-      () => world.last(chat)?.text === 'Send a picture together with the command, or reply to one.',
-    );
+    await fake.until(() => world.last(chat)?.text === en.refusal.noPicture);
     const file = fake.fail({ method: 'file', status: 404, times: 2 });
     await chat.sendsPhoto(await photo(), 'waves');
     await fake.until(() => world.last(chat)?.text === 'The picture could not be fetched. Send it again.');

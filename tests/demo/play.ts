@@ -34,7 +34,12 @@ export function cast({ discord, telegram }: Stage) {
 /** Slow machines are slow; nobody waits longer than this for one video. */
 const videoWithinMs = 180_000;
 
-export async function play(stage: Stage, people: ReturnType<typeof cast>, narrator: Narrator): Promise<void> {
+export async function play(
+  stage: Stage,
+  people: ReturnType<typeof cast>,
+  narrator: Narrator,
+  { isShort }: { readonly isShort: boolean },
+): Promise<void> {
   const { discord, telegram } = stage;
   const { ada, bob, wei, grace, mei, tom, uma, max, olga, channel, chat, group } = people;
   const [cat, coffee, astronaut] = await Promise.all([
@@ -114,7 +119,11 @@ export async function play(stage: Stage, people: ReturnType<typeof cast>, narrat
   await narrator.tell();
 
   narrator.scene('The credits of the day are used up; an admin grants more');
-  const wish = { image: astronaut, prompt: 'slow zoom out', preset: 'standard' };
+  const wish = {
+    image: astronaut,
+    prompt: 'slow zoom out',
+    ...(isShort ? { preset: 'fast', frames: 16 } : { preset: 'standard' }),
+  };
   await answered(ada.runs('/animate', wish, inChannel));
   await answered(ada.runs('/me', {}, inChannel));
   await answered(grace.runs('/quota grant', { user: ada, credits: 5, reason: 'birthday' }, inChannel));

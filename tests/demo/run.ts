@@ -10,7 +10,11 @@ import { cast, play } from './play.ts';
 import { Stage } from './stage.ts';
 
 const { values } = parseArgs({
-  options: { out: { type: 'string', default: 'out/demo' }, model: { type: 'string', default: 'builtin' } },
+  options: {
+    out: { type: 'string', default: 'out/demo' },
+    /** Leaves out what only takes time. */
+    short: { type: 'boolean', default: false },
+  },
 });
 const folder = resolve(values.out);
 await mkdir(folder, { recursive: true });
@@ -42,8 +46,12 @@ try {
     'Kinora, its Redis, its worker and the model are real; Discord and Telegram are stand-ins on this machine.',
   );
   const playing = stage
-    .start(admins, { KINORA_MODEL: values.model, KINORA_CREDITS_PER_DAY: '3', KINORA_COST_HIGH: '2' })
-    .then(() => play(stage, people, narrator));
+    .start(admins, {
+      KINORA_THREADS: process.env['KINORA_THREADS'] ?? '0',
+      KINORA_CREDITS_PER_DAY: '3',
+      KINORA_COST_HIGH: '2',
+    })
+    .then(() => play(stage, people, narrator, { isShort: values.short }));
   playing.catch(() => {}); // told below, or over with the interruption
   await Promise.race([playing, interrupted]);
   write('');

@@ -143,7 +143,7 @@ const animateOptions: LeafOption[] = [
   },
   { ...named('loop', 'Play forwards and back', '循环', '正放后倒放'), type: Option.Boolean },
   { ...named('smooth', 'Three times the frames', '流畅', '帧数增加到三倍'), type: Option.Boolean },
-  { ...named('private', 'Only you see the answer', '私密', '只有您能看到回复'), type: Option.Boolean },
+  { ...named('private', 'Only you see the answer', '私密', '只有你能看到回复'), type: Option.Boolean },
 ];
 
 export const publicCommands: RESTPostAPIApplicationCommandsJSONBody[] = [
@@ -159,7 +159,7 @@ export const publicCommands: RESTPostAPIApplicationCommandsJSONBody[] = [
     name_localizations: { 'zh-CN': '让图片动起来', 'zh-TW': '讓圖片動起來' },
   },
   { ...everywhere, ...named('queue', 'How long the queue is', '队列', '查看队列长度') },
-  { ...everywhere, ...named('me', 'Your credits and your jobs', '我的', '您的额度和任务') },
+  { ...everywhere, ...named('me', 'Your credits and your jobs', '我的', '你的点数和任务') },
   {
     ...everywhere,
     ...named('privacy', 'What is stored, and how to delete it', '隐私', '存储了什么，如何删除'),
@@ -180,11 +180,11 @@ export const publicCommands: RESTPostAPIApplicationCommandsJSONBody[] = [
         ],
       },
       {
-        ...named('roles', 'Who may use Kinora', '角色', '哪些角色可以使用'),
+        ...named('roles', 'Who may use Kinora', '身份组', '哪些身份组可以使用'),
         type: Option.Subcommand,
         options: [
           actions('allow', 'clear'),
-          { ...named('role', 'A role', '角色', '角色'), type: Option.Role },
+          { ...named('role', 'A role', '身份组', '身份组'), type: Option.Role },
         ],
       },
       {
@@ -234,7 +234,7 @@ const user: LeafOption = { ...named('user', 'A person', '用户', '用户'), typ
 /** Whom a quota is about: one of the three. */
 const targets: LeafOption[] = [
   user,
-  { ...named('role', 'A role', '角色', '角色'), type: Option.Role },
+  { ...named('role', 'A role', '身份组', '身份组'), type: Option.Role },
   {
     ...named('community', 'The id of a server', '社区', '服务器的 ID'),
     type: Option.String,
@@ -242,7 +242,7 @@ const targets: LeafOption[] = [
   },
 ];
 const credits = (min: number, max: number): LeafOption => ({
-  ...named('credits', 'How many credits', '额度', '额度数量'),
+  ...named('credits', 'How many credits', '点数', '点数数量'),
   type: Option.Integer,
   required: true,
   min_value: min,
@@ -261,12 +261,12 @@ export const adminCommands: RESTPostAPIApplicationCommandsJSONBody[] = [
         options: targets,
       },
       {
-        ...named('set', 'Sets the credits per day', '设置', '设置每日额度'),
+        ...named('set', 'Sets the credits per day', '设置', '设置每日点数'),
         type: Option.Subcommand,
         options: [credits(adminRanges.credits.min, adminRanges.credits.max), ...targets, reason],
       },
       {
-        ...named('grant', 'Gives extra credits', '赠送', '赠送额外额度'),
+        ...named('grant', 'Gives extra credits', '赠送', '赠送额外点数'),
         type: Option.Subcommand,
         options: [required(user), credits(adminRanges.grant.min, adminRanges.grant.max), reason],
       },

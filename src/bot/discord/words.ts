@@ -62,14 +62,14 @@ export type DiscordWords = typeof en;
 
 const zh: DiscordWords = {
   help:
-    '使用 /animate，附上一张图片和几个描述运动的词，例如“镜头缓缓推近，海浪翻滚”；或在任何带图片的消息上选择 应用 > 让图片动起来。英文提示词效果最好。\n' +
+    '使用 /animate，附上一张图片和几个描述运动的词，例如“镜头缓缓推近，海浪翻滚”；或在任何带图片的消息上选择 应用 > 让图片动起来。\n' +
     '运动：推近、拉远、左移、右移、上摇、下摇、旋转、海浪、随风摇摆、静止；慢或快。\n' +
-    '/animate 的选项：预设（花多少时间）、运动、镜头、种子（相同的种子得到相同的视频）、反向提示词、帧数、引导强度、循环、流畅、私密（只有您能看到）。\n' +
-    '视频下方的按钮可以做出变化。/queue 查看队列，/me 查看额度和任务，/privacy 查看存储了什么。',
+    '/animate 的选项：预设（花多少时间）、运动、镜头、种子（相同的种子得到相同的视频）、反向提示词、帧数、引导强度、循环、流畅、私密（只有你能看到）。\n' +
+    '视频下方的按钮可以做出变化。/queue 查看队列，/me 查看点数和任务，/privacy 查看存储了什么。',
   placeholder: '请稍等…',
   willBeDm: '所需时间超过 Discord 允许在这里回复的时间，视频会以私信发送。',
   tooLate: '生成时间超过了 Discord 允许在原处回复的时间，所以发到这里。',
-  missing: (permissions) => `无法发到您提问的地方：我在那里缺少权限 ${permissions}。`,
+  missing: (permissions) => `无法发到你发起的地方：我在那里缺少权限 ${permissions}。`,
   sentAsDm: (permissions) =>
     permissions ? `已以私信发送，因为我在这里缺少权限 ${permissions}。` : '已以私信发送。',
   permissions: {
@@ -79,7 +79,7 @@ const zh: DiscordWords = {
     AttachFiles: '附加文件',
     ReadMessageHistory: '阅读消息历史',
   },
-  busy: '一次只能做一个：您的另一个片段还在处理。',
+  busy: '一次只能做一个：你的另一个片段还在处理。',
   expired: '这个表单已过期，请重新使用命令。',
   sure: '确定要删除全部吗？此操作无法撤销。',
   confirm: '是的，全部删除',

@@ -1,0 +1,72 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, it, onTestFinished } from 'vitest';
+import { readMp4Info } from '../../src/video/mp4.ts';
+
+/** Processes that were given the folder, by their environment or their arguments. */
+async function processesOf(path: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
+    const text = await Promise.all(
+      ['environ', 'cmdline'].map((file) => readFile(`/proc/${pid}/${file}`, 'latin1').catch(() => '')),
+    );
+    if (Number(pid) !== process.pid && text.join('').includes(path)) found.push(pid);
+  }
+  return found;
+}
+
+it('the demonstration plays to its end, shows all that it promises, and leaves the videos and nothing else', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'kinora-play-'));
+  onTestFinished(() => rm(folder, { recursive: true, force: true }));
+  const out = join(folder, 'out');
+  const demo = spawn(
+    process.execPath,
+    ['--import', 'tsx', fileURLToPath(new URL('run.ts', import.meta.url)), '--short', '--out', out],
+    // No token, and no folder but this one.
+    {
+      env: { PATH: process.env['PATH'], TMPDIR: folder, KINORA_THREADS: '2' },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
+  let errors = '';
+  demo.stdout.resume();
+  demo.stderr.on('data', (chunk: Buffer) => {
+    errors += chunk.toString();
+  });
+  const [code] = (await once(demo, 'exit')) as [number | null];
+  expect(errors).toBe('');
+  expect(code).toBe(0);
+  expect(await processesOf(folder)).toEqual([]);
+  expect((await readdir(folder)).filter((name) => name.startsWith('kinora-'))).toEqual([]);
+
+  const transcript = await readFile(join(out, 'transcript.txt'), 'utf8');
+  for (const said of [
+    /\nKinora {3}Accepted\. Yours is next\./,
+    /↻ ▰+▱* step \d\/4/,
+    /↻ "camera slowly zooming in" · seed 7 · fast · made in/,
+    /Reused from before: what the model saw in the picture/,
+    /Only the person who asked for this can do that/,
+    /Tip: "amazing" says nothing about motion/,
+    /↻ Cancelled\. Nothing was charged\./,
+    /“镜头缓缓推近” · 种子/,
+    /沿用了之前的计算：.*之前的视频/,
+    /but you have used 2 of your 3 credits today/,
+    /@Ada now has 5 extra credits/,
+    /Only admins of this Kinora can do that/,
+    /Blocked words: 2/,
+    /SPOILER_kinora/,
+    /To make it again:\n +\/animate waves rolling preset=fast seed=3/,
+    /in the format SVG/,
+    /You cannot use Kinora until/,
+    /已删除 2 个任务/,
+  ]) {
+    expect(transcript).toMatch(said);
+  }
+  const clips = (await readdir(out)).filter((name) => name.endsWith('.mp4'));
+  expect(clips.length).toBeGreaterThanOrEqual(10);
+  for (const clip of clips) expect((await readMp4Info(join(out, clip))).numFrames).toBeGreaterThanOrEqual(8);
+}, 180_000);
