@@ -9,7 +9,7 @@ import { ZodError } from 'zod';
 import { isKinoraError, serializeError } from '../errors.ts';
 import { decodeImage, imageKey } from '../inference/image-decode.ts';
 import type { PackManifest } from '../inference/pack-manifest.ts';
-import { generalPresets, resolveRequest, variationStrengths } from '../inference/presets.ts';
+import { generalPresets, type Preset, resolveRequest, variationStrengths } from '../inference/presets.ts';
 import type { Logger } from '../log.ts';
 import type { Admin } from '../queue/admin.ts';
 import type { Artifacts } from '../queue/artifacts.ts';
@@ -19,6 +19,7 @@ import type { QueueEvent } from '../queue/events.ts';
 import { type ForgetTools, forgetUser } from '../queue/forget.ts';
 import { type Artifact, type Generation, jobIdSchema } from '../queue/jobs.ts';
 import type { LedgerEntry } from '../queue/ledger.ts';
+import { msUntilNextDay } from '../queue/quota-day.ts';
 import { loopVideo, smoothVideo } from '../video/transform.ts';
 import { runAdminWords } from './admin-words.ts';
 import { type Messages, messagesFor } from './messages/catalogue.ts';
@@ -216,7 +217,9 @@ export class Conversation {
       const { place: position, cost, left } = submission;
       const lines = [this.#position(position, say), say.status.cost(cost, left)];
       if (picture.notes.length > 0) lines.push(say.status.firstFrame);
-      const tip = promptHelp(generation.prompt, say);
+      // Whoever asks for the same again knows it already.
+      const isOld = generation.prompt === ask.base?.prompt;
+      const tip = isOld ? undefined : promptHelp(generation.prompt, say);
       if (tip) lines.push(tip);
       return { accepted: true, text: lines.join('\n'), buttons: [this.#button('cancel', jobId, say)] };
     } catch (error) {
@@ -262,6 +265,7 @@ export class Conversation {
       const videoId = entry.artifact?.videoId;
       if (!videoId) return { accepted: false, text: this.messages(ask.person).refusal.gone, buttons: [] };
       base.variation = { videoId, strength: variationStrengths[action] };
+      Object.assign(base, asItWasMade(entry, { ...generalPresets, ...this.#tools.manifest?.presets }));
     }
     // What was private stays so, unless the changes say otherwise.
     const wasPrivate = entry.request.replyTo['isPrivate'] === true;
@@ -357,11 +361,11 @@ export class Conversation {
     const { artifact } = answer;
     const prompt = shorten(entry.request.generation.prompt, shownPrompt);
     const seconds = say.duration(artifact.timings['total'] ?? 0);
-    const lines = [
-      say.result.caption({ prompt, seed: artifact.seed, preset: entry.preset, seconds, cost: entry.cost }),
-    ];
+    const preset = artifact.reducedTo ?? entry.preset;
+    const lines = [say.result.caption({ prompt, seed: artifact.seed, preset, seconds, cost: entry.cost })];
     const reused = this.#reused(entry, artifact, say);
     if (reused) lines.push(reused);
+    if (artifact.reducedTo !== undefined) lines.push(say.result.reduced(artifact.reducedTo));
     if (artifact.isCompressed) lines.push(say.result.compressed);
     const buttons = actions
       .filter((action) => action !== 'cancel')
@@ -508,7 +512,10 @@ export class Conversation {
       case 'cooldown':
         return refusal.cooldown(submission.waitMs);
       case 'quota':
-        return refusal.quota(submission);
+        return refusal.quota({
+          ...submission,
+          backInMs: msUntilNextDay(this.#tools.forget.day, Date.now()),
+        });
       case 'disk-full':
         return refusal.diskFull;
       default:
@@ -524,6 +531,25 @@ export class Conversation {
   #button(action: Action, jobId: string, say: Messages): Button {
     return { action, jobId, label: say.buttons[action] };
   }
+}
+
+/** A variation has the size and frames of its video, also where memory made that smaller than it was asked for. */
+function asItWasMade(
+  { artifact, request: { generation } }: LedgerEntry,
+  presets: Readonly<Record<string, Preset | undefined>>,
+): Partial<Generation> {
+  const { reducedTo: preset = '' } = artifact ?? {};
+  const made = presets[preset];
+  if (!artifact || !made) return {};
+  const asked = presets[generation.preset];
+  const least = (name: 'numFrames' | 'numInferenceSteps'): number =>
+    Math.min(made[name], generation[name] ?? asked?.[name] ?? made[name]);
+  return {
+    preset,
+    size: `${artifact.width}x${artifact.height}`,
+    numFrames: least('numFrames'),
+    numInferenceSteps: least('numInferenceSteps'),
+  };
 }
 
 function encodingMs(timings: Artifact['timings']): number {

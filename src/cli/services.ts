@@ -184,7 +184,7 @@ export async function runWorker(config: Config): Promise<void> {
       new Artifacts(jobsFolder(config)),
       metrics?.measured(generate) ?? generate,
       log,
-      { device },
+      { device, costs: config.queue.costs },
     );
     await worker.start();
     return async () => {

@@ -39,6 +39,8 @@ export interface WorkerSettings {
   /** How often a running job asks whether it was cancelled, for when the message was lost. */
   readonly cancelPollMs: number;
   readonly device: string;
+  /** Credits per preset, for videos that had to be made smaller than they were asked for. */
+  readonly costs: Readonly<Record<string, number>>;
 }
 
 export const defaultWorkerSettings: WorkerSettings = {
@@ -48,6 +50,7 @@ export const defaultWorkerSettings: WorkerSettings = {
   maxEngineDeaths: 3,
   cancelPollMs: 1_000,
   device: 'cpu',
+  costs: {},
 };
 
 /** How long we leave a job to the worker that still has its picture in memory. */
@@ -244,7 +247,12 @@ export class JobWorker {
   }
 
   async #finish(jobId: string, artifact: Artifact): Promise<void> {
-    await this.#move(jobId, 'generated', { artifact: JSON.stringify(artifact) });
+    const cost = artifact.reducedTo === undefined ? undefined : this.#settings.costs[artifact.reducedTo];
+    const fields = {
+      artifact: JSON.stringify(artifact),
+      ...(cost === undefined ? {} : { cost: String(cost) }),
+    };
+    await this.#move(jobId, 'generated', fields);
   }
 
   /** A Redis that is full for a while must not turn into a failed job. */

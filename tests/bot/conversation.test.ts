@@ -5,6 +5,7 @@ import { en } from '../../src/bot/messages/en.ts';
 import { zh } from '../../src/bot/messages/zh.ts';
 import { parseWords } from '../../src/bot/options.ts';
 import type { Answer } from '../../src/queue/delivery.ts';
+import type { Artifact } from '../../src/queue/jobs.ts';
 import { openTerms } from '../queue/harness.ts';
 import { ffprobe } from '../video/video-fixture.ts';
 import { ann, bob, here, mei, pictureBytes, root, Talk } from './conversation-fixture.ts';
@@ -226,6 +227,29 @@ describe('what is left of a job', () => {
     const { text } = final(await talk.delivered('t-4'));
     expect(text.length).toBeLessThan(500);
     expect(text).toMatch(/浪…”.*种子.*沿用了之前的计算：对图片的分析。/s);
+  });
+
+  it('says that memory made it smaller, and a variation of it is as small', async () => {
+    talk.report = { reducedTo: 'fast', width: 512, height: 320 };
+    await talk.ask('t-1', { options: { preset: 'high', frames: 6 }, person: mei });
+    const first = await talk.delivered('t-1');
+    const { artifact } = first as { artifact: Artifact };
+    const files = talk.harness.artifacts.files(first.id);
+    const { text } = talk.conversation.final(first, { kind: 'video', artifact, files });
+    expect(text).toContain(' · fast · ');
+    expect(text).toContain(zh.result.reduced('fast'));
+    await talk.conversation.askAgain(first, 'subtle', { ...ask, jobId: 't-2' });
+    const { generation } = (await talk.delivered('t-2')).request;
+    expect(generation).toMatchObject({
+      preset: 'fast',
+      size: '512x320',
+      numFrames: 6,
+      numInferenceSteps: 30,
+    });
+    await talk.conversation.askAgain(first, 'reroll', { ...ask, jobId: 't-3' });
+    const again = (await talk.delivered('t-3')).request.generation;
+    expect(again).toMatchObject({ preset: 'high', numFrames: 6 });
+    expect(again).not.toHaveProperty('size');
   });
 
   it('becomes smooth or a loop, as a file that plays, and not twice at a time', async () => {

@@ -218,6 +218,27 @@ describe('the end of a job', () => {
     expect(await used()).toBe(0);
   });
 
+  it('charges what was delivered when that is cheaper, never more, and gives the rest back once', async () => {
+    const tight = { limits: { ...limits, credits: 4 }, cost: 6 };
+    await redis.hset('test:grants', 'test:ann', '5');
+    await admitted('a', 'test:ann', tight); // four of the day, two granted
+    await ledger.transition('t-a', 'start', 2_000, { worker: 'w' });
+    expect((await ledger.transition('t-a', 'generated', 3_000, { cost: '1' })).changed).toBe(true);
+    expect((await ledger.transition('t-a', 'generated', 3_000, { cost: '1' })).changed).toBe(false);
+    expect(await ledger.read('t-a')).toMatchObject({ cost: 1, state: 'generated' });
+    expect([await used(), await redis.hget('test:grants', 'test:ann')]).toEqual([1, '5']);
+
+    // What is left of it goes back as well when the video cannot be delivered.
+    await ledger.settle('t-a', 'undeliverable', 4_000, 60);
+    expect([await used(), await redis.hget('test:grants', 'test:ann')]).toEqual([0, '5']);
+
+    await admitted('b', 'test:ann', { cost: 2 });
+    await ledger.transition('t-b', 'start', 2_000, { worker: 'w' });
+    await ledger.transition('t-b', 'generated', 3_000, { cost: '9' });
+    expect(await ledger.read('t-b')).toMatchObject({ cost: 2 });
+    expect(await used()).toBe(2);
+  });
+
   it('never leaves a final state', async () => {
     await admitted('a');
     await ledger.transition('t-a', 'cancelled', 2);

@@ -39,6 +39,19 @@ describe('a job', () => {
     stopWatching();
   });
 
+  it('that had to be made smaller costs what the smaller one costs', async () => {
+    const client = harness.client({ cost: () => 6 });
+    const generate = timedGenerator(20);
+    await harness.worker(async (...parts) => ({ ...(await generate(...parts)), reducedTo: 'fast' }), {
+      costs: { fast: 2, high: 6 },
+    });
+    await harness.delivery();
+    await client.submit(await harness.request('a'));
+    await eventually('the answer', answered('t-a'));
+    expect(await client.ledger.read('t-a')).toMatchObject({ cost: 2, artifact: { reducedTo: 'fast' } });
+    expect(await harness.creditsUsed()).toBe(2);
+  });
+
   it('tells its place and, once there is history, the time left', async () => {
     const client = harness.client();
     await client.submit(await harness.request('a'));

@@ -30,7 +30,7 @@ const failures: Readonly<Record<ErrorCode, (message: string) => string>> = {
   VIDEO_NOT_FOUND: () =>
     'That video is no longer kept here. Animate the picture again; only recent videos can be varied.',
   IMAGE_NOT_FOUND: () => 'The picture is no longer kept here. Send it again.',
-  IMAGE_UNSUPPORTED: (message) => `${message} Send the picture as JPEG, PNG or WebP.`,
+  IMAGE_UNSUPPORTED: (message) => `${message} Save it as one of these, or take a screenshot, and send that.`,
   IMAGE_UNREADABLE: () => 'The picture seems damaged. Save it again as JPEG or PNG and send that.',
   IMAGE_TOO_LARGE: (message) => `${message} Scale the picture down and send it again.`,
   IMAGE_TOO_SMALL: (message) => `${message} Send a larger picture.`,
@@ -90,6 +90,8 @@ export const en = {
     picture: 'what the model saw in the picture',
     video: 'the earlier video',
     compressed: 'Compressed to fit the size limit here.',
+    reduced: (preset: string) =>
+      `There was not enough memory for what you asked, so this is the ${preset} version.`,
     cancelled: 'Cancelled. Nothing was charged.',
     refunded: 'Nothing was charged.',
     smoothed: 'Smoothed: three times the frames.',
@@ -110,8 +112,15 @@ export const en = {
     communityFull: (limit: number) =>
       `There are ${jobs(limit)} waiting from here, which is the limit. Try again soon.`,
     cooldown: (ms: number) => `One moment: you can ask again in ${duration(ms)}.`,
-    quota: (p: { used: number; limit: number; granted: number; cost: number }) =>
-      `This costs ${credits(p.cost)}, but you have used ${p.used} of your ${p.limit} credits today${p.granted ? ` (and ${p.granted} extra are left)` : ''}. They come back at midnight.`,
+    /** @param p.backInMs absent when nobody knows */
+    quota: (p: {
+      used: number;
+      limit: number;
+      granted: number;
+      cost: number;
+      backInMs?: number | undefined;
+    }) =>
+      `This costs ${credits(p.cost)}, but you have used ${p.used} of your ${p.limit} credits today${p.granted ? ` (and ${p.granted} extra are left)` : ''}. ${p.backInMs === undefined ? 'They come back every day' : `New ones come in ${duration(p.backInMs)}`}.`,
     diskFull: 'There is no disk space left here. The admins have to free some; try again later.',
     unavailable: 'The queue cannot be reached right now. Nothing was charged; try again in a minute.',
     duplicate: 'That one is already in the queue.',
@@ -119,7 +128,7 @@ export const en = {
     gone: 'That video is no longer kept here. Animate the picture again.',
     notAdmin: 'Only admins of this Kinora can do that.',
     finished: 'That one is finished already.',
-    noPicture: 'Send a picture together with the command, or reply to one.',
+    noPicture: 'This needs a still picture: send one together with the command, or reply to one.',
     tooLarge: (megabytes: number) => `The picture is too large; at most ${megabytes} MB.`,
     notDownloaded: 'The picture could not be fetched. Send it again.',
     noRights: 'Kinora may not send videos here. An admin of this chat has to allow it.',
@@ -193,11 +202,14 @@ export const en = {
 
   queue: {
     empty: 'The queue is empty.',
-    summary: (waiting: number, running: number) => `${jobs(waiting)} waiting, ${running} running.`,
+    summary: (waiting: number, running: number) =>
+      waiting === 0
+        ? `Nothing waits; ${jobs(running)} running.`
+        : `${jobs(waiting)} waiting, ${running} running.`,
     paused: 'Kinora is paused.',
     draining: 'Kinora takes no new jobs at the moment.',
     yours: (ahead: number, left: string) =>
-      `Yours: ${jobs(ahead)} before it${left ? `, about ${left}` : ''}.`,
+      `Yours: ${ahead === 0 ? 'next in line' : `${jobs(ahead)} before it`}${left ? `, ready in about ${left}` : ''}.`,
   },
 
   privacy: {
@@ -209,9 +221,10 @@ export const en = {
   },
 
   helpText:
-    'Send a picture with a few words about the motion, for example "camera slowly zooming in, waves rolling".\n' +
+    'Send a picture with a few words about the motion, for example "camera slowly zooming in, waves rolling". In groups, begin with /animate, or reply /animate and your words to a picture.\n' +
     'Motions: zoom in or out, pan left or right, tilt up or down, rotate, waves, swaying in the wind, static; slow or fast.\n' +
-    'Options: preset=fast|standard|high|creative, motion=low|medium|high, seed=NUMBER, frames=NUMBER, guidance=NUMBER, negative="…", loop, smooth.',
+    'Options, anywhere in the words: preset=fast|standard|high|creative, motion=low|medium|high, seed=NUMBER, frames=NUMBER, guidance=NUMBER, negative="…", loop, smooth.\n' +
+    'The buttons under a video make variations of it. /queue tells how long it takes, /me your credits and jobs, /privacy what is stored.',
 
   failure: (code: ErrorCode, message: string) => failures[code](message),
 

@@ -25,7 +25,7 @@ const failures: Readonly<Record<ErrorCode, (message: string) => string>> = {
   INVALID_CONFIG: () => broken,
   VIDEO_NOT_FOUND: () => '那个视频已经不在这里了。请重新发送图片；只有近期的视频可以变化。',
   IMAGE_NOT_FOUND: () => '图片已经不在这里了，请重新发送。',
-  IMAGE_UNSUPPORTED: (message) => `不支持这种图片，请发送 JPEG、PNG 或 WebP。（${message}）`,
+  IMAGE_UNSUPPORTED: (message) => `不支持这种图片，请转成 JPEG、PNG 或 WebP，或者发送截图。（${message}）`,
   IMAGE_UNREADABLE: () => '图片好像损坏了。请另存为 JPEG 或 PNG 后再发送。',
   IMAGE_TOO_LARGE: (message) => `图片太大，请缩小后再发送。（${message}）`,
   IMAGE_TOO_SMALL: (message) => `图片太小，请发送大一些的图片。（${message}）`,
@@ -83,6 +83,7 @@ export const zh: typeof en = {
     picture: '对图片的分析',
     video: '之前的视频',
     compressed: '已压缩，以符合这里的大小限制。',
+    reduced: (preset) => `内存不足，无法按你的要求生成，因此改用了 ${preset} 预设。`,
     cancelled: '已取消，没有扣点。',
     refunded: '没有扣点。',
     smoothed: '已变流畅：帧数变为三倍。',
@@ -100,8 +101,8 @@ export const zh: typeof en = {
     userFull: (limit) => `你已有 ${jobs(limit)}在排队，达到上限。请等一个完成，或取消一个。`,
     communityFull: (limit) => `这里已有 ${jobs(limit)}在排队，达到上限。请稍后再试。`,
     cooldown: (ms) => `请稍等，${duration(ms)}后可以再次提交。`,
-    quota: ({ used, limit, granted, cost }) =>
-      `这需要 ${cost} 点，但你今天的 ${limit} 点已经用了 ${used} 点${granted ? `（另有 ${granted} 点额外点数）` : ''}。午夜会重新恢复。`,
+    quota: ({ used, limit, granted, cost, backInMs }) =>
+      `这需要 ${cost} 点，但你今天的 ${limit} 点已经用了 ${used} 点${granted ? `（另有 ${granted} 点额外点数）` : ''}。${backInMs === undefined ? '每天会重新恢复' : `${duration(backInMs)}后重新恢复`}。`,
     diskFull: '服务器的磁盘已满，需要管理员清理空间，请稍后再试。',
     unavailable: '暂时连不上队列，没有扣点，请一分钟后再试。',
     duplicate: '这个任务已经在队列里了。',
@@ -109,7 +110,7 @@ export const zh: typeof en = {
     gone: '那个视频已经不在这里了，请重新提交图片。',
     notAdmin: '只有这个 Kinora 的管理员可以这样做。',
     finished: '那个任务已经结束了。',
-    noPicture: '请把图片和命令一起发送，或者回复一张图片。',
+    noPicture: '这需要一张静态图片：请和命令一起发送，或者回复一张图片。',
     tooLarge: (megabytes) => `图片太大，最多 ${megabytes} MB。`,
     notDownloaded: '图片没有取到，请重新发送。',
     noRights: 'Kinora 没有在这里发送视频的权限，需要本群管理员开启。',
@@ -178,10 +179,14 @@ export const zh: typeof en = {
 
   queue: {
     empty: '队列是空的。',
-    summary: (waiting, running) => `${jobs(waiting)}在排队，${running} 个正在生成。`,
+    summary: (waiting, running) =>
+      waiting === 0
+        ? `没有任务在排队，${running} 个正在生成。`
+        : `${jobs(waiting)}在排队，${running} 个正在生成。`,
     paused: 'Kinora 已暂停。',
     draining: 'Kinora 暂不接受新任务。',
-    yours: (ahead, left) => `你的任务：前面还有 ${jobs(ahead)}${left ? `，大约 ${left}` : ''}。`,
+    yours: (ahead, left) =>
+      `你的任务：${ahead === 0 ? '下一个就是' : `前面还有 ${jobs(ahead)}`}${left ? `，大约 ${left}后完成` : ''}。`,
   },
 
   privacy: {
@@ -193,9 +198,10 @@ export const zh: typeof en = {
   },
 
   helpText:
-    '发送一张图片，并用几个词描述怎么动，例如“镜头缓缓推近，海浪翻滚”。\n' +
+    '发送一张图片，并用几个词描述怎么动，例如“镜头缓缓推近，海浪翻滚”。在群里请以 /animate 开头，或用 /animate 加上描述回复一张图片。\n' +
     '可用的运动：推近、拉远、左移、右移、上移、下移、旋转、水波、随风摇曳、静止；可以慢，也可以快。\n' +
-    '选项：preset=fast|standard|high|creative，motion=low|medium|high，seed=数字，frames=数字，guidance=数字，negative="…"，loop，smooth。',
+    '选项，写在描述里任何位置：preset=fast|standard|high|creative，motion=low|medium|high，seed=数字，frames=数字，guidance=数字，negative="…"，loop，smooth。\n' +
+    '视频下方的按钮可以做出变化。/queue 查看排队情况，/me 查看点数和任务，/privacy 查看保存了什么。',
 
   failure: (code, message) => failures[code](message),
 

@@ -2,17 +2,22 @@
 local prefix = ARGV[1]
 local function key(name) return prefix .. ':' .. name end
 
--- Gives a job's credits back to the purses they came from, once.
-local function refund(jobKey)
-  if redis.call('HSETNX', jobKey, 'settled', 'refunded') == 0 then return end
+-- Gives credits of a job back to the purses they came from.
+local function giveBack(jobKey, fromDay, fromGrant)
   local user = redis.call('HGET', jobKey, 'user')
-  local fromDay = tonumber(redis.call('HGET', jobKey, 'fromDay'))
-  local fromGrant = tonumber(redis.call('HGET', jobKey, 'fromGrant'))
   local usedKey = key('used:' .. redis.call('HGET', jobKey, 'day'))
   -- A reset in between may have taken the day's count below what this job used.
   local used = tonumber(redis.call('HGET', usedKey, user) or '0')
   if fromDay > 0 and used > 0 then redis.call('HINCRBY', usedKey, user, -math.min(fromDay, used)) end
   if fromGrant > 0 then redis.call('HINCRBY', key('grants'), user, fromGrant) end
+end
+
+-- Gives all of them back, once.
+local function refund(jobKey)
+  if redis.call('HSETNX', jobKey, 'settled', 'refunded') == 0 then return end
+  local fromDay = tonumber(redis.call('HGET', jobKey, 'fromDay'))
+  local fromGrant = tonumber(redis.call('HGET', jobKey, 'fromGrant'))
+  giveBack(jobKey, fromDay, fromGrant)
 end
 
 -- One number that sorts by virtual start, then by order of arrival (both fit a double exactly).

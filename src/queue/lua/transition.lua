@@ -52,6 +52,19 @@ else
 end
 
 local fields = cjson.decode(ARGV[5])
+-- A video that was made smaller than asked for costs less, never more; what was granted goes back first.
+if event == 'generated' and fields.cost then
+  local surplus = tonumber(field('cost')) - tonumber(fields.cost)
+  if surplus > 0 then
+    local fromDay, fromGrant = tonumber(field('fromDay')), tonumber(field('fromGrant'))
+    local toGrant = math.min(surplus, fromGrant)
+    local toDay = math.min(surplus - toGrant, fromDay)
+    giveBack(jobKey, toDay, toGrant)
+    redis.call('HSET', jobKey, 'fromDay', fromDay - toDay, 'fromGrant', fromGrant - toGrant)
+  else
+    fields.cost = nil
+  end
+end
 for name, value in pairs(fields) do redis.call('HSET', jobKey, name, value) end
 if fields.failure and (event == 'failed' or event == 'expired') then
   redis.call('HINCRBY', key('failures'), cjson.decode(fields.failure).code, 1)
