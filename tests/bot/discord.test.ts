@@ -118,7 +118,7 @@ describe('a request', () => {
 
     const words = bob.posts(channel, { content: 'no picture here' });
     const nothing = ada.usesContextMenu(words, 'Animate');
-    expect((await stage.said(nothing, /Send a picture/)).ephemeral).toBe(true);
+    expect((await stage.said(nothing, /no picture in that message/)).ephemeral).toBe(true);
 
     const secret = ada.runs('/animate', { ...picture, private: true }, { channel });
     const own = await stage.video(secret);

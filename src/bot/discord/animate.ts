@@ -14,7 +14,7 @@ import { type ChatOptions, parseOptions } from '../options.ts';
 import { type AskedFor, type AskingTools, askAndSay } from './asking.ts';
 import { maxPromptLength } from './commands.ts';
 import { fetchPicture, maxPictureMegabytes, type PictureRules, pictureUrlOf } from './pictures.ts';
-import { contentOf, toBody } from './replies.ts';
+import { contentOf } from './replies.ts';
 import { wordsFor } from './words.ts';
 
 const formPrefix = 'animate:';
@@ -57,11 +57,8 @@ export class Animate {
   async menu(interaction: MessageContextMenuCommandInteraction): Promise<void> {
     const url = pictureUrlOf(interaction.targetMessage);
     if (url === undefined) {
-      const say = this.#tools.kinora.conversation.messages(interaction);
-      await interaction.reply({
-        ...toBody({ text: say.refusal.noPicture, buttons: [] }),
-        flags: MessageFlags.Ephemeral,
-      });
+      const { noPicture } = wordsFor(interaction.locale);
+      await interaction.reply({ content: contentOf(noPicture), flags: MessageFlags.Ephemeral });
       return;
     }
     this.#forms.set(interaction.id, url);
