@@ -2,34 +2,31 @@
 import { access, constants, mkdir, statfs } from 'node:fs/promises';
 import { type Config, unknownSettings } from '../config.ts';
 import { errorCatalogue, isKinoraError, KinoraError, serializeError } from '../errors.ts';
-import { findPacks, loadPack, openPack, verifyPack } from '../inference/model-pack.ts';
+import { findPacks, verifyPack } from '../inference/model-pack.ts';
+import { createLogger } from '../log.ts';
 import { assertTrustworthy, connectRedis } from '../queue/redis.ts';
 import { findFfmpeg } from '../video/ffmpeg-path.ts';
-import { choosePack, cudaProviderInstalled, deviceCandidates } from './packs.ts';
-
-export interface Check {
-  readonly name: string;
-  readonly state: 'ok' | 'warn' | 'fail';
-  readonly detail: string;
-  /** What to do; absent when all is well. */
-  readonly remedy?: string;
-}
+import type { Check } from './check.ts';
+import { examineGpu } from './doctor-gpu.ts';
+import { startEngine } from './engines.ts';
+import { choosePack, deviceCandidates } from './packs.ts';
 
 const oldestNode = [20, 19] as const;
 const scarceDiskBytes = 2 * 1024 ** 3;
 
 export async function examine(config: Config): Promise<Check[]> {
-  const checks: (() => Promise<Check>)[] = [
+  const checks: (() => Promise<Check | Check[]>)[] = [
     checkNode,
     checkSettings,
     () => checkFfmpeg(config),
     () => checkPacks(config),
+    () => checkGpu(config),
     () => checkDevice(config),
     () => checkDisk(config),
     () => checkRedis(config),
   ];
   const results: Check[] = [];
-  for (const check of checks) results.push(await check());
+  for (const check of checks) results.push(...[await check()].flat());
   return results;
 }
 
@@ -93,30 +90,42 @@ async function checkPacks(config: Config): Promise<Check> {
   }
 }
 
-async function checkDevice(config: Config): Promise<Check> {
+async function checkGpu(config: Config): Promise<Check[]> {
   try {
-    const pack = await loadPack((await choosePack(config, config.model)).folder);
+    return await examineGpu(config.device, await choosePack(config, config.model));
+  } catch {
+    return []; // the pack's own check has said what is wrong with it
+  }
+}
+
+/** Opens the model as a job would, in a child of its own: a broken driver ends that one, not this. */
+async function checkDevice(config: Config): Promise<Check> {
+  const name = 'device';
+  try {
+    const pack = await choosePack(config, config.model);
     const candidates = deviceCandidates(config.device, pack);
-    const passedOver: string[] = [];
-    for (const [index, device] of candidates.entries()) {
-      try {
-        const opened = await openPack(pack, { device, threads: config.threads });
-        await opened.release();
-        const runs = `${device} runs ${pack.manifest.id}`;
-        if (passedOver.length > 0) {
-          const remedy = 'Install what the better device lacks, or set KINORA_DEVICE=cpu.';
-          return { name: 'device', state: 'warn', detail: `${runs}; ${passedOver.join(' ')}`, remedy };
-        }
-        const cuda = cudaProviderInstalled() ? '' : '; the CUDA provider library is not installed';
-        return { name: 'device', state: 'ok', detail: `${runs}${cuda}` };
-      } catch (error) {
-        if (index === candidates.length - 1) throw error;
-        passedOver.push(serializeError(error).message);
-      }
+    // Warm-up takes long and says nothing more.
+    const settings = { ...config, warmUp: [] };
+    const { engine, device, choice } = await startEngine(
+      settings,
+      pack,
+      config.device,
+      createLogger('engine', 'silent'),
+    );
+    try {
+      await engine.ready();
+    } finally {
+      await engine.stop();
     }
-    throw new Error('there is always a device to try');
+    const detail = `${pack.manifest.id} opens on ${choice}`;
+    if (device === candidates[0]) return { name, state: 'ok', detail };
+    const remedy = 'Install what the better device lacks, or set KINORA_DEVICE=cpu.';
+    return { name, state: 'warn', detail, remedy };
   } catch (error) {
-    return failed('device', error);
+    const check = failed(name, error);
+    const isDevice = isKinoraError(error) && error.code === 'DEVICE_UNAVAILABLE';
+    // "Run kinora doctor" is no remedy here.
+    return isDevice ? { ...check, remedy: 'See the lines above, or set KINORA_DEVICE=cpu.' } : check;
   }
 }
 

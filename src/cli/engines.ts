@@ -4,11 +4,12 @@ import type { Config } from '../config.ts';
 import { isKinoraError } from '../errors.ts';
 import { Engine } from '../inference/engine/engine.ts';
 import type { Pack } from '../inference/model-pack.ts';
+import { deviceAdvice, requiredDevice } from '../inference/required-device.ts';
 import { parseDevice } from '../inference/session.ts';
 import type { Logger } from '../log.ts';
-import { askGpus, visibleGpus } from '../metrics/gpus.ts';
+import { askGpus, type Gpu, visibleGpus } from '../metrics/gpus.ts';
 import { findFfmpeg } from '../video/ffmpeg-path.ts';
-import { deviceCandidates } from './packs.ts';
+import { deviceCandidates, whyNoGpu } from './packs.ts';
 
 export interface StartedEngine {
   readonly engine: Engine;
@@ -37,6 +38,7 @@ export async function startEngine(
       threads: config.threads,
       memoryBudgetBytes: await memoryBudget(config, device),
       warmUp: config.warmUp,
+      shortcuts: config.shortcuts,
       cachePath: path.join(config.dataDir, 'cache'),
       cacheMemoryBytes: config.cacheMemoryBytes,
       cacheDiskBytes: config.cacheDiskBytes,
@@ -48,24 +50,41 @@ export async function startEngine(
     const isLast = index === candidates.length - 1;
     try {
       if (!isLast) await engine.ready();
-      const reason =
-        wanted === 'auto' ? passedOver || `the first of ${candidates.join(', ')}` : 'asked for by name';
+      const advice = deviceAdvice(pack.manifest, device);
+      if (advice !== undefined) log.warn({ device }, advice);
+      const reason = wanted === 'auto' ? passedOver || (await whyChosen(device, pack)) : 'asked for by name';
       return { engine, device, choice: `${device}: ${reason}` };
     } catch (error) {
       await engine.stop();
       if (!isKinoraError(error) || error.code !== 'DEVICE_UNAVAILABLE') throw error;
-      passedOver = error.message;
+      passedOver = error.message.replace(/\.$/, '');
     }
   }
   throw new Error('there is always a device to try');
 }
 
+/** Why "auto" took its first choice, as the end of a sentence. */
+async function whyChosen(device: string, pack: Pack): Promise<string> {
+  const required = requiredDevice(pack.manifest);
+  if (required !== undefined) return `${pack.manifest.id} runs on nothing else`;
+  if (device === 'cpu') return whyNoGpu();
+  const gpu = await gpuOf(device);
+  return gpu
+    ? `${gpu.name} with ${(gpu.totalBytes / 1024 ** 3).toFixed(0)} GiB is ready`
+    : 'it is ready, and faster than the cpu';
+}
+
+/** Undefined where nvidia-smi does not say. */
+async function gpuOf(device: string): Promise<Gpu | undefined> {
+  const gpus = await askGpus();
+  return typeof gpus === 'string' ? undefined : visibleGpus(gpus)[parseDevice(device).ordinal];
+}
+
 /** What the setting says, else what the card has free now; undefined where nobody knows, or where there is no card. */
 async function memoryBudget(config: Config, device: string): Promise<number | undefined> {
-  const { kind, ordinal } = parseDevice(device);
+  const { kind } = parseDevice(device);
   if (kind !== 'cuda' && kind !== 'tensorrt') return undefined;
   if (config.vramBytes !== undefined) return config.vramBytes;
-  const gpus = await askGpus();
-  const gpu = typeof gpus === 'string' ? undefined : visibleGpus(gpus)[ordinal];
+  const gpu = await gpuOf(device);
   return gpu && gpu.totalBytes - gpu.usedBytes;
 }

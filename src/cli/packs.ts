@@ -1,10 +1,11 @@
 /** Which model pack and which device a command works with. */
 import { existsSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import path from 'node:path';
 import type { Config } from '../config.ts';
 import { KinoraError } from '../errors.ts';
+import { providerOf, whatIsMissing } from '../inference/cuda-libraries.ts';
 import { findPacks, loadPack, type Pack } from '../inference/model-pack.ts';
+import { requiredDevice } from '../inference/required-device.ts';
 
 /**
  * The pack of that name, or at that path.
@@ -25,19 +26,21 @@ export async function choosePack(config: Config, name: string): Promise<Pack> {
 /** What to try, in this order. "auto" is CUDA where the runtime's library for it is installed, then the CPU. */
 export function deviceCandidates(device: string, pack: Pack): readonly string[] {
   if (device !== 'auto') return [device];
-  if (pack.manifest.flavour === 'cuda') return ['cuda'];
-  return cudaProviderInstalled() ? ['cuda', 'cpu'] : ['cpu'];
+  const required = requiredDevice(pack.manifest);
+  if (required !== undefined) return [required];
+  return providerOf('cuda') === undefined ? ['cpu'] : ['cuda', 'cpu'];
 }
 
-export function cudaProviderInstalled(): boolean {
-  const runtime = path.dirname(createRequire(import.meta.url).resolve('onnxruntime-node/package.json'));
-  const library = path.join(
-    runtime,
-    'bin',
-    'napi-v6',
-    process.platform,
-    process.arch,
-    'libonnxruntime_providers_cuda.so',
-  );
-  return existsSync(library);
+/** Why "auto" does not try a GPU, as the end of a sentence. */
+export function whyNoGpu(): string {
+  const { platform, arch } = process;
+  if (platform !== 'linux' || arch !== 'x64')
+    return `CUDA is for Linux on x64, and this is ${platform}-${arch}`;
+  if (!hasNvidiaDriver()) return 'there is no NVIDIA driver';
+  return whatIsMissing('cuda') ?? 'the pack does not ask for a GPU';
+}
+
+/** By the driver's own files: nvidia-smi is not everywhere, and slow. /dev/dxg is Windows' GPU in WSL. */
+export function hasNvidiaDriver(): boolean {
+  return ['/proc/driver/nvidia/version', '/dev/nvidiactl', '/dev/dxg'].some((file) => existsSync(file));
 }

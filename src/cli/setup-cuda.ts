@@ -6,7 +6,7 @@
  * renamed: what is there is complete.
  */
 import { spawn } from 'node:child_process';
-import { createReadStream, existsSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { copyFile, mkdir, readdir, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import {
@@ -17,6 +17,7 @@ import {
   installedCuda,
   installedName,
   installedRuntime,
+  isOfVersion,
   librariesFor,
   linkProviders,
   otherVersions,
@@ -349,7 +350,7 @@ async function takeFromRuntime(
   say: (line: string) => void,
 ): Promise<boolean> {
   const main = path.join(runtime.folder, 'libonnxruntime_providers_cuda.so');
-  if (!existsSync(main) || cudaMajorOf(main) !== cuda || !(await mentions(main, runtime.version)))
+  if (!existsSync(main) || cudaMajorOf(main) !== cuda || !(await isOfVersion(main, runtime.version)))
     return false;
   say(`ONNX Runtime's CUDA ${cuda} providers are there already.`);
   for (const name of providerNames) {
@@ -357,17 +358,6 @@ async function takeFromRuntime(
     if (existsSync(file)) await copyFile(file, path.join(made, 'providers', name));
   }
   return true;
-}
-
-/** Whether the bytes of a text are somewhere in a file: a provider holds the version of its runtime. */
-async function mentions(file: string, text: string): Promise<boolean> {
-  let rest: Buffer = Buffer.alloc(0);
-  for await (const chunk of createReadStream(file, { highWaterMark: 1 << 22 })) {
-    const piece: Buffer = Buffer.concat([rest, chunk as Buffer]);
-    if (piece.includes(text, 0, 'latin1')) return true;
-    rest = piece.subarray(-text.length);
-  }
-  return false;
 }
 
 /** onnxruntime-node's own way, which this project's .npmrc switches off for "npm ci". */
@@ -426,7 +416,7 @@ async function checkAndDescribe(
       `The providers of ONNX Runtime ${version} are for CUDA ${actual ?? 'of an unknown version'}, not ${cuda}; nothing was installed.`,
     );
   }
-  if (!(await mentions(provider, version))) {
+  if (!(await isOfVersion(provider, version))) {
     throw new SetupError(`The providers are not those of ONNX Runtime ${version}; nothing was installed.`);
   }
   const libraries = withCuda ? await readdir(path.join(made, 'lib')) : [];

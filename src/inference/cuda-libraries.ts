@@ -6,6 +6,7 @@
  */
 import { execFileSync } from 'node:child_process';
 import {
+  createReadStream,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -146,6 +147,17 @@ export function cudaMajorOf(provider: string): number | undefined {
   return match ? Number(match[1]) : undefined;
 }
 
+/** Whether a CUDA provider belongs to this version of the runtime: it holds the version somewhere, in plain version. */
+export async function isOfVersion(file: string, version: string): Promise<boolean> {
+  let rest: Buffer = Buffer.alloc(0);
+  for await (const chunk of createReadStream(file, { highWaterMark: 1 << 22 })) {
+    const piece: Buffer = Buffer.concat([rest, chunk as Buffer]);
+    if (piece.includes(version, 0, 'latin1')) return true;
+    rest = piece.subarray(-version.length);
+  }
+  return false;
+}
+
 /** What a provider asks for, and what is opened later, apart from the C library and its like. */
 export function librariesFor(provider: string): string[] {
   const major = cudaMajorOf(provider);
@@ -208,7 +220,10 @@ export function whatIsMissing(device: 'cuda' | 'tensorrt', find = libraryFinder(
   }
   let missing: string[];
   try {
-    missing = librariesFor(provider).filter((name) => find(name) === undefined);
+    // TensorRT leaves to CUDA what it cannot do.
+    const providers = new Set([providerOf('cuda', runtime) ?? provider, provider]);
+    const needed = new Set([...providers].flatMap(librariesFor));
+    missing = [...needed].filter((name) => find(name) === undefined);
   } catch {
     return `${provider} cannot be read`;
   }

@@ -269,7 +269,7 @@ function explainOpenFailure(name: string, path: string, device: string, cause: u
   }
   const trouble = deviceTrouble(device, message, true);
   if (trouble !== undefined) {
-    return new KinoraError('DEVICE_UNAVAILABLE', `The device ${device} cannot run ${name}: ${trouble}.`, {
+    return new KinoraError('DEVICE_UNAVAILABLE', `The device ${device} is not available: ${trouble}.`, {
       cause,
     });
   }

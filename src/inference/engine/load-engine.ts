@@ -2,9 +2,12 @@
  * What the engine child owns: a pack's sessions, its pipeline and the latent cache, opened once and used for every job.
  * The one place that says which pipeline serves which family. Knows no messages and no processes.
  */
+import { askGpus, visibleGpus } from '../../metrics/gpus.ts';
 import { LatentCache } from '../latent-cache.ts';
 import { loadPack, openPack } from '../model-pack.ts';
 import { I2VGenXLPipeline } from '../pipelines/i2vgen-xl.ts';
+import { assertGpu } from '../required-device.ts';
+import { parseDevice } from '../session.ts';
 import type { EngineJob, EngineOptions, EngineResult } from './protocol.ts';
 import { type JobHooks, runJob } from './run-job.ts';
 import { checkShapes, usualShapes, warmUp } from './warm-up.ts';
@@ -25,6 +28,7 @@ export async function loadEngine(options: EngineOptions): Promise<LoadedEngine> 
   const found = await loadPack(options.packPath);
   const shapes = options.warmUp ?? (device === 'cpu' ? [] : usualShapes(found.manifest));
   checkShapes(found.manifest, shapes);
+  if (found.manifest.requires?.gpu !== undefined) assertGpu(found.manifest, await gpuName(device));
   const pack = await openPack(found, { device, threads, memoryBudgetBytes });
   const cache = new LatentCache({
     folder: options.cachePath,
@@ -36,8 +40,14 @@ export async function loadEngine(options: EngineOptions): Promise<LoadedEngine> 
   const tools = { pipeline: new I2VGenXLPipeline(pack, cache), ffmpegPath, model, device };
   return {
     model,
-    warmUp: await warmUp(pack, shapes),
+    warmUp: await warmUp(pack, shapes, options.shortcuts),
     runJob: (job, hooks) => runJob(job, tools, hooks),
     close: () => cache.flush(),
   };
+}
+
+/** Of the GPU that the device means; undefined where nvidia-smi does not say. */
+async function gpuName(device: string): Promise<string | undefined> {
+  const gpus = await askGpus();
+  return typeof gpus === 'string' ? undefined : visibleGpus(gpus)[parseDevice(device).ordinal]?.name;
 }
