@@ -37,6 +37,11 @@ export interface EncodeOptions {
   readonly metadata?: VideoMetadata | undefined;
   /** JPEG of the first frame, at most 320 pixels a side. */
   readonly thumbnailPath?: string | undefined;
+  /**
+   * ffmpeg starts when this resolves, or with the first frame if that comes earlier. Starting a process stops a large
+   * one for tens of milliseconds, and ffmpeg needs as many again until it reads: a good moment hides both.
+   */
+  readonly startAt?: Promise<void> | undefined;
   /** How many frames must come; any other number is an error. */
   readonly numFrames?: number | undefined;
 }
@@ -54,7 +59,8 @@ export interface EncodedVideo {
 
 /**
  * Encodes the frames, in order and as they come, to H.264 (High, yuv420p, bt709, faststart, no sound).
- * One frame is held at a time; `loop` and `smooth` hold the first three as well. `outPath` appears complete or not at all.
+ * One frame is held at a time. `loop` and `smooth` of an unknown number of frames hold the first three as well.
+ * `outPath` appears complete or not at all.
  *
  * @throws KinoraError INVALID_OPTION, CANCELLED, FFMPEG_MISSING, OUTPUT_UNWRITABLE, DISK_FULL, ENCODE_FAILED;
  * an error of the frames' source passes through unchanged.
@@ -81,12 +87,21 @@ async function encodeTo(
   const wanted = { smooth: options.smooth ?? 1, loop: options.loop ?? false };
   const deadlineMs = options.deadlineMs ?? defaultDeadlineMs;
   const source = new FrameSource(frames, width * height * 3);
+  let thumbnail: Promise<Uint8Array | undefined> = Promise.resolve(undefined);
+  if (jpegPath !== undefined) {
+    source.onFirst = (first) => {
+      thumbnail = createThumbnail(first, width, height);
+      thumbnail.catch(() => {}); // seen below, unless something else goes wrong first
+    };
+  }
   // Interpolation needs two frames and a way back three; fewer must be known before ffmpeg starts.
-  const known = await source.peek(wanted.loop || wanted.smooth > 1 ? 3 : 1, signal);
-  const first = known[0];
-  if (first === undefined) throw new KinoraError('ENCODE_FAILED', 'There were no frames to encode.');
+  const mustCount = (wanted.loop || wanted.smooth > 1) && options.numFrames === undefined;
+  const counted = source.peek(mustCount ? 3 : 1, signal);
+  counted.catch(() => {}); // whoever takes the first frame is told, too
+  const startAt = mustCount ? undefined : options.startAt;
+  const count = await (startAt ? Promise.race([counted, startAt]) : counted);
   const frameRate = toFraction(fps);
-  const transformation = applicable(known.length, wanted);
+  const transformation = applicable(options.numFrames ?? count ?? 1, wanted);
 
   await runFfmpeg({
     ffmpegPath: options.ffmpegPath,
@@ -117,11 +132,9 @@ async function encodeTo(
     fitted = await fitInPlace(temporaryPath, info, { ...options, maxBytes, deadlineMs });
     info = await verify(temporaryPath, expected);
   }
-  if (jpegPath !== undefined) {
-    await writing(
-      options.thumbnailPath ?? jpegPath,
-      writeFile(jpegPath, await createThumbnail(first, width, height)),
-    );
+  const jpeg = await thumbnail;
+  if (jpegPath !== undefined && jpeg !== undefined) {
+    await writing(options.thumbnailPath ?? jpegPath, writeFile(jpegPath, jpeg));
   }
   return describe(info, fitted);
 }
@@ -168,11 +181,15 @@ function validate(options: EncodeOptions): void {
   if (maxBytes !== undefined) validateBudget(maxBytes);
 }
 
-/** The frames as raw bytes, with the first few known in advance. Ends the source when it is returned. */
+/** The frames as raw bytes; the first few can be waited for in advance. Ends the source when it is returned. */
 class FrameSource implements AsyncIterator<Uint8Array> {
   readonly #iterator: AsyncIterator<{ readonly data: Uint8Array }>;
   readonly #frameBytes: number;
   readonly #ahead: Uint8Array[] = [];
+  /** Is given a copy of the first frame. */
+  onFirst: ((first: Uint8Array) => void) | undefined;
+  #isPulling = false;
+  #peeking: Promise<number> | undefined;
   /** Frames taken from the source so far. */
   count = 0;
 
@@ -181,14 +198,24 @@ class FrameSource implements AsyncIterator<Uint8Array> {
     this.#frameBytes = frameBytes;
   }
 
-  /** Up to `count` frames, kept for next(). They are copied: a source may reuse its buffer. */
-  async peek(count: number, signal: AbortSignal | undefined): Promise<readonly Uint8Array[]> {
+  /** How many of the first `count` frames there are, at least one. Copies are kept for next(): a source may reuse its buffer. */
+  peek(count: number, signal: AbortSignal | undefined): Promise<number> {
+    const peeking = this.#peek(count, signal);
+    this.#peeking = peeking;
+    return peeking;
+  }
+
+  async #peek(count: number, signal: AbortSignal | undefined): Promise<number> {
     const aborted = abortOf(signal);
     try {
       while (this.#ahead.length < count) {
         const next = await Promise.race([this.#pull(), aborted.promise]);
         if (next === undefined) break;
-        this.#ahead.push(new Uint8Array(next));
+        const copy = new Uint8Array(next);
+        if (this.#ahead.push(copy) === 1) this.onFirst?.(copy);
+      }
+      if (this.#ahead.length === 0) {
+        throw new KinoraError('ENCODE_FAILED', 'There were no frames to encode.');
       }
     } catch (error) {
       void Promise.resolve(this.#iterator.return?.()).catch(() => {});
@@ -196,21 +223,27 @@ class FrameSource implements AsyncIterator<Uint8Array> {
     } finally {
       aborted.forget();
     }
-    return [...this.#ahead];
+    return this.#ahead.length;
   }
 
   async next(): Promise<IteratorResult<Uint8Array, undefined>> {
+    await this.#peeking;
     const value = this.#ahead.shift() ?? (await this.#pull());
     return value === undefined ? { done: true, value } : { done: false, value };
   }
 
   async return(): Promise<IteratorResult<Uint8Array, undefined>> {
-    await this.#iterator.return?.();
+    const stopped = Promise.resolve(this.#iterator.return?.()).catch(() => {});
+    // A generator that is busy may hang; it stops after that frame.
+    if (!this.#isPulling) await stopped;
     return { done: true, value: undefined };
   }
 
   async #pull(): Promise<Uint8Array | undefined> {
-    const next = await this.#iterator.next();
+    this.#isPulling = true;
+    const next = await this.#iterator.next().finally(() => {
+      this.#isPulling = false;
+    });
     if (next.done === true) return undefined;
     const { data } = next.value;
     if (data.length !== this.#frameBytes) {
