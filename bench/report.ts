@@ -6,21 +6,15 @@ import { cpus, totalmem } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const resultsFolder = fileURLToPath(new URL('results', import.meta.url));
+export const resultsFolder = fileURLToPath(new URL('results', import.meta.url));
 
 function versionOf(name: string): string {
   const manifest = createRequire(import.meta.url).resolve(`${name}/package.json`);
   return (JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }).version;
 }
 
-/** One line: machine, versions and commit. */
-export function environmentLine(): string {
-  let commit = 'unknown commit';
-  try {
-    commit = execFileSync('git', ['describe', '--always', '--dirty'], { encoding: 'utf8' }).trim();
-  } catch {
-    // not a checkout
-  }
+/** One line: machine, versions and commit, which a copy that is not a checkout must be told. */
+export function environmentLine(commit = commitHere()): string {
   const [cpu] = cpus();
   return [
     `${cpus().length} × ${cpu?.model.trim() ?? 'unknown CPU'}`,
@@ -29,6 +23,17 @@ export function environmentLine(): string {
     `onnxruntime-node ${versionOf('onnxruntime-node')}`,
     commit,
   ].join(', ');
+}
+
+function commitHere(): string {
+  try {
+    return execFileSync('git', ['describe', '--always', '--dirty'], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    }).trim();
+  } catch {
+    return 'unknown commit'; // not a checkout
+  }
 }
 
 export type Row = Readonly<Record<string, string | number>>;
@@ -49,8 +54,12 @@ export function printTable(title: string, rows: readonly Row[]): void {
     process.stdout.write(`${line(columns.map((column) => String(row[column] ?? '')))}\n`);
 }
 
-/** Writes rows to bench/results/<name>.csv, the environment in the first line. */
-export function writeCsv(name: string, rows: readonly Row[]): void {
+/** Writes rows to <folder>/<name>.csv, the environment in the first line. */
+export function writeCsv(
+  name: string,
+  rows: readonly Row[],
+  { folder = resultsFolder, environment = environmentLine() } = {},
+): void {
   const columns = Object.keys(rows[0] ?? {});
   const cell = (value: string | number): string => {
     const text = String(value);
@@ -60,6 +69,6 @@ export function writeCsv(name: string, rows: readonly Row[]): void {
     columns.join(','),
     ...rows.map((row) => columns.map((column) => cell(row[column] ?? '')).join(',')),
   ];
-  mkdirSync(resultsFolder, { recursive: true });
-  writeFileSync(path.join(resultsFolder, `${name}.csv`), `# ${environmentLine()}\n${lines.join('\n')}\n`);
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(path.join(folder, `${name}.csv`), `# ${environment}\n${lines.join('\n')}\n`);
 }

@@ -1,0 +1,266 @@
+/** What is measured of Kinora, part by part. Every measurement is taken down as soon as there is one. */
+import { spawnSync } from 'node:child_process';
+import { createRequire } from 'node:module';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { childEnvironment } from '../../src/inference/engine/child-environment.ts';
+import type { GenerationOptions } from '../../src/inference/presets.ts';
+import { runHelper } from './helper-process.ts';
+import { EngineUnderTest, type KinoraOptions, type MeasuredJob, median } from './kinora-side.ts';
+import type { Measurements, Values } from './measurements.ts';
+import { type Job, type PartName, type Plan, shapeKey } from './plan.ts';
+import type { SessionsArguments } from './sessions.ts';
+import type { VramMeter } from './vram.ts';
+
+export interface Bench {
+  readonly plan: Plan;
+  readonly options: KinoraOptions;
+  readonly measurements: Measurements;
+  readonly vram: VramMeter;
+}
+
+/** In this order, so that a run that is cut off has what matters most. */
+export const kinoraParts: Readonly<Record<PartName, (bench: Bench) => Promise<void>>> = {
+  jobs: measureJobs,
+  steps: measureSteps,
+  tail: measureTail,
+  remix: measureRemix,
+  options: measureOptions,
+  vae: measureVae,
+  large: measureLarge,
+};
+
+/** Takes down what `work` finds, or why it failed; the others still tell something. */
+async function note(
+  { measurements }: Bench,
+  part: PartName | 'load',
+  key: string,
+  work: () => Promise<Values>,
+): Promise<void> {
+  let values: Values;
+  try {
+    values = await work();
+  } catch (error) {
+    values = { error: error instanceof Error ? error.message : String(error) };
+  }
+  measurements.add('kinora', part, key, values);
+}
+
+async function withEngine(
+  { options, vram }: Bench,
+  work: (engine: EngineUnderTest) => Promise<Values>,
+): Promise<Values> {
+  const engine = await EngineUnderTest.start(options, vram);
+  try {
+    return await work(engine);
+  } finally {
+    await engine.stop();
+  }
+}
+
+const middle = (runs: readonly MeasuredJob[], of: (run: MeasuredJob) => number): number =>
+  median(runs.map(of));
+const phaseMs =
+  (name: string) =>
+  ({ result }: MeasuredJob): number =>
+    result.timings[name] ?? 0;
+/** The first one also hands the conditioning over. */
+const steadySteps = (runs: readonly MeasuredJob[]): number[] => runs.flatMap(({ stepMs }) => stepMs.slice(1));
+
+const phases = ['encodeText', 'encodeImage', 'conditioning', 'prepare', 'denoise', 'decode', 'finishing'];
+
+function describeRuns(runs: readonly MeasuredJob[]): Values {
+  if (runs.length === 0) return {};
+  return {
+    seconds: middle(runs, ({ wallMs }) => wallMs) / 1000,
+    stepMs: median(steadySteps(runs)),
+    lastStepToFileMs: middle(runs, ({ lastStepToFileMs }) => lastStepToFileMs),
+    outsideShare: middle(
+      runs,
+      ({ result: { timings } }) => 1 - (timings['sessions'] ?? 0) / (timings['total'] ?? 1),
+    ),
+    sessionsMs: middle(runs, phaseMs('sessions')),
+    ...Object.fromEntries(phases.map((name) => [`${name}Ms`, middle(runs, phaseMs(name))])),
+  };
+}
+
+/** Whole clips of unknown pictures and prompts, each preset through an engine of its own. */
+async function measureJobs(bench: Bench): Promise<void> {
+  for (const job of bench.plan.jobs) await note(bench, 'jobs', job.key, () => measureJob(bench, job));
+}
+
+/** The largest clip, for the memory that it takes: that does not depend on the number of steps. */
+async function measureLarge(bench: Bench): Promise<void> {
+  const { large } = bench.plan;
+  await note(bench, 'large', large.key, () => measureJob(bench, large));
+}
+
+async function measureJob(bench: Bench, job: Job): Promise<Values> {
+  return await withEngine(bench, async (engine) => {
+    const { guidanceScale, numInferenceSteps } = job;
+    const run = async (steps: number): Promise<MeasuredJob> =>
+      await engine.run(job, { guidanceScale, numInferenceSteps: steps }, await engine.unknownPicture());
+    const warmSteps = Math.min(bench.plan.warmSteps, numInferenceSteps);
+    const first = await run(warmSteps);
+    const second = await run(warmSteps);
+    const runs: MeasuredJob[] = [];
+    for (let index = 0; index < job.repeats; index++) runs.push(await run(numInferenceSteps));
+    const reduced = [first, second, ...runs].find(({ result }) => result.reducedTo !== undefined);
+    if (reduced) throw new Error(`memory ran out; made as ${reduced.result.reducedTo}`);
+    return {
+      loadSeconds: engine.loadMs / 1000,
+      firstSeconds: first.wallMs / 1000,
+      secondSeconds: second.wallMs / 1000,
+      warmSteps,
+      stepMs: median(steadySteps([second])),
+      ...describeRuns(runs),
+      runs: runs.length,
+      steps: numInferenceSteps,
+      ...(await engine.peak()),
+    };
+  });
+}
+
+/** One step per shape, as it is in a clip: scheduler, guidance and copies are part of it. */
+async function measureSteps(bench: Bench): Promise<void> {
+  const { plan, options, vram } = bench;
+  const engine = await EngineUnderTest.start(options, vram);
+  try {
+    for (const shape of plan.steps) {
+      await note(bench, 'steps', shape.key, async () => {
+        const guidanceScale = shape.batch === 2 ? (plan.jobs[0]?.guidanceScale ?? 9) : 1;
+        const warm = await engine.run(shape, { guidanceScale, numInferenceSteps: 2 });
+        const steady = await engine.run(shape, { guidanceScale, numInferenceSteps: 1 + 3 * plan.repeats });
+        return { firstMs: warm.stepMs[0] ?? Number.NaN, ms: median(steadySteps([steady])) };
+      });
+    }
+  } finally {
+    await engine.stop();
+  }
+}
+
+/** From the last step to the finished MP4: two frames at once against all. */
+async function measureTail(bench: Bench): Promise<void> {
+  const { plan, options, vram } = bench;
+  const engine = await EngineUnderTest.start(options, vram);
+  try {
+    for (const job of plan.jobs.slice(1)) {
+      const chunks = [2, job.numFrames];
+      const times = new Map<number, number[]>(chunks.map((chunk) => [chunk, []]));
+      const run = (decodeChunkSize: number): Promise<MeasuredJob> =>
+        engine.run(job, { decodeChunkSize, numInferenceSteps: 1 });
+      await note(bench, 'tail', shapeKey(job), async () => {
+        for (const chunk of chunks) for (let warm = 0; warm < 2; warm++) await run(chunk);
+        // In turns, so that a clock that changes is not held against one of them.
+        for (let index = 0; index < plan.repeats + 2; index++) {
+          for (const chunk of chunks) times.get(chunk)?.push((await run(chunk)).lastStepToFileMs);
+        }
+        return {
+          chunk2Ms: median(times.get(2) ?? []),
+          allMs: median(times.get(job.numFrames) ?? []),
+        };
+      });
+    }
+  } finally {
+    await engine.stop();
+  }
+}
+
+/** A picture that is known and a prompt that is not. */
+async function measureRemix(bench: Bench): Promise<void> {
+  const job = bench.plan.jobs[1];
+  if (!job) return;
+  await note(bench, 'remix', shapeKey(job), () =>
+    withEngine(bench, async (engine) => {
+      const run = (): Promise<MeasuredJob> => engine.run(job, { numInferenceSteps: 1 });
+      for (let warm = 0; warm < 3; warm++) await run();
+      const runs: MeasuredJob[] = [];
+      for (let index = 0; index < bench.plan.repeats + 4; index++) runs.push(await run());
+      if (runs.some(({ result }) => !result.cache.hits.includes('image'))) {
+        throw new Error('the picture was not known');
+      }
+      const encodeText = phaseMs('encodeText');
+      return {
+        beforeStepsMs: middle(runs, ({ beforeStepsMs }) => beforeStepsMs),
+        withoutTextMs: middle(runs, (one) => one.beforeStepsMs - encodeText(one)),
+        ...Object.fromEntries(
+          ['decodePicture', 'encodeText', 'encodeImage', 'conditioning', 'prepare'].map((name) => [
+            `${name}Ms`,
+            middle(runs, phaseMs(name)),
+          ]),
+        ),
+      };
+    }),
+  );
+}
+
+/** The ways to save time, against the exact clip in the same engine. */
+async function measureOptions(bench: Bench): Promise<void> {
+  const job = bench.plan.jobs[1];
+  if (!job) return;
+  const { numInferenceSteps } = job;
+  const half = Math.max(1, Math.round(numInferenceSteps / 2));
+  const dpm = { scheduler: 'dpm++2m', numInferenceSteps: half };
+  const variants: Readonly<Record<string, GenerationOptions & { readonly featureReuse?: number }>> = {
+    exact: {},
+    [`DPM-Solver++ 2M, ${half} steps`]: dpm,
+    'guidance for 60 % of the steps': { guidanceEnd: 0.6 },
+    'deep features every 2nd step': { featureReuse: 2 },
+    'deep features every 3rd step': { featureReuse: 3 },
+    'the first, second and third together': { ...dpm, guidanceEnd: 0.6, featureReuse: 2 },
+  };
+  const { plan, options, vram } = bench;
+  const engine = await EngineUnderTest.start(options, vram);
+  try {
+    for (const [key, variant] of Object.entries(variants)) {
+      await note(bench, 'options', key, async () => {
+        const resolved = await engine.resolve(job, variant);
+        if ('featureReuse' in variant && !('featureReuse' in resolved)) {
+          throw new Error('the engine does not know feature reuse');
+        }
+        const steps = variant.numInferenceSteps ?? numInferenceSteps;
+        const base = { guidanceScale: job.guidanceScale, ...variant, numInferenceSteps: steps };
+        await engine.run(job, { ...base, numInferenceSteps: 5 });
+        const runs: MeasuredJob[] = [];
+        for (let index = 0; index < plan.repeats; index++) runs.push(await engine.run(job, base));
+        return {
+          seconds: middle(runs, ({ wallMs }) => wallMs) / 1000,
+          denoiseMs: middle(runs, phaseMs('denoise')),
+          steps,
+        };
+      });
+    }
+  } finally {
+    await engine.stop();
+  }
+}
+
+/** Encoder and decoder alone. */
+async function measureVae({ plan, options, measurements, vram }: Bench): Promise<void> {
+  const { pack, device, threads } = options;
+  const { latentChannels, vaeScaleFactor } = pack.manifest.architecture;
+  const script = fileURLToPath(new URL('sessions.ts', import.meta.url));
+  const loader = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
+  for (const vaeCase of plan.vae) {
+    const argument: SessionsArguments = {
+      ...{ packPath: pack.folder, device, threads, latentChannels, vaeScaleFactor },
+      case: vaeCase,
+      repeats: plan.repeats,
+    };
+    const args = ['--import', loader, script, JSON.stringify(argument)];
+    const env = childEnvironment(process.env);
+    await runHelper({ side: 'kinora', program: process.execPath, args, env }, measurements, vram);
+  }
+}
+
+/** Name, driver and memory of the card; undefined without nvidia-smi. */
+export function describeCard(ordinal: number): string | undefined {
+  const query = [
+    '--query-gpu=name,driver_version,memory.total',
+    '--format=csv,noheader',
+    '-i',
+    String(ordinal),
+  ];
+  const { stdout, status } = spawnSync('nvidia-smi', query, { encoding: 'utf8' });
+  const [name, driver, memory] = (status === 0 ? stdout : '').split(',').map((part) => part.trim());
+  return name && driver && memory ? `${name}, ${memory}, driver ${driver}` : undefined;
+}

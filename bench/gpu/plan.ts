@@ -1,0 +1,102 @@
+/**
+ * What both sides are measured on: shapes, jobs and chunks, derived from the pack's presets, so that the same bench runs
+ * the full model on a GPU and the tiny pack on a CPU.
+ */
+import type { PackManifest } from '../../src/inference/pack-manifest.ts';
+import { type PresetName, presetOf } from '../../src/inference/presets.ts';
+
+export const partNames = ['jobs', 'steps', 'tail', 'remix', 'options', 'vae', 'large'] as const;
+export type PartName = (typeof partNames)[number];
+
+export interface Shape {
+  readonly width: number;
+  readonly height: number;
+  readonly numFrames: number;
+}
+
+export interface StepShape extends Shape {
+  /** "512x512x16, batch 2". */
+  readonly key: string;
+  readonly batch: 1 | 2;
+}
+
+export interface Job extends Shape {
+  readonly key: string;
+  readonly numInferenceSteps: number;
+  readonly guidanceScale: number;
+  /** Whole runs after the two that warm up. */
+  readonly repeats: number;
+}
+
+export interface VaeCase extends Shape {
+  readonly key: string;
+  readonly chunks: readonly number[];
+}
+
+export interface Plan {
+  readonly jobs: readonly Job[];
+  readonly steps: readonly StepShape[];
+  readonly vae: readonly VaeCase[];
+  /** The largest clip, for its memory; a few steps. */
+  readonly large: Job;
+  /** Steps of the runs that warm a shape up, and of clips whose loop is not what is measured. */
+  readonly warmSteps: number;
+  readonly repeats: number;
+}
+
+export interface PlanOptions {
+  readonly stepsScale: number;
+  readonly repeats: number;
+}
+
+export const shapeKey = ({ width, height, numFrames }: Shape): string => `${width}x${height}x${numFrames}`;
+
+export function makePlan(manifest: PackManifest, { stepsScale, repeats }: PlanOptions): Plan {
+  const { limits, sizeMultiple } = manifest;
+  const square = (size: number, numFrames: number): Shape => ({ width: size, height: size, numFrames });
+  const jobOf = (name: PresetName, runs: number): Job => {
+    const { size, numFrames, numInferenceSteps, guidanceScale } = presetOf(manifest, name);
+    return {
+      key: name,
+      ...square(size, numFrames),
+      numInferenceSteps: Math.max(1, Math.round(numInferenceSteps * stepsScale)),
+      guidanceScale,
+      repeats: runs,
+    };
+  };
+  // The long one once: its run is as long as all the others together.
+  const jobs = [jobOf('fast', repeats), jobOf('standard', repeats), jobOf('high', 1)];
+  const standard = presetOf(manifest, 'standard');
+  // Half the side: bound by launches rather than arithmetic on a large card.
+  const small = Math.max(limits.side.min, sizeMultiple * Math.round(standard.size / 2 / sizeMultiple));
+  const shapes = [square(small, standard.numFrames), ...jobs];
+  const largest = Math.min(limits.side.max, 2 * standard.size);
+  return {
+    jobs,
+    steps: ([2, 1] as const).flatMap((batch) =>
+      differing(shapes).map(({ width, height, numFrames }) => ({
+        key: `${shapeKey({ width, height, numFrames })}, batch ${batch}`,
+        ...{ width, height, numFrames, batch },
+      })),
+    ),
+    vae: jobs.slice(1).map(({ width, height, numFrames }) => ({
+      key: shapeKey({ width, height, numFrames }),
+      ...{ width, height, numFrames },
+      chunks: [...new Set([1, 2, 4, 8, 16].filter((chunk) => chunk < numFrames)), numFrames],
+    })),
+    large: {
+      key: 'large',
+      ...square(largest, limits.numFrames.max),
+      numInferenceSteps: 2,
+      guidanceScale: standard.guidanceScale,
+      repeats: 0,
+    },
+    warmSteps: 3,
+    repeats,
+  };
+}
+
+/** A small pack may have the same shape twice. */
+const differing = (shapes: readonly Shape[]): Shape[] => [
+  ...new Map(shapes.map((shape) => [shapeKey(shape), shape])).values(),
+];
