@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { config as readDotenv } from 'dotenv';
 import { z } from 'zod';
 import { KinoraError } from './errors.ts';
+import type { Shortcuts } from './inference/presets.ts';
 import type { AdmissionLimits } from './queue/ledger.ts';
 import type { RedisAddress } from './queue/redis.ts';
 
@@ -61,6 +62,8 @@ const warmUp = z
   )
   .optional();
 
+const featureReuse = { '1': 1, '2': 2, '3': 3 } as const;
+
 /** Name → what it may be and what it is when unset. An empty value counts as unset. */
 export const environmentSchema = z.object({
   KINORA_ENV_FILE: z.string().default(path.join(projectFolder, '.env')),
@@ -71,6 +74,9 @@ export const environmentSchema = z.object({
   KINORA_THREADS: whole(0, 256).default(0),
   KINORA_VRAM_GB: number(0.5, 1024).optional(),
   KINORA_WARMUP: warmUp,
+  KINORA_SCHEDULER: oneOf('ddim', 'dpm++2m').optional(),
+  KINORA_GUIDANCE_END: number(0, 1).default(1),
+  KINORA_REUSE: oneOf('1', '2', '3').default('1'),
   KINORA_CACHE_MEMORY_MB: megabytes(1_000_000).default(256),
   KINORA_CACHE_DISK_MB: megabytes(10_000_000).default(2048),
   KINORA_METADATA: oneOf('on', 'off').default('on'),
@@ -123,6 +129,8 @@ export interface Config {
   readonly vramBytes: number | undefined;
   /** Clips whose shapes are run before the first job; undefined: as fits the device. */
   readonly warmUp: readonly { width: number; height: number; numFrames: number }[] | undefined;
+  /** What requests that do not say otherwise give up for speed; nothing, unless it was set. */
+  readonly shortcuts: Shortcuts;
   readonly cacheMemoryBytes: number;
   readonly cacheDiskBytes: number;
   readonly metadata: boolean;
@@ -232,6 +240,11 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
     threads: env.KINORA_THREADS,
     vramBytes: env.KINORA_VRAM_GB === undefined ? undefined : env.KINORA_VRAM_GB * bytesPerGigabyte,
     warmUp: env.KINORA_WARMUP,
+    shortcuts: {
+      ...(env.KINORA_SCHEDULER === undefined ? {} : { scheduler: env.KINORA_SCHEDULER }),
+      guidanceEnd: env.KINORA_GUIDANCE_END,
+      featureReuse: featureReuse[env.KINORA_REUSE],
+    },
     cacheMemoryBytes: env.KINORA_CACHE_MEMORY_MB * bytesPerMegabyte,
     cacheDiskBytes: env.KINORA_CACHE_DISK_MB * bytesPerMegabyte,
     metadata: env.KINORA_METADATA === 'on',

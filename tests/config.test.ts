@@ -34,6 +34,9 @@ describe('the configuration', () => {
     ['KINORA_WARMUP', 'on'],
     ['KINORA_WARMUP', '512x512'],
     ['KINORA_CACHE_MEMORY_MB', '1e99'],
+    ['KINORA_SCHEDULER', 'euler'],
+    ['KINORA_GUIDANCE_END', '1.5'],
+    ['KINORA_REUSE', '4'],
     ['KINORA_METADATA', 'yes'],
     ['KINORA_LOG_LEVEL', 'loud'],
     ['REDIS_URL', 'http://localhost'],
@@ -51,6 +54,12 @@ describe('the configuration', () => {
       'KINORA_THREADS: expected a whole number from 0 to 256; ' +
         'KINORA_QUEUE_LIMIT: expected a whole number from 1 to 1000000.',
     );
+  });
+
+  it('keeps to the exact path unless it is told otherwise', () => {
+    expect(read({}).shortcuts).toEqual({ guidanceEnd: 1, featureReuse: 1 });
+    const quick = { KINORA_SCHEDULER: 'dpm++2m', KINORA_GUIDANCE_END: '0.6', KINORA_REUSE: '3' };
+    expect(read(quick).shortcuts).toEqual({ scheduler: 'dpm++2m', guidanceEnd: 0.6, featureReuse: 3 });
   });
 
   it('reads the memory of the GPU and the shapes to warm up with', () => {

@@ -143,7 +143,11 @@ async function prepareTask(
   config: Config,
   earlier: readonly Task[],
 ): Promise<Task> {
-  const request = resolveRequest(pack.manifest, generationOptions(options, prompt), await decodeImage(image));
+  const request = resolveRequest(
+    pack.manifest,
+    { ...config.shortcuts, ...given(generationOptions(options, prompt)) },
+    await decodeImage(image),
+  );
   const { preset, fps, ...numbers } = request;
   const out =
     typeof outPath === 'string'
@@ -199,6 +203,11 @@ function generationOptions(options: AnimateOptions, prompt: string | undefined):
       ? {}
       : { variation: { videoId: options.from, strength: parseStrength(options.strength ?? 'subtle') } }),
   };
+}
+
+/** Without what is undefined, which would hide a default. */
+function given(options: GenerationOptions): GenerationOptions {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 }
 
 function parseStrength(text: string): number {
@@ -278,6 +287,9 @@ function describe({ request }: Task, result: EngineResult): Record<string, unkno
     numFrames,
     fps,
     durationSeconds,
+    scheduler: request.scheduler,
+    guidanceEnd: request.guidanceEnd,
+    featureReuse: request.featureReuse,
     bytes,
     model: result.model,
     device: result.device,

@@ -11,6 +11,7 @@ import type { Config } from '../config.ts';
 import { KinoraError } from '../errors.ts';
 import type { EngineStatus } from '../inference/engine/engine.ts';
 import type { Pack } from '../inference/model-pack.ts';
+import { hasShallowCore } from '../inference/pack-manifest.ts';
 import { generalPresets, presetNames, presetOf } from '../inference/presets.ts';
 import { createLogger, type Logger } from '../log.ts';
 import { BotMetrics } from '../metrics/bot-metrics.ts';
@@ -150,6 +151,16 @@ export async function runBot(config: Config): Promise<void> {
   }, 0);
 }
 
+/** Refused at the start rather than for every job. */
+function assertShortcuts({ shortcuts }: Config, { manifest }: Pack): void {
+  const { featureReuse = 1 } = shortcuts;
+  if (featureReuse === 1 || hasShallowCore(manifest)) return;
+  throw new KinoraError(
+    'INVALID_CONFIG',
+    `KINORA_REUSE is ${featureReuse}, but the model pack ${manifest.id} was exported without --deepcache.`,
+  );
+}
+
 /** Serves until it is asked to end; the job in hand may finish within the grace period, else it is handed back. */
 export async function runWorker(config: Config): Promise<void> {
   const log = createLogger('worker', config.logLevel);
@@ -158,6 +169,7 @@ export async function runWorker(config: Config): Promise<void> {
     const redis = connectRedis(address, 'patient', (error) => log.warn({ err: error.message }, 'redis'));
     await assertTrustworthy(redis);
     const pack = await choosePack(config, config.model);
+    assertShortcuts(config, pack);
     let engineStatus: () => EngineStatus | undefined = () => undefined;
     const metrics =
       config.metricsPorts &&
@@ -178,7 +190,7 @@ export async function runWorker(config: Config): Promise<void> {
       throw error;
     }
     process.stderr.write(`The model ${pack.manifest.id} runs on ${choice}.\n`);
-    const generate = engineGenerate(engine, pack, config.metadata);
+    const generate = engineGenerate(engine, pack, config.metadata, config.shortcuts);
     const worker = new JobWorker(
       redis,
       new Artifacts(jobsFolder(config)),
@@ -198,6 +210,7 @@ export async function runWorker(config: Config): Promise<void> {
 export async function runAll(config: Config): Promise<void> {
   const log = createLogger('kinora', config.logLevel);
   assertSomeChat(config);
+  assertShortcuts(config, await choosePack(config, config.model));
   const ended = endRequested();
   const ownRedis = config.redis ? undefined : await startPrivateRedis(config.dataDir, log);
   const environment = ownRedis ? { ...process.env, REDIS_URL: `unix://${ownRedis.socketPath}` } : process.env;

@@ -48,6 +48,9 @@ export interface GenerationOptions {
   readonly variation?: { readonly videoId: string; readonly strength: number } | undefined;
 }
 
+/** The ways to save time that leave the exact path. */
+export type Shortcuts = Pick<GenerationOptions, 'scheduler' | 'guidanceEnd' | 'featureReuse'>;
+
 export type ResolvedRequest = Omit<GenerateRequest, 'image' | 'cropMode'> & {
   readonly preset: PresetName;
   readonly fps: number;

@@ -5,7 +5,7 @@ import { smallerJobs } from '../inference/engine/smaller-jobs.ts';
 import { decodeImage } from '../inference/image-decode.ts';
 import type { ProgressEvent } from '../inference/image-to-video.ts';
 import type { Pack } from '../inference/model-pack.ts';
-import { describeRequest, resolveRequest } from '../inference/presets.ts';
+import { describeRequest, resolveRequest, type Shortcuts } from '../inference/presets.ts';
 import type { JobFiles } from './artifacts.ts';
 import type { Artifact } from './jobs.ts';
 import type { LedgerEntry } from './ledger.ts';
@@ -13,10 +13,16 @@ import type { Generate, Progress } from './worker.ts';
 
 /**
  * @param embedMetadata whether prompt, seed and parameters are written into the MP4
+ * @param shortcuts what the operator gives up for speed
  */
-export function engineGenerate(engine: Pick<Engine, 'run'>, pack: Pack, embedMetadata: boolean): Generate {
+export function engineGenerate(
+  engine: Pick<Engine, 'run'>,
+  pack: Pack,
+  embedMetadata: boolean,
+  shortcuts: Shortcuts = {},
+): Generate {
   return async (entry, files, { signal, onProgress }) => {
-    const job = await engineJob(entry, files, pack, embedMetadata);
+    const job = await engineJob(entry, files, pack, embedMetadata, shortcuts);
     const clock = new StepClock();
     const result = await engine.run(job, {
       signal,
@@ -50,11 +56,12 @@ async function engineJob(
   files: JobFiles,
   pack: Pack,
   embedMetadata: boolean,
+  shortcuts: Shortcuts,
 ): Promise<EngineJob> {
   const { generation } = entry.request;
   const { loop, smooth, maxBytes, ...options } = generation;
   // Asynchronous and in sharp's own threads: the worker's locks are renewed meanwhile.
-  const request = resolveRequest(pack.manifest, options, await decodeImage(files.image));
+  const request = resolveRequest(pack.manifest, { ...shortcuts, ...options }, await decodeImage(files.image));
   const { preset: _preset, ...numbers } = request;
   return {
     ...numbers,

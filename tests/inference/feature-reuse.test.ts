@@ -2,6 +2,7 @@
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { warmUp } from '../../src/inference/engine/warm-up.ts';
 import { decodeImage } from '../../src/inference/image-decode.ts';
 import type { GenerateRequest, ProgressEvent } from '../../src/inference/image-to-video.ts';
 import { LatentCache } from '../../src/inference/latent-cache.ts';
@@ -225,6 +226,20 @@ describe('rounds of steps', () => {
       const request = await base({ numInferenceSteps: 6, featureReuse: 2, guidanceEnd, variation });
       await generate(opened, request, cache);
       expect(runs).toEqual([`${batch} whole, kept`, `${batch} shallow`, `${batch} whole`]);
+    }
+  });
+
+  it('are warmed up, each core at each batch', async () => {
+    const shape = { width: 64, height: 64, numFrames: 2 };
+    for (const [shortcuts, expected] of [
+      [{ featureReuse: 3, guidanceEnd: 0.8 }, ['2 whole, kept', '2 shallow', '1 whole, kept', '1 shallow']],
+      [{ featureReuse: 2 }, ['2 whole, kept', '2 shallow']],
+      [{ guidanceEnd: 0.2 }, ['2 whole', '1 whole']],
+      [{}, ['2 whole', '2 whole']],
+    ] as const) {
+      const { opened, runs } = watched(pack);
+      expect(await warmUp(opened, [shape], shortcuts)).toEqual([expect.stringContaining('64x64x2 in')]);
+      expect(runs).toEqual(expected);
     }
   });
 

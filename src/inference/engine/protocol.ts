@@ -5,6 +5,7 @@
 import type { SerializedError } from '../../errors.ts';
 import type { FeatureReuse, Phase, SchedulerName, Timings, Variation } from '../image-to-video.ts';
 import type { CacheUse } from '../latent-cache.ts';
+import type { Shortcuts } from '../presets.ts';
 
 /** How a child is set up, sent once as the first message. */
 export interface EngineOptions {
@@ -27,6 +28,8 @@ export interface EngineOptions {
    * kernels. Absent: the presets fast and standard on a GPU, none on a CPU.
    */
   readonly warmUp?: readonly WarmUpShape[] | undefined;
+  /** Ways to save time that most jobs will use, so that what they run is warmed up too. Jobs say theirs themselves. */
+  readonly shortcuts?: Shortcuts | undefined;
 }
 
 export interface WarmUpShape {

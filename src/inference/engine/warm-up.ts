@@ -8,13 +8,11 @@ import { LatentCache } from '../latent-cache.ts';
 import type { OpenPack } from '../model-pack.ts';
 import type { PackManifest } from '../pack-manifest.ts';
 import { I2VGenXLPipeline } from '../pipelines/i2vgen-xl.ts';
-import { type PresetName, presetOf, resolveRequest } from '../presets.ts';
+import { type PresetName, presetOf, resolveRequest, type Shortcuts } from '../presets.ts';
 import type { WarmUpShape } from './protocol.ts';
 
 /** Of square clips: what most people ask for. */
 const usualPresets: readonly PresetName[] = ['standard', 'fast'];
-/** One would do for the exact path; the second step is where ways to save time begin to differ from it. */
-const steps = 2;
 
 /** What the presets make of a square picture, without repetitions. */
 export function usualShapes(manifest: PackManifest): WarmUpShape[] {
@@ -48,14 +46,19 @@ export function checkShapes(manifest: PackManifest, shapes: readonly WarmUpShape
  * @returns one sentence per shape. One that does not fit into memory is no reason not to serve smaller ones.
  * @throws whatever else a clip may fail with: it would fail for people, too
  */
-export async function warmUp(pack: OpenPack, shapes: readonly WarmUpShape[]): Promise<string[]> {
+export async function warmUp(
+  pack: OpenPack,
+  shapes: readonly WarmUpShape[],
+  shortcuts: Shortcuts = {},
+): Promise<string[]> {
   const nothing = new LatentCache({ folder: '', memoryBytes: 0, diskBytes: 0 });
   const pipeline = new I2VGenXLPipeline(pack, nothing);
   const done: string[] = [];
   for (const shape of shapes) {
     const startedAt = performance.now();
     try {
-      for await (const _frame of pipeline.generate(requestFor(pack.manifest, shape), quietHooks())) {
+      const request = requestFor(pack.manifest, shape, shortcuts);
+      for await (const _frame of pipeline.generate(request, quietHooks())) {
         // Every chunk is decoded, as the last one may be shorter and so another shape.
       }
       done.push(`${nameOf(shape)} in ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
@@ -74,10 +77,16 @@ const quietHooks = () => ({
   onReport: () => {},
 });
 
-function requestFor(manifest: PackManifest, { width, height, numFrames }: WarmUpShape) {
+/** As few steps as run every core at every batch that the shortcuts use: each is a shape of its own. */
+function requestFor(manifest: PackManifest, shape: WarmUpShape, shortcuts: Shortcuts = {}) {
+  const { width, height, numFrames } = shape;
   const image = { width, height, data: new Uint8Array(width * height * 3).fill(128) };
-  const request = resolveRequest(manifest, { size: `${width}x${height}`, numFrames, seed: 0 }, image);
-  return { ...request, image, numInferenceSteps: steps, cropMode: 'fixed' as const };
+  const options = { size: `${width}x${height}`, numFrames, seed: 0, ...shortcuts };
+  const request = resolveRequest(manifest, options, image);
+  const endsEarly = request.guidanceEnd > 0 && request.guidanceEnd < 1;
+  const guidanceEnd = endsEarly ? 0.5 : request.guidanceEnd;
+  const numInferenceSteps = endsEarly && request.featureReuse > 1 ? 4 : 2;
+  return { ...request, image, guidanceEnd, numInferenceSteps, cropMode: 'fixed' as const };
 }
 
 function nameOf({ width, height, numFrames }: WarmUpShape): string {

@@ -17,7 +17,19 @@ describe('silence limit', () => {
     expect(limit.limitMs()).toBe(600_000);
   });
 
-  it('is five median steps, and never less than fifteen seconds', () => {
+  it('is five whole steps where the steps between reuse features', () => {
+    for (const round of [2, 3]) {
+      const limit = new SilenceLimit(settings, null);
+      let now = 0;
+      for (let done = 0; done <= 12; done++) {
+        limit.note({ phase: 'denoising', done, total: 12 }, now);
+        if (done > 0) expect(limit.limitMs()).toBe(300_000);
+        now += done % round === 0 ? 60_000 : 8_000;
+      }
+    }
+  });
+
+  it('is five usual steps, and never less than fifteen seconds', () => {
     const quick = new SilenceLimit(settings, null);
     denoise(quick, [0, 100, 200, 300]);
     expect(quick.limitMs()).toBe(15_000);
