@@ -76,6 +76,10 @@ export class JobClient {
   readonly #flows: FlowProducer;
   readonly #generateQueue: Queue<QueueData>;
   readonly #deliverQueue: Queue<QueueData>;
+  /** Requests whose person has not been told anything yet. */
+  readonly #unanswered = new Map<string, Promise<Submission>>();
+  /** Requests whose person was told "not available", until Redis knows it. */
+  readonly #denied = new Set<string>();
 
   /** @param redis a fail-fast connection; the caller closes it after close() */
   constructor(redis: Redis, terms: QueueTerms, log: Logger, keys = new Keys()) {
@@ -106,9 +110,19 @@ export class JobClient {
   }
 
   async #decide(request: JobRequest, now: number): Promise<Submission> {
+    const ask = randomUUID();
+    const answer = this.#ask(request, ask, now);
+    this.#unanswered.set(ask, answer);
+    try {
+      return await answer;
+    } finally {
+      this.#unanswered.delete(ask);
+    }
+  }
+
+  async #ask(request: JobRequest, ask: string, now: number): Promise<Submission> {
     const { preset } = request.generation;
     const cost = this.#terms.cost(request.generation);
-    const ask = randomUUID();
     try {
       return await withDeadline(answerDeadlineMs, async () => {
         const { day, cooldownMs, limits, diskFull } = this.#terms;
@@ -136,9 +150,20 @@ export class JobClient {
     } catch (error) {
       this.#log.warn({ jobId: request.id, err: String(error) }, 'submit failed; withdrawing');
       // The person hears "try again": whatever Redis may still have done must not come true behind their back.
+      this.#denied.add(ask);
       void this.#withdraw(request.id, ask);
       return { decision: 'unavailable' };
     }
+  }
+
+  /**
+   * Whether the person behind a request was told that it is not available. While they have not been told anything, it
+   * waits until they are: a job can be done before the one who asked has heard that it was accepted. What it says holds
+   * for the requests of this process alone; of others only Redis knows, as soon as their withdrawal has reached it.
+   */
+  async wasDenied(ask: string): Promise<boolean> {
+    await this.#unanswered.get(ask);
+    return this.#denied.has(ask);
   }
 
   /** Puts the flow of an admitted job into BullMQ; adding what is there already changes nothing. */
@@ -198,7 +223,9 @@ export class JobClient {
   async #withdraw(jobId: string, ask: string): Promise<void> {
     for (let attempt = 0; attempt < withdrawAttempts; attempt++) {
       try {
-        if (!(await this.ledger.withdraw(jobId, ask, Date.now(), withdrawnForSeconds))) return;
+        const isWithdrawn = await this.ledger.withdraw(jobId, ask, Date.now(), withdrawnForSeconds);
+        this.#denied.delete(ask);
+        if (!isWithdrawn) return;
         await this.#removeWaiting(jobId);
         publishEvent(this.#redis, this.keys.events, { type: 'cancel', jobId });
         return;

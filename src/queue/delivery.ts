@@ -56,6 +56,8 @@ export interface DeliverySettings {
   readonly lockDurationMs: number;
   /** How often deliveries are looked for that were handed out to us without our knowing. */
   readonly lookForLostEveryMs: number;
+  /** Whether the person behind the request named `ask` was told that it is not available: JobClient.wasDenied. */
+  readonly wasDenied: (ask: string) => Promise<boolean>;
 }
 
 export const defaultDeliverySettings: DeliverySettings = {
@@ -67,6 +69,7 @@ export const defaultDeliverySettings: DeliverySettings = {
   attemptDeadlineMs: 120_000,
   lockDurationMs: 30_000,
   lookForLostEveryMs: 5_000,
+  wasDenied: async () => false,
 };
 
 /** Wait before the next delivery is asked for after the connection broke. */
@@ -166,9 +169,10 @@ export class DeliveryWorker {
   async #serve(job: Job<QueueData>, jobId: string): Promise<void> {
     const entry = await this.#ledger.read(jobId);
     if (!entry || entry.deliveredAt !== undefined) return;
-    // They were already told that nothing would come.
-    if (await this.#redis.hexists(this.#keys.job(jobId), 'silent'))
+    if (await this.#expectsNothing(jobId)) {
+      await insist(() => this.#ledger.transition(jobId, 'cancelled', Date.now()));
       return await this.#settle(jobId, 'undeliverable');
+    }
 
     const answer = await this.#answer(entry);
     try {
@@ -187,6 +191,16 @@ export class DeliveryWorker {
     }
     // A video that was lost is answered with a failure, and gives its credits back.
     await this.#settle(jobId, answer.kind === 'video' ? 'delivered' : 'undeliverable');
+  }
+
+  /**
+   * Their person was told that the request is not available. Its withdrawal may not have reached Redis yet, while the
+   * job, which is there, was made all the same; the client knows of it before Redis does, so it is asked first.
+   */
+  async #expectsNothing(jobId: string): Promise<boolean> {
+    const ask = await this.#redis.hget(this.#keys.job(jobId), 'ask');
+    if (ask !== null && (await this.#settings.wasDenied(ask))) return true;
+    return (await this.#redis.hexists(this.#keys.job(jobId), 'silent')) === 1;
   }
 
   async #post(entry: LedgerEntry, answer: Answer): Promise<void> {

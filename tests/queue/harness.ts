@@ -80,6 +80,7 @@ export class Harness {
   /** Every post as the platform saw it, repeats included. */
   readonly posted: Posted[] = [];
   readonly #cleanups: (() => Promise<unknown>)[] = [];
+  readonly #clients: JobClient[] = [];
 
   private constructor(server: TestRedis, folder: string) {
     this.server = server;
@@ -96,6 +97,7 @@ export class Harness {
 
   client(terms: Partial<QueueTerms> = {}): JobClient {
     const client = new JobClient(this.server.failFast(), { ...openTerms, ...terms }, log, this.keys);
+    this.#clients.push(client);
     this.#cleanups.push(() => client.close());
     return client;
   }
@@ -172,12 +174,17 @@ export class Harness {
       this.artifacts,
       deliver,
       log,
-      { firstRetryMs: 20, ...settings },
+      { firstRetryMs: 20, wasDenied: (ask) => this.#wasDenied(ask), ...settings },
       this.keys,
     );
     await delivery.start();
     this.#cleanups.push(() => delivery.stop());
     return delivery;
+  }
+
+  async #wasDenied(ask: string): Promise<boolean> {
+    const answers = await Promise.all(this.#clients.map((client) => client.wasDenied(ask)));
+    return answers.includes(true);
   }
 
   /** Stores a picture and returns a request for it. */

@@ -94,11 +94,38 @@ describe.concurrent('a network that', () => {
         expect([...decisions]).toEqual([latencyMs < 200 ? 'accepted' : 'unavailable']);
         proxy.latencyMs = 0;
         await harness.delivery();
-        // Longer than a withdrawal needs to arrive. A video that is ready sooner comes although nobody expects it.
-        await harness.worker(timedGenerator(1_000));
+        await harness.worker(timedGenerator(5));
         await expectTruth(harness, asked);
       }),
   );
+
+  it('swallows the word that a job was queued, and the withdrawal too, brings nobody what they were told would not come', () =>
+    network(async ({ harness, proxy }) => {
+      const client = harness.client();
+      await client.place({ id: 't-x', preset: 'standard' });
+      // Worker and delivery reach Redis well, and are done long before the client gives up.
+      const { address } = harness.server;
+      harness.server.address = { socketPath: harness.server.socketPath };
+      const runs: Generation[] = [];
+      await harness.delivery();
+      await harness.worker(timedGenerator(5, runs));
+      harness.server.address = address;
+      const redis = harness.server.connect();
+      proxy.latencyMs = 400;
+      const asked = ask(harness, client, 'a');
+      await eventually('it is queued', () => runs.length === 1, 2_400);
+      proxy.silentForNewcomers = true;
+      proxy.hang();
+      expect((await asked).answer.decision).toBe('unavailable');
+      await eventually('nothing is pending', async () => (await redis.zcard('t:pending')) === 0, 3_000);
+      expect(await redis.exists(`t:withdrawn:${await redis.hget('t:job:t-a', 'ask')}`)).toBe(0);
+      expect(harness.posted).toEqual([]);
+      expect(await harness.creditsUsed()).toBe(0);
+      proxy.latencyMs = 0;
+      proxy.silentForNewcomers = false;
+      proxy.hang();
+      await expectTruth(harness, [await asked]);
+    }));
 
   it('goes silent without a word is left for a new connection', () =>
     network(async ({ harness, proxy }) => {
