@@ -1,0 +1,190 @@
+/**
+ * What happens when memory runs out, or is to be shared out: real allocations that fail in real engine children, whose
+ * address space ends a little above what they have. Linux has the tool for it.
+ */
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, expect, it } from 'vitest';
+import type { Engine } from '../../src/inference/engine/engine.ts';
+import type { EngineJob } from '../../src/inference/engine/protocol.ts';
+import type { ProgressEvent } from '../../src/inference/image-to-video.ts';
+import { filesIn, quickJob, startEngine, temporaryFolder } from './engine/engine-fixture.ts';
+
+const megabyte = 1e6;
+
+/** Lets the engine's present child have so many bytes more than it has now. */
+function limitMemory(engine: Engine, moreBytes: number): void {
+  const pid = String(engine.status().pid);
+  const kibibytes = Number(/VmSize:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
+  execFileSync('prlimit', ['--pid', pid, `--as=${kibibytes * 1024 + moreBytes}`]);
+}
+
+/** Limits every child that works at the job, or only the first, as soon as it begins. */
+function whenItBegins(
+  engine: Engine,
+  moreBytes: number,
+  children: number,
+): { onProgress: (event: ProgressEvent) => void; readonly attempts: () => number } {
+  let attempts = 0;
+  return {
+    onProgress: ({ phase, done }) => {
+      if (phase !== 'encoding' || done !== 0) return;
+      if (++attempts <= children) limitMemory(engine, moreBytes);
+    },
+    attempts: () => attempts,
+  };
+}
+
+const large = (folder: string, overrides: Partial<EngineJob> = {}): EngineJob =>
+  quickJob(folder, { id: 'large', outPath: path.join(folder, 'large.mp4'), ...overrides });
+
+describe.runIf(process.platform === 'linux')('a job that runs out of memory', () => {
+  it('is made in a fresh child with as little as possible, and is the same video', async () => {
+    const folder = temporaryFolder();
+    const engine = startEngine(folder);
+    await engine.ready();
+    const job = large(folder, { width: 256, height: 256, numFrames: 16, decodeChunkSize: 16 });
+    const watch = whenItBegins(engine, 150 * megabyte, 1);
+    const result = await engine.run(job, watch);
+    expect(watch.attempts()).toBe(2);
+    expect(engine.status().starts).toBe(2);
+    expect(result).toMatchObject({ width: 256, numFrames: 16 });
+    expect(result).not.toHaveProperty('reducedTo');
+
+    // One session at a time: all but the decoder had to be opened again after they were loaded and released.
+    expect(result.timings['loadSessions']).toBeGreaterThan(0);
+    const made = readFileSync(job.outPath);
+    const roomy = await engine.run(job);
+    expect(roomy.videoId).toBe(result.videoId);
+    expect(readFileSync(job.outPath).equals(made)).toBe(true);
+    expect(engine.status().starts).toBe(2);
+  });
+
+  it('again is made as a smaller preset, says so, and the next job is unaffected', async () => {
+    const folder = temporaryFolder();
+    const engine = startEngine(folder);
+    await engine.ready();
+    const smaller = { preset: 'fast', width: 64, height: 64, numFrames: 4, numInferenceSteps: 1 };
+    const job = large(folder, {
+      ...{ width: 512, height: 512, numFrames: 16, metadata: { preset: 'high' } },
+      smaller: [{ ...smaller, decodeChunkSize: 2, metadata: { preset: 'fast' } }],
+    });
+    const watch = whenItBegins(engine, 250 * megabyte, 3);
+    const result = await engine.run(job, watch);
+    expect(watch.attempts()).toBe(3);
+    expect(engine.status().starts).toBe(3);
+    expect(result).toMatchObject({ reducedTo: 'fast', width: 64, height: 64, numFrames: 4 });
+    expect(filesIn(folder)).toEqual(['large.mp4']);
+
+    const next = await engine.run(quickJob(folder));
+    expect(next).not.toHaveProperty('reducedTo');
+    expect(engine.status().starts).toBe(3);
+  });
+
+  it('and has no smaller version fails with a sentence, and leaves nothing', async () => {
+    const folder = temporaryFolder();
+    const engine = startEngine(folder);
+    await engine.ready();
+    const job = large(folder, { width: 512, height: 512, numFrames: 16 });
+    const watch = whenItBegins(engine, 250 * megabyte, 9);
+    await expect(engine.run(job, watch)).rejects.toMatchObject({
+      code: 'OUT_OF_MEMORY',
+      message: expect.stringContaining('ran out of memory'),
+    });
+    expect(watch.attempts()).toBe(2);
+    expect(filesIn(folder)).toEqual([]);
+    await engine.run(quickJob(folder));
+  });
+
+  it('is not tried again once it was cancelled', async () => {
+    const folder = temporaryFolder();
+    const engine = startEngine(folder);
+    await engine.ready();
+    const abort = new AbortController();
+    const watch = whenItBegins(engine, 250 * megabyte, 9);
+    const run = engine.run(large(folder, { width: 512, height: 512, numFrames: 16 }), {
+      signal: abort.signal,
+      onProgress: (event) => {
+        watch.onProgress(event);
+        if (event.phase === 'loading') abort.abort(); // while the second child starts
+      },
+    });
+    await expect(run).rejects.toMatchObject({ code: 'CANCELLED' });
+    expect(watch.attempts()).toBe(1);
+    await engine.run(quickJob(folder));
+  });
+});
+
+describe('a budget', () => {
+  const mebibyte = 2 ** 20;
+
+  it('too small for a job refuses it before any work, in the same child', async () => {
+    const folder = temporaryFolder();
+    const engine = startEngine(folder, {}, { memoryBudgetBytes: 300 * mebibyte });
+    const seen: string[] = [];
+    const run = engine.run(quickJob(folder), { onProgress: ({ phase }) => seen.push(phase) });
+    await expect(run).rejects.toMatchObject({
+      code: 'OUT_OF_MEMORY',
+      message: expect.stringMatching(/4 frames of 64x64 needs about 0\.\d GiB .* 0\.3 GiB may be used/),
+    });
+    expect(seen.filter((phase) => phase !== 'loading')).toEqual([]);
+    expect(engine.status()).toMatchObject({ starts: 1, state: 'idle' });
+  });
+
+  it('that fits only a smaller version makes that one at once', async () => {
+    const folder = temporaryFolder();
+    const engine = startEngine(folder, {}, { memoryBudgetBytes: 600 * mebibyte });
+    const smaller = [
+      { preset: 'standard', width: 512, height: 512, numFrames: 31 },
+      { preset: 'fast', width: 64, height: 64, numFrames: 4 },
+    ].map((shape) => ({ ...shape, numInferenceSteps: 2, decodeChunkSize: 1 }));
+    const job = quickJob(folder, { width: 512, height: 512, numFrames: 32, smaller });
+    const result = await engine.run(job);
+    expect(result).toMatchObject({ reducedTo: 'fast', width: 64 });
+    expect(engine.status().starts).toBe(1);
+  });
+});
+
+describe('a warm-up', () => {
+  it('runs the shapes that were asked for before the engine is ready', async () => {
+    const folder = temporaryFolder();
+    const warmUp = [
+      { width: 64, height: 64, numFrames: 4 },
+      { width: 128, height: 64, numFrames: 2 },
+    ];
+    const lines: unknown[] = [];
+    const engine = startEngine(folder, {}, { warmUp }, (fields) => lines.push(fields));
+    await engine.ready();
+    const ready = lines.find((fields) => typeof fields === 'object' && fields !== null && 'warmUp' in fields);
+    expect(ready).toMatchObject({
+      warmUp: [
+        expect.stringMatching(/^64x64x4 in \d+\.\d s$/),
+        expect.stringMatching(/^128x64x2 in \d+\.\d s$/),
+      ],
+    });
+    // Nothing of it is kept: the first job finds no picture and no prompt that it did not bring itself.
+    const result = await engine.run(quickJob(folder));
+    expect(result.cache.hits).toEqual([]);
+  });
+
+  it('with a shape that the pack cannot make is refused with what it can', async () => {
+    const engine = startEngine(temporaryFolder(), {}, { warmUp: [{ width: 65, height: 64, numFrames: 4 }] });
+    await expect(engine.ready()).rejects.toMatchObject({
+      code: 'INVALID_CONFIG',
+      message: expect.stringMatching(/KINORA_WARMUP has 65x64x4\. .*multiples of/),
+    });
+  });
+
+  it('that does not fit is said and passed over', async () => {
+    const folder = temporaryFolder();
+    const lines: unknown[] = [];
+    const warmUp = [{ width: 512, height: 512, numFrames: 32 }];
+    const engine = startEngine(folder, {}, { warmUp, memoryBudgetBytes: 600 * 2 ** 20 }, (fields) =>
+      lines.push(fields),
+    );
+    await engine.ready();
+    expect(JSON.stringify(lines)).toContain('512x512x32 does not fit');
+    await engine.run(quickJob(folder));
+  });
+});
