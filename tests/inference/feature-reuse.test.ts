@@ -1,5 +1,5 @@
 /** Speed without retraining: deep features reused between steps, guidance that ends early, trailing DPM-Solver++. */
-import { rm } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { warmUp } from '../../src/inference/engine/warm-up.ts';
@@ -50,13 +50,14 @@ async function generate(
   opened: OpenPack,
   request: GenerateRequest,
   cache = newCache(),
-  signal = new AbortController().signal,
+  { leanest = false } = {},
 ): Promise<Clip> {
   const frames: Uint8Array[] = [];
   const progress: ProgressEvent[] = [];
   let videoId = '';
   const hooks = {
-    signal,
+    signal: new AbortController().signal,
+    leanest,
     onProgress: (event: ProgressEvent) => void progress.push(event),
     onReport: (report: { videoId: string }) => {
       videoId = report.videoId;
@@ -156,6 +157,38 @@ describe('a pack with a shallow core', () => {
   });
 });
 
+describe('a pack whose cores do not fit each other is refused', () => {
+  const plainCore = path.join(tinyPackPath, 'unet_core/model.onnx');
+  const broken = async (graph: string): Promise<string> => {
+    const copy = await makeReusePack({ [`${graph}/model.onnx`]: plainCore });
+    const error = await openPack(await loadPack(copy), onCpu).catch((e: unknown) => e);
+    await rm(copy, { recursive: true });
+    expect(error).toMatchObject({ code: 'PACK_INVALID' });
+    return String(error);
+  };
+
+  it('a core that gives no features', async () => {
+    expect(await broken('unet_core')).toMatch(
+      /unet_core.*outputs are out_sample, expected out_sample, deep_features/,
+    );
+  });
+
+  it('a shallow core that takes none', async () => {
+    expect(await broken('unet_shallow')).toMatch(/unet_shallow.*inputs are .*expected .*deep_features/);
+  });
+
+  it('a graph that nobody vouches for', async () => {
+    const copy = await makeReusePack();
+    const file = path.join(copy, 'kinora.json');
+    const manifest = JSON.parse(await readFile(file, 'utf8')) as { files: { path: string }[] };
+    const files = manifest.files.filter((entry) => !entry.path.startsWith('unet_shallow/'));
+    await writeFile(file, JSON.stringify({ ...manifest, files }));
+    const error = await openPack(await loadPack(copy), onCpu).catch((e: unknown) => e);
+    await rm(copy, { recursive: true });
+    expect(String(error)).toMatch(/unet_shallow\/model.onnx is not listed/);
+  });
+});
+
 describe('whole loops are what PyTorch computes', () => {
   it.each(golden.shortcuts.map((test) => [test.name, test] as const))('%s', async (_name, test) => {
     const clip = await generate(pack, await requestOf(test));
@@ -241,6 +274,18 @@ describe('rounds of steps', () => {
       expect(await warmUp(opened, [shape], shortcuts)).toEqual([expect.stringContaining('64x64x2 in')]);
       expect(runs).toEqual(expected);
     }
+  });
+
+  it('do not change a bit where memory is short, and the shallow core goes when it is not used', async () => {
+    const request = await base({ numInferenceSteps: 5, featureReuse: 2 });
+    const expected = await generate(pack, request);
+    const lean = await generate(pack, request, newCache(), { leanest: true });
+    expect(Buffer.compare(lean.pixels, expected.pixels)).toBe(0);
+    expect(pack.sessions.unet_shallow?.isOpen).toBe(false); // the decoder needed its place
+    await generate(pack, request);
+    expect(pack.sessions.unet_shallow?.isOpen).toBe(true);
+    await pack.prepare({ width: 64, height: 64, numFrames: 4, batch: 2, decodeChunkSize: 1 }, true);
+    expect(pack.sessions.unet_shallow?.isOpen).toBe(false);
   });
 
   it('have a video id of their own, and the exact path keeps its own', async () => {

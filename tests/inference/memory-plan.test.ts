@@ -142,7 +142,7 @@ describe('the estimate', () => {
   });
 
   it('has a place for the second core only where it is used', () => {
-    const withShallow = { ...full, weightBytes: { ...full.weightBytes, unet_shallow: 0.3e9 } };
+    const withShallow = { ...full, weightBytes: { ...full.weightBytes, unet_shallow: 35e6 } };
     expect(peakOf({}, withShallow)).toBe(peakOf({}));
     expect(peakOf({ usesShallowCore: true }, withShallow)).toBeGreaterThan(peakOf({}));
   });

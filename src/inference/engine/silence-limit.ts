@@ -1,6 +1,7 @@
 /**
  * How long the child may say nothing before it counts as hung: max(15 s, 5 × the usual step), where the usual step
- * is measured, in this job or in an earlier one. Where features are reused, that is a step of the whole UNet. A native run cannot be asked whether it is still alive.
+ * is measured, in this job or in an earlier one. Where features are reused, that is a step of the whole UNet.
+ * A native run cannot be asked whether it is still alive.
  * Knows no process and no clock; callers hand in the times.
  */
 import type { Phase, ProgressEvent } from '../image-to-video.ts';
