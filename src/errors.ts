@@ -88,9 +88,12 @@ function isDiskFull(error: unknown): boolean {
   return errno === 'ENOSPC' || errno === 'EDQUOT';
 }
 
-/** Reduces anything thrown to a code and a sentence; a full disk has its own, other unknown errors become INTERNAL. */
+/** Reduces anything thrown to a code and a sentence; unknown errors become INTERNAL, full memory and disks their own. */
 export function serializeError(error: unknown): SerializedError {
   if (isKinoraError(error)) return { code: error.code, message: error.message };
+  if (error instanceof RangeError && /allocation failed/i.test(error.message)) {
+    return { code: 'OUT_OF_MEMORY', message: 'There is not enough memory for this.' };
+  }
   if (isDiskFull(error)) return { code: 'DISK_FULL', message: 'The disk of this Kinora is full.' };
   return { code: 'INTERNAL', message: error instanceof Error ? error.message : String(error) };
 }

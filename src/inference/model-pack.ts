@@ -60,6 +60,8 @@ export interface OpenPack extends Pack {
    * @throws KinoraError OUT_OF_MEMORY when the clip cannot fit into the budget
    */
   readonly prepare: (clip: ClipShape, leanest?: boolean) => Promise<MemoryPlan>;
+  /** After a run failed for want of memory: gives all of it back; from now on one session at a time in this clip. */
+  readonly makeRoom: () => Promise<void>;
   readonly release: () => Promise<void>;
 }
 
@@ -249,6 +251,7 @@ export async function openPack(pack: Pack, options: OpenPackOptions): Promise<Op
     tokenizer,
     schedulerConfig,
     prepare: (clip, leanest) => residents.prepare(clip, leanest),
+    makeRoom: () => residents.makeRoom(),
     release: () => residents.release(),
   };
 }
@@ -302,6 +305,11 @@ class Residents {
     if (isShort && !clip.usesShallowCore) await this.sessions[shallowCore]?.release();
     this.#plan = plan;
     return plan;
+  }
+
+  async makeRoom(): Promise<void> {
+    this.#plan = { ...this.#plan, residency: 'one-at-a-time' };
+    await this.release();
   }
 
   async release(): Promise<void> {

@@ -194,12 +194,14 @@ export class OnnxSession {
    * An output for a reserved tensor stays in the thread, unchecked. When any output is named, only those are fetched.
    * @param lend names of feeds whose memory goes to the thread instead of being copied; they come back beside the outputs.
    * Arrays that are lent either way are detached, also when the run fails.
+   * @param unchecked names of outputs whose numbers the caller checks itself, in a pass that it makes over them anyway
    * @throws KinoraError OUT_OF_MEMORY, BAD_NUMBERS when an output holds NaN or infinity
    */
   async run(
     feeds: Readonly<Record<string, Tensor | KeptTensor>>,
     into: Readonly<Record<string, FloatTensor | KeptTensor>> = {},
     lend: readonly string[] = [],
+    unchecked: readonly string[] = [],
   ): Promise<Record<string, FloatTensor>> {
     const own = Object.fromEntries(
       Object.entries(feeds).map(([name, feed]) => [name, lend.includes(name) ? feed : withOwnMemory(feed)]),
@@ -219,7 +221,7 @@ export class OnnxSession {
       if (!(data instanceof Float32Array)) {
         throw new KinoraError('PACK_INVALID', `The output ${name} of ${this.name} is not float32.`);
       }
-      if (!isFinite32(data)) {
+      if (!unchecked.includes(name) && !isFinite32(data)) {
         throw new KinoraError(
           'BAD_NUMBERS',
           `The model computed numbers that are not finite (${this.name}).`,
@@ -257,7 +259,8 @@ export function isFinite32(data: Float32Array): boolean {
   return signs >= 0;
 }
 
-const outOfMemory = /out of memory|failed to allocate|bad_alloc|BFCArena|CUDA_ERROR_OUT_OF_MEMORY/i;
+const outOfMemory =
+  /out of memory|failed to allocate|allocation failed|bad_alloc|BFCArena|CUDA_ERROR_OUT_OF_MEMORY/i;
 const nodesLeftOver = /assigned to the default CPU EP/i;
 
 function explainOpenFailure(name: string, path: string, device: string, cause: unknown): KinoraError {

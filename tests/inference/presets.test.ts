@@ -9,6 +9,7 @@ import {
   presetNames,
   presetOf,
   resolveRequest,
+  smallerRequests,
 } from '../../src/inference/presets.ts';
 import { tinyPackPath } from './golden.ts';
 
@@ -280,5 +281,52 @@ describe('prompts', () => {
     expect(() => resolve({ prompt: 'word '.repeat(10_000_000) })).toThrow(
       expect.objectContaining({ code: 'INVALID_PROMPT' }),
     );
+  });
+});
+
+describe('what a clip becomes when memory runs out', () => {
+  const smaller = (options: GenerationOptions) =>
+    smallerRequests(manifest, resolve(options)).map(
+      ({ preset, width, height, numFrames, numInferenceSteps }) => ({
+        preset,
+        area: Math.round(Math.sqrt(width * height) / 64) * 64,
+        aspect: Number((width / height).toFixed(1)),
+        numFrames,
+        numInferenceSteps,
+      }),
+    );
+  const standard = { preset: 'standard', area: 512, numFrames: 16, numInferenceSteps: 50 };
+  const fast = { preset: 'fast', area: 512, numFrames: 8, numInferenceSteps: 30 };
+
+  it('is the next smaller presets, with the same prompt, seed, guidance and aspect ratio', () => {
+    expect(smaller({ preset: 'high' })).toMatchObject([standard, fast]);
+    expect(smaller({ preset: 'standard' })).toMatchObject([fast]);
+    expect(smaller({ preset: 'creative' })).toMatchObject([fast]);
+    expect(smaller({ preset: 'fast' })).toEqual([]);
+    expect(smaller({ preset: 'high', size: '1280x640' })[0]?.aspect).toBe(2);
+
+    const request = resolve({ preset: 'high', prompt: 'waves', seed: 7, guidanceScale: 5, featureReuse: 1 });
+    const { width: _w, height: _h, numFrames: _f, numInferenceSteps: _s, ...kept } = request;
+    const { decodeChunkSize: _d, ...same } = { ...kept, preset: 'standard' };
+    expect(smallerRequests(manifest, request)[0]).toMatchObject(same);
+  });
+
+  it('is first its own preset, where more than that was asked for', () => {
+    expect(smaller({ preset: 'standard', size: '1024', numFrames: 32 })).toMatchObject([standard, fast]);
+    expect(smaller({ preset: 'fast', size: '1024' })).toMatchObject([fast]);
+  });
+
+  it('never has more of anything than was asked for', () => {
+    const asked = { preset: 'high', size: '320', numFrames: 12, numInferenceSteps: 20 };
+    for (const request of smaller(asked)) {
+      expect(request.numFrames).toBeLessThanOrEqual(12);
+      expect(request.numInferenceSteps).toBeLessThanOrEqual(20);
+      expect(request.area).toBeLessThanOrEqual(320);
+    }
+    expect(smaller(asked)).toMatchObject([{ preset: 'fast', numFrames: 8, numInferenceSteps: 20 }]);
+  });
+
+  it('is nothing for a variation, which must have the size of its video', () => {
+    expect(smaller({ preset: 'high', variation: { videoId: 'a', strength: 0.5 } })).toEqual([]);
   });
 });

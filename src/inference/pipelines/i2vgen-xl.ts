@@ -289,7 +289,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     };
     const { unet_core: whole, unet_shallow: shallow } = this.#pack.sessions;
     const session = core === 'shallow' ? present(shallow) : whole;
-    const output = await session.run(feeds, into, ['sample']);
+    const output = await session.run(feeds, into, ['sample'], ['out_sample']); // checked by the scheduler
     return [pick(output, 'sample').data, pick(output, 'out_sample').data];
   }
 
@@ -320,6 +320,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
           if (!(error instanceof KinoraError) || error.code !== 'OUT_OF_MEMORY' || chunkSize === 1)
             throw error;
           chunkSize = Math.ceil(chunkSize / 2);
+          await this.#pack.makeRoom();
           decoding = start(index);
           continue;
         }
@@ -353,6 +354,8 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       const output = await this.#pack.sessions.vae_decoder.run(
         { latent: { data: latent, dims: [count, latentChannels, h, w] } },
         { sample: { data: memory, dims: [count, 3, height, width] } },
+        [],
+        ['sample'], // checked where its numbers become pixels
       );
       return { sample: pick(output, 'sample').data, count };
     } catch (error) {
@@ -566,15 +569,26 @@ function takeFrames(
   }
 }
 
-/** Frame n of (n, 3, H, W) in [-1, 1] to interleaved 8-bit RGB; out of range is clamped, halves go to even. */
+/**
+ * Frame n of (n, 3, H, W) in [-1, 1] to interleaved 8-bit RGB; out of range is clamped, halves go to even.
+ * Throws BAD_NUMBERS when a number is not finite: then their sum is not, either.
+ */
 function toRgb(sample: Float32Array, n: number, plane: number): Uint8Array {
   // A clamped array rounds half to even, as numpy does.
   const rgb = new Uint8ClampedArray(plane * 3);
   const red = n * 3 * plane;
+  let sum = 0;
   for (let i = 0, j = 0; i < plane; i++, j += 3) {
-    rgb[j] = (sample[red + i] as number) * 127.5 + 127.5;
-    rgb[j + 1] = (sample[red + plane + i] as number) * 127.5 + 127.5;
-    rgb[j + 2] = (sample[red + 2 * plane + i] as number) * 127.5 + 127.5;
+    const r = sample[red + i] as number;
+    const g = sample[red + plane + i] as number;
+    const b = sample[red + 2 * plane + i] as number;
+    rgb[j] = r * 127.5 + 127.5;
+    rgb[j + 1] = g * 127.5 + 127.5;
+    rgb[j + 2] = b * 127.5 + 127.5;
+    sum += r + g + b;
+  }
+  if (!Number.isFinite(sum)) {
+    throw new KinoraError('BAD_NUMBERS', 'The model computed numbers that are not finite (vae_decoder).');
   }
   return new Uint8Array(rgb.buffer);
 }
