@@ -46,7 +46,7 @@ export class Measurements {
   }
 
   add(side: SideName, part: string, key: string, values: Values): void {
-    const record = { side, part, key, at: new Date().toISOString(), values };
+    const record = { side, part, key, at: new Date().toISOString(), values: finite(values) };
     this.#records.set(keyOf(record), record);
     process.stderr.write(`${side} ${part} ${key}: ${summary(values)}\n`);
     this.#write();
@@ -86,6 +86,10 @@ export class Measurements {
     ];
   }
 }
+
+/** The median of no steps is not a number; JSON has none such. */
+const finite = (values: Values): Values =>
+  Object.fromEntries(Object.entries(values).filter(([, value]) => !Number.isNaN(value)));
 
 const keyOf = ({ side, part, key }: { side: string; part: string; key: string }): string =>
   [side, part, key].join('\n');
