@@ -138,6 +138,15 @@ program
     }
   });
 
+/** Resolves when the text has left us, or cannot. */
+const say = (stream: NodeJS.WriteStream, text: string): Promise<void> =>
+  new Promise((resolve) => stream.write(text, () => resolve()));
+
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  // Whoever reads may have heard enough: "kinora models list | head -1".
+  if (error.code !== 'EPIPE') process.exitCode = errorCatalogue.OUTPUT_UNWRITABLE.exitCode;
+});
+
 try {
   await program.parseAsync();
 } catch (error) {
@@ -148,12 +157,13 @@ try {
     const failure = serializeError(error);
     const remedy = errorCatalogue[failure.code].remedy;
     if (process.argv.includes('--json')) {
-      process.stdout.write(`${JSON.stringify({ error: { ...failure, remedy } }, null, 2)}\n`);
+      await say(process.stdout, `${JSON.stringify({ error: { ...failure, remedy } }, null, 2)}\n`);
     }
-    process.stderr.write(`${describeError(failure)}\n`);
+    await say(process.stderr, `${describeError(failure)}\n`);
     if (process.env['KINORA_LOG_LEVEL'] === 'debug' && error instanceof Error) {
-      process.stderr.write(`${error.stack}\n`);
+      await say(process.stderr, `${error.stack}\n`);
     }
-    process.exitCode = errorCatalogue[failure.code].exitCode;
+    // What the command has left open, such as a connection to a Redis that was refused, must not keep it alive.
+    process.exit(errorCatalogue[failure.code].exitCode);
   }
 }

@@ -8,7 +8,7 @@ import { startBot } from '../bot/bot.ts';
 import { InboxPlatform } from '../bot/inbox.ts';
 import type { ChatPlatform } from '../bot/platform.ts';
 import type { Config } from '../config.ts';
-import { KinoraError } from '../errors.ts';
+import { errorCatalogue, isKinoraError, KinoraError } from '../errors.ts';
 import type { EngineStatus } from '../inference/engine/engine.ts';
 import type { Pack } from '../inference/model-pack.ts';
 import { hasShallowCore } from '../inference/pack-manifest.ts';
@@ -23,7 +23,7 @@ import type { QueueTerms } from '../queue/client.ts';
 import { costOf } from '../queue/cost.ts';
 import { engineGenerate } from '../queue/engine-generate.ts';
 import { Keys } from '../queue/keys.ts';
-import { startPrivateRedis } from '../queue/private-redis.ts';
+import { type PrivateRedis, startPrivateRedis } from '../queue/private-redis.ts';
 import { calendarDay } from '../queue/quota-day.ts';
 import { assertTrustworthy, connectRedis, type RedisAddress } from '../queue/redis.ts';
 import { JobWorker } from '../queue/worker.ts';
@@ -33,6 +33,13 @@ import { choosePack, deviceCandidates } from './packs.ts';
 
 /** Longest wait between two starts of a process that keeps dying. */
 const longestRestartDelayMs = 30_000;
+const redisRestartDelayMs = 500;
+/** Exit codes by which a part says that a setting, the model pack or the device is not as it must be. */
+const refusals: ReadonlySet<number> = new Set(
+  (['INVALID_CONFIG', 'PACK_INVALID', 'DEVICE_UNAVAILABLE'] as const).map(
+    (code) => errorCatalogue[code].exitCode,
+  ),
+);
 
 const jobsFolder = (config: Config): string => path.join(config.dataDir, 'jobs');
 
@@ -206,28 +213,85 @@ export async function runWorker(config: Config): Promise<void> {
   }, config.queue.graceMs);
 }
 
-/** Everything on one machine. A part that dies is started again; when this process ends, all of it does. */
+/** One that does not answer may still come up: the parts wait for it. */
+async function refuseUntrustworthy(address: RedisAddress): Promise<void> {
+  const redis = connectRedis(address, 'fail-fast', () => {});
+  try {
+    await assertTrustworthy(redis);
+  } catch (error) {
+    if (isKinoraError(error)) throw error;
+  } finally {
+    redis.disconnect();
+  }
+}
+
+/**
+ * Everything on one machine. A part that dies is started again, unless it refused its settings at the first start; when
+ * this process ends, all of it does.
+ */
 export async function runAll(config: Config): Promise<void> {
   const log = createLogger('kinora', config.logLevel);
   assertSomeChat(config);
   assertShortcuts(config, await choosePack(config, config.model));
+  if (config.redis) await refuseUntrustworthy(config.redis);
   const ended = endRequested();
-  const ownRedis = config.redis ? undefined : await startPrivateRedis(config.dataDir, log);
+  const ownRedis = config.redis ? undefined : await OwnRedis.start(config.dataDir, log);
   const environment = ownRedis ? { ...process.env, REDIS_URL: `unix://${ownRedis.socketPath}` } : process.env;
   const parts = (['bot', 'worker'] as const).map((name) => new Part(name, environment, log));
   process.stderr.write(
     `Kinora is running: model ${config.model}, ${ownRedis ? 'its own Redis' : 'your Redis'}, data in ${config.dataDir}.\n`,
   );
-  const lost = ownRedis?.ended.then(() => {
-    throw new KinoraError('INTERNAL', 'The private redis-server ended unexpectedly.');
-  });
   try {
-    await Promise.race([ended, ...(lost ? [lost] : [])]);
+    // A part that refuses has said why itself.
+    const refused = await Promise.race([
+      ended,
+      ...parts.map((part) => part.refused),
+      ...(ownRedis ? [ownRedis.lost] : []),
+    ]);
+    if (refused !== undefined) process.exitCode = refused;
   } finally {
-    lost?.catch(() => {}); // it ends now because we end it
     // The worker may need its grace period; the bot goes on delivering what it finishes.
     for (const part of parts.reverse()) await part.stop();
     await ownRedis?.stop();
+  }
+}
+
+/** The private Redis, kept running: what it had acknowledged is in its file, and everybody connects again. */
+class OwnRedis {
+  readonly socketPath: string;
+  /** Rejects when it died and cannot be started again. */
+  readonly lost: Promise<never>;
+  #server: PrivateRedis;
+  readonly #stopping = new AbortController();
+
+  private constructor(server: PrivateRedis, dataDir: string, log: Logger) {
+    this.#server = server;
+    this.socketPath = server.socketPath;
+    this.lost = this.#keepRunning(dataDir, log);
+    this.lost.catch(() => {}); // whoever is ending anyway does not listen
+  }
+
+  static async start(dataDir: string, log: Logger): Promise<OwnRedis> {
+    return new OwnRedis(await startPrivateRedis(dataDir, log), dataDir, log);
+  }
+
+  async #keepRunning(dataDir: string, log: Logger): Promise<never> {
+    const { signal } = this.#stopping;
+    for (;;) {
+      await this.#server.ended;
+      if (!signal.aborted) {
+        log.error('redis-server ended; starting it again');
+        await sleep(redisRestartDelayMs, undefined, { signal }).catch(() => {});
+      }
+      if (signal.aborted) return await new Promise<never>(() => {});
+      this.#server = await startPrivateRedis(dataDir, log);
+      if (signal.aborted) await this.#server.stop();
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#server.stop();
   }
 }
 
@@ -237,6 +301,9 @@ class Part {
   readonly #environment: NodeJS.ProcessEnv;
   readonly #log: Logger;
   readonly #done: Promise<void>;
+  /** Resolves with the exit code when its first start ended by a refusal that the next one would only repeat. */
+  readonly refused: Promise<number>;
+  #refuse: (code: number) => void = () => {};
   #child: ChildProcess | null = null;
   readonly #stopping = new AbortController();
 
@@ -244,10 +311,14 @@ class Part {
     this.#name = name;
     this.#environment = environment;
     this.#log = log;
+    this.refused = new Promise((resolve) => {
+      this.#refuse = resolve;
+    });
     this.#done = this.#keepRunning();
   }
 
   async #keepRunning(): Promise<void> {
+    let isFirst = true;
     for (let failures = 0; !this.#stopping.signal.aborted; failures++) {
       const startedAt = Date.now();
       const entry = fileURLToPath(new URL('../kinora.mjs', import.meta.url));
@@ -260,6 +331,8 @@ class Part {
       this.#child = child;
       const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null];
       if (this.#stopping.signal.aborted) return;
+      if (isFirst && code !== null && refusals.has(code)) return this.#refuse(code);
+      isFirst = false;
       if (Date.now() - startedAt > longestRestartDelayMs) failures = 0;
       const delayMs = Math.min(500 * 2 ** failures, longestRestartDelayMs);
       this.#log.error({ part: this.#name, code, signal, delayMs }, 'a part ended; starting it again');

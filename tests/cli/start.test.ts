@@ -8,6 +8,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { readMp4Info } from '../../src/video/mp4.ts';
 import { tinyPackPath } from '../inference/golden.ts';
 import { eventually } from '../queue/harness.ts';
+import { TestRedis } from '../queue/redis-server.ts';
 import { runCli } from './run-cli.ts';
 
 const entry = fileURLToPath(new URL('../../src/kinora.mjs', import.meta.url));
@@ -67,6 +68,13 @@ async function processesOf(path: string): Promise<string[]> {
   return found;
 }
 
+async function killOwnRedis(): Promise<void> {
+  for (const pid of await processesOf(folder)) {
+    const command = await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '');
+    if (command.startsWith('redis-server')) process.kill(Number(pid), 'SIGKILL');
+  }
+}
+
 const inInbox =
   (name: string): (() => Promise<boolean>) =>
   async () =>
@@ -83,9 +91,14 @@ it('animates what is put into the inbox, says what cannot be, and continues afte
   expect((await readMp4Info(join(inbox, 'cat.mp4'))).numFrames).toBe(5);
   expect(await readFile(join(inbox, 'broken.error.txt'), 'utf8')).toMatch(/cannot be decoded/);
 
+  // Its Redis comes back with everything that was accepted.
+  await killOwnRedis();
+  await copyFile(cat, join(inbox, 'other.jpg'));
+  await eventually('the other video', inInbox('other.mp4'), 60_000);
+
   // Nothing is told to end; the parts notice, and a second start finds what was accepted.
   await copyFile(cat, join(inbox, 'second.jpg'));
-  await eventually('the job', async () => (await readdir(join(folder, 'data', 'jobs'))).length === 3);
+  await eventually('the job', async () => (await readdir(join(folder, 'data', 'jobs'))).length === 4);
   await stop('SIGKILL');
   await eventually('the end of every part', async () => (await processesOf(folder)).length === 0, 30_000);
   start();
@@ -93,6 +106,30 @@ it('animates what is put into the inbox, says what cannot be, and continues afte
   expect(await stop('SIGTERM')).toBe(0);
   await eventually('the end of every part', async () => (await processesOf(folder)).length === 0);
 }, 180_000);
+
+it.each(['bot', 'worker', 'start'])(
+  '%s ends when its Redis may not be trusted, and says why',
+  async (command) => {
+    const server = await TestRedis.start('--maxmemory', '50mb', '--maxmemory-policy', 'allkeys-lru');
+    try {
+      const environment = { REDIS_URL: `unix://${server.socketPath}`, KINORA_INBOX: inbox };
+      const { code, stderr } = await runCli([command], { folder, environment });
+      expect(stderr).toMatch(/^Redis would evict.*set "maxmemory-policy noeviction".*\n$/);
+      expect(code).toBe(2);
+    } finally {
+      await server.stop();
+    }
+  },
+);
+
+it('start ends when a part refuses what it is given, and says why once', async () => {
+  const environment = { KINORA_INBOX: inbox, KINORA_DEVICE: 'cuda:7' };
+  const { code, stderr } = await runCli(['start'], { folder, environment });
+  expect(stderr.match(/^The device cuda:7/gm)).toHaveLength(1);
+  expect(stderr).not.toMatch(/\n\s+at /);
+  expect(code).toBe(5);
+  await eventually('the end of every part', async () => (await processesOf(folder)).length === 0);
+});
 
 it('refuses to run twice on one folder, and without anything to take requests from', async () => {
   start();

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -115,6 +116,33 @@ it('refuses a Redis that would evict jobs', async () => {
     await expect(assertTrustworthy(server.connect())).rejects.toThrow(/noeviction/);
   } finally {
     await server.stop();
+  }
+});
+
+it('refuses a Redis that is too old', async () => {
+  // What a server of that age says about itself; all else is none of the inspection's business.
+  const info = '# Server\r\nredis_version:6.0.16\r\nmaxmemory_policy:noeviction\r\n';
+  const server = createServer((socket) => {
+    socket.on('error', () => {});
+    socket.on('data', (data) => {
+      for (const command of data
+        .toString()
+        .split(/^\*\d+\r\n/m)
+        .slice(1)) {
+        socket.write(/info/i.test(command) ? `$${info.length}\r\n${info}\r\n` : '+OK\r\n');
+      }
+    });
+  });
+  const socketPath = join(folder, 'old.sock');
+  server.listen(socketPath);
+  try {
+    await withClient(socketPath, async (redis) => {
+      await expect(assertTrustworthy(redis)).rejects.toThrow(
+        'Redis 6.0.16 is too old: Kinora needs 6.2 or newer.',
+      );
+    });
+  } finally {
+    server.close();
   }
 });
 
