@@ -90,10 +90,13 @@ def save_fused(module: torch.nn.Module, inputs: dict, outputs: list[str], folder
                 graph.initializer.append(write_weight(value.name, weights[value.name], data))
     del graph.input[:], graph.value_info[:]
     graph.input.extend(real_inputs)
+    used |= {value.name for value in graph.output}
     for node in graph.node:
-        # Nobody reads these two, and the CUDA kernel would not fill them.
-        if node.op_type == "SkipLayerNormalization":
-            node.output[1] = node.output[2] = ""
+        # ONNX Runtime gives memory to every output with a name, and frees it only after the last reader: without one,
+        # at the end of the run. For SkipGroupNorm's sums that would be three times all other activations together.
+        for i, name in enumerate(node.output):
+            if i > 0 and name not in used:
+                node.output[i] = ""
     onnx.save_model(model, folder / "model.onnx")
 
 

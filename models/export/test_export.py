@@ -26,6 +26,7 @@ import make_random
 import make_tiny
 from lora import fuse_lora, parse_lora
 from lower import standardise
+from make_golden import DeepFeatures
 from onnx_files import open_session
 from rewrite import OnnxAttention
 from tensorrt_context import PROVIDER, Size, profiles_of, require_tensorrt
@@ -95,6 +96,13 @@ def test_no_arithmetic_with_shapes(pack):
                 assert node.input[0] not in weights
 
 
+def test_no_output_without_a_reader(pack):
+    for name in ("unet_core", "unet_shallow", "vae_encoder", "vae_decoder"):
+        graph = onnx.load(pack / name / "model.onnx", load_external_data=False).graph
+        read = {value for node in graph.node for value in node.input} | {value.name for value in graph.output}
+        assert [output for node in graph.node for output in node.output if output and output not in read] == []
+
+
 def test_lost_fusions_stop_the_export(checkpoint, tmp_path):
     with pytest.raises(SystemExit, match="BiasSplitGelu"):
         export_to(tmp_path / "pack", checkpoint, allow_unfused=False)
@@ -161,6 +169,42 @@ def test_features_of_another_step_change_the_shallow_core(pack):
         out, deep = core.run(sample, torch.tensor([501]), fps_emb, context, enc)
         other = fused.UnetShallow(core)(sample, torch.tensor([501]), fps_emb, context, enc, deep * 0)
     assert (out - other).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("flavour", ["plain", "cuda"])
+def test_shallow_core_with_features_of_an_earlier_step(pack, tmp_path, flavour):
+    """Against the untouched UNet, whose last layer is given the same old features by a hook."""
+    if flavour == "plain":
+        make_tiny.export_cores(tmp_path / "cores")
+        cores = tmp_path / "cores"
+    else:
+        cores = pack
+    unet = make_tiny.make_unet()
+    generator = torch.Generator().manual_seed(7)
+
+    def noise(*shape):
+        return torch.randn(*shape, generator=generator)
+
+    cond = {
+        "fps": torch.tensor([8, 8]),
+        "image_latents": noise(2, 4, 3, 8, 16),
+        "image_embeddings": noise(2, 1, 32),
+        "encoder_hidden_states": noise(2, 77, 32),
+    }
+    steps = [{"sample": noise(2, 4, 3, 8, 16), "timestep": torch.tensor([t])} for t in (901, 851)]
+    with torch.no_grad(), DeepFeatures(unet) as features:
+        expected = [unet(**cond, **steps[0]).sample]
+        features.are_old = True
+        expected.append(unet(**cond, **steps[1]).sample)
+    values = {name: value.numpy() for name, value in cond.items()}
+    folders = [pack / "unet_cond", cores / "unet_core", cores / "unet_shallow"]
+    for folder, step, result in zip(folders, [{}, *steps], [None, *expected]):
+        values |= {name: value.numpy() for name, value in step.items()}
+        with open_session(folder) as session:
+            feed = {i.name: values[i.name] for i in session.get_inputs()}
+            values |= dict(zip([o.name for o in session.get_outputs()], session.run(None, feed)))
+        if result is not None:
+            assert np.abs(values["out_sample"] - result.numpy()).max() <= 1e-4
 
 
 LAYER = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
