@@ -3,7 +3,7 @@
  * Knows no model; sees the sample as a flat array.
  */
 import { KinoraError } from '../../errors.ts';
-import { combine } from './combine.ts';
+import { assertFinite, combine } from './combine.ts';
 import { alphasCumprod } from './noise-schedule.ts';
 import type { Scheduler } from './scheduler.ts';
 import type { SchedulerConfig, TimestepSpacing } from './scheduler-config.ts';
@@ -65,12 +65,16 @@ export class DdimScheduler implements Scheduler {
       const outputFactor = previousSignal * b + previousNoise * d;
       return combine(sampleFactor, sample, outputFactor, modelOutput, out);
     }
+    let sum = 0;
     for (let k = 0; k < sample.length; k += 1) {
       const x = sample[k] as number;
       const output = modelOutput[k] as number;
       const original = Math.max(-this.#clipRange, Math.min(this.#clipRange, a * x + b * output));
-      out[k] = previousSignal * original + previousNoise * (c * x + d * output);
+      const result = previousSignal * original + previousNoise * (c * x + d * output);
+      out[k] = result;
+      sum += result;
     }
+    assertFinite(sum);
     return out;
   }
 

@@ -13,6 +13,7 @@ export interface Scheduler {
    * Takes the sample at `timesteps[i]` one step down. Arrays are of one length and any shape; no input is kept, nor
    * changed unless it is `out` as well, which takes the result (a new array by default). Indices must rise by one from
    * call to call; the first may be any (variation).
+   * @throws KinoraError BAD_NUMBERS when an input holds NaN or infinity: the model's output needs no check of its own
    */
   step(modelOutput: Float32Array, i: number, sample: Float32Array, out?: Float32Array): Float32Array;
   /** `original` with as much of `noise` as a sample at `timesteps[i]` holds. Inputs are not changed. */
