@@ -1,6 +1,6 @@
 """Makes the tiny I2VGen-XL that the tests run: the real diffusers and transformers classes with random weights.
 
-    python make_tiny.py CHECKPOINT PACK CORES
+    python make_tiny.py CHECKPOINT PACK [CORES]
 
 Writes a diffusers folder to CHECKPOINT, its export to PACK, and to CORES the two cores that the pack would have with
 --deepcache. Four levels, every kind of block, the real scheduler
@@ -304,11 +304,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("checkpoint", type=Path, help="folder for the diffusers checkpoint")
     parser.add_argument("pack", type=Path, help="folder for the exported pack")
-    parser.add_argument("cores", type=Path, help="folder for the two cores that reuse deep features")
+    parser.add_argument("cores", type=Path, nargs="?", help="folder for the two cores that reuse deep features")
     args = parser.parse_args()
     make_checkpoint(args.checkpoint)
     export_pack(str(args.checkpoint), args.pack, TINY)
-    export_cores(args.cores)
+    if args.cores:
+        export_cores(args.cores)
 
 
 if __name__ == "__main__":
