@@ -6,10 +6,11 @@
 import { realpathSync } from 'node:fs';
 import path from 'node:path';
 import {
+  type CudaPlaces,
   cudaMajorOf,
+  cudaPlaces,
   driverLibrary,
   installedCuda,
-  installedRuntime,
   isOfVersion,
   librariesFor,
   libraryFinder,
@@ -40,22 +41,22 @@ const gibibytes = (bytes: number): string => `${(bytes / 1024 ** 3).toFixed(1)} 
  * Nothing where no GPU is wanted. Under "auto" what is missing is a warning: the CPU does the work.
  * @param device as in KINORA_DEVICE
  */
-export async function examineGpu(device: string, pack: Pack): Promise<Check[]> {
+export async function examineGpu(device: string, pack: Pack, places = cudaPlaces()): Promise<Check[]> {
   const isAuto = device === 'auto' && requiredDevice(pack.manifest) === undefined;
   const wanted = device === 'auto' ? (requiredDevice(pack.manifest) ?? 'cuda') : device;
   const { kind, ordinal } = parseDevice(wanted);
   if (kind !== 'cuda' && kind !== 'tensorrt') return [];
-  const provider = providerOf(kind);
+  const provider = providerOf(kind, places);
   if (isAuto && provider === undefined && !hasNvidiaDriver()) return [];
 
-  const find = libraryFinder();
+  const find = libraryFinder(process.env, places);
   const gpus = await askGpus();
   const cuda = provider === undefined ? undefined : majorOf(provider);
   const checks = [
     checkDriver(gpus, cuda, find),
     ...(typeof gpus === 'string' ? [] : [checkGpu(visibleGpus(gpus)[ordinal], wanted, cuda, pack)]),
-    await checkProvider(provider, kind),
-    ...(provider === undefined ? [] : checkLibraries(provider, find)),
+    await checkProvider(provider, kind, places),
+    ...(provider === undefined ? [] : checkLibraries(provider, find, installedCuda(places))),
   ];
   const advice = deviceAdvice(pack.manifest, wanted);
   if (advice !== undefined) {
@@ -132,11 +133,15 @@ function checkGpu(gpu: Gpu | undefined, device: string, cuda: number | undefined
   return { name, state: 'ok', detail };
 }
 
-async function checkProvider(provider: string | undefined, kind: 'cuda' | 'tensorrt'): Promise<Check> {
+async function checkProvider(
+  provider: string | undefined,
+  kind: 'cuda' | 'tensorrt',
+  places: CudaPlaces,
+): Promise<Check> {
   const name = 'provider';
-  const { version } = installedRuntime();
+  const { version } = places.runtime;
   if (provider === undefined) {
-    const [other] = otherVersions(version);
+    const [other] = otherVersions(places);
     const detail = other
       ? `installed for onnxruntime-node ${other}, but ${version} is here`
       : `onnxruntime-node ${version} has no ${kind} library`;
@@ -151,13 +156,17 @@ async function checkProvider(provider: string | undefined, kind: 'cuda' | 'tenso
     const detail = `${realOf(provider)} is not of ONNX Runtime ${version}`;
     return { name, state: 'fail', detail, remedy: setupRemedy };
   }
-  const own = installedCuda(version);
+  const own = installedCuda(places);
   const origin = own && realOf(provider).startsWith(own.folder) ? 'by setup:cuda' : realOf(provider);
   return { name, state: 'ok', detail: `ONNX Runtime ${version} for CUDA ${cuda} (${origin})` };
 }
 
 /** CUDA, cuDNN and, where the provider asks for it, TensorRT. The driver's own library has been looked at. */
-function checkLibraries(provider: string, find: (name: string) => string | undefined): Check[] {
+function checkLibraries(
+  provider: string,
+  find: (name: string) => string | undefined,
+  own: ReturnType<typeof installedCuda>,
+): Check[] {
   let all: string[];
   try {
     all = librariesFor(provider).filter((name) => name !== driverLibrary);
@@ -166,7 +175,7 @@ function checkLibraries(provider: string, find: (name: string) => string | undef
   }
   const isCudnn = (name: string): boolean => name.startsWith('libcudnn');
   const isTensorrt = (name: string): boolean => /^libnv(infer|onnxparser)/.test(name);
-  const packages = installedCuda()?.packages ?? {};
+  const packages = own?.packages ?? {};
   const version = (prefix: string): string | undefined =>
     Object.entries(packages).find(([name]) => name.startsWith(prefix))?.[1];
   const groups = [
@@ -197,7 +206,6 @@ function checkLibraries(provider: string, find: (name: string) => string | undef
       return [{ name, state: 'fail', detail: `${missing.join(', ')} not found`, remedy }];
     }
     const [file = ''] = libraries.map((library) => find(library) ?? '');
-    const own = installedCuda();
     const isOwn = own !== undefined && file.startsWith(own.folder);
     // A system's library carries its version in the name of the file that the usual name leads to.
     const found = isOwn ? version : /\.so\.([\d.]+)$/.exec(realOf(file))?.[1];

@@ -10,13 +10,13 @@ import { existsSync } from 'node:fs';
 import { copyFile, mkdir, readdir, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import {
-  cudaFolder,
+  type CudaPlaces,
   cudaMajorOf,
+  cudaPlaces,
   driverLibrary,
   type InstalledCuda,
   installedCuda,
   installedName,
-  installedRuntime,
   isOfVersion,
   librariesFor,
   linkProviders,
@@ -34,12 +34,19 @@ export interface SetupOptions {
   readonly cuda?: number | undefined;
 }
 
-/** Where it works; tests give folders of their own. */
-export interface SetupPlaces {
-  readonly parent: string;
-  readonly runtime: Runtime;
+export interface SetupHooks {
   readonly say: (line: string) => void;
+  /** Of the disk that a folder is on. */
+  readonly freeBytes: (folder: string) => Promise<number>;
 }
+
+const usualHooks: SetupHooks = {
+  say: (line) => process.stdout.write(`${line}\n`),
+  freeBytes: async (folder) => {
+    const { bavail, bsize } = await statfs(folder);
+    return bavail * bsize;
+  },
+};
 
 /** A failure in one sentence, remedy included. */
 export class SetupError extends Error {}
@@ -90,19 +97,17 @@ const megabytes = (bytes: number): string => `${Math.round(bytes / 1e6).toLocale
  */
 export async function setupCuda(
   options: SetupOptions,
-  { parent, runtime, say }: SetupPlaces = {
-    parent: cudaFolder,
-    runtime: installedRuntime(),
-    say: (line) => process.stdout.write(`${line}\n`),
-  },
+  places: CudaPlaces = cudaPlaces(),
+  { say, freeBytes }: SetupHooks = usualHooks,
 ): Promise<void> {
+  const { parent, runtime } = places;
   assertPlatform();
   const cuda = options.cuda ?? (await suitableCuda(runtime, say));
   const wanted = cudaPackages[cuda];
   if (!wanted) throw new SetupError(`There is no setup for CUDA ${cuda}; expected 12 or 13.`);
-  const present = installedCuda(runtime.version, parent);
+  const present = installedCuda(places);
   if (present && present.cuda === cuda && present.withCuda === !options.providersOnly) {
-    link(runtime, parent);
+    link(places);
     say(`All is installed already: ${summary(present)}`);
     say(`It lies in ${present.folder}; delete that folder to remove it.`);
     return;
@@ -111,7 +116,7 @@ export async function setupCuda(
   await mkdir(parent, { recursive: true });
   const staging = path.join(parent, 'partial');
   await rm(staging, { recursive: true, force: true });
-  await assertRoom(parent, providersBytes + (options.providersOnly ? 0 : cudaBytes));
+  assertRoom(parent, await freeBytes(parent), providersBytes + (options.providersOnly ? 0 : cudaBytes));
   const interrupted = new AbortController();
   const onSignal = (): void => interrupted.abort();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, onSignal);
@@ -148,8 +153,8 @@ export async function setupCuda(
     const final = path.join(parent, runtime.version);
     await rm(final, { recursive: true, force: true });
     await rename(made, final);
-    link(runtime, parent);
-    for (const old of otherVersions(runtime.version, parent)) {
+    link(places);
+    for (const old of otherVersions(places)) {
       await rm(path.join(parent, old), { recursive: true, force: true });
       say(`The libraries for onnxruntime-node ${old} were removed.`);
     }
@@ -206,9 +211,7 @@ async function suitableCuda(runtime: Runtime, say: (line: string) => void): Prom
   );
 }
 
-async function assertRoom(folder: string, bytes: number): Promise<void> {
-  const { bavail, bsize } = await statfs(folder);
-  const free = bavail * bsize;
+function assertRoom(folder: string, free: number, bytes: number): void {
   if (free < bytes) {
     throw new SetupError(
       `There are ${megabytes(free)} free in ${folder}, and ${megabytes(bytes)} are needed for the time of the installation; free some space.`,
@@ -233,9 +236,10 @@ function run(
     });
     child.once('error', (error) => {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') resolve(undefined);
-      else reject(error);
+      // It was asked to end, and may be writing still: its exit is waited for.
+      else if (!signal.aborted) reject(error);
     });
-    child.once('exit', (code) => resolve(code ?? -1));
+    child.once('exit', (code) => (signal.aborted ? reject(signal.reason) : resolve(code ?? -1)));
   });
 }
 
@@ -453,11 +457,11 @@ function summary({ onnxruntime, cuda, withCuda, packages, files }: InstalledCuda
   return `${parts.join('; ')}; ${megabytes(bytes)}.`;
 }
 
-function link(runtime: Runtime, parent: string): void {
+function link(places: CudaPlaces): void {
   try {
-    linkProviders(runtime, parent, true);
+    linkProviders(places, true);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new SetupError(`The libraries could not be linked into ${runtime.folder}: ${reason}.`);
+    throw new SetupError(`The libraries could not be linked into ${places.runtime.folder}: ${reason}.`);
   }
 }

@@ -68,10 +68,20 @@ export function installedRuntime(): Runtime {
   return { version, folder: path.join(path.dirname(file), 'bin', 'napi-v6', process.platform, process.arch) };
 }
 
+/** Where everything lies: of this checkout, or of a test. */
+export interface CudaPlaces {
+  readonly runtime: Runtime;
+  /** Holds one folder per version of the runtime. */
+  readonly parent: string;
+}
+
+export function cudaPlaces(): CudaPlaces {
+  return { runtime: installedRuntime(), parent: cudaFolder };
+}
+
 /** What setup-cuda installed for this version of the runtime; undefined when it did not, or not completely. */
 export function installedCuda(
-  version = installedRuntime().version,
-  parent = cudaFolder,
+  { runtime: { version }, parent }: CudaPlaces = cudaPlaces(),
 ): (InstalledCuda & { readonly folder: string }) | undefined {
   const folder = path.join(parent, version);
   try {
@@ -88,7 +98,7 @@ export function installedCuda(
 }
 
 /** Versions of the runtime that libraries were installed for: one that is not ours is a sign of an update since. */
-export function otherVersions(version = installedRuntime().version, parent = cudaFolder): string[] {
+export function otherVersions({ runtime: { version }, parent }: CudaPlaces = cudaPlaces()): string[] {
   if (!existsSync(parent)) return [];
   return readdirSync(parent).filter(
     (name) => name !== version && existsSync(path.join(parent, name, installedName)),
@@ -100,8 +110,9 @@ export function otherVersions(version = installedRuntime().version, parent = cud
  * `replace`.
  * @throws Error of the file system: node_modules may belong to somebody else
  */
-export function linkProviders(runtime = installedRuntime(), parent = cudaFolder, replace = false): void {
-  const installed = installedCuda(runtime.version, parent);
+export function linkProviders(places = cudaPlaces(), replace = false): void {
+  const { runtime } = places;
+  const installed = installedCuda(places);
   if (!installed) return;
   for (const name of providerNames) {
     const target = path.join(installed.folder, 'providers', name);
@@ -119,23 +130,19 @@ export function linkProviders(runtime = installedRuntime(), parent = cudaFolder,
 }
 
 /** The provider that a device needs, if it is there or can be linked. */
-export function providerOf(
-  device: 'cuda' | 'tensorrt',
-  runtime = installedRuntime(),
-  parent = cudaFolder,
-): string | undefined {
+export function providerOf(device: 'cuda' | 'tensorrt', places = cudaPlaces()): string | undefined {
   const name = `libonnxruntime_providers_${device}.so`;
-  const linked = path.join(runtime.folder, name);
+  const linked = path.join(places.runtime.folder, name);
   if (existsSync(linked)) return linked;
-  const installed = installedCuda(runtime.version, parent);
+  const installed = installedCuda(places);
   const own = installed && path.join(installed.folder, 'providers', name);
   return own && existsSync(own) ? own : undefined;
 }
 
 /** Where CUDA's libraries of ours lie; undefined when there are none, and the system's are used. */
-export function ownCudaLibraries(): string | undefined {
+export function ownCudaLibraries(places = cudaPlaces()): string | undefined {
   if (process.platform !== 'linux') return undefined;
-  const installed = installedCuda();
+  const installed = installedCuda(places);
   return installed?.withCuda ? path.join(installed.folder, 'lib') : undefined;
 }
 
@@ -177,9 +184,10 @@ const systemFolders = [
 /** Finds libraries as the loader of the engine child will: ours, then LD_LIBRARY_PATH, then the system's. */
 export function libraryFinder(
   environment: NodeJS.ProcessEnv = process.env,
+  places = cudaPlaces(),
 ): (name: string) => string | undefined {
   const named = (environment['LD_LIBRARY_PATH'] ?? '').split(':').filter((folder) => folder !== '');
-  const own = ownCudaLibraries();
+  const own = ownCudaLibraries(places);
   const first = [...(own ? [own] : []), ...named];
   const cached = loaderCache();
   const inFolder = (folders: readonly string[], name: string): string | undefined =>
@@ -206,22 +214,25 @@ function loaderCache(): Map<string, string> {
 }
 
 /** What keeps a GPU device from being there, as the end of a sentence; undefined when every library is there. */
-export function whatIsMissing(device: 'cuda' | 'tensorrt', find = libraryFinder()): string | undefined {
-  const runtime = installedRuntime();
-  const provider = providerOf(device, runtime);
+export function whatIsMissing(
+  device: 'cuda' | 'tensorrt',
+  places = cudaPlaces(),
+  find = libraryFinder(process.env, places),
+): string | undefined {
+  const provider = providerOf(device, places);
   if (!provider) {
-    const [other] = otherVersions(runtime.version);
+    const [other] = otherVersions(places);
     if (process.platform !== 'linux' || process.arch !== 'x64') {
       return `onnxruntime-node has no ${device} for ${process.platform}-${process.arch}`;
     }
     return other
-      ? `its libraries are for onnxruntime-node ${other}, but ${runtime.version} is installed; run "npm run setup:cuda" again`
+      ? `its libraries are for onnxruntime-node ${other}, but ${places.runtime.version} is installed; run "npm run setup:cuda" again`
       : 'the runtime\'s CUDA library is not installed; "npm run setup:cuda" brings it';
   }
   let missing: string[];
   try {
     // TensorRT leaves to CUDA what it cannot do.
-    const providers = new Set([providerOf('cuda', runtime) ?? provider, provider]);
+    const providers = new Set([providerOf('cuda', places) ?? provider, provider]);
     const needed = new Set([...providers].flatMap(librariesFor));
     missing = [...needed].filter((name) => find(name) === undefined);
   } catch {

@@ -56,6 +56,7 @@ export function firstWords(message: string): string {
   const line = (message.split('\n')[0] ?? '')
     .replace(/^Load model from .*? failed:/, '')
     .replace(/^\/\S+\.(?:cc|h):\d+ .*(?:\) |\bwas false\. )/, '')
+    .replace(/^.*?\b(?=(?:CUDA|CUDNN|CUDNN_FE|CUBLAS|CUFFT) failure )/, '')
     .replace(/ ; GPU=.*$/, '')
     .trim();
   return line.slice(0, 300).replace(/\.$/, '');
