@@ -8,7 +8,7 @@ import { LatentCache } from '../latent-cache.ts';
 import type { OpenPack } from '../model-pack.ts';
 import type { PackManifest } from '../pack-manifest.ts';
 import { I2VGenXLPipeline } from '../pipelines/i2vgen-xl.ts';
-import { type PresetName, presetOf, resolveRequest, type Shortcuts } from '../presets.ts';
+import { type PresetName, resolveRequest, type Shortcuts } from '../presets.ts';
 import type { WarmUpShape } from './protocol.ts';
 
 /** Of square clips: what most people ask for. */
@@ -16,14 +16,13 @@ const usualPresets: readonly PresetName[] = ['standard', 'fast'];
 
 /** What the presets make of a square picture, without repetitions. */
 export function usualShapes(manifest: PackManifest): WarmUpShape[] {
-  const shapes = usualPresets.map((preset) => {
-    const { size, numFrames } = presetOf(manifest, preset);
-    const { width, height } = resolveRequest(
-      manifest,
-      { size: String(size), numFrames },
-      { width: 1, height: 1 },
-    );
-    return { width, height, numFrames };
+  const shapes = usualPresets.flatMap((preset) => {
+    try {
+      const { width, height, numFrames } = resolveRequest(manifest, { preset }, { width: 1, height: 1 });
+      return [{ width, height, numFrames }];
+    } catch {
+      return []; // outside the pack's own limits: nobody can ask for it either
+    }
   });
   return shapes.filter(
     (shape, index) => shapes.findIndex((other) => nameOf(other) === nameOf(shape)) === index,
