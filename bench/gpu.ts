@@ -90,7 +90,8 @@ function save(): ReturnType<typeof makeTables> {
   const version = (name: string): string => measurements.text('diffusers', 'versions', 'python', name) ?? '?';
   const libraries = ['torch', 'diffusers', 'transformers'].map((name) => `${name} ${version(name)}`);
   const python = [...libraries, `Python ${version('python')}`, `CUDA ${version('cuda')} in torch`].join(', ');
-  const environment = `${card}, ${python}, ${environmentLine(values.commit)}`;
+  const budget = process.env['KINORA_VRAM_GB'] ? [`KINORA_VRAM_GB=${process.env['KINORA_VRAM_GB']}`] : [];
+  const environment = [card, ...budget, python, environmentLine(values.commit)].join(', ');
   const tables = makeTables(measurements, plan);
   for (const { name, rows } of tables) writeCsv(name, rows, { folder: values.out, environment });
   return tables;

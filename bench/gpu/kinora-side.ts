@@ -96,9 +96,11 @@ export class EngineUnderTest {
   async unknownPicture(): Promise<string> {
     const { data, width, height } = await decodeImage(this.#options.image);
     const shift = ++this.#pictures;
-    const file = path.join(this.#options.folder, `picture-${randomUUID()}.png`);
+    const file = path.join(this.#options.folder, `picture-${randomUUID()}.jpg`);
     const brighter = data.map((value) => Math.min(255, value + shift));
-    await sharp(brighter, { raw: { width, height, channels: 3 } }).toFile(file);
+    await sharp(brighter, { raw: { width, height, channels: 3 } })
+      .jpeg({ quality: 92 })
+      .toFile(file);
     return file;
   }
 
