@@ -34,7 +34,7 @@ from lora import fuse_lora
 from manifest import I2VGEN_XL, write_json, write_manifest
 from onnx_files import check, count_nodes, save_fused, save_graph
 from rewrite import OnnxAttention, attention_nodes, rewrite_unet, rewrite_vae
-from tensorrt_context import Size, compile_pack, require_tensorrt
+from tensorrt_context import Size, compile_pack, limits_within, require_tensorrt
 
 TOLERANCE = 1e-4
 HALF_TOLERANCE = 1e-2
@@ -141,6 +141,7 @@ def export_pack(
     requires = {"device": "cuda"} if options.is_cuda else None
     if options.tensorrt_sizes:
         requires = compile_pack(out, options.tensorrt_sizes, architecture["vaeScaleFactor"])
+        card = {**card, "limits": limits_within(card["limits"], options.tensorrt_sizes)}
     write_manifest(out, flavour=options.flavour, architecture=architecture, card=card, requires=requires)
     total = sum(p.stat().st_size for p in out.rglob("*") if p.is_file())
     print(f"{out}: {total / 1e6:.1f} MB")
@@ -349,6 +350,7 @@ def main() -> None:
     if sizes:
         if args.flavour != "plain":
             parser.error("--tensorrt-context needs --flavour plain")
+        limits_within(I2VGEN_XL["limits"], sizes)
         require_tensorrt()
         if args.deepcache:
             parser.error("--tensorrt-context and --deepcache exclude each other")

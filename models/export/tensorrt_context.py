@@ -53,6 +53,25 @@ def compile_pack(pack: Path, sizes: list[Size], factor: int, chunk: int = 2) -> 
     return {"device": "tensorrt", "gpu": torch.cuda.get_device_name(), "tensorrt": tensorrt_version()}
 
 
+def limits_within(limits: dict, sizes: list[Size]) -> dict:
+    """The manifest's limits without what the engines cannot do: TensorRT refuses shapes outside its profiles.
+
+    One range of sides holds for width and height. Raises SystemExit when the sizes leave none, as a landscape alone does.
+    """
+    widths, heights = [size.width for size in sizes], [size.height for size in sizes]
+    low, high = max(min(widths), min(heights)), min(max(widths), max(heights))
+    if low > high:
+        raise SystemExit("--tensorrt-context: give every size upright, too, or a square one: 640x384x16 and 384x640x16")
+    pixels = [size.width * size.height for size in sizes]
+    frames = [size.frames for size in sizes]
+    return {
+        **limits,
+        "side": {"min": low, "max": high},
+        "pixels": {"min": min(pixels), "max": max(pixels)},
+        "numFrames": {"min": min(frames), "max": max(frames)},
+    }
+
+
 def require_tensorrt() -> None:
     if PROVIDER not in ort.get_available_providers():
         raise SystemExit("--tensorrt-context needs onnxruntime-gpu with TensorRT; this onnxruntime has no such provider")
