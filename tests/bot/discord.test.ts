@@ -1,5 +1,5 @@
 /** The Discord adapter, as people see it: the real discord.js against the fake Discord, with a real queue behind. */
-import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -237,6 +237,31 @@ describe('the answer', () => {
     // One call tells that the token is dead; it is never used again.
     expect(stage.server.calls({ route: '/webhooks' }).filter(({ status }) => status === 401)).toHaveLength(1);
     expect(await readdir(join(stage.folder, 'data', 'discord-tokens'))).toEqual([]);
+  });
+
+  it.each([
+    ['13:30', 'webhook'],
+    ['14:59', 'bot'],
+    ['15:01', 'bot'],
+    ['40:00', 'bot'],
+  ])('comes in place when the job ends after %s, by the %s', async (age, via) => {
+    const stage = await begin({ generate: 'nobody' });
+    const { server, folder } = stage;
+    const asked = await accepted(stage);
+    await stage.stopBot();
+    const [minutes = 0, seconds = 0] = age.split(':').map(Number);
+    const ageMs = (minutes * 60 + seconds) * 1000;
+    const file = join(folder, 'data', 'discord-tokens', `dc-${asked.id}`);
+    const saved = JSON.parse(await readFile(file, 'utf8'));
+    await writeFile(file, JSON.stringify({ ...saved, expiresAt: saved.expiresAt - ageMs }));
+    if (ageMs >= 15 * 60_000) server.expireTokens();
+    await stage.startBot();
+    await stage.startWorker(stage.clips());
+    const shown = await stage.video(asked);
+    expect(shown).toBe(asked.original);
+    expect(shown.present.via).toBe(via);
+    // No call is wasted on a dead token.
+    expect(server.calls({ route: '/webhooks' }).filter(({ status = 0 }) => status >= 400)).toEqual([]);
   });
 
   it('uses a young token after a restart, which only we may read', async () => {
@@ -552,7 +577,8 @@ describe('commands', () => {
       ada.runs('/animate', { ...picture, ...more }, { channel: where });
     await stage.said(ask({ prompt: 'much gore' }), /blocked/);
     await stage.said(ask({ preset: 'high' }), /presets/);
-    await stage.said(bob.runs('/rules channels', { action: 'allow', channel: other }, { channel }), /Done/);
+    const allowed = bob.runs('/rules channels', { action: 'allow', channel: other }, { channel });
+    expect((await stage.said(allowed, /Done/)).content).toContain(`Channels: <#${other.id}>`);
     await stage.said(ask({}), /only in certain channels/);
     await stage.video(ask({}, other));
     await stage.said(bob.runs('/rules age', { action: 'on' }, { channel }), /Done/);
@@ -569,6 +595,17 @@ describe('commands', () => {
     await stage.startBot();
     await stage.said(stage.ada.runs('/help', {}, { channel: stage.channel }), /options of \/animate/);
     expect(puts()).toBe(2);
+    // As an older version, with other commands, would have left it.
+    await stage.stopBot();
+    const file = join(stage.folder, 'data', 'discord-commands.json');
+    const remembered = JSON.parse(await readFile(file, 'utf8'));
+    await writeFile(file, JSON.stringify({ ...remembered, everywhere: 'another' }));
+    await stage.startBot();
+    await stage.server.until(() => puts() === 3);
+    await stage.stopBot();
+    await stage.startBot();
+    await stage.said(stage.ada.runs('/help', {}, { channel: stage.channel }), /options of \/animate/);
+    expect(puts()).toBe(3);
   });
 });
 
@@ -582,6 +619,9 @@ describe('the connection', () => {
       await server.until(() => server.gateway.connected, 10_000);
       await stage.said(ada.runs('/help', {}, { channel }), /options of \/animate/);
     }
+    // Discord takes the token away after a thousand a day.
+    expect(server.gateway.identifies).toBe(2);
+    expect(server.gateway.resumes).toBe(1);
   });
 
   it('is made later when Discord is down at the start, and never with a wrong token', async () => {

@@ -3,7 +3,7 @@
  * is the test's, unless it brings the engine.
  */
 import { execFile } from 'node:child_process';
-import { copyFile, mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -152,7 +152,7 @@ export class Stage {
         if (signal.aborted) throw cancelledError();
         onProgress({ phase: 'denoising', done, total: steps, leftMs: (steps - done) * stepMs });
       }
-      await copyFile(await clip(this.ffmpegPath), files.video);
+      await writeFile(files.video, await clip(this.ffmpegPath));
       return artifactOf(entry, (await stat(files.video)).size);
     };
   }
@@ -176,8 +176,6 @@ export class Stage {
     await this.redis.stop();
     await this.server.stop();
     await rm(this.folder, { recursive: true, force: true });
-    await rm(await clip(this.ffmpegPath), { force: true });
-    made = null;
   }
 }
 
@@ -186,16 +184,19 @@ function answers(asked: FakeInteraction): FakeMessage[] {
   return asked.replies().filter((message) => message !== asked.asked.source);
 }
 
-let made: Promise<string> | null = null;
+let made: Promise<Buffer> | undefined;
 
 /** A second of noise, 64×64, so that there is something to compress. */
-function clip(ffmpegPath: string): Promise<string> {
+function clip(ffmpegPath: string): Promise<Buffer> {
   made ??= (async () => {
-    const file = join(await mkdtemp(join(tmpdir(), 'kinora-clip-')), 'clip.mp4');
+    const folder = await mkdtemp(join(tmpdir(), 'kinora-clip-'));
+    const file = join(folder, 'clip.mp4');
     const noise = 'nullsrc=s=64x64:d=1:r=8,geq=random(1)*255:128:128';
     const codec = ['-c:v', 'libx264', '-crf', '1', '-pix_fmt', 'yuv420p', '-movflags', '+faststart'];
     await run(ffmpegPath, ['-v', 'error', '-f', 'lavfi', '-i', noise, ...codec, file]);
-    return file;
+    const bytes = await readFile(file);
+    await rm(folder, { recursive: true });
+    return bytes;
   })();
   return made;
 }
