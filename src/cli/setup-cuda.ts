@@ -125,16 +125,15 @@ export async function setupCuda(
     const made = path.join(staging, 'made');
     await mkdir(path.join(made, 'providers'), { recursive: true });
     const packages: Record<string, string> = { 'onnxruntime-node': runtime.version };
-    const pip = await findPip(signal);
     if (!(await takeFromRuntime(runtime, cuda, made, say))) {
       if (cuda === usualCuda) {
         say(`ONNX Runtime's CUDA providers, version ${runtime.version} (about 250 MB to download) …`);
-        Object.assign(packages, await takeFromWheel(pip, runtime, made, staging, signal));
+        Object.assign(packages, await takeFromWheel(await findPip(signal), runtime, made, staging, signal));
       } else {
         say(
           `ONNX Runtime's CUDA ${cuda} providers, by the installer of onnxruntime-node ${runtime.version} …`,
         );
-        await runInstaller(runtime, signal);
+        await runInstaller(places, signal);
         if (!(await takeFromRuntime(runtime, cuda, made, say))) {
           throw new SetupError(
             "onnxruntime-node's installer ended without an error, but brought no providers.",
@@ -144,7 +143,7 @@ export async function setupCuda(
     }
     if (!options.providersOnly) {
       say(`CUDA ${cuda} and cuDNN 9 (about 1.3 to 1.7 GB to download) …`);
-      Object.assign(packages, await takeCuda(pip, wanted.packages, made, staging, signal));
+      Object.assign(packages, await takeCuda(await findPip(signal), wanted.packages, made, staging, signal));
     }
     const installed = await checkAndDescribe(made, runtime.version, cuda, !options.providersOnly, packages);
     await writeFile(path.join(made, installedName), `${JSON.stringify(installed, null, 2)}\n`);
@@ -365,7 +364,8 @@ async function takeFromRuntime(
 }
 
 /** onnxruntime-node's own way, which this project's .npmrc switches off for "npm ci". */
-async function runInstaller(runtime: Runtime, signal: AbortSignal): Promise<void> {
+async function runInstaller(places: CudaPlaces, signal: AbortSignal): Promise<void> {
+  const { runtime } = places;
   // It would write through links of ours into the folder that they lead to.
   for (const name of providerNames) await rm(path.join(runtime.folder, name), { force: true });
   const script = path.resolve(runtime.folder, '../../../../script/install.js');
@@ -373,6 +373,7 @@ async function runInstaller(runtime: Runtime, signal: AbortSignal): Promise<void
   signal.throwIfAborted();
   if (code !== 0) {
     for (const name of providerNames) await rm(path.join(runtime.folder, name), { force: true });
+    linkProviders(places); // what was there before
     throw new SetupError(
       `onnxruntime-node's installer failed (exit code ${code}); its own words are above. Nothing was installed.`,
     );

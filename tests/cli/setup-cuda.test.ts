@@ -231,6 +231,21 @@ describe.skipIf(process.platform !== 'linux' || process.arch !== 'x64')('setup:c
     expect(pipCalls()).toEqual([]);
   });
 
+  it("keeps what was there when the runtime's installer fails", async () => {
+    await setup({ providersOnly: true });
+    const script = path.resolve(places.runtime.folder, '../../../../script/install.js');
+    mkdirSync(path.dirname(script), { recursive: true });
+    const half = path.join(places.runtime.folder, cudaProvider);
+    writeFileSync(
+      script,
+      `require('node:fs').writeFileSync(${JSON.stringify(half)}, 'half'); process.exit(1);`,
+    );
+    await expect(setup({ cuda: 12 })).rejects.toThrow(/installer failed \(exit code 1\)/);
+    expect(installedCuda(places)).toMatchObject({ cuda: 13 });
+    expect(lstatSync(half).isSymbolicLink()).toBe(true);
+    expect(readFileSync(half, 'latin1')).not.toBe('half');
+  });
+
   it('installs without a driver and says that it is missing', async () => {
     rmSync(path.join(bin, 'nvidia-smi'));
     vi.stubEnv('PATH', withoutNvidia());
