@@ -8,6 +8,7 @@ import type { Messages } from './messages/catalogue.ts';
 
 const hourMs = 3_600_000;
 const shownFailures = 8;
+const shownJobs = 10;
 const defaultAuditEntries = 10;
 /** What fits into one message everywhere. */
 const mostAuditEntries = 25;
@@ -162,6 +163,12 @@ async function stats({ admin, say }: Words): Promise<string> {
       creditsUsed,
     }),
   ];
+  // What "cancel" wants to be told.
+  const jobs = await admin.jobs();
+  for (const { id, state, preset, request } of jobs.slice(0, shownJobs)) {
+    lines.push(`• ${id} · ${request.userKey} · ${preset} · ${say.me.states[state]}`);
+  }
+  if (jobs.length > shownJobs) lines.push(say.me.more(jobs.length - shownJobs));
   const worst = [...failures].sort(([, a], [, b]) => b - a).slice(0, shownFailures);
   if (worst.length > 0) {
     lines.push(say.admin.failures(worst.map(([code, count]) => `${code} ${count}`).join(', ')));

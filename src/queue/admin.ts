@@ -13,7 +13,7 @@ import type { Logger } from '../log.ts';
 import type { JobClient, QueueTerms } from './client.ts';
 import { generateQueueName, jobIdSchema, jobRequestSchema } from './jobs.ts';
 import type { Keys } from './keys.ts';
-import type { CancelAnswer } from './ledger.ts';
+import type { CancelAnswer, LedgerEntry } from './ledger.ts';
 import { workerEntries } from './worker-registry.ts';
 
 /** Ranges of what admins may set. */
@@ -454,6 +454,11 @@ export class Admin {
       creditsUsed: used.reduce((sum, credits) => sum + credits, 0),
       failures: new Map(Object.entries(failures)),
     };
+  }
+
+  /** Jobs that wait, run or are being answered, oldest first. */
+  async jobs(): Promise<LedgerEntry[]> {
+    return await this.#client.ledger.pending();
   }
 
   async close(): Promise<void> {

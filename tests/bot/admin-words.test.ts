@@ -121,6 +121,7 @@ describe('the queue', () => {
     const text = await say('stats');
     expect(text).toMatch(/Waiting: 2 · running: 0/);
     expect(text).toContain('Failures so far: INTERNAL 3, OUT_OF_MEMORY 2');
+    expect(text).toMatch(/\n• t-waits · discord:9 · \w+ · waiting/);
     expect(await say('stats', zh)).toContain('排队：2');
   });
 

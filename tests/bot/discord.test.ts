@@ -551,7 +551,10 @@ describe('commands', () => {
     await stage.said(root.runs('/pause', {}, { channel }), /Done/);
     await stage.said(ada.runs('/animate', picture, { channel }), /paused/);
     await stage.said(root.runs('/resume', {}, { channel }), /Done/);
-    await stage.said(root.runs('/stats', {}, { channel }), /./);
+    // Of two who are the same to Discord, the one with a role that the settings name.
+    await stage.said(bob.runs('/stats', {}, { channel }), /Only admins/);
+    guild.member(bob, { roles: [stage.keepers] });
+    await stage.said(bob.runs('/stats', {}, { channel }), /Workers: 1/);
     await stage.said(root.runs('/audit', { entries: 5 }, { channel }), /ban/);
     await stage.video(ada.runs('/animate', picture, { channel }));
   });

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { wordsFor } from '../../src/bot/discord/words.ts';
 import { locales, messagesFor } from '../../src/bot/messages/catalogue.ts';
 import { en } from '../../src/bot/messages/en.ts';
 import { zh } from '../../src/bot/messages/zh.ts';
@@ -62,6 +63,14 @@ describe.each(Object.entries(locales))('the catalogue %s', (_name, catalogue) =>
       expect(catalogue.failure(code, secret)).not.toContain('srv');
     }
   });
+});
+
+it('what only Discord says is in Chinese, too', () => {
+  for (const [key, value] of sentences(wordsFor('zh-CN'))) {
+    const sentence = typeof value === 'function' ? String(value('x')) : String(value);
+    expect(sentence, key).toMatch(han);
+  }
+  expect(wordsFor('fr')).toBe(wordsFor('en-US'));
 });
 
 describe('Chinese', () => {

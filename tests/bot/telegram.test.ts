@@ -75,6 +75,33 @@ describe.concurrent('a photo in a private chat', () => {
     expect(fake.answers(chat)).toHaveLength(2);
   });
 
+  it('is cancelled from /me, by /cancel as a reply, and by an admin', async (test) => {
+    const early = await startFakeTelegram();
+    const [ada, boss] = [early.user({ name: 'Ada' }), early.user({ name: 'Boss' })];
+    const world = await kinora(test, { adminUserIds: [boss.id] }, early);
+    const group = early.group({ members: [ada, boss] });
+    world.isHeld = true;
+    const running = async (words: string) => {
+      const before = early.answers(group).length;
+      await group.sendsPhoto(await photo(), `/animate ${words}`, { from: ada });
+      const status = await early.until(() => early.answers(group)[before]);
+      await early.until(() => status.buttons.length === 1);
+      return status;
+    };
+    const first = await running('pan left');
+    group.sendsText('/me', { from: ada });
+    const me = await early.until(() => early.answers(group).find(({ text }) => text.startsWith('Credits')));
+    expect(me.text).toMatch(/• (waiting|running|accepted): pan left/);
+    group.presses(me, 'Cancel: pan left', { from: ada });
+    await early.until(() => first.text.startsWith('Cancelled'));
+    const second = await running('pan right');
+    group.repliesTo(second, '/cancel', { from: ada });
+    await early.until(() => second.text.startsWith('Cancelled'));
+    const third = await running('zoom in');
+    group.repliesTo(third, '/cancel', { from: boss });
+    await early.until(() => third.text.startsWith('Cancelled'));
+  });
+
   it('is told to be ready after a long wait, since changed messages notify nobody', async (test) => {
     const world = await kinora(test, { notifyAfterMs: 1 });
     const chat = world.fake.privateChat();

@@ -9,7 +9,7 @@ import { messageJobId } from './ids.ts';
 import { besides, type Outbox } from './outbox.ts';
 import { isAdminOfGroup, type People, placeOf } from './people.ts';
 import { forgetButtons } from './privacy.ts';
-import { remixedJob, resultJob } from './remix.ts';
+import { jobOf, remixedJob, resultJob } from './remix.ts';
 import type { Requests } from './requests.ts';
 import { inPieces, keyboard } from './text.ts';
 import type { SpooledUpdate } from './update-spool.ts';
@@ -112,7 +112,8 @@ export class MessageHandler {
       case 'rules':
         return await this.#rules(incoming, command.words);
       case 'cancel':
-        if (!person.isAdmin) return await this.#cancel(incoming, command.words[0]);
+        if (!person.isAdmin)
+          return await this.#cancel(incoming, command.words[0] ?? this.#repliedJob(incoming));
         break;
       default:
         if (!isAdminCommand(command.name)) {
@@ -123,12 +124,20 @@ export class MessageHandler {
     await this.#adminWords(incoming, command);
   }
 
-  async #adminWords({ spooled, message, replied, person }: Incoming, command: Command): Promise<void> {
+  #repliedJob({ replied }: Incoming): string | undefined {
+    return jobOf(replied, this.#tools.me.id);
+  }
+
+  async #adminWords(incoming: Incoming, command: Command): Promise<void> {
     const { conversation } = this.#tools;
+    const { spooled, message, replied, person } = incoming;
     // A crash between deed and tick must not give the same credits twice.
     if (spooled.notes['admin'] !== undefined) return;
     await spooled.note('admin', 1);
-    const words = withRepliedUser([command.name, ...command.words], replied);
+    const jobId =
+      command.name === 'cancel' && command.words.length === 0 ? this.#repliedJob(incoming) : undefined;
+    const said = [command.name, ...command.words, ...(jobId === undefined ? [] : [jobId])];
+    const words = withRepliedUser(said, replied);
     await this.#say(message, await conversation.adminWords(person, words));
   }
 

@@ -58,10 +58,15 @@ export function remixedJob(replied: Message | undefined, ownId: number): string 
   return reference?.action === 'remix' ? reference.jobId : undefined;
 }
 
-/** The job of a result of ours: its buttons say it. */
+/** The job of a result of ours. */
 export function resultJob(replied: Message | undefined, ownId: number): string | undefined {
-  if (!replied || !('video' in replied) || replied.from?.id !== ownId) return undefined;
-  for (const button of replied.reply_markup?.inline_keyboard.flat() ?? []) {
+  return replied && 'video' in replied ? jobOf(replied, ownId) : undefined;
+}
+
+/** The job that a message of ours is about: its buttons say it. */
+export function jobOf(message: Message | undefined, ownId: number): string | undefined {
+  if (!message || message.from?.id !== ownId || !('reply_markup' in message)) return undefined;
+  for (const button of message.reply_markup?.inline_keyboard.flat() ?? []) {
     const reference = 'callback_data' in button ? parseButtonId(button.callback_data) : undefined;
     if (reference) return reference.jobId;
   }

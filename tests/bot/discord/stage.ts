@@ -21,6 +21,7 @@ import type { FakeGuild } from '../../fakes/discord/guild.ts';
 import type { FakeInteraction } from '../../fakes/discord/interaction.ts';
 import type { FakeMessage } from '../../fakes/discord/message.ts';
 import type { FakeUser } from '../../fakes/discord/people.ts';
+import type { FakeRole } from '../../fakes/discord/role.ts';
 import { type FakeDiscord, type FakeDiscordOptions, startFakeDiscord } from '../../fakes/discord/server.ts';
 import { artifactOf, openTerms } from '../../queue/harness.ts';
 import { TestRedis } from '../../queue/redis-server.ts';
@@ -50,6 +51,8 @@ export class Stage {
   readonly ada: FakeUser;
   readonly bob: FakeUser;
   readonly root: FakeUser;
+  /** Whoever has this role is an admin. */
+  readonly keepers: FakeRole;
   readonly ffmpegPath: string;
   readonly options: StageOptions;
   /** Every line, before any scrubbing. */
@@ -72,6 +75,7 @@ export class Stage {
     this.options = options;
     this.jobs = new Artifacts(join(folder, 'jobs'));
     this.guild = server.guild({ name: 'Painters' });
+    this.keepers = this.guild.role({ name: 'keepers' });
     this.channel = this.guild.channel({ name: 'animations' });
     this.ada = server.user({ name: 'ada' });
     this.bob = server.user({ name: 'bob' });
@@ -101,7 +105,7 @@ export class Stage {
     const platform = new DiscordPlatform({
       token: server.token,
       adminUserIds: [this.root.id],
-      adminRoleIds: [],
+      adminRoleIds: [this.keepers.id],
       ownerGuildIds: [this.guild.id],
       dataFolder: join(folder, 'data'),
       ffmpegPath,
