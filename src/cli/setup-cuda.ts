@@ -51,12 +51,19 @@ const usualHooks: SetupHooks = {
 /** A failure in one sentence, remedy included. */
 export class SetupError extends Error {}
 
-/** What CUDA brings, by its major version, with the driver that it needs at least. */
-const cudaPackages: Readonly<
-  Record<number, { readonly driver: number; readonly packages: readonly string[] }>
-> = {
+interface CudaChoice {
+  /** Major version of the oldest driver that it runs on. */
+  readonly driver: number;
+  /** Needed on the disk while it works: packages, packed and unpacked. */
+  readonly bytes: number;
+  readonly packages: readonly string[];
+}
+
+/** What CUDA brings, by its major version. */
+const cudaPackages: Readonly<Record<number, CudaChoice>> = {
   12: {
     driver: 525,
+    bytes: 5e9,
     packages: [
       'nvidia-cuda-runtime-cu12~=12.0',
       'nvidia-cuda-nvrtc-cu12~=12.0',
@@ -68,6 +75,7 @@ const cudaPackages: Readonly<
   },
   13: {
     driver: 580,
+    bytes: 3.8e9,
     packages: [
       'nvidia-cuda-runtime~=13.0',
       'nvidia-cuda-nvrtc~=13.0',
@@ -80,10 +88,8 @@ const cudaPackages: Readonly<
 };
 const usualCuda = 13;
 
-const gigabyte = 1e9;
-/** What is needed while it works: packages, unpacked and packed. */
-const providersBytes = 0.8 * gigabyte;
-const cudaBytes = 3.5 * gigabyte;
+/** As bytes of CudaChoice, for the providers. */
+const providersBytes = 0.8e9;
 /** Wheels of these kinds run on every Linux that onnxruntime-node runs on. */
 const wheelPlatforms = ['manylinux_2_28', 'manylinux_2_27', 'manylinux_2_17', 'manylinux2014'];
 /** Of the Python whose wheel is taken; any will do, as only the providers are taken out of it. */
@@ -116,7 +122,7 @@ export async function setupCuda(
   await mkdir(parent, { recursive: true });
   const staging = path.join(parent, 'partial');
   await rm(staging, { recursive: true, force: true });
-  assertRoom(parent, await freeBytes(parent), providersBytes + (options.providersOnly ? 0 : cudaBytes));
+  assertRoom(parent, await freeBytes(parent), providersBytes + (options.providersOnly ? 0 : wanted.bytes));
   const interrupted = new AbortController();
   const onSignal = (): void => interrupted.abort();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, onSignal);

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { startEngine } from '../../src/cli/engines.ts';
-import { deviceCandidates } from '../../src/cli/packs.ts';
+import { deviceCandidates, whyNoGpu } from '../../src/cli/packs.ts';
 import { type Config, loadConfig } from '../../src/config.ts';
 import { loadPack, type Pack } from '../../src/inference/model-pack.ts';
 import { createLogger } from '../../src/log.ts';
@@ -27,6 +27,13 @@ it('auto goes on to the next device and says why', async () => {
   await engine.stop();
   expect(device).toBe('cpu');
   expect(choice).toMatch(/^cpu: The device cuda:99 /);
+});
+
+it('auto that has the CPU alone says why there is no GPU', async () => {
+  const { engine, choice } = await startEngine(config, pack, 'auto', log, ['cpu']);
+  await engine.stop();
+  expect(choice).toBe(`cpu: ${whyNoGpu()}`);
+  expect(whyNoGpu()).toMatch(/there is no NVIDIA driver|CUDA|GPU/);
 });
 
 it('a device asked for by name is never replaced', async () => {
