@@ -68,6 +68,8 @@ export interface OpenPack extends Pack {
 export interface OpenPackOptions extends SessionOptions {
   /** Memory of the device that may be taken; undefined: everything stays open. */
   readonly memoryBudgetBytes?: number | undefined;
+  /** Called every second while a session opens. */
+  readonly whileOpening?: () => void;
 }
 
 /** Reads the manifest of the pack in `folder`. Throws PACK_NOT_FOUND or PACK_INVALID with what is wrong. */
@@ -274,7 +276,8 @@ class Residents {
     const create = (name: GraphName): [GraphName, PackSession] => {
       const session = { ...options, device: devices.get(name) ?? options.device };
       const file = path.join(folder, name, 'model.onnx');
-      return [name, new PackSession(name, file, session, (graph) => this.#beforeRun(graph))];
+      const rivals = (graph: GraphName): PackSession[] => this.#beforeRun(graph);
+      return [name, new PackSession(name, file, session, rivals, options.whileOpening ?? (() => {}))];
     };
     this.sessions = Object.fromEntries(graphsOf(this.#manifest).map(create)) as unknown as Sessions; // all required ones
     this.#plan = this.#usualPlan();

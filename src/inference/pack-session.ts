@@ -5,11 +5,15 @@
 import type { GraphName } from './model-pack.ts';
 import { OnnxSession, type SessionOptions, type TensorSpec } from './session.ts';
 
+/** After that it counts as hung. */
+const longestOpeningMs = 600_000;
+
 export class PackSession {
   readonly name: GraphName;
   readonly #path: string;
   readonly #options: SessionOptions;
   readonly #rivals: (name: GraphName) => readonly PackSession[];
+  readonly #whileOpening: () => void;
   #session: OnnxSession | undefined;
   /** The same for every opening: the file does not change under a running engine. */
   #inputs: readonly TensorSpec[] = [];
@@ -18,17 +22,22 @@ export class PackSession {
   #runMsBefore = 0;
   #openMs = 0;
 
-  /** @param rivals asked before every run: the open sessions that may not stay open beside this one */
+  /**
+   * @param rivals asked before every run: the open sessions that may not stay open beside this one
+   * @param whileOpening called every second while the session opens: gigabytes from a slow disk take their time
+   */
   constructor(
     name: GraphName,
     path: string,
     options: SessionOptions,
     rivals: (name: GraphName) => readonly PackSession[],
+    whileOpening: () => void,
   ) {
     this.name = name;
     this.#path = path;
     this.#options = options;
     this.#rivals = rivals;
+    this.#whileOpening = whileOpening;
   }
 
   /** Known once it was open for the first time. */
@@ -62,7 +71,12 @@ export class PackSession {
   async open(): Promise<OnnxSession> {
     if (this.#session) return this.#session;
     const startedAt = performance.now();
-    const session = await OnnxSession.open(this.name, this.#path, this.#options);
+    const timer = setInterval(() => {
+      if (performance.now() - startedAt < longestOpeningMs) this.#whileOpening();
+    }, 1000);
+    const session = await OnnxSession.open(this.name, this.#path, this.#options).finally(() =>
+      clearInterval(timer),
+    );
     this.#openMs += performance.now() - startedAt;
     this.#session = session;
     this.#inputs = session.inputs;

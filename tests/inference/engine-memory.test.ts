@@ -166,6 +166,7 @@ describe('a warm-up', () => {
     // Nothing of it is kept: the first job finds no picture and no prompt that it did not bring itself.
     const result = await engine.run(quickJob(folder));
     expect(result.cache.hits).toEqual([]);
+    expect(result.timings['loadSessions']).toBe(0);
   });
 
   it('with a shape that the pack cannot make is refused with what it can', async () => {

@@ -29,7 +29,9 @@ export async function loadEngine(options: EngineOptions): Promise<LoadedEngine> 
   const shapes = options.warmUp ?? (device === 'cpu' ? [] : usualShapes(found.manifest));
   checkShapes(found.manifest, shapes);
   if (found.manifest.requires?.gpu !== undefined) assertGpu(found.manifest, await gpuName(device));
-  const pack = await openPack(found, { device, threads, memoryBudgetBytes });
+  let alive = (): void => {};
+  const whileOpening = (): void => alive();
+  const pack = await openPack(found, { device, threads, memoryBudgetBytes, whileOpening });
   const cache = new LatentCache({
     folder: options.cachePath,
     memoryBytes: options.cacheMemoryBytes,
@@ -41,7 +43,10 @@ export async function loadEngine(options: EngineOptions): Promise<LoadedEngine> 
   return {
     model,
     warmUp: await warmUp(pack, shapes, options.shortcuts),
-    runJob: (job, hooks) => runJob(job, tools, hooks),
+    runJob: (job, hooks) => {
+      alive = hooks.onAlive;
+      return runJob(job, tools, hooks);
+    },
     close: () => cache.flush(),
   };
 }

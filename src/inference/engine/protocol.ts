@@ -132,7 +132,7 @@ export type FromEngine =
       readonly done: number;
       readonly total: number;
     }
-  /** The child waits for ffmpeg, not for the model. ffmpeg's own deadlines belong to the encoder. */
+  /** The child waits for ffmpeg (whose own deadlines belong to the encoder) or opens a session: no run hangs. */
   | { readonly type: 'alive'; readonly jobId: string }
   | { readonly type: 'result'; readonly result: EngineResult; readonly rssBytes: number }
   | {

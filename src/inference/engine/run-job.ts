@@ -26,7 +26,7 @@ export interface JobTools {
 export interface JobHooks {
   readonly signal: AbortSignal;
   readonly onProgress: (event: ProgressEvent) => void;
-  /** Called every second while the job waits for ffmpeg rather than for the model. */
+  /** Called every second while the job waits for ffmpeg, or for a session to open, rather than for a run. */
   readonly onAlive: () => void;
   /** As GenerateHooks.leanest. */
   readonly leanest?: boolean;
