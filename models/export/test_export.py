@@ -29,7 +29,7 @@ from lower import standardise
 from make_golden import DeepFeatures
 from onnx_files import open_session
 from rewrite import OnnxAttention
-from tensorrt_context import PROVIDER, Size, profiles_of, require_tensorrt
+from tensorrt_context import PROVIDER, Size, limits_within, profiles_of, require_tensorrt
 
 torch.set_num_threads(2)
 
@@ -332,6 +332,19 @@ def test_tensorrt_profiles_span_all_sizes():
     assert decoder["trt_profile_max_shapes"] == "latent:2x4x64x96"
     with pytest.raises(SystemExit, match="512x512x16"):
         Size.parse("512")
+
+
+def test_tensorrt_pack_offers_only_what_its_engines_can_do():
+    sizes = [Size.parse("384x640x16"), Size.parse("640x384x16"), Size.parse("512x512x8")]
+    limits = limits_within({"side": {"min": 256, "max": 1280}, "guidanceScale": {"min": 1, "max": 20}}, sizes)
+    assert limits == {
+        "side": {"min": 384, "max": 640},
+        "pixels": {"min": 384 * 640, "max": 512 * 512},
+        "numFrames": {"min": 8, "max": 16},
+        "guidanceScale": {"min": 1, "max": 20},
+    }
+    with pytest.raises(SystemExit, match="upright"):
+        limits_within({}, [Size.parse("640x384x16")])
 
 
 def test_tensorrt_says_what_it_lacks():
