@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { access, constants, stat } from 'node:fs/promises';
 import path from 'node:path';
-import type { Config } from '../config.ts';
+import { type Config, deviceExpectation, devicePattern } from '../config.ts';
 import { isKinoraError, KinoraError } from '../errors.ts';
 import type { EngineJob, EngineResult } from '../inference/engine/protocol.ts';
 import { smallerJobs } from '../inference/engine/smaller-jobs.ts';
@@ -16,6 +16,7 @@ import {
   variationStrengths,
 } from '../inference/presets.ts';
 import { createLogger } from '../log.ts';
+import { validateBudget } from '../video/fit.ts';
 import { startEngine } from './engines.ts';
 import { choosePack } from './packs.ts';
 import { ProgressBar } from './progress-bar.ts';
@@ -91,6 +92,10 @@ export async function animate(
   signal: AbortSignal,
 ): Promise<void> {
   const { images, prompt } = await splitArguments(args);
+  const wanted = options.device ?? config.device;
+  if (!devicePattern.test(wanted)) {
+    throw new KinoraError('INVALID_OPTION', `The device is "${wanted.slice(0, 40)}"; ${deviceExpectation}.`);
+  }
   const pack = await choosePack(config, options.model ?? config.model);
   const outs = await chooseOuts(options.out, images);
 
@@ -101,9 +106,13 @@ export async function animate(
     if (out !== undefined) tasks.push(await prepareTask(image, out, prompt, pack, options, config, tasks));
   }
 
-  const wanted = options.device ?? config.device;
-  const log = createLogger('engine', config.logLevel);
-  const { engine, choice } = await startEngine(config, pack, wanted, log);
+  // What goes wrong is said in a sentence, once.
+  const logLevel = /^(info|debug)$/.test(config.logLevel) ? config.logLevel : 'silent';
+  // The first video warms up for the others, with its own shape.
+  const settings = { ...config, warmUp: config.warmUp ?? [] };
+  const log = createLogger('engine', logLevel);
+  const { engine, choice, advice } = await startEngine(settings, pack, wanted, log);
+  if (advice !== undefined && !options.quiet) process.stderr.write(`${advice}\n`);
   // Whoever names a device knows what it runs on.
   if (wanted === 'auto' && !options.json && !options.quiet) {
     process.stderr.write(`${pack.manifest.id} runs on ${choice}.\n`);
@@ -157,12 +166,7 @@ async function prepareTask(
   if (smooth !== 1 && smooth !== 2 && smooth !== 3) {
     throw new KinoraError('INVALID_OPTION', `The smoothing is ${smooth}; expected 1, 2 or 3.`);
   }
-  if (options.maxBytes !== undefined && !(Number.isSafeInteger(options.maxBytes) && options.maxBytes > 0)) {
-    throw new KinoraError(
-      'INVALID_OPTION',
-      `The size limit is ${options.maxBytes}; expected a number of bytes.`,
-    );
-  }
+  if (options.maxBytes !== undefined) validateBudget(options.maxBytes);
   const metadata = config.metadata && options.metadata !== false;
   const job: EngineJob = {
     ...numbers,

@@ -16,6 +16,8 @@ export interface StartedEngine {
   readonly device: string;
   /** One line: what was chosen, and why. */
   readonly choice: string;
+  /** What people should know before they wait for it. */
+  readonly advice: string | undefined;
 }
 
 /**
@@ -51,9 +53,8 @@ export async function startEngine(
     try {
       if (!isLast) await engine.ready();
       const advice = deviceAdvice(pack.manifest, device);
-      if (advice !== undefined) log.warn({ device }, advice);
       const reason = wanted === 'auto' ? passedOver || (await whyChosen(device, pack)) : 'asked for by name';
-      return { engine, device, choice: `${device}: ${reason}` };
+      return { engine, device, choice: `${device}: ${reason}`, advice };
     } catch (error) {
       await engine.stop();
       if (!isKinoraError(error) || error.code !== 'DEVICE_UNAVAILABLE') throw error;

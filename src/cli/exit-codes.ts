@@ -3,7 +3,7 @@ import { type ErrorCode, errorCatalogue } from '../errors.ts';
 
 const meanings: Readonly<Record<number, string>> = {
   0: 'done',
-  1: 'a fault in Kinora itself, or a failed check of doctor or verify',
+  1: 'a fault in Kinora itself, or a failed check of doctor',
   2: 'an option, prompt or setting is out of range',
   3: 'the picture cannot be used',
   4: 'the model pack is missing or damaged',

@@ -74,6 +74,8 @@ function endRequested(): Promise<void> {
 
 /** How long Redis is waited for when a process ends: what was accepted is safe there already. */
 const farewellMs = 5_000;
+/** How long the engine may need to let go of a job that is handed back. */
+const handBackMs = 10_000;
 
 /**
  * Starts a part of Kinora, serves until it is asked to end, and stops it politely within `patienceMs`. Whatever it is
@@ -188,7 +190,8 @@ export async function runWorker(config: Config): Promise<void> {
       });
     // Before the model is loaded, which may take minutes.
     if (metrics) await startMetricsServer(config.metricsPorts.worker, metrics);
-    const { engine, device, choice } = await startEngine(config, pack, config.device, log);
+    const { engine, device, choice, advice } = await startEngine(config, pack, config.device, log);
+    if (advice !== undefined) log.warn({ device }, advice);
     engineStatus = () => engine.status();
     try {
       await engine.ready();
@@ -210,7 +213,7 @@ export async function runWorker(config: Config): Promise<void> {
       await worker.stop(config.queue.graceMs);
       await engine.stop();
     };
-  }, config.queue.graceMs);
+  }, config.queue.graceMs + handBackMs);
 }
 
 /** One that does not answer may still come up: the parts wait for it. */

@@ -10,7 +10,7 @@ import { temporaryFilesOf, writing } from './output-file.ts';
 import { runFfmpeg } from './run-ffmpeg.ts';
 
 /** Below this not even the container and one grey picture fit. */
-export const minBudgetBytes = 4096;
+const minBudgetBytes = 4096;
 /** Beyond it faces turn to blocks, and a smaller picture looks better. */
 const worstCrf = 38;
 const scales = [1, 0.75, 0.5, 0.25] as const;
@@ -42,7 +42,7 @@ export function validateBudget(maxBytes: number): void {
   if (!Number.isFinite(maxBytes) || maxBytes < minBudgetBytes) {
     throw new KinoraError(
       'INVALID_OPTION',
-      `maxBytes must be at least ${minBudgetBytes}; it is ${maxBytes}.`,
+      `The size limit is ${maxBytes} bytes; expected at least ${minBudgetBytes}.`,
     );
   }
 }

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import ffprobe from '@ffprobe-installer/ffprobe';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { splitArguments } from '../../src/cli/animate.ts';
+import { describeExitCodes } from '../../src/cli/exit-codes.ts';
 import { tinyPackPath } from '../inference/golden.ts';
 import { runCli } from './run-cli.ts';
 
@@ -136,7 +137,20 @@ describe('bad input ends in a sentence, an exit code and no file', () => {
     ['strength without a video', 2, [cat, '--strength', '0.5'], /--from/],
     ['an unknown model', 4, [cat, '--model', 'nope'], /no model pack named "nope"/],
     ['a foreign folder as model', 4, [cat, '--model', './data'], /no model pack in/],
-    ['a device that is not here', 5, [cat, '--device', 'cuda'], /cuda.*kinora doctor/],
+    [
+      'a device that is not here',
+      5,
+      [cat, '--device', 'cuda'],
+      /^Loading the model …\nThe device cuda .*kinora doctor.*\n$/,
+    ],
+    ['a device that is none', 2, [cat, '--device', 'gpu'], /device is "gpu"; expected auto, cpu, cuda/],
+    [
+      'a size limit that nothing fits',
+      2,
+      [cat, '--max-bytes', '10'],
+      /size limit is 10 bytes.*at least 4096/,
+    ],
+    ['a size limit that is no number', 2, [cat, '--max-bytes', 'Infinity'], /size limit is Infinity/],
     ['an output folder that is not there', 7, [cat, '--out', 'no/where.mp4'], /There is no folder/],
     ['a video that is forgotten', 2, [cat, '--from', 'nope', ...small], /no longer kept/],
   ];
@@ -181,6 +195,15 @@ it('unusual pictures that are fine become videos', async () => {
   const { videos } = JSON.parse(stdout) as { videos: { notes: string[] }[] };
   expect(videos.map(({ notes }) => notes.length)).toEqual([0, 0, 0, 1, 0]);
   expect({ code, count: files().length }).toEqual({ code: 0, count: names.length });
+});
+
+it('the README says what the exit codes mean', () => {
+  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8').replaceAll('`', '');
+  const rows = [...readme.matchAll(/^\| (\d+) +\| (.+?) +\|$/gm)].map(([, code, meaning]) => [code, meaning]);
+  const known = describeExitCodes()
+    .split('\n')
+    .map((line) => /^ *(\d+) {2}(.+?)(?: \([A-Z_, ]+\))?$/.exec(line)?.slice(1));
+  expect(rows).toEqual(known);
 });
 
 describe('arguments', () => {

@@ -402,7 +402,7 @@ it.each([
   [{ width: 64.5 }, 'width must be a whole number from 2 to 8192; it is 64.5.'],
   [{ fps: 0 }, 'fps must be from 1 to 120; it is 0.'],
   [{ fps: Number.NaN }, 'fps must be from 1 to 120; it is NaN.'],
-  [{ maxBytes: 4095 }, 'maxBytes must be at least 4096; it is 4095.'],
+  [{ maxBytes: 4095 }, 'The size limit is 4095 bytes; expected at least 4096.'],
 ])('refuses %o with the range', async (wrong, message) => {
   const outPath = newPath();
   const encoding = encodeVideo(texture(2, 64, 64), {

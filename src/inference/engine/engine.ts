@@ -19,7 +19,7 @@ import { shrink } from './smaller-jobs.ts';
 export interface EngineSettings extends SilenceSettings {
   /** From fork to "ready". Large packs are read from slow disks. */
   readonly loadDeadlineMs: number;
-  /** How long a cancelled job may go on, beyond one step, before the child is killed. */
+  /** How long a cancelled job may go on before the child is killed, even in the middle of a step that takes longer. */
   readonly cancelGraceMs: number;
   /** How long the child may take to leave when asked to. */
   readonly stopGraceMs: number;
@@ -38,7 +38,8 @@ export const defaultEngineSettings: EngineSettings = {
   silenceFactor: 5,
   firstStepMs: 600_000,
   loadDeadlineMs: 600_000,
-  cancelGraceMs: 10_000,
+  // With the watch's tick: ten seconds at worst.
+  cancelGraceMs: 9_000,
   stopGraceMs: 5_000,
   maxJobsPerChild: 500,
   maxRssGrowthBytes: 1024 ** 3,
@@ -525,7 +526,7 @@ export class Engine {
       running.silentMs += elapsed;
       if (running.cancelledForMs !== null) {
         running.cancelledForMs += elapsed;
-        if (running.cancelledForMs > cancelGraceMs + (running.silence.stepMs() ?? 0)) this.#child?.kill();
+        if (running.cancelledForMs > cancelGraceMs) this.#child?.kill();
         return;
       }
       const limitMs = running.silence.limitMs();
