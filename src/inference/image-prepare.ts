@@ -33,25 +33,36 @@ export interface PreparedImage {
 
 /** Both branches of one picture. The picture may have any size; what does not fit is cut off evenly on both sides. */
 export function prepareImage(image: RgbImage, options: PrepareImageOptions): PreparedImage {
+  const { pixelValues, vaeSample } = imageBranches(image, options);
+  return { pixelValues: pixelValues(), vaeSample: vaeSample() };
+}
+
+/** The same, each branch when it is asked for: one can be computed while a session runs on the other. */
+export function imageBranches(
+  image: RgbImage,
+  options: PrepareImageOptions,
+): { readonly [Branch in keyof PreparedImage]: () => PreparedImage[Branch] } {
   const { width, height, encoderSize, mean, std, cropMode } = options;
-  let square: RgbImage;
-  let picture: RgbImage;
-  if (cropMode === 'compat') {
-    // (width, width), as the reference does: not (width, height)
-    square = resizePillow(centerCropWide(image, width, width), encoderSize, encoderSize, 'bilinear');
-    picture = centerCropWide(image, width, height);
-  } else {
-    const nearer = reduceForBoth(image, Math.max(width, encoderSize), Math.max(height, encoderSize));
-    square = resizeToCover(nearer, encoderSize, encoderSize);
-    picture = resizeToCover(nearer, width, height);
-  }
+  const isCompat = cropMode === 'compat';
+  const nearer = isCompat
+    ? image
+    : reduceForBoth(image, Math.max(width, encoderSize), Math.max(height, encoderSize));
   return {
-    pixelValues: toTensor(square, (value, channel) => {
-      // In [0, 1] first, each step in float32, as numpy does it.
-      const shifted = Math.fround(Math.fround(value / 255) - Math.fround(mean[channel] as number));
-      return shifted / Math.fround(std[channel] as number);
-    }),
-    vaeSample: toTensor(picture, (value) => 2 * Math.fround(value / 255) - 1),
+    pixelValues: () => {
+      const square = isCompat
+        ? // (width, width), as the reference does: not (width, height)
+          resizePillow(centerCropWide(image, width, width), encoderSize, encoderSize, 'bilinear')
+        : resizeToCover(nearer, encoderSize, encoderSize);
+      return toTensor(square, (value, channel) => {
+        // In [0, 1] first, each step in float32, as numpy does it.
+        const shifted = Math.fround(Math.fround(value / 255) - Math.fround(mean[channel] as number));
+        return shifted / Math.fround(std[channel] as number);
+      });
+    },
+    vaeSample: () => {
+      const picture = isCompat ? centerCropWide(image, width, height) : resizeToCover(nearer, width, height);
+      return toTensor(picture, (value) => 2 * Math.fround(value / 255) - 1);
+    },
   };
 }
 

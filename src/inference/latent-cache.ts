@@ -13,6 +13,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { lstatSync, readdirSync } from 'node:fs';
 import { lstat, mkdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import type { FloatTensor } from './tensor.ts';
 
@@ -141,7 +142,8 @@ export class LatentCache {
   }
 
   #enqueue(work: () => Promise<void>): void {
-    this.#diskWork = this.#diskWork.then(work);
+    // Not at once: a hash of megabytes would keep the job from giving the runtime its next work.
+    this.#diskWork = this.#diskWork.then(() => setImmediate()).then(work);
   }
 
   async #read(key: string): Promise<CacheEntry | undefined> {

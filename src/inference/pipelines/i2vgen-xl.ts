@@ -8,7 +8,7 @@
 import { createHash } from 'node:crypto';
 import { KinoraError } from '../../errors.ts';
 import { imageKey } from '../image-decode.ts';
-import { prepareImage } from '../image-prepare.ts';
+import { imageBranches } from '../image-prepare.ts';
 import type {
   Frame,
   GenerateHooks,
@@ -50,68 +50,73 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     const pictureKey = imageKey(request.image);
     const videoId = this.#videoId(pictureKey, request);
 
-    // 1. Prompts
+    // 1. Prompts. While the runtime computes, here and below, the main thread makes ready what comes next.
     const guided = request.guidanceScale > 1;
     run.enter('encoding', 3);
-    const promptEmbeds = await this.#encodePrompt(run, request.prompt);
-    const negativeEmbeds = guided ? await this.#encodePrompt(run, request.negativePrompt) : undefined;
-    run.advance('encodeText');
+    const prompts = this.#encodePrompts(run, request, guided);
+    prompts.catch(() => {}); // awaited below, unless the picture fails first
 
     // 2. Picture: what the image encoder sees in it, and its latents
-    const { imageEmbeds, moments } = await this.#encodePicture(run, pictureKey, request);
-    const imageLatents = this.#imageLatents(moments, request);
+    let draft: ImageLatentsDraft | undefined;
+    const { imageEmbeds, moments } = await this.#encodePicture(run, pictureKey, request, prompts, () => {
+      draft = this.#draftImageLatents(request);
+    });
+    const imageLatents = this.#imageLatents(moments, draft ?? this.#draftImageLatents(request));
     const { dims } = imageLatents;
     const { length } = imageLatents.data;
+    const { promptEmbeds, negativeEmbeds } = await prompts;
     run.advance('encodeImage');
 
-    // 3. Everything in the UNet that no timestep changes; the noise is drawn while the runtime computes it
-    const conditioned = this.#condition(
-      { promptEmbeds, negativeEmbeds, imageEmbeds, imageLatents },
-      request.targetFps,
-    );
-    const noise = new TorchGenerator(request.seed).randn(length);
-    const conditioning = await conditioned;
-    run.advance('conditioning');
-
-    // 4. Where the noise schedule is entered
+    // 3. Where the noise schedule is entered
     const { schedulerConfig: config } = this.#pack;
-    const { numInferenceSteps } = request;
+    const { numInferenceSteps, variation } = request;
     const scheduler = createScheduler(request.scheduler, {
       config,
       numInferenceSteps,
       // Few steps must begin at full noise, whatever the spacing of the many steps that the pack was made for.
       ...(request.scheduler === 'dpm++2m' ? { timestepSpacing: 'trailing' } : {}),
     });
-    const { variation } = request;
-    let firstStep = 0;
-    let latents: Float32Array;
-    if (variation) {
-      const earlier = await this.#earlierLatents(run, variation.videoId, dims);
-      firstStep = Math.min(startIndex(numInferenceSteps, variation.strength), numInferenceSteps - 1);
-      latents = scheduler.addNoise(earlier, noise, firstStep);
-    } else {
-      latents = noise;
-      const sigma = scheduler.initNoiseSigma;
-      if (sigma !== 1) for (let k = 0; k < latents.length; k++) latents[k] = (latents[k] as number) * sigma;
-    }
+    const earlier = variation && (await this.#earlierLatents(run, variation.videoId, dims));
+    const firstStep = variation
+      ? Math.min(startIndex(numInferenceSteps, variation.strength), numInferenceSteps - 1)
+      : 0;
+    const guidedSteps = guided ? Math.ceil(numInferenceSteps * request.guidanceEnd) : 0;
+    const firstBatch = guidedSteps > firstStep ? 2 : 1;
     run.advance('prepare');
 
-    // 5. Denoising. Latents and predictions stay in the same memory from step to step.
-    const guidedSteps = guided ? Math.ceil(numInferenceSteps * request.guidanceEnd) : 0;
-    let twice: Float32Array = new Float32Array(guidedSteps > firstStep ? 2 * length : 0);
-    let prediction: Float32Array = new Float32Array(guidedSteps > firstStep ? 2 * length : length);
-    // Needed when guidance ends before the steps do.
-    let withoutGuidance =
-      guided && guidedSteps < numInferenceSteps ? conditionalHalf(conditioning) : undefined;
-    let kept = await keepTensors(conditioning);
+    let kept: Readonly<Record<ConditioningName, KeptTensor>> = {
+      fps_emb: reserveTensor(),
+      context: reserveTensor(),
+      image_latents_enc: reserveTensor(),
+    };
+    let deepFeatures = reserveTensor();
+    let latents: Float32Array;
     // A round begins with the whole UNet; it is the last use of deep features of another batch.
     const isWhole = (i: number): boolean => {
       const begin = i < guidedSteps ? firstStep : Math.max(firstStep, guidedSteps);
       return (i - begin) % request.featureReuse === 0;
     };
-    let deepFeatures = reserveTensor();
-    run.enter('denoising', numInferenceSteps - firstStep);
     try {
+      // 4. Everything in the UNet that no timestep changes. It stays with the runtime, unless half of it is needed when
+      // guidance ends before the steps do. What is not finite in it makes every prediction so, which is checked.
+      const inputs = { promptEmbeds, negativeEmbeds, imageEmbeds, imageLatents };
+      const endsGuidance = guided && guidedSteps < numInferenceSteps;
+      const conditioned = this.#condition(inputs, request.targetFps, endsGuidance ? {} : kept);
+      conditioned.catch(() => {}); // awaited below, unless something else fails first
+      const noise = new TorchGenerator(request.seed).randn(length);
+      latents = earlier
+        ? scheduler.addNoise(earlier, noise, firstStep)
+        : scale(noise, scheduler.initNoiseSigma);
+      let twice: Float32Array = new Float32Array(firstBatch === 2 ? 2 * length : 0);
+      const { output, spare } = await conditioned;
+      let withoutGuidance = endsGuidance ? conditionalHalf(conditioningOf(output)) : undefined;
+      if (endsGuidance) kept = await keepTensors(conditioningOf(output));
+      run.advance('conditioning');
+
+      // 5. Denoising. Latents and predictions stay in the same memory from step to step.
+      let prediction: Float32Array =
+        spare.length === firstBatch * length ? spare : new Float32Array(firstBatch * length);
+      run.enter('denoising', numInferenceSteps - firstStep);
       for (let i = firstStep; i < numInferenceSteps; i++) {
         run.check();
         const timestep = scheduler.timesteps[i] ?? 0;
@@ -160,15 +165,25 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
 
     // 6. Decoding, a few frames at a time
     run.enter('decoding', request.numFrames);
+    // Reaches the disk while the runtime decodes.
+    this.#cache.set(LatentCache.key('video', videoId), { latents: { data: latents, dims } });
     yield* this.#decode(run, latents, { ...request, decodeChunkSize: plan.decodeChunkSize });
     run.advance('decode');
-    // Kept last: megabytes for the disk, which can be written while the encoder finishes.
-    this.#cache.set(LatentCache.key('video', videoId), {
-      latents: { data: latents, dims },
-    });
 
     const { width, height, numFrames } = request;
     hooks.onReport({ videoId, numFrames, width, height, timings: run.timings(), cache: run.cacheUse() });
+  }
+
+  /** Both (1, T, D); the negative prompt matters with guidance only. */
+  async #encodePrompts(
+    run: Run,
+    { prompt, negativePrompt }: GenerateRequest,
+    guided: boolean,
+  ): Promise<{ promptEmbeds: FloatTensor; negativeEmbeds: FloatTensor | undefined }> {
+    const promptEmbeds = await this.#encodePrompt(run, prompt);
+    const negativeEmbeds = guided ? await this.#encodePrompt(run, negativePrompt) : undefined;
+    run.advance('encodeText');
+    return { promptEmbeds, negativeEmbeds };
   }
 
   /** (1, T, D) */
@@ -183,17 +198,23 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     return present(promptEmbeds);
   }
 
-  /** imageEmbeds (1, D) and the moments (1, 2C, h, w) of the VAE's posterior: both independent of the seed. */
+  /**
+   * imageEmbeds (1, D) and the moments (1, 2C, h, w) of the VAE's posterior: both independent of the seed.
+   * @param prompts the sessions run one after the other, and theirs comes first
+   * @param meanwhile called while the runtime encodes; not when there is nothing to encode
+   */
   async #encodePicture(
     run: Run,
     pictureKey: string,
     request: GenerateRequest,
+    prompts: Promise<unknown>,
+    meanwhile: () => void,
   ): Promise<{ imageEmbeds: FloatTensor; moments: FloatTensor }> {
     const { width, height, cropMode } = request;
     const key = LatentCache.pictureEntry(pictureKey, this.#fingerprint, width, height, cropMode);
     const entry = await run.cached('image', key, async () => {
       const { imageEncoderSize, imageMean, imageStd } = this.#pack.manifest.architecture;
-      const { pixelValues, vaeSample } = prepareImage(request.image, {
+      const branches = imageBranches(request.image, {
         width,
         height,
         encoderSize: imageEncoderSize,
@@ -202,41 +223,60 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
         cropMode,
       });
       const { image_encoder: imageEncoder, vae_encoder: vaeEncoder } = this.#pack.sessions;
+      const vaeSample = branches.vaeSample();
+      await prompts;
+      const encoding = vaeEncoder.run({ sample: vaeSample });
+      const pixelValues = branches.pixelValues();
+      meanwhile();
+      const encoded = await encoding;
       const seen = await imageEncoder.run({ pixel_values: pixelValues });
-      const encoded = await vaeEncoder.run({ sample: vaeSample });
       return { imageEmbeds: pick(seen, 'image_embeds'), moments: pick(encoded, 'moments') };
     });
     return { imageEmbeds: present(entry['imageEmbeds']), moments: present(entry['moments']) };
+  }
+
+  /** All of the image latents that is known without the picture: every frame but the first, and the noise of that. */
+  #draftImageLatents({ numFrames, seed, width, height }: GenerateRequest): ImageLatentsDraft {
+    const { latentChannels, vaeScaleFactor } = this.#pack.manifest.architecture;
+    const [h, w] = [height / vaeScaleFactor, width / vaeScaleFactor];
+    const plane = h * w;
+    const data = new Float32Array(latentChannels * numFrames * plane);
+    for (let c = 0; c < latentChannels; c++) {
+      for (let f = 1; f < numFrames; f++) {
+        const target = (c * numFrames + f) * plane;
+        data.fill(f / (numFrames - 1), target, target + plane);
+      }
+    }
+    // A fresh stream with the user's seed, as torch.manual_seed right before diffusers' call makes one.
+    const eps = new TorchGenerator(seed).randn(latentChannels * plane);
+    return { data, dims: [1, latentChannels, numFrames, h, w], eps };
   }
 
   /**
    * (1, C, F, h, w): frame 0 is a sample of the picture's posterior, frame k the constant k / (F - 1) by which the UNet
    * knows how far into the clip it is.
    */
-  #imageLatents(moments: FloatTensor, { numFrames, seed }: GenerateRequest): FloatTensor {
+  #imageLatents(moments: FloatTensor, { data, dims, eps }: ImageLatentsDraft): FloatTensor {
     const { latentChannels, vaeScalingFactor } = this.#pack.manifest.architecture;
-    const [, , h = 0, w = 0] = moments.dims;
-    const plane = h * w;
-    const half = latentChannels * plane;
-    const data = new Float32Array(latentChannels * numFrames * plane);
-    // A fresh stream with the user's seed, as torch.manual_seed right before diffusers' call makes one.
-    const eps = new TorchGenerator(seed).randn(half);
+    const half = eps.length;
+    const plane = half / latentChannels;
+    const channel = data.length / latentChannels;
     for (let c = 0; c < latentChannels; c++) {
-      const target = c * numFrames * plane;
+      const target = c * channel;
       for (let i = 0; i < plane; i++) {
         const k = c * plane + i;
         const logvar = Math.min(Math.max(moments.data[half + k] as number, -30), 20);
         const sample = (moments.data[k] as number) + Math.exp(0.5 * logvar) * (eps[k] as number);
         data[target + i] = sample * vaeScalingFactor;
       }
-      for (let f = 1; f < numFrames; f++) {
-        data.fill(f / (numFrames - 1), target + f * plane, target + (f + 1) * plane);
-      }
     }
-    return { data, dims: [1, latentChannels, numFrames, h, w] };
+    return { data, dims };
   }
 
-  /** The memory of the image latents is lent for good. */
+  /**
+   * @param into where the runtime keeps the outputs; those that are not named come back as `output`
+   * @returns in `spare` the memory that the image latents were given in, for any use
+   */
   async #condition(
     inputs: {
       promptEmbeds: FloatTensor;
@@ -245,7 +285,8 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       imageLatents: FloatTensor;
     },
     targetFps: number,
-  ): Promise<Conditioning> {
+    into: Readonly<Partial<Record<ConditioningName, KeptTensor>>>,
+  ): Promise<{ output: Readonly<Record<string, FloatTensor>>; spare: Float32Array }> {
     const { promptEmbeds, negativeEmbeds, imageEmbeds, imageLatents } = inputs;
     // The unconditional half is told nothing of prompt and picture embedding, but sees the same image latents.
     const none: FloatTensor = { data: new Float32Array(imageEmbeds.data.length), dims: imageEmbeds.dims };
@@ -257,12 +298,8 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       image_embeddings: { data: embeds.data, dims: [batch, 1, imageEmbeds.data.length] },
       encoder_hidden_states: negativeEmbeds ? stack(negativeEmbeds, promptEmbeds) : promptEmbeds,
     };
-    const output = await this.#pack.sessions.unet_cond.run(feeds, {}, ['image_latents']);
-    return {
-      fps_emb: pick(output, 'fps_emb'),
-      context: pick(output, 'context'),
-      image_latents_enc: pick(output, 'image_latents_enc'),
-    };
+    const output = await this.#pack.sessions.unet_cond.run(feeds, into, ['image_latents']);
+    return { output, spare: pick(output, 'image_latents').data };
   }
 
   /** Sample and prediction: (B, C, F, h, w), flat. Both arrays are lent to the runtime and come back. */
@@ -412,6 +449,11 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
   }
 }
 
+/** Image latents (1, C, F, h, w) whose first frame is missing, and the noise (C, h, w) that its sample takes. */
+interface ImageLatentsDraft extends FloatTensor {
+  readonly eps: Float32Array;
+}
+
 /** (count, 3, H, W), or why not. */
 type Decoded = { readonly sample: Float32Array; readonly count: number } | { readonly error: unknown };
 
@@ -421,6 +463,8 @@ interface SessionMs {
   readonly openMs: number;
 }
 
+const cacheKinds: readonly CacheKind[] = ['prompt', 'image', 'video'];
+
 /** Bookkeeping of one run: progress, cancellation, timings and cache use. */
 class Run {
   readonly #hooks: GenerateHooks;
@@ -429,8 +473,8 @@ class Run {
   readonly #sessionMsBefore: SessionMs;
   readonly #startedAt = performance.now();
   readonly #timings: Record<string, number> = {};
-  readonly #hits = new Set<string>();
-  readonly #misses = new Set<string>();
+  readonly #hits = new Set<CacheKind>();
+  readonly #misses = new Set<CacheKind>();
   #phase: Phase = 'encoding';
   #done = 0;
   #total = 0;
@@ -486,7 +530,9 @@ class Run {
   }
 
   cacheUse(): { hits: string[]; misses: string[] } {
-    return { hits: [...this.#hits], misses: [...this.#misses] };
+    // In the order of the work, though prompts and picture are looked up side by side.
+    const inOrder = (found: ReadonlySet<CacheKind>) => cacheKinds.filter((kind) => found.has(kind));
+    return { hits: inOrder(this.#hits), misses: inOrder(this.#misses) };
   }
 
   timings(): Record<string, number> {
@@ -538,6 +584,20 @@ function guide(both: Float32Array, guidanceScale: number, out: Float32Array): vo
     const uncond = both[k] as number;
     out[k] = uncond + guidanceScale * ((both[half + k] as number) - uncond);
   }
+}
+
+function conditioningOf(output: Readonly<Record<string, FloatTensor>>): Conditioning {
+  return {
+    fps_emb: pick(output, 'fps_emb'),
+    context: pick(output, 'context'),
+    image_latents_enc: pick(output, 'image_latents_enc'),
+  };
+}
+
+/** In place. */
+function scale(numbers: Float32Array, factor: number): Float32Array {
+  if (factor !== 1) for (let k = 0; k < numbers.length; k++) numbers[k] = (numbers[k] as number) * factor;
+  return numbers;
 }
 
 function conditionalHalf(conditioning: Conditioning): Conditioning {
