@@ -401,6 +401,7 @@ export class Conversation {
         lines.push(`• ${say.me.job(say.me.states[state], shorten(request.generation.prompt, listedPrompt))}`);
       }
       if (pending.length > listedJobs) lines.push(say.me.more(pending.length - listedJobs));
+      lines.push(say.me.id(person.userKey));
       const buttons = pending.slice(0, cancelButtons).map(({ id, request }) => ({
         ...this.#button('cancel', id, say),
         label: `${say.buttons.cancel}: ${shorten(request.generation.prompt, 20) || id.slice(-6)}`,

@@ -302,7 +302,7 @@ describe('commands', () => {
   it('/me shows credits and jobs, oldest first, to be cancelled', async () => {
     const { conversation } = talk;
     expect((await conversation.me(ann, here)).text).toBe(
-      'Credits: 0 of 20 used today.\nYou have no jobs in the queue.',
+      'Credits: 0 of 20 used today.\nYou have no jobs in the queue.\nYour id: test:ann',
     );
     await talk.admin.grant('test:root', 'test:ann', 3);
     for (let i = 1; i <= 12; i++) {
@@ -313,11 +313,13 @@ describe('commands', () => {
     expect(lines.slice(0, 2)).toEqual(['Credits: 12 of 20 used today, 3 extra.', 'Your jobs:']);
     expect(lines[2]).toMatch(/^• waiting: 🌊long .{30,60}…$/u);
     expect(lines[3]).toBe('• waiting: wave 2');
-    expect(lines.at(-1)).toBe('… and 2 more.');
+    expect(lines.slice(-2)).toEqual(['… and 2 more.', 'Your id: test:ann']);
     expect(buttons).toHaveLength(5);
     expect(buttons[1]).toEqual({ action: 'cancel', jobId: 't-2', label: 'Cancel: wave 2' });
     expect((await conversation.me(bob, here)).buttons).toEqual([]);
-    expect((await conversation.me(mei, here)).text).toBe('点数：今天已用 0 / 20。\n你没有排队中的任务。');
+    expect((await conversation.me(mei, here)).text).toBe(
+      '点数：今天已用 0 / 20。\n你没有排队中的任务。\n你的编号：test:mei',
+    );
   });
 
   it('/queue shows what waits, and where one stands', async () => {
@@ -368,7 +370,7 @@ describe('words', () => {
     await talk.ask('t-1', { options: { prompt } });
     const entry = await talk.entry('t-1');
     expect(entry.request.generation.prompt).toBe(prompt.trim());
-    expect((await talk.conversation.me(ann, here)).text.split('\n')).toHaveLength(3);
+    expect((await talk.conversation.me(ann, here)).text.split('\n')).toHaveLength(4);
     expect(talk.conversation.settings(entry, ann)).toContain(`Prompt: ${prompt.trim()}\n`);
   });
 

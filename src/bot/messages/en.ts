@@ -186,6 +186,8 @@ export const en = {
     credits: (used: number, limit: number, granted: number) =>
       `Credits: ${used} of ${limit} used today${granted ? `, ${granted} extra` : ''}.`,
     none: 'You have no jobs in the queue.',
+    /** For admins, who call people by their ids. */
+    id: (userKey: string) => `Your id: ${userKey}`,
     jobs: 'Your jobs:',
     more: (count: number) => `… and ${count} more.`,
     job: (state: string, prompt: string) => `${state}: ${prompt || '(no prompt)'}`,

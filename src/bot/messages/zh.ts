@@ -163,6 +163,7 @@ export const zh: typeof en = {
     credits: (used, limit, granted) =>
       `点数：今天已用 ${used} / ${limit}${granted ? `，另有额外 ${granted} 点` : ''}。`,
     none: '你没有排队中的任务。',
+    id: (userKey) => `你的编号：${userKey}`,
     jobs: '你的任务：',
     more: (count) => `……还有 ${count} 个。`,
     job: (state, prompt) => `${state}：${prompt || '（没有提示词）'}`,
