@@ -10,6 +10,8 @@
  * 3. Sheets: contact sheets and a moving picture, to be looked at.
  *
  * Options: --only prompts|pixels|sheets · --set test|dev · --limit N · --threads N · --readme (sheets go to docs/)
+ * Only whole runs over the test set are written to results/: the dev set is for trying things out. Ends with 1 when a
+ * bar is missed.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -96,7 +98,7 @@ async function examinePrompts(generator: Generator): Promise<boolean> {
   );
   const misses = rows.filter((row) => row['obeyed'] === 0);
   if (misses.length > 0) printTable('Not obeyed', misses);
-  writeCsv(`quality-prompts-${values.set}`, rows);
+  if (values.set === 'test' && rows.length === all.length) writeCsv('quality-prompts-test', rows);
   return rows.length - misses.length >= 0.98 * rows.length;
 }
 
@@ -239,5 +241,7 @@ if (!values.only || values.only === 'pixels') verdicts.push(await examinePixels(
 if (!values.only || values.only === 'sheets') await drawSheets(generator);
 await generator.close();
 if (verdicts.length > 0) {
-  process.stdout.write(`\n${verdicts.every(Boolean) ? 'Every bar is reached.' : 'A bar is missed.'}\n`);
+  const reached = verdicts.every(Boolean);
+  process.stdout.write(`\n${reached ? 'Every bar is reached.' : 'A bar is missed.'}\n`);
+  if (!reached) process.exitCode = 1;
 }

@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, open, readFile, rm } from 'node:fs/promises';
+import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
@@ -162,28 +162,49 @@ async function stopLeftover(socketPath: string): Promise<void> {
   await rm(socketPath, { force: true });
 }
 
-/** Writes our pid into a lock file; a file left by a dead process is taken over. */
+/**
+ * Writes who we are into a lock file, which comes into being with its content; one left by a dead process is taken over.
+ */
 async function ownFolder(folder: string): Promise<() => Promise<void>> {
   const lockPath = join(folder, 'owner.pid');
-  for (let attempt = 0; attempt < 2; attempt++) {
-    try {
-      const file = await open(lockPath, 'wx', 0o600);
-      await file.writeFile(String(process.pid));
-      await file.close();
-      return () => rm(lockPath, { force: true });
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-      const owner = Number(await readFile(lockPath, 'utf8').catch(() => ''));
-      if (owner && owner !== process.pid && isAlive(owner)) {
-        throw new KinoraError(
-          'INVALID_CONFIG',
-          `Another Kinora (process ${owner}) already runs on ${folder}.`,
-        );
+  const ownPath = `${lockPath}.${process.pid}`;
+  await writeFile(ownPath, `${process.pid} ${await startOf(process.pid)}`, { mode: 0o600 });
+  try {
+    for (let attempt = 0; attempt < 2; attempt++) {
+      try {
+        await link(ownPath, lockPath);
+        return () => rm(lockPath, { force: true });
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+        const owner = await livingOwner(await readFile(lockPath, 'utf8').catch(() => ''));
+        if (owner !== undefined) {
+          throw new KinoraError(
+            'INVALID_CONFIG',
+            `Another Kinora (process ${owner}) already runs on ${folder}.`,
+          );
+        }
+        await rm(lockPath, { force: true });
       }
-      await rm(lockPath, { force: true });
     }
+  } finally {
+    await rm(ownPath, { force: true });
   }
   throw new KinoraError('INVALID_CONFIG', `Another Kinora is starting on ${folder}.`);
+}
+
+/** The number of the process that wrote a lock, if it still lives: after a reboot its number may be another's. */
+async function livingOwner(lock: string): Promise<number | undefined> {
+  const [pid, start = ''] = lock.split(' ');
+  const owner = Number(pid);
+  if (!owner || owner === process.pid || !isAlive(owner)) return undefined;
+  return start === '' || start === (await startOf(owner)) ? owner : undefined;
+}
+
+/** When a process began, in the kernel's own count; empty where there is no /proc. */
+async function startOf(pid: number): Promise<string> {
+  const stat = await readFile(`/proc/${pid}/stat`, 'latin1').catch(() => '');
+  // After the program's name, which stands in brackets and may hold anything, it is the twentieth field.
+  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
 }
 
 function isAlive(pid: number): boolean {

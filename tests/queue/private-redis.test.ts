@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -97,6 +97,18 @@ it('refuses a second owner of the folder', async () => {
   expect(isAlive(serverPid)).toBe(false);
   const next = await start();
   expect(await withClient(next.socketPath, (redis) => redis.get('kept'))).toBe('yes');
+});
+
+it('is not kept out by a dead owner whose number another process has now', async () => {
+  const lock = join(folder, 'redis', 'owner.pid');
+  await mkdir(join(folder, 'redis'));
+  await writeFile(lock, `${process.ppid}`);
+  await expect(startPrivateRedis(folder, log)).rejects.toThrow(`process ${process.ppid}`);
+  await writeFile(lock, `${process.ppid} 1`);
+  const server = await start();
+  expect((await readFile(lock, 'utf8')).split(' ')[0]).toBe(String(process.pid));
+  await server.stop();
+  expect((await readdir(join(folder, 'redis'))).filter((name) => name.startsWith('owner'))).toEqual([]);
 });
 
 it('says how to install redis-server where it is missing', async () => {
