@@ -17,7 +17,7 @@ import {
   planMemory,
 } from './memory-plan.ts';
 import { hasShallowCore, type PackManifest, packManifestSchema } from './pack-manifest.ts';
-import { PackSession } from './pack-session.ts';
+import { PackSession, type Room } from './pack-session.ts';
 import { presetOf } from './presets.ts';
 import { assertDevice, deviceOfGraph } from './required-device.ts';
 import { readSchedulerConfig } from './schedulers/scheduler-config.ts';
@@ -267,17 +267,30 @@ class Residents {
   /** Activations of the largest runs since each session was opened, in bytes. */
   readonly #heldBytes: Partial<Record<GraphName, number>> = {};
   #plan: MemoryPlan;
+  /** Settles when everybody who makes room or opens has had their turn. */
+  #turn: Promise<void> = Promise.resolve();
 
   /** @param devices of the graphs: not every one runs on the pack's */
   constructor({ folder, manifest }: Pack, options: OpenPackOptions, devices: ReadonlyMap<string, string>) {
     this.#manifest = manifest;
     this.#memory = packMemory(manifest);
     this.#budgetBytes = options.memoryBudgetBytes;
+    const room: Room = {
+      rivals: (graph) => this.#beforeRun(graph),
+      inTurn: (work) => {
+        const done = this.#turn.then(work);
+        this.#turn = done.then(
+          () => {},
+          () => {},
+        );
+        return done;
+      },
+      whileOpening: options.whileOpening ?? (() => {}),
+    };
     const create = (name: GraphName): [GraphName, PackSession] => {
       const session = { ...options, device: devices.get(name) ?? options.device };
       const file = path.join(folder, name, 'model.onnx');
-      const rivals = (graph: GraphName): PackSession[] => this.#beforeRun(graph);
-      return [name, new PackSession(name, file, session, rivals, options.whileOpening ?? (() => {}))];
+      return [name, new PackSession(name, file, session, room)];
     };
     this.sessions = Object.fromEntries(graphsOf(this.#manifest).map(create)) as unknown as Sessions; // all required ones
     this.#plan = this.#usualPlan();
@@ -350,7 +363,8 @@ function graphsOf(manifest: PackManifest): readonly GraphName[] {
   return hasShallowCore(manifest) ? graphNames : requiredGraphs;
 }
 
-function packMemory(manifest: PackManifest): PackMemory {
+/** What of the pack a plan needs to know. */
+export function packMemory(manifest: PackManifest): PackMemory {
   const { flavour, architecture, files } = manifest;
   const weightBytes: Partial<Record<GraphName, number>> = {};
   for (const name of graphsOf(manifest)) {

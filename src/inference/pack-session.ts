@@ -5,6 +5,16 @@
 import type { GraphName } from './model-pack.ts';
 import { OnnxSession, type SessionOptions, type TensorSpec } from './session.ts';
 
+/** What sessions of a pack ask about each other. */
+export interface Room {
+  /** Asked before every run: the open sessions that may not stay open beside this one. */
+  readonly rivals: (name: GraphName) => readonly PackSession[];
+  /** One after the other: two that open at a time would not see each other. */
+  readonly inTurn: <T>(work: () => Promise<T>) => Promise<T>;
+  /** Called every second while a session opens: gigabytes from a slow disk take their time. */
+  readonly whileOpening: () => void;
+}
+
 /** After that it counts as hung. */
 const longestOpeningMs = 600_000;
 
@@ -12,8 +22,7 @@ export class PackSession {
   readonly name: GraphName;
   readonly #path: string;
   readonly #options: SessionOptions;
-  readonly #rivals: (name: GraphName) => readonly PackSession[];
-  readonly #whileOpening: () => void;
+  readonly #room: Room;
   #session: OnnxSession | undefined;
   /** The same for every opening: the file does not change under a running engine. */
   #inputs: readonly TensorSpec[] = [];
@@ -22,22 +31,11 @@ export class PackSession {
   #runMsBefore = 0;
   #openMs = 0;
 
-  /**
-   * @param rivals asked before every run: the open sessions that may not stay open beside this one
-   * @param whileOpening called every second while the session opens: gigabytes from a slow disk take their time
-   */
-  constructor(
-    name: GraphName,
-    path: string,
-    options: SessionOptions,
-    rivals: (name: GraphName) => readonly PackSession[],
-    whileOpening: () => void,
-  ) {
+  constructor(name: GraphName, path: string, options: SessionOptions, room: Room) {
     this.name = name;
     this.#path = path;
     this.#options = options;
-    this.#rivals = rivals;
-    this.#whileOpening = whileOpening;
+    this.#room = room;
   }
 
   /** Known once it was open for the first time. */
@@ -72,7 +70,7 @@ export class PackSession {
     if (this.#session) return this.#session;
     const startedAt = performance.now();
     const timer = setInterval(() => {
-      if (performance.now() - startedAt < longestOpeningMs) this.#whileOpening();
+      if (performance.now() - startedAt < longestOpeningMs) this.#room.whileOpening();
     }, 1000);
     const session = await OnnxSession.open(this.name, this.#path, this.#options).finally(() =>
       clearInterval(timer),
@@ -90,18 +88,12 @@ export class PackSession {
    * has its feeds before this returns, so that whatever the caller does next happens beside the run.
    */
   run(...args: Parameters<OnnxSession['run']>): ReturnType<OnnxSession['run']> {
-    const rivals = this.#rivals(this.name);
-    if (this.#session && rivals.length === 0) return this.#session.run(...args);
-    return this.#openAndRun(rivals, args);
-  }
-
-  async #openAndRun(
-    rivals: readonly PackSession[],
-    args: Parameters<OnnxSession['run']>,
-  ): ReturnType<OnnxSession['run']> {
-    for (const rival of rivals) await rival.release();
-    const session = await this.open();
-    return await session.run(...args);
+    if (this.#session && this.#room.rivals(this.name).length === 0) return this.#session.run(...args);
+    return this.#room.inTurn(async () => {
+      for (const rival of this.#room.rivals(this.name)) await rival.release();
+      const session = await this.open();
+      return await session.run(...args);
+    });
   }
 
   /** Gives its memory back, all of it. The next run opens it again. */
@@ -109,7 +101,7 @@ export class PackSession {
     const session = this.#session;
     if (!session) return;
     this.#session = undefined;
+    await session.release(); // after runs that it was given before
     this.#runMsBefore += session.runMs;
-    await session.release();
   }
 }
