@@ -343,11 +343,18 @@ export class Conversation {
   }
 
   /** What the status message of a waiting job says now; undefined when it does not wait. */
-  async waiting(entry: Pick<LedgerEntry, 'id' | 'preset'>, locale: string): Promise<ChatMessage | undefined> {
+  async waiting(
+    entry: Pick<LedgerEntry, 'id' | 'preset' | 'request'>,
+    locale: string,
+  ): Promise<ChatMessage | undefined> {
     const say = messagesFor(locale);
     const position = await this.#tools.client.place(entry);
     if (!position) return undefined;
-    return { text: this.#position(position, say), buttons: [this.#button('cancel', entry.id, say)] };
+    const { generation, replyTo } = entry.request;
+    // Whoever asks for the same again knows it already.
+    const tip = 'encodingMs' in replyTo ? undefined : promptHelp(generation.prompt, say);
+    const text = [this.#position(position, say), ...(tip ? [tip] : [])].join('\n');
+    return { text, buttons: [this.#button('cancel', entry.id, say)] };
   }
 
   /** The final answer's words and buttons. */
@@ -526,7 +533,7 @@ export class Conversation {
 
   #position({ ahead, leftMs }: { ahead: number; leftMs?: number }, say: Messages): string {
     const text = ahead === 0 ? say.status.next : say.status.waiting(ahead);
-    return leftMs === undefined ? text : `${text} ${say.status.readyIn(leftMs)}`;
+    return leftMs === undefined ? text : `${text}${say.status.readyIn(leftMs)}`;
   }
 
   #button(action: Action, jobId: string, say: Messages): Button {

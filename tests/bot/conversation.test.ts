@@ -59,6 +59,8 @@ describe('asking', () => {
       picture: await pictureBytes('animated.png'),
     });
     expect(answer.text.split('\n').slice(2)).toEqual([en.status.firstFrame, en.help.vague('amazing')]);
+    const waiting = await talk.conversation.waiting(await talk.entry('t-1'), 'en');
+    expect(waiting?.text).toContain(en.help.vague('amazing'));
     const chinese = await talk.ask('t-2', { person: mei, options: { prompt: '慢慢推近' } });
     expect(chinese.text).toBe('已接受，前面还有 1 个任务。\n消耗 1 点，今天还剩 2 点。');
   });

@@ -19,6 +19,9 @@ async function processesOf(path: string): Promise<string[]> {
   return found;
 }
 
+const readme = await readFile(new URL('../../README.md', import.meta.url), 'utf8');
+const readmeExcerpt = /```\n( {3}Discord · #animations[\s\S]*?)\n```/.exec(readme)?.[1] ?? '';
+
 it('the demonstration plays to its end, shows all that it promises, and leaves the videos and nothing else', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'kinora-play-'));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
@@ -43,6 +46,7 @@ it('the demonstration plays to its end, shows all that it promises, and leaves t
   expect(await processesOf(folder)).toEqual([]);
   expect((await readdir(folder)).filter((name) => name.startsWith('kinora-'))).toEqual([]);
 
+  expect(readmeExcerpt.split('\n').length).toBeGreaterThan(30);
   const transcript = await readFile(join(out, 'transcript.txt'), 'utf8');
   for (const said of [
     /\nKinora {3}Accepted\. Yours is next\./,
@@ -65,6 +69,14 @@ it('the demonstration plays to its end, shows all that it promises, and leaves t
     /已删除 2 个任务/,
   ]) {
     expect(transcript).toMatch(said);
+  }
+  // What the README shows was really said. Progress depends on the machine, and so do numbers.
+  const plain = (line: string): string =>
+    line.replaceAll(/\d+/g, '#').replace(/(?:; saved| Ready| New ones|，?大约).*$/, '');
+  const told = new Set(transcript.split('\n').map(plain));
+  for (const line of readmeExcerpt.split('\n')) {
+    if (line.includes('saved as') || /↻ .*(?:…|▱|▰)/.test(line) || /slow zoom out|Seed/.test(line)) continue;
+    expect(told, line).toContain(plain(line));
   }
   const clips = (await readdir(out)).filter((name) => name.endsWith('.mp4'));
   expect(clips.length).toBeGreaterThanOrEqual(10);

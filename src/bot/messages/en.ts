@@ -70,7 +70,8 @@ export const en = {
   status: {
     next: 'Accepted. Yours is next.',
     waiting: (ahead: number) => `Accepted. ${jobs(ahead)} before yours.`,
-    readyIn: (ms: number) => `Ready in about ${duration(ms)}.`,
+    /** Behind another sentence, with the space that the language has there. */
+    readyIn: (ms: number) => ` Ready in about ${duration(ms)}.`,
     left: (ms: number) => `about ${duration(ms)} left`,
     loading: 'Loading the model…',
     encoding: 'Looking at the picture…',
