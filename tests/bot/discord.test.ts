@@ -15,6 +15,7 @@ import { createLogger } from '../../src/log.ts';
 import { recordDuration } from '../../src/queue/durations.ts';
 import { engineGenerate } from '../../src/queue/engine-generate.ts';
 import { Keys } from '../../src/queue/keys.ts';
+import { Ledger } from '../../src/queue/ledger.ts';
 import { readMp4Info } from '../../src/video/mp4.ts';
 import type { FakeMessage } from '../fakes/discord/message.ts';
 import { tinyPackPath } from '../inference/golden.ts';
@@ -190,7 +191,7 @@ describe('a request', () => {
 
   it('is told beforehand that its video comes by direct message when that will be so', async () => {
     const stage = await begin({ generate: 'nobody' });
-    await recordDuration(stage.redis.connect(), new Keys(), 'standard', 20 * 60_000);
+    await recordDuration(stage.redis.connect(), new Keys(), 'standard', 'cpu', 20 * 60_000);
     const { ada, channel } = stage;
     const asked = ada.runs('/animate', { ...picture, private: true }, { channel });
     await stage.said(asked, /will come as a direct message/);
@@ -387,6 +388,25 @@ describe('the answer', () => {
     expect(shown.text).toContain('Compressed to fit');
   });
 
+  it('may be as large as Discord says for this person in this place', async () => {
+    const stage = await begin({ generate: 'nobody' });
+    const { ada, channel, server, redis } = stage;
+    const rich = server.user({ name: 'rich', uploadLimitBytes: 500 * 2 ** 20 });
+    const boosted = server.guild({ name: 'Boosted', uploadLimitBytes: 50 * 2 ** 20 }).channel();
+    const ledger = new Ledger(redis.connect());
+    for (const [person, where, megabytes] of [
+      [ada, channel, 10],
+      [rich, channel, 500],
+      [ada, boosted, 50],
+    ] as const) {
+      const asked = person.runs('/animate', picture, { channel: where });
+      await stage.said(asked, /^Accepted/);
+      const entry = await ledger.read(`dc-${asked.id}`);
+      // A little less, for the rest of the upload and for places of refuge.
+      expect(entry?.request.generation.maxBytes).toBe(Math.floor(megabytes * 2 ** 20 * 0.95));
+    }
+  });
+
   it('never comes before the acceptance, which would undo it', async () => {
     const stage = await begin();
     stage.server.fail({ method: 'PATCH', route: '/webhooks/', delayMs: 400 });
@@ -416,6 +436,8 @@ describe('buttons', () => {
     const { server, ada, channel } = stage;
     const shown = await stage.video(ada.runs('/animate', { ...picture, seed: 7 }, { channel }));
     await stage.stopBot();
+    // Links to what was sent are dead by then; the picture is kept here.
+    server.expireAttachments();
     await stage.startBot();
 
     const reroll = await stage.video(ada.presses(shown, 'Re-roll'));

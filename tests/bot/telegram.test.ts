@@ -125,8 +125,8 @@ describe.concurrent('a photo in a private chat', () => {
     await chat.sendsPhoto(await photo());
     await fake.until(() => fake.answers(chat).length === 1);
     await chat.sendsAlbum([await photo(), await photo(), await photo()]);
-    chat.sendsText('hello');
-    await fake.until(() => fake.answers(chat).length === 3);
+    for (const text of ['hello', '/start', '/help', '/nonsense']) chat.sendsText(text);
+    await fake.until(() => fake.answers(chat).length === 6);
     for (const { text } of fake.answers(chat)) expect(text).toMatch(/^Send a picture with a few words/);
     expect(world.runs).toEqual([]);
   });
