@@ -20,6 +20,7 @@ import { RedisProbe } from '../src/metrics/redis-probe.ts';
 import { Artifacts } from '../src/queue/artifacts.ts';
 import { JobClient, type QueueTerms } from '../src/queue/client.ts';
 import { DeliveryWorker } from '../src/queue/delivery.ts';
+import { recordDuration } from '../src/queue/durations.ts';
 import type { Generation, JobRequest } from '../src/queue/jobs.ts';
 import { Keys } from '../src/queue/keys.ts';
 import { type PrivateRedis, startPrivateRedis } from '../src/queue/private-redis.ts';
@@ -184,8 +185,9 @@ async function measureRequests(): Promise<void> {
     writeCsv('queue-requests', rows);
 
     // Some history, as every queue that runs has.
-    for (const preset of presets)
-      await bench.redis.lpush(new Keys().durations(preset), ...Array(50).fill(5000));
+    for (const preset of presets) {
+      for (let i = 0; i < 50; i++) await recordDuration(bench.redis, new Keys(), preset, 'cpu', 5_000);
+    }
     const place = async (): Promise<void> => {
       const index = Math.floor(Math.random() * asked);
       const found = await bench.client.place({ id: `b-${index}`, preset: presets[index % 4] ?? 'fast' });

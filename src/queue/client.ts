@@ -6,7 +6,7 @@ import { randomUUID } from 'node:crypto';
 import { FlowProducer, Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Logger } from '../log.ts';
-import { medianDuration } from './durations.ts';
+import { jobsPerMs } from './durations.ts';
 import { publishEvent, type QueueEvent, subscribeEvents } from './events.ts';
 import {
   deliverQueueName,
@@ -17,7 +17,7 @@ import {
 } from './jobs.ts';
 import { Keys } from './keys.ts';
 import { type AdmissionLimits, type CancelAnswer, Ledger, type LedgerEntry, type Refusal } from './ledger.ts';
-import { countLiveWorkers } from './worker-registry.ts';
+import { workerEntries } from './worker-registry.ts';
 
 export interface QueueTerms {
   /** Credits of one job, and its length in the eyes of fairness. */
@@ -36,7 +36,7 @@ export interface QueueTerms {
 export interface Place {
   /** Jobs that will be served before it, the running ones not counted. */
   readonly ahead: number;
-  /** Milliseconds until its video, by the median of recent jobs; undefined while there is no history. */
+  /** Milliseconds until its video, by what recent jobs took on the workers' devices; undefined while there is no history. */
   readonly leftMs?: number;
 }
 
@@ -256,19 +256,27 @@ export class JobClient {
     if (!ahead) return undefined;
     const total = [...ahead.values()].reduce((sum, count) => sum + count, 0);
     const presets = [...new Set([...ahead.keys(), job.preset])];
-    const medians = new Map(
+    const devices = await this.#devices();
+    const rates = new Map(
       await Promise.all(
         presets.map(
-          async (preset) => [preset, await medianDuration(this.#redis, this.keys, preset)] as const,
+          async (preset) => [preset, await jobsPerMs(this.#redis, this.keys, preset, devices)] as const,
         ),
       ),
     );
-    const own = medians.get(job.preset);
+    const own = rates.get(job.preset);
     if (own === undefined) return { ahead: total };
     let waitMs = 0;
-    for (const [preset, count] of ahead) waitMs += count * (medians.get(preset) ?? own);
-    const workers = Math.max(1, await countLiveWorkers(this.#redis, this.keys));
-    return { ahead: total, leftMs: waitMs / workers + own };
+    for (const [preset, count] of ahead) waitMs += count / (rates.get(preset) ?? own);
+    // Whoever is faster takes more of the jobs, so this is what one takes on average.
+    return { ahead: total, leftMs: waitMs + devices.length / own };
+  }
+
+  /** One for each worker that lives; while none does, one of those that there were. */
+  async #devices(): Promise<string[]> {
+    const workers = [...(await workerEntries(this.#redis, this.keys)).values()];
+    const living = workers.filter(({ alive }) => alive).map(({ entry }) => entry.device);
+    return living.length > 0 ? living : (await this.#redis.smembers(this.keys.devices)).slice(0, 1);
   }
 
   /** Calls back on progress of any job until the returned function is called. */

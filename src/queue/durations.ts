@@ -1,24 +1,57 @@
-/** How long jobs of each preset really took, and what that means for those who wait. */
+/**
+ * How long jobs of each preset really took on each device, and what that means for those who wait. The workers of one
+ * queue may be of very different speed.
+ */
 import type { Redis } from 'ioredis';
 import type { Keys } from './keys.ts';
 
 const remembered = 50;
 
-export async function recordDuration(redis: Redis, keys: Keys, preset: string, ms: number): Promise<void> {
+export async function recordDuration(
+  redis: Redis,
+  keys: Keys,
+  preset: string,
+  device: string,
+  ms: number,
+): Promise<void> {
+  const list = keys.durations(preset, device);
   await redis
     .multi()
-    .lpush(keys.durations(preset), Math.round(ms))
-    .ltrim(keys.durations(preset), 0, remembered - 1)
+    .sadd(keys.devices, device)
+    .lpush(list, Math.max(1, Math.round(ms)))
+    .ltrim(list, 0, remembered - 1)
     .exec();
 }
 
-/** Moving median in ms, or undefined while there is no history. */
-export async function medianDuration(redis: Redis, keys: Keys, preset: string): Promise<number | undefined> {
-  const values = (await redis.lrange(keys.durations(preset), 0, remembered - 1))
-    .map(Number)
-    .sort((a, b) => a - b);
-  const middle = values.length >> 1;
-  const upper = values[middle];
+/**
+ * Jobs of a preset that workers on `devices`, one each, finish in a millisecond, by moving medians. A device without
+ * history counts as the average of the others; undefined when none has any.
+ */
+export async function jobsPerMs(
+  redis: Redis,
+  keys: Keys,
+  preset: string,
+  devices: readonly string[],
+): Promise<number | undefined> {
+  const known = await Promise.all(
+    [...new Set(devices)].map(async (device) => {
+      const values = await redis.lrange(keys.durations(preset, device), 0, remembered - 1);
+      return [device, median(values.map(Number))] as const;
+    }),
+  );
+  const medians = new Map(known);
+  const rates = devices.flatMap((device) => {
+    const ms = medians.get(device);
+    return ms === undefined ? [] : [1 / ms];
+  });
+  if (rates.length === 0) return undefined;
+  return (rates.reduce((sum, rate) => sum + rate, 0) / rates.length) * devices.length;
+}
+
+function median(values: readonly number[]): number | undefined {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  const upper = sorted[middle];
   if (upper === undefined) return undefined;
-  return values.length % 2 === 1 ? upper : (upper + (values[middle - 1] ?? upper)) / 2;
+  return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? upper)) / 2;
 }

@@ -83,8 +83,12 @@ export class Keys {
     return `${this.prefix}:endings`;
   }
   /** List of recent job durations in ms per preset and device. */
-  durations(preset: string): string {
-    return `${this.prefix}:durations:${preset}`;
+  durations(preset: string, device: string): string {
+    return `${this.prefix}:durations:${preset}:${device}`;
+  }
+  /** Set of devices that ever finished a job. */
+  get devices(): string {
+    return `${this.prefix}:devices`;
   }
   /** Pub/sub channel of progress and cancellations. */
   get events(): string {

@@ -236,7 +236,9 @@ export class JobWorker {
       await this.#artifacts.storeRecord(jobId, artifact);
       this.#remember(entry);
       await this.#finish(jobId, artifact);
-      await recordDuration(this.#redis, this.#keys, entry.preset, Date.now() - startedAt).catch(() => {}); // an estimate
+      const { device } = this.#settings;
+      const ms = Date.now() - startedAt;
+      await recordDuration(this.#redis, this.#keys, entry.preset, device, ms).catch(() => {}); // an estimate
     } catch (error) {
       await this.#fail(job, token, entry, current.reason, error);
     } finally {

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { KinoraError } from '../../src/errors.ts';
 import { DeliveryDelayed, DeliveryImpossible } from '../../src/queue/delivery.ts';
+import { recordDuration } from '../../src/queue/durations.ts';
 import { eventually, type Generation, Harness, timedGenerator } from './harness.ts';
 
 let harness: Harness;
@@ -63,6 +64,33 @@ describe('a job', () => {
     await harness.worker(timedGenerator(100)).then((worker) => worker.stop(0));
     const place = await client.submit(await harness.request('c'));
     expect(place).toMatchObject({ decision: 'accepted', place: { leftMs: expect.any(Number) } });
+  });
+
+  it('is told the time left by what each device needs', async () => {
+    const client = harness.client();
+    const redis = harness.server.connect();
+    const beat = { beatAt: Date.now(), pid: 1, host: 'elsewhere', jobId: null, imageKeys: [] };
+    const joins = async (id: string, device: string): Promise<void> => {
+      await redis.hset(harness.keys.workers, id, JSON.stringify({ ...beat, device }));
+    };
+    const leftMs = async (): Promise<number | undefined> =>
+      (await client.place({ id: 't-c', preset: 'standard' }))?.leftMs;
+    await recordDuration(redis, harness.keys, 'standard', 'cpu', 60_000);
+    await recordDuration(redis, harness.keys, 'standard', 'cuda', 10_000);
+    await recordDuration(redis, harness.keys, 'fast', 'cpu', 30_000);
+    await joins('slow', 'cpu');
+    await client.submit(await harness.request('a'));
+    await client.submit(
+      await harness.request('b', 'test:ann', { generation: { prompt: '', preset: 'fast', seed: 1 } }),
+    );
+    await client.submit(await harness.request('c'));
+    expect(await leftMs()).toBeCloseTo(60_000 + 30_000 + 60_000, 0);
+    // Together they finish 7 standard jobs in a minute; nothing is known of fast ones on the GPU.
+    await joins('quick', 'cuda');
+    expect(await leftMs()).toBeCloseTo(60_000 / 7 + 30_000 / 2 + (2 * 60_000) / 7, 0);
+    // What is not known at all counts like the job itself.
+    await redis.del(harness.keys.durations('fast', 'cpu'));
+    expect(await leftMs()).toBeCloseTo((4 * 60_000) / 7, 0);
   });
 
   it('serves a newcomer after at most one more job of somebody with fifty', async () => {
