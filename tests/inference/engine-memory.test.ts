@@ -44,12 +44,12 @@ describe.runIf(process.platform === 'linux')('a job that runs out of memory', ()
     const folder = temporaryFolder();
     const engine = startEngine(folder);
     await engine.ready();
-    const job = large(folder, { width: 256, height: 256, numFrames: 16, decodeChunkSize: 16 });
+    const job = large(folder, { width: 512, height: 512, numFrames: 8, numInferenceSteps: 1 });
     const watch = whenItBegins(engine, 150 * megabyte, 1);
     const result = await engine.run(job, watch);
     expect(watch.attempts()).toBe(2);
     expect(engine.status().starts).toBe(2);
-    expect(result).toMatchObject({ width: 256, numFrames: 16 });
+    expect(result).toMatchObject({ width: 512, numFrames: 8 });
     expect(result).not.toHaveProperty('reducedTo');
 
     // One session at a time: all but the decoder had to be opened again after they were loaded and released.
@@ -67,7 +67,7 @@ describe.runIf(process.platform === 'linux')('a job that runs out of memory', ()
     await engine.ready();
     const smaller = { preset: 'fast', width: 64, height: 64, numFrames: 4, numInferenceSteps: 1 };
     const job = large(folder, {
-      ...{ width: 512, height: 512, numFrames: 16, metadata: { preset: 'high' } },
+      ...{ width: 512, height: 512, numFrames: 24, metadata: { preset: 'high' } },
       smaller: [{ ...smaller, decodeChunkSize: 2, metadata: { preset: 'fast' } }],
     });
     const watch = whenItBegins(engine, 250 * megabyte, 3);
@@ -86,7 +86,7 @@ describe.runIf(process.platform === 'linux')('a job that runs out of memory', ()
     const folder = temporaryFolder();
     const engine = startEngine(folder);
     await engine.ready();
-    const job = large(folder, { width: 512, height: 512, numFrames: 16 });
+    const job = large(folder, { width: 512, height: 512, numFrames: 24 });
     const watch = whenItBegins(engine, 250 * megabyte, 9);
     await expect(engine.run(job, watch)).rejects.toMatchObject({
       code: 'OUT_OF_MEMORY',
@@ -103,7 +103,7 @@ describe.runIf(process.platform === 'linux')('a job that runs out of memory', ()
     await engine.ready();
     const abort = new AbortController();
     const watch = whenItBegins(engine, 250 * megabyte, 9);
-    const run = engine.run(large(folder, { width: 512, height: 512, numFrames: 16 }), {
+    const run = engine.run(large(folder, { width: 512, height: 512, numFrames: 24 }), {
       signal: abort.signal,
       onProgress: (event) => {
         watch.onProgress(event);
