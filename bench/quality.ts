@@ -1,6 +1,6 @@
 /**
- * `npm run bench:quality`: how well the built-in model does what it is told, on pictures and prompts that its training
- * has not seen. Three questions:
+ * `npm run bench:quality`: how well the built-in model does what it is told, on pictures that its training has not seen
+ * and on prompts that were written before it. Three questions:
  *
  * 1. Prompts: is what moves what the prompt says, at its speed? Clips are made, and the motion is read back from their
  *    pixels (quality/fit.ts).

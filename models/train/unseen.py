@@ -1,0 +1,36 @@
+"""Which test prompts did training see word for word? Draws every caption of the text stage again (12 million, some minutes
+on one core) and prints the prompts of tests/fixtures/prompts/test.json among them: python unseen.py
+"""
+import json
+import math
+import re
+from pathlib import Path
+
+import captions
+import train
+import train_text
+
+PROMPTS = Path(__file__).parents[2] / "tests" / "fixtures" / "prompts" / "test.json"
+BATCH, FIRST_SEED = 1024, 1000
+
+
+def plain(text):
+    """Case and punctuation tell no two prompts apart."""
+    return re.sub(r"[^\w ]", "", text.lower()).strip()
+
+
+def main():
+    prompts = {plain(entry["prompt"]): entry["prompt"] for entry in json.loads(PROMPTS.read_text(encoding="utf-8"))}
+    seen = {}
+    for i in range(math.ceil(train.STEPS["text"] * BATCH / train_text.CHUNK)):
+        for text, _ in captions.Captions(FIRST_SEED + i).generate(train_text.CHUNK):
+            key = plain(text)
+            if key in prompts:
+                seen[key] = seen.get(key, 0) + 1
+    for key, count in sorted(seen.items(), key=lambda item: -item[1]):
+        print(f"{count:6}  {prompts[key]}")
+    print(f"{len(seen)} of {len(prompts)} prompts seen")
+
+
+if __name__ == "__main__":
+    main()
