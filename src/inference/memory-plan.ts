@@ -41,6 +41,8 @@ export type Residency = (typeof residencies)[number];
 export interface MemoryPlan {
   readonly residency: Residency;
   readonly decodeChunkSize: number;
+  /** 1 for a clip with guidance: its halves go through the core one after the other, with half the activations. */
+  readonly coreBatch: 1 | 2;
   /** Sessions that hold more, from a larger clip, than there is room for: to be released before anything else. */
   readonly release: readonly GraphName[];
   /** Activations of each graph, in bytes. */
@@ -57,8 +59,10 @@ interface GraphMemory {
   readonly parameters: number;
   /** Activations of a run in FP16, in bytes: so many whatever the clip … */
   readonly fixedBytes: number;
-  /** … and so many per unit: latent cell × frame × batch for the UNet, pixel × frame of the chunk for the VAE. */
+  /** … and so many per unit: latent cell × frame × batch for the UNet, pixel × frame of the chunk for the VAE … */
   readonly bytesPerUnit: number;
+  /** … and so many more per unit for each latent cell of a frame: what attention within frames adds. */
+  readonly bytesPerUnitAndCell?: number;
 }
 
 /**
@@ -81,9 +85,14 @@ export const measuredMemory: {
     text_encoder: { parameters: 354e6, fixedBytes: 64 * mebibyte, bytesPerUnit: 0 },
     image_encoder: { parameters: 632e6, fixedBytes: 96 * mebibyte, bytesPerUnit: 0 },
     vae_encoder: { parameters: 34e6, fixedBytes: 32 * mebibyte, bytesPerUnit: 2500 },
-    unet_cond: { parameters: 20e6, fixedBytes: 32 * mebibyte, bytesPerUnit: 4000 },
-    // 512x512x16, batch 2: 3.06 GiB after opening, 8.1 GiB after runs.
-    unet_core: { parameters: 1.4e9, fixedBytes: 64 * mebibyte, bytesPerUnit: 41_000 },
+    unet_cond: { parameters: 20e6, fixedBytes: 32 * mebibyte, bytesPerUnit: 1000 },
+    // Batch 2: 3.1 GiB after opening; after runs 4.2 (512x512x16), 8.2 (768x768x24), 19.2 (1024x1024x32).
+    unet_core: {
+      parameters: 1.4e9,
+      fixedBytes: 64 * mebibyte,
+      bytesPerUnit: 6500,
+      bytesPerUnitAndCell: 0.62,
+    },
     // The features that it takes, and a layer of the core at full resolution.
     unet_shallow: { parameters: 17e6, fixedBytes: 64 * mebibyte, bytesPerUnit: 30_000 },
     vae_decoder: { parameters: 50e6, fixedBytes: 32 * mebibyte, bytesPerUnit: 2500 },
@@ -108,17 +117,31 @@ export function displaces(graph: string, other: string, residency: Residency): b
   return isOnDemand(graph, residency) && isOnDemand(other, residency);
 }
 
+/** What is given up, in this order; each level keeps what the one before gave up. */
+const levels: readonly { readonly residency: Residency; readonly splitsBatch: boolean }[] = [
+  { residency: 'all', splitsBatch: false },
+  { residency: 'vae-on-demand', splitsBatch: false },
+  { residency: 'encoders-on-demand', splitsBatch: false },
+  { residency: 'encoders-on-demand', splitsBatch: true },
+  { residency: 'one-at-a-time', splitsBatch: true },
+];
+type Level = (typeof levels)[number];
+const roomiestLevel: Level = { residency: 'all', splitsBatch: false };
+const leanestLevel: Level = { residency: 'one-at-a-time', splitsBatch: true };
+
 /** Bytes of activations that a run of the graph for this clip needs. */
-function activationBytes(graph: GraphName, clip: ClipShape, pack: PackMemory): number {
-  const { parameters, fixedBytes, bytesPerUnit } = measuredMemory.graphs[graph];
+function activationBytes(graph: GraphName, clip: ClipShape, pack: PackMemory, coreBatch: 1 | 2): number {
+  const { parameters, fixedBytes, bytesPerUnit, bytesPerUnitAndCell = 0 } = measuredMemory.graphs[graph];
   const pixels = clip.width * clip.height;
+  const cells = pixels / pack.vaeScaleFactor ** 2;
   const units = vae.includes(graph)
     ? pixels * (graph === 'vae_decoder' ? Math.min(clip.decodeChunkSize, clip.numFrames) : 1)
-    : (pixels / pack.vaeScaleFactor ** 2) * clip.numFrames * clip.batch;
+    : cells * clip.numFrames * (cores.includes(graph) ? coreBatch : clip.batch);
   const ownParameters = (pack.weightBytes[graph] ?? 0) / pack.bytesPerValue;
   // Weights grow with the square of the width, activations with the width.
   const width = Math.sqrt(ownParameters / parameters);
-  return Math.round((fixedBytes + bytesPerUnit * units) * width * (pack.bytesPerValue / 2));
+  const bytes = fixedBytes + (bytesPerUnit + bytesPerUnitAndCell * cells) * units;
+  return Math.round(bytes * width * (pack.bytesPerValue / 2));
 }
 
 /** The next smaller chunks, the wanted one first. */
@@ -132,18 +155,19 @@ function chunkSizes(wanted: number): number[] {
 }
 
 function planFor(
-  residency: Residency,
+  { residency, splitsBatch }: Level,
   decodeChunkSize: number,
   clip: ClipShape,
   pack: PackMemory,
   heldBytes: Readonly<Partial<Record<GraphName, number>>>,
 ): MemoryPlan {
+  const coreBatch = splitsBatch ? 1 : clip.batch;
   const needed: Partial<Record<GraphName, number>> = {};
   const totals = new Map<string, number>();
   for (const [name, weights] of Object.entries(pack.weightBytes)) {
     const graph = name as GraphName; // the only keys
     if (name === 'unet_shallow' && !clip.usesShallowCore) continue;
-    const own = activationBytes(graph, { ...clip, decodeChunkSize }, pack);
+    const own = activationBytes(graph, { ...clip, decodeChunkSize }, pack, coreBatch);
     needed[graph] = own;
     const total = weights + Math.max(own, heldBytes[graph] ?? 0) + measuredMemory.sessionBytes;
     const group = cores.includes(name) ? 'cores' : name;
@@ -156,13 +180,14 @@ function planFor(
     else resident += total;
   }
   const peakBytes = measuredMemory.contextBytes + resident + largestOnDemand;
-  return { residency, decodeChunkSize, release: [], activationBytes: needed, peakBytes };
+  return { residency, decodeChunkSize, coreBatch, release: [], activationBytes: needed, peakBytes };
 }
 
 /**
  * The plan that costs the least time of those that fit. Given up in this order: nothing · frames per decoded chunk and
  * the VAE's place beside the others (some tenths of a second per clip) · the encoders' place (a second or two per new
- * picture or prompt) · the core's (two seconds per clip).
+ * picture or prompt) · both halves of guidance in one run (some per cent of a step) · the core's place (two seconds per
+ * clip).
  * @param budgetBytes undefined: everything may stay open
  * @param heldBytes activations that open sessions hold from earlier clips
  * @throws KinoraError OUT_OF_MEMORY naming need and budget when not even the leanest plan fits
@@ -173,12 +198,12 @@ export function planMemory(
   budgetBytes: number | undefined,
   heldBytes: Readonly<Partial<Record<GraphName, number>>> = {},
 ): MemoryPlan {
-  if (budgetBytes === undefined) return planFor('all', clip.decodeChunkSize, clip, pack, heldBytes);
+  if (budgetBytes === undefined) return planFor(roomiestLevel, clip.decodeChunkSize, clip, pack, heldBytes);
   const usableBytes = budgetBytes * measuredMemory.usableShare;
-  for (const residency of residencies) {
+  for (const level of levels) {
     for (const held of [heldBytes, {}]) {
       for (const size of chunkSizes(clip.decodeChunkSize)) {
-        const plan = planFor(residency, size, clip, pack, held);
+        const plan = planFor(level, size, clip, pack, held);
         if (plan.peakBytes > usableBytes) continue;
         return held === heldBytes ? plan : { ...plan, release: grownGraphs(plan, heldBytes) };
       }
@@ -198,7 +223,7 @@ export function leanestPlan(
   pack: PackMemory,
   heldBytes: Readonly<Partial<Record<GraphName, number>>> = {},
 ): MemoryPlan {
-  const plan = planFor('one-at-a-time', 1, clip, pack, {});
+  const plan = planFor(leanestLevel, 1, clip, pack, {});
   return { ...plan, release: grownGraphs(plan, heldBytes) };
 }
 

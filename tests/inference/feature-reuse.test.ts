@@ -281,6 +281,10 @@ describe('rounds of steps', () => {
     const expected = await generate(pack, request);
     const lean = await generate(pack, request, newCache(), { leanest: true });
     expect(Buffer.compare(lean.pixels, expected.pixels)).toBe(0);
+    const early = await base({ numInferenceSteps: 6, featureReuse: 2, guidanceEnd: 0.5 });
+    const exact = await generate(pack, early);
+    const leanEarly = await generate(pack, early, newCache(), { leanest: true });
+    expect(Buffer.compare(leanEarly.pixels, exact.pixels)).toBe(0);
     expect(pack.sessions.unet_shallow?.isOpen).toBe(false); // the decoder needed its place
     await generate(pack, request);
     expect(pack.sessions.unet_shallow?.isOpen).toBe(true);

@@ -81,7 +81,9 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       ? Math.min(startIndex(numInferenceSteps, variation.strength), numInferenceSteps - 1)
       : 0;
     const guidedSteps = guided ? Math.ceil(numInferenceSteps * request.guidanceEnd) : 0;
-    const firstBatch = guidedSteps > firstStep ? 2 : 1;
+    // Where memory is short, the halves of guidance go through the core one after the other.
+    const splitsBatch = guidedSteps > firstStep && plan.coreBatch === 1;
+    const firstBatch = guidedSteps > firstStep && !splitsBatch ? 2 : 1;
     run.advance('prepare');
 
     let kept: Readonly<Record<ConditioningName, KeptTensor>> = {
@@ -90,6 +92,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       image_latents_enc: reserveTensor(),
     };
     let deepFeatures = reserveTensor();
+    let unconditional: Half | undefined;
     let latents: Float32Array;
     // A round begins with the whole UNet; it is the last use of deep features of another batch.
     const isWhole = (i: number): boolean => {
@@ -101,7 +104,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       // guidance ends before the steps do. What is not finite in it makes every prediction so, which is checked.
       const inputs = { promptEmbeds, negativeEmbeds, imageEmbeds, imageLatents };
       const endsGuidance = guided && guidedSteps < numInferenceSteps;
-      const conditioned = this.#condition(inputs, request.targetFps, endsGuidance ? {} : kept);
+      const conditioned = this.#condition(inputs, request.targetFps, endsGuidance || splitsBatch ? {} : kept);
       conditioned.catch(() => {}); // awaited below, unless something else fails first
       const noise = new TorchGenerator(request.seed).randn(length);
       latents = earlier
@@ -109,8 +112,19 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
         : scale(noise, scheduler.initNoiseSigma);
       let twice: Float32Array = new Float32Array(firstBatch === 2 ? 2 * length : 0);
       const { output, spare } = await conditioned;
-      let withoutGuidance = endsGuidance ? conditionalHalf(conditioningOf(output)) : undefined;
-      if (endsGuidance) kept = await keepTensors(conditioningOf(output));
+      let withoutGuidance: Conditioning | undefined;
+      if (splitsBatch) {
+        const both = conditioningOf(output);
+        kept = await keepTensors(half(both, 1));
+        unconditional = {
+          kept: await keepTensors(half(both, 0)),
+          deepFeatures: reserveTensor(),
+          prediction: new Float32Array(length),
+        };
+      } else if (endsGuidance) {
+        withoutGuidance = half(conditioningOf(output), 1);
+        kept = await keepTensors(conditioningOf(output));
+      }
       run.advance('conditioning');
 
       // 5. Denoising. Latents and predictions stay in the same memory from step to step.
@@ -122,7 +136,31 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
         const timestep = scheduler.timesteps[i] ?? 0;
         const isLastOfRound = i + 1 === numInferenceSteps || isWhole(i + 1);
         const core: CoreRun = isWhole(i) ? (isLastOfRound ? 'whole' : 'first of round') : 'shallow';
-        if (i < guidedSteps) {
+        if (i < guidedSteps && unconditional) {
+          const { prediction: lent, ...rest } = unconditional;
+          const first = await this.#predict(
+            latents,
+            1,
+            dims,
+            timestep,
+            rest.kept,
+            lent,
+            core,
+            rest.deepFeatures,
+          );
+          unconditional = { ...rest, prediction: first[1] };
+          [latents, prediction] = await this.#predict(
+            first[0],
+            1,
+            dims,
+            timestep,
+            kept,
+            prediction,
+            core,
+            deepFeatures,
+          );
+          guide(first[1], prediction, request.guidanceScale, prediction);
+        } else if (i < guidedSteps) {
           twice.set(latents);
           twice.set(latents, length);
           [twice, prediction] = await this.#predict(
@@ -135,7 +173,8 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
             core,
             deepFeatures,
           );
-          guide(prediction, request.guidanceScale, prediction.subarray(0, length));
+          const uncond = prediction.subarray(0, length);
+          guide(uncond, prediction.subarray(length), request.guidanceScale, uncond);
         } else {
           if (withoutGuidance) {
             await forgetTensors({ ...kept, deepFeatures });
@@ -160,6 +199,9 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       }
     } finally {
       await forgetTensors({ ...kept, deepFeatures });
+      if (unconditional) {
+        await forgetTensors({ ...unconditional.kept, deepFeatures: unconditional.deepFeatures });
+      }
     }
     run.advance('denoise');
 
@@ -454,6 +496,14 @@ interface ImageLatentsDraft extends FloatTensor {
   readonly eps: Float32Array;
 }
 
+/** The unconditional half of guidance, when it goes through the core by itself. */
+interface Half {
+  readonly kept: Readonly<Record<ConditioningName, KeptTensor>>;
+  readonly deepFeatures: KeptTensor;
+  /** (1, C, F, h, w); lent to the runtime during a run. */
+  readonly prediction: Float32Array;
+}
+
 /** (count, 3, H, W), or why not. */
 type Decoded = { readonly sample: Float32Array; readonly count: number } | { readonly error: unknown };
 
@@ -578,11 +628,10 @@ function stack(first: FloatTensor, second: FloatTensor): FloatTensor {
 }
 
 /** Classifier-free guidance (arXiv 2207.12598), formula 6: uncond + scale · (cond − uncond). */
-function guide(both: Float32Array, guidanceScale: number, out: Float32Array): void {
-  const half = both.length / 2;
-  for (let k = 0; k < half; k++) {
-    const uncond = both[k] as number;
-    out[k] = uncond + guidanceScale * ((both[half + k] as number) - uncond);
+function guide(uncond: Float32Array, cond: Float32Array, guidanceScale: number, out: Float32Array): void {
+  for (let k = 0; k < out.length; k++) {
+    const from = uncond[k] as number;
+    out[k] = from + guidanceScale * ((cond[k] as number) - from);
   }
 }
 
@@ -600,15 +649,16 @@ function scale(numbers: Float32Array, factor: number): Float32Array {
   return numbers;
 }
 
-function conditionalHalf(conditioning: Conditioning): Conditioning {
-  const second = ({ data, dims }: FloatTensor): FloatTensor => ({
-    data: data.slice(data.length / 2),
+/** Of a batch of two: 0 is the unconditional half, 1 the conditional one. */
+function half(conditioning: Conditioning, index: 0 | 1): Conditioning {
+  const part = ({ data, dims }: FloatTensor): FloatTensor => ({
+    data: data.slice((index * data.length) / 2, ((index + 1) * data.length) / 2),
     dims: [1, ...dims.slice(1)],
   });
   return {
-    fps_emb: second(conditioning.fps_emb),
-    context: second(conditioning.context),
-    image_latents_enc: second(conditioning.image_latents_enc),
+    fps_emb: part(conditioning.fps_emb),
+    context: part(conditioning.context),
+    image_latents_enc: part(conditioning.image_latents_enc),
   };
 }
 
