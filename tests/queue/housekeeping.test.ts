@@ -197,13 +197,13 @@ describe('a full disk', () => {
     unmount = null;
   });
 
-  const smallDisk = (kilobytes: number): void => {
-    unmount = mountSmallDisk(join(harness.folder, 'jobs'), kilobytes);
+  const smallDisk = async (kilobytes: number): Promise<void> => {
+    unmount = await mountSmallDisk(join(harness.folder, 'jobs'), kilobytes);
   };
   const filler = (): string => join(harness.folder, 'jobs', 'filler');
 
   it('refuses new requests with a decision of its own, and recovers by itself', async () => {
-    smallDisk(1_024);
+    await smallDisk(1_024);
     const artifacts = new Artifacts(join(harness.folder, 'jobs'), 512 * 1024);
     const careful = harness.client({ diskFull: () => artifacts.almostFull() });
     const early = await harness.request('early');
@@ -227,7 +227,7 @@ describe('a full disk', () => {
   });
 
   it('is looked at once a second, not for every request', async () => {
-    smallDisk(1_024);
+    await smallDisk(1_024);
     const artifacts = new Artifacts(join(harness.folder, 'jobs'), 512 * 1024);
     expect(await artifacts.almostFull()).toBe(false);
     await writeFile(filler(), Buffer.alloc(700 * 1024));
@@ -237,7 +237,7 @@ describe('a full disk', () => {
   });
 
   it('gives the room of failed jobs back at once', async () => {
-    smallDisk(1_024);
+    await smallDisk(1_024);
     const artifacts = new Artifacts(join(harness.folder, 'jobs'), 512 * 1024);
     await failed('f', Date.now());
     const jobId = await delivered('d', Date.now());
@@ -249,7 +249,7 @@ describe('a full disk', () => {
   it.each(['while the video is written', 'when only its record is missing'])(
     '%s fails the job with DISK_FULL and a refund; the next one works',
     async (when) => {
-      smallDisk(256);
+      await smallDisk(256);
       const good = timedGenerator(10);
       const generate: Generate = async (entry, files, hooks) => {
         if (entry.id !== 't-big') return await good(entry, files, hooks);
