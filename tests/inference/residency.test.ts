@@ -102,9 +102,10 @@ describe('sessions', () => {
     const memory = packMemory(pack.manifest);
     // Much for the decoder, little for the core; and the other way round.
     const wide: ClipShape = { width: 512, height: 512, numFrames: 1, batch: 2, decodeChunkSize: 1 };
-    const long: ClipShape = { width: 256, height: 256, numFrames: 32, batch: 2, decodeChunkSize: 1 };
-    const peaks = [wide, long].map((clip) => planMemory(clip, memory, undefined).peakBytes);
-    const memoryBudgetBytes = Math.max(...peaks) / 0.969;
+    const long = { ...shape, width: 256, height: 256, decodeChunkSize: 1 };
+    const peak = (clip: ClipShape): number => planMemory(clip, memory, undefined).peakBytes;
+    while (peak(long) < peak(wide)) long.numFrames *= 2;
+    const memoryBudgetBytes = peak(long) / 0.969;
     const open = await openPack(pack, { device: 'cpu', threads: 1, memoryBudgetBytes });
     expect(await open.prepare(wide)).toMatchObject({ residency: 'all', release: [] });
     expect(await open.prepare(long)).toMatchObject({ residency: 'all', release: [] }); // nothing has run yet
