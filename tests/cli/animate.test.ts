@@ -152,6 +152,12 @@ describe('bad input ends in a sentence, an exit code and no file', () => {
     ],
     ['a size limit that is no number', 2, [cat, '--max-bytes', 'Infinity'], /size limit is Infinity/],
     ['an output folder that is not there', 7, [cat, '--out', 'no/where.mp4'], /There is no folder/],
+    [
+      'an output that not even root may write',
+      7,
+      [cat, '--out', '/proc/x.mp4', ...small],
+      /x.mp4 cannot be written/,
+    ],
     ['a video that is forgotten', 2, [cat, '--from', 'nope', ...small], /no longer kept/],
   ];
   it.each(cases)('%s', async (_name, exitCode, args, sentence) => {
@@ -233,6 +239,14 @@ describe('the other commands', () => {
     expect(sick.stdout).toMatch(/✖ Redis .*\n\s+→ /);
     expect(sick.stdout).toMatch(/✖ device .*\n\s+→ /);
     expect(sick.code).toBe(1);
+  });
+
+  it('models path says where the pack lies, for whoever wants to look', async () => {
+    const { code, stdout } = await runCli(['models', 'path', 'builtin'], { folder });
+    expect(readdirSync(stdout.trim())).toContain('kinora.json');
+    expect(code).toBe(0);
+    const nowhere = await runCli(['models', 'path', 'nope'], { folder });
+    expect({ code: nowhere.code, stdout: nowhere.stdout }).toEqual({ code: 4, stdout: '' });
   });
 
   it('models verify finds a changed byte', async () => {
