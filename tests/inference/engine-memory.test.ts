@@ -9,9 +9,18 @@ import { describe, expect, it } from 'vitest';
 import type { Engine } from '../../src/inference/engine/engine.ts';
 import type { EngineJob } from '../../src/inference/engine/protocol.ts';
 import type { ProgressEvent } from '../../src/inference/image-to-video.ts';
-import { filesIn, quickJob, startEngine, temporaryFolder } from './engine/engine-fixture.ts';
+import { leanestPlan, measuredMemory } from '../../src/inference/memory-plan.ts';
+import { loadPack, packMemory } from '../../src/inference/model-pack.ts';
+import { filesIn, quickJob, startEngine, temporaryFolder, tinyPack } from './engine/engine-fixture.ts';
 
 const megabyte = 1e6;
+
+/** Just enough for four frames of 64x64. */
+async function smallBudget(): Promise<number> {
+  const { manifest } = await loadPack(tinyPack);
+  const clip = { width: 64, height: 64, numFrames: 4, batch: 2, decodeChunkSize: 1 } as const;
+  return (1.01 * leanestPlan(clip, packMemory(manifest)).peakBytes) / measuredMemory.usableShare;
+}
 
 /** Lets the engine's present child have so many bytes more than it has now. */
 function limitMemory(engine: Engine, moreBytes: number): void {
@@ -134,7 +143,7 @@ describe('a budget', () => {
 
   it('that fits only a smaller version makes that one at once', async () => {
     const folder = temporaryFolder();
-    const engine = startEngine(folder, {}, { memoryBudgetBytes: 600 * mebibyte });
+    const engine = startEngine(folder, {}, { memoryBudgetBytes: await smallBudget() });
     const smaller = [
       { preset: 'standard', width: 512, height: 512, numFrames: 31 },
       { preset: 'fast', width: 64, height: 64, numFrames: 4 },
@@ -181,7 +190,7 @@ describe('a warm-up', () => {
     const folder = temporaryFolder();
     const lines: unknown[] = [];
     const warmUp = [{ width: 512, height: 512, numFrames: 32 }];
-    const engine = startEngine(folder, {}, { warmUp, memoryBudgetBytes: 600 * 2 ** 20 }, (fields) =>
+    const engine = startEngine(folder, {}, { warmUp, memoryBudgetBytes: await smallBudget() }, (fields) =>
       lines.push(fields),
     );
     await engine.ready();
