@@ -8,7 +8,7 @@
 import { createHash, randomInt } from 'node:crypto';
 import { copyFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { describeError, KinoraError, serializeError } from '../errors.ts';
+import { describeError, isKinoraError, KinoraError, serializeError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Submission } from '../queue/client.ts';
 import type { Answer } from '../queue/delivery.ts';
@@ -29,7 +29,7 @@ export class InboxPlatform implements ChatPlatform {
   readonly #preset: string;
   #kinora: Kinora | null = null;
   #timer: NodeJS.Timeout | null = null;
-  #saidFull = false;
+  #saidWaiting = false;
   #looking: Promise<void> = Promise.resolve();
 
   constructor(folder: string, log: Logger, preset = 'standard') {
@@ -84,8 +84,9 @@ export class InboxPlatform implements ChatPlatform {
       }
       const picture = await readFile(file);
       // Same name, same content: same job, however often it is seen. A changed picture is a new one.
-      const id = `in-${createHash('sha256').update(`${name}\0`).update(picture).digest('hex').slice(0, 32)}`;
-      if (await kinora.client.ledger.read(id)) return;
+      const hash = createHash('sha256').update(`${name}\0`).update(picture).digest('hex').slice(0, 32);
+      const id = await freeId(kinora, `in-${hash}`);
+      if (id === undefined) return;
       const prompt = await readFile(path.join(this.#folder, `${path.parse(name).name}.txt`), 'utf8').catch(
         () => '',
       );
@@ -96,13 +97,16 @@ export class InboxPlatform implements ChatPlatform {
         generation: { prompt: prompt.slice(0, 2000), preset: this.#preset, seed: randomInt(2 ** 32) },
         replyTo: { file: name },
       });
-      this.#saidFull = false;
+      this.#saidWaiting = false;
       await this.#refusal(name, submission);
     } catch (error) {
       const serialized = serializeError(error);
-      if (serialized.code !== 'DISK_FULL') return await this.#writeFailure(name, describeError(serialized));
-      if (!this.#saidFull) this.#log.warn({ err: serialized.message }, 'the inbox waits');
-      this.#saidFull = true;
+      // Only what is wrong with the picture itself stays wrong.
+      if (isKinoraError(error) && error.code !== 'DISK_FULL') {
+        return await this.#writeFailure(name, describeError(serialized));
+      }
+      if (!this.#saidWaiting) this.#log.warn({ err: serialized.message }, 'the inbox waits');
+      this.#saidWaiting = true;
     }
   }
 
@@ -132,6 +136,19 @@ export class InboxPlatform implements ChatPlatform {
 
   async #writeFailure(name: string, sentence: string): Promise<void> {
     await writeFile(path.join(this.#folder, answersOf(name).failure), `${sentence}\n`);
+  }
+}
+
+/**
+ * The job of a picture, or undefined when it has been asked for. What was withdrawn, because Redis did not answer when
+ * it was asked for, is asked for anew.
+ */
+async function freeId({ client }: Kinora, base: string): Promise<string | undefined> {
+  for (let attempt = 1; ; attempt++) {
+    const id = attempt === 1 ? base : `${base}-${attempt}`;
+    const entry = await client.ledger.read(id);
+    if (!entry) return id;
+    if (!entry.isWithdrawn) return undefined;
   }
 }
 

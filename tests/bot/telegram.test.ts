@@ -149,12 +149,16 @@ describe.concurrent('a photo in a private chat', () => {
     await fake.until(() => world.last(chat)?.text.includes('from 1 to'));
     chat.sendsText('/animate waves');
     await fake.until(() => world.last(chat)?.text === en.refusal.noPicture);
+    chat.sendsDocument({ name: 'paper.pdf', bytes: await fixture('paper.pdf') }, 'waves');
+    chat.sendsOther({ animation: { file_id: 'gif' } });
+    await fake.until(() => fake.answers(chat).length === 6);
+    expect(fake.answers(chat).filter(({ text }) => text === en.refusal.noPicture)).toHaveLength(3);
     const file = fake.fail({ method: 'file', status: 404, times: 2 });
     await chat.sendsPhoto(await photo(), 'waves');
     await fake.until(() => world.last(chat)?.text === 'The picture could not be fetched. Send it again.');
     expect(file.hits).toBe(2);
     expect(world.runs).toEqual([]);
-    expect(fake.answers(chat)).toHaveLength(5);
+    expect(fake.answers(chat)).toHaveLength(7);
   });
 
   it('is fetched from the Bot API alone, without redirects', async (test) => {

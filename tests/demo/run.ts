@@ -66,3 +66,5 @@ try {
 } finally {
   await stage.close();
 }
+// After an interruption the players would go on waiting for each other.
+if (process.exitCode) process.exit();

@@ -186,7 +186,9 @@ export class MessageHandler {
     const result = text === '' ? undefined : resultJob(replied, this.#tools.me.id);
     if (result !== undefined) return await this.#remix(incoming, result);
     if (isAnswered || !isContent(message)) return;
-    await this.#say(message, this.#tools.conversation.messages(person).helpText);
+    const say = this.#tools.conversation.messages(person);
+    const isOtherMedia = otherMedia.some((kind) => kind in message);
+    await this.#say(message, isOtherMedia ? say.refusal.noPicture : say.helpText);
   }
 
   async #me({ message, person }: Incoming): Promise<void> {
@@ -231,19 +233,12 @@ function textOf(message: Message): string {
   return 'caption' in message ? (message.caption ?? '').trim() : '';
 }
 
+/** Meant to be animated, perhaps; what is a picture has been found before. */
+const otherMedia = ['document', 'video', 'animation', 'sticker', 'video_note'] as const;
+
 /** What a person sent, in contrast to what the chat says about itself. */
 function isContent(message: Message): boolean {
-  const kinds = [
-    'text',
-    'photo',
-    'document',
-    'video',
-    'animation',
-    'sticker',
-    'voice',
-    'audio',
-    'video_note',
-  ];
+  const kinds = ['text', 'photo', 'voice', 'audio', ...otherMedia];
   return kinds.some((kind) => kind in message);
 }
 
