@@ -19,12 +19,12 @@ import { Artifacts } from '../../src/queue/artifacts.ts';
 import { engineGenerate } from '../../src/queue/engine-generate.ts';
 import { JobWorker } from '../../src/queue/worker.ts';
 import { findFfmpeg } from '../../src/video/ffmpeg-path.ts';
-import { readMp4Info } from '../../src/video/mp4.ts';
 import type { FakeInteraction } from '../fakes/discord/interaction.ts';
 import { startFakeDiscord } from '../fakes/discord/server.ts';
 import { startFakeTelegram } from '../fakes/telegram/server.ts';
 import { eventually, openTerms } from '../queue/harness.ts';
 import { TestRedis } from '../queue/redis-server.ts';
+import { ffprobe } from '../video/video-fixture.ts';
 
 const log = createLogger('contract', 'silent');
 const packPath = fileURLToPath(new URL('../../models/builtin', import.meta.url));
@@ -46,6 +46,8 @@ interface Chat {
   /** Everything that the person was told, also where nobody else sees it. */
   heard(): readonly string[];
   presses(messageId: string, label: string): void;
+  /** By the button, and whatever the platform then shows for the new prompt. */
+  remixes(messageId: string, prompt: string): Promise<void>;
   /** Whether somebody else's press was answered with the polite sentence. */
   strangerIsRefused(messageId: string, label: string): Promise<boolean>;
   stop(): Promise<void>;
@@ -90,6 +92,12 @@ async function telegramChat(): Promise<Chat> {
     heard: () => server.answers(chat).map(({ text }) => text),
     presses: (id, label) => {
       chat.presses(find(id), label, { from: person });
+    },
+    remixes: async (id, prompt) => {
+      const before = server.answers(chat).length;
+      chat.presses(find(id), 'Remix', { from: person });
+      const question = await server.until(() => server.answers(chat)[before]);
+      chat.repliesTo(question, prompt, { from: person });
     },
     strangerIsRefused: async (id, label) => {
       const press = chat.presses(find(id), label, { from: stranger });
@@ -145,6 +153,11 @@ async function discordChat(): Promise<Chat> {
     presses: (id, label) => {
       person.presses(find(id), label);
     },
+    remixes: async (id, prompt) => {
+      const press = person.presses(find(id), 'Remix');
+      await server.until(() => press.modal());
+      person.submits(press.modal(), { prompt });
+    },
     strangerIsRefused: async (id, label) => {
       const press = stranger.presses(find(id), label);
       // The message with the button counts as a reply too.
@@ -188,7 +201,9 @@ describe.each([
   const framesOf = async ({ video = new Uint8Array() }: Seen): Promise<number> => {
     const file = join(folder, 'seen.mp4');
     await writeFile(file, video);
-    return (await readMp4Info(file)).numFrames;
+    const { stream } = ffprobe(file);
+    expect(stream).toMatchObject({ codec_name: 'h264', pix_fmt: 'yuv420p' });
+    return stream.nb_read_frames;
   };
 
   beforeAll(async () => {
@@ -290,9 +305,18 @@ describe.each([
     expect(videos()).toHaveLength(6);
   }, 30_000);
 
+  it('a remix through the button keeps the seed, reuses what was computed for the picture, and says so', async () => {
+    const [first] = videos();
+    await chat.remixes(first?.id ?? '', 'pan left, waves rolling');
+    const remix = await nextVideo(6);
+    expect(remix.text).toMatch(/"pan left, waves rolling" · seed 7 · fast/);
+    expect(remix.text).toContain(`Reused from before: ${en.result.picture}`);
+    expect(await framesOf(remix)).toBe(8);
+  }, 60_000);
+
   it('what is no picture is refused with what to send instead, and nothing is queued', async () => {
     await chat.asks('zoom in', photo.subarray(0, 300));
     await eventually('the sentence', () => chat.heard().some((text) => /JPEG or PNG/.test(text)), 20_000);
-    expect(videos()).toHaveLength(6);
+    expect(videos()).toHaveLength(7);
   }, 60_000);
 });
