@@ -123,8 +123,8 @@ def test_real_widths_lose_nothing(tmp_path):
     options = export.Options(flavour="cuda", dtype=torch.float32, device="cpu")
     export.export_unet(unet, tmp_path, 77, options)
     found = fusions.count(tmp_path / "unet_core" / "model.onnx")
-    # Seven feed-forwards of the higher resolution in two parts, one below, transformer_in's widened and in four parts.
-    assert found["BiasSplitGelu"] == 7 * 2 + 1 + 4
+    # Six feed-forwards of the higher resolution in two parts, two below, transformer_in's widened and in four parts.
+    assert found["BiasSplitGelu"] == 6 * 2 + 2 + 4
     assert found["Erf"] == found["Gelu"] == 0
 
 

@@ -150,6 +150,19 @@ function activationBytes(graph: GraphName, clip: ClipShape, pack: PackMemory, co
   return Math.round(bytes * width * (pack.bytesPerValue / 2));
 }
 
+/** Channels of the decoder's largest tensor, which has the size of the frame. */
+const decoderChannels = 256;
+/** onnxruntime's CUDA kernels count elements with 31 bits; with more, the run fails. */
+const mostElements = 2 ** 31 - 1;
+
+/** The frames that may be decoded at once: as many as asked for, but no tensor with more elements than kernels count. */
+function allowedChunk({ width, height, decodeChunkSize }: ClipShape): number {
+  return Math.max(
+    1,
+    Math.min(decodeChunkSize, Math.floor(mostElements / (decoderChannels * width * height))),
+  );
+}
+
 /** The next smaller chunks, the wanted one first. */
 function chunkSizes(wanted: number): number[] {
   const sizes = [wanted];
@@ -204,11 +217,12 @@ export function planMemory(
   budgetBytes: number | undefined,
   heldBytes: Readonly<Partial<Record<GraphName, number>>> = {},
 ): MemoryPlan {
-  if (budgetBytes === undefined) return planFor(roomiestLevel, clip.decodeChunkSize, clip, pack, heldBytes);
+  const chunk = allowedChunk(clip);
+  if (budgetBytes === undefined) return planFor(roomiestLevel, chunk, clip, pack, heldBytes);
   const usableBytes = budgetBytes * measuredMemory.usableShare;
   for (const level of levels) {
     for (const held of [heldBytes, {}]) {
-      for (const size of chunkSizes(clip.decodeChunkSize)) {
+      for (const size of chunkSizes(chunk)) {
         const plan = planFor(level, size, clip, pack, held);
         if (plan.peakBytes > usableBytes) continue;
         return held === heldBytes ? plan : { ...plan, release: grownGraphs(plan, heldBytes) };

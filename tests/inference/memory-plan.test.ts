@@ -39,6 +39,14 @@ describe('a plan', () => {
     expect(planMemory(clip(), full, undefined, held)).toMatchObject({ residency: 'all', release: [] });
   });
 
+  it('decodes no more at once than kernels can count', () => {
+    const large = { width: 768, height: 768, numFrames: 24, decodeChunkSize: 24 };
+    expect(planMemory(clip(large), full, undefined).decodeChunkSize).toBe(14);
+    expect(planMemory(clip({ ...large, width: 512, height: 512 }), full, undefined).decodeChunkSize).toBe(24);
+    const { decodeChunkSize } = planMemory(clip({ ...large, width: 8192, height: 8192 }), full, undefined);
+    expect(decodeChunkSize).toBe(1);
+  });
+
   it('adds up what sessions hold', () => {
     const graphs = Object.keys(full.weightBytes).length;
     const weights = Object.values(full.weightBytes).reduce((sum, bytes) => sum + bytes, 0);
