@@ -10,7 +10,7 @@ import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { KinoraError } from '../errors.ts';
 import type { Logger } from '../log.ts';
-import type { JobClient, QueueTerms } from './client.ts';
+import { independentOfRedis, type JobClient, type QueueTerms } from './client.ts';
 import { generateQueueName, jobIdSchema, jobRequestSchema } from './jobs.ts';
 import type { Keys } from './keys.ts';
 import type { CancelAnswer, LedgerEntry } from './ledger.ts';
@@ -157,7 +157,7 @@ export class Admin {
     this.#queue = new Queue(generateQueueName, {
       connection: redis,
       prefix: client.keys.bull,
-      skipWaitingForReady: true,
+      ...independentOfRedis,
     });
     this.#queue.on('error', (error) => log.warn({ err: error.message }, 'admin connection'));
     redis.defineCommand('kinora_admin', { numberOfKeys: 0, lua });

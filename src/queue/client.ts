@@ -48,6 +48,12 @@ export type Submission =
   | { readonly decision: 'disk-full' }
   | Refusal;
 
+/**
+ * For BullMQ on a fail-fast connection: without these it asks Redis for its version before all else, and when that is
+ * not answered in time, it never works again. We have looked at the version ourselves (redis.ts).
+ */
+export const independentOfRedis = { skipWaitingForReady: true, skipVersionCheck: true } as const;
+
 /** A person is never left without an answer for longer than this. */
 const answerDeadlineMs = 2_400;
 const withdrawEveryMs = 1_000;
@@ -88,7 +94,7 @@ export class JobClient {
     this.#log = log;
     this.keys = keys;
     this.ledger = new Ledger(redis, keys);
-    const options = { connection: redis, prefix: keys.bull, skipWaitingForReady: true };
+    const options = { connection: redis, prefix: keys.bull, ...independentOfRedis };
     this.#flows = new FlowProducer(options);
     this.#generateQueue = new Queue<QueueData>(generateQueueName, options);
     this.#deliverQueue = new Queue<QueueData>(deliverQueueName, options);

@@ -170,7 +170,7 @@ export class DeliveryWorker {
     const entry = await this.#ledger.read(jobId);
     if (!entry || entry.deliveredAt !== undefined) return;
     if (await this.#expectsNothing(jobId)) {
-      await insist(() => this.#ledger.transition(jobId, 'cancelled', Date.now()));
+      await insist(() => this.#ledger.transition(jobId, 'cancelled', Date.now(), { silent: '1' }));
       return await this.#settle(jobId, 'undeliverable');
     }
 

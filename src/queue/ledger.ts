@@ -91,6 +91,8 @@ export interface LedgerEntry {
   readonly endedAt?: number;
   readonly worker?: string;
   readonly cancelRequestedBy?: string;
+  /** Its person was told that the request is not available: nothing comes of it. */
+  readonly isWithdrawn?: true;
   readonly deliveredAt?: number;
   readonly artifact?: Artifact;
   readonly failure?: Failure;
@@ -267,6 +269,7 @@ function parseEntry(id: string, fields: Record<string, string>): LedgerEntry {
     priority: number('tag') + 1,
     createdAt: number('createdAt'),
     starts: number('starts'),
+    ...(fields['silent'] === undefined ? {} : { isWithdrawn: true }),
     ...optional('startedAt', Number),
     ...optional('endedAt', Number),
     ...optional('worker', String),

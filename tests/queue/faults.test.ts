@@ -106,6 +106,18 @@ describe('Redis', () => {
     },
   );
 
+  it('frozen while a bot starts does not leave it deaf', async () => {
+    harness.server.process.kill('SIGSTOP');
+    const client = harness.client();
+    await sleep(2_500); // longer than BullMQ's first question may take
+    harness.server.process.kill('SIGCONT');
+    let asked = 0;
+    await eventually('a request is accepted', async () => {
+      return (await client.submit(await harness.request(`after${asked++}`))).decision === 'accepted';
+    });
+    expect(asked).toBeLessThan(5);
+  });
+
   it('killed and restarted keeps every accepted job', async () => {
     const client = harness.client();
     const runs: Generation[] = [];
