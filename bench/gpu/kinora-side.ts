@@ -72,13 +72,14 @@ export class EngineUnderTest {
   }
 
   /** Its cache is empty, and no shape has been run: what a first clip costs is measured here. */
-  static async start(options: KinoraOptions, vram: VramMeter): Promise<EngineUnderTest> {
+  static async start(options: KinoraOptions, vram: VramMeter, budgetGiB?: number): Promise<EngineUnderTest> {
     const memoryBefore = vram.now();
     const config = loadConfig({
       ...process.env,
       KINORA_DATA_DIR: mkdtempSync(path.join(options.folder, 'data-')),
       KINORA_THREADS: String(options.threads),
       KINORA_WARMUP: 'off',
+      ...(budgetGiB === undefined ? {} : { KINORA_VRAM_GB: String(budgetGiB) }),
     });
     const startedAt = Date.now();
     const log = createLogger('bench', 'error');

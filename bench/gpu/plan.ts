@@ -5,7 +5,7 @@
 import type { PackManifest } from '../../src/inference/pack-manifest.ts';
 import { type PresetName, presetOf } from '../../src/inference/presets.ts';
 
-export const partNames = ['jobs', 'steps', 'tail', 'remix', 'options', 'vae', 'large'] as const;
+export const partNames = ['jobs', 'steps', 'tail', 'remix', 'budgets', 'options', 'vae', 'large'] as const;
 export type PartName = (typeof partNames)[number];
 
 export interface Shape {
@@ -26,6 +26,8 @@ export interface Job extends Shape {
   readonly guidanceScale: number;
   /** Whole runs after the two that warm up. */
   readonly repeats: number;
+  /** What the engine is told that it may use of the card; absent: all of it. */
+  readonly budgetGiB?: number;
 }
 
 export interface VaeCase extends Shape {
@@ -37,6 +39,8 @@ export interface Plan {
   readonly jobs: readonly Job[];
   readonly steps: readonly StepShape[];
   readonly vae: readonly VaeCase[];
+  /** Clips as smaller cards make them. */
+  readonly budgets: readonly Job[];
   /** The largest clip, for its memory; a few steps. */
   readonly large: Job;
   /** Steps of the runs that warm a shape up, and of clips whose loop is not what is measured. */
@@ -66,6 +70,11 @@ export function makePlan(manifest: PackManifest, { stepsScale, repeats }: PlanOp
   };
   // The long one once: its run is as long as all the others together.
   const jobs = [jobOf('fast', repeats), jobOf('standard', repeats), jobOf('high', 1)];
+  const budgets = [
+    { ...jobOf('standard', 1), budgetGiB: 8 },
+    // Its memory is what counts: that does not depend on the number of steps.
+    { ...jobOf('high', 0), budgetGiB: 12 },
+  ];
   const standard = presetOf(manifest, 'standard');
   // Half the side: bound by launches rather than arithmetic on a large card.
   const small = Math.max(limits.side.min, sizeMultiple * Math.round(standard.size / 2 / sizeMultiple));
@@ -84,12 +93,14 @@ export function makePlan(manifest: PackManifest, { stepsScale, repeats }: PlanOp
       ...{ width, height, numFrames },
       chunks: [...new Set([1, 2, 4, 8, 16].filter((chunk) => chunk < numFrames)), numFrames],
     })),
+    budgets,
     large: {
       key: 'large',
       ...square(largest, limits.numFrames.max),
       numInferenceSteps: 2,
       guidanceScale: standard.guidanceScale,
       repeats: 0,
+      budgetGiB: 22,
     },
     warmSteps: 3,
     repeats,

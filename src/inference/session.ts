@@ -157,8 +157,6 @@ export class OnnxSession {
         extra: {
           session: {
             intra_op: { allow_spinning: '0' },
-            // Weights lie outside the arena, which would round their blocks up to powers of two.
-            ...(onNvidia ? { use_device_allocator_for_initializers: '1' } : {}),
             ...extra,
           },
         },

@@ -77,7 +77,7 @@ describe('bars and tables', () => {
     const measurements = new Measurements(folder, 'a card', false);
     measurements.add('diffusers', 'steps', '64x64x5, batch 2', { ms: 200 });
     measurements.add('kinora', 'steps', '64x64x5, batch 2', { ms: 120 });
-    measurements.add('kinora', 'jobs', 'high', { peakGiB: 12.5 });
+    measurements.add('kinora', 'budgets', 'high', { peakGiB: 12.5 });
     expect(rowsOf(measurements, plan, 'gpu-bars').slice(0, 3)).toEqual([
       { bar: 'step 64x64x5, batch 2, of diffusers', 'at most': '0.7', measured: '0.6', verdict: 'reached' },
       {
@@ -94,7 +94,7 @@ describe('bars and tables', () => {
       },
     ]);
     expect(rowsOf(measurements, plan, 'gpu-bars')).toContainEqual({
-      bar: 'high, peak of GPU memory',
+      bar: 'high, 128x128x6, peak of GPU memory',
       'at most': '12 GiB',
       measured: '12.5 GiB',
       verdict: 'missed',
