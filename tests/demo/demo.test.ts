@@ -72,7 +72,10 @@ it('the demonstration plays to its end, shows all that it promises, and leaves t
   }
   // What the README shows was really said. Progress depends on the machine, and so do numbers.
   const plain = (line: string): string =>
-    line.replaceAll(/\d+/g, '#').replace(/(?:; saved| Ready| New ones|，?大约).*$/, '');
+    line
+      .replaceAll(/\d+/g, '#')
+      .replace(/(?:; saved| Ready| New ones|，?大约).*$/, '')
+      .replace(/[.。]$/, '');
   const told = new Set(transcript.split('\n').map(plain));
   for (const line of readmeExcerpt.split('\n')) {
     if (line.includes('saved as') || /↻ .*(?:…|▱|▰)/.test(line) || /slow zoom out|Seed/.test(line)) continue;
