@@ -10,6 +10,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { basename } from 'node:path';
 import ffmpeg from 'fluent-ffmpeg';
 import { KinoraError } from '../errors.ts';
+import { startFfmpeg } from './ffmpeg-start.ts';
 import { outputError } from './output-file.ts';
 
 /** How much of stderr is kept: the last lines hold the reason. */
@@ -57,11 +58,18 @@ export async function runFfmpeg(run: FfmpegRun): Promise<void> {
   }
 
   // Its own process group, so that a wrapper script dies together with the ffmpeg it started.
-  const child = spawn(run.ffmpegPath, commandLine(run), {
-    stdio: [frames ? 'pipe' : 'ignore', 'ignore', 'pipe'],
-    detached: leadsGroup(run),
-    windowsHide: true,
-  });
+  const args = commandLine(run);
+  const { child, startErrno } =
+    frames && run.sharesProcessGroup
+      ? startFfmpeg(run.ffmpegPath, args)
+      : {
+          child: spawn(run.ffmpegPath, args, {
+            stdio: [frames ? 'pipe' : 'ignore', 'ignore', 'pipe'],
+            detached: leadsGroup(run),
+            windowsHide: true,
+          }),
+          startErrno: () => undefined,
+        };
   let stderr = '';
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     stderr = (stderr + text).slice(-stderrLimit);
@@ -133,6 +141,8 @@ export async function runFfmpeg(run: FfmpegRun): Promise<void> {
     const exit = await ended;
     if (failure) throw failure.error;
     if (exit.startError) throw startFailure(exit.startError);
+    const startCode = startErrno(exit.code);
+    if (startCode !== undefined) throw startFailure(Object.assign(new Error(stderr), { code: startCode }));
     // On a full disk ffmpeg may fail to write the index, say so, and still end with exit code 0.
     const errno = outputErrnoIn(stderr);
     if (errno !== undefined) throw outputError(errno, run.outPath);

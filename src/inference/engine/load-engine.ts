@@ -3,6 +3,7 @@
  * The one place that says which pipeline serves which family. Knows no messages and no processes.
  */
 import { askGpus, visibleGpus } from '../../metrics/gpus.ts';
+import { prepareStart } from '../../video/ffmpeg-start.ts';
 import { LatentCache } from '../latent-cache.ts';
 import { loadPack, openPack } from '../model-pack.ts';
 import { I2VGenXLPipeline } from '../pipelines/i2vgen-xl.ts';
@@ -25,6 +26,7 @@ export interface LoadedEngine {
 /** Throws PACK_NOT_FOUND, PACK_INVALID, DEVICE_UNAVAILABLE, INVALID_CONFIG or OUT_OF_MEMORY. */
 export async function loadEngine(options: EngineOptions): Promise<LoadedEngine> {
   const { device, threads, ffmpegPath, memoryBudgetBytes } = options;
+  prepareStart();
   const found = await loadPack(options.packPath);
   const shapes = options.warmUp ?? (device === 'cpu' ? [] : usualShapes(found.manifest));
   checkShapes(found.manifest, shapes);
@@ -39,13 +41,17 @@ export async function loadEngine(options: EngineOptions): Promise<LoadedEngine> 
     retentionMs: options.cacheRetentionMs,
   });
   const model = pack.manifest.id;
-  const tools = { pipeline: new I2VGenXLPipeline(pack, cache), ffmpegPath, model, device };
+  const tools = { pipeline: new I2VGenXLPipeline(pack, cache), cache, ffmpegPath, model, device };
   return {
     model,
     warmUp: await warmUp(pack, shapes, options.shortcuts),
-    runJob: (job, hooks) => {
+    runJob: async (job, hooks) => {
       alive = hooks.onAlive;
-      return runJob(job, tools, hooks);
+      try {
+        return await runJob(job, tools, hooks);
+      } finally {
+        setImmediate(prepareStart); // for the next job, when this one's result is on its way
+      }
     },
     close: () => cache.flush(),
   };

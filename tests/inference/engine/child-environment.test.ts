@@ -17,6 +17,7 @@ it('passes on what native libraries need, and no secret', () => {
   expect(Object.keys(environment).sort()).toEqual([
     'CUDA_DEVICE_ORDER',
     'CUDA_VISIBLE_DEVICES',
+    'GLIBC_TUNABLES',
     'HOME',
     'LD_LIBRARY_PATH',
     'PATH',
@@ -36,5 +37,12 @@ it("counts GPUs as nvidia-smi does, unless the person's own setting says otherwi
   expect(childEnvironment({})).toMatchObject({ CUDA_DEVICE_ORDER: 'PCI_BUS_ID' });
   expect(childEnvironment({ CUDA_DEVICE_ORDER: 'FASTEST_FIRST' })).toMatchObject({
     CUDA_DEVICE_ORDER: 'FASTEST_FIRST',
+  });
+});
+
+it("asks for large pages, unless the person's own setting says otherwise", () => {
+  expect(childEnvironment({})).toMatchObject({ GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1' });
+  expect(childEnvironment({ GLIBC_TUNABLES: 'glibc.malloc.hugetlb=0' })).toMatchObject({
+    GLIBC_TUNABLES: 'glibc.malloc.hugetlb=0',
   });
 });
