@@ -374,46 +374,59 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
 
   /**
    * Latents (1, C, F, h, w) to frames. The VAE knows single frames only, so chunks do not change a pixel. While the
-   * frames of one chunk are converted and consumed, the runtime decodes the next.
+   * frames of one chunk are converted and consumed, the runtime decodes the next, and has the one after that at hand.
    */
   async *#decode(run: Run, latents: Float32Array, request: GenerateRequest): AsyncGenerator<Frame, void> {
     const { numFrames, width, height } = request;
     let chunkSize = Math.min(request.decodeChunkSize, numFrames);
-    // Memory of the chunk whose frames were consumed, used again for the one after the next.
-    let spare: Float32Array | undefined;
-    const start = (index: number): Promise<Decoded> => {
-      const count = Math.min(chunkSize, numFrames - index);
-      const length = count * 3 * width * height;
-      const memory = spare?.length === length ? spare : new Float32Array(length);
-      spare = undefined;
-      return this.#decodeChunk(latents, index, count, request, memory);
+    // Memory of chunks whose frames were consumed, used again for later ones.
+    const spare: Float32Array[] = [];
+    const started: Promise<Decoded>[] = [];
+    let next = 0;
+    // The first run may have to open the session or find out that the chunk is too large: nothing waits behind it.
+    let mostStarted = 1;
+    const startMore = (): void => {
+      while (started.length < mostStarted && next < numFrames) {
+        const rest = numFrames - next;
+        // The last of several is cut: what is left to convert and encode after the very last one, people wait for.
+        const count = rest > chunkSize || next === 0 ? Math.min(chunkSize, rest) : Math.ceil(rest / 2);
+        const length = count * 3 * width * height;
+        const fitting = spare.findIndex((memory) => memory.length === length);
+        const [memory = new Float32Array(length)] = fitting < 0 ? [] : spare.splice(fitting, 1);
+        started.push(this.#decodeChunk(latents, next, count, request, memory));
+        next += count;
+      }
     };
     let index = 0;
-    let decoding = start(0);
     try {
       while (index < numFrames) {
         run.check();
-        const decoded = await decoding;
+        startMore();
+        const decoded = await started.shift();
+        if (!decoded) break; // never: one was just started
         if (!('sample' in decoded)) {
           const { error } = decoded;
           if (!(error instanceof KinoraError) || error.code !== 'OUT_OF_MEMORY' || chunkSize === 1)
             throw error;
+          await Promise.all(started.splice(0));
           chunkSize = Math.ceil(chunkSize / 2);
+          mostStarted = 1;
+          next = index;
           await this.#pack.makeRoom();
-          decoding = start(index);
           continue;
         }
+        mostStarted = 2;
+        startMore();
         const { sample, count } = decoded;
-        if (index + count < numFrames) decoding = start(index + count);
         for (let n = 0; n < count; n++) {
           run.step();
           yield { index, width, height, data: toRgb(sample, n, width * height) };
           index++;
         }
-        spare = sample;
+        spare.push(sample);
       }
     } finally {
-      await decoding; // the sessions are free for the next job
+      await Promise.all(started); // the sessions are free for the next job
     }
   }
 
