@@ -77,7 +77,7 @@ const phases = [
   'decode',
   'finishing',
   'loadSessions',
-  'decodePicture',
+  'readPicture',
 ];
 
 function describeRuns(runs: readonly MeasuredJob[]): Values {
@@ -201,7 +201,7 @@ async function measureRemix(bench: Bench): Promise<void> {
         beforeStepsMs: middle(runs, ({ beforeStepsMs }) => beforeStepsMs),
         withoutTextMs: middle(runs, (one) => one.beforeStepsMs - encodeText(one)),
         ...Object.fromEntries(
-          ['decodePicture', 'encodeText', 'encodeImage', 'conditioning', 'prepare'].map((name) => [
+          ['readPicture', 'encodeText', 'encodeImage', 'conditioning', 'prepare'].map((name) => [
             `${name}Ms`,
             middle(runs, phaseMs(name)),
           ]),

@@ -142,7 +142,7 @@ export function makeTables(measured: Measurements, plan: Plan): Table[] {
       'before the first step, ms': get('beforeStepsMs'),
       'of it text': get('encodeTextMs'),
       'without text': get('withoutTextMs'),
-      'reading the picture': get('decodePictureMs'),
+      'reading the picture': get('readPictureMs'),
       'looking it up': get('encodeImageMs'),
       conditioning: get('conditioningMs'),
       prepare: get('prepareMs'),

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { decodeImage } from '../../src/inference/image-decode.ts';
 import { prepareImage } from '../../src/inference/image-prepare.ts';
 import type { RgbImage } from '../../src/inference/image-to-video.ts';
+import { pictureOf } from '../../src/inference/known-picture.ts';
 import { LatentCache } from '../../src/inference/latent-cache.ts';
 import { loadPack, type OpenPack, openPack } from '../../src/inference/model-pack.ts';
 import { I2VGenXLPipeline } from '../../src/inference/pipelines/i2vgen-xl.ts';
@@ -31,7 +32,10 @@ export class Generator {
     const request = resolveRequest(this.#pack.manifest, { seed: 1, ...options }, image);
     const hooks = { signal: new AbortController().signal, onProgress: () => {}, onReport: () => {} };
     const frames: Uint8Array[] = [];
-    for await (const { data } of this.#pipeline.generate({ ...request, image, cropMode: 'fixed' }, hooks)) {
+    for await (const { data } of this.#pipeline.generate(
+      { ...request, image: pictureOf(image), cropMode: 'fixed' },
+      hooks,
+    )) {
       frames.push(data);
     }
     return frames;

@@ -28,6 +28,9 @@ export const defaultImageLimits: ImageLimits = {
   background: '#ffffff',
 };
 
+/** Changes whenever the code below may give other pixels for the same file. */
+const decoderVersion = 1;
+
 export interface DecodedImage extends RgbImage {
   /** What people may want to know, in sentences: "The picture is animated; only its first frame is used." */
   readonly notes: readonly string[];
@@ -51,40 +54,79 @@ export async function decodeImage(
   source: string | Uint8Array,
   limits: Partial<ImageLimits> = {},
 ): Promise<DecodedImage> {
-  const allLimits = { ...defaultImageLimits, ...limits };
-  const bytes = typeof source === 'string' ? await readPicture(source, allLimits) : source;
-  checkBytes(bytes.length, allLimits);
-  const format = sniffFormat(bytes);
-  if (!format?.isDecodable) {
-    const what = format ? `is in the format ${format.name}` : 'is in a format that Kinora does not know';
-    throw new KinoraError('IMAGE_UNSUPPORTED', `The picture ${what}; expected JPEG, PNG or WebP.`);
-  }
-
+  const { maxPixels, background, timeoutSeconds, ...rest } = { ...defaultImageLimits, ...limits };
+  const { bytes, format, header } = await readHeader(source, { ...rest, maxPixels });
   try {
-    // Headers alone, so that the size can be refused with a sentence before a pixel is decoded.
-    const header = await sharp(bytes, { limitInputPixels: false, failOn: 'warning' }).metadata();
-    checkSize(header, allLimits);
-    const { data, info } = await sharp(bytes, { limitInputPixels: allLimits.maxPixels, failOn: 'warning' })
+    const { data, info } = await sharp(bytes, { limitInputPixels: maxPixels, failOn: 'warning' })
       .autoOrient()
-      .flatten({ background: allLimits.background })
+      .flatten({ background })
       .toColourspace('srgb')
       .raw({ depth: 'uchar' })
-      .timeout({ seconds: allLimits.timeoutSeconds })
+      .timeout({ seconds: timeoutSeconds })
       .toBuffer({ resolveWithObject: true });
     return {
       width: info.width,
       height: info.height,
       data: toThreeChannels(data, info.channels),
-      notes: notesOn(header, format.name === 'PNG' && isAnimatedPng(bytes)),
+      notes: notesOn(header, format === 'PNG' && isAnimatedPng(bytes)),
     };
   } catch (error) {
-    if (isKinoraError(error)) throw error;
-    const reason =
-      (error instanceof Error ? error.message : String(error)).split('\n')[0]?.slice(0, 160) ?? '';
-    throw new KinoraError('IMAGE_UNREADABLE', `The ${format.name} picture cannot be decoded (${reason}).`, {
-      cause: error,
-    });
+    throw unreadable(format, error);
   }
+}
+
+/**
+ * The size that decodeImage would give, from the header alone: quick whatever the size. What is refused is refused as
+ * there, but damage behind the header is not seen.
+ */
+export async function readImageSize(
+  source: string | Uint8Array,
+  limits: Partial<ImageLimits> = {},
+): Promise<{ readonly width: number; readonly height: number }> {
+  const { header } = await readHeader(source, { ...defaultImageLimits, ...limits });
+  return header.autoOrient;
+}
+
+/**
+ * Names everything but the file that decodeImage's answer depends on: equal names and equal bytes give equal pixels,
+ * and what was decoded once would not be refused now.
+ */
+export function decoderName(limits: Partial<ImageLimits> = {}): string {
+  const { versions } = sharp; // libvips and every codec in it
+  const { platform, arch } = process;
+  return JSON.stringify([decoderVersion, versions, platform, arch, { ...defaultImageLimits, ...limits }]);
+}
+
+type HeaderLimits = Pick<ImageLimits, 'maxBytes' | 'maxPixels' | 'minSide'>;
+
+/** Bytes of a picture that may go on to a decoder, and what its headers say. Throws as decodeImage does. */
+async function readHeader(
+  source: string | Uint8Array,
+  limits: HeaderLimits,
+): Promise<{ bytes: Uint8Array; format: string; header: Metadata }> {
+  const bytes = typeof source === 'string' ? await readPicture(source, limits) : source;
+  checkBytes(bytes.length, limits);
+  const format = sniffFormat(bytes);
+  if (!format?.isDecodable) {
+    const what = format ? `is in the format ${format.name}` : 'is in a format that Kinora does not know';
+    throw new KinoraError('IMAGE_UNSUPPORTED', `The picture ${what}; expected JPEG, PNG or WebP.`);
+  }
+  let header: Metadata;
+  try {
+    // Headers alone, so that the size can be refused with a sentence before a pixel is decoded.
+    header = await sharp(bytes, { limitInputPixels: false, failOn: 'warning' }).metadata();
+  } catch (error) {
+    throw unreadable(format.name, error);
+  }
+  checkSize(header, limits);
+  return { bytes, format: format.name, header };
+}
+
+function unreadable(format: string, cause: unknown): KinoraError {
+  const reason = (cause instanceof Error ? cause.message : String(cause)).split('\n')[0]?.slice(0, 160) ?? '';
+  return new KinoraError('IMAGE_UNREADABLE', `The ${format} picture cannot be decoded (${reason}).`, {
+    cause,
+  });
 }
 
 /** Names the pixels: SHA-256, in hex, of size and decoded, oriented pixels. Equal for files that look the same. */
@@ -92,7 +134,14 @@ export function imageKey({ width, height, data }: RgbImage): string {
   return createHash('sha256').update(`${width}x${height}\n`).update(data).digest('hex');
 }
 
-async function readPicture(path: string, limits: ImageLimits): Promise<Uint8Array> {
+/**
+ * The bytes of a file that may be a picture.
+ * Throws IMAGE_NOT_FOUND, IMAGE_TOO_LARGE, or IMAGE_UNREADABLE when it is empty.
+ */
+export async function readPicture(
+  path: string,
+  limits: Pick<ImageLimits, 'maxBytes'> = defaultImageLimits,
+): Promise<Uint8Array> {
   let file: FileHandle | undefined;
   try {
     // Looked at before it is opened: opening a pipe would wait for its writer.
@@ -121,7 +170,7 @@ async function readPicture(path: string, limits: ImageLimits): Promise<Uint8Arra
   }
 }
 
-function checkBytes(bytes: number, { maxBytes }: ImageLimits): void {
+function checkBytes(bytes: number, { maxBytes }: Pick<ImageLimits, 'maxBytes'>): void {
   if (bytes === 0) throw new KinoraError('IMAGE_UNREADABLE', 'The picture is an empty file.');
   if (bytes > maxBytes) {
     throw new KinoraError(
@@ -131,7 +180,7 @@ function checkBytes(bytes: number, { maxBytes }: ImageLimits): void {
   }
 }
 
-function checkSize({ width, height }: Metadata, { minSide, maxPixels }: ImageLimits): void {
+function checkSize({ width, height }: Metadata, { minSide, maxPixels }: HeaderLimits): void {
   const size = `The picture has ${width} x ${height} pixels`;
   const range = `expected at least ${minSide} x ${minSide} and at most ${maxPixels / 1e6} megapixels`;
   if (width * height > maxPixels) throw new KinoraError('IMAGE_TOO_LARGE', `${size}; ${range}.`);

@@ -11,6 +11,16 @@ export interface RgbImage {
   readonly data: Uint8Array;
 }
 
+/** A picture, decoded and oriented, before any resizing. Its pixels may be dear, and a pipeline may know it already. */
+export interface Picture {
+  /** Names the pixels: equal for pictures that look the same. */
+  readonly key: string;
+  readonly width: number;
+  readonly height: number;
+  /** Throws what decodeImage throws. */
+  pixels(): Promise<RgbImage>;
+}
+
 /** One frame of the clip, in playing order. */
 export interface Frame extends RgbImage {
   readonly index: number;
@@ -30,8 +40,7 @@ export interface Variation {
 
 /** Everything that decides the pixels of a clip. All values are already validated against the pack's limits. */
 export interface GenerateRequest {
-  /** Decoded and oriented picture, before any resizing. */
-  readonly image: RgbImage;
+  readonly image: Picture;
   readonly prompt: string;
   readonly negativePrompt: string;
   /** 0 … 2^53-1; the same numbers as torch.Generator("cpu").manual_seed(seed). */

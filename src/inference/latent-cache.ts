@@ -24,7 +24,8 @@ export interface CacheUse {
   readonly misses: readonly string[];
 }
 
-export type CacheKind = 'image' | 'prompt' | 'video';
+/** `file` tells which picture a file shows (known-picture.ts). */
+export type CacheKind = 'image' | 'prompt' | 'video' | 'file';
 
 /** Named tensors that belong together. */
 export type CacheEntry = Readonly<Record<string, FloatTensor>>;
@@ -56,11 +57,11 @@ const magic = 'kinora-latents-1\n';
 const digestBytes = 32;
 const headerLengthBytes = 4;
 
-/** Hexadecimal digits of an entry's name that stand for the picture: 96 bits, and 160 for the rest. */
-const picturePrefixDigits = 24;
+/** Hexadecimal digits of an entry's name that stand for the picture or file: 96 bits, and 160 for the rest. */
+const prefixDigits = 24;
 
-const entryName = /^(?:image|prompt|video)-[0-9a-f]{64}$/;
-const temporaryName = /^\.(?:image|prompt|video)-[0-9a-f]{64}\.[0-9a-f-]{36}\.part$/;
+const entryName = /^(?:image|prompt|video|file)-[0-9a-f]{64}$/;
+const temporaryName = /^\.(?:image|prompt|video|file)-[0-9a-f]{64}\.[0-9a-f-]{36}\.part$/;
 const defaultRetentionMs = 30 * 86_400_000;
 /** A younger temporary file may be one that another process is writing. */
 const leftoverAfterMs = 3_600_000;
@@ -98,13 +99,21 @@ export class LatentCache {
 
   /** The same for what was computed from a picture: it begins with what all entries of that picture begin with. */
   static pictureEntry(pictureKey: string, ...parts: readonly (string | number)[]): string {
-    const prefix = LatentCache.picturePrefix(pictureKey);
-    return prefix + hashOf([pictureKey, ...parts]).slice(picturePrefixDigits);
+    return LatentCache.picturePrefix(pictureKey) + hashOf([pictureKey, ...parts]).slice(prefixDigits);
   }
 
   /** By which everything that was computed from a picture can be found, whatever model, size or crop it was for. */
   static picturePrefix(pictureKey: string): string {
-    return `image-${hashOf([pictureKey]).slice(0, picturePrefixDigits)}`;
+    return `image-${hashOf([pictureKey]).slice(0, prefixDigits)}`;
+  }
+
+  /** The same for what is known of a picture's file, named by a hash of all its bytes. */
+  static fileEntry(fileHash: string, ...parts: readonly (string | number)[]): string {
+    return LatentCache.filePrefix(fileHash) + hashOf([fileHash, ...parts]).slice(prefixDigits);
+  }
+
+  static filePrefix(fileHash: string): string {
+    return `file-${hashOf([fileHash]).slice(0, prefixDigits)}`;
   }
 
   get counters(): CacheCounters {
@@ -151,9 +160,7 @@ export class LatentCache {
     const file = path.join(this.#folder, key);
     let entry: CacheEntry | undefined;
     try {
-      const found = await lstat(file);
-      // Not a regular file (a pipe would block for ever), or larger than all entries together: not ours.
-      if (found.isFile() && found.size <= this.#diskLimit) entry = decode(key, await readFile(file));
+      entry = await readEntry(this.#folder, key, this.#diskLimit);
     } catch {
       return undefined; // not there, or the disk is away
     }
@@ -199,6 +206,21 @@ export class LatentCache {
     }
     this.#diskBytes = total;
   }
+}
+
+/**
+ * An entry of the disk tier as it lies there, without counting as its use; undefined when it is not intact.
+ * Throws the file system's error when it is not there.
+ */
+export async function readEntry(
+  folder: string,
+  key: string,
+  maxBytes: number,
+): Promise<CacheEntry | undefined> {
+  const file = path.join(folder, key);
+  const found = await lstat(file);
+  // Not a regular file (a pipe would block for ever), or larger than all entries together: not ours.
+  return found.isFile() && found.size <= maxBytes ? decode(key, await readFile(file)) : undefined;
 }
 
 function hashOf(parts: readonly (string | number)[]): string {

@@ -19,8 +19,8 @@ const runBuckets = [0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1_200, 3_600];
 const phaseBuckets = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
 const stepBuckets = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30, 60, 120];
 
-/** Parts of Artifact.timings that span others. */
-const spanning: ReadonlySet<string> = new Set(['total', 'generate', 'sessions']);
+/** Parts of Artifact.timings that span others, or are within them. */
+const spanning: ReadonlySet<string> = new Set(['total', 'generate', 'sessions', 'decodePicture']);
 const engineStates = [
   'loading',
   'idle',

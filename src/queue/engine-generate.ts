@@ -2,7 +2,7 @@
 import type { Engine } from '../inference/engine/engine.ts';
 import type { EngineJob } from '../inference/engine/protocol.ts';
 import { smallerJobs } from '../inference/engine/smaller-jobs.ts';
-import { decodeImage } from '../inference/image-decode.ts';
+import { readImageSize } from '../inference/image-decode.ts';
 import type { ProgressEvent } from '../inference/image-to-video.ts';
 import type { Pack } from '../inference/model-pack.ts';
 import { describeRequest, resolveRequest, type Shortcuts } from '../inference/presets.ts';
@@ -60,8 +60,9 @@ async function engineJob(
 ): Promise<EngineJob> {
   const { generation } = entry.request;
   const { loop, smooth, maxBytes, ...options } = generation;
-  // Asynchronous and in sharp's own threads: the worker's locks are renewed meanwhile.
-  const request = resolveRequest(pack.manifest, { ...shortcuts, ...options }, await decodeImage(files.image));
+  // The engine decodes it, if it does not know it, and refuses what is damaged behind its header.
+  const size = await readImageSize(files.image);
+  const request = resolveRequest(pack.manifest, { ...shortcuts, ...options }, size);
   const { preset: _preset, ...numbers } = request;
   return {
     ...numbers,

@@ -19,7 +19,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { decodeImage, imageKey } from '../inference/image-decode.ts';
-import { LatentCache } from '../inference/latent-cache.ts';
+import { pictureKeyIn } from '../inference/known-picture.ts';
+import { LatentCache, readEntry } from '../inference/latent-cache.ts';
 import type { Logger } from '../log.ts';
 import type { Artifacts } from './artifacts.ts';
 import type { JobClient } from './client.ts';
@@ -70,6 +71,9 @@ export interface Forgotten {
 }
 
 const jobsAtOnce = 8;
+const isFileEntry = (name: string): boolean => name.startsWith('file-');
+/** Far more than one takes. */
+const fileEntryBytes = 65_536;
 const scanCount = 1_000;
 
 const source = (name: string): string => readFileSync(new URL(`./lua/${name}.lua`, import.meta.url), 'utf8');
@@ -109,6 +113,8 @@ class Forgetting {
   readonly #ended = new Set<string>();
   /** What the names of cache entries begin with that were made from their pictures, or from their videos. */
   readonly #entryPrefixes = new Set<string>();
+  /** What an entry of a file tells of, as the prefix of that picture's entries. Entries never change. */
+  readonly #pictureOfFile = new Map<string, string | undefined>();
   /** Hashes of files whose pictures are known: many jobs have the same. */
   readonly #seenFiles = new Set<string>();
   #jobs = 0;
@@ -184,6 +190,7 @@ class Forgetting {
       const bytes = await readFile(artifacts.files(jobId).image);
       const hash = createHash('sha256').update(bytes).digest('hex');
       if (this.#seenFiles.has(hash)) return;
+      this.#entryPrefixes.add(LatentCache.filePrefix(hash));
       this.#entryPrefixes.add(LatentCache.picturePrefix(imageKey(await decodeImage(bytes))));
       this.#seenFiles.add(hash);
     } catch {
@@ -195,10 +202,23 @@ class Forgetting {
     const prefixes = [...this.#entryPrefixes];
     const names = await readdir(this.#tools.cacheFolder).catch(() => []);
     for (const name of names) {
-      if (!prefixes.some((prefix) => name.startsWith(prefix))) continue;
+      const isTheirs = prefixes.some((prefix) => name.startsWith(prefix));
+      // The job's file may be gone, but not what the cache knows of it.
+      if (!isTheirs && !this.#entryPrefixes.has((await this.#pictureOf(name)) ?? '')) continue;
       await rm(join(this.#tools.cacheFolder, name), { force: true });
       this.#cacheEntries++;
     }
+  }
+
+  /** Of an entry that tells which picture a file shows. */
+  async #pictureOf(name: string): Promise<string | undefined> {
+    if (!isFileEntry(name)) return undefined;
+    if (!this.#pictureOfFile.has(name)) {
+      const entry = await readEntry(this.#tools.cacheFolder, name, fileEntryBytes).catch(() => undefined);
+      const key = entry && pictureKeyIn(entry);
+      this.#pictureOfFile.set(name, key === undefined ? undefined : LatentCache.picturePrefix(key));
+    }
+    return this.#pictureOfFile.get(name);
   }
 
   async #removeJob(jobId: string): Promise<boolean> {

@@ -96,6 +96,8 @@ describe('engine', () => {
     expect(phases).not.toContain('loading');
     expect(first.cache.misses).toContain('image');
     expect(second.cache.hits).toContain('image');
+    expect(first.timings['decodePicture']).toBeGreaterThan(0);
+    expect(second.timings).not.toHaveProperty('decodePicture');
   });
 
   it('runs jobs in the order they came, one at a time', async () => {

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { warmUp } from '../../src/inference/engine/warm-up.ts';
 import { decodeImage } from '../../src/inference/image-decode.ts';
 import type { GenerateRequest, ProgressEvent } from '../../src/inference/image-to-video.ts';
+import { pictureOf } from '../../src/inference/known-picture.ts';
 import { LatentCache } from '../../src/inference/latent-cache.ts';
 import { loadPack, type OpenPack, openPack, verifyPack } from '../../src/inference/model-pack.ts';
 import type { PackSession } from '../../src/inference/pack-session.ts';
@@ -76,7 +77,7 @@ async function generate(
 
 const requestOf = async (test: PipelineCase): Promise<GenerateRequest> => ({
   ...test.request,
-  image: await decodeImage(picturePath(test.picture)),
+  image: pictureOf(await decodeImage(picturePath(test.picture))),
 });
 
 async function base(over: Partial<GenerateRequest> = {}): Promise<GenerateRequest> {

@@ -10,6 +10,7 @@ import type {
   GenerationReport,
   ProgressEvent,
 } from '../../src/inference/image-to-video.ts';
+import { pictureOf } from '../../src/inference/known-picture.ts';
 import { LatentCache } from '../../src/inference/latent-cache.ts';
 import { loadPack, type OpenPack, openPack } from '../../src/inference/model-pack.ts';
 import type { PackSession } from '../../src/inference/pack-session.ts';
@@ -68,7 +69,7 @@ async function generate(
 }
 
 async function requestOf(test: PipelineCase): Promise<GenerateRequest> {
-  return { ...test.request, image: await decodeImage(picturePath(test.picture)) };
+  return { ...test.request, image: pictureOf(await decodeImage(picturePath(test.picture))) };
 }
 
 const pixels = (clip: Clip): Uint8Array => Buffer.concat(clip.frames.map((frame) => frame.data));

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { GenerateRequest } from '../../src/inference/image-to-video.ts';
+import { pictureOf } from '../../src/inference/known-picture.ts';
 import { LatentCache } from '../../src/inference/latent-cache.ts';
 import { type ClipShape, planMemory, type Residency } from '../../src/inference/memory-plan.ts';
 import { loadPack, type OpenPack, openPack, type Pack, packMemory } from '../../src/inference/model-pack.ts';
@@ -25,7 +26,7 @@ let expected: Buffer;
 beforeAll(async () => {
   pack = await loadPack(tinyPackPath);
   const options = { size: '64x64', numFrames: 4, numInferenceSteps: 2, seed: 3, decodeChunkSize: 4 };
-  request = { ...resolveRequest(pack.manifest, options, image), image, cropMode: 'fixed' };
+  request = { ...resolveRequest(pack.manifest, options, image), image: pictureOf(image), cropMode: 'fixed' };
   shape = { ...{ width: 64, height: 64, numFrames: 4, batch: 2 }, decodeChunkSize: 4 };
   const roomy = await openPack(pack, { device: 'cpu', threads: 1 });
   expected = await generate(roomy, newCache());

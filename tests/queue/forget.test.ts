@@ -1,4 +1,5 @@
-import { copyFile, mkdir, readdir, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -6,6 +7,7 @@ import type { Redis } from 'ioredis';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { KinoraError } from '../../src/errors.ts';
 import { decodeImage, imageKey } from '../../src/inference/image-decode.ts';
+import { openPicture } from '../../src/inference/known-picture.ts';
 import { LatentCache } from '../../src/inference/latent-cache.ts';
 import { Admin } from '../../src/queue/admin.ts';
 import type { JobClient } from '../../src/queue/client.ts';
@@ -241,15 +243,32 @@ describe('delete my data', () => {
       LatentCache.key('video', 'v-t-a'), // as the test's generator calls its videos
     ];
     for (const name of [...theirs, ...others]) await writeFile(join(cacheFolder, name), 'latents');
+    // What their files show, by files that are kept or gone, and what another person's file shows.
+    const cache = new LatentCache({ folder: cacheFolder, memoryBytes: 0, diskBytes: 1e6 });
+    await openPicture(pictureOf('grey.jpg'), cache);
+    await openPicture(pictureOf('plain.png'), cache);
+    await cache.flush();
+    const files = (await cached()).filter((name) => name.startsWith('file-'));
+    const kept = LatentCache.filePrefix(
+      createHash('sha256')
+        .update(await readFile(pictureOf('plain.jpg')))
+        .digest('hex'),
+    );
+    await openPicture(pictureOf('plain.jpg'), cache);
+    await cache.flush();
+    others.push(...(await cached()).filter((name) => name.startsWith(kept)));
+    expect([files.length, others.length]).toEqual([2, 5]);
+    const plain = imageKey(await decodeImage(pictureOf('plain.png')));
     await harness.delivery();
     await harness.worker(timedGenerator(10));
     const request = await harness.request('a');
     await copyFile(pictureOf('grey.jpg'), harness.artifacts.files('t-a').image);
     await client.submit(request);
     await submit('b', ann, { imageKey: known });
-    await eventually('both answers', () => harness.posted.length === 2);
-    await harness.artifacts.remove('t-b'); // as housekeeping does
-    expect(await forgetUser(ann, tools())).toMatchObject({ jobs: 2, folders: 1, cacheEntries: 4 });
+    await submit('c', ann, { imageKey: plain });
+    await eventually('all answers', () => harness.posted.length === 3);
+    for (const gone of ['t-b', 't-c']) await harness.artifacts.remove(gone); // as housekeeping does
+    expect(await forgetUser(ann, tools())).toMatchObject({ jobs: 3, folders: 1, cacheEntries: 6 });
     expect(await cached()).toEqual([...others].sort());
   });
 
@@ -260,9 +279,9 @@ describe('delete my data', () => {
     await worker.serving();
     await client.submit(await engineRequest(harness, 'a'));
     await eventually('the video', () => harness.posted.length === 1);
-    await eventually('what it was made of', async () => (await cached()).length === 4);
+    await eventually('what it was made of', async () => (await cached()).length === 5);
     const kinds = (await cached()).map((name) => name.split('-')[0]);
-    expect(kinds).toEqual(['image', 'prompt', 'prompt', 'video']);
+    expect(kinds).toEqual(['file', 'image', 'prompt', 'prompt', 'video']);
     let steps = 0;
     worker.onProgress = ({ jobId, phase, done }) => {
       if (jobId === 't-b' && phase === 'denoising') steps = done;
@@ -270,7 +289,7 @@ describe('delete my data', () => {
     await client.submit(await engineRequest(harness, 'b', ann, longGeneration));
     await eventually('its steps', () => steps >= 2);
     const forgotten = await forgetUser(ann, tools({ cacheSettlesMs: 500 }));
-    expect(forgotten).toMatchObject({ jobs: 2, cancelled: 1, folders: 2, cacheEntries: 3, unfinished: [] });
+    expect(forgotten).toMatchObject({ jobs: 2, cancelled: 1, folders: 2, cacheEntries: 4, unfinished: [] });
     expect((await cached()).every((name) => name.startsWith('prompt-'))).toBe(true);
     expect(await folders()).toEqual([]);
     await client.submit(await engineRequest(harness, 'c', bob));

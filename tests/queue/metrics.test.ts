@@ -180,7 +180,7 @@ describe('the metrics', () => {
     expect(sample('kinora_runs_total{outcome="IMAGE_UNSUPPORTED"}')).toBe(1);
     expect(sample('kinora_job_wait_seconds_count{preset="fast"}')).toBe(videos + 1);
     expect(sample('kinora_job_run_seconds_count{preset="fast"}')).toBe(videos);
-    const phases = ['decodePicture', 'encodeText', 'encodeImage', 'denoise', 'decode', 'finishing'];
+    const phases = ['readPicture', 'encodeText', 'encodeImage', 'denoise', 'decode', 'finishing'];
     for (const phase of phases) {
       expect(sample(`kinora_job_phase_seconds_count{phase="${phase}"}`), phase).toBe(videos);
     }

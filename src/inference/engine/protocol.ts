@@ -100,7 +100,10 @@ export interface EngineResult {
   readonly model: string;
   readonly device: string;
   readonly cache: CacheUse;
-  /** Milliseconds: what the pipeline reports, plus `decodePicture`, `finishing` (encoder after the last frame), `total`. */
+  /**
+   * Milliseconds: what the pipeline reports, plus `readPicture` (before the pipeline starts), `decodePicture` (part of
+   * it, or of the pipeline's; absent for a known picture), `finishing` (encoder after the last frame), `total`.
+   */
   readonly timings: Timings;
   /** What people may want to know about their picture, in sentences: "… only its first frame is used." */
   readonly notes: readonly string[];

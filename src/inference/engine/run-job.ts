@@ -3,20 +3,23 @@
  * inference and video; knows no messages, no processes and no model family.
  */
 import { encodeVideo } from '../../video/encode.ts';
-import { decodeImage } from '../image-decode.ts';
 import type {
   Frame,
   GenerateRequest,
   GenerationReport,
   ImageToVideoPipeline,
+  Picture,
   ProgressEvent,
-  RgbImage,
 } from '../image-to-video.ts';
+import { openPicture } from '../known-picture.ts';
+import type { LatentCache } from '../latent-cache.ts';
 import { temporaryVideo } from './job-files.ts';
 import type { EngineJob, EngineResult } from './protocol.ts';
 
 export interface JobTools {
   readonly pipeline: ImageToVideoPipeline;
+  /** Knows pictures that need not be decoded again. */
+  readonly cache: LatentCache;
   readonly ffmpegPath: string;
   /** For the result: id of the pack, and the device that it runs on. */
   readonly model: string;
@@ -36,17 +39,17 @@ const aliveIntervalMs = 1000;
 
 /**
  * Settles only when neither the pipeline nor ffmpeg works for the job any more, so that the next job never shares the
- * sessions with it. Throws what decodeImage, the pipeline and encodeVideo throw.
+ * sessions with it. Throws what openPicture, the pipeline and encodeVideo throw.
  */
 export async function runJob(
   job: EngineJob,
-  { pipeline, ffmpegPath, model, device }: JobTools,
+  { pipeline, cache, ffmpegPath, model, device }: JobTools,
   { signal, onProgress, onAlive, leanest }: JobHooks,
 ): Promise<EngineResult> {
   const startedAt = performance.now();
-  const image = await decodeImage(job.imagePath);
-  const decodedAt = performance.now();
-  let framesEndedAt = decodedAt;
+  const image = await openPicture(job.imagePath, cache);
+  const openedAt = performance.now();
+  let framesEndedAt = openedAt;
   let report: GenerationReport | undefined;
   // Runs while ffmpeg, not the model, is at work: a model that hangs falls silent, a busy ffmpeg does not.
   let waiting: NodeJS.Timeout | undefined;
@@ -119,7 +122,8 @@ export async function runJob(
       cache: report.cache,
       timings: {
         ...report.timings,
-        decodePicture: decodedAt - startedAt,
+        readPicture: openedAt - startedAt,
+        ...(image.decodeMs === undefined ? {} : { decodePicture: image.decodeMs }),
         finishing: endedAt - framesEndedAt,
         total: endedAt - startedAt,
       },
@@ -135,10 +139,9 @@ export async function runJob(
 }
 
 /** What decides the pixels, and nothing else: the clip's id is made of it. */
-function requestOf(job: EngineJob, image: RgbImage): GenerateRequest {
-  const { width, height, data } = image;
+function requestOf(job: EngineJob, image: Picture): GenerateRequest {
   return {
-    image: { width, height, data },
+    image,
     prompt: job.prompt,
     negativePrompt: job.negativePrompt,
     seed: job.seed,

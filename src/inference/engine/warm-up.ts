@@ -4,6 +4,7 @@
  * person's wait. Knows no messages and no processes.
  */
 import { isKinoraError, KinoraError } from '../../errors.ts';
+import { pictureOf } from '../known-picture.ts';
 import { LatentCache } from '../latent-cache.ts';
 import type { OpenPack } from '../model-pack.ts';
 import type { PackManifest } from '../pack-manifest.ts';
@@ -85,7 +86,7 @@ function requestFor(manifest: PackManifest, shape: WarmUpShape, shortcuts: Short
   const endsEarly = request.guidanceEnd > 0 && request.guidanceEnd < 1;
   const guidanceEnd = endsEarly ? 0.5 : request.guidanceEnd;
   const numInferenceSteps = endsEarly && request.featureReuse > 1 ? 4 : 2;
-  return { ...request, image, guidanceEnd, numInferenceSteps, cropMode: 'fixed' as const };
+  return { ...request, image: pictureOf(image), guidanceEnd, numInferenceSteps, cropMode: 'fixed' as const };
 }
 
 function nameOf({ width, height, numFrames }: WarmUpShape): string {

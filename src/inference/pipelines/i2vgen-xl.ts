@@ -7,7 +7,6 @@
  */
 import { createHash } from 'node:crypto';
 import { KinoraError } from '../../errors.ts';
-import { imageKey } from '../image-decode.ts';
 import { imageBranches } from '../image-prepare.ts';
 import type {
   Frame,
@@ -47,7 +46,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
   async *generate(request: GenerateRequest, hooks: GenerateHooks): AsyncGenerator<Frame, void> {
     const run = new Run(hooks, this.#cache, () => this.#sessionMs());
     const plan = await this.#pack.prepare(clipShape(request), hooks.leanest);
-    const pictureKey = imageKey(request.image);
+    const { key: pictureKey } = request.image;
     const videoId = this.#videoId(pictureKey, request);
 
     // 1. Prompts. While the runtime computes, here and below, the main thread makes ready what comes next.
@@ -256,7 +255,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     const key = LatentCache.pictureEntry(pictureKey, this.#fingerprint, width, height, cropMode);
     const entry = await run.cached('image', key, async () => {
       const { imageEncoderSize, imageMean, imageStd } = this.#pack.manifest.architecture;
-      const branches = imageBranches(request.image, {
+      const branches = imageBranches(await request.image.pixels(), {
         width,
         height,
         encoderSize: imageEncoderSize,
