@@ -238,7 +238,7 @@ export async function runAll(config: Config): Promise<void> {
   assertShortcuts(config, await choosePack(config, config.model));
   if (config.redis) await refuseUntrustworthy(config.redis);
   const ended = endRequested();
-  const ownRedis = config.redis ? undefined : await OwnRedis.start(config.dataDir, log);
+  const ownRedis = config.redis ? undefined : await OwnRedis.start(config.dataDir, log, ended);
   const environment = ownRedis ? { ...process.env, REDIS_URL: `unix://${ownRedis.socketPath}` } : process.env;
   const parts = (['bot', 'worker'] as const).map((name) => new Part(name, environment, log));
   process.stderr.write(
@@ -274,8 +274,11 @@ class OwnRedis {
     this.lost.catch(() => {}); // whoever is ending anyway does not listen
   }
 
-  static async start(dataDir: string, log: Logger): Promise<OwnRedis> {
-    return new OwnRedis(await startPrivateRedis(dataDir, log), dataDir, log);
+  /** It may need its time to load what it keeps; whoever asks the process to `end` meanwhile is not kept waiting. */
+  static async start(dataDir: string, log: Logger, end: Promise<void>): Promise<OwnRedis> {
+    const starting = startPrivateRedis(dataDir, log);
+    const server = await Promise.race([starting, end]);
+    return server ? new OwnRedis(server, dataDir, log) : process.exit(0);
   }
 
   async #keepRunning(dataDir: string, log: Logger): Promise<never> {
