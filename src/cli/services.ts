@@ -1,6 +1,7 @@
 /** `kinora bot`, `kinora worker`, and `kinora start`, which runs both and, where none is given, a Redis of its own. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { access, constants, mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -49,6 +50,17 @@ function sharedRedis(config: Config): RedisAddress {
     'INVALID_CONFIG',
     'REDIS_URL is not set; only "kinora start" brings a Redis of its own.',
   );
+}
+
+async function prepareDataFolder({ dataDir }: Config): Promise<void> {
+  try {
+    await mkdir(dataDir, { recursive: true, mode: 0o700 });
+    await access(dataDir, constants.W_OK);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    const message = `KINORA_DATA_DIR: ${dataDir} cannot be written to (${code}).`;
+    throw new KinoraError('INVALID_CONFIG', message, { cause });
+  }
 }
 
 /** @param pack says what its presets are; a bot without one goes by the general ones */
@@ -142,6 +154,7 @@ export async function runBot(config: Config): Promise<void> {
     log,
   };
   await serve(async () => {
+    await prepareDataFolder(config);
     const { metricsPorts } = config;
     const metrics = metricsPorts && new BotMetrics(metricsProbe(address));
     if (metrics) await startMetricsServer(metricsPorts.bot, metrics);
@@ -175,6 +188,7 @@ export async function runWorker(config: Config): Promise<void> {
   const log = createLogger('worker', config.logLevel);
   const address = sharedRedis(config);
   await serve(async () => {
+    await prepareDataFolder(config);
     const redis = connectRedis(address, 'patient', (error) => log.warn({ err: error.message }, 'redis'));
     await assertTrustworthy(redis);
     const pack = await choosePack(config, config.model);
@@ -236,6 +250,7 @@ export async function runAll(config: Config): Promise<void> {
   const log = createLogger('kinora', config.logLevel);
   assertSomeChat(config);
   assertShortcuts(config, await choosePack(config, config.model));
+  await prepareDataFolder(config);
   if (config.redis) await refuseUntrustworthy(config.redis);
   const ended = endRequested();
   const ownRedis = config.redis ? undefined : await OwnRedis.start(config.dataDir, log, ended);

@@ -122,6 +122,19 @@ it.each(['bot', 'worker', 'start'])(
   },
 );
 
+it.each(['bot', 'worker', 'start'])(
+  '%s names the setting when its data folder cannot be',
+  async (command) => {
+    await writeFile(join(folder, 'file'), '');
+    const environment = { KINORA_DATA_DIR: join(folder, 'file', 'data'), KINORA_INBOX: inbox };
+    // Nobody answers there; the folder is looked at first.
+    if (command !== 'start') Object.assign(environment, { REDIS_URL: 'redis://127.0.0.1:1' });
+    const { code, stderr } = await runCli([command], { folder, environment });
+    expect(stderr).toMatch(/^KINORA_DATA_DIR: .* cannot be written to \(ENOTDIR\)/m);
+    expect(code).toBe(2);
+  },
+);
+
 it('start ends when a part refuses what it is given, and says why once', async () => {
   const environment = { KINORA_INBOX: inbox, KINORA_DEVICE: 'cuda:7' };
   const { code, stderr } = await runCli(['start'], { folder, environment });
