@@ -491,7 +491,7 @@ class UnetCore(nn.Module):
                 y = self.upsamplers[i](upsample_nearest(act.value(levels[-1], "space")))
                 levels.pop()
                 act = Sum(y, "space", self.upsamplers[i].width)
-        return self.last(act, levels[0]), deep.float()
+        return self.last(act, levels[0]), deep
 
 
 def join(x, channels: int, skip: Sum, sizes: Sizes) -> Sum:
@@ -499,7 +499,8 @@ def join(x, channels: int, skip: Sum, sizes: Sizes) -> Sum:
 
 
 class UnetCoreDeep(nn.Module):
-    """UnetCore with a second output, deep_features, for UnetShallow."""
+    """UnetCore with a second output for UnetShallow: deep_features (B*F, h, w, C), in the precision of the inside, because
+    they are large and travel to the host and back."""
 
     def __init__(self, core: UnetCore):
         super().__init__()

@@ -425,6 +425,12 @@ function familyShapes(manifest: PackManifest): Partial<Record<GraphName, GraphSh
 
 const integerInputs: ReadonlySet<string> = new Set(['input_ids', 'fps', 'timestep']);
 
+/** What the cores hand to each other has the precision of their insides; everything else is float32 or an integer. */
+function typeOf(name: string, { flavour }: PackManifest): string {
+  if (name === 'deep_features' && flavour === 'cuda') return 'float16';
+  return integerInputs.has(name) ? 'int64' : 'float32';
+}
+
 function checkSessions(folder: string, manifest: PackManifest, sessions: Sessions): void {
   const sizes = new Map<string, number>();
   const shapes = familyShapes(manifest);
@@ -432,8 +438,8 @@ function checkSessions(folder: string, manifest: PackManifest, sessions: Session
     const expected = shapes[session.name];
     if (!expected) continue;
     const file = path.join(folder, session.name, 'model.onnx');
-    checkSide(file, 'input', session.inputs, expected.in, sizes);
-    checkSide(file, 'output', session.outputs, expected.out, sizes);
+    checkSide(file, 'input', session.inputs, expected.in, sizes, manifest);
+    checkSide(file, 'output', session.outputs, expected.out, sizes, manifest);
   }
 }
 
@@ -443,6 +449,7 @@ function checkSide(
   actual: readonly TensorSpec[],
   expected: Readonly<Record<string, Shape>>,
   sizes: Map<string, number>,
+  manifest: PackManifest,
 ): void {
   const fail = (what: string): never => {
     throw new KinoraError('PACK_INVALID', `${file}: ${what}.`);
@@ -454,7 +461,7 @@ function checkSide(
   }
   for (const { name, type, dims } of actual) {
     const shape = expected[name] ?? [];
-    const wantedType = integerInputs.has(name) ? 'int64' : 'float32';
+    const wantedType = typeOf(name, manifest);
     if (type !== wantedType) fail(`${side} ${name} is ${type}, expected ${wantedType}`);
     if (dims.length !== shape.length)
       fail(`${side} ${name} has ${dims.length} dimensions, expected ${shape.length}`);
