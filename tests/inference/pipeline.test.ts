@@ -280,7 +280,7 @@ describe('the pipeline', () => {
     await expect(frames.next()).rejects.toMatchObject({ code: 'CANCELLED' });
   });
 
-  it('refuses to vary a clip that is gone or of another size', async () => {
+  it('refuses to vary a clip that is gone, of another size or of another picture', async () => {
     const cache = newCache();
     const pipeline = new I2VGenXLPipeline(pack, cache);
     const gone = await base({ variation: { videoId: 'gone', strength: 0.5 } });
@@ -288,6 +288,11 @@ describe('the pipeline', () => {
     const { report } = await generate(pipeline, await base());
     const longer = await base({ numFrames: 6, variation: { videoId: report.videoId, strength: 0.5 } });
     await expect(generate(pipeline, longer)).rejects.toThrow(/4 frames of 64x64/);
+    const variation = { videoId: report.videoId, strength: 0.5 };
+    const image = pictureOf(await decodeImage(picturePath('pictures/wide.png')));
+    const other = generate(pipeline, await base({ image, variation }));
+    await expect(other).rejects.toThrow(/another picture; a variation needs the same one/);
+    await generate(pipeline, await base({ variation }));
   });
 
   it('says so when the model computes numbers that are not finite', async () => {

@@ -75,7 +75,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       // Few steps must begin at full noise, whatever the spacing of the many steps that the pack was made for.
       ...(request.scheduler === 'dpm++2m' ? { timestepSpacing: 'trailing' } : {}),
     });
-    const earlier = variation && (await this.#earlierLatents(run, variation.videoId, dims));
+    const earlier = variation && (await this.#earlierLatents(run, variation.videoId, pictureKey, dims));
     const firstStep = variation
       ? Math.min(startIndex(numInferenceSteps, variation.strength), numInferenceSteps - 1)
       : 0;
@@ -207,7 +207,11 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     // 6. Decoding, a few frames at a time
     run.enter('decoding', request.numFrames);
     // Reaches the disk while the runtime decodes.
-    this.#cache.set(LatentCache.key('video', videoId), { latents: { data: latents, dims } });
+    const picture = keyNumbers(pictureKey);
+    this.#cache.set(LatentCache.key('video', videoId), {
+      latents: { data: latents, dims },
+      picture: { data: picture, dims: [picture.length] },
+    });
     yield* this.#decode(run, latents, { ...request, decodeChunkSize: plan.decodeChunkSize });
     run.advance('decode');
 
@@ -454,12 +458,26 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     }
   }
 
-  async #earlierLatents(run: Run, videoId: string, dims: readonly number[]): Promise<Float32Array> {
-    const earlier = (await run.lookUp('video', LatentCache.key('video', videoId)))?.['latents'];
+  async #earlierLatents(
+    run: Run,
+    videoId: string,
+    pictureKey: string,
+    dims: readonly number[],
+  ): Promise<Float32Array> {
+    const entry = await run.lookUp('video', LatentCache.key('video', videoId));
+    const earlier = entry?.['latents'];
     if (!earlier) {
       throw new KinoraError(
         'VIDEO_NOT_FOUND',
         `The video ${videoId} is no longer kept, so it cannot be varied.`,
+      );
+    }
+    // Both pictures would shine through each other.
+    const picture = entry?.['picture'];
+    if (picture && picture.data.join() !== keyNumbers(pictureKey).join()) {
+      throw new KinoraError(
+        'INVALID_OPTION',
+        `The video ${videoId} was made from another picture; a variation needs the same one.`,
       );
     }
     if (earlier.dims.join() !== dims.join()) {
@@ -523,6 +541,11 @@ type Decoded = { readonly sample: Float32Array; readonly count: number } | { rea
 interface SessionMs {
   readonly runMs: number;
   readonly openMs: number;
+}
+
+/** A picture's key as the cache can keep it: a number for each of the first bytes, enough to tell pictures apart. */
+function keyNumbers(pictureKey: string): Float32Array {
+  return Float32Array.from(Buffer.from(pictureKey.slice(0, 32), 'hex'));
 }
 
 const cacheKinds: readonly CacheKind[] = ['prompt', 'image', 'video'];
