@@ -103,8 +103,9 @@ export function encoderOptions(crf: number, [numerator, denominator]: readonly [
       'yuv420p',
     ],
     // Clips are shorter than x264's usual look-ahead, which would put off all work until the last frame has come.
-    // Threads that share a frame rather than take one each: half the wait after the last frame, for 1.5 % more bytes.
-    ...['-rc-lookahead', '4', '-x264-params', 'sliced-threads=1:threads=2'],
+    // Three frames ahead, at most two B frames in a row and threads that share a frame rather than take one each: half
+    // the wait after the last frame, for 1 % more bytes at the same PSNR.
+    ...['-rc-lookahead', '3', '-bf', '2', '-x264-params', 'sliced-threads=1:threads=2'],
     ...['-colorspace', 'bt709', '-color_primaries', 'bt709', '-color_trc', 'bt709', '-color_range', 'tv'],
     ...['-movflags', '+faststart', '-f', 'mp4'],
   ];
