@@ -35,7 +35,13 @@ export interface PackMemory {
  * From the one that costs no time to the one that needs least memory. On demand means: opened when it has something to
  * do, and released before another graph on demand is opened.
  */
-export const residencies = ['all', 'vae-on-demand', 'encoders-on-demand', 'one-at-a-time'] as const;
+export const residencies = [
+  'all',
+  'encoders-on-demand',
+  'core-and-decoder',
+  'core-only',
+  'one-at-a-time',
+] as const;
 export type Residency = (typeof residencies)[number];
 
 export interface MemoryPlan {
@@ -57,18 +63,22 @@ const gibibyte = 1024 ** 3;
 interface GraphMemory {
   /** Of I2VGen-XL's graph. Others are taken to be narrower or wider in proportion to the square root of theirs. */
   readonly parameters: number;
+  /** Handles and workspaces of its session, where it takes fewer than most. */
+  readonly sessionBytes?: number;
   /** Activations of a run in FP16, in bytes: so many whatever the clip … */
   readonly fixedBytes: number;
   /** … and so many per unit: latent cell × frame × batch for the UNet, pixel × frame of the chunk for the VAE … */
   readonly bytesPerUnit: number;
   /** … and so many more per unit for each latent cell of a frame: what attention within frames adds. */
   readonly bytesPerUnitAndCell?: number;
+  /** Few tensors as large as the frames: the arena's regions, which double, leave up to half of it unused. */
+  readonly inPowersOfTwo?: boolean;
 }
 
 /**
- * THE COEFFICIENTS, for I2VGen-XL in fused FP16 without memory pattern. The core's were measured on an H100 (what
- * nvidia-smi shows for the process after opening the session, and after its runs); the others are on the safe side of
- * what diffusers takes for the same work (2 KiB per pixel and frame in the VAE), and still to be measured.
+ * THE COEFFICIENTS, for I2VGen-XL in fused FP16 without memory pattern, measured on an H100 as what nvidia-smi shows
+ * for the process. Those of the text and image encoder and of unet_cond are what was left of whole jobs: 8.9 GiB
+ * (512x512x16, all open but the VAE, chunk 1), 12.5 (768x768x24, encoders and VAE on demand, chunk 2).
  */
 export const measuredMemory: {
   /** CUDA context and libraries, once per process. */
@@ -80,17 +90,17 @@ export const measuredMemory: {
   readonly graphs: Readonly<Record<GraphName, GraphMemory>>;
 } = {
   contextBytes: 450 * mebibyte,
-  sessionBytes: 32 * mebibyte,
-  usableShare: 0.97,
+  sessionBytes: 300 * mebibyte,
+  usableShare: 0.96,
   graphs: {
-    text_encoder: { parameters: 354e6, fixedBytes: 64 * mebibyte, bytesPerUnit: 0 },
-    image_encoder: { parameters: 632e6, fixedBytes: 96 * mebibyte, bytesPerUnit: 0 },
-    vae_encoder: { parameters: 34e6, fixedBytes: 32 * mebibyte, bytesPerUnit: 2500 },
-    unet_cond: { parameters: 20e6, fixedBytes: 32 * mebibyte, bytesPerUnit: 1000 },
-    // Batch 2: 3.1 GiB after opening; after runs 4.2 (512x512x16), 8.2 (768x768x24), 19.2 (1024x1024x32).
+    text_encoder: { parameters: 354e6, fixedBytes: 128 * mebibyte, bytesPerUnit: 0 },
+    image_encoder: { parameters: 632e6, fixedBytes: 400 * mebibyte, bytesPerUnit: 0 },
+    vae_encoder: { parameters: 34e6, fixedBytes: 0, bytesPerUnit: 2048, sessionBytes: 140 * mebibyte },
+    unet_cond: { parameters: 20e6, fixedBytes: 32 * mebibyte, bytesPerUnit: 500 },
+    // Batch 2, with the context: 4.7 GiB (512x512x16), 8.7 (768x768x24), 19.7 (1024x1024x32).
     unet_core: {
       parameters: 1.4e9,
-      fixedBytes: 64 * mebibyte,
+      fixedBytes: 256 * mebibyte,
       bytesPerUnit: 6500,
       bytesPerUnitAndCell: 0.62,
     },
@@ -101,7 +111,14 @@ export const measuredMemory: {
       bytesPerUnit: 9500,
       bytesPerUnitAndCell: 0.62,
     },
-    vae_decoder: { parameters: 50e6, fixedBytes: 32 * mebibyte, bytesPerUnit: 2500 },
+    // With the context: 0.67 GiB and 0.5 for each frame of 512x512; of 768x768 2.67, 3.67, 7.67, 15.67 for 1, 2, 4, 8.
+    vae_decoder: {
+      parameters: 50e6,
+      sessionBytes: 140 * mebibyte,
+      fixedBytes: 0,
+      bytesPerUnit: 2048,
+      inPowersOfTwo: true,
+    },
   },
 };
 
@@ -113,8 +130,9 @@ const encoders: readonly string[] = ['text_encoder', 'image_encoder'];
 /** True when the graph is released as soon as another one on demand is opened. */
 export function isOnDemand(graph: string, residency: Residency): boolean {
   if (residency === 'all') return false;
-  if (residency === 'one-at-a-time' || vae.includes(graph)) return true;
-  return residency === 'encoders-on-demand' && encoders.includes(graph);
+  if (residency === 'one-at-a-time' || encoders.includes(graph)) return true;
+  if (graph === 'vae_encoder') return residency !== 'encoders-on-demand';
+  return graph === 'vae_decoder' && residency === 'core-only';
 }
 
 /** True when opening `graph` means releasing `other`. */
@@ -126,9 +144,10 @@ export function displaces(graph: string, other: string, residency: Residency): b
 /** What is given up, in this order; each level keeps what the one before gave up. */
 const levels: readonly { readonly residency: Residency; readonly splitsBatch: boolean }[] = [
   { residency: 'all', splitsBatch: false },
-  { residency: 'vae-on-demand', splitsBatch: false },
   { residency: 'encoders-on-demand', splitsBatch: false },
-  { residency: 'encoders-on-demand', splitsBatch: true },
+  { residency: 'core-and-decoder', splitsBatch: false },
+  { residency: 'core-only', splitsBatch: false },
+  { residency: 'core-only', splitsBatch: true },
   { residency: 'one-at-a-time', splitsBatch: true },
 ];
 type Level = (typeof levels)[number];
@@ -137,7 +156,13 @@ const leanestLevel: Level = { residency: 'one-at-a-time', splitsBatch: true };
 
 /** Bytes of activations that a run of the graph for this clip needs. */
 function activationBytes(graph: GraphName, clip: ClipShape, pack: PackMemory, coreBatch: 1 | 2): number {
-  const { parameters, fixedBytes, bytesPerUnit, bytesPerUnitAndCell = 0 } = measuredMemory.graphs[graph];
+  const {
+    parameters,
+    fixedBytes,
+    bytesPerUnit,
+    bytesPerUnitAndCell = 0,
+    inPowersOfTwo = false,
+  } = measuredMemory.graphs[graph];
   const pixels = clip.width * clip.height;
   const cells = pixels / pack.vaeScaleFactor ** 2;
   const units = vae.includes(graph)
@@ -147,7 +172,14 @@ function activationBytes(graph: GraphName, clip: ClipShape, pack: PackMemory, co
   // Weights grow with the square of the width, activations with the width.
   const width = Math.sqrt(ownParameters / parameters);
   const bytes = fixedBytes + (bytesPerUnit + bytesPerUnitAndCell * cells) * units;
-  return Math.round(bytes * width * (pack.bytesPerValue / 2));
+  const taken = Math.round(bytes * width * (pack.bytesPerValue / 2));
+  return inPowersOfTwo ? nextPowerOfTwo(taken) : taken;
+}
+
+/** With a little leave: a width that is not quite the measured one's must not double the whole. */
+function nextPowerOfTwo(bytes: number): number {
+  const power = 2 ** Math.floor(Math.log2(bytes));
+  return bytes <= 1.06 * power ? Math.max(bytes, power) : 2 * power;
 }
 
 /** Channels of the decoder's largest tensor, which has the size of the frame. */
@@ -188,7 +220,8 @@ function planFor(
     if (name === 'unet_shallow' && !clip.usesShallowCore) continue;
     const own = activationBytes(graph, { ...clip, decodeChunkSize }, pack, coreBatch);
     needed[graph] = own;
-    const total = weights + Math.max(own, heldBytes[graph] ?? 0) + measuredMemory.sessionBytes;
+    const { sessionBytes = measuredMemory.sessionBytes } = measuredMemory.graphs[graph];
+    const total = weights + Math.max(own, heldBytes[graph] ?? 0) + sessionBytes;
     const group = cores.includes(name) ? 'cores' : name;
     totals.set(group, (totals.get(group) ?? 0) + total);
   }
@@ -203,10 +236,10 @@ function planFor(
 }
 
 /**
- * The plan that costs the least time of those that fit. Given up in this order: nothing · frames per decoded chunk and
- * the VAE's place beside the others (some tenths of a second per clip) · the encoders' place (a second or two per new
- * picture or prompt) · both halves of guidance in one run (some per cent of a step) · the core's place (two seconds per
- * clip).
+ * The plan that costs the least time of those that fit. Given up in this order: frames per decoded chunk (hundredths of
+ * a second) · the place of the encoders of text and picture (about a second per new picture or prompt) · that of the
+ * VAE's encoder (another one per new picture: cuDNN looks for its kernels anew) · that of its decoder (half a second per
+ * clip) · both halves of guidance in one run (some per cent of a step) · the core's place (four seconds per clip).
  * @param budgetBytes undefined: everything may stay open
  * @param heldBytes activations that open sessions hold from earlier clips
  * @throws KinoraError OUT_OF_MEMORY naming need and budget when not even the leanest plan fits

@@ -9,6 +9,7 @@ import {
   planMemory,
   residencies,
 } from '../../src/inference/memory-plan.ts';
+import type { GraphName } from '../../src/inference/model-pack.ts';
 
 const gibibyte = 2 ** 30;
 
@@ -52,7 +53,9 @@ describe('a plan', () => {
     const weights = Object.values(full.weightBytes).reduce((sum, bytes) => sum + bytes, 0);
     const activations = Object.values(roomy.activationBytes).reduce((sum, bytes) => sum + bytes, 0);
     const { contextBytes, sessionBytes } = measuredMemory;
-    expect(roomy.peakBytes).toBe(contextBytes + graphs * sessionBytes + weights + activations);
+    // The VAE's two take less than the other sessions.
+    const vae = (measuredMemory.graphs.vae_encoder.sessionBytes ?? 0) * 2;
+    expect(roomy.peakBytes).toBe(contextBytes + (graphs - 2) * sessionBytes + vae + weights + activations);
   });
 
   it('gives up more and more as the budget shrinks, never more than it must, and never exceeds it', () => {
@@ -118,7 +121,7 @@ describe('a plan', () => {
 
   it('sends the halves of guidance one after the other before it closes the core', () => {
     const large = clip({ width: 1024, height: 1024, numFrames: 32 });
-    const batches = [30, 24, 20, 16].map((budget) => planMemory(large, full, budget * gibibyte));
+    const batches = [30, 26, 20, 16].map((budget) => planMemory(large, full, budget * gibibyte));
     expect(batches.map(({ coreBatch }) => coreBatch)).toEqual([2, 2, 1, 1]);
     expect(batches.map(({ residency }) => residency)[2]).not.toBe('one-at-a-time');
     expect(planMemory({ ...large, batch: 1 }, full, 20 * gibibyte).coreBatch).toBe(1);
@@ -131,20 +134,62 @@ describe('a plan', () => {
 });
 
 describe('the estimate', () => {
-  it('is what was measured on an H100, within a tenth', () => {
-    // Weights, context and activations of the core alone, in GiB, as the process held after runs of batch 2.
-    const { contextBytes, sessionBytes } = measuredMemory;
-    for (const [size, numFrames, measured] of [
-      [512, 16, 4.2],
-      [768, 24, 8.2],
-      [1024, 32, 19.2],
-    ] as const) {
-      const { activationBytes } = planMemory(clip({ width: size, height: size, numFrames }), full, undefined);
-      const core = (full.weightBytes.unet_core ?? 0) + (activationBytes.unet_core ?? 0);
-      const held = (contextBytes + sessionBytes + core) / gibibyte;
-      expect(held / measured).toBeGreaterThan(0.97);
-      expect(held / measured).toBeLessThan(1.1);
-    }
+  /** GiB of a process with this session only, after its run. */
+  function alone(graph: GraphName, size: number, numFrames: number, decodeChunkSize: number): number {
+    const shape = clip({ width: size, height: size, numFrames, decodeChunkSize });
+    const { activationBytes } = planMemory(shape, full, undefined);
+    const { sessionBytes = measuredMemory.sessionBytes } = measuredMemory.graphs[graph];
+    const held = (full.weightBytes[graph] ?? 0) + (activationBytes[graph] ?? 0);
+    return (measuredMemory.contextBytes + sessionBytes + held) / gibibyte;
+  }
+
+  it.each([
+    ['unet_core', 512, 16, 1, 4.7],
+    ['unet_core', 768, 24, 1, 8.7],
+    ['unet_core', 1024, 32, 1, 19.7],
+    ['vae_encoder', 512, 16, 1, 1.17],
+    ['vae_encoder', 768, 24, 1, 1.8],
+    ['vae_decoder', 512, 16, 1, 1.17],
+    ['vae_decoder', 512, 16, 2, 1.67],
+    ['vae_decoder', 512, 16, 4, 2.67],
+    ['vae_decoder', 512, 16, 8, 4.67],
+    ['vae_decoder', 512, 16, 16, 8.67],
+    ['vae_decoder', 768, 24, 1, 2.67],
+    // The arena's regions happened to fall better than the rule says, which is on the safe side.
+    ['vae_decoder', 768, 24, 2, 3.67, 1.28],
+    ['vae_decoder', 768, 24, 4, 7.67, 1.14],
+    ['vae_decoder', 768, 24, 8, 15.67],
+  ] as const)(
+    '%s alone, %dx%d frames, chunk %d: %d GiB, as measured on an H100',
+    (graph, size, frames, chunk, measured, most: number = 1.08) => {
+      const estimated = alone(graph, size, frames, chunk) / measured;
+      expect(estimated).toBeGreaterThan(0.97);
+      expect(estimated).toBeLessThan(most);
+    },
+  );
+
+  it('adds them up to what whole jobs took', () => {
+    const standard = planMemory(clip({ decodeChunkSize: 1 }), full, undefined);
+    // Everything but the VAE stayed open, and of that only one at a time.
+    const encoder = standard.activationBytes.vae_encoder ?? 0;
+    const { sessionBytes = 0 } = measuredMemory.graphs.vae_encoder;
+    const took = standard.peakBytes - encoder - sessionBytes - (full.weightBytes.vae_encoder ?? 0);
+    expect(took / gibibyte / 8.91).toBeGreaterThan(0.97);
+    expect(took / gibibyte / 8.91).toBeLessThan(1.03);
+    const { peakBytes } = planMemory(clip({ decodeChunkSize: 2 }), full, undefined);
+    expect(peakBytes / gibibyte / 9.3).toBeGreaterThan(0.92);
+    expect(peakBytes / gibibyte / 9.3).toBeLessThan(1.08);
+  });
+
+  it('leaves room below 8 GiB for the standard preset and below 12 GiB for high', () => {
+    const standard = planMemory(clip({ decodeChunkSize: 2 }), full, 8 * gibibyte);
+    // With the decoder open, too, a job would come within a hundredth of the limit.
+    expect(standard).toMatchObject({ residency: 'core-only', coreBatch: 2, decodeChunkSize: 2 });
+    expect(standard.peakBytes).toBeLessThan(7.2 * gibibyte);
+    const shape = clip({ width: 768, height: 768, numFrames: 24, decodeChunkSize: 2 });
+    const high = planMemory(shape, full, 12 * gibibyte);
+    expect(high).toMatchObject({ residency: 'core-only', coreBatch: 2, decodeChunkSize: 1 });
+    expect(high.peakBytes).toBeLessThan(11.55 * gibibyte);
   });
 
   const peakOf = (shape: Partial<ClipShape>, pack: PackMemory = full): number =>
@@ -165,7 +210,7 @@ describe('the estimate', () => {
       bytesPerValue: 4,
       weightBytes: Object.fromEntries(Object.entries(full.weightBytes).map(([name, n]) => [name, 2 * n])),
     };
-    expect(peakOf({}, plain)).toBeGreaterThan(1.9 * peakOf({}) - measuredMemory.contextBytes);
+    expect(peakOf({}, plain)).toBeGreaterThan(1.6 * peakOf({}));
     const narrow: PackMemory = {
       ...full,
       weightBytes: Object.fromEntries(Object.entries(full.weightBytes).map(([name, n]) => [name, n / 100])),
@@ -186,10 +231,13 @@ describe('sessions that take turns', () => {
     expect(displaces('unet_core', 'vae_decoder', 'one-at-a-time')).toBe(true);
     expect(displaces('unet_core', 'unet_shallow', 'one-at-a-time')).toBe(false);
     expect(displaces('unet_core', 'unet_core', 'one-at-a-time')).toBe(false);
-    expect(displaces('vae_decoder', 'vae_encoder', 'vae-on-demand')).toBe(true);
-    expect(displaces('vae_decoder', 'text_encoder', 'vae-on-demand')).toBe(false);
-    expect(displaces('vae_decoder', 'text_encoder', 'encoders-on-demand')).toBe(true);
-    expect(displaces('unet_core', 'text_encoder', 'encoders-on-demand')).toBe(false);
+    expect(displaces('image_encoder', 'text_encoder', 'encoders-on-demand')).toBe(true);
+    expect(displaces('vae_encoder', 'text_encoder', 'encoders-on-demand')).toBe(false);
+    expect(displaces('vae_encoder', 'text_encoder', 'core-and-decoder')).toBe(true);
+    expect(displaces('vae_decoder', 'text_encoder', 'core-and-decoder')).toBe(false);
+    expect(displaces('vae_decoder', 'text_encoder', 'core-only')).toBe(true);
+    expect(displaces('vae_decoder', 'vae_encoder', 'core-only')).toBe(true);
+    expect(displaces('unet_core', 'text_encoder', 'core-only')).toBe(false);
     expect(displaces('vae_decoder', 'unet_core', 'all')).toBe(false);
   });
 });
