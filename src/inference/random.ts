@@ -7,6 +7,8 @@
 
 const stateSize = 624;
 const shiftSize = 397;
+/** A multiple of 16; some tenths of a millisecond. */
+const partSize = 32_768;
 const twoPi = 2 * Math.PI;
 const twoPiFloat32 = Math.fround(twoPi);
 
@@ -35,27 +37,39 @@ export class TorchGenerator {
   /** `torch.randn(count, dtype=torch.float32)`; differs by rounding only (2e-6 at most). */
   randn(count: number): Float32Array {
     const numbers = new Float32Array(count);
-    if (count < 16) {
-      for (let i = 0; i < count; i += 1) numbers[i] = this.#normal();
-      return numbers;
-    }
-    this.#fillUniform24(numbers, 0);
-    for (let i = 0; i + 16 <= count; i += 16) boxMuller16(numbers, i);
-    if (count % 16 !== 0) {
-      // Torch draws the last sixteen anew, over numbers that are already normal.
-      this.#fillUniform24(numbers, count - 16);
-      boxMuller16(numbers, count - 16);
+    for (const _part of this.randnInto(numbers)) {
+      // All of them.
     }
     return numbers;
   }
 
-  /** From `start` on: numbers in [0, 1) with 24 random bits. */
-  #fillUniform24(numbers: Float32Array, start: number): void {
+  /** Fills `numbers` as randn would, a part of them at each next(), so that something else can be done between. */
+  *randnInto(numbers: Float32Array): Generator<undefined, void> {
+    const count = numbers.length;
+    if (count < 16) {
+      for (let i = 0; i < count; i += 1) numbers[i] = this.#normal();
+      return;
+    }
+    for (let start = 0; start < count; start += partSize) {
+      const end = Math.min(start + partSize, count);
+      this.#fillUniform24(numbers, start, end);
+      for (let i = start; i + 16 <= end; i += 16) boxMuller16(numbers, i);
+      if (end < count) yield;
+    }
+    if (count % 16 !== 0) {
+      // Torch draws the last sixteen anew, over numbers that are already normal.
+      this.#fillUniform24(numbers, count - 16, count);
+      boxMuller16(numbers, count - 16);
+    }
+  }
+
+  /** Numbers in [0, 1) with 24 random bits. */
+  #fillUniform24(numbers: Float32Array, start: number, end: number): void {
     const state = this.#state;
-    for (let i = start; i < numbers.length; ) {
+    for (let i = start; i < end; ) {
       if (this.#next === stateSize) this.#twist();
       const first = this.#next;
-      const count = Math.min(numbers.length - i, stateSize - first);
+      const count = Math.min(end - i, stateSize - first);
       for (let k = 0; k < count; k += 1) {
         numbers[i + k] = (temper(state[first + k] as number) & 0xffffff) * 2 ** -24;
       }

@@ -253,6 +253,47 @@ describe('the pipeline', () => {
     expect(Buffer.compare(pixels(repeat), pixels(cold))).toBe(0);
   });
 
+  it('refuses a picture that turns out to be damaged, and leaves no session at work', async () => {
+    let running = 0;
+    const encoder = pack.sessions.text_encoder;
+    const watched = new Proxy(encoder, {
+      get: (target, name) =>
+        name === 'run'
+          ? async (...args: Parameters<typeof encoder.run>) => {
+              running++;
+              return await target.run(...args).finally(() => running--);
+            }
+          : Reflect.get(target, name, target),
+    });
+    const seen: number[] = [];
+    const request = await base();
+    const pixels = async (): Promise<never> => {
+      seen.push(running);
+      throw new KinoraError('IMAGE_UNREADABLE', 'The picture is damaged.');
+    };
+    const sessions = { ...pack.sessions, text_encoder: watched };
+    const pipeline = new I2VGenXLPipeline({ ...pack, sessions }, newCache());
+    await expect(
+      generate(pipeline, { ...request, image: { ...request.image, pixels } }),
+    ).rejects.toMatchObject({ code: 'IMAGE_UNREADABLE' });
+    expect([seen, running]).toEqual([[1], 0]);
+  });
+
+  it('asks for no pixels of a picture that it knows', async () => {
+    const pipeline = new I2VGenXLPipeline(pack, newCache());
+    const request = await base();
+    const cold = await generate(pipeline, request);
+    const decode = (): Promise<never> => Promise.reject(new Error('decoded'));
+    const known = { ...request.image, pixels: decode };
+    const again = await generate(pipeline, { ...request, image: known });
+    expect(Buffer.compare(pixels(again), pixels(cold))).toBe(0);
+    expect(again.report.videoId).toBe(cold.report.videoId);
+    const remix = await generate(pipeline, { ...request, image: known, prompt: 'waves rolling', seed: 3 });
+    const fresh = new I2VGenXLPipeline(pack, newCache());
+    const expected = await generate(fresh, { ...request, prompt: 'waves rolling', seed: 3 });
+    expect(Buffer.compare(pixels(remix), pixels(expected))).toBe(0);
+  });
+
   it('stops at the next step when it is cancelled', async () => {
     const abort = new AbortController();
     const seen: number[] = [];

@@ -50,7 +50,7 @@ export async function loadEngine(options: EngineOptions): Promise<LoadedEngine> 
       try {
         return await runJob(job, tools, hooks);
       } finally {
-        setImmediate(prepareStart); // for the next job, when this one's result is on its way
+        setImmediate(prepareStart); // for the next job, if this one ended too early to do so
       }
     },
     close: () => cache.flush(),

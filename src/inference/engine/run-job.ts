@@ -3,6 +3,7 @@
  * inference and video; knows no messages, no processes and no model family.
  */
 import { encodeVideo } from '../../video/encode.ts';
+import { prepareStart } from '../../video/ffmpeg-start.ts';
 import type {
   Frame,
   GenerateRequest,
@@ -79,6 +80,8 @@ export async function runJob(
       clearInterval(waiting);
     }
     framesEndedAt = performance.now();
+    // ffmpeg has taken all frames and is told so next; while it ends, nobody minds that a process is started.
+    setImmediate(() => setImmediate(prepareStart));
     onProgress({ phase: 'finishing', done: 0, total: 1 });
     waitForFfmpeg();
   }

@@ -6,6 +6,7 @@
  * h × w latent cells, H × W pixels.
  */
 import { createHash } from 'node:crypto';
+import { setImmediate } from 'node:timers/promises';
 import { KinoraError } from '../../errors.ts';
 import { imageBranches } from '../image-prepare.ts';
 import type {
@@ -53,28 +54,36 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     const guided = request.guidanceScale > 1;
     run.enter('encoding', 3);
     const prompts = this.#encodePrompts(run, request, guided);
-    prompts.catch(() => {}); // awaited below, unless the picture fails first
+    let hasPrompts = false;
+    prompts.then(
+      () => {
+        hasPrompts = true;
+      },
+      () => {}, // awaited below, unless the picture fails first
+    );
 
     // 2. Picture: what the image encoder sees in it, and its latents
-    let draft: ImageLatentsDraft | undefined;
+    const draft = once(() => this.#draftImageLatents(request));
+    const noise = once(() => new Noise(request.seed, draft().data.length));
     const { imageEmbeds, moments } = await this.#encodePicture(run, pictureKey, request, prompts, () => {
-      draft = this.#draftImageLatents(request);
+      draft();
+      noise().drawAll();
+    }).catch(async (error: unknown) => {
+      await Promise.allSettled([prompts]); // the sessions are free for the next job
+      throw error;
     });
-    const imageLatents = this.#imageLatents(moments, draft ?? this.#draftImageLatents(request));
+    const imageLatents = this.#imageLatents(moments, draft());
     const { dims } = imageLatents;
     const { length } = imageLatents.data;
+    const givenLatents = guided ? stack(imageLatents, imageLatents) : imageLatents;
+
+    // Of a known picture, while the runtime is still busy with the text, and not longer: it soon is with what follows.
+    while (run.hasMissed('prompt') && !hasPrompts && noise().drawPart()) await setImmediate();
     const { promptEmbeds, negativeEmbeds } = await prompts;
     run.advance('encodeImage');
 
     // 3. Where the noise schedule is entered
-    const { schedulerConfig: config } = this.#pack;
     const { numInferenceSteps, variation } = request;
-    const scheduler = createScheduler(request.scheduler, {
-      config,
-      numInferenceSteps,
-      // Few steps must begin at full noise, whatever the spacing of the many steps that the pack was made for.
-      ...(request.scheduler === 'dpm++2m' ? { timestepSpacing: 'trailing' } : {}),
-    });
     const earlier = variation && (await this.#earlierLatents(run, variation.videoId, pictureKey, dims));
     const firstStep = variation
       ? Math.min(startIndex(numInferenceSteps, variation.strength), numInferenceSteps - 1)
@@ -101,14 +110,19 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     try {
       // 4. Everything in the UNet that no timestep changes. It stays with the runtime, unless half of it is needed when
       // guidance ends before the steps do. What is not finite in it makes every prediction so, which is checked.
-      const inputs = { promptEmbeds, negativeEmbeds, imageEmbeds, imageLatents };
+      const inputs = { promptEmbeds, negativeEmbeds, imageEmbeds, imageLatents: givenLatents };
       const endsGuidance = guided && guidedSteps < numInferenceSteps;
       const conditioned = this.#condition(inputs, request.targetFps, endsGuidance || splitsBatch ? {} : kept);
       conditioned.catch(() => {}); // awaited below, unless something else fails first
-      const noise = new TorchGenerator(request.seed).randn(length);
+      const scheduler = createScheduler(request.scheduler, {
+        config: this.#pack.schedulerConfig,
+        numInferenceSteps,
+        // Few steps must begin at full noise, whatever the spacing of the many steps that the pack was made for.
+        ...(request.scheduler === 'dpm++2m' ? { timestepSpacing: 'trailing' } : {}),
+      });
       latents = earlier
-        ? scheduler.addNoise(earlier, noise, firstStep)
-        : scale(noise, scheduler.initNoiseSigma);
+        ? scheduler.addNoise(earlier, noise().drawAll(), firstStep)
+        : scale(noise().drawAll(), scheduler.initNoiseSigma);
       let twice: Float32Array = new Float32Array(firstBatch === 2 ? 2 * length : 0);
       const { output, spare } = await conditioned;
       let withoutGuidance: Conditioning | undefined;
@@ -319,6 +333,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
   }
 
   /**
+   * @param inputs the image latents are those of all B clips
    * @param into where the runtime keeps the outputs; those that are not named come back as `output`
    * @returns in `spare` the memory that the image latents were given in, for any use
    */
@@ -339,11 +354,13 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     const embeds = negativeEmbeds ? stack(none, imageEmbeds) : imageEmbeds;
     const feeds = {
       fps: { data: new BigInt64Array(batch).fill(BigInt(targetFps)), dims: [batch] },
-      image_latents: negativeEmbeds ? stack(imageLatents, imageLatents) : imageLatents,
+      image_latents: imageLatents,
       image_embeddings: { data: embeds.data, dims: [batch, 1, imageEmbeds.data.length] },
       encoder_hidden_states: negativeEmbeds ? stack(negativeEmbeds, promptEmbeds) : promptEmbeds,
     };
-    const output = await this.#pack.sessions.unet_cond.run(feeds, into, ['image_latents']);
+    // Embeddings alone belong to the cache; two that were put together are lent.
+    const lend = ['image_latents', ...(negativeEmbeds ? ['encoder_hidden_states'] : [])];
+    const output = await this.#pack.sessions.unet_cond.run(feeds, into, lend);
     return { output, spare: pick(output, 'image_latents').data };
   }
 
@@ -614,6 +631,10 @@ class Run {
     return entry;
   }
 
+  hasMissed(kind: CacheKind): boolean {
+    return this.#misses.has(kind);
+  }
+
   cacheUse(): { hits: string[]; misses: string[] } {
     // In the order of the work, though prompts and picture are looked up side by side.
     const inOrder = (found: ReadonlySet<CacheKind>) => cacheKinds.filter((kind) => found.has(kind));
@@ -631,6 +652,36 @@ class Run {
   #report(): void {
     this.#hooks.onProgress({ phase: this.#phase, done: this.#done, total: this.#total });
   }
+}
+
+/** What a clip begins with: (1, C, F, h, w), flat. Drawn part by part, as time allows. */
+class Noise {
+  readonly #numbers: Float32Array;
+  readonly #parts: Iterator<undefined, void>;
+
+  constructor(seed: number, length: number) {
+    this.#numbers = new Float32Array(length);
+    this.#parts = new TorchGenerator(seed).randnInto(this.#numbers);
+  }
+
+  /** @returns whether there may be more to draw */
+  drawPart(): boolean {
+    return this.#parts.next().done !== true;
+  }
+
+  drawAll(): Float32Array {
+    while (this.drawPart());
+    return this.#numbers;
+  }
+}
+
+/** Makes it when it is first asked for. */
+function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
 }
 
 function clipShape(request: GenerateRequest): ClipShape {
