@@ -253,6 +253,15 @@ describe('the pipeline', () => {
     expect(Buffer.compare(pixels(repeat), pixels(cold))).toBe(0);
   });
 
+  it('repeats a clip without guidance from what it knows', async () => {
+    const cache = newCache();
+    const request = await base({ guidanceScale: 1 });
+    const first = await generate(new I2VGenXLPipeline(pack, cache), request);
+    const repeat = await generate(new I2VGenXLPipeline(pack, cache), request);
+    expect(repeat.report.cache).toEqual({ hits: ['prompt', 'image'], misses: [] });
+    expect(Buffer.compare(pixels(repeat), pixels(first))).toBe(0);
+  });
+
   it('refuses a picture that turns out to be damaged, and leaves no session at work', async () => {
     let running = 0;
     const encoder = pack.sessions.text_encoder;
@@ -279,20 +288,23 @@ describe('the pipeline', () => {
     expect([seen, running]).toEqual([[1], 0]);
   });
 
-  it('asks for no pixels of a picture that it knows', async () => {
-    const pipeline = new I2VGenXLPipeline(pack, newCache());
-    const request = await base();
-    const cold = await generate(pipeline, request);
-    const decode = (): Promise<never> => Promise.reject(new Error('decoded'));
-    const known = { ...request.image, pixels: decode };
-    const again = await generate(pipeline, { ...request, image: known });
-    expect(Buffer.compare(pixels(again), pixels(cold))).toBe(0);
-    expect(again.report.videoId).toBe(cold.report.videoId);
-    const remix = await generate(pipeline, { ...request, image: known, prompt: 'waves rolling', seed: 3 });
-    const fresh = new I2VGenXLPipeline(pack, newCache());
-    const expected = await generate(fresh, { ...request, prompt: 'waves rolling', seed: 3 });
-    expect(Buffer.compare(pixels(remix), pixels(expected))).toBe(0);
-  });
+  it.each([9, 1])(
+    'asks for no pixels of a picture that it knows, with guidance %d',
+    async (guidanceScale) => {
+      const pipeline = new I2VGenXLPipeline(pack, newCache());
+      const request = await base({ guidanceScale });
+      const cold = await generate(pipeline, request);
+      const decode = (): Promise<never> => Promise.reject(new Error('decoded'));
+      const known = { ...request.image, pixels: decode };
+      const again = await generate(pipeline, { ...request, image: known });
+      expect(Buffer.compare(pixels(again), pixels(cold))).toBe(0);
+      expect(again.report.videoId).toBe(cold.report.videoId);
+      const remix = await generate(pipeline, { ...request, image: known, prompt: 'waves rolling', seed: 3 });
+      const fresh = new I2VGenXLPipeline(pack, newCache());
+      const expected = await generate(fresh, { ...request, prompt: 'waves rolling', seed: 3 });
+      expect(Buffer.compare(pixels(remix), pixels(expected))).toBe(0);
+    },
+  );
 
   it('stops at the next step when it is cancelled', async () => {
     const abort = new AbortController();

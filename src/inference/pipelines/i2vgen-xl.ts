@@ -64,21 +64,19 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
 
     // 2. Picture: what the image encoder sees in it, and its latents
     const draft = once(() => this.#draftImageLatents(request));
-    const noise = once(() => new Noise(request.seed, draft().data.length));
     const { imageEmbeds, moments } = await this.#encodePicture(run, pictureKey, request, prompts, () => {
-      draft();
-      noise().drawAll();
+      draft().noise.drawAll();
     }).catch(async (error: unknown) => {
       await Promise.allSettled([prompts]); // the sessions are free for the next job
       throw error;
     });
     const imageLatents = this.#imageLatents(moments, draft());
-    const { dims } = imageLatents;
+    const { dims, noise } = draft();
     const { length } = imageLatents.data;
     const givenLatents = guided ? stack(imageLatents, imageLatents) : imageLatents;
 
     // Of a known picture, while the runtime is still busy with the text, and not longer: it soon is with what follows.
-    while (run.hasMissed('prompt') && !hasPrompts && noise().drawPart()) await setImmediate();
+    while (run.hasMissed('prompt') && !hasPrompts && noise.drawPart()) await setImmediate();
     const { promptEmbeds, negativeEmbeds } = await prompts;
     run.advance('encodeImage');
 
@@ -121,8 +119,8 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
         ...(request.scheduler === 'dpm++2m' ? { timestepSpacing: 'trailing' } : {}),
       });
       latents = earlier
-        ? scheduler.addNoise(earlier, noise().drawAll(), firstStep)
-        : scale(noise().drawAll(), scheduler.initNoiseSigma);
+        ? scheduler.addNoise(earlier, noise.drawAll(), firstStep)
+        : scale(noise.drawAll(), scheduler.initNoiseSigma);
       let twice: Float32Array = new Float32Array(firstBatch === 2 ? 2 * length : 0);
       const { output, spare } = await conditioned;
       let withoutGuidance: Conditioning | undefined;
@@ -294,7 +292,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     return { imageEmbeds: present(entry['imageEmbeds']), moments: present(entry['moments']) };
   }
 
-  /** All of the image latents that is known without the picture: every frame but the first, and the noise of that. */
+  /** All that is known without the picture: every frame of the image latents but the first, and what is random. */
   #draftImageLatents({ numFrames, seed, width, height }: GenerateRequest): ImageLatentsDraft {
     const { latentChannels, vaeScaleFactor } = this.#pack.manifest.architecture;
     const [h, w] = [height / vaeScaleFactor, width / vaeScaleFactor];
@@ -308,7 +306,8 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     }
     // A fresh stream with the user's seed, as torch.manual_seed right before diffusers' call makes one.
     const eps = new TorchGenerator(seed).randn(latentChannels * plane);
-    return { data, dims: [1, latentChannels, numFrames, h, w], eps };
+    const noise = new Noise(seed, data.length);
+    return { data, dims: [1, latentChannels, numFrames, h, w], eps, noise };
   }
 
   /**
@@ -408,13 +407,16 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     const startMore = (): void => {
       while (started.length < mostStarted && next < numFrames) {
         const rest = numFrames - next;
-        // The last of several is cut: what is left to convert and encode after the very last one, people wait for.
-        const count = rest > chunkSize || next === 0 ? Math.min(chunkSize, rest) : Math.ceil(rest / 2);
+        // The last of several is cut: what is left to convert and encode after the very last one, people wait for. Where
+        // another shape costs more, it begins within the one before instead.
+        const isCut = rest <= chunkSize && next > 0 && !this.#pack.prefersEqualShapes;
+        const count = isCut ? Math.ceil(rest / 2) : Math.min(chunkSize, numFrames);
+        const first = Math.min(next, numFrames - count);
         const length = count * 3 * width * height;
         const fitting = spare.findIndex((memory) => memory.length === length);
         const [memory = new Float32Array(length)] = fitting < 0 ? [] : spare.splice(fitting, 1);
-        started.push(this.#decodeChunk(latents, next, count, request, memory));
-        next += count;
+        started.push(this.#decodeChunk(latents, first, count, request, memory));
+        next = first + count;
       }
     };
     let index = 0;
@@ -437,8 +439,8 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
         }
         mostStarted = 2;
         startMore();
-        const { sample, count } = decoded;
-        for (let n = 0; n < count; n++) {
+        const { sample, first, count } = decoded;
+        for (let n = index - first; n < count; n++) {
           run.step();
           yield { index, width, height, data: toRgb(sample, n, width * height) };
           index++;
@@ -469,7 +471,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
         [],
         ['sample'], // checked where its numbers become pixels
       );
-      return { sample: pick(output, 'sample').data, count };
+      return { sample: pick(output, 'sample').data, first: index, count };
     } catch (error) {
       return { error };
     }
@@ -538,9 +540,13 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
   }
 }
 
-/** Image latents (1, C, F, h, w) whose first frame is missing, and the noise (C, h, w) that its sample takes. */
+/**
+ * Image latents (1, C, F, h, w) whose first frame is missing, the noise (C, h, w) that its sample takes, and that of the
+ * whole clip.
+ */
 interface ImageLatentsDraft extends FloatTensor {
   readonly eps: Float32Array;
+  readonly noise: Noise;
 }
 
 /** The unconditional half of guidance, when it goes through the core by itself. */
@@ -552,7 +558,9 @@ interface Half {
 }
 
 /** (count, 3, H, W), or why not. */
-type Decoded = { readonly sample: Float32Array; readonly count: number } | { readonly error: unknown };
+type Decoded =
+  | { readonly sample: Float32Array; readonly first: number; readonly count: number }
+  | { readonly error: unknown };
 
 /** Milliseconds spent in sessions so far, over all clips. */
 interface SessionMs {
