@@ -53,8 +53,10 @@ export interface MemoryPlan {
   readonly release: readonly GraphName[];
   /** Activations of each graph, in bytes. */
   readonly activationBytes: Readonly<Partial<Record<GraphName, number>>>;
-  /** What the process is expected to hold at most, in bytes. */
+  /** What the process is expected to hold at most, in bytes, with one session per graph. */
   readonly peakBytes: number;
+  /** What of the budget is left, for further sessions of the same graphs; 0 where nobody knows the budget. */
+  readonly spareBytes: number;
 }
 
 const mebibyte = 1024 ** 2;
@@ -123,7 +125,7 @@ export const measuredMemory: {
 };
 
 /** Their sessions must be open beside each other: they take turns from step to step. */
-const cores: readonly string[] = ['unet_core', 'unet_shallow'];
+export const cores: readonly string[] = ['unet_core', 'unet_shallow'];
 const vae: readonly string[] = ['vae_encoder', 'vae_decoder'];
 const encoders: readonly string[] = ['text_encoder', 'image_encoder'];
 
@@ -156,6 +158,37 @@ const leanestLevel: Level = { residency: 'one-at-a-time', splitsBatch: true };
 
 /** Bytes of activations that a run of the graph for this clip needs. */
 function activationBytes(graph: GraphName, clip: ClipShape, pack: PackMemory, coreBatch: 1 | 2): number {
+  const pixels = clip.width * clip.height;
+  const cells = pixels / pack.vaeScaleFactor ** 2;
+  const units = vae.includes(graph)
+    ? pixels * (graph === 'vae_decoder' ? Math.min(clip.decodeChunkSize, clip.numFrames) : 1)
+    : cells * clip.numFrames * (cores.includes(graph) ? coreBatch : clip.batch);
+  return bytesOfUnits(graph, units, cells, pack);
+}
+
+/**
+ * The same from the input of one run: of a core's `sample` (B, C, F, h, w), of the VAE's `sample` (n, 3, H, W) or
+ * `latent` (n, C, h, w). undefined for the other graphs.
+ */
+export function activationBytesOfRun(
+  graph: GraphName,
+  dims: readonly number[],
+  pack: PackMemory,
+): number | undefined {
+  if (!cores.includes(graph) && !vae.includes(graph)) return undefined;
+  const plane = (dims.at(-1) ?? 0) * (dims.at(-2) ?? 0);
+  const count = (dims[0] ?? 0) * (cores.includes(graph) ? (dims[2] ?? 0) : 1);
+  const pixels = graph === 'vae_decoder' ? plane * pack.vaeScaleFactor ** 2 : plane;
+  return bytesOfUnits(graph, count * pixels, plane, pack);
+}
+
+/** Bytes of an open session that has made such a run. */
+export function sessionBytesOf(graph: GraphName, activations: number, pack: PackMemory): number {
+  const { sessionBytes = measuredMemory.sessionBytes } = measuredMemory.graphs[graph];
+  return (pack.weightBytes[graph] ?? 0) + activations + sessionBytes;
+}
+
+function bytesOfUnits(graph: GraphName, units: number, cells: number, pack: PackMemory): number {
   const {
     parameters,
     fixedBytes,
@@ -163,11 +196,6 @@ function activationBytes(graph: GraphName, clip: ClipShape, pack: PackMemory, co
     bytesPerUnitAndCell = 0,
     inPowersOfTwo = false,
   } = measuredMemory.graphs[graph];
-  const pixels = clip.width * clip.height;
-  const cells = pixels / pack.vaeScaleFactor ** 2;
-  const units = vae.includes(graph)
-    ? pixels * (graph === 'vae_decoder' ? Math.min(clip.decodeChunkSize, clip.numFrames) : 1)
-    : cells * clip.numFrames * (cores.includes(graph) ? coreBatch : clip.batch);
   const ownParameters = (pack.weightBytes[graph] ?? 0) / pack.bytesPerValue;
   // Weights grow with the square of the width, activations with the width.
   const width = Math.sqrt(ownParameters / parameters);
@@ -215,13 +243,12 @@ function planFor(
   const coreBatch = splitsBatch ? 1 : clip.batch;
   const needed: Partial<Record<GraphName, number>> = {};
   const totals = new Map<string, number>();
-  for (const [name, weights] of Object.entries(pack.weightBytes)) {
+  for (const name of Object.keys(pack.weightBytes)) {
     const graph = name as GraphName; // the only keys
     if (name === 'unet_shallow' && !clip.usesShallowCore) continue;
     const own = activationBytes(graph, { ...clip, decodeChunkSize }, pack, coreBatch);
     needed[graph] = own;
-    const { sessionBytes = measuredMemory.sessionBytes } = measuredMemory.graphs[graph];
-    const total = weights + Math.max(own, heldBytes[graph] ?? 0) + sessionBytes;
+    const total = sessionBytesOf(graph, Math.max(own, heldBytes[graph] ?? 0), pack);
     const group = cores.includes(name) ? 'cores' : name;
     totals.set(group, (totals.get(group) ?? 0) + total);
   }
@@ -232,7 +259,8 @@ function planFor(
     else resident += total;
   }
   const peakBytes = measuredMemory.contextBytes + resident + largestOnDemand;
-  return { residency, decodeChunkSize, coreBatch, release: [], activationBytes: needed, peakBytes };
+  const shares = { activationBytes: needed, peakBytes, spareBytes: 0 };
+  return { residency, decodeChunkSize, coreBatch, release: [], ...shares };
 }
 
 /**
@@ -258,7 +286,9 @@ export function planMemory(
       for (const size of chunkSizes(chunk)) {
         const plan = planFor(level, size, clip, pack, held);
         if (plan.peakBytes > usableBytes) continue;
-        return held === heldBytes ? plan : { ...plan, release: grownGraphs(plan, heldBytes) };
+        const spareBytes = usableBytes - plan.peakBytes;
+        const release = held === heldBytes ? [] : grownGraphs(plan, heldBytes);
+        return { ...plan, release, spareBytes };
       }
     }
   }

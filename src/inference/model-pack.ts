@@ -7,21 +7,14 @@ import { createReadStream } from 'node:fs';
 import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { KinoraError } from '../errors.ts';
-import {
-  type ClipShape,
-  displaces,
-  isOnDemand,
-  leanestPlan,
-  type MemoryPlan,
-  type PackMemory,
-  planMemory,
-} from './memory-plan.ts';
+import type { ClipShape, MemoryPlan, PackMemory } from './memory-plan.ts';
 import { hasShallowCore, type PackManifest, packManifestSchema } from './pack-manifest.ts';
-import { PackSession, type Room } from './pack-session.ts';
+import type { PackSession } from './pack-session.ts';
 import { presetOf } from './presets.ts';
 import { assertDevice, deviceOfGraph } from './required-device.ts';
+import { Residents } from './residents.ts';
 import { readSchedulerConfig } from './schedulers/scheduler-config.ts';
-import type { SessionOptions, TensorSpec } from './session.ts';
+import { parseDevice, type SessionOptions, type TensorSpec } from './session.ts';
 import { type ClipTokenizer, loadTokenizer } from './tokenizer.ts';
 
 const manifestName = 'kinora.json';
@@ -54,6 +47,8 @@ export interface OpenPack extends Pack {
   readonly sessions: Sessions;
   readonly tokenizer: ClipTokenizer;
   readonly schedulerConfig: Awaited<ReturnType<typeof readSchedulerConfig>>;
+  /** A run with another shape than the one before costs a search for kernels, so that chunks should be of one size. */
+  readonly prefersEqualShapes: boolean;
   /**
    * Decides, before a clip is made, what stays open meanwhile, and releases what has to go at once.
    * @param leanest a plan failed for want of memory: one session at a time, frame by frame
@@ -70,7 +65,14 @@ export interface OpenPackOptions extends SessionOptions {
   readonly memoryBudgetBytes?: number | undefined;
   /** Called every second while a session opens. */
   readonly whileOpening?: () => void;
+  /** Sessions of a graph that may be open, each for one shape. Default: 4 on CUDA, where a change of shape costs time. */
+  readonly maxCopies?: number;
+  /** Default: true on CUDA and TensorRT. */
+  readonly prefersEqualShapes?: boolean;
 }
+
+/** Of shapes that people alternate between, a card with much memory holds so many. */
+const mostCopies = 4;
 
 /** Reads the manifest of the pack in `folder`. Throws PACK_NOT_FOUND or PACK_INVALID with what is wrong. */
 export async function loadPack(folder: string): Promise<Pack> {
@@ -239,124 +241,47 @@ export async function openPack(pack: Pack, options: OpenPackOptions): Promise<Op
   for (const graph of graphsOf(manifest)) {
     devices.set(graph, await deviceOfGraph(folder, manifest, graph, options.device));
   }
-  const residents = new Residents(pack, options, devices);
+  const kinds = new Map([...devices].map(([graph, device]) => [graph, parseDevice(device).kind]));
+  const graphs = graphsOf(manifest).map((name) => ({
+    name,
+    path: path.join(folder, name, 'model.onnx'),
+    session: { ...options, device: devices.get(name) ?? options.device },
+    maxCopies: options.maxCopies ?? (kinds.get(name) === 'cuda' ? mostCopies : 1),
+  }));
+  const residents = new Residents(graphs, {
+    memory: packMemory(manifest),
+    budgetBytes: options.memoryBudgetBytes,
+    latentChannels: manifest.architecture.latentChannels,
+    usualClip: usualClip(manifest),
+    whileOpening: options.whileOpening ?? (() => {}),
+  });
+  const byName = residents.sessions.map((session) => [session.name, session] as const);
+  const sessions = Object.fromEntries(byName) as unknown as Sessions; // all required ones
   try {
     await residents.openAll();
-    checkSessions(folder, manifest, residents.sessions);
+    checkSessions(folder, manifest, sessions);
   } catch (error) {
     await residents.release();
     throw error;
   }
+  const decoderKind = kinds.get('vae_decoder');
   return {
     ...pack,
-    sessions: residents.sessions,
+    sessions,
     tokenizer,
     schedulerConfig,
+    prefersEqualShapes: options.prefersEqualShapes ?? (decoderKind === 'cuda' || decoderKind === 'tensorrt'),
     prepare: (clip, leanest) => residents.prepare(clip, leanest),
     makeRoom: () => residents.makeRoom(),
     release: () => residents.release(),
   };
 }
 
-/** The sessions of a pack and the plan by which they share the device's memory. */
-class Residents {
-  readonly sessions: Sessions;
-  readonly #manifest: PackManifest;
-  readonly #memory: PackMemory;
-  readonly #budgetBytes: number | undefined;
-  /** Activations of the largest runs since each session was opened, in bytes. */
-  readonly #heldBytes: Partial<Record<GraphName, number>> = {};
-  #plan: MemoryPlan;
-  /** Settles when everybody who makes room or opens has had their turn. */
-  #turn: Promise<void> = Promise.resolve();
-
-  /** @param devices of the graphs: not every one runs on the pack's */
-  constructor({ folder, manifest }: Pack, options: OpenPackOptions, devices: ReadonlyMap<string, string>) {
-    this.#manifest = manifest;
-    this.#memory = packMemory(manifest);
-    this.#budgetBytes = options.memoryBudgetBytes;
-    const room: Room = {
-      rivals: (graph) => this.#beforeRun(graph),
-      inTurn: (work) => {
-        const done = this.#turn.then(work);
-        this.#turn = done.then(
-          () => {},
-          () => {},
-        );
-        return done;
-      },
-      whileOpening: options.whileOpening ?? (() => {}),
-    };
-    const create = (name: GraphName): [GraphName, PackSession] => {
-      const session = { ...options, device: devices.get(name) ?? options.device };
-      const file = path.join(folder, name, 'model.onnx');
-      return [name, new PackSession(name, file, session, room)];
-    };
-    this.sessions = Object.fromEntries(graphsOf(this.#manifest).map(create)) as unknown as Sessions; // all required ones
-    this.#plan = this.#usualPlan();
-  }
-
-  /** Opens every session once, the core last: a broken pack is refused now, not in the middle of a clip. */
-  async openAll(): Promise<void> {
-    const isCore = ({ name }: PackSession): number => (name === 'unet_core' ? 1 : 0);
-    for (const session of Object.values(this.sessions).sort((a, b) => isCore(a) - isCore(b))) {
-      await session.open();
-      // What would have to go before the first clip goes before there is no room for the next session.
-      const isIdle = session.name === shallowCore || isOnDemand(session.name, this.#plan.residency);
-      if (isIdle && session.name !== 'unet_core') await session.release();
-    }
-  }
-
-  async prepare(clip: ClipShape, leanest = false): Promise<MemoryPlan> {
-    const held: Partial<Record<GraphName, number>> = {};
-    for (const { name, isOpen } of Object.values(this.sessions)) {
-      if (isOpen) held[name] = this.#heldBytes[name] ?? 0;
-    }
-    const plan = leanest
-      ? leanestPlan(clip, this.#memory, held)
-      : planMemory(clip, this.#memory, this.#budgetBytes, held);
-    for (const name of plan.release) await this.sessions[name]?.release();
-    // Where memory is short, the second core has no share in a plan that does not need it.
-    const isShort = leanest || this.#budgetBytes !== undefined;
-    if (isShort && !clip.usesShallowCore) await this.sessions[shallowCore]?.release();
-    this.#plan = plan;
-    return plan;
-  }
-
-  async makeRoom(): Promise<void> {
-    this.#plan = { ...this.#plan, residency: 'one-at-a-time' };
-    await this.release();
-  }
-
-  async release(): Promise<void> {
-    for (const session of Object.values(this.sessions)) await session.release();
-  }
-
-  /** The open sessions that have to go before this graph runs. */
-  #beforeRun(graph: GraphName): PackSession[] {
-    const { activationBytes, residency } = this.#plan;
-    const needed = activationBytes[graph] ?? 0;
-    this.#heldBytes[graph] = this.sessions[graph]?.isOpen
-      ? Math.max(needed, this.#heldBytes[graph] ?? 0)
-      : needed;
-    if (residency === 'all') return [];
-    return Object.values(this.sessions).filter(
-      ({ name, isOpen }) => isOpen && displaces(graph, name, residency),
-    );
-  }
-
-  /** For the clip that people ask for when they ask for nothing special; the leanest when not even that one fits. */
-  #usualPlan(): MemoryPlan {
-    const { size, numFrames, guidanceScale } = presetOf(this.#manifest, 'standard');
-    const { decodeChunkSize } = this.#manifest.defaults;
-    const batch = guidanceScale > 1 ? 2 : 1;
-    const clip: ClipShape = { width: size, height: size, numFrames, batch, decodeChunkSize };
-    try {
-      return planMemory(clip, this.#memory, this.#budgetBytes);
-    } catch {
-      return leanestPlan(clip, this.#memory);
-    }
-  }
+/** What people ask for when they ask for nothing special. */
+function usualClip(manifest: PackManifest): ClipShape {
+  const { size, numFrames, guidanceScale } = presetOf(manifest, 'standard');
+  const { decodeChunkSize } = manifest.defaults;
+  return { width: size, height: size, numFrames, batch: guidanceScale > 1 ? 2 : 1, decodeChunkSize };
 }
 
 function graphsOf(manifest: PackManifest): readonly GraphName[] {

@@ -1,14 +1,37 @@
 /**
- * A graph of a pack whose session opens when it is run, may be released between runs, and opens again by itself.
- * Who has to go before it opens is decided by the caller. Knows no budget.
+ * A graph of a pack whose session opens when it is run, may be released between runs, and opens again by itself. Where
+ * the caller allows it, the graph has several sessions open, each for one shape of its input: cuDNN looks for its
+ * kernels anew whenever a session's input changes its shape, also back to one that it has had. Who has to go before one
+ * opens, and whether there is room for another, is decided by the caller. Knows no budget.
  */
+import { isKinoraError } from '../errors.ts';
 import type { GraphName } from './model-pack.ts';
 import { OnnxSession, type SessionOptions, type TensorSpec } from './session.ts';
+
+/** One open session of a graph. */
+export interface Copy {
+  readonly session: OnnxSession;
+  /** Of the input of its latest run; empty before the first. */
+  dims: readonly number[];
+  /** Activations of its largest run, in bytes. */
+  heldBytes: number;
+  /** Counts the runs of all sessions, so that the least recently used is known. */
+  lastRun: number;
+  /** True for the one that every graph has a share for in the present plan; the others live on what is left. */
+  isPlanned: boolean;
+}
 
 /** What sessions of a pack ask about each other. */
 export interface Room {
   /** Asked before every run: the open sessions that may not stay open beside this one. */
   readonly rivals: (name: GraphName) => readonly PackSession[];
+  /** What a run with an input of such dims needs, in bytes. */
+  readonly activationBytes: (name: GraphName, dims: readonly number[]) => number;
+  /**
+   * Asked when no open copy has run such dims: the copy to be used all the same, or whether another one is opened as
+   * the plan's own or beside it.
+   */
+  readonly place: (session: PackSession, dims: readonly number[]) => Promise<Copy | 'planned' | 'beside'>;
   /** One after the other: two that open at a time would not see each other. */
   readonly inTurn: <T>(work: () => Promise<T>) => Promise<T>;
   /** Called every second while a session opens: gigabytes from a slow disk take their time. */
@@ -18,12 +41,17 @@ export interface Room {
 /** After that it counts as hung. */
 const longestOpeningMs = 600_000;
 
+type RunArguments = Parameters<OnnxSession['run']>;
+
+let runs = 0;
+
 export class PackSession {
   readonly name: GraphName;
   readonly #path: string;
   readonly #options: SessionOptions;
   readonly #room: Room;
-  #session: OnnxSession | undefined;
+  #maxCopies: number;
+  #copies: readonly Copy[] = [];
   /** The same for every opening: the file does not change under a running engine. */
   #inputs: readonly TensorSpec[] = [];
   #outputs: readonly TensorSpec[] = [];
@@ -31,11 +59,13 @@ export class PackSession {
   #runMsBefore = 0;
   #openMs = 0;
 
-  constructor(name: GraphName, path: string, options: SessionOptions, room: Room) {
+  /** @param maxCopies 1: one session for all shapes */
+  constructor(name: GraphName, path: string, options: SessionOptions, room: Room, maxCopies = 1) {
     this.name = name;
     this.#path = path;
     this.#options = options;
     this.#room = room;
+    this.#maxCopies = maxCopies;
   }
 
   /** Known once it was open for the first time. */
@@ -52,12 +82,20 @@ export class PackSession {
   }
 
   get isOpen(): boolean {
-    return this.#session !== undefined;
+    return this.#copies.length > 0;
+  }
+
+  get copies(): readonly Copy[] {
+    return this.#copies;
+  }
+
+  get maxCopies(): number {
+    return this.#maxCopies;
   }
 
   /** Milliseconds spent in runs, over all openings. */
   get runMs(): number {
-    return this.#runMsBefore + (this.#session?.runMs ?? 0);
+    return this.#copies.reduce((sum, { session }) => sum + session.runMs, this.#runMsBefore);
   }
 
   /** Milliseconds spent in opening it. */
@@ -65,9 +103,66 @@ export class PackSession {
     return this.#openMs;
   }
 
-  /** Throws what OnnxSession.open throws. */
-  async open(): Promise<OnnxSession> {
-    if (this.#session) return this.#session;
+  /** The open copy that runs such an input without a search for kernels. */
+  copyFor(dims: readonly number[]): Copy | undefined {
+    if (this.#maxCopies === 1) return this.#copies[0];
+    const same = this.#copies.find((copy) => sameDims(copy.dims, dims));
+    return same ?? this.#copies.find((copy) => copy.dims.length === 0);
+  }
+
+  /** Opens it when it is not open. Throws what OnnxSession.open throws. */
+  async open(): Promise<void> {
+    if (!this.isOpen) await this.#openCopy(true);
+  }
+
+  /**
+   * As OnnxSession.run; opens the session when it is not open, and throws what opening throws. A session that is open
+   * has its feeds before this returns, so that whatever the caller does next happens beside the run.
+   */
+  run(...args: RunArguments): ReturnType<OnnxSession['run']> {
+    const dims = dimsOf(args[0]);
+    const copy = this.copyFor(dims);
+    if (copy && this.#room.rivals(this.name).length === 0) return this.#runWith(copy, dims, args);
+    return this.#room.inTurn(async () => {
+      for (const rival of this.#room.rivals(this.name)) await rival.release();
+      const found = this.copyFor(dims) ?? (await this.#anotherFor(dims));
+      return await this.#runWith(found, dims, args);
+    });
+  }
+
+  /** Gives its memory back, all of it or that of one copy. The next run opens it again. */
+  async release(only?: Copy): Promise<void> {
+    const leaving = this.#copies.filter((copy) => only === undefined || copy === only);
+    this.#copies = this.#copies.filter((copy) => !leaving.includes(copy));
+    for (const { session } of leaving) {
+      await session.release(); // after runs that it was given before
+      this.#runMsBefore += session.runMs;
+    }
+  }
+
+  #runWith(copy: Copy, dims: readonly number[], args: RunArguments): ReturnType<OnnxSession['run']> {
+    copy.dims = dims;
+    copy.lastRun = ++runs;
+    copy.heldBytes = Math.max(copy.heldBytes, this.#room.activationBytes(this.name, dims));
+    return copy.session.run(...args);
+  }
+
+  async #anotherFor(dims: readonly number[]): Promise<Copy> {
+    if (!this.isOpen) return await this.#openCopy(true);
+    const place = await this.#room.place(this, dims);
+    if (typeof place === 'object') return place;
+    try {
+      return await this.#openCopy(place === 'planned');
+    } catch (error) {
+      const [first] = [...this.#copies].sort((a, b) => a.lastRun - b.lastRun);
+      if (!isKinoraError(error) || error.code !== 'OUT_OF_MEMORY' || !first) throw error;
+      // The device has less than the plan thought: from now on the copies that there are change their shapes.
+      this.#maxCopies = this.#copies.length;
+      return first;
+    }
+  }
+
+  async #openCopy(isPlanned: boolean): Promise<Copy> {
     const startedAt = performance.now();
     const timer = setInterval(() => {
       if (performance.now() - startedAt < longestOpeningMs) this.#room.whileOpening();
@@ -76,32 +171,20 @@ export class PackSession {
       clearInterval(timer),
     );
     this.#openMs += performance.now() - startedAt;
-    this.#session = session;
+    const copy: Copy = { session, dims: [], heldBytes: 0, lastRun: runs, isPlanned };
+    this.#copies = [...this.#copies, copy];
     this.#inputs = session.inputs;
     this.#outputs = session.outputs;
     this.#isWholeOnDevice = session.isWholeOnDevice;
-    return session;
+    return copy;
   }
+}
 
-  /**
-   * As OnnxSession.run; opens the session when it is not open, and throws what opening throws. A session that is open
-   * has its feeds before this returns, so that whatever the caller does next happens beside the run.
-   */
-  run(...args: Parameters<OnnxSession['run']>): ReturnType<OnnxSession['run']> {
-    if (this.#session && this.#room.rivals(this.name).length === 0) return this.#session.run(...args);
-    return this.#room.inTurn(async () => {
-      for (const rival of this.#room.rivals(this.name)) await rival.release();
-      const session = await this.open();
-      return await session.run(...args);
-    });
-  }
+/** Of the input that decides the shapes of all others in the graphs that have copies. */
+function dimsOf(feeds: RunArguments[0]): readonly number[] {
+  return (feeds['sample'] ?? feeds['latent'])?.dims ?? [];
+}
 
-  /** Gives its memory back, all of it. The next run opens it again. */
-  async release(): Promise<void> {
-    const session = this.#session;
-    if (!session) return;
-    this.#session = undefined;
-    await session.release(); // after runs that it was given before
-    this.#runMsBefore += session.runMs;
-  }
+export function sameDims(a: readonly number[], b: readonly number[]): boolean {
+  return a.length === b.length && a.every((size, axis) => size === b[axis]);
 }

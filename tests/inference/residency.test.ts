@@ -66,7 +66,11 @@ const openNames = ({ sessions }: OpenPack): string[] =>
     .map(({ name }) => name)
     .sort();
 
-const latent = { data: new Float32Array(4 * 64), dims: [1, 4, 8, 8] };
+const latentOf = (size: number) => {
+  const cells = size / 8;
+  return { data: new Float32Array(4 * cells ** 2), dims: [1, 4, cells, cells] };
+};
+const latent = latentOf(64);
 const sample = { data: new Float32Array(3 * 64 * 64), dims: [1, 3, 64, 64] };
 
 const encoders = ['image_encoder', 'text_encoder'];
@@ -122,10 +126,10 @@ describe('sessions', () => {
     expect(await open.prepare(wide)).toMatchObject({ residency: 'all', release: [] });
     expect(await open.prepare(long)).toMatchObject({ residency: 'all', release: [] }); // nothing has run yet
     await open.prepare(wide);
-    await open.sessions.vae_decoder.run({ latent });
+    await open.sessions.vae_decoder.run({ latent: latentOf(512) });
     expect(await open.prepare(long)).toMatchObject({ residency: 'all', release: ['vae_decoder'] });
     expect(open.sessions.vae_decoder.isOpen).toBe(false);
-    await open.sessions.vae_decoder.run({ latent });
+    await open.sessions.vae_decoder.run({ latent: latentOf(256) });
     expect(await open.prepare(long)).toMatchObject({ residency: 'all', release: [] });
     await open.release();
   });
