@@ -1,7 +1,8 @@
 /**
  * Runs every session once with the shapes of the clips that are likely to come, before the first job. cuDNN looks for
- * the best kernel of every shape that it meets for the first time; that search belongs to the start, not to the first
- * person's wait. Knows no messages and no processes.
+ * the best kernels whenever a session's input changes its shape; that search belongs to the start, not to the first
+ * person's wait. Where memory has room, each shape keeps sessions of its own; else the first of the list is run last,
+ * so that its kernels are the ones that are found when a job comes. Knows no messages and no processes.
  */
 import { isKinoraError, KinoraError } from '../../errors.ts';
 import { pictureOf } from '../known-picture.ts';
@@ -43,7 +44,8 @@ export function checkShapes(manifest: PackManifest, shapes: readonly WarmUpShape
 }
 
 /**
- * @returns one sentence per shape. One that does not fit into memory is no reason not to serve smaller ones.
+ * @param shapes the most likely first
+ * @returns one sentence per shape, in their order. One that does not fit into memory is no reason not to serve smaller ones.
  * @throws whatever else a clip may fail with: it would fail for people, too
  */
 export async function warmUp(
@@ -54,18 +56,18 @@ export async function warmUp(
   const nothing = new LatentCache({ folder: '', memoryBytes: 0, diskBytes: 0 });
   const pipeline = new I2VGenXLPipeline(pack, nothing);
   const done: string[] = [];
-  for (const shape of shapes) {
+  for (const shape of shapes.toReversed()) {
     const startedAt = performance.now();
     try {
       const request = requestFor(pack.manifest, shape, shortcuts);
       for await (const _frame of pipeline.generate(request, quietHooks())) {
-        // Every chunk is decoded, as the last one may be shorter and so another shape.
+        // All of them: the frames after the last whole chunk may be another shape.
       }
-      done.push(`${nameOf(shape)} in ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
+      done.unshift(`${nameOf(shape)} in ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
     } catch (error) {
       if (!isKinoraError(error) || error.code !== 'OUT_OF_MEMORY') throw error;
       await pack.release(); // what the failed run had taken; sessions open again when they are needed
-      done.push(`${nameOf(shape)} does not fit: ${error.message}`);
+      done.unshift(`${nameOf(shape)} does not fit: ${error.message}`);
     }
   }
   return done;
