@@ -53,14 +53,20 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     // 1. Prompts. While the runtime computes, here and below, the main thread makes ready what comes next.
     const guided = request.guidanceScale > 1;
     run.enter('encoding', 3);
-    const prompts = this.#encodePrompts(run, request, guided);
+    let onTextBusy = (): void => {};
+    const textBusy = new Promise<void>((resolve) => {
+      onTextBusy = resolve;
+    });
+    const prompts = this.#encodePrompts(run, request, guided, onTextBusy);
     let hasPrompts = false;
-    prompts.then(
-      () => {
-        hasPrompts = true;
-      },
-      () => {}, // awaited below, unless the picture fails first
-    );
+    prompts
+      .then(
+        () => {
+          hasPrompts = true;
+        },
+        () => {}, // awaited below, unless the picture fails first
+      )
+      .finally(onTextBusy);
 
     // 2. Picture: what the image encoder sees in it, and its latents
     const draft = once(() => this.#draftImageLatents(request));
@@ -70,6 +76,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       await Promise.allSettled([prompts]); // the sessions are free for the next job
       throw error;
     });
+    await textBusy; // its prompt may first have to be looked for on the disk
     const imageLatents = this.#imageLatents(moments, draft());
     const { dims, noise } = draft();
     const { length } = imageLatents.data;
@@ -231,25 +238,31 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     hooks.onReport({ videoId, numFrames, width, height, timings: run.timings(), cache: run.cacheUse() });
   }
 
-  /** Both (1, T, D); the negative prompt matters with guidance only. */
+  /**
+   * Both (1, T, D); the negative prompt matters with guidance only.
+   * @param onBusy called whenever the runtime has been given a prompt
+   */
   async #encodePrompts(
     run: Run,
     { prompt, negativePrompt }: GenerateRequest,
     guided: boolean,
+    onBusy: () => void,
   ): Promise<{ promptEmbeds: FloatTensor; negativeEmbeds: FloatTensor | undefined }> {
-    const promptEmbeds = await this.#encodePrompt(run, prompt);
-    const negativeEmbeds = guided ? await this.#encodePrompt(run, negativePrompt) : undefined;
+    const promptEmbeds = await this.#encodePrompt(run, prompt, onBusy);
+    const negativeEmbeds = guided ? await this.#encodePrompt(run, negativePrompt, onBusy) : undefined;
     run.advance('encodeText');
     return { promptEmbeds, negativeEmbeds };
   }
 
   /** (1, T, D) */
-  async #encodePrompt(run: Run, prompt: string): Promise<FloatTensor> {
+  async #encodePrompt(run: Run, prompt: string, onBusy: () => void): Promise<FloatTensor> {
     const key = LatentCache.key('prompt', this.#fingerprint, prompt);
     const { promptEmbeds } = await run.cached('prompt', key, async () => {
       const data = this.#pack.tokenizer.encode(prompt);
       const inputIds: IntTensor = { data, dims: [1, data.length] };
-      const output = await this.#pack.sessions.text_encoder.run({ input_ids: inputIds });
+      const encoding = this.#pack.sessions.text_encoder.run({ input_ids: inputIds });
+      onBusy();
+      const output = await encoding;
       return { promptEmbeds: pick(output, 'prompt_embeds') };
     });
     return present(promptEmbeds);
