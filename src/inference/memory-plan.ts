@@ -17,6 +17,10 @@ export interface ClipShape {
   readonly batch: 1 | 2;
   /** Frames decoded at once, as asked for; a plan may have fewer. */
   readonly decodeChunkSize: number;
+  /** Some steps have guidance and some have none, so that the core runs with both batches. */
+  readonly endsGuidance?: boolean;
+  /** Its halves shall go through the core one after the other although there is memory for both at once. */
+  readonly splitsGuidance?: boolean;
   /** Deep features of the UNet are reused between steps, so that the second core is needed too. */
   readonly usesShallowCore?: boolean;
 }
@@ -240,7 +244,7 @@ function planFor(
   pack: PackMemory,
   heldBytes: Readonly<Partial<Record<GraphName, number>>>,
 ): MemoryPlan {
-  const coreBatch = splitsBatch ? 1 : clip.batch;
+  const coreBatch = splitsBatch || clip.splitsGuidance ? 1 : clip.batch;
   const needed: Partial<Record<GraphName, number>> = {};
   const totals = new Map<string, number>();
   for (const name of Object.keys(pack.weightBytes)) {

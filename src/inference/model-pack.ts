@@ -248,10 +248,15 @@ export async function openPack(pack: Pack, options: OpenPackOptions): Promise<Op
     session: { ...options, device: devices.get(name) ?? options.device },
     maxCopies: options.maxCopies ?? (kinds.get(name) === 'cuda' ? mostCopies : 1),
   }));
+  const decoderKind = kinds.get('vae_decoder');
+  const prefersEqualShapes =
+    options.prefersEqualShapes ?? (decoderKind === 'cuda' || decoderKind === 'tensorrt');
   const residents = new Residents(graphs, {
     memory: packMemory(manifest),
     budgetBytes: options.memoryBudgetBytes,
     latentChannels: manifest.architecture.latentChannels,
+    // An engine of TensorRT's was made for all the shapes that it takes.
+    searchesPerShape: options.prefersEqualShapes ?? kinds.get('unet_core') === 'cuda',
     usualClip: usualClip(manifest),
     whileOpening: options.whileOpening ?? (() => {}),
   });
@@ -264,13 +269,12 @@ export async function openPack(pack: Pack, options: OpenPackOptions): Promise<Op
     await residents.release();
     throw error;
   }
-  const decoderKind = kinds.get('vae_decoder');
   return {
     ...pack,
     sessions,
     tokenizer,
     schedulerConfig,
-    prefersEqualShapes: options.prefersEqualShapes ?? (decoderKind === 'cuda' || decoderKind === 'tensorrt'),
+    prefersEqualShapes,
     prepare: (clip, leanest) => residents.prepare(clip, leanest),
     makeRoom: () => residents.makeRoom(),
     release: () => residents.release(),

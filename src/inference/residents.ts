@@ -15,7 +15,7 @@ import {
   sessionBytesOf,
 } from './memory-plan.ts';
 import type { GraphName } from './model-pack.ts';
-import { type Copy, PackSession, type Room } from './pack-session.ts';
+import { type Copy, PackSession, type Room, sameDims } from './pack-session.ts';
 import type { SessionOptions } from './session.ts';
 
 /** Graphs with the convolutions for whose shapes cuDNN looks for kernels, by what the search costs. */
@@ -34,6 +34,8 @@ export interface ResidentsOptions {
   /** Undefined: everything stays open, once. */
   readonly budgetBytes: number | undefined;
   readonly latentChannels: number;
+  /** A change of the core's shape costs a search for kernels. */
+  readonly searchesPerShape: boolean;
   /** What people ask for when they ask for nothing special: decides what stays open after loading. */
   readonly usualClip: ClipShape;
   readonly whileOpening: () => void;
@@ -85,7 +87,13 @@ export class Residents {
 
   /** As OpenPack.prepare. */
   async prepare(clip: ClipShape, leanest = false): Promise<MemoryPlan> {
-    const { plan, planned } = this.#chooseCopies(clip, leanest);
+    let { plan, planned } = this.#chooseCopies(clip, leanest);
+    // Two searches in every clip would take longer than what guidance saves when it ends: with one core all its runs
+    // have one half, which costs some per cent of a step.
+    const changesBatch = clip.endsGuidance === true && plan.coreBatch === 2;
+    if (this.#options.searchesPerShape && changesBatch && !this.#hasPlaceForHalf(clip, plan, planned)) {
+      ({ plan, planned } = this.#chooseCopies({ ...clip, splitsGuidance: true }, leanest));
+    }
     for (const session of this.sessions) {
       for (const copy of session.copies) copy.isPlanned = planned.get(session.name) === copy;
     }
@@ -146,6 +154,24 @@ export class Residents {
       plan = roomier;
     }
     return { plan, planned };
+  }
+
+  /** Whether a core for batch 1 may be open beside the planned one for batch 2, by what #place would do. */
+  #hasPlaceForHalf(clip: ClipShape, plan: MemoryPlan, planned: Planned): boolean {
+    const core = this.#session('unet_core');
+    if (!core || plan.residency !== 'all') return false;
+    const { memory } = this.#options;
+    const dims = this.#inputDims('unet_core', clip, { ...plan, coreBatch: 1 });
+    const needed = this.#activationBytes('unet_core', dims);
+    const free = plan.spareBytes - this.#bytesBeside(planned);
+    const others = core.copies.filter((copy) => copy !== planned.get('unet_core'));
+    if (others.some((copy) => sameDims(copy.dims, dims) || needed - copy.heldBytes <= free)) return true;
+    const ofVae = this.sessions
+      .filter(({ name }) => !cores.includes(name))
+      .flatMap(({ name, copies }) => copies.map((copy) => ({ name, copy })))
+      .filter(({ name, copy }) => planned.get(name) !== copy)
+      .reduce((sum, { name, copy }) => sum + sessionBytesOf(name, copy.heldBytes, memory), 0);
+    return others.length + 1 < core.maxCopies && sessionBytesOf('unet_core', needed, memory) <= free + ofVae;
   }
 
   /** Of the run for the clip, as PackSession sees them; empty for graphs without copies. */

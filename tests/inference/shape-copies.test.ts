@@ -149,6 +149,47 @@ describe('with memory for all', () => {
   });
 });
 
+describe('guidance that ends early, where there is one core,', () => {
+  const early = { ...square, guidanceEnd: 0.5 };
+  // Batch 1 throughout is the same only to within rounding.
+  const isNear = async (made: Buffer): Promise<void> => {
+    const wanted = await expected(early);
+    expect(made.length).toBe(wanted.length);
+    expect(made.every((value, i) => Math.abs(value - (wanted[i] ?? 0)) <= 1)).toBe(true);
+  };
+
+  it.each([
+    ['because nobody knows the budget', undefined],
+    ['because there is no room for two', mebibyte],
+  ])('%s, has runs of one half only', async (_name, room) => {
+    const open = await openWith({
+      prefersEqualShapes: true,
+      memoryBudgetBytes: room === undefined ? undefined : budgetFor([early], room),
+    });
+    expect((await open.prepare({ ...shapeOf(early), endsGuidance: true })).coreBatch).toBe(1);
+    expect((await open.prepare(shapeOf(early))).coreBatch).toBe(2);
+    await isNear(await generate(open, early));
+    expect(shapesOf(open, 'unet_core')).toEqual(['1x4x2x8x8']);
+    await check(open, square);
+    expect(shapesOf(open, 'unet_core')).toEqual(['2x4x2x8x8']);
+    await open.release();
+  });
+
+  it("takes the VAE's other copies for a second core, and then both halves at once", async () => {
+    const room = copyBytes('unet_core', square) + mebibyte;
+    const memoryBudgetBytes = budgetFor([square], room);
+    const open = await openWith({ prefersEqualShapes: true, memoryBudgetBytes });
+    for (const decodeChunkSize of [1, 2]) await check(open, { ...square, decodeChunkSize });
+    expect(shapesOf(open, 'vae_decoder')).toEqual(['1x4x8x8', '2x4x8x8']);
+    for (let n = 0; n < 2; n++) {
+      await check(open, early);
+      expect(shapesOf(open, 'unet_core')).toEqual(['2x4x2x8x8', '1x4x2x8x8']);
+    }
+    expect(shapesOf(open, 'vae_decoder')).toEqual(['2x4x8x8']);
+    await open.release();
+  });
+});
+
 describe('there is one session for all shapes', () => {
   it.each([
     ['on the CPU, unless asked otherwise', { memoryBudgetBytes: plenty, maxCopies: undefined }],
@@ -242,7 +283,7 @@ describe('where memory has room for some', () => {
     let most = 0;
     for (const more of [100, 500, 1000]) {
       const memoryBudgetBytes = budgetFor(kinds, more * mebibyte);
-      const open = await openWith({ memoryBudgetBytes, prefersEqualShapes: true });
+      const open = await openWith({ memoryBudgetBytes });
       for (let n = 0; n < 6; n++) {
         const clip = kinds[random(kinds.length)] ?? square;
         await check(open, clip);

@@ -706,9 +706,11 @@ function once<T>(make: () => T): () => T {
 }
 
 function clipShape(request: GenerateRequest): ClipShape {
-  const { width, height, numFrames, guidanceScale, decodeChunkSize, featureReuse } = request;
+  const { width, height, numFrames, guidanceScale, guidanceEnd, decodeChunkSize, featureReuse } = request;
   const usesShallowCore = featureReuse > 1;
-  return { width, height, numFrames, batch: guidanceScale > 1 ? 2 : 1, decodeChunkSize, usesShallowCore };
+  const batch = guidanceScale > 1 ? 2 : 1;
+  const endsGuidance = batch === 2 && guidanceEnd > 0 && guidanceEnd < 1;
+  return { width, height, numFrames, batch, decodeChunkSize, usesShallowCore, endsGuidance };
 }
 
 function fingerprint(manifest: PackManifest): string {
