@@ -1,6 +1,7 @@
 /** What is given up for a budget, in which order; the numbers of packs are those of I2VGen-XL in FP16. */
 import { describe, expect, it } from 'vitest';
 import {
+  activationBytesOfRun,
   type ClipShape,
   displaces,
   leanestPlan,
@@ -8,6 +9,7 @@ import {
   type PackMemory,
   planMemory,
   residencies,
+  sessionBytesOf,
 } from '../../src/inference/memory-plan.ts';
 import type { GraphName } from '../../src/inference/model-pack.ts';
 
@@ -190,6 +192,26 @@ describe('the estimate', () => {
     const high = planMemory(shape, full, 12 * gibibyte);
     expect(high).toMatchObject({ residency: 'core-only', coreBatch: 2, decodeChunkSize: 1 });
     expect(high.peakBytes).toBeLessThan(11.55 * gibibyte);
+  });
+
+  it('leaves room for a second core, of batch 1, beside the standard preset from 15 GB on', () => {
+    const needed = activationBytesOfRun('unet_core', [1, 4, 16, 64, 64], full) ?? 0;
+    const second = sessionBytesOf('unet_core', needed, full);
+    expect(second / gibibyte).toBeCloseTo(3.7, 1);
+    const spare = (budget: number): number =>
+      planMemory(clip({ decodeChunkSize: 2 }), full, budget).spareBytes;
+    expect(spare(15.5e9)).toBeGreaterThan(second);
+    expect(spare(14.5e9)).toBeLessThan(second);
+    expect(planMemory(clip(), full, undefined).spareBytes).toBe(0);
+  });
+
+  it('is the same from the dims of a run as from the clip', () => {
+    const { activationBytes } = planMemory(clip({ decodeChunkSize: 2 }), full, undefined);
+    const ofRun = (graph: GraphName, dims: number[]) => activationBytesOfRun(graph, dims, full);
+    expect(ofRun('unet_core', [2, 4, 16, 64, 64])).toBe(activationBytes.unet_core);
+    expect(ofRun('vae_encoder', [1, 3, 512, 512])).toBe(activationBytes.vae_encoder);
+    expect(ofRun('vae_decoder', [2, 4, 64, 64])).toBe(activationBytes.vae_decoder);
+    expect(ofRun('text_encoder', [1, 77])).toBeUndefined();
   });
 
   const peakOf = (shape: Partial<ClipShape>, pack: PackMemory = full): number =>
