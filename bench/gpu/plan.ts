@@ -2,6 +2,7 @@
  * What both sides are measured on: shapes, jobs and chunks, derived from the pack's presets, so that the same bench runs
  * the full model on a GPU and the tiny pack on a CPU.
  */
+import { allowedChunk } from '../../src/inference/memory-plan.ts';
 import type { PackManifest } from '../../src/inference/pack-manifest.ts';
 import { type PresetName, presetOf } from '../../src/inference/presets.ts';
 
@@ -91,7 +92,13 @@ export function makePlan(manifest: PackManifest, { stepsScale, repeats }: PlanOp
     vae: jobs.slice(1).map(({ width, height, numFrames }) => ({
       key: shapeKey({ width, height, numFrames }),
       ...{ width, height, numFrames },
-      chunks: [...new Set([1, 2, 4, 8, 16].filter((chunk) => chunk < numFrames)), numFrames],
+      // All at once, as far as that is possible.
+      chunks: [1, 2, 4, 8, 16, numFrames].filter(
+        (chunk, index, all) =>
+          chunk <= numFrames &&
+          all.indexOf(chunk) === index &&
+          chunk <= allowedChunk({ width, height, decodeChunkSize: chunk }),
+      ),
     })),
     budgets,
     large: {

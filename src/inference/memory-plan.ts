@@ -220,7 +220,11 @@ const decoderChannels = 256;
 const mostElements = 2 ** 31 - 1;
 
 /** The frames that may be decoded at once: as many as asked for, but no tensor with more elements than kernels count. */
-function allowedChunk({ width, height, decodeChunkSize }: ClipShape): number {
+export function allowedChunk({
+  width,
+  height,
+  decodeChunkSize,
+}: Pick<ClipShape, 'width' | 'height' | 'decodeChunkSize'>): number {
   return Math.max(
     1,
     Math.min(decodeChunkSize, Math.floor(mostElements / (decoderChannels * width * height))),

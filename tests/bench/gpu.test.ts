@@ -65,7 +65,7 @@ describe('the plan', () => {
     ]);
     expect(plan.vae.map(({ chunks }) => chunks)).toEqual([
       [1, 2, 4, 8, 16],
-      [1, 2, 4, 8, 16, 24],
+      [1, 2, 4, 8],
     ]);
     expect(plan.large).toMatchObject({ width: 1024, height: 1024, numFrames: 32 });
   });
