@@ -9,14 +9,8 @@ import { createHash } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
 import { KinoraError } from '../../errors.ts';
 import { imageBranches } from '../image-prepare.ts';
-import type {
-  Frame,
-  GenerateHooks,
-  GenerateRequest,
-  ImageToVideoPipeline,
-  Phase,
-} from '../image-to-video.ts';
-import { type CacheEntry, type CacheKind, LatentCache } from '../latent-cache.ts';
+import type { Frame, GenerateHooks, GenerateRequest, ImageToVideoPipeline } from '../image-to-video.ts';
+import { LatentCache } from '../latent-cache.ts';
 import type { ClipShape } from '../memory-plan.ts';
 import type { OpenPack } from '../model-pack.ts';
 import type { PackManifest } from '../pack-manifest.ts';
@@ -25,6 +19,8 @@ import { createScheduler } from '../schedulers/create-scheduler.ts';
 import { startIndex } from '../schedulers/scheduler.ts';
 import { forgetTensors, type KeptTensor, keepTensors, reserveTensor } from '../session.ts';
 import type { FloatTensor, IntTensor } from '../tensor.ts';
+import { decodeFrames } from './decode-frames.ts';
+import { Run, type SessionMs } from './run.ts';
 
 type ConditioningName = 'fps_emb' | 'context' | 'image_latents_enc';
 /** Deep features are kept at the first step of a round and fed to the shallow core at the others. */
@@ -231,7 +227,8 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       latents: { data: latents, dims },
       picture: { data: picture, dims: [picture.length] },
     });
-    yield* this.#decode(run, latents, { ...request, decodeChunkSize: plan.decodeChunkSize });
+    const { decodeChunkSize } = plan;
+    yield* decodeFrames(this.#pack, latents, { ...request, decodeChunkSize }, run);
     run.advance('decode');
 
     const { width, height, numFrames } = request;
@@ -404,92 +401,6 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     return [pick(output, 'sample').data, pick(output, 'out_sample').data];
   }
 
-  /**
-   * Latents (1, C, F, h, w) to frames. The VAE knows single frames only, so chunks do not change a pixel. While the
-   * frames of one chunk are converted and consumed, the runtime decodes the next, and has the one after that at hand.
-   */
-  async *#decode(run: Run, latents: Float32Array, request: GenerateRequest): AsyncGenerator<Frame, void> {
-    const { numFrames, width, height } = request;
-    let chunkSize = Math.min(request.decodeChunkSize, numFrames);
-    // Memory of chunks whose frames were consumed, used again for later ones.
-    const spare: Float32Array[] = [];
-    const started: Promise<Decoded>[] = [];
-    let next = 0;
-    // The first run may have to open the session or find out that the chunk is too large: nothing waits behind it.
-    let mostStarted = 1;
-    const startMore = (): void => {
-      while (started.length < mostStarted && next < numFrames) {
-        const rest = numFrames - next;
-        // The last of several is cut: what is left to convert and encode after the very last one, people wait for. Where
-        // another shape costs more, it begins within the one before instead.
-        const isCut = rest <= chunkSize && next > 0 && !this.#pack.prefersEqualShapes;
-        const count = isCut ? Math.ceil(rest / 2) : Math.min(chunkSize, numFrames);
-        const first = Math.min(next, numFrames - count);
-        const length = count * 3 * width * height;
-        const fitting = spare.findIndex((memory) => memory.length === length);
-        const [memory = new Float32Array(length)] = fitting < 0 ? [] : spare.splice(fitting, 1);
-        started.push(this.#decodeChunk(latents, first, count, request, memory));
-        next = first + count;
-      }
-    };
-    let index = 0;
-    try {
-      while (index < numFrames) {
-        run.check();
-        startMore();
-        const decoded = await started.shift();
-        if (!decoded) break; // never: one was just started
-        if (!('sample' in decoded)) {
-          const { error } = decoded;
-          if (!(error instanceof KinoraError) || error.code !== 'OUT_OF_MEMORY' || chunkSize === 1)
-            throw error;
-          await Promise.all(started.splice(0));
-          chunkSize = Math.ceil(chunkSize / 2);
-          mostStarted = 1;
-          next = index;
-          await this.#pack.makeRoom();
-          continue;
-        }
-        mostStarted = 2;
-        startMore();
-        const { sample, first, count } = decoded;
-        for (let n = index - first; n < count; n++) {
-          run.step();
-          yield { index, width, height, data: toRgb(sample, n, width * height) };
-          index++;
-        }
-        spare.push(sample);
-      }
-    } finally {
-      await Promise.all(started); // the sessions are free for the next job
-    }
-  }
-
-  /** Never rejects: nobody may be waiting yet. */
-  async #decodeChunk(
-    latents: Float32Array,
-    index: number,
-    count: number,
-    { numFrames, width, height }: GenerateRequest,
-    memory: Float32Array,
-  ): Promise<Decoded> {
-    const { latentChannels, vaeScaleFactor, vaeScalingFactor } = this.#pack.manifest.architecture;
-    const [h, w] = [height / vaeScaleFactor, width / vaeScaleFactor];
-    const latent = new Float32Array(count * latentChannels * h * w);
-    takeFrames(latents, index, numFrames, h * w, 1 / vaeScalingFactor, latent);
-    try {
-      const output = await this.#pack.sessions.vae_decoder.run(
-        { latent: { data: latent, dims: [count, latentChannels, h, w] } },
-        { sample: { data: memory, dims: [count, 3, height, width] } },
-        [],
-        ['sample'], // checked where its numbers become pixels
-      );
-      return { sample: pick(output, 'sample').data, first: index, count };
-    } catch (error) {
-      return { error };
-    }
-  }
-
   async #earlierLatents(
     run: Run,
     videoId: string,
@@ -570,109 +481,9 @@ interface Half {
   readonly prediction: Float32Array;
 }
 
-/** (count, 3, H, W), or why not. */
-type Decoded =
-  | { readonly sample: Float32Array; readonly first: number; readonly count: number }
-  | { readonly error: unknown };
-
-/** Milliseconds spent in sessions so far, over all clips. */
-interface SessionMs {
-  readonly runMs: number;
-  readonly openMs: number;
-}
-
 /** A picture's key as the cache can keep it: a number for each of the first bytes, enough to tell pictures apart. */
 function keyNumbers(pictureKey: string): Float32Array {
   return Float32Array.from(Buffer.from(pictureKey.slice(0, 32), 'hex'));
-}
-
-const cacheKinds: readonly CacheKind[] = ['prompt', 'image', 'video'];
-
-/** Bookkeeping of one run: progress, cancellation, timings and cache use. */
-class Run {
-  readonly #hooks: GenerateHooks;
-  readonly #cache: LatentCache;
-  readonly #sessionMs: () => SessionMs;
-  readonly #sessionMsBefore: SessionMs;
-  readonly #startedAt = performance.now();
-  readonly #timings: Record<string, number> = {};
-  readonly #hits = new Set<CacheKind>();
-  readonly #misses = new Set<CacheKind>();
-  #phase: Phase = 'encoding';
-  #done = 0;
-  #total = 0;
-  #markedAt = this.#startedAt;
-
-  constructor(hooks: GenerateHooks, cache: LatentCache, sessionMs: () => SessionMs) {
-    this.#hooks = hooks;
-    this.#cache = cache;
-    this.#sessionMs = sessionMs;
-    this.#sessionMsBefore = sessionMs();
-  }
-
-  /** Throws CANCELLED when the job is no longer wanted. */
-  check(): void {
-    if (this.#hooks.signal.aborted) throw new KinoraError('CANCELLED', 'The job was cancelled.');
-  }
-
-  enter(phase: Phase, total: number): void {
-    this.check();
-    this.#phase = phase;
-    this.#done = 0;
-    this.#total = total;
-    this.#report();
-  }
-
-  step(): void {
-    this.#done++;
-    this.#report();
-    this.check();
-  }
-
-  /** Books the time since the last call under `name`. */
-  advance(name: string): void {
-    const now = performance.now();
-    this.#timings[name] = now - this.#markedAt;
-    this.#markedAt = now;
-    if (this.#phase === 'encoding' && this.#done < this.#total) this.step();
-  }
-
-  async cached(kind: CacheKind, key: string, compute: () => Promise<CacheEntry>): Promise<CacheEntry> {
-    const found = await this.lookUp(kind, key);
-    if (found) return found;
-    const entry = await compute();
-    this.#cache.set(key, entry);
-    this.check();
-    return entry;
-  }
-
-  async lookUp(kind: CacheKind, key: string): Promise<CacheEntry | undefined> {
-    const entry = await this.#cache.get(key);
-    (entry ? this.#hits : this.#misses).add(kind);
-    return entry;
-  }
-
-  hasMissed(kind: CacheKind): boolean {
-    return this.#misses.has(kind);
-  }
-
-  cacheUse(): { hits: string[]; misses: string[] } {
-    // In the order of the work, though prompts and picture are looked up side by side.
-    const inOrder = (found: ReadonlySet<CacheKind>) => cacheKinds.filter((kind) => found.has(kind));
-    return { hits: inOrder(this.#hits), misses: inOrder(this.#misses) };
-  }
-
-  timings(): Record<string, number> {
-    const { runMs, openMs } = this.#sessionMs();
-    const sessions = runMs - this.#sessionMsBefore.runMs;
-    // Sessions that had to make room for others and were opened again.
-    const loadSessions = openMs - this.#sessionMsBefore.openMs;
-    return { ...this.#timings, sessions, loadSessions, generate: performance.now() - this.#startedAt };
-  }
-
-  #report(): void {
-    this.#hooks.onProgress({ phase: this.#phase, done: this.#done, total: this.#total });
-  }
 }
 
 /** What a clip begins with: (1, C, F, h, w), flat. Drawn part by part, as time allows. */
@@ -769,45 +580,4 @@ function half(conditioning: Conditioning, index: 0 | 1): Conditioning {
     context: part(conditioning.context),
     image_latents_enc: part(conditioning.image_latents_enc),
   };
-}
-
-/** The frames from `first` on out of (1, C, F, h, w), times `factor`, as (n, C, h, w) into `frames`. */
-function takeFrames(
-  latents: Float32Array,
-  first: number,
-  numFrames: number,
-  plane: number,
-  factor: number,
-  frames: Float32Array,
-): void {
-  const channels = latents.length / numFrames / plane;
-  for (let target = 0; target < frames.length; target += plane) {
-    const row = target / plane;
-    const source = ((row % channels) * numFrames + first + Math.floor(row / channels)) * plane;
-    for (let i = 0; i < plane; i++) frames[target + i] = (latents[source + i] as number) * factor;
-  }
-}
-
-/**
- * Frame n of (n, 3, H, W) in [-1, 1] to interleaved 8-bit RGB; out of range is clamped, halves go to even.
- * Throws BAD_NUMBERS when a number is not finite: then their sum is not, either.
- */
-function toRgb(sample: Float32Array, n: number, plane: number): Uint8Array {
-  // A clamped array rounds half to even, as numpy does.
-  const rgb = new Uint8ClampedArray(plane * 3);
-  const red = n * 3 * plane;
-  let sum = 0;
-  for (let i = 0, j = 0; i < plane; i++, j += 3) {
-    const r = sample[red + i] as number;
-    const g = sample[red + plane + i] as number;
-    const b = sample[red + 2 * plane + i] as number;
-    rgb[j] = r * 127.5 + 127.5;
-    rgb[j + 1] = g * 127.5 + 127.5;
-    rgb[j + 2] = b * 127.5 + 127.5;
-    sum += r + g + b;
-  }
-  if (!Number.isFinite(sum)) {
-    throw new KinoraError('BAD_NUMBERS', 'The model computed numbers that are not finite (vae_decoder).');
-  }
-  return new Uint8Array(rgb.buffer);
 }

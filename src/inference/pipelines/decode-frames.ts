@@ -1,0 +1,151 @@
+/**
+ * Latents to pixels through the VAE's decoder, a few frames at a time, while the runtime is already at the next ones.
+ * Knows neither text nor steps. Shapes as in i2vgen-xl.ts.
+ */
+import { KinoraError } from '../../errors.ts';
+import type { Frame, GenerateRequest } from '../image-to-video.ts';
+import type { OpenPack } from '../model-pack.ts';
+import type { FloatTensor } from '../tensor.ts';
+import type { Run } from './run.ts';
+
+/** (count, 3, H, W), or why not. */
+type Decoded =
+  | { readonly sample: Float32Array; readonly first: number; readonly count: number }
+  | { readonly error: unknown };
+
+/**
+ * Latents (1, C, F, h, w) to frames. The VAE knows single frames only, so chunks do not change a pixel. While the
+ * frames of one chunk are converted and consumed, the runtime decodes the next, and has the one after that at hand.
+ */
+export async function* decodeFrames(
+  pack: OpenPack,
+  latents: Float32Array,
+  request: GenerateRequest,
+  run: Run,
+): AsyncGenerator<Frame, void> {
+  const { numFrames, width, height } = request;
+  let chunkSize = Math.min(request.decodeChunkSize, numFrames);
+  // Memory of chunks whose frames were consumed, used again for later ones.
+  const spare: Float32Array[] = [];
+  const started: Promise<Decoded>[] = [];
+  let next = 0;
+  // The first run may have to open the session or find out that the chunk is too large: nothing waits behind it.
+  let mostStarted = 1;
+  const startMore = (): void => {
+    while (started.length < mostStarted && next < numFrames) {
+      const rest = numFrames - next;
+      // The last of several is cut: what is left to convert and encode after the very last one, people wait for. Where
+      // another shape costs more, it begins within the one before instead.
+      const isCut = rest <= chunkSize && next > 0 && !pack.prefersEqualShapes;
+      const count = isCut ? Math.ceil(rest / 2) : Math.min(chunkSize, numFrames);
+      const first = Math.min(next, numFrames - count);
+      const length = count * 3 * width * height;
+      const fitting = spare.findIndex((memory) => memory.length === length);
+      const [memory = new Float32Array(length)] = fitting < 0 ? [] : spare.splice(fitting, 1);
+      started.push(decodeChunk(pack, latents, first, count, request, memory));
+      next = first + count;
+    }
+  };
+  let index = 0;
+  try {
+    while (index < numFrames) {
+      run.check();
+      startMore();
+      const decoded = await started.shift();
+      if (!decoded) break; // never: one was just started
+      if (!('sample' in decoded)) {
+        const { error } = decoded;
+        if (!(error instanceof KinoraError) || error.code !== 'OUT_OF_MEMORY' || chunkSize === 1) throw error;
+        await Promise.all(started.splice(0));
+        chunkSize = Math.ceil(chunkSize / 2);
+        mostStarted = 1;
+        next = index;
+        await pack.makeRoom();
+        continue;
+      }
+      mostStarted = 2;
+      startMore();
+      const { sample, first, count } = decoded;
+      for (let n = index - first; n < count; n++) {
+        run.step();
+        yield { index, width, height, data: toRgb(sample, n, width * height) };
+        index++;
+      }
+      spare.push(sample);
+    }
+  } finally {
+    await Promise.all(started); // the sessions are free for the next job
+  }
+}
+
+/** Never rejects: nobody may be waiting yet. */
+async function decodeChunk(
+  pack: OpenPack,
+  latents: Float32Array,
+  index: number,
+  count: number,
+  { numFrames, width, height }: GenerateRequest,
+  memory: Float32Array,
+): Promise<Decoded> {
+  const { latentChannels, vaeScaleFactor, vaeScalingFactor } = pack.manifest.architecture;
+  const [h, w] = [height / vaeScaleFactor, width / vaeScaleFactor];
+  const latent = new Float32Array(count * latentChannels * h * w);
+  takeFrames(latents, index, numFrames, h * w, 1 / vaeScalingFactor, latent);
+  try {
+    const output = await pack.sessions.vae_decoder.run(
+      { latent: { data: latent, dims: [count, latentChannels, h, w] } },
+      { sample: { data: memory, dims: [count, 3, height, width] } },
+      [],
+      ['sample'], // checked where its numbers become pixels
+    );
+    return { sample: sampleOf(output), first: index, count };
+  } catch (error) {
+    return { error };
+  }
+}
+
+function sampleOf({ sample }: Readonly<Record<string, FloatTensor>>): Float32Array {
+  if (!sample) throw new KinoraError('PACK_INVALID', 'The model pack lacks an output that its family has.');
+  return sample.data;
+}
+
+/** The frames from `first` on out of (1, C, F, h, w), times `factor`, as (n, C, h, w) into `frames`. */
+function takeFrames(
+  latents: Float32Array,
+  first: number,
+  numFrames: number,
+  plane: number,
+  factor: number,
+  frames: Float32Array,
+): void {
+  const channels = latents.length / numFrames / plane;
+  for (let target = 0; target < frames.length; target += plane) {
+    const row = target / plane;
+    const source = ((row % channels) * numFrames + first + Math.floor(row / channels)) * plane;
+    for (let i = 0; i < plane; i++) frames[target + i] = (latents[source + i] as number) * factor;
+  }
+}
+
+/**
+ * Frame n of (n, 3, H, W) in [-1, 1] to interleaved 8-bit RGB; out of range is clamped, halves go to even.
+ * Throws BAD_NUMBERS when a number is not finite: then their sum is not, either.
+ */
+function toRgb(sample: Float32Array, n: number, plane: number): Uint8Array {
+  // A clamped array rounds half to even, as numpy does.
+  const rgb = new Uint8ClampedArray(plane * 3);
+  const red = n * 3 * plane;
+  let sum = 0;
+  for (let i = 0, j = 0; i < plane; i++, j += 3) {
+    const r = sample[red + i] as number;
+    const g = sample[red + plane + i] as number;
+    const b = sample[red + 2 * plane + i] as number;
+    rgb[j] = r * 127.5 + 127.5;
+    rgb[j + 1] = g * 127.5 + 127.5;
+    rgb[j + 2] = b * 127.5 + 127.5;
+    sum += r + g + b;
+  }
+  if (!Number.isFinite(sum)) {
+    throw new KinoraError('BAD_NUMBERS', 'The model computed numbers that are not finite (vae_decoder).');
+  }
+  return new Uint8Array(rgb.buffer);
+}

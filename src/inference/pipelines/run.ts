@@ -1,0 +1,100 @@
+/**
+ * Bookkeeping of one clip while a pipeline makes it: progress, cancellation, timings and use of the cache. Knows no model.
+ */
+import { KinoraError } from '../../errors.ts';
+import type { GenerateHooks, Phase } from '../image-to-video.ts';
+import type { CacheEntry, CacheKind, LatentCache } from '../latent-cache.ts';
+
+/** Milliseconds spent in sessions so far, over all clips. */
+export interface SessionMs {
+  readonly runMs: number;
+  readonly openMs: number;
+}
+
+const cacheKinds: readonly CacheKind[] = ['prompt', 'image', 'video'];
+
+export class Run {
+  readonly #hooks: GenerateHooks;
+  readonly #cache: LatentCache;
+  readonly #sessionMs: () => SessionMs;
+  readonly #sessionMsBefore: SessionMs;
+  readonly #startedAt = performance.now();
+  readonly #timings: Record<string, number> = {};
+  readonly #hits = new Set<CacheKind>();
+  readonly #misses = new Set<CacheKind>();
+  #phase: Phase = 'encoding';
+  #done = 0;
+  #total = 0;
+  #markedAt = this.#startedAt;
+
+  constructor(hooks: GenerateHooks, cache: LatentCache, sessionMs: () => SessionMs) {
+    this.#hooks = hooks;
+    this.#cache = cache;
+    this.#sessionMs = sessionMs;
+    this.#sessionMsBefore = sessionMs();
+  }
+
+  /** Throws CANCELLED when the job is no longer wanted. */
+  check(): void {
+    if (this.#hooks.signal.aborted) throw new KinoraError('CANCELLED', 'The job was cancelled.');
+  }
+
+  enter(phase: Phase, total: number): void {
+    this.check();
+    this.#phase = phase;
+    this.#done = 0;
+    this.#total = total;
+    this.#report();
+  }
+
+  step(): void {
+    this.#done++;
+    this.#report();
+    this.check();
+  }
+
+  /** Books the time since the last call under `name`. */
+  advance(name: string): void {
+    const now = performance.now();
+    this.#timings[name] = now - this.#markedAt;
+    this.#markedAt = now;
+    if (this.#phase === 'encoding' && this.#done < this.#total) this.step();
+  }
+
+  async cached(kind: CacheKind, key: string, compute: () => Promise<CacheEntry>): Promise<CacheEntry> {
+    const found = await this.lookUp(kind, key);
+    if (found) return found;
+    const entry = await compute();
+    this.#cache.set(key, entry);
+    this.check();
+    return entry;
+  }
+
+  async lookUp(kind: CacheKind, key: string): Promise<CacheEntry | undefined> {
+    const entry = await this.#cache.get(key);
+    (entry ? this.#hits : this.#misses).add(kind);
+    return entry;
+  }
+
+  hasMissed(kind: CacheKind): boolean {
+    return this.#misses.has(kind);
+  }
+
+  cacheUse(): { hits: string[]; misses: string[] } {
+    // In the order of the work, though prompts and picture are looked up side by side.
+    const inOrder = (found: ReadonlySet<CacheKind>) => cacheKinds.filter((kind) => found.has(kind));
+    return { hits: inOrder(this.#hits), misses: inOrder(this.#misses) };
+  }
+
+  timings(): Record<string, number> {
+    const { runMs, openMs } = this.#sessionMs();
+    const sessions = runMs - this.#sessionMsBefore.runMs;
+    // Sessions that had to make room for others and were opened again.
+    const loadSessions = openMs - this.#sessionMsBefore.openMs;
+    return { ...this.#timings, sessions, loadSessions, generate: performance.now() - this.#startedAt };
+  }
+
+  #report(): void {
+    this.#hooks.onProgress({ phase: this.#phase, done: this.#done, total: this.#total });
+  }
+}
