@@ -15,6 +15,7 @@ import type { ClipShape } from '../memory-plan.ts';
 import type { OpenPack } from '../model-pack.ts';
 import type { PackManifest } from '../pack-manifest.ts';
 import { TorchGenerator } from '../random.ts';
+import { combine } from '../schedulers/combine.ts';
 import { createScheduler } from '../schedulers/create-scheduler.ts';
 import { startIndex } from '../schedulers/scheduler.ts';
 import { forgetTensors, type KeptTensor, keepTensors, reserveTensor } from '../session.ts';
@@ -547,12 +548,9 @@ function stack(first: FloatTensor, second: FloatTensor): FloatTensor {
   return { data, dims: [2, ...first.dims.slice(1)] };
 }
 
-/** Classifier-free guidance (arXiv 2207.12598), formula 6: uncond + scale · (cond − uncond). */
+/** Classifier-free guidance (arXiv 2207.12598), formula 6: uncond + scale · (cond − uncond). `out` may be either. */
 function guide(uncond: Float32Array, cond: Float32Array, guidanceScale: number, out: Float32Array): void {
-  for (let k = 0; k < out.length; k++) {
-    const from = uncond[k] as number;
-    out[k] = from + guidanceScale * ((cond[k] as number) - from);
-  }
+  combine(1 - guidanceScale, uncond, guidanceScale, cond, out);
 }
 
 function conditioningOf(output: Readonly<Record<string, FloatTensor>>): Conditioning {

@@ -1,4 +1,4 @@
-/** The one loop that every sampling step is made of. Knows no algorithm. */
+/** The one loop that guidance and every sampling step are made of. Knows no algorithm. */
 import { KinoraError } from '../../errors.ts';
 
 /**
