@@ -5,7 +5,7 @@
 import { KinoraError } from '../../errors.ts';
 import type { Frame, GenerateRequest } from '../image-to-video.ts';
 import type { OpenPack } from '../model-pack.ts';
-import type { FloatTensor } from '../tensor.ts';
+import { pick } from './parts.ts';
 import type { Run } from './run.ts';
 
 /** (count, 3, H, W), or why not. */
@@ -98,15 +98,10 @@ async function decodeChunk(
       [],
       ['sample'], // checked where its numbers become pixels
     );
-    return { sample: sampleOf(output), first: index, count };
+    return { sample: pick(output, 'sample').data, first: index, count };
   } catch (error) {
     return { error };
   }
-}
-
-function sampleOf({ sample }: Readonly<Record<string, FloatTensor>>): Float32Array {
-  if (!sample) throw new KinoraError('PACK_INVALID', 'The model pack lacks an output that its family has.');
-  return sample.data;
 }
 
 /** The frames from `first` on out of (1, C, F, h, w), times `factor`, as (n, C, h, w) into `frames`. */

@@ -21,6 +21,7 @@ import { startIndex } from '../schedulers/scheduler.ts';
 import { forgetTensors, type KeptTensor, keepTensors, reserveTensor } from '../session.ts';
 import type { FloatTensor, IntTensor } from '../tensor.ts';
 import { decodeFrames } from './decode-frames.ts';
+import { pick, present } from './parts.ts';
 import { Run, type SessionMs } from './run.ts';
 
 type ConditioningName = 'fps_emb' | 'context' | 'image_latents_enc';
@@ -102,7 +103,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       image_latents_enc: reserveTensor(),
     };
     let deepFeatures = reserveTensor();
-    let unconditional: Half | undefined;
+    let unconditional: CoreState | undefined;
     let latents: Float32Array;
     // A round begins with the whole UNet; it is the last use of deep features of another batch.
     const isWhole = (i: number): boolean => {
@@ -151,43 +152,17 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
         const timestep = scheduler.timesteps[i] ?? 0;
         const isLastOfRound = i + 1 === numInferenceSteps || isWhole(i + 1);
         const core: CoreRun = isWhole(i) ? (isLastOfRound ? 'whole' : 'first of round') : 'shallow';
+        const predict = (sample: Float32Array, batch: 1 | 2, { kept, prediction, deepFeatures }: CoreState) =>
+          this.#predict(sample, batch, dims, timestep, kept, prediction, core, deepFeatures);
         if (i < guidedSteps && unconditional) {
-          const { prediction: lent, ...rest } = unconditional;
-          const first = await this.#predict(
-            latents,
-            1,
-            dims,
-            timestep,
-            rest.kept,
-            lent,
-            core,
-            rest.deepFeatures,
-          );
-          unconditional = { ...rest, prediction: first[1] };
-          [latents, prediction] = await this.#predict(
-            first[0],
-            1,
-            dims,
-            timestep,
-            kept,
-            prediction,
-            core,
-            deepFeatures,
-          );
-          guide(first[1], prediction, request.guidanceScale, prediction);
+          const [sample, uncond] = await predict(latents, 1, unconditional);
+          unconditional = { ...unconditional, prediction: uncond };
+          [latents, prediction] = await predict(sample, 1, { kept, prediction, deepFeatures });
+          guide(uncond, prediction, request.guidanceScale, prediction);
         } else if (i < guidedSteps) {
           twice.set(latents);
           twice.set(latents, length);
-          [twice, prediction] = await this.#predict(
-            twice,
-            2,
-            dims,
-            timestep,
-            kept,
-            prediction,
-            core,
-            deepFeatures,
-          );
+          [twice, prediction] = await predict(twice, 2, { kept, prediction, deepFeatures });
           const uncond = prediction.subarray(0, length);
           guide(uncond, prediction.subarray(length), request.guidanceScale, uncond);
         } else {
@@ -198,16 +173,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
             withoutGuidance = undefined;
             prediction = prediction.slice(0, length);
           }
-          [latents, prediction] = await this.#predict(
-            latents,
-            1,
-            dims,
-            timestep,
-            kept,
-            prediction,
-            core,
-            deepFeatures,
-          );
+          [latents, prediction] = await predict(latents, 1, { kept, prediction, deepFeatures });
         }
         scheduler.step(prediction.subarray(0, length), i, latents, latents);
         run.step();
@@ -474,11 +440,11 @@ interface ImageLatentsDraft extends FloatTensor {
   readonly noise: Noise;
 }
 
-/** The unconditional half of guidance, when it goes through the core by itself. */
-interface Half {
+/** What a batch keeps from step to step; the unconditional half of guidance has its own when it goes by itself. */
+interface CoreState {
   readonly kept: Readonly<Record<ConditioningName, KeptTensor>>;
   readonly deepFeatures: KeptTensor;
-  /** (1, C, F, h, w); lent to the runtime during a run. */
+  /** (B, C, F, h, w); lent to the runtime during a run. */
   readonly prediction: Float32Array;
 }
 
@@ -529,15 +495,6 @@ function fingerprint(manifest: PackManifest): string {
   const hash = createHash('sha256').update(manifest.id);
   for (const file of manifest.files) hash.update(`\n${file.path} ${file.sha256}`);
   return hash.digest('hex');
-}
-
-function pick(outputs: Readonly<Record<string, FloatTensor>>, name: string): FloatTensor {
-  return present(outputs[name]);
-}
-
-function present<T>(part: T | undefined): T {
-  if (!part) throw new KinoraError('PACK_INVALID', 'The model pack lacks a part that its family has.');
-  return part;
 }
 
 /** Along the batch: (1, …) and (1, …) to (2, …). */
