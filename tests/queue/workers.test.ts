@@ -1,17 +1,13 @@
-import { copyFile, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Engine } from '../../src/inference/engine/engine.ts';
 import { loadPack } from '../../src/inference/model-pack.ts';
 import { engineGenerate } from '../../src/queue/engine-generate.ts';
-import type { JobRequest } from '../../src/queue/jobs.ts';
 import { findFfmpeg } from '../../src/video/ffmpeg-path.ts';
 import { readMp4Info } from '../../src/video/mp4.ts';
+import { engineRequest } from '../chaos/worker-handle.ts';
 import { tinyPackPath } from '../inference/golden.ts';
 import { eventually, type Generation, Harness, timedGenerator } from './harness.ts';
-
-const cat = fileURLToPath(new URL('../../examples/cat.jpg', import.meta.url));
 
 let harness: Harness;
 const engines: Engine[] = [];
@@ -38,26 +34,6 @@ async function startEngine(): Promise<Engine> {
   return engine;
 }
 
-async function request(
-  id: string,
-  userKey: string,
-  over: Partial<JobRequest['generation']> = {},
-): Promise<JobRequest> {
-  const { folder, image } = harness.artifacts.files(`t-${id}`);
-  await mkdir(folder, { recursive: true });
-  await copyFile(cat, image);
-  const generation = {
-    prompt: 'zoom in',
-    preset: 'fast',
-    seed: 1,
-    size: '64',
-    numFrames: 4,
-    numInferenceSteps: 2,
-    ...over,
-  };
-  return { id: `t-${id}`, userKey, generation, replyTo: {} };
-}
-
 describe('three workers on one Redis', () => {
   it('share the queue: every job once, with real engines', async () => {
     const client = harness.client();
@@ -71,7 +47,8 @@ describe('three workers on one Redis', () => {
         return await generate(entry, files, hooks);
       });
     }
-    for (let i = 0; i < 12; i++) await client.submit(await request(`j${i}`, `test:p${i % 3}`, { seed: i }));
+    for (let i = 0; i < 12; i++)
+      await client.submit(await engineRequest(harness, `j${i}`, `test:p${i % 3}`, { seed: i }));
     await eventually('twelve videos', () => harness.posted.length === 12, 60_000);
     expect(new Set(harness.posted.map((posted) => posted.jobId)).size).toBe(12);
     expect(harness.posted.every((posted) => posted.kind === 'video')).toBe(true);

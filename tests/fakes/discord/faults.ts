@@ -1,4 +1,5 @@
 /** Trouble on order: answers that are errors, slow, cut off, or lost after the deed was done. */
+import { type Schedule, ScheduledFault } from '../scheduled-fault.ts';
 
 /**
  * reset: the connection dies before anything was done. after: it dies when all was done, the answer is lost.
@@ -6,14 +7,10 @@
  */
 export type Trouble = number | 'reset' | 'hang' | 'after' | 'held' | 'stall';
 
-export interface FaultOptions {
+export interface FaultOptions extends Schedule {
   /** Part of the route's template or of the path, for example "/webhooks/" or "/channels/:channel/messages". */
   readonly route?: string | RegExp;
   readonly method?: string;
-  /** How often; once when absent. */
-  readonly times?: number;
-  /** How many matching requests go through first. */
-  readonly afterCalls?: number;
   /** An HTTP status or a kind of trouble; without it the answer is only delayed. */
   readonly status?: Trouble;
   /** With an HTTP status: the deed is done all the same, as behind a gateway that gave up too early. */
@@ -28,44 +25,10 @@ export interface FaultOptions {
   readonly delayMs?: number;
 }
 
-export class Fault {
-  readonly options: FaultOptions;
-  hits = 0;
-  #skip: number;
-  #left: number;
-  readonly #held: (() => void)[] = [];
-
-  constructor(options: FaultOptions) {
-    this.options = options;
-    this.#skip = options.afterCalls ?? 0;
-    this.#left = options.times ?? 1;
-  }
-
+export class Fault extends ScheduledFault<FaultOptions> {
   /** True when this request meets the fault; counts it. */
   strikes(request: Addressed): boolean {
-    if (this.#left <= 0 || !matches(this.options, request)) return false;
-    if (this.#skip > 0) {
-      this.#skip -= 1;
-      return false;
-    }
-    this.#left -= 1;
-    this.hits += 1;
-    return true;
-  }
-
-  hold(answer: () => void): void {
-    this.#held.push(answer);
-  }
-
-  /** Lets the held answers go. */
-  release(): void {
-    for (const answer of this.#held.splice(0)) answer();
-  }
-
-  /** No more trouble. */
-  lift(): void {
-    this.#left = 0;
-    this.release();
+    return matches(this.options, request) && this.isDue();
   }
 }
 

@@ -1,5 +1,6 @@
 /** Reads the bodies of requests: JSON, forms, and multipart with files. */
 import type { IncomingMessage } from 'node:http';
+import { multipart } from '../multipart.ts';
 import { badRequest, usualError } from './api-error.ts';
 import { Params, type Upload } from './params.ts';
 
@@ -48,24 +49,4 @@ function jsonObject(text: string): object {
     // Answered below, like every other body that is no object.
   }
   throw badRequest("can't parse request body as a JSON object");
-}
-
-/** RFC 7578, as far as clients of Telegram use it. */
-function* multipart(body: Buffer, boundary: string) {
-  const delimiter = `\r\n--${boundary}`;
-  const whole = Buffer.concat([Buffer.from('\r\n'), body]);
-  let start = whole.indexOf(delimiter);
-  while (start >= 0) {
-    const end = whole.indexOf(delimiter, start + delimiter.length);
-    if (end < 0) return;
-    const part = whole.subarray(start + delimiter.length + 2, end);
-    const headEnd = part.indexOf('\r\n\r\n');
-    const head = part.subarray(0, headEnd).toString();
-    yield {
-      name: /[; ]name="([^"]*)"/.exec(head)?.[1] ?? '',
-      filename: /filename="([^"]*)"/.exec(head)?.[1],
-      bytes: new Uint8Array(part.subarray(headEnd + 4)),
-    };
-    start = end;
-  }
 }

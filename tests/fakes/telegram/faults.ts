@@ -1,4 +1,5 @@
 /** Trouble on order: answers that are errors, cut off, unreadable, late, or lost after the deed was done. */
+import { type Schedule, ScheduledFault } from '../scheduled-fault.ts';
 import { type ApiError, ApiError as Refusal, tooManyRequests, usualError } from './api-error.ts';
 
 /**
@@ -8,15 +9,11 @@ import { type ApiError, ApiError as Refusal, tooManyRequests, usualError } from 
  */
 export type Trouble = number | 'reset' | 'hang' | 'after' | 'held' | 'stall' | 'garbage';
 
-export interface FaultOptions {
+export interface FaultOptions extends Schedule {
   /** Name of the API method, or "file" for a download. Without it: everything but getUpdates. */
   readonly method?: string | RegExp;
   /** Only calls for this chat. */
   readonly chatId?: number;
-  /** How often; once when absent. */
-  readonly times?: number;
-  /** How many matching calls go through first. */
-  readonly afterCalls?: number;
   /** An HTTP status or a kind of trouble; without it the answer is only delayed. */
   readonly status?: Trouble;
   /** With an HTTP status: the deed is done all the same, as behind a gateway that gave up too early. */
@@ -36,44 +33,10 @@ export interface Addressed {
   readonly chatId: number | undefined;
 }
 
-export class Fault {
-  readonly options: FaultOptions;
-  hits = 0;
-  #skip: number;
-  #left: number;
-  readonly #held: (() => void)[] = [];
-
-  constructor(options: FaultOptions) {
-    this.options = options;
-    this.#skip = options.afterCalls ?? 0;
-    this.#left = options.times ?? 1;
-  }
-
+export class Fault extends ScheduledFault<FaultOptions> {
   /** True when this call meets the fault; counts it. */
   strikes(call: Addressed): boolean {
-    if (this.#left <= 0 || !matches(this.options, call)) return false;
-    if (this.#skip > 0) {
-      this.#skip -= 1;
-      return false;
-    }
-    this.#left -= 1;
-    this.hits += 1;
-    return true;
-  }
-
-  hold(answer: () => void): void {
-    this.#held.push(answer);
-  }
-
-  /** Lets the held answers go. */
-  release(): void {
-    for (const answer of this.#held.splice(0)) answer();
-  }
-
-  /** No more trouble. */
-  lift(): void {
-    this.#left = 0;
-    this.release();
+    return matches(this.options, call) && this.isDue();
   }
 
   /** The refusal this fault stands for, if it is one. */
