@@ -31,6 +31,10 @@ const maxLogLineLength = 2000;
 const keptLines = 20;
 /** A child that closed its channel but lives on is of no use; it gets this long to leave by itself. */
 const disconnectGraceMs = 2000;
+/** A dead child's last words are in its pipes; they are waited for, but not for somebody else who holds a pipe open. */
+const lastWordsMs = 500;
+/** What V8, C++ and GLib print before they abort because they got no memory. No exception can be made of it. */
+const outOfMemory = /out of memory|allocation failed|bad_alloc|failed to allocate/i;
 
 export class EngineProcess {
   readonly #child: ChildProcess;
@@ -40,6 +44,7 @@ export class EngineProcess {
   #isGone = false;
   /** What the child printed last: the reason, when it dies of an error in a native library. */
   readonly lastLines: string[] = [];
+  #saidOutOfMemory = false;
   readonly #killAtExit = (): void => this.kill();
 
   constructor(events: EngineProcessEvents, logger: EngineLogger) {
@@ -59,14 +64,21 @@ export class EngineProcess {
     this.gone = new Promise((resolve) => {
       const onGone = (how: string): void => {
         if (this.#isGone) return;
-        // Whatever the child started (ffmpeg) goes with it; it would only end by itself at the end of its input.
-        this.#killGroup();
         this.#isGone = true;
         process.removeListener('exit', this.#killAtExit);
         events.onGone(how);
         resolve();
       };
-      this.#child.once('exit', (code, signal) => onGone(signal ? `signal ${signal}` : `exit code ${code}`));
+      this.#child.once('exit', (code, signal) => {
+        // Whatever the child started (ffmpeg) goes with it; it would only end by itself at the end of its input.
+        this.#killGroup();
+        const how = signal ? `signal ${signal}` : `exit code ${code}`;
+        const timer = setTimeout(() => onGone(how), lastWordsMs);
+        this.#child.once('close', () => {
+          clearTimeout(timer);
+          onGone(how);
+        });
+      });
       this.#child.on('error', (error) => {
         // "error" also reports failed sends and kills; only a process that never came to be has no exit event.
         if (this.#child.pid === undefined) onGone(`it could not be started: ${error.message}`);
@@ -85,6 +97,11 @@ export class EngineProcess {
     return this.#child.pid ?? null;
   }
 
+  /** Whether it is gone because it got no memory in a place where only abort() is left: V8's heap, a native thread. */
+  get diedOutOfMemory(): boolean {
+    return this.#isGone && this.#child.signalCode !== 'SIGKILL' && this.#saidOutOfMemory;
+  }
+
   /** Sends a message. A child that can no longer hear is about to be reported as gone, so that is no error here. */
   send(message: ToEngine): void {
     if (this.#child.connected) this.#child.send(message, () => {});
@@ -92,7 +109,8 @@ export class EngineProcess {
 
   /** SIGKILL for the child and everything it started. Nothing softer ends a native run. */
   kill(): void {
-    if (this.#isGone || this.#child.pid === undefined) return;
+    const { pid, exitCode, signalCode } = this.#child;
+    if (pid === undefined || exitCode !== null || signalCode !== null) return;
     this.#killGroup();
     this.#child.kill('SIGKILL');
   }
@@ -110,6 +128,7 @@ export class EngineProcess {
     if (!stream) return;
     forwardLines(stream, (text) => {
       this.#logger.debug({ pid: this.pid, stream: name }, text);
+      this.#saidOutOfMemory ||= outOfMemory.test(text);
       this.lastLines.push(text);
       if (this.lastLines.length > keptLines) this.lastLines.shift();
     });

@@ -340,13 +340,14 @@ export class Engine {
       if (!wasRefused) this.#recycleIfDue(errorCode);
     }
     const again = errorCode === 'OUT_OF_MEMORY' ? this.#smaller(running, wasRefused) : undefined;
-    if (again) {
-      this.#waiting.unshift(again);
-      if (this.#state === 'loading') again.onProgress({ phase: 'loading', done: 0, total: 1 });
-    } else {
-      this.#settle(running, () => settle(running));
-    }
+    if (again) this.#tryAgain(again);
+    else this.#settle(running, () => settle(running));
     this.#next();
+  }
+
+  #tryAgain(pending: Pending): void {
+    this.#waiting.unshift(pending);
+    if (this.#state === 'loading') pending.onProgress({ phase: 'loading', done: 0, total: 1 });
   }
 
   /** How a job that ran out of memory is tried again, or undefined when it has had its chances. */
@@ -418,10 +419,15 @@ export class Engine {
         { pid: child?.pid, how, jobId: running.job.id, lastLines: child?.lastLines },
         'engine child ended during a job',
       );
-      const error = running.verdict ?? crashError(how, running.last);
-      this.#tidied = removeLeftovers(running.job).then(() =>
-        this.#settle(running, () => running.reject(error)),
-      );
+      const outOfMemory = child?.diedOutOfMemory === true;
+      this.#tidied = removeLeftovers(running.job).then(() => {
+        if (running.signal?.aborted) running.verdict ??= cancelledError(); // while it was tidied up
+        const again = outOfMemory ? this.#smaller(running, false) : undefined;
+        const error = running.verdict ?? crashError(how, running.last, outOfMemory);
+        if (again) this.#tryAgain(again);
+        else this.#settle(running, () => running.reject(error));
+        this.#next();
+      });
     }
     if (this.#state === 'stopped') return;
     if (running || (wasAsked && this.#startError === null)) {
@@ -430,10 +436,10 @@ export class Engine {
       return;
     }
     this.#fruitlessStarts += 1;
-    this.#startError ??= {
-      code: 'ENGINE_CRASHED',
-      message: `The engine process ended while ${this.#state === 'loading' ? 'loading the model pack' : 'idle'} (${how}).`,
-    };
+    const doing = this.#state === 'loading' ? 'loading the model pack' : 'idle';
+    this.#startError ??= child?.diedOutOfMemory
+      ? { code: 'OUT_OF_MEMORY', message: `The engine process ran out of memory while ${doing} (${how}).` }
+      : { code: 'ENGINE_CRASHED', message: `The engine process ended while ${doing} (${how}).` };
     const hopeless = !retryableStartCodes.has(this.#startError.code);
     if (hopeless || this.#fruitlessStarts >= this.#settings.maxStartAttempts) {
       this.#giveUp();
@@ -592,7 +598,10 @@ function during(last: ProgressEvent | null): string {
   return last ? ` during ${last.phase} (${last.done} of ${last.total})` : '';
 }
 
-function crashError(how: string, last: ProgressEvent | null): KinoraError {
+function crashError(how: string, last: ProgressEvent | null, outOfMemory: boolean): KinoraError {
+  if (outOfMemory) {
+    return new KinoraError('OUT_OF_MEMORY', `The engine process ran out of memory${during(last)} (${how}).`);
+  }
   const hint = how === 'signal SIGKILL' ? '; the system kills processes this way when memory runs out' : '';
   return new KinoraError(
     'ENGINE_CRASHED',
