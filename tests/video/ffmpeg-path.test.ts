@@ -65,9 +65,10 @@ it.each([
     () => script('bare', 'echo "ffmpeg version 9.9 Copyright" >&2; echo " V..... mpeg4  MPEG-4"'),
     '(9.9) has no libx264 encoder',
   ],
-])('refuses %s as the configured path, and does not look elsewhere', async (_name, path, reason) => {
-  await expect(findFfmpeg({ ffmpegPath: path() })).rejects.toMatchObject({
+])('refuses %s as the configured path, and does not look elsewhere', async (_name, make, reason) => {
+  const path = make(); // once: a shell that is starting would read a script that is being written again
+  await expect(findFfmpeg({ ffmpegPath: path })).rejects.toMatchObject({
     code: 'FFMPEG_MISSING',
-    message: `No usable ffmpeg was found: FFMPEG_PATH (${path()}) ${reason}.`,
+    message: `No usable ffmpeg was found: FFMPEG_PATH (${path}) ${reason}.`,
   });
 });
