@@ -37,7 +37,7 @@ for (let first = 0; first < numFrames; first += chunkSize) {
   const dims = [chunkSize, 3, side, side];
   const output = await decoder.run(
     { latent: { data, dims: [chunkSize, channels, cells, cells] } },
-    { sample: { data: memory, dims } },
+    { into: { sample: { data: memory, dims } } },
   );
   const sample = output['sample']?.data;
   if (!sample) throw new Error('no frames');

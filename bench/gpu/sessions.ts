@@ -84,7 +84,7 @@ for (const chunk of chunks) {
         memories.delete(count);
         const output = await decoder.run(
           { latent: { data, dims: [count, latentChannels, h, w] } },
-          { sample: { data: memory, dims: [count, 3, height, width] } },
+          { into: { sample: { data: memory, dims: [count, 3, height, width] } } },
         );
         const frames = output['sample']?.data;
         if (frames) memories.set(count, frames);

@@ -4,12 +4,13 @@
 //
 // Requests are {id, type, …} and answered with {id, value} or {id, error}, one after the other.
 import { parentPort } from 'node:worker_threads';
+import { combine } from './schedulers/combine.mjs';
 
 /** @type {typeof import('onnxruntime-node') | undefined} loaded with the first session: it may be missing */
 let ort;
 /** @type {Map<number, import('onnxruntime-node').InferenceSession>} */
 const sessions = new Map();
-/** @type {Map<number, import('onnxruntime-node').Tensor>} inputs that serve many runs, outputs that are fed to others */
+/** @type {Map<number, import('onnxruntime-node').Tensor>} what later runs are fed with, and what is computed of it */
 const kept = new Map();
 
 const specOf = (metadata) =>
@@ -25,6 +26,31 @@ const isKept = (tensor) => tensor?.kept !== undefined;
 const mapValues = (record, change) =>
   Object.fromEntries(Object.entries(record).map(([name, value]) => [name, change(value)]));
 
+/** The numbers of a kept tensor, or of one half of it: a view. */
+const numbersOf = ({ kept: key, half }) => {
+  const { data } = kept.get(key);
+  const middle = data.length / 2;
+  return half === undefined ? data : data.subarray(half * middle, (half + 1) * middle);
+};
+
+/** A tensor of the dims of another one or of one half of it, to be filled. */
+const emptyLike = ({ kept: key, half }) => {
+  const [batch, ...dims] = kept.get(key).dims;
+  const data = new Float32Array(numbersOf({ kept: key, half }).length);
+  return tensorOf({ data, dims: [half === undefined ? batch : batch / 2, ...dims] });
+};
+
+/** Sums of kept tensors into kept tensors, one after the other; whether all results are finite. */
+function computeAll(combinations) {
+  let areFinite = true;
+  for (const { target, terms, limit } of combinations) {
+    const sources = terms.map(([factor, part]) => [factor, numbersOf(part)]);
+    if (!kept.has(target.kept)) kept.set(target.kept, emptyLike(terms[0][1]));
+    if (!Number.isFinite(combine(sources, numbersOf(target), limit))) areFinite = false;
+  }
+  return areFinite;
+}
+
 const handlers = {
   async open({ session: key, path, options }) {
     ort ??= (await import('onnxruntime-node')).default;
@@ -33,7 +59,7 @@ const handlers = {
     return { inputs: session.inputMetadata.map(specOf), outputs: session.outputMetadata.map(specOf) };
   },
 
-  async run({ session: key, feeds, into, lend }) {
+  async run({ session: key, feeds, into, after }) {
     const session = sessions.get(key);
     if (!session) throw new Error('the session was released');
     const inputs = mapValues(feeds, (feed) => kept.get(feed.kept) ?? tensorOf(feed));
@@ -52,11 +78,21 @@ const handlers = {
       if (!isKept(into[name])) outputs[name] = { type, dims: [...dims], data: into[name]?.data ?? data };
       else if (!kept.has(into[name].kept)) kept.set(into[name].kept, tensor);
     }
-    return { outputs, lent: Object.fromEntries(lend.map((name) => [name, feeds[name]])), runMs };
+    return { outputs, isFinite: computeAll(after), runMs };
   },
 
   async keep({ key, tensor }) {
     kept.set(key, tensorOf(tensor));
+  },
+
+  async compute({ combinations }) {
+    computeAll(combinations);
+  },
+
+  async take({ key, half }) {
+    const numbers = numbersOf({ kept: key, half });
+    kept.delete(key);
+    return half === undefined ? numbers : numbers.slice();
   },
 
   async forget({ keys }) {
@@ -70,16 +106,18 @@ const handlers = {
   },
 };
 
-/** Memory of a run's tensors, which goes back instead of being copied. */
-const buffersOf = ({ outputs, lent }) =>
-  [...Object.values(outputs), ...Object.values(lent)].map(({ data }) => data.buffer);
+/** Memory that is handed over instead of being copied. */
+const buffersOf = (type, value) => {
+  if (type === 'take') return [value.buffer];
+  return type === 'run' ? Object.values(value.outputs).map(({ data }) => data.buffer) : [];
+};
 
 let last = Promise.resolve();
 parentPort.on('message', ({ id, type, ...request }) => {
   last = last.then(async () => {
     try {
       const value = await handlers[type](request);
-      parentPort.postMessage({ id, value }, type === 'run' ? [...new Set(buffersOf(value))] : []);
+      parentPort.postMessage({ id, value }, buffersOf(type, value));
     } catch (error) {
       parentPort.postMessage({ id, error: error instanceof Error ? error.message : String(error) });
     }

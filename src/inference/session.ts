@@ -6,6 +6,8 @@ import type { InferenceSession } from 'onnxruntime-node';
 import { KinoraError } from '../errors.ts';
 import { linkProviders } from './cuda-libraries.ts';
 import { deviceTrouble, firstWords } from './device-trouble.ts';
+import type { KeptPart, KeptTensor } from './kept-tensors.ts';
+import type { Combination } from './schedulers/scheduler.ts';
 import { askSessionThread } from './session-thread.ts';
 import type { FloatTensor, Tensor } from './tensor.ts';
 
@@ -54,39 +56,6 @@ function providersOf(kind: DeviceKind, deviceId: number): InferenceSession.Execu
 
 let lastKey = 0;
 
-/** A tensor that lies in the session thread: an input of many runs, or an output that later runs are fed with. */
-export interface KeptTensor {
-  readonly kept: number;
-  /** Empty where the first run decides. */
-  readonly dims: readonly number[];
-}
-
-/**
- * A place in the session thread for one output: name it in `into` of a run, then among the feeds of others. Every run
- * that writes to it must give the same dims. To be forgotten in the end.
- */
-export function reserveTensor(): KeptTensor {
-  return { kept: ++lastKey, dims: [] };
-}
-
-/** Gives tensors to the session thread once, for many runs. Their memory is lent for good: the arrays are detached. */
-export async function keepTensors<Name extends string>(
-  tensors: Readonly<Record<Name, Tensor>>,
-): Promise<Record<Name, KeptTensor>> {
-  const kept: Partial<Record<Name, KeptTensor>> = {};
-  for (const [name, tensor] of Object.entries(tensors) as [Name, Tensor][]) {
-    const key = ++lastKey;
-    const { buffer } = tensor.data;
-    await askSessionThread('keep', { key, tensor }, buffer instanceof ArrayBuffer ? [buffer] : []);
-    kept[name] = { kept: key, dims: tensor.dims };
-  }
-  return kept as Record<Name, KeptTensor>; // every name was just set
-}
-
-export async function forgetTensors(tensors: Readonly<Record<string, KeptTensor>>): Promise<void> {
-  await askSessionThread('forget', { keys: Object.values(tensors).map(({ kept }) => kept) });
-}
-
 /** A view of a larger buffer would be copied with all of it. */
 function withOwnMemory<T extends Tensor | KeptTensor>(tensor: T): T {
   if (!('data' in tensor) || tensor.data.byteLength === tensor.data.buffer.byteLength) return tensor;
@@ -100,9 +69,22 @@ interface Opened {
 
 interface RunAnswer {
   readonly outputs: Readonly<Record<string, { type: string; data: unknown; dims: readonly number[] }>>;
-  /** Feeds that were lent. */
-  readonly lent: Readonly<Record<string, FloatTensor>>;
+  /** Whether all results of the combinations are. */
+  readonly isFinite: boolean;
   readonly runMs: number;
+}
+
+export interface RunOptions {
+  /**
+   * Memory for outputs of exactly these dims, instead of new memory; it comes back, filled, as the outputs, and is
+   * detached, also when the run fails. An output for a reserved tensor stays in the thread, unchecked. When any output
+   * is named, only those are fetched.
+   */
+  readonly into?: Readonly<Record<string, FloatTensor | KeptTensor>>;
+  /** Names of outputs whose numbers the caller checks itself, in a pass that it makes over them anyway. */
+  readonly unchecked?: readonly string[];
+  /** Computed after the run, in this order, where the tensors lie; targets that are not there yet are made. */
+  readonly after?: readonly Combination<KeptPart>[];
 }
 
 export class OnnxSession {
@@ -188,43 +170,31 @@ export class OnnxSession {
 
   /**
    * Runs the graph; the calling thread is free meanwhile. Every output is float32.
-   * @param into memory for outputs of exactly these dims, instead of new memory; it comes back, filled, as the outputs.
-   * An output for a reserved tensor stays in the thread, unchecked. When any output is named, only those are fetched.
-   * @param lend names of feeds whose memory goes to the thread instead of being copied; they come back beside the outputs.
-   * Arrays that are lent either way are detached, also when the run fails.
-   * @param unchecked names of outputs whose numbers the caller checks itself, in a pass that it makes over them anyway
-   * @throws KinoraError OUT_OF_MEMORY, BAD_NUMBERS when an output holds NaN or infinity
+   * @throws KinoraError OUT_OF_MEMORY, BAD_NUMBERS when an output or what is computed of it holds NaN or infinity
    */
   async run(
     feeds: Readonly<Record<string, Tensor | KeptTensor>>,
-    into: Readonly<Record<string, FloatTensor | KeptTensor>> = {},
-    lend: readonly string[] = [],
-    unchecked: readonly string[] = [],
+    { into = {}, unchecked = [], after = [] }: RunOptions = {},
   ): Promise<Record<string, FloatTensor>> {
-    const own = Object.fromEntries(
-      Object.entries(feeds).map(([name, feed]) => [name, lend.includes(name) ? feed : withOwnMemory(feed)]),
-    );
-    const lent = [...Object.values(into), ...lend.map((name) => feeds[name])].flatMap((tensor) =>
-      tensor && 'data' in tensor && tensor.data.buffer instanceof ArrayBuffer ? [tensor.data.buffer] : [],
+    const own = Object.fromEntries(Object.entries(feeds).map(([name, feed]) => [name, withOwnMemory(feed)]));
+    const lent = Object.values(into).flatMap((tensor) =>
+      'data' in tensor && tensor.data.buffer instanceof ArrayBuffer ? [tensor.data.buffer] : [],
     );
     let answer: RunAnswer;
     try {
-      answer = await askSessionThread<RunAnswer>('run', { session: this.#key, feeds: own, into, lend }, lent);
+      const request = { session: this.#key, feeds: own, into, after };
+      answer = await askSessionThread<RunAnswer>('run', request, lent);
     } catch (error) {
       throw explainRunFailure(this.name, this.#device, error);
     }
     this.#runMs += answer.runMs;
-    const outputs: Record<string, FloatTensor> = { ...answer.lent };
+    if (!answer.isFinite) throw badNumbers(this.name);
+    const outputs: Record<string, FloatTensor> = {};
     for (const [name, { data, dims }] of Object.entries(answer.outputs)) {
       if (!(data instanceof Float32Array)) {
         throw new KinoraError('PACK_INVALID', `The output ${name} of ${this.name} is not float32.`);
       }
-      if (!unchecked.includes(name) && !isFinite32(data)) {
-        throw new KinoraError(
-          'BAD_NUMBERS',
-          `The model computed numbers that are not finite (${this.name}).`,
-        );
-      }
+      if (!unchecked.includes(name) && !isFinite32(data)) throw badNumbers(this.name);
       outputs[name] = { data, dims };
     }
     return outputs;
@@ -289,6 +259,10 @@ function explainRunFailure(name: string, device: string, cause: unknown): Kinora
     });
   }
   return new KinoraError('INTERNAL', `${name} failed: ${firstWords(message)}.`, { cause });
+}
+
+function badNumbers(name: string): KinoraError {
+  return new KinoraError('BAD_NUMBERS', `The model computed numbers that are not finite (${name}).`);
 }
 
 function messageOf(error: unknown): string {

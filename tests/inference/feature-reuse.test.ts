@@ -93,11 +93,11 @@ function watched(opened: OpenPack): { readonly opened: OpenPack; readonly runs: 
     new Proxy(core, {
       get: (target, name) => {
         if (name !== 'run') return Reflect.get(target, name, target);
-        return (...[feeds, into = {}, ...rest]: Parameters<PackSession['run']>) => {
+        return (...[feeds, options]: Parameters<PackSession['run']>) => {
           const kind = core.name === 'unet_shallow' ? 'shallow' : 'whole';
-          const kept = 'deep_features' in into ? ', kept' : '';
+          const kept = 'deep_features' in (options?.into ?? {}) ? ', kept' : '';
           runs.push(`${feeds['sample']?.dims[0]} ${kind}${kept}`);
-          return target.run(feeds, into, ...rest);
+          return target.run(feeds, options);
         };
       },
     });
@@ -148,7 +148,7 @@ describe('a pack with a shallow core', () => {
     const { deep_features } = all;
     expect(Object.keys(all).sort()).toEqual(['deep_features', 'out_sample']);
     if (!deep_features) throw new Error('no features');
-    const one = await core.run(feeds, { out_sample: { data: new Float32Array(4 * 2 * 64), dims } });
+    const one = await core.run(feeds, { into: { out_sample: { data: new Float32Array(4 * 2 * 64), dims } } });
     expect(Object.keys(one)).toEqual(['out_sample']);
     expect(one['out_sample']?.data).toEqual(all['out_sample']?.data);
     // With the features of the same step, the shallow core gives what the whole one gives.

@@ -3,9 +3,10 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { SchedulerName } from '../../src/inference/image-to-video.ts';
+import { combine } from '../../src/inference/schedulers/combine.mjs';
 import { createScheduler } from '../../src/inference/schedulers/create-scheduler.ts';
 import { alphasCumprod } from '../../src/inference/schedulers/noise-schedule.ts';
-import { startIndex } from '../../src/inference/schedulers/scheduler.ts';
+import { type Combination, type Operand, startIndex } from '../../src/inference/schedulers/scheduler.ts';
 import {
   parseSchedulerConfig,
   readSchedulerConfig,
@@ -51,6 +52,21 @@ const [inputs, ...loops] = readGolden<[LoopInputs, ...Loop[]]>('scheduler-loops.
 const start = floats(inputs.start);
 const pattern = floats(inputs.pattern);
 const original = floats(inputs.original);
+
+/** Computes a step, as the session thread does. */
+function compute(
+  combinations: readonly Combination<Operand>[],
+  numbers: Partial<Record<Operand, Float32Array>>,
+): void {
+  for (const { target, terms, limit } of combinations) {
+    const out = numbers[target] ?? new Float32Array(start.length);
+    const sources = terms.map(
+      ([factor, source]) => [factor, numbers[source] ?? new Float32Array(0)] as const,
+    );
+    combine(sources, out, limit);
+    numbers[target] = out;
+  }
+}
 
 /** The deterministic stand-in of make_numerics.py. */
 function modelOutput(sample: Float32Array, t: number, gain: number): Float32Array {
@@ -117,40 +133,89 @@ describe('whole runs', () => {
       }
       const run = (sample: Float32Array, first: number) => {
         const scheduler = make();
-        let latents = sample;
+        const numbers = { sample: sample.slice() };
         for (let i = first; i < steps; i += 1) {
-          latents = scheduler.step(
-            modelOutput(latents, scheduler.timesteps[i] ?? Number.NaN, gain),
-            i,
-            latents,
-          );
+          const output = modelOutput(numbers.sample, scheduler.timesteps[i] ?? Number.NaN, gain);
+          compute(scheduler.step(i), Object.assign(numbers, { output }));
         }
-        return latents;
+        return numbers.sample;
       };
       expect(relativeDifference(run(start, 0), floats(golden.final))).toBeLessThanOrEqual(1e-5);
 
       expect(startIndex(steps, inputs.strength)).toBe(golden.first);
       if (golden.noisy === undefined) return;
-      const noisy = make().addNoise(original, pattern, golden.first);
+      const [signal, noise] = make().noiseFactors(golden.first);
+      const noisy = new Float32Array(original.length);
+      combine(
+        [
+          [signal, original],
+          [noise, pattern],
+        ],
+        noisy,
+      );
       expect(relativeDifference(noisy, floats(golden.noisy))).toBeLessThanOrEqual(1e-6);
       expect(relativeDifference(run(noisy, golden.first), floats(golden.varied))).toBeLessThanOrEqual(1e-5);
     },
   );
 
-  it('leave their inputs as they were', () => {
+  it('begin at noise of one, and end with the last step', () => {
     for (const name of ['ddim', 'dpm++2m'] as const) {
-      const scheduler = createScheduler(name, {
-        config: parseSchedulerConfig(i2vgenXl),
-        numInferenceSteps: 5,
-      });
-      const sample = start.slice();
-      const output = pattern.slice();
-      for (let i = 0; i < 5; i += 1) scheduler.step(output, i, sample);
-      expect(sample).toEqual(start);
-      expect(output).toEqual(pattern);
+      const config = parseSchedulerConfig(i2vgenXl);
+      const scheduler = createScheduler(name, { config, numInferenceSteps: 5 });
       expect(scheduler.initNoiseSigma).toBe(1);
-      expect(() => scheduler.step(output, 5, sample)).toThrow(RangeError);
+      expect(() => scheduler.step(5)).toThrow(RangeError);
     }
+  });
+});
+
+describe('combine', () => {
+  const [x, y, z, w] = [1, 2, 3, 4].map((n) => Float32Array.from(pattern, (value) => value * n + n));
+  const sources = [x, y, z, w].filter((source) => source !== undefined);
+  const factors = [0.5, -2, 3, 0.25];
+
+  it.each([1, 2, 3, 4])('adds up %d terms, also in place', (count) => {
+    const terms = sources.slice(0, count).map((source, n) => [factors[n] ?? 0, source.slice()] as const);
+    const expected = Float32Array.from(pattern, (_, k) =>
+      terms.reduce((sum, [factor, source]) => sum + factor * (source[k] ?? Number.NaN), 0),
+    );
+    for (const out of [new Float32Array(pattern.length), ...terms.map(([, source]) => source)]) {
+      const kept = terms.map(
+        ([factor, source]) => [factor, source === out ? source : source.slice()] as const,
+      );
+      const before = out.slice();
+      expect(Number.isFinite(combine(kept, out))).toBe(true);
+      expect(relativeDifference(out, expected)).toBeLessThanOrEqual(1e-6);
+      out.set(before);
+    }
+  });
+
+  it.each([1, 2, 3, 4])('of %d terms tells when a result is not finite', (count) => {
+    for (const [at, value] of [
+      [0, Number.NaN],
+      [5, Infinity],
+      [pattern.length - 1, -Infinity],
+    ] as const) {
+      const terms = sources.slice(0, count).map((source, n) => [factors[n] ?? 0, source.slice()] as const);
+      const broken = terms.at(-1)?.[1];
+      if (broken) broken[at] = value;
+      expect(Number.isFinite(combine(terms, new Float32Array(pattern.length)))).toBe(false);
+      expect(Number.isFinite(combine(terms, new Float32Array(pattern.length), 1))).toBe(false);
+    }
+  });
+
+  it('limits results, copies with a factor of one, and refuses more than four terms', () => {
+    const out = new Float32Array(pattern.length);
+    combine([[100, pattern]], out, 1.5);
+    expect(Math.max(...out)).toBe(1.5);
+    expect(Math.min(...out)).toBe(-1.5);
+    combine([[1, pattern]], out);
+    expect(out).toEqual(pattern);
+    expect(() =>
+      combine(
+        Array.from({ length: 5 }, () => [1, pattern] as const),
+        out,
+      ),
+    ).toThrow(RangeError);
   });
 });
 

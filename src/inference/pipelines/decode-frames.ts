@@ -94,9 +94,10 @@ async function decodeChunk(
   try {
     const output = await pack.sessions.vae_decoder.run(
       { latent: { data: latent, dims: [count, latentChannels, h, w] } },
-      { sample: { data: memory, dims: [count, 3, height, width] } },
-      [],
-      ['sample'], // checked where its numbers become pixels
+      {
+        into: { sample: { data: memory, dims: [count, 3, height, width] } },
+        unchecked: ['sample'], // until its numbers become pixels
+      },
     );
     return { sample: pick(output, 'sample').data, first: index, count };
   } catch (error) {

@@ -10,25 +10,29 @@ import { setImmediate } from 'node:timers/promises';
 import { KinoraError } from '../../errors.ts';
 import { imageBranches } from '../image-prepare.ts';
 import type { Frame, GenerateHooks, GenerateRequest, ImageToVideoPipeline } from '../image-to-video.ts';
+import { type KeptTensor, KeptTensors } from '../kept-tensors.ts';
 import { LatentCache } from '../latent-cache.ts';
 import type { ClipShape } from '../memory-plan.ts';
 import type { OpenPack } from '../model-pack.ts';
 import type { PackManifest } from '../pack-manifest.ts';
 import { TorchGenerator } from '../random.ts';
-import { combine } from '../schedulers/combine.ts';
+import { combine } from '../schedulers/combine.mjs';
 import { createScheduler } from '../schedulers/create-scheduler.ts';
 import { startIndex } from '../schedulers/scheduler.ts';
-import { forgetTensors, type KeptTensor, keepTensors, reserveTensor } from '../session.ts';
 import type { FloatTensor, IntTensor } from '../tensor.ts';
 import { decodeFrames } from './decode-frames.ts';
+import { type Conditioning, denoise } from './denoise.ts';
 import { pick, present } from './parts.ts';
 import { Run, type SessionMs } from './run.ts';
 
-type ConditioningName = 'fps_emb' | 'context' | 'image_latents_enc';
-/** Deep features are kept at the first step of a round and fed to the shallow core at the others. */
-type CoreRun = 'whole' | 'first of round' | 'shallow';
-/** What unet_cond computed for B clips; handed to unet_core unread. */
-type Conditioning = Readonly<Record<ConditioningName, FloatTensor>>;
+interface Embeddings {
+  /** (1, T, D) */
+  readonly promptEmbeds: FloatTensor;
+  /** Of the negative prompt; without guidance there is none. */
+  readonly negativeEmbeds: FloatTensor | undefined;
+  /** (1, D) */
+  readonly imageEmbeds: FloatTensor;
+}
 
 export class I2VGenXLPipeline implements ImageToVideoPipeline {
   readonly #pack: OpenPack;
@@ -56,32 +60,23 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       onTextBusy = resolve;
     });
     const prompts = this.#encodePrompts(run, request, guided, onTextBusy);
-    let hasPrompts = false;
-    prompts
-      .then(
-        () => {
-          hasPrompts = true;
-        },
-        () => {}, // awaited below, unless the picture fails first
-      )
-      .finally(onTextBusy);
+    prompts.catch(() => {}).finally(onTextBusy); // awaited below, unless the picture fails first
 
     // 2. Picture: what the image encoder sees in it, and its latents
     const draft = once(() => this.#draftImageLatents(request));
-    const { imageEmbeds, moments } = await this.#encodePicture(run, pictureKey, request, prompts, () => {
-      draft().noise.drawAll();
-    }).catch(async (error: unknown) => {
+    const { imageEmbeds, moments } = await this.#encodePicture(run, pictureKey, request, prompts, (encoded) =>
+      draft().noise.drawUntil(encoded),
+    ).catch(async (error: unknown) => {
       await Promise.allSettled([prompts]); // the sessions are free for the next job
       throw error;
     });
     await textBusy; // its prompt may first have to be looked for on the disk
     const imageLatents = this.#imageLatents(moments, draft());
     const { dims, noise } = draft();
-    const { length } = imageLatents.data;
     const givenLatents = guided ? stack(imageLatents, imageLatents) : imageLatents;
 
-    // Of a known picture, while the runtime is still busy with the text, and not longer: it soon is with what follows.
-    while (run.hasMissed('prompt') && !hasPrompts && noise.drawPart()) await setImmediate();
+    // Of a known picture the runtime may still be busy with the text.
+    await noise.drawUntil(prompts);
     const { promptEmbeds, negativeEmbeds } = await prompts;
     run.advance('encodeImage');
 
@@ -91,31 +86,20 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     const firstStep = variation
       ? Math.min(startIndex(numInferenceSteps, variation.strength), numInferenceSteps - 1)
       : 0;
-    const guidedSteps = guided ? Math.ceil(numInferenceSteps * request.guidanceEnd) : 0;
-    // Where memory is short, the halves of guidance go through the core one after the other.
-    const splitsBatch = guidedSteps > firstStep && plan.coreBatch === 1;
-    const firstBatch = guidedSteps > firstStep && !splitsBatch ? 2 : 1;
+    const guidance = {
+      steps: guided ? Math.ceil(numInferenceSteps * request.guidanceEnd) : 0,
+      isBatched: plan.coreBatch === 2,
+      scale: request.guidanceScale,
+    };
     run.advance('prepare');
 
-    let kept: Readonly<Record<ConditioningName, KeptTensor>> = {
-      fps_emb: reserveTensor(),
-      context: reserveTensor(),
-      image_latents_enc: reserveTensor(),
-    };
-    let deepFeatures = reserveTensor();
-    let unconditional: CoreState | undefined;
+    const kept = new KeptTensors();
     let latents: Float32Array;
-    // A round begins with the whole UNet; it is the last use of deep features of another batch.
-    const isWhole = (i: number): boolean => {
-      const begin = i < guidedSteps ? firstStep : Math.max(firstStep, guidedSteps);
-      return (i - begin) % request.featureReuse === 0;
-    };
     try {
-      // 4. Everything in the UNet that no timestep changes. It stays with the runtime, unless half of it is needed when
-      // guidance ends before the steps do. What is not finite in it makes every prediction so, which is checked.
-      const inputs = { promptEmbeds, negativeEmbeds, imageEmbeds, imageLatents: givenLatents };
-      const endsGuidance = guided && guidedSteps < numInferenceSteps;
-      const conditioned = this.#condition(inputs, request.targetFps, endsGuidance || splitsBatch ? {} : kept);
+      // 4. Everything in the UNet that no timestep changes. It stays with the runtime. What is not finite in it makes
+      // every prediction so, which is checked.
+      const inputs = { promptEmbeds, negativeEmbeds, imageEmbeds };
+      const conditioned = this.#condition(inputs, kept.keep(givenLatents), request.targetFps, kept);
       conditioned.catch(() => {}); // awaited below, unless something else fails first
       const scheduler = createScheduler(request.scheduler, {
         config: this.#pack.schedulerConfig,
@@ -123,66 +107,18 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
         // Few steps must begin at full noise, whatever the spacing of the many steps that the pack was made for.
         ...(request.scheduler === 'dpm++2m' ? { timestepSpacing: 'trailing' } : {}),
       });
-      latents = earlier
-        ? scheduler.addNoise(earlier, noise.drawAll(), firstStep)
-        : scale(noise.drawAll(), scheduler.initNoiseSigma);
-      let twice: Float32Array = new Float32Array(firstBatch === 2 ? 2 * length : 0);
-      const { output, spare } = await conditioned;
-      let withoutGuidance: Conditioning | undefined;
-      if (splitsBatch) {
-        const both = conditioningOf(output);
-        kept = await keepTensors(half(both, 1));
-        unconditional = {
-          kept: await keepTensors(half(both, 0)),
-          deepFeatures: reserveTensor(),
-          prediction: new Float32Array(length),
-        };
-      } else if (endsGuidance) {
-        withoutGuidance = half(conditioningOf(output), 1);
-        kept = await keepTensors(conditioningOf(output));
-      }
+      const drawn = noise.drawAll();
+      const [signal, spread] = earlier ? scheduler.noiseFactors(firstStep) : [0, scheduler.initNoiseSigma];
+      combine([[spread, drawn], ...(earlier ? [[signal, earlier] as const] : [])], drawn);
+      const conditioning = await conditioned;
       run.advance('conditioning');
 
-      // 5. Denoising. Latents and predictions stay in the same memory from step to step.
-      let prediction: Float32Array =
-        spare.length === firstBatch * length ? spare : new Float32Array(firstBatch * length);
-      run.enter('denoising', numInferenceSteps - firstStep);
-      for (let i = firstStep; i < numInferenceSteps; i++) {
-        run.check();
-        const timestep = scheduler.timesteps[i] ?? 0;
-        const isLastOfRound = i + 1 === numInferenceSteps || isWhole(i + 1);
-        const core: CoreRun = isWhole(i) ? (isLastOfRound ? 'whole' : 'first of round') : 'shallow';
-        const predict = (sample: Float32Array, batch: 1 | 2, { kept, prediction, deepFeatures }: CoreState) =>
-          this.#predict(sample, batch, dims, timestep, kept, prediction, core, deepFeatures);
-        if (i < guidedSteps && unconditional) {
-          const [sample, uncond] = await predict(latents, 1, unconditional);
-          unconditional = { ...unconditional, prediction: uncond };
-          [latents, prediction] = await predict(sample, 1, { kept, prediction, deepFeatures });
-          guide(uncond, prediction, request.guidanceScale, prediction);
-        } else if (i < guidedSteps) {
-          twice.set(latents);
-          twice.set(latents, length);
-          [twice, prediction] = await predict(twice, 2, { kept, prediction, deepFeatures });
-          const uncond = prediction.subarray(0, length);
-          guide(uncond, prediction.subarray(length), request.guidanceScale, uncond);
-        } else {
-          if (withoutGuidance) {
-            await forgetTensors({ ...kept, deepFeatures });
-            kept = await keepTensors(withoutGuidance);
-            deepFeatures = reserveTensor();
-            withoutGuidance = undefined;
-            prediction = prediction.slice(0, length);
-          }
-          [latents, prediction] = await predict(latents, 1, { kept, prediction, deepFeatures });
-        }
-        scheduler.step(prediction.subarray(0, length), i, latents, latents);
-        run.step();
-      }
+      // 5. Denoising
+      const pack = this.#pack;
+      const given = { pack, kept, scheduler, guidance, firstStep, latents: drawn, dims, conditioning };
+      latents = await denoise({ ...given, isOfTwo: guided }, request, run);
     } finally {
-      await forgetTensors({ ...kept, deepFeatures });
-      if (unconditional) {
-        await forgetTensors({ ...unconditional.kept, deepFeatures: unconditional.deepFeatures });
-      }
+      kept.forgetAll();
     }
     run.advance('denoise');
 
@@ -211,7 +147,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     { prompt, negativePrompt }: GenerateRequest,
     guided: boolean,
     onBusy: () => void,
-  ): Promise<{ promptEmbeds: FloatTensor; negativeEmbeds: FloatTensor | undefined }> {
+  ): Promise<Pick<Embeddings, 'promptEmbeds' | 'negativeEmbeds'>> {
     const promptEmbeds = await this.#encodePrompt(run, prompt, onBusy);
     const negativeEmbeds = guided ? await this.#encodePrompt(run, negativePrompt, onBusy) : undefined;
     run.advance('encodeText');
@@ -235,14 +171,14 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
   /**
    * imageEmbeds (1, D) and the moments (1, 2C, h, w) of the VAE's posterior: both independent of the seed.
    * @param prompts the sessions run one after the other, and theirs comes first
-   * @param meanwhile called while the runtime encodes; not when there is nothing to encode
+   * @param meanwhile called while the runtime encodes, until it is done; not when there is nothing to encode
    */
   async #encodePicture(
     run: Run,
     pictureKey: string,
     request: GenerateRequest,
     prompts: Promise<unknown>,
-    meanwhile: () => void,
+    meanwhile: (encoded: Promise<unknown>) => Promise<void>,
   ): Promise<{ imageEmbeds: FloatTensor; moments: FloatTensor }> {
     const { width, height, cropMode } = request;
     const key = LatentCache.pictureEntry(pictureKey, this.#fingerprint, width, height, cropMode);
@@ -260,10 +196,11 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       const vaeSample = branches.vaeSample();
       await prompts;
       const encoding = vaeEncoder.run({ sample: vaeSample });
-      const pixelValues = branches.pixelValues();
-      meanwhile();
-      const encoded = await encoding;
-      const seen = await imageEncoder.run({ pixel_values: pixelValues });
+      const seeing = imageEncoder.run({ pixel_values: branches.pixelValues() });
+      const both = Promise.all([encoding, seeing]);
+      await meanwhile(both);
+      await Promise.allSettled([encoding, seeing]); // if one fails, the other one is waited for
+      const [encoded, seen] = await both;
       return { imageEmbeds: pick(seen, 'image_embeds'), moments: pick(encoded, 'moments') };
     });
     return { imageEmbeds: present(entry['imageEmbeds']), moments: present(entry['moments']) };
@@ -308,22 +245,13 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     return { data, dims };
   }
 
-  /**
-   * @param inputs the image latents are those of all B clips
-   * @param into where the runtime keeps the outputs; those that are not named come back as `output`
-   * @returns in `spare` the memory that the image latents were given in, for any use
-   */
+  /** @param imageLatents those of all B clips; no longer there when it is done */
   async #condition(
-    inputs: {
-      promptEmbeds: FloatTensor;
-      negativeEmbeds: FloatTensor | undefined;
-      imageEmbeds: FloatTensor;
-      imageLatents: FloatTensor;
-    },
+    { promptEmbeds, negativeEmbeds, imageEmbeds }: Embeddings,
+    imageLatents: KeptTensor,
     targetFps: number,
-    into: Readonly<Partial<Record<ConditioningName, KeptTensor>>>,
-  ): Promise<{ output: Readonly<Record<string, FloatTensor>>; spare: Float32Array }> {
-    const { promptEmbeds, negativeEmbeds, imageEmbeds, imageLatents } = inputs;
+    kept: KeptTensors,
+  ): Promise<Conditioning> {
     // The unconditional half is told nothing of prompt and picture embedding, but sees the same image latents.
     const none: FloatTensor = { data: new Float32Array(imageEmbeds.data.length), dims: imageEmbeds.dims };
     const batch = negativeEmbeds ? 2 : 1;
@@ -334,38 +262,10 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       image_embeddings: { data: embeds.data, dims: [batch, 1, imageEmbeds.data.length] },
       encoder_hidden_states: negativeEmbeds ? stack(negativeEmbeds, promptEmbeds) : promptEmbeds,
     };
-    // Embeddings alone belong to the cache; two that were put together are lent.
-    const lend = ['image_latents', ...(negativeEmbeds ? ['encoder_hidden_states'] : [])];
-    const output = await this.#pack.sessions.unet_cond.run(feeds, into, lend);
-    return { output, spare: pick(output, 'image_latents').data };
-  }
-
-  /** Sample and prediction: (B, C, F, h, w), flat. Both arrays are lent to the runtime and come back. */
-  async #predict(
-    sample: Float32Array,
-    batch: 1 | 2,
-    dims: readonly number[],
-    timestep: number,
-    conditioning: Readonly<Record<ConditioningName, KeptTensor>>,
-    prediction: Float32Array,
-    core: CoreRun,
-    deepFeatures: KeptTensor,
-  ): Promise<[sample: Float32Array, prediction: Float32Array]> {
-    const batchDims = [batch, ...dims.slice(1)];
-    const feeds = {
-      sample: { data: sample, dims: batchDims },
-      timestep: { data: BigInt64Array.of(BigInt(timestep)), dims: [1] },
-      ...conditioning,
-      ...(core === 'shallow' ? { deep_features: deepFeatures } : {}),
-    };
-    const into = {
-      out_sample: { data: prediction, dims: batchDims },
-      ...(core === 'first of round' ? { deep_features: deepFeatures } : {}),
-    };
-    const { unet_core: whole, unet_shallow: shallow } = this.#pack.sessions;
-    const session = core === 'shallow' ? present(shallow) : whole;
-    const output = await session.run(feeds, into, ['sample'], ['out_sample']); // checked by the scheduler
-    return [pick(output, 'sample').data, pick(output, 'out_sample').data];
+    const into = { fps_emb: kept.reserve(), context: kept.reserve(), image_latents_enc: kept.reserve() };
+    await this.#pack.sessions.unet_cond.run(feeds, { into });
+    kept.forget([imageLatents]);
+    return into;
   }
 
   async #earlierLatents(
@@ -440,14 +340,6 @@ interface ImageLatentsDraft extends FloatTensor {
   readonly noise: Noise;
 }
 
-/** What a batch keeps from step to step; the unconditional half of guidance has its own when it goes by itself. */
-interface CoreState {
-  readonly kept: Readonly<Record<ConditioningName, KeptTensor>>;
-  readonly deepFeatures: KeptTensor;
-  /** (B, C, F, h, w); lent to the runtime during a run. */
-  readonly prediction: Float32Array;
-}
-
 /** A picture's key as the cache can keep it: a number for each of the first bytes, enough to tell pictures apart. */
 function keyNumbers(pictureKey: string): Float32Array {
   return Float32Array.from(Buffer.from(pictureKey.slice(0, 32), 'hex'));
@@ -463,13 +355,19 @@ class Noise {
     this.#parts = new TorchGenerator(seed).randnInto(this.#numbers);
   }
 
-  /** @returns whether there may be more to draw */
-  drawPart(): boolean {
-    return this.#parts.next().done !== true;
+  /** Draws as much as there is time for: until the work has succeeded or failed. */
+  async drawUntil(work: Promise<unknown>): Promise<void> {
+    let isDone = false;
+    const onDone = (): void => {
+      isDone = true;
+    };
+    work.then(onDone, onDone);
+    await undefined; // it may be done already
+    while (!isDone && this.#parts.next().done !== true) await setImmediate();
   }
 
   drawAll(): Float32Array {
-    while (this.drawPart());
+    while (this.#parts.next().done !== true);
     return this.#numbers;
   }
 }
@@ -503,36 +401,4 @@ function stack(first: FloatTensor, second: FloatTensor): FloatTensor {
   data.set(first.data);
   data.set(second.data, first.data.length);
   return { data, dims: [2, ...first.dims.slice(1)] };
-}
-
-/** Classifier-free guidance (arXiv 2207.12598), formula 6: uncond + scale · (cond − uncond). `out` may be either. */
-function guide(uncond: Float32Array, cond: Float32Array, guidanceScale: number, out: Float32Array): void {
-  combine(1 - guidanceScale, uncond, guidanceScale, cond, out);
-}
-
-function conditioningOf(output: Readonly<Record<string, FloatTensor>>): Conditioning {
-  return {
-    fps_emb: pick(output, 'fps_emb'),
-    context: pick(output, 'context'),
-    image_latents_enc: pick(output, 'image_latents_enc'),
-  };
-}
-
-/** In place. */
-function scale(numbers: Float32Array, factor: number): Float32Array {
-  if (factor !== 1) for (let k = 0; k < numbers.length; k++) numbers[k] = (numbers[k] as number) * factor;
-  return numbers;
-}
-
-/** Of a batch of two: 0 is the unconditional half, 1 the conditional one. */
-function half(conditioning: Conditioning, index: 0 | 1): Conditioning {
-  const part = ({ data, dims }: FloatTensor): FloatTensor => ({
-    data: data.slice((index * data.length) / 2, ((index + 1) * data.length) / 2),
-    dims: [1, ...dims.slice(1)],
-  });
-  return {
-    fps_emb: part(conditioning.fps_emb),
-    context: part(conditioning.context),
-    image_latents_enc: part(conditioning.image_latents_enc),
-  };
 }

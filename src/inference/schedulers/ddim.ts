@@ -1,11 +1,10 @@
 /**
  * DDIM without added noise (eta = 0): arXiv 2010.02502, formula 12, as diffusers' DDIMScheduler computes it.
- * Knows no model; sees the sample as a flat array.
+ * Knows no model and no numbers but its factors.
  */
 import { KinoraError } from '../../errors.ts';
-import { assertFinite, combine } from './combine.ts';
 import { alphasCumprod } from './noise-schedule.ts';
-import type { Scheduler } from './scheduler.ts';
+import type { Combination, Operand, Scheduler } from './scheduler.ts';
 import type { SchedulerConfig, TimestepSpacing } from './scheduler-config.ts';
 import { makeTimesteps } from './timesteps.ts';
 
@@ -43,12 +42,7 @@ export class DdimScheduler implements Scheduler {
     }
   }
 
-  step(
-    modelOutput: Float32Array,
-    i: number,
-    sample: Float32Array,
-    out = new Float32Array(sample.length),
-  ): Float32Array {
+  step(i: number): readonly Combination<Operand>[] {
     const timestep = this.#timestep(i);
     const alphaBar = this.#alphaBar(timestep);
     const previousAlphaBar = this.#alphaBar(timestep - this.#stride);
@@ -63,26 +57,39 @@ export class DdimScheduler implements Scheduler {
     if (this.#clipRange === Infinity) {
       const sampleFactor = previousSignal * a + previousNoise * c;
       const outputFactor = previousSignal * b + previousNoise * d;
-      return combine(sampleFactor, sample, outputFactor, modelOutput, out);
+      return [
+        {
+          target: 'sample',
+          terms: [
+            [sampleFactor, 'sample'],
+            [outputFactor, 'output'],
+          ],
+        },
+      ];
     }
-    let sum = 0;
-    for (let k = 0; k < sample.length; k += 1) {
-      const x = sample[k] as number;
-      const output = modelOutput[k] as number;
-      const original = Math.max(-this.#clipRange, Math.min(this.#clipRange, a * x + b * output));
-      const result = previousSignal * original + previousNoise * (c * x + d * output);
-      out[k] = result;
-      sum += result;
-    }
-    assertFinite(sum);
-    return out;
+    return [
+      {
+        target: 'original 0',
+        terms: [
+          [a, 'sample'],
+          [b, 'output'],
+        ],
+        limit: this.#clipRange,
+      },
+      {
+        target: 'sample',
+        terms: [
+          [previousSignal, 'original 0'],
+          [previousNoise * c, 'sample'],
+          [previousNoise * d, 'output'],
+        ],
+      },
+    ];
   }
 
-  addNoise(original: Float32Array, noise: Float32Array, i: number): Float32Array {
+  noiseFactors(i: number): readonly [number, number] {
     const alphaBar = this.#alphaBar(this.#timestep(i));
-    const signal = Math.sqrt(alphaBar);
-    const spread = Math.sqrt(1 - alphaBar);
-    return combine(signal, original, spread, noise, new Float32Array(original.length));
+    return [Math.sqrt(alphaBar), Math.sqrt(1 - alphaBar)];
   }
 
   #timestep(i: number): number {

@@ -1,11 +1,10 @@
 /**
  * DPM-Solver++ 2M, midpoint, ending at zero noise: arXiv 2211.01095, as diffusers' DPMSolverMultistepScheduler
- * computes it when made from a DDIM configuration. Better than DDIM in few steps. Knows no model; sees the sample as
- * a flat array.
+ * computes it when made from a DDIM configuration. Better than DDIM in few steps. Knows no model and no
+ * numbers but its factors.
  */
-import { combine } from './combine.ts';
 import { alphasCumprod } from './noise-schedule.ts';
-import type { Scheduler } from './scheduler.ts';
+import type { Combination, Operand, Scheduler } from './scheduler.ts';
 import type { SchedulerConfig, TimestepSpacing } from './scheduler-config.ts';
 import { makeTimesteps } from './timesteps.ts';
 
@@ -25,17 +24,18 @@ function noiseLevel(alphaBar: number): NoiseLevel {
   return { alpha, sigma, lambda: fround(fround(Math.log(alpha)) - fround(Math.log(sigma))) };
 }
 
+/** This step's prediction of the finished sample, and that of the step before. */
+const evenStep = ['original 0', 'original 1'] as const;
+const oddStep = ['original 1', 'original 0'] as const;
+
 export class DpmSolverMultistepScheduler implements Scheduler {
   readonly timesteps: readonly number[];
   readonly initNoiseSigma = 1;
   /** One per timestep, and the noise-free end. */
   readonly #levels: readonly NoiseLevel[];
   readonly #isVPrediction: boolean;
-  /** What the step before predicted as the finished sample, and that step's index. */
-  #previousOriginal: Float32Array | undefined;
+  /** Of the step before, which left its prediction of the finished sample. */
   #previousIndex = -1;
-  /** The one before that: its memory takes the next one. */
-  #spare: Float32Array | undefined;
 
   /** Throws INVALID_OPTION when the number of steps does not fit. */
   constructor(config: SchedulerConfig, numInferenceSteps: number, timestepSpacing?: TimestepSpacing) {
@@ -55,12 +55,7 @@ export class DpmSolverMultistepScheduler implements Scheduler {
     this.#isVPrediction = config.prediction_type === 'v_prediction';
   }
 
-  step(
-    modelOutput: Float32Array,
-    i: number,
-    sample: Float32Array,
-    out = new Float32Array(sample.length),
-  ): Float32Array {
+  step(i: number): readonly Combination<Operand>[] {
     const current = this.#level(i);
     const target = this.#level(i + 1);
     const h = fround(target.lambda - current.lambda);
@@ -69,8 +64,8 @@ export class DpmSolverMultistepScheduler implements Scheduler {
 
     // Second order leans on the step before; there is none at the start of a run, and the last step must land
     // exactly on the prediction.
-    const previous = this.#previousIndex === i - 1 ? this.#previousOriginal : undefined;
-    const isSecondOrder = previous !== undefined && i < this.timesteps.length - 1;
+    const isSecondOrder = i > 0 && this.#previousIndex === i - 1 && i < this.timesteps.length - 1;
+    this.#previousIndex = i;
     const slopeFactor = isSecondOrder
       ? (0.5 * originalFactor) / fround(fround(current.lambda - this.#level(i - 1).lambda) / h)
       : 0;
@@ -79,22 +74,30 @@ export class DpmSolverMultistepScheduler implements Scheduler {
     const [a, b] = this.#isVPrediction
       ? [current.alpha, -current.sigma]
       : [1 / current.alpha, -current.sigma / current.alpha];
-    const original = combine(a, sample, b, modelOutput, this.#spare ?? new Float32Array(sample.length));
-    combine(sampleFactor, sample, originalFactor, original, out);
-    if (isSecondOrder) {
-      for (let k = 0; k < out.length; k += 1) {
-        out[k] = (out[k] as number) + slopeFactor * ((original[k] as number) - (previous[k] as number));
-      }
-    }
-    this.#spare = this.#previousOriginal;
-    this.#previousOriginal = original;
-    this.#previousIndex = i;
-    return out;
+    const [original, previous] = i % 2 === 0 ? evenStep : oddStep;
+    const slope = isSecondOrder ? ([-slopeFactor, previous] as const) : undefined;
+    return [
+      {
+        target: original,
+        terms: [
+          [a, 'sample'],
+          [b, 'output'],
+        ],
+      },
+      {
+        target: 'sample',
+        terms: [
+          [sampleFactor, 'sample'],
+          [originalFactor + slopeFactor, original],
+          ...(slope ? [slope] : []),
+        ],
+      },
+    ];
   }
 
-  addNoise(original: Float32Array, noise: Float32Array, i: number): Float32Array {
+  noiseFactors(i: number): readonly [number, number] {
     const { alpha, sigma } = this.#level(i);
-    return combine(alpha, original, sigma, noise, new Float32Array(original.length));
+    return [alpha, sigma];
   }
 
   #level(i: number): NoiseLevel {

@@ -3,6 +3,16 @@
  * Formulas and defaults follow diffusers, so that a configuration means the same thing here and there.
  */
 
+/** What a step reads and writes. Of the two originals a step writes one and may read the other, the step's before. */
+export type Operand = 'sample' | 'output' | 'original 0' | 'original 1';
+
+/** target = Σ factor · source, element by element, each result limited to ±limit. See combine.mjs. */
+export interface Combination<Place> {
+  readonly target: Place;
+  readonly terms: readonly (readonly [factor: number, source: Place])[];
+  readonly limit?: number;
+}
+
 /** One run down the noise schedule. Holds state of that run: make a new one for each clip. */
 export interface Scheduler {
   /** Training timesteps in the order they are visited, highest noise first. Index `i` below points into it. */
@@ -10,14 +20,13 @@ export interface Scheduler {
   /** Standard deviation of the noise that a run from index 0 starts with. */
   readonly initNoiseSigma: number;
   /**
-   * Takes the sample at `timesteps[i]` one step down. Arrays are of one length and any shape; no input is kept, nor
-   * changed unless it is `out` as well, which takes the result (a new array by default). Indices must rise by one from
-   * call to call; the first may be any (variation).
-   * @throws KinoraError BAD_NUMBERS when an input holds NaN or infinity: the model's output needs no check of its own
+   * What takes the sample at `timesteps[i]` one step down, given the model's output for it: to be computed in this
+   * order, by whoever has the numbers. The last one writes the sample. Indices must rise by one from call to call; the
+   * first may be any (variation).
    */
-  step(modelOutput: Float32Array, i: number, sample: Float32Array, out?: Float32Array): Float32Array;
-  /** `original` with as much of `noise` as a sample at `timesteps[i]` holds. Inputs are not changed. */
-  addNoise(original: Float32Array, noise: Float32Array, i: number): Float32Array;
+  step(i: number): readonly Combination<Operand>[];
+  /** `original` with as much of `noise` as a sample at `timesteps[i]` holds: their factors. */
+  noiseFactors(i: number): readonly [original: number, noise: number];
 }
 
 /**

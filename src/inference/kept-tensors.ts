@@ -1,0 +1,74 @@
+/**
+ * Tensors that lie in the session thread from run to run, so that nobody copies or moves them: what is handed from thread
+ * to thread counts as new memory there, and megabytes of it at every step make V8 collect garbage at every step. Knows
+ * no model.
+ */
+import type { Combination } from './schedulers/scheduler.ts';
+import { askSessionThread } from './session-thread.ts';
+import type { FloatTensor, Tensor } from './tensor.ts';
+
+/** An input of many runs, an output that later runs are fed with, or what is computed of them between runs. */
+export interface KeptTensor {
+  readonly kept: number;
+  /** Empty where the first run decides. */
+  readonly dims: readonly number[];
+}
+
+/** All of a kept tensor, or one half of a batch of two. */
+export interface KeptPart extends KeptTensor {
+  readonly half?: 0 | 1;
+}
+
+let lastKey = 0;
+
+/** Those of one clip. Requests to the thread are served in order, so that nothing here waits unless it must. */
+export class KeptTensors {
+  readonly #all = new Set<number>();
+
+  /**
+   * A place for one output, or for a result of combinations: name it in `into` or as a target of a run, then among the
+   * feeds of others. Everything that writes to it must have the same dims.
+   */
+  reserve(dims: readonly number[] = []): KeptTensor {
+    const kept = ++lastKey;
+    this.#all.add(kept);
+    return { kept, dims };
+  }
+
+  /** Its memory goes to the thread for good: the array is detached, and must own all of its buffer. */
+  keep(tensor: Tensor): KeptTensor {
+    const place = this.reserve(tensor.dims);
+    const { buffer } = tensor.data;
+    const lent = buffer instanceof ArrayBuffer ? [buffer] : [];
+    void tell('keep', { key: place.kept, tensor }, lent);
+    return place;
+  }
+
+  /** Sums of tensors into others; targets that are not there yet are made. See RunOptions.after for the usual case. */
+  async compute(combinations: readonly Combination<KeptPart>[]): Promise<void> {
+    if (combinations.length > 0) await askSessionThread('compute', { combinations });
+  }
+
+  /** The numbers come back, and the place is empty. */
+  async take({ kept, dims, half }: KeptPart): Promise<FloatTensor> {
+    this.#all.delete(kept);
+    const data = await askSessionThread<Float32Array>('take', { key: kept, half });
+    return { data, dims: half === undefined ? dims : [1, ...dims.slice(1)] };
+  }
+
+  forget(tensors: readonly KeptTensor[]): void {
+    const keys = tensors.map(({ kept }) => kept);
+    for (const key of keys) this.#all.delete(key);
+    void tell('forget', { keys });
+  }
+
+  forgetAll(): void {
+    void tell('forget', { keys: [...this.#all] });
+    this.#all.clear();
+  }
+}
+
+/** A request that fails only with the thread; whoever needs its result is told. */
+async function tell(...request: Parameters<typeof askSessionThread>): Promise<void> {
+  await askSessionThread(...request).catch(() => {});
+}
