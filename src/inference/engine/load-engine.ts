@@ -13,6 +13,9 @@ import type { EngineJob, EngineOptions, EngineResult } from './protocol.ts';
 import { type JobHooks, runJob } from './run-job.ts';
 import { checkShapes, usualShapes, warmUp } from './warm-up.ts';
 
+/** So long after a job nobody waits for the next one to begin. */
+const restMs = 500;
+
 export interface LoadedEngine {
   /** Id of the pack. */
   readonly model: string;
@@ -41,16 +44,19 @@ export async function loadEngine(options: EngineOptions): Promise<LoadedEngine> 
     retentionMs: options.cacheRetentionMs,
   });
   const model = pack.manifest.id;
+  let resting: NodeJS.Timeout | undefined;
   const tools = { pipeline: new I2VGenXLPipeline(pack, cache), cache, ffmpegPath, model, device };
   return {
     model,
     warmUp: await warmUp(pack, shapes, options.shortcuts),
     runJob: async (job, hooks) => {
       alive = hooks.onAlive;
+      clearTimeout(resting);
       try {
         return await runJob(job, tools, hooks);
       } finally {
-        setImmediate(prepareStart); // for the next job, if this one ended too early to do so
+        // A job that comes sooner starts its ffmpeg itself, while the runtime is at its first step.
+        resting = setTimeout(prepareStart, restMs).unref();
       }
     },
     close: () => cache.flush(),

@@ -3,7 +3,6 @@
  * inference and video; knows no messages, no processes and no model family.
  */
 import { encodeVideo } from '../../video/encode.ts';
-import { prepareStart } from '../../video/ffmpeg-start.ts';
 import type {
   Frame,
   GenerateRequest,
@@ -37,6 +36,8 @@ export interface JobHooks {
 }
 
 const aliveIntervalMs = 1000;
+/** The model's thread has what it needs for a step by then. */
+const stepBegunMs = 10;
 
 /**
  * Settles only when neither the pipeline nor ffmpeg works for the job any more, so that the next job never shares the
@@ -59,13 +60,14 @@ export async function runJob(
     waiting = setInterval(onAlive, aliveIntervalMs);
   };
 
-  // The encoder starts while the first step is computed: the model's thread then loses nothing by it.
+  // The encoder starts while the first step is computed, and not before the model's thread has begun with it: starting
+  // a process stops all threads that want memory.
   let startEncoder = (): void => {};
   const startAt = new Promise<void>((resolve) => {
     startEncoder = resolve;
   });
   const onPipelineProgress = (event: ProgressEvent): void => {
-    if (event.phase === 'denoising') startEncoder();
+    if (event.phase === 'denoising' && event.done === 0) setTimeout(startEncoder, stepBegunMs);
     onProgress(event);
   };
 
@@ -80,8 +82,6 @@ export async function runJob(
       clearInterval(waiting);
     }
     framesEndedAt = performance.now();
-    // ffmpeg has taken all frames and is told so next; while it ends, nobody minds that a process is started.
-    setImmediate(() => setImmediate(prepareStart));
     onProgress({ phase: 'finishing', done: 0, total: 1 });
     waitForFfmpeg();
   }

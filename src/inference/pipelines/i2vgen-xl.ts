@@ -39,6 +39,8 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
   readonly #cache: LatentCache;
   /** Stands for the weights in cache keys, so that a changed pack never meets old numbers. */
   readonly #fingerprint: string;
+  /** Of the clip before, in memory that the next one of its size takes over: all frames but the first are the same. */
+  #spareImageLatents: FloatTensor | undefined;
 
   constructor(pack: OpenPack, cache: LatentCache) {
     this.#pack = pack;
@@ -63,7 +65,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     prompts.catch(() => {}).finally(onTextBusy); // awaited below, unless the picture fails first
 
     // 2. Picture: what the image encoder sees in it, and its latents
-    const draft = once(() => this.#draftImageLatents(request));
+    const draft = once(() => this.#draftImageLatents(request, guided ? 2 : 1));
     const { imageEmbeds, moments } = await this.#encodePicture(run, pictureKey, request, prompts, (encoded) =>
       draft().noise.drawUntil(encoded),
     ).catch(async (error: unknown) => {
@@ -71,9 +73,9 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       throw error;
     });
     await textBusy; // its prompt may first have to be looked for on the disk
-    const imageLatents = this.#imageLatents(moments, draft());
-    const { dims, noise } = draft();
-    const givenLatents = guided ? stack(imageLatents, imageLatents) : imageLatents;
+    const { imageLatents, eps, noise } = draft();
+    this.#samplePicture(moments, eps, imageLatents);
+    const dims = [1, ...imageLatents.dims.slice(1)];
 
     // Of a known picture the runtime may still be busy with the text.
     await noise.drawUntil(prompts);
@@ -99,7 +101,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       // 4. Everything in the UNet that no timestep changes. It stays with the runtime. What is not finite in it makes
       // every prediction so, which is checked.
       const inputs = { promptEmbeds, negativeEmbeds, imageEmbeds };
-      const conditioned = this.#condition(inputs, kept.keep(givenLatents), request.targetFps, kept);
+      const conditioned = this.#condition(inputs, kept.keep(imageLatents), request.targetFps, kept);
       conditioned.catch(() => {}); // awaited below, unless something else fails first
       const scheduler = createScheduler(request.scheduler, {
         config: this.#pack.schedulerConfig,
@@ -206,33 +208,31 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     return { imageEmbeds: present(entry['imageEmbeds']), moments: present(entry['moments']) };
   }
 
-  /** All that is known without the picture: every frame of the image latents but the first, and what is random. */
-  #draftImageLatents({ numFrames, seed, width, height }: GenerateRequest): ImageLatentsDraft {
+  /**
+   * All that is known without the picture: of the image latents (B, C, F, h, w) every frame but the first, namely the
+   * constant k / (F - 1) by which the UNet knows how far into the clip frame k is, and what is random.
+   */
+  #draftImageLatents({ numFrames, seed, width, height }: GenerateRequest, batch: number): Draft {
     const { latentChannels, vaeScaleFactor } = this.#pack.manifest.architecture;
     const [h, w] = [height / vaeScaleFactor, width / vaeScaleFactor];
     const plane = h * w;
-    const data = new Float32Array(latentChannels * numFrames * plane);
-    for (let c = 0; c < latentChannels; c++) {
-      for (let f = 1; f < numFrames; f++) {
-        const target = (c * numFrames + f) * plane;
-        data.fill(f / (numFrames - 1), target, target + plane);
-      }
-    }
+    const dims = [batch, latentChannels, numFrames, h, w];
+    const earlier = this.#spareImageLatents;
+    this.#spareImageLatents = undefined;
+    const data = earlier?.dims.join() === dims.join() ? earlier.data : rampOf(dims);
     // A fresh stream with the user's seed, as torch.manual_seed right before diffusers' call makes one.
     const eps = new TorchGenerator(seed).randn(latentChannels * plane);
-    const noise = new Noise(seed, data.length);
-    return { data, dims: [1, latentChannels, numFrames, h, w], eps, noise };
+    const noise = new Noise(seed, latentChannels * numFrames * plane);
+    return { imageLatents: { data, dims }, eps, noise };
   }
 
-  /**
-   * (1, C, F, h, w): frame 0 is a sample of the picture's posterior, frame k the constant k / (F - 1) by which the UNet
-   * knows how far into the clip it is.
-   */
-  #imageLatents(moments: FloatTensor, { data, dims, eps }: ImageLatentsDraft): FloatTensor {
+  /** The first frame of the image latents, of every clip: a sample of the picture's posterior. */
+  #samplePicture(moments: FloatTensor, eps: Float32Array, { data, dims }: FloatTensor): void {
     const { latentChannels, vaeScalingFactor } = this.#pack.manifest.architecture;
+    const [batch = 1] = dims;
     const half = eps.length;
     const plane = half / latentChannels;
-    const channel = data.length / latentChannels;
+    const channel = data.length / latentChannels / batch;
     for (let c = 0; c < latentChannels; c++) {
       const target = c * channel;
       for (let i = 0; i < plane; i++) {
@@ -241,8 +241,9 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
         const sample = (moments.data[k] as number) + Math.exp(0.5 * logvar) * (eps[k] as number);
         data[target + i] = sample * vaeScalingFactor;
       }
+      const first = data.subarray(target, target + plane);
+      for (let b = 1; b < batch; b++) data.set(first, b * latentChannels * channel + target);
     }
-    return { data, dims };
   }
 
   /** @param imageLatents those of all B clips; no longer there when it is done */
@@ -264,7 +265,13 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     };
     const into = { fps_emb: kept.reserve(), context: kept.reserve(), image_latents_enc: kept.reserve() };
     await this.#pack.sessions.unet_cond.run(feeds, { into });
-    kept.forget([imageLatents]);
+    // Comes back while the first step is computed.
+    kept.take(imageLatents).then(
+      (memory) => {
+        this.#spareImageLatents = memory;
+      },
+      () => {},
+    );
     return into;
   }
 
@@ -331,13 +338,25 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
   }
 }
 
-/**
- * Image latents (1, C, F, h, w) whose first frame is missing, the noise (C, h, w) that its sample takes, and that of the
- * whole clip.
- */
-interface ImageLatentsDraft extends FloatTensor {
+/** The first frame of the image latents is missing; the noise (C, h, w) that its sample takes; that of the whole clip. */
+interface Draft {
+  readonly imageLatents: FloatTensor;
   readonly eps: Float32Array;
   readonly noise: Noise;
+}
+
+/** (B, C, F, h, w): k / (F - 1) everywhere in frame k. */
+function rampOf([batch = 1, channels = 0, numFrames = 0, h = 0, w = 0]: readonly number[]): Float32Array {
+  const plane = h * w;
+  const data = new Float32Array(batch * channels * numFrames * plane);
+  for (let f = 1; f < numFrames; f++) {
+    const value = f / (numFrames - 1);
+    for (let c = 0; c < batch * channels; c++) {
+      const target = (c * numFrames + f) * plane;
+      data.fill(value, target, target + plane);
+    }
+  }
+  return data;
 }
 
 /** A picture's key as the cache can keep it: a number for each of the first bytes, enough to tell pictures apart. */
@@ -347,12 +366,13 @@ function keyNumbers(pictureKey: string): Float32Array {
 
 /** What a clip begins with: (1, C, F, h, w), flat. Drawn part by part, as time allows. */
 class Noise {
-  readonly #numbers: Float32Array;
-  readonly #parts: Iterator<undefined, void>;
+  readonly #seed: number;
+  readonly #length: number;
+  #drawing: { readonly numbers: Float32Array; readonly parts: Iterator<undefined, void> } | undefined;
 
   constructor(seed: number, length: number) {
-    this.#numbers = new Float32Array(length);
-    this.#parts = new TorchGenerator(seed).randnInto(this.#numbers);
+    this.#seed = seed;
+    this.#length = length;
   }
 
   /** Draws as much as there is time for: until the work has succeeded or failed. */
@@ -362,13 +382,25 @@ class Noise {
       isDone = true;
     };
     work.then(onDone, onDone);
-    await undefined; // it may be done already
-    while (!isDone && this.#parts.next().done !== true) await setImmediate();
+    // It may be done already: the event loop is asked once around before megabytes are.
+    await setImmediate();
+    await setImmediate();
+    while (!isDone && this.#begun().parts.next().done !== true) await setImmediate();
   }
 
   drawAll(): Float32Array {
-    while (this.#parts.next().done !== true);
-    return this.#numbers;
+    const { numbers, parts } = this.#begun();
+    while (parts.next().done !== true);
+    return numbers;
+  }
+
+  /** Megabytes are asked for no earlier than they are needed. */
+  #begun(): { readonly numbers: Float32Array; readonly parts: Iterator<undefined, void> } {
+    if (!this.#drawing) {
+      const numbers = new Float32Array(this.#length);
+      this.#drawing = { numbers, parts: new TorchGenerator(this.#seed).randnInto(numbers) };
+    }
+    return this.#drawing;
   }
 }
 
