@@ -122,34 +122,26 @@ function takeFrames(
   }
 }
 
-/** Added to a number below 2^31, it leaves no room for a fraction: the sum is rounded, halves to even, as numpy does. */
-const noFraction = 2 ** 52;
-
-/** 0 … 255 for -1 … 1, as a number whose last eight bits they are: what an array of bytes keeps of it. */
-function byteOf(value: number): number {
-  const scaled = value * 127.5 + 127.5;
-  return Math.max(0, Math.min(255, scaled)) + noFraction;
-}
-
 /**
- * Frame n of (n, 3, H, W) in [-1, 1] to interleaved 8-bit RGB; out of range is clamped.
+ * Frame n of (n, 3, H, W) in [-1, 1] to interleaved 8-bit RGB; out of range is clamped, halves go to even.
  * Throws BAD_NUMBERS when a number is not finite: then their sum is not, either.
  */
 function toRgb(sample: Float32Array, n: number, plane: number): Uint8Array {
-  const rgb = new Uint8Array(plane * 3);
+  // A clamped array rounds half to even, as numpy does.
+  const rgb = new Uint8ClampedArray(plane * 3);
   const red = n * 3 * plane;
   let sum = 0;
   for (let i = 0, j = 0; i < plane; i++, j += 3) {
     const r = sample[red + i] as number;
     const g = sample[red + plane + i] as number;
     const b = sample[red + 2 * plane + i] as number;
-    rgb[j] = byteOf(r);
-    rgb[j + 1] = byteOf(g);
-    rgb[j + 2] = byteOf(b);
+    rgb[j] = r * 127.5 + 127.5;
+    rgb[j + 1] = g * 127.5 + 127.5;
+    rgb[j + 2] = b * 127.5 + 127.5;
     sum += r + g + b;
   }
   if (!Number.isFinite(sum)) {
     throw new KinoraError('BAD_NUMBERS', 'The model computed numbers that are not finite (vae_decoder).');
   }
-  return rgb;
+  return new Uint8Array(rgb.buffer);
 }
