@@ -64,10 +64,11 @@ export async function denoise(
   let branch = newBranch(conditioning);
   let unconditional: Branch | undefined;
   if (isOfTwo && !isBatched) {
-    const halves = [halfOf(conditioning, 0, kept), halfOf(conditioning, 1, kept)] as const;
-    if (isGuided) unconditional = newBranch(halves[0].conditioning);
-    branch = newBranch(halves[1].conditioning);
-    await kept.compute(halves.flatMap(({ copies }) => copies));
+    const conditional = halfOf(conditioning, 1, kept);
+    const other = isGuided ? halfOf(conditioning, 0, kept) : undefined;
+    branch = newBranch(conditional.conditioning);
+    unconditional = other && newBranch(other.conditioning);
+    await kept.compute([...conditional.copies, ...(other?.copies ?? [])]);
     kept.forget(Object.values(conditioning));
   }
 

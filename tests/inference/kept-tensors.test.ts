@@ -1,0 +1,80 @@
+/** What is kept in the session thread, with the real thread and a real session. */
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { KeptTensors } from '../../src/inference/kept-tensors.ts';
+import { OnnxSession } from '../../src/inference/session.ts';
+
+const model = path.join(
+  fileURLToPath(new URL('..', import.meta.url)),
+  'fixtures/packs/tiny/vae_decoder/model.onnx',
+);
+const dims = [1, 4, 8, 8];
+const count = 4 * 8 * 8;
+const numbers = () => Float32Array.from({ length: count }, (_, i) => Math.sin(i));
+let decoder: OnnxSession;
+
+beforeAll(async () => {
+  decoder = await OnnxSession.open('vae_decoder', model, { device: 'cpu', threads: 1 });
+});
+afterAll(async () => {
+  await decoder.release();
+});
+
+describe('kept tensors', () => {
+  it('feed runs, take outputs, and come back', async () => {
+    const kept = new KeptTensors();
+    const given = await decoder.run({ latent: { data: numbers(), dims } });
+    const mine = numbers();
+    const latent = kept.keep({ data: mine, dims });
+    expect(mine.length).toBe(0); // lent for good
+    const sample = kept.reserve();
+    for (let run = 0; run < 2; run++) {
+      expect(await decoder.run({ latent }, { into: { sample } })).toEqual({});
+    }
+    const taken = await kept.take(sample);
+    expect(taken.data).toEqual(given['sample']?.data);
+    await expect(kept.take(sample)).rejects.toThrow();
+    expect((await kept.take(latent)).data).toEqual(numbers());
+  });
+
+  it('are added up, whole or by halves, into new ones or each other', async () => {
+    const kept = new KeptTensors();
+    const both = kept.keep({ data: Float32Array.of(1, 2, 3, 4), dims: [2, 1, 2] });
+    const [first, second] = [{ ...both, half: 0 } as const, { ...both, half: 1 } as const];
+    const sum = kept.reserve();
+    await kept.compute([
+      { target: sum, terms: [[1, first], [10, second]] }, // biome-ignore format: as a formula
+      { target: second, terms: [[1, sum]], limit: 35 },
+    ]);
+    expect(await kept.take({ ...sum, dims: [1, 1, 2] })).toMatchObject({ data: Float32Array.of(31, 42) });
+    expect(await kept.take(second)).toEqual({ data: Float32Array.of(31, 35), dims: [1, 1, 2] });
+  });
+
+  it('are computed after a run, which says when they are not finite', async () => {
+    const kept = new KeptTensors();
+    const latent = kept.keep({ data: numbers(), dims });
+    const [sample, doubled] = [kept.reserve(), kept.reserve()];
+    await decoder.run({ latent }, { into: { sample }, after: [{ target: doubled, terms: [[2, sample]] }] });
+    const [once, twice] = [await kept.take(sample), await kept.take(doubled)];
+    expect(twice.data).toEqual(once.data.map((value) => 2 * value));
+
+    const broken = kept.keep({ data: numbers().fill(Number.NaN, 5, 6), dims });
+    const after = [{ target: kept.reserve(), terms: [[0.5, sample] as const] }];
+    await expect(decoder.run({ latent: broken }, { into: { sample }, after })).rejects.toMatchObject({
+      code: 'BAD_NUMBERS',
+      message: expect.stringContaining('vae_decoder'),
+    });
+    kept.forgetAll();
+  });
+
+  it('are gone when they are forgotten', async () => {
+    const kept = new KeptTensors();
+    const [one, other] = [kept.keep({ data: numbers(), dims }), kept.keep({ data: numbers(), dims })];
+    kept.forget([one]);
+    await expect(decoder.run({ latent: one })).rejects.toMatchObject({ code: 'INTERNAL' });
+    await decoder.run({ latent: other });
+    kept.forgetAll();
+    await expect(kept.take(other)).rejects.toThrow();
+  });
+});
