@@ -91,7 +91,8 @@ function isDiskFull(error: unknown): boolean {
 /** Reduces anything thrown to a code and a sentence; unknown errors become INTERNAL, full memory and disks their own. */
 export function serializeError(error: unknown): SerializedError {
   if (isKinoraError(error)) return { code: error.code, message: error.message };
-  if (error instanceof RangeError && /allocation failed/i.test(error.message)) {
+  // A plain Error where it was thrown in another thread.
+  if (error instanceof Error && /allocation failed/i.test(error.message)) {
     return { code: 'OUT_OF_MEMORY', message: 'There is not enough memory for this.' };
   }
   if (isDiskFull(error)) return { code: 'DISK_FULL', message: 'The disk of this Kinora is full.' };

@@ -87,14 +87,19 @@ export function scaledSize(width: number, height: number, scale: number): readon
 export const defaultCrf = 17;
 
 /** H.264 High, 4:2:0, bt709, index first, no sound: what Discord, Telegram, phones and browsers play inline. */
-export function encoderOptions(crf: number, [numerator, denominator]: readonly [number, number]): string[] {
+export function encoderOptions(
+  crf: number,
+  [numerator, denominator]: readonly [number, number],
+  /** "medium" where bytes are scarce. */
+  preset: 'veryfast' | 'medium' = 'veryfast',
+): string[] {
   return [
     ...['-r', `${numerator}/${denominator}`],
     ...[
       '-c:v',
       'libx264',
       '-preset',
-      'veryfast',
+      preset,
       '-profile:v',
       'high',
       '-crf',

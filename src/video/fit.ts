@@ -22,7 +22,7 @@ const aim = 0.93;
 /** A file that fits but uses less than this share of the budget is worth another attempt with more quality. */
 const wellUsed = 0.75;
 
-/** What was given up: quality (crf above 18) and, as the last resort, the size of the picture (scale below 1). */
+/** What was given up: quality (crf above the usual) and, as the last resort, the size of the picture (scale below 1). */
 export interface Fitted {
   readonly crf: number;
   readonly scale: number;
@@ -114,7 +114,7 @@ function encodeAgain(
     source: { file: path },
     inputOptions: [],
     filter: filterGraph({ ...info, smooth: 1, loop: false, input: 'yuv420p', scale }),
-    outputOptions: encoderOptions(crf, info.frameRate),
+    outputOptions: encoderOptions(crf, info.frameRate, 'medium'),
     target,
     outPath: options.outPath,
     signal: options.signal,

@@ -1,7 +1,9 @@
 /** What is kept in the session thread, with the real thread and a real session. */
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { serializeError } from '../../src/errors.ts';
 import { KeptTensors } from '../../src/inference/kept-tensors.ts';
 import { OnnxSession } from '../../src/inference/session.ts';
 
@@ -29,9 +31,9 @@ describe('kept tensors', () => {
     const latent = kept.keep({ data: mine, dims });
     expect(mine.length).toBe(0); // lent for good
     const sample = kept.reserve();
-    for (let run = 0; run < 2; run++) {
-      expect(await decoder.run({ latent }, { into: { sample } })).toEqual({});
-    }
+    const other = { data: numbers().fill(0.5), dims };
+    expect(await decoder.run({ latent: other }, { into: { sample } })).toEqual({});
+    expect(await decoder.run({ latent }, { into: { sample } })).toEqual({}); // over the numbers of the other
     const taken = await kept.take(sample);
     expect(taken.data).toEqual(given['sample']?.data);
     await expect(kept.take(sample)).rejects.toThrow();
@@ -66,6 +68,16 @@ describe('kept tensors', () => {
       message: expect.stringContaining('vae_decoder'),
     });
     kept.forgetAll();
+  });
+
+  it('that found no memory in the thread make it known as that', async () => {
+    // Of an error in another thread only the sentence arrives.
+    const inThread = await new Promise<unknown>((resolve) => {
+      const source =
+        "try { new ArrayBuffer(2 ** 50) } catch (e) { require('worker_threads').parentPort.postMessage(e.message) }";
+      new Worker(source, { eval: true }).once('message', (message) => resolve(new Error(message)));
+    });
+    expect(serializeError(inThread)).toMatchObject({ code: 'OUT_OF_MEMORY' });
   });
 
   it('are gone when they are forgotten', async () => {

@@ -97,6 +97,11 @@ export class EngineProcess {
     return this.#child.pid ?? null;
   }
 
+  get canHear(): boolean {
+    const { connected, exitCode, signalCode } = this.#child;
+    return connected && exitCode === null && signalCode === null;
+  }
+
   /** Whether it is gone because it got no memory in a place where only abort() is left: V8's heap, a native thread. */
   get diedOutOfMemory(): boolean {
     return this.#isGone && this.#child.signalCode !== 'SIGKILL' && this.#saidOutOfMemory;
@@ -104,6 +109,8 @@ export class EngineProcess {
 
   /** Sends a message. A child that can no longer hear is about to be reported as gone, so that is no error here. */
   send(message: ToEngine): void {
+    // What failed for want of memory in an earlier job, and was coped with, is no reason for a death in this one.
+    if (message.type === 'job') this.#saidOutOfMemory = false;
     if (this.#child.connected) this.#child.send(message, () => {});
   }
 

@@ -347,6 +347,7 @@ export class Engine {
 
   #tryAgain(pending: Pending): void {
     this.#waiting.unshift(pending);
+    if (this.#state === 'dead') this.#revive(); // given up while it was tidied up
     if (this.#state === 'loading') pending.onProgress({ phase: 'loading', done: 0, total: 1 });
   }
 
@@ -483,7 +484,8 @@ export class Engine {
 
   #next(): void {
     const child = this.#child;
-    if (this.#state !== 'idle' || !child || this.#running) return;
+    // One that has just ended is reported a moment later: the job waits for the next.
+    if (this.#state !== 'idle' || !child?.canHear || this.#running) return;
     const pending = this.#waiting.shift();
     if (!pending) return;
     const work = workOf(pending.job);

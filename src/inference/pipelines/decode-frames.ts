@@ -29,7 +29,7 @@ export async function* decodeFrames(
   const spare: Float32Array[] = [];
   const started: Promise<Decoded>[] = [];
   let next = 0;
-  // A first run may have to open the session or find out that the chunk is too large: nothing waits behind it.
+  // A run that has to open the session shows whether there is room: nothing waits behind it.
   let mostStarted = pack.sessions.vae_decoder.isOpen ? 2 : 1;
   const startMore = (): void => {
     while (started.length < mostStarted && next < numFrames) {

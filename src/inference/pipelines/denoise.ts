@@ -97,7 +97,9 @@ export async function denoise(
       const [first, second] = [half(sample, 0), half(sample, 1)];
       const [uncond, cond] = [half(branch.prediction, 0), half(branch.prediction, 1)];
       const after = guided(step, guidance.scale, { ...originals, sample: first, uncond, cond });
-      if (i + 1 < guidance.steps || i + 1 === numInferenceSteps) {
+      if (i + 1 === numInferenceSteps) {
+        await predict(branch, after);
+      } else if (i + 1 < guidance.steps) {
         await predict(branch, [...after, copy(first, second)]);
       } else {
         // The steps that follow know the conditional half only.

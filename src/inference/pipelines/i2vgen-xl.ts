@@ -198,8 +198,10 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       const vaeSample = branches.vaeSample();
       await prompts;
       const encoding = vaeEncoder.run({ sample: vaeSample });
+      encoding.catch(() => {}); // awaited below, unless something else fails first
       const seeing = imageEncoder.run({ pixel_values: branches.pixelValues() });
       const both = Promise.all([encoding, seeing]);
+      both.catch(() => {});
       await meanwhile(both);
       await Promise.allSettled([encoding, seeing]); // if one fails, the other one is waited for
       const [encoded, seen] = await both;

@@ -76,10 +76,6 @@ export class Run {
     return entry;
   }
 
-  hasMissed(kind: CacheKind): boolean {
-    return this.#misses.has(kind);
-  }
-
   cacheUse(): { hits: string[]; misses: string[] } {
     // In the order of the work, though prompts and picture are looked up side by side.
     const inOrder = (found: ReadonlySet<CacheKind>) => cacheKinds.filter((kind) => found.has(kind));
