@@ -261,7 +261,8 @@ function explainRunFailure(name: string, device: string, cause: unknown): Kinora
   return new KinoraError('INTERNAL', `${name} failed: ${firstWords(message)}.`, { cause });
 }
 
-function badNumbers(name: string): KinoraError {
+/** @param name the session's */
+export function badNumbers(name: string): KinoraError {
   return new KinoraError('BAD_NUMBERS', `The model computed numbers that are not finite (${name}).`);
 }
 

@@ -13,3 +13,11 @@ export interface IntTensor {
 }
 
 export type Tensor = FloatTensor | IntTensor;
+
+/** Along the batch: (1, …) and (1, …) to (2, …). */
+export function stack(first: FloatTensor, second: FloatTensor): FloatTensor {
+  const data = new Float32Array(first.data.length + second.data.length);
+  data.set(first.data);
+  data.set(second.data, first.data.length);
+  return { data, dims: [2, ...first.dims.slice(1)] };
+}

@@ -5,6 +5,7 @@
 import { KinoraError } from '../../errors.ts';
 import type { Frame, GenerateRequest } from '../image-to-video.ts';
 import type { OpenPack } from '../model-pack.ts';
+import { badNumbers } from '../session.ts';
 import { pick } from './parts.ts';
 import type { Run } from './run.ts';
 
@@ -141,7 +142,7 @@ function toRgb(sample: Float32Array, n: number, plane: number): Uint8Array {
     sum += r + g + b;
   }
   if (!Number.isFinite(sum)) {
-    throw new KinoraError('BAD_NUMBERS', 'The model computed numbers that are not finite (vae_decoder).');
+    throw badNumbers('vae_decoder');
   }
   return new Uint8Array(rgb.buffer);
 }

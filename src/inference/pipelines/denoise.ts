@@ -7,6 +7,7 @@ import type { GenerateRequest } from '../image-to-video.ts';
 import type { KeptPart, KeptTensor, KeptTensors } from '../kept-tensors.ts';
 import type { OpenPack } from '../model-pack.ts';
 import type { Combination, Operand, Scheduler } from '../schedulers/scheduler.ts';
+import { type FloatTensor, stack } from '../tensor.ts';
 import { present } from './parts.ts';
 import type { Run } from './run.ts';
 
@@ -60,7 +61,8 @@ export async function denoise(
     deepFeatures: kept.reserve(),
   });
   const originals = { 'original 0': kept.reserve(), 'original 1': kept.reserve() };
-  let sample = kept.keep(isBatched ? twice(latents, dims) : { data: latents, dims });
+  const first: FloatTensor = { data: latents, dims };
+  let sample = kept.keep(isBatched ? stack(first, first) : first);
   let branch = newBranch(conditioning);
   let unconditional: Branch | undefined;
   if (isOfTwo && !isBatched) {
@@ -206,12 +208,4 @@ function halfOf(
     copy(half(image_latents_enc, index), conditioning.image_latents_enc),
   ];
   return { conditioning, copies };
-}
-
-/** (1, …) to (2, …), both the same. */
-function twice(numbers: Float32Array, dims: readonly number[]): { data: Float32Array; dims: number[] } {
-  const data = new Float32Array(2 * numbers.length);
-  data.set(numbers);
-  data.set(numbers, numbers.length);
-  return { data, dims: [2, ...dims.slice(1)] };
 }

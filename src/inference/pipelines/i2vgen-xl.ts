@@ -19,7 +19,7 @@ import { TorchGenerator } from '../random.ts';
 import { combine } from '../schedulers/combine.mjs';
 import { createScheduler } from '../schedulers/create-scheduler.ts';
 import { startIndex } from '../schedulers/scheduler.ts';
-import type { FloatTensor, IntTensor } from '../tensor.ts';
+import { type FloatTensor, type IntTensor, stack } from '../tensor.ts';
 import { decodeFrames } from './decode-frames.ts';
 import { type Conditioning, denoise } from './denoise.ts';
 import { pick, present } from './parts.ts';
@@ -427,12 +427,4 @@ function fingerprint(manifest: PackManifest): string {
   const hash = createHash('sha256').update(manifest.id);
   for (const file of manifest.files) hash.update(`\n${file.path} ${file.sha256}`);
   return hash.digest('hex');
-}
-
-/** Along the batch: (1, …) and (1, …) to (2, …). */
-function stack(first: FloatTensor, second: FloatTensor): FloatTensor {
-  const data = new Float32Array(first.data.length + second.data.length);
-  data.set(first.data);
-  data.set(second.data, first.data.length);
-  return { data, dims: [2, ...first.dims.slice(1)] };
 }
