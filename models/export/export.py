@@ -241,7 +241,21 @@ def as_weights(value: torch.Tensor, module: nn.Module) -> torch.Tensor:
     return value.to(weight.device, weight.dtype if value.is_floating_point() else value.dtype)
 
 
-LATENTS = {0: "batch", 2: "frames", 3: "latent_height", 4: "latent_width"}
+# Of one clip: the dimension before the channels is 1 in the graphs, which says that these are shared by all rows.
+LATENTS = {2: "frames", 3: "latent_height", 4: "latent_width"}
+
+
+@torch.no_grad()
+def reference_sample(unet, inputs: dict) -> torch.Tensor:
+    """What unet_cond and unet_core must compute together, by the untouched I2VGenXLUNet: a prediction for every row,
+    and their sum with the sample, weighted by the factors."""
+    sample, factors = inputs["sample"], inputs["factors"]
+    values = {name: as_weights(value, unet) for name, value in inputs.items() if name != "factors"}
+    rows = len(inputs["encoder_hidden_states"])
+    for name in ("sample", "fps", "image_latents"):
+        values[name] = values[name].repeat_interleave(rows, dim=0)
+    predictions = unet(**values).sample.float().cpu()
+    return factors[0] * sample + torch.tensordot(factors[1:], predictions, dims=1)[None]
 
 
 def export_unet(unet, out: Path, max_tokens: int, options: Options) -> None:
@@ -250,16 +264,17 @@ def export_unet(unet, out: Path, max_tokens: int, options: Options) -> None:
     unet.to(options.device)
     cases = []
     for batch, frames, height, width, t in ((1, 3, 8, 16, 981), (2, 5, 24, 16, 1)):
-        cond = {
-            "fps": torch.full((batch,), 7 + batch),
-            "image_latents": torch.randn(batch, config.in_channels, frames, height, width),
+        inputs = {
+            "fps": torch.tensor([7 + batch]),
+            "image_latents": torch.randn(1, config.in_channels, frames, height, width),
             "image_embeddings": torch.randn(batch, 1, config.cross_attention_dim),
             "encoder_hidden_states": torch.randn(batch, max_tokens, config.cross_attention_dim),
+            "sample": torch.randn(1, config.in_channels, frames, height, width),
+            "timestep": torch.tensor([t]),
+            # Of the predictions above 1, so that their errors are seen in full.
+            "factors": torch.cat([torch.randn(1), 1 + torch.rand(batch)]),
         }
-        step = {"sample": torch.randn(batch, config.in_channels, frames, height, width), "timestep": torch.tensor([t])}
-        with torch.no_grad():
-            inputs = {name: as_weights(value, unet) for name, value in {**cond, **step}.items()}
-            cases.append(({**cond, **step}, {"out_sample": unet(**inputs).sample.float().cpu()}))
+        cases.append((inputs, {"out_sample": reference_sample(unet, inputs)}))
     expected_nodes = attention_nodes(unet)
     if options.is_cuda:
         for attn in unet.image_latents_temporal_encoder.modules():
@@ -274,13 +289,14 @@ def export_unet(unet, out: Path, max_tokens: int, options: Options) -> None:
     cond_inputs = {name: cases[1][0][name] for name in cond_names}
     with torch.no_grad():
         outputs = dict(zip(("fps_emb", "context", "image_latents_enc"), graph(**cond_inputs)))
-    axes = {name: {0: "batch"} for name in ("fps", "image_embeddings", "encoder_hidden_states", "fps_emb", "context")}
+    axes = {name: {0: "batch"} for name in ("image_embeddings", "encoder_hidden_states", "context")}
     axes |= {"image_latents": LATENTS, "image_latents_enc": LATENTS}
     save_graph(graph, [(cond_inputs, outputs)], out / "unet_cond", axes)
 
-    core_inputs = {"sample": cases[1][0]["sample"], "timestep": cases[1][0]["timestep"], **outputs}
+    sample, timestep, factors = (cases[1][0][name] for name in ("sample", "timestep", "factors"))
+    core_inputs = {"sample": sample, "timestep": timestep, **outputs, "factors": factors}
     axes = {"sample": LATENTS, "image_latents_enc": LATENTS, "out_sample": LATENTS}
-    axes |= {"fps_emb": {0: "batch"}, "context": {0: "batch"}}
+    axes |= {"context": {0: "batch"}, "factors": {0: "factors"}}
     if options.is_cuda:
         export_fused_core(unet, core_inputs, axes, out, options)
     else:

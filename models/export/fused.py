@@ -8,6 +8,8 @@ The same numbers as the diffusers modules, in another order and another layout:
 * Every residual addition waits as a `Sum` until the next normalisation, which adds while it reads; biases of
   convolutions and Linears wait with it.
 * Cross-attention sees all frames of a clip as one sequence of queries, so that keys and values are not repeated.
+* Until the first cross-attention there is one clip, however many rows the context has: conv_in, transformer_in and the
+  first layer with its self-attention over the highest resolution, the dearest of all, are computed once.
 
 Weights are taken from the diffusers modules in the precision that they have; the norms' scale and shift stay float32.
 Knows nothing of files.
@@ -37,6 +39,7 @@ from fused_ops import (
     split_first,
     upsample_nearest,
 )
+from graphs import combine
 from rewrite import MultiHeadAttention
 
 
@@ -46,8 +49,10 @@ class Sizes:
     def __init__(self, plane):
         self.plane = plane
         self.clip = plane[:, :, :1, 0]  # (B, F, 1)
+        space = reshape(plane.permute(0, 2, 3, 1), -1, 0, 0, 1)  # only the shape is right
         self._shapes = {
-            "space": reshape(plane.permute(0, 2, 3, 1), -1, 0, 0, 1),  # (B*F, h, w, 1); only the shape is right
+            "space": space,  # (B*F, h, w, 1)
+            "tokens": reshape(space, 0, -1, 1),  # (B*F, h*w, 1)
             "time": reshape(plane, 0, 0, -1, 1),  # (B, F, h*w, 1)
             "pixels": reshape(plane, -1, 0, 1),  # (B*h*w, F, 1)
             "clips": reshape(plane, 0, -1, 1),  # (B, F*h*w, 1)
@@ -302,13 +307,20 @@ class TransformerBlock(nn.Module):
         self.channels = self.norm1.shape[0]
         self.attn1, self.attn2, self.ff = Attention(block.attn1), Attention(block.attn2), FeedForward(block.ff, ff_parts)
 
-    def forward(self, x, bias, context=None, as_clips=None):
-        """`bias` (1, 1, C) is what the Linear before left to be added."""
+    def forward(self, x, bias):
+        return self.after(*self.self_attention(x, bias))
+
+    def self_attention(self, x, bias):
+        """-> what the second attention reads, and the residual. `bias` (1, 1, C) is what the Linear before left to be
+        added."""
         # One token is one batch entry here, so that the kernel repeats the bias over all of them.
         y, total = self.norm1.with_skip(reshape(x, -1, 1, self.channels), bias, None)
         y, x = reshape_like(y, x), reshape_like(total, x)
         out = self.attn1(y)
-        y, x = self.norm2.with_skip(self.attn1.out(out), x, self.attn1.out.bias)
+        return self.norm2.with_skip(self.attn1.out(out), x, self.attn1.out.bias)
+
+    def after(self, y, x, context=None, as_clips=None):
+        """The second attention, over the context if there is one, and the feed-forward."""
         out = self.attn2(y, context, as_clips)
         if as_clips is not None:
             out = reshape_like(out, y)
@@ -330,12 +342,19 @@ class SpatialTransformer(nn.Module):
             raise NotImplementedError("a transformer of more than one block")
         self.block = TransformerBlock(model.transformer_blocks[0], ff_parts)
 
-    def forward(self, act: Sum, sizes: Sizes, context) -> Sum:
-        y = self.norm(act, "space", sizes)
+    def forward(self, act: Sum, sizes: Sizes, clips: "Clips", one: "Clips | None" = None) -> Sum:
+        """With `one`, `act` is one clip of the highest resolution, and becomes all `clips` where the context is read."""
+        own_sizes = one.sizes if one else sizes
+        y = self.norm(act, "space", own_sizes)
         x = self.proj_in(reshape(y, 0, -1, self.channels))
-        x = self.block(x, self.bias_in, context, lambda q: sizes.to(q, "clips", self.proj_in.width))
-        x = reshape_like(self.proj_out(x), y)
-        return Sum(x, "space", self.channels, act.value(sizes, "space"), self.proj_out.bias)
+        y, x = self.block.self_attention(x, self.bias_in)
+        skip = act.value(own_sizes, "space")
+        if one:
+            y, x = (clips.repeat(value, "tokens", self.proj_in.width) for value in (y, x))
+            skip = clips.repeat(skip, "space", self.channels)
+        x = self.block.after(y, x, clips.context, lambda q: sizes.to(q, "clips", self.proj_in.width))
+        x = reshape_like(self.proj_out(x), skip)
+        return Sum(x, "space", self.channels, skip, self.proj_out.bias)
 
 
 class TemporalTransformer(nn.Module):
@@ -359,12 +378,19 @@ class TemporalTransformer(nn.Module):
 
 
 @dataclass
-class Clip:
-    """What every layer sees of the clip: silu(time + fps) (B*F, E), context (B, N, D), and ones (B, 1, 1, 1)."""
+class Clips:
+    """What every layer sees of B clips: their sizes at the highest resolution, silu(time + fps) (B*F, E), context
+    (B, N, D), and ones (B, 1, 1, 1)."""
 
+    sizes: Sizes
     emb: torch.Tensor
     context: torch.Tensor
     ones: torch.Tensor
+
+    def repeat(self, x, layout: str, channels: int):
+        """One clip of the highest resolution, in "space", "time" or "tokens" -> the same B times, in `layout`."""
+        x = expand_like(reshape(x, 1, 1, -1, channels), self.ones)
+        return self.sizes.to(x, layout, channels)
 
 
 class Layer(nn.Module):
@@ -378,11 +404,16 @@ class Layer(nn.Module):
             self.attn = SpatialTransformer(block.attentions[attention], ff_parts)
             self.temp_attn = TemporalTransformer(block.temp_attentions[attention], ff_parts)
 
-    def forward(self, act: Sum, sizes: Sizes, clip: "Clip") -> Sum:
-        act = self.temp_conv(self.resnet(act, sizes, clip.emb), sizes, clip.ones)
+    def forward(self, act: Sum, sizes: Sizes, clips: Clips) -> Sum:
+        act = self.temp_conv(self.resnet(act, sizes, clips.emb), sizes, clips.ones)
         if self.attn is not None:
-            act = self.temp_attn(self.attn(act, sizes, clip.context), sizes)
+            act = self.temp_attn(self.attn(act, sizes, clips), sizes)
         return act
+
+    def from_one(self, act: Sum, one: Clips, clips: Clips) -> Sum:
+        """As forward at the highest resolution, from `act` of one clip."""
+        act = self.temp_conv(self.resnet(act, one.sizes, one.emb), one.sizes, one.ones)
+        return self.temp_attn(self.attn(act, clips.sizes, clips, one), clips.sizes)
 
 
 def layers_of(block, ff_parts: int) -> nn.ModuleList:
@@ -404,8 +435,8 @@ def ff_parts_of(levels: int) -> list[int]:
 
 
 class UnetCore(nn.Module):
-    """As graphs.UnetCore: sample (B, C, F, h, w), timestep int64 (1), fps_emb, context, image_latents_enc, all float32
-    -> out_sample (B, C, F, h, w) float32. Computes in `dtype`.
+    """As graphs.UnetCore: sample (1, C, F, h, w), timestep int64 (1), fps_emb, context, image_latents_enc, factors
+    (1 + B), all float32 -> out_sample (1, C, F, h, w) float32. Computes in `dtype`, but for the sum at the end.
 
     h and w must be divisible by two as often as the UNet halves them.
     """
@@ -439,38 +470,47 @@ class UnetCore(nn.Module):
         self.conv_out = Conv(unet.conv_out, out_multiple=self.in_channels)
         if len(mid.resnets) != len(mid.attentions) + 1 or self.conv_out.width != self.in_channels:
             raise NotImplementedError("a UNet of another form")
+        if self.down[0][0].attn is None:
+            raise NotImplementedError("a UNet of another form")
 
-    def clip(self, timestep, fps_emb, context, sizes: Sizes) -> Clip:
+    def clips(self, sample, timestep, fps_emb, context) -> tuple[Clips, Clips]:
+        """The one clip that the sample is, and as many of it as the context has rows."""
         angles = timestep.float()[:, None] * self.freqs
         emb = self.time1.with_bias(torch.cat([angles.cos(), angles.sin()], dim=-1).to(self.dtype))
         # No one reads the embedding without SiLU.
-        emb = F.silu(self.time2.with_bias(F.silu(emb)) + fps_emb.to(self.dtype))
-        emb = reshape(expand_like(emb[:, None], sizes.clip), -1, self.time2.width)
-        ones = (sizes.plane[:, :1, :1, :1] * 0 + 1).to(self.dtype)
-        return Clip(emb, context.to(self.dtype), ones)
+        emb = F.silu(self.time2.with_bias(F.silu(emb)) + fps_emb.to(self.dtype))[:, None]
+
+        def clips_of(plane, context):
+            sizes = Sizes(plane)
+            ones = (plane[:, :1, :1, :1] * 0 + 1).to(self.dtype)
+            return Clips(sizes, reshape(expand_like(emb, sizes.clip), -1, self.time2.width), context, ones)
+
+        plane = sample[:, 0]
+        return clips_of(plane, None), clips_of(plane + context[:, :1, :1, None] * 0, context.to(self.dtype))
 
     def first(self, sample, image_latents_enc, sizes: Sizes):
         x = torch.cat([sample, image_latents_enc], dim=1).to(self.dtype).permute(0, 2, 3, 4, 1)
         act = Sum(self.conv_in(sizes.to(x, "space", self.in_channels)), "space", self.conv_in.width)
         return self.transformer_in(act, sizes)
 
-    def last(self, act: Sum, sizes: Sizes):
+    def last(self, act: Sum, sizes: Sizes, sample, factors):
         out = self.conv_out(self.norm_out(act, "space", sizes))
-        return sizes.to(out, "pictures", self.in_channels)[..., : self.out_channels].permute(0, 4, 1, 2, 3).float()
+        out = sizes.to(out, "pictures", self.in_channels)[..., : self.out_channels].permute(0, 4, 1, 2, 3)
+        return combine(sample, out.float(), factors)
 
-    def forward(self, sample, timestep, fps_emb, context, image_latents_enc):
-        return self.run(sample, timestep, fps_emb, context, image_latents_enc)[0]
+    def forward(self, sample, timestep, fps_emb, context, image_latents_enc, factors):
+        return self.run(sample, timestep, fps_emb, context, image_latents_enc, factors)[0]
 
-    def run(self, sample, timestep, fps_emb, context, image_latents_enc):
+    def run(self, sample, timestep, fps_emb, context, image_latents_enc, factors):
         """-> out_sample, and the input of the last layer (B*F, h, w, C), before its skip connection."""
-        levels = [Sizes(sample[:, 0])]
-        clip = self.clip(timestep, fps_emb, context, levels[0])
-        act = self.first(sample, image_latents_enc, levels[0])
+        one, clips = self.clips(sample, timestep, fps_emb, context)
+        levels = [clips.sizes]
+        first = self.first(sample, image_latents_enc, one.sizes)
 
-        skips = [act]
+        act, skips = first, []
         for i, layers in enumerate(self.down):
             for layer in layers:
-                act = layer(act, levels[-1], clip)
+                act = layer(act, levels[-1], clips) if skips else layer.from_one(act, one, clips)
                 skips.append(act)
             if i < len(self.downsamplers):
                 y = self.downsamplers[i](act.value(levels[-1], "space"))
@@ -480,18 +520,25 @@ class UnetCore(nn.Module):
 
         # The middle block goes residual, attention, residual; a Layer of the first pair and one without attention.
         for layer in self.mid:
-            act = layer(act, levels[-1], clip)
+            act = layer(act, levels[-1], clips)
 
         for i, layers in enumerate(self.up):
             for layer in layers:
                 sizes = levels[-1]
                 deep = act.value(sizes, "space")
-                act = layer(join(deep, act.channels, skips.pop(), sizes), sizes, clip)
+                skip = skips.pop() if skips else repeat_sum(first, one, clips)
+                act = layer(join(deep, act.channels, skip, sizes), sizes, clips)
             if i < len(self.upsamplers):
                 y = self.upsamplers[i](upsample_nearest(act.value(levels[-1], "space")))
                 levels.pop()
                 act = Sum(y, "space", self.upsamplers[i].width)
-        return self.last(act, levels[0]), deep
+        return self.last(act, levels[0], sample, factors), deep
+
+
+def repeat_sum(act: Sum, one: Clips, clips: Clips) -> Sum:
+    """What is computed for `one` clip only, for all `clips`."""
+    x = clips.repeat(act.value(one.sizes, "space"), "space", act.channels)
+    return Sum(x, "space", act.channels)
 
 
 def join(x, channels: int, skip: Sum, sizes: Sizes) -> Sum:
@@ -506,8 +553,8 @@ class UnetCoreDeep(nn.Module):
         super().__init__()
         self.core = core
 
-    def forward(self, sample, timestep, fps_emb, context, image_latents_enc):
-        return self.core.run(sample, timestep, fps_emb, context, image_latents_enc)
+    def forward(self, sample, timestep, fps_emb, context, image_latents_enc, factors):
+        return self.core.run(sample, timestep, fps_emb, context, image_latents_enc, factors)
 
 
 class UnetShallow(nn.Module):
@@ -518,14 +565,14 @@ class UnetShallow(nn.Module):
         super().__init__()
         self.core = core
 
-    def forward(self, sample, timestep, fps_emb, context, image_latents_enc, deep_features):
-        core, sizes = self.core, Sizes(sample[:, 0])
-        clip = core.clip(timestep, fps_emb, context, sizes)
-        act = core.first(sample, image_latents_enc, sizes)
+    def forward(self, sample, timestep, fps_emb, context, image_latents_enc, factors, deep_features):
+        core = self.core
+        one, clips = core.clips(sample, timestep, fps_emb, context)
+        skip = repeat_sum(core.first(sample, image_latents_enc, one.sizes), one, clips)
         layer = core.up[-1][-1]
-        channels = layer.resnet.norm1.channels - act.channels
-        act = join(deep_features.to(core.dtype), channels, act, sizes)
-        return core.last(layer(act, sizes, clip), sizes)
+        channels = layer.resnet.norm1.channels - skip.channels
+        act = join(deep_features.to(core.dtype), channels, skip, clips.sizes)
+        return core.last(layer(act, clips.sizes, clips), clips.sizes, sample, factors)
 
 
 class VaeAttention(nn.Module):

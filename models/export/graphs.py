@@ -1,13 +1,16 @@
 """The graphs of a pack as torch modules with the exact inputs and outputs that Kinora feeds and reads.
 
 The UNet is cut in two: `UnetCond` holds everything that does not depend on the timestep and runs once per clip,
-`UnetCore` runs once per step. Knows nothing of files.
+`UnetCore` runs once per step. B is the number of rows of the context: one per text, so two with classifier-free
+guidance. All else is the same for every row, comes in once and is repeated where the rows begin to differ.
+
+Knows nothing of files.
 """
 
 import torch
 from torch import nn
 
-from rewrite import adaptive_avg_pool, repeat_over_frames
+from rewrite import adaptive_avg_pool, repeat_clip, repeat_over_frames
 
 
 class TextEncoder(nn.Module):
@@ -73,8 +76,8 @@ class VaeDecoder(nn.Module):
 
 
 class UnetCond(nn.Module):
-    """fps int64 (B), image_latents (B, C, F, h, w), image_embeddings (B, 1, D), encoder_hidden_states (B, T, D)
-    -> fps_emb (B, E), context (B, T + 64 + C, D), image_latents_enc (B, C, F, h, w)."""
+    """fps int64 (1), image_latents (1, C, F, h, w), image_embeddings (B, 1, D), encoder_hidden_states (B, T, D)
+    -> fps_emb (1, E), context (B, T + 64 + C, D), image_latents_enc (1, C, F, h, w)."""
 
     def __init__(self, unet):
         super().__init__()
@@ -94,7 +97,7 @@ class UnetCond(nn.Module):
                 first_frame = adaptive_avg_pool(first_frame, layer.output_size[0])
             else:
                 first_frame = layer(first_frame)
-        image_tokens = first_frame.flatten(2).transpose(1, 2)
+        image_tokens = first_frame.flatten(2).transpose(1, 2).expand(encoder_hidden_states.shape[0], -1, -1)
         clip_tokens = self.context_embedding(image_embeddings).reshape(-1, self.channels, self.context_dim)
         context = torch.cat([encoder_hidden_states, image_tokens, clip_tokens], dim=1)
 
@@ -103,12 +106,14 @@ class UnetCond(nn.Module):
         pixels = self.image_latents_proj_in(frames).reshape(-1, num_frames, self.channels, height * width)
         pixels = pixels.permute(0, 3, 1, 2).reshape(-1, num_frames, self.channels)
         pixels = self.image_latents_temporal_encoder(pixels)
-        image_latents_enc = pixels.reshape(-1, height, width, num_frames, self.channels).permute(0, 4, 3, 1, 2)
+        # 1, not -1: the exporter then knows that this is one clip.
+        image_latents_enc = pixels.reshape(1, height, width, num_frames, self.channels).permute(0, 4, 3, 1, 2)
         return fps_emb, context, image_latents_enc
 
 
 class UnetCore(nn.Module):
-    """sample (B, C, F, h, w), timestep int64 (1), and UnetCond's three outputs -> out_sample (B, C, F, h, w)."""
+    """sample (1, C, F, h, w), timestep int64 (1), UnetCond's three outputs, factors (1 + B)
+    -> out_sample (1, C, F, h, w): `combine` of the sample and the predictions for the rows of the context."""
 
     def __init__(self, unet):
         super().__init__()
@@ -117,24 +122,25 @@ class UnetCore(nn.Module):
         self.down_blocks, self.mid_block, self.up_blocks = unet.down_blocks, unet.mid_block, unet.up_blocks
         self.conv_norm_out, self.conv_act, self.conv_out = unet.conv_norm_out, unet.conv_act, unet.conv_out
 
-    def forward(self, sample, timestep, fps_emb, context, image_latents_enc):
+    def forward(self, sample, timestep, fps_emb, context, image_latents_enc, factors):
         num_frames = sample.shape[2]
         x, skips, emb = self.all_but_last_block(sample, timestep, fps_emb, context, image_latents_enc)
-        return self.last(self.up(self.up_blocks[-1], x, skips, emb, context, num_frames), num_frames)
+        x = self.up(self.up_blocks[-1], x, skips, emb, context, num_frames)
+        return combine(sample, self.last(x, num_frames), factors)
 
-    def with_deep_features(self, sample, timestep, fps_emb, context, image_latents_enc):
+    def with_deep_features(self, sample, timestep, fps_emb, context, image_latents_enc, factors):
         """-> out_sample, and the input of the last layer (B*F, C, h, w), before its skip connection."""
         num_frames = sample.shape[2]
         x, skips, emb = self.all_but_last_block(sample, timestep, fps_emb, context, image_latents_enc)
         for layer, skip in enumerate(reversed(skips)):
             deep = x
             x = self.last_block_layer(layer, deep, skip, emb, context, num_frames)
-        return self.last(x, num_frames), deep
+        return combine(sample, self.last(x, num_frames), factors), deep
 
     def all_but_last_block(self, sample, timestep, fps_emb, context, image_latents_enc):
         """-> the last block's input, its skip connections, and the embedding."""
         num_frames = sample.shape[2]
-        x, emb = self.first(sample, timestep, fps_emb, image_latents_enc)
+        x, emb = self.first(sample, timestep, fps_emb, context, image_latents_enc)
         skips = (x,)
         for block in self.down_blocks:
             x, block_skips = block(hidden_states=x, temb=emb, num_frames=num_frames, **cross(block, context))
@@ -151,13 +157,17 @@ class UnetCore(nn.Module):
             hidden_states=x, temb=emb, res_hidden_states_tuple=skips, num_frames=num_frames, **cross(block, context)
         )
 
-    def first(self, sample, timestep, fps_emb, image_latents_enc):
-        """-> the first feature map (B*F, C, h, w) and the embedding of timestep and fps (B*F, E)."""
+    def first(self, sample, timestep, fps_emb, context, image_latents_enc):
+        """-> the first feature map (B*F, C, h, w) and the embedding of timestep and fps (B*F, E).
+
+        Both are computed for one clip, because neither reads the context, and repeated for its rows.
+        """
         num_frames, height, width = sample.shape[2:]
         emb = repeat_over_frames(self.time_embedding(self.time_proj(timestep)) + fps_emb, num_frames)
         x = torch.cat([sample, image_latents_enc], dim=1).transpose(1, 2)
         x = self.conv_in(x.reshape(-1, self.conv_in.in_channels, height, width))
-        return self.transformer_in(x, num_frames=num_frames)[0], emb
+        x = self.transformer_in(x, num_frames=num_frames)[0]
+        return repeat_clip(x, context.shape[0]), repeat_clip(emb, context.shape[0])
 
     def last_block_layer(self, index, x, skip, emb, context, num_frames):
         """One round of the loop in the forward of UpBlock3D or CrossAttnUpBlock3D. The last block upsamples nothing."""
@@ -170,6 +180,7 @@ class UnetCore(nn.Module):
         return x
 
     def last(self, x, num_frames):
+        """-> the predictions (B, C, F, h, w)."""
         x = self.conv_out(self.conv_act(self.conv_norm_out(x)))
         return x.reshape(-1, num_frames, *x.shape[1:]).transpose(1, 2)
 
@@ -181,8 +192,8 @@ class UnetCoreDeep(nn.Module):
         super().__init__()
         self.core = core
 
-    def forward(self, sample, timestep, fps_emb, context, image_latents_enc):
-        return self.core.with_deep_features(sample, timestep, fps_emb, context, image_latents_enc)
+    def forward(self, sample, timestep, fps_emb, context, image_latents_enc, factors):
+        return self.core.with_deep_features(sample, timestep, fps_emb, context, image_latents_enc, factors)
 
 
 class UnetShallow(nn.Module):
@@ -192,11 +203,23 @@ class UnetShallow(nn.Module):
         super().__init__()
         self.core = core
 
-    def forward(self, sample, timestep, fps_emb, context, image_latents_enc, deep_features):
+    def forward(self, sample, timestep, fps_emb, context, image_latents_enc, factors, deep_features):
         core, num_frames = self.core, sample.shape[2]
-        x, emb = core.first(sample, timestep, fps_emb, image_latents_enc)
+        x, emb = core.first(sample, timestep, fps_emb, context, image_latents_enc)
         index = len(core.up_blocks[-1].resnets) - 1
-        return core.last(core.last_block_layer(index, deep_features, x, emb, context, num_frames), num_frames)
+        x = core.last_block_layer(index, deep_features, x, emb, context, num_frames)
+        return combine(sample, core.last(x, num_frames), factors)
+
+
+def combine(sample, predictions, factors):
+    """factors[0] * sample + the sum over b of factors[1 + b] * predictions[b], of the sample's shape.
+
+    Guidance and the scheduler's step are both linear, so the caller folds them into the factors; with (0, 1) the result
+    is the raw prediction. Products and a sum instead of a matrix product, which a GPU may compute in TF32; one term
+    after the other, so that rows that are computed one by one add up to the same bits.
+    """
+    rows = torch.cat([sample, predictions])
+    return (factors.reshape(-1, 1, 1, 1, 1) * rows).sum(dim=0, keepdim=True)
 
 
 def cross(block, context):

@@ -18,6 +18,7 @@ import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, I2VGenXLPipeline
 from PIL import Image
 
+from export import reference_sample
 from manifest import NEGATIVE_PROMPT, write_json
 
 # cropMode "compat" is the rounding of diffusers, black border included.
@@ -366,16 +367,20 @@ def run_components(pipe, golden: Golden) -> list:
 
     dim = pipe.unet.config.cross_attention_dim
     # 40 cells are more than the 32 bins of the pooled picture, 8 are less.
-    for label, batch, frames, height, width, t in (("guided", 2, 5, 8, 16, 981), ("single", 1, 3, 40, 8, 1)):
+    # Guidance 9 and a step along the prediction, and the prediction alone.
+    guided, single = torch.tensor([0.97, 1.2, -1.35]), torch.tensor([0.0, 1.0])
+    for label, frames, height, width, t, factors in (("guided", 5, 8, 16, 981, guided), ("single", 3, 40, 8, 1, single)):
+        batch = len(factors) - 1
         inputs = {
-            "fps": torch.full((batch,), 8),
-            "image_latents": torch.randn(batch, 4, frames, height, width),
+            "fps": torch.tensor([8]),
+            "image_latents": torch.randn(1, 4, frames, height, width),
             "image_embeddings": torch.randn(batch, 1, dim),
             "encoder_hidden_states": torch.randn(batch, tokens, dim),
-            "sample": torch.randn(batch, 4, frames, height, width),
+            "sample": torch.randn(1, 4, frames, height, width),
             "timestep": torch.tensor([t]),
+            "factors": factors,
         }
-        add(f"unet-{label}", ["unet_cond", "unet_core"], inputs, {"out_sample": pipe.unet(**inputs).sample})
+        add(f"unet-{label}", ["unet_cond", "unet_core"], inputs, {"out_sample": reference_sample(pipe.unet, inputs)})
     return cases
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import torch
-from onnx import TensorProto, helper
+from onnx import TensorProto, ValueInfoProto, helper
 
 from lower import lower
 
@@ -66,9 +66,11 @@ def save_fused(module: torch.nn.Module, inputs: dict, outputs: list[str], folder
     with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         traced = Path(scratch, "model.onnx")
+        values = tuple(value.to(device) for value in inputs.values())
+        results = module(*values)
         torch.onnx.export(
             module,
-            tuple(value.to(device) for value in inputs.values()),
+            values,
             str(traced),
             dynamo=False,
             opset_version=OPSET,
@@ -90,6 +92,8 @@ def save_fused(module: torch.nn.Module, inputs: dict, outputs: list[str], folder
                 graph.initializer.append(write_weight(value.name, weights[value.name], data))
     del graph.input[:], graph.value_info[:]
     graph.input.extend(real_inputs)
+    for value, result in zip(graph.output, results if isinstance(results, tuple) else (results,)):
+        fix_shape(value, result.shape, dynamic_axes[value.name])
     used |= {value.name for value in graph.output}
     for node in graph.node:
         # ONNX Runtime gives memory to every output with a name, and frees it only after the last reader: without one,
@@ -98,6 +102,13 @@ def save_fused(module: torch.nn.Module, inputs: dict, outputs: list[str], folder
             if i > 0 and name not in used:
                 node.output[i] = ""
     onnx.save_model(model, folder / "model.onnx")
+
+
+def fix_shape(value: ValueInfoProto, shape: torch.Size, free_axes: dict) -> None:
+    """Writes down the dimensions that are not free: the exporter does not work them out through our operators."""
+    for axis, dim in enumerate(value.type.tensor_type.shape.dim):
+        if axis not in free_axes:
+            dim.dim_value = shape[axis]
 
 
 def write_weight(name: str, weight: torch.Tensor, file) -> TensorProto:

@@ -77,6 +77,11 @@ def repeat_over_frames(x, num_frames):
     return x[:, None].expand(-1, num_frames, *x.shape[1:]).reshape(-1, *x.shape[1:])
 
 
+def repeat_clip(x, batch):
+    """(F, ...) -> (B*F, ...), all entries in order, B times."""
+    return x[None].expand(batch, *[-1] * x.ndim).reshape(-1, *x.shape[1:])
+
+
 def frames_to_rows(x, num_frames):
     """(B*F, C, H, W) -> (B, C, F, H*W)."""
     channels, height, width = x.shape[1:]

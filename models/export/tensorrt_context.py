@@ -111,6 +111,7 @@ def profiles_of(folder: Path, sizes: list[Size], factor: int, chunk: int) -> dic
 def shapes_at(graph: onnx.GraphProto, size: Size, batch: int, chunk: int, factor: int) -> dict[str, list[int]]:
     values = {
         "batch": batch,
+        "factors": 1 + batch,
         "n": chunk,
         "frames": size.frames,
         "latent_height": size.height // factor,

@@ -131,27 +131,74 @@ def test_real_widths_lose_nothing(tmp_path):
 @pytest.mark.parametrize("batch,frames,height,width", [(1, 1, 8, 8), (1, 4, 16, 8), (2, 3, 8, 24)])
 def test_core_runs_at_sizes_that_it_was_not_traced_with(pack, batch, frames, height, width):
     unet = make_tiny.make_unet()
-    generator = torch.Generator().manual_seed(batch + frames)
+    inputs = inputs_of(batch, frames, height, width, seed=batch + frames)
+    expected = export.reference_sample(unet, inputs).numpy()
+    values = {name: value.numpy() for name, value in inputs.items()}
+    for name in ("unet_cond", "unet_core", "unet_shallow"):
+        values |= run_graph(pack / name, values)
+        if name != "unet_cond":
+            assert np.abs(values["out_sample"] - expected).max() <= 1e-4
+
+
+def inputs_of(batch: int, frames: int, height: int, width: int, seed: int) -> dict[str, torch.Tensor]:
+    """For unet_cond and unet_core of the tiny model, with a context of `batch` rows."""
+    generator = torch.Generator().manual_seed(seed)
 
     def noise(*shape):
         return torch.randn(*shape, generator=generator)
 
-    cond = {
-        "fps": torch.full((batch,), 16),
-        "image_latents": noise(batch, 4, frames, height, width),
+    return {
+        "fps": torch.tensor([16]),
+        "image_latents": noise(1, 4, frames, height, width),
         "image_embeddings": noise(batch, 1, 32),
         "encoder_hidden_states": noise(batch, 77, 32),
+        "sample": noise(1, 4, frames, height, width),
+        "timestep": torch.tensor([501]),
+        "factors": noise(1 + batch),
     }
-    step = {"sample": noise(batch, 4, frames, height, width), "timestep": torch.tensor([501])}
+
+
+def run_graph(folder: Path, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    with open_session(folder) as session:
+        feed = {i.name: values[i.name] for i in session.get_inputs()}
+        return dict(zip([o.name for o in session.get_outputs()], session.run(None, feed)))
+
+
+@pytest.mark.parametrize("flavour", ["plain", "cuda"])
+def test_what_all_rows_share_has_a_fixed_one(pack, flavour):
+    """Kinora reads from these dimensions what comes and goes once."""
+    tiny = Path(__file__).parents[2] / "tests" / "fixtures"
+    cond, cores = (tiny / "packs" / "tiny", tiny / "cores") if flavour == "plain" else (pack, pack)
+    shared = {"fps", "image_latents", "fps_emb", "image_latents_enc", "sample", "out_sample"}
+    rows = {"image_embeddings", "encoder_hidden_states", "context"}
+    for folder in (cond / "unet_cond", cores / "unet_core", cores / "unet_shallow"):
+        graph = onnx.load(folder / "model.onnx", load_external_data=False).graph
+        first = {value.name: value.type.tensor_type.shape.dim[0] for value in [*graph.input, *graph.output]}
+        assert all(first[name].dim_value == 1 for name in shared & first.keys())
+        assert all(first[name].dim_param == "batch" for name in rows & first.keys())
+        assert "factors" not in first or first["factors"].dim_param == "factors"
+
+
+def test_sum_and_factors_are_float32_in_half_precision():
+    """Factors beyond FP16's range, which cancel each other: only a sum in float32 gives the sample back."""
+    core = fused.UnetCore(make_tiny.make_unet().half(), torch.float16)
+    sample = torch.randn(1, 4, 2, 8, 8)
+    inputs = (sample, torch.tensor([501]), torch.randn(1, 64), torch.randn(1, 145, 32).repeat(2, 1, 1), sample)
     with torch.no_grad():
-        expected = unet(**cond, **step).sample.numpy()
-    values = {name: value.numpy() for name, value in {**cond, **step}.items()}
-    for name in ("unet_cond", "unet_core", "unet_shallow"):
-        with open_session(pack / name) as session:
-            feed = {i.name: values[i.name] for i in session.get_inputs()}
-            values |= dict(zip([o.name for o in session.get_outputs()], session.run(None, feed)))
-        if name != "unet_cond":
-            assert np.abs(values["out_sample"] - expected).max() <= 1e-4
+        out = core(*inputs, torch.tensor([1, 1e6, -1e6]))
+    assert torch.equal(out, sample)
+
+
+def test_work_before_the_first_cross_attention_is_done_once(pack):
+    """The highest resolution's self-attention of the first layer sees F pictures with two rows of context as with one."""
+    core = fused.UnetCore(make_tiny.make_unet(), torch.float32)
+    seen = {}
+    for name, part in (("first", core.down[0][0].attn.block.attn1), ("second", core.down[1][0].attn.block.attn1)):
+        part.register_forward_pre_hook(lambda _, args, name=name: seen.update({name: len(args[0])}))
+    sample = torch.randn(1, 4, 3, 8, 8)
+    with torch.no_grad():
+        core(sample, torch.tensor([501]), torch.randn(1, 64), torch.randn(2, 145, 32), sample, torch.ones(3))
+    assert seen == {"first": 3, "second": 6}
 
 
 def test_features_of_another_step_change_the_shallow_core(pack):
@@ -166,8 +213,9 @@ def test_features_of_another_step_change_the_shallow_core(pack):
         fps_emb, context, enc = graphs.UnetCond(unet)(
             torch.tensor([8]), latents, torch.randn(1, 1, 32), torch.randn(1, 77, 32)
         )
-        out, deep = core.run(sample, torch.tensor([501]), fps_emb, context, enc)
-        other = fused.UnetShallow(core)(sample, torch.tensor([501]), fps_emb, context, enc, deep * 0)
+        inputs = (sample, torch.tensor([501]), fps_emb, context, enc, torch.tensor([0.0, 1.0]))
+        out, deep = core.run(*inputs)
+        other = fused.UnetShallow(core)(*inputs, deep * 0)
     assert (out - other).abs().max() > 0.1
 
 
@@ -180,31 +228,18 @@ def test_shallow_core_with_features_of_an_earlier_step(pack, tmp_path, flavour):
     else:
         cores = pack
     unet = make_tiny.make_unet()
-    generator = torch.Generator().manual_seed(7)
-
-    def noise(*shape):
-        return torch.randn(*shape, generator=generator)
-
-    cond = {
-        "fps": torch.tensor([8, 8]),
-        "image_latents": noise(2, 4, 3, 8, 16),
-        "image_embeddings": noise(2, 1, 32),
-        "encoder_hidden_states": noise(2, 77, 32),
-    }
-    steps = [{"sample": noise(2, 4, 3, 8, 16), "timestep": torch.tensor([t])} for t in (901, 851)]
-    with torch.no_grad(), DeepFeatures(unet) as features:
-        expected = [unet(**cond, **steps[0]).sample]
+    inputs = inputs_of(2, 3, 8, 16, seed=7)
+    other_noise = torch.randn(1, 4, 3, 8, 16, generator=torch.Generator().manual_seed(8))
+    steps = [{**inputs, "timestep": torch.tensor([901])}, {**inputs, "sample": other_noise}]
+    with DeepFeatures(unet) as features:
+        expected = [export.reference_sample(unet, steps[0])]
         features.are_old = True
-        expected.append(unet(**cond, **steps[1]).sample)
-    values = {name: value.numpy() for name, value in cond.items()}
-    folders = [pack / "unet_cond", cores / "unet_core", cores / "unet_shallow"]
-    for folder, step, result in zip(folders, [{}, *steps], [None, *expected]):
+        expected.append(export.reference_sample(unet, steps[1]))
+    values = run_graph(pack / "unet_cond", {name: value.numpy() for name, value in inputs.items()})
+    for folder, step, result in zip((cores / "unet_core", cores / "unet_shallow"), steps, expected):
         values |= {name: value.numpy() for name, value in step.items()}
-        with open_session(folder) as session:
-            feed = {i.name: values[i.name] for i in session.get_inputs()}
-            values |= dict(zip([o.name for o in session.get_outputs()], session.run(None, feed)))
-        if result is not None:
-            assert np.abs(values["out_sample"] - result.numpy()).max() <= 1e-4
+        values |= run_graph(folder, values)
+        assert np.abs(values["out_sample"] - result.numpy()).max() <= 1e-4
 
 
 LAYER = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
@@ -306,7 +341,7 @@ def test_graphs_for_tensorrt_are_standard_and_equal(tmp_path):
         with open_session(pack / name) as session:
             feed = {}
             for value in session.get_inputs():
-                named = {"batch": 2, "n": 2, "frames": 3, "latent_height": 8, "latent_width": 16}
+                named = {"batch": 2, "factors": 3, "n": 2, "frames": 3, "latent_height": 8, "latent_width": 16}
                 dims = [named.get(dim, dim) for dim in value.shape]
                 feed[value.name] = generator.standard_normal(dims).astype(np.float32)
                 if value.type == "tensor(int64)":
@@ -324,10 +359,10 @@ def test_tensorrt_profiles_span_all_sizes():
     pack = Path(__file__).parents[2] / "tests" / "fixtures" / "packs" / "tiny"
     sizes = [Size.parse("512x512x16"), Size.parse("768x448x24")]
     core = profiles_of(pack / "unet_core", sizes, 8, 2)
-    assert "sample:1x4x16x56x64," in core["trt_profile_min_shapes"]
-    assert "sample:2x4x16x64x64," in core["trt_profile_opt_shapes"]
-    assert "sample:2x4x24x64x96," in core["trt_profile_max_shapes"]
-    assert "timestep" not in core["trt_profile_max_shapes"]
+    fixed = "sample:1x4x{0},context:{1}x145x32,image_latents_enc:1x4x{0},factors:{2}"
+    assert core["trt_profile_min_shapes"] == fixed.format("16x56x64", 1, 2)
+    assert core["trt_profile_opt_shapes"] == fixed.format("16x64x64", 2, 3)
+    assert core["trt_profile_max_shapes"] == fixed.format("24x64x96", 2, 3)
     decoder = profiles_of(pack / "vae_decoder", sizes, 8, 2)
     assert decoder["trt_profile_max_shapes"] == "latent:2x4x64x96"
     with pytest.raises(SystemExit, match="512x512x16"):

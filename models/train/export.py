@@ -15,6 +15,7 @@ import torch
 import torch.nn as nn
 from onnx import TensorProto, helper, numpy_helper
 
+import arranged
 import make_tokenizer
 import motion
 import nets
@@ -55,13 +56,14 @@ def load_all(weights, tokenizer_path):
 
 
 def graphs(parts):
-    """Name → (module, example inputs, input names, output names, dynamic axes)."""
+    """Name → (module, example inputs, input names, output names, dynamic axes, what the module must compute)."""
     torch.manual_seed(0)
     c, d = nets.LATENTS, nets.EMBED
     frames, h, w = 3, 16, 20
-    cond = nets.Conditioner(parts["motion_head"], parts["picture_decoder"], parts["frame_encoder"]).eval()
+    conditioner = lambda frame_encoder: nets.Conditioner(parts["motion_head"], parts["picture_decoder"], frame_encoder).eval()
     rows = {0: "B"}
-    volume = {0: "B", 2: "F", 3: "h", 4: "w"}
+    volume = {2: "F", 3: "h", 4: "w"}
+    volumes = rows | volume
     words = torch.randn(2, 77, d)
     return {
         "text_encoder": (parts["text_encoder"], (torch.randint(0, 9000, (2, 77)),), ["input_ids"], ["prompt_embeds"],
@@ -72,13 +74,18 @@ def graphs(parts):
                         {"sample": {0: "n", 2: "H", 3: "W"}, "moments": {0: "n", 2: "h", 3: "w"}}),
         "vae_decoder": (parts["vae_decoder"], (torch.randn(2, c, h, w),), ["latent"], ["sample"],
                         {"latent": {0: "n", 2: "h", 3: "w"}, "sample": {0: "n", 2: "H", 3: "W"}}),
-        "unet_cond": (cond, (torch.tensor([16, 16]), torch.randn(2, c, frames, h, w), torch.randn(2, 1, d), words),
+        "unet_cond": (conditioner(arranged.Encoder(parts["frame_encoder"])),
+                      (torch.tensor([16]), torch.randn(1, c, frames, h, w), torch.randn(2, 1, d), words),
                       ["fps", "image_latents", "image_embeddings", "encoder_hidden_states"], ["fps_emb", "context", "image_latents_enc"],
-                      {"fps": rows, "image_latents": volume, "image_embeddings": rows, "encoder_hidden_states": {0: "B", 1: "T"},
-                       "fps_emb": rows, "context": {0: "B"}, "image_latents_enc": volume}),
-        "unet_core": (parts["unet_core"], (torch.randn(2, c, frames, h, w), torch.tensor([499]), torch.randn(2, 64), torch.randn(2, 2, d), torch.randn(2, c, frames, h, w)),
-                      ["sample", "timestep", "fps_emb", "context", "image_latents_enc"], ["out_sample"],
-                      {"sample": volume, "fps_emb": rows, "context": rows, "image_latents_enc": volume, "out_sample": volume}),
+                      {"image_latents": volume, "image_embeddings": rows, "encoder_hidden_states": {0: "B", 1: "T"},
+                       "context": rows, "image_latents_enc": volumes},
+                      conditioner(parts["frame_encoder"])),
+        "unet_core": (arranged.Core(parts["unet_core"]).eval(),
+                      (torch.randn(1, c, frames, h, w), torch.tensor([499]), torch.randn(1, 64), torch.randn(2, 2, d),
+                       torch.randn(2, c, frames, h, w), torch.randn(3)),
+                      ["sample", "timestep", "fps_emb", "context", "image_latents_enc", "factors"], ["out_sample"],
+                      {"sample": volume, "context": rows, "image_latents_enc": volumes, "factors": {0: "1 + B"}, "out_sample": volume},
+                      parts["unet_core"].step),
     }
 
 
@@ -109,14 +116,14 @@ def session(path):
     return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def check(name, module, path, feeds):
+def check(name, reference, path, feeds):
     """Largest difference between ONNX Runtime and PyTorch over several shapes, relative to the output's size."""
     ort_session = session(path)
     names = [i.name for i in ort_session.get_inputs()]
     worst = 0.0
     for feed in feeds:
         with torch.no_grad():
-            expected = module(*feed)
+            expected = reference(*feed)
         expected = expected if isinstance(expected, tuple) else (expected,)
         got = ort_session.run(None, {n: x.numpy() for n, x in zip(names, feed)})
         for e, g in zip(expected, got):
@@ -134,7 +141,7 @@ def other_shapes(name, parts):
     c, d = nets.LATENTS, nets.EMBED
     feeds = []
     for batch, frames, h, w in ((1, 8, 24, 16), (2, 5, 16, 32), (1, 1, 16, 16)):
-        latents = torch.randn(batch, c, frames, h, w)
+        latents = torch.randn(1, c, frames, h, w)
         image_latents = latents.clone()
         for k in range(1, frames):
             image_latents[:, :, k] = k / (frames - 1)
@@ -144,8 +151,9 @@ def other_shapes(name, parts):
         feeds.append({
             "text_encoder": (ids,), "image_encoder": (torch.randn(1, 3, nets.IMAGE_SIDE, nets.IMAGE_SIDE),),
             "vae_encoder": (torch.rand(1, 3, 4 * h, 4 * w) * 2 - 1,), "vae_decoder": (torch.randn(frames, c, h, w),),
-            "unet_cond": (torch.full((batch,), 8 + frames), image_latents, torch.randn(batch, 1, d), words),
-            "unet_core": (latents, torch.tensor([100 * frames]), torch.randn(batch, 64), torch.randn(batch, 2, d), torch.randn(batch, c, frames, h, w)),
+            "unet_cond": (torch.tensor([8 + frames]), image_latents, torch.randn(batch, 1, d), words),
+            "unet_core": (latents, torch.tensor([100 * frames]), torch.randn(1, 64), torch.randn(batch, 2, d),
+                          torch.randn(batch, c, frames, h, w), torch.randn(1 + batch)),
         }[name])
     return feeds
 
@@ -189,7 +197,7 @@ def main(weights, pack):
     torch.set_num_threads(2)
     parts = load_all(weights, pack / "tokenizer" / "tokenizer.json")
     total = 0
-    for name, (module, inputs, input_names, output_names, axes) in graphs(parts).items():
+    for name, (module, inputs, input_names, output_names, axes, *reference) in graphs(parts).items():
         buffer = io.BytesIO()
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
@@ -204,7 +212,7 @@ def main(weights, pack):
         path.parent.mkdir(parents=True, exist_ok=True)
         onnx.save(model, path)
         total += path.stat().st_size
-        check(name, module, path, [inputs] + other_shapes(name, parts))
+        check(name, reference[0] if reference else module, path, [inputs] + other_shapes(name, parts))
     print(f"{total / 1e6:.1f} MB in all")
     write_json(pack / "model_index.json", {"_class_name": "I2VGenXLPipeline"})
     write_json(pack / "scheduler" / "scheduler_config.json", {

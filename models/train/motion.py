@@ -86,13 +86,41 @@ def camera(one_hot, gain, p, ax, ay):
     return overscan * torch.exp(zoom), x - x0, y - y0, angle
 
 
-def _step(a, b, t):
+def _step(a: float, b: float, t):
     t = ((t - a) / (b - a)).clamp(0, 1)
     return t * t * (3 - 2 * t)
 
 
+# Most prompts name neither waves nor sway, and the sines of every pixel take long: the branch stays one when traced.
+@torch.jit.script_if_tracing
+def _waves(u, v, xn, yn, a, p1, p2, tau: float):
+    if bool((a == 0).all()):
+        du, dv = a + a, -a  # zeros; the same tensor twice would not export
+    else:
+        xn2, yn2 = xn * xn, yn * yn
+        phase1 = tau * (0.9 * u + 1.6 * v - p1)
+        phase2 = tau * (-1.7 * u + 2.9 * v - p2 + 0.25)
+        g = a * _step(-0.25, 0.45, yn)
+        du = g * (1 - xn2 * xn2) * (0.5 * (phase1.cos() + 0.35 * phase2.cos()))
+        dv = g * (1 - yn2 * yn2 * yn2) * (phase1.sin() + 0.35 * phase2.sin())
+    return du, dv
+
+
+@torch.jit.script_if_tracing
+def _sway(u, v, xn, yn, a, p1, p2, tau: float):
+    if bool((a == 0).all()):
+        du, dv = a + a, -a  # zeros; the same tensor twice would not export
+    else:
+        xn2, yn2 = xn * xn, yn * yn
+        b = ((1 - yn) / 2).clamp(min=0)
+        b = a * (b * b.sqrt())
+        du = b * (1 - xn2 * xn2) * ((tau * (p1 - 0.3 * u)).sin() + 0.3 * (tau * (p2 - 1.1 * u + 0.8 * v + 0.2)).sin())
+        dv = b * (1 - yn2 * yn2) * (0.25 * (tau * (p2 + 0.9 * u + 0.25)).sin())
+    return du, dv
+
+
 def local_motion(one_hot, gain, p, u, v, ax, ay):
-    """Displacement of waves and sway at the picture's points u, v (N, H, W), position p (N,)."""
+    """Displacement of waves and sway at the picture's points u, v (N, H, W), position p (N,); (N, 1, 1) where all is zero."""
 
     def numbers(kind):
         hot = one_hot[:, INDEX[kind]]
@@ -102,22 +130,9 @@ def local_motion(one_hot, gain, p, u, v, ax, ay):
         return a[:, None, None], (c1 * p)[:, None, None], (c2 * p)[:, None, None]
 
     xn, yn = u / ax, v / ay
-    xn4 = (xn * xn) * (xn * xn)
-    yn2 = yn * yn
-    a, p1, p2 = numbers("waves")
-    phase1 = TAU * (0.9 * u + 1.6 * v - p1)
-    phase2 = TAU * (-1.7 * u + 2.9 * v - p2 + 0.25)
-    g = a * _step(-0.25, 0.45, yn)
-    du = g * (1 - xn4) * (0.5 * (phase1.cos() + 0.35 * phase2.cos()))
-    dv = g * (1 - yn2 * yn2 * yn2) * (phase1.sin() + 0.35 * phase2.sin())
-    a, p1, p2 = numbers("sway")
-    b = ((1 - yn) / 2).clamp(min=0)
-    b = a * (b * b.sqrt())
-    du = du + b * (1 - xn4) * (
-        (TAU * (p1 - 0.3 * u)).sin() + 0.3 * (TAU * (p2 - 1.1 * u + 0.8 * v + 0.2)).sin()
-    )
-    dv = dv + b * (1 - yn2 * yn2) * (0.25 * (TAU * (p2 + 0.9 * u + 0.25)).sin())
-    return du, dv
+    du, dv = _waves(u, v, xn, yn, *numbers("waves"), TAU)
+    sway_u, sway_v = _sway(u, v, xn, yn, *numbers("sway"), TAU)
+    return du + sway_u, dv + sway_v
 
 
 def sampling_grid(one_hot, gain, p, height, width):

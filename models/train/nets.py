@@ -180,17 +180,23 @@ class Denoiser(nn.Module):
         return F.pixel_shuffle(self.tail(F.relu(h)), 2)
 
     def forward(self, sample, timestep, fps_emb, context, warped):
-        """sample, warped (B, C, F, h, w), timestep (1,) int64 → v (B, C, F, h, w). B·F frames are independent."""
-        batch, frames = sample.shape[0], sample.shape[2]
-        cond = self.conditioning(timestep.expand(batch), fps_emb, context)
+        """sample (1, C, F, h, w), timestep (1,) int64, fps_emb (1, 64), context and warped of B rows → v (B, C, F, h, w).
+        B·F frames are independent."""
+        batch, frames = warped.shape[0], warped.shape[2]
+        cond = self.conditioning(timestep, fps_emb, context)
         cond = cond[:, None].expand(-1, frames, -1).reshape(batch * frames, -1)
         flat = lambda x: x.transpose(1, 2).reshape(batch * frames, LATENTS, x.shape[3], x.shape[4])
-        noisy = flat(sample)
+        noisy = flat(sample.expand(batch, -1, -1, -1, -1))
         sa = self.sqrt_alpha[timestep].reshape(1, 1, 1, 1)
         sr = self.sqrt_rest[timestep].reshape(1, 1, 1, 1)
         x0 = self.predict_x0(noisy, flat(warped), sa, sr, cond)
         v = (sa * noisy - x0) / sr
         return v.reshape(batch, frames, LATENTS, x0.shape[2], x0.shape[3]).transpose(1, 2)
+
+    def step(self, sample, timestep, fps_emb, context, warped, factors):
+        """factors (1 + B,): the sample's and each row's; guidance and a scheduler's step are such a sum → (1, C, F, h, w)."""
+        v = self(sample, timestep, fps_emb, context, warped)
+        return factors[0] * sample + (factors[1:].reshape(-1, 1, 1, 1, 1) * v).sum(0, keepdim=True)
 
 
 class TextEncoder(nn.Module):
@@ -283,6 +289,7 @@ class Conditioner(nn.Module):
 
     Reads the motions from the words, moves the picture and encodes the moved frames. Of two rows (guidance) the second
     is the prompt; motions that the first (the negative prompt) names are taken out of it. Both rows get the same frames.
+    fps and image_latents have one row, the embeddings and the words B.
     """
 
     def __init__(self, head, picture_decoder, frame_encoder):
@@ -311,12 +318,12 @@ class Conditioner(nn.Module):
         return removed * self.absent + (1 - removed) * wanted
 
     def forward(self, fps, image_latents, image_embeddings, encoder_hidden_states):
-        batch, frames = image_latents.shape[0], image_latents.shape[2]
+        batch, frames = image_embeddings.shape[0], image_latents.shape[2]
         hot = self.motions(encoder_hidden_states)
-        first = image_latents[-1:, :, 0]  # (1, C, h, w)
-        p = image_latents[-1, 0, :, 0, 0]
+        first = image_latents[:, :, 0]  # (1, C, h, w)
+        p = image_latents[0, 0, :, 0, 0]
         p = p * (torch.arange(frames, device=p.device) > 0).to(p.dtype)  # frame 0 holds the picture, not its position
-        gain = motion.fps_gain(fps[-1:].to(p.dtype))
+        gain = motion.fps_gain(fps.to(p.dtype))
         picture = self.picture_decoder(first)
         grid = motion.sampling_grid(
             hot.expand(frames, -1, -1), gain.expand(frames), p, picture.shape[2], picture.shape[3]
@@ -326,7 +333,7 @@ class Conditioner(nn.Module):
         # Where nothing moved, the picture's own latents are the better answer.
         scale = torch.stack([torch.as_tensor(picture.shape[3]), torch.as_tensor(picture.shape[2])]).to(p.dtype) / 2
         still = motion.sampling_grid(self.absent, gain, p[:1] * 0, picture.shape[2], picture.shape[3])
-        shift = ((grid - still) * scale).abs().amax((1, 2, 3))  # largest displacement in pixels per frame
+        shift = ((grid - still).abs().amax((1, 2)) * scale).amax(1)  # largest displacement in pixels per frame
         moving = (shift > 0.02).to(p.dtype)[:, None, None, None]
         warped = moving * warped + (1 - moving) * first
         table = (hot @ self.levels)  # (1, kinds)

@@ -65,6 +65,12 @@ class Runner:
             read.append({k: round(float(row[i]), 3) for i, k in enumerate(spec["kinds"]) if row[i] > 0})
         return read
 
+    @staticmethod
+    def step_factors(a, b):
+        """DDIM's step from alphas_cumprod a to b as a sum: next sample = first · sample + second · v."""
+        # x0 = sqrt(a) x - sqrt(1 - a) v, noise = sqrt(a) v + sqrt(1 - a) x, next = sqrt(b) x0 + sqrt(1 - b) noise.
+        return math.sqrt(a * b) + math.sqrt((1 - a) * (1 - b)), math.sqrt(a * (1 - b)) - math.sqrt((1 - a) * b)
+
     def generate(self, picture, prompt, frames=16, steps=5, fps=16, guidance=1.0, negative="", seed=0, chunk=2):
         """picture (H, W, 3) uint8 at the working size → frames (F, H, W, 3) float, 0 … 1."""
         self.seconds = {}
@@ -87,24 +93,19 @@ class Runner:
         embeds = embeds[:, None]
         if guidance > 1:
             unwanted = self.run("text_encoder", {"input_ids": self.ids(negative)})[0]
-            words, image_latents = np.concatenate([unwanted, words]), np.concatenate([image_latents] * 2)
-            embeds = np.concatenate([np.zeros_like(embeds), embeds])
-        fps_emb, context, encoded = self.run("unet_cond", {"fps": np.full(len(words), fps), "image_latents": image_latents,
+            words, embeds = np.concatenate([unwanted, words]), np.concatenate([np.zeros_like(embeds), embeds])
+        fps_emb, context, encoded = self.run("unet_cond", {"fps": np.array([fps]), "image_latents": image_latents,
                                                            "image_embeddings": embeds, "encoder_hidden_states": words})
         self.context = context
-        x = rng.standard_normal((1, *image_latents.shape[1:])).astype(np.float32)
+        x = rng.standard_normal(image_latents.shape).astype(np.float32)
+        weights = np.array([1 - guidance, guidance] if guidance > 1 else [1.0])
         for i in range(steps):
             t = round(1000 - i * 1000 / steps) - 1
-            v = self.run("unet_core", {"sample": np.concatenate([x] * len(words)), "timestep": np.array([t]), "fps_emb": fps_emb,
-                                       "context": context, "image_latents_enc": encoded})[0]
-            if guidance > 1:
-                v = v[:1] + guidance * (v[1:] - v[:1])
-            a = self.alphas[t]
             before = t - 1000 // steps
-            b = self.alphas[before] if before >= 0 else 1.0
-            x0 = math.sqrt(a) * x - math.sqrt(1 - a) * v
-            noise = math.sqrt(a) * v + math.sqrt(1 - a) * x
-            x = (math.sqrt(b) * x0 + math.sqrt(1 - b) * noise).astype(np.float32)
+            of_x, of_v = self.step_factors(self.alphas[t], self.alphas[before] if before >= 0 else 1.0)
+            factors = np.concatenate([[of_x], of_v * weights]).astype(np.float32)
+            x = self.run("unet_core", {"sample": x, "timestep": np.array([t]), "fps_emb": fps_emb, "context": context,
+                                       "image_latents_enc": encoded, "factors": factors})[0]
         latents = (x[0] / architecture["vaeScalingFactor"]).transpose(1, 0, 2, 3).astype(np.float32)
         decoded = [self.run("vae_decoder", {"latent": np.ascontiguousarray(latents[k : k + chunk])})[0] for k in range(0, frames, chunk)]
         return (np.concatenate(decoded).transpose(0, 2, 3, 1) / 2 + 0.5).clip(0, 1)

@@ -19,6 +19,13 @@ export interface KeptPart extends KeptTensor {
   readonly half?: 0 | 1;
 }
 
+/** Some frames of (1, C, F, h, w), each number times `factor`. */
+export interface FrameRange {
+  readonly first: number;
+  readonly count: number;
+  readonly factor: number;
+}
+
 let lastKey = 0;
 
 /** Those of one clip. Requests to the thread are served in order, so that nothing here waits unless it must. */
@@ -49,11 +56,18 @@ export class KeptTensors {
     if (combinations.length > 0) await askSessionThread('compute', { combinations });
   }
 
+  /** Those frames of a volume (1, C, F, h, w), as (count, C, h, w). */
+  frames(volume: KeptTensor, range: FrameRange): KeptTensor {
+    const [, channels = 0, , height = 0, width = 0] = volume.dims;
+    const place = this.reserve([range.count, channels, height, width]);
+    void tell('frames', { key: place.kept, volume: volume.kept, range });
+    return place;
+  }
+
   /** The numbers come back, and the place is empty. */
-  async take({ kept, dims, half }: KeptPart): Promise<FloatTensor> {
+  async take({ kept, dims }: KeptTensor): Promise<FloatTensor> {
     this.#all.delete(kept);
-    const data = await askSessionThread<Float32Array>('take', { key: kept, half });
-    return { data, dims: half === undefined ? dims : [1, ...dims.slice(1)] };
+    return { data: await askSessionThread<Float32Array>('take', { key: kept }), dims };
   }
 
   forget(tensors: readonly KeptTensor[]): void {

@@ -318,14 +318,16 @@ interface GraphShapes {
 
 function familyShapes(manifest: PackManifest): Partial<Record<GraphName, GraphShapes>> {
   const { latentChannels: c, maxTokens: t, imageEncoderSize: s } = manifest.architecture;
+  // What is the same for both halves of guidance has one row.
   const coreInputs: Readonly<Record<string, Shape>> = {
-    sample: [null, c, null, null, null],
+    sample: [1, c, null, null, null],
     timestep: [1],
-    fps_emb: [null, 'F'],
+    fps_emb: [1, 'F'],
     context: [null, null, 'X'],
-    image_latents_enc: [null, null, null, null, null],
+    image_latents_enc: ['R', null, null, null, null],
+    factors: [null],
   };
-  const coreOutputs = { out_sample: [null, null, null, null, null] };
+  const coreOutputs = { out_sample: [1, c, null, null, null] };
   // Which axis holds the channels is the pack's own affair; what one core gives the other must take.
   const deepFeatures = { deep_features: ['K', 'L', 'M', 'N'] };
   const hasShallow = hasShallowCore(manifest);
@@ -335,15 +337,15 @@ function familyShapes(manifest: PackManifest): Partial<Record<GraphName, GraphSh
     vae_encoder: { in: { sample: [1, 3, null, null] }, out: { moments: [null, 2 * c, null, null] } },
     unet_cond: {
       in: {
-        fps: [null],
-        image_latents: [null, c, null, null, null],
+        fps: [1],
+        image_latents: [1, c, null, null, null],
         image_embeddings: [null, 1, 'E'],
         encoder_hidden_states: [null, t, 'D'],
       },
       out: {
-        fps_emb: [null, 'F'],
+        fps_emb: [1, 'F'],
         context: [null, null, 'X'],
-        image_latents_enc: [null, null, null, null, null],
+        image_latents_enc: ['R', null, null, null, null],
       },
     },
     unet_core: { in: coreInputs, out: hasShallow ? { ...coreOutputs, ...deepFeatures } : coreOutputs },

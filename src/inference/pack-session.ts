@@ -34,6 +34,8 @@ export interface Room {
   readonly place: (session: PackSession, dims: readonly number[]) => Promise<Copy | 'planned' | 'beside'>;
   /** One after the other: two that open at a time would not see each other. */
   readonly inTurn: <T>(work: () => Promise<T>) => Promise<T>;
+  /** Nobody has a turn or waits for one. */
+  readonly isQuiet: () => boolean;
   /** Called every second while a session opens: gigabytes from a slow disk take their time. */
   readonly whileOpening: () => void;
 }
@@ -117,12 +119,14 @@ export class PackSession {
 
   /**
    * As OnnxSession.run; opens the session when it is not open, and throws what opening throws. A session that is open
-   * has its feeds before this returns, so that whatever the caller does next happens beside the run.
+   * has its feeds before this returns, so that whatever the caller does next happens beside the run. Runs begin in the
+   * order in which they were asked for, those of all sessions of a pack.
    */
   run(...args: RunArguments): ReturnType<OnnxSession['run']> {
     const dims = dimsOf(args[0]);
     const copy = this.copyFor(dims);
-    if (copy && this.#room.rivals(this.name).length === 0) return this.#runWith(copy, dims, args);
+    const isReady = copy && this.#room.isQuiet() && this.#room.rivals(this.name).length === 0;
+    if (isReady) return this.#runWith(copy, dims, args);
     return this.#room.inTurn(async () => {
       for (const rival of this.#room.rivals(this.name)) await rival.release();
       const found = this.copyFor(dims) ?? (await this.#anotherFor(dims));
@@ -180,9 +184,11 @@ export class PackSession {
   }
 }
 
-/** Of the input that decides the shapes of all others in the graphs that have copies. */
-function dimsOf(feeds: RunArguments[0]): readonly number[] {
-  return (feeds['sample'] ?? feeds['latent'])?.dims ?? [];
+/** What decides the shapes of all inputs of the graphs that have copies: in a core, one sample serves all rows. */
+function dimsOf({ sample, latent, factors }: RunArguments[0]): readonly number[] {
+  const [one = 0, ...dims] = (sample ?? latent)?.dims ?? [];
+  if (one === 0) return [];
+  return [factors ? (factors.dims[0] ?? 0) - 1 : one, ...dims];
 }
 
 export function sameDims(a: readonly number[], b: readonly number[]): boolean {

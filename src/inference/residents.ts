@@ -50,6 +50,7 @@ export class Residents {
   #plan: MemoryPlan;
   /** Settles when everybody who makes room or opens has had their turn. */
   #turn: Promise<void> = Promise.resolve();
+  #turns = 0;
 
   constructor(graphs: readonly ResidentGraph[], options: ResidentsOptions) {
     this.#options = options;
@@ -58,13 +59,17 @@ export class Residents {
       activationBytes: (name, dims) => this.#activationBytes(name, dims),
       place: (session, dims) => this.#place(session, dims),
       inTurn: (work) => {
-        const done = this.#turn.then(work);
+        this.#turns++;
+        const done = this.#turn.then(work).finally(() => {
+          this.#turns--;
+        });
         this.#turn = done.then(
           () => {},
           () => {},
         );
         return done;
       },
+      isQuiet: () => this.#turns === 0,
       whileOpening: options.whileOpening,
     };
     this.sessions = graphs.map(({ name, path, session, maxCopies }) => {
@@ -166,11 +171,7 @@ export class Residents {
     const free = plan.spareBytes - this.#bytesBeside(planned);
     const others = core.copies.filter((copy) => copy !== planned.get('unet_core'));
     if (others.some((copy) => sameDims(copy.dims, dims) || needed - copy.heldBytes <= free)) return true;
-    const ofVae = this.sessions
-      .filter(({ name }) => !cores.includes(name))
-      .flatMap(({ name, copies }) => copies.map((copy) => ({ name, copy })))
-      .filter(({ name, copy }) => planned.get(name) !== copy)
-      .reduce((sum, { name, copy }) => sum + sessionBytesOf(name, copy.heldBytes, memory), 0);
+    const ofVae = this.#bytesBeside(planned, (name) => !cores.includes(name));
     return others.length + 1 < core.maxCopies && sessionBytesOf('unet_core', needed, memory) <= free + ofVae;
   }
 
@@ -185,10 +186,11 @@ export class Residents {
     return [];
   }
 
-  /** What the copies hold that the plan does not count. */
-  #bytesBeside(planned: Planned): number {
+  /** What the copies of these graphs hold that the plan does not count. */
+  #bytesBeside(planned: Planned, isCounted: (name: GraphName) => boolean = () => true): number {
     const { memory } = this.#options;
     return this.sessions
+      .filter(({ name }) => isCounted(name))
       .flatMap(({ name, copies }) => copies.map((copy) => ({ name, copy })))
       .filter(({ name, copy }) => planned.get(name) !== copy)
       .reduce((sum, { name, copy }) => sum + sessionBytesOf(name, copy.heldBytes, memory), 0);

@@ -4,6 +4,8 @@
 //
 // Requests are {id, type, …} and answered with {id, value} or {id, error}, one after the other.
 import { parentPort } from 'node:worker_threads';
+import { passes } from './finite.mjs';
+import { takeFrames } from './frames.mjs';
 import { combine } from './schedulers/combine.mjs';
 
 /** @type {typeof import('onnxruntime-node') | undefined} loaded with the first session: it may be missing */
@@ -59,7 +61,7 @@ const handlers = {
     return { inputs: session.inputMetadata.map(specOf), outputs: session.outputMetadata.map(specOf) };
   },
 
-  async run({ session: key, feeds, into, after }) {
+  async run({ session: key, feeds, into, checks, after }) {
     const session = sessions.get(key);
     if (!session) throw new Error('the session was released');
     const inputs = mapValues(feeds, (feed) => kept.get(feed.kept) ?? tensorOf(feed));
@@ -73,12 +75,18 @@ const handlers = {
     const runMs = performance.now() - startedAt;
     // What was written into lent or kept memory comes back as another object without a view of it.
     const outputs = {};
+    let areFinite = true;
     for (const [name, tensor] of Object.entries(results)) {
       const { type, dims, data } = tensor;
-      if (!isKept(into[name])) outputs[name] = { type, dims: [...dims], data: into[name]?.data ?? data };
-      else if (!kept.has(into[name].kept)) kept.set(into[name].kept, tensor);
+      if (!isKept(into[name])) {
+        outputs[name] = { type, dims: [...dims], data: into[name]?.data ?? data };
+        continue;
+      }
+      const { kept: place } = into[name];
+      if (!kept.has(place)) kept.set(place, tensor);
+      if (!passes(kept.get(place).data, checks[name])) areFinite = false;
     }
-    return { outputs, isFinite: computeAll(after), runMs };
+    return { outputs, isFinite: computeAll(after) && areFinite, runMs };
   },
 
   async keep({ key, tensor }) {
@@ -89,10 +97,15 @@ const handlers = {
     computeAll(combinations);
   },
 
-  async take({ key, half }) {
-    const numbers = numbersOf({ kept: key, half });
+  async frames({ key, volume, range }) {
+    const { data, dims } = kept.get(volume);
+    kept.set(key, tensorOf(takeFrames(data, dims, range)));
+  },
+
+  async take({ key }) {
+    const { data } = kept.get(key);
     kept.delete(key);
-    return half === undefined ? numbers : numbers.slice();
+    return data;
   },
 
   async forget({ keys }) {

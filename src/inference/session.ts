@@ -6,6 +6,7 @@ import type { InferenceSession } from 'onnxruntime-node';
 import { KinoraError } from '../errors.ts';
 import { linkProviders } from './cuda-libraries.ts';
 import { deviceTrouble, firstWords } from './device-trouble.ts';
+import { passes } from './finite.mjs';
 import type { KeptPart, KeptTensor } from './kept-tensors.ts';
 import type { Combination } from './schedulers/scheduler.ts';
 import { askSessionThread } from './session-thread.ts';
@@ -69,20 +70,23 @@ interface Opened {
 
 interface RunAnswer {
   readonly outputs: Readonly<Record<string, { type: string; data: unknown; dims: readonly number[] }>>;
-  /** Whether all results of the combinations are. */
+  /** Whether all that stays in the thread is: outputs that are to be checked, and results of the combinations. */
   readonly isFinite: boolean;
   readonly runMs: number;
 }
 
+/** Of numbers: some, where what is not finite in them shows again later; none, where it shows in something else. */
+export type Check = 'some' | 'none';
+
 export interface RunOptions {
   /**
    * Memory for outputs of exactly these dims, instead of new memory; it comes back, filled, as the outputs, and is
-   * detached, also when the run fails. An output for a reserved tensor stays in the thread, unchecked. When any output
-   * is named, only those are fetched.
+   * detached, also when the run fails. An output for a reserved tensor stays in the thread. When any output is named,
+   * only those are fetched.
    */
   readonly into?: Readonly<Record<string, FloatTensor | KeptTensor>>;
-  /** Names of outputs whose numbers the caller checks itself, in a pass that it makes over them anyway. */
-  readonly unchecked?: readonly string[];
+  /** How the numbers of an output are looked at for what is not finite: all of them unless said otherwise. */
+  readonly checks?: Readonly<Record<string, Check>>;
   /** Computed after the run, in this order, where the tensors lie; targets that are not there yet are made. */
   readonly after?: readonly Combination<KeptPart>[];
 }
@@ -174,7 +178,7 @@ export class OnnxSession {
    */
   async run(
     feeds: Readonly<Record<string, Tensor | KeptTensor>>,
-    { into = {}, unchecked = [], after = [] }: RunOptions = {},
+    { into = {}, checks = {}, after = [] }: RunOptions = {},
   ): Promise<Record<string, FloatTensor>> {
     const own = Object.fromEntries(Object.entries(feeds).map(([name, feed]) => [name, withOwnMemory(feed)]));
     const lent = Object.values(into).flatMap((tensor) =>
@@ -182,7 +186,7 @@ export class OnnxSession {
     );
     let answer: RunAnswer;
     try {
-      const request = { session: this.#key, feeds: own, into, after };
+      const request = { session: this.#key, feeds: own, into, checks, after };
       answer = await askSessionThread<RunAnswer>('run', request, lent);
     } catch (error) {
       throw explainRunFailure(this.name, this.#device, error);
@@ -194,7 +198,7 @@ export class OnnxSession {
       if (!(data instanceof Float32Array)) {
         throw new KinoraError('PACK_INVALID', `The output ${name} of ${this.name} is not float32.`);
       }
-      if (!unchecked.includes(name) && !isFinite32(data)) throw badNumbers(this.name);
+      if (!passes(data, checks[name])) throw badNumbers(this.name);
       outputs[name] = { data, dims };
     }
     return outputs;
@@ -203,28 +207,6 @@ export class OnnxSession {
   async release(): Promise<void> {
     await askSessionThread('release', { session: this.#key });
   }
-}
-
-const withoutSign = 0x7fffffff;
-const lowestExponentBit = 0x00800000;
-
-/**
- * True when no value is NaN or infinite. Their exponent bits are all ones, so that adding the lowest exponent bit
- * carries into the sign bit; there the bits of all values are collected, four at a time and without a branch.
- */
-export function isFinite32(data: Float32Array): boolean {
-  const bits = new Int32Array(data.buffer, data.byteOffset, data.length);
-  let signs = 0;
-  let i = 0;
-  for (; i + 4 <= bits.length; i += 4) {
-    const a = ((bits[i] as number) & withoutSign) + lowestExponentBit;
-    const b = ((bits[i + 1] as number) & withoutSign) + lowestExponentBit;
-    const c = ((bits[i + 2] as number) & withoutSign) + lowestExponentBit;
-    const d = ((bits[i + 3] as number) & withoutSign) + lowestExponentBit;
-    signs |= a | b | c | d;
-  }
-  for (; i < bits.length; i++) signs |= ((bits[i] as number) & withoutSign) + lowestExponentBit;
-  return signs >= 0;
 }
 
 const outOfMemory =

@@ -96,7 +96,7 @@ function watched(opened: OpenPack): { readonly opened: OpenPack; readonly runs: 
         return (...[feeds, options]: Parameters<PackSession['run']>) => {
           const kind = core.name === 'unet_shallow' ? 'shallow' : 'whole';
           const kept = 'deep_features' in (options?.into ?? {}) ? ', kept' : '';
-          runs.push(`${feeds['sample']?.dims[0]} ${kind}${kept}`);
+          runs.push(`${(feeds['factors']?.dims[0] ?? 0) - 1} ${kind}${kept}`);
           return target.run(feeds, options);
         };
       },
@@ -143,6 +143,7 @@ describe('a pack with a shallow core', () => {
       sample: { data: new Float32Array(4 * 2 * 64).fill(0.5), dims },
       timestep: { data: BigInt64Array.of(501n), dims: [1] },
       ...{ fps_emb, context, image_latents_enc },
+      factors: { data: Float32Array.of(0, 1), dims: [2] },
     };
     const all = await core.run(feeds);
     const { deep_features } = all;

@@ -50,7 +50,27 @@ describe('kept tensors', () => {
       { target: second, terms: [[1, sum]], limit: 35 },
     ]);
     expect(await kept.take({ ...sum, dims: [1, 1, 2] })).toMatchObject({ data: Float32Array.of(31, 42) });
-    expect(await kept.take(second)).toEqual({ data: Float32Array.of(31, 35), dims: [1, 1, 2] });
+    expect(await kept.take(both)).toEqual({ data: Float32Array.of(1, 2, 31, 35), dims: [2, 1, 2] });
+  });
+
+  it('are cut into frames', async () => {
+    const kept = new KeptTensors();
+    // Two channels of three frames of one cell.
+    const volume = kept.keep({ data: Float32Array.of(1, 2, 3, 10, 20, 30), dims: [1, 2, 3, 1, 1] });
+    const frames = kept.frames(volume, { first: 1, count: 2, factor: 0.5 });
+    expect(await kept.take(frames)).toEqual({ data: Float32Array.of(1, 10, 1.5, 15), dims: [2, 2, 1, 1] });
+    expect((await kept.take(volume)).data).toHaveLength(6);
+  });
+
+  it('are checked after a run, unless they show in something else', async () => {
+    const kept = new KeptTensors();
+    const latent = kept.keep({ data: numbers().fill(Number.NaN, 5, 6), dims });
+    const sample = kept.reserve();
+    await expect(decoder.run({ latent }, { into: { sample } })).rejects.toMatchObject({
+      code: 'BAD_NUMBERS',
+    });
+    expect(await decoder.run({ latent }, { into: { sample }, checks: { sample: 'none' } })).toEqual({});
+    kept.forgetAll();
   });
 
   it('are computed after a run, which says when they are not finite', async () => {

@@ -205,7 +205,7 @@ describe('the pipeline', () => {
       get: (target, name) =>
         name === 'run'
           ? (...[feeds, ...rest]: Parameters<typeof core.run>) => {
-              runs.push(feeds['sample']?.dims[0] ?? 0);
+              runs.push((feeds['factors']?.dims[0] ?? 0) - 1);
               return target.run(feeds, ...rest);
             }
           : Reflect.get(target, name, target),

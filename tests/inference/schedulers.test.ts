@@ -171,11 +171,10 @@ describe('whole runs', () => {
 describe('combine', () => {
   // Not a multiple of four: the last ones go another way.
   const numbers = pattern.subarray(0, 23);
-  const [x, y, z, w] = [1, 2, 3, 4].map((n) => Float32Array.from(numbers, (value) => value * n + n));
-  const sources = [x, y, z, w].filter((source) => source !== undefined);
-  const factors = [0.5, -2, 3, 0.25];
+  const sources = [1, 2, 3].map((n) => Float32Array.from(numbers, (value) => value * n + n));
+  const factors = [0.5, -2, 3];
 
-  it.each([1, 2, 3, 4])('adds up %d terms, also in place', (count) => {
+  it.each([1, 2, 3])('adds up %d terms, also in place', (count) => {
     const terms = sources.slice(0, count).map((source, n) => [factors[n] ?? 0, source.slice()] as const);
     const expected = Float32Array.from(numbers, (_, k) =>
       terms.reduce((sum, [factor, source]) => sum + factor * (source[k] ?? Number.NaN), 0),
@@ -191,7 +190,7 @@ describe('combine', () => {
     }
   });
 
-  it.each([1, 2, 3, 4])('of %d terms tells when a result is not finite', (count) => {
+  it.each([1, 2, 3])('of %d terms tells when a result is not finite', (count) => {
     for (const [at, value] of [
       [0, Number.NaN],
       [5, Infinity],
@@ -205,7 +204,7 @@ describe('combine', () => {
     }
   });
 
-  it('limits results, copies with a factor of one, and refuses more than four terms', () => {
+  it('limits results, copies with a factor of one, and refuses more than three terms', () => {
     const out = new Float32Array(numbers.length);
     combine([[100, numbers]], out, 1.5);
     expect(Math.max(...out)).toBe(1.5);
@@ -214,7 +213,7 @@ describe('combine', () => {
     expect(out).toEqual(numbers);
     expect(() =>
       combine(
-        Array.from({ length: 5 }, () => [1, numbers] as const),
+        Array.from({ length: 4 }, () => [1, numbers] as const),
         out,
       ),
     ).toThrow(RangeError);

@@ -5,7 +5,8 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { errorCatalogue, isKinoraError } from '../../src/errors.ts';
-import { isFinite32, OnnxSession, parseDevice } from '../../src/inference/session.ts';
+import { isFinite32 } from '../../src/inference/finite.mjs';
+import { OnnxSession, parseDevice } from '../../src/inference/session.ts';
 import { tinyPackPath } from './golden.ts';
 
 const modelPath = (graph: string): string => path.join(tinyPackPath, graph, 'model.onnx');
@@ -36,6 +37,7 @@ it('says what goes in and what comes out', async () => {
     fps_emb: ['float32', 2],
     context: ['float32', 3],
     image_latents_enc: ['float32', 5],
+    factors: ['float32', 1],
   });
   expect(core.inputs.find((spec) => spec.name === 'sample')?.dims[1]).toBe(4); // fixed
   expect(core.inputs.find((spec) => spec.name === 'sample')?.dims[2]).toBeTypeOf('string'); // free

@@ -318,6 +318,7 @@ describe('a copy that cannot be opened after all', () => {
         asked++;
         return 'beside';
       },
+      isQuiet: () => true,
       inTurn: (work) => work(),
       whileOpening: () => {},
     };

@@ -3,9 +3,12 @@
  * Knows neither text nor steps. Shapes as in i2vgen-xl.ts.
  */
 import { KinoraError } from '../../errors.ts';
+import { takeFrames } from '../frames.mjs';
 import type { Frame, GenerateRequest } from '../image-to-video.ts';
+import type { FrameRange, KeptTensor, KeptTensors } from '../kept-tensors.ts';
 import type { OpenPack } from '../model-pack.ts';
 import { badNumbers } from '../session.ts';
+import type { FloatTensor } from '../tensor.ts';
 import { pick } from './parts.ts';
 import type { Run } from './run.ts';
 
@@ -15,17 +18,37 @@ type Decoded =
   | { readonly error: unknown };
 
 /**
- * Latents (1, C, F, h, w) to frames. The VAE knows single frames only, so chunks do not change a pixel. While the
- * frames of one chunk are converted and consumed, the runtime decodes the next, and has the one after that at hand.
+ * Latents (1, C, F, h, w), kept in the session thread, to frames. The VAE knows single frames only, so chunks do not
+ * change a pixel. While the frames of one chunk are converted and consumed, the runtime decodes the next, and has the
+ * one after that at hand.
+ * @param onTaken is given the latents, which leave the session thread meanwhile
  */
 export async function* decodeFrames(
   pack: OpenPack,
-  latents: Float32Array,
+  kept: KeptTensors,
+  latents: KeptTensor,
   request: GenerateRequest,
   run: Run,
+  onTaken: (latents: Float32Array) => void,
 ): AsyncGenerator<Frame, void> {
   const { numFrames, width, height } = request;
+  const factor = 1 / pack.manifest.architecture.vaeScalingFactor;
   let chunkSize = Math.min(request.decodeChunkSize, numFrames);
+  const chunkAt = (next: number): FrameRange => {
+    const rest = numFrames - next;
+    // The last of several is cut: what is left to convert and encode after the very last one, people wait for. Where
+    // another shape costs more, it begins within the one before instead.
+    const isCut = rest <= chunkSize && next > 0 && !pack.prefersEqualShapes;
+    const count = isCut ? Math.ceil(rest / 2) : chunkSize;
+    return { first: Math.min(next, numFrames - count), count, factor };
+  };
+
+  // The first chunk is cut out where the latents lie, so that the runtime need not wait until they have moved.
+  let firstChunk: KeptTensor | undefined = kept.frames(latents, chunkAt(0));
+  const taking = kept.take(latents);
+  taking.catch(() => {}); // awaited below
+  let taken: FloatTensor | undefined;
+
   // Memory of chunks whose frames were consumed, used again for later ones.
   const spare: Float32Array[] = [];
   const started: Promise<Decoded>[] = [];
@@ -34,17 +57,15 @@ export async function* decodeFrames(
   let mostStarted = pack.sessions.vae_decoder.isOpen ? 2 : 1;
   const startMore = (): void => {
     while (started.length < mostStarted && next < numFrames) {
-      const rest = numFrames - next;
-      // The last of several is cut: what is left to convert and encode after the very last one, people wait for. Where
-      // another shape costs more, it begins within the one before instead.
-      const isCut = rest <= chunkSize && next > 0 && !pack.prefersEqualShapes;
-      const count = isCut ? Math.ceil(rest / 2) : Math.min(chunkSize, numFrames);
-      const first = Math.min(next, numFrames - count);
-      const length = count * 3 * width * height;
+      const range = chunkAt(next);
+      const latent = firstChunk ?? (taken && takeFrames(taken.data, taken.dims, range));
+      firstChunk = undefined;
+      if (!latent) return;
+      const length = range.count * 3 * width * height;
       const fitting = spare.findIndex((memory) => memory.length === length);
       const [memory = new Float32Array(length)] = fitting < 0 ? [] : spare.splice(fitting, 1);
-      started.push(decodeChunk(pack, latents, first, count, request, memory));
-      next = first + count;
+      started.push(decodeChunk(pack, latent, range, request, memory));
+      next = range.first + range.count;
     }
   };
   let index = 0;
@@ -52,6 +73,11 @@ export async function* decodeFrames(
     while (index < numFrames) {
       run.check();
       startMore();
+      if (!taken) {
+        taken = await taking;
+        onTaken(taken.data);
+        startMore();
+      }
       const decoded = await started.shift();
       if (!decoded) break; // never: one was just started
       if (!('sample' in decoded)) {
@@ -82,44 +108,22 @@ export async function* decodeFrames(
 /** Never rejects: nobody may be waiting yet. */
 async function decodeChunk(
   pack: OpenPack,
-  latents: Float32Array,
-  index: number,
-  count: number,
-  { numFrames, width, height }: GenerateRequest,
+  latent: FloatTensor | KeptTensor,
+  { first, count }: FrameRange,
+  { width, height }: GenerateRequest,
   memory: Float32Array,
 ): Promise<Decoded> {
-  const { latentChannels, vaeScaleFactor, vaeScalingFactor } = pack.manifest.architecture;
-  const [h, w] = [height / vaeScaleFactor, width / vaeScaleFactor];
-  const latent = new Float32Array(count * latentChannels * h * w);
-  takeFrames(latents, index, numFrames, h * w, 1 / vaeScalingFactor, latent);
   try {
     const output = await pack.sessions.vae_decoder.run(
-      { latent: { data: latent, dims: [count, latentChannels, h, w] } },
+      { latent },
       {
         into: { sample: { data: memory, dims: [count, 3, height, width] } },
-        unchecked: ['sample'], // until its numbers become pixels
+        checks: { sample: 'none' }, // until its numbers become pixels
       },
     );
-    return { sample: pick(output, 'sample').data, first: index, count };
+    return { sample: pick(output, 'sample').data, first, count };
   } catch (error) {
     return { error };
-  }
-}
-
-/** The frames from `first` on out of (1, C, F, h, w), times `factor`, as (n, C, h, w) into `frames`. */
-function takeFrames(
-  latents: Float32Array,
-  first: number,
-  numFrames: number,
-  plane: number,
-  factor: number,
-  frames: Float32Array,
-): void {
-  const channels = latents.length / numFrames / plane;
-  for (let target = 0; target < frames.length; target += plane) {
-    const row = target / plane;
-    const source = ((row % channels) * numFrames + first + Math.floor(row / channels)) * plane;
-    for (let i = 0; i < plane; i++) frames[target + i] = (latents[source + i] as number) * factor;
   }
 }
 

@@ -7,12 +7,17 @@ import type { GenerateRequest } from '../image-to-video.ts';
 import type { KeptPart, KeptTensor, KeptTensors } from '../kept-tensors.ts';
 import type { OpenPack } from '../model-pack.ts';
 import type { Combination, Operand, Scheduler } from '../schedulers/scheduler.ts';
-import { type FloatTensor, stack } from '../tensor.ts';
+import type { Check } from '../session.ts';
 import { present } from './parts.ts';
 import type { Run } from './run.ts';
 
-/** What unet_cond computes for B clips; handed to unet_core unread. */
-export type Conditioning = Readonly<Record<'fps_emb' | 'context' | 'image_latents_enc', KeptTensor>>;
+/** What unet_cond computes; handed to unet_core unread. What is the same for both halves of guidance is there once. */
+export interface Conditioning {
+  readonly fps_emb: KeptTensor;
+  /** A row for each clip: two with guidance, the unconditional one first. */
+  readonly context: KeptTensor;
+  readonly image_latents_enc: KeptTensor;
+}
 
 /** How the steps use guidance. */
 export interface Guidance {
@@ -23,10 +28,9 @@ export interface Guidance {
   readonly scale: number;
 }
 
-/** Where one batch stays from step to step. */
+/** What stays from step to step for the rows that go through the core together. */
 interface Branch {
   readonly conditioning: Conditioning;
-  readonly prediction: KeptTensor;
   readonly deepFeatures: KeptTensor;
 }
 
@@ -42,86 +46,157 @@ export interface DenoiseInputs {
   /** (1, C, F, h, w) with as much noise as the first step expects. Its memory is taken. */
   readonly latents: Float32Array;
   readonly dims: readonly number[];
-  /** Of all B clips: two also where no step uses guidance any more. */
+  /** Of two rows also where no step uses guidance any more. */
   readonly conditioning: Conditioning;
   readonly isOfTwo: boolean;
+  /** Settles when the conditioning is there: the first step is handed to the runtime before that. */
+  readonly conditioned: Promise<void>;
 }
 
-/** @returns the final latents (1, C, F, h, w), flat */
+/** @returns the final latents (1, C, F, h, w) */
 export async function denoise(
-  { pack, kept, scheduler, guidance, firstStep, latents, dims, conditioning, isOfTwo }: DenoiseInputs,
+  inputs: DenoiseInputs,
   { numInferenceSteps, featureReuse }: GenerateRequest,
   run: Run,
-): Promise<Float32Array> {
+): Promise<KeptTensor> {
+  const { pack, kept, scheduler, guidance, firstStep, latents, dims, isOfTwo, conditioned } = inputs;
   const isGuided = guidance.steps > firstStep;
   const isBatched = isGuided && guidance.isBatched;
   const newBranch = (conditioning: Conditioning): Branch => ({
     conditioning,
-    prediction: kept.reserve(),
     deepFeatures: kept.reserve(),
   });
-  const originals = { 'original 0': kept.reserve(), 'original 1': kept.reserve() };
-  const first: FloatTensor = { data: latents, dims };
-  let sample = kept.keep(isBatched ? stack(first, first) : first);
-  let branch = newBranch(conditioning);
+  let branch = newBranch(inputs.conditioning);
   let unconditional: Branch | undefined;
   if (isOfTwo && !isBatched) {
-    const conditional = halfOf(conditioning, 1, kept);
-    const other = isGuided ? halfOf(conditioning, 0, kept) : undefined;
+    const conditional = rowOf(inputs.conditioning, 1, pack, kept);
+    const other = isGuided ? rowOf(inputs.conditioning, 0, pack, kept) : undefined;
     branch = newBranch(conditional.conditioning);
     unconditional = other && newBranch(other.conditioning);
+    await conditioned;
     await kept.compute([...conditional.copies, ...(other?.copies ?? [])]);
-    kept.forget(Object.values(conditioning));
   }
+
+  // The core reads one sample while it writes the other.
+  let [sample, next] = [kept.keep({ data: latents, dims }), kept.reserve(dims)];
+  const originals = { 'original 0': kept.reserve(dims), 'original 1': kept.reserve(dims) };
+  const output = kept.reserve(dims);
+  const unguided = kept.reserve(dims);
 
   // A round begins with the whole UNet; it is the last use of deep features of another batch.
   const isWhole = (i: number): boolean => {
     const begin = i < guidance.steps ? firstStep : Math.max(firstStep, guidance.steps);
     return (i - begin) % featureReuse === 0;
   };
-  run.enter('denoising', numInferenceSteps - firstStep);
-  for (let i = firstStep; i < numInferenceSteps; i++) {
-    run.check();
+  /** Hands the runs of step i over; settles when the sample of the next step is there. */
+  const handOver = async (i: number): Promise<void> => {
     const isLastOfRound = i + 1 === numInferenceSteps || isWhole(i + 1);
     const core: CoreRun = isWhole(i) ? (isLastOfRound ? 'whole' : 'first of round') : 'shallow';
     const timestep = scheduler.timesteps[i] ?? 0;
-    const predict = (by: Branch, after: readonly Combination<KeptPart>[]) =>
-      runCore(pack, core, { sample, timestep, ...by }, after);
-    const step = scheduler.step(i);
-    if (i < guidance.steps && unconditional) {
-      const uncond = unconditional.prediction;
-      await predict(unconditional, []);
-      await predict(
-        branch,
-        guided(step, guidance.scale, { ...originals, sample, uncond, cond: branch.prediction }),
-      );
-    } else if (i < guidance.steps) {
-      const [first, second] = [half(sample, 0), half(sample, 1)];
-      const [uncond, cond] = [half(branch.prediction, 0), half(branch.prediction, 1)];
-      const after = guided(step, guidance.scale, { ...originals, sample: first, uncond, cond });
-      if (i + 1 === numInferenceSteps) {
-        await predict(branch, after);
-      } else if (i + 1 < guidance.steps) {
-        await predict(branch, [...after, copy(first, second)]);
-      } else {
-        // The steps that follow know the conditional half only.
-        const single = kept.reserve(dims);
-        const conditional = halfOf(branch.conditioning, 1, kept);
-        await predict(branch, [...after, copy(first, single), ...conditional.copies]);
-        kept.forget([sample, branch.prediction, branch.deepFeatures, ...Object.values(branch.conditioning)]);
-        sample = single;
-        branch = newBranch(conditional.conditioning);
-      }
+    const { sum, rest } = divide(scheduler.step(i));
+    const places = { ...originals, sample, output };
+    const target = sum.target === 'sample' ? next : places[sum.target];
+    if (sum.target === 'sample') [sample, next] = [next, sample];
+    const given = { sample: places.sample, timestep, isLast: i + 1 === numInferenceSteps };
+    const predict = (
+      rows: Branch,
+      factors: readonly number[],
+      into: KeptTensor,
+      after: readonly Combination<KeptPart>[],
+    ) => runCore(pack, core, { ...rows, ...given, factors }, into, after);
+    const after = bound(rest, places);
+    const { scale } = guidance;
+    // Classifier-free guidance (arXiv 2207.12598), formula 6: uncond + scale · (cond − uncond).
+    const [ofUncond, ofCond] = [sum.ofOutput * (1 - scale), sum.ofOutput * scale];
+    if (i >= guidance.steps) {
+      await predict(branch, [sum.ofSample, sum.ofOutput], target, after);
+    } else if (unconditional) {
+      const both: Combination<KeptPart> = {
+        target,
+        terms: [
+          [1, unguided],
+          [1, target],
+        ],
+      };
+      await allOf([
+        predict(unconditional, [sum.ofSample, ofUncond], unguided, []),
+        predict(branch, [0, ofCond], target, [both, ...after]),
+      ]);
+    } else if (i + 1 < guidance.steps || i + 1 === numInferenceSteps) {
+      await predict(branch, [sum.ofSample, ofUncond, ofCond], target, after);
     } else {
-      await predict(branch, bound(step, { ...originals, sample, output: branch.prediction }));
+      // The steps that follow know the conditional row only.
+      const { conditioning, copies } = rowOf(branch.conditioning, 1, pack, kept);
+      const last = predict(branch, [sum.ofSample, ofUncond, ofCond], target, [...after, ...copies]);
+      const { deepFeatures } = branch;
+      branch = newBranch(conditioning);
+      await last;
+      kept.forget([deepFeatures]);
     }
-    run.step();
+  };
+
+  // The runtime always has the next step at hand while this thread hears of the last one.
+  let handed = handOver(firstStep);
+  try {
+    handed.catch(() => {}); // awaited below, unless the conditioning fails first
+    await conditioned;
+    run.advance('conditioning');
+    run.enter('denoising', numInferenceSteps - firstStep);
+    for (let i = firstStep + 1; i <= numInferenceSteps; i++) {
+      const before = handed;
+      if (i < numInferenceSteps) {
+        handed = handOver(i);
+        handed.catch(() => {}); // awaited in the next round, unless the step before fails
+      }
+      await before;
+      run.step();
+    }
+  } catch (error) {
+    await Promise.allSettled([handed]); // the sessions are free for the next job
+    throw error;
   }
-  const isStillTwo = isBatched && guidance.steps >= numInferenceSteps;
-  return (await kept.take(isStillTwo ? half(sample, 0) : sample)).data;
+  return sample;
 }
 
-/** Predicts what `prediction` then holds, and computes the step of it. */
+/** Settles when all runs have, unlike Promise.all: none is left behind. Throws what the first that failed threw. */
+async function allOf(runs: readonly Promise<void>[]): Promise<void> {
+  const failed = (await Promise.allSettled(runs)).find((result) => result.status === 'rejected');
+  if (failed) throw failed.reason;
+}
+
+/** The part of a step that the core computes in the same run: a sum of its sample and its output, with these factors. */
+interface CoreSum {
+  readonly target: Operand;
+  readonly ofSample: number;
+  readonly ofOutput: number;
+}
+
+/**
+ * Divides a step: its first combination is the core's, unless the output itself is needed besides; the rest is computed
+ * afterwards.
+ */
+function divide(step: readonly Combination<Operand>[]): {
+  readonly sum: CoreSum;
+  readonly rest: readonly Combination<Operand>[];
+} {
+  const [first, ...rest] = step;
+  const reads = ({ terms }: Combination<Operand>, operands: readonly Operand[]): boolean =>
+    terms.some(([, source]) => operands.includes(source));
+  const isWhole =
+    first !== undefined &&
+    first.limit === undefined &&
+    !reads(first, ['original 0', 'original 1']) &&
+    !rest.some((later) => reads(later, ['output']));
+  if (!isWhole) return { sum: { target: 'output', ofSample: 0, ofOutput: 1 }, rest: step };
+  const factorOf = (operand: Operand): number =>
+    first.terms.reduce((total, [factor, source]) => (source === operand ? total + factor : total), 0);
+  return {
+    sum: { target: first.target, ofSample: factorOf('sample'), ofOutput: factorOf('output') },
+    rest,
+  };
+}
+
+/** `factors` are of the sample and of the prediction for each row, whose sum `into` then holds. */
 async function runCore(
   pack: OpenPack,
   core: CoreRun,
@@ -129,9 +204,11 @@ async function runCore(
     sample,
     timestep,
     conditioning,
-    prediction,
     deepFeatures,
-  }: Branch & { sample: KeptTensor; timestep: number },
+    factors,
+    isLast,
+  }: Branch & { sample: KeptTensor; timestep: number; factors: readonly number[]; isLast: boolean },
+  into: KeptTensor,
   after: readonly Combination<KeptPart>[],
 ): Promise<void> {
   const { unet_core: whole, unet_shallow: shallow } = pack.sessions;
@@ -140,19 +217,23 @@ async function runCore(
     sample,
     timestep: { data: BigInt64Array.of(BigInt(timestep)), dims: [1] },
     ...conditioning,
+    factors: { data: Float32Array.from(factors), dims: [factors.length] },
     ...(core === 'shallow' ? { deep_features: deepFeatures } : {}),
   };
-  const into = {
-    out_sample: prediction,
+  const outputs = {
+    out_sample: into,
     ...(core === 'first of round' ? { deep_features: deepFeatures } : {}),
   };
-  await session.run(feeds, { into, after });
+  // What is not finite in the features shows in the output, and what is not in a sample stays so in all later ones.
+  const checks: Record<string, Check> = { deep_features: 'none' };
+  if (!isLast) checks['out_sample'] = 'some';
+  await session.run(feeds, { into: outputs, checks, after });
 }
 
 /** The combinations of a step, of the tensors that lie in the thread. */
-function bound<Name extends string>(
-  step: readonly Combination<Name>[],
-  places: Readonly<Record<Name, KeptPart>>,
+function bound(
+  step: readonly Combination<Operand>[],
+  places: Readonly<Record<Operand, KeptPart>>,
 ): Combination<KeptPart>[] {
   return step.map(({ terms, target, ...rest }) => ({
     ...rest,
@@ -161,51 +242,25 @@ function bound<Name extends string>(
   }));
 }
 
-type GuidedOperand = Exclude<Operand, 'output'> | 'uncond' | 'cond';
-
-/**
- * Classifier-free guidance (arXiv 2207.12598), formula 6: the output is uncond + scale · (cond − uncond). Both halves
- * take its place in the sums of the step, so that it is never computed by itself.
- */
-function guided(
-  step: readonly Combination<Operand>[],
-  scale: number,
-  places: Readonly<Record<GuidedOperand, KeptPart>>,
-): Combination<KeptPart>[] {
-  const halves = step.map(({ terms, target, ...rest }) => ({
-    ...rest,
-    target: target as GuidedOperand, // no step writes the output
-    terms: terms.flatMap(([factor, source]): (readonly [number, GuidedOperand])[] =>
-      source === 'output'
-        ? [
-            [factor * (1 - scale), 'uncond'],
-            [factor * scale, 'cond'],
-          ]
-        : [[factor, source]],
-    ),
-  }));
-  return bound(halves, places);
-}
-
-const half = (tensor: KeptTensor, index: 0 | 1): KeptPart => ({ ...tensor, half: index });
-
-const copy = (from: KeptPart, target: KeptPart): Combination<KeptPart> => ({ target, terms: [[1, from]] });
-
-/** One half of the conditioning of two clips, and what fills it. */
-function halfOf(
-  { fps_emb, context, image_latents_enc }: Conditioning,
+/** The conditioning of one of two rows, and what fills it. */
+function rowOf(
+  conditioning: Conditioning,
   index: 0 | 1,
+  pack: OpenPack,
   kept: KeptTensors,
 ): { readonly conditioning: Conditioning; readonly copies: Combination<KeptPart>[] } {
-  const conditioning = {
-    fps_emb: kept.reserve(),
-    context: kept.reserve(),
-    image_latents_enc: kept.reserve(),
-  };
-  const copies = [
-    copy(half(fps_emb, index), conditioning.fps_emb),
-    copy(half(context, index), conditioning.context),
-    copy(half(image_latents_enc, index), conditioning.image_latents_enc),
-  ];
-  return { conditioning, copies };
+  const { context, image_latents_enc } = conditioning;
+  const row = { ...conditioning, context: kept.reserve() };
+  const copies = [copyOfHalf(context, index, row.context)];
+  // Where the text says how the picture moves, there is one for each row.
+  const spec = pack.sessions.unet_cond.outputs.find(({ name }) => name === 'image_latents_enc');
+  if (spec?.dims[0] === 1) return { conditioning: row, copies };
+  const own = kept.reserve();
+  copies.push(copyOfHalf(image_latents_enc, index, own));
+  return { conditioning: { ...row, image_latents_enc: own }, copies };
 }
+
+const copyOfHalf = (from: KeptTensor, half: 0 | 1, target: KeptTensor): Combination<KeptPart> => ({
+  target,
+  terms: [[1, { ...from, half }]],
+});

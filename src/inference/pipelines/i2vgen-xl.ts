@@ -2,7 +2,7 @@
  * I2VGen-XL: text and picture to frames, stage by stage as in diffusers' I2VGenXLPipeline, with what does not depend
  * on the timestep computed once. Knows no files, processes or video formats.
  *
- * Shapes: B is 2 with classifier-free guidance (unconditional half first) and 1 without; C latent channels, F frames,
+ * Shapes: B is 2 with classifier-free guidance (unconditional row first) and 1 without; C latent channels, F frames,
  * h × w latent cells, H × W pixels.
  */
 import { createHash } from 'node:crypto';
@@ -65,17 +65,21 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     prompts.catch(() => {}).finally(onTextBusy); // awaited below, unless the picture fails first
 
     // 2. Picture: what the image encoder sees in it, and its latents
-    const draft = once(() => this.#draftImageLatents(request, guided ? 2 : 1));
-    const { imageEmbeds, moments } = await this.#encodePicture(run, pictureKey, request, prompts, (encoded) =>
-      draft().noise.drawUntil(encoded),
+    const draft = once(() => this.#draftImageLatents(request));
+    const { imageEmbeds, posterior } = await this.#encodePicture(
+      run,
+      pictureKey,
+      request,
+      prompts,
+      (encoded) => draft().noise.drawUntil(encoded),
     ).catch(async (error: unknown) => {
       await Promise.allSettled([prompts]); // the sessions are free for the next job
       throw error;
     });
     await textBusy; // its prompt may first have to be looked for on the disk
     const { imageLatents, eps, noise } = draft();
-    this.#samplePicture(moments, eps, imageLatents);
-    const dims = [1, ...imageLatents.dims.slice(1)];
+    samplePicture(posterior, eps, imageLatents);
+    const { dims } = imageLatents;
 
     // Of a known picture the runtime may still be busy with the text.
     await noise.drawUntil(prompts);
@@ -96,12 +100,17 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     run.advance('prepare');
 
     const kept = new KeptTensors();
-    let latents: Float32Array;
     try {
       // 4. Everything in the UNet that no timestep changes. It stays with the runtime. What is not finite in it makes
       // every prediction so, which is checked.
       const inputs = { promptEmbeds, negativeEmbeds, imageEmbeds };
-      const conditioned = this.#condition(inputs, kept.keep(imageLatents), request.targetFps, kept);
+      const conditioning = {
+        fps_emb: kept.reserve(),
+        context: kept.reserve(),
+        image_latents_enc: kept.reserve(),
+      };
+      const { targetFps } = request;
+      const conditioned = this.#condition(inputs, kept.keep(imageLatents), targetFps, kept, conditioning);
       conditioned.catch(() => {}); // awaited below, unless something else fails first
       const scheduler = createScheduler(request.scheduler, {
         config: this.#pack.schedulerConfig,
@@ -112,29 +121,29 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       const drawn = noise.drawAll();
       const [signal, spread] = earlier ? scheduler.noiseFactors(firstStep) : [0, scheduler.initNoiseSigma];
       combine([[spread, drawn], ...(earlier ? [[signal, earlier] as const] : [])], drawn);
-      const conditioning = await conditioned;
-      run.advance('conditioning');
 
       // 5. Denoising
       const pack = this.#pack;
-      const given = { pack, kept, scheduler, guidance, firstStep, latents: drawn, dims, conditioning };
-      latents = await denoise({ ...given, isOfTwo: guided }, request, run);
+      const given = { pack, kept, scheduler, guidance, firstStep, latents: drawn, dims };
+      const conditions = { conditioning, conditioned, isOfTwo: guided };
+      const latents = await denoise({ ...given, ...conditions }, request, run);
+      run.advance('denoise');
+
+      // 6. Decoding, a few frames at a time
+      run.enter('decoding', request.numFrames);
+      const { decodeChunkSize } = plan;
+      yield* decodeFrames(pack, kept, latents, { ...request, decodeChunkSize }, run, (data) => {
+        // Reaches the disk while the runtime decodes.
+        const picture = keyNumbers(pictureKey);
+        this.#cache.set(LatentCache.key('video', videoId), {
+          latents: { data, dims },
+          picture: { data: picture, dims: [picture.length] },
+        });
+      });
+      run.advance('decode');
     } finally {
       kept.forgetAll();
     }
-    run.advance('denoise');
-
-    // 6. Decoding, a few frames at a time
-    run.enter('decoding', request.numFrames);
-    // Reaches the disk while the runtime decodes.
-    const picture = keyNumbers(pictureKey);
-    this.#cache.set(LatentCache.key('video', videoId), {
-      latents: { data: latents, dims },
-      picture: { data: picture, dims: [picture.length] },
-    });
-    const { decodeChunkSize } = plan;
-    yield* decodeFrames(this.#pack, latents, { ...request, decodeChunkSize }, run);
-    run.advance('decode');
 
     const { width, height, numFrames } = request;
     hooks.onReport({ videoId, numFrames, width, height, timings: run.timings(), cache: run.cacheUse() });
@@ -171,7 +180,8 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
   }
 
   /**
-   * imageEmbeds (1, D) and the moments (1, 2C, h, w) of the VAE's posterior: both independent of the seed.
+   * imageEmbeds (1, D), and mean and deviation (1, 2C, h, w) of the VAE's posterior, scaled as latents are: both
+   * independent of the seed.
    * @param prompts the sessions run one after the other, and theirs comes first
    * @param meanwhile called while the runtime encodes, until it is done; not when there is nothing to encode
    */
@@ -181,7 +191,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     request: GenerateRequest,
     prompts: Promise<unknown>,
     meanwhile: (encoded: Promise<unknown>) => Promise<void>,
-  ): Promise<{ imageEmbeds: FloatTensor; moments: FloatTensor }> {
+  ): Promise<{ imageEmbeds: FloatTensor; posterior: FloatTensor }> {
     const { width, height, cropMode } = request;
     const key = LatentCache.pictureEntry(pictureKey, this.#fingerprint, width, height, cropMode);
     const entry = await run.cached('image', key, async () => {
@@ -205,20 +215,22 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       await meanwhile(both);
       await Promise.allSettled([encoding, seeing]); // if one fails, the other one is waited for
       const [encoded, seen] = await both;
-      return { imageEmbeds: pick(seen, 'image_embeds'), moments: pick(encoded, 'moments') };
+      const { vaeScalingFactor } = this.#pack.manifest.architecture;
+      const posterior = posteriorOf(pick(encoded, 'moments'), vaeScalingFactor);
+      return { imageEmbeds: pick(seen, 'image_embeds'), posterior };
     });
-    return { imageEmbeds: present(entry['imageEmbeds']), moments: present(entry['moments']) };
+    return { imageEmbeds: present(entry['imageEmbeds']), posterior: present(entry['posterior']) };
   }
 
   /**
-   * All that is known without the picture: of the image latents (B, C, F, h, w) every frame but the first, namely the
+   * All that is known without the picture: of the image latents (1, C, F, h, w) every frame but the first, namely the
    * constant k / (F - 1) by which the UNet knows how far into the clip frame k is, and what is random.
    */
-  #draftImageLatents({ numFrames, seed, width, height }: GenerateRequest, batch: number): Draft {
+  #draftImageLatents({ numFrames, seed, width, height }: GenerateRequest): Draft {
     const { latentChannels, vaeScaleFactor } = this.#pack.manifest.architecture;
     const [h, w] = [height / vaeScaleFactor, width / vaeScaleFactor];
     const plane = h * w;
-    const dims = [batch, latentChannels, numFrames, h, w];
+    const dims = [1, latentChannels, numFrames, h, w];
     const earlier = this.#spareImageLatents;
     this.#spareImageLatents = undefined;
     const data = earlier?.dims.join() === dims.join() ? earlier.data : rampOf(dims);
@@ -228,45 +240,26 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     return { imageLatents: { data, dims }, eps, noise };
   }
 
-  /** The first frame of the image latents, of every clip: a sample of the picture's posterior. */
-  #samplePicture(moments: FloatTensor, eps: Float32Array, { data, dims }: FloatTensor): void {
-    const { latentChannels, vaeScalingFactor } = this.#pack.manifest.architecture;
-    const [batch = 1] = dims;
-    const half = eps.length;
-    const plane = half / latentChannels;
-    const channel = data.length / latentChannels / batch;
-    for (let c = 0; c < latentChannels; c++) {
-      const target = c * channel;
-      for (let i = 0; i < plane; i++) {
-        const k = c * plane + i;
-        const logvar = Math.min(Math.max(moments.data[half + k] as number, -30), 20);
-        const sample = (moments.data[k] as number) + Math.exp(0.5 * logvar) * (eps[k] as number);
-        data[target + i] = sample * vaeScalingFactor;
-      }
-      const first = data.subarray(target, target + plane);
-      for (let b = 1; b < batch; b++) data.set(first, b * latentChannels * channel + target);
-    }
-  }
-
-  /** @param imageLatents those of all B clips; no longer there when it is done */
+  /** @param imageLatents no longer there when it is done */
   async #condition(
     { promptEmbeds, negativeEmbeds, imageEmbeds }: Embeddings,
     imageLatents: KeptTensor,
     targetFps: number,
     kept: KeptTensors,
-  ): Promise<Conditioning> {
+    into: Conditioning,
+  ): Promise<void> {
     // The unconditional half is told nothing of prompt and picture embedding, but sees the same image latents.
     const none: FloatTensor = { data: new Float32Array(imageEmbeds.data.length), dims: imageEmbeds.dims };
     const batch = negativeEmbeds ? 2 : 1;
     const embeds = negativeEmbeds ? stack(none, imageEmbeds) : imageEmbeds;
     const feeds = {
-      fps: { data: new BigInt64Array(batch).fill(BigInt(targetFps)), dims: [batch] },
+      fps: { data: BigInt64Array.of(BigInt(targetFps)), dims: [1] },
       image_latents: imageLatents,
       image_embeddings: { data: embeds.data, dims: [batch, 1, imageEmbeds.data.length] },
       encoder_hidden_states: negativeEmbeds ? stack(negativeEmbeds, promptEmbeds) : promptEmbeds,
     };
-    const into = { fps_emb: kept.reserve(), context: kept.reserve(), image_latents_enc: kept.reserve() };
-    await this.#pack.sessions.unet_cond.run(feeds, { into });
+    const checks = { fps_emb: 'none', context: 'none', image_latents_enc: 'none' } as const;
+    await this.#pack.sessions.unet_cond.run(feeds, { into: { ...into }, checks });
     // Comes back while the first step is computed.
     kept.take(imageLatents).then(
       (memory) => {
@@ -274,7 +267,6 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       },
       () => {},
     );
-    return into;
   }
 
   async #earlierLatents(
@@ -347,18 +339,43 @@ interface Draft {
   readonly noise: Noise;
 }
 
-/** (B, C, F, h, w): k / (F - 1) everywhere in frame k. */
-function rampOf([batch = 1, channels = 0, numFrames = 0, h = 0, w = 0]: readonly number[]): Float32Array {
+/** (1, C, F, h, w): k / (F - 1) everywhere in frame k. */
+function rampOf([, channels = 0, numFrames = 0, h = 0, w = 0]: readonly number[]): Float32Array {
   const plane = h * w;
-  const data = new Float32Array(batch * channels * numFrames * plane);
+  const data = new Float32Array(channels * numFrames * plane);
   for (let f = 1; f < numFrames; f++) {
     const value = f / (numFrames - 1);
-    for (let c = 0; c < batch * channels; c++) {
+    for (let c = 0; c < channels; c++) {
       const target = (c * numFrames + f) * plane;
       data.fill(value, target, target + plane);
     }
   }
   return data;
+}
+
+/** The VAE's moments, mean and logarithm of the variance (1, 2C, h, w), as scaled mean and deviation. */
+function posteriorOf({ data, dims }: FloatTensor, scale: number): FloatTensor {
+  const half = data.length / 2;
+  const posterior = new Float32Array(data.length);
+  for (let k = 0; k < half; k++) {
+    const logvar = Math.min(Math.max(data[half + k] as number, -30), 20);
+    posterior[k] = (data[k] as number) * scale;
+    posterior[half + k] = Math.exp(0.5 * logvar) * scale;
+  }
+  return { data: posterior, dims };
+}
+
+/** The first frame of the image latents: a sample of the picture's posterior, with normal numbers (C, h, w). */
+function samplePicture(posterior: FloatTensor, normal: Float32Array, { data, dims }: FloatTensor): void {
+  const [, channels = 0] = dims;
+  const plane = normal.length / channels;
+  const deviation = posterior.data.subarray(normal.length);
+  for (let c = 0; c < channels; c++) {
+    const target = (c * data.length) / channels;
+    for (let i = 0, k = c * plane; i < plane; i++, k++) {
+      data[target + i] = (posterior.data[k] as number) + (deviation[k] as number) * (normal[k] as number);
+    }
+  }
 }
 
 /** A picture's key as the cache can keep it: a number for each of the first bytes, enough to tell pictures apart. */

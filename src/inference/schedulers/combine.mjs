@@ -10,12 +10,12 @@
 
 export function combine(terms, out, limit = Infinity) {
   const [[a, x], [b, y] = [0, x], [c, z] = [0, x]] = terms;
-  if (terms.length > 4) throw new RangeError(`${terms.length} terms; at most 4 can be combined.`);
+  if (terms.length > 3) throw new RangeError(`${terms.length} terms; at most 3 can be combined.`);
   if (terms.length === 1 && a === 1 && limit === Infinity) {
     out.set(x);
     return 0;
   }
-  const whole = terms.length === 4 ? 0 : out.length - (out.length % 4);
+  const whole = out.length - (out.length % 4);
   const sum = terms.length === 3 ? ofThree(a, x, b, y, c, z, out, whole) : ofTwo(a, x, b, y, out, whole);
   const total = sum + oneByOne(terms, out, whole);
   if (limit !== Infinity) limitTo(limit, out);
@@ -61,10 +61,10 @@ function ofThree(a, x, b, y, c, z, out, end) {
 }
 
 function oneByOne(terms, out, begin) {
-  const [[a, x], [b, y] = [0, x], [c, z] = [0, x], [d, w] = [0, x]] = terms;
+  const [[a, x], [b, y] = [0, x], [c, z] = [0, x]] = terms;
   let sum = 0;
   for (let k = begin; k < out.length; k += 1) {
-    const value = a * x[k] + b * y[k] + (c * z[k] + d * w[k]);
+    const value = a * x[k] + b * y[k] + c * z[k];
     out[k] = value;
     sum += value;
   }

@@ -1,0 +1,5 @@
+import type { FrameRange } from './kept-tensors.ts';
+import type { FloatTensor } from './tensor.ts';
+
+/** The frames from `first` on out of a volume (1, C, F, h, w), times `factor`, as (count, C, h, w). */
+export function takeFrames(volume: Float32Array, dims: readonly number[], range: FrameRange): FloatTensor;
