@@ -97,17 +97,15 @@ class UnetCond(nn.Module):
                 first_frame = adaptive_avg_pool(first_frame, layer.output_size[0])
             else:
                 first_frame = layer(first_frame)
-        image_tokens = first_frame.flatten(2).transpose(1, 2).expand(encoder_hidden_states.shape[0], -1, -1)
+        image_tokens = first_frame.flatten(2).transpose(1, 2)
         clip_tokens = self.context_embedding(image_embeddings).reshape(-1, self.channels, self.context_dim)
+        # A sum has as many rows as there are texts, without the nodes that the exporter writes to count them.
+        image_tokens = image_tokens + 0 * clip_tokens[:, :1]
         context = torch.cat([encoder_hidden_states, image_tokens, clip_tokens], dim=1)
 
-        num_frames, height, width = image_latents.shape[2:]
-        frames = image_latents.transpose(1, 2).reshape(-1, self.channels, height, width)
-        pixels = self.image_latents_proj_in(frames).reshape(-1, num_frames, self.channels, height * width)
-        pixels = pixels.permute(0, 3, 1, 2).reshape(-1, num_frames, self.channels)
-        pixels = self.image_latents_temporal_encoder(pixels)
-        # 1, not -1: the exporter then knows that this is one clip.
-        image_latents_enc = pixels.reshape(1, height, width, num_frames, self.channels).permute(0, 4, 3, 1, 2)
+        frames = self.image_latents_proj_in(image_latents[0].transpose(0, 1))
+        pixels = self.image_latents_temporal_encoder(frames.flatten(2).permute(2, 0, 1))
+        image_latents_enc = pixels.permute(2, 1, 0).reshape_as(image_latents)
         return fps_emb, context, image_latents_enc
 
 

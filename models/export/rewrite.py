@@ -151,15 +151,14 @@ class TwoLinearGeglu(nn.Module):
 
 
 def adaptive_avg_pool(x, size):
-    """nn.AdaptiveAvgPool2d(size) as P_h x P_w^T. Bin i over n is [floor(i*n/size), ceil((i+1)*n/size))."""
+    """nn.AdaptiveAvgPool2d(size) as P_h x P_w^T. Bin i over n is [floor(i*n/size), ceil((i+1)*n/size)): the positions p
+    with (p+1)*size > i*n and p*size < (i+1)*n. The exporter writes ten nodes for a division of integers."""
 
     def bins(n):
         index = torch.arange(size)[:, None]
-        start = torch.div(index * n, size, rounding_mode="floor")
-        end = torch.div((index + 1) * n + size - 1, size, rounding_mode="floor")
-        position = torch.arange(n)[None]
-        inside = (position >= start) & (position < end)
-        return inside.to(x.dtype) / (end - start).to(x.dtype)
+        start = torch.arange(n)[None] * size
+        inside = ((start + size > index * n) & (start < (index + 1) * n)).to(x.dtype)
+        return inside / inside.sum(dim=1, keepdim=True)
 
     height, width = x.shape[-2:]
     return bins(height) @ x @ bins(width).T

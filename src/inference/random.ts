@@ -7,8 +7,8 @@
 
 const stateSize = 624;
 const shiftSize = 397;
-/** A multiple of 16; some tenths of a millisecond. */
-const partSize = 32_768;
+/** A multiple of 16; a tenth of a millisecond. */
+const partSize = 8_192;
 const twoPi = 2 * Math.PI;
 const twoPiFloat32 = Math.fround(twoPi);
 
