@@ -71,14 +71,25 @@ export async function runJob(
     onProgress(event);
   };
 
+  // The model's work begins before the places for the files are looked at; if they are no good, it ends again.
+  const work = new AbortController();
+  const onReport = (finished: GenerationReport): void => {
+    report = finished;
+  };
+  const hooks = {
+    signal: AbortSignal.any([signal, work.signal]),
+    onProgress: onPipelineProgress,
+    onReport,
+    leanest,
+  };
+  const clip = pipeline.generate(requestOf(job, image), hooks)[Symbol.asyncIterator]();
+  const first = clip.next();
+  first.catch(() => {}); // awaited below, unless a place is no good
+
   async function* takeFrames(): AsyncGenerator<Frame, void> {
-    const onReport = (finished: GenerationReport): void => {
-      report = finished;
-    };
-    const hooks = { signal, onProgress: onPipelineProgress, onReport, leanest };
-    for await (const frame of pipeline.generate(requestOf(job, image), hooks)) {
+    for (let next = await first; next.done !== true; next = await clip.next()) {
       waitForFfmpeg();
-      yield frame;
+      yield next.value;
       clearInterval(waiting);
     }
     framesEndedAt = performance.now();
@@ -136,6 +147,8 @@ export async function runJob(
   } finally {
     clearInterval(waiting);
     // After a failure or a cancel the pipeline may still be inside a native run; it ends at its next step.
+    work.abort();
+    await clip.return?.();
     await frames.return();
     clearInterval(waiting);
   }

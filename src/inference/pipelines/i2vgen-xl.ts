@@ -41,6 +41,10 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
   readonly #fingerprint: string;
   /** Of the clip before, in memory that the next one of its size takes over: all frames but the first are the same. */
   #spareImageLatents: FloatTensor | undefined;
+  /** Places in the session thread that clips of one size and number of rows fill one after the other. */
+  #conditioning:
+    | { readonly shape: string; readonly kept: KeptTensors; readonly places: Conditioning }
+    | undefined;
 
   constructor(pack: OpenPack, cache: LatentCache) {
     this.#pack = pack;
@@ -104,11 +108,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       // 4. Everything in the UNet that no timestep changes. It stays with the runtime. What is not finite in it makes
       // every prediction so, which is checked.
       const inputs = { promptEmbeds, negativeEmbeds, imageEmbeds };
-      const conditioning = {
-        fps_emb: kept.reserve(),
-        context: kept.reserve(),
-        image_latents_enc: kept.reserve(),
-      };
+      const conditioning = this.#placesFor([guided ? 2 : 1, ...dims.slice(1)].join());
       const { targetFps } = request;
       const conditioned = this.#condition(inputs, kept.keep(imageLatents), targetFps, kept, conditioning);
       conditioned.catch(() => {}); // awaited below, unless something else fails first
@@ -238,6 +238,16 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     const eps = new TorchGenerator(seed).randn(latentChannels * plane);
     const noise = new Noise(seed, latentChannels * numFrames * plane);
     return { imageLatents: { data, dims }, eps, noise };
+  }
+
+  #placesFor(shape: string): Conditioning {
+    if (this.#conditioning?.shape !== shape) {
+      this.#conditioning?.kept.forgetAll();
+      const kept = new KeptTensors();
+      const places = { fps_emb: kept.reserve(), context: kept.reserve(), image_latents_enc: kept.reserve() };
+      this.#conditioning = { shape, kept, places };
+    }
+    return this.#conditioning.places;
   }
 
   /** @param imageLatents no longer there when it is done */
