@@ -1,4 +1,4 @@
-// Frames out of a volume, for decoders that know single frames only. Plain JavaScript: it runs in the session thread, too.
+// Frames out of a volume, for decoders that know single frames only, and into one. Plain JavaScript: it runs in the session thread, too.
 // Types in frames.d.mts.
 
 export function takeFrames(volume, dims, { first, count, factor }) {
@@ -11,4 +11,12 @@ export function takeFrames(volume, dims, { first, count, factor }) {
     for (let i = 0; i < plane; i += 1) data[target + i] = volume[source + i] * factor;
   }
   return { data, dims: [count, channels, height, width] };
+}
+
+export function setFrame(volume, dims, index, frame) {
+  const [, channels, numFrames] = dims;
+  const plane = frame.length / channels;
+  for (let c = 0; c < channels; c += 1) {
+    volume.set(frame.subarray(c * plane, (c + 1) * plane), (c * numFrames + index) * plane);
+  }
 }

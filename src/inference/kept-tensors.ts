@@ -45,9 +45,7 @@ export class KeptTensors {
   /** Its memory goes to the thread for good: the array is detached, and must own all of its buffer. */
   keep(tensor: Tensor): KeptTensor {
     const place = this.reserve(tensor.dims);
-    const { buffer } = tensor.data;
-    const lent = buffer instanceof ArrayBuffer ? [buffer] : [];
-    void tell('keep', { key: place.kept, tensor }, lent);
+    void tell('keep', { key: place.kept, tensor }, buffersOf(tensor));
     return place;
   }
 
@@ -62,6 +60,11 @@ export class KeptTensors {
     const place = this.reserve([range.count, channels, height, width]);
     void tell('frames', { key: place.kept, volume: volume.kept, range });
     return place;
+  }
+
+  /** Writes a frame (1, C, h, w) into a volume (1, C, F, h, w). Its memory goes to the thread. */
+  setFrame(volume: KeptTensor, index: number, frame: FloatTensor): void {
+    void tell('setFrame', { volume: volume.kept, index, frame: frame.data }, buffersOf(frame));
   }
 
   /** The numbers come back, and the place is empty. */
@@ -80,6 +83,11 @@ export class KeptTensors {
     void tell('forget', { keys: [...this.#all] });
     this.#all.clear();
   }
+}
+
+/** What can be handed over instead of being copied. */
+function buffersOf({ data: { buffer } }: Tensor): ArrayBuffer[] {
+  return buffer instanceof ArrayBuffer ? [buffer] : [];
 }
 
 /** A request that fails only with the thread; whoever needs its result is told. */

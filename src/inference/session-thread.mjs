@@ -5,7 +5,7 @@
 // Requests are {id, type, …} and answered with {id, value} or {id, error}, one after the other.
 import { parentPort } from 'node:worker_threads';
 import { passes } from './finite.mjs';
-import { takeFrames } from './frames.mjs';
+import { setFrame, takeFrames } from './frames.mjs';
 import { combine } from './schedulers/combine.mjs';
 
 /** @type {typeof import('onnxruntime-node') | undefined} loaded with the first session: it may be missing */
@@ -100,6 +100,11 @@ const handlers = {
   async frames({ key, volume, range }) {
     const { data, dims } = kept.get(volume);
     kept.set(key, tensorOf(takeFrames(data, dims, range)));
+  },
+
+  async setFrame({ volume, index, frame }) {
+    const { data, dims } = kept.get(volume);
+    setFrame(data, dims, index, frame);
   },
 
   async take({ key }) {

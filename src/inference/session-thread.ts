@@ -44,7 +44,7 @@ function startThread(): Worker {
  * @throws Error with the runtime's own message
  */
 export async function askSessionThread<T>(
-  type: 'open' | 'run' | 'keep' | 'compute' | 'frames' | 'take' | 'forget' | 'release',
+  type: 'open' | 'run' | 'keep' | 'compute' | 'frames' | 'setFrame' | 'take' | 'forget' | 'release',
   request: Readonly<Record<string, unknown>>,
   lent: ArrayBuffer[] = [],
 ): Promise<T> {

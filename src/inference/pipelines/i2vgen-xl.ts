@@ -39,12 +39,8 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
   readonly #cache: LatentCache;
   /** Stands for the weights in cache keys, so that a changed pack never meets old numbers. */
   readonly #fingerprint: string;
-  /** Of the clip before, in memory that the next one of its size takes over: all frames but the first are the same. */
-  #spareImageLatents: FloatTensor | undefined;
-  /** Places in the session thread that clips of one size and number of rows fill one after the other. */
-  #conditioning:
-    | { readonly shape: string; readonly kept: KeptTensors; readonly places: Conditioning }
-    | undefined;
+  /** Of the clip before, for the next one if it has the same dims and number of rows. */
+  #places: Places | undefined;
 
   constructor(pack: OpenPack, cache: LatentCache) {
     this.#pack = pack;
@@ -69,21 +65,23 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     prompts.catch(() => {}).finally(onTextBusy); // awaited below, unless the picture fails first
 
     // 2. Picture: what the image encoder sees in it, and its latents
-    const draft = once(() => this.#draftImageLatents(request));
+    const { latentChannels, vaeScaleFactor } = this.#pack.manifest.architecture;
+    const { numFrames, width, height, seed } = request;
+    const dims = [1, latentChannels, numFrames, height / vaeScaleFactor, width / vaeScaleFactor];
+    const random = once(() => draw(seed, dims));
     const { imageEmbeds, posterior } = await this.#encodePicture(
       run,
       pictureKey,
       request,
       prompts,
-      (encoded) => draft().noise.drawUntil(encoded),
+      (encoded) => random().noise.drawUntil(encoded),
     ).catch(async (error: unknown) => {
       await Promise.allSettled([prompts]); // the sessions are free for the next job
       throw error;
     });
     await textBusy; // its prompt may first have to be looked for on the disk
-    const { imageLatents, eps, noise } = draft();
-    samplePicture(posterior, eps, imageLatents);
-    const { dims } = imageLatents;
+    const { eps, noise } = random();
+    const pictureLatents = samplePicture(posterior, eps);
 
     // Of a known picture the runtime may still be busy with the text.
     await noise.drawUntil(prompts);
@@ -108,9 +106,9 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       // 4. Everything in the UNet that no timestep changes. It stays with the runtime. What is not finite in it makes
       // every prediction so, which is checked.
       const inputs = { promptEmbeds, negativeEmbeds, imageEmbeds };
-      const conditioning = this.#placesFor([guided ? 2 : 1, ...dims.slice(1)].join());
-      const { targetFps } = request;
-      const conditioned = this.#condition(inputs, kept.keep(imageLatents), targetFps, kept, conditioning);
+      const { imageLatents, conditioning } = this.#placesFor(dims, guided ? 2 : 1);
+      kept.setFrame(imageLatents, 0, pictureLatents);
+      const conditioned = this.#condition(inputs, imageLatents, request.targetFps, conditioning);
       conditioned.catch(() => {}); // awaited below, unless something else fails first
       const scheduler = createScheduler(request.scheduler, {
         config: this.#pack.schedulerConfig,
@@ -145,7 +143,6 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       kept.forgetAll();
     }
 
-    const { width, height, numFrames } = request;
     hooks.onReport({ videoId, numFrames, width, height, timings: run.timings(), cache: run.cacheUse() });
   }
 
@@ -222,40 +219,25 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     return { imageEmbeds: present(entry['imageEmbeds']), posterior: present(entry['posterior']) };
   }
 
-  /**
-   * All that is known without the picture: of the image latents (1, C, F, h, w) every frame but the first, namely the
-   * constant k / (F - 1) by which the UNet knows how far into the clip frame k is, and what is random.
-   */
-  #draftImageLatents({ numFrames, seed, width, height }: GenerateRequest): Draft {
-    const { latentChannels, vaeScaleFactor } = this.#pack.manifest.architecture;
-    const [h, w] = [height / vaeScaleFactor, width / vaeScaleFactor];
-    const plane = h * w;
-    const dims = [1, latentChannels, numFrames, h, w];
-    const earlier = this.#spareImageLatents;
-    this.#spareImageLatents = undefined;
-    const data = earlier?.dims.join() === dims.join() ? earlier.data : rampOf(dims);
-    // A fresh stream with the user's seed, as torch.manual_seed right before diffusers' call makes one.
-    const eps = new TorchGenerator(seed).randn(latentChannels * plane);
-    const noise = new Noise(seed, latentChannels * numFrames * plane);
-    return { imageLatents: { data, dims }, eps, noise };
-  }
-
-  #placesFor(shape: string): Conditioning {
-    if (this.#conditioning?.shape !== shape) {
-      this.#conditioning?.kept.forgetAll();
+  #placesFor(dims: readonly number[], rows: 1 | 2): Places {
+    const shape = [rows, ...dims].join();
+    if (this.#places?.shape !== shape) {
+      this.#places?.kept.forgetAll();
       const kept = new KeptTensors();
-      const places = { fps_emb: kept.reserve(), context: kept.reserve(), image_latents_enc: kept.reserve() };
-      this.#conditioning = { shape, kept, places };
+      const conditioning = {
+        fps_emb: kept.reserve(),
+        context: kept.reserve(),
+        image_latents_enc: kept.reserve(),
+      };
+      this.#places = { shape, kept, imageLatents: kept.keep({ data: rampOf(dims), dims }), conditioning };
     }
-    return this.#conditioning.places;
+    return this.#places;
   }
 
-  /** @param imageLatents no longer there when it is done */
   async #condition(
     { promptEmbeds, negativeEmbeds, imageEmbeds }: Embeddings,
     imageLatents: KeptTensor,
     targetFps: number,
-    kept: KeptTensors,
     into: Conditioning,
   ): Promise<void> {
     // The unconditional half is told nothing of prompt and picture embedding, but sees the same image latents.
@@ -270,13 +252,6 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     };
     const checks = { fps_emb: 'none', context: 'none', image_latents_enc: 'none' } as const;
     await this.#pack.sessions.unet_cond.run(feeds, { into: { ...into }, checks });
-    // Comes back while the first step is computed.
-    kept.take(imageLatents).then(
-      (memory) => {
-        this.#spareImageLatents = memory;
-      },
-      () => {},
-    );
   }
 
   async #earlierLatents(
@@ -342,9 +317,28 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
   }
 }
 
-/** The first frame of the image latents is missing; the noise (C, h, w) that its sample takes; that of the whole clip. */
-interface Draft {
-  readonly imageLatents: FloatTensor;
+/** What lies in the session thread from clip to clip, so that no memory is asked for anew. */
+interface Places {
+  readonly shape: string;
+  readonly kept: KeptTensors;
+  /**
+   * (1, C, F, h, w). The first frame is each clip's own; every other is the constant k / (F - 1) by which the UNet knows
+   * how far into the clip frame k is.
+   */
+  readonly imageLatents: KeptTensor;
+  readonly conditioning: Conditioning;
+}
+
+/**
+ * All that is random in a clip (1, C, F, h, w): the normal numbers (C, h, w) that a sample of the picture takes, and the
+ * noise that the clip begins with. Each is a fresh stream with the user's seed, as torch.manual_seed right before
+ * diffusers' call makes one.
+ */
+function draw(seed: number, [, c = 0, f = 0, h = 0, w = 0]: readonly number[]): Random {
+  return { eps: new TorchGenerator(seed).randn(c * h * w), noise: new Noise(seed, c * f * h * w) };
+}
+
+interface Random {
   readonly eps: Float32Array;
   readonly noise: Noise;
 }
@@ -363,29 +357,31 @@ function rampOf([, channels = 0, numFrames = 0, h = 0, w = 0]: readonly number[]
   return data;
 }
 
+const leastLogvar = -30;
+const leastDeviation = Math.exp(leastLogvar / 2);
+
 /** The VAE's moments, mean and logarithm of the variance (1, 2C, h, w), as scaled mean and deviation. */
 function posteriorOf({ data, dims }: FloatTensor, scale: number): FloatTensor {
   const half = data.length / 2;
   const posterior = new Float32Array(data.length);
   for (let k = 0; k < half; k++) {
-    const logvar = Math.min(Math.max(data[half + k] as number, -30), 20);
+    const logvar = data[half + k] as number;
     posterior[k] = (data[k] as number) * scale;
-    posterior[half + k] = Math.exp(0.5 * logvar) * scale;
+    // Of encoders that are sure of every pixel all are the least: the exponential is what takes time.
+    const deviation = logvar <= leastLogvar ? leastDeviation : Math.exp(Math.min(logvar, 20) / 2);
+    posterior[half + k] = deviation * scale;
   }
   return { data: posterior, dims };
 }
 
-/** The first frame of the image latents: a sample of the picture's posterior, with normal numbers (C, h, w). */
-function samplePicture(posterior: FloatTensor, normal: Float32Array, { data, dims }: FloatTensor): void {
-  const [, channels = 0] = dims;
-  const plane = normal.length / channels;
-  const deviation = posterior.data.subarray(normal.length);
-  for (let c = 0; c < channels; c++) {
-    const target = (c * data.length) / channels;
-    for (let i = 0, k = c * plane; i < plane; i++, k++) {
-      data[target + i] = (posterior.data[k] as number) + (deviation[k] as number) * (normal[k] as number);
-    }
+/** A sample (1, C, h, w), in the memory of the normal numbers that it takes. */
+function samplePicture({ data, dims }: FloatTensor, normal: Float32Array): FloatTensor {
+  const { length } = normal;
+  const [, , h = 0, w = 0] = dims;
+  for (let k = 0; k < length; k++) {
+    normal[k] = (data[k] as number) + (data[length + k] as number) * (normal[k] as number);
   }
+  return { data: normal, dims: [1, length / (h * w), h, w] };
 }
 
 /** A picture's key as the cache can keep it: a number for each of the first bytes, enough to tell pictures apart. */
