@@ -36,7 +36,7 @@ export class Generator {
       { ...request, image: pictureOf(image), cropMode: 'fixed' },
       hooks,
     )) {
-      frames.push(data);
+      frames.push(data.slice());
     }
     return frames;
   }

@@ -65,7 +65,7 @@ async function generate(
     },
   };
   for await (const { data } of new I2VGenXLPipeline(opened, cache).generate(request, hooks))
-    frames.push(data);
+    frames.push(data.slice());
   const entry = await cache.get(LatentCache.key('video', videoId));
   return {
     pixels: Buffer.concat(frames),

@@ -63,7 +63,9 @@ async function generate(
       report = finished;
     },
   };
-  for await (const frame of pipeline.generate(request, hooks)) frames.push(frame);
+  for await (const frame of pipeline.generate(request, hooks)) {
+    frames.push({ ...frame, data: frame.data.slice() });
+  }
   if (!report) throw new Error('no report');
   return { frames, report, progress };
 }

@@ -47,7 +47,7 @@ async function generate(open: OpenPack, cache: LatentCache, onRun: () => void = 
   const hooks = { signal: new AbortController().signal, onProgress: onRun, onReport: () => {} };
   const frames: Uint8Array[] = [];
   for await (const frame of new I2VGenXLPipeline(open, cache).generate(request, hooks))
-    frames.push(frame.data);
+    frames.push(frame.data.slice());
   return Buffer.concat(frames);
 }
 

@@ -3,6 +3,7 @@
  * Knows neither text nor steps. Shapes as in i2vgen-xl.ts.
  */
 import { KinoraError } from '../../errors.ts';
+import { isFinite32 } from '../finite.mjs';
 import { takeFrames } from '../frames.mjs';
 import type { Frame, GenerateRequest } from '../image-to-video.ts';
 import type { FrameRange, KeptTensor, KeptTensors } from '../kept-tensors.ts';
@@ -68,6 +69,9 @@ export async function* decodeFrames(
       next = range.first + range.count;
     }
   };
+  // A clamped array rounds half to even, as numpy does. One for all frames: whoever needs more than one copies.
+  const rgb = new Uint8ClampedArray(width * height * 3);
+  const data = new Uint8Array(rgb.buffer);
   let index = 0;
   try {
     while (index < numFrames) {
@@ -75,6 +79,7 @@ export async function* decodeFrames(
       startMore();
       if (!taken) {
         taken = await taking;
+        if (!isFinite32(taken.data)) throw badNumbers('unet_core');
         onTaken(taken.data);
         startMore();
       }
@@ -95,7 +100,8 @@ export async function* decodeFrames(
       const { sample, first, count } = decoded;
       for (let n = index - first; n < count; n++) {
         run.step();
-        yield { index, width, height, data: toRgb(sample, n, width * height) };
+        toRgb(sample, n, rgb);
+        yield { index, width, height, data };
         index++;
       }
       spare.push(sample);
@@ -131,9 +137,8 @@ async function decodeChunk(
  * Frame n of (n, 3, H, W) in [-1, 1] to interleaved 8-bit RGB; out of range is clamped, halves go to even.
  * Throws BAD_NUMBERS when a number is not finite: then their sum is not, either.
  */
-function toRgb(sample: Float32Array, n: number, plane: number): Uint8Array {
-  // A clamped array rounds half to even, as numpy does.
-  const rgb = new Uint8ClampedArray(plane * 3);
+function toRgb(sample: Float32Array, n: number, rgb: Uint8ClampedArray): void {
+  const plane = rgb.length / 3;
   const red = n * 3 * plane;
   let sum = 0;
   for (let i = 0, j = 0; i < plane; i++, j += 3) {
@@ -148,5 +153,4 @@ function toRgb(sample: Float32Array, n: number, plane: number): Uint8Array {
   if (!Number.isFinite(sum)) {
     throw badNumbers('vae_decoder');
   }
-  return new Uint8Array(rgb.buffer);
 }

@@ -7,7 +7,6 @@ import type { GenerateRequest } from '../image-to-video.ts';
 import type { KeptPart, KeptTensor, KeptTensors } from '../kept-tensors.ts';
 import type { OpenPack } from '../model-pack.ts';
 import type { Combination, Operand, Scheduler } from '../schedulers/scheduler.ts';
-import type { Check } from '../session.ts';
 import { present } from './parts.ts';
 import type { Run } from './run.ts';
 
@@ -97,7 +96,7 @@ export async function denoise(
     const places = { ...originals, sample, output };
     const target = sum.target === 'sample' ? next : places[sum.target];
     if (sum.target === 'sample') [sample, next] = [next, sample];
-    const given = { sample: places.sample, timestep, isLast: i + 1 === numInferenceSteps };
+    const given = { sample: places.sample, timestep };
     const predict = (
       rows: Branch,
       factors: readonly number[],
@@ -206,8 +205,7 @@ async function runCore(
     conditioning,
     deepFeatures,
     factors,
-    isLast,
-  }: Branch & { sample: KeptTensor; timestep: number; factors: readonly number[]; isLast: boolean },
+  }: Branch & { sample: KeptTensor; timestep: number; factors: readonly number[] },
   into: KeptTensor,
   after: readonly Combination<KeptPart>[],
 ): Promise<void> {
@@ -224,9 +222,9 @@ async function runCore(
     out_sample: into,
     ...(core === 'first of round' ? { deep_features: deepFeatures } : {}),
   };
-  // What is not finite in the features shows in the output, and what is not in a sample stays so in all later ones.
-  const checks: Record<string, Check> = { deep_features: 'none' };
-  if (!isLast) checks['out_sample'] = 'some';
+  // What is not finite in the features shows in the output, and what is not in a sample stays so to the last one, all of
+  // which is looked at when it is decoded.
+  const checks = { deep_features: 'none', out_sample: 'some' } as const;
   await session.run(feeds, { into: outputs, checks, after });
 }
 
