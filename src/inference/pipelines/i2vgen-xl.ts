@@ -108,7 +108,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       const inputs = { promptEmbeds, negativeEmbeds, imageEmbeds };
       const { imageLatents, conditioning } = this.#placesFor(dims, guided ? 2 : 1);
       kept.setFrame(imageLatents, 0, pictureLatents);
-      const conditioned = this.#condition(inputs, imageLatents, request.targetFps, conditioning);
+      const conditioned = this.#condition(inputs, imageLatents, request.targetFps, kept, conditioning);
       conditioned.catch(() => {}); // awaited below, unless something else fails first
       const scheduler = createScheduler(request.scheduler, {
         config: this.#pack.schedulerConfig,
@@ -156,8 +156,9 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     guided: boolean,
     onBusy: () => void,
   ): Promise<Pick<Embeddings, 'promptEmbeds' | 'negativeEmbeds'>> {
-    const promptEmbeds = await this.#encodePrompt(run, prompt, onBusy);
+    // The negative one is mostly known: nothing is left to do when the runtime has encoded the other.
     const negativeEmbeds = guided ? await this.#encodePrompt(run, negativePrompt, onBusy) : undefined;
+    const promptEmbeds = await this.#encodePrompt(run, prompt, onBusy);
     run.advance('encodeText');
     return { promptEmbeds, negativeEmbeds };
   }
@@ -238,6 +239,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     { promptEmbeds, negativeEmbeds, imageEmbeds }: Embeddings,
     imageLatents: KeptTensor,
     targetFps: number,
+    kept: KeptTensors,
     into: Conditioning,
   ): Promise<void> {
     // The unconditional half is told nothing of prompt and picture embedding, but sees the same image latents.
@@ -248,7 +250,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       fps: { data: BigInt64Array.of(BigInt(targetFps)), dims: [1] },
       image_latents: imageLatents,
       image_embeddings: { data: embeds.data, dims: [batch, 1, imageEmbeds.data.length] },
-      encoder_hidden_states: negativeEmbeds ? stack(negativeEmbeds, promptEmbeds) : promptEmbeds,
+      encoder_hidden_states: negativeEmbeds ? kept.keep(stack(negativeEmbeds, promptEmbeds)) : promptEmbeds,
     };
     const checks = { fps_emb: 'none', context: 'none', image_latents_enc: 'none' } as const;
     await this.#pack.sessions.unet_cond.run(feeds, { into: { ...into }, checks });
