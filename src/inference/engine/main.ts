@@ -8,7 +8,6 @@
  */
 import { Worker } from 'node:worker_threads';
 import { isKinoraError, serializeError } from '../../errors.ts';
-import type { ProgressEvent } from '../image-to-video.ts';
 import { temporaryFiles } from './job-files.ts';
 import type { LoadedEngine } from './load-engine.ts';
 import type { EngineJob, EngineOptions, FromEngine, ToEngine } from './protocol.ts';
@@ -67,19 +66,12 @@ async function serve(
 ): Promise<void> {
   parentWatch.postMessage(temporaryFiles(job));
   let answer: FromEngine;
-  // Of events that follow each other at once the last one is sent: between them the runtime would wait for its work.
-  let latest: ProgressEvent | undefined;
-  const report = (): void => {
-    if (latest) void send({ type: 'progress', jobId: job.id, ...latest });
-    latest = undefined;
-  };
   try {
     const result = await engine.runJob(job, {
       signal,
       leanest,
-      onProgress: (event) => {
-        if (!latest) setImmediate(report);
-        latest = event;
+      onProgress: ({ phase, done, total }) => {
+        void send({ type: 'progress', jobId: job.id, phase, done, total });
       },
       onAlive: () => {
         void send({ type: 'alive', jobId: job.id });
@@ -95,7 +87,6 @@ async function serve(
   }
   parentWatch.postMessage([]);
   current = null;
-  report();
   await send(answer);
 }
 
