@@ -22,6 +22,7 @@ type Decoded =
  * Latents (1, C, F, h, w), kept in the session thread, to frames. The VAE knows single frames only, so chunks do not
  * change a pixel. While the frames of one chunk are converted and consumed, the runtime decodes the next, and has the
  * one after that at hand.
+ * @param spare memory of chunks whose frames were consumed, used again for later ones, also by the next clip
  * @param onTaken is given the latents, which leave the session thread meanwhile
  */
 export async function* decodeFrames(
@@ -30,6 +31,7 @@ export async function* decodeFrames(
   latents: KeptTensor,
   request: GenerateRequest,
   run: Run,
+  spare: Float32Array[],
   onTaken: (latents: Float32Array) => void,
 ): AsyncGenerator<Frame, void> {
   const { numFrames, width, height } = request;
@@ -50,8 +52,6 @@ export async function* decodeFrames(
   taking.catch(() => {}); // awaited below
   let taken: FloatTensor | undefined;
 
-  // Memory of chunks whose frames were consumed, used again for later ones.
-  const spare: Float32Array[] = [];
   const started: Promise<Decoded>[] = [];
   let next = 0;
   // A run that has to open the session shows whether there is room: nothing waits behind it.

@@ -106,7 +106,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       // 4. Everything in the UNet that no timestep changes. It stays with the runtime. What is not finite in it makes
       // every prediction so, which is checked.
       const inputs = { promptEmbeds, negativeEmbeds, imageEmbeds };
-      const { imageLatents, conditioning } = this.#placesFor(dims, guided ? 2 : 1);
+      const { imageLatents, conditioning, spareFrames } = this.#placesFor(dims, guided ? 2 : 1);
       kept.setFrame(imageLatents, 0, pictureLatents);
       const conditioned = this.#condition(inputs, imageLatents, request.targetFps, kept, conditioning);
       conditioned.catch(() => {}); // awaited below, unless something else fails first
@@ -130,7 +130,8 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       // 6. Decoding, a few frames at a time
       run.enter('decoding', request.numFrames);
       const { decodeChunkSize } = plan;
-      yield* decodeFrames(pack, kept, latents, { ...request, decodeChunkSize }, run, (data) => {
+      const decoded = { ...request, decodeChunkSize };
+      yield* decodeFrames(pack, kept, latents, decoded, run, spareFrames, (data) => {
         // Reaches the disk while the runtime decodes.
         const picture = keyNumbers(pictureKey);
         this.#cache.set(LatentCache.key('video', videoId), {
@@ -230,7 +231,13 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
         context: kept.reserve(),
         image_latents_enc: kept.reserve(),
       };
-      this.#places = { shape, kept, imageLatents: kept.keep({ data: rampOf(dims), dims }), conditioning };
+      this.#places = {
+        shape,
+        kept,
+        imageLatents: kept.keep({ data: rampOf(dims), dims }),
+        conditioning,
+        spareFrames: [],
+      };
     }
     return this.#places;
   }
@@ -319,7 +326,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
   }
 }
 
-/** What lies in the session thread from clip to clip, so that no memory is asked for anew. */
+/** What stays from clip to clip, most of it in the session thread, so that no memory is asked for anew. */
 interface Places {
   readonly shape: string;
   readonly kept: KeptTensors;
@@ -329,6 +336,8 @@ interface Places {
    */
   readonly imageLatents: KeptTensor;
   readonly conditioning: Conditioning;
+  /** See decodeFrames. */
+  readonly spareFrames: Float32Array[];
 }
 
 /**
