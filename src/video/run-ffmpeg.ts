@@ -15,6 +15,12 @@ import { outputError } from './output-file.ts';
 
 /** How much of stderr is kept: the last lines hold the reason. */
 const stderrLimit = 16 * 1024;
+/** What `-progress` writes beside the errors: the last line comes when the file is written, closed or flushed. */
+const progressLine =
+  /^(?:frame|fps|stream_\w+|bitrate|total_size|out_time\w*|dup_frames|drop_frames|speed|progress)=/;
+const endLine = 'progress=end';
+/** Windows renames no file that somebody still has open. */
+const waitsForExit = process.platform === 'win32';
 /** SIGKILL is immediate, except for a process that sleeps inside a dead file system; that one is not waited for. */
 const killGraceMs = 5_000;
 
@@ -43,8 +49,9 @@ interface Exit {
 }
 
 /**
- * Resolves when ffmpeg has finished with exit code 0 after it took every frame. Otherwise the process is dead and
- * the frames' iterator has been told to stop before this rejects.
+ * Resolves when ffmpeg has written the whole file after it took every frame: it then says so, or ends with exit code 0.
+ * (From the one to the other it gives memory back, for up to ten milliseconds.) Otherwise the process is dead and the
+ * frames' iterator has been told to stop before this rejects.
  *
  * @throws KinoraError FFMPEG_MISSING, CANCELLED, DISK_FULL, OUTPUT_UNWRITABLE or ENCODE_FAILED; whatever the
  * frames' iterator throws passes through unchanged.
@@ -71,8 +78,18 @@ export async function runFfmpeg(run: FfmpegRun): Promise<void> {
           startErrno: () => undefined,
         };
   let stderr = '';
+  let onWritten: (exit: Exit) => void = () => {};
+  const written = new Promise<Exit>((resolve) => {
+    onWritten = resolve;
+  });
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-    stderr = (stderr + text).slice(-stderrLimit);
+    const lines = (stderr + text).split('\n');
+    const unfinished = lines.pop() ?? '';
+    const said = lines.filter((line) => !progressLine.test(line));
+    stderr = [...said, unfinished].join('\n').slice(-stderrLimit);
+    // After an error its exit says more.
+    if (lines.includes(endLine) && stderr.trim() === '' && !waitsForExit)
+      onWritten({ code: 0, signal: null });
   });
   // EPIPE after ffmpeg's death; its exit says more.
   child.stdin?.on('error', () => {});
@@ -138,7 +155,7 @@ export async function runFfmpeg(run: FfmpegRun): Promise<void> {
   try {
     if (frames) void feed(frames);
     else expectProgress();
-    const exit = await ended;
+    const exit = await Promise.race([ended, written]);
     if (failure) throw failure.error;
     if (exit.startError) throw startFailure(exit.startError);
     const startCode = startErrno(exit.code);
@@ -153,7 +170,14 @@ export async function runFfmpeg(run: FfmpegRun): Promise<void> {
     clearTimeout(killTimer);
     run.signal?.removeEventListener('abort', onAbort);
     if (!fed) await stopIterator(frames, isWaitingForFrame);
+    if (!hasExited) endSoon(child, exited, leadsGroup(run));
   }
+}
+
+/** It has nothing left to do. */
+function endSoon(child: ChildProcess, exited: Promise<Exit>, isLeader: boolean): void {
+  const timer = setTimeout(() => killGroup(child, isLeader), killGraceMs);
+  void exited.then(() => clearTimeout(timer));
 }
 
 /** The command line, built by fluent-ffmpeg. Two-argument calls only: it splits lone options at spaces. */
@@ -161,7 +185,7 @@ export function commandLine(run: Omit<FfmpegRun, 'ffmpegPath' | 'signal' | 'dead
   // "file:" keeps names such as "a:b.mp4" or "-x.mp4" from being read as protocols or options.
   const input = 'file' in run.source ? `file:${run.source.file}` : 'pipe:0';
   const command = ffmpeg(input)
-    .inputOptions('-hide_banner', '-nostdin', '-v', 'error', ...run.inputOptions)
+    .inputOptions('-hide_banner', '-nostdin', '-v', 'error', '-progress', 'pipe:2', ...run.inputOptions)
     .videoFilters(run.filter)
     .outputOptions('-y', '-an', ...run.outputOptions)
     .output(`file:${run.target}`);

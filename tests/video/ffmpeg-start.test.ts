@@ -30,11 +30,15 @@ beforeEach(() => {
   outPath = join(folder, 'clip.mp4');
 });
 
-/** Shells that wait, of a process. */
+/** Shells that wait, of a process: no ffmpeg that has written its file and is about to be gone. */
 function waitingOf(parent: number): number[] {
-  return processesOf('while IFS= read').flatMap(({ pid }) =>
-    new RegExp(`^PPid:\\s+${parent}$`, 'm').test(readFileSync(`/proc/${pid}/status`, 'utf8')) ? [pid] : [],
-  );
+  return processesOf('while IFS= read')
+    .filter(({ name }) => name === 'sh')
+    .map(({ pid }) => pid)
+    .filter((pid) => {
+      const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+      return new RegExp(`^PPid:\\s+${parent}$`, 'm').test(status);
+    });
 }
 
 function encode(options: Partial<EncodeOptions> = {}) {
