@@ -1,5 +1,5 @@
-// Frames out of a volume, for decoders that know single frames only, and into one. Plain JavaScript: it runs in the session thread, too.
-// Types in frames.d.mts.
+// Frames out of a volume, for decoders that know single frames only, and into one. Plain JavaScript: it runs in the
+// session thread, too. Types in frames.d.mts.
 
 export function takeFrames(volume, dims, { first, count, factor }) {
   const [, channels, numFrames, height, width] = dims;

@@ -28,7 +28,7 @@ export interface FrameRange {
 
 let lastKey = 0;
 
-/** Those of one clip. Requests to the thread are served in order, so that nothing here waits unless it must. */
+/** Those of one owner, who forgets them all at once. Requests to the thread are served in order, so that nothing here waits unless it must. */
 export class KeptTensors {
   readonly #all = new Set<number>();
 

@@ -49,8 +49,9 @@ interface Exit {
 }
 
 /**
- * Resolves when ffmpeg has written the whole file after it took every frame: it then says so, or ends with exit code 0.
- * (From the one to the other it gives memory back, for up to ten milliseconds.) Otherwise the process is dead and the
+ * Resolves when ffmpeg has written its file after it was given every frame: it then says so, or ends with exit code 0.
+ * (From the one to the other it gives memory back, for up to ten milliseconds. An ffmpeg that somebody else ends says so,
+ * too: whether all frames are in the file, the file tells.) Otherwise the process is dead and the
  * frames' iterator has been told to stop before this rejects.
  *
  * @throws KinoraError FFMPEG_MISSING, CANCELLED, DISK_FULL, OUTPUT_UNWRITABLE or ENCODE_FAILED; whatever the
@@ -87,9 +88,9 @@ export async function runFfmpeg(run: FfmpegRun): Promise<void> {
     const unfinished = lines.pop() ?? '';
     const said = lines.filter((line) => !progressLine.test(line));
     stderr = [...said, unfinished].join('\n').slice(-stderrLimit);
-    // After an error its exit says more.
-    if (lines.includes(endLine) && stderr.trim() === '' && !waitsForExit)
-      onWritten({ code: 0, signal: null });
+    // After an error, and when it ends before it should, its exit says more.
+    const isWhole = fed && failure === undefined && stderr.trim() === '';
+    if (lines.includes(endLine) && isWhole && !waitsForExit) onWritten({ code: 0, signal: null });
   });
   // EPIPE after ffmpeg's death; its exit says more.
   child.stdin?.on('error', () => {});
@@ -254,7 +255,12 @@ function lastUsefulLine(stderr: string, run: FfmpegRun): string {
   const lines = stderr
     .split(/[\r\n]+/)
     .map((line) => line.trim())
-    .filter((line) => line !== '' && !/^(Conversion failed!?|Last message repeated .*)$/.test(line));
+    .filter(
+      (line) =>
+        line !== '' &&
+        !progressLine.test(line) &&
+        !/^(Conversion failed!?|Last message repeated .*)$/.test(line),
+    );
   let line = lines.at(-1) ?? '';
   line = line
     .replaceAll(`file:${run.target}`, basename(run.outPath))

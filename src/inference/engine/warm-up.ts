@@ -70,6 +70,7 @@ export async function warmUp(
       done.unshift(`${nameOf(shape)} does not fit: ${error.message}`);
     }
   }
+  pipeline.forget();
   return done;
 }
 

@@ -53,6 +53,8 @@ export async function* decodeFrames(
   let taken: FloatTensor | undefined;
 
   const started: Promise<Decoded>[] = [];
+  const usual = chunkSize * 3 * width * height;
+  spare.splice(0, spare.length, ...spare.filter(({ length }) => length === usual)); // chunks may have had another size
   let next = 0;
   // A run that has to open the session shows whether there is room: nothing waits behind it.
   let mostStarted = pack.sessions.vae_decoder.isOpen ? 2 : 1;

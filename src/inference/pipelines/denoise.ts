@@ -33,6 +33,9 @@ interface Branch {
   readonly deepFeatures: KeptTensor;
 }
 
+/** After steps this long no other is at hand: whoever cancels would have to wait for two, to spare a millisecond. */
+const longStepMs = 500;
+
 /** Deep features are kept at the first step of a round and fed to the shallow core at the others. */
 type CoreRun = 'whole' | 'first of round' | 'shallow';
 
@@ -68,11 +71,11 @@ export async function denoise(
   let branch = newBranch(inputs.conditioning);
   let unconditional: Branch | undefined;
   if (isOfTwo && !isBatched) {
+    await conditioned;
     const conditional = rowOf(inputs.conditioning, 1, pack, kept);
     const other = isGuided ? rowOf(inputs.conditioning, 0, pack, kept) : undefined;
     branch = newBranch(conditional.conditioning);
     unconditional = other && newBranch(other.conditioning);
-    await conditioned;
     await kept.compute([...conditional.copies, ...(other?.copies ?? [])]);
   }
 
@@ -134,20 +137,27 @@ export async function denoise(
     }
   };
 
-  // The runtime always has the next step at hand while this thread hears of the last one.
+  // The runtime has the next step at hand while this thread hears of the last one.
   let handed = handOver(firstStep);
   try {
     handed.catch(() => {}); // awaited below, unless the conditioning fails first
     await conditioned;
     run.advance('conditioning');
     run.enter('denoising', numInferenceSteps - firstStep);
+    let isLong = false;
     for (let i = firstStep + 1; i <= numInferenceSteps; i++) {
       const before = handed;
+      const startedAt = performance.now();
+      if (isLong) {
+        await before;
+        run.check();
+      }
       if (i < numInferenceSteps) {
         handed = handOver(i);
         handed.catch(() => {}); // awaited in the next round, unless the step before fails
       }
       await before;
+      isLong = performance.now() - startedAt > longStepMs;
       run.step();
     }
   } catch (error) {
@@ -181,12 +191,12 @@ function divide(step: readonly Combination<Operand>[]): {
   const [first, ...rest] = step;
   const reads = ({ terms }: Combination<Operand>, operands: readonly Operand[]): boolean =>
     terms.some(([, source]) => operands.includes(source));
-  const isWhole =
+  const fitsCore =
     first !== undefined &&
     first.limit === undefined &&
     !reads(first, ['original 0', 'original 1']) &&
     !rest.some((later) => reads(later, ['output']));
-  if (!isWhole) return { sum: { target: 'output', ofSample: 0, ofOutput: 1 }, rest: step };
+  if (!fitsCore) return { sum: { target: 'output', ofSample: 0, ofOutput: 1 }, rest: step };
   const factorOf = (operand: Operand): number =>
     first.terms.reduce((total, [factor, source]) => (source === operand ? total + factor : total), 0);
   return {

@@ -221,10 +221,16 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     return { imageEmbeds: present(entry['imageEmbeds']), posterior: present(entry['posterior']) };
   }
 
+  /** Gives back what it keeps from clip to clip. */
+  forget(): void {
+    this.#places?.kept.forgetAll();
+    this.#places = undefined;
+  }
+
   #placesFor(dims: readonly number[], rows: 1 | 2): Places {
     const shape = [rows, ...dims].join();
     if (this.#places?.shape !== shape) {
-      this.#places?.kept.forgetAll();
+      this.forget();
       const kept = new KeptTensors();
       const conditioning = {
         fps_emb: kept.reserve(),
