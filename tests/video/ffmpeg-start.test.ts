@@ -58,6 +58,7 @@ describe.skipIf(process.platform !== 'linux')('on Linux', () => {
       const metadata = { prompt: `a 'cat' "and" $HOME \`x\` \\n; exit 1 猫` };
       await encode({ ffmpegPath: path, metadata, sharesProcessGroup: false });
       const direct = readFileSync(outPath);
+      await until(() => processesOf(folder).length === 0); // it may still give its memory back
       prepareStart();
       prepareStart();
       const [shell, ...more] = waitingOf(process.pid);
