@@ -71,13 +71,14 @@ describe('a request', () => {
     engines.push(engine);
     await stage.startWorker(engineGenerate(engine, await loadPack(tinyPackPath), true));
 
-    const asked = ada.runs('/animate', { ...picture, preset: 'fast', seed: 7 }, { channel });
+    // Long enough that a step is seen, however slow the first edits are.
+    const asked = ada.runs('/animate', { ...picture, preset: 'high', seed: 7 }, { channel });
     const shown = await stage.video(asked);
     expect(asked.acknowledgedAfterMs).toBeLessThan(1000);
     expect(shown).toBe(asked.original);
     expect(shown.attachments).toMatchObject([{ name: 'kinora-7.mp4', contentType: 'video/mp4' }]);
     expect((await infoOf(stage, shown)).numFrames).toBeGreaterThan(1);
-    expect(shown.text).toContain('"waves rolling" · seed 7 · fast');
+    expect(shown.text).toContain('"waves rolling" · seed 7 · high');
     expect(labels(shown)).toEqual([
       'Re-roll',
       'Remix',
