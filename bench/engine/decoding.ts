@@ -31,18 +31,18 @@ writeFileSync('/proc/self/clear_refs', '5'); // the peak counts from here
 const before = status('VmRSS');
 const startedAt = performance.now();
 const hash = createHash('sha256');
-let memory = new Float32Array(chunkSize * 3 * side * side);
+let memory = new Uint8Array(chunkSize * side * side * 3);
 for (let first = 0; first < numFrames; first += chunkSize) {
   const data = latents.slice(first * frameLatents, (first + chunkSize) * frameLatents);
-  const dims = [chunkSize, 3, side, side];
+  const dims = [chunkSize, side, side, 3];
   const output = await decoder.run(
     { latent: { data, dims: [chunkSize, channels, cells, cells] } },
-    { into: { sample: { data: memory, dims } } },
+    { into: { rgb: { data: memory, dims } } },
   );
-  const sample = output['sample']?.data;
-  if (!sample) throw new Error('no frames');
-  hash.update(sample);
-  memory = sample as Float32Array<ArrayBuffer>; // its own memory, back from the run
+  const rgb = output['rgb']?.data;
+  if (!rgb) throw new Error('no frames');
+  hash.update(rgb);
+  memory = rgb as Uint8Array<ArrayBuffer>; // its own memory, back from the run
 }
 const measured: DecodingMeasured = {
   ms: performance.now() - startedAt,

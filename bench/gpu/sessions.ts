@@ -72,7 +72,7 @@ const [h, w] = [height / vaeScaleFactor, width / vaeScaleFactor];
 const frameLatents = latentChannels * h * w;
 const latents = new TorchGenerator(2).randn(numFrames * frameLatents);
 /** What the runs of one size of chunk write into, lent again and again as the pipeline does. */
-const memories = new Map<number, Float32Array>();
+const memories = new Map<number, Uint8Array>();
 // From small to large: memory of a session only ever grows.
 for (const chunk of chunks) {
   await measure('decode', `${vaeCase.key} chunk ${chunk}`, () =>
@@ -80,14 +80,14 @@ for (const chunk of chunks) {
       for (let first = 0; first < numFrames; first += chunk) {
         const count = Math.min(chunk, numFrames - first);
         const data = latents.slice(first * frameLatents, (first + count) * frameLatents);
-        const memory = memories.get(count) ?? new Float32Array(count * 3 * width * height);
+        const memory = memories.get(count) ?? new Uint8Array(count * height * width * 3);
         memories.delete(count);
         const output = await decoder.run(
           { latent: { data, dims: [count, latentChannels, h, w] } },
-          { into: { sample: { data: memory, dims: [count, 3, height, width] } } },
+          { into: { rgb: { data: memory, dims: [count, height, width, 3] } } },
         );
-        const frames = output['sample']?.data;
-        if (frames) memories.set(count, frames);
+        const frames = output['rgb']?.data;
+        if (frames instanceof Uint8Array) memories.set(count, frames);
       }
     }),
   );

@@ -218,19 +218,21 @@ def export_vae(vae, out: Path, options: Options) -> None:
             decoder_cases.append(({"latent": latent}, {"sample": vae.decode(as_weights(latent, vae)).sample.float()}))
     encoder_axes = {"sample": {2: "height", 3: "width"}, "moments": {2: "latent_height", 3: "latent_width"}}
     decoder_axes = {"latent": {0: "n", 2: "latent_height", 3: "latent_width"}}
-    decoder_axes |= {"sample": {0: "n", 2: "height", 3: "width"}}
+    decoder_axes |= {"sample": {0: "n", 2: "height", 3: "width"}, "rgb": {0: "n", 1: "height", 2: "width"}, "sum": {}}
     if options.is_cuda:
         vae.to(options.dtype)
         encoder, decoder = (kind(vae, options.dtype).eval() for kind in (fused.VaeEncoder, fused.VaeDecoder))
         inputs = {"sample": torch.rand(1, 3, 4 * factor, 6 * factor)}
         save_fused(encoder, inputs, ["moments"], out / "vae_encoder", encoder_axes)
         options.count(out / "vae_encoder", fusions.expected_of([vae.encoder, vae.quant_conv]))
-        save_fused(decoder, {"latent": torch.rand(2, channels, 4, 6)}, ["sample"], out / "vae_decoder", decoder_axes)
+        inputs = {"latent": torch.rand(2, channels, 4, 6)}
+        save_fused(decoder, inputs, graphs.DECODER_OUTPUTS, out / "vae_decoder", decoder_axes)
         options.count(out / "vae_decoder", fusions.expected_of([vae.decoder, vae.post_quant_conv]))
     else:
         rewrite_vae(vae)
         save_graph(graphs.VaeEncoder(vae).eval(), encoder_cases, out / "vae_encoder", encoder_axes)
-        save_graph(graphs.VaeDecoder(vae).eval(), decoder_cases, out / "vae_decoder", decoder_axes)
+        decoder = graphs.VaeDecoder(vae).eval()
+        save_graph(decoder, decoder_cases, out / "vae_decoder", decoder_axes, graphs.DECODER_OUTPUTS)
     options.check(out, encoder_cases, ["vae_encoder"])
     options.check(out, decoder_cases, ["vae_decoder"])
 

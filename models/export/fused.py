@@ -39,7 +39,7 @@ from fused_ops import (
     split_first,
     upsample_nearest,
 )
-from graphs import combine
+from graphs import combine, pixels_of
 from rewrite import MultiHeadAttention
 
 
@@ -636,7 +636,7 @@ class VaeEncoder(VaeStage):
 
 
 class VaeDecoder(VaeStage):
-    """latent (n, C, h, w) float32, divided by the scaling factor -> sample (n, 3, H, W) float32."""
+    """As graphs.VaeDecoder; all but rgb in float32."""
 
     def __init__(self, vae, dtype: torch.dtype):
         super().__init__(vae.decoder, dtype)
@@ -653,4 +653,5 @@ class VaeDecoder(VaeStage):
             if i < len(self.upsamplers):
                 x = upsample_nearest(act.value())
                 act = Sum(self.upsamplers[i](x), "space", self.upsamplers[i].width)
-        return self.last(act).permute(0, 3, 1, 2).float()
+        sample = self.last(act).float()
+        return sample.permute(0, 3, 1, 2), pixels_of(sample), sample.sum()

@@ -64,15 +64,26 @@ class VaeEncoder(nn.Module):
         return self.quant_conv(self.encoder(sample))
 
 
+def pixels_of(sample):
+    """sample (n, H, W, 3) float32 -> uint8: [-1, 1] is [0, 255], what is beyond is cut off, halves go to even."""
+    return (sample * 127.5 + 127.5).clamp(0, 255).round().to(torch.uint8)
+
+
+# Of both flavours. Kinora reads the bytes: a quarter of the numbers' size, and nothing is left to convert.
+DECODER_OUTPUTS = ["sample", "rgb", "sum"]
+
+
 class VaeDecoder(nn.Module):
-    """latent (n, C, h, w), already divided by the scaling factor -> sample (n, 3, H, W), about [-1, 1]."""
+    """latent (n, C, h, w), already divided by the scaling factor -> sample (n, 3, H, W), about [-1, 1]; rgb uint8
+    (n, H, W, 3), the same as pixels; sum (), of all of sample, which is finite only if all of it is."""
 
     def __init__(self, vae):
         super().__init__()
         self.post_quant_conv, self.decoder = vae.post_quant_conv, vae.decoder
 
     def forward(self, latent):
-        return self.decoder(self.post_quant_conv(latent))
+        sample = self.decoder(self.post_quant_conv(latent))
+        return sample, pixels_of(sample.permute(0, 2, 3, 1)), sample.sum()
 
 
 class UnetCond(nn.Module):

@@ -24,9 +24,11 @@ EXTERNAL_DATA_NAME = "model.onnx_data"
 ALIGNMENT = 256
 
 
-def save_graph(module: torch.nn.Module, cases: list, folder: Path, dynamic_axes: dict) -> None:
-    """Traces `module` with the last case's inputs and writes folder/model.onnx."""
-    inputs, outputs = cases[-1]
+def save_graph(
+    module: torch.nn.Module, cases: list, folder: Path, dynamic_axes: dict, outputs: list[str] | None = None
+) -> None:
+    """Traces `module` with the last case's inputs and writes folder/model.onnx. Its outputs are the case's if not named."""
+    inputs, expected = cases[-1]
     folder.mkdir()
     with tempfile.TemporaryDirectory(dir=folder) as scratch, warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the tracer warns of each Python number; check() is the judge of them
@@ -38,7 +40,7 @@ def save_graph(module: torch.nn.Module, cases: list, folder: Path, dynamic_axes:
             dynamo=False,
             opset_version=OPSET,
             input_names=list(inputs),
-            output_names=list(outputs),
+            output_names=outputs or list(expected),
             dynamic_axes=dynamic_axes,
             custom_opsets={"com.microsoft": 1},
         )

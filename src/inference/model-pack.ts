@@ -350,15 +350,20 @@ function familyShapes(manifest: PackManifest): Partial<Record<GraphName, GraphSh
     },
     unet_core: { in: coreInputs, out: hasShallow ? { ...coreOutputs, ...deepFeatures } : coreOutputs },
     ...(hasShallow ? { [shallowCore]: { in: { ...coreInputs, ...deepFeatures }, out: coreOutputs } } : {}),
-    vae_decoder: { in: { latent: [null, c, null, null] }, out: { sample: [null, 3, null, null] } },
+    vae_decoder: {
+      in: { latent: [null, c, null, null] },
+      // rgb is what clips are made of. Tests compare samples; a sum is finite only if all of the sample is.
+      out: { sample: [null, 3, null, null], rgb: [null, null, null, 3], sum: [] },
+    },
   };
 }
 
 const integerInputs: ReadonlySet<string> = new Set(['input_ids', 'fps', 'timestep']);
 
-/** What the cores hand to each other has the precision of their insides; everything else is float32 or an integer. */
+/** What the cores hand to each other has the precision of their insides; almost all else is float32 or an integer. */
 function typeOf(name: string, { flavour }: PackManifest): string {
   if (name === 'deep_features' && flavour === 'cuda') return 'float16';
+  if (name === 'rgb') return 'uint8';
   return integerInputs.has(name) ? 'int64' : 'float32';
 }
 

@@ -20,8 +20,12 @@ const specOf = (metadata) =>
     ? { name: metadata.name, type: metadata.type, dims: [...metadata.shape] }
     : { name: metadata.name, type: 'not a tensor', dims: [] };
 
-const tensorOf = ({ data, dims }) =>
-  new ort.Tensor(data instanceof Float32Array ? 'float32' : 'int64', data, dims);
+const typeOf = (data) => {
+  if (data instanceof Float32Array) return 'float32';
+  return data instanceof Uint8Array ? 'uint8' : 'int64';
+};
+
+const tensorOf = ({ data, dims }) => new ort.Tensor(typeOf(data), data, dims);
 
 const isKept = (tensor) => tensor?.kept !== undefined;
 

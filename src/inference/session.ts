@@ -10,7 +10,7 @@ import { passes } from './finite.mjs';
 import type { KeptPart, KeptTensor } from './kept-tensors.ts';
 import type { Combination } from './schedulers/scheduler.ts';
 import { askSessionThread } from './session-thread.ts';
-import type { FloatTensor, Tensor } from './tensor.ts';
+import type { ByteTensor, FloatTensor, Tensor } from './tensor.ts';
 
 export interface SessionOptions {
   /** "cpu", "cuda", "cuda:1", "tensorrt", "webgpu". */
@@ -75,6 +75,8 @@ interface RunAnswer {
   readonly runMs: number;
 }
 
+export type Outputs = Readonly<Record<string, FloatTensor | ByteTensor>>;
+
 /** Of numbers: some, where what is not finite in them shows again later; none, where it shows in something else. */
 export type Check = 'some' | 'none';
 
@@ -84,7 +86,7 @@ export interface RunOptions {
    * detached, also when the run fails. An output for a reserved tensor stays in the thread. When any output is named,
    * only those are fetched.
    */
-  readonly into?: Readonly<Record<string, FloatTensor | KeptTensor>>;
+  readonly into?: Readonly<Record<string, FloatTensor | ByteTensor | KeptTensor>>;
   /** How the numbers of an output are looked at for what is not finite: all of them unless said otherwise. */
   readonly checks?: Readonly<Record<string, Check>>;
   /** Computed after the run, in this order, where the tensors lie; targets that are not there yet are made. */
@@ -173,13 +175,13 @@ export class OnnxSession {
   }
 
   /**
-   * Runs the graph; the calling thread is free meanwhile. Every output is float32.
+   * Runs the graph; the calling thread is free meanwhile. Every output is float32 or uint8.
    * @throws KinoraError OUT_OF_MEMORY, BAD_NUMBERS when an output or what is computed of it holds NaN or infinity
    */
   async run(
     feeds: Readonly<Record<string, Tensor | KeptTensor>>,
     { into = {}, checks = {}, after = [] }: RunOptions = {},
-  ): Promise<Record<string, FloatTensor>> {
+  ): Promise<Outputs> {
     const own = Object.fromEntries(Object.entries(feeds).map(([name, feed]) => [name, withOwnMemory(feed)]));
     const lent = Object.values(into).flatMap((tensor) =>
       'data' in tensor && tensor.data.buffer instanceof ArrayBuffer ? [tensor.data.buffer] : [],
@@ -193,13 +195,14 @@ export class OnnxSession {
     }
     this.#runMs += answer.runMs;
     if (!answer.isFinite) throw badNumbers(this.name);
-    const outputs: Record<string, FloatTensor> = {};
+    const outputs: Record<string, FloatTensor | ByteTensor> = {};
     for (const [name, { data, dims }] of Object.entries(answer.outputs)) {
-      if (!(data instanceof Float32Array)) {
-        throw new KinoraError('PACK_INVALID', `The output ${name} of ${this.name} is not float32.`);
-      }
-      if (!passes(data, checks[name])) throw badNumbers(this.name);
-      outputs[name] = { data, dims };
+      if (data instanceof Float32Array) {
+        if (!passes(data, checks[name])) throw badNumbers(this.name);
+        outputs[name] = { data, dims };
+      } else if (data instanceof Uint8Array) {
+        outputs[name] = { data, dims };
+      } else throw new KinoraError('PACK_INVALID', `${this.name} gives ${name} as numbers of an odd kind.`);
     }
     return outputs;
   }

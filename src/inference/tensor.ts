@@ -12,6 +12,12 @@ export interface IntTensor {
   readonly dims: readonly number[];
 }
 
+/** uint8 data in row-major order: pixels that a decoder has made. */
+export interface ByteTensor {
+  readonly data: Uint8Array;
+  readonly dims: readonly number[];
+}
+
 export type Tensor = FloatTensor | IntTensor;
 
 /** Along the batch: (1, …) and (1, …) to (2, …). */

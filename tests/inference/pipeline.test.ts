@@ -15,6 +15,8 @@ import { LatentCache } from '../../src/inference/latent-cache.ts';
 import { loadPack, type OpenPack, openPack } from '../../src/inference/model-pack.ts';
 import type { PackSession } from '../../src/inference/pack-session.ts';
 import { I2VGenXLPipeline } from '../../src/inference/pipelines/i2vgen-xl.ts';
+import { pick, pickBytes } from '../../src/inference/pipelines/parts.ts';
+import { TorchGenerator } from '../../src/inference/random.ts';
 import { parseSchedulerConfig } from '../../src/inference/schedulers/scheduler-config.ts';
 import {
   golden,
@@ -105,6 +107,22 @@ describe('each session computes what diffusers computes', () => {
       }
     },
   );
+});
+
+it('the pixels that a decoder gives are its sample in bytes, halves to even', async () => {
+  // Some of these latents make colours that are out of range.
+  const data = new TorchGenerator(3).randn(2 * 4 * 8 * 16).map((value) => 8 * value);
+  const output = await pack.sessions.vae_decoder.run({ latent: { data, dims: [2, 4, 8, 16] } });
+  const [sample, rgb] = [pick(output, 'sample'), pickBytes(output, 'rgb')];
+  expect(rgb.dims).toEqual([2, 64, 128, 3]);
+  const [plane, { fround }] = [64 * 128, Math];
+  const expected = Uint8ClampedArray.from(rgb.data, (_, i) => {
+    const [frame, pixel, channel] = [Math.floor(i / plane / 3), Math.floor(i / 3) % plane, i % 3];
+    const value = sample.data[(3 * frame + channel) * plane + pixel] ?? Number.NaN;
+    return fround(fround(value * 127.5) + 127.5);
+  });
+  expect(Math.max(...sample.data)).toBeGreaterThan(1);
+  expect(Buffer.compare(rgb.data, Buffer.from(expected.buffer))).toBe(0);
 });
 
 describe('whole clips are what diffusers makes', () => {
@@ -351,7 +369,14 @@ describe('the pipeline', () => {
   });
 
   it('says so when the model computes numbers that are not finite', async () => {
-    const request = { latent: { data: new Float32Array(4 * 64).fill(Number.NaN), dims: [1, 4, 8, 8] } };
-    await expect(pack.sessions.vae_decoder.run(request)).rejects.toMatchObject({ code: 'BAD_NUMBERS' });
+    const { vae_decoder: decoder } = pack.sessions;
+    const request = {
+      latent: { data: new Float32Array(4 * 64).fill(0, 1).fill(Number.NaN, 0, 1), dims: [1, 4, 8, 8] },
+    };
+    await expect(decoder.run(request)).rejects.toMatchObject({ code: 'BAD_NUMBERS' });
+    // Pixels cannot tell; the sum that is fetched with them does.
+    const rgb = { data: new Uint8Array(64 * 64 * 3), dims: [1, 64, 64, 3] };
+    const sum = { data: new Float32Array(1), dims: [] };
+    await expect(decoder.run(request, { into: { rgb, sum } })).rejects.toMatchObject({ code: 'BAD_NUMBERS' });
   });
 });

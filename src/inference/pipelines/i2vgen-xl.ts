@@ -343,7 +343,7 @@ interface Places {
   readonly imageLatents: KeptTensor;
   readonly conditioning: Conditioning;
   /** See decodeFrames. */
-  readonly spareFrames: Float32Array[];
+  readonly spareFrames: Uint8Array[];
 }
 
 /**

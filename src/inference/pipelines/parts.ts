@@ -1,10 +1,18 @@
 /** What a pack must have by its family, or a sentence. Knows no family. */
 import { KinoraError } from '../../errors.ts';
-import type { FloatTensor } from '../tensor.ts';
+import type { Outputs } from '../session.ts';
+import type { ByteTensor, FloatTensor } from '../tensor.ts';
 
 /** @throws KinoraError PACK_INVALID */
-export function pick(outputs: Readonly<Record<string, FloatTensor>>, name: string): FloatTensor {
-  return present(outputs[name]);
+export function pick(outputs: Outputs, name: string): FloatTensor {
+  const { data, dims } = present(outputs[name]);
+  return { data: present(data instanceof Float32Array ? data : undefined), dims };
+}
+
+/** @throws KinoraError PACK_INVALID */
+export function pickBytes(outputs: Outputs, name: string): ByteTensor {
+  const { data, dims } = present(outputs[name]);
+  return { data: present(data instanceof Uint8Array ? data : undefined), dims };
 }
 
 /** @throws KinoraError PACK_INVALID */
