@@ -58,7 +58,7 @@ def test_half_precision_pack_is_close_and_float32_outside(checkpoint, tmp_path):
     for folder in ("text_encoder", "image_encoder", "vae_encoder", "unet_cond", "unet_core", "vae_decoder"):
         graph = onnx.load(out / folder / "model.onnx", load_external_data=False).graph
         types = {value.type.tensor_type.elem_type for value in [*graph.input, *graph.output]}
-        assert types <= {onnx.TensorProto.FLOAT, onnx.TensorProto.INT64}
+        assert types <= {onnx.TensorProto.FLOAT, onnx.TensorProto.INT64, onnx.TensorProto.UINT8}
     manifest = json.loads((out / "kinora.json").read_text())
     assert manifest["flavour"] == "cuda"
     assert manifest["requires"] == {"device": "cuda"}
@@ -101,6 +101,20 @@ def test_no_output_without_a_reader(pack):
         graph = onnx.load(pack / name / "model.onnx", load_external_data=False).graph
         read = {value for node in graph.node for value in node.input} | {value.name for value in graph.output}
         assert [output for node in graph.node for output in node.output if output and output not in read] == []
+
+
+def test_decoded_pixels_are_the_sample_in_bytes(pack):
+    latent = 8 * torch.randn(2, 4, 6, 10, generator=torch.Generator().manual_seed(3)).numpy()  # some out of range
+    broken = latent.copy()
+    broken[1, 2, 3, 4] = np.inf
+    with open_session(pack / "vae_decoder") as decoder:
+        sample, rgb, total = decoder.run(["sample", "rgb", "sum"], {"latent": latent})
+        (of_broken,) = decoder.run(["sum"], {"latent": broken})
+    assert sample.max() > 1
+    expected = (sample * np.float32(127.5) + np.float32(127.5)).clip(0, 255).round().astype(np.uint8)
+    assert np.array_equal(rgb, expected.transpose(0, 2, 3, 1))
+    assert np.isclose(total, sample.sum(), rtol=1e-4)
+    assert not np.isfinite(of_broken)
 
 
 def test_lost_fusions_stop_the_export(checkpoint, tmp_path):
