@@ -40,7 +40,8 @@ export interface Variation {
 
 /** Everything that decides the pixels of a clip. All values are already validated against the pack's limits. */
 export interface GenerateRequest {
-  readonly image: Picture;
+  /** May still be on its way: the prompts do not wait for it. */
+  readonly image: Picture | Promise<Picture>;
   readonly prompt: string;
   readonly negativePrompt: string;
   /** 0 … 2^53-1; the same numbers as torch.Generator("cpu").manual_seed(seed). */

@@ -49,9 +49,13 @@ export async function runJob(
   { signal, onProgress, onAlive, leanest }: JobHooks,
 ): Promise<EngineResult> {
   const startedAt = performance.now();
-  const image = await openPicture(job.imagePath, cache);
-  const openedAt = performance.now();
-  let framesEndedAt = openedAt;
+  let openedAt = startedAt;
+  let framesEndedAt = startedAt;
+  const opening = openPicture(job.imagePath, cache).then((opened) => {
+    openedAt = performance.now();
+    return opened;
+  });
+  opening.catch(() => {}); // the pipeline awaits it, unless something else fails first
   let report: GenerationReport | undefined;
   // Runs while ffmpeg, not the model, is at work: a model that hangs falls silent, a busy ffmpeg does not.
   let waiting: NodeJS.Timeout | undefined;
@@ -82,7 +86,7 @@ export async function runJob(
     onReport,
     leanest,
   };
-  const clip = pipeline.generate(requestOf(job, image), hooks)[Symbol.asyncIterator]();
+  const clip = pipeline.generate(requestOf(job, opening), hooks)[Symbol.asyncIterator]();
   const first = clip.next();
   first.catch(() => {}); // awaited below, unless a place is no good
 
@@ -119,6 +123,7 @@ export async function runJob(
     });
     if (!report) throw new Error('The pipeline ended without a report.');
     const endedAt = performance.now();
+    const image = await opening;
     onProgress({ phase: 'finishing', done: 1, total: 1 });
     return {
       jobId: job.id,
@@ -155,7 +160,7 @@ export async function runJob(
 }
 
 /** What decides the pixels, and nothing else: the clip's id is made of it. */
-function requestOf(job: EngineJob, image: Picture): GenerateRequest {
+function requestOf(job: EngineJob, image: Promise<Picture>): GenerateRequest {
   return {
     image,
     prompt: job.prompt,

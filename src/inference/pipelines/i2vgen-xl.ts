@@ -9,7 +9,13 @@ import { createHash } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
 import { KinoraError } from '../../errors.ts';
 import { imageBranches } from '../image-prepare.ts';
-import type { Frame, GenerateHooks, GenerateRequest, ImageToVideoPipeline } from '../image-to-video.ts';
+import type {
+  Frame,
+  GenerateHooks,
+  GenerateRequest,
+  ImageToVideoPipeline,
+  Picture,
+} from '../image-to-video.ts';
 import { type KeptTensor, KeptTensors } from '../kept-tensors.ts';
 import { LatentCache } from '../latent-cache.ts';
 import type { ClipShape } from '../memory-plan.ts';
@@ -51,8 +57,6 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
   async *generate(request: GenerateRequest, hooks: GenerateHooks): AsyncGenerator<Frame, void> {
     const run = new Run(hooks, this.#cache, () => this.#sessionMs());
     const plan = await this.#pack.prepare(clipShape(request), hooks.leanest);
-    const { key: pictureKey } = request.image;
-    const videoId = this.#videoId(pictureKey, request);
 
     // 1. Prompts. While the runtime computes, here and below, the main thread makes ready what comes next.
     const guided = request.guidanceScale > 1;
@@ -63,22 +67,21 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     });
     const prompts = this.#encodePrompts(run, request, guided, onTextBusy);
     prompts.catch(() => {}).finally(onTextBusy); // awaited below, unless the picture fails first
+    const afterPrompts = async (error: unknown): Promise<never> => {
+      await Promise.allSettled([prompts]); // the sessions are free for the next job
+      throw error;
+    };
 
     // 2. Picture: what the image encoder sees in it, and its latents
+    const picture = await Promise.resolve(request.image).catch(afterPrompts);
+    const videoId = this.#videoId(picture.key, request);
     const { latentChannels, vaeScaleFactor } = this.#pack.manifest.architecture;
     const { numFrames, width, height, seed } = request;
     const dims = [1, latentChannels, numFrames, height / vaeScaleFactor, width / vaeScaleFactor];
     const random = once(() => draw(seed, dims));
-    const { imageEmbeds, posterior } = await this.#encodePicture(
-      run,
-      pictureKey,
-      request,
-      prompts,
-      (encoded) => random().noise.drawUntil(encoded),
-    ).catch(async (error: unknown) => {
-      await Promise.allSettled([prompts]); // the sessions are free for the next job
-      throw error;
-    });
+    const { imageEmbeds, posterior } = await this.#encodePicture(run, picture, request, prompts, (encoded) =>
+      random().noise.drawUntil(encoded),
+    ).catch(afterPrompts);
     await textBusy; // its prompt may first have to be looked for on the disk
     const { eps, noise } = random();
     const pictureLatents = samplePicture(posterior, eps);
@@ -90,7 +93,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
 
     // 3. Where the noise schedule is entered
     const { numInferenceSteps, variation } = request;
-    const earlier = variation && (await this.#earlierLatents(run, variation.videoId, pictureKey, dims));
+    const earlier = variation && (await this.#earlierLatents(run, variation.videoId, picture.key, dims));
     const firstStep = variation
       ? Math.min(startIndex(numInferenceSteps, variation.strength), numInferenceSteps - 1)
       : 0;
@@ -133,10 +136,10 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       const decoded = { ...request, decodeChunkSize };
       yield* decodeFrames(pack, kept, latents, decoded, run, spareFrames, (data) => {
         // Reaches the disk while the runtime decodes.
-        const picture = keyNumbers(pictureKey);
+        const keyOfPicture = keyNumbers(picture.key);
         this.#cache.set(LatentCache.key('video', videoId), {
           latents: { data, dims },
-          picture: { data: picture, dims: [picture.length] },
+          picture: { data: keyOfPicture, dims: [keyOfPicture.length] },
         });
       });
       run.advance('decode');
@@ -186,16 +189,16 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
    */
   async #encodePicture(
     run: Run,
-    pictureKey: string,
+    picture: Picture,
     request: GenerateRequest,
     prompts: Promise<unknown>,
     meanwhile: (encoded: Promise<unknown>) => Promise<void>,
   ): Promise<{ imageEmbeds: FloatTensor; posterior: FloatTensor }> {
     const { width, height, cropMode } = request;
-    const key = LatentCache.pictureEntry(pictureKey, this.#fingerprint, width, height, cropMode);
+    const key = LatentCache.pictureEntry(picture.key, this.#fingerprint, width, height, cropMode);
     const entry = await run.cached('image', key, async () => {
       const { imageEncoderSize, imageMean, imageStd } = this.#pack.manifest.architecture;
-      const branches = imageBranches(await request.image.pixels(), {
+      const branches = imageBranches(await picture.pixels(), {
         width,
         height,
         encoderSize: imageEncoderSize,
