@@ -52,7 +52,7 @@ export interface DenoiseInputs {
   readonly conditioning: Conditioning;
   readonly isOfTwo: boolean;
   /** Settles when the conditioning is there: the first step is handed to the runtime before that. */
-  readonly conditioned: Promise<void>;
+  readonly conditioned: Promise<unknown>;
 }
 
 /** @returns the final latents (1, C, F, h, w) */

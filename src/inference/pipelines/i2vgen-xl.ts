@@ -25,19 +25,20 @@ import { TorchGenerator } from '../random.ts';
 import { combine } from '../schedulers/combine.mjs';
 import { createScheduler } from '../schedulers/create-scheduler.ts';
 import { startIndex } from '../schedulers/scheduler.ts';
-import { type FloatTensor, type IntTensor, stack } from '../tensor.ts';
+import { type FloatTensor, stack } from '../tensor.ts';
 import { decodeFrames } from './decode-frames.ts';
 import { type Conditioning, denoise } from './denoise.ts';
+import { encodePrompts } from './encode-prompts.ts';
 import { pick, present } from './parts.ts';
 import { Run, type SessionMs } from './run.ts';
 
-interface Embeddings {
-  /** (1, T, D) */
-  readonly promptEmbeds: FloatTensor;
-  /** Of the negative prompt; without guidance there is none. */
-  readonly negativeEmbeds: FloatTensor | undefined;
+interface ConditioningInputs {
+  /** (B, T, D) */
+  readonly words: KeptTensor;
   /** (1, D) */
   readonly imageEmbeds: FloatTensor;
+  /** (1, C, F, h, w) */
+  readonly imageLatents: KeptTensor;
 }
 
 export class I2VGenXLPipeline implements ImageToVideoPipeline {
@@ -58,60 +59,53 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     const run = new Run(hooks, this.#cache, () => this.#sessionMs());
     const plan = await this.#pack.prepare(clipShape(request), hooks.leanest);
 
-    // 1. Prompts. While the runtime computes, here and below, the main thread makes ready what comes next.
     const guided = request.guidanceScale > 1;
-    run.enter('encoding', 3);
-    let onTextBusy = (): void => {};
-    const textBusy = new Promise<void>((resolve) => {
-      onTextBusy = resolve;
-    });
-    const prompts = this.#encodePrompts(run, request, guided, onTextBusy);
-    prompts.catch(() => {}).finally(onTextBusy); // awaited below, unless the picture fails first
-    const afterPrompts = async (error: unknown): Promise<never> => {
-      await Promise.allSettled([prompts]); // the sessions are free for the next job
-      throw error;
-    };
-
-    // 2. Picture: what the image encoder sees in it, and its latents
-    const picture = await Promise.resolve(request.image).catch(afterPrompts);
-    const videoId = this.#videoId(picture.key, request);
-    const { latentChannels, vaeScaleFactor } = this.#pack.manifest.architecture;
-    const { numFrames, width, height, seed } = request;
-    const dims = [1, latentChannels, numFrames, height / vaeScaleFactor, width / vaeScaleFactor];
-    const random = once(() => draw(seed, dims));
-    const { imageEmbeds, posterior } = await this.#encodePicture(run, picture, request, prompts, (encoded) =>
-      random().noise.drawUntil(encoded),
-    ).catch(afterPrompts);
-    await textBusy; // its prompt may first have to be looked for on the disk
-    const { eps, noise } = random();
-    const pictureLatents = samplePicture(posterior, eps);
-
-    // Of a known picture the runtime may still be busy with the text.
-    await noise.drawUntil(prompts);
-    const { promptEmbeds, negativeEmbeds } = await prompts;
-    run.advance('encodeImage');
-
-    // 3. Where the noise schedule is entered
-    const { numInferenceSteps, variation } = request;
-    const earlier = variation && (await this.#earlierLatents(run, variation.videoId, picture.key, dims));
-    const firstStep = variation
-      ? Math.min(startIndex(numInferenceSteps, variation.strength), numInferenceSteps - 1)
-      : 0;
-    const guidance = {
-      steps: guided ? Math.ceil(numInferenceSteps * request.guidanceEnd) : 0,
-      isBatched: plan.coreBatch === 2,
-      scale: request.guidanceScale,
-    };
-    run.advance('prepare');
-
     const kept = new KeptTensors();
+
+    // 1. Prompts. While the runtime computes, here and below, the main thread makes ready what comes next.
+    run.enter('encoding', 3);
+    const prompts = encodePrompts(this.#pack, this.#fingerprint, request, run, kept);
+    const asked = [prompts.encoded];
     try {
-      // 4. Everything in the UNet that no timestep changes. It stays with the runtime. What is not finite in it makes
-      // every prediction so, which is checked.
-      const inputs = { promptEmbeds, negativeEmbeds, imageEmbeds };
+      // 2. Picture: what the image encoder sees in it, and its latents
+      const picture = await request.image;
+      const videoId = this.#videoId(picture.key, request);
+      const { latentChannels, vaeScaleFactor } = this.#pack.manifest.architecture;
+      const { numFrames, width, height, seed } = request;
+      const dims = [1, latentChannels, numFrames, height / vaeScaleFactor, width / vaeScaleFactor];
+      const random = once(() => draw(seed, dims));
+      const { imageEmbeds, posterior } = await this.#encodePicture(
+        run,
+        picture,
+        request,
+        prompts.words,
+        (encoded) => random().noise.drawUntil(encoded),
+      );
+      run.advance('encodeImage');
+
+      // 3. Where the noise schedule is entered
+      const { numInferenceSteps, variation } = request;
+      const earlier = variation && (await this.#earlierLatents(run, variation.videoId, picture.key, dims));
+      const firstStep = variation
+        ? Math.min(startIndex(numInferenceSteps, variation.strength), numInferenceSteps - 1)
+        : 0;
+      const guidance = {
+        steps: guided ? Math.ceil(numInferenceSteps * request.guidanceEnd) : 0,
+        isBatched: plan.coreBatch === 2,
+        scale: request.guidanceScale,
+      };
+      const words = await prompts.words; // its prompt may first have to be looked for on the disk
+      const { eps, noise } = random();
+      const pictureLatents = samplePicture(posterior, eps);
+      run.advance('prepare');
+
+      // 4. Everything in the UNet that no timestep changes. It stays with the runtime, which may still be busy with the
+      // text. What is not finite in it makes every prediction so, which is checked.
       const { imageLatents, conditioning, spareFrames } = this.#placesFor(dims, guided ? 2 : 1);
       kept.setFrame(imageLatents, 0, pictureLatents);
-      const conditioned = this.#condition(inputs, imageLatents, request.targetFps, kept, conditioning);
+      const inputs = { words, imageEmbeds, imageLatents };
+      asked.push(this.#condition(inputs, guided, request.targetFps, conditioning));
+      const conditioned = Promise.all(asked);
       conditioned.catch(() => {}); // awaited below, unless something else fails first
       const scheduler = createScheduler(request.scheduler, {
         config: this.#pack.schedulerConfig,
@@ -143,48 +137,17 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
         });
       });
       run.advance('decode');
+      hooks.onReport({ videoId, numFrames, width, height, timings: run.timings(), cache: run.cacheUse() });
     } finally {
+      await Promise.allSettled(asked); // the sessions are free for the next job
       kept.forgetAll();
     }
-
-    hooks.onReport({ videoId, numFrames, width, height, timings: run.timings(), cache: run.cacheUse() });
-  }
-
-  /**
-   * Both (1, T, D); the negative prompt matters with guidance only.
-   * @param onBusy called whenever the runtime has been given a prompt
-   */
-  async #encodePrompts(
-    run: Run,
-    { prompt, negativePrompt }: GenerateRequest,
-    guided: boolean,
-    onBusy: () => void,
-  ): Promise<Pick<Embeddings, 'promptEmbeds' | 'negativeEmbeds'>> {
-    // The negative one is mostly known: nothing is left to do when the runtime has encoded the other.
-    const negativeEmbeds = guided ? await this.#encodePrompt(run, negativePrompt, onBusy) : undefined;
-    const promptEmbeds = await this.#encodePrompt(run, prompt, onBusy);
-    run.advance('encodeText');
-    return { promptEmbeds, negativeEmbeds };
-  }
-
-  /** (1, T, D) */
-  async #encodePrompt(run: Run, prompt: string, onBusy: () => void): Promise<FloatTensor> {
-    const key = LatentCache.key('prompt', this.#fingerprint, prompt);
-    const { promptEmbeds } = await run.cached('prompt', key, async () => {
-      const data = this.#pack.tokenizer.encode(prompt);
-      const inputIds: IntTensor = { data, dims: [1, data.length] };
-      const encoding = this.#pack.sessions.text_encoder.run({ input_ids: inputIds });
-      onBusy();
-      const output = await encoding;
-      return { promptEmbeds: pick(output, 'prompt_embeds') };
-    });
-    return present(promptEmbeds);
   }
 
   /**
    * imageEmbeds (1, D), and mean and deviation (1, 2C, h, w) of the VAE's posterior, scaled as latents are: both
    * independent of the seed.
-   * @param prompts the sessions run one after the other, and theirs comes first
+   * @param prompts the sessions run one after the other, and the text's comes first
    * @param meanwhile called while the runtime encodes, until it is done; not when there is nothing to encode
    */
   async #encodePicture(
@@ -252,21 +215,19 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
   }
 
   async #condition(
-    { promptEmbeds, negativeEmbeds, imageEmbeds }: Embeddings,
-    imageLatents: KeptTensor,
+    { words, imageEmbeds, imageLatents }: ConditioningInputs,
+    guided: boolean,
     targetFps: number,
-    kept: KeptTensors,
     into: Conditioning,
   ): Promise<void> {
     // The unconditional half is told nothing of prompt and picture embedding, but sees the same image latents.
     const none: FloatTensor = { data: new Float32Array(imageEmbeds.data.length), dims: imageEmbeds.dims };
-    const batch = negativeEmbeds ? 2 : 1;
-    const embeds = negativeEmbeds ? stack(none, imageEmbeds) : imageEmbeds;
+    const embeds = guided ? stack(none, imageEmbeds) : imageEmbeds;
     const feeds = {
       fps: { data: BigInt64Array.of(BigInt(targetFps)), dims: [1] },
       image_latents: imageLatents,
-      image_embeddings: { data: embeds.data, dims: [batch, 1, imageEmbeds.data.length] },
-      encoder_hidden_states: negativeEmbeds ? kept.keep(stack(negativeEmbeds, promptEmbeds)) : promptEmbeds,
+      image_embeddings: { data: embeds.data, dims: [guided ? 2 : 1, 1, imageEmbeds.data.length] },
+      encoder_hidden_states: words,
     };
     const checks = { fps_emb: 'none', context: 'none', image_latents_enc: 'none' } as const;
     await this.#pack.sessions.unet_cond.run(feeds, { into: { ...into }, checks });

@@ -56,8 +56,14 @@ export class Run {
   /** Books the time since the last call under `name`. */
   advance(name: string): void {
     const now = performance.now();
-    this.#timings[name] = now - this.#markedAt;
+    const ms = now - this.#markedAt;
     this.#markedAt = now;
+    this.book(name, ms);
+  }
+
+  /** Books the time of what happens beside all else. */
+  book(name: string, ms: number): void {
+    this.#timings[name] = ms;
     if (this.#phase === 'encoding' && this.#done < this.#total) this.step();
   }
 
