@@ -7,6 +7,8 @@ import { KinoraError } from '../errors.ts';
 
 /** Our clips have a few kB of it; anything larger is not one of ours. */
 const moovLimit = 16 * 1024 * 1024;
+/** Read at once: of our clips, everything but the pictures. */
+const headBytes = 64 * 1024;
 
 export interface Mp4Info {
   readonly bytes: number;
@@ -64,27 +66,35 @@ interface Box {
 
 /** Walks all boxes of the file: every one must lie wholly inside it. */
 async function findMoov(handle: FileHandle, size: number): Promise<{ moov: Buffer; isFastStart: boolean }> {
-  const header = Buffer.alloc(16);
+  const head = await readAt(handle, 0, Math.min(size, headBytes));
+  const bytesAt = async (offset: number, length: number): Promise<Buffer> =>
+    offset + length <= head.length ? head.subarray(offset, offset + length) : readAt(handle, offset, length);
   const order: string[] = [];
   let moov: Buffer | undefined;
   let offset = 0;
   while (offset < size) {
-    const { bytesRead } = await handle.read(header, 0, 16, offset);
-    if (bytesRead < 8) throw invalid('it is cut off');
+    const header = await bytesAt(offset, Math.min(16, size - offset));
+    if (header.length < 8) throw invalid('it is cut off');
     const [headerSize, boxSize] = boxSizes(header, size - offset);
     if (boxSize < headerSize || offset + boxSize > size) throw invalid('it is cut off');
     const type = header.toString('latin1', 4, 8);
     order.push(type);
     if (type === 'moov') {
       if (boxSize > moovLimit) throw invalid('its index is too large');
-      moov = Buffer.alloc(boxSize - headerSize);
-      await handle.read(moov, 0, moov.length, offset + headerSize);
+      moov = await bytesAt(offset + headerSize, boxSize - headerSize);
     }
     offset += boxSize;
   }
   if (moov === undefined) throw invalid('it has no index');
   if (!order.includes('mdat')) throw invalid('it has no pictures');
   return { moov, isFastStart: order.indexOf('moov') < order.indexOf('mdat') };
+}
+
+/** Fewer bytes where the file has become shorter. */
+async function readAt(handle: FileHandle, offset: number, length: number): Promise<Buffer> {
+  const bytes = Buffer.alloc(length);
+  const { bytesRead } = await handle.read(bytes, 0, length, offset);
+  return bytes.subarray(0, bytesRead);
 }
 
 /** [bytes of the header, bytes of the whole box]; size 1 means a 64-bit size follows, 0 that the box ends the file. */
