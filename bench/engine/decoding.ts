@@ -34,15 +34,14 @@ const hash = createHash('sha256');
 let memory = new Uint8Array(chunkSize * side * side * 3);
 for (let first = 0; first < numFrames; first += chunkSize) {
   const data = latents.slice(first * frameLatents, (first + chunkSize) * frameLatents);
-  const dims = [chunkSize, side, side, 3];
-  const output = await decoder.run(
-    { latent: { data, dims: [chunkSize, channels, cells, cells] } },
-    { into: { rgb: { data: memory, dims } } },
-  );
-  const rgb = output['rgb']?.data;
-  if (!rgb) throw new Error('no frames');
-  hash.update(rgb);
-  memory = rgb as Uint8Array<ArrayBuffer>; // its own memory, back from the run
+  const latent = { data, dims: [chunkSize, channels, cells, cells] };
+  const rgb = { data: memory, dims: [chunkSize, side, side, 3] };
+  const mean = { data: new Float32Array(1), dims: [] };
+  const output = await decoder.run({ latent }, { into: { rgb, mean } });
+  const frames = output['rgb']?.data;
+  if (!frames) throw new Error('no frames');
+  hash.update(frames);
+  memory = frames as Uint8Array<ArrayBuffer>; // its own memory, back from the run
 }
 const measured: DecodingMeasured = {
   ms: performance.now() - startedAt,

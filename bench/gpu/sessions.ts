@@ -82,10 +82,10 @@ for (const chunk of chunks) {
         const data = latents.slice(first * frameLatents, (first + count) * frameLatents);
         const memory = memories.get(count) ?? new Uint8Array(count * height * width * 3);
         memories.delete(count);
-        const output = await decoder.run(
-          { latent: { data, dims: [count, latentChannels, h, w] } },
-          { into: { rgb: { data: memory, dims: [count, height, width, 3] } } },
-        );
+        const rgb = { data: memory, dims: [count, height, width, 3] };
+        const mean = { data: new Float32Array(1), dims: [] };
+        const latent = { data, dims: [count, latentChannels, h, w] };
+        const output = await decoder.run({ latent }, { into: { rgb, mean } });
         const frames = output['rgb']?.data;
         if (frames instanceof Uint8Array) memories.set(count, frames);
       }

@@ -144,7 +144,7 @@ export function makeTables(measured: Measurements, plan: Plan): Table[] {
       'without text': get('withoutTextMs'),
       'reading the picture': get('readPictureMs'),
       'looking it up': get('encodeImageMs'),
-      conditioning: get('conditioningMs'),
+      'text and conditioning': get('conditioningMs'),
       prepare: get('prepareMs'),
       ...failures('remix', key),
     };

@@ -218,7 +218,7 @@ def export_vae(vae, out: Path, options: Options) -> None:
             decoder_cases.append(({"latent": latent}, {"sample": vae.decode(as_weights(latent, vae)).sample.float()}))
     encoder_axes = {"sample": {2: "height", 3: "width"}, "moments": {2: "latent_height", 3: "latent_width"}}
     decoder_axes = {"latent": {0: "n", 2: "latent_height", 3: "latent_width"}}
-    decoder_axes |= {"sample": {0: "n", 2: "height", 3: "width"}, "rgb": {0: "n", 1: "height", 2: "width"}, "sum": {}}
+    decoder_axes |= {"sample": {0: "n", 2: "height", 3: "width"}, "rgb": {0: "n", 1: "height", 2: "width"}, "mean": {}}
     if options.is_cuda:
         vae.to(options.dtype)
         encoder, decoder = (kind(vae, options.dtype).eval() for kind in (fused.VaeEncoder, fused.VaeDecoder))

@@ -654,4 +654,4 @@ class VaeDecoder(VaeStage):
                 x = upsample_nearest(act.value())
                 act = Sum(self.upsamplers[i](x), "space", self.upsamplers[i].width)
         sample = self.last(act).float()
-        return sample.permute(0, 3, 1, 2), pixels_of(sample), sample.sum()
+        return sample.permute(0, 3, 1, 2), pixels_of(sample), sample.mean()

@@ -70,12 +70,12 @@ def pixels_of(sample):
 
 
 # Of both flavours. Kinora reads the bytes: a quarter of the numbers' size, and nothing is left to convert.
-DECODER_OUTPUTS = ["sample", "rgb", "sum"]
+DECODER_OUTPUTS = ["sample", "rgb", "mean"]
 
 
 class VaeDecoder(nn.Module):
     """latent (n, C, h, w), already divided by the scaling factor -> sample (n, 3, H, W), about [-1, 1]; rgb uint8
-    (n, H, W, 3), the same as pixels; sum (), of all of sample, which is finite only if all of it is."""
+    (n, H, W, 3), the same as pixels; mean (), of all of sample, which is finite only if all of it is."""
 
     def __init__(self, vae):
         super().__init__()
@@ -83,7 +83,7 @@ class VaeDecoder(nn.Module):
 
     def forward(self, latent):
         sample = self.decoder(self.post_quant_conv(latent))
-        return sample, pixels_of(sample.permute(0, 2, 3, 1)), sample.sum()
+        return sample, pixels_of(sample.permute(0, 2, 3, 1)), sample.mean()
 
 
 class UnetCond(nn.Module):

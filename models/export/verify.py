@@ -269,7 +269,7 @@ def verify(report: Report, unet, vae, pack: Path, args) -> None:
 
                 def decode():
                     for i in range(0, frames, chunk):
-                        decoder.run(["rgb", "sum"], {"latent": latent[i : i + chunk].numpy()})
+                        decoder.run(["rgb", "mean"], {"latent": latent[i : i + chunk].numpy()})
 
                 decode()
                 result[f"decode, chunk {chunk}"] = milliseconds(decode, 3)

@@ -38,7 +38,7 @@ class VaeEncoder(nn.Module):
 
 
 class VaeDecoder(nn.Module):
-    """Beside the sample (n, 3, H, W) the same as pixels (n, H, W, 3), and a sum that is finite only if all of it is."""
+    """Beside the sample (n, 3, H, W) the same as pixels (n, H, W, 3), and a mean that is finite only if all of it is."""
 
     def __init__(self, decoder):
         super().__init__()
@@ -47,7 +47,7 @@ class VaeDecoder(nn.Module):
     def forward(self, latent):
         sample = self.decoder(latent)
         rgb = (sample * 127.5 + 127.5).clamp(0, 255).round().to(torch.uint8).permute(0, 2, 3, 1)
-        return sample, rgb, sample.sum()
+        return sample, rgb, sample.mean()
 
 
 def load_all(weights, tokenizer_path):
@@ -85,7 +85,7 @@ def graphs(parts):
                           {"pixel_values": {0: "n"}, "image_embeds": {0: "n"}}),
         "vae_encoder": (VaeEncoder(parts["vae_encoder"]), (torch.rand(1, 3, 4 * h, 4 * w) * 2 - 1,), ["sample"], ["moments"],
                         {"sample": {0: "n", 2: "H", 3: "W"}, "moments": {0: "n", 2: "h", 3: "w"}}),
-        "vae_decoder": (VaeDecoder(parts["vae_decoder"]), (torch.randn(2, c, h, w),), ["latent"], ["sample", "rgb", "sum"],
+        "vae_decoder": (VaeDecoder(parts["vae_decoder"]), (torch.randn(2, c, h, w),), ["latent"], ["sample", "rgb", "mean"],
                         {"latent": {0: "n", 2: "h", 3: "w"}, "sample": {0: "n", 2: "H", 3: "W"}, "rgb": {0: "n", 1: "H", 2: "W"}}),
         "unet_cond": (conditioner(arranged.Encoder(parts["frame_encoder"])),
                       (torch.tensor([16]), torch.randn(1, c, frames, h, w), torch.randn(2, 1, d), words),

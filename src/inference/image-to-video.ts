@@ -21,7 +21,7 @@ export interface Picture {
   pixels(): Promise<RgbImage>;
 }
 
-/** One frame of the clip, in playing order. Its data may be written over when the next frame is asked for. */
+/** One frame of the clip, in playing order. Its data is gone when the next frame is asked for. */
 export interface Frame extends RgbImage {
   readonly index: number;
 }

@@ -58,6 +58,8 @@ export class PackSession {
   #inputs: readonly TensorSpec[] = [];
   #outputs: readonly TensorSpec[] = [];
   #isWholeOnDevice = true;
+  /** Given up, but not released yet. */
+  readonly #leaving = new Set<Copy>();
   #runMsBefore = 0;
   #openMs = 0;
 
@@ -97,7 +99,8 @@ export class PackSession {
 
   /** Milliseconds spent in runs, over all openings. */
   get runMs(): number {
-    return this.#copies.reduce((sum, { session }) => sum + session.runMs, this.#runMsBefore);
+    const copies = [...this.#copies, ...this.#leaving];
+    return copies.reduce((sum, { session }) => sum + session.runMs, this.#runMsBefore);
   }
 
   /** Milliseconds spent in opening it. */
@@ -138,9 +141,11 @@ export class PackSession {
   async release(only?: Copy): Promise<void> {
     const leaving = this.#copies.filter((copy) => only === undefined || copy === only);
     this.#copies = this.#copies.filter((copy) => !leaving.includes(copy));
-    for (const { session } of leaving) {
-      await session.release(); // after runs that it was given before
-      this.#runMsBefore += session.runMs;
+    for (const copy of leaving) this.#leaving.add(copy);
+    for (const copy of leaving) {
+      await copy.session.release(); // after runs that it was given before
+      this.#leaving.delete(copy);
+      this.#runMsBefore += copy.session.runMs;
     }
   }
 

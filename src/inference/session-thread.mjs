@@ -46,6 +46,12 @@ const emptyLike = ({ kept: key, half }) => {
   return tensorOf({ data, dims: [half === undefined ? batch : batch / 2, ...dims] });
 };
 
+/** Fills a kept tensor, or one half of it; one that is not there yet is made. */
+function copyInto(target, { data, dims }) {
+  if (kept.has(target.kept)) numbersOf(target).set(data);
+  else kept.set(target.kept, tensorOf({ data: data.slice(), dims: [...dims] }));
+}
+
 /** Sums of kept tensors into kept tensors, one after the other; whether all results are finite. */
 function computeAll(combinations) {
   let areFinite = true;
@@ -65,7 +71,7 @@ const handlers = {
     return { inputs: session.inputMetadata.map(specOf), outputs: session.outputMetadata.map(specOf) };
   },
 
-  async run({ session: key, feeds, into, checks, after }) {
+  async run({ session: key, feeds, into, checks, copies, after }) {
     const session = sessions.get(key);
     if (!session) throw new Error('the session was released');
     const inputs = mapValues(feeds, (feed) => kept.get(feed.kept) ?? tensorOf(feed));
@@ -82,13 +88,14 @@ const handlers = {
     let areFinite = true;
     for (const [name, tensor] of Object.entries(results)) {
       const { type, dims, data } = tensor;
+      if (copies[name]) copyInto(copies[name], tensor);
       if (!isKept(into[name])) {
         outputs[name] = { type, dims: [...dims], data: into[name]?.data ?? data };
         continue;
       }
       const { kept: place } = into[name];
       if (!kept.has(place)) kept.set(place, tensor);
-      if (!passes(kept.get(place).data, checks[name])) areFinite = false;
+      if (type === 'float32' && !passes(kept.get(place).data, checks[name])) areFinite = false;
     }
     return { outputs, isFinite: computeAll(after) && areFinite, runMs };
   },

@@ -87,8 +87,10 @@ export interface RunOptions {
    * only those are fetched.
    */
   readonly into?: Readonly<Record<string, FloatTensor | ByteTensor | KeptTensor>>;
-  /** How the numbers of an output are looked at for what is not finite: all of them unless said otherwise. */
+  /** How the numbers of a float32 output are looked at for what is not finite: all of them unless said otherwise. */
   readonly checks?: Readonly<Record<string, Check>>;
+  /** Outputs of which a copy stays in the thread, for runs that are handed over before this one's answer comes. */
+  readonly copies?: Readonly<Record<string, KeptPart>>;
   /** Computed after the run, in this order, where the tensors lie; targets that are not there yet are made. */
   readonly after?: readonly Combination<KeptPart>[];
 }
@@ -141,7 +143,7 @@ export class OnnxSession {
         logSeverityLevel: 3,
         // Planning a run's memory as one block doubles what the arena holds (16.2 instead of 8.1 GiB for the UNet).
         ...(onNvidia ? { enableMemPattern: false } : {}),
-        // Threads that wait by spinning would take the cores from the frames' conversion and ffmpeg.
+        // Threads that wait by spinning would take the cores from this thread and from ffmpeg.
         extra: {
           session: {
             intra_op: { allow_spinning: '0' },
@@ -180,7 +182,7 @@ export class OnnxSession {
    */
   async run(
     feeds: Readonly<Record<string, Tensor | KeptTensor>>,
-    { into = {}, checks = {}, after = [] }: RunOptions = {},
+    { into = {}, checks = {}, copies = {}, after = [] }: RunOptions = {},
   ): Promise<Outputs> {
     const own = Object.fromEntries(Object.entries(feeds).map(([name, feed]) => [name, withOwnMemory(feed)]));
     const lent = Object.values(into).flatMap((tensor) =>
@@ -188,7 +190,7 @@ export class OnnxSession {
     );
     let answer: RunAnswer;
     try {
-      const request = { session: this.#key, feeds: own, into, checks, after };
+      const request = { session: this.#key, feeds: own, into, checks, copies, after };
       answer = await askSessionThread<RunAnswer>('run', request, lent);
     } catch (error) {
       throw explainRunFailure(this.name, this.#device, error);

@@ -78,6 +78,13 @@ async function requestOf(test: PipelineCase): Promise<GenerateRequest> {
 
 const pixels = (clip: Clip): Uint8Array => Buffer.concat(clip.frames.map((frame) => frame.data));
 
+/** The session with another way to run it. */
+function withRun(session: PackSession, run: PackSession['run']): PackSession {
+  return new Proxy(session, {
+    get: (target, name) => (name === 'run' ? run : Reflect.get(target, name, target)),
+  });
+}
+
 async function latentsOf(cache: LatentCache, clip: Clip): Promise<Float32Array> {
   const entry = await cache.get(LatentCache.key('video', clip.report.videoId));
   return entry?.['latents']?.data ?? new Float32Array();
@@ -199,16 +206,11 @@ describe('the pipeline', () => {
     const expected = pixels(await generate(new I2VGenXLPipeline(pack, newCache()), request));
     const counts: number[] = [];
     const decoder = pack.sessions.vae_decoder;
-    const cramped = new Proxy(decoder, {
-      get: (target, name) =>
-        name === 'run'
-          ? async (...[feeds, ...rest]: Parameters<typeof decoder.run>) => {
-              const count = feeds['latent']?.dims[0] ?? 0;
-              counts.push(count);
-              if (count > 2) throw new KinoraError('OUT_OF_MEMORY', 'The device ran out of memory.');
-              return await target.run(feeds, ...rest);
-            }
-          : Reflect.get(target, name, target),
+    const cramped = withRun(decoder, async (feeds, ...rest) => {
+      const count = feeds['latent']?.dims[0] ?? 0;
+      counts.push(count);
+      if (count > 2) throw new KinoraError('OUT_OF_MEMORY', 'The device ran out of memory.');
+      return await decoder.run(feeds, ...rest);
     });
     const sessions = { ...pack.sessions, vae_decoder: cramped };
     const clip = await generate(new I2VGenXLPipeline({ ...pack, sessions }, newCache()), request);
@@ -221,14 +223,9 @@ describe('the pipeline', () => {
     const exact = pixels(await generate(pipeline, await base({ guidanceEnd: 1 })));
     const runs: number[] = [];
     const core = pack.sessions.unet_core;
-    const watched = new Proxy(core, {
-      get: (target, name) =>
-        name === 'run'
-          ? (...[feeds, ...rest]: Parameters<typeof core.run>) => {
-              runs.push((feeds['factors']?.dims[0] ?? 0) - 1);
-              return target.run(feeds, ...rest);
-            }
-          : Reflect.get(target, name, target),
+    const watched = withRun(core, (feeds, ...rest) => {
+      runs.push((feeds['factors']?.dims[0] ?? 0) - 1);
+      return core.run(feeds, ...rest);
     });
     const half = new I2VGenXLPipeline(
       { ...pack, sessions: { ...pack.sessions, unet_core: watched } },
@@ -285,14 +282,9 @@ describe('the pipeline', () => {
   it('refuses a picture that turns out to be damaged, and leaves no session at work', async () => {
     let running = 0;
     const encoder = pack.sessions.text_encoder;
-    const watched = new Proxy(encoder, {
-      get: (target, name) =>
-        name === 'run'
-          ? async (...args: Parameters<typeof encoder.run>) => {
-              running++;
-              return await target.run(...args).finally(() => running--);
-            }
-          : Reflect.get(target, name, target),
+    const watched = withRun(encoder, async (...args) => {
+      running++;
+      return await encoder.run(...args).finally(() => running--);
     });
     const seen: number[] = [];
     const request = await base();
@@ -325,6 +317,65 @@ describe('the pipeline', () => {
       expect(Buffer.compare(pixels(remix), pixels(expected))).toBe(0);
     },
   );
+
+  it.each([9, 1])(
+    'begins with the steps when the conditioning of a new prompt is there, with guidance %d',
+    async (guidanceScale) => {
+      const { unet_cond: cond, unet_core: core } = pack.sessions;
+      const events: string[] = [];
+      const watched = (name: string, session: PackSession): PackSession =>
+        withRun(session, (...args) => {
+          events.push(`${name} asked`);
+          return session.run(...args).finally(() => events.push(`${name} answered`));
+        });
+      const sessions = {
+        ...pack.sessions,
+        unet_cond: watched('cond', cond),
+        unet_core: watched('core', core),
+      };
+      const pipeline = new I2VGenXLPipeline({ ...pack, sessions }, newCache());
+      const request = await base({ guidanceScale, numInferenceSteps: 1 });
+      await generate(pipeline, request);
+      events.length = 0;
+      const hooks = {
+        signal: new AbortController().signal,
+        onProgress: ({ phase, done }: ProgressEvent) => {
+          if (phase === 'denoising') events.push(`step ${done}`);
+        },
+        onReport: () => {},
+      };
+      for await (const _ of pipeline.generate({ ...request, prompt: 'waves rolling' }, hooks));
+      expect(events).toEqual([
+        'cond asked',
+        'core asked', // neither waits for an answer
+        'cond answered',
+        'step 0',
+        'core answered',
+        'step 1',
+      ]);
+    },
+  );
+
+  it('begins nothing more when the text has failed', async () => {
+    const { text_encoder: encoder, unet_cond: cond } = pack.sessions;
+    const failing = withRun(encoder, async (...args) => {
+      await encoder.run(...args);
+      throw new KinoraError('OUT_OF_MEMORY', 'The device ran out of memory.');
+    });
+    let begun = 0;
+    const watched = withRun(cond, (...args) => {
+      begun++;
+      return cond.run(...args);
+    });
+    const sessions = { ...pack.sessions, text_encoder: failing, unet_cond: watched };
+    const pipeline = new I2VGenXLPipeline({ ...pack, sessions }, newCache());
+    for (const guidanceScale of [9, 1]) {
+      await expect(generate(pipeline, await base({ guidanceScale }))).rejects.toMatchObject({
+        code: 'OUT_OF_MEMORY',
+      });
+    }
+    expect(begun).toBe(0);
+  });
 
   it('stops at the next step when it is cancelled', async () => {
     const abort = new AbortController();
@@ -374,9 +425,11 @@ describe('the pipeline', () => {
       latent: { data: new Float32Array(4 * 64).fill(0, 1).fill(Number.NaN, 0, 1), dims: [1, 4, 8, 8] },
     };
     await expect(decoder.run(request)).rejects.toMatchObject({ code: 'BAD_NUMBERS' });
-    // Pixels cannot tell; the sum that is fetched with them does.
+    // Pixels cannot tell; the mean that is fetched with them does.
     const rgb = { data: new Uint8Array(64 * 64 * 3), dims: [1, 64, 64, 3] };
-    const sum = { data: new Float32Array(1), dims: [] };
-    await expect(decoder.run(request, { into: { rgb, sum } })).rejects.toMatchObject({ code: 'BAD_NUMBERS' });
+    const mean = { data: new Float32Array(1), dims: [] };
+    await expect(decoder.run(request, { into: { rgb, mean } })).rejects.toMatchObject({
+      code: 'BAD_NUMBERS',
+    });
   });
 });

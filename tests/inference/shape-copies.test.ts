@@ -335,7 +335,11 @@ describe('a copy that cannot be opened after all', () => {
     const again = await session.run({ latent: latentOf(8) });
     expect(again['sample']?.data).toEqual(first['sample']?.data);
     expect(asked).toBe(1);
-    await session.release();
+    const ranMs = session.runMs;
+    const released = session.release();
+    expect(session.runMs).toBe(ranMs); // also while the runtime gives it back
+    await released;
+    expect(session.runMs).toBe(ranMs);
   });
 });
 

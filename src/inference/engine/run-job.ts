@@ -40,7 +40,7 @@ const aliveIntervalMs = 1000;
 const stepBegunMs = 10;
 
 /**
- * Settles only when neither the pipeline nor ffmpeg works for the job any more, so that the next job never shares the
+ * Settles only when nobody reads the picture for the job, and neither the pipeline nor ffmpeg works for it any more, so that the next job never shares the
  * sessions with it. Throws what openPicture, the pipeline and encodeVideo throw.
  */
 export async function runJob(
@@ -49,12 +49,8 @@ export async function runJob(
   { signal, onProgress, onAlive, leanest }: JobHooks,
 ): Promise<EngineResult> {
   const startedAt = performance.now();
-  let openedAt = startedAt;
   let framesEndedAt = startedAt;
-  const opening = openPicture(job.imagePath, cache).then((opened) => {
-    openedAt = performance.now();
-    return opened;
-  });
+  const opening = openPicture(job.imagePath, cache);
   opening.catch(() => {}); // the pipeline awaits it, unless something else fails first
   let report: GenerationReport | undefined;
   // Runs while ffmpeg, not the model, is at work: a model that hangs falls silent, a busy ffmpeg does not.
@@ -141,7 +137,6 @@ export async function runJob(
       cache: report.cache,
       timings: {
         ...report.timings,
-        readPicture: openedAt - startedAt,
         ...(image.decodeMs === undefined ? {} : { decodePicture: image.decodeMs }),
         finishing: endedAt - framesEndedAt,
         total: endedAt - startedAt,
@@ -155,6 +150,7 @@ export async function runJob(
     work.abort();
     await clip.return?.();
     await frames.return();
+    await Promise.allSettled([opening]);
     clearInterval(waiting);
   }
 }

@@ -121,9 +121,9 @@ async function decodeChunk(
 ): Promise<Decoded> {
   try {
     const rgb = { data: memory, dims: [count, height, width, 3] };
-    // The sum is fetched for the session to look at: it is finite only if all numbers behind the pixels are.
-    const sum = { data: new Float32Array(1), dims: [] };
-    const output = await pack.sessions.vae_decoder.run({ latent }, { into: { rgb, sum } });
+    // The mean is fetched for the session to look at: it is finite only if all numbers behind the pixels are.
+    const mean = { data: new Float32Array(1), dims: [] };
+    const output = await pack.sessions.vae_decoder.run({ latent }, { into: { rgb, mean } });
     return { rgb: pickBytes(output, 'rgb').data, first, count };
   } catch (error) {
     return { error };

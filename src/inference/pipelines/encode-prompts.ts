@@ -1,19 +1,19 @@
 /**
- * Prompts to what unet_cond reads of them. The embeddings stay in the session thread, so that the runs that need them are
- * handed over without waiting for the text's answer. Knows neither pictures nor steps. Shapes as in i2vgen-xl.ts.
+ * Prompts to what unet_cond reads of them. A copy stays in the session thread, so that the runs that need it are handed
+ * over without waiting for the answer. Knows neither pictures nor steps. Shapes as in i2vgen-xl.ts.
  */
 import type { GenerateRequest } from '../image-to-video.ts';
 import type { KeptPart, KeptTensor, KeptTensors } from '../kept-tensors.ts';
 import { LatentCache } from '../latent-cache.ts';
 import type { OpenPack } from '../model-pack.ts';
 import { type FloatTensor, type IntTensor, stack } from '../tensor.ts';
-import { present } from './parts.ts';
+import { pick, present } from './parts.ts';
 import type { Run } from './run.ts';
 
 export interface EncodedPrompts {
-  /** (B, T, D) in the session thread. The runtime has been asked for it: runs handed over from now on may read it. */
-  readonly words: Promise<KeptTensor>;
-  /** Settles when the runtime has nothing left to do with the prompts. */
+  /** (B, T, D) in the session thread. The runtime has been asked for it: runs that are handed over now may read it. */
+  readonly promptEmbeds: Promise<KeptTensor>;
+  /** Settles when the runtime has encoded both. */
   readonly encoded: Promise<void>;
 }
 
@@ -28,52 +28,48 @@ export function encodePrompts(
   run: Run,
   kept: KeptTensors,
 ): EncodedPrompts {
-  const keyOf = (text: string): string => LatentCache.key('prompt', fingerprint, text);
   const { text_encoder: encoder } = pack.sessions;
   const ranBefore = encoder.runMs;
 
-  /** (1, T, D), also written to `copy` where the runs of others find it. */
-  const encode = async (text: string, copy?: KeptPart): Promise<{ promptEmbeds: FloatTensor }> => {
+  /** (1, T, D), from the cache if it is there. */
+  const embed = async (text: string, encode: () => Promise<FloatTensor>): Promise<FloatTensor> => {
+    const key = LatentCache.key('prompt', fingerprint, text);
+    const entry = await run.cached('prompt', key, async () => ({ promptEmbeds: await encode() }));
+    return present(entry['promptEmbeds']);
+  };
+  const encode = async (text: string, copy?: KeptPart): Promise<FloatTensor> => {
     const tokens = pack.tokenizer.encode(text);
     const ids: IntTensor = { data: tokens, dims: [1, tokens.length] };
-    const embeds = kept.reserve();
-    await encoder.run(
-      { input_ids: ids },
-      {
-        into: { prompt_embeds: embeds },
-        after: copy ? [{ target: copy, terms: [[1, embeds]] }] : [],
-      },
-    );
-    const { data } = await kept.take(embeds);
-    return { promptEmbeds: { data, dims: [1, tokens.length, data.length / tokens.length] } };
+    const output = await encoder.run({ input_ids: ids }, { copies: copy ? { prompt_embeds: copy } : {} });
+    return pick(output, 'prompt_embeds');
   };
 
-  let onAsked: (words: KeptTensor) => void = () => {};
+  let onAsked: (promptEmbeds: KeptTensor) => void = () => {};
   const asked = new Promise<KeptTensor>((resolve) => {
     onAsked = resolve;
   });
-  const encodeAll = async (): Promise<void> => {
+  const encodeBoth = async (): Promise<void> => {
     // The negative one is mostly known: nothing is left to do when the runtime has encoded the other.
-    const entry =
-      guidanceScale > 1
-        ? await run.cached('prompt', keyOf(negativePrompt), () => encode(negativePrompt))
-        : undefined;
-    const negative = entry && present(entry['promptEmbeds']);
+    const negative =
+      guidanceScale > 1 ? await embed(negativePrompt, () => encode(negativePrompt)) : undefined;
     let isKnown = true;
-    const { promptEmbeds } = await run.cached('prompt', keyOf(prompt), () => {
+    const embeds = await embed(prompt, () => {
       isKnown = false;
-      const words = negative ? kept.keep(stack(negative, negative)) : kept.reserve();
-      const encoding = encode(prompt, negative ? { ...words, half: 1 } : words);
-      onAsked(words);
+      // The second half is written over.
+      const place = negative ? kept.keep(stack(negative, negative)) : kept.reserve();
+      const encoding = encode(prompt, negative ? { ...place, half: 1 } : place);
+      onAsked(place);
       return encoding;
     });
     if (!isKnown) return;
-    const { data, dims } = present(promptEmbeds);
-    onAsked(kept.keep(negative ? stack(negative, { data, dims }) : { data: data.slice(), dims }));
+    // The cache's own memory must not go to the thread.
+    const copy = negative ? stack(negative, embeds) : { ...embeds, data: embeds.data.slice() };
+    onAsked(kept.keep(copy));
   };
-  // Its own time: this thread may hear of it late, and other things happen beside it.
-  const encoded = encodeAll().then(() => run.book('encodeText', encoder.runMs - ranBefore));
-  const words = Promise.race([asked, encoded.then(() => asked)]);
-  words.catch(() => {}); // whoever asks for it is told, and whoever waits for the end
-  return { words, encoded };
+  // The encoder's own time: other things happen beside it.
+  const encoded = encodeBoth().then(() => run.book('encodeText', encoder.runMs - ranBefore));
+  // What fails before the runtime is asked fails here, too.
+  const promptEmbeds = Promise.race([asked, encoded.then(() => asked)]);
+  promptEmbeds.catch(() => {}); // whoever asks for it is told
+  return { promptEmbeds, encoded };
 }

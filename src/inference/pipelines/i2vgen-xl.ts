@@ -34,7 +34,7 @@ import { Run, type SessionMs } from './run.ts';
 
 interface ConditioningInputs {
   /** (B, T, D) */
-  readonly words: KeptTensor;
+  readonly promptEmbeds: KeptTensor;
   /** (1, D) */
   readonly imageEmbeds: FloatTensor;
   /** (1, C, F, h, w) */
@@ -65,10 +65,11 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     // 1. Prompts. While the runtime computes, here and below, the main thread makes ready what comes next.
     run.enter('encoding', 3);
     const prompts = encodePrompts(this.#pack, this.#fingerprint, request, run, kept);
-    const asked = [prompts.encoded];
+    const underWay = [prompts.encoded];
     try {
       // 2. Picture: what the image encoder sees in it, and its latents
       const picture = await request.image;
+      run.lap('readPicture');
       const videoId = this.#videoId(picture.key, request);
       const { latentChannels, vaeScaleFactor } = this.#pack.manifest.architecture;
       const { numFrames, width, height, seed } = request;
@@ -78,7 +79,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
         run,
         picture,
         request,
-        prompts.words,
+        prompts.promptEmbeds,
         (encoded) => random().noise.drawUntil(encoded),
       );
       run.advance('encodeImage');
@@ -94,7 +95,8 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
         isBatched: plan.coreBatch === 2,
         scale: request.guidanceScale,
       };
-      const words = await prompts.words; // its prompt may first have to be looked for on the disk
+      const promptEmbeds = await prompts.promptEmbeds; // it may first have to be looked for on the disk
+      await Promise.race([prompts.encoded, undefined]); // if the text has failed by now, nothing else is begun
       const { eps, noise } = random();
       const pictureLatents = samplePicture(posterior, eps);
       run.advance('prepare');
@@ -103,9 +105,9 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       // text. What is not finite in it makes every prediction so, which is checked.
       const { imageLatents, conditioning, spareFrames } = this.#placesFor(dims, guided ? 2 : 1);
       kept.setFrame(imageLatents, 0, pictureLatents);
-      const inputs = { words, imageEmbeds, imageLatents };
-      asked.push(this.#condition(inputs, guided, request.targetFps, conditioning));
-      const conditioned = Promise.all(asked);
+      const inputs = { promptEmbeds, imageEmbeds, imageLatents };
+      underWay.push(this.#condition(inputs, guided, request.targetFps, conditioning));
+      const conditioned = Promise.all(underWay);
       conditioned.catch(() => {}); // awaited below, unless something else fails first
       const scheduler = createScheduler(request.scheduler, {
         config: this.#pack.schedulerConfig,
@@ -139,7 +141,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       run.advance('decode');
       hooks.onReport({ videoId, numFrames, width, height, timings: run.timings(), cache: run.cacheUse() });
     } finally {
-      await Promise.allSettled(asked); // the sessions are free for the next job
+      await Promise.allSettled(underWay); // the sessions are free for the next job
       kept.forgetAll();
     }
   }
@@ -215,7 +217,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
   }
 
   async #condition(
-    { words, imageEmbeds, imageLatents }: ConditioningInputs,
+    { promptEmbeds, imageEmbeds, imageLatents }: ConditioningInputs,
     guided: boolean,
     targetFps: number,
     into: Conditioning,
@@ -227,7 +229,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       fps: { data: BigInt64Array.of(BigInt(targetFps)), dims: [1] },
       image_latents: imageLatents,
       image_embeddings: { data: embeds.data, dims: [guided ? 2 : 1, 1, imageEmbeds.data.length] },
-      encoder_hidden_states: words,
+      encoder_hidden_states: promptEmbeds,
     };
     const checks = { fps_emb: 'none', context: 'none', image_latents_enc: 'none' } as const;
     await this.#pack.sessions.unet_cond.run(feeds, { into: { ...into }, checks });

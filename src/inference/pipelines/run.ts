@@ -54,16 +54,25 @@ export class Run {
   }
 
   /** Books the time since the last call under `name`. */
-  advance(name: string): void {
+  lap(name: string): void {
     const now = performance.now();
-    const ms = now - this.#markedAt;
+    this.#timings[name] = now - this.#markedAt;
     this.#markedAt = now;
-    this.book(name, ms);
   }
 
-  /** Books the time of what happens beside all else. */
+  /** The same, where a step of the encoding ends. */
+  advance(name: string): void {
+    this.lap(name);
+    this.#encodingStep();
+  }
+
+  /** The same for a step that runs beside others and knows its own time. */
   book(name: string, ms: number): void {
     this.#timings[name] = ms;
+    this.#encodingStep();
+  }
+
+  #encodingStep(): void {
     if (this.#phase === 'encoding' && this.#done < this.#total) this.step();
   }
 
