@@ -186,11 +186,11 @@ describe('the metrics', () => {
     }
     expect(sample('kinora_job_phase_seconds_count{phase="total"}')).toBeNaN();
     expect(sample('kinora_step_seconds_count{preset="fast"}')).toBe(videos * steps);
-    // The parts add up to the whole.
+    // The same time, seen from two processes of a machine that may be busy; a wrong unit would be a thousand times off.
     const denoise = sample('kinora_job_phase_seconds_sum{phase="denoise"}');
     const stepped = sample('kinora_step_seconds_sum{preset="fast"}');
-    expect(stepped).toBeGreaterThan(0.5 * denoise);
-    expect(stepped).toBeLessThan(1.5 * denoise);
+    expect(stepped).toBeGreaterThan(denoise / 10);
+    expect(stepped).toBeLessThan(10 * denoise);
     expect(sample('kinora_cache_lookups_total{kind="image",result="miss"}')).toBe(1);
     expect(sample('kinora_cache_lookups_total{kind="image",result="hit"}')).toBe(videos - 1);
     expect(sample('kinora_engine_state{state="idle"}')).toBe(1);
