@@ -3,6 +3,7 @@
  * that the engine uses. For bench/gpu.ts; prints JSON lines. Argument: JSON of SessionsArguments.
  */
 import path from 'node:path';
+import { decodeChunk } from '../../src/inference/pipelines/decode-frames.ts';
 import { TorchGenerator } from '../../src/inference/random.ts';
 import { OnnxSession } from '../../src/inference/session.ts';
 import type { Values } from './measurements.ts';
@@ -81,13 +82,9 @@ for (const chunk of chunks) {
         const count = Math.min(chunk, numFrames - first);
         const data = latents.slice(first * frameLatents, (first + count) * frameLatents);
         const memory = memories.get(count) ?? new Uint8Array(count * height * width * 3);
-        memories.delete(count);
-        const rgb = { data: memory, dims: [count, height, width, 3] };
-        const mean = { data: new Float32Array(1), dims: [] };
+        memories.delete(count); // a run that fails does not give it back
         const latent = { data, dims: [count, latentChannels, h, w] };
-        const output = await decoder.run({ latent }, { into: { rgb, mean } });
-        const frames = output['rgb']?.data;
-        if (frames instanceof Uint8Array) memories.set(count, frames);
+        memories.set(count, await decodeChunk(decoder, latent, [count, height, width], memory));
       }
     }),
   );

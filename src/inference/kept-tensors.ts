@@ -5,7 +5,7 @@
  */
 import type { Combination } from './schedulers/scheduler.ts';
 import { askSessionThread } from './session-thread.ts';
-import type { FloatTensor, Tensor } from './tensor.ts';
+import { buffersOf, type FloatTensor, type Tensor } from './tensor.ts';
 
 /** An input of many runs, an output that later runs are fed with, or what is computed of them between runs. */
 export interface KeptTensor {
@@ -28,7 +28,10 @@ export interface FrameRange {
 
 let lastKey = 0;
 
-/** Those of one owner, who forgets them all at once. Requests to the thread are served in order, so that nothing here waits unless it must. */
+/**
+ * Those of one owner, who forgets them all at once. Requests to the thread are served in order, so that nothing here
+ * waits unless it must.
+ */
 export class KeptTensors {
   readonly #all = new Set<number>();
 
@@ -83,11 +86,6 @@ export class KeptTensors {
     void tell('forget', { keys: [...this.#all] });
     this.#all.clear();
   }
-}
-
-/** What can be handed over instead of being copied. */
-function buffersOf({ data: { buffer } }: Tensor): ArrayBuffer[] {
-  return buffer instanceof ArrayBuffer ? [buffer] : [];
 }
 
 /** A request that fails only with the thread; whoever needs its result is told. */

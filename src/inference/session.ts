@@ -10,7 +10,7 @@ import { passes } from './finite.mjs';
 import type { KeptPart, KeptTensor } from './kept-tensors.ts';
 import type { Combination } from './schedulers/scheduler.ts';
 import { askSessionThread } from './session-thread.ts';
-import type { ByteTensor, FloatTensor, Tensor } from './tensor.ts';
+import { type ByteTensor, buffersOf, type FloatTensor, type Tensor } from './tensor.ts';
 
 export interface SessionOptions {
   /** "cpu", "cuda", "cuda:1", "tensorrt", "webgpu". */
@@ -185,9 +185,7 @@ export class OnnxSession {
     { into = {}, checks = {}, copies = {}, after = [] }: RunOptions = {},
   ): Promise<Outputs> {
     const own = Object.fromEntries(Object.entries(feeds).map(([name, feed]) => [name, withOwnMemory(feed)]));
-    const lent = Object.values(into).flatMap((tensor) =>
-      'data' in tensor && tensor.data.buffer instanceof ArrayBuffer ? [tensor.data.buffer] : [],
-    );
+    const lent = Object.values(into).flatMap((tensor) => ('data' in tensor ? buffersOf(tensor) : []));
     let answer: RunAnswer;
     try {
       const request = { session: this.#key, feeds: own, into, checks, copies, after };

@@ -20,6 +20,11 @@ export interface ByteTensor {
 
 export type Tensor = FloatTensor | IntTensor;
 
+/** Its memory, to be handed to another thread instead of being copied. */
+export function buffersOf({ data: { buffer } }: Tensor | ByteTensor): ArrayBuffer[] {
+  return buffer instanceof ArrayBuffer ? [buffer] : [];
+}
+
 /** Along the batch: (1, …) and (1, …) to (2, …). */
 export function stack(first: FloatTensor, second: FloatTensor): FloatTensor {
   const data = new Float32Array(first.data.length + second.data.length);

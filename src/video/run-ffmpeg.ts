@@ -51,8 +51,8 @@ interface Exit {
 /**
  * Resolves when ffmpeg has written its file after it was given every frame: it then says so, or ends with exit code 0.
  * (From the one to the other it gives memory back, for up to ten milliseconds. An ffmpeg that somebody else ends says so,
- * too: whether all frames are in the file, the file tells.) Otherwise the process is dead and the
- * frames' iterator has been told to stop before this rejects.
+ * too: whether all frames are in the file, the file tells.) Otherwise the process is dead and the frames' iterator has
+ * been told to stop before this rejects.
  *
  * @throws KinoraError FFMPEG_MISSING, CANCELLED, DISK_FULL, OUTPUT_UNWRITABLE or ENCODE_FAILED; whatever the
  * frames' iterator throws passes through unchanged.

@@ -21,6 +21,7 @@ import {
   tinyPackPath,
 } from './golden.ts';
 import { makeReusePack } from './reuse-pack.ts';
+import { withRun } from './with-run.ts';
 
 const onCpu = { device: 'cpu', threads: 2 };
 let folder: string;
@@ -91,16 +92,11 @@ async function base(over: Partial<GenerateRequest> = {}): Promise<GenerateReques
 function watched(opened: OpenPack): { readonly opened: OpenPack; readonly runs: string[] } {
   const runs: string[] = [];
   const watch = (core: PackSession): PackSession =>
-    new Proxy(core, {
-      get: (target, name) => {
-        if (name !== 'run') return Reflect.get(target, name, target);
-        return (...[feeds, options]: Parameters<PackSession['run']>) => {
-          const kind = core.name === 'unet_shallow' ? 'shallow' : 'whole';
-          const kept = 'deep_features' in (options?.into ?? {}) ? ', kept' : '';
-          runs.push(`${(feeds['factors']?.dims[0] ?? 0) - 1} ${kind}${kept}`);
-          return target.run(feeds, options);
-        };
-      },
+    withRun(core, (feeds, options) => {
+      const kind = core.name === 'unet_shallow' ? 'shallow' : 'whole';
+      const kept = 'deep_features' in (options?.into ?? {}) ? ', kept' : '';
+      runs.push(`${(feeds['factors']?.dims[0] ?? 0) - 1} ${kind}${kept}`);
+      return core.run(feeds, options);
     });
   const { unet_core: whole, unet_shallow: shallow, ...others } = opened.sessions;
   const sessions = {

@@ -28,6 +28,7 @@ import {
   readTensor,
   tinyPackPath,
 } from './golden.ts';
+import { withRun } from './with-run.ts';
 
 let pack: OpenPack;
 let folder: string;
@@ -77,13 +78,6 @@ async function requestOf(test: PipelineCase): Promise<GenerateRequest> {
 }
 
 const pixels = (clip: Clip): Uint8Array => Buffer.concat(clip.frames.map((frame) => frame.data));
-
-/** The session with another way to run it. */
-function withRun(session: PackSession, run: PackSession['run']): PackSession {
-  return new Proxy(session, {
-    get: (target, name) => (name === 'run' ? run : Reflect.get(target, name, target)),
-  });
-}
 
 async function latentsOf(cache: LatentCache, clip: Clip): Promise<Float32Array> {
   const entry = await cache.get(LatentCache.key('video', clip.report.videoId));
@@ -246,11 +240,8 @@ describe('the pipeline', () => {
     await first.flush();
 
     const forbidden = (name: 'image_encoder' | 'vae_encoder'): PackSession =>
-      new Proxy(pack.sessions[name], {
-        get: (target, property) => {
-          if (property === 'run') throw new Error(`${name} ran`);
-          return Reflect.get(target, property, target);
-        },
+      withRun(pack.sessions[name], () => {
+        throw new Error(`${name} ran`);
       });
     const sessions = {
       ...pack.sessions,

@@ -28,6 +28,7 @@ import { type Copy, PackSession, type Room } from '../../src/inference/pack-sess
 import { I2VGenXLPipeline } from '../../src/inference/pipelines/i2vgen-xl.ts';
 import { resolveRequest } from '../../src/inference/presets.ts';
 import { tinyPackPath } from './golden.ts';
+import { withRun } from './with-run.ts';
 
 const mebibyte = 2 ** 20;
 const plenty = 64 * 2 ** 30;
@@ -348,12 +349,9 @@ describe('where shapes should be equal', () => {
   function watched(open: OpenPack): { open: OpenPack; counts: number[] } {
     const counts: number[] = [];
     const decoder = open.sessions.vae_decoder;
-    const run: typeof decoder.run = (...args) => {
+    const noting = withRun(decoder, (...args) => {
       counts.push(args[0]['latent']?.dims[0] ?? 0);
       return decoder.run(...args);
-    };
-    const noting = new Proxy(decoder, {
-      get: (target, name) => (name === 'run' ? run : Reflect.get(target, name, target)),
     });
     return { open: { ...open, sessions: { ...open.sessions, vae_decoder: noting } }, counts };
   }

@@ -101,9 +101,9 @@ export interface EngineResult {
   readonly device: string;
   readonly cache: CacheUse;
   /**
-   * Milliseconds: what the pipeline reports (`encodeText` happens beside the parts after which it is listed), plus
-   * `decodePicture` (part of `readPicture` or `encodeImage`; absent for a known picture), `finishing` (encoder after the
-   * last frame), `total`.
+   * Milliseconds: what the pipeline reports (`encodeText` beside other parts, the others one after the other), plus
+   * `decodePicture` (part of `readPicture` or `encodeImage`; absent for a known picture), `finishing` (encoder after
+   * the last frame), `total`.
    */
   readonly timings: Timings;
   /** What people may want to know about their picture, in sentences: "… only its first frame is used." */

@@ -40,8 +40,8 @@ const aliveIntervalMs = 1000;
 const stepBegunMs = 10;
 
 /**
- * Settles only when nobody reads the picture for the job, and neither the pipeline nor ffmpeg works for it any more, so that the next job never shares the
- * sessions with it. Throws what openPicture, the pipeline and encodeVideo throw.
+ * Settles only when nobody reads the picture for the job, and neither the pipeline nor ffmpeg works for it any more, so
+ * that the next job never shares the sessions with it. Throws what openPicture, the pipeline and encodeVideo throw.
  */
 export async function runJob(
   job: EngineJob,

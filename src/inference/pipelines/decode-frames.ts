@@ -8,7 +8,7 @@ import { takeFrames } from '../frames.mjs';
 import type { Frame, GenerateRequest } from '../image-to-video.ts';
 import type { FrameRange, KeptTensor, KeptTensors } from '../kept-tensors.ts';
 import type { OpenPack } from '../model-pack.ts';
-import { badNumbers } from '../session.ts';
+import { badNumbers, type OnnxSession } from '../session.ts';
 import type { FloatTensor } from '../tensor.ts';
 import { pickBytes } from './parts.ts';
 import type { Run } from './run.ts';
@@ -65,12 +65,16 @@ export async function* decodeFrames(
       const latent = firstChunk ?? (taken && kept.keep(takeFrames(taken.data, taken.dims, range)));
       firstChunk = undefined;
       if (!latent) return;
-      const length = range.count * frameBytes;
+      const { first, count } = range;
+      const length = count * frameBytes;
       const fitting = spare.findIndex((memory) => memory.length === length);
       const [memory = new Uint8Array(length)] = fitting < 0 ? [] : spare.splice(fitting, 1);
-      const decoding = decodeChunk(pack, latent, range, request, memory);
+      const decoding = decodeChunk(pack.sessions.vae_decoder, latent, [count, height, width], memory).then(
+        (rgb) => ({ rgb, first, count }),
+        (error: unknown) => ({ error }), // nobody may be waiting yet
+      );
       started.push(decoding.finally(() => kept.forget([latent])));
-      next = range.first + range.count;
+      next = first + count;
     }
   };
   let index = 0;
@@ -111,21 +115,19 @@ export async function* decodeFrames(
   }
 }
 
-/** Never rejects: nobody may be waiting yet. */
-async function decodeChunk(
-  pack: OpenPack,
-  latent: KeptTensor,
-  { first, count }: FrameRange,
-  { width, height }: GenerateRequest,
+/**
+ * Latents (count, C, h, w), scaled for the decoder, to pixels (count, H, W, 3), in memory that is lent for them.
+ * Throws what the decoder's run throws.
+ */
+export async function decodeChunk(
+  decoder: Pick<OnnxSession, 'run'>,
+  latent: FloatTensor | KeptTensor,
+  size: readonly [count: number, height: number, width: number],
   memory: Uint8Array,
-): Promise<Decoded> {
-  try {
-    const rgb = { data: memory, dims: [count, height, width, 3] };
-    // The mean is fetched for the session to look at: it is finite only if all numbers behind the pixels are.
-    const mean = { data: new Float32Array(1), dims: [] };
-    const output = await pack.sessions.vae_decoder.run({ latent }, { into: { rgb, mean } });
-    return { rgb: pickBytes(output, 'rgb').data, first, count };
-  } catch (error) {
-    return { error };
-  }
+): Promise<Uint8Array> {
+  const rgb = { data: memory, dims: [...size, 3] };
+  // The mean is fetched for the session to look at: it is finite only if all numbers behind the pixels are.
+  const mean = { data: new Float32Array(1), dims: [] };
+  const output = await decoder.run({ latent }, { into: { rgb, mean } });
+  return pickBytes(output, 'rgb').data;
 }
