@@ -230,7 +230,9 @@ function makeBars(measured: Measurements, plan: Plan): Row[] {
       'remix of a known picture, before the first step without text',
       5,
       ' ms',
-      standard ? of('kinora', 'remix', shapeKey(standard), 'withoutTextMs') : undefined,
+      standard
+        ? of('kinora', 'remix', `${shapeKey(standard)}, new prompt and seed`, 'withoutTextMs')
+        : undefined,
     ),
   ];
 }

@@ -285,20 +285,20 @@ def export_unet(unet, out: Path, max_tokens: int, options: Options) -> None:
     else:
         rewrite_unet(unet)
 
-    cond_names = ("fps", "image_latents", "image_embeddings", "encoder_hidden_states")
+    cond_names = ("fps", "image_latents", "image_embeddings")
     # In float32 in every flavour: it runs once per clip and is small.
     graph = copy.deepcopy(graphs.UnetCond(unet)).float().cpu().eval()
     cond_inputs = {name: cases[1][0][name] for name in cond_names}
     with torch.no_grad():
         outputs = dict(zip(("fps_emb", "context", "image_latents_enc"), graph(**cond_inputs)))
-    axes = {name: {0: "batch"} for name in ("image_embeddings", "encoder_hidden_states", "context")}
+    axes = {name: {0: "batch"} for name in ("image_embeddings", "context")}
     axes |= {"image_latents": LATENTS, "image_latents_enc": LATENTS}
     save_graph(graph, [(cond_inputs, outputs)], out / "unet_cond", axes)
 
-    sample, timestep, factors = (cases[1][0][name] for name in ("sample", "timestep", "factors"))
-    core_inputs = {"sample": sample, "timestep": timestep, **outputs, "factors": factors}
+    before = {name: cases[1][0][name] for name in ("sample", "timestep", "encoder_hidden_states")}
+    core_inputs = {**before, **outputs, "factors": cases[1][0]["factors"]}
     axes = {"sample": LATENTS, "image_latents_enc": LATENTS, "out_sample": LATENTS}
-    axes |= {"context": {0: "batch"}, "factors": {0: "factors"}}
+    axes |= {"encoder_hidden_states": {0: "batch"}, "context": {0: "batch"}, "factors": {0: "factors"}}
     if options.is_cuda:
         export_fused_core(unet, core_inputs, axes, out, options)
     else:

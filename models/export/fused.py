@@ -380,7 +380,7 @@ class TemporalTransformer(nn.Module):
 @dataclass
 class Clips:
     """What every layer sees of B clips: their sizes at the highest resolution, silu(time + fps) (B*F, E), context
-    (B, N, D), and ones (B, 1, 1, 1)."""
+    (B, N, D) with the text, and ones (B, 1, 1, 1)."""
 
     sizes: Sizes
     emb: torch.Tensor
@@ -435,8 +435,9 @@ def ff_parts_of(levels: int) -> list[int]:
 
 
 class UnetCore(nn.Module):
-    """As graphs.UnetCore: sample (1, C, F, h, w), timestep int64 (1), fps_emb, context, image_latents_enc, factors
-    (1 + B), all float32 -> out_sample (1, C, F, h, w) float32. Computes in `dtype`, but for the sum at the end.
+    """As graphs.UnetCore: sample (1, C, F, h, w), timestep int64 (1), encoder_hidden_states, fps_emb, context,
+    image_latents_enc, factors (1 + B), all float32 -> out_sample (1, C, F, h, w) float32. Computes in `dtype`, but for the
+    sum at the end.
 
     h and w must be divisible by two as often as the UNet halves them.
     """
@@ -473,8 +474,9 @@ class UnetCore(nn.Module):
         if self.down[0][0].attn is None:
             raise NotImplementedError("a UNet of another form")
 
-    def clips(self, sample, timestep, fps_emb, context) -> tuple[Clips, Clips]:
+    def clips(self, sample, timestep, encoder_hidden_states, fps_emb, context) -> tuple[Clips, Clips]:
         """The one clip that the sample is, and as many of it as the context has rows."""
+        context = torch.cat([encoder_hidden_states, context], dim=1)
         angles = timestep.float()[:, None] * self.freqs
         emb = self.time1.with_bias(torch.cat([angles.cos(), angles.sin()], dim=-1).to(self.dtype))
         # No one reads the embedding without SiLU.
@@ -498,12 +500,12 @@ class UnetCore(nn.Module):
         out = sizes.to(out, "pictures", self.in_channels)[..., : self.out_channels].permute(0, 4, 1, 2, 3)
         return combine(sample, out.float(), factors)
 
-    def forward(self, sample, timestep, fps_emb, context, image_latents_enc, factors):
-        return self.run(sample, timestep, fps_emb, context, image_latents_enc, factors)[0]
+    def forward(self, sample, timestep, encoder_hidden_states, fps_emb, context, image_latents_enc, factors):
+        return self.run(sample, timestep, encoder_hidden_states, fps_emb, context, image_latents_enc, factors)[0]
 
-    def run(self, sample, timestep, fps_emb, context, image_latents_enc, factors):
+    def run(self, sample, timestep, encoder_hidden_states, fps_emb, context, image_latents_enc, factors):
         """-> out_sample, and the input of the last layer (B*F, h, w, C), before its skip connection."""
-        one, clips = self.clips(sample, timestep, fps_emb, context)
+        one, clips = self.clips(sample, timestep, encoder_hidden_states, fps_emb, context)
         levels = [clips.sizes]
         first = self.first(sample, image_latents_enc, one.sizes)
 
@@ -553,8 +555,8 @@ class UnetCoreDeep(nn.Module):
         super().__init__()
         self.core = core
 
-    def forward(self, sample, timestep, fps_emb, context, image_latents_enc, factors):
-        return self.core.run(sample, timestep, fps_emb, context, image_latents_enc, factors)
+    def forward(self, sample, timestep, encoder_hidden_states, fps_emb, context, image_latents_enc, factors):
+        return self.core.run(sample, timestep, encoder_hidden_states, fps_emb, context, image_latents_enc, factors)
 
 
 class UnetShallow(nn.Module):
@@ -565,9 +567,11 @@ class UnetShallow(nn.Module):
         super().__init__()
         self.core = core
 
-    def forward(self, sample, timestep, fps_emb, context, image_latents_enc, factors, deep_features):
+    def forward(
+        self, sample, timestep, encoder_hidden_states, fps_emb, context, image_latents_enc, factors, deep_features
+    ):
         core = self.core
-        one, clips = core.clips(sample, timestep, fps_emb, context)
+        one, clips = core.clips(sample, timestep, encoder_hidden_states, fps_emb, context)
         skip = repeat_sum(core.first(sample, image_latents_enc, one.sizes), one, clips)
         layer = core.up[-1][-1]
         channels = layer.resnet.norm1.channels - skip.channels

@@ -87,8 +87,11 @@ class VaeDecoder(nn.Module):
 
 
 class UnetCond(nn.Module):
-    """fps int64 (1), image_latents (1, C, F, h, w), image_embeddings (B, 1, D), encoder_hidden_states (B, T, D)
-    -> fps_emb (1, E), context (B, T + 64 + C, D), image_latents_enc (1, C, F, h, w)."""
+    """fps int64 (1), image_latents (1, C, F, h, w), image_embeddings (B, 1, D)
+    -> fps_emb (1, E), context (B, 64 + C, D), image_latents_enc (1, C, F, h, w).
+
+    Nothing of the text is in it, so Kinora keeps it with the picture. The core puts the text before the context.
+    """
 
     def __init__(self, unet):
         super().__init__()
@@ -99,7 +102,7 @@ class UnetCond(nn.Module):
         self.image_latents_temporal_encoder = unet.image_latents_temporal_encoder
         self.channels, self.context_dim = unet.config.in_channels, unet.config.cross_attention_dim
 
-    def forward(self, fps, image_latents, image_embeddings, encoder_hidden_states):
+    def forward(self, fps, image_latents, image_embeddings):
         fps_emb = self.fps_embedding(self.time_proj(fps))
 
         first_frame = image_latents[:, :, 0]
@@ -112,7 +115,7 @@ class UnetCond(nn.Module):
         clip_tokens = self.context_embedding(image_embeddings).reshape(-1, self.channels, self.context_dim)
         # A sum has as many rows as there are texts, without the nodes that the exporter writes to count them.
         image_tokens = image_tokens + 0 * clip_tokens[:, :1]
-        context = torch.cat([encoder_hidden_states, image_tokens, clip_tokens], dim=1)
+        context = torch.cat([image_tokens, clip_tokens], dim=1)
 
         frames = self.image_latents_proj_in(image_latents[0].transpose(0, 1))
         pixels = self.image_latents_temporal_encoder(frames.flatten(2).permute(2, 0, 1))
@@ -121,7 +124,7 @@ class UnetCond(nn.Module):
 
 
 class UnetCore(nn.Module):
-    """sample (1, C, F, h, w), timestep int64 (1), UnetCond's three outputs, factors (1 + B)
+    """sample (1, C, F, h, w), timestep int64 (1), encoder_hidden_states (B, T, D), UnetCond's three outputs, factors (1 + B)
     -> out_sample (1, C, F, h, w): `combine` of the sample and the predictions for the rows of the context."""
 
     def __init__(self, unet):
@@ -131,15 +134,17 @@ class UnetCore(nn.Module):
         self.down_blocks, self.mid_block, self.up_blocks = unet.down_blocks, unet.mid_block, unet.up_blocks
         self.conv_norm_out, self.conv_act, self.conv_out = unet.conv_norm_out, unet.conv_act, unet.conv_out
 
-    def forward(self, sample, timestep, fps_emb, context, image_latents_enc, factors):
-        num_frames = sample.shape[2]
+    def forward(self, sample, timestep, encoder_hidden_states, fps_emb, context, image_latents_enc, factors):
+        num_frames, context = sample.shape[2], torch.cat([encoder_hidden_states, context], dim=1)
         x, skips, emb = self.all_but_last_block(sample, timestep, fps_emb, context, image_latents_enc)
         x = self.up(self.up_blocks[-1], x, skips, emb, context, num_frames)
         return combine(sample, self.last(x, num_frames), factors)
 
-    def with_deep_features(self, sample, timestep, fps_emb, context, image_latents_enc, factors):
+    def with_deep_features(
+        self, sample, timestep, encoder_hidden_states, fps_emb, context, image_latents_enc, factors
+    ):
         """-> out_sample, and the input of the last layer (B*F, C, h, w), before its skip connection."""
-        num_frames = sample.shape[2]
+        num_frames, context = sample.shape[2], torch.cat([encoder_hidden_states, context], dim=1)
         x, skips, emb = self.all_but_last_block(sample, timestep, fps_emb, context, image_latents_enc)
         for layer, skip in enumerate(reversed(skips)):
             deep = x
@@ -201,8 +206,8 @@ class UnetCoreDeep(nn.Module):
         super().__init__()
         self.core = core
 
-    def forward(self, sample, timestep, fps_emb, context, image_latents_enc, factors):
-        return self.core.with_deep_features(sample, timestep, fps_emb, context, image_latents_enc, factors)
+    def forward(self, sample, timestep, encoder_hidden_states, fps_emb, context, image_latents_enc, factors):
+        return self.core.with_deep_features(sample, timestep, encoder_hidden_states, fps_emb, context, image_latents_enc, factors)
 
 
 class UnetShallow(nn.Module):
@@ -212,8 +217,11 @@ class UnetShallow(nn.Module):
         super().__init__()
         self.core = core
 
-    def forward(self, sample, timestep, fps_emb, context, image_latents_enc, factors, deep_features):
+    def forward(
+        self, sample, timestep, encoder_hidden_states, fps_emb, context, image_latents_enc, factors, deep_features
+    ):
         core, num_frames = self.core, sample.shape[2]
+        context = torch.cat([encoder_hidden_states, context], dim=1)
         x, emb = core.first(sample, timestep, fps_emb, context, image_latents_enc)
         index = len(core.up_blocks[-1].resnets) - 1
         x = core.last_block_layer(index, deep_features, x, emb, context, num_frames)

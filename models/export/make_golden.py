@@ -22,6 +22,10 @@ from export import reference_sample
 from manifest import NEGATIVE_PROMPT, write_json
 
 # cropMode "compat" is the rounding of diffusers, black border included.
+# Of the sample of the picture's latents, which diffusers draws from the global generator: Kinora gives every clip of a
+# picture the same one.
+PICTURE_SEED = 0
+
 DEFAULTS = {
     "negativePrompt": "",
     "scheduler": "ddim",
@@ -180,7 +184,7 @@ def reference_latents(pipe: I2VGenXLPipeline, case: dict, image: Image.Image):
 
     The global generator feeds latent_dist.sample() and nothing else, `generator` feeds x_T.
     """
-    torch.manual_seed(case["seed"])
+    torch.manual_seed(PICTURE_SEED)
     return pipe(
         prompt=case["prompt"],
         negative_prompt=case["negativePrompt"],
@@ -214,7 +218,7 @@ def own_latents(pipe: I2VGenXLPipeline, case: dict, image: Image.Image, start_fr
     clip_image = _resize_bilinear(_center_crop_wide(image, (width, width)), (crop["width"], crop["height"]))
     image_embeddings = pipe._encode_image(clip_image, "cpu", 1)
     vae_image = pipe.video_processor.preprocess(_center_crop_wide(image, (width, height)))
-    torch.manual_seed(seed)  # eps of the image latents
+    torch.manual_seed(PICTURE_SEED)  # eps of the image latents
     image_latents = pipe.prepare_image_latents(vae_image, "cpu", frames, 1)
 
     factor = pipe.vae_scale_factor

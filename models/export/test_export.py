@@ -197,9 +197,9 @@ def test_sum_and_factors_are_float32_in_half_precision():
     """Factors beyond FP16's range, which cancel each other: only a sum in float32 gives about the sample back."""
     core = fused.UnetCore(make_tiny.make_unet().half(), torch.float16)
     sample = torch.randn(1, 4, 2, 8, 8)
-    inputs = (sample, torch.tensor([501]), torch.randn(1, 64), torch.randn(1, 145, 32).repeat(2, 1, 1), sample)
+    text, context = (torch.randn(1, tokens, 32).repeat(2, 1, 1) for tokens in (77, 68))
     with torch.no_grad():
-        out = core(*inputs, torch.tensor([1, 1e5, -1e5]))
+        out = core(sample, torch.tensor([501]), text, torch.randn(1, 64), context, sample, torch.tensor([1, 1e5, -1e5]))
     assert (out - sample).abs().max() < 0.05
 
 
@@ -209,9 +209,9 @@ def test_work_before_the_first_cross_attention_is_done_once(pack):
     seen = {}
     for name, part in (("first", core.down[0][0].attn.block.attn1), ("second", core.down[1][0].attn.block.attn1)):
         part.register_forward_pre_hook(lambda _, args, name=name: seen.update({name: len(args[0])}))
-    sample = torch.randn(1, 4, 3, 8, 8)
+    sample, text, context = torch.randn(1, 4, 3, 8, 8), torch.randn(2, 77, 32), torch.randn(2, 68, 32)
     with torch.no_grad():
-        core(sample, torch.tensor([501]), torch.randn(1, 64), torch.randn(2, 145, 32), sample, torch.ones(3))
+        core(sample, torch.tensor([501]), text, torch.randn(1, 64), context, sample, torch.ones(3))
     assert seen == {"first": 3, "second": 6}
 
 
@@ -224,10 +224,8 @@ def test_features_of_another_step_change_the_shallow_core(pack):
     core = fused.UnetCore(unet, torch.float32)
     sample, latents = torch.randn(1, 4, 2, 8, 8), torch.randn(1, 4, 2, 8, 8)
     with torch.no_grad():
-        fps_emb, context, enc = graphs.UnetCond(unet)(
-            torch.tensor([8]), latents, torch.randn(1, 1, 32), torch.randn(1, 77, 32)
-        )
-        inputs = (sample, torch.tensor([501]), fps_emb, context, enc, torch.tensor([0.0, 1.0]))
+        cond = graphs.UnetCond(unet)(torch.tensor([8]), latents, torch.randn(1, 1, 32))
+        inputs = (sample, torch.tensor([501]), torch.randn(1, 77, 32), *cond, torch.tensor([0.0, 1.0]))
         out, deep = core.run(*inputs)
         other = fused.UnetShallow(core)(*inputs, deep * 0)
     assert (out - other).abs().max() > 0.1
@@ -373,7 +371,7 @@ def test_tensorrt_profiles_span_all_sizes():
     pack = Path(__file__).parents[2] / "tests" / "fixtures" / "packs" / "tiny"
     sizes = [Size.parse("512x512x16"), Size.parse("768x448x24")]
     core = profiles_of(pack / "unet_core", sizes, 8, 2)
-    fixed = "sample:1x4x{0},context:{1}x145x32,image_latents_enc:1x4x{0},factors:{2}"
+    fixed = "sample:1x4x{0},encoder_hidden_states:{1}x77x32,context:{1}x68x32,image_latents_enc:1x4x{0},factors:{2}"
     assert core["trt_profile_min_shapes"] == fixed.format("16x56x64", 1, 2)
     assert core["trt_profile_opt_shapes"] == fixed.format("16x64x64", 2, 3)
     assert core["trt_profile_max_shapes"] == fixed.format("24x64x96", 2, 3)

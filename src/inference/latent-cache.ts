@@ -5,12 +5,9 @@
  * Nothing here may fail a job: a file that is torn, foreign or from another version is a miss and is removed; a disk
  * that is full or away only means that nothing is kept. Several processes may share the folder without locks: entries
  * are written under a temporary name, renamed and never changed, and the time of last use is the file's own mtime.
- *
- * Not kept: the outputs of unet_cond. They depend on the seed (through the VAE's posterior sample), so only the very
- * same request could use them again, and they cost less than one step of the many that such a request repeats.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { lstatSync, readdirSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync } from 'node:fs';
 import { lstat, mkdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setImmediate } from 'node:timers/promises';
@@ -53,7 +50,7 @@ export interface CacheCounters {
 }
 
 /** Changes whenever the meaning or the layout of entries changes: older files then count as foreign. */
-const magic = 'kinora-latents-1\n';
+const magic = 'kinora-latents-2\n';
 const digestBytes = 32;
 const headerLengthBytes = 4;
 
@@ -158,11 +155,13 @@ export class LatentCache {
   async #read(key: string): Promise<CacheEntry | undefined> {
     if (this.#diskLimit === 0) return undefined;
     const file = path.join(this.#folder, key);
+    // At once: what is not there need not be asked for behind a picture that is being read.
+    if (!existsSync(file)) return undefined;
     let entry: CacheEntry | undefined;
     try {
       entry = await readEntry(this.#folder, key, this.#diskLimit);
     } catch {
-      return undefined; // not there, or the disk is away
+      return undefined; // gone by now, or the disk is away
     }
     if (entry) this.#memory?.set(key, entry);
     else await rm(file, { force: true }).catch(() => {});

@@ -45,6 +45,8 @@ type Sessions = Readonly<Record<RequiredGraph, PackSession>> & { readonly unet_s
 /** A pack whose sessions were opened and fit each other. Those for which there is no room open when they are run. */
 export interface OpenPack extends Pack {
   readonly sessions: Sessions;
+  /** Who reads what the text encoder says. Where the cores do, unet_cond speaks of the picture alone. */
+  readonly textEntersAt: 'unet_cond' | 'cores';
   readonly tokenizer: ClipTokenizer;
   readonly schedulerConfig: Awaited<ReturnType<typeof readSchedulerConfig>>;
   /** A run with another shape than the one before costs a search for kernels, so that chunks should be of one size. */
@@ -272,6 +274,7 @@ export async function openPack(pack: Pack, options: OpenPackOptions): Promise<Op
   return {
     ...pack,
     sessions,
+    textEntersAt: textEntrance(sessions),
     tokenizer,
     schedulerConfig,
     prefersEqualShapes,
@@ -316,12 +319,17 @@ interface GraphShapes {
   readonly out: Readonly<Record<string, Shape>>;
 }
 
-function familyShapes(manifest: PackManifest): Partial<Record<GraphName, GraphShapes>> {
+function familyShapes(
+  manifest: PackManifest,
+  textEntersAt: OpenPack['textEntersAt'],
+): Partial<Record<GraphName, GraphShapes>> {
   const { latentChannels: c, maxTokens: t, imageEncoderSize: s } = manifest.architecture;
+  const text: Readonly<Record<string, Shape>> = { encoder_hidden_states: [null, t, 'D'] };
   // What is the same for both halves of guidance has one row.
   const coreInputs: Readonly<Record<string, Shape>> = {
     sample: [1, c, null, null, null],
     timestep: [1],
+    ...(textEntersAt === 'cores' ? text : {}),
     fps_emb: [1, 'F'],
     context: [null, null, 'X'],
     image_latents_enc: ['R', null, null, null, null],
@@ -340,7 +348,7 @@ function familyShapes(manifest: PackManifest): Partial<Record<GraphName, GraphSh
         fps: [1],
         image_latents: [1, c, null, null, null],
         image_embeddings: [null, 1, 'E'],
-        encoder_hidden_states: [null, t, 'D'],
+        ...(textEntersAt === 'unet_cond' ? text : {}),
       },
       out: {
         fps_emb: [1, 'F'],
@@ -367,9 +375,13 @@ function typeOf(name: string, { flavour }: PackManifest): string {
   return integerInputs.has(name) ? 'int64' : 'float32';
 }
 
+function textEntrance({ unet_cond: { inputs } }: Sessions): OpenPack['textEntersAt'] {
+  return inputs.some(({ name }) => name === 'encoder_hidden_states') ? 'unet_cond' : 'cores';
+}
+
 function checkSessions(folder: string, manifest: PackManifest, sessions: Sessions): void {
   const sizes = new Map<string, number>();
-  const shapes = familyShapes(manifest);
+  const shapes = familyShapes(manifest, textEntrance(sessions));
   for (const session of Object.values(sessions)) {
     const expected = shapes[session.name];
     if (!expected) continue;

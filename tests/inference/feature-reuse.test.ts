@@ -132,12 +132,12 @@ describe('a pack with a shallow core', () => {
       fps: { data: BigInt64Array.of(8n), dims: [1] },
       image_latents: { data: new Float32Array(4 * 2 * 64), dims: [1, 4, 2, 8, 8] },
       image_embeddings: { data: new Float32Array(32), dims: [1, 1, 32] },
-      encoder_hidden_states: { data: new Float32Array(77 * 32), dims: [1, 77, 32] },
     });
     const dims = [1, 4, 2, 8, 8];
     const feeds = {
       sample: { data: new Float32Array(4 * 2 * 64).fill(0.5), dims },
       timestep: { data: BigInt64Array.of(501n), dims: [1] },
+      encoder_hidden_states: { data: new Float32Array(77 * 32), dims: [1, 77, 32] },
       fps_emb: pick(conditioning, 'fps_emb'),
       context: pick(conditioning, 'context'),
       image_latents_enc: pick(conditioning, 'image_latents_enc'),

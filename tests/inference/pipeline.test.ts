@@ -231,7 +231,7 @@ describe('the pipeline', () => {
     expect(Buffer.compare(exact, pixels(await generate(pipeline, await base())))).toBe(0);
   });
 
-  it('skips both image encoders for a known picture, also after a restart', async () => {
+  it('computes nothing anew from a known picture, also after a restart', async () => {
     const place = { folder: join(folder, 'restart'), memoryBytes: 1e8, diskBytes: 1e8 };
     const first = new LatentCache(place);
     const request = await base();
@@ -239,7 +239,7 @@ describe('the pipeline', () => {
     expect(cold.report.cache).toEqual({ hits: [], misses: ['prompt', 'image'] });
     await first.flush();
 
-    const forbidden = (name: 'image_encoder' | 'vae_encoder'): PackSession =>
+    const forbidden = (name: 'image_encoder' | 'vae_encoder' | 'unet_cond'): PackSession =>
       withRun(pack.sessions[name], () => {
         throw new Error(`${name} ran`);
       });
@@ -247,6 +247,7 @@ describe('the pipeline', () => {
       ...pack.sessions,
       image_encoder: forbidden('image_encoder'),
       vae_encoder: forbidden('vae_encoder'),
+      unet_cond: forbidden('unet_cond'),
     };
     const remix = await generate(new I2VGenXLPipeline({ ...pack, sessions }, new LatentCache(place)), {
       ...request,
@@ -309,43 +310,74 @@ describe('the pipeline', () => {
     },
   );
 
-  it.each([9, 1])(
-    'begins with the steps when the conditioning of a new prompt is there, with guidance %d',
-    async (guidanceScale) => {
-      const { unet_cond: cond, unet_core: core } = pack.sessions;
-      const events: string[] = [];
-      const watched = (name: string, session: PackSession): PackSession =>
-        withRun(session, (...args) => {
-          events.push(`${name} asked`);
-          return session.run(...args).finally(() => events.push(`${name} answered`));
-        });
-      const sessions = {
-        ...pack.sessions,
-        unet_cond: watched('cond', cond),
-        unet_core: watched('core', core),
-      };
-      const pipeline = new I2VGenXLPipeline({ ...pack, sessions }, newCache());
-      const request = await base({ guidanceScale, numInferenceSteps: 1 });
-      await generate(pipeline, request);
-      events.length = 0;
-      const hooks = {
-        signal: new AbortController().signal,
-        onProgress: ({ phase, done }: ProgressEvent) => {
-          if (phase === 'denoising') events.push(`step ${done}`);
-        },
-        onReport: () => {},
-      };
-      for await (const _ of pipeline.generate({ ...request, prompt: 'waves rolling' }, hooks));
-      expect(events).toEqual([
-        'cond asked',
-        'core asked', // neither waits for an answer
-        'cond answered',
-        'step 0',
-        'core answered',
-        'step 1',
-      ]);
-    },
-  );
+  it.each<Partial<GenerateRequest>>([
+    { targetFps: 9 },
+    { numFrames: 5 },
+    { width: 128 },
+    { cropMode: 'compat' },
+    { guidanceScale: 1 },
+  ])('computes the conditioning of a known picture anew for %o', async (over) => {
+    let runs = 0;
+    const { unet_cond: cond } = pack.sessions;
+    const watched = withRun(cond, (...args) => {
+      runs++;
+      return cond.run(...args);
+    });
+    const sessions = { ...pack.sessions, unet_cond: watched };
+    const pipeline = new I2VGenXLPipeline({ ...pack, sessions }, newCache());
+    const request = await base();
+    await generate(pipeline, request);
+    const other = await generate(pipeline, { ...request, ...over });
+    expect(runs).toBe(2);
+    const expected = await generate(new I2VGenXLPipeline(pack, newCache()), { ...request, ...over });
+    expect(Buffer.compare(pixels(other), pixels(expected))).toBe(0);
+    await generate(pipeline, { ...request, prompt: 'waves rolling' });
+    expect(runs).toBe(2);
+  });
+
+  it.each([
+    { guidanceScale: 9, isKnown: true },
+    { guidanceScale: 1, isKnown: true },
+    { guidanceScale: 9, isKnown: false },
+    { guidanceScale: 1, isKnown: false },
+  ])('begins with the steps when text and conditioning are there: %o', async ({ guidanceScale, isKnown }) => {
+    const { text_encoder: text, unet_cond: cond, unet_core: core } = pack.sessions;
+    const events: string[] = [];
+    const watched = (name: string, session: PackSession): PackSession =>
+      withRun(session, (...args) => {
+        events.push(`${name} asked`);
+        return session.run(...args).finally(() => events.push(`${name} answered`));
+      });
+    const sessions = {
+      ...pack.sessions,
+      text_encoder: watched('text', text),
+      unet_cond: watched('cond', cond),
+      unet_core: watched('core', core),
+    };
+    const pipeline = new I2VGenXLPipeline({ ...pack, sessions }, newCache());
+    const request = await base({ guidanceScale, numInferenceSteps: 1 });
+    await generate(pipeline, request);
+    events.length = 0;
+    const hooks = {
+      signal: new AbortController().signal,
+      onProgress: ({ phase, done }: ProgressEvent) => {
+        if (phase === 'denoising') events.push(`step ${done}`);
+      },
+      onReport: () => {},
+    };
+    const remix = { ...request, prompt: 'waves rolling', targetFps: request.targetFps + (isKnown ? 0 : 1) };
+    for await (const _ of pipeline.generate(remix, hooks));
+    expect(events).toEqual([
+      'text asked',
+      ...(isKnown ? [] : ['cond asked']),
+      'core asked', // none waits for an answer
+      'text answered',
+      ...(isKnown ? [] : ['cond answered']),
+      'step 0',
+      'core answered',
+      'step 1',
+    ]);
+  });
 
   it('begins nothing more when the text has failed', async () => {
     const { text_encoder: encoder, unet_cond: cond } = pack.sessions;

@@ -34,6 +34,7 @@ it('says what goes in and what comes out', async () => {
   expect(described).toEqual({
     sample: ['float32', 5],
     timestep: ['int64', 1],
+    encoder_hidden_states: ['float32', 3],
     fps_emb: ['float32', 2],
     context: ['float32', 3],
     image_latents_enc: ['float32', 5],

@@ -10,8 +10,13 @@ import type { Combination, Operand, Scheduler } from '../schedulers/scheduler.ts
 import { present } from './parts.ts';
 import type { Run } from './run.ts';
 
-/** What unet_cond computes; handed to unet_core unread. What is the same for both halves of guidance is there once. */
+/**
+ * What the cores are fed with at every step, unread: what unet_cond computes, and the text where that has not seen it.
+ * What is the same for both halves of guidance is there once.
+ */
 export interface Conditioning {
+  /** A row for each clip, as of the context. */
+  readonly encoder_hidden_states?: KeptTensor;
   readonly fps_emb: KeptTensor;
   /** A row for each clip: two with guidance, the unconditional one first. */
   readonly context: KeptTensor;
@@ -257,18 +262,20 @@ function rowOf(
   pack: OpenPack,
   kept: KeptTensors,
 ): { readonly conditioning: Conditioning; readonly copies: Combination<KeptPart>[] } {
-  const { context, image_latents_enc } = conditioning;
-  const row = { ...conditioning, context: kept.reserve() };
-  const copies = [copyOfHalf(context, index, row.context)];
+  const { encoder_hidden_states: text, context, image_latents_enc: latents } = conditioning;
+  const copies: Combination<KeptPart>[] = [];
+  const half = (whole: KeptTensor): KeptTensor => {
+    const target = kept.reserve();
+    copies.push({ target, terms: [[1, { ...whole, half: index }]] });
+    return target;
+  };
   // Where the text says how the picture moves, there is one for each row.
   const spec = pack.sessions.unet_cond.outputs.find(({ name }) => name === 'image_latents_enc');
-  if (spec?.dims[0] === 1) return { conditioning: row, copies };
-  const own = kept.reserve();
-  copies.push(copyOfHalf(image_latents_enc, index, own));
-  return { conditioning: { ...row, image_latents_enc: own }, copies };
+  const row = {
+    ...conditioning,
+    ...(text ? { encoder_hidden_states: half(text) } : {}),
+    context: half(context),
+    image_latents_enc: spec?.dims[0] === 1 ? latents : half(latents),
+  };
+  return { conditioning: row, copies };
 }
-
-const copyOfHalf = (from: KeptTensor, half: 0 | 1, target: KeptTensor): Combination<KeptPart> => ({
-  target,
-  terms: [[1, { ...from, half }]],
-});

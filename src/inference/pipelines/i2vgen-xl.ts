@@ -25,6 +25,7 @@ import { TorchGenerator } from '../random.ts';
 import { combine } from '../schedulers/combine.mjs';
 import { createScheduler } from '../schedulers/create-scheduler.ts';
 import { startIndex } from '../schedulers/scheduler.ts';
+import type { Outputs, RunOptions } from '../session.ts';
 import { type FloatTensor, stack } from '../tensor.ts';
 import { decodeFrames } from './decode-frames.ts';
 import { type Conditioning, denoise } from './denoise.ts';
@@ -32,14 +33,19 @@ import { encodePrompts } from './encode-prompts.ts';
 import { pick, present } from './parts.ts';
 import { Run, type SessionMs } from './run.ts';
 
-interface ConditioningInputs {
-  /** (B, T, D) */
-  readonly promptEmbeds: KeptTensor;
+/** What the image encoder and the VAE say of a picture. */
+interface EncodedPicture {
   /** (1, D) */
   readonly imageEmbeds: FloatTensor;
-  /** (1, C, F, h, w) */
-  readonly imageLatents: KeptTensor;
+  /** (1, C, h, w), scaled as latents are */
+  readonly pictureLatents: FloatTensor;
 }
+
+/**
+ * Of the sample that is taken of every picture's latents. diffusers draws it from the global generator, which the seed of
+ * a clip says nothing of; with one seed for all, whatever is computed from the picture serves all its clips.
+ */
+const pictureSeed = 0;
 
 export class I2VGenXLPipeline implements ImageToVideoPipeline {
   readonly #pack: OpenPack;
@@ -74,13 +80,9 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       const { latentChannels, vaeScaleFactor } = this.#pack.manifest.architecture;
       const { numFrames, width, height, seed } = request;
       const dims = [1, latentChannels, numFrames, height / vaeScaleFactor, width / vaeScaleFactor];
-      const random = once(() => draw(seed, dims));
-      const { imageEmbeds, posterior } = await this.#encodePicture(
-        run,
-        picture,
-        request,
-        prompts.promptEmbeds,
-        (encoded) => random().noise.drawUntil(encoded),
+      const noise = new Noise(seed, dims);
+      const encoded = await this.#encodePicture(run, picture, request, prompts.promptEmbeds, (work) =>
+        noise.drawUntil(work),
       );
       run.advance('encodeImage');
 
@@ -97,16 +99,18 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       };
       const promptEmbeds = await prompts.promptEmbeds; // it may first have to be looked for on the disk
       await Promise.race([prompts.encoded, undefined]); // if the text has failed by now, nothing else is begun
-      const { eps, noise } = random();
-      const pictureLatents = samplePicture(posterior, eps);
       run.advance('prepare');
 
       // 4. Everything in the UNet that no timestep changes. It stays with the runtime, which may still be busy with the
-      // text. What is not finite in it makes every prediction so, which is checked.
-      const { imageLatents, conditioning, spareFrames } = this.#placesFor(dims, guided ? 2 : 1);
-      kept.setFrame(imageLatents, 0, pictureLatents);
-      const inputs = { promptEmbeds, imageEmbeds, imageLatents };
-      underWay.push(this.#condition(inputs, guided, request.targetFps, conditioning));
+      // text.
+      const places = this.#placesFor(dims, guided ? 2 : 1);
+      const { conditioning, computed } = await this.#condition(
+        { picture, encoded, promptEmbeds },
+        request,
+        places,
+        kept,
+      );
+      underWay.push(computed);
       const conditioned = Promise.all(underWay);
       conditioned.catch(() => {}); // awaited below, unless something else fails first
       const scheduler = createScheduler(request.scheduler, {
@@ -130,7 +134,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       run.enter('decoding', request.numFrames);
       const { decodeChunkSize } = plan;
       const decoded = { ...request, decodeChunkSize };
-      yield* decodeFrames(pack, kept, latents, decoded, run, spareFrames, (data) => {
+      yield* decodeFrames(pack, kept, latents, decoded, run, places.spareFrames, (data) => {
         // Reaches the disk while the runtime decodes.
         const keyOfPicture = keyNumbers(picture.key);
         this.#cache.set(LatentCache.key('video', videoId), {
@@ -147,8 +151,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
   }
 
   /**
-   * imageEmbeds (1, D), and mean and deviation (1, 2C, h, w) of the VAE's posterior, scaled as latents are: both
-   * independent of the seed.
+   * Both parts are independent of the clip's seed.
    * @param prompts the sessions run one after the other, and the text's comes first
    * @param meanwhile called while the runtime encodes, until it is done; not when there is nothing to encode
    */
@@ -157,12 +160,13 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     picture: Picture,
     request: GenerateRequest,
     prompts: Promise<unknown>,
-    meanwhile: (encoded: Promise<unknown>) => Promise<void>,
-  ): Promise<{ imageEmbeds: FloatTensor; posterior: FloatTensor }> {
+    meanwhile: (work: Promise<unknown>) => Promise<void>,
+  ): Promise<EncodedPicture> {
     const { width, height, cropMode } = request;
     const key = LatentCache.pictureEntry(picture.key, this.#fingerprint, width, height, cropMode);
     const entry = await run.cached('image', key, async () => {
-      const { imageEncoderSize, imageMean, imageStd } = this.#pack.manifest.architecture;
+      const { architecture } = this.#pack.manifest;
+      const { imageEncoderSize, imageMean, imageStd } = architecture;
       const branches = imageBranches(await picture.pixels(), {
         width,
         height,
@@ -179,14 +183,19 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       const seeing = imageEncoder.run({ pixel_values: branches.pixelValues() });
       const both = Promise.all([encoding, seeing]);
       both.catch(() => {});
+      const { latentChannels, vaeScaleFactor, vaeScalingFactor } = architecture;
+      const cells = (width / vaeScaleFactor) * (height / vaeScaleFactor);
+      const normal = new TorchGenerator(pictureSeed).randn(latentChannels * cells);
       await meanwhile(both);
       await Promise.allSettled([encoding, seeing]); // if one fails, the other one is waited for
       const [encoded, seen] = await both;
-      const { vaeScalingFactor } = this.#pack.manifest.architecture;
-      const posterior = posteriorOf(pick(encoded, 'moments'), vaeScalingFactor);
-      return { imageEmbeds: pick(seen, 'image_embeds'), posterior };
+      const pictureLatents = sampleOf(pick(encoded, 'moments'), normal, vaeScalingFactor);
+      return { imageEmbeds: pick(seen, 'image_embeds'), pictureLatents };
     });
-    return { imageEmbeds: present(entry['imageEmbeds']), posterior: present(entry['posterior']) };
+    return {
+      imageEmbeds: present(entry['imageEmbeds']),
+      pictureLatents: present(entry['pictureLatents']),
+    };
   }
 
   /** Gives back what it keeps from clip to clip. */
@@ -216,23 +225,63 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     return this.#places;
   }
 
+  /**
+   * What every step is fed with, and when it is there. What has no text in it comes from the cache if a clip of this
+   * picture has had it.
+   */
   async #condition(
-    { promptEmbeds, imageEmbeds, imageLatents }: ConditioningInputs,
-    guided: boolean,
-    targetFps: number,
-    into: Conditioning,
-  ): Promise<void> {
-    // The unconditional half is told nothing of prompt and picture embedding, but sees the same image latents.
-    const none: FloatTensor = { data: new Float32Array(imageEmbeds.data.length), dims: imageEmbeds.dims };
-    const embeds = guided ? stack(none, imageEmbeds) : imageEmbeds;
-    const feeds = {
-      fps: { data: BigInt64Array.of(BigInt(targetFps)), dims: [1] },
-      image_latents: imageLatents,
-      image_embeddings: { data: embeds.data, dims: [guided ? 2 : 1, 1, imageEmbeds.data.length] },
-      encoder_hidden_states: promptEmbeds,
+    { picture, encoded, promptEmbeds }: ConditioningInputs,
+    { width, height, cropMode, numFrames, targetFps, guidanceScale }: GenerateRequest,
+    { imageLatents, conditioning }: Places,
+    kept: KeptTensors,
+  ): Promise<{ readonly conditioning: Conditioning; readonly computed: Promise<void> }> {
+    const guided = guidanceScale > 1;
+    const { imageEmbeds, pictureLatents } = encoded;
+    const compute = (text: Readonly<Record<string, KeptTensor>>, options: RunOptions): Promise<Outputs> => {
+      kept.setFrame(imageLatents, 0, { ...pictureLatents, data: pictureLatents.data.slice() });
+      // The unconditional half is told nothing of prompt and picture embedding, but sees the same image latents.
+      const none: FloatTensor = { ...imageEmbeds, data: new Float32Array(imageEmbeds.data.length) };
+      const embeds = guided ? stack(none, imageEmbeds) : imageEmbeds;
+      const feeds = {
+        fps: { data: BigInt64Array.of(BigInt(targetFps)), dims: [1] },
+        image_latents: imageLatents,
+        image_embeddings: { data: embeds.data, dims: [guided ? 2 : 1, 1, imageEmbeds.data.length] },
+        ...text,
+      };
+      return this.#pack.sessions.unet_cond.run(feeds, options);
     };
-    const checks = { fps_emb: 'none', context: 'none', image_latents_enc: 'none' } as const;
-    await this.#pack.sessions.unet_cond.run(feeds, { into: { ...into }, checks });
+
+    const text = { encoder_hidden_states: promptEmbeds };
+    if (this.#pack.textEntersAt === 'unet_cond') {
+      // What is not finite in it makes every prediction so, which is checked.
+      const checks = { fps_emb: 'none', context: 'none', image_latents_enc: 'none' } as const;
+      const computed = compute(text, { into: { ...conditioning }, checks }).then(() => {});
+      return { conditioning, computed };
+    }
+
+    const parts = [this.#fingerprint, width, height, cropMode, numFrames, targetFps, String(guided)];
+    const key = LatentCache.pictureEntry(picture.key, 'conditioning', ...parts);
+    const known = await this.#cache.get(key);
+    if (known) {
+      const place = (name: string): KeptTensor => {
+        const { data, dims } = present(known[name]);
+        return kept.keep({ data: data.slice(), dims });
+      };
+      const fromCache = {
+        fps_emb: place('fps_emb'),
+        context: place('context'),
+        image_latents_enc: place('image_latents_enc'),
+      };
+      return { conditioning: { ...fromCache, ...text }, computed: Promise.resolve() };
+    }
+    const computed = compute({}, { copies: { ...conditioning } }).then((outputs) => {
+      this.#cache.set(key, {
+        fps_emb: pick(outputs, 'fps_emb'),
+        context: pick(outputs, 'context'),
+        image_latents_enc: pick(outputs, 'image_latents_enc'),
+      });
+    });
+    return { conditioning: { ...conditioning, ...text }, computed };
   }
 
   async #earlierLatents(
@@ -298,6 +347,13 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
   }
 }
 
+interface ConditioningInputs {
+  readonly picture: Picture;
+  readonly encoded: EncodedPicture;
+  /** (B, T, D) */
+  readonly promptEmbeds: KeptTensor;
+}
+
 /** What stays from clip to clip, most of it in the session thread, so that no memory is asked for anew. */
 interface Places {
   readonly shape: string;
@@ -310,20 +366,6 @@ interface Places {
   readonly conditioning: Conditioning;
   /** See decodeFrames. */
   readonly spareFrames: Uint8Array[];
-}
-
-/**
- * All that is random in a clip (1, C, F, h, w): the normal numbers (C, h, w) that a sample of the picture takes, and the
- * noise that the clip begins with. Each is a fresh stream with the user's seed, as torch.manual_seed right before
- * diffusers' call makes one.
- */
-function draw(seed: number, [, c = 0, f = 0, h = 0, w = 0]: readonly number[]): Random {
-  return { eps: new TorchGenerator(seed).randn(c * h * w), noise: new Noise(seed, c * f * h * w) };
-}
-
-interface Random {
-  readonly eps: Float32Array;
-  readonly noise: Noise;
 }
 
 /** (1, C, F, h, w): k / (F - 1) everywhere in frame k. */
@@ -343,26 +385,18 @@ function rampOf([, channels = 0, numFrames = 0, h = 0, w = 0]: readonly number[]
 const leastLogvar = -30;
 const leastDeviation = Math.exp(leastLogvar / 2);
 
-/** The VAE's moments, mean and logarithm of the variance (1, 2C, h, w), as scaled mean and deviation. */
-function posteriorOf({ data, dims }: FloatTensor, scale: number): FloatTensor {
-  const half = data.length / 2;
-  const posterior = new Float32Array(data.length);
-  for (let k = 0; k < half; k++) {
-    const logvar = data[half + k] as number;
-    posterior[k] = (data[k] as number) * scale;
-    // Of encoders that are sure of every pixel all are the least: the exponential is what takes time.
-    const deviation = logvar <= leastLogvar ? leastDeviation : Math.exp(Math.min(logvar, 20) / 2);
-    posterior[half + k] = deviation * scale;
-  }
-  return { data: posterior, dims };
-}
-
-/** A sample (1, C, h, w), in the memory of the normal numbers that it takes. */
-function samplePicture({ data, dims }: FloatTensor, normal: Float32Array): FloatTensor {
+/**
+ * A sample (1, C, h, w) of the VAE's posterior, scaled as latents are, in the memory of the normal numbers that it takes.
+ * @param moments mean and logarithm of the variance (1, 2C, h, w)
+ */
+function sampleOf({ data: moments, dims }: FloatTensor, normal: Float32Array, scale: number): FloatTensor {
   const { length } = normal;
   const [, , h = 0, w = 0] = dims;
   for (let k = 0; k < length; k++) {
-    normal[k] = (data[k] as number) + (data[length + k] as number) * (normal[k] as number);
+    const logvar = moments[length + k] as number;
+    // Of encoders that are sure of every pixel all are the least: the exponential is what takes time.
+    const deviation = logvar <= leastLogvar ? leastDeviation : Math.exp(Math.min(logvar, 20) / 2);
+    normal[k] = ((moments[k] as number) + deviation * (normal[k] as number)) * scale;
   }
   return { data: normal, dims: [1, length / (h * w), h, w] };
 }
@@ -372,15 +406,18 @@ function keyNumbers(pictureKey: string): Float32Array {
   return Float32Array.from(Buffer.from(pictureKey.slice(0, 32), 'hex'));
 }
 
-/** What a clip begins with: (1, C, F, h, w), flat. Drawn part by part, as time allows. */
+/**
+ * What a clip begins with: (1, C, F, h, w), flat, from a fresh stream with the user's seed, as diffusers draws it from a
+ * fresh generator. Part by part, as time allows.
+ */
 class Noise {
   readonly #seed: number;
   readonly #length: number;
   #drawing: { readonly numbers: Float32Array; readonly parts: Iterator<undefined, void> } | undefined;
 
-  constructor(seed: number, length: number) {
+  constructor(seed: number, dims: readonly number[]) {
     this.#seed = seed;
-    this.#length = length;
+    this.#length = dims.reduce((product, size) => product * size, 1);
   }
 
   /** Draws as much as there is time for: until the work has succeeded or failed. */
@@ -410,15 +447,6 @@ class Noise {
     }
     return this.#drawing;
   }
-}
-
-/** Makes it when it is first asked for. */
-function once<T>(make: () => T): () => T {
-  let made: { readonly value: T } | undefined;
-  return () => {
-    made ??= { value: make() };
-    return made.value;
-  };
 }
 
 function clipShape(request: GenerateRequest): ClipShape {
