@@ -47,6 +47,9 @@ interface EncodedPicture {
  */
 const pictureSeed = 0;
 
+/** A picture that is known has been opened by then; one that has to be decoded needs the processor for itself. */
+const knownPictureMs = 2;
+
 export class I2VGenXLPipeline implements ImageToVideoPipeline {
   readonly #pack: OpenPack;
   readonly #cache: LatentCache;
@@ -74,13 +77,16 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     const underWay = [prompts.encoded];
     try {
       // 2. Picture: what the image encoder sees in it, and its latents
-      const picture = await request.image;
-      run.lap('readPicture');
-      const videoId = this.#videoId(picture.key, request);
       const { latentChannels, vaeScaleFactor } = this.#pack.manifest.architecture;
       const { numFrames, width, height, seed } = request;
       const dims = [1, latentChannels, numFrames, height / vaeScaleFactor, width / vaeScaleFactor];
       const noise = new Noise(seed, dims);
+      const opening = Promise.resolve(request.image);
+      // Where nothing may have to be computed of the picture, nothing would hide the time that the noise takes.
+      if (this.#pack.textEntersAt === 'cores') await noise.drawUntil(opening, knownPictureMs);
+      const picture = await opening;
+      run.lap('readPicture');
+      const videoId = this.#videoId(picture.key, request);
       const encoded = await this.#encodePicture(run, picture, request, prompts.promptEmbeds, (work) =>
         noise.drawUntil(work),
       );
@@ -420,8 +426,9 @@ class Noise {
     this.#length = dims.reduce((product, size) => product * size, 1);
   }
 
-  /** Draws as much as there is time for: until the work has succeeded or failed. */
-  async drawUntil(work: Promise<unknown>): Promise<void> {
+  /** Draws as much as there is time for: until the work has succeeded or failed, but no longer than that. */
+  async drawUntil(work: Promise<unknown>, atMostMs = Number.POSITIVE_INFINITY): Promise<void> {
+    const endsAt = performance.now() + atMostMs;
     let isDone = false;
     const onDone = (): void => {
       isDone = true;
@@ -430,7 +437,9 @@ class Noise {
     // It may be done already: the event loop is asked once around before megabytes are.
     await setImmediate();
     await setImmediate();
-    while (!isDone && this.#begun().parts.next().done !== true) await setImmediate();
+    while (!isDone && performance.now() < endsAt && this.#begun().parts.next().done !== true) {
+      await setImmediate();
+    }
   }
 
   drawAll(): Float32Array {
