@@ -66,7 +66,7 @@ export function writeCsv(
     return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
   const lines = [
-    columns.join(','),
+    columns.map(cell).join(','),
     ...rows.map((row) => columns.map((column) => cell(row[column] ?? '')).join(',')),
   ];
   mkdirSync(folder, { recursive: true });

@@ -183,7 +183,7 @@ async function measureTail(bench: Bench): Promise<void> {
   }
 }
 
-/** A picture that is known and a prompt that is not. */
+/** A picture that is known and a prompt or a seed that is not. */
 async function measureRemix(bench: Bench): Promise<void> {
   const job = bench.plan.jobs[1];
   if (!job) return;

@@ -286,7 +286,7 @@ def export_unet(unet, out: Path, max_tokens: int, options: Options) -> None:
         rewrite_unet(unet)
 
     cond_names = ("fps", "image_latents", "image_embeddings")
-    # In float32 in every flavour: it runs once per clip and is small.
+    # In float32 in every flavour: it runs once per picture and is small.
     graph = copy.deepcopy(graphs.UnetCond(unet)).float().cpu().eval()
     cond_inputs = {name: cases[1][0][name] for name in cond_names}
     with torch.no_grad():

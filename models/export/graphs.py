@@ -1,7 +1,7 @@
 """The graphs of a pack as torch modules with the exact inputs and outputs that Kinora feeds and reads.
 
-The UNet is cut in two: `UnetCond` holds everything that does not depend on the timestep and runs once per clip,
-`UnetCore` runs once per step. B is the number of rows of the context: one per text, so two with classifier-free
+The UNet is cut in two: `UnetCond` holds what depends on neither text nor timestep and runs once per picture, `UnetCore`
+runs once per step. B is the number of rows of the context: one per text, so two with classifier-free
 guidance. All else is the same for every row, comes in once and is repeated where the rows begin to differ.
 
 Knows nothing of files.
@@ -113,7 +113,7 @@ class UnetCond(nn.Module):
                 first_frame = layer(first_frame)
         image_tokens = first_frame.flatten(2).transpose(1, 2)
         clip_tokens = self.context_embedding(image_embeddings).reshape(-1, self.channels, self.context_dim)
-        # A sum has as many rows as there are texts, without the nodes that the exporter writes to count them.
+        # A sum has as many rows as there are embeddings, without the nodes that the exporter writes to count them.
         image_tokens = image_tokens + 0 * clip_tokens[:, :1]
         context = torch.cat([image_tokens, clip_tokens], dim=1)
 
@@ -207,7 +207,9 @@ class UnetCoreDeep(nn.Module):
         self.core = core
 
     def forward(self, sample, timestep, encoder_hidden_states, fps_emb, context, image_latents_enc, factors):
-        return self.core.with_deep_features(sample, timestep, encoder_hidden_states, fps_emb, context, image_latents_enc, factors)
+        return self.core.with_deep_features(
+            sample, timestep, encoder_hidden_states, fps_emb, context, image_latents_enc, factors
+        )
 
 
 class UnetShallow(nn.Module):

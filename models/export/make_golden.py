@@ -21,11 +21,11 @@ from PIL import Image
 from export import reference_sample
 from manifest import NEGATIVE_PROMPT, write_json
 
-# cropMode "compat" is the rounding of diffusers, black border included.
 # Of the sample of the picture's latents, which diffusers draws from the global generator: Kinora gives every clip of a
 # picture the same one.
 PICTURE_SEED = 0
 
+# cropMode "compat" is the rounding of diffusers, black border included.
 DEFAULTS = {
     "negativePrompt": "",
     "scheduler": "ddim",

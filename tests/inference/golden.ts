@@ -5,6 +5,7 @@ import type { GenerateRequest } from '../../src/inference/image-to-video.ts';
 import type { FloatTensor, IntTensor } from '../../src/inference/tensor.ts';
 
 const root = new URL('../golden/', import.meta.url);
+export const builtinPackPath = fileURLToPath(new URL('../../models/builtin', import.meta.url));
 export const tinyPackPath = fileURLToPath(new URL('../fixtures/packs/tiny', import.meta.url));
 
 interface StoredTensor {

@@ -19,6 +19,7 @@ import { pick, pickBytes } from '../../src/inference/pipelines/parts.ts';
 import { TorchGenerator } from '../../src/inference/random.ts';
 import { parseSchedulerConfig } from '../../src/inference/schedulers/scheduler-config.ts';
 import {
+  builtinPackPath,
   golden,
   maxDifference,
   type PipelineCase,
@@ -231,7 +232,7 @@ describe('the pipeline', () => {
     expect(Buffer.compare(exact, pixels(await generate(pipeline, await base())))).toBe(0);
   });
 
-  it('computes nothing anew from a known picture, also after a restart', async () => {
+  it('skips both image encoders for a known picture, also after a restart', async () => {
     const place = { folder: join(folder, 'restart'), memoryBytes: 1e8, diskBytes: 1e8 };
     const first = new LatentCache(place);
     const request = await base();
@@ -239,7 +240,7 @@ describe('the pipeline', () => {
     expect(cold.report.cache).toEqual({ hits: [], misses: ['prompt', 'image'] });
     await first.flush();
 
-    const forbidden = (name: 'image_encoder' | 'vae_encoder' | 'unet_cond'): PackSession =>
+    const forbidden = (name: 'image_encoder' | 'vae_encoder'): PackSession =>
       withRun(pack.sessions[name], () => {
         throw new Error(`${name} ran`);
       });
@@ -247,7 +248,6 @@ describe('the pipeline', () => {
       ...pack.sessions,
       image_encoder: forbidden('image_encoder'),
       vae_encoder: forbidden('vae_encoder'),
-      unet_cond: forbidden('unet_cond'),
     };
     const remix = await generate(new I2VGenXLPipeline({ ...pack, sessions }, new LatentCache(place)), {
       ...request,
@@ -314,6 +314,7 @@ describe('the pipeline', () => {
     { targetFps: 9 },
     { numFrames: 5 },
     { width: 128 },
+    { height: 128 },
     { cropMode: 'compat' },
     { guidanceScale: 1 },
   ])('computes the conditioning of a known picture anew for %o', async (over) => {
@@ -331,8 +332,80 @@ describe('the pipeline', () => {
     expect(runs).toBe(2);
     const expected = await generate(new I2VGenXLPipeline(pack, newCache()), { ...request, ...over });
     expect(Buffer.compare(pixels(other), pixels(expected))).toBe(0);
-    await generate(pipeline, { ...request, prompt: 'waves rolling' });
+    const remix = await generate(pipeline, { ...request, prompt: 'waves rolling' });
     expect(runs).toBe(2);
+    const fresh = await generate(new I2VGenXLPipeline(pack, newCache()), {
+      ...request,
+      prompt: 'waves rolling',
+    });
+    expect(Buffer.compare(pixels(remix), pixels(fresh))).toBe(0);
+  });
+
+  it('keeps the conditioning of the latest pictures, not of all', async () => {
+    let runs = 0;
+    const { unet_cond: cond } = pack.sessions;
+    const watched = withRun(cond, (...args) => {
+      runs++;
+      return cond.run(...args);
+    });
+    const sessions = { ...pack.sessions, unet_cond: watched };
+    const pipeline = new I2VGenXLPipeline({ ...pack, sessions }, newCache());
+    const request = await base({ numInferenceSteps: 1 });
+    const first = await generate(pipeline, request);
+    const runsAfter = async (others: number): Promise<number> => {
+      for (let n = 1; n <= others; n++) await generate(pipeline, { ...request, targetFps: 20 + n });
+      runs = 0;
+      const again = await generate(pipeline, request);
+      expect(Buffer.compare(pixels(again), pixels(first))).toBe(0);
+      return runs;
+    };
+    expect(await runsAfter(15)).toBe(0);
+    expect(await runsAfter(16)).toBe(1);
+    pipeline.forget();
+    expect(await runsAfter(0)).toBe(1);
+  });
+
+  it('computes the conditioning of every clip where the text is in it', async () => {
+    const builtin = await openPack(await loadPack(builtinPackPath), { device: 'cpu', threads: 2 });
+    let runs = 0;
+    const { unet_cond: cond } = builtin.sessions;
+    const watched = withRun(cond, (...args) => {
+      runs++;
+      return cond.run(...args);
+    });
+    const sessions = { ...builtin.sessions, unet_cond: watched };
+    const pipeline = new I2VGenXLPipeline({ ...builtin, sessions }, newCache());
+    const size = { width: 128, height: 128, numFrames: 4 };
+    const usual = { ...size, guidanceScale: 2, numInferenceSteps: 1 };
+    const request = await base({ ...usual, prompt: 'camera slowly zooming in' });
+    const before = await generate(pipeline, request);
+    const other = { ...request, prompt: 'pan left' };
+    const remix = await generate(pipeline, other);
+    expect(runs).toBe(2);
+    expect(maxDifference(pixels(remix), pixels(before))).toBeGreaterThan(8);
+    const fresh = new I2VGenXLPipeline(builtin, newCache());
+    expect(Buffer.compare(pixels(remix), pixels(await generate(fresh, other)))).toBe(0);
+    await builtin.release();
+  });
+
+  it('does not take what a failed clip left for the conditioning of another', async () => {
+    let fails = false;
+    const { unet_cond: cond } = pack.sessions;
+    const failing = withRun(cond, async (...args) => {
+      const outputs = await cond.run(...args);
+      if (fails) throw new KinoraError('OUT_OF_MEMORY', 'The device ran out of memory.');
+      return outputs;
+    });
+    const pipeline = new I2VGenXLPipeline(
+      { ...pack, sessions: { ...pack.sessions, unet_cond: failing } },
+      newCache(),
+    );
+    const request = await base();
+    const before = await generate(pipeline, request);
+    fails = true;
+    const other = { ...request, targetFps: request.targetFps + 1 };
+    await expect(generate(pipeline, other)).rejects.toMatchObject({ code: 'OUT_OF_MEMORY' });
+    expect(Buffer.compare(pixels(await generate(pipeline, request)), pixels(before))).toBe(0);
   });
 
   it.each([

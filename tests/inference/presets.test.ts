@@ -1,4 +1,3 @@
-import { fileURLToPath } from 'node:url';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { loadPack } from '../../src/inference/model-pack.ts';
 import type { PackManifest } from '../../src/inference/pack-manifest.ts';
@@ -11,9 +10,7 @@ import {
   resolveRequest,
   smallerRequests,
 } from '../../src/inference/presets.ts';
-import { tinyPackPath } from './golden.ts';
-
-const builtinPackPath = fileURLToPath(new URL('../../models/builtin', import.meta.url));
+import { builtinPackPath, tinyPackPath } from './golden.ts';
 
 /** The tiny pack with the limits of the published I2VGen-XL. */
 let manifest: PackManifest;

@@ -279,10 +279,9 @@ describe('delete my data', () => {
     await worker.serving();
     await client.submit(await engineRequest(harness, 'a'));
     await eventually('the video', () => harness.posted.length === 1);
-    await eventually('what it was made of', async () => (await cached()).length === 6);
+    await eventually('what it was made of', async () => (await cached()).length === 5);
     const kinds = (await cached()).map((name) => name.split('-')[0]);
-    // Of the picture: what the encoders say, and what the UNet is told of it.
-    expect(kinds).toEqual(['file', 'image', 'image', 'prompt', 'prompt', 'video']);
+    expect(kinds).toEqual(['file', 'image', 'prompt', 'prompt', 'video']);
     let steps = 0;
     worker.onProgress = ({ jobId, phase, done }) => {
       if (jobId === 't-b' && phase === 'denoising') steps = done;
@@ -290,7 +289,7 @@ describe('delete my data', () => {
     await client.submit(await engineRequest(harness, 'b', ann, longGeneration));
     await eventually('its steps', () => steps >= 2);
     const forgotten = await forgetUser(ann, tools({ cacheSettlesMs: 500 }));
-    expect(forgotten).toMatchObject({ jobs: 2, cancelled: 1, folders: 2, cacheEntries: 6, unfinished: [] });
+    expect(forgotten).toMatchObject({ jobs: 2, cancelled: 1, folders: 2, cacheEntries: 4, unfinished: [] });
     expect((await cached()).every((name) => name.startsWith('prompt-'))).toBe(true);
     expect(await folders()).toEqual([]);
     await client.submit(await engineRequest(harness, 'c', bob));

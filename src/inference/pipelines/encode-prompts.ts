@@ -1,5 +1,5 @@
 /**
- * Prompts to what unet_cond reads of them. A copy stays in the session thread, so that the runs that need it are handed
+ * Prompts to what the UNet reads of them. A copy stays in the session thread, so that the runs that need it are handed
  * over without waiting for the answer. Knows neither pictures nor steps. Shapes as in i2vgen-xl.ts.
  */
 import type { GenerateRequest } from '../image-to-video.ts';

@@ -7,6 +7,7 @@
  */
 import { createHash } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
+import { LRUCache } from 'lru-cache';
 import { KinoraError } from '../../errors.ts';
 import { imageBranches } from '../image-prepare.ts';
 import type {
@@ -25,7 +26,7 @@ import { TorchGenerator } from '../random.ts';
 import { combine } from '../schedulers/combine.mjs';
 import { createScheduler } from '../schedulers/create-scheduler.ts';
 import { startIndex } from '../schedulers/scheduler.ts';
-import type { Outputs, RunOptions } from '../session.ts';
+import type { RunOptions } from '../session.ts';
 import { type FloatTensor, stack } from '../tensor.ts';
 import { decodeFrames } from './decode-frames.ts';
 import { type Conditioning, denoise } from './denoise.ts';
@@ -47,6 +48,9 @@ interface EncodedPicture {
  */
 const pictureSeed = 0;
 
+/** With 16 frames of 512x512, 1.6 MB each. */
+const latestPictures = 16;
+
 /** A picture that is known has been opened by then; one that has to be decoded needs the processor for itself. */
 const knownPictureMs = 2;
 
@@ -57,6 +61,12 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
   readonly #fingerprint: string;
   /** Of the clip before, for the next one if it has the same dims and number of rows. */
   #places: Places | undefined;
+  readonly #kept = new KeptTensors();
+  /** Of the latest pictures, what unet_cond computes where it does not see the text. It lies in the session thread. */
+  readonly #conditionings = new LRUCache<string, Conditioning>({
+    max: latestPictures,
+    dispose: (conditioning) => this.#kept.forget(Object.values(conditioning)),
+  });
 
   constructor(pack: OpenPack, cache: LatentCache) {
     this.#pack = pack;
@@ -110,7 +120,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       // 4. Everything in the UNet that no timestep changes. It stays with the runtime, which may still be busy with the
       // text.
       const places = this.#placesFor(dims, guided ? 2 : 1);
-      const { conditioning, computed } = await this.#condition(
+      const { conditioning, computed } = this.#condition(
         { picture, encoded, promptEmbeds },
         request,
         places,
@@ -206,6 +216,11 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
 
   /** Gives back what it keeps from clip to clip. */
   forget(): void {
+    this.#conditionings.clear();
+    this.#forgetPlaces();
+  }
+
+  #forgetPlaces(): void {
     this.#places?.kept.forgetAll();
     this.#places = undefined;
   }
@@ -213,13 +228,9 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
   #placesFor(dims: readonly number[], rows: 1 | 2): Places {
     const shape = [rows, ...dims].join();
     if (this.#places?.shape !== shape) {
-      this.forget();
+      this.#forgetPlaces();
       const kept = new KeptTensors();
-      const conditioning = {
-        fps_emb: kept.reserve(),
-        context: kept.reserve(),
-        image_latents_enc: kept.reserve(),
-      };
+      const conditioning = reserveConditioning(kept);
       this.#places = {
         shape,
         kept,
@@ -232,18 +243,21 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
   }
 
   /**
-   * What every step is fed with, and when it is there. What has no text in it comes from the cache if a clip of this
-   * picture has had it.
+   * What every step is fed with, and when it is there. What has no text in it is there already, if a clip of this picture
+   * has had it lately.
    */
-  async #condition(
+  #condition(
     { picture, encoded, promptEmbeds }: ConditioningInputs,
     { width, height, cropMode, numFrames, targetFps, guidanceScale }: GenerateRequest,
     { imageLatents, conditioning }: Places,
     kept: KeptTensors,
-  ): Promise<{ readonly conditioning: Conditioning; readonly computed: Promise<void> }> {
+  ): { readonly conditioning: Conditioning; readonly computed: Promise<void> } {
     const guided = guidanceScale > 1;
     const { imageEmbeds, pictureLatents } = encoded;
-    const compute = (text: Readonly<Record<string, KeptTensor>>, options: RunOptions): Promise<Outputs> => {
+    const compute = async (
+      text: Readonly<Record<string, KeptTensor>>,
+      options: RunOptions,
+    ): Promise<void> => {
       kept.setFrame(imageLatents, 0, { ...pictureLatents, data: pictureLatents.data.slice() });
       // The unconditional half is told nothing of prompt and picture embedding, but sees the same image latents.
       const none: FloatTensor = { ...imageEmbeds, data: new Float32Array(imageEmbeds.data.length) };
@@ -254,40 +268,28 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
         image_embeddings: { data: embeds.data, dims: [guided ? 2 : 1, 1, imageEmbeds.data.length] },
         ...text,
       };
-      return this.#pack.sessions.unet_cond.run(feeds, options);
+      await this.#pack.sessions.unet_cond.run(feeds, options);
     };
 
     const text = { encoder_hidden_states: promptEmbeds };
     if (this.#pack.textEntersAt === 'unet_cond') {
       // What is not finite in it makes every prediction so, which is checked.
       const checks = { fps_emb: 'none', context: 'none', image_latents_enc: 'none' } as const;
-      const computed = compute(text, { into: { ...conditioning }, checks }).then(() => {});
-      return { conditioning, computed };
+      return { conditioning, computed: compute(text, { into: { ...conditioning }, checks }) };
     }
 
-    const parts = [this.#fingerprint, width, height, cropMode, numFrames, targetFps, String(guided)];
-    const key = LatentCache.pictureEntry(picture.key, 'conditioning', ...parts);
-    const known = await this.#cache.get(key);
-    if (known) {
-      const place = (name: string): KeptTensor => {
-        const { data, dims } = present(known[name]);
-        return kept.keep({ data: data.slice(), dims });
-      };
-      const fromCache = {
-        fps_emb: place('fps_emb'),
-        context: place('context'),
-        image_latents_enc: place('image_latents_enc'),
-      };
-      return { conditioning: { ...fromCache, ...text }, computed: Promise.resolve() };
-    }
-    const computed = compute({}, { copies: { ...conditioning } }).then((outputs) => {
-      this.#cache.set(key, {
-        fps_emb: pick(outputs, 'fps_emb'),
-        context: pick(outputs, 'context'),
-        image_latents_enc: pick(outputs, 'image_latents_enc'),
-      });
-    });
-    return { conditioning: { ...conditioning, ...text }, computed };
+    const key = [picture.key, width, height, cropMode, numFrames, targetFps, guided].join();
+    const known = this.#conditionings.get(key);
+    if (known) return { conditioning: { ...known, ...text }, computed: Promise.resolve() };
+    const fresh = reserveConditioning(this.#kept);
+    const computed = compute({}, { into: { ...fresh } }).then(
+      () => void this.#conditionings.set(key, fresh),
+      (error: unknown) => {
+        this.#kept.forget(Object.values(fresh));
+        throw error;
+      },
+    );
+    return { conditioning: { ...fresh, ...text }, computed };
   }
 
   async #earlierLatents(
@@ -456,6 +458,10 @@ class Noise {
     }
     return this.#drawing;
   }
+}
+
+function reserveConditioning(kept: KeptTensors): Conditioning {
+  return { fps_emb: kept.reserve(), context: kept.reserve(), image_latents_enc: kept.reserve() };
 }
 
 function clipShape(request: GenerateRequest): ClipShape {
