@@ -74,6 +74,17 @@ async function generate(
   return { frames, report, progress };
 }
 
+/** The pack, and how often its unet_cond has run. */
+function countedConditioning(opened: OpenPack): { readonly pack: OpenPack; readonly runs: () => number } {
+  const { unet_cond: cond } = opened.sessions;
+  let runs = 0;
+  const counted = withRun(cond, (...args) => {
+    runs++;
+    return cond.run(...args);
+  });
+  return { pack: { ...opened, sessions: { ...opened.sessions, unet_cond: counted } }, runs: () => runs };
+}
+
 async function requestOf(test: PipelineCase): Promise<GenerateRequest> {
   return { ...test.request, image: pictureOf(await decodeImage(picturePath(test.picture))) };
 }
@@ -318,22 +329,16 @@ describe('the pipeline', () => {
     { cropMode: 'compat' },
     { guidanceScale: 1 },
   ])('computes the conditioning of a known picture anew for %o', async (over) => {
-    let runs = 0;
-    const { unet_cond: cond } = pack.sessions;
-    const watched = withRun(cond, (...args) => {
-      runs++;
-      return cond.run(...args);
-    });
-    const sessions = { ...pack.sessions, unet_cond: watched };
-    const pipeline = new I2VGenXLPipeline({ ...pack, sessions }, newCache());
+    const conditioned = countedConditioning(pack);
+    const pipeline = new I2VGenXLPipeline(conditioned.pack, newCache());
     const request = await base();
     await generate(pipeline, request);
     const other = await generate(pipeline, { ...request, ...over });
-    expect(runs).toBe(2);
+    expect(conditioned.runs()).toBe(2);
     const expected = await generate(new I2VGenXLPipeline(pack, newCache()), { ...request, ...over });
     expect(Buffer.compare(pixels(other), pixels(expected))).toBe(0);
     const remix = await generate(pipeline, { ...request, prompt: 'waves rolling' });
-    expect(runs).toBe(2);
+    expect(conditioned.runs()).toBe(2);
     const fresh = await generate(new I2VGenXLPipeline(pack, newCache()), {
       ...request,
       prompt: 'waves rolling',
@@ -342,22 +347,16 @@ describe('the pipeline', () => {
   });
 
   it('keeps the conditioning of the latest pictures, not of all', async () => {
-    let runs = 0;
-    const { unet_cond: cond } = pack.sessions;
-    const watched = withRun(cond, (...args) => {
-      runs++;
-      return cond.run(...args);
-    });
-    const sessions = { ...pack.sessions, unet_cond: watched };
-    const pipeline = new I2VGenXLPipeline({ ...pack, sessions }, newCache());
+    const conditioned = countedConditioning(pack);
+    const pipeline = new I2VGenXLPipeline(conditioned.pack, newCache());
     const request = await base({ numInferenceSteps: 1 });
     const first = await generate(pipeline, request);
     const runsAfter = async (others: number): Promise<number> => {
       for (let n = 1; n <= others; n++) await generate(pipeline, { ...request, targetFps: 20 + n });
-      runs = 0;
+      const before = conditioned.runs();
       const again = await generate(pipeline, request);
       expect(Buffer.compare(pixels(again), pixels(first))).toBe(0);
-      return runs;
+      return conditioned.runs() - before;
     };
     expect(await runsAfter(15)).toBe(0);
     expect(await runsAfter(16)).toBe(1);
@@ -367,21 +366,15 @@ describe('the pipeline', () => {
 
   it('computes the conditioning of every clip where the text is in it', async () => {
     const builtin = await openPack(await loadPack(builtinPackPath), { device: 'cpu', threads: 2 });
-    let runs = 0;
-    const { unet_cond: cond } = builtin.sessions;
-    const watched = withRun(cond, (...args) => {
-      runs++;
-      return cond.run(...args);
-    });
-    const sessions = { ...builtin.sessions, unet_cond: watched };
-    const pipeline = new I2VGenXLPipeline({ ...builtin, sessions }, newCache());
+    const conditioned = countedConditioning(builtin);
+    const pipeline = new I2VGenXLPipeline(conditioned.pack, newCache());
     const size = { width: 128, height: 128, numFrames: 4 };
     const usual = { ...size, guidanceScale: 2, numInferenceSteps: 1 };
     const request = await base({ ...usual, prompt: 'camera slowly zooming in' });
     const before = await generate(pipeline, request);
     const other = { ...request, prompt: 'pan left' };
     const remix = await generate(pipeline, other);
-    expect(runs).toBe(2);
+    expect(conditioned.runs()).toBe(2);
     expect(maxDifference(pixels(remix), pixels(before))).toBeGreaterThan(8);
     const fresh = new I2VGenXLPipeline(builtin, newCache());
     expect(Buffer.compare(pixels(remix), pixels(await generate(fresh, other)))).toBe(0);
@@ -453,24 +446,20 @@ describe('the pipeline', () => {
   });
 
   it('begins nothing more when the text has failed', async () => {
-    const { text_encoder: encoder, unet_cond: cond } = pack.sessions;
+    const { text_encoder: encoder } = pack.sessions;
     const failing = withRun(encoder, async (...args) => {
       await encoder.run(...args);
       throw new KinoraError('OUT_OF_MEMORY', 'The device ran out of memory.');
     });
-    let begun = 0;
-    const watched = withRun(cond, (...args) => {
-      begun++;
-      return cond.run(...args);
-    });
-    const sessions = { ...pack.sessions, text_encoder: failing, unet_cond: watched };
+    const conditioned = countedConditioning(pack);
+    const sessions = { ...conditioned.pack.sessions, text_encoder: failing };
     const pipeline = new I2VGenXLPipeline({ ...pack, sessions }, newCache());
     for (const guidanceScale of [9, 1]) {
       await expect(generate(pipeline, await base({ guidanceScale }))).rejects.toMatchObject({
         code: 'OUT_OF_MEMORY',
       });
     }
-    expect(begun).toBe(0);
+    expect(conditioned.runs()).toBe(0);
   });
 
   it('stops at the next step when it is cancelled', async () => {
