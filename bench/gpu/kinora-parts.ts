@@ -196,6 +196,7 @@ async function measureRemix(bench: Bench): Promise<void> {
           engine.run(job, { ...options, seed: ++seed, numInferenceSteps: 1 });
         for (let warm = 0; warm < 3; warm++) await run();
         const runs: MeasuredJob[] = [];
+        // More than of anything else: milliseconds differ more than seconds.
         for (let index = 0; index < bench.plan.repeats + 6; index++) runs.push(await run());
         if (runs.some(({ result }) => !result.cache.hits.includes('image'))) {
           throw new Error('the picture was not known');

@@ -7,8 +7,8 @@
  * are written under a temporary name, renamed and never changed, and the time of last use is the file's own mtime.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { existsSync, lstatSync, readdirSync } from 'node:fs';
-import { lstat, mkdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
+import { lstatSync, readdirSync } from 'node:fs';
+import { mkdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
@@ -155,13 +155,11 @@ export class LatentCache {
   async #read(key: string): Promise<CacheEntry | undefined> {
     if (this.#diskLimit === 0) return undefined;
     const file = path.join(this.#folder, key);
-    // At once: what is not there need not be asked for behind a picture that is being read.
-    if (!existsSync(file)) return undefined;
     let entry: CacheEntry | undefined;
     try {
       entry = await readEntry(this.#folder, key, this.#diskLimit);
     } catch {
-      return undefined; // gone by now, or the disk is away
+      return undefined; // not there, or the disk is away
     }
     if (entry) this.#memory?.set(key, entry);
     else await rm(file, { force: true }).catch(() => {});
@@ -217,7 +215,8 @@ export async function readEntry(
   maxBytes: number,
 ): Promise<CacheEntry | undefined> {
   const file = path.join(folder, key);
-  const found = await lstat(file);
+  // At once: what is not there need not be asked for behind a picture that is being read.
+  const found = lstatSync(file);
   // Not a regular file (a pipe would block for ever), or larger than all entries together: not ours.
   return found.isFile() && found.size <= maxBytes ? decode(key, await readFile(file)) : undefined;
 }

@@ -120,12 +120,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       // 4. Everything in the UNet that no timestep changes. It stays with the runtime, which may still be busy with the
       // text.
       const places = this.#placesFor(dims, guided ? 2 : 1);
-      const { conditioning, computed } = this.#condition(
-        { picture, encoded, promptEmbeds },
-        request,
-        places,
-        kept,
-      );
+      const { conditioning, computed } = this.#condition({ picture, encoded, promptEmbeds }, request, places);
       underWay.push(computed);
       const conditioned = Promise.all(underWay);
       conditioned.catch(() => {}); // awaited below, unless something else fails first
@@ -249,8 +244,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
   #condition(
     { picture, encoded, promptEmbeds }: ConditioningInputs,
     { width, height, cropMode, numFrames, targetFps, guidanceScale }: GenerateRequest,
-    { imageLatents, conditioning }: Places,
-    kept: KeptTensors,
+    { kept, imageLatents, conditioning }: Places,
   ): { readonly conditioning: Conditioning; readonly computed: Promise<void> } {
     const guided = guidanceScale > 1;
     const { imageEmbeds, pictureLatents } = encoded;
@@ -371,6 +365,7 @@ interface Places {
    * how far into the clip frame k is.
    */
   readonly imageLatents: KeptTensor;
+  /** Each clip's own, where there is text in it. */
   readonly conditioning: Conditioning;
   /** See decodeFrames. */
   readonly spareFrames: Uint8Array[];
