@@ -8,7 +8,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { decodeChunk } from '../../src/inference/pipelines/decode-frames.ts';
 import { TorchGenerator } from '../../src/inference/random.ts';
-import { OnnxSession } from '../../src/inference/session.ts';
+import { OnnxSession } from '../../src/inference/sessions/session.ts';
 
 export interface DecodingMeasured {
   readonly ms: number;

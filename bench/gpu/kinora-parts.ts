@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { childEnvironment } from '../../src/inference/engine/child-environment.ts';
+import { childEnvironment } from '../../src/engine/child-environment.ts';
 import type { GenerationOptions } from '../../src/inference/presets.ts';
 import { runHelper } from './helper-process.ts';
 import { EngineUnderTest, type KinoraOptions, type MeasuredJob, median } from './kinora-side.ts';

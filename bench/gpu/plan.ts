@@ -2,9 +2,10 @@
  * What both sides are measured on: shapes, jobs and chunks, derived from the pack's presets, so that the same bench runs
  * the full model on a GPU and the tiny pack on a CPU.
  */
-import { allowedChunk } from '../../src/inference/memory-plan.ts';
-import type { PackManifest } from '../../src/inference/pack-manifest.ts';
+
+import type { PackManifest } from '../../src/inference/packs/manifest.ts';
 import { type PresetName, presetOf } from '../../src/inference/presets.ts';
+import { allowedChunk } from '../../src/inference/residency/memory-plan.ts';
 
 export const partNames = ['jobs', 'steps', 'tail', 'remix', 'budgets', 'options', 'vae', 'large'] as const;
 export type PartName = (typeof partNames)[number];

@@ -5,7 +5,7 @@
 import path from 'node:path';
 import { decodeChunk } from '../../src/inference/pipelines/decode-frames.ts';
 import { TorchGenerator } from '../../src/inference/random.ts';
-import { OnnxSession } from '../../src/inference/session.ts';
+import { OnnxSession } from '../../src/inference/sessions/session.ts';
 import type { Values } from './measurements.ts';
 import type { VaeCase } from './plan.ts';
 

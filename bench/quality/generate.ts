@@ -2,12 +2,12 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { decodeImage } from '../../src/inference/image-decode.ts';
-import { prepareImage } from '../../src/inference/image-prepare.ts';
 import type { RgbImage } from '../../src/inference/image-to-video.ts';
-import { pictureOf } from '../../src/inference/known-picture.ts';
 import { LatentCache } from '../../src/inference/latent-cache.ts';
-import { loadPack, type OpenPack, openPack } from '../../src/inference/model-pack.ts';
+import { loadPack, type OpenPack, openPack } from '../../src/inference/packs/model-pack.ts';
+import { decodeImage } from '../../src/inference/pictures/decode.ts';
+import { pictureOf } from '../../src/inference/pictures/known-picture.ts';
+import { prepareImage } from '../../src/inference/pictures/prepare.ts';
 import { I2VGenXLPipeline } from '../../src/inference/pipelines/i2vgen-xl.ts';
 import { type GenerationOptions, resolveRequest } from '../../src/inference/presets.ts';
 

@@ -3,14 +3,14 @@
  * job was started, what the engine reported, and how late the event loop was. Argument: WorkerOptions as JSON.
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { Engine } from '../../src/inference/engine/engine.ts';
-import { loadPack } from '../../src/inference/model-pack.ts';
+import { Engine } from '../../src/engine/supervisor.ts';
+import { loadPack } from '../../src/inference/packs/model-pack.ts';
 import { createLogger } from '../../src/log.ts';
 import { Artifacts } from '../../src/queue/artifacts.ts';
-import { engineGenerate } from '../../src/queue/engine-generate.ts';
 import { connectRedis } from '../../src/queue/redis.ts';
-import { JobWorker } from '../../src/queue/worker.ts';
 import { findFfmpeg } from '../../src/video/ffmpeg-path.ts';
+import { engineGenerate } from '../../src/worker/generate.ts';
+import { JobWorker } from '../../src/worker/worker.ts';
 import { machineMs, type ToBench, type ToWorker, type WorkerOptions } from './protocol.ts';
 
 const resolutionMs = 5;

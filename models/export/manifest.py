@@ -1,4 +1,4 @@
-"""Writes kinora.json, the manifest of a model pack. Its schema is src/inference/pack-manifest.ts."""
+"""Writes kinora.json, the manifest of a model pack. Its schema is src/inference/packs/manifest.ts."""
 
 import hashlib
 import json

@@ -7,26 +7,26 @@ import { access, copyFile, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ZodError } from 'zod';
 import { isKinoraError, serializeError } from '../errors.ts';
-import { decodeImage, imageKey } from '../inference/image-decode.ts';
-import type { PackManifest } from '../inference/pack-manifest.ts';
+import type { PackManifest } from '../inference/packs/manifest.ts';
+import { decodeImage, imageKey } from '../inference/pictures/decode.ts';
 import { generalPresets, type Preset, resolveRequest, variationStrengths } from '../inference/presets.ts';
 import type { Logger } from '../log.ts';
 import type { Admin } from '../queue/admin.ts';
 import type { Artifacts } from '../queue/artifacts.ts';
 import type { JobClient, Submission } from '../queue/client.ts';
-import type { Answer } from '../queue/delivery.ts';
 import type { QueueEvent } from '../queue/events.ts';
-import { type ForgetTools, forgetUser } from '../queue/forget.ts';
 import { type Artifact, type Generation, jobIdSchema } from '../queue/jobs.ts';
 import type { LedgerEntry } from '../queue/ledger.ts';
 import { msUntilNextDay } from '../queue/quota-day.ts';
 import { loopVideo, smoothVideo } from '../video/transform.ts';
-import { runAdminWords } from './admin-words.ts';
-import { type Messages, messagesFor } from './messages/catalogue.ts';
+import { runAdminWords } from './admin/commands.ts';
+import { runRuleWords } from './admin/rule-commands.ts';
+import { brokenRule, RuleBook } from './admin/rules.ts';
 import { type ChatOptions, describeOptions, optionsAsWords, parseOptions, toGeneration } from './options.ts';
 import { promptHelp } from './prompt-help.ts';
-import { runRuleWords } from './rule-words.ts';
-import { brokenRule, RuleBook } from './rules.ts';
+import { type Messages, messagesFor } from './sentences/catalogue.ts';
+import type { Answer } from './upkeep/delivery.ts';
+import { type ForgetTools, forgetUser } from './upkeep/forget.ts';
 
 export interface Person {
   /** "<platform>:<id>" */

@@ -11,9 +11,9 @@ import path from 'node:path';
 import { describeError, isKinoraError, KinoraError, serializeError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Submission } from '../queue/client.ts';
-import type { Answer } from '../queue/delivery.ts';
 import type { LedgerEntry } from '../queue/ledger.ts';
 import type { ChatPlatform, Kinora } from './platform.ts';
+import type { Answer } from './upkeep/delivery.ts';
 
 const pictures = /\.(jpe?g|png|webp)$/i;
 const lookEveryMs = 1_000;

@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { KinoraError } from '../errors.ts';
 import { cleanPrompt, presetNames } from '../inference/presets.ts';
 import type { Artifact, Generation } from '../queue/jobs.ts';
-import type { Messages } from './messages/catalogue.ts';
+import type { Messages } from './sentences/catalogue.ts';
 
 export const motions = ['low', 'medium', 'high'] as const;
 

@@ -4,8 +4,8 @@
  */
 import type { Artifacts } from '../queue/artifacts.ts';
 import type { JobClient } from '../queue/client.ts';
-import type { Deliver } from '../queue/delivery.ts';
 import type { Conversation } from './conversation.ts';
+import type { Deliver } from './upkeep/delivery.ts';
 
 export interface Kinora {
   readonly client: JobClient;

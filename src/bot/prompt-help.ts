@@ -3,7 +3,7 @@
  * motion, or writing in the picture. Rules of thumb over words; a wrong guess costs a line of text, so in doubt it is
  * silent. Chinese is never a foreign language here: the built-in model knows its words for motion.
  */
-import type { Messages } from './messages/catalogue.ts';
+import type { Messages } from './sentences/catalogue.ts';
 
 const words = (text: string): ReadonlySet<string> => new Set(text.trim().split(/\s+/));
 

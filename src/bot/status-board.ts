@@ -5,10 +5,10 @@
  */
 import type { Logger } from '../log.ts';
 import type { JobClient } from '../queue/client.ts';
-import { DeliveryDelayed } from '../queue/delivery.ts';
 import type { QueueEvent } from '../queue/events.ts';
 import type { LedgerEntry } from '../queue/ledger.ts';
 import { type ChatMessage, type Conversation, localeOf } from './conversation.ts';
+import { DeliveryDelayed } from './upkeep/delivery.ts';
 
 type Progress = Extract<QueueEvent, { type: 'progress' }>;
 

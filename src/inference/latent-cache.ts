@@ -12,7 +12,7 @@ import { mkdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises
 import path from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
-import type { FloatTensor } from './tensor.ts';
+import type { FloatTensor } from './sessions/tensor.ts';
 
 /** What a job took from the latent cache. */
 export interface CacheUse {

@@ -5,7 +5,7 @@
 import { randomInt } from 'node:crypto';
 import { KinoraError } from '../errors.ts';
 import type { FeatureReuse, GenerateRequest, SchedulerName } from './image-to-video.ts';
-import { hasShallowCore, type PackManifest } from './pack-manifest.ts';
+import { hasShallowCore, type PackManifest } from './packs/manifest.ts';
 import { chooseWorkingSize, parseSize, type SizeLimits } from './working-size.ts';
 
 export const presetNames = ['fast', 'standard', 'high', 'creative'] as const;

@@ -1,14 +1,14 @@
 import { readFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { actions, buttonId, parseButtonId } from '../../src/bot/conversation.ts';
-import { en } from '../../src/bot/messages/en.ts';
-import { zh } from '../../src/bot/messages/zh.ts';
 import { parseWords } from '../../src/bot/options.ts';
-import type { Answer } from '../../src/queue/delivery.ts';
+import { en } from '../../src/bot/sentences/en.ts';
+import { zh } from '../../src/bot/sentences/zh.ts';
+import type { Answer } from '../../src/bot/upkeep/delivery.ts';
 import type { Artifact } from '../../src/queue/jobs.ts';
-import { openTerms } from '../queue/harness.ts';
-import { ffprobe } from '../video/video-fixture.ts';
-import { ann, bob, here, mei, pictureBytes, root, Talk } from './conversation-fixture.ts';
+import { ann, bob, here, mei, pictureBytes, root, Talk } from '../helpers/conversation-fixture.ts';
+import { openTerms } from '../helpers/queue-harness.ts';
+import { ffprobe } from '../helpers/video-fixture.ts';
 
 let talk: Talk;
 afterEach(async () => {

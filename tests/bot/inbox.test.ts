@@ -2,9 +2,9 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { InboxPlatform } from '../../src/bot/inbox.ts';
-import { DeliveryWorker } from '../../src/queue/delivery.ts';
-import { eventually, log, timedGenerator } from '../queue/harness.ts';
-import { pictureBytes, Talk } from './conversation-fixture.ts';
+import { DeliveryWorker } from '../../src/bot/upkeep/delivery.ts';
+import { pictureBytes, Talk } from '../helpers/conversation-fixture.ts';
+import { eventually, log, timedGenerator } from '../helpers/queue-harness.ts';
 
 let talk: Talk;
 let inbox: InboxPlatform;

@@ -4,12 +4,12 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, type TestContext } from 'vitest';
-import type { TestRedis } from '../queue/redis-server.ts';
-import type { BotProcessSettings } from './bot-process.ts';
-import { photo as discordPhoto, Stage } from './discord/stage.ts';
-import { photo, TelegramWorld } from './telegram/world.ts';
+import type { BotProcessSettings } from '../helpers/bot-process.ts';
+import { photo as discordPhoto, Stage } from '../helpers/discord-stage.ts';
+import type { TestRedis } from '../helpers/redis-server.ts';
+import { photo, TelegramWorld } from '../helpers/telegram-world.ts';
 
-const script = fileURLToPath(new URL('bot-process.ts', import.meta.url));
+const script = fileURLToPath(new URL('../helpers/bot-process.ts', import.meta.url));
 
 /** The bot of one test, alive or dead. */
 class Bot {

@@ -1,7 +1,5 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { en } from '../../src/bot/messages/en.ts';
-import { zh } from '../../src/bot/messages/zh.ts';
 import {
   cameras,
   cameraWords,
@@ -11,6 +9,8 @@ import {
   parseWords,
   toGeneration,
 } from '../../src/bot/options.ts';
+import { en } from '../../src/bot/sentences/en.ts';
+import { zh } from '../../src/bot/sentences/zh.ts';
 import type { Artifact, Generation } from '../../src/queue/jobs.ts';
 
 const refused = (message: RegExp, code = 'INVALID_OPTION'): unknown =>

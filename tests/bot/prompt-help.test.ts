@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { en } from '../../src/bot/messages/en.ts';
-import { zh } from '../../src/bot/messages/zh.ts';
 import { promptHelp } from '../../src/bot/prompt-help.ts';
+import { en } from '../../src/bot/sentences/en.ts';
+import { zh } from '../../src/bot/sentences/zh.ts';
 
 const tip = (prompt: string): string | undefined => promptHelp(prompt, en);
 

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { StatusBoard } from '../../src/bot/status-board.ts';
-import { DeliveryDelayed } from '../../src/queue/delivery.ts';
+import { DeliveryDelayed } from '../../src/bot/upkeep/delivery.ts';
 import { publishEvent } from '../../src/queue/events.ts';
-import { eventually, log } from '../queue/harness.ts';
-import { ann, bob, mei, Talk } from './conversation-fixture.ts';
+import { ann, bob, mei, Talk } from '../helpers/conversation-fixture.ts';
+import { eventually, log } from '../helpers/queue-harness.ts';
 
 interface Shown {
   readonly jobId: string;

@@ -5,9 +5,9 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { JobClient } from '../../src/queue/client.ts';
-import type { Progress } from '../../src/queue/worker.ts';
-import { eventually, Harness } from '../queue/harness.ts';
-import { FaultyProxy } from '../queue/proxy.ts';
+import type { Progress } from '../../src/worker/worker.ts';
+import { FaultyProxy } from '../helpers/proxy.ts';
+import { eventually, Harness } from '../helpers/queue-harness.ts';
 import { judge, type Verdict } from './judge.ts';
 import { EngineWorkerHandle, engineRequest } from './worker-handle.ts';
 

@@ -7,16 +7,16 @@ import { appendFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Engine, type EngineSettings } from '../../src/inference/engine/engine.ts';
-import { loadPack } from '../../src/inference/model-pack.ts';
+import { Engine, type EngineSettings } from '../../src/engine/supervisor.ts';
+import { loadPack } from '../../src/inference/packs/model-pack.ts';
 import { Artifacts } from '../../src/queue/artifacts.ts';
-import { engineGenerate } from '../../src/queue/engine-generate.ts';
 import { Keys } from '../../src/queue/keys.ts';
 import { connectRedis, type RedisAddress } from '../../src/queue/redis.ts';
-import { JobWorker, type Progress } from '../../src/queue/worker.ts';
 import { findFfmpeg } from '../../src/video/ffmpeg-path.ts';
-import { tinyPackPath } from '../inference/golden.ts';
-import { log } from '../queue/harness.ts';
+import { engineGenerate } from '../../src/worker/generate.ts';
+import { JobWorker, type Progress } from '../../src/worker/worker.ts';
+import { tinyPackPath } from '../helpers/golden.ts';
+import { log } from '../helpers/queue-harness.ts';
 
 export interface EngineWorkerOptions {
   readonly address: RedisAddress;

@@ -1,7 +1,7 @@
 /** Whether the queue kept its promises, from what people saw, what Redis holds and what lies on the disk. */
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Harness } from '../queue/harness.ts';
+import type { Harness } from '../helpers/queue-harness.ts';
 
 export interface Verdict {
   readonly accepted: number;

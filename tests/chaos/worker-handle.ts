@@ -6,7 +6,7 @@ import { createRequire } from 'node:module';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { JobRequest } from '../../src/queue/jobs.ts';
-import { eventually, type Harness } from '../queue/harness.ts';
+import { eventually, type Harness } from '../helpers/queue-harness.ts';
 import type { EngineWorkerEvent, EngineWorkerOptions } from './engine-worker.ts';
 
 const script = fileURLToPath(new URL('./engine-worker.ts', import.meta.url));

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { loadPack } from '../../src/inference/model-pack.ts';
-import type { PackManifest } from '../../src/inference/pack-manifest.ts';
+import type { PackManifest } from '../../src/inference/packs/manifest.ts';
+import { loadPack } from '../../src/inference/packs/model-pack.ts';
 import {
   cleanPrompt,
   describeRequest,
@@ -10,7 +10,7 @@ import {
   resolveRequest,
   smallerRequests,
 } from '../../src/inference/presets.ts';
-import { builtinPackPath, tinyPackPath } from './golden.ts';
+import { builtinPackPath, tinyPackPath } from '../helpers/golden.ts';
 
 /** The tiny pack with the limits of the published I2VGen-XL. */
 let manifest: PackManifest;

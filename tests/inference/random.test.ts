@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { TorchGenerator } from '../../src/inference/random.ts';
-import { floats, maxDifference, readGolden } from './golden-numerics.ts';
+import { floats, maxDifference, readGolden } from '../helpers/golden-numerics.ts';
 
 describe('TorchGenerator', () => {
   const golden = readGolden<{ seed: number; counts: number[]; values: string[] }[]>('noise.json');

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { loadTokenizer } from '../../src/inference/tokenizer.ts';
-import { readGolden } from './golden-numerics.ts';
+import { readGolden } from '../helpers/golden-numerics.ts';
 
 const fixtures = fileURLToPath(new URL('../fixtures/', import.meta.url));
 const clipPack = path.join(fixtures, 'clip');

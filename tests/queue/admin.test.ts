@@ -3,8 +3,15 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { KinoraError } from '../../src/errors.ts';
 import { Admin } from '../../src/queue/admin.ts';
 import type { JobClient } from '../../src/queue/client.ts';
-import { eventually, type Generation, Harness, log, openTerms, timedGenerator } from './harness.ts';
-import { FaultyProxy } from './proxy.ts';
+import { FaultyProxy } from '../helpers/proxy.ts';
+import {
+  eventually,
+  type Generation,
+  Harness,
+  log,
+  openTerms,
+  timedGenerator,
+} from '../helpers/queue-harness.ts';
 
 const root = 'test:root';
 const ann = 'test:ann';

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { eventually, type Generation, Harness, timedGenerator } from './harness.ts';
+import { eventually, type Generation, Harness, timedGenerator } from '../helpers/queue-harness.ts';
 
 let harness: Harness;
 beforeEach(async () => {

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { JobRequest } from '../../src/queue/jobs.ts';
 import { Keys } from '../../src/queue/keys.ts';
 import { type Admission, Ledger } from '../../src/queue/ledger.ts';
-import { TestRedis } from './redis-server.ts';
+import { TestRedis } from '../helpers/redis-server.ts';
 
 const limits = { queue: 1_000, user: 100, community: 500, credits: 1_000 };
 const terms = { cost: 2, day: '2026-11-21', cooldownMs: 0, limits, now: 1_000 };

@@ -5,20 +5,20 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Engine } from '../../src/inference/engine/engine.ts';
-import { loadPack } from '../../src/inference/model-pack.ts';
-import { BotMetrics } from '../../src/metrics/bot-metrics.ts';
-import { parseGpuMemory } from '../../src/metrics/gpu-memory.ts';
+import { BotMetrics } from '../../src/bot/metrics.ts';
+import { DeliveryDelayed, DeliveryImpossible, DeliveryWorker } from '../../src/bot/upkeep/delivery.ts';
+import { Engine } from '../../src/engine/supervisor.ts';
+import { parseGpuMemory } from '../../src/inference/devices/gpu-memory.ts';
+import { loadPack } from '../../src/inference/packs/model-pack.ts';
 import { RedisProbe } from '../../src/metrics/redis-probe.ts';
 import { type MetricsServer, startMetricsServer } from '../../src/metrics/server.ts';
-import { WorkerMetrics } from '../../src/metrics/worker-metrics.ts';
 import type { JobClient } from '../../src/queue/client.ts';
-import { DeliveryDelayed, DeliveryImpossible, DeliveryWorker } from '../../src/queue/delivery.ts';
-import { engineGenerate } from '../../src/queue/engine-generate.ts';
 import { findFfmpeg } from '../../src/video/ffmpeg-path.ts';
+import { engineGenerate } from '../../src/worker/generate.ts';
+import { WorkerMetrics } from '../../src/worker/metrics.ts';
 import { engineRequest } from '../chaos/worker-handle.ts';
-import { tinyPackPath } from '../inference/golden.ts';
-import { eventually, Harness, log, openTerms } from './harness.ts';
+import { tinyPackPath } from '../helpers/golden.ts';
+import { eventually, Harness, log, openTerms } from '../helpers/queue-harness.ts';
 
 /** Page of a metrics server: status, text, and how long it took. */
 async function fetchPage(server: MetricsServer, path: string) {

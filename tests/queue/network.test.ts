@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import type { JobClient, Submission } from '../../src/queue/client.ts';
 import { EngineWorkerHandle, engineRequest } from '../chaos/worker-handle.ts';
-import { eventually, type Generation, Harness, timedGenerator } from './harness.ts';
-import { FaultyProxy } from './proxy.ts';
+import { FaultyProxy } from '../helpers/proxy.ts';
+import { eventually, type Generation, Harness, timedGenerator } from '../helpers/queue-harness.ts';
 
 // Most of the time of these tests is waiting, so they wait together.
 

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { DeliveryDelayed, DeliveryImpossible } from '../../src/bot/upkeep/delivery.ts';
 import { KinoraError } from '../../src/errors.ts';
-import { DeliveryDelayed, DeliveryImpossible } from '../../src/queue/delivery.ts';
 import { recordDuration } from '../../src/queue/durations.ts';
-import { eventually, type Generation, Harness, timedGenerator } from './harness.ts';
+import { eventually, type Generation, Harness, timedGenerator } from '../helpers/queue-harness.ts';
 
 let harness: Harness;
 beforeEach(async () => {

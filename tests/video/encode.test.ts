@@ -16,7 +16,7 @@ import {
   textureFrame,
   topLevelBoxes,
   until,
-} from './video-fixture.ts';
+} from '../helpers/video-fixture.ts';
 
 const folder = temporaryFolder();
 let files = 0;

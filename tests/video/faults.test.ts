@@ -15,7 +15,7 @@ import {
   texture,
   textureFrame,
   until,
-} from './video-fixture.ts';
+} from '../helpers/video-fixture.ts';
 
 /** Frames larger than a pipe's buffer, so that a stopped ffmpeg is felt at once. */
 const size = { width: 256, height: 256, fps: 8 };

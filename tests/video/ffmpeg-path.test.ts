@@ -2,7 +2,7 @@ import { chmodSync, copyFileSync, mkdirSync, statSync, writeFileSync } from 'nod
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { findFfmpeg } from '../../src/video/ffmpeg-path.ts';
-import { builds, ffmpegPath, temporaryFolder } from './video-fixture.ts';
+import { builds, ffmpegPath, temporaryFolder } from '../helpers/video-fixture.ts';
 
 const folder = temporaryFolder();
 

@@ -15,7 +15,7 @@ import {
   temporaryFolder,
   texture,
   until,
-} from './video-fixture.ts';
+} from '../helpers/video-fixture.ts';
 
 const size = { width: 64, height: 64, fps: 8 };
 const root = temporaryFolder();

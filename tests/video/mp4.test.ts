@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import { isKinoraError } from '../../src/errors.ts';
 import { encodeVideo } from '../../src/video/encode.ts';
 import { readMp4Info } from '../../src/video/mp4.ts';
-import { ffmpegPath, ffprobe, temporaryFolder, texture } from './video-fixture.ts';
+import { ffmpegPath, ffprobe, temporaryFolder, texture } from '../helpers/video-fixture.ts';
 
 const folder = temporaryFolder();
 

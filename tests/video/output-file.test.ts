@@ -7,7 +7,7 @@ import {
   temporaryName,
   writeAtomically,
 } from '../../src/video/output-file.ts';
-import { temporaryFolder } from './video-fixture.ts';
+import { temporaryFolder } from '../helpers/video-fixture.ts';
 
 const folder = temporaryFolder();
 

@@ -12,7 +12,7 @@ import {
   temporaryFolder,
   texture,
   textureFrame,
-} from './video-fixture.ts';
+} from '../helpers/video-fixture.ts';
 
 const folder = temporaryFolder();
 const metadata = { prompt: 'waves', seed: '12' };

@@ -5,16 +5,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RepliableInteraction } from 'discord.js';
 import type { Logger } from '../../log.ts';
-import { DeliveryDelayed } from '../../queue/delivery.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
 import type { Ask, AskAnswer, ChatMessage } from '../conversation.ts';
 import type { Kinora } from '../platform.ts';
 import type { StatusBoard } from '../status-board.ts';
-import type { DiscordReply } from './deliver.ts';
+import { DeliveryDelayed } from '../upkeep/delivery.ts';
+import { type InteractionToken, Refused, type Wire } from './api.ts';
+import type { DiscordReply } from './delivery.ts';
 import { type Admins, isBotThere, personOf, placeOf } from './people.ts';
-import { toBody } from './replies.ts';
+import { toBody } from './rendering.ts';
 import { type TokenStore, tokenLifeMs } from './tokens.ts';
-import { type InteractionToken, Refused, type Wire } from './wire.ts';
 import { type NeededPermission, wordsFor } from './words.ts';
 
 export interface AskingTools {

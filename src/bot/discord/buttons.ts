@@ -17,9 +17,9 @@ import type { LedgerEntry } from '../../queue/ledger.ts';
 import { type Action, type Person, parseButtonId } from '../conversation.ts';
 import { type ChatOptions, parseOptions } from '../options.ts';
 import { type AskingTools, askAndSay, insistOn, tokenOf } from './asking.ts';
-import { maxPromptLength } from './commands.ts';
+import { maxPromptLength } from './command-definitions.ts';
 import { personOf, placeOf } from './people.ts';
-import { asCode, contentOf, fileName, toBody } from './replies.ts';
+import { asCode, contentOf, fileName, toBody } from './rendering.ts';
 import { wordsFor } from './words.ts';
 
 type Press = ButtonInteraction | ModalSubmitInteraction;

@@ -14,7 +14,7 @@ import {
 } from 'discord.js';
 import { KinoraError } from '../../errors.ts';
 import type { Logger } from '../../log.ts';
-import { codeOf } from './wire.ts';
+import { codeOf } from './api.ts';
 
 export interface GatewayOptions {
   readonly token: string;

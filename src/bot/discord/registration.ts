@@ -8,8 +8,8 @@ import { dirname } from 'node:path';
 import { type REST, type RESTPostAPIApplicationCommandsJSONBody, Routes } from 'discord.js';
 import { z } from 'zod';
 import type { Logger } from '../../log.ts';
-import { adminCommands, publicCommands } from './commands.ts';
-import { codeOf } from './wire.ts';
+import { codeOf } from './api.ts';
+import { adminCommands, publicCommands } from './command-definitions.ts';
 
 const rememberedSchema = z.object({
   applicationId: z.string(),

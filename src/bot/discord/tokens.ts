@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import type { Logger } from '../../log.ts';
 import { jobIdSchema } from '../../queue/jobs.ts';
-import type { InteractionToken } from './wire.ts';
+import type { InteractionToken } from './api.ts';
 
 /** Discord says 15 minutes; an upload that begins now should also end in time. */
 export const tokenLifeMs = 14 * 60_000;

@@ -4,7 +4,7 @@
 import type { ForceReply, InlineKeyboardMarkup, Message, MessageEntity } from 'telegraf/types';
 import type { Button } from '../conversation.ts';
 import type { Api, CallOptions } from './api.ts';
-import { cut, inert, keyboard, maxTextLength } from './text.ts';
+import { cut, inert, keyboard, maxTextLength } from './rendering.ts';
 
 /** Where a message goes. */
 export interface Spot {

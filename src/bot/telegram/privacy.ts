@@ -2,7 +2,7 @@
  * "Delete everything", asked twice: the button under /privacy first turns into one that does it.
  */
 import type { InlineKeyboardMarkup } from 'telegraf/types';
-import type { Messages } from '../messages/catalogue.ts';
+import type { Messages } from '../sentences/catalogue.ts';
 
 const steps = ['ask', 'do', 'no'] as const;
 export type ForgetStep = (typeof steps)[number];

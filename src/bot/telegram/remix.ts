@@ -4,9 +4,9 @@
  */
 import type { Message, MessageEntity, User } from 'telegraf/types';
 import { buttonId, parseButtonId } from '../conversation.ts';
-import type { Messages } from '../messages/catalogue.ts';
+import type { Messages } from '../sentences/catalogue.ts';
 import { besides, type Outbox } from './outbox.ts';
-import { codeFrom, cut, inert, maxTextLength } from './text.ts';
+import { codeFrom, cut, inert, maxTextLength } from './rendering.ts';
 
 /** Telegram shows at most this much in the input field. */
 const placeholderLength = 64;

@@ -10,10 +10,10 @@ import type { Ask, AskAnswer, Conversation, Person } from '../conversation.ts';
 import { type ChatOptions, parseWords } from '../options.ts';
 import type { StatusBoard } from '../status-board.ts';
 import { CallError } from './api.ts';
-import { type Downloads, maxDownloadBytes, type PictureFile } from './download.ts';
 import { type AnswerPlace, albumJobId, messageJobId, toReplyTo } from './ids.ts';
 import { besides, type Outbox } from './outbox.ts';
 import { placeOf } from './people.ts';
+import { type Downloads, maxDownloadBytes, type PictureFile } from './pictures.ts';
 import type { SpooledUpdate } from './update-spool.ts';
 
 export interface RequestTools {

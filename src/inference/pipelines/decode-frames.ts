@@ -3,13 +3,13 @@
  * Knows neither text nor steps. Shapes as in i2vgen-xl.ts.
  */
 import { KinoraError } from '../../errors.ts';
-import { isFinite32 } from '../finite.mjs';
-import { takeFrames } from '../frames.mjs';
 import type { Frame, GenerateRequest } from '../image-to-video.ts';
-import type { FrameRange, KeptTensor, KeptTensors } from '../kept-tensors.ts';
-import type { OpenPack } from '../model-pack.ts';
-import { badNumbers, type OnnxSession } from '../session.ts';
-import type { FloatTensor } from '../tensor.ts';
+import type { OpenPack } from '../packs/model-pack.ts';
+import { isFinite32 } from '../sessions/finite.mjs';
+import { takeFrames } from '../sessions/frames.mjs';
+import { badNumbers, type OnnxSession } from '../sessions/session.ts';
+import type { FloatTensor } from '../sessions/tensor.ts';
+import type { FrameRange, KeptTensor, KeptTensors } from '../sessions/thread-tensors.ts';
 import { pickBytes } from './parts.ts';
 import type { Run } from './run.ts';
 

@@ -4,9 +4,9 @@
  * Shapes as in i2vgen-xl.ts.
  */
 import type { GenerateRequest } from '../image-to-video.ts';
-import type { KeptPart, KeptTensor, KeptTensors } from '../kept-tensors.ts';
-import type { OpenPack } from '../model-pack.ts';
+import type { OpenPack } from '../packs/model-pack.ts';
 import type { Combination, Operand, Scheduler } from '../schedulers/scheduler.ts';
+import type { KeptPart, KeptTensor, KeptTensors } from '../sessions/thread-tensors.ts';
 import { present } from './parts.ts';
 import type { Run } from './run.ts';
 

@@ -3,10 +3,10 @@
  * over without waiting for the answer. Knows neither pictures nor steps. Shapes as in i2vgen-xl.ts.
  */
 import type { GenerateRequest } from '../image-to-video.ts';
-import type { KeptPart, KeptTensor, KeptTensors } from '../kept-tensors.ts';
 import { LatentCache } from '../latent-cache.ts';
-import type { OpenPack } from '../model-pack.ts';
-import { type FloatTensor, type IntTensor, stack } from '../tensor.ts';
+import type { OpenPack } from '../packs/model-pack.ts';
+import { type FloatTensor, type IntTensor, stack } from '../sessions/tensor.ts';
+import type { KeptPart, KeptTensor, KeptTensors } from '../sessions/thread-tensors.ts';
 import { pick, present } from './parts.ts';
 import type { Run } from './run.ts';
 

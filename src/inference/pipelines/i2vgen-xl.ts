@@ -9,7 +9,6 @@ import { createHash } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import { KinoraError } from '../../errors.ts';
-import { imageBranches } from '../image-prepare.ts';
 import type {
   Frame,
   GenerateHooks,
@@ -17,17 +16,18 @@ import type {
   ImageToVideoPipeline,
   Picture,
 } from '../image-to-video.ts';
-import { type KeptTensor, KeptTensors } from '../kept-tensors.ts';
 import { LatentCache } from '../latent-cache.ts';
-import type { ClipShape } from '../memory-plan.ts';
-import type { OpenPack } from '../model-pack.ts';
-import type { PackManifest } from '../pack-manifest.ts';
+import type { PackManifest } from '../packs/manifest.ts';
+import type { OpenPack } from '../packs/model-pack.ts';
+import { imageBranches } from '../pictures/prepare.ts';
 import { TorchGenerator } from '../random.ts';
-import { combine } from '../schedulers/combine.mjs';
+import type { ClipShape } from '../residency/memory-plan.ts';
 import { createScheduler } from '../schedulers/create-scheduler.ts';
 import { startIndex } from '../schedulers/scheduler.ts';
-import type { RunOptions } from '../session.ts';
-import { type FloatTensor, stack } from '../tensor.ts';
+import { combine } from '../sessions/combine.mjs';
+import type { RunOptions } from '../sessions/session.ts';
+import { type FloatTensor, stack } from '../sessions/tensor.ts';
+import { type KeptTensor, KeptTensors } from '../sessions/thread-tensors.ts';
 import { decodeFrames } from './decode-frames.ts';
 import { type Conditioning, denoise } from './denoise.ts';
 import { encodePrompts } from './encode-prompts.ts';

@@ -1,7 +1,7 @@
 /** What a pack must have by its family, or a sentence. Knows no family. */
 import { KinoraError } from '../../errors.ts';
-import type { Outputs } from '../session.ts';
-import type { ByteTensor, FloatTensor } from '../tensor.ts';
+import type { Outputs } from '../sessions/session.ts';
+import type { ByteTensor, FloatTensor } from '../sessions/tensor.ts';
 
 /** @throws KinoraError PACK_INVALID */
 export function pick(outputs: Outputs, name: string): FloatTensor {

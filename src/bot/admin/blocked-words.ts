@@ -1,0 +1,176 @@
+/**
+ * Words and patterns that a community does not want in prompts. Patterns come from people whom nobody knows, so they
+ * run in an engine whose time grows with the text alone (RE2; no look-around, no back-references), never in the
+ * language's own. Knows no community and no platform.
+ */
+import { RE2JS, RE2Set } from 're2js';
+import { KinoraError } from '../../errors.ts';
+
+/** Both ends included. */
+export const blockedWordRanges = {
+  count: { min: 0, max: 100 },
+  /** In characters, the slashes of a pattern not counted. */
+  length: { min: 1, max: 100 },
+  /** Instructions of the compiled patterns of one community together: "a{500}" is short, and yet large. */
+  patternSize: { min: 1, max: 1_000 },
+} as const;
+
+/** Memory of one community's automaton; where it needs more, it becomes slower instead. */
+const patternMemoryBytes = 1 << 20;
+/**
+ * In UTF-16 units. No prompt gets near to it, but a single ligature can unfold to 18 characters, and whoever sends a
+ * thousand of them wants to be a burden.
+ */
+const longestUnfolded = 4_000;
+
+/** Zero-width characters, soft hyphens, joiners, direction marks, variation selectors. */
+const invisible = /[\p{Default_Ignorable_Code_Point}\p{Cf}]/gu;
+/** Strokes, dots and rings laid over letters; those that make up a letter of some language have joined it by then. */
+const strayMarks = /[\u0300-\u036F\u1AB0-\u1AFF\u1DC0-\u1DFF\u20D0-\u20FF\uFE20-\uFE2F]/gu;
+/** Languages whose words stand without spaces between them: there, a word is found wherever it stands. */
+const unspaced =
+  '\\p{Script=Han}\\p{Script=Hiragana}\\p{Script=Katakana}\\p{Script=Thai}\\p{Script=Lao}\\p{Script=Khmer}\\p{Script=Myanmar}';
+const letter = '[\\p{L}\\p{N}\\p{M}]';
+const endsInWord = new RegExp(`(?![${unspaced}])${letter}$`, 'u');
+const startsInWord = new RegExp(`^(?![${unspaced}])${letter}`, 'u');
+
+/** What is left when compatibility forms, what cannot be seen, and layout are taken away. */
+function plain(text: string): string {
+  return text
+    .replace(invisible, '')
+    .normalize('NFKC')
+    .replace(invisible, '')
+    .replace(strayMarks, '')
+    .replace(/\s+/gu, ' ')
+    .trim();
+}
+
+/** The same for "Straße", "STRAẞE", "STRASSE" and "strasse". */
+function fold(text: string): string {
+  // There and back: letters of either case may have more than one form in the other.
+  return plain(plain(text).toLowerCase().toUpperCase().toLowerCase()).replaceAll('ς', 'σ');
+}
+
+const isPattern = (entry: string): boolean =>
+  entry.length > 2 && entry.startsWith('/') && entry.endsWith('/');
+const sourceOf = (entry: string): string => entry.slice(1, -1);
+
+/** A pattern between slashes, words in any kind of double quotes, or one word. */
+const entryPattern = /(\/(?:[^\\/]|\\.)+\/)(?=\s|$)|["“”„«»＂]([^"“”„«»＂]*)["“”„«»＂]|(\S+)/gu;
+
+/**
+ * What a moderator wrote, such as `foo "two words" /colou?r/`, in the form in which it is kept and compared.
+ * @throws KinoraError INVALID_OPTION with what is allowed
+ */
+export function readBlockedWords(text: string): string[] {
+  // One line, as prompts are.
+  const line = text.replace(/[\s\p{Cc}]+/gu, ' ');
+  const entries = [...line.matchAll(entryPattern)].map(([, pattern, quoted, bare]) => {
+    if (pattern !== undefined) return checkPattern(pattern.normalize('NFC'));
+    if (bare?.startsWith('/')) {
+      throw new KinoraError(
+        'INVALID_OPTION',
+        'A pattern stands between two slashes with nothing after them, like /colou?r/; a slash in it is written \\/.',
+      );
+    }
+    return checkWord(quoted ?? bare ?? '');
+  });
+  return [...new Set(entries)];
+}
+
+function checkWord(word: string): string {
+  const folded = fold(word);
+  checkLength(folded, 'word');
+  return folded;
+}
+
+function checkPattern(entry: string): string {
+  const source = sourceOf(entry);
+  checkLength(source, 'pattern');
+  let pattern: RE2JS;
+  try {
+    pattern = RE2JS.compile(source, RE2JS.CASE_INSENSITIVE);
+  } catch (error) {
+    const why =
+      error instanceof Error ? error.message.replace(/^error parsing regexp: /, '').slice(0, 120) : '';
+    throw new KinoraError('INVALID_OPTION', `A pattern is not understood: ${why}.`);
+  }
+  if (pattern.test('')) {
+    throw new KinoraError('INVALID_OPTION', 'A pattern fits every prompt, even an empty one.');
+  }
+  return entry;
+}
+
+function checkLength(text: string, what: string): void {
+  const { min, max } = blockedWordRanges.length;
+  const length = [...text].length;
+  if (length >= min && length <= max) return;
+  throw new KinoraError(
+    'INVALID_OPTION',
+    `A blocked ${what} has ${min} to ${max} characters, not ${length}.`,
+  );
+}
+
+/**
+ * All that one community blocks, before one more is added to it.
+ * @throws KinoraError INVALID_OPTION with the range
+ */
+export function checkBlockedWords(entries: readonly string[]): void {
+  const { count, patternSize } = blockedWordRanges;
+  if (entries.length > count.max) {
+    throw new KinoraError(
+      'INVALID_OPTION',
+      `There can be ${count.min} to ${count.max} blocked words, not ${entries.length}.`,
+    );
+  }
+  const sizes = entries
+    .filter(isPattern)
+    .map((entry) => RE2JS.compile(sourceOf(entry), RE2JS.CASE_INSENSITIVE).programSize());
+  const size = sizes.reduce((sum, one) => sum + one, 0);
+  if (size > patternSize.max) {
+    throw new KinoraError(
+      'INVALID_OPTION',
+      `All patterns together may have ${patternSize.max} steps, and these have ${size}; use fewer or smaller repetitions.`,
+    );
+  }
+}
+
+/** One community's words, ready to be looked for. */
+export class BlockedWords {
+  readonly #words: readonly string[];
+  readonly #patterns: RE2Set | undefined;
+
+  /** @param entries as readBlockedWords() returned them */
+  constructor(entries: readonly string[]) {
+    this.#words = entries.filter((entry) => !isPattern(entry));
+    const patterns = entries.filter(isPattern);
+    if (patterns.length === 0) return;
+    this.#patterns = new RE2Set(RE2Set.UNANCHORED, RE2JS.CASE_INSENSITIVE, patternMemoryBytes);
+    for (const entry of patterns) this.#patterns.add(sourceOf(entry));
+    this.#patterns.compile();
+  }
+
+  /** The entry that is found in the text, if any; '' for a text that unfolds beyond all measure. */
+  find(text: string): string | undefined {
+    if (this.#words.length === 0 && !this.#patterns) return undefined;
+    const cleaned = plain(text);
+    if (cleaned.length > longestUnfolded) return '';
+    const folded = fold(text);
+    const word = this.#words.find((one) => contains(folded, one));
+    if (word !== undefined) return word;
+    return this.#patterns && this.#patterns.match(cleaned).length > 0 ? '/…/' : undefined;
+  }
+}
+
+/** As a whole word: where it begins or ends in a letter or digit, none may stand beside it. */
+function contains(text: string, word: string): boolean {
+  const isOpenBefore = !startsInWord.test(word);
+  const isOpenAfter = !endsInWord.test(word);
+  for (let at = text.indexOf(word); at >= 0; at = text.indexOf(word, at + 1)) {
+    const end = at + word.length;
+    const before = text.slice(Math.max(0, at - 2), at);
+    const after = text.slice(end, end + 2);
+    if ((isOpenBefore || !endsInWord.test(before)) && (isOpenAfter || !startsInWord.test(after))) return true;
+  }
+  return false;
+}

@@ -1,0 +1,251 @@
+/**
+ * Kinora in Discord: hands what arrives to whoever knows what to do with it. Limits, quotas and retries are the
+ * queue's; what is said is the conversation's.
+ */
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Client, type ClientOptions, DiscordAPIError, type Interaction, MessageFlags } from 'discord.js';
+import { LRUCache } from 'lru-cache';
+import type { Logger } from '../../log.ts';
+import type { LedgerEntry } from '../../queue/ledger.ts';
+import { findFfmpeg } from '../../video/ffmpeg-path.ts';
+import type { ChatMessage } from '../conversation.ts';
+import type { ChatPlatform, Kinora } from '../platform.ts';
+import { StatusBoard } from '../status-board.ts';
+import { type Deliver, DeliveryDelayed } from '../upkeep/delivery.ts';
+import { codeOf, Refused, restTimeoutMs, Wire } from './api.ts';
+import { Answering, type AskingTools } from './asking.ts';
+import { Buttons } from './buttons.ts';
+import { Talk } from './commands.ts';
+import { type DeliveryTools, deliverAnswer, replyToSchema } from './delivery.ts';
+import { Gateway } from './gateway.ts';
+import type { Admins } from './people.ts';
+import { discordPictureOrigins } from './pictures.ts';
+import { registerCommands } from './registration.ts';
+import { contentOf, toBody } from './rendering.ts';
+import { Animate } from './requests.ts';
+import { TokenStore } from './tokens.ts';
+import { type NeededPermission, neededPermissions } from './words.ts';
+
+export interface DiscordOptions {
+  /** Of the bot; a secret. */
+  readonly token: string;
+  readonly adminUserIds: readonly string[];
+  readonly adminRoleIds: readonly string[];
+  /** Servers in which the commands of admins are offered. */
+  readonly ownerGuildIds?: readonly string[] | undefined;
+  /** For interaction tokens and the hash of registered commands; without it both are forgotten at a restart. */
+  readonly dataFolder?: string | undefined;
+  readonly ffmpegPath?: string | undefined;
+  readonly log: Logger;
+  readonly clientOptions?: Partial<ClientOptions>;
+  /** From where pictures may be fetched. */
+  readonly pictureOrigins?: readonly string[];
+  readonly pictureDeadlineMs?: number;
+  /** Shortest time between two edits of one status message; Discord takes five in five seconds. */
+  readonly statusEveryMs?: number;
+  readonly deafAfterMs?: number;
+}
+
+interface Running {
+  readonly kinora: Kinora;
+  readonly board: StatusBoard;
+  readonly animate: Animate;
+  readonly buttons: Buttons;
+  readonly talk: Talk;
+}
+
+const registerAgainMs = 60_000;
+/** How long interactions under way may take when we are asked to stop. */
+const finishWithinMs = 5_000;
+const notYetMs = 1_000;
+
+export class DiscordPlatform implements ChatPlatform {
+  readonly name = 'discord';
+  readonly #options: DiscordOptions;
+  readonly #log: Logger;
+  readonly #admins: Admins;
+  readonly #gateway: Gateway;
+  readonly #wire: Wire;
+  readonly #tokens: TokenStore;
+  readonly #answering = new Answering();
+  readonly #handling = new Set<Promise<void>>();
+  /** Jobs whose message is gone, or closed to us; the answer looks for its own way. */
+  readonly #unshowable = new LRUCache<string, true>({ max: 10_000 });
+  readonly #stopping = new AbortController();
+  #running: Running | null = null;
+
+  constructor(options: DiscordOptions) {
+    this.#options = options;
+    this.#log = options.log;
+    this.#admins = { userIds: options.adminUserIds, roleIds: options.adminRoleIds };
+    const { clientOptions = {}, dataFolder, token, log } = options;
+    const rest = { timeout: restTimeoutMs, ...clientOptions.rest };
+    this.#gateway = new Gateway({
+      token,
+      clientOptions: { ...clientOptions, rest },
+      deafAfterMs: options.deafAfterMs ?? 5 * 60_000,
+      onInteraction: (interaction) => {
+        const handling = this.#handle(interaction).finally(() => this.#handling.delete(handling));
+        this.#handling.add(handling);
+      },
+      onReady: (client) => void this.#register(client),
+      log,
+    });
+    this.#wire = new Wire(token, rest);
+    this.#tokens = new TokenStore(dataFolder && join(dataFolder, 'discord-tokens'), log);
+  }
+
+  async start(kinora: Kinora): Promise<void> {
+    await this.#tokens.start();
+    if (
+      this.#admins.userIds.length + this.#admins.roleIds.length > 0 &&
+      !this.#options.ownerGuildIds?.length
+    ) {
+      this.#log.warn('there are admins but no server of theirs is named: their commands are offered nowhere');
+    }
+    const { statusEveryMs = 2_500, pictureOrigins, pictureDeadlineMs } = this.#options;
+    const board = new StatusBoard({
+      client: kinora.client,
+      conversation: kinora.conversation,
+      platform: this.name,
+      show: (entry, message) => this.#show(entry, message),
+      everyMs: () => statusEveryMs,
+      log: this.#log,
+    });
+    const asking: AskingTools = {
+      kinora,
+      admins: this.#admins,
+      wire: this.#wire,
+      tokens: this.#tokens,
+      board,
+      answering: this.#answering,
+      lacking: (channelId) => this.#lacking(channelId),
+      log: this.#log,
+    };
+    const rules = {
+      origins: pictureOrigins ?? discordPictureOrigins,
+      deadlineMs: pictureDeadlineMs ?? 10_000,
+    };
+    this.#running = {
+      kinora,
+      board,
+      animate: new Animate(asking, rules),
+      buttons: new Buttons(asking),
+      talk: new Talk({ kinora, admins: this.#admins, log: this.#log }),
+    };
+    await board.start();
+    await this.#gateway.start();
+  }
+
+  readonly deliver: Deliver = async (entry, answer, signal) => {
+    if (!this.#running) throw new DeliveryDelayed('Discord is not started yet', notYetMs);
+    const { kinora, board } = this.#running;
+    await this.#answering.over(entry.id);
+    await board.finish(entry.id);
+    const tools: DeliveryTools = {
+      wire: this.#wire,
+      tokens: this.#tokens,
+      conversation: kinora.conversation,
+      ffmpegPath: async () => (await findFfmpeg({ ffmpegPath: this.#options.ffmpegPath })).path,
+      lacking: (channelId) => this.#lacking(channelId),
+      log: this.#log,
+    };
+    await deliverAnswer(entry, answer, signal, tools);
+  };
+
+  /** Answers under way may still be posted afterwards. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    this.#running?.board.stop();
+    this.#tokens.stop();
+    const late = sleep(finishWithinMs, undefined, { ref: false });
+    await Promise.race([Promise.allSettled(this.#handling), late]);
+    await this.#gateway.stop();
+  }
+
+  /** Nothing that a person or Discord does may end the process. */
+  async #handle(interaction: Interaction): Promise<void> {
+    const running = this.#running;
+    if (!running || this.#stopping.signal.aborted) return;
+    try {
+      await dispatch(interaction, running);
+    } catch (error) {
+      this.#log.error({ interaction: interaction.id, ...describe(error) }, 'an interaction failed');
+      await apologise(interaction, running).catch(() => {}); // its token may be dead
+    }
+  }
+
+  /** One status update: the newest words in the message, or none at all. */
+  async #show(entry: LedgerEntry, message: ChatMessage): Promise<void> {
+    const reply = replyToSchema.parse(entry.request.replyTo);
+    const token = this.#tokens.read(entry.id);
+    const canEdit = !reply.isPrivate && reply.isBotThere && !this.#unshowable.has(entry.id);
+    try {
+      if (token) await this.#wire.editByToken(token, reply.webhookMessage, toBody(message));
+      else if (canEdit) await this.#wire.editByBot(reply, toBody(message));
+    } catch (error) {
+      // Asking again and again for what is refused gets an address banned.
+      if (error instanceof Refused && token) await this.#tokens.forget(entry.id);
+      else if (error instanceof Refused) this.#unshowable.set(entry.id, true);
+      throw error;
+    }
+  }
+
+  #lacking(channelId: string): NeededPermission[] {
+    const channel = this.#gateway.client?.channels.cache.get(channelId);
+    if (!channel || channel.isDMBased()) return [];
+    const { me } = channel.guild.members;
+    const granted = me && channel.permissionsFor(me);
+    if (!granted) return [];
+    const needed = Object.keys(neededPermissions) as NeededPermission[];
+    const elsewhere = channel.isThread() ? 'SendMessages' : 'SendMessagesInThreads';
+    return needed.filter(
+      (permission) => permission !== elsewhere && !granted.has(neededPermissions[permission]),
+    );
+  }
+
+  async #register({ rest, application }: Client<true>): Promise<void> {
+    const { ownerGuildIds = [], dataFolder } = this.#options;
+    const { signal } = this.#stopping;
+    const file = dataFolder && join(dataFolder, 'discord-commands.json');
+    const { id: applicationId } = application;
+    while (!signal.aborted) {
+      if (await registerCommands({ rest, applicationId, ownerGuildIds, file, log: this.#log })) return;
+      await sleep(registerAgainMs, undefined, { signal, ref: false }).catch(() => {});
+    }
+  }
+}
+
+async function dispatch(interaction: Interaction, { animate, buttons, talk }: Running): Promise<void> {
+  if (interaction.isChatInputCommand()) {
+    if (interaction.commandName === 'animate') await animate.command(interaction);
+    else await talk.command(interaction);
+  } else if (interaction.isMessageContextMenuCommand()) {
+    await animate.menu(interaction);
+  } else if (interaction.isButton()) {
+    if (talk.owns(interaction.customId)) await talk.press(interaction);
+    else await buttons.press(interaction);
+  } else if (interaction.isModalSubmit()) {
+    if (animate.ownsForm(interaction.customId)) await animate.form(interaction);
+    else if (buttons.ownsForm(interaction.customId)) await buttons.form(interaction);
+  }
+}
+
+async function apologise(interaction: Interaction, { kinora }: Running): Promise<void> {
+  if (!interaction.isRepliable()) return;
+  const { conversation } = kinora;
+  const sentence = conversation.failure(new Error('It did not work.'), conversation.messages(interaction));
+  const content = contentOf(sentence);
+  if (interaction.deferred && !interaction.isMessageComponent()) await interaction.editReply(content);
+  else if (interaction.deferred || interaction.replied) {
+    await interaction.followUp({ content, flags: MessageFlags.Ephemeral });
+  } else await interaction.reply({ content, flags: MessageFlags.Ephemeral });
+}
+
+/** For the log: errors of discord.js carry addresses with tokens, so of those only the code is told. */
+function describe(error: unknown): { readonly err: string; readonly stack?: string } {
+  const err = codeOf(error);
+  const isForeign = error instanceof DiscordAPIError || !(error instanceof Error) || 'url' in error;
+  return isForeign || error.stack === undefined ? { err } : { err, stack: error.stack };
+}

@@ -1,0 +1,163 @@
+/** Requests with a picture of their own: the command /animate, and Apps > Animate with its form. */
+import {
+  type ChatInputCommandInteraction,
+  ComponentType,
+  type MessageContextMenuCommandInteraction,
+  MessageFlags,
+  type ModalSubmitInteraction,
+  TextInputStyle,
+} from 'discord.js';
+import { LRUCache } from 'lru-cache';
+import { presetNames } from '../../inference/presets.ts';
+import type { AskAnswer } from '../conversation.ts';
+import { type ChatOptions, parseOptions } from '../options.ts';
+import { type AskedFor, type AskingTools, askAndSay } from './asking.ts';
+import { maxPromptLength } from './command-definitions.ts';
+import { fetchPicture, maxPictureMegabytes, type PictureRules, pictureUrlOf } from './pictures.ts';
+import { contentOf } from './rendering.ts';
+import { wordsFor } from './words.ts';
+
+const formPrefix = 'animate:';
+/** As long as Discord takes a form. */
+const formLifeMs = 15 * 60_000;
+const maxForms = 10_000;
+
+export class Animate {
+  readonly #tools: AskingTools;
+  readonly #rules: PictureRules;
+  /** Links of pictures whose form is being filled in, by the interaction that opened it. Only in memory: they are signed. */
+  readonly #forms = new LRUCache<string, string>({ max: maxForms, ttl: formLifeMs });
+
+  constructor(tools: AskingTools, rules: PictureRules) {
+    this.#tools = tools;
+    this.#rules = rules;
+  }
+
+  async command(interaction: ChatInputCommandInteraction): Promise<void> {
+    const { options } = interaction;
+    const isPrivate = options.getBoolean('private') ?? false;
+    await this.#run(interaction, isPrivate, options.getAttachment('image', true).url, () =>
+      parseOptions({
+        prompt: options.getString('prompt') ?? undefined,
+        preset: options.getString('preset') ?? undefined,
+        motion: options.getString('motion') ?? undefined,
+        camera: options.getString('camera') ?? undefined,
+        seed: options.getInteger('seed') ?? undefined,
+        negative: options.getString('negative') ?? undefined,
+        frames: options.getInteger('frames') ?? undefined,
+        guidance: options.getNumber('guidance') ?? undefined,
+        loop: options.getBoolean('loop') ?? undefined,
+        smooth: options.getBoolean('smooth') ?? undefined,
+        isPrivate,
+      }),
+    );
+  }
+
+  /** A form can only be the very first answer. */
+  async menu(interaction: MessageContextMenuCommandInteraction): Promise<void> {
+    const url = pictureUrlOf(interaction.targetMessage);
+    if (url === undefined) {
+      const { noPicture } = wordsFor(interaction.locale);
+      await interaction.reply({ content: contentOf(noPicture), flags: MessageFlags.Ephemeral });
+      return;
+    }
+    this.#forms.set(interaction.id, url);
+    const words = wordsFor(interaction.locale);
+    await interaction.showModal({
+      custom_id: `${formPrefix}${interaction.id}`,
+      title: words.animate,
+      components: [
+        {
+          type: ComponentType.Label,
+          label: words.prompt,
+          component: {
+            type: ComponentType.TextInput,
+            custom_id: 'prompt',
+            style: TextInputStyle.Paragraph,
+            required: false,
+            max_length: maxPromptLength,
+            placeholder: words.promptExample,
+          },
+        },
+        {
+          type: ComponentType.Label,
+          label: words.preset,
+          component: {
+            type: ComponentType.StringSelect,
+            custom_id: 'preset',
+            required: false,
+            options: presetNames.map((value) => ({
+              label: value,
+              value,
+              default: value === 'standard',
+            })),
+          },
+        },
+      ],
+    });
+  }
+
+  ownsForm(customId: string): boolean {
+    return customId.startsWith(formPrefix);
+  }
+
+  async form(interaction: ModalSubmitInteraction): Promise<void> {
+    const url = this.#forms.get(interaction.customId.slice(formPrefix.length));
+    if (url === undefined) {
+      const { expired } = wordsFor(interaction.locale);
+      await interaction.reply({ content: contentOf(expired), flags: MessageFlags.Ephemeral });
+      return;
+    }
+    const { fields } = interaction;
+    const [preset] = fields.getStringSelectValues('preset');
+    await this.#run(interaction, false, url, () =>
+      parseOptions({ prompt: fields.getTextInputValue('prompt'), preset }),
+    );
+  }
+
+  async #run(
+    interaction: ChatInputCommandInteraction | ModalSubmitInteraction,
+    isPrivate: boolean,
+    url: string,
+    readOptions: () => ChatOptions,
+  ): Promise<void> {
+    // Before anything else: Discord waits three seconds, and a busy Redis or a slow download may take longer.
+    const response = await interaction.deferReply({
+      withResponse: true,
+      ...(isPrivate ? { flags: MessageFlags.Ephemeral } : {}),
+    });
+    const { channelId } = interaction;
+    const messageId = response.resource?.message?.id ?? response.interaction.responseMessageId;
+    if (!channelId || !messageId) throw new Error('Discord did not say where its answer is');
+    const reply = { channelId, messageId, webhookMessage: '@original', isPrivate };
+    await askAndSay(
+      interaction,
+      reply,
+      this.#tools,
+      (common) => this.#ask(url, readOptions, common),
+      isPrivate || interaction.guildId === null
+        ? undefined
+        : async (text) => {
+            // Nobody else's business: the public "is thinking…" goes, and only the person hears why.
+            await interaction.deleteReply();
+            await interaction.followUp({ content: contentOf(text), flags: MessageFlags.Ephemeral });
+          },
+    );
+  }
+
+  async #ask(url: string, readOptions: () => ChatOptions, common: AskedFor): Promise<AskAnswer> {
+    const { conversation } = this.#tools.kinora;
+    const say = conversation.messages(common.person);
+    const no = (text: string): AskAnswer => ({ accepted: false, text, buttons: [] });
+    let options: ChatOptions;
+    try {
+      options = readOptions();
+    } catch (error) {
+      return no(conversation.failure(error, say));
+    }
+    const picture = await fetchPicture(url, this.#rules);
+    if (picture === 'tooLarge') return no(say.refusal.tooLarge(maxPictureMegabytes));
+    if (picture === 'notDownloaded') return no(say.refusal.notDownloaded);
+    return await conversation.ask({ ...common, picture, options });
+  }
+}

@@ -1,0 +1,254 @@
+/**
+ * What a message asks for: a picture to animate, a command, the new prompt of a remix, or nothing that is ours.
+ */
+import type { Message } from 'telegraf/types';
+import type { Conversation, Person } from '../conversation.ts';
+import { type Api, CallError } from './api.ts';
+import { messageJobId } from './ids.ts';
+import { besides, type Outbox } from './outbox.ts';
+import { isAdminOfGroup, type People, placeOf } from './people.ts';
+import { pictureOf } from './pictures.ts';
+import { forgetButtons } from './privacy.ts';
+import { jobOf, remixedJob, resultJob } from './remix.ts';
+import { inPieces, keyboard } from './rendering.ts';
+import type { Requests } from './requests.ts';
+import type { SpooledUpdate } from './update-spool.ts';
+
+export interface MessageTools {
+  readonly me: { readonly id: number; readonly username: string };
+  readonly api: Api;
+  readonly people: People;
+  readonly outbox: Outbox;
+  readonly conversation: Conversation;
+  readonly requests: Requests;
+}
+
+export const adminCommands = [
+  'quota',
+  'ban',
+  'unban',
+  'pause',
+  'resume',
+  'drain',
+  'cancel',
+  'stats',
+  'audit',
+] as const;
+
+/** More than anybody sends at a time. */
+const rememberedAlbums = 1_000;
+
+interface Command {
+  readonly name: string;
+  readonly words: readonly string[];
+}
+
+interface Incoming {
+  readonly spooled: SpooledUpdate;
+  readonly message: Message;
+  readonly replied: Message | undefined;
+  readonly person: Person;
+  readonly text: string;
+  readonly isPrivate: boolean;
+}
+
+export class MessageHandler {
+  readonly #tools: MessageTools;
+  /** Albums whose pictures without words were answered. */
+  readonly #answeredAlbums = new Set<string>();
+
+  constructor(tools: MessageTools) {
+    this.#tools = tools;
+  }
+
+  async handle(spooled: SpooledUpdate, message: Message): Promise<void> {
+    if (isNotFromPeople(message)) return;
+    const replied = 'reply_to_message' in message ? message.reply_to_message : undefined;
+    const incoming: Incoming = {
+      spooled,
+      message,
+      replied,
+      person: this.#tools.people.senderOf(message),
+      text: textOf(message),
+      isPrivate: message.chat.type === 'private',
+    };
+    const command = this.#commandOf(incoming.text);
+    if (command === 'not ours') return;
+    if (command) return await this.#onCommand(incoming, command);
+    const remixed = incoming.text === '' ? undefined : remixedJob(replied, this.#tools.me.id);
+    if (remixed !== undefined) return await this.#remix(incoming, remixed);
+    if (incoming.isPrivate) await this.#onPrivate(incoming);
+  }
+
+  /** "/me", "/me@our_bot", and the words behind it. */
+  #commandOf(text: string): Command | 'not ours' | undefined {
+    const [head, name, addressee] = /^\/([a-z_]+)(?:@(\w+))?(?=\s|$)/i.exec(text) ?? [];
+    if (head === undefined || name === undefined) return undefined;
+    const { username } = this.#tools.me;
+    if (addressee !== undefined && addressee.toLowerCase() !== username.toLowerCase()) return 'not ours';
+    const words = text.slice(head.length).split(/\s+/).filter(Boolean);
+    return { name: name.toLowerCase(), words };
+  }
+
+  async #onCommand(incoming: Incoming, command: Command): Promise<void> {
+    const { conversation, outbox } = this.#tools;
+    const { message, person, isPrivate, text } = incoming;
+    const say = conversation.messages(person);
+    switch (command.name) {
+      case 'animate':
+        return await this.#animate(incoming, text);
+      case 'start':
+      case 'help':
+        return await this.#say(message, say.helpText);
+      case 'queue':
+        return await this.#say(message, await this.#orUnavailable(person, () => conversation.queue(person)));
+      case 'me':
+        return await this.#me(incoming);
+      case 'privacy': {
+        const markup = forgetButtons(person.userKey, say);
+        await outbox.send(besides(message), conversation.privacy(person), { markup });
+        return;
+      }
+      case 'rules':
+        return await this.#rules(incoming, command.words);
+      case 'cancel':
+        if (!person.isAdmin)
+          return await this.#cancel(incoming, command.words[0] ?? this.#repliedJob(incoming));
+        break;
+      default:
+        if (!isAdminCommand(command.name)) {
+          if (isPrivate) await this.#say(message, say.helpText);
+          return;
+        }
+    }
+    await this.#adminWords(incoming, command);
+  }
+
+  #repliedJob({ replied }: Incoming): string | undefined {
+    return jobOf(replied, this.#tools.me.id);
+  }
+
+  async #adminWords(incoming: Incoming, command: Command): Promise<void> {
+    const { conversation } = this.#tools;
+    const { spooled, message, replied, person } = incoming;
+    // A crash between deed and tick must not give the same credits twice.
+    if (spooled.notes['admin'] !== undefined) return;
+    await spooled.note('admin', 1);
+    const jobId =
+      command.name === 'cancel' && command.words.length === 0 ? this.#repliedJob(incoming) : undefined;
+    const said = [command.name, ...command.words, ...(jobId === undefined ? [] : [jobId])];
+    const words = withRepliedUser(said, replied);
+    await this.#say(message, await conversation.adminWords(person, words));
+  }
+
+  async #rules({ message, person }: Incoming, words: readonly string[]): Promise<void> {
+    const { conversation } = this.#tools;
+    const moderator = { ...person, isModerator: await this.#moderates(message) };
+    await this.#say(message, await conversation.ruleWords(moderator, placeOf(message), words));
+  }
+
+  /** Who writes as the group itself is one of its admins. */
+  async #moderates({ chat, from, sender_chat: senderChat }: Message): Promise<boolean> {
+    if (senderChat) return senderChat.id === chat.id;
+    return from !== undefined && (await isAdminOfGroup(this.#tools.api, chat.id, from.id));
+  }
+
+  /** With words under a picture, or as a reply to one; as a reply to a result of ours it is a remix. */
+  async #animate(incoming: Incoming, words: string): Promise<void> {
+    const { me, conversation, requests } = this.#tools;
+    const { spooled, message, replied, person } = incoming;
+    const picture = pictureOf(message) ?? pictureOf(replied);
+    if (picture) return await requests.animate(spooled, message, person, picture, words);
+    const jobId = resultJob(replied, me.id);
+    if (jobId !== undefined) return await this.#remix(incoming, jobId);
+    await this.#say(message, conversation.messages(person).refusal.noPicture);
+  }
+
+  async #remix({ spooled, message, person, text }: Incoming, jobId: string): Promise<void> {
+    const { conversation, requests } = this.#tools;
+    const entry = await conversation.open(jobId, person, 'remix');
+    if (typeof entry === 'string') return await this.#say(message, entry);
+    const changes = requests.changes(text, person);
+    if (typeof changes === 'string') return await this.#say(message, changes);
+    const ownJobId = messageJobId(message.chat.id, message.message_id);
+    await requests.again(spooled, message, person, ownJobId, { entry, action: 'remix', changes });
+  }
+
+  /** In a private chat every message is for us. */
+  async #onPrivate(incoming: Incoming): Promise<void> {
+    const { message, replied, person, text } = incoming;
+    const album = 'media_group_id' in message ? message.media_group_id : undefined;
+    const isAnswered = album !== undefined && this.#answeredAlbums.has(album);
+    if (album !== undefined) this.#answeredAlbums.add(album);
+    if (this.#answeredAlbums.size > rememberedAlbums) this.#answeredAlbums.clear();
+    const hasPicture = pictureOf(message) ?? (text === '' ? undefined : pictureOf(replied));
+    if (hasPicture && text !== '') return await this.#animate(incoming, text);
+    const result = text === '' ? undefined : resultJob(replied, this.#tools.me.id);
+    if (result !== undefined) return await this.#remix(incoming, result);
+    if (isAnswered || !isContent(message)) return;
+    const say = this.#tools.conversation.messages(person);
+    const isOtherMedia = otherMedia.some((kind) => kind in message);
+    await this.#say(message, isOtherMedia ? say.refusal.noPicture : say.helpText);
+  }
+
+  async #me({ message, person }: Incoming): Promise<void> {
+    const { conversation, outbox } = this.#tools;
+    try {
+      const { text, buttons } = await conversation.me(person, placeOf(message));
+      await outbox.send(besides(message), text, { markup: keyboard(buttons) });
+    } catch (error) {
+      if (error instanceof CallError) throw error;
+      await this.#say(message, conversation.messages(person).refusal.unavailable);
+    }
+  }
+
+  /** People cancel their own jobs: by id, or by the buttons under the list of theirs. */
+  async #cancel(incoming: Incoming, jobId: string | undefined): Promise<void> {
+    if (jobId === undefined) return await this.#me(incoming);
+    const { message, person } = incoming;
+    await this.#say(message, await this.#tools.conversation.cancel(jobId, person));
+  }
+
+  async #orUnavailable(person: Person, text: () => Promise<string>): Promise<string> {
+    return await text().catch(() => this.#tools.conversation.messages(person).refusal.unavailable);
+  }
+
+  async #say(message: Message, text: string): Promise<void> {
+    for (const piece of inPieces(text, 3_500)) await this.#tools.outbox.send(besides(message), piece);
+  }
+}
+
+function isAdminCommand(name: string): boolean {
+  return adminCommands.some((known) => known === name);
+}
+
+/** Other bots, and posts that a channel's discussion group repeats by itself. */
+function isNotFromPeople(message: Message): boolean {
+  const isRepeated = 'is_automatic_forward' in message && message.is_automatic_forward === true;
+  return isRepeated || (message.from?.is_bot === true && message.sender_chat === undefined);
+}
+
+function textOf(message: Message): string {
+  if ('text' in message) return message.text.trim();
+  return 'caption' in message ? (message.caption ?? '').trim() : '';
+}
+
+/** Meant to be animated, perhaps; what is a picture has been found before. */
+const otherMedia = ['document', 'video', 'animation', 'sticker', 'video_note'] as const;
+
+/** What a person sent, in contrast to what the chat says about itself. */
+function isContent(message: Message): boolean {
+  const kinds = ['text', 'photo', 'voice', 'audio', ...otherMedia];
+  return kinds.some((kind) => kind in message);
+}
+
+/** Nobody sees ids in Telegram: "/ban" as a reply, without a target, means the one who is replied to. */
+function withRepliedUser(words: readonly string[], replied: Message | undefined): string[] {
+  const [name = ''] = words;
+  const user = replied?.from;
+  const at = { ban: 1, unban: 1, quota: 2 }[name];
+  const isMissing = at !== undefined && !words.some((word) => word.includes(':'));
+  if (!isMissing || !user || user.is_bot) return [...words];
+  const target = name === 'quota' ? `user:telegram:${user.id}` : `telegram:${user.id}`;
+  return [...words.slice(0, at), target, ...words.slice(at)];
+}

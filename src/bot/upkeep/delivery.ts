@@ -1,0 +1,250 @@
+/**
+ * Brings final answers to people: a queue of its own with its own retries, so that a finished video is never made
+ * again because a chat was away. The mark that an answer has arrived lives in the ledger. Knows platforms only by
+ * their one promise, to post an answer as repeatably as they can.
+ */
+import { randomUUID } from 'node:crypto';
+import { type Job, UnrecoverableError, Worker } from 'bullmq';
+import type { Redis } from 'ioredis';
+import type { Logger } from '../../log.ts';
+import type { Artifacts, JobFiles } from '../../queue/artifacts.ts';
+import { subscribeEvents } from '../../queue/events.ts';
+import {
+  type Artifact,
+  deliverQueueName,
+  type Failure,
+  type QueueData,
+  queueDataSchema,
+} from '../../queue/jobs.ts';
+import { Keys } from '../../queue/keys.ts';
+import { Ledger, type LedgerEntry } from '../../queue/ledger.ts';
+import { LostHandouts } from '../../queue/lost-handouts.ts';
+import { insist } from '../../queue/redis.ts';
+import { Periodic } from './periodic.ts';
+
+/** The one final answer of a job. */
+export type Answer =
+  | { readonly kind: 'video'; readonly artifact: Artifact; readonly files: JobFiles }
+  | { readonly kind: 'failure'; readonly failure: Failure }
+  | { readonly kind: 'cancelled' };
+
+/** Thrown by a platform that could not post now: try again, not before `retryAfterMs`. */
+export class DeliveryDelayed extends Error {
+  override readonly name = 'DeliveryDelayed';
+  readonly retryAfterMs: number;
+  constructor(message: string, retryAfterMs: number) {
+    super(message);
+    this.retryAfterMs = retryAfterMs;
+  }
+}
+
+/** Thrown by a platform when the answer can never arrive: the chat is gone, or we were thrown out. */
+export class DeliveryImpossible extends Error {
+  override readonly name = 'DeliveryImpossible';
+}
+
+/**
+ * Posts one answer. It may be called again for the same job after a crash, so it uses the platform's most repeatable
+ * call; resolving means that the person has it.
+ */
+export type Deliver = (entry: LedgerEntry, answer: Answer, signal: AbortSignal) => Promise<void>;
+
+export interface DeliverySettings {
+  readonly concurrency: number;
+  readonly maxAttempts: number;
+  readonly firstRetryMs: number;
+  readonly longestRetryMs: number;
+  /** How long the ledger remembers an answered job: buttons under a result work that long. */
+  readonly retentionSeconds: number;
+  /** One attempt may take this long. */
+  readonly attemptDeadlineMs: number;
+  /** BullMQ's lock, renewed at half of it: Redis may be away that long before a delivery counts as abandoned. */
+  readonly lockDurationMs: number;
+  /** How often deliveries are looked for that were handed out to us without our knowing. */
+  readonly lookForLostEveryMs: number;
+  /** Whether the person behind the request named `ask` was told that it is not available: JobClient.wasDenied. */
+  readonly wasDenied: (ask: string) => Promise<boolean>;
+}
+
+export const defaultDeliverySettings: DeliverySettings = {
+  concurrency: 4,
+  maxAttempts: 100,
+  firstRetryMs: 1_000,
+  longestRetryMs: 300_000,
+  retentionSeconds: 30 * 86_400,
+  attemptDeadlineMs: 120_000,
+  lockDurationMs: 30_000,
+  lookForLostEveryMs: 5_000,
+  wasDenied: async () => false,
+};
+
+/** Wait before the next delivery is asked for after the connection broke. */
+const fetchRetryMs = 1_000;
+/** Wait before we look again whether a delivery that we still have in our hands is done. */
+const postedAlreadyMs = 2_000;
+
+export class DeliveryWorker {
+  readonly #redis: Redis;
+  readonly #keys: Keys;
+  readonly #ledger: Ledger;
+  readonly #artifacts: Artifacts;
+  readonly #deliver: Deliver;
+  readonly #settings: DeliverySettings;
+  readonly #log: Logger;
+  readonly #worker: Worker<QueueData>;
+  readonly #uploading = new Map<string, AbortController>();
+  /** What BullMQ gave us and has not got back. */
+  readonly #held = new Set<string>();
+  readonly #lookForLost: Periodic;
+  #unsubscribe: (() => void) | null = null;
+
+  /** @param redis a patient connection; the caller closes it after stop() */
+  constructor(
+    redis: Redis,
+    artifacts: Artifacts,
+    deliver: Deliver,
+    log: Logger,
+    settings: Partial<DeliverySettings> = {},
+    keys = new Keys(),
+  ) {
+    this.#redis = redis;
+    this.#keys = keys;
+    this.#ledger = new Ledger(redis, keys);
+    this.#artifacts = artifacts;
+    this.#deliver = deliver;
+    this.#settings = { ...defaultDeliverySettings, ...settings };
+    this.#log = log;
+    const { firstRetryMs, longestRetryMs } = this.#settings;
+    const id = randomUUID();
+    this.#worker = new Worker<QueueData>(deliverQueueName, (job) => this.#process(job), {
+      connection: redis,
+      prefix: keys.bull,
+      name: id,
+      concurrency: this.#settings.concurrency,
+      autorun: false,
+      runRetryDelay: fetchRetryMs,
+      lockDuration: this.#settings.lockDurationMs,
+      stalledInterval: 5_000,
+      maxStalledCount: 1_000,
+      settings: {
+        backoffStrategy: (attempts, _type, error) =>
+          error instanceof DeliveryDelayed
+            ? error.retryAfterMs
+            : Math.min(firstRetryMs * 2 ** Math.min(attempts - 1, 20), longestRetryMs),
+      },
+    });
+    this.#worker.on('error', (error) => log.warn({ err: error.message }, 'delivery connection'));
+    const lost = new LostHandouts(redis, `${keys.bull}:${deliverQueueName}`, id, (jobId) =>
+      this.#held.has(jobId),
+    );
+    this.#lookForLost = new Periodic(
+      async () => {
+        if ((await lost.run()) > 0) await this.#worker.startStalledCheckTimer();
+      },
+      this.#settings.lookForLostEveryMs,
+      (error) => log.warn({ err: String(error) }, 'looking for lost deliveries failed; will look again'),
+    );
+  }
+
+  async start(): Promise<void> {
+    this.#unsubscribe = await subscribeEvents(this.#redis, this.#keys.events, (event) => {
+      if (event.type === 'cancel') this.#uploading.get(event.jobId)?.abort();
+    });
+    void this.#worker.run();
+    this.#lookForLost.start();
+  }
+
+  /** Finishes the posts under way. */
+  async stop(): Promise<void> {
+    await Promise.all([this.#worker.close(), this.#lookForLost.stop()]);
+    this.#unsubscribe?.();
+  }
+
+  async #process(job: Job<QueueData>): Promise<void> {
+    const { jobId } = queueDataSchema.parse(job.data);
+    // When Redis was away for longer than the lock, BullMQ hands out again what we are still posting.
+    if (this.#held.has(jobId)) throw new DeliveryDelayed('It is being posted already.', postedAlreadyMs);
+    this.#held.add(jobId);
+    try {
+      await this.#serve(job, jobId);
+    } finally {
+      this.#held.delete(jobId);
+    }
+  }
+
+  async #serve(job: Job<QueueData>, jobId: string): Promise<void> {
+    const entry = await this.#ledger.read(jobId);
+    if (!entry || entry.deliveredAt !== undefined) return;
+    if (await this.#expectsNothing(jobId)) {
+      await insist(() => this.#ledger.transition(jobId, 'cancelled', Date.now(), { silent: '1' }));
+      return await this.#settle(jobId, 'undeliverable');
+    }
+
+    const answer = await this.#answer(entry);
+    try {
+      await this.#post(entry, answer);
+    } catch (error) {
+      const cancelled = answer.kind === 'video' && (await this.#cancelledMeanwhile(jobId));
+      if (cancelled) return await this.#serve(job, jobId);
+      await this.#ledger.transition(jobId, 'undeliver', Date.now());
+      const attempt = job.attemptsMade + 1;
+      this.#log.warn({ jobId, attempt, err: String(error) }, 'delivery failed');
+      if (error instanceof DeliveryImpossible || attempt >= this.#settings.maxAttempts) {
+        await this.#settle(jobId, 'undeliverable');
+        throw new UnrecoverableError(String(error));
+      }
+      throw error;
+    }
+    // A video that was lost is answered with a failure, and gives its credits back.
+    await this.#settle(jobId, answer.kind === 'video' ? 'delivered' : 'undeliverable');
+  }
+
+  /**
+   * Their person was told that the request is not available. Its withdrawal may not have reached Redis yet, while the
+   * job, which is there, was made all the same; the client knows of it before Redis does, so it is asked first.
+   */
+  async #expectsNothing(jobId: string): Promise<boolean> {
+    const ask = await this.#redis.hget(this.#keys.job(jobId), 'ask');
+    if (ask !== null && (await this.#settings.wasDenied(ask))) return true;
+    return (await this.#redis.hexists(this.#keys.job(jobId), 'silent')) === 1;
+  }
+
+  async #post(entry: LedgerEntry, answer: Answer): Promise<void> {
+    const uploading = new AbortController();
+    this.#uploading.set(entry.id, uploading);
+    const deadline = AbortSignal.timeout(this.#settings.attemptDeadlineMs);
+    try {
+      await this.#deliver(entry, answer, AbortSignal.any([uploading.signal, deadline]));
+    } finally {
+      this.#uploading.delete(entry.id);
+    }
+  }
+
+  /** The upload was stopped by its person's wish: from here on the answer is that it was cancelled. */
+  async #cancelledMeanwhile(jobId: string): Promise<boolean> {
+    const entry = await this.#ledger.read(jobId);
+    if (entry?.cancelRequestedBy === undefined) return false;
+    return (await this.#ledger.transition(jobId, 'cancelled', Date.now())).changed;
+  }
+
+  /** What the person is told. Claims a finished video for upload, so that a cancellation knows how far it has come. */
+  async #answer(entry: LedgerEntry): Promise<Answer> {
+    if (entry.state === 'cancelled') return { kind: 'cancelled' };
+    const lost: Failure = { code: 'INTERNAL', message: 'The video was lost before it could be sent.' };
+    if (entry.state === 'failed') return { kind: 'failure', failure: entry.failure ?? lost };
+    const artifact = await this.#artifacts.readRecord(entry.id);
+    if (artifact) {
+      const claim = await this.#ledger.transition(entry.id, 'deliver', Date.now());
+      if (claim.changed) return { kind: 'video', artifact, files: this.#artifacts.files(entry.id) };
+      if (claim.state === 'cancelled') return { kind: 'cancelled' };
+    }
+    // BullMQ gave the generation up, or its files are gone: the person still gets one final answer.
+    await this.#ledger.transition(entry.id, 'failed', Date.now(), { failure: JSON.stringify(lost) });
+    return { kind: 'failure', failure: lost };
+  }
+
+  async #settle(jobId: string, outcome: 'delivered' | 'undeliverable'): Promise<void> {
+    // The person has their answer: an error here would make BullMQ post it again.
+    await insist(() => this.#ledger.settle(jobId, outcome, Date.now(), this.#settings.retentionSeconds));
+  }
+}

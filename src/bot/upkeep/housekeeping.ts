@@ -1,0 +1,217 @@
+/**
+ * Keeps the folders of jobs within their retention and their disk budget, and forgets the histories that belong to
+ * nothing any more. What has not been answered yet is never touched. Any number of bots may do this at once. Knows no
+ * platform and no model; the latent cache keeps its own budget.
+ */
+import type { Redis } from 'ioredis';
+import type { Logger } from '../../log.ts';
+import type { Artifacts, JobFolder } from '../../queue/artifacts.ts';
+import type { Keys } from '../../queue/keys.ts';
+import { Periodic } from './periodic.ts';
+
+export interface HousekeepingSettings {
+  readonly everyMs: number;
+  /** How long a delivered video stays: buttons under it work that long. The ledger remembers it as long. */
+  readonly retentionMs: number;
+  /** Bytes that all job folders may take; the oldest delivered ones go first. */
+  readonly budgetBytes: number;
+  /** How long the picture of a job without a delivered video stays, for another try. */
+  readonly failedRetentionMs: number;
+  /** Folders that no job knows: their request was refused, or is about to be made. */
+  readonly orphanMs: number;
+  /** The same when the disk is almost full. */
+  readonly orphanWhenFullMs: number;
+  /** Temporary files that nobody has written to for this long. */
+  readonly leftoverMs: number;
+}
+
+export const defaultHousekeepingSettings: HousekeepingSettings = {
+  everyMs: 300_000,
+  retentionMs: 30 * 86_400_000,
+  budgetBytes: 20 * 1024 ** 3,
+  failedRetentionMs: 86_400_000,
+  orphanMs: 86_400_000,
+  orphanWhenFullMs: 3_600_000,
+  leftoverMs: 3_600_000,
+};
+
+export interface Housekept {
+  readonly folders: number;
+  readonly bytes: number;
+  readonly leftovers: number;
+}
+
+const batchSize = 500;
+const scanCount = 1_000;
+/** A job may be answered long after it was asked for; until then its history entry stays. */
+const historySlackMs = 7 * 86_400_000;
+
+/** Who goes first when there is too much: nothing to show, then videos, and never what waits for its answer. */
+const worths = { none: 0, video: 1, owed: 2 } as const;
+
+/** A folder, and what the ledger says about it. */
+interface Kept extends JobFolder {
+  /** When it may go. */
+  readonly until: number;
+  readonly worth: keyof typeof worths;
+  /** Among those of the same worth the oldest go first. */
+  readonly since: number;
+  readonly running: boolean;
+}
+
+/** What the ledger knows of a job. */
+interface Known {
+  readonly running: boolean;
+  readonly deliveredAt: number | undefined;
+  readonly hasVideo: boolean;
+}
+
+export class Housekeeper {
+  readonly #redis: Redis;
+  readonly #keys: Keys;
+  readonly #artifacts: Artifacts;
+  readonly #log: Logger;
+  readonly #settings: HousekeepingSettings;
+  readonly #periodic: Periodic;
+
+  /** @param redis a fail-fast connection: without the ledger nothing is removed */
+  constructor(
+    redis: Redis,
+    keys: Keys,
+    artifacts: Artifacts,
+    log: Logger,
+    settings: Partial<HousekeepingSettings> = {},
+  ) {
+    this.#redis = redis;
+    this.#keys = keys;
+    this.#artifacts = artifacts;
+    this.#log = log;
+    this.#settings = { ...defaultHousekeepingSettings, ...settings };
+    this.#periodic = new Periodic(
+      () => this.run(),
+      this.#settings.everyMs,
+      (error) => log.warn({ err: String(error) }, 'housekeeping failed; will try again'),
+    );
+  }
+
+  /** Looks at once, then periodically until stop(). */
+  start(): void {
+    this.#periodic.start();
+  }
+
+  async stop(): Promise<void> {
+    await this.#periodic.stop();
+  }
+
+  async run(now = Date.now()): Promise<Housekept> {
+    const folders = await this.#judge(await this.#artifacts.list(), now);
+    let removed = 0;
+    let bytes = 0;
+    for (const folder of this.#surplus(folders, now)) {
+      if (!(await this.#remove(folder))) continue;
+      removed++;
+      bytes += folder.bytes;
+    }
+    let leftovers = 0;
+    for (const { jobId, running } of folders) {
+      if (running) continue; // its encoder may be waiting for hours for the next frame
+      leftovers += await this.#artifacts.removeLeftovers(jobId, now - this.#settings.leftoverMs);
+    }
+    await this.#forgetHistories(now);
+    const report: Housekept = { folders: removed, bytes, leftovers };
+    if (removed + leftovers > 0) this.#log.info(report, 'housekeeping');
+    return report;
+  }
+
+  /** Adds to each folder how long it is worth keeping. */
+  async #judge(folders: readonly JobFolder[], now: number): Promise<Kept[]> {
+    const full = await this.#artifacts.almostFull();
+    const kept: Kept[] = [];
+    for (let at = 0; at < folders.length; at += batchSize) {
+      const batch = folders.slice(at, at + batchSize);
+      const known = await this.#known(batch.map(({ jobId }) => jobId));
+      for (const [index, folder] of batch.entries()) {
+        kept.push({
+          ...folder,
+          ...this.#worth(folder, known[index], full, now),
+          running: known[index]?.running ?? false,
+        });
+      }
+    }
+    return kept;
+  }
+
+  #worth(
+    folder: JobFolder,
+    known: Known | undefined,
+    full: boolean,
+    now: number,
+  ): Pick<Kept, 'until' | 'worth' | 'since'> {
+    const { retentionMs, failedRetentionMs, orphanMs, orphanWhenFullMs } = this.#settings;
+    if (known) {
+      const { deliveredAt, hasVideo } = known;
+      if (deliveredAt === undefined) return { until: Number.POSITIVE_INFINITY, worth: 'owed', since: now };
+      if (hasVideo) return { until: deliveredAt + retentionMs, worth: 'video', since: deliveredAt };
+      return { until: full ? now : deliveredAt + failedRetentionMs, worth: 'none', since: deliveredAt };
+    }
+    // The ledger forgets a job when its retention ends; or this is another ledger, and its videos deserve their time.
+    const since = folder.modifiedMs;
+    if (folder.complete) return { until: since + retentionMs, worth: 'video', since };
+    return { until: since + (full ? orphanWhenFullMs : orphanMs), worth: 'none', since };
+  }
+
+  async #known(jobIds: readonly string[]): Promise<(Known | undefined)[]> {
+    const batch = this.#redis.pipeline();
+    for (const jobId of jobIds) batch.hmget(this.#keys.job(jobId), 'state', 'deliveredAt', 'outcome');
+    const replies = (await batch.exec()) ?? [];
+    return jobIds.map((_, index) => {
+      const [error, value] = replies[index] ?? [new Error('no reply')];
+      if (error) throw error;
+      const [state, deliveredAt, outcome] = value as (string | null)[];
+      if (typeof state !== 'string') return undefined;
+      return {
+        running: state === 'running',
+        deliveredAt: typeof deliveredAt === 'string' ? Number(deliveredAt) : undefined,
+        hasVideo: outcome === 'delivered',
+      };
+    });
+  }
+
+  /** What is too old, and then what is too much. */
+  #surplus(folders: readonly Kept[], now: number): Kept[] {
+    const surplus = folders.filter(({ until }) => until <= now);
+    const rest = folders
+      .filter(({ until }) => until > now)
+      .sort((a, b) => worths[a.worth] - worths[b.worth] || a.since - b.since);
+    let total = rest.reduce((sum, { bytes }) => sum + bytes, 0);
+    for (const folder of rest) {
+      if (total <= this.#settings.budgetBytes) break;
+      const young = now - folder.modifiedMs < this.#settings.orphanWhenFullMs;
+      if (folder.worth === 'owed' || (folder.worth === 'none' && young)) continue; // may be about to be asked for
+      surplus.push(folder);
+      total -= folder.bytes;
+    }
+    return surplus;
+  }
+
+  /** Not when it has changed since we looked: the same request may just have been made again. */
+  async #remove(folder: Kept): Promise<boolean> {
+    const present = await this.#artifacts.measure(folder.jobId);
+    if (!present || present.modifiedMs !== folder.modifiedMs) return false;
+    const [known] = await this.#known([folder.jobId]);
+    if (known && known.deliveredAt === undefined) return false;
+    await this.#artifacts.remove(folder.jobId);
+    return true;
+  }
+
+  /** The ledger's entries end by themselves; the lists of them per person do not. */
+  async #forgetHistories(now: number): Promise<void> {
+    const oldest = now - this.#settings.retentionMs - historySlackMs;
+    const match = `${this.#keys.prefix}:history:*`;
+    for await (const names of this.#redis.scanStream({ match, count: scanCount })) {
+      const batch = this.#redis.pipeline();
+      for (const name of names as string[]) batch.zremrangebyscore(name, '-inf', oldest);
+      await batch.exec();
+    }
+  }
+}

@@ -1,0 +1,329 @@
+/** `kinora animate`: pictures and a prompt to MP4s with one warm engine, without queue or chat. */
+import { randomUUID } from 'node:crypto';
+import { access, constants, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { type Config, deviceExpectation, devicePattern } from '../config.ts';
+import type { EngineJob, EngineResult } from '../engine/protocol.ts';
+import { smallerJobs } from '../engine/smaller-jobs.ts';
+import { isKinoraError, KinoraError } from '../errors.ts';
+import type { Pack } from '../inference/packs/model-pack.ts';
+import { decodeImage } from '../inference/pictures/decode.ts';
+import {
+  describeRequest,
+  type GenerationOptions,
+  type ResolvedRequest,
+  resolveRequest,
+  variationStrengths,
+} from '../inference/presets.ts';
+import { createLogger } from '../log.ts';
+import { validateBudget } from '../video/fit.ts';
+import { startEngine } from './engines.ts';
+import { choosePack } from './packs.ts';
+import { ProgressBar } from './progress-bar.ts';
+
+/** As commander hands them over: numbers are parsed, everything else is checked here or by resolveRequest. */
+export interface AnimateOptions {
+  readonly out?: string;
+  readonly preset?: string;
+  readonly model?: string;
+  readonly device?: string;
+  readonly seed?: number;
+  readonly frames?: number;
+  readonly steps?: number;
+  readonly guidance?: number;
+  readonly guidanceEnd?: number;
+  readonly fps?: number;
+  readonly size?: string;
+  readonly negative?: string;
+  readonly motion?: string;
+  readonly scheduler?: string;
+  readonly reuse?: number;
+  readonly chunk?: number;
+  readonly from?: string;
+  readonly strength?: string;
+  readonly loop?: boolean;
+  readonly smooth?: number;
+  readonly maxBytes?: number;
+  readonly thumbnail?: boolean;
+  readonly metadata?: boolean;
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+}
+
+interface Task {
+  readonly job: EngineJob;
+  readonly request: ResolvedRequest;
+}
+
+/** Endings by which an argument is meant as a picture even when there is no such file. */
+const pictureEndings = /\.(jpe?g|png|webp|gif|heic|heif|avif|svg|bmp|tiff?|pdf)$/i;
+
+/**
+ * Tells pictures from the prompt: the first argument is always a picture, others are when they exist as a file or end
+ * like one. At most one argument may be left: the prompt.
+ */
+export async function splitArguments(
+  args: readonly string[],
+): Promise<{ readonly images: readonly string[]; readonly prompt: string | undefined }> {
+  const images: string[] = [];
+  const prompts: string[] = [];
+  for (const [index, argument] of args.entries()) {
+    const isPicture = index === 0 || pictureEndings.test(argument) || (await isFile(argument));
+    (isPicture ? images : prompts).push(argument);
+  }
+  if (prompts.length > 1) {
+    throw new KinoraError('INVALID_OPTION', 'There are several prompts; expected one, in quotes.');
+  }
+  return { images, prompt: prompts[0] };
+}
+
+async function isFile(name: string): Promise<boolean> {
+  if (name.length > 4096 || name.includes('\0')) return false;
+  return await stat(name).then(
+    (entry) => entry.isFile(),
+    () => false,
+  );
+}
+
+export async function animate(
+  args: readonly string[],
+  options: AnimateOptions,
+  config: Config,
+  signal: AbortSignal,
+): Promise<void> {
+  const { images, prompt } = await splitArguments(args);
+  const wanted = options.device ?? config.device;
+  if (!devicePattern.test(wanted)) {
+    throw new KinoraError('INVALID_OPTION', `The device is "${wanted.slice(0, 40)}"; ${deviceExpectation}.`);
+  }
+  const pack = await choosePack(config, options.model ?? config.model);
+  const outs = await chooseOuts(options.out, images);
+
+  // Everything that can be refused is refused before the engine takes memory and time.
+  const tasks: Task[] = [];
+  for (const [index, image] of images.entries()) {
+    const out = outs[index];
+    if (out !== undefined) tasks.push(await prepareTask(image, out, prompt, pack, options, config, tasks));
+  }
+
+  // What goes wrong is said in a sentence, once.
+  const logLevel = /^(info|debug)$/.test(config.logLevel) ? config.logLevel : 'silent';
+  // The first video warms up for the others, with its own shape.
+  const settings = { ...config, warmUp: config.warmUp ?? [] };
+  const log = createLogger('engine', logLevel);
+  const { engine, choice, advice } = await startEngine(settings, pack, wanted, log);
+  if (advice !== undefined && !options.quiet) process.stderr.write(`${advice}\n`);
+  // Whoever names a device knows what it runs on.
+  if (wanted === 'auto' && !options.json && !options.quiet) {
+    process.stderr.write(`${pack.manifest.id} runs on ${choice}.\n`);
+  }
+  const reports: Record<string, unknown>[] = [];
+  const bar = new ProgressBar(process.stderr);
+  try {
+    for (const task of tasks) {
+      const startedAt = performance.now();
+      const result = await engine.run(task.job, {
+        signal,
+        onProgress: (event) => {
+          if (!options.quiet) bar.update(event);
+        },
+      });
+      bar.clear();
+      const seconds = (performance.now() - startedAt) / 1000;
+      reports.push(describe(task, result));
+      if (!options.json && !options.quiet) process.stderr.write(summarize(result, seconds));
+    }
+  } finally {
+    bar.clear();
+    await engine.stop();
+  }
+  if (options.json) {
+    const [only] = reports;
+    process.stdout.write(`${JSON.stringify(images.length === 1 ? only : { videos: reports }, null, 2)}\n`);
+  }
+}
+
+async function prepareTask(
+  image: string,
+  outPath: string | { readonly folder: string; readonly stem: string },
+  prompt: string | undefined,
+  pack: Pack,
+  options: AnimateOptions,
+  config: Config,
+  earlier: readonly Task[],
+): Promise<Task> {
+  const request = resolveRequest(
+    pack.manifest,
+    { ...config.shortcuts, ...given(generationOptions(options, prompt)) },
+    await decodeImage(image),
+  );
+  const { preset, fps, ...numbers } = request;
+  const out =
+    typeof outPath === 'string'
+      ? outPath
+      : await freeName(outPath.folder, `${outPath.stem}-${request.seed}`, earlier);
+  const smooth = options.smooth ?? 1;
+  if (smooth !== 1 && smooth !== 2 && smooth !== 3) {
+    throw new KinoraError('INVALID_OPTION', `The smoothing is ${smooth}; expected 1, 2 or 3.`);
+  }
+  if (options.maxBytes !== undefined) validateBudget(options.maxBytes);
+  const metadata = config.metadata && options.metadata !== false;
+  const job: EngineJob = {
+    ...numbers,
+    id: `cli-${randomUUID()}`,
+    imagePath: path.resolve(image),
+    outPath: out,
+    fps,
+    loop: options.loop ?? false,
+    smooth,
+    ...(options.thumbnail ? { thumbnailPath: `${out.replace(/\.mp4$/i, '')}.jpg` } : {}),
+    ...(options.maxBytes === undefined ? {} : { maxBytes: options.maxBytes }),
+    ...(metadata ? { metadata: describeRequest(request, pack.manifest) } : {}),
+    smaller: smallerJobs(pack.manifest, request, metadata),
+  };
+  return { job, request };
+}
+
+function generationOptions(options: AnimateOptions, prompt: string | undefined): GenerationOptions {
+  if (options.strength !== undefined && options.from === undefined) {
+    throw new KinoraError('INVALID_OPTION', '--strength belongs to --from VIDEO-ID; expected both or none.');
+  }
+  return {
+    preset: options.preset,
+    prompt,
+    negativePrompt: options.negative,
+    seed: options.seed,
+    size: options.size,
+    numFrames: options.frames,
+    numInferenceSteps: options.steps,
+    guidanceScale: options.guidance,
+    guidanceEnd: options.guidanceEnd,
+    motion: options.motion,
+    scheduler: options.scheduler,
+    featureReuse: options.reuse,
+    decodeChunkSize: options.chunk,
+    fps: options.fps,
+    ...(options.from === undefined
+      ? {}
+      : { variation: { videoId: options.from, strength: parseStrength(options.strength ?? 'subtle') } }),
+  };
+}
+
+/** Without what is undefined, which would hide a default. */
+function given(options: GenerationOptions): GenerationOptions {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+}
+
+function parseStrength(text: string): number {
+  if (text === 'subtle' || text === 'strong') return variationStrengths[text];
+  const strength = Number(text);
+  if (text.trim() === '' || Number.isNaN(strength)) {
+    throw new KinoraError(
+      'INVALID_OPTION',
+      `The strength is "${text.slice(0, 40)}"; expected subtle, strong or a number from 0.01 to 1.`,
+    );
+  }
+  return strength;
+}
+
+type Out = string | { readonly folder: string; readonly stem: string };
+
+/** Where each video goes: a file that was named, or a free name in a folder. */
+async function chooseOuts(out: string | undefined, images: readonly string[]): Promise<Out[]> {
+  const namesFolder = out === undefined || /[/\\]$/.test(out) || (await isFolder(out));
+  if (!namesFolder && images.length > 1) {
+    throw new KinoraError(
+      'INVALID_OPTION',
+      `There are ${images.length} pictures, but --out names one file; expected a folder.`,
+    );
+  }
+  const folder = path.resolve(namesFolder ? (out ?? '.') : path.dirname(out));
+  if (!(await isFolder(folder))) throw new KinoraError('OUTPUT_UNWRITABLE', `There is no folder ${folder}.`);
+  try {
+    await access(folder, constants.W_OK);
+  } catch (cause) {
+    throw new KinoraError('OUTPUT_UNWRITABLE', `The folder ${folder} may not be written to.`, { cause });
+  }
+  if (!namesFolder) {
+    const file = path.resolve(out);
+    return [/\.mp4$/i.test(file) ? file : `${file}.mp4`];
+  }
+  return images.map((image) => ({ folder, stem: path.parse(image).name }));
+}
+
+/** A name that no file has: a video is never overwritten unless --out names it. */
+async function freeName(folder: string, stem: string, earlier: readonly Task[]): Promise<string> {
+  for (let number = 1; ; number++) {
+    const file = path.join(folder, `${stem}${number === 1 ? '' : `-${number}`}.mp4`);
+    const taken = earlier.some((task) => task.job.outPath === file) || (await exists(file));
+    if (!taken) return file;
+  }
+}
+
+async function exists(file: string): Promise<boolean> {
+  return await stat(file).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function isFolder(name: string): Promise<boolean> {
+  try {
+    return (await stat(name)).isDirectory();
+  } catch (error) {
+    if (isKinoraError(error)) throw error;
+    return false;
+  }
+}
+
+/** The object of --json. */
+function describe({ request }: Task, result: EngineResult): Record<string, unknown> {
+  const { outPath, videoId, bytes, seed, width, height, numFrames, fps, durationSeconds } = result;
+  return {
+    out: outPath,
+    videoId,
+    seed,
+    prompt: request.prompt,
+    preset: result.reducedTo ?? request.preset,
+    ...(result.reducedTo === undefined ? {} : { reducedTo: result.reducedTo }),
+    width,
+    height,
+    numFrames,
+    fps,
+    durationSeconds,
+    scheduler: request.scheduler,
+    guidanceEnd: request.guidanceEnd,
+    featureReuse: request.featureReuse,
+    bytes,
+    model: result.model,
+    device: result.device,
+    cache: result.cache,
+    timings: Object.fromEntries(Object.entries(result.timings).map(([name, ms]) => [name, Math.round(ms)])),
+    notes: result.notes,
+  };
+}
+
+const reusable: Readonly<Record<string, string>> = {
+  image: 'what the model saw in the picture',
+  prompt: 'what it understood of the prompt',
+  video: 'the earlier video',
+};
+
+function summarize(result: EngineResult, seconds: number): string {
+  const { outPath, width, height, numFrames, fps, durationSeconds, bytes, seed, videoId, cache, notes } =
+    result;
+  const { reducedTo } = result;
+  const size = bytes < 1_000_000 ? `${Math.ceil(bytes / 1000)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
+  const reused = cache.hits.map((kind) => reusable[kind] ?? kind);
+  return [
+    outPath,
+    `  ${width}×${height}, ${numFrames} frames at ${fps} fps (${durationSeconds.toFixed(1)} s), ${size}, made in ${seconds.toFixed(1)} s on ${result.device}`,
+    `  seed ${seed} · video id ${videoId}`,
+    ...(reused.length > 0 ? [`  reused: ${reused.join(', ')}`] : []),
+    ...(reducedTo === undefined
+      ? []
+      : [`  note: Memory ran out, so it was made smaller, as the preset ${reducedTo} would have it.`]),
+    ...notes.map((note) => `  note: ${note}`),
+    '',
+  ].join('\n');
+}

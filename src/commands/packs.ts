@@ -1,0 +1,46 @@
+/** Which model pack and which device a command works with. */
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import type { Config } from '../config.ts';
+import { KinoraError } from '../errors.ts';
+import { providerOf, whatIsMissing } from '../inference/devices/cuda-libraries.ts';
+import { requiredDevice } from '../inference/devices/required-device.ts';
+import { findPacks, loadPack, type Pack } from '../inference/packs/model-pack.ts';
+
+/**
+ * The pack of that name, or at that path.
+ * @throws KinoraError PACK_NOT_FOUND with the names that exist, PACK_INVALID
+ */
+export async function choosePack(config: Config, name: string): Promise<Pack> {
+  if (name.includes('/') || name.includes(path.sep)) return await loadPack(name);
+  const found = await findPacks(config.modelsDirs);
+  const match = found.find((candidate) => candidate.name === name);
+  if (!match) {
+    const names = found.map((candidate) => candidate.name).join(', ') || 'none';
+    throw new KinoraError('PACK_NOT_FOUND', `There is no model pack named "${name}" (installed: ${names}).`);
+  }
+  if (match.pack instanceof KinoraError) throw match.pack;
+  return match.pack;
+}
+
+/** What to try, in this order. "auto" is CUDA where the runtime's library for it is installed, then the CPU. */
+export function deviceCandidates(device: string, pack: Pack): readonly string[] {
+  if (device !== 'auto') return [device];
+  const required = requiredDevice(pack.manifest);
+  if (required !== undefined) return [required];
+  return providerOf('cuda') === undefined ? ['cpu'] : ['cuda', 'cpu'];
+}
+
+/** Why "auto" does not try a GPU, as the end of a sentence. */
+export function whyNoGpu(): string {
+  const { platform, arch } = process;
+  if (platform !== 'linux' || arch !== 'x64')
+    return `CUDA is for Linux on x64, and this is ${platform}-${arch}`;
+  if (!hasNvidiaDriver()) return 'there is no NVIDIA driver';
+  return whatIsMissing('cuda') ?? 'the pack does not ask for a GPU';
+}
+
+/** By the driver's own files: nvidia-smi is not everywhere, and slow. /dev/dxg is Windows' GPU in WSL. */
+export function hasNvidiaDriver(): boolean {
+  return ['/proc/driver/nvidia/version', '/dev/nvidiactl', '/dev/dxg'].some((file) => existsSync(file));
+}

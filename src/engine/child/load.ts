@@ -1,0 +1,70 @@
+/**
+ * What the engine child owns: a pack's sessions, its pipeline and the latent cache, opened once and used for every job.
+ * The one place that says which pipeline serves which family. Knows no messages and no processes.
+ */
+import { askGpus, visibleGpus } from '../../inference/devices/gpus.ts';
+import { assertGpu } from '../../inference/devices/required-device.ts';
+import { LatentCache } from '../../inference/latent-cache.ts';
+import { loadPack, openPack } from '../../inference/packs/model-pack.ts';
+import { I2VGenXLPipeline } from '../../inference/pipelines/i2vgen-xl.ts';
+import { parseDevice } from '../../inference/sessions/session.ts';
+import { prepareStart } from '../../video/ffmpeg-start.ts';
+import type { EngineJob, EngineOptions, EngineResult } from '../protocol.ts';
+import { type JobHooks, runJob } from './run-job.ts';
+import { checkShapes, usualShapes, warmUp } from './warm-up.ts';
+
+/** So long after a job nobody waits for the next one to begin. */
+const restMs = 500;
+
+export interface LoadedEngine {
+  /** Id of the pack. */
+  readonly model: string;
+  /** What was run before the first job, in sentences. */
+  readonly warmUp: readonly string[];
+  runJob(job: EngineJob, hooks: JobHooks): Promise<EngineResult>;
+  /** Waits until what was learnt has reached the disk. */
+  close(): Promise<void>;
+}
+
+/** Throws PACK_NOT_FOUND, PACK_INVALID, DEVICE_UNAVAILABLE, INVALID_CONFIG or OUT_OF_MEMORY. */
+export async function loadEngine(options: EngineOptions): Promise<LoadedEngine> {
+  const { device, threads, ffmpegPath, memoryBudgetBytes } = options;
+  prepareStart();
+  const found = await loadPack(options.packPath);
+  const shapes = options.warmUp ?? (device === 'cpu' ? [] : usualShapes(found.manifest));
+  checkShapes(found.manifest, shapes);
+  if (found.manifest.requires?.gpu !== undefined) assertGpu(found.manifest, await gpuName(device));
+  let alive = (): void => {};
+  const whileOpening = (): void => alive();
+  const pack = await openPack(found, { device, threads, memoryBudgetBytes, whileOpening });
+  const cache = new LatentCache({
+    folder: options.cachePath,
+    memoryBytes: options.cacheMemoryBytes,
+    diskBytes: options.cacheDiskBytes,
+    retentionMs: options.cacheRetentionMs,
+  });
+  const model = pack.manifest.id;
+  let resting: NodeJS.Timeout | undefined;
+  const tools = { pipeline: new I2VGenXLPipeline(pack, cache), cache, ffmpegPath, model, device };
+  return {
+    model,
+    warmUp: await warmUp(pack, shapes, options.shortcuts),
+    runJob: async (job, hooks) => {
+      alive = hooks.onAlive;
+      clearTimeout(resting);
+      try {
+        return await runJob(job, tools, hooks);
+      } finally {
+        // A job that comes sooner starts its ffmpeg itself, while the runtime is at its first step.
+        resting = setTimeout(prepareStart, restMs).unref();
+      }
+    },
+    close: () => cache.flush(),
+  };
+}
+
+/** Of the GPU that the device means; undefined where nvidia-smi does not say. */
+async function gpuName(device: string): Promise<string | undefined> {
+  const gpus = await askGpus();
+  return typeof gpus === 'string' ? undefined : visibleGpus(gpus)[parseDevice(device).ordinal]?.name;
+}

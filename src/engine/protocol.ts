@@ -1,0 +1,147 @@
+/**
+ * What parent and engine child say to each other. Plain data only: it crosses a process border by structured
+ * cloning. Knows neither side's insides.
+ */
+import type { SerializedError } from '../errors.ts';
+import type { FeatureReuse, Phase, SchedulerName, Timings, Variation } from '../inference/image-to-video.ts';
+import type { CacheUse } from '../inference/latent-cache.ts';
+import type { Shortcuts } from '../inference/presets.ts';
+
+/** How a child is set up, sent once as the first message. */
+export interface EngineOptions {
+  /** Absolute path of the model pack. */
+  readonly packPath: string;
+  /** "cpu", "cuda", "cuda:1", "tensorrt", "webgpu". Never replaced in silence. */
+  readonly device: string;
+  /** Threads of one ONNX session; 0 lets the runtime decide. */
+  readonly threads: number;
+  readonly cachePath: string;
+  readonly cacheMemoryBytes: number;
+  readonly cacheDiskBytes: number;
+  /** As LatentCacheOptions.retentionMs. */
+  readonly cacheRetentionMs?: number | undefined;
+  readonly ffmpegPath: string;
+  /** Memory of the GPU that may be taken; absent where there is none to share out, or nobody knows. */
+  readonly memoryBudgetBytes?: number | undefined;
+  /**
+   * Clips whose shapes are run once before the first job, so that nobody waits for the libraries' search for the best
+   * kernels. Absent: the presets fast and standard on a GPU, none on a CPU.
+   */
+  readonly warmUp?: readonly WarmUpShape[] | undefined;
+  /** Ways to save time that most jobs will use, so that what they run is warmed up too. Jobs say theirs themselves. */
+  readonly shortcuts?: Shortcuts | undefined;
+}
+
+export interface WarmUpShape {
+  readonly width: number;
+  readonly height: number;
+  readonly numFrames: number;
+}
+
+/** A job in a smaller version, for when it does not fit into memory. */
+export type SmallerJob = Pick<
+  EngineJob,
+  'width' | 'height' | 'numFrames' | 'numInferenceSteps' | 'decodeChunkSize' | 'metadata'
+> & {
+  /** What people know it by. */
+  readonly preset: string;
+};
+
+/** One clip to make. Options are already validated; the picture is a file that may be hostile. */
+export interface EngineJob {
+  readonly id: string;
+  readonly imagePath: string;
+  /** The MP4 is written beside it under a temporary name and renamed when complete. */
+  readonly outPath: string;
+  /** JPEG beside the MP4, when wanted. */
+  readonly thumbnailPath?: string;
+  readonly prompt: string;
+  readonly negativePrompt: string;
+  readonly seed: number;
+  /** Working size; the picture is resized to cover it and centre-cropped. */
+  readonly width: number;
+  readonly height: number;
+  readonly numFrames: number;
+  readonly numInferenceSteps: number;
+  readonly guidanceScale: number;
+  readonly guidanceEnd: number;
+  readonly targetFps: number;
+  readonly scheduler: SchedulerName;
+  readonly featureReuse: FeatureReuse;
+  readonly decodeChunkSize: number;
+  readonly variation?: Variation;
+  /** Playing speed of the MP4. */
+  readonly fps: number;
+  readonly loop: boolean;
+  /** 1 leaves the frames alone; 2 or 3 multiplies frames and frame rate by motion-compensated interpolation. */
+  readonly smooth: 1 | 2 | 3;
+  readonly maxBytes?: number;
+  /** Written into the file when present. */
+  readonly metadata?: Readonly<Record<string, string>>;
+  /** What may be made instead when memory runs out, largest first. */
+  readonly smaller?: readonly SmallerJob[];
+}
+
+export interface EngineResult {
+  readonly jobId: string;
+  readonly videoId: string;
+  readonly outPath: string;
+  readonly bytes: number;
+  readonly width: number;
+  readonly height: number;
+  readonly numFrames: number;
+  readonly fps: number;
+  readonly durationSeconds: number;
+  /** Quality was given up so that it fits into maxBytes. */
+  readonly isCompressed?: boolean;
+  /** Memory ran out, so the clip was made as this smaller preset would have it. */
+  readonly reducedTo?: string;
+  readonly seed: number;
+  readonly model: string;
+  readonly device: string;
+  readonly cache: CacheUse;
+  /**
+   * Milliseconds: what the pipeline reports (`encodeText` beside other parts, the others one after the other), plus
+   * `decodePicture` (part of `readPicture` or `encodeImage`; absent for a known picture), `finishing` (encoder after
+   * the last frame), `total`.
+   */
+  readonly timings: Timings;
+  /** What people may want to know about their picture, in sentences: "… only its first frame is used." */
+  readonly notes: readonly string[];
+}
+
+export type ToEngine =
+  | { readonly type: 'start'; readonly options: EngineOptions }
+  /** `leanest`: it failed for want of memory before, so as little as possible is used, whatever time that takes. */
+  | { readonly type: 'job'; readonly job: EngineJob; readonly leanest: boolean }
+  | { readonly type: 'cancel'; readonly jobId: string }
+  /** Give up the job in hand, if any, tidy up and exit. */
+  | { readonly type: 'stop' };
+
+export type FromEngine =
+  | {
+      readonly type: 'ready';
+      readonly model: string;
+      readonly loadMs: number;
+      readonly rssBytes: number;
+      /** One sentence per shape: how long it took, or why it was not run. */
+      readonly warmUp: readonly string[];
+    }
+  | { readonly type: 'failed-to-start'; readonly error: SerializedError }
+  /** Sent at least once per step and per decoded chunk: doubles as the heartbeat. */
+  | {
+      readonly type: 'progress';
+      readonly jobId: string;
+      readonly phase: Phase;
+      readonly done: number;
+      readonly total: number;
+    }
+  /** The child waits for ffmpeg (whose own deadlines belong to the encoder) or opens a session: no run hangs. */
+  | { readonly type: 'alive'; readonly jobId: string }
+  | { readonly type: 'result'; readonly result: EngineResult; readonly rssBytes: number }
+  | {
+      readonly type: 'error';
+      readonly jobId: string;
+      readonly error: SerializedError;
+      readonly rssBytes: number;
+    };

@@ -1,0 +1,248 @@
+/**
+ * The shared libraries that a GPU needs beside onnxruntime-node: ONNX Runtime's providers, and CUDA with cuDNN. They lie
+ * in a folder of ours, cuda/VERSION beside package.json, because "npm ci" empties node_modules: the providers are linked
+ * beside the runtime, which loads them from nowhere else, and CUDA's libraries are named to the engine child in
+ * LD_LIBRARY_PATH. Says what is there and what is missing; `kinora setup-cuda` brings it. Loads nothing itself.
+ */
+import { execFileSync } from 'node:child_process';
+import {
+  createReadStream,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
+import { neededLibraries } from './elf.ts';
+
+/** Where the libraries of this checkout lie, one folder per version of the runtime. */
+export const cudaFolder = fileURLToPath(new URL('../../../cuda', import.meta.url));
+
+export const providerNames = [
+  'libonnxruntime_providers_shared.so',
+  'libonnxruntime_providers_cuda.so',
+  'libonnxruntime_providers_tensorrt.so',
+] as const;
+
+/** Opened by name while the model runs, so that no library's list of needs mentions them. By CUDA's major version. */
+const openedLater: Readonly<Record<number, readonly string[]>> = {
+  12: ['libcudnn.so.9', 'libcufft.so.11', 'libnvrtc.so.12'],
+  13: ['libcudnn.so.9', 'libcufft.so.12', 'libnvrtc.so.13'],
+};
+
+/** Comes with NVIDIA's driver and with nothing else. */
+export const driverLibrary = 'libcuda.so.1';
+
+const installedSchema = z.object({
+  /** Version of onnxruntime-node that the providers belong to. */
+  onnxruntime: z.string(),
+  /** Major version of CUDA. */
+  cuda: z.int(),
+  /** False when only the providers were wanted. */
+  withCuda: z.boolean(),
+  /** What was installed, with versions, for people. */
+  packages: z.record(z.string(), z.string()),
+  /** Every library, relative to the folder, with its size. */
+  files: z.record(z.string(), z.int()),
+});
+export type InstalledCuda = z.infer<typeof installedSchema>;
+export const installedName = 'installed.json';
+
+export interface Runtime {
+  readonly version: string;
+  /** Where libonnxruntime lies, and looks for its providers. */
+  readonly folder: string;
+}
+
+export function installedRuntime(): Runtime {
+  const file = createRequire(import.meta.url).resolve('onnxruntime-node/package.json');
+  const { version } = JSON.parse(readFileSync(file, 'utf8')) as { version: string };
+  return { version, folder: path.join(path.dirname(file), 'bin', 'napi-v6', process.platform, process.arch) };
+}
+
+/** Where everything lies: of this checkout, or of a test. */
+export interface CudaPlaces {
+  readonly runtime: Runtime;
+  /** Holds one folder per version of the runtime. */
+  readonly parent: string;
+}
+
+export function cudaPlaces(): CudaPlaces {
+  return { runtime: installedRuntime(), parent: cudaFolder };
+}
+
+/** What setup-cuda installed for this version of the runtime; undefined when it did not, or not completely. */
+export function installedCuda(
+  { runtime: { version }, parent }: CudaPlaces = cudaPlaces(),
+): (InstalledCuda & { readonly folder: string }) | undefined {
+  const folder = path.join(parent, version);
+  try {
+    const installed = installedSchema.parse(
+      JSON.parse(readFileSync(path.join(folder, installedName), 'utf8')),
+    );
+    const isWhole = Object.entries(installed.files).every(
+      ([name, bytes]) => lstatSync(path.join(folder, name)).size === bytes,
+    );
+    return isWhole && installed.onnxruntime === version ? { ...installed, folder } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Versions of the runtime that libraries were installed for: one that is not ours is a sign of an update since. */
+export function otherVersions({ runtime: { version }, parent }: CudaPlaces = cudaPlaces()): string[] {
+  if (!existsSync(parent)) return [];
+  return readdirSync(parent).filter(
+    (name) => name !== version && existsSync(path.join(parent, name, installedName)),
+  );
+}
+
+/**
+ * Links the providers beside the runtime where they are missing. Files that somebody else put there stay, unless
+ * `replace`.
+ * @throws Error of the file system: node_modules may belong to somebody else
+ */
+export function linkProviders(places = cudaPlaces(), replace = false): void {
+  const { runtime } = places;
+  const installed = installedCuda(places);
+  if (!installed) return;
+  for (const name of providerNames) {
+    const target = path.join(installed.folder, 'providers', name);
+    const link = path.join(runtime.folder, name);
+    if (!existsSync(target)) continue;
+    const isLink = lstatSync(link, { throwIfNoEntry: false })?.isSymbolicLink() ?? false;
+    if (existsSync(link) && ((!isLink && !replace) || realpathSync(link) === realpathSync(target))) continue;
+    // Another process may be doing the same, or loading the library right now.
+    const temporary = path.join(runtime.folder, `.${name}.${process.pid}`);
+    mkdirSync(runtime.folder, { recursive: true });
+    rmSync(temporary, { force: true });
+    symlinkSync(target, temporary);
+    renameSync(temporary, link);
+  }
+}
+
+/** The provider that a device needs, if it is there or can be linked. */
+export function providerOf(device: 'cuda' | 'tensorrt', places = cudaPlaces()): string | undefined {
+  const name = `libonnxruntime_providers_${device}.so`;
+  const linked = path.join(places.runtime.folder, name);
+  if (existsSync(linked)) return linked;
+  const installed = installedCuda(places);
+  const own = installed && path.join(installed.folder, 'providers', name);
+  return own && existsSync(own) ? own : undefined;
+}
+
+/** Where CUDA's libraries of ours lie; undefined when there are none, and the system's are used. */
+export function ownCudaLibraries(places = cudaPlaces()): string | undefined {
+  if (process.platform !== 'linux') return undefined;
+  const installed = installedCuda(places);
+  return installed?.withCuda ? path.join(installed.folder, 'lib') : undefined;
+}
+
+/** Major version of CUDA that a provider was built for; undefined when it does not say. */
+export function cudaMajorOf(provider: string): number | undefined {
+  const match = neededLibraries(provider)
+    .map((name) => /^libcudart\.so\.(\d+)/.exec(name))
+    .find((found) => found !== null);
+  return match ? Number(match[1]) : undefined;
+}
+
+/** Whether a CUDA provider belongs to this version of the runtime: it holds the version somewhere, in plain version. */
+export async function isOfVersion(file: string, version: string): Promise<boolean> {
+  let rest: Buffer = Buffer.alloc(0);
+  for await (const chunk of createReadStream(file, { highWaterMark: 1 << 22 })) {
+    const piece: Buffer = Buffer.concat([rest, chunk as Buffer]);
+    if (piece.includes(version, 0, 'latin1')) return true;
+    rest = piece.subarray(-version.length);
+  }
+  return false;
+}
+
+/** What a provider asks for, and what is opened later, apart from the C library and its like. */
+export function librariesFor(provider: string): string[] {
+  const major = cudaMajorOf(provider);
+  const named = neededLibraries(provider).filter((name) => /^lib(cu|nv)/.test(name));
+  return [...new Set([...named, ...(openedLater[major ?? 0] ?? [])])];
+}
+
+const systemFolders = [
+  '/lib/x86_64-linux-gnu',
+  '/usr/lib/x86_64-linux-gnu',
+  '/lib64',
+  '/usr/lib64',
+  '/usr/lib',
+  '/usr/local/lib',
+];
+
+/** Finds libraries as the loader of the engine child will: ours, then LD_LIBRARY_PATH, then the system's. */
+export function libraryFinder(
+  environment: NodeJS.ProcessEnv = process.env,
+  places = cudaPlaces(),
+): (name: string) => string | undefined {
+  const named = (environment['LD_LIBRARY_PATH'] ?? '').split(':').filter((folder) => folder !== '');
+  const own = ownCudaLibraries(places);
+  const first = [...(own ? [own] : []), ...named];
+  const cached = loaderCache();
+  const inFolder = (folders: readonly string[], name: string): string | undefined =>
+    folders.map((folder) => path.join(folder, name)).find((file) => existsSync(file));
+  return (name) => inFolder(first, name) ?? cached.get(name) ?? inFolder(systemFolders, name);
+}
+
+/** The system's own list; lines such as "\tlibcuda.so.1 (libc6,x86-64) => /lib/x86_64-linux-gnu/libcuda.so.1". */
+function loaderCache(): Map<string, string> {
+  const files = new Map<string, string>();
+  for (const program of ['/sbin/ldconfig', '/usr/sbin/ldconfig']) {
+    if (!existsSync(program)) continue;
+    try {
+      const text = execFileSync(program, ['-p'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+      for (const [, name = '', file = ''] of text.matchAll(/^\s+(\S+) \(.*x86-64.*\) => (\S+)$/gm)) {
+        if (!files.has(name) && existsSync(file)) files.set(name, file);
+      }
+      return files;
+    } catch {
+      // Some minimal systems have one that does not work; the usual folders are looked into all the same.
+    }
+  }
+  return files;
+}
+
+/** What keeps a GPU device from being there, as the end of a sentence; undefined when every library is there. */
+export function whatIsMissing(
+  device: 'cuda' | 'tensorrt',
+  places = cudaPlaces(),
+  find = libraryFinder(process.env, places),
+): string | undefined {
+  const provider = providerOf(device, places);
+  if (!provider) {
+    const [other] = otherVersions(places);
+    if (process.platform !== 'linux' || process.arch !== 'x64') {
+      return `onnxruntime-node has no ${device} for ${process.platform}-${process.arch}`;
+    }
+    return other
+      ? `its libraries are for onnxruntime-node ${other}, but ${places.runtime.version} is installed; run "npm run setup:cuda" again`
+      : 'the runtime\'s CUDA library is not installed; "npm run setup:cuda" brings it';
+  }
+  let missing: string[];
+  try {
+    // TensorRT leaves to CUDA what it cannot do.
+    const providers = new Set([providerOf('cuda', places) ?? provider, provider]);
+    const needed = new Set([...providers].flatMap(librariesFor));
+    missing = [...needed].filter((name) => find(name) === undefined);
+  } catch {
+    return `${provider} cannot be read`;
+  }
+  if (missing.length === 0) return undefined;
+  if (missing.includes(driverLibrary))
+    return `NVIDIA's driver is not installed (there is no ${driverLibrary})`;
+  const names = missing.join(', ');
+  return missing.every((name) => /^libnv(infer|onnxparser)/.test(name))
+    ? `TensorRT is not installed (there is no ${names})`
+    : `CUDA is not complete (there is no ${names}); "npm run setup:cuda" brings it`;
+}

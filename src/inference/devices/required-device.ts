@@ -1,0 +1,82 @@
+/**
+ * Packs that run on one kind of device only: fused graphs for CUDA, engines compiled by TensorRT for one kind of GPU.
+ * Says who may open them, and which of their graphs TensorRT runs. Opens nothing.
+ */
+import { open } from 'node:fs/promises';
+import path from 'node:path';
+import { KinoraError } from '../../errors.ts';
+import type { PackManifest } from '../packs/manifest.ts';
+
+/** The device that a pack cannot do without; undefined: any will do. */
+export function requiredDevice({ flavour, requires }: PackManifest): 'cuda' | 'tensorrt' | undefined {
+  return requires?.device ?? (flavour === 'cuda' ? 'cuda' : undefined);
+}
+
+/** @throws KinoraError DEVICE_UNAVAILABLE */
+export function assertDevice(manifest: PackManifest, device: string): void {
+  const required = requiredDevice(manifest);
+  if (required === undefined || device.split(':')[0] === required) return;
+  const [what, name] =
+    required === 'cuda' ? ['graphs for CUDA only', 'cuda'] : ['engines for TensorRT only', 'tensorrt'];
+  throw new KinoraError(
+    'DEVICE_UNAVAILABLE',
+    `The model pack ${manifest.id} holds ${what} and cannot run on ${device}; its device is ${name}.`,
+  );
+}
+
+/**
+ * An engine of TensorRT runs on the kind of GPU that it was compiled on.
+ * @param gpu name of the GPU, as nvidia-smi says it; undefined where it cannot be asked: TensorRT itself will refuse
+ * @throws KinoraError DEVICE_UNAVAILABLE
+ */
+export function assertGpu({ id, requires }: PackManifest, gpu: string | undefined): void {
+  if (requires?.gpu === undefined || gpu === undefined || gpu === requires.gpu) return;
+  throw new KinoraError(
+    'DEVICE_UNAVAILABLE',
+    `The model pack ${id} holds engines for the GPU ${requires.gpu}, and this one is ${gpu}; export it again on this machine.`,
+  );
+}
+
+/** A graph that refers to an engine is small; weights beside a plain one may be gigabytes. */
+const largestContextBytes = 1 << 20;
+
+/**
+ * The device that runs one graph. In a pack of engines the graphs without one stay on CUDA, where TensorRT would compile
+ * them anew at every start, and in float32.
+ */
+export async function deviceOfGraph(
+  folder: string,
+  manifest: PackManifest,
+  graph: string,
+  device: string,
+): Promise<string> {
+  if (requiredDevice(manifest) !== 'tensorrt') return device;
+  return (await holdsEngine(path.join(folder, graph, 'model.onnx')))
+    ? device
+    : device.replace(/^tensorrt/, 'cuda');
+}
+
+/** True for an EP-context model: its only nodes are of the type EPContext (and casts). */
+async function holdsEngine(file: string): Promise<boolean> {
+  const handle = await open(file);
+  try {
+    const { size } = await handle.stat();
+    // With the engine inside (embed mode 1) the node's type still comes before or after it.
+    const head = Buffer.alloc(Math.min(size, largestContextBytes));
+    await handle.read(head, 0, head.length, 0);
+    const tail = Buffer.alloc(Math.min(size, largestContextBytes));
+    await handle.read(tail, 0, tail.length, size - tail.length);
+    return head.includes('EPContext') || tail.includes('EPContext');
+  } finally {
+    await handle.close();
+  }
+}
+
+/**
+ * What people should know about a pack on a device before they wait for it; undefined when there is nothing. TensorRT
+ * gets nothing from onnxruntime-node but the number of the GPU: neither FP16 nor a folder for its engines.
+ */
+export function deviceAdvice(manifest: PackManifest, device: string): string | undefined {
+  if (!device.startsWith('tensorrt') || requiredDevice(manifest) === 'tensorrt') return undefined;
+  return `${manifest.id} has no TensorRT engines: they are compiled at every start and for every new size, which takes minutes, and compute in float32. Export a pack with --tensorrt-context (models/README.md), or use cuda.`;
+}

@@ -1,0 +1,209 @@
+/**
+ * Reads a picture that may be hostile into plain sRGB pixels, upright and opaque, or says in a sentence why not. The
+ * only user of sharp's decoders in the engine. Knows no model and no working size.
+ */
+import { createHash } from 'node:crypto';
+import { type FileHandle, open, stat } from 'node:fs/promises';
+import sharp, { type Metadata } from 'sharp';
+import { isKinoraError, KinoraError } from '../../errors.ts';
+import type { RgbImage } from '../image-to-video.ts';
+import { isAnimatedPng, sniffFormat } from './format.ts';
+
+export interface ImageLimits {
+  readonly maxBytes: number;
+  /** Width × height. */
+  readonly maxPixels: number;
+  /** Of width and of height, each, in pixels. */
+  readonly minSide: number;
+  readonly timeoutSeconds: number;
+  /** What shows through transparent pixels, as a CSS colour. */
+  readonly background: string;
+}
+
+export const defaultImageLimits: ImageLimits = {
+  maxBytes: 64 * 2 ** 20,
+  maxPixels: 40_000_000,
+  minSide: 8,
+  timeoutSeconds: 20,
+  background: '#ffffff',
+};
+
+/** Changes whenever the code below may give other pixels for the same file. */
+const decoderVersion = 1;
+
+export interface DecodedImage extends RgbImage {
+  /** What people may want to know, in sentences: "The picture is animated; only its first frame is used." */
+  readonly notes: readonly string[];
+}
+
+// Every decoder that is not needed is attack surface; the buffer variants alone are reachable, and only three of them.
+sharp.block({ operation: ['VipsForeignLoad'] });
+sharp.unblock({
+  operation: ['VipsForeignLoadJpegBuffer', 'VipsForeignLoadPngBuffer', 'VipsForeignLoadWebpBuffer'],
+});
+sharp.cache(false); // Each picture is decoded once.
+sharp.concurrency(1); // The cores belong to the ONNX sessions.
+
+/**
+ * Decodes JPEG, PNG or WebP, told apart by content: oriented as its EXIF says, converted to 8-bit sRGB (CMYK, grey,
+ * palette, 16 bits, embedded colour profiles), transparency laid on the background, the first frame of an animation.
+ * @param source path of a file, or its bytes
+ * Throws IMAGE_NOT_FOUND, IMAGE_UNSUPPORTED, IMAGE_UNREADABLE, IMAGE_TOO_LARGE or IMAGE_TOO_SMALL.
+ */
+export async function decodeImage(
+  source: string | Uint8Array,
+  limits: Partial<ImageLimits> = {},
+): Promise<DecodedImage> {
+  const { maxPixels, background, timeoutSeconds, ...rest } = { ...defaultImageLimits, ...limits };
+  const { bytes, format, header } = await readHeader(source, { ...rest, maxPixels });
+  try {
+    const { data, info } = await sharp(bytes, { limitInputPixels: maxPixels, failOn: 'warning' })
+      .autoOrient()
+      .flatten({ background })
+      .toColourspace('srgb')
+      .raw({ depth: 'uchar' })
+      .timeout({ seconds: timeoutSeconds })
+      .toBuffer({ resolveWithObject: true });
+    return {
+      width: info.width,
+      height: info.height,
+      data: toThreeChannels(data, info.channels),
+      notes: notesOn(header, format === 'PNG' && isAnimatedPng(bytes)),
+    };
+  } catch (error) {
+    throw unreadable(format, error);
+  }
+}
+
+/**
+ * The size that decodeImage would give, from the header alone: quick whatever the size. What is refused is refused as
+ * there, but damage behind the header is not seen.
+ */
+export async function readImageSize(
+  source: string | Uint8Array,
+  limits: Partial<ImageLimits> = {},
+): Promise<{ readonly width: number; readonly height: number }> {
+  const { header } = await readHeader(source, { ...defaultImageLimits, ...limits });
+  return header.autoOrient;
+}
+
+/**
+ * Names everything but the file that decodeImage's answer depends on: equal names and equal bytes give equal pixels,
+ * and what was decoded once would not be refused now.
+ */
+export function decoderName(limits: Partial<ImageLimits> = {}): string {
+  const { versions } = sharp; // libvips and every codec in it
+  const { platform, arch } = process;
+  return JSON.stringify([decoderVersion, versions, platform, arch, { ...defaultImageLimits, ...limits }]);
+}
+
+type HeaderLimits = Pick<ImageLimits, 'maxBytes' | 'maxPixels' | 'minSide'>;
+
+/** Bytes of a picture that may go on to a decoder, and what its headers say. Throws as decodeImage does. */
+async function readHeader(
+  source: string | Uint8Array,
+  limits: HeaderLimits,
+): Promise<{ bytes: Uint8Array; format: string; header: Metadata }> {
+  const bytes = typeof source === 'string' ? await readPicture(source, limits) : source;
+  checkBytes(bytes.length, limits);
+  const format = sniffFormat(bytes);
+  if (!format?.isDecodable) {
+    const what = format ? `is in the format ${format.name}` : 'is in a format that Kinora does not know';
+    throw new KinoraError('IMAGE_UNSUPPORTED', `The picture ${what}; expected JPEG, PNG or WebP.`);
+  }
+  let header: Metadata;
+  try {
+    // Headers alone, so that the size can be refused with a sentence before a pixel is decoded.
+    header = await sharp(bytes, { limitInputPixels: false, failOn: 'warning' }).metadata();
+  } catch (error) {
+    throw unreadable(format.name, error);
+  }
+  checkSize(header, limits);
+  return { bytes, format: format.name, header };
+}
+
+function unreadable(format: string, cause: unknown): KinoraError {
+  const reason = (cause instanceof Error ? cause.message : String(cause)).split('\n')[0]?.slice(0, 160) ?? '';
+  return new KinoraError('IMAGE_UNREADABLE', `The ${format} picture cannot be decoded (${reason}).`, {
+    cause,
+  });
+}
+
+/** Names the pixels: SHA-256, in hex, of size and decoded, oriented pixels. Equal for files that look the same. */
+export function imageKey({ width, height, data }: RgbImage): string {
+  return createHash('sha256').update(`${width}x${height}\n`).update(data).digest('hex');
+}
+
+/**
+ * The bytes of a file that may be a picture.
+ * Throws IMAGE_NOT_FOUND, IMAGE_TOO_LARGE, or IMAGE_UNREADABLE when it is empty.
+ */
+export async function readPicture(
+  path: string,
+  limits: Pick<ImageLimits, 'maxBytes'> = defaultImageLimits,
+): Promise<Uint8Array> {
+  let file: FileHandle | undefined;
+  try {
+    // Looked at before it is opened: opening a pipe would wait for its writer.
+    const stats = await stat(path);
+    if (!stats.isFile()) {
+      const what = stats.isDirectory() ? 'a folder' : 'not a regular file';
+      throw new KinoraError('IMAGE_NOT_FOUND', `"${path}" is ${what}; expected a picture.`);
+    }
+    checkBytes(stats.size, limits);
+    file = await open(path);
+    return await file.readFile();
+  } catch (error) {
+    if (isKinoraError(error)) throw error;
+    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    const reasons: Readonly<Record<string, string>> = {
+      ENOENT: `There is no picture at "${path}".`,
+      ENOTDIR: `There is no picture at "${path}": a part of the path is not a folder.`,
+      EACCES: `The picture "${path}" may not be read: permission denied.`,
+      EPERM: `The picture "${path}" may not be read: permission denied.`,
+    };
+    const message =
+      reasons[String(code)] ?? `The picture "${path.slice(0, 200)}" cannot be opened (${code}).`;
+    throw new KinoraError('IMAGE_NOT_FOUND', message, { cause: error });
+  } finally {
+    await file?.close();
+  }
+}
+
+function checkBytes(bytes: number, { maxBytes }: Pick<ImageLimits, 'maxBytes'>): void {
+  if (bytes === 0) throw new KinoraError('IMAGE_UNREADABLE', 'The picture is an empty file.');
+  if (bytes > maxBytes) {
+    throw new KinoraError(
+      'IMAGE_TOO_LARGE',
+      `The picture has ${megabytes(bytes)} MB; expected at most ${megabytes(maxBytes)} MB.`,
+    );
+  }
+}
+
+function checkSize({ width, height }: Metadata, { minSide, maxPixels }: HeaderLimits): void {
+  const size = `The picture has ${width} x ${height} pixels`;
+  const range = `expected at least ${minSide} x ${minSide} and at most ${maxPixels / 1e6} megapixels`;
+  if (width * height > maxPixels) throw new KinoraError('IMAGE_TOO_LARGE', `${size}; ${range}.`);
+  if (Math.min(width, height) < minSide) throw new KinoraError('IMAGE_TOO_SMALL', `${size}; ${range}.`);
+}
+
+function megabytes(bytes: number): string {
+  return (bytes / 2 ** 20).toFixed(1).replace(/\.0$/, '');
+}
+
+function notesOn(header: Metadata, isApng: boolean): string[] {
+  const isAnimated = (header.pages ?? 1) > 1 || isApng;
+  return isAnimated ? ['The picture is animated; only its first frame is used.'] : [];
+}
+
+/** Grey pictures come out of libvips with one channel. */
+function toThreeChannels(data: Uint8Array, channels: number): Uint8Array {
+  if (channels === 3) return data;
+  const pixels = data.length / channels;
+  const rgb = new Uint8Array(pixels * 3);
+  for (let i = 0; i < pixels; i += 1) {
+    const value = data[i * channels] ?? 0;
+    rgb.fill(value, i * 3, i * 3 + 3);
+  }
+  return rgb;
+}

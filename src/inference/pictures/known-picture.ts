@@ -1,0 +1,106 @@
+/**
+ * A picture's file, decoded only when its pixels are needed. What a file shows is kept in the latent cache under the
+ * hash of all its bytes, so that a remix asks the decoder for nothing. Knows no model.
+ */
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import type { Picture, RgbImage } from '../image-to-video.ts';
+import { type CacheEntry, LatentCache } from '../latent-cache.ts';
+import { decodeImage, decoderName, imageKey, readPicture } from './decode.ts';
+
+/** What decodeImage told of a file, without the pixels. */
+const knowledgeSchema = z.object({
+  key: z.string().regex(/^[0-9a-f]{64}$/),
+  width: z.int().positive(),
+  height: z.int().positive(),
+  notes: z.array(z.string()),
+});
+type Knowledge = z.infer<typeof knowledgeSchema>;
+
+const decoder = decoderName();
+
+/**
+ * Decodes at once what the cache does not know, so that a file that is no picture is refused here. What it knows was
+ * decoded without complaint before, from the same bytes by the same decoder within the same limits.
+ * Throws what decodeImage throws.
+ */
+export async function openPicture(path: string, cache: LatentCache): Promise<OpenedPicture> {
+  const bytes = await readPicture(path);
+  const entryKey = LatentCache.fileEntry(createHash('sha256').update(bytes).digest('hex'), decoder);
+  const entry = await cache.get(entryKey);
+  const known = entry && readKnowledge(entry);
+  if (known) return new OpenedPicture(known, bytes);
+
+  const startedAt = performance.now();
+  const { notes, ...image } = await decodeImage(bytes);
+  const decodeMs = performance.now() - startedAt;
+  const { width, height } = image;
+  const knowledge = { key: imageKey(image), width, height, notes: [...notes] };
+  cache.set(entryKey, entryOf(knowledge));
+  return new OpenedPicture(knowledge, bytes, { image, decodeMs });
+}
+
+export class OpenedPicture implements Picture {
+  readonly key: string;
+  readonly width: number;
+  readonly height: number;
+  /** As DecodedImage.notes. */
+  readonly notes: readonly string[];
+  /** What was hashed, and not the path, is decoded: another file may be there by then. */
+  readonly #bytes: Uint8Array;
+  #decoded: { readonly image: RgbImage; readonly decodeMs: number } | undefined;
+
+  constructor(
+    { key, width, height, notes }: Knowledge,
+    bytes: Uint8Array,
+    decoded?: { readonly image: RgbImage; readonly decodeMs: number },
+  ) {
+    this.key = key;
+    this.width = width;
+    this.height = height;
+    this.notes = notes;
+    this.#bytes = bytes;
+    this.#decoded = decoded;
+  }
+
+  /** Milliseconds that decoding took; undefined while it was not needed. */
+  get decodeMs(): number | undefined {
+    return this.#decoded?.decodeMs;
+  }
+
+  async pixels(): Promise<RgbImage> {
+    if (!this.#decoded) {
+      const startedAt = performance.now();
+      const image = await decodeImage(this.#bytes);
+      this.#decoded = { image, decodeMs: performance.now() - startedAt };
+    }
+    return this.#decoded.image;
+  }
+}
+
+/** A picture whose pixels are there already. */
+export function pictureOf({ width, height, data }: RgbImage): Picture {
+  const image = { width, height, data };
+  return { key: imageKey(image), width, height, pixels: async () => image };
+}
+
+/** Key of the picture that an entry of a file tells of; undefined for other entries. */
+export function pictureKeyIn(entry: CacheEntry): string | undefined {
+  return readKnowledge(entry)?.key;
+}
+
+/** The cache keeps numbers: one for each byte of the JSON. */
+function entryOf(knowledge: Knowledge): CacheEntry {
+  const data = Float32Array.from(Buffer.from(JSON.stringify(knowledge)));
+  return { knowledge: { data, dims: [data.length] } };
+}
+
+function readKnowledge(entry: CacheEntry): Knowledge | undefined {
+  const { knowledge } = entry;
+  if (!knowledge) return undefined;
+  try {
+    return knowledgeSchema.parse(JSON.parse(Buffer.from(knowledge.data).toString()));
+  } catch {
+    return undefined; // from another version
+  }
+}

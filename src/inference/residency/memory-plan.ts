@@ -1,0 +1,329 @@
+/**
+ * How a clip fits into the memory of a GPU: which sessions may stay open beside each other, and how many frames are
+ * decoded at once. Pure arithmetic over weights, sizes and measured coefficients; opens and closes nothing.
+ *
+ * A session holds its weights and whatever its largest run needed until it is released (onnxruntime's arenas grow and
+ * never shrink). So its share is weights + activations, and what is released comes back whole.
+ */
+import { KinoraError } from '../../errors.ts';
+import type { GraphName } from '../packs/model-pack.ts';
+
+/** What of a request decides how much memory it takes. */
+export interface ClipShape {
+  readonly width: number;
+  readonly height: number;
+  readonly numFrames: number;
+  /** 2 with classifier-free guidance. */
+  readonly batch: 1 | 2;
+  /** Frames decoded at once, as asked for; a plan may have fewer. */
+  readonly decodeChunkSize: number;
+  /** Some steps have guidance and some have none, so that the core runs with both batches. */
+  readonly endsGuidance?: boolean;
+  /** Its halves shall go through the core one after the other although there is memory for both at once. */
+  readonly splitsGuidance?: boolean;
+  /** Deep features of the UNet are reused between steps, so that the second core is needed too. */
+  readonly usesShallowCore?: boolean;
+}
+
+/** What of a pack decides it. */
+export interface PackMemory {
+  /** Of the graphs that the pack has. */
+  readonly weightBytes: Readonly<Partial<Record<GraphName, number>>>;
+  /** Bytes of a weight and of an activation: 2 in fused FP16 packs, 4 in plain ones. */
+  readonly bytesPerValue: 2 | 4;
+  /** Pixels per latent cell and side. */
+  readonly vaeScaleFactor: number;
+}
+
+/**
+ * From the one that costs no time to the one that needs least memory. On demand means: opened when it has something to
+ * do, and released before another graph on demand is opened.
+ */
+export const residencies = [
+  'all',
+  'encoders-on-demand',
+  'core-and-decoder',
+  'core-only',
+  'one-at-a-time',
+] as const;
+export type Residency = (typeof residencies)[number];
+
+export interface MemoryPlan {
+  readonly residency: Residency;
+  readonly decodeChunkSize: number;
+  /** 1 for a clip with guidance: its halves go through the core one after the other, with half the activations. */
+  readonly coreBatch: 1 | 2;
+  /** Sessions that hold more, from a larger clip, than there is room for: to be released before anything else. */
+  readonly release: readonly GraphName[];
+  /** Activations of each graph, in bytes. */
+  readonly activationBytes: Readonly<Partial<Record<GraphName, number>>>;
+  /** What the process is expected to hold at most, in bytes, with one session per graph. */
+  readonly peakBytes: number;
+  /** What of the budget is left, for further sessions of the same graphs; 0 where nobody knows the budget. */
+  readonly spareBytes: number;
+}
+
+const mebibyte = 1024 ** 2;
+const gibibyte = 1024 ** 3;
+
+interface GraphMemory {
+  /** Of I2VGen-XL's graph. Others are taken to be narrower or wider in proportion to the square root of theirs. */
+  readonly parameters: number;
+  /** Handles and workspaces of its session, where it takes fewer than most. */
+  readonly sessionBytes?: number;
+  /** Activations of a run in FP16, in bytes: so many whatever the clip … */
+  readonly fixedBytes: number;
+  /** … and so many per unit: latent cell × frame × batch for the UNet, pixel × frame of the chunk for the VAE … */
+  readonly bytesPerUnit: number;
+  /** … and so many more per unit for each latent cell of a frame: what attention within frames adds. */
+  readonly bytesPerUnitAndCell?: number;
+  /** Few tensors as large as the frames: the arena's regions, which double, leave up to half of it unused. */
+  readonly inPowersOfTwo?: boolean;
+}
+
+/**
+ * THE COEFFICIENTS, for I2VGen-XL in fused FP16 without memory pattern, measured on an H100 as what nvidia-smi shows
+ * for the process. Those of the text and image encoder and of unet_cond are what was left of whole jobs: 8.9 GiB
+ * (512x512x16, all open but the VAE, chunk 1), 12.5 (768x768x24, encoders and VAE on demand, chunk 2).
+ */
+export const measuredMemory: {
+  /** CUDA context and libraries, once per process. */
+  readonly contextBytes: number;
+  /** Handles and workspaces of cuBLAS and cuDNN, per open session. */
+  readonly sessionBytes: number;
+  /** Part of the budget that plans may fill; the rest is for what the arenas round up. */
+  readonly usableShare: number;
+  readonly graphs: Readonly<Record<GraphName, GraphMemory>>;
+} = {
+  contextBytes: 450 * mebibyte,
+  sessionBytes: 300 * mebibyte,
+  usableShare: 0.96,
+  graphs: {
+    text_encoder: { parameters: 354e6, fixedBytes: 128 * mebibyte, bytesPerUnit: 0 },
+    image_encoder: { parameters: 632e6, fixedBytes: 400 * mebibyte, bytesPerUnit: 0 },
+    vae_encoder: { parameters: 34e6, fixedBytes: 0, bytesPerUnit: 2048, sessionBytes: 140 * mebibyte },
+    unet_cond: { parameters: 20e6, fixedBytes: 32 * mebibyte, bytesPerUnit: 500 },
+    // Batch 2, with the context: 4.7 GiB (512x512x16), 8.7 (768x768x24), 19.7 (1024x1024x32).
+    unet_core: {
+      parameters: 1.4e9,
+      fixedBytes: 256 * mebibyte,
+      bytesPerUnit: 6500,
+      bytesPerUnitAndCell: 0.62,
+    },
+    // Layers of the core at full resolution, and the features that it takes, in float32.
+    unet_shallow: {
+      parameters: 17e6,
+      fixedBytes: 64 * mebibyte,
+      bytesPerUnit: 9500,
+      bytesPerUnitAndCell: 0.62,
+    },
+    // With the context: 0.67 GiB and 0.5 for each frame of 512x512; of 768x768 2.67, 3.67, 7.67, 15.67 for 1, 2, 4, 8.
+    vae_decoder: {
+      parameters: 50e6,
+      sessionBytes: 140 * mebibyte,
+      fixedBytes: 0,
+      bytesPerUnit: 2048,
+      inPowersOfTwo: true,
+    },
+  },
+};
+
+/** Their sessions must be open beside each other: they take turns from step to step. */
+export const cores: readonly string[] = ['unet_core', 'unet_shallow'];
+const vae: readonly string[] = ['vae_encoder', 'vae_decoder'];
+const encoders: readonly string[] = ['text_encoder', 'image_encoder'];
+
+/** True when the graph is released as soon as another one on demand is opened. */
+export function isOnDemand(graph: string, residency: Residency): boolean {
+  if (residency === 'all') return false;
+  if (residency === 'one-at-a-time' || encoders.includes(graph)) return true;
+  if (graph === 'vae_encoder') return residency !== 'encoders-on-demand';
+  return graph === 'vae_decoder' && residency === 'core-only';
+}
+
+/** True when opening `graph` means releasing `other`. */
+export function displaces(graph: string, other: string, residency: Residency): boolean {
+  if (graph === other || (cores.includes(graph) && cores.includes(other))) return false;
+  return isOnDemand(graph, residency) && isOnDemand(other, residency);
+}
+
+/** What is given up, in this order; each level keeps what the one before gave up. */
+const levels: readonly { readonly residency: Residency; readonly splitsBatch: boolean }[] = [
+  { residency: 'all', splitsBatch: false },
+  { residency: 'encoders-on-demand', splitsBatch: false },
+  { residency: 'core-and-decoder', splitsBatch: false },
+  { residency: 'core-only', splitsBatch: false },
+  { residency: 'core-only', splitsBatch: true },
+  { residency: 'one-at-a-time', splitsBatch: true },
+];
+type Level = (typeof levels)[number];
+const roomiestLevel: Level = { residency: 'all', splitsBatch: false };
+const leanestLevel: Level = { residency: 'one-at-a-time', splitsBatch: true };
+
+/** Bytes of activations that a run of the graph for this clip needs. */
+function activationBytes(graph: GraphName, clip: ClipShape, pack: PackMemory, coreBatch: 1 | 2): number {
+  const pixels = clip.width * clip.height;
+  const cells = pixels / pack.vaeScaleFactor ** 2;
+  const units = vae.includes(graph)
+    ? pixels * (graph === 'vae_decoder' ? Math.min(clip.decodeChunkSize, clip.numFrames) : 1)
+    : cells * clip.numFrames * (cores.includes(graph) ? coreBatch : clip.batch);
+  return bytesOfUnits(graph, units, cells, pack);
+}
+
+/**
+ * The same from the input of one run: of a core's `sample` (B, C, F, h, w), of the VAE's `sample` (n, 3, H, W) or
+ * `latent` (n, C, h, w). undefined for the other graphs.
+ */
+export function activationBytesOfRun(
+  graph: GraphName,
+  dims: readonly number[],
+  pack: PackMemory,
+): number | undefined {
+  if (!cores.includes(graph) && !vae.includes(graph)) return undefined;
+  const plane = (dims.at(-1) ?? 0) * (dims.at(-2) ?? 0);
+  const count = (dims[0] ?? 0) * (cores.includes(graph) ? (dims[2] ?? 0) : 1);
+  const pixels = graph === 'vae_decoder' ? plane * pack.vaeScaleFactor ** 2 : plane;
+  return bytesOfUnits(graph, count * pixels, plane, pack);
+}
+
+/** Bytes of an open session that has made such a run. */
+export function sessionBytesOf(graph: GraphName, activations: number, pack: PackMemory): number {
+  const { sessionBytes = measuredMemory.sessionBytes } = measuredMemory.graphs[graph];
+  return (pack.weightBytes[graph] ?? 0) + activations + sessionBytes;
+}
+
+function bytesOfUnits(graph: GraphName, units: number, cells: number, pack: PackMemory): number {
+  const {
+    parameters,
+    fixedBytes,
+    bytesPerUnit,
+    bytesPerUnitAndCell = 0,
+    inPowersOfTwo = false,
+  } = measuredMemory.graphs[graph];
+  const ownParameters = (pack.weightBytes[graph] ?? 0) / pack.bytesPerValue;
+  // Weights grow with the square of the width, activations with the width.
+  const width = Math.sqrt(ownParameters / parameters);
+  const bytes = fixedBytes + (bytesPerUnit + bytesPerUnitAndCell * cells) * units;
+  const taken = Math.round(bytes * width * (pack.bytesPerValue / 2));
+  return inPowersOfTwo ? nextPowerOfTwo(taken) : taken;
+}
+
+/** With a little leave: a width that is not quite the measured one's must not double the whole. */
+function nextPowerOfTwo(bytes: number): number {
+  const power = 2 ** Math.floor(Math.log2(bytes));
+  return bytes <= 1.06 * power ? Math.max(bytes, power) : 2 * power;
+}
+
+/** Channels of the decoder's largest tensor, which has the size of the frame. */
+const decoderChannels = 256;
+/** onnxruntime's CUDA kernels count elements with 31 bits; with more, the run fails. */
+const mostElements = 2 ** 31 - 1;
+
+/** The frames that may be decoded at once: as many as asked for, but no tensor with more elements than kernels count. */
+export function allowedChunk({
+  width,
+  height,
+  decodeChunkSize,
+}: Pick<ClipShape, 'width' | 'height' | 'decodeChunkSize'>): number {
+  return Math.max(
+    1,
+    Math.min(decodeChunkSize, Math.floor(mostElements / (decoderChannels * width * height))),
+  );
+}
+
+/** The next smaller chunks, the wanted one first. */
+function chunkSizes(wanted: number): number[] {
+  const sizes = [wanted];
+  for (let size = wanted; size > 1; ) {
+    size = Math.ceil(size / 2);
+    sizes.push(size);
+  }
+  return sizes;
+}
+
+function planFor(
+  { residency, splitsBatch }: Level,
+  decodeChunkSize: number,
+  clip: ClipShape,
+  pack: PackMemory,
+  heldBytes: Readonly<Partial<Record<GraphName, number>>>,
+): MemoryPlan {
+  const coreBatch = splitsBatch || clip.splitsGuidance ? 1 : clip.batch;
+  const needed: Partial<Record<GraphName, number>> = {};
+  const totals = new Map<string, number>();
+  for (const name of Object.keys(pack.weightBytes)) {
+    const graph = name as GraphName; // the only keys
+    if (name === 'unet_shallow' && !clip.usesShallowCore) continue;
+    const own = activationBytes(graph, { ...clip, decodeChunkSize }, pack, coreBatch);
+    needed[graph] = own;
+    const total = sessionBytesOf(graph, Math.max(own, heldBytes[graph] ?? 0), pack);
+    const group = cores.includes(name) ? 'cores' : name;
+    totals.set(group, (totals.get(group) ?? 0) + total);
+  }
+  let resident = 0;
+  let largestOnDemand = 0;
+  for (const [group, total] of totals) {
+    if (isOnDemand(group, residency)) largestOnDemand = Math.max(largestOnDemand, total);
+    else resident += total;
+  }
+  const peakBytes = measuredMemory.contextBytes + resident + largestOnDemand;
+  const shares = { activationBytes: needed, peakBytes, spareBytes: 0 };
+  return { residency, decodeChunkSize, coreBatch, release: [], ...shares };
+}
+
+/**
+ * The plan that costs the least time of those that fit. Given up in this order: frames per decoded chunk (hundredths of
+ * a second) · the place of the encoders of text and picture (about a second per new picture or prompt) · that of the
+ * VAE's encoder (another one per new picture: cuDNN looks for its kernels anew) · that of its decoder (half a second per
+ * clip) · both halves of guidance in one run (some per cent of a step) · the core's place (four seconds per clip).
+ * @param budgetBytes undefined: everything may stay open
+ * @param heldBytes activations that open sessions hold from earlier clips
+ * @throws KinoraError OUT_OF_MEMORY naming need and budget when not even the leanest plan fits
+ */
+export function planMemory(
+  clip: ClipShape,
+  pack: PackMemory,
+  budgetBytes: number | undefined,
+  heldBytes: Readonly<Partial<Record<GraphName, number>>> = {},
+): MemoryPlan {
+  const chunk = allowedChunk(clip);
+  if (budgetBytes === undefined) return planFor(roomiestLevel, chunk, clip, pack, heldBytes);
+  const usableBytes = budgetBytes * measuredMemory.usableShare;
+  for (const level of levels) {
+    for (const held of [heldBytes, {}]) {
+      for (const size of chunkSizes(chunk)) {
+        const plan = planFor(level, size, clip, pack, held);
+        if (plan.peakBytes > usableBytes) continue;
+        const spareBytes = usableBytes - plan.peakBytes;
+        const release = held === heldBytes ? [] : grownGraphs(plan, heldBytes);
+        return { ...plan, release, spareBytes };
+      }
+    }
+  }
+  const { peakBytes } = leanestPlan(clip, pack);
+  const { width, height, numFrames } = clip;
+  throw new KinoraError(
+    'OUT_OF_MEMORY',
+    `A clip of ${numFrames} frames of ${width}x${height} needs about ${inGibibytes(peakBytes / measuredMemory.usableShare)} of GPU memory; ${inGibibytes(budgetBytes)} may be used.`,
+  );
+}
+
+/** What is left to try when the card turned out to be smaller than a plan: one session at a time, frame by frame. */
+export function leanestPlan(
+  clip: ClipShape,
+  pack: PackMemory,
+  heldBytes: Readonly<Partial<Record<GraphName, number>>> = {},
+): MemoryPlan {
+  const plan = planFor(leanestLevel, 1, clip, pack, {});
+  return { ...plan, release: grownGraphs(plan, heldBytes) };
+}
+
+function grownGraphs(plan: MemoryPlan, heldBytes: Readonly<Partial<Record<GraphName, number>>>): GraphName[] {
+  return (Object.keys(heldBytes) as GraphName[]).filter(
+    (graph) => (heldBytes[graph] ?? 0) > (plan.activationBytes[graph] ?? 0),
+  );
+}
+
+function inGibibytes(bytes: number): string {
+  return `${(bytes / gibibyte).toFixed(1)} GiB`;
+}

@@ -1,0 +1,169 @@
+/** The command line: reads arguments, calls the commands, and turns every failure into a sentence and an exit code. */
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import type { AnimateOptions } from './commands/animate.ts';
+import { describeExitCodes } from './commands/exit-codes.ts';
+import { loadConfig } from './config.ts';
+import { describeError, errorCatalogue, serializeError } from './errors.ts';
+import { presetNames } from './inference/presets.ts';
+
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
+
+function toNumber(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || Number.isNaN(value)) throw new InvalidArgumentError('Expected a number.');
+  return value;
+}
+
+/** First Ctrl-C: end politely and leave nothing behind. Second: now. */
+function interruptible(): AbortSignal {
+  const controller = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      if (controller.signal.aborted) process.exit(errorCatalogue.CANCELLED.exitCode);
+      controller.abort();
+    });
+  }
+  return controller.signal;
+}
+
+// Every command loads only what it needs: chat libraries would make `animate` start later.
+const animating = () => import('./commands/animate.ts');
+const services = () => import('./commands/services.ts');
+const packs = () => import('./commands/models.ts');
+
+const program = new Command('kinora')
+  .description('Brings pictures to life: a photo and a prompt become an MP4, on your own machine.')
+  .version(version)
+  .exitOverride()
+  .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, '')) })
+  .addHelpText('after', `\nExit codes:\n${describeExitCodes()}`);
+
+program
+  .command('animate')
+  .description('animate one or more pictures')
+  .argument('<image...>', 'JPEG, PNG or WebP files, then what should move, in quotes')
+  .usage('[options] IMAGE... [PROMPT]')
+  .option('-o, --out <path>', 'file, or folder when it exists (default: IMAGE-SEED.mp4 here)')
+  .option('-p, --preset <name>', `${presetNames.join(', ')} (default: standard)`)
+  .option('-m, --model <name>', 'model pack, by name or path (default: KINORA_MODEL)')
+  .option('-d, --device <name>', 'auto, cpu, cuda[:N], tensorrt[:N], webgpu (default: KINORA_DEVICE)')
+  .option('-s, --seed <number>', 'same seed, same video (default: random)', toNumber)
+  .option('--frames <number>', 'frames to make', toNumber)
+  .option('--steps <number>', 'denoising steps', toNumber)
+  .option('--guidance <number>', 'how closely the prompt is followed', toNumber)
+  .option('--guidance-end <share>', 'share of the steps that use guidance, 0 to 1 (default: 1)', toNumber)
+  .option('--fps <number>', 'frames per second of the video', toNumber)
+  .option('--size <size>', '"512" for that area in the picture\'s shape, or "640x384" exactly')
+  .option('-n, --negative <text>', 'what should not be seen')
+  .option('--motion <amount>', 'low, medium or high (default: medium)')
+  .option('--scheduler <name>', 'ddim, or dpm++2m: as good in 25 steps')
+  .option('--reuse <number>', 'run the whole UNet every 2 or 3 steps only (default: 1, every step)', toNumber)
+  .option('--chunk <frames>', 'frames decoded at once; fewer need less memory', toNumber)
+  .option('--from <video-id>', 'vary an earlier video of the same picture')
+  .option('--strength <amount>', 'subtle, strong, or 0.01 to 1; with --from (default: subtle)')
+  .option('--loop', 'play forwards and backwards')
+  .option('--smooth <factor>', '2 or 3 times as many frames, by interpolation', toNumber)
+  .option('--max-bytes <number>', 'make the file no larger than this', toNumber)
+  .option('--thumbnail', 'write a JPEG beside the video')
+  .option('--no-metadata', 'keep prompt and seed out of the file')
+  .option('--json', 'print one JSON object about the result')
+  .option('-q, --quiet', 'print nothing but errors')
+  .action(async (args: string[], options: AnimateOptions) => {
+    const signal = interruptible();
+    const { animate } = await animating();
+    await animate(args, options, loadConfig(), signal);
+  });
+
+program
+  .command('start')
+  .description('run everything on this machine: bot, worker, and a Redis of its own when REDIS_URL is unset')
+  .action(async () => (await services()).runAll(loadConfig()));
+program
+  .command('bot')
+  .description('run the bot alone, over the Redis of REDIS_URL')
+  .action(async () => (await services()).runBot(loadConfig()));
+program
+  .command('worker')
+  .description('run one worker alone, over the Redis of REDIS_URL: one per GPU')
+  .action(async () => (await services()).runWorker(loadConfig()));
+
+const models = program.command('models').description('look after model packs');
+models
+  .command('list')
+  .description('what is installed')
+  .action(async () => (await packs()).listModels(loadConfig()));
+models
+  .command('verify')
+  .description('compare every file with the manifest')
+  .argument('[name]')
+  .action(async (name?: string) => {
+    const config = loadConfig();
+    return (await packs()).verifyModel(config, name ?? config.model);
+  });
+models
+  .command('path')
+  .description('where a pack lies')
+  .argument('[name]')
+  .action(async (name?: string) => {
+    const config = loadConfig();
+    return (await packs()).printModelPath(config, name ?? config.model);
+  });
+
+program
+  .command('doctor')
+  .description('check this machine, with a remedy for whatever is missing')
+  .option('--json', 'print the checks as JSON')
+  .action(async (options: { json?: boolean }) => {
+    const { doctor } = await import('./commands/doctor/doctor.ts');
+    await doctor(loadConfig(), options.json ?? false);
+  });
+
+program
+  .command('setup-cuda')
+  .description('install what a CUDA GPU needs besides its driver (Linux x64; about 3 GB on disk)')
+  .option('--providers-only', 'CUDA 13 (or 12) and cuDNN 9 are installed already')
+  .option('--cuda <version>', '12 or 13 (default: 13, or 12 for an older driver)', toNumber)
+  .action(async (options: { providersOnly?: boolean; cuda?: number }) => {
+    const { setupCuda, SetupError } = await import('./commands/setup-cuda/setup-cuda.ts');
+    try {
+      await setupCuda({ providersOnly: options.providersOnly ?? false, cuda: options.cuda });
+    } catch (error) {
+      // It says what to do in its own words: the catalogue's remedies are for people who make videos.
+      if (!(error instanceof SetupError)) throw error;
+      process.stderr.write(`${error.message}\n`);
+      process.exitCode = errorCatalogue.DEVICE_UNAVAILABLE.exitCode;
+    }
+  });
+
+/** Resolves when the text has left us, or cannot. */
+const say = (stream: NodeJS.WriteStream, text: string): Promise<void> =>
+  new Promise((resolve) => stream.write(text, () => resolve()));
+
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  // Whoever reads may have heard enough: "kinora models list | head -1".
+  if (error.code !== 'EPIPE') process.exitCode = errorCatalogue.OUTPUT_UNWRITABLE.exitCode;
+});
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) {
+    // Help and version are no errors; everything else was printed by commander.
+    process.exitCode = error.exitCode === 0 ? 0 : errorCatalogue.INVALID_OPTION.exitCode;
+  } else {
+    const failure = serializeError(error);
+    const remedy = errorCatalogue[failure.code].remedy;
+    if (process.argv.includes('--json')) {
+      await say(process.stdout, `${JSON.stringify({ error: { ...failure, remedy } }, null, 2)}\n`);
+    }
+    await say(process.stderr, `${describeError(failure)}\n`);
+    if (process.env['KINORA_LOG_LEVEL'] === 'debug' && error instanceof Error) {
+      await say(process.stderr, `${error.stack}\n`);
+    }
+    // What the command has left open, such as a connection to a Redis that was refused, must not keep it alive.
+    process.exit(errorCatalogue[failure.code].exitCode);
+  }
+}

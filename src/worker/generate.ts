@@ -1,0 +1,95 @@
+/** Joins the queue's worker to the engine: one ledger entry becomes one engine job. Knows no Redis and no platform. */
+
+import type { EngineJob } from '../engine/protocol.ts';
+import { smallerJobs } from '../engine/smaller-jobs.ts';
+import type { Engine } from '../engine/supervisor.ts';
+import type { ProgressEvent } from '../inference/image-to-video.ts';
+import type { Pack } from '../inference/packs/model-pack.ts';
+import { readImageSize } from '../inference/pictures/decode.ts';
+import { describeRequest, resolveRequest, type Shortcuts } from '../inference/presets.ts';
+import type { JobFiles } from '../queue/artifacts.ts';
+import type { Artifact } from '../queue/jobs.ts';
+import type { LedgerEntry } from '../queue/ledger.ts';
+import type { Generate, Progress } from './worker.ts';
+
+/**
+ * @param embedMetadata whether prompt, seed and parameters are written into the MP4
+ * @param shortcuts what the operator gives up for speed
+ */
+export function engineGenerate(
+  engine: Pick<Engine, 'run'>,
+  pack: Pack,
+  embedMetadata: boolean,
+  shortcuts: Shortcuts = {},
+): Generate {
+  return async (entry, files, { signal, onProgress }) => {
+    const job = await engineJob(entry, files, pack, embedMetadata, shortcuts);
+    const clock = new StepClock();
+    const result = await engine.run(job, {
+      signal,
+      onProgress: (event) => onProgress(clock.withTimeLeft(event)),
+    });
+    const { videoId, bytes, width, height, numFrames, fps, durationSeconds, seed, model, device } = result;
+    const { hits, misses } = result.cache;
+    const cache = { hits: [...hits], misses: [...misses] };
+    const artifact: Artifact = {
+      videoId,
+      bytes,
+      width,
+      height,
+      numFrames,
+      fps,
+      durationSeconds,
+      ...(result.isCompressed ? { isCompressed: true } : {}),
+      ...(result.reducedTo === undefined ? {} : { reducedTo: result.reducedTo }),
+      seed,
+      model,
+      device,
+      cache,
+      timings: { ...result.timings },
+    };
+    return artifact;
+  };
+}
+
+async function engineJob(
+  entry: LedgerEntry,
+  files: JobFiles,
+  pack: Pack,
+  embedMetadata: boolean,
+  shortcuts: Shortcuts,
+): Promise<EngineJob> {
+  const { generation } = entry.request;
+  const { loop, smooth, maxBytes, ...options } = generation;
+  // The engine decodes it, if it does not know it, and refuses what is damaged behind its header.
+  const size = await readImageSize(files.image);
+  const request = resolveRequest(pack.manifest, { ...shortcuts, ...options }, size);
+  const { preset: _preset, ...numbers } = request;
+  return {
+    ...numbers,
+    id: entry.id,
+    imagePath: files.image,
+    outPath: files.video,
+    thumbnailPath: files.thumbnail,
+    loop: loop ?? false,
+    smooth: smooth ?? 1,
+    ...(maxBytes === undefined ? {} : { maxBytes }),
+    ...(embedMetadata ? { metadata: describeRequest(request, pack.manifest) } : {}),
+    smaller: smallerJobs(pack.manifest, request, embedMetadata),
+  };
+}
+
+/** Tells how long the present phase will still take, from how long its steps took so far. */
+class StepClock {
+  #phase: string | null = null;
+  #startedAt = 0;
+
+  withTimeLeft({ phase, done, total }: ProgressEvent): Progress {
+    if (phase !== this.#phase) {
+      this.#phase = phase;
+      this.#startedAt = Date.now();
+    }
+    if (done === 0) return { phase, done, total };
+    return { phase, done, total, leftMs: ((Date.now() - this.#startedAt) / done) * (total - done) };
+  }
+}

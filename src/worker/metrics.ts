@@ -1,0 +1,258 @@
+/**
+ * What a worker process can tell: waits and runs per phase, the step, the cache, its engine and its memory. No label
+ * ever holds a person or a prompt. Knows no platform, and of the engine only its status.
+ */
+import { readdir, readFile, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import type { Engine, EngineStatus } from '../engine/supervisor.ts';
+import { serializeError } from '../errors.ts';
+import { GpuMemoryWatch } from '../inference/devices/gpu-memory.ts';
+import { RedisMetrics } from '../metrics/redis-metrics.ts';
+import type { RedisProbe } from '../metrics/redis-probe.ts';
+import type { HealthReport, Observed } from '../metrics/server.ts';
+import type { Artifact } from '../queue/jobs.ts';
+import type { Generate, Progress } from './worker.ts';
+
+const waitBuckets = [1, 5, 15, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 21_600, 86_400];
+const runBuckets = [0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1_200, 3_600];
+const phaseBuckets = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
+const stepBuckets = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30, 60, 120];
+
+/** Parts of Artifact.timings that span others, or are within them. */
+const spanning: ReadonlySet<string> = new Set(['total', 'generate', 'sessions', 'decodePicture']);
+const engineStates = [
+  'loading',
+  'idle',
+  'busy',
+  'dead',
+  'stopped',
+] as const satisfies EngineStatus['state'][];
+/** The folder may hold thousands of files. */
+const cacheMeasuredEveryMs = 30_000;
+
+export interface WorkerMetricsOptions {
+  readonly probe: RedisProbe;
+  /** Undefined while the engine is not there yet. */
+  readonly engineStatus: () => EngineStatus | undefined;
+  readonly device: string;
+  /** Disk tier of the latent cache. */
+  readonly cacheFolder: string;
+}
+
+export class WorkerMetrics implements Observed {
+  readonly registry = new Registry();
+  readonly #options: WorkerMetricsOptions;
+  readonly #redis: RedisMetrics;
+  readonly #gpus: GpuMemoryWatch | null;
+  readonly #wait: Histogram<'preset'>;
+  readonly #run: Histogram<'preset'>;
+  readonly #phase: Histogram<'phase'>;
+  readonly #step: Histogram<'preset'>;
+  readonly #runs: Counter<'outcome'>;
+  readonly #lookups: Counter<'kind' | 'result'>;
+  readonly #cacheBytes: Gauge;
+  readonly #engineState: Gauge<'state'>;
+  readonly #engineStarts: Counter;
+  readonly #engineBytes: Gauge;
+  readonly #gpuUsed: Gauge<'gpu'>;
+  readonly #gpuTotal: Gauge<'gpu'>;
+  #cacheMeasuredAt = Number.NEGATIVE_INFINITY;
+
+  constructor(options: WorkerMetricsOptions) {
+    const registers = [this.registry];
+    collectDefaultMetrics({ register: this.registry });
+    this.#options = options;
+    this.#redis = new RedisMetrics(options.probe, this.registry);
+    this.#gpus = /^(cuda|tensorrt)/.test(options.device) ? new GpuMemoryWatch() : null;
+    this.#wait = new Histogram({
+      name: 'kinora_job_wait_seconds',
+      help: 'From acceptance to the first start.',
+      labelNames: ['preset'],
+      buckets: waitBuckets,
+      registers,
+    });
+    this.#run = new Histogram({
+      name: 'kinora_job_run_seconds',
+      help: 'From start to finished video.',
+      labelNames: ['preset'],
+      buckets: runBuckets,
+      registers,
+    });
+    this.#phase = new Histogram({
+      name: 'kinora_job_phase_seconds',
+      help: 'Parts of a run, as the engine reports them with its result.',
+      labelNames: ['phase'],
+      buckets: phaseBuckets,
+      registers,
+    });
+    this.#step = new Histogram({
+      name: 'kinora_step_seconds',
+      help: 'One denoising step.',
+      labelNames: ['preset'],
+      buckets: stepBuckets,
+      registers,
+    });
+    this.#runs = new Counter({
+      name: 'kinora_runs_total',
+      help: 'Runs of the engine by outcome: "done" or an error code. A job may take several.',
+      labelNames: ['outcome'],
+      registers,
+    });
+    this.#lookups = new Counter({
+      name: 'kinora_cache_lookups_total',
+      help: 'What jobs looked for in the latent cache.',
+      labelNames: ['kind', 'result'],
+      registers,
+    });
+    this.#cacheBytes = new Gauge({
+      name: 'kinora_cache_disk_bytes',
+      help: 'Size of the latent cache on disk, at most 30 s old.',
+      registers,
+    });
+    this.#engineState = new Gauge({
+      name: 'kinora_engine_state',
+      help: '1 for the state that the engine is in.',
+      labelNames: ['state'],
+      registers,
+    });
+    this.#engineStarts = new Counter({
+      name: 'kinora_engine_restarts_total',
+      help: 'Engine processes started after the first, planned replacements included.',
+      registers,
+    });
+    this.#engineBytes = new Gauge({
+      name: 'kinora_engine_resident_memory_bytes',
+      help: 'Resident memory of the engine process.',
+      registers,
+    });
+    this.#gpuUsed = new Gauge({
+      name: 'kinora_gpu_memory_used_bytes',
+      help: 'Memory in use on the GPU, by anybody.',
+      labelNames: ['gpu'],
+      registers,
+    });
+    this.#gpuTotal = new Gauge({
+      name: 'kinora_gpu_memory_total_bytes',
+      help: 'Memory of the GPU.',
+      labelNames: ['gpu'],
+      registers,
+    });
+  }
+
+  /** The same generation, watched. */
+  measured(generate: Generate): Generate {
+    return async (entry, files, { signal, onProgress }) => {
+      const preset = labelOf(entry.preset);
+      const steps = new StepWatch((seconds) => this.#step.observe({ preset }, seconds));
+      // Read before this start was counted: later starts are repetitions.
+      if (entry.starts === 0)
+        this.#wait.observe({ preset }, Math.max(0, Date.now() - entry.createdAt) / 1000);
+      const startedAt = performance.now();
+      try {
+        const artifact = await generate(entry, files, {
+          signal,
+          onProgress: (progress) => {
+            steps.note(progress);
+            onProgress(progress);
+          },
+        });
+        this.#run.observe({ preset }, (performance.now() - startedAt) / 1000);
+        this.#runs.inc({ outcome: 'done' });
+        this.#noteArtifact(artifact);
+        return artifact;
+      } catch (error) {
+        this.#runs.inc({ outcome: signal.aborted ? 'CANCELLED' : serializeError(error).code });
+        throw error;
+      }
+    };
+  }
+
+  #noteArtifact({ timings, cache }: Artifact): void {
+    for (const [phase, ms] of Object.entries(timings)) {
+      if (!spanning.has(phase)) this.#phase.observe({ phase }, ms / 1000);
+    }
+    for (const kind of cache.hits) this.#lookups.inc({ kind, result: 'hit' });
+    for (const kind of cache.misses) this.#lookups.inc({ kind, result: 'miss' });
+  }
+
+  async refresh(): Promise<void> {
+    this.#measureCache();
+    const status = this.#options.engineStatus();
+    for (const state of engineStates) this.#engineState.set({ state }, status?.state === state ? 1 : 0);
+    this.#engineStarts.reset();
+    this.#engineStarts.inc(Math.max(0, (status?.starts ?? 0) - 1));
+    for (const { gpu, usedBytes, totalBytes } of this.#gpus?.latest ?? []) {
+      this.#gpuUsed.set({ gpu }, usedBytes);
+      this.#gpuTotal.set({ gpu }, totalBytes);
+    }
+    const [bytes] = await Promise.all([residentBytes(status), this.#redis.refresh()]);
+    this.#engineBytes.set(bytes);
+  }
+
+  /** Behind the scrape: it shows the size that was found last. */
+  #measureCache(): void {
+    if (performance.now() - this.#cacheMeasuredAt < cacheMeasuredEveryMs) return;
+    this.#cacheMeasuredAt = performance.now();
+    void folderBytes(this.#options.cacheFolder).then((bytes) => this.#cacheBytes.set(bytes));
+  }
+
+  async health(): Promise<Record<string, HealthReport>> {
+    return { redis: await this.#redis.health(), engine: engineHealth(this.#options.engineStatus()) };
+  }
+
+  close(): void {
+    this.#gpus?.stop();
+    this.registry.clear();
+    this.#options.probe.close();
+  }
+}
+
+/** Presets are the model pack's, but the ledger takes any short text: only what looks like a name becomes a label. */
+const labelOf = (preset: string): string => (/^[a-z][a-z0-9-]{0,31}$/.test(preset) ? preset : 'other');
+
+/** Time between two steps of the denoising loop. */
+class StepWatch {
+  readonly #onStep: (seconds: number) => void;
+  #done = 0;
+  #at: number | null = null;
+
+  constructor(onStep: (seconds: number) => void) {
+    this.#onStep = onStep;
+  }
+
+  note({ phase, done }: Pick<Progress, 'phase' | 'done'>): void {
+    if (phase !== 'denoising') return;
+    const now = performance.now();
+    const steps = done - this.#done;
+    if (this.#at !== null && steps > 0) this.#onStep((now - this.#at) / 1000 / steps);
+    this.#done = done;
+    this.#at = now;
+  }
+}
+
+function engineHealth(status: EngineStatus | undefined): HealthReport {
+  if (!status) return { state: 'loading' };
+  const { state, pid, error } = status;
+  const details = { state, ...(pid === null ? {} : { pid }) };
+  if (state === 'dead') return { ...details, problem: error?.message ?? 'The engine is dead.' };
+  if (state === 'stopped') return { ...details, problem: 'The engine was stopped.' };
+  return details;
+}
+
+/** As of now where the system tells, else what the engine reported with its last answer. */
+async function residentBytes(status: ReturnType<Engine['status']> | undefined): Promise<number> {
+  if (!status?.pid) return 0;
+  const text = await readFile(`/proc/${status.pid}/status`, 'utf8').catch(() => '');
+  const kibibytes = /^VmRSS:\s+(\d+) kB$/m.exec(text)?.[1];
+  return kibibytes === undefined ? status.rssBytes : Number(kibibytes) * 1024;
+}
+
+async function folderBytes(folder: string): Promise<number> {
+  let bytes = 0;
+  for (const name of await readdir(folder).catch(() => [])) {
+    const found = await stat(path.join(folder, name)).catch(() => undefined); // may have just been removed
+    if (found?.isFile()) bytes += found.size;
+  }
+  return bytes;
+}

@@ -1,0 +1,69 @@
+/**
+ * Takes back jobs that a dead worker still holds, at once instead of after BullMQ's lock and two stalled checks.
+ * A worker counts as dead when its process is gone from our machine or container, or when its heartbeat has been
+ * missing twice.
+ * A job of our own worker counts as lost when it was active twice without being in our hands.
+ */
+import type { Redis } from 'ioredis';
+import type { Logger } from '../log.ts';
+import { generateQueueName } from '../queue/jobs.ts';
+import type { Keys } from '../queue/keys.ts';
+import { handedTo, takeBack } from '../queue/lost-handouts.ts';
+import { processSpace, type WorkerEntry, workerEntries } from '../queue/worker-registry.ts';
+
+export class Reclaimer {
+  readonly #redis: Redis;
+  readonly #keys: Keys;
+  readonly #ownId: string;
+  readonly #held: () => string | null;
+  readonly #log: Logger;
+  /** Jobs that nobody seemed to work on at the last look; Redis may just have been frozen. */
+  #suspects = new Set<string>();
+
+  /** @param held the job that the worker `ownId` has in its hands */
+  constructor(redis: Redis, keys: Keys, ownId: string, held: () => string | null, log: Logger) {
+    this.#redis = redis;
+    this.#keys = keys;
+    this.#ownId = ownId;
+    this.#held = held;
+    this.#log = log;
+  }
+
+  /** One look. Returns the ids that were handed back to the queue. */
+  async run(): Promise<string[]> {
+    const queue = `${this.#keys.bull}:${generateQueueName}`;
+    const active = await this.#redis.lrange(`${queue}:active`, 0, -1);
+    const workers = await workerEntries(this.#redis, this.#keys);
+    const orphans: string[] = [];
+    const suspects = new Set<string>();
+    for (const jobId of active) {
+      const workerId = await handedTo(this.#redis, queue, jobId);
+      if (workerId === null) continue; // it has just ended
+      const worker = workers.get(workerId);
+      if (workerId === this.#ownId) {
+        // Taken in our name by an answer that a broken connection lost, if it is not in our hands.
+        if (this.#held() === jobId) continue;
+      } else if (worker && diedHere(worker.entry)) {
+        orphans.push(jobId);
+        continue;
+      } else if (worker?.alive) continue;
+      if (this.#suspects.has(jobId)) orphans.push(jobId);
+      else suspects.add(jobId);
+    }
+    this.#suspects = suspects;
+    if (orphans.length === 0) return [];
+    this.#log.warn({ orphans }, 'taking back jobs of a worker that died');
+    await takeBack(this.#redis, queue, orphans);
+    return orphans;
+  }
+}
+
+function diedHere(worker: WorkerEntry): boolean {
+  if (worker.host !== processSpace()) return false;
+  try {
+    process.kill(worker.pid, 0);
+    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ESRCH';
+  }
+}

@@ -1,0 +1,331 @@
+/**
+ * The serving side of the queue: takes one job at a time, has it generated, and writes down the result before it lets
+ * go of the job. Never runs a heavy native call itself, so locks are always renewed. Knows no platform and no model.
+ */
+
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Job, Queue, WaitingError, Worker } from 'bullmq';
+import type { Redis } from 'ioredis';
+import { isKinoraError, KinoraError, serializeError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import type { Artifacts, JobFiles } from '../queue/artifacts.ts';
+import { recordDuration } from '../queue/durations.ts';
+import { publishEvent, type QueueEvent, subscribeEvents } from '../queue/events.ts';
+import { type Artifact, generateQueueName, type QueueData, queueDataSchema } from '../queue/jobs.ts';
+import { Keys } from '../queue/keys.ts';
+import { type JobEvent, Ledger, type LedgerEntry, type Transition } from '../queue/ledger.ts';
+import { insist } from '../queue/redis.ts';
+import { processSpace, WorkerBeat, workerEntries } from '../queue/worker-registry.ts';
+import { Reclaimer } from './reclaim.ts';
+
+export type Progress = Omit<Extract<QueueEvent, { type: 'progress' }>, 'type' | 'jobId'>;
+
+/** Makes the video of one job and leaves it at `files.video`. Rejects with CANCELLED when the signal is aborted. */
+export type Generate = (
+  entry: LedgerEntry,
+  files: JobFiles,
+  hooks: { readonly signal: AbortSignal; readonly onProgress: (progress: Progress) => void },
+) => Promise<Artifact>;
+
+export interface WorkerSettings {
+  /** BullMQ's lock; renewed at half of it. */
+  readonly lockDurationMs: number;
+  readonly stalledIntervalMs: number;
+  /** How often jobs of dead workers are looked for. */
+  readonly reclaimEveryMs: number;
+  /** Deaths of the engine under one job before the job is given up. */
+  readonly maxEngineDeaths: number;
+  /** How often a running job asks whether it was cancelled, for when the message was lost. */
+  readonly cancelPollMs: number;
+  readonly device: string;
+  /** Credits per preset, for videos that had to be made smaller than they were asked for. */
+  readonly costs: Readonly<Record<string, number>>;
+}
+
+export const defaultWorkerSettings: WorkerSettings = {
+  lockDurationMs: 60_000,
+  stalledIntervalMs: 3_000,
+  reclaimEveryMs: 5_000,
+  maxEngineDeaths: 3,
+  cancelPollMs: 1_000,
+  device: 'cpu',
+  costs: {},
+};
+
+/** How long we leave a job to the worker that still has its picture in memory. */
+const handOverMs = 250;
+
+const takeBackLooks = 100;
+
+/** Wait before the next job is asked for after the connection broke. */
+const fetchRetryMs = 1_000;
+
+interface Current {
+  readonly jobId: string;
+  readonly controller: AbortController;
+  /** Why it was aborted: a person's wish, or our own end. */
+  reason: 'cancelled' | 'handback' | null;
+}
+
+export class JobWorker {
+  readonly id = randomUUID();
+  readonly #redis: Redis;
+  readonly #keys: Keys;
+  readonly #ledger: Ledger;
+  readonly #artifacts: Artifacts;
+  readonly #generate: Generate;
+  readonly #settings: WorkerSettings;
+  readonly #log: Logger;
+  readonly #worker: Worker<QueueData>;
+  readonly #queue: Queue<QueueData>;
+  readonly #reclaimer: Reclaimer;
+  readonly #imageKeys = new Set<string>();
+  #beat: WorkerBeat | null = null;
+  #unsubscribe: (() => void) | null = null;
+  #reclaimTimer: NodeJS.Timeout | null = null;
+  #current: Current | null = null;
+  /** The job that BullMQ gave us, from before it is started until after it is let go. */
+  #held: string | null = null;
+  #stopping = false;
+
+  /** @param redis a patient connection; the caller closes it after stop() */
+  constructor(
+    redis: Redis,
+    artifacts: Artifacts,
+    generate: Generate,
+    log: Logger,
+    settings: Partial<WorkerSettings> = {},
+    keys = new Keys(),
+  ) {
+    this.#redis = redis;
+    this.#keys = keys;
+    this.#ledger = new Ledger(redis, keys);
+    this.#artifacts = artifacts;
+    this.#generate = generate;
+    this.#settings = { ...defaultWorkerSettings, ...settings };
+    this.#log = log;
+    this.#reclaimer = new Reclaimer(redis, keys, this.id, () => this.#held, log);
+    this.#queue = new Queue<QueueData>(generateQueueName, { connection: redis, prefix: keys.bull });
+    this.#worker = new Worker<QueueData>(generateQueueName, (job, token) => this.#process(job, token), {
+      connection: redis,
+      prefix: keys.bull,
+      name: this.id, // BullMQ writes it beside a job in the step that hands it out; the reclaimer reads it
+      concurrency: 1,
+      autorun: false,
+      runRetryDelay: fetchRetryMs,
+      lockDuration: this.#settings.lockDurationMs,
+      stalledInterval: this.#settings.stalledIntervalMs,
+      // A worker that dies says nothing about the job; deaths of the engine are counted in the ledger.
+      maxStalledCount: 1_000,
+    });
+    const onError = (error: Error): void => log.warn({ err: error.message }, 'worker connection');
+    this.#worker.on('error', onError);
+    this.#queue.on('error', onError);
+  }
+
+  /** Takes back what a dead predecessor held, then serves until stop(). */
+  async start(): Promise<void> {
+    this.#beat = new WorkerBeat(this.#redis, this.#keys, this.id, {
+      pid: process.pid,
+      host: processSpace(),
+      device: this.#settings.device,
+    });
+    this.#unsubscribe = await subscribeEvents(this.#redis, this.#keys.events, (event) => {
+      if (event.type === 'cancel') void this.#obeyCancel(event.jobId);
+    });
+    await this.#takeBack(await this.#reclaimer.run());
+    this.#reclaimTimer = setInterval(() => void this.#reclaim(), this.#settings.reclaimEveryMs);
+    void this.#worker.run();
+  }
+
+  /**
+   * Ends politely: takes no new job, lets the running one finish within `graceMs`, else stops it and hands it back to
+   * the queue.
+   */
+  async stop(graceMs: number): Promise<void> {
+    this.#stopping = true;
+    if (this.#reclaimTimer) clearInterval(this.#reclaimTimer);
+    await this.#worker.pause(true);
+    const closed = this.#worker.close();
+    const finished = await Promise.race([closed.then(() => true), sleep(graceMs, false, { ref: false })]);
+    if (!finished) {
+      this.#abort('handback');
+      await closed;
+    }
+    this.#unsubscribe?.();
+    await this.#queue.close();
+    await this.#beat?.stop();
+  }
+
+  async #reclaim(): Promise<void> {
+    try {
+      const orphans = await this.#reclaimer.run();
+      if (orphans.length > 0) await this.#worker.startStalledCheckTimer();
+    } catch (error) {
+      this.#log.warn({ err: String(error) }, 'looking for orphaned jobs failed; will look again');
+    }
+  }
+
+  /** What a dead predecessor was doing comes before anything that waits. */
+  async #takeBack(orphans: readonly string[]): Promise<void> {
+    if (orphans.length === 0) return;
+    await this.#worker.startStalledCheckTimer();
+    const active = `${this.#keys.bull}:${generateQueueName}:active`;
+    for (let look = 0; look < takeBackLooks; look++) {
+      const held = await this.#redis.lrange(active, 0, -1);
+      if (!orphans.some((jobId) => held.includes(jobId))) return;
+      await sleep(20);
+    }
+  }
+
+  #abort(reason: 'cancelled' | 'handback'): void {
+    if (!this.#current || this.#current.reason) return;
+    this.#current.reason = reason;
+    this.#current.controller.abort();
+  }
+
+  /** The wish counts only if the ledger holds it: a message alone proves nothing. */
+  async #obeyCancel(jobId: string): Promise<void> {
+    if (this.#current?.jobId !== jobId) return;
+    const entry = await this.#ledger.read(jobId).catch(() => undefined);
+    if (entry && (entry.cancelRequestedBy !== undefined || entry.state === 'cancelled')) {
+      if (this.#current?.jobId === jobId) this.#abort('cancelled');
+    }
+  }
+
+  async #process(job: Job<QueueData>, token: string | undefined): Promise<void> {
+    const { jobId } = queueDataSchema.parse(job.data);
+    this.#held = jobId;
+    try {
+      await this.#serve(job, jobId, token);
+    } finally {
+      this.#held = null;
+    }
+  }
+
+  async #serve(job: Job<QueueData>, jobId: string, token: string | undefined): Promise<void> {
+    const entry = await insist(() => this.#ledger.read(jobId));
+    if (!entry) return; // its person asked us to forget it
+    if (await this.#leaveToOther(entry)) {
+      await this.#giveBack(job, token);
+      await sleep(handOverMs);
+      throw new WaitingError();
+    }
+    const started = await this.#move(jobId, 'start', { worker: this.id });
+    if (!started.changed) return; // it has its final state already
+    const finished = await this.#artifacts.readRecord(jobId);
+    if (finished) return await this.#finish(jobId, finished);
+    if (entry.cancelRequestedBy !== undefined) {
+      await this.#move(jobId, 'cancelled');
+      return;
+    }
+
+    const current: Current = { jobId, controller: new AbortController(), reason: null };
+    this.#current = current;
+    this.#beat?.setJob(jobId);
+    const cancelPoll = setInterval(() => void this.#obeyCancel(jobId), this.#settings.cancelPollMs);
+    const startedAt = Date.now();
+    try {
+      if (this.#stopping) this.#abort('handback');
+      const artifact = await this.#generate(entry, this.#artifacts.files(jobId), {
+        signal: current.controller.signal,
+        onProgress: (progress) =>
+          publishEvent(this.#redis, this.#keys.events, { type: 'progress', jobId, ...progress }),
+      });
+      await this.#artifacts.storeRecord(jobId, artifact);
+      this.#remember(entry);
+      await this.#finish(jobId, artifact);
+      const { device } = this.#settings;
+      const ms = Date.now() - startedAt;
+      await recordDuration(this.#redis, this.#keys, entry.preset, device, ms).catch(() => {}); // an estimate
+    } catch (error) {
+      await this.#fail(job, token, entry, current.reason, error);
+    } finally {
+      clearInterval(cancelPoll);
+      this.#current = null;
+      this.#beat?.setJob(null);
+    }
+  }
+
+  async #finish(jobId: string, artifact: Artifact): Promise<void> {
+    const cost = artifact.reducedTo === undefined ? undefined : this.#settings.costs[artifact.reducedTo];
+    const fields = {
+      artifact: JSON.stringify(artifact),
+      ...(cost === undefined ? {} : { cost: String(cost) }),
+    };
+    await this.#move(jobId, 'generated', fields);
+  }
+
+  /** A Redis that is full for a while must not turn into a failed job. */
+  async #move(jobId: string, event: JobEvent, fields: Record<string, string> = {}): Promise<Transition> {
+    return await insist(() => this.#ledger.transition(jobId, event, Date.now(), fields));
+  }
+
+  async #fail(
+    job: Job<QueueData>,
+    token: string | undefined,
+    entry: LedgerEntry,
+    reason: Current['reason'],
+    error: unknown,
+  ): Promise<void> {
+    const jobId = entry.id;
+    const { code, message } = serializeError(error);
+    if (reason === 'handback') {
+      await this.#move(jobId, 'handback');
+      await this.#giveBack(job, token);
+      throw new WaitingError();
+    }
+    if (reason === 'cancelled') {
+      await this.#move(jobId, 'cancelled');
+      return;
+    }
+    if (code === 'ENGINE_CRASHED' || code === 'ENGINE_HUNG') {
+      const deaths = await insist(() => this.#redis.hincrby(this.#keys.job(jobId), 'engineDeaths', 1));
+      this.#log.warn({ jobId, code, deaths }, message);
+      if (deaths < this.#settings.maxEngineDeaths) {
+        await this.#move(jobId, 'handback');
+        throw error; // BullMQ tries again after its back-off
+      }
+    }
+    // An error without a code of ours may carry anything in its text: people get the sentence, the log the rest.
+    const failure =
+      isKinoraError(error) || code !== 'INTERNAL'
+        ? { code, message }
+        : { code: 'INTERNAL' as const, message: 'Something broke.' };
+    this.#log.error({ jobId, code, err: message }, 'job failed');
+    const { changed } = await this.#move(jobId, 'failed', { failure: JSON.stringify(failure) });
+    // On a full disk the next job needs the space; housekeeping would come too late.
+    if (changed) await this.#artifacts.removeOutput(jobId).catch(() => {});
+  }
+
+  async #giveBack(job: Job<QueueData>, token: string | undefined): Promise<void> {
+    await insist(() => job.moveToWait(token));
+    // BullMQ puts a job with a priority back without waking the workers that sleep (pushBackJobWithPriority).
+    await this.#redis.zadd(`${this.#keys.bull}:${generateQueueName}:marker`, 0, '0');
+  }
+
+  /** A remix is faster where its picture is in memory, if that worker has nothing to do. A worker leaves a job once. */
+  async #leaveToOther(entry: LedgerEntry): Promise<boolean> {
+    const { imageKey } = entry.request;
+    if (imageKey === undefined || this.#imageKeys.has(imageKey)) return false;
+    const workers = await workerEntries(this.#redis, this.#keys);
+    const better = [...workers].some(
+      ([id, { entry: other, alive }]) =>
+        id !== this.id && alive && other.jobId === null && other.imageKeys.includes(imageKey),
+    );
+    if (!better) return false;
+    const mark = `leftBy:${this.id}`;
+    return (await insist(() => this.#redis.hsetnx(this.#keys.job(entry.id), mark, '1'))) === 1;
+  }
+
+  #remember(entry: LedgerEntry): void {
+    const { imageKey } = entry.request;
+    if (imageKey === undefined) return;
+    this.#imageKeys.add(imageKey);
+    this.#beat?.rememberImage(imageKey);
+  }
+}
+
+/** What a Generate function throws when its signal was aborted. */
+export const cancelledError = (): KinoraError => new KinoraError('CANCELLED', 'The job was cancelled.');

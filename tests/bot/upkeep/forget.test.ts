@@ -1,0 +1,334 @@
+import { createHash } from 'node:crypto';
+import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import type { Redis } from 'ioredis';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import {
+  type ForgetSettings,
+  type ForgetTools,
+  finishForgetting,
+  forgetUser,
+} from '../../../src/bot/upkeep/forget.ts';
+import { KinoraError } from '../../../src/errors.ts';
+import { LatentCache } from '../../../src/inference/latent-cache.ts';
+import { decodeImage, imageKey } from '../../../src/inference/pictures/decode.ts';
+import { openPicture } from '../../../src/inference/pictures/known-picture.ts';
+import { Admin } from '../../../src/queue/admin.ts';
+import type { JobClient } from '../../../src/queue/client.ts';
+import type { JobRequest } from '../../../src/queue/jobs.ts';
+import { cancelledError } from '../../../src/worker/worker.ts';
+import { EngineWorkerHandle, engineRequest, longGeneration } from '../../chaos/worker-handle.ts';
+import {
+  eventually,
+  type Generation,
+  Harness,
+  log,
+  openTerms,
+  timedGenerator,
+} from '../../helpers/queue-harness.ts';
+
+const ann = 'test:ann';
+const bob = 'test:bob';
+const today = '2026-11-21';
+const pictureOf = (name: string): string =>
+  fileURLToPath(new URL(`../../fixtures/pictures/${name}`, import.meta.url));
+
+let harness: Harness;
+let client: JobClient;
+let redis: Redis;
+let cacheFolder: string;
+const workers: EngineWorkerHandle[] = [];
+afterEach(async () => {
+  for (const worker of workers.splice(0)) await worker.end('SIGKILL');
+  await harness.stop();
+});
+
+async function start(...redisArguments: string[]): Promise<void> {
+  harness = await Harness.start(...redisArguments);
+  client = harness.client();
+  redis = harness.server.connect();
+  cacheFolder = join(harness.folder, 'cache');
+  await mkdir(cacheFolder);
+}
+
+function tools(settings: Partial<ForgetSettings> = {}): ForgetTools {
+  const { artifacts } = harness;
+  const day = (): string => today;
+  const quick = { lookEveryMs: 20, cacheSettlesMs: 20, ...settings };
+  return { redis: harness.server.failFast(), client, artifacts, cacheFolder, day, log, settings: quick };
+}
+
+/** Names of keys, and the members or fields in them, in which a person appears. */
+async function tracesOf(userKey: string): Promise<string[]> {
+  const traces: string[] = [];
+  for (const key of await redis.keys('t:*')) {
+    if (key.startsWith(`${harness.keys.bull}:`) && key.endsWith(':events')) continue; // BullMQ's own, of ids only
+    const type = await redis.type(key);
+    const content =
+      type === 'hash'
+        ? await redis.hgetall(key)
+        : type === 'zset'
+          ? await redis.zrange(key, 0, '-1')
+          : type === 'set'
+            ? await redis.smembers(key)
+            : type === 'list'
+              ? await redis.lrange(key, 0, -1)
+              : type === 'stream'
+                ? await redis.xrange(key, '-', '+')
+                : await redis.get(key);
+    if (`${key} ${JSON.stringify(content)}`.includes(userKey)) traces.push(key);
+  }
+  return traces.sort();
+}
+
+const folders = async (): Promise<string[]> => (await readdir(join(harness.folder, 'jobs'))).sort();
+const cached = async (): Promise<string[]> => (await readdir(cacheFolder)).sort();
+
+describe('delete my data', () => {
+  beforeEach(() => start());
+
+  async function submit(id: string, userKey = ann, over: Partial<JobRequest> = {}): Promise<void> {
+    const request = await harness.request(id, userKey, over);
+    expect((await client.submit(request)).decision).toBe('accepted');
+  }
+
+  it("removes a person's jobs, files, history, quota and grants, and nobody else's", async () => {
+    const admin = new Admin(harness.server.failFast(), client, openTerms, log);
+    await admin.grant('test:root', ann, 3);
+    await admin.grant('test:root', bob, 3);
+    await admin.setCredits('test:root', `user:${ann}`, 9);
+    await admin.ban('test:root', ann, { untilMs: Date.now() + 3_600_000, reason: 'spam' });
+    await admin.unban('test:root', ann);
+    for (const day of ['2026-11-19', '2026-11-20']) {
+      await redis.hset(harness.keys.used(day), { [ann]: 4, [bob]: 5 });
+    }
+    await harness.delivery();
+    const worker = await harness.worker(async (entry, files, hooks) => {
+      if (entry.id.startsWith('t-bad')) throw new KinoraError('IMAGE_UNREADABLE', 'The picture is cut off.');
+      return await timedGenerator(10)(entry, files, hooks);
+    });
+    for (const id of ['a', 'bad', 'c']) await submit(id);
+    await submit('d', bob);
+    await eventually('four answers', () => harness.posted.length === 4);
+    await worker.stop(0);
+    await submit('e', ann, { communityKey: 'test:group' });
+    await submit('f');
+    await submit('g', bob);
+    await admin.ban('test:root', ann, { reason: 'spam' });
+
+    const bobsTraces = await tracesOf(bob);
+    expect(await forgetUser(ann, tools())).toEqual({
+      jobs: 5,
+      cancelled: 2,
+      folders: 5,
+      cacheEntries: 0,
+      quotaDays: 2,
+      grantedCredits: 3,
+      unfinished: [],
+    });
+    expect(await folders()).toEqual(['t-d', 't-g']);
+    expect(await tracesOf(ann)).toEqual(
+      [
+        harness.keys.bans,
+        harness.keys.audit,
+        harness.keys.limits,
+        harness.keys.used(today),
+        't:vfinish', // gone when the queue is idle
+      ].sort(),
+    );
+    expect(await tracesOf(bob)).toEqual(bobsTraces);
+    expect(await harness.creditsUsed()).toBe(2); // no new allowance for what was delivered, and two were given back
+    expect(await admin.banOf(ann)).toEqual({ untilMs: 0, reason: 'spam' });
+    expect((await client.submit(await harness.request('h'))).decision).toBe('banned');
+    expect(await client.ledger.read('t-g')).toMatchObject({ state: 'waiting' });
+    // The two that waited were answered, once.
+    const ended = harness.posted.filter(({ kind }) => kind === 'cancelled').map(({ jobId }) => jobId);
+    expect(ended.sort()).toEqual(['t-e', 't-f']);
+    await admin.close();
+  });
+
+  it('may be wished again, and by several at once', async () => {
+    await harness.delivery();
+    for (let i = 0; i < 30; i++) await submit(`a${i}`);
+    const both = await Promise.all([forgetUser(ann, tools()), forgetUser(ann, tools())]);
+    for (const { unfinished } of both) expect(unfinished).toEqual([]);
+    expect(await folders()).toEqual([]);
+    expect(await redis.exists(harness.keys.forgetting, harness.keys.history(ann))).toBe(0);
+    await eventually('answers', () => harness.posted.length === 30);
+    expect(await forgetUser(ann, tools())).toEqual({
+      jobs: 0,
+      cancelled: 0,
+      folders: 0,
+      cacheEntries: 0,
+      quotaDays: 0,
+      grantedCredits: 0,
+      unfinished: [],
+    });
+  });
+
+  it('ends the running job with one answer, and then removes its files', async () => {
+    const runs: Generation[] = [];
+    await harness.worker(timedGenerator(4_000, runs));
+    await harness.delivery();
+    await submit('a');
+    await eventually('the run', () => runs.length === 1);
+    await submit('b');
+    const wished = forgetUser(ann, tools());
+    await sleep(50);
+    expect(await folders()).toContain('t-a'); // its generator may still be writing there
+    expect(await wished).toMatchObject({ jobs: 2, cancelled: 2, folders: 2, unfinished: [] });
+    expect(await folders()).toEqual([]);
+    expect(await client.ledger.read('t-a')).toBeUndefined();
+    expect(harness.posted.map(({ jobId, kind }) => `${jobId} ${kind}`).sort()).toEqual([
+      't-a cancelled',
+      't-b cancelled',
+    ]);
+    // The worker goes on with others, and credits came back.
+    expect(await harness.creditsUsed()).toBe(0);
+    await submit('c', bob);
+    await eventually('the next run', () => runs.length === 2);
+  });
+
+  it('keeps the files of a job for as long as its generator needs to end', async () => {
+    const found: boolean[] = [];
+    await harness.worker(async (entry, files, { signal }) => {
+      while (!signal.aborted) await sleep(10);
+      await sleep(600);
+      found.push(await harness.artifacts.hasImage(entry.id));
+      await writeFile(files.video, 'half a video');
+      throw cancelledError();
+    });
+    await submit('a');
+    await eventually('the run', async () => (await client.ledger.read('t-a'))?.state === 'running');
+    const forgotten = await forgetUser(ann, tools({ answerWithinMs: 0 }));
+    expect(found).toEqual([true]);
+    expect(forgotten).toMatchObject({ jobs: 1, cancelled: 1, folders: 1, unfinished: [] });
+    expect(await folders()).toEqual([]);
+  });
+
+  it('does not wait for a chat that is away, and posts nothing there afterwards', async () => {
+    await submit('a');
+    const forgotten = await forgetUser(ann, tools({ answerWithinMs: 200 }));
+    expect(forgotten).toMatchObject({ jobs: 1, cancelled: 1, folders: 1, unfinished: [] });
+    await harness.delivery();
+    await submit('b', bob);
+    await client.cancel('t-b', bob);
+    await eventually('the answer to the other', () => harness.posted.length === 1);
+    await sleep(200);
+    expect(harness.posted).toEqual([{ jobId: 't-b', kind: 'cancelled' }]);
+    expect(await redis.exists(`${harness.keys.bull}:deliver:t-a`)).toBe(0);
+  });
+
+  it('leaves alone what is asked for afterwards', async () => {
+    await harness.delivery();
+    await submit('a');
+    const wishedAt = Date.now();
+    await sleep(5);
+    await submit('b');
+    expect(await forgetUser(ann, tools(), wishedAt)).toMatchObject({ jobs: 1, unfinished: [] });
+    expect(await folders()).toEqual(['t-b']);
+    expect(await client.ledger.read('t-b')).toMatchObject({ state: 'waiting' });
+    expect(await redis.zrange(harness.keys.history(ann), 0, '-1')).toEqual(['t-b']);
+  });
+
+  it('finds what was made from their pictures in the latent cache', async () => {
+    const bytesOf = async (name: string): Promise<string> =>
+      LatentCache.picturePrefix(imageKey(await decodeImage(pictureOf(name))));
+    const [grey, known] = [await bytesOf('grey.jpg'), 'f'.repeat(64)];
+    const others = [
+      LatentCache.pictureEntry('other', 64),
+      LatentCache.key('video', 'v-t-other'),
+      LatentCache.key('prompt', 'zoom in'),
+      'holiday.jpg',
+    ];
+    const theirs = [
+      `${grey}${'0'.repeat(40)}`,
+      `${grey}${'1'.repeat(40)}`,
+      LatentCache.pictureEntry(known, 64),
+      LatentCache.key('video', 'v-t-a'), // as the test's generator calls its videos
+    ];
+    for (const name of [...theirs, ...others]) await writeFile(join(cacheFolder, name), 'latents');
+    // What their files show, by files that are kept or gone, and what another person's file shows.
+    const cache = new LatentCache({ folder: cacheFolder, memoryBytes: 0, diskBytes: 1e6 });
+    await openPicture(pictureOf('grey.jpg'), cache);
+    await openPicture(pictureOf('plain.png'), cache);
+    await cache.flush();
+    const files = (await cached()).filter((name) => name.startsWith('file-'));
+    const kept = LatentCache.filePrefix(
+      createHash('sha256')
+        .update(await readFile(pictureOf('plain.jpg')))
+        .digest('hex'),
+    );
+    await openPicture(pictureOf('plain.jpg'), cache);
+    await cache.flush();
+    others.push(...(await cached()).filter((name) => name.startsWith(kept)));
+    expect([files.length, others.length]).toEqual([2, 5]);
+    const plain = imageKey(await decodeImage(pictureOf('plain.png')));
+    await harness.delivery();
+    await harness.worker(timedGenerator(10));
+    const request = await harness.request('a');
+    await copyFile(pictureOf('grey.jpg'), harness.artifacts.files('t-a').image);
+    await client.submit(request);
+    await submit('b', ann, { imageKey: known });
+    await submit('c', ann, { imageKey: plain });
+    await eventually('all answers', () => harness.posted.length === 3);
+    for (const gone of ['t-b', 't-c']) await harness.artifacts.remove(gone); // as housekeeping does
+    expect(await forgetUser(ann, tools())).toMatchObject({ jobs: 3, folders: 1, cacheEntries: 6 });
+    expect(await cached()).toEqual([...others].sort());
+  });
+
+  it('removes what a real engine has cached, also of a job that was just stopped', async () => {
+    await harness.delivery();
+    const worker = EngineWorkerHandle.start(harness);
+    workers.push(worker);
+    await worker.serving();
+    await client.submit(await engineRequest(harness, 'a'));
+    await eventually('the video', () => harness.posted.length === 1);
+    await eventually('what it was made of', async () => (await cached()).length === 5);
+    const kinds = (await cached()).map((name) => name.split('-')[0]);
+    expect(kinds).toEqual(['file', 'image', 'prompt', 'prompt', 'video']);
+    let steps = 0;
+    worker.onProgress = ({ jobId, phase, done }) => {
+      if (jobId === 't-b' && phase === 'denoising') steps = done;
+    };
+    await client.submit(await engineRequest(harness, 'b', ann, longGeneration));
+    await eventually('its steps', () => steps >= 2);
+    const forgotten = await forgetUser(ann, tools({ cacheSettlesMs: 500 }));
+    expect(forgotten).toMatchObject({ jobs: 2, cancelled: 1, folders: 2, cacheEntries: 4, unfinished: [] });
+    expect((await cached()).every((name) => name.startsWith('prompt-'))).toBe(true);
+    expect(await folders()).toEqual([]);
+    await client.submit(await engineRequest(harness, 'c', bob));
+    await eventually('the next video', () =>
+      harness.posted.some(({ jobId, kind }) => jobId === 't-c' && kind === 'video'),
+    );
+  });
+});
+
+describe('a wish to be forgotten', () => {
+  it('outlives kill -9 of Redis and comes true when the worker of the job is back', async () => {
+    await start('--appendonly', 'yes', '--appendfsync', 'always');
+    await harness.delivery();
+    const dead = await harness.workerProcess(30_000);
+    const request = await harness.request('a');
+    await client.submit(request);
+    await eventually('the run', async () => (await harness.runs()).length === 1);
+    await redis.hset(harness.keys.grants, ann, 2);
+    dead.kill('SIGKILL');
+    const forgotten = await forgetUser(ann, tools({ endWithinMs: 300 }));
+    expect(forgotten).toMatchObject({ jobs: 0, unfinished: ['t-a'], grantedCredits: 0 });
+    expect(await folders()).toEqual(['t-a']);
+    await harness.server.crashAndRestart();
+
+    expect(await finishForgetting(tools({ endWithinMs: 100 }))).toBe(1);
+    const runs: Generation[] = [];
+    await harness.worker(timedGenerator(10, runs));
+    await eventually('the wish', async () => (await finishForgetting(tools())) === 0);
+    expect(runs).toEqual([]); // what was cancelled is not made
+    expect(harness.posted).toEqual([{ jobId: 't-a', kind: 'cancelled' }]);
+    expect(await folders()).toEqual([]);
+    expect(await tracesOf(ann)).toEqual(['t:used:2026-11-21', 't:vfinish']);
+    expect(await harness.creditsUsed()).toBe(0);
+  });
+});

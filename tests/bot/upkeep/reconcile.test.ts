@@ -1,0 +1,377 @@
+import { rm, writeFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Job, Queue } from 'bullmq';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Reconciler, type ReconcileSettings } from '../../../src/bot/upkeep/reconcile.ts';
+import type { JobClient } from '../../../src/queue/client.ts';
+import {
+  artifactOf,
+  eventually,
+  type Generation,
+  Harness,
+  log,
+  openTerms,
+  timedGenerator,
+} from '../../helpers/queue-harness.ts';
+
+let harness: Harness;
+let client: JobClient;
+beforeEach(async () => {
+  harness = await Harness.start();
+  client = harness.client();
+});
+afterEach(() => harness.stop());
+
+const reconciler = (settings: Partial<ReconcileSettings> = {}): Reconciler =>
+  new Reconciler(harness.server.failFast(), client, harness.artifacts, log, { graceMs: 0, ...settings });
+
+const nothing = {
+  rescued: 0,
+  answers: 0,
+  lost: 0,
+  expired: 0,
+  forgotten: 0,
+  leaks: 0,
+  priorities: 0,
+  rebased: 0,
+};
+
+/** Forgets everything that BullMQ knows, as when Redis lost its last second between two writes. */
+async function loseFlows(): Promise<void> {
+  const redis = harness.server.connect();
+  for (const name of await redis.keys('t:bull:*')) {
+    if (!name.endsWith(':meta')) await redis.del(name);
+  }
+}
+
+async function settled(count: number): Promise<void> {
+  await eventually(`${count} answers`, () => harness.posted.length >= count);
+  await sleep(150); // a second answer would come at once
+  expect(harness.posted).toHaveLength(count);
+  const redis = harness.server.connect();
+  await eventually('an empty ledger', async () => (await redis.zcard('t:pending')) === 0);
+  expect(await redis.scard('t:active:all')).toBe(0);
+}
+
+describe('a vanished job', () => {
+  it('is put back at its old place, answered once and paid once', async () => {
+    for (const id of ['a', 'b', 'c']) await client.submit(await harness.request(id));
+    await loseFlows();
+    expect(await reconciler().run()).toEqual({ ...nothing, rescued: 3 });
+    expect(await reconciler().run()).toEqual(nothing);
+    const runs: Generation[] = [];
+    await harness.worker(timedGenerator(20, runs));
+    await harness.delivery();
+    await settled(3);
+    expect(runs.map(({ jobId }) => jobId)).toEqual(['t-a', 't-b', 't-c']);
+    expect(await harness.creditsUsed()).toBe(3);
+  });
+
+  it('that was only admitted when its process died is queued', async () => {
+    const request = await harness.request('a');
+    await client.ledger.admit(request, { ...openTerms, cost: 1, day: '2026-11-21', now: Date.now() });
+    expect(await reconciler({ graceMs: 30_000 }).run()).toEqual(nothing); // its process may still live
+    expect(await reconciler().run(Date.now() + 1)).toEqual({ ...nothing, rescued: 1 });
+    await harness.worker(timedGenerator(20));
+    await harness.delivery();
+    await settled(1);
+  });
+
+  it('of which only one half is left is made whole', async () => {
+    for (const id of ['a', 'b']) await client.submit(await harness.request(id));
+    const redis = harness.server.connect();
+    await redis.del('t:bull:deliver:t-a', 't:bull:deliver:t-a:dependencies');
+    await redis.zrem('t:bull:deliver:waiting-children', 't-a');
+    await redis.del('t:bull:generate:t-b');
+    await redis.zrem('t:bull:generate:prioritized', 't-b');
+    expect(await reconciler().run()).toEqual({ ...nothing, rescued: 2 });
+    await harness.worker(timedGenerator(20));
+    await harness.delivery();
+    await settled(2);
+    expect(harness.posted.map(({ kind }) => kind)).toEqual(['video', 'video']);
+  });
+
+  it('in the hands of a dead worker runs again, in those of a living one is left alone', async () => {
+    for (const id of ['a', 'b']) await client.submit(await harness.request(id));
+    const runs: Generation[] = [];
+    const worker = await harness.worker(timedGenerator(700, runs));
+    await eventually('the run', () => runs.length === 1);
+    await client.ledger.transition('t-b', 'start', Date.now(), { worker: 'gone' });
+    await loseFlows();
+    expect(await reconciler().run()).toEqual({ ...nothing, rescued: 1 });
+    expect((await client.ledger.read('t-b'))?.state).toBe('waiting');
+    const stopped = worker.stop(5_000);
+    await eventually('the end of the run', async () => {
+      return (await client.ledger.read('t-a'))?.state === 'generated';
+    });
+    await stopped;
+    // BullMQ had lost the job that just ended, so nobody was told to deliver it.
+    expect(await reconciler().run()).toMatchObject({ answers: 1, rescued: 0 });
+    await harness.delivery();
+    await harness.worker(timedGenerator(20, runs));
+    await settled(2);
+    expect(runs.map(({ jobId }) => jobId)).toEqual(['t-a', 't-b']);
+    expect(await harness.creditsUsed()).toBe(2);
+  });
+
+  it('whose picture is gone, or that vanishes for ever, ends with one answer and its credits back', async () => {
+    for (const id of ['a', 'b']) await client.submit(await harness.request(id));
+    await rm(harness.artifacts.files('t-a').folder, { recursive: true });
+    await harness.server.connect().hset('t:job:t-b', 'rescues', 3);
+    await loseFlows();
+    expect(await reconciler({ maxRescues: 3 }).run()).toEqual({ ...nothing, lost: 2 });
+    await harness.delivery();
+    await settled(2);
+    expect(harness.posted.map(({ kind }) => kind)).toEqual(['failure', 'failure']);
+    expect(await harness.creditsUsed()).toBe(0);
+  });
+
+  it('that cannot be read gives its credits back and keeps nobody else from being saved', async () => {
+    for (const id of ['a', 'b']) await client.submit(await harness.request(id));
+    await harness.server.connect().hset('t:job:t-a', 'request', '{"from":"the future"}');
+    await loseFlows();
+    expect(await reconciler().run()).toEqual({ ...nothing, rescued: 1, lost: 1 });
+    await harness.worker(timedGenerator(20));
+    await harness.delivery();
+    await settled(1);
+    expect(await harness.creditsUsed()).toBe(1);
+  });
+
+  it('is saved once by two bots at once', async () => {
+    for (let i = 0; i < 30; i++) await client.submit(await harness.request(`${i}`));
+    await loseFlows();
+    const runs: Generation[] = [];
+    await harness.worker(timedGenerator(5, runs));
+    await harness.delivery();
+    const bots = [reconciler({ everyMs: 20 }), reconciler({ everyMs: 20 })];
+    for (const bot of bots) bot.start();
+    await settled(30);
+    await Promise.all(bots.map((bot) => bot.stop()));
+    expect(runs).toHaveLength(30);
+    expect(await harness.creditsUsed()).toBe(30);
+  });
+});
+
+describe('BullMQ that keeps losing halves of flows', () => {
+  it('costs nobody an answer and nobody a credit', async () => {
+    const redis = harness.server.connect();
+    const lose = async (jobId: string, queues: readonly string[]): Promise<void> => {
+      const batch = redis.multi();
+      for (const queue of queues) {
+        const name = `t:bull:${queue}`;
+        for (const part of ['', ':lock', ':dependencies', ':processed', ':failed', ':unsuccessful']) {
+          batch.del(`${name}:${jobId}${part}`);
+        }
+        for (const list of ['wait', 'active']) batch.lrem(`${name}:${list}`, 0, jobId);
+        for (const set of ['prioritized', 'delayed', 'waiting-children']) batch.zrem(`${name}:${set}`, jobId);
+      }
+      await batch.exec();
+    };
+    const runs: Generation[] = [];
+    for (let i = 0; i < 2; i++) await harness.worker(timedGenerator(15, runs));
+    await harness.delivery({}, async ({ jobId }, attempt) => {
+      if (attempt === 1 && jobId.endsWith('3')) throw new Error('502');
+    });
+    const bots = [1, 2].map(() => reconciler({ everyMs: 40, repairEveryMs: 100, maxRescues: 1_000 }));
+    for (const bot of bots) bot.start();
+    const halves = [['generate'], ['deliver'], ['generate', 'deliver']];
+    const people = 4;
+    for (let i = 0; i < 120; i++) {
+      await client.submit(await harness.request(`${i}`, `test:p${i % people}`));
+      if (i % 10 === 9) await client.cancel(`t-${i}`, `test:p${i % people}`);
+      const pending = await redis.zrange('t:pending', 0, '-1');
+      const victim = pending[(i * 7) % Math.max(1, pending.length)];
+      if (victim && i % 4 > 0) await lose(victim, halves[i % halves.length] ?? []);
+    }
+    await settled(120);
+    await Promise.all(bots.map((bot) => bot.stop()));
+    expect(new Set(harness.posted.map(({ jobId }) => jobId)).size).toBe(120);
+    const videos = harness.posted.filter(({ kind }) => kind === 'video').length;
+    expect(videos + harness.posted.filter(({ kind }) => kind === 'cancelled').length).toBe(120);
+    let credits = 0;
+    for (let person = 0; person < people; person++) credits += await harness.creditsUsed(`test:p${person}`);
+    expect(credits).toBe(videos);
+  });
+});
+
+describe('a lost answer', () => {
+  it.each(['failed', 'cancelled', 'generated', 'delivering'] as const)(
+    'of a job that is %s is posted, without generating anything',
+    async (state) => {
+      await client.submit(await harness.request('a'));
+      const entry = await client.ledger.read('t-a');
+      if (!entry) throw new Error('lost');
+      await client.ledger.transition('t-a', 'start', Date.now(), { worker: 'gone' });
+      const { files } = { files: harness.artifacts.files('t-a') };
+      if (state === 'generated' || state === 'delivering') {
+        await writeFile(files.video, 'video');
+        await harness.artifacts.storeRecord('t-a', artifactOf(entry, 5));
+        await client.ledger.transition('t-a', 'generated', Date.now());
+        if (state === 'delivering') await client.ledger.transition('t-a', 'deliver', Date.now());
+      } else {
+        await client.ledger.transition('t-a', state, Date.now());
+      }
+      await loseFlows();
+      expect(await reconciler().run()).toEqual({ ...nothing, answers: 1 });
+      await harness.delivery();
+      await settled(1);
+      const kind = { failed: 'failure', cancelled: 'cancelled', generated: 'video', delivering: 'video' }[
+        state
+      ];
+      expect(harness.posted).toEqual([{ jobId: 't-a', kind }]);
+      expect(await harness.creditsUsed()).toBe(kind === 'video' ? 1 : 0);
+    },
+  );
+
+  it('that waits for a generation which no longer exists goes out', async () => {
+    await client.submit(await harness.request('a'));
+    await client.ledger.transition('t-a', 'failed', Date.now());
+    const redis = harness.server.connect();
+    await redis.del('t:bull:generate:t-a');
+    await redis.zrem('t:bull:generate:prioritized', 't-a');
+    expect(await reconciler().run()).toEqual({ ...nothing, answers: 1 });
+    await harness.delivery();
+    await settled(1);
+  });
+
+  it('of a job that was cancelled by a process that died on the way does not wait for its turn', async () => {
+    for (const id of ['a', 'b']) await client.submit(await harness.request(id));
+    await client.ledger.cancel('t-b', 'test:ann', false, Date.now());
+    await reconciler().run();
+    await harness.delivery();
+    await eventually('the answer', () => harness.posted.length === 1);
+    expect(harness.posted).toEqual([{ jobId: 't-b', kind: 'cancelled' }]);
+  });
+
+  it('that is being posted, or waits for its next attempt, is left alone', async () => {
+    await client.submit(await harness.request('a'));
+    await client.submit(await harness.request('b'));
+    await harness.worker(timedGenerator(10));
+    let release = (): void => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    let failures = 0;
+    await harness.delivery({ firstRetryMs: 300 }, async ({ jobId }) => {
+      if (jobId === 't-a') await held;
+      else if (failures++ === 0) throw new Error('502');
+    });
+    await eventually('both under way', async () => {
+      return failures === 1 && (await client.ledger.read('t-a'))?.state === 'delivering';
+    });
+    await sleep(50);
+    expect(await reconciler().run()).toEqual(nothing);
+    release();
+    await settled(2);
+  });
+});
+
+describe('what is in flight', () => {
+  it('is never touched, however often it is looked at', async () => {
+    const runs: Generation[] = [];
+    const bot = reconciler({ everyMs: 1 });
+    const reports: number[] = [];
+    const run = bot.run.bind(bot);
+    bot.run = async (now) => {
+      const report = await run(now);
+      reports.push(report.rescued + report.answers + report.lost + report.expired + report.forgotten);
+      return report;
+    };
+    for (let i = 0; i < 40; i++) await client.submit(await harness.request(`${i}`, `test:p${i % 3}`));
+    bot.start();
+    await harness.worker(timedGenerator(10, runs));
+    await harness.delivery({}, async ({ jobId }, attempt) => {
+      if (attempt === 1 && jobId.endsWith('3')) throw new Error('502');
+    });
+    for (const i of [19, 29, 39]) await client.cancel(`t-${i}`, `test:p${i % 3}`);
+    await settled(40);
+    await bot.stop();
+    expect(reports.length).toBeGreaterThan(20);
+    expect(reports.filter((mends) => mends > 0)).toEqual([]);
+    expect(new Set(runs.map(({ jobId }) => jobId)).size).toBe(runs.length);
+  });
+});
+
+describe('a job that waits too long', () => {
+  it('ends with a sentence and its credits back; one that runs goes on', async () => {
+    await client.submit(await harness.request('a'));
+    await client.submit(await harness.request('b'));
+    await client.ledger.transition('t-a', 'start', Date.now(), { worker: 'w' });
+    const later = Date.now() + 25 * 3_600_000;
+    expect(await reconciler().run(later)).toEqual({ ...nothing, expired: 1 });
+    expect(await reconciler().run(later)).toEqual(nothing);
+    await harness.delivery();
+    await eventually('the answer', () => harness.posted.length === 1);
+    expect(harness.posted).toEqual([{ jobId: 't-b', kind: 'failure' }]);
+    const entry = await client.ledger.read('t-b');
+    expect(entry?.failure).toEqual({
+      code: 'EXPIRED',
+      message: 'The job waited for more than 24 hours and was given up.',
+    });
+    expect(entry?.startedAt).toBeUndefined();
+    expect(await harness.creditsUsed()).toBe(1);
+    expect((await client.ledger.read('t-a'))?.state).toBe('running');
+  });
+
+  it('ends even when BullMQ has lost it', async () => {
+    await client.submit(await harness.request('a'));
+    await loseFlows();
+    expect(await reconciler().run(Date.now() + 25 * 3_600_000)).toEqual({ ...nothing, expired: 1 });
+    await harness.delivery();
+    await settled(1);
+    expect(await harness.creditsUsed()).toBe(0);
+  });
+
+  it('does not push back the next job of its person', async () => {
+    await client.submit(await harness.request('a'));
+    await client.submit(await harness.request('b'));
+    await client.ledger.transition('t-a', 'start', Date.now(), { worker: 'w' });
+    const second = (await client.ledger.read('t-b'))?.priority;
+    await reconciler().run(Date.now() + 25 * 3_600_000);
+    await client.submit(await harness.request('c'));
+    expect((await client.ledger.read('t-c'))?.priority).toBe(second);
+  });
+});
+
+describe('leaked places', () => {
+  it('are given back; places of living jobs are kept', async () => {
+    await client.submit(await harness.request('a', 'test:ann', { communityKey: 'test:group' }));
+    await client.submit(await harness.request('b', 'test:ann', { communityKey: 'test:group' }));
+    await client.ledger.transition('t-a', 'start', Date.now(), { worker: 'w' });
+    const redis = harness.server.connect();
+    await client.submit(await harness.request('c'));
+    await client.cancel('t-c', 'test:ann');
+    for (const owner of ['all', 'test:ann', 'test:group', 'test:nobody']) {
+      await redis.sadd(`t:active:${owner}`, 't-c', 't-unknown');
+    }
+    await redis.zadd('t:waiting:standard', 5, 't-a', 6, 't-c', 7, 't-unknown');
+    await redis.zadd('t:pending', 5, 't-unknown');
+    expect(await reconciler().run()).toEqual({ ...nothing, leaks: 11, forgotten: 1 });
+    for (const owner of ['all', 'test:ann', 'test:group']) {
+      expect((await redis.smembers(`t:active:${owner}`)).sort()).toEqual(['t-a', 't-b']);
+    }
+    expect(await redis.exists('t:active:test:nobody')).toBe(0);
+    expect(await redis.zrange('t:waiting:standard', 0, '-1')).toEqual(['t-b']);
+  });
+
+  it('of the worker registry are forgotten after a day', async () => {
+    const redis = harness.server.connect();
+    const beat = { pid: 1, host: 'h', jobId: null, device: 'cpu', imageKeys: [] };
+    await redis.hset('t:workers', 'old', JSON.stringify({ ...beat, beatAt: Date.now() - 90_000_000 }));
+    await redis.hset('t:workers', 'new', JSON.stringify({ ...beat, beatAt: Date.now() - 60_000 }));
+    await reconciler().run();
+    expect(await redis.hkeys('t:workers')).toEqual(['new']);
+  });
+});
+
+describe('a priority that a crash left behind', () => {
+  it('follows the ledger', async () => {
+    await client.submit(await harness.request('a'));
+    const queue = new Queue('generate', { connection: harness.server.connect(), prefix: 't:bull' });
+    const job = await Job.fromId(queue, 't-a');
+    await job?.changePriority({ priority: 99 });
+    expect(await reconciler({ graceMs: 60_000 }).run()).toEqual({ ...nothing, priorities: 1 });
+    expect((await Job.fromId(queue, 't-a'))?.priority).toBe(1);
+    await queue.close();
+  });
+});

@@ -1,0 +1,272 @@
+import { execFileSync } from 'node:child_process';
+import { copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import ffprobe from '@ffprobe-installer/ffprobe';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { splitArguments } from '../../src/commands/animate.ts';
+import { describeExitCodes } from '../../src/commands/exit-codes.ts';
+import { tinyPackPath } from '../helpers/golden.ts';
+import { runCli } from '../helpers/run-cli.ts';
+
+const cat = fileURLToPath(new URL('../../examples/cat.jpg', import.meta.url));
+const coffee = fileURLToPath(new URL('../../examples/coffee.jpg', import.meta.url));
+const small = ['--size', '64', '--frames', '4', '--steps', '2'];
+
+const picture = (name: string): string =>
+  fileURLToPath(new URL(`../fixtures/pictures/${name}`, import.meta.url));
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'kinora-cli-'));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+const files = (): string[] => readdirSync(folder).filter((name) => name !== 'data');
+
+interface Probe {
+  readonly streams: readonly { codec_name: string; width: number; height: number; nb_read_frames: string }[];
+  readonly format: { duration: string; tags?: Readonly<Record<string, string>> };
+}
+
+function probe(file: string): Probe {
+  const args = ['-v', 'error', '-count_frames', '-show_streams', '-show_format', '-of', 'json', file];
+  return JSON.parse(execFileSync(ffprobe.path, args, { encoding: 'utf8' })) as Probe;
+}
+
+describe('kinora animate', () => {
+  it('writes an MP4 and says where, how and from which seed', async () => {
+    const { code, stdout, stderr } = await runCli(['animate', cat, 'zoom in', '--seed', '7', ...small], {
+      folder,
+    });
+    expect(stderr).toContain(join(folder, 'cat-7.mp4'));
+    expect(stderr).toMatch(/seed 7 · video id [0-9a-f]{24}/);
+    expect(stdout).toBe('');
+    expect(code).toBe(0);
+    expect(files()).toEqual(['cat-7.mp4']);
+    const { streams, format } = probe(join(folder, 'cat-7.mp4'));
+    expect(streams).toHaveLength(1);
+    expect(streams[0]).toMatchObject({ codec_name: 'h264', nb_read_frames: '4' });
+    expect(Number(format.duration)).toBeCloseTo(0.5, 2);
+    expect(JSON.parse(format.tags?.['comment'] ?? '{}')).toMatchObject({ prompt: 'zoom in', seed: '7' });
+  });
+
+  it('prints one object with --json, remembers the picture over a restart, and varies an earlier video', async () => {
+    const first = await runCli(['animate', cat, 'zoom in', '--seed', '7', '--json', ...small], { folder });
+    const made = JSON.parse(first.stdout);
+    expect(made).toMatchObject({
+      out: join(folder, 'cat-7.mp4'),
+      seed: 7,
+      numFrames: 4,
+      fps: 8,
+      device: 'cpu',
+    });
+    expect(made).toMatchObject({ model: 'tiny-i2vgen-xl', width: 64, height: 64 });
+    expect(made.cache.hits).not.toContain('image');
+    expect(made.timings.total).toBeGreaterThanOrEqual(made.timings.sessions);
+
+    const second = await runCli(
+      [
+        'animate',
+        cat,
+        'waves',
+        '--from',
+        made.videoId,
+        '--strength',
+        'strong',
+        '--seed',
+        '8',
+        '--json',
+        ...small,
+      ],
+      { folder },
+    );
+    expect(JSON.parse(second.stdout).cache.hits).toEqual(expect.arrayContaining(['image', 'video']));
+    expect(second.code).toBe(0);
+  });
+
+  it('animates several pictures with one engine and never overwrites a video that it named itself', async () => {
+    mkdirSync(join(folder, 'other'));
+    copyFileSync(coffee, join(folder, 'other', 'cat.jpg'));
+    const args = [
+      'animate',
+      cat,
+      'other/cat.jpg',
+      'zoom in',
+      '--seed',
+      '1',
+      '--json',
+      '--no-metadata',
+      ...small,
+    ];
+    const { stdout } = await runCli(args, { folder });
+    const { videos } = JSON.parse(stdout) as { videos: { out: string }[] };
+    expect(videos.map(({ out }) => out)).toEqual([join(folder, 'cat-1.mp4'), join(folder, 'cat-1-2.mp4')]);
+    expect(probe(join(folder, 'cat-1.mp4')).format.tags?.['comment']).toBeUndefined();
+  });
+
+  it('leaves nothing half-written when it is interrupted', async () => {
+    const { code, stderr } = await runCli(['animate', cat, 'zoom in', '--size', '256', '--steps', '100'], {
+      folder,
+      onStderr: (text, kill) => {
+        if (text.includes('Imagining')) kill('SIGINT');
+      },
+    });
+    expect(code).toBe(130);
+    expect(stderr).not.toMatch(/\n\s+at /);
+    expect(files()).toEqual([]);
+  });
+});
+
+describe('bad input ends in a sentence, an exit code and no file', () => {
+  const cases: readonly [string, number, readonly string[], RegExp][] = [
+    ['a picture that is not there', 3, ['nope.jpg', 'zoom in'], /no picture at "nope.jpg".*Check the path/],
+    ['a folder as picture', 3, ['.'], /is a folder/],
+    ['a fraction of a frame', 2, [cat, '--frames', '9.5'], /whole number from 1 to 32/],
+    ['too many steps', 2, [cat, '--steps', '1e99'], /whole number from 1 to 100/],
+    ['a negative seed', 2, [cat, '--seed', '-1'], /seed is -1; expected a whole number from 0/],
+    ['a word for a number', 2, [cat, '--seed', 'abc'], /Expected a number/],
+    ['an unknown preset', 2, [cat, '--preset', 'best'], /expected one of fast, standard, high, creative/],
+    ['an unknown option', 2, [cat, '--zoom'], /unknown option '--zoom'/],
+    ['an odd size', 2, [cat, '--size', '100x100'], /multiples of 64/],
+    ['a huge prompt', 2, [cat, 'a'.repeat(5000)], /5000 characters; at most 1000/],
+    ['a binary prompt', 2, [cat, 'zoom\u0007in'], /not plain text/],
+    ['two prompts', 2, [cat, 'zoom in', 'pan left'], /several prompts/],
+    ['strength without a video', 2, [cat, '--strength', '0.5'], /--from/],
+    ['an unknown model', 4, [cat, '--model', 'nope'], /no model pack named "nope"/],
+    ['a foreign folder as model', 4, [cat, '--model', './data'], /no model pack in/],
+    [
+      'a device that is not here',
+      5,
+      [cat, '--device', 'cuda'],
+      /^Loading the model …\nThe device cuda .*kinora doctor.*\n$/,
+    ],
+    ['a device that is none', 2, [cat, '--device', 'gpu'], /device is "gpu"; expected auto, cpu, cuda/],
+    [
+      'a size limit that nothing fits',
+      2,
+      [cat, '--max-bytes', '10'],
+      /size limit is 10 bytes.*at least 4096/,
+    ],
+    ['a size limit that is no number', 2, [cat, '--max-bytes', 'Infinity'], /size limit is Infinity/],
+    ['an output folder that is not there', 7, [cat, '--out', 'no/where.mp4'], /There is no folder/],
+    [
+      'an output that not even root may write',
+      7,
+      [cat, '--out', '/proc/x.mp4', ...small],
+      /(x\.mp4 cannot|The folder \/proc may not) be written/,
+    ],
+    ['a video that is forgotten', 2, [cat, '--from', 'nope', ...small], /no longer kept/],
+  ];
+  it.each(cases)('%s', async (_name, exitCode, args, sentence) => {
+    const { code, stdout, stderr } = await runCli(['animate', ...args], { folder });
+    expect(stderr).toMatch(sentence);
+    expect(stderr).not.toMatch(/\n\s+at |node:internal/);
+    expect({ code, stdout, files: files() }).toEqual({ code: exitCode, stdout: '', files: [] });
+  });
+
+  // Every kind is tried on the decoder itself; here a few go all the way.
+  it.each([
+    ['empty.jpg', /empty file/],
+    ['truncated.jpg', /cannot be decoded/],
+    ['bomb.png', /at most 40 megapixels/],
+    ['one-pixel.png', /at least 8 x 8/],
+    ['photo.heic', /HEIC.*expected JPEG, PNG or WebP/],
+    ['drawing.svg', /SVG/],
+    ['paper.pdf', /PDF/],
+  ])('the picture %s', async (name, sentence) => {
+    const { code, stderr } = await runCli(['animate', picture(name), 'zoom in'], { folder });
+    expect(stderr).toMatch(sentence);
+    expect(stderr.trim().split('\n')).toHaveLength(1);
+    expect({ code, files: files() }).toEqual({ code: 3, files: [] });
+  });
+
+  it('a setting that is out of range', async () => {
+    const { code, stderr } = await runCli(['animate', cat], {
+      folder,
+      environment: { KINORA_THREADS: '-3' },
+    });
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/KINORA_THREADS/);
+  });
+});
+
+it('unusual pictures that are fine become videos', async () => {
+  const names = ['cmyk.jpg', 'rgb-16-bit.png', 'wrong-extension.png', 'animated.webp', 'palette-alpha.png'];
+  const { code, stdout } = await runCli(['animate', ...names.map(picture), 'zoom in', '--json', ...small], {
+    folder,
+  });
+  const { videos } = JSON.parse(stdout) as { videos: { notes: string[] }[] };
+  expect(videos.map(({ notes }) => notes.length)).toEqual([0, 0, 0, 1, 0]);
+  expect({ code, count: files().length }).toEqual({ code: 0, count: names.length });
+});
+
+it('the README says what the exit codes mean', () => {
+  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8').replaceAll('`', '');
+  const rows = [...readme.matchAll(/^\| (\d+) +\| (.+?) +\|$/gm)].map(([, code, meaning]) => [code, meaning]);
+  const known = describeExitCodes()
+    .split('\n')
+    .map((line) => /^ *(\d+) {2}(.+?)(?: \([A-Z_, ]+\))?$/.exec(line)?.slice(1));
+  expect(rows).toEqual(known);
+});
+
+describe('arguments', () => {
+  it('are pictures when first, when they exist, or when they end like one', async () => {
+    expect(await splitArguments(['a', 'zoom in'])).toEqual({ images: ['a'], prompt: 'zoom in' });
+    expect(await splitArguments([cat, 'b.PNG', 'zoom'])).toEqual({ images: [cat, 'b.PNG'], prompt: 'zoom' });
+    expect(await splitArguments([cat, coffee])).toEqual({ images: [cat, coffee], prompt: undefined });
+  });
+});
+
+describe('the other commands', () => {
+  it('doctor finds nothing wrong here, and names what is', async () => {
+    const healthy = await runCli(['doctor', '--json'], { folder });
+    expect(JSON.parse(healthy.stdout).checks.map((check: { state: string }) => check.state)).not.toContain(
+      'fail',
+    );
+    expect(healthy.code).toBe(0);
+    const sick = await runCli(['doctor'], {
+      folder,
+      environment: {
+        FFMPEG_PATH: '/nowhere/ffmpeg',
+        REDIS_URL: 'redis://127.0.0.1:1',
+        KINORA_DEVICE: 'cuda',
+      },
+    });
+    expect(sick.stdout).toMatch(/✖ ffmpeg .*\n\s+→ .*ffmpeg/);
+    expect(sick.stdout).toMatch(/✖ Redis .*\n\s+→ /);
+    expect(sick.stdout).toMatch(/✖ device .*\n\s+→ /);
+    expect(sick.code).toBe(1);
+  });
+
+  it('models path says where the pack lies, for whoever wants to look', async () => {
+    const { code, stdout } = await runCli(['models', 'path', 'builtin'], { folder });
+    expect(readdirSync(stdout.trim())).toContain('kinora.json');
+    expect(code).toBe(0);
+    const nowhere = await runCli(['models', 'path', 'nope'], { folder });
+    expect({ code: nowhere.code, stdout: nowhere.stdout }).toEqual({ code: 4, stdout: '' });
+  });
+
+  it('models verify finds a changed byte', async () => {
+    const intact = await runCli(['models', 'verify'], { folder });
+    expect(intact.stdout).toMatch(/all \d+ files are intact/);
+
+    const copy = join(folder, 'packs', 'copy');
+    cpSync(tinyPackPath, copy, { recursive: true });
+    const decoder = join(copy, 'vae_decoder', 'model.onnx');
+    const bytes = readFileSync(decoder);
+    bytes.writeUInt8(bytes.readUInt8(1000) ^ 1, 1000);
+    writeFileSync(decoder, bytes);
+    const environment = { KINORA_MODELS_DIR: join(folder, 'packs'), KINORA_MODEL: 'copy' };
+    const list = await runCli(['models', 'list'], { folder, environment });
+    expect(list.stdout).toMatch(/\* copy +Tiny I2VGen-XL/);
+    const altered = await runCli(['models', 'verify'], { folder, environment });
+    expect(altered.stdout).toMatch(/vae_decoder\/model.onnx differs/);
+    expect(altered.code).toBe(4);
+    const used = await runCli(['animate', cat, ...small], { folder, environment });
+    expect(used.stderr).toMatch(/damaged: vae_decoder/);
+    expect(used.code).toBe(4);
+  });
+});

@@ -1,0 +1,53 @@
+/**
+ * The bot of one platform in a process of its own, for tests that kill it without a word. Takes its settings as JSON in
+ * the first argument and prints "ready".
+ */
+import { join } from 'node:path';
+import { DiscordPlatform } from '../../src/bot/discord/adapter.ts';
+import { startBot } from '../../src/bot/main.ts';
+import { TelegramPlatform } from '../../src/bot/telegram/adapter.ts';
+import { createLogger } from '../../src/log.ts';
+import { openTerms } from './queue-harness.ts';
+
+export interface BotProcessSettings {
+  readonly platform: 'discord' | 'telegram';
+  readonly token: string;
+  /** Where the fake server is. */
+  readonly server: string;
+  readonly socketPath: string;
+  /** Of the platform's own files. */
+  readonly dataFolder: string;
+  readonly folder: string;
+  readonly ffmpegPath: string;
+}
+
+const settings: BotProcessSettings = JSON.parse(process.argv[2] ?? '{}');
+const { platform, token, server, socketPath, dataFolder, folder, ffmpegPath } = settings;
+const log = createLogger('bot', 'debug', { write: (line: string) => process.stderr.write(line) });
+const common = { token, log, dataFolder, ffmpegPath };
+await startBot({
+  address: { socketPath },
+  jobsFolder: join(folder, 'jobs'),
+  terms: openTerms,
+  jobFiles: { retentionMs: 86_400_000, budgetBytes: 1e9, minFreeBytes: 0 },
+  expireAfterMs: 86_400_000,
+  platforms: [
+    platform === 'telegram'
+      ? new TelegramPlatform({ ...common, adminUserIds: [], apiRoot: server, shortestPauseMs: 50 })
+      : new DiscordPlatform({
+          ...common,
+          adminUserIds: [],
+          adminRoleIds: [],
+          clientOptions: {
+            rest: { api: `${server}/api`, cdn: server, timeout: 10_000 },
+            ws: { buildIdentifyThrottler: () => ({ waitForIdentify: async () => {} }) },
+          },
+          pictureOrigins: [server],
+          statusEveryMs: 60_000,
+        }),
+  ],
+  log,
+  cacheFolder: join(folder, 'cache'),
+  ffmpegPath,
+});
+process.stdout.write('ready');

@@ -1,0 +1,159 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { readMp4Info } from '../../src/video/mp4.ts';
+import { tinyPackPath } from '../helpers/golden.ts';
+import { eventually } from '../helpers/queue-harness.ts';
+import { TestRedis } from '../helpers/redis-server.ts';
+import { runCli } from '../helpers/run-cli.ts';
+
+const entry = fileURLToPath(new URL('../../src/kinora.mjs', import.meta.url));
+const picture = (name: string): string =>
+  fileURLToPath(new URL(`../fixtures/pictures/${name}`, import.meta.url));
+const cat = fileURLToPath(new URL('../../examples/cat.jpg', import.meta.url));
+
+let folder: string;
+let inbox: string;
+let running: ChildProcess | undefined;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'kinora-start-'));
+  inbox = join(folder, 'inbox');
+});
+afterEach(async () => {
+  if (running) await stop('SIGKILL');
+  await eventually('the end of every part', async () => (await processesOf(folder)).length === 0);
+  await rm(folder, { recursive: true, force: true });
+});
+
+function start(): void {
+  running = spawn(process.execPath, [entry, 'start'], {
+    env: {
+      PATH: process.env['PATH'],
+      KINORA_DATA_DIR: join(folder, 'data'),
+      KINORA_INBOX: inbox,
+      KINORA_MODEL: tinyPackPath,
+      KINORA_LOG_LEVEL: 'silent',
+      KINORA_GRACE_SECONDS: '1',
+      KINORA_THREADS: '2',
+    },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+}
+
+async function stop(signal: NodeJS.Signals): Promise<number | null> {
+  const child = running;
+  running = undefined;
+  if (!child) return null;
+  if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
+  const ended = once(child, 'exit');
+  child.kill(signal);
+  const [code] = (await ended) as [number | null];
+  return code;
+}
+
+/** Processes that were given the folder, by their environment or their arguments. */
+async function processesOf(path: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
+    if (Number(pid) === process.pid) continue;
+    const text = await Promise.all(
+      ['environ', 'cmdline'].map((file) => readFile(`/proc/${pid}/${file}`, 'latin1').catch(() => '')),
+    );
+    if (text.join('').includes(path)) found.push(pid);
+  }
+  return found;
+}
+
+async function killOwnRedis(): Promise<void> {
+  for (const pid of await processesOf(folder)) {
+    const command = await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '');
+    if (command.startsWith('redis-server')) process.kill(Number(pid), 'SIGKILL');
+  }
+}
+
+const inInbox =
+  (name: string): (() => Promise<boolean>) =>
+  async () =>
+    (await readdir(inbox).catch((): string[] => [])).includes(name);
+
+it('animates what is put into the inbox, says what cannot be, and continues after kill -9 of everything', async () => {
+  start();
+  await eventually('the inbox', async () => (await readdir(folder)).includes('inbox'));
+  await writeFile(join(inbox, 'cat.txt'), 'zoom in');
+  await copyFile(cat, join(inbox, 'cat.jpg'));
+  await copyFile(picture('truncated.jpg'), join(inbox, 'broken.jpg'));
+  await eventually('the video', inInbox('cat.mp4'), 60_000);
+  await eventually('the sentence', inInbox('broken.error.txt'));
+  expect((await readMp4Info(join(inbox, 'cat.mp4'))).numFrames).toBe(5);
+  expect(await readFile(join(inbox, 'broken.error.txt'), 'utf8')).toMatch(/cannot be decoded/);
+
+  // Its Redis comes back with everything that was accepted.
+  await killOwnRedis();
+  await copyFile(cat, join(inbox, 'other.jpg'));
+  await eventually('the other video', inInbox('other.mp4'), 60_000);
+
+  // Nothing is told to end; the parts notice, and a second start finds what was accepted.
+  await copyFile(cat, join(inbox, 'second.jpg'));
+  await eventually('the job', async () => (await readdir(join(folder, 'data', 'jobs'))).length === 4);
+  await stop('SIGKILL');
+  await eventually('the end of every part', async () => (await processesOf(folder)).length === 0, 30_000);
+  start();
+  await eventually('the second video', inInbox('second.mp4'), 60_000);
+  expect(await stop('SIGTERM')).toBe(0);
+  await eventually('the end of every part', async () => (await processesOf(folder)).length === 0);
+}, 180_000);
+
+it.each(['bot', 'worker', 'start'])(
+  '%s ends when its Redis may not be trusted, and says why',
+  async (command) => {
+    const server = await TestRedis.start('--maxmemory', '50mb', '--maxmemory-policy', 'allkeys-lru');
+    try {
+      const environment = { REDIS_URL: `unix://${server.socketPath}`, KINORA_INBOX: inbox };
+      const { code, stderr } = await runCli([command], { folder, environment });
+      expect(stderr).toMatch(/^Redis would evict.*set "maxmemory-policy noeviction".*\n$/);
+      expect(code).toBe(2);
+    } finally {
+      await server.stop();
+    }
+  },
+);
+
+it.each(['bot', 'worker', 'start'])(
+  '%s names the setting when its data folder cannot be',
+  async (command) => {
+    await writeFile(join(folder, 'file'), '');
+    const environment = { KINORA_DATA_DIR: join(folder, 'file', 'data'), KINORA_INBOX: inbox };
+    // Nobody answers there; the folder is looked at first.
+    if (command !== 'start') Object.assign(environment, { REDIS_URL: 'redis://127.0.0.1:1' });
+    const { code, stderr } = await runCli([command], { folder, environment });
+    expect(stderr).toMatch(/^KINORA_DATA_DIR: .* cannot be written to \(ENOTDIR\)/m);
+    expect(code).toBe(2);
+  },
+);
+
+it('start ends when a part refuses what it is given, and says why once', async () => {
+  const environment = { KINORA_INBOX: inbox, KINORA_DEVICE: 'cuda:7' };
+  const { code, stderr } = await runCli(['start'], { folder, environment });
+  expect(stderr.match(/^The device cuda:7/gm)).toHaveLength(1);
+  expect(stderr).not.toMatch(/\n\s+at /);
+  expect(code).toBe(5);
+  await eventually('the end of every part', async () => (await processesOf(folder)).length === 0);
+});
+
+it('refuses to run twice on one folder, and without anything to take requests from', async () => {
+  start();
+  await eventually('the inbox', async () => (await readdir(folder)).includes('inbox'), 30_000);
+  const environment = { KINORA_DATA_DIR: join(folder, 'data'), KINORA_INBOX: inbox };
+  const second = await runCli(['start'], { folder, environment });
+  expect(second.stderr).toMatch(/Another Kinora \(process \d+\) already runs/);
+  expect(second.code).toBe(2);
+  const deaf = await runCli(['start'], { folder });
+  expect(deaf.stderr).toMatch(/nothing to take requests from/);
+  expect(deaf.code).toBe(2);
+  const alone = await runCli(['worker'], { folder });
+  expect(alone.stderr).toMatch(/REDIS_URL is not set/);
+});

@@ -1,0 +1,107 @@
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Engine } from '../../src/engine/supervisor.ts';
+import { loadPack } from '../../src/inference/packs/model-pack.ts';
+import { findFfmpeg } from '../../src/video/ffmpeg-path.ts';
+import { readMp4Info } from '../../src/video/mp4.ts';
+import { engineGenerate } from '../../src/worker/generate.ts';
+import { engineRequest } from '../chaos/worker-handle.ts';
+import { tinyPackPath } from '../helpers/golden.ts';
+import { eventually, type Generation, Harness, timedGenerator } from '../helpers/queue-harness.ts';
+
+let harness: Harness;
+const engines: Engine[] = [];
+beforeEach(async () => {
+  harness = await Harness.start();
+});
+afterEach(async () => {
+  await harness.stop();
+  for (const engine of engines.splice(0)) await engine.stop();
+});
+
+async function startEngine(): Promise<Engine> {
+  const { path: ffmpegPath } = await findFfmpeg();
+  const engine = Engine.start({
+    packPath: tinyPackPath,
+    device: 'cpu',
+    threads: 1,
+    cachePath: join(harness.folder, 'cache'),
+    cacheMemoryBytes: 1e8,
+    cacheDiskBytes: 1e8,
+    ffmpegPath,
+  });
+  engines.push(engine);
+  return engine;
+}
+
+describe('three workers on one Redis', () => {
+  it('share the queue: every job once, with real engines', async () => {
+    const client = harness.client();
+    await harness.delivery();
+    const pack = await loadPack(tinyPackPath);
+    const used = new Set<string>();
+    for (const name of ['a', 'b', 'c']) {
+      const generate = engineGenerate(await startEngine(), pack, true);
+      await harness.worker(async (entry, files, hooks) => {
+        used.add(name);
+        return await generate(entry, files, hooks);
+      });
+    }
+    for (let i = 0; i < 12; i++)
+      await client.submit(await engineRequest(harness, `j${i}`, `test:p${i % 3}`, { seed: i }));
+    await eventually('twelve videos', () => harness.posted.length === 12, 60_000);
+    expect(new Set(harness.posted.map((posted) => posted.jobId)).size).toBe(12);
+    expect(harness.posted.every((posted) => posted.kind === 'video')).toBe(true);
+    expect(used.size).toBe(3);
+    const entry = await client.ledger.read('t-j5');
+    expect(entry?.artifact).toMatchObject({ numFrames: 4, seed: 5, model: 'tiny-i2vgen-xl' });
+    expect(await readMp4Info(harness.artifacts.files('t-j5').video)).toMatchObject({ numFrames: 4 });
+  }, 90_000);
+
+  it('leave a remix to the one that has its picture in memory, if that one is free', async () => {
+    const client = harness.client();
+    await harness.delivery();
+    const imageKey = 'a'.repeat(64);
+    const runs: (Generation & { worker: string })[] = [];
+    for (const worker of ['a', 'b', 'c']) {
+      const generate = timedGenerator(100);
+      await harness.worker(async (entry, files, hooks) => {
+        runs.push({ jobId: entry.id, userKey: entry.request.userKey, worker });
+        return await generate(entry, files, hooks);
+      });
+    }
+    await client.submit(await harness.request('first', 'test:ann', { imageKey }));
+    await eventually('the first', () => harness.posted.length === 1);
+    const home = runs[0]?.worker;
+    for (let i = 0; i < 6; i++) {
+      // The heartbeat that says "free again" may be a moment behind.
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      await client.submit(await harness.request(`remix${i}`, 'test:ann', { imageKey }));
+      await eventually('the remix', () => harness.posted.length === i + 2);
+    }
+    expect(runs.filter((run) => run.worker === home).length).toBeGreaterThanOrEqual(6);
+  });
+
+  it('take a remix all the same when that one is busy', async () => {
+    const client = harness.client();
+    await harness.delivery();
+    const imageKey = 'b'.repeat(64);
+    const runs: string[] = [];
+    for (const worker of ['a', 'b']) {
+      const quick = timedGenerator(50);
+      const slow = timedGenerator(5_000);
+      await harness.worker(async (entry, files, hooks) => {
+        runs.push(`${worker} ${entry.id}`);
+        return await (entry.id === 't-long' ? slow : quick)(entry, files, hooks);
+      });
+    }
+    await client.submit(await harness.request('first', 'test:ann', { imageKey }));
+    await eventually('the first', () => harness.posted.length === 1);
+    const home = runs[0]?.split(' ')[0];
+    await client.submit(await harness.request('long', 'test:bob', { imageKey }));
+    await eventually('the long one', () => runs.includes(`${home} t-long`));
+    await client.submit(await harness.request('remix', 'test:ann', { imageKey }));
+    await eventually('the remix', () => harness.posted.length === 2, 4_000);
+    expect(runs.at(-1)).not.toMatch(`${home} `);
+  });
+});
