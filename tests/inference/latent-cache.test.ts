@@ -328,9 +328,9 @@ interface Running {
   readonly ended: Promise<{ readonly code: number | null; readonly counters?: Record<string, number> }>;
 }
 
-/** tests/inference/cache-process.ts on the test's folder. */
+/** tests/helpers/cache-process.ts on the test's folder. */
 function runProcess(args: readonly string[], before = ''): Running {
-  const script = 'tests/inference/cache-process.ts';
+  const script = 'tests/helpers/cache-process.ts';
   const child = spawn(
     'bash',
     ['-c', `${before}exec "$0" "$@"`, process.execPath, '--import', 'tsx', script, folder, ...args],
