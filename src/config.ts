@@ -6,9 +6,9 @@ import { fileURLToPath } from 'node:url';
 import { config as readDotenv } from 'dotenv';
 import { z } from 'zod';
 import { KinoraError } from './errors.ts';
-import type { Shortcuts } from './inference/presets.ts';
 import type { AdmissionLimits } from './queue/ledger.ts';
 import type { RedisAddress } from './queue/redis.ts';
+import type { Shortcuts } from './request/resolve.ts';
 
 /** The folder of package.json. */
 export const projectFolder = fileURLToPath(new URL('..', import.meta.url));

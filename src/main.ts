@@ -5,7 +5,7 @@ import type { AnimateOptions } from './commands/animate.ts';
 import { describeExitCodes } from './commands/exit-codes.ts';
 import { loadConfig } from './config.ts';
 import { describeError, errorCatalogue, serializeError } from './errors.ts';
-import { presetNames } from './inference/presets.ts';
+import { presetNames } from './request/presets.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string;

@@ -4,8 +4,8 @@
  */
 
 import type { PackManifest } from '../../src/inference/packs/manifest.ts';
-import { type PresetName, presetOf } from '../../src/inference/presets.ts';
 import { allowedChunk } from '../../src/inference/residency/memory-plan.ts';
+import { type PresetName, presetOf } from '../../src/request/presets.ts';
 
 export const partNames = ['jobs', 'steps', 'tail', 'remix', 'budgets', 'options', 'vae', 'large'] as const;
 export type PartName = (typeof partNames)[number];

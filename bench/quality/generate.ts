@@ -9,7 +9,7 @@ import { decodeImage } from '../../src/inference/pictures/decode.ts';
 import { pictureOf } from '../../src/inference/pictures/known-picture.ts';
 import { prepareImage } from '../../src/inference/pictures/prepare.ts';
 import { I2VGenXLPipeline } from '../../src/inference/pipelines/i2vgen-xl.ts';
-import { type GenerationOptions, resolveRequest } from '../../src/inference/presets.ts';
+import { type GenerationOptions, resolveRequest } from '../../src/request/resolve.ts';
 
 export class Generator {
   readonly #pack: OpenPack;

@@ -4,8 +4,10 @@
  */
 import { z } from 'zod';
 import { KinoraError } from '../errors.ts';
-import { cleanPrompt, presetNames } from '../inference/presets.ts';
-import type { Artifact, Generation } from '../queue/jobs.ts';
+import type { Artifact } from '../queue/jobs.ts';
+import { presetNames } from '../request/presets.ts';
+import { cleanPrompt } from '../request/prompt.ts';
+import type { Generation } from '../request/request.ts';
 import type { Messages } from './sentences/catalogue.ts';
 
 export const motions = ['low', 'medium', 'high'] as const;

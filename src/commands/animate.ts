@@ -8,14 +8,14 @@ import { smallerJobs } from '../engine/smaller-jobs.ts';
 import { isKinoraError, KinoraError } from '../errors.ts';
 import type { Pack } from '../inference/packs/model-pack.ts';
 import { decodeImage } from '../inference/pictures/decode.ts';
+import { createLogger } from '../log.ts';
 import {
   describeRequest,
   type GenerationOptions,
   type ResolvedRequest,
   resolveRequest,
   variationStrengths,
-} from '../inference/presets.ts';
-import { createLogger } from '../log.ts';
+} from '../request/resolve.ts';
 import { validateBudget } from '../video/fit.ts';
 import { startEngine } from './engines.ts';
 import { choosePack } from './packs.ts';

@@ -3,9 +3,10 @@
  * cloning. Knows neither side's insides.
  */
 import type { SerializedError } from '../errors.ts';
-import type { FeatureReuse, Phase, SchedulerName, Timings, Variation } from '../inference/image-to-video.ts';
+import type { Phase, Timings } from '../inference/image-to-video.ts';
 import type { CacheUse } from '../inference/latent-cache.ts';
-import type { Shortcuts } from '../inference/presets.ts';
+import type { FeatureReuse, SchedulerName, Variation } from '../request/clip.ts';
+import type { Shortcuts } from '../request/resolve.ts';
 
 /** How a child is set up, sent once as the first message. */
 export interface EngineOptions {

@@ -2,7 +2,7 @@
  * What a job may become when memory runs out: which versions there are, and what the job is then. Knows no engine.
  */
 import type { PackManifest } from '../inference/packs/manifest.ts';
-import { describeRequest, type ResolvedRequest, smallerRequests } from '../inference/presets.ts';
+import { describeRequest, type ResolvedRequest, smallerRequests } from '../request/resolve.ts';
 import type { EngineJob, SmallerJob } from './protocol.ts';
 
 /** @param embedMetadata whether prompt, seed and parameters are written into the MP4 */

@@ -2,6 +2,7 @@
  * The seam between what is asked for (a picture, a prompt, numbers) and a model family that can make it.
  * Knows no model, no file format and no process.
  */
+import type { ClipRequest } from '../request/clip.ts';
 import type { CacheUse } from './latent-cache.ts';
 
 /** 8-bit RGB pixels, row by row, no padding: data.length === width * height * 3. */
@@ -26,48 +27,12 @@ export interface Frame extends RgbImage {
   readonly index: number;
 }
 
-export type SchedulerName = 'ddim' | 'dpm++2m';
-
-export type FeatureReuse = 1 | 2 | 3;
-
-/** Start from the final latents of an earlier clip of the same picture and size, part-way down the schedule. */
-export interface Variation {
-  /** Id of the earlier clip, as reported in its GenerationReport. */
-  readonly videoId: string;
-  /** Share of the schedule that is run again, in (0, 1]: subtle 0.35, strong 0.7. */
-  readonly strength: number;
-}
-
-/** Everything that decides the pixels of a clip. All values are already validated against the pack's limits. */
-export interface GenerateRequest {
+/** Everything that decides the pixels of a clip. */
+export interface GenerateRequest extends ClipRequest {
   /** May still be on its way: the prompts do not wait for it. */
   readonly image: Picture | Promise<Picture>;
-  readonly prompt: string;
-  readonly negativePrompt: string;
-  /** 0 … 2^53-1; the same numbers as torch.Generator("cpu").manual_seed(seed). */
-  readonly seed: number;
-  readonly width: number;
-  readonly height: number;
-  readonly numFrames: number;
-  readonly numInferenceSteps: number;
-  /** Classifier-free guidance is on when greater than 1. */
-  readonly guidanceScale: number;
-  /** Share of the steps that use guidance, in [0, 1]; 1 is the exact path. */
-  readonly guidanceEnd: number;
-  /** The frame rate that the model is conditioned on: lower means more motion between frames. */
-  readonly targetFps: number;
-  /** DDIM takes the pack's own timesteps, DPM-Solver++ 2M trailing ones. */
-  readonly scheduler: SchedulerName;
-  /**
-   * 1 is the exact path; with 2 or 3 the whole UNet runs at every second or third step only, and what it computed deep
-   * inside serves the steps between (needs a pack with unet_shallow).
-   */
-  readonly featureReuse: FeatureReuse;
-  /** Frames decoded at once by the VAE. Does not change a pixel. */
-  readonly decodeChunkSize: number;
   /** `fixed` fills the frame; `compat` repeats the reference's rounding, black columns included. */
   readonly cropMode: 'fixed' | 'compat';
-  readonly variation?: Variation;
 }
 
 export type Phase = 'loading' | 'encoding' | 'denoising' | 'decoding' | 'finishing';

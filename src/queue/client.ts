@@ -6,15 +6,10 @@ import { randomUUID } from 'node:crypto';
 import { FlowProducer, Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Logger } from '../log.ts';
+import type { Generation } from '../request/request.ts';
 import { jobsPerMs } from './durations.ts';
 import { publishEvent, type QueueEvent, subscribeEvents } from './events.ts';
-import {
-  deliverQueueName,
-  type Generation,
-  generateQueueName,
-  type JobRequest,
-  type QueueData,
-} from './jobs.ts';
+import { deliverQueueName, generateQueueName, type JobRequest, type QueueData } from './jobs.ts';
 import { Keys } from './keys.ts';
 import { type AdmissionLimits, type CancelAnswer, Ledger, type LedgerEntry, type Refusal } from './ledger.ts';
 import { workerEntries } from './worker-registry.ts';

@@ -4,31 +4,13 @@
  */
 import { z } from 'zod';
 import { type ErrorCode, errorCatalogue } from '../errors.ts';
+import { generationSchema } from '../request/request.ts';
 
 /** "<platform>:<id>", for example "discord:8035…". */
 const platformKey = z.string().regex(/^[a-z]+:[\w.@-]{1,64}$/);
 
 /** Made from the message or interaction that asked; digits alone and colons are refused by BullMQ. */
 export const jobIdSchema = z.string().regex(/^[a-z][a-z0-9]*-[\w-]{1,96}$/);
-
-/** What decides the pixels, as the person asked for it; the engine's worker fills in the pack's defaults. */
-export const generationSchema = z.object({
-  prompt: z.string().max(2000),
-  negativePrompt: z.string().max(2000).optional(),
-  preset: z.string().min(1).max(32),
-  seed: z.int().nonnegative(),
-  numFrames: z.int().positive().optional(),
-  numInferenceSteps: z.int().positive().optional(),
-  guidanceScale: z.number().optional(),
-  motion: z.enum(['low', 'medium', 'high']).optional(),
-  fps: z.int().positive().optional(),
-  size: z.string().max(16).optional(),
-  loop: z.boolean().optional(),
-  smooth: z.union([z.literal(1), z.literal(2), z.literal(3)]).optional(),
-  maxBytes: z.int().positive().optional(),
-  variation: z.object({ videoId: z.string().min(1).max(128), strength: z.number().gt(0).max(1) }).optional(),
-});
-export type Generation = z.infer<typeof generationSchema>;
 
 export const jobRequestSchema = z.object({
   id: jobIdSchema,

@@ -6,10 +6,10 @@ import type { Engine } from '../engine/supervisor.ts';
 import type { ProgressEvent } from '../inference/image-to-video.ts';
 import type { Pack } from '../inference/packs/model-pack.ts';
 import { readImageSize } from '../inference/pictures/decode.ts';
-import { describeRequest, resolveRequest, type Shortcuts } from '../inference/presets.ts';
 import type { JobFiles } from '../queue/artifacts.ts';
 import type { Artifact } from '../queue/jobs.ts';
 import type { LedgerEntry } from '../queue/ledger.ts';
+import { describeRequest, resolveRequest, type Shortcuts } from '../request/resolve.ts';
 import type { Generate, Progress } from './worker.ts';
 
 /**

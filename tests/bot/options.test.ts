@@ -11,7 +11,8 @@ import {
 } from '../../src/bot/options.ts';
 import { en } from '../../src/bot/sentences/en.ts';
 import { zh } from '../../src/bot/sentences/zh.ts';
-import type { Artifact, Generation } from '../../src/queue/jobs.ts';
+import type { Artifact } from '../../src/queue/jobs.ts';
+import type { Generation } from '../../src/request/request.ts';
 
 const refused = (message: RegExp, code = 'INVALID_OPTION'): unknown =>
   expect.objectContaining({ code, message: expect.stringMatching(message) });

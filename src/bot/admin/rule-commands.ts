@@ -4,7 +4,7 @@
  * moderators of that community. Knows no platform.
  */
 import { KinoraError } from '../../errors.ts';
-import { presetNames } from '../../inference/presets.ts';
+import { presetNames } from '../../request/presets.ts';
 import type { Messages } from '../sentences/catalogue.ts';
 import { checkBlockedWords, readBlockedWords } from './blocked-words.ts';
 import { type CommunityRules, mostNamed, on, type RuleBook, ruleFields } from './rules.ts';

@@ -4,9 +4,9 @@
  */
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
-import { type Preset, type PresetName, presetNames } from '../../inference/presets.ts';
 import type { Admin } from '../../queue/admin.ts';
-import type { Generation } from '../../queue/jobs.ts';
+import { type Preset, type PresetName, presetNames } from '../../request/presets.ts';
+import type { Generation } from '../../request/request.ts';
 import type { Messages } from '../sentences/catalogue.ts';
 import { BlockedWords } from './blocked-words.ts';
 

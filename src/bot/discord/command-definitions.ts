@@ -11,8 +11,8 @@ import {
   type RESTPostAPIApplicationCommandsJSONBody,
   type RESTPostAPIChatInputApplicationCommandsJSONBody,
 } from 'discord.js';
-import { presetNames } from '../../inference/presets.ts';
 import { adminRanges } from '../../queue/admin.ts';
+import { presetNames } from '../../request/presets.ts';
 import { cameras, motions, optionRanges } from '../options.ts';
 
 type Options = NonNullable<RESTPostAPIChatInputApplicationCommandsJSONBody['options']>;

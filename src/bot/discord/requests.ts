@@ -8,7 +8,7 @@ import {
   TextInputStyle,
 } from 'discord.js';
 import { LRUCache } from 'lru-cache';
-import { presetNames } from '../../inference/presets.ts';
+import { presetNames } from '../../request/presets.ts';
 import type { AskAnswer } from '../conversation.ts';
 import { type ChatOptions, parseOptions } from '../options.ts';
 import { type AskedFor, type AskingTools, askAndSay } from './asking.ts';

@@ -10,7 +10,8 @@ import type { PackManifest } from '../../inference/packs/manifest.ts';
 import type { OpenPack } from '../../inference/packs/model-pack.ts';
 import { pictureOf } from '../../inference/pictures/known-picture.ts';
 import { I2VGenXLPipeline } from '../../inference/pipelines/i2vgen-xl.ts';
-import { type PresetName, resolveRequest, type Shortcuts } from '../../inference/presets.ts';
+import type { PresetName } from '../../request/presets.ts';
+import { resolveRequest, type Shortcuts } from '../../request/resolve.ts';
 import type { WarmUpShape } from '../protocol.ts';
 
 /** Of square clips: what most people ask for. */

@@ -5,6 +5,8 @@
  * asking for endless memory. Knows nothing of sessions or disks.
  */
 import { z } from 'zod';
+import { schedulerNames } from '../../request/clip.ts';
+import { presetNames } from '../../request/presets.ts';
 
 const intUpTo = (max: number) => z.int().min(1).max(max);
 
@@ -105,7 +107,7 @@ export const packManifestSchema = z
     motionFps: z.strictObject({ low: intUpTo(1000), medium: intUpTo(1000), high: intUpTo(1000) }),
     /** Used where a request leaves them out, and whatever a preset does not say. */
     defaults: z.strictObject({
-      scheduler: z.enum(['ddim', 'dpm++2m']),
+      scheduler: z.enum(schedulerNames),
       /** Encoded when no prompt was given. */
       prompt: line(1000),
       negativePrompt: line(1000),
@@ -114,7 +116,7 @@ export const packManifestSchema = z
       decodeChunkSize: intUpTo(maxFrames),
     }),
     /** Replaces the general presets where this model needs other numbers. */
-    presets: z.partialRecord(z.enum(['fast', 'standard', 'high', 'creative']), presetValues).optional(),
+    presets: z.partialRecord(z.enum(presetNames), presetValues).optional(),
     /** Every file of the pack but this one, paths relative to the root with forward slashes. */
     files: z
       .array(
@@ -149,11 +151,3 @@ export const packManifestSchema = z
   });
 
 export type PackManifest = z.infer<typeof packManifestSchema>;
-
-/**
- * Whether the pack has a second core, which takes deep features that the first one computed in an earlier step
- * (DeepCache, arXiv 2312.00858): the requests with featureReuse above 1 need it.
- */
-export function hasShallowCore({ files }: PackManifest): boolean {
-  return files.some((file) => file.path === 'unet_shallow/model.onnx');
-}

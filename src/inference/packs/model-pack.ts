@@ -7,15 +7,16 @@ import { createReadStream } from 'node:fs';
 import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { KinoraError } from '../../errors.ts';
+import { hasShallowCore } from '../../request/model-limits.ts';
+import { presetOf } from '../../request/presets.ts';
 import { assertDevice, deviceOfGraph } from '../devices/required-device.ts';
-import { presetOf } from '../presets.ts';
 import type { ClipShape, MemoryPlan, PackMemory } from '../residency/memory-plan.ts';
 import type { PackSession } from '../residency/pack-session.ts';
 import { Residents } from '../residency/residents.ts';
 import { readSchedulerConfig } from '../schedulers/scheduler-config.ts';
 import { parseDevice, type SessionOptions, type TensorSpec } from '../sessions/session.ts';
 import { type ClipTokenizer, loadTokenizer } from '../tokenizer.ts';
-import { hasShallowCore, type PackManifest, packManifestSchema } from './manifest.ts';
+import { type PackManifest, packManifestSchema } from './manifest.ts';
 
 const manifestName = 'kinora.json';
 const largestManifestBytes = 4_000_000;

@@ -14,13 +14,13 @@ import {
 } from '../../../src/inference/packs/model-pack.ts';
 import { pictureOf } from '../../../src/inference/pictures/known-picture.ts';
 import { I2VGenXLPipeline } from '../../../src/inference/pipelines/i2vgen-xl.ts';
-import { resolveRequest } from '../../../src/inference/presets.ts';
 import {
   type ClipShape,
   measuredMemory,
   planMemory,
   type Residency,
 } from '../../../src/inference/residency/memory-plan.ts';
+import { resolveRequest } from '../../../src/request/resolve.ts';
 import { tinyPackPath } from '../../helpers/golden.ts';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'kinora-residency-'));

@@ -19,7 +19,6 @@ import {
 } from '../../../src/inference/packs/model-pack.ts';
 import { pictureOf } from '../../../src/inference/pictures/known-picture.ts';
 import { I2VGenXLPipeline } from '../../../src/inference/pipelines/i2vgen-xl.ts';
-import { resolveRequest } from '../../../src/inference/presets.ts';
 import {
   type ClipShape,
   measuredMemory,
@@ -27,6 +26,7 @@ import {
   sessionBytesOf,
 } from '../../../src/inference/residency/memory-plan.ts';
 import { type Copy, PackSession, type Room } from '../../../src/inference/residency/pack-session.ts';
+import { resolveRequest } from '../../../src/request/resolve.ts';
 import { tinyPackPath } from '../../helpers/golden.ts';
 import { withRun } from '../../helpers/with-run.ts';
 

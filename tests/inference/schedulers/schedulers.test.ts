@@ -2,7 +2,6 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { SchedulerName } from '../../../src/inference/image-to-video.ts';
 import { createScheduler } from '../../../src/inference/schedulers/create-scheduler.ts';
 import { alphasCumprod } from '../../../src/inference/schedulers/noise-schedule.ts';
 import { type Combination, type Operand, startIndex } from '../../../src/inference/schedulers/scheduler.ts';
@@ -12,6 +11,7 @@ import {
   type TimestepSpacing,
 } from '../../../src/inference/schedulers/scheduler-config.ts';
 import { combine } from '../../../src/inference/sessions/combine.mjs';
+import type { SchedulerName } from '../../../src/request/clip.ts';
 import { floats, maxDifference, readGolden } from '../../helpers/golden-numerics.ts';
 
 const i2vgenXl = {

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { costOf } from '../../src/queue/cost.ts';
+import { costOf } from '../../src/request/cost.ts';
 
 const preset = { size: 512, numFrames: 16, numInferenceSteps: 50 };
 const generation = { prompt: '', preset: 'standard', seed: 1 };

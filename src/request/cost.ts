@@ -2,7 +2,7 @@
  * What a job costs: the credits of its preset, more when it asks for more frames, steps or pixels than the preset has.
  * The same number is its length in the eyes of fairness. Knows no model; presets come from whoever does.
  */
-import type { Generation } from './jobs.ts';
+import type { Generation } from './request.ts';
 
 /** What the preset's own credits pay for. */
 export interface PresetWork {

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { chooseWorkingSize, parseSize } from '../../src/inference/working-size.ts';
+import { chooseWorkingSize, parseSize } from '../../src/request/size.ts';
 
 const i2vgenXl = {
   sizeMultiple: 64,

@@ -1,15 +1,14 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { PackManifest } from '../../src/inference/packs/manifest.ts';
 import { loadPack } from '../../src/inference/packs/model-pack.ts';
+import { presetNames, presetOf } from '../../src/request/presets.ts';
+import { cleanPrompt } from '../../src/request/prompt.ts';
 import {
-  cleanPrompt,
   describeRequest,
   type GenerationOptions,
-  presetNames,
-  presetOf,
   resolveRequest,
   smallerRequests,
-} from '../../src/inference/presets.ts';
+} from '../../src/request/resolve.ts';
 import { builtinPackPath, tinyPackPath } from '../helpers/golden.ts';
 
 /** The tiny pack with the limits of the published I2VGen-XL. */

@@ -4,28 +4,12 @@
  */
 import { randomInt } from 'node:crypto';
 import { KinoraError } from '../errors.ts';
-import type { FeatureReuse, GenerateRequest, SchedulerName } from './image-to-video.ts';
-import { hasShallowCore, type PackManifest } from './packs/manifest.ts';
-import { chooseWorkingSize, parseSize, type SizeLimits } from './working-size.ts';
-
-export const presetNames = ['fast', 'standard', 'high', 'creative'] as const;
-export type PresetName = (typeof presetNames)[number];
-
-export interface Preset {
-  /** Side of the square whose area the working size approaches. */
-  readonly size: number;
-  readonly numFrames: number;
-  readonly numInferenceSteps: number;
-  readonly guidanceScale: number;
-}
-
-/** For I2VGen-XL itself; a pack's manifest may replace each. */
-export const generalPresets: Readonly<Record<PresetName, Preset>> = {
-  fast: { size: 512, numFrames: 8, numInferenceSteps: 30, guidanceScale: 9 },
-  standard: { size: 512, numFrames: 16, numInferenceSteps: 50, guidanceScale: 9 },
-  high: { size: 768, numFrames: 24, numInferenceSteps: 80, guidanceScale: 10 },
-  creative: { size: 512, numFrames: 16, numInferenceSteps: 50, guidanceScale: 6.5 },
-};
+import { type ClipRequest, type FeatureReuse, schedulerNames } from './clip.ts';
+import { hasShallowCore, type ModelLimits } from './model-limits.ts';
+import { type PresetName, presetNames, presetOf } from './presets.ts';
+import { cleanPrompt } from './prompt.ts';
+import { motions } from './request.ts';
+import { chooseWorkingSize, parseSize, type SizeLimits } from './size.ts';
 
 /** What may be asked for. Everything is optional; absent means "as the preset and the pack say". */
 export interface GenerationOptions {
@@ -51,34 +35,24 @@ export interface GenerationOptions {
 /** The ways to save time that leave the exact path. */
 export type Shortcuts = Pick<GenerationOptions, 'scheduler' | 'guidanceEnd' | 'featureReuse'>;
 
-export type ResolvedRequest = Omit<GenerateRequest, 'image' | 'cropMode'> & {
+export type ResolvedRequest = ClipRequest & {
   readonly preset: PresetName;
   readonly fps: number;
 };
 
-/** In code points. */
-export const longestPrompt = 1000;
-const farTooLong = 100 * longestPrompt;
 const fpsRange = { min: 1, max: 60 };
 const defaultPreset: PresetName = 'standard';
-const schedulerNames: readonly SchedulerName[] = ['ddim', 'dpm++2m'];
 /** DPM-Solver++ 2M needs no more: what a preset has beyond them is left out, unless the steps are asked for. */
 const enoughDpmSteps = 25;
-const motions = ['low', 'medium', 'high'] as const;
 /** "subtle" and "strong" of a variation. */
 export const variationStrengths = { subtle: 0.35, strong: 0.7 } as const;
-
-/** The preset as this pack runs it. */
-export function presetOf(manifest: PackManifest, name: PresetName): Preset {
-  return manifest.presets?.[name] ?? generalPresets[name];
-}
 
 /**
  * Fills in and checks everything but the picture.
  * @throws KinoraError INVALID_OPTION or INVALID_PROMPT with what is allowed
  */
 export function resolveRequest(
-  manifest: PackManifest,
+  manifest: ModelLimits,
   options: GenerationOptions,
   image: { readonly width: number; readonly height: number },
 ): ResolvedRequest {
@@ -142,7 +116,7 @@ const ladder: readonly PresetName[] = ['high', 'standard', 'fast'];
  * asked for, then as the smaller ones. Prompt, seed, guidance and picture stay. Empty for a variation, which must have
  * the size of its earlier clip.
  */
-export function smallerRequests(manifest: PackManifest, request: ResolvedRequest): ResolvedRequest[] {
+export function smallerRequests(manifest: ModelLimits, request: ResolvedRequest): ResolvedRequest[] {
   if (request.variation) return [];
   const from = ladder.indexOf(request.preset);
   const smaller: ResolvedRequest[] = [];
@@ -171,7 +145,7 @@ export function smallerRequests(manifest: PackManifest, request: ResolvedRequest
   return smaller;
 }
 
-function featureReuseOf(manifest: PackManifest, value: number): FeatureReuse {
+function featureReuseOf(manifest: ModelLimits, value: number): FeatureReuse {
   if (value !== 1 && value !== 2 && value !== 3) {
     throw new KinoraError('INVALID_OPTION', `The reuse of features is ${value}; expected 1 (none), 2 or 3.`);
   }
@@ -185,7 +159,7 @@ function featureReuseOf(manifest: PackManifest, value: number): FeatureReuse {
 }
 
 function workingSize(
-  manifest: PackManifest,
+  manifest: ModelLimits,
   text: string,
   image: { readonly width: number; readonly height: number },
 ): { width: number; height: number } {
@@ -202,31 +176,6 @@ function workingSize(
     imageHeight: image.height,
     size: parsed.size,
   });
-}
-
-/**
- * As it is encoded and shown: composed (NFC), every run of white space one space, none at the ends. The tokenizer does
- * the same; done here, equal prompts also meet in the cache.
- * @throws KinoraError INVALID_PROMPT for a text that is too long or not a text
- */
-export function cleanPrompt(what: string, text = ''): string {
-  // A file of many megabytes is not normalised and counted first.
-  const cleaned = text.length > farTooLong ? text : text.normalize('NFC').replace(/\s+/gu, ' ').trim();
-  const length = cleaned.length > farTooLong ? cleaned.length : [...cleaned].length;
-  if (length > longestPrompt) {
-    throw new KinoraError(
-      'INVALID_PROMPT',
-      `The ${what} has ${length} characters; at most ${longestPrompt} are allowed.`,
-    );
-  }
-  // Control characters, halves of surrogate pairs, private and non-characters and the replacement character are what
-  // a binary file looks like when it is read as text. Joiners and direction marks belong to languages.
-  const junk = /[\p{Cc}\p{Cs}\p{Co}\p{Noncharacter_Code_Point}\uFFFD]/u.exec(cleaned);
-  if (junk) {
-    const code = junk[0].codePointAt(0)?.toString(16).toUpperCase().padStart(4, '0');
-    throw new KinoraError('INVALID_PROMPT', `The ${what} is not plain text (it contains U+${code}).`);
-  }
-  return cleaned;
 }
 
 function oneOf<T extends string>(what: string, value: string, allowed: readonly T[]): T {
@@ -261,7 +210,7 @@ function whole(what: string, value: number, { min, max }: { min: number; max: nu
 }
 
 /** What a finished file says about itself: enough to make it again. */
-export function describeRequest(request: ResolvedRequest, manifest: PackManifest): Record<string, string> {
+export function describeRequest(request: ResolvedRequest, manifest: ModelLimits): Record<string, string> {
   const { prompt, negativePrompt, seed, preset, width, height, numFrames } = request;
   const { numInferenceSteps, guidanceScale, guidanceEnd, targetFps, scheduler, featureReuse } = request;
   const numbers = {

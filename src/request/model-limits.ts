@@ -1,0 +1,49 @@
+/**
+ * What a request has to know of the model that will serve it: its limits, defaults and presets. The manifest of a model
+ * pack satisfies this interface.
+ */
+import type { SchedulerName } from './clip.ts';
+import type { Preset, PresetName } from './presets.ts';
+import type { Motion } from './request.ts';
+
+/** Both ends included. */
+export interface Range {
+  readonly min: number;
+  readonly max: number;
+}
+
+export interface ModelLimits {
+  readonly id: string;
+  /** Width and height are multiples of this. */
+  readonly sizeMultiple: number;
+  readonly limits: {
+    /** Of width and of height, each. */
+    readonly side: Range;
+    /** Of width × height. */
+    readonly pixels: Range;
+    readonly numFrames: Range;
+    readonly numInferenceSteps: Range;
+    readonly guidanceScale: Range;
+  };
+  /** What a motion means for this model, as targetFps. */
+  readonly motionFps: Readonly<Record<Motion, number>>;
+  readonly defaults: {
+    readonly scheduler: SchedulerName;
+    readonly prompt: string;
+    readonly negativePrompt: string;
+    /** Frames per second of the finished video. */
+    readonly fps: number;
+    readonly decodeChunkSize: number;
+  };
+  /** Replaces the general presets. */
+  readonly presets?: { readonly [Name in PresetName]?: Preset | undefined } | undefined;
+  readonly files: readonly { readonly path: string }[];
+}
+
+/**
+ * Whether the model has a second core, which takes deep features that the first one computed in an earlier step
+ * (DeepCache, arXiv 2312.00858): requests with featureReuse above 1 need it.
+ */
+export function hasShallowCore({ files }: Pick<ModelLimits, 'files'>): boolean {
+  return files.some((file) => file.path === 'unet_shallow/model.onnx');
+}

@@ -1,0 +1,31 @@
+/** The text of a prompt: how it is cleaned, and what is refused. */
+import { KinoraError } from '../errors.ts';
+
+/** In code points. */
+export const longestPrompt = 1000;
+const farTooLong = 100 * longestPrompt;
+
+/**
+ * As it is encoded and shown: composed (NFC), every run of white space one space, none at the ends. The tokenizer does
+ * the same; done here, equal prompts also meet in the cache.
+ * @throws KinoraError INVALID_PROMPT for a text that is too long or not a text
+ */
+export function cleanPrompt(what: string, text = ''): string {
+  // A file of many megabytes is not normalised and counted first.
+  const cleaned = text.length > farTooLong ? text : text.normalize('NFC').replace(/\s+/gu, ' ').trim();
+  const length = cleaned.length > farTooLong ? cleaned.length : [...cleaned].length;
+  if (length > longestPrompt) {
+    throw new KinoraError(
+      'INVALID_PROMPT',
+      `The ${what} has ${length} characters; at most ${longestPrompt} are allowed.`,
+    );
+  }
+  // Control characters, halves of surrogate pairs, private and non-characters and the replacement character are what
+  // a binary file looks like when it is read as text. Joiners and direction marks belong to languages.
+  const junk = /[\p{Cc}\p{Cs}\p{Co}\p{Noncharacter_Code_Point}\uFFFD]/u.exec(cleaned);
+  if (junk) {
+    const code = junk[0].codePointAt(0)?.toString(16).toUpperCase().padStart(4, '0');
+    throw new KinoraError('INVALID_PROMPT', `The ${what} is not plain text (it contains U+${code}).`);
+  }
+  return cleaned;
+}
