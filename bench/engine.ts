@@ -17,7 +17,7 @@ import { parseArgs } from 'node:util';
 import sharp from 'sharp';
 import type { EngineResult } from '../src/engine/protocol.ts';
 import { Engine } from '../src/engine/supervisor.ts';
-import { loadPack } from '../src/inference/packs/model-pack.ts';
+import { loadPack } from '../src/inference/packs/files.ts';
 import { decodeImage } from '../src/inference/pictures/decode.ts';
 import { createLogger } from '../src/log.ts';
 import { resolveRequest } from '../src/request/resolve.ts';

@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { loadPack } from '../src/inference/packs/model-pack.ts';
+import { loadPack } from '../src/inference/packs/files.ts';
 import { findFfmpeg } from '../src/video/ffmpeg-path.ts';
 import { measureDiffusers } from './gpu/diffusers-side.ts';
 import { describeCard, kinoraParts } from './gpu/kinora-parts.ts';

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import ffprobe from '@ffprobe-installer/ffprobe';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Engine } from '../src/engine/supervisor.ts';
-import { loadPack } from '../src/inference/packs/model-pack.ts';
+import { loadPack } from '../src/inference/packs/files.ts';
 import { Artifacts } from '../src/queue/artifacts.ts';
 import type { Generation } from '../src/request/request.ts';
 import type { Shortcuts } from '../src/request/resolve.ts';

@@ -11,7 +11,7 @@ import { loadConfig } from '../../src/config.ts';
 import type { EngineResult } from '../../src/engine/protocol.ts';
 import type { Engine } from '../../src/engine/supervisor.ts';
 import type { ProgressEvent } from '../../src/inference/image-to-video.ts';
-import type { Pack } from '../../src/inference/packs/model-pack.ts';
+import type { Pack } from '../../src/inference/packs/files.ts';
 import { decodeImage } from '../../src/inference/pictures/decode.ts';
 import { createLogger } from '../../src/log.ts';
 import { type GenerationOptions, type ResolvedRequest, resolveRequest } from '../../src/request/resolve.ts';

@@ -4,7 +4,7 @@
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Engine } from '../../src/engine/supervisor.ts';
-import { loadPack } from '../../src/inference/packs/model-pack.ts';
+import { loadPack } from '../../src/inference/packs/files.ts';
 import { createLogger } from '../../src/log.ts';
 import { Artifacts } from '../../src/queue/artifacts.ts';
 import { connectRedis } from '../../src/queue/redis.ts';

@@ -6,7 +6,7 @@ import { type Config, deviceExpectation, devicePattern } from '../config.ts';
 import type { EngineJob, EngineResult } from '../engine/protocol.ts';
 import { smallerJobs } from '../engine/smaller-jobs.ts';
 import { isKinoraError, KinoraError } from '../errors.ts';
-import type { Pack } from '../inference/packs/model-pack.ts';
+import type { Pack } from '../inference/packs/files.ts';
 import { decodeImage } from '../inference/pictures/decode.ts';
 import { createLogger } from '../log.ts';
 import {

@@ -5,7 +5,7 @@ import { Engine } from '../engine/supervisor.ts';
 import { isKinoraError } from '../errors.ts';
 import { askGpus, type Gpu, visibleGpus } from '../inference/devices/gpus.ts';
 import { deviceAdvice, requiredDevice } from '../inference/devices/required-device.ts';
-import type { Pack } from '../inference/packs/model-pack.ts';
+import type { Pack } from '../inference/packs/files.ts';
 import { parseDevice } from '../inference/sessions/session.ts';
 import type { Logger } from '../log.ts';
 import { findFfmpeg } from '../video/ffmpeg-path.ts';

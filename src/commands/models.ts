@@ -1,7 +1,7 @@
 /** `kinora models list | verify | path`. */
 import type { Config } from '../config.ts';
 import { KinoraError } from '../errors.ts';
-import { findPacks, verifyPack } from '../inference/packs/model-pack.ts';
+import { findPacks, verifyPack } from '../inference/packs/files.ts';
 import { choosePack } from './packs.ts';
 
 export async function listModels(config: Config): Promise<void> {

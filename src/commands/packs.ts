@@ -5,7 +5,7 @@ import type { Config } from '../config.ts';
 import { KinoraError } from '../errors.ts';
 import { providerOf, whatIsMissing } from '../inference/devices/cuda-libraries.ts';
 import { requiredDevice } from '../inference/devices/required-device.ts';
-import { findPacks, loadPack, type Pack } from '../inference/packs/model-pack.ts';
+import { findPacks, loadPack, type Pack } from '../inference/packs/files.ts';
 
 /**
  * The pack of that name, or at that path.

@@ -12,7 +12,7 @@ import type { ChatPlatform } from '../bot/platform.ts';
 import type { Config } from '../config.ts';
 import type { EngineStatus } from '../engine/supervisor.ts';
 import { errorCatalogue, isKinoraError, KinoraError } from '../errors.ts';
-import type { Pack } from '../inference/packs/model-pack.ts';
+import type { Pack } from '../inference/packs/files.ts';
 import { createLogger, type Logger } from '../log.ts';
 import { RedisProbe } from '../metrics/redis-probe.ts';
 import { startMetricsServer } from '../metrics/server.ts';

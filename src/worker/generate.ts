@@ -4,7 +4,7 @@ import type { EngineJob } from '../engine/protocol.ts';
 import { smallerJobs } from '../engine/smaller-jobs.ts';
 import type { Engine } from '../engine/supervisor.ts';
 import type { ProgressEvent } from '../inference/image-to-video.ts';
-import type { Pack } from '../inference/packs/model-pack.ts';
+import type { Pack } from '../inference/packs/files.ts';
 import { readImageSize } from '../inference/pictures/decode.ts';
 import type { JobFiles } from '../queue/artifacts.ts';
 import type { Artifact } from '../queue/jobs.ts';

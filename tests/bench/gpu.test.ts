@@ -10,7 +10,7 @@ import { Measurements } from '../../bench/gpu/measurements.ts';
 import { makePlan, type Plan } from '../../bench/gpu/plan.ts';
 import { makeTables } from '../../bench/gpu/tables.ts';
 import { parseSample, VramMeter } from '../../bench/gpu/vram.ts';
-import { loadPack } from '../../src/inference/packs/model-pack.ts';
+import { loadPack } from '../../src/inference/packs/files.ts';
 
 const project = fileURLToPath(new URL('../..', import.meta.url));
 const tinyPack = path.join(project, 'tests/fixtures/packs/tiny');

@@ -13,7 +13,7 @@ import type { ChatPlatform } from '../../src/bot/platform.ts';
 import { en } from '../../src/bot/sentences/en.ts';
 import { TelegramPlatform } from '../../src/bot/telegram/adapter.ts';
 import { Engine } from '../../src/engine/supervisor.ts';
-import { loadPack } from '../../src/inference/packs/model-pack.ts';
+import { loadPack } from '../../src/inference/packs/files.ts';
 import { createLogger } from '../../src/log.ts';
 import { Artifacts } from '../../src/queue/artifacts.ts';
 import { findFfmpeg } from '../../src/video/ffmpeg-path.ts';

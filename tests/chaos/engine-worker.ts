@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Engine, type EngineSettings } from '../../src/engine/supervisor.ts';
-import { loadPack } from '../../src/inference/packs/model-pack.ts';
+import { loadPack } from '../../src/inference/packs/files.ts';
 import { Artifacts } from '../../src/queue/artifacts.ts';
 import { Keys } from '../../src/queue/keys.ts';
 import { connectRedis, type RedisAddress } from '../../src/queue/redis.ts';

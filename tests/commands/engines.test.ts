@@ -5,7 +5,7 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { startEngine } from '../../src/commands/engines.ts';
 import { deviceCandidates, whyNoGpu } from '../../src/commands/packs.ts';
 import { type Config, loadConfig } from '../../src/config.ts';
-import { loadPack, type Pack } from '../../src/inference/packs/model-pack.ts';
+import { loadPack, type Pack } from '../../src/inference/packs/files.ts';
 import { createLogger } from '../../src/log.ts';
 import { tinyPackPath } from '../helpers/golden.ts';
 

@@ -13,7 +13,7 @@ import { choosePack } from '../../src/commands/packs.ts';
 import { terms } from '../../src/commands/services.ts';
 import { type Config, loadConfig } from '../../src/config.ts';
 import type { Engine } from '../../src/engine/supervisor.ts';
-import type { Pack } from '../../src/inference/packs/model-pack.ts';
+import type { Pack } from '../../src/inference/packs/files.ts';
 import { createLogger, type Logger } from '../../src/log.ts';
 import { Artifacts } from '../../src/queue/artifacts.ts';
 import { connectRedis } from '../../src/queue/redis.ts';

@@ -12,7 +12,8 @@ import { z } from 'zod';
 import type { EngineJob } from '../../src/engine/protocol.ts';
 import type { Engine } from '../../src/engine/supervisor.ts';
 import type { ProgressEvent } from '../../src/inference/image-to-video.ts';
-import { loadPack, packMemory } from '../../src/inference/packs/model-pack.ts';
+import { loadPack } from '../../src/inference/packs/files.ts';
+import { packMemory } from '../../src/inference/packs/open.ts';
 import { leanestPlan, measuredMemory } from '../../src/inference/residency/memory-plan.ts';
 import {
   filesIn,

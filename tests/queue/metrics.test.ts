@@ -9,7 +9,7 @@ import { BotMetrics } from '../../src/bot/metrics.ts';
 import { DeliveryDelayed, DeliveryImpossible, DeliveryWorker } from '../../src/bot/upkeep/delivery.ts';
 import { Engine } from '../../src/engine/supervisor.ts';
 import { parseGpuMemory } from '../../src/inference/devices/gpu-memory.ts';
-import { loadPack } from '../../src/inference/packs/model-pack.ts';
+import { loadPack } from '../../src/inference/packs/files.ts';
 import { RedisProbe } from '../../src/metrics/redis-probe.ts';
 import { type MetricsServer, startMetricsServer } from '../../src/metrics/server.ts';
 import type { JobClient } from '../../src/queue/client.ts';

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest';
+import { loadPack } from '../../src/inference/packs/files.ts';
 import type { PackManifest } from '../../src/inference/packs/manifest.ts';
-import { loadPack } from '../../src/inference/packs/model-pack.ts';
 import { presetNames, presetOf } from '../../src/request/presets.ts';
 import { cleanPrompt } from '../../src/request/prompt.ts';
 import {

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Engine } from '../../src/engine/supervisor.ts';
-import { loadPack } from '../../src/inference/packs/model-pack.ts';
+import { loadPack } from '../../src/inference/packs/files.ts';
 import { findFfmpeg } from '../../src/video/ffmpeg-path.ts';
 import { readMp4Info } from '../../src/video/mp4.ts';
 import { engineGenerate } from '../../src/worker/generate.ts';

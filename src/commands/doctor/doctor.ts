@@ -2,7 +2,7 @@
 import { access, constants, mkdir, statfs } from 'node:fs/promises';
 import { type Config, unknownSettings } from '../../config.ts';
 import { errorCatalogue, isKinoraError, KinoraError, serializeError } from '../../errors.ts';
-import { findPacks, verifyPack } from '../../inference/packs/model-pack.ts';
+import { findPacks, verifyPack } from '../../inference/packs/files.ts';
 import { createLogger } from '../../log.ts';
 import { assertTrustworthy, connectRedis } from '../../queue/redis.ts';
 import { findFfmpeg } from '../../video/ffmpeg-path.ts';

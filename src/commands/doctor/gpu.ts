@@ -19,7 +19,7 @@ import {
 } from '../../inference/devices/cuda-libraries.ts';
 import { askGpus, type Gpu, visibleGpus } from '../../inference/devices/gpus.ts';
 import { deviceAdvice, requiredDevice } from '../../inference/devices/required-device.ts';
-import type { Pack } from '../../inference/packs/model-pack.ts';
+import type { Pack } from '../../inference/packs/files.ts';
 import { parseDevice } from '../../inference/sessions/session.ts';
 import type { Check } from '../check.ts';
 import { hasNvidiaDriver } from '../packs.ts';

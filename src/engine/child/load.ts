@@ -5,7 +5,8 @@
 import { askGpus, visibleGpus } from '../../inference/devices/gpus.ts';
 import { assertGpu } from '../../inference/devices/required-device.ts';
 import { LatentCache } from '../../inference/latent-cache.ts';
-import { loadPack, openPack } from '../../inference/packs/model-pack.ts';
+import { loadPack } from '../../inference/packs/files.ts';
+import { openPack } from '../../inference/packs/open.ts';
 import { I2VGenXLPipeline } from '../../inference/pipelines/i2vgen-xl.ts';
 import { parseDevice } from '../../inference/sessions/session.ts';
 import { prepareStart } from '../../video/ffmpeg-start.ts';

@@ -7,7 +7,7 @@
 import { isKinoraError, KinoraError } from '../../errors.ts';
 import { LatentCache } from '../../inference/latent-cache.ts';
 import type { PackManifest } from '../../inference/packs/manifest.ts';
-import type { OpenPack } from '../../inference/packs/model-pack.ts';
+import type { OpenPack } from '../../inference/packs/open.ts';
 import { pictureOf } from '../../inference/pictures/known-picture.ts';
 import { I2VGenXLPipeline } from '../../inference/pipelines/i2vgen-xl.ts';
 import type { PresetName } from '../../request/presets.ts';

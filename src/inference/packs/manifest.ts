@@ -6,7 +6,9 @@
  */
 import { z } from 'zod';
 import { schedulerNames } from '../../request/clip.ts';
+import { hasShallowCore } from '../../request/model-limits.ts';
 import { presetNames } from '../../request/presets.ts';
+import { type GraphName, graphNames, requiredGraphs } from './graphs.ts';
 
 const intUpTo = (max: number) => z.int().min(1).max(max);
 
@@ -42,18 +44,13 @@ const relativePath = z
     error: 'expected a path inside the pack',
   });
 
-/** What the pipeline cannot do without; weights of large graphs lie beside them and are listed too. */
+/** Files of every pack; weights of large graphs lie beside them and are listed too. */
 const requiredFiles = [
-  'text_encoder/model.onnx',
-  'image_encoder/model.onnx',
-  'vae_encoder/model.onnx',
-  'unet_cond/model.onnx',
-  'unet_core/model.onnx',
-  'vae_decoder/model.onnx',
+  ...requiredGraphs.map((graph) => `${graph}/model.onnx`),
   'tokenizer/tokenizer.json',
   'tokenizer/tokenizer_config.json',
   'scheduler/scheduler_config.json',
-] as const;
+];
 
 export const packManifestSchema = z
   .strictObject({
@@ -151,3 +148,7 @@ export const packManifestSchema = z
   });
 
 export type PackManifest = z.infer<typeof packManifestSchema>;
+
+export function graphsOf(manifest: PackManifest): readonly GraphName[] {
+  return hasShallowCore(manifest) ? graphNames : requiredGraphs;
+}

@@ -4,7 +4,7 @@
  */
 import { KinoraError } from '../../errors.ts';
 import type { Frame, GenerateRequest } from '../image-to-video.ts';
-import type { OpenPack } from '../packs/model-pack.ts';
+import type { OpenPack } from '../packs/open.ts';
 import { isFinite32 } from '../sessions/finite.mjs';
 import { takeFrames } from '../sessions/frames.mjs';
 import { badNumbers, type OnnxSession } from '../sessions/session.ts';

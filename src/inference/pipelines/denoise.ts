@@ -4,7 +4,7 @@
  * Shapes as in i2vgen-xl.ts.
  */
 import type { GenerateRequest } from '../image-to-video.ts';
-import type { OpenPack } from '../packs/model-pack.ts';
+import type { OpenPack } from '../packs/open.ts';
 import type { Combination, Operand, Scheduler } from '../schedulers/scheduler.ts';
 import type { KeptPart, KeptTensor, KeptTensors } from '../sessions/thread-tensors.ts';
 import { present } from './parts.ts';

@@ -4,7 +4,7 @@
  */
 import type { GenerateRequest } from '../image-to-video.ts';
 import { LatentCache } from '../latent-cache.ts';
-import type { OpenPack } from '../packs/model-pack.ts';
+import type { OpenPack } from '../packs/open.ts';
 import { type FloatTensor, type IntTensor, stack } from '../sessions/tensor.ts';
 import type { KeptPart, KeptTensor, KeptTensors } from '../sessions/thread-tensors.ts';
 import { pick, present } from './parts.ts';

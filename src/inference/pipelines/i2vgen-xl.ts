@@ -18,7 +18,7 @@ import type {
 } from '../image-to-video.ts';
 import { LatentCache } from '../latent-cache.ts';
 import type { PackManifest } from '../packs/manifest.ts';
-import type { OpenPack } from '../packs/model-pack.ts';
+import type { OpenPack } from '../packs/open.ts';
 import { imageBranches } from '../pictures/prepare.ts';
 import { TorchGenerator } from '../random.ts';
 import type { ClipShape } from '../residency/memory-plan.ts';

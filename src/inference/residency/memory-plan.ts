@@ -6,7 +6,7 @@
  * never shrink). So its share is weights + activations, and what is released comes back whole.
  */
 import { KinoraError } from '../../errors.ts';
-import type { GraphName } from '../packs/model-pack.ts';
+import type { GraphName } from '../packs/graphs.ts';
 
 /** What of a request decides how much memory it takes. */
 export interface ClipShape {

@@ -5,7 +5,7 @@
  * opens, and whether there is room for another, is decided by the caller. Knows no budget.
  */
 import { isKinoraError } from '../../errors.ts';
-import type { GraphName } from '../packs/model-pack.ts';
+import type { GraphName } from '../packs/graphs.ts';
 import { OnnxSession, type SessionOptions, type TensorSpec } from '../sessions/session.ts';
 
 /** One open session of a graph. */

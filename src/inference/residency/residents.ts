@@ -3,7 +3,7 @@
  * for which shapes of a clip there are sessions of their own. Knows no files and no pipeline.
  */
 
-import type { GraphName } from '../packs/model-pack.ts';
+import type { GraphName } from '../packs/graphs.ts';
 import type { SessionOptions } from '../sessions/session.ts';
 import {
   activationBytesOfRun,

@@ -10,7 +10,7 @@ import { Gateway } from '../../../src/bot/discord/gateway.ts';
 import { contentOf } from '../../../src/bot/discord/rendering.ts';
 import { TokenStore, tokenLifeMs } from '../../../src/bot/discord/tokens.ts';
 import { Engine } from '../../../src/engine/supervisor.ts';
-import { loadPack } from '../../../src/inference/packs/model-pack.ts';
+import { loadPack } from '../../../src/inference/packs/files.ts';
 import { createLogger } from '../../../src/log.ts';
 import { recordDuration } from '../../../src/queue/durations.ts';
 import { Keys } from '../../../src/queue/keys.ts';

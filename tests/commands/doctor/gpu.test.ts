@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Check } from '../../../src/commands/check.ts';
 import { examineGpu } from '../../../src/commands/doctor/gpu.ts';
 import type { CudaPlaces } from '../../../src/inference/devices/cuda-libraries.ts';
-import { loadPack, type Pack } from '../../../src/inference/packs/model-pack.ts';
+import { loadPack, type Pack } from '../../../src/inference/packs/files.ts';
 import { fakeNvidiaSmi, h100, makeLibrary, rtx3060, writeProgram } from '../../fakes/nvidia.ts';
 import { tinyPackPath } from '../../helpers/golden.ts';
 

@@ -12,8 +12,9 @@ import {
   deviceOfGraph,
   requiredDevice,
 } from '../../../src/inference/devices/required-device.ts';
+import { loadPack } from '../../../src/inference/packs/files.ts';
 import { packManifestSchema } from '../../../src/inference/packs/manifest.ts';
-import { loadPack, openPack } from '../../../src/inference/packs/model-pack.ts';
+import { openPack } from '../../../src/inference/packs/open.ts';
 import { fakeNvidiaSmi, h100, rtx3060, writeProgram } from '../../fakes/nvidia.ts';
 import { tinyPackPath } from '../../helpers/golden.ts';
 

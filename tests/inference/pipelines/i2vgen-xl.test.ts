@@ -10,7 +10,8 @@ import type {
   ProgressEvent,
 } from '../../../src/inference/image-to-video.ts';
 import { LatentCache } from '../../../src/inference/latent-cache.ts';
-import { loadPack, type OpenPack, openPack } from '../../../src/inference/packs/model-pack.ts';
+import { loadPack } from '../../../src/inference/packs/files.ts';
+import { type OpenPack, openPack } from '../../../src/inference/packs/open.ts';
 import { decodeImage } from '../../../src/inference/pictures/decode.ts';
 import { pictureOf } from '../../../src/inference/pictures/known-picture.ts';
 import { I2VGenXLPipeline } from '../../../src/inference/pipelines/i2vgen-xl.ts';

@@ -1,6 +1,6 @@
 /** What is given up for a budget, in which order; the numbers of packs are those of I2VGen-XL in FP16. */
 import { describe, expect, it } from 'vitest';
-import type { GraphName } from '../../../src/inference/packs/model-pack.ts';
+import type { GraphName } from '../../../src/inference/packs/graphs.ts';
 import {
   activationBytesOfRun,
   type ClipShape,

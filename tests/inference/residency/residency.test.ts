@@ -5,13 +5,8 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { GenerateRequest } from '../../../src/inference/image-to-video.ts';
 import { LatentCache } from '../../../src/inference/latent-cache.ts';
-import {
-  loadPack,
-  type OpenPack,
-  openPack,
-  type Pack,
-  packMemory,
-} from '../../../src/inference/packs/model-pack.ts';
+import { loadPack, type Pack } from '../../../src/inference/packs/files.ts';
+import { type OpenPack, openPack, packMemory } from '../../../src/inference/packs/open.ts';
 import { pictureOf } from '../../../src/inference/pictures/known-picture.ts';
 import { I2VGenXLPipeline } from '../../../src/inference/pipelines/i2vgen-xl.ts';
 import {

@@ -8,15 +8,14 @@ import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { warmUp } from '../../../src/engine/child/warm-up.ts';
 import { LatentCache } from '../../../src/inference/latent-cache.ts';
+import { loadPack, type Pack } from '../../../src/inference/packs/files.ts';
+import type { GraphName } from '../../../src/inference/packs/graphs.ts';
 import {
-  type GraphName,
-  loadPack,
   type OpenPack,
   type OpenPackOptions,
   openPack,
-  type Pack,
   packMemory,
-} from '../../../src/inference/packs/model-pack.ts';
+} from '../../../src/inference/packs/open.ts';
 import { pictureOf } from '../../../src/inference/pictures/known-picture.ts';
 import { I2VGenXLPipeline } from '../../../src/inference/pipelines/i2vgen-xl.ts';
 import {

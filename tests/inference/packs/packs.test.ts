@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { isKinoraError } from '../../../src/errors.ts';
+import { findPacks, loadPack, verifyPack } from '../../../src/inference/packs/files.ts';
 import { type PackManifest, packManifestSchema } from '../../../src/inference/packs/manifest.ts';
-import { findPacks, loadPack, openPack, verifyPack } from '../../../src/inference/packs/model-pack.ts';
+import { openPack } from '../../../src/inference/packs/open.ts';
 import { tinyPackPath } from '../../helpers/golden.ts';
 
 const onCpu = { device: 'cpu', threads: 1 };

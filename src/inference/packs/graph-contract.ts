@@ -1,0 +1,139 @@
+/**
+ * The inputs and outputs that the graphs of the I2VGen-XL family have: names, types and shapes, by the pack's manifest.
+ * Checked when a pack is opened, because a pack may come from anywhere.
+ */
+import path from 'node:path';
+import { KinoraError } from '../../errors.ts';
+import { hasShallowCore } from '../../request/model-limits.ts';
+import type { TensorSpec } from '../sessions/session.ts';
+import { type GraphName, shallowCore } from './graphs.ts';
+import type { PackManifest } from './manifest.ts';
+
+/** What an open session says of its graph. */
+export interface GraphSpec {
+  readonly name: GraphName;
+  readonly inputs: readonly TensorSpec[];
+  readonly outputs: readonly TensorSpec[];
+}
+
+/** The graphs that read the text embeddings. With `cores`, unet_cond depends on the picture alone. */
+export type TextInput = 'unet_cond' | 'cores';
+
+export function textInputOf({ inputs }: GraphSpec): TextInput {
+  return inputs.some(({ name }) => name === 'encoder_hidden_states') ? 'unet_cond' : 'cores';
+}
+
+/**
+ * Compares the sessions of the pack in `folder` with what the family and its manifest promise.
+ * @throws KinoraError PACK_INVALID naming file and mismatch
+ */
+export function checkSessions(
+  folder: string,
+  manifest: PackManifest,
+  sessions: readonly GraphSpec[],
+  textInput: TextInput,
+): void {
+  const sizes = new Map<string, number>();
+  const shapes = familyShapes(manifest, textInput);
+  for (const session of sessions) {
+    const expected = shapes[session.name];
+    if (!expected) continue;
+    const file = path.join(folder, session.name, 'model.onnx');
+    checkSide(file, 'input', session.inputs, expected.in, sizes, manifest);
+    checkSide(file, 'output', session.outputs, expected.out, sizes, manifest);
+  }
+}
+
+/** Fixed sizes are numbers, free ones null; a letter must have the same fixed size wherever it is fixed. */
+type Shape = readonly (number | string | null)[];
+
+interface GraphShapes {
+  readonly in: Readonly<Record<string, Shape>>;
+  readonly out: Readonly<Record<string, Shape>>;
+}
+
+function familyShapes(manifest: PackManifest, textInput: TextInput): Partial<Record<GraphName, GraphShapes>> {
+  const { latentChannels: c, maxTokens: t, imageEncoderSize: s } = manifest.architecture;
+  const text: Readonly<Record<string, Shape>> = { encoder_hidden_states: [null, t, 'D'] };
+  // What is the same for both halves of guidance has one row.
+  const coreInputs: Readonly<Record<string, Shape>> = {
+    sample: [1, c, null, null, null],
+    timestep: [1],
+    ...(textInput === 'cores' ? text : {}),
+    fps_emb: [1, 'F'],
+    context: [null, null, 'X'],
+    image_latents_enc: ['R', null, null, null, null],
+    factors: [null],
+  };
+  const coreOutputs = { out_sample: [1, c, null, null, null] };
+  // The layout is the pack's own choice; the output of one core must fit the input of the other.
+  const deepFeatures = { deep_features: ['K', 'L', 'M', 'N'] };
+  const hasShallow = hasShallowCore(manifest);
+  return {
+    text_encoder: { in: { input_ids: [null, t] }, out: { prompt_embeds: [null, t, 'D'] } },
+    image_encoder: { in: { pixel_values: [1, 3, s, s] }, out: { image_embeds: [1, 'E'] } },
+    vae_encoder: { in: { sample: [1, 3, null, null] }, out: { moments: [null, 2 * c, null, null] } },
+    unet_cond: {
+      in: {
+        fps: [1],
+        image_latents: [1, c, null, null, null],
+        image_embeddings: [null, 1, 'E'],
+        ...(textInput === 'unet_cond' ? text : {}),
+      },
+      out: {
+        fps_emb: [1, 'F'],
+        context: [null, null, 'X'],
+        image_latents_enc: ['R', null, null, null, null],
+      },
+    },
+    unet_core: { in: coreInputs, out: hasShallow ? { ...coreOutputs, ...deepFeatures } : coreOutputs },
+    ...(hasShallow ? { [shallowCore]: { in: { ...coreInputs, ...deepFeatures }, out: coreOutputs } } : {}),
+    vae_decoder: {
+      in: { latent: [null, c, null, null] },
+      // Clips are made of rgb. Tests compare samples; their mean is finite only if all of the sample is.
+      out: { sample: [null, 3, null, null], rgb: [null, null, null, 3], mean: [] },
+    },
+  };
+}
+
+const integerInputs: ReadonlySet<string> = new Set(['input_ids', 'fps', 'timestep']);
+
+/** deep_features has the precision of the UNet's activations; almost all other tensors are float32 or integers. */
+function typeOf(name: string, { flavour }: PackManifest): string {
+  if (name === 'deep_features' && flavour === 'cuda') return 'float16';
+  if (name === 'rgb') return 'uint8';
+  return integerInputs.has(name) ? 'int64' : 'float32';
+}
+
+function checkSide(
+  file: string,
+  side: 'input' | 'output',
+  actual: readonly TensorSpec[],
+  expected: Readonly<Record<string, Shape>>,
+  sizes: Map<string, number>,
+  manifest: PackManifest,
+): void {
+  const fail = (what: string): never => {
+    throw new KinoraError('PACK_INVALID', `${file}: ${what}.`);
+  };
+  const names = actual.map((spec) => spec.name);
+  const wanted = Object.keys(expected);
+  if (names.length !== wanted.length || wanted.some((name) => !names.includes(name))) {
+    const otherVersion = 'a pack of another version must be exported again';
+    fail(`${side}s are ${names.join(', ')}, expected ${wanted.join(', ')}; ${otherVersion}`);
+  }
+  for (const { name, type, dims } of actual) {
+    const shape = expected[name] ?? [];
+    const wantedType = typeOf(name, manifest);
+    if (type !== wantedType) fail(`${side} ${name} is ${type}, expected ${wantedType}`);
+    if (dims.length !== shape.length)
+      fail(`${side} ${name} has ${dims.length} dimensions, expected ${shape.length}`);
+    shape.forEach((size, axis) => {
+      const dim = dims[axis];
+      if (size === null || typeof dim !== 'number' || dim < 0) return;
+      const want = typeof size === 'number' ? size : (sizes.get(size) ?? dim);
+      if (typeof size === 'string') sizes.set(size, want);
+      if (dim !== want) fail(`${side} ${name} has size ${dim} on axis ${axis}, expected ${want}`);
+    });
+  }
+}

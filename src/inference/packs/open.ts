@@ -1,0 +1,137 @@
+/** Opens a model pack: verified files, tokenizer, scheduler, and sessions that share the device's memory. */
+import path from 'node:path';
+import { KinoraError } from '../../errors.ts';
+import { presetOf } from '../../request/presets.ts';
+import { assertDevice, deviceOfGraph } from '../devices/required-device.ts';
+import type { ClipShape, MemoryPlan, PackMemory } from '../residency/memory-plan.ts';
+import type { PackSession } from '../residency/pack-session.ts';
+import { Residents } from '../residency/residents.ts';
+import { readSchedulerConfig } from '../schedulers/scheduler-config.ts';
+import { parseDevice, type SessionOptions } from '../sessions/session.ts';
+import { type ClipTokenizer, loadTokenizer } from '../tokenizer.ts';
+import { assertIntact, type Pack } from './files.ts';
+import { checkSessions, type TextInput, textInputOf } from './graph-contract.ts';
+import type { GraphName, RequiredGraph } from './graphs.ts';
+import { graphsOf, type PackManifest } from './manifest.ts';
+
+type Sessions = Readonly<Record<RequiredGraph, PackSession>> & { readonly unet_shallow?: PackSession };
+
+/** A pack whose sessions were opened and fit each other. Those for which there is no room open when they are run. */
+export interface OpenPack extends Pack {
+  readonly sessions: Sessions;
+  readonly textEntersAt: TextInput;
+  readonly tokenizer: ClipTokenizer;
+  readonly schedulerConfig: Awaited<ReturnType<typeof readSchedulerConfig>>;
+  /** A run with another shape than the one before costs a search for kernels, so that chunks should be of one size. */
+  readonly prefersEqualShapes: boolean;
+  /**
+   * Decides, before a clip is made, what stays open meanwhile, and releases what has to go at once.
+   * @param leanest a plan failed for want of memory: one session at a time, frame by frame
+   * @throws KinoraError OUT_OF_MEMORY when the clip cannot fit into the budget
+   */
+  readonly prepare: (clip: ClipShape, leanest?: boolean) => Promise<MemoryPlan>;
+  /** After a run failed for want of memory: gives all of it back; from now on one session at a time in this clip. */
+  readonly makeRoom: () => Promise<void>;
+  readonly release: () => Promise<void>;
+}
+
+export interface OpenPackOptions extends SessionOptions {
+  /** Memory of the device that may be taken; undefined: everything stays open. */
+  readonly memoryBudgetBytes?: number | undefined;
+  /** Called every second while a session opens. */
+  readonly whileOpening?: () => void;
+  /** Sessions of a graph that may be open, each for one shape. Default: 4 on CUDA, where a change of shape costs time. */
+  readonly maxCopies?: number;
+  /** Default: true on CUDA and TensorRT. */
+  readonly prefersEqualShapes?: boolean;
+}
+
+/** Of shapes that people alternate between, a card with much memory holds so many. */
+const mostCopies = 4;
+
+/**
+ * Opens all sessions of a pack and checks that they are what the family and the manifest promise.
+ * Files are compared with the manifest first: by size, small packs by SHA-256 too (`kinora models verify` does all).
+ * @throws KinoraError PACK_INVALID naming file and mismatch, DEVICE_UNAVAILABLE, OUT_OF_MEMORY
+ */
+export async function openPack(pack: Pack, options: OpenPackOptions): Promise<OpenPack> {
+  const { folder, manifest } = pack;
+  assertDevice(manifest, options.device);
+  await assertIntact(pack);
+  const [tokenizer, schedulerConfig] = await Promise.all([
+    loadTokenizer(folder),
+    readSchedulerConfig(folder),
+  ]);
+  if (tokenizer.maxTokens !== manifest.architecture.maxTokens) {
+    throw new KinoraError(
+      'PACK_INVALID',
+      `The tokenizer of ${manifest.id} makes ${tokenizer.maxTokens} tokens, its manifest says ${manifest.architecture.maxTokens}.`,
+    );
+  }
+  const devices = new Map<string, string>();
+  for (const graph of graphsOf(manifest)) {
+    devices.set(graph, await deviceOfGraph(folder, manifest, graph, options.device));
+  }
+  const kinds = new Map([...devices].map(([graph, device]) => [graph, parseDevice(device).kind]));
+  const graphs = graphsOf(manifest).map((name) => ({
+    name,
+    path: path.join(folder, name, 'model.onnx'),
+    session: { ...options, device: devices.get(name) ?? options.device },
+    maxCopies: options.maxCopies ?? (kinds.get(name) === 'cuda' ? mostCopies : 1),
+  }));
+  const decoderKind = kinds.get('vae_decoder');
+  const prefersEqualShapes =
+    options.prefersEqualShapes ?? (decoderKind === 'cuda' || decoderKind === 'tensorrt');
+  const residents = new Residents(graphs, {
+    memory: packMemory(manifest),
+    budgetBytes: options.memoryBudgetBytes,
+    latentChannels: manifest.architecture.latentChannels,
+    // An engine of TensorRT's was made for all the shapes that it takes.
+    searchesPerShape: options.prefersEqualShapes ?? kinds.get('unet_core') === 'cuda',
+    usualClip: usualClip(manifest),
+    whileOpening: options.whileOpening ?? (() => {}),
+  });
+  const byName = residents.sessions.map((session) => [session.name, session] as const);
+  const sessions = Object.fromEntries(byName) as unknown as Sessions; // all required ones
+  try {
+    await residents.openAll();
+    checkSessions(folder, manifest, residents.sessions, textInputOf(sessions.unet_cond));
+  } catch (error) {
+    await residents.release();
+    throw error;
+  }
+  return {
+    ...pack,
+    sessions,
+    textEntersAt: textInputOf(sessions.unet_cond),
+    tokenizer,
+    schedulerConfig,
+    prefersEqualShapes,
+    prepare: (clip, leanest) => residents.prepare(clip, leanest),
+    makeRoom: () => residents.makeRoom(),
+    release: () => residents.release(),
+  };
+}
+
+/** What people ask for when they ask for nothing special. */
+function usualClip(manifest: PackManifest): ClipShape {
+  const { size, numFrames, guidanceScale } = presetOf(manifest, 'standard');
+  const { decodeChunkSize } = manifest.defaults;
+  return { width: size, height: size, numFrames, batch: guidanceScale > 1 ? 2 : 1, decodeChunkSize };
+}
+
+/** What of the pack a plan needs to know. */
+export function packMemory(manifest: PackManifest): PackMemory {
+  const { flavour, architecture, files } = manifest;
+  const weightBytes: Partial<Record<GraphName, number>> = {};
+  for (const name of graphsOf(manifest)) {
+    weightBytes[name] = files
+      .filter((file) => file.path.startsWith(`${name}/`))
+      .reduce((sum, file) => sum + file.bytes, 0);
+  }
+  return {
+    weightBytes,
+    bytesPerValue: flavour === 'cuda' ? 2 : 4,
+    vaeScaleFactor: architecture.vaeScaleFactor,
+  };
+}
