@@ -1,6 +1,18 @@
 /**
  * Names of everything that Kinora keeps in Redis outside BullMQ's own keys. The Lua scripts build the same names
  * from the same prefix; a change here is a change there.
+ *
+ * Only the Lua scripts use these, all below the same prefix:
+ * - vtime: string, virtual time of the fair queue: the virtual start of the latest job that was started. Deleted when
+ *   the queue is idle.
+ * - vfinish: hash userKey → virtual finish of the user's last job, where their next one starts. Deleted with vtime.
+ * - sequence: string, counts admitted jobs; orders jobs with the same virtual start.
+ * - cooldown:<userKey>: string that exists until the user may ask again.
+ * - asked:<uuid>: string, the JSON answer to one act of an admin, kept for an hour: the same act, sent again after a
+ *   broken connection, gets the same answer and changes nothing.
+ * - withdrawn:<uuid>: string that exists for an hour after a request was withdrawn, so that it is refused if it arrives
+ *   late.
+ * - active:all: set, like active(), of all users together.
  */
 export class Keys {
   readonly prefix: string;
@@ -50,15 +62,15 @@ export class Keys {
   get limits(): string {
     return `${this.prefix}:limits`;
   }
-  /** Hash like limits → share of the GPU relative to others (1 is everybody's). */
+  /** Hash like limits → share of the workers' time relative to others; without an entry it is 1. */
   get weights(): string {
     return `${this.prefix}:weights`;
   }
-  /** Hash userKey or communityKey → JSON {untilMs, reason}; untilMs 0 is for good. */
+  /** Hash userKey or communityKey → JSON {untilMs, reason}; untilMs 0 means permanent. */
   get bans(): string {
     return `${this.prefix}:bans`;
   }
-  /** Hash: what the moderators of one community decided about it. */
+  /** Hash: the rules that the moderators of one community have set. */
   rules(communityKey: string): string {
     return `${this.prefix}:rules:${communityKey}`;
   }
@@ -66,7 +78,7 @@ export class Keys {
   get mode(): string {
     return `${this.prefix}:mode`;
   }
-  /** Stream: what admins did. */
+  /** Stream: the audit trail, what admins and moderators changed. At most 10,000 entries. */
   get audit(): string {
     return `${this.prefix}:audit`;
   }
@@ -74,7 +86,7 @@ export class Keys {
   get failures(): string {
     return `${this.prefix}:failures`;
   }
-  /** Sorted set of userKeys by the time of their wish to be forgotten, until it has come true. */
+  /** Sorted set of userKeys by the time of their request to be forgotten, until that is done. */
   get forgetting(): string {
     return `${this.prefix}:forgetting`;
   }

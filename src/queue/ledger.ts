@@ -3,7 +3,6 @@
  * BullMQ's own clean-up. A thin, typed face of the Lua scripts beside it. Knows no platform and never talks to BullMQ.
  */
 import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import {
@@ -16,6 +15,7 @@ import {
   jobStates,
 } from './jobs.ts';
 import { Keys } from './keys.ts';
+import { runScript, type ScriptName } from './scripts.ts';
 
 export interface AdmissionLimits {
   /** Jobs that wait or run, over everybody, per person and per community. */
@@ -103,16 +103,6 @@ const pendingOfUser = 200;
 const pendingOfAll = 5_000;
 const readAtOnce = 100;
 
-const scripts = ['admit', 'transition', 'settle', 'cancel', 'withdraw', 'rebase', 'repair'] as const;
-type ScriptName = (typeof scripts)[number];
-
-const source = (name: string): string => readFileSync(new URL(`./lua/${name}.lua`, import.meta.url), 'utf8');
-const common = source('common');
-const lua = Object.fromEntries(scripts.map((name) => [name, `${common}\n${source(name)}`])) as Record<
-  ScriptName,
-  string
->;
-
 export class Ledger {
   readonly #redis: Redis;
   readonly keys: Keys;
@@ -120,15 +110,10 @@ export class Ledger {
   constructor(redis: Redis, keys = new Keys()) {
     this.#redis = redis;
     this.keys = keys;
-    for (const name of scripts) redis.defineCommand(`kinora_${name}`, { numberOfKeys: 0, lua: lua[name] });
   }
 
   async #call(name: ScriptName, ...args: (string | number)[]): Promise<unknown> {
-    const command = (
-      this.#redis as unknown as Record<string, (...args: (string | number)[]) => Promise<unknown>>
-    )[`kinora_${name}`];
-    if (!command) throw new Error(`script ${name} is not defined`);
-    return await command.call(this.#redis, this.keys.prefix, ...args);
+    return await runScript(this.#redis, name, this.keys.prefix, ...args);
   }
 
   /**

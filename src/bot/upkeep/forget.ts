@@ -12,7 +12,6 @@
  * Knows no platform: what was posted into a chat belongs to the chat.
  */
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -24,6 +23,7 @@ import { pictureKeyIn } from '../../inference/pictures/known-picture.ts';
 import type { Logger } from '../../log.ts';
 import type { Artifacts } from '../../queue/artifacts.ts';
 import type { JobClient } from '../../queue/client.ts';
+import { runScript } from '../../queue/scripts.ts';
 
 export interface ForgetTools {
   /** A fail-fast connection. */
@@ -75,10 +75,6 @@ const isFileEntry = (name: string): boolean => name.startsWith('file-');
 /** Far more than one takes. */
 const fileEntryBytes = 65_536;
 const scanCount = 1_000;
-
-const source = (name: string): string =>
-  readFileSync(new URL(`../../queue/lua/${name}.lua`, import.meta.url), 'utf8');
-const lua = `${source('common')}\n${source('forget')}`;
 
 /**
  * Forgets everything about a user up to `wishedAt`; what they ask for afterwards is theirs again. May be repeated, and
@@ -258,7 +254,7 @@ class Forgetting {
     for await (const names of redis.scanStream({ match: keys.used('*'), count: scanCount })) {
       for (const name of names as string[]) if (name !== today) days.push(name.slice(keys.used('').length));
     }
-    const forgotten = await redis.eval(lua, 0, keys.prefix, this.#userKey, this.#wishedAt, ...days);
+    const forgotten = await runScript(redis, 'forget', keys.prefix, this.#userKey, this.#wishedAt, ...days);
     return z.tuple([z.int(), z.int()]).parse(forgotten);
   }
 }

@@ -1,10 +1,11 @@
--- One act of an admin: changes one value and writes down who changed it, in one step.
+-- One act of an admin or moderator: changes one value and adds a line to the audit trail, in one step.
 -- ARGV: prefix, JSON act
---   act: ask by action target reason now, change, and what it needs: key field value least most
---   ask: names this call; the same one again, sent twice by a broken connection, gets the same answer again
--- Changes: set (field of a hash) · delete (field of a hash) · add (to a field, within least and most) ·
---   replace (a whole string; absent when value is '')
--- Returns JSON { changed, before, after }; what did not exist is absent. What changes nothing is not written down.
+--   act: ask by action target reason now change, and the arguments of the change: key field value least most
+--   ask: id of this call; the same call, sent twice by a broken connection, gets the same answer and changes nothing
+-- Changes: set (field of a hash) · delete (field of a hash) · add (to a field, clamped to least..most) ·
+--   replace (a whole string; deleted when value is '')
+-- Returns JSON { changed, before, after }; before and after are absent where there is no value. An act that changes
+-- nothing is not added to the trail.
 local act = cjson.decode(ARGV[2])
 local askKey = key('asked:' .. act.ask)
 local said = redis.call('GET', askKey)

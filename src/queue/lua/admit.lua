@@ -1,7 +1,7 @@
--- Decides about one request, and reserves everything it needs, in one step: nothing is half done.
+-- Accepts or refuses one request, and reserves its place, its credits and its slot in the caps, in one step.
 -- ARGV: prefix, JSON request
 --   request: id ask user community roles[] preset cost now day cooldownMs limits{queue,user,community,credits} data
---   ask: names this call; the same one again, sent twice by a broken connection, gets the same answer again
+--   ask: id of this call; the same call, sent twice by a broken connection, gets the same answer again
 -- Returns JSON: { decision, ... }. Decisions: accepted duplicate banned paused draining queue-full
 --   user-full community-full cooldown quota
 local request = cjson.decode(ARGV[2])
@@ -22,7 +22,7 @@ if known then
   end
   return answer('duplicate', { state = known, priority = priority })
 end
--- Its person has already been told that it was not accepted.
+-- The user has already been told that this request was not accepted.
 if redis.call('EXISTS', key('withdrawn:' .. request.ask)) == 1 then
   return answer('duplicate', { state = 'cancelled', priority = 1 })
 end
@@ -57,7 +57,7 @@ if request.cooldownMs > 0 then
   if left > 0 then return answer('cooldown', { waitMs = left }) end
 end
 
--- An override for the person beats the best of their roles, which beats the community's, which beats the default.
+-- The user's own value wins, then the largest of their roles, then the community's, then the default.
 local function override(name, fallback)
   local own = redis.call('HGET', key(name), 'user:' .. request.user)
   if own then return tonumber(own) end
@@ -89,9 +89,11 @@ if fromDay > 0 then
 end
 if fromGrant > 0 then redis.call('HINCRBY', key('grants'), request.user, -fromGrant) end
 
--- Start-time fair queueing: a job is served in the order of its virtual start, which is never before the virtual
--- time of the job in service, so nobody saves up credit, and never before the end of the person's previous job, so
--- fifty jobs of one person line up behind each other and not before everybody else.
+-- Start-time fair queueing (Goyal, Vin, Cheng 1996): jobs are served in the order of their virtual start. It is the
+-- later of two times: the virtual time, which is the virtual start of the latest job that was started, so that an idle
+-- user saves up no claim; and the virtual finish of the user's previous job, so that fifty jobs of one user line up
+-- behind each other. The virtual finish is the start plus the job's cost divided by the user's weight: with weight 2
+-- the next job starts half as far away, so a busy user with it is served twice as often as one with weight 1.
 local idle = redis.call('SCARD', activeAll) == 0
 if idle then
   redis.call('DEL', key('vtime'), key('vfinish'))

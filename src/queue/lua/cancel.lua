@@ -1,6 +1,6 @@
--- Cancels a job by its exact id. A job that nobody works on ends here; for one that runs or is being uploaded the wish
--- is written down, and whoever works on it obeys if it is not too late.
--- ARGV: prefix, job id, who asks (userKey), 1 when an admin asks, now
+-- Cancels a job by its exact id. A waiting job ends here. For a job that runs or is being uploaded the request is
+-- stored, and its worker or delivery obeys if it is not too late.
+-- ARGV: prefix, job id, userKey of who cancels, 1 when that is an admin, now
 -- Returns: unknown · forbidden · finished (nothing left to cancel) · cancelled (ended here) · requested
 local id, by, admin, now = ARGV[2], ARGV[3], ARGV[4] == '1', tonumber(ARGV[5])
 local jobKey = key('job:' .. id)

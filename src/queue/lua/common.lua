@@ -1,18 +1,18 @@
--- Prepended to every script of this folder: names of keys, and what more than one script does.
+-- Prepended to every script of this folder: names of keys, and functions that more than one script needs.
 local prefix = ARGV[1]
 local function key(name) return prefix .. ':' .. name end
 
--- Gives credits of a job back to the purses they came from.
+-- Gives credits of a job back: fromDay to the day's allowance, fromGrant to the extra credits.
 local function giveBack(jobKey, fromDay, fromGrant)
   local user = redis.call('HGET', jobKey, 'user')
   local usedKey = key('used:' .. redis.call('HGET', jobKey, 'day'))
-  -- A reset in between may have taken the day's count below what this job used.
+  -- An admin may have reset the day's count since: it never goes below zero.
   local used = tonumber(redis.call('HGET', usedKey, user) or '0')
   if fromDay > 0 and used > 0 then redis.call('HINCRBY', usedKey, user, -math.min(fromDay, used)) end
   if fromGrant > 0 then redis.call('HINCRBY', key('grants'), user, fromGrant) end
 end
 
--- Gives all of them back, once.
+-- Gives all credits of a job back, once.
 local function refund(jobKey)
   if redis.call('HSETNX', jobKey, 'settled', 'refunded') == 0 then return end
   local fromDay = tonumber(redis.call('HGET', jobKey, 'fromDay'))
@@ -20,15 +20,15 @@ local function refund(jobKey)
   giveBack(jobKey, fromDay, fromGrant)
 end
 
--- One number that sorts by virtual start, then by order of arrival (both fit a double exactly).
+-- Score that sorts by virtual start, then by order of arrival; both fit a double exactly.
 local function servingOrder(tag, sequence) return tag * 4294967296 + sequence % 4294967296 end
 
--- Gives a job its final state and frees its places in the caps. The caller has checked that it may.
+-- Gives a job its final state and frees its slots in the caps. The caller has checked that the state allows it.
 local function endJob(jobKey, id, state, now)
   local function field(name) return redis.call('HGET', jobKey, name) end
   local user, community, was = field('user'), field('community'), field('state')
   if state ~= 'generated' and (was == 'reserved' or was == 'waiting') then
-    -- Time that was never used must not count against the person's next job.
+    -- A job that never ran must not delay the user's next one.
     local finish = tonumber(redis.call('HGET', key('vfinish'), user) or '0')
     redis.call('HSET', key('vfinish'), user, string.format('%d', math.max(0, finish - tonumber(field('span')))))
   end
@@ -40,7 +40,7 @@ local function endJob(jobKey, id, state, now)
   if state ~= 'generated' then refund(jobKey) end
 end
 
--- Writes down what an admin did. before and after are texts, or nil where there is nothing.
+-- Adds a line to the audit trail. before and after are texts, or nil where there is no value.
 local function audit(now, by, action, target, before, after, reason)
   redis.call('XADD', key('audit'), 'MAXLEN', '=', 10000, '*', 'at', now, 'by', by, 'action', action, 'target', target,
     'before', before or '', 'after', after or '', 'reason', reason or '')

@@ -1,6 +1,6 @@
--- Moves virtual time back towards zero, so that priorities stay below BullMQ's largest however long the queue is
--- never empty. What is subtracted is the least virtual start that still matters, so the order of everything stays.
--- ARGV: prefix, least amount worth subtracting
+-- Moves virtual time back towards zero, so that priorities stay below BullMQ's maximum even if the queue is never
+-- empty. Subtracts the smallest virtual start of the waiting and running jobs, so the order of all jobs stays.
+-- ARGV: prefix, smallest amount worth subtracting
 -- Returns the amount subtracted, or 0.
 local atLeast = tonumber(ARGV[2])
 local base = tonumber(redis.call('GET', key('vtime')) or '0')
@@ -19,14 +19,14 @@ redis.call('SET', key('vtime'), text(moved(redis.call('GET', key('vtime')))))
 local finishes = redis.call('HGETALL', key('vfinish'))
 for i = 1, #finishes, 2 do
   local finish = moved(finishes[i + 1])
-  -- Whoever finished before the new zero has no debt that would count.
+  -- A virtual finish before the new zero no longer delays its user.
   if finish > 0 then
     redis.call('HSET', key('vfinish'), finishes[i], text(finish))
   else
     redis.call('HDEL', key('vfinish'), finishes[i])
   end
 end
--- A running job may be handed back, so its start moves too; one from before the new zero is first either way.
+-- A running job may be handed back, so its start moves too; one that started before the new zero stays first.
 for _, id in ipairs(redis.call('SMEMBERS', key('active:all'))) do
   local jobKey = key('job:' .. id)
   local tag = redis.call('HGET', jobKey, 'tag')

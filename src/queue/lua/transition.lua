@@ -1,5 +1,5 @@
--- Moves a job through its life. An event that does not fit the present state changes nothing, so of two that race
--- only the first counts.
+-- Moves a job to its next state. An event that does not fit the present state changes nothing, so of two racing
+-- events only the first counts.
 -- ARGV: prefix, job id, event, now, JSON fields to store
 -- Events: confirm (BullMQ has it) · start · handback (will run again) · generated · deliver (its upload begins) ·
 --   undeliver (the upload failed and will be tried again) · failed · cancelled · expired (failed, but only while it waits)
@@ -40,7 +40,7 @@ elseif event == 'start' then
   redis.call('HINCRBY', jobKey, 'starts', 1)
   redis.call('HSET', jobKey, 'state', 'running', 'startedAt', now)
 elseif event == 'handback' then
-  -- Its virtual start is in the past, so it comes first again.
+  -- It keeps its virtual start, which is in the past, so it comes first again.
   redis.call('ZADD', waitingKey, servingOrder(tonumber(field('tag')), tonumber(field('sequence'))), id)
   redis.call('HSET', jobKey, 'state', 'waiting')
 elseif event == 'deliver' then
@@ -52,7 +52,7 @@ else
 end
 
 local fields = cjson.decode(ARGV[5])
--- A video that was made smaller than asked for costs less, never more; what was granted goes back first.
+-- A video that was made smaller than asked for costs less, never more. Extra credits are given back first.
 if event == 'generated' and fields.cost then
   local surplus = tonumber(field('cost')) - tonumber(fields.cost)
   if surplus > 0 then

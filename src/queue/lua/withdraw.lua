@@ -1,7 +1,7 @@
--- Takes back one request whose person was told that it was not accepted, whatever came of it meanwhile. It may still
--- be on its way here: then it will be refused. A job that another request of the same id had made before stays.
--- ARGV: prefix, job id, which request, now, retention in seconds
--- Returns 1 when there was something to take back.
+-- Withdraws one request after its user was told that it was not accepted. If it has not arrived yet, it will be
+-- refused. A job that an earlier request of the same id made stays.
+-- ARGV: prefix, job id, ask (id of the request), now, retention in seconds
+-- Returns 1 when a job was withdrawn.
 local id, ask, now, retention = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 redis.call('SET', key('withdrawn:' .. ask), '1', 'EX', 3600)
 local jobKey = key('job:' .. id)
