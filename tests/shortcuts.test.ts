@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Engine } from '../src/engine/supervisor.ts';
 import { loadPack } from '../src/inference/packs/files.ts';
 import { Artifacts } from '../src/queue/artifacts.ts';
+import { jobRequestSchema } from '../src/queue/jobs.ts';
 import type { Generation } from '../src/request/request.ts';
 import type { Shortcuts } from '../src/request/resolve.ts';
 import { findFfmpeg } from '../src/video/ffmpeg-path.ts';
@@ -127,7 +128,7 @@ it('jobs from chats use what the operator chose', async () => {
     await mkdir(files.folder, { recursive: true });
     await copyFile(cat, files.image);
     const generation: Generation = { prompt: 'zoom in', preset: 'fast', seed: 1, size: '64', numFrames: 2 };
-    const request = { id, userKey: 'test:ann', roleKeys: [], generation, replyTo: {} };
+    const request = jobRequestSchema.parse({ id, userKey: 'test:ann', generation, replyTo: {} });
     const entry = { id, request, state: 'running', preset: 'fast', cost: 1, priority: 1 } as const;
     const times = { createdAt: 0, starts: 1 };
     const { videoId } = await engineGenerate(

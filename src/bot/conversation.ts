@@ -14,7 +14,7 @@ import type { Admin } from '../queue/admin.ts';
 import type { Artifacts } from '../queue/artifacts.ts';
 import type { JobClient, Submission } from '../queue/client.ts';
 import type { QueueEvent } from '../queue/events.ts';
-import { type Artifact, jobIdSchema } from '../queue/jobs.ts';
+import { type Artifact, type JobRequest, jobIdSchema } from '../queue/jobs.ts';
 import type { LedgerEntry } from '../queue/ledger.ts';
 import { msUntilNextDay } from '../queue/quota-day.ts';
 import { generalPresets, type Preset } from '../request/presets.ts';
@@ -92,7 +92,7 @@ export interface ChatMessage {
   readonly buttons: readonly Button[];
 }
 
-/** Where the answer goes; the adapter's own data plus what the conversation adds. Never a token. */
+/** Where the answer goes: the adapter's own data. Never a token. */
 export type ReplyTo = Readonly<Record<string, string | number | boolean>>;
 
 export interface Ask {
@@ -106,6 +106,8 @@ export interface Ask {
   readonly replyTo: ReplyTo;
   /** Parameters that options cannot name, from an earlier job. */
   readonly base?: Generation;
+  /** What that job took for results that this one may find in the cache. */
+  readonly earlier?: JobRequest['earlier'];
 }
 
 /** A request that came to nothing is over: its message has no buttons, and nobody is charged. */
@@ -202,12 +204,11 @@ export class Conversation {
         ...(place.communityKey ? { communityKey: place.communityKey } : {}),
         imageKey: imageKey(picture),
         generation,
-        replyTo: {
-          ...ask.replyTo,
-          locale: person.locale,
-          ...(options.isPrivate === undefined ? {} : { isPrivate: options.isPrivate }),
-          ...(rules?.isSpoiler ? { isSpoiler: true } : {}),
-        },
+        locale: person.locale,
+        isPrivate: options.isPrivate ?? false,
+        isSpoiler: rules?.isSpoiler ?? false,
+        earlier: ask.earlier,
+        replyTo: ask.replyTo,
       });
       if (submission.decision !== 'accepted') {
         // One that cannot be reached may know the job already: its picture stays, until housekeeping finds it unused.
@@ -249,7 +250,7 @@ export class Conversation {
       return error instanceof ZodError ? say.refusal.gone : say.refusal.unavailable;
     }
     if (!entry) return say.refusal.gone;
-    const isPublic = action === 'settings' && entry.request.replyTo['isPrivate'] !== true;
+    const isPublic = action === 'settings' && !entry.request.isPrivate;
     const mayPress = isPublic || person.isAdmin || entry.request.userKey === person.userKey;
     return mayPress ? entry : say.refusal.notYours;
   }
@@ -258,7 +259,7 @@ export class Conversation {
   async askAgain(
     entry: LedgerEntry,
     action: 'reroll' | 'remix' | 'subtle' | 'strong',
-    ask: Omit<Ask, 'picture' | 'options' | 'base'>,
+    ask: Omit<Ask, 'picture' | 'options' | 'base' | 'earlier'>,
     changes: ChatOptions = {},
   ): Promise<AskAnswer> {
     const { variation: _, seed: earlierSeed, ...rest } = entry.request.generation;
@@ -270,10 +271,8 @@ export class Conversation {
       Object.assign(base, asItWasMade(entry, { ...generalPresets, ...this.#tools.manifest?.presets }));
     }
     // What was private stays so, unless the changes say otherwise.
-    const wasPrivate = entry.request.replyTo['isPrivate'] === true;
-    const options = { ...changes, isPrivate: changes.isPrivate ?? wasPrivate };
-    const replyTo = { ...ask.replyTo, ...spent(entry) };
-    return await this.ask({ ...ask, replyTo, picture: { ofJob: entry.id }, options, base });
+    const options = { ...changes, isPrivate: changes.isPrivate ?? entry.request.isPrivate };
+    return await this.ask({ ...ask, earlier: timeTaken(entry), picture: { ofJob: entry.id }, options, base });
   }
 
   /** Smooths or loops a finished clip, without the queue and without a model. */
@@ -352,9 +351,9 @@ export class Conversation {
     const say = messagesFor(locale);
     const position = await this.#tools.client.place(entry);
     if (!position) return undefined;
-    const { generation, replyTo } = entry.request;
+    const { generation, earlier } = entry.request;
     // Whoever asks for the same again knows it already.
-    const tip = 'encodingMs' in replyTo ? undefined : promptHelp(generation.prompt, say);
+    const tip = earlier ? undefined : promptHelp(generation.prompt, say);
     const text = [this.#position(position, say), ...(tip ? [tip] : [])].join('\n');
     return { text, buttons: [this.#button('cancel', entry.id, say)] };
   }
@@ -387,10 +386,10 @@ export class Conversation {
     const picture = cache.hits.includes('image');
     const video = cache.hits.includes('video');
     if (!picture && !video) return undefined;
-    const before = (name: string): number => Number(request.replyTo[name] ?? 0);
+    const { encodingMs: encoding = 0, denoiseMs: denoise = 0 } = request.earlier ?? {};
     const savedMs =
-      (picture ? Math.max(0, before('encodingMs') - encodingMs(timings)) : 0) +
-      (video ? Math.max(0, before('denoiseMs') - (timings['denoise'] ?? 0)) : 0);
+      (picture ? Math.max(0, encoding - encodingMs(timings)) : 0) +
+      (video ? Math.max(0, denoise - (timings['denoise'] ?? 0)) : 0);
     const what = [...(picture ? [say.result.picture] : []), ...(video ? [say.result.video] : [])];
     return say.result.reused(what, savedMs >= leastSavedMs ? (savedMs / 1000).toFixed(1) : undefined);
   }
@@ -566,17 +565,20 @@ function encodingMs(timings: Artifact['timings']): number {
   return (timings['encodeText'] ?? 0) + (timings['encodeImage'] ?? 0);
 }
 
-/** What an earlier job took for what a later one may find in the cache. One that found it there took nothing itself. */
-function spent({ artifact, request }: LedgerEntry): { encodingMs: number; denoiseMs: number } | undefined {
+/**
+ * What a job took for what a later one may find in the cache. A job that found its picture there took nothing itself,
+ * so the time of the job before it counts.
+ */
+function timeTaken({ artifact, request }: LedgerEntry): JobRequest['earlier'] {
   if (!artifact) return undefined;
   const { timings } = artifact;
-  const encoding = Math.max(encodingMs(timings), Number(request.replyTo['encodingMs'] ?? 0));
+  const encoding = Math.max(encodingMs(timings), request.earlier?.encodingMs ?? 0);
   return { encodingMs: Math.round(encoding), denoiseMs: Math.round(timings['denoise'] ?? 0) };
 }
 
 /** As the community's rules were when it was asked. */
 function spoiler({ request }: LedgerEntry): { readonly isSpoiler?: true } {
-  return request.replyTo['isSpoiler'] === true ? { isSpoiler: true } : {};
+  return request.isSpoiler ? { isSpoiler: true } : {};
 }
 
 async function exists(file: string): Promise<boolean> {
@@ -599,7 +601,7 @@ function shorten(text: string, most: number): string {
 
 /** The language that the person asked in. */
 export function localeOf(entry: LedgerEntry): string {
-  return String(entry.request.replyTo['locale'] ?? 'en');
+  return entry.request.locale;
 }
 
 function bar(done: number, total: number): string {

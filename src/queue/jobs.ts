@@ -25,10 +25,37 @@ export const jobRequestSchema = z.object({
     .regex(/^[0-9a-f]{64}$/)
     .optional(),
   generation: generationSchema,
+  /** Language of the person, as the platform names it: "en-US", "zh-CN". */
+  locale: z.string().default('en'),
+  /** Only the person who asked sees the answer, where the platform can do that. */
+  isPrivate: z.boolean().default(false),
+  /** The video is posted covered: a rule of the community at the time of the request. */
+  isSpoiler: z.boolean().default(false),
+  /** What the earlier job took, in ms, for results that this one may find in the cache. Absent for a first request. */
+  earlier: z.object({ encodingMs: z.number(), denoiseMs: z.number() }).optional(),
   /** Where the answer goes: the adapter's own data, opaque here. Never a token. */
   replyTo: z.record(z.string(), z.json()),
 });
 export type JobRequest = z.input<typeof jobRequestSchema>;
+
+const oldPlacesSchema = z.looseObject({
+  replyTo: z.looseObject({
+    locale: z.string().optional(),
+    isPrivate: z.boolean().optional(),
+    isSpoiler: z.boolean().optional(),
+    encodingMs: z.number().optional(),
+    denoiseMs: z.number().optional(),
+  }),
+});
+
+/** A request as the ledger holds it. Version 0.1 kept the fields from `locale` to `earlier` inside of `replyTo`. */
+export const storedRequestSchema = z.preprocess((stored) => {
+  const old = oldPlacesSchema.safeParse(stored);
+  if (!old.success) return stored;
+  const { locale, isPrivate, isSpoiler, encodingMs, denoiseMs = 0 } = old.data.replyTo;
+  const earlier = encodingMs === undefined ? undefined : { encodingMs, denoiseMs };
+  return { locale, isPrivate, isSpoiler, earlier, ...old.data };
+}, jobRequestSchema);
 
 /** The life of a job. The last four wait for, or have had, their answer delivered. */
 export const jobStates = [

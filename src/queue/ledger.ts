@@ -13,6 +13,7 @@ import {
   type JobRequest,
   jobRequestSchema,
   jobStates,
+  storedRequestSchema,
 } from './jobs.ts';
 import { Keys } from './keys.ts';
 import { runScript, type ScriptName } from './scripts.ts';
@@ -247,7 +248,7 @@ function parseEntry(id: string, fields: Record<string, string>): LedgerEntry {
   };
   return {
     id,
-    request: jobRequestSchema.parse(JSON.parse(fields['request'] ?? '')),
+    request: storedRequestSchema.parse(JSON.parse(fields['request'] ?? '')),
     state: z.enum(jobStates).parse(fields['state']),
     preset: fields['preset'] ?? '',
     cost: number('cost'),

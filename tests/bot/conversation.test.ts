@@ -38,7 +38,8 @@ describe('asking', () => {
     expect(request).toMatchObject({
       userKey: 'test:ann',
       communityKey: 'test:here',
-      replyTo: { chat: 1, locale: 'en-US' },
+      locale: 'en-US',
+      replyTo: { chat: 1 },
       imageKey: expect.stringMatching(/^[0-9a-f]{64}$/),
     });
     expect(await readFile(talk.harness.artifacts.files('t-1').image)).toEqual(await pictureBytes());
@@ -176,7 +177,7 @@ describe('what is left of a job', () => {
     const reroll = await again('t-2', 'reroll');
     expect(reroll.generation.prompt).toBe('waves rolling');
     expect(reroll.generation.seed).not.toBe(7);
-    expect(reroll.replyTo).toMatchObject({ chat: 2, isPrivate: true });
+    expect(reroll).toMatchObject({ replyTo: { chat: 2 }, isPrivate: true });
 
     const remix = await again('t-3', 'remix', { prompt: 'zoom in' });
     expect(remix.generation).toMatchObject({ prompt: 'zoom in', seed: 7 });
@@ -184,7 +185,7 @@ describe('what is left of a job', () => {
       prompt: 'waves rolling, static camera',
       seed: 9,
     });
-    expect((await again('t-5', 'remix', { isPrivate: false })).replyTo).toMatchObject({ isPrivate: false });
+    expect(await again('t-5', 'remix', { isPrivate: false })).toMatchObject({ isPrivate: false });
 
     const subtle = await again('t-6', 'subtle');
     expect(subtle.generation).toMatchObject({ variation: { videoId: 'v-t-1', strength: 0.35 } });
@@ -284,6 +285,22 @@ describe('what is left of a job', () => {
     expect(words).toBe('/animate waves rolling preset=standard seed=7 guidance=5 negative="a, b" loop');
     await talk.ask('t-2', { options: parseWords(words) });
     expect((await talk.entry('t-2')).request.generation).toEqual(entry.request.generation);
+  });
+
+  it('is answered in its language, private and covered, also when version 0.1 wrote it', async () => {
+    await talk.ask('t-1', { person: mei });
+    const { request } = await talk.delivered('t-1');
+    const { locale: _, isPrivate: __, isSpoiler: ___, ...fields } = request;
+    const old = { locale: 'zh-CN', isPrivate: true, isSpoiler: true, encodingMs: 2_000, denoiseMs: 9_000 };
+    const stored = JSON.stringify({ ...fields, replyTo: { chat: 1, ...old } });
+    await talk.harness.server.connect().hset(talk.harness.keys.job('t-1'), 'request', stored);
+    const entry = await talk.entry('t-1');
+    expect(entry.request).toMatchObject({ earlier: { encodingMs: 2_000, denoiseMs: 9_000 } });
+    const { artifact } = entry as { artifact: Artifact };
+    const files = talk.harness.artifacts.files('t-1');
+    const final = talk.conversation.final(entry, { kind: 'video', artifact, files });
+    expect(final).toMatchObject({ isSpoiler: true, text: expect.stringContaining('种子') });
+    expect(await talk.conversation.open('t-1', bob, 'settings')).toBe(en.refusal.notYours);
   });
 
   it('is deleted when its person wants that', async () => {

@@ -180,7 +180,7 @@ export class DiscordPlatform implements ChatPlatform {
   async #show(entry: LedgerEntry, message: ChatMessage): Promise<void> {
     const reply = replyToSchema.parse(entry.request.replyTo);
     const token = this.#tokens.read(entry.id);
-    const canEdit = !reply.isPrivate && reply.isBotThere && !this.#unshowable.has(entry.id);
+    const canEdit = !entry.request.isPrivate && reply.isBotThere && !this.#unshowable.has(entry.id);
     try {
       if (token) await this.#wire.editByToken(token, reply.webhookMessage, toBody(message));
       else if (canEdit) await this.#wire.editByBot(reply, toBody(message));

@@ -103,11 +103,11 @@ async function withNotice(
   { kinora, lacking }: AskingTools,
 ): Promise<ChatMessage> {
   const canEditLater =
-    !reply.isPrivate && reply.isBotThere && !lacking(reply.channelId).includes('ViewChannel');
+    !entry.request.isPrivate && reply.isBotThere && !lacking(reply.channelId).includes('ViewChannel');
   if (canEditLater) return message;
   const place = await kinora.client.place(entry).catch(() => undefined);
   if ((place?.leftMs ?? 0) < tokenLifeMs - reserveMs) return message;
-  const words = wordsFor(String(entry.request.replyTo['locale'] ?? 'en'));
+  const words = wordsFor(entry.request.locale);
   return { ...message, text: `${message.text}\n${words.willBeDm}` };
 }
 

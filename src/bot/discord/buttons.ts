@@ -114,12 +114,12 @@ export class Buttons {
     entry: LedgerEntry,
     changes: ChatOptions = {},
   ): Promise<void> {
-    const isPrivate = entry.request.replyTo['isPrivate'] === true;
+    const { isPrivate } = entry.request;
     const placeholder = await followUp(interaction, isPrivate);
     const { channelId, id } = placeholder;
     await askAndSay(
       interaction,
-      { channelId, messageId: id, webhookMessage: id, isPrivate },
+      { channelId, messageId: id, webhookMessage: id },
       this.#tools,
       (common) => this.#tools.kinora.conversation.askAgain(entry, action, common, changes),
       async (text) => await this.#takeBack(interaction, placeholder, text),
@@ -141,7 +141,7 @@ export class Buttons {
     if (this.#busy.has(person.userKey)) return await whisper(interaction, wordsFor(interaction.locale).busy);
     this.#busy.add(person.userKey);
     try {
-      const placeholder = await followUp(interaction, entry.request.replyTo['isPrivate'] === true);
+      const placeholder = await followUp(interaction, entry.request.isPrivate);
       const { maxBytes } = placeOf(interaction);
       const done = await this.#tools.kinora.conversation.transform(entry, action, person, maxBytes);
       if (typeof done === 'string') return await this.#takeBack(interaction, placeholder, done);

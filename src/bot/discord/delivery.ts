@@ -24,7 +24,6 @@ export const replyToSchema = z.object({
   messageId: z.string(),
   /** What the message is called beside the token: "@original", or its id. */
   webhookMessage: z.string(),
-  isPrivate: z.boolean(),
   isBotThere: z.boolean(),
 });
 export type DiscordReply = z.infer<typeof replyToSchema>;
@@ -79,7 +78,7 @@ export async function deliverAnswer(
         wire.editByToken(token, reply.webhookMessage, body(text), upload, signal),
       ),
     )) ||
-    (!reply.isPrivate &&
+    (!entry.request.isPrivate &&
       reply.isBotThere &&
       ((await attempt('edit', (upload, text) => wire.editByBot(reply, body(text), upload, signal))) ||
         (await attempt('reply', (upload, text) =>
@@ -98,7 +97,7 @@ export async function deliverAnswer(
       const lack = named ? ` (it lacks ${named})` : '';
       throw new DeliveryImpossible(`Discord takes no answer${lack}: ${refusals.join(', ')}`);
     }
-    await sayWhere(reply, words.sentAsDm(named), tools);
+    if (!entry.request.isPrivate) await sayWhere(reply, words.sentAsDm(named), tools);
   }
   await tokens.forget(entry.id);
 }
@@ -136,7 +135,7 @@ async function postReply(
 
 /** The message that was promised an answer should not wait for ever. Best effort. */
 async function sayWhere(reply: DiscordReply, text: string, { wire }: DeliveryTools): Promise<void> {
-  if (reply.isPrivate || !reply.isBotThere) return;
+  if (!reply.isBotThere) return;
   await wire.editByBot(reply, toBody({ text, buttons: [] })).catch(() => {});
 }
 

@@ -129,7 +129,7 @@ export class Animate {
     const { channelId } = interaction;
     const messageId = response.resource?.message?.id ?? response.interaction.responseMessageId;
     if (!channelId || !messageId) throw new Error('Discord did not say where its answer is');
-    const reply = { channelId, messageId, webhookMessage: '@original', isPrivate };
+    const reply = { channelId, messageId, webhookMessage: '@original' };
     await askAndSay(
       interaction,
       reply,

@@ -33,7 +33,6 @@ const answerPlaceSchema = z.object({
   statusId: z.int().optional(),
   /** Topic of a forum. */
   threadId: z.int().optional(),
-  locale: z.string().optional(),
 });
 export type AnswerPlace = z.infer<typeof answerPlaceSchema>;
 
