@@ -79,7 +79,9 @@ class Side:
     def load(self) -> None:
         def work():
             start = time.perf_counter()
-            pipe = I2VGenXLPipeline.from_pretrained(self.plan["checkpoint"], torch_dtype=self.dtype).to(self.device)
+            pipe = I2VGenXLPipeline.from_pretrained(self.plan["checkpoint"], torch_dtype=self.dtype).to(
+                self.device
+            )
             self.wait()
             seconds = time.perf_counter() - start
             pipe.set_progress_bar_config(disable=True)
@@ -166,22 +168,30 @@ class Side:
         for case in self.plan["vae"]:
             height, width, frames = case["height"], case["width"], case["numFrames"]
             sample = torch.rand(1, 3, height, width, device=self.device, dtype=self.dtype) * 2 - 1
-            latents = torch.randn(
-                frames, vae.config.latent_channels, height // factor, width // factor,
-                device=self.device, dtype=self.dtype,
-            ) / vae.config.scaling_factor
+            latents = (
+                torch.randn(
+                    frames,
+                    vae.config.latent_channels,
+                    height // factor,
+                    width // factor,
+                    device=self.device,
+                    dtype=self.dtype,
+                )
+                / vae.config.scaling_factor
+            )
 
             def encode():
                 first = self.timed(lambda: vae.encode(sample).latent_dist)
-                return {"firstMs": first, "ms": self.median(lambda: vae.encode(sample).latent_dist, self.plan["repeats"])}
+                return {
+                    "firstMs": first,
+                    "ms": self.median(lambda: vae.encode(sample).latent_dist, self.plan["repeats"]),
+                }
 
             self.measure("encode", case["key"], encode)
             for chunk in case["chunks"]:
 
                 def decode():
-                    frames_done = [
-                        vae.decode(latents[i : i + chunk]).sample for i in range(0, frames, chunk)
-                    ]
+                    frames_done = [vae.decode(latents[i : i + chunk]).sample for i in range(0, frames, chunk)]
                     # The caller of both sides wants pixels in the computer's memory.
                     return torch.cat(frames_done).float().cpu()
 
@@ -236,7 +246,9 @@ class Side:
 
     def write_mp4(self, frames: list, job: dict) -> None:
         raw = b"".join(np.asarray(frame).tobytes() for frame in frames)
-        subprocess.run([self.plan["ffmpeg"], *job["ffmpegOptions"]], input=raw, check=True, stderr=subprocess.DEVNULL)
+        subprocess.run(
+            [self.plan["ffmpeg"], *job["ffmpegOptions"]], input=raw, check=True, stderr=subprocess.DEVNULL
+        )
 
     def jobs(self, part: str) -> None:
         for job in self.plan[part]:
@@ -246,8 +258,12 @@ class Side:
                 first = self.photo_to_mp4(job, warm, 1)["seconds"]
                 second = self.photo_to_mp4(job, warm, 2)["seconds"]
                 values = {"firstSeconds": first, "secondSeconds": second, "warmSteps": warm}
-                runs = [self.photo_to_mp4(job, job["numInferenceSteps"], 10 + i) for i in range(job["repeats"])]
-                values |= {name: statistics.median(run[name] for run in runs) for name in runs[0]} if runs else {}
+                runs = [
+                    self.photo_to_mp4(job, job["numInferenceSteps"], 10 + i) for i in range(job["repeats"])
+                ]
+                values |= (
+                    {name: statistics.median(run[name] for run in runs) for name in runs[0]} if runs else {}
+                )
                 return values | {"runs": len(runs), "steps": job["numInferenceSteps"]}
 
             self.measure(part, job["key"], work)
@@ -275,7 +291,9 @@ def main() -> None:
             "python": platform.python_version(),
             "cuda": torch.version.cuda or "none",
             "cudnn": torch.backends.cudnn.version() or 0 if side.is_gpu else 0,
-            "device": torch.cuda.get_device_name(side.device) if side.is_gpu else platform.processor() or "CPU",
+            "device": torch.cuda.get_device_name(side.device)
+            if side.is_gpu
+            else platform.processor() or "CPU",
         },
     )
     side.load()

@@ -74,7 +74,9 @@ class Options:
         """Prints the table of fusions. Raises SystemExit when some were lost and that was not allowed."""
         lost = fusions.compare(folder.name, fusions.count(folder / "model.onnx"), expected)
         if lost and not self.allow_unfused:
-            raise SystemExit("fusions were lost: " + "; ".join(lost) + " (--allow-unfused exports all the same)")
+            raise SystemExit(
+                "fusions were lost: " + "; ".join(lost) + " (--allow-unfused exports all the same)"
+            )
 
 
 def export_pack(
@@ -121,7 +123,9 @@ def export_pack(
     del text_encoder
     gc.collect()
 
-    image_encoder = CLIPVisionModelWithProjection.from_pretrained(checkpoint, subfolder="image_encoder", **clip).eval()
+    image_encoder = CLIPVisionModelWithProjection.from_pretrained(
+        checkpoint, subfolder="image_encoder", **clip
+    ).eval()
     image_size = image_encoder.config.image_size
     crop_size = dict(feature_extractor.crop_size)
     if crop_size != {"height": image_size, "width": image_size}:
@@ -215,10 +219,16 @@ def export_vae(vae, out: Path, options: Options) -> None:
         with torch.no_grad():
             moments = vae.encode(as_weights(sample, vae)).latent_dist.parameters
             encoder_cases.append(({"sample": sample}, {"moments": moments.float()}))
-            decoder_cases.append(({"latent": latent}, {"sample": vae.decode(as_weights(latent, vae)).sample.float()}))
+            decoder_cases.append(
+                ({"latent": latent}, {"sample": vae.decode(as_weights(latent, vae)).sample.float()})
+            )
     encoder_axes = {"sample": {2: "height", 3: "width"}, "moments": {2: "latent_height", 3: "latent_width"}}
     decoder_axes = {"latent": {0: "n", 2: "latent_height", 3: "latent_width"}}
-    decoder_axes |= {"sample": {0: "n", 2: "height", 3: "width"}, "rgb": {0: "n", 1: "height", 2: "width"}, "mean": {}}
+    decoder_axes |= {
+        "sample": {0: "n", 2: "height", 3: "width"},
+        "rgb": {0: "n", 1: "height", 2: "width"},
+        "mean": {},
+    }
     if options.is_cuda:
         vae.to(options.dtype)
         encoder, decoder = (kind(vae, options.dtype).eval() for kind in (fused.VaeEncoder, fused.VaeDecoder))
@@ -351,17 +361,31 @@ def export_fused_core(unet, inputs: dict, axes: dict, out: Path, options: Option
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("checkpoint", help="folder in diffusers format, or a repository id on the Hugging Face hub")
+    parser.add_argument(
+        "checkpoint", help="folder in diffusers format, or a repository id on the Hugging Face hub"
+    )
     parser.add_argument("out", type=Path, help="folder of the new pack")
     for key in ("id", "title", "licence", "source"):
         parser.add_argument(f"--{key}", default=I2VGEN_XL[key])
-    parser.add_argument("--variant", help='weights file variant, for example "fp16"; a plain pack is float32 all the same')
-    parser.add_argument("--flavour", choices=("plain", "cuda"), default="plain")
-    parser.add_argument("--lora", action="append", default=[], metavar="FILE[:SCALE]", help="may be given several times")
-    parser.add_argument("--deepcache", action="store_true", help="write a second core that reuses deep features")
-    parser.add_argument("--allow-unfused", action="store_true", help="write a cuda pack that lost fusions all the same")
     parser.add_argument(
-        "--tensorrt-context", action="append", default=[], metavar="WxHxF", help="compile with TensorRT for this size (plain)"
+        "--variant", help='weights file variant, for example "fp16"; a plain pack is float32 all the same'
+    )
+    parser.add_argument("--flavour", choices=("plain", "cuda"), default="plain")
+    parser.add_argument(
+        "--lora", action="append", default=[], metavar="FILE[:SCALE]", help="may be given several times"
+    )
+    parser.add_argument(
+        "--deepcache", action="store_true", help="write a second core that reuses deep features"
+    )
+    parser.add_argument(
+        "--allow-unfused", action="store_true", help="write a cuda pack that lost fusions all the same"
+    )
+    parser.add_argument(
+        "--tensorrt-context",
+        action="append",
+        default=[],
+        metavar="WxHxF",
+        help="compile with TensorRT for this size (plain)",
     )
     args = parser.parse_args()
     sizes = [Size.parse(text) for text in args.tensorrt_context]

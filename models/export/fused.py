@@ -105,7 +105,9 @@ class Norm(nn.Module):
     def forward(self, act: Sum, layout: str, sizes: Sizes | None):
         """Normalises in `layout` and leaves `act` added."""
         if act.skip is None:
-            return group_norm(act.value(sizes, layout), self.gamma, self.beta, self.groups, self.eps, self.silu)
+            return group_norm(
+                act.value(sizes, layout), self.gamma, self.beta, self.groups, self.eps, self.silu
+            )
         x, skip = act.x, act.skip
         if act.layout != layout:
             x, skip = (sizes.to(tensor, layout, self.channels) for tensor in (x, skip))
@@ -175,7 +177,12 @@ class Resnet(nn.Module):
     def __init__(self, block):
         super().__init__()
         timed = block.time_emb_proj is not None
-        if timed and block.time_embedding_norm != "default" or block.skip_time_act or block.output_scale_factor != 1:
+        if (
+            timed
+            and block.time_embedding_norm != "default"
+            or block.skip_time_act
+            or block.output_scale_factor != 1
+        ):
             raise NotImplementedError("this ResnetBlock2D is of a kind that the export does not know")
         if block.upsample or block.downsample:
             raise NotImplementedError("this ResnetBlock2D is of a kind that the export does not know")
@@ -231,7 +238,12 @@ class Attention(nn.Module):
 
     def __init__(self, attn):
         super().__init__()
-        if attn.residual_connection or attn.rescale_output_factor != 1 or attn.spatial_norm or attn.norm_cross:
+        if (
+            attn.residual_connection
+            or attn.rescale_output_factor != 1
+            or attn.spatial_norm
+            or attn.norm_cross
+        ):
             raise NotImplementedError("this Attention is of a kind that the export does not know")
         self.heads, self.scale = attn.heads, float(attn.scale)
         self.q, self.k, self.v = Linear(attn.to_q), Linear(attn.to_k), Linear(attn.to_v)
@@ -262,14 +274,18 @@ class FeedForward(nn.Module):
         self.parts, self.channels = parts, ff.net[2].out_features
         self.out = Linear(ff.net[2])
         width = ff.net[2].in_features
-        kernel_width = next((known for known in BIAS_SPLIT_GELU_WIDTHS if width <= known <= 1.25 * width), None)
+        kernel_width = next(
+            (known for known in BIAS_SPLIT_GELU_WIDTHS if width <= known <= 1.25 * width), None
+        )
         self.is_fused = kernel_width is not None
         if self.is_fused:
             self.proj = Linear(ff.net[0].proj)
             extra = kernel_width - width
             for name in ("weight", "bias"):
                 value, gate = getattr(self.proj, name).chunk(2, dim=-1)
-                setattr(self.proj, name, torch.cat([F.pad(value, (0, extra)), F.pad(gate, (0, extra))], dim=-1))
+                setattr(
+                    self.proj, name, torch.cat([F.pad(value, (0, extra)), F.pad(gate, (0, extra))], dim=-1)
+                )
             self.out.weight = F.pad(self.out.weight, (0, 0, 0, extra))
         else:
             self.value, self.gate = (Linear(half) for half in halves(ff.net[0].proj))
@@ -305,7 +321,11 @@ class TransformerBlock(nn.Module):
             raise NotImplementedError("this BasicTransformerBlock is of a kind that the export does not know")
         self.norm1, self.norm2, self.norm3 = (LayerNorm(n) for n in (block.norm1, block.norm2, block.norm3))
         self.channels = self.norm1.shape[0]
-        self.attn1, self.attn2, self.ff = Attention(block.attn1), Attention(block.attn2), FeedForward(block.ff, ff_parts)
+        self.attn1, self.attn2, self.ff = (
+            Attention(block.attn1),
+            Attention(block.attn2),
+            FeedForward(block.ff, ff_parts),
+        )
 
     def forward(self, x, bias):
         return self.after(*self.self_attention(x, bias))
@@ -418,7 +438,9 @@ class Layer(nn.Module):
 
 def layers_of(block, ff_parts: int) -> nn.ModuleList:
     has_attention = getattr(block, "has_cross_attention", False)
-    return nn.ModuleList(Layer(block, i, i if has_attention else None, ff_parts) for i in range(len(block.resnets)))
+    return nn.ModuleList(
+        Layer(block, i, i if has_attention else None, ff_parts) for i in range(len(block.resnets))
+    )
 
 
 # Into how many parts the feed-forwards of the highest resolutions work off their tokens; the others do all at once.
@@ -455,15 +477,23 @@ class UnetCore(nn.Module):
         ff_parts = ff_parts_of(len(unet.down_blocks))
         self.conv_in = Conv(unet.conv_in)
         # Its feed-forward is twice as wide as all others of this resolution.
-        self.transformer_in = TemporalTransformer(unet.transformer_in, min(2 * ff_parts[0], 4 ** (len(ff_parts) - 1)))
+        self.transformer_in = TemporalTransformer(
+            unet.transformer_in, min(2 * ff_parts[0], 4 ** (len(ff_parts) - 1))
+        )
         self.down = nn.ModuleList(layers_of(block, parts) for block, parts in zip(unet.down_blocks, ff_parts))
         self.downsamplers = nn.ModuleList(
             Conv(block.downsamplers[0].conv) for block in unet.down_blocks if block.downsamplers
         )
         mid = unet.mid_block
-        self.mid = nn.ModuleList(Layer(mid, i, i if i < len(mid.attentions) else None, 1) for i in range(len(mid.resnets)))
-        self.up = nn.ModuleList(layers_of(block, parts) for block, parts in zip(unet.up_blocks, reversed(ff_parts)))
-        self.upsamplers = nn.ModuleList(Conv(block.upsamplers[0].conv) for block in unet.up_blocks if block.upsamplers)
+        self.mid = nn.ModuleList(
+            Layer(mid, i, i if i < len(mid.attentions) else None, 1) for i in range(len(mid.resnets))
+        )
+        self.up = nn.ModuleList(
+            layers_of(block, parts) for block, parts in zip(unet.up_blocks, reversed(ff_parts))
+        )
+        self.upsamplers = nn.ModuleList(
+            Conv(block.upsamplers[0].conv) for block in unet.up_blocks if block.upsamplers
+        )
         self.norm_out = Norm(unet.conv_norm_out, True)
         self.out_channels = unet.config.out_channels
         self.in_channels = unet.conv_in.in_channels
@@ -501,7 +531,9 @@ class UnetCore(nn.Module):
         return combine(sample, out.float(), factors)
 
     def forward(self, sample, timestep, encoder_hidden_states, fps_emb, context, image_latents_enc, factors):
-        return self.run(sample, timestep, encoder_hidden_states, fps_emb, context, image_latents_enc, factors)[0]
+        return self.run(
+            sample, timestep, encoder_hidden_states, fps_emb, context, image_latents_enc, factors
+        )[0]
 
     def run(self, sample, timestep, encoder_hidden_states, fps_emb, context, image_latents_enc, factors):
         """-> out_sample, and the input of the last layer (B*F, h, w, C), before its skip connection."""
@@ -556,7 +588,9 @@ class UnetCoreDeep(nn.Module):
         self.core = core
 
     def forward(self, sample, timestep, encoder_hidden_states, fps_emb, context, image_latents_enc, factors):
-        return self.core.run(sample, timestep, encoder_hidden_states, fps_emb, context, image_latents_enc, factors)
+        return self.core.run(
+            sample, timestep, encoder_hidden_states, fps_emb, context, image_latents_enc, factors
+        )
 
 
 class UnetShallow(nn.Module):
@@ -568,7 +602,15 @@ class UnetShallow(nn.Module):
         self.core = core
 
     def forward(
-        self, sample, timestep, encoder_hidden_states, fps_emb, context, image_latents_enc, factors, deep_features
+        self,
+        sample,
+        timestep,
+        encoder_hidden_states,
+        fps_emb,
+        context,
+        image_latents_enc,
+        factors,
+        deep_features,
     ):
         core = self.core
         one, clips = core.clips(sample, timestep, encoder_hidden_states, fps_emb, context)
@@ -621,7 +663,9 @@ class VaeEncoder(VaeStage):
 
     def __init__(self, vae, dtype: torch.dtype):
         super().__init__(vae.encoder, dtype)
-        self.down = nn.ModuleList(nn.ModuleList(Resnet(r) for r in b.resnets) for b in vae.encoder.down_blocks)
+        self.down = nn.ModuleList(
+            nn.ModuleList(Resnet(r) for r in b.resnets) for b in vae.encoder.down_blocks
+        )
         self.downsamplers = nn.ModuleList(
             Conv(b.downsamplers[0].conv) for b in vae.encoder.down_blocks if b.downsamplers
         )
@@ -645,7 +689,9 @@ class VaeDecoder(VaeStage):
     def __init__(self, vae, dtype: torch.dtype):
         super().__init__(vae.decoder, dtype)
         self.up = nn.ModuleList(nn.ModuleList(Resnet(r) for r in b.resnets) for b in vae.decoder.up_blocks)
-        self.upsamplers = nn.ModuleList(Conv(b.upsamplers[0].conv) for b in vae.decoder.up_blocks if b.upsamplers)
+        self.upsamplers = nn.ModuleList(
+            Conv(b.upsamplers[0].conv) for b in vae.decoder.up_blocks if b.upsamplers
+        )
         self.post_quant_conv = Conv(vae.post_quant_conv)
 
     def forward(self, latent):

@@ -223,7 +223,11 @@ def shape_of(x, channels: int):
 class _UpsampleNearest(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x):
-        return F.interpolate(x.permute(0, 3, 1, 2), scale_factor=2.0, mode="nearest").permute(0, 2, 3, 1).contiguous()
+        return (
+            F.interpolate(x.permute(0, 3, 1, 2), scale_factor=2.0, mode="nearest")
+            .permute(0, 2, 3, 1)
+            .contiguous()
+        )
 
     @staticmethod
     def symbolic(g, x):

@@ -33,7 +33,9 @@ class TextEncoder(nn.Module):
         hidden_states = self.embeddings(input_ids=input_ids)
         for layer in self.layers:
             output = layer(hidden_states, attention_mask=self.causal, causal_attention_mask=None)
-            hidden_states = output[0] if isinstance(output, tuple) else output  # a tuple before transformers 5
+            hidden_states = (
+                output[0] if isinstance(output, tuple) else output
+            )  # a tuple before transformers 5
         return self.final_layer_norm(hidden_states)
 
 
@@ -168,7 +170,11 @@ class UnetCore(nn.Module):
 
     def up(self, block, x, skips, emb, context, num_frames):
         return block(
-            hidden_states=x, temb=emb, res_hidden_states_tuple=skips, num_frames=num_frames, **cross(block, context)
+            hidden_states=x,
+            temb=emb,
+            res_hidden_states_tuple=skips,
+            num_frames=num_frames,
+            **cross(block, context),
         )
 
     def first(self, sample, timestep, fps_emb, context, image_latents_enc):
@@ -220,7 +226,15 @@ class UnetShallow(nn.Module):
         self.core = core
 
     def forward(
-        self, sample, timestep, encoder_hidden_states, fps_emb, context, image_latents_enc, factors, deep_features
+        self,
+        sample,
+        timestep,
+        encoder_hidden_states,
+        fps_emb,
+        context,
+        image_latents_enc,
+        factors,
+        deep_features,
     ):
         core, num_frames = self.core, sample.shape[2]
         context = torch.cat([encoder_hidden_states, context], dim=1)

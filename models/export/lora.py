@@ -19,7 +19,7 @@ PROCESSOR = {"to_q_lora": "to_q", "to_k_lora": "to_k", "to_v_lora": "to_v", "to_
 
 
 def parse_lora(text: str) -> tuple[Path, float]:
-    """"FILE" or "FILE:SCALE" -> path and scale. A colon in the file's name needs a scale behind it."""
+    """ "FILE" or "FILE:SCALE" -> path and scale. A colon in the file's name needs a scale behind it."""
     path, colon, scale = text.rpartition(":")
     if colon and path:
         try:
@@ -48,7 +48,9 @@ def fuse_lora(unet: nn.Module, text: str) -> int:
         else:
             adapters.setdefault(name, {})[part] = tensor
     if unknown:
-        raise SystemExit(f"--lora: {path} holds {len(unknown)} tensors for no layer of the UNet, such as {unknown[0]}")
+        raise SystemExit(
+            f"--lora: {path} holds {len(unknown)} tensors for no layer of the UNet, such as {unknown[0]}"
+        )
     changes = [(modules[name], delta_of(name, modules[name], parts)) for name, parts in adapters.items()]
     for module, delta in changes:
         module.weight.data += (scale * delta).to(module.weight)
@@ -79,7 +81,12 @@ def delta_of(name: str, module: nn.Module, parts: dict) -> torch.Tensor:
     delta = up.flatten(1) @ down.flatten(1)
     weight = getattr(module, "weight", None)
     is_pointwise = up.flatten(1).shape[1] == rank and up.numel() == up.shape[0] * rank
-    if weight is None or not is_pointwise or delta.numel() != weight.numel() or up.shape[0] != weight.shape[0]:
+    if (
+        weight is None
+        or not is_pointwise
+        or delta.numel() != weight.numel()
+        or up.shape[0] != weight.shape[0]
+    ):
         raise SystemExit(f"--lora: the adapter of {name} does not fit its weight")
     alpha = float(parts["alpha"]) if "alpha" in parts else rank
     return delta.reshape(weight.shape) * (alpha / rank)

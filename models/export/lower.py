@@ -64,7 +64,9 @@ class Builder:
     def op(self, op_type: str, *inputs: str, output: str | None = None, **attributes) -> str:
         self.count += 1
         output = output or f"lowered_{self.count}"
-        self.nodes.append(helper.make_node(op_type, list(inputs), [output], name=f"lowered_node_{self.count}", **attributes))
+        self.nodes.append(
+            helper.make_node(op_type, list(inputs), [output], name=f"lowered_node_{self.count}", **attributes)
+        )
         return output
 
 
@@ -115,7 +117,9 @@ def bias_split_gelu(b: Builder, node) -> None:
     b.nodes.append(helper.make_node("Split", [x], [value, gate], axis=-1))
     gate32 = b.op("Cast", gate, to=TensorProto.FLOAT)
     erf = b.op("Erf", b.op("Div", gate32, b.constant(np.float32(2**0.5))))
-    gelu = b.op("Mul", b.op("Mul", gate32, b.constant(np.float32(0.5))), b.op("Add", erf, b.constant(np.float32(1))))
+    gelu = b.op(
+        "Mul", b.op("Mul", gate32, b.constant(np.float32(0.5))), b.op("Add", erf, b.constant(np.float32(1)))
+    )
     b.op("Mul", value, b.op("CastLike", gelu, gate), output=node.output[0])
 
 

@@ -42,98 +42,256 @@ LONG_PROMPT = "a majestic waterfall in the misty mountains, golden hour, cinemat
 
 PIPELINES = {
     "square-ddim3-g9": dict(
-        picture="square", prompt="camera slowly zooming in", seed=0, width=64, height=64, numFrames=4,
-        numInferenceSteps=3, guidanceScale=9,
+        picture="square",
+        prompt="camera slowly zooming in",
+        seed=0,
+        width=64,
+        height=64,
+        numFrames=4,
+        numInferenceSteps=3,
+        guidanceScale=9,
     ),
     "square-ddim50-g9-negative": dict(
-        picture="square", prompt="the leaves sway in the wind", negativePrompt=NEGATIVE_PROMPT, seed=8888, width=64,
-        height=64, numFrames=5, numInferenceSteps=50, guidanceScale=9,
+        picture="square",
+        prompt="the leaves sway in the wind",
+        negativePrompt=NEGATIVE_PROMPT,
+        seed=8888,
+        width=64,
+        height=64,
+        numFrames=5,
+        numInferenceSteps=50,
+        guidanceScale=9,
     ),
     "wide-ddim3-g6": dict(
-        picture="wide", prompt="waves roll onto the beach at sunset", seed=42, width=128, height=64, numFrames=5,
-        numInferenceSteps=3, guidanceScale=6, targetFps=8,
+        picture="wide",
+        prompt="waves roll onto the beach at sunset",
+        seed=42,
+        width=128,
+        height=64,
+        numFrames=5,
+        numInferenceSteps=3,
+        guidanceScale=6,
+        targetFps=8,
     ),
     "tall-ddim3-g1": dict(
-        picture="tall", prompt="A DANCER, spinning... it's 4K!", seed=7, width=64, height=128, numFrames=3,
-        numInferenceSteps=3, guidanceScale=1, targetFps=24,
+        picture="tall",
+        prompt="A DANCER, spinning... it's 4K!",
+        seed=7,
+        width=64,
+        height=128,
+        numFrames=3,
+        numInferenceSteps=3,
+        guidanceScale=1,
+        targetFps=24,
     ),
     "padded-ddim3-g6-negative": dict(
-        picture="padded", prompt="a cat 😀 镜头慢慢推近", negativePrompt="blurry", seed=123456789, width=192,
-        height=128, numFrames=7, numInferenceSteps=3, guidanceScale=6, targetFps=8,
+        picture="padded",
+        prompt="a cat 😀 镜头慢慢推近",
+        negativePrompt="blurry",
+        seed=123456789,
+        width=192,
+        height=128,
+        numFrames=7,
+        numInferenceSteps=3,
+        guidanceScale=6,
+        targetFps=8,
     ),
     "small-ddim3-g9-long-prompt": dict(
-        picture="small", prompt=LONG_PROMPT, seed=2**53 - 1, width=64, height=64, numFrames=3, numInferenceSteps=3,
+        picture="small",
+        prompt=LONG_PROMPT,
+        seed=2**53 - 1,
+        width=64,
+        height=64,
+        numFrames=3,
+        numInferenceSteps=3,
         guidanceScale=9,
     ),
     "one-frame-ddim3-g9": dict(
-        picture="wide", prompt="", seed=5, width=64, height=64, numFrames=1, numInferenceSteps=3, guidanceScale=9,
+        picture="wide",
+        prompt="",
+        seed=5,
+        width=64,
+        height=64,
+        numFrames=1,
+        numInferenceSteps=3,
+        guidanceScale=9,
     ),
     "wide-dpm25-g9-negative": dict(
-        picture="wide", prompt="a rocket rising into the night sky", negativePrompt=NEGATIVE_PROMPT, seed=31337,
-        width=128, height=64, numFrames=5, numInferenceSteps=25, guidanceScale=9, scheduler="dpm++2m",
+        picture="wide",
+        prompt="a rocket rising into the night sky",
+        negativePrompt=NEGATIVE_PROMPT,
+        seed=31337,
+        width=128,
+        height=64,
+        numFrames=5,
+        numInferenceSteps=25,
+        guidanceScale=9,
+        scheduler="dpm++2m",
     ),
     "tall-dpm25-g1": dict(
-        picture="tall", prompt="snow falling on a quiet village", seed=1, width=64, height=128, numFrames=3,
-        numInferenceSteps=25, guidanceScale=1, scheduler="dpm++2m",
+        picture="tall",
+        prompt="snow falling on a quiet village",
+        seed=1,
+        width=64,
+        height=128,
+        numFrames=3,
+        numInferenceSteps=25,
+        guidanceScale=1,
+        scheduler="dpm++2m",
     ),
     "square-dpm10-g6": dict(
-        picture="square", prompt="a flag waving", seed=2, width=64, height=64, numFrames=4, numInferenceSteps=10,
-        guidanceScale=6, scheduler="dpm++2m", targetFps=8,
+        picture="square",
+        prompt="a flag waving",
+        seed=2,
+        width=64,
+        height=64,
+        numFrames=4,
+        numInferenceSteps=10,
+        guidanceScale=6,
+        scheduler="dpm++2m",
+        targetFps=8,
     ),
     "square-ddim10-g6-trailing": dict(
-        picture="square", prompt="camera panning to the left", seed=3, width=64, height=64, numFrames=4,
-        numInferenceSteps=10, guidanceScale=6, schedulerConfig={"timestep_spacing": "trailing"},
+        picture="square",
+        prompt="camera panning to the left",
+        seed=3,
+        width=64,
+        height=64,
+        numFrames=4,
+        numInferenceSteps=10,
+        guidanceScale=6,
+        schedulerConfig={"timestep_spacing": "trailing"},
     ),
 }
 
 # Each starts from the final latents of `videoId`, a case above with the same size and number of frames.
 VARIATIONS = {
     "variation-subtle-ddim20": dict(
-        picture="square", prompt="the leaves sway in the wind", negativePrompt=NEGATIVE_PROMPT, seed=99, width=64,
-        height=64, numFrames=5, numInferenceSteps=20, guidanceScale=9,
+        picture="square",
+        prompt="the leaves sway in the wind",
+        negativePrompt=NEGATIVE_PROMPT,
+        seed=99,
+        width=64,
+        height=64,
+        numFrames=5,
+        numInferenceSteps=20,
+        guidanceScale=9,
         variation={"videoId": "square-ddim50-g9-negative", "strength": 0.35},
     ),
     "variation-strong-ddim50": dict(
-        picture="square", prompt="camera slowly zooming out", negativePrompt=NEGATIVE_PROMPT, seed=100, width=64,
-        height=64, numFrames=5, numInferenceSteps=50, guidanceScale=9,
+        picture="square",
+        prompt="camera slowly zooming out",
+        negativePrompt=NEGATIVE_PROMPT,
+        seed=100,
+        width=64,
+        height=64,
+        numFrames=5,
+        numInferenceSteps=50,
+        guidanceScale=9,
         variation={"videoId": "square-ddim50-g9-negative", "strength": 0.7},
     ),
     "variation-strong-dpm25": dict(
-        picture="wide", prompt="a rocket exploding", seed=101, width=128, height=64, numFrames=5, numInferenceSteps=25,
-        guidanceScale=6, scheduler="dpm++2m", variation={"videoId": "wide-dpm25-g9-negative", "strength": 0.7},
+        picture="wide",
+        prompt="a rocket exploding",
+        seed=101,
+        width=128,
+        height=64,
+        numFrames=5,
+        numInferenceSteps=25,
+        guidanceScale=6,
+        scheduler="dpm++2m",
+        variation={"videoId": "wide-dpm25-g9-negative", "strength": 0.7},
     ),
 }
 
 # What the pipeline of diffusers does not offer: deep features of an earlier step, guidance off before the end.
 SHORTCUTS = {
     "reuse2-ddim20-g9": dict(
-        picture="square", prompt="camera slowly zooming in", negativePrompt=NEGATIVE_PROMPT, seed=11, width=64, height=64,
-        numFrames=4, numInferenceSteps=20, guidanceScale=9, featureReuse=2,
+        picture="square",
+        prompt="camera slowly zooming in",
+        negativePrompt=NEGATIVE_PROMPT,
+        seed=11,
+        width=64,
+        height=64,
+        numFrames=4,
+        numInferenceSteps=20,
+        guidanceScale=9,
+        featureReuse=2,
     ),
     "reuse3-ddim20-g6-wide": dict(
-        picture="wide", prompt="waves roll onto the beach", seed=12, width=128, height=64, numFrames=5,
-        numInferenceSteps=20, guidanceScale=6, featureReuse=3,
+        picture="wide",
+        prompt="waves roll onto the beach",
+        seed=12,
+        width=128,
+        height=64,
+        numFrames=5,
+        numInferenceSteps=20,
+        guidanceScale=6,
+        featureReuse=3,
     ),
     "reuse2-dpm25-g9": dict(
-        picture="wide", prompt="a rocket rising into the night sky", negativePrompt=NEGATIVE_PROMPT, seed=13, width=128,
-        height=64, numFrames=3, numInferenceSteps=25, guidanceScale=9, scheduler="dpm++2m", featureReuse=2,
+        picture="wide",
+        prompt="a rocket rising into the night sky",
+        negativePrompt=NEGATIVE_PROMPT,
+        seed=13,
+        width=128,
+        height=64,
+        numFrames=3,
+        numInferenceSteps=25,
+        guidanceScale=9,
+        scheduler="dpm++2m",
+        featureReuse=2,
     ),
     "reuse3-dpm10-g1": dict(
-        picture="tall", prompt="snow falling on a quiet village", seed=14, width=64, height=128, numFrames=3,
-        numInferenceSteps=10, guidanceScale=1, scheduler="dpm++2m", featureReuse=3,
+        picture="tall",
+        prompt="snow falling on a quiet village",
+        seed=14,
+        width=64,
+        height=128,
+        numFrames=3,
+        numInferenceSteps=10,
+        guidanceScale=1,
+        scheduler="dpm++2m",
+        featureReuse=3,
     ),
     # Guidance ends at step 13: in the middle of a round of three, and at the second step of a round of two.
     "guidance13of20-ddim-g9": dict(
-        picture="square", prompt="a flag waving", negativePrompt="blurry", seed=15, width=64, height=64, numFrames=4,
-        numInferenceSteps=20, guidanceScale=9, guidanceEnd=0.65,
+        picture="square",
+        prompt="a flag waving",
+        negativePrompt="blurry",
+        seed=15,
+        width=64,
+        height=64,
+        numFrames=4,
+        numInferenceSteps=20,
+        guidanceScale=9,
+        guidanceEnd=0.65,
     ),
     "guidance13of20-reuse3-ddim-g9": dict(
-        picture="square", prompt="a flag waving", negativePrompt="blurry", seed=15, width=64, height=64, numFrames=4,
-        numInferenceSteps=20, guidanceScale=9, guidanceEnd=0.65, featureReuse=3,
+        picture="square",
+        prompt="a flag waving",
+        negativePrompt="blurry",
+        seed=15,
+        width=64,
+        height=64,
+        numFrames=4,
+        numInferenceSteps=20,
+        guidanceScale=9,
+        guidanceEnd=0.65,
+        featureReuse=3,
     ),
     "guidance13of20-reuse2-dpm-g6": dict(
-        picture="wide", prompt="a flag waving", seed=16, width=128, height=64, numFrames=3, numInferenceSteps=20,
-        guidanceScale=6, scheduler="dpm++2m", guidanceEnd=0.65, featureReuse=2,
+        picture="wide",
+        prompt="a flag waving",
+        seed=16,
+        width=128,
+        height=64,
+        numFrames=3,
+        numInferenceSteps=20,
+        guidanceScale=6,
+        scheduler="dpm++2m",
+        guidanceEnd=0.65,
+        featureReuse=2,
     ),
 }
 
@@ -168,7 +326,9 @@ def make_pictures(folder: Path) -> None:
         left, top, side = width // 5, height // 4, min(width, height) // 3
         pixels[top : top + side, left : left + side] = rng.uniform(0, 255, 3)
         pixels += rng.normal(0, 12, pixels.shape)
-        Image.fromarray(pixels.clip(0, 255).round().astype(np.uint8)).save(folder / f"{name}.png", optimize=True)
+        Image.fromarray(pixels.clip(0, 255).round().astype(np.uint8)).save(
+            folder / f"{name}.png", optimize=True
+        )
 
 
 def make_scheduler(pipe: I2VGenXLPipeline, case: dict):
@@ -205,12 +365,17 @@ def own_latents(pipe: I2VGenXLPipeline, case: dict, image: Image.Image, start_fr
     """The same loop from the pipeline's parts, for what the pipeline does not offer: intermediate results, with
     `start_from` (final latents of another clip) variation, guidanceEnd and featureReuse. Returns final latents,
     timesteps and the intermediate results."""
-    from diffusers.pipelines.deprecated.i2vgen_xl.pipeline_i2vgen_xl import _center_crop_wide, _resize_bilinear
+    from diffusers.pipelines.deprecated.i2vgen_xl.pipeline_i2vgen_xl import (
+        _center_crop_wide,
+        _resize_bilinear,
+    )
 
     width, height, frames, seed = case["width"], case["height"], case["numFrames"], case["seed"]
     guidance = case["guidanceScale"]
     pipe._guidance_scale = guidance
-    prompt_embeds, negative = pipe.encode_prompt(case["prompt"], "cpu", 1, case["negativePrompt"], clip_skip=1)
+    prompt_embeds, negative = pipe.encode_prompt(
+        case["prompt"], "cpu", 1, case["negativePrompt"], clip_skip=1
+    )
     if guidance > 1:
         prompt_embeds = torch.cat([negative, prompt_embeds])
 
@@ -323,7 +488,9 @@ def run_case(pipe, golden: Golden, name: str, case: dict, start_from=None):
     frames = decode(pipe, latents)
     saturated = float(((frames == 0) | (frames == 255)).mean())
     moving = float(np.abs(np.diff(frames.astype(float), axis=0)).mean()) if len(frames) > 1 else 0
-    print(f"{name:28} latents std {latents.std():.2f}, {saturated:.1%} saturated, {moving:.0f}/255 between frames")
+    print(
+        f"{name:28} latents std {latents.std():.2f}, {saturated:.1%} saturated, {moving:.0f}/255 between frames"
+    )
 
     request = {key: value for key, value in case.items() if key not in ("picture", "schedulerConfig")}
     entry = {"name": name, "picture": f"pictures/{case['picture']}.png", "request": request}
@@ -350,7 +517,9 @@ def run_components(pipe, golden: Golden) -> list:
     prompts = ["camera slowly zooming in, it's 4K!", LONG_PROMPT]
     pipe._guidance_scale = 1
     tokens = pipe.tokenizer.model_max_length
-    ids = pipe.tokenizer(prompts, padding="max_length", max_length=tokens, truncation=True, return_tensors="pt").input_ids
+    ids = pipe.tokenizer(
+        prompts, padding="max_length", max_length=tokens, truncation=True, return_tensors="pt"
+    ).input_ids
     embeds, _ = pipe.encode_prompt(prompts, "cpu", 1, clip_skip=1)
     add("text-encoder", ["text_encoder"], {"input_ids": ids}, {"prompt_embeds": embeds})
     cases[-1]["prompts"] = prompts
@@ -373,7 +542,10 @@ def run_components(pipe, golden: Golden) -> list:
     # 40 cells are more than the 32 bins of the pooled picture, 8 are less.
     # Guidance 9 and a step along the prediction, and the prediction alone.
     guided, single = torch.tensor([0.97, 1.2, -1.35]), torch.tensor([0.0, 1.0])
-    for label, frames, height, width, t, factors in (("guided", 5, 8, 16, 981, guided), ("single", 3, 40, 8, 1, single)):
+    for label, frames, height, width, t, factors in (
+        ("guided", 5, 8, 16, 981, guided),
+        ("single", 3, 40, 8, 1, single),
+    ):
         batch = len(factors) - 1
         inputs = {
             "fps": torch.tensor([8]),
@@ -384,7 +556,12 @@ def run_components(pipe, golden: Golden) -> list:
             "timestep": torch.tensor([t]),
             "factors": factors,
         }
-        add(f"unet-{label}", ["unet_cond", "unet_core"], inputs, {"out_sample": reference_sample(pipe.unet, inputs)})
+        add(
+            f"unet-{label}",
+            ["unet_cond", "unet_core"],
+            inputs,
+            {"out_sample": reference_sample(pipe.unet, inputs)},
+        )
     return cases
 
 
@@ -400,7 +577,13 @@ def main() -> None:
 
     golden = Golden(args.out)
     make_pictures(args.out / "pictures")
-    index = {"pack": "tiny-i2vgen-xl", "components": run_components(pipe, golden), "pipelines": [], "variations": [], "shortcuts": []}
+    index = {
+        "pack": "tiny-i2vgen-xl",
+        "components": run_components(pipe, golden),
+        "pipelines": [],
+        "variations": [],
+        "shortcuts": [],
+    }
     finals = {}
     for name, case in PIPELINES.items():
         entry, finals[name] = run_case(pipe, golden, name, case)

@@ -87,15 +87,46 @@ def run_loop(scheduler, sample, pattern, gain, first=0) -> torch.Tensor:
 
 
 def scheduler_timesteps() -> list:
-    counts = [1, 2, 3, 4, 5, 6, 7, 10, 12, 15, 20, 25, 30, 33, 40, 50, 60, 77, 80, 99, 100, 150, 200, 300, 333, 500]
+    counts = [
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+        7,
+        10,
+        12,
+        15,
+        20,
+        25,
+        30,
+        33,
+        40,
+        50,
+        60,
+        77,
+        80,
+        99,
+        100,
+        150,
+        200,
+        300,
+        333,
+        500,
+    ]
     entries = []
     for name, spacing, offset in itertools.product(SCHEDULERS, SPACINGS, (0, 1)):
         for count in counts:
-            scheduler = make_scheduler(name, {**I2VGEN_XL, "timestep_spacing": spacing, "steps_offset": offset})
+            scheduler = make_scheduler(
+                name, {**I2VGEN_XL, "timestep_spacing": spacing, "steps_offset": offset}
+            )
             scheduler.set_timesteps(count)
             timesteps = scheduler.timesteps.tolist()
             if len(timesteps) == count:  # diffusers appends -1 for a few counts
-                entries.append({"scheduler": name, "spacing": spacing, "offset": offset, "timesteps": timesteps})
+                entries.append(
+                    {"scheduler": name, "spacing": spacing, "offset": offset, "timesteps": timesteps}
+                )
     return entries
 
 
@@ -103,7 +134,12 @@ def scheduler_loops() -> list:
     """The inputs of all loops first, then the loops."""
     generator = torch.Generator().manual_seed(7)
     start, pattern, original = (torch.randn(LENGTH, generator=generator) for _ in range(3))
-    inputs = {"start": floats(start), "pattern": floats(pattern), "original": floats(original), "strength": STRENGTH}
+    inputs = {
+        "start": floats(start),
+        "pattern": floats(pattern),
+        "original": floats(original),
+        "strength": STRENGTH,
+    }
     base = {"clip_sample": False, "steps_offset": 1}
     betas = [
         {"beta_schedule": "linear"},
@@ -155,7 +191,9 @@ def scheduler_loops() -> list:
 
 def start_indices() -> list:
     entries = []
-    for count, strength in itertools.product((1, 2, 3, 7, 10, 25, 30, 50, 80, 100), (0.01, 0.1, 0.29, 0.3, 0.35, 0.5, 0.58, 0.7, 0.99, 1.0)):
+    for count, strength in itertools.product(
+        (1, 2, 3, 7, 10, 25, 30, 50, 80, 100), (0.01, 0.1, 0.29, 0.3, 0.35, 0.5, 0.58, 0.7, 0.99, 1.0)
+    ):
         pipeline = SimpleNamespace(scheduler=DDIMScheduler())
         pipeline.scheduler.set_timesteps(count)
         timesteps, _ = StableDiffusionImg2ImgPipeline.get_timesteps(pipeline, count, strength, "cpu")
@@ -169,7 +207,16 @@ def start_indices() -> list:
 def noise() -> list:
     """Consecutive calls of one generator; long results keep every 997th number, and the last sixteen."""
     seeds = [0, 1, 42, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**32 + 42, 1234567890123, 2**53 - 1]
-    calls = [[5, 4, 16, 3, 100, 1, 17, 2], [1, 1, 1], [15, 15], [16], [17], [31, 32, 33], [1000], [4 * 16 * 8 * 8, 4]]
+    calls = [
+        [5, 4, 16, 3, 100, 1, 17, 2],
+        [1, 1, 1],
+        [15, 15],
+        [16],
+        [17],
+        [31, 32, 33],
+        [1000],
+        [4 * 16 * 8 * 8, 4],
+    ]
     entries = []
     for seed, counts in [*itertools.product(seeds, calls), (42, [200_001, 7, 300_000])]:
         generator = torch.Generator("cpu").manual_seed(seed)
@@ -188,9 +235,11 @@ def make_pixels(width: int, height: int) -> np.ndarray:
     noise = ((index * 2654435761) % 2**32) >> 24
     block = ((index // 3 % width // 7) + (index // 3 // width // 5)) % 2 * 255
     kind = index // 3 // width % 3
-    return np.select([kind == 0, kind == 1], [noise, block], (index // 3 % width * 255) // width).astype(
-        np.uint8
-    ).reshape(height, width, 3)
+    return (
+        np.select([kind == 0, kind == 1], [noise, block], (index // 3 % width * 255) // width)
+        .astype(np.uint8)
+        .reshape(height, width, 3)
+    )
 
 
 def resized() -> list:
@@ -213,7 +262,15 @@ def resized() -> list:
         image = PIL.Image.fromarray(make_pixels(width, height))
         result = image.resize((target_width, target_height), PIL.Image.Resampling(number), *box)
         digest = hashlib.sha256(result.tobytes()).hexdigest()
-        entries.append({"from": [width, height], "to": [target_width, target_height], "filter": name, "box": box[0] if box else None, "sha256": digest})
+        entries.append(
+            {
+                "from": [width, height],
+                "to": [target_width, target_height],
+                "filter": name,
+                "box": box[0] if box else None,
+                "sha256": digest,
+            }
+        )
     return entries
 
 
@@ -257,14 +314,22 @@ def prepared() -> list:
 
 def byte_symbols() -> list[str]:
     """CLIP's printable stand-ins for the 256 bytes, in the order of its vocabulary."""
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    printable = [
+        *range(ord("!"), ord("~") + 1),
+        *range(ord("¡"), ord("¬") + 1),
+        *range(ord("®"), ord("ÿ") + 1),
+    ]
     return [chr(byte) for byte in printable] + [chr(256 + i) for i in range(256 - len(printable))]
 
 
 def make_clip_fixture(wheel: Path, folder: Path) -> None:
     """CLIP's real vocabulary as the tokenizer folder of a pack, from the list of merges in open_clip_torch."""
     with zipfile.ZipFile(wheel) as package:
-        lines = gzip.decompress(package.read("open_clip/bpe_simple_vocab_16e6.txt.gz")).decode("utf-8").split("\n")
+        lines = (
+            gzip.decompress(package.read("open_clip/bpe_simple_vocab_16e6.txt.gz"))
+            .decode("utf-8")
+            .split("\n")
+        )
         licence = next(name for name in package.namelist() if name.endswith("LICENSE"))
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "LICENSE").write_bytes(package.read(licence))
@@ -294,8 +359,12 @@ def token_ids(pack: Path) -> list:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--clip-wheel", type=Path, help="remakes tests/fixtures/clip from this wheel of open_clip_torch")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--clip-wheel", type=Path, help="remakes tests/fixtures/clip from this wheel of open_clip_torch"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(1)
 

@@ -83,7 +83,9 @@ def good_pictures() -> dict[str, tuple[bytes, np.ndarray | None, int]]:
 
     # Transparency: white shows through.
     alpha = np.linspace(0, 255, WIDTH).astype(np.uint8)[None].repeat(HEIGHT, 0)
-    on_white = np.rint((pixels * (alpha[..., None] / 255.0)) + 255 * (1 - alpha[..., None] / 255.0)).astype(np.uint8)
+    on_white = np.rint((pixels * (alpha[..., None] / 255.0)) + 255 * (1 - alpha[..., None] / 255.0)).astype(
+        np.uint8
+    )
     rgba = PIL.Image.fromarray(np.dstack([pixels, alpha]))
     pictures["alpha.png"] = (encode(rgba, "PNG"), on_white, 1)
     pictures["alpha.webp"] = (encode(rgba, "WEBP", lossless=True, exact=True), on_white, 1)
@@ -101,7 +103,11 @@ def good_pictures() -> dict[str, tuple[bytes, np.ndarray | None, int]]:
     deep_grey = np.asarray(grey).astype(np.uint16) * 256 + 100
     pictures["rgb-16-bit.png"] = (png(WIDTH, HEIGHT, 16, 2, deep.astype(">u2").tobytes()), pixels, 1)
     pictures["rgba-16-bit.png"] = (png(WIDTH, HEIGHT, 16, 6, deep_alpha.astype(">u2").tobytes()), on_white, 2)
-    pictures["grey-16-bit.png"] = (png(WIDTH, HEIGHT, 16, 0, deep_grey.astype(">u2").tobytes()), grey_pixels, 1)
+    pictures["grey-16-bit.png"] = (
+        png(WIDTH, HEIGHT, 16, 0, deep_grey.astype(">u2").tobytes()),
+        grey_pixels,
+        1,
+    )
 
     # Several frames: the first counts.
     others = [PIL.Image.fromarray(255 - pixels), PIL.Image.fromarray(pixels[::-1].copy())]
@@ -114,7 +120,9 @@ def good_pictures() -> dict[str, tuple[bytes, np.ndarray | None, int]]:
 def print_pictures() -> dict[str, bytes]:
     """CMYK: how inks look depends on the profile, so the test asks for plain colours only."""
     blocks = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
-    for i, inks in enumerate([(0, 255, 255, 0), (255, 0, 255, 0), (255, 255, 0, 0), (0, 0, 0, 0), (0, 0, 0, 255), (0, 0, 255, 0)]):
+    for i, inks in enumerate(
+        [(0, 255, 255, 0), (255, 0, 255, 0), (255, 255, 0, 0), (0, 0, 0, 0), (0, 0, 0, 255), (0, 0, 255, 0)]
+    ):
         blocks[:, i * 8 : i * 8 + 8] = inks
     return {"cmyk.jpg": encode(PIL.Image.fromarray(blocks, "CMYK"), "JPEG", quality=95)}
 

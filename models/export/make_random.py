@@ -62,7 +62,9 @@ IMAGE_ENCODER = {
 
 
 @torch.no_grad()
-def with_random_weights(make: Callable[[], nn.Module], seed: int, device: str, dtype=torch.float16) -> nn.Module:
+def with_random_weights(
+    make: Callable[[], nn.Module], seed: int, device: str, dtype=torch.float16
+) -> nn.Module:
     """Builds the module without its own, slow initialisation and draws its weights on `device`.
 
     Weights N(0, 1/fan_in), embeddings N(0, 0.02), small biases, norms off the identity; the last layer of each residual
@@ -74,13 +76,19 @@ def with_random_weights(make: Callable[[], nn.Module], seed: int, device: str, d
     generator = torch.Generator(device).manual_seed(seed)
 
     def draw(parameter, mean: float, std: float) -> None:
-        values = torch.empty(parameter.shape, device=device, dtype=torch.float32).normal_(mean, std, generator=generator)
+        values = torch.empty(parameter.shape, device=device, dtype=torch.float32).normal_(
+            mean, std, generator=generator
+        )
         parameter.copy_(values)
 
     drawn = set()
     for name, child in module.named_modules():
         if isinstance(child, (nn.Linear, nn.Conv2d, nn.Conv3d)):
-            damping = 0.6 if name.endswith(("conv2", "conv4.3", "to_out.0", "ff.net.2", "proj_out", "fc2", "out_proj")) else 1
+            damping = (
+                0.6
+                if name.endswith(("conv2", "conv4.3", "to_out.0", "ff.net.2", "proj_out", "fc2", "out_proj"))
+                else 1
+            )
             draw(child.weight, 0, damping / math.sqrt(child.weight[0].numel()))
             if child.bias is not None:
                 draw(child.bias, 0, 0.05)
@@ -129,7 +137,9 @@ def write_checkpoint(folder: Path, device: str, parts: list[str]) -> None:
         "unet": lambda: make_unet(device),
         "vae": lambda: make_vae(device),
         "text_encoder": lambda: with_random_weights(lambda: CLIPTextModel(text_config), 2, device),
-        "image_encoder": lambda: with_random_weights(lambda: CLIPVisionModelWithProjection(image_config), 3, device),
+        "image_encoder": lambda: with_random_weights(
+            lambda: CLIPVisionModelWithProjection(image_config), 3, device
+        ),
     }
     for part in parts:
         model = makers[part]()
@@ -155,7 +165,9 @@ def write_checkpoint(folder: Path, device: str, parts: list[str]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("out", type=Path)
-    parser.add_argument("--full", action="store_true", required=True, help="the published sizes; make_tiny.py makes tiny ones")
+    parser.add_argument(
+        "--full", action="store_true", required=True, help="the published sizes; make_tiny.py makes tiny ones"
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--parts", default=",".join(PARTS), help="only these, for a test of them")
     args = parser.parse_args()

@@ -214,7 +214,12 @@ def make_tokenizer(folder: Path) -> CLIPTokenizerFast:
     lines = ["#version: 0.2", *(" ".join(pair) for pair in merges)]
     (folder / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return CLIPTokenizerFast(
-        str(folder / "vocab.json"), str(folder / "merges.txt"), bos_token=BOS, eos_token=EOS, unk_token=EOS, pad_token=EOS,
+        str(folder / "vocab.json"),
+        str(folder / "merges.txt"),
+        bos_token=BOS,
+        eos_token=EOS,
+        unk_token=EOS,
+        pad_token=EOS,
         model_max_length=TOKENS,
     )
 
@@ -266,12 +271,16 @@ def training_text() -> list[str]:
         it's raining and they're dancing|we've seen what you'll like and i'm sure he'd agree|don't stop, can't stop|
         the quick brown fox jumps over the lazy dog|1 2 3 4 5 6 7 8 9 0|(masterpiece:1.2), [best quality]!? ... -- //|
         镜头慢慢推近，一只猫在花园里|カメラがゆっくりズームイン|камера медленно приближается|la cámara se acerca despacio|
-        die kamera fährt langsam zurück|l'appareil s'éloigne doucement|😀 🎥 🐱 🌊""".replace("\n        ", " ").split("|")
-    lines = phrases * 4 + [' '.join(others)]
+        die kamera fährt langsam zurück|l'appareil s'éloigne doucement|😀 🎥 🐱 🌊""".replace(
+        "\n        ", " "
+    ).split("|")
+    lines = phrases * 4 + [" ".join(others)]
     for i, subject in enumerate(subjects):
         for j, motion in enumerate(motions):
             adjective = adjectives[(7 * i + 3 * j) % len(adjectives)]
-            lines.append(f"a {adjective} {subject} {motion} in the {subjects[(i + 5 * j + 1) % len(subjects)]}")
+            lines.append(
+                f"a {adjective} {subject} {motion} in the {subjects[(i + 5 * j + 1) % len(subjects)]}"
+            )
     return lines
 
 
@@ -304,7 +313,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("checkpoint", type=Path, help="folder for the diffusers checkpoint")
     parser.add_argument("pack", type=Path, help="folder for the exported pack")
-    parser.add_argument("cores", type=Path, nargs="?", help="folder for the two cores that reuse deep features")
+    parser.add_argument(
+        "cores", type=Path, nargs="?", help="folder for the two cores that reuse deep features"
+    )
     args = parser.parse_args()
     make_checkpoint(args.checkpoint)
     export_pack(str(args.checkpoint), args.pack, TINY)

@@ -58,7 +58,8 @@ def write_manifest(
         manifest["presets"] = card["presets"]
     paths = sorted(p for p in pack.rglob("*") if p.is_file() and p != pack / "kinora.json")
     manifest["files"] = [
-        {"path": p.relative_to(pack).as_posix(), "bytes": p.stat().st_size, "sha256": sha256(p)} for p in paths
+        {"path": p.relative_to(pack).as_posix(), "bytes": p.stat().st_size, "sha256": sha256(p)}
+        for p in paths
     ]
     write_json(pack / "kinora.json", manifest)
 

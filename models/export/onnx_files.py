@@ -31,7 +31,9 @@ def save_graph(
     inputs, expected = cases[-1]
     folder.mkdir()
     with tempfile.TemporaryDirectory(dir=folder) as scratch, warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # the tracer warns of each Python number; check() is the judge of them
+        warnings.simplefilter(
+            "ignore"
+        )  # the tracer warns of each Python number; check() is the judge of them
         traced = Path(scratch, "model.onnx")
         torch.onnx.export(
             module,
@@ -57,7 +59,9 @@ def save_graph(
         (folder / EXTERNAL_DATA_NAME).chmod(0o644)  # onnx makes it readable for its owner only
 
 
-def save_fused(module: torch.nn.Module, inputs: dict, outputs: list[str], folder: Path, dynamic_axes: dict) -> None:
+def save_fused(
+    module: torch.nn.Module, inputs: dict, outputs: list[str], folder: Path, dynamic_axes: dict
+) -> None:
     """Traces a module of fused.py and writes folder/model.onnx, its weights in model.onnx_data beside it.
 
     The exporter sees no weight: it would copy, fold and compare them, which takes minutes and three times their memory

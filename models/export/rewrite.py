@@ -46,7 +46,9 @@ class OnnxAttention:
     of hidden_states (B*F, L, C) after projecting them; diffusers repeats before, which costs F times the projection.
     """
 
-    def __call__(self, attn: Attention, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None):
+    def __call__(
+        self, attn: Attention, hidden_states, encoder_hidden_states=None, attention_mask=None, temb=None
+    ):
         if any(x is not None for x in (attention_mask, attn.spatial_norm, attn.norm_cross, attn.norm_q)):
             raise NotImplementedError("this Attention uses a mask or a norm that the export does not know")
         residual = hidden_states

@@ -61,7 +61,9 @@ def limits_within(limits: dict, sizes: list[Size]) -> dict:
     widths, heights = [size.width for size in sizes], [size.height for size in sizes]
     low, high = max(min(widths), min(heights)), min(max(widths), max(heights))
     if low > high:
-        raise SystemExit("--tensorrt-context: give every size upright, too, or a square one: 640x384x16 and 384x640x16")
+        raise SystemExit(
+            "--tensorrt-context: give every size upright, too, or a square one: 640x384x16 and 384x640x16"
+        )
     pixels = [size.width * size.height for size in sizes]
     frames = [size.frames for size in sizes]
     return {
@@ -74,7 +76,9 @@ def limits_within(limits: dict, sizes: list[Size]) -> dict:
 
 def require_tensorrt() -> None:
     if PROVIDER not in ort.get_available_providers():
-        raise SystemExit("--tensorrt-context needs onnxruntime-gpu with TensorRT; this onnxruntime has no such provider")
+        raise SystemExit(
+            "--tensorrt-context needs onnxruntime-gpu with TensorRT; this onnxruntime has no such provider"
+        )
     if not torch.cuda.is_available():
         raise SystemExit("--tensorrt-context needs the GPU that will run the pack")
 
@@ -108,7 +112,9 @@ def profiles_of(folder: Path, sizes: list[Size], factor: int, chunk: int) -> dic
     return profiles
 
 
-def shapes_at(graph: onnx.GraphProto, size: Size, batch: int, chunk: int, factor: int) -> dict[str, list[int]]:
+def shapes_at(
+    graph: onnx.GraphProto, size: Size, batch: int, chunk: int, factor: int
+) -> dict[str, list[int]]:
     values = {
         "batch": batch,
         "factors": 1 + batch,
@@ -147,7 +153,9 @@ def compile_graph(folder: Path, profiles: dict[str, str]) -> None:
             "trt_ep_context_embed_mode": "0",
             **profiles,
         }
-        ort.InferenceSession(source / "model.onnx", options, providers=[(PROVIDER, provider), "CUDAExecutionProvider"])
+        ort.InferenceSession(
+            source / "model.onnx", options, providers=[(PROVIDER, provider), "CUDAExecutionProvider"]
+        )
         require_engines_only(target / "model.onnx")
         shutil.rmtree(folder)
         target.rename(folder)

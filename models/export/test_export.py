@@ -70,7 +70,9 @@ def test_half_precision_pack_is_close_and_float32_outside(checkpoint, tmp_path):
 def test_counts_of_fusions_follow_from_the_modules(pack):
     unet = make_tiny.make_unet()
     found = fusions.count(pack / "unet_core" / "model.onnx")
-    blocks = len(re.findall(r"transformer_blocks\.0\.attn1\.to_q\.weight", "\n".join(dict(unet.named_parameters()))))
+    blocks = len(
+        re.findall(r"transformer_blocks\.0\.attn1\.to_q\.weight", "\n".join(dict(unet.named_parameters())))
+    )
     temporal = len(re.findall(r"temp_convs\.\d+\.conv1\.0\.weight", "\n".join(dict(unet.named_parameters()))))
     assert found["MultiHeadAttention"] == 2 * blocks == 42
     assert found["SkipLayerNormalization"] == 3 * blocks
@@ -91,7 +93,10 @@ def test_no_arithmetic_with_shapes(pack):
                 source = producers.get(value)
                 if source is not None and source.op_type == "Shape":
                     assert node.op_type in ("Reshape", "Expand")
-                    assert producers.get(source.input[0]) is None or producers[source.input[0]].op_type != "Transpose"
+                    assert (
+                        producers.get(source.input[0]) is None
+                        or producers[source.input[0]].op_type != "Transpose"
+                    )
             if node.op_type == "Expand":
                 assert node.input[0] not in weights
 
@@ -100,11 +105,15 @@ def test_no_output_without_a_reader(pack):
     for name in ("unet_core", "unet_shallow", "vae_encoder", "vae_decoder"):
         graph = onnx.load(pack / name / "model.onnx", load_external_data=False).graph
         read = {value for node in graph.node for value in node.input} | {value.name for value in graph.output}
-        assert [output for node in graph.node for output in node.output if output and output not in read] == []
+        assert [
+            output for node in graph.node for output in node.output if output and output not in read
+        ] == []
 
 
 def test_decoded_pixels_are_the_sample_in_bytes(pack):
-    latent = 8 * torch.randn(2, 4, 6, 10, generator=torch.Generator().manual_seed(3)).numpy()  # some out of range
+    latent = (
+        8 * torch.randn(2, 4, 6, 10, generator=torch.Generator().manual_seed(3)).numpy()
+    )  # some out of range
     broken = latent.copy()
     broken[1, 2, 3, 4] = np.inf
     with open_session(pack / "vae_decoder") as decoder:
@@ -199,7 +208,15 @@ def test_sum_and_factors_are_float32_in_half_precision():
     sample = torch.randn(1, 4, 2, 8, 8)
     text, context = (torch.randn(1, tokens, 32).repeat(2, 1, 1) for tokens in (77, 68))
     with torch.no_grad():
-        out = core(sample, torch.tensor([501]), text, torch.randn(1, 64), context, sample, torch.tensor([1, 1e5, -1e5]))
+        out = core(
+            sample,
+            torch.tensor([501]),
+            text,
+            torch.randn(1, 64),
+            context,
+            sample,
+            torch.tensor([1, 1e5, -1e5]),
+        )
     assert (out - sample).abs().max() < 0.05
 
 
@@ -207,7 +224,10 @@ def test_work_before_the_first_cross_attention_is_done_once(pack):
     """The highest resolution's self-attention of the first layer sees F pictures with two rows of context as with one."""
     core = fused.UnetCore(make_tiny.make_unet(), torch.float32)
     seen = {}
-    for name, part in (("first", core.down[0][0].attn.block.attn1), ("second", core.down[1][0].attn.block.attn1)):
+    for name, part in (
+        ("first", core.down[0][0].attn.block.attn1),
+        ("second", core.down[1][0].attn.block.attn1),
+    ):
         part.register_forward_pre_hook(lambda _, args, name=name: seen.update({name: len(args[0])}))
     sample, text, context = torch.randn(1, 4, 3, 8, 8), torch.randn(2, 77, 32), torch.randn(2, 68, 32)
     with torch.no_grad():
@@ -311,7 +331,10 @@ def test_old_processor_names_and_convolutions(tmp_path):
     [
         ({"text_model.x.lora_A.weight": torch.zeros(1, 1)}, "no layer of the UNet"),
         ({f"{LAYER}.lora_A.weight": torch.zeros(2, 16)}, "one half"),
-        ({f"{LAYER}.lora_A.weight": torch.zeros(2, 5), f"{LAYER}.lora_B.weight": torch.zeros(16, 2)}, "does not fit"),
+        (
+            {f"{LAYER}.lora_A.weight": torch.zeros(2, 5), f"{LAYER}.lora_B.weight": torch.zeros(16, 2)},
+            "does not fit",
+        ),
         ({f"{LAYER}.lora_magnitude_vector": torch.zeros(2)}, "no layer of the UNet"),
     ],
 )
@@ -326,7 +349,10 @@ def test_lora_that_does_not_fit_changes_nothing(tmp_path, tensors, message):
 
 def test_lora_reaches_the_pack(checkpoint, tmp_path):
     """The exported core with a LoRA equals PyTorch with the same weights changed by hand."""
-    tensors = {f"{LAYER}.lora_A.weight": torch.ones(1, 16) * 0.2, f"{LAYER}.lora_B.weight": torch.ones(16, 1) * 0.2}
+    tensors = {
+        f"{LAYER}.lora_A.weight": torch.ones(1, 16) * 0.2,
+        f"{LAYER}.lora_B.weight": torch.ones(16, 1) * 0.2,
+    }
     save_file(tensors, tmp_path / "lora.safetensors")
     unet = I2VGenXLUNet.from_pretrained(checkpoint, subfolder="unet").eval()
     with torch.no_grad():
@@ -334,7 +360,9 @@ def test_lora_reaches_the_pack(checkpoint, tmp_path):
     by_hand = unet.get_submodule(LAYER).weight.detach()
     pack = export_to(tmp_path / "pack", checkpoint, loras=[f"{tmp_path / 'lora.safetensors'}:0.5"])
     core = onnx.load(pack / "unet_core" / "model.onnx")
-    shapes = {w.name: w for w in core.graph.initializer if w.name.endswith("down.0.0.attn.block.attn1.q.weight")}
+    shapes = {
+        w.name: w for w in core.graph.initializer if w.name.endswith("down.0.0.attn.block.attn1.q.weight")
+    }
     (weight,) = shapes.values()
     assert np.allclose(onnx.numpy_helper.to_array(weight), by_hand.t().numpy(), atol=1e-6)
 
@@ -353,7 +381,14 @@ def test_graphs_for_tensorrt_are_standard_and_equal(tmp_path):
         with open_session(pack / name) as session:
             feed = {}
             for value in session.get_inputs():
-                named = {"batch": 2, "factors": 3, "n": 2, "frames": 3, "latent_height": 8, "latent_width": 16}
+                named = {
+                    "batch": 2,
+                    "factors": 3,
+                    "n": 2,
+                    "frames": 3,
+                    "latent_height": 8,
+                    "latent_width": 16,
+                }
                 dims = [named.get(dim, dim) for dim in value.shape]
                 feed[value.name] = generator.standard_normal(dims).astype(np.float32)
                 if value.type == "tensor(int64)":

@@ -86,7 +86,9 @@ def open_session(folder: Path, memory_pattern: bool = True, **cuda) -> ort.Infer
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.enable_mem_pattern = memory_pattern
-    session = ort.InferenceSession(folder / "model.onnx", options, providers=[("CUDAExecutionProvider", cuda)])
+    session = ort.InferenceSession(
+        folder / "model.onnx", options, providers=[("CUDAExecutionProvider", cuda)]
+    )
     if session.get_providers()[0] != "CUDAExecutionProvider":
         raise SystemExit("onnxruntime could not open the CUDA execution provider")
     return session
@@ -128,12 +130,18 @@ def attention_times(run) -> dict[str, int]:
     with profile(activities=[ProfilerActivity.CUDA]) as result:
         run()
         torch.cuda.synchronize()
-    times = [e.device_time_total for e in result.events() if any(k in e.name for k in ("sdpa", "flash", "fmha", "attention"))]
+    times = [
+        e.device_time_total
+        for e in result.events()
+        if any(k in e.name for k in ("sdpa", "flash", "fmha", "attention"))
+    ]
     counts = Counter(f"{float(f'{time:.2g}'):g}" for time in times)
     return dict(sorted(counts.items(), key=lambda item: -float(item[0])))
 
 
-def make_inputs(unet, size: int, frames: int, batch: int, tokens: int, seed: int = 0) -> dict[str, torch.Tensor]:
+def make_inputs(
+    unet, size: int, frames: int, batch: int, tokens: int, seed: int = 0
+) -> dict[str, torch.Tensor]:
     """With factors that give the sum of the predictions for all rows."""
     generator = torch.Generator().manual_seed(seed)
     dim, channels, side = unet.config.cross_attention_dim, unet.config.in_channels, size // 8
@@ -236,7 +244,9 @@ def verify(report: Report, unet, vae, pack: Path, args) -> None:
             guidance = np.array([0, 1 - GUIDANCE_SCALE, GUIDANCE_SCALE], np.float32)
             result["finite"] = True
             for t in scheduler.timesteps:
-                out = torch.from_numpy(step({**values, "sample": latents.numpy(), "factors": guidance}, int(t)))
+                out = torch.from_numpy(
+                    step({**values, "sample": latents.numpy(), "factors": guidance}, int(t))
+                )
                 result["finite"] &= bool(out.isfinite().all())
                 latents = scheduler.step(out, t, latents).prev_sample
             result["steps"], result["latentsStd"] = args.steps, float(latents.std())
@@ -246,14 +256,18 @@ def verify(report: Report, unet, vae, pack: Path, args) -> None:
             strict = open_session(pack / "unet_core", enable_skip_layer_norm_strict_mode="1")
             feed = feed_of(core, values, 501)
             strict.run(["out_sample"], feed)
-            result["difference"] = relative(strict.run(["out_sample"], feed)[0], torch.from_numpy(step(values, 501)))
+            result["difference"] = relative(
+                strict.run(["out_sample"], feed)[0], torch.from_numpy(step(values, 501))
+            )
             result["ort"] = milliseconds(lambda: strict.run(["out_sample"], feed), 5)
             del strict
 
     with report.stage("vae", 25) as result:
         if result is not None and vae is not None:
             side = size // 8
-            latent = torch.randn(frames, vae.config.latent_channels, side, side, generator=torch.Generator().manual_seed(1))
+            latent = torch.randn(
+                frames, vae.config.latent_channels, side, side, generator=torch.Generator().manual_seed(1)
+            )
             latent = latent / vae.config.scaling_factor
             decoder, encoder = open_session(pack / "vae_decoder"), open_session(pack / "vae_encoder")
             with torch.no_grad():
@@ -262,7 +276,9 @@ def verify(report: Report, unet, vae, pack: Path, args) -> None:
                 sample = torch.rand(1, 3, size, size) * 2 - 1
                 moments = exact.encode(sample.to(DEVICE)).latent_dist.parameters
                 del exact
-            result["decodeError"] = relative(run(decoder, {"latent": latent[:2].numpy()})["sample"], reference)
+            result["decodeError"] = relative(
+                run(decoder, {"latent": latent[:2].numpy()})["sample"], reference
+            )
             result["encodeError"] = relative(run(encoder, {"sample": sample.numpy()})["moments"], moments)
             result["encode"] = milliseconds(lambda: run(encoder, {"sample": sample.numpy()}), 5)
             for chunk in (1, 2, 4):
@@ -288,7 +304,9 @@ def verify(report: Report, unet, vae, pack: Path, args) -> None:
             result["coreWithFeatures"] = milliseconds(lambda: run(core, host), 5)
             outputs = run(core, host)
             host["deep_features"] = outputs["deep_features"]
-            result["difference"] = relative(run(shallow, host)["out_sample"], torch.from_numpy(outputs["out_sample"]))
+            result["difference"] = relative(
+                run(shallow, host)["out_sample"], torch.from_numpy(outputs["out_sample"])
+            )
             result["shallow"] = milliseconds(lambda: run(shallow, host), 5)
             result["featuresMiB"] = round(outputs["deep_features"].nbytes / 2**20)
             del shallow
@@ -377,7 +395,9 @@ def main() -> int:
     parser.add_argument("--tokens", type=int, default=77)
     parser.add_argument("--no-vae", action="store_true")
     parser.add_argument("--profile", action="store_true")
-    parser.add_argument("--seconds", type=float, default=600, help="stages that would take longer are left out")
+    parser.add_argument(
+        "--seconds", type=float, default=600, help="stages that would take longer are left out"
+    )
     parser.add_argument("--without", default="", help="stages to leave out, with commas between")
     parser.add_argument("--json", type=Path, help="write the results here as well, after every stage")
     args = parser.parse_args()

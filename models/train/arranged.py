@@ -5,6 +5,7 @@ pixel_unshuffle, arithmetic) runs outside of it, often in one thread, and costs 
 pixel_unshuffle becomes part of the convolution behind it, a pixel_shuffle moves whole runs of channels, and the
 arithmetic around the network is summed up into a few coefficients per channel.
 """
+
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -13,7 +14,9 @@ from nets import LATENTS, PATCH
 
 
 def convolution(weight, bias=None, **options):
-    layer = nn.Conv2d(weight.shape[1], weight.shape[0], tuple(weight.shape[2:]), bias=bias is not None, **options)
+    layer = nn.Conv2d(
+        weight.shape[1], weight.shape[0], tuple(weight.shape[2:]), bias=bias is not None, **options
+    )
     layer.weight.data.copy_(weight)
     if bias is not None:
         layer.bias.data.copy_(bias)
@@ -85,7 +88,11 @@ class Core(nn.Module):
 
     def coefficients(self, timestep):
         """Of the network's input (noisy, warped), then of v (noisy, warped, rest), each (C, 1, 1, 1)."""
-        a, r, sigma = self.denoiser.sqrt_alpha[timestep], self.denoiser.sqrt_rest[timestep], self.denoiser.sigma
+        a, r, sigma = (
+            self.denoiser.sqrt_alpha[timestep],
+            self.denoiser.sqrt_rest[timestep],
+            self.denoiser.sigma,
+        )
         variance = (a * sigma) ** 2 + r**2
         scale = variance.rsqrt()
         values = scale, -a * scale, a * r * (1 - sigma**2) / variance, -r / variance, -sigma * scale

@@ -5,6 +5,7 @@ prompts  motions and speeds read from a file of [{prompt, motions: [{kind, speed
 speed    seconds per graph and peak memory with two threads
 sheet    frames of several motions as one PNG
 """
+
 import argparse
 import json
 import resource
@@ -17,9 +18,19 @@ from PIL import Image
 import runner
 
 HELD_OUT = ["chelsea.png", "coffee.png", "astronaut.png"]
-PHRASES = {"zoom-in": "zoom in", "zoom-out": "zoom out", "pan-left": "pan left", "pan-right": "pan right", "tilt-up": "tilt up",
-           "tilt-down": "tilt down", "rotate-cw": "rotate clockwise", "rotate-ccw": "rotate counterclockwise", "static": "static shot",
-           "waves": "waves rolling", "sway": "swaying in the wind"}
+PHRASES = {
+    "zoom-in": "zoom in",
+    "zoom-out": "zoom out",
+    "pan-left": "pan left",
+    "pan-right": "pan right",
+    "tilt-up": "tilt up",
+    "tilt-down": "tilt down",
+    "rotate-cw": "rotate clockwise",
+    "rotate-ccw": "rotate counterclockwise",
+    "static": "static shot",
+    "waves": "waves rolling",
+    "sway": "swaying in the wind",
+}
 ADVERBS = {"slow": "slowly", "normal": "", "fast": "very fast"}
 
 
@@ -37,16 +48,24 @@ def quality(options):
                 for name in HELD_OUT:
                     picture = runner.cover(options.photos / name, width, height)
                     prompt = f"{phrase} {ADVERBS[speed]}".strip() if kind != "static" else phrase
-                    clip = model.generate(picture, prompt, options.frames, options.steps, options.fps, options.guidance)
+                    clip = model.generate(
+                        picture, prompt, options.frames, options.steps, options.fps, options.guidance
+                    )
                     truth = picture.astype(np.float64) / 127.5 - 1
                     for k in (0, options.frames // 2, options.frames - 1):
-                        expected = runner.analytic_frame(truth, {kind: speed}, options.fps, k / (options.frames - 1), spec)
+                        expected = runner.analytic_frame(
+                            truth, {kind: speed}, options.fps, k / (options.frames - 1), spec
+                        )
                         score = psnr(clip[k], (expected / 2 + 0.5).clip(0, 1))
                         table.setdefault(kind, []).append(score)
                         if k == 0:
                             first.append(score)
-        print(f"{width}x{height}, {options.frames} frames, {options.steps} steps, guidance {options.guidance}: first frame {np.mean(first):.2f} (least {min(first):.2f}); "
-              + " ".join(f"{k} {np.mean(v):.2f}" for k, v in table.items()) + f"; least of all frames {min(min(v) for v in table.values()):.2f}", flush=True)
+        print(
+            f"{width}x{height}, {options.frames} frames, {options.steps} steps, guidance {options.guidance}: first frame {np.mean(first):.2f} (least {min(first):.2f}); "
+            + " ".join(f"{k} {np.mean(v):.2f}" for k, v in table.items())
+            + f"; least of all frames {min(min(v) for v in table.values()):.2f}",
+            flush=True,
+        )
 
 
 def prompts(options):
@@ -74,11 +93,21 @@ def speed(options):
     for width, height in options.sizes:
         picture = runner.cover(options.photos / "coffee.png", width, height)
         start = time.time()
-        model.generate(picture, "pan left with waves and trees swaying", options.frames, options.steps, guidance=options.guidance)
+        model.generate(
+            picture,
+            "pan left with waves and trees swaying",
+            options.frames,
+            options.steps,
+            guidance=options.guidance,
+        )
         total = time.time() - start
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(f"{width}x{height}, {options.frames} frames, {options.steps} steps: {total:.2f} s; " + " ".join(f"{k} {v:.2f}" for k, v in model.seconds.items())
-              + f"; peak RSS so far {peak:.0f} MB", flush=True)
+        print(
+            f"{width}x{height}, {options.frames} frames, {options.steps} steps: {total:.2f} s; "
+            + " ".join(f"{k} {v:.2f}" for k, v in model.seconds.items())
+            + f"; peak RSS so far {peak:.0f} MB",
+            flush=True,
+        )
 
 
 def sheet(options):
@@ -88,19 +117,25 @@ def sheet(options):
     for prompt in options.prompts:
         for name in options.names:
             picture = runner.cover(options.photos / name, width, height)
-            clip = model.generate(picture, prompt, options.frames, options.steps, options.fps, options.guidance)
+            clip = model.generate(
+                picture, prompt, options.frames, options.steps, options.fps, options.guidance
+            )
             shown = np.linspace(0, options.frames - 1, options.columns).round().astype(int)
             rows.append(np.concatenate([clip[k] for k in shown], 1))
     Image.fromarray((np.concatenate(rows) * 255).round().astype(np.uint8)).save(options.out)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=["quality", "prompts", "speed", "sheet"])
     parser.add_argument("--pack", default=runner.PACK, type=Path)
     parser.add_argument("--photos", default=None, type=Path)
     parser.add_argument("--file", help="prompts")
-    parser.add_argument("--sizes", default="256x256", type=lambda s: [tuple(map(int, x.split("x"))) for x in s.split(",")])
+    parser.add_argument(
+        "--sizes", default="256x256", type=lambda s: [tuple(map(int, x.split("x"))) for x in s.split(",")]
+    )
     parser.add_argument("--speeds", default="normal", type=lambda s: s.split(","))
     parser.add_argument("--frames", default=16, type=int)
     parser.add_argument("--steps", default=5, type=int)

@@ -3,6 +3,7 @@
 Weights are kept as float16 and cast when a session loads (half the download, no difference in speed); the check runs
 against networks whose weights were rounded the same way.
 """
+
 import hashlib
 import io
 import json
@@ -53,10 +54,14 @@ class VaeDecoder(nn.Module):
 def load_all(weights, tokenizer_path):
     tokenizer, end = make_tokenizer.load(tokenizer_path)
     parts = {
-        "text_encoder": nets.TextEncoder(tokenizer.get_vocab_size(), end), "motion_head": nets.MotionHead(),
-        "vae_encoder": nets.make_vae_encoder(), "vae_decoder": nets.make_vae_decoder(),
-        "picture_decoder": nets.make_picture_decoder(), "frame_encoder": nets.make_frame_encoder(),
-        "unet_core": nets.Denoiser(), "image_encoder": nets.ImageEncoder(),
+        "text_encoder": nets.TextEncoder(tokenizer.get_vocab_size(), end),
+        "motion_head": nets.MotionHead(),
+        "vae_encoder": nets.make_vae_encoder(),
+        "vae_decoder": nets.make_vae_decoder(),
+        "picture_decoder": nets.make_picture_decoder(),
+        "frame_encoder": nets.make_frame_encoder(),
+        "unet_core": nets.Denoiser(),
+        "image_encoder": nets.ImageEncoder(),
     }
     for name, module in parts.items():
         state = torch.load(Path(weights) / f"{name}.pt", map_location="cpu", weights_only=True)
@@ -73,32 +78,81 @@ def graphs(parts):
     torch.manual_seed(0)
     c, d = nets.LATENTS, nets.EMBED
     frames, h, w = 3, 16, 20
-    conditioner = lambda frame_encoder: nets.Conditioner(parts["motion_head"], parts["picture_decoder"], frame_encoder).eval()
+    conditioner = lambda frame_encoder: nets.Conditioner(
+        parts["motion_head"], parts["picture_decoder"], frame_encoder
+    ).eval()
     rows = {0: "B"}
     volume = {2: "F", 3: "h", 4: "w"}
     volumes = rows | volume
     words = torch.randn(2, 77, d)
     return {
-        "text_encoder": (parts["text_encoder"], (torch.randint(0, 9000, (2, 77)),), ["input_ids"], ["prompt_embeds"],
-                         {"input_ids": {0: "n", 1: "T"}, "prompt_embeds": {0: "n", 1: "T"}}),
-        "image_encoder": (parts["image_encoder"], (torch.randn(1, 3, nets.IMAGE_SIDE, nets.IMAGE_SIDE),), ["pixel_values"], ["image_embeds"],
-                          {"pixel_values": {0: "n"}, "image_embeds": {0: "n"}}),
-        "vae_encoder": (VaeEncoder(parts["vae_encoder"]), (torch.rand(1, 3, 4 * h, 4 * w) * 2 - 1,), ["sample"], ["moments"],
-                        {"sample": {0: "n", 2: "H", 3: "W"}, "moments": {0: "n", 2: "h", 3: "w"}}),
-        "vae_decoder": (VaeDecoder(parts["vae_decoder"]), (torch.randn(2, c, h, w),), ["latent"], ["sample", "rgb", "mean"],
-                        {"latent": {0: "n", 2: "h", 3: "w"}, "sample": {0: "n", 2: "H", 3: "W"}, "rgb": {0: "n", 1: "H", 2: "W"}}),
-        "unet_cond": (conditioner(arranged.Encoder(parts["frame_encoder"])),
-                      (torch.tensor([16]), torch.randn(1, c, frames, h, w), torch.randn(2, 1, d), words),
-                      ["fps", "image_latents", "image_embeddings", "encoder_hidden_states"], ["fps_emb", "context", "image_latents_enc"],
-                      {"image_latents": volume, "image_embeddings": rows, "encoder_hidden_states": {0: "B", 1: "T"},
-                       "context": rows, "image_latents_enc": volumes},
-                      conditioner(parts["frame_encoder"])),
-        "unet_core": (arranged.Core(parts["unet_core"]).eval(),
-                      (torch.randn(1, c, frames, h, w), torch.tensor([499]), torch.randn(1, 64), torch.randn(2, 2, d),
-                       torch.randn(2, c, frames, h, w), torch.randn(3)),
-                      ["sample", "timestep", "fps_emb", "context", "image_latents_enc", "factors"], ["out_sample"],
-                      {"sample": volume, "context": rows, "image_latents_enc": volumes, "factors": {0: "1 + B"}, "out_sample": volume},
-                      parts["unet_core"].step),
+        "text_encoder": (
+            parts["text_encoder"],
+            (torch.randint(0, 9000, (2, 77)),),
+            ["input_ids"],
+            ["prompt_embeds"],
+            {"input_ids": {0: "n", 1: "T"}, "prompt_embeds": {0: "n", 1: "T"}},
+        ),
+        "image_encoder": (
+            parts["image_encoder"],
+            (torch.randn(1, 3, nets.IMAGE_SIDE, nets.IMAGE_SIDE),),
+            ["pixel_values"],
+            ["image_embeds"],
+            {"pixel_values": {0: "n"}, "image_embeds": {0: "n"}},
+        ),
+        "vae_encoder": (
+            VaeEncoder(parts["vae_encoder"]),
+            (torch.rand(1, 3, 4 * h, 4 * w) * 2 - 1,),
+            ["sample"],
+            ["moments"],
+            {"sample": {0: "n", 2: "H", 3: "W"}, "moments": {0: "n", 2: "h", 3: "w"}},
+        ),
+        "vae_decoder": (
+            VaeDecoder(parts["vae_decoder"]),
+            (torch.randn(2, c, h, w),),
+            ["latent"],
+            ["sample", "rgb", "mean"],
+            {
+                "latent": {0: "n", 2: "h", 3: "w"},
+                "sample": {0: "n", 2: "H", 3: "W"},
+                "rgb": {0: "n", 1: "H", 2: "W"},
+            },
+        ),
+        "unet_cond": (
+            conditioner(arranged.Encoder(parts["frame_encoder"])),
+            (torch.tensor([16]), torch.randn(1, c, frames, h, w), torch.randn(2, 1, d), words),
+            ["fps", "image_latents", "image_embeddings", "encoder_hidden_states"],
+            ["fps_emb", "context", "image_latents_enc"],
+            {
+                "image_latents": volume,
+                "image_embeddings": rows,
+                "encoder_hidden_states": {0: "B", 1: "T"},
+                "context": rows,
+                "image_latents_enc": volumes,
+            },
+            conditioner(parts["frame_encoder"]),
+        ),
+        "unet_core": (
+            arranged.Core(parts["unet_core"]).eval(),
+            (
+                torch.randn(1, c, frames, h, w),
+                torch.tensor([499]),
+                torch.randn(1, 64),
+                torch.randn(2, 2, d),
+                torch.randn(2, c, frames, h, w),
+                torch.randn(3),
+            ),
+            ["sample", "timestep", "fps_emb", "context", "image_latents_enc", "factors"],
+            ["out_sample"],
+            {
+                "sample": volume,
+                "context": rows,
+                "image_latents_enc": volumes,
+                "factors": {0: "1 + B"},
+                "out_sample": volume,
+            },
+            parts["unet_core"].step,
+        ),
     }
 
 
@@ -115,7 +169,9 @@ def store_half(model):
             continue  # not a rounded weight: tables that must stay exact
         name = tensor.name
         tensor.CopyFrom(numpy_helper.from_array(half, name + ".half"))
-        casts.append(helper.make_node("Cast", [name + ".half"], [name], to=TensorProto.FLOAT, name=name + ".cast"))
+        casts.append(
+            helper.make_node("Cast", [name + ".half"], [name], to=TensorProto.FLOAT, name=name + ".cast")
+        )
     for i, node in enumerate(casts):
         graph.node.insert(i, node)
     return model
@@ -164,13 +220,23 @@ def other_shapes(name, parts):
         ids = torch.randint(0, 9000, (batch, 77))
         with torch.no_grad():
             words = parts["text_encoder"](ids)
-        feeds.append({
-            "text_encoder": (ids,), "image_encoder": (torch.randn(1, 3, nets.IMAGE_SIDE, nets.IMAGE_SIDE),),
-            "vae_encoder": (torch.rand(1, 3, 4 * h, 4 * w) * 2 - 1,), "vae_decoder": (torch.randn(frames, c, h, w),),
-            "unet_cond": (torch.tensor([8 + frames]), image_latents, torch.randn(batch, 1, d), words),
-            "unet_core": (latents, torch.tensor([100 * frames]), torch.randn(1, 64), torch.randn(batch, 2, d),
-                          torch.randn(batch, c, frames, h, w), torch.randn(1 + batch)),
-        }[name])
+        feeds.append(
+            {
+                "text_encoder": (ids,),
+                "image_encoder": (torch.randn(1, 3, nets.IMAGE_SIDE, nets.IMAGE_SIDE),),
+                "vae_encoder": (torch.rand(1, 3, 4 * h, 4 * w) * 2 - 1,),
+                "vae_decoder": (torch.randn(frames, c, h, w),),
+                "unet_cond": (torch.tensor([8 + frames]), image_latents, torch.randn(batch, 1, d), words),
+                "unet_core": (
+                    latents,
+                    torch.tensor([100 * frames]),
+                    torch.randn(1, 64),
+                    torch.randn(batch, 2, d),
+                    torch.randn(batch, c, frames, h, w),
+                    torch.randn(1 + batch),
+                ),
+            }[name]
+        )
     return feeds
 
 
@@ -181,16 +247,30 @@ def write_json(path, value):
 
 def write_manifest(pack):
     manifest = {
-        "kinora": 1, "id": ID, "title": "Kinora built-in", "family": "i2vgen-xl", "flavour": "plain", "licence": "MIT",
+        "kinora": 1,
+        "id": ID,
+        "title": "Kinora built-in",
+        "family": "i2vgen-xl",
+        "flavour": "plain",
+        "licence": "MIT",
         "source": "trained by models/train on procedural pictures, public-domain photographs and generated captions",
         "architecture": {
-            "latentChannels": nets.LATENTS, "vaeScaleFactor": nets.PATCH, "vaeScalingFactor": 1.0, "maxTokens": nets.MAX_TOKENS,
-            "imageEncoderSize": nets.IMAGE_SIDE, "imageMean": [0.5, 0.5, 0.5], "imageStd": [0.5, 0.5, 0.5],
+            "latentChannels": nets.LATENTS,
+            "vaeScaleFactor": nets.PATCH,
+            "vaeScalingFactor": 1.0,
+            "maxTokens": nets.MAX_TOKENS,
+            "imageEncoderSize": nets.IMAGE_SIDE,
+            "imageMean": [0.5, 0.5, 0.5],
+            "imageStd": [0.5, 0.5, 0.5],
         },
         "sizeMultiple": 16,
         "limits": {
-            "side": {"min": 128, "max": 1024}, "pixels": {"min": 128 * 128, "max": 768 * 768}, "numFrames": {"min": 1, "max": 32},
-            "numInferenceSteps": {"min": 1, "max": 50}, "guidanceScale": {"min": 1, "max": 2}, "targetFps": {"min": 4, "max": 32},
+            "side": {"min": 128, "max": 1024},
+            "pixels": {"min": 128 * 128, "max": 768 * 768},
+            "numFrames": {"min": 1, "max": 32},
+            "numInferenceSteps": {"min": 1, "max": 50},
+            "guidanceScale": {"min": 1, "max": 2},
+            "targetFps": {"min": 4, "max": 32},
         },
         "motionFps": {"low": 24, "medium": 16, "high": 8},
         "defaults": {"scheduler": "ddim", "prompt": "", "negativePrompt": "", "fps": 8, "decodeChunkSize": 2},
@@ -202,9 +282,19 @@ def write_manifest(pack):
         },
     }
     # The two texts for people may be edited without a new export.
-    paths = sorted(p for p in pack.rglob("*") if p.is_file() and p.name != "kinora.json" and p.suffix not in (".md", ".png"))
-    manifest["files"] = [{"path": p.relative_to(pack).as_posix(), "bytes": p.stat().st_size,
-                          "sha256": hashlib.sha256(p.read_bytes()).hexdigest()} for p in paths]
+    paths = sorted(
+        p
+        for p in pack.rglob("*")
+        if p.is_file() and p.name != "kinora.json" and p.suffix not in (".md", ".png")
+    )
+    manifest["files"] = [
+        {
+            "path": p.relative_to(pack).as_posix(),
+            "bytes": p.stat().st_size,
+            "sha256": hashlib.sha256(p.read_bytes()).hexdigest(),
+        }
+        for p in paths
+    ]
     write_json(pack / "kinora.json", manifest)
 
 
@@ -217,8 +307,16 @@ def main(weights, pack):
         buffer = io.BytesIO()
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
-            torch.onnx.export(module, inputs, buffer, input_names=input_names, output_names=output_names, dynamic_axes=axes,
-                              opset_version=OPSET, dynamo=False)
+            torch.onnx.export(
+                module,
+                inputs,
+                buffer,
+                input_names=input_names,
+                output_names=output_names,
+                dynamic_axes=axes,
+                opset_version=OPSET,
+                dynamo=False,
+            )
         model = store_half(onnx.load_from_string(buffer.getvalue()))
         model.producer_name, model.doc_string = "kinora", ""
         for node in model.graph.node:
@@ -231,11 +329,25 @@ def main(weights, pack):
         check(name, reference[0] if reference else module, path, [inputs] + other_shapes(name, parts))
     print(f"{total / 1e6:.1f} MB in all")
     write_json(pack / "model_index.json", {"_class_name": "I2VGenXLPipeline"})
-    write_json(pack / "scheduler" / "scheduler_config.json", {
-        "_class_name": "DDIMScheduler", "beta_start": 0.0001, "beta_end": 0.02, "beta_schedule": "squaredcos_cap_v2", "clip_sample": False,
-        "clip_sample_range": 1.0, "num_train_timesteps": nets.TRAIN_STEPS, "prediction_type": "v_prediction", "rescale_betas_zero_snr": True,
-        "set_alpha_to_one": True, "steps_offset": 1, "thresholding": False, "timestep_spacing": "trailing", "trained_betas": None,
-    })
+    write_json(
+        pack / "scheduler" / "scheduler_config.json",
+        {
+            "_class_name": "DDIMScheduler",
+            "beta_start": 0.0001,
+            "beta_end": 0.02,
+            "beta_schedule": "squaredcos_cap_v2",
+            "clip_sample": False,
+            "clip_sample_range": 1.0,
+            "num_train_timesteps": nets.TRAIN_STEPS,
+            "prediction_type": "v_prediction",
+            "rescale_betas_zero_snr": True,
+            "set_alpha_to_one": True,
+            "steps_offset": 1,
+            "thresholding": False,
+            "timestep_spacing": "trailing",
+            "trained_betas": None,
+        },
+    )
     write_manifest(pack)
 
 

@@ -3,6 +3,7 @@
 `sampling_grid` is traced into unet_cond (height, width and frame count stay free); `warp` is the analytic truth that
 training and evaluation compare against. Knows nothing of words and of networks.
 """
+
 import json
 import math
 from pathlib import Path
@@ -18,7 +19,9 @@ INDEX = {kind: i for i, kind in enumerate(KINDS)}
 # Class 0 is "absent"; the others are SPEEDS in order.
 LEVELS = [0.0] + [SPEC["levels"][s] for s in SPEEDS]
 FULL = {name: entry["full"] for name, entry in SPEC["amplitudes"].items()}
-LOCAL_AMPLITUDES = {k: [0.0] + [SPEC["amplitudes"][k]["byLevel"][s] for s in SPEEDS] for k in ("waves", "sway")}
+LOCAL_AMPLITUDES = {
+    k: [0.0] + [SPEC["amplitudes"][k]["byLevel"][s] for s in SPEEDS] for k in ("waves", "sway")
+}
 LOCAL_CYCLES = {
     k: [[1.0] + [float(SPEC["cycles"][k][s][i]) for s in SPEEDS] for i in (0, 1)] for k in ("waves", "sway")
 }
@@ -39,7 +42,9 @@ def classes_of(motions):
 def fps_gain(fps):
     """targetFps (float tensor) → factor of every amplitude."""
     spec = SPEC["fpsGain"]
-    return torch.exp((spec["reference"] - fps.clamp(spec["min"], spec["max"])) * (math.log(2) / spec["octave"]))
+    return torch.exp(
+        (spec["reference"] - fps.clamp(spec["min"], spec["max"])) * (math.log(2) / spec["octave"])
+    )
 
 
 def ease(p):
@@ -114,7 +119,11 @@ def _sway(u, v, xn, yn, a, p1, p2, tau: float):
         xn2, yn2 = xn * xn, yn * yn
         b = ((1 - yn) / 2).clamp(min=0)
         b = a * (b * b.sqrt())
-        du = b * (1 - xn2 * xn2) * ((tau * (p1 - 0.3 * u)).sin() + 0.3 * (tau * (p2 - 1.1 * u + 0.8 * v + 0.2)).sin())
+        du = (
+            b
+            * (1 - xn2 * xn2)
+            * ((tau * (p1 - 0.3 * u)).sin() + 0.3 * (tau * (p2 - 1.1 * u + 0.8 * v + 0.2)).sin())
+        )
         dv = b * (1 - yn2 * yn2) * (0.25 * (tau * (p2 + 0.9 * u + 0.25)).sin())
     return du, dv
 

@@ -3,6 +3,7 @@
 Pictures are (N, 3, H, W) in -1 … 1, latents (N, 16, H/4, W/4) of unit variance per channel. Each frame is seen alone;
 the frames of a clip hang together by the geometry in motion.py.
 """
+
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -298,7 +299,11 @@ class Conditioner(nn.Module):
         self.register_buffer("frequencies", torch.exp(-torch.arange(32) / 32 * 5.0), persistent=False)
         default = F.one_hot(motion.classes_of([]), 4).float()
         self.register_buffer("default", default[None], persistent=False)
-        self.register_buffer("absent", F.one_hot(torch.zeros(motion.NUM_KINDS, dtype=torch.long), 4).float()[None], persistent=False)
+        self.register_buffer(
+            "absent",
+            F.one_hot(torch.zeros(motion.NUM_KINDS, dtype=torch.long), 4).float()[None],
+            persistent=False,
+        )
         self.register_buffer("levels", torch.tensor(motion.LEVELS), persistent=False)
         self.register_buffer("speeds", torch.eye(4), persistent=False)
 
@@ -322,7 +327,9 @@ class Conditioner(nn.Module):
         hot = self.motions(encoder_hidden_states)
         first = image_latents[:, :, 0]  # (1, C, h, w)
         p = image_latents[0, 0, :, 0, 0]
-        p = p * (torch.arange(frames, device=p.device) > 0).to(p.dtype)  # frame 0 holds the picture, not its position
+        p = p * (torch.arange(frames, device=p.device) > 0).to(
+            p.dtype
+        )  # frame 0 holds the picture, not its position
         gain = motion.fps_gain(fps.to(p.dtype))
         picture = self.picture_decoder(first)
         grid = motion.sampling_grid(
@@ -331,13 +338,20 @@ class Conditioner(nn.Module):
         moved = motion.sample(picture.expand(frames, -1, -1, -1), grid)
         warped = self.frame_encoder(moved)
         # Where nothing moved, the picture's own latents are the better answer.
-        scale = torch.stack([torch.as_tensor(picture.shape[3]), torch.as_tensor(picture.shape[2])]).to(p.dtype) / 2
+        scale = (
+            torch.stack([torch.as_tensor(picture.shape[3]), torch.as_tensor(picture.shape[2])]).to(p.dtype)
+            / 2
+        )
         still = motion.sampling_grid(self.absent, gain, p[:1] * 0, picture.shape[2], picture.shape[3])
-        shift = ((grid - still).abs().amax((1, 2)) * scale).amax(1)  # largest displacement in pixels per frame
+        shift = ((grid - still).abs().amax((1, 2)) * scale).amax(
+            1
+        )  # largest displacement in pixels per frame
         moving = (shift > 0.02).to(p.dtype)[:, None, None, None]
         warped = moving * warped + (1 - moving) * first
-        table = (hot @ self.levels)  # (1, kinds)
-        row = torch.cat([table, table.new_zeros(1, EMBED - motion.NUM_KINDS)], 1)[:, None].expand(batch, -1, -1)
+        table = hot @ self.levels  # (1, kinds)
+        row = torch.cat([table, table.new_zeros(1, EMBED - motion.NUM_KINDS)], 1)[:, None].expand(
+            batch, -1, -1
+        )
         context = torch.cat([image_embeddings, row], 1)
         out = warped.transpose(0, 1)[None].expand(batch, -1, -1, -1, -1)
         return self.fps_features(fps), context, out

@@ -2,6 +2,7 @@
 
 Also the analytic truth of MOTION.md in numpy, written apart from motion.py so that the two check each other.
 """
+
 import json
 import math
 import time
@@ -33,7 +34,12 @@ class Runner:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         start = time.time()
-        self.sessions = {g: ort.InferenceSession(str(self.pack / g / "model.onnx"), options, providers=["CPUExecutionProvider"]) for g in GRAPHS}
+        self.sessions = {
+            g: ort.InferenceSession(
+                str(self.pack / g / "model.onnx"), options, providers=["CPUExecutionProvider"]
+            )
+            for g in GRAPHS
+        }
         self.load_seconds = time.time() - start
         self.tokenizer = Tokenizer.from_file(str(self.pack / "tokenizer" / "tokenizer.json"))
         self.end = self.tokenizer.token_to_id("<|endoftext|>")
@@ -59,8 +65,15 @@ class Runner:
         read = []
         for prompt in prompts:
             words = self.run("text_encoder", {"input_ids": self.ids(prompt)})[0]
-            context = self.run("unet_cond", {"fps": np.array([16]), "image_latents": np.zeros((1, c, 1, 8, 8), np.float32),
-                                             "image_embeddings": np.zeros((1, 1, d), np.float32), "encoder_hidden_states": words})[1]
+            context = self.run(
+                "unet_cond",
+                {
+                    "fps": np.array([16]),
+                    "image_latents": np.zeros((1, c, 1, 8, 8), np.float32),
+                    "image_embeddings": np.zeros((1, 1, d), np.float32),
+                    "encoder_hidden_states": words,
+                },
+            )[1]
             row = context[0, spec["readout"]["row"]]
             read.append({k: round(float(row[i]), 3) for i, k in enumerate(spec["kinds"]) if row[i] > 0})
         return read
@@ -69,16 +82,22 @@ class Runner:
     def step_factors(a, b):
         """DDIM's step from alphas_cumprod a to b as a sum: next sample = first · sample + second · v."""
         # x0 = sqrt(a) x - sqrt(1 - a) v, noise = sqrt(a) v + sqrt(1 - a) x, next = sqrt(b) x0 + sqrt(1 - b) noise.
-        return math.sqrt(a * b) + math.sqrt((1 - a) * (1 - b)), math.sqrt(a * (1 - b)) - math.sqrt((1 - a) * b)
+        return math.sqrt(a * b) + math.sqrt((1 - a) * (1 - b)), math.sqrt(a * (1 - b)) - math.sqrt(
+            (1 - a) * b
+        )
 
-    def generate(self, picture, prompt, frames=16, steps=5, fps=16, guidance=1.0, negative="", seed=0, chunk=2):
+    def generate(
+        self, picture, prompt, frames=16, steps=5, fps=16, guidance=1.0, negative="", seed=0, chunk=2
+    ):
         """picture (H, W, 3) uint8 at the working size → frames (F, H, W, 3) float, 0 … 1."""
         self.seconds = {}
         architecture = self.manifest["architecture"]
         height, width = picture.shape[:2]
         side, square = architecture["imageEncoderSize"], min(height, width)
         top, left = (height - square) // 2, (width - square) // 2
-        small = Image.fromarray(picture[top : top + square, left : left + square]).resize((side, side), Image.BILINEAR)
+        small = Image.fromarray(picture[top : top + square, left : left + square]).resize(
+            (side, side), Image.BILINEAR
+        )
         pixels = (np.asarray(small, np.float32) / 255 - 0.5) / 0.5
         embeds = self.run("image_encoder", {"pixel_values": pixels.transpose(2, 0, 1)[None]})[0]
         words = self.run("text_encoder", {"input_ids": self.ids(prompt)})[0]
@@ -86,7 +105,9 @@ class Runner:
         moments = self.run("vae_encoder", {"sample": sample})[0]
         rng = np.random.default_rng(seed)
         mean, logvar = np.split(moments, 2, 1)
-        z = (mean + np.exp(0.5 * logvar.clip(-30, 20)) * rng.standard_normal(mean.shape)) * architecture["vaeScalingFactor"]
+        z = (mean + np.exp(0.5 * logvar.clip(-30, 20)) * rng.standard_normal(mean.shape)) * architecture[
+            "vaeScalingFactor"
+        ]
         image_latents = np.repeat(z[:, :, None], frames, 2).astype(np.float32)
         for k in range(1, frames):
             image_latents[:, :, k] = k / (frames - 1)
@@ -94,8 +115,15 @@ class Runner:
         if guidance > 1:
             unwanted = self.run("text_encoder", {"input_ids": self.ids(negative)})[0]
             words, embeds = np.concatenate([unwanted, words]), np.concatenate([np.zeros_like(embeds), embeds])
-        fps_emb, context, encoded = self.run("unet_cond", {"fps": np.array([fps]), "image_latents": image_latents,
-                                                           "image_embeddings": embeds, "encoder_hidden_states": words})
+        fps_emb, context, encoded = self.run(
+            "unet_cond",
+            {
+                "fps": np.array([fps]),
+                "image_latents": image_latents,
+                "image_embeddings": embeds,
+                "encoder_hidden_states": words,
+            },
+        )
         self.context = context
         x = rng.standard_normal(image_latents.shape).astype(np.float32)
         weights = np.array([1 - guidance, guidance] if guidance > 1 else [1.0])
@@ -104,10 +132,22 @@ class Runner:
             before = t - 1000 // steps
             of_x, of_v = self.step_factors(self.alphas[t], self.alphas[before] if before >= 0 else 1.0)
             factors = np.concatenate([[of_x], of_v * weights]).astype(np.float32)
-            x = self.run("unet_core", {"sample": x, "timestep": np.array([t]), "fps_emb": fps_emb, "context": context,
-                                       "image_latents_enc": encoded, "factors": factors})[0]
+            x = self.run(
+                "unet_core",
+                {
+                    "sample": x,
+                    "timestep": np.array([t]),
+                    "fps_emb": fps_emb,
+                    "context": context,
+                    "image_latents_enc": encoded,
+                    "factors": factors,
+                },
+            )[0]
         latents = (x[0] / architecture["vaeScalingFactor"]).transpose(1, 0, 2, 3).astype(np.float32)
-        decoded = [self.run("vae_decoder", {"latent": np.ascontiguousarray(latents[k : k + chunk])})[0] for k in range(0, frames, chunk)]
+        decoded = [
+            self.run("vae_decoder", {"latent": np.ascontiguousarray(latents[k : k + chunk])})[0]
+            for k in range(0, frames, chunk)
+        ]
         return (np.concatenate(decoded).transpose(0, 2, 3, 1) / 2 + 0.5).clip(0, 1)
 
 
@@ -133,11 +173,18 @@ def analytic_frame(picture, motions, fps, p, spec):
 
     def pair(a, b, x):
         both = 1 if level[a] and level[b] else 0
-        return gain * (level[a] * ease(np.clip(x * (1 + both), 0, 1)) - level[b] * ease(np.clip(x * (1 + both) - both, 0, 1)))
+        return gain * (
+            level[a] * ease(np.clip(x * (1 + both), 0, 1))
+            - level[b] * ease(np.clip(x * (1 + both) - both, 0, 1))
+        )
 
     def paths(x):
-        return (full["zoom"] * pair("zoom-in", "zoom-out", x), -2 * ax * full["pan"] * pair("pan-left", "pan-right", x),
-                -2 * ay * full["tilt"] * pair("tilt-up", "tilt-down", x), math.radians(full["rotate"]) * pair("rotate-cw", "rotate-ccw", x))
+        return (
+            full["zoom"] * pair("zoom-in", "zoom-out", x),
+            -2 * ax * full["pan"] * pair("pan-left", "pan-right", x),
+            -2 * ay * full["tilt"] * pair("tilt-up", "tilt-down", x),
+            math.radians(full["rotate"]) * pair("rotate-cw", "rotate-ccw", x),
+        )
 
     grid = np.linspace(0, 1, spec["overscanSamples"])
     zoom, x, y, angle = paths(grid)
@@ -145,7 +192,9 @@ def analytic_frame(picture, motions, fps, p, spec):
     offset = lambda path: {0: (path.min() + path.max()) / 2, 1: path[0], -1: path[-1]}[int(q)]
     x0, y0 = offset(x), offset(y)
     cos, sin = abs(np.cos(angle)), abs(np.sin(angle))
-    need = np.maximum((ax * cos + ay * sin) / (ax - abs(x - x0)), (ax * sin + ay * cos) / (ay - abs(y - y0))) / np.exp(zoom)
+    need = np.maximum(
+        (ax * cos + ay * sin) / (ax - abs(x - x0)), (ax * sin + ay * cos) / (ay - abs(y - y0))
+    ) / np.exp(zoom)
     zoom, x, y, angle = paths(np.float64(p))
     m = max(1, need.max()) * np.exp(zoom)
     X = ((2 * np.arange(width) + 1 - width) / s)[None, :]

@@ -2,6 +2,7 @@
 
 Everything is drawn from one seeded torch generator. The photographs of HELD_OUT are never trained on.
 """
+
 import math
 from pathlib import Path
 
@@ -10,8 +11,17 @@ import torch
 import torch.nn.functional as F
 
 # CC0 or public domain by scikit-image's own notes.
-PHOTOS = ["rocket.jpg", "hubble_deep_field.jpg", "retina.jpg", "camera.png", "brick.png", "grass.png", "gravel.png",
-          "clock_motion.png", "coins.png"]
+PHOTOS = [
+    "rocket.jpg",
+    "hubble_deep_field.jpg",
+    "retina.jpg",
+    "camera.png",
+    "brick.png",
+    "grass.png",
+    "gravel.png",
+    "clock_motion.png",
+    "coins.png",
+]
 HELD_OUT = ["chelsea.png", "coffee.png", "astronaut.png"]
 SIDE = 320
 
@@ -21,7 +31,9 @@ def photo_folder():
 
     spec = find_spec("skimage")
     if spec is None:
-        raise SystemExit("The photographs of scikit-image are needed: pip install scikit-image, or name --photos.")
+        raise SystemExit(
+            "The photographs of scikit-image are needed: pip install scikit-image, or name --photos."
+        )
     return Path(spec.origin).parent / "data"
 
 
@@ -101,8 +113,15 @@ class Scenes:
         word = (self.uniform(n, 1, rows, rows) < 0.75).float().repeat_interleave(7, 2).repeat_interleave(7, 3)
         marks = bits * letter * word
         # Strokes rather than dots: joined along rows or columns.
-        joined = torch.where(self.uniform(n, 1, rows, rows).repeat_interleave(7, 2).repeat_interleave(7, 3) < 0.5,
-                             F.max_pool2d(marks, (1, 3), 1, (0, 1)), F.max_pool2d(marks, (3, 1), 1, (1, 0))) * letter * word
+        joined = (
+            torch.where(
+                self.uniform(n, 1, rows, rows).repeat_interleave(7, 2).repeat_interleave(7, 3) < 0.5,
+                F.max_pool2d(marks, (1, 3), 1, (0, 1)),
+                F.max_pool2d(marks, (3, 1), 1, (1, 0)),
+            )
+            * letter
+            * word
+        )
         size = max(SIDE, round(rows * 7 * max(ink, cell / 7)))
         big = F.interpolate(joined, size=(size, size), mode="bilinear" if cell > 12 else "area")
         return big[:, 0, :SIDE, :SIDE].clamp(0, 1)
@@ -111,18 +130,34 @@ class Scenes:
         """Colours of one picture belong together: (n, count, 3)."""
         mean = self.uniform(n, 1, 1, low=0.15, high=0.8)
         light = mean + self.normal(n, count, 1) * self.uniform(n, 1, 1, low=0.08, high=0.35)
-        tint = self.normal(n, 1, 3) * 0.07 + self.normal(n, count, 3) * self.uniform(n, 1, 1, low=0.02, high=0.22)
+        tint = self.normal(n, 1, 3) * 0.07 + self.normal(n, count, 3) * self.uniform(
+            n, 1, 1, low=0.02, high=0.22
+        )
         wild = (self.uniform(n, count, 1) < 0.06).float()
         return (light + tint * (1 + 2 * wild)).clamp(0, 1)
 
     def dead_leaves(self, n, shapes):
         """Overlapping shapes of every size with texture, shading and edges of varying sharpness."""
         colours = self.palette(n, 24)
-        textures = torch.stack([self.power_noise(n), self.power_noise(n, 0.2, 1.2), self.strands(n),
-                                torch.sin((self.x * self.normal(n, 1, 1) + self.y * self.normal(n, 1, 1)) * self.uniform(n, 1, 1, low=15, high=220))], 1)
+        textures = torch.stack(
+            [
+                self.power_noise(n),
+                self.power_noise(n, 0.2, 1.2),
+                self.strands(n),
+                torch.sin(
+                    (self.x * self.normal(n, 1, 1) + self.y * self.normal(n, 1, 1))
+                    * self.uniform(n, 1, 1, low=15, high=220)
+                ),
+            ],
+            1,
+        )
         rows = torch.arange(n, device=self.device)
         pick = lambda: colours[rows, torch.randint(0, 24, (n,), generator=self.rng, device=self.device)]
-        picture = pick()[:, :, None, None] + 0.15 * self.power_noise(n, 1.5, 2.5)[:, None] + 0.1 * self.normal(n, 3, 1, 1) * self.y
+        picture = (
+            pick()[:, :, None, None]
+            + 0.15 * self.power_noise(n, 1.5, 2.5)[:, None]
+            + 0.1 * self.normal(n, 3, 1, 1) * self.y
+        )
         softness = self.uniform(n, 1, 1, low=0.6, high=2.5)
         blurred = (self.uniform(n, 1, 1) < 0.3).float()
         for k in range(shapes):
@@ -158,21 +193,30 @@ class Scenes:
         leaves = self.dead_leaves(n, 90)
         colours = self.palette(n, 3)[:, :, :, None, None]
         field = self.power_noise(n, 0.8, 2.0)[:, None] * self.uniform(n, 1, 1, 1, low=0.1, high=0.3)
-        chroma = torch.stack([self.power_noise(n, 1.2, 2.2) for _ in range(3)], 1) * self.uniform(n, 1, 1, 1, high=0.12)
+        chroma = torch.stack([self.power_noise(n, 1.2, 2.2) for _ in range(3)], 1) * self.uniform(
+            n, 1, 1, 1, high=0.12
+        )
         clouds = colours[:, 0] + field + chroma
-        fur = colours[:, 0] + self.strands(n)[:, None] * self.uniform(n, 1, 1, 1, low=0.05, high=0.25) * (0.6 + colours[:, 0])
+        fur = colours[:, 0] + self.strands(n)[:, None] * self.uniform(n, 1, 1, 1, low=0.05, high=0.25) * (
+            0.6 + colours[:, 0]
+        )
         fur = fur + 0.12 * self.power_noise(n, 1.6, 2.4)[:, None]
         k = kinds[:, None, None, None]
         picture = torch.where(k < 0.62, leaves, torch.where(k < 0.78, clouds, fur))
         # Writing on a share of them.
         ink = self.glyphs(n)[:, None] * (self.uniform(n, 1, 1, 1) < 0.12).float()
-        window = ((self.x - self.uniform(n, 1, 1, low=-0.8, high=0.8)).abs() < 0.5) & ((self.y - self.uniform(n, 1, 1, low=-0.8, high=0.8)).abs() < 0.4)
+        window = ((self.x - self.uniform(n, 1, 1, low=-0.8, high=0.8)).abs() < 0.5) & (
+            (self.y - self.uniform(n, 1, 1, low=-0.8, high=0.8)).abs() < 0.4
+        )
         picture = picture + ink * window[:, None].float() * (colours[:, 1] - picture)
         # Light falling off, exposure, a lens that is never perfect, a sensor that is never quiet.
         light = 1 + 0.35 * self.normal(n, 1, 1, 1) * self.x + 0.35 * self.normal(n, 1, 1, 1) * self.y
         picture = (picture * light.clamp(0.2, 1.8)).clamp(0, 1)
         picture = picture ** torch.exp(self.normal(n, 1, 1, 1) * 0.25)
-        picture = blur(picture, self.uniform(n, low=0.3, high=0.75) + (self.uniform(n) < 0.2).float() * self.uniform(n, high=1.5))
+        picture = blur(
+            picture,
+            self.uniform(n, low=0.3, high=0.75) + (self.uniform(n) < 0.2).float() * self.uniform(n, high=1.5),
+        )
         noise = (self.uniform(n, 1, 1, 1) < 0.5).float() * self.uniform(n, 1, 1, 1, high=0.025)
         return (picture + noise * self.normal(n, 3, SIDE, SIDE)).clamp(0, 1)
 
@@ -202,7 +246,9 @@ def photo_crops(photos, count, rng, device):
         top = int(r[1] * (photo.shape[1] - side + 1))
         left = int(r[2] * (photo.shape[2] - side + 1))
         x = photo[None, :, top : top + side, left : left + side].to(device)
-        x = F.interpolate(x, size=(SIDE, SIDE), mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+        x = F.interpolate(x, size=(SIDE, SIDE), mode="bicubic", antialias=True, align_corners=False).clamp(
+            0, 1
+        )
         if r[3] < 0.5:
             x = x.flip(3)
         if r[4] < 0.5:

@@ -3,6 +3,7 @@
 Stages, in order: tokenizer, text, vae, warp, core, export. `--stages vae,warp` runs some of them; each reads what the
 earlier ones left in --weights. All seeds are fixed.
 """
+
 import argparse
 from pathlib import Path
 
@@ -12,14 +13,24 @@ STEPS = {"text": 12000, "vae": 24000, "warp": 12000, "core": 12000}
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--all", action="store_true", help="every stage")
     parser.add_argument("--stages", default="", help="some of " + ",".join(STAGES))
-    parser.add_argument("--weights", default=HERE / "out" / "weights", type=Path, help="where the stages keep their weights")
-    parser.add_argument("--pack", default=HERE.parent / "builtin", type=Path, help="the pack that export writes")
-    parser.add_argument("--photos", default=None, type=Path, help="folder of scikit-image's pictures, if it is not installed")
+    parser.add_argument(
+        "--weights", default=HERE / "out" / "weights", type=Path, help="where the stages keep their weights"
+    )
+    parser.add_argument(
+        "--pack", default=HERE.parent / "builtin", type=Path, help="the pack that export writes"
+    )
+    parser.add_argument(
+        "--photos", default=None, type=Path, help="folder of scikit-image's pictures, if it is not installed"
+    )
     parser.add_argument("--library", default=8192, type=int, help="pictures to train on")
-    parser.add_argument("--scale", default=1.0, type=float, help="factor of all training steps (for a quick try)")
+    parser.add_argument(
+        "--scale", default=1.0, type=float, help="factor of all training steps (for a quick try)"
+    )
     options = parser.parse_args()
     stages = STAGES if options.all else [s for s in options.stages.split(",") if s]
     unknown = [s for s in stages if s not in STAGES]
@@ -40,7 +51,9 @@ def main():
         import scenes
         import train_pictures
 
-        train_pictures.main(pictures, options.photos or scenes.photo_folder(), options.weights, options.library, steps)
+        train_pictures.main(
+            pictures, options.photos or scenes.photo_folder(), options.weights, options.library, steps
+        )
     if "export" in stages:
         import export
 

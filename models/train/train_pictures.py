@@ -6,6 +6,7 @@ core  unet_core (diffusion loss at every timestep) and the image encoder
 
 Frames are independent in every network, so a training example is one frame: a picture, motions, a position in time.
 """
+
 import math
 import time
 from pathlib import Path
@@ -43,7 +44,11 @@ class Pictures:
     def crops(self, n, side):
         index = torch.randint(0, len(self.library), (n,), generator=self.rng)
         top, left = torch.randint(0, scenes.SIDE - side + 1, (2,), generator=self.rng).tolist()
-        x = self.library[index.to(self.library.device), :, top : top + side, left : left + side].float() / 127.5 - 1
+        x = (
+            self.library[index.to(self.library.device), :, top : top + side, left : left + side].float()
+            / 127.5
+            - 1
+        )
         flips = torch.rand(2, generator=self.rng)
         if flips[0] < 0.5:
             x = x.flip(3)
@@ -69,8 +74,9 @@ class Run:
     def __init__(self, name, modules, steps, rate):
         self.name, self.steps, self.rate = name, steps, rate
         self.parameters = [p for m in modules for p in m.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(self.parameters, lr=rate, betas=(0.9, 0.98), weight_decay=1e-4,
-                                           fused=DEVICE == "cuda")
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=rate, betas=(0.9, 0.98), weight_decay=1e-4, fused=DEVICE == "cuda"
+        )
         self.step = 0
         self.start = time.time()
         self.log = {}
@@ -102,17 +108,27 @@ class Run:
     def report(self, force=False):
         if force or self.step % 500 == 499 or self.step == 20:
             numbers = " ".join(f"{k} {float(v):.3f}" for k, v in self.log.items())
-            print(f"{self.name} {self.step + 1}/{self.steps} {time.time() - self.start:.0f} s: {numbers}", flush=True)
+            print(
+                f"{self.name} {self.step + 1}/{self.steps} {time.time() - self.start:.0f} s: {numbers}",
+                flush=True,
+            )
 
 
 def held_out(folder, width, height):
-    return {name: scenes.cover(scenes.load_photo(Path(folder) / name), width, height).to(DEVICE) for name in scenes.HELD_OUT}
+    return {
+        name: scenes.cover(scenes.load_photo(Path(folder) / name), width, height).to(DEVICE)
+        for name in scenes.HELD_OUT
+    }
 
 
 def set_from_pca(encoder, decoders, pictures):
     """The linear halves become the principal components of training patches, latents of unit variance."""
-    patches = torch.cat([F.pixel_unshuffle(pictures.crops(64, 256), nets.PATCH).permute(0, 2, 3, 1).reshape(-1, 48)
-                         for _ in range(8)]).double()
+    patches = torch.cat(
+        [
+            F.pixel_unshuffle(pictures.crops(64, 256), nets.PATCH).permute(0, 2, 3, 1).reshape(-1, 48)
+            for _ in range(8)
+        ]
+    ).double()
     mean = patches.mean(0)
     values, vectors = torch.linalg.eigh((patches - mean).T @ (patches - mean) / len(patches))
     top = vectors.flip(1)[:, : nets.LATENTS]
@@ -124,7 +140,10 @@ def set_from_pca(encoder, decoders, pictures):
         for decoder in decoders:
             decoder.linear.weight.copy_((top * spread)[:, :, None, None])
             decoder.linear.bias.copy_(mean)
-    print(f"PCA keeps {float(values.flip(0)[:nets.LATENTS].sum() / values.sum()):.5f} of the variance", flush=True)
+    print(
+        f"PCA keeps {float(values.flip(0)[: nets.LATENTS].sum() / values.sum()):.5f} of the variance",
+        flush=True,
+    )
 
 
 def train_vae(pictures, photos, weights, steps, batch=64, side=128):
@@ -147,14 +166,20 @@ def train_vae(pictures, photos, weights, steps, batch=64, side=128):
             large, large_error = picture_loss(picture_decoder(noisy), x)
         mean, var = z.float().mean((0, 2, 3)), z.float().var((0, 2, 3))
         keep = (mean.square() + (var.clamp(min=1e-6).log()).square()).mean()
-        run.descend(small + 0.7 * large + 0.01 * keep, psnr=psnr(small_error.detach()).mean(), psnr_large=psnr(large_error.detach()).mean())
+        run.descend(
+            small + 0.7 * large + 0.01 * keep,
+            psnr=psnr(small_error.detach()).mean(),
+            psnr_large=psnr(large_error.detach()).mean(),
+        )
         if step % 2000 == 1999 or step == steps - 1:
             with torch.no_grad():
                 scores = []
                 for name, photo in test.items():
                     z = encoder(photo)
-                    scores.append(f"{name.split('.')[0]} {float(psnr((decoder(z).clamp(-1, 1) - photo).square().mean())):.2f}/"
-                                  f"{float(psnr((picture_decoder(z).clamp(-1, 1) - photo).square().mean())):.2f}")
+                    scores.append(
+                        f"{name.split('.')[0]} {float(psnr((decoder(z).clamp(-1, 1) - photo).square().mean())):.2f}/"
+                        f"{float(psnr((picture_decoder(z).clamp(-1, 1) - photo).square().mean())):.2f}"
+                    )
             print("  held out:", " ".join(scores), flush=True)
     normalise_latents(encoder, modules[1:], pictures)
     save(weights, vae_encoder=encoder, vae_decoder=decoder, picture_decoder=picture_decoder)
@@ -172,7 +197,9 @@ def normalise_latents(encoder, decoders, pictures):
     for decoder in decoders:
         for layer in (decoder.linear, decoder.head):
             layer.weight.mul_(spread[None, :, None, None])
-    print(f"latents: mean at most {float((mean / spread).abs().max()):.3f}, spread was {float(spread.min()):.3f} to {float(spread.max()):.3f}")
+    print(
+        f"latents: mean at most {float((mean / spread).abs().max()):.3f}, spread was {float(spread.min()):.3f} to {float(spread.max()):.3f}"
+    )
 
 
 def random_motions(n, rng):
@@ -245,7 +272,9 @@ def train_warp(pictures, photos, weights, steps, batch=32, side=160):
             loss, error = picture_loss(decoder(w), truth)
             source, _ = picture_loss(picture, x)
             latent = (w.float() - encoder(truth)).square().mean()
-        run.descend(loss + 0.2 * source + 0.5 * latent, psnr=psnr(error.detach()).mean(), latent=latent.detach())
+        run.descend(
+            loss + 0.2 * source + 0.5 * latent, psnr=psnr(error.detach()).mean(), latent=latent.detach()
+        )
         if step % 2000 == 1999 or step == steps - 1:
             evaluate_warp(test, *modules)
     save(weights, picture_decoder=picture_decoder, frame_encoder=frame_encoder)
@@ -257,7 +286,13 @@ def descriptors(x):
     grey = x.mean(1, keepdim=True)
     bins = torch.linspace(-1, 1, 8, device=x.device)[None, :, None, None]
     histogram = torch.exp(-(((grey - bins) / 0.2) ** 2)).mean((2, 3))
-    parts = [mean, spread, histogram, (x[:, 0] - x[:, 1]).abs().mean((1, 2))[:, None], (x[:, 2] - x[:, 1]).abs().mean((1, 2))[:, None]]
+    parts = [
+        mean,
+        spread,
+        histogram,
+        (x[:, 0] - x[:, 1]).abs().mean((1, 2))[:, None],
+        (x[:, 2] - x[:, 1]).abs().mean((1, 2))[:, None],
+    ]
     for scale in (1, 2, 4):
         g = F.avg_pool2d(grey, scale)
         dx, dy = g[..., 1:, 1:] - g[..., 1:, :-1], g[..., 1:, 1:] - g[..., :-1, 1:]
@@ -280,19 +315,27 @@ def train_core(pictures, photos, weights, steps, batch=32, side=160):
         m.to(memory_format=torch.channels_last)
     frames = MovedFrames(pictures, encoder, 12)
     test = held_out(photos, 256, 256)
-    features = nets.Conditioner(nets.MotionHead(), torch.nn.Identity(), torch.nn.Identity()).to(DEVICE).fps_features
+    features = (
+        nets.Conditioner(nets.MotionHead(), torch.nn.Identity(), torch.nn.Identity()).to(DEVICE).fps_features
+    )
 
     def example(n):
         x, z, grid, truth, fps = frames.batch(n, side)
         with torch.no_grad(), torch.autocast(DEVICE, dtype=torch.bfloat16, enabled=DEVICE == "cuda"):
             warped = frame_encoder(motion.sample(picture_decoder(z).float(), grid)).float()
-        small = F.interpolate(x, size=(nets.IMAGE_SIDE, nets.IMAGE_SIDE), mode="bilinear", antialias=True, align_corners=False)
+        small = F.interpolate(
+            x, size=(nets.IMAGE_SIDE, nets.IMAGE_SIDE), mode="bilinear", antialias=True, align_corners=False
+        )
         return small, encoder(truth), warped, truth, fps
 
     with torch.no_grad():
-        errors = torch.cat([(target - warped) for _, target, warped, _, _ in (example(batch) for _ in range(16))])
+        errors = torch.cat(
+            [(target - warped) for _, target, warped, _, _ in (example(batch) for _ in range(16))]
+        )
         core.sigma.copy_(errors.square().mean((0, 2, 3)).sqrt())
-        print("error of the warped latents per channel:", [round(float(s), 3) for s in core.sigma], flush=True)
+        print(
+            "error of the warped latents per channel:", [round(float(s), 3) for s in core.sigma], flush=True
+        )
     rng = torch.Generator().manual_seed(13)
     noise_rng = torch.Generator(device=DEVICE).manual_seed(14)
     run = Run("core", [core, image_encoder, tell], steps, 1e-3)
@@ -304,7 +347,9 @@ def train_core(pictures, photos, weights, steps, batch=32, side=160):
         small, target, warped, truth, fps = example(batch)
         t = torch.randint(0, nets.TRAIN_STEPS, (batch,), generator=rng)
         t[: batch // 8] = nets.TRAIN_STEPS - 1
-        earlier = (t + 1 + (torch.rand(batch, generator=rng) * (nets.TRAIN_STEPS - 1 - t)).long()).clamp(max=nets.TRAIN_STEPS - 1)
+        earlier = (t + 1 + (torch.rand(batch, generator=rng) * (nets.TRAIN_STEPS - 1 - t)).long()).clamp(
+            max=nets.TRAIN_STEPS - 1
+        )
         # Most of the examples come out of the model's own step from an earlier time, as they do when it samples.
         own = (torch.rand(batch, generator=rng) < 0.75)[:, None, None, None].to(DEVICE)
         known = (torch.rand(batch, 1, generator=rng) > 0.12).float().to(DEVICE)
@@ -329,18 +374,30 @@ def train_core(pictures, photos, weights, steps, batch=32, side=160):
         described = F.smooth_l1_loss(tell(embeds.float()), descriptors(small))
         loss = 0.3 * diffusion + seen + 0.2 * described
         first = psnr(error.detach()[: batch // 8]).mean()
-        run.descend(loss, diffusion=diffusion.detach(), psnr=psnr(error.detach()).mean(), psnr_noise=first, described=described.detach())
+        run.descend(
+            loss,
+            diffusion=diffusion.detach(),
+            psnr=psnr(error.detach()).mean(),
+            psnr_noise=first,
+            described=described.detach(),
+        )
         if step % 2000 == 1999 or step == steps - 1:
             evaluate_warp(test, *frozen)
             for n in (1, 6):
-                evaluate_warp(test, *frozen, extra=lambda w, photo, n=n: sample(core, image_encoder, features, w, photo, n))
+                evaluate_warp(
+                    test,
+                    *frozen,
+                    extra=lambda w, photo, n=n: sample(core, image_encoder, features, w, photo, n),
+                )
     save(weights, unet_core=core, image_encoder=image_encoder)
 
 
 @torch.no_grad()
 def sample(core, image_encoder, features, warped, photo, steps):
     """DDIM with trailing timesteps, as the pipeline runs it."""
-    small = F.interpolate(photo, size=(nets.IMAGE_SIDE, nets.IMAGE_SIDE), mode="bilinear", antialias=True, align_corners=False)
+    small = F.interpolate(
+        photo, size=(nets.IMAGE_SIDE, nets.IMAGE_SIDE), mode="bilinear", antialias=True, align_corners=False
+    )
     embeds = image_encoder(small).expand(len(warped), -1)
     context = torch.stack([embeds, torch.zeros_like(embeds)], 1)
     fps_emb = features(torch.full((len(warped),), 16.0, device=warped.device))

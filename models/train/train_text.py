@@ -3,6 +3,7 @@
 Every caption is new; ten thousand of them, of another seed, say how well it goes. How well it does on sentences of
 somebody else, evaluate.py says.
 """
+
 import math
 import multiprocessing
 import time
@@ -77,7 +78,9 @@ def main(tokenizer_path, out, steps, batch=1024, rate=1e-3):
             with torch.autocast(device, dtype=torch.bfloat16, enabled=device == "cuda"):
                 logits = head(encoder(x))
             y = classes[a : a + batch]
-            losses = F.cross_entropy(logits.float().reshape(-1, 4), y.reshape(-1), reduction="none", label_smoothing=0.01)
+            losses = F.cross_entropy(
+                logits.float().reshape(-1, 4), y.reshape(-1), reduction="none", label_smoothing=0.01
+            )
             loss = losses.reshape(y.shape).sum(1).mean()
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
@@ -89,7 +92,10 @@ def main(tokenizer_path, out, steps, batch=1024, rate=1e-3):
             step += 1
             if step % 500 == 0 or step == steps:
                 encoder.eval(), head.eval()
-                print(f"text {step}/{steps} {time.time() - start:.0f} s: loss {float(loss):.3f}, whole captions right {accuracy(encoder, head, *test):.4f}", flush=True)
+                print(
+                    f"text {step}/{steps} {time.time() - start:.0f} s: loss {float(loss):.3f}, whole captions right {accuracy(encoder, head, *test):.4f}",
+                    flush=True,
+                )
                 encoder.train(), head.train()
     with torch.no_grad():
         for average, p in zip(averages, parameters):

@@ -1,6 +1,7 @@
 """Which test prompts did training see word for word? Draws every caption of the text stage again (12 million, some minutes
 on one core) and prints the prompts of tests/fixtures/prompts/test.json among them: python unseen.py
 """
+
 import json
 import math
 import re
@@ -20,7 +21,9 @@ def plain(text):
 
 
 def main():
-    prompts = {plain(entry["prompt"]): entry["prompt"] for entry in json.loads(PROMPTS.read_text(encoding="utf-8"))}
+    prompts = {
+        plain(entry["prompt"]): entry["prompt"] for entry in json.loads(PROMPTS.read_text(encoding="utf-8"))
+    }
     seen = {}
     for i in range(math.ceil(train.STEPS["text"] * BATCH / train_text.CHUNK)):
         for text, _ in captions.Captions(FIRST_SEED + i).generate(train_text.CHUNK):
