@@ -1,3 +1,4 @@
+// @ts-nocheck: gets its types with the protocol of the session thread
 // The one loop that guidance and every sampling step are made of. Knows no algorithm. Plain JavaScript: it runs in the
 // session thread, where the tensors lie. Types in combine.d.mts.
 //

@@ -1,3 +1,4 @@
+// @ts-nocheck: gets its types with the protocol of the session thread
 // Whether numbers are finite, millions at a time. Plain JavaScript: it runs in the session thread, too. Types in
 // finite.d.mts.
 

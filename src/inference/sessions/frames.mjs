@@ -1,3 +1,4 @@
+// @ts-nocheck: gets its types with the protocol of the session thread
 // Frames out of a volume, for decoders that know single frames only, and into one. Plain JavaScript: it runs in the
 // session thread, too. Types in frames.d.mts.
 

@@ -1,3 +1,4 @@
+// @ts-nocheck: gets its types with the protocol of the session thread
 // The thread in which ONNX graphs run. A native run blocks its thread until it is done; here that costs nobody
 // anything, so the main thread goes on with messages, frames and ffmpeg. Plain JavaScript: a worker must not need the
 // TypeScript loader. The only import of onnxruntime-node; knows no model and turns no error into a sentence.
