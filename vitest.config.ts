@@ -1,11 +1,23 @@
 import { defineConfig } from 'vitest/config';
+import { slow } from './tests/slow.ts';
 
 export default defineConfig({
   test: {
-    include: ['tests/**/*.test.ts'],
     testTimeout: 60_000,
     hookTimeout: 60_000,
     // Each test file may run ONNX sessions and ffmpeg; two at a time suits the smallest machine we promise.
     maxWorkers: 2,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'fast',
+          include: ['tests/**/*.test.ts'],
+          exclude: slow,
+          setupFiles: 'tests/helpers/fast-lane.ts',
+        },
+      },
+      { extends: true, test: { name: 'slow', include: slow } },
+    ],
   },
 });
