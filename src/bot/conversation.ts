@@ -10,7 +10,6 @@ import { isKinoraError, serializeError } from '../errors.ts';
 import type { PackManifest } from '../inference/packs/manifest.ts';
 import { decodeImage, imageKey } from '../inference/pictures/decode.ts';
 import type { Logger } from '../log.ts';
-import type { Admin } from '../queue/admin.ts';
 import type { Artifacts } from '../queue/artifacts.ts';
 import type { JobClient, Submission } from '../queue/client.ts';
 import type { QueueEvent } from '../queue/events.ts';
@@ -21,9 +20,9 @@ import { generalPresets, type Preset } from '../request/presets.ts';
 import type { Generation } from '../request/request.ts';
 import { resolveRequest, variationStrengths } from '../request/resolve.ts';
 import { loopVideo, smoothVideo } from '../video/transform.ts';
-import { runAdminWords } from './admin/commands.ts';
+import { type AdminTools, runAdminWords } from './admin/commands.ts';
 import { runRuleWords } from './admin/rule-commands.ts';
-import { brokenRule, RuleBook } from './admin/rules.ts';
+import { brokenRule, type RuleBook } from './admin/rules.ts';
 import { type ChatOptions, describeOptions, optionsAsWords, parseOptions, toGeneration } from './options.ts';
 import { promptHelp } from './prompt-help.ts';
 import { type Messages, messagesFor } from './sentences/catalogue.ts';
@@ -123,7 +122,8 @@ export type FinalMessage = ChatMessage & { readonly isSpoiler?: true };
 export interface ConversationTools {
   readonly client: JobClient;
   readonly artifacts: Artifacts;
-  readonly admin: Admin;
+  readonly admin: AdminTools;
+  readonly rules: RuleBook;
   readonly forget: ForgetTools;
   readonly ffmpegPath: string;
   readonly retentionDays: number;
@@ -147,12 +147,10 @@ const leastSavedMs = 50;
 
 export class Conversation {
   readonly #tools: ConversationTools;
-  readonly #rules: RuleBook;
   #lastTransform: Promise<unknown> = Promise.resolve();
 
   constructor(tools: ConversationTools) {
     this.#tools = tools;
-    this.#rules = new RuleBook(tools.admin);
   }
 
   messages(person: Pick<Person, 'locale'>): Messages {
@@ -175,7 +173,7 @@ export class Conversation {
         maxBytes: Math.floor(place.maxBytes * uploadMargin),
       };
       // While nobody knows what is allowed, nothing is.
-      const rules = place.communityKey ? await this.#rules.of(place.communityKey) : undefined;
+      const rules = place.communityKey ? await this.#tools.rules.of(place.communityKey) : undefined;
       if (rules === 'unavailable') return { accepted: false, text: say.refusal.unavailable, buttons: [] };
       const { channelKey, isAgeRestricted } = place;
       const presets = { ...generalPresets, ...manifest?.presets };
@@ -398,7 +396,7 @@ export class Conversation {
     const { admin, client } = this.#tools;
     const say = this.messages(person);
     try {
-      const quota = await admin.quotaOf(person.userKey, {
+      const quota = await admin.quotas.quotaOf(person.userKey, {
         roles: person.roleKeys,
         ...(place.communityKey ? { community: place.communityKey } : {}),
       });
@@ -477,7 +475,7 @@ export class Conversation {
     const by = person.userKey;
     try {
       const given = {
-        book: this.#rules,
+        book: this.#tools.rules,
         by,
         communityKey,
         channelKey,

@@ -4,10 +4,17 @@
 import { mkdir } from 'node:fs/promises';
 import type { PackManifest } from '../inference/packs/manifest.ts';
 import type { Logger } from '../log.ts';
-import { Admin } from '../queue/admin.ts';
 import { Artifacts } from '../queue/artifacts.ts';
+import { AuditTrail } from '../queue/audit.ts';
+import { Bans } from '../queue/bans.ts';
 import { JobClient, type QueueTerms } from '../queue/client.ts';
+import { RuleStore } from '../queue/community-rules.ts';
+import { ModeSwitch } from '../queue/mode.ts';
+import { Quotas } from '../queue/quota.ts';
 import { assertTrustworthy, connectRedis, type RedisAddress } from '../queue/redis.ts';
+import { queueStats } from '../queue/stats.ts';
+import { Weights } from '../queue/weights.ts';
+import { RuleBook } from './admin/rules.ts';
 import { Conversation } from './conversation.ts';
 import type { BotMetrics } from './metrics.ts';
 import type { ChatPlatform } from './platform.ts';
@@ -92,11 +99,21 @@ export async function startBot({
   });
   const reconciler = new Reconciler(asking, client, artifacts, log, { expireAfterMs, retentionSeconds });
   const housekeeper = new Housekeeper(asking, client.keys, artifacts, log, jobFiles);
-  const admin = new Admin(asking, client, terms, log);
+  const trail = new AuditTrail(asking, client.keys);
+  const mode = new ModeSwitch(trail, log);
+  const admin = {
+    client,
+    trail,
+    mode,
+    quotas: new Quotas(trail, terms),
+    weights: new Weights(trail),
+    bans: new Bans(trail),
+    stats: () => queueStats(asking, client.keys, terms.day(Date.now())),
+  };
   const forget = { redis: asking, client, artifacts, cacheFolder, day: terms.day, log };
   const upkeep = new Periodic(
     async () => {
-      await admin.enforceMode();
+      await mode.enforce();
       await finishForgetting(forget);
     },
     upkeepEveryMs,
@@ -107,6 +124,7 @@ export async function startBot({
     client,
     artifacts,
     admin,
+    rules: new RuleBook(new RuleStore(trail)),
     forget,
     ffmpegPath,
     retentionDays,
@@ -125,7 +143,7 @@ export async function startBot({
     stop: async () => {
       await Promise.all(platforms.map((platform) => platform.stop()));
       await Promise.all([delivery.stop(), reconciler.stop(), housekeeper.stop(), upkeep.stop()]);
-      await admin.close();
+      await mode.close();
       await client.close();
       asking.disconnect();
       delivering.disconnect();

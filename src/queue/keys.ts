@@ -12,7 +12,6 @@
  *   broken connection, gets the same answer and changes nothing.
  * - withdrawn:<uuid>: string that exists for an hour after a request was withdrawn, so that it is refused if it arrives
  *   late.
- * - active:all: set, like active(), of all users together.
  */
 export class Keys {
   readonly prefix: string;
@@ -34,7 +33,7 @@ export class Keys {
   get pending(): string {
     return `${this.prefix}:pending`;
   }
-  /** Set of job ids per user or community: accepted and not yet generated, failed or cancelled. */
+  /** Set of job ids per user or community, or 'all': accepted and not yet generated, failed or cancelled. */
   active(ownerKey: string): string {
     return `${this.prefix}:active:${ownerKey}`;
   }

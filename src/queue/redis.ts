@@ -3,6 +3,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis, type RedisOptions } from 'ioredis';
+import type { z } from 'zod';
 import { KinoraError } from '../errors.ts';
 
 /** Where Redis listens: a URL, or the unix socket of the private server. */
@@ -41,6 +42,15 @@ export async function insist<T>(work: () => Promise<T>): Promise<T> {
       await sleep(insistEveryMs);
     }
   }
+}
+
+/** The replies of a transaction, or the first error among them. */
+export function replies<T>(answers: [Error | null, unknown][] | null, schema: z.ZodType<T>): T {
+  const values = (answers ?? []).map(([error, value]) => {
+    if (error) throw error;
+    return value;
+  });
+  return schema.parse(values);
 }
 
 /** Opens a connection. The caller closes it; errors between commands go to `onError`. */

@@ -102,13 +102,16 @@ describe('asking', () => {
     expect((await talk.ask('t-3')).text).toBe(en.refusal.userFull(2));
     await talk.conversation.cancel('t-1', ann);
     await talk.conversation.cancel('t-2', ann);
-    await talk.admin.setCredits('test:root', 'user:test:ann', 0);
+    await talk.admin.quotas.setCredits('test:root', { kind: 'user', key: 'test:ann' }, 0);
     expect((await talk.ask('t-3')).text).toBe(en.refusal.quota({ used: 0, limit: 0, granted: 0, cost: 1 }));
-    await talk.admin.ban('test:root', 'test:bob', { untilMs: Date.UTC(2030, 0, 2, 3, 4), reason: 'spam' });
+    await talk.admin.bans.ban('test:root', 'test:bob', {
+      untilMs: Date.UTC(2030, 0, 2, 3, 4),
+      reason: 'spam',
+    });
     expect((await talk.ask('t-3', { person: bob })).text).toBe(
       'You cannot use Kinora until 2030-01-02 03:04 UTC: spam.',
     );
-    await talk.admin.pause('test:root');
+    await talk.admin.mode.pause('test:root');
     expect((await talk.ask('t-3', { person: mei })).text).toBe(zh.refusal.paused);
     expect(await talk.harness.artifacts.hasImage('t-3')).toBe(false);
   });
@@ -323,7 +326,7 @@ describe('commands', () => {
     expect((await conversation.me(ann, here)).text).toBe(
       'Credits: 0 of 20 used today.\nYou have no jobs in the queue.\nYour id: test:ann',
     );
-    await talk.admin.grant('test:root', 'test:ann', 3);
+    await talk.admin.quotas.grant('test:root', 'test:ann', 3);
     for (let i = 1; i <= 12; i++) {
       await talk.ask(`t-${i}`, { options: { prompt: i === 1 ? `🌊${'long '.repeat(30)}` : `wave ${i}` } });
     }
@@ -347,9 +350,9 @@ describe('commands', () => {
     await talk.ask('t-1');
     await talk.ask('t-2', { person: bob });
     expect(await conversation.queue(bob)).toBe('2 jobs waiting, 0 running.\nYours: 1 job before it.');
-    await talk.admin.pause('test:root');
+    await talk.admin.mode.pause('test:root');
     expect(await conversation.queue(mei)).toBe('Kinora 已暂停。\n2 个任务在排队，0 个正在生成。');
-    await talk.admin.drain('test:root');
+    await talk.admin.mode.drain('test:root');
     expect(await conversation.queue(ann)).toMatch(/^Kinora takes no new jobs/);
   });
 
@@ -368,7 +371,7 @@ describe('commands', () => {
   it('of admins are for admins only', async () => {
     const { conversation } = talk;
     expect(await conversation.adminWords(ann, ['pause'])).toBe(en.refusal.notAdmin);
-    expect(await talk.admin.mode()).toBe('running');
+    expect(await talk.admin.mode.current()).toBe('running');
     expect(await conversation.adminWords(root, ['pause'])).toBe(en.admin.done);
     expect(await conversation.adminWords(root, ['quota', 'set', 'test:ann', '-1'])).toMatch(/0 to 1000000/);
   });

@@ -2,13 +2,16 @@
 import { copyFile, mkdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { AdminTools } from '../../src/bot/admin/commands.ts';
+import { RuleBook } from '../../src/bot/admin/rules.ts';
 import { type Ask, Conversation, type Person, type Place } from '../../src/bot/conversation.ts';
-import { Admin } from '../../src/queue/admin.ts';
 import type { JobClient, QueueTerms } from '../../src/queue/client.ts';
+import { RuleStore } from '../../src/queue/community-rules.ts';
 import type { Artifact } from '../../src/queue/jobs.ts';
 import type { LedgerEntry } from '../../src/queue/ledger.ts';
 import { encodeVideo } from '../../src/video/encode.ts';
 import type { Generate } from '../../src/worker/worker.ts';
+import { adminTools } from './admin-tools.ts';
 import { artifactOf, eventually, Harness, log, openTerms } from './queue-harness.ts';
 import { ffmpegPath, texture } from './video-fixture.ts';
 
@@ -24,7 +27,7 @@ export const here: Place = { communityKey: 'test:here', maxBytes: 10_000_000 };
 export class Talk {
   readonly harness: Harness;
   readonly client: JobClient;
-  readonly admin: Admin;
+  readonly admin: AdminTools;
   readonly conversation: Conversation;
   /** What the next generations report besides their own. */
   report: Partial<Artifact> = {};
@@ -35,7 +38,7 @@ export class Talk {
     this.#clip = clip;
     this.client = harness.client(terms);
     const redis = harness.server.failFast();
-    this.admin = new Admin(redis, this.client, { ...openTerms, ...terms }, log);
+    this.admin = adminTools(redis, this.client, { ...openTerms, ...terms });
     const { artifacts, folder } = harness;
     const day = openTerms.day;
     const cacheFolder = join(folder, 'cache');
@@ -44,6 +47,7 @@ export class Talk {
       client: this.client,
       artifacts,
       admin: this.admin,
+      rules: new RuleBook(new RuleStore(this.admin.trail)),
       forget: { redis, client: this.client, artifacts, cacheFolder, day, log, settings },
       ffmpegPath,
       retentionDays: 30,
@@ -88,7 +92,7 @@ export class Talk {
   }
 
   async stop(): Promise<void> {
-    await this.admin.close();
+    await this.admin.mode.close();
     await this.harness.stop();
   }
 }

@@ -1,17 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { AdminTools } from '../../src/bot/admin/commands.ts';
 import { KinoraError } from '../../src/errors.ts';
-import { Admin } from '../../src/queue/admin.ts';
 import type { JobClient } from '../../src/queue/client.ts';
+import { adminTools } from '../helpers/admin-tools.ts';
 import { FaultyProxy } from '../helpers/proxy.ts';
-import {
-  eventually,
-  type Generation,
-  Harness,
-  log,
-  openTerms,
-  timedGenerator,
-} from '../helpers/queue-harness.ts';
+import { eventually, type Generation, Harness, openTerms, timedGenerator } from '../helpers/queue-harness.ts';
 
 const root = 'test:root';
 const ann = 'test:ann';
@@ -19,15 +13,15 @@ const day = '2026-11-21';
 
 let harness: Harness;
 let client: JobClient;
-const admins: Admin[] = [];
+const admins: AdminTools[] = [];
 afterEach(async () => {
-  for (const admin of admins.splice(0)) await admin.close();
+  for (const admin of admins.splice(0)) await admin.mode.close();
   await harness.stop();
 });
 
-function adminOf(): Admin {
+function adminOf(): AdminTools {
   const terms = { ...openTerms, limits: { ...openTerms.limits, credits: 5 } };
-  const admin = new Admin(harness.server.failFast(), client, terms, log);
+  const admin = adminTools(harness.server.failFast(), client, terms);
   admins.push(admin);
   return admin;
 }
@@ -36,7 +30,7 @@ const refused = (range: RegExp): unknown =>
   expect.objectContaining({ code: 'INVALID_OPTION', message: expect.stringMatching(range) });
 
 describe('an admin', () => {
-  let admin: Admin;
+  let admin: AdminTools;
   beforeEach(async () => {
     harness = await Harness.start();
     client = harness.client({ limits: { ...openTerms.limits, credits: 5 } });
@@ -48,22 +42,22 @@ describe('an admin', () => {
 
   it('bans a person and a community, for a time or for good, and lifts it', async () => {
     const untilMs = Date.now() + 60_000;
-    expect(await admin.ban(root, ann, { untilMs, reason: '  too\nmany ' })).toBe(true);
+    expect(await admin.bans.ban(root, ann, { untilMs, reason: '  too\nmany ' })).toBe(true);
     expect(await submit('a')).toEqual({ decision: 'banned', untilMs, reason: 'too many', owner: ann });
-    expect(await admin.banOf(ann)).toEqual({ untilMs, reason: 'too many' });
-    expect(await admin.banOf(ann, untilMs)).toBeUndefined();
-    expect(await admin.ban(root, 'test:group', { reason: 'spam' })).toBe(true);
+    expect((await admin.bans.all()).get(ann)).toEqual({ untilMs, reason: 'too many' });
+    expect((await admin.bans.all(untilMs)).get(ann)).toBeUndefined();
+    expect(await admin.bans.ban(root, 'test:group', { reason: 'spam' })).toBe(true);
     expect(await submit('b', 'test:bob', { communityKey: 'test:group' })).toMatchObject({
       decision: 'banned',
       untilMs: 0,
       owner: 'test:group',
     });
-    expect([...(await admin.bans()).keys()].sort()).toEqual([ann, 'test:group']);
-    expect([...(await admin.bans(untilMs)).keys()]).toEqual(['test:group']);
-    expect(await admin.unban(root, ann)).toBe(true);
-    expect(await admin.unban(root, ann)).toBe(false);
+    expect([...(await admin.bans.all()).keys()].sort()).toEqual([ann, 'test:group']);
+    expect([...(await admin.bans.all(untilMs)).keys()]).toEqual(['test:group']);
+    expect(await admin.bans.unban(root, ann)).toBe(true);
+    expect(await admin.bans.unban(root, ann)).toBe(false);
     expect((await submit('a')).decision).toBe('accepted');
-    expect((await admin.audit()).map(({ action, target }) => `${action} ${target}`)).toEqual([
+    expect((await admin.trail.entries()).map(({ action, target }) => `${action} ${target}`)).toEqual([
       `unban ${ann}`,
       'ban test:group',
       `ban ${ann}`,
@@ -76,17 +70,23 @@ describe('an admin', () => {
     const where = { roles, community };
     const steps: [() => Promise<unknown>, number, string][] = [
       [async () => {}, 5, 'default'],
-      [() => admin.setCredits(root, `community:${community}`, 3), 3, 'community'],
-      [() => admin.setCredits(root, 'role:test:member', 0), 0, 'role'],
-      [() => admin.setCredits(root, 'role:test:patron', 7), 7, 'role'],
-      [() => admin.setCredits(root, `user:${ann}`, 1), 1, 'user'],
-      [() => admin.clearCredits(root, `user:${ann}`), 7, 'role'],
+      [() => admin.quotas.setCredits(root, { kind: 'community', key: community }, 3), 3, 'community'],
+      [() => admin.quotas.setCredits(root, { kind: 'role', key: 'test:member' }, 0), 0, 'role'],
+      [() => admin.quotas.setCredits(root, { kind: 'role', key: 'test:patron' }, 7), 7, 'role'],
+      [() => admin.quotas.setCredits(root, { kind: 'user', key: ann }, 1), 1, 'user'],
+      [() => admin.quotas.clearCredits(root, { kind: 'user', key: ann }), 7, 'role'],
     ];
     let asked = 0;
     for (const [change, limit, source] of steps) {
       await change();
       await harness.server.connect().hset(harness.keys.used(day), ann, limit);
-      expect(await admin.quotaOf(ann, where)).toEqual({ limit, source, used: limit, granted: 0, left: 0 });
+      expect(await admin.quotas.quotaOf(ann, where)).toEqual({
+        limit,
+        source,
+        used: limit,
+        granted: 0,
+        left: 0,
+      });
       const over = { communityKey: community, roleKeys: roles };
       const refusal = { decision: 'quota', limit, used: limit, granted: 0, cost: 1 };
       expect(await submit(`q${asked++}`, ann, over)).toEqual(refusal);
@@ -96,14 +96,20 @@ describe('an admin', () => {
   it('grants credits, never below none, and gives a day back', async () => {
     await harness.server.connect().hset(harness.keys.used(day), ann, 5);
     expect((await submit('a')).decision).toBe('quota');
-    expect(await admin.grant(root, ann, 2, 'sorry')).toBe(2);
+    expect(await admin.quotas.grant(root, ann, 2, 'sorry')).toBe(2);
     expect((await submit('a')).decision).toBe('accepted');
-    expect(await admin.quotaOf(ann)).toMatchObject({ used: 5, granted: 1, left: 1 });
-    expect(await admin.grant(root, ann, -10)).toBe(0);
-    expect(await admin.resetUsed(root, ann)).toBe(true);
-    expect(await admin.resetUsed(root, ann)).toBe(false);
-    expect(await admin.quotaOf(ann)).toEqual({ limit: 5, source: 'default', used: 0, granted: 0, left: 5 });
-    const [reset, taken, given] = await admin.audit(3);
+    expect(await admin.quotas.quotaOf(ann)).toMatchObject({ used: 5, granted: 1, left: 1 });
+    expect(await admin.quotas.grant(root, ann, -10)).toBe(0);
+    expect(await admin.quotas.resetUsed(root, ann)).toBe(true);
+    expect(await admin.quotas.resetUsed(root, ann)).toBe(false);
+    expect(await admin.quotas.quotaOf(ann)).toEqual({
+      limit: 5,
+      source: 'default',
+      used: 0,
+      granted: 0,
+      left: 5,
+    });
+    const [reset, taken, given] = await admin.trail.entries(3);
     expect(reset).toMatchObject({ action: 'reset-used', by: root, target: ann, before: '5', after: '' });
     expect(taken).toMatchObject({ action: 'grant', before: '1', after: '0' });
     expect(given).toMatchObject({ action: 'grant', before: '', after: '2', reason: 'sorry' });
@@ -111,7 +117,7 @@ describe('an admin', () => {
   });
 
   it('gives a person a larger share of the worker', async () => {
-    await admin.setWeight(root, 'user:test:bob', 3);
+    await admin.weights.set(root, { kind: 'user', key: 'test:bob' }, 3);
     for (let i = 0; i < 4; i++) {
       await submit(`a${i}`);
       await submit(`b${i}`, 'test:bob');
@@ -120,24 +126,35 @@ describe('an admin', () => {
     await harness.worker(timedGenerator(10, runs));
     await eventually('all', () => runs.length === 8);
     expect(runs.slice(0, 4).filter(({ userKey }) => userKey === 'test:bob')).toHaveLength(3);
-    expect(await admin.clearWeight(root, 'user:test:bob')).toBe(true);
+    expect(await admin.weights.clear(root, { kind: 'user', key: 'test:bob' })).toBe(true);
   });
 
   it('is told the range of everything', async () => {
     const past = { untilMs: Date.now() - 1, reason: '' };
-    await expect(admin.ban(root, ann, past)).rejects.toEqual(refused(/10 years/));
-    await expect(admin.ban(root, 'ann', { reason: '' })).rejects.toEqual(refused(/discord:123/));
-    await expect(admin.ban(root, ann, { reason: 'x'.repeat(301) })).rejects.toEqual(refused(/at most 300/));
-    await expect(admin.setCredits(root, `user:${ann}`, -1)).rejects.toEqual(refused(/0 to 1000000/));
-    await expect(admin.setCredits(root, `user:${ann}`, 1.5)).rejects.toEqual(refused(/whole number/));
-    await expect(admin.setCredits(root, 'user:*', 1)).rejects.toEqual(refused(/target/));
-    await expect(admin.grant(root, ann, 1e9)).rejects.toEqual(refused(/-1000000 to 1000000/));
-    await expect(admin.setWeight(root, `user:${ann}`, 0)).rejects.toEqual(refused(/0\.1 and 10/));
-    await expect(admin.setWeight(root, `user:${ann}`, Number.NaN)).rejects.toBeInstanceOf(KinoraError);
-    await expect(admin.resetUsed(root, ann, 'today')).rejects.toEqual(refused(/2026-11-21/));
-    await expect(admin.audit(0)).rejects.toEqual(refused(/1 to 200/));
-    await expect(admin.audit(1, { before: '-' })).rejects.toEqual(refused(/id/));
-    expect(await admin.audit()).toEqual([]);
+    await expect(admin.bans.ban(root, ann, past)).rejects.toEqual(refused(/10 years/));
+    await expect(admin.bans.ban(root, 'ann', { reason: '' })).rejects.toEqual(refused(/discord:123/));
+    await expect(admin.bans.ban(root, ann, { reason: 'x'.repeat(301) })).rejects.toEqual(
+      refused(/at most 300/),
+    );
+    await expect(admin.quotas.setCredits(root, { kind: 'user', key: ann }, -1)).rejects.toEqual(
+      refused(/0 to 1000000/),
+    );
+    await expect(admin.quotas.setCredits(root, { kind: 'user', key: ann }, 1.5)).rejects.toEqual(
+      refused(/whole number/),
+    );
+    await expect(admin.quotas.setCredits(root, { kind: 'user', key: '*' }, 1)).rejects.toEqual(
+      refused(/target/),
+    );
+    await expect(admin.quotas.grant(root, ann, 1e9)).rejects.toEqual(refused(/-1000000 to 1000000/));
+    await expect(admin.weights.set(root, { kind: 'user', key: ann }, 0)).rejects.toEqual(
+      refused(/0\.1 and 10/),
+    );
+    await expect(admin.weights.set(root, { kind: 'user', key: ann }, Number.NaN)).rejects.toBeInstanceOf(
+      KinoraError,
+    );
+    await expect(admin.trail.entries(0)).rejects.toEqual(refused(/1 to 200/));
+    await expect(admin.trail.entries(1, { before: '-' })).rejects.toEqual(refused(/id/));
+    expect(await admin.trail.entries()).toEqual([]);
   });
 
   it('pauses: no requests and no new jobs, while the running one finishes', async () => {
@@ -147,8 +164,8 @@ describe('an admin', () => {
     await submit('a');
     await submit('b');
     await eventually('the first run', () => runs.length === 1);
-    expect(await admin.pause(root, 'a new model')).toBe(true);
-    expect(await admin.mode()).toBe('paused');
+    expect(await admin.mode.pause(root, 'a new model')).toBe(true);
+    expect(await admin.mode.current()).toBe('paused');
     expect(await submit('c')).toEqual({ decision: 'paused' });
     await eventually('the first answer', () => harness.posted.length === 1);
     await sleep(600);
@@ -158,10 +175,12 @@ describe('an admin', () => {
       running: 0,
       waiting: new Map([['standard', 1]]),
     });
-    expect(await admin.resume(root)).toBe(true);
+    expect(await admin.mode.resume(root)).toBe(true);
     await eventually('the second answer', () => harness.posted.length === 2);
     expect((await submit('c')).decision).toBe('accepted');
-    expect((await admin.audit(2)).map(({ action, before, after }) => [action, before, after])).toEqual([
+    expect(
+      (await admin.trail.entries(2)).map(({ action, before, after }) => [action, before, after]),
+    ).toEqual([
       ['resume', 'paused', ''],
       ['pause', '', 'paused'],
     ]);
@@ -171,14 +190,14 @@ describe('an admin', () => {
     await harness.delivery();
     await submit('a');
     await submit('b');
-    await admin.pause(root);
+    await admin.mode.pause(root);
     await harness.worker(timedGenerator(20));
     await sleep(200);
     expect(harness.posted).toEqual([]);
-    await admin.drain(root);
+    await admin.mode.drain(root);
     expect(await submit('c')).toEqual({ decision: 'draining' });
     await eventually('both answers', () => harness.posted.length === 2);
-    expect(await admin.mode()).toBe('draining');
+    expect(await admin.mode.current()).toBe('draining');
   });
 
   it("cancels anybody's job, waiting or running, and that is written down", async () => {
@@ -188,15 +207,15 @@ describe('an admin', () => {
     await submit('a');
     await eventually('the run', () => runs.length === 1);
     await submit('b');
-    expect(await admin.cancelJob(root, 't-b')).toBe('cancelled');
-    expect(await admin.cancelJob(root, 't-a')).toBe('requested');
-    expect(await admin.cancelJob(root, 't-z')).toBe('unknown');
-    expect(await admin.cancelJob(root, '*')).toBe('unknown');
+    expect(await client.cancel('t-b', root, true)).toBe('cancelled');
+    expect(await client.cancel('t-a', root, true)).toBe('requested');
+    expect(await client.cancel('t-z', root, true)).toBe('unknown');
+    expect(await client.cancel('*', root, true)).toBe('unknown');
     await eventually('both answers', () => harness.posted.length === 2);
     expect(harness.posted.every(({ kind }) => kind === 'cancelled')).toBe(true);
-    expect(await admin.cancelJob(root, 't-a')).toBe('finished');
+    expect(await client.cancel('t-a', root, true)).toBe('finished');
     expect(await harness.creditsUsed()).toBe(0);
-    expect((await admin.audit()).map(({ at: _at, id: _id, ...entry }) => entry)).toEqual([
+    expect((await admin.trail.entries()).map(({ at: _at, id: _id, ...entry }) => entry)).toEqual([
       {
         action: 'cancel',
         by: root,
@@ -219,7 +238,7 @@ describe('an admin', () => {
   it('does not appear in the audit trail for cancelling their own job', async () => {
     await submit('a', root);
     expect(await client.cancel('t-a', root, true)).toBe('cancelled');
-    expect(await admin.audit()).toEqual([]);
+    expect(await admin.trail.entries()).toEqual([]);
   });
 
   it('reads the audit trail page by page, and it is bounded', async () => {
@@ -227,10 +246,10 @@ describe('an admin', () => {
     const old = redis.pipeline();
     for (let i = 0; i < 10_000; i++) old.xadd(harness.keys.audit, '*', 'at', '1');
     await old.exec();
-    for (let i = 1; i <= 5; i++) await admin.grant(root, ann, 1, `no. ${i}`);
+    for (let i = 1; i <= 5; i++) await admin.quotas.grant(root, ann, 1, `no. ${i}`);
     expect(await redis.xlen(harness.keys.audit)).toBe(10_000);
-    const first = await admin.audit(2);
-    const second = await admin.audit(3, { before: first.at(-1)?.id ?? '' });
+    const first = await admin.trail.entries(2);
+    const second = await admin.trail.entries(3, { before: first.at(-1)?.id ?? '' });
     expect([...first, ...second].map(({ reason }) => reason)).toEqual([5, 4, 3, 2, 1].map((i) => `no. ${i}`));
   });
 
@@ -279,10 +298,12 @@ describe('two admins at once', () => {
   it('lose no grant, and each change follows on the one before', async () => {
     const [one, other] = [adminOf(), adminOf()];
     await Promise.all(
-      Array.from({ length: 100 }, (_, i) => (i % 2 ? one : other).grant(`test:admin${i % 2}`, ann, i + 1)),
+      Array.from({ length: 100 }, (_, i) =>
+        (i % 2 ? one : other).quotas.grant(`test:admin${i % 2}`, ann, i + 1),
+      ),
     );
-    expect((await one.quotaOf(ann)).granted).toBe(5_050);
-    const trail = (await one.audit(200)).reverse();
+    expect((await one.quotas.quotaOf(ann)).granted).toBe(5_050);
+    const trail = (await one.trail.entries(200)).reverse();
     expect(trail).toHaveLength(100);
     for (const [index, { before }] of trail.entries()) expect(before).toBe(trail[index - 1]?.after ?? '');
     expect(new Set(trail.map(({ by }) => by))).toEqual(new Set(['test:admin0', 'test:admin1']));
@@ -293,8 +314,8 @@ describe('two admins at once', () => {
     const meta = `${harness.keys.bull}:generate:meta`;
     const redis = harness.server.connect();
     for (let round = 0; round < 60; round++) {
-      await Promise.all([one.pause(root), round % 2 ? other.resume(root) : other.drain(root)]);
-      const mode = await one.mode();
+      await Promise.all([one.mode.pause(root), round % 2 ? other.mode.resume(root) : other.mode.drain(root)]);
+      const mode = await one.mode.current();
       expect(await redis.hexists(meta, 'paused')).toBe(mode === 'paused' ? 1 : 0);
     }
   });
@@ -305,14 +326,14 @@ describe('two admins at once', () => {
     try {
       harness.server.address = { url: proxy.url };
       const slow = adminOf();
-      await slow.mode(); // connected
+      await slow.mode.current(); // connected
       proxy.latencyMs = 150;
-      const pausing = slow.pause(root);
-      await eventually('the mode', async () => (await quick.mode()) === 'paused');
+      const pausing = slow.mode.pause(root);
+      await eventually('the mode', async () => (await quick.mode.current()) === 'paused');
       await sleep(400); // it has read the mode, and is about to tell the workers
-      await quick.resume(root);
+      await quick.mode.resume(root);
       await pausing;
-      expect(await quick.mode()).toBe('running');
+      expect(await quick.mode.current()).toBe('running');
       const meta = `${harness.keys.bull}:generate:meta`;
       expect(await harness.server.connect().hexists(meta, 'paused')).toBe(0);
     } finally {
@@ -324,7 +345,7 @@ describe('two admins at once', () => {
     const runs: Generation[] = [];
     await harness.server.connect().set(harness.keys.mode, 'paused');
     const admin = adminOf();
-    await admin.enforceMode();
+    await admin.mode.enforce();
     await client.ledger.admit(await harness.request('a'), {
       cost: 1,
       day,
@@ -337,7 +358,7 @@ describe('two admins at once', () => {
     await harness.worker(timedGenerator(10, runs));
     await sleep(300);
     expect(runs).toEqual([]);
-    await admin.enforceMode();
+    await admin.mode.enforce();
     await eventually('the run', () => runs.length === 1);
   });
 });
@@ -348,26 +369,32 @@ describe('what admins decided', () => {
     client = harness.client();
     const admin = adminOf();
     await client.submit(await harness.request('a'));
-    await admin.ban(root, 'test:bob', { reason: 'spam' });
-    await admin.setCredits(root, `user:${ann}`, 9);
-    await admin.setWeight(root, 'role:test:patron', 2);
-    await admin.grant(root, ann, 4);
-    await admin.pause(root);
-    const trail = await admin.audit();
+    await admin.bans.ban(root, 'test:bob', { reason: 'spam' });
+    await admin.quotas.setCredits(root, { kind: 'user', key: ann }, 9);
+    await admin.weights.set(root, { kind: 'role', key: 'test:patron' }, 2);
+    await admin.quotas.grant(root, ann, 4);
+    await admin.mode.pause(root);
+    const trail = await admin.trail.entries();
     await harness.server.crashAndRestart();
 
     client = harness.client();
     const next = adminOf();
     const runs: Generation[] = [];
     await harness.worker(timedGenerator(10, runs));
-    expect(await next.mode()).toBe('paused');
-    expect(await next.banOf('test:bob')).toEqual({ untilMs: 0, reason: 'spam' });
-    expect(await next.quotaOf(ann)).toEqual({ limit: 9, source: 'user', used: 1, granted: 4, left: 12 });
+    expect(await next.mode.current()).toBe('paused');
+    expect((await next.bans.all()).get('test:bob')).toEqual({ untilMs: 0, reason: 'spam' });
+    expect(await next.quotas.quotaOf(ann)).toEqual({
+      limit: 9,
+      source: 'user',
+      used: 1,
+      granted: 4,
+      left: 12,
+    });
     expect(await harness.server.connect().hget(harness.keys.weights, 'role:test:patron')).toBe('2');
-    expect(await next.audit()).toEqual(trail);
+    expect(await next.trail.entries()).toEqual(trail);
     await sleep(300);
     expect(runs).toEqual([]);
-    await next.resume(root);
+    await next.mode.resume(root);
     await eventually('the run', () => runs.length === 1);
   });
 });

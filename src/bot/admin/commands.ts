@@ -3,7 +3,15 @@
  * "pause". Whoever calls this has checked that they are admins. Knows no platform.
  */
 import { KinoraError } from '../../errors.ts';
-import { type Admin, adminRanges, type QuotaTarget } from '../../queue/admin.ts';
+import type { AuditTrail } from '../../queue/audit.ts';
+import { type Bans, banMs } from '../../queue/bans.ts';
+import { type Target, targetKinds } from '../../queue/checks.ts';
+import type { JobClient } from '../../queue/client.ts';
+import { jobIdSchema } from '../../queue/jobs.ts';
+import type { ModeSwitch } from '../../queue/mode.ts';
+import type { Quotas } from '../../queue/quota.ts';
+import type { QueueStats } from '../../queue/stats.ts';
+import type { Weights } from '../../queue/weights.ts';
 import type { Messages } from '../sentences/catalogue.ts';
 
 const hourMs = 3_600_000;
@@ -14,9 +22,19 @@ const defaultAuditEntries = 10;
 const mostAuditEntries = 25;
 const longestAuditLine = 140;
 
+export interface AdminTools {
+  readonly client: JobClient;
+  readonly quotas: Quotas;
+  readonly weights: Weights;
+  readonly bans: Bans;
+  readonly mode: ModeSwitch;
+  readonly trail: AuditTrail;
+  readonly stats: () => Promise<QueueStats>;
+}
+
 /** What an admin wrote and what is said about it. */
 interface Words {
-  readonly admin: Admin;
+  readonly admin: AdminTools;
   /** userKey of the admin. */
   readonly by: string;
   readonly rest: readonly string[];
@@ -30,9 +48,9 @@ const commands: Readonly<Record<string, (words: Words) => Promise<string>>> = {
   stats,
   audit,
   cancel,
-  pause: ({ admin, by, rest, say }) => change(admin.pause(by, rest.join(' ')), say),
-  resume: ({ admin, by, rest, say }) => change(admin.resume(by, rest.join(' ')), say),
-  drain: ({ admin, by, rest, say }) => change(admin.drain(by, rest.join(' ')), say),
+  pause: ({ admin, by, rest, say }) => change(admin.mode.pause(by, rest.join(' ')), say),
+  resume: ({ admin, by, rest, say }) => change(admin.mode.resume(by, rest.join(' ')), say),
+  drain: ({ admin, by, rest, say }) => change(admin.mode.drain(by, rest.join(' ')), say),
 };
 
 /**
@@ -41,7 +59,7 @@ const commands: Readonly<Record<string, (words: Words) => Promise<string>>> = {
  * @throws KinoraError INVALID_OPTION for values outside their range
  */
 export async function runAdminWords(
-  admin: Admin,
+  admin: AdminTools,
   by: string,
   words: readonly string[],
   messages: Messages,
@@ -60,12 +78,10 @@ async function change(changed: Promise<boolean>, say: Messages): Promise<string>
   return (await changed) ? say.admin.done : say.admin.unchanged;
 }
 
-const kinds = ['user', 'role', 'community'] as const;
-
 /** "discord:8035" is a user, "8035" one of the admin's own platform; others say what they are. */
-function readTarget(text: string, by: string): { kind: (typeof kinds)[number]; key: string } {
+function readTarget(text: string, by: string): Target {
   const [first = '', ...others] = text.split(':');
-  const named = kinds.find((kind) => kind === first);
+  const named = targetKinds.find((kind) => kind === first);
   const key = named ? others.join(':') : text;
   const platform = by.slice(0, by.indexOf(':'));
   return { kind: named ?? 'user', key: /^-?\d+$/.test(key) ? `${platform}:${key}` : key };
@@ -76,35 +92,37 @@ async function quota({ admin, by, rest, say }: Words): Promise<string> {
   const act = new Map(Object.entries({ show, set, grant, reset })).get(verb.toLowerCase());
   if (!act) return misunderstood(['quota', verb].join(' ').trim(), say);
   if (who === undefined) return `${say.admin.missing('TARGET')}\n${say.admin.usage}`;
-  const { kind, key } = readTarget(who, by);
-  const target: QuotaTarget = `${kind}:${key}`;
+  const target = readTarget(who, by);
+  const { kind, key } = target;
+  const field = `${kind}:${key}`;
   return await act();
 
   async function show(): Promise<string> {
-    if (kind !== 'user') return say.admin.limit(target, await admin.creditsOf(target));
-    const { limit, source, used, granted, left } = await admin.quotaOf(key);
+    if (kind !== 'user') return say.admin.limit(field, await admin.quotas.creditsOf(target));
+    const { limit, source, used, granted, left } = await admin.quotas.quotaOf(key);
     return say.admin.quota(key, { limit, source: say.admin.sources[source], used, granted, left });
   }
 
   async function set(): Promise<string> {
     if (amount === undefined) return `${say.admin.missing('NUMBER')}\n${say.admin.usage}`;
     const reason = reasonWords.join(' ');
-    if (amount.toLowerCase() === 'default') return await change(admin.clearCredits(by, target, reason), say);
-    await admin.setCredits(by, target, readNumber(amount, say), reason);
-    return say.admin.limit(target, await admin.creditsOf(target));
+    if (amount.toLowerCase() === 'default')
+      return await change(admin.quotas.clearCredits(by, target, reason), say);
+    await admin.quotas.setCredits(by, target, readNumber(amount, say), reason);
+    return say.admin.limit(field, await admin.quotas.creditsOf(target));
   }
 
   async function grant(): Promise<string> {
     if (kind !== 'user') return say.admin.onlyUsers;
     if (amount === undefined) return `${say.admin.missing('NUMBER')}\n${say.admin.usage}`;
-    const total = await admin.grant(by, key, readNumber(amount, say), reasonWords.join(' '));
+    const total = await admin.quotas.grant(by, key, readNumber(amount, say), reasonWords.join(' '));
     return say.admin.granted(key, total);
   }
 
   async function reset(): Promise<string> {
     const reason = rest.slice(2).join(' ');
-    if (kind !== 'user') return await change(admin.clearCredits(by, target, reason), say);
-    return await change(admin.resetUsed(by, key, undefined, reason), say);
+    if (kind !== 'user') return await change(admin.quotas.clearCredits(by, target, reason), say);
+    return await change(admin.quotas.resetUsed(by, key, reason), say);
   }
 }
 
@@ -122,15 +140,15 @@ async function ban({ admin, by, rest, say }: Words): Promise<string> {
   const reason = (hours === undefined ? others : others.slice(1)).join(' ');
   // 0 hours is for good, like no hours.
   const lengthMs = Number(hours ?? 0) * hourMs;
-  if (lengthMs > adminRanges.banMs.max) {
+  if (lengthMs > banMs.max) {
     throw new KinoraError(
       'INVALID_OPTION',
-      `A ban lasts up to ${adminRanges.banMs.max / hourMs} hours, or for good when no hours are given.`,
+      `A ban lasts up to ${banMs.max / hourMs} hours, or for good when no hours are given.`,
     );
   }
   const now = Date.now();
   const untilMs = lengthMs > 0 ? Math.ceil(now + lengthMs) : undefined;
-  await admin.ban(by, key, { untilMs, reason }, now);
+  await admin.bans.ban(by, key, { untilMs, reason }, now);
   return say.admin.banned(key, untilMs === undefined ? '' : minute(untilMs));
 }
 
@@ -138,13 +156,15 @@ async function unban({ admin, by, rest, say }: Words): Promise<string> {
   const [who, ...reason] = rest;
   if (who === undefined) return `${say.admin.missing('USER')}\n${say.admin.usage}`;
   const { key } = readTarget(who, by);
-  return (await admin.unban(by, key, reason.join(' '))) ? say.admin.unbanned(key) : say.admin.unchanged;
+  return (await admin.bans.unban(by, key, reason.join(' '))) ? say.admin.unbanned(key) : say.admin.unchanged;
 }
 
 async function cancel({ admin, by, rest, say }: Words): Promise<string> {
   const [jobId] = rest;
   if (jobId === undefined) return `${say.admin.missing('JOB')}\n${say.admin.usage}`;
-  const answer = await admin.cancelJob(by, jobId);
+  const answer = jobIdSchema.safeParse(jobId).success
+    ? await admin.client.cancel(jobId, by, true)
+    : 'unknown';
   if (answer === 'unknown') return say.refusal.gone;
   return answer === 'finished' ? say.refusal.finished : say.status.cancelling;
 }
@@ -164,7 +184,7 @@ async function stats({ admin, say }: Words): Promise<string> {
     }),
   ];
   // What "cancel" wants to be told.
-  const jobs = await admin.jobs();
+  const jobs = await admin.client.ledger.pending();
   for (const { id, state, preset, request } of jobs.slice(0, shownJobs)) {
     lines.push(`• ${id} · ${request.userKey} · ${preset} · ${say.me.states[state]}`);
   }
@@ -179,7 +199,7 @@ async function stats({ admin, say }: Words): Promise<string> {
 async function audit({ admin, rest, say }: Words): Promise<string> {
   const [count] = rest;
   const wanted = count === undefined ? defaultAuditEntries : readNumber(count, say);
-  const entries = await admin.audit(Math.min(wanted, mostAuditEntries));
+  const entries = await admin.trail.entries(Math.min(wanted, mostAuditEntries));
   if (entries.length === 0) return say.admin.noAudit;
   return entries
     .map(({ at, by, action, target, before, after, reason }) => {

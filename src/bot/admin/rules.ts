@@ -4,7 +4,7 @@
  */
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
-import type { Admin } from '../../queue/admin.ts';
+import type { RuleStore } from '../../queue/community-rules.ts';
 import { type Preset, type PresetName, presetNames } from '../../request/presets.ts';
 import type { Generation } from '../../request/request.ts';
 import type { Messages } from '../sentences/catalogue.ts';
@@ -77,15 +77,15 @@ export interface ReadyRules extends CommunityRules {
 }
 
 export class RuleBook {
-  readonly #admin: Pick<Admin, 'rulesOf' | 'setRule'>;
+  readonly #store: Pick<RuleStore, 'rulesOf' | 'setRule'>;
   readonly #kept: LRUCache<string, Promise<Readonly<Record<string, string>>>>;
   /** Compiled once as long as nothing changes. */
   readonly #ready = new LRUCache<string, { readonly source: string; readonly rules: ReadyRules }>({
     max: keptCommunities,
   });
 
-  constructor(admin: Pick<Admin, 'rulesOf' | 'setRule'>, keptMs = defaultKeptMs) {
-    this.#admin = admin;
+  constructor(store: Pick<RuleStore, 'rulesOf' | 'setRule'>, keptMs = defaultKeptMs) {
+    this.#store = store;
     this.#kept = new LRUCache({ max: keptCommunities, ttl: keptMs });
   }
 
@@ -97,7 +97,7 @@ export class RuleBook {
   async of(community: string): Promise<ReadyRules | 'unavailable'> {
     let asked = this.#kept.get(community);
     if (!asked) {
-      const asking = this.#admin.rulesOf(community);
+      const asking = this.#store.rulesOf(community);
       asked = asking;
       this.#kept.set(community, asking);
       asking.catch(() => {
@@ -117,13 +117,13 @@ export class RuleBook {
 
   /** As they stand in Redis now, for whoever changes them. */
   async read(community: string): Promise<CommunityRules> {
-    return parseRules(await this.#admin.rulesOf(community));
+    return parseRules(await this.#store.rulesOf(community));
   }
 
   /** @returns whether that changed anything */
   async set(by: string, community: string, field: string, value: string | undefined): Promise<boolean> {
     try {
-      return await this.#admin.setRule(by, community, field, value);
+      return await this.#store.setRule(by, community, field, value);
     } finally {
       this.#kept.delete(community);
     }

@@ -11,7 +11,9 @@ import {
   type RESTPostAPIApplicationCommandsJSONBody,
   type RESTPostAPIChatInputApplicationCommandsJSONBody,
 } from 'discord.js';
-import { adminRanges } from '../../queue/admin.ts';
+import { reasonLength } from '../../queue/audit.ts';
+import { banMs } from '../../queue/bans.ts';
+import { creditRange, grantRange } from '../../queue/quota.ts';
 import { presetNames } from '../../request/presets.ts';
 import { cameras, motions, optionRanges } from '../options.ts';
 
@@ -20,7 +22,7 @@ type LeafOption = Exclude<Options[number], { type: Option.Subcommand | Option.Su
 
 /** What Discord lets people type into the option; the conversation checks again. */
 export const maxPromptLength = 500;
-const maxReason = adminRanges.reasonLength.max;
+const maxReason = reasonLength.max;
 
 const everywhere = {
   integration_types: [ApplicationIntegrationType.GuildInstall, ApplicationIntegrationType.UserInstall],
@@ -263,12 +265,12 @@ export const adminCommands: RESTPostAPIApplicationCommandsJSONBody[] = [
       {
         ...named('set', 'Sets the credits per day', '设置', '设置每日点数'),
         type: Option.Subcommand,
-        options: [credits(adminRanges.credits.min, adminRanges.credits.max), ...targets, reason],
+        options: [credits(creditRange.min, creditRange.max), ...targets, reason],
       },
       {
         ...named('grant', 'Gives extra credits', '赠送', '赠送额外点数'),
         type: Option.Subcommand,
-        options: [required(user), credits(adminRanges.grant.min, adminRanges.grant.max), reason],
+        options: [required(user), credits(grantRange.min, grantRange.max), reason],
       },
       {
         ...named('reset', 'Forgets what was used today', '重置', '清除今天的用量'),
@@ -285,7 +287,7 @@ export const adminCommands: RESTPostAPIApplicationCommandsJSONBody[] = [
         ...named('hours', 'For how long; for good when absent', '小时', '多久；不填则永久'),
         type: Option.Number,
         min_value: 0,
-        max_value: adminRanges.banMs.max / 3_600_000,
+        max_value: banMs.max / 3_600_000,
       },
       reason,
     ],

@@ -1,6 +1,6 @@
 -- One act of an admin or moderator: changes one value and adds a line to the audit trail, in one step.
 -- ARGV: prefix, JSON act
---   act: ask by action target reason now change, and the arguments of the change: key field value least most
+--   act: ask by action target reason now change, and the arguments of the change: key (in full) field value least most
 --   ask: id of this call; the same call, sent twice by a broken connection, gets the same answer and changes nothing
 -- Changes: set (field of a hash) · delete (field of a hash) · add (to a field, clamped to least..most) ·
 --   replace (a whole string; deleted when value is '')
@@ -11,18 +11,17 @@ local askKey = key('asked:' .. act.ask)
 local said = redis.call('GET', askKey)
 if said then return said end
 
-local target = key(act.key)
 local before, after
 if act.change == 'replace' then
-  before = redis.call('GET', target) or nil
+  before = redis.call('GET', act.key) or nil
   if act.value == '' then
-    redis.call('DEL', target)
+    redis.call('DEL', act.key)
   else
-    redis.call('SET', target, act.value)
+    redis.call('SET', act.key, act.value)
     after = act.value
   end
 else
-  before = redis.call('HGET', target, act.field) or nil
+  before = redis.call('HGET', act.key, act.field) or nil
   if act.change == 'set' then
     after = act.value
   elseif act.change == 'add' then
@@ -31,9 +30,9 @@ else
     if not before and after == '0' then after = nil end
   end
   if after then
-    redis.call('HSET', target, act.field, after)
+    redis.call('HSET', act.key, act.field, after)
   else
-    redis.call('HDEL', target, act.field)
+    redis.call('HDEL', act.key, act.field)
   end
 end
 

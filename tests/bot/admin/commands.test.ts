@@ -1,24 +1,24 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { runAdminWords } from '../../../src/bot/admin/commands.ts';
+import { type AdminTools, runAdminWords } from '../../../src/bot/admin/commands.ts';
 import { en } from '../../../src/bot/sentences/en.ts';
 import { zh } from '../../../src/bot/sentences/zh.ts';
-import { Admin } from '../../../src/queue/admin.ts';
 import type { JobClient } from '../../../src/queue/client.ts';
-import { Harness, log, openTerms } from '../../helpers/queue-harness.ts';
+import { adminTools } from '../../helpers/admin-tools.ts';
+import { Harness, openTerms } from '../../helpers/queue-harness.ts';
 
 const root = 'discord:1';
 let harness: Harness;
 let client: JobClient;
-let admin: Admin;
+let admin: AdminTools;
 const terms = { ...openTerms, limits: { ...openTerms.limits, credits: 5 } };
 
 beforeAll(async () => {
   harness = await Harness.start();
   client = harness.client(terms);
-  admin = new Admin(harness.server.failFast(), client, terms, log);
+  admin = adminTools(harness.server.failFast(), client, terms);
 });
 afterAll(async () => {
-  await admin.close();
+  await admin.mode.close();
   await harness.stop();
 });
 
@@ -42,7 +42,7 @@ describe('quota', () => {
     expect(await say('quota reset discord:8035 sorry')).toBe(en.admin.done);
     expect(await say('quota reset discord:8035')).toBe(en.admin.unchanged);
     expect(await say('quota set discord:8035 default')).toBe(en.admin.done);
-    expect((await admin.quotaOf('discord:8035')).limit).toBe(5);
+    expect((await admin.quotas.quotaOf('discord:8035')).limit).toBe(5);
   });
 
   it('is set and shown for roles and communities', async () => {
@@ -53,7 +53,7 @@ describe('quota', () => {
       'community:telegram:-1001: 3 credits a day.',
     );
     expect(await say('quota reset community:telegram:-1001')).toBe(en.admin.done);
-    expect(await admin.creditsOf('community:telegram:-1001')).toBeUndefined();
+    expect(await admin.quotas.creditsOf({ kind: 'community', key: 'telegram:-1001' })).toBeUndefined();
     expect(await say('quota grant role:discord:77 3')).toBe(en.admin.onlyUsers);
   });
 
@@ -82,7 +82,7 @@ describe('bans', () => {
     expect(await say('ban telegram:7 24 spam and  more')).toMatch(
       /^telegram:7 is banned until \d{4}-\d\d-\d\d \d\d:\d\d UTC\.$/,
     );
-    const ban = await admin.banOf('telegram:7');
+    const ban = (await admin.bans.all()).get('telegram:7');
     expect(ban?.reason).toBe('spam and more');
     expect((ban?.untilMs ?? 0) - before).toBeGreaterThanOrEqual(24 * 3_600_000);
     expect((ban?.untilMs ?? 0) - before).toBeLessThan(24 * 3_600_000 + 60_000);
@@ -90,9 +90,9 @@ describe('bans', () => {
     expect(await say('unban telegram:7')).toBe(en.admin.unchanged);
 
     expect(await say('ban 7 being rude')).toBe('discord:7 is banned for good.');
-    expect(await admin.banOf('discord:7')).toEqual({ untilMs: 0, reason: 'being rude' });
+    expect((await admin.bans.all()).get('discord:7')).toEqual({ untilMs: 0, reason: 'being rude' });
     expect(await say('ban community:telegram:-100 0.5h')).toMatch(/^telegram:-100 is banned until/);
-    expect(await admin.banOf('telegram:-100')).toMatchObject({ reason: '' });
+    expect((await admin.bans.all()).get('telegram:-100')).toMatchObject({ reason: '' });
   });
 
   it('are refused for roles, without a name, and for too long', async () => {
@@ -110,7 +110,7 @@ describe('the queue', () => {
     expect(await say('pause')).toBe(en.admin.unchanged);
     expect(await say('stats')).toContain('Queue: paused');
     expect(await say('drain')).toBe(en.admin.done);
-    expect(await admin.mode()).toBe('draining');
+    expect(await admin.mode.current()).toBe('draining');
     expect(await say('resume')).toBe(en.admin.done);
     expect(await say('resume')).toBe(en.admin.unchanged);
   });

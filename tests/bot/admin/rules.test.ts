@@ -6,6 +6,7 @@ import { RuleBook, ruleFields } from '../../../src/bot/admin/rules.ts';
 import { Conversation, type Person, type Place } from '../../../src/bot/conversation.ts';
 import { en } from '../../../src/bot/sentences/en.ts';
 import { zh } from '../../../src/bot/sentences/zh.ts';
+import { RuleStore } from '../../../src/queue/community-rules.ts';
 import { ann, bob, here, mei, root, Talk } from '../../helpers/conversation-fixture.ts';
 import { log } from '../../helpers/queue-harness.ts';
 
@@ -181,11 +182,13 @@ describe('rules of a community', () => {
   let count = 0;
   const ask = async (over: Parameters<Talk['ask']>[1] = {}) =>
     await talk.ask(`t-${++count}`, { place: lounge, ...over });
+  const store = (): RuleStore => new RuleStore(talk.admin.trail);
   const conversation = (): Conversation =>
     new Conversation({
       client: talk.client,
       artifacts: talk.harness.artifacts,
       admin: talk.admin,
+      rules: new RuleBook(store()),
       forget: {
         redis: talk.harness.server.failFast(),
         client: talk.client,
@@ -211,7 +214,7 @@ describe('rules of a community', () => {
       'Channels: all\nRoles: all\nVideos as spoilers: on\nOnly in age-restricted channels: off\nHighest preset: any\nBlocked words: 0',
     );
     expect(await rules('show', lounge, { ...mei, isModerator: true })).toMatch(/视频加剧透遮罩: 开/);
-    const audit = await talk.admin.audit();
+    const audit = await talk.admin.trail.entries();
     expect(audit).toMatchObject([
       { by: bob.userKey, action: 'rule', target: 'test:here spoiler', before: '', after: 'on' },
     ]);
@@ -363,14 +366,14 @@ describe('rules of a community', () => {
   });
 
   it('are felt by other processes within the time that they are kept', async () => {
-    const book = new RuleBook(talk.admin, 50);
+    const book = new RuleBook(store(), 50);
     const isSpoiler = async (): Promise<boolean> => {
       const found = await book.of('test:here');
       if (found === 'unavailable') throw new Error('unavailable');
       return found.isSpoiler;
     };
     expect(await isSpoiler()).toBe(false);
-    await talk.admin.setRule(bob.userKey, 'test:here', ruleFields.spoiler, 'on');
+    await store().setRule(bob.userKey, 'test:here', ruleFields.spoiler, 'on');
     expect(await isSpoiler()).toBe(false);
     await sleep(80);
     expect(await isSpoiler()).toBe(true);
@@ -383,9 +386,9 @@ describe('rules of a community', () => {
     const book = new RuleBook({
       rulesOf: (community) => {
         questions++;
-        return talk.admin.rulesOf(community);
+        return store().rulesOf(community);
       },
-      setRule: talk.admin.setRule.bind(talk.admin),
+      setRule: () => Promise.reject(new Error('not here')),
     });
     await Promise.all(Array.from({ length: 100 }, () => book.of('test:here')));
     for (let i = 0; i < 100; i++) await book.of('test:here');
@@ -396,8 +399,8 @@ describe('rules of a community', () => {
     let isStuck = true;
     const book = new RuleBook(
       {
-        rulesOf: (community) => (isStuck ? new Promise(() => {}) : talk.admin.rulesOf(community)),
-        setRule: talk.admin.setRule.bind(talk.admin),
+        rulesOf: (community) => (isStuck ? new Promise(() => {}) : store().rulesOf(community)),
+        setRule: () => Promise.reject(new Error('not here')),
       },
       50,
     );

@@ -15,9 +15,11 @@ import { KinoraError } from '../../../src/errors.ts';
 import { LatentCache } from '../../../src/inference/latent-cache.ts';
 import { decodeImage, imageKey } from '../../../src/inference/pictures/decode.ts';
 import { openPicture } from '../../../src/inference/pictures/known-picture.ts';
-import { Admin } from '../../../src/queue/admin.ts';
+import { AuditTrail } from '../../../src/queue/audit.ts';
+import { Bans } from '../../../src/queue/bans.ts';
 import type { JobClient } from '../../../src/queue/client.ts';
 import type { JobRequest } from '../../../src/queue/jobs.ts';
+import { Quotas } from '../../../src/queue/quota.ts';
 import { cancelledError } from '../../../src/worker/worker.ts';
 import { EngineWorkerHandle, engineRequest, longGeneration } from '../../chaos/worker-handle.ts';
 import {
@@ -95,12 +97,13 @@ describe('delete my data', () => {
   }
 
   it("removes a person's jobs, files, history, quota and grants, and nobody else's", async () => {
-    const admin = new Admin(harness.server.failFast(), client, openTerms, log);
-    await admin.grant('test:root', ann, 3);
-    await admin.grant('test:root', bob, 3);
-    await admin.setCredits('test:root', `user:${ann}`, 9);
-    await admin.ban('test:root', ann, { untilMs: Date.now() + 3_600_000, reason: 'spam' });
-    await admin.unban('test:root', ann);
+    const trail = new AuditTrail(harness.server.failFast(), client.keys);
+    const [quotas, bans] = [new Quotas(trail, openTerms), new Bans(trail)];
+    await quotas.grant('test:root', ann, 3);
+    await quotas.grant('test:root', bob, 3);
+    await quotas.setCredits('test:root', { kind: 'user', key: ann }, 9);
+    await bans.ban('test:root', ann, { untilMs: Date.now() + 3_600_000, reason: 'spam' });
+    await bans.unban('test:root', ann);
     for (const day of ['2026-11-19', '2026-11-20']) {
       await redis.hset(harness.keys.used(day), { [ann]: 4, [bob]: 5 });
     }
@@ -116,7 +119,7 @@ describe('delete my data', () => {
     await submit('e', ann, { communityKey: 'test:group' });
     await submit('f');
     await submit('g', bob);
-    await admin.ban('test:root', ann, { reason: 'spam' });
+    await bans.ban('test:root', ann, { reason: 'spam' });
 
     const bobsTraces = await tracesOf(bob);
     expect(await forgetUser(ann, tools())).toEqual({
@@ -140,13 +143,12 @@ describe('delete my data', () => {
     );
     expect(await tracesOf(bob)).toEqual(bobsTraces);
     expect(await harness.creditsUsed()).toBe(2); // no new allowance for what was delivered, and two were given back
-    expect(await admin.banOf(ann)).toEqual({ untilMs: 0, reason: 'spam' });
+    expect((await bans.all()).get(ann)).toEqual({ untilMs: 0, reason: 'spam' });
     expect((await client.submit(await harness.request('h'))).decision).toBe('banned');
     expect(await client.ledger.read('t-g')).toMatchObject({ state: 'waiting' });
     // The two that waited were answered, once.
     const ended = harness.posted.filter(({ kind }) => kind === 'cancelled').map(({ jobId }) => jobId);
     expect(ended.sort()).toEqual(['t-e', 't-f']);
-    await admin.close();
   });
 
   it('may be wished again, and by several at once', async () => {

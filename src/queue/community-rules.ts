@@ -1,0 +1,29 @@
+/** Rules of a community as they are stored, field by field. What a field may contain is for the caller to know. */
+import type { AuditTrail } from './audit.ts';
+import { checkOwner } from './checks.ts';
+
+export class RuleStore {
+  readonly #trail: AuditTrail;
+
+  constructor(trail: AuditTrail) {
+    this.#trail = trail;
+  }
+
+  /**
+   * @param by userKey of a moderator of the community, or of an admin
+   * @param value absent removes the field
+   * @returns whether this changed anything
+   */
+  async setRule(by: string, community: string, field: string, value: string | undefined): Promise<boolean> {
+    const where = { key: this.#trail.keys.rules(checkOwner(community)), field };
+    const act = { by, action: 'rule', target: `${community} ${field}`, ...where } as const;
+    const { changed } = await this.#trail.act(
+      value === undefined ? { ...act, change: 'delete' } : { ...act, change: 'set', value },
+    );
+    return changed;
+  }
+
+  async rulesOf(community: string): Promise<Readonly<Record<string, string>>> {
+    return await this.#trail.redis.hgetall(this.#trail.keys.rules(checkOwner(community)));
+  }
+}

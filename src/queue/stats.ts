@@ -1,0 +1,46 @@
+/** The queue in numbers. */
+import type { Redis } from 'ioredis';
+import { z } from 'zod';
+import type { Keys } from './keys.ts';
+import { type QueueMode, storedModeSchema } from './mode.ts';
+import { replies } from './redis.ts';
+import { workerEntries } from './worker-registry.ts';
+
+export interface QueueStats {
+  readonly mode: QueueMode;
+  /** Waiting jobs per preset. */
+  readonly waiting: ReadonlyMap<string, number>;
+  readonly running: number;
+  /** Jobs that are over and whose answer is on its way. */
+  readonly answering: number;
+  readonly workers: { readonly alive: number; readonly busy: number };
+  /** Of all users on the given day. */
+  readonly creditsUsed: number;
+  /** Error code → jobs that ever failed with it. */
+  readonly failures: ReadonlyMap<string, number>;
+}
+
+/** @param day as QueueTerms.day writes it */
+export async function queueStats(redis: Redis, keys: Keys, day: string): Promise<QueueStats> {
+  const presets = (await redis.smembers(keys.presets)).sort();
+  // In one transaction: a job that moves on meanwhile is counted once.
+  const batch = redis.multi().scard(keys.active('all')).zcard(keys.pending);
+  batch.get(keys.mode).hvals(keys.used(day)).hgetall(keys.failures);
+  for (const preset of presets) batch.zcard(keys.waiting(preset));
+  const counters = z.record(z.string(), z.coerce.number());
+  const [active, pending, mode, used, failures, ...counts] = replies(
+    await batch.exec(),
+    z.tuple([z.int(), z.int(), storedModeSchema, z.array(z.coerce.number()), counters], z.int()),
+  );
+  const alive = [...(await workerEntries(redis, keys)).values()].filter((worker) => worker.alive);
+  const waiting = counts.reduce((sum, count) => sum + count, 0);
+  return {
+    mode,
+    waiting: new Map(presets.map((preset, index) => [preset, counts[index] ?? 0])),
+    running: Math.max(0, active - waiting),
+    answering: Math.max(0, pending - active),
+    workers: { alive: alive.length, busy: alive.filter(({ entry }) => entry.jobId !== null).length },
+    creditsUsed: used.reduce((sum, credits) => sum + credits, 0),
+    failures: new Map(Object.entries(failures)),
+  };
+}
