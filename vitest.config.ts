@@ -17,7 +17,10 @@ export default defineConfig({
           setupFiles: 'tests/helpers/fast-lane.ts',
         },
       },
-      { extends: true, test: { name: 'slow', include: slow } },
+      {
+        extends: true,
+        test: { name: 'slow', include: slow, globalSetup: 'tests/helpers/executable-ffprobe.ts' },
+      },
     ],
   },
 });

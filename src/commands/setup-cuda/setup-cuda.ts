@@ -369,7 +369,7 @@ async function takeFromRuntime(
   return true;
 }
 
-/** onnxruntime-node's own way, which this project's .npmrc switches off for "npm ci". */
+/** onnxruntime-node's own install script, which .npmrc keeps "npm ci" from running. */
 async function runInstaller(places: CudaPlaces, signal: AbortSignal): Promise<void> {
   const { runtime } = places;
   // It would write through links of ours into the folder that they lead to.
