@@ -1,494 +1,168 @@
 """The words that captions are made of: motions, speeds, subjects and distractors, English and Chinese.
 
-Plain data. A verb entry is "base|rest": captions.py inflects the base ("zoom|in" → zooms in, zooming in, zoomed in).
+A list is a file in wordlists/ with an entry per line, a table a folder with a list per kind of motion. An
+entry that stands in a list several times is drawn as much more often, and the order decides what a seed
+draws. A verb entry is "base|rest": the base is inflected ("zoom|in" becomes zooms in, zooming in, zoomed in).
+{s} stands for a subject, {c} for a clause that names a motion, {v} for a verb phrase, {g} for its gerund, {n}
+for a noun, {d} for a distractor.
 """
 
+from collections.abc import Iterable
+from pathlib import Path
 
-def lines(text):
-    return [entry.strip() for entry in text.replace("\n", ";").split(";") if entry.strip()]
-
-
-# ---------------------------------------------------------------- camera verbs: "<camera> <verb>s <rest>"
-CAMERA_VERBS = {
-    "zoom-in": lines("""
-        zoom|in; zoom|in; zoom|in; zoom|inward; zoom|inwards; zoom|closer; zoom|in closer; zoom|closer and closer; move|closer and closer; get|closer and closer; come|closer and closer; draw|nearer and nearer; go|deeper into the scene; go|deeper; move|deeper into the picture; fly|into the scene; ride|forward; push|in; push|in; push|inward; push|inwards; push|forward;
-        push|closer; push|in closer; dolly|in; dolly|in; dolly|forward; dolly|inward; dolly|closer; move|in; move|closer; move|closer; speed|in; speed|forward; speed|toward the subject; move|in closer;
-        move|forward; move|forwards; move|inward; move|inwards; move|nearer; move|ahead; go|closer; go|in; go|forward; go|in closer; go|nearer; get|closer; get|nearer; get|in closer; come|closer; come|in;
-        come|nearer; come|in closer; draw|closer; draw|near; draw|nearer; draw|in; inch|closer; inch|forward; inch|in; edge|closer; edge|forward; edge|in; creep|in; creep|closer;
-        creep|forward; glide|in; glide|forward; glide|closer; glide|inward; slide|in; slide|forward; slide|closer; drift|in; drift|closer; drift|forward;
-        drift|inward; float|in; float|forward; float|closer; fly|in; fly|forward; fly|closer; travel|in; travel|forward; travel|closer; track|in; track|forward;
-        truck|in; truck|forward; truck|closer; close|in; zero|in; home|in; narrow|in; lean|in; punch|in; dive|in; plunge|in; rush|in; rush|forward; roll|in; roll|forward;
-        ease|in; ease|closer; ease|forward; crawl|in; crawl|forward; crawl|closer; step|closer; step|forward; step|in; walk|closer; walk|forward; walk|in; advance|; approach|; magnify|; tighten|; tighten|in;
-        ramp|in; pull|in; pull|in close; pull|closer; pull|in closer; sweep|in; sweep|forward; swoop|in; swoop|closer; surge|forward; surge|in; proceed|forward; press|in; press|forward; head|in; head|forward; crash zoom|in; snap zoom|in; charge|in; charge|forward;
-        hone|in; race|forward; race|in; nudge|in; nudge|forward; nudge|closer; descend|closer; bring|us closer; bring|us in; bring|us nearer; take|us closer; take|us in; take|us nearer; lead|us in; lead|us closer; bring|the viewer closer; take|the viewer closer; draw|us in; pull|us in; pull|us closer; draw|the viewer in; draw|us closer; carry|us forward; carry|us closer"""),
-    "zoom-out": lines("""
-        zoom|out; zoom|out; zoom|out; zoom|outward; zoom|outwards; zoom|back; zoom|away; zoom|back out; zoom|farther and farther out; move|farther and farther away; get|further and further away; move|further and further back; back|farther and farther away; zoom|out wide; zoom|out wider; pull|back; pull|back; pull|out; pull|away; pull|backward; pull|backwards; pull|outward;
-        pull|further back; pull|farther away; pull|back wide; dolly|out; dolly|out; dolly|back; dolly|backward; dolly|backwards; dolly|away; dolly|outward; move|back; move|back; move|backward; move|backwards;
-        move|away; move|away; move|out; move|outward; move|outwards; move|farther away; move|further away; move|farther back; move|further back; move|further out; go|back; go|backward; go|backwards; go|out; go|farther away; go|further away; go|away; go|wider; go|wide; get|farther away;
-        get|further away; get|wider; get|further back; back|away; back|away; back|off; back|up; back|out; step|back; step|away; step|backward; step|backwards; draw|back; draw|away; inch|back; inch|away; inch|backward; edge|back; edge|away; creep|back; creep|away; creep|out; creep|backward;
-        glide|back; glide|away; glide|out; glide|backward; glide|backwards; slide|back; slide|backward; slide|backwards; slide|out; drift|back; drift|away; drift|backward; drift|backwards; drift|out; float|back; float|away; float|out;
-        float|backward; float|backwards; fly|back; fly|away; fly|out; fly|backward; fly|backwards; travel|back; travel|backward; travel|backwards; travel|away; travel|out; track|back; track|backward; track|backwards; track|out; track|away;
-        truck|back; truck|backward; truck|backwards; truck|out; recede|; retreat|; withdraw|; widen|; widen|out; open|up wide; open|out; ease|back; ease|out; ease|away; crawl|back; crawl|backward; crawl|out; roll|back; roll|backward; rush|back; rush|out; rush|backward; rush|away;
-        walk|backward; walk|backwards; walk|away; walk|back; sweep|back; sweep|out; swoop|back; swoop|out; retract|; race|back; race|backward; race|away; lean|back; pull|back to reveal everything; pull|out to reveal more; zoom|out to reveal more; zoom|out to show more; pull|back to show the whole scene;
-        zoom|out to reveal the whole scene; zoom|out to reveal the surroundings; pull|back to reveal the landscape; zoom|out to show the full picture; reveal|the whole scene; reveal|the surroundings; reveal|more of the scene; reveal|the wider scene; reveal|the bigger picture; reveal|the entire landscape;
-        pull|back for a wide shot; expand|outward; expand|the view; widen|the view; widen|the frame; widen|the shot; show|more of the surroundings; show|the bigger picture; move|away from the subject; crash zoom|out; snap zoom|out; take|us back; take|us farther away; take|us away; take|us further out; pull|us back; pull|us away; demagnify|; distance itself|; nudge|back; nudge|out; nudge|backward; fall|back"""),
-    "pan-left": lines("""
-        pan|left; pan|left; pan|left; pan|left; pan|to the left; pan|to the left; pan|leftward; pan|leftwards; pan|toward the left; pan|towards the left; pan|over to the left; pan|across to the left; pan|from right to left; pan|right to left; pan|across from right to left;
-        truck|left; truck|to the left; slide|left; slide|to the left; slide|leftward; slide|over to the left; slide|toward the left; track|left; track|to the left; track|leftward; track|leftwards; move|left; move|left; move|to the left; move|leftward; move|leftwards; move|toward the left; move|towards the left; move|from right to left; move|over to the left; move|sideways to the left; move|laterally to the left;
-        drift|left; drift|to the left; drift|leftward; drift|leftwards; drift|toward the left; drift|towards the left; drift|from right to left; swing|left; swing|to the left; swing|leftward; swing|over to the left; swing|around to the left; look|left; look|to the left; look|over to the left; look|leftward; look|toward the left; turn|left; turn|to the left; turn|leftward; turn|toward the left; turn|towards the left;
-        glide|left; glide|to the left; glide|leftward; glide|leftwards; glide|from right to left; float|left; float|to the left; float|leftward; sweep|left; sweep|to the left; sweep|leftward; sweep|leftwards; sweep|across to the left; sweep|from right to left; sweep|right to left; scroll|left; scroll|to the left; scroll|from right to left; scroll|leftward; shift|left; shift|to the left; shift|leftward; shift|leftwards; shift|over to the left;
-        go|left; go|to the left; travel|left; travel|to the left; travel|leftward; travel|from right to left; dolly|left; dolly|to the left; dolly|leftward; strafe|left; strafe|to the left; crab|left; crab|to the left; whip pan|left; whip|left; whip|to the left; follow|to the left; head|left; head|to the left; head|leftward; veer|left; veer|to the left; push|left; push|to the left; roll|sideways to the left; arc|left; arc|to the left; orbit|left; orbit|to the left; fly|left; fly|to the left; step|to the left; walk|left; walk|to the left; pivot|left; pivot|to the left; swivel|left; swivel|to the left; ease|left; ease|to the left; creep|left; creep|to the left; inch|left; inch|to the left; edge|left; edge|to the left; cross|from right to left; pass|from right to left; tilt|left; nudge|left; nudge|to the left; rush|left; rush|to the left; race|left; race|to the left; zip|left; dart|left; reveal|what is on the left; show|what is to the left; reveal|the left side"""),
-    "tilt-up": lines("""
-        tilt|up; tilt|up; tilt|up; tilt|up; tilt|upward; tilt|upward; tilt|upwards; tilt|skyward; tilt|up toward the sky; tilt|up towards the sky; tilt|up to the sky; tilt|toward the sky; tilt|from bottom to top; tilt|to the sky; tilt|to the ceiling; crane|up; crane|up; crane|upward; crane|upwards; pedestal|up; pedestal|upward; boom|up; boom|upward; jib|up;
-        look|up; look|up; look|upward; look|upwards; look|up at the sky; look|to the sky; look|skyward; look|toward the ceiling; rise|; rise|; rise|up; rise|upward; rise|upwards; rise|into the air; rise|above the scene; rise|higher; rise|higher and higher; go|up and up; climb|higher and higher; rise|toward the sky; ascend|; ascend|; ascend|upward; ascend|into the sky; climb|; climb|up; climb|upward; climb|higher; lift|; lift|up; lift|upward; lift|upwards; lift|off; move|up; move|up; move|upward; move|upward; move|upwards; move|higher; move|up the scene; move|toward the top; move|from bottom to top; move|vertically up;
-        go|up; go|upward; go|upwards; go|higher; glide|up; glide|upward; glide|upwards; float|up; float|upward; float|upwards; drift|up; drift|upward; drift|upwards; pan|up; pan|up; pan|upward; pan|upwards; pan|up to the sky; pan|from bottom to top; pan|up toward the sky; pan|vertically upward; sweep|up; sweep|upward; sweep|upwards; swing|up; swing|upward; slide|up; slide|upward; slide|upwards; scroll|up; scroll|upward; scroll|from bottom to top; shift|up; shift|upward; shift|upwards; travel|up; travel|upward; travel|upwards; track|up; track|upward; fly|up; fly|upward; soar|; soar|up; soar|upward; raise|; head|up; head|upward; elevate|; point|up; point|upward; aim|up; aim|upward; angle|up; angle|upward; reveal|the sky above; turn|up; turn|upward; turn|upwards; turn|up to the sky; push|up; push|upward; pull|up; pull|upward; creep|up; creep|upward; inch|up; inch|upward; ease|up; ease|upward; whip|up; rush|up; rush|upward; shoot|up; shoot|upward; dolly|up; roll|upward; levitate|; gaze|up; gaze|upward; show|the sky above; step|up; nudge|up; nudge|upward"""),
-    "rotate-cw": lines("""
-        rotate|clockwise; rotate|clockwise; rotate|clockwise; rotate|clockwise; rotate|in a clockwise direction; rotate|in the clockwise direction; rotate|to the right; rotate|right; rotate|cw; rotate|clock-wise; rotate|clock wise; rotate|; rotate|around; rotate|around its center; rotate|around the center; rotate|in place; spin|clockwise; spin|clockwise; spin|in a clockwise direction; spin|to the right; spin|right; spin|cw; spin|; spin|around; spin|around clockwise; spin|round; spin|round and round; go|round and round; go|round; go|around; turn|round and round; rotate|round and round; go|round clockwise; go|around clockwise; roll|clockwise; roll|clockwise;
-        roll|to the right; roll|right; roll|; turn|clockwise; turn|clockwise; turn|in a clockwise direction; turn|around clockwise; turn|clockwise around the center; turn|like a clock hand; turn|with the clock; twist|clockwise; twist|to the right; twist|right; twist|; twirl|clockwise; twirl|; whirl|clockwise; whirl|; whirl|around; revolve|clockwise; revolve|; revolve|around the center; swirl|clockwise; swirl|; tilt|clockwise; pivot|clockwise; swivel|clockwise; circle|clockwise; move|clockwise; go|clockwise; rotate|clockwise around the subject; rotate|clockwise around the center; barrel roll|; barrel roll|clockwise; barrel roll|to the right; do|a clockwise rotation; do|a clockwise spin; make|a clockwise turn; corkscrew|clockwise; bank|clockwise; orbit|clockwise; drift|clockwise; swing|clockwise; rotate|clockwise like a wheel; spin|like a wheel; move|in a clockwise direction"""),
-    "rotate-ccw": lines("""
-        rotate|counterclockwise; rotate|counterclockwise; rotate|counter-clockwise; rotate|counter clockwise; rotate|anticlockwise; rotate|anti-clockwise; rotate|anti clockwise; rotate|in a counterclockwise direction; rotate|in the counterclockwise direction; rotate|in an anticlockwise direction; rotate|to the left; rotate|left; rotate|ccw; rotate|against the clock; spin|counterclockwise; spin|counter-clockwise; spin|counter clockwise; spin|anticlockwise; spin|anti-clockwise; spin|ccw; spin|to the left; spin|left; spin|in a counter-clockwise direction; spin|around counterclockwise;
-        roll|counterclockwise; roll|counter-clockwise; roll|counter clockwise; roll|anticlockwise; roll|anti-clockwise; roll|to the left; roll|left; turn|counterclockwise; turn|counter-clockwise; turn|counter clockwise; turn|anticlockwise; turn|anti-clockwise; turn|in a counterclockwise direction; turn|against the clock; turn|the opposite way of the clock; twist|counterclockwise; twist|anticlockwise; twist|counter-clockwise; twist|to the left; twist|left; twirl|counterclockwise; twirl|anticlockwise; whirl|counterclockwise; whirl|anticlockwise; revolve|counterclockwise; revolve|counter-clockwise; revolve|anticlockwise; revolve|anti-clockwise;
-        swirl|counterclockwise; swirl|anticlockwise; tilt|counterclockwise; tilt|anticlockwise; pivot|counterclockwise; pivot|anticlockwise; swivel|counterclockwise; swivel|anticlockwise; circle|counterclockwise; circle|anticlockwise; move|counterclockwise; move|anticlockwise; go|counterclockwise; go|anticlockwise; rotate|counterclockwise around the subject; rotate|anticlockwise around the center; barrel roll|counterclockwise; barrel roll|to the left; do|a counterclockwise rotation; do|an anticlockwise spin; make|a counter-clockwise turn; corkscrew|counterclockwise; bank|counterclockwise; orbit|counterclockwise; orbit|anticlockwise; go|round anticlockwise; go|around counterclockwise; go|round counter-clockwise; drift|counterclockwise; swing|anticlockwise; rotate|counterclockwise like a wheel; move|in a counterclockwise direction; move|in an anti-clockwise direction"""),
-}
-MIRROR_WORDS = [("leftwards", "rightwards"), ("leftward", "rightward"), ("left", "right")]
-TILT_WORDS = [("upwards", "downwards"), ("upward", "downward"), ("skyward", "groundward"), ("up", "down")]
+FOLDER = Path(__file__).with_name("wordlists")
 
 
-def mirror(entries):
-    """pan-left → pan-right, both ways at once."""
+def read_list(name: str) -> list[str]:
+    """The entries of wordlists/NAME.txt."""
+    return (FOLDER / f"{name}.txt").read_text(encoding="utf-8").splitlines()
+
+
+def read_table(name: str) -> dict[str, list[str]]:
+    """Kind of motion -> the entries of wordlists/NAME/KIND.txt, for the kinds that have a file, in any order."""
+    return {path.stem: read_list(f"{name}/{path.stem}") for path in sorted((FOLDER / name).glob("*.txt"))}
+
+
+def mirrored(entries: Iterable[str], pairs: list[tuple[str, str]]) -> list[str]:
+    """The entries with the two words of every pair exchanged; a word comes before those that it contains."""
     swapped = []
-    for e in entries:
-        for i, (a, b) in enumerate(MIRROR_WORDS):
-            e = e.replace(a, f"<{i}a>").replace(b, f"<{i}b>")
-        for i, (a, b) in enumerate(MIRROR_WORDS):
-            e = e.replace(f"<{i}a>", b).replace(f"<{i}b>", a)
-        swapped.append(e)
+    for entry in entries:
+        for i, (a, b) in enumerate(pairs):
+            entry = entry.replace(a, f"<{i}a>").replace(b, f"<{i}b>")
+        for i, (a, b) in enumerate(pairs):
+            entry = entry.replace(f"<{i}a>", b).replace(f"<{i}b>", a)
+        swapped.append(entry)
     return swapped
 
 
-CAMERA_VERBS["pan-right"] = mirror(CAMERA_VERBS["pan-left"])
-CAMERA_VERBS["tilt-down"] = lines("""
-        tilt|down; tilt|down; tilt|down; tilt|down; tilt|downward; tilt|downward; tilt|downwards; tilt|down to the ground; tilt|down toward the ground; tilt|down towards the floor; tilt|to the ground; tilt|toward the floor; tilt|from top to bottom; crane|down; crane|down; crane|downward; crane|downwards; pedestal|down; pedestal|downward; boom|down; boom|downward; jib|down;
-        look|down; look|down; look|downward; look|downwards; look|down at the ground; look|to the ground; look|toward the floor; descend|; descend|; descend|downward; descend|toward the ground; descend|to the ground; lower|; lower|itself; sink|; sink|down; sink|lower; sink|toward the ground; fall|; fall|down; fall|slowly downward; drop|; drop|down; drop|lower; move|down; move|down; move|downward; move|downward; move|downwards; move|lower; move|toward the bottom; move|from top to bottom; move|vertically down;
-        go|down; go|downward; go|downwards; go|lower; go|lower and lower; sink|lower and lower; go|down and down; glide|down; glide|downward; glide|downwards; float|down; float|downward; float|downwards; drift|down; drift|downward; drift|downwards; pan|down; pan|down; pan|downward; pan|downwards; pan|down to the ground; pan|from top to bottom; pan|down toward the ground; pan|vertically downward; sweep|down; sweep|downward; sweep|downwards; swing|down; swing|downward; slide|down; slide|downward; slide|downwards; scroll|down; scroll|downward; scroll|from top to bottom; shift|down; shift|downward; shift|downwards; travel|down; travel|downward; travel|downwards; track|down; track|downward; fly|down; fly|downward; dip|; dip|down; dip|downward; head|down; head|downward; point|down; point|downward; aim|down; aim|downward; angle|down; angle|downward; reveal|the ground below; turn|down; turn|downward; turn|downwards; turn|down to the ground; push|down; push|downward; pull|down; pull|downward; creep|down; creep|downward; inch|down; inch|downward; ease|down; ease|downward; whip|down; rush|down; rush|downward; shoot|downward; dolly|down; plummet|; gaze|down; gaze|downward; show|the ground below; step|down; nudge|down; nudge|downward; settle|down; settle|lower; bow|down""")
+def read_camera_table(name: str) -> dict[str, list[str]]:
+    """A table whose lists for pan-right are those for pan-left, mirrored."""
+    table = read_table(name)
+    pairs = [("左", "右")] if name.startswith("zh/") else MIRROR_WORDS
+    return {**table, "pan-right": mirrored(table["pan-left"], pairs)}
 
-# ---------------------------------------------------------------- camera nouns: "a <speed> <noun>"
-CAMERA_NOUNS = {
-    "zoom-in": lines(
-        """zoom in; zoom-in; zoom in; zoom-in shot; zoom-in effect; zoom in effect; push in; push-in; closer look; closer view; closer look at the subject; push-in shot; push in shot; dolly in; dolly-in; dolly-in shot; dolly in shot; forward dolly; forward dolly shot; camera push; camera push-in; camera push in; inward zoom; forward zoom; zoom toward the subject; zoom towards the center; zoom on the face; zoom on the subject; zoom into the details; zoom to the subject; forward motion; forward movement; forward camera movement; forward camera move; move in; move-in; move closer; approach; approach shot; approach to the subject; forward tracking shot; tracking shot forward; forward glide; forward push; forward drift; drift forward; drift in; glide in; glide forward; creep in; creep-in; punch-in; punch in; crash zoom in; snap zoom in; zoom closer; close-in; close in; inward push; push toward the subject; push forward; push towards the camera subject; zoom; camera zoom; zoom shot; ken burns zoom in; ken burns push in; magnification; fly-in; fly in; forward flight; dive in; inward movement; inward dolly; closing in; dolly forward; slide in; move toward the subject; move towards the middle; advance"""
-    ),
-    "zoom-out": lines(
-        """zoom out; zoom-out; zoom out; zoom-out shot; zoom-out effect; zoom out effect; pull back; pull-back; pullback; pull back shot; pull-back shot; pullback shot; pull out; pull-out; dolly out; dolly-out; dolly-out shot; dolly out shot; backward dolly; backward dolly shot; dolly back; camera pull-back; camera pull back; camera pullback; outward zoom; reverse zoom; zoom away; zoom away from the subject; zoom back; zoom outwards; backward motion; backward movement; backwards movement; backward camera movement; move back; move-back; move away; retreat; retreat from the subject; backward tracking shot; tracking shot backward; backward glide; backward drift; drift backward; drift back; drift away; drift out; glide back; glide backward; glide away; pull away; pull-away; pull-away shot; reveal shot; reveal; wide reveal; zoom out reveal; zoom-out reveal; pull-back reveal; pullback reveal; crash zoom out; snap zoom out; ken burns zoom out; widening shot; widening of the frame; widening of the view; fly-out; fly out; backward flight; outward movement; outward dolly; outward push; backing away; dolly backward; slide back; move away from the subject; withdrawal; zoom-out to a wide shot; zoom out to a wide view; step back"""
-    ),
-    "pan-left": lines(
-        """pan left; pan left; pan to the left; pan left; left pan; left pan; leftward pan; pan leftward; pan from right to left; right-to-left pan; right to left pan; left truck; truck left; truck to the left; left tracking shot; leftward tracking shot; tracking shot to the left; tracking shot left; track left; left slide; slide left; slide to the left; leftward slide; leftward drift; drift left; drift to the left; left drift; leftward move; leftward movement; leftward camera movement; camera movement to the left; move left; move to the left; movement to the left; leftward motion; motion to the left; sweep left; sweep to the left; leftward sweep; left sweep; right-to-left sweep; camera sweep to the left; swing left; swing to the left; leftward swing; turn to the left; turn left; leftward turn; left turn; look left; look to the left; leftward glide; glide left; glide to the left; dolly left; left dolly; leftward dolly; lateral move to the left; lateral move left; lateral slide to the left; sideways move to the left; sideways slide left; scroll to the left; scroll left; leftward scroll; right-to-left scroll; shift left; shift to the left; leftward shift; whip pan left; whip pan to the left; left whip pan; swish pan left; horizontal pan to the left; horizontal pan left; panning shot to the left; panning shot left; camera pan left; camera pan to the left; leftward panning; panoramic pan to the left; arc left; orbit to the left; orbit left"""
-    ),
-    "tilt-up": lines(
-        """tilt up; tilt up; tilt-up; tilt upward; upward tilt; upward tilt; upwards tilt; tilt-up shot; tilt up shot; camera tilt up; tilt up to the sky; tilt up toward the sky; crane up; crane-up; crane shot up; crane shot upward; upward crane; upward crane shot; rising crane shot; crane up shot; pedestal up; boom up; boom-up; rise; rising shot; rising camera move; rising movement; rising motion; upward rise; upward move; upward movement; upward camera movement; upward motion; camera movement upward; move up; move upward; movement upward; ascent; ascending shot; ascending movement; ascending camera; lift; upward lift; climb; upward drift; drift upward; drift up; upward glide; glide upward; glide up; upward pan; pan up; pan upward; vertical pan up; vertical pan upward; bottom-to-top pan; bottom to top tilt; pan from bottom to top; upward sweep; sweep upward; sweep up; look up; look upward; upward look; upward slide; slide up; slide upward; upward scroll; scroll up; upward shift; shift up; upward tracking shot; tracking shot upward; upward swing; rise into the sky; upward dolly; rising drone shot; drone rise; upward float; float upward; float up; levitation; vertical move up; vertical movement upward"""
-    ),
-    "tilt-down": lines(
-        """tilt down; tilt down; tilt-down; tilt downward; downward tilt; downward tilt; downwards tilt; tilt-down shot; tilt down shot; camera tilt down; tilt down to the ground; tilt down toward the ground; crane down; crane-down; crane shot down; crane shot downward; downward crane; downward crane shot; lowering crane shot; crane down shot; pedestal down; boom down; boom-down; descent; descending shot; descending camera move; descending movement; descending motion; descending crane shot; downward descent; downward move; downward movement; downward camera movement; downward motion; camera movement downward; move down; move downward; movement downward; lowering of the camera; drop; downward drift; drift downward; drift down; downward glide; glide downward; glide down; downward pan; pan down; pan downward; vertical pan down; vertical pan downward; top-to-bottom pan; top to bottom tilt; pan from top to bottom; downward sweep; sweep downward; sweep down; look down; look downward; downward look; downward slide; slide down; slide downward; downward scroll; scroll down; downward shift; shift down; downward tracking shot; tracking shot downward; downward swing; downward dolly; descending drone shot; drone descent; downward float; float downward; float down; sinking movement; vertical move down; vertical movement downward; dip"""
-    ),
-    "rotate-cw": lines(
-        """clockwise rotation; clockwise rotation; rotation clockwise; rotation; camera rotation; clockwise spin; spin clockwise; clockwise turn; turn clockwise; clockwise roll; roll clockwise; camera roll clockwise; clockwise camera roll; clockwise twist; twist clockwise; clockwise twirl; clockwise whirl; clockwise revolution; rotate clockwise; cw rotation; cw spin; rotation to the right; spin to the right; roll to the right; right roll; spin; camera roll; roll; barrel roll; clockwise barrel roll; twist; whirl; clockwise swirl; clockwise pivot; clockwise tilt; clockwise motion; clockwise movement; clockwise camera movement; rotation in the clockwise direction; rotation effect; spin effect; spinning effect; rotating shot; clockwise rotating shot; clock-wise rotation; clock-wise spin; twirl; dutch roll clockwise; right-handed rotation; rotation around the center"""
-    ),
-    "rotate-ccw": lines(
-        """counterclockwise rotation; counterclockwise rotation; counter-clockwise rotation; counter clockwise rotation; anticlockwise rotation; anti-clockwise rotation; anti clockwise rotation; rotation counterclockwise; rotation anticlockwise; counterclockwise spin; counter-clockwise spin; anticlockwise spin; anti-clockwise spin; spin counterclockwise; spin anticlockwise; counterclockwise turn; counter-clockwise turn; anticlockwise turn; turn counterclockwise; counterclockwise roll; counter-clockwise roll; anticlockwise roll; roll counterclockwise; camera roll counterclockwise; counterclockwise camera roll; counterclockwise twist; anticlockwise twist; twist counterclockwise; counterclockwise twirl; counterclockwise whirl; anticlockwise whirl; counterclockwise revolution; rotate counterclockwise; rotate anticlockwise; ccw rotation; ccw spin; ccw roll; rotation to the left; spin to the left; roll to the left; left roll; counterclockwise barrel roll; counterclockwise swirl; counterclockwise pivot; counterclockwise tilt; counterclockwise motion; counterclockwise movement; anticlockwise movement; anti-clockwise motion; rotation in the counterclockwise direction; rotation in the anticlockwise direction; counterclockwise rotating shot; rotation against the clock; left-handed rotation; dutch roll counterclockwise"""
-    ),
-}
-CAMERA_NOUNS["pan-right"] = mirror(CAMERA_NOUNS["pan-left"])
 
-# Transitive: "<verb> the <picture> <rest>" turns the picture, not a camera.
-ROTATE_OBJECT_VERBS = lines("rotate; rotate; rotate; spin; turn; twist; roll; revolve; swirl; twirl; whirl")
-ROTATE_OBJECTS = lines(
-    "the picture; the image; the photo; the frame; the scene; the view; the shot; it; the camera; everything; the whole image; the whole picture; this photo; this image; this; my photo; the world; the video; the canvas; the screen; the entire frame; the composition"
-)
-ROTATE_RESTS = {
-    "rotate-cw": lines(
-        "clockwise; clockwise; clockwise; clockwise; in a clockwise direction; in the clockwise direction; to the right; right; cw; ; around; around clockwise; clock-wise; like a clock hand; the way a clock turns; clockwise around the center; with the clock"
-    ),
-    "rotate-ccw": lines(
-        "counterclockwise; counterclockwise; counter-clockwise; counter clockwise; anticlockwise; anti-clockwise; anti clockwise; in a counterclockwise direction; in an anticlockwise direction; to the left; left; ccw; against the clock; counterclockwise around the center; in the counter-clockwise direction"
-    ),
-}
+def tokenizer_words() -> list[list | tuple | dict]:
+    """All lists and tables, for the training of the tokenizer. The sets repeat words of the lists."""
+    return [
+        value
+        for name, value in globals().items()
+        if name.isupper() and isinstance(value, list | tuple | dict)
+    ]
 
+
+MIRROR_WORDS = [("leftwards", "rightwards"), ("leftward", "rightward"), ("left", "right")]
+
+# Camera motions. Verbs: "<camera> <verb>s <rest>"; nouns: "a <speed> <noun>".
+CAMERA_VERBS = read_camera_table("en/camera_verbs")
+CAMERA_NOUNS = read_camera_table("en/camera_nouns")
+# "<verb> the <picture> <rest>" turns the picture, not a camera.
+ROTATE_OBJECT_VERBS = read_list("en/rotate_object_verbs")
+ROTATE_OBJECTS = read_list("en/rotate_objects")
+ROTATE_RESTS = read_table("en/rotate_rests")
 # "move the camera <rest>"
-CAMERA_OBJECT_VERBS = {
-    "zoom-in": lines(
-        "move the camera closer; move the camera in; move the camera forward; bring the camera closer; bring the camera in; push the camera in; push the camera forward; get the camera closer; take the camera in; dolly the camera in; zoom the camera in; zoom the picture in; zoom the image in; make it bigger; make the picture bigger; enlarge the picture; enlarge the image; enlarge the view; enlarge the subject; magnify the picture; magnify the view; magnify the subject; bring us closer; bring it closer; bring the subject closer; bring the viewer closer; make the subject come closer; make it come closer; pull the subject closer; pull the viewer in; let it come nearer; let the subject come nearer; make everything come closer; make the subject larger; make the subject grow larger; fill the frame with the subject; tighten the frame; tighten the shot; tighten the framing; narrow the frame; slide the camera forward; have the camera move in; scale up the picture; scale the picture up; scale up"
-    ),
-    "zoom-out": lines(
-        "move the camera back; move the camera away; move the camera backward; move the camera backwards; move the camera out; move the camera farther away; pull the camera back; pull the camera away; pull the camera out; take the camera back; take the camera away; bring the camera back; dolly the camera out; dolly the camera back; zoom the camera out; zoom the picture out; zoom the image out; make it smaller; make the picture smaller; shrink the picture; shrink the subject; shrink the view; widen the frame; widen the shot; widen the view; widen the framing; widen the field of view; open up the frame; open up the view; expand the frame; expand the view; show more of the surroundings; show more of the scene; show the whole scene; show the bigger picture; reveal the whole scene; reveal more of the surroundings; reveal the surroundings; reveal the full scene; reveal the background; move the subject away; make the subject go farther away; make the subject move away; make everything recede; let the subject recede; slide the camera back; scale down the picture; scale the picture down; scale down; have the camera move back; get farther away from the subject; put more distance between us and the subject"
-    ),
-    "pan-left": lines(
-        "move the camera left; move the camera to the left; move the camera leftward; slide the camera left; slide the camera to the left; pan the camera left; pan the camera to the left; pan the view left; pan the shot left; swing the camera left; swing the camera to the left; turn the camera left; turn the camera to the left; point the camera left; point the camera to the left; shift the camera left; shift the camera to the left; shift the view left; shift the view to the left; shift the frame left; shift the frame to the left; sweep the camera left; sweep the camera to the left; track the camera left; drag the camera left; drag the view to the left; dolly the camera left; dolly the camera to the left; truck the camera left; move the view left; move the view to the left; take the camera left; take the camera to the left; push the camera to the left; scroll the picture to the left; have the camera go left; bring the camera left; bring the camera to the left; aim the camera left; direct the camera to the left; look to the left side; look at the left side; reveal the left side; show the left side; show what is on the left; reveal what is on the left; guide the view to the left; steer the camera left"
-    ),
-    "tilt-up": lines(
-        "move the camera up; move the camera upward; move the camera upwards; tilt the camera up; tilt the camera upward; tilt the view up; tilt the shot up; raise the camera; raise the camera up; raise the view; raise the shot; lift the camera; lift the camera up; lift the view; lift the view up; crane the camera up; point the camera up; point the camera upward; point the camera at the sky; turn the camera up; turn the camera upward; swing the camera up; slide the camera up; pan the camera up; pan the view up; shift the view up; shift the camera up; shift the frame up; move the view up; move the view upward; boom the camera up; sweep the camera upward; aim the camera up; aim the camera higher; take the camera up; bring the camera up; scroll the picture up; let the camera rise; let the camera climb; make the camera rise; make the camera ascend; have the camera go up; push the camera up; angle the camera up; angle the camera upward; elevate the camera; direct the camera upward; guide the view upward; show the top; show what is above; reveal what is above; reveal the sky; show the sky above"
-    ),
-    "tilt-down": lines(
-        "move the camera down; move the camera downward; move the camera downwards; tilt the camera down; tilt the camera downward; tilt the view down; tilt the shot down; lower the camera; lower the camera down; lower the view; lower the shot; drop the camera; drop the camera down; drop the view; bring the camera down; crane the camera down; point the camera down; point the camera downward; point the camera at the ground; turn the camera down; turn the camera downward; swing the camera down; slide the camera down; pan the camera down; pan the view down; shift the view down; shift the camera down; shift the frame down; move the view down; move the view downward; boom the camera down; sweep the camera downward; aim the camera down; aim the camera lower; take the camera down; scroll the picture down; let the camera sink; let the camera fall; let the camera descend; make the camera descend; make the camera sink; have the camera go down; push the camera down; angle the camera down; angle the camera downward; direct the camera downward; guide the view downward; show the bottom; show what is below; reveal what is below; reveal the ground; show the ground below; dip the camera"
-    ),
-}
-CAMERA_OBJECT_VERBS["pan-right"] = mirror(CAMERA_OBJECT_VERBS["pan-left"])
+CAMERA_OBJECT_VERBS = read_camera_table("en/camera_object_verbs")
+# A direction alone, after "camera".
+DIRECTIONS = read_camera_table("en/directions")
 
-# ---------------------------------------------------------------- local motion
-WATER = lines(
-    """the water; the waves; the sea; the ocean; the lake; the river; the stream; the pond; the pool; the surface of the water; the water surface; the water's surface; the surf; the tide; the waves on the beach; the ocean waves; the sea waves; water; waves; ocean waves; sea waves; the lake's surface; the surface of the lake; the surface; the bay; the waves in the sea; the waves in the ocean; the river water; the lake water; the sea water; the seawater; the puddle; the harbor water; the fountain water; the lagoon; the swell; big waves; small waves; little waves; the creek; the brook; the water in the background; the water below; the water in the lake; the water in the pool; the water in the river; the water behind the boat; the waves behind her; the blue sea; the blue water; the dark water; the canal; the fjord; the reflections in the water; the reflections on the water; the reflection in the lake; the foam on the waves; the coffee; the surface of the coffee; the tea in the cup; the soup; the liquid; the sea behind them; the water around the boat; the shallow water; the coastal waters; the bathtub water; the swimming pool; the waterline; the shoreline waves"""
-)
-WATER_VERBS = lines(
-    """roll|; roll|; roll|in; roll|onto the shore; roll|toward the shore; roll|to the beach; ripple|; ripple|; ripple|; ripple|in the wind; ripple|in the sun; ripple|with the wind; ripple|under the breeze; ripple|in the breeze; undulate|; undulate|; surge|; swell|; swell|; heave|; slosh|; slosh|around; lap|; lap|at the shore; lap|against the rocks; lap|the shore; lap|on the sand; wave|; wave|; splash|; splash|; crash|; crash|on the shore; crash|on the beach; crash|against the rocks; crash|onto the rocks; break|on the shore; break|on the beach; flow|; flow|; flow|by; flow|past; flow|downstream; churn|; churn|; shimmer|with ripples; shimmer|; wobble|; move|; move|; move|in waves; move|like the sea; stir|; rise and fall|; bob|; wash|ashore; wash|over the sand; wash|over the rocks; wash|in; billow|; tumble|; glisten and ripple|; sway|; dance|; pulse|; form|ripples; make|waves; make|ripples; show|ripples; spread|in ripples; stream|; run|; swirl|; froth|; foam|; rock|; oscillate|; tremble|; quiver|; drift|; come|in; come|alive with ripples; come|alive; rush|in; advance|and retreat; ebb and flow|; animate|; gurgle|; trickle|; cascade|; pour|"""
-)
-WATER_NOUNS = lines(
-    """waves; rolling waves; waves rolling in; waves rolling; ripples; ripples on the water; ripples on the lake; ripples in the water; ripples across the lake; ripples across the pond; ripples spreading across the water; water ripples; rippling water; rippling; rippling surface; rippling waves; ocean waves; sea waves; ocean swell; swell; sea swell; waves crashing; waves crashing on the shore; crashing waves; lapping waves; waves lapping the shore; waves lapping; surf; rolling surf; the surf rolling in; flowing water; water flowing; flowing river; water movement; water motion; wave motion; wave movement; wave effect; ripple effect; water effect; water animation; undulation; undulating water; undulating waves; moving water; moving waves; moving sea; wavy water; wavy motion; wavy effect; wobbling water; sloshing water; splashing water; splashing waves; surging waves; surging sea; sea in motion; the sea in motion; water in motion; ocean in motion; ocean movement; waving water; tide coming in; incoming tide; churning sea; churning water; ripples moving across the water; waves on the sea; waves on the ocean; waves on the lake; waves on the beach; waves at the shore; waves in the water; breaking waves; swelling sea; swelling waves; shimmering ripples; shimmering water; water rippling; sea rolling; ocean rolling; running water; streaming water; concentric ripples; river current; current; heaving sea; lapping water; tidal motion; ocean motion; water sway"""
-)
-WIND_THINGS = lines(
-    """the trees; the leaves; the grass; the flowers; the branches; the hair; her hair; his hair; the tree; the flower; the plants; the plant; the reeds; the wheat; the wheat field; the palm trees; the palms; the palm leaves; the bushes; the bush; the foliage; the petals; the bamboo; the willow; the willow branches; the ferns; the meadow; the tall grass; the field of grass; the field; the crops; the corn; the curtains; the curtain; the flag; the flags; her dress; the dress; the skirt; the scarf; the cloth; the fabric; the fur; the cat's fur; the whiskers; the cat's whiskers; the feathers; the roses; the rose; the tulips; the sunflowers; the daisies; the poppies; the lavender; the vines; the ivy; the hedge; the forest; the woods; the treetops; the twigs; the stems; the stalks; the blades of grass; the canopy; the orchid; the blossoms; the cherry blossoms; the clothes; the laundry; the sail; the banner; the ribbons; the cape; the veil; the pine trees; the oak; the birches; the seaweed; the kelp; the jungle; the garden; the shrubs; her long hair; the girl's hair; the woman's hair; the strands of hair; the mane; the horse's mane; the tail; the lanterns; the rope; the swing; the leaves on the tree; the branches of the tree; the flowers in the vase; the plants in the background; the trees in the background; the trees behind her; the dandelions; the moss; the rice field; the barley; the autumn leaves; the green leaves; leaves; trees; grass; flowers; branches; hair; plants; palm trees; reeds; tall grass; foliage; curtains; flags; petals; wheat; the subject; everything"""
-)
-SWAY_VERBS = lines(
-    """sway|; sway|; sway|; sway|; sway|back and forth; sway|from side to side; sway|side to side; rustle|; rustle|; flutter|; flutter|; dance|; dance|; swing|; swing|back and forth; swing|from side to side; rock|; rock|back and forth; rock|from side to side; bend|; bend|and sway; wave|; wave|; wave|back and forth; shake|; tremble|; quiver|; move|; bob|; billow|; nod|; shiver|; blow|; blow|; blow|around; toss|; stir|; wobble|; lean|; lean|back and forth; flap|; undulate|; ripple|; float|; oscillate|; flow|; stream|; whip|; drift|; twitch|; jiggle|; waver|; vibrate|; bow|; bow|and rise; come|alive; tilt|back and forth"""
-)
-SWAY_SOLO = {
-    "sway",
-    "rustle",
-    "flutter",
-    "dance",
-    "swing",
-    "rock",
-    "bend",
-    "shake",
-    "tremble",
-    "quiver",
-    "wave",
-    "blow",
-    "bob",
-    "billow",
-    "nod",
-    "shiver",
-    "flap",
-    "toss",
-    "lean",
-    "oscillate",
-    "waver",
-    "bow",
-    "wobble",
-    "jiggle",
-    "vibrate",
-}
-WIND_TAILS = lines(
-    """in the wind; in the wind; in the wind; in the breeze; in the breeze; with the wind; with the breeze; in a breeze; by the wind; from the wind; because of the wind; as the wind blows; as the breeze passes; as wind passes through; on the wind; under the wind; in the summer breeze; in the evening breeze; in the morning breeze; in the sea breeze; in the night wind; as if in the wind; as if in a breeze; as though blown by the wind; when the wind blows; in windy weather; blown by the wind; in the passing wind; in the air"""
-)
-SLOW_WIND = lines(
-    "in a gentle breeze; in the gentle breeze; in the light breeze; in a light breeze; in a soft wind; in the soft breeze; in a gentle wind; in the gentle wind; in a mild breeze; in a slight breeze; in a faint breeze; in a light wind; in a soft breeze; in the light wind; with the gentle wind; in the slight wind; in a calm breeze; in a subtle breeze; in a weak wind; in a whisper of wind; in the slow wind; in a delicate breeze"
-)
-FAST_WIND = lines(
-    "in a strong wind; in the strong wind; in strong wind; in strong winds; in the storm; in a storm; in a gale; in the heavy wind; in heavy winds; in a fierce wind; in the violent wind; in a powerful wind; in the fast wind; in gale-force winds; in a hurricane; in the howling wind; in a raging wind; in high winds; in the stormy wind; in a stiff wind; in a wild wind; in furious wind; in a gusty storm"
-)
-WIND_NOUNS = lines(
-    """swaying; swaying motion; swaying movement; sway; swaying trees; swaying grass; swaying leaves; swaying flowers; swaying branches; swaying in the wind; swaying in the breeze; rustling leaves; leaves rustling; rustling trees; breeze; wind; a breeze; wind effect; breeze effect; wind motion; wind animation; wind blowing; blowing wind; wind in the trees; wind in the leaves; wind in her hair; wind in his hair; wind in the hair; wind in the grass; breeze in the trees; breeze in the leaves; breeze through the leaves; breeze through the grass; breeze through the trees; breeze through her hair; wind through the trees; wind through the grass; wind through her hair; wind blowing through the trees; wind blowing through her hair; wind blowing through the grass; wind moving the leaves; wind moving the branches; blowing hair; flowing hair; hair blowing in the wind; hair flowing in the wind; fluttering leaves; fluttering petals; fluttering flags; waving grass; waving flags; waving wheat; dancing flowers; dancing leaves; dancing grass; side-to-side sway; back-and-forth sway; side to side motion; back and forth motion; rocking; rocking motion; rocking movement; swinging; swinging motion; sway in the wind; sway in the breeze; sway of the trees; sway of the branches; sway of the grass; rustle of leaves; rustle in the leaves; flutter of the leaves; flutter of petals; movement of the leaves in the wind; movement in the trees from the wind; pendulum sway; windy motion; windy effect; wind sway; tree sway; plant sway; grass sway; hair sway"""
-)
-WIND_SENTENCES = lines(
-    """the wind blow|; the wind blow|; the wind blow|through the trees; the wind blow|through the leaves; the wind blow|through her hair; the wind blow|through his hair; the wind blow|through the grass; the wind blow|through the scene; the wind move|the leaves; the wind move|the branches; the wind move|the trees; the wind move|the grass; the wind stir|the leaves; the wind shake|the branches; the wind shake|the trees; the wind bend|the grass; the wind bend|the trees; the wind play|with her hair; the wind rustle|the leaves; the wind sweep|through the field; the wind sweep|over the grass; the wind toss|the branches; the wind toss|her hair; a breeze move|the leaves; a breeze move|through the trees; a breeze blow|; a breeze blow|through the grass; a breeze stir|the leaves; a breeze stir|the branches; a breeze stir|the flowers; a breeze pass|through the leaves; a breeze rustle|the leaves; a breeze ruffle|the grass; a breeze ruffle|her hair; a breeze ruffle|the fur; a breeze sway|the flowers; wind blow|through the scene; wind blow|; wind move|the trees; wind sway|the trees; wind sway|the flowers; wind rustle|the leaves; wind ruffle|the fur; the breeze sway|the branches; the breeze play|with the leaves; the breeze blow|; the breeze caress|the flowers; the breeze caress|the grass; air move|the curtains; the wind rock|the branches; the wind make|the trees sway; the wind make|the grass dance; the wind make|the flowers dance; it get|windy; it is windy|"""
-)
+# Motions of what is in the picture.
+WATER = read_list("en/water")
+WATER_VERBS = read_list("en/water_verbs")
+WATER_NOUNS = read_list("en/water_nouns")
+WIND_THINGS = read_list("en/wind_things")
+SWAY_VERBS = read_list("en/sway_verbs")
+# Verbs that say sway without naming the wind.
+SWAY_SOLO = set(read_list("en/sway_solo"))
+WIND_TAILS = read_list("en/wind_tails")
+SLOW_WIND = read_list("en/slow_wind")
+FAST_WIND = read_list("en/fast_wind")
+WIND_NOUNS = read_list("en/wind_nouns")
+WIND_SENTENCES = read_list("en/wind_sentences")
+TRANSITIVE = read_table("en/transitive")
 
-# ---------------------------------------------------------------- static
-STATIC = lines("""static; static; static shot; static shot; static camera; static camera; static frame; static view; static picture; static image; completely static; perfectly static; totally static; fully static; entirely static; keep it static; keep the camera static; keep the shot static; make it static; a static shot; a static camera; the camera is static; camera static; camera remains static; the camera stays static; the shot is static; the shot stays static;
-still; still; still shot; still camera; still frame; stay still; hold still; hold the camera still; hold the shot still; hold perfectly still; hold it still; keep still; keep it still; keep everything still; keep everything perfectly still; keep the camera still; keep the picture still; keep the scene still; keep the shot still; keep the image still; keep completely still; remain still; remain completely still; remains still; everything is still; everything stays still; everything remains still; everything stands still; the camera stays still; the camera holds still; the camera remains still; the camera is still; the camera stands still; the scene is still; the scene stays still; the picture stays still; the shot holds still; standing still; stand still; perfectly still; completely still; absolutely still; totally still;
-no motion; no motion; no motion at all; no movement; no movement; no movement at all; no camera movement; no camera motion; no camera move; no camera moves; no movement whatsoever; without motion; without movement; without any motion; without any movement; without moving; without camera movement; without any camera movement; without moving the camera; zero motion; zero movement; zero camera movement; no animation; without animation; no moving; no camera shake and no movement;
-motionless; motionless camera; motionless shot; completely motionless; remain motionless; remains motionless; stay motionless; the camera is motionless; keep it motionless; stays motionless; motionless frame; freeze; freeze; freeze frame; freeze-frame; freeze the frame; freeze the picture; freeze the shot; freeze the camera; freeze everything; freeze it; freeze the image; freeze the scene; freeze the moment; freeze the action; frozen; frozen in time; frozen frame; frozen shot; frozen camera; completely frozen; the frame is frozen; everything frozen; everything is frozen; everything freezes; the scene is frozen; the scene is frozen in time; time stands still; time is frozen; frozen moment; the camera freezes; stay frozen;
-locked; locked camera; locked shot; locked-off; locked off; locked-off shot; locked off shot; locked-off camera; locked off camera; lock the camera; lock the shot; lock off the camera; lock the frame; camera locked; camera locked off; camera locked down; the camera is locked; the camera is locked off; locked-down shot; locked-down camera; locked frame; locked tripod shot; fixed camera; fixed shot; fixed frame; fixed view; fixed camera position; fixed position; fixed viewpoint; fixed angle; fixed perspective; a fixed shot; camera fixed; the camera is fixed; the camera is fixed in place; the camera stays fixed; the camera stays fixed in place; keep the camera fixed; keep the frame fixed; tripod shot; tripod; on a tripod; camera on a tripod; shot on a tripod; stable tripod shot; static tripod shot; steady tripod shot; stationary; stationary camera; stationary shot; stationary view; the camera is stationary; the camera remains stationary; the camera stays stationary; keep the camera stationary; keep it stationary; remain stationary; stay stationary; completely stationary; immobile; immobile camera; completely immobile; immobile shot; unmoving; unmoving camera; unmoving shot; stay put; the camera stays put; stays in place; the camera stays in place; stay in place; the camera holds; the camera holds its position; the camera holds position; hold position; hold the position; hold; hold the shot; hold the frame; hold steady; hold the camera steady; steady shot; steady camera; steady frame; keep the camera steady; keep it steady; keep the frame steady; the camera holds steady; camera holds; the camera rests; the camera does not move; the camera doesn't move; the camera never moves; camera does not move; camera doesn't move; camera not moving; the camera is not moving; the camera isn't moving; do not move; do not move the camera; don't move; don't move the camera; don't move anything; do not move anything; do not animate; don't animate; don't animate anything; nothing moves; nothing is moving; nothing should move; nothing at all moves; let nothing move; not moving; never moving; the picture does not move; the picture doesn't move; the image does not move; it should not move; it shouldn't move; the scene does not move; no zoom; no zoom no pan; no zooming; no zoom or pan; no pan and no zoom; no panning; no panning or zooming; without zooming; without zoom; without panning; without any zoom; don't zoom; do not zoom; don't pan; do not pan; no zoom, no pan; pause; paused; pause the scene; paused frame; paused shot; rest; at rest; at a standstill; standstill; stand-still; come to a standstill; as still as a photo; like a photograph; just a photo; plain photo; keep it as it is; leave it as it is; leave it still; leave the picture as it is; leave the camera where it is; leave everything as it is; same frame throughout; unchanged; keep the image unchanged; keep it unchanged; unchanging frame; nothing changes; no changes; inert; frozen still; quiet still frame; dead still; rock steady; rock-steady camera; rock solid camera""")
+# Nothing moves, or not the camera.
+STATIC = read_list("en/static")
+STATIC_CAMERA = read_list("en/static_camera")
+ONLY_MOVES = read_table("en/only_moves")
+NEGATED = read_list("en/negated")
 
-# ---------------------------------------------------------------- speeds
-SLOW_ADVERBS = lines(
-    """slowly; slowly; slowly; slowly; slowly; gently; gently; gently; gradually; gradually; slightly; slightly; subtly; subtly; softly; very slowly; very slowly; really slowly; so slowly; extremely slowly; ever so slowly; ever so slightly; ever so gently; very gently; very gradually; very slightly; very subtly; a little; a bit; a tiny bit; a little bit; just a little; just a bit; slow; slow; nice and slow; at a slow pace; at a slow speed; at a snail's pace; at a leisurely pace; at a gentle pace; at a relaxed pace; at a calm pace; at low speed; at half speed; at a low speed; at a crawl; in slow motion; with slow motion; in a slow motion; in slow-motion; leisurely; lazily; calmly; delicately; tenderly; quietly; peacefully; unhurriedly; without hurry; without rush; patiently; sluggishly; languidly; faintly; lightly; mildly; barely; barely noticeably; almost imperceptibly; imperceptibly; hardly noticeably; little by little; bit by bit; inch by inch; step by step; slowly but surely; slowly and gently; slowly and calmly; slow and gentle; slow and easy; slowly and softly; gently and slowly; softly and slowly; easy; taking its time; in a slow way; in a gentle way; in a subtle way; in a gradual way; with a slow pace; with gentle speed; with a gentle touch; with slow speed; in a slow manner; in a slow and gentle manner; a touch; a tad; somewhat slowly; rather slowly; quite slowly; pretty slowly; too slowly; super slowly; super slow; real slow; very slow; extra slow; more slowly; slower; not too fast; not so fast; not fast; not quickly; without rushing; dreamily; serenely; tranquilly; ploddingly; carefully; cautiously; minimally; modestly; moderately slowly; relaxingly"""
-)
-FAST_ADVERBS = lines(
-    """fast; fast; fast; fast; quickly; quickly; quickly; quickly; rapidly; rapidly; rapidly; swiftly; swiftly; speedily; very fast; very fast; very quickly; very rapidly; really fast; really quickly; so fast; super fast; extremely fast; extremely quickly; quite fast; pretty fast; too fast; incredibly fast; ultra fast; hyper fast; at high speed; at full speed; at top speed; at great speed; at speed; at a fast pace; at a rapid pace; at a quick pace; at a high speed; at a fast speed; at breakneck speed; at lightning speed; at double speed; at maximum speed; in fast motion; in a fast motion; with speed; with great speed; with high speed; with force; with power; with great force; with energy; with a lot of energy; dramatically; dramatically; strongly; strongly; intensely; forcefully; powerfully; energetically; vigorously; vigorously; violently; wildly; wildly; furiously; fiercely; aggressively; abruptly; suddenly; hurriedly; hastily; briskly; sharply; frantically; dynamically; heavily; hard; in a flash; in a hurry; in a rush; in no time; instantly; like lightning; like crazy; like mad; as fast as possible; as quickly as possible; faster; faster and faster; quick; rapid; swift; quick and sharp; quickly and dramatically; fast and furious; extremely; drastically; madly; crazily; hugely; greatly; a lot; very much; very strongly; not slowly; speedy; immediately; rushing; explosively; turbulently; boldly; hectically; zippily; double time; snappily"""
-)
-SLOW_ADJECTIVES = lines(
-    """slow; slow; slow; slow; slow; gentle; gentle; gentle; gradual; slight; slight; subtle; subtle; soft; very slow; very slow; really slow; extremely slow; super slow; ultra slow; super-slow; very gentle; very gradual; very slight; very subtle; slow and gentle; slow, gentle; slow and subtle; slow and steady; slow, steady; slow, smooth; slow and smooth; slow, cinematic; slow cinematic; slow smooth; slow steady; gentle slow; gentle smooth; leisurely; lazy; calm; delicate; quiet; peaceful; unhurried; faint; light; mild; minimal; tiny; small; little; barely noticeable; barely perceptible; imperceptible; slow-motion; slow motion; slow-paced; slow paced; low-speed; relaxed; languid; creeping; patient; tender; easy; sluggish; modest; restrained; slower; serene; dreamy; soothing; meditative; careful; crawling"""
-)
-FAST_ADJECTIVES = lines(
-    """fast; fast; fast; fast; quick; quick; quick; rapid; rapid; rapid; swift; swift; speedy; very fast; very quick; very rapid; really fast; super fast; super-fast; ultra fast; extremely fast; super quick; high-speed; high speed; fast-paced; fast paced; dramatic; dramatic; strong; strong; intense; powerful; forceful; energetic; vigorous; violent; wild; furious; fierce; aggressive; abrupt; sudden; hurried; hasty; brisk; sharp; frantic; dynamic; big; huge; large; hard; heavy; extreme; lightning-fast; lightning fast; breakneck; explosive; fast and dramatic; fast, dramatic; fast and powerful; rushing; quick and sharp; faster; massive; bold; hectic; crazy; crash; whirlwind; blazing fast; rapid-fire; hyper"""
-)
-NEUTRAL_ADVERBS = lines(
-    """smoothly; smoothly; steadily; steadily; continuously; evenly; naturally; gracefully; fluidly; constantly; at a normal pace; at a normal speed; at a steady pace; at a moderate pace; at medium speed; at a constant speed; at a medium pace; normally; in one motion; elegantly; cinematically; seamlessly; nicely; beautifully; now; at normal speed; in a smooth motion; at a moderate speed; moderately; realistically; at an even pace; at regular speed; again; rhythmically; over time; throughout; with a smooth motion; endlessly; a moderate amount; too; as well; slowish to normal speed"""
-)[:-1]
-NEUTRAL_ADJECTIVES = lines(
-    "smooth; smooth; steady; steady; continuous; even; natural; graceful; fluid; constant; elegant; seamless; nice; beautiful; cinematic; cinematic; simple; single; clean; normal; regular; medium; moderate; normal-speed; medium-speed; moderately paced; stable; classic; simple; professional; film-like; realistic; handheld; drone; aerial; nice smooth; smooth cinematic; lovely; standard; plain"
-)
-GLOBAL_SLOW = lines(
-    "slowly; very slowly; slow; slow motion; in slow motion; slow-motion; everything slow; all very slow; all slowly; everything slowly; slow pace; slow speed; at a slow pace; all in slow motion; everything in slow motion; nice and slow; gentle motion; gentle movement; slow movement; slow motions; gently; gentle; subtle motion; subtle movement; subtle; low speed; speed: slow; keep it slow; keep it subtle; keep it gentle; keep the motion slow; keep the motion subtle; make it slow; do it slowly; make it gentle; nice and gentle; all gently; both slowly; both slow; both gently; calm pace; take it slow; slow tempo; slowly please; very gentle; the motion is slow; the movement is slow; the motion is subtle; the movement is gentle; slow and gentle"
-)
-GLOBAL_FAST = lines(
-    "quickly; very fast; fast; fast motion; in fast motion; everything fast; all very fast; all quickly; everything quickly; fast pace; high speed; at high speed; at a fast pace; at full speed; strong motion; dramatic motion; strong movement; dramatic; fast movement; rapid motion; rapid; quick; energetic; speed: fast; keep it fast; make it fast; make it quick; do it quickly; do it fast; both fast; both quickly; both rapidly; rapid pace; fast tempo; quickly please; fast please; the motion is fast; the movement is fast; the motion is strong; the movement is quick; fast-paced; intense motion; big motion; big movement; lots of motion; high energy; wild motion; hurry"
-)
-GLOBAL_NEUTRAL = lines(
-    "smooth; smoothly; steady pace; smooth motion; smooth movement; cinematic; at normal speed; normal speed; medium speed; at a moderate pace; at a steady speed; steady motion; continuous motion; natural motion; speed: normal; at medium speed; loop; seamless loop; normal pace; the motion is smooth"
-)
-
-# ---------------------------------------------------------------- who moves, and frames around the motion
-CAMERAS = lines(
-    "the camera; the camera; the camera; the camera; camera; camera; the shot; the view; the frame; the lens; our view; the viewpoint; the point of view; the perspective; the scene; the picture; the image; the drone; a drone; the viewer; the cam; our camera; it; the video; the photo; my camera; the operator; the cameraman; we; the footage; the clip; the film; viewpoint; this shot; the whole scene; the animation; pov; the dolly; cam; the eye; our gaze"
-)
-PLURAL_CAMERAS = {"we"}
-TARGETS_IN = lines(
-    "toward {s}; towards {s}; on {s}; to {s}; at {s}; into {s}; onto {s}; over {s}; toward the center; towards the center; to the center; on the details; toward the subject; towards the subject; on the subject; on the face; on her face; on his face; on the eyes; into the scene; to a close-up; to a close up; into a close-up; for a close-up; to a close-up of {s}; into a tight shot; into the picture; into the frame; into the distance; toward us; until {s} fills the frame; to show detail; to show the details; until the face fills the frame; to the middle; through the scene; to see {s} better; "
-)
-TARGETS_OUT = lines(
-    "from {s}; away from {s}; to reveal {s}; to show {s}; off {s}; from the subject; from the center; from the scene; to reveal the surroundings; to reveal the whole scene; to show the surroundings; to show the whole scene; to reveal the background; to a wide shot; into a wide shot; to a wide view; to reveal the landscape; to show everything; to reveal more; to show more; to reveal the full picture; until everything is visible; to the full scene; revealing {s}; revealing the surroundings; revealing the whole scene; showing the whole scene; to give a wider view; from the face; to see the whole room; "
-)
-TARGETS_SIDE = lines(
-    "across {s}; across the scene; over {s}; over the scene; past {s}; along {s}; across the landscape; across the room; to reveal {s}; to show {s}; revealing {s}; around {s}; to follow {s}; following {s}; across the frame; over the landscape; along the horizon; through the scene; toward {s}; towards {s}; to {s}; from {s}; across the picture; "
-)
-TARGETS_VERTICAL = lines(
-    "over {s}; to reveal {s}; to show {s}; revealing {s}; past {s}; along {s}; from {s}; above {s}; toward {s}; towards {s}; to {s}; from {s} to {s}; across the scene; over the scene; over the landscape; "
-)
-TARGETS_ROTATE = lines(
-    "around {s}; around the center; around the subject; about the center; around its axis; on its axis; around the middle; about the middle; around the lens axis; around it; "
-)
-
-SUBJECTS = lines(
-    """a cat; the cat; a dog; the dog; a woman; the woman; a man; the man; a girl; the girl; a boy; the child; a child; a baby; an old man; an old woman; my grandmother; my friend; the couple; a family; a group of friends; the bride; a bride and groom; a soldier; a dancer; a singer; a chef; a fisherman; an astronaut; the astronaut; a knight; a robot; a wizard; a princess; a warrior; a monk; a portrait of a woman; a portrait of a man; the portrait; a selfie; her face; his face; the face; the eyes; her eyes; the hands; her smile; a kitten; a puppy; a horse; a white horse; a lion; a tiger; an elephant; a bear; a panda; a fox; a wolf; a deer; a rabbit; an owl; an eagle; a bird; two birds; a parrot; a swan; a duck; a fish; a dolphin; a whale; a turtle; a butterfly; a bee; a dragon; a dinosaur; a cow; sheep; goats; a monkey; a house; the house; an old house; a cottage; a castle; the castle; a cathedral; a church; a temple; a mosque; a tower; the tower; the Eiffel Tower; a lighthouse; the lighthouse; a bridge; the bridge; a skyscraper; the skyline; a city; the city; a city street; a street; a narrow street; a village; a town; a market; a cafe; a restaurant; a kitchen; a bedroom; the room; a living room; a library; a museum; a train station; an airport; a harbor; a farm; a barn; a windmill; a garden; a park; a playground; a forest; the forest; a jungle; a mountain; the mountain; the mountains; snowy mountains; a valley; a canyon; a desert; sand dunes; a beach; the beach; a tropical island; an island; a cliff; a cave; a volcano; a glacier; a waterfall; a field; a sunflower field; a meadow; a vineyard; a rice terrace; a path; a road; a highway; a railway; the horizon; the sky; the night sky; the moon; the full moon; the sun; a sunset; the sunset; a sunrise; the stars; the milky way; clouds; the clouds; a rainbow; a storm; lightning; snow; rain; fog; a lake; the lake; a mountain lake; a river; the river; the sea; the ocean; a pond; a boat; the boat; a sailboat; a ship; a cruise ship; a car; the car; a red car; a sports car; a vintage car; a truck; a bus; a bicycle; a motorcycle; a train; an airplane; a helicopter; a rocket; the rocket; a spaceship; a space station; the earth; a planet; saturn; a cup of coffee; the cup; a coffee cup; a glass of wine; a bottle; a cake; a birthday cake; a pizza; a burger; a bowl of soup; fruit; an apple; a bowl of fruit; bread; a plate of food; the food; the table; a wooden table; a chair; an old book; a stack of books; a laptop; a phone; an old camera; a guitar; a piano; a violin; a clock; a candle; a lamp; a window; the window; a door; the door; a mirror; a painting; a statue; the statue; a fountain; a flower; the flower; a rose; a bouquet; a vase of flowers; a tree; the tree; an old tree; a bonsai; a cactus; a mushroom; leaves; a pumpkin; a christmas tree; a snowman; toys; a teddy bear; a doll; a balloon; hot air balloons; fireworks; a campfire; the crowd; people walking; the audience; a football player; a skateboarder; a surfer; a runner; a yoga teacher; a samurai; an angel; a ghost; a zombie; a vampire; a mermaid; a fairy; a unicorn; an alien; a cyberpunk city; a futuristic city; a steampunk airship; an oil painting of a farm; a watercolor of a street; a pencil sketch; anime girl; a cartoon character; a logo; the product; a perfume bottle; a watch; sneakers; jewelry; a ring; a diamond; a necklace; the scene; the landscape; the subject; the building; the buildings; the room; the background; the foreground; the object; my dog; my cat; my car; my house; our wedding; his motorcycle; the old town; new york at night; tokyo street; paris; venice; mount fuji; the taj mahal; the grand canyon; the statue of liberty; the great wall"""
-)
-# Words that move nothing, some of them on purpose close to those that do.
-DISTRACTORS = lines(
-    """a house on the right side; a house on the left; the tree on the left; the man on the right; on the left side of the picture; on the right side of the picture; in the left corner; in the upper right corner; in the top left; at the bottom of the stairs; at the top of the hill; left hand; her right hand; his left arm; the left eye; a left-handed guitarist; right behind the door; right in front of the church; the right moment; the right choice; all right; alright; a bright light; to the right of the window stands a chair; to the left of the lamp a book; left alone; an up-to-date phone; an upside down cup; a close-up portrait; close-up of a face; a closeup photo; extreme close-up; an upset child; dressed up; make-up; wearing make-up; a pick-up truck; a pull-up bar; a run-down house; a downtown street; downtown at night; a down jacket; sitting down; lying down; upstairs; downstairs; an upright piano; a still lake at sunset; a still life; a still life painting; a still life with fruit; still water runs deep; a still morning; still wearing her coat; still smiling; it is still early; a quiet still pond; static electricity; a frozen lake; a frozen pizza; a frozen waterfall; frozen berries; the movie frozen; wavy hair; a woman with wavy hair; curly and wavy hair; microwave oven; a microwave; heat wave; new wave music; a wave of applause; waving hello; a man waving his hand; she waves goodbye; waving at the camera; the hand is waving; a fast car; a fast food restaurant; fast food; a fast train; a quick sketch; a quick snack; a slow cooker; a slow day; slow food; a snail; a sports car parked; a rapid prototype; river rapids sign; a strong man; strong coffee; strong colors; strong light; strong contrast; soft light; soft lighting; soft colors; soft focus; gentle light; gentle smile; a gentle giant; gentle eyes; dramatic light; dramatic lighting; dramatic sky; dramatic clouds; subtle colors; intense colors; intense gaze; calm mood; calm face; peaceful mood; quiet street; wild animals; a wild cat; heavy rain clouds; heavy metal; a hard hat; a sharp knife; sharp focus; sharp details; a light bulb; light blue; golden light; big eyes; a big house; a small dog; tiny house; little girl; a large window; huge mountains; powerful engine; dynamic composition; a rolling pin; rolling hills; rock and roll; a roll of film; spring rolls; a spinning wheel in the corner; a spin class; a twist of lemon; a turntable; a rotary phone; a frying pan; a pan on the stove; a pan of paella; peter pan; pancakes; a panda; a panoramic view; a panorama; a tilted hat; tilt-shift photography; tilt-shift; a tilt-shift miniature; a pushcart; a push button; a pull cord; a dolly; dolly parton; a doll; a tracksuit; race track; a train track; a truck; a fire truck; a food truck; a crane; a construction crane; an origami crane; a pedestal; a marble pedestal; a zoom lens; shot with a zoom lens; a zoom call; camera; an old camera; a camera on the table; holding a camera; a film camera; looking at the camera; posing for the camera; a moving story; a moving portrait; a moving box; a motion sensor; a movement watch; an approaching deadline; a back door; a backyard; a backpack; back to back; the back of the car; seen from behind; in the background; in the distance; a distant city; far away mountains; a wide angle; wide angle shot; wide-angle lens; a wide smile; a widescreen picture; open space; a forward-looking company; a closed door; close friends; close together; a nearby village; a rising sun painting; the sunrise; sunset; high above the city; high-rise buildings; a high heel; a fallen tree; fallen leaves; falling snow; an elevator; a lift door; a skyscraper; an air raid shelter; clockwork; a clock; a wall clock; a clockmaker; a wise owl; a swing set; a swing in the garden; a rocking chair; a rocking horse; a rock; the rocks; a dance hall; a dancing couple; a ballet dancer; windmill; a wind turbine; a windsurfer; a windy city skyline; a wind instrument; a hair dryer; long hair; blond hair; red hair; a hairdresser; leaves on the ground; a bouquet of flowers; a flower vase; a tree; green grass; a lawn; a river bank; a bank; a water bottle; a glass of water; water lilies; waterproof; a watermelon; watercolor; watercolor style; an ocean view; seaside town; a sea view; a lakeside cabin; a poolside bar; a surf shop; surfboard; a boat on the sea; a boat on the lake; a ship in the harbor; a fishing boat; a seagull; ripple ice cream; a ripple chocolate bar; a tidal chart; a current account; the current year; a stream of consciousness; live stream; a flow chart; workflow; overflow; a shake; a milkshake; hand shake; a shaking hand; a static ip; fixed price; a fixed-gear bike; a locked door; a lock on the gate; a locker; a hold-all bag; holding a flower; holding hands; a tripod on the floor; a stationery shop; a police station; a rest stop; a restroom; a pause button; a photo; photo of a cat; picture of a dog; an image of a castle; 4k; 8k; hd; uhd; high quality; best quality; masterpiece; 4k cinematic masterpiece; ultra detailed; highly detailed; hyperrealistic; photorealistic; cinematic; cinematic lighting; cinematic look; cinematic style; film grain; 35mm film; depth of field; bokeh; shallow depth of field; award-winning photo; trending on artstation; unreal engine; octane render; volumetric light; golden hour; blue hour; at sunset; at dawn; at night; in the morning; in winter; in summer; in autumn; in spring; on a rainy day; in the snow; in the rain; in the fog; under the stars; black and white; vintage style; retro; anime style; studio ghibli style; cartoon; oil painting; pixel art; minimalist; surreal; dreamy atmosphere; moody; warm colors; vivid colors; pastel colors; neon lights; national geographic; dslr; canon eos; nikon; shot on iphone; instagram; hdr; raw photo; professional photo; beautiful; gorgeous; amazing; stunning; epic; happy birthday; i love you; hello; hello world; hi; thank you; please; for my mother; for instagram; make it beautiful; make it look great; make a video; animate this; animate this photo; animate this picture; animate it; bring this photo to life; bring it to life; turn this photo into a video; turn this into a video; create a video; generate a clip; make a short clip; a short video; video of a cat; surprise me; do something cool; something nice; whatever you like; you decide; make it move; make it alive; add some life; realistic; natural; a story about friendship; once upon a time; breaking news; breakfast; a break; the wave pattern on her kimono; a shoulder; a step stool; on the doorstep; steps in front of the house; a spiral staircase; a roundabout; an orbit sander; planets in orbit; a whirlpool bath; hurricane lamp; a stormy mood; storm clouds; a thunderstorm; lightning in the sky; race car; a sprinter; running shoes; a marathon runner; a rush hour street; speed limit sign; a speedboat; express train; an instant camera; a sudden idea; a tender steak; lazy sunday; a lazy cat; sleepy cat; cat sleeping; dog running; a bird flying; birds in flight; a plane in the air; a horse galloping; a man walking; a woman walking down the street; going up the stairs; walking up the hill; climbing a mountain; mountain climber; looking up at the stars; looking down at her phone; looking out of the window; looking left; looking to the right; looking back; standing still in the rain; a statue standing; she turns her head; her head turned; he is turning thirty; a turning point; a left turn sign; turn right sign; a one-way street; exit on the right; a nose to the left; facing left; facing right; profile from the left; sitting on the left; a child left behind; leftovers; the upper floor; upper body; lower floor; a lowered flag; low angle; low-angle shot; high angle; high-angle shot; top view; bird's eye view; top-down view; eye level; over the shoulder; aerial view; aerial photo; a drone photo; drone shot; fisheye; macro; macro photo; macro lens; telephoto; long exposure; time-lapse; timelapse; panning for gold; in and out burger; come in we are open; push door sign; pull sign; keep out; an exit; in love; inside; outside; in a box; out of this world; out of focus; a worn-out shoe; burnt out; lights out; far from home; home; away from home; a getaway car; the way home; a runaway train"""
-)
-FRAMES = lines(
-    "{c}; {c}; {c}; {c}; {c}; {c}; {d}, {c}; {d}, {c}; {d}; {c}; {c}, {d}; {c}, {d}; {c} {d}; {d} {c}; {c}. {d}.; {d}. {c}.; {d} - {c}; {c} - {d}; {d}, {c}, {d}; {d}, {d}, {c}; {c}, {d}, {d}; {d}: {c}; ({c}) {d}; {d} ({c}); {d} with {c}; {c}. {d}; {d}! {c}!; {c} / {d}; {d} | {c}; {d}\n{c}; prompt: {c}; {d}, then {c}; {d} while {c}; {d} and {c}; {c} of {d}; {c}; {d} as {c}; {c} for {d}; {d} {d} {c}; {d} {c} {d}; \"{c}\"; '{c}'; {c}!; {c}.; {c}...; {c}?; {c}!!; - {c}; [{c}]; {d} [{c}]; #{c}; {d}, {d}, {d}, {c}; {d}, {c}. {d}; {d}. {d}. {c}."
-)
-REQUESTS = lines(
-    "please {v}; {v} please; {v}, please; can you {v}; can you {v}?; could you {v}; could you please {v}?; i want you to {v}; i want to {v}; i'd like to {v}; i would like you to {v}; let's {v}; let us {v}; make it {v}; make the camera {v}; make the view {v}; make the shot {v}; let the camera {v}; have the camera {v}; i want the camera to {v}; i'd like the camera to {v}; the camera should {v}; the camera must {v}; the camera will {v}; the camera is going to {v}; camera should {v}; should {v}; must {v}; just {v}; simply {v}; only {v}; now {v}; then {v}; try to {v}; start to {v}; begin to {v}; the camera starts to {v}; the camera begins to {v}; continue to {v}; the camera continues to {v}; want it to {v}; it should {v}; it would be nice to {v}; show me how you {v}; animate the photo: {v}; animate it so that we {v}; a video where we {v}; a clip in which we {v}; make a video where we {v}; the viewer should {v}; we {v}; do {v}; as we {v}; watch as we {v}; let me {v}; give me a clip where you {v}; can we {v}; would you {v}; pls {v}; plz {v}; {v} pls; {v} thanks; {v}, thank you; use the camera to {v}; tell the camera to {v}; ask the camera to {v}; the motion: {v}; motion: {v}; camera: {v}; camera motion: {v}; action: {v}; movement: {v}; camera movement: {v}"
-)
-NOUN_FRAMES = lines(
-    "{n}; {n}; {n}; {n}; a {n}; a {n}; a {n}; the {n}; with a {n}; with {n}; with a {n}; camera {n}; camera: {n}; camera motion: {n}; camera movement: {n}; motion: {n}; do a {n}; make a {n}; do the {n}; please do a {n}; apply a {n}; apply {n}; add a {n}; add {n}; use a {n}; use {n}; i want a {n}; i'd like a {n}; i would like a {n}; give me a {n}; show a {n}; create a {n}; perform a {n}; start with a {n}; there is a {n}; in a {n}; {n} shot; {n} effect; {n} please; {n} of {s}; a {n} of {s}; a {n} on {s}; {n} on {s}; a {n} over {s}; {n} over {s}; a {n} across {s}; a {n} toward {s}; a {n} with the camera; one {n}; just a {n}; only a {n}; some {n}; a bit of {n}; {n} with the camera; video with a {n}; a video with {n}; shot with a {n}; filmed with a {n}; scene with a {n}; a shot with {n}; cinematic {n}; smooth {n}; a nice {n}; a cinematic {n}; this is a {n}; {n} animation; let's have a {n}; needs a {n}; want {n}; we see a {n}; using a {n}; {n} move; {n} camera move; {n} movement; {n} camera"
-)
-CONNECT_SEPARATE = lines(
-    " while ; , while ; while ; and then ; then ; , then ; , and ; , ; , and the camera ; . ; ; as ; with ; plus ; combined with ; along with ; together with ; at the same time as ; and at the same time ; and also ; , also ; meanwhile ; , as ; followed by ; , plus ; & ; + "
-)
-
-# ---------------------------------------------------------------- Chinese
-ZH_CAMERA = lines(
-    "镜头; 镜头; 镜头; 镜头; 相机; 摄像机; 摄影机; 画面; 画面; 视角; 视野; 机位; 照相机; 摄影镜头; 这个镜头; 整个画面; 场景; 图片; 图像; 照片; ; ; ; ; ; "
-)
-ZH_VERBS = {
-    "zoom-in": lines(
-        "推近; 推近; 推进; 拉近; 拉近; 放大; 放大; 靠近; 前推; 向前推; 向前推进; 往前推; 往前推进; 推入; 推上去; 变焦放大; 变焦推进; 变焦拉近; 向前移动; 往前移动; 前移; 前进; 向前; 移近; 逼近; 接近; 凑近; 贴近; 走近; 向前走; 推向主体; 推向人物; 推向中心; 向中心推进; 向主体推进; 向前靠近; 向前拉近; 靠近主体; 靠近人物; 拉近距离; 拉近到特写; 推到特写; 推近到脸部; 推近到面部; 聚焦放大; 放大画面; 放大主体; 放大细节; 往里推; 向里推; 向内推; 往里走; 朝前推进; 朝前移动; 飞近; 飞向前; 深入; 向前滑动; 推镜头; 推镜; 推轨前进; 变近; 变大; 拉进; 缩近; 由远及近; 由远到近; 从远到近; 往前走; 推过去; 压近; 向前飞; 向前冲; 冲向前; 靠过去; 推近镜头; 拉近镜头; 移向主体"
-    ),
-    "zoom-out": lines(
-        "拉远; 拉远; 拉远; 拉开; 后拉; 向后拉; 向后拉远; 往后拉; 缩小; 缩小; 后退; 后退; 向后退; 往后退; 退后; 远离; 变焦缩小; 变焦拉远; 变焦拉开; 向后移动; 往后移动; 后移; 移远; 推远; 拉出; 拉出去; 退远; 退开; 拉远距离; 远离主体; 远离人物; 拉到全景; 拉远到全景; 拉开到全景; 展现全景; 露出全景; 展示全貌; 显示全貌; 展现更大的场景; 缩小画面; 缩小主体; 往外拉; 向外拉; 往外退; 向外; 朝后移动; 飞远; 向后滑动; 拉镜头; 拉镜; 拉轨后退; 变远; 变小; 由近及远; 由近到远; 从近到远; 往后走; 倒退; 向后倒退; 撤离; 撤远; 后撤; 向后飞; 拉升视野; 拉宽; 展宽视野; 视野变宽; 视野扩大; 扩大视野; 拉后; 拉远镜头; 拉开镜头; 渐渐远去; 远去"
-    ),
-    "pan-left": lines(
-        "左移; 左移; 向左移动; 向左移动; 往左移动; 向左平移; 向左平移; 往左平移; 左平移; 向左摇; 左摇; 往左摇; 向左横移; 左横移; 向左滑动; 往左滑动; 左滑; 向左转; 往左转; 左转; 向左看; 往左看; 向左; 往左; 向左偏移; 向左侧移动; 往左边移动; 向左边移动; 往左边; 向左边; 向左扫; 向左扫过; 从右向左移动; 从右到左; 从右往左; 从右向左; 从右到左平移; 从右往左扫; 由右向左; 由右至左; 向左摇镜; 左摇镜头; 向左摇摄; 向左摇动镜头; 移向左侧; 移到左边; 转向左边; 转向左侧; 朝左移动; 朝左平移; 朝左; 向左推移; 向左漂移; 向左漂; 向左飘移; 往左侧平移; 左侧移动; 向左滚动; 向左走; 往左走; 左拉; 横向左移; 水平左移; 水平向左移动; 向左跟拍; 向左甩; 向左扭; 扫向左边; 看向左边; 看向左侧; 偏左移动"
-    ),
-    "tilt-up": lines(
-        "上移; 上移; 向上移动; 向上移动; 往上移动; 向上摇; 上摇; 往上摇; 上仰; 仰起; 仰拍上移; 向上抬; 抬起; 抬高; 上抬; 抬头; 向上看; 往上看; 向上; 往上; 上升; 上升; 升起; 升高; 缓升; 升上去; 向上升; 向上升起; 向上平移; 往上平移; 向上倾斜; 上倾; 向上仰; 向上仰起; 仰视; 仰望; 向上滑动; 从下往上; 从下到上; 从下向上移动; 从下往上移; 由下而上; 由下往上; 自下而上; 移向上方; 朝上移动; 朝上; 朝天空移动; 摇向天空; 抬向天空; 升向天空; 转向上方; 向上扫; 向上扫过; 向上飞; 飞升; 拔高; 拉升; 攀升; 爬升; 垂直上移; 垂直上升; 升降上移; 摇臂上升; 吊臂上升; 升镜头; 仰镜头; 往上走; 向上漂移; 向上滚动; 看向上方; 看向天空; 升到高处; 抬升"
-    ),
-    "tilt-down": lines(
-        "下移; 下移; 向下移动; 向下移动; 往下移动; 向下摇; 下摇; 往下摇; 下俯; 俯下; 向下压; 压低; 下压; 低头; 放低; 降低; 向下看; 往下看; 向下; 往下; 下降; 下降; 降下; 降落; 降下来; 向下降; 向下降落; 向下平移; 往下平移; 向下倾斜; 下倾; 向下俯; 俯视; 俯瞰下移; 向下滑动; 从上往下; 从上到下; 从上向下移动; 从上往下移; 由上而下; 由上往下; 自上而下; 移向下方; 朝下移动; 朝下; 朝地面移动; 摇向地面; 落向地面; 转向下方; 向下扫; 向下扫过; 向下飞; 下沉; 沉下去; 下落; 落下; 坠落; 垂直下移; 垂直下降; 升降下移; 摇臂下降; 吊臂下降; 降镜头; 俯镜头; 往下走; 向下漂移; 向下滚动; 看向下方; 看向地面; 降到低处; 俯冲"
-    ),
-    "rotate-cw": lines(
-        "顺时针旋转; 顺时针旋转; 顺时针旋转; 顺时针转; 顺时针转动; 顺时针转圈; 顺时针翻转; 顺时针滚动; 顺时针方向旋转; 顺时针方向转动; 按顺时针旋转; 按顺时针方向旋转; 沿顺时针方向旋转; 以顺时针方向旋转; 向右旋转; 往右旋转; 右旋; 右旋转; 旋转; 旋转; 转动; 转圈; 打转; 旋转起来; 转起来; 绕中心旋转; 绕中心顺时针旋转; 顺时针; 顺时针扭转; 顺时针倾斜; 顺时针摆动; 顺时针转一下; 顺着时钟转; 像钟表一样转; 顺时针自转; 顺时针滚转"
-    ),
-    "rotate-ccw": lines(
-        "逆时针旋转; 逆时针旋转; 逆时针旋转; 逆时针转; 逆时针转动; 逆时针转圈; 逆时针翻转; 逆时针滚动; 逆时针方向旋转; 逆时针方向转动; 按逆时针旋转; 按逆时针方向旋转; 沿逆时针方向旋转; 以逆时针方向旋转; 向左旋转; 往左旋转; 左旋; 左旋转; 绕中心逆时针旋转; 逆时针; 逆时针扭转; 逆时针倾斜; 逆时针摆动; 逆时针转一下; 逆着时钟转; 反时针旋转; 反时针转动; 反方向旋转; 反时针; 逆时针自转; 逆时针滚转; 反向旋转"
-    ),
-}
-ZH_VERBS["pan-right"] = [
-    e.replace("左", "<").replace("右", "左").replace("<", "右") for e in ZH_VERBS["pan-left"]
-]
-ZH_WATER = lines(
-    "海浪; 海浪; 波浪; 水面; 水面; 湖面; 海面; 水; 河水; 湖水; 海水; 江水; 溪水; 溪流; 池水; 池塘; 海洋; 大海; 浪花; 水波; 波纹; 涟漪; 河流; 河面; 江面; 潮水; 泉水; 池面; 瀑布; 浪; 背景里的水; 水流; 海边的浪; 湖泊; 水中的倒影; 倒影; 杯中的水; 咖啡表面; 海里的波浪; 沙滩上的海浪; 远处的海浪; 蓝色的海水; 泳池的水; 湖; 海"
-)
-ZH_WATER_VERBS = lines(
-    "翻滚; 翻滚; 翻涌; 涌动; 涌动; 起伏; 起伏; 荡漾; 荡漾; 波动; 波动; 流动; 流动; 拍打岸边; 拍打海岸; 拍打沙滩; 拍打礁石; 拍岸; 泛起涟漪; 泛起波纹; 泛起涟漪; 起波纹; 起浪; 晃动; 摇动; 滚动; 滚滚而来; 涌来; 涌上沙滩; 奔流; 流淌; 潺潺流动; 波光粼粼; 闪动; 翻腾; 汹涌; 澎湃; 动起来; 动; 动荡; 飘动; 涨落; 微微荡起; 荡起涟漪; 扩散; 流过; 冲刷; 冲上岸; 冲刷沙滩; 轻拍; 涌起; 摇曳; 波荡; 扬起波浪; 起起伏伏; 起涟漪; 荡起波纹; 一波一波地涌来; 移动"
-)
-ZH_WATER_NOUNS = lines(
-    "水波荡漾; 波浪起伏; 波涛汹涌; 海浪翻滚; 碧波荡漾; 涟漪; 水波; 波浪; 海浪; 水面涟漪; 水波效果; 波浪效果; 波纹效果; 涟漪效果; 水流动的效果; 水面波动; 波浪翻滚; 流水; 水流动; 让水动起来; 让水流动; 让海浪动起来; 让水面荡漾; 让湖面泛起涟漪; 浪花翻滚; 波动效果; 浪涛; 惊涛; 潮起潮落; 让波浪翻滚; 让大海动起来; 海浪声中浪花翻涌; 波光荡漾; 微波荡漾"
-)
-ZH_WIND_THINGS = lines(
-    "树叶; 树叶; 树枝; 树; 树木; 花; 花朵; 花儿; 草; 小草; 草地; 青草; 麦田; 稻田; 麦浪; 芦苇; 柳枝; 柳条; 柳树; 竹子; 竹林; 头发; 她的头发; 他的头发; 长发; 发丝; 秀发; 窗帘; 旗帜; 旗子; 红旗; 裙子; 裙摆; 衣服; 衣角; 围巾; 丝带; 树林; 森林; 植物; 叶子; 枝条; 枝叶; 花瓣; 棕榈树; 椰子树; 向日葵; 玫瑰; 樱花; 荷叶; 荷花; 灌木; 藤蔓; 树梢; 毛发; 猫的毛; 胡须; 羽毛; 背景里的树; 后面的树; 花丛; 野花; 田野; 小树; 松树; 花草; 灯笼; 风铃; 帆; 布; 水草; 绿叶; 落叶; 薰衣草; 蒲公英; 马鬃; 尾巴; 花园里的花"
-)
-ZH_SWAY_VERBS = lines(
-    "摇曳; 摇曳; 摇曳; 摇摆; 摇摆; 摆动; 摆动; 飘动; 飘动; 飘扬; 飘舞; 舞动; 晃动; 摇晃; 摇动; 颤动; 抖动; 起舞; 飞扬; 飞舞; 左右摇摆; 左右摆动; 来回摆动; 来回摇摆; 左右晃动; 沙沙作响; 飘起来; 弯曲; 轻摆; 飘拂; 拂动; 摇来摇去; 摆来摆去; 微颤; 颤抖; 婆娑; 飘荡"
-)
-ZH_WIND_PREFIX = lines(
-    "随风; 随风; 随风; 在风中; 在风中; 在风里; 迎风; 被风吹得; 风吹得; 被风吹动; 随着风; 随着微风; 在微风中; 在晚风中; 在海风中; 在春风中; 因风; 风吹过时; ; ; "
-)
-ZH_WIND_SLOW = lines(
-    "在微风中轻轻; 随微风轻轻; 在轻风中缓缓; 在和风中轻轻; 在轻柔的风中; 随着轻风; 在轻轻的风中"
-)
-ZH_WIND_FAST = lines(
-    "在狂风中; 在大风中; 在强风中; 在暴风中; 在疾风中; 随狂风; 被狂风吹得; 被大风吹得; 狂风中剧烈; 在猛烈的风中; 在暴风雨中; 在台风中; 随强风"
-)
-ZH_WIND_NOUNS = lines(
-    "随风摇曳; 随风飘动; 随风摆动; 随风摇摆; 随风飘扬; 随风起舞; 迎风飘扬; 风吹树叶; 风吹草动; 风吹动树叶; 风吹动头发; 风吹过草地; 风吹过树林; 风吹过麦田; 风吹拂着头发; 风拂过草地; 风吹; 刮风; 起风了; 有风; 风吹的效果; 风的效果; 被风吹动; 风吹起她的头发; 风吹起裙摆; 风摇动树枝; 吹风; 让树叶动起来; 让花随风摆动; 让头发飘起来; 让草动起来; 左右摇摆; 左右摆动; 摇摆; 摇曳; 晚风吹过; 海风吹拂; 春风吹拂; 风吹麦浪; 来回摇摆"
-)
-ZH_STATIC = lines(
-    "静止; 静止; 静止不动; 静止不动; 保持静止; 保持静止; 保持不动; 保持不动; 不动; 不要动; 不要移动; 别动; 别移动; 不移动; 不要运动; 没有运动; 没有动作; 无运动; 无动作; 无动画; 不要动画; 完全静止; 完全不动; 画面静止; 画面不动; 画面静止不动; 画面保持静止; 镜头静止; 镜头不动; 镜头固定; 镜头保持不动; 镜头保持静止; 镜头不要动; 镜头固定不动; 固定镜头; 固定机位; 固定画面; 固定相机; 固定视角; 相机固定; 相机不动; 相机保持不动; 机位固定; 机位不动; 锁定镜头; 锁定画面; 锁定机位; 定格; 定格画面; 画面定格; 定住; 冻结; 冻结画面; 画面冻结; 时间静止; 时间停止; 时间冻结; 停住; 停止; 暂停; 一动不动; 纹丝不动; 静态; 静态镜头; 静态画面; 静态图; 保持静态; 保持原样; 不要变化; 没有变化; 无变化; 一切静止; 一切都静止; 一切不动; 什么都不要动; 全部静止; 不要镜头运动; 没有镜头运动; 无镜头运动; 不移动镜头; 不要移动镜头; 不要缩放; 不缩放; 不要平移; 三脚架拍摄; 三脚架固定; 稳定不动; 原地不动; 静物不动; 不要晃动; 凝固; 凝固的瞬间; 保持稳定不动; 停在原地; 摄像机不动; 摄像机固定; 视角固定; 视角不变; 不运镜; 无运镜; 不要运镜"
-)
-ZH_SLOW = lines(
-    "缓慢; 缓慢; 缓慢地; 缓慢地; 慢慢; 慢慢; 慢慢地; 慢慢地; 缓缓; 缓缓; 缓缓地; 轻轻; 轻轻地; 轻柔地; 轻柔; 逐渐; 逐渐地; 渐渐; 渐渐地; 微微; 微微地; 稍微; 稍稍; 略微; 轻微; 轻微地; 徐徐; 徐徐地; 柔和地; 慢速; 低速; 很慢地; 非常缓慢地; 非常慢地; 极慢地; 十分缓慢地; 悠悠地; 悠闲地; 轻缓地; 温柔地; 一点一点; 一点点; 一点点地; 以缓慢的速度; 以慢速; 慢动作; 小幅度; 小幅; 小幅地; 不紧不慢地; 细微地; 静静地; 平缓地; 舒缓地; 慢悠悠地; 缓步; 有点; 一些些; 轻轻的; 慢慢的; 缓缓的; 慢"
-)
-ZH_FAST = lines(
-    "快速; 快速; 快速地; 快速地; 迅速; 迅速; 迅速地; 飞快地; 飞快; 急速; 急速地; 高速; 高速地; 极速; 极快地; 很快地; 非常快地; 非常快速地; 迅猛地; 猛烈地; 猛烈; 剧烈; 剧烈地; 强烈地; 强烈; 大幅; 大幅度; 大幅度地; 大幅地; 急剧; 急剧地; 猛地; 突然; 疾速; 疯狂地; 疯狂; 用力; 用力地; 以很快的速度; 以高速; 快快地; 飞速; 飞速地; 火速; 快; 十分迅速地; 极其快速地; 激烈地; 狂暴地; 快进; 戏剧性地; 大力; 大力地; 有力地; 急促地; 快速的; 迅速的"
-)
-ZH_NEUTRAL = lines(
-    "平稳地; 平稳; 平滑地; 平滑; 稳定地; 匀速; 匀速地; 流畅地; 自然地; 以正常速度; 正常速度; 中速; 以中等速度; 持续; 持续地; 不断; 不断地; 连续; 稳稳地; 电影感地; 优雅地; 顺滑地; 均匀地; 一直; 直接; 再; 整体; 开始; 适中地; 以适中的速度; 丝滑地; 来回"
-)[:-1]
-ZH_SLOW_TAIL = lines(
-    "一点; 一点点; 一点儿; 一些; 一丢丢; 速度慢; 速度慢一点; 慢一点; 慢一些; 慢点; 慢慢来; 速度缓慢; 要慢; 很慢; 非常慢; 速度很慢; 慢动作; 轻一点; 幅度小一点; 动作轻柔; 动作缓慢; 节奏缓慢; 得很慢; 得慢一点; 稍微一点; 轻柔; 缓慢; 慢速; 都慢一点; 整体缓慢; 动作要慢; 都要慢"
-)
-ZH_FAST_TAIL = lines(
-    "速度快; 速度快一点; 快一点; 快一些; 快点; 速度很快; 要快; 很快; 非常快; 高速; 速度要快; 幅度大一点; 动作剧烈; 动作迅速; 节奏快; 得很快; 得快一点; 剧烈; 迅速; 快速; 都快一点; 整体快速; 动作要快; 都要快; 幅度很大; 猛烈一些; 强烈一点"
-)
-ZH_SUBJECTS = lines(
-    "一只猫; 一只狗; 小猫; 小狗; 一个女孩; 一个男孩; 女孩; 男人; 女人; 老人; 孩子; 人物; 主体; 房子; 城市; 街道; 夜景; 大楼; 桥; 城堡; 寺庙; 山; 雪山; 天空; 云; 月亮; 星空; 太阳; 日落; 日出; 海滩; 沙漠; 森林; 花园; 汽车; 红色的汽车; 火车; 飞机; 火箭; 宇航员; 咖啡; 一杯咖啡; 蛋糕; 水果; 桌子; 窗户; 书; 吉他; 脸; 眼睛; 她的脸; 微笑的女孩; 美丽的风景; 风景; 古镇; 长城; 故宫; 富士山; 湖边小屋; 草原; 一匹马; 一只鸟; 鲸鱼; 蝴蝶; 龙; 机器人; 武士; 公主; 全家福; 婚礼; 产品; 香水; 手表; 雕像; 蜡烛; 画; 油画; 水彩画; 雨中的街道; 雪景; 田野; 村庄; 灯塔; 小船; 帆船; 咖啡杯; 远山; 中心; 背景; 前景; 整个场景; 建筑; 天际线"
-)
-ZH_DISTRACTORS = lines(
-    "高清; 4K; 8K; 高质量; 杰作; 电影感; 电影质感; 超现实; 写实; 真实; 细节丰富; 柔和的光线; 温暖的色调; 黄昏; 夜晚; 清晨; 阳光明媚; 雨天; 冬天; 春天; 秋天; 夏天; 唯美; 梦幻; 复古; 动漫风格; 水墨画; 油画风格; 黑白; 左边有一棵树; 右边的房子; 左手; 右手; 右上角的月亮; 左侧的人; 站在右边; 上方的云; 桌上的书; 楼上; 楼下; 上海; 下午; 快餐; 快乐的孩子; 快递; 慢跑的人; 一辆快车; 静谧的湖; 安静的早晨; 平静的湖面; 冰冻的湖; 静物; 静物画; 波浪卷发; 微波炉; 旋转木马; 旋转楼梯; 推车; 拉面; 拉链; 放大镜; 风景照; 风车; 风筝; 台风过后; 海边小镇; 湖边; 河边; 水果; 水杯; 矿泉水; 摇椅; 摇篮; 秋千; 花瓶; 一束花; 树下; 草莓; 头发乌黑; 定格动画风格; 固定电话; 特写; 近景; 远景; 全景; 俯视图; 航拍; 广角; 微距; 专业摄影; 请; 谢谢; 你好; 生日快乐; 我爱你; 让它动起来; 让照片动起来; 把这张照片变成视频; 生成视频; 做成视频; 动画; 动起来; 一段视频; 帮我做个视频; 给妈妈; 惊喜; 随便; 好看一点; 美丽; 漂亮; 可爱; 震撼; 史诗; 镜头感; 单反拍摄; 手机拍摄; 看着镜头; 面对镜头微笑; 拿着相机; 老相机; 转角的咖啡店; 左转标志; 升旗台; 降落伞; 上班; 下班; 大风车; 流行音乐; 流浪猫; 水平线; 前面的车; 后面的山; 后院; 远处的山; 近处的花; 附近的村庄; 一把大伞; 小房子; 强光; 强壮的男人; 轻便的自行车; 急诊室; 猛兽; 激光"
-)
-ZH_FRAMES = lines(
-    "{c}; {c}; {c}; {c}; {c}; {c}。; {c}！; 请{c}; 让{c}; 请让{c}; {c}，谢谢; {d}，{c}; {d}，{c}; {c}，{d}; {c}，{d}; {d}。{c}。; {d}，{d}，{c}; {c}，{d}，{d}; {d}{c}; {d}：{c}; {d} {c}; {c} {d}; 我想要{c}; 我要{c}; 我希望{c}; 希望{c}; 请帮我{c}; 帮我{c}; 使{c}; 做一个{c}的视频; {c}的效果; {c}的视频; {c}的镜头; 一个{c}的镜头; 来个{c}; 来一个{c}; {d},{c}; 动作：{c}; 运镜：{c}; 镜头运动：{c}; 视频里{c}; 画面中{c}; {c}~; （{c}）; {d}（{c}）; {d}、{c}; {d}的同时{c}"
-)
-ZH_CONNECT = lines(
-    "，; ，; ，同时; ，同时; 同时; 并; 并且; 并; ，并且; ，然后; 然后; ，再; 再; 一边; ，而; 和; ，以及; ，还有; ；; 。; ，伴随着; 的同时; ，加上; 且; ，接着"
-)
-NEGATED = lines(
-    "don't {v}; do not {v}; never {v}; no {g}; without {g}; not {g}; avoid {g}; rather than {g}; instead of {g}; no more {g}; please don't {v}; you should not {v}; the camera should not {v}; the camera does not {v}; the camera doesn't {v}"
-)
-
+# Speeds.
+SLOW_ADVERBS = read_list("en/slow_adverbs")
+FAST_ADVERBS = read_list("en/fast_adverbs")
+SLOW_ADJECTIVES = read_list("en/slow_adjectives")
+FAST_ADJECTIVES = read_list("en/fast_adjectives")
+NEUTRAL_ADVERBS = read_list("en/neutral_adverbs")
+NEUTRAL_ADJECTIVES = read_list("en/neutral_adjectives")
+GLOBAL_SLOW = read_list("en/global_slow")
+GLOBAL_FAST = read_list("en/global_fast")
+GLOBAL_NEUTRAL = read_list("en/global_neutral")
 # Speeds that are in the verb itself: no adverb needed.
 FAST_VERBS = {
-    "speed",
-    "whip",
-    "whip pan",
-    "crash zoom",
-    "snap zoom",
-    "race",
-    "rush",
-    "zip",
-    "dart",
-    "charge",
-    "shoot",
-    "dash",
-    "hurtle",
+    *("speed", "whip", "whip pan", "crash zoom", "snap zoom", "race", "rush", "zip", "dart", "charge"),
+    *("shoot", "dash", "hurtle"),
 }
 SLOW_VERBS = {"creep", "crawl", "inch"}
 FAST_NOUN_WORDS = ("whip", "swish", "crash", "snap")
 SLOW_NOUN_WORDS = ("creep", "crawl")
 # Between verb and direction: "pan a little left".
-MIDDLE_AMOUNTS = {
-    "a little",
-    "a bit",
-    "slightly",
-    "just a little",
-    "just a bit",
-    "a tiny bit",
-    "a little bit",
-    "ever so slightly",
-    "a touch",
-    "a tad",
-    "a lot",
-    "very slightly",
-}
-NUMBERS = lines(
-    "by 10 degrees; 90 degrees; 180 degrees; by 45 degrees; a quarter turn; half a turn; a full turn; by 20 percent; by 30%; 2x; 1.5x; to 150%; halfway; by half; twice; once; about ten degrees; 5 degrees; 15°; a full circle; 360; 360 degrees"
-)
-TIMES = lines(
-    "for 2 seconds; for three seconds; for the entire clip; for the whole video; at the start; at the end; at first; from the beginning; from start to finish; over 3 seconds; during the whole video; in the first half; the whole time; all the time; until the end; until the last frame; over the course of the clip; throughout the video; in the end; from the first frame; for a moment; for a few seconds; today; right away please; over time; as time passes; in this photo; in this picture; in the video; in the shot; on this image; with the camera; in 16 frames; for this one; for the whole shot"
-)
-MOVING_THINGS = lines(
-    "a man; a woman; a boy; a girl; a child; the dog; a dog; a horse; the bird; a bird; an eagle; a car; the car; a train; a bus; a boat; a ship; a plane; an airplane; a cyclist; a runner; a dancer; a ballerina; a skater; a surfer; two kids; the players; a crowd; people; tourists; a soldier; an old lady; the fish; a butterfly; a bee; a squirrel; a helicopter; a rocket; a balloon; a skateboarder; the athlete; my son; my daughter; our cat; a kitten; a couple"
-)
-MOVING_DEEDS = lines(
-    "walking up the stairs; walking down the street; running to the left; running to the right; driving to the right; driving left; flying up into the clouds; flying to the left; jumping up; jumping down; stepping back; moving forward in the queue; turning around; turning left at the corner; turning right; dancing; spinning on one leg; twirling; climbing up a ladder; climbing down; sliding down a hill; falling down; rising from the chair; coming home; going away; approaching the house; leaving the station; looking left; looking right; looking up; looking down; looking back; pointing to the right; pointing up; waving; waving goodbye; swimming; swinging on a swing; rolling a ball; pushing a cart; pulling a sled; crossing the street from left to right; marching forward; leaning back; bending down; nodding; shaking hands; riding fast; running fast; walking slowly; moving quickly through the crowd; speeding down the highway; drifting around a corner; taking off; landing; on the way up; on the way down; standing still; sitting still; holding still for the photo; shaking a box; rocking a baby; stirring the soup; pouring tea; blowing out candles; blowing a kiss; flipping a pancake; tossing a ball; sailing away; returning home; entering a shop; backing out of the garage; zooming past; racing; strolling; hovering; hiding behind a wall; turning the page; spinning a globe; winding a clock; rotating a key; steering a boat; panning for gold; tilting his head; tilting her hat; lifting a box; raising a hand; lowering the flag; dropping a coin"
-)
-TRANSITIVE = {
-    "waves": lines(
-        "ripple the water; ripple the lake; animate the water; animate the waves; animate the sea; animate the ocean; animate the river; animate the lake; move the water; move the waves; stir the water; stir up the sea; stir the sea; bring the water to life; bring the sea to life; bring the waves to life; make waves; make some waves; make ripples; create waves; create ripples in the water; give the water some motion; give the sea some movement; give the lake ripples; set the water in motion; set the sea in motion; put the water in motion; get the water moving; get the waves moving; get the sea moving; wave the water; add motion to the water; add movement to the sea; add life to the water; add ripples to the lake; add waves to the sea; ripple the surface; undulate the water; disturb the water; have ripples cross the water; have ripples run over the pond; shake the water"
-    ),
-    "sway": lines(
-        "sway the trees; sway the flowers; sway the branches; sway the grass; sway the plants; sway; rock the branches; shake the leaves; shake the trees; shake the branches; animate the trees; animate the leaves; animate the flowers; animate the grass; animate the hair; animate her hair; animate the plants; move the branches; move the leaves; move the trees; move the flowers; move the hair; move the grass; move the plants; blow her hair; blow the leaves; blow the grass; blow the curtains; wave the flag; wave the grass; swing the branches; swing the lanterns; rustle the leaves; ruffle the fur; ruffle her hair; ruffle the feathers; flutter the petals; flutter the flag; bend the trees; bend the grass; bend the reeds; set the trees in motion; set the leaves in motion; get the leaves moving; get the trees moving; get the grass swaying; bring the trees to life; bring the flowers to life; add wind; add wind to the trees; add some wind; add a breeze; add motion to the leaves; add movement to the hair; give the trees some motion; give the leaves some movement; give her hair some movement; make it windy; make it sway; make the picture sway; toss the branches; stir the leaves; stir the grass; flap the flag; simulate wind; simulate a breeze"
-    ),
-}
-ONLY_MOVES = {
-    "waves": lines(
-        "only the water moves; only the water should move; only the water is moving; only the waves move; just the water moving; only the sea moves; only the water ripples; only the waves are moving; nothing but the water moves; just the waves; only the river flows; only move the water; only animate the water; move only the water"
-    ),
-    "sway": lines(
-        "only the leaves move; only the trees sway; only the hair moves; only her hair moves; only the grass moves; only the flowers sway; just the leaves moving; only the branches move; nothing but the leaves moves; only the plants move; only the curtains move; only animate the leaves; only animate the hair; move only the trees"
-    ),
-}
-ZH_ONLY_MOVES = {
-    "waves": lines(
-        "只有水面在动; 只有水在动; 只让水动; 只有海浪在动; 只有波浪在翻滚; 只让水面动; 只有水流动; 仅水面波动; 只有湖面在荡漾; 仅让海浪翻滚"
-    ),
-    "sway": lines(
-        "只有树叶在动; 只有树在摇; 只让树叶动; 只有头发在飘; 只有草在动; 只有花在摇曳; 只让头发飘动; 仅树叶摇曳; 只有枝叶在风中摇摆; 仅让花草摆动"
-    ),
-}
-ZH_STATIC_CAMERA = lines(
-    "镜头不动; 镜头不要动; 镜头固定; 镜头静止; 固定镜头; 固定机位; 相机不动; 机位不动; 摄像机固定; 画面不动; 镜头保持不动; 不移动镜头; 静态镜头; 相机固定; 没有镜头运动"
-)
-STATIC_CAMERA = lines(
-    "static camera; the camera is static; the camera stays still; the camera does not move; the camera doesn't move; camera fixed; fixed camera; locked-off camera; locked-off shot; static shot; still camera; tripod shot; keep the camera still; keep the camera fixed; the camera remains stationary; stationary camera; no camera movement; without camera movement; don't move the camera; the camera stays put; camera locked; the camera holds still; hold the camera still; the frame stays fixed; camera static; steady camera; the shot is static"
-)
-MORE_REQUESTS = lines(
-    "i'd love to see the camera {v}; it'd be great if the camera could {v}; how about you {v}; what if we {v}; we should {v}; you should {v}; you could {v}; feel free to {v}; go ahead and {v}; be sure to {v}; make sure to {v}; remember to {v}; have it {v}; get the camera to {v}; allow the camera to {v}; animate the shot so the camera will {v}; so that we {v}; i need you to {v}; i need the camera to {v}; in this clip we {v}; in the video, {v}; first {v}; finally {v}; slowly but surely {v}; the idea is to {v}; my wish: {v}; task: {v}; instruction: {v}; all i want is to {v}; we want to {v}; it has to {v}; we need to {v}; why don't you {v}; could the camera {v}?; can the camera {v}?; the director asks to {v}; let the view {v}; let the shot {v}; let the lens {v}; ask it to {v}; kindly {v}; hey, {v}; ok, {v}; hi, please {v}; and {v}; also {v}; {v} for me; {v} if you can; {v} if possible; {v} a second; {v} okay?"
-)
-MORE_NOUN_FRAMES = lines(
-    "could we get a {n}; can i have a {n}; can i get a {n}; try a {n}; try {n}; go with a {n}; go for a {n}; finish with a {n}; end with a {n}; begin with a {n}; opens with a {n}; starting with a {n}; would love a {n}; i need a {n}; i prefer a {n}; how about a {n}; let's do a {n}; it has a {n}; animate with a {n}; animate it with a {n}; animated with {n}; video: {n}; type of motion: {n}; effect: {n}; style: {n}; direction: {n}; shot type: {n}; a photo with a {n}; {n} over time; {n} please!; {n}, thanks; hey, a {n} please; the camera does a {n}; the camera makes a {n}; the camera performs a {n}; the camera executes a {n}; the drone makes a {n}; a {n} into the scene; a {n} through the room; a {n} above the city; a {n} past the trees; a {n} along the street; footage with a {n}; film it with a {n}; captured with a {n}; accompanied by a {n}; featuring a {n}; including a {n}; having a {n}; {n} from the start; {n} until the end; this needs a {n}; put a {n} on it; put in a {n}; insert a {n}; make it a {n}; turn it into a {n}; any {n} will do; something like a {n}; maybe a {n}; preferably a {n}; a {n} would be nice; a {n} would be great; {n} only; nothing but a {n}; a {n} and nothing else"
-)
-ZH_MORE_FRAMES = lines(
-    "想看{c}; 能不能{c}; 能不能让{c}; 可以{c}吗; 可以让{c}吗？; 麻烦{c}; 最好{c}; 试试{c}; 采用{c}; 用{c}的方式; 以{c}结束; 以{c}开始; 需要{c}; 想要{c}的感觉; 请生成{c}的视频; 制作一段{c}的动画; {c}吧; {c}即可; {c}就行; 只要{c}; 仅{c}; 首先{c}; 接下来{c}; 整个过程{c}; 全程{c}; 视频：{c}; 要求：{c}; 效果：{c}; 提示词：{c}; {d}，请{c}; {d}，让{c}; {d}。镜头：{c}; {d}，要{c}; 在{d}，{c}; {d}！{c}！; {d}；{c}; {d}，{d}，{d}，{c}; {c}，{d}。{d}。; 把这张照片做成视频，{c}; 让照片动起来，{c}; 让这张图动起来：{c}"
-)
-ZH_NEGATED = lines("不要{v}; 别{v}; 不要再{v}; 请不要{v}; 无需{v}; 不需要{v}; 禁止{v}; 不是{v}")
+MIDDLE_AMOUNTS = set(read_list("en/middle_amounts"))
+NUMBERS = read_list("en/numbers")
+TIMES = read_list("en/times")
 
+# Who moves, what towards, and sentences around the motion.
+CAMERAS = read_list("en/cameras")
+PLURAL_CAMERAS = {"we"}
+TARGETS_IN = read_list("en/targets_in")
+TARGETS_OUT = read_list("en/targets_out")
+TARGETS_SIDE = read_list("en/targets_side")
+TARGETS_VERTICAL = read_list("en/targets_vertical")
+TARGETS_ROTATE = read_list("en/targets_rotate")
+SUBJECTS = read_list("en/subjects")
+FRAMES = read_list("en/frames")
+REQUESTS = read_list("en/requests")
+MORE_REQUESTS = read_list("en/more_requests")
+NOUN_FRAMES = read_list("en/noun_frames")
+MORE_NOUN_FRAMES = read_list("en/more_noun_frames")
+
+# Words that ask for no motion, some of them close to those that do on purpose.
+DISTRACTORS = read_list("en/distractors")
+MOVING_THINGS = read_list("en/moving_things")
+MOVING_DEEDS = read_list("en/moving_deeds")
 # Words that merely contain a direction or a motion.
-CONTAINING = lines(
-    "left-over; leftover; left-over pizza; leftovers; leftist; left-handed; left handed; left wing; left-brained; leftmost; right-wing; right-handed; rightful; righteous; bright; brightness; bright red; copyright; fright night; wright brothers; alright; upright; forthright; upscale; upscale kitchen; uptown; uphill; uphill road; upbeat; update; upgrade; upload; upper class; uproar; upholstery; upside; upstream; uptight; upcoming; pop-up; pop-up shop; pin-up; cleanup; clean-up; grown-up; close-up; make-up; lineup; line-up; pickup; cup; supper; puppy; startup; backup; build-up; meetup; ketchup; syrup; group photo; downhill; downhill skiing; downtown; downstairs; downpour; download; down-to-earth; sundown; countdown; lockdown; breakdown; rundown; rub-down; markdown; meltdown; crackdown; eiderdown; godown; in-house; indoor; indoors; inside; insider; inn; ink; inside-out; in-laws; built-in; plug-in; check-in; drive-in; walk-in closet; drop-in; sit-in; outdoor; outdoors; outfit; outfield; outer space; outlaw; outlet; outlook; layout; workout; checkout; check-out; hangout; takeout; take-out; blackout; burnout; cookout; scout; trout; sprout; stakeout; all-out; outback; outskirts; outline drawing; backpack; backyard; background; backstage; backbone; throwback; comeback; feedback; setback; paperback; hunchback; back-to-school; piggyback; hatchback; awaydays; takeaway; take-away coffee; getaway; hideaway; runaway; faraway; stowaway; giveaway; forward-thinking; straightforward; forwarding address; spreadsheet; zoom meeting; zoom lens; zoo; zoologist; pan; pans; pants; panther; pantry; pancake; panda; panel; panini; panoramic; panama hat; companion; company; japan; span; spaniel; frying pan; saucepan; tilt-shift; tilted frame on the wall; stilts; tilt table; hilltop; rotary dial; rotation schedule; crop rotation; rotisserie chicken; spinach; spine; spinal; spinning wheel; spinster; spin doctor; rolls-royce; rolled oats; roller coaster; rollerblades; roll call; payroll; scroll painting; ancient scroll; enrollment; trolley; stroll; twist tie; twister; oliver twist; turnip; turntables; turnstile; turner painting; saturn; nocturnal; return ticket; waveform; wavelength; microwaves; heatwave; shock wave; brainwaves; new wave; waver; waverly place; waved hair; permanent wave; ripple chips; tripled; cripple creek; cripple; swayze; swaying crowd at a concert; sway bar; static noise; static discharge; ecstatic child; statistics; station; stationery; motion picture; locomotion; emotion; promotion; commotion; slow-cooked; slowpoke; slow cooker; fastener; fasting; breakfast; fast-food; steadfast; belfast; quickie; quicksilver; quicksand; quickfire; rapids; rapid test; rapidograph; gentleman; gentlemen; gentle giant; softball; software; soft drink; soft toy; strongbox; stronghold; armstrong; headstrong; subtle perfume; subtitle; dramatic art school; dramatic theatre; still life; still-life; distillery; distilled water; stillwater; instill; standstill traffic; freeze-dried fruit; freezer; anti-freeze; antifreeze; frozen food; frozen yogurt; frozen lake; holding company; household; threshold; hold'em poker; fixed-gear; fixture; locked gate; locksmith; block; clock; o'clock; clocktower; counter; kitchen counter; counterfeit; encounter; anticlimax; antique; antique clock; approachable; closet; closed shop; close friend; nearby; nearest exit; nearsighted; distance learning; faroe islands; farewell; farmhouse; afar; safari; moved to tears; moving van; moving day; movie; movie star; movement poster; removal; travel guide; traveler; travelling salesman; sliding door; slideshow; landslide; drift wood; driftwood; snowdrift; adrift; floating market; float glass; glider; flying saucer; flying carpet; flyer; butterfly; swing band; swing dancers; swing; mood swing; sweeping hall; sweeper; chimney sweep; sweepstakes; crane; crane bird; lifting weights; ski lift; facelift; lift; elevator; raised bed; raisin; rising sun flag; rise bread; sunrise; enterprise; surprise; rice; falls; niagara falls; fallen leaves; waterfall painting; drop; raindrop; dewdrop; dropbox; eavesdrop; sinking ship; kitchen sink; sinkhole; climbing wall; climbing roses; climber; lower manhattan; lowercase; flower pot; lookbook; looking glass; outlook; good-looking; lookout tower; head shot; headshot; headphones; headline; pointed roof; point of sale; pushpin; push-up; pushover; pullover; pull-up bar; pulled pork; pulley; bulldozer; dolly; dolly the sheep; barbie doll; trucker hat; tracksuit; soundtrack; racetrack; track and field; trackpad; windowsill; window; windows; windmill; windsor castle; wind chime; winding road; winding staircase; breeze block; breezeway; rustle of paper; hustle; flutterby; dancer; dance floor; abundance; shaker; shakespeare; shake; milkshake; rocking chair; rock star; rocket; bend in the road; bendy straw; bender; waterproof; watermelon; watercolor; waterfront; underwater hotel; sea salt; seafood; seaside; season; ocean drive; oceanography; lakers; lake house; flake; snowflake; river boat; riverbank; driver; driver's seat; stream deck; streamlined; mainstream; surfboard; surface pro; wave pool sign; tide pod; tidy; peptide; current affairs; current; swell; swelling; splash screen; splashback; flow chart; flower; flowerbed; overflow; sunflower; foam; foam party; pool table; pond's cream; bayou"
-)
+CONTAINING = read_list("en/containing")
+CONTAINING_FRAMES = read_list("en/containing_frames")
 # A motion that is only a picture of one.
-DEPICTED = lines(
-    "a painting of {x} on the wall; {x} painted on a wall; {x} painted on the wall of a house; {x} drawn on paper; a drawing of {x}; a poster of {x}; a poster with {x}; {x} printed on a t-shirt; a t-shirt with {x} on it; a tattoo of {x}; {x} on a postcard; a postcard of {x}; a mural of {x}; {x} in an old photograph; an old photograph of {x}; a mug with {x}; {x} printed on a mug; wallpaper with {x}; a logo with {x}; a sticker of {x}; {x} carved in wood; {x} embroidered on a pillow; a carpet with a pattern of {x}; a book about {x}; a song about {x}; a magazine about {x}; a museum of {x}; a statue of {x}; a stamp with {x}; a sign with {x}"
-)
-DEPICTABLE = lines(
-    "waves; ocean waves; rolling waves; waving flags; a waving flag; swaying trees; trees in the wind; wind; a windy beach; the sea; the ocean; stormy seas; rippling water; a river; waterfalls; flowing water; leaves; falling leaves; grass in the breeze; blowing hair; a spinning top; a spinning wheel; an arrow pointing left; an arrow pointing right; an arrow pointing up; an arrow to the right; an arrow down; the word left; the word right; the words turn right; the words push; the words slow down; the word stop; the word still; a rotating earth; a clock; a flying bird; a running horse; a rolling stone; palm trees; sailboats; a dancing girl; clouds; a wave; the great wave; a hurricane; a rising sun; a falling star; a diving whale"
-)
-CONTAINING_FRAMES = lines(
-    "{w}; {w}; {w}; a {w}; the {w}; {w} in a {w2}; {w} and {w2}; a {w} on the table; a photo of a {w}; {w} with {s}; {s} with a {w}; {s} in an {w}; {s} and a {w}; {w} for {s}; {w}, {w2}; {w} {w2}; {w} near {s}; {s} near the {w}; {s} in the {w}; my {w}; our {w} and {w2}; the {w} of {s}; {w} in an {w2}; {s} at the {w}"
-)
-ZH_DEPICTED = lines(
-    "墙上画着{x}; 印有{x}的T恤; {x}的画; 一幅{x}的油画; {x}的海报; 写着{x}的牌子; {x}图案的杯子; {x}的照片; 关于{x}的书; 绣着{x}的枕头; {x}壁画; {x}的明信片"
-)
-ZH_DEPICTABLE = lines(
-    "海浪; 波浪; 大海; 飘扬的旗帜; 风; 摇曳的树; 流水; 瀑布; 旋转的陀螺; 向左的箭头; 向右的箭头; 左转; 右转; 停; 上下; 风车; 落叶; 水波; 浪花; 柳树; 飞鸟"
-)
+DEPICTED = read_list("en/depicted")
+DEPICTABLE = read_list("en/depictable")
 
-# A direction alone, after "camera".
-DIRECTIONS = {
-    "zoom-in": lines(
-        "in; closer; forward; inward; inwards; forwards; nearer; in closer; towards the subject; toward the center; straight in; straight ahead; into the picture; into the scene; closer in"
-    ),
-    "zoom-out": lines(
-        "out; back; backward; backwards; away; outward; outwards; farther away; further away; farther back; further out; away from the subject; straight back; back out; wider"
-    ),
-    "pan-left": lines(
-        "left; left; left; to the left; to the left; leftward; leftwards; to the left side; towards the left; toward the left side; from right to left; right to left; left side; over to the left; sideways left"
-    ),
-    "tilt-up": lines(
-        "up; up; up; upward; upwards; to the top; towards the sky; toward the top; higher; skyward; from bottom to top; bottom to top; straight up; to the sky; up high"
-    ),
-    "tilt-down": lines(
-        "down; down; down; downward; downwards; to the bottom; towards the ground; toward the bottom; lower; from top to bottom; top to bottom; straight down; to the ground; to the floor; down low"
-    ),
-    "rotate-cw": lines(
-        "clockwise; clockwise; clockwise; cw; in a clockwise direction; around clockwise; round clockwise; clockwise around"
-    ),
-    "rotate-ccw": lines(
-        "counterclockwise; counterclockwise; counter-clockwise; counter clockwise; anticlockwise; anticlockwise; anti-clockwise; ccw; in a counterclockwise direction; around counterclockwise; round anticlockwise"
-    ),
-}
-DIRECTIONS["pan-right"] = mirror(DIRECTIONS["pan-left"])
+# No caption draws these; the tokenizer that ships was trained with them.
+TOKENIZER_ONLY = read_list("en/tokenizer_only")
+
+# Chinese.
+ZH_CAMERA = read_list("zh/camera")
+ZH_VERBS = read_camera_table("zh/verbs")
+ZH_WATER = read_list("zh/water")
+ZH_WATER_VERBS = read_list("zh/water_verbs")
+ZH_WATER_NOUNS = read_list("zh/water_nouns")
+ZH_WIND_THINGS = read_list("zh/wind_things")
+ZH_SWAY_VERBS = read_list("zh/sway_verbs")
+ZH_WIND_PREFIX = read_list("zh/wind_prefix")
+ZH_WIND_SLOW = read_list("zh/wind_slow")
+ZH_WIND_FAST = read_list("zh/wind_fast")
+ZH_WIND_NOUNS = read_list("zh/wind_nouns")
+ZH_STATIC = read_list("zh/static")
+ZH_STATIC_CAMERA = read_list("zh/static_camera")
+ZH_ONLY_MOVES = read_table("zh/only_moves")
+ZH_NEGATED = read_list("zh/negated")
+ZH_SLOW = read_list("zh/slow")
+ZH_FAST = read_list("zh/fast")
+ZH_NEUTRAL = read_list("zh/neutral")
+ZH_SLOW_TAIL = read_list("zh/slow_tail")
+ZH_FAST_TAIL = read_list("zh/fast_tail")
+ZH_SUBJECTS = read_list("zh/subjects")
+ZH_FRAMES = read_list("zh/frames")
+ZH_MORE_FRAMES = read_list("zh/more_frames")
+ZH_CONNECT = read_list("zh/connect")
+ZH_DISTRACTORS = read_list("zh/distractors")
+ZH_DEPICTED = read_list("zh/depicted")
+ZH_DEPICTABLE = read_list("zh/depictable")

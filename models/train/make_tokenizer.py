@@ -2,32 +2,35 @@
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-
 import captions
+import chinese
+import english
 import lexicon
 import nets
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 VOCABULARY = 12288
 HAN = "㐀-䶿一-鿿"
 
 
-def corpus(count, seed):
-    made = captions.Captions(seed)
-    for text, _ in made.generate(count):
+def corpus(count: int, seed: int) -> Iterator[str]:
+    """`count` captions, then every word of the lists and every common Han character.
+
+    The words and characters come often enough to become tokens of their own.
+    """
+    for text, _ in captions.Captions(seed).generate(count):
         yield text
-    # Every word of the lists and every common Han character, often enough to become a token of its own.
-    lists = [v for k, v in vars(lexicon).items() if k.isupper() and not isinstance(v, set)]
-    text = json.dumps(lists, ensure_ascii=False)
+    words = re.findall(r"[^\W\d_]+", json.dumps(lexicon.tokenizer_words(), ensure_ascii=False).lower())
     for _ in range(5):
-        yield from re.findall(r"[^\W\d_]+", text.lower())
-        yield from captions.WORDS
+        yield from words
+        yield from english.WORDS
     for _ in range(3):
-        yield from captions.HAN
-        yield from (chr(c) for c in captions.TRADITIONAL.values())
+        yield from chinese.HAN
+        yield from chinese.TRADITIONAL.values()
 
 
 def main(folder):
