@@ -6,7 +6,8 @@
  *    phase, and the share of the time that is spent outside ONNX sessions.
  * 3. Decoding: chunk size against memory, each in a process of its own; all must make the same frames.
  *
- * Options: --only cold|warm|decoding · --threads N (0: the runtime decides) · --jobs N
+ * Options: --only cold|warm|decoding · --threads N (0: the runtime decides) · --jobs N · --save (tables go to
+ * bench/results instead of out/bench)
  */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -23,19 +24,21 @@ import { createLogger } from '../src/log.ts';
 import { resolveRequest } from '../src/request/resolve.ts';
 import { findFfmpeg } from '../src/video/ffmpeg-path.ts';
 import type { DecodingMeasured } from './engine/decoding.ts';
-import { environmentLine, printTable, type Row, writeCsv } from './report.ts';
+import { environmentLine, printTable, type Row, tablesFolder, writeCsv } from './report.ts';
 
 const { values } = parseArgs({
   options: {
     only: { type: 'string' },
     threads: { type: 'string', default: '0' },
     jobs: { type: 'string', default: '5' },
+    save: { type: 'boolean', default: false },
   },
 });
 const project = fileURLToPath(new URL('..', import.meta.url));
 const cat = path.join(project, 'examples/cat.jpg');
 const packs = { builtin: 'models/builtin', tiny: 'tests/fixtures/packs/tiny' } as const;
 const folder = mkdtempSync(path.join(tmpdir(), 'kinora-bench-'));
+const tables = tablesFolder(values.save);
 const jobCount = Number(values.jobs);
 
 const median = (list: readonly number[]): number =>
@@ -96,7 +99,7 @@ async function measureCold(): Promise<void> {
     });
   }
   printTable('Cold: kinora animate examples/cat.jpg "camera slowly zooming in"', rows);
-  writeCsv('engine-cold', rows);
+  writeCsv(tables, 'engine-cold', rows);
 }
 
 async function measureWarm(name: keyof typeof packs): Promise<Row[]> {
@@ -187,7 +190,7 @@ async function measureDecoding(): Promise<void> {
     });
   }
   printTable('Decoding 16 frames of 512x512, built-in pack', rows);
-  writeCsv('engine-decoding', rows);
+  writeCsv(tables, 'engine-decoding', rows);
 }
 
 process.stdout.write(`${environmentLine()}\n`);
@@ -196,7 +199,7 @@ try {
   if (!values.only || values.only === 'warm') {
     const rows = [...(await measureWarm('builtin')), ...(await measureWarm('tiny'))];
     printTable('Warm jobs, medians in ms', rows);
-    writeCsv('engine-warm', rows);
+    writeCsv(tables, 'engine-warm', rows);
   }
   if (!values.only || values.only === 'decoding') await measureDecoding();
 } finally {

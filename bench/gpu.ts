@@ -8,7 +8,7 @@
  * Options: --pack PACK (cuda flavour) · --checkpoint FOLDER (diffusers; the pack's) · --python PATH · --device cuda[:N]|cpu
  * · --only part,part (jobs, steps, tail, remix, budgets, options, vae, large) · --side diffusers|kinora · --continue (keep what an
  * earlier run measured) · --quick (one run of each clip, 2/5 of the steps) · --steps-scale X · --repeats N · --seconds N
- * (no part is begun later) · --out FOLDER · --commit TEXT (where there is no checkout) · --threads N
+ * (no part is begun later) · --out FOLDER (default: out/bench) · --save (into bench/results) · --commit TEXT (where there is no checkout) · --threads N
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -23,7 +23,7 @@ import { Measurements } from './gpu/measurements.ts';
 import { makePlan, type PartName, partNames } from './gpu/plan.ts';
 import { makeTables } from './gpu/tables.ts';
 import { VramMeter } from './gpu/vram.ts';
-import { environmentLine, printTable, resultsFolder, writeCsv } from './report.ts';
+import { environmentLine, printTable, tablesFolder, writeCsv } from './report.ts';
 
 const { values } = parseArgs({
   options: {
@@ -38,7 +38,8 @@ const { values } = parseArgs({
     'steps-scale': { type: 'string' },
     repeats: { type: 'string' },
     seconds: { type: 'string', default: '100000' },
-    out: { type: 'string', default: resultsFolder },
+    out: { type: 'string' },
+    save: { type: 'boolean', default: false },
     commit: { type: 'string' },
     threads: { type: 'string', default: '0' },
   },
@@ -80,7 +81,8 @@ const plan = makePlan(pack.manifest, {
 const { device } = values;
 const ordinal = device.startsWith('cuda') ? Number(device.split(':')[1] ?? 0) : undefined;
 const card = ordinal === undefined ? device : (describeCard(ordinal) ?? `${device} (no nvidia-smi)`);
-const measurements = new Measurements(values.out, card, values.continue);
+const tablesAt = values.out ?? tablesFolder(values.save);
+const measurements = new Measurements(tablesAt, card, values.continue);
 const { path: ffmpegPath } = await findFfmpeg({});
 const folder = mkdtempSync(path.join(tmpdir(), 'kinora-bench-'));
 const vram = await VramMeter.start(ordinal);
@@ -93,7 +95,7 @@ function save(): ReturnType<typeof makeTables> {
   const budget = process.env['KINORA_VRAM_GB'] ? [`KINORA_VRAM_GB=${process.env['KINORA_VRAM_GB']}`] : [];
   const environment = [card, ...budget, python, environmentLine(values.commit)].join(', ');
   const tables = makeTables(measurements, plan);
-  for (const { name, rows } of tables) writeCsv(name, rows, { folder: values.out, environment });
+  for (const { name, rows } of tables) writeCsv(tablesAt, name, rows, environment);
   return tables;
 }
 
@@ -153,5 +155,5 @@ try {
   rmSync(folder, { recursive: true, force: true });
   for (const { title, rows } of save()) printTable(title, rows);
   const seconds = ((performance.now() - startedAt) / 1000).toFixed(0);
-  process.stdout.write(`\n${seconds} s, saved in ${path.resolve(values.out)}\n`);
+  process.stdout.write(`\n${seconds} s, saved in ${path.resolve(tablesAt)}\n`);
 }

@@ -10,8 +10,9 @@
  * 3. Sheets: contact sheets and a moving picture, to be looked at.
  *
  * Options: --only prompts|pixels|sheets · --set test|dev · --limit N · --threads N · --readme (sheets go to docs/)
- * Only whole runs over the test set are written to results/: the dev set is for trying things out. Ends with 1 when a
- * bar is missed.
+ * · --save (tables go to bench/results instead of out/bench)
+ * Only whole runs over the test set write a table of prompts: the dev set is for trying things out. Ends with 1 when a
+ * goal is missed.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -21,7 +22,7 @@ import sharp, { type OverlayOptions } from 'sharp';
 import { Fitter, fitFrames, sameMotions } from './quality/fit.ts';
 import { Generator, originalPicture } from './quality/generate.ts';
 import { Clip, type Kind, kinds, type Motion, psnr, resample, speeds } from './quality/motion.ts';
-import { environmentLine, printTable, type Row, writeCsv } from './report.ts';
+import { environmentLine, printTable, type Row, tablesFolder, writeCsv } from './report.ts';
 
 const { values } = parseArgs({
   options: {
@@ -30,9 +31,11 @@ const { values } = parseArgs({
     limit: { type: 'string' },
     threads: { type: 'string', default: '0' },
     readme: { type: 'boolean', default: false },
+    save: { type: 'boolean', default: false },
   },
 });
 const project = fileURLToPath(new URL('..', import.meta.url));
+const tables = tablesFolder(values.save);
 const example = (name: string): string => path.join(project, 'examples', name);
 const pictures = ['cat.jpg', 'coffee.jpg', 'astronaut.jpg'].map(example);
 const limit = Number(values.limit ?? Number.POSITIVE_INFINITY);
@@ -98,7 +101,7 @@ async function examinePrompts(generator: Generator): Promise<boolean> {
   );
   const misses = rows.filter((row) => row['obeyed'] === 0);
   if (misses.length > 0) printTable('Not obeyed', misses);
-  if (values.set === 'test' && rows.length === all.length) writeCsv('quality-prompts-test', rows);
+  if (values.set === 'test' && rows.length === all.length) writeCsv(tables, 'quality-prompts-test', rows);
   return rows.length - misses.length >= 0.98 * rows.length;
 }
 
@@ -185,7 +188,7 @@ async function examinePixels(generator: Generator): Promise<boolean> {
     });
   }
   printTable('PSNR against the analytic warp of the original picture', rows);
-  writeCsv('quality-pixels', rows);
+  writeCsv(tables, 'quality-pixels', rows);
   return good;
 }
 
@@ -242,6 +245,6 @@ if (!values.only || values.only === 'sheets') await drawSheets(generator);
 await generator.close();
 if (verdicts.length > 0) {
   const reached = verdicts.every(Boolean);
-  process.stdout.write(`\n${reached ? 'Every bar is reached.' : 'A bar is missed.'}\n`);
+  process.stdout.write(`\n${reached ? 'Every goal is reached.' : 'A goal is missed.'}\n`);
   if (!reached) process.exitCode = 1;
 }

@@ -7,7 +7,8 @@
  * 3. End to end: many jobs of many people through one worker with the real engine on the tiny pack, and delivered.
  * 4. Event loop: how late timers of the worker are while its engine takes steps of three seconds and more.
  *
- * Options: --only requests|start|jobs|loop · --waiting N · --jobs N · --threads N (of the engine)
+ * Options: --only requests|start|jobs|loop · --waiting N · --jobs N · --threads N (of the engine) · --save (tables go to
+ * bench/results instead of out/bench)
  */
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -28,7 +29,7 @@ import type { Generation } from '../src/request/request.ts';
 import { type PrivateRedis, startPrivateRedis } from '../src/supervisor/private-redis.ts';
 import { machineMs, type WorkerOptions } from './queue/protocol.ts';
 import { WorkerHandle } from './queue/worker-handle.ts';
-import { environmentLine, printTable, type Row, writeCsv } from './report.ts';
+import { environmentLine, printTable, type Row, tablesFolder, writeCsv } from './report.ts';
 
 const { values } = parseArgs({
   options: {
@@ -36,11 +37,13 @@ const { values } = parseArgs({
     waiting: { type: 'string', default: '20000' },
     jobs: { type: 'string', default: '1000' },
     threads: { type: 'string', default: '2' },
+    save: { type: 'boolean', default: false },
   },
 });
 const project = fileURLToPath(new URL('..', import.meta.url));
 const packs = { builtin: 'models/builtin', tiny: 'tests/fixtures/packs/tiny' } as const;
 const picture = path.join(project, 'tests/fixtures/pictures/grey.jpg');
+const tables = tablesFolder(values.save);
 const folder = mkdtempSync(path.join(tmpdir(), 'kinora-bench-'));
 const log = createLogger('bench', 'error');
 const presets = ['fast', 'standard', 'high', 'creative'] as const;
@@ -183,7 +186,7 @@ async function measureRequests(): Promise<void> {
     await take(few, 1);
     await take(few, 16);
     printTable('Taking requests (every write synced to disk)', rows);
-    writeCsv('queue-requests', rows);
+    writeCsv(tables, 'queue-requests', rows);
 
     // Some history, as every queue that runs has.
     for (const preset of presets) {
@@ -216,7 +219,7 @@ async function measureRequests(): Promise<void> {
       });
     }
     printTable('Looking at a long queue', queries);
-    writeCsv('queue-position', queries);
+    writeCsv(tables, 'queue-position', queries);
   } finally {
     await bench.stop();
   }
@@ -242,7 +245,7 @@ async function measureStart(): Promise<void> {
     }
     const rows = [{ jobs: waits.length, ...quantiles(waits) }];
     printTable('From a request to its start by an idle worker', rows);
-    writeCsv('queue-start', rows);
+    writeCsv(tables, 'queue-start', rows);
   } finally {
     await Promise.all([worker.stop(), delivery.stop()]);
     await bench.stop();
@@ -284,7 +287,7 @@ async function measureJobs(): Promise<void> {
       },
     ];
     printTable('End to end: tiny pack, 64x64, 1 frame, 1 step, one worker', rows);
-    writeCsv('queue-jobs', rows);
+    writeCsv(tables, 'queue-jobs', rows);
   } finally {
     await Promise.all([worker.stop(), delivery.stop()]);
     await bench.stop();
@@ -318,11 +321,11 @@ async function measureLoop(): Promise<void> {
         'lag p50 ms': lag.p50.toFixed(1),
         'lag p99 ms': lag.p99.toFixed(1),
         'lag max ms': lag.max.toFixed(1),
-        bar: stepMs < 3_000 ? 'steps too short' : lag.max < 100 ? 'below 100 ms' : 'MISSED: 100 ms',
+        goal: stepMs < 3_000 ? 'steps too short' : lag.max < 100 ? 'below 100 ms' : 'MISSED: 100 ms',
       },
     ];
     printTable('Event loop of the worker during long steps (built-in model)', rows);
-    writeCsv('queue-loop', rows);
+    writeCsv(tables, 'queue-loop', rows);
   } finally {
     await Promise.all([worker.stop(), delivery.stop()]);
     await bench.stop();

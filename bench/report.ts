@@ -6,22 +6,36 @@ import { cpus, totalmem } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-export const resultsFolder = fileURLToPath(new URL('results', import.meta.url));
+const here = (folder: string): string => fileURLToPath(new URL(folder, import.meta.url));
+/** At the start: tables that a bench writes into the repository do not make its own commit dirty. */
+const commit = commitHere();
+
+/**
+ * Where a bench puts its tables: out/bench, or with `--save` bench/results, which git tracks. Throws when the numbers to
+ * be saved would belong to no commit.
+ */
+export function tablesFolder(save: boolean | undefined): string {
+  if (!save) return here('../out/bench');
+  if (/-dirty$|^unknown/.test(commit)) {
+    throw new Error(`bench/results holds numbers of clean commits only, and this is ${commit}.`);
+  }
+  return here('results');
+}
 
 function versionOf(name: string): string {
   const manifest = createRequire(import.meta.url).resolve(`${name}/package.json`);
   return (JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }).version;
 }
 
-/** One line: machine, versions and commit, which a copy that is not a checkout must be told. */
-export function environmentLine(commit = commitHere()): string {
+/** One line: machine, versions and commit; a copy that is not a checkout is told its commit. */
+export function environmentLine(measured = commit): string {
   const [cpu] = cpus();
   return [
     `${cpus().length} × ${cpu?.model.trim() ?? 'unknown CPU'}`,
     `${(totalmem() / 1024 ** 3).toFixed(0)} GiB`,
     `Node ${process.versions.node}`,
     `onnxruntime-node ${versionOf('onnxruntime-node')}`,
-    commit,
+    measured,
   ].join(', ');
 }
 
@@ -56,9 +70,10 @@ export function printTable(title: string, rows: readonly Row[]): void {
 
 /** Writes rows to <folder>/<name>.csv, the environment in the first line. */
 export function writeCsv(
+  folder: string,
   name: string,
   rows: readonly Row[],
-  { folder = resultsFolder, environment = environmentLine() } = {},
+  environment = environmentLine(),
 ): void {
   const columns = Object.keys(rows[0] ?? {});
   const cell = (value: string | number): string => {

@@ -1,9 +1,9 @@
 /**
- * `npm run test:chaos -- --runs 100 [--seed 1] [--save]`: that many random faults, then the verdict; with --save
- * a summary of it in bench/results/chaos.csv.
+ * `npm run test:chaos -- --runs 100 [--seed 1] [--save]`: that many random faults, then the verdict and a
+ * summary of it in out/bench/chaos.csv, or with --save in bench/results.
  */
 import { parseArgs } from 'node:util';
-import { type Row, writeCsv } from '../../bench/report.ts';
+import { type Row, tablesFolder, writeCsv } from '../../bench/report.ts';
 import { type ChaosReport, runChaos } from './chaos.ts';
 
 function summary({ faults, recoveriesMs, violations, ...numbers }: ChaosReport): Row[] {
@@ -22,9 +22,10 @@ function summary({ faults, recoveriesMs, violations, ...numbers }: ChaosReport):
 const { values } = parseArgs({
   options: { runs: { type: 'string' }, seed: { type: 'string' }, save: { type: 'boolean' } },
 });
+const tables = tablesFolder(values.save);
 const report = await runChaos(Number(values.runs ?? 100), Number(values.seed ?? 1), (line) => {
   process.stderr.write(`${line}\n`);
 });
 process.stdout.write(`${JSON.stringify(report, null, 2)}\n`);
-if (values.save) writeCsv('chaos', summary(report));
+writeCsv(tables, 'chaos', summary(report));
 process.exit(report.violations.length > 0 ? 1 : 0);
