@@ -36,7 +36,7 @@ function rowsOf(measurements: Measurements, plan: Plan, name: string) {
 }
 
 describe('the plan', () => {
-  it('has the sizes of the full model as the bars name them', async () => {
+  it('has the sizes of the full model as the goals name them', async () => {
     const { manifest } = await loadPack(tinyPack);
     const full = {
       ...manifest,
@@ -71,30 +71,24 @@ describe('the plan', () => {
   });
 });
 
-describe('bars and tables', () => {
+describe('goals and tables', () => {
   it('says reached, missed or not measured', async () => {
     const plan = await tinyPlan();
     const measurements = new Measurements(folder, 'a card', false);
     measurements.add('diffusers', 'steps', '64x64x5, batch 2', { ms: 200 });
     measurements.add('kinora', 'steps', '64x64x5, batch 2', { ms: 120 });
     measurements.add('kinora', 'budgets', 'high', { peakGiB: 12.5 });
-    expect(rowsOf(measurements, plan, 'gpu-bars').slice(0, 3)).toEqual([
-      { bar: 'step 64x64x5, batch 2, of diffusers', 'at most': '0.7', measured: '0.6', verdict: 'reached' },
+    expect(rowsOf(measurements, plan, 'gpu-goals').slice(0, 2)).toEqual([
+      { goal: 'step 64x64x5, batch 2, of diffusers', 'at most': '0.7', measured: '0.6', verdict: 'reached' },
       {
-        bar: 'step 64x64x5, batch 2, of diffusers (aim)',
-        'at most': '0.45',
-        measured: '0.6',
-        verdict: 'missed',
-      },
-      {
-        bar: 'step 128x128x6, batch 2, of diffusers',
+        goal: 'step 128x128x6, batch 2, of diffusers',
         'at most': '0.75',
         measured: '–',
         verdict: 'not measured',
       },
     ]);
-    expect(rowsOf(measurements, plan, 'gpu-bars')).toContainEqual({
-      bar: 'high, 128x128x6, peak of GPU memory',
+    expect(rowsOf(measurements, plan, 'gpu-goals')).toContainEqual({
+      goal: 'high, 128x128x6, peak of GPU memory',
       'at most': '12 GiB',
       measured: '12.5 GiB',
       verdict: 'missed',
