@@ -5,7 +5,7 @@
 import type { SerializedError } from '../errors.ts';
 import type { Phase, Timings } from '../inference/image-to-video.ts';
 import type { CacheUse } from '../inference/latent-cache.ts';
-import type { FeatureReuse, SchedulerName, Variation } from '../request/clip.ts';
+import type { ClipRequest, VideoRequest } from '../request/clip.ts';
 import type { Shortcuts } from '../request/resolve.ts';
 
 /** How a child is set up, sent once as the first message. */
@@ -49,34 +49,13 @@ export type SmallerJob = Pick<
 };
 
 /** One clip to make. Options are already validated; the picture is a file that may be hostile. */
-export interface EngineJob {
+export interface EngineJob extends ClipRequest, VideoRequest {
   readonly id: string;
   readonly imagePath: string;
   /** The MP4 is written beside it under a temporary name and renamed when complete. */
   readonly outPath: string;
   /** JPEG beside the MP4, when wanted. */
   readonly thumbnailPath?: string;
-  readonly prompt: string;
-  readonly negativePrompt: string;
-  readonly seed: number;
-  /** Working size; the picture is resized to cover it and centre-cropped. */
-  readonly width: number;
-  readonly height: number;
-  readonly numFrames: number;
-  readonly numInferenceSteps: number;
-  readonly guidanceScale: number;
-  readonly guidanceEnd: number;
-  readonly targetFps: number;
-  readonly scheduler: SchedulerName;
-  readonly featureReuse: FeatureReuse;
-  readonly decodeChunkSize: number;
-  readonly variation?: Variation;
-  /** Playing speed of the MP4. */
-  readonly fps: number;
-  readonly loop: boolean;
-  /** 1 leaves the frames alone; 2 or 3 multiplies frames and frame rate by motion-compensated interpolation. */
-  readonly smooth: 1 | 2 | 3;
-  readonly maxBytes?: number;
   /** Written into the file when present. */
   readonly metadata?: Readonly<Record<string, string>>;
   /** What may be made instead when memory runs out, largest first. */

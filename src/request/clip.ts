@@ -1,4 +1,4 @@
-/** Everything but the picture that decides the pixels of a clip, checked against the model's limits. */
+/** The numbers of one clip, checked against the model's limits: what a pipeline and the video's encoder work with. */
 
 /** DDIM takes the pack's own timesteps, DPM-Solver++ 2M trailing ones. */
 export const schedulerNames = ['ddim', 'dpm++2m'] as const;
@@ -14,6 +14,7 @@ export interface Variation {
   readonly strength: number;
 }
 
+/** Everything but the picture that decides the pixels of the frames. */
 export interface ClipRequest {
   readonly prompt: string;
   readonly negativePrompt: string;
@@ -39,4 +40,15 @@ export interface ClipRequest {
   /** Frames decoded at once by the VAE. Does not change a pixel. */
   readonly decodeChunkSize: number;
   readonly variation?: Variation;
+}
+
+/** What is done with the frames. */
+export interface VideoRequest {
+  /** Playing speed of the MP4. */
+  readonly fps: number;
+  /** Forwards, then backwards. */
+  readonly loop: boolean;
+  /** 1 leaves the frames alone; 2 or 3 multiplies frames and frame rate by motion-compensated interpolation. */
+  readonly smooth: 1 | 2 | 3;
+  readonly maxBytes?: number;
 }

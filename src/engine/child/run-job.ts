@@ -8,7 +8,6 @@ import type {
   GenerateRequest,
   GenerationReport,
   ImageToVideoPipeline,
-  Picture,
   ProgressEvent,
 } from '../../inference/image-to-video.ts';
 import type { LatentCache } from '../../inference/latent-cache.ts';
@@ -83,7 +82,8 @@ export async function runJob(
     onReport,
     leanest,
   };
-  const clip = pipeline.generate(requestOf(job, opening), hooks)[Symbol.asyncIterator]();
+  const request: GenerateRequest = { ...job, image: opening, cropMode: 'fixed' };
+  const clip = pipeline.generate(request, hooks)[Symbol.asyncIterator]();
   const first = clip.next();
   first.catch(() => {}); // awaited below, unless a place is no good
 
@@ -154,26 +154,4 @@ export async function runJob(
     await Promise.allSettled([opening]);
     clearInterval(waiting);
   }
-}
-
-/** What decides the pixels, and nothing else: the clip's id is made of it. */
-function requestOf(job: EngineJob, image: Promise<Picture>): GenerateRequest {
-  return {
-    image,
-    prompt: job.prompt,
-    negativePrompt: job.negativePrompt,
-    seed: job.seed,
-    width: job.width,
-    height: job.height,
-    numFrames: job.numFrames,
-    numInferenceSteps: job.numInferenceSteps,
-    guidanceScale: job.guidanceScale,
-    guidanceEnd: job.guidanceEnd,
-    targetFps: job.targetFps,
-    scheduler: job.scheduler,
-    featureReuse: job.featureReuse,
-    decodeChunkSize: job.decodeChunkSize,
-    cropMode: 'fixed',
-    ...(job.variation ? { variation: job.variation } : {}),
-  };
 }
