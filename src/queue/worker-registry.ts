@@ -1,4 +1,4 @@
-/** Which workers are alive, what they do, and which pictures they still have in memory. */
+/** Which workers are alive and what they do. */
 import { readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 import type { Redis } from 'ioredis';
@@ -7,7 +7,6 @@ import type { Keys } from './keys.ts';
 
 const beatEveryMs = 2_000;
 const aliveForMs = 10_000;
-const rememberedImages = 64;
 
 const workerSchema = z.object({
   beatAt: z.number(),
@@ -16,8 +15,6 @@ const workerSchema = z.object({
   host: z.string(),
   jobId: z.string().nullable(),
   device: z.string(),
-  /** Keys of the pictures it rendered last, newest first. */
-  imageKeys: z.array(z.string()),
 });
 export type WorkerEntry = z.infer<typeof workerSchema>;
 
@@ -64,7 +61,7 @@ export class WorkerBeat {
     this.#redis = redis;
     this.#keys = keys;
     this.#id = id;
-    this.#entry = { ...entry, jobId: null, imageKeys: [] };
+    this.#entry = { ...entry, jobId: null };
     this.#timer = setInterval(() => this.#write(), beatEveryMs);
     this.#write();
   }
@@ -73,11 +70,6 @@ export class WorkerBeat {
   setJob(jobId: string | null): void {
     this.#entry.jobId = jobId;
     this.#write();
-  }
-
-  rememberImage(imageKey: string): void {
-    const others = this.#entry.imageKeys.filter((key) => key !== imageKey);
-    this.#entry.imageKeys = [imageKey, ...others].slice(0, rememberedImages);
   }
 
   #write(): void {

@@ -5,7 +5,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Job, Queue, WaitingError, Worker } from 'bullmq';
+import { DelayedError, type Job, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { isKinoraError, KinoraError, serializeError } from '../errors.ts';
 import type { Logger } from '../log.ts';
@@ -16,7 +16,7 @@ import { type Artifact, generateQueueName, type QueueData, queueDataSchema } fro
 import { Keys } from '../queue/keys.ts';
 import { type JobEvent, Ledger, type LedgerEntry, type Transition } from '../queue/ledger.ts';
 import { insist } from '../queue/redis.ts';
-import { processSpace, WorkerBeat, workerEntries } from '../queue/worker-registry.ts';
+import { processSpace, WorkerBeat } from '../queue/worker-registry.ts';
 import { Reclaimer } from './reclaim.ts';
 
 export type Progress = Omit<Extract<QueueEvent, { type: 'progress' }>, 'type' | 'jobId'>;
@@ -53,9 +53,6 @@ export const defaultWorkerSettings: WorkerSettings = {
   costs: {},
 };
 
-/** How long we leave a job to the worker that still has its picture in memory. */
-const handOverMs = 250;
-
 const takeBackLooks = 100;
 
 /** Wait before the next job is asked for after the connection broke. */
@@ -78,9 +75,7 @@ export class JobWorker {
   readonly #settings: WorkerSettings;
   readonly #log: Logger;
   readonly #worker: Worker<QueueData>;
-  readonly #queue: Queue<QueueData>;
   readonly #reclaimer: Reclaimer;
-  readonly #imageKeys = new Set<string>();
   #beat: WorkerBeat | null = null;
   #unsubscribe: (() => void) | null = null;
   #reclaimTimer: NodeJS.Timeout | null = null;
@@ -106,7 +101,6 @@ export class JobWorker {
     this.#settings = { ...defaultWorkerSettings, ...settings };
     this.#log = log;
     this.#reclaimer = new Reclaimer(redis, keys, this.id, () => this.#held, log);
-    this.#queue = new Queue<QueueData>(generateQueueName, { connection: redis, prefix: keys.bull });
     this.#worker = new Worker<QueueData>(generateQueueName, (job, token) => this.#process(job, token), {
       connection: redis,
       prefix: keys.bull,
@@ -119,9 +113,7 @@ export class JobWorker {
       // A worker that dies says nothing about the job; deaths of the engine are counted in the ledger.
       maxStalledCount: 1_000,
     });
-    const onError = (error: Error): void => log.warn({ err: error.message }, 'worker connection');
-    this.#worker.on('error', onError);
-    this.#queue.on('error', onError);
+    this.#worker.on('error', (error) => log.warn({ err: error.message }, 'worker connection'));
   }
 
   /** Takes back what a dead predecessor held, then serves until stop(). */
@@ -154,7 +146,6 @@ export class JobWorker {
       await closed;
     }
     this.#unsubscribe?.();
-    await this.#queue.close();
     await this.#beat?.stop();
   }
 
@@ -207,11 +198,6 @@ export class JobWorker {
   async #serve(job: Job<QueueData>, jobId: string, token: string | undefined): Promise<void> {
     const entry = await insist(() => this.#ledger.read(jobId));
     if (!entry) return; // its person asked us to forget it
-    if (await this.#leaveToOther(entry)) {
-      await this.#giveBack(job, token);
-      await sleep(handOverMs);
-      throw new WaitingError();
-    }
     const started = await this.#move(jobId, 'start', { worker: this.id });
     if (!started.changed) return; // it has its final state already
     const finished = await this.#artifacts.readRecord(jobId);
@@ -234,7 +220,6 @@ export class JobWorker {
           publishEvent(this.#redis, this.#keys.events, { type: 'progress', jobId, ...progress }),
       });
       await this.#artifacts.storeRecord(jobId, artifact);
-      this.#remember(entry);
       await this.#finish(jobId, artifact);
       const { device } = this.#settings;
       const ms = Date.now() - startedAt;
@@ -273,8 +258,9 @@ export class JobWorker {
     const { code, message } = serializeError(error);
     if (reason === 'handback') {
       await this.#move(jobId, 'handback');
-      await this.#giveBack(job, token);
-      throw new WaitingError();
+      // Delayed until now: unlike moveToWait, this wakes another worker.
+      await insist(() => job.moveToDelayed(Date.now(), token));
+      throw new DelayedError();
     }
     if (reason === 'cancelled') {
       await this.#move(jobId, 'cancelled');
@@ -297,33 +283,6 @@ export class JobWorker {
     const { changed } = await this.#move(jobId, 'failed', { failure: JSON.stringify(failure) });
     // On a full disk the next job needs the space; housekeeping would come too late.
     if (changed) await this.#artifacts.removeOutput(jobId).catch(() => {});
-  }
-
-  async #giveBack(job: Job<QueueData>, token: string | undefined): Promise<void> {
-    await insist(() => job.moveToWait(token));
-    // BullMQ puts a job with a priority back without waking the workers that sleep (pushBackJobWithPriority).
-    await this.#redis.zadd(`${this.#keys.bull}:${generateQueueName}:marker`, 0, '0');
-  }
-
-  /** A remix is faster where its picture is in memory, if that worker has nothing to do. A worker leaves a job once. */
-  async #leaveToOther(entry: LedgerEntry): Promise<boolean> {
-    const { imageKey } = entry.request;
-    if (imageKey === undefined || this.#imageKeys.has(imageKey)) return false;
-    const workers = await workerEntries(this.#redis, this.#keys);
-    const better = [...workers].some(
-      ([id, { entry: other, alive }]) =>
-        id !== this.id && alive && other.jobId === null && other.imageKeys.includes(imageKey),
-    );
-    if (!better) return false;
-    const mark = `leftBy:${this.id}`;
-    return (await insist(() => this.#redis.hsetnx(this.#keys.job(entry.id), mark, '1'))) === 1;
-  }
-
-  #remember(entry: LedgerEntry): void {
-    const { imageKey } = entry.request;
-    if (imageKey === undefined) return;
-    this.#imageKeys.add(imageKey);
-    this.#beat?.rememberImage(imageKey);
   }
 }
 

@@ -69,7 +69,7 @@ describe('a job', () => {
   it('is told the time left by what each device needs', async () => {
     const client = harness.client();
     const redis = harness.server.connect();
-    const beat = { beatAt: Date.now(), pid: 1, host: 'elsewhere', jobId: null, imageKeys: [] };
+    const beat = { beatAt: Date.now(), pid: 1, host: 'elsewhere', jobId: null };
     const joins = async (id: string, device: string): Promise<void> => {
       await redis.hset(harness.keys.workers, id, JSON.stringify({ ...beat, device }));
     };

@@ -46,6 +46,30 @@ describe('a worker with an engine', () => {
   });
 });
 
+describe('a worker that is told to end in the middle of a job', () => {
+  it('leaves it to one that waits, which begins at once', async () => {
+    const client = harness.client();
+    const runs: { readonly worker: number; readonly at: number }[] = [];
+    const workers = await Promise.all(
+      [0, 1].map((worker) =>
+        harness.worker(async (...args) => {
+          runs.push({ worker, at: Date.now() });
+          return await timedGenerator(runs.length === 1 ? 30_000 : 10)(...args);
+        }),
+      ),
+    );
+    await harness.delivery();
+    await client.submit(await harness.request('a'));
+    await eventually('the first run', () => runs.length === 1);
+    await workers[runs[0]?.worker ?? 0]?.stop(0);
+    const leftAt = Date.now();
+    await eventually('the video', () => harness.posted.length === 1);
+    expect(new Set(runs.map(({ worker }) => worker)).size).toBe(2);
+    expect((runs[1]?.at ?? Number.POSITIVE_INFINITY) - leftAt).toBeLessThan(1_500);
+    expect(harness.posted).toEqual([{ jobId: 't-a', kind: 'video' }]);
+  });
+});
+
 describe('a worker that looks for the dead', () => {
   it('leaves a living one its job', async () => {
     const runs: Generation[] = [];

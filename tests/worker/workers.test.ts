@@ -7,7 +7,7 @@ import { readMp4Info } from '../../src/video/mp4.ts';
 import { engineGenerate } from '../../src/worker/generate.ts';
 import { engineRequest } from '../chaos/worker-handle.ts';
 import { tinyPackPath } from '../helpers/golden.ts';
-import { eventually, type Generation, Harness, timedGenerator } from '../helpers/queue-harness.ts';
+import { eventually, Harness } from '../helpers/queue-harness.ts';
 
 let harness: Harness;
 const engines: Engine[] = [];
@@ -57,51 +57,4 @@ describe('three workers on one Redis', () => {
     expect(entry?.artifact).toMatchObject({ numFrames: 4, seed: 5, model: 'tiny-i2vgen-xl' });
     expect(await readMp4Info(harness.artifacts.files('t-j5').video)).toMatchObject({ numFrames: 4 });
   }, 90_000);
-
-  it('leave a remix to the one that has its picture in memory, if that one is free', async () => {
-    const client = harness.client();
-    await harness.delivery();
-    const imageKey = 'a'.repeat(64);
-    const runs: (Generation & { worker: string })[] = [];
-    for (const worker of ['a', 'b', 'c']) {
-      const generate = timedGenerator(100);
-      await harness.worker(async (entry, files, hooks) => {
-        runs.push({ jobId: entry.id, userKey: entry.request.userKey, worker });
-        return await generate(entry, files, hooks);
-      });
-    }
-    await client.submit(await harness.request('first', 'test:ann', { imageKey }));
-    await eventually('the first', () => harness.posted.length === 1);
-    const home = runs[0]?.worker;
-    for (let i = 0; i < 6; i++) {
-      // The heartbeat that says "free again" may be a moment behind.
-      await new Promise((resolve) => setTimeout(resolve, 100));
-      await client.submit(await harness.request(`remix${i}`, 'test:ann', { imageKey }));
-      await eventually('the remix', () => harness.posted.length === i + 2);
-    }
-    expect(runs.filter((run) => run.worker === home).length).toBeGreaterThanOrEqual(6);
-  });
-
-  it('take a remix all the same when that one is busy', async () => {
-    const client = harness.client();
-    await harness.delivery();
-    const imageKey = 'b'.repeat(64);
-    const runs: string[] = [];
-    for (const worker of ['a', 'b']) {
-      const quick = timedGenerator(50);
-      const slow = timedGenerator(5_000);
-      await harness.worker(async (entry, files, hooks) => {
-        runs.push(`${worker} ${entry.id}`);
-        return await (entry.id === 't-long' ? slow : quick)(entry, files, hooks);
-      });
-    }
-    await client.submit(await harness.request('first', 'test:ann', { imageKey }));
-    await eventually('the first', () => harness.posted.length === 1);
-    const home = runs[0]?.split(' ')[0];
-    await client.submit(await harness.request('long', 'test:bob', { imageKey }));
-    await eventually('the long one', () => runs.includes(`${home} t-long`));
-    await client.submit(await harness.request('remix', 'test:ann', { imageKey }));
-    await eventually('the remix', () => harness.posted.length === 2, 4_000);
-    expect(runs.at(-1)).not.toMatch(`${home} `);
-  });
 });

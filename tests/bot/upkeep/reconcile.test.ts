@@ -356,7 +356,7 @@ describe('leaked places', () => {
 
   it('of the worker registry are forgotten after a day', async () => {
     const redis = harness.server.connect();
-    const beat = { pid: 1, host: 'h', jobId: null, device: 'cpu', imageKeys: [] };
+    const beat = { pid: 1, host: 'h', jobId: null, device: 'cpu' };
     await redis.hset('t:workers', 'old', JSON.stringify({ ...beat, beatAt: Date.now() - 90_000_000 }));
     await redis.hset('t:workers', 'new', JSON.stringify({ ...beat, beatAt: Date.now() - 60_000 }));
     await reconciler().run();
