@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { ZodError } from 'zod';
 import { isKinoraError, serializeError } from '../errors.ts';
 import type { PackManifest } from '../inference/packs/manifest.ts';
-import { decodeImage, imageKey } from '../inference/pictures/decode.ts';
+import { readImageHeader } from '../inference/pictures/decode.ts';
 import type { Logger } from '../log.ts';
 import type { Artifacts } from '../queue/artifacts.ts';
 import type { JobClient, Submission } from '../queue/client.ts';
@@ -190,8 +190,8 @@ export class Conversation {
       if (typeof source === 'string' && !(await exists(source))) {
         return { accepted: false, text: say.refusal.gone, buttons: [] };
       }
-      // Decoded at once: what cannot be animated is refused before it waits, and a remix finds the worker that has it.
-      const picture = await decodeImage(source);
+      // A picture that cannot be animated is refused before it waits.
+      const picture = await readImageHeader(source);
       if (manifest) resolveRequest(manifest, generation, picture);
       if (typeof source !== 'string') await artifacts.storeImage(jobId, source);
       else await this.#copyPicture(source, jobId);
@@ -200,7 +200,6 @@ export class Conversation {
         userKey: person.userKey,
         roleKeys: [...person.roleKeys],
         ...(place.communityKey ? { communityKey: place.communityKey } : {}),
-        imageKey: imageKey(picture),
         generation,
         locale: person.locale,
         isPrivate: options.isPrivate ?? false,

@@ -65,6 +65,8 @@ export interface EngineJob extends ClipRequest, VideoRequest {
 export interface EngineResult {
   readonly jobId: string;
   readonly videoId: string;
+  /** As Picture.key. */
+  readonly pictureKey: string;
   readonly outPath: string;
   readonly bytes: number;
   readonly width: number;

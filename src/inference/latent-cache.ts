@@ -1,14 +1,14 @@
 /**
- * What was computed for a picture, a prompt or a clip, kept for the next request that needs it. Two tiers: memory, and
- * one file per entry on disk, so that a restart keeps it. Both are bounded in bytes and drop the least recently used.
+ * Results computed for a picture, a prompt or a clip, kept for later requests. Two tiers: memory, and one file per
+ * entry on disk, which survives a restart. Both are bounded in bytes and drop the least recently used entries.
  *
- * Nothing here may fail a job: a file that is torn, foreign or from another version is a miss and is removed; a disk
- * that is full or away only means that nothing is kept. Several processes may share the folder without locks: entries
- * are written under a temporary name, renamed and never changed, and the time of last use is the file's own mtime.
+ * The cache never fails a job. A file that is incomplete, foreign or from another version is a miss and is removed. If
+ * the disk is full or missing, nothing is kept. Several processes may share the folder without locks: entries are
+ * written under a temporary name, renamed and never changed, and the time of last use is the file's own mtime.
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { lstatSync, readdirSync } from 'node:fs';
-import { mkdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
@@ -21,11 +21,25 @@ export interface CacheUse {
   readonly misses: readonly string[];
 }
 
-/** `file` tells which picture a file shows (known-picture.ts). */
+/** An entry of kind `file` tells which picture a file shows (known-picture.ts). */
 export type CacheKind = 'image' | 'prompt' | 'video' | 'file';
 
-/** Named tensors that belong together. */
-export type CacheEntry = Readonly<Record<string, FloatTensor>>;
+export type Tensors = Readonly<Record<string, FloatTensor>>;
+
+/** Named tensors that belong together, and facts about them. */
+export interface CacheEntry {
+  readonly tensors: Tensors;
+  /** Any JSON. Parse it before use: another version may have written it. `pictureKey` names the picture behind it. */
+  readonly meta?: Readonly<Record<string, unknown>>;
+}
+
+/** Names the entries of one person. */
+export interface OwnedEntries {
+  readonly pictureKeys: ReadonlySet<string>;
+  /** SHA-256 of whole picture files, in hex. */
+  readonly fileHashes: ReadonlySet<string>;
+  readonly videoIds: ReadonlySet<string>;
+}
 
 export interface LatentCacheOptions {
   /** Folder of the disk tier; created when needed. Files of others in it are left alone. */
@@ -50,7 +64,7 @@ export interface CacheCounters {
 }
 
 /** Changes whenever the meaning or the layout of entries changes: older files then count as foreign. */
-const magic = 'kinora-latents-2\n';
+const magic = 'kinora-latents-3\n';
 const digestBytes = 32;
 const headerLengthBytes = 4;
 
@@ -62,6 +76,8 @@ const temporaryName = /^\.(?:image|prompt|video|file)-[0-9a-f]{64}\.[0-9a-f-]{36
 const defaultRetentionMs = 30 * 86_400_000;
 /** A younger temporary file may be one that another process is writing. */
 const leftoverAfterMs = 3_600_000;
+/** Far more than the entry of a file takes. */
+const maxFileEntryBytes = 65_536;
 
 export class LatentCache {
   readonly #folder: string;
@@ -99,12 +115,12 @@ export class LatentCache {
     return LatentCache.picturePrefix(pictureKey) + hashOf([pictureKey, ...parts]).slice(prefixDigits);
   }
 
-  /** By which everything that was computed from a picture can be found, whatever model, size or crop it was for. */
+  /** What the names of all entries of a picture begin with, whatever model and size they were computed for. */
   static picturePrefix(pictureKey: string): string {
     return `image-${hashOf([pictureKey]).slice(0, prefixDigits)}`;
   }
 
-  /** The same for what is known of a picture's file, named by a hash of all its bytes. */
+  /** File name of the entry about a picture's file, which is identified by a hash of all its bytes. */
   static fileEntry(fileHash: string, ...parts: readonly (string | number)[]): string {
     return LatentCache.filePrefix(fileHash) + hashOf([fileHash, ...parts]).slice(prefixDigits);
   }
@@ -206,14 +222,60 @@ export class LatentCache {
 }
 
 /**
- * An entry of the disk tier as it lies there, without counting as its use; undefined when it is not intact.
- * Throws the file system's error when it is not there.
+ * Removes what the disk tier keeps for a person: everything computed from their pictures, what is known about their
+ * files and about every other file that shows one of these pictures, and the latents of their videos. Entries of
+ * another version go too: no job can use them, and they do not say whose they are.
+ * @returns how many files were removed
  */
-export async function readEntry(
-  folder: string,
-  key: string,
-  maxBytes: number,
-): Promise<CacheEntry | undefined> {
+export async function forgetEntries(folder: string, owned: OwnedEntries): Promise<number> {
+  const names = (await readdir(folder).catch(() => [])).filter((name) => entryName.test(name));
+  const filePrefixes = [...owned.fileHashes].map((hash) => LatentCache.filePrefix(hash));
+  const pictureKeys = new Set<unknown>(owned.pictureKeys);
+  const outdated = new Set<string>();
+  const keyOfFile = new Map<string, unknown>();
+  for (const name of names) {
+    if (await isOfOtherVersion(path.join(folder, name))) outdated.add(name);
+    else if (name.startsWith('file-')) {
+      const key = (await readEntry(folder, name, maxFileEntryBytes).catch(() => undefined))?.meta?.[
+        'pictureKey'
+      ];
+      keyOfFile.set(name, key);
+      if (key !== undefined && filePrefixes.some((prefix) => name.startsWith(prefix))) pictureKeys.add(key);
+    }
+  }
+  const prefixes = [
+    ...filePrefixes,
+    ...[...pictureKeys].map((key) => LatentCache.picturePrefix(String(key))),
+    ...[...owned.videoIds].map((id) => LatentCache.key('video', id)),
+  ];
+  let removed = 0;
+  for (const name of names) {
+    const isTheirs =
+      pictureKeys.has(keyOfFile.get(name)) || prefixes.some((prefix) => name.startsWith(prefix));
+    if (!isTheirs && !outdated.has(name)) continue;
+    await rm(path.join(folder, name), { force: true });
+    removed++;
+  }
+  return removed;
+}
+
+async function isOfOtherVersion(file: string): Promise<boolean> {
+  if (lstatSync(file, { throwIfNoEntry: false })?.isFile() !== true) return false;
+  const handle = await open(file).catch(() => undefined);
+  try {
+    const start = await handle?.read({ buffer: Buffer.alloc(magic.length) });
+    return start !== undefined && start.buffer.toString('latin1') !== magic;
+  } finally {
+    await handle?.close();
+  }
+}
+
+/**
+ * Reads an entry of the disk tier without counting as its use.
+ * @returns undefined when it is not intact
+ * @throws the file system's error when it is not there
+ */
+async function readEntry(folder: string, key: string, maxBytes: number): Promise<CacheEntry | undefined> {
   const file = path.join(folder, key);
   // At once: what is not there need not be asked for behind a picture that is being read.
   const found = lstatSync(file);
@@ -254,23 +316,27 @@ function listFiles(folder: string): CacheFile[] {
   return files.sort((a, b) => a.usedMs - b.usedMs);
 }
 
-function entryBytes(entry: CacheEntry): number {
-  return Object.values(entry).reduce((sum, { data }) => sum + data.byteLength, 0);
+function entryBytes({ tensors, meta }: CacheEntry): number {
+  const metaBytes = meta ? JSON.stringify(meta).length : 0;
+  return Object.values(tensors).reduce((sum, { data }) => sum + data.byteLength, metaBytes);
 }
 
 interface EntryHeader {
   /** The file's own name: a file that was copied to another one is foreign. */
   readonly key: string;
   readonly tensors: readonly (readonly [name: string, dims: readonly number[]])[];
+  readonly meta?: CacheEntry['meta'];
 }
 
 /** magic · SHA-256 of the rest · header length (uint32) · header (JSON) · float32 data in order, little-endian. */
-function encode(key: string, entry: CacheEntry): Uint8Array[] {
-  const tensors = Object.entries(entry).map(([name, { dims }]) => [name, dims] as const);
-  const header = Buffer.from(JSON.stringify({ key, tensors } satisfies EntryHeader));
+function encode(key: string, { tensors, meta }: CacheEntry): Uint8Array[] {
+  const shapes = Object.entries(tensors).map(([name, { dims }]) => [name, dims] as const);
+  const header = Buffer.from(
+    JSON.stringify({ key, tensors: shapes, ...(meta ? { meta } : {}) } satisfies EntryHeader),
+  );
   const length = Buffer.alloc(headerLengthBytes);
   length.writeUInt32LE(header.byteLength);
-  const body = [length, header, ...Object.values(entry).map(({ data }) => bytesOf(data))];
+  const body = [length, header, ...Object.values(tensors).map(({ data }) => bytesOf(data))];
   const hash = createHash('sha256');
   for (const part of body) hash.update(part);
   return [Buffer.from(magic), hash.digest(), ...body];
@@ -293,14 +359,14 @@ function decode(key: string, bytes: Buffer): CacheEntry | undefined {
   const headerEnd = headerLengthBytes + body.readUInt32LE(0);
   const header = JSON.parse(body.toString('utf8', headerLengthBytes, headerEnd)) as EntryHeader;
   if (header.key !== key) return undefined;
-  const entry: Record<string, FloatTensor> = {};
+  const tensors: Record<string, FloatTensor> = {};
   let offset = headerEnd;
   for (const [name, dims] of header.tensors) {
     // Copied: a float32 view needs an aligned start.
     const data = new Float32Array(dims.reduce((product, size) => product * size, 1));
     bytesOf(data).set(body.subarray(offset, offset + data.byteLength));
     offset += data.byteLength;
-    entry[name] = { data, dims };
+    tensors[name] = { data, dims };
   }
-  return entry;
+  return { tensors, ...(header.meta ? { meta: header.meta } : {}) };
 }

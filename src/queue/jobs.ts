@@ -19,11 +19,6 @@ export const jobRequestSchema = z.object({
   communityKey: platformKey.optional(),
   /** Role or tier keys that the person holds, for quota overrides and weights. */
   roleKeys: z.array(platformKey).max(64).default([]),
-  /** SHA-256 of the decoded picture when it is known: lets a remix find the worker that still has it in memory. */
-  imageKey: z
-    .string()
-    .regex(/^[0-9a-f]{64}$/)
-    .optional(),
   generation: generationSchema,
   /** Language of the person, as the platform names it: "en-US", "zh-CN". */
   locale: z.string().default('en'),
@@ -74,6 +69,8 @@ const errorCodes = Object.keys(errorCatalogue) as [ErrorCode, ...ErrorCode[]];
 /** What generation produced; the files lie in the job's artifact folder under fixed names. */
 export const artifactSchema = z.object({
   videoId: z.string(),
+  /** Names what the picture looks like, and so what the latent cache keeps of it. Absent in jobs before version 0.2. */
+  pictureKey: z.string().optional(),
   bytes: z.int().positive(),
   width: z.int().positive(),
   height: z.int().positive(),

@@ -5,9 +5,9 @@ import { smallerJobs } from '../engine/smaller-jobs.ts';
 import type { Engine } from '../engine/supervisor.ts';
 import type { ProgressEvent } from '../inference/image-to-video.ts';
 import type { Pack } from '../inference/packs/files.ts';
-import { readImageSize } from '../inference/pictures/decode.ts';
+import { readImageHeader } from '../inference/pictures/decode.ts';
 import type { JobFiles } from '../queue/artifacts.ts';
-import type { Artifact } from '../queue/jobs.ts';
+import { artifactSchema } from '../queue/jobs.ts';
 import type { LedgerEntry } from '../queue/ledger.ts';
 import { describeRequest, resolveRequest, type Shortcuts } from '../request/resolve.ts';
 import type { Generate, Progress } from './worker.ts';
@@ -29,26 +29,7 @@ export function engineGenerate(
       signal,
       onProgress: (event) => onProgress(clock.withTimeLeft(event)),
     });
-    const { videoId, bytes, width, height, numFrames, fps, durationSeconds, seed, model, device } = result;
-    const { hits, misses } = result.cache;
-    const cache = { hits: [...hits], misses: [...misses] };
-    const artifact: Artifact = {
-      videoId,
-      bytes,
-      width,
-      height,
-      numFrames,
-      fps,
-      durationSeconds,
-      ...(result.isCompressed ? { isCompressed: true } : {}),
-      ...(result.reducedTo === undefined ? {} : { reducedTo: result.reducedTo }),
-      seed,
-      model,
-      device,
-      cache,
-      timings: { ...result.timings },
-    };
-    return artifact;
+    return artifactSchema.parse(result);
   };
 }
 
@@ -61,8 +42,8 @@ async function engineJob(
 ): Promise<EngineJob> {
   const { generation } = entry.request;
   const { loop, smooth, maxBytes, ...options } = generation;
-  // The engine decodes it, if it does not know it, and refuses what is damaged behind its header.
-  const size = await readImageSize(files.image);
+  // The engine decodes the picture, and refuses one that is damaged behind its header.
+  const size = await readImageHeader(files.image);
   const request = resolveRequest(pack.manifest, { ...shortcuts, ...options }, size);
   const { preset: _preset, ...numbers } = request;
   return {

@@ -18,11 +18,11 @@ for (let turn = 0; performance.now() < until; turn++) {
   const index = (turn * 7 + process.pid) % 40;
   const entry = await cache.get(keyOf(index));
   if (entry) {
-    const data = entry['moments']?.data;
+    const data = entry.tensors['moments']?.data;
     if (data?.length !== length || data.some((x, i) => x !== numberAt(index, i))) wrong++;
   } else {
     const data = Float32Array.from({ length }, (_, i) => numberAt(index, i));
-    cache.set(keyOf(index), { moments: { data, dims: [1, length] } });
+    cache.set(keyOf(index), { tensors: { moments: { data, dims: [1, length] } } });
   }
   if (turn % 5 === 0) await cache.flush();
 }

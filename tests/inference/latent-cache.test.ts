@@ -36,8 +36,10 @@ const open = (over: { memoryBytes?: number; diskBytes?: number } = {}): LatentCa
 
 /** 4,000 bytes of numbers. */
 const entryOf = (start: number): CacheEntry => ({
-  moments: { data: Float32Array.from({ length: 990 }, (_, i) => start + i / 8), dims: [1, 2, 5, 99] },
-  imageEmbeds: { data: Float32Array.of(start, -0, 1e-40, 3.4e38, 5, 6, 7, 8, 9, 10), dims: [1, 10] },
+  tensors: {
+    moments: { data: Float32Array.from({ length: 990 }, (_, i) => start + i / 8), dims: [1, 2, 5, 99] },
+    imageEmbeds: { data: Float32Array.of(start, -0, 1e-40, 3.4e38, 5, 6, 7, 8, 9, 10), dims: [1, 10] },
+  },
 });
 const keyOf = (name: string | number): string => LatentCache.key('image', 'pack', name);
 const fileOf = (name: string | number): string => path.join(folder, keyOf(name));

@@ -1,25 +1,22 @@
 /**
- * "Delete my data": ends a person's jobs and removes what is kept about them. The wish itself is written down first,
- * so that one which cannot come true at once (a worker is away in the middle of their job) comes true later.
+ * "Delete my data": ends a person's jobs and removes their data. The wish is recorded first, so that a deletion that
+ * cannot finish now (a worker is away in the middle of a job) finishes later.
  *
- * What stays, because nobody shall be able to wash it off by deleting it:
- * - bans, and what admins set for them (allowance, weight) or did (the audit trail);
- * - how many credits they used today, or a new allowance would be one deletion away. Redis drops it within days.
- * What passes by itself: a cool-down, their place in virtual time (gone when the queue is idle), a picture whose
- * request was refused (housekeeping), and what workers have in memory, which is never written anywhere. Encodings of
- * prompts are named by a hash of the text and belong to everybody who wrote the same; they leave with the cache's age.
+ * These stay, or a deletion would undo them:
+ * - bans, limits set by admins (allowance, weight), and the audit trail of what admins did;
+ * - the credits used today, or every deletion would give a new allowance. Redis drops them within days.
+ * These expire by themselves: a cool-down, the person's place in virtual time (gone when the queue is idle), the picture
+ * of a refused request (housekeeping), and what workers hold in memory, which is never written anywhere. Encodings of
+ * prompts are named by a hash of the text and shared by everyone who wrote the same; they leave with the cache's age.
  *
- * Knows no platform: what was posted into a chat belongs to the chat.
+ * Knows no platform: messages in a chat belong to the chat.
  */
 import { createHash } from 'node:crypto';
-import { readdir, readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
-import { LatentCache, readEntry } from '../../inference/latent-cache.ts';
-import { decodeImage, imageKey } from '../../inference/pictures/decode.ts';
-import { pictureKeyIn } from '../../inference/pictures/known-picture.ts';
+import { forgetEntries } from '../../inference/latent-cache.ts';
 import type { Logger } from '../../log.ts';
 import type { Artifacts } from '../../queue/artifacts.ts';
 import type { JobClient } from '../../queue/client.ts';
@@ -39,9 +36,9 @@ export interface ForgetTools {
 }
 
 export interface ForgetSettings {
-  /** How long a cancelled job may take to tell its person so, before it is forgotten without a word. */
+  /** How long delivering the notice of a cancellation may take; after that the job is forgotten without one. */
   readonly answerWithinMs: number;
-  /** How long a running job may take to end; after that the rest is left for later. */
+  /** How long a running job may take to end; after that the deletion finishes later. */
   readonly endWithinMs: number;
   readonly lookEveryMs: number;
   /** An engine that was just stopped may still be writing into the cache. */
@@ -50,13 +47,13 @@ export interface ForgetSettings {
 
 export const defaultForgetSettings: ForgetSettings = {
   answerWithinMs: 5_000,
-  // The promise is that a running job ends within ten seconds at worst.
+  // A cancelled job ends within ten seconds at worst.
   endWithinMs: 15_000,
   lookEveryMs: 100,
   cacheSettlesMs: 1_000,
 };
 
-/** What was removed by one call. */
+/** Counts of one call. */
 export interface Forgotten {
   readonly jobs: number;
   /** Of those, how many had been waiting or running. */
@@ -66,19 +63,16 @@ export interface Forgotten {
   /** Days before today on which they had used credits. */
   readonly quotaDays: number;
   readonly grantedCredits: number;
-  /** Jobs that could not be ended in time; finishForgetting() removes them, and the rest, later. */
+  /** Jobs that did not end in time; finishForgetting() removes them later. */
   readonly unfinished: readonly string[];
 }
 
 const jobsAtOnce = 8;
-const isFileEntry = (name: string): boolean => name.startsWith('file-');
-/** Far more than one takes. */
-const fileEntryBytes = 65_536;
 const scanCount = 1_000;
 
 /**
- * Forgets everything about a user up to `wishedAt`; what they ask for afterwards is theirs again. May be repeated, and
- * called by several at once. Takes as long as a running job of theirs takes to end, at most `endWithinMs` and a little.
+ * Forgets everything about a user up to `wishedAt`; later requests are not touched. May be repeated, and called several
+ * times at once. Takes as long as a running job of theirs takes to end, at most little more than `endWithinMs`.
  */
 export async function forgetUser(
   userKey: string,
@@ -90,7 +84,7 @@ export async function forgetUser(
 }
 
 /**
- * Tries again what could not be finished before. To be called at the start and every now and then.
+ * Continues unfinished deletions. To be called at the start and periodically.
  * @returns how many users are still not forgotten
  */
 export async function finishForgetting(tools: ForgetTools): Promise<number> {
@@ -108,12 +102,9 @@ class Forgetting {
   readonly #wishedAt: number;
   readonly #settings: ForgetSettings;
   readonly #ended = new Set<string>();
-  /** What the names of cache entries begin with that were made from their pictures, or from their videos. */
-  readonly #entryPrefixes = new Set<string>();
-  /** What an entry of a file tells of, as the prefix of that picture's entries. Entries never change. */
-  readonly #pictureOfFile = new Map<string, string | undefined>();
-  /** Hashes of files whose pictures are known: many jobs have the same. */
-  readonly #seenFiles = new Set<string>();
+  readonly #pictureKeys = new Set<string>();
+  readonly #fileHashes = new Set<string>();
+  readonly #videoIds = new Set<string>();
   #jobs = 0;
   #cancelled = 0;
   #folders = 0;
@@ -145,27 +136,30 @@ class Forgetting {
     return { ...report, unfinished: left };
   }
 
-  /** Ends and removes whatever can be. Returns the ids of the jobs that are left. */
+  /** Ends and removes as many jobs as possible. Returns the ids of the jobs that are left. */
   async #pass(isImpatient: boolean): Promise<string[]> {
     const { redis, client } = this.#tools;
     const ids = await redis.zrangebyscore(client.keys.history(this.#userKey), '-inf', this.#wishedAt);
     const left: string[] = [];
+    const removable: string[] = [];
     for (let at = 0; at < ids.length; at += jobsAtOnce) {
-      const batch = ids.slice(at, at + jobsAtOnce);
-      const over = await Promise.all(batch.map((id) => this.#isOver(id, isImpatient)));
-      left.push(...batch.filter((_, index) => !over[index]));
-      const removable = batch.filter((_, index) => over[index]);
-      // The ledger's entry goes last: until then another pass finds the rest by it.
-      await Promise.all(removable.map((id) => this.#findCacheEntries(id)));
-      if (removable.length > 0) await this.#removeCacheEntries();
-      for (const id of removable) {
-        if (!(await this.#removeJob(id))) left.push(id);
-      }
+      await Promise.all(
+        ids.slice(at, at + jobsAtOnce).map(async (id) => {
+          if (!(await this.#isOver(id, isImpatient))) return void left.push(id);
+          await this.#findCacheEntries(id);
+          removable.push(id);
+        }),
+      );
+    }
+    if (removable.length > 0) await this.#removeCacheEntries();
+    // The ledger's entries go last: until then another pass finds everything else by them.
+    for (const id of removable) {
+      if (!(await this.#removeJob(id))) left.push(id);
     }
     return left;
   }
 
-  /** Ends a job that is not over. True when nobody works on it any more and its person has had their answer. */
+  /** Ends a job that is not over. True when no worker holds it any more and its answer was delivered. */
   async #isOver(jobId: string, isImpatient: boolean): Promise<boolean> {
     const { redis, client } = this.#tools;
     const answer = await client.cancel(jobId, this.#userKey);
@@ -177,45 +171,22 @@ class Forgetting {
 
   async #findCacheEntries(jobId: string): Promise<void> {
     const { artifacts, client } = this.#tools;
-    const entry = await client.ledger.read(jobId).catch(() => undefined); // of a version that we do not understand
+    const entry = await client.ledger.read(jobId).catch(() => undefined); // of a version that this one cannot read
     for (const artifact of [entry?.artifact, await artifacts.readRecord(jobId)]) {
-      if (artifact) this.#entryPrefixes.add(LatentCache.key('video', artifact.videoId));
+      if (artifact) this.#videoIds.add(artifact.videoId);
+      if (artifact?.pictureKey !== undefined) this.#pictureKeys.add(artifact.pictureKey);
     }
-    const known = entry?.request.imageKey;
-    if (known !== undefined) this.#entryPrefixes.add(LatentCache.picturePrefix(known));
-    try {
-      const bytes = await readFile(artifacts.files(jobId).image);
-      const hash = createHash('sha256').update(bytes).digest('hex');
-      if (this.#seenFiles.has(hash)) return;
-      this.#entryPrefixes.add(LatentCache.filePrefix(hash));
-      this.#entryPrefixes.add(LatentCache.picturePrefix(imageKey(await decodeImage(bytes))));
-      this.#seenFiles.add(hash);
-    } catch {
-      // Removed before, or not a picture: nothing was ever computed from it.
-    }
+    // A job without a video left its trace in the entry of its picture's file, if it came that far.
+    const picture = await readFile(artifacts.files(jobId).image).catch(() => undefined);
+    if (picture) this.#fileHashes.add(createHash('sha256').update(picture).digest('hex'));
   }
 
   async #removeCacheEntries(): Promise<void> {
-    const prefixes = [...this.#entryPrefixes];
-    const names = await readdir(this.#tools.cacheFolder).catch(() => []);
-    for (const name of names) {
-      const isTheirs = prefixes.some((prefix) => name.startsWith(prefix));
-      // The job's file may be gone, but not what the cache knows of it.
-      if (!isTheirs && !this.#entryPrefixes.has((await this.#pictureOf(name)) ?? '')) continue;
-      await rm(join(this.#tools.cacheFolder, name), { force: true });
-      this.#cacheEntries++;
-    }
-  }
-
-  /** Of an entry that tells which picture a file shows. */
-  async #pictureOf(name: string): Promise<string | undefined> {
-    if (!isFileEntry(name)) return undefined;
-    if (!this.#pictureOfFile.has(name)) {
-      const entry = await readEntry(this.#tools.cacheFolder, name, fileEntryBytes).catch(() => undefined);
-      const key = entry && pictureKeyIn(entry);
-      this.#pictureOfFile.set(name, key === undefined ? undefined : LatentCache.picturePrefix(key));
-    }
-    return this.#pictureOfFile.get(name);
+    this.#cacheEntries += await forgetEntries(this.#tools.cacheFolder, {
+      pictureKeys: this.#pictureKeys,
+      fileHashes: this.#fileHashes,
+      videoIds: this.#videoIds,
+    });
   }
 
   async #removeJob(jobId: string): Promise<boolean> {
@@ -245,7 +216,7 @@ class Forgetting {
     return true;
   }
 
-  /** What is not a job. Last, since a job that ends gives credits back. */
+  /** Removes everything but jobs. Comes last, since a job that ends gives credits back. */
   async #finish(): Promise<[quotaDays: number, grantedCredits: number]> {
     const { redis, client, day } = this.#tools;
     const { keys } = client;

@@ -125,6 +125,7 @@ export async function runJob(
     return {
       jobId: job.id,
       videoId: report.videoId,
+      pictureKey: image.key,
       outPath: job.outPath,
       bytes: video.bytes,
       width: video.width,

@@ -7,7 +7,7 @@ import { type FileHandle, open, stat } from 'node:fs/promises';
 import sharp, { type Metadata } from 'sharp';
 import { isKinoraError, KinoraError } from '../../errors.ts';
 import type { RgbImage } from '../image-to-video.ts';
-import { isAnimatedPng, sniffFormat } from './format.ts';
+import { isAnimatedPng, isCutShort, sniffFormat } from './format.ts';
 
 export interface ImageLimits {
   readonly maxBytes: number;
@@ -31,10 +31,14 @@ export const defaultImageLimits: ImageLimits = {
 /** Changes whenever the code below may give other pixels for the same file. */
 const decoderVersion = 1;
 
-export interface DecodedImage extends RgbImage {
+export interface ImageHeader {
+  readonly width: number;
+  readonly height: number;
   /** What people may want to know, in sentences: "The picture is animated; only its first frame is used." */
   readonly notes: readonly string[];
 }
+
+export type DecodedImage = ImageHeader & RgbImage;
 
 // Every decoder that is not needed is attack surface; the buffer variants alone are reachable, and only three of them.
 sharp.block({ operation: ['VipsForeignLoad'] });
@@ -55,7 +59,7 @@ export async function decodeImage(
   limits: Partial<ImageLimits> = {},
 ): Promise<DecodedImage> {
   const { maxPixels, background, timeoutSeconds, ...rest } = { ...defaultImageLimits, ...limits };
-  const { bytes, format, header } = await readHeader(source, { ...rest, maxPixels });
+  const { bytes, format, notes } = await readHeader(source, { ...rest, maxPixels });
   try {
     const { data, info } = await sharp(bytes, { limitInputPixels: maxPixels, failOn: 'warning' })
       .autoOrient()
@@ -64,27 +68,23 @@ export async function decodeImage(
       .raw({ depth: 'uchar' })
       .timeout({ seconds: timeoutSeconds })
       .toBuffer({ resolveWithObject: true });
-    return {
-      width: info.width,
-      height: info.height,
-      data: toThreeChannels(data, info.channels),
-      notes: notesOn(header, format === 'PNG' && isAnimatedPng(bytes)),
-    };
+    const { width, height, channels } = info;
+    return { width, height, data: toThreeChannels(data, channels), notes };
   } catch (error) {
     throw unreadable(format, error);
   }
 }
 
 /**
- * The size that decodeImage would give, from the header alone: quick whatever the size. What is refused is refused as
- * there, but damage behind the header is not seen.
+ * Size and notes as decodeImage would give them, from the header alone: takes milliseconds whatever the size. Refuses as
+ * decodeImage does, but sees no damage behind the header unless the file is cut short.
  */
-export async function readImageSize(
+export async function readImageHeader(
   source: string | Uint8Array,
   limits: Partial<ImageLimits> = {},
-): Promise<{ readonly width: number; readonly height: number }> {
-  const { header } = await readHeader(source, { ...defaultImageLimits, ...limits });
-  return header.autoOrient;
+): Promise<ImageHeader> {
+  const { size, notes } = await readHeader(source, { ...defaultImageLimits, ...limits });
+  return { ...size, notes };
 }
 
 /**
@@ -99,11 +99,16 @@ export function decoderName(limits: Partial<ImageLimits> = {}): string {
 
 type HeaderLimits = Pick<ImageLimits, 'maxBytes' | 'maxPixels' | 'minSide'>;
 
+interface CheckedFile {
+  readonly bytes: Uint8Array;
+  readonly format: string;
+  /** Of the upright picture. */
+  readonly size: Metadata['autoOrient'];
+  readonly notes: readonly string[];
+}
+
 /** Bytes of a picture that may go on to a decoder, and what its headers say. Throws as decodeImage does. */
-async function readHeader(
-  source: string | Uint8Array,
-  limits: HeaderLimits,
-): Promise<{ bytes: Uint8Array; format: string; header: Metadata }> {
+async function readHeader(source: string | Uint8Array, limits: HeaderLimits): Promise<CheckedFile> {
   const bytes = typeof source === 'string' ? await readPicture(source, limits) : source;
   checkBytes(bytes.length, limits);
   const format = sniffFormat(bytes);
@@ -119,7 +124,10 @@ async function readHeader(
     throw unreadable(format.name, error);
   }
   checkSize(header, limits);
-  return { bytes, format: format.name, header };
+  if (isCutShort(bytes, format.name)) throw unreadable(format.name, 'the file ends before its pixels do');
+  const isAnimated = (header.pages ?? 1) > 1 || (format.name === 'PNG' && isAnimatedPng(bytes));
+  const notes = isAnimated ? ['The picture is animated; only its first frame is used.'] : [];
+  return { bytes, format: format.name, size: header.autoOrient, notes };
 }
 
 function unreadable(format: string, cause: unknown): KinoraError {
@@ -189,11 +197,6 @@ function checkSize({ width, height }: Metadata, { minSide, maxPixels }: HeaderLi
 
 function megabytes(bytes: number): string {
   return (bytes / 2 ** 20).toFixed(1).replace(/\.0$/, '');
-}
-
-function notesOn(header: Metadata, isApng: boolean): string[] {
-  const isAnimated = (header.pages ?? 1) > 1 || isApng;
-  return isAnimated ? ['The picture is animated; only its first frame is used.'] : [];
 }
 
 /** Grey pictures come out of libvips with one channel. */

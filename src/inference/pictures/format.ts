@@ -81,11 +81,44 @@ function sniffMarkup(head: string): string | undefined {
 
 /** Whether a PNG is animated: an `acTL` chunk before the pixels. Decoders then give the default image. */
 export function isAnimatedPng(bytes: Uint8Array): boolean {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  for (let at = 8; at + 8 <= bytes.length; at += 12 + view.getUint32(at)) {
-    const type = Buffer.from(bytes.buffer, bytes.byteOffset + at + 4, 4).toString('latin1');
+  for (const { type } of pngChunks(bytes)) {
     if (type === 'acTL') return true;
-    if (type === 'IDAT' || type === 'IEND') return false;
+    if (type === 'IDAT') return false;
   }
   return false;
+}
+
+/**
+ * Whether a JPEG or PNG ends before its pixels do, as a broken upload does: decoders refuse it. The header of a WebP
+ * states the file's length, and reading the header fails.
+ */
+export function isCutShort(bytes: Uint8Array, format: string): boolean {
+  if (format === 'JPEG') return isJpegCutShort(bytes);
+  if (format !== 'PNG') return false;
+  for (const { type, end } of pngChunks(bytes)) {
+    if (type === 'IDAT' && end > bytes.length) return true;
+  }
+  return false;
+}
+
+/** Ends behind the `IEND` chunk, or where the file ends. */
+function* pngChunks(bytes: Uint8Array): Generator<{ readonly type: string; readonly end: number }, void> {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  for (let at = 8, type = ''; type !== 'IEND' && at + 8 <= buffer.length; ) {
+    type = buffer.toString('latin1', at + 4, at + 8);
+    at += 12 + buffer.readUInt32BE(at);
+    yield { type, end: at };
+  }
+}
+
+/** Whether no end-of-image marker follows the first scan. Earlier ones may belong to a thumbnail. */
+function isJpegCutShort(bytes: Uint8Array): boolean {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const startOfScan = 0xda;
+  let at = 2;
+  while (at + 4 <= buffer.length && buffer[at] === 0xff && buffer[at + 1] !== startOfScan) {
+    // A marker may be preceded by any number of 0xff bytes; each segment states its own length.
+    at += buffer[at + 1] === 0xff ? 1 : 2 + buffer.readUInt16BE(at + 2);
+  }
+  return !buffer.includes('\xff\xd9', at, 'latin1');
 }

@@ -1,16 +1,16 @@
 /**
- * A picture's file, decoded only when its pixels are needed. What a file shows is kept in the latent cache under the
- * hash of all its bytes, so that a remix asks the decoder for nothing. Knows no model.
+ * A picture's file, decoded only when its pixels are needed. The latent cache keeps under the hash of all its bytes which
+ * picture a file shows, so a remix needs no decoder. Knows no model.
  */
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { Picture, RgbImage } from '../image-to-video.ts';
-import { type CacheEntry, LatentCache } from '../latent-cache.ts';
+import { LatentCache } from '../latent-cache.ts';
 import { decodeImage, decoderName, imageKey, readPicture } from './decode.ts';
 
-/** What decodeImage told of a file, without the pixels. */
+/** The result of decodeImage without the pixels. */
 const knowledgeSchema = z.object({
-  key: z.string().regex(/^[0-9a-f]{64}$/),
+  pictureKey: z.string().regex(/^[0-9a-f]{64}$/),
   width: z.int().positive(),
   height: z.int().positive(),
   notes: z.array(z.string()),
@@ -28,15 +28,15 @@ export async function openPicture(path: string, cache: LatentCache): Promise<Ope
   const bytes = await readPicture(path);
   const entryKey = LatentCache.fileEntry(createHash('sha256').update(bytes).digest('hex'), decoder);
   const entry = await cache.get(entryKey);
-  const known = entry && readKnowledge(entry);
-  if (known) return new OpenedPicture(known, bytes);
+  const known = knowledgeSchema.safeParse(entry?.meta); // another version may have written it
+  if (known.success) return new OpenedPicture(known.data, bytes);
 
   const startedAt = performance.now();
   const { notes, ...image } = await decodeImage(bytes);
   const decodeMs = performance.now() - startedAt;
   const { width, height } = image;
-  const knowledge = { key: imageKey(image), width, height, notes: [...notes] };
-  cache.set(entryKey, entryOf(knowledge));
+  const knowledge = { pictureKey: imageKey(image), width, height, notes: [...notes] };
+  cache.set(entryKey, { tensors: {}, meta: knowledge });
   return new OpenedPicture(knowledge, bytes, { image, decodeMs });
 }
 
@@ -51,11 +51,11 @@ export class OpenedPicture implements Picture {
   #decoded: { readonly image: RgbImage; readonly decodeMs: number } | undefined;
 
   constructor(
-    { key, width, height, notes }: Knowledge,
+    { pictureKey, width, height, notes }: Knowledge,
     bytes: Uint8Array,
     decoded?: { readonly image: RgbImage; readonly decodeMs: number },
   ) {
-    this.key = key;
+    this.key = pictureKey;
     this.width = width;
     this.height = height;
     this.notes = notes;
@@ -82,25 +82,4 @@ export class OpenedPicture implements Picture {
 export function pictureOf({ width, height, data }: RgbImage): Picture {
   const image = { width, height, data };
   return { key: imageKey(image), width, height, pixels: async () => image };
-}
-
-/** Key of the picture that an entry of a file tells of; undefined for other entries. */
-export function pictureKeyIn(entry: CacheEntry): string | undefined {
-  return readKnowledge(entry)?.key;
-}
-
-/** The cache keeps numbers: one for each byte of the JSON. */
-function entryOf(knowledge: Knowledge): CacheEntry {
-  const data = Float32Array.from(Buffer.from(JSON.stringify(knowledge)));
-  return { knowledge: { data, dims: [data.length] } };
-}
-
-function readKnowledge(entry: CacheEntry): Knowledge | undefined {
-  const { knowledge } = entry;
-  if (!knowledge) return undefined;
-  try {
-    return knowledgeSchema.parse(JSON.parse(Buffer.from(knowledge.data).toString()));
-  } catch {
-    return undefined; // from another version
-  }
 }

@@ -147,10 +147,9 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       const decoded = { ...request, decodeChunkSize };
       yield* decodeFrames(pack, kept, latents, decoded, run, places.spareFrames, (data) => {
         // Reaches the disk while the runtime decodes.
-        const keyOfPicture = keyNumbers(picture.key);
         this.#cache.set(LatentCache.key('video', videoId), {
-          latents: { data, dims },
-          picture: { data: keyOfPicture, dims: [keyOfPicture.length] },
+          tensors: { latents: { data, dims } },
+          meta: { pictureKey: picture.key },
         });
       });
       run.advance('decode');
@@ -293,7 +292,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     dims: readonly number[],
   ): Promise<Float32Array> {
     const entry = await run.lookUp('video', LatentCache.key('video', videoId));
-    const earlier = entry?.['latents'];
+    const earlier = entry?.tensors['latents'];
     if (!earlier) {
       throw new KinoraError(
         'VIDEO_NOT_FOUND',
@@ -301,8 +300,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       );
     }
     // Both pictures would shine through each other.
-    const picture = entry?.['picture'];
-    if (picture && picture.data.join() !== keyNumbers(pictureKey).join()) {
+    if (entry?.meta?.['pictureKey'] !== pictureKey) {
       throw new KinoraError(
         'INVALID_OPTION',
         `The video ${videoId} was made from another picture; a variation needs the same one.`,
@@ -402,11 +400,6 @@ function sampleOf({ data: moments, dims }: FloatTensor, normal: Float32Array, sc
     normal[k] = ((moments[k] as number) + deviation * (normal[k] as number)) * scale;
   }
   return { data: normal, dims: [1, length / (h * w), h, w] };
-}
-
-/** A picture's key as the cache can keep it: a number for each of the first bytes, enough to tell pictures apart. */
-function keyNumbers(pictureKey: string): Float32Array {
-  return Float32Array.from(Buffer.from(pictureKey.slice(0, 32), 'hex'));
 }
 
 /**

@@ -3,7 +3,7 @@
  */
 import { KinoraError } from '../../errors.ts';
 import type { GenerateHooks, Phase } from '../image-to-video.ts';
-import type { CacheEntry, CacheKind, LatentCache } from '../latent-cache.ts';
+import type { CacheEntry, CacheKind, LatentCache, Tensors } from '../latent-cache.ts';
 
 /** Milliseconds spent in sessions so far, over all clips. */
 export interface SessionMs {
@@ -76,13 +76,13 @@ export class Run {
     if (this.#phase === 'encoding' && this.#done < this.#total) this.step();
   }
 
-  async cached(kind: CacheKind, key: string, compute: () => Promise<CacheEntry>): Promise<CacheEntry> {
+  async cached(kind: CacheKind, key: string, compute: () => Promise<Tensors>): Promise<Tensors> {
     const found = await this.lookUp(kind, key);
-    if (found) return found;
-    const entry = await compute();
-    this.#cache.set(key, entry);
+    if (found) return found.tensors;
+    const tensors = await compute();
+    this.#cache.set(key, { tensors });
     this.check();
-    return entry;
+    return tensors;
   }
 
   async lookUp(kind: CacheKind, key: string): Promise<CacheEntry | undefined> {

@@ -236,24 +236,24 @@ describe('delete my data', () => {
   });
 
   it('finds what was made from their pictures in the latent cache', async () => {
-    const bytesOf = async (name: string): Promise<string> =>
-      LatentCache.picturePrefix(imageKey(await decodeImage(pictureOf(name))));
-    const [grey, known] = [await bytesOf('grey.jpg'), 'f'.repeat(64)];
+    const keyOf = async (name: string): Promise<string> => imageKey(await decodeImage(pictureOf(name)));
+    const [grey, plain, known] = [await keyOf('grey.jpg'), await keyOf('plain.png'), 'f'.repeat(64)];
     const others = [
       LatentCache.pictureEntry('other', 64),
       LatentCache.key('video', 'v-t-other'),
       LatentCache.key('prompt', 'zoom in'),
-      'holiday.jpg',
     ];
     const theirs = [
-      `${grey}${'0'.repeat(40)}`,
-      `${grey}${'1'.repeat(40)}`,
+      LatentCache.pictureEntry(grey, 64),
+      LatentCache.pictureEntry(grey, 128),
       LatentCache.pictureEntry(known, 64),
       LatentCache.key('video', 'v-t-a'), // as the test's generator calls its videos
     ];
-    for (const name of [...theirs, ...others]) await writeFile(join(cacheFolder, name), 'latents');
-    // What their files show, by files that are kept or gone, and what another person's file shows.
     const cache = new LatentCache({ folder: cacheFolder, memoryBytes: 0, diskBytes: 1e6 });
+    for (const name of [...theirs, ...others]) cache.set(name, { tensors: {} });
+    await writeFile(join(cacheFolder, 'holiday.jpg'), 'no entry');
+    others.push('holiday.jpg');
+    // What their files show, by files that are kept or gone, and what another person's file shows.
     await openPicture(pictureOf('grey.jpg'), cache);
     await openPicture(pictureOf('plain.png'), cache);
     await cache.flush();
@@ -267,18 +267,29 @@ describe('delete my data', () => {
     await cache.flush();
     others.push(...(await cached()).filter((name) => name.startsWith(kept)));
     expect([files.length, others.length]).toEqual([2, 5]);
-    const plain = imageKey(await decodeImage(pictureOf('plain.png')));
+    const pictureKeys: Record<string, string> = { 't-b': known, 't-c': plain }; // a's is of an earlier version
     await harness.delivery();
-    await harness.worker(timedGenerator(10));
+    await harness.worker(async (entry, ...rest) => {
+      const pictureKey = pictureKeys[entry.id];
+      return { ...(await timedGenerator(10)(entry, ...rest)), ...(pictureKey ? { pictureKey } : {}) };
+    });
     const request = await harness.request('a');
     await copyFile(pictureOf('grey.jpg'), harness.artifacts.files('t-a').image);
     await client.submit(request);
-    await submit('b', ann, { imageKey: known });
-    await submit('c', ann, { imageKey: plain });
+    await submit('b');
+    await submit('c');
     await eventually('all answers', () => harness.posted.length === 3);
     for (const gone of ['t-b', 't-c']) await harness.artifacts.remove(gone); // as housekeeping does
     expect(await forgetUser(ann, tools())).toMatchObject({ jobs: 3, folders: 1, cacheEntries: 6 });
     expect(await cached()).toEqual([...others].sort());
+  });
+
+  it('removes entries of an earlier version, which may be theirs', async () => {
+    const old = [LatentCache.pictureEntry('any', 64), LatentCache.key('video', 'any')];
+    for (const name of old) await writeFile(join(cacheFolder, name), 'kinora-latents-2\nand so on');
+    await submit('a');
+    expect(await forgetUser(ann, tools({ answerWithinMs: 0 }))).toMatchObject({ jobs: 1, cacheEntries: 2 });
+    expect(await cached()).toEqual([]);
   });
 
   it('removes what a real engine has cached, also of a job that was just stopped', async () => {

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { isKinoraError } from '../../../src/errors.ts';
-import { decodeImage, readImageSize } from '../../../src/inference/pictures/decode.ts';
+import { decodeImage, readImageHeader } from '../../../src/inference/pictures/decode.ts';
 import { TorchGenerator } from '../../../src/inference/random.ts';
 
 const folder = new URL('../../fixtures/pictures/', import.meta.url);
@@ -53,17 +53,18 @@ describe('2,000 damaged pictures', () => {
       if (!original) throw new Error('no pictures');
       const bytes = mutate(original.bytes, dice);
       const limits = { maxPixels: 1_000_000 };
-      const size = await readImageSize(bytes, limits).catch((error: unknown) => error);
+      const header = await readImageHeader(bytes, limits).catch((error: unknown) => error);
       const outcome = await decodeImage(bytes, limits).then(
-        ({ width, height, data }) => {
+        ({ width, height, data, notes }) => {
           expect(data.length).toBe(width * height * 3);
-          expect(size).toEqual({ width, height });
+          expect(header).toEqual({ width, height, notes });
           return 'decoded';
         },
         (error: unknown) => {
           if (!isKinoraError(error)) throw error;
           // The header alone says the same, or nothing.
-          if (isKinoraError(size)) expect([size.code, size.message]).toEqual([error.code, error.message]);
+          if (isKinoraError(header))
+            expect([header.code, header.message]).toEqual([error.code, error.message]);
           else expect(error.code).toBe('IMAGE_UNREADABLE');
           expect(error.message).toMatch(/^The .*\.$/s);
           expect(error.message.length).toBeLessThan(300);

@@ -72,7 +72,7 @@ async function generate(
   const entry = await cache.get(LatentCache.key('video', videoId));
   return {
     pixels: Buffer.concat(frames),
-    latents: entry?.['latents']?.data ?? new Float32Array(),
+    latents: entry?.tensors['latents']?.data ?? new Float32Array(),
     videoId,
     progress,
   };

@@ -94,7 +94,7 @@ const pixels = (clip: Clip): Uint8Array => Buffer.concat(clip.frames.map((frame)
 
 async function latentsOf(cache: LatentCache, clip: Clip): Promise<Float32Array> {
   const entry = await cache.get(LatentCache.key('video', clip.report.videoId));
-  return entry?.['latents']?.data ?? new Float32Array();
+  return entry?.tensors['latents']?.data ?? new Float32Array();
 }
 
 describe('each session computes what diffusers computes', () => {
@@ -165,10 +165,11 @@ describe('whole clips are what diffusers makes', () => {
     const source = golden.pipelines.find((earlier) => earlier.name === test.request.variation?.videoId);
     if (!source || !test.request.variation) throw new Error('no source clip');
     const cache = newCache();
-    cache.set(LatentCache.key('video', 'source'), {
-      latents: { data: readFloats(source.latents), dims: source.latents.dims },
-    });
     const request = await requestOf(test);
+    cache.set(LatentCache.key('video', 'source'), {
+      tensors: { latents: { data: readFloats(source.latents), dims: source.latents.dims } },
+      meta: { pictureKey: (await request.image).key },
+    });
     const variation = { videoId: 'source', strength: test.request.variation.strength };
     const clip = await generate(new I2VGenXLPipeline(pack, cache), { ...request, variation });
     expect(maxDifference(await latentsOf(cache, clip), readFloats(test.latents))).toBeLessThanOrEqual(1e-4);
