@@ -12,7 +12,7 @@ import { describeError, isKinoraError, KinoraError, serializeError } from '../er
 import type { Logger } from '../log.ts';
 import type { Submission } from '../queue/client.ts';
 import type { LedgerEntry } from '../queue/ledger.ts';
-import type { ChatPlatform, Kinora } from './platform.ts';
+import type { ChatPlatform, Services } from './platform.ts';
 import type { Answer } from './upkeep/delivery.ts';
 
 const pictures = /\.(jpe?g|png|webp)$/i;
@@ -27,7 +27,7 @@ export class InboxPlatform implements ChatPlatform {
   readonly #folder: string;
   readonly #log: Logger;
   readonly #preset: string;
-  #kinora: Kinora | null = null;
+  #services: Services | null = null;
   #timer: NodeJS.Timeout | null = null;
   #saidWaiting = false;
   #looking: Promise<void> = Promise.resolve();
@@ -38,15 +38,15 @@ export class InboxPlatform implements ChatPlatform {
     this.#preset = preset;
   }
 
-  async start(kinora: Kinora): Promise<void> {
-    this.#kinora = kinora;
+  async start(services: Services): Promise<void> {
+    this.#services = services;
     await mkdir(this.#folder, { recursive: true });
     this.#schedule();
   }
 
   async stop(): Promise<void> {
     if (this.#timer) clearTimeout(this.#timer);
-    this.#kinora = null;
+    this.#services = null;
     await this.#looking;
   }
 
@@ -55,7 +55,7 @@ export class InboxPlatform implements ChatPlatform {
       this.#looking = this.#look()
         .catch((error: unknown) => this.#log.warn({ err: String(error) }, 'the inbox cannot be read'))
         .then(() => {
-          if (this.#kinora) this.#schedule();
+          if (this.#services) this.#schedule();
         });
     }, lookEveryMs);
   }
@@ -71,10 +71,10 @@ export class InboxPlatform implements ChatPlatform {
   }
 
   async #submit(name: string): Promise<void> {
-    const kinora = this.#kinora;
+    const services = this.#services;
     const file = path.join(this.#folder, name);
     const entry = await stat(file).catch(() => undefined);
-    if (!kinora || !entry?.isFile() || Date.now() - entry.mtimeMs < settledMs) return;
+    if (!services || !entry?.isFile() || Date.now() - entry.mtimeMs < settledMs) return;
     try {
       if (entry.size > largestPictureBytes) {
         throw new KinoraError(
@@ -85,13 +85,13 @@ export class InboxPlatform implements ChatPlatform {
       const picture = await readFile(file);
       // Same name, same content: same job, however often it is seen. A changed picture is a new one.
       const hash = createHash('sha256').update(`${name}\0`).update(picture).digest('hex').slice(0, 32);
-      const id = await freeId(kinora, `in-${hash}`);
+      const id = await freeId(services, `in-${hash}`);
       if (id === undefined) return;
       const prompt = await readFile(path.join(this.#folder, `${path.parse(name).name}.txt`), 'utf8').catch(
         () => '',
       );
-      await kinora.artifacts.storeImage(id, picture);
-      const submission = await kinora.client.submit({
+      await services.artifacts.storeImage(id, picture);
+      const submission = await services.client.submit({
         id,
         userKey,
         generation: { prompt: prompt.slice(0, 2000), preset: this.#preset, seed: randomInt(2 ** 32) },
@@ -143,7 +143,7 @@ export class InboxPlatform implements ChatPlatform {
  * The job of a picture, or undefined when it has been asked for. What was withdrawn, because Redis did not answer when
  * it was asked for, is asked for anew.
  */
-async function freeId({ client }: Kinora, base: string): Promise<string | undefined> {
+async function freeId({ client }: Services, base: string): Promise<string | undefined> {
   for (let attempt = 1; ; attempt++) {
     const id = attempt === 1 ? base : `${base}-${attempt}`;
     const entry = await client.ledger.read(id);

@@ -14,10 +14,13 @@ import { Quotas } from '../queue/quota.ts';
 import { assertTrustworthy, connectRedis, type RedisAddress } from '../queue/redis.ts';
 import { queueStats } from '../queue/stats.ts';
 import { Weights } from '../queue/weights.ts';
+import { Account } from './account.ts';
+import { Administration } from './admin/administration.ts';
 import { RuleBook } from './admin/rules.ts';
-import { Conversation } from './conversation.ts';
+import { JobButtons } from './buttons.ts';
 import type { BotMetrics } from './metrics.ts';
-import type { ChatPlatform } from './platform.ts';
+import type { ChatPlatform, Services } from './platform.ts';
+import { Requests } from './requests.ts';
 import { type Deliver, DeliveryImpossible, DeliveryWorker } from './upkeep/delivery.ts';
 import { finishForgetting } from './upkeep/forget.ts';
 import { Housekeeper, type HousekeepingSettings } from './upkeep/housekeeping.ts';
@@ -120,23 +123,28 @@ export async function startBot({
     (error) => log.warn({ err: String(error) }, 'upkeep failed; it is tried again'),
   );
   const retentionDays = Math.round(jobFiles.retentionMs / 86_400_000);
-  const conversation = new Conversation({
+  const rules = new RuleBook(new RuleStore(trail));
+  const services: Services = {
     client,
     artifacts,
-    admin,
-    rules: new RuleBook(new RuleStore(trail)),
-    forget,
-    ffmpegPath,
-    retentionDays,
-    ...(manifest ? { manifest } : {}),
-    log,
-  });
+    requests: new Requests({
+      client,
+      artifacts,
+      rules,
+      day: terms.day,
+      ...(manifest ? { manifest } : {}),
+      log,
+    }),
+    buttons: new JobButtons(client, artifacts, ffmpegPath),
+    account: new Account(admin, forget, retentionDays),
+    administration: new Administration(admin, rules, log),
+  };
   await delivery.start();
   reconciler.start();
   housekeeper.start();
   upkeep.start();
   for (const platform of platforms) {
-    await platform.start({ client, artifacts, conversation });
+    await platform.start(services);
     log.info({ platform: platform.name }, 'taking requests');
   }
   return {

@@ -3,8 +3,6 @@
  * motion, or writing in the picture. Rules of thumb over words; a wrong guess costs a line of text, so in doubt it is
  * silent. Chinese is never a foreign language here: the built-in model knows its words for motion.
  */
-import type { Messages } from './sentences/catalogue.ts';
-
 const words = (text: string): ReadonlySet<string> => new Set(text.trim().split(/\s+/));
 
 /** Say how good it should be, not what should happen. */
@@ -86,13 +84,18 @@ const english = words(`
 const letterPattern = /\p{L}/gu;
 const knownScripts = /[\p{Script=Latin}\p{Script=Han}\p{Script=Common}\p{Script=Inherited}]/u;
 
+/** What could be better about a prompt. */
+export type PromptTip =
+  | { readonly kind: 'language' | 'text' | 'noMotion' }
+  | { readonly kind: 'vague'; readonly word: string };
+
 /** A tip for the person, or undefined when there is nothing to say. */
-export function promptHelp(prompt: string, say: Messages): string | undefined {
+export function promptTip(prompt: string): PromptTip | undefined {
   if (prompt.trim() === '') return undefined; // the model's own motion is meant
-  if (isForeign(prompt)) return say.help.language;
-  if (hasMotion(prompt)) return writing.test(prompt) ? say.help.text : undefined;
-  const vagueWord = tokens(prompt).find((word) => vague.has(word)) ?? vagueChinese.exec(prompt)?.[0];
-  return vagueWord ? say.help.vague(vagueWord) : say.help.noMotion;
+  if (isForeign(prompt)) return { kind: 'language' };
+  if (hasMotion(prompt)) return writing.test(prompt) ? { kind: 'text' } : undefined;
+  const word = tokens(prompt).find((token) => vague.has(token)) ?? vagueChinese.exec(prompt)?.[0];
+  return word ? { kind: 'vague', word } : { kind: 'noMotion' };
 }
 
 function tokens(prompt: string): string[] {

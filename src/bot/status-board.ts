@@ -6,8 +6,9 @@
 import type { Logger } from '../log.ts';
 import type { JobClient } from '../queue/client.ts';
 import type { QueueEvent } from '../queue/events.ts';
-import type { LedgerEntry } from '../queue/ledger.ts';
-import { type ChatMessage, type Conversation, localeOf } from './conversation.ts';
+import { waitingOf } from './answers.ts';
+import type { TrackedJob } from './requests.ts';
+import { type ChatMessage, messagesOf, renderProgress, renderWaiting } from './sentences/render.ts';
 import { DeliveryDelayed } from './upkeep/delivery.ts';
 
 type Progress = Extract<QueueEvent, { type: 'progress' }>;
@@ -15,7 +16,7 @@ type Progress = Extract<QueueEvent, { type: 'progress' }>;
 const keptEarly = 100;
 
 interface Row {
-  readonly entry: LedgerEntry;
+  readonly job: TrackedJob;
   shownText: string;
   shownAt: number;
   progress: Progress | null;
@@ -30,10 +31,9 @@ const progressIsOldMs = 30_000;
 
 export class StatusBoard {
   readonly #client: JobClient;
-  readonly #conversation: Conversation;
   readonly #platform: string;
-  readonly #show: (entry: LedgerEntry, message: ChatMessage) => Promise<void>;
-  readonly #everyMs: (entry: LedgerEntry) => number;
+  readonly #show: (job: TrackedJob, message: ChatMessage) => Promise<void>;
+  readonly #everyMs: (job: TrackedJob) => number;
   readonly #placesEveryMs: number;
   readonly #log: Logger;
   readonly #rows = new Map<string, Row>();
@@ -50,15 +50,13 @@ export class StatusBoard {
    */
   constructor(options: {
     readonly client: JobClient;
-    readonly conversation: Conversation;
     readonly platform: string;
-    readonly show: (entry: LedgerEntry, message: ChatMessage) => Promise<void>;
-    readonly everyMs: (entry: LedgerEntry) => number;
+    readonly show: (job: TrackedJob, message: ChatMessage) => Promise<void>;
+    readonly everyMs: (job: TrackedJob) => number;
     readonly placesEveryMs?: number;
     readonly log: Logger;
   }) {
     this.#client = options.client;
-    this.#conversation = options.conversation;
     this.#platform = options.platform;
     this.#show = options.show;
     this.#everyMs = options.everyMs;
@@ -82,12 +80,12 @@ export class StatusBoard {
   }
 
   /** Begins to update the message of a job that was just accepted. */
-  track(entry: LedgerEntry): void {
-    if (this.#rows.has(entry.id)) return;
+  track(job: TrackedJob): void {
+    if (this.#rows.has(job.id)) return;
     const shown = { shownText: '', shownAt: Date.now() };
-    const progress = this.#early.get(entry.id) ?? null;
-    this.#early.delete(entry.id);
-    this.#rows.set(entry.id, { entry, ...shown, progress, progressAt: shown.shownAt, isBusy: false });
+    const progress = this.#early.get(job.id) ?? null;
+    this.#early.delete(job.id);
+    this.#rows.set(job.id, { job, ...shown, progress, progressAt: shown.shownAt, isBusy: false });
   }
 
   /** Called before the final answer is posted, so that no late update overwrites it. Waits for one under way. */
@@ -123,17 +121,17 @@ export class StatusBoard {
 
   async #showProgress(row: Row): Promise<void> {
     if (!row.progress) return;
-    await this.#update(row, this.#conversation.progress(row.progress, localeOf(row.entry)));
+    await this.#update(row, renderProgress(row.progress, messagesOf(row.job)));
   }
 
   async #showPlaces(): Promise<void> {
     for (const row of [...this.#rows.values()]) {
       if (row.progress && Date.now() - row.progressAt < progressIsOldMs) continue;
       try {
-        const message = await this.#conversation.waiting(row.entry, localeOf(row.entry));
-        if (message) {
+        const waiting = await waitingOf(row.job, this.#client);
+        if (waiting) {
           row.progress = null;
-          await this.#update(row, message);
+          await this.#update(row, renderWaiting(waiting, messagesOf(row.job)));
         } else await this.#dropIfOver(row);
       } catch {
         // Redis is away: the next look may find it.
@@ -143,23 +141,23 @@ export class StatusBoard {
 
   /** A job may have had its answer without us: from another process, or because its person withdrew it. */
   async #dropIfOver(row: Row): Promise<void> {
-    const entry = await this.#client.ledger.read(row.entry.id);
-    if (!entry || entry.deliveredAt !== undefined) this.#rows.delete(row.entry.id);
+    const entry = await this.#client.ledger.read(row.job.id);
+    if (!entry || entry.deliveredAt !== undefined) this.#rows.delete(row.job.id);
   }
 
   async #update(row: Row, message: ChatMessage): Promise<void> {
     const now = Date.now();
-    if (this.#rows.get(row.entry.id) !== row) return; // its answer came while we looked
+    if (this.#rows.get(row.job.id) !== row) return; // its answer came while we looked
     if (row.isBusy || message.text === row.shownText || now < this.#quietUntil) return;
-    if (now - row.shownAt < this.#everyMs(row.entry)) return;
+    if (now - row.shownAt < this.#everyMs(row.job)) return;
     row.isBusy = true;
     row.shownAt = now;
     try {
-      await this.#show(row.entry, message);
+      await this.#show(row.job, message);
       row.shownText = message.text;
     } catch (error) {
       if (error instanceof DeliveryDelayed) this.#quietUntil = now + error.retryAfterMs;
-      this.#log.debug({ jobId: row.entry.id, err: String(error) }, 'a status update was dropped');
+      this.#log.debug({ jobId: row.job.id, err: String(error) }, 'a status update was dropped');
     } finally {
       row.isBusy = false;
     }

@@ -2,7 +2,18 @@
  * The files of a job, in one folder named after it: the picture that came in, the video that goes out, and the record
  * that says the video is complete. Knows no Redis and no model.
  */
-import { access, mkdir, readdir, readFile, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
+import {
+  access,
+  copyFile,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  statfs,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { KinoraError } from '../errors.ts';
 import { type Artifact, artifactSchema, jobIdSchema } from './jobs.ts';
@@ -86,6 +97,13 @@ export class Artifacts {
     await mkdir(files.folder, { recursive: true, mode: 0o700 });
     await this.#writeAtomically(files.image, image);
     return files;
+  }
+
+  /** Gives a job the picture of an earlier one. */
+  async copyImage(fromJobId: string, jobId: string): Promise<void> {
+    const { folder, image } = this.files(jobId);
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await copyFile(this.files(fromJobId).image, image);
   }
 
   async hasImage(jobId: string): Promise<boolean> {

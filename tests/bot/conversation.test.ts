@@ -1,8 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { actions, buttonId, parseButtonId } from '../../src/bot/conversation.ts';
+import { actions, buttonId, parseButtonId } from '../../src/bot/buttons.ts';
 import { parseWords } from '../../src/bot/options.ts';
+import { failed } from '../../src/bot/refusals.ts';
 import { en } from '../../src/bot/sentences/en.ts';
+import { renderProgress, renderRefusal } from '../../src/bot/sentences/render.ts';
 import { zh } from '../../src/bot/sentences/zh.ts';
 import type { Answer } from '../../src/bot/upkeep/delivery.ts';
 import type { Artifact } from '../../src/queue/jobs.ts';
@@ -59,7 +61,7 @@ describe('asking', () => {
       picture: await pictureBytes('animated.png'),
     });
     expect(answer.text.split('\n').slice(2)).toEqual([en.status.firstFrame, en.help.vague('amazing')]);
-    const waiting = await talk.conversation.waiting(await talk.entry('t-1'), 'en');
+    const waiting = await talk.conversation.waiting(await talk.entry('t-1'));
     expect(waiting?.text).toContain(en.help.vague('amazing'));
     const chinese = await talk.ask('t-2', { person: mei, options: { prompt: '慢慢推近' } });
     expect(chinese.text).toBe('已接受，前面还有 1 个任务。\n消耗 1 点，今天还剩 2 点。');
@@ -309,7 +311,7 @@ describe('what is left of a job', () => {
   it('is deleted when its person wants that', async () => {
     await talk.ask('t-1');
     await talk.delivered('t-1');
-    expect(talk.conversation.privacy(ann)).toContain('30 days');
+    expect(en.privacy.text(talk.services.account.retentionDays)).toContain('30 days');
     expect(await talk.conversation.forget(ann)).toBe(en.privacy.deleted(1));
     expect(await talk.conversation.open('t-1', ann, 'settings')).toBe(en.refusal.gone);
     expect(await talk.harness.artifacts.hasImage('t-1')).toBe(false);
@@ -407,7 +409,7 @@ describe('words', () => {
       done = 0,
       leftMs?: number,
     ) =>
-      talk.conversation.progress(
+      renderProgress(
         {
           type: 'progress',
           jobId: 't-1',
@@ -416,7 +418,7 @@ describe('words', () => {
           total: 24,
           ...(leftMs === undefined ? {} : { leftMs }),
         },
-        'en',
+        en,
       );
     expect(show('loading').text).toBe('Loading the model…');
     expect(show('denoising', 6, 90_000)).toEqual({
@@ -441,7 +443,7 @@ describe('words', () => {
       buttons: [],
     });
     expect(talk.conversation.final(entry, { kind: 'cancelled' }).text).toBe(zh.result.cancelled);
-    expect(talk.conversation.failure(new Error('/srv/secret'), en)).not.toContain('secret');
+    expect(renderRefusal(failed(new Error('/srv/secret')).reason, en)).not.toContain('secret');
   });
 
   it('of buttons fit into 64 bytes and are read back', () => {

@@ -15,8 +15,7 @@ beforeEach(async () => {
   folder = join(talk.harness.folder, 'inbox');
   await mkdir(folder);
   inbox = new InboxPlatform(folder, log);
-  const { client, conversation } = talk;
-  await inbox.start({ client, conversation, artifacts: talk.harness.artifacts });
+  await inbox.start(talk.services);
   cleanups.push(() => inbox.stop());
 });
 afterEach(async () => {

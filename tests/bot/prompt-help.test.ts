@@ -1,9 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { promptHelp } from '../../src/bot/prompt-help.ts';
+import { promptTip } from '../../src/bot/prompt-help.ts';
 import { en } from '../../src/bot/sentences/en.ts';
+import { renderTip } from '../../src/bot/sentences/render.ts';
 import { zh } from '../../src/bot/sentences/zh.ts';
 
-const tip = (prompt: string): string | undefined => promptHelp(prompt, en);
+const tip = (prompt: string, say = en): string | undefined => {
+  const found = promptTip(prompt);
+  return found && renderTip(found, say);
+};
 
 describe('a prompt', () => {
   it.each([
@@ -59,14 +63,14 @@ describe('a prompt', () => {
   it('that only says how good it shall be is told so, with the word', () => {
     expect(tip('make it AMAZING')).toBe(en.help.vague('amazing'));
     expect(tip('epic, cinematic')).toBe(en.help.vague('epic'));
-    expect(promptHelp('做得唯美一点', zh)).toBe(zh.help.vague('唯美'));
+    expect(tip('做得唯美一点', zh)).toBe(zh.help.vague('唯美'));
     expect(tip('amazing slow zoom')).toBeUndefined();
   });
 
   it('with writing in the picture is warned', () => {
     expect(tip('zoom in on the text "hello"')).toBe(en.help.text);
     expect(tip('the logo spins')).toBe(en.help.text);
-    expect(promptHelp('字幕慢慢上移', zh)).toBe(zh.help.text);
+    expect(tip('字幕慢慢上移', zh)).toBe(zh.help.text);
     expect(tip('contextual zoom in')).toBeUndefined();
   });
 

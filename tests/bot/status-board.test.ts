@@ -32,7 +32,6 @@ afterEach(async () => {
 async function board(platform = 'test'): Promise<StatusBoard> {
   const made = new StatusBoard({
     client: talk.client,
-    conversation: talk.conversation,
     platform,
     show: async ({ id }, { text }) => {
       shown.push({ jobId: id, text, at: Date.now() });

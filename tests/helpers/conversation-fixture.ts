@@ -1,10 +1,39 @@
-/** A conversation on a real Redis, with a worker whose generations are quick copies of one real clip. */
+/** What people see of the bot on a real Redis, with a worker whose generations are quick copies of one real clip. */
 import { copyFile, mkdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { Account } from '../../src/bot/account.ts';
+import { Administration } from '../../src/bot/admin/administration.ts';
 import type { AdminTools } from '../../src/bot/admin/commands.ts';
 import { RuleBook } from '../../src/bot/admin/rules.ts';
-import { type Ask, Conversation, type Person, type Place } from '../../src/bot/conversation.ts';
+import { finalAnswer, waitingOf } from '../../src/bot/answers.ts';
+import { type Action, JobButtons } from '../../src/bot/buttons.ts';
+import { optionsAsWords } from '../../src/bot/options.ts';
+import type { Person, Place } from '../../src/bot/people.ts';
+import type { Services } from '../../src/bot/platform.ts';
+import {
+  type AgainAction,
+  type ChatRequest,
+  type RequestOrigin,
+  type RequestOutcome,
+  Requests,
+} from '../../src/bot/requests.ts';
+import { messagesFor } from '../../src/bot/sentences/catalogue.ts';
+import {
+  messagesOf,
+  renderAccount,
+  renderCancelled,
+  renderDeleted,
+  renderFinal,
+  renderQueue,
+  renderRefusal,
+  renderRequest,
+  renderSettings,
+  renderTransformed,
+  renderWaiting,
+} from '../../src/bot/sentences/render.ts';
+import type { Answer } from '../../src/bot/upkeep/delivery.ts';
+import type { ForgetTools } from '../../src/bot/upkeep/forget.ts';
 import type { JobClient, QueueTerms } from '../../src/queue/client.ts';
 import { RuleStore } from '../../src/queue/community-rules.ts';
 import type { Artifact } from '../../src/queue/jobs.ts';
@@ -24,14 +53,107 @@ export const root: Person = { ...ann, userKey: 'test:root', isAdmin: true };
 export const mei: Person = { ...ann, userKey: 'test:mei', locale: 'zh-CN' };
 export const here: Place = { communityKey: 'test:here', maxBytes: 10_000_000 };
 
+/** What a person is shown about a request. */
+type Shown = ReturnType<typeof renderRequest> & {
+  readonly accepted: boolean;
+  readonly isDuplicate?: boolean;
+};
+
+/** The services as a person meets them: every value is rendered in the person's language. */
+class Conversation {
+  readonly #services: Services;
+
+  constructor(services: Services) {
+    this.#services = services;
+  }
+
+  async ask(request: ChatRequest): Promise<Shown> {
+    return shown(await this.#services.requests.submit(request), request.person);
+  }
+
+  async askAgain(
+    entry: LedgerEntry,
+    action: AgainAction,
+    origin: RequestOrigin,
+    changes = {},
+  ): Promise<Shown> {
+    return shown(await this.#services.requests.submitAgain(entry, action, origin, changes), origin.person);
+  }
+
+  async open(jobId: string, person: Person, action: Action): Promise<LedgerEntry | string> {
+    const opened = await this.#services.buttons.open(jobId, person, action);
+    return opened.kind === 'open' ? opened.entry : renderRefusal(opened.reason, messagesFor(person.locale));
+  }
+
+  async cancel(jobId: string, person: Person): Promise<string> {
+    return renderCancelled(await this.#services.buttons.cancel(jobId, person), messagesFor(person.locale));
+  }
+
+  async transform(entry: LedgerEntry, action: 'smooth' | 'loop', person: Person, maxBytes: number) {
+    const say = messagesFor(person.locale);
+    const clip = await this.#services.buttons.transform(entry, action, maxBytes);
+    return clip.kind === 'refused'
+      ? renderRefusal(clip.reason, say)
+      : { ...clip, text: renderTransformed(clip, say) };
+  }
+
+  async remove(entry: LedgerEntry): Promise<void> {
+    await this.#services.buttons.remove(entry);
+  }
+
+  settings(entry: LedgerEntry, person: Person): string {
+    const command = `/animate ${optionsAsWords(entry.request.generation)}`;
+    return `${renderSettings(entry, messagesFor(person.locale))}\n${command}`;
+  }
+
+  async waiting(entry: LedgerEntry) {
+    const waiting = await waitingOf(entry, this.#services.client);
+    return waiting && renderWaiting(waiting, messagesOf(entry));
+  }
+
+  final(entry: LedgerEntry, answer: Answer) {
+    const final = finalAnswer(entry, answer);
+    const isSpoiler = final.kind === 'video' && final.isSpoiler;
+    return { ...renderFinal(final, messagesOf(entry)), ...(isSpoiler ? { isSpoiler } : {}) };
+  }
+
+  async me(person: Person, place: Place) {
+    return renderAccount(await this.#services.account.me(person, place), messagesFor(person.locale));
+  }
+
+  async queue(person: Person): Promise<string> {
+    return renderQueue(await this.#services.account.queue(person), messagesFor(person.locale));
+  }
+
+  async forget(person: Person): Promise<string> {
+    return renderDeleted(await this.#services.account.forget(person), messagesFor(person.locale));
+  }
+
+  async adminWords(person: Person, words: readonly string[]): Promise<string> {
+    return await this.#services.administration.adminWords(person, words);
+  }
+
+  async ruleWords(person: Person, place: Place, words: readonly string[]): Promise<string> {
+    return await this.#services.administration.ruleWords(person, place, words);
+  }
+}
+
+function shown(outcome: RequestOutcome, { locale }: Person): Shown {
+  const message = renderRequest(outcome, messagesFor(locale));
+  if (outcome.kind === 'accepted') return { accepted: true, ...message };
+  return { accepted: false, isDuplicate: outcome.kind === 'duplicate', ...message };
+}
+
 export class Talk {
   readonly harness: Harness;
   readonly client: JobClient;
   readonly admin: AdminTools;
+  readonly services: Services;
   readonly conversation: Conversation;
   /** What the next generations report besides their own. */
   report: Partial<Artifact> = {};
   readonly #clip: string;
+  readonly #forget: ForgetTools;
 
   private constructor(harness: Harness, terms: Partial<QueueTerms>, clip: string) {
     this.harness = harness;
@@ -43,16 +165,28 @@ export class Talk {
     const day = openTerms.day;
     const cacheFolder = join(folder, 'cache');
     const settings = { lookEveryMs: 20, cacheSettlesMs: 20 };
-    this.conversation = new Conversation({
-      client: this.client,
+    this.#forget = { redis, client: this.client, artifacts, cacheFolder, day, log, settings };
+    this.services = this.#newServices();
+    this.conversation = new Conversation(this.services);
+  }
+
+  #newServices(): Services {
+    const { admin } = this;
+    const { client, artifacts, day } = this.#forget;
+    const rules = new RuleBook(new RuleStore(admin.trail));
+    return {
+      client,
       artifacts,
-      admin: this.admin,
-      rules: new RuleBook(new RuleStore(this.admin.trail)),
-      forget: { redis, client: this.client, artifacts, cacheFolder, day, log, settings },
-      ffmpegPath,
-      retentionDays: 30,
-      log,
-    });
+      requests: new Requests({ client, artifacts, rules, day, log }),
+      buttons: new JobButtons(client, artifacts, ffmpegPath),
+      account: new Account(admin, this.#forget, 30),
+      administration: new Administration(admin, rules, log),
+    };
+  }
+
+  /** What another bot process says, which remembers nothing of what this one read. */
+  anotherProcess(): Conversation {
+    return new Conversation(this.#newServices());
   }
 
   static async start(terms: Partial<QueueTerms> = {}, ...redisArguments: string[]): Promise<Talk> {
@@ -70,7 +204,7 @@ export class Talk {
     return { ...artifactOf(entry, (await stat(files.video)).size), ...this.report };
   };
 
-  async ask(jobId: string, over: Partial<Ask> = {}) {
+  async ask(jobId: string, over: Partial<ChatRequest> = {}): Promise<Shown> {
     const picture = over.picture ?? (await pictureBytes());
     const options = { prompt: 'waves rolling', ...over.options };
     const ask = { jobId, person: ann, place: here, replyTo: { chat: 1 }, ...over, picture, options };

@@ -7,7 +7,6 @@ import { z } from 'zod';
 import type { RuleStore } from '../../queue/community-rules.ts';
 import { type Preset, type PresetName, presetNames } from '../../request/presets.ts';
 import type { Generation } from '../../request/request.ts';
-import type { Messages } from '../sentences/catalogue.ts';
 import { BlockedWords } from './blocked-words.ts';
 
 export interface CommunityRules {
@@ -152,20 +151,27 @@ export interface RuledRequest {
   readonly presets: Readonly<Record<PresetName, Preset>>;
 }
 
-/** The sentence about the first rule that a request breaks. What is not known counts as not allowed. */
-export function brokenRule(rules: ReadyRules, request: RuledRequest, say: Messages): string | undefined {
-  const { refused } = say.rules;
+/** The rule that refuses a request, with what is allowed. */
+export type BrokenRule =
+  | { readonly kind: 'age' | 'channel' | 'role' }
+  | { readonly kind: 'preset'; readonly allowed: readonly PresetName[] }
+  | { readonly kind: 'frames' | 'steps' | 'size'; readonly most: number }
+  /** `hint`: how the blocked word begins; empty for a pattern. */
+  | { readonly kind: 'word'; readonly hint: string };
+
+/** The first rule that a request breaks. What is not known counts as not allowed. */
+export function brokenRule(rules: ReadyRules, request: RuledRequest): BrokenRule | undefined {
   const { channelKey, roleKeys, generation } = request;
-  if (rules.isAgeRestrictedOnly && request.isAgeRestricted !== true) return refused.age;
+  if (rules.isAgeRestrictedOnly && request.isAgeRestricted !== true) return { kind: 'age' };
   if (rules.channels.length > 0 && !(channelKey && rules.channels.includes(channelKey)))
-    return refused.channel;
-  if (rules.roles.length > 0 && !roleKeys.some((role) => rules.roles.includes(role))) return refused.role;
-  const tooLarge = rules.maxPreset && beyond(rules.maxPreset, request, say);
+    return { kind: 'channel' };
+  if (rules.roles.length > 0 && !roleKeys.some((role) => rules.roles.includes(role))) return { kind: 'role' };
+  const tooLarge = rules.maxPreset && beyond(rules.maxPreset, request);
   if (tooLarge) return tooLarge;
-  // The other side of a prompt is shown, too, and a model may read it either way.
+  // The negative prompt is shown, too, and a model may read it either way.
   for (const text of [generation.prompt, generation.negativePrompt ?? '']) {
     const found = rules.blocked.find(text);
-    if (found !== undefined) return refused.word(hint(found));
+    if (found !== undefined) return { kind: 'word', hint: hint(found) };
   }
   return undefined;
 }
@@ -175,18 +181,17 @@ function hint(entry: string): string {
   return entry === '' || entry.startsWith('/') ? '' : `${[...entry][0] ?? ''}…`;
 }
 
-/** Options must not get around the preset: what it stands for is the limit of each of them, too. */
-function beyond(max: PresetName, { generation, presets }: RuledRequest, say: Messages): string | undefined {
-  const { refused } = say.rules;
+/** Options must not get around the preset: its numbers are the limits of each option, too. */
+function beyond(max: PresetName, { generation, presets }: RuledRequest): BrokenRule | undefined {
   const most = presets[max];
   const allowed = presetNames.filter((name) => workOf(presets[name]) <= workOf(most));
-  if (!allowed.some((name) => name === generation.preset)) return refused.preset(allowed.join(', '));
+  if (!allowed.some((name) => name === generation.preset)) return { kind: 'preset', allowed };
   const { numFrames = 0, numInferenceSteps = 0, size = '0' } = generation;
-  if (numFrames > most.numFrames) return refused.frames(most.numFrames);
-  if (numInferenceSteps > most.numInferenceSteps) return refused.steps(most.numInferenceSteps);
+  if (numFrames > most.numFrames) return { kind: 'frames', most: most.numFrames };
+  if (numInferenceSteps > most.numInferenceSteps) return { kind: 'steps', most: most.numInferenceSteps };
   const [width = 0, height = width] = size.split('x').map(Number);
-  // A size that is not understood is none that is allowed.
-  if (!(width * height <= most.size ** 2)) return refused.size(most.size);
+  // A size that is not understood is not allowed.
+  if (!(width * height <= most.size ** 2)) return { kind: 'size', most: most.size };
   return undefined;
 }
 

@@ -7,10 +7,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, type ClientOptions, DiscordAPIError, type Interaction, MessageFlags } from 'discord.js';
 import { LRUCache } from 'lru-cache';
 import type { Logger } from '../../log.ts';
-import type { LedgerEntry } from '../../queue/ledger.ts';
 import { findFfmpeg } from '../../video/ffmpeg-path.ts';
-import type { ChatMessage } from '../conversation.ts';
-import type { ChatPlatform, Kinora } from '../platform.ts';
+import type { ChatPlatform, Services } from '../platform.ts';
+import { failed } from '../refusals.ts';
+import type { TrackedJob } from '../requests.ts';
+import { messagesFor } from '../sentences/catalogue.ts';
+import { type ChatMessage, renderRefusal } from '../sentences/render.ts';
 import { StatusBoard } from '../status-board.ts';
 import { type Deliver, DeliveryDelayed } from '../upkeep/delivery.ts';
 import { codeOf, Refused, restTimeoutMs, Wire } from './api.ts';
@@ -48,7 +50,6 @@ export interface DiscordOptions {
 }
 
 interface Running {
-  readonly kinora: Kinora;
   readonly board: StatusBoard;
   readonly animate: Animate;
   readonly buttons: Buttons;
@@ -96,7 +97,7 @@ export class DiscordPlatform implements ChatPlatform {
     this.#tokens = new TokenStore(dataFolder && join(dataFolder, 'discord-tokens'), log);
   }
 
-  async start(kinora: Kinora): Promise<void> {
+  async start(services: Services): Promise<void> {
     await this.#tokens.start();
     if (
       this.#admins.userIds.length + this.#admins.roleIds.length > 0 &&
@@ -106,15 +107,14 @@ export class DiscordPlatform implements ChatPlatform {
     }
     const { statusEveryMs = 2_500, pictureOrigins, pictureDeadlineMs } = this.#options;
     const board = new StatusBoard({
-      client: kinora.client,
-      conversation: kinora.conversation,
+      client: services.client,
       platform: this.name,
-      show: (entry, message) => this.#show(entry, message),
+      show: (job, message) => this.#show(job, message),
       everyMs: () => statusEveryMs,
       log: this.#log,
     });
     const asking: AskingTools = {
-      kinora,
+      services,
       admins: this.#admins,
       wire: this.#wire,
       tokens: this.#tokens,
@@ -128,11 +128,10 @@ export class DiscordPlatform implements ChatPlatform {
       deadlineMs: pictureDeadlineMs ?? 10_000,
     };
     this.#running = {
-      kinora,
       board,
       animate: new Animate(asking, rules),
       buttons: new Buttons(asking),
-      talk: new Talk({ kinora, admins: this.#admins, log: this.#log }),
+      talk: new Talk({ services, admins: this.#admins, log: this.#log }),
     };
     await board.start();
     await this.#gateway.start();
@@ -140,13 +139,12 @@ export class DiscordPlatform implements ChatPlatform {
 
   readonly deliver: Deliver = async (entry, answer, signal) => {
     if (!this.#running) throw new DeliveryDelayed('Discord is not started yet', notYetMs);
-    const { kinora, board } = this.#running;
+    const { board } = this.#running;
     await this.#answering.over(entry.id);
     await board.finish(entry.id);
     const tools: DeliveryTools = {
       wire: this.#wire,
       tokens: this.#tokens,
-      conversation: kinora.conversation,
       ffmpegPath: async () => (await findFfmpeg({ ffmpegPath: this.#options.ffmpegPath })).path,
       lacking: (channelId) => this.#lacking(channelId),
       log: this.#log,
@@ -172,22 +170,22 @@ export class DiscordPlatform implements ChatPlatform {
       await dispatch(interaction, running);
     } catch (error) {
       this.#log.error({ interaction: interaction.id, ...describe(error) }, 'an interaction failed');
-      await apologise(interaction, running).catch(() => {}); // its token may be dead
+      await apologise(interaction).catch(() => {}); // its token may be dead
     }
   }
 
   /** One status update: the newest words in the message, or none at all. */
-  async #show(entry: LedgerEntry, message: ChatMessage): Promise<void> {
-    const reply = replyToSchema.parse(entry.request.replyTo);
-    const token = this.#tokens.read(entry.id);
-    const canEdit = !entry.request.isPrivate && reply.isBotThere && !this.#unshowable.has(entry.id);
+  async #show({ id, request }: TrackedJob, message: ChatMessage): Promise<void> {
+    const reply = replyToSchema.parse(request.replyTo);
+    const token = this.#tokens.read(id);
+    const canEdit = !request.isPrivate && reply.isBotThere && !this.#unshowable.has(id);
     try {
       if (token) await this.#wire.editByToken(token, reply.webhookMessage, toBody(message));
       else if (canEdit) await this.#wire.editByBot(reply, toBody(message));
     } catch (error) {
       // Asking again and again for what is refused gets an address banned.
-      if (error instanceof Refused && token) await this.#tokens.forget(entry.id);
-      else if (error instanceof Refused) this.#unshowable.set(entry.id, true);
+      if (error instanceof Refused && token) await this.#tokens.forget(id);
+      else if (error instanceof Refused) this.#unshowable.set(id, true);
       throw error;
     }
   }
@@ -232,10 +230,10 @@ async function dispatch(interaction: Interaction, { animate, buttons, talk }: Ru
   }
 }
 
-async function apologise(interaction: Interaction, { kinora }: Running): Promise<void> {
+async function apologise(interaction: Interaction): Promise<void> {
   if (!interaction.isRepliable()) return;
-  const { conversation } = kinora;
-  const sentence = conversation.failure(new Error('It did not work.'), conversation.messages(interaction));
+  const { reason } = failed(new Error('It did not work.'));
+  const sentence = renderRefusal(reason, messagesFor(interaction.locale));
   const content = contentOf(sentence);
   if (interaction.deferred && !interaction.isMessageComponent()) await interaction.editReply(content);
   else if (interaction.deferred || interaction.replied) {

@@ -5,9 +5,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RepliableInteraction } from 'discord.js';
 import type { Logger } from '../../log.ts';
-import type { LedgerEntry } from '../../queue/ledger.ts';
-import type { Ask, AskAnswer, ChatMessage } from '../conversation.ts';
-import type { Kinora } from '../platform.ts';
+import type { Services } from '../platform.ts';
+import type { Accepted, RequestOrigin, RequestOutcome } from '../requests.ts';
+import { messagesFor } from '../sentences/catalogue.ts';
+import { type ChatMessage, renderRequest } from '../sentences/render.ts';
 import type { StatusBoard } from '../status-board.ts';
 import { DeliveryDelayed } from '../upkeep/delivery.ts';
 import { type InteractionToken, Refused, type Wire } from './api.ts';
@@ -18,7 +19,7 @@ import { type TokenStore, tokenLifeMs } from './tokens.ts';
 import { type NeededPermission, wordsFor } from './words.ts';
 
 export interface AskingTools {
-  readonly kinora: Kinora;
+  readonly services: Services;
   readonly admins: Admins;
   readonly wire: Wire;
   readonly tokens: TokenStore;
@@ -52,8 +53,6 @@ const patienceMs = 10_000;
 /** With less left of the token than this, the video is announced as a direct message. */
 const reserveMs = 60_000;
 
-export type AskedFor = Pick<Ask, 'jobId' | 'person' | 'place' | 'replyTo'>;
-
 /**
  * Asks the queue and says in the message at `reply` what came of it.
  * @param refuse how to say no, where not in that message
@@ -62,24 +61,24 @@ export async function askAndSay(
   interaction: RepliableInteraction,
   reply: Omit<DiscordReply, 'isBotThere'>,
   tools: AskingTools,
-  ask: (common: AskedFor) => Promise<AskAnswer>,
+  ask: (origin: RequestOrigin) => Promise<RequestOutcome>,
   refuse?: (text: string) => Promise<void>,
 ): Promise<void> {
-  const { tokens, board, kinora, answering, admins, wire } = tools;
+  const { tokens, board, answering, admins, wire } = tools;
   const jobId = `dc-${interaction.id}`;
   const token = tokenOf(interaction);
   const replyTo: DiscordReply = { ...reply, isBotThere: isBotThere(interaction) };
   const person = personOf(interaction, admins);
   await answering.during(jobId, async () => {
     await tokens.save(jobId, token);
-    const answer = await ask({ jobId, person, place: placeOf(interaction), replyTo });
-    if (!answer.accepted) {
-      if (!answer.isDuplicate) await tokens.forget(jobId);
+    const outcome = await ask({ jobId, person, place: placeOf(interaction), replyTo });
+    const answer = renderRequest(outcome, messagesFor(person.locale));
+    if (outcome.kind !== 'accepted') {
+      if (outcome.kind === 'refused') await tokens.forget(jobId);
       if (refuse) return await refuse(answer.text);
       return await insistOn(() => wire.editByToken(token, reply.webhookMessage, toBody(answer)));
     }
-    const entry = await kinora.client.ledger.read(jobId).catch(() => undefined);
-    const message = entry ? await withNotice(answer, entry, replyTo, tools) : answer;
+    const message = withNotice(answer, outcome, replyTo, tools);
     try {
       await insistOn(() => wire.editByToken(token, reply.webhookMessage, toBody(message)));
     } catch (error) {
@@ -87,7 +86,7 @@ export async function askAndSay(
       tools.log.warn({ jobId, err: String(error) }, 'the acceptance could not be shown');
       if (error instanceof Refused) await tokens.forget(jobId);
     }
-    if (entry) board.track(entry);
+    board.track(outcome.job);
   });
 }
 
@@ -96,18 +95,17 @@ export function tokenOf({ applicationId, token }: RepliableInteraction): Interac
 }
 
 /** Says so when the video cannot be put where it was asked for. */
-async function withNotice(
+function withNotice(
   message: ChatMessage,
-  entry: LedgerEntry,
+  { job, position }: Accepted,
   reply: DiscordReply,
-  { kinora, lacking }: AskingTools,
-): Promise<ChatMessage> {
+  { lacking }: AskingTools,
+): ChatMessage {
   const canEditLater =
-    !entry.request.isPrivate && reply.isBotThere && !lacking(reply.channelId).includes('ViewChannel');
+    !job.request.isPrivate && reply.isBotThere && !lacking(reply.channelId).includes('ViewChannel');
   if (canEditLater) return message;
-  const place = await kinora.client.place(entry).catch(() => undefined);
-  if ((place?.leftMs ?? 0) < tokenLifeMs - reserveMs) return message;
-  const words = wordsFor(entry.request.locale);
+  if ((position.leftMs ?? 0) < tokenLifeMs - reserveMs) return message;
+  const words = wordsFor(job.request.locale);
   return { ...message, text: `${message.text}\n${words.willBeDm}` };
 }
 

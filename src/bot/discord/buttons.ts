@@ -14,8 +14,13 @@ import {
 } from 'discord.js';
 import { KinoraError } from '../../errors.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
-import { type Action, type Person, parseButtonId } from '../conversation.ts';
+import { type Action, parseButtonId } from '../buttons.ts';
 import { type ChatOptions, parseOptions } from '../options.ts';
+import type { Person } from '../people.ts';
+import { failed, refused } from '../refusals.ts';
+import type { AgainAction } from '../requests.ts';
+import { messagesFor } from '../sentences/catalogue.ts';
+import { renderCancelled, renderRefusal, renderSettings, renderTransformed } from '../sentences/render.ts';
 import { type AskingTools, askAndSay, insistOn, tokenOf } from './asking.ts';
 import { maxPromptLength } from './command-definitions.ts';
 import { personOf, placeOf } from './people.ts';
@@ -23,7 +28,6 @@ import { asCode, contentOf, fileName, toBody } from './rendering.ts';
 import { wordsFor } from './words.ts';
 
 type Press = ButtonInteraction | ModalSubmitInteraction;
-type Again = Extract<Action, 'reroll' | 'remix' | 'subtle' | 'strong'>;
 
 /** Discord waits three seconds for a form, which can only be the first answer. */
 const formWithinMs = 2_000;
@@ -73,8 +77,7 @@ export class Buttons {
         await this.#again(interaction, 'remix', entry, changesIn(interaction));
       } catch (error) {
         if (!(error instanceof KinoraError)) throw error;
-        const { conversation } = this.#tools.kinora;
-        await whisper(interaction, conversation.failure(error, conversation.messages(person)));
+        await whisper(interaction, renderRefusal(failed(error).reason, messagesFor(person.locale)));
       }
     });
   }
@@ -82,17 +85,18 @@ export class Buttons {
   /** Answers that only the person who pressed sees. */
   async #tell(interaction: ButtonInteraction, action: 'cancel' | 'settings', jobId: string): Promise<void> {
     await interaction.deferReply({ flags: MessageFlags.Ephemeral });
-    const { conversation } = this.#tools.kinora;
+    const { buttons } = this.#tools.services;
     const person = personOf(interaction, this.#tools.admins);
+    const say = messagesFor(person.locale);
     if (action === 'cancel') {
-      await interaction.editReply(contentOf(await conversation.cancel(jobId, person)));
+      await interaction.editReply(contentOf(renderCancelled(await buttons.cancel(jobId, person), say)));
       return;
     }
-    const entry = await conversation.open(jobId, person, action);
+    const opened = await buttons.open(jobId, person, action);
     await interaction.editReply(
-      typeof entry === 'string'
-        ? contentOf(entry)
-        : asCode(settingsOf(conversation.settings(entry, person), entry)),
+      opened.kind === 'refused'
+        ? contentOf(renderRefusal(opened.reason, say))
+        : asCode(`${renderSettings(opened.entry, say)}\n${commandOf(opened.entry)}`),
     );
   }
 
@@ -103,14 +107,14 @@ export class Buttons {
     work: (entry: LedgerEntry, person: Person) => Promise<void>,
   ): Promise<void> {
     const person = personOf(interaction, this.#tools.admins);
-    const entry = await this.#tools.kinora.conversation.open(jobId, person, action);
-    if (typeof entry === 'string') return await whisper(interaction, entry);
-    await work(entry, person);
+    const opened = await this.#tools.services.buttons.open(jobId, person, action);
+    if (opened.kind === 'open') return await work(opened.entry, person);
+    await whisper(interaction, renderRefusal(opened.reason, messagesFor(person.locale)));
   }
 
   async #again(
     interaction: Press,
-    action: Again,
+    action: AgainAction,
     entry: LedgerEntry,
     changes: ChatOptions = {},
   ): Promise<void> {
@@ -121,7 +125,7 @@ export class Buttons {
       interaction,
       { channelId, messageId: id, webhookMessage: id },
       this.#tools,
-      (common) => this.#tools.kinora.conversation.askAgain(entry, action, common, changes),
+      (origin) => this.#tools.services.requests.submitAgain(entry, action, origin, changes),
       async (text) => await this.#takeBack(interaction, placeholder, text),
     );
   }
@@ -143,13 +147,16 @@ export class Buttons {
     try {
       const placeholder = await followUp(interaction, entry.request.isPrivate);
       const { maxBytes } = placeOf(interaction);
-      const done = await this.#tools.kinora.conversation.transform(entry, action, person, maxBytes);
-      if (typeof done === 'string') return await this.#takeBack(interaction, placeholder, done);
+      const done = await this.#tools.services.buttons.transform(entry, action, maxBytes);
+      const say = messagesFor(person.locale);
+      if (done.kind === 'refused') {
+        return await this.#takeBack(interaction, placeholder, renderRefusal(done.reason, say));
+      }
       const upload = {
         name: fileName(`kinora-${action}.mp4`, done.isSpoiler),
         data: await readFile(done.file),
       };
-      const body = toBody({ text: done.text, buttons: [] });
+      const body = toBody({ text: renderTransformed(done, say), buttons: [] });
       await insistOn(() => this.#tools.wire.editByToken(tokenOf(interaction), placeholder.id, body, upload));
     } finally {
       this.#busy.delete(person.userKey);
@@ -157,27 +164,22 @@ export class Buttons {
   }
 
   async #delete(interaction: ButtonInteraction, entry: LedgerEntry, person: Person): Promise<void> {
-    const { conversation } = this.#tools.kinora;
-    await conversation.remove(entry);
+    await this.#tools.services.buttons.remove(entry);
     await interaction.deleteReply();
-    await whisper(interaction, conversation.messages(person).result.deleted);
+    await whisper(interaction, messagesFor(person.locale).result.deleted);
   }
 
   async #remixForm(interaction: ButtonInteraction, jobId: string): Promise<void> {
-    const { conversation } = this.#tools.kinora;
     const person = personOf(interaction, this.#tools.admins);
-    const say = conversation.messages(person);
-    const entry = await within(
-      formWithinMs,
-      conversation.open(jobId, person, 'remix'),
-      () => say.refusal.unavailable,
-    );
-    if (typeof entry === 'string') {
-      await interaction.reply({ content: contentOf(entry), flags: MessageFlags.Ephemeral });
+    const opening = this.#tools.services.buttons.open(jobId, person, 'remix');
+    const opened = await within(formWithinMs, opening, () => refused('unavailable'));
+    if (opened.kind === 'refused') {
+      const content = contentOf(renderRefusal(opened.reason, messagesFor(person.locale)));
+      await interaction.reply({ content, flags: MessageFlags.Ephemeral });
       return;
     }
     const words = wordsFor(interaction.locale);
-    const { prompt, negativePrompt = '', seed } = entry.request.generation;
+    const { prompt, negativePrompt = '', seed } = opened.entry.request.generation;
     const field = (id: string, label: string, value: string, style: TextInputStyle, max: number) =>
       ({
         type: ComponentType.Label,
@@ -203,8 +205,8 @@ export class Buttons {
   }
 }
 
-/** The last line is the request as a caption; pasted into Discord, a command must name its options. */
-function settingsOf(settings: string, { request }: LedgerEntry): string {
+/** The command that makes the same video again: in Discord a command names its options. */
+function commandOf({ request }: LedgerEntry): string {
   const { prompt, negativePrompt, preset, seed, motion, numFrames, guidanceScale, loop, smooth } =
     request.generation;
   const options = {
@@ -221,7 +223,7 @@ function settingsOf(settings: string, { request }: LedgerEntry): string {
   const words = Object.entries(options).flatMap(([name, value]) =>
     value === undefined || value === '' ? [] : [`${name}:${value}`],
   );
-  return `${settings.slice(0, settings.lastIndexOf('\n'))}\n/animate ${words.join(' ')}`;
+  return `/animate ${words.join(' ')}`;
 }
 
 /** @throws KinoraError INVALID_OPTION */

@@ -6,9 +6,10 @@ import {
   MessageFlags,
 } from 'discord.js';
 import type { Logger } from '../../log.ts';
-import type { Person } from '../conversation.ts';
-import type { Kinora } from '../platform.ts';
-import type { Messages } from '../sentences/catalogue.ts';
+import type { Person } from '../people.ts';
+import type { Services } from '../platform.ts';
+import { type Messages, messagesFor } from '../sentences/catalogue.ts';
+import { renderAccount, renderDeleted, renderQueue } from '../sentences/render.ts';
 import { codeOf } from './api.ts';
 import { adminCommandNames } from './command-definitions.ts';
 import { type Admins, personOf, placeOf } from './people.ts';
@@ -20,7 +21,7 @@ const confirm = 'privacy:confirm';
 const keep = 'privacy:keep';
 
 export interface TalkTools {
-  readonly kinora: Kinora;
+  readonly services: Services;
   readonly admins: Admins;
   readonly log: Logger;
 }
@@ -39,36 +40,33 @@ export class Talk {
       await this.#answer(interaction, person);
     } catch (error) {
       this.#tools.log.warn({ command: interaction.commandName, err: codeOf(error) }, 'a command failed');
-      await interaction.editReply(contentOf(this.#say(person).refusal.unavailable));
+      await interaction.editReply(contentOf(messagesFor(person.locale).refusal.unavailable));
     }
   }
 
-  #say(person: Person) {
-    return this.#tools.kinora.conversation.messages(person);
-  }
-
   async #answer(interaction: ChatInputCommandInteraction, person: Person): Promise<void> {
-    const { conversation } = this.#tools.kinora;
+    const { account, administration } = this.#tools.services;
     const { commandName } = interaction;
+    const say = messagesFor(person.locale);
     if (commandName === 'queue') {
-      await interaction.editReply(contentOf(await conversation.queue(person)));
+      await interaction.editReply(contentOf(renderQueue(await account.queue(person), say)));
     } else if (commandName === 'me') {
-      const { text, buttons } = await conversation.me(person, placeOf(interaction));
+      const { text, buttons } = renderAccount(await account.me(person, placeOf(interaction)), say);
       await interaction.editReply({ content: contentOf(text), components: buttonRows(buttons) });
     } else if (commandName === 'privacy') {
-      const { deleteAll } = this.#say(person).privacy;
+      const { text, deleteAll } = say.privacy;
       await interaction.editReply({
-        content: contentOf(conversation.privacy(person)),
+        content: contentOf(text(account.retentionDays)),
         components: rowsOf([{ id: forget, label: deleteAll, style: ButtonStyle.Danger }]),
       });
     } else if (commandName === 'help') {
       await interaction.editReply(contentOf(wordsFor(person.locale).help));
     } else if (commandName === 'rules') {
-      const text = await conversation.ruleWords(person, placeOf(interaction), ruleWordsOf(interaction));
-      await interaction.editReply(withRuleNames(contentOf(text), this.#say(person)));
+      const text = await administration.ruleWords(person, placeOf(interaction), ruleWordsOf(interaction));
+      await interaction.editReply(withRuleNames(contentOf(text), say));
     } else if (adminCommandNames.has(commandName)) {
       // The conversation refuses whoever is no admin, wherever the command was registered.
-      const text = await conversation.adminWords(person, wordsOf(interaction));
+      const text = await administration.adminWords(person, wordsOf(interaction));
       await interaction.editReply(withNames(contentOf(text)));
     }
   }
@@ -96,11 +94,8 @@ export class Talk {
       return;
     }
     await interaction.update({ content: contentOf(words.placeholder), components: [] });
-    const text = await this.#tools.kinora.conversation.forget(person).catch((error: unknown) => {
-      this.#tools.log.warn({ err: codeOf(error) }, 'deleting everything of a person failed');
-      return this.#say(person).refusal.unavailable;
-    });
-    await interaction.editReply(contentOf(text));
+    const deleted = await this.#tools.services.account.forget(person);
+    await interaction.editReply(contentOf(renderDeleted(deleted, messagesFor(person.locale))));
   }
 }
 

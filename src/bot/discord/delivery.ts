@@ -10,7 +10,8 @@ import { z } from 'zod';
 import type { Logger } from '../../log.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
 import { fitToBytes } from '../../video/transform.ts';
-import { type Conversation, type FinalMessage, localeOf } from '../conversation.ts';
+import { finalAnswer, videoAnswer } from '../answers.ts';
+import { messagesOf, renderFinal, renderVideo } from '../sentences/render.ts';
 import { type Answer, DeliveryImpossible } from '../upkeep/delivery.ts';
 import { type InteractionToken, Refused, type Sent, TooLarge, type Upload, type Wire } from './api.ts';
 import { userIdOf } from './people.ts';
@@ -36,7 +37,6 @@ const fitAttempts = 4;
 export interface DeliveryTools {
   readonly wire: Wire;
   readonly tokens: TokenStore;
-  readonly conversation: Conversation;
   readonly ffmpegPath: () => Promise<string>;
   /** Which permissions the bot lacks in a channel, as far as it can know. */
   readonly lacking: (channelId: string) => readonly NeededPermission[];
@@ -51,12 +51,12 @@ export async function deliverAnswer(
   signal: AbortSignal,
   tools: DeliveryTools,
 ): Promise<void> {
-  const { wire, tokens, conversation, log } = tools;
+  const { wire, tokens, log } = tools;
   const reply = replyToSchema.parse(entry.request.replyTo);
   const userId = userIdOf(entry.request.userKey);
-  const words = wordsFor(localeOf(entry));
-  const message = conversation.final(entry, answer);
-  const clip = new Clip(entry, answer, message, tools);
+  const words = wordsFor(entry.request.locale);
+  const message = renderFinal(finalAnswer(entry, answer), messagesOf(entry));
+  const clip = new Clip(entry, answer, message.text, tools);
   const body = (text: string, mention?: string): MessageBody =>
     toBody({ text, buttons: message.buttons }, mention);
   const refusals: string[] = [];
@@ -143,22 +143,20 @@ async function sayWhere(reply: DiscordReply, text: string, { wire }: DeliveryToo
 class Clip {
   readonly #entry: LedgerEntry;
   readonly #answer: Answer;
-  readonly #message: FinalMessage;
   readonly #tools: DeliveryTools;
   #upload: Upload | undefined;
   #text: string;
 
-  constructor(entry: LedgerEntry, answer: Answer, message: FinalMessage, tools: DeliveryTools) {
+  constructor(entry: LedgerEntry, answer: Answer, text: string, tools: DeliveryTools) {
     this.#entry = entry;
     this.#answer = answer;
-    this.#message = message;
     this.#tools = tools;
-    this.#text = message.text;
+    this.#text = text;
   }
 
   async send(send: Send, signal: AbortSignal): Promise<void> {
     if (this.#answer.kind !== 'video') return await send(undefined, this.#text);
-    const name = fileName(`kinora-${this.#answer.artifact.seed}.mp4`, this.#message.isSpoiler);
+    const name = fileName(`kinora-${this.#answer.artifact.seed}.mp4`, this.#entry.request.isSpoiler);
     this.#upload ??= { name, data: await readFile(this.#answer.files.video) };
     for (let attempt = 1; ; attempt++) {
       try {
@@ -172,7 +170,7 @@ class Clip {
   }
 
   async #smaller(bytes: number, signal: AbortSignal): Promise<Buffer> {
-    const { ffmpegPath, conversation, log } = this.#tools;
+    const { ffmpegPath, log } = this.#tools;
     if (this.#answer.kind !== 'video') throw new Error('only videos can be made smaller');
     const { folder, video } = this.#answer.files;
     const out = join(folder, 'smaller.mp4');
@@ -185,8 +183,8 @@ class Clip {
       log.warn({ jobId: this.#entry.id, budget }, 'the clip cannot be made small enough');
       throw new Refused(413, Code.RequestEntityTooLarge);
     }
-    const say = conversation.messages({ locale: localeOf(this.#entry) });
-    this.#text = `${this.#message.text}\n${say.result.compressed}`;
+    const compressed = { ...videoAnswer(this.#entry, this.#answer), isCompressed: true };
+    this.#text = renderVideo(compressed, messagesOf(this.#entry));
     return await readFile(out);
   }
 }

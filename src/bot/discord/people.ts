@@ -1,6 +1,6 @@
 /** Who asks, and where, as the conversation wants to know it. Knows no queue. */
 import { type BaseInteraction, InteractionContextType, PermissionFlagsBits } from 'discord.js';
-import type { Person, Place } from '../conversation.ts';
+import type { Person, Place } from '../people.ts';
 
 /** By the configuration. What Discord's own permissions say does not make an admin. */
 export interface Admins {

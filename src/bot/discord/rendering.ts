@@ -8,7 +8,8 @@ import {
   ButtonStyle,
   ComponentType,
 } from 'discord.js';
-import { type Action, type Button, buttonId, type ChatMessage } from '../conversation.ts';
+import { type Action, buttonId } from '../buttons.ts';
+import type { Button, ChatMessage } from '../sentences/render.ts';
 
 /** Limits of Discord. */
 const maxContent = 2000;

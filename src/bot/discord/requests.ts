@@ -9,9 +9,10 @@ import {
 } from 'discord.js';
 import { LRUCache } from 'lru-cache';
 import { presetNames } from '../../request/presets.ts';
-import type { AskAnswer } from '../conversation.ts';
 import { type ChatOptions, parseOptions } from '../options.ts';
-import { type AskedFor, type AskingTools, askAndSay } from './asking.ts';
+import { failed, refused } from '../refusals.ts';
+import type { RequestOrigin, RequestOutcome } from '../requests.ts';
+import { type AskingTools, askAndSay } from './asking.ts';
 import { maxPromptLength } from './command-definitions.ts';
 import { fetchPicture, maxPictureMegabytes, type PictureRules, pictureUrlOf } from './pictures.ts';
 import { contentOf } from './rendering.ts';
@@ -134,7 +135,7 @@ export class Animate {
       interaction,
       reply,
       this.#tools,
-      (common) => this.#ask(url, readOptions, common),
+      (origin) => this.#submit(url, readOptions, origin),
       isPrivate || interaction.guildId === null
         ? undefined
         : async (text) => {
@@ -145,19 +146,16 @@ export class Animate {
     );
   }
 
-  async #ask(url: string, readOptions: () => ChatOptions, common: AskedFor): Promise<AskAnswer> {
-    const { conversation } = this.#tools.kinora;
-    const say = conversation.messages(common.person);
-    const no = (text: string): AskAnswer => ({ accepted: false, text, buttons: [] });
+  async #submit(url: string, readOptions: () => ChatOptions, origin: RequestOrigin): Promise<RequestOutcome> {
     let options: ChatOptions;
     try {
       options = readOptions();
     } catch (error) {
-      return no(conversation.failure(error, say));
+      return failed(error);
     }
     const picture = await fetchPicture(url, this.#rules);
-    if (picture === 'tooLarge') return no(say.refusal.tooLarge(maxPictureMegabytes));
-    if (picture === 'notDownloaded') return no(say.refusal.notDownloaded);
-    return await conversation.ask({ ...common, picture, options });
+    if (picture === 'tooLarge') return refused({ kind: 'tooLarge', megabytes: maxPictureMegabytes });
+    if (picture === 'notDownloaded') return refused({ kind: 'notDownloaded' });
+    return await this.#tools.services.requests.submit({ ...origin, picture, options });
   }
 }

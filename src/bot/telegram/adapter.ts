@@ -9,7 +9,7 @@ import type { Update, UserFromGetMe } from 'telegraf/types';
 import { z } from 'zod';
 import type { Logger } from '../../log.ts';
 import { findFfmpeg } from '../../video/ffmpeg-path.ts';
-import type { ChatPlatform, Kinora } from '../platform.ts';
+import type { ChatPlatform, Services } from '../platform.ts';
 import { StatusBoard } from '../status-board.ts';
 import { type Deliver, DeliveryDelayed } from '../upkeep/delivery.ts';
 import { Api, errorCode } from './api.ts';
@@ -79,28 +79,25 @@ export class TelegramPlatform implements ChatPlatform {
     this.#log = options.log;
   }
 
-  async start(kinora: Kinora): Promise<void> {
+  async start(services: Services): Promise<void> {
     const { token, adminUserIds, dataFolder, apiRoot = 'https://api.telegram.org' } = this.#options;
-    const { client, artifacts, conversation } = kinora;
     const log = this.#log;
     const api = new Api(new Telegram(token, { apiRoot, webhookReply: false }));
     const outbox = new Outbox(api);
     const people = new People(adminUserIds);
     const downloads = new Downloads(api, apiRoot, token);
-    const board = this.#board(kinora, outbox);
-    const requests = new Requests({ outbox, downloads, client, conversation, board, log });
+    const board = this.#board(services, outbox);
+    const requests = new Requests({ outbox, downloads, services, board, log });
     const answers = new Answers({
       api,
       outbox,
-      conversation,
-      artifacts,
       notifyAfterMs: this.#options.notifyAfterMs ?? defaultNotifyAfterMs,
       ffmpegPath: async () => this.#options.ffmpegPath ?? (await findFfmpeg()).path,
     });
-    const presses = new PressHandler({ api, outbox, people, conversation, artifacts, requests, log });
+    const presses = new PressHandler({ api, outbox, people, services, requests, log });
     const ready = new Signal<UserFromGetMe>();
     const messages = ready.promise.then(
-      (me) => new MessageHandler({ me, api, people, outbox, conversation, requests }),
+      (me) => new MessageHandler({ me, api, people, outbox, services, requests }),
     );
     const spool = new UpdateSpool({
       folder: dataFolder === undefined ? undefined : join(dataFolder, 'telegram-updates'),
@@ -149,12 +146,11 @@ export class TelegramPlatform implements ChatPlatform {
     await running.answers.post(entry, answer, signal);
   };
 
-  #board({ client, conversation }: Kinora, outbox: Outbox): StatusBoard {
+  #board({ client }: Services, outbox: Outbox): StatusBoard {
     const pace = this.#options.statusEveryMs ?? defaultStatusPace;
     const statuses = new StatusMessages(outbox, pace);
     return new StatusBoard({
       client,
-      conversation,
       platform: this.name,
       show: (entry, message) => statuses.show(entry, message),
       everyMs: ({ request }) => statuses.everyMs(Number(request.replyTo['chatId'])),

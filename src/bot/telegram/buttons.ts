@@ -4,10 +4,21 @@
  */
 import type { CallbackQuery, Message } from 'telegraf/types';
 import type { Logger } from '../../log.ts';
-import type { Artifacts } from '../../queue/artifacts.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
 import { readMp4Info } from '../../video/mp4.ts';
-import { type Action, type Conversation, type Person, parseButtonId } from '../conversation.ts';
+import { type Action, parseButtonId } from '../buttons.ts';
+import { optionsAsWords } from '../options.ts';
+import type { Person } from '../people.ts';
+import type { Services } from '../platform.ts';
+import type { Refused } from '../refusals.ts';
+import { messagesFor } from '../sentences/catalogue.ts';
+import {
+  renderCancelled,
+  renderDeleted,
+  renderRefusal,
+  renderSettings,
+  renderTransformed,
+} from '../sentences/render.ts';
 import { type Api, CallError } from './api.ts';
 import { pressJobId } from './ids.ts';
 import { besides, type Outbox } from './outbox.ts';
@@ -23,8 +34,7 @@ export interface PressTools {
   readonly api: Api;
   readonly outbox: Outbox;
   readonly people: People;
-  readonly conversation: Conversation;
-  readonly artifacts: Artifacts;
+  readonly services: Services;
   readonly requests: Requests;
   readonly log: Logger;
 }
@@ -63,14 +73,17 @@ export class PressHandler {
     if (!button) return await this.#answer(query);
     if (button.action === 'cancel') return await this.#cancel(press, button.jobId);
     const opened = await this.#open(press, button.jobId, button.action);
-    if (typeof opened === 'string') return await this.#answer(query, opened, true);
+    if (opened.kind === 'refused') {
+      const say = messagesFor(press.person.locale);
+      return await this.#answer(query, renderRefusal(opened.reason, say), true);
+    }
     await this.#answer(query);
     await this.#act({ ...press, person: opened.person }, button.action, opened.entry);
   }
 
   async #act(press: Press, action: Action, entry: LedgerEntry): Promise<void> {
     const { spooled, message, person, query } = press;
-    const { requests, outbox, conversation } = this.#tools;
+    const { requests, outbox } = this.#tools;
     switch (action) {
       case 'reroll':
       case 'subtle':
@@ -82,7 +95,7 @@ export class PressHandler {
           user: query.from,
           jobId: entry.id,
           prompt: entry.request.generation.prompt,
-          say: conversation.messages(person),
+          say: messagesFor(person.locale),
         });
       case 'settings':
         return await this.#settings(press, entry);
@@ -97,29 +110,28 @@ export class PressHandler {
   }
 
   async #cancel({ query, message, person }: Press, jobId: string): Promise<void> {
-    const { conversation } = this.#tools;
-    const say = conversation.messages(person);
-    let text = await conversation.cancel(jobId, person);
-    if (text === say.refusal.notYours && (await this.#speaksForGroup(query, message))) {
-      text = await conversation.cancel(jobId, chatAsPerson(message.chat.id, query.from.language_code));
+    const { buttons } = this.#tools.services;
+    let outcome = await buttons.cancel(jobId, person);
+    if (isNotYours(outcome) && (await this.#speaksForGroup(query, message))) {
+      outcome = await buttons.cancel(jobId, chatAsPerson(message.chat.id, query.from.language_code));
     }
-    await this.#answer(query, text, text !== say.status.cancelling);
+    const text = renderCancelled(outcome, messagesFor(person.locale));
+    await this.#answer(query, text, outcome.kind === 'refused');
   }
 
-  /** The job and the person as whom it may be acted upon, or the sentence why not. */
+  /** The job, and the person as whom it may be acted upon. */
   async #open(
     { query, message, person }: Press,
     jobId: string,
     action: Action,
-  ): Promise<{ entry: LedgerEntry; person: Person } | string> {
-    const { conversation } = this.#tools;
-    const opened = await conversation.open(jobId, person, action);
-    if (typeof opened !== 'string') return { entry: opened, person };
-    const { notYours } = conversation.messages(person).refusal;
-    if (opened !== notYours || !(await this.#speaksForGroup(query, message))) return opened;
+  ): Promise<{ kind: 'open'; entry: LedgerEntry; person: Person } | Refused> {
+    const { buttons } = this.#tools.services;
+    const opened = await buttons.open(jobId, person, action);
+    if (opened.kind === 'open') return { ...opened, person };
+    if (!isNotYours(opened) || !(await this.#speaksForGroup(query, message))) return opened;
     const group = chatAsPerson(message.chat.id, query.from.language_code);
-    const entry = await conversation.open(jobId, group, action);
-    return typeof entry === 'string' ? entry : { entry, person: group };
+    const openedByGroup = await buttons.open(jobId, group, action);
+    return openedByGroup.kind === 'open' ? { ...openedByGroup, person: group } : openedByGroup;
   }
 
   /** Who asks anonymously, as the group, presses under their own name: any admin of the group may be them. */
@@ -128,15 +140,9 @@ export class PressHandler {
   }
 
   async #settings({ message, person }: Press, entry: LedgerEntry): Promise<void> {
-    const { outbox, conversation } = this.#tools;
-    const text = conversation.settings(entry, person);
-    const commandAt = text.lastIndexOf('\n/animate ') + 1;
-    if (commandAt === 0) {
-      await outbox.send(besides(message), text);
-      return;
-    }
-    const command = text.slice(commandAt);
-    const above = inert(text.slice(0, commandAt));
+    const { outbox } = this.#tools;
+    const above = inert(`${renderSettings(entry, messagesFor(person.locale))}\n`);
+    const command = `/animate ${optionsAsWords(entry.request.generation)}`;
     if (above.length + command.length <= maxTextLength) {
       const whole = above + command;
       await outbox.send(besides(message), whole, { entities: codeFrom(whole, above.length) });
@@ -149,33 +155,33 @@ export class PressHandler {
   }
 
   async #transform({ message, person }: Press, action: 'smooth' | 'loop', entry: LedgerEntry): Promise<void> {
-    const { api, outbox, conversation, artifacts } = this.#tools;
+    const { api, outbox, services } = this.#tools;
     const chat_id = message.chat.id;
     void api.call('sendChatAction', { chat_id, action: 'upload_video' }).catch(() => {}); // only for show
-    const made = await conversation.transform(entry, action, person, maxUploadBytes);
-    if (typeof made === 'string') {
-      await outbox.send(besides(message), made);
+    const made = await services.buttons.transform(entry, action, maxUploadBytes);
+    const say = messagesFor(person.locale);
+    if (made.kind === 'refused') {
+      await outbox.send(besides(message), renderRefusal(made.reason, say));
       return;
     }
     const { width, height, durationSeconds } = await readMp4Info(made.file);
-    const { thumbnail } = artifacts.files(entry.id);
+    const { thumbnail } = services.artifacts.files(entry.id);
     const clip = { file: made.file, thumbnail, width, height, durationSeconds };
-    const caption = cut(inert(made.text), maxCaptionLength);
-    const isSpoiler = made.isSpoiler ?? false;
-    await sendVideo(api, besides(message), clip, { caption, markup: undefined, isSpoiler });
+    const caption = cut(inert(renderTransformed(made, say)), maxCaptionLength);
+    await sendVideo(api, besides(message), clip, { caption, markup: undefined, isSpoiler: made.isSpoiler });
   }
 
   async #delete({ message, person }: Press, entry: LedgerEntry): Promise<void> {
-    const { api, conversation, log } = this.#tools;
+    const { api, services, log } = this.#tools;
     const at = { chat_id: message.chat.id, message_id: message.message_id };
-    await conversation.remove(entry);
+    await services.buttons.remove(entry);
     try {
       await api.insist('deleteMessage', at);
     } catch (error) {
       if (!(error instanceof CallError)) throw error;
       // Bots may delete their messages for two days only; after that at least the words and buttons go.
       log.warn({ err: error.message }, 'a result could not be deleted');
-      const caption = inert(conversation.messages(person).result.deleted);
+      const caption = inert(messagesFor(person.locale).result.deleted);
       await api.call('editMessageCaption', { ...at, caption }).catch(() => {});
     }
   }
@@ -184,8 +190,8 @@ export class PressHandler {
     { query, message, person }: Press,
     { step, userKey }: NonNullable<ReturnType<typeof parseForgetButton>>,
   ): Promise<void> {
-    const { api, outbox, conversation } = this.#tools;
-    const say = conversation.messages(person);
+    const { api, outbox, services } = this.#tools;
+    const say = messagesFor(person.locale);
     const isTheirs = userKey === person.userKey;
     if (
       !isTheirs &&
@@ -204,12 +210,7 @@ export class PressHandler {
       return;
     }
     await api.insist('editMessageReplyMarkup', at).catch(() => {});
-    let text: string;
-    try {
-      text = await conversation.forget({ ...person, userKey });
-    } catch (error) {
-      text = conversation.failure(error, say);
-    }
+    const text = renderDeleted(await services.account.forget({ ...person, userKey }), say);
     await outbox.edit(message.chat.id, message.message_id, text, []).catch(async (error) => {
       if (error instanceof CallError && error.isMessageGone) await outbox.send(besides(message), text);
     });
@@ -222,4 +223,8 @@ export class PressHandler {
       .insist('answerCallbackQuery', { callback_query_id: query.id, ...words }, { deadlineMs: 5_000 })
       .catch((error) => this.#tools.log.debug({ err: String(error) }, 'a press was answered too late'));
   }
+}
+
+function isNotYours(outcome: Refused | { readonly kind: 'open' | 'cancelling' }): boolean {
+  return outcome.kind === 'refused' && outcome.reason.kind === 'notYours';
 }

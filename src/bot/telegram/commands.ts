@@ -2,8 +2,11 @@
  * What a message asks for: a picture to animate, a command, the new prompt of a remix, or nothing that is ours.
  */
 import type { Message } from 'telegraf/types';
-import type { Conversation, Person } from '../conversation.ts';
-import { type Api, CallError } from './api.ts';
+import type { Person } from '../people.ts';
+import type { Services } from '../platform.ts';
+import { messagesFor } from '../sentences/catalogue.ts';
+import { renderAccount, renderCancelled, renderQueue, renderRefusal } from '../sentences/render.ts';
+import type { Api } from './api.ts';
 import { messageJobId } from './ids.ts';
 import { besides, type Outbox } from './outbox.ts';
 import { isAdminOfGroup, type People, placeOf } from './people.ts';
@@ -11,7 +14,7 @@ import { pictureOf } from './pictures.ts';
 import { forgetButtons } from './privacy.ts';
 import { jobOf, remixedJob, resultJob } from './remix.ts';
 import { inPieces, keyboard } from './rendering.ts';
-import type { Requests } from './requests.ts';
+import { type Requests, readOptions } from './requests.ts';
 import type { SpooledUpdate } from './update-spool.ts';
 
 export interface MessageTools {
@@ -19,7 +22,7 @@ export interface MessageTools {
   readonly api: Api;
   readonly people: People;
   readonly outbox: Outbox;
-  readonly conversation: Conversation;
+  readonly services: Services;
   readonly requests: Requests;
 }
 
@@ -91,9 +94,9 @@ export class MessageHandler {
   }
 
   async #onCommand(incoming: Incoming, command: Command): Promise<void> {
-    const { conversation, outbox } = this.#tools;
+    const { services, outbox } = this.#tools;
     const { message, person, isPrivate, text } = incoming;
-    const say = conversation.messages(person);
+    const say = messagesFor(person.locale);
     switch (command.name) {
       case 'animate':
         return await this.#animate(incoming, text);
@@ -101,12 +104,13 @@ export class MessageHandler {
       case 'help':
         return await this.#say(message, say.helpText);
       case 'queue':
-        return await this.#say(message, await this.#orUnavailable(person, () => conversation.queue(person)));
+        return await this.#say(message, renderQueue(await services.account.queue(person), say));
       case 'me':
         return await this.#me(incoming);
       case 'privacy': {
         const markup = forgetButtons(person.userKey, say);
-        await outbox.send(besides(message), conversation.privacy(person), { markup });
+        const privacy = say.privacy.text(services.account.retentionDays);
+        await outbox.send(besides(message), privacy, { markup });
         return;
       }
       case 'rules':
@@ -129,7 +133,7 @@ export class MessageHandler {
   }
 
   async #adminWords(incoming: Incoming, command: Command): Promise<void> {
-    const { conversation } = this.#tools;
+    const { administration } = this.#tools.services;
     const { spooled, message, replied, person } = incoming;
     // A crash between deed and tick must not give the same credits twice.
     if (spooled.notes['admin'] !== undefined) return;
@@ -138,13 +142,13 @@ export class MessageHandler {
       command.name === 'cancel' && command.words.length === 0 ? this.#repliedJob(incoming) : undefined;
     const said = [command.name, ...command.words, ...(jobId === undefined ? [] : [jobId])];
     const words = withRepliedUser(said, replied);
-    await this.#say(message, await conversation.adminWords(person, words));
+    await this.#say(message, await administration.adminWords(person, words));
   }
 
   async #rules({ message, person }: Incoming, words: readonly string[]): Promise<void> {
-    const { conversation } = this.#tools;
+    const { administration } = this.#tools.services;
     const moderator = { ...person, isModerator: await this.#moderates(message) };
-    await this.#say(message, await conversation.ruleWords(moderator, placeOf(message), words));
+    await this.#say(message, await administration.ruleWords(moderator, placeOf(message), words));
   }
 
   /** Who writes as the group itself is one of its admins. */
@@ -155,23 +159,25 @@ export class MessageHandler {
 
   /** With words under a picture, or as a reply to one; as a reply to a result of ours it is a remix. */
   async #animate(incoming: Incoming, words: string): Promise<void> {
-    const { me, conversation, requests } = this.#tools;
+    const { me, requests } = this.#tools;
     const { spooled, message, replied, person } = incoming;
     const picture = pictureOf(message) ?? pictureOf(replied);
     if (picture) return await requests.animate(spooled, message, person, picture, words);
     const jobId = resultJob(replied, me.id);
     if (jobId !== undefined) return await this.#remix(incoming, jobId);
-    await this.#say(message, conversation.messages(person).refusal.noPicture);
+    await this.#say(message, messagesFor(person.locale).refusal.noPicture);
   }
 
   async #remix({ spooled, message, person, text }: Incoming, jobId: string): Promise<void> {
-    const { conversation, requests } = this.#tools;
-    const entry = await conversation.open(jobId, person, 'remix');
-    if (typeof entry === 'string') return await this.#say(message, entry);
-    const changes = requests.changes(text, person);
-    if (typeof changes === 'string') return await this.#say(message, changes);
+    const { services, requests } = this.#tools;
+    const say = messagesFor(person.locale);
+    const opened = await services.buttons.open(jobId, person, 'remix');
+    if (opened.kind === 'refused') return await this.#say(message, renderRefusal(opened.reason, say));
+    const changes = readOptions(text);
+    if (changes.kind === 'refused') return await this.#say(message, renderRefusal(changes.reason, say));
     const ownJobId = messageJobId(message.chat.id, message.message_id);
-    await requests.again(spooled, message, person, ownJobId, { entry, action: 'remix', changes });
+    const again = { entry: opened.entry, action: 'remix', changes: changes.options } as const;
+    await requests.again(spooled, message, person, ownJobId, again);
   }
 
   /** In a private chat every message is for us. */
@@ -186,31 +192,24 @@ export class MessageHandler {
     const result = text === '' ? undefined : resultJob(replied, this.#tools.me.id);
     if (result !== undefined) return await this.#remix(incoming, result);
     if (isAnswered || !isContent(message)) return;
-    const say = this.#tools.conversation.messages(person);
+    const say = messagesFor(person.locale);
     const isOtherMedia = otherMedia.some((kind) => kind in message);
     await this.#say(message, isOtherMedia ? say.refusal.noPicture : say.helpText);
   }
 
   async #me({ message, person }: Incoming): Promise<void> {
-    const { conversation, outbox } = this.#tools;
-    try {
-      const { text, buttons } = await conversation.me(person, placeOf(message));
-      await outbox.send(besides(message), text, { markup: keyboard(buttons) });
-    } catch (error) {
-      if (error instanceof CallError) throw error;
-      await this.#say(message, conversation.messages(person).refusal.unavailable);
-    }
+    const { services, outbox } = this.#tools;
+    const account = await services.account.me(person, placeOf(message));
+    const { text, buttons } = renderAccount(account, messagesFor(person.locale));
+    await outbox.send(besides(message), text, { markup: keyboard(buttons) });
   }
 
   /** People cancel their own jobs: by id, or by the buttons under the list of theirs. */
   async #cancel(incoming: Incoming, jobId: string | undefined): Promise<void> {
     if (jobId === undefined) return await this.#me(incoming);
     const { message, person } = incoming;
-    await this.#say(message, await this.#tools.conversation.cancel(jobId, person));
-  }
-
-  async #orUnavailable(person: Person, text: () => Promise<string>): Promise<string> {
-    return await text().catch(() => this.#tools.conversation.messages(person).refusal.unavailable);
+    const outcome = await this.#tools.services.buttons.cancel(jobId, person);
+    await this.#say(message, renderCancelled(outcome, messagesFor(person.locale)));
   }
 
   async #say(message: Message, text: string): Promise<void> {

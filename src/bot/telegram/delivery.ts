@@ -3,10 +3,11 @@
  * reply to the request. Knows no Telegram updates.
  */
 import { join } from 'node:path';
-import type { Artifacts, JobFiles } from '../../queue/artifacts.ts';
+import type { JobFiles } from '../../queue/artifacts.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
 import { fitToBytes } from '../../video/transform.ts';
-import { type Conversation, localeOf } from '../conversation.ts';
+import { finalAnswer, videoAnswer } from '../answers.ts';
+import { messagesOf, renderFinal, renderVideo } from '../sentences/render.ts';
 import { type Answer, DeliveryDelayed, DeliveryImpossible } from '../upkeep/delivery.ts';
 import { type Api, CallError } from './api.ts';
 import { type AnswerPlace, readAnswerPlace } from './ids.ts';
@@ -18,8 +19,6 @@ import { type Clip, editIntoVideo, sendVideo } from './video-post.ts';
 export interface AnswersTools {
   readonly api: Api;
   readonly outbox: Outbox;
-  readonly conversation: Conversation;
-  readonly artifacts: Artifacts;
   readonly ffmpegPath: () => Promise<string>;
   /** Edits notify nobody: after a longer wait than this the person is told by a message. */
   readonly notifyAfterMs: number;
@@ -57,7 +56,7 @@ export class Answers {
 
   async #postTo(place: AnswerPlace, entry: LedgerEntry, answer: Answer, signal: AbortSignal): Promise<void> {
     if (answer.kind === 'video') await this.#postVideo(place, entry, answer, signal);
-    else await this.#postText(place, this.#tools.conversation.final(entry, answer).text, signal);
+    else await this.#postText(place, renderFinal(finalAnswer(entry, answer), messagesOf(entry)).text, signal);
   }
 
   async #postVideo(
@@ -89,17 +88,13 @@ export class Answers {
     isCompressed: boolean,
     signal: AbortSignal,
   ): Promise<void> {
-    const { api, conversation } = this.#tools;
-    const { buttons, isSpoiler = false } = conversation.final(entry, answer);
-    const { request } = entry;
-    const { prompt } = request.generation;
-    const { compressed } = conversation.messages({ locale: localeOf(entry) }).result;
-    const caption = fittingCaption(prompt, (shown) => {
-      const generation = { ...request.generation, prompt: shown };
-      const { text } = conversation.final({ ...entry, request: { ...request, generation } }, answer);
-      return isCompressed ? `${text}\n${compressed}` : text;
-    });
-    const frame = { caption, markup: keyboard(buttons), isSpoiler };
+    const { api } = this.#tools;
+    const say = messagesOf(entry);
+    const video = videoAnswer(entry, answer);
+    const final = isCompressed ? { ...video, isCompressed } : video;
+    const caption = fittingCaption(video.prompt, (prompt) => renderVideo({ ...final, prompt }, say));
+    const markup = keyboard(renderFinal(final, say).buttons);
+    const frame = { caption, markup, isSpoiler: video.isSpoiler };
     if (place.statusId !== undefined) {
       try {
         await editIntoVideo(api, place.chatId, place.statusId, clip, frame, { signal });
@@ -114,9 +109,9 @@ export class Answers {
 
   /** Best effort: the video is there. */
   async #notify(place: AnswerPlace, entry: LedgerEntry, signal: AbortSignal): Promise<void> {
-    const { api, conversation, notifyAfterMs } = this.#tools;
+    const { api, notifyAfterMs } = this.#tools;
     if (Date.now() - entry.createdAt < notifyAfterMs) return;
-    const { ready } = conversation.messages({ locale: localeOf(entry) }).result;
+    const { ready } = messagesOf(entry).result;
     const message = { ...spotFields(spotOf(place)), text: ready };
     await api.call('sendMessage', message, { signal }).catch(() => {});
   }
@@ -144,7 +139,7 @@ export class Answers {
     signal: AbortSignal,
     error: CallError,
   ): Promise<never> {
-    const { noRights } = this.#tools.conversation.messages({ locale: localeOf(entry) }).refusal;
+    const { noRights } = messagesOf(entry).refusal;
     await this.#postText(place, noRights, signal).catch(() => {}); // best effort: we may not write at all
     throw new DeliveryImpossible(error.message);
   }

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
-import type { ReplyTo } from '../conversation.ts';
+import type { RequestOrigin } from '../requests.ts';
 
 export function messageJobId(chatId: number, messageId: number): string {
   return `tg-${chatId.toString(36)}-${messageId.toString(36)}`;
@@ -40,7 +40,7 @@ export function readAnswerPlace(replyTo: Readonly<Record<string, unknown>>): Ans
   return answerPlaceSchema.parse(replyTo);
 }
 
-export function toReplyTo({ chatId, requestId, statusId, threadId }: AnswerPlace): ReplyTo {
+export function toReplyTo({ chatId, requestId, statusId, threadId }: AnswerPlace): RequestOrigin['replyTo'] {
   return {
     chatId,
     requestId,

@@ -2,7 +2,7 @@
  * Writes plain messages: always inert, never with a preview, in the right topic, as an answer to what was asked.
  */
 import type { ForceReply, InlineKeyboardMarkup, Message, MessageEntity } from 'telegraf/types';
-import type { Button } from '../conversation.ts';
+import type { Button } from '../sentences/render.ts';
 import type { Api, CallOptions } from './api.ts';
 import { cut, inert, keyboard, maxTextLength } from './rendering.ts';
 

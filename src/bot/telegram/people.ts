@@ -2,7 +2,7 @@
  * Who asks, and where: Telegram's users, anonymous group admins and channels as the people and places of the queue.
  */
 import type { Message, User } from 'telegraf/types';
-import type { Person, Place } from '../conversation.ts';
+import type { Person, Place } from '../people.ts';
 import type { Api } from './api.ts';
 
 /** What bots may upload, less what the request itself needs. */

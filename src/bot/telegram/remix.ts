@@ -3,7 +3,7 @@
  * job, so the reply is understood after a restart and weeks later, without anything being kept.
  */
 import type { Message, MessageEntity, User } from 'telegraf/types';
-import { buttonId, parseButtonId } from '../conversation.ts';
+import { buttonId, parseButtonId } from '../buttons.ts';
 import type { Messages } from '../sentences/catalogue.ts';
 import { besides, type Outbox } from './outbox.ts';
 import { codeFrom, cut, inert, maxTextLength } from './rendering.ts';

@@ -3,7 +3,8 @@
  * they are made inert, since any text may carry words of a stranger. Knows no sentence.
  */
 import type { InlineKeyboardMarkup, MessageEntity } from 'telegraf/types';
-import { type Button, buttonId } from '../conversation.ts';
+import { buttonId } from '../buttons.ts';
+import type { Button } from '../sentences/render.ts';
 
 export const maxTextLength = 4096;
 export const maxCaptionLength = 1024;

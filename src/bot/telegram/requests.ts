@@ -4,10 +4,14 @@
  */
 import type { Message } from 'telegraf/types';
 import type { Logger } from '../../log.ts';
-import type { JobClient } from '../../queue/client.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
-import type { Ask, AskAnswer, Conversation, Person } from '../conversation.ts';
 import { type ChatOptions, parseWords } from '../options.ts';
+import type { Person } from '../people.ts';
+import type { Services } from '../platform.ts';
+import { failed, type Refused, refused } from '../refusals.ts';
+import type { AgainAction, RequestOrigin, RequestOutcome } from '../requests.ts';
+import { messagesFor } from '../sentences/catalogue.ts';
+import { renderRefusal, renderRequest } from '../sentences/render.ts';
 import type { StatusBoard } from '../status-board.ts';
 import { CallError } from './api.ts';
 import { type AnswerPlace, albumJobId, messageJobId, toReplyTo } from './ids.ts';
@@ -19,8 +23,7 @@ import type { SpooledUpdate } from './update-spool.ts';
 export interface RequestTools {
   readonly outbox: Outbox;
   readonly downloads: Downloads;
-  readonly client: JobClient;
-  readonly conversation: Conversation;
+  readonly services: Services;
   readonly board: StatusBoard;
   readonly log: Logger;
 }
@@ -28,14 +31,12 @@ export interface RequestTools {
 /** What an earlier job is asked again with. */
 export interface Again {
   readonly entry: LedgerEntry;
-  readonly action: 'reroll' | 'remix' | 'subtle' | 'strong';
+  readonly action: AgainAction;
   readonly changes?: ChatOptions;
 }
 
 /** How long a final answer waits for the acceptance before it. */
 const acceptingPatienceMs = 5_000;
-
-type AskParts = Pick<Ask, 'jobId' | 'person' | 'place' | 'replyTo'>;
 
 export class Requests {
   readonly #tools: RequestTools;
@@ -63,21 +64,21 @@ export class Requests {
     picture: PictureFile,
     words: string,
   ): Promise<void> {
-    const { outbox, conversation, downloads } = this.#tools;
+    const { outbox, services, downloads } = this.#tools;
     const album = 'media_group_id' in message ? message.media_group_id : undefined;
     const chatId = message.chat.id;
     const jobId = album === undefined ? messageJobId(chatId, message.message_id) : albumJobId(chatId, album);
-    const options = this.changes(words, person);
-    if (typeof options === 'string') {
-      await outbox.send(besides(message), options);
+    const options = readOptions(words);
+    if (options.kind === 'refused') {
+      await outbox.send(besides(message), renderRefusal(options.reason, messagesFor(person.locale)));
       return;
     }
-    await this.#run(spooled, message, person, jobId, async (parts) => {
-      const say = conversation.messages(person);
+    await this.#run(spooled, message, person, jobId, async (origin) => {
       const bytes = await downloads.fetch(picture, spooled.signal);
-      if (bytes === 'too large') return refused(say.refusal.tooLarge(maxDownloadBytes / 1_000_000));
-      if (bytes === 'failed') return refused(say.refusal.notDownloaded);
-      return await conversation.ask({ ...parts, picture: bytes, options });
+      if (bytes === 'too large')
+        return refused({ kind: 'tooLarge', megabytes: maxDownloadBytes / 1_000_000 });
+      if (bytes === 'failed') return refused({ kind: 'notDownloaded' });
+      return await services.requests.submit({ ...origin, picture: bytes, options: options.options });
     });
   }
 
@@ -89,20 +90,10 @@ export class Requests {
     jobId: string,
     { entry, action, changes }: Again,
   ): Promise<void> {
-    const { conversation } = this.#tools;
-    await this.#run(spooled, message, person, jobId, (parts) =>
-      conversation.askAgain(entry, action, parts, changes),
+    const { requests } = this.#tools.services;
+    await this.#run(spooled, message, person, jobId, (origin) =>
+      requests.submitAgain(entry, action, origin, changes),
     );
-  }
-
-  /** Options, or the sentence why they are none. */
-  changes(words: string, person: Person): ChatOptions | string {
-    try {
-      return parseWords(words);
-    } catch (error) {
-      const { conversation } = this.#tools;
-      return conversation.failure(error, conversation.messages(person));
-    }
   }
 
   async #run(
@@ -110,9 +101,10 @@ export class Requests {
     message: Message,
     person: Person,
     jobId: string,
-    ask: (parts: AskParts) => Promise<AskAnswer>,
+    submit: (origin: RequestOrigin) => Promise<RequestOutcome>,
   ): Promise<void> {
-    const { client, board } = this.#tools;
+    const { board, services } = this.#tools;
+    const { client } = services;
     // Asked before: by an update that came twice, or by another picture of the album.
     if (await client.ledger.read(jobId).catch(() => undefined)) return;
     const spot = besides(message);
@@ -126,14 +118,10 @@ export class Requests {
     };
     const shown = new AbortController();
     const showing = (async () => {
-      const parts = { jobId, person, place: placeOf(message), replyTo: toReplyTo(place) };
-      const answer = await ask(parts);
-      if (answer.isDuplicate) return await this.#drop(message, statusId, jobId);
-      if (answer.accepted && statusId !== undefined) {
-        const entry = await client.ledger.read(jobId).catch(() => undefined);
-        if (entry && entry.endedAt === undefined) board.track(entry);
-      }
-      await this.#show(message, statusId, answer, shown.signal);
+      const outcome = await submit({ jobId, person, place: placeOf(message), replyTo: toReplyTo(place) });
+      if (outcome.kind === 'duplicate') return await this.#drop(message, statusId, jobId);
+      if (outcome.kind === 'accepted' && statusId !== undefined) board.track(outcome.job);
+      await this.#show(message, statusId, outcome, person, shown.signal);
     })();
     this.#accepting.set(jobId, { done: showing.catch(() => {}), giveUp: () => shown.abort() });
     try {
@@ -149,9 +137,9 @@ export class Requests {
     message: Message,
     person: Person,
   ): Promise<number | 'blocked' | undefined> {
-    const { outbox, conversation, log } = this.#tools;
+    const { outbox, log } = this.#tools;
     try {
-      const id = await outbox.send(besides(message), conversation.messages(person).status.encoding);
+      const id = await outbox.send(besides(message), messagesFor(person.locale).status.encoding);
       await spooled.note('status', id);
       return id;
     } catch (error) {
@@ -163,8 +151,8 @@ export class Requests {
 
   /** The job has a status message already; a second one would never change. */
   async #drop(message: Message, statusId: number | undefined, jobId: string): Promise<void> {
-    const { client, outbox } = this.#tools;
-    const entry = await client.ledger.read(jobId).catch(() => undefined);
+    const { services, outbox } = this.#tools;
+    const entry = await services.client.ledger.read(jobId).catch(() => undefined);
     if (statusId === undefined || !entry || entry.request.replyTo['statusId'] === statusId) return;
     await outbox.remove(message.chat.id, statusId);
   }
@@ -172,26 +160,35 @@ export class Requests {
   async #show(
     message: Message,
     statusId: number | undefined,
-    answer: AskAnswer,
+    outcome: RequestOutcome,
+    person: Person,
     signal: AbortSignal,
   ): Promise<void> {
     const { outbox, log } = this.#tools;
-    const { text, buttons } = answer;
+    const { text, buttons } = renderRequest(outcome, messagesFor(person.locale));
+    const isRefused = outcome.kind === 'refused';
     try {
       if (statusId !== undefined) {
         return await outbox.edit(message.chat.id, statusId, text, buttons, 'insist', { signal });
       }
       // Without a message that could become the result, only bad news are told at once.
-      if (!answer.accepted) await outbox.send(besides(message), text);
+      if (isRefused) await outbox.send(besides(message), text);
     } catch (error) {
       if (signal.aborted) return;
       if (!(error instanceof CallError)) throw error;
       log.warn({ err: error.message }, 'the answer to a request could not be shown');
-      if (error.isMessageGone && !answer.accepted) await outbox.send(besides(message), text);
+      if (error.isMessageGone && isRefused) await outbox.send(besides(message), text);
     }
   }
 }
 
-function refused(text: string): AskAnswer {
-  return { accepted: false, text, buttons: [] };
+/** The options that a text names, or why it names none. */
+export function readOptions(
+  text: string,
+): { readonly kind: 'options'; readonly options: ChatOptions } | Refused {
+  try {
+    return { kind: 'options', options: parseWords(text) };
+  } catch (error) {
+    return failed(error);
+  }
 }

@@ -2,8 +2,8 @@
  * Edits of status messages, at a pace that each chat bears: Telegram counts by chat, whatever message is edited. What
  * comes too soon is dropped, since the next edit says more; a flood limit in one chat does not silence the others.
  */
-import type { LedgerEntry } from '../../queue/ledger.ts';
-import type { ChatMessage } from '../conversation.ts';
+import type { TrackedJob } from '../requests.ts';
+import type { ChatMessage } from '../sentences/render.ts';
 import { CallError } from './api.ts';
 import { readAnswerPlace } from './ids.ts';
 import type { Outbox } from './outbox.ts';
@@ -38,7 +38,7 @@ export class StatusMessages {
   }
 
   /** @throws when it comes too soon, and CallError */
-  async show({ request }: LedgerEntry, { text, buttons }: ChatMessage): Promise<void> {
+  async show({ request }: TrackedJob, { text, buttons }: ChatMessage): Promise<void> {
     const { chatId, statusId } = readAnswerPlace(request.replyTo);
     if (statusId === undefined) return;
     const now = Date.now();

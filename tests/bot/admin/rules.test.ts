@@ -3,12 +3,11 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { BlockedWords, checkBlockedWords, readBlockedWords } from '../../../src/bot/admin/blocked-words.ts';
 import { RuleBook, ruleFields } from '../../../src/bot/admin/rules.ts';
-import { Conversation, type Person, type Place } from '../../../src/bot/conversation.ts';
+import type { Person, Place } from '../../../src/bot/people.ts';
 import { en } from '../../../src/bot/sentences/en.ts';
 import { zh } from '../../../src/bot/sentences/zh.ts';
 import { RuleStore } from '../../../src/queue/community-rules.ts';
 import { ann, bob, here, mei, root, Talk } from '../../helpers/conversation-fixture.ts';
-import { log } from '../../helpers/queue-harness.ts';
 
 const finds = (words: string, text: string): boolean =>
   new BlockedWords(readBlockedWords(words)).find(text) !== undefined;
@@ -183,24 +182,6 @@ describe('rules of a community', () => {
   const ask = async (over: Parameters<Talk['ask']>[1] = {}) =>
     await talk.ask(`t-${++count}`, { place: lounge, ...over });
   const store = (): RuleStore => new RuleStore(talk.admin.trail);
-  const conversation = (): Conversation =>
-    new Conversation({
-      client: talk.client,
-      artifacts: talk.harness.artifacts,
-      admin: talk.admin,
-      rules: new RuleBook(store()),
-      forget: {
-        redis: talk.harness.server.failFast(),
-        client: talk.client,
-        artifacts: talk.harness.artifacts,
-        cacheFolder: talk.harness.folder,
-        day: () => '2026-11-21',
-        log,
-      },
-      ffmpegPath: 'ffmpeg',
-      retentionDays: 1,
-      log,
-    });
   const hash = (): string => talk.harness.keys.rules('test:here');
 
   it('are made by its moderators and by admins, nobody else, and in no private chat', async () => {
@@ -416,7 +397,7 @@ describe('rules of a community', () => {
     expect(await rules('words remove /(/')).toContain('Blocked words: 0');
     expect(await ask()).toMatchObject({ accepted: true });
     await redis.hset(hash(), 'curfew', '22:00');
-    const other = conversation();
+    const other = talk.anotherProcess();
     const answer = await other.ask({
       jobId: 't-curfew',
       person: ann,
@@ -432,7 +413,7 @@ describe('rules of a community', () => {
     await rules('words add gore');
     await ask();
     const { server } = talk.harness;
-    const fresh = conversation();
+    const fresh = talk.anotherProcess();
     const request = (jobId: string, place: Place) => ({
       jobId,
       person: ann,

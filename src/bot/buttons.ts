@@ -1,0 +1,136 @@
+/**
+ * The buttons under the bot's messages: their ids, who may press them, and what they do with an earlier job. Everything
+ * is read from the id and the ledger, so buttons work after a restart and weeks later. Knows no platform.
+ */
+import { join } from 'node:path';
+import { ZodError } from 'zod';
+import type { Artifacts } from '../queue/artifacts.ts';
+import type { JobClient } from '../queue/client.ts';
+import { jobIdSchema } from '../queue/jobs.ts';
+import type { LedgerEntry } from '../queue/ledger.ts';
+import { loopVideo, smoothVideo } from '../video/transform.ts';
+import type { Person } from './people.ts';
+import { failed, type Refused, refused } from './refusals.ts';
+
+export const actions = [
+  'cancel',
+  'reroll',
+  'remix',
+  'subtle',
+  'strong',
+  'settings',
+  'smooth',
+  'loop',
+  'delete',
+] as const;
+export type Action = (typeof actions)[number];
+
+export interface JobButton {
+  readonly action: Action;
+  readonly jobId: string;
+}
+
+export function buttonId({ action, jobId }: JobButton): string {
+  return `${action}:${jobId}`;
+}
+
+export function parseButtonId(id: string): JobButton | undefined {
+  const [name, jobId] = id.split(':');
+  const action = actions.find((known) => known === name);
+  return action && jobId ? { action, jobId } : undefined;
+}
+
+/** A smoothed or looped clip, as a file in the job's folder. */
+export interface TransformedClip {
+  readonly kind: 'clip';
+  readonly action: 'smooth' | 'loop';
+  readonly file: string;
+  /** Quality was given up to meet the size limit. */
+  readonly isCompressed: boolean;
+  readonly isSpoiler: boolean;
+}
+
+/** The part of a size limit that is used: a fallback may have a smaller limit than the place of the request. */
+export const uploadShare = 0.95;
+/** The button says "×3". */
+const smoothFactor = 3;
+
+export class JobButtons {
+  readonly #client: JobClient;
+  readonly #artifacts: Artifacts;
+  readonly #ffmpegPath: string;
+  #lastTransform: Promise<unknown> = Promise.resolve();
+
+  constructor(client: JobClient, artifacts: Artifacts, ffmpegPath: string) {
+    this.#client = client;
+    this.#artifacts = artifacts;
+    this.#ffmpegPath = ffmpegPath;
+  }
+
+  /** The earlier job of a button, if this person may press it. */
+  async open(
+    jobId: string,
+    person: Person,
+    action: Action,
+  ): Promise<{ readonly kind: 'open'; readonly entry: LedgerEntry } | Refused> {
+    // A modified client can send any id.
+    if (!jobIdSchema.safeParse(jobId).success) return refused('gone');
+    let entry: LedgerEntry | undefined;
+    try {
+      entry = await this.#client.ledger.read(jobId);
+    } catch (error) {
+      // An entry of another version cannot be used any more than one that is gone.
+      return refused(error instanceof ZodError ? 'gone' : 'unavailable');
+    }
+    if (!entry) return refused('gone');
+    const isPublic = action === 'settings' && !entry.request.isPrivate;
+    const mayPress = isPublic || person.isAdmin || entry.request.userKey === person.userKey;
+    return mayPress ? { kind: 'open', entry } : refused('notYours');
+  }
+
+  async cancel(jobId: string, person: Person): Promise<{ readonly kind: 'cancelling' } | Refused> {
+    if (!jobIdSchema.safeParse(jobId).success) return refused('gone');
+    try {
+      const answer = await this.#client.cancel(jobId, person.userKey, person.isAdmin);
+      if (answer === 'unknown') return refused('gone');
+      if (answer === 'forbidden') return refused('notYours');
+      return answer === 'finished' ? refused('finished') : { kind: 'cancelling' };
+    } catch {
+      return refused('unavailable');
+    }
+  }
+
+  /** Smooths or loops a finished clip, without the queue and without a model. */
+  async transform(
+    entry: LedgerEntry,
+    action: 'smooth' | 'loop',
+    maxBytes: number,
+  ): Promise<TransformedClip | Refused> {
+    if (!(await this.#artifacts.readRecord(entry.id))) return refused('gone');
+    const { video, folder } = this.#artifacts.files(entry.id);
+    const file = join(folder, `${action}.mp4`);
+    const options = { ffmpegPath: this.#ffmpegPath, maxBytes: Math.floor(maxBytes * uploadShare) };
+    // One at a time: the cores belong to the model, however often somebody presses.
+    const turn = this.#lastTransform.then(() =>
+      action === 'smooth' ? smoothVideo(video, file, smoothFactor, options) : loopVideo(video, file, options),
+    );
+    this.#lastTransform = turn.catch(() => {});
+    try {
+      const { fitted } = await turn;
+      return {
+        kind: 'clip',
+        action,
+        file,
+        isCompressed: fitted !== undefined,
+        isSpoiler: entry.request.isSpoiler,
+      };
+    } catch (error) {
+      return failed(error);
+    }
+  }
+
+  /** Removes the files of a finished job; the adapter removes the message. */
+  async remove(entry: LedgerEntry): Promise<void> {
+    await this.#artifacts.remove(entry.id);
+  }
+}

@@ -1,0 +1,48 @@
+/** Why somebody does not get what they asked for, as values. sentences/render.ts has the sentences. */
+import { isKinoraError, type SerializedError, serializeError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import type { Submission } from '../queue/client.ts';
+import type { BrokenRule } from './admin/rules.ts';
+
+/** What the queue answers to a request that it does not take. */
+export type QueueRefusal = Exclude<Submission, { decision: 'accepted' | 'duplicate' }>;
+
+export type Refusal =
+  | {
+      readonly kind:
+        | 'notYours'
+        | 'notAdmin'
+        /** The job, its files, or the id of the button is not known here. */
+        | 'gone'
+        | 'finished'
+        /** Redis does not answer. */
+        | 'unavailable'
+        | 'noPicture'
+        | 'notDownloaded';
+    }
+  | { readonly kind: 'tooLarge'; readonly megabytes: number }
+  /** `backInMs`: until the next day of the allowance begins, where that can be told. */
+  | { readonly kind: 'queue'; readonly submission: QueueRefusal; readonly backInMs: number | undefined }
+  | { readonly kind: 'rule'; readonly rule: BrokenRule }
+  | { readonly kind: 'failure'; readonly failure: SerializedError };
+
+export interface Refused {
+  readonly kind: 'refused';
+  readonly reason: Refusal;
+}
+
+export function refused(reason: Refusal | 'gone' | 'notYours' | 'finished' | 'unavailable'): Refused {
+  return { kind: 'refused', reason: typeof reason === 'string' ? { kind: reason } : reason };
+}
+
+/** Anything thrown, as a reason. Errors that are not ours become INTERNAL. */
+export function failed(error: unknown): Refused {
+  return refused({ kind: 'failure', failure: serializeError(error) });
+}
+
+/** The same where only Redis can fail: errors that are not ours mean that it does not answer, and are logged. */
+export function failedOrUnavailable(error: unknown, log: Logger): Refused {
+  if (isKinoraError(error)) return failed(error);
+  log.warn({ err: String(error) }, 'a question to the queue failed');
+  return refused('unavailable');
+}

@@ -1,0 +1,225 @@
+/**
+ * Requests for a video: checks one against the rules of its place and the limits of the model, stores its picture and
+ * submits it to the queue. Also makes new requests of earlier jobs. Knows no platform.
+ */
+import { randomInt } from 'node:crypto';
+import { isKinoraError } from '../errors.ts';
+import type { PackManifest } from '../inference/packs/manifest.ts';
+import { readImageHeader } from '../inference/pictures/decode.ts';
+import type { Logger } from '../log.ts';
+import type { Artifacts } from '../queue/artifacts.ts';
+import type { JobClient, Place as QueuePlace } from '../queue/client.ts';
+import { type Artifact, type JobRequest, jobRequestSchema } from '../queue/jobs.ts';
+import type { LedgerEntry } from '../queue/ledger.ts';
+import { msUntilNextDay } from '../queue/quota-day.ts';
+import { generalPresets, type Preset, type PresetName } from '../request/presets.ts';
+import type { Generation } from '../request/request.ts';
+import { resolveRequest, variationStrengths } from '../request/resolve.ts';
+import { brokenRule, type ReadyRules, type RuleBook } from './admin/rules.ts';
+import { uploadShare } from './buttons.ts';
+import { type ChatOptions, parseOptions, toGeneration } from './options.ts';
+import type { Person, Place } from './people.ts';
+import { type PromptTip, promptTip } from './prompt-help.ts';
+import { failed, type Refused, refused } from './refusals.ts';
+
+export interface ChatRequest {
+  /** Made from the message or interaction: the same id is the same job. */
+  readonly jobId: string;
+  readonly person: Person;
+  readonly place: Place;
+  /** The picture as it was received, or the job whose picture it is. */
+  readonly picture: Uint8Array | { readonly ofJob: string };
+  readonly options: ChatOptions;
+  /** Where the answer goes: the adapter's own data. Never a token. */
+  readonly replyTo: Readonly<Record<string, string | number | boolean>>;
+  /** Parameters that options cannot name, from an earlier job. */
+  readonly base?: Generation;
+  /** What that job took for results that this one may find in the cache. */
+  readonly earlier?: JobRequest['earlier'];
+}
+
+/** What an adapter knows of a request before its picture and options are read. */
+export type RequestOrigin = Pick<ChatRequest, 'jobId' | 'person' | 'place' | 'replyTo'>;
+
+/** What the status messages of a job need to know of it. */
+export type TrackedJob = Pick<LedgerEntry, 'id' | 'preset' | 'request'>;
+
+export interface Accepted {
+  readonly kind: 'accepted';
+  readonly job: TrackedJob;
+  readonly position: QueuePlace;
+  readonly cost: number;
+  /** Credits that are left today. */
+  readonly left: number;
+  /** The picture is an animation, of which only the first frame is used. */
+  readonly isAnimated: boolean;
+  readonly tip: PromptTip | undefined;
+}
+
+/** A refused request is over: nothing was charged. A duplicate has its message, or lost it on the way. */
+export type RequestOutcome = Accepted | { readonly kind: 'duplicate' } | Refused;
+
+export type AgainAction = 'reroll' | 'remix' | 'subtle' | 'strong';
+
+export interface RequestTools {
+  readonly client: JobClient;
+  readonly artifacts: Artifacts;
+  readonly rules: RuleBook;
+  /** Calendar day of the allowance, as QueueTerms.day. */
+  readonly day: (now: number) => string;
+  /** Of the workers' model pack, where it is known. */
+  readonly manifest?: PackManifest;
+  readonly log: Logger;
+}
+
+export class Requests {
+  readonly #tools: RequestTools;
+  readonly #presets: Readonly<Record<PresetName, Preset>>;
+
+  constructor(tools: RequestTools) {
+    this.#tools = tools;
+    this.#presets = { ...generalPresets, ...tools.manifest?.presets };
+  }
+
+  /** Validates and queues. Never throws for what a person can cause. */
+  async submit(request: ChatRequest): Promise<RequestOutcome> {
+    try {
+      return await this.#submit(request);
+    } catch (error) {
+      if (!isKinoraError(error)) {
+        this.#tools.log.error({ jobId: request.jobId, err: error }, 'a request failed');
+      }
+      return failed(error);
+    }
+  }
+
+  async #submit(request: ChatRequest): Promise<RequestOutcome> {
+    const { client, artifacts, manifest, day, rules: book } = this.#tools;
+    const { jobId, person, place, base } = request;
+    const options = parseOptions(request.options);
+    const generation: Generation = {
+      prompt: '',
+      preset: 'standard',
+      ...base,
+      ...toGeneration(options, base),
+      seed: options.seed ?? base?.seed ?? randomInt(2 ** 32),
+      maxBytes: Math.floor(place.maxBytes * uploadShare),
+    };
+    // While the rules cannot be read, nothing is allowed.
+    const rules = place.communityKey ? await book.of(place.communityKey) : undefined;
+    if (rules === 'unavailable') return refused('unavailable');
+    const broken = rules && (await this.#brokenRule(request, rules, generation));
+    if (broken) return broken;
+    const source = request.picture instanceof Uint8Array ? request.picture : request.picture.ofJob;
+    if (typeof source === 'string' && !(await artifacts.hasImage(source))) return refused('gone');
+    // A picture that cannot be animated is refused before it waits.
+    const picture = await readImageHeader(
+      typeof source === 'string' ? artifacts.files(source).image : source,
+    );
+    if (manifest) resolveRequest(manifest, generation, picture);
+    if (typeof source === 'string') await artifacts.copyImage(source, jobId);
+    else await artifacts.storeImage(jobId, source);
+    const job = jobRequestSchema.parse({
+      id: jobId,
+      userKey: person.userKey,
+      roleKeys: [...person.roleKeys],
+      communityKey: place.communityKey,
+      generation,
+      locale: person.locale,
+      isPrivate: options.isPrivate,
+      isSpoiler: rules?.isSpoiler,
+      earlier: request.earlier,
+      replyTo: request.replyTo,
+    });
+    const submission = await client.submit(job);
+    if (submission.decision === 'duplicate') return { kind: 'duplicate' };
+    if (submission.decision !== 'accepted') {
+      // Redis may know the job although it did not answer: its picture stays, until housekeeping finds it unused.
+      if (submission.decision === 'unavailable') return refused('unavailable');
+      await artifacts.remove(jobId);
+      return refused({ kind: 'queue', submission, backInMs: msUntilNextDay(day, Date.now()) });
+    }
+    return {
+      kind: 'accepted',
+      job: { id: jobId, preset: generation.preset, request: job },
+      position: submission.place,
+      cost: submission.cost,
+      left: submission.left,
+      isAnimated: picture.notes.length > 0,
+      // A request for the same prompt again had its tip before.
+      tip: generation.prompt === base?.prompt ? undefined : promptTip(generation.prompt),
+    };
+  }
+
+  /** Why the rules of the community refuse a request; a job that was accepted before the rule was made stays. */
+  async #brokenRule(
+    { jobId, person, place }: ChatRequest,
+    rules: ReadyRules,
+    generation: Generation,
+  ): Promise<Refused | { readonly kind: 'duplicate' } | undefined> {
+    const { channelKey, isAgeRestricted } = place;
+    const ruled = { roleKeys: person.roleKeys, channelKey, isAgeRestricted, generation };
+    const rule = brokenRule(rules, { ...ruled, presets: this.#presets });
+    if (!rule) return undefined;
+    const known = await this.#tools.client.ledger.read(jobId).catch(() => undefined);
+    return known ? { kind: 'duplicate' } : refused({ kind: 'rule', rule });
+  }
+
+  /** Submits a request like an earlier one: everything is kept but the seed, and what `changes` says. */
+  async submitAgain(
+    entry: LedgerEntry,
+    action: AgainAction,
+    origin: RequestOrigin,
+    changes: ChatOptions = {},
+  ): Promise<RequestOutcome> {
+    const { variation: _, seed: earlierSeed, ...rest } = entry.request.generation;
+    const base: Generation = { ...rest, seed: action === 'remix' ? earlierSeed : randomInt(2 ** 32) };
+    if (action === 'subtle' || action === 'strong') {
+      const videoId = entry.artifact?.videoId;
+      if (!videoId) return refused('gone');
+      base.variation = { videoId, strength: variationStrengths[action] };
+      Object.assign(base, asItWasMade(entry, this.#presets));
+    }
+    // A private job stays private, unless the changes say otherwise.
+    const options = { ...changes, isPrivate: changes.isPrivate ?? entry.request.isPrivate };
+    const earlier = timeTaken(entry);
+    return await this.submit({ ...origin, picture: { ofJob: entry.id }, options, base, earlier });
+  }
+}
+
+/** A variation has the size and frames of its video, also where memory made that smaller than the request. */
+function asItWasMade(
+  { artifact, request: { generation } }: LedgerEntry,
+  presets: Readonly<Record<string, Preset | undefined>>,
+): Partial<Generation> {
+  const { reducedTo: preset = '' } = artifact ?? {};
+  const made = presets[preset];
+  if (!artifact || !made) return {};
+  const requested = presets[generation.preset];
+  const least = (name: 'numFrames' | 'numInferenceSteps'): number =>
+    Math.min(made[name], generation[name] ?? requested?.[name] ?? made[name]);
+  return {
+    preset,
+    size: `${artifact.width}x${artifact.height}`,
+    numFrames: least('numFrames'),
+    numInferenceSteps: least('numInferenceSteps'),
+  };
+}
+
+/** Time that a job took to encode prompt and picture, in ms. */
+export function encodingMsOf({ timings }: Artifact): number {
+  return (timings['encodeText'] ?? 0) + (timings['encodeImage'] ?? 0);
+}
+
+/**
+ * What a job took for results that a later one may find in the cache. A job that found its picture there took nothing
+ * itself, so the time of the job before it counts.
+ */
+function timeTaken({ artifact, request }: LedgerEntry): JobRequest['earlier'] {
+  if (!artifact) return undefined;
+  const encodingMs = Math.max(encodingMsOf(artifact), request.earlier?.encodingMs ?? 0);
+  return {
+    encodingMs: Math.round(encodingMs),
+    denoiseMs: Math.round(artifact.timings['denoise'] ?? 0),
+  };
+}

@@ -1,0 +1,247 @@
+/**
+ * Makes the sentences and buttons that people see of the values that the bot decides with, in the language of a
+ * catalogue. Plain text without any markup; adapters escape it for their platform.
+ */
+
+import type { Place as QueuePlace } from '../../queue/client.ts';
+import type { QueueEvent } from '../../queue/events.ts';
+import type { LedgerEntry } from '../../queue/ledger.ts';
+import type { AccountView, Deleted, QueueView } from '../account.ts';
+import type { BrokenRule } from '../admin/rules.ts';
+import type { FinalAnswer, Reused, VideoAnswer, Waiting } from '../answers.ts';
+import { type Action, actions, type JobButton, type TransformedClip } from '../buttons.ts';
+import { describeOptions } from '../options.ts';
+import type { PromptTip } from '../prompt-help.ts';
+import type { QueueRefusal, Refusal, Refused } from '../refusals.ts';
+import type { Accepted, RequestOutcome, TrackedJob } from '../requests.ts';
+import { type Messages, messagesFor } from './catalogue.ts';
+
+export interface Button extends JobButton {
+  readonly label: string;
+}
+
+export interface ChatMessage {
+  readonly text: string;
+  readonly buttons: readonly Button[];
+}
+
+const barWidth = 12;
+/** In characters. Captions have a limit; "Settings" shows all of the prompt. */
+const shownPrompt = 300;
+const listedPrompt = 60;
+const labelPrompt = 20;
+const listedJobs = 10;
+const cancelButtons = 5;
+/** Less is not worth a word. */
+const leastSavedMs = 50;
+
+/** The language of the person who asked for a job. */
+export function messagesOf({ request }: Pick<TrackedJob, 'request'>): Messages {
+  return messagesFor(request.locale);
+}
+
+export function renderRequest(outcome: RequestOutcome, say: Messages): ChatMessage {
+  if (outcome.kind === 'duplicate') return { text: say.refusal.duplicate, buttons: [] };
+  if (outcome.kind === 'refused') return { text: renderRefusal(outcome.reason, say), buttons: [] };
+  return renderAccepted(outcome, say);
+}
+
+function renderAccepted(
+  { job, position, cost, left, isAnimated, tip }: Accepted,
+  say: Messages,
+): ChatMessage {
+  const lines = [renderPosition(position, say), say.status.cost(cost, left)];
+  if (isAnimated) lines.push(say.status.firstFrame);
+  if (tip) lines.push(renderTip(tip, say));
+  return { text: lines.join('\n'), buttons: [button('cancel', job.id, say)] };
+}
+
+export function renderWaiting({ jobId, position, tip }: Waiting, say: Messages): ChatMessage {
+  const text = [renderPosition(position, say), ...(tip ? [renderTip(tip, say)] : [])].join('\n');
+  return { text, buttons: [button('cancel', jobId, say)] };
+}
+
+export function renderTip(tip: PromptTip, { help }: Messages): string {
+  return tip.kind === 'vague' ? help.vague(tip.word) : help[tip.kind];
+}
+
+function renderPosition({ ahead, leftMs }: QueuePlace, { status }: Messages): string {
+  const text = ahead === 0 ? status.next : status.waiting(ahead);
+  return leftMs === undefined ? text : `${text}${status.readyIn(leftMs)}`;
+}
+
+/** The status message of a running job. */
+export function renderProgress(
+  { jobId, phase, done, total, leftMs }: Extract<QueueEvent, { type: 'progress' }>,
+  say: Messages,
+): ChatMessage {
+  const text = {
+    loading: () => say.status.loading,
+    encoding: () => say.status.encoding,
+    denoising: () => say.status.denoising(bar(done, total), done, total),
+    decoding: () => say.status.decoding(done, total),
+    finishing: () => say.status.finishing,
+  }[phase]();
+  const left = leftMs === undefined || done >= total ? '' : ` · ${say.status.left(leftMs)}`;
+  return { text: `${text}${left}`, buttons: [button('cancel', jobId, say)] };
+}
+
+function bar(done: number, total: number): string {
+  const part = total > 0 ? Math.min(1, Math.max(0, done / total)) : 0;
+  const filled = Math.round(barWidth * part);
+  return '▰'.repeat(filled) + '▱'.repeat(barWidth - filled);
+}
+
+export function renderFinal(answer: FinalAnswer, say: Messages): ChatMessage {
+  switch (answer.kind) {
+    case 'cancelled':
+      return { text: say.result.cancelled, buttons: [] };
+    case 'failure': {
+      const { code, message } = answer.failure;
+      return { text: `${say.failure(code, message)} ${say.result.refunded}`, buttons: [] };
+    }
+    case 'video': {
+      const buttons = actions
+        .filter((action) => action !== 'cancel')
+        .map((action) => button(action, answer.jobId, say));
+      return { text: renderVideo(answer, say), buttons };
+    }
+  }
+}
+
+/** The words under a video. */
+export function renderVideo(video: VideoAnswer, say: Messages): string {
+  const { seed, preset, cost } = video;
+  const prompt = shorten(video.prompt, shownPrompt);
+  const lines = [say.result.caption({ prompt, seed, preset, seconds: say.duration(video.totalMs), cost })];
+  if (video.reused) lines.push(renderReused(video.reused, say));
+  if (video.reducedTo !== undefined) lines.push(say.result.reduced(video.reducedTo));
+  if (video.isCompressed) lines.push(say.result.compressed);
+  return lines.join('\n');
+}
+
+function renderReused({ picture, video, savedMs }: Reused, { result }: Messages): string {
+  const what = [...(picture ? [result.picture] : []), ...(video ? [result.video] : [])];
+  return result.reused(what, savedMs >= leastSavedMs ? (savedMs / 1000).toFixed(1) : undefined);
+}
+
+export function renderTransformed({ action, isCompressed }: TransformedClip, { result }: Messages): string {
+  const text = action === 'smooth' ? result.smoothed : result.looped;
+  return isCompressed ? `${text} ${result.compressed}` : text;
+}
+
+/** All parameters of a job, a line each, above the command that makes the same video again. */
+export function renderSettings({ request, artifact }: LedgerEntry, say: Messages): string {
+  const rows = describeOptions(request.generation, artifact, say);
+  return [say.settings.title, ...rows, say.settings.copy].join('\n');
+}
+
+export function renderCancelled(outcome: { readonly kind: 'cancelling' } | Refused, say: Messages): string {
+  return outcome.kind === 'refused' ? renderRefusal(outcome.reason, say) : say.status.cancelling;
+}
+
+export function renderAccount(view: AccountView | Refused, say: Messages): ChatMessage {
+  if (view.kind === 'refused') return { text: renderRefusal(view.reason, say), buttons: [] };
+  const { quota, jobs, userKey } = view;
+  const lines = [say.me.credits(quota.used, quota.limit, quota.granted)];
+  lines.push(jobs.length === 0 ? say.me.none : say.me.jobs);
+  for (const { state, prompt } of jobs.slice(0, listedJobs)) {
+    lines.push(`• ${say.me.job(say.me.states[state], shorten(prompt, listedPrompt))}`);
+  }
+  if (jobs.length > listedJobs) lines.push(say.me.more(jobs.length - listedJobs));
+  lines.push(say.me.id(userKey));
+  const buttons = jobs.slice(0, cancelButtons).map(({ id, prompt }) => ({
+    ...button('cancel', id, say),
+    label: `${say.buttons.cancel}: ${shorten(prompt, labelPrompt) || id.slice(-6)}`,
+  }));
+  return { text: lines.join('\n'), buttons };
+}
+
+export function renderQueue(view: QueueView | Refused, say: Messages): string {
+  if (view.kind === 'refused') return renderRefusal(view.reason, say);
+  const { mode, waiting, running, own } = view;
+  const lines = mode === 'running' ? [] : [say.queue[mode]];
+  lines.push(waiting + running === 0 ? say.queue.empty : say.queue.summary(waiting, running));
+  for (const { ahead, leftMs } of own) {
+    lines.push(say.queue.yours(ahead, leftMs === undefined ? '' : say.duration(leftMs)));
+  }
+  return lines.join('\n');
+}
+
+export function renderDeleted(outcome: Deleted | Refused, say: Messages): string {
+  if (outcome.kind === 'refused') return renderRefusal(outcome.reason, say);
+  const { deleted, later } = say.privacy;
+  const { jobs, unfinished } = outcome;
+  return unfinished === 0 ? deleted(jobs) : `${deleted(jobs)} ${later(unfinished)}`;
+}
+
+export function renderRefusal(reason: Refusal, say: Messages): string {
+  switch (reason.kind) {
+    case 'tooLarge':
+      return say.refusal.tooLarge(reason.megabytes);
+    case 'queue':
+      return renderQueueRefusal(reason.submission, reason.backInMs, say);
+    case 'rule':
+      return renderBrokenRule(reason.rule, say);
+    case 'failure':
+      return say.failure(reason.failure.code, reason.failure.message);
+    default:
+      return say.refusal[reason.kind];
+  }
+}
+
+function renderQueueRefusal(
+  submission: QueueRefusal,
+  backInMs: number | undefined,
+  { refusal }: Messages,
+): string {
+  switch (submission.decision) {
+    case 'banned': {
+      const until = submission.untilMs > 0 ? new Date(submission.untilMs).toISOString().slice(0, 16) : '';
+      return refusal.banned(until && `${until.replace('T', ' ')} UTC`, submission.reason);
+    }
+    case 'queue-full':
+      return refusal.queueFull(submission.limit);
+    case 'user-full':
+      return refusal.userFull(submission.limit);
+    case 'community-full':
+      return refusal.communityFull(submission.limit);
+    case 'cooldown':
+      return refusal.cooldown(submission.waitMs);
+    case 'quota':
+      return refusal.quota({ ...submission, backInMs });
+    case 'disk-full':
+      return refusal.diskFull;
+    default:
+      return refusal[submission.decision];
+  }
+}
+
+function renderBrokenRule(rule: BrokenRule, { rules: { refused } }: Messages): string {
+  switch (rule.kind) {
+    case 'preset':
+      return refused.preset(rule.allowed.join(', '));
+    case 'frames':
+    case 'steps':
+    case 'size':
+      return refused[rule.kind](rule.most);
+    case 'word':
+      return refused.word(rule.hint);
+    default:
+      return refused[rule.kind];
+  }
+}
+
+function button(action: Action, jobId: string, say: Messages): Button {
+  return { action, jobId, label: say.buttons[action] };
+}
+
+/** In whole characters. */
+function shorten(text: string, most: number): string {
+  const characters = [...text];
+  if (characters.length <= most) return text;
+  return `${characters
+    .slice(0, most - 1)
+    .join('')
+    .trimEnd()}…`;
+}
