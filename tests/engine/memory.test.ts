@@ -14,7 +14,7 @@ import type { Engine } from '../../src/engine/supervisor.ts';
 import type { ProgressEvent } from '../../src/inference/image-to-video.ts';
 import { loadPack } from '../../src/inference/packs/files.ts';
 import { packMemory } from '../../src/inference/packs/open.ts';
-import { leanestPlan, measuredMemory } from '../../src/inference/residency/memory-plan.ts';
+import { leastMemoryPlan, measuredMemory } from '../../src/inference/residency/memory-plan.ts';
 import {
   filesIn,
   once as onceAt,
@@ -32,7 +32,7 @@ const megabyte = 1e6;
 async function smallBudget(): Promise<number> {
   const { manifest } = await loadPack(tinyPack);
   const clip = { width: 64, height: 64, numFrames: 4, batch: 2, decodeChunkSize: 1 } as const;
-  return (1.01 * leanestPlan(clip, packMemory(manifest)).peakBytes) / measuredMemory.usableShare;
+  return (1.01 * leastMemoryPlan(clip, packMemory(manifest)).peakBytes) / measuredMemory.usableShare;
 }
 
 /** Lets the engine's present child have so many bytes more than it has now. */

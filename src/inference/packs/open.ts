@@ -5,7 +5,7 @@ import { presetOf } from '../../request/presets.ts';
 import { assertDevice, deviceOfGraph } from '../devices/required-device.ts';
 import type { ClipShape, MemoryPlan, PackMemory } from '../residency/memory-plan.ts';
 import type { PackSession } from '../residency/pack-session.ts';
-import { Residents } from '../residency/residents.ts';
+import { SessionPool } from '../residency/session-pool.ts';
 import { readSchedulerConfig } from '../schedulers/scheduler-config.ts';
 import { parseDevice, type SessionOptions } from '../sessions/session.ts';
 import { type ClipTokenizer, loadTokenizer } from '../tokenizer.ts';
@@ -16,7 +16,7 @@ import { graphsOf, type PackManifest } from './manifest.ts';
 
 type Sessions = Readonly<Record<RequiredGraph, PackSession>> & { readonly unet_shallow?: PackSession };
 
-/** A pack whose sessions were opened and fit each other. Those for which there is no room open when they are run. */
+/** A pack whose sessions were opened once and fit each other. Where memory is short, some open only for their runs. */
 export interface OpenPack extends Pack {
   readonly sessions: Sessions;
   readonly textEntersAt: TextInput;
@@ -25,29 +25,29 @@ export interface OpenPack extends Pack {
   /** A run with another shape than the one before costs a search for kernels, so that chunks should be of one size. */
   readonly prefersEqualShapes: boolean;
   /**
-   * Decides, before a clip is made, what stays open meanwhile, and releases what has to go at once.
-   * @param leanest a plan failed for want of memory: one session at a time, frame by frame
+   * Called before every clip: plans its memory and releases the sessions that do not fit beside it.
+   * @param leastMemory the clip ran out of memory before: one session at a time, frame by frame
    * @throws KinoraError OUT_OF_MEMORY when the clip cannot fit into the budget
    */
-  readonly prepare: (clip: ClipShape, leanest?: boolean) => Promise<MemoryPlan>;
-  /** After a run failed for want of memory: gives all of it back; from now on one session at a time in this clip. */
+  readonly prepare: (clip: ClipShape, leastMemory?: boolean) => Promise<MemoryPlan>;
+  /** After a run ran out of memory: releases all sessions; the rest of this clip opens one at a time. */
   readonly makeRoom: () => Promise<void>;
   readonly release: () => Promise<void>;
 }
 
 export interface OpenPackOptions extends SessionOptions {
-  /** Memory of the device that may be taken; undefined: everything stays open. */
+  /** Bytes of the device's memory that may be used; undefined: every session stays open. */
   readonly memoryBudgetBytes?: number | undefined;
   /** Called every second while a session opens. */
   readonly whileOpening?: () => void;
   /** Sessions of a graph that may be open, each for one shape. Default: 4 on CUDA, where a change of shape costs time. */
-  readonly maxCopies?: number;
+  readonly maxSessionsPerGraph?: number;
   /** Default: true on CUDA and TensorRT. */
   readonly prefersEqualShapes?: boolean;
 }
 
-/** Of shapes that people alternate between, a card with much memory holds so many. */
-const mostCopies = 4;
+/** Shapes that people alternate between, on a card with much memory. */
+const defaultMaxSessions = 4;
 
 /**
  * Opens all sessions of a pack and checks that they are what the family and the manifest promise.
@@ -77,27 +77,27 @@ export async function openPack(pack: Pack, options: OpenPackOptions): Promise<Op
     name,
     path: path.join(folder, name, 'model.onnx'),
     session: { ...options, device: devices.get(name) ?? options.device },
-    maxCopies: options.maxCopies ?? (kinds.get(name) === 'cuda' ? mostCopies : 1),
+    maxSessions: options.maxSessionsPerGraph ?? (kinds.get(name) === 'cuda' ? defaultMaxSessions : 1),
   }));
   const decoderKind = kinds.get('vae_decoder');
   const prefersEqualShapes =
     options.prefersEqualShapes ?? (decoderKind === 'cuda' || decoderKind === 'tensorrt');
-  const residents = new Residents(graphs, {
+  const pool = new SessionPool(graphs, {
     memory: packMemory(manifest),
     budgetBytes: options.memoryBudgetBytes,
     latentChannels: manifest.architecture.latentChannels,
-    // An engine of TensorRT's was made for all the shapes that it takes.
+    // A TensorRT engine was compiled for all the shapes that it takes.
     searchesPerShape: options.prefersEqualShapes ?? kinds.get('unet_core') === 'cuda',
     usualClip: usualClip(manifest),
     whileOpening: options.whileOpening ?? (() => {}),
   });
-  const byName = residents.sessions.map((session) => [session.name, session] as const);
+  const byName = pool.sessions.map((session) => [session.name, session] as const);
   const sessions = Object.fromEntries(byName) as unknown as Sessions; // all required ones
   try {
-    await residents.openAll();
-    checkSessions(folder, manifest, residents.sessions, textInputOf(sessions.unet_cond));
+    await pool.openAll();
+    checkSessions(folder, manifest, pool.sessions, textInputOf(sessions.unet_cond));
   } catch (error) {
-    await residents.release();
+    await pool.release();
     throw error;
   }
   return {
@@ -107,20 +107,20 @@ export async function openPack(pack: Pack, options: OpenPackOptions): Promise<Op
     tokenizer,
     schedulerConfig,
     prefersEqualShapes,
-    prepare: (clip, leanest) => residents.prepare(clip, leanest),
-    makeRoom: () => residents.makeRoom(),
-    release: () => residents.release(),
+    prepare: (clip, leastMemory) => pool.prepare(clip, leastMemory),
+    makeRoom: () => pool.makeRoom(),
+    release: () => pool.release(),
   };
 }
 
-/** What people ask for when they ask for nothing special. */
+/** The clip of a request without options. */
 function usualClip(manifest: PackManifest): ClipShape {
   const { size, numFrames, guidanceScale } = presetOf(manifest, 'standard');
   const { decodeChunkSize } = manifest.defaults;
   return { width: size, height: size, numFrames, batch: guidanceScale > 1 ? 2 : 1, decodeChunkSize };
 }
 
-/** What of the pack a plan needs to know. */
+/** The part of the manifest that a memory plan needs. */
 export function packMemory(manifest: PackManifest): PackMemory {
   const { flavour, architecture, files } = manifest;
   const weightBytes: Partial<Record<GraphName, number>> = {};

@@ -8,7 +8,7 @@
 import { KinoraError } from '../../errors.ts';
 import type { GraphName } from '../packs/graphs.ts';
 
-/** What of a request decides how much memory it takes. */
+/** The part of a request that decides how much memory it takes. */
 export interface ClipShape {
   readonly width: number;
   readonly height: number;
@@ -19,13 +19,13 @@ export interface ClipShape {
   readonly decodeChunkSize: number;
   /** Some steps have guidance and some have none, so that the core runs with both batches. */
   readonly endsGuidance?: boolean;
-  /** Its halves shall go through the core one after the other although there is memory for both at once. */
+  /** The two rows of guidance go through the core one after the other although there is memory for both at once. */
   readonly splitsGuidance?: boolean;
   /** Deep features of the UNet are reused between steps, so that the second core is needed too. */
   readonly usesShallowCore?: boolean;
 }
 
-/** What of a pack decides it. */
+/** The part of a pack that decides how much memory a clip takes. */
 export interface PackMemory {
   /** Of the graphs that the pack has. */
   readonly weightBytes: Readonly<Partial<Record<GraphName, number>>>;
@@ -51,7 +51,7 @@ export type Residency = (typeof residencies)[number];
 export interface MemoryPlan {
   readonly residency: Residency;
   readonly decodeChunkSize: number;
-  /** 1 for a clip with guidance: its halves go through the core one after the other, with half the activations. */
+  /** 1 for a clip with guidance: its two rows go through the core one after the other, with half the activations. */
   readonly coreBatch: 1 | 2;
   /** Sessions that hold more, from a larger clip, than there is room for: to be released before anything else. */
   readonly release: readonly GraphName[];
@@ -59,7 +59,7 @@ export interface MemoryPlan {
   readonly activationBytes: Readonly<Partial<Record<GraphName, number>>>;
   /** What the process is expected to hold at most, in bytes, with one session per graph. */
   readonly peakBytes: number;
-  /** What of the budget is left, for further sessions of the same graphs; 0 where nobody knows the budget. */
+  /** The rest of the budget, for extra sessions of the same graphs; 0 without a budget. */
   readonly spareBytes: number;
 }
 
@@ -141,13 +141,13 @@ export function isOnDemand(graph: string, residency: Residency): boolean {
   return graph === 'vae_decoder' && residency === 'core-only';
 }
 
-/** True when opening `graph` means releasing `other`. */
-export function displaces(graph: string, other: string, residency: Residency): boolean {
+/** True when the two may not be open at once: `other` is released before `graph` opens. */
+export function takeTurns(graph: string, other: string, residency: Residency): boolean {
   if (graph === other || (cores.includes(graph) && cores.includes(other))) return false;
   return isOnDemand(graph, residency) && isOnDemand(other, residency);
 }
 
-/** What is given up, in this order; each level keeps what the one before gave up. */
+/** What is given up, in this order; each level includes all earlier ones. */
 const levels: readonly { readonly residency: Residency; readonly splitsBatch: boolean }[] = [
   { residency: 'all', splitsBatch: false },
   { residency: 'encoders-on-demand', splitsBatch: false },
@@ -157,8 +157,8 @@ const levels: readonly { readonly residency: Residency; readonly splitsBatch: bo
   { residency: 'one-at-a-time', splitsBatch: true },
 ];
 type Level = (typeof levels)[number];
-const roomiestLevel: Level = { residency: 'all', splitsBatch: false };
-const leanestLevel: Level = { residency: 'one-at-a-time', splitsBatch: true };
+const unlimitedLevel: Level = { residency: 'all', splitsBatch: false };
+const leastMemoryLevel: Level = { residency: 'one-at-a-time', splitsBatch: true };
 
 /** Bytes of activations that a run of the graph for this clip needs. */
 function activationBytes(graph: GraphName, clip: ClipShape, pack: PackMemory, coreBatch: 1 | 2): number {
@@ -208,7 +208,7 @@ function bytesOfUnits(graph: GraphName, units: number, cells: number, pack: Pack
   return inPowersOfTwo ? nextPowerOfTwo(taken) : taken;
 }
 
-/** With a little leave: a width that is not quite the measured one's must not double the whole. */
+/** With a tolerance of 6 %: a model slightly wider than the measured one must not count twice as much. */
 function nextPowerOfTwo(bytes: number): number {
   const power = 2 ** Math.floor(Math.log2(bytes));
   return bytes <= 1.06 * power ? Math.max(bytes, power) : 2 * power;
@@ -272,13 +272,13 @@ function planFor(
 }
 
 /**
- * The plan that costs the least time of those that fit. Given up in this order: frames per decoded chunk (hundredths of
- * a second) · the place of the encoders of text and picture (about a second per new picture or prompt) · that of the
- * VAE's encoder (another one per new picture: cuDNN looks for its kernels anew) · that of its decoder (half a second per
- * clip) · both halves of guidance in one run (some per cent of a step) · the core's place (four seconds per clip).
+ * The fastest plan that fits. Given up in this order, by what it costs: frames per decoded chunk (hundredths of a
+ * second) · the open text and image encoders (about a second per new picture or prompt) · the open VAE encoder (another
+ * second per new picture, for cuDNN's search) · the open VAE decoder (half a second per clip) · both rows of guidance in
+ * one run (some per cent of a step) · the open core (four seconds per clip).
  * @param budgetBytes undefined: everything may stay open
  * @param heldBytes activations that open sessions hold from earlier clips
- * @throws KinoraError OUT_OF_MEMORY naming need and budget when not even the leanest plan fits
+ * @throws KinoraError OUT_OF_MEMORY naming need and budget when even the plan with the least memory does not fit
  */
 export function planMemory(
   clip: ClipShape,
@@ -287,7 +287,7 @@ export function planMemory(
   heldBytes: Readonly<Partial<Record<GraphName, number>>> = {},
 ): MemoryPlan {
   const chunk = allowedChunk(clip);
-  if (budgetBytes === undefined) return planFor(roomiestLevel, chunk, clip, pack, heldBytes);
+  if (budgetBytes === undefined) return planFor(unlimitedLevel, chunk, clip, pack, heldBytes);
   const usableBytes = budgetBytes * measuredMemory.usableShare;
   for (const level of levels) {
     for (const held of [heldBytes, {}]) {
@@ -300,7 +300,7 @@ export function planMemory(
       }
     }
   }
-  const { peakBytes } = leanestPlan(clip, pack);
+  const { peakBytes } = leastMemoryPlan(clip, pack);
   const { width, height, numFrames } = clip;
   throw new KinoraError(
     'OUT_OF_MEMORY',
@@ -308,13 +308,13 @@ export function planMemory(
   );
 }
 
-/** What is left to try when the card turned out to be smaller than a plan: one session at a time, frame by frame. */
-export function leanestPlan(
+/** For a clip that ran out of memory although its plan fitted: one session at a time, frame by frame. */
+export function leastMemoryPlan(
   clip: ClipShape,
   pack: PackMemory,
   heldBytes: Readonly<Partial<Record<GraphName, number>>> = {},
 ): MemoryPlan {
-  const plan = planFor(leanestLevel, 1, clip, pack, {});
+  const plan = planFor(leastMemoryLevel, 1, clip, pack, {});
   return { ...plan, release: grownGraphs(plan, heldBytes) };
 }
 

@@ -4,13 +4,13 @@ import type { GraphName } from '../../../src/inference/packs/graphs.ts';
 import {
   activationBytesOfRun,
   type ClipShape,
-  displaces,
-  leanestPlan,
+  leastMemoryPlan,
   measuredMemory,
   type PackMemory,
   planMemory,
   residencies,
   sessionBytesOf,
+  takeTurns,
 } from '../../../src/inference/residency/memory-plan.ts';
 
 const gibibyte = 2 ** 30;
@@ -130,7 +130,7 @@ describe('a plan', () => {
   });
 
   it('at its leanest decodes frame by frame with one session at a time, whatever it needs', () => {
-    const plan = leanestPlan(clip(), full, { vae_decoder: 1e10, unet_core: 1 });
+    const plan = leastMemoryPlan(clip(), full, { vae_decoder: 1e10, unet_core: 1 });
     expect(plan).toMatchObject({ residency: 'one-at-a-time', decodeChunkSize: 1, release: ['vae_decoder'] });
   });
 });
@@ -249,17 +249,17 @@ describe('the estimate', () => {
 
 describe('sessions that take turns', () => {
   it('make room for each other, but never the two cores', () => {
-    expect(displaces('vae_decoder', 'unet_core', 'one-at-a-time')).toBe(true);
-    expect(displaces('unet_core', 'vae_decoder', 'one-at-a-time')).toBe(true);
-    expect(displaces('unet_core', 'unet_shallow', 'one-at-a-time')).toBe(false);
-    expect(displaces('unet_core', 'unet_core', 'one-at-a-time')).toBe(false);
-    expect(displaces('image_encoder', 'text_encoder', 'encoders-on-demand')).toBe(true);
-    expect(displaces('vae_encoder', 'text_encoder', 'encoders-on-demand')).toBe(false);
-    expect(displaces('vae_encoder', 'text_encoder', 'core-and-decoder')).toBe(true);
-    expect(displaces('vae_decoder', 'text_encoder', 'core-and-decoder')).toBe(false);
-    expect(displaces('vae_decoder', 'text_encoder', 'core-only')).toBe(true);
-    expect(displaces('vae_decoder', 'vae_encoder', 'core-only')).toBe(true);
-    expect(displaces('unet_core', 'text_encoder', 'core-only')).toBe(false);
-    expect(displaces('vae_decoder', 'unet_core', 'all')).toBe(false);
+    expect(takeTurns('vae_decoder', 'unet_core', 'one-at-a-time')).toBe(true);
+    expect(takeTurns('unet_core', 'vae_decoder', 'one-at-a-time')).toBe(true);
+    expect(takeTurns('unet_core', 'unet_shallow', 'one-at-a-time')).toBe(false);
+    expect(takeTurns('unet_core', 'unet_core', 'one-at-a-time')).toBe(false);
+    expect(takeTurns('image_encoder', 'text_encoder', 'encoders-on-demand')).toBe(true);
+    expect(takeTurns('vae_encoder', 'text_encoder', 'encoders-on-demand')).toBe(false);
+    expect(takeTurns('vae_encoder', 'text_encoder', 'core-and-decoder')).toBe(true);
+    expect(takeTurns('vae_decoder', 'text_encoder', 'core-and-decoder')).toBe(false);
+    expect(takeTurns('vae_decoder', 'text_encoder', 'core-only')).toBe(true);
+    expect(takeTurns('vae_decoder', 'vae_encoder', 'core-only')).toBe(true);
+    expect(takeTurns('unet_core', 'text_encoder', 'core-only')).toBe(false);
+    expect(takeTurns('vae_decoder', 'unet_core', 'all')).toBe(false);
   });
 });

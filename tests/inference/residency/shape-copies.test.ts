@@ -24,7 +24,7 @@ import {
   planMemory,
   sessionBytesOf,
 } from '../../../src/inference/residency/memory-plan.ts';
-import { type Copy, PackSession, type Room } from '../../../src/inference/residency/pack-session.ts';
+import { PackSession, type SessionOwner } from '../../../src/inference/residency/pack-session.ts';
 import { resolveRequest } from '../../../src/request/resolve.ts';
 import { tinyPackPath } from '../../helpers/golden.ts';
 import { withRun } from '../../helpers/with-run.ts';
@@ -51,7 +51,7 @@ beforeAll(async () => {
 afterAll(() => plain.release());
 
 const openWith = (over: Partial<OpenPackOptions>): Promise<OpenPack> =>
-  openPack(pack, { device: 'cpu', threads: 1, maxCopies: 4, ...over });
+  openPack(pack, { device: 'cpu', threads: 1, maxSessionsPerGraph: 4, ...over });
 
 async function generate(open: OpenPack, clip: Clip): Promise<Buffer> {
   const [width = 0, height = 0] = clip.size.split('x').map(Number);
@@ -84,7 +84,7 @@ async function check(open: OpenPack, clip: Clip): Promise<void> {
 
 /** Width and height, or the batch, of what the copies ran last; the one that was used last at the end. */
 const shapesOf = ({ sessions }: OpenPack, graph: 'unet_core' | 'vae_encoder' | 'vae_decoder'): string[] =>
-  [...sessions[graph].copies].sort((a, b) => a.lastRun - b.lastRun).map(({ dims }) => dims.join('x'));
+  [...sessions[graph].openSessions].sort((a, b) => a.lastRun - b.lastRun).map(({ dims }) => dims.join('x'));
 
 const openMs = ({ sessions }: OpenPack): number =>
   Object.values(sessions).reduce((sum, session) => sum + session.openMs, 0);
@@ -117,8 +117,8 @@ describe('with memory for all', () => {
     expect(shapesOf(open, 'vae_encoder')).toEqual(['1x3x64x64', '1x3x64x128', '1x3x128x64']);
     expect(shapesOf(open, 'vae_decoder')).toEqual(['2x4x8x8', '2x4x8x16', '2x4x16x8']);
     // Those without convolutions have one for all.
-    expect(open.sessions.text_encoder.copies).toHaveLength(1);
-    expect(open.sessions.unet_cond.copies).toHaveLength(1);
+    expect(open.sessions.text_encoder.openSessions).toHaveLength(1);
+    expect(open.sessions.unet_cond.openSessions).toHaveLength(1);
     const before = openMs(open);
     for (const clip of [square, tall, wide, square]) await check(open, clip);
     expect(openMs(open)).toBe(before);
@@ -130,7 +130,7 @@ describe('with memory for all', () => {
   });
 
   it('there are no more than allowed; the least recently used changes its shape', async () => {
-    const open = await openWith({ memoryBudgetBytes: plenty, maxCopies: 2 });
+    const open = await openWith({ memoryBudgetBytes: plenty, maxSessionsPerGraph: 2 });
     for (const clip of [square, wide, square, tall]) await check(open, clip);
     expect(shapesOf(open, 'unet_core')).toEqual(['2x4x2x8x8', '2x4x2x16x8']);
     expect(shapesOf(open, 'vae_decoder')).toEqual(['2x4x8x8', '2x4x16x8']);
@@ -192,21 +192,21 @@ describe('guidance that ends early, where there is one core,', () => {
 
 describe('there is one session for all shapes', () => {
   it.each([
-    ['on the CPU, unless asked otherwise', { memoryBudgetBytes: plenty, maxCopies: undefined }],
+    ['on the CPU, unless asked otherwise', { memoryBudgetBytes: plenty, maxSessionsPerGraph: undefined }],
     ['where nobody knows the budget', {}],
     ['where there is no room for two', 'small'],
   ] as const)('%s', async (_name, over) => {
     const clips = [square, wide, { ...square, guidanceEnd: 0.5 }];
     const options = over === 'small' ? { memoryBudgetBytes: budgetFor(clips, mebibyte) } : over;
-    const { maxCopies, ...rest } = { maxCopies: 4, ...options };
+    const { maxSessionsPerGraph, ...rest } = { maxSessionsPerGraph: 4, ...options };
     const open = await openPack(pack, {
       ...{ device: 'cpu', threads: 1 },
       ...rest,
-      ...(maxCopies === undefined ? {} : { maxCopies }),
+      ...(maxSessionsPerGraph === undefined ? {} : { maxSessionsPerGraph }),
     });
     for (const clip of [...clips, ...clips]) {
       await check(open, clip);
-      for (const session of Object.values(open.sessions)) expect(session.copies).toHaveLength(1);
+      for (const session of Object.values(open.sessions)) expect(session.openSessions).toHaveLength(1);
     }
     await open.release();
   });
@@ -258,7 +258,7 @@ describe('where memory has room for some', () => {
     await check(open, small);
     await check(open, { ...small, size: '128x64' });
     const copies = (): number =>
-      Object.values(open.sessions).reduce((sum, session) => sum + session.copies.length, 0);
+      Object.values(open.sessions).reduce((sum, session) => sum + session.openSessions.length, 0);
     expect(copies()).toBeGreaterThan(6);
     const plan = await open.prepare(shapeOf(large));
     expect(plan.residency).toBe('all');
@@ -288,10 +288,10 @@ describe('where memory has room for some', () => {
         const clip = kinds[random(kinds.length)] ?? square;
         await check(open, clip);
         let held = measuredMemory.contextBytes;
-        for (const { name, copies } of Object.values(open.sessions)) {
-          for (const { heldBytes } of copies) held += sessionBytesOf(name, heldBytes, memory);
-          expect(copies.length).toBeLessThanOrEqual(4);
-          most = Math.max(most, copies.length);
+        for (const { name, openSessions } of Object.values(open.sessions)) {
+          for (const { heldBytes } of openSessions) held += sessionBytesOf(name, heldBytes, memory);
+          expect(openSessions.length).toBeLessThanOrEqual(4);
+          most = Math.max(most, openSessions.length);
         }
         expect(held).toBeLessThanOrEqual(memoryBudgetBytes * measuredMemory.usableShare);
       }
@@ -311,18 +311,18 @@ describe('a copy that cannot be opened after all', () => {
     mkdirSync(path.dirname(file));
     copyFileSync(path.join(tinyPackPath, 'vae_decoder', 'model.onnx'), file);
     let asked = 0;
-    const room: Room = {
-      rivals: () => [],
+    const owner: SessionOwner = {
+      toRelease: () => [],
       activationBytes: () => 0,
-      place: async (): Promise<Copy | 'planned' | 'beside'> => {
+      choose: async () => {
         asked++;
-        return 'beside';
+        return { open: 'extra' };
       },
-      isQuiet: () => true,
+      isIdle: () => true,
       inTurn: (work) => work(),
       whileOpening: () => {},
     };
-    const session = new PackSession('vae_decoder', file, { device: 'cpu', threads: 1 }, room, 4);
+    const session = new PackSession('vae_decoder', file, { device: 'cpu', threads: 1 }, owner, 4);
     const latentOf = (cells: number) => ({
       data: new Float32Array(4 * cells ** 2).fill(0.5),
       dims: [1, 4, cells, cells],
@@ -331,7 +331,7 @@ describe('a copy that cannot be opened after all', () => {
     rmSync(file);
     const second = await session.run({ latent: latentOf(4) });
     expect(second['sample']?.dims).toEqual([1, 3, 32, 32]);
-    expect(session.copies).toHaveLength(1);
+    expect(session.openSessions).toHaveLength(1);
     const again = await session.run({ latent: latentOf(8) });
     expect(again['sample']?.data).toEqual(first['sample']?.data);
     expect(asked).toBe(1);
