@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { wordsFor } from '../../src/bot/discord/words.ts';
 import { locales, messagesFor } from '../../src/bot/sentences/catalogue.ts';
 import { en } from '../../src/bot/sentences/en.ts';
 import { zh } from '../../src/bot/sentences/zh.ts';
@@ -66,11 +65,11 @@ describe.each(Object.entries(locales))('the catalogue %s', (_name, catalogue) =>
 });
 
 it('what only Discord says is in Chinese, too', () => {
-  for (const [key, value] of sentences(wordsFor('zh-CN'))) {
+  for (const [key, value] of sentences(messagesFor('zh-CN').discord)) {
     const sentence = typeof value === 'function' ? String(value('x')) : String(value);
     expect(sentence, key).toMatch(han);
   }
-  expect(wordsFor('fr')).toBe(wordsFor('en-US'));
+  expect(messagesFor('fr').discord).toBe(messagesFor('en-US').discord);
 });
 
 describe('Chinese', () => {

@@ -21,13 +21,12 @@ import { Buttons } from './buttons.ts';
 import { Talk } from './commands.ts';
 import { type DeliveryTools, deliverAnswer, replyToSchema } from './delivery.ts';
 import { Gateway } from './gateway.ts';
-import type { Admins } from './people.ts';
+import { type Admins, type NeededPermission, neededPermissions } from './people.ts';
 import { discordPictureOrigins } from './pictures.ts';
 import { registerCommands } from './registration.ts';
 import { contentOf, toBody } from './rendering.ts';
 import { Animate } from './requests.ts';
 import { TokenStore } from './tokens.ts';
-import { type NeededPermission, neededPermissions } from './words.ts';
 
 export interface DiscordOptions {
   /** Of the bot; a secret. */

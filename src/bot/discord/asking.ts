@@ -8,15 +8,14 @@ import type { Logger } from '../../log.ts';
 import type { Services } from '../platform.ts';
 import type { Accepted, RequestOrigin, RequestOutcome } from '../requests.ts';
 import { messagesFor } from '../sentences/catalogue.ts';
-import { type ChatMessage, renderRequest } from '../sentences/render.ts';
+import { type ChatMessage, messagesOf, renderRequest } from '../sentences/render.ts';
 import type { StatusBoard } from '../status-board.ts';
 import { DeliveryDelayed } from '../upkeep/delivery.ts';
 import { type InteractionToken, Refused, type Wire } from './api.ts';
 import type { DiscordReply } from './delivery.ts';
-import { type Admins, isBotThere, personOf, placeOf } from './people.ts';
+import { type Admins, isBotThere, type NeededPermission, personOf, placeOf } from './people.ts';
 import { toBody } from './rendering.ts';
 import { type TokenStore, tokenLifeMs } from './tokens.ts';
-import { type NeededPermission, wordsFor } from './words.ts';
 
 export interface AskingTools {
   readonly services: Services;
@@ -105,8 +104,7 @@ function withNotice(
     !job.request.isPrivate && reply.isBotThere && !lacking(reply.channelId).includes('ViewChannel');
   if (canEditLater) return message;
   if ((position.leftMs ?? 0) < tokenLifeMs - reserveMs) return message;
-  const words = wordsFor(job.request.locale);
-  return { ...message, text: `${message.text}\n${words.willBeDm}` };
+  return { ...message, text: `${message.text}\n${messagesOf(job).discord.willBeDm}` };
 }
 
 /** Waits for short rate limits; whatever else goes wrong is thrown. */

@@ -25,7 +25,6 @@ import { type AskingTools, askAndSay, insistOn, tokenOf } from './asking.ts';
 import { maxPromptLength } from './command-definitions.ts';
 import { personOf, placeOf } from './people.ts';
 import { asCode, contentOf, fileName, toBody } from './rendering.ts';
-import { wordsFor } from './words.ts';
 
 type Press = ButtonInteraction | ModalSubmitInteraction;
 
@@ -142,7 +141,8 @@ export class Buttons {
     entry: LedgerEntry,
     person: Person,
   ): Promise<void> {
-    if (this.#busy.has(person.userKey)) return await whisper(interaction, wordsFor(interaction.locale).busy);
+    if (this.#busy.has(person.userKey))
+      return await whisper(interaction, messagesFor(interaction.locale).discord.busy);
     this.#busy.add(person.userKey);
     try {
       const placeholder = await followUp(interaction, entry.request.isPrivate);
@@ -178,7 +178,7 @@ export class Buttons {
       await interaction.reply({ content, flags: MessageFlags.Ephemeral });
       return;
     }
-    const words = wordsFor(interaction.locale);
+    const { discord, buttons, settings } = messagesFor(interaction.locale);
     const { prompt, negativePrompt = '', seed } = opened.entry.request.generation;
     const field = (id: string, label: string, value: string, style: TextInputStyle, max: number) =>
       ({
@@ -195,11 +195,11 @@ export class Buttons {
       }) as const;
     await interaction.showModal({
       custom_id: interaction.customId,
-      title: words.remix,
+      title: buttons.remix,
       components: [
-        field('prompt', words.prompt, prompt, TextInputStyle.Paragraph, maxPromptLength),
-        field('negative', words.negative, negativePrompt, TextInputStyle.Paragraph, maxPromptLength),
-        field('seed', words.seed, String(seed), TextInputStyle.Short, 16),
+        field('prompt', discord.prompt, prompt, TextInputStyle.Paragraph, maxPromptLength),
+        field('negative', discord.negative, negativePrompt, TextInputStyle.Paragraph, maxPromptLength),
+        field('seed', settings.labels.seed, String(seed), TextInputStyle.Short, 16),
       ],
     });
   }
@@ -227,20 +227,19 @@ function commandOf({ request }: LedgerEntry): string {
 }
 
 /** @throws KinoraError INVALID_OPTION */
-function changesIn({ fields, locale }: ModalSubmitInteraction): ChatOptions {
+function changesIn({ fields }: ModalSubmitInteraction): ChatOptions {
   const seed = fields.getTextInputValue('seed').trim();
-  if (!/^\d*$/.test(seed)) throw new KinoraError('INVALID_OPTION', wordsFor(locale).notANumber);
   return parseOptions({
     prompt: fields.getTextInputValue('prompt'),
     negative: fields.getTextInputValue('negative'),
-    ...(seed === '' ? {} : { seed: Number(seed) }),
+    ...(seed === '' ? {} : { seed: /^\d+$/.test(seed) ? Number(seed) : Number.NaN }),
   });
 }
 
 /** The message in which the next answer will be. */
 async function followUp(interaction: Press, isPrivate: boolean): Promise<Message> {
   return await interaction.followUp({
-    content: wordsFor(interaction.locale).placeholder,
+    content: messagesFor(interaction.locale).discord.placeholder,
     ...(isPrivate ? { flags: MessageFlags.Ephemeral } : {}),
   });
 }

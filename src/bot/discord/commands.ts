@@ -14,7 +14,6 @@ import { codeOf } from './api.ts';
 import { adminCommandNames } from './command-definitions.ts';
 import { type Admins, personOf, placeOf } from './people.ts';
 import { buttonRows, contentOf, rowsOf } from './rendering.ts';
-import { wordsFor } from './words.ts';
 
 const forget = 'privacy:forget';
 const confirm = 'privacy:confirm';
@@ -60,7 +59,7 @@ export class Talk {
         components: rowsOf([{ id: forget, label: deleteAll, style: ButtonStyle.Danger }]),
       });
     } else if (commandName === 'help') {
-      await interaction.editReply(contentOf(wordsFor(person.locale).help));
+      await interaction.editReply(contentOf(say.helpText.commands));
     } else if (commandName === 'rules') {
       const text = await administration.ruleWords(person, placeOf(interaction), ruleWordsOf(interaction));
       await interaction.editReply(withRuleNames(contentOf(text), say));
@@ -78,7 +77,7 @@ export class Talk {
   /** "Delete everything", and the question whether they mean it. The message is theirs alone. */
   async press(interaction: ButtonInteraction): Promise<void> {
     const person = personOf(interaction, this.#tools.admins);
-    const words = wordsFor(interaction.locale);
+    const words = messagesFor(interaction.locale).discord;
     if (interaction.customId === forget) {
       await interaction.update({
         content: contentOf(words.sure),

@@ -14,10 +14,9 @@ import { finalAnswer, videoAnswer } from '../answers.ts';
 import { messagesOf, renderFinal, renderVideo } from '../sentences/render.ts';
 import { type Answer, DeliveryImpossible } from '../upkeep/delivery.ts';
 import { type InteractionToken, Refused, type Sent, TooLarge, type Upload, type Wire } from './api.ts';
-import { userIdOf } from './people.ts';
+import { type NeededPermission, userIdOf } from './people.ts';
 import { fileName, type MessageBody, toBody } from './rendering.ts';
 import type { TokenStore } from './tokens.ts';
-import { type NeededPermission, wordsFor } from './words.ts';
 
 /** Where the answer of a job goes; kept in the ledger, without the token. */
 export const replyToSchema = z.object({
@@ -54,8 +53,9 @@ export async function deliverAnswer(
   const { wire, tokens, log } = tools;
   const reply = replyToSchema.parse(entry.request.replyTo);
   const userId = userIdOf(entry.request.userKey);
-  const words = wordsFor(entry.request.locale);
-  const message = renderFinal(finalAnswer(entry, answer), messagesOf(entry));
+  const say = messagesOf(entry);
+  const words = say.discord;
+  const message = renderFinal(finalAnswer(entry, answer), say);
   const clip = new Clip(entry, answer, message.text, tools);
   const body = (text: string, mention?: string): MessageBody =>
     toBody({ text, buttons: message.buttons }, mention);

@@ -1,12 +1,24 @@
 /** Who asks, and where, as the conversation wants to know it. Knows no queue. */
-import { type BaseInteraction, InteractionContextType, PermissionFlagsBits } from 'discord.js';
+import { type BaseInteraction, PermissionFlagsBits as Can, InteractionContextType } from 'discord.js';
 import type { Person, Place } from '../people.ts';
+import type { Messages } from '../sentences/catalogue.ts';
 
 /** By the configuration. What Discord's own permissions say does not make an admin. */
 export interface Admins {
   readonly userIds: readonly string[];
   readonly roleIds: readonly string[];
 }
+
+export type NeededPermission = keyof Messages['discord']['permissions'];
+
+/** What the bot needs where it answers later than an interaction allows. */
+export const neededPermissions: Readonly<Record<NeededPermission, bigint>> = {
+  ViewChannel: Can.ViewChannel,
+  SendMessages: Can.SendMessages,
+  SendMessagesInThreads: Can.SendMessagesInThreads,
+  AttachFiles: Can.AttachFiles,
+  ReadMessageHistory: Can.ReadMessageHistory,
+};
 
 /** The most that the queue takes. */
 const maxRoles = 64;
@@ -20,7 +32,7 @@ export function personOf(interaction: BaseInteraction, admins: Admins): Person {
     roleKeys: roles.slice(0, maxRoles).map((id) => `${prefix}${id}`),
     locale,
     isAdmin: admins.userIds.includes(user.id) || roles.some((id) => admins.roleIds.includes(id)),
-    isModerator: memberPermissions?.has(PermissionFlagsBits.ManageGuild) ?? false,
+    isModerator: memberPermissions?.has(Can.ManageGuild) ?? false,
   };
 }
 

@@ -12,11 +12,11 @@ import { presetNames } from '../../request/presets.ts';
 import { type ChatOptions, parseOptions } from '../options.ts';
 import { failed, refused } from '../refusals.ts';
 import type { RequestOrigin, RequestOutcome } from '../requests.ts';
+import { messagesFor } from '../sentences/catalogue.ts';
 import { type AskingTools, askAndSay } from './asking.ts';
 import { maxPromptLength } from './command-definitions.ts';
 import { fetchPicture, maxPictureMegabytes, type PictureRules, pictureUrlOf } from './pictures.ts';
 import { contentOf } from './rendering.ts';
-import { wordsFor } from './words.ts';
 
 const formPrefix = 'animate:';
 /** As long as Discord takes a form. */
@@ -56,33 +56,32 @@ export class Animate {
 
   /** A form can only be the very first answer. */
   async menu(interaction: MessageContextMenuCommandInteraction): Promise<void> {
+    const { discord, settings } = messagesFor(interaction.locale);
     const url = pictureUrlOf(interaction.targetMessage);
     if (url === undefined) {
-      const { noPicture } = wordsFor(interaction.locale);
-      await interaction.reply({ content: contentOf(noPicture), flags: MessageFlags.Ephemeral });
+      await interaction.reply({ content: contentOf(discord.noPicture), flags: MessageFlags.Ephemeral });
       return;
     }
     this.#forms.set(interaction.id, url);
-    const words = wordsFor(interaction.locale);
     await interaction.showModal({
       custom_id: `${formPrefix}${interaction.id}`,
-      title: words.animate,
+      title: discord.animate,
       components: [
         {
           type: ComponentType.Label,
-          label: words.prompt,
+          label: discord.prompt,
           component: {
             type: ComponentType.TextInput,
             custom_id: 'prompt',
             style: TextInputStyle.Paragraph,
             required: false,
             max_length: maxPromptLength,
-            placeholder: words.promptExample,
+            placeholder: discord.promptExample,
           },
         },
         {
           type: ComponentType.Label,
-          label: words.preset,
+          label: settings.labels.preset,
           component: {
             type: ComponentType.StringSelect,
             custom_id: 'preset',
@@ -105,7 +104,7 @@ export class Animate {
   async form(interaction: ModalSubmitInteraction): Promise<void> {
     const url = this.#forms.get(interaction.customId.slice(formPrefix.length));
     if (url === undefined) {
-      const { expired } = wordsFor(interaction.locale);
+      const { expired } = messagesFor(interaction.locale).discord;
       await interaction.reply({ content: contentOf(expired), flags: MessageFlags.Ephemeral });
       return;
     }

@@ -7,9 +7,11 @@ import { zh } from './zh.ts';
 
 export type Messages = typeof en;
 
+/** By the first part of a locale. */
 export const locales = { en, zh } as const;
 
-/** The catalogue for a platform's locale: "zh-CN" and "zh-hans" are Chinese, whatever is not known is English. */
-export function messagesFor(locale: string | undefined): Messages {
-  return locale?.toLowerCase().startsWith('zh') ? locales.zh : locales.en;
+/** The catalogue for a platform's locale: "zh-CN" and "zh-hans" are Chinese, and every unknown language is English. */
+export function messagesFor(locale = ''): Messages {
+  const language = locale.toLowerCase().split('-')[0];
+  return Object.entries(locales).find(([name]) => name === language)?.[1] ?? locales.en;
 }

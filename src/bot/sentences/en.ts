@@ -14,6 +14,16 @@ function duration(ms: number): string {
   return minutes % 60 ? `${Math.floor(minutes / 60)} h ${minutes % 60} min` : `${minutes / 60} h`;
 }
 
+/** What /help says: motions, buttons and commands are the same on every platform. */
+function helpText(how: string, options: string): string {
+  return (
+    `${how}\n` +
+    'Motions: zoom in or out, pan left or right, tilt up or down, rotate, waves, swaying in the wind, static; slow or fast.\n' +
+    `${options}\n` +
+    'The buttons under a video make variations of it. /queue tells how long it takes, /me your credits and jobs, /privacy what is stored.'
+  );
+}
+
 const broken = 'Something went wrong in Kinora; its admins find more in the log. Try again later.';
 const crashed = 'The engine stopped while it worked on this and was restarted. Try again.';
 
@@ -223,11 +233,50 @@ export const en = {
     later: (jobCount: number) => `${jobs(jobCount)} could not be ended at once; the rest follows by itself.`,
   },
 
-  helpText:
-    'Send a picture with a few words about the motion, for example "camera slowly zooming in, waves rolling". In groups, begin with /animate, or reply /animate and your words to a picture.\n' +
-    'Motions: zoom in or out, pan left or right, tilt up or down, rotate, waves, swaying in the wind, static; slow or fast.\n' +
-    'Options, anywhere in the words: preset=fast|standard|high|creative, motion=low|medium|high, seed=NUMBER, frames=NUMBER, guidance=NUMBER, negative="…", loop, smooth.\n' +
-    'The buttons under a video make variations of it. /queue tells how long it takes, /me your credits and jobs, /privacy what is stored.',
+  helpText: {
+    /** Where options are written into the caption. */
+    captions: helpText(
+      'Send a picture with a few words about the motion, for example "camera slowly zooming in, waves rolling". In groups, begin with /animate, or reply /animate and your words to a picture.',
+      'Options, anywhere in the words: preset=fast|standard|high|creative, motion=low|medium|high, seed=NUMBER, frames=NUMBER, guidance=NUMBER, negative="…", loop, smooth.',
+    ),
+    /** Where the options of a command have fields of their own. */
+    commands: helpText(
+      'Use /animate with a picture and a few words about the motion, for example "camera slowly zooming in, waves rolling"; or Apps > Animate on any message with a picture.',
+      'The options of /animate: preset (how much time goes into it), motion, camera, seed (the same gives the same video), negative (what should not appear), frames, guidance, loop, smooth, private (only you see it).',
+    ),
+  },
+
+  /** What only Discord needs: where an answer went when it could not stay in its place, and the labels of forms. */
+  discord: {
+    placeholder: 'One moment…',
+    willBeDm:
+      'This takes longer than Discord lets me answer here, so the video will come as a direct message.',
+    tooLate: 'It took longer than Discord lets me answer where you asked, so here it is.',
+    missing: (permissions: string) =>
+      `I could not post this where you asked: I lack the permission ${permissions} there.`,
+    sentAsDm: (permissions: string) =>
+      permissions
+        ? `Sent as a direct message, since I lack the permission ${permissions} here.`
+        : 'Sent as a direct message.',
+    permissions: {
+      ViewChannel: 'View Channel',
+      SendMessages: 'Send Messages',
+      SendMessagesInThreads: 'Send Messages in Threads',
+      AttachFiles: 'Attach Files',
+      ReadMessageHistory: 'Read Message History',
+    },
+    busy: 'One at a time: your other clip is still being made.',
+    noPicture: 'There is no picture in that message.',
+    expired: 'That form is too old. Use the command again.',
+    sure: 'Really delete everything? This cannot be undone.',
+    confirm: 'Yes, delete everything',
+    keep: 'Keep it',
+    kept: 'Nothing was deleted.',
+    animate: 'Animate',
+    prompt: 'What should move, and how?',
+    promptExample: 'camera slowly zooming in, waves rolling',
+    negative: 'What should not appear?',
+  },
 
   failure: (code: ErrorCode, message: string) => failures[code](message),
 

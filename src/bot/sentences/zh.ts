@@ -14,6 +14,16 @@ function duration(ms: number): string {
   return minutes % 60 ? `${Math.floor(minutes / 60)} 小时 ${minutes % 60} 分` : `${minutes / 60} 小时`;
 }
 
+/** What /help says: motions, buttons and commands are the same on every platform. */
+function helpText(how: string, options: string): string {
+  return (
+    `${how}\n` +
+    '可用的运动：推近、拉远、左移、右移、上移、下移、旋转、水波、随风摇曳、静止；可以慢，也可以快。\n' +
+    `${options}\n` +
+    '视频下方的按钮可以做出变化。/queue 查看排队情况，/me 查看点数和任务，/privacy 查看保存了什么。'
+  );
+}
+
 const broken = 'Kinora 出了点问题，管理员可以在日志里查到原因。请稍后再试。';
 const crashed = '生成引擎中途停止，已经重新启动。请再试一次。';
 
@@ -198,11 +208,43 @@ export const zh: typeof en = {
     later: (jobCount) => `还有 ${jobs(jobCount)}无法立即结束，其余数据稍后会自动删除。`,
   },
 
-  helpText:
-    '发送一张图片，并用几个词描述怎么动，例如“镜头缓缓推近，海浪翻滚”。在群里请以 /animate 开头，或用 /animate 加上描述回复一张图片。\n' +
-    '可用的运动：推近、拉远、左移、右移、上移、下移、旋转、水波、随风摇曳、静止；可以慢，也可以快。\n' +
-    '选项，写在描述里任何位置：preset=fast|standard|high|creative，motion=low|medium|high，seed=数字，frames=数字，guidance=数字，negative="…"，loop，smooth。\n' +
-    '视频下方的按钮可以做出变化。/queue 查看排队情况，/me 查看点数和任务，/privacy 查看保存了什么。',
+  helpText: {
+    captions: helpText(
+      '发送一张图片，并用几个词描述怎么动，例如“镜头缓缓推近，海浪翻滚”。在群里请以 /animate 开头，或用 /animate 加上描述回复一张图片。',
+      '选项，写在描述里任何位置：preset=fast|standard|high|creative，motion=low|medium|high，seed=数字，frames=数字，guidance=数字，negative="…"，loop，smooth。',
+    ),
+    commands: helpText(
+      '使用 /animate，附上一张图片和几个描述运动的词，例如“镜头缓缓推近，海浪翻滚”；或在任何带图片的消息上选择 应用 > 让图片动起来。',
+      '/animate 的选项：预设（花多少时间）、运动、镜头、种子（相同的种子得到相同的视频）、反向提示词、帧数、引导强度、循环、流畅、私密（只有你能看到）。',
+    ),
+  },
+
+  discord: {
+    placeholder: '请稍等…',
+    willBeDm: '所需时间超过 Discord 允许在这里回复的时间，视频会以私信发送。',
+    tooLate: '生成时间超过了 Discord 允许在原处回复的时间，所以发到这里。',
+    missing: (permissions) => `无法发到你发起的地方：我在那里缺少权限 ${permissions}。`,
+    sentAsDm: (permissions) =>
+      permissions ? `已以私信发送，因为我在这里缺少权限 ${permissions}。` : '已以私信发送。',
+    permissions: {
+      ViewChannel: '查看频道',
+      SendMessages: '发送消息',
+      SendMessagesInThreads: '在子区内发送消息',
+      AttachFiles: '附加文件',
+      ReadMessageHistory: '阅读消息历史',
+    },
+    busy: '一次只能做一个：你的另一个片段还在处理。',
+    noPicture: '那条消息里没有图片。',
+    expired: '这个表单已过期，请重新使用命令。',
+    sure: '确定要删除全部吗？此操作无法撤销。',
+    confirm: '是的，全部删除',
+    keep: '保留',
+    kept: '没有删除任何内容。',
+    animate: '让图片动起来',
+    prompt: '什么要动，怎么动？',
+    promptExample: '镜头缓缓推近，海浪翻滚',
+    negative: '不要出现什么？',
+  },
 
   failure: (code, message) => failures[code](message),
 

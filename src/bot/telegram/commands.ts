@@ -102,7 +102,7 @@ export class MessageHandler {
         return await this.#animate(incoming, text);
       case 'start':
       case 'help':
-        return await this.#say(message, say.helpText);
+        return await this.#say(message, say.helpText.captions);
       case 'queue':
         return await this.#say(message, renderQueue(await services.account.queue(person), say));
       case 'me':
@@ -121,7 +121,7 @@ export class MessageHandler {
         break;
       default:
         if (!isAdminCommand(command.name)) {
-          if (isPrivate) await this.#say(message, say.helpText);
+          if (isPrivate) await this.#say(message, say.helpText.captions);
           return;
         }
     }
@@ -194,7 +194,7 @@ export class MessageHandler {
     if (isAnswered || !isContent(message)) return;
     const say = messagesFor(person.locale);
     const isOtherMedia = otherMedia.some((kind) => kind in message);
-    await this.#say(message, isOtherMedia ? say.refusal.noPicture : say.helpText);
+    await this.#say(message, isOtherMedia ? say.refusal.noPicture : say.helpText.captions);
   }
 
   async #me({ message, person }: Incoming): Promise<void> {
