@@ -33,10 +33,7 @@ export class Generator {
     const request = resolveRequest(this.#pack.manifest, { seed: 1, ...options }, image);
     const hooks = { signal: new AbortController().signal, onProgress: () => {}, onReport: () => {} };
     const frames: Uint8Array[] = [];
-    for await (const { data } of this.#pipeline.generate(
-      { ...request, image: pictureOf(image), cropMode: 'fixed' },
-      hooks,
-    )) {
+    for await (const { data } of this.#pipeline.generate({ ...request, image: pictureOf(image) }, hooks)) {
       frames.push(data.slice());
     }
     return frames;
@@ -56,7 +53,6 @@ export async function originalPicture(file: string, width: number, height: numbe
     encoderSize: 64,
     mean: [0.5, 0.5, 0.5],
     std: [0.5, 0.5, 0.5],
-    cropMode: 'fixed',
   });
   const plane = width * height;
   const data = new Uint8Array(plane * 3);

@@ -31,8 +31,6 @@ export interface Frame extends RgbImage {
 export interface GenerateRequest extends ClipRequest {
   /** May still be on its way: the prompts do not wait for it. */
   readonly image: Picture | Promise<Picture>;
-  /** `fixed` fills the frame; `compat` repeats the reference's rounding, black columns included. */
-  readonly cropMode: 'fixed' | 'compat';
 }
 
 export type Phase = 'loading' | 'encoding' | 'denoising' | 'decoding' | 'finishing';

@@ -82,7 +82,7 @@ export async function runJob(
     onReport,
     leanest,
   };
-  const request: GenerateRequest = { ...job, image: opening, cropMode: 'fixed' };
+  const request: GenerateRequest = { ...job, image: opening };
   const clip = pipeline.generate(request, hooks)[Symbol.asyncIterator]();
   const first = clip.next();
   first.catch(() => {}); // awaited below, unless a place is no good

@@ -90,7 +90,7 @@ function requestFor(manifest: PackManifest, shape: WarmUpShape, shortcuts: Short
   const endsEarly = request.guidanceEnd > 0 && request.guidanceEnd < 1;
   const guidanceEnd = endsEarly ? 0.5 : request.guidanceEnd;
   const numInferenceSteps = endsEarly && request.featureReuse > 1 ? 4 : 2;
-  return { ...request, image: pictureOf(image), guidanceEnd, numInferenceSteps, cropMode: 'fixed' as const };
+  return { ...request, image: pictureOf(image), guidanceEnd, numInferenceSteps };
 }
 
 function nameOf({ width, height, numFrames }: WarmUpShape): string {

@@ -5,13 +5,7 @@
 
 import type { RgbImage } from '../image-to-video.ts';
 import type { FloatTensor } from '../sessions/tensor.ts';
-import { resizePillow } from './resize.ts';
-
-/**
- * `compat` repeats the reference, which rounds the scaled size down and can leave a black last column or row.
- * `fixed` always fills the frame.
- */
-export type CropMode = 'fixed' | 'compat';
+import { bicubic, box, resizePillow } from './resize.ts';
 
 export interface PrepareImageOptions {
   /** Working size of the clip. */
@@ -22,7 +16,6 @@ export interface PrepareImageOptions {
   /** Of each channel, for values in [0, 1]. */
   readonly mean: readonly [number, number, number];
   readonly std: readonly [number, number, number];
-  readonly cropMode: CropMode;
 }
 
 export interface PreparedImage {
@@ -32,42 +25,32 @@ export interface PreparedImage {
   readonly vaeSample: FloatTensor;
 }
 
-/** Both branches of one picture. The picture may have any size; what does not fit is cut off evenly on both sides. */
+/** Both inputs of one picture, of any size. Parts that do not fit are cut off evenly on both sides. */
 export function prepareImage(image: RgbImage, options: PrepareImageOptions): PreparedImage {
-  const { pixelValues, vaeSample } = imageBranches(image, options);
-  return { pixelValues: pixelValues(), vaeSample: vaeSample() };
-}
-
-/** The same, each branch when it is asked for: one can be computed while a session runs on the other. */
-export function imageBranches(
-  image: RgbImage,
-  options: PrepareImageOptions,
-): { readonly [Branch in keyof PreparedImage]: () => PreparedImage[Branch] } {
-  const { width, height, encoderSize, mean, std, cropMode } = options;
-  const isCompat = cropMode === 'compat';
-  const nearer = isCompat
-    ? image
-    : reduceForBoth(image, Math.max(width, encoderSize), Math.max(height, encoderSize));
+  const { width, height, encoderSize } = options;
+  const nearer = reduceForBoth(image, Math.max(width, encoderSize), Math.max(height, encoderSize));
   return {
-    pixelValues: () => {
-      const square = isCompat
-        ? // (width, width), as the reference does: not (width, height)
-          resizePillow(centerCropWide(image, width, width), encoderSize, encoderSize, 'bilinear')
-        : resizeToCover(nearer, encoderSize, encoderSize);
-      return toTensor(square, (value, channel) => {
-        // In [0, 1] first, each step in float32, as numpy does it.
-        const shifted = Math.fround(Math.fround(value / 255) - Math.fround(mean[channel] as number));
-        return shifted / Math.fround(std[channel] as number);
-      });
-    },
-    vaeSample: () => {
-      const picture = isCompat ? centerCropWide(image, width, height) : resizeToCover(nearer, width, height);
-      return toTensor(picture, (value) => 2 * Math.fround(value / 255) - 1);
-    },
+    pixelValues: toPixelValues(resizeToCover(nearer, encoderSize, encoderSize), options),
+    vaeSample: toVaeSample(resizeToCover(nearer, width, height)),
   };
 }
 
-/** A picture this many times larger than wanted is averaged down to it first; less shows (Pillow: reducing_gap). */
+export function toPixelValues(
+  square: RgbImage,
+  { mean, std }: Pick<PrepareImageOptions, 'mean' | 'std'>,
+): FloatTensor {
+  return toTensor(square, (value, channel) => {
+    // In [0, 1] first, each step in float32, as numpy does it.
+    const shifted = Math.fround(Math.fround(value / 255) - Math.fround(mean[channel] as number));
+    return shifted / Math.fround(std[channel] as number);
+  });
+}
+
+export function toVaeSample(picture: RgbImage): FloatTensor {
+  return toTensor(picture, (value) => 2 * Math.fround(value / 255) - 1);
+}
+
+/** A picture this many times larger than wanted is averaged down first; a smaller factor would show (Pillow: reducing_gap). */
 const reducingGap = 3;
 
 /** Averages whole blocks of pixels of a much too large picture, once for both branches: a fraction of the time. */
@@ -78,8 +61,8 @@ function reduceForBoth(image: RgbImage, width: number, height: number): RgbImage
   const rows = Math.floor(image.height / factor);
   const left = Math.floor((image.width - columns * factor) / 2);
   const top = Math.floor((image.height - rows * factor) / 2);
-  const box = { left, top, right: left + columns * factor, bottom: top + rows * factor };
-  return resizePillow(image, columns, rows, 'box', box);
+  const area = { left, top, right: left + columns * factor, bottom: top + rows * factor };
+  return resizePillow(image, columns, rows, box, area);
 }
 
 /**
@@ -94,38 +77,12 @@ export function resizeToCover(image: RgbImage, width: number, height: number): R
   const boxHeight = Math.min(height * scale, image.height);
   const left = (image.width - boxWidth) / 2;
   const top = (image.height - boxHeight) / 2;
-  return resizePillow(image, width, height, 'bicubic', {
+  return resizePillow(image, width, height, bicubic, {
     left,
     top,
     right: left + boxWidth,
     bottom: top + boxHeight,
   });
-}
-
-/** diffusers' `_center_crop_wide`: pixels that the crop takes from outside the picture are black. */
-export function centerCropWide(image: RgbImage, width: number, height: number): RgbImage {
-  const scale = Math.min(image.width / width, image.height / height);
-  const scaledWidth = Math.max(floorDivide(image.width, scale), 1);
-  const scaledHeight = Math.max(floorDivide(image.height, scale), 1);
-  const scaled = resizePillow(image, scaledWidth, scaledHeight, 'box');
-  const left = Math.floor((scaledWidth - width) / 2); // -1 when rounding left too little
-  const top = Math.floor((scaledHeight - height) / 2);
-  const data = new Uint8Array(width * height * 3);
-  const firstColumn = Math.max(left, 0);
-  const lastColumn = Math.min(left + width, scaledWidth);
-  for (let y = Math.max(top, 0); y < Math.min(top + height, scaledHeight); y += 1) {
-    const row = y * scaledWidth;
-    const pixels = scaled.data.subarray((row + firstColumn) * 3, (row + lastColumn) * 3);
-    data.set(pixels, ((y - top) * width + firstColumn - left) * 3);
-  }
-  return { width, height, data };
-}
-
-/** Python's `a // b` of positive floats: the remainder is exact, so that no rounded quotient is rounded down twice. */
-function floorDivide(a: number, b: number): number {
-  const quotient = (a - (a % b)) / b;
-  const floor = Math.floor(quotient);
-  return quotient - floor > 0.5 ? floor + 1 : floor;
 }
 
 /** (1, 3, H, W); `map` sees each of the 256 values once per channel. */

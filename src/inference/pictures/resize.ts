@@ -6,39 +6,32 @@
  */
 import type { RgbImage } from '../image-to-video.ts';
 
-export type ResizeFilter = 'box' | 'bilinear' | 'bicubic' | 'lanczos';
-
 /** Part of a picture in its pixels: left and top edge, right and bottom edge. Fractions are allowed. */
-export interface Box {
+export interface Area {
   readonly left: number;
   readonly top: number;
   readonly right: number;
   readonly bottom: number;
 }
 
-interface Kernel {
+/** A filter of Pillow: the weight of a pixel by its distance, which is 0 beyond `support`. */
+export interface Kernel {
   readonly support: number;
   readonly weight: (distance: number) => number;
 }
 
-const kernels: Readonly<Record<ResizeFilter, Kernel>> = {
-  box: { support: 0.5, weight: (x) => (x > -0.5 && x <= 0.5 ? 1 : 0) },
-  bilinear: { support: 1, weight: (x) => Math.max(1 - Math.abs(x), 0) },
-  bicubic: { support: 2, weight: bicubic },
-  lanczos: { support: 3, weight: (x) => (x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0) },
+export const box: Kernel = { support: 0.5, weight: (x) => (x > -0.5 && x <= 0.5 ? 1 : 0) };
+
+export const bicubic: Kernel = {
+  support: 2,
+  weight: (x) => {
+    const a = -0.5;
+    const d = Math.abs(x);
+    if (d < 1) return ((a + 2) * d - (a + 3)) * d * d + 1;
+    if (d < 2) return (((d - 5) * d + 8) * d - 4) * a;
+    return 0;
+  },
 };
-
-function bicubic(x: number): number {
-  const a = -0.5;
-  const d = Math.abs(x);
-  if (d < 1) return ((a + 2) * d - (a + 3)) * d * d + 1;
-  if (d < 2) return (((d - 5) * d + 8) * d - 4) * a;
-  return 0;
-}
-
-function sinc(x: number): number {
-  return x === 0 ? 1 : Math.sin(x * Math.PI) / (x * Math.PI);
-}
 
 /** Fixed-point digits of the weights: 32 bits less 8 of the pixel less 2 of headroom. */
 const precisionBits = 22;
@@ -53,23 +46,23 @@ interface Coefficients {
   readonly stride: number;
 }
 
-/** `image.resize((width, height), filter, box)`: antialiased when it shrinks. The input is not changed. */
+/** `image.resize((width, height), kernel, area)`: antialiased when it shrinks. The input is not changed. */
 export function resizePillow(
   image: RgbImage,
   width: number,
   height: number,
-  filter: ResizeFilter,
-  box: Box = { left: 0, top: 0, right: image.width, bottom: image.height },
+  kernel: Kernel,
+  area: Area = { left: 0, top: 0, right: image.width, bottom: image.height },
 ): RgbImage {
-  const { left, top, right, bottom } = box;
+  const { left, top, right, bottom } = area;
   const horizontal =
     width === image.width && left === 0 && right === width
       ? undefined
-      : coefficients(image.width, left, right, width, filter);
+      : coefficients(image.width, left, right, width, kernel);
   const vertical =
     height === image.height && top === 0 && bottom === height
       ? undefined
-      : coefficients(image.height, top, bottom, height, filter);
+      : coefficients(image.height, top, bottom, height, kernel);
   if (!horizontal && !vertical) return { width, height, data: image.data.slice() };
   if (!horizontal) return resizeVertically(image, vertical as Coefficients, height);
   if (!vertical) return resizeHorizontally(image, horizontal, width, 0, image.height);
@@ -89,10 +82,9 @@ function coefficients(
   start: number,
   end: number,
   target: number,
-  name: ResizeFilter,
+  { support: kernelSupport, weight }: Kernel,
 ): Coefficients {
-  const { support: kernelSupport, weight } = kernels[name];
-  const in0 = Math.fround(start); // Pillow keeps boxes in float32
+  const in0 = Math.fround(start); // Pillow keeps the area in float32
   const scale = Math.fround(Math.fround(end) - in0) / target;
   const filterScale = Math.max(scale, 1);
   const support = kernelSupport * filterScale;

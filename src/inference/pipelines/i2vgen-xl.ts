@@ -19,7 +19,7 @@ import type {
 import { LatentCache } from '../latent-cache.ts';
 import type { PackManifest } from '../packs/manifest.ts';
 import type { OpenPack } from '../packs/open.ts';
-import { imageBranches } from '../pictures/prepare.ts';
+import { prepareImage } from '../pictures/prepare.ts';
 import { TorchGenerator } from '../random.ts';
 import type { ClipShape } from '../residency/memory-plan.ts';
 import { createScheduler } from '../schedulers/create-scheduler.ts';
@@ -172,25 +172,23 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     prompts: Promise<unknown>,
     meanwhile: (work: Promise<unknown>) => Promise<void>,
   ): Promise<EncodedPicture> {
-    const { width, height, cropMode } = request;
-    const key = LatentCache.pictureEntry(picture.key, this.#fingerprint, width, height, cropMode);
+    const { width, height } = request;
+    const key = LatentCache.pictureEntry(picture.key, this.#fingerprint, width, height);
     const entry = await run.cached('image', key, async () => {
       const { architecture } = this.#pack.manifest;
       const { imageEncoderSize, imageMean, imageStd } = architecture;
-      const branches = imageBranches(await picture.pixels(), {
+      const { pixelValues, vaeSample } = prepareImage(await picture.pixels(), {
         width,
         height,
         encoderSize: imageEncoderSize,
         mean: imageMean,
         std: imageStd,
-        cropMode,
       });
       const { image_encoder: imageEncoder, vae_encoder: vaeEncoder } = this.#pack.sessions;
-      const vaeSample = branches.vaeSample();
       await prompts;
       const encoding = vaeEncoder.run({ sample: vaeSample });
       encoding.catch(() => {}); // awaited below, unless something else fails first
-      const seeing = imageEncoder.run({ pixel_values: branches.pixelValues() });
+      const seeing = imageEncoder.run({ pixel_values: pixelValues });
       const both = Promise.all([encoding, seeing]);
       both.catch(() => {});
       const { latentChannels, vaeScaleFactor, vaeScalingFactor } = architecture;
@@ -242,7 +240,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
    */
   #condition(
     { picture, encoded, promptEmbeds }: ConditioningInputs,
-    { width, height, cropMode, numFrames, targetFps, guidanceScale }: GenerateRequest,
+    { width, height, numFrames, targetFps, guidanceScale }: GenerateRequest,
     { kept, imageLatents, conditioning }: Places,
   ): { readonly conditioning: Conditioning; readonly computed: Promise<void> } {
     const guided = guidanceScale > 1;
@@ -271,7 +269,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       return { conditioning, computed: compute(text, { into: { ...conditioning }, checks }) };
     }
 
-    const key = [picture.key, width, height, cropMode, numFrames, targetFps, guided].join();
+    const key = [picture.key, width, height, numFrames, targetFps, guided].join();
     const known = this.#conditionings.get(key);
     if (known) return { conditioning: { ...known, ...text }, computed: Promise.resolve() };
     const fresh = reserveConditioning(this.#kept);
@@ -320,7 +318,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
   /** The same request names the same clip. Names every field: callers may hand in objects that hold more. */
   #videoId(pictureKey: string, request: GenerateRequest): string {
     const { prompt, negativePrompt, seed, width, height, numFrames, numInferenceSteps } = request;
-    const { guidanceScale, guidanceEnd, targetFps, scheduler, cropMode, variation, featureReuse } = request;
+    const { guidanceScale, guidanceEnd, targetFps, scheduler, variation, featureReuse } = request;
     const parts: (string | number)[] = [
       this.#fingerprint,
       pictureKey,
@@ -331,7 +329,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       height,
       numFrames,
     ];
-    parts.push(numInferenceSteps, guidanceScale, guidanceEnd, targetFps, scheduler, cropMode);
+    parts.push(numInferenceSteps, guidanceScale, guidanceEnd, targetFps, scheduler);
     if (variation) parts.push(variation.videoId, variation.strength);
     // The exact path keeps the ids that it always had.
     if (featureReuse > 1) parts.push('featureReuse', featureReuse);

@@ -1,8 +1,12 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { centerCropWide, prepareImage, resizeToCover } from '../../../src/inference/pictures/prepare.ts';
-import { type ResizeFilter, resizePillow } from '../../../src/inference/pictures/resize.ts';
+import * as prepare from '../../../src/inference/pictures/prepare.ts';
+import { bicubic, box, resizePillow } from '../../../src/inference/pictures/resize.ts';
 import { floats, makePixels, maxDifference, readGolden } from '../../helpers/golden-numerics.ts';
+import { bilinear, centerCropWide, lanczos, prepareAsReference } from '../../helpers/reference-crop.ts';
+
+const { prepareImage, resizeToCover } = prepare;
+const kernels = { box, bilinear, bicubic, lanczos };
 
 function sha256(data: Uint8Array): string {
   return createHash('sha256').update(data).digest('hex');
@@ -14,7 +18,7 @@ describe('resizePillow', () => {
       {
         from: [number, number];
         to: [number, number];
-        filter: ResizeFilter;
+        filter: keyof typeof kernels;
         box: [number, number, number, number] | null;
         sha256: string;
       }[]
@@ -23,7 +27,7 @@ describe('resizePillow', () => {
   it.each(golden)('$from to $to, $filter, box $box: every pixel is that of Pillow', (entry) => {
     const image = makePixels(...entry.from);
     const [left, top, right, bottom] = entry.box ?? [0, 0, ...entry.from];
-    const result = resizePillow(image, ...entry.to, entry.filter, { left, top, right, bottom });
+    const result = resizePillow(image, ...entry.to, kernels[entry.filter], { left, top, right, bottom });
     expect([result.width, result.height]).toEqual(entry.to);
     expect(sha256(result.data)).toBe(entry.sha256);
     expect(sha256(image.data)).toBe(sha256(makePixels(...entry.from).data));
@@ -31,7 +35,7 @@ describe('resizePillow', () => {
 
   it('gives a copy when there is nothing to do', () => {
     const image = makePixels(9, 9);
-    const result = resizePillow(image, 9, 9, 'lanczos');
+    const result = resizePillow(image, 9, 9, lanczos);
     expect(result).toEqual(image);
     expect(result.data).not.toBe(image.data);
   });
@@ -53,32 +57,35 @@ describe('prepareImage', () => {
       }[]
     >('prepared.json');
 
-  it.each(golden)('$from to $to, compat: what the reference feeds its encoders', (entry) => {
-    const image = makePixels(...entry.from);
-    const [width, height] = entry.to;
-    const { encoderSize, mean, std } = entry;
-    expect(sha256(centerCropWide(image, width, height).data)).toBe(entry.pictureSha256);
-    const square = resizePillow(centerCropWide(image, width, width), encoderSize, encoderSize, 'bilinear');
-    expect(sha256(square.data)).toBe(entry.squareSha256);
+  it.each(golden)(
+    '$from to $to, cropped as the reference does: what the reference feeds its encoders',
+    (entry) => {
+      const image = makePixels(...entry.from);
+      const [width, height] = entry.to;
+      const { encoderSize, mean, std } = entry;
+      expect(sha256(centerCropWide(image, width, height).data)).toBe(entry.pictureSha256);
+      const square = resizePillow(centerCropWide(image, width, width), encoderSize, encoderSize, bilinear);
+      expect(sha256(square.data)).toBe(entry.squareSha256);
 
-    const options = { width, height, encoderSize, mean, std, cropMode: 'compat' as const };
-    const { pixelValues, vaeSample } = prepareImage(image, options);
-    expect(pixelValues.dims).toEqual([1, 3, encoderSize, encoderSize]);
-    expect(vaeSample.dims).toEqual([1, 3, height, width]);
-    const thin = ({ data }: { data: Float32Array }) => {
-      const stride = Math.max(Math.floor(data.length / 50), 1);
-      return data.filter((_, i) => i % stride === 0);
-    };
-    expect(maxDifference(thin(pixelValues), floats(entry.pixelValues))).toBeLessThanOrEqual(5e-7);
-    expect(maxDifference(thin(vaeSample), floats(entry.vaeSample))).toBeLessThanOrEqual(1e-7);
-  });
+      const options = { width, height, encoderSize, mean, std };
+      const { pixelValues, vaeSample } = prepareAsReference(image, options, prepare);
+      expect(pixelValues.dims).toEqual([1, 3, encoderSize, encoderSize]);
+      expect(vaeSample.dims).toEqual([1, 3, height, width]);
+      const thin = ({ data }: { data: Float32Array }) => {
+        const stride = Math.max(Math.floor(data.length / 50), 1);
+        return data.filter((_, i) => i % stride === 0);
+      };
+      expect(maxDifference(thin(pixelValues), floats(entry.pixelValues))).toBeLessThanOrEqual(5e-7);
+      expect(maxDifference(thin(vaeSample), floats(entry.vaeSample))).toBeLessThanOrEqual(1e-7);
+    },
+  );
 
-  it('fills the frame when fixed, where compat leaves a black column and row', () => {
+  it('fills the frame where the reference leaves a black column and row', () => {
     const white = { width: 1024, height: 1024, data: new Uint8Array(1024 * 1024 * 3).fill(255) };
     const options = { width: 1280, height: 704, encoderSize: 224, mean: [0, 0, 0], std: [1, 1, 1] } as const;
-    const compat = prepareImage(white, { ...options, cropMode: 'compat' });
+    const compat = prepareAsReference(white, options, prepare);
     expect(compat.vaeSample.data.filter((value) => value < 0).length).toBeGreaterThan(0);
-    const fixed = prepareImage(white, { ...options, cropMode: 'fixed' });
+    const fixed = prepareImage(white, options);
     expect(fixed.vaeSample.data.every((value) => value === 1)).toBe(true);
     expect(fixed.pixelValues.data.every((value) => value === 1)).toBe(true);
   });
@@ -91,9 +98,9 @@ describe('prepareImage', () => {
     [5000, 8, 64, 64],
     [8, 5000, 256, 128],
     [1023, 577, 1280, 704],
-  ])('fixed fills any frame: %d x %d to %d x %d', (fromWidth, fromHeight, width, height) => {
+  ])('fills any frame: %d x %d to %d x %d', (fromWidth, fromHeight, width, height) => {
     const data = new Uint8Array(fromWidth * fromHeight * 3).fill(200);
-    const options = { encoderSize: 32, mean: [0, 0, 0], std: [1, 1, 1], cropMode: 'fixed' } as const;
+    const options = { encoderSize: 32, mean: [0, 0, 0], std: [1, 1, 1] } as const;
     const prepared = prepareImage(
       { width: fromWidth, height: fromHeight, data },
       { ...options, width, height },

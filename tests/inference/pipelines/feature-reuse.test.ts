@@ -1,7 +1,7 @@
 /** Speed without retraining: deep features reused between steps, guidance that ends early, trailing DPM-Solver++. */
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { warmUp } from '../../../src/engine/child/warm-up.ts';
 import type { GenerateRequest, ProgressEvent } from '../../../src/inference/image-to-video.ts';
 import { LatentCache } from '../../../src/inference/latent-cache.ts';
@@ -21,8 +21,13 @@ import {
   readFloats,
   tinyPackPath,
 } from '../../helpers/golden.ts';
+import { cropAsReference } from '../../helpers/reference-crop.ts';
 import { makeReusePack } from '../../helpers/reuse-pack.ts';
 import { withRun } from '../../helpers/with-run.ts';
+
+vi.mock(import('../../../src/inference/pictures/prepare.ts'), async (original) =>
+  (await import('../../helpers/reference-crop.ts')).withReferenceCrop(await original()),
+);
 
 const onCpu = { device: 'cpu', threads: 2 };
 let folder: string;
@@ -80,7 +85,7 @@ async function generate(
 
 const requestOf = async (test: PipelineCase): Promise<GenerateRequest> => ({
   ...test.request,
-  image: pictureOf(await decodeImage(picturePath(test.picture))),
+  image: pictureOf(cropAsReference(await decodeImage(picturePath(test.picture)))),
 });
 
 async function base(over: Partial<GenerateRequest> = {}): Promise<GenerateRequest> {

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { KinoraError } from '../../../src/errors.ts';
 import type {
   Frame,
@@ -30,7 +30,12 @@ import {
   readTensor,
   tinyPackPath,
 } from '../../helpers/golden.ts';
+import { cropAsReference } from '../../helpers/reference-crop.ts';
 import { withRun } from '../../helpers/with-run.ts';
+
+vi.mock(import('../../../src/inference/pictures/prepare.ts'), async (original) =>
+  (await import('../../helpers/reference-crop.ts')).withReferenceCrop(await original()),
+);
 
 let pack: OpenPack;
 let folder: string;
@@ -87,7 +92,8 @@ function countedConditioning(opened: OpenPack): { readonly pack: OpenPack; reado
 }
 
 async function requestOf(test: PipelineCase): Promise<GenerateRequest> {
-  return { ...test.request, image: pictureOf(await decodeImage(picturePath(test.picture))) };
+  const image = cropAsReference(await decodeImage(picturePath(test.picture)));
+  return { ...test.request, image: pictureOf(image) };
 }
 
 const pixels = (clip: Clip): Uint8Array => Buffer.concat(clip.frames.map((frame) => frame.data));
@@ -181,7 +187,7 @@ describe('the pipeline', () => {
   const base = async (over: Partial<GenerateRequest> = {}): Promise<GenerateRequest> => {
     const [test] = golden.pipelines;
     if (!test) throw new Error('no case');
-    return { ...(await requestOf(test)), cropMode: 'fixed', ...over };
+    return { ...test.request, image: pictureOf(await decodeImage(picturePath(test.picture))), ...over };
   };
 
   it('decodes the same pixels whatever the chunk', async () => {
@@ -328,7 +334,6 @@ describe('the pipeline', () => {
     { numFrames: 5 },
     { width: 128 },
     { height: 128 },
-    { cropMode: 'compat' },
     { guidanceScale: 1 },
   ])('computes the conditioning of a known picture anew for %o', async (over) => {
     const conditioned = countedConditioning(pack);

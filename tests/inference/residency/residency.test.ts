@@ -32,7 +32,7 @@ let expected: Buffer;
 beforeAll(async () => {
   pack = await loadPack(tinyPackPath);
   const options = { size: '64x64', numFrames: 4, numInferenceSteps: 2, seed: 3, decodeChunkSize: 4 };
-  request = { ...resolveRequest(pack.manifest, options, image), image: pictureOf(image), cropMode: 'fixed' };
+  request = { ...resolveRequest(pack.manifest, options, image), image: pictureOf(image) };
   shape = { ...{ width: 64, height: 64, numFrames: 4, batch: 2 }, decodeChunkSize: 4 };
   const roomy = await openPack(pack, { device: 'cpu', threads: 1 });
   expected = await generate(roomy, newCache());

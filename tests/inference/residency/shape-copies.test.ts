@@ -64,7 +64,7 @@ async function generate(open: OpenPack, clip: Clip): Promise<Buffer> {
   const hooks = { signal: new AbortController().signal, onProgress: () => {}, onReport: () => {} };
   const pipeline = new I2VGenXLPipeline(open, new LatentCache({ folder: '', memoryBytes: 0, diskBytes: 0 }));
   const frames: Uint8Array[] = [];
-  const job = { ...request, image: pictureOf(image), cropMode: 'fixed' as const };
+  const job = { ...request, image: pictureOf(image) };
   for await (const frame of pipeline.generate(job, hooks)) frames.push(frame.data.slice());
   return Buffer.concat(frames);
 }
