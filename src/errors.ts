@@ -4,6 +4,7 @@
  *
  * Errors cross process borders as plain objects: compare `error.code`, never `instanceof`.
  */
+import { type ErrorDetail, englishDetails, renderDetail } from './error-details.ts';
 
 interface ErrorEntry {
   /** Exit code of the command line. Several codes may share one; the README lists them. */
@@ -59,21 +60,28 @@ export type ErrorCode = keyof typeof errorCatalogue;
 export interface SerializedError {
   readonly code: ErrorCode;
   readonly message: string;
+  /** What exactly is wrong, for a sentence in another language. */
+  readonly detail?: ErrorDetail | undefined;
 }
 
-/** A failure with a code from the catalogue. The message is one specific sentence without secrets. */
+/** A failure with a code from the catalogue. The message is one specific English sentence without secrets. */
 export class KinoraError extends Error {
   override readonly name = 'KinoraError';
   readonly code: ErrorCode;
+  readonly detail: ErrorDetail | undefined;
 
-  constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
-    super(message, options);
+  /** @param what the message, or the detail that it is made of */
+  constructor(code: ErrorCode, what: string | ErrorDetail, options?: { cause?: unknown }) {
+    super(typeof what === 'string' ? what : renderDetail(englishDetails, what), options);
     this.code = code;
+    this.detail = typeof what === 'string' ? undefined : what;
   }
 }
 
 /** True for errors that carry one of our codes, also after they crossed a process border. */
-export function isKinoraError(error: unknown): error is Error & { code: ErrorCode } {
+export function isKinoraError(
+  error: unknown,
+): error is Error & { code: ErrorCode; detail?: ErrorDetail | undefined } {
   return (
     typeof error === 'object' &&
     error !== null &&
@@ -90,13 +98,21 @@ function isDiskFull(error: unknown): boolean {
 
 /** Reduces anything thrown to a code and a sentence; unknown errors become INTERNAL, full memory and disks their own. */
 export function serializeError(error: unknown): SerializedError {
-  if (isKinoraError(error)) return { code: error.code, message: error.message };
+  if (isKinoraError(error)) {
+    const { code, message, detail } = error;
+    return { code, message, ...(detail ? { detail } : {}) };
+  }
   // A plain Error where it was thrown in another thread.
   if (error instanceof Error && /allocation failed/i.test(error.message)) {
     return { code: 'OUT_OF_MEMORY', message: 'There is not enough memory for this.' };
   }
   if (isDiskFull(error)) return { code: 'DISK_FULL', message: 'The disk of this Kinora is full.' };
   return { code: 'INTERNAL', message: error instanceof Error ? error.message : String(error) };
+}
+
+/** The opposite of serializeError(). */
+export function deserializeError({ code, message, detail }: SerializedError): KinoraError {
+  return new KinoraError(code, detail ?? message);
 }
 
 /** The two sentences a user reads: what happened, and what to do now. */

@@ -3,6 +3,7 @@
  * what any model could take; the limits of the installed pack are checked where it runs. Knows no platform.
  */
 import { z } from 'zod';
+import type { ErrorDetail } from '../error-details.ts';
 import { KinoraError } from '../errors.ts';
 import type { Artifact } from '../queue/jobs.ts';
 import { presetNames } from '../request/presets.ts';
@@ -86,10 +87,22 @@ export type ChatOptions = z.infer<typeof chatOptionsSchema>;
 export function parseOptions(raw: unknown): ChatOptions {
   const parsed = chatOptionsSchema.safeParse(raw);
   if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  const what = String(issue?.path[0]);
   throw new KinoraError(
     'INVALID_OPTION',
-    parsed.error.issues[0]?.message ?? 'The options are not understood.',
+    allowedFor(what) ?? issue?.message ?? 'The options are not understood.',
   );
+}
+
+function allowedFor(what: string): ErrorDetail | undefined {
+  if (what === 'preset') return { kind: 'oneOf', what, allowed: [...presetNames] };
+  if (what === 'motion') return { kind: 'oneOf', what, allowed: [...motions] };
+  if (what === 'camera') return { kind: 'oneOf', what, allowed: cameras };
+  if (what === 'size') return { kind: 'sizeForm' };
+  if (!(what in optionRanges)) return undefined;
+  const { min, max } = optionRanges[what as keyof typeof optionRanges];
+  return { kind: 'range', what, min, max, isWhole: what !== 'guidance' };
 }
 
 /** How options are written in a caption → their names here. */
@@ -164,13 +177,14 @@ function setOption(raw: Record<string, unknown>, { key, value }: KeyValue): void
   const shown = key.toLowerCase();
   const name = Object.hasOwn(keys, shown) ? keys[shown] : undefined;
   if (name === undefined) {
-    throw new KinoraError(
-      'INVALID_OPTION',
-      `There is no option "${key.slice(0, 40)}"; known are ${Object.keys(keys).join(', ')}.`,
-    );
+    throw new KinoraError('INVALID_OPTION', {
+      kind: 'unknownOption',
+      got: key.slice(0, 40),
+      known: Object.keys(keys),
+    });
   }
   if (Object.hasOwn(raw, name)) {
-    throw new KinoraError('INVALID_OPTION', `The option "${shown}" is given twice.`);
+    throw new KinoraError('INVALID_OPTION', { kind: 'givenTwice', what: shown });
   }
   raw[name] = readValue(shown, value);
 }
@@ -183,8 +197,8 @@ function readValue(key: string, value: string): unknown {
   if (no.includes(word)) return false;
   const factor = Number(/^[×x]?([123])$/.exec(word)?.[1]);
   if (key === 'smooth' && factor > 0) return factor;
-  const allowed = key === 'smooth' ? 'yes, no, 1, 2 or 3' : 'yes or no';
-  throw new KinoraError('INVALID_OPTION', `The option "${key}" must be ${allowed}.`);
+  const factors = key === 'smooth' ? { factors: [1, 2, 3] } : {};
+  throw new KinoraError('INVALID_OPTION', { kind: 'yesOrNo', what: key, ...factors });
 }
 
 /**

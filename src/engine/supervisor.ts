@@ -7,7 +7,7 @@
  */
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
-import { KinoraError, type SerializedError } from '../errors.ts';
+import { deserializeError, KinoraError, type SerializedError } from '../errors.ts';
 import type { ProgressEvent } from '../inference/image-to-video.ts';
 import { removeTemporaryFiles } from '../video/output-file.ts';
 import { temporaryFiles } from './job-files.ts';
@@ -307,7 +307,7 @@ export class Engine {
       case 'error': {
         this.#rssBytes = message.rssBytes;
         const { code } = message.error;
-        const error = new KinoraError(code, message.error.message);
+        const error = deserializeError(message.error);
         this.#onAnswer(message.jobId, code, (running) => running.reject(running.verdict ?? error));
         return;
       }

@@ -115,7 +115,7 @@ export class AuditTrail {
   async entries(limit = 20, { before }: { before?: string } = {}): Promise<AuditEntry[]> {
     const count = checkWhole('number of entries', limit, auditEntries);
     if (before !== undefined && !entryIdPattern.test(before)) {
-      throw new KinoraError('INVALID_OPTION', 'That is not the id of an audit entry.');
+      throw new KinoraError('INVALID_OPTION', { kind: 'auditId' });
     }
     const newest = before === undefined ? '+' : `(${before}`;
     const found = await this.redis.xrevrange(this.keys.audit, newest, '-', 'COUNT', count);
@@ -132,8 +132,5 @@ export function checkReason(reason: string): string {
   const text = reason.replace(/\s+/gu, ' ').trim();
   const length = [...text].length;
   if (length <= reasonLength.max) return text;
-  throw new KinoraError(
-    'INVALID_OPTION',
-    `The reason has ${length} characters; at most ${reasonLength.max}.`,
-  );
+  throw new KinoraError('INVALID_OPTION', { kind: 'reasonLength', got: length, max: reasonLength.max });
 }

@@ -36,10 +36,7 @@ export class Bans {
     if (untilMs !== undefined) {
       const { min, max } = banMs;
       if (!Number.isSafeInteger(untilMs) || untilMs < now + min || untilMs > now + max) {
-        throw new KinoraError(
-          'INVALID_OPTION',
-          'A ban ends between 1 millisecond and 10 years from now, or never.',
-        );
+        throw new KinoraError('INVALID_OPTION', { kind: 'banEnd' });
       }
     }
     const ban: Ban = { untilMs: untilMs ?? 0, reason: checkReason(reason) };

@@ -23,10 +23,7 @@ const keySchema = jobRequestSchema.shape.userKey;
 export function targetField(target: Target): string {
   const field = `${target.kind}:${target.key}`;
   if (keySchema.safeParse(target.key).success) return field;
-  throw new KinoraError(
-    'INVALID_OPTION',
-    `"${field.slice(0, 80)}" is no target; they are written like "user:discord:123", "role:…" or "community:…".`,
-  );
+  throw new KinoraError('INVALID_OPTION', { kind: 'target', got: field.slice(0, 80) });
 }
 
 /** The opposite of targetField(); undefined for anything else. */
@@ -40,16 +37,10 @@ export function parseTarget(field: string): Target | undefined {
 /** @returns the key of a user or community, unchanged */
 export function checkOwner(key: string): string {
   if (keySchema.safeParse(key).success) return key;
-  throw new KinoraError(
-    'INVALID_OPTION',
-    `"${key.slice(0, 80)}" is no user or community; they are written like "discord:123".`,
-  );
+  throw new KinoraError('INVALID_OPTION', { kind: 'owner', got: key.slice(0, 80) });
 }
 
 export function checkWhole(what: string, value: number, { min, max }: Range): number {
   if (Number.isSafeInteger(value) && value >= min && value <= max) return value;
-  throw new KinoraError(
-    'INVALID_OPTION',
-    `The ${what} must be a whole number from ${min} to ${max}, not ${value}.`,
-  );
+  throw new KinoraError('INVALID_OPTION', { kind: 'range', what, min, max, isWhole: true, got: value });
 }

@@ -3,6 +3,7 @@
  * Every reader parses with these schemas. Knows no platform, no Redis and no model.
  */
 import { z } from 'zod';
+import { errorDetailSchema } from '../error-details.ts';
 import { type ErrorCode, errorCatalogue } from '../errors.ts';
 import { generationSchema } from '../request/request.ts';
 
@@ -89,7 +90,12 @@ export const artifactSchema = z.object({
 });
 export type Artifact = z.infer<typeof artifactSchema>;
 
-export const failureSchema = z.object({ code: z.enum(errorCodes), message: z.string() });
+export const failureSchema = z.object({
+  code: z.enum(errorCodes),
+  message: z.string(),
+  /** A detail of another version is left out: the code says enough. */
+  detail: errorDetailSchema.optional().catch(undefined),
+});
 export type Failure = z.infer<typeof failureSchema>;
 
 /** Queue data stays small: everything about the job is in the ledger under its id. */

@@ -27,7 +27,7 @@ export class Weights {
   async set(by: string, target: Target, weight: number, reason = ''): Promise<boolean> {
     const { min, max } = weightRange;
     if (!(weight >= min && weight <= max)) {
-      throw new KinoraError('INVALID_OPTION', `The weight is between ${min} and ${max}, not ${weight}.`);
+      throw new KinoraError('INVALID_OPTION', { kind: 'weight', min, max, got: weight });
     }
     const field = targetField(target);
     const change = { change: 'set', key: this.#trail.keys.weights, field, value: String(weight) } as const;

@@ -15,17 +15,14 @@ export function cleanPrompt(what: string, text = ''): string {
   const cleaned = text.length > farTooLong ? text : text.normalize('NFC').replace(/\s+/gu, ' ').trim();
   const length = cleaned.length > farTooLong ? cleaned.length : [...cleaned].length;
   if (length > longestPrompt) {
-    throw new KinoraError(
-      'INVALID_PROMPT',
-      `The ${what} has ${length} characters; at most ${longestPrompt} are allowed.`,
-    );
+    throw new KinoraError('INVALID_PROMPT', { kind: 'promptLength', what, got: length, max: longestPrompt });
   }
   // Control characters, halves of surrogate pairs, private and non-characters and the replacement character are what
   // a binary file looks like when it is read as text. Joiners and direction marks belong to languages.
   const junk = /[\p{Cc}\p{Cs}\p{Co}\p{Noncharacter_Code_Point}\uFFFD]/u.exec(cleaned);
   if (junk) {
     const code = junk[0].codePointAt(0)?.toString(16).toUpperCase().padStart(4, '0');
-    throw new KinoraError('INVALID_PROMPT', `The ${what} is not plain text (it contains U+${code}).`);
+    throw new KinoraError('INVALID_PROMPT', { kind: 'promptText', what, character: `U+${code}` });
   }
   return cleaned;
 }

@@ -60,7 +60,7 @@ export function resolveRequest(
   const chosen = presetOf(manifest, preset);
   const { limits, defaults } = manifest;
 
-  const numFrames = whole('number of frames', options.numFrames ?? chosen.numFrames, limits.numFrames);
+  const numFrames = whole('frames', options.numFrames ?? chosen.numFrames, limits.numFrames);
   const scheduler = oneOf('scheduler', options.scheduler ?? defaults.scheduler, schedulerNames);
   const isDpmChosen = scheduler === 'dpm++2m' && options.scheduler !== undefined;
   const presetSteps = isDpmChosen
@@ -78,11 +78,7 @@ export function resolveRequest(
     seed: whole('seed', options.seed ?? randomInt(2 ** 32), { min: 0, max: Number.MAX_SAFE_INTEGER }),
     ...workingSize(manifest, options.size ?? String(chosen.size), image),
     numFrames,
-    numInferenceSteps: whole(
-      'number of steps',
-      options.numInferenceSteps ?? presetSteps,
-      limits.numInferenceSteps,
-    ),
+    numInferenceSteps: whole('steps', options.numInferenceSteps ?? presetSteps, limits.numInferenceSteps),
     guidanceScale: within('guidance', options.guidanceScale ?? chosen.guidanceScale, limits.guidanceScale),
     guidanceEnd: within('guidance end', options.guidanceEnd ?? 1, { min: 0, max: 1 }),
     targetFps: manifest.motionFps[motion],
@@ -96,7 +92,7 @@ export function resolveRequest(
         max: limits.numFrames.max,
       },
     ),
-    fps: whole('frame rate', options.fps ?? defaults.fps, fpsRange),
+    fps: whole('fps', options.fps ?? defaults.fps, fpsRange),
     ...(variation
       ? {
           variation: {
@@ -181,30 +177,40 @@ function workingSize(
 function oneOf<T extends string>(what: string, value: string, allowed: readonly T[]): T {
   const match = allowed.find((name) => name === value);
   if (match === undefined) {
-    throw new KinoraError(
-      'INVALID_OPTION',
-      `The ${what} is "${value.slice(0, 40)}"; expected one of ${allowed.join(', ')}.`,
-    );
+    throw new KinoraError('INVALID_OPTION', {
+      kind: 'notOneOf',
+      what,
+      allowed: [...allowed],
+      got: value.slice(0, 40),
+    });
   }
   return match;
 }
 
 function within(what: string, value: number, { min, max }: { min: number; max: number }): number {
   if (!(value >= min && value <= max)) {
-    throw new KinoraError(
-      'INVALID_OPTION',
-      `The ${what} is ${value}; expected a number from ${min} to ${max}.`,
-    );
+    throw new KinoraError('INVALID_OPTION', {
+      kind: 'outOfRange',
+      what,
+      min,
+      max,
+      isWhole: false,
+      got: value,
+    });
   }
   return value;
 }
 
 function whole(what: string, value: number, { min, max }: { min: number; max: number }): number {
   if (!Number.isSafeInteger(value) || value < min || value > max) {
-    throw new KinoraError(
-      'INVALID_OPTION',
-      `The ${what} is ${value}; expected a whole number from ${min} to ${max}.`,
-    );
+    throw new KinoraError('INVALID_OPTION', {
+      kind: 'outOfRange',
+      what,
+      min,
+      max,
+      isWhole: true,
+      got: value,
+    });
   }
   return value;
 }

@@ -1,4 +1,5 @@
 /** Which width and height a clip of a picture gets, and what people may ask for. Knows no model: limits are given. */
+import { describeSizeLimits } from '../error-details.ts';
 import { KinoraError } from '../errors.ts';
 
 /** Both ends included. */
@@ -42,7 +43,14 @@ export function chooseWorkingSize(options: WorkingSizeOptions): WorkingSize {
   const { imageWidth, imageHeight, size } = options;
   const { min, max } = squareRange(options);
   if (!(size >= min && size <= max)) {
-    throw new KinoraError('INVALID_OPTION', `The size is ${size}; expected a number from ${min} to ${max}.`);
+    throw new KinoraError('INVALID_OPTION', {
+      kind: 'outOfRange',
+      what: 'size',
+      min,
+      max,
+      isWhole: false,
+      got: size,
+    });
   }
   const aspectRatio = Math.min(Math.max(imageWidth / imageHeight, 1 / maxAspectRatio), maxAspectRatio);
   let best: WorkingSize | undefined;
@@ -62,7 +70,7 @@ export function chooseWorkingSize(options: WorkingSizeOptions): WorkingSize {
   if (best === undefined) {
     throw new KinoraError(
       'PACK_INVALID',
-      `The model pack allows no size at all: ${describeLimits(options)}.`,
+      `The model pack allows no size at all: ${describeSizeLimits(asDetail(options))}.`,
     );
   }
   return best;
@@ -75,14 +83,18 @@ export function parseSize(text: string, limits: SizeLimits): { readonly size: nu
     const size = Number(square[1]);
     const { min, max } = squareRange(limits);
     if (size >= min && size <= max) return { size };
-    throw new KinoraError('INVALID_OPTION', `The size is ${size}; expected a number from ${min} to ${max}.`);
+    throw new KinoraError('INVALID_OPTION', {
+      kind: 'outOfRange',
+      what: 'size',
+      min,
+      max,
+      isWhole: false,
+      got: size,
+    });
   }
   const exact = /^\s*(\d{1,6})\s*[x×]\s*(\d{1,6})\s*$/i.exec(text);
   if (!exact) {
-    throw new KinoraError(
-      'INVALID_OPTION',
-      `The size is "${text.slice(0, 40)}"; expected one number such as 512, or width x height such as 640x384.`,
-    );
+    throw new KinoraError('INVALID_OPTION', { kind: 'sizeForm', got: text.slice(0, 40) });
   }
   const width = Number(exact[1]);
   const height = Number(exact[2]);
@@ -93,10 +105,7 @@ export function parseSize(text: string, limits: SizeLimits): { readonly size: nu
   ) {
     return { width, height };
   }
-  throw new KinoraError(
-    'INVALID_OPTION',
-    `The size is ${width}x${height}; expected ${describeLimits(limits)}.`,
-  );
+  throw new KinoraError('INVALID_OPTION', { kind: 'sizeLimits', width, height, ...asDetail(limits) });
 }
 
 function squareRange({ sideRange, pixelsRange }: SizeLimits): Range {
@@ -120,6 +129,8 @@ function isBetween(value: number, { min, max }: Range): boolean {
   return value >= min && value <= max;
 }
 
-function describeLimits({ sizeMultiple, sideRange, pixelsRange }: SizeLimits): string {
-  return `multiples of ${sizeMultiple} from ${sideRange.min} to ${sideRange.max}, and ${pixelsRange.min} to ${pixelsRange.max} pixels in all`;
-}
+const asDetail = ({ sizeMultiple, sideRange, pixelsRange }: SizeLimits) => ({
+  multiple: sizeMultiple,
+  side: sideRange,
+  pixels: pixelsRange,
+});

@@ -96,10 +96,7 @@ export async function fitInPlace(path: string, info: Mp4Info, options: FitOption
     await rm(candidate, { force: true });
     await rm(kept, { force: true });
   }
-  throw new KinoraError(
-    'INVALID_OPTION',
-    `This clip cannot be made smaller than ${smallest} bytes; maxBytes is ${maxBytes}.`,
-  );
+  throw new KinoraError('INVALID_OPTION', { kind: 'cannotFit', smallestBytes: smallest, maxBytes });
 }
 
 function encodeAgain(

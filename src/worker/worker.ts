@@ -255,7 +255,8 @@ export class JobWorker {
     error: unknown,
   ): Promise<void> {
     const jobId = entry.id;
-    const { code, message } = serializeError(error);
+    const serialized = serializeError(error);
+    const { code, message } = serialized;
     if (reason === 'handback') {
       await this.#move(jobId, 'handback');
       // Delayed until now: unlike moveToWait, this wakes another worker.
@@ -277,7 +278,7 @@ export class JobWorker {
     // An error without a code of ours may carry anything in its text: people get the sentence, the log the rest.
     const failure =
       isKinoraError(error) || code !== 'INTERNAL'
-        ? { code, message }
+        ? serialized
         : { code: 'INTERNAL' as const, message: 'Something broke.' };
     this.#log.error({ jobId, code, err: message }, 'job failed');
     const { changed } = await this.#move(jobId, 'failed', { failure: JSON.stringify(failure) });

@@ -95,7 +95,7 @@ describe('asking', () => {
     const long = await talk.ask('t-1', { options: { prompt: 'a'.repeat(1001) } });
     expect(long).toMatchObject({ accepted: false, text: expect.stringMatching(/at most 1000/) });
     const frames = await talk.ask('t-2', { person: mei, options: { frames: 99 } });
-    expect(frames.text).toMatch(/选项不对.*1 to 32/);
+    expect(frames.text).toMatch(/1 到 32/);
     expect(await talk.harness.creditsUsed()).toBe(0);
   });
 
@@ -439,7 +439,7 @@ describe('words', () => {
       failure: { code: 'OUT_OF_MEMORY', message: 'x' },
     });
     expect(chinese).toEqual({
-      text: `${zh.failure('OUT_OF_MEMORY', 'x')} ${zh.result.refunded}`,
+      text: `${zh.failure({ code: 'OUT_OF_MEMORY', message: 'x' })} ${zh.result.refunded}`,
       buttons: [],
     });
     expect(talk.conversation.final(entry, { kind: 'cancelled' }).text).toBe(zh.result.cancelled);

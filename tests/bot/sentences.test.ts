@@ -2,7 +2,9 @@ import { describe, expect, it } from 'vitest';
 import { locales, messagesFor } from '../../src/bot/sentences/catalogue.ts';
 import { en } from '../../src/bot/sentences/en.ts';
 import { zh } from '../../src/bot/sentences/zh.ts';
-import { type ErrorCode, errorCatalogue } from '../../src/errors.ts';
+import { type ErrorDetail, englishDetails } from '../../src/error-details.ts';
+import { type ErrorCode, errorCatalogue, KinoraError, serializeError } from '../../src/errors.ts';
+import { failureSchema } from '../../src/queue/jobs.ts';
 
 const han = /\p{Script=Han}/u;
 
@@ -42,11 +44,10 @@ describe.each(Object.entries(locales))('the catalogue %s', (_name, catalogue) =>
 
   it('has a sentence for every failure, with what to do', () => {
     for (const code of Object.keys(errorCatalogue) as ErrorCode[]) {
-      const sentence = catalogue.failure(code, 'The seed is 5.');
+      const sentence = catalogue.failure({ code, message: 'The seed is 5.' });
       expect(sentence.length, code).toBeGreaterThan(3);
       expect(sentence, code).not.toMatch(/undefined|\.env|kinora doctor|npm/);
     }
-    expect(catalogue.failure('INVALID_OPTION', 'The seed is 5.')).toContain('The seed is 5.');
   });
 
   it('tells nobody what the machine says about itself', () => {
@@ -59,7 +60,7 @@ describe.each(Object.entries(locales))('the catalogue %s', (_name, catalogue) =>
       'ENCODE_FAILED',
     ];
     for (const code of [...codes, 'INVALID_CONFIG', 'IMAGE_NOT_FOUND', 'DISK_FULL'] as const) {
-      expect(catalogue.failure(code, secret)).not.toContain('srv');
+      expect(catalogue.failure({ code, message: secret })).not.toContain('srv');
     }
   });
 });
@@ -72,6 +73,147 @@ it('what only Discord says is in Chinese, too', () => {
   expect(messagesFor('fr').discord).toBe(messagesFor('en-US').discord);
 });
 
+const range = { min: 1, max: 32 };
+/** The message that each had before it was made of data, and the data. */
+const details: readonly [readonly [string, ErrorDetail], ...(readonly [string, ErrorDetail])[]] = [
+  [
+    'The frames must be a whole number from 1 to 32.',
+    { kind: 'range', what: 'frames', ...range, isWhole: true },
+  ],
+  [
+    'The guidance must be a number from 1 to 20.',
+    { kind: 'range', what: 'guidance', min: 1, max: 20, isWhole: false },
+  ],
+  [
+    'The credits must be a whole number from 1 to 32, not 33.',
+    { kind: 'range', what: 'credits', ...range, isWhole: true, got: 33 },
+  ],
+  ['The motion must be one of low, high.', { kind: 'oneOf', what: 'motion', allowed: ['low', 'high'] }],
+  ['The option "loop" must be yes or no.', { kind: 'yesOrNo', what: 'loop' }],
+  [
+    'The option "smooth" must be yes, no, 1, 2 or 3.',
+    { kind: 'yesOrNo', what: 'smooth', factors: [1, 2, 3] },
+  ],
+  [
+    'There is no option "sed"; known are prompt, seed.',
+    { kind: 'unknownOption', got: 'sed', known: ['prompt', 'seed'] },
+  ],
+  ['The option "seed" is given twice.', { kind: 'givenTwice', what: 'seed' }],
+  ['The size must look like 512 or 640x384.', { kind: 'sizeForm' }],
+  [
+    'The size is "big"; expected one number such as 512, or width x height such as 640x384.',
+    { kind: 'sizeForm', got: 'big' },
+  ],
+  [
+    'The number of frames is 33; expected a whole number from 1 to 32.',
+    { kind: 'outOfRange', what: 'frames', ...range, isWhole: true, got: 33 },
+  ],
+  [
+    'The strength is 2; expected a number from 1 to 32.',
+    { kind: 'outOfRange', what: 'strength', ...range, isWhole: false, got: 2 },
+  ],
+  [
+    'The preset is "best"; expected one of fast, high.',
+    { kind: 'notOneOf', what: 'preset', allowed: ['fast', 'high'], got: 'best' },
+  ],
+  [
+    'The size is 65x64; expected multiples of 64 from 1 to 32, and 1 to 32 pixels in all.',
+    { kind: 'sizeLimits', width: 65, height: 64, multiple: 64, side: range, pixels: range },
+  ],
+  [
+    'The video v was made from another picture; a variation needs the same one.',
+    { kind: 'otherPicture', videoId: 'v' },
+  ],
+  [
+    'The video v has 8 frames of 64x32; a variation must have the same.',
+    { kind: 'otherShape', videoId: 'v', numFrames: 8, width: 64, height: 32 },
+  ],
+  [
+    'This clip cannot be made smaller than 9 bytes; maxBytes is 8.',
+    { kind: 'cannotFit', smallestBytes: 9, maxBytes: 8 },
+  ],
+  [
+    'The negative prompt has 1001 characters; at most 1000 are allowed.',
+    { kind: 'promptLength', what: 'negative prompt', got: 1001, max: 1000 },
+  ],
+  [
+    'The prompt is not plain text (it contains U+0000).',
+    { kind: 'promptText', what: 'prompt', character: 'U+0000' },
+  ],
+  ['The picture is in the format GIF; expected JPEG, PNG or WebP.', { kind: 'pictureFormat', name: 'GIF' }],
+  [
+    'The picture is in a format that Kinora does not know; expected JPEG, PNG or WebP.',
+    { kind: 'pictureFormat' },
+  ],
+  [
+    'The picture has 64.5 MB; expected at most 64 MB.',
+    { kind: 'pictureFile', megabytes: 64.5, maxMegabytes: 64 },
+  ],
+  [
+    'The picture has 4 x 5 pixels; expected at least 8 x 8 and at most 40 megapixels.',
+    { kind: 'pictureSize', width: 4, height: 5, minSide: 8, maxPixels: 40e6 },
+  ],
+  ['"ten" is not a number.', { kind: 'notANumber', got: 'ten' }],
+  [
+    '"x" is no target; they are written like "user:discord:123", "role:…" or "community:…".',
+    { kind: 'target', got: 'x' },
+  ],
+  ['"x" is no user or community; they are written like "discord:123".', { kind: 'owner', got: 'x' }],
+  ['The reason has 501 characters; at most 500.', { kind: 'reasonLength', got: 501, max: 500 }],
+  ['A ban ends between 1 millisecond and 10 years from now, or never.', { kind: 'banEnd' }],
+  ['A ban lasts up to 87600 hours, or for good when no hours are given.', { kind: 'banHours', max: 87_600 }],
+  ['The weight is between 1 and 32, not 33.', { kind: 'weight', ...range, got: 33 }],
+  ['That is not the id of an audit entry.', { kind: 'auditId' }],
+  ['The page is a number from 1 to 3.', { kind: 'page', max: 3 }],
+  ['The highest preset is one of fast, any.', { kind: 'highestPreset', allowed: ['fast', 'any'] }],
+  ['There can be 0 to 50 roles, not 51.', { kind: 'tooManyNamed', what: 'roles', max: 50, got: 51 }],
+  [
+    '"x" is none of the channels; name them by their number, or "here".',
+    { kind: 'notNamed', what: 'channels', got: 'x' },
+  ],
+  ['"x" is none of the roles; name them by their number.', { kind: 'notNamed', what: 'roles', got: 'x' }],
+  [
+    'A pattern stands between two slashes with nothing after them, like /colou?r/; a slash in it is written \\/.',
+    { kind: 'patternForm' },
+  ],
+  ['A pattern is not understood: missing ).', { kind: 'pattern', why: 'missing )' }],
+  ['A pattern fits every prompt, even an empty one.', { kind: 'patternFitsAll' }],
+  [
+    'All patterns together may have 9 steps, and these have 10; use fewer or smaller repetitions.',
+    { kind: 'patternSize', max: 9, got: 10 },
+  ],
+  [
+    'A blocked word has 1 to 32 characters, not 33.',
+    { kind: 'blockedLength', what: 'word', ...range, got: 33 },
+  ],
+  ['There can be 1 to 32 blocked words, not 33.', { kind: 'blockedCount', ...range, got: 33 }],
+];
+
+describe('what exactly is wrong', () => {
+  it.each(details)('%s', (message, detail) => {
+    const error = new KinoraError('INVALID_OPTION', detail);
+    expect(error.message).toBe(message);
+    expect(en.failure(error)).toBe(`${message} Choose an allowed value and try again.`);
+    const chinese = zh.failure(error);
+    expect(chinese).toMatch(/。请改正后再试。$/);
+    // Words that people type, proper names and examples, but no English sentence.
+    expect(chinese).not.toMatch(/[a-z]+ [a-z]+/i);
+    // Kept with a failed job, it says the same weeks later.
+    const kept = failureSchema.parse(JSON.parse(JSON.stringify(serializeError(error))));
+    expect(zh.failure(kept)).toBe(chinese);
+  });
+
+  it('is told apart by its kind, and left out where it is not understood', () => {
+    expect(new Set(details.map(([, { kind }]) => kind)).size).toBe(Object.keys(englishDetails).length);
+    const kept = { code: 'INVALID_OPTION', message: 'x', detail: { kind: 'of the future' } };
+    expect(failureSchema.parse(kept)).toEqual({ code: 'INVALID_OPTION', message: 'x', detail: undefined });
+    expect(failureSchema.parse({ code: 'INTERNAL', message: 'x' })).toEqual({
+      code: 'INTERNAL',
+      message: 'x',
+    });
+  });
+});
+
 describe('Chinese', () => {
   /** Made of others alone. */
   const composed = ['me.job'];
@@ -82,10 +224,30 @@ describe('Chinese', () => {
       // biome-ignore lint/suspicious/noExplicitAny: each sentence takes other arguments; here all take the same thing
       const say = value as string | ((...parts: any[]) => string);
       const parts = key === 'result.reused' ? [['甲'], '1.0'] : [anything, anything, anything];
-      const text = typeof say === 'string' ? say : key === 'failure' ? say('INTERNAL', '') : say(...parts);
+      const text =
+        typeof say === 'string'
+          ? say
+          : key === 'failure'
+            ? say({ code: 'INTERNAL', message: '' })
+            : say(...parts);
       expect(text, key).toMatch(han);
       if (typeof say === 'string') expect(text, key).not.toBe(english.get(key));
     }
+  });
+
+  it('says what exactly is wrong from the data of the error, and never its English message', () => {
+    const [, detail] = details[0];
+    const { message } = new KinoraError('INVALID_OPTION', detail);
+    expect(zh.failure({ code: 'INVALID_OPTION', message, detail })).toBe(
+      '帧数必须是 1 到 32 之间的整数。请改正后再试。',
+    );
+    expect(zh.failure({ code: 'INVALID_OPTION', message })).toBe('有一个选项不对，请改正后再试。');
+    expect(zh.failure({ code: 'IMAGE_TOO_LARGE', message })).toBe('图片太大，请缩小后再发送。');
+    const size = { kind: 'pictureSize', width: 9000, height: 8000, minSide: 8, maxPixels: 40e6 } as const;
+    expect(zh.failure({ code: 'IMAGE_TOO_LARGE', message, detail: size })).toBe(
+      '图片是 9000×8000 像素，至少要有 8×8 像素，最多 4000 万像素。请缩小后再发送。',
+    );
+    expect(zh.failure({ code: 'INTERNAL', message, detail })).toBe(zh.failure({ code: 'INTERNAL', message }));
   });
 
   it('is chosen by any Chinese locale, English by all others', () => {

@@ -1,5 +1,5 @@
 /** English. */
-import type { ErrorCode } from '../../errors.ts';
+import type { ErrorCode, SerializedError } from '../../errors.ts';
 
 const people = (count: number): string => (count === 1 ? '1 person' : `${count} people`);
 const jobs = (count: number): string => (count === 1 ? '1 job' : `${count} jobs`);
@@ -278,7 +278,7 @@ export const en = {
     negative: 'What should not appear?',
   },
 
-  failure: (code: ErrorCode, message: string) => failures[code](message),
+  failure: ({ code, message }: SerializedError) => failures[code](message),
 
   /** What moderators decided about their server or group. */
   rules: {

@@ -96,10 +96,8 @@ export function renderFinal(answer: FinalAnswer, say: Messages): ChatMessage {
   switch (answer.kind) {
     case 'cancelled':
       return { text: say.result.cancelled, buttons: [] };
-    case 'failure': {
-      const { code, message } = answer.failure;
-      return { text: `${say.failure(code, message)} ${say.result.refunded}`, buttons: [] };
-    }
+    case 'failure':
+      return { text: `${say.failure(answer.failure)} ${say.result.refunded}`, buttons: [] };
     case 'video': {
       const buttons = actions
         .filter((action) => action !== 'cancel')
@@ -184,7 +182,7 @@ export function renderRefusal(reason: Refusal, say: Messages): string {
     case 'rule':
       return renderBrokenRule(reason.rule, say);
     case 'failure':
-      return say.failure(reason.failure.code, reason.failure.message);
+      return say.failure(reason.failure);
     default:
       return say.refusal[reason.kind];
   }

@@ -1,5 +1,6 @@
 /** Chinese, simplified. Whatever English has and this lacks does not compile. */
-import type { ErrorCode } from '../../errors.ts';
+import { type DetailSentences, renderDetail } from '../../error-details.ts';
+import type { ErrorCode, SerializedError } from '../../errors.ts';
 import type { en } from './en.ts';
 
 const people = (count: number): string => `${count} 人`;
@@ -27,32 +28,126 @@ function helpText(how: string, options: string): string {
 const broken = 'Kinora 出了点问题，管理员可以在日志里查到原因。请稍后再试。';
 const crashed = '生成引擎中途停止，已经重新启动。请再试一次。';
 
-/** The message is English; it is added where it tells what exactly is wrong with what the person sent. */
-const failures: Readonly<Record<ErrorCode, (message: string) => string>> = {
-  INTERNAL: () => broken,
-  INVALID_OPTION: (message) => `有一个选项不对，请改正后再试。（${message}）`,
-  INVALID_PROMPT: (message) => `提示词不能用，请换成短一些的纯文字，例如“镜头缓缓推近”。（${message}）`,
-  INVALID_CONFIG: () => broken,
-  VIDEO_NOT_FOUND: () => '那个视频已经不在这里了。请重新发送图片；只有近期的视频可以变化。',
-  IMAGE_NOT_FOUND: () => '图片已经不在这里了，请重新发送。',
-  IMAGE_UNSUPPORTED: (message) => `不支持这种图片，请转成 JPEG、PNG 或 WebP，或者发送截图。（${message}）`,
-  IMAGE_UNREADABLE: () => '图片好像损坏了。请另存为 JPEG 或 PNG 后再发送。',
-  IMAGE_TOO_LARGE: (message) => `图片太大，请缩小后再发送。（${message}）`,
-  IMAGE_TOO_SMALL: (message) => `图片太小，请发送大一些的图片。（${message}）`,
-  PACK_NOT_FOUND: () => broken,
-  PACK_INVALID: () => broken,
-  DEVICE_UNAVAILABLE: () => broken,
-  OUT_OF_MEMORY: () => '内存不够。请选择更小的预设、更小的尺寸或更少的帧数。',
-  ENGINE_CRASHED: () => crashed,
-  ENGINE_HUNG: () => `${crashed}如果再次发生，请选择更小的预设。`,
-  BAD_NUMBERS: () => '模型没有得出可用的画面。请换一个种子，或降低引导强度。',
-  OUTPUT_UNWRITABLE: () => broken,
-  DISK_FULL: () => '服务器的磁盘已满，需要管理员清理空间。请稍后再试。',
-  FFMPEG_MISSING: () => broken,
-  ENCODE_FAILED: () => '视频写入失败。请再试一次，或告诉管理员。',
-  EXPIRED: () => '排队时间太长，任务已过期。请等队伍短一些再试。',
-  CANCELLED: () => '已取消。',
+/** Names of options, by the words that people type. */
+const names: Readonly<Record<string, string>> = {
+  prompt: '提示词',
+  'negative prompt': '反向提示词',
+  preset: '预设',
+  motion: '运动幅度',
+  camera: '镜头',
+  seed: '种子',
+  frames: '帧数',
+  steps: '步数',
+  guidance: '引导强度',
+  fps: '帧率',
+  size: '尺寸',
+  credits: '点数',
+  'number of entries': '条数',
 };
+const nameOf = (what: string): string => names[what] ?? `“${what}”`;
+const listed = (words: readonly (string | number)[]): string => words.join('、');
+const numberFrom = (d: { isWhole: boolean; min: number; max: number; got?: number | undefined }): string =>
+  `必须是 ${d.min} 到 ${d.max} 之间的${d.isWhole ? '整数' : '数'}${d.got === undefined ? '' : `，你给的是 ${d.got}`}。`;
+
+/** Formats whose English name holds more than a proper name. */
+const formats: Readonly<Record<string, string>> = {
+  'icon (ICO)': '图标（ICO）',
+  'AVI video': 'AVI 视频',
+  'Matroska or WebM video': 'Matroska 或 WebM 视频',
+  'MP4 or QuickTime video': 'MP4 或 QuickTime 视频',
+  'ZIP archive': 'ZIP 压缩包',
+  'gzip archive': 'gzip 压缩包',
+  'web page (HTML)': '网页（HTML）',
+};
+const named = { channels: '频道', roles: '身份组' } as const;
+const blocked = { word: '屏蔽词', pattern: '模式' } as const;
+
+const details: DetailSentences = {
+  range: (d) => `${nameOf(d.what)}${numberFrom(d)}`,
+  oneOf: ({ what, allowed }) => `${nameOf(what)}必须是 ${listed(allowed)} 之一。`,
+  yesOrNo: ({ what, factors }) => `选项“${what}”只能是 ${listed(['yes', 'no', ...(factors ?? [])])}。`,
+  unknownOption: ({ got, known }) => `没有“${got}”这个选项，可用的有：${listed(known)}。`,
+  givenTwice: ({ what }) => `选项“${what}”写了两次。`,
+  sizeForm: ({ got }) => `尺寸要写成 512 或 640x384 的样子${got === undefined ? '' : `，你给的是“${got}”`}。`,
+  outOfRange: (d) => `${nameOf(d.what)}${numberFrom(d)}`,
+  notOneOf: ({ what, allowed, got }) => `${nameOf(what)}必须是 ${listed(allowed)} 之一，你给的是“${got}”。`,
+  sizeLimits: ({ width, height, multiple, side, pixels }) =>
+    `尺寸不能是 ${width}x${height}：宽和高都必须是 ${multiple} 的倍数，在 ${side.min} 到 ${side.max} 之间，总像素数在 ${pixels.min} 到 ${pixels.max} 之间。`,
+  otherPicture: ({ videoId }) => `视频 ${videoId} 是用另一张图片生成的，变化需要同一张图片。`,
+  otherShape: ({ videoId, numFrames, width, height }) =>
+    `视频 ${videoId} 有 ${numFrames} 帧，尺寸是 ${width}x${height}，变化必须与它相同。`,
+  cannotFit: ({ smallestBytes, maxBytes }) =>
+    `这个视频最小只能压缩到 ${smallestBytes} 字节，而这里最多允许 ${maxBytes} 字节。`,
+  promptLength: ({ what, got, max }) => `${nameOf(what)}有 ${got} 个字符，最多 ${max} 个。`,
+  promptText: ({ what, character }) => `${nameOf(what)}不是纯文字（含有 ${character}）。`,
+  pictureFormat: ({ name }) =>
+    name === undefined ? '无法识别这张图片的格式。' : `不支持这种格式：${formats[name] ?? name}。`,
+  pictureFile: ({ megabytes, maxMegabytes }) => `图片有 ${megabytes} MB，最多 ${maxMegabytes} MB。`,
+  pictureSize: ({ width, height, minSide, maxPixels }) =>
+    `图片是 ${width}×${height} 像素，至少要有 ${minSide}×${minSide} 像素，最多 ${maxPixels / 1e4} 万像素。`,
+  notANumber: ({ got }) => `“${got}”不是数字。`,
+  target: ({ got }) => `“${got}”不是有效的对象，要写成“user:discord:123”、“role:…”或“community:…”的样子。`,
+  owner: ({ got }) => `“${got}”不是用户或社区，要写成“discord:123”的样子。`,
+  reasonLength: ({ got, max }) => `原因有 ${got} 个字符，最多 ${max} 个。`,
+  banEnd: () => '封禁要在 1 毫秒到 10 年之内结束，或者没有期限。',
+  banHours: ({ max }) => `封禁最长 ${max} 小时；不写小时数就是永久。`,
+  weight: ({ min, max, got }) => `权重要在 ${min} 到 ${max} 之间，你给的是 ${got}。`,
+  auditId: () => '这不是操作记录的编号。',
+  page: ({ max }) => `页码要在 1 到 ${max} 之间。`,
+  highestPreset: ({ allowed }) => `最高预设必须是 ${listed(allowed)} 之一。`,
+  tooManyNamed: ({ what, max, got }) => `最多可以指定 ${max} 个${named[what]}，现在有 ${got} 个。`,
+  notNamed: ({ what, got }) =>
+    `“${got}”不是${named[what]}，请写编号${what === 'channels' ? '，或者写“here”' : ''}。`,
+  patternForm: () => '模式写在两个斜杠之间，后面不加任何东西，例如 /colou?r/；其中的斜杠写成 \\/。',
+  pattern: () => '有一个模式的写法不对。',
+  patternFitsAll: () => '有一个模式会匹配所有提示词，连空的也匹配。',
+  patternSize: ({ max, got }) =>
+    `所有模式加起来最多 ${max} 步，现在有 ${got} 步；请减少重复，或者把重复的次数写小。`,
+  blockedLength: ({ what, min, max, got }) =>
+    `${blocked[what]}要有 ${min} 到 ${max} 个字符，现在有 ${got} 个。`,
+  blockedCount: ({ min, max, got }) => `屏蔽词可以有 ${min} 到 ${max} 个，现在有 ${got} 个。`,
+};
+
+/** What people read when nothing is known but the code. */
+const failures: Readonly<Record<ErrorCode, string>> = {
+  INTERNAL: broken,
+  INVALID_OPTION: '有一个选项不对，请改正后再试。',
+  INVALID_PROMPT: '提示词不能用，请换成短一些的纯文字，例如“镜头缓缓推近”。',
+  INVALID_CONFIG: broken,
+  VIDEO_NOT_FOUND: '那个视频已经不在这里了。请重新发送图片；只有近期的视频可以变化。',
+  IMAGE_NOT_FOUND: '图片已经不在这里了，请重新发送。',
+  IMAGE_UNSUPPORTED: '不支持这种图片，请转成 JPEG、PNG 或 WebP，或者发送截图。',
+  IMAGE_UNREADABLE: '图片好像损坏了。请另存为 JPEG 或 PNG 后再发送。',
+  IMAGE_TOO_LARGE: '图片太大，请缩小后再发送。',
+  IMAGE_TOO_SMALL: '图片太小，请发送大一些的图片。',
+  PACK_NOT_FOUND: broken,
+  PACK_INVALID: broken,
+  DEVICE_UNAVAILABLE: broken,
+  OUT_OF_MEMORY: '内存不够。请选择更小的预设、更小的尺寸或更少的帧数。',
+  ENGINE_CRASHED: crashed,
+  ENGINE_HUNG: `${crashed}如果再次发生，请选择更小的预设。`,
+  BAD_NUMBERS: '模型没有得出可用的画面。请换一个种子，或降低引导强度。',
+  OUTPUT_UNWRITABLE: broken,
+  DISK_FULL: '服务器的磁盘已满，需要管理员清理空间。请稍后再试。',
+  FFMPEG_MISSING: broken,
+  ENCODE_FAILED: '视频写入失败。请再试一次，或告诉管理员。',
+  EXPIRED: '排队时间太长，任务已过期。请等队伍短一些再试。',
+  CANCELLED: '已取消。',
+};
+
+/** What to do, behind the sentence about what exactly is wrong with what the person sent. */
+const remedies: Readonly<Partial<Record<ErrorCode, string>>> = {
+  INVALID_OPTION: '请改正后再试。',
+  INVALID_PROMPT: '请换成短一些的纯文字，例如“镜头缓缓推近”。',
+  IMAGE_UNSUPPORTED: '请转成 JPEG、PNG 或 WebP，或者发送截图。',
+  IMAGE_TOO_LARGE: '请缩小后再发送。',
+  IMAGE_TOO_SMALL: '请发送大一些的图片。',
+};
+
+function failure({ code, detail }: SerializedError): string {
+  const remedy = remedies[code];
+  return detail && remedy ? `${renderDetail(details, detail)}${remedy}` : failures[code];
+}
 
 export const zh: typeof en = {
   duration,
@@ -246,7 +341,7 @@ export const zh: typeof en = {
     negative: '不要出现什么？',
   },
 
-  failure: (code, message) => failures[code](message),
+  failure,
 
   rules: {
     refused: {

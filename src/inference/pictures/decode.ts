@@ -113,8 +113,7 @@ async function readHeader(source: string | Uint8Array, limits: HeaderLimits): Pr
   checkBytes(bytes.length, limits);
   const format = sniffFormat(bytes);
   if (!format?.isDecodable) {
-    const what = format ? `is in the format ${format.name}` : 'is in a format that Kinora does not know';
-    throw new KinoraError('IMAGE_UNSUPPORTED', `The picture ${what}; expected JPEG, PNG or WebP.`);
+    throw new KinoraError('IMAGE_UNSUPPORTED', { kind: 'pictureFormat', name: format?.name });
   }
   let header: Metadata;
   try {
@@ -181,22 +180,23 @@ export async function readPicture(
 function checkBytes(bytes: number, { maxBytes }: Pick<ImageLimits, 'maxBytes'>): void {
   if (bytes === 0) throw new KinoraError('IMAGE_UNREADABLE', 'The picture is an empty file.');
   if (bytes > maxBytes) {
-    throw new KinoraError(
-      'IMAGE_TOO_LARGE',
-      `The picture has ${megabytes(bytes)} MB; expected at most ${megabytes(maxBytes)} MB.`,
-    );
+    throw new KinoraError('IMAGE_TOO_LARGE', {
+      kind: 'pictureFile',
+      megabytes: megabytes(bytes),
+      maxMegabytes: megabytes(maxBytes),
+    });
   }
 }
 
 function checkSize({ width, height }: Metadata, { minSide, maxPixels }: HeaderLimits): void {
-  const size = `The picture has ${width} x ${height} pixels`;
-  const range = `expected at least ${minSide} x ${minSide} and at most ${maxPixels / 1e6} megapixels`;
-  if (width * height > maxPixels) throw new KinoraError('IMAGE_TOO_LARGE', `${size}; ${range}.`);
-  if (Math.min(width, height) < minSide) throw new KinoraError('IMAGE_TOO_SMALL', `${size}; ${range}.`);
+  const detail = { kind: 'pictureSize', width, height, minSide, maxPixels } as const;
+  if (width * height > maxPixels) throw new KinoraError('IMAGE_TOO_LARGE', detail);
+  if (Math.min(width, height) < minSide) throw new KinoraError('IMAGE_TOO_SMALL', detail);
 }
 
-function megabytes(bytes: number): string {
-  return (bytes / 2 ** 20).toFixed(1).replace(/\.0$/, '');
+/** Rounded to one decimal. */
+function megabytes(bytes: number): number {
+  return Number((bytes / 2 ** 20).toFixed(1));
 }
 
 /** Grey pictures come out of libvips with one channel. */

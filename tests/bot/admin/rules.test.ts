@@ -393,7 +393,10 @@ describe('rules of a community', () => {
   it('that are not understood let nobody through, and the words among them can go', async () => {
     const redis = talk.harness.server.connect();
     await redis.hset(hash(), 'word:/(/', 'on');
-    expect(await ask()).toMatchObject({ accepted: false, text: en.failure('INTERNAL', '') });
+    expect(await ask()).toMatchObject({
+      accepted: false,
+      text: en.failure({ code: 'INTERNAL', message: '' }),
+    });
     expect(await rules('words remove /(/')).toContain('Blocked words: 0');
     expect(await ask()).toMatchObject({ accepted: true });
     await redis.hset(hash(), 'curfew', '22:00');
@@ -406,7 +409,7 @@ describe('rules of a community', () => {
       options: {},
       replyTo: {},
     });
-    expect(answer).toMatchObject({ accepted: false, text: en.failure('INTERNAL', '') });
+    expect(answer).toMatchObject({ accepted: false, text: en.failure({ code: 'INTERNAL', message: '' }) });
   });
 
   it.each(['dead', 'frozen'])('are not passed over while Redis is %s, and nobody waits long', async (how) => {
