@@ -4,7 +4,7 @@ import type { JobClient, Place as QueuePlace } from '../queue/client.ts';
 import type { JobState } from '../queue/jobs.ts';
 import type { QueueMode } from '../queue/mode.ts';
 import type { Quota } from '../queue/quota.ts';
-import type { AdminTools } from './admin/commands.ts';
+import type { AdminTools } from './admin/run-command.ts';
 import type { Person, Place } from './people.ts';
 import { failedOrUnavailable, type Refused } from './refusals.ts';
 import { type ForgetTools, forgetUser } from './upkeep/forget.ts';

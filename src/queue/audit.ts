@@ -125,6 +125,21 @@ export class AuditTrail {
       return { id, ...fieldsSchema.parse(fields) };
     });
   }
+
+  /** The latest entry of an action for each of the targets, as far as the trail reaches back. */
+  async newest(action: AuditAction, targets: ReadonlySet<string>): Promise<ReadonlyMap<string, AuditEntry>> {
+    const found = new Map<string, AuditEntry>();
+    let page: AuditEntry[] = [];
+    do {
+      const last = page.at(-1);
+      page = await this.entries(auditEntries.max, last ? { before: last.id } : {});
+      for (const entry of page) {
+        const isWanted = entry.action === action && targets.has(entry.target);
+        if (isWanted && !found.has(entry.target)) found.set(entry.target, entry);
+      }
+    } while (page.length === auditEntries.max && found.size < targets.size);
+    return found;
+  }
 }
 
 /** One line without surrounding spaces. */

@@ -2,16 +2,27 @@
 import { z } from 'zod';
 import { KinoraError } from '../errors.ts';
 import { type AuditTrail, checkReason } from './audit.ts';
-import { checkOwner } from './checks.ts';
+import { checkOwner, type Target } from './checks.ts';
 
 export const banMs = { min: 1, max: 10 * 366 * 86_400_000 } as const;
 
-const banSchema = z.object({
+/** Who can be banned. */
+export type Owner = Target & { readonly kind: 'user' | 'community' };
+
+export interface Ban {
+  readonly owner: Owner;
   /** 0 means permanent. */
+  readonly untilMs: number;
+  readonly reason: string;
+}
+
+const storedSchema = z.object({
   untilMs: z.number(),
   reason: z.string(),
+  /** Bans of older versions do not say. */
+  kind: z.enum(['user', 'community']).default('user'),
 });
-export type Ban = z.infer<typeof banSchema>;
+type StoredBan = z.infer<typeof storedSchema>;
 
 export class Bans {
   readonly #trail: AuditTrail;
@@ -23,13 +34,12 @@ export class Bans {
   /**
    * Jobs that were accepted before go on.
    * @param by userKey of the admin
-   * @param owner key of a user or community
    * @param untilMs when the ban ends; absent means never
    * @returns whether this changed anything
    */
   async ban(
     by: string,
-    owner: string,
+    owner: Owner,
     { untilMs, reason }: { untilMs?: number | undefined; reason: string },
     now = Date.now(),
   ): Promise<boolean> {
@@ -39,14 +49,14 @@ export class Bans {
         throw new KinoraError('INVALID_OPTION', { kind: 'banEnd' });
       }
     }
-    const ban: Ban = { untilMs: untilMs ?? 0, reason: checkReason(reason) };
+    const ban: StoredBan = { untilMs: untilMs ?? 0, reason: checkReason(reason), kind: owner.kind };
     const { changed } = await this.#trail.act({
       by,
       action: 'ban',
-      target: owner,
+      target: owner.key,
       change: 'set',
       key: this.#trail.keys.bans,
-      field: checkOwner(owner),
+      field: checkOwner(owner.key),
       value: JSON.stringify(ban),
       reason,
       now,
@@ -54,21 +64,29 @@ export class Bans {
     return changed;
   }
 
-  /** @returns whether there was a ban */
+  /**
+   * @param owner key of a user or community
+   * @returns whether there was a ban
+   */
   async unban(by: string, owner: string, reason = ''): Promise<boolean> {
     const change = { change: 'delete', key: this.#trail.keys.bans, field: checkOwner(owner) } as const;
     return (await this.#trail.act({ by, action: 'unban', target: owner, ...change, reason })).changed;
   }
 
-  /** The bans in force, by the key of the user or community. */
-  async all(now = Date.now()): Promise<ReadonlyMap<string, Ban>> {
+  /** The bans in force, ordered by key. */
+  async all(now = Date.now()): Promise<Ban[]> {
     const stored = await this.#trail.redis.hgetall(this.#trail.keys.bans);
-    const bans = Object.entries(stored).map(([owner, text]) => [owner, parseBan(text)] as const);
-    return new Map(bans.filter(([, { untilMs }]) => untilMs === 0 || untilMs > now));
+    const bans = Object.keys(stored)
+      .sort()
+      .map((key): Ban => {
+        const { untilMs, reason, kind } = parseBan(stored[key] ?? '');
+        return { owner: { kind, key }, untilMs, reason };
+      });
+    return bans.filter(({ untilMs }) => untilMs === 0 || untilMs > now);
   }
 }
 
-/** A ban as it is stored, and as the audit trail shows it before and after a change. */
-export function parseBan(text: string): Ban {
-  return banSchema.parse(JSON.parse(text));
+/** A ban as it is stored, and as the audit trail tells it before and after a change. */
+export function parseBan(text: string): StoredBan {
+  return storedSchema.parse(JSON.parse(text));
 }

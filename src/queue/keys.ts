@@ -65,7 +65,7 @@ export class Keys {
   get weights(): string {
     return `${this.prefix}:weights`;
   }
-  /** Hash userKey or communityKey → JSON {untilMs, reason}; untilMs 0 means permanent. */
+  /** Hash userKey or communityKey → JSON {untilMs, reason, kind}; untilMs 0 means permanent. */
   get bans(): string {
     return `${this.prefix}:bans`;
   }

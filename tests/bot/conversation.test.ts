@@ -107,10 +107,14 @@ describe('asking', () => {
     await talk.conversation.cancel('t-2', ann);
     await talk.admin.quotas.setCredits('test:root', { kind: 'user', key: 'test:ann' }, 0);
     expect((await talk.ask('t-3')).text).toBe(en.refusal.quota({ used: 0, limit: 0, granted: 0, cost: 1 }));
-    await talk.admin.bans.ban('test:root', 'test:bob', {
-      untilMs: Date.UTC(2030, 0, 2, 3, 4),
-      reason: 'spam',
-    });
+    await talk.admin.bans.ban(
+      'test:root',
+      { kind: 'user', key: 'test:bob' },
+      {
+        untilMs: Date.UTC(2030, 0, 2, 3, 4),
+        reason: 'spam',
+      },
+    );
     expect((await talk.ask('t-3', { person: bob })).text).toBe(
       'You cannot use Kinora until 2030-01-02 03:04 UTC: spam.',
     );

@@ -4,8 +4,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Account } from '../../src/bot/account.ts';
 import { Administration } from '../../src/bot/admin/administration.ts';
-import type { AdminTools } from '../../src/bot/admin/commands.ts';
+import { parseAdminCommand } from '../../src/bot/admin/commands.ts';
+import { parseRuleCommand } from '../../src/bot/admin/rule-commands.ts';
 import { RuleBook } from '../../src/bot/admin/rules.ts';
+import type { AdminTools } from '../../src/bot/admin/run-command.ts';
 import { finalAnswer, waitingOf } from '../../src/bot/answers.ts';
 import { type Action, JobButtons } from '../../src/bot/buttons.ts';
 import { optionsAsWords } from '../../src/bot/options.ts';
@@ -32,6 +34,8 @@ import {
   renderTransformed,
   renderWaiting,
 } from '../../src/bot/sentences/render.ts';
+import { renderAdmin } from '../../src/bot/sentences/render-admin.ts';
+import { renderRules } from '../../src/bot/sentences/render-rules.ts';
 import type { Answer } from '../../src/bot/upkeep/delivery.ts';
 import type { ForgetTools } from '../../src/bot/upkeep/forget.ts';
 import type { JobClient, QueueTerms } from '../../src/queue/client.ts';
@@ -130,11 +134,15 @@ class Conversation {
   }
 
   async adminWords(person: Person, words: readonly string[]): Promise<string> {
-    return await this.#services.administration.adminWords(person, words);
+    const command = parseAdminCommand(words, { platform: 'test' });
+    const outcome = await this.#services.administration.admin(person, command);
+    return renderAdmin(outcome, messagesFor(person.locale));
   }
 
   async ruleWords(person: Person, place: Place, words: readonly string[]): Promise<string> {
-    return await this.#services.administration.ruleWords(person, place, words);
+    const command = parseRuleCommand(words, { platform: 'test', channelKey: place.channelKey });
+    const outcome = await this.#services.administration.rules(person, place, command);
+    return renderRules(outcome, messagesFor(person.locale));
   }
 }
 

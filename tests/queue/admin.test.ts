@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { AdminTools } from '../../src/bot/admin/commands.ts';
+import type { AdminTools } from '../../src/bot/admin/run-command.ts';
 import { KinoraError } from '../../src/errors.ts';
 import type { JobClient } from '../../src/queue/client.ts';
-import { adminTools } from '../helpers/admin-tools.ts';
+import { adminTools, banOf, community, role, user } from '../helpers/admin-tools.ts';
 import { FaultyProxy } from '../helpers/proxy.ts';
 import { eventually, type Generation, Harness, openTerms, timedGenerator } from '../helpers/queue-harness.ts';
 
@@ -42,18 +42,18 @@ describe('an admin', () => {
 
   it('bans a person and a community, for a time or for good, and lifts it', async () => {
     const untilMs = Date.now() + 60_000;
-    expect(await admin.bans.ban(root, ann, { untilMs, reason: '  too\nmany ' })).toBe(true);
+    expect(await admin.bans.ban(root, user(ann), { untilMs, reason: '  too\nmany ' })).toBe(true);
     expect(await submit('a')).toEqual({ decision: 'banned', untilMs, reason: 'too many', owner: ann });
-    expect((await admin.bans.all()).get(ann)).toEqual({ untilMs, reason: 'too many' });
-    expect((await admin.bans.all(untilMs)).get(ann)).toBeUndefined();
-    expect(await admin.bans.ban(root, 'test:group', { reason: 'spam' })).toBe(true);
+    expect(await banOf(admin.bans, ann)).toEqual({ owner: user(ann), untilMs, reason: 'too many' });
+    expect(await banOf(admin.bans, ann, untilMs)).toBeUndefined();
+    expect(await admin.bans.ban(root, community('test:group'), { reason: 'spam' })).toBe(true);
     expect(await submit('b', 'test:bob', { communityKey: 'test:group' })).toMatchObject({
       decision: 'banned',
       untilMs: 0,
       owner: 'test:group',
     });
-    expect([...(await admin.bans.all()).keys()].sort()).toEqual([ann, 'test:group']);
-    expect([...(await admin.bans.all(untilMs)).keys()]).toEqual(['test:group']);
+    expect((await admin.bans.all()).map(({ owner }) => owner)).toEqual([user(ann), community('test:group')]);
+    expect((await admin.bans.all(untilMs)).map(({ owner }) => owner.key)).toEqual(['test:group']);
     expect(await admin.bans.unban(root, ann)).toBe(true);
     expect(await admin.bans.unban(root, ann)).toBe(false);
     expect((await submit('a')).decision).toBe('accepted');
@@ -66,15 +66,15 @@ describe('an admin', () => {
 
   it('sets allowances, and tells the same as admission decides', async () => {
     const roles = ['test:member', 'test:patron'];
-    const community = 'test:group';
-    const where = { roles, community };
+    const group = 'test:group';
+    const where = { roles, community: group };
     const steps: [() => Promise<unknown>, number, string][] = [
       [async () => {}, 5, 'default'],
-      [() => admin.quotas.setCredits(root, { kind: 'community', key: community }, 3), 3, 'community'],
-      [() => admin.quotas.setCredits(root, { kind: 'role', key: 'test:member' }, 0), 0, 'role'],
-      [() => admin.quotas.setCredits(root, { kind: 'role', key: 'test:patron' }, 7), 7, 'role'],
-      [() => admin.quotas.setCredits(root, { kind: 'user', key: ann }, 1), 1, 'user'],
-      [() => admin.quotas.clearCredits(root, { kind: 'user', key: ann }), 7, 'role'],
+      [() => admin.quotas.setCredits(root, community(group), 3), 3, 'community'],
+      [() => admin.quotas.setCredits(root, role('test:member'), 0), 0, 'role'],
+      [() => admin.quotas.setCredits(root, role('test:patron'), 7), 7, 'role'],
+      [() => admin.quotas.setCredits(root, user(ann), 1), 1, 'user'],
+      [() => admin.quotas.clearCredits(root, user(ann)), 7, 'role'],
     ];
     let asked = 0;
     for (const [change, limit, source] of steps) {
@@ -87,7 +87,7 @@ describe('an admin', () => {
         granted: 0,
         left: 0,
       });
-      const over = { communityKey: community, roleKeys: roles };
+      const over = { communityKey: group, roleKeys: roles };
       const refusal = { decision: 'quota', limit, used: limit, granted: 0, cost: 1 };
       expect(await submit(`q${asked++}`, ann, over)).toEqual(refusal);
     }
@@ -117,7 +117,7 @@ describe('an admin', () => {
   });
 
   it('gives a person a larger share of the worker', async () => {
-    await admin.weights.set(root, { kind: 'user', key: 'test:bob' }, 3);
+    await admin.weights.set(root, user('test:bob'), 3);
     for (let i = 0; i < 4; i++) {
       await submit(`a${i}`);
       await submit(`b${i}`, 'test:bob');
@@ -126,32 +126,100 @@ describe('an admin', () => {
     await harness.worker(timedGenerator(10, runs));
     await eventually('all', () => runs.length === 8);
     expect(runs.slice(0, 4).filter(({ userKey }) => userKey === 'test:bob')).toHaveLength(3);
-    expect(await admin.weights.clear(root, { kind: 'user', key: 'test:bob' })).toBe(true);
+    expect(await admin.weights.clear(root, user('test:bob'))).toBe(true);
+  });
+
+  it.each(['role', 'community'] as const)(
+    'gives everybody of a %s a larger share of the worker',
+    async (kind) => {
+      const target = kind === 'role' ? role('test:patron') : community('test:patrons');
+      await admin.weights.set(root, target, 3);
+      // The larger weight counts of two roles, and a user's own before any other.
+      await admin.weights.set(root, role('test:member'), 0.5);
+      await admin.weights.set(root, user('test:eve'), 1);
+      const favoured =
+        kind === 'role' ? { roleKeys: ['test:member', 'test:patron'] } : { communityKey: 'test:patrons' };
+      for (let i = 0; i < 5; i++) {
+        await submit(`a${i}`);
+        await submit(`b${i}`, 'test:bob', favoured);
+        await submit(`e${i}`, 'test:eve', favoured);
+      }
+      const runs: Generation[] = [];
+      await harness.worker(timedGenerator(10, runs));
+      await eventually('all', () => runs.length === 15);
+      const served = (key: string): number =>
+        runs.slice(0, 9).filter(({ userKey }) => userKey === key).length;
+      expect([served('test:bob'), served(ann), served('test:eve')]).toEqual([5, 2, 2]);
+    },
+  );
+
+  it('lists what is set, and is told who did it', async () => {
+    await admin.weights.set(root, user(ann), 0.5);
+    await admin.weights.set(root, role('test:patron'), 4, 'thanks');
+    expect(await admin.weights.all()).toEqual([
+      { target: role('test:patron'), weight: 4 },
+      { target: user(ann), weight: 0.5 },
+    ]);
+    expect(await admin.weights.of(user(ann))).toBe(0.5);
+    expect(await admin.weights.of(community('test:group'))).toBeUndefined();
+    await admin.weights.clear('test:other', role('test:patron'));
+    await admin.bans.ban(root, user(ann), { reason: 'spam' });
+    await admin.bans.ban('test:other', user(ann), { reason: 'much spam' });
+    const bans = await admin.trail.newest('ban', new Set([ann, 'test:bob']));
+    expect([...bans.keys()]).toEqual([ann]);
+    expect(bans.get(ann)).toMatchObject({ by: 'test:other', reason: 'much spam' });
+    expect((await admin.trail.entries(10)).slice(2).map(({ at: _at, id: _id, ...entry }) => entry)).toEqual([
+      {
+        action: 'clear-weight',
+        by: 'test:other',
+        target: 'role:test:patron',
+        before: '4',
+        after: '',
+        reason: '',
+      },
+      { action: 'weight', by: root, target: 'role:test:patron', before: '', after: '4', reason: 'thanks' },
+      { action: 'weight', by: root, target: `user:${ann}`, before: '', after: '0.5', reason: '' },
+    ]);
+  });
+
+  it('finds who set a ban far back in the trail', async () => {
+    await admin.bans.ban(root, user(ann), { reason: 'spam' });
+    const redis = harness.server.connect().pipeline();
+    const entry = [
+      'at',
+      '1',
+      'by',
+      root,
+      'action',
+      'grant',
+      'target',
+      ann,
+      'before',
+      '',
+      'after',
+      '',
+      'reason',
+      '',
+    ];
+    for (let i = 0; i < 500; i++) redis.xadd(harness.keys.audit, '*', ...entry);
+    await redis.exec();
+    expect((await admin.trail.newest('ban', new Set([ann]))).get(ann)).toMatchObject({ by: root });
+    expect((await admin.trail.newest('ban', new Set(['test:bob']))).size).toBe(0);
   });
 
   it('is told the range of everything', async () => {
     const past = { untilMs: Date.now() - 1, reason: '' };
-    await expect(admin.bans.ban(root, ann, past)).rejects.toEqual(refused(/10 years/));
-    await expect(admin.bans.ban(root, 'ann', { reason: '' })).rejects.toEqual(refused(/discord:123/));
-    await expect(admin.bans.ban(root, ann, { reason: 'x'.repeat(301) })).rejects.toEqual(
+    await expect(admin.bans.ban(root, user(ann), past)).rejects.toEqual(refused(/10 years/));
+    await expect(admin.bans.ban(root, user('ann'), { reason: '' })).rejects.toEqual(refused(/discord:123/));
+    await expect(admin.bans.ban(root, user(ann), { reason: 'x'.repeat(301) })).rejects.toEqual(
       refused(/at most 300/),
     );
-    await expect(admin.quotas.setCredits(root, { kind: 'user', key: ann }, -1)).rejects.toEqual(
-      refused(/0 to 1000000/),
-    );
-    await expect(admin.quotas.setCredits(root, { kind: 'user', key: ann }, 1.5)).rejects.toEqual(
-      refused(/whole number/),
-    );
-    await expect(admin.quotas.setCredits(root, { kind: 'user', key: '*' }, 1)).rejects.toEqual(
-      refused(/target/),
-    );
+    await expect(admin.quotas.setCredits(root, user(ann), -1)).rejects.toEqual(refused(/0 to 1000000/));
+    await expect(admin.quotas.setCredits(root, user(ann), 1.5)).rejects.toEqual(refused(/whole number/));
+    await expect(admin.quotas.setCredits(root, user('*'), 1)).rejects.toEqual(refused(/target/));
     await expect(admin.quotas.grant(root, ann, 1e9)).rejects.toEqual(refused(/-1000000 to 1000000/));
-    await expect(admin.weights.set(root, { kind: 'user', key: ann }, 0)).rejects.toEqual(
-      refused(/0\.1 and 10/),
-    );
-    await expect(admin.weights.set(root, { kind: 'user', key: ann }, Number.NaN)).rejects.toBeInstanceOf(
-      KinoraError,
-    );
+    await expect(admin.weights.set(root, user(ann), 0)).rejects.toEqual(refused(/0\.1 and 10/));
+    await expect(admin.weights.set(root, user(ann), Number.NaN)).rejects.toBeInstanceOf(KinoraError);
     await expect(admin.trail.entries(0)).rejects.toEqual(refused(/1 to 200/));
     await expect(admin.trail.entries(1, { before: '-' })).rejects.toEqual(refused(/id/));
     expect(await admin.trail.entries()).toEqual([]);
@@ -369,9 +437,9 @@ describe('what admins decided', () => {
     client = harness.client();
     const admin = adminOf();
     await client.submit(await harness.request('a'));
-    await admin.bans.ban(root, 'test:bob', { reason: 'spam' });
-    await admin.quotas.setCredits(root, { kind: 'user', key: ann }, 9);
-    await admin.weights.set(root, { kind: 'role', key: 'test:patron' }, 2);
+    await admin.bans.ban(root, user('test:bob'), { reason: 'spam' });
+    await admin.quotas.setCredits(root, user(ann), 9);
+    await admin.weights.set(root, role('test:patron'), 2);
     await admin.quotas.grant(root, ann, 4);
     await admin.mode.pause(root);
     const trail = await admin.trail.entries();
@@ -382,7 +450,11 @@ describe('what admins decided', () => {
     const runs: Generation[] = [];
     await harness.worker(timedGenerator(10, runs));
     expect(await next.mode.current()).toBe('paused');
-    expect((await next.bans.all()).get('test:bob')).toEqual({ untilMs: 0, reason: 'spam' });
+    expect(await banOf(next.bans, 'test:bob')).toEqual({
+      owner: user('test:bob'),
+      untilMs: 0,
+      reason: 'spam',
+    });
     expect(await next.quotas.quotaOf(ann)).toEqual({
       limit: 9,
       source: 'user',

@@ -1,60 +1,44 @@
-/** What admins and moderators write, and who may write it. Knows no platform. */
+/** The commands of admins and moderators, and who may use them. Knows no platform. */
 import type { Logger } from '../../log.ts';
 import type { Person, Place } from '../people.ts';
-import { failedOrUnavailable } from '../refusals.ts';
-import { type Messages, messagesFor } from '../sentences/catalogue.ts';
-import { renderRefusal } from '../sentences/render.ts';
-import { type AdminTools, runAdminWords } from './commands.ts';
-import { runRuleWords } from './rule-commands.ts';
+import { failedOrUnavailable, refused } from '../refusals.ts';
+import type { AdminCommand, Misunderstood } from './commands.ts';
+import type { MisunderstoodRule, RuleCommand } from './rule-commands.ts';
 import type { RuleBook } from './rules.ts';
+import { type AdminOutcome, type AdminTools, runAdminCommand } from './run-command.ts';
+import { type RuleOutcome, runRuleCommand } from './run-rule-command.ts';
 
 export class Administration {
-  readonly #admin: AdminTools;
+  readonly #tools: AdminTools;
   readonly #rules: RuleBook;
   readonly #log: Logger;
 
-  constructor(admin: AdminTools, rules: RuleBook, log: Logger) {
-    this.#admin = admin;
+  constructor(tools: AdminTools, rules: RuleBook, log: Logger) {
+    this.#tools = tools;
     this.#rules = rules;
     this.#log = log;
   }
 
-  /** Words of an admin: "quota set user:discord:1 20", "ban telegram:7 24 spam", "pause". */
-  async adminWords(person: Person, words: readonly string[]): Promise<string> {
-    const say = messagesFor(person.locale);
-    if (!person.isAdmin) return say.refusal.notAdmin;
+  /** For admins. Never throws for what they write, nor for a Redis that does not answer. */
+  async admin(person: Person, command: AdminCommand | Misunderstood): Promise<AdminOutcome> {
+    if (!person.isAdmin) return refused({ kind: 'notAdmin' });
     try {
-      return await runAdminWords(this.#admin, person.userKey, words, say);
+      return await runAdminCommand(command, person.userKey, this.#tools);
     } catch (error) {
-      return this.#unavailable(error, say);
+      return failedOrUnavailable(error, this.#log);
     }
   }
 
-  /** Words of a moderator, without the leading "rules": "show", "channels allow here", "words add foo". */
-  async ruleWords(person: Person, place: Place, words: readonly string[]): Promise<string> {
-    const say = messagesFor(person.locale);
-    const { communityKey, channelKey, isAgeRestricted, hasRoles = true } = place;
-    if (communityKey === undefined) return say.rules.notHere;
-    if (!person.isModerator && !person.isAdmin) return say.rules.notModerator;
-    const by = person.userKey;
+  /** For moderators of the community that the place is in, and for admins. */
+  async rules(person: Person, place: Place, command: RuleCommand | MisunderstoodRule): Promise<RuleOutcome> {
+    const { communityKey } = place;
+    if (communityKey === undefined) return { kind: 'notHere' };
+    if (!person.isModerator && !person.isAdmin) return { kind: 'notModerator' };
     try {
-      const given = {
-        book: this.#rules,
-        by,
-        communityKey,
-        channelKey,
-        isAgeRestricted,
-        hasRoles,
-        words,
-        say,
-      };
-      return await runRuleWords(given);
+      const context = { book: this.#rules, by: person.userKey, communityKey, place };
+      return await runRuleCommand(command, context);
     } catch (error) {
-      return this.#unavailable(error, say);
+      return failedOrUnavailable(error, this.#log);
     }
-  }
-
-  #unavailable(error: unknown, say: Messages): string {
-    return renderRefusal(failedOrUnavailable(error, this.#log).reason, say);
   }
 }

@@ -1,223 +1,194 @@
 /**
- * What admins write, as calls of Admin and a short plain answer: "quota set discord:8035 20", "ban telegram:7 24 spam",
- * "pause". Whoever calls this has checked that they are admins. Knows no platform.
+ * What admins can tell Kinora to do, and the parser for platforms where they write it as text: "quota set discord:8035
+ * 20", "ban telegram:7 24 spam", "pause". Knows no platform.
  */
-import { KinoraError } from '../../errors.ts';
-import type { AuditTrail } from '../../queue/audit.ts';
-import { type Bans, banMs } from '../../queue/bans.ts';
+import type { Owner } from '../../queue/bans.ts';
 import { type Target, targetKinds } from '../../queue/checks.ts';
-import type { JobClient } from '../../queue/client.ts';
-import { jobIdSchema } from '../../queue/jobs.ts';
-import type { ModeSwitch } from '../../queue/mode.ts';
-import type { Quotas } from '../../queue/quota.ts';
-import type { QueueStats } from '../../queue/stats.ts';
-import type { Weights } from '../../queue/weights.ts';
-import type { Messages } from '../sentences/catalogue.ts';
 
-const hourMs = 3_600_000;
-const shownFailures = 8;
-const shownJobs = 10;
-const defaultAuditEntries = 10;
-/** What fits into one message everywhere. */
-const mostAuditEntries = 25;
-const longestAuditLine = 140;
+/** In the order in which they are listed. */
+export const adminCommandNames = [
+  'quota',
+  'weight',
+  'ban',
+  'unban',
+  'bans',
+  'pause',
+  'resume',
+  'drain',
+  'cancel',
+  'stats',
+  'audit',
+] as const;
+export type AdminCommandName = (typeof adminCommandNames)[number];
 
-export interface AdminTools {
-  readonly client: JobClient;
-  readonly quotas: Quotas;
-  readonly weights: Weights;
-  readonly bans: Bans;
-  readonly mode: ModeSwitch;
-  readonly trail: AuditTrail;
-  readonly stats: () => Promise<QueueStats>;
+export type AdminCommand =
+  | { readonly kind: 'showQuota'; readonly target: Target }
+  | { readonly kind: 'setQuota'; readonly target: Target; readonly credits: number; readonly reason: string }
+  /** Back to what applies without an allowance of its own. */
+  | { readonly kind: 'clearQuota'; readonly target: Target; readonly reason: string }
+  /** `user` is a userKey. */
+  | { readonly kind: 'grant'; readonly user: string; readonly credits: number; readonly reason: string }
+  | { readonly kind: 'resetUsed'; readonly user: string; readonly reason: string }
+  | { readonly kind: 'showWeight'; readonly target: Target }
+  | { readonly kind: 'setWeight'; readonly target: Target; readonly weight: number; readonly reason: string }
+  | { readonly kind: 'clearWeight'; readonly target: Target; readonly reason: string }
+  | { readonly kind: 'listWeights'; readonly page: number }
+  /** Permanent without `hours`, and with 0. */
+  | { readonly kind: 'ban'; readonly owner: Owner; readonly hours?: number; readonly reason: string }
+  | { readonly kind: 'unban'; readonly owner: Owner; readonly reason: string }
+  | { readonly kind: 'listBans'; readonly page: number }
+  | { readonly kind: 'pause' | 'resume' | 'drain'; readonly reason: string }
+  | { readonly kind: 'cancel'; readonly jobId: string }
+  | { readonly kind: 'stats' }
+  | { readonly kind: 'audit'; readonly entries: number };
+
+/** Why a text, or a choice of options, is not a command. */
+export type Misunderstood =
+  /** '' where nothing was written. */
+  | { readonly kind: 'unknown'; readonly text: string }
+  | { readonly kind: 'missing'; readonly what: 'TARGET' | 'USER' | 'NUMBER' | 'JOB' }
+  | { readonly kind: 'notANumber'; readonly text: string }
+  | { readonly kind: 'severalTargets' }
+  | { readonly kind: 'usersOnly' };
+
+export const defaultAuditEntries = 10;
+
+/** What is meant where the text does not say it. */
+export interface AdminDefaults {
+  /** Of a target without one: "telegram". */
+  readonly platform: string;
+  /** userKey of the person whose message is replied to. */
+  readonly user?: string | undefined;
+  /** Of the message that is replied to. */
+  readonly jobId?: string | undefined;
 }
 
-/** What an admin wrote and what is said about it. */
-interface Words {
-  readonly admin: AdminTools;
-  /** userKey of the admin. */
-  readonly by: string;
-  readonly rest: readonly string[];
-  readonly say: Messages;
-}
-
-const commands: Readonly<Record<string, (words: Words) => Promise<string>>> = {
-  quota,
-  ban,
-  unban,
-  stats,
-  audit,
-  cancel,
-  pause: ({ admin, by, rest, say }) => change(admin.mode.pause(by, rest.join(' ')), say),
-  resume: ({ admin, by, rest, say }) => change(admin.mode.resume(by, rest.join(' ')), say),
-  drain: ({ admin, by, rest, say }) => change(admin.mode.drain(by, rest.join(' ')), say),
-};
-
-/**
- * @param by userKey of the admin
- * @returns what to answer; words that are not understood are answered with the usage
- * @throws KinoraError INVALID_OPTION for values outside their range
- */
-export async function runAdminWords(
-  admin: AdminTools,
-  by: string,
+/** @param words the name of the command first */
+export function parseAdminCommand(
   words: readonly string[],
-  messages: Messages,
-): Promise<string> {
+  defaults: AdminDefaults,
+): AdminCommand | Misunderstood {
   const [name = '', ...rest] = words.filter((word) => word !== '');
-  const command = Object.hasOwn(commands, name.toLowerCase()) ? commands[name.toLowerCase()] : undefined;
-  if (!command) return name === '' ? messages.admin.usage : misunderstood(name, messages);
-  return await command({ admin, by, rest, say: messages });
+  const kind = name.toLowerCase();
+  switch (kind) {
+    case 'quota':
+      return parseQuota(rest, defaults);
+    case 'weight':
+      return parseWeight(rest, defaults);
+    case 'ban':
+      return parseBan(rest, defaults);
+    case 'unban':
+      return parseUnban(rest, defaults);
+    case 'bans':
+      return withNumber(rest[0], 1, (page) => ({ kind: 'listBans', page }));
+    case 'pause':
+    case 'resume':
+    case 'drain':
+      return { kind, reason: rest.join(' ') };
+    case 'cancel': {
+      const jobId = rest[0] ?? defaults.jobId;
+      return jobId === undefined ? { kind: 'missing', what: 'JOB' } : { kind, jobId };
+    }
+    case 'stats':
+      return { kind };
+    case 'audit':
+      return withNumber(rest[0], defaultAuditEntries, (entries) => ({ kind, entries }));
+    default:
+      return { kind: 'unknown', text: name };
+  }
 }
 
-function misunderstood(text: string, say: Messages): string {
-  return `${say.admin.unknown(text.slice(0, 80))}\n${say.admin.usage}`;
+function parseQuota(words: readonly string[], defaults: AdminDefaults): AdminCommand | Misunderstood {
+  const [verb = '', ...rest] = words;
+  const action = (['show', 'set', 'grant', 'reset'] as const).find((known) => known === verb.toLowerCase());
+  if (!action) return { kind: 'unknown', text: ['quota', verb].join(' ').trim() };
+  const { target, behind } = takeTarget(rest, defaults);
+  if (!target) return { kind: 'missing', what: 'TARGET' };
+  if (action === 'show') return { kind: 'showQuota', target };
+  if (action === 'reset') return resetQuota(target, behind.join(' '));
+  if (action === 'grant' && target.kind !== 'user') return { kind: 'usersOnly' };
+  const [amount, ...others] = behind;
+  const reason = others.join(' ');
+  if (action === 'set' && amount?.toLowerCase() === 'default') return { kind: 'clearQuota', target, reason };
+  return withNumber(amount, undefined, (credits) =>
+    action === 'set'
+      ? { kind: 'setQuota', target, credits, reason }
+      : { kind: 'grant', user: target.key, credits, reason },
+  );
 }
 
-async function change(changed: Promise<boolean>, say: Messages): Promise<string> {
-  return (await changed) ? say.admin.done : say.admin.unchanged;
+/** Of a user, today's use is reset; a role or community has no use of its own and loses its allowance. */
+export function resetQuota(target: Target, reason: string): AdminCommand {
+  return target.kind === 'user'
+    ? { kind: 'resetUsed', user: target.key, reason }
+    : { kind: 'clearQuota', target, reason };
 }
 
-/** "discord:8035" is a user, "8035" one of the admin's own platform; others say what they are. */
-function readTarget(text: string, by: string): Target {
+function parseWeight(words: readonly string[], defaults: AdminDefaults): AdminCommand | Misunderstood {
+  const [verb = '', ...rest] = words;
+  const action = (['show', 'set', 'reset', 'list'] as const).find((known) => known === verb.toLowerCase());
+  if (!action) return { kind: 'unknown', text: ['weight', verb].join(' ').trim() };
+  if (action === 'list') return withNumber(rest[0], 1, (page) => ({ kind: 'listWeights', page }));
+  const { target, behind } = takeTarget(rest, defaults);
+  if (!target) return { kind: 'missing', what: 'TARGET' };
+  if (action === 'show') return { kind: 'showWeight', target };
+  if (action === 'reset') return { kind: 'clearWeight', target, reason: behind.join(' ') };
+  const [amount, ...reason] = behind;
+  return withNumber(amount, undefined, (weight) => ({
+    kind: 'setWeight',
+    target,
+    weight,
+    reason: reason.join(' '),
+  }));
+}
+
+function parseBan(words: readonly string[], defaults: AdminDefaults): AdminCommand | Misunderstood {
+  const { target, behind } = takeTarget(words, defaults);
+  const owner = ownerOf(target);
+  if (!('key' in owner)) return owner;
+  const [, hours] = /^(\d+(?:\.\d+)?)h?$/i.exec(behind[0] ?? '') ?? [];
+  if (hours === undefined) return { kind: 'ban', owner, reason: behind.join(' ') };
+  return { kind: 'ban', owner, hours: Number(hours), reason: behind.slice(1).join(' ') };
+}
+
+function parseUnban(words: readonly string[], defaults: AdminDefaults): AdminCommand | Misunderstood {
+  const { target, behind } = takeTarget(words, defaults);
+  const owner = ownerOf(target);
+  return 'key' in owner ? { kind: 'unban', owner, reason: behind.join(' ') } : owner;
+}
+
+function ownerOf(target: Target | undefined): Owner | Misunderstood {
+  if (!target) return { kind: 'missing', what: 'USER' };
+  const { kind, key } = target;
+  return kind === 'role' ? { kind: 'unknown', text: `${kind}:${key}` } : { kind, key };
+}
+
+/** Without a target, a reply means the person who is replied to. Targets are told from other words by their colon. */
+function takeTarget(
+  words: readonly string[],
+  { platform, user }: AdminDefaults,
+): { readonly target: Target | undefined; readonly behind: readonly string[] } {
+  const [first, ...behind] = words;
+  if (user !== undefined && !first?.includes(':'))
+    return { target: { kind: 'user', key: user }, behind: words };
+  return { target: first === undefined ? undefined : readTarget(first, platform), behind };
+}
+
+/** "discord:8035" is a user, "8035" is a user of `platform`; "role:…" and "community:…" name their kind. */
+export function readTarget(text: string, platform: string): Target {
   const [first = '', ...others] = text.split(':');
   const named = targetKinds.find((kind) => kind === first);
   const key = named ? others.join(':') : text;
-  const platform = by.slice(0, by.indexOf(':'));
   return { kind: named ?? 'user', key: /^-?\d+$/.test(key) ? `${platform}:${key}` : key };
 }
 
-async function quota({ admin, by, rest, say }: Words): Promise<string> {
-  const [verb = '', who, amount, ...reasonWords] = rest;
-  const act = new Map(Object.entries({ show, set, grant, reset })).get(verb.toLowerCase());
-  if (!act) return misunderstood(['quota', verb].join(' ').trim(), say);
-  if (who === undefined) return `${say.admin.missing('TARGET')}\n${say.admin.usage}`;
-  const target = readTarget(who, by);
-  const { kind, key } = target;
-  const field = `${kind}:${key}`;
-  return await act();
-
-  async function show(): Promise<string> {
-    if (kind !== 'user') return say.admin.limit(field, await admin.quotas.creditsOf(target));
-    const { limit, source, used, granted, left } = await admin.quotas.quotaOf(key);
-    return say.admin.quota(key, { limit, source: say.admin.sources[source], used, granted, left });
-  }
-
-  async function set(): Promise<string> {
-    if (amount === undefined) return `${say.admin.missing('NUMBER')}\n${say.admin.usage}`;
-    const reason = reasonWords.join(' ');
-    if (amount.toLowerCase() === 'default')
-      return await change(admin.quotas.clearCredits(by, target, reason), say);
-    await admin.quotas.setCredits(by, target, readNumber(amount, say), reason);
-    return say.admin.limit(field, await admin.quotas.creditsOf(target));
-  }
-
-  async function grant(): Promise<string> {
-    if (kind !== 'user') return say.admin.onlyUsers;
-    if (amount === undefined) return `${say.admin.missing('NUMBER')}\n${say.admin.usage}`;
-    const total = await admin.quotas.grant(by, key, readNumber(amount, say), reasonWords.join(' '));
-    return say.admin.granted(key, total);
-  }
-
-  async function reset(): Promise<string> {
-    const reason = rest.slice(2).join(' ');
-    if (kind !== 'user') return await change(admin.quotas.clearCredits(by, target, reason), say);
-    return await change(admin.quotas.resetUsed(by, key, reason), say);
-  }
-}
-
-function readNumber(text: string, say: Messages): number {
-  if (/^[+-]?\d+(\.\d+)?$/.test(text)) return Number(text);
-  throw new KinoraError('INVALID_OPTION', say.admin.notANumber(text.slice(0, 40)));
-}
-
-async function ban({ admin, by, rest, say }: Words): Promise<string> {
-  const [who, ...others] = rest;
-  if (who === undefined) return `${say.admin.missing('USER')}\n${say.admin.usage}`;
-  const { kind, key } = readTarget(who, by);
-  if (kind === 'role') return misunderstood(who, say);
-  const hours = /^(\d+(?:\.\d+)?)h?$/i.exec(others[0] ?? '')?.[1];
-  const reason = (hours === undefined ? others : others.slice(1)).join(' ');
-  // 0 hours is for good, like no hours.
-  const lengthMs = Number(hours ?? 0) * hourMs;
-  if (lengthMs > banMs.max) {
-    throw new KinoraError(
-      'INVALID_OPTION',
-      `A ban lasts up to ${banMs.max / hourMs} hours, or for good when no hours are given.`,
-    );
-  }
-  const now = Date.now();
-  const untilMs = lengthMs > 0 ? Math.ceil(now + lengthMs) : undefined;
-  await admin.bans.ban(by, key, { untilMs, reason }, now);
-  return say.admin.banned(key, untilMs === undefined ? '' : minute(untilMs));
-}
-
-async function unban({ admin, by, rest, say }: Words): Promise<string> {
-  const [who, ...reason] = rest;
-  if (who === undefined) return `${say.admin.missing('USER')}\n${say.admin.usage}`;
-  const { key } = readTarget(who, by);
-  return (await admin.bans.unban(by, key, reason.join(' '))) ? say.admin.unbanned(key) : say.admin.unchanged;
-}
-
-async function cancel({ admin, by, rest, say }: Words): Promise<string> {
-  const [jobId] = rest;
-  if (jobId === undefined) return `${say.admin.missing('JOB')}\n${say.admin.usage}`;
-  const answer = jobIdSchema.safeParse(jobId).success
-    ? await admin.client.cancel(jobId, by, true)
-    : 'unknown';
-  if (answer === 'unknown') return say.refusal.gone;
-  return answer === 'finished' ? say.refusal.finished : say.status.cancelling;
-}
-
-async function stats({ admin, say }: Words): Promise<string> {
-  const { mode, waiting, running, answering, workers, creditsUsed, failures } = await admin.stats();
-  const total = [...waiting.values()].reduce((sum, count) => sum + count, 0);
-  const lines = [
-    say.admin.stats({
-      mode: say.admin.modes[mode],
-      waiting: total,
-      running,
-      answering,
-      alive: workers.alive,
-      busy: workers.busy,
-      creditsUsed,
-    }),
-  ];
-  // What "cancel" wants to be told.
-  const jobs = await admin.client.ledger.pending();
-  for (const { id, state, preset, request } of jobs.slice(0, shownJobs)) {
-    lines.push(`• ${id} · ${request.userKey} · ${preset} · ${say.me.states[state]}`);
-  }
-  if (jobs.length > shownJobs) lines.push(say.me.more(jobs.length - shownJobs));
-  const worst = [...failures].sort(([, a], [, b]) => b - a).slice(0, shownFailures);
-  if (worst.length > 0) {
-    lines.push(say.admin.failures(worst.map(([code, count]) => `${code} ${count}`).join(', ')));
-  }
-  return lines.join('\n');
-}
-
-async function audit({ admin, rest, say }: Words): Promise<string> {
-  const [count] = rest;
-  const wanted = count === undefined ? defaultAuditEntries : readNumber(count, say);
-  const entries = await admin.trail.entries(Math.min(wanted, mostAuditEntries));
-  if (entries.length === 0) return say.admin.noAudit;
-  return entries
-    .map(({ at, by, action, target, before, after, reason }) => {
-      const changed = before === after ? '' : ` (${shown(before)} → ${shown(after)})`;
-      const line = `${minute(at)} ${by} ${action} ${target}${changed}${reason ? `: ${reason}` : ''}`;
-      return line.length > longestAuditLine ? `${line.slice(0, longestAuditLine - 1)}…` : line;
-    })
-    .join('\n');
-}
-
-/** A stored value; a ban is stored with its reason, which is told anyway. */
-function shown(value: string): string {
-  if (!value.startsWith('{')) return value || '–';
-  const untilMs = Number(/"untilMs":(\d+)/.exec(value)?.[1] ?? 0);
-  return untilMs === 0 ? '∞' : minute(untilMs);
-}
-
-/** "2026-11-21 07:32", UTC. */
-function minute(ms: number): string {
-  return new Date(ms).toISOString().slice(0, 16).replace('T', ' ');
+/** @param absent stands for a word that is not there; without it the word is needed */
+function withNumber(
+  word: string | undefined,
+  absent: number | undefined,
+  command: (number: number) => AdminCommand,
+): AdminCommand | Misunderstood {
+  if (word !== undefined && !/^[+-]?\d+(\.\d+)?$/.test(word)) return { kind: 'notANumber', text: word };
+  const number = word === undefined ? absent : Number(word);
+  return number === undefined ? { kind: 'missing', what: 'NUMBER' } : command(number);
 }

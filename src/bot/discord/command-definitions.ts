@@ -14,6 +14,7 @@ import {
 import { reasonLength } from '../../queue/audit.ts';
 import { banMs } from '../../queue/bans.ts';
 import { creditRange, grantRange } from '../../queue/quota.ts';
+import { weightRange } from '../../queue/weights.ts';
 import { presetNames } from '../../request/presets.ts';
 import { cameras, motions, optionRanges } from '../options.ts';
 
@@ -88,6 +89,12 @@ function actions(...values: readonly string[]): LeafOption {
     choices: choicesOf(values),
   };
 }
+
+const page: LeafOption = {
+  ...named('page', 'Page of the list', '页', '列表的页码'),
+  type: Option.Integer,
+  min_value: 1,
+};
 
 const animateOptions: LeafOption[] = [
   {
@@ -219,7 +226,7 @@ export const publicCommands: RESTPostAPIApplicationCommandsJSONBody[] = [
             type: Option.String,
             max_length: 1_000,
           },
-          { ...named('page', 'Page of the list', '页', '列表的页码'), type: Option.Integer, min_value: 1 },
+          page,
         ],
       },
     ],
@@ -233,7 +240,7 @@ const reason: LeafOption = {
   max_length: maxReason,
 };
 const user: LeafOption = { ...named('user', 'A person', '用户', '用户'), type: Option.User };
-/** Whom a quota is about: one of the three. */
+/** Whom an allowance or a weight is for: exactly one of the three. */
 const targets: LeafOption[] = [
   user,
   { ...named('role', 'A role', '身份组', '身份组'), type: Option.Role },
@@ -280,6 +287,41 @@ export const adminCommands: RESTPostAPIApplicationCommandsJSONBody[] = [
     ],
   },
   {
+    ...named('weight', "Shares of the workers' time", '权重', '工作进程时间的分配'),
+    options: [
+      {
+        ...named('show', 'Shows a weight', '查看', '查看权重'),
+        type: Option.Subcommand,
+        options: targets,
+      },
+      {
+        ...named('set', 'Sets the share relative to others', '设置', '设置相对于他人的份额'),
+        type: Option.Subcommand,
+        options: [
+          {
+            ...named('weight', 'Without one it is 1', '权重', '不设置时为 1'),
+            type: Option.Number,
+            required: true,
+            min_value: weightRange.min,
+            max_value: weightRange.max,
+          },
+          ...targets,
+          reason,
+        ],
+      },
+      {
+        ...named('reset', 'Removes a weight', '重置', '删除权重'),
+        type: Option.Subcommand,
+        options: [...targets, reason],
+      },
+      {
+        ...named('list', 'All weights that are set', '列出', '所有已设置的权重'),
+        type: Option.Subcommand,
+        options: [page],
+      },
+    ],
+  },
+  {
     ...named('ban', 'Refuses all requests of a person', '封禁', '拒绝某个用户的所有请求'),
     options: [
       required(user),
@@ -293,6 +335,7 @@ export const adminCommands: RESTPostAPIApplicationCommandsJSONBody[] = [
     ],
   },
   { ...named('unban', 'Lifts a ban', '解封', '解除封禁'), options: [required(user), reason] },
+  { ...named('bans', 'Who is banned', '封禁列表', '谁被封禁了'), options: [page] },
   {
     ...named('pause', 'Takes no requests and begins no job', '暂停', '不接受请求，也不开始任务'),
     options: [reason],

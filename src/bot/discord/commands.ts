@@ -1,4 +1,4 @@
-/** Commands that are answered at once, to the person alone: /queue, /me, /privacy, /help, and those of admins. */
+/** Commands that are answered at once, to the person alone: all but /animate. */
 import {
   type ButtonInteraction,
   ButtonStyle,
@@ -8,10 +8,14 @@ import {
 import type { Logger } from '../../log.ts';
 import type { Person } from '../people.ts';
 import type { Services } from '../platform.ts';
-import { type Messages, messagesFor } from '../sentences/catalogue.ts';
+import { messagesFor } from '../sentences/catalogue.ts';
 import { renderAccount, renderDeleted, renderQueue } from '../sentences/render.ts';
+import { renderAdmin, renderHelp } from '../sentences/render-admin.ts';
+import { renderRules } from '../sentences/render-rules.ts';
 import { codeOf } from './api.ts';
 import { adminCommandNames } from './command-definitions.ts';
+import { adminCommandOf, ruleCommandOf } from './command-options.ts';
+import { contentWithNames } from './mentions.ts';
 import { type Admins, personOf, placeOf } from './people.ts';
 import { buttonRows, contentOf, rowsOf } from './rendering.ts';
 
@@ -59,14 +63,14 @@ export class Talk {
         components: rowsOf([{ id: forget, label: deleteAll, style: ButtonStyle.Danger }]),
       });
     } else if (commandName === 'help') {
-      await interaction.editReply(contentOf(say.helpText.commands));
+      await interaction.editReply(contentOf(renderHelp(say.helpText.commands, person, say)));
     } else if (commandName === 'rules') {
-      const text = await administration.ruleWords(person, placeOf(interaction), ruleWordsOf(interaction));
-      await interaction.editReply(withRuleNames(contentOf(text), say));
+      const command = ruleCommandOf(interaction);
+      const outcome = await administration.rules(person, placeOf(interaction), command);
+      await interaction.editReply(contentWithNames((names) => renderRules(outcome, say, names)));
     } else if (adminCommandNames.has(commandName)) {
-      // The conversation refuses whoever is no admin, wherever the command was registered.
-      const text = await administration.adminWords(person, wordsOf(interaction));
-      await interaction.editReply(withNames(contentOf(text)));
+      const outcome = await administration.admin(person, adminCommandOf(interaction));
+      await interaction.editReply(contentWithNames((names) => renderAdmin(outcome, say, names)));
     }
   }
 
@@ -96,58 +100,4 @@ export class Talk {
     const deleted = await this.#tools.services.account.forget(person);
     await interaction.editReply(contentOf(renderDeleted(deleted, messagesFor(person.locale))));
   }
-}
-
-/** Admins see names in the place of ids. Nobody is called by that: the client allows no mentions. */
-function withNames(content: string): string {
-  return content
-    .replace(/role:discord:(\d{17,20})/g, '<@&$1>')
-    .replace(/(?:user:|(?<!community:))discord:(\d{17,20})/g, '<@$1>');
-}
-
-/** The same for what is allowed where, and to whom. */
-function withRuleNames(content: string, { rules: { labels } }: Messages): string {
-  const named = (line: string): string => {
-    if (line.startsWith(`${labels.channels}:`)) return line.replace(/\d{17,20}/g, '<#$&>');
-    return line.startsWith(`${labels.roles}:`) ? line.replace(/\d{17,20}/g, '<@&$&>') : line;
-  };
-  return content.split('\n').map(named).join('\n');
-}
-
-/** The command of a moderator in the words that both platforms share. */
-function ruleWordsOf({ options }: ChatInputCommandInteraction): string[] {
-  const words = [
-    options.getSubcommand(),
-    options.getString('action'),
-    options.getChannel('channel')?.id,
-    options.getRole('role')?.id,
-    options.getString('words'),
-    options.getInteger('page'),
-  ];
-  return words.flatMap((word) => (word === null || word === undefined ? [] : [String(word)]));
-}
-
-/** The command of an admin in the words that both platforms share. */
-function wordsOf({ commandName, options }: ChatInputCommandInteraction): string[] {
-  const user = options.getUser('user');
-  const role = options.getRole('role');
-  const community = options.getString('community');
-  const target = user
-    ? `user:discord:${user.id}`
-    : role
-      ? `role:discord:${role.id}`
-      : community === null
-        ? undefined
-        : `community:${community.includes(':') ? community : `discord:${community}`}`;
-  const words = [
-    commandName,
-    options.getSubcommand(false),
-    target,
-    options.getInteger('credits'),
-    options.getNumber('hours'),
-    options.getString('job'),
-    options.getInteger('entries'),
-    options.getString('reason'),
-  ];
-  return words.flatMap((word) => (word === null || word === undefined ? [] : [String(word)]));
 }

@@ -1,5 +1,6 @@
 /** English. */
 import type { ErrorCode, SerializedError } from '../../errors.ts';
+import type { AdminCommandName } from '../admin/commands.ts';
 
 const people = (count: number): string => (count === 1 ? '1 person' : `${count} people`);
 const jobs = (count: number): string => (count === 1 ? '1 job' : `${count} jobs`);
@@ -24,6 +25,9 @@ function helpText(how: string, options: string): string {
   );
 }
 
+const ofPages = (page: number, pages: number): string => (pages > 1 ? ` (page ${page} of ${pages})` : '');
+
+const tryAgain = 'Choose an allowed value and try again.';
 const broken = 'Something went wrong in Kinora; its admins find more in the log. Try again later.';
 const crashed = 'The engine stopped while it worked on this and was restarted. Try again.';
 
@@ -33,7 +37,7 @@ const crashed = 'The engine stopped while it worked on this and was restarted. T
  */
 const failures: Readonly<Record<ErrorCode, (message: string) => string>> = {
   INTERNAL: () => broken,
-  INVALID_OPTION: (message) => `${message} Choose an allowed value and try again.`,
+  INVALID_OPTION: (message) => `${message} ${tryAgain}`,
   INVALID_PROMPT: (message) =>
     `${message} Send a shorter prompt in plain text, for example "camera slowly zooming in".`,
   INVALID_CONFIG: () => broken,
@@ -279,6 +283,8 @@ export const en = {
   },
 
   failure: ({ code, message }: SerializedError) => failures[code](message),
+  /** Of a list that is shown a page at a time. */
+  noSuchPage: (pages: number) => `The page is a number from 1 to ${pages}. ${tryAgain}`,
 
   /** What moderators decided about their server or group. */
   rules: {
@@ -314,18 +320,37 @@ export const en = {
     on: 'on',
     off: 'off',
     noWords: 'No words are blocked.',
-    words: (count: number, page: number, pages: number) =>
-      `Blocked words: ${count}${pages > 1 ? ` (page ${page} of ${pages})` : ''}`,
+    words: (count: number, page: number, pages: number) => `Blocked words: ${count}${ofPages(page, pages)}`,
+    unknownPreset: (presets: string) => `The highest preset is one of ${presets}. ${tryAgain}`,
+    notAKey: (what: 'channels' | 'roles', text: string) =>
+      `"${text}" is none of the ${what}; name them by their number${what === 'channels' ? ', or "here"' : ''}. ${tryAgain}`,
+    tooMany: (what: 'channels' | 'roles', most: number, count: number) =>
+      `There can be 0 to ${most} ${what}, not ${count}. ${tryAgain}`,
   },
 
   admin: {
-    usage:
-      'quota show|set|grant|reset TARGET [NUMBER] · ban USER [HOURS] [REASON] · unban USER · pause · resume · drain · cancel JOB · stats · audit',
+    /** How each command is written: one line of text together, and each in Telegram's menu. */
+    commands: {
+      quota: 'quota show|set|grant|reset TARGET [NUMBER]',
+      weight: 'weight list|show|set|reset TARGET [NUMBER]',
+      ban: 'ban USER [HOURS] [REASON]',
+      unban: 'unban USER',
+      bans: 'bans [PAGE]',
+      pause: 'pause',
+      resume: 'resume',
+      drain: 'drain',
+      cancel: 'cancel JOB',
+      stats: 'stats',
+      audit: 'audit',
+    } satisfies Record<AdminCommandName, string>,
+    /** Below the help for everybody. */
+    help: (usage: string) => `For admins: ${usage}`,
     done: 'Done.',
     unchanged: 'Nothing to change.',
     unknown: (text: string) => `"${text}" is not understood.`,
     missing: (what: string) => `Missing: ${what}.`,
-    notANumber: (text: string) => `"${text}" is not a number.`,
+    notANumber: (text: string) => `"${text}" is not a number. ${tryAgain}`,
+    severalTargets: 'Name one target only: a user, a role or a community.',
     quota: (
       target: string,
       p: { limit: number; source: string; used: number; granted: number; left: number },
@@ -334,10 +359,20 @@ export const en = {
     limit: (target: string, limit: number | undefined) =>
       limit === undefined ? `${target}: no limit of its own.` : `${target}: ${limit} credits a day.`,
     granted: (target: string, total: number) => `${target} now has ${total} extra credits.`,
-    onlyUsers: 'That works for users only.',
+    usersOnly: 'That works for users only.',
     banned: (target: string, until: string) =>
       `${target} is banned ${until ? `until ${until} UTC` : 'for good'}.`,
     unbanned: (target: string) => `${target} is not banned any more.`,
+    noBans: 'Nobody is banned.',
+    bans: (count: number, page: number, pages: number) => `Banned: ${count}${ofPages(page, pages)}`,
+    /** @param until '' for good */
+    banLasts: (until: string) => (until ? `until ${until} UTC` : 'for good'),
+    weight: (target: string, weight: number | undefined) =>
+      weight === undefined
+        ? `${target}: no weight of its own.`
+        : `${target}: weight ${weight}. While jobs wait, that is ${weight} times the share of a user with weight 1.`,
+    noWeights: 'No weights are set; all users have weight 1.',
+    weights: (count: number, page: number, pages: number) => `Weights: ${count}${ofPages(page, pages)}`,
     sources: { user: 'user', role: 'role', community: 'community', default: 'default' },
     modes: { running: 'running', paused: 'paused', draining: 'taking no new jobs' },
     stats: (p: {

@@ -24,6 +24,7 @@ function helpText(how: string, options: string): string {
     '视频下方的按钮可以做出变化。/queue 查看排队情况，/me 查看点数和任务，/privacy 查看保存了什么。'
   );
 }
+const ofPages = (page: number, pages: number): string => (pages > 1 ? `（第 ${page}/${pages} 页）` : '');
 
 const broken = 'Kinora 出了点问题，管理员可以在日志里查到原因。请稍后再试。';
 const crashed = '生成引擎中途停止，已经重新启动。请再试一次。';
@@ -342,6 +343,7 @@ export const zh: typeof en = {
   },
 
   failure,
+  noSuchPage: (pages) => `页码是 1 到 ${pages} 的整数，请改正后再试。`,
 
   rules: {
     refused: {
@@ -376,25 +378,54 @@ export const zh: typeof en = {
     on: '开',
     off: '关',
     noWords: '没有屏蔽任何词。',
-    words: (count, page, pages) => `屏蔽词：${count} 个${pages > 1 ? `（第 ${page}/${pages} 页）` : ''}`,
+    words: (count, page, pages) => `屏蔽词：${count} 个${ofPages(page, pages)}`,
+    unknownPreset: (presets) => `最高预设只能是 ${presets} 之一，请改正后再试。`,
+    notAKey: (what, text) =>
+      what === 'channels'
+        ? `“${text}”不是频道；请写频道的编号，或用“here”指本频道。`
+        : `“${text}”不是身份组；请写身份组的编号。`,
+    tooMany: (what, most, count) =>
+      `最多可以指定 ${most} 个${what === 'channels' ? '频道' : '身份组'}，现在是 ${count} 个。`,
   },
 
   admin: {
-    usage:
-      'quota show|set|grant|reset 对象 [数字] · ban 用户 [小时] [原因] · unban 用户 · pause · resume · drain · cancel 任务 · stats · audit',
+    commands: {
+      quota: 'quota show|set|grant|reset 对象 [数字]',
+      weight: 'weight list|show|set|reset 对象 [数字]',
+      ban: 'ban 用户 [小时] [原因]',
+      unban: 'unban 用户',
+      bans: 'bans [页码]',
+      pause: 'pause',
+      resume: 'resume',
+      drain: 'drain',
+      cancel: 'cancel 任务',
+      stats: 'stats',
+      audit: 'audit',
+    },
+    help: (usage) => `管理员命令：${usage}`,
     done: '完成。',
     unchanged: '没有需要改动的。',
     unknown: (text) => `看不懂“${text}”。`,
     missing: (what) => `缺少：${what}。`,
-    notANumber: (text) => `“${text}”不是数字。`,
+    notANumber: (text) => `“${text}”不是数字，请改正后再试。`,
+    severalTargets: '只能指定一个对象：用户、身份组或社区。',
     quota: (target, { limit, source, used, granted, left }) =>
       `${target}：今天已用 ${used} / ${limit} 点（限额来自${source}），额外 ${granted} 点，还剩 ${left} 点。`,
     limit: (target, limit) =>
       limit === undefined ? `${target}：没有单独的限额。` : `${target}：每天 ${limit} 点。`,
     granted: (target, total) => `${target} 现在有 ${total} 点额外点数。`,
-    onlyUsers: '这只适用于用户。',
+    usersOnly: '这只适用于用户。',
     banned: (target, until) => `${target} 已被封禁${until ? `，直到 ${until} (UTC)` : '，没有期限'}。`,
     unbanned: (target) => `${target} 已解除封禁。`,
+    noBans: '没有人被封禁。',
+    bans: (count, page, pages) => `被封禁的：${count} 个${ofPages(page, pages)}`,
+    banLasts: (until) => (until ? `直到 ${until} (UTC)` : '没有期限'),
+    weight: (target, weight) =>
+      weight === undefined
+        ? `${target}：没有单独的权重。`
+        : `${target}：权重 ${weight}。有任务排队时，分到的时间是权重为 1 的用户的 ${weight} 倍。`,
+    noWeights: '没有设置权重，所有用户的权重都是 1。',
+    weights: (count, page, pages) => `权重：${count} 项${ofPages(page, pages)}`,
     sources: { user: '用户', role: '身份组', community: '社区', default: '默认设置' },
     modes: { running: '运行中', paused: '已暂停', draining: '不接受新任务' },
     stats: (p) =>

@@ -2,10 +2,14 @@
  * What a message asks for: a picture to animate, a command, the new prompt of a remix, or nothing that is ours.
  */
 import type { Message } from 'telegraf/types';
+import { adminCommandNames, parseAdminCommand } from '../admin/commands.ts';
+import { parseRuleCommand } from '../admin/rule-commands.ts';
 import type { Person } from '../people.ts';
 import type { Services } from '../platform.ts';
 import { messagesFor } from '../sentences/catalogue.ts';
 import { renderAccount, renderCancelled, renderQueue, renderRefusal } from '../sentences/render.ts';
+import { renderAdmin, renderHelp } from '../sentences/render-admin.ts';
+import { renderRules } from '../sentences/render-rules.ts';
 import type { Api } from './api.ts';
 import { messageJobId } from './ids.ts';
 import { besides, type Outbox } from './outbox.ts';
@@ -25,18 +29,6 @@ export interface MessageTools {
   readonly services: Services;
   readonly requests: Requests;
 }
-
-export const adminCommands = [
-  'quota',
-  'ban',
-  'unban',
-  'pause',
-  'resume',
-  'drain',
-  'cancel',
-  'stats',
-  'audit',
-] as const;
 
 /** More than anybody sends at a time. */
 const rememberedAlbums = 1_000;
@@ -102,7 +94,7 @@ export class MessageHandler {
         return await this.#animate(incoming, text);
       case 'start':
       case 'help':
-        return await this.#say(message, say.helpText.captions);
+        return await this.#say(message, renderHelp(say.helpText.captions, person, say));
       case 'queue':
         return await this.#say(message, renderQueue(await services.account.queue(person), say));
       case 'me':
@@ -120,35 +112,36 @@ export class MessageHandler {
           return await this.#cancel(incoming, command.words[0] ?? this.#repliedJob(incoming));
         break;
       default:
-        if (!isAdminCommand(command.name)) {
+        if (!adminCommandNames.some((name) => name === command.name)) {
           if (isPrivate) await this.#say(message, say.helpText.captions);
           return;
         }
     }
-    await this.#adminWords(incoming, command);
+    await this.#admin(incoming, command);
   }
 
   #repliedJob({ replied }: Incoming): string | undefined {
     return jobOf(replied, this.#tools.me.id);
   }
 
-  async #adminWords(incoming: Incoming, command: Command): Promise<void> {
-    const { administration } = this.#tools.services;
+  async #admin(incoming: Incoming, command: Command): Promise<void> {
     const { spooled, message, replied, person } = incoming;
-    // A crash between deed and tick must not give the same credits twice.
+    // An update that comes twice, after a crash for example, must not grant the same credits twice.
     if (spooled.notes['admin'] !== undefined) return;
     await spooled.note('admin', 1);
-    const jobId =
-      command.name === 'cancel' && command.words.length === 0 ? this.#repliedJob(incoming) : undefined;
-    const said = [command.name, ...command.words, ...(jobId === undefined ? [] : [jobId])];
-    const words = withRepliedUser(said, replied);
-    await this.#say(message, await administration.adminWords(person, words));
+    const user = replied?.from && !replied.from.is_bot ? `telegram:${replied.from.id}` : undefined;
+    const defaults = { platform: 'telegram', user, jobId: this.#repliedJob(incoming) };
+    const parsed = parseAdminCommand([command.name, ...command.words], defaults);
+    const outcome = await this.#tools.services.administration.admin(person, parsed);
+    await this.#say(message, renderAdmin(outcome, messagesFor(person.locale)));
   }
 
   async #rules({ message, person }: Incoming, words: readonly string[]): Promise<void> {
-    const { administration } = this.#tools.services;
     const moderator = { ...person, isModerator: await this.#moderates(message) };
-    await this.#say(message, await administration.ruleWords(moderator, placeOf(message), words));
+    const place = placeOf(message);
+    const command = parseRuleCommand(words, { platform: 'telegram', channelKey: place.channelKey });
+    const outcome = await this.#tools.services.administration.rules(moderator, place, command);
+    await this.#say(message, renderRules(outcome, messagesFor(person.locale)));
   }
 
   /** Who writes as the group itself is one of its admins. */
@@ -217,10 +210,6 @@ export class MessageHandler {
   }
 }
 
-function isAdminCommand(name: string): boolean {
-  return adminCommands.some((known) => known === name);
-}
-
 /** Other bots, and posts that a channel's discussion group repeats by itself. */
 function isNotFromPeople(message: Message): boolean {
   const isRepeated = 'is_automatic_forward' in message && message.is_automatic_forward === true;
@@ -239,15 +228,4 @@ const otherMedia = ['document', 'video', 'animation', 'sticker', 'video_note'] a
 function isContent(message: Message): boolean {
   const kinds = ['text', 'photo', 'voice', 'audio', ...otherMedia];
   return kinds.some((kind) => kind in message);
-}
-
-/** Nobody sees ids in Telegram: "/ban" as a reply, without a target, means the one who is replied to. */
-function withRepliedUser(words: readonly string[], replied: Message | undefined): string[] {
-  const [name = ''] = words;
-  const user = replied?.from;
-  const at = { ban: 1, unban: 1, quota: 2 }[name];
-  const isMissing = at !== undefined && !words.some((word) => word.includes(':'));
-  if (!isMissing || !user || user.is_bot) return [...words];
-  const target = name === 'quota' ? `user:telegram:${user.id}` : `telegram:${user.id}`;
-  return [...words.slice(0, at), target, ...words.slice(at)];
 }

@@ -1,15 +1,14 @@
 /**
- * The menu of commands in people's clients, by language: for everybody in private chats and groups, with the rules for
- * the admins of groups, and with our admins' own commands in their private chats. Sent only where it differs. It
- * protects nothing.
+ * The menu of commands in Telegram's clients, by language: for everybody in private chats and groups, with /rules for
+ * the admins of groups, and with the commands of Kinora's admins in their private chats. Sent only where it differs. A
+ * command that is not in a menu can still be written: handlers decide who may use it.
  */
 import type { BotCommand, BotCommandScope } from 'telegraf/types';
 import type { Logger } from '../../log.ts';
-import { locales, type Messages } from '../sentences/catalogue.ts';
+import { locales } from '../sentences/catalogue.ts';
 import { type Api, CallError } from './api.ts';
-import { adminCommands } from './commands.ts';
 
-/** English also stands for every language that we do not speak. */
+/** English is also the menu of every other language. */
 const languages = [
   { code: undefined, say: locales.en },
   { code: 'zh', say: locales.zh },
@@ -22,26 +21,17 @@ export async function updateMenus(
 ): Promise<void> {
   const everybody: BotCommandScope[] = [{ type: 'all_private_chats' }, { type: 'all_group_chats' }];
   for (const { code, say } of languages) {
-    const common = commonMenu(say);
+    const common = menuOf(say.commands);
     for (const scope of everybody) await update(api, scope, code, common, log);
     const rules = { command: 'rules', description: say.rulesCommand };
     await update(api, { type: 'all_chat_administrators' }, code, [...common, rules], log);
-    const all = [...common, ...adminMenu(say)];
+    const all = [...common, ...menuOf(say.admin.commands)];
     for (const id of adminUserIds) await update(api, { type: 'chat', chat_id: Number(id) }, code, all, log);
   }
 }
 
-function commonMenu({ commands }: Messages): BotCommand[] {
+function menuOf(commands: Readonly<Record<string, string>>): BotCommand[] {
   return Object.entries(commands).map(([command, description]) => ({ command, description }));
-}
-
-/** From the one line that tells admins how to write: "ban USER [HOURS] [REASON]". */
-function adminMenu({ admin }: Messages): BotCommand[] {
-  const usages = admin.usage.split('·').map((usage) => usage.trim());
-  return adminCommands.map((command) => ({
-    command,
-    description: usages.find((usage) => usage.split(' ')[0] === command) ?? command,
-  }));
 }
 
 async function update(

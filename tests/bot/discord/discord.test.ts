@@ -582,6 +582,63 @@ describe('commands', () => {
     await stage.video(ada.runs('/animate', picture, { channel }));
   });
 
+  it('of admins mean what their options say, and nothing else', async () => {
+    const stage = await begin({ generate: 'nobody' });
+    const { ada, root, channel, guild, server } = stage;
+    const patrons = guild.role();
+    const says = (command: string, options: Parameters<typeof root.runs>[1]) =>
+      root.runs(command, options, { channel });
+    const content = async (
+      command: string,
+      options: Parameters<typeof root.runs>[1],
+      pattern: RegExp,
+    ): Promise<string> => (await stage.said(says(command, options), pattern)).content;
+
+    // A reason that looks like hours, or like credits, is a reason.
+    expect(await content('/ban', { user: ada, reason: '7' }, /for good/)).toBe(
+      `<@${ada.id}> is banned for good.`,
+    );
+    await stage.said(ada.runs('/animate', picture, { channel }), /^You cannot use Kinora: 7\.$/);
+    const bans = await content('/bans', {}, /^Banned: 1/);
+    expect(bans).toContain(`<@${ada.id}> · for good · <@${root.id}> `);
+    expect(bans).toMatch(/: 7$/);
+    await stage.said(says('/unban', { user: ada, reason: '24' }), /not banned any more/);
+    await stage.said(says('/bans', {}), /Nobody is banned/);
+    await stage.said(says('/quota set', { credits: 50, reason: '10' }), /^Missing: TARGET\./);
+    await stage.said(says('/quota show', {}), /^Missing: TARGET\./);
+    await stage.said(says('/quota reset', { reason: 'role:7' }), /^Missing: TARGET\./);
+    await stage.said(says('/weight set', { weight: 2, reason: '10' }), /^Missing: TARGET\./);
+
+    // Exactly one target.
+    const one = /^Name one target only: a user, a role or a community\.$/;
+    await stage.said(says('/quota set', { credits: 50, user: ada, role: patrons }), one);
+    await stage.said(says('/quota show', { role: patrons, community: guild.id }), one);
+    await stage.said(says('/weight reset', { user: ada, role: patrons, community: guild.id }), one);
+    await stage.said(says('/weight list', {}), /No weights are set/);
+    expect(await content('/audit', {}, /unban/)).not.toMatch(/credits|weight/);
+
+    expect(await content('/weight set', { weight: 2.5, role: patrons, reason: 'thanks' }, /weight/)).toMatch(
+      new RegExp(`^<@&${patrons.id}>: weight 2\\.5\\. `),
+    );
+    await stage.said(
+      says('/weight set', { weight: 0.5, community: guild.id }),
+      /^community:discord:\d+: weight 0\.5/,
+    );
+    expect(() => says('/weight set', { weight: 11, user: ada })).toThrow();
+    expect(await content('/weight list', {}, /Weights: 2/)).toContain(`<@&${patrons.id}> · 2.5`);
+    await stage.said(says('/weight reset', { role: patrons }), /Done/);
+    await stage.said(says('/weight show', { role: patrons }), /no weight of its own/);
+    expect(await content('/audit', {}, /weight/)).toContain(
+      `<@${root.id}> weight <@&${patrons.id}> (– → 2.5): thanks`,
+    );
+
+    await stage.said(root.runs('/help', {}, { channel }), /For admins: quota show.* · bans/);
+    expect((await stage.said(ada.runs('/help', {}, { channel }), /options of/)).text).not.toContain(
+      'For admins',
+    );
+    expect(server.commands().length).toBeGreaterThan(0);
+  });
+
   it('of moderators set the rules of their server, which hold', async () => {
     const stage = await begin();
     const { ada, bob, channel, guild } = stage;

@@ -102,7 +102,11 @@ describe('delete my data', () => {
     await quotas.grant('test:root', ann, 3);
     await quotas.grant('test:root', bob, 3);
     await quotas.setCredits('test:root', { kind: 'user', key: ann }, 9);
-    await bans.ban('test:root', ann, { untilMs: Date.now() + 3_600_000, reason: 'spam' });
+    await bans.ban(
+      'test:root',
+      { kind: 'user', key: ann },
+      { untilMs: Date.now() + 3_600_000, reason: 'spam' },
+    );
     await bans.unban('test:root', ann);
     for (const day of ['2026-11-19', '2026-11-20']) {
       await redis.hset(harness.keys.used(day), { [ann]: 4, [bob]: 5 });
@@ -119,7 +123,7 @@ describe('delete my data', () => {
     await submit('e', ann, { communityKey: 'test:group' });
     await submit('f');
     await submit('g', bob);
-    await bans.ban('test:root', ann, { reason: 'spam' });
+    await bans.ban('test:root', { kind: 'user', key: ann }, { reason: 'spam' });
 
     const bobsTraces = await tracesOf(bob);
     expect(await forgetUser(ann, tools())).toEqual({
@@ -143,7 +147,7 @@ describe('delete my data', () => {
     );
     expect(await tracesOf(bob)).toEqual(bobsTraces);
     expect(await harness.creditsUsed()).toBe(2); // no new allowance for what was delivered, and two were given back
-    expect((await bans.all()).get(ann)).toEqual({ untilMs: 0, reason: 'spam' });
+    expect(await bans.all()).toEqual([{ owner: { kind: 'user', key: ann }, untilMs: 0, reason: 'spam' }]);
     expect((await client.submit(await harness.request('h'))).decision).toBe('banned');
     expect(await client.ledger.read('t-g')).toMatchObject({ state: 'waiting' });
     // The two that waited were answered, once.
