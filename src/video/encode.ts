@@ -27,7 +27,7 @@ export interface EncodeOptions {
   readonly signal?: AbortSignal | undefined;
   /** The longest that ffmpeg may take to accept a frame or to finish; waiting for the source does not count. */
   readonly deadlineMs?: number | undefined;
-  /** Leaves ffmpeg in the caller's process group, for callers that are themselves ended as a group. */
+  /** As FfmpegRun.sharesProcessGroup. */
   readonly sharesProcessGroup?: boolean | undefined;
   readonly loop?: boolean | undefined;
   readonly smooth?: 1 | 2 | 3 | undefined;
@@ -37,11 +37,6 @@ export interface EncodeOptions {
   readonly metadata?: VideoMetadata | undefined;
   /** JPEG of the first frame, at most 320 pixels a side. */
   readonly thumbnailPath?: string | undefined;
-  /**
-   * ffmpeg starts when this resolves, or with the first frame if that comes earlier. Starting a process stops a large
-   * one for tens of milliseconds, and ffmpeg needs as many again until it reads: a good moment hides both.
-   */
-  readonly startAt?: Promise<void> | undefined;
   /** How many frames must come; any other number is an error. */
   readonly numFrames?: number | undefined;
 }
@@ -96,12 +91,9 @@ async function encodeTo(
   }
   // Interpolation needs two frames and a way back three; fewer must be known before ffmpeg starts.
   const mustCount = (wanted.loop || wanted.smooth > 1) && options.numFrames === undefined;
-  const counted = source.peek(mustCount ? 3 : 1, signal);
-  counted.catch(() => {}); // whoever takes the first frame is told, too
-  const startAt = mustCount ? undefined : options.startAt;
-  const count = await (startAt ? Promise.race([counted, startAt]) : counted);
+  const count = await source.peek(mustCount ? 3 : 1, signal);
   const frameRate = toFraction(fps);
-  const transformation = applicable(options.numFrames ?? count ?? 1, wanted);
+  const transformation = applicable(options.numFrames ?? count, wanted);
 
   await runFfmpeg({
     ffmpegPath: options.ffmpegPath,
@@ -189,7 +181,6 @@ class FrameSource implements AsyncIterator<Uint8Array> {
   /** Is given a copy of the first frame. */
   onFirst: ((first: Uint8Array) => void) | undefined;
   #isPulling = false;
-  #peeking: Promise<number> | undefined;
   /** Frames taken from the source so far. */
   count = 0;
 
@@ -198,14 +189,11 @@ class FrameSource implements AsyncIterator<Uint8Array> {
     this.#frameBytes = frameBytes;
   }
 
-  /** How many of the first `count` frames there are, at least one. Copies are kept for next(): a source may reuse its buffer. */
-  peek(count: number, signal: AbortSignal | undefined): Promise<number> {
-    const peeking = this.#peek(count, signal);
-    this.#peeking = peeking;
-    return peeking;
-  }
-
-  async #peek(count: number, signal: AbortSignal | undefined): Promise<number> {
+  /**
+   * Waits for the first `count` frames, at least one. Copies are kept for next(): a source may reuse its buffer.
+   * @returns how many of them there are
+   */
+  async peek(count: number, signal: AbortSignal | undefined): Promise<number> {
     const aborted = abortOf(signal);
     try {
       while (this.#ahead.length < count) {
@@ -227,7 +215,6 @@ class FrameSource implements AsyncIterator<Uint8Array> {
   }
 
   async next(): Promise<IteratorResult<Uint8Array, undefined>> {
-    await this.#peeking;
     const value = this.#ahead.shift() ?? (await this.#pull());
     return value === undefined ? { done: true, value } : { done: false, value };
   }

@@ -1,32 +1,26 @@
 /**
- * Runs one ffmpeg process to its end, and never longer than it should. Knows processes and pipes, no video.
+ * Runs one ffmpeg process to its end. Knows processes and pipes, no video.
  *
- * The only import of fluent-ffmpeg, and of it only the command-line builder. Its own runner is left alone because
- * it hangs for ever when its input stream is destroyed without an error, crashes the process (an uncaught
- * TypeError) when ffmpeg cannot be started, ends ffmpeg by SIGTERM without waiting for it, keeps one path per
- * process, and starts ffmpeg twice more to list formats and encoders. Seen in 2.1.3, the last release.
+ * The only import of fluent-ffmpeg, and only of its command-line builder (`_getArguments`, not part of its public
+ * interface; the package is archived, so it will not change). Its runner is not used: it never settles when its input
+ * stream is destroyed without an error, crashes the process (an uncaught TypeError) when ffmpeg cannot be started, ends
+ * ffmpeg by SIGTERM without waiting for it, keeps one path per process, and starts ffmpeg twice more to list formats and
+ * encoders (version 2.1.3, the last release).
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { basename } from 'node:path';
 import ffmpeg from 'fluent-ffmpeg';
 import { KinoraError } from '../errors.ts';
-import { startFfmpeg } from './ffmpeg-start.ts';
 import { outputError } from './output-file.ts';
 
 /** How much of stderr is kept: the last lines hold the reason. */
 const stderrLimit = 16 * 1024;
-/** What `-progress` writes beside the errors: the last line comes when the file is written, closed or flushed. */
-const progressLine =
-  /^(?:frame|fps|stream_\w+|bitrate|total_size|out_time\w*|dup_frames|drop_frames|speed|progress)=/;
-const endLine = 'progress=end';
-/** Windows renames no file that somebody still has open. */
-const waitsForExit = process.platform === 'win32';
 /** SIGKILL is immediate, except for a process that sleeps inside a dead file system; that one is not waited for. */
 const killGraceMs = 5_000;
 
 export interface FfmpegRun {
   readonly ffmpegPath: string;
-  /** A file, or the frames that go to ffmpeg's stdin in this order. */
+  /** A file, or the frames that go to ffmpeg's stdin in this order. `return` must not wait for a pending `next`. */
   readonly source: { readonly file: string } | { readonly frames: AsyncIterator<Uint8Array> };
   readonly inputOptions: readonly string[];
   readonly filter: string;
@@ -38,7 +32,7 @@ export interface FfmpegRun {
   readonly signal?: AbortSignal | undefined;
   /** The longest that ffmpeg may take for one thing: to accept a frame, or to finish after the last one. */
   readonly deadlineMs: number;
-  /** Leaves ffmpeg in the caller's process group, for callers that are themselves ended as a group. */
+  /** Leaves ffmpeg in the caller's process group, for callers that are themselves killed as a group. */
   readonly sharesProcessGroup?: boolean | undefined;
 }
 
@@ -49,136 +43,149 @@ interface Exit {
 }
 
 /**
- * Resolves when ffmpeg has written its file after it was given every frame: it then says so, or ends with exit code 0.
- * (From the one to the other it gives memory back, for up to ten milliseconds. An ffmpeg that somebody else ends says so,
- * too: whether all frames are in the file, the file tells.) Otherwise the process is dead and the frames' iterator has
- * been told to stop before this rejects.
+ * Resolves when ffmpeg was given every frame and ended with exit code 0. Otherwise the process is dead and the frames'
+ * iterator was told to stop before this rejects.
  *
- * @throws KinoraError FFMPEG_MISSING, CANCELLED, DISK_FULL, OUTPUT_UNWRITABLE or ENCODE_FAILED; whatever the
- * frames' iterator throws passes through unchanged.
+ * @throws KinoraError FFMPEG_MISSING, CANCELLED, DISK_FULL, OUTPUT_UNWRITABLE or ENCODE_FAILED; an error of the frames'
+ * iterator passes through unchanged.
  */
 export async function runFfmpeg(run: FfmpegRun): Promise<void> {
   const frames = 'frames' in run.source ? run.source.frames : undefined;
-  const cancelled = () => new KinoraError('CANCELLED', 'Writing the video was cancelled.');
-  if (run.signal?.aborted) {
-    await stopIterator(frames, false);
-    throw cancelled();
-  }
-
-  // Its own process group, so that a wrapper script dies together with the ffmpeg it started.
-  const args = commandLine(run);
-  const { child, startErrno } =
-    frames && run.sharesProcessGroup
-      ? startFfmpeg(run.ffmpegPath, args)
-      : {
-          child: spawn(run.ffmpegPath, args, {
-            stdio: [frames ? 'pipe' : 'ignore', 'ignore', 'pipe'],
-            detached: leadsGroup(run),
-            windowsHide: true,
-          }),
-          startErrno: () => undefined,
-        };
-  let stderr = '';
-  let onWritten: (exit: Exit) => void = () => {};
-  const written = new Promise<Exit>((resolve) => {
-    onWritten = resolve;
-  });
-  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-    const lines = (stderr + text).split('\n');
-    const unfinished = lines.pop() ?? '';
-    const said = lines.filter((line) => !progressLine.test(line));
-    stderr = [...said, unfinished].join('\n').slice(-stderrLimit);
-    // After an error, and when it ends before it should, its exit says more.
-    const isWhole = fed && failure === undefined && stderr.trim() === '';
-    if (lines.includes(endLine) && isWhole && !waitsForExit) onWritten({ code: 0, signal: null });
-  });
-  // EPIPE after ffmpeg's death; its exit says more.
-  child.stdin?.on('error', () => {});
-  let hasExited = false;
-  const exited = new Promise<Exit>((resolve) => {
-    child.on('error', (startError) => resolve({ startError }));
-    child.once('close', (code, signal) => resolve({ code, signal }));
-  }).then((exit) => {
-    hasExited = true;
-    return exit;
-  });
-
-  let failure: { readonly error: unknown } | undefined;
-  let giveUp: () => void = () => {};
-  const abandoned = new Promise<Exit>((resolve) => {
-    giveUp = () => resolve({});
-  });
-  let killTimer: NodeJS.Timeout | undefined;
-  const fail = (error: unknown) => {
-    failure ??= { error };
-    killGroup(child, leadsGroup(run));
-    killTimer ??= setTimeout(giveUp, killGraceMs);
-  };
-
-  let deadline: NodeJS.Timeout | undefined;
-  const expectProgress = () => {
-    clearTimeout(deadline);
-    deadline = setTimeout(() => {
-      const seconds = Math.round(run.deadlineMs / 100) / 10;
-      fail(new KinoraError('ENCODE_FAILED', `ffmpeg made no progress for ${seconds} s and was stopped.`));
-    }, run.deadlineMs);
-  };
-  const onAbort = () => fail(cancelled());
-  run.signal?.addEventListener('abort', onAbort, { once: true });
-
-  let fed = frames === undefined;
-  let isWaitingForFrame = false;
-  const ended = Promise.race([exited, abandoned]);
-  const feed = async (iterator: AsyncIterator<Uint8Array>) => {
-    try {
-      while (!hasExited && failure === undefined) {
-        isWaitingForFrame = true;
-        const next = await Promise.race([iterator.next(), ended.then(() => undefined)]);
-        if (next === undefined) return;
-        isWaitingForFrame = false;
-        if (next.done === true) {
-          fed = true;
-          expectProgress();
-          child.stdin?.end();
-          return;
-        }
-        expectProgress();
-        // Waits until the pipe has taken every byte: at most one frame is ever held here.
-        await Promise.race([writeFully(child, next.value), ended]);
-        clearTimeout(deadline);
-      }
-    } catch (error) {
-      isWaitingForFrame = false;
-      fail(error);
-    }
-  };
-
+  const cancelled = (): KinoraError => new KinoraError('CANCELLED', 'Writing the video was cancelled.');
+  let isFed = false;
   try {
-    if (frames) void feed(frames);
-    else expectProgress();
-    const exit = await Promise.race([ended, written]);
-    if (failure) throw failure.error;
-    if (exit.startError) throw startFailure(exit.startError);
-    const startCode = startErrno(exit.code);
-    if (startCode !== undefined) throw startFailure(Object.assign(new Error(stderr), { code: startCode }));
-    // On a full disk ffmpeg may fail to write the index, say so, and still end with exit code 0.
-    const errno = outputErrnoIn(stderr);
-    if (errno !== undefined) throw outputError(errno, run.outPath);
-    if (exit.code !== 0) throw exitFailure(exit, stderr, run);
-    if (!fed) throw new KinoraError('ENCODE_FAILED', 'ffmpeg stopped before it had taken every frame.');
-  } finally {
-    clearTimeout(deadline);
-    clearTimeout(killTimer);
+    if (run.signal?.aborted) throw cancelled();
+    const running = new FfmpegProcess(run);
+    const onAbort = (): void => running.fail(cancelled());
+    run.signal?.addEventListener('abort', onAbort, { once: true });
+    isFed = frames === undefined || (await feed(running, frames));
+    if (isFed) running.endInput();
+    const exit = await running.ended;
     run.signal?.removeEventListener('abort', onAbort);
-    if (!fed) await stopIterator(frames, isWaitingForFrame);
-    if (!hasExited) endSoon(child, exited, leadsGroup(run));
+    running.throwFailure(exit);
+    if (!isFed) throw new KinoraError('ENCODE_FAILED', 'ffmpeg stopped before it had taken every frame.');
+  } finally {
+    if (!isFed) await frames?.return?.().catch(() => {});
   }
 }
 
-/** It has nothing left to do. */
-function endSoon(child: ChildProcess, exited: Promise<Exit>, isLeader: boolean): void {
-  const timer = setTimeout(() => killGroup(child, isLeader), killGraceMs);
-  void exited.then(() => clearTimeout(timer));
+/** Hands over all frames, one at a time. Returns false when ffmpeg ended first, or was stopped. */
+async function feed(running: FfmpegProcess, frames: AsyncIterator<Uint8Array>): Promise<boolean> {
+  try {
+    while (!running.isOver) {
+      const next = await Promise.race([frames.next(), running.ended]);
+      if (!('done' in next)) return false;
+      if (next.done === true) return true;
+      await running.write(next.value);
+    }
+  } catch (error) {
+    running.fail(error);
+  }
+  return false;
+}
+
+class FfmpegProcess {
+  readonly #run: FfmpegRun;
+  readonly #child: ChildProcess;
+  /** Its own process group, so that a wrapper script dies together with the ffmpeg it started. */
+  readonly #leadsGroup: boolean;
+  /** Resolves when the process is gone, or could not be killed. */
+  readonly ended: Promise<Exit>;
+  #onEnded: (exit: Exit) => void = () => {};
+  #hasEnded = false;
+  /** The first reason why it was killed. */
+  #failure: { readonly error: unknown } | undefined;
+  #stderr = '';
+  #deadline: NodeJS.Timeout | undefined;
+  #killTimer: NodeJS.Timeout | undefined;
+
+  constructor(run: FfmpegRun) {
+    this.#run = run;
+    this.#leadsGroup = process.platform !== 'win32' && run.sharesProcessGroup !== true;
+    this.ended = new Promise((resolve) => {
+      this.#onEnded = (exit) => {
+        this.#hasEnded = true;
+        clearTimeout(this.#deadline);
+        clearTimeout(this.#killTimer);
+        resolve(exit);
+      };
+    });
+    this.#child = spawn(run.ffmpegPath, commandLine(run), {
+      stdio: ['frames' in run.source ? 'pipe' : 'ignore', 'ignore', 'pipe'],
+      detached: this.#leadsGroup,
+      windowsHide: true,
+    });
+    this.#child.on('error', (startError) => this.#onEnded({ startError }));
+    this.#child.once('close', (code, signal) => this.#onEnded({ code, signal }));
+    this.#child.stdin?.on('error', () => {}); // EPIPE after its death; the exit says more
+    this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.#stderr = (this.#stderr + text).slice(-stderrLimit);
+    });
+  }
+
+  /** It has ended, or is being killed. */
+  get isOver(): boolean {
+    return this.#hasEnded || this.#failure !== undefined;
+  }
+
+  /** Resolves when the pipe has taken every byte, so one frame at most is held here, or when the process has ended. */
+  async write(data: Uint8Array): Promise<void> {
+    this.#startDeadline();
+    const written = new Promise<void>((resolve) => {
+      this.#child.stdin?.write(data, (error) => {
+        if (!error) resolve();
+      });
+    });
+    await Promise.race([written, this.ended]);
+    clearTimeout(this.#deadline);
+  }
+
+  /** ffmpeg has all its input now. */
+  endInput(): void {
+    if (this.isOver) return;
+    this.#startDeadline();
+    this.#child.stdin?.end();
+  }
+
+  /** Kills the process. `error` becomes the error of the run, unless there was one before. */
+  fail(error: unknown): void {
+    this.#failure ??= { error };
+    if (this.#hasEnded) return;
+    this.#kill();
+    this.#killTimer ??= setTimeout(() => this.#onEnded({}), killGraceMs);
+  }
+
+  /** Throws the reason why the file is not written, if there is one. */
+  throwFailure(exit: Exit): void {
+    if (this.#failure) throw this.#failure.error;
+    if (exit.startError) throw startFailure(exit.startError);
+    // On a full disk ffmpeg may fail to write the index, say so, and still end with exit code 0.
+    const errno = outputErrnoIn(this.#stderr);
+    if (errno !== undefined) throw outputError(errno, this.#run.outPath);
+    if (exit.code !== 0) throw exitFailure(exit, this.#stderr, this.#run);
+  }
+
+  #startDeadline(): void {
+    const { deadlineMs } = this.#run;
+    clearTimeout(this.#deadline);
+    this.#deadline = setTimeout(() => {
+      const seconds = Math.round(deadlineMs / 100) / 10;
+      this.fail(
+        new KinoraError('ENCODE_FAILED', `ffmpeg made no progress for ${seconds} s and was stopped.`),
+      );
+    }, deadlineMs);
+  }
+
+  #kill(): void {
+    const { pid, exitCode, signalCode } = this.#child;
+    if (pid === undefined || exitCode !== null || signalCode !== null) return;
+    try {
+      if (this.#leadsGroup) process.kill(-pid, 'SIGKILL');
+      else this.#child.kill('SIGKILL');
+    } catch {
+      // It is gone already.
+    }
+  }
 }
 
 /** The command line, built by fluent-ffmpeg. Two-argument calls only: it splits lone options at spaces. */
@@ -186,40 +193,11 @@ export function commandLine(run: Omit<FfmpegRun, 'ffmpegPath' | 'signal' | 'dead
   // "file:" keeps names such as "a:b.mp4" or "-x.mp4" from being read as protocols or options.
   const input = 'file' in run.source ? `file:${run.source.file}` : 'pipe:0';
   const command = ffmpeg(input)
-    .inputOptions('-hide_banner', '-nostdin', '-v', 'error', '-progress', 'pipe:2', ...run.inputOptions)
+    .inputOptions('-hide_banner', '-nostdin', '-v', 'error', ...run.inputOptions)
     .videoFilters(run.filter)
     .outputOptions('-y', '-an', ...run.outputOptions)
     .output(`file:${run.target}`);
   return command._getArguments();
-}
-
-/** Resolves when the pipe has taken every byte. Never after a failed write: ffmpeg is gone then, and its end is awaited. */
-function writeFully(child: ChildProcess, data: Uint8Array): Promise<void> {
-  return new Promise((resolve) => {
-    child.stdin?.write(data, (error) => {
-      if (!error) resolve();
-    });
-  });
-}
-
-function leadsGroup(run: FfmpegRun): boolean {
-  return process.platform !== 'win32' && run.sharesProcessGroup !== true;
-}
-
-function killGroup(child: ChildProcess, isLeader: boolean): void {
-  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
-  try {
-    if (isLeader) process.kill(-child.pid, 'SIGKILL');
-    else child.kill('SIGKILL');
-  } catch {
-    // Already gone.
-  }
-}
-
-/** A generator that is busy with next() cannot be waited for: it may hang, and it stops after that frame. */
-async function stopIterator(frames: AsyncIterator<Uint8Array> | undefined, isBusy: boolean): Promise<void> {
-  const stopped = Promise.resolve(frames?.return?.()).catch(() => {});
-  if (!isBusy) await stopped;
 }
 
 function startFailure(error: NodeJS.ErrnoException): KinoraError {
@@ -255,12 +233,7 @@ function lastUsefulLine(stderr: string, run: FfmpegRun): string {
   const lines = stderr
     .split(/[\r\n]+/)
     .map((line) => line.trim())
-    .filter(
-      (line) =>
-        line !== '' &&
-        !progressLine.test(line) &&
-        !/^(Conversion failed!?|Last message repeated .*)$/.test(line),
-    );
+    .filter((line) => line !== '' && !/^(Conversion failed!?|Last message repeated .*)$/.test(line));
   let line = lines.at(-1) ?? '';
   line = line
     .replaceAll(`file:${run.target}`, basename(run.outPath))

@@ -373,7 +373,7 @@ it('starts ffmpeg once, by the arguments that it needs', async () => {
   const lines = readFileSync(log, 'utf8').trim().split('\n');
   expect(lines).toHaveLength(1);
   expect(lines[0]).toMatch(
-    /^-hide_banner -nostdin -v error -progress pipe:2 -f rawvideo -pixel_format rgb24 -video_size 128x96 -framerate 8\/1 -i pipe:0 .*-c:v libx264 .*-movflags \+faststart -f mp4 file:\/.*$/,
+    /^-hide_banner -nostdin -v error -f rawvideo -pixel_format rgb24 -video_size 128x96 -framerate 8\/1 -i pipe:0 .*-c:v libx264 .*-movflags \+faststart -f mp4 file:\/.*$/,
   );
 });
 

@@ -201,36 +201,6 @@ it.each([3, 5])('%i frames where 4 were promised', async (count) => {
   expect(readdirSync(folder)).toEqual([]);
 });
 
-it('ffmpeg can be ready before the first frame, and dies with a source that never has one', async () => {
-  const failure = new Error('no memory');
-  const { state, frames } = watched(3, async () => {
-    await ffmpegPidIn(folder);
-    throw failure;
-  });
-  await expect(encode(frames, { startAt: Promise.resolve() })).rejects.toBe(failure);
-  expect(state).toEqual({ taken: 0, stopped: true });
-  expect(readdirSync(folder)).toEqual([]);
-  const none = encode(texture(0, 256, 256), { startAt: Promise.resolve() });
-  await expect(none).rejects.toMatchObject({ message: 'There were no frames to encode.' });
-});
-
-it('ffmpeg was promised a start that never comes: it starts with the first frame', async () => {
-  const startAt = new Promise<void>(() => {});
-  await expect(encode(texture(3, 256, 256), { startAt })).resolves.toMatchObject({ numFrames: 3 });
-});
-
-it('an abort while ffmpeg is ready and the source hangs before its first frame', async () => {
-  const controller = new AbortController();
-  const { frames } = watched(5, async () => {
-    await ffmpegPidIn(folder);
-    controller.abort();
-    await new Promise<void>(() => {});
-  });
-  const encoding = encode(frames, { signal: controller.signal, startAt: Promise.resolve() });
-  await expect(encoding).rejects.toMatchObject({ code: 'CANCELLED' });
-  expect(readdirSync(folder)).toEqual([]);
-});
-
 it('a frame of the wrong size', async () => {
   async function* frames() {
     yield* texture(2, 256, 256);

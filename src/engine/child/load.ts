@@ -9,13 +9,9 @@ import { loadPack } from '../../inference/packs/files.ts';
 import { openPack } from '../../inference/packs/open.ts';
 import { I2VGenXLPipeline } from '../../inference/pipelines/i2vgen-xl.ts';
 import { parseDevice } from '../../inference/sessions/session.ts';
-import { prepareStart } from '../../video/ffmpeg-start.ts';
 import type { EngineJob, EngineOptions, EngineResult } from '../protocol.ts';
 import { type JobHooks, runJob } from './run-job.ts';
 import { checkShapes, usualShapes, warmUp } from './warm-up.ts';
-
-/** So long after a job nobody waits for the next one to begin. */
-const restMs = 500;
 
 export interface LoadedEngine {
   /** Id of the pack. */
@@ -30,7 +26,6 @@ export interface LoadedEngine {
 /** Throws PACK_NOT_FOUND, PACK_INVALID, DEVICE_UNAVAILABLE, INVALID_CONFIG or OUT_OF_MEMORY. */
 export async function loadEngine(options: EngineOptions): Promise<LoadedEngine> {
   const { device, threads, ffmpegPath, memoryBudgetBytes } = options;
-  prepareStart();
   const found = await loadPack(options.packPath);
   const shapes = options.warmUp ?? (device === 'cpu' ? [] : usualShapes(found.manifest));
   checkShapes(found.manifest, shapes);
@@ -45,20 +40,13 @@ export async function loadEngine(options: EngineOptions): Promise<LoadedEngine> 
     retentionMs: options.cacheRetentionMs,
   });
   const model = pack.manifest.id;
-  let resting: NodeJS.Timeout | undefined;
   const tools = { pipeline: new I2VGenXLPipeline(pack, cache), cache, ffmpegPath, model, device };
   return {
     model,
     warmUp: await warmUp(pack, shapes, options.shortcuts),
     runJob: async (job, hooks) => {
       alive = hooks.onAlive;
-      clearTimeout(resting);
-      try {
-        return await runJob(job, tools, hooks);
-      } finally {
-        // A job that comes sooner starts its ffmpeg itself, while the runtime is at its first step.
-        resting = setTimeout(prepareStart, restMs).unref();
-      }
+      return await runJob(job, tools, hooks);
     },
     close: () => cache.flush(),
   };

@@ -5,14 +5,13 @@
 
 import type {
   Frame,
-  GenerateRequest,
   GenerationReport,
   ImageToVideoPipeline,
   ProgressEvent,
 } from '../../inference/image-to-video.ts';
 import type { LatentCache } from '../../inference/latent-cache.ts';
 import { openPicture } from '../../inference/pictures/known-picture.ts';
-import { encodeVideo } from '../../video/encode.ts';
+import { type EncodeOptions, encodeVideo } from '../../video/encode.ts';
 import { temporaryVideo } from '../job-files.ts';
 import type { EngineJob, EngineResult } from '../protocol.ts';
 
@@ -36,12 +35,10 @@ export interface JobHooks {
 }
 
 const aliveIntervalMs = 1000;
-/** The model's thread has what it needs for a step by then. */
-const stepBegunMs = 10;
 
 /**
- * Settles only when nobody reads the picture for the job, and neither the pipeline nor ffmpeg works for it any more, so
- * that the next job never shares the sessions with it. Throws what openPicture, the pipeline and encodeVideo throw.
+ * Settles only when neither the pipeline nor ffmpeg nor the reading of the picture works for the job any more, so that
+ * jobs never share the sessions. Throws what openPicture, the pipeline and encodeVideo throw.
  */
 export async function runJob(
   job: EngineJob,
@@ -50,47 +47,32 @@ export async function runJob(
 ): Promise<EngineResult> {
   const startedAt = performance.now();
   let framesEndedAt = startedAt;
-  const opening = openPicture(job.imagePath, cache);
-  opening.catch(() => {}); // the pipeline awaits it, unless something else fails first
   let report: GenerationReport | undefined;
-  // Runs while ffmpeg, not the model, is at work: a model that hangs falls silent, a busy ffmpeg does not.
+  const work = new AbortController();
+  const opening = openPicture(job.imagePath, cache);
+  opening.catch(() => {}); // the pipeline awaits it, unless the output is refused first
+  const clip = pipeline.generate(
+    { ...job, image: opening },
+    {
+      signal: AbortSignal.any([signal, work.signal]),
+      onProgress,
+      onReport: (finished) => {
+        report = finished;
+      },
+      leanest,
+    },
+  );
+
+  // Ticks while ffmpeg, not the model, is at work: a model that hangs falls silent, a busy ffmpeg does not.
   let waiting: NodeJS.Timeout | undefined;
   const waitForFfmpeg = (): void => {
     clearInterval(waiting);
-    waiting = setInterval(onAlive, aliveIntervalMs);
+    if (!work.signal.aborted) waiting = setInterval(onAlive, aliveIntervalMs);
   };
-
-  // The encoder starts while the first step is computed, and not before the model's thread has begun with it: starting
-  // a process stops all threads that want memory.
-  let startEncoder = (): void => {};
-  const startAt = new Promise<void>((resolve) => {
-    startEncoder = resolve;
-  });
-  const onPipelineProgress = (event: ProgressEvent): void => {
-    if (event.phase === 'denoising' && event.done === 0) setTimeout(startEncoder, stepBegunMs);
-    onProgress(event);
-  };
-
-  // The model's work begins before the places for the files are looked at; if they are no good, it ends again.
-  const work = new AbortController();
-  const onReport = (finished: GenerationReport): void => {
-    report = finished;
-  };
-  const hooks = {
-    signal: AbortSignal.any([signal, work.signal]),
-    onProgress: onPipelineProgress,
-    onReport,
-    leanest,
-  };
-  const request: GenerateRequest = { ...job, image: opening };
-  const clip = pipeline.generate(request, hooks)[Symbol.asyncIterator]();
-  const first = clip.next();
-  first.catch(() => {}); // awaited below, unless a place is no good
-
   async function* takeFrames(): AsyncGenerator<Frame, void> {
-    for (let next = await first; next.done !== true; next = await clip.next()) {
+    for await (const frame of clip) {
       waitForFfmpeg();
-      yield next.value;
+      yield frame;
       clearInterval(waiting);
     }
     framesEndedAt = performance.now();
@@ -100,59 +82,48 @@ export async function runJob(
 
   const frames = takeFrames();
   try {
-    const video = await encodeVideo(frames, {
-      width: job.width,
-      height: job.height,
-      numFrames: job.numFrames,
-      fps: job.fps,
-      outPath: job.outPath,
-      tempPath: temporaryVideo(job),
-      thumbnailPath: job.thumbnailPath,
-      ffmpegPath,
-      startAt,
-      signal,
-      loop: job.loop,
-      smooth: job.smooth,
-      maxBytes: job.maxBytes,
-      metadata: job.metadata,
-      // The engine child leads a process group of its own; whoever ends it ends ffmpeg by the same call.
-      sharesProcessGroup: true,
-    });
+    const video = await encodeVideo(frames, encodeOptions(job, ffmpegPath, signal));
     if (!report) throw new Error('The pipeline ended without a report.');
     const endedAt = performance.now();
-    const image = await opening;
+    const picture = await opening;
     onProgress({ phase: 'finishing', done: 1, total: 1 });
+    const { fitted, ...file } = video;
     return {
+      ...file,
       jobId: job.id,
       videoId: report.videoId,
-      pictureKey: image.key,
+      pictureKey: picture.key,
       outPath: job.outPath,
-      bytes: video.bytes,
-      width: video.width,
-      height: video.height,
-      numFrames: video.numFrames,
-      fps: video.fps,
-      durationSeconds: video.durationSeconds,
       seed: job.seed,
       model,
       device,
       cache: report.cache,
       timings: {
         ...report.timings,
-        ...(image.decodeMs === undefined ? {} : { decodePicture: image.decodeMs }),
+        ...(picture.decodeMs === undefined ? {} : { decodePicture: picture.decodeMs }),
         finishing: endedAt - framesEndedAt,
         total: endedAt - startedAt,
       },
-      notes: image.notes,
-      ...(video.fitted ? { isCompressed: true } : {}),
+      notes: picture.notes,
+      ...(fitted ? { isCompressed: true } : {}),
     };
   } finally {
-    clearInterval(waiting);
     // After a failure or a cancel the pipeline may still be inside a native run; it ends at its next step.
     work.abort();
-    await clip.return?.();
+    clearInterval(waiting);
     await frames.return();
     await Promise.allSettled([opening]);
-    clearInterval(waiting);
   }
+}
+
+function encodeOptions(job: EngineJob, ffmpegPath: string, signal: AbortSignal): EncodeOptions {
+  const { width, height, numFrames, fps, outPath, thumbnailPath, loop, smooth, maxBytes, metadata } = job;
+  return {
+    ...{ width, height, numFrames, fps, outPath, thumbnailPath, loop, smooth, maxBytes, metadata },
+    tempPath: temporaryVideo(job),
+    ffmpegPath,
+    signal,
+    // The engine child leads a process group, so one kill ends it and its ffmpeg.
+    sharesProcessGroup: true,
+  };
 }
