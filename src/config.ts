@@ -6,8 +6,8 @@ import { fileURLToPath } from 'node:url';
 import { config as readDotenv } from 'dotenv';
 import { z } from 'zod';
 import { KinoraError } from './errors.ts';
-import type { AdmissionLimits } from './queue/ledger.ts';
 import type { RedisAddress } from './queue/redis.ts';
+import type { QueueSettings } from './queue/terms.ts';
 import type { Shortcuts } from './request/resolve.ts';
 
 /** The folder of package.json. */
@@ -119,6 +119,10 @@ export const environmentSchema = z.object({
 
 export interface Config {
   readonly dataDir: string;
+  /** Pictures that came in and videos that went out. */
+  readonly jobsFolder: string;
+  /** Disk tier of the latent cache. */
+  readonly cacheFolder: string;
   /** Name of a pack in one of modelsDirs, or a path to one. */
   readonly model: string;
   /** Where packs are looked for, in this order. */
@@ -151,12 +155,7 @@ export interface Config {
       }
     | undefined;
   readonly telegram: { readonly token: string; readonly adminUserIds: readonly string[] } | undefined;
-  readonly queue: {
-    readonly limits: AdmissionLimits;
-    /** Credits per preset. */
-    readonly costs: Readonly<Record<string, number>>;
-    readonly cooldownMs: number;
-    readonly timeZone: string;
+  readonly queue: QueueSettings & {
     /** How long a running job may go on when its worker is asked to end. */
     readonly graceMs: number;
     /** A job that waits longer is given up. */
@@ -234,6 +233,8 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
   const ownModels = path.join(projectFolder, 'models');
   return {
     dataDir: env.KINORA_DATA_DIR,
+    jobsFolder: path.join(env.KINORA_DATA_DIR, 'jobs'),
+    cacheFolder: path.join(env.KINORA_DATA_DIR, 'cache'),
     model: env.KINORA_MODEL,
     modelsDirs: env.KINORA_MODELS_DIR ? [env.KINORA_MODELS_DIR, ownModels] : [ownModels],
     device: env.KINORA_DEVICE,

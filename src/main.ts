@@ -31,7 +31,6 @@ function interruptible(): AbortSignal {
 
 // Every command loads only what it needs: chat libraries would make `animate` start later.
 const animating = () => import('./commands/animate.ts');
-const services = () => import('./commands/services.ts');
 const packs = () => import('./commands/models.ts');
 
 const program = new Command('kinora')
@@ -80,15 +79,15 @@ program
 program
   .command('start')
   .description('run everything on this machine: bot, worker, and a Redis of its own when REDIS_URL is unset')
-  .action(async () => (await services()).runAll(loadConfig()));
+  .action(async () => (await import('./commands/start.ts')).runAll(loadConfig()));
 program
   .command('bot')
   .description('run the bot alone, over the Redis of REDIS_URL')
-  .action(async () => (await services()).runBot(loadConfig()));
+  .action(async () => (await import('./commands/bot.ts')).runBot(loadConfig()));
 program
   .command('worker')
   .description('run one worker alone, over the Redis of REDIS_URL: one per GPU')
-  .action(async () => (await services()).runWorker(loadConfig()));
+  .action(async () => (await import('./commands/worker.ts')).runWorker(loadConfig()));
 
 const models = program.command('models').description('look after model packs');
 models

@@ -1,5 +1,4 @@
 /** Starts the engine as the settings say, on the device that they ask for or on the best that works. */
-import path from 'node:path';
 import type { Config } from '../config.ts';
 import { Engine } from '../engine/supervisor.ts';
 import { isKinoraError } from '../errors.ts';
@@ -41,7 +40,7 @@ export async function startEngine(
       memoryBudgetBytes: await memoryBudget(config, device),
       warmUp: config.warmUp,
       shortcuts: config.shortcuts,
-      cachePath: path.join(config.dataDir, 'cache'),
+      cachePath: config.cacheFolder,
       cacheMemoryBytes: config.cacheMemoryBytes,
       cacheDiskBytes: config.cacheDiskBytes,
       // A person's latents are found by their jobs: they must not outlive them.

@@ -6,6 +6,7 @@ import { KinoraError } from '../errors.ts';
 import { providerOf, whatIsMissing } from '../inference/devices/cuda-libraries.ts';
 import { requiredDevice } from '../inference/devices/required-device.ts';
 import { findPacks, loadPack, type Pack } from '../inference/packs/files.ts';
+import { hasShallowCore } from '../request/model-limits.ts';
 
 /**
  * The pack of that name, or at that path.
@@ -21,6 +22,16 @@ export async function choosePack(config: Config, name: string): Promise<Pack> {
   }
   if (match.pack instanceof KinoraError) throw match.pack;
   return match.pack;
+}
+
+/** @throws KinoraError INVALID_CONFIG when the pack cannot do what the settings want for every job */
+export function assertShortcuts({ shortcuts }: Config, { manifest }: Pack): void {
+  const { featureReuse = 1 } = shortcuts;
+  if (featureReuse === 1 || hasShallowCore(manifest)) return;
+  throw new KinoraError(
+    'INVALID_CONFIG',
+    `KINORA_REUSE is ${featureReuse}, but the model pack ${manifest.id} was exported without --deepcache.`,
+  );
 }
 
 /** What to try, in this order. "auto" is CUDA where the runtime's library for it is installed, then the CPU. */

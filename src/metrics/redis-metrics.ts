@@ -1,4 +1,4 @@
-/** Whether Redis answers, and how fast. The same in the bot and in the worker, each over a connection of its own. */
+/** Whether Redis answers, and how fast: metrics that bot and worker share, each over a connection of its own. */
 import { Gauge, type Registry } from 'prom-client';
 import type { RedisProbe } from './redis-probe.ts';
 import type { HealthReport } from './server.ts';

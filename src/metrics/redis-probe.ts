@@ -1,16 +1,17 @@
 /**
- * Asks Redis, over a connection of its own, whether it answers, and reads what the queue looks like. Gives up after a
- * deadline; while an answer is outstanding no second question is asked. Knows nothing of how it is shown.
+ * Reads the state of Redis and of the queue for metrics, over a connection of its own and with a deadline. While an
+ * answer is outstanding, the same command is not sent again. Knows nothing of how the numbers are shown.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import type { Keys } from '../queue/keys.ts';
 import { countLiveWorkers } from '../queue/worker-registry.ts';
 
-/** Leaves time within a second for the rest of an answer. */
+/** Leaves the rest of a second for the other parts of an answer. */
 const deadlineMs = 800;
-/** Jobs that are looked at for the oldest that waits: finished ones whose answer is not delivered lie among them. */
-const lookedAtOnce = 200;
+/** Jobs read at once while looking for the oldest waiting one: undelivered jobs lie among them. */
+const jobsPerPage = 200;
 
 export interface QueueReading {
   /** Waiting jobs per preset. */
@@ -68,20 +69,12 @@ async function timed<T>(ask: () => Promise<T>): Promise<Probed<T>> {
     const value = await ask();
     return { ms: performance.now() - startedAt, value };
   } catch {
-    return undefined; // the connection says why, in the log
+    return undefined; // the other connections of the process log the reason
   }
 }
 
-async function withinDeadline<T>(answer: Promise<Probed<T>>): Promise<Probed<T>> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(resolve, deadlineMs, undefined);
-  });
-  try {
-    return await Promise.race([answer, late]);
-  } finally {
-    clearTimeout(timer);
-  }
+function withinDeadline<T>(answer: Promise<Probed<T>>): Promise<Probed<T>> {
+  return Promise.race([answer, sleep(deadlineMs, undefined, { ref: false })]);
 }
 
 const countsSchema = z.tuple(
@@ -122,10 +115,10 @@ async function readQueue(redis: Redis, keys: Keys, now = Date.now()): Promise<Qu
   };
 }
 
-/** When the oldest waiting job was accepted. The waiting sets are in serving order, so it is looked for by age. */
+/** When the oldest waiting job was accepted. The waiting sets are in serving order; `pending` is ordered by age. */
 async function oldestWaiting(redis: Redis, keys: Keys): Promise<number | undefined> {
-  for (let at = 0; ; at += lookedAtOnce) {
-    const ids = await redis.zrange(keys.pending, at, String(at + lookedAtOnce - 1));
+  for (let at = 0; ; at += jobsPerPage) {
+    const ids = await redis.zrange(keys.pending, at, String(at + jobsPerPage - 1));
     if (ids.length === 0) return undefined;
     const entries = await Promise.all(ids.map((id) => redis.hmget(keys.job(id), 'state', 'createdAt')));
     const oldest = entries.find(([state]) => state === 'waiting' || state === 'reserved');

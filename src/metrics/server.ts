@@ -1,6 +1,6 @@
 /**
- * `/metrics` for Prometheus and `/healthz` for whoever restarts what is broken, on a port of this machine alone.
- * Both answer within a second whatever Redis does. Knows neither what is measured nor what can be wrong.
+ * `/metrics` for Prometheus and `/healthz` for liveness checks, on a port of localhost. Both answer within a second
+ * whatever Redis does. Knows no metric and no problem by name.
  */
 import { once } from 'node:events';
 import { createServer } from 'node:http';
@@ -8,7 +8,7 @@ import type { AddressInfo } from 'node:net';
 import type { Registry } from 'prom-client';
 import { KinoraError } from '../errors.ts';
 
-/** What a part of the process says about itself; `problem` is one sentence, absent while all is well. */
+/** The health of one part of the process; `problem` is one sentence, absent while all is well. */
 export interface HealthReport {
   readonly problem?: string;
   readonly [detail: string]: string | number | undefined;
@@ -16,7 +16,7 @@ export interface HealthReport {
 
 export interface Observed {
   readonly registry: Registry;
-  /** Brings up to date what is only measured when somebody looks. Never rejects, takes less than a second. */
+  /** Updates the metrics that are measured per scrape. Never rejects, takes less than a second. */
   refresh(): Promise<void>;
   /** Never rejects, takes less than a second. */
   health(): Promise<Readonly<Record<string, HealthReport>>>;

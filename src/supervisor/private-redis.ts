@@ -1,25 +1,31 @@
 /**
- * A redis-server of our own for installations without one: a child process on a unix socket in the data folder,
- * with an append-only file, gone with its parent. Knows nothing of jobs.
+ * A private redis-server for installations without one: a child process on a unix socket in the data folder, with an
+ * append-only file, which ends with its parent. Knows nothing of jobs.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { KinoraError } from '../errors.ts';
 import type { Logger } from '../log.ts';
+import { lockFolder } from './folder-lock.ts';
 
 const startDeadlineMs = 30_000;
 const stopDeadlineMs = 10_000;
 /** Linux refuses longer unix socket paths. */
 const longestSocketPath = 100;
 
+/** Where the private server of a data folder listens. */
+export function privateSocket(dataDir: string): string {
+  return join(dataDir, 'redis', 'redis.sock');
+}
+
 export interface PrivateRedis {
   readonly socketPath: string;
   readonly pid: number;
-  /** Settles when the server ends, wanted or not. */
+  /** Settles when the server has ended, for whatever reason. */
   readonly ended: Promise<void>;
   /** Saves and stops the server, and frees the folder for another owner. */
   stop(): Promise<void>;
@@ -30,8 +36,8 @@ export interface PrivateRedis {
  * @throws KinoraError INVALID_CONFIG when another live process owns the folder or redis-server is not installed.
  */
 export async function startPrivateRedis(dataDir: string, log: Logger): Promise<PrivateRedis> {
-  const folder = join(dataDir, 'redis');
-  const socketPath = join(folder, 'redis.sock');
+  const socketPath = privateSocket(dataDir);
+  const folder = dirname(socketPath);
   if (Buffer.byteLength(socketPath) > longestSocketPath) {
     throw new KinoraError(
       'INVALID_CONFIG',
@@ -39,11 +45,10 @@ export async function startPrivateRedis(dataDir: string, log: Logger): Promise<P
     );
   }
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  const release = await ownFolder(folder);
+  const release = await lockFolder(folder);
   try {
     await stopLeftover(socketPath);
-    // Detached, so that Ctrl-C in a terminal does not take the server away while the last job is being handed back.
-    // "everysec" could lose a second of accepted jobs on power loss; at our rate "always" costs nothing.
+    // Detached, so that Ctrl-C in a terminal does not end the server while the running job goes back to the queue.
     const child = spawn('/bin/sh', ['-c', watchedByParent, 'kinora-redis', folder, socketPath], {
       stdio: ['pipe', 'ignore', 'pipe'],
       detached: true,
@@ -56,8 +61,9 @@ export async function startPrivateRedis(dataDir: string, log: Logger): Promise<P
 }
 
 /**
- * The server must not outlive us, not even after kill -9: a shell holds our end of a pipe, and when that closes it
- * asks the server to save and stop.
+ * The server must end with this process, even after kill -9: a shell reads from a pipe whose other end this process
+ * holds, and asks the server to save and stop when the pipe closes. "appendfsync everysec" could lose a second of
+ * accepted jobs on power loss; with few jobs per second "always" costs nothing.
  */
 const watchedByParent = `
 command -v redis-server >/dev/null || exit 127
@@ -105,7 +111,7 @@ async function untilReady(
       child.kill('SIGTERM');
       throw new KinoraError(
         'INVALID_CONFIG',
-        `The private redis-server did not start in ${join(socketPath, '..')}.`,
+        `The private redis-server did not start in ${dirname(socketPath)}.`,
       );
     }
     await sleep(25);
@@ -135,7 +141,7 @@ async function answers(socketPath: string): Promise<boolean> {
     retryStrategy: () => null,
     connectTimeout: 1_000,
   });
-  probe.on('error', () => {}); // not there yet is the expected answer
+  probe.on('error', () => {}); // a server that is not there yet is expected
   try {
     await probe.connect();
     // LOADING is answered while the append-only file is read.
@@ -147,7 +153,7 @@ async function answers(socketPath: string): Promise<boolean> {
   }
 }
 
-/** A server whose parent was killed a moment ago may still be saving: let it finish before the next one starts. */
+/** A server whose parent was killed a moment ago may still be saving: the next one starts when it has ended. */
 async function stopLeftover(socketPath: string): Promise<void> {
   const deadline = Date.now() + stopDeadlineMs;
   while (await answers(socketPath)) {
@@ -160,58 +166,4 @@ async function stopLeftover(socketPath: string): Promise<void> {
     await sleep(100);
   }
   await rm(socketPath, { force: true });
-}
-
-/**
- * Writes who we are into a lock file, which comes into being with its content; one left by a dead process is taken over.
- */
-async function ownFolder(folder: string): Promise<() => Promise<void>> {
-  const lockPath = join(folder, 'owner.pid');
-  const ownPath = `${lockPath}.${process.pid}`;
-  await writeFile(ownPath, `${process.pid} ${await startOf(process.pid)}`, { mode: 0o600 });
-  try {
-    for (let attempt = 0; attempt < 2; attempt++) {
-      try {
-        await link(ownPath, lockPath);
-        return () => rm(lockPath, { force: true });
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-        const owner = await livingOwner(await readFile(lockPath, 'utf8').catch(() => ''));
-        if (owner !== undefined) {
-          throw new KinoraError(
-            'INVALID_CONFIG',
-            `Another Kinora (process ${owner}) already runs on ${folder}.`,
-          );
-        }
-        await rm(lockPath, { force: true });
-      }
-    }
-  } finally {
-    await rm(ownPath, { force: true });
-  }
-  throw new KinoraError('INVALID_CONFIG', `Another Kinora is starting on ${folder}.`);
-}
-
-/** The number of the process that wrote a lock, if it still lives: after a reboot its number may be another's. */
-async function livingOwner(lock: string): Promise<number | undefined> {
-  const [pid, start = ''] = lock.split(' ');
-  const owner = Number(pid);
-  if (!owner || owner === process.pid || !isAlive(owner)) return undefined;
-  return start === '' || start === (await startOf(owner)) ? owner : undefined;
-}
-
-/** When a process began, in the kernel's own count; empty where there is no /proc. */
-async function startOf(pid: number): Promise<string> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'latin1').catch(() => '');
-  // After the program's name, which stands in brackets and may hold anything, it is the twentieth field.
-  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
 }

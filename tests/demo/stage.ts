@@ -10,13 +10,13 @@ import { type RunningBot, startBot } from '../../src/bot/main.ts';
 import { TelegramPlatform } from '../../src/bot/telegram/adapter.ts';
 import { startEngine } from '../../src/commands/engines.ts';
 import { choosePack } from '../../src/commands/packs.ts';
-import { terms } from '../../src/commands/services.ts';
 import { type Config, loadConfig } from '../../src/config.ts';
 import type { Engine } from '../../src/engine/supervisor.ts';
 import type { Pack } from '../../src/inference/packs/files.ts';
 import { createLogger, type Logger } from '../../src/log.ts';
 import { Artifacts } from '../../src/queue/artifacts.ts';
 import { connectRedis } from '../../src/queue/redis.ts';
+import { queueTerms } from '../../src/queue/terms.ts';
 import { type PrivateRedis, startPrivateRedis } from '../../src/supervisor/private-redis.ts';
 import { findFfmpeg } from '../../src/video/ffmpeg-path.ts';
 import { engineGenerate } from '../../src/worker/generate.ts';
@@ -105,12 +105,10 @@ export class Stage {
     if (!config?.discord || !config.telegram || !this.#pack) throw new Error('start() comes first');
     const { path: ffmpegPath } = await findFfmpeg();
     const common = { dataFolder: config.dataDir, ffmpegPath, log: this.#log };
-    const { adminServerIds: ownerGuildIds, ...discord } = config.discord;
     const platforms = [
       new DiscordPlatform({
-        ...discord,
+        ...config.discord,
         ...common,
-        ownerGuildIds,
         clientOptions: this.discord.clientOptions,
         pictureOrigins: [this.discord.cdn],
         statusEveryMs,
@@ -125,13 +123,13 @@ export class Stage {
     this.#bot = await startBot({
       address: this.#address,
       jobsFolder: this.#jobsFolder,
-      terms: terms(config, this.#pack),
+      terms: queueTerms(config.queue, this.#pack.manifest),
       jobFiles: config.jobFiles,
       expireAfterMs: config.queue.expireAfterMs,
       platforms,
       log: this.#log,
       manifest: this.#pack.manifest,
-      cacheFolder: join(config.dataDir, 'cache'),
+      cacheFolder: config.cacheFolder,
       ffmpegPath,
     });
   }

@@ -106,7 +106,7 @@ export class Stage {
       token: server.token,
       adminUserIds: [this.root.id],
       adminRoleIds: [this.keepers.id],
-      ownerGuildIds: [this.guild.id],
+      adminServerIds: [this.guild.id],
       dataFolder: join(folder, 'data'),
       ffmpegPath,
       log,

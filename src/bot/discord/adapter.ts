@@ -34,7 +34,7 @@ export interface DiscordOptions {
   readonly adminUserIds: readonly string[];
   readonly adminRoleIds: readonly string[];
   /** Servers in which the commands of admins are offered. */
-  readonly ownerGuildIds?: readonly string[] | undefined;
+  readonly adminServerIds?: readonly string[] | undefined;
   /** For interaction tokens and the hash of registered commands; without it both are forgotten at a restart. */
   readonly dataFolder?: string | undefined;
   readonly ffmpegPath?: string | undefined;
@@ -100,7 +100,7 @@ export class DiscordPlatform implements ChatPlatform {
     await this.#tokens.start();
     if (
       this.#admins.userIds.length + this.#admins.roleIds.length > 0 &&
-      !this.#options.ownerGuildIds?.length
+      !this.#options.adminServerIds?.length
     ) {
       this.#log.warn('there are admins but no server of theirs is named: their commands are offered nowhere');
     }
@@ -203,12 +203,12 @@ export class DiscordPlatform implements ChatPlatform {
   }
 
   async #register({ rest, application }: Client<true>): Promise<void> {
-    const { ownerGuildIds = [], dataFolder } = this.#options;
+    const { adminServerIds = [], dataFolder } = this.#options;
     const { signal } = this.#stopping;
     const file = dataFolder && join(dataFolder, 'discord-commands.json');
     const { id: applicationId } = application;
     while (!signal.aborted) {
-      if (await registerCommands({ rest, applicationId, ownerGuildIds, file, log: this.#log })) return;
+      if (await registerCommands({ rest, applicationId, adminServerIds, file, log: this.#log })) return;
       await sleep(registerAgainMs, undefined, { signal, ref: false }).catch(() => {});
     }
   }

@@ -27,11 +27,11 @@ type Commands = readonly RESTPostAPIApplicationCommandsJSONBody[];
 export async function registerCommands(options: {
   readonly rest: REST;
   readonly applicationId: string;
-  readonly ownerGuildIds: readonly string[];
+  readonly adminServerIds: readonly string[];
   readonly file: string | undefined;
   readonly log: Logger;
 }): Promise<boolean> {
-  const { rest, applicationId, ownerGuildIds, file, log } = options;
+  const { rest, applicationId, adminServerIds, file, log } = options;
   const before = await remembered(file, applicationId);
   const guilds: Record<string, string> = {};
   let { everywhere } = before;
@@ -54,8 +54,8 @@ export async function registerCommands(options: {
     if (done) everywhere = hashOf(publicCommands);
   }
   // Servers that are no longer the owners' lose the admin commands.
-  for (const id of new Set([...ownerGuildIds, ...Object.keys(before.guilds)])) {
-    const commands = ownerGuildIds.includes(id) ? adminCommands : [];
+  for (const id of new Set([...adminServerIds, ...Object.keys(before.guilds)])) {
+    const commands = adminServerIds.includes(id) ? adminCommands : [];
     const hash = hashOf(commands);
     const known = before.guilds[id];
     const done =

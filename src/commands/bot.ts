@@ -1,0 +1,41 @@
+/** `kinora bot`: the bot process alone. */
+import { startBot } from '../bot/main.ts';
+import { BotMetrics } from '../bot/metrics.ts';
+import type { Config } from '../config.ts';
+import { createLogger } from '../log.ts';
+import { startMetricsServer } from '../metrics/server.ts';
+import { queueTerms } from '../queue/terms.ts';
+import { findFfmpeg } from '../video/ffmpeg-path.ts';
+import { assertSomeChat, platformsOf } from './chats.ts';
+import { choosePack } from './packs.ts';
+import { metricsProbe, prepareDataFolder, serve, sharedRedis } from './process.ts';
+
+/** Serves until it is asked to end. */
+export async function runBot(config: Config): Promise<void> {
+  const log = createLogger('bot', config.logLevel);
+  assertSomeChat(config);
+  const address = sharedRedis(config);
+  await serve(async () => {
+    await prepareDataFolder(config);
+    const { metricsPorts } = config;
+    const metrics = metricsPorts && new BotMetrics(metricsProbe(address));
+    if (metrics) await startMetricsServer(metricsPorts.bot, metrics);
+    const { path: ffmpegPath } = await findFfmpeg({ ffmpegPath: config.ffmpegPath });
+    // On a machine without workers there may be no pack.
+    const pack = await choosePack(config, config.model).catch(() => undefined);
+    const bot = await startBot({
+      address,
+      jobsFolder: config.jobsFolder,
+      cacheFolder: config.cacheFolder,
+      jobFiles: config.jobFiles,
+      expireAfterMs: config.queue.expireAfterMs,
+      terms: queueTerms(config.queue, pack?.manifest),
+      platforms: await platformsOf(config, log),
+      ffmpegPath,
+      log,
+      ...(pack ? { manifest: pack.manifest } : {}),
+      ...(metrics ? { metrics } : {}),
+    });
+    return () => bot.stop();
+  }, 0);
+}

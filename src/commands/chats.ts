@@ -1,0 +1,31 @@
+/** The chats that the settings switch on. */
+import { InboxPlatform } from '../bot/inbox.ts';
+import type { ChatPlatform } from '../bot/platform.ts';
+import type { Config } from '../config.ts';
+import { KinoraError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+
+/** @throws KinoraError INVALID_CONFIG when there is none */
+export function assertSomeChat({ inboxFolder, discord, telegram }: Config): void {
+  if (inboxFolder !== undefined || discord || telegram) return;
+  throw new KinoraError(
+    'INVALID_CONFIG',
+    'There is nothing to take requests from: set KINORA_DISCORD_TOKEN, KINORA_TELEGRAM_TOKEN or KINORA_INBOX.',
+  );
+}
+
+/** Loads the libraries of these chats only. */
+export async function platformsOf(config: Config, log: Logger): Promise<ChatPlatform[]> {
+  const { dataDir: dataFolder, ffmpegPath, discord, telegram } = config;
+  const platforms: ChatPlatform[] = [];
+  if (config.inboxFolder !== undefined) platforms.push(new InboxPlatform(config.inboxFolder, log));
+  if (discord) {
+    const { DiscordPlatform } = await import('../bot/discord/adapter.ts');
+    platforms.push(new DiscordPlatform({ ...discord, dataFolder, ffmpegPath, log }));
+  }
+  if (telegram) {
+    const { TelegramPlatform } = await import('../bot/telegram/adapter.ts');
+    platforms.push(new TelegramPlatform({ ...telegram, dataFolder, ffmpegPath, log }));
+  }
+  return platforms;
+}

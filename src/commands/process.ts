@@ -1,0 +1,60 @@
+/** What the long-running commands share: how they end, their data folder, and their connection for metrics. */
+import { access, constants, mkdir } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Config } from '../config.ts';
+import { KinoraError } from '../errors.ts';
+import { RedisProbe } from '../metrics/redis-probe.ts';
+import { Keys } from '../queue/keys.ts';
+import { connectRedis, type RedisAddress } from '../queue/redis.ts';
+
+/** How long a process that ends waits for Redis: accepted jobs are safe there already. */
+const redisDeadlineMs = 5_000;
+
+/** Resolves with the first signal that asks the process to end. */
+export function endRequested(): Promise<void> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => resolve());
+  });
+}
+
+/**
+ * Starts a process of Kinora, serves until it is asked to end, and stops within `graceMs`. When "kinora start" is killed,
+ * the channel to it closes, and this process ends at once, even while it starts: the private Redis is gone too.
+ */
+export async function serve(start: () => Promise<() => Promise<void>>, graceMs: number): Promise<never> {
+  process.on('disconnect', () => process.exit(1));
+  const ended = endRequested();
+  const stop = await Promise.race([start(), ended]);
+  if (stop) {
+    await ended;
+    await Promise.race([stop(), sleep(graceMs + redisDeadlineMs)]);
+  }
+  // Connections that wait for a lost Redis, and the channel to the parent, would keep the process alive.
+  process.exit(0);
+}
+
+export async function prepareDataFolder({ dataDir }: Config): Promise<void> {
+  try {
+    await mkdir(dataDir, { recursive: true, mode: 0o700 });
+    await access(dataDir, constants.W_OK);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    const message = `KINORA_DATA_DIR: ${dataDir} cannot be written to (${code}).`;
+    throw new KinoraError('INVALID_CONFIG', message, { cause });
+  }
+}
+
+export function sharedRedis(config: Config): RedisAddress {
+  if (config.redis) return config.redis;
+  throw new KinoraError(
+    'INVALID_CONFIG',
+    'REDIS_URL is not set; only "kinora start" brings a Redis of its own.',
+  );
+}
+
+/** A connection of its own; its errors are those of the other connections, which log them. */
+export const metricsProbe = (address: RedisAddress): RedisProbe =>
+  new RedisProbe(
+    connectRedis(address, 'fail-fast', () => {}),
+    new Keys(),
+  );

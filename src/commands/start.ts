@@ -1,0 +1,57 @@
+/** `kinora start`: the bot, a worker and, without REDIS_URL, a private Redis, each a process of its own. */
+import type { Config } from '../config.ts';
+import { isKinoraError } from '../errors.ts';
+import { createLogger } from '../log.ts';
+import { assertTrustworthy, connectRedis, type RedisAddress } from '../queue/redis.ts';
+import { SupervisedProcess } from '../supervisor/supervised-process.ts';
+import { SupervisedRedis } from '../supervisor/supervised-redis.ts';
+import { assertSomeChat } from './chats.ts';
+import { assertShortcuts, choosePack } from './packs.ts';
+import { endRequested, prepareDataFolder } from './process.ts';
+
+/**
+ * Serves until it is asked to end. A process that dies is started again, unless its first start refused the settings.
+ * When this process ends, the others do.
+ */
+export async function runAll(config: Config): Promise<void> {
+  const log = createLogger('kinora', config.logLevel);
+  // Checked here too: a process that refuses its settings later would be started again and again.
+  assertSomeChat(config);
+  assertShortcuts(config, await choosePack(config, config.model));
+  await prepareDataFolder(config);
+  if (config.redis) await refuseUntrustworthy(config.redis);
+  const ended = endRequested();
+  const redis = config.redis ? undefined : await SupervisedRedis.start(config.dataDir, log, ended);
+  const environment = redis ? { ...process.env, REDIS_URL: `unix://${redis.socketPath}` } : process.env;
+  const processes = (['bot', 'worker'] as const).map(
+    (command) => new SupervisedProcess(command, environment, log),
+  );
+  process.stderr.write(
+    `Kinora is running: model ${config.model}, ${redis ? 'its own Redis' : 'your Redis'}, data in ${config.dataDir}.\n`,
+  );
+  try {
+    // A process that refuses has printed the reason itself.
+    const refused = await Promise.race([
+      ended,
+      ...processes.map((child) => child.refused),
+      ...(redis ? [redis.lost] : []),
+    ]);
+    if (refused !== undefined) process.exitCode = refused;
+  } finally {
+    // The worker first: it may use its grace period, and the bot delivers the jobs that it finishes.
+    for (const child of processes.reverse()) await child.stop();
+    await redis?.stop();
+  }
+}
+
+/** One that does not answer may still come up: bot and worker wait for it. */
+async function refuseUntrustworthy(address: RedisAddress): Promise<void> {
+  const redis = connectRedis(address, 'fail-fast', () => {});
+  try {
+    await assertTrustworthy(redis);
+  } catch (error) {
+    if (isKinoraError(error)) throw error;
+  } finally {
+    redis.disconnect();
+  }
+}

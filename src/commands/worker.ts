@@ -1,0 +1,65 @@
+/** `kinora worker`: one worker process, with an engine child, for one device. */
+import type { Config } from '../config.ts';
+import type { EngineStatus } from '../engine/supervisor.ts';
+import { createLogger } from '../log.ts';
+import { startMetricsServer } from '../metrics/server.ts';
+import { Artifacts } from '../queue/artifacts.ts';
+import { assertTrustworthy, connectRedis } from '../queue/redis.ts';
+import { engineGenerate } from '../worker/generate.ts';
+import { WorkerMetrics } from '../worker/metrics.ts';
+import { JobWorker } from '../worker/worker.ts';
+import { startEngine } from './engines.ts';
+import { assertShortcuts, choosePack, deviceCandidates } from './packs.ts';
+import { metricsProbe, prepareDataFolder, serve, sharedRedis } from './process.ts';
+
+/** How long the engine may need to stop a job that is given back to the queue. */
+const handBackMs = 10_000;
+
+/**
+ * Serves until it is asked to end. The running job may finish within the grace period; else it goes back to the queue.
+ */
+export async function runWorker(config: Config): Promise<void> {
+  const log = createLogger('worker', config.logLevel);
+  const address = sharedRedis(config);
+  await serve(async () => {
+    await prepareDataFolder(config);
+    const redis = connectRedis(address, 'patient', (error) => log.warn({ err: error.message }, 'redis'));
+    await assertTrustworthy(redis);
+    const pack = await choosePack(config, config.model);
+    assertShortcuts(config, pack);
+    let engineStatus: () => EngineStatus | undefined = () => undefined;
+    const metrics =
+      config.metricsPorts &&
+      new WorkerMetrics({
+        probe: metricsProbe(address),
+        engineStatus: () => engineStatus(),
+        device: deviceCandidates(config.device, pack)[0] ?? 'cpu',
+        cacheFolder: config.cacheFolder,
+      });
+    // Before the model is loaded, which may take minutes.
+    if (metrics) await startMetricsServer(config.metricsPorts.worker, metrics);
+    const { engine, device, choice, advice } = await startEngine(config, pack, config.device, log);
+    if (advice !== undefined) log.warn({ device }, advice);
+    engineStatus = () => engine.status();
+    try {
+      await engine.ready();
+    } catch (error) {
+      await engine.stop();
+      throw error;
+    }
+    process.stderr.write(`The model ${pack.manifest.id} runs on ${choice}.\n`);
+    const generate = engineGenerate(engine, pack, config.metadata, config.shortcuts);
+    const worker = new JobWorker(
+      redis,
+      new Artifacts(config.jobsFolder),
+      metrics?.measured(generate) ?? generate,
+      log,
+      { device, costs: config.queue.costs },
+    );
+    await worker.start();
+    return async () => {
+      await worker.stop(config.queue.graceMs);
+      await engine.stop();
+    };
+  }, config.queue.graceMs + handBackMs);
+}
