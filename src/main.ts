@@ -17,7 +17,7 @@ function toNumber(text: string): number {
   return value;
 }
 
-/** First Ctrl-C: end politely and leave nothing behind. Second: now. */
+/** The first Ctrl-C aborts the signal, so that the command cleans up; the second ends the process at once. */
 function interruptible(): AbortSignal {
   const controller = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -29,7 +29,7 @@ function interruptible(): AbortSignal {
   return controller.signal;
 }
 
-// Every command loads only what it needs: chat libraries would make `animate` start later.
+// Every command loads only its own modules: the chat libraries would delay `animate`.
 const animating = () => import('./commands/animate.ts');
 const packs = () => import('./commands/models.ts');
 
@@ -126,23 +126,24 @@ program
   .option('--providers-only', 'CUDA 13 (or 12) and cuDNN 9 are installed already')
   .option('--cuda <version>', '12 or 13 (default: 13, or 12 for an older driver)', toNumber)
   .action(async (options: { providersOnly?: boolean; cuda?: number }) => {
-    const { setupCuda, SetupError } = await import('./commands/setup-cuda/setup-cuda.ts');
+    const { setupCuda } = await import('./commands/setup-cuda/setup-cuda.ts');
+    const { SetupError } = await import('./commands/setup-cuda/run-program.ts');
     try {
       await setupCuda({ providersOnly: options.providersOnly ?? false, cuda: options.cuda });
     } catch (error) {
-      // It says what to do in its own words: the catalogue's remedies are for people who make videos.
+      // Its sentence includes the remedy: those of the catalogue are for people who make videos.
       if (!(error instanceof SetupError)) throw error;
       process.stderr.write(`${error.message}\n`);
       process.exitCode = errorCatalogue.DEVICE_UNAVAILABLE.exitCode;
     }
   });
 
-/** Resolves when the text has left us, or cannot. */
+/** Resolves when the text was written, or cannot be. */
 const say = (stream: NodeJS.WriteStream, text: string): Promise<void> =>
   new Promise((resolve) => stream.write(text, () => resolve()));
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  // Whoever reads may have heard enough: "kinora models list | head -1".
+  // The reader may end early: "kinora models list | head -1".
   if (error.code !== 'EPIPE') process.exitCode = errorCatalogue.OUTPUT_UNWRITABLE.exitCode;
 });
 
@@ -162,7 +163,7 @@ try {
     if (process.env['KINORA_LOG_LEVEL'] === 'debug' && error instanceof Error) {
       await say(process.stderr, `${error.stack}\n`);
     }
-    // What the command has left open, such as a connection to a Redis that was refused, must not keep it alive.
+    // Open handles of the command, such as a connection to a refused Redis, must not keep the process alive.
     process.exit(errorCatalogue[failure.code].exitCode);
   }
 }

@@ -1,8 +1,8 @@
-/** Starts the engine as the settings say, on the device that they ask for or on the best that works. */
+/** Starts the engine with the settings, on the named device or the best one that works. */
 import type { Config } from '../config.ts';
 import { Engine } from '../engine/supervisor.ts';
 import { isKinoraError } from '../errors.ts';
-import { askGpus, type Gpu, visibleGpus } from '../inference/devices/gpus.ts';
+import { findGpu } from '../inference/devices/gpus.ts';
 import { deviceAdvice, requiredDevice } from '../inference/devices/required-device.ts';
 import type { Pack } from '../inference/packs/files.ts';
 import { parseDevice } from '../inference/sessions/session.ts';
@@ -15,13 +15,13 @@ export interface StartedEngine {
   readonly device: string;
   /** One line: what was chosen, and why. */
   readonly choice: string;
-  /** What people should know before they wait for it. */
+  /** A warning about a slow combination of pack and device. */
   readonly advice: string | undefined;
 }
 
 /**
- * The engine may still be loading when this returns; run() waits for it, ready() says how it went. Only "auto" ever
- * goes on to another device, and only when the first is not there: whoever names a device gets it or an error.
+ * The engine may still be loading when this returns; run() waits for it, ready() tells how it went. Only "auto" tries
+ * another device, and only when the first is not available: a named device is used or refused.
  */
 export async function startEngine(
   config: Config,
@@ -43,7 +43,7 @@ export async function startEngine(
       cachePath: config.cacheFolder,
       cacheMemoryBytes: config.cacheMemoryBytes,
       cacheDiskBytes: config.cacheDiskBytes,
-      // A person's latents are found by their jobs: they must not outlive them.
+      // Latents of a person are found by their jobs, so they must not be kept longer than those.
       cacheRetentionMs: config.jobFiles.retentionMs,
       ffmpegPath,
     };
@@ -68,23 +68,17 @@ async function whyChosen(device: string, pack: Pack): Promise<string> {
   const required = requiredDevice(pack.manifest);
   if (required !== undefined) return `${pack.manifest.id} runs on nothing else`;
   if (device === 'cpu') return whyNoGpu();
-  const gpu = await gpuOf(device);
+  const gpu = await findGpu(parseDevice(device).ordinal);
   return gpu
     ? `${gpu.name} with ${(gpu.totalBytes / 1024 ** 3).toFixed(0)} GiB is ready`
     : 'it is ready, and faster than the cpu';
 }
 
-/** Undefined where nvidia-smi does not say. */
-async function gpuOf(device: string): Promise<Gpu | undefined> {
-  const gpus = await askGpus();
-  return typeof gpus === 'string' ? undefined : visibleGpus(gpus)[parseDevice(device).ordinal];
-}
-
-/** What the setting says, else what the card has free now; undefined where nobody knows, or where there is no card. */
+/** Bytes of GPU memory that the setting allows, else those that are free now; undefined when unknown or without a GPU. */
 async function memoryBudget(config: Config, device: string): Promise<number | undefined> {
-  const { kind } = parseDevice(device);
+  const { kind, ordinal } = parseDevice(device);
   if (kind !== 'cuda' && kind !== 'tensorrt') return undefined;
   if (config.vramBytes !== undefined) return config.vramBytes;
-  const gpu = await gpuOf(device);
+  const gpu = await findGpu(ordinal);
   return gpu && gpu.totalBytes - gpu.usedBytes;
 }

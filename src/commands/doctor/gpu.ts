@@ -1,7 +1,6 @@
 /**
- * The part of `kinora doctor` that looks after NVIDIA GPUs: driver, card and its memory, the runtime's provider, CUDA,
- * cuDNN and TensorRT, each with a remedy of its own. Looks at files and asks nvidia-smi; whether the GPU really runs the
- * model is tried elsewhere.
+ * Checks of NVIDIA GPUs: driver, card and its memory, the runtime's provider, CUDA, cuDNN and TensorRT, each with a remedy
+ * of its own. Reads files and runs nvidia-smi; model.ts tries whether the GPU runs the model.
  */
 import { realpathSync } from 'node:fs';
 import path from 'node:path';
@@ -21,24 +20,21 @@ import { askGpus, type Gpu, visibleGpus } from '../../inference/devices/gpus.ts'
 import { deviceAdvice, requiredDevice } from '../../inference/devices/required-device.ts';
 import type { Pack } from '../../inference/packs/files.ts';
 import { parseDevice } from '../../inference/sessions/session.ts';
-import type { Check } from '../check.ts';
+import { describeNoGpus } from '../no-gpus.ts';
 import { hasNvidiaDriver } from '../packs.ts';
+import { cudaVersions, usualCuda } from '../setup-cuda/versions.ts';
+import type { Check } from './check.ts';
 
-/** By CUDA's major version: the oldest driver, and the oldest GPU that the provider was built for. */
-const needs: Readonly<Record<number, { readonly driver: number; readonly capability: number }>> = {
-  12: { driver: 525, capability: 6.0 },
-  13: { driver: 580, capability: 7.5 },
-};
 /** Weights of I2VGen-XL's fused UNet, and what a small clip needs beside them. */
 const scarceBytes = 6 * 1024 ** 3;
-/** A pack with less than this is small enough for any GPU. */
+/** A pack below this size fits any GPU. */
 const largePackBytes = 1024 ** 3;
 
 const setupRemedy = 'Run "npm run setup:cuda".';
 const gibibytes = (bytes: number): string => `${(bytes / 1024 ** 3).toFixed(1)} GiB`;
 
 /**
- * Nothing where no GPU is wanted. Under "auto" what is missing is a warning: the CPU does the work.
+ * No checks where no GPU is wanted. Under "auto" a failed check is a warning, because the CPU is used instead.
  * @param device as in KINORA_DEVICE
  */
 export async function examineGpu(device: string, pack: Pack, places = cudaPlaces()): Promise<Check[]> {
@@ -50,11 +46,11 @@ export async function examineGpu(device: string, pack: Pack, places = cudaPlaces
   if (isAuto && provider === undefined && !hasNvidiaDriver()) return [];
 
   const find = libraryFinder(process.env, places);
-  const gpus = await askGpus();
+  const answer = await askGpus();
   const cuda = provider === undefined ? undefined : majorOf(provider);
   const checks = [
-    checkDriver(gpus, cuda, find),
-    ...(typeof gpus === 'string' ? [] : [checkGpu(visibleGpus(gpus)[ordinal], wanted, cuda, pack)]),
+    checkDriver(answer, cuda, find),
+    ...(answer.kind === 'gpus' ? [checkGpu(visibleGpus(answer.gpus)[ordinal], wanted, cuda, pack)] : []),
     await checkProvider(provider, kind, places),
     ...(provider === undefined ? [] : checkLibraries(provider, find, installedCuda(places))),
   ];
@@ -76,22 +72,26 @@ function majorOf(provider: string): number | undefined {
 }
 
 function checkDriver(
-  gpus: readonly Gpu[] | string,
+  answer: Awaited<ReturnType<typeof askGpus>>,
   cuda: number | undefined,
   find: (name: string) => string | undefined,
 ): Check {
   const name = 'driver';
-  const oldest = needs[cuda ?? 13]?.driver ?? 0;
-  if (typeof gpus === 'string') {
-    if (/no nvidia-smi/.test(gpus) && find(driverLibrary) !== undefined) {
+  const oldest = cudaVersions[cuda ?? usualCuda]?.driver ?? 0;
+  if (answer.kind !== 'gpus') {
+    const detail = describeNoGpus(answer);
+    const hasNoTool = answer.kind === 'noNvidiaSmi';
+    const library = find(driverLibrary);
+    if (hasNoTool && library !== undefined) {
       const remedy = 'Install nvidia-smi with the driver to see the GPU and its memory here.';
-      return { name, state: 'warn', detail: `installed (${find(driverLibrary)}); ${gpus}`, remedy };
+      return { name, state: 'warn', detail: `installed (${library}); ${detail}`, remedy };
     }
-    const remedy = /no nvidia-smi/.test(gpus)
+    const remedy = hasNoTool
       ? `Install NVIDIA's driver ${oldest} or newer; in a container, start it with the GPU (docker run --gpus all).`
       : "Restart this machine; if that does not help, install NVIDIA's driver again.";
-    return { name, state: 'fail', detail: gpus, remedy };
+    return { name, state: 'fail', detail, remedy };
   }
+  const { gpus } = answer;
   const driver = gpus[0]?.driver ?? '';
   const detail = `NVIDIA ${driver}, ${gpus.length === 1 ? 'one GPU' : `${gpus.length} GPUs`}`;
   if (Number.parseInt(driver, 10) >= oldest) return { name, state: 'ok', detail };
@@ -99,7 +99,7 @@ function checkDriver(
     cuda === 12
       ? `Install driver ${oldest} or newer.`
       : `Install driver ${oldest} or newer; for drivers from 525 on, "npm run setup:cuda -- --cuda 12".`;
-  return { name, state: 'fail', detail: `${detail}; too old for CUDA ${cuda ?? 13}`, remedy };
+  return { name, state: 'fail', detail: `${detail}; too old for CUDA ${cuda ?? usualCuda}`, remedy };
 }
 
 function checkGpu(gpu: Gpu | undefined, device: string, cuda: number | undefined, pack: Pack): Check {
@@ -112,9 +112,9 @@ function checkGpu(gpu: Gpu | undefined, device: string, cuda: number | undefined
   const capability = gpu.computeCapability;
   const memory = `${gibibytes(free)} of ${gibibytes(gpu.totalBytes)} free`;
   const detail = `${gpu.name}${capability === undefined ? '' : `, compute capability ${capability.toFixed(1)}`}, ${memory}`;
-  const oldest = needs[cuda ?? 13]?.capability ?? 0;
+  const oldest = cudaVersions[cuda ?? usualCuda]?.capability ?? 0;
   if (capability !== undefined && capability < oldest) {
-    const remedy = `CUDA ${cuda ?? 13} needs compute capability ${oldest.toFixed(1)}; use another GPU, or KINORA_DEVICE=cpu.`;
+    const remedy = `CUDA ${cuda ?? usualCuda} needs compute capability ${oldest.toFixed(1)}; use another GPU, or KINORA_DEVICE=cpu.`;
     return { name, state: 'fail', detail: `${detail}; too old`, remedy };
   }
   const required = pack.manifest.requires?.gpu;
@@ -161,7 +161,7 @@ async function checkProvider(
   return { name, state: 'ok', detail: `ONNX Runtime ${version} for CUDA ${cuda} (${origin})` };
 }
 
-/** CUDA, cuDNN and, where the provider asks for it, TensorRT. The driver's own library has been looked at. */
+/** CUDA, cuDNN and, where the provider needs it, TensorRT. checkDriver looks for the driver's own library. */
 function checkLibraries(
   provider: string,
   find: (name: string) => string | undefined,

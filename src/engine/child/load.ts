@@ -2,7 +2,7 @@
  * What the engine child owns: a pack's sessions, its pipeline and the latent cache, opened once and used for every job.
  * The one place that says which pipeline serves which family. Knows no messages and no processes.
  */
-import { askGpus, visibleGpus } from '../../inference/devices/gpus.ts';
+import { findGpu } from '../../inference/devices/gpus.ts';
 import { assertGpu } from '../../inference/devices/required-device.ts';
 import { LatentCache } from '../../inference/latent-cache.ts';
 import { loadPack } from '../../inference/packs/files.ts';
@@ -29,7 +29,8 @@ export async function loadEngine(options: EngineOptions): Promise<LoadedEngine> 
   const found = await loadPack(options.packPath);
   const shapes = options.warmUp ?? (device === 'cpu' ? [] : usualShapes(found.manifest));
   checkShapes(found.manifest, shapes);
-  if (found.manifest.requires?.gpu !== undefined) assertGpu(found.manifest, await gpuName(device));
+  if (found.manifest.requires?.gpu !== undefined)
+    assertGpu(found.manifest, (await findGpu(parseDevice(device).ordinal))?.name);
   let alive = (): void => {};
   const whileOpening = (): void => alive();
   const pack = await openPack(found, { device, threads, memoryBudgetBytes, whileOpening });
@@ -50,10 +51,4 @@ export async function loadEngine(options: EngineOptions): Promise<LoadedEngine> 
     },
     close: () => cache.flush(),
   };
-}
-
-/** Of the GPU that the device means; undefined where nvidia-smi does not say. */
-async function gpuName(device: string): Promise<string | undefined> {
-  const gpus = await askGpus();
-  return typeof gpus === 'string' ? undefined : visibleGpus(gpus)[parseDevice(device).ordinal]?.name;
 }

@@ -1,11 +1,11 @@
 /**
- * Memory of NVIDIA GPUs as nvidia-smi tells it, for machines that have it. Asked in the background, so that a scrape
- * never waits for a driver that hangs. Knows nothing of who uses the memory.
+ * The memory of NVIDIA GPUs over time. nvidia-smi runs in the background, so that a scrape never waits for a driver that
+ * hangs.
  */
-import { execFile } from 'node:child_process';
+import { queryGpus } from './nvidia-smi.ts';
 
-const askEveryMs = 10_000;
-const answerWithinMs = 5_000;
+const refreshEveryMs = 10_000;
+const deadlineMs = 5_000;
 const bytesPerMebibyte = 1024 ** 2;
 
 export interface GpuMemory {
@@ -29,8 +29,8 @@ export class GpuMemoryWatch {
   readonly #timer: NodeJS.Timeout;
 
   constructor() {
-    this.#ask();
-    this.#timer = setInterval(() => this.#ask(), askEveryMs).unref();
+    void this.#refresh();
+    this.#timer = setInterval(() => void this.#refresh(), refreshEveryMs).unref();
   }
 
   /** At most ten seconds old; empty where there is no NVIDIA GPU. */
@@ -42,10 +42,8 @@ export class GpuMemoryWatch {
     clearInterval(this.#timer);
   }
 
-  #ask(): void {
-    const columns = ['--query-gpu=index,memory.used,memory.total', '--format=csv,noheader,nounits'];
-    execFile('nvidia-smi', columns, { timeout: answerWithinMs, killSignal: 'SIGKILL' }, (error, text) => {
-      this.#latest = error ? [] : parseGpuMemory(text);
-    });
+  async #refresh(): Promise<void> {
+    const answer = await queryGpus('index,memory.used,memory.total', deadlineMs);
+    this.#latest = answer.kind === 'rows' ? parseGpuMemory(answer.text) : [];
   }
 }

@@ -1,11 +1,8 @@
-/**
- * What NVIDIA's driver says about this machine's GPUs, by nvidia-smi: asked once, by whoever is about to use one. Its
- * memory over time is watched by gpu-memory.ts. Knows no model and no session.
- */
-import { type ExecFileException, execFile } from 'node:child_process';
+/** The GPUs of this machine, as NVIDIA's driver lists them. gpu-memory.ts watches their memory over time. */
 import { type GpuMemory, parseGpuMemory } from './gpu-memory.ts';
+import { type NoGpus, queryGpus } from './nvidia-smi.ts';
 
-const answerWithinMs = 15_000;
+const deadlineMs = 15_000;
 
 export interface Gpu extends GpuMemory {
   readonly uuid: string;
@@ -30,30 +27,18 @@ export function parseGpus(text: string): Gpu[] {
   });
 }
 
-/** Every GPU in nvidia-smi's order, or why there is none, as a sentence. */
-export async function askGpus(): Promise<readonly Gpu[] | string> {
-  interface Answer {
-    readonly error: ExecFileException | null;
-    readonly stdout: string;
-    readonly stderr: string;
-  }
-  const query = [`--query-gpu=${columns}`, '--format=csv,noheader,nounits'];
-  const { error, stdout, stderr } = await new Promise<Answer>((resolve) => {
-    execFile(
-      'nvidia-smi',
-      query,
-      { timeout: answerWithinMs, killSignal: 'SIGKILL' },
-      (error, stdout, stderr) => resolve({ error, stdout, stderr }),
-    );
-  });
-  if (error?.code === 'ENOENT') return 'There is no nvidia-smi, which comes with the NVIDIA driver.';
-  if (error?.killed) return 'nvidia-smi does not answer: the driver hangs.';
-  if (error) {
-    const words = `${stdout}\n${stderr}`.trim().split('\n')[0]?.trim().replace(/\.$/, '').slice(0, 200);
-    return `nvidia-smi fails: ${words || `exit code ${error.code}`}.`;
-  }
-  const gpus = parseGpus(stdout);
-  return gpus.length > 0 ? gpus : 'The NVIDIA driver sees no GPU.';
+/** Every GPU in nvidia-smi's order, or why there is none. */
+export async function askGpus(): Promise<{ readonly kind: 'gpus'; readonly gpus: readonly Gpu[] } | NoGpus> {
+  const answer = await queryGpus(columns, deadlineMs);
+  if (answer.kind !== 'rows') return answer;
+  const gpus = parseGpus(answer.text);
+  return gpus.length > 0 ? { kind: 'gpus', gpus } : { kind: 'noGpu' };
+}
+
+/** The GPU that CUDA knows by this number; undefined where nvidia-smi does not list it. */
+export async function findGpu(ordinal: number): Promise<Gpu | undefined> {
+  const answer = await askGpus();
+  return answer.kind === 'gpus' ? visibleGpus(answer.gpus)[ordinal] : undefined;
 }
 
 /**

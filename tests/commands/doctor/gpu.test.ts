@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { Check } from '../../../src/commands/check.ts';
+import type { Check } from '../../../src/commands/doctor/check.ts';
 import { examineGpu } from '../../../src/commands/doctor/gpu.ts';
 import type { CudaPlaces } from '../../../src/inference/devices/cuda-libraries.ts';
 import { loadPack, type Pack } from '../../../src/inference/packs/files.ts';

@@ -3,6 +3,7 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } f
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { describeNoGpus } from '../../../src/commands/no-gpus.ts';
 import { deviceCandidates } from '../../../src/commands/packs.ts';
 import { loadEngine } from '../../../src/engine/child/load.ts';
 import { askGpus, parseGpus, visibleGpus } from '../../../src/inference/devices/gpus.ts';
@@ -155,14 +156,19 @@ describe('GPUs as nvidia-smi tells them', () => {
     expect(names('-1')).toEqual([]);
   });
 
-  it('that cannot be asked give a sentence instead', async () => {
+  it('that cannot be asked give the reason instead, and a sentence for it', async () => {
+    const reason = async (): Promise<string> => {
+      const answer = await askGpus();
+      return answer.kind === 'gpus' ? 'none' : describeNoGpus(answer);
+    };
     vi.stubEnv('PATH', bin);
-    expect(await askGpus()).toMatch(/There is no nvidia-smi/);
+    expect(await askGpus()).toEqual({ kind: 'noNvidiaSmi' });
+    expect(await reason()).toMatch(/There is no nvidia-smi/);
     mkdirSync(bin, { recursive: true });
     vi.stubEnv('PATH', `${bin}:/usr/bin:/bin`);
     writeProgram(bin, 'nvidia-smi', 'exit 9');
-    expect(await askGpus()).toBe('nvidia-smi fails: exit code 9.');
+    expect(await reason()).toBe('nvidia-smi fails: exit code 9.');
     fakeNvidiaSmi(bin, []);
-    expect(await askGpus()).toBe('The NVIDIA driver sees no GPU.');
+    expect(await reason()).toBe('The NVIDIA driver sees no GPU.');
   });
 });

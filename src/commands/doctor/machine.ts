@@ -1,0 +1,73 @@
+/** Checks of the machine: Node, settings, ffmpeg, disk and Redis. */
+import { access, constants, mkdir, statfs } from 'node:fs/promises';
+import { type Config, unknownSettings } from '../../config.ts';
+import { isKinoraError, serializeError } from '../../errors.ts';
+import { assertTrustworthy, connectRedis } from '../../queue/redis.ts';
+import { findFfmpeg } from '../../video/ffmpeg-path.ts';
+import { type Check, failedCheck } from './check.ts';
+
+const oldestNode = [20, 19] as const;
+const scarceDiskBytes = 2 * 1024 ** 3;
+
+export function checkNode(): Check {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  const detail = `Node ${process.versions.node} on ${process.platform}-${process.arch}`;
+  if (major > oldestNode[0] || (major === oldestNode[0] && minor >= oldestNode[1])) {
+    return { name: 'Node', state: 'ok', detail };
+  }
+  return { name: 'Node', state: 'fail', detail, remedy: `Install Node ${oldestNode.join('.')} or newer.` };
+}
+
+export function checkSettings(): Check {
+  const unknown = unknownSettings();
+  if (unknown.length === 0) return { name: 'settings', state: 'ok', detail: 'every one is understood' };
+  return {
+    name: 'settings',
+    state: 'warn',
+    detail: `without effect: ${unknown.join(', ')}`,
+    remedy: 'Correct the spelling by .env.example, which shows every setting.',
+  };
+}
+
+export async function checkFfmpeg(config: Config): Promise<Check> {
+  try {
+    const { path, version, source } = await findFfmpeg({ ffmpegPath: config.ffmpegPath });
+    const origin = { configured: 'FFMPEG_PATH', path: 'PATH', npm: 'npm' }[source];
+    return { name: 'ffmpeg', state: 'ok', detail: `${version} with libx264 (${path}, from ${origin})` };
+  } catch (error) {
+    return failedCheck('ffmpeg', error);
+  }
+}
+
+export async function checkDisk(config: Config): Promise<Check> {
+  try {
+    await mkdir(config.dataDir, { recursive: true });
+    await access(config.dataDir, constants.W_OK);
+    const { bavail, bsize } = await statfs(config.dataDir);
+    const free = bavail * bsize;
+    const detail = `${(free / 1024 ** 3).toFixed(1)} GiB free in ${config.dataDir}`;
+    if (free >= scarceDiskBytes) return { name: 'disk', state: 'ok', detail };
+    return { name: 'disk', state: 'warn', detail, remedy: 'Free some space, or lower KINORA_CACHE_DISK_MB.' };
+  } catch (error) {
+    const remedy = 'Set KINORA_DATA_DIR to a folder that you may write to.';
+    return { name: 'disk', state: 'fail', detail: serializeError(error).message, remedy };
+  }
+}
+
+export async function checkRedis(config: Config): Promise<Check> {
+  if (config.redis === undefined) {
+    return { name: 'Redis', state: 'ok', detail: 'REDIS_URL is not set; "kinora animate" needs none' };
+  }
+  const redis = connectRedis(config.redis, 'fail-fast', () => {});
+  try {
+    await assertTrustworthy(redis);
+    return { name: 'Redis', state: 'ok', detail: 'answers and keeps what it is given' };
+  } catch (error) {
+    if (isKinoraError(error)) return failedCheck('Redis', error);
+    const remedy = 'Start Redis, or correct REDIS_URL.';
+    // The address may hold a password, so it is not printed.
+    return { name: 'Redis', state: 'fail', detail: 'does not answer', remedy };
+  } finally {
+    redis.disconnect();
+  }
+}
