@@ -23,6 +23,7 @@ export function endRequested(): Promise<void> {
  */
 export async function serve(start: () => Promise<() => Promise<void>>, graceMs: number): Promise<never> {
   process.on('disconnect', () => process.exit(1));
+  if (process.connected === false) process.exit(1); // the channel closed while the modules were loaded
   const ended = endRequested();
   const stop = await Promise.race([start(), ended]);
   if (stop) {

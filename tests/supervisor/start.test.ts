@@ -107,6 +107,19 @@ it('animates what is put into the inbox, says what cannot be, and continues afte
   await eventually('the end of every part', async () => (await processesOf(folder)).length === 0);
 }, 180_000);
 
+it('bot and worker end when start is killed while they load', async () => {
+  start();
+  const isBot = async (pid: string): Promise<boolean> =>
+    (await readFile(`/proc/${pid}/cmdline`, 'latin1').catch(() => '')).includes('kinora.mjs\0bot');
+  await eventually(
+    'the bot',
+    async () => (await Promise.all((await processesOf(folder)).map(isBot))).includes(true),
+    60_000,
+  );
+  await stop('SIGKILL');
+  await eventually('the end of every part', async () => (await processesOf(folder)).length === 0, 30_000);
+});
+
 it.each(['bot', 'worker', 'start'])(
   '%s ends when its Redis may not be trusted, and says why',
   async (command) => {
