@@ -1,5 +1,6 @@
 /** Why somebody does not get what they asked for, as values. sentences/render.ts has the sentences. */
-import { isKinoraError, type SerializedError, serializeError } from '../errors.ts';
+import type { ErrorDetail } from '../error-details.ts';
+import { isKinoraError, KinoraError, type SerializedError, serializeError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Submission } from '../queue/client.ts';
 import type { BrokenRule } from './admin/rules.ts';
@@ -33,6 +34,11 @@ export interface Refused {
 
 export function refused(reason: Refusal | 'gone' | 'notYours' | 'finished' | 'unavailable'): Refused {
   return { kind: 'refused', reason: typeof reason === 'string' ? { kind: reason } : reason };
+}
+
+/** A value that is not allowed. */
+export function invalid(detail: ErrorDetail): Refused {
+  return failed(new KinoraError('INVALID_OPTION', detail));
 }
 
 /** Anything thrown, as a reason. Errors that are not ours become INTERNAL. */

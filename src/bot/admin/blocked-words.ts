@@ -1,7 +1,7 @@
 /**
- * Words and patterns that a community does not want in prompts. Patterns come from people whom nobody knows, so they
- * run in an engine whose time grows with the text alone (RE2; no look-around, no back-references), never in the
- * language's own. Knows no community and no platform.
+ * Words and patterns that a community does not want in prompts. Patterns come from untrusted people, so they run in an
+ * engine whose time grows with the text alone (RE2: no look-around, no back-references), never in JavaScript's own.
+ * Knows no community and no platform.
  */
 import { RE2JS, RE2Set } from 're2js';
 import { KinoraError } from '../../errors.ts';
@@ -15,26 +15,26 @@ export const blockedWordRanges = {
   patternSize: { min: 1, max: 1_000 },
 } as const;
 
-/** Memory of one community's automaton; where it needs more, it becomes slower instead. */
+/** Memory of one community's automaton; a larger one becomes slower instead. */
 const patternMemoryBytes = 1 << 20;
 /**
- * In UTF-16 units. No prompt gets near to it, but a single ligature can unfold to 18 characters, and whoever sends a
- * thousand of them wants to be a burden.
+ * In UTF-16 units. Far longer than any prompt, but a single ligature can unfold to 18 characters, and a prompt of a
+ * thousand of them would be an attack.
  */
 const longestUnfolded = 4_000;
 
 /** Zero-width characters, soft hyphens, joiners, direction marks, variation selectors. */
 const invisible = /[\p{Default_Ignorable_Code_Point}\p{Cf}]/gu;
-/** Strokes, dots and rings laid over letters; those that make up a letter of some language have joined it by then. */
+/** Strokes, dots and rings over letters; NFKC has joined those that belong to a letter of some language. */
 const strayMarks = /[\u0300-\u036F\u1AB0-\u1AFF\u1DC0-\u1DFF\u20D0-\u20FF\uFE20-\uFE2F]/gu;
-/** Languages whose words stand without spaces between them: there, a word is found wherever it stands. */
+/** Scripts that are written without spaces between words: there, a word is found anywhere in the text. */
 const unspaced =
   '\\p{Script=Han}\\p{Script=Hiragana}\\p{Script=Katakana}\\p{Script=Thai}\\p{Script=Lao}\\p{Script=Khmer}\\p{Script=Myanmar}';
 const letter = '[\\p{L}\\p{N}\\p{M}]';
 const endsInWord = new RegExp(`(?![${unspaced}])${letter}$`, 'u');
 const startsInWord = new RegExp(`^(?![${unspaced}])${letter}`, 'u');
 
-/** What is left when compatibility forms, what cannot be seen, and layout are taken away. */
+/** The text without compatibility forms, invisible characters, stray marks and layout. */
 function plain(text: string): string {
   return text
     .replace(invisible, '')
@@ -45,9 +45,9 @@ function plain(text: string): string {
     .trim();
 }
 
-/** The same for "Straße", "STRAẞE", "STRASSE" and "strasse". */
+/** The same result for "Straße", "STRAẞE", "STRASSE" and "strasse". */
 function fold(text: string): string {
-  // There and back: letters of either case may have more than one form in the other.
+  // Lower, upper, lower: a letter of one case may have several forms in the other.
   return plain(plain(text).toLowerCase().toUpperCase().toLowerCase()).replaceAll('ς', 'σ');
 }
 
@@ -59,7 +59,7 @@ const sourceOf = (entry: string): string => entry.slice(1, -1);
 const entryPattern = /(\/(?:[^\\/]|\\.)+\/)(?=\s|$)|["“”„«»＂]([^"“”„«»＂]*)["“”„«»＂]|(\S+)/gu;
 
 /**
- * What a moderator wrote, such as `foo "two words" /colou?r/`, in the form in which it is kept and compared.
+ * Parses what a moderator wrote, such as `foo "two words" /colou?r/`, into the entries that are stored and compared.
  * @throws KinoraError INVALID_OPTION with what is allowed
  */
 export function readBlockedWords(text: string): string[] {
@@ -68,10 +68,7 @@ export function readBlockedWords(text: string): string[] {
   const entries = [...line.matchAll(entryPattern)].map(([, pattern, quoted, bare]) => {
     if (pattern !== undefined) return checkPattern(pattern.normalize('NFC'));
     if (bare?.startsWith('/')) {
-      throw new KinoraError(
-        'INVALID_OPTION',
-        'A pattern stands between two slashes with nothing after them, like /colou?r/; a slash in it is written \\/.',
-      );
+      throw new KinoraError('INVALID_OPTION', { kind: 'patternForm' });
     }
     return checkWord(quoted ?? bare ?? '');
   });
@@ -93,49 +90,40 @@ function checkPattern(entry: string): string {
   } catch (error) {
     const why =
       error instanceof Error ? error.message.replace(/^error parsing regexp: /, '').slice(0, 120) : '';
-    throw new KinoraError('INVALID_OPTION', `A pattern is not understood: ${why}.`);
+    throw new KinoraError('INVALID_OPTION', { kind: 'pattern', why });
   }
   if (pattern.test('')) {
-    throw new KinoraError('INVALID_OPTION', 'A pattern fits every prompt, even an empty one.');
+    throw new KinoraError('INVALID_OPTION', { kind: 'patternFitsAll' });
   }
   return entry;
 }
 
-function checkLength(text: string, what: string): void {
-  const { min, max } = blockedWordRanges.length;
-  const length = [...text].length;
-  if (length >= min && length <= max) return;
-  throw new KinoraError(
-    'INVALID_OPTION',
-    `A blocked ${what} has ${min} to ${max} characters, not ${length}.`,
-  );
+function checkLength(text: string, what: 'word' | 'pattern'): void {
+  const range = blockedWordRanges.length;
+  const got = [...text].length;
+  if (got >= range.min && got <= range.max) return;
+  throw new KinoraError('INVALID_OPTION', { kind: 'blockedLength', what, ...range, got });
 }
 
 /**
- * All that one community blocks, before one more is added to it.
+ * Checks all entries of one community together.
  * @throws KinoraError INVALID_OPTION with the range
  */
 export function checkBlockedWords(entries: readonly string[]): void {
   const { count, patternSize } = blockedWordRanges;
   if (entries.length > count.max) {
-    throw new KinoraError(
-      'INVALID_OPTION',
-      `There can be ${count.min} to ${count.max} blocked words, not ${entries.length}.`,
-    );
+    throw new KinoraError('INVALID_OPTION', { kind: 'blockedCount', ...count, got: entries.length });
   }
   const sizes = entries
     .filter(isPattern)
     .map((entry) => RE2JS.compile(sourceOf(entry), RE2JS.CASE_INSENSITIVE).programSize());
   const size = sizes.reduce((sum, one) => sum + one, 0);
   if (size > patternSize.max) {
-    throw new KinoraError(
-      'INVALID_OPTION',
-      `All patterns together may have ${patternSize.max} steps, and these have ${size}; use fewer or smaller repetitions.`,
-    );
+    throw new KinoraError('INVALID_OPTION', { kind: 'patternSize', max: patternSize.max, got: size });
   }
 }
 
-/** One community's words, ready to be looked for. */
+/** One community's entries, compiled. */
 export class BlockedWords {
   readonly #words: readonly string[];
   readonly #patterns: RE2Set | undefined;
@@ -150,7 +138,7 @@ export class BlockedWords {
     this.#patterns.compile();
   }
 
-  /** The entry that is found in the text, if any; '' for a text that unfolds beyond all measure. */
+  /** The entry that is found in the text, if any; '' for a text that unfolds to more than `longestUnfolded`. */
   find(text: string): string | undefined {
     if (this.#words.length === 0 && !this.#patterns) return undefined;
     const cleaned = plain(text);
@@ -162,7 +150,7 @@ export class BlockedWords {
   }
 }
 
-/** As a whole word: where it begins or ends in a letter or digit, none may stand beside it. */
+/** As a whole word: where it begins or ends in a letter or digit, the text has none beside it. */
 function contains(text: string, word: string): boolean {
   const isOpenBefore = !startsInWord.test(word);
   const isOpenAfter = !endsInWord.test(word);

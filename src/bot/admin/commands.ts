@@ -4,6 +4,7 @@
  */
 import type { Owner } from '../../queue/bans.ts';
 import { type Target, targetKinds } from '../../queue/checks.ts';
+import { invalid, type Refused } from '../refusals.ts';
 
 /** In the order in which they are listed. */
 export const adminCommandNames = [
@@ -47,9 +48,9 @@ export type Misunderstood =
   /** '' where nothing was written. */
   | { readonly kind: 'unknown'; readonly text: string }
   | { readonly kind: 'missing'; readonly what: 'TARGET' | 'USER' | 'NUMBER' | 'JOB' }
-  | { readonly kind: 'notANumber'; readonly text: string }
   | { readonly kind: 'severalTargets' }
-  | { readonly kind: 'usersOnly' };
+  | { readonly kind: 'usersOnly' }
+  | Refused;
 
 export const defaultAuditEntries = 10;
 
@@ -188,7 +189,8 @@ function withNumber(
   absent: number | undefined,
   command: (number: number) => AdminCommand,
 ): AdminCommand | Misunderstood {
-  if (word !== undefined && !/^[+-]?\d+(\.\d+)?$/.test(word)) return { kind: 'notANumber', text: word };
+  if (word !== undefined && !/^[+-]?\d+(\.\d+)?$/.test(word))
+    return invalid({ kind: 'notANumber', got: word.slice(0, 40) });
   const number = word === undefined ? absent : Number(word);
   return number === undefined ? { kind: 'missing', what: 'NUMBER' } : command(number);
 }

@@ -3,6 +3,7 @@
  * allow here", "words add foo /colou?r/", "preset standard". Knows no platform.
  */
 import { type PresetName, presetNames } from '../../request/presets.ts';
+import { invalid, type Refused } from '../refusals.ts';
 
 export type RuleCommand =
   | { readonly kind: 'showRules' }
@@ -23,10 +24,9 @@ export type ToggledRule = 'spoiler' | 'age';
 export type MisunderstoodRule =
   | { readonly kind: 'unknown'; readonly text: string }
   | { readonly kind: 'missing'; readonly what: 'ID' | 'WORD' }
-  | { readonly kind: 'notAKey'; readonly what: NamedRule; readonly text: string }
   /** The platform, or this community, has none. */
   | { readonly kind: 'noChannels' }
-  | { readonly kind: 'unknownPreset' };
+  | Refused;
 
 export interface RuleDefaults {
   /** Of an id without one: "telegram". */
@@ -58,7 +58,7 @@ export function parseRuleCommand(
     case 'preset': {
       const preset = value === 'any' ? value : presetNames.find((known) => known === value);
       if (preset) return { kind: 'limitPreset', preset };
-      return value === '' ? unknown : { kind: 'unknownPreset' };
+      return value === '' ? unknown : invalid({ kind: 'highestPreset', allowed: [...presetNames, 'any'] });
     }
     case 'words':
       return value === 'add' || value === 'remove' || value === 'list' ? parseWords(value, rest) : unknown;
@@ -79,7 +79,7 @@ function parseNamed(
   const keys: string[] = [];
   for (const word of words) {
     const key = readKey(what, word, defaults);
-    if (key === undefined) return { kind: 'notAKey', what, text: word };
+    if (key === undefined) return invalid({ kind: 'notNamed', what, got: word.slice(0, 40) });
     keys.push(key);
   }
   return { kind, what, keys };

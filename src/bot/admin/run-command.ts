@@ -11,7 +11,7 @@ import type { QueueStats } from '../../queue/stats.ts';
 import type { Weight, Weights } from '../../queue/weights.ts';
 import { type Refused, refused } from '../refusals.ts';
 import type { AdminCommand, Misunderstood } from './commands.ts';
-import { type NoSuchPage, type Page, pageOf } from './pages.ts';
+import { type Page, pageOf } from './pages.ts';
 
 const hourMs = 3_600_000;
 /** As many as fit into one message everywhere. */
@@ -49,7 +49,6 @@ export type AdminOutcome =
   /** `jobs`: those that wait, run or are being answered, oldest first. */
   | { readonly kind: 'stats'; readonly stats: QueueStats; readonly jobs: readonly LedgerEntry[] }
   | { readonly kind: 'audit'; readonly entries: readonly AuditEntry[] }
-  | NoSuchPage
   | Misunderstood
   | Refused;
 
@@ -83,10 +82,8 @@ export async function runAdminCommand(
       return await weightOf(command.target, weights);
     case 'clearWeight':
       return doneIf(await weights.clear(by, command.target, command.reason));
-    case 'listWeights': {
-      const page = pageOf(await weights.all(), command.page);
-      return 'kind' in page ? page : { kind: 'weights', weights: page };
-    }
+    case 'listWeights':
+      return { kind: 'weights', weights: pageOf(await weights.all(), command.page) };
     case 'ban':
       return await ban(command, by, bans);
     case 'unban': {
@@ -135,10 +132,7 @@ async function ban(
 ): Promise<AdminOutcome> {
   const lengthMs = hours * hourMs;
   if (lengthMs > banMs.max) {
-    throw new KinoraError(
-      'INVALID_OPTION',
-      `A ban lasts up to ${banMs.max / hourMs} hours, or for good when no hours are given.`,
-    );
+    throw new KinoraError('INVALID_OPTION', { kind: 'banHours', max: banMs.max / hourMs });
   }
   const now = Date.now();
   const untilMs = lengthMs > 0 ? Math.ceil(now + lengthMs) : undefined;
@@ -148,7 +142,6 @@ async function ban(
 
 async function listBans(page: number, bans: Bans, trail: AuditTrail): Promise<AdminOutcome> {
   const found = pageOf(await bans.all(), page);
-  if ('kind' in found) return found;
   const setBy = await trail.newest('ban', new Set(found.items.map(({ owner }) => owner.key)));
   const items = found.items.map((one) => ({ ...one, setBy: setBy.get(one.owner.key) }));
   return { kind: 'bans', bans: { ...found, items } };

@@ -2,11 +2,12 @@
  * Carries out the commands of moderators. The caller has checked that the person is a moderator of the community, or an
  * admin. Knows no platform.
  */
+import { KinoraError } from '../../errors.ts';
 import type { Place } from '../people.ts';
 import type { Refused } from '../refusals.ts';
 import { checkBlockedWords, readBlockedWords } from './blocked-words.ts';
-import { type NoSuchPage, type Page, pageOf } from './pages.ts';
-import type { MisunderstoodRule, NamedRule, RuleCommand, ToggledRule } from './rule-commands.ts';
+import { type Page, pageOf } from './pages.ts';
+import type { MisunderstoodRule, RuleCommand, ToggledRule } from './rule-commands.ts';
 import { type CommunityRules, mostNamed, on, type RuleBook, ruleFields } from './rules.ts';
 
 export type RuleOutcome =
@@ -14,11 +15,9 @@ export type RuleOutcome =
   | { readonly kind: 'rules'; readonly rules: CommunityRules; readonly isChanged: boolean }
   | { readonly kind: 'unchanged' }
   | { readonly kind: 'blockedWords'; readonly words: Page<string> }
-  | { readonly kind: 'tooMany'; readonly what: NamedRule; readonly most: number; readonly count: number }
   /** The platform has none, so the rule would refuse everybody. */
   | { readonly kind: 'noAge' | 'noRoles' }
   | { readonly kind: 'notHere' | 'notModerator' }
-  | NoSuchPage
   | MisunderstoodRule
   | Refused;
 
@@ -30,7 +29,7 @@ export interface RuleContext {
   readonly place: Pick<Place, 'channelKey' | 'isAgeRestricted' | 'hasRoles'>;
 }
 
-/** @throws KinoraError INVALID_OPTION for words that cannot be blocked, and what Redis throws */
+/** @throws KinoraError INVALID_OPTION with what is allowed, and what Redis throws */
 export async function runRuleCommand(
   command: RuleCommand | MisunderstoodRule,
   context: RuleContext,
@@ -53,8 +52,7 @@ export async function runRuleCommand(
       return await setWords(command.kind, command.text, context);
     case 'listWords': {
       const { words } = await book.read(communityKey);
-      const page = pageOf(words, command.page);
-      return 'kind' in page ? page : { kind: 'blockedWords', words: page };
+      return { kind: 'blockedWords', words: pageOf(words, command.page) };
     }
     default:
       return command;
@@ -82,7 +80,9 @@ async function setNamed(
   if (kind === 'allow' && what === 'roles' && place.hasRoles === false) return { kind: 'noRoles' };
   const before = (await book.read(communityKey))[what];
   const count = new Set([...before, ...keys]).size;
-  if (kind === 'allow' && count > mostNamed) return { kind: 'tooMany', what, most: mostNamed, count };
+  if (kind === 'allow' && count > mostNamed) {
+    throw new KinoraError('INVALID_OPTION', { kind: 'tooManyNamed', what, max: mostNamed, got: count });
+  }
   const field = what === 'channels' ? ruleFields.channel : ruleFields.role;
   const named = kind === 'clear' && keys.length === 0 ? before : keys;
   return await setAll(named.map(field), kind === 'allow', context);

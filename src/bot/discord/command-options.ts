@@ -141,7 +141,7 @@ export function ruleCommandOf({ options }: Pick<Command, 'options'>): RuleComman
         : unknown;
     case 'preset': {
       const preset = action === 'any' ? action : presetNames.find((known) => known === action);
-      return preset ? { kind: 'limitPreset', preset } : { kind: 'unknownPreset' };
+      return preset ? { kind: 'limitPreset', preset } : unknown;
     }
     case 'words': {
       if (action === 'list') return { kind: 'listWords', page: options.getInteger('page') ?? 1 };

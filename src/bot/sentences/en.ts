@@ -27,7 +27,6 @@ function helpText(how: string, options: string): string {
 
 const ofPages = (page: number, pages: number): string => (pages > 1 ? ` (page ${page} of ${pages})` : '');
 
-const tryAgain = 'Choose an allowed value and try again.';
 const broken = 'Something went wrong in Kinora; its admins find more in the log. Try again later.';
 const crashed = 'The engine stopped while it worked on this and was restarted. Try again.';
 
@@ -37,7 +36,7 @@ const crashed = 'The engine stopped while it worked on this and was restarted. T
  */
 const failures: Readonly<Record<ErrorCode, (message: string) => string>> = {
   INTERNAL: () => broken,
-  INVALID_OPTION: (message) => `${message} ${tryAgain}`,
+  INVALID_OPTION: (message) => `${message} Choose an allowed value and try again.`,
   INVALID_PROMPT: (message) =>
     `${message} Send a shorter prompt in plain text, for example "camera slowly zooming in".`,
   INVALID_CONFIG: () => broken,
@@ -283,8 +282,6 @@ export const en = {
   },
 
   failure: ({ code, message }: SerializedError) => failures[code](message),
-  /** Of a list that is shown a page at a time. */
-  noSuchPage: (pages: number) => `The page is a number from 1 to ${pages}. ${tryAgain}`,
 
   /** What moderators decided about their server or group. */
   rules: {
@@ -321,11 +318,6 @@ export const en = {
     off: 'off',
     noWords: 'No words are blocked.',
     words: (count: number, page: number, pages: number) => `Blocked words: ${count}${ofPages(page, pages)}`,
-    unknownPreset: (presets: string) => `The highest preset is one of ${presets}. ${tryAgain}`,
-    notAKey: (what: 'channels' | 'roles', text: string) =>
-      `"${text}" is none of the ${what}; name them by their number${what === 'channels' ? ', or "here"' : ''}. ${tryAgain}`,
-    tooMany: (what: 'channels' | 'roles', most: number, count: number) =>
-      `There can be 0 to ${most} ${what}, not ${count}. ${tryAgain}`,
   },
 
   admin: {
@@ -349,7 +341,6 @@ export const en = {
     unchanged: 'Nothing to change.',
     unknown: (text: string) => `"${text}" is not understood.`,
     missing: (what: string) => `Missing: ${what}.`,
-    notANumber: (text: string) => `"${text}" is not a number. ${tryAgain}`,
     severalTargets: 'Name one target only: a user, a role or a community.',
     quota: (
       target: string,

@@ -69,10 +69,6 @@ export function renderAdmin(outcome: AdminOutcome, say: Messages, names: Names =
     case 'audit':
       if (outcome.entries.length === 0) return text.noAudit;
       return outcome.entries.map((entry) => renderEntry(entry, names)).join('\n');
-    case 'noSuchPage':
-      return say.noSuchPage(outcome.pages);
-    case 'notANumber':
-      return text.notANumber(outcome.text.slice(0, 40));
     case 'missing':
       return `${text.missing(outcome.what)}\n${adminUsage(say)}`;
     case 'unknown':

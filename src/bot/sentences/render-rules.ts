@@ -1,5 +1,4 @@
 /** Makes the answers to moderators' commands of their outcomes. */
-import { presetNames } from '../../request/presets.ts';
 import type { CommunityRules } from '../admin/rules.ts';
 import type { RuleOutcome } from '../admin/run-rule-command.ts';
 import type { Messages } from './catalogue.ts';
@@ -24,20 +23,12 @@ export function renderRules(outcome: RuleOutcome, say: Messages, names: Names = 
       const quoted = items.map((word) => (word.includes(' ') && !word.startsWith('/') ? `"${word}"` : word));
       return [text.words(count, page, pages), ...quoted].join('\n');
     }
-    case 'tooMany':
-      return text.tooMany(outcome.what, outcome.most, outcome.count);
     case 'noAge':
     case 'noRoles':
     case 'noChannels':
     case 'notHere':
     case 'notModerator':
       return text[outcome.kind];
-    case 'unknownPreset':
-      return text.unknownPreset([...presetNames, 'any'].join(', '));
-    case 'notAKey':
-      return text.notAKey(outcome.what, outcome.text.slice(0, 40));
-    case 'noSuchPage':
-      return say.noSuchPage(outcome.pages);
     case 'missing':
       return `${say.admin.missing(outcome.what)}\n${text.usage}`;
     case 'unknown':

@@ -24,6 +24,7 @@ function helpText(how: string, options: string): string {
     '视频下方的按钮可以做出变化。/queue 查看排队情况，/me 查看点数和任务，/privacy 查看保存了什么。'
   );
 }
+
 const ofPages = (page: number, pages: number): string => (pages > 1 ? `（第 ${page}/${pages} 页）` : '');
 
 const broken = 'Kinora 出了点问题，管理员可以在日志里查到原因。请稍后再试。';
@@ -343,7 +344,6 @@ export const zh: typeof en = {
   },
 
   failure,
-  noSuchPage: (pages) => `页码是 1 到 ${pages} 的整数，请改正后再试。`,
 
   rules: {
     refused: {
@@ -379,13 +379,6 @@ export const zh: typeof en = {
     off: '关',
     noWords: '没有屏蔽任何词。',
     words: (count, page, pages) => `屏蔽词：${count} 个${ofPages(page, pages)}`,
-    unknownPreset: (presets) => `最高预设只能是 ${presets} 之一，请改正后再试。`,
-    notAKey: (what, text) =>
-      what === 'channels'
-        ? `“${text}”不是频道；请写频道的编号，或用“here”指本频道。`
-        : `“${text}”不是身份组；请写身份组的编号。`,
-    tooMany: (what, most, count) =>
-      `最多可以指定 ${most} 个${what === 'channels' ? '频道' : '身份组'}，现在是 ${count} 个。`,
   },
 
   admin: {
@@ -407,7 +400,6 @@ export const zh: typeof en = {
     unchanged: '没有需要改动的。',
     unknown: (text) => `看不懂“${text}”。`,
     missing: (what) => `缺少：${what}。`,
-    notANumber: (text) => `“${text}”不是数字，请改正后再试。`,
     severalTargets: '只能指定一个对象：用户、身份组或社区。',
     quota: (target, { limit, source, used, granted, left }) =>
       `${target}：今天已用 ${used} / ${limit} 点（限额来自${source}），额外 ${granted} 点，还剩 ${left} 点。`,

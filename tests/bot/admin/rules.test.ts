@@ -347,7 +347,7 @@ describe('rules of a community', () => {
   });
 
   it('are felt by other processes within the time that they are kept', async () => {
-    const book = new RuleBook(store(), 50);
+    const book = new RuleBook(store(), 500);
     const isSpoiler = async (): Promise<boolean> => {
       const found = await book.of('test:here');
       if (found === 'unavailable') throw new Error('unavailable');
@@ -356,7 +356,7 @@ describe('rules of a community', () => {
     expect(await isSpoiler()).toBe(false);
     await store().setRule(bob.userKey, 'test:here', ruleFields.spoiler, 'on');
     expect(await isSpoiler()).toBe(false);
-    await sleep(80);
+    await sleep(600);
     expect(await isSpoiler()).toBe(true);
     await book.set(bob.userKey, 'test:here', ruleFields.spoiler, undefined);
     expect(await isSpoiler()).toBe(false);
