@@ -72,8 +72,6 @@ const decoder = await open('vae_decoder');
 const [h, w] = [height / vaeScaleFactor, width / vaeScaleFactor];
 const frameLatents = latentChannels * h * w;
 const latents = new TorchGenerator(2).randn(numFrames * frameLatents);
-/** What the runs of one size of chunk write into, lent again and again as the pipeline does. */
-const memories = new Map<number, Uint8Array>();
 // From small to large: memory of a session only ever grows.
 for (const chunk of chunks) {
   await measure('decode', `${vaeCase.key} chunk ${chunk}`, () =>
@@ -81,10 +79,8 @@ for (const chunk of chunks) {
       for (let first = 0; first < numFrames; first += chunk) {
         const count = Math.min(chunk, numFrames - first);
         const data = latents.slice(first * frameLatents, (first + count) * frameLatents);
-        const memory = memories.get(count) ?? new Uint8Array(count * height * width * 3);
-        memories.delete(count); // a run that fails does not give it back
         const latent = { data, dims: [count, latentChannels, h, w] };
-        memories.set(count, await decodeChunk(decoder, latent, [count, height, width], memory));
+        await decodeChunk(decoder, latent, [count, height, width]);
       }
     }),
   );

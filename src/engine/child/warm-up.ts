@@ -71,7 +71,6 @@ export async function warmUp(
       done.unshift(`${nameOf(shape)} does not fit: ${error.message}`);
     }
   }
-  pipeline.forget();
   return done;
 }
 

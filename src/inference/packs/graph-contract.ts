@@ -5,7 +5,7 @@
 import path from 'node:path';
 import { KinoraError } from '../../errors.ts';
 import { hasShallowCore } from '../../request/model-limits.ts';
-import type { TensorSpec } from '../sessions/session.ts';
+import type { TensorSpec } from '../sessions/tensor.ts';
 import { type GraphName, shallowCore } from './graphs.ts';
 import type { PackManifest } from './manifest.ts';
 

@@ -76,13 +76,18 @@ export class Run {
     if (this.#phase === 'encoding' && this.#done < this.#total) this.step();
   }
 
+  /** Tensors from the cache, or computed and put there. */
   async cached(kind: CacheKind, key: string, compute: () => Promise<Tensors>): Promise<Tensors> {
     const found = await this.lookUp(kind, key);
     if (found) return found.tensors;
     const tensors = await compute();
-    this.#cache.set(key, { tensors });
-    this.check();
+    this.keep(key, { tensors });
     return tensors;
+  }
+
+  keep(key: string, entry: CacheEntry): void {
+    this.#cache.set(key, entry);
+    this.check();
   }
 
   async lookUp(kind: CacheKind, key: string): Promise<CacheEntry | undefined> {

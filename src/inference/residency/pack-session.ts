@@ -6,7 +6,8 @@
  */
 import { isKinoraError } from '../../errors.ts';
 import type { GraphName } from '../packs/graphs.ts';
-import { OnnxSession, type SessionOptions, type TensorSpec } from '../sessions/session.ts';
+import { OnnxSession, type SessionOptions } from '../sessions/session.ts';
+import type { TensorSpec } from '../sessions/tensor.ts';
 
 export interface OpenSession {
   readonly session: OnnxSession;

@@ -4,7 +4,7 @@
  */
 import { KinoraError } from '../../errors.ts';
 import { alphasCumprod } from './noise-schedule.ts';
-import type { Combination, Operand, Scheduler } from './scheduler.ts';
+import type { Combination, Scheduler, StepTensor } from './scheduler.ts';
 import type { SchedulerConfig, TimestepSpacing } from './scheduler-config.ts';
 import { makeTimesteps } from './timesteps.ts';
 
@@ -42,7 +42,7 @@ export class DdimScheduler implements Scheduler {
     }
   }
 
-  step(i: number): readonly Combination<Operand>[] {
+  step(i: number): readonly Combination<StepTensor>[] {
     const timestep = this.#timestep(i);
     const alphaBar = this.#alphaBar(timestep);
     const previousAlphaBar = this.#alphaBar(timestep - this.#stride);
@@ -51,37 +51,38 @@ export class DdimScheduler implements Scheduler {
     const previousSignal = Math.sqrt(previousAlphaBar);
     const previousNoise = Math.sqrt(1 - previousAlphaBar);
 
-    // original = a x + b output, epsilon = c x + d output; the next sample is a sum of these two.
+    // predOriginal = a · sample + b · noisePred, epsilon = c · sample + d · noisePred, and
+    // prevSample = previousSignal · predOriginal + previousNoise · epsilon
     const [a, b] = this.#isVPrediction ? [signal, -noise] : [1 / signal, -noise / signal];
     const [c, d] = this.#isVPrediction ? [noise, signal] : [0, 1];
     if (this.#clipRange === Infinity) {
-      const sampleFactor = previousSignal * a + previousNoise * c;
-      const outputFactor = previousSignal * b + previousNoise * d;
+      const ofSample = previousSignal * a + previousNoise * c;
+      const ofNoisePred = previousSignal * b + previousNoise * d;
       return [
         {
-          target: 'sample',
+          target: 'prevSample',
           terms: [
-            [sampleFactor, 'sample'],
-            [outputFactor, 'output'],
+            [ofSample, 'sample'],
+            [ofNoisePred, 'noisePred'],
           ],
         },
       ];
     }
     return [
       {
-        target: 'original 0',
+        target: 'predOriginal',
         terms: [
           [a, 'sample'],
-          [b, 'output'],
+          [b, 'noisePred'],
         ],
         limit: this.#clipRange,
       },
       {
-        target: 'sample',
+        target: 'prevSample',
         terms: [
-          [previousSignal, 'original 0'],
+          [previousSignal, 'predOriginal'],
           [previousNoise * c, 'sample'],
-          [previousNoise * d, 'output'],
+          [previousNoise * d, 'noisePred'],
         ],
       },
     ];

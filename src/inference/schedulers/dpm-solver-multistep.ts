@@ -4,7 +4,7 @@
  * numbers but its factors.
  */
 import { alphasCumprod } from './noise-schedule.ts';
-import type { Combination, Operand, Scheduler } from './scheduler.ts';
+import type { Combination, Scheduler, StepTensor } from './scheduler.ts';
 import type { SchedulerConfig, TimestepSpacing } from './scheduler-config.ts';
 import { makeTimesteps } from './timesteps.ts';
 
@@ -24,18 +24,12 @@ function noiseLevel(alphaBar: number): NoiseLevel {
   return { alpha, sigma, lambda: fround(fround(Math.log(alpha)) - fround(Math.log(sigma))) };
 }
 
-/** This step's prediction of the finished sample, and that of the step before. */
-const evenStep = ['original 0', 'original 1'] as const;
-const oddStep = ['original 1', 'original 0'] as const;
-
 export class DpmSolverMultistepScheduler implements Scheduler {
   readonly timesteps: readonly number[];
   readonly initNoiseSigma = 1;
   /** One per timestep, and the noise-free end. */
   readonly #levels: readonly NoiseLevel[];
   readonly #isVPrediction: boolean;
-  /** Of the step before, which left its prediction of the finished sample. */
-  #previousIndex = -1;
 
   /** Throws INVALID_OPTION when the number of steps does not fit. */
   constructor(config: SchedulerConfig, numInferenceSteps: number, timestepSpacing?: TimestepSpacing) {
@@ -55,41 +49,37 @@ export class DpmSolverMultistepScheduler implements Scheduler {
     this.#isVPrediction = config.prediction_type === 'v_prediction';
   }
 
-  step(i: number): readonly Combination<Operand>[] {
+  step(i: number, first: number): readonly Combination<StepTensor>[] {
     const current = this.#level(i);
     const target = this.#level(i + 1);
     const h = fround(target.lambda - current.lambda);
-    const sampleFactor = fround(target.sigma / current.sigma);
-    const originalFactor = -fround(target.alpha * fround(fround(Math.exp(-h)) - 1));
+    const ofSample = fround(target.sigma / current.sigma);
+    const ofOriginal = -fround(target.alpha * fround(fround(Math.exp(-h)) - 1));
 
-    // Second order leans on the step before; there is none at the start of a run, and the last step must land
-    // exactly on the prediction.
-    const isSecondOrder = i > 0 && this.#previousIndex === i - 1 && i < this.timesteps.length - 1;
-    this.#previousIndex = i;
-    const slopeFactor = isSecondOrder
-      ? (0.5 * originalFactor) / fround(fround(current.lambda - this.#level(i - 1).lambda) / h)
-      : 0;
-
-    // original = a x + b output
+    // predOriginal = a · sample + b · noisePred
     const [a, b] = this.#isVPrediction
       ? [current.alpha, -current.sigma]
       : [1 / current.alpha, -current.sigma / current.alpha];
-    const [original, previous] = i % 2 === 0 ? evenStep : oddStep;
-    const slope = isSecondOrder ? ([-slopeFactor, previous] as const) : undefined;
+    // Second order needs the step before; there is none at the start of a run, and the last step must land exactly on
+    // the prediction.
+    const isSecondOrder = i > first && i < this.timesteps.length - 1;
+    const slope = isSecondOrder
+      ? (0.5 * ofOriginal) / fround(fround(current.lambda - this.#level(i - 1).lambda) / h)
+      : 0;
     return [
       {
-        target: original,
+        target: 'predOriginal',
         terms: [
           [a, 'sample'],
-          [b, 'output'],
+          [b, 'noisePred'],
         ],
       },
       {
-        target: 'sample',
+        target: 'prevSample',
         terms: [
-          [sampleFactor, 'sample'],
-          [originalFactor + slopeFactor, original],
-          ...(slope ? [slope] : []),
+          [ofSample, 'sample'],
+          [ofOriginal + slope, 'predOriginal'],
+          ...(isSecondOrder ? [[-slope, 'lastPredOriginal'] as const] : []),
         ],
       },
     ];

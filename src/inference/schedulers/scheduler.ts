@@ -3,8 +3,12 @@
  * Formulas and defaults follow diffusers, so that a configuration means the same thing here and there.
  */
 
-/** What a step reads and writes. Of the two originals a step writes one and may read the other, the step's before. */
-export type Operand = 'sample' | 'output' | 'original 0' | 'original 1';
+/**
+ * What a step reads and writes, of the shape of the latents, by the names of diffusers: `noisePred` is the model's output
+ * for `sample`, `predOriginal` the prediction of the finished sample that follows from it, `lastPredOriginal` that of
+ * the step before, `prevSample` the sample of the next lower noise level.
+ */
+export type StepTensor = 'sample' | 'noisePred' | 'predOriginal' | 'lastPredOriginal' | 'prevSample';
 
 /** target = Σ factor · source, element by element, each result limited to ±limit. See combine.mjs. */
 export interface Combination<Place> {
@@ -13,19 +17,20 @@ export interface Combination<Place> {
   readonly limit?: number;
 }
 
-/** One run down the noise schedule. Holds state of that run: make a new one for each clip. */
+/** One way down the noise schedule. It computes factors only, so that the numbers may lie anywhere. */
 export interface Scheduler {
   /** Training timesteps in the order they are visited, highest noise first. Index `i` below points into it. */
   readonly timesteps: readonly number[];
   /** Standard deviation of the noise that a run from index 0 starts with. */
   readonly initNoiseSigma: number;
   /**
-   * What takes the sample at `timesteps[i]` one step down, given the model's output for it: to be computed in this
-   * order, by whoever has the numbers. The last one writes the sample. Indices must rise by one from call to call; the
-   * first may be any (variation).
+   * diffusers' `step(noise_pred, timesteps[i], sample)` as formulas, to be computed in this order; the last one writes
+   * `prevSample`.
+   * @param first index of the step that the run begins with: there is no step before it
+   * @throws RangeError when there is no such step
    */
-  step(i: number): readonly Combination<Operand>[];
-  /** `original` with as much of `noise` as a sample at `timesteps[i]` holds: their factors. */
+  step(i: number, first: number): readonly Combination<StepTensor>[];
+  /** diffusers' `add_noise`: the factors of `original` and `noise` in a sample at `timesteps[i]`. */
   noiseFactors(i: number): readonly [original: number, noise: number];
 }
 

@@ -1,29 +1,20 @@
 /**
  * One ONNX session: opening it on a device, running it on plain tensors, and turning the runtime's errors into ours.
- * The runs happen in a thread of their own (session-thread.mjs). Knows no model.
+ * The runs happen in a thread of their own (thread.mjs). Knows no model.
  */
 import type { InferenceSession } from 'onnxruntime-node';
 import { KinoraError } from '../../errors.ts';
 import { linkProviders } from '../devices/cuda-libraries.ts';
 import { deviceTrouble, firstWords } from '../devices/device-trouble.ts';
-import type { Combination } from '../schedulers/scheduler.ts';
-import { passes } from './finite.mjs';
-import { type ByteTensor, buffersOf, type FloatTensor, type Tensor } from './tensor.ts';
-import { askSessionThread } from './thread-client.ts';
-import type { KeptPart, KeptTensor } from './thread-tensors.ts';
+import { type ByteTensor, buffersOf, type FloatTensor, type Tensor, type TensorSpec } from './tensor.ts';
+import { askThread } from './thread-client.ts';
+import type { OpenedSession, RunAnswer, ThreadTensor } from './thread-protocol.ts';
 
 export interface SessionOptions {
   /** "cpu", "cuda", "cuda:1", "tensorrt", "webgpu". */
   readonly device: string;
   /** Threads inside one operator; 0 lets the runtime decide. */
   readonly threads: number;
-}
-
-export interface TensorSpec {
-  readonly name: string;
-  readonly type: string;
-  /** A number where the size is fixed, a name where it is free. */
-  readonly dims: readonly (number | string)[];
 }
 
 export type DeviceKind = 'cpu' | 'cuda' | 'tensorrt' | 'webgpu';
@@ -58,41 +49,22 @@ function providersOf(kind: DeviceKind, deviceId: number): InferenceSession.Execu
 let lastKey = 0;
 
 /** A view of a larger buffer would be copied with all of it. */
-function withOwnMemory<T extends Tensor | KeptTensor>(tensor: T): T {
+function withOwnMemory<T extends Tensor | ThreadTensor>(tensor: T): T {
   if (!('data' in tensor) || tensor.data.byteLength === tensor.data.buffer.byteLength) return tensor;
   return { ...tensor, data: tensor.data.slice() };
 }
 
-interface Opened {
-  readonly inputs: readonly TensorSpec[];
-  readonly outputs: readonly TensorSpec[];
-}
-
-interface RunAnswer {
-  readonly outputs: Readonly<Record<string, { type: string; data: unknown; dims: readonly number[] }>>;
-  /** Whether all that stays in the thread is: outputs that are to be checked, and results of the combinations. */
-  readonly isFinite: boolean;
-  readonly runMs: number;
-}
-
 export type Outputs = Readonly<Record<string, FloatTensor | ByteTensor>>;
-
-/** Of numbers: some, where what is not finite in them shows again later; none, where it shows in something else. */
-export type Check = 'some' | 'none';
 
 export interface RunOptions {
   /**
    * Memory for outputs of exactly these dims, instead of new memory; it comes back, filled, as the outputs, and is
-   * detached, also when the run fails. An output for a reserved tensor stays in the thread. When any output is named,
-   * only those are fetched.
+   * detached, also when the run fails. An output for a thread tensor stays in the thread. When any output is named, only
+   * those are fetched.
    */
-  readonly into?: Readonly<Record<string, FloatTensor | ByteTensor | KeptTensor>>;
-  /** How the numbers of a float32 output are looked at for what is not finite: all of them unless said otherwise. */
-  readonly checks?: Readonly<Record<string, Check>>;
-  /** Outputs of which a copy stays in the thread, for runs that are handed over before this one's answer comes. */
-  readonly copies?: Readonly<Record<string, KeptPart>>;
-  /** Computed after the run, in this order, where the tensors lie; targets that are not there yet are made. */
-  readonly after?: readonly Combination<KeptPart>[];
+  readonly into?: Readonly<Record<string, FloatTensor | ByteTensor | ThreadTensor>>;
+  /** Outputs in which NaN and infinity are not looked for, because they show in another output. */
+  readonly unchecked?: readonly string[];
 }
 
 export class OnnxSession {
@@ -100,25 +72,13 @@ export class OnnxSession {
   readonly name: string;
   readonly inputs: readonly TensorSpec[];
   readonly outputs: readonly TensorSpec[];
-  /**
-   * False when the runtime keeps some nodes of the graph on the CPU although another device was asked for. CUDA always
-   * does so with the arithmetic of free shapes; whatever else it may be shows in the speed.
-   */
-  readonly isWholeOnDevice: boolean;
   readonly #device: string;
   readonly #key: number;
   #runMs = 0;
 
-  private constructor(
-    name: string,
-    device: string,
-    key: number,
-    { inputs, outputs }: Opened,
-    isWholeOnDevice: boolean,
-  ) {
+  private constructor(name: string, device: string, key: number, { inputs, outputs }: OpenedSession) {
     this.name = name;
     this.#device = device;
-    this.isWholeOnDevice = isWholeOnDevice;
     this.#key = key;
     this.inputs = inputs;
     this.outputs = outputs;
@@ -131,10 +91,7 @@ export class OnnxSession {
   static async open(name: string, path: string, options: SessionOptions): Promise<OnnxSession> {
     const { kind, ordinal } = parseDevice(options.device);
     const onNvidia = kind === 'cuda' || kind === 'tensorrt';
-    const create = async (
-      isWholeOnDevice: boolean,
-      extra: Readonly<Record<string, string>> = {},
-    ): Promise<OnnxSession> => {
+    const create = async (extra: Readonly<Record<string, string>> = {}): Promise<OnnxSession> => {
       const session: InferenceSession.SessionOptions = {
         executionProviders: providersOf(kind, ordinal),
         intraOpNumThreads: options.threads,
@@ -152,19 +109,19 @@ export class OnnxSession {
         },
       };
       const key = ++lastKey;
-      const opened = await askSessionThread<Opened>('open', { session: key, path, options: session });
-      return new OnnxSession(name, options.device, key, opened, isWholeOnDevice);
+      const opened = await askThread({ type: 'open', session: key, path, options: session });
+      return new OnnxSession(name, options.device, key, opened);
     };
     try {
-      if (kind === 'cpu') return await create(true);
+      if (kind === 'cpu') return await create();
       if (onNvidia) linkProviders();
       // A device that was asked for by name does the work, or says that it cannot: never the CPU in its place. The
       // runtime throws when the device's library is missing; when nodes are left over, it is asked to say so too.
       try {
-        return await create(true, { disable_cpu_ep_fallback: '1' });
+        return await create({ disable_cpu_ep_fallback: '1' });
       } catch (error) {
         if (!nodesLeftOver.test(messageOf(error))) throw error;
-        return await create(false);
+        return await create();
       }
     } catch (error) {
       throw explainOpenFailure(name, path, options.device, error);
@@ -178,18 +135,17 @@ export class OnnxSession {
 
   /**
    * Runs the graph; the calling thread is free meanwhile. Every output is float32 or uint8.
-   * @throws KinoraError OUT_OF_MEMORY, BAD_NUMBERS when an output or what is computed of it holds NaN or infinity
+   * @throws KinoraError OUT_OF_MEMORY, BAD_NUMBERS when an output holds NaN or infinity
    */
   async run(
-    feeds: Readonly<Record<string, Tensor | KeptTensor>>,
-    { into = {}, checks = {}, copies = {}, after = [] }: RunOptions = {},
+    feeds: Readonly<Record<string, Tensor | ThreadTensor>>,
+    { into = {}, unchecked = [] }: RunOptions = {},
   ): Promise<Outputs> {
     const own = Object.fromEntries(Object.entries(feeds).map(([name, feed]) => [name, withOwnMemory(feed)]));
     const lent = Object.values(into).flatMap((tensor) => ('data' in tensor ? buffersOf(tensor) : []));
     let answer: RunAnswer;
     try {
-      const request = { session: this.#key, feeds: own, into, checks, copies, after };
-      answer = await askSessionThread<RunAnswer>('run', request, lent);
+      answer = await askThread({ type: 'run', session: this.#key, feeds: own, into, unchecked }, lent);
     } catch (error) {
       throw explainRunFailure(this.name, this.#device, error);
     }
@@ -197,18 +153,15 @@ export class OnnxSession {
     if (!answer.isFinite) throw badNumbers(this.name);
     const outputs: Record<string, FloatTensor | ByteTensor> = {};
     for (const [name, { data, dims }] of Object.entries(answer.outputs)) {
-      if (data instanceof Float32Array) {
-        if (!passes(data, checks[name])) throw badNumbers(this.name);
-        outputs[name] = { data, dims };
-      } else if (data instanceof Uint8Array) {
-        outputs[name] = { data, dims };
-      } else throw new KinoraError('PACK_INVALID', `${this.name} gives ${name} as numbers of an odd kind.`);
+      if (data instanceof Float32Array) outputs[name] = { data, dims };
+      else if (data instanceof Uint8Array) outputs[name] = { data, dims };
+      else throw new KinoraError('PACK_INVALID', `${this.name} gives ${name} as numbers of an odd kind.`);
     }
     return outputs;
   }
 
   async release(): Promise<void> {
-    await askSessionThread('release', { session: this.#key });
+    await askThread({ type: 'release', session: this.#key });
   }
 }
 

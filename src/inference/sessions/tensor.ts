@@ -20,15 +20,23 @@ export interface ByteTensor {
 
 export type Tensor = FloatTensor | IntTensor;
 
-/** Its memory, to be handed to another thread instead of being copied. */
+/** An input or output of a graph. */
+export interface TensorSpec {
+  readonly name: string;
+  readonly type: string;
+  /** A number where the size is fixed, a name where it is free. */
+  readonly dims: readonly (number | string)[];
+}
+
+/** A tensor's memory, to be handed to another thread instead of being copied. */
 export function buffersOf({ data: { buffer } }: Tensor | ByteTensor): ArrayBuffer[] {
   return buffer instanceof ArrayBuffer ? [buffer] : [];
 }
 
-/** Along the batch: (1, …) and (1, …) to (2, …). */
-export function stack(first: FloatTensor, second: FloatTensor): FloatTensor {
-  const data = new Float32Array(first.data.length + second.data.length);
-  data.set(first.data);
-  data.set(second.data, first.data.length);
-  return { data, dims: [2, ...first.dims.slice(1)] };
+/** Copies (1, …), one or more, one after the other along the batch: (B, …). */
+export function stack(...rows: readonly [FloatTensor, ...FloatTensor[]]): FloatTensor {
+  const [first] = rows;
+  const data = new Float32Array(rows.length * first.data.length);
+  for (const [n, row] of rows.entries()) data.set(row.data, n * first.data.length);
+  return { data, dims: [rows.length, ...first.dims.slice(1)] };
 }

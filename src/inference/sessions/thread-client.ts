@@ -1,17 +1,12 @@
 /**
- * The main thread's end of session-thread.mjs: one thread per process, started with the first request. It does not
- * keep the process alive by itself. Knows no session and no tensor.
+ * The main thread's end of thread.mjs: one thread per process, started with the first request. It does not keep the
+ * process alive by itself. Knows no session and no tensor.
  */
 import { Worker } from 'node:worker_threads';
-
-interface Answer {
-  readonly id: number;
-  readonly value?: unknown;
-  readonly error?: string;
-}
+import type { FromThread, ThreadAnswer, ThreadAnswers, ThreadRequest, ToThread } from './thread-protocol.ts';
 
 interface Pending {
-  readonly resolve: (value: unknown) => void;
+  readonly resolve: (value: ThreadAnswer) => void;
   readonly reject: (error: Error) => void;
 }
 
@@ -22,15 +17,15 @@ const pending = new Map<number, Pending>();
 function startThread(): Worker {
   const worker = new Worker(new URL('./thread.mjs', import.meta.url), { execArgv: [] });
   worker.unref();
-  worker.on('message', ({ id, value, error }: Answer) => {
-    const request = pending.get(id);
-    pending.delete(id);
+  worker.on('message', (answer: FromThread) => {
+    const request = pending.get(answer.id);
+    pending.delete(answer.id);
     if (pending.size === 0) worker.unref();
-    if (error === undefined) request?.resolve(value);
-    else request?.reject(new Error(error));
+    if ('error' in answer) request?.reject(new Error(answer.error));
+    else request?.resolve(answer.value);
   });
   worker.on('error', (error) => {
-    // Its sessions are gone with it; requests to come start afresh and find none.
+    // Its sessions are gone with it; later requests start a new thread and find none.
     thread = undefined;
     for (const { reject } of pending.values()) reject(error);
     pending.clear();
@@ -39,26 +34,25 @@ function startThread(): Worker {
 }
 
 /**
- * Sends a request and waits for its answer; requests are served in order.
+ * Sends a request and waits for its answer.
  * @param lent memory that goes to the thread instead of being copied
  * @throws Error with the runtime's own message
  */
-export async function askSessionThread<T>(
-  type: 'open' | 'run' | 'keep' | 'compute' | 'frames' | 'setFrame' | 'take' | 'forget' | 'release',
-  request: Readonly<Record<string, unknown>>,
+export async function askThread<Request extends ThreadRequest>(
+  request: Request,
   lent: ArrayBuffer[] = [],
-): Promise<T> {
+): Promise<ThreadAnswers[Request['type']]> {
   thread ??= startThread();
   const worker = thread;
   const id = ++lastId;
-  const answer = new Promise<unknown>((resolve, reject) => pending.set(id, { resolve, reject }));
+  const answer = new Promise<ThreadAnswer>((resolve, reject) => pending.set(id, { resolve, reject }));
   worker.ref();
   try {
-    worker.postMessage({ id, type, ...request }, lent);
+    worker.postMessage({ id, request } satisfies ToThread, lent);
   } catch (error) {
     pending.delete(id);
     if (pending.size === 0) worker.unref();
     throw error;
   }
-  return (await answer) as T; // what the thread's handler for this type returns
+  return (await answer) as ThreadAnswers[Request['type']]; // the answer with this number is of this request's type
 }

@@ -1,94 +1,61 @@
 /**
- * Tensors that lie in the session thread from run to run, so that nobody copies or moves them: what is handed from thread
- * to thread counts as new memory there, and megabytes of it at every step make V8 collect garbage at every step. Knows
- * no model.
+ * Tensors that lie in the session thread from run to run. In diffusers a tensor is a variable on the device, and
+ * `latents = scheduler.step(noise_pred, t, latents).prev_sample` hands it on. Here the variable is a ThreadTensor, and
+ * its numbers stay where the runtime reads and writes them: megabytes that move between threads at every step count as
+ * new memory there, which V8 then collects at every step. Knows no model.
  */
 import type { Combination } from '../schedulers/scheduler.ts';
-import { buffersOf, type FloatTensor, type Tensor } from './tensor.ts';
-import { askSessionThread } from './thread-client.ts';
-
-/** An input of many runs, an output that later runs are fed with, or what is computed of them between runs. */
-export interface KeptTensor {
-  readonly kept: number;
-  /** Empty where the first run decides. */
-  readonly dims: readonly number[];
-}
-
-/** All of a kept tensor, or one half of a batch of two. */
-export interface KeptPart extends KeptTensor {
-  readonly half?: 0 | 1;
-}
-
-/** Some frames of (1, C, F, h, w), each number times `factor`. */
-export interface FrameRange {
-  readonly first: number;
-  readonly count: number;
-  readonly factor: number;
-}
+import { buffersOf, type FloatTensor } from './tensor.ts';
+import { askThread } from './thread-client.ts';
+import type { ThreadRequest, ThreadTensor, ThreadTensorPart } from './thread-protocol.ts';
 
 let lastKey = 0;
 
-/**
- * Those of one owner, who forgets them all at once. Requests to the thread are served in order, so that nothing here
- * waits unless it must.
- */
-export class KeptTensors {
-  readonly #all = new Set<number>();
+/** Those of one owner, who frees them all at once. */
+export class ThreadTensors {
+  readonly #keys = new Set<number>();
 
   /**
-   * A place for one output, or for a result of combinations: name it in `into` or as a target of a run, then among the
-   * feeds of others. Everything that writes to it must have the same dims.
+   * A tensor without numbers: name it in `into` of a run or as a target of a combination, then among the feeds of other
+   * runs. Everything that writes to it must have the same dims.
    */
-  reserve(dims: readonly number[] = []): KeptTensor {
-    const kept = ++lastKey;
-    this.#all.add(kept);
-    return { kept, dims };
+  empty(dims: readonly number[] = []): ThreadTensor {
+    const key = ++lastKey;
+    this.#keys.add(key);
+    return { key, dims };
   }
 
   /** Its memory goes to the thread for good: the array is detached, and must own all of its buffer. */
-  keep(tensor: Tensor): KeptTensor {
-    const place = this.reserve(tensor.dims);
-    void tell('keep', { key: place.kept, tensor }, buffersOf(tensor));
-    return place;
+  put(tensor: FloatTensor): ThreadTensor {
+    const { key, dims } = this.empty(tensor.dims);
+    tell({ type: 'put', key, tensor }, buffersOf(tensor));
+    return { key, dims };
   }
 
-  /** Sums of tensors into others; targets that are not there yet are made. See RunOptions.after for the usual case. */
-  async compute(combinations: readonly Combination<KeptPart>[]): Promise<void> {
-    if (combinations.length > 0) await askSessionThread('compute', { combinations });
+  /** Computes sums of tensors, one after the other. Targets without numbers get the dims of the first term. */
+  async compute(combinations: readonly Combination<ThreadTensorPart>[]): Promise<void> {
+    if (combinations.length > 0) await askThread({ type: 'compute', combinations });
   }
 
-  /** Those frames of a volume (1, C, F, h, w), as (count, C, h, w). */
-  frames(volume: KeptTensor, range: FrameRange): KeptTensor {
-    const [, channels = 0, , height = 0, width = 0] = volume.dims;
-    const place = this.reserve([range.count, channels, height, width]);
-    void tell('frames', { key: place.kept, volume: volume.kept, range });
-    return place;
+  /** The numbers come back, and the tensor is freed. */
+  async take({ key }: ThreadTensor): Promise<FloatTensor> {
+    this.#keys.delete(key);
+    return await askThread({ type: 'take', key });
   }
 
-  /** Writes a frame (1, C, h, w) into a volume (1, C, F, h, w). Its memory goes to the thread. */
-  setFrame(volume: KeptTensor, index: number, frame: FloatTensor): void {
-    void tell('setFrame', { volume: volume.kept, index, frame: frame.data }, buffersOf(frame));
+  free(tensors: readonly ThreadTensor[]): void {
+    const keys = tensors.map(({ key }) => key);
+    for (const key of keys) this.#keys.delete(key);
+    tell({ type: 'free', keys });
   }
 
-  /** The numbers come back, and the place is empty. */
-  async take({ kept, dims }: KeptTensor): Promise<FloatTensor> {
-    this.#all.delete(kept);
-    return { data: await askSessionThread<Float32Array>('take', { key: kept }), dims };
-  }
-
-  forget(tensors: readonly KeptTensor[]): void {
-    const keys = tensors.map(({ kept }) => kept);
-    for (const key of keys) this.#all.delete(key);
-    void tell('forget', { keys });
-  }
-
-  forgetAll(): void {
-    void tell('forget', { keys: [...this.#all] });
-    this.#all.clear();
+  freeAll(): void {
+    tell({ type: 'free', keys: [...this.#keys] });
+    this.#keys.clear();
   }
 }
 
-/** A request that fails only with the thread; whoever needs its result is told. */
-async function tell(...request: Parameters<typeof askSessionThread>): Promise<void> {
-  await askSessionThread(...request).catch(() => {});
+/** Sends a request that fails only if the thread ends; then every later request fails too, and says so. */
+function tell(request: ThreadRequest, lent: ArrayBuffer[] = []): void {
+  askThread(request, lent).catch(() => {});
 }

@@ -1,155 +1,182 @@
-// @ts-nocheck: gets its types with the protocol of the session thread
-// The thread in which ONNX graphs run. A native run blocks its thread until it is done; here that costs nobody
-// anything, so the main thread goes on with messages, frames and ffmpeg. Plain JavaScript: a worker must not need the
-// TypeScript loader. The only import of onnxruntime-node; knows no model and turns no error into a sentence.
-//
-// Requests are {id, type, …} and answered with {id, value} or {id, error}, one after the other.
+/**
+ * The thread in which ONNX graphs run. A native run blocks its thread until it is done; the main thread goes on with
+ * messages, frames and ffmpeg meanwhile. The only import of onnxruntime-node; knows no model and turns no error into a
+ * sentence.
+ *
+ * JavaScript with types in comments, checked by tsc like the rest: Node 20 cannot load TypeScript in a worker thread
+ * without tsx, and tsx there takes a quarter of a second of processor time and 20 MB.
+ */
 import { parentPort } from 'node:worker_threads';
 import { combine } from './combine.mjs';
-import { passes } from './finite.mjs';
-import { setFrame, takeFrames } from './frames.mjs';
+import { isFinite32 } from './finite.mjs';
+
+/** @import { FromThread, OpenedSession, RunAnswer, ThreadAnswer, ThreadRequest, ThreadTensor, ThreadTensorPart, ToThread } from './thread-protocol.ts' */
+/** @import { ByteTensor, FloatTensor, Tensor, TensorSpec } from './tensor.ts' */
+/** @import { Combination } from '../schedulers/scheduler.ts' */
+/** @import { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node' */
 
 /** @type {typeof import('onnxruntime-node') | undefined} loaded with the first session: it may be missing */
 let ort;
-/** @type {Map<number, import('onnxruntime-node').InferenceSession>} */
+/** @type {Map<number, InferenceSession>} */
 const sessions = new Map();
-/** @type {Map<number, import('onnxruntime-node').Tensor>} what later runs are fed with, and what is computed of it */
-const kept = new Map();
+/** @type {Map<number, FloatTensor>} */
+const tensors = new Map();
 
+/**
+ * @param {{ key: number }} tensor
+ * @returns {FloatTensor}
+ */
+function stored({ key }) {
+  const tensor = tensors.get(key);
+  if (!tensor) throw new Error('the tensor is not there');
+  return tensor;
+}
+
+/**
+ * The numbers of a stored tensor, or of one half of it: a view.
+ * @param {ThreadTensorPart} part
+ */
+function numbersOf({ half, ...tensor }) {
+  const { data } = stored(tensor);
+  const middle = data.length / 2;
+  return half === undefined ? data : data.subarray(half * middle, (half + 1) * middle);
+}
+
+/**
+ * Makes room for results of the dims of another tensor, or of one half of it.
+ * @param {ThreadTensor} target
+ * @param {ThreadTensorPart} like
+ */
+function makeLike(target, like) {
+  const [batch = 0, ...dims] = stored(like).dims;
+  const data = new Float32Array(numbersOf(like).length);
+  tensors.set(target.key, { data, dims: [like.half === undefined ? batch : batch / 2, ...dims] });
+}
+
+/** @param {readonly Combination<ThreadTensorPart>[]} combinations */
+function compute(combinations) {
+  for (const { target, terms, limit } of combinations) {
+    const [first] = terms;
+    if (first && !tensors.has(target.key)) makeLike(target, first[1]);
+    combine(
+      terms.map(([factor, part]) => [factor, numbersOf(part)]),
+      numbersOf(target),
+      limit,
+    );
+  }
+}
+
+/** @param {InferenceSession.ValueMetadata} metadata @returns {TensorSpec} */
 const specOf = (metadata) =>
   metadata.isTensor
     ? { name: metadata.name, type: metadata.type, dims: [...metadata.shape] }
     : { name: metadata.name, type: 'not a tensor', dims: [] };
 
-const typeOf = (data) => {
-  if (data instanceof Float32Array) return 'float32';
-  return data instanceof Uint8Array ? 'uint8' : 'int64';
-};
-
-const tensorOf = ({ data, dims }) => new ort.Tensor(typeOf(data), data, dims);
-
-const isKept = (tensor) => tensor?.kept !== undefined;
-
-const mapValues = (record, change) =>
-  Object.fromEntries(Object.entries(record).map(([name, value]) => [name, change(value)]));
-
-/** The numbers of a kept tensor, or of one half of it: a view. */
-const numbersOf = ({ kept: key, half }) => {
-  const { data } = kept.get(key);
-  const middle = data.length / 2;
-  return half === undefined ? data : data.subarray(half * middle, (half + 1) * middle);
-};
-
-/** A tensor of the dims of another one or of one half of it, to be filled. */
-const emptyLike = ({ kept: key, half }) => {
-  const [batch, ...dims] = kept.get(key).dims;
-  const data = new Float32Array(numbersOf({ kept: key, half }).length);
-  return tensorOf({ data, dims: [half === undefined ? batch : batch / 2, ...dims] });
-};
-
-/** Fills a kept tensor, or one half of it; one that is not there yet is made. */
-function copyInto(target, { data, dims }) {
-  if (kept.has(target.kept)) numbersOf(target).set(data);
-  else kept.set(target.kept, tensorOf({ data: data.slice(), dims: [...dims] }));
+/** @param {Extract<ThreadRequest, { type: 'open' }>} request @returns {Promise<OpenedSession>} */
+async function open({ session: key, path, options }) {
+  ort ??= (await import('onnxruntime-node')).default;
+  const session = await ort.InferenceSession.create(path, options);
+  sessions.set(key, session);
+  return { inputs: session.inputMetadata.map(specOf), outputs: session.outputMetadata.map(specOf) };
 }
 
-/** Sums of kept tensors into kept tensors, one after the other; whether all results are finite. */
-function computeAll(combinations) {
-  let areFinite = true;
-  for (const { target, terms, limit } of combinations) {
-    const sources = terms.map(([factor, part]) => [factor, numbersOf(part)]);
-    if (!kept.has(target.kept)) kept.set(target.kept, emptyLike(terms[0][1]));
-    if (!Number.isFinite(combine(sources, numbersOf(target), limit))) areFinite = false;
+/** @param {Extract<ThreadRequest, { type: 'run' }>} request @returns {Promise<RunAnswer>} */
+async function run({ session: key, feeds, into, unchecked }) {
+  const session = sessions.get(key);
+  if (!session || !ort) throw new Error('the session was released');
+  const { Tensor } = ort;
+  /** @param {Tensor | ByteTensor} tensor */
+  const ortTensor = ({ data, dims }) => {
+    if (data instanceof Float32Array) return new Tensor('float32', data, dims);
+    return data instanceof Uint8Array ? new Tensor('uint8', data, dims) : new Tensor('int64', data, dims);
+  };
+  /** @type {Record<string, OrtTensor>} */
+  const inputs = {};
+  for (const [name, feed] of Object.entries(feeds))
+    inputs[name] = ortTensor('key' in feed ? stored(feed) : feed);
+  // Outputs that are not named are not fetched from the device; those without memory are made by the runtime.
+  /** @type {Record<string, OrtTensor | null>} */
+  const fetches = {};
+  for (const name of Object.keys(into).length > 0 ? Object.keys(into) : session.outputNames) {
+    const target = into[name];
+    const memory = target && 'key' in target ? tensors.get(target.key) : target;
+    fetches[name] = memory ? ortTensor(memory) : null;
   }
-  return areFinite;
+  const startedAt = performance.now();
+  const results = await session.run(inputs, fetches);
+  const runMs = performance.now() - startedAt;
+
+  /** @type {Record<string, { data: unknown, dims: readonly number[] }>} */
+  const outputs = {};
+  let areFinite = true;
+  for (const [name, { data: made, dims }] of Object.entries(results)) {
+    const target = into[name];
+    // What was written into given memory comes back as another object: the numbers are in ours.
+    const given = target && ('key' in target ? tensors.get(target.key) : target);
+    const data = given?.data ?? made;
+    if (data instanceof Float32Array && !unchecked.includes(name)) areFinite &&= isFinite32(data);
+    if (!target || 'data' in target) outputs[name] = { data, dims: [...dims] };
+    else if (data instanceof Float32Array) tensors.set(target.key, { data, dims: [...dims] });
+    else throw new Error(`${name} is not float32`);
+  }
+  return { outputs, isFinite: areFinite, runMs };
 }
 
-const handlers = {
-  async open({ session: key, path, options }) {
-    ort ??= (await import('onnxruntime-node')).default;
-    const session = await ort.InferenceSession.create(path, options);
-    sessions.set(key, session);
-    return { inputs: session.inputMetadata.map(specOf), outputs: session.outputMetadata.map(specOf) };
-  },
-
-  async run({ session: key, feeds, into, checks, copies, after }) {
-    const session = sessions.get(key);
-    if (!session) throw new Error('the session was released');
-    const inputs = mapValues(feeds, (feed) => kept.get(feed.kept) ?? tensorOf(feed));
-    // What is not named is not fetched from the device; outputs without memory are made by the runtime.
-    const wanted = Object.keys(into).length > 0 ? Object.keys(into) : session.outputNames;
-    const memoryOf = (name) =>
-      isKept(into[name]) ? kept.get(into[name].kept) : into[name] && tensorOf(into[name]);
-    const fetches = Object.fromEntries(wanted.map((name) => [name, memoryOf(name) ?? null]));
-    const startedAt = performance.now();
-    const results = await session.run(inputs, fetches);
-    const runMs = performance.now() - startedAt;
-    // What was written into lent or kept memory comes back as another object without a view of it.
-    const outputs = {};
-    let areFinite = true;
-    for (const [name, tensor] of Object.entries(results)) {
-      const { type, dims, data } = tensor;
-      if (copies[name]) copyInto(copies[name], tensor);
-      if (!isKept(into[name])) {
-        outputs[name] = { type, dims: [...dims], data: into[name]?.data ?? data };
-        continue;
-      }
-      const { kept: place } = into[name];
-      if (!kept.has(place)) kept.set(place, tensor);
-      if (type === 'float32' && !passes(kept.get(place).data, checks[name])) areFinite = false;
+/** @param {ThreadRequest} request @returns {Promise<ThreadAnswer>} */
+async function serve(request) {
+  switch (request.type) {
+    case 'open':
+      return await open(request);
+    case 'run':
+      return await run(request);
+    case 'release': {
+      const session = sessions.get(request.session);
+      sessions.delete(request.session);
+      await session?.release();
+      return undefined;
     }
-    return { outputs, isFinite: computeAll(after) && areFinite, runMs };
-  },
+    case 'put':
+      tensors.set(request.key, request.tensor);
+      return undefined;
+    case 'compute':
+      compute(request.combinations);
+      return undefined;
+    case 'take': {
+      const tensor = stored(request);
+      tensors.delete(request.key);
+      return tensor;
+    }
+    case 'free':
+      for (const key of request.keys) tensors.delete(key);
+      return undefined;
+  }
+}
 
-  async keep({ key, tensor }) {
-    kept.set(key, tensorOf(tensor));
-  },
+/**
+ * Memory that goes to the main thread instead of being copied.
+ * @param {ThreadAnswer} answer
+ * @returns {ArrayBuffer[]}
+ */
+function lentBy(answer) {
+  const outputs =
+    answer && 'outputs' in answer && !Array.isArray(answer.outputs) ? Object.values(answer.outputs) : [];
+  const tensors = answer && 'data' in answer ? [answer] : outputs;
+  return tensors.flatMap((tensor) =>
+    ArrayBuffer.isView(tensor.data) && tensor.data.buffer instanceof ArrayBuffer ? [tensor.data.buffer] : [],
+  );
+}
 
-  async compute({ combinations }) {
-    computeAll(combinations);
-  },
-
-  async frames({ key, volume, range }) {
-    const { data, dims } = kept.get(volume);
-    kept.set(key, tensorOf(takeFrames(data, dims, range)));
-  },
-
-  async setFrame({ volume, index, frame }) {
-    const { data, dims } = kept.get(volume);
-    setFrame(data, dims, index, frame);
-  },
-
-  async take({ key }) {
-    const { data } = kept.get(key);
-    kept.delete(key);
-    return data;
-  },
-
-  async forget({ keys }) {
-    for (const key of keys) kept.delete(key);
-  },
-
-  async release({ session: key }) {
-    const session = sessions.get(key);
-    sessions.delete(key);
-    await session?.release();
-  },
-};
-
-/** Memory that is handed over instead of being copied. */
-const buffersOf = (type, value) => {
-  if (type === 'take') return [value.buffer];
-  return type === 'run' ? Object.values(value.outputs).map(({ data }) => data.buffer) : [];
-};
+/** @param {FromThread} message @param {ArrayBuffer[]} [lent] */
+const send = (message, lent) => parentPort?.postMessage(message, lent);
 
 let last = Promise.resolve();
-parentPort.on('message', ({ id, type, ...request }) => {
+parentPort?.on('message', (/** @type {ToThread} */ { id, request }) => {
   last = last.then(async () => {
     try {
-      const value = await handlers[type](request);
-      parentPort.postMessage({ id, value }, buffersOf(type, value));
+      const value = await serve(request);
+      send({ id, value }, lentBy(value));
     } catch (error) {
-      parentPort.postMessage({ id, error: error instanceof Error ? error.message : String(error) });
+      send({ id, error: error instanceof Error ? error.message : String(error) });
     }
   });
 });

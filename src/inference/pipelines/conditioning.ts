@@ -1,0 +1,110 @@
+/**
+ * What the UNet computes of picture, text and frame rate, once for all steps (unet_cond). Knows no timestep. Shapes as
+ * in i2vgen-xl.ts.
+ */
+import type { GenerateRequest } from '../image-to-video.ts';
+import type { OpenPack } from '../packs/open.ts';
+import { type FloatTensor, stack } from '../sessions/tensor.ts';
+import type { ThreadTensor } from '../sessions/thread-protocol.ts';
+import type { ThreadTensors } from '../sessions/thread-tensors.ts';
+import type { Rows } from './denoising-plan.ts';
+import type { EncodedImage } from './encode-image.ts';
+
+/** Inputs of the UNet at every step. What is the same for both rows of guidance is there once. */
+interface ConditioningInputs {
+  /** (B, T, D), where the text has not gone into the context. */
+  readonly encoder_hidden_states?: ThreadTensor;
+  readonly fps_emb: ThreadTensor;
+  /** (B, T, X) */
+  readonly context: ThreadTensor;
+  /** (B or 1, C, F, h, w) */
+  readonly image_latents_enc: ThreadTensor;
+}
+
+/** @param promptEmbeds (B, T, D) */
+export async function condition(
+  pack: OpenPack,
+  promptEmbeds: FloatTensor,
+  { imageEmbeds, imageLatents }: EncodedImage,
+  { targetFps, guidanceScale, numFrames }: GenerateRequest,
+  tensors: ThreadTensors,
+): Promise<Conditioning> {
+  // The unconditional row is told nothing of the picture's embedding, but sees the same image latents.
+  const none = { ...imageEmbeds, data: new Float32Array(imageEmbeds.data.length) };
+  const { data, dims } = guidanceScale > 1 ? stack(none, imageEmbeds) : imageEmbeds;
+  const [rows = 0, size = 0] = dims;
+  const text = { encoder_hidden_states: tensors.put(promptEmbeds) };
+  const isTextInContext = pack.textEntersAt === 'unet_cond';
+  const feeds = {
+    fps: { data: BigInt64Array.of(BigInt(targetFps)), dims: [1] },
+    image_latents: withFrameRamp(imageLatents, numFrames),
+    image_embeddings: { data, dims: [rows, 1, size] },
+    ...(isTextInContext ? text : {}),
+  };
+  const computed = {
+    fps_emb: tensors.empty(),
+    context: tensors.empty(),
+    image_latents_enc: tensors.empty(),
+  };
+  await pack.sessions.unet_cond.run(feeds, { into: computed });
+  const inputs = isTextInContext ? computed : { ...computed, ...text };
+  return new Conditioning(pack, inputs, rows === 2, tensors);
+}
+
+/**
+ * (1, C, F, h, w): the picture's latents (1, C, h, w) as the first frame. Every other frame k is the constant k / (F - 1),
+ * by which the UNet knows how far into the clip it is.
+ */
+function withFrameRamp({ data: first, dims }: FloatTensor, numFrames: number): FloatTensor {
+  const [, channels = 0, h = 0, w = 0] = dims;
+  const plane = h * w;
+  const data = new Float32Array(channels * numFrames * plane);
+  for (let c = 0; c < channels; c++) {
+    const start = c * numFrames * plane;
+    data.set(first.subarray(c * plane, (c + 1) * plane), start);
+    for (let k = 1; k < numFrames; k++) {
+      data.fill(k / (numFrames - 1), start + k * plane, start + (k + 1) * plane);
+    }
+  }
+  return { data, dims: [1, channels, numFrames, h, w] };
+}
+
+/** By rows. One row of two is copied when it is first asked for, since a graph reads whole tensors only. */
+export class Conditioning {
+  readonly #pack: OpenPack;
+  readonly #inputs: ConditioningInputs;
+  readonly #hasBothRows: boolean;
+  readonly #tensors: ThreadTensors;
+  readonly #copies = new Map<Rows, ConditioningInputs>();
+
+  constructor(pack: OpenPack, inputs: ConditioningInputs, hasBothRows: boolean, tensors: ThreadTensors) {
+    this.#pack = pack;
+    this.#inputs = inputs;
+    this.#hasBothRows = hasBothRows;
+    this.#tensors = tensors;
+  }
+
+  async of(rows: Rows): Promise<ConditioningInputs> {
+    if (rows === 'both' || !this.#hasBothRows) return this.#inputs;
+    const row = this.#copies.get(rows) ?? (await this.#copy(rows === 'unconditional' ? 0 : 1));
+    this.#copies.set(rows, row);
+    return row;
+  }
+
+  async #copy(half: 0 | 1): Promise<ConditioningInputs> {
+    const copy = async (both: ThreadTensor): Promise<ThreadTensor> => {
+      const target = this.#tensors.empty();
+      await this.#tensors.compute([{ target, terms: [[1, { ...both, half }]] }]);
+      return target;
+    };
+    const { encoder_hidden_states: text, context, image_latents_enc: latents } = this.#inputs;
+    // Where the text says how the picture moves, there is one for each row.
+    const spec = this.#pack.sessions.unet_cond.outputs.find(({ name }) => name === 'image_latents_enc');
+    return {
+      ...this.#inputs,
+      ...(text ? { encoder_hidden_states: await copy(text) } : {}),
+      context: await copy(context),
+      image_latents_enc: spec?.dims[0] === 1 ? latents : await copy(latents),
+    };
+  }
+}

@@ -1,0 +1,112 @@
+/**
+ * What a run down the noise schedule computes, decided before any of it is: for each step the timestep, the graph, the
+ * rows, the factors. Pure numbers; denoise.ts carries them out. Knows no tensor and no session.
+ */
+import type { Combination, Scheduler, StepTensor } from '../schedulers/scheduler.ts';
+
+/** How the steps use classifier-free guidance. */
+export interface Guidance {
+  readonly scale: number;
+  /** The steps before this index use it. */
+  readonly steps: number;
+  /** Whether both rows go through the UNet as one batch, or one after the other because memory is short. */
+  readonly isBatched: boolean;
+}
+
+/** Rows of a batch: 'both' of guidance, the unconditional one first, or one of them. */
+export type Rows = 'both' | 'unconditional' | 'conditional';
+
+/** The scheduler's, and what the unconditional row adds to the result where it runs alone. */
+export type PlanTensor = StepTensor | 'unconditional';
+
+/**
+ * A run of the UNet. Its graph ends with target = f₀ · sample + Σ fₙ · (prediction for row n), so that guidance and the
+ * scheduler's step cost no pass of their own over the latents.
+ */
+export interface UNetRun {
+  readonly rows: Rows;
+  /** f₀, and one for each row. */
+  readonly factors: readonly number[];
+  readonly target: PlanTensor;
+}
+
+export interface DenoisingStep {
+  readonly timestep: number;
+  /**
+   * DeepCache (arXiv 2312.00858): the whole UNet may keep what it computes deep inside, which the shallow one reuses in
+   * later steps.
+   */
+  readonly deepFeatures: 'unused' | 'kept' | 'reused';
+  readonly runs: readonly UNetRun[];
+  /** What the graph does not compute, in this order, after the runs. */
+  readonly after: readonly Combination<PlanTensor>[];
+}
+
+export interface PlanOptions {
+  readonly scheduler: Scheduler;
+  /** Index of the first step that is run; above 0 for a variation. */
+  readonly firstStep: number;
+  readonly guidance: Guidance;
+  /** Steps that share deep features, the first of which runs the whole UNet. 1: every step does. */
+  readonly featureReuse: number;
+}
+
+export function planSteps({ scheduler, firstStep, guidance, featureReuse }: PlanOptions): DenoisingStep[] {
+  /** Steps share deep features of the same rows: where guidance ends, they are computed anew. */
+  const runsWhole = (i: number): boolean => {
+    const start = i < guidance.steps ? firstStep : Math.max(firstStep, guidance.steps);
+    return (i - start) % featureReuse === 0;
+  };
+  const steps: DenoisingStep[] = [];
+  for (const [i, timestep] of scheduler.timesteps.entries()) {
+    if (i < firstStep) continue;
+    const isReusedNext = i + 1 < scheduler.timesteps.length && !runsWhole(i + 1);
+    const deepFeatures = !runsWhole(i) ? 'reused' : isReusedNext ? 'kept' : 'unused';
+    const { target, ofSample, ofNoisePred, after } = splitStep(scheduler.step(i, firstStep));
+    if (i >= guidance.steps) {
+      const runs = [{ rows: 'conditional', factors: [ofSample, ofNoisePred], target }] as const;
+      steps.push({ timestep, deepFeatures, runs, after });
+      continue;
+    }
+    // Classifier-free guidance (arXiv 2207.12598, formula 6): noisePred = uncond + scale · (cond − uncond)
+    const [ofUncond, ofCond] = [ofNoisePred * (1 - guidance.scale), ofNoisePred * guidance.scale];
+    if (guidance.isBatched) {
+      const runs = [{ rows: 'both', factors: [ofSample, ofUncond, ofCond], target }] as const;
+      steps.push({ timestep, deepFeatures, runs, after });
+    } else {
+      const runs = [
+        { rows: 'unconditional', factors: [ofSample, ofUncond], target: 'unconditional' },
+        { rows: 'conditional', factors: [0, ofCond], target },
+      ] as const;
+      const both = {
+        target,
+        terms: [
+          [1, 'unconditional'],
+          [1, target],
+        ],
+      } as const;
+      steps.push({ timestep, deepFeatures, runs, after: [both, ...after] });
+    }
+  }
+  return steps;
+}
+
+/**
+ * Splits a scheduler's step: the UNet's graph computes the first formula, unless it limits its result or noisePred
+ * itself is needed later; what is left comes after.
+ */
+function splitStep(step: readonly Combination<StepTensor>[]) {
+  const [first, ...rest] = step;
+  const isRead = rest.some(({ terms }) => terms.some(([, source]) => source === 'noisePred'));
+  if (!first || first.limit !== undefined || isRead) {
+    return { target: 'noisePred', ofSample: 0, ofNoisePred: 1, after: step } as const;
+  }
+  const factorOf = (wanted: StepTensor): number =>
+    first.terms.find(([, source]) => source === wanted)?.[0] ?? 0;
+  return {
+    target: first.target,
+    ofSample: factorOf('sample'),
+    ofNoisePred: factorOf('noisePred'),
+    after: rest,
+  };
+}

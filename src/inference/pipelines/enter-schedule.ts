@@ -1,0 +1,107 @@
+/**
+ * Where a clip enters the noise schedule: at its start with noise alone, or part-way down with the latents of an earlier
+ * clip. Decides the steps of the run. Knows neither text nor pixels. Shapes as in i2vgen-xl.ts.
+ */
+import { KinoraError } from '../../errors.ts';
+import type { GenerateRequest } from '../image-to-video.ts';
+import { LatentCache } from '../latent-cache.ts';
+import type { OpenPack } from '../packs/open.ts';
+import { TorchGenerator } from '../random.ts';
+import { createScheduler } from '../schedulers/create-scheduler.ts';
+import { startIndex } from '../schedulers/scheduler.ts';
+import { combine } from '../sessions/combine.mjs';
+import type { FloatTensor } from '../sessions/tensor.ts';
+import { type DenoisingStep, planSteps } from './denoising-plan.ts';
+import type { Run } from './run.ts';
+
+export interface ScheduleEntry {
+  readonly steps: readonly DenoisingStep[];
+  /** (1, C, F, h, w) with as much noise as the first step expects */
+  readonly latents: FloatTensor;
+}
+
+/**
+ * @param pictureKey of the clip's picture: a variation needs the one of the earlier clip
+ * @param isBatched whether both rows of guidance go through the UNet at once
+ */
+export async function enterSchedule(
+  pack: OpenPack,
+  request: GenerateRequest,
+  pictureKey: string,
+  isBatched: boolean,
+  run: Run,
+): Promise<ScheduleEntry> {
+  const { numInferenceSteps, guidanceScale, guidanceEnd, featureReuse, variation, seed } = request;
+  const scheduler = createScheduler(request.scheduler, {
+    config: pack.schedulerConfig,
+    numInferenceSteps,
+    // Few steps must begin at full noise, whatever the spacing of the many steps that the pack was made for.
+    ...(request.scheduler === 'dpm++2m' ? { timestepSpacing: 'trailing' } : {}),
+  });
+  const firstStep = variation
+    ? Math.min(startIndex(numInferenceSteps, variation.strength), numInferenceSteps - 1)
+    : 0;
+  const guidance = {
+    scale: guidanceScale,
+    steps: guidanceScale > 1 ? Math.ceil(numInferenceSteps * guidanceEnd) : 0,
+    isBatched,
+  };
+  const steps = planSteps({ scheduler, firstStep, guidance, featureReuse });
+
+  const dims = latentDims(pack, request);
+  const earlier = variation && (await earlierLatents(pack, variation.videoId, pictureKey, dims, run));
+  // From a fresh stream with the user's seed, as diffusers draws it from a fresh generator.
+  const noise = new TorchGenerator(seed).randn(dims.reduce((product, size) => product * size, 1));
+  if (earlier) {
+    const [ofOriginal, ofNoise] = scheduler.noiseFactors(firstStep);
+    combine(
+      [
+        [ofNoise, noise],
+        [ofOriginal, earlier],
+      ],
+      noise,
+    );
+  } else if (scheduler.initNoiseSigma !== 1) {
+    combine([[scheduler.initNoiseSigma, noise]], noise);
+  }
+  return { steps, latents: { data: noise, dims } };
+}
+
+function latentDims(pack: OpenPack, { numFrames, width, height }: GenerateRequest): readonly number[] {
+  const { latentChannels, vaeScaleFactor } = pack.manifest.architecture;
+  return [1, latentChannels, numFrames, height / vaeScaleFactor, width / vaeScaleFactor];
+}
+
+/** @throws KinoraError VIDEO_NOT_FOUND, INVALID_OPTION when the clip does not fit */
+async function earlierLatents(
+  pack: OpenPack,
+  videoId: string,
+  pictureKey: string,
+  dims: readonly number[],
+  run: Run,
+): Promise<Float32Array> {
+  const entry = await run.lookUp('video', LatentCache.key('video', videoId));
+  const earlier = entry?.tensors['latents'];
+  if (!earlier) {
+    throw new KinoraError(
+      'VIDEO_NOT_FOUND',
+      `The video ${videoId} is no longer kept, so it cannot be varied.`,
+    );
+  }
+  // Both pictures would shine through each other.
+  if (entry?.meta?.['pictureKey'] !== pictureKey) {
+    throw new KinoraError(
+      'INVALID_OPTION',
+      `The video ${videoId} was made from another picture; a variation needs the same one.`,
+    );
+  }
+  if (earlier.dims.join() !== dims.join()) {
+    const { vaeScaleFactor } = pack.manifest.architecture;
+    const [, , frames = 0, h = 0, w = 0] = earlier.dims;
+    throw new KinoraError(
+      'INVALID_OPTION',
+      `The video ${videoId} has ${frames} frames of ${w * vaeScaleFactor}x${h * vaeScaleFactor}; a variation must have the same.`,
+    );
+  }
+  return earlier.data;
+}
