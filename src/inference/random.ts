@@ -7,8 +7,6 @@
 
 const stateSize = 624;
 const shiftSize = 397;
-/** A multiple of 16; a tenth of a millisecond. */
-const partSize = 8_192;
 const twoPi = 2 * Math.PI;
 const twoPiFloat32 = Math.fround(twoPi);
 
@@ -36,46 +34,22 @@ export class TorchGenerator {
 
   /** `torch.randn(count, dtype=torch.float32)`; differs by rounding only (2e-6 at most). */
   randn(count: number): Float32Array {
+    if (count < 16) return Float32Array.from({ length: count }, () => this.#normal());
     const numbers = new Float32Array(count);
-    for (const _part of this.randnInto(numbers)) {
-      // All of them.
+    this.#fillUniform24(numbers);
+    boxMuller(numbers);
+    if (count % 16 !== 0) {
+      // Torch draws the last sixteen anew, over numbers that are already normal.
+      const last = numbers.subarray(count - 16);
+      this.#fillUniform24(last);
+      boxMuller(last);
     }
     return numbers;
   }
 
-  /** Fills `numbers` as randn would, a part of them at each next(), so that something else can be done between. */
-  *randnInto(numbers: Float32Array): Generator<undefined, void> {
-    const count = numbers.length;
-    if (count < 16) {
-      for (let i = 0; i < count; i += 1) numbers[i] = this.#normal();
-      return;
-    }
-    for (let start = 0; start < count; start += partSize) {
-      const end = Math.min(start + partSize, count);
-      this.#fillUniform24(numbers, start, end);
-      boxMuller(numbers, start, end);
-      if (end < count) yield;
-    }
-    if (count % 16 !== 0) {
-      // Torch draws the last sixteen anew, over numbers that are already normal.
-      this.#fillUniform24(numbers, count - 16, count);
-      boxMuller(numbers, count - 16, count);
-    }
-  }
-
   /** Numbers in [0, 1) with 24 random bits. */
-  #fillUniform24(numbers: Float32Array, start: number, end: number): void {
-    const state = this.#state;
-    for (let i = start; i < end; ) {
-      if (this.#next === stateSize) this.#twist();
-      const first = this.#next;
-      const count = Math.min(end - i, stateSize - first);
-      for (let k = 0; k < count; k += 1) {
-        numbers[i + k] = (temper(state[first + k] as number) & 0xffffff) * 2 ** -24;
-      }
-      this.#next += count;
-      i += count;
-    }
+  #fillUniform24(numbers: Float32Array): void {
+    for (let i = 0; i < numbers.length; i += 1) numbers[i] = (this.#random32() & 0xffffff) * 2 ** -24;
   }
 
   /** Normal number in double precision, one of a pair. */
@@ -130,46 +104,17 @@ function temper(state: number): number {
   return word ^ (word >>> 18);
 }
 
-/** Middle of each of 512 equal parts of [1, 2): its logarithm and its inverse. */
-const logParts = 512;
-const logOfPart = Float64Array.from({ length: logParts }, (_, i) => Math.log(1 + (i + 0.5) / logParts));
-const inverseOfPart = Float64Array.from({ length: logParts }, (_, i) => 1 / (1 + (i + 0.5) / logParts));
-
-/** Middle of each of 1,024 equal parts of a turn: its cosine and its sine. */
-const turnParts = 1024;
-const angleOfPart = (i: number): number => ((i + 0.5) / turnParts) * twoPi;
-const cosOfPart = Float64Array.from({ length: turnParts }, (_, i) => Math.cos(angleOfPart(i)));
-const sinOfPart = Float64Array.from({ length: turnParts }, (_, i) => Math.sin(angleOfPart(i)));
-
 /**
- * Uniform numbers become normal, sixteen by sixteen, the first eight paired with the last eight; fewer than sixteen at the
- * end stay. A clip takes millions of them, so logarithm, sine and cosine are computed here, to about 1e-9, for just the
- * values that occur: Math's take three times as long.
+ * Uniform numbers become normal, sixteen by sixteen, the first eight paired with the last eight; fewer than sixteen at
+ * the end stay. The angle is a float32, as in torch.
  */
-function boxMuller(numbers: Float32Array, start: number, end: number): void {
-  for (let block = start; block + 16 <= end; block += 16) {
+function boxMuller(numbers: Float32Array): void {
+  for (let block = 0; block + 16 <= numbers.length; block += 16) {
     for (let i = block; i < block + 8; i += 1) {
-      // ln(1 - u) for u = k / 2^24: the whole number 2^24 - k is a power of two times a number in [1, 2), which lies
-      // close to the middle of its part, so that three terms of ln(1 + r) do.
-      const rest = 2 ** 24 - (numbers[i] as number) * 2 ** 24;
-      const zeros = Math.clz32(rest);
-      const mantissa = rest << zeros;
-      const part = (mantissa >>> 22) & (logParts - 1);
-      const r = (mantissa >>> 0) * 2 ** -31 * (inverseOfPart[part] as number) - 1;
-      const log = (logOfPart[part] as number) + r * (1 - r * (1 / 2 - r * (1 / 3))) + (7 - zeros) * Math.LN2;
-      const radius = Math.sqrt(Math.abs(2 * log)); // for u = 0 the rounded log may be a hair above 0
-
-      // The angle, too, is close to the middle of its part; the series of the difference end soon.
-      const u = numbers[i + 8] as number;
-      const turn = (u * turnParts) | 0;
-      const d = Math.fround(twoPiFloat32 * u) - (turn + 0.5) * (twoPi / turnParts);
-      const x = d * d;
-      const sin = d * (1 - x * (1 / 6));
-      const cos = 1 - x * (1 / 2 - x * (1 / 24));
-      const c = cosOfPart[turn] as number;
-      const s = sinOfPart[turn] as number;
-      numbers[i] = radius * (c * cos - s * sin);
-      numbers[i + 8] = radius * (s * cos + c * sin);
+      const radius = Math.sqrt(-2 * Math.log(1 - (numbers[i] as number)));
+      const theta = Math.fround(twoPiFloat32 * (numbers[i + 8] as number));
+      numbers[i] = radius * Math.cos(theta);
+      numbers[i + 8] = radius * Math.sin(theta);
     }
   }
 }
