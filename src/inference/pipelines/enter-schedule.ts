@@ -90,18 +90,13 @@ async function earlierLatents(
   }
   // Both pictures would shine through each other.
   if (entry?.meta?.['pictureKey'] !== pictureKey) {
-    throw new KinoraError(
-      'INVALID_OPTION',
-      `The video ${videoId} was made from another picture; a variation needs the same one.`,
-    );
+    throw new KinoraError('INVALID_OPTION', { kind: 'otherPicture', videoId });
   }
   if (earlier.dims.join() !== dims.join()) {
     const { vaeScaleFactor } = pack.manifest.architecture;
-    const [, , frames = 0, h = 0, w = 0] = earlier.dims;
-    throw new KinoraError(
-      'INVALID_OPTION',
-      `The video ${videoId} has ${frames} frames of ${w * vaeScaleFactor}x${h * vaeScaleFactor}; a variation must have the same.`,
-    );
+    const [, , numFrames = 0, h = 0, w = 0] = earlier.dims;
+    const size = { width: w * vaeScaleFactor, height: h * vaeScaleFactor };
+    throw new KinoraError('INVALID_OPTION', { kind: 'otherShape', videoId, numFrames, ...size });
   }
   return earlier.data;
 }
