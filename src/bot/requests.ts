@@ -22,6 +22,9 @@ import type { Person, Place } from './people.ts';
 import { type PromptTip, promptTip } from './prompt-help.ts';
 import { failed, type Refused, refused } from './refusals.ts';
 
+/** Options as an adapter collected them; submit() checks them. */
+export type UncheckedOptions = { readonly [Name in keyof ChatOptions]?: unknown };
+
 export interface ChatRequest {
   /** Made from the message or interaction: the same id is the same job. */
   readonly jobId: string;
@@ -29,7 +32,7 @@ export interface ChatRequest {
   readonly place: Place;
   /** The picture as it was received, or the job whose picture it is. */
   readonly picture: Uint8Array | { readonly ofJob: string };
-  readonly options: ChatOptions;
+  readonly options: UncheckedOptions;
   /** Where the answer goes: the adapter's own data. Never a token. */
   readonly replyTo: Readonly<Record<string, string | number | boolean>>;
   /** Parameters that options cannot name, from an earlier job. */
@@ -170,7 +173,7 @@ export class Requests {
     entry: LedgerEntry,
     action: AgainAction,
     origin: RequestOrigin,
-    changes: ChatOptions = {},
+    changes: UncheckedOptions = {},
   ): Promise<RequestOutcome> {
     const { variation: _, seed: earlierSeed, ...rest } = entry.request.generation;
     const base: Generation = { ...rest, seed: action === 'remix' ? earlierSeed : randomInt(2 ** 32) };

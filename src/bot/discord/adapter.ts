@@ -1,31 +1,25 @@
-/**
- * Kinora in Discord: hands what arrives to whoever knows what to do with it. Limits, quotas and retries are the
- * queue's; what is said is the conversation's.
- */
+/** Kinora in Discord: joins the gateway, the handlers of interactions, status messages and final answers. */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, type ClientOptions, DiscordAPIError, type Interaction, MessageFlags } from 'discord.js';
-import { LRUCache } from 'lru-cache';
 import type { Logger } from '../../log.ts';
 import { findFfmpeg } from '../../video/ffmpeg-path.ts';
 import type { ChatPlatform, Services } from '../platform.ts';
 import { failed } from '../refusals.ts';
-import type { TrackedJob } from '../requests.ts';
 import { messagesFor } from '../sentences/catalogue.ts';
-import { type ChatMessage, renderRefusal } from '../sentences/render.ts';
+import { renderRefusal } from '../sentences/render.ts';
 import { StatusBoard } from '../status-board.ts';
 import { type Deliver, DeliveryDelayed } from '../upkeep/delivery.ts';
-import { codeOf, Refused, restTimeoutMs, Wire } from './api.ts';
-import { Answering, type AskingTools } from './asking.ts';
-import { Buttons } from './buttons.ts';
+import { codeOf, DiscordApi, restTimeoutMs } from './api.ts';
+import { DiscordButtons } from './buttons.ts';
 import { Talk } from './commands.ts';
-import { type DeliveryTools, deliverAnswer, replyToSchema } from './delivery.ts';
+import { DiscordDelivery } from './delivery.ts';
 import { Gateway } from './gateway.ts';
 import { type Admins, type NeededPermission, neededPermissions } from './people.ts';
 import { discordPictureOrigins } from './pictures.ts';
 import { registerCommands } from './registration.ts';
-import { contentOf, toBody } from './rendering.ts';
-import { Animate } from './requests.ts';
+import { contentOf } from './rendering.ts';
+import { DiscordRequests } from './requests.ts';
 import { TokenStore } from './tokens.ts';
 
 export interface DiscordOptions {
@@ -50,8 +44,9 @@ export interface DiscordOptions {
 
 interface Running {
   readonly board: StatusBoard;
-  readonly animate: Animate;
-  readonly buttons: Buttons;
+  readonly delivery: DiscordDelivery;
+  readonly requests: DiscordRequests;
+  readonly buttons: DiscordButtons;
   readonly talk: Talk;
 }
 
@@ -66,12 +61,9 @@ export class DiscordPlatform implements ChatPlatform {
   readonly #log: Logger;
   readonly #admins: Admins;
   readonly #gateway: Gateway;
-  readonly #wire: Wire;
+  readonly #api: DiscordApi;
   readonly #tokens: TokenStore;
-  readonly #answering = new Answering();
   readonly #handling = new Set<Promise<void>>();
-  /** Jobs whose message is gone, or closed to us; the answer looks for its own way. */
-  readonly #unshowable = new LRUCache<string, true>({ max: 10_000 });
   readonly #stopping = new AbortController();
   #running: Running | null = null;
 
@@ -92,7 +84,7 @@ export class DiscordPlatform implements ChatPlatform {
       onReady: (client) => void this.#register(client),
       log,
     });
-    this.#wire = new Wire(token, rest);
+    this.#api = new DiscordApi(token, rest);
     this.#tokens = new TokenStore(dataFolder && join(dataFolder, 'discord-tokens'), log);
   }
 
@@ -105,31 +97,28 @@ export class DiscordPlatform implements ChatPlatform {
       this.#log.warn('there are admins but no server of theirs is named: their commands are offered nowhere');
     }
     const { statusEveryMs = 2_500, pictureOrigins, pictureDeadlineMs } = this.#options;
+    const lacking = (channelId: string): NeededPermission[] => this.#lacking(channelId);
+    const shared = { api: this.#api, tokens: this.#tokens, lacking, log: this.#log };
+    const ffmpegPath = async () => (await findFfmpeg({ ffmpegPath: this.#options.ffmpegPath })).path;
+    const delivery = new DiscordDelivery({ ...shared, ffmpegPath });
     const board = new StatusBoard({
       client: services.client,
       platform: this.name,
-      show: (job, message) => this.#show(job, message),
+      show: (job, message) => delivery.show(job, message),
       everyMs: () => statusEveryMs,
       log: this.#log,
     });
-    const asking: AskingTools = {
-      services,
-      admins: this.#admins,
-      wire: this.#wire,
-      tokens: this.#tokens,
-      board,
-      answering: this.#answering,
-      lacking: (channelId) => this.#lacking(channelId),
-      log: this.#log,
-    };
-    const rules = {
+    const pictures = {
       origins: pictureOrigins ?? discordPictureOrigins,
       deadlineMs: pictureDeadlineMs ?? 10_000,
     };
+    const admins = this.#admins;
+    const requests = new DiscordRequests({ ...shared, services, admins, board, pictures });
     this.#running = {
       board,
-      animate: new Animate(asking, rules),
-      buttons: new Buttons(asking),
+      delivery,
+      requests,
+      buttons: new DiscordButtons({ services, admins, api: this.#api, requests }),
       talk: new Talk({ services, admins: this.#admins, log: this.#log }),
     };
     await board.start();
@@ -138,17 +127,10 @@ export class DiscordPlatform implements ChatPlatform {
 
   readonly deliver: Deliver = async (entry, answer, signal) => {
     if (!this.#running) throw new DeliveryDelayed('Discord is not started yet', notYetMs);
-    const { board } = this.#running;
-    await this.#answering.over(entry.id);
+    const { requests, board, delivery } = this.#running;
+    await requests.settle(entry.id);
     await board.finish(entry.id);
-    const tools: DeliveryTools = {
-      wire: this.#wire,
-      tokens: this.#tokens,
-      ffmpegPath: async () => (await findFfmpeg({ ffmpegPath: this.#options.ffmpegPath })).path,
-      lacking: (channelId) => this.#lacking(channelId),
-      log: this.#log,
-    };
-    await deliverAnswer(entry, answer, signal, tools);
+    await delivery.post(entry, answer, signal);
   };
 
   /** Answers under way may still be posted afterwards. */
@@ -170,22 +152,6 @@ export class DiscordPlatform implements ChatPlatform {
     } catch (error) {
       this.#log.error({ interaction: interaction.id, ...describe(error) }, 'an interaction failed');
       await apologise(interaction).catch(() => {}); // its token may be dead
-    }
-  }
-
-  /** One status update: the newest words in the message, or none at all. */
-  async #show({ id, request }: TrackedJob, message: ChatMessage): Promise<void> {
-    const reply = replyToSchema.parse(request.replyTo);
-    const token = this.#tokens.read(id);
-    const canEdit = !request.isPrivate && reply.isBotThere && !this.#unshowable.has(id);
-    try {
-      if (token) await this.#wire.editByToken(token, reply.webhookMessage, toBody(message));
-      else if (canEdit) await this.#wire.editByBot(reply, toBody(message));
-    } catch (error) {
-      // Asking again and again for what is refused gets an address banned.
-      if (error instanceof Refused && token) await this.#tokens.forget(id);
-      else if (error instanceof Refused) this.#unshowable.set(id, true);
-      throw error;
     }
   }
 
@@ -214,17 +180,17 @@ export class DiscordPlatform implements ChatPlatform {
   }
 }
 
-async function dispatch(interaction: Interaction, { animate, buttons, talk }: Running): Promise<void> {
+async function dispatch(interaction: Interaction, { requests, buttons, talk }: Running): Promise<void> {
   if (interaction.isChatInputCommand()) {
-    if (interaction.commandName === 'animate') await animate.command(interaction);
+    if (interaction.commandName === 'animate') await requests.command(interaction);
     else await talk.command(interaction);
   } else if (interaction.isMessageContextMenuCommand()) {
-    await animate.menu(interaction);
+    await requests.menu(interaction);
   } else if (interaction.isButton()) {
     if (talk.owns(interaction.customId)) await talk.press(interaction);
     else await buttons.press(interaction);
   } else if (interaction.isModalSubmit()) {
-    if (animate.ownsForm(interaction.customId)) await animate.form(interaction);
+    if (requests.ownsForm(interaction.customId)) await requests.form(interaction);
     else if (buttons.ownsForm(interaction.customId)) await buttons.form(interaction);
   }
 }

@@ -1,6 +1,6 @@
 /**
- * The calls to Discord by which answers are posted, and what their failures mean for whoever posts. Its errors carry
- * codes only: those of discord.js carry addresses, and with them interaction tokens.
+ * The calls to Discord by which answers are posted, and what their failures mean. Its errors carry codes only: those of
+ * discord.js carry addresses, and with them interaction tokens.
  */
 import { createHash } from 'node:crypto';
 import {
@@ -18,7 +18,7 @@ import {
 import { DeliveryDelayed } from '../upkeep/delivery.ts';
 import type { MessageBody } from './rendering.ts';
 
-/** Discord will not do this, however often it is asked. */
+/** Discord refuses this for good. */
 export class Refused extends Error {
   override readonly name = 'Refused';
   readonly status: number;
@@ -36,7 +36,7 @@ export class TooLarge extends Error {
   override readonly name = 'TooLarge';
 }
 
-/** Discord did not answer, or not sensibly; later it may. */
+/** Discord did not answer, or not sensibly; a later attempt may succeed. */
 export class Unanswered extends Error {
   override readonly name = 'Unanswered';
 }
@@ -57,10 +57,10 @@ export interface Sent {
   readonly messageId: string;
 }
 
-/** Discord gives up a request of ours no sooner; a large upload takes its time. */
+/** Deadline of one call: a large upload takes its time. */
 export const restTimeoutMs = 60_000;
 
-export class Wire {
+export class DiscordApi {
   readonly #rest: REST;
 
   /** A REST client of its own: it outlives the gateway, and never waits for a rate limit by itself. */
@@ -135,7 +135,7 @@ export class Wire {
 function request(body: object, upload: Upload | undefined, signal: AbortSignal | undefined) {
   const files: RawFile[] = upload ? [{ name: upload.name, data: upload.data, contentType: 'video/mp4' }] : [];
   return {
-    // Named, the new file takes the place of whatever an earlier attempt has left in the message.
+    // By its name the new file replaces one that an earlier attempt left in the message.
     body: { ...body, attachments: upload ? [{ id: '0', filename: upload.name }] : [] },
     files,
     ...(signal ? { signal } : {}),

@@ -1,7 +1,4 @@
-/**
- * What can be pressed under a message of ours. Everything is read from the button's id and the ledger, so it works
- * after a restart and weeks later. A press is acknowledged first; whether it may be done is looked up after that.
- */
+/** Buttons under the bot's messages. A press is acknowledged first; whether the person may press is looked up then. */
 
 import { readFile } from 'node:fs/promises';
 import {
@@ -12,19 +9,20 @@ import {
   type ModalSubmitInteraction,
   TextInputStyle,
 } from 'discord.js';
-import { KinoraError } from '../../errors.ts';
+import { withDeadline } from '../../deadline.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
 import { type Action, parseButtonId } from '../buttons.ts';
-import { type ChatOptions, parseOptions } from '../options.ts';
 import type { Person } from '../people.ts';
-import { failed, refused } from '../refusals.ts';
-import type { AgainAction } from '../requests.ts';
+import type { Services } from '../platform.ts';
+import { refused } from '../refusals.ts';
+import type { AgainAction, UncheckedOptions } from '../requests.ts';
 import { messagesFor } from '../sentences/catalogue.ts';
 import { renderCancelled, renderRefusal, renderSettings, renderTransformed } from '../sentences/render.ts';
-import { type AskingTools, askAndSay, insistOn, tokenOf } from './asking.ts';
+import type { DiscordApi } from './api.ts';
 import { maxPromptLength } from './command-definitions.ts';
-import { personOf, placeOf } from './people.ts';
+import { type Admins, personOf, placeOf } from './people.ts';
 import { asCode, contentOf, fileName, toBody } from './rendering.ts';
+import { type DiscordRequests, tokenOf, waitForLimit } from './requests.ts';
 
 type Press = ButtonInteraction | ModalSubmitInteraction;
 
@@ -33,12 +31,19 @@ const formWithinMs = 2_000;
 /** The most that Discord takes into a field. */
 const maxField = 4_000;
 
-export class Buttons {
-  readonly #tools: AskingTools;
+export interface ButtonTools {
+  readonly services: Services;
+  readonly admins: Admins;
+  readonly api: DiscordApi;
+  readonly requests: DiscordRequests;
+}
+
+export class DiscordButtons {
+  readonly #tools: ButtonTools;
   /** People whose clip is being smoothed or looped. */
   readonly #busy = new Set<string>();
 
-  constructor(tools: AskingTools) {
+  constructor(tools: ButtonTools) {
     this.#tools = tools;
   }
 
@@ -71,14 +76,9 @@ export class Buttons {
   async form(interaction: ModalSubmitInteraction): Promise<void> {
     const jobId = parseButtonId(interaction.customId)?.jobId ?? '';
     await interaction.deferUpdate();
-    await this.#opened(interaction, 'remix', jobId, async (entry, person) => {
-      try {
-        await this.#again(interaction, 'remix', entry, changesIn(interaction));
-      } catch (error) {
-        if (!(error instanceof KinoraError)) throw error;
-        await whisper(interaction, renderRefusal(failed(error).reason, messagesFor(person.locale)));
-      }
-    });
+    await this.#opened(interaction, 'remix', jobId, (entry) =>
+      this.#again(interaction, 'remix', entry, changesIn(interaction)),
+    );
   }
 
   /** Answers that only the person who pressed sees. */
@@ -115,21 +115,20 @@ export class Buttons {
     interaction: Press,
     action: AgainAction,
     entry: LedgerEntry,
-    changes: ChatOptions = {},
+    changes: UncheckedOptions = {},
   ): Promise<void> {
     const { isPrivate } = entry.request;
     const placeholder = await followUp(interaction, isPrivate);
     const { channelId, id } = placeholder;
-    await askAndSay(
+    await this.#tools.requests.submit(
       interaction,
       { channelId, messageId: id, webhookMessage: id },
-      this.#tools,
       (origin) => this.#tools.services.requests.submitAgain(entry, action, origin, changes),
       async (text) => await this.#takeBack(interaction, placeholder, text),
     );
   }
 
-  /** A refusal is nobody else's business. */
+  /** Only the person who pressed reads a refusal. */
   async #takeBack(interaction: Press, placeholder: Message, text: string): Promise<void> {
     await interaction.webhook.deleteMessage(placeholder.id).catch(() => {}); // the words matter more
     await whisper(interaction, text);
@@ -157,7 +156,9 @@ export class Buttons {
         data: await readFile(done.file),
       };
       const body = toBody({ text: renderTransformed(done, say), buttons: [] });
-      await insistOn(() => this.#tools.wire.editByToken(tokenOf(interaction), placeholder.id, body, upload));
+      await waitForLimit(() =>
+        this.#tools.api.editByToken(tokenOf(interaction), placeholder.id, body, upload),
+      );
     } finally {
       this.#busy.delete(person.userKey);
     }
@@ -172,7 +173,7 @@ export class Buttons {
   async #remixForm(interaction: ButtonInteraction, jobId: string): Promise<void> {
     const person = personOf(interaction, this.#tools.admins);
     const opening = this.#tools.services.buttons.open(jobId, person, 'remix');
-    const opened = await within(formWithinMs, opening, () => refused('unavailable'));
+    const opened = await withDeadline(formWithinMs, opening, () => refused('unavailable'));
     if (opened.kind === 'refused') {
       const content = contentOf(renderRefusal(opened.reason, messagesFor(person.locale)));
       await interaction.reply({ content, flags: MessageFlags.Ephemeral });
@@ -226,14 +227,13 @@ function commandOf({ request }: LedgerEntry): string {
   return `/animate ${words.join(' ')}`;
 }
 
-/** @throws KinoraError INVALID_OPTION */
-function changesIn({ fields }: ModalSubmitInteraction): ChatOptions {
+function changesIn({ fields }: ModalSubmitInteraction): UncheckedOptions {
   const seed = fields.getTextInputValue('seed').trim();
-  return parseOptions({
+  return {
     prompt: fields.getTextInputValue('prompt'),
     negative: fields.getTextInputValue('negative'),
-    ...(seed === '' ? {} : { seed: /^\d+$/.test(seed) ? Number(seed) : Number.NaN }),
-  });
+    ...(seed === '' ? {} : { seed: /^\d+$/.test(seed) ? Number(seed) : seed }),
+  };
 }
 
 /** The message in which the next answer will be. */
@@ -244,19 +244,7 @@ async function followUp(interaction: Press, isPrivate: boolean): Promise<Message
   });
 }
 
-/** Said to the person who pressed, and to nobody else. */
+/** Shown to the person who pressed alone. */
 async function whisper(interaction: Press, text: string): Promise<void> {
   await interaction.followUp({ content: contentOf(text), flags: MessageFlags.Ephemeral });
-}
-
-async function within<T, U>(ms: number, work: Promise<T>, late: () => U): Promise<T | U> {
-  let timer: NodeJS.Timeout | undefined;
-  const timeUp = new Promise<U>((resolve) => {
-    timer = setTimeout(() => resolve(late()), ms);
-  });
-  try {
-    return await Promise.race([work, timeUp]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

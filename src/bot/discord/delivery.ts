@@ -1,19 +1,22 @@
 /**
- * Brings the answer of a job to its person, by the first of these that works: the interaction's token while it is
- * young, the bot's own edit of the message, a reply in the channel, a direct message. The first two may be repeated at
- * will, of the others Discord recognises a repetition for some minutes. A token that failed is never used again.
+ * The messages of a job: status updates, and its final answer by the first of these ways that works: the interaction's
+ * token while it is young, the bot's own edit of the message, a reply in the channel, a direct message. The first two
+ * can be repeated at will, of the others Discord recognises a repetition for some minutes. A token that failed is never
+ * used again.
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RESTJSONErrorCodes as Code } from 'discord.js';
+import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import type { Logger } from '../../log.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
 import { fitToBytes } from '../../video/transform.ts';
 import { finalAnswer, videoAnswer } from '../answers.ts';
-import { messagesOf, renderFinal, renderVideo } from '../sentences/render.ts';
+import type { TrackedJob } from '../requests.ts';
+import { type ChatMessage, messagesOf, renderFinal, renderVideo } from '../sentences/render.ts';
 import { type Answer, DeliveryImpossible } from '../upkeep/delivery.ts';
-import { type InteractionToken, Refused, type Sent, TooLarge, type Upload, type Wire } from './api.ts';
+import { type DiscordApi, Refused, type Sent, TooLarge, type Upload } from './api.ts';
 import { type NeededPermission, userIdOf } from './people.ts';
 import { fileName, type MessageBody, toBody } from './rendering.ts';
 import type { TokenStore } from './tokens.ts';
@@ -34,7 +37,7 @@ const shrinkBy = 0.6;
 const fitAttempts = 4;
 
 export interface DeliveryTools {
-  readonly wire: Wire;
+  readonly api: DiscordApi;
   readonly tokens: TokenStore;
   readonly ffmpegPath: () => Promise<string>;
   /** Which permissions the bot lacks in a channel, as far as it can know. */
@@ -44,79 +47,99 @@ export interface DeliveryTools {
 
 type Send = (upload: Upload | undefined, text: string) => Promise<void>;
 
-export async function deliverAnswer(
-  entry: LedgerEntry,
-  answer: Answer,
-  signal: AbortSignal,
-  tools: DeliveryTools,
-): Promise<void> {
-  const { wire, tokens, log } = tools;
-  const reply = replyToSchema.parse(entry.request.replyTo);
-  const userId = userIdOf(entry.request.userKey);
-  const say = messagesOf(entry);
-  const words = say.discord;
-  const message = renderFinal(finalAnswer(entry, answer), say);
-  const clip = new Clip(entry, answer, message.text, tools);
-  const body = (text: string, mention?: string): MessageBody =>
-    toBody({ text, buttons: message.buttons }, mention);
-  const refusals: string[] = [];
-  const attempt = async (way: string, send: Send): Promise<boolean> => {
-    try {
-      await clip.send(send, signal);
-      if (refusals.length > 0) log.info({ jobId: entry.id, way, after: refusals }, 'answered another way');
-      return true;
-    } catch (error) {
-      if (!(error instanceof Refused)) throw error;
-      refusals.push(`${way}: ${error.code} (${error.status})`);
-      return false;
-    }
-  };
+export class DiscordDelivery {
+  readonly #tools: DeliveryTools;
+  /** Jobs whose message is gone, or closed to the bot; their answer finds another way. */
+  readonly #unshowable = new LRUCache<string, true>({ max: 10_000 });
 
-  const isInPlace =
-    (await attemptByToken(entry, tools, (token) =>
-      attempt('interaction', (upload, text) =>
-        wire.editByToken(token, reply.webhookMessage, body(text), upload, signal),
-      ),
-    )) ||
-    (!entry.request.isPrivate &&
-      reply.isBotThere &&
-      ((await attempt('edit', (upload, text) => wire.editByBot(reply, body(text), upload, signal))) ||
-        (await attempt('reply', (upload, text) =>
-          postReply(wire, entry, reply, body(text, userId), upload, signal),
-        ))));
-
-  if (!isInPlace) {
-    const lacking = reply.isBotThere ? tools.lacking(reply.channelId) : [];
-    const named = lacking.map((permission) => words.permissions[permission]).join(', ');
-    const why = named ? words.missing(named) : words.tooLate;
-    const sent = await attempt('dm', async (upload, text) => {
-      const dm = await wire.openDm(userId, signal);
-      await wire.post(dm, entry.id, body(`${why}\n${text}`), { upload, signal });
-    });
-    if (!sent) {
-      const lack = named ? ` (it lacks ${named})` : '';
-      throw new DeliveryImpossible(`Discord takes no answer${lack}: ${refusals.join(', ')}`);
-    }
-    if (!entry.request.isPrivate) await sayWhere(reply, words.sentAsDm(named), tools);
+  constructor(tools: DeliveryTools) {
+    this.#tools = tools;
   }
-  await tokens.forget(entry.id);
-}
 
-/** @returns false when there is no token, or Discord no longer takes it */
-async function attemptByToken(
-  entry: LedgerEntry,
-  { tokens }: DeliveryTools,
-  attempt: (token: InteractionToken) => Promise<boolean>,
-): Promise<boolean> {
-  const token = tokens.read(entry.id);
-  if (!token) return false;
-  const done = await attempt(token);
-  if (!done) await tokens.forget(entry.id);
-  return done;
+  /** One status update, in the message of the job. */
+  async show({ id, request }: TrackedJob, message: ChatMessage): Promise<void> {
+    const { api, tokens } = this.#tools;
+    const reply = replyToSchema.parse(request.replyTo);
+    const token = tokens.read(id);
+    const canEdit = !request.isPrivate && reply.isBotThere && !this.#unshowable.has(id);
+    try {
+      if (token) await api.editByToken(token, reply.webhookMessage, toBody(message));
+      else if (canEdit) await api.editByBot(reply, toBody(message));
+    } catch (error) {
+      // Discord bans addresses that repeat what it refuses.
+      if (error instanceof Refused && token) await tokens.forget(id);
+      else if (error instanceof Refused) this.#unshowable.set(id, true);
+      throw error;
+    }
+  }
+
+  /** @throws DeliveryDelayed, DeliveryImpossible, or an error that may pass at the next attempt */
+  async post(entry: LedgerEntry, answer: Answer, signal: AbortSignal): Promise<void> {
+    const { api, tokens, log } = this.#tools;
+    const reply = replyToSchema.parse(entry.request.replyTo);
+    const userId = userIdOf(entry.request.userKey);
+    const message = renderFinal(finalAnswer(entry, answer), messagesOf(entry));
+    const clip = new ClipUpload(entry, answer, message.text, this.#tools);
+    const body = (text: string, mention?: string): MessageBody =>
+      toBody({ text, buttons: message.buttons }, mention);
+    const refusals: string[] = [];
+    const attempt = async (way: string, send: Send): Promise<boolean> => {
+      try {
+        await clip.send(send, signal);
+        if (refusals.length > 0) log.info({ jobId: entry.id, way, after: refusals }, 'answered another way');
+        return true;
+      } catch (error) {
+        if (!(error instanceof Refused)) throw error;
+        refusals.push(`${way}: ${error.code} (${error.status})`);
+        return false;
+      }
+    };
+    const byToken = async (): Promise<boolean> => {
+      const token = tokens.read(entry.id);
+      if (!token) return false;
+      const isDone = await attempt('interaction', (upload, text) =>
+        api.editByToken(token, reply.webhookMessage, body(text), upload, signal),
+      );
+      if (!isDone) await tokens.forget(entry.id);
+      return isDone;
+    };
+    const byBot = async (): Promise<boolean> => {
+      if (entry.request.isPrivate || !reply.isBotThere) return false;
+      return (
+        (await attempt('edit', (upload, text) => api.editByBot(reply, body(text), upload, signal))) ||
+        (await attempt('reply', (upload, text) =>
+          postReply(api, entry, reply, body(text, userId), upload, signal),
+        ))
+      );
+    };
+    const byDirectMessage = (why: string): Promise<boolean> =>
+      attempt('dm', async (upload, text) => {
+        const dm = await api.openDm(userId, signal);
+        await api.post(dm, entry.id, body(`${why}\n${text}`), { upload, signal });
+      });
+
+    if (!(await byToken()) && !(await byBot())) {
+      const { discord } = messagesOf(entry);
+      const lacking = reply.isBotThere ? this.#tools.lacking(reply.channelId) : [];
+      const named = lacking.map((permission) => discord.permissions[permission]).join(', ');
+      if (!(await byDirectMessage(named ? discord.missing(named) : discord.tooLate))) {
+        const lack = named ? ` (it lacks ${named})` : '';
+        throw new DeliveryImpossible(`Discord takes no answer${lack}: ${refusals.join(', ')}`);
+      }
+      if (!entry.request.isPrivate) await this.#sayWhere(reply, discord.sentAsDm(named));
+    }
+    await tokens.forget(entry.id);
+  }
+
+  /** The message in the place of the request says where the answer is. Best effort. */
+  async #sayWhere(reply: DiscordReply, text: string): Promise<void> {
+    if (!reply.isBotThere) return;
+    await this.#tools.api.editByBot(reply, toBody({ text, buttons: [] })).catch(() => {});
+  }
 }
 
 async function postReply(
-  wire: Wire,
+  api: DiscordApi,
   entry: LedgerEntry,
   { channelId, messageId }: Sent,
   body: MessageBody,
@@ -124,23 +147,17 @@ async function postReply(
   signal: AbortSignal,
 ): Promise<void> {
   try {
-    await wire.post(channelId, entry.id, body, { repliesTo: messageId, upload, signal });
+    await api.post(channelId, entry.id, body, { repliesTo: messageId, upload, signal });
   } catch (error) {
     const mayNotReply =
       error instanceof Refused && error.code === Code.CannotReplyWithoutPermissionToReadMessageHistory;
     if (!mayNotReply) throw error;
-    await wire.post(channelId, entry.id, body, { upload, signal });
+    await api.post(channelId, entry.id, body, { upload, signal });
   }
 }
 
-/** The message that was promised an answer should not wait for ever. Best effort. */
-async function sayWhere(reply: DiscordReply, text: string, { wire }: DeliveryTools): Promise<void> {
-  if (!reply.isBotThere) return;
-  await wire.editByBot(reply, toBody({ text, buttons: [] })).catch(() => {});
-}
-
 /** The video of an answer, made smaller when a place does not take it. */
-class Clip {
+class ClipUpload {
   readonly #entry: LedgerEntry;
   readonly #answer: Answer;
   readonly #tools: DeliveryTools;

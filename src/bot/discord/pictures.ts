@@ -1,8 +1,6 @@
-/**
- * Finds the picture in what Discord hands us, and fetches it at once: its links expire. Only from Discord's own hosts,
- * without redirects, with a cap and a deadline.
- */
+/** Finds the picture of a message or command, and fetches it from Discord's own hosts: its links expire. */
 import type { Message } from 'discord.js';
+import { download } from '../download.ts';
 
 /** The last two are Discord's proxy, through which pictures in previews of links are shown. */
 export const discordPictureOrigins = [
@@ -20,39 +18,20 @@ export interface PictureRules {
   readonly deadlineMs: number;
 }
 
-/** Why there is no picture; both have a sentence in the catalogue. */
-export type PictureProblem = 'tooLarge' | 'notDownloaded';
-
-/** The bytes as they are; what they are is for others to find out. */
+/** The bytes as they are; their format is not checked. */
 export async function fetchPicture(
   url: string,
   { origins, deadlineMs }: PictureRules,
-): Promise<Uint8Array | PictureProblem> {
-  if (!URL.canParse(url) || !origins.includes(new URL(url).origin)) return 'notDownloaded';
-  return await download(url, AbortSignal.timeout(deadlineMs)).catch(() => 'notDownloaded' as const);
-}
-
-async function download(url: string, signal: AbortSignal): Promise<Uint8Array | PictureProblem> {
-  const response = await fetch(url, { redirect: 'error', signal });
-  if (!response.ok || !response.body) {
-    await response.body?.cancel();
-    return 'notDownloaded';
-  }
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  for await (const chunk of response.body as AsyncIterable<Uint8Array>) {
-    length += chunk.byteLength;
-    if (length > maxPictureBytes) return 'tooLarge'; // leaving the loop cancels the rest
-    chunks.push(chunk);
-  }
-  return length === 0 ? 'notDownloaded' : Buffer.concat(chunks);
+): Promise<Uint8Array | 'tooLarge' | 'failed'> {
+  if (!URL.canParse(url) || !origins.includes(new URL(url).origin)) return 'failed';
+  return await download(url, maxPictureBytes, AbortSignal.timeout(deadlineMs));
 }
 
 type Shown = Pick<Message, 'attachments' | 'embeds'> & {
   readonly messageSnapshots?: Pick<Message['messageSnapshots'], 'first'> | undefined;
 };
 
-/** The first picture in somebody's message: attached, or in an embed as Discord itself keeps it. */
+/** The first picture in a message: attached, or in an embed as Discord itself keeps it. */
 export function pictureUrlOf({ attachments, embeds, messageSnapshots }: Shown): string | undefined {
   const attached = attachments.find(
     ({ contentType, name }) => contentType?.startsWith('image/') || pictureName.test(name),

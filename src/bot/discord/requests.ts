@@ -1,57 +1,88 @@
-/** Requests with a picture of their own: the command /animate, and Apps > Animate with its form. */
+/**
+ * Requests in Discord: the command /animate, Apps > Animate with its form, and earlier jobs again. Discord is answered
+ * first, then the picture is fetched, then the queue decides, and the same message says what came of it.
+ */
 import {
   type ChatInputCommandInteraction,
   ComponentType,
   type MessageContextMenuCommandInteraction,
   MessageFlags,
   type ModalSubmitInteraction,
+  type RepliableInteraction,
   TextInputStyle,
 } from 'discord.js';
 import { LRUCache } from 'lru-cache';
+import type { Logger } from '../../log.ts';
 import { presetNames } from '../../request/presets.ts';
-import { type ChatOptions, parseOptions } from '../options.ts';
-import { failed, refused } from '../refusals.ts';
-import type { RequestOrigin, RequestOutcome } from '../requests.ts';
+import { retry } from '../../retry.ts';
+import type { Services } from '../platform.ts';
+import { refused } from '../refusals.ts';
+import type { Accepted, RequestOrigin, RequestOutcome, UncheckedOptions } from '../requests.ts';
 import { messagesFor } from '../sentences/catalogue.ts';
-import { type AskingTools, askAndSay } from './asking.ts';
+import { type ChatMessage, messagesOf, renderRequest } from '../sentences/render.ts';
+import type { StatusBoard } from '../status-board.ts';
+import { DeliveryDelayed } from '../upkeep/delivery.ts';
+import { type DiscordApi, type InteractionToken, Refused } from './api.ts';
 import { maxPromptLength } from './command-definitions.ts';
+import type { DiscordReply } from './delivery.ts';
+import { type Admins, isBotThere, type NeededPermission, personOf, placeOf } from './people.ts';
 import { fetchPicture, maxPictureMegabytes, type PictureRules, pictureUrlOf } from './pictures.ts';
-import { contentOf } from './rendering.ts';
+import { contentOf, toBody } from './rendering.ts';
+import { type TokenStore, tokenLifeMs } from './tokens.ts';
+
+export interface RequestTools {
+  readonly services: Services;
+  readonly admins: Admins;
+  readonly api: DiscordApi;
+  readonly tokens: TokenStore;
+  readonly board: StatusBoard;
+  /** Which permissions the bot lacks in a channel, as far as it can know. */
+  readonly lacking: (channelId: string) => readonly NeededPermission[];
+  readonly pictures: PictureRules;
+  readonly log: Logger;
+}
 
 const formPrefix = 'animate:';
 /** As long as Discord takes a form. */
 const formLifeMs = 15 * 60_000;
 const maxForms = 10_000;
+/** Longest wait of an acceptance for a rate limit to pass; the progress follows anyway. */
+const longestWaitMs = 10_000;
+/** With less left of the token than this, the video is announced as a direct message. */
+const reserveMs = 60_000;
 
-export class Animate {
-  readonly #tools: AskingTools;
-  readonly #rules: PictureRules;
-  /** Links of pictures whose form is being filled in, by the interaction that opened it. Only in memory: they are signed. */
+export class DiscordRequests {
+  readonly #tools: RequestTools;
+  /** Links of pictures whose form is being filled in, by the interaction that opened it. In memory only: they are signed. */
   readonly #forms = new LRUCache<string, string>({ max: maxForms, ttl: formLifeMs });
+  /** Jobs whose acceptance is being shown. */
+  readonly #showing = new Map<string, Promise<void>>();
 
-  constructor(tools: AskingTools, rules: PictureRules) {
+  constructor(tools: RequestTools) {
     this.#tools = tools;
-    this.#rules = rules;
+  }
+
+  /** Resolves when no acceptance of this job can overwrite its final answer. */
+  async settle(jobId: string): Promise<void> {
+    await this.#showing.get(jobId)?.catch(() => {}); // its interaction reports the failure
   }
 
   async command(interaction: ChatInputCommandInteraction): Promise<void> {
     const { options } = interaction;
     const isPrivate = options.getBoolean('private') ?? false;
-    await this.#run(interaction, isPrivate, options.getAttachment('image', true).url, () =>
-      parseOptions({
-        prompt: options.getString('prompt') ?? undefined,
-        preset: options.getString('preset') ?? undefined,
-        motion: options.getString('motion') ?? undefined,
-        camera: options.getString('camera') ?? undefined,
-        seed: options.getInteger('seed') ?? undefined,
-        negative: options.getString('negative') ?? undefined,
-        frames: options.getInteger('frames') ?? undefined,
-        guidance: options.getNumber('guidance') ?? undefined,
-        loop: options.getBoolean('loop') ?? undefined,
-        smooth: options.getBoolean('smooth') ?? undefined,
-        isPrivate,
-      }),
-    );
+    await this.#animate(interaction, isPrivate, options.getAttachment('image', true).url, {
+      prompt: options.getString('prompt') ?? undefined,
+      preset: options.getString('preset') ?? undefined,
+      motion: options.getString('motion') ?? undefined,
+      camera: options.getString('camera') ?? undefined,
+      seed: options.getInteger('seed') ?? undefined,
+      negative: options.getString('negative') ?? undefined,
+      frames: options.getInteger('frames') ?? undefined,
+      guidance: options.getNumber('guidance') ?? undefined,
+      loop: options.getBoolean('loop') ?? undefined,
+      smooth: options.getBoolean('smooth') ?? undefined,
+      isPrivate,
+    });
   }
 
   /** A form can only be the very first answer. */
@@ -110,16 +141,14 @@ export class Animate {
     }
     const { fields } = interaction;
     const [preset] = fields.getStringSelectValues('preset');
-    await this.#run(interaction, false, url, () =>
-      parseOptions({ prompt: fields.getTextInputValue('prompt'), preset }),
-    );
+    await this.#animate(interaction, false, url, { prompt: fields.getTextInputValue('prompt'), preset });
   }
 
-  async #run(
+  async #animate(
     interaction: ChatInputCommandInteraction | ModalSubmitInteraction,
     isPrivate: boolean,
     url: string,
-    readOptions: () => ChatOptions,
+    options: UncheckedOptions,
   ): Promise<void> {
     // Before anything else: Discord waits three seconds, and a busy Redis or a slow download may take longer.
     const response = await interaction.deferReply({
@@ -129,32 +158,95 @@ export class Animate {
     const { channelId } = interaction;
     const messageId = response.resource?.message?.id ?? response.interaction.responseMessageId;
     if (!channelId || !messageId) throw new Error('Discord did not say where its answer is');
-    const reply = { channelId, messageId, webhookMessage: '@original' };
-    await askAndSay(
+    const { requests } = this.#tools.services;
+    await this.submit(
       interaction,
-      reply,
-      this.#tools,
-      (origin) => this.#submit(url, readOptions, origin),
+      { channelId, messageId, webhookMessage: '@original' },
+      async (origin) => {
+        const picture = await fetchPicture(url, this.#tools.pictures);
+        if (picture === 'tooLarge') return refused({ kind: 'tooLarge', megabytes: maxPictureMegabytes });
+        if (picture === 'failed') return refused({ kind: 'notDownloaded' });
+        return await requests.submit({ ...origin, picture, options });
+      },
       isPrivate || interaction.guildId === null
         ? undefined
         : async (text) => {
-            // Nobody else's business: the public "is thinking…" goes, and only the person hears why.
+            // The public "is thinking…" goes, and only the person reads why.
             await interaction.deleteReply();
             await interaction.followUp({ content: contentOf(text), flags: MessageFlags.Ephemeral });
           },
     );
   }
 
-  async #submit(url: string, readOptions: () => ChatOptions, origin: RequestOrigin): Promise<RequestOutcome> {
-    let options: ChatOptions;
+  /**
+   * Submits a request and shows in the message at `reply` what came of it.
+   * @param refuse shows a refusal, where that does not belong into the message
+   */
+  async submit(
+    interaction: RepliableInteraction,
+    reply: Omit<DiscordReply, 'isBotThere'>,
+    submit: (origin: RequestOrigin) => Promise<RequestOutcome>,
+    refuse?: (text: string) => Promise<void>,
+  ): Promise<void> {
+    const jobId = `dc-${interaction.id}`;
+    const replyTo: DiscordReply = { ...reply, isBotThere: isBotThere(interaction) };
+    const person = personOf(interaction, this.#tools.admins);
+    const origin = { jobId, person, place: placeOf(interaction), replyTo };
+    const showing = this.#submitAndShow(origin, replyTo, tokenOf(interaction), submit, refuse);
+    this.#showing.set(jobId, showing);
     try {
-      options = readOptions();
-    } catch (error) {
-      return failed(error);
+      await showing;
+    } finally {
+      if (this.#showing.get(jobId) === showing) this.#showing.delete(jobId);
     }
-    const picture = await fetchPicture(url, this.#rules);
-    if (picture === 'tooLarge') return refused({ kind: 'tooLarge', megabytes: maxPictureMegabytes });
-    if (picture === 'notDownloaded') return refused({ kind: 'notDownloaded' });
-    return await this.#tools.services.requests.submit({ ...origin, picture, options });
   }
+
+  async #submitAndShow(
+    origin: RequestOrigin,
+    replyTo: DiscordReply,
+    token: InteractionToken,
+    submit: (origin: RequestOrigin) => Promise<RequestOutcome>,
+    refuse: ((text: string) => Promise<void>) | undefined,
+  ): Promise<void> {
+    const { tokens, board, api, log } = this.#tools;
+    const { jobId, person } = origin;
+    const show = (message: ChatMessage): Promise<void> =>
+      waitForLimit(() => api.editByToken(token, replyTo.webhookMessage, toBody(message)));
+    await tokens.save(jobId, token);
+    const outcome = await submit(origin);
+    const message = renderRequest(outcome, messagesFor(person.locale));
+    if (outcome.kind !== 'accepted') {
+      if (outcome.kind === 'refused') await tokens.forget(jobId);
+      return refuse ? await refuse(message.text) : await show(message);
+    }
+    try {
+      await show(this.#withNotice(message, outcome, replyTo));
+    } catch (error) {
+      // The job runs all the same; its progress and its answer find their own way.
+      log.warn({ jobId, err: String(error) }, 'the acceptance could not be shown');
+      if (error instanceof Refused) await tokens.forget(jobId);
+    }
+    board.track(outcome.job);
+  }
+
+  /** Adds that the video will come as a direct message, when its place will be closed to the bot by then. */
+  #withNotice(message: ChatMessage, { job, position }: Accepted, reply: DiscordReply): ChatMessage {
+    const isClosed = this.#tools.lacking(reply.channelId).includes('ViewChannel');
+    const canEditLater = !job.request.isPrivate && reply.isBotThere && !isClosed;
+    if (canEditLater || (position.leftMs ?? 0) < tokenLifeMs - reserveMs) return message;
+    return { ...message, text: `${message.text}\n${messagesOf(job).discord.willBeDm}` };
+  }
+}
+
+export function tokenOf({ applicationId, token }: RepliableInteraction): InteractionToken {
+  return { applicationId, token };
+}
+
+/** Waits for short rate limits to pass; every other error is thrown. */
+export async function waitForLimit(work: () => Promise<void>): Promise<void> {
+  const deadline = Date.now() + longestWaitMs;
+  await retry(work, (error) => {
+    if (!(error instanceof DeliveryDelayed)) return undefined;
+    return Date.now() + error.retryAfterMs > deadline ? undefined : error.retryAfterMs;
+  });
 }
