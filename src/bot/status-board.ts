@@ -32,7 +32,7 @@ const progressIsOldMs = 30_000;
 export class StatusBoard {
   readonly #client: JobClient;
   readonly #platform: string;
-  readonly #show: (job: TrackedJob, message: ChatMessage) => Promise<void>;
+  readonly #show: (job: TrackedJob, message: ChatMessage) => Promise<boolean>;
   readonly #everyMs: (job: TrackedJob) => number;
   readonly #placesEveryMs: number;
   readonly #log: Logger;
@@ -45,13 +45,14 @@ export class StatusBoard {
 
   /**
    * @param platform first part of its user keys; other platforms' jobs are not its business
-   * @param show edits the status message; throws DeliveryDelayed when the platform asks for a pause
+   * @param show edits the status message, or returns false when it is too soon for another edit; throws DeliveryDelayed
+   *   when the platform asks for a pause
    * @param everyMs shortest time between two edits of one message
    */
   constructor(options: {
     readonly client: JobClient;
     readonly platform: string;
-    readonly show: (job: TrackedJob, message: ChatMessage) => Promise<void>;
+    readonly show: (job: TrackedJob, message: ChatMessage) => Promise<boolean>;
     readonly everyMs: (job: TrackedJob) => number;
     readonly placesEveryMs?: number;
     readonly log: Logger;
@@ -153,8 +154,7 @@ export class StatusBoard {
     row.isBusy = true;
     row.shownAt = now;
     try {
-      await this.#show(row.job, message);
-      row.shownText = message.text;
+      if (await this.#show(row.job, message)) row.shownText = message.text;
     } catch (error) {
       if (error instanceof DeliveryDelayed) this.#quietUntil = now + error.retryAfterMs;
       this.#log.debug({ jobId: row.job.id, err: String(error) }, 'a status update was dropped');

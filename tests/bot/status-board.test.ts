@@ -36,6 +36,7 @@ async function board(platform = 'test'): Promise<StatusBoard> {
     show: async ({ id }, { text }) => {
       shown.push({ jobId: id, text, at: Date.now() });
       await show(text);
+      return true;
     },
     everyMs: () => everyMs,
     placesEveryMs,

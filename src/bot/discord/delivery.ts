@@ -57,7 +57,7 @@ export class DiscordDelivery {
   }
 
   /** One status update, in the message of the job. */
-  async show({ id, request }: TrackedJob, message: ChatMessage): Promise<void> {
+  async show({ id, request }: TrackedJob, message: ChatMessage): Promise<boolean> {
     const { api, tokens } = this.#tools;
     const reply = replyToSchema.parse(request.replyTo);
     const token = tokens.read(id);
@@ -65,6 +65,7 @@ export class DiscordDelivery {
     try {
       if (token) await api.editByToken(token, reply.webhookMessage, toBody(message));
       else if (canEdit) await api.editByBot(reply, toBody(message));
+      return token !== undefined || canEdit;
     } catch (error) {
       // Discord bans addresses that repeat what it refuses.
       if (error instanceof Refused && token) await tokens.forget(id);

@@ -1,7 +1,4 @@
-/**
- * Telegram as one of Kinora's chat platforms: joins polling, the spool of updates, handlers, status messages and final
- * answers. Knows limits, quotas and sentences of nobody.
- */
+/** Kinora in Telegram: joins polling, the spool of updates, the handlers, status messages and final answers. */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Telegram } from 'telegraf';
@@ -12,17 +9,15 @@ import { findFfmpeg } from '../../video/ffmpeg-path.ts';
 import type { ChatPlatform, Services } from '../platform.ts';
 import { StatusBoard } from '../status-board.ts';
 import { type Deliver, DeliveryDelayed } from '../upkeep/delivery.ts';
-import { Api, errorCode } from './api.ts';
-import { PressHandler } from './buttons.ts';
-import { MessageHandler } from './commands.ts';
-import { Answers } from './delivery.ts';
-import { Outbox } from './outbox.ts';
+import { errorCode, TelegramApi } from './api.ts';
+import { TelegramButtons } from './buttons.ts';
+import { TelegramCommands } from './commands.ts';
+import { defaultStatusPace, type StatusPace, TelegramDelivery } from './delivery.ts';
 import { People } from './people.ts';
-import { Downloads } from './pictures.ts';
+import { Pictures } from './pictures.ts';
 import { Polling } from './polling.ts';
 import { updateMenus } from './registration.ts';
-import { Requests } from './requests.ts';
-import { defaultStatusPace, StatusMessages, type StatusPace } from './status-messages.ts';
+import { TelegramRequests } from './requests.ts';
 import { type SpooledUpdate, UpdateSpool } from './update-spool.ts';
 
 export interface TelegramOptions {
@@ -54,8 +49,8 @@ interface Running {
   readonly polling: Polling;
   readonly spool: UpdateSpool;
   readonly board: StatusBoard;
-  readonly requests: Requests;
-  readonly answers: Answers;
+  readonly requests: TelegramRequests;
+  readonly delivery: TelegramDelivery;
 }
 
 /** A promise that is resolved from outside. */
@@ -82,26 +77,33 @@ export class TelegramPlatform implements ChatPlatform {
   async start(services: Services): Promise<void> {
     const { token, adminUserIds, dataFolder, apiRoot = 'https://api.telegram.org' } = this.#options;
     const log = this.#log;
-    const api = new Api(new Telegram(token, { apiRoot, webhookReply: false }));
-    const outbox = new Outbox(api);
+    const api = new TelegramApi(new Telegram(token, { apiRoot, webhookReply: false }));
     const people = new People(adminUserIds);
-    const downloads = new Downloads(api, apiRoot, token);
-    const board = this.#board(services, outbox);
-    const requests = new Requests({ outbox, downloads, services, board, log });
-    const answers = new Answers({
+    const pictures = new Pictures(api, apiRoot, token);
+    const pace = this.#options.statusEveryMs ?? defaultStatusPace;
+    const delivery = new TelegramDelivery({
       api,
-      outbox,
       notifyAfterMs: this.#options.notifyAfterMs ?? defaultNotifyAfterMs,
       ffmpegPath: async () => this.#options.ffmpegPath ?? (await findFfmpeg()).path,
+      pace,
     });
-    const presses = new PressHandler({ api, outbox, people, services, requests, log });
+    const board = new StatusBoard({
+      client: services.client,
+      platform: this.name,
+      show: (job, message) => delivery.show(job, message),
+      everyMs: (job) => delivery.statusEveryMs(job),
+      placesEveryMs: pace.group,
+      log,
+    });
+    const requests = new TelegramRequests({ api, pictures, services, board, log });
+    const buttons = new TelegramButtons({ api, people, services, requests, log });
     const ready = new Signal<UserFromGetMe>();
-    const messages = ready.promise.then(
-      (me) => new MessageHandler({ me, api, people, outbox, services, requests }),
+    const commands = ready.promise.then(
+      (me) => new TelegramCommands({ me, api, people, services, requests }),
     );
     const spool = new UpdateSpool({
       folder: dataFolder === undefined ? undefined : join(dataFolder, 'telegram-updates'),
-      handle: async (spooled) => await handleUpdate(spooled, await messages, presses),
+      handle: async (spooled) => await handleUpdate(spooled, await commands, buttons),
       keyOf: senderKey,
       log,
     });
@@ -118,7 +120,7 @@ export class TelegramPlatform implements ChatPlatform {
         : { shortestPauseMs: this.#options.shortestPauseMs }),
     });
     await board.start();
-    this.#running = { polling, spool, board, requests, answers };
+    this.#running = { polling, spool, board, requests, delivery };
     await spool.start();
     polling.start();
     void ready.promise
@@ -143,31 +145,18 @@ export class TelegramPlatform implements ChatPlatform {
     if (!running) throw new DeliveryDelayed('Telegram has not been started yet', notStartedRetryMs);
     await running.requests.settle(entry.id);
     await running.board.finish(entry.id);
-    await running.answers.post(entry, answer, signal);
+    await running.delivery.post(entry, answer, signal);
   };
-
-  #board({ client }: Services, outbox: Outbox): StatusBoard {
-    const pace = this.#options.statusEveryMs ?? defaultStatusPace;
-    const statuses = new StatusMessages(outbox, pace);
-    return new StatusBoard({
-      client,
-      platform: this.name,
-      show: (entry, message) => statuses.show(entry, message),
-      everyMs: ({ request }) => statuses.everyMs(Number(request.replyTo['chatId'])),
-      placesEveryMs: pace.group,
-      log: this.#log,
-    });
-  }
 }
 
 async function handleUpdate(
   spooled: SpooledUpdate,
-  messages: MessageHandler,
-  presses: PressHandler,
+  commands: TelegramCommands,
+  buttons: TelegramButtons,
 ): Promise<void> {
   const { update } = spooled;
-  if ('message' in update) await messages.handle(spooled, update.message);
-  else if ('callback_query' in update) await presses.handle(spooled, update.callback_query);
+  if ('message' in update) await commands.handle(spooled, update.message);
+  else if ('callback_query' in update) await buttons.handle(spooled, update.callback_query);
 }
 
 /** One person's updates are served in their order. */

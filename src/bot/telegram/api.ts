@@ -1,10 +1,20 @@
 /**
- * Calls of the Bot API through telegraf's client, each with its own deadline, and its errors reduced to what we do
- * about them. Neither the token nor what people wrote ever leaves this file in an error.
+ * Calls of the Bot API through telegraf's client, each with its own deadline, and its errors reduced to what is done
+ * about them. Neither the token nor what people wrote leaves this file in an error. Plain messages are always inert,
+ * without a preview, in the right topic, and a reply to the request.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type Telegram, TelegramError } from 'telegraf';
-import type { Opts as MethodOptions, Telegram as Methods } from 'telegraf/types';
+import type {
+  ForceReply,
+  InlineKeyboardMarkup,
+  Message,
+  MessageEntity,
+  Opts as MethodOptions,
+  Telegram as Methods,
+} from 'telegraf/types';
+import { retry } from '../../retry.ts';
+import type { ChatMessage } from '../sentences/render.ts';
+import { cut, inert, keyboard, maxTextLength } from './rendering.ts';
 
 type Method = keyof Methods;
 type Result<M extends Method> = ReturnType<Methods[M]>;
@@ -28,12 +38,12 @@ export class CallError extends Error {
     this.movedTo = movedTo;
   }
 
-  /** What we wanted to be is so already. */
+  /** The edit changes nothing: mostly an earlier attempt succeeded and its answer was lost. */
   get isUnchanged(): boolean {
     return this.status === 400 && /message is not modified/i.test(this.reason);
   }
 
-  /** The message that was to be edited is gone, or not ours. */
+  /** The message that was to be edited is gone, or not the bot's. */
   get isMessageGone(): boolean {
     return (
       this.status === 400 &&
@@ -43,7 +53,7 @@ export class CallError extends Error {
     );
   }
 
-  /** Nobody will ever read what we post there. */
+  /** The chat is closed to the bot for good. */
   get isChatLost(): boolean {
     if (this.status === 403) return true;
     return this.status === 400 && /chat not found|user is deactivated|PEER_ID_INVALID/i.test(this.reason);
@@ -58,7 +68,7 @@ export class CallError extends Error {
     return this.status >= 500 || this.retryAfterMs !== undefined || this.isBrokenConnection;
   }
 
-  /** The connection was refused or broken at once: mostly an idle one that had died unnoticed. */
+  /** The connection was refused or broken at once: mostly an idle one that had been closed unnoticed. */
   get isBrokenConnection(): boolean {
     return (
       this.status === 0 && /^(ECONN|EPIPE|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)/.test(this.reason)
@@ -75,7 +85,40 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
 }
 
-export class Api {
+/** Where a message goes. */
+export interface Target {
+  readonly chatId: number;
+  readonly threadId?: number | undefined;
+  /** Sent even when this message is gone. */
+  readonly replyToId?: number | undefined;
+}
+
+/** A reply to a message: in its topic only where there are topics, since threads of replies have such an id, too. */
+export function replyTo(message: Message): Target {
+  return {
+    chatId: message.chat.id,
+    replyToId: message.message_id,
+    threadId: message.is_topic_message ? message.message_thread_id : undefined,
+  };
+}
+
+export function targetFields({ chatId, threadId, replyToId }: Target) {
+  return {
+    chat_id: chatId,
+    ...(threadId === undefined ? {} : { message_thread_id: threadId }),
+    ...(replyToId === undefined
+      ? {}
+      : { reply_parameters: { message_id: replyToId, allow_sending_without_reply: true } }),
+  };
+}
+
+export interface Extras {
+  readonly markup?: InlineKeyboardMarkup | ForceReply | undefined;
+  /** For text that is made inert by being code, instead of by invisible signs. */
+  readonly entities?: MessageEntity[];
+}
+
+export class TelegramApi {
   readonly #telegram: Telegram;
 
   constructor(telegram: Telegram) {
@@ -102,24 +145,79 @@ export class Api {
   }
 
   /**
-   * For what a person waits for: waits out a flood limit, and tries again when the way to Telegram broke.
+   * For what a person waits for: waits out a flood limit, and tries again when the connection to Telegram broke.
    * @throws CallError
    */
-  async insist<M extends Method>(
+  async callWithRetries<M extends Method>(
     method: M,
     payload: MethodOptions<M>,
     options: CallOptions = {},
   ): Promise<Result<M>> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await this.call(method, payload, options);
-      } catch (error) {
-        if (!(error instanceof CallError)) throw error;
+    return await retry(
+      () => this.call(method, payload, options),
+      (error, attempt) => {
+        if (!(error instanceof CallError && error.isPassing)) return undefined;
         const waitMs = error.retryAfterMs ?? 250 * 2 ** attempt;
-        if (!error.isPassing || waitMs > longestWaitMs || attempt >= attempts) throw error;
-        await sleep(waitMs, undefined, options.signal ? { signal: options.signal } : {});
-      }
-    }
+        return waitMs > longestWaitMs || attempt >= attempts ? undefined : waitMs;
+      },
+      options.signal,
+    );
+  }
+
+  /**
+   * @returns the id of the message
+   * @throws CallError
+   */
+  async send(target: Target, text: string, extras: Extras = {}, options: CallOptions = {}): Promise<number> {
+    const { markup, entities } = extras;
+    const message = {
+      ...targetFields(target),
+      text: cut(entities ? text : inert(text), maxTextLength),
+      link_preview_options: { is_disabled: true },
+      ...(entities ? { entities } : {}),
+      ...(markup ? { reply_markup: markup } : {}),
+    };
+    return (await this.callWithRetries('sendMessage', message, options)).message_id;
+  }
+
+  /**
+   * Replaces the text and the buttons of a message.
+   * @throws CallError; an edit that changes nothing succeeds
+   */
+  async edit(
+    chatId: number,
+    messageId: number,
+    { text, buttons }: ChatMessage,
+    how: 'once' | 'with retries' = 'with retries',
+    options: CallOptions = {},
+  ): Promise<void> {
+    const markup = keyboard(buttons);
+    const payload = {
+      chat_id: chatId,
+      message_id: messageId,
+      text: cut(inert(text), maxTextLength),
+      link_preview_options: { is_disabled: true },
+      ...(markup ? { reply_markup: markup } : {}),
+    };
+    await unlessUnchanged(
+      how === 'once'
+        ? this.call('editMessageText', payload, options)
+        : this.callWithRetries('editMessageText', payload, options),
+    );
+  }
+
+  /** Best effort: a message that is left over does no harm. */
+  async remove(chatId: number, messageId: number): Promise<void> {
+    await this.callWithRetries('deleteMessage', { chat_id: chatId, message_id: messageId }).catch(() => {});
+  }
+}
+
+/** Lets an edit that changes nothing succeed. */
+export async function unlessUnchanged(edit: Promise<unknown>): Promise<void> {
+  try {
+    await edit;
+  } catch (error) {
+    if (!(error instanceof CallError && error.isUnchanged)) throw error;
   }
 }
 
@@ -130,7 +228,7 @@ export function asCallSignal(signal: AbortSignal): CallSignal {
   return signal as unknown as CallSignal;
 }
 
-/** Keeps codes and Telegram's own words, drops the rest: it may hold the token, or what people wrote. */
+/** Keeps codes and Telegram's own words. The rest is dropped: it may hold the token, or what people wrote. */
 export function toCallError(method: string, error: unknown): CallError {
   if (error instanceof CallError) return error;
   if (error instanceof TelegramError) {
@@ -141,7 +239,7 @@ export function toCallError(method: string, error: unknown): CallError {
   return new CallError(method, 0, errorCode(error));
 }
 
-/** The places in our code, without the message: that may hold what people wrote. */
+/** The places in the code, without the message, which may hold what people wrote. */
 export function whereOf(error: unknown): string[] {
   const lines = error instanceof Error ? (error.stack ?? '').split('\n') : [];
   return lines

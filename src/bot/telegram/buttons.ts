@@ -1,17 +1,14 @@
-/**
- * Pressed buttons. Everything that is needed is in the button and in Redis, so they work after a restart and weeks
- * later; the person's client shows a spinner until the press is answered, so that comes first.
- */
-import type { CallbackQuery, Message } from 'telegraf/types';
+/** Buttons under the bot's messages. A press is answered first, because the client shows a spinner until then. */
+import type { CallbackQuery, InlineKeyboardMarkup, Message, MessageEntity } from 'telegraf/types';
 import type { Logger } from '../../log.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
 import { readMp4Info } from '../../video/mp4.ts';
-import { type Action, parseButtonId } from '../buttons.ts';
+import { type Action, buttonId, parseButtonId } from '../buttons.ts';
 import { optionsAsWords } from '../options.ts';
 import type { Person } from '../people.ts';
 import type { Services } from '../platform.ts';
 import type { Refused } from '../refusals.ts';
-import { messagesFor } from '../sentences/catalogue.ts';
+import { type Messages, messagesFor } from '../sentences/catalogue.ts';
 import {
   renderCancelled,
   renderDeleted,
@@ -19,40 +16,37 @@ import {
   renderSettings,
   renderTransformed,
 } from '../sentences/render.ts';
-import { type Api, CallError } from './api.ts';
-import { pressJobId } from './ids.ts';
-import { besides, type Outbox } from './outbox.ts';
+import { CallError, replyTo, type TelegramApi } from './api.ts';
+import { sendVideo } from './delivery.ts';
 import { chatAsPerson, isAdminOfGroup, maxUploadBytes, type People } from './people.ts';
-import { forgetButtons, parseForgetButton } from './privacy.ts';
-import { askForPrompt } from './remix.ts';
 import { codeFrom, cut, inert, inPieces, maxCaptionLength, maxTextLength } from './rendering.ts';
-import type { Requests } from './requests.ts';
+import { pressJobId, type TelegramRequests } from './requests.ts';
 import type { SpooledUpdate } from './update-spool.ts';
-import { sendVideo } from './video-post.ts';
 
-export interface PressTools {
-  readonly api: Api;
-  readonly outbox: Outbox;
+export interface ButtonTools {
+  readonly api: TelegramApi;
   readonly people: People;
   readonly services: Services;
-  readonly requests: Requests;
+  readonly requests: TelegramRequests;
   readonly log: Logger;
 }
 
 interface Press {
   readonly spooled: SpooledUpdate;
   readonly query: CallbackQuery;
-  /** Under which the button is; an old one comes without its text. */
+  /** The message with the button; an old one comes without its text. */
   readonly message: Message;
   readonly person: Person;
 }
 
 const maxAlertLength = 200;
+/** Telegram shows at most this much in the input field. */
+const placeholderLength = 64;
 
-export class PressHandler {
-  readonly #tools: PressTools;
+export class TelegramButtons {
+  readonly #tools: ButtonTools;
 
-  constructor(tools: PressTools) {
+  constructor(tools: ButtonTools) {
     this.#tools = tools;
   }
 
@@ -60,7 +54,7 @@ export class PressHandler {
     const { message } = query;
     const data = 'data' in query ? query.data : '';
     if (!message) return await this.#answer(query);
-    // The types hide what is only sometimes there; all that is used of it is looked at first.
+    // An inaccessible message lacks the fields that are optional in Message anyway.
     const press: Press = {
       spooled,
       query,
@@ -83,20 +77,14 @@ export class PressHandler {
 
   async #act(press: Press, action: Action, entry: LedgerEntry): Promise<void> {
     const { spooled, message, person, query } = press;
-    const { requests, outbox } = this.#tools;
+    const { requests } = this.#tools;
     switch (action) {
       case 'reroll':
       case 'subtle':
       case 'strong':
         return await requests.again(spooled, message, person, pressJobId(query.id), { entry, action });
       case 'remix':
-        return await askForPrompt(outbox, {
-          message,
-          user: query.from,
-          jobId: entry.id,
-          prompt: entry.request.generation.prompt,
-          say: messagesFor(person.locale),
-        });
+        return await this.#askForPrompt(press, entry);
       case 'settings':
         return await this.#settings(press, entry);
       case 'smooth':
@@ -134,41 +122,74 @@ export class PressHandler {
     return openedByGroup.kind === 'open' ? { ...openedByGroup, person: group } : openedByGroup;
   }
 
-  /** Who asks anonymously, as the group, presses under their own name: any admin of the group may be them. */
+  /** A person who writes as the group presses under their own name: any admin of the group may be them. */
   async #speaksForGroup({ from }: CallbackQuery, { chat }: Message): Promise<boolean> {
     return await isAdminOfGroup(this.#tools.api, chat.id, from.id).catch(() => false);
   }
 
   async #settings({ message, person }: Press, entry: LedgerEntry): Promise<void> {
-    const { outbox } = this.#tools;
+    const { api } = this.#tools;
     const above = inert(`${renderSettings(entry, messagesFor(person.locale))}\n`);
     const command = `/animate ${optionsAsWords(entry.request.generation)}`;
     if (above.length + command.length <= maxTextLength) {
       const whole = above + command;
-      await outbox.send(besides(message), whole, { entities: codeFrom(whole, above.length) });
+      await api.send(replyTo(message), whole, { entities: codeFrom(whole, above.length) });
       return;
     }
-    for (const piece of inPieces(above.trim())) await outbox.send(besides(message), piece);
+    for (const piece of inPieces(above.trim())) await api.send(replyTo(message), piece);
     for (const piece of inPieces(command)) {
-      await outbox.send(besides(message), piece, { entities: codeFrom(piece, 0) });
+      await api.send(replyTo(message), piece, { entities: codeFrom(piece, 0) });
     }
   }
 
+  /**
+   * Remix without forms: a message that asks for a reply, with the old prompt to copy. Its last line names the job, so
+   * the reply is understood after a restart and weeks later, without anything being kept.
+   */
+  async #askForPrompt({ query, message, person }: Press, entry: LedgerEntry): Promise<void> {
+    const { ask, noPrompt } = messagesFor(person.locale).remix;
+    const { prompt } = entry.request.generation;
+    const inGroup = message.chat.type !== 'private';
+    // In a group only the person who is named is asked.
+    const name = inGroup ? inert(query.from.first_name) : '';
+    const entities: MessageEntity[] = inGroup
+      ? [{ type: 'text_mention', offset: 0, length: name.length, user: query.from }]
+      : [];
+    const head = `${inGroup ? `${name}: ` : ''}${inert(ask)}\n`;
+    const reference = buttonId({ action: 'remix', jobId: entry.id });
+    const shown = cut(prompt.trim() || noPrompt, maxTextLength - head.length - reference.length - 2);
+    const promptEnd = head.length + shown.length;
+    const text = `${head}${shown}\n\n${reference}`;
+    entities.push(
+      { type: 'pre', offset: head.length, length: shown.length },
+      ...codeFrom(text, promptEnd + 2),
+    );
+    const placeholder = cut(prompt.replace(/\s+/gu, ' ').trim(), placeholderLength);
+    await this.#tools.api.send(replyTo(message), text, {
+      entities,
+      markup: {
+        force_reply: true,
+        ...(inGroup ? { selective: true as const } : {}),
+        ...(placeholder ? { input_field_placeholder: placeholder } : {}),
+      },
+    });
+  }
+
   async #transform({ message, person }: Press, action: 'smooth' | 'loop', entry: LedgerEntry): Promise<void> {
-    const { api, outbox, services } = this.#tools;
+    const { api, services } = this.#tools;
     const chat_id = message.chat.id;
     void api.call('sendChatAction', { chat_id, action: 'upload_video' }).catch(() => {}); // only for show
     const made = await services.buttons.transform(entry, action, maxUploadBytes);
     const say = messagesFor(person.locale);
     if (made.kind === 'refused') {
-      await outbox.send(besides(message), renderRefusal(made.reason, say));
+      await api.send(replyTo(message), renderRefusal(made.reason, say));
       return;
     }
     const { width, height, durationSeconds } = await readMp4Info(made.file);
     const { thumbnail } = services.artifacts.files(entry.id);
     const clip = { file: made.file, thumbnail, width, height, durationSeconds };
     const caption = cut(inert(renderTransformed(made, say)), maxCaptionLength);
-    await sendVideo(api, besides(message), clip, { caption, markup: undefined, isSpoiler: made.isSpoiler });
+    await sendVideo(api, replyTo(message), clip, { caption, markup: undefined, isSpoiler: made.isSpoiler });
   }
 
   async #delete({ message, person }: Press, entry: LedgerEntry): Promise<void> {
@@ -176,7 +197,7 @@ export class PressHandler {
     const at = { chat_id: message.chat.id, message_id: message.message_id };
     await services.buttons.remove(entry);
     try {
-      await api.insist('deleteMessage', at);
+      await api.callWithRetries('deleteMessage', at);
     } catch (error) {
       if (!(error instanceof CallError)) throw error;
       // Bots may delete their messages for two days only; after that at least the words and buttons go.
@@ -190,7 +211,7 @@ export class PressHandler {
     { query, message, person }: Press,
     { step, userKey }: NonNullable<ReturnType<typeof parseForgetButton>>,
   ): Promise<void> {
-    const { api, outbox, services } = this.#tools;
+    const { api, services } = this.#tools;
     const say = messagesFor(person.locale);
     const isTheirs = userKey === person.userKey;
     if (
@@ -206,13 +227,13 @@ export class PressHandler {
     const at = { chat_id: message.chat.id, message_id: message.message_id };
     if (step !== 'do') {
       const reply_markup = forgetButtons(userKey, say, step === 'ask');
-      await api.insist('editMessageReplyMarkup', { ...at, reply_markup }).catch(() => {});
+      await api.callWithRetries('editMessageReplyMarkup', { ...at, reply_markup }).catch(() => {});
       return;
     }
-    await api.insist('editMessageReplyMarkup', at).catch(() => {});
+    await api.callWithRetries('editMessageReplyMarkup', at).catch(() => {});
     const text = renderDeleted(await services.account.forget({ ...person, userKey }), say);
-    await outbox.edit(message.chat.id, message.message_id, text, []).catch(async (error) => {
-      if (error instanceof CallError && error.isMessageGone) await outbox.send(besides(message), text);
+    await api.edit(message.chat.id, message.message_id, { text, buttons: [] }).catch(async (error) => {
+      if (error instanceof CallError && error.isMessageGone) await api.send(replyTo(message), text);
     });
   }
 
@@ -220,11 +241,57 @@ export class PressHandler {
   async #answer(query: CallbackQuery, text = '', isAlert = false): Promise<void> {
     const words = text === '' ? {} : { text: cut(text, maxAlertLength), show_alert: isAlert };
     await this.#tools.api
-      .insist('answerCallbackQuery', { callback_query_id: query.id, ...words }, { deadlineMs: 5_000 })
+      .callWithRetries(
+        'answerCallbackQuery',
+        { callback_query_id: query.id, ...words },
+        { deadlineMs: 5_000 },
+      )
       .catch((error) => this.#tools.log.debug({ err: String(error) }, 'a press was answered too late'));
   }
 }
 
 function isNotYours(outcome: Refused | { readonly kind: 'open' | 'cancelling' }): boolean {
   return outcome.kind === 'refused' && outcome.reason.kind === 'notYours';
+}
+
+const steps = ['ask', 'do', 'no'] as const;
+type ForgetStep = (typeof steps)[number];
+
+/**
+ * "Delete everything" under /privacy, which first turns into a button that does it. Only the person who wrote /privacy
+ * may press: their key is in the button.
+ */
+export function forgetButtons(userKey: string, say: Messages, isAskedAlready = false): InlineKeyboardMarkup {
+  const button = (text: string, step: ForgetStep) => ({ text, callback_data: `forget:${step}:${userKey}` });
+  const { deleteAll } = say.privacy;
+  if (!isAskedAlready) return { inline_keyboard: [[button(deleteAll, 'ask')]] };
+  return { inline_keyboard: [[button(`⚠️ ${deleteAll}`, 'do'), button('✖️', 'no')]] };
+}
+
+function parseForgetButton(data: string): { step: ForgetStep; userKey: string } | undefined {
+  const [, name, userKey] = /^forget:(\w+):(.+)$/.exec(data) ?? [];
+  const step = steps.find((known) => known === name);
+  return step && userKey !== undefined ? { step, userKey } : undefined;
+}
+
+/** The job that a reply is about, when it replies to a message that asks for a prompt. */
+export function remixedJob(replied: Message | undefined, ownId: number): string | undefined {
+  if (!replied || !('text' in replied) || replied.from?.id !== ownId) return undefined;
+  const reference = parseButtonId(replied.text.slice(replied.text.lastIndexOf('\n') + 1).trim());
+  return reference?.action === 'remix' ? reference.jobId : undefined;
+}
+
+/** The job of a result. */
+export function resultJob(replied: Message | undefined, ownId: number): string | undefined {
+  return replied && 'video' in replied ? jobOf(replied, ownId) : undefined;
+}
+
+/** The job that a message of the bot is about, by its buttons. */
+export function jobOf(message: Message | undefined, ownId: number): string | undefined {
+  if (!message || message.from?.id !== ownId || !('reply_markup' in message)) return undefined;
+  for (const button of message.reply_markup?.inline_keyboard.flat() ?? []) {
+    const reference = 'callback_data' in button ? parseButtonId(button.callback_data) : undefined;
+    if (reference) return reference.jobId;
+  }
+  return undefined;
 }

@@ -10,24 +10,20 @@ import { messagesFor } from '../sentences/catalogue.ts';
 import { renderAccount, renderCancelled, renderQueue, renderRefusal } from '../sentences/render.ts';
 import { renderAdmin, renderHelp } from '../sentences/render-admin.ts';
 import { renderRules } from '../sentences/render-rules.ts';
-import type { Api } from './api.ts';
-import { messageJobId } from './ids.ts';
-import { besides, type Outbox } from './outbox.ts';
+import { replyTo, type TelegramApi } from './api.ts';
+import { forgetButtons, jobOf, remixedJob, resultJob } from './buttons.ts';
 import { isAdminOfGroup, type People, placeOf } from './people.ts';
 import { pictureOf } from './pictures.ts';
-import { forgetButtons } from './privacy.ts';
-import { jobOf, remixedJob, resultJob } from './remix.ts';
 import { inPieces, keyboard } from './rendering.ts';
-import { type Requests, readOptions } from './requests.ts';
+import { messageJobId, readOptions, type TelegramRequests } from './requests.ts';
 import type { SpooledUpdate } from './update-spool.ts';
 
-export interface MessageTools {
+export interface CommandTools {
   readonly me: { readonly id: number; readonly username: string };
-  readonly api: Api;
+  readonly api: TelegramApi;
   readonly people: People;
-  readonly outbox: Outbox;
   readonly services: Services;
-  readonly requests: Requests;
+  readonly requests: TelegramRequests;
 }
 
 /** More than anybody sends at a time. */
@@ -47,12 +43,12 @@ interface Incoming {
   readonly isPrivate: boolean;
 }
 
-export class MessageHandler {
-  readonly #tools: MessageTools;
+export class TelegramCommands {
+  readonly #tools: CommandTools;
   /** Albums whose pictures without words were answered. */
   readonly #answeredAlbums = new Set<string>();
 
-  constructor(tools: MessageTools) {
+  constructor(tools: CommandTools) {
     this.#tools = tools;
   }
 
@@ -86,7 +82,7 @@ export class MessageHandler {
   }
 
   async #onCommand(incoming: Incoming, command: Command): Promise<void> {
-    const { services, outbox } = this.#tools;
+    const { services, api } = this.#tools;
     const { message, person, isPrivate, text } = incoming;
     const say = messagesFor(person.locale);
     switch (command.name) {
@@ -102,7 +98,7 @@ export class MessageHandler {
       case 'privacy': {
         const markup = forgetButtons(person.userKey, say);
         const privacy = say.privacy.text(services.account.retentionDays);
-        await outbox.send(besides(message), privacy, { markup });
+        await api.send(replyTo(message), privacy, { markup });
         return;
       }
       case 'rules':
@@ -191,10 +187,10 @@ export class MessageHandler {
   }
 
   async #me({ message, person }: Incoming): Promise<void> {
-    const { services, outbox } = this.#tools;
+    const { services, api } = this.#tools;
     const account = await services.account.me(person, placeOf(message));
     const { text, buttons } = renderAccount(account, messagesFor(person.locale));
-    await outbox.send(besides(message), text, { markup: keyboard(buttons) });
+    await api.send(replyTo(message), text, { markup: keyboard(buttons) });
   }
 
   /** People cancel their own jobs: by id, or by the buttons under the list of theirs. */
@@ -206,7 +202,7 @@ export class MessageHandler {
   }
 
   async #say(message: Message, text: string): Promise<void> {
-    for (const piece of inPieces(text, 3_500)) await this.#tools.outbox.send(besides(message), piece);
+    for (const piece of inPieces(text, 3_500)) await this.#tools.api.send(replyTo(message), piece);
   }
 }
 

@@ -1,39 +1,122 @@
 /**
- * The final answer of a job: the status message becomes the video. When that message is gone, a new one is posted as a
- * reply to the request. Knows no Telegram updates.
+ * The messages of a job: status updates, and the final answer, for which the status message becomes the video. When that
+ * message is gone, a new one is posted as a reply to the request.
  */
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import type { InlineKeyboardMarkup, Opts } from 'telegraf/types';
+import { z } from 'zod';
 import type { JobFiles } from '../../queue/artifacts.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
 import { fitToBytes } from '../../video/transform.ts';
 import { finalAnswer, videoAnswer } from '../answers.ts';
-import { messagesOf, renderFinal, renderVideo } from '../sentences/render.ts';
+import type { RequestOrigin, TrackedJob } from '../requests.ts';
+import { type ChatMessage, messagesOf, renderFinal, renderVideo } from '../sentences/render.ts';
 import { type Answer, DeliveryDelayed, DeliveryImpossible } from '../upkeep/delivery.ts';
-import { type Api, CallError } from './api.ts';
-import { type AnswerPlace, readAnswerPlace } from './ids.ts';
-import { type Outbox, type Spot, spotFields } from './outbox.ts';
-import { maxUploadBytes } from './people.ts';
+import {
+  CallError,
+  type CallOptions,
+  type Target,
+  type TelegramApi,
+  targetFields,
+  unlessUnchanged,
+} from './api.ts';
+import { isGroup, maxUploadBytes } from './people.ts';
 import { fittingCaption, keyboard } from './rendering.ts';
-import { type Clip, editIntoVideo, sendVideo } from './video-post.ts';
 
-export interface AnswersTools {
-  readonly api: Api;
-  readonly outbox: Outbox;
+const answerPlaceSchema = z.object({
+  chatId: z.int(),
+  /** The message with the request: answers reply to it when the status message is gone. */
+  requestId: z.int(),
+  /** The status message, which becomes the result; absent when it is not known whether it was posted. */
+  statusId: z.int().optional(),
+  /** Topic of a forum. */
+  threadId: z.int().optional(),
+});
+export type AnswerPlace = z.infer<typeof answerPlaceSchema>;
+
+export function readAnswerPlace(replyTo: Readonly<Record<string, unknown>>): AnswerPlace {
+  return answerPlaceSchema.parse(replyTo);
+}
+
+export function toReplyTo({ chatId, requestId, statusId, threadId }: AnswerPlace): RequestOrigin['replyTo'] {
+  return {
+    chatId,
+    requestId,
+    ...(statusId === undefined ? {} : { statusId }),
+    ...(threadId === undefined ? {} : { threadId }),
+  };
+}
+
+/** Shortest time in ms between two edits of one message. */
+export interface StatusPace {
+  readonly private: number;
+  readonly group: number;
+}
+
+/** Telegram takes one message per second in a private chat and 20 per minute in a group. */
+export const defaultStatusPace: StatusPace = { private: 5_000, group: 15_000 };
+
+/** Several messages of one chat share this part of the pace of one: 3.75 s in a group. */
+const chatShare = 0.25;
+const rememberedChats = 10_000;
+/** A server that takes less than it should gets half of what it refused. */
+const refusedShare = 0.5;
+
+export interface DeliveryTools {
+  readonly api: TelegramApi;
   readonly ffmpegPath: () => Promise<string>;
   /** Edits notify nobody: after a longer wait than this the person is told by a message. */
   readonly notifyAfterMs: number;
+  readonly pace: StatusPace;
 }
 
 type Video = Extract<Answer, { kind: 'video' }>;
 
-/** A server that takes less than it should gets half of what it refused. */
-const refusedShare = 0.5;
+export class TelegramDelivery {
+  readonly #tools: DeliveryTools;
+  /** Chat → when the next status update may be written there. Telegram counts by chat, whatever message is edited. */
+  readonly #free = new Map<number, number>();
 
-export class Answers {
-  readonly #tools: AnswersTools;
-
-  constructor(tools: AnswersTools) {
+  constructor(tools: DeliveryTools) {
     this.#tools = tools;
+  }
+
+  /** Shortest time between two status updates of a job. */
+  statusEveryMs({ request }: TrackedJob): number {
+    return this.#everyMs(readAnswerPlace(request.replyTo).chatId);
+  }
+
+  #everyMs(chatId: number): number {
+    const { pace } = this.#tools;
+    return isGroup(chatId) ? pace.group : pace.private;
+  }
+
+  /**
+   * One status update.
+   * @returns false when it is too soon for another one in this chat
+   * @throws CallError; a flood limit holds for the one chat
+   */
+  async show({ request }: TrackedJob, message: ChatMessage): Promise<boolean> {
+    const { chatId, statusId } = readAnswerPlace(request.replyTo);
+    if (statusId === undefined) return false;
+    const now = Date.now();
+    if (now < (this.#free.get(chatId) ?? 0)) return false;
+    this.#closeUntil(chatId, now + this.#everyMs(chatId) * chatShare);
+    try {
+      await this.#tools.api.edit(chatId, statusId, message, 'once');
+      return true;
+    } catch (error) {
+      if (error instanceof CallError && error.retryAfterMs !== undefined) {
+        this.#closeUntil(chatId, Date.now() + error.retryAfterMs);
+      }
+      throw error;
+    }
+  }
+
+  #closeUntil(chatId: number, until: number): void {
+    if (this.#free.size > rememberedChats) this.#free.clear();
+    this.#free.set(chatId, until);
   }
 
   /** @throws DeliveryDelayed, DeliveryImpossible, or CallError for what may pass at the next attempt */
@@ -104,7 +187,7 @@ export class Answers {
         if (!(error instanceof CallError && error.isMessageGone)) throw error;
       }
     }
-    await sendVideo(api, spotOf(place), clip, frame, { signal });
+    await sendVideo(api, targetOf(place), clip, frame, { signal });
   }
 
   /** Best effort: the video is there. */
@@ -112,16 +195,16 @@ export class Answers {
     const { api, notifyAfterMs } = this.#tools;
     if (Date.now() - entry.createdAt < notifyAfterMs) return;
     const { ready } = messagesOf(entry).result;
-    const message = { ...spotFields(spotOf(place)), text: ready };
+    const message = { ...targetFields(targetOf(place)), text: ready };
     await api.call('sendMessage', message, { signal }).catch(() => {});
   }
 
   async #postText(place: AnswerPlace, text: string, signal: AbortSignal): Promise<void> {
-    const { api, outbox } = this.#tools;
+    const { api } = this.#tools;
     const { chatId, statusId } = place;
     if (statusId !== undefined) {
       try {
-        return await outbox.edit(chatId, statusId, text, [], 'once', { signal });
+        return await api.edit(chatId, statusId, { text, buttons: [] }, 'once', { signal });
       } catch (error) {
         if (!(error instanceof CallError && error.isMessageGone)) throw error;
         // A video that was posted while it was being cancelled has no text to be edited.
@@ -130,7 +213,7 @@ export class Answers {
         }
       }
     }
-    await outbox.send(spotOf(place), text, {}, { signal });
+    await api.send(targetOf(place), text, {}, { signal });
   }
 
   async #sayNoRights(
@@ -140,7 +223,7 @@ export class Answers {
     error: CallError,
   ): Promise<never> {
     const { noRights } = messagesOf(entry).refusal;
-    await this.#postText(place, noRights, signal).catch(() => {}); // best effort: we may not write at all
+    await this.#postText(place, noRights, signal).catch(() => {}); // best effort: the bot may not write at all
     throw new DeliveryImpossible(error.message);
   }
 
@@ -159,7 +242,7 @@ function mayNotSendVideos({ status, reason }: CallError): boolean {
   return status === 400 && /not enough rights|CHAT_SEND_\w+_FORBIDDEN|CHAT_WRITE_FORBIDDEN/i.test(reason);
 }
 
-function spotOf({ chatId, requestId, threadId }: AnswerPlace): Spot {
+function targetOf({ chatId, requestId, threadId }: AnswerPlace): Target {
   return { chatId, replyToId: requestId, threadId };
 }
 
@@ -167,4 +250,99 @@ function toDeliveryError(error: unknown): unknown {
   if (!(error instanceof CallError)) return error;
   if (error.retryAfterMs !== undefined) return new DeliveryDelayed(error.message, error.retryAfterMs);
   return error.isChatLost ? new DeliveryImpossible(error.message) : error;
+}
+
+interface Clip {
+  readonly file: string;
+  readonly thumbnail: string;
+  readonly width: number;
+  readonly height: number;
+  readonly durationSeconds: number;
+}
+
+interface Frame {
+  /** Inert already, at most 1024 characters. */
+  readonly caption: string;
+  readonly markup: InlineKeyboardMarkup | undefined;
+  /** Covered until it is tapped. */
+  readonly isSpoiler: boolean;
+}
+
+const uploadDeadlineMs = 110_000;
+/** Names go into the upload's headers as they are, so they are never those of a person's file. */
+const videoName = 'kinora.mp4';
+const thumbnailName = 'kinora.jpg';
+
+/**
+ * Replaces a message of the bot by the clip. May be repeated.
+ * @throws CallError
+ */
+async function editIntoVideo(
+  api: TelegramApi,
+  chatId: number,
+  messageId: number,
+  clip: Clip,
+  { caption, markup, isSpoiler }: Frame,
+  options: CallOptions,
+): Promise<void> {
+  const thumbnail = thumbnailOf(clip);
+  const media = {
+    type: 'video' as const,
+    media: { source: clip.file, filename: videoName },
+    ...videoFields(clip, isSpoiler),
+    caption,
+    // telegraf uploads no thumbnail inside of media; a form field of its own does.
+    ...(thumbnail ? { thumbnail: 'attach://still' } : {}),
+  };
+  const payload = {
+    chat_id: chatId,
+    message_id: messageId,
+    media,
+    ...(thumbnail ? { still: thumbnail } : {}),
+    ...(markup ? { reply_markup: markup } : {}),
+  };
+  // The types know neither a field for the thumbnail nor a reference to it.
+  const typed = payload as unknown as Opts<'editMessageMedia'>;
+  await unlessUnchanged(api.call('editMessageMedia', typed, { deadlineMs: uploadDeadlineMs, ...options }));
+}
+
+/**
+ * Posts the clip as a new message.
+ * @throws CallError
+ */
+export async function sendVideo(
+  api: TelegramApi,
+  target: Target,
+  clip: Clip,
+  { caption, markup, isSpoiler }: Frame,
+  options: CallOptions = {},
+): Promise<void> {
+  const { reply_parameters: reply, ...where } = targetFields(target);
+  const thumbnail = thumbnailOf(clip);
+  const payload = {
+    ...where,
+    // In a form telegraf would take an object for a file.
+    ...(reply ? { reply_parameters: JSON.stringify(reply) } : {}),
+    video: { source: clip.file, filename: videoName },
+    ...videoFields(clip, isSpoiler),
+    caption,
+    ...(thumbnail ? { thumbnail } : {}),
+    ...(markup ? { reply_markup: markup } : {}),
+  };
+  const typed = payload as unknown as Opts<'sendVideo'>;
+  await api.call('sendVideo', typed, { deadlineMs: uploadDeadlineMs, ...options });
+}
+
+function videoFields({ width, height, durationSeconds }: Clip, isSpoiler: boolean) {
+  return {
+    width,
+    height,
+    duration: Math.max(1, Math.round(durationSeconds)),
+    supports_streaming: true,
+    ...(isSpoiler ? { has_spoiler: true } : {}),
+  };
+}
+
+function thumbnailOf({ thumbnail }: Clip) {
+  return existsSync(thumbnail) ? { source: thumbnail, filename: thumbnailName } : undefined;
 }

@@ -1,9 +1,7 @@
-/**
- * Who asks, and where: Telegram's users, anonymous group admins and channels as the people and places of the queue.
- */
+/** Telegram's users, anonymous group admins, channels and chats as the people and places of the queue. */
 import type { Message, User } from 'telegraf/types';
 import type { Person, Place } from '../people.ts';
-import type { Api } from './api.ts';
+import type { TelegramApi } from './api.ts';
 
 /** What bots may upload, less what the request itself needs. */
 export const maxUploadBytes = 50_000_000;
@@ -18,7 +16,7 @@ export class People {
     this.#adminUserIds = new Set(adminUserIds.map(Number));
   }
 
-  /** The sender of a message. Who writes as a group or a channel is that chat, and never an admin. */
+  /** The sender of a message. A person who writes as a group or a channel is that chat, and never an admin. */
   senderOf(message: Pick<Message, 'chat'> & { from?: User; sender_chat?: { id: number } }): Person {
     const { from, sender_chat: senderChat } = message;
     if (senderChat) return chatAsPerson(senderChat.id, from?.language_code);
@@ -35,7 +33,7 @@ export class People {
   }
 }
 
-/** Whoever writes as the chat shares one identity; kept apart from the chat's own key as a community. */
+/** All who write as the chat share one identity, which differs from the chat's key as a community. */
 export function chatAsPerson(chatId: number, locale: string | undefined): Person {
   return { userKey: `telegram:as${chatId}`, roleKeys: [], locale: locale ?? 'en', isAdmin: false };
 }
@@ -60,8 +58,8 @@ export function placeOf(message: Message): Place {
  * Whether this user is an admin of the group.
  * @throws CallError
  */
-export async function isAdminOfGroup(api: Api, chatId: number, userId: number): Promise<boolean> {
+export async function isAdminOfGroup(api: TelegramApi, chatId: number, userId: number): Promise<boolean> {
   if (!isGroup(chatId)) return false;
-  const { status } = await api.insist('getChatMember', { chat_id: chatId, user_id: userId });
+  const { status } = await api.callWithRetries('getChatMember', { chat_id: chatId, user_id: userId });
   return status === 'administrator' || status === 'creator';
 }

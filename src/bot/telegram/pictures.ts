@@ -1,9 +1,10 @@
 /**
- * Pictures from Telegram: which file of a message is the picture, and its bytes, fetched by ourselves from the Bot API
- * only, without redirects, with a cap and a deadline. The address holds the token, so it never enters an error.
+ * Pictures from Telegram: which file of a message is the picture, and its bytes, fetched from the Bot API alone. The
+ * address holds the token, so it never enters an error.
  */
 import type { Message } from 'telegraf/types';
-import type { Api } from './api.ts';
+import { download } from '../download.ts';
+import { CallError, type TelegramApi } from './api.ts';
 
 /** What the Bot API gives to bots. */
 export const maxDownloadBytes = 20_000_000;
@@ -27,7 +28,7 @@ export function pictureOf(message: Message | undefined): PictureFile | undefined
   return undefined;
 }
 
-/** Some clients do not know the newer kinds; whoever sends them still means a picture. */
+/** Some clients send the newer formats without their type. */
 function isImage({
   mime_type: type = '',
   file_name: name = '',
@@ -35,20 +36,20 @@ function isImage({
   return /^image\//i.test(type) || (/\.(heic|heif|avif|webp|jxl)$/i.test(name) && !type.startsWith('video/'));
 }
 
-export type Downloaded = Uint8Array | 'too large' | 'failed';
+export type Downloaded = Awaited<ReturnType<typeof download>>;
 
-export class Downloads {
-  readonly #api: Api;
+export class Pictures {
+  readonly #api: TelegramApi;
   readonly #fileRoot: string;
 
-  constructor(api: Api, apiRoot: string, token: string) {
+  constructor(api: TelegramApi, apiRoot: string, token: string) {
     this.#api = api;
     this.#fileRoot = `${apiRoot.replace(/\/$/, '')}/file/bot${token}/`;
   }
 
   /** Throws nothing but the reason of `signal`. */
   async fetch({ fileId, bytes }: PictureFile, signal: AbortSignal): Promise<Downloaded> {
-    if (bytes !== undefined && bytes > maxDownloadBytes) return 'too large';
+    if (bytes !== undefined && bytes > maxDownloadBytes) return 'tooLarge';
     for (let attempt = 1; attempt <= 2; attempt++) {
       const result = await this.#attempt(fileId, signal);
       signal.throwIfAborted();
@@ -60,31 +61,16 @@ export class Downloads {
   /** Asks for the path each time: it is good for an hour only. */
   async #attempt(fileId: string, signal: AbortSignal): Promise<Downloaded> {
     try {
-      const { file_path: path } = await this.#api.insist('getFile', { file_id: fileId }, { signal });
+      const { file_path: path } = await this.#api.callWithRetries('getFile', { file_id: fileId }, { signal });
       if (path === undefined || !/^[\w-]+(?:[/.][\w-]+)*$/.test(path)) return 'failed';
-      const response = await fetch(`${this.#fileRoot}${path}`, {
-        redirect: 'error',
-        signal: AbortSignal.any([signal, AbortSignal.timeout(downloadDeadlineMs)]),
-      });
-      if (!response.ok || !response.body) {
-        await response.body?.cancel();
-        return 'failed';
-      }
-      return await readCapped(response.body);
+      const deadline = AbortSignal.timeout(downloadDeadlineMs);
+      return await download(
+        `${this.#fileRoot}${path}`,
+        maxDownloadBytes,
+        AbortSignal.any([signal, deadline]),
+      );
     } catch (error) {
-      const reason = error instanceof Error ? error.message : '';
-      return /file is too big/i.test(reason) ? 'too large' : 'failed';
+      return error instanceof CallError && error.isTooLarge ? 'tooLarge' : 'failed';
     }
   }
-}
-
-async function readCapped(body: ReadableStream<Uint8Array>): Promise<Downloaded> {
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  for await (const chunk of body) {
-    length += chunk.byteLength;
-    if (length > maxDownloadBytes) return 'too large'; // leaving the loop cancels the rest
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks);
 }

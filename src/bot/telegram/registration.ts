@@ -6,7 +6,7 @@
 import type { BotCommand, BotCommandScope } from 'telegraf/types';
 import type { Logger } from '../../log.ts';
 import { locales } from '../sentences/catalogue.ts';
-import { type Api, CallError } from './api.ts';
+import { CallError, type TelegramApi } from './api.ts';
 
 /** English is also the menu of every other language. */
 const languages = [
@@ -15,7 +15,7 @@ const languages = [
 ] as const;
 
 export async function updateMenus(
-  api: Api,
+  api: TelegramApi,
   adminUserIds: readonly (number | string)[],
   log: Logger,
 ): Promise<void> {
@@ -35,7 +35,7 @@ function menuOf(commands: Readonly<Record<string, string>>): BotCommand[] {
 }
 
 async function update(
-  api: Api,
+  api: TelegramApi,
   scope: BotCommandScope,
   code: string | undefined,
   commands: BotCommand[],
@@ -43,14 +43,14 @@ async function update(
 ): Promise<void> {
   const where = { scope, ...(code === undefined ? {} : { language_code: code }) };
   try {
-    const present = await api.insist('getMyCommands', where);
+    const present = await api.callWithRetries('getMyCommands', where);
     const isSame =
       present.length === commands.length &&
       commands.every(({ command, description }, at) => {
         const there = present[at];
         return there?.command === command && there.description === description;
       });
-    if (!isSame) await api.insist('setMyCommands', { ...where, commands });
+    if (!isSame) await api.callWithRetries('setMyCommands', { ...where, commands });
   } catch (error) {
     if (!(error instanceof CallError)) throw error;
     // An admin who never wrote to the bot has no chat with it yet.

@@ -1,6 +1,6 @@
 /**
  * Plain text for Telegram. Even without a parse mode it finds mentions, commands, hashtags and links by itself: here
- * they are made inert, since any text may carry words of a stranger. Knows no sentence.
+ * they are made inert, since any text may carry words of a stranger.
  */
 import type { InlineKeyboardMarkup, MessageEntity } from 'telegraf/types';
 import { buttonId } from '../buttons.ts';
@@ -18,7 +18,7 @@ const wordJoiner = '\u2060';
 const activating =
   /(?<![\p{L}\p{N}_])\/(?=[\p{L}\p{N}_])|[@＠#＃](?=[\p{L}\p{N}_])|\$(?=[A-Z])|(?<=[\p{L}\p{N}_-])\.(?=\p{L})|:(?=\/\/)/gu;
 
-/** The same to the eye, with nothing in it that can be pressed or that notifies anybody. */
+/** Looks the same, but nothing in it can be pressed or notifies anybody. */
 export function inert(text: string): string {
   return text.replace(activating, (sign) => `${sign}${wordJoiner}`);
 }

@@ -1,7 +1,8 @@
 /**
- * From "animate this" to a queued job whose status message lives: posts the message, fetches the picture, asks the
- * queue, and says what came of it. What a crash interrupts is taken up again without a second message or a second job.
+ * Requests in Telegram: posts the status message, fetches the picture, submits the request, and shows what came of it.
+ * What a crash interrupts is taken up again without a second message or a second job.
  */
+import { createHash } from 'node:crypto';
 import type { Message } from 'telegraf/types';
 import type { Logger } from '../../log.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
@@ -13,22 +14,21 @@ import type { AgainAction, RequestOrigin, RequestOutcome } from '../requests.ts'
 import { messagesFor } from '../sentences/catalogue.ts';
 import { renderRefusal, renderRequest } from '../sentences/render.ts';
 import type { StatusBoard } from '../status-board.ts';
-import { CallError } from './api.ts';
-import { type AnswerPlace, albumJobId, messageJobId, toReplyTo } from './ids.ts';
-import { besides, type Outbox } from './outbox.ts';
+import { CallError, replyTo, type TelegramApi } from './api.ts';
+import { type AnswerPlace, readAnswerPlace, toReplyTo } from './delivery.ts';
 import { placeOf } from './people.ts';
-import { type Downloads, maxDownloadBytes, type PictureFile } from './pictures.ts';
+import { maxDownloadBytes, type PictureFile, type Pictures } from './pictures.ts';
 import type { SpooledUpdate } from './update-spool.ts';
 
 export interface RequestTools {
-  readonly outbox: Outbox;
-  readonly downloads: Downloads;
+  readonly api: TelegramApi;
+  readonly pictures: Pictures;
   readonly services: Services;
   readonly board: StatusBoard;
   readonly log: Logger;
 }
 
-/** What an earlier job is asked again with. */
+/** An earlier job that is requested again. */
 export interface Again {
   readonly entry: LedgerEntry;
   readonly action: AgainAction;
@@ -38,7 +38,7 @@ export interface Again {
 /** How long a final answer waits for the acceptance before it. */
 const acceptingPatienceMs = 5_000;
 
-export class Requests {
+export class TelegramRequests {
   readonly #tools: RequestTools;
   /** Jobs whose acceptance is still being shown. */
   readonly #accepting = new Map<string, { readonly done: Promise<void>; readonly giveUp: () => void }>();
@@ -47,7 +47,7 @@ export class Requests {
     this.#tools = tools;
   }
 
-  /** Resolves when no acceptance of this job can still overwrite its final answer. One that takes long is given up. */
+  /** Resolves when no acceptance of this job can overwrite its final answer. One that takes long is given up. */
   async settle(jobId: string): Promise<void> {
     const accepting = this.#accepting.get(jobId);
     if (!accepting) return;
@@ -64,25 +64,24 @@ export class Requests {
     picture: PictureFile,
     words: string,
   ): Promise<void> {
-    const { outbox, services, downloads } = this.#tools;
+    const { api, services, pictures } = this.#tools;
     const album = 'media_group_id' in message ? message.media_group_id : undefined;
     const chatId = message.chat.id;
     const jobId = album === undefined ? messageJobId(chatId, message.message_id) : albumJobId(chatId, album);
     const options = readOptions(words);
     if (options.kind === 'refused') {
-      await outbox.send(besides(message), renderRefusal(options.reason, messagesFor(person.locale)));
+      await api.send(replyTo(message), renderRefusal(options.reason, messagesFor(person.locale)));
       return;
     }
     await this.#run(spooled, message, person, jobId, async (origin) => {
-      const bytes = await downloads.fetch(picture, spooled.signal);
-      if (bytes === 'too large')
-        return refused({ kind: 'tooLarge', megabytes: maxDownloadBytes / 1_000_000 });
+      const bytes = await pictures.fetch(picture, spooled.signal);
+      if (bytes === 'tooLarge') return refused({ kind: 'tooLarge', megabytes: maxDownloadBytes / 1_000_000 });
       if (bytes === 'failed') return refused({ kind: 'notDownloaded' });
       return await services.requests.submit({ ...origin, picture: bytes, options: options.options });
     });
   }
 
-  /** A new job from an earlier one, asked for by a button or by a reply. */
+  /** A new job from an earlier one, by a button or by a reply. */
   async again(
     spooled: SpooledUpdate,
     message: Message,
@@ -105,16 +104,16 @@ export class Requests {
   ): Promise<void> {
     const { board, services } = this.#tools;
     const { client } = services;
-    // Asked before: by an update that came twice, or by another picture of the album.
+    // Requested before: by an update that came twice, or by another picture of the album.
     if (await client.ledger.read(jobId).catch(() => undefined)) return;
-    const spot = besides(message);
+    const target = replyTo(message);
     const statusId = spooled.notes['status'] ?? (await this.#postStatus(spooled, message, person));
     if (statusId === 'blocked') return;
     const place: AnswerPlace = {
-      chatId: spot.chatId,
+      chatId: target.chatId,
       requestId: message.message_id,
       ...(statusId === undefined ? {} : { statusId }),
-      ...(spot.threadId === undefined ? {} : { threadId: spot.threadId }),
+      ...(target.threadId === undefined ? {} : { threadId: target.threadId }),
     };
     const shown = new AbortController();
     const showing = (async () => {
@@ -131,15 +130,15 @@ export class Requests {
     }
   }
 
-  /** @returns undefined when nobody knows whether it was posted: the job runs all the same */
+  /** @returns undefined when it is not known whether it was posted: the job runs all the same */
   async #postStatus(
     spooled: SpooledUpdate,
     message: Message,
     person: Person,
   ): Promise<number | 'blocked' | undefined> {
-    const { outbox, log } = this.#tools;
+    const { api, log } = this.#tools;
     try {
-      const id = await outbox.send(besides(message), messagesFor(person.locale).status.encoding);
+      const id = await api.send(replyTo(message), messagesFor(person.locale).status.encoding);
       await spooled.note('status', id);
       return id;
     } catch (error) {
@@ -151,10 +150,11 @@ export class Requests {
 
   /** The job has a status message already; a second one would never change. */
   async #drop(message: Message, statusId: number | undefined, jobId: string): Promise<void> {
-    const { services, outbox } = this.#tools;
+    const { services, api } = this.#tools;
     const entry = await services.client.ledger.read(jobId).catch(() => undefined);
-    if (statusId === undefined || !entry || entry.request.replyTo['statusId'] === statusId) return;
-    await outbox.remove(message.chat.id, statusId);
+    if (statusId === undefined || !entry || readAnswerPlace(entry.request.replyTo).statusId === statusId)
+      return;
+    await api.remove(message.chat.id, statusId);
   }
 
   async #show(
@@ -164,22 +164,42 @@ export class Requests {
     person: Person,
     signal: AbortSignal,
   ): Promise<void> {
-    const { outbox, log } = this.#tools;
-    const { text, buttons } = renderRequest(outcome, messagesFor(person.locale));
+    const { api, log } = this.#tools;
+    const answer = renderRequest(outcome, messagesFor(person.locale));
     const isRefused = outcome.kind === 'refused';
     try {
       if (statusId !== undefined) {
-        return await outbox.edit(message.chat.id, statusId, text, buttons, 'insist', { signal });
+        return await api.edit(message.chat.id, statusId, answer, 'with retries', { signal });
       }
-      // Without a message that could become the result, only bad news are told at once.
-      if (isRefused) await outbox.send(besides(message), text);
+      // Without a message that could become the result, only a refusal is told at once.
+      if (isRefused) await api.send(replyTo(message), answer.text);
     } catch (error) {
       if (signal.aborted) return;
       if (!(error instanceof CallError)) throw error;
       log.warn({ err: error.message }, 'the answer to a request could not be shown');
-      if (error.isMessageGone && isRefused) await outbox.send(besides(message), text);
+      if (error.isMessageGone && isRefused) await api.send(replyTo(message), answer.text);
     }
   }
+}
+
+/** The same message, album or press always makes the same job id, short enough for a button's 64 bytes. */
+export function messageJobId(chatId: number, messageId: number): string {
+  return `tg-${chatId.toString(36)}-${messageId.toString(36)}`;
+}
+
+/** All pictures of an album together are one request. */
+export function albumJobId(chatId: number, albumId: string): string {
+  return `tg-${chatId.toString(36)}-a${shortened(albumId)}`;
+}
+
+export function pressJobId(callbackId: string): string {
+  return `tg-cb-${shortened(callbackId)}`;
+}
+
+/** Telegram's long ids are decimal numbers so far, which is not documented. */
+function shortened(id: string): string {
+  if (/^[1-9]\d{0,31}$/.test(id)) return BigInt(id).toString(36);
+  return createHash('sha256').update(id).digest('hex').slice(0, 24);
 }
 
 /** The options that a text names, or why it names none. */
