@@ -2,9 +2,10 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import type { AnimateOptions } from './commands/animate.ts';
+import { CommandError } from './commands/command-error.ts';
 import { describeExitCodes } from './commands/exit-codes.ts';
 import { loadConfig } from './config.ts';
-import { describeError, errorCatalogue, serializeError } from './errors.ts';
+import { describeError, type ErrorCode, errorCatalogue, serializeError } from './errors.ts';
 import { presetNames } from './request/presets.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
@@ -127,15 +128,17 @@ program
   .option('--cuda <version>', '12 or 13 (default: 13, or 12 for an older driver)', toNumber)
   .action(async (options: { providersOnly?: boolean; cuda?: number }) => {
     const { setupCuda } = await import('./commands/setup-cuda/setup-cuda.ts');
-    const { SetupError } = await import('./commands/setup-cuda/run-program.ts');
-    try {
-      await setupCuda({ providersOnly: options.providersOnly ?? false, cuda: options.cuda });
-    } catch (error) {
-      // Its sentence includes the remedy: those of the catalogue are for people who make videos.
-      if (!(error instanceof SetupError)) throw error;
-      process.stderr.write(`${error.message}\n`);
-      process.exitCode = errorCatalogue.DEVICE_UNAVAILABLE.exitCode;
-    }
+    await setupCuda({ providersOnly: options.providersOnly ?? false, cuda: options.cuda });
+  });
+
+program
+  .command('job')
+  .description('print everything that is known of a job')
+  .argument('<id>', 'as in /stats, in the log, or the name of its folder in data/jobs')
+  .option('--json', 'print it as one JSON object')
+  .action(async (id: string, options: { json?: boolean }) => {
+    const { showJob } = await import('./commands/job.ts');
+    await showJob(loadConfig(), id, options.json ?? false);
   });
 
 /** Resolves when the text was written, or cannot be. */
@@ -154,16 +157,31 @@ try {
     // Help and version are no errors; everything else was printed by commander.
     process.exitCode = error.exitCode === 0 ? 0 : errorCatalogue.INVALID_OPTION.exitCode;
   } else {
-    const failure = serializeError(error);
-    const remedy = errorCatalogue[failure.code].remedy;
+    const { text, exitCode, ...json } = describeFailure(error);
     if (process.argv.includes('--json')) {
-      await say(process.stdout, `${JSON.stringify({ error: { ...failure, remedy } }, null, 2)}\n`);
+      await say(process.stdout, `${JSON.stringify({ error: json }, null, 2)}\n`);
     }
-    await say(process.stderr, `${describeError(failure)}\n`);
+    await say(process.stderr, `${text}\n`);
     if (process.env['KINORA_LOG_LEVEL'] === 'debug' && error instanceof Error) {
       await say(process.stderr, `${error.stack}\n`);
     }
     // Open handles of the command, such as a connection to a refused Redis, must not keep the process alive.
-    process.exit(errorCatalogue[failure.code].exitCode);
+    process.exit(exitCode);
   }
+}
+
+/** What --json prints, with the sentence for people and the exit code. */
+function describeFailure(error: unknown): {
+  text: string;
+  exitCode: number;
+  message: string;
+  code?: ErrorCode;
+  remedy?: string;
+} {
+  if (error instanceof CommandError) {
+    return { text: error.message, exitCode: error.exitCode, message: error.message };
+  }
+  const failure = serializeError(error);
+  const { exitCode, remedy } = errorCatalogue[failure.code];
+  return { text: describeError(failure), exitCode, ...failure, remedy };
 }

@@ -1,8 +1,12 @@
 /** Programs that the set-up runs, and how it fails. */
 import { spawn } from 'node:child_process';
+import { CommandError } from '../command-error.ts';
 
-/** A failure in one sentence, remedy included. */
-export class SetupError extends Error {}
+export class SetupError extends CommandError {
+  constructor(message: string) {
+    super(message, 'DEVICE_UNAVAILABLE');
+  }
+}
 
 /**
  * Runs a program and shows its output in the terminal.

@@ -1,0 +1,139 @@
+/** `kinora job ID`: prints everything that is known of a job, for debugging. */
+import { access } from 'node:fs/promises';
+import type { Config } from '../config.ts';
+import { scrubSecrets } from '../log.ts';
+import { Artifacts } from '../queue/artifacts.ts';
+import { inspectJob, type JobReport, type QueuedJob } from '../queue/inspect-job.ts';
+import { jobIdSchema } from '../queue/jobs.ts';
+import { Keys } from '../queue/keys.ts';
+import { connectRedis, type RedisAddress } from '../queue/redis.ts';
+import { privateSocket } from '../supervisor/private-redis.ts';
+import { CommandError } from './command-error.ts';
+
+/** @throws CommandError when the job is unknown or Redis cannot be reached */
+export async function showJob(config: Config, jobId: string, json: boolean): Promise<void> {
+  if (!jobIdSchema.safeParse(jobId).success) {
+    throw new CommandError(
+      `"${jobId.slice(0, 100)}" is no job id; expected a platform, a hyphen and up to 96 letters, digits, "_" or "-", such as discord-1234567890.`,
+      'INVALID_OPTION',
+    );
+  }
+  const redis = connectRedis(await redisAddress(config), 'fail-fast', () => {});
+  try {
+    await redis.ping().catch(() => {
+      // The address may hold a password, so it is not printed.
+      throw new CommandError('Redis does not answer: start it, or correct REDIS_URL.', 'INVALID_CONFIG');
+    });
+    const report = await inspectJob(redis, new Keys(), new Artifacts(config.jobsFolder), jobId);
+    if (!report) {
+      const days = Math.round(config.jobFiles.retentionMs / 86_400_000);
+      throw new CommandError(
+        `There is no job ${jobId}. A job is forgotten ${days} days after its answer; take the id of another from /stats, from "jobId" in the log, or from the folders in ${config.jobsFolder}.`,
+        'INVALID_OPTION',
+      );
+    }
+    const hidden = withoutTokens(report);
+    process.stdout.write(scrubSecrets(json ? `${JSON.stringify(hidden, null, 2)}\n` : renderJob(hidden)));
+  } finally {
+    redis.disconnect();
+  }
+}
+
+/** Redis of the settings, else that of a running "kinora start" on the same data folder. */
+async function redisAddress({ redis, dataDir }: Config): Promise<RedisAddress> {
+  if (redis) return redis;
+  const socketPath = privateSocket(dataDir);
+  const isThere = await access(socketPath).then(
+    () => true,
+    () => false,
+  );
+  if (isThere) return { socketPath };
+  throw new CommandError(
+    `REDIS_URL is not set, and no "kinora start" runs on ${dataDir}; set REDIS_URL, or start Kinora.`,
+    'INVALID_CONFIG',
+  );
+}
+
+/** A job holds no token; should an adapter ever store one, it is still not printed. */
+function withoutTokens(report: JobReport): JobReport {
+  const text = JSON.stringify(report, (name, value: unknown) =>
+    /token|secret|password/i.test(name) ? '[secret]' : value,
+  );
+  return JSON.parse(text) as JobReport; // the same shape
+}
+
+function renderJob({
+  id,
+  ledger,
+  ahead,
+  worker,
+  generate,
+  deliver,
+  folder,
+  files,
+  audit,
+}: JobReport): string {
+  const lines = [
+    ...section(`job ${id}`, ledger ? flatten(ledger) : [['state', 'not in the ledger']]),
+    ...section('queue', [
+      ...(ahead === undefined ? [] : [['jobs before it', String(ahead)] as const]),
+      ['generate', describeQueued(generate)],
+      ['deliver', describeQueued(deliver)],
+      ...(worker
+        ? [
+            [
+              'worker',
+              `${worker.id} on ${worker.device}, ${worker.isAlive ? 'alive' : 'dead'}, last seen ${time(worker.beatAt)}`,
+            ] as const,
+          ]
+        : []),
+    ]),
+    ...section(
+      `files${folder === undefined ? '' : ` in ${folder}`}`,
+      files.map(({ name, bytes, modifiedAt }) => [name, `${bytes} bytes, ${time(modifiedAt)}`]),
+    ),
+    ...section(
+      'audit',
+      audit.map(({ at, by, action, target, before, after, reason }) => [
+        time(at),
+        [by, action, target, ...(before || after ? [`${before || '-'} → ${after || '-'}`] : []), reason]
+          .filter((part) => part !== '')
+          .join(' '),
+      ]),
+    ),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+function section(title: string, rows: readonly (readonly [string, string])[]): string[] {
+  if (rows.length === 0) return [`${title}: none`];
+  const width = Math.max(...rows.map(([name]) => name.length));
+  return [title, ...rows.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`)];
+}
+
+function describeQueued(job: QueuedJob | undefined): string {
+  if (!job) return 'not in BullMQ';
+  const { state, attemptsMade, attempts, addedAt, startedAt, delayMs, failedReason } = job;
+  return [
+    `${state}, ${attemptsMade} of ${attempts} attempts, added ${time(addedAt)}`,
+    ...(startedAt === undefined ? [] : [`started ${time(startedAt)}`]),
+    ...(delayMs === undefined ? [] : [`next attempt ${Math.round(delayMs / 1000)} s after the last`]),
+    ...(failedReason === undefined ? [] : [`last failure: ${failedReason}`]),
+  ].join(', ');
+}
+
+/** Rows such as ["request.generation.prompt", "zoom in"]. */
+function flatten(value: Readonly<Record<string, unknown>>, prefix = ''): (readonly [string, string])[] {
+  return Object.entries(value).flatMap(([key, entry]) => {
+    const name = `${prefix}${key}`;
+    if (typeof entry === 'object' && entry !== null && !Array.isArray(entry)) {
+      return flatten(entry as Record<string, unknown>, `${name}.`); // parsed JSON: a plain object
+    }
+    if (typeof entry === 'number' && /At$/.test(key)) return [[name, time(entry)]];
+    return [[name, typeof entry === 'string' ? entry : JSON.stringify(entry)]];
+  });
+}
+
+function time(ms: number): string {
+  return new Date(ms).toISOString();
+}
