@@ -286,6 +286,3 @@ export class JobWorker {
     if (changed) await this.#artifacts.removeOutput(jobId).catch(() => {});
   }
 }
-
-/** What a Generate function throws when its signal was aborted. */
-export const cancelledError = (): KinoraError => new KinoraError('CANCELLED', 'The job was cancelled.');

@@ -15,7 +15,7 @@ import { createLogger } from '../../src/log.ts';
 import { Artifacts } from '../../src/queue/artifacts.ts';
 import type { QueueTerms } from '../../src/queue/client.ts';
 import { findFfmpeg } from '../../src/video/ffmpeg-path.ts';
-import { cancelledError, type Generate, JobWorker } from '../../src/worker/worker.ts';
+import { type Generate, JobWorker } from '../../src/worker/worker.ts';
 import type { FakeChannel } from '../fakes/discord/channel.ts';
 import type { FakeGuild } from '../fakes/discord/guild.ts';
 import type { FakeInteraction } from '../fakes/discord/interaction.ts';
@@ -23,6 +23,7 @@ import type { FakeMessage } from '../fakes/discord/message.ts';
 import type { FakeUser } from '../fakes/discord/people.ts';
 import type { FakeRole } from '../fakes/discord/role.ts';
 import { type FakeDiscord, type FakeDiscordOptions, startFakeDiscord } from '../fakes/discord/server.ts';
+import { cancelledError } from './cancelled.ts';
 import { artifactOf, openTerms } from './queue-harness.ts';
 import { TestRedis } from './redis-server.ts';
 

@@ -17,7 +17,8 @@ import { JobClient, type QueueTerms } from '../../src/queue/client.ts';
 import type { Artifact, JobRequest } from '../../src/queue/jobs.ts';
 import { Keys } from '../../src/queue/keys.ts';
 import type { LedgerEntry } from '../../src/queue/ledger.ts';
-import { cancelledError, type Generate, JobWorker, type WorkerSettings } from '../../src/worker/worker.ts';
+import { type Generate, JobWorker, type WorkerSettings } from '../../src/worker/worker.ts';
+import { cancelledError } from './cancelled.ts';
 import { TestRedis } from './redis-server.ts';
 
 export const log = createLogger('test', process.env['TEST_LOG'] ?? 'silent');

@@ -16,10 +16,11 @@ import type { QueueTerms } from '../../src/queue/client.ts';
 import type { LedgerEntry } from '../../src/queue/ledger.ts';
 import { encodeVideo } from '../../src/video/encode.ts';
 import { findFfmpeg } from '../../src/video/ffmpeg-path.ts';
-import { cancelledError, type Generate, JobWorker } from '../../src/worker/worker.ts';
+import { type Generate, JobWorker } from '../../src/worker/worker.ts';
 import type { FakeChat } from '../fakes/telegram/chat.ts';
 import type { FakeMessage } from '../fakes/telegram/message.ts';
 import { type FakeTelegram, startFakeTelegram } from '../fakes/telegram/server.ts';
+import { cancelledError } from './cancelled.ts';
 import { TestRedis } from './redis-server.ts';
 
 export const terms: QueueTerms = {

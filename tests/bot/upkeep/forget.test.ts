@@ -20,8 +20,8 @@ import { Bans } from '../../../src/queue/bans.ts';
 import type { JobClient } from '../../../src/queue/client.ts';
 import type { JobRequest } from '../../../src/queue/jobs.ts';
 import { Quotas } from '../../../src/queue/quota.ts';
-import { cancelledError } from '../../../src/worker/worker.ts';
 import { EngineWorkerHandle, engineRequest, longGeneration } from '../../chaos/worker-handle.ts';
+import { cancelledError } from '../../helpers/cancelled.ts';
 import {
   eventually,
   type Generation,
