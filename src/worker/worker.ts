@@ -7,7 +7,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DelayedError, type Job, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
-import { isKinoraError, KinoraError, serializeError } from '../errors.ts';
+import { isKinoraError, serializeError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Artifacts, JobFiles } from '../queue/artifacts.ts';
 import { recordDuration } from '../queue/durations.ts';
