@@ -40,7 +40,7 @@ const example = (name: string): string => path.join(project, 'examples', name);
 const pictures = ['cat.jpg', 'coffee.jpg', 'astronaut.jpg'].map(example);
 const limit = Number(values.limit ?? Number.POSITIVE_INFINITY);
 
-/** One plain prompt per motion and speed for the pixels; phrasings are the other question's matter. */
+/** One plain prompt per motion and speed for the pixels; phrasings are measured by the prompts. */
 const words: Readonly<Record<Kind, string>> = {
   'zoom-in': 'zoom in',
   'zoom-out': 'zoom out',

@@ -104,7 +104,7 @@ class Bench {
     return WorkerHandle.start(options);
   }
 
-  /** Delivers to nobody; calls back for every answer. */
+  /** A delivery that posts nothing and calls back for each answer. */
   async delivery(onAnswer: (jobId: string, kind: string) => void): Promise<DeliveryWorker> {
     const deliver = async (entry: { id: string }, answer: { kind: string }): Promise<void> =>
       onAnswer(entry.id, answer.kind);
@@ -113,7 +113,7 @@ class Bench {
     return delivery;
   }
 
-  /** Puts the picture where an adapter would put it, and asks. */
+  /** Stores the picture as an adapter does, and submits the request. */
   async submit(request: JobRequest, image = picture): Promise<void> {
     const files = new Artifacts(this.jobsFolder).files(request.id);
     mkdirSync(files.folder, { recursive: true });
@@ -134,7 +134,7 @@ class Bench {
   }
 }
 
-/** Sorted milliseconds → the figures that people ask for. */
+/** Median, 99th percentile and maximum of milliseconds. */
 function quantiles(list: readonly number[]): Row {
   const sorted = [...list].sort((a, b) => a - b);
   const at = (share: number): string =>
@@ -188,7 +188,7 @@ async function measureRequests(): Promise<void> {
     printTable('Taking requests (every write synced to disk)', rows);
     writeCsv(tables, 'queue-requests', rows);
 
-    // Some history, as every queue that runs has.
+    // Durations of earlier jobs, as a running queue has.
     for (const preset of presets) {
       for (let i = 0; i < 50; i++) await recordDuration(bench.redis, new Keys(), preset, 'cpu', 5_000);
     }

@@ -1,4 +1,4 @@
-/** Where a table was measured, and tables for people and for spreadsheets. */
+/** Prints tables and writes them as CSV, with machine, versions and commit. */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';

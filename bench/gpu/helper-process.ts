@@ -1,4 +1,4 @@
-/** A process that measures something by itself and prints JSON lines: diffusers_side.py and sessions.ts. */
+/** Runs a process that measures and prints JSON lines: diffusers_side.py or sessions.ts. */
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { lineSchema, type Measurements, type SideName } from './measurements.ts';
@@ -11,7 +11,7 @@ export interface HelperCommand {
   readonly env?: NodeJS.ProcessEnv;
 }
 
-/** Takes down every result, with the most memory that the card had in use meanwhile, over what it had before. */
+/** Records each result with the peak of GPU memory meanwhile, less what was in use before. */
 export async function runHelper(
   { side, program, args, env = process.env }: HelperCommand,
   measurements: Measurements,

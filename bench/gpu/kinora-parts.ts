@@ -1,4 +1,4 @@
-/** What is measured of Kinora, part by part. Every measurement is taken down as soon as there is one. */
+/** Kinora's measurements, part by part. Each is recorded as soon as it is made. */
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -18,7 +18,7 @@ export interface Bench {
   readonly vram: VramMeter;
 }
 
-/** In this order, so that a run that is cut off has what matters most. */
+/** The most important parts come first, in case the run is cut off. */
 export const kinoraParts: Readonly<Record<PartName, (bench: Bench) => Promise<void>>> = {
   jobs: measureJobs,
   steps: measureSteps,
@@ -30,7 +30,7 @@ export const kinoraParts: Readonly<Record<PartName, (bench: Bench) => Promise<vo
   large: measureLarge,
 };
 
-/** Takes down what `work` finds, or why it failed; the others still tell something. */
+/** Records the result of `work`, or its error; other measurements go on. */
 async function note(
   { measurements }: Bench,
   part: PartName | 'load',
@@ -95,17 +95,17 @@ function describeRuns(runs: readonly MeasuredJob[]): Values {
   };
 }
 
-/** Whole clips of unknown pictures and prompts, each preset through an engine of its own. */
+/** Whole clips of unknown pictures and prompts, each preset in a fresh engine. */
 async function measureJobs(bench: Bench): Promise<void> {
   for (const job of bench.plan.jobs) await note(bench, 'jobs', job.key, () => measureJob(bench, job));
 }
 
-/** As on smaller cards: what does not fit beside the UNet's core makes room, which takes time. */
+/** Smaller cards, imitated by a budget: sessions that do not fit beside the UNet's core take turns. */
 async function measureBudgets(bench: Bench): Promise<void> {
   for (const job of bench.plan.budgets) await note(bench, 'budgets', job.key, () => measureJob(bench, job));
 }
 
-/** The largest clip, for the memory that it takes: that does not depend on the number of steps. */
+/** Memory of the largest clip, which does not depend on the number of steps. */
 async function measureLarge(bench: Bench): Promise<void> {
   const { large } = bench.plan;
   await note(bench, 'large', large.key, () => measureJob(bench, large));
@@ -138,7 +138,7 @@ async function measureJob(bench: Bench, job: Job): Promise<Values> {
   return await withEngine(bench, measure, job.budgetGiB);
 }
 
-/** One step per shape, as it is in a clip: scheduler, guidance and copies are part of it. */
+/** One step per shape inside a clip, with scheduler, guidance and copies. */
 async function measureSteps(bench: Bench): Promise<void> {
   const { plan, options, vram } = bench;
   const engine = await EngineUnderTest.start(options, vram);
@@ -168,7 +168,7 @@ async function measureTail(bench: Bench): Promise<void> {
         engine.run(job, { decodeChunkSize, numInferenceSteps: 1 });
       await note(bench, 'tail', shapeKey(job), async () => {
         for (const chunk of chunks) for (let warm = 0; warm < 2; warm++) await run(chunk);
-        // In turns, so that a clock that changes is not held against one of them.
+        // In turns, so that a changing clock of the card affects both alike.
         for (let index = 0; index < plan.repeats + 2; index++) {
           for (const chunk of chunks) times.get(chunk)?.push((await run(chunk)).lastStepToFileMs);
         }
@@ -183,7 +183,7 @@ async function measureTail(bench: Bench): Promise<void> {
   }
 }
 
-/** A picture that is known and a prompt or a seed that is not. */
+/** A known picture with a new prompt or a new seed. */
 async function measureRemix(bench: Bench): Promise<void> {
   const job = bench.plan.jobs[1];
   if (!job) return;
@@ -196,7 +196,7 @@ async function measureRemix(bench: Bench): Promise<void> {
           engine.run(job, { ...options, seed: ++seed, numInferenceSteps: 1 });
         for (let warm = 0; warm < 3; warm++) await run();
         const runs: MeasuredJob[] = [];
-        // More than of anything else: milliseconds differ more than seconds.
+        // More runs than elsewhere, since milliseconds vary more than seconds.
         for (let index = 0; index < bench.plan.repeats + 6; index++) runs.push(await run());
         if (runs.some(({ result }) => !result.cache.hits.includes('image'))) {
           throw new Error('the picture was not known');
@@ -219,7 +219,7 @@ async function measureRemix(bench: Bench): Promise<void> {
   }
 }
 
-/** What people change of a clip. Without a prompt here, each run has one that nobody has had. */
+/** Changes to a clip. Without a prompt, each run gets a new one. */
 const remixes = {
   'new prompt and seed': {},
   'new seed': { prompt: 'waves rolling' },

@@ -25,7 +25,7 @@ export interface KinoraOptions {
   readonly threads: number;
   readonly image: string;
   readonly prompt: string;
-  /** For everything that is written. */
+  /** Folder for all output. */
   readonly folder: string;
 }
 
@@ -46,7 +46,7 @@ export interface MeasuredJob {
 export const median = (list: readonly number[]): number =>
   [...list].sort((a, b) => a - b)[list.length >> 1] ?? Number.NaN;
 
-/** A fresh engine and the memory that it takes from here on. */
+/** A fresh engine, and the GPU memory in use since its start. */
 export class EngineUnderTest {
   readonly loadMs: number;
   readonly #engine: Engine;
@@ -71,7 +71,7 @@ export class EngineUnderTest {
     this.loadMs = Date.now() - startedAt;
   }
 
-  /** Its cache is empty, and no shape has been run: what a first clip costs is measured here. */
+  /** Starts with an empty cache and no warm-up, so that the cost of a first clip is measured. */
   static async start(options: KinoraOptions, vram: VramMeter, budgetGiB?: number): Promise<EngineUnderTest> {
     const memoryBefore = vram.now();
     const config = loadConfig({
@@ -93,7 +93,7 @@ export class EngineUnderTest {
     return new EngineUnderTest(engine, options, vram, memoryBefore, startedAt);
   }
 
-  /** A picture that no job has had. */
+  /** A new picture, unknown to the cache. */
   async unknownPicture(): Promise<string> {
     const { data, width, height } = await decodeImage(this.#options.image);
     const shift = ++this.#pictures;
@@ -105,7 +105,7 @@ export class EngineUnderTest {
     return file;
   }
 
-  /** What the engine would be asked for. */
+  /** The job as the engine gets it. */
   async resolve(shape: Shape, options: SpeedOptions, image = this.#options.image): Promise<ResolvedRequest> {
     const { width, height, numFrames } = shape;
     return resolveRequest(

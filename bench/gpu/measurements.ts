@@ -1,4 +1,4 @@
-/** What bench:gpu has measured so far, in a file that is whole after every measurement. Knows no table. */
+/** All measurements of bench:gpu, saved to a file after each one. Knows no table. */
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
@@ -34,7 +34,7 @@ export class Measurements {
   readonly #records = new Map<string, Stored>();
   readonly #card: string;
 
-  /** With `goOn`, starts from what an earlier run on the same card left in the folder. */
+  /** With `goOn`, continues with the measurements of an earlier run on the same card in that folder. */
   constructor(folder: string, card: string, goOn: boolean) {
     this.folder = folder;
     this.#card = card;
@@ -52,7 +52,7 @@ export class Measurements {
     this.#write();
   }
 
-  /** More about what was added before. */
+  /** Adds values to an earlier measurement. */
   extend(side: SideName, part: string, key: string, values: Values): void {
     const record = this.#records.get(keyOf({ side, part, key }));
     if (!record) return;

@@ -26,9 +26,9 @@ export interface Job extends Shape {
   readonly key: string;
   readonly numInferenceSteps: number;
   readonly guidanceScale: number;
-  /** Whole runs after the two that warm up. */
+  /** Measured runs, after two for warm-up. */
   readonly repeats: number;
-  /** What the engine is told that it may use of the card; absent: all of it. */
+  /** Budget of GPU memory for the engine; absent: all of the card. */
   readonly budgetGiB?: number;
 }
 
@@ -41,11 +41,11 @@ export interface Plan {
   readonly jobs: readonly Job[];
   readonly steps: readonly StepShape[];
   readonly vae: readonly VaeCase[];
-  /** Clips as smaller cards make them. */
+  /** Clips with the memory of smaller cards. */
   readonly budgets: readonly Job[];
   /** The largest clip, for its memory; a few steps. */
   readonly large: Job;
-  /** Steps of the runs that warm a shape up, and of clips whose loop is not what is measured. */
+  /** Steps of warm-up runs, and of clips whose denoising loop is not measured. */
   readonly warmSteps: number;
   readonly repeats: number;
 }
@@ -70,11 +70,11 @@ export function makePlan(manifest: PackManifest, { stepsScale, repeats }: PlanOp
       repeats: runs,
     };
   };
-  // The long one once: its run is as long as all the others together.
+  // The longest preset runs once: it takes as long as all others together.
   const jobs = [jobOf('fast', repeats), jobOf('standard', repeats), jobOf('high', 1)];
   const budgets = [
     { ...jobOf('standard', 1), budgetGiB: 8 },
-    // Its memory is what counts: that does not depend on the number of steps.
+    // Only its memory is measured, which does not depend on the number of steps.
     { ...jobOf('high', 0), budgetGiB: 12 },
   ];
   const standard = presetOf(manifest, 'standard');
@@ -93,7 +93,7 @@ export function makePlan(manifest: PackManifest, { stepsScale, repeats }: PlanOp
     vae: jobs.slice(1).map(({ width, height, numFrames }) => ({
       key: shapeKey({ width, height, numFrames }),
       ...{ width, height, numFrames },
-      // All at once, as far as that is possible.
+      // All frames at once, as far as memory allows.
       chunks: [1, 2, 4, 8, 16, numFrames].filter(
         (chunk, index, all) =>
           chunk <= numFrames &&

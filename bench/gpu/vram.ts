@@ -1,6 +1,6 @@
 /**
- * How much memory of the card is in use, as nvidia-smi sees it: everything that a process takes, its CUDA context and
- * its allocator's reserve included. The same ruler for both sides. Without nvidia-smi there are no numbers.
+ * Memory of the card in use, by nvidia-smi: CUDA context and the allocator's reserve count, on both sides. Without
+ * nvidia-smi there are no numbers.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { createInterface } from 'node:readline';
@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 const intervalMs = 50;
 const startDeadlineMs = 10_000;
-/** nvidia-smi may hold lines back; every line carries its own time. */
+/** nvidia-smi buffers its output, so each line carries its own time. */
 const lateDeadlineMs = 15_000;
 
 interface Sample {

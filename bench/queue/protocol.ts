@@ -1,4 +1,4 @@
-/** What the bench of the queue and its worker process say to each other. */
+/** Messages between the bench of the queue and its worker process. */
 
 export interface WorkerOptions {
   readonly socketPath: string;
@@ -22,7 +22,7 @@ export type ToBench =
   | { readonly type: 'made'; readonly jobId: string; readonly totalMs: number; readonly stepMs: number }
   | { readonly type: 'lag'; readonly lag: Lag };
 
-/** `reset` begins a new measurement, `lag` asks for what it found. */
+/** `reset` starts a new measurement, `lag` asks for its result. */
 export type ToWorker = 'reset' | 'lag' | 'stop';
 
 /** A clock that two processes share (CLOCK_MONOTONIC), in ms. */

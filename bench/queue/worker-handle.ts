@@ -1,4 +1,4 @@
-/** The bench's end of worker.ts: starts the process, hears what it says, ends it. */
+/** Starts worker.ts as a child process, reads its messages and ends it. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
@@ -26,7 +26,7 @@ export class WorkerHandle {
     });
   }
 
-  /** Resolves when it serves. Whoever starts it stops it. */
+  /** Resolves when the worker serves. The caller stops it. */
   static async start(options: WorkerOptions): Promise<WorkerHandle> {
     const handle = new WorkerHandle(options);
     await handle.#next('serving');
@@ -37,7 +37,7 @@ export class WorkerHandle {
     const ended = once(this.#child, 'exit').then(([code]) => {
       throw new Error(`the worker of the bench ended with ${code}`);
     });
-    ended.catch(() => {}); // after the race nobody asks
+    ended.catch(() => {}); // after the race its result is not used
     for (;;) {
       const [message] = (await Promise.race([once(this.#child, 'message'), ended])) as [ToBench];
       if (message.type === type) return message as Extract<ToBench, { type: T }>;

@@ -1,6 +1,6 @@
 /**
- * The bot of one platform in a process of its own, for tests that kill it without a word. Takes its settings as JSON in
- * the first argument and prints "ready".
+ * The bot of one platform in a process of its own, for tests that kill it. Takes its settings as JSON in the first
+ * argument and prints "ready".
  */
 import { join } from 'node:path';
 import { DiscordPlatform } from '../../src/bot/discord/adapter.ts';
@@ -12,10 +12,10 @@ import { openTerms } from './queue-harness.ts';
 export interface BotProcessSettings {
   readonly platform: 'discord' | 'telegram';
   readonly token: string;
-  /** Where the fake server is. */
+  /** Address of the fake server. */
   readonly server: string;
   readonly socketPath: string;
-  /** Of the platform's own files. */
+  /** Folder of the platform's own files. */
   readonly dataFolder: string;
   readonly folder: string;
   readonly ffmpegPath: string;

@@ -1,4 +1,4 @@
-/** What people see of the bot on a real Redis, with a worker whose generations are quick copies of one real clip. */
+/** The bot on a real Redis, with a worker that answers each job with a copy of one real clip. */
 import { copyFile, mkdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -158,7 +158,7 @@ export class Talk {
   readonly admin: AdminTools;
   readonly services: Services;
   readonly conversation: Conversation;
-  /** What the next generations report besides their own. */
+  /** Fields that the next generations add to their artifact. */
   report: Partial<Artifact> = {};
   readonly #clip: string;
   readonly #forget: ForgetTools;
@@ -192,7 +192,7 @@ export class Talk {
     };
   }
 
-  /** What another bot process says, which remembers nothing of what this one read. */
+  /** The answer of a fresh bot process, which has nothing in memory. */
   anotherProcess(): Conversation {
     return new Conversation(this.#newServices());
   }
@@ -206,7 +206,7 @@ export class Talk {
     return new Talk(harness, terms, clip);
   }
 
-  /** Generations are a copy of the clip and whatever `report` says. */
+  /** Each generation copies the clip and adds the fields of `report`. */
   generate: Generate = async (entry, files) => {
     await copyFile(this.#clip, files.video);
     return { ...artifactOf(entry, (await stat(files.video)).size), ...this.report };

@@ -52,7 +52,7 @@ export class Stage {
   readonly ada: FakeUser;
   readonly bob: FakeUser;
   readonly root: FakeUser;
-  /** Whoever has this role is an admin. */
+  /** Members with this role are admins. */
   readonly keepers: FakeRole;
   readonly ffmpegPath: string;
   readonly options: StageOptions;
@@ -170,7 +170,7 @@ export class Stage {
     );
   }
 
-  /** Waits until some reply says so. */
+  /** Waits for a reply with this text. */
   async said(asked: FakeInteraction, pattern: RegExp): Promise<FakeMessage> {
     return await this.server.until(() => answers(asked).find(({ text }) => pattern.test(text)), 10_000);
   }

@@ -10,7 +10,7 @@ import type { EngineJob, EngineOptions } from '../../src/engine/protocol.ts';
 import { Engine, type EngineSettings } from '../../src/engine/supervisor.ts';
 import type { ProgressEvent } from '../../src/inference/image-to-video.ts';
 
-/** Of the npm package: a fresh machine has no other. */
+/** The build of the npm package, since a fresh machine has no other. */
 export const ffmpegPath = ffmpegInstaller.path;
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
@@ -131,7 +131,7 @@ export function once(
   };
 }
 
-/** What lies in a folder besides the cache, sorted. */
+/** Names of all files in a folder but the cache, sorted. */
 export function filesIn(folder: string): string[] {
   return readdirSync(folder)
     .filter((name) => name !== 'cache')
@@ -144,7 +144,7 @@ interface ProcessEntry {
   readonly command: string;
 }
 
-/** Every process that runs; those that are dead but not yet waited for do not count. */
+/** All running processes, without zombies. */
 export function processes(): ProcessEntry[] {
   return execFileSync('ps', ['-A', '-o', 'pid=,ppid=,stat=,args='], { encoding: 'utf8' })
     .split('\n')

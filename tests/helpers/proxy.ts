@@ -1,6 +1,6 @@
 /**
- * A bad network in front of a real Redis: a TCP port that forwards to its unix socket, slowly, not at all, or until it
- * resets. Knows no Redis protocol.
+ * A bad network in front of a real Redis: a TCP port that forwards to its unix socket, and can be slow, silent or reset.
+ * Knows no Redis protocol.
  */
 import { once } from 'node:events';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
@@ -8,7 +8,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 interface Pair {
   readonly client: Socket;
   readonly upstream: Socket;
-  /** The peer has vanished without a word: nothing passes any more, and nobody is told. */
+  /** The peer has vanished: nothing passes, and neither side gets an error. */
   isSilent: boolean;
 }
 

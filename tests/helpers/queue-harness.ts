@@ -1,6 +1,6 @@
 /**
- * One Kinora queue for a test: a real Redis, the real client, worker and delivery, a platform that writes down what
- * people would see, and a generator whose behaviour the test decides.
+ * One Kinora queue for a test: a real Redis, the real client, worker and delivery, a platform that records all posts, and
+ * a generator whose behaviour the test decides.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -10,7 +10,7 @@ import { connectRedis, type RedisAddress } from '../../src/queue/redis.ts';
 
 export class TestRedis {
   readonly socketPath: string;
-  /** Where the product's connections go; a test changes it to put a bad network in between. */
+  /** Address for the connections under test; a test may put a proxy in between. */
   address: RedisAddress;
   readonly #folder: string;
   readonly #arguments: readonly string[];
@@ -77,7 +77,7 @@ export class TestRedis {
     await ended;
   }
 
-  /** kill -9, a moment of nothing, and a new server on the same files. */
+  /** Kills the server, waits a moment and starts a new one on the same files. */
   async crashAndRestart(awayMs = 300): Promise<void> {
     await this.#kill();
     await rm(this.socketPath, { force: true });

@@ -4,9 +4,9 @@ import { once } from 'node:events';
 import { mkdirSync, rmSync, symlinkSync } from 'node:fs';
 
 /**
- * Mounts one at `folder`, which is absent or empty. Whoever is not root gets it in a namespace of their own, and a link
- * at `folder` that leads there. Returns how to take it away again.
- * @throws where this process may do neither: a full disk that is only pretended would prove nothing
+ * Mounts one at `folder`, which is absent or empty. Without root it is mounted in a namespace of its own, and `folder` is
+ * a link to it. Returns a function that unmounts it.
+ * @throws where neither is allowed
  */
 export async function mountSmallDisk(folder: string, kilobytes: number): Promise<() => void> {
   const mount = ['-t', 'tmpfs', '-o', `size=${kilobytes}k,mode=700`, 'kinora-test'];
@@ -17,7 +17,7 @@ export async function mountSmallDisk(folder: string, kilobytes: number): Promise
   }
   const place = `${folder}.disk`;
   mkdirSync(place);
-  // The disk lives as long as this process, and everybody of this user sees it through its root.
+  // The mount lives as long as this process; other processes of the user reach it through its root.
   const script = 'mount "$@" && echo ready && exec cat';
   const holder = spawn(
     'unshare',

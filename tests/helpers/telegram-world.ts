@@ -1,6 +1,6 @@
 /**
- * One Kinora on Telegram for a test: the fake Bot API, a real Redis, the real bot process with the real telegraf, and
- * a worker that hands out a real MP4 when the test lets it.
+ * One Kinora on Telegram for a test: the fake Bot API, a real Redis, the real bot with the real telegraf, and a worker
+ * that returns a real MP4 when the test lets it.
  */
 import { randomBytes } from 'node:crypto';
 import { copyFile, mkdtemp, rm, stat } from 'node:fs/promises';
@@ -30,7 +30,7 @@ export const terms: QueueTerms = {
   limits: { queue: 1_000, user: 5, community: 50, credits: 50 },
 };
 
-/** A landscape with something to see in it. */
+/** A landscape picture with texture. */
 export async function photo(): Promise<Buffer> {
   const background = { r: 60, g: 120, b: 190 };
   return await sharp({ create: { width: 320, height: 240, channels: 3, background } })
@@ -83,7 +83,7 @@ export class TelegramWorld {
     this.#overrides = overrides;
   }
 
-  /** @param fake in which people were there before the bot */
+  /** @param fake with people who were there before the bot */
   static async start(overrides: Overrides = {}, fake?: FakeTelegram): Promise<TelegramWorld> {
     const folder = await mkdtemp(join(tmpdir(), 'kinora-telegram-'));
     const { path } = await findFfmpeg();
@@ -100,7 +100,7 @@ export class TelegramWorld {
     return world;
   }
 
-  /** What the worker hands out from now on. Noise makes large files. */
+  /** The video that the worker returns from now on. Noise makes large files. */
   async useClip(width: number, height: number, isNoise: boolean): Promise<void> {
     this.#size = { width, height };
     await encodeVideo(frames(width, height, isNoise), {

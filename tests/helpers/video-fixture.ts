@@ -1,4 +1,4 @@
-/** Frames with known pixels, and independent eyes: ffprobe, decoded planes, /proc. */
+/** Frames with known pixels, and independent checks: ffprobe, decoded planes, /proc. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,7 +8,7 @@ import ffprobeInstaller from '@ffprobe-installer/ffprobe';
 import { afterAll } from 'vitest';
 import { z } from 'zod';
 
-/** The build that npm ships (2018) always; the machine's own as well when there is one. */
+/** The build of the npm package (2018), and the machine's own where there is one. */
 export const builds: readonly (readonly [name: string, path: string])[] = [
   ['npm', ffmpegInstaller.path],
   ...(spawnSync('ffmpeg', ['-version']).status === 0 ? [['system', 'ffmpeg'] as const] : []),
@@ -25,7 +25,7 @@ export interface RawFrame {
   readonly data: Uint8Array;
 }
 
-/** Soft coloured texture that moves by `dx`, `dy` pixels per frame: anything moved or lost shows. */
+/** Soft coloured texture that moves by `dx`, `dy` pixels per frame, so that a lost or moved frame shows. */
 export function textureFrame(
   width: number,
   height: number,
@@ -164,7 +164,7 @@ export function processesOf(text: string): { pid: number; name: string }[] {
   return found;
 }
 
-/** Waits for a condition that another process brings about. */
+/** Waits for a condition that another process fulfils. */
 export async function until<T>(condition: () => T | undefined | false): Promise<T> {
   for (let i = 0; i < 500; i++) {
     const value = condition();
