@@ -22,8 +22,8 @@ export function costOf(generation: Generation, presetCredits: number, preset: Pr
   return Math.max(presetCredits, Math.ceil(Number((presetCredits * work).toFixed(6))));
 }
 
-/** "512" or "640x384"; undefined when absent or nothing of the kind, which the engine refuses. */
-function pixelsOf(size: string | undefined): number | undefined {
+/** Of "512" or "640x384"; undefined when absent, or for anything else, which the engine refuses. */
+export function pixelsOf(size: string | undefined): number | undefined {
   const match = /^(\d{1,5})(?:[x×](\d{1,5}))?$/i.exec(size?.trim() ?? '');
   return match ? Number(match[1]) * Number(match[2] ?? match[1]) : undefined;
 }

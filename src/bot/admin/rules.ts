@@ -1,37 +1,38 @@
 /**
- * What the moderators of a community decided about Kinora there: where, who, how large, which words. Keeps it for a few
- * seconds, so that asking costs nothing, and says so when it cannot be known. Knows no platform.
+ * The rules that moderators have set for their community: channels, roles, covers, presets, blocked words. Read from
+ * Redis at most every few seconds; without an answer from Redis a request is refused. Knows no platform.
  */
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import type { RuleStore } from '../../queue/community-rules.ts';
+import { pixelsOf } from '../../request/cost.ts';
 import { type Preset, type PresetName, presetNames } from '../../request/presets.ts';
 import type { Generation } from '../../request/request.ts';
 import { BlockedWords } from './blocked-words.ts';
 
 export interface CommunityRules {
-  /** Channel keys; none is everywhere. */
+  /** Keys of the allowed channels; empty allows all. */
   readonly channels: readonly string[];
-  /** Role keys of which one is needed; none is everybody. */
+  /** Keys of roles of which a person needs one; empty allows everybody. */
   readonly roles: readonly string[];
   readonly isSpoiler: boolean;
   readonly isAgeRestrictedOnly: boolean;
-  /** What costs more than this one is refused. */
+  /** Requests with more work than this preset are refused. */
   readonly maxPreset?: PresetName;
-  /** As readBlockedWords() writes them. */
+  /** As readBlockedWords() returns them. */
   readonly words: readonly string[];
 }
 
-/** How many channels and roles can be named. */
+/** The most channels, and the most roles, that can be allowed. */
 export const mostNamed = 50;
 
-/** How long a change may take to be felt by other processes. */
+/** Other processes follow a change after this time at the latest. */
 const defaultKeptMs = 5_000;
 const keptCommunities = 1_000;
-/** Together with the deadline of submitting, a person still hears something in time. */
+/** Short, because JobClient.submit() has a deadline of its own after it, and the person waits for both. */
 const answerWithinMs = 1_000;
 
-/** Fields of the hash. Those with a colon are one each, so that two moderators do not undo each other's work. */
+/** Fields of the hash. Each channel, role and word has its own, so that moderators do not overwrite each other. */
 export const ruleFields = {
   spoiler: 'spoiler',
   age: 'age',
@@ -42,7 +43,7 @@ export const ruleFields = {
 } as const;
 export const on = 'on';
 
-/** Strict: a rule that is not understood, by a newer Kinora perhaps, must not be passed over. */
+/** Strict: an unknown rule, of a newer version perhaps, must not be ignored. */
 const singleSchema = z.strictObject({
   spoiler: z.literal(on).optional(),
   age: z.literal(on).optional(),
@@ -70,7 +71,7 @@ export function parseRules(fields: Readonly<Record<string, string>>): CommunityR
   };
 }
 
-/** Rules with their words ready to be looked for. */
+/** Rules with their words compiled. */
 export interface ReadyRules extends CommunityRules {
   readonly blocked: BlockedWords;
 }
@@ -78,7 +79,7 @@ export interface ReadyRules extends CommunityRules {
 export class RuleBook {
   readonly #store: Pick<RuleStore, 'rulesOf' | 'setRule'>;
   readonly #kept: LRUCache<string, Promise<Readonly<Record<string, string>>>>;
-  /** Compiled once as long as nothing changes. */
+  /** Compiled again only after a change. */
   readonly #ready = new LRUCache<string, { readonly source: string; readonly rules: ReadyRules }>({
     max: keptCommunities,
   });
@@ -89,9 +90,9 @@ export class RuleBook {
   }
 
   /**
-   * The rules that hold in a community, at most five seconds old. 'unavailable' within a second when Redis does not
-   * say: nobody knows then what is allowed.
-   * @throws Error when what Redis says is not understood
+   * The rules of a community, at most five seconds old.
+   * @returns 'unavailable' when Redis does not answer within a second
+   * @throws Error when the stored rules are not understood
    */
   async of(community: string): Promise<ReadyRules | 'unavailable'> {
     let asked = this.#kept.get(community);
@@ -114,12 +115,12 @@ export class RuleBook {
     return ready;
   }
 
-  /** As they stand in Redis now, for whoever changes them. */
+  /** The rules as they are in Redis now, to change them. */
   async read(community: string): Promise<CommunityRules> {
     return parseRules(await this.#store.rulesOf(community));
   }
 
-  /** @returns whether that changed anything */
+  /** @returns whether this changed anything */
   async set(by: string, community: string, field: string, value: string | undefined): Promise<boolean> {
     try {
       return await this.#store.setRule(by, community, field, value);
@@ -141,13 +142,13 @@ async function within<T>(ms: number, work: Promise<T>): Promise<T> {
   }
 }
 
-/** What a request has to do with rules. */
+/** The parts of a request that rules look at. */
 export interface RuledRequest {
   readonly roleKeys: readonly string[];
   readonly channelKey: string | undefined;
   readonly isAgeRestricted: boolean | undefined;
   readonly generation: Generation;
-  /** As the workers' pack runs them. */
+  /** With the workers' model pack. */
   readonly presets: Readonly<Record<PresetName, Preset>>;
 }
 
@@ -159,7 +160,7 @@ export type BrokenRule =
   /** `hint`: how the blocked word begins; empty for a pattern. */
   | { readonly kind: 'word'; readonly hint: string };
 
-/** The first rule that a request breaks. What is not known counts as not allowed. */
+/** The first rule that a request breaks. An unknown channel or an unknown age restriction counts as not allowed. */
 export function brokenRule(rules: ReadyRules, request: RuledRequest): BrokenRule | undefined {
   const { channelKey, roleKeys, generation } = request;
   if (rules.isAgeRestrictedOnly && request.isAgeRestricted !== true) return { kind: 'age' };
@@ -176,7 +177,7 @@ export function brokenRule(rules: ReadyRules, request: RuledRequest): BrokenRule
   return undefined;
 }
 
-/** Enough to know one's own word again, too little to make Kinora say it. */
+/** Enough to recognise one's own word, too little for Kinora to repeat it. */
 function hint(entry: string): string {
   return entry === '' || entry.startsWith('/') ? '' : `${[...entry][0] ?? ''}…`;
 }
@@ -186,16 +187,15 @@ function beyond(max: PresetName, { generation, presets }: RuledRequest): BrokenR
   const most = presets[max];
   const allowed = presetNames.filter((name) => workOf(presets[name]) <= workOf(most));
   if (!allowed.some((name) => name === generation.preset)) return { kind: 'preset', allowed };
-  const { numFrames = 0, numInferenceSteps = 0, size = '0' } = generation;
+  const { numFrames = 0, numInferenceSteps = 0, size } = generation;
   if (numFrames > most.numFrames) return { kind: 'frames', most: most.numFrames };
   if (numInferenceSteps > most.numInferenceSteps) return { kind: 'steps', most: most.numInferenceSteps };
-  const [width = 0, height = width] = size.split('x').map(Number);
-  // A size that is not understood is not allowed.
-  if (!(width * height <= most.size ** 2)) return { kind: 'size', most: most.size };
-  return undefined;
+  const pixels = size === undefined ? 0 : pixelsOf(size);
+  const isSmallEnough = pixels !== undefined && pixels <= most.size ** 2;
+  return isSmallEnough ? undefined : { kind: 'size', most: most.size };
 }
 
-/** How much there is to compute, in any unit. */
+/** Pixels of all steps: compares how much there is to compute. */
 function workOf({ size, numFrames, numInferenceSteps }: Preset): number {
   return size * size * numFrames * numInferenceSteps;
 }

@@ -438,6 +438,40 @@ describe.concurrent('admins', () => {
     expect(world.runs).toEqual([]);
   });
 
+  it('ban, weigh and list by text, and find how in /help', async (test) => {
+    const early = await startFakeTelegram();
+    const [boss, ada] = [early.user({ name: 'Boss' }), early.user()];
+    const world = await kinora(test, { adminUserIds: [boss.id] }, early);
+    const group = early.group({ members: [ada, boss] });
+    const hello = group.sendsText('BUY MY COINS', { from: ada });
+    const answer = async (send: () => unknown): Promise<string> => {
+      const before = early.answers(group).length;
+      send();
+      await early.until(() => early.answers(group).length > before);
+      return (world.last(group)?.text ?? '').replaceAll('\u2060', '');
+    };
+    const said = (text: string, from = boss) => answer(() => group.sendsText(text, { from }));
+    const replied = (text: string) => answer(() => group.repliesTo(hello, text, { from: boss }));
+
+    expect(await said('/bans')).toBe('Nobody is banned.');
+    // A colon in the reason does not make a target of the hours.
+    expect(await replied('/ban 24 see rule: 5')).toMatch(new RegExp(`^telegram:${ada.id} is banned until`));
+    expect(await said('/bans')).toMatch(
+      new RegExp(`^Banned: 1\n• telegram:${ada.id} · until .* UTC · telegram:${boss.id} .*: see rule: 5$`),
+    );
+    expect(await replied('/unban')).toContain('is not banned any more');
+    expect(await replied('/weight set 2 a supporter')).toMatch(
+      new RegExp(`^user:telegram:${ada.id}: weight 2\\. .* 2 times`),
+    );
+    expect(await said(`/weight set community:${group.id} 0.01`)).toMatch(/between 0\.1 and 10, not 0\.01/);
+    expect(await said('/weight list')).toBe(`Weights: 1\n• user:telegram:${ada.id} · 2`);
+    expect(await replied('/weight reset')).toBe('Done.');
+    expect(await said('/weight list')).toBe(en.admin.noWeights);
+    expect(await said('/weight list', ada)).toBe(en.refusal.notAdmin);
+    expect(await said('/help')).toMatch(/For admins: quota .* · weight .* · bans \[PAGE\]/);
+    expect(await said('/help', ada)).not.toContain('For admins');
+  });
+
   it('have their commands in their own menu; menus are sent only when they changed', async (test) => {
     const early = await startFakeTelegram();
     const boss = early.user();
@@ -448,6 +482,12 @@ describe.concurrent('admins', () => {
     ];
     const world = await kinora(test, { adminUserIds: [boss.id] }, early);
     await early.until(() => early.menu(theirs, boss).some(({ command }) => command === 'ban'));
+    expect(
+      early
+        .menu(theirs, boss)
+        .slice(5)
+        .map(({ command, description }) => [command, description]),
+    ).toEqual(Object.entries(en.admin.commands));
     await early.until(() => early.menu(hers, ada)[0]?.description.includes('图片'));
     expect(early.menu(hers, ada).map(({ command }) => command)).toEqual([
       'animate',
