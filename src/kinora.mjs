@@ -1,6 +1,5 @@
 #!/usr/bin/env node
-// Starts the command line. Plain JavaScript so that every supported Node can read it; it only teaches Node
-// to load TypeScript (tsx) and hands over to cli.ts.
+// Starts the command line. JavaScript, because Node 20 reads no TypeScript: registers tsx, which does, and loads main.ts.
 import { register } from 'tsx/esm/api';
 
 register();

@@ -385,7 +385,7 @@ def main() -> None:
         action="append",
         default=[],
         metavar="WxHxF",
-        help="compile with TensorRT for this size (plain)",
+        help="compile with TensorRT for this size (plain; experimental)",
     )
     args = parser.parse_args()
     sizes = [Size.parse(text) for text in args.tensorrt_context]
