@@ -1,11 +1,10 @@
-/**
- * The only reader of the environment. Every setting is described in .env.example; a test keeps the two equal.
- */
+/** Reads the settings from .env and the environment; nothing else does. A test compares their names with .env.example. */
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { config as readDotenv } from 'dotenv';
 import { z } from 'zod';
 import { KinoraError } from './errors.ts';
+import { isDeviceName } from './inference/devices/device.ts';
 import type { RedisAddress } from './queue/redis.ts';
 import type { QueueSettings } from './queue/terms.ts';
 import type { Shortcuts } from './request/resolve.ts';
@@ -27,10 +26,10 @@ const oneOf = <const T extends readonly string[]>(...names: T) =>
   z.enum(names, { error: `expected one of ${names.join(', ')}` });
 
 /** What --device and KINORA_DEVICE may be. */
-export const devicePattern = /^(auto|cpu|webgpu|(cuda|tensorrt)(:\d{1,2})?)$/;
+export const isDevice = (name: string): boolean => name === 'auto' || isDeviceName(name);
 export const deviceExpectation = 'expected auto, cpu, cuda, cuda:N, tensorrt, tensorrt:N or webgpu';
 
-/** Ids as the chats show them, with commas or spaces between. */
+/** Ids in the form that the chats show, separated by commas or spaces. */
 const ids = z
   .string()
   .regex(/^\d+([\s,]+\d+)*$/, { error: 'expected numbers with commas between' })
@@ -64,13 +63,13 @@ const warmUp = z
 
 const featureReuse = { '1': 1, '2': 2, '3': 3 } as const;
 
-/** Name → what it may be and what it is when unset. An empty value counts as unset. */
+/** Every setting with its range and default. An empty value counts as unset. */
 export const environmentSchema = z.object({
   KINORA_ENV_FILE: z.string().default(path.join(projectFolder, '.env')),
   KINORA_DATA_DIR: z.string().default(path.join(projectFolder, 'data')),
   KINORA_MODEL: z.string().default('builtin'),
   KINORA_MODELS_DIR: z.string().optional(),
-  KINORA_DEVICE: z.string().regex(devicePattern, { error: deviceExpectation }).default('auto'),
+  KINORA_DEVICE: z.string().refine(isDevice, { error: deviceExpectation }).default('auto'),
   KINORA_THREADS: whole(0, 256).default(0),
   KINORA_VRAM_GB: number(0.5, 1024).optional(),
   KINORA_WARMUP: warmUp,
@@ -125,15 +124,15 @@ export interface Config {
   readonly cacheFolder: string;
   /** Name of a pack in one of modelsDirs, or a path to one. */
   readonly model: string;
-  /** Where packs are looked for, in this order. */
+  /** Searched for packs in this order. */
   readonly modelsDirs: readonly string[];
   readonly device: string;
   readonly threads: number;
-  /** Memory of the GPU that may be taken; undefined: what it has free when the engine starts. */
+  /** Bytes of GPU memory that may be used; undefined: those that are free when the engine starts. */
   readonly vramBytes: number | undefined;
-  /** Clips whose shapes are run before the first job; undefined: as fits the device. */
+  /** Shapes that are run before the first job; undefined: a choice by device. */
   readonly warmUp: readonly { width: number; height: number; numFrames: number }[] | undefined;
-  /** What requests that do not say otherwise give up for speed; nothing, unless it was set. */
+  /** Defaults of requests that trade exactness for speed; without settings there are none. */
   readonly shortcuts: Shortcuts;
   readonly cacheMemoryBytes: number;
   readonly cacheDiskBytes: number;
@@ -156,17 +155,17 @@ export interface Config {
     | undefined;
   readonly telegram: { readonly token: string; readonly adminUserIds: readonly string[] } | undefined;
   readonly queue: QueueSettings & {
-    /** How long a running job may go on when its worker is asked to end. */
+    /** How long a running job may continue when its worker is asked to end. */
     readonly graceMs: number;
-    /** A job that waits longer is given up. */
+    /** A job that waits longer fails as expired. */
     readonly expireAfterMs: number;
   };
   /** The folders of jobs: pictures that came in and videos that went out. */
   readonly jobFiles: {
-    /** How long a delivered video stays, and is remembered. */
+    /** How long the files and the ledger entry of a delivered job are kept. */
     readonly retentionMs: number;
     readonly budgetBytes: number;
-    /** With less free, new requests are refused. */
+    /** New requests are refused while less disk is free. */
     readonly minFreeBytes: number;
   };
 }
@@ -176,9 +175,9 @@ const bytesPerGigabyte = 1024 ** 3;
 
 type Values = Record<string, string>;
 
-/** Folders and files. In .env a relative one counts from the folder of that file, else from the current folder. */
+/** Settings that are paths. A relative path in .env starts at the folder of that file, others at the current folder. */
 const pathNames: ReadonlySet<string> = new Set(['KINORA_DATA_DIR', 'KINORA_MODELS_DIR', 'KINORA_INBOX']);
-/** Paths only when they look like one, else names. */
+/** Settings that are a path if they contain a slash, else a name. */
 const nameOrPathNames: ReadonlySet<string> = new Set(['KINORA_MODEL', 'FFMPEG_PATH']);
 
 function withoutEmpty(values: Readonly<Record<string, string | undefined>>): Values {
@@ -196,7 +195,7 @@ function withAbsolutePaths(values: Values, folder: string): Values {
   );
 }
 
-/** Everything that is set, from both places, checked by nobody yet. */
+/** The settings of .env and of the environment, unchecked. */
 function readValues(environment: NodeJS.ProcessEnv): Values {
   const fromEnvironment = withoutEmpty(environment);
   const named = fromEnvironment['KINORA_ENV_FILE'];
@@ -212,7 +211,7 @@ function readValues(environment: NodeJS.ProcessEnv): Values {
   };
 }
 
-/** Names that look like ours but are not: mostly slips of the keyboard, which would otherwise have no effect in silence. */
+/** Names that begin with KINORA_ and are no setting: mostly typing errors, which would have no effect in silence. */
 export function unknownSettings(environment: NodeJS.ProcessEnv = process.env): string[] {
   return Object.keys(readValues(environment))
     .filter((name) => name.startsWith('KINORA_') && !Object.hasOwn(environmentSchema.shape, name))
@@ -220,8 +219,8 @@ export function unknownSettings(environment: NodeJS.ProcessEnv = process.env): s
 }
 
 /**
- * Reads the file .env beside package.json, then the environment, which wins.
- * @throws KinoraError INVALID_CONFIG naming the variables and what they may be, never their values: they may be secret
+ * Reads .env beside package.json, then the environment, which takes precedence.
+ * @throws KinoraError INVALID_CONFIG with names and ranges of the wrong settings; never with values, which may be secret
  */
 export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config {
   const parsed = environmentSchema.safeParse(readValues(environment));

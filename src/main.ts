@@ -49,7 +49,10 @@ program
   .option('-o, --out <path>', 'file, or folder when it exists (default: IMAGE-SEED.mp4 here)')
   .option('-p, --preset <name>', `${presetNames.join(', ')} (default: standard)`)
   .option('-m, --model <name>', 'model pack, by name or path (default: KINORA_MODEL)')
-  .option('-d, --device <name>', 'auto, cpu, cuda[:N], webgpu, tensorrt[:N] (experimental; default: KINORA_DEVICE)')
+  .option(
+    '-d, --device <name>',
+    'auto, cpu, cuda[:N], webgpu, tensorrt[:N] (experimental; default: KINORA_DEVICE)',
+  )
   .option('-s, --seed <number>', 'same seed, same video (default: random)', toNumber)
   .option('--frames <number>', 'frames to make', toNumber)
   .option('--steps <number>', 'denoising steps', toNumber)

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { access, constants, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { type Config, deviceExpectation, devicePattern } from '../config.ts';
+import { type Config, deviceExpectation, isDevice } from '../config.ts';
 import type { EngineJob, EngineResult } from '../engine/protocol.ts';
 import { smallerJobs } from '../engine/smaller-jobs.ts';
 import { isKinoraError, KinoraError } from '../errors.ts';
@@ -21,7 +21,7 @@ import { startEngine } from './engines.ts';
 import { choosePack } from './packs.ts';
 import { ProgressBar } from './progress-bar.ts';
 
-/** As commander hands them over: numbers are parsed, everything else is checked here or by resolveRequest. */
+/** The options as commander passes them: numbers are parsed; everything else is checked here or by resolveRequest. */
 export interface AnimateOptions {
   readonly out?: string;
   readonly preset?: string;
@@ -55,7 +55,7 @@ interface Task {
   readonly request: ResolvedRequest;
 }
 
-/** Endings by which an argument is meant as a picture even when there is no such file. */
+/** File endings that make an argument a picture even if there is no such file. */
 const pictureEndings = /\.(jpe?g|png|webp|gif|heic|heif|avif|svg|bmp|tiff?|pdf)$/i;
 
 /**
@@ -93,27 +93,27 @@ export async function animate(
 ): Promise<void> {
   const { images, prompt } = await splitArguments(args);
   const wanted = options.device ?? config.device;
-  if (!devicePattern.test(wanted)) {
+  if (!isDevice(wanted)) {
     throw new KinoraError('INVALID_OPTION', `The device is "${wanted.slice(0, 40)}"; ${deviceExpectation}.`);
   }
   const pack = await choosePack(config, options.model ?? config.model);
   const outs = await chooseOuts(options.out, images);
 
-  // Everything that can be refused is refused before the engine takes memory and time.
+  // Wrong options are refused before the engine takes memory and time.
   const tasks: Task[] = [];
   for (const [index, image] of images.entries()) {
     const out = outs[index];
     if (out !== undefined) tasks.push(await prepareTask(image, out, prompt, pack, options, config, tasks));
   }
 
-  // What goes wrong is said in a sentence, once.
+  // The command prints its own sentence about a failure; the engine's log lines would repeat it.
   const logLevel = /^(info|debug)$/.test(config.logLevel) ? config.logLevel : 'silent';
-  // The first video warms up for the others, with its own shape.
+  // Without a warm-up: the first video warms up the engine with its own shape.
   const settings = { ...config, warmUp: config.warmUp ?? [] };
   const log = createLogger('engine', logLevel);
   const { engine, choice, advice } = await startEngine(settings, pack, wanted, log);
   if (advice !== undefined && !options.quiet) process.stderr.write(`${advice}\n`);
-  // Whoever names a device knows what it runs on.
+  // A named device needs no explanation.
   if (wanted === 'auto' && !options.json && !options.quiet) {
     process.stderr.write(`${pack.manifest.id} runs on ${choice}.\n`);
   }
@@ -209,7 +209,7 @@ function generationOptions(options: AnimateOptions, prompt: string | undefined):
   };
 }
 
-/** Without what is undefined, which would hide a default. */
+/** Without undefined values, which would hide defaults. */
 function given(options: GenerationOptions): GenerationOptions {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 }
@@ -228,7 +228,7 @@ function parseStrength(text: string): number {
 
 type Out = string | { readonly folder: string; readonly stem: string };
 
-/** Where each video goes: a file that was named, or a free name in a folder. */
+/** The path of each video: the named file, or a free name in a folder. */
 async function chooseOuts(out: string | undefined, images: readonly string[]): Promise<Out[]> {
   const namesFolder = out === undefined || /[/\\]$/.test(out) || (await isFolder(out));
   if (!namesFolder && images.length > 1) {
@@ -251,7 +251,7 @@ async function chooseOuts(out: string | undefined, images: readonly string[]): P
   return images.map((image) => ({ folder, stem: path.parse(image).name }));
 }
 
-/** A name that no file has: a video is never overwritten unless --out names it. */
+/** A name that no file has: only a video that --out names is overwritten. */
 async function freeName(folder: string, stem: string, earlier: readonly Task[]): Promise<string> {
   for (let number = 1; ; number++) {
     const file = path.join(folder, `${stem}${number === 1 ? '' : `-${number}`}.mp4`);

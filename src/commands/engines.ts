@@ -2,10 +2,10 @@
 import type { Config } from '../config.ts';
 import { Engine } from '../engine/supervisor.ts';
 import { isKinoraError } from '../errors.ts';
+import { parseDevice } from '../inference/devices/device.ts';
 import { findGpu } from '../inference/devices/gpus.ts';
 import { deviceAdvice, requiredDevice } from '../inference/devices/required-device.ts';
 import type { Pack } from '../inference/packs/files.ts';
-import { parseDevice } from '../inference/sessions/session.ts';
 import type { Logger } from '../log.ts';
 import { findFfmpeg } from '../video/ffmpeg-path.ts';
 import { deviceCandidates, whyNoGpu } from './packs.ts';

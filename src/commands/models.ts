@@ -29,7 +29,7 @@ export async function listModels(config: Config): Promise<void> {
   }
 }
 
-/** Checks every byte. Throws PACK_INVALID when something differs; the problems were printed before. */
+/** Checks every byte and prints the problems. Throws PACK_INVALID when there are some. */
 export async function verifyModel(config: Config, name: string): Promise<void> {
   const pack = await choosePack(config, name);
   const problems = await verifyPack(pack);

@@ -1,4 +1,4 @@
-/** Which model pack and which device a command works with. */
+/** The model pack and the devices that a command uses. */
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import type { Config } from '../config.ts';
@@ -24,7 +24,7 @@ export async function choosePack(config: Config, name: string): Promise<Pack> {
   return match.pack;
 }
 
-/** @throws KinoraError INVALID_CONFIG when the pack cannot do what the settings want for every job */
+/** @throws KinoraError INVALID_CONFIG when KINORA_REUSE needs a graph that the pack does not have */
 export function assertShortcuts({ shortcuts }: Config, { manifest }: Pack): void {
   const { featureReuse = 1 } = shortcuts;
   if (featureReuse === 1 || hasShallowCore(manifest)) return;
@@ -34,7 +34,7 @@ export function assertShortcuts({ shortcuts }: Config, { manifest }: Pack): void
   );
 }
 
-/** What to try, in this order. "auto" is CUDA where the runtime's library for it is installed, then the CPU. */
+/** The devices to try, in order. "auto" is CUDA where the runtime's library for it is installed, then the CPU. */
 export function deviceCandidates(device: string, pack: Pack): readonly string[] {
   if (device !== 'auto') return [device];
   const required = requiredDevice(pack.manifest);
@@ -51,7 +51,7 @@ export function whyNoGpu(): string {
   return whatIsMissing('cuda') ?? 'the pack does not ask for a GPU';
 }
 
-/** By the driver's own files: nvidia-smi is not everywhere, and slow. /dev/dxg is Windows' GPU in WSL. */
+/** Looks for the driver's own files: nvidia-smi is slow, and not always installed. /dev/dxg is the GPU in WSL. */
 export function hasNvidiaDriver(): boolean {
   return ['/proc/driver/nvidia/version', '/dev/nvidiactl', '/dev/dxg'].some((file) => existsSync(file));
 }

@@ -1,4 +1,4 @@
-/** Progress of one clip on stderr: one line that is redrawn on a terminal, a line per phase elsewhere. */
+/** Progress of one clip on stderr: one redrawn line on a terminal, else one line per phase. */
 import type { Phase, ProgressEvent } from '../inference/image-to-video.ts';
 
 const labels: Readonly<Record<Phase, string>> = {
@@ -39,7 +39,7 @@ export class ProgressBar {
     this.#drawn = true;
   }
 
-  /** Of this phase; the others are short, or not begun and not yet known. */
+  /** Time left in this phase; later phases are short or unknown. */
   #timeLeft(done: number, total: number): string {
     if (done === 0 || done >= total) return '';
     const seconds = (((this.#now() - this.#phaseStartedAt) / done) * (total - done)) / 1000;
@@ -47,7 +47,7 @@ export class ProgressBar {
     return seconds < 100 ? `  ${Math.ceil(seconds)} s left` : `  ${Math.ceil(seconds / 60)} min left`;
   }
 
-  /** Leaves a clean line for what is printed next. */
+  /** Erases the bar, so that the next output begins on a clean line. */
   clear(): void {
     if (this.#drawn) this.#stream.write(eraseLine);
     this.#drawn = false;

@@ -38,7 +38,7 @@ export class RedisProbe {
   #ping: Promise<Probed<string>> | null = null;
   #reading: Promise<Probed<QueueReading>> | null = null;
 
-  /** @param redis a fail-fast connection that nobody else uses; close() closes it */
+  /** @param redis a fail-fast connection for this probe alone; close() closes it */
   constructor(redis: Redis, keys: Keys) {
     this.#redis = redis;
     this.#keys = keys;

@@ -16,10 +16,10 @@ import {
   otherVersions,
   providerOf,
 } from '../../inference/devices/cuda-libraries.ts';
+import { parseDevice } from '../../inference/devices/device.ts';
 import { askGpus, type Gpu, visibleGpus } from '../../inference/devices/gpus.ts';
 import { deviceAdvice, requiredDevice } from '../../inference/devices/required-device.ts';
 import type { Pack } from '../../inference/packs/files.ts';
-import { parseDevice } from '../../inference/sessions/session.ts';
 import { describeNoGpus } from '../no-gpus.ts';
 import { hasNvidiaDriver } from '../packs.ts';
 import { cudaVersions, usualCuda } from '../setup-cuda/versions.ts';

@@ -2,13 +2,14 @@
  * What the engine child owns: a pack's sessions, its pipeline and the latent cache, opened once and used for every job.
  * The one place that says which pipeline serves which family. Knows no messages and no processes.
  */
+
+import { parseDevice } from '../../inference/devices/device.ts';
 import { findGpu } from '../../inference/devices/gpus.ts';
 import { assertGpu } from '../../inference/devices/required-device.ts';
 import { LatentCache } from '../../inference/latent-cache.ts';
 import { loadPack } from '../../inference/packs/files.ts';
 import { openPack } from '../../inference/packs/open.ts';
 import { I2VGenXLPipeline } from '../../inference/pipelines/i2vgen-xl.ts';
-import { parseDevice } from '../../inference/sessions/session.ts';
 import type { EngineJob, EngineOptions, EngineResult } from '../protocol.ts';
 import { type JobHooks, runJob } from './run-job.ts';
 import { checkShapes, usualShapes, warmUp } from './warm-up.ts';

@@ -1,8 +1,8 @@
 /**
- * The shared libraries that a GPU needs beside onnxruntime-node: ONNX Runtime's providers, and CUDA with cuDNN. They lie
- * in a folder of ours, cuda/VERSION beside package.json, because "npm ci" empties node_modules: the providers are linked
- * beside the runtime, which loads them from nowhere else, and CUDA's libraries are named to the engine child in
- * LD_LIBRARY_PATH. Says what is there and what is missing; `kinora setup-cuda` brings it. Loads nothing itself.
+ * Finds the shared libraries that a GPU needs besides onnxruntime-node: ONNX Runtime's providers, and CUDA with cuDNN.
+ * `kinora setup-cuda` installs them into cuda/VERSION beside package.json, because "npm ci" empties node_modules. The
+ * providers are linked beside the runtime, which loads them from nowhere else; CUDA's libraries are in the
+ * LD_LIBRARY_PATH of the engine child. Loads no library itself.
  */
 import { execFileSync } from 'node:child_process';
 import {
@@ -23,7 +23,7 @@ import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { neededLibraries } from './elf.ts';
 
-/** Where the libraries of this checkout lie, one folder per version of the runtime. */
+/** The libraries of this checkout, one folder per version of the runtime. */
 export const cudaFolder = fileURLToPath(new URL('../../../cuda', import.meta.url));
 
 export const providerNames = [
@@ -32,13 +32,13 @@ export const providerNames = [
   'libonnxruntime_providers_tensorrt.so',
 ] as const;
 
-/** Opened by name while the model runs, so that no library's list of needs mentions them. By CUDA's major version. */
+/** Loaded by name while the model runs, so no library lists them as needed. By CUDA's major version. */
 const openedLater: Readonly<Record<number, readonly string[]>> = {
   12: ['libcudnn.so.9', 'libcufft.so.11', 'libnvrtc.so.12'],
   13: ['libcudnn.so.9', 'libcufft.so.12', 'libnvrtc.so.13'],
 };
 
-/** Comes with NVIDIA's driver and with nothing else. */
+/** Part of NVIDIA's driver only. */
 export const driverLibrary = 'libcuda.so.1';
 
 const installedSchema = z.object({
@@ -46,9 +46,9 @@ const installedSchema = z.object({
   onnxruntime: z.string(),
   /** Major version of CUDA. */
   cuda: z.int(),
-  /** False when only the providers were wanted. */
+  /** False after --providers-only. */
   withCuda: z.boolean(),
-  /** What was installed, with versions, for people. */
+  /** Installed packages with their versions, for display. */
   packages: z.record(z.string(), z.string()),
   /** Every library, relative to the folder, with its size. */
   files: z.record(z.string(), z.int()),
@@ -58,7 +58,7 @@ export const installedName = 'installed.json';
 
 export interface Runtime {
   readonly version: string;
-  /** Where libonnxruntime lies, and looks for its providers. */
+  /** The folder of libonnxruntime, in which it looks for its providers. */
   readonly folder: string;
 }
 
@@ -68,7 +68,7 @@ export function installedRuntime(): Runtime {
   return { version, folder: path.join(path.dirname(file), 'bin', 'napi-v6', process.platform, process.arch) };
 }
 
-/** Where everything lies: of this checkout, or of a test. */
+/** The folders of this checkout, or of a test. */
 export interface CudaPlaces {
   readonly runtime: Runtime;
   /** Holds one folder per version of the runtime. */
@@ -79,7 +79,7 @@ export function cudaPlaces(): CudaPlaces {
   return { runtime: installedRuntime(), parent: cudaFolder };
 }
 
-/** What setup-cuda installed for this version of the runtime; undefined when it did not, or not completely. */
+/** The complete installation by setup-cuda for this version of the runtime, if there is one. */
 export function installedCuda(
   { runtime: { version }, parent }: CudaPlaces = cudaPlaces(),
 ): (InstalledCuda & { readonly folder: string }) | undefined {
@@ -97,7 +97,7 @@ export function installedCuda(
   }
 }
 
-/** Versions of the runtime that libraries were installed for: one that is not ours is a sign of an update since. */
+/** Other versions of the runtime that libraries were installed for: left over from before an update. */
 export function otherVersions({ runtime: { version }, parent }: CudaPlaces = cudaPlaces()): string[] {
   if (!existsSync(parent)) return [];
   return readdirSync(parent).filter(
@@ -106,9 +106,8 @@ export function otherVersions({ runtime: { version }, parent }: CudaPlaces = cud
 }
 
 /**
- * Links the providers beside the runtime where they are missing. Files that somebody else put there stay, unless
- * `replace`.
- * @throws Error of the file system: node_modules may belong to somebody else
+ * Links the providers beside the runtime where they are missing. Regular files there stay, unless `replace`.
+ * @throws Error of the file system, for example when node_modules is not writable
  */
 export function linkProviders(places = cudaPlaces(), replace = false): void {
   const { runtime } = places;
@@ -120,7 +119,7 @@ export function linkProviders(places = cudaPlaces(), replace = false): void {
     if (!existsSync(target)) continue;
     const isLink = lstatSync(link, { throwIfNoEntry: false })?.isSymbolicLink() ?? false;
     if (existsSync(link) && ((!isLink && !replace) || realpathSync(link) === realpathSync(target))) continue;
-    // Another process may be doing the same, or loading the library right now.
+    // Atomic, because another process may be linking or loading the library at the same time.
     const temporary = path.join(runtime.folder, `.${name}.${process.pid}`);
     mkdirSync(runtime.folder, { recursive: true });
     rmSync(temporary, { force: true });
@@ -129,7 +128,7 @@ export function linkProviders(places = cudaPlaces(), replace = false): void {
   }
 }
 
-/** The provider that a device needs, if it is there or can be linked. */
+/** The provider library of a device: linked, or installed and ready to be linked. */
 export function providerOf(device: 'cuda' | 'tensorrt', places = cudaPlaces()): string | undefined {
   const name = `libonnxruntime_providers_${device}.so`;
   const linked = path.join(places.runtime.folder, name);
@@ -139,14 +138,14 @@ export function providerOf(device: 'cuda' | 'tensorrt', places = cudaPlaces()): 
   return own && existsSync(own) ? own : undefined;
 }
 
-/** Where CUDA's libraries of ours lie; undefined when there are none, and the system's are used. */
+/** The folder of the CUDA libraries that setup-cuda installed; undefined where the system's are used. */
 export function ownCudaLibraries(places = cudaPlaces()): string | undefined {
   if (process.platform !== 'linux') return undefined;
   const installed = installedCuda(places);
   return installed?.withCuda ? path.join(installed.folder, 'lib') : undefined;
 }
 
-/** Major version of CUDA that a provider was built for; undefined when it does not say. */
+/** Major version of CUDA that a provider was built for, by the libraries that it needs. */
 export function cudaMajorOf(provider: string): number | undefined {
   const match = neededLibraries(provider)
     .map((name) => /^libcudart\.so\.(\d+)/.exec(name))
@@ -154,7 +153,7 @@ export function cudaMajorOf(provider: string): number | undefined {
   return match ? Number(match[1]) : undefined;
 }
 
-/** Whether a CUDA provider belongs to this version of the runtime: it holds the version somewhere, in plain version. */
+/** Whether a CUDA provider belongs to this version of the runtime: the file contains the version as text. */
 export async function isOfVersion(file: string, version: string): Promise<boolean> {
   let rest: Buffer = Buffer.alloc(0);
   for await (const chunk of createReadStream(file, { highWaterMark: 1 << 22 })) {
@@ -165,7 +164,7 @@ export async function isOfVersion(file: string, version: string): Promise<boolea
   return false;
 }
 
-/** What a provider asks for, and what is opened later, apart from the C library and its like. */
+/** The libraries of CUDA, cuDNN and TensorRT that a provider needs, those loaded later included. */
 export function librariesFor(provider: string): string[] {
   const major = cudaMajorOf(provider);
   const named = neededLibraries(provider).filter((name) => /^lib(cu|nv)/.test(name));
@@ -181,7 +180,7 @@ const systemFolders = [
   '/usr/local/lib',
 ];
 
-/** Finds libraries as the loader of the engine child will: ours, then LD_LIBRARY_PATH, then the system's. */
+/** Searches like the dynamic loader of the engine child: installed libraries, LD_LIBRARY_PATH, the system's folders. */
 export function libraryFinder(
   environment: NodeJS.ProcessEnv = process.env,
   places = cudaPlaces(),
@@ -195,7 +194,7 @@ export function libraryFinder(
   return (name) => inFolder(first, name) ?? cached.get(name) ?? inFolder(systemFolders, name);
 }
 
-/** The system's own list; lines such as "\tlibcuda.so.1 (libc6,x86-64) => /lib/x86_64-linux-gnu/libcuda.so.1". */
+/** The libraries that ldconfig lists, in lines such as "\tlibcuda.so.1 (libc6,x86-64) => /lib/x86_64-linux-gnu/libcuda.so.1". */
 function loaderCache(): Map<string, string> {
   const files = new Map<string, string>();
   for (const program of ['/sbin/ldconfig', '/usr/sbin/ldconfig']) {
@@ -207,13 +206,13 @@ function loaderCache(): Map<string, string> {
       }
       return files;
     } catch {
-      // Some minimal systems have one that does not work; the usual folders are looked into all the same.
+      // On some minimal systems ldconfig does not work; systemFolders are searched anyway.
     }
   }
   return files;
 }
 
-/** What keeps a GPU device from being there, as the end of a sentence; undefined when every library is there. */
+/** The reason why a GPU cannot be used, as the end of a sentence; undefined when every library is there. */
 export function whatIsMissing(
   device: 'cuda' | 'tensorrt',
   places = cudaPlaces(),
@@ -231,7 +230,7 @@ export function whatIsMissing(
   }
   let missing: string[];
   try {
-    // TensorRT leaves to CUDA what it cannot do.
+    // TensorRT falls back to CUDA for operators that it does not support.
     const providers = new Set([providerOf('cuda', places) ?? provider, provider]);
     const needed = new Set([...providers].flatMap(librariesFor));
     missing = [...needed].filter((name) => find(name) === undefined);

@@ -25,9 +25,9 @@ const missingProvider =
   /libonnxruntime_providers|Cannot open shared object|not (?:supported|available)|no available backend|CUDA (?:failure|driver)|WebGPU/i;
 
 /**
- * Why the device is not there, as the end of a sentence and without a full stop; undefined when the message is about
- * something else.
- * @param isOpening false for a run: then only what cannot be mistaken is said to be the device's fault
+ * The reason why the device cannot be used, as the end of a sentence without a full stop; undefined when the message is
+ * about something else.
+ * @param isOpening false for a run: then only unmistakable messages count as the device's fault
  */
 export function deviceTrouble(device: string, message: string, isOpening: boolean): string | undefined {
   if (device === 'cpu') return undefined;
@@ -51,7 +51,7 @@ export function deviceTrouble(device: string, message: string, isOpening: boolea
   return failure?.[2]?.trim() ?? firstWords(message);
 }
 
-/** The runtime's own words as the end of a sentence, without paths and source lines. */
+/** The runtime's message as the end of a sentence, without paths and source lines. */
 export function firstWords(message: string): string {
   const line = (message.split('\n')[0] ?? '')
     .replace(/^Load model from .*? failed:/, '')

@@ -1,7 +1,7 @@
 /**
- * Which other libraries a Linux library asks for (DT_NEEDED), read from the file itself: whether CUDA's libraries are
- * complete can be told without loading them, and without tools that not every machine has. Knows 64-bit little-endian
- * ELF only, which is all that CUDA comes as.
+ * Reads from a Linux library which other libraries it needs (DT_NEEDED). So the completeness of CUDA's libraries is
+ * checked without loading them, and without tools that not every machine has. Supports 64-bit little-endian ELF, the
+ * format of all CUDA libraries.
  */
 import { closeSync, openSync, readSync } from 'node:fs';
 
@@ -15,7 +15,7 @@ const maxNameBytes = 256;
 
 /**
  * Names such as "libcublas.so.13", in the file's order.
- * @throws Error when the file cannot be read or is no such library
+ * @throws Error when the file cannot be read or is no 64-bit little-endian ELF file
  */
 export function neededLibraries(file: string): string[] {
   const descriptor = openSync(file, 'r');

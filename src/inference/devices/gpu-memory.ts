@@ -15,7 +15,7 @@ export interface GpuMemory {
   readonly totalBytes: number;
 }
 
-/** Lines such as "0, 1234, 81559"; numbers that a device does not have ("[N/A]") leave it out. */
+/** Parses lines such as "0, 1234, 81559"; GPUs without numbers ("[N/A]") are left out. */
 export function parseGpuMemory(text: string): GpuMemory[] {
   return text.split('\n').flatMap((line) => {
     const [gpu, used, total] = line.split(',').map((cell) => cell.trim());

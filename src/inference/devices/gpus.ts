@@ -6,11 +6,11 @@ const deadlineMs = 15_000;
 
 export interface Gpu extends GpuMemory {
   readonly uuid: string;
-  /** Of the driver: "580.95.05". */
+  /** Version of the driver: "580.95.05". */
   readonly driver: string;
   /** 8.6 for an RTX 3090; undefined where nvidia-smi is too old to say. */
   readonly computeCapability: number | undefined;
-  /** As TensorRT and PyTorch call it: "NVIDIA GeForce RTX 3090". */
+  /** The name that TensorRT and PyTorch use, too: "NVIDIA GeForce RTX 3090". */
   readonly name: string;
 }
 
@@ -42,8 +42,8 @@ export async function findGpu(ordinal: number): Promise<Gpu | undefined> {
 }
 
 /**
- * Those that CUDA may use, in its order: "cuda:1" is the second of them. CUDA_VISIBLE_DEVICES names them by number or by
- * the beginning of their UUID, and ends at the first name that fits none; the engine child counts as nvidia-smi does.
+ * The GPUs that CUDA may use, in its order: "cuda:1" is the second of them. CUDA_VISIBLE_DEVICES names them by number or
+ * by the beginning of their UUID; names after the first unknown one are ignored. The engine child counts like nvidia-smi.
  */
 export function visibleGpus(
   gpus: readonly Gpu[],

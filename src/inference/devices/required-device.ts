@@ -1,13 +1,13 @@
 /**
- * Packs that run on one kind of device only: fused graphs for CUDA, engines compiled by TensorRT for one kind of GPU.
- * Says who may open them, and which of their graphs TensorRT runs. Opens nothing.
+ * Packs that run on one kind of device only: fused graphs for CUDA, TensorRT engines for one GPU model. Decides where such
+ * a pack may be opened and which of its graphs TensorRT runs. Opens nothing.
  */
 import { open } from 'node:fs/promises';
 import path from 'node:path';
 import { KinoraError } from '../../errors.ts';
 import type { PackManifest } from '../packs/manifest.ts';
 
-/** The device that a pack cannot do without; undefined: any will do. */
+/** The only kind of device that can run the pack; undefined: any can. */
 export function requiredDevice({ flavour, requires }: PackManifest): 'cuda' | 'tensorrt' | undefined {
   return requires?.device ?? (flavour === 'cuda' ? 'cuda' : undefined);
 }
@@ -25,8 +25,8 @@ export function assertDevice(manifest: PackManifest, device: string): void {
 }
 
 /**
- * An engine of TensorRT runs on the kind of GPU that it was compiled on.
- * @param gpu name of the GPU, as nvidia-smi says it; undefined where it cannot be asked: TensorRT itself will refuse
+ * A TensorRT engine runs only on the GPU model that it was compiled on.
+ * @param gpu name of the GPU, by nvidia-smi; undefined where it is unknown: TensorRT itself will refuse
  * @throws KinoraError DEVICE_UNAVAILABLE
  */
 export function assertGpu({ id, requires }: PackManifest, gpu: string | undefined): void {
@@ -37,12 +37,12 @@ export function assertGpu({ id, requires }: PackManifest, gpu: string | undefine
   );
 }
 
-/** A graph that refers to an engine is small; weights beside a plain one may be gigabytes. */
+/** A graph with an engine in a file of its own is small; a plain graph may have gigabytes. */
 const largestContextBytes = 1 << 20;
 
 /**
- * The device that runs one graph. In a pack of engines the graphs without one stay on CUDA, where TensorRT would compile
- * them anew at every start, and in float32.
+ * The device that runs one graph. In a pack of engines, graphs without an engine run on CUDA, because TensorRT would
+ * compile them at every start, in float32.
  */
 export async function deviceOfGraph(
   folder: string,
@@ -56,12 +56,12 @@ export async function deviceOfGraph(
     : device.replace(/^tensorrt/, 'cuda');
 }
 
-/** True for an EP-context model: its only nodes are of the type EPContext (and casts). */
+/** True for an EP-context model, whose only nodes are of the type EPContext (and casts). */
 async function holdsEngine(file: string): Promise<boolean> {
   const handle = await open(file);
   try {
     const { size } = await handle.stat();
-    // With the engine inside (embed mode 1) the node's type still comes before or after it.
+    // With the engine embedded (embed mode 1) the node's type is before or after it.
     const head = Buffer.alloc(Math.min(size, largestContextBytes));
     await handle.read(head, 0, head.length, 0);
     const tail = Buffer.alloc(Math.min(size, largestContextBytes));
@@ -73,8 +73,8 @@ async function holdsEngine(file: string): Promise<boolean> {
 }
 
 /**
- * What people should know about a pack on a device before they wait for it; undefined when there is nothing. TensorRT
- * gets nothing from onnxruntime-node but the number of the GPU: neither FP16 nor a folder for its engines.
+ * A warning about slow combinations of pack and device, if this is one. onnxruntime-node passes TensorRT nothing but the
+ * number of the GPU: neither FP16 nor a folder for its engines.
  */
 export function deviceAdvice(manifest: PackManifest, device: string): string | undefined {
   if (!device.startsWith('tensorrt') || requiredDevice(manifest) === 'tensorrt') return undefined;

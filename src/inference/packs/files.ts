@@ -54,11 +54,11 @@ export async function loadPack(folder: string): Promise<Pack> {
 export interface FoundPack {
   readonly name: string;
   readonly folder: string;
-  /** The pack, or why it cannot be used. */
+  /** The pack, or the reason why it cannot be used. */
   readonly pack: Pack | KinoraError;
 }
 
-/** Every folder with a manifest right below the given ones, in order; of equal names the first counts. */
+/** The folders with a manifest directly below the given ones, in order; of equal names the first one counts. */
 export async function findPacks(parents: readonly string[]): Promise<FoundPack[]> {
   const found = new Map<string, FoundPack>();
   for (const parent of parents) {
@@ -87,8 +87,8 @@ export interface VerifyProgress {
 }
 
 /**
- * Compares every file with the manifest: presence, size, SHA-256; and looks for files that it does not list in the
- * folders that sessions and tokenizer are loaded from.
+ * Compares every file with the manifest: presence, size, SHA-256. Also finds unlisted files in the folders that sessions
+ * and tokenizer are loaded from.
  * @returns one sentence per problem; empty when the pack is intact
  */
 export async function verifyPack(
@@ -111,11 +111,11 @@ export async function verifyPack(
   return [...problems, ...(await findUnlisted(folder, manifest))];
 }
 
-/** Presence and size, cheap enough for every start. One sentence, or undefined when nothing is wrong. */
+/** Checks presence and size, which is fast enough for every start. Returns one sentence about the problem, if any. */
 async function checkFile(folder: string, file: PackManifest['files'][number]): Promise<string | undefined> {
   try {
     const real = await realpath(path.join(folder, file.path));
-    // A link elsewhere, of the file or of a folder on the way, could name any file of this machine.
+    // A symbolic link, of the file or of a folder above it, could lead to any file of this machine.
     if (!real.startsWith((await realpath(folder)) + path.sep))
       return `${file.path} links to outside the pack.`;
     const entry = await stat(real);

@@ -9,7 +9,7 @@ import type { TensorSpec } from '../sessions/tensor.ts';
 import { type GraphName, shallowCore } from './graphs.ts';
 import type { PackManifest } from './manifest.ts';
 
-/** What an open session says of its graph. */
+/** Name, inputs and outputs of a graph, as its session reports them. */
 export interface GraphSpec {
   readonly name: GraphName;
   readonly inputs: readonly TensorSpec[];
@@ -55,7 +55,7 @@ interface GraphShapes {
 function familyShapes(manifest: PackManifest, textInput: TextInput): Partial<Record<GraphName, GraphShapes>> {
   const { latentChannels: c, maxTokens: t, imageEncoderSize: s } = manifest.architecture;
   const text: Readonly<Record<string, Shape>> = { encoder_hidden_states: [null, t, 'D'] };
-  // What is the same for both halves of guidance has one row.
+  // Inputs that are the same for both rows of guidance have one row.
   const coreInputs: Readonly<Record<string, Shape>> = {
     sample: [1, c, null, null, null],
     timestep: [1],
@@ -90,7 +90,7 @@ function familyShapes(manifest: PackManifest, textInput: TextInput): Partial<Rec
     ...(hasShallow ? { [shallowCore]: { in: { ...coreInputs, ...deepFeatures }, out: coreOutputs } } : {}),
     vae_decoder: {
       in: { latent: [null, c, null, null] },
-      // Clips are made of rgb. Tests compare samples; their mean is finite only if all of the sample is.
+      // The pipeline uses rgb. Tests compare samples. The mean is finite only if the whole sample is.
       out: { sample: [null, 3, null, null], rgb: [null, null, null, 3], mean: [] },
     },
   };

@@ -1,8 +1,7 @@
 /**
- * `kinora.json`, the manifest at the root of every model pack: what the pack is, which files belong to it, and the
- * numbers that the pipeline needs but cannot read from the ONNX graphs. Written by models/export and models/train.
- * A pack may come from anywhere, so every number has a bound that no sane pack meets: it keeps a made-up manifest from
- * asking for endless memory. Knows nothing of sessions or disks.
+ * `kinora.json`, the manifest at the root of every model pack: name, files, and the numbers that the pipeline needs but
+ * cannot read from the ONNX graphs. Written by models/export and models/train. A pack may come from anywhere, so every
+ * number has a bound, far above those of real packs: a hostile manifest cannot claim endless memory.
  */
 import { z } from 'zod';
 import { schedulerNames } from '../../request/clip.ts';
@@ -36,7 +35,7 @@ const presetValues = z.strictObject({
   guidanceScale: z.number().min(0).max(100),
 });
 
-/** Relative, with forward slashes, on every system: no "..", no drive, nothing that a file system reads differently. */
+/** Relative, with forward slashes, on every system: no "..", no drive, no characters with a meaning for a file system. */
 const relativePath = z
   .string()
   .max(512)
@@ -62,11 +61,11 @@ export const packManifestSchema = z
     family: z.literal('i2vgen-xl'),
     /** `plain` runs on any execution provider; `cuda` holds fused FP16 graphs for CUDA only. */
     flavour: z.enum(['plain', 'cuda']),
-    /** What the graphs cannot run without; absent, they run anywhere. */
+    /** The device that the graphs need; absent: they run on any. */
     requires: z
       .strictObject({
         device: z.enum(['cuda', 'tensorrt']),
-        /** TensorRT engines run on the kind of GPU and with the version of TensorRT that built them. */
+        /** A TensorRT engine runs only on the GPU model and with the TensorRT version that built it. */
         gpu: line(200).optional(),
         tensorrt: line(50).optional(),
       })
@@ -100,9 +99,9 @@ export const packManifestSchema = z
       /** Of targetFps, the rate that the model is conditioned on. */
       targetFps: range(intUpTo(1000)),
     }),
-    /** What --motion low|medium|high means for this model, as targetFps. */
+    /** targetFps of --motion low, medium and high. */
     motionFps: z.strictObject({ low: intUpTo(1000), medium: intUpTo(1000), high: intUpTo(1000) }),
-    /** Used where a request leaves them out, and whatever a preset does not say. */
+    /** For requests that leave them out. */
     defaults: z.strictObject({
       scheduler: z.enum(schedulerNames),
       /** Encoded when no prompt was given. */

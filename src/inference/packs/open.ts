@@ -2,12 +2,13 @@
 import path from 'node:path';
 import { KinoraError } from '../../errors.ts';
 import { presetOf } from '../../request/presets.ts';
+import { parseDevice } from '../devices/device.ts';
 import { assertDevice, deviceOfGraph } from '../devices/required-device.ts';
 import type { ClipShape, MemoryPlan, PackMemory } from '../residency/memory-plan.ts';
 import type { PackSession } from '../residency/pack-session.ts';
 import { SessionPool } from '../residency/session-pool.ts';
 import { readSchedulerConfig } from '../schedulers/scheduler-config.ts';
-import { parseDevice, type SessionOptions } from '../sessions/session.ts';
+import type { SessionOptions } from '../sessions/session.ts';
 import { type ClipTokenizer, loadTokenizer } from '../tokenizer.ts';
 import { assertIntact, type Pack } from './files.ts';
 import { checkSessions, type TextInput, textInputOf } from './graph-contract.ts';
@@ -22,7 +23,7 @@ export interface OpenPack extends Pack {
   readonly textEntersAt: TextInput;
   readonly tokenizer: ClipTokenizer;
   readonly schedulerConfig: Awaited<ReturnType<typeof readSchedulerConfig>>;
-  /** A run with another shape than the one before costs a search for kernels, so that chunks should be of one size. */
+  /** A change of shape between runs costs a search for kernels, so all chunks should have one size. */
   readonly prefersEqualShapes: boolean;
   /**
    * Called before every clip: plans its memory and releases the sessions that do not fit beside it.
@@ -40,7 +41,7 @@ export interface OpenPackOptions extends SessionOptions {
   readonly memoryBudgetBytes?: number | undefined;
   /** Called every second while a session opens. */
   readonly whileOpening?: () => void;
-  /** Sessions of a graph that may be open, each for one shape. Default: 4 on CUDA, where a change of shape costs time. */
+  /** Open sessions per graph, each for one shape. Default: 4 on CUDA, where a change of shape costs time; else 1. */
   readonly maxSessionsPerGraph?: number;
   /** Default: true on CUDA and TensorRT. */
   readonly prefersEqualShapes?: boolean;
@@ -50,8 +51,7 @@ export interface OpenPackOptions extends SessionOptions {
 const defaultMaxSessions = 4;
 
 /**
- * Opens all sessions of a pack and checks that they are what the family and the manifest promise.
- * Files are compared with the manifest first: by size, small packs by SHA-256 too (`kinora models verify` does all).
+ * Checks the files, opens all sessions once, and compares their inputs and outputs with the manifest.
  * @throws KinoraError PACK_INVALID naming file and mismatch, DEVICE_UNAVAILABLE, OUT_OF_MEMORY
  */
 export async function openPack(pack: Pack, options: OpenPackOptions): Promise<OpenPack> {

@@ -1,9 +1,9 @@
 /**
- * How a clip fits into the memory of a GPU: which sessions may stay open beside each other, and how many frames are
+ * Plans how a clip fits into the memory of a GPU: which sessions may be open at the same time, and how many frames are
  * decoded at once. Pure arithmetic over weights, sizes and measured coefficients; opens and closes nothing.
  *
- * A session holds its weights and whatever its largest run needed until it is released (onnxruntime's arenas grow and
- * never shrink). So its share is weights + activations, and what is released comes back whole.
+ * A session holds its weights and the activations of its largest run until it is released, because onnxruntime's arenas
+ * grow and never shrink. Its release frees both.
  */
 import { KinoraError } from '../../errors.ts';
 import type { GraphName } from '../packs/graphs.ts';
@@ -15,7 +15,7 @@ export interface ClipShape {
   readonly numFrames: number;
   /** 2 with classifier-free guidance. */
   readonly batch: 1 | 2;
-  /** Frames decoded at once, as asked for; a plan may have fewer. */
+  /** Frames decoded at once, as requested; a plan may have fewer. */
   readonly decodeChunkSize: number;
   /** Some steps have guidance and some have none, so that the core runs with both batches. */
   readonly endsGuidance?: boolean;
@@ -36,8 +36,8 @@ export interface PackMemory {
 }
 
 /**
- * From the one that costs no time to the one that needs least memory. On demand means: opened when it has something to
- * do, and released before another graph on demand is opened.
+ * From the fastest to the one with the least memory. A graph "on demand" is opened for its run, and released before
+ * another graph on demand is opened.
  */
 export const residencies = [
   'all',
@@ -53,11 +53,11 @@ export interface MemoryPlan {
   readonly decodeChunkSize: number;
   /** 1 for a clip with guidance: its two rows go through the core one after the other, with half the activations. */
   readonly coreBatch: 1 | 2;
-  /** Sessions that hold more, from a larger clip, than there is room for: to be released before anything else. */
+  /** Graphs whose sessions hold more, from a larger clip, than fits: they are released first. */
   readonly release: readonly GraphName[];
   /** Activations of each graph, in bytes. */
   readonly activationBytes: Readonly<Partial<Record<GraphName, number>>>;
-  /** What the process is expected to hold at most, in bytes, with one session per graph. */
+  /** The largest memory of the process in bytes, estimated, with one session per graph. */
   readonly peakBytes: number;
   /** The rest of the budget, for extra sessions of the same graphs; 0 without a budget. */
   readonly spareBytes: number;
@@ -67,31 +67,31 @@ const mebibyte = 1024 ** 2;
 const gibibyte = 1024 ** 3;
 
 interface GraphMemory {
-  /** Of I2VGen-XL's graph. Others are taken to be narrower or wider in proportion to the square root of theirs. */
+  /** Of I2VGen-XL's graph. The width of another model is estimated by the square root of the ratio. */
   readonly parameters: number;
-  /** Handles and workspaces of its session, where it takes fewer than most. */
+  /** Handles and workspaces of its session, where they differ from the usual sessionBytes. */
   readonly sessionBytes?: number;
-  /** Activations of a run in FP16, in bytes: so many whatever the clip … */
+  /** Activations of a run in FP16 are fixedBytes + units × (bytesPerUnit + bytesPerUnitAndCell × cells). */
   readonly fixedBytes: number;
-  /** … and so many per unit: latent cell × frame × batch for the UNet, pixel × frame of the chunk for the VAE … */
+  /** Units: latent cells × frames × batch for the UNet, pixels × frames of the chunk for the VAE. */
   readonly bytesPerUnit: number;
-  /** … and so many more per unit for each latent cell of a frame: what attention within frames adds. */
+  /** Cells: latent cells of a frame. Attention within frames grows with them. */
   readonly bytesPerUnitAndCell?: number;
-  /** Few tensors as large as the frames: the arena's regions, which double, leave up to half of it unused. */
+  /** True where few tensors are as large as the frames: the arena doubles its regions, and up to half stays unused. */
   readonly inPowersOfTwo?: boolean;
 }
 
 /**
- * THE COEFFICIENTS, for I2VGen-XL in fused FP16 without memory pattern, measured on an H100 as what nvidia-smi shows
- * for the process. Those of the text and image encoder and of unet_cond are what was left of whole jobs: 8.9 GiB
- * (512x512x16, all open but the VAE, chunk 1), 12.5 (768x768x24, encoders and VAE on demand, chunk 2).
+ * The coefficients, for I2VGen-XL in fused FP16 without memory pattern, measured on an H100 by nvidia-smi's number for
+ * the process. Those of the text and image encoder and of unet_cond are the rest of whole jobs: 8.9 GiB (512x512x16, all
+ * open but the VAE, chunk 1), 12.5 (768x768x24, encoders and VAE on demand, chunk 2).
  */
 export const measuredMemory: {
   /** CUDA context and libraries, once per process. */
   readonly contextBytes: number;
   /** Handles and workspaces of cuBLAS and cuDNN, per open session. */
   readonly sessionBytes: number;
-  /** Part of the budget that plans may fill; the rest is for what the arenas round up. */
+  /** Share of the budget that plans may fill; the arenas need the rest for rounding up. */
   readonly usableShare: number;
   readonly graphs: Readonly<Record<GraphName, GraphMemory>>;
 } = {
@@ -128,7 +128,7 @@ export const measuredMemory: {
   },
 };
 
-/** Their sessions must be open beside each other: they take turns from step to step. */
+/** Both must be open at the same time: they alternate from step to step. */
 export const cores: readonly string[] = ['unet_core', 'unet_shallow'];
 const vae: readonly string[] = ['vae_encoder', 'vae_decoder'];
 const encoders: readonly string[] = ['text_encoder', 'image_encoder'];
@@ -219,7 +219,7 @@ const decoderChannels = 256;
 /** onnxruntime's CUDA kernels count elements with 31 bits; with more, the run fails. */
 const mostElements = 2 ** 31 - 1;
 
-/** The frames that may be decoded at once: as many as asked for, but no tensor with more elements than kernels count. */
+/** Frames that are decoded at once: as requested, but with no tensor of more elements than kernels count. */
 export function allowedChunk({
   width,
   height,
@@ -231,7 +231,7 @@ export function allowedChunk({
   );
 }
 
-/** The next smaller chunks, the wanted one first. */
+/** The requested chunk and the smaller ones, by halves. */
 function chunkSizes(wanted: number): number[] {
   const sizes = [wanted];
   for (let size = wanted; size > 1; ) {

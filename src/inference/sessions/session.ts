@@ -5,6 +5,7 @@
 import type { InferenceSession } from 'onnxruntime-node';
 import { KinoraError } from '../../errors.ts';
 import { linkProviders } from '../devices/cuda-libraries.ts';
+import { type DeviceKind, parseDevice } from '../devices/device.ts';
 import { deviceTrouble, firstWords } from '../devices/device-trouble.ts';
 import { type ByteTensor, buffersOf, type FloatTensor, type Tensor, type TensorSpec } from './tensor.ts';
 import { askThread } from './thread-client.ts';
@@ -15,20 +16,6 @@ export interface SessionOptions {
   readonly device: string;
   /** Threads inside one operator; 0 lets the runtime decide. */
   readonly threads: number;
-}
-
-export type DeviceKind = 'cpu' | 'cuda' | 'tensorrt' | 'webgpu';
-
-/** Name and ordinal of a device, checked for form only. Throws INVALID_OPTION. */
-export function parseDevice(device: string): { readonly kind: DeviceKind; readonly ordinal: number } {
-  const match = /^(cpu|webgpu|(?:cuda|tensorrt)(?::(\d{1,2}))?)$/.exec(device);
-  if (!match) {
-    throw new KinoraError(
-      'INVALID_OPTION',
-      `The device is "${device}"; expected cpu, cuda, cuda:N, tensorrt, tensorrt:N or webgpu.`,
-    );
-  }
-  return { kind: device.split(':')[0] as DeviceKind, ordinal: Number(match[2] ?? 0) };
 }
 
 /** What TensorRT cannot do (attention of plain packs, graphs without an engine) CUDA does, on the same GPU. */

@@ -5,8 +5,9 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { errorCatalogue, isKinoraError } from '../../../src/errors.ts';
+import { parseDevice } from '../../../src/inference/devices/device.ts';
 import { isFinite32 } from '../../../src/inference/sessions/finite.mjs';
-import { OnnxSession, parseDevice } from '../../../src/inference/sessions/session.ts';
+import { OnnxSession } from '../../../src/inference/sessions/session.ts';
 import { tinyPackPath } from '../../helpers/golden.ts';
 
 const modelPath = (graph: string): string => path.join(tinyPackPath, graph, 'model.onnx');
