@@ -1,5 +1,6 @@
 /** Whether Redis answers, and how fast: metrics that bot and worker share, each over a connection of its own. */
-import { Gauge, type Registry } from 'prom-client';
+import type { Gauge } from 'prom-client';
+import type { Instruments } from './instruments.ts';
 import type { RedisProbe } from './redis-probe.ts';
 import type { HealthReport } from './server.ts';
 
@@ -8,18 +9,10 @@ export class RedisMetrics {
   readonly #up: Gauge;
   readonly #latency: Gauge;
 
-  constructor(probe: Pick<RedisProbe, 'ping'>, registry: Registry) {
+  constructor(probe: Pick<RedisProbe, 'ping'>, registry: Instruments) {
     this.#probe = probe;
-    this.#up = new Gauge({
-      name: 'kinora_redis_up',
-      help: '1 while Redis answers in time.',
-      registers: [registry],
-    });
-    this.#latency = new Gauge({
-      name: 'kinora_redis_ping_seconds',
-      help: 'Round trip of a PING sent for this scrape.',
-      registers: [registry],
-    });
+    this.#up = registry.gauge('kinora_redis_up', '1 while Redis answers in time.');
+    this.#latency = registry.gauge('kinora_redis_ping_seconds', 'Round trip of a PING sent for this scrape.');
   }
 
   async refresh(): Promise<void> {

@@ -4,10 +4,11 @@
  */
 import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { collectDefaultMetrics } from 'prom-client';
 import type { Engine, EngineStatus } from '../engine/supervisor.ts';
 import { serializeError } from '../errors.ts';
 import { GpuMemoryWatch } from '../inference/devices/gpu-memory.ts';
+import { Instruments } from '../metrics/instruments.ts';
 import { RedisMetrics } from '../metrics/redis-metrics.ts';
 import type { RedisProbe } from '../metrics/redis-probe.ts';
 import type { HealthReport, Observed } from '../metrics/server.ts';
@@ -41,103 +42,75 @@ export interface WorkerMetricsOptions {
 }
 
 export class WorkerMetrics implements Observed {
-  readonly registry = new Registry();
+  readonly registry = new Instruments();
   readonly #options: WorkerMetricsOptions;
   readonly #redis: RedisMetrics;
   readonly #gpus: GpuMemoryWatch | null;
-  readonly #wait: Histogram<'preset'>;
-  readonly #run: Histogram<'preset'>;
-  readonly #phase: Histogram<'phase'>;
-  readonly #step: Histogram<'preset'>;
-  readonly #runs: Counter<'outcome'>;
-  readonly #lookups: Counter<'kind' | 'result'>;
-  readonly #cacheBytes: Gauge;
-  readonly #engineState: Gauge<'state'>;
-  readonly #engineStarts: Counter;
-  readonly #engineBytes: Gauge;
-  readonly #gpuUsed: Gauge<'gpu'>;
-  readonly #gpuTotal: Gauge<'gpu'>;
+  readonly #wait = this.registry.histogram(
+    'kinora_job_wait_seconds',
+    'From acceptance to the first start.',
+    waitBuckets,
+    'preset',
+  );
+  readonly #run = this.registry.histogram(
+    'kinora_job_run_seconds',
+    'From start to finished video.',
+    runBuckets,
+    'preset',
+  );
+  readonly #phase = this.registry.histogram(
+    'kinora_job_phase_seconds',
+    'Parts of a run, as the engine reports them with its result.',
+    phaseBuckets,
+    'phase',
+  );
+  readonly #step = this.registry.histogram(
+    'kinora_step_seconds',
+    'One denoising step.',
+    stepBuckets,
+    'preset',
+  );
+  readonly #runs = this.registry.counter(
+    'kinora_runs_total',
+    'Runs of the engine by outcome: "done" or an error code. A job may take several.',
+    'outcome',
+  );
+  readonly #lookups = this.registry.counter(
+    'kinora_cache_lookups_total',
+    'What jobs looked for in the latent cache.',
+    'kind',
+    'result',
+  );
+  readonly #cacheBytes = this.registry.gauge(
+    'kinora_cache_disk_bytes',
+    'Size of the latent cache on disk, at most 30 s old.',
+  );
+  readonly #engineState = this.registry.gauge(
+    'kinora_engine_state',
+    '1 for the state that the engine is in.',
+    'state',
+  );
+  readonly #engineStarts = this.registry.counter(
+    'kinora_engine_restarts_total',
+    'Engine processes started after the first, planned replacements included.',
+  );
+  readonly #engineBytes = this.registry.gauge(
+    'kinora_engine_resident_memory_bytes',
+    'Resident memory of the engine process.',
+  );
+  readonly #gpuUsed = this.registry.gauge(
+    'kinora_gpu_memory_used_bytes',
+    'Memory in use on the GPU, by anybody.',
+    'gpu',
+  );
+  readonly #gpuTotal = this.registry.gauge('kinora_gpu_memory_total_bytes', 'Memory of the GPU.', 'gpu');
   #cacheMeasuredAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: WorkerMetricsOptions) {
-    const registers = [this.registry];
     collectDefaultMetrics({ register: this.registry });
     this.#options = options;
     this.#redis = new RedisMetrics(options.probe, this.registry);
     this.#gpus = /^(cuda|tensorrt)/.test(options.device) ? new GpuMemoryWatch() : null;
-    this.#wait = new Histogram({
-      name: 'kinora_job_wait_seconds',
-      help: 'From acceptance to the first start.',
-      labelNames: ['preset'],
-      buckets: waitBuckets,
-      registers,
-    });
-    this.#run = new Histogram({
-      name: 'kinora_job_run_seconds',
-      help: 'From start to finished video.',
-      labelNames: ['preset'],
-      buckets: runBuckets,
-      registers,
-    });
-    this.#phase = new Histogram({
-      name: 'kinora_job_phase_seconds',
-      help: 'Parts of a run, as the engine reports them with its result.',
-      labelNames: ['phase'],
-      buckets: phaseBuckets,
-      registers,
-    });
-    this.#step = new Histogram({
-      name: 'kinora_step_seconds',
-      help: 'One denoising step.',
-      labelNames: ['preset'],
-      buckets: stepBuckets,
-      registers,
-    });
-    this.#runs = new Counter({
-      name: 'kinora_runs_total',
-      help: 'Runs of the engine by outcome: "done" or an error code. A job may take several.',
-      labelNames: ['outcome'],
-      registers,
-    });
-    this.#lookups = new Counter({
-      name: 'kinora_cache_lookups_total',
-      help: 'What jobs looked for in the latent cache.',
-      labelNames: ['kind', 'result'],
-      registers,
-    });
-    this.#cacheBytes = new Gauge({
-      name: 'kinora_cache_disk_bytes',
-      help: 'Size of the latent cache on disk, at most 30 s old.',
-      registers,
-    });
-    this.#engineState = new Gauge({
-      name: 'kinora_engine_state',
-      help: '1 for the state that the engine is in.',
-      labelNames: ['state'],
-      registers,
-    });
-    this.#engineStarts = new Counter({
-      name: 'kinora_engine_restarts_total',
-      help: 'Engine processes started after the first, planned replacements included.',
-      registers,
-    });
-    this.#engineBytes = new Gauge({
-      name: 'kinora_engine_resident_memory_bytes',
-      help: 'Resident memory of the engine process.',
-      registers,
-    });
-    this.#gpuUsed = new Gauge({
-      name: 'kinora_gpu_memory_used_bytes',
-      help: 'Memory in use on the GPU, by anybody.',
-      labelNames: ['gpu'],
-      registers,
-    });
-    this.#gpuTotal = new Gauge({
-      name: 'kinora_gpu_memory_total_bytes',
-      help: 'Memory of the GPU.',
-      labelNames: ['gpu'],
-      registers,
-    });
   }
 
   /** The same generation, watched. */
