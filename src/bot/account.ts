@@ -1,6 +1,6 @@
 /** What people ask about themselves: credits and jobs, the queue, what is stored, and its deletion. Knows no platform. */
 import type { Logger } from '../log.ts';
-import type { JobClient, Place as QueuePlace } from '../queue/client.ts';
+import type { JobClient, QueuePosition } from '../queue/client.ts';
 import type { JobState } from '../queue/jobs.ts';
 import type { QueueMode } from '../queue/mode.ts';
 import type { Quota } from '../queue/quota.ts';
@@ -23,7 +23,7 @@ export interface QueueView {
   readonly waiting: number;
   readonly running: number;
   /** Places of the person's own jobs. */
-  readonly own: readonly QueuePlace[];
+  readonly own: readonly QueuePosition[];
 }
 
 export interface Deleted {
@@ -73,9 +73,9 @@ export class Account {
   async queue(person: Person): Promise<QueueView | Refused> {
     try {
       const { mode, waiting, running } = await this.#admin.stats();
-      const own: QueuePlace[] = [];
+      const own: QueuePosition[] = [];
       for (const entry of (await this.#client.ledger.pendingOf(person.userKey)).slice(0, listedPlaces)) {
-        const position = await this.#client.place(entry);
+        const position = await this.#client.position(entry);
         if (position) own.push(position);
       }
       const all = [...waiting.values()].reduce((sum, count) => sum + count, 0);

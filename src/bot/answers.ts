@@ -1,5 +1,5 @@
 /** What the messages of a job say, as values: its place while it waits, and its final answer. Knows no platform. */
-import type { JobClient, Place as QueuePlace } from '../queue/client.ts';
+import type { JobClient, QueuePosition } from '../queue/client.ts';
 import type { Artifact, Failure } from '../queue/jobs.ts';
 import type { LedgerEntry } from '../queue/ledger.ts';
 import { type PromptTip, promptTip } from './prompt-help.ts';
@@ -8,13 +8,13 @@ import type { Answer } from './upkeep/delivery.ts';
 
 export interface Waiting {
   readonly jobId: string;
-  readonly position: QueuePlace;
+  readonly position: QueuePosition;
   readonly tip: PromptTip | undefined;
 }
 
 /** @returns undefined for a job that does not wait */
 export async function waitingOf(job: TrackedJob, client: JobClient): Promise<Waiting | undefined> {
-  const position = await client.place(job);
+  const position = await client.position(job);
   if (!position) return undefined;
   const { generation, earlier } = job.request;
   // A request for the same prompt again had its tip before.

@@ -98,7 +98,7 @@ export async function startBot({
   };
   const delivery = new DeliveryWorker(delivering, artifacts, metrics?.measured(deliver) ?? deliver, log, {
     retentionSeconds,
-    wasDenied: (ask) => client.wasDenied(ask),
+    wasDenied: (callId) => client.wasDenied(callId),
   });
   const reconciler = new Reconciler(asking, client, artifacts, log, { expireAfterMs, retentionSeconds });
   const housekeeper = new Housekeeper(asking, client.keys, artifacts, log, jobFiles);

@@ -8,7 +8,7 @@ import type { PackManifest } from '../inference/packs/manifest.ts';
 import { readImageHeader } from '../inference/pictures/decode.ts';
 import type { Logger } from '../log.ts';
 import type { Artifacts } from '../queue/artifacts.ts';
-import type { JobClient, Place as QueuePlace } from '../queue/client.ts';
+import type { JobClient, QueuePosition } from '../queue/client.ts';
 import { type Artifact, type JobRequest, jobRequestSchema } from '../queue/jobs.ts';
 import type { LedgerEntry } from '../queue/ledger.ts';
 import { msUntilNextDay } from '../queue/quota-day.ts';
@@ -50,7 +50,7 @@ export type TrackedJob = Pick<LedgerEntry, 'id' | 'preset' | 'request'>;
 export interface Accepted {
   readonly kind: 'accepted';
   readonly job: TrackedJob;
-  readonly position: QueuePlace;
+  readonly position: QueuePosition;
   readonly cost: number;
   /** Credits that are left today. */
   readonly left: number;
@@ -145,7 +145,7 @@ export class Requests {
     return {
       kind: 'accepted',
       job: { id: jobId, preset: generation.preset, request: job },
-      position: submission.place,
+      position: submission.position,
       cost: submission.cost,
       left: submission.left,
       isAnimated: picture.notes.length > 0,

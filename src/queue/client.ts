@@ -1,12 +1,14 @@
 /**
- * The asking side of the queue, used by chat adapters: submit, watch, cancel. Answers within a bounded time whatever
- * Redis does. Knows no platform and no model.
+ * The side of the queue that the bot uses: submit, watch, cancel. Answers within a bounded time whatever Redis does.
+ * Knows no platform and no model.
  */
 import { randomUUID } from 'node:crypto';
 import { FlowProducer, Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
+import { withDeadline } from '../deadline.ts';
 import type { Logger } from '../log.ts';
 import type { Generation } from '../request/request.ts';
+import { retry } from '../retry.ts';
 import { jobsPerMs } from './durations.ts';
 import { publishEvent, type QueueEvent, subscribeEvents } from './events.ts';
 import { deliverQueueName, generateQueueName, type JobRequest, type QueueData } from './jobs.ts';
@@ -15,20 +17,20 @@ import { type AdmissionLimits, type CancelAnswer, Ledger, type LedgerEntry, type
 import { workerEntries } from './worker-registry.ts';
 
 export interface QueueTerms {
-  /** Credits of one job, and its length in the eyes of fairness. */
+  /** Credits of one job, and its length for the fair order of the queue. */
   readonly cost: (generation: Generation) => number;
   /** Calendar day of the allowance, in the operator's time zone, for a time in ms. */
   readonly day: (now: number) => string;
   readonly cooldownMs: number;
   readonly limits: AdmissionLimits;
-  /** True while the disk has no room for another job. Cheap: it is asked for every request. */
+  /** True while the disk has no room for another job. Cheap: called for every request. */
   readonly diskFull?: () => Promise<boolean>;
-  /** Told about every decision and how long it took. */
+  /** Called with every decision and the time that it took. */
   readonly onDecision?: (decision: Submission['decision'], ms: number) => void;
 }
 
-/** Where a waiting job stands. */
-export interface Place {
+/** Where a waiting job stands in the queue. */
+export interface QueuePosition {
   /** Jobs that will be served before it, the running ones not counted. */
   readonly ahead: number;
   /** Milliseconds until its video, by what recent jobs took on the workers' devices; undefined while there is no history. */
@@ -36,7 +38,12 @@ export interface Place {
 }
 
 export type Submission =
-  | { readonly decision: 'accepted'; readonly place: Place; readonly cost: number; readonly left: number }
+  | {
+      readonly decision: 'accepted';
+      readonly position: QueuePosition;
+      readonly cost: number;
+      readonly left: number;
+    }
   | { readonly decision: 'duplicate'; readonly state: LedgerEntry['state'] }
   | { readonly decision: 'unavailable' }
   /** Too little space is free; taken again as soon as there is enough. */
@@ -44,8 +51,8 @@ export type Submission =
   | Refusal;
 
 /**
- * For BullMQ on a fail-fast connection: without these it asks Redis for its version before all else, and when that is
- * not answered in time, it never works again. We have looked at the version ourselves (redis.ts).
+ * For BullMQ on a fail-fast connection: without these it first asks Redis for its version, and never works again when
+ * the answer is late. redis.ts checks the version.
  */
 export const independentOfRedis = { skipWaitingForReady: true, skipVersionCheck: true } as const;
 
@@ -77,9 +84,9 @@ export class JobClient {
   readonly #flows: FlowProducer;
   readonly #generateQueue: Queue<QueueData>;
   readonly #deliverQueue: Queue<QueueData>;
-  /** Requests whose person has not been told anything yet. */
+  /** Calls of submit() that have not returned. */
   readonly #unanswered = new Map<string, Promise<Submission>>();
-  /** Requests whose person was told "not available", until Redis knows it. */
+  /** Calls of submit() that returned "unavailable", until their withdrawal has reached Redis. */
   readonly #denied = new Set<string>();
 
   /** @param redis a fail-fast connection; the caller closes it after close() */
@@ -105,66 +112,51 @@ export class JobClient {
    */
   async submit(request: JobRequest, now = Date.now()): Promise<Submission> {
     const startedAt = performance.now();
-    const submission = await this.#decide(request, now);
+    const callId = randomUUID();
+    const deciding = withDeadline(answerDeadlineMs, this.#decide(request, callId, now), () => {
+      throw new Error(`no answer from Redis within ${answerDeadlineMs} ms`);
+    }).catch((error: unknown): Submission => {
+      this.#log.warn({ jobId: request.id, err: String(error) }, 'submit failed; withdrawing');
+      // The person reads "try again": the job must not be made although Redis may have taken it.
+      this.#denied.add(callId);
+      void this.#withdraw(request.id, callId);
+      return { decision: 'unavailable' };
+    });
+    this.#unanswered.set(callId, deciding);
+    const submission = await deciding;
+    this.#unanswered.delete(callId);
     this.#terms.onDecision?.(submission.decision, performance.now() - startedAt);
     return submission;
   }
 
-  async #decide(request: JobRequest, now: number): Promise<Submission> {
-    const ask = randomUUID();
-    const answer = this.#ask(request, ask, now);
-    this.#unanswered.set(ask, answer);
-    try {
-      return await answer;
-    } finally {
-      this.#unanswered.delete(ask);
+  async #decide(request: JobRequest, callId: string, now: number): Promise<Submission> {
+    const { day, cooldownMs, limits, diskFull } = this.#terms;
+    const { id, generation } = request;
+    const cost = this.#terms.cost(generation);
+    // A job that was accepted before stays accepted.
+    if ((await diskFull?.()) && !(await this.#redis.exists(this.keys.job(id)))) {
+      return { decision: 'disk-full' };
     }
-  }
-
-  async #ask(request: JobRequest, ask: string, now: number): Promise<Submission> {
-    const { preset } = request.generation;
-    const cost = this.#terms.cost(request.generation);
-    try {
-      return await withDeadline(answerDeadlineMs, async () => {
-        const { day, cooldownMs, limits, diskFull } = this.#terms;
-        // What was accepted before stays accepted.
-        if ((await diskFull?.()) && !(await this.#redis.exists(this.keys.job(request.id)))) {
-          return { decision: 'disk-full' };
-        }
-        const admission = await this.ledger.admit(request, {
-          ask,
-          cost,
-          day: day(now),
-          cooldownMs,
-          limits,
-          now,
-        });
-        if (admission.decision === 'duplicate') {
-          if (admission.state === 'reserved') await this.#enqueue(request.id, admission.priority, now);
-          return { decision: 'duplicate', state: admission.state };
-        }
-        if (admission.decision !== 'accepted') return admission;
-        await this.#enqueue(request.id, admission.priority, now);
-        const place = (await this.place({ id: request.id, preset })) ?? { ahead: 0 };
-        return { decision: 'accepted', place, cost, left: admission.left + admission.granted };
-      });
-    } catch (error) {
-      this.#log.warn({ jobId: request.id, err: String(error) }, 'submit failed; withdrawing');
-      // The person hears "try again": whatever Redis may still have done must not come true behind their back.
-      this.#denied.add(ask);
-      void this.#withdraw(request.id, ask);
-      return { decision: 'unavailable' };
+    const terms = { callId, cost, day: day(now), cooldownMs, limits, now };
+    const admission = await this.ledger.admit(request, terms);
+    if (admission.decision === 'duplicate') {
+      if (admission.state === 'reserved') await this.#enqueue(id, admission.priority, now);
+      return { decision: 'duplicate', state: admission.state };
     }
+    if (admission.decision !== 'accepted') return admission;
+    await this.#enqueue(id, admission.priority, now);
+    const position = (await this.position({ id, preset: generation.preset })) ?? { ahead: 0 };
+    return { decision: 'accepted', position, cost, left: admission.left + admission.granted };
   }
 
   /**
-   * Whether the person behind a request was told that it is not available. While they have not been told anything, it
-   * waits until they are: a job can be done before the one who asked has heard that it was accepted. What it says holds
-   * for the requests of this process alone; of others only Redis knows, as soon as their withdrawal has reached it.
+   * Whether submit() answered "unavailable" in this call. Waits for an answer that is not given yet: a job can be done
+   * before its person has read that it was accepted. Only the calls of this process are known; those of others are in
+   * Redis, as soon as their withdrawal has reached it.
    */
-  async wasDenied(ask: string): Promise<boolean> {
-    await this.#unanswered.get(ask);
-    return this.#denied.has(ask);
+  async wasDenied(callId: string): Promise<boolean> {
+    await this.#unanswered.get(callId);
+    return this.#denied.has(callId);
   }
 
   /** Puts the flow of an admitted job into BullMQ; adding what is there already changes nothing. */
@@ -221,19 +213,17 @@ export class JobClient {
     await job?.changePriority({ priority });
   }
 
-  async #withdraw(jobId: string, ask: string): Promise<void> {
-    for (let attempt = 0; attempt < withdrawAttempts; attempt++) {
-      try {
-        const isWithdrawn = await this.ledger.withdraw(jobId, ask, Date.now(), withdrawnForSeconds);
-        this.#denied.delete(ask);
-        if (!isWithdrawn) return;
-        await this.#removeWaiting(jobId);
-        publishEvent(this.#redis, this.keys.events, { type: 'cancel', jobId });
-        return;
-      } catch {
-        await new Promise((resolve) => setTimeout(resolve, withdrawEveryMs).unref());
-      }
-    }
+  async #withdraw(jobId: string, callId: string): Promise<void> {
+    const withdraw = async (): Promise<void> => {
+      const isWithdrawn = await this.ledger.withdraw(jobId, callId, Date.now(), withdrawnForSeconds);
+      this.#denied.delete(callId);
+      if (!isWithdrawn) return;
+      await this.#removeWaiting(jobId);
+      publishEvent(this.#redis, this.keys.events, { type: 'cancel', jobId });
+    };
+    const pauseMs = (_error: unknown, attempt: number) =>
+      attempt < withdrawAttempts ? withdrawEveryMs : undefined;
+    await retry(withdraw, pauseMs).catch(() => {}); // housekeeping removes what is left after ten minutes
   }
 
   /** Cancels by exact id. Returns at once; a running job stops at its next step and then gets its final answer. */
@@ -252,7 +242,7 @@ export class JobClient {
   }
 
   /** Where a waiting job stands, or undefined when it does not wait. Cheap at any queue length. */
-  async place(job: Pick<LedgerEntry, 'id' | 'preset'>): Promise<Place | undefined> {
+  async position(job: Pick<LedgerEntry, 'id' | 'preset'>): Promise<QueuePosition | undefined> {
     const ahead = await this.ledger.ahead(job);
     if (!ahead) return undefined;
     const total = [...ahead.values()].reduce((sum, count) => sum + count, 0);
@@ -269,7 +259,7 @@ export class JobClient {
     if (own === undefined) return { ahead: total };
     let waitMs = 0;
     for (const [preset, count] of ahead) waitMs += count / (rates.get(preset) ?? own);
-    // Whoever is faster takes more of the jobs, so this is what one takes on average.
+    // Faster workers take more of the jobs, so this is the time of one job on average.
     return { ahead: total, leftMs: waitMs + devices.length / own };
   }
 
@@ -287,17 +277,5 @@ export class JobClient {
 
   async close(): Promise<void> {
     await Promise.allSettled([this.#flows.close(), this.#generateQueue.close(), this.#deliverQueue.close()]);
-  }
-}
-
-async function withDeadline<T>(ms: number, work: () => Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer from Redis within ${ms} ms`)), ms);
-  });
-  try {
-    return await Promise.race([work(), late]);
-  } finally {
-    clearTimeout(timer);
   }
 }

@@ -119,14 +119,14 @@ export class Ledger {
 
   /**
    * Accepts or refuses a request and reserves its place and credits, in one step.
-   * @param cost credits of the job's preset; also its length in the eyes of fairness
-   * @param ask names this one request among others of the same id, so that withdraw() can tell them apart
+   * @param cost credits of the job's preset; also its length for the fair order
+   * @param callId tells this call from others for the same job, so that withdraw() undoes only its own
    * @param day calendar day whose allowance is used, for example "2026-11-21"
    */
   async admit(
     request: JobRequest,
     terms: {
-      ask?: string;
+      callId?: string;
       cost: number;
       day: string;
       cooldownMs: number;
@@ -139,7 +139,7 @@ export class Ledger {
       'admit',
       JSON.stringify({
         ...terms,
-        ask: terms.ask ?? randomUUID(),
+        ask: terms.callId ?? randomUUID(),
         id: parsed.id,
         user: parsed.userKey,
         ...(parsed.communityKey ? { community: parsed.communityKey } : {}),
@@ -168,9 +168,9 @@ export class Ledger {
     return (await this.#call('settle', jobId, now, outcome, retentionSeconds)) === 1;
   }
 
-  /** Undoes what the request named `ask` has brought about, or still would. True when there was something. */
-  async withdraw(jobId: string, ask: string, now: number, retentionSeconds: number): Promise<boolean> {
-    return (await this.#call('withdraw', jobId, ask, now, retentionSeconds)) === 1;
+  /** Undoes the admission by a call, also one that Redis has yet to execute. True when there was something to undo. */
+  async withdraw(jobId: string, callId: string, now: number, retentionSeconds: number): Promise<boolean> {
+    return (await this.#call('withdraw', jobId, callId, now, retentionSeconds)) === 1;
   }
 
   async cancel(jobId: string, by: string, asAdmin: boolean, now: number): Promise<CancelAnswer> {

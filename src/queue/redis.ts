@@ -1,10 +1,10 @@
 /**
  * Connections to Redis, and the check that a Redis may be trusted with jobs. Knows nothing of queues.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis, type RedisOptions } from 'ioredis';
 import type { z } from 'zod';
 import { KinoraError } from '../errors.ts';
+import { retry } from '../retry.ts';
 
 /** Where Redis listens: a URL, or the unix socket of the private server. */
 export type RedisAddress = { readonly url: string } | { readonly socketPath: string };
@@ -30,18 +30,13 @@ const keepAliveMs = 10_000;
 
 /** Answers by which Redis says that it cannot now, but may again: out of memory or disk, loading, failing over. */
 const passingAnswer = /^(OOM|MISCONF|LOADING|READONLY|BUSY|NOREPLICAS|MASTERDOWN|CLUSTERDOWN|TRYAGAIN) /;
-const insistEveryMs = 500;
+const retryEveryMs = 500;
 
 /** Repeats `work` for as long as Redis answers that it cannot now. For steps whose loss would break a promise. */
-export async function insist<T>(work: () => Promise<T>): Promise<T> {
-  for (;;) {
-    try {
-      return await work();
-    } catch (error) {
-      if (!(error instanceof Error && passingAnswer.test(error.message))) throw error;
-      await sleep(insistEveryMs);
-    }
-  }
+export async function untilRedisCan<T>(work: () => Promise<T>): Promise<T> {
+  return await retry(work, (error) =>
+    error instanceof Error && passingAnswer.test(error.message) ? retryEveryMs : undefined,
+  );
 }
 
 /** The replies of a transaction, or the first error among them. */

@@ -15,7 +15,7 @@ import { publishEvent, type QueueEvent, subscribeEvents } from '../queue/events.
 import { type Artifact, generateQueueName, type QueueData, queueDataSchema } from '../queue/jobs.ts';
 import { Keys } from '../queue/keys.ts';
 import { type JobEvent, Ledger, type LedgerEntry, type Transition } from '../queue/ledger.ts';
-import { insist } from '../queue/redis.ts';
+import { untilRedisCan } from '../queue/redis.ts';
 import { processSpace, WorkerBeat } from '../queue/worker-registry.ts';
 import { Reclaimer } from './reclaim.ts';
 
@@ -196,7 +196,7 @@ export class JobWorker {
   }
 
   async #serve(job: Job<QueueData>, jobId: string, token: string | undefined): Promise<void> {
-    const entry = await insist(() => this.#ledger.read(jobId));
+    const entry = await untilRedisCan(() => this.#ledger.read(jobId));
     if (!entry) return; // its person asked us to forget it
     const started = await this.#move(jobId, 'start', { worker: this.id });
     if (!started.changed) return; // it has its final state already
@@ -244,7 +244,7 @@ export class JobWorker {
 
   /** A Redis that is full for a while must not turn into a failed job. */
   async #move(jobId: string, event: JobEvent, fields: Record<string, string> = {}): Promise<Transition> {
-    return await insist(() => this.#ledger.transition(jobId, event, Date.now(), fields));
+    return await untilRedisCan(() => this.#ledger.transition(jobId, event, Date.now(), fields));
   }
 
   async #fail(
@@ -260,7 +260,7 @@ export class JobWorker {
     if (reason === 'handback') {
       await this.#move(jobId, 'handback');
       // Delayed until now: unlike moveToWait, this wakes another worker.
-      await insist(() => job.moveToDelayed(Date.now(), token));
+      await untilRedisCan(() => job.moveToDelayed(Date.now(), token));
       throw new DelayedError();
     }
     if (reason === 'cancelled') {
@@ -268,7 +268,7 @@ export class JobWorker {
       return;
     }
     if (code === 'ENGINE_CRASHED' || code === 'ENGINE_HUNG') {
-      const deaths = await insist(() => this.#redis.hincrby(this.#keys.job(jobId), 'engineDeaths', 1));
+      const deaths = await untilRedisCan(() => this.#redis.hincrby(this.#keys.job(jobId), 'engineDeaths', 1));
       this.#log.warn({ jobId, code, deaths }, message);
       if (deaths < this.#settings.maxEngineDeaths) {
         await this.#move(jobId, 'handback');

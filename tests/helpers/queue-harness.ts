@@ -175,7 +175,7 @@ export class Harness {
       this.artifacts,
       deliver,
       log,
-      { firstRetryMs: 20, wasDenied: (ask) => this.#wasDenied(ask), ...settings },
+      { firstRetryMs: 20, wasDenied: (callId) => this.#wasDenied(callId), ...settings },
       this.keys,
     );
     await delivery.start();
@@ -183,8 +183,8 @@ export class Harness {
     return delivery;
   }
 
-  async #wasDenied(ask: string): Promise<boolean> {
-    const answers = await Promise.all(this.#clients.map((client) => client.wasDenied(ask)));
+  async #wasDenied(callId: string): Promise<boolean> {
+    const answers = await Promise.all(this.#clients.map((client) => client.wasDenied(callId)));
     return answers.includes(true);
   }
 

@@ -4,6 +4,7 @@
  */
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
+import { withDeadline } from '../../deadline.ts';
 import type { RuleStore } from '../../queue/community-rules.ts';
 import { pixelsOf } from '../../request/cost.ts';
 import { type Preset, type PresetName, presetNames } from '../../request/presets.ts';
@@ -104,7 +105,7 @@ export class RuleBook {
         if (this.#kept.peek(community) === asking) this.#kept.delete(community);
       });
     }
-    const fields = await within(answerWithinMs, asked).catch(() => undefined);
+    const fields = await withDeadline(answerWithinMs, asked, () => undefined).catch(() => undefined);
     if (!fields) return 'unavailable';
     const source = JSON.stringify(Object.entries(fields).sort());
     const known = this.#ready.get(community);
@@ -127,18 +128,6 @@ export class RuleBook {
     } finally {
       this.#kept.delete(community);
     }
-  }
-}
-
-async function within<T>(ms: number, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${ms} ms`)), ms);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
   }
 }
 

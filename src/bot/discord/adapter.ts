@@ -12,7 +12,7 @@ import { StatusBoard } from '../status-board.ts';
 import { type Deliver, DeliveryDelayed } from '../upkeep/delivery.ts';
 import { codeOf, DiscordApi, restTimeoutMs } from './api.ts';
 import { DiscordButtons } from './buttons.ts';
-import { Talk } from './commands.ts';
+import { DiscordCommands } from './commands.ts';
 import { DiscordDelivery } from './delivery.ts';
 import { Gateway } from './gateway.ts';
 import { type Admins, type NeededPermission, neededPermissions } from './people.ts';
@@ -47,7 +47,7 @@ interface Running {
   readonly delivery: DiscordDelivery;
   readonly requests: DiscordRequests;
   readonly buttons: DiscordButtons;
-  readonly talk: Talk;
+  readonly commands: DiscordCommands;
 }
 
 const registerAgainMs = 60_000;
@@ -119,7 +119,7 @@ export class DiscordPlatform implements ChatPlatform {
       delivery,
       requests,
       buttons: new DiscordButtons({ services, admins, api: this.#api, requests }),
-      talk: new Talk({ services, admins: this.#admins, log: this.#log }),
+      commands: new DiscordCommands({ services, admins: this.#admins, log: this.#log }),
     };
     await board.start();
     await this.#gateway.start();
@@ -180,14 +180,14 @@ export class DiscordPlatform implements ChatPlatform {
   }
 }
 
-async function dispatch(interaction: Interaction, { requests, buttons, talk }: Running): Promise<void> {
+async function dispatch(interaction: Interaction, { requests, buttons, commands }: Running): Promise<void> {
   if (interaction.isChatInputCommand()) {
     if (interaction.commandName === 'animate') await requests.command(interaction);
-    else await talk.command(interaction);
+    else await commands.command(interaction);
   } else if (interaction.isMessageContextMenuCommand()) {
     await requests.menu(interaction);
   } else if (interaction.isButton()) {
-    if (talk.owns(interaction.customId)) await talk.press(interaction);
+    if (commands.owns(interaction.customId)) await commands.press(interaction);
     else await buttons.press(interaction);
   } else if (interaction.isModalSubmit()) {
     if (requests.ownsForm(interaction.customId)) await requests.form(interaction);

@@ -23,16 +23,16 @@ const forget = 'privacy:forget';
 const confirm = 'privacy:confirm';
 const keep = 'privacy:keep';
 
-export interface TalkTools {
+export interface CommandTools {
   readonly services: Services;
   readonly admins: Admins;
   readonly log: Logger;
 }
 
-export class Talk {
-  readonly #tools: TalkTools;
+export class DiscordCommands {
+  readonly #tools: CommandTools;
 
-  constructor(tools: TalkTools) {
+  constructor(tools: CommandTools) {
     this.#tools = tools;
   }
 

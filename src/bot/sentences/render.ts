@@ -3,7 +3,7 @@
  * catalogue. Plain text without any markup; adapters escape it for their platform.
  */
 
-import type { Place as QueuePlace } from '../../queue/client.ts';
+import type { QueuePosition } from '../../queue/client.ts';
 import type { QueueEvent } from '../../queue/events.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
 import type { AccountView, Deleted, QueueView } from '../account.ts';
@@ -65,7 +65,7 @@ export function renderTip(tip: PromptTip, { help }: Messages): string {
   return tip.kind === 'vague' ? help.vague(tip.word) : help[tip.kind];
 }
 
-function renderPosition({ ahead, leftMs }: QueuePlace, { status }: Messages): string {
+function renderPosition({ ahead, leftMs }: QueuePosition, { status }: Messages): string {
   const text = ahead === 0 ? status.next : status.waiting(ahead);
   return leftMs === undefined ? text : `${text}${status.readyIn(leftMs)}`;
 }

@@ -19,7 +19,7 @@ import {
 import { Keys } from '../../queue/keys.ts';
 import { Ledger, type LedgerEntry } from '../../queue/ledger.ts';
 import { LostHandouts } from '../../queue/lost-handouts.ts';
-import { insist } from '../../queue/redis.ts';
+import { untilRedisCan } from '../../queue/redis.ts';
 import { Periodic } from './periodic.ts';
 
 /** The one final answer of a job. */
@@ -62,8 +62,8 @@ export interface DeliverySettings {
   readonly lockDurationMs: number;
   /** How often deliveries are looked for that were handed out to us without our knowing. */
   readonly lookForLostEveryMs: number;
-  /** Whether the person behind the request named `ask` was told that it is not available: JobClient.wasDenied. */
-  readonly wasDenied: (ask: string) => Promise<boolean>;
+  /** Whether the call that submitted the job answered that the queue is not available: JobClient.wasDenied. */
+  readonly wasDenied: (callId: string) => Promise<boolean>;
 }
 
 export const defaultDeliverySettings: DeliverySettings = {
@@ -176,7 +176,7 @@ export class DeliveryWorker {
     const entry = await this.#ledger.read(jobId);
     if (!entry || entry.deliveredAt !== undefined) return;
     if (await this.#expectsNothing(jobId)) {
-      await insist(() => this.#ledger.transition(jobId, 'cancelled', Date.now(), { silent: '1' }));
+      await untilRedisCan(() => this.#ledger.transition(jobId, 'cancelled', Date.now(), { silent: '1' }));
       return await this.#settle(jobId, 'undeliverable');
     }
 
@@ -204,8 +204,8 @@ export class DeliveryWorker {
    * job, which is there, was made all the same; the client knows of it before Redis does, so it is asked first.
    */
   async #expectsNothing(jobId: string): Promise<boolean> {
-    const ask = await this.#redis.hget(this.#keys.job(jobId), 'ask');
-    if (ask !== null && (await this.#settings.wasDenied(ask))) return true;
+    const callId = await this.#redis.hget(this.#keys.job(jobId), 'ask');
+    if (callId !== null && (await this.#settings.wasDenied(callId))) return true;
     return (await this.#redis.hexists(this.#keys.job(jobId), 'silent')) === 1;
   }
 
@@ -245,6 +245,8 @@ export class DeliveryWorker {
 
   async #settle(jobId: string, outcome: 'delivered' | 'undeliverable'): Promise<void> {
     // The person has their answer: an error here would make BullMQ post it again.
-    await insist(() => this.#ledger.settle(jobId, outcome, Date.now(), this.#settings.retentionSeconds));
+    await untilRedisCan(() =>
+      this.#ledger.settle(jobId, outcome, Date.now(), this.#settings.retentionSeconds),
+    );
   }
 }
