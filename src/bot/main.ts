@@ -5,24 +5,19 @@ import { mkdir } from 'node:fs/promises';
 import type { PackManifest } from '../inference/packs/manifest.ts';
 import type { Logger } from '../log.ts';
 import { Artifacts } from '../queue/artifacts.ts';
-import { AuditTrail } from '../queue/audit.ts';
-import { Bans } from '../queue/bans.ts';
 import { JobClient, type QueueTerms } from '../queue/client.ts';
 import { RuleStore } from '../queue/community-rules.ts';
-import { ModeSwitch } from '../queue/mode.ts';
-import { Quotas } from '../queue/quota.ts';
 import { assertTrustworthy, connectRedis, type RedisAddress } from '../queue/redis.ts';
-import { queueStats } from '../queue/stats.ts';
-import { Weights } from '../queue/weights.ts';
 import { Account } from './account.ts';
 import { Administration } from './admin/administration.ts';
 import { RuleBook } from './admin/rules.ts';
+import { type AdminTools, adminTools } from './admin/run-command.ts';
 import { JobButtons } from './buttons.ts';
 import type { BotMetrics } from './metrics.ts';
 import type { ChatPlatform, Services } from './platform.ts';
 import { Requests } from './requests.ts';
 import { type Deliver, DeliveryImpossible, DeliveryWorker } from './upkeep/delivery.ts';
-import { finishForgetting } from './upkeep/forget.ts';
+import { type ForgetTools, finishForgetting } from './upkeep/forget.ts';
 import { Housekeeper, type HousekeepingSettings } from './upkeep/housekeeping.ts';
 import { Periodic } from './upkeep/periodic.ts';
 import { Reconciler } from './upkeep/reconcile.ts';
@@ -50,99 +45,60 @@ export interface BotOptions {
   /** Disk tier of the latent cache, from which "delete my data" removes. */
   readonly cacheFolder: string;
   readonly ffmpegPath: string;
-  /** Told what happens, where somebody wants to know. */
+  /** Called with decisions and deliveries; absent where no metrics are served. */
   readonly metrics?: BotMetrics;
 }
 
-/** How often what could not be done at once is tried again: wishes to be forgotten, a pause that BullMQ must follow. */
+/** How often deletions and a pause that could not take full effect are tried again. */
 const upkeepEveryMs = 5 * 60_000;
 
 /** @throws KinoraError INVALID_CONFIG when Redis may not be trusted with jobs */
-export async function startBot({
-  address,
-  jobsFolder,
-  terms,
-  jobFiles,
-  expireAfterMs,
-  platforms,
-  log,
-  cacheFolder,
-  ffmpegPath,
-  manifest,
-  metrics,
-}: BotOptions): Promise<RunningBot> {
+export async function startBot(options: BotOptions): Promise<RunningBot> {
+  const { address, jobsFolder, terms, jobFiles, expireAfterMs, platforms, log, metrics } = options;
   const onError = (error: Error): void => log.warn({ err: error.message }, 'redis');
-  const asking = connectRedis(address, 'fail-fast', onError);
-  const delivering = connectRedis(address, 'patient', onError);
-  await assertTrustworthy(delivering);
+  const failFast = connectRedis(address, 'fail-fast', onError);
+  const patient = connectRedis(address, 'patient', onError);
+  await assertTrustworthy(patient);
   await mkdir(jobsFolder, { recursive: true, mode: 0o700 });
 
   const artifacts = new Artifacts(jobsFolder, jobFiles.minFreeBytes);
+  const onDecision = metrics ? { onDecision: metrics.onDecision } : {};
   const client = new JobClient(
-    asking,
-    {
-      ...terms,
-      diskFull: () => artifacts.almostFull(),
-      ...(metrics ? { onDecision: metrics.onDecision } : {}),
-    },
+    failFast,
+    { ...terms, diskFull: () => artifacts.almostFull(), ...onDecision },
     log,
   );
   // Files and ledger forget a delivered job at the same time.
   const retentionSeconds = Math.round(jobFiles.retentionMs / 1000);
-  const byName = new Map(platforms.map((platform) => [platform.name, platform]));
-  const deliver: Deliver = async (entry, answer, signal) => {
-    const name = entry.request.userKey.split(':')[0] ?? '';
-    const platform = byName.get(name);
-    if (!platform) throw new DeliveryImpossible(`the platform ${name} is not switched on`);
-    await platform.deliver(entry, answer, signal);
-  };
-  const delivery = new DeliveryWorker(delivering, artifacts, metrics?.measured(deliver) ?? deliver, log, {
+  const deliver = deliverBy(platforms);
+  const delivery = new DeliveryWorker(patient, artifacts, metrics?.measured(deliver) ?? deliver, log, {
     retentionSeconds,
     wasDenied: (callId) => client.wasDenied(callId),
   });
-  const reconciler = new Reconciler(asking, client, artifacts, log, { expireAfterMs, retentionSeconds });
-  const housekeeper = new Housekeeper(asking, client.keys, artifacts, log, jobFiles);
-  const trail = new AuditTrail(asking, client.keys);
-  const mode = new ModeSwitch(trail, log);
-  const admin = {
+  const reconciler = new Reconciler(failFast, client, artifacts, log, { expireAfterMs, retentionSeconds });
+  const housekeeper = new Housekeeper(failFast, client.keys, artifacts, log, jobFiles);
+  const admin = adminTools(failFast, client, terms, log);
+  const forget: ForgetTools = {
+    redis: failFast,
     client,
-    trail,
-    mode,
-    quotas: new Quotas(trail, terms),
-    weights: new Weights(trail),
-    bans: new Bans(trail),
-    stats: () => queueStats(asking, client.keys, terms.day(Date.now())),
+    artifacts,
+    cacheFolder: options.cacheFolder,
+    day: terms.day,
+    log,
   };
-  const forget = { redis: asking, client, artifacts, cacheFolder, day: terms.day, log };
   const upkeep = new Periodic(
     async () => {
-      await mode.enforce();
+      await admin.mode.enforce();
       await finishForgetting(forget);
     },
     upkeepEveryMs,
     (error) => log.warn({ err: String(error) }, 'upkeep failed; it is tried again'),
   );
-  const retentionDays = Math.round(jobFiles.retentionMs / 86_400_000);
-  const rules = new RuleBook(new RuleStore(trail));
-  const services: Services = {
-    client,
-    artifacts,
-    requests: new Requests({
-      client,
-      artifacts,
-      rules,
-      day: terms.day,
-      ...(manifest ? { manifest } : {}),
-      log,
-    }),
-    buttons: new JobButtons(client, artifacts, ffmpegPath),
-    account: new Account(admin, forget, retentionDays),
-    administration: new Administration(admin, rules, log),
-  };
   await delivery.start();
   reconciler.start();
   housekeeper.start();
   upkeep.start();
+  const services = servicesOf(options, admin, forget);
   for (const platform of platforms) {
     await platform.start(services);
     log.info({ platform: platform.name }, 'taking requests');
@@ -151,10 +107,40 @@ export async function startBot({
     stop: async () => {
       await Promise.all(platforms.map((platform) => platform.stop()));
       await Promise.all([delivery.stop(), reconciler.stop(), housekeeper.stop(), upkeep.stop()]);
-      await mode.close();
+      await admin.mode.close();
       await client.close();
-      asking.disconnect();
-      delivering.disconnect();
+      failFast.disconnect();
+      patient.disconnect();
     },
+  };
+}
+
+function servicesOf(
+  { jobFiles, ffmpegPath, manifest, log }: BotOptions,
+  admin: AdminTools,
+  forget: ForgetTools,
+): Services {
+  const { client, artifacts, day } = forget;
+  const rules = new RuleBook(new RuleStore(admin.trail));
+  const model = manifest ? { manifest } : {};
+  const retentionDays = Math.round(jobFiles.retentionMs / 86_400_000);
+  return {
+    client,
+    artifacts,
+    requests: new Requests({ client, artifacts, rules, day, ...model, log }),
+    buttons: new JobButtons(client, artifacts, ffmpegPath),
+    account: new Account(admin, forget, retentionDays),
+    administration: new Administration(admin, rules, log),
+  };
+}
+
+/** Each job goes to the platform that its user key names. */
+function deliverBy(platforms: readonly ChatPlatform[]): Deliver {
+  const byName = new Map(platforms.map((platform) => [platform.name, platform]));
+  return async (entry, answer, signal) => {
+    const name = entry.request.userKey.split(':')[0] ?? '';
+    const platform = byName.get(name);
+    if (!platform) throw new DeliveryImpossible(`the platform ${name} is not switched on`);
+    await platform.deliver(entry, answer, signal);
   };
 }

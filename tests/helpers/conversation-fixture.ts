@@ -7,7 +7,7 @@ import { Administration } from '../../src/bot/admin/administration.ts';
 import { parseAdminCommand } from '../../src/bot/admin/commands.ts';
 import { parseRuleCommand } from '../../src/bot/admin/rule-commands.ts';
 import { RuleBook } from '../../src/bot/admin/rules.ts';
-import type { AdminTools } from '../../src/bot/admin/run-command.ts';
+import { type AdminTools, adminTools } from '../../src/bot/admin/run-command.ts';
 import { finalAnswer, waitingOf } from '../../src/bot/answers.ts';
 import { type Action, JobButtons } from '../../src/bot/buttons.ts';
 import { optionsAsWords } from '../../src/bot/options.ts';
@@ -44,7 +44,6 @@ import type { Artifact } from '../../src/queue/jobs.ts';
 import type { LedgerEntry } from '../../src/queue/ledger.ts';
 import { encodeVideo } from '../../src/video/encode.ts';
 import type { Generate } from '../../src/worker/worker.ts';
-import { adminTools } from './admin-tools.ts';
 import { artifactOf, eventually, Harness, log, openTerms } from './queue-harness.ts';
 import { ffmpegPath, texture } from './video-fixture.ts';
 
@@ -168,7 +167,7 @@ export class Talk {
     this.#clip = clip;
     this.client = harness.client(terms);
     const redis = harness.server.failFast();
-    this.admin = adminTools(redis, this.client, { ...openTerms, ...terms });
+    this.admin = adminTools(redis, this.client, { ...openTerms, ...terms }, log);
     const { artifacts, folder } = harness;
     const day = openTerms.day;
     const cacheFolder = join(folder, 'cache');

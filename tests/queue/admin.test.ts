@@ -1,11 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { AdminTools } from '../../src/bot/admin/run-command.ts';
+import { type AdminTools, adminTools } from '../../src/bot/admin/run-command.ts';
 import { KinoraError } from '../../src/errors.ts';
 import type { JobClient } from '../../src/queue/client.ts';
-import { adminTools, banOf, community, role, user } from '../helpers/admin-tools.ts';
+import { banOf, community, role, user } from '../helpers/admin-tools.ts';
 import { FaultyProxy } from '../helpers/proxy.ts';
-import { eventually, type Generation, Harness, openTerms, timedGenerator } from '../helpers/queue-harness.ts';
+import {
+  eventually,
+  type Generation,
+  Harness,
+  log,
+  openTerms,
+  timedGenerator,
+} from '../helpers/queue-harness.ts';
 
 const root = 'test:root';
 const ann = 'test:ann';
@@ -21,7 +28,7 @@ afterEach(async () => {
 
 function adminOf(): AdminTools {
   const terms = { ...openTerms, limits: { ...openTerms.limits, credits: 5 } };
-  const admin = adminTools(harness.server.failFast(), client, terms);
+  const admin = adminTools(harness.server.failFast(), client, terms, log);
   admins.push(admin);
   return admin;
 }

@@ -28,7 +28,7 @@ describe('a job', () => {
     });
     const answers = [];
     for (let i = 0; i < 100; i++) answers.push(await client.submit(await harness.request('a')));
-    expect(answers[0]).toMatchObject({ decision: 'accepted', cost: 1, place: { ahead: 0 } });
+    expect(answers[0]).toMatchObject({ decision: 'accepted', cost: 1, position: { ahead: 0 } });
     expect(answers.slice(1).every((answer) => answer.decision === 'duplicate')).toBe(true);
     await eventually('the answer', answered('t-a'));
     await sleep(200);
@@ -57,13 +57,13 @@ describe('a job', () => {
     const client = harness.client();
     await client.submit(await harness.request('a'));
     const second = await client.submit(await harness.request('b'));
-    expect(second).toMatchObject({ place: { ahead: 1 } });
+    expect(second).toMatchObject({ position: { ahead: 1 } });
     const worker = await harness.worker(timedGenerator(100));
     await harness.delivery();
     await eventually('both', () => harness.posted.length === 2);
     await worker.stop(0); // idle, it could have the third before its place is read
     const place = await client.submit(await harness.request('c'));
-    expect(place).toMatchObject({ decision: 'accepted', place: { leftMs: expect.any(Number) } });
+    expect(place).toMatchObject({ decision: 'accepted', position: { leftMs: expect.any(Number) } });
   });
 
   it('is told the time left by what each device needs', async () => {

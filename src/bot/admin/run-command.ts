@@ -1,14 +1,16 @@
 /** Carries out the commands of admins. The caller has checked that the person is one. Knows no platform. */
+import type { Redis } from 'ioredis';
 import { KinoraError } from '../../errors.ts';
-import type { AuditEntry, AuditTrail } from '../../queue/audit.ts';
-import { type Ban, type Bans, banMs, type Owner } from '../../queue/bans.ts';
+import type { Logger } from '../../log.ts';
+import { type AuditEntry, AuditTrail } from '../../queue/audit.ts';
+import { type Ban, Bans, banMs, type Owner } from '../../queue/bans.ts';
 import type { Target } from '../../queue/checks.ts';
-import type { JobClient } from '../../queue/client.ts';
+import type { JobClient, QueueTerms } from '../../queue/client.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
-import type { ModeSwitch } from '../../queue/mode.ts';
-import type { Quota, Quotas } from '../../queue/quota.ts';
-import type { QueueStats } from '../../queue/stats.ts';
-import type { Weight, Weights } from '../../queue/weights.ts';
+import { ModeSwitch } from '../../queue/mode.ts';
+import { type Quota, Quotas } from '../../queue/quota.ts';
+import { type QueueStats, queueStats } from '../../queue/stats.ts';
+import { type Weight, Weights } from '../../queue/weights.ts';
 import { type Refused, refused } from '../refusals.ts';
 import type { AdminCommand, Misunderstood } from './commands.ts';
 import { type Page, pageOf } from './pages.ts';
@@ -25,6 +27,28 @@ export interface AdminTools {
   readonly mode: ModeSwitch;
   readonly trail: AuditTrail;
   readonly stats: () => Promise<QueueStats>;
+}
+
+/**
+ * @param redis a fail-fast connection
+ * @returns tools whose `mode` the caller closes
+ */
+export function adminTools(
+  redis: Redis,
+  client: JobClient,
+  terms: Pick<QueueTerms, 'day' | 'limits'>,
+  log: Logger,
+): AdminTools {
+  const trail = new AuditTrail(redis, client.keys);
+  return {
+    client,
+    trail,
+    quotas: new Quotas(trail, terms),
+    weights: new Weights(trail),
+    bans: new Bans(trail),
+    mode: new ModeSwitch(trail, log),
+    stats: () => queueStats(redis, client.keys, terms.day(Date.now())),
+  };
 }
 
 /** A ban, and who set it and when, as far as the audit trail reaches back. */

@@ -1,6 +1,6 @@
 /**
- * Turns the plain words and buttons of the conversation into what Discord takes, with nothing in the words alive: no
- * mention, no markdown, no link. Knows no interaction and sends nothing.
+ * Turns plain text and buttons into messages for Discord, with nothing active in the text: no mention, no markdown, no
+ * link. Knows no interaction and sends nothing.
  */
 import {
   type APIActionRowComponent,
@@ -10,6 +10,7 @@ import {
 } from 'discord.js';
 import { type Action, buttonId } from '../buttons.ts';
 import type { Button, ChatMessage } from '../sentences/render.ts';
+import { shorten } from '../sentences/shorten.ts';
 
 /** Limits of Discord. */
 const maxContent = 2000;
@@ -24,8 +25,8 @@ export interface MessageBody {
 }
 
 /**
- * Escapes whatever Discord would read as formatting. Stricter than escapeMarkdown of discord.js, which leaves mentions,
- * quotes, small print and whatever stands in or beside a link alone.
+ * Escapes everything that Discord reads as formatting. Stricter than escapeMarkdown of discord.js, which leaves mentions,
+ * quotes, small print and all that stands in or beside a link alone.
  */
 export function inert(text: string): string {
   return text
@@ -45,7 +46,7 @@ export function asCode(text: string): string {
   const opening = '```\n';
   const closing = '\n```';
   const whole = text.replaceAll('```', "'''");
-  return `${opening}${cut(whole, maxContent - opening.length - closing.length)}${closing}`;
+  return `${opening}${shorten(whole, maxContent - opening.length - closing.length)}${closing}`;
 }
 
 /** Escaped, and cut where Discord would refuse it for its length. */
@@ -54,18 +55,12 @@ export function contentOf(text: string, prefix = ''): string {
   for (;;) {
     const content = `${prefix}${inert(kept)}`;
     if (content.length <= maxContent) return content;
-    kept = cut(kept, kept.length - Math.ceil((content.length - maxContent) / 2) - 1);
+    kept = shorten(kept, kept.length - Math.ceil((content.length - maxContent) / 2) - 1);
   }
 }
 
-function cut(text: string, length: number): string {
-  if (text.length <= length) return text;
-  // Never through the middle of a character that takes two.
-  return `${text.slice(0, Math.max(0, length - 1)).replace(/[\uD800-\uDBFF]$/, '')}…`;
-}
-
 /**
- * @param mention user id to be addressed before the words: by us, never by what somebody wrote
+ * @param mention id of a user who is notified: only the bot names one, never the text
  */
 export function toBody({ text, buttons }: ChatMessage, mention?: string): MessageBody {
   return {
@@ -97,7 +92,7 @@ export function rowsOf(
       components: buttons.slice(at, at + buttonsPerRow).map(({ id, label, style }) => ({
         type: ComponentType.Button,
         custom_id: id,
-        label: cut(label, maxLabel),
+        label: shorten(label, maxLabel),
         style,
       })),
     });

@@ -7,6 +7,7 @@ import type { Person } from '../people.ts';
 import type { Messages } from './catalogue.ts';
 import { asWritten, type Names } from './names.ts';
 import { renderRefusal } from './render.ts';
+import { shorten } from './shorten.ts';
 
 const shownFailures = 8;
 const shownJobs = 10;
@@ -86,7 +87,7 @@ function nameOf(target: Target, names: Names): string {
 function renderBan({ owner, untilMs, reason, setBy }: ListedBan, { admin }: Messages, names: Names): string {
   const until = admin.banLasts(untilMs === 0 ? '' : minute(untilMs));
   const by = setBy ? ` · ${names({ kind: 'user', key: setBy.by }, setBy.by)} ${minute(setBy.at)}` : '';
-  return shorten(`• ${names(owner, owner.key)} · ${until}${by}${reason ? `: ${reason}` : ''}`);
+  return shorten(`• ${names(owner, owner.key)} · ${until}${by}${reason ? `: ${reason}` : ''}`, longestLine);
 }
 
 function renderStats(
@@ -117,6 +118,7 @@ function renderEntry(entry: AuditEntry, names: Names): string {
   const changed = before === after ? '' : ` (${shown(before, names)} → ${shown(after, names)})`;
   return shorten(
     `${minute(at)} ${who} ${action} ${targetOf(entry, names)}${changed}${reason ? `: ${reason}` : ''}`,
+    longestLine,
   );
 }
 
@@ -153,8 +155,4 @@ function shown(value: string, names: Names): string {
 /** "2026-11-21 07:32", UTC. */
 function minute(ms: number): string {
   return new Date(ms).toISOString().slice(0, 16).replace('T', ' ');
-}
-
-function shorten(line: string): string {
-  return line.length > longestLine ? `${line.slice(0, longestLine - 1)}…` : line;
 }

@@ -15,6 +15,7 @@ import type { PromptTip } from '../prompt-help.ts';
 import type { QueueRefusal, Refusal, Refused } from '../refusals.ts';
 import type { Accepted, RequestOutcome, TrackedJob } from '../requests.ts';
 import { type Messages, messagesFor } from './catalogue.ts';
+import { shorten } from './shorten.ts';
 
 export interface Button extends JobButton {
   readonly label: string;
@@ -26,7 +27,7 @@ export interface ChatMessage {
 }
 
 const barWidth = 12;
-/** In characters. Captions have a limit; "Settings" shows all of the prompt. */
+/** In UTF-16 units. Captions have a limit; "Settings" shows all of the prompt. */
 const shownPrompt = 300;
 const listedPrompt = 60;
 const labelPrompt = 20;
@@ -232,14 +233,4 @@ function renderBrokenRule(rule: BrokenRule, { rules: { refused } }: Messages): s
 
 function button(action: Action, jobId: string, say: Messages): Button {
   return { action, jobId, label: say.buttons[action] };
-}
-
-/** In whole characters. */
-function shorten(text: string, most: number): string {
-  const characters = [...text];
-  if (characters.length <= most) return text;
-  return `${characters
-    .slice(0, most - 1)
-    .join('')
-    .trimEnd()}…`;
 }

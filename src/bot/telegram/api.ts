@@ -14,7 +14,8 @@ import type {
 } from 'telegraf/types';
 import { retry } from '../../retry.ts';
 import type { ChatMessage } from '../sentences/render.ts';
-import { cut, inert, keyboard, maxTextLength } from './rendering.ts';
+import { shorten } from '../sentences/shorten.ts';
+import { inert, keyboard, maxTextLength } from './rendering.ts';
 
 type Method = keyof Methods;
 type Result<M extends Method> = ReturnType<Methods[M]>;
@@ -172,7 +173,7 @@ export class TelegramApi {
     const { markup, entities } = extras;
     const message = {
       ...targetFields(target),
-      text: cut(entities ? text : inert(text), maxTextLength),
+      text: shorten(entities ? text : inert(text), maxTextLength),
       link_preview_options: { is_disabled: true },
       ...(entities ? { entities } : {}),
       ...(markup ? { reply_markup: markup } : {}),
@@ -195,7 +196,7 @@ export class TelegramApi {
     const payload = {
       chat_id: chatId,
       message_id: messageId,
-      text: cut(inert(text), maxTextLength),
+      text: shorten(inert(text), maxTextLength),
       link_preview_options: { is_disabled: true },
       ...(markup ? { reply_markup: markup } : {}),
     };

@@ -16,10 +16,11 @@ import {
   renderSettings,
   renderTransformed,
 } from '../sentences/render.ts';
+import { shorten } from '../sentences/shorten.ts';
 import { CallError, replyTo, type TelegramApi } from './api.ts';
 import { sendVideo } from './delivery.ts';
 import { chatAsPerson, isAdminOfGroup, maxUploadBytes, type People } from './people.ts';
-import { codeFrom, cut, inert, inPieces, maxCaptionLength, maxTextLength } from './rendering.ts';
+import { codeFrom, inert, inPieces, maxCaptionLength, maxTextLength } from './rendering.ts';
 import { pressJobId, type TelegramRequests } from './requests.ts';
 import type { SpooledUpdate } from './update-spool.ts';
 
@@ -157,14 +158,14 @@ export class TelegramButtons {
       : [];
     const head = `${inGroup ? `${name}: ` : ''}${inert(ask)}\n`;
     const reference = buttonId({ action: 'remix', jobId: entry.id });
-    const shown = cut(prompt.trim() || noPrompt, maxTextLength - head.length - reference.length - 2);
+    const shown = shorten(prompt.trim() || noPrompt, maxTextLength - head.length - reference.length - 2);
     const promptEnd = head.length + shown.length;
     const text = `${head}${shown}\n\n${reference}`;
     entities.push(
       { type: 'pre', offset: head.length, length: shown.length },
       ...codeFrom(text, promptEnd + 2),
     );
-    const placeholder = cut(prompt.replace(/\s+/gu, ' ').trim(), placeholderLength);
+    const placeholder = shorten(prompt.replace(/\s+/gu, ' ').trim(), placeholderLength);
     await this.#tools.api.send(replyTo(message), text, {
       entities,
       markup: {
@@ -188,7 +189,7 @@ export class TelegramButtons {
     const { width, height, durationSeconds } = await readMp4Info(made.file);
     const { thumbnail } = services.artifacts.files(entry.id);
     const clip = { file: made.file, thumbnail, width, height, durationSeconds };
-    const caption = cut(inert(renderTransformed(made, say)), maxCaptionLength);
+    const caption = shorten(inert(renderTransformed(made, say)), maxCaptionLength);
     await sendVideo(api, replyTo(message), clip, { caption, markup: undefined, isSpoiler: made.isSpoiler });
   }
 
@@ -239,7 +240,7 @@ export class TelegramButtons {
 
   /** Ends the spinner, with a word if there is one. Too late is no harm. */
   async #answer(query: CallbackQuery, text = '', isAlert = false): Promise<void> {
-    const words = text === '' ? {} : { text: cut(text, maxAlertLength), show_alert: isAlert };
+    const words = text === '' ? {} : { text: shorten(text, maxAlertLength), show_alert: isAlert };
     await this.#tools.api
       .callWithRetries(
         'answerCallbackQuery',

@@ -5,6 +5,7 @@
 import type { InlineKeyboardMarkup, MessageEntity } from 'telegraf/types';
 import { buttonId } from '../buttons.ts';
 import type { Button } from '../sentences/render.ts';
+import { lengthOfWhole, shorten } from '../sentences/shorten.ts';
 
 export const maxTextLength = 4096;
 export const maxCaptionLength = 1024;
@@ -29,21 +30,11 @@ export function inPieces(text: string, limit = maxTextLength): string[] {
   let rest = text;
   while (rest.length > limit) {
     const lineEnd = rest.lastIndexOf('\n', limit);
-    const at = lineEnd > limit / 2 ? lineEnd : wholeCharacters(rest, limit);
+    const at = lineEnd > limit / 2 ? lineEnd : lengthOfWhole(rest, limit);
     pieces.push(rest.slice(0, at));
     rest = rest.slice(at).replace(/^\n/, '');
   }
   return [...pieces, rest];
-}
-
-/** At most `limit` UTF-16 units, as Telegram counts, and no half character. */
-export function cut(text: string, limit: number): string {
-  return text.length <= limit ? text : `${text.slice(0, wholeCharacters(text, limit - 1))}…`;
-}
-
-function wholeCharacters(text: string, length: number): number {
-  const code = text.charCodeAt(length - 1);
-  return code >= 0xd800 && code <= 0xdbff ? length - 1 : length;
 }
 
 /**
@@ -55,10 +46,10 @@ export function fittingCaption(prompt: string, write: (prompt: string) => string
   let caption = inert(write(shown));
   while (caption.length > maxCaptionLength && shown.length > 1) {
     const length = Math.max(1, shown.length - Math.max(1, caption.length - maxCaptionLength));
-    shown = cut(prompt, length === shown.length ? length - 1 : length);
+    shown = shorten(prompt, length === shown.length ? length - 1 : length);
     caption = inert(write(shown));
   }
-  return cut(caption, maxCaptionLength);
+  return shorten(caption, maxCaptionLength);
 }
 
 /** The part of `text` from `offset` on as code: nothing in it is active, and a tap copies it. */

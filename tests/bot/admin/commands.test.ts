@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type AdminCommand, type Misunderstood, parseAdminCommand } from '../../../src/bot/admin/commands.ts';
-import { type AdminTools, runAdminCommand } from '../../../src/bot/admin/run-command.ts';
+import { type AdminTools, adminTools, runAdminCommand } from '../../../src/bot/admin/run-command.ts';
 import { en } from '../../../src/bot/sentences/en.ts';
 import { adminUsage, renderAdmin } from '../../../src/bot/sentences/render-admin.ts';
 import { zh } from '../../../src/bot/sentences/zh.ts';
 import type { JobClient } from '../../../src/queue/client.ts';
-import { adminTools, banOf, community, role, user } from '../../helpers/admin-tools.ts';
-import { Harness, openTerms } from '../../helpers/queue-harness.ts';
+import { banOf, community, role, user } from '../../helpers/admin-tools.ts';
+import { Harness, log, openTerms } from '../../helpers/queue-harness.ts';
 
 const root = 'discord:1';
 let harness: Harness;
@@ -17,7 +17,7 @@ const terms = { ...openTerms, limits: { ...openTerms.limits, credits: 5 } };
 beforeAll(async () => {
   harness = await Harness.start();
   client = harness.client(terms);
-  admin = adminTools(harness.server.failFast(), client, terms);
+  admin = adminTools(harness.server.failFast(), client, terms, log);
 });
 afterAll(async () => {
   await admin.mode.close();
