@@ -1,9 +1,9 @@
 /**
  * The simplest platform: a folder. A picture that appears in it is animated, and its video appears beside it. For a
- * shared or synchronised folder, a scanner, a script; and for trying out a whole installation without any account.
+ * shared or synchronised folder, a scanner, a script; and to try out a whole installation without an account.
  *
- * `photo.jpg` becomes `photo.mp4`; a text in `photo.txt`, put there before the picture, is the prompt. What could not
- * be done is said in `photo.error.txt`.
+ * `photo.jpg` becomes `photo.mp4`; the text of `photo.txt`, written before the picture, is the prompt. A failure is
+ * described in `photo.error.txt`.
  */
 import { createHash, randomInt } from 'node:crypto';
 import { copyFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
@@ -17,7 +17,7 @@ import type { Answer } from './upkeep/delivery.ts';
 
 const pictures = /\.(jpe?g|png|webp)$/i;
 const lookEveryMs = 1_000;
-/** A file that was still growing a moment ago is left alone. */
+/** A file that was written to within this time may still grow, and is left alone. */
 const settledMs = 500;
 const largestPictureBytes = 64 * 1024 ** 2;
 const userKey = 'inbox:folder';
@@ -83,7 +83,7 @@ export class InboxPlatform implements ChatPlatform {
         );
       }
       const picture = await readFile(file);
-      // Same name, same content: same job, however often it is seen. A changed picture is a new one.
+      // The same name and content are the same job, however often they are seen. A changed picture is a new job.
       const hash = createHash('sha256').update(`${name}\0`).update(picture).digest('hex').slice(0, 32);
       const id = await freeId(services, `in-${hash}`);
       if (id === undefined) return;
@@ -101,7 +101,7 @@ export class InboxPlatform implements ChatPlatform {
       await this.#refusal(name, submission);
     } catch (error) {
       const serialized = serializeError(error);
-      // Only what is wrong with the picture itself stays wrong.
+      // Only a fault of the picture itself is final.
       if (isKinoraError(error) && error.code !== 'DISK_FULL') {
         return await this.#writeFailure(name, describeError(serialized));
       }
@@ -110,7 +110,7 @@ export class InboxPlatform implements ChatPlatform {
     }
   }
 
-  /** Full queues, full disks and pauses pass: the picture is simply tried again. */
+  /** Full queues, full disks and pauses pass: the picture is tried again. */
   async #refusal(name: string, submission: Submission): Promise<void> {
     if (submission.decision === 'banned') await this.#writeFailure(name, `Not allowed: ${submission.reason}`);
     else if (submission.decision !== 'accepted' && submission.decision !== 'duplicate') {
@@ -122,7 +122,7 @@ export class InboxPlatform implements ChatPlatform {
     const name = path.basename(String(entry.request.replyTo['file']));
     if (answer.kind === 'failure') return await this.#writeFailure(name, describeError(answer.failure));
     if (answer.kind === 'cancelled') return await this.#writeFailure(name, 'Cancelled.');
-    // Copied beside its place and renamed: whoever watches the folder never sees half a video.
+    // Copied under another name first: programs that watch the folder never see half a video.
     const target = path.join(this.#folder, answersOf(name).video);
     const temporary = `${target}.part`;
     try {
@@ -140,8 +140,8 @@ export class InboxPlatform implements ChatPlatform {
 }
 
 /**
- * The job of a picture, or undefined when it has been asked for. What was withdrawn, because Redis did not answer when
- * it was asked for, is asked for anew.
+ * An unused job id for a picture, or undefined when the picture has a job. A job that was withdrawn, because Redis did
+ * not answer its submission in time, is submitted again under a new id.
  */
 async function freeId({ client }: Services, base: string): Promise<string | undefined> {
   for (let attempt = 1; ; attempt++) {

@@ -1,6 +1,6 @@
 /**
- * What the bot process can tell: the queue as everybody sees it, what requests were answered, and how deliveries go.
- * Only the bot shows the queue, so that sums over processes stay right. No label ever holds a person or a prompt.
+ * Metrics of the bot process: the queue, decisions about requests, and deliveries. Only the bot has metrics of the
+ * queue, so that sums over processes are right. No label holds a person or a prompt.
  */
 import { collectDefaultMetrics } from 'prom-client';
 import { Instruments } from '../metrics/instruments.ts';
@@ -74,7 +74,7 @@ export class BotMetrics implements Observed {
     this.#submissionSeconds.observe(ms / 1000);
   };
 
-  /** The same delivery, watched. */
+  /** The same delivery, with its duration and outcome counted. */
   measured(deliver: Deliver): Deliver {
     return async (entry, answer, signal) => {
       const platform = entry.request.userKey.split(':')[0] ?? '';
@@ -95,7 +95,7 @@ export class BotMetrics implements Observed {
     this.#waiting.reset();
     this.#ended.reset();
     this.#failures.reset();
-    // What is unknown is not shown as zero.
+    // Unknown numbers are absent, not zero.
     const { waiting, oldestWaitingMs, running, undelivered, liveWorkers, takesRequests, endings, failures } =
       reading?.value ?? unknown;
     for (const [preset, count] of waiting) this.#waiting.set({ preset }, count);

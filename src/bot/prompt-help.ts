@@ -1,11 +1,11 @@
 /**
- * One tip about a prompt, only when it applies: a language that the model does not read, words that say nothing, no
- * motion, or writing in the picture. Rules of thumb over words; a wrong guess costs a line of text, so in doubt it is
- * silent. Chinese is never a foreign language here: the built-in model knows its words for motion.
+ * One tip about a prompt, where one applies: a language that the model does not read, words without meaning for it, no
+ * motion, or writing in the picture. These are rules of thumb over words; in doubt there is no tip. Chinese counts as
+ * understood: the built-in model knows its words for motion.
  */
 const words = (text: string): ReadonlySet<string> => new Set(text.trim().split(/\s+/));
 
-/** Say how good it should be, not what should happen. */
+/** Words about quality, which name no motion. */
 const vague = words(`
   amazing awesome beautiful best better breathtaking brilliant captivating charming cinematic cool creative cute
   dazzling dramatic dreamy epic exciting fantastic fascinating fun funny gorgeous great impressive incredible
@@ -14,7 +14,7 @@ const vague = words(`
 `);
 const vagueChinese = /惊艳|震撼|好看|漂亮|美丽|唯美|精彩|完美|高级感|大片感|厉害|惊人|绝美|酷炫|梦幻/u;
 
-/** Beginnings of words that speak of motion, or of deliberate stillness. */
+/** Beginnings of words for motion, or for deliberate stillness. */
 const motionStems = `
   accelerat advanc animat approach ascend back bend billow blink blow bob bounc breath breez bubbl burn cascad catch
   circl clap clos climb clockwise counterclockwise anticlockwise crane crash crawl cross danc dart dash descend dive
@@ -34,7 +34,7 @@ const wholeWords = words(`
   back pan pans ride rides riding rise rises rising move moves moved moving movement rain rains raining wind winds
   windy run runs running catch catches wag wags cross crosses enter enters exit exits crane cranes still
 `);
-/** Words in -ing that are no motion; any other is taken for one. */
+/** Words in -ing that name no motion; all others are taken for motions. */
 const stillIng = words(`
   amazing anything beijing being breathtaking building buildings captivating ceiling charming clothing darling
   dazzling during earring engaging evening everything exciting fascinating king lighting living looking lying missing
@@ -46,7 +46,7 @@ const directions = words(`
   left right up down in out forward forwards backward backwards inward outward upward upwards downward downwards
   leftward leftwards rightward rightwards away closer nearer farther further around higher
 `);
-/** With these a direction is one to move in, not a place in the picture. */
+/** Beside these words a direction is one of motion, not a place in the picture. */
 const viewers = words('camera look view shot');
 const motionChinese =
   /[推拉摇移转近远升降飘摆动流波浪飞走跑吹闪旋滚涌荡漾晃游跳舞落下滑跟环绕放缩镜眨眨笑飏拂抖颤燃烧静止定格慢快左右上前后进退]/u;
@@ -55,7 +55,7 @@ const motionChinese =
 const writing =
   /\b(?:text|letters?|lettering|captions?|subtitles?|logos?|slogan|watermark|typography|written|says|saying|reads|handwriting)\b|文字|字幕|标志|标语|字母|写着|水印/iu;
 
-/** Words of the commonest other languages in Latin letters that are no English ones. */
+/** Words of the commonest other languages in Latin letters that are not English. */
 const foreign = words(`
   und oder nicht mit der das ein eine einer eines dem den auf aus ist sind wird werden langsam schnell bewegt bewegen
   kamera wellen wasser haare himmel wolken mann hund katze nach vorne hinten links rechts schön ruhig bitte lass mach
@@ -71,7 +71,7 @@ const foreign = words(`
   ve bir ile yavaş yavaşça hızlı dalgalar rüzgar saç kadın adam su sola sağa kamerayı
   och en ett med sakta snabbt vågor vind himmel dan yang dengan perlahan ombak angin di ke và với một chậm
 `);
-/** Of those, words that also are English, or turn up in English prompts. */
+/** Of those, words that are English, too, or occur in English prompts. */
 const ambiguous = words(
   'i o e y w z en on es is que la le el dan di de su ke adam chat des den est piano as an in il lo',
 );
@@ -89,9 +89,9 @@ export type PromptTip =
   | { readonly kind: 'language' | 'text' | 'noMotion' }
   | { readonly kind: 'vague'; readonly word: string };
 
-/** A tip for the person, or undefined when there is nothing to say. */
+/** A tip for the person, or undefined where none applies. */
 export function promptTip(prompt: string): PromptTip | undefined {
-  if (prompt.trim() === '') return undefined; // the model's own motion is meant
+  if (prompt.trim() === '') return undefined; // no prompt means the model's own motion
   if (isForeign(prompt)) return { kind: 'language' };
   if (hasMotion(prompt)) return writing.test(prompt) ? { kind: 'text' } : undefined;
   const word = tokens(prompt).find((token) => vague.has(token)) ?? vagueChinese.exec(prompt)?.[0];

@@ -1,7 +1,7 @@
 /**
- * Keeps the status messages of unfinished jobs up to date: place in the queue, then the progress of the run. Best
- * effort in every way: an update that comes too soon, fails, or meets a rate limit is dropped, never queued; the final
- * answer does not pass through here. Knows no platform.
+ * Keeps the status messages of unfinished jobs up to date: the place in the queue, then the progress of the run. Best
+ * effort: an update that comes too soon, fails, or meets a rate limit is dropped, never queued. Final answers are the
+ * delivery's. Knows no platform.
  */
 import type { Logger } from '../log.ts';
 import type { JobClient } from '../queue/client.ts';
@@ -24,9 +24,9 @@ interface Row {
   isBusy: boolean;
 }
 
-/** An update that takes longer than this does not hold up the answer. */
+/** Longest wait of the final answer for an update under way. */
 const finishWaitMs = 15_000;
-/** After so long without a word from the worker the job may wait again: another one will take it. */
+/** After so long without progress the job may wait again, for another worker. */
 const progressIsOldMs = 30_000;
 
 export class StatusBoard {
@@ -37,14 +37,14 @@ export class StatusBoard {
   readonly #placesEveryMs: number;
   readonly #log: Logger;
   readonly #rows = new Map<string, Row>();
-  /** A job may begin before its adapter has told us of it. */
+  /** Progress of jobs that are not tracked yet: a job may begin before its adapter calls track(). */
   readonly #early = new Map<string, Progress>();
   #quietUntil = 0;
   #timers: NodeJS.Timeout[] = [];
   #unwatch: (() => void) | null = null;
 
   /**
-   * @param platform first part of its user keys; other platforms' jobs are not its business
+   * @param platform first part of its user keys; jobs of other platforms are ignored
    * @param show edits the status message, or returns false when it is too soon for another edit; throws DeliveryDelayed
    *   when the platform asks for a pause
    * @param everyMs shortest time between two edits of one message
@@ -65,7 +65,7 @@ export class StatusBoard {
     this.#log = options.log;
   }
 
-  /** Also takes up the jobs that were unfinished when the process last ended. */
+  /** Also tracks the jobs that were unfinished when the process last ended. */
   async start(): Promise<void> {
     this.#unwatch = await this.#client.watch((event) => {
       if (event.type === 'progress') void this.#onProgress(event);
@@ -112,7 +112,7 @@ export class StatusBoard {
     await this.#showProgress(row);
   }
 
-  /** Also of other platforms' jobs, so only the latest few are kept. */
+  /** Also progress of other platforms' jobs, so only the latest few are kept. */
   #keepEarly(event: Progress): void {
     this.#early.delete(event.jobId);
     this.#early.set(event.jobId, event);
@@ -135,12 +135,12 @@ export class StatusBoard {
           await this.#update(row, renderWaiting(waiting, messagesOf(row.job)));
         } else await this.#dropIfOver(row);
       } catch {
-        // Redis is away: the next look may find it.
+        // Redis is away: the next turn may find it.
       }
     }
   }
 
-  /** A job may have had its answer without us: from another process, or because its person withdrew it. */
+  /** A job may have been answered elsewhere: by another process, or because its person withdrew it. */
   async #dropIfOver(row: Row): Promise<void> {
     const entry = await this.#client.ledger.read(row.job.id);
     if (!entry || entry.deliveredAt !== undefined) this.#rows.delete(row.job.id);
@@ -148,7 +148,7 @@ export class StatusBoard {
 
   async #update(row: Row, message: ChatMessage): Promise<void> {
     const now = Date.now();
-    if (this.#rows.get(row.job.id) !== row) return; // its answer came while we looked
+    if (this.#rows.get(row.job.id) !== row) return; // it was answered meanwhile
     if (row.isBusy || message.text === row.shownText || now < this.#quietUntil) return;
     if (now - row.shownAt < this.#everyMs(row.job)) return;
     row.isBusy = true;

@@ -39,7 +39,7 @@ export interface DiscordOptions {
   readonly pictureDeadlineMs?: number;
   /** Shortest time between two edits of one status message; Discord takes five in five seconds. */
   readonly statusEveryMs?: number;
-  readonly deafAfterMs?: number;
+  readonly silentAfterMs?: number;
 }
 
 interface Running {
@@ -51,7 +51,7 @@ interface Running {
 }
 
 const registerAgainMs = 60_000;
-/** How long interactions under way may take when we are asked to stop. */
+/** How long interactions under way may take when the bot stops. */
 const finishWithinMs = 5_000;
 const notYetMs = 1_000;
 
@@ -76,7 +76,7 @@ export class DiscordPlatform implements ChatPlatform {
     this.#gateway = new Gateway({
       token,
       clientOptions: { ...clientOptions, rest },
-      deafAfterMs: options.deafAfterMs ?? 5 * 60_000,
+      silentAfterMs: options.silentAfterMs ?? 5 * 60_000,
       onInteraction: (interaction) => {
         const handling = this.#handle(interaction).finally(() => this.#handling.delete(handling));
         this.#handling.add(handling);
@@ -143,7 +143,7 @@ export class DiscordPlatform implements ChatPlatform {
     await this.#gateway.stop();
   }
 
-  /** Nothing that a person or Discord does may end the process. */
+  /** An error in one interaction must not end the process. */
   async #handle(interaction: Interaction): Promise<void> {
     const running = this.#running;
     if (!running || this.#stopping.signal.aborted) return;
@@ -206,7 +206,7 @@ async function apologise(interaction: Interaction): Promise<void> {
   } else await interaction.reply({ content, flags: MessageFlags.Ephemeral });
 }
 
-/** For the log: errors of discord.js carry addresses with tokens, so of those only the code is told. */
+/** For the log: errors of discord.js carry addresses with tokens, so only their code is logged. */
 function describe(error: unknown): { readonly err: string; readonly stack?: string } {
   const err = codeOf(error);
   const isForeign = error instanceof DiscordAPIError || !(error instanceof Error) || 'url' in error;

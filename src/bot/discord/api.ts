@@ -31,7 +31,7 @@ export class Refused extends Error {
   }
 }
 
-/** The file is larger than what may be posted there. */
+/** The file is too large for the place of the message. */
 export class TooLarge extends Error {
   override readonly name = 'TooLarge';
 }
@@ -41,7 +41,7 @@ export class Unanswered extends Error {
   override readonly name = 'Unanswered';
 }
 
-/** What an interaction can be answered with for a quarter of an hour. The token is a secret. */
+/** With this an interaction can be answered for a quarter of an hour. The token is a secret. */
 export interface InteractionToken {
   readonly applicationId: string;
   readonly token: string;
@@ -63,7 +63,7 @@ export const restTimeoutMs = 60_000;
 export class DiscordApi {
   readonly #rest: REST;
 
-  /** A REST client of its own: it outlives the gateway, and never waits for a rate limit by itself. */
+  /** Has a REST client of its own, which outlives the gateway and never waits for a rate limit by itself. */
   constructor(token: string, options: Partial<RESTOptions> = {}) {
     this.#rest = new REST({ timeout: restTimeoutMs, ...options, rejectOnRateLimit: () => true });
     this.#rest.setToken(token);
@@ -82,7 +82,7 @@ export class DiscordApi {
     await this.#call(() => this.#rest.patch(route, { ...request(body, upload, signal), auth: false }));
   }
 
-  /** Edits a message of ours with the bot's own rights. Repeating it changes nothing. */
+  /** Edits a message of the bot with the bot's own rights. Repeating it changes nothing. */
   async editByBot(
     { channelId, messageId }: Sent,
     body: MessageBody,
@@ -158,7 +158,7 @@ export function meaningOf(error: unknown): Error {
   return new Unanswered(`Discord did not answer: ${codeOf(error)}`);
 }
 
-/** What may be written to a log about a failure: its kind and number, never an address. */
+/** The part of a failure that may be logged: its kind and number, never an address. */
 export function codeOf(error: unknown): string {
   if (error instanceof DiscordAPIError) return `DiscordAPIError ${error.code} (${error.status})`;
   if (error instanceof HTTPError) return `HTTP ${error.status}`;

@@ -130,7 +130,7 @@ export class DiscordButtons {
 
   /** Only the person who pressed reads a refusal. */
   async #takeBack(interaction: Press, placeholder: Message, text: string): Promise<void> {
-    await interaction.webhook.deleteMessage(placeholder.id).catch(() => {}); // the words matter more
+    await interaction.webhook.deleteMessage(placeholder.id).catch(() => {}); // the sentence matters more
     await whisper(interaction, text);
   }
 
@@ -236,7 +236,7 @@ function changesIn({ fields }: ModalSubmitInteraction): UncheckedOptions {
   };
 }
 
-/** The message in which the next answer will be. */
+/** Posts the message that the next answer will replace. */
 async function followUp(interaction: Press, isPrivate: boolean): Promise<Message> {
   return await interaction.followUp({
     content: messagesFor(interaction.locale).discord.placeholder,

@@ -25,13 +25,13 @@ import type { TokenStore } from './tokens.ts';
 export const replyToSchema = z.object({
   channelId: z.string(),
   messageId: z.string(),
-  /** What the message is called beside the token: "@original", or its id. */
+  /** Name of the message in calls with the token: "@original", or its id. */
   webhookMessage: z.string(),
   isBotThere: z.boolean(),
 });
 export type DiscordReply = z.infer<typeof replyToSchema>;
 
-/** What Discord lets everybody upload, less a little for the rest of the request. */
+/** Discord's lowest upload limit, less a little for the rest of the request. */
 const safeUploadBytes = 9.5 * 2 ** 20;
 const shrinkBy = 0.6;
 const fitAttempts = 4;

@@ -1,6 +1,6 @@
 /**
- * The connection through which Discord tells what people do. Comes back by itself: discord.js mends most breaks, and
- * what it does not mend within five minutes is replaced by a new connection.
+ * The connection over which Discord sends interactions. discord.js repairs most breaks; a connection that stays silent
+ * for five minutes is replaced by a new one.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
@@ -20,7 +20,7 @@ export interface GatewayOptions {
   readonly token: string;
   readonly clientOptions: Partial<ClientOptions>;
   /** Silence of Discord, its heartbeats included, after which the connection is replaced. */
-  readonly deafAfterMs: number;
+  readonly silentAfterMs: number;
   readonly onInteraction: (interaction: Interaction) => void;
   readonly onReady: (client: Client<true>) => void;
   readonly log: Logger;
@@ -28,7 +28,7 @@ export interface GatewayOptions {
 
 /** Discord allows 1000 logins a day and then takes the token away; at the longest wait it is 144. */
 const loginAgainMs = { first: 1_000, longest: 600_000 } as const;
-const looksPerDeafness = 20;
+const looksPerSilence = 20;
 
 export class Gateway {
   readonly #options: GatewayOptions;
@@ -41,19 +41,19 @@ export class Gateway {
     this.#options = options;
   }
 
-  /** The present connection; what it knows of guilds and channels is empty until it is ready. */
+  /** The present connection; its caches of guilds and channels are empty until it is ready. */
   get client(): Client | null {
     return this.#client;
   }
 
   /**
-   * Resolves when people can ask, or when Discord cannot be reached now and will be tried again.
+   * Resolves when interactions can arrive, or when Discord cannot be reached now and will be tried again.
    * @throws KinoraError INVALID_CONFIG when Discord does not know the token
    */
   async start(): Promise<void> {
     if (!(await this.#login())) void this.#loginLater();
-    const { deafAfterMs } = this.#options;
-    this.#looking = setInterval(() => this.#lookForDeafness(), deafAfterMs / looksPerDeafness);
+    const { silentAfterMs } = this.#options;
+    this.#looking = setInterval(() => this.#replaceIfSilent(), silentAfterMs / looksPerSilence);
   }
 
   async stop(): Promise<void> {
@@ -96,9 +96,9 @@ export class Gateway {
     try {
       const ready = new Promise((resolve) => client.once(Events.ClientReady, resolve));
       await client.login(this.#options.token);
-      // Whoever is let in but never served is deaf like everybody else.
+      // A login that is accepted but never becomes ready counts as silence.
       const { signal } = this.#stopping;
-      await Promise.race([ready, sleep(this.#options.deafAfterMs, undefined, { signal, ref: false })]);
+      await Promise.race([ready, sleep(this.#options.silentAfterMs, undefined, { signal, ref: false })]);
       if (client.isReady()) return true;
       throw new Error('never ready');
     } catch (error) {
@@ -127,13 +127,13 @@ export class Gateway {
     }
   }
 
-  #lookForDeafness(): void {
+  #replaceIfSilent(): void {
     const client = this.#client;
     if (!client) return; // a new connection is on its way
     for (const { lastPingTimestamp } of client.ws.shards.values()) {
       this.#lastHeard = Math.max(this.#lastHeard, lastPingTimestamp);
     }
-    if (Date.now() - this.#lastHeard < this.#options.deafAfterMs) return;
+    if (Date.now() - this.#lastHeard < this.#options.silentAfterMs) return;
     this.#options.log.error('Discord has not been heard of for too long; connecting anew');
     client.destroy().catch(() => {}); // it is given up either way
     void this.#loginLater();

@@ -1,9 +1,9 @@
-/** Who asks, and where, as the conversation wants to know it. Knows no queue. */
+/** Discord's members, servers and channels as the people and places of the bot. Knows no queue. */
 import { type BaseInteraction, PermissionFlagsBits as Can, InteractionContextType } from 'discord.js';
 import type { Person, Place } from '../people.ts';
 import type { Messages } from '../sentences/catalogue.ts';
 
-/** By the configuration. What Discord's own permissions say does not make an admin. */
+/** By the configuration: Discord's own permissions make nobody an admin. */
 export interface Admins {
   readonly userIds: readonly string[];
   readonly roleIds: readonly string[];
@@ -48,7 +48,7 @@ export function placeOf(interaction: BaseInteraction): Place {
   };
 }
 
-/** Threads count as the channel they belong to. What Discord does not say about a channel is taken as no. */
+/** A thread counts as the channel it belongs to. A channel is age-restricted only where Discord says so. */
 function channelOf({ channel, channelId }: BaseInteraction): Pick<Place, 'channelKey' | 'isAgeRestricted'> {
   const thread = channel?.isThread() ? channel : undefined;
   const whole = thread ? thread.parent : channel;
@@ -59,7 +59,7 @@ function channelOf({ channel, channelId }: BaseInteraction): Pick<Place, 'channe
   };
 }
 
-/** Whether the bot is there itself, and not only by a person's own installation of it. */
+/** Whether the bot itself is a member there, and not only installed by the person. */
 export function isBotThere({ guildId, context, client }: BaseInteraction): boolean {
   if (guildId !== null) return client.guilds.cache.has(guildId);
   return context !== InteractionContextType.PrivateChannel;

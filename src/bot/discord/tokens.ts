@@ -1,6 +1,6 @@
 /**
- * The interaction tokens of jobs that are not answered yet. Secrets: they live in memory and in files that only we may
- * read, so that a restart can still use them, and nowhere else. Gone after 14 minutes, when Discord forgets them too.
+ * The interaction tokens of jobs that are not answered yet. They are secrets: only memory and files with mode 0600 hold
+ * them, so that they survive a restart. They are removed after 14 minutes, when Discord forgets them, too.
  */
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -9,7 +9,7 @@ import type { Logger } from '../../log.ts';
 import { jobIdSchema } from '../../queue/jobs.ts';
 import type { InteractionToken } from './api.ts';
 
-/** Discord says 15 minutes; an upload that begins now should also end in time. */
+/** Discord's limit is 15 minutes; an upload that begins now should also end in time. */
 export const tokenLifeMs = 14 * 60_000;
 const sweepEveryMs = 60_000;
 
@@ -56,13 +56,13 @@ export class TokenStore {
     );
   }
 
-  /** The token of a job while it can still be used. */
+  /** The token of a job while it is valid. */
   read(jobId: string): InteractionToken | undefined {
     const saved = this.#tokens.get(jobId);
     return saved && Date.now() < saved.expiresAt ? saved : undefined;
   }
 
-  /** The job is answered, or the token is dead. */
+  /** For a job that is answered, or a token that Discord refuses. */
   async forget(jobId: string): Promise<void> {
     this.#tokens.delete(jobId);
     if (this.#folder === undefined) return;

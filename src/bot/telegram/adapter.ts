@@ -26,20 +26,20 @@ export interface TelegramOptions {
   /** Numeric ids of the people who are admins, wherever they write under their own name. */
   readonly adminUserIds: readonly (number | string)[];
   readonly log: Logger;
-  /** Where updates are kept until they are done; without it a crash loses those in hand. */
+  /** Keeps updates until they are handled; without it a crash loses those that are not. */
   readonly dataFolder?: string | undefined;
   /** Of a Bot API server; Telegram's own when absent. */
   readonly apiRoot?: string | undefined;
   /** For clips that a chat refuses as too large; searched for when absent. */
   readonly ffmpegPath?: string | undefined;
   readonly statusEveryMs?: StatusPace;
-  /** After a longer wait than this a finished video is also told by a message, since edits notify nobody. */
+  /** After a longer wait than this a message tells that the video is ready, since edits notify nobody. */
   readonly notifyAfterMs?: number;
   /** First pause after polling failed. */
   readonly shortestPauseMs?: number;
 }
 
-/** With Telegram away the start does not wait for it; requests are taken as soon as it is back. */
+/** Longest wait of the start for Telegram; requests are taken as soon as it is back. */
 const startDeadlineMs = 10_000;
 const stopDeadlineMs = 10_000;
 const defaultNotifyAfterMs = 120_000;
@@ -53,7 +53,7 @@ interface Running {
   readonly delivery: TelegramDelivery;
 }
 
-/** A promise that is resolved from outside. */
+/** A promise with its resolve function. */
 class Signal<T> {
   resolve: (value: T) => void = () => {};
   readonly promise = new Promise<T>((resolve) => {

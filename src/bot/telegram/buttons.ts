@@ -151,7 +151,7 @@ export class TelegramButtons {
     const { ask, noPrompt } = messagesFor(person.locale).remix;
     const { prompt } = entry.request.generation;
     const inGroup = message.chat.type !== 'private';
-    // In a group only the person who is named is asked.
+    // In a group only the person who is named sees the reply field.
     const name = inGroup ? inert(query.from.first_name) : '';
     const entities: MessageEntity[] = inGroup
       ? [{ type: 'text_mention', offset: 0, length: name.length, user: query.from }]
@@ -201,7 +201,7 @@ export class TelegramButtons {
       await api.callWithRetries('deleteMessage', at);
     } catch (error) {
       if (!(error instanceof CallError)) throw error;
-      // Bots may delete their messages for two days only; after that at least the words and buttons go.
+      // Bots may delete their messages for two days only; later at least the text and the buttons are replaced.
       log.warn({ err: error.message }, 'a result could not be deleted');
       const caption = inert(messagesFor(person.locale).result.deleted);
       await api.call('editMessageCaption', { ...at, caption }).catch(() => {});
@@ -238,7 +238,7 @@ export class TelegramButtons {
     });
   }
 
-  /** Ends the spinner, with a word if there is one. Too late is no harm. */
+  /** Ends the spinner, with a text if there is one. A late answer does no harm. */
   async #answer(query: CallbackQuery, text = '', isAlert = false): Promise<void> {
     const words = text === '' ? {} : { text: shorten(text, maxAlertLength), show_alert: isAlert };
     await this.#tools.api

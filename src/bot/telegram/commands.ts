@@ -1,6 +1,4 @@
-/**
- * What a message asks for: a picture to animate, a command, the new prompt of a remix, or nothing that is ours.
- */
+/** Messages: a picture to animate, a command, the new prompt of a remix, or nothing for the bot. */
 import type { Message } from 'telegraf/types';
 import { adminCommandNames, parseAdminCommand } from '../admin/commands.ts';
 import { parseRuleCommand } from '../admin/rule-commands.ts';
@@ -26,7 +24,7 @@ export interface CommandTools {
   readonly requests: TelegramRequests;
 }
 
-/** More than anybody sends at a time. */
+/** More than people send at a time. */
 const rememberedAlbums = 1_000;
 
 interface Command {
@@ -140,13 +138,13 @@ export class TelegramCommands {
     await this.#say(message, renderRules(outcome, messagesFor(person.locale)));
   }
 
-  /** Who writes as the group itself is one of its admins. */
+  /** Only admins of a group can write as the group itself. */
   async #moderates({ chat, from, sender_chat: senderChat }: Message): Promise<boolean> {
     if (senderChat) return senderChat.id === chat.id;
     return from !== undefined && (await isAdminOfGroup(this.#tools.api, chat.id, from.id));
   }
 
-  /** With words under a picture, or as a reply to one; as a reply to a result of ours it is a remix. */
+  /** Words under a picture, or in a reply to one; in a reply to a video of the bot they make a remix. */
   async #animate(incoming: Incoming, words: string): Promise<void> {
     const { me, requests } = this.#tools;
     const { spooled, message, replied, person } = incoming;
@@ -169,7 +167,7 @@ export class TelegramCommands {
     await requests.again(spooled, message, person, ownJobId, again);
   }
 
-  /** In a private chat every message is for us. */
+  /** In a private chat every message is for the bot. */
   async #onPrivate(incoming: Incoming): Promise<void> {
     const { message, replied, person, text } = incoming;
     const album = 'media_group_id' in message ? message.media_group_id : undefined;
@@ -206,7 +204,7 @@ export class TelegramCommands {
   }
 }
 
-/** Other bots, and posts that a channel's discussion group repeats by itself. */
+/** Messages of other bots, and posts of a channel that its discussion group repeats by itself. */
 function isNotFromPeople(message: Message): boolean {
   const isRepeated = 'is_automatic_forward' in message && message.is_automatic_forward === true;
   return isRepeated || (message.from?.is_bot === true && message.sender_chat === undefined);
@@ -217,10 +215,10 @@ function textOf(message: Message): string {
   return 'caption' in message ? (message.caption ?? '').trim() : '';
 }
 
-/** Meant to be animated, perhaps; what is a picture has been found before. */
+/** Media that people may want to animate; pictureOf() has found none in them. */
 const otherMedia = ['document', 'video', 'animation', 'sticker', 'video_note'] as const;
 
-/** What a person sent, in contrast to what the chat says about itself. */
+/** Content of a person, in contrast to service messages of the chat. */
 function isContent(message: Message): boolean {
   const kinds = ['text', 'photo', 'voice', 'audio', ...otherMedia];
   return kinds.some((kind) => kind in message);

@@ -3,7 +3,7 @@ import type { Message, User } from 'telegraf/types';
 import type { Person, Place } from '../people.ts';
 import type { TelegramApi } from './api.ts';
 
-/** What bots may upload, less what the request itself needs. */
+/** Limit of the Bot API for uploads. */
 export const maxUploadBytes = 50_000_000;
 
 /** Telegram's group and channel ids are negative. */
@@ -41,7 +41,7 @@ export function chatAsPerson(chatId: number, locale: string | undefined): Person
 /** The topic that messages without one belong to. */
 const generalTopicId = 1;
 
-/** Beside this message. Where a group has topics, they are its channels. */
+/** The place of a message. Where a group has topics, they are its channels. */
 export function placeOf(message: Message): Place {
   const { chat, is_topic_message: isInTopic, message_thread_id: threadId } = message;
   const isForum = 'is_forum' in chat && chat.is_forum === true;

@@ -6,7 +6,7 @@ import type { Message } from 'telegraf/types';
 import { download } from '../download.ts';
 import { CallError, type TelegramApi } from './api.ts';
 
-/** What the Bot API gives to bots. */
+/** Limit of the Bot API for downloads. */
 export const maxDownloadBytes = 20_000_000;
 const downloadDeadlineMs = 30_000;
 

@@ -1,6 +1,7 @@
 /**
- * Keeps updates coming, whatever happens: a second poller (409), gateways (5xx), resets, dead connections, answers that
- * are no JSON. Each attempt is a new Telegraf, since its polling cannot be used twice. Knows not what updates are for.
+ * Polls for updates through every failure: a second poller (409), gateways (5xx), resets, dead connections, answers
+ * that are not JSON. Each attempt is a new Telegraf, since its polling cannot be used twice. Does not know what updates
+ * mean.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Telegraf } from 'telegraf';
@@ -11,11 +12,11 @@ import { asCallSignal, errorCode, toCallError } from './api.ts';
 export interface PollingOptions {
   readonly token: string;
   readonly apiRoot: string;
-  /** Takes an update into safe keeping. Must be quick: the next updates wait for it. */
+  /** Stores an update. Must be quick: the next updates wait for it. */
   readonly onUpdate: (update: Update) => Promise<void>;
-  /** Called when Telegram has told who we are, before the first update. */
+  /** Called with the bot's own user, before the first update. */
   readonly onReady: (me: UserFromGetMe) => void;
-  /** Called when the token is refused: nothing will ever come. */
+  /** Called when the token is refused: no update will ever come. */
   readonly onRefused: () => void;
   readonly log: Logger;
   readonly shortestPauseMs?: number;
@@ -50,7 +51,7 @@ export class Polling {
     try {
       this.#telegraf?.stop();
     } catch {
-      // it had not begun to poll
+      // it was not polling yet
     }
     await this.#running;
   }
@@ -65,7 +66,7 @@ export class Polling {
       } catch (error) {
         const { status, reason, retryAfterMs: asked = 0 } = toCallError('getUpdates', error);
         retryAfterMs = asked;
-        // A token that is no token at all is answered with 404.
+        // Telegram answers a malformed token with 404.
         if (status === 401 || status === 404) {
           log.error(
             { status },
@@ -78,7 +79,7 @@ export class Polling {
         else log.warn({ status, reason }, 'polling Telegram failed; will try again');
       }
       if (this.#stopping.signal.aborted) return;
-      // Some scatter, so that two pollers of one token do not throw each other out in step.
+      // Jitter, so that two pollers of one token do not keep ending each other's polls.
       const pauseMs = Math.max(this.#pauseMs * (0.75 + Math.random() / 2), retryAfterMs);
       await sleep(pauseMs, undefined, { signal: this.#stopping.signal }).catch(() => {});
       this.#pauseMs = Math.min(this.#pauseMs * 2, longestPauseMs);
@@ -103,7 +104,7 @@ export class Polling {
 
   /**
    * Gives telegraf's calls a deadline, and ends its polling at the first failed one: its own retries hide dead
-   * connections for minutes. What was taken is confirmed by then, the rest comes again.
+   * connections for minutes. Updates that were taken are confirmed by then; the rest comes again.
    */
   #guard({ telegram }: Telegraf, onPolled: () => void): void {
     const { pollDeadlineMs = defaultPollDeadlineMs } = this.#options;

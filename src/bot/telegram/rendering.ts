@@ -10,7 +10,7 @@ import { lengthOfWhole, shorten } from '../sentences/shorten.ts';
 export const maxTextLength = 4096;
 export const maxCaptionLength = 1024;
 
-/** Shows as nothing and ends every name, link and command. */
+/** Invisible, and ends every name, link and command. */
 const wordJoiner = '\u2060';
 /**
  * The sign of a command, a name, a hashtag or a cashtag before its word, the dot before the last part of a domain, and

@@ -1,7 +1,7 @@
 /**
- * Where updates are safe between Telegram, which forgets them once we have asked for the next, and our doing what they
- * ask: a file each until it is done, and the ids of those that are done. Serves several people at once, and each
- * person's updates in their order. Knows not what updates are for.
+ * Keeps updates until they are handled, since Telegram forgets them when the next are fetched: a file for each, and the
+ * ids of the handled ones. Serves several people at once, and each person's updates in their order. Does not know what
+ * updates mean.
  */
 import { setMaxListeners } from 'node:events';
 import { appendFile, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
@@ -12,19 +12,19 @@ import { z } from 'zod';
 import type { Logger } from '../../log.ts';
 import { CallError, errorCode, whereOf } from './api.ts';
 
-/** An update, and what was done about it so far. */
+/** An update, with notes of what was done about it so far. */
 export interface SpooledUpdate {
   readonly update: Update;
-  /** What a crash must not make us do again, by name: for example the id of a message that was posted. */
+  /** What must not be done again after a crash, by name: for example the id of a message that was posted. */
   readonly notes: Readonly<Record<string, number>>;
-  /** Written down before it resolves. */
+  /** Resolves when the note is on the disk. */
   readonly note: (name: string, value: number) => Promise<void>;
-  /** Aborted when we are to end: what is given up then is taken up at the next start. */
+  /** Aborted when the process ends: what is given up then is taken up at the next start. */
   readonly signal: AbortSignal;
 }
 
 export interface UpdateSpoolOptions {
-  /** Without a folder everything is kept in memory only, and a crash loses what was not done yet. */
+  /** Without a folder, updates are kept in memory only, and a crash loses those that are not handled. */
   readonly folder?: string | undefined;
   readonly handle: (spooled: SpooledUpdate) => Promise<void>;
   /** Updates with the same key are served one after another. */
@@ -33,14 +33,14 @@ export interface UpdateSpoolOptions {
 }
 
 const recordSchema = z.object({
-  // Written by ourselves from what Telegram sent; readers of its fields look before they use them.
+  // The file holds an update as Telegram sent it; handlers check the fields that they use.
   update: z.custom<Update>((value) => z.object({ update_id: z.int() }).safeParse(value).success),
   notes: z.record(z.string(), z.number()),
 });
 
 /** Downloads are at most 20 MB each. */
 const servedAtOnce = 16;
-/** While Telegram is away: about a minute in all, besides the repeated calls. */
+/** While Telegram is away: about a minute in all, on top of the repeated calls. */
 const attempts = 5;
 const firstPauseMs = 1_000;
 /** Telegram repeats what was not confirmed: the last hundred updates. */
@@ -58,11 +58,11 @@ export class UpdateSpool {
 
   constructor(options: UpdateSpoolOptions) {
     this.#options = options;
-    // As many may wait at a time as are served; Node warns of more than ten.
+    // Each update that is served may listen; Node warns of more than ten listeners.
     setMaxListeners(2 * servedAtOnce, this.#stopping.signal);
   }
 
-  /** Reads what is done, and takes up what a crash left undone. */
+  /** Reads the ids of handled updates, and takes up those that a crash left. */
   async start(): Promise<void> {
     const { folder, log } = this.#options;
     if (folder === undefined) return;
@@ -84,20 +84,20 @@ export class UpdateSpool {
     }
   }
 
-  /** Resolves when the update is in safe keeping; it is served soon after. One that is known already is dropped. */
+  /** Resolves when the update is on the disk; it is served soon after. A known update is dropped. */
   async take(update: Update): Promise<void> {
     if (this.#known.has(update.update_id)) return;
     this.#known.add(update.update_id);
     try {
       await this.#save(update, {});
     } catch (error) {
-      // A full disk: better served now and forgotten in a crash than not at all.
+      // On a full disk the update is served all the same; only a crash would lose it.
       this.#options.log.warn({ err: errorCode(error) }, 'a Telegram update could not be written down');
     }
     this.#enqueue(update, {});
   }
 
-  /** Waits for what is being served; what waits, or is given up, is left for the next start. */
+  /** Waits for updates that are being served; the others are left for the next start. */
   async stop(): Promise<void> {
     this.#stopping.abort();
     await Promise.all(this.#lines.values());

@@ -1,7 +1,6 @@
 /**
- * Brings final answers to people: a queue of its own with its own retries, so that a finished video is never made
- * again because a chat was away. The mark that an answer has arrived lives in the ledger. Knows platforms only by
- * their one promise, to post an answer as repeatably as they can.
+ * Delivers final answers: a queue of its own with its own retries, so that a finished video is never generated again
+ * because a chat was away. The ledger records that an answer was delivered. Knows of a platform only its Deliver.
  */
 import { randomUUID } from 'node:crypto';
 import { type Job, UnrecoverableError, Worker } from 'bullmq';
@@ -28,7 +27,7 @@ export type Answer =
   | { readonly kind: 'failure'; readonly failure: Failure }
   | { readonly kind: 'cancelled' };
 
-/** Thrown by a platform that could not post now: try again, not before `retryAfterMs`. */
+/** Thrown by a platform that cannot post now: the next attempt comes after `retryAfterMs`. */
 export class DeliveryDelayed extends Error {
   override readonly name = 'DeliveryDelayed';
   readonly retryAfterMs: number;
@@ -38,7 +37,7 @@ export class DeliveryDelayed extends Error {
   }
 }
 
-/** Thrown by a platform when the answer can never arrive: the chat is gone, or we were thrown out. */
+/** Thrown by a platform when the answer can never be delivered: the chat is gone, or the bot was removed. */
 export class DeliveryImpossible extends Error {
   override readonly name = 'DeliveryImpossible';
 }
@@ -54,13 +53,13 @@ export interface DeliverySettings {
   readonly maxAttempts: number;
   readonly firstRetryMs: number;
   readonly longestRetryMs: number;
-  /** How long the ledger remembers an answered job: buttons under a result work that long. */
+  /** How long the ledger keeps an answered job, and the buttons under its video work. */
   readonly retentionSeconds: number;
-  /** One attempt may take this long. */
+  /** Deadline of one attempt. */
   readonly attemptDeadlineMs: number;
   /** BullMQ's lock, renewed at half of it: Redis may be away that long before a delivery counts as abandoned. */
   readonly lockDurationMs: number;
-  /** How often deliveries are looked for that were handed out to us without our knowing. */
+  /** How often to look for deliveries that BullMQ assigned to this worker in an answer that was lost. */
   readonly lookForLostEveryMs: number;
   /** Whether the call that submitted the job answered that the queue is not available: JobClient.wasDenied. */
   readonly wasDenied: (callId: string) => Promise<boolean>;
@@ -78,9 +77,9 @@ export const defaultDeliverySettings: DeliverySettings = {
   wasDenied: async () => false,
 };
 
-/** Wait before the next delivery is asked for after the connection broke. */
+/** Pause before the next delivery is fetched after the connection broke. */
 const fetchRetryMs = 1_000;
-/** Wait before we look again whether a delivery that we still have in our hands is done. */
+/** Pause before a delivery that this worker is still posting is tried again. */
 const postedAlreadyMs = 2_000;
 
 export class DeliveryWorker {
@@ -93,7 +92,7 @@ export class DeliveryWorker {
   readonly #log: Logger;
   readonly #worker: Worker<QueueData>;
   readonly #uploading = new Map<string, AbortController>();
-  /** What BullMQ gave us and has not got back. */
+  /** Deliveries that this worker has fetched and not returned. */
   readonly #held = new Set<string>();
   readonly #lookForLost: Periodic;
   #unsubscribe: (() => void) | null = null;
@@ -162,7 +161,7 @@ export class DeliveryWorker {
 
   async #process(job: Job<QueueData>): Promise<void> {
     const { jobId } = queueDataSchema.parse(job.data);
-    // When Redis was away for longer than the lock, BullMQ hands out again what we are still posting.
+    // When Redis was away for longer than the lock, BullMQ assigns a delivery again that is still being posted.
     if (this.#held.has(jobId)) throw new DeliveryDelayed('It is being posted already.', postedAlreadyMs);
     this.#held.add(jobId);
     try {
@@ -195,13 +194,13 @@ export class DeliveryWorker {
       }
       throw error;
     }
-    // A video that was lost is answered with a failure, and gives its credits back.
+    // A lost video is answered with a failure, and its credits go back.
     await this.#settle(jobId, answer.kind === 'video' ? 'delivered' : 'undeliverable');
   }
 
   /**
-   * Their person was told that the request is not available. Its withdrawal may not have reached Redis yet, while the
-   * job, which is there, was made all the same; the client knows of it before Redis does, so it is asked first.
+   * The person was told that the queue is not available, so there is nothing to deliver. The job may have been made all
+   * the same, when its withdrawal has not reached Redis yet; the client knows of it first.
    */
   async #expectsNothing(jobId: string): Promise<boolean> {
     const callId = await this.#redis.hget(this.#keys.job(jobId), 'ask');
@@ -220,14 +219,14 @@ export class DeliveryWorker {
     }
   }
 
-  /** The upload was stopped by its person's wish: from here on the answer is that it was cancelled. */
+  /** The person stopped the upload: from here on the answer is that the job was cancelled. */
   async #cancelledMeanwhile(jobId: string): Promise<boolean> {
     const entry = await this.#ledger.read(jobId);
     if (entry?.cancelRequestedBy === undefined) return false;
     return (await this.#ledger.transition(jobId, 'cancelled', Date.now())).changed;
   }
 
-  /** What the person is told. Claims a finished video for upload, so that a cancellation knows how far it has come. */
+  /** The answer of a job. Claims a finished video for upload, so that a cancellation knows its state. */
   async #answer(entry: LedgerEntry): Promise<Answer> {
     if (entry.state === 'cancelled') return { kind: 'cancelled' };
     const lost: Failure = { code: 'INTERNAL', message: 'The video was lost before it could be sent.' };
@@ -238,13 +237,13 @@ export class DeliveryWorker {
       if (claim.changed) return { kind: 'video', artifact, files: this.#artifacts.files(entry.id) };
       if (claim.state === 'cancelled') return { kind: 'cancelled' };
     }
-    // BullMQ gave the generation up, or its files are gone: the person still gets one final answer.
+    // BullMQ gave up the generation, or its files are gone: the person still gets one final answer.
     await this.#ledger.transition(entry.id, 'failed', Date.now(), { failure: JSON.stringify(lost) });
     return { kind: 'failure', failure: lost };
   }
 
   async #settle(jobId: string, outcome: 'delivered' | 'undeliverable'): Promise<void> {
-    // The person has their answer: an error here would make BullMQ post it again.
+    // The answer is delivered: an error here would make BullMQ post it again.
     await untilRedisCan(() =>
       this.#ledger.settle(jobId, outcome, Date.now(), this.#settings.retentionSeconds),
     );

@@ -1,7 +1,7 @@
 /**
- * Keeps the folders of jobs within their retention and their disk budget, and forgets the histories that belong to
- * nothing any more. What has not been answered yet is never touched. Any number of bots may do this at once. Knows no
- * platform and no model; the latent cache keeps its own budget.
+ * Keeps the folders of jobs within their retention and their disk budget, and removes history entries without a job.
+ * Jobs that wait for their answer are never touched. Several bots may do this at once. Knows no platform and no model;
+ * the latent cache keeps its own budget.
  */
 import type { Redis } from 'ioredis';
 import type { Logger } from '../../log.ts';
@@ -11,17 +11,17 @@ import { Periodic } from './periodic.ts';
 
 export interface HousekeepingSettings {
   readonly everyMs: number;
-  /** How long a delivered video stays: buttons under it work that long. The ledger remembers it as long. */
+  /** How long a delivered video stays, and the buttons under it work. The ledger keeps its entry as long. */
   readonly retentionMs: number;
   /** Bytes that all job folders may take; the oldest delivered ones go first. */
   readonly budgetBytes: number;
-  /** How long the picture of a job without a delivered video stays, for another try. */
+  /** How long the picture of a job without a delivered video stays, for another attempt. */
   readonly failedRetentionMs: number;
-  /** Folders that no job knows: their request was refused, or is about to be made. */
+  /** Age at which a folder without a job is removed: its request was refused, or is about to be submitted. */
   readonly orphanMs: number;
   /** The same when the disk is almost full. */
   readonly orphanWhenFullMs: number;
-  /** Temporary files that nobody has written to for this long. */
+  /** Age of the last write at which a temporary file is removed. */
   readonly leftoverMs: number;
 }
 
@@ -43,23 +43,23 @@ export interface Housekept {
 
 const batchSize = 500;
 const scanCount = 1_000;
-/** A job may be answered long after it was asked for; until then its history entry stays. */
+/** A job may be answered long after its request; its history entry stays until then. */
 const historySlackMs = 7 * 86_400_000;
 
-/** Who goes first when there is too much: nothing to show, then videos, and never what waits for its answer. */
+/** Order of removal over the budget: folders without a video, then videos, and never a job that waits for its answer. */
 const worths = { none: 0, video: 1, owed: 2 } as const;
 
-/** A folder, and what the ledger says about it. */
+/** A folder, with the state of its job in the ledger. */
 interface Kept extends JobFolder {
-  /** When it may go. */
+  /** Time from which it may be removed. */
   readonly until: number;
   readonly worth: keyof typeof worths;
-  /** Among those of the same worth the oldest go first. */
+  /** Folders of the same worth are removed oldest first. */
   readonly since: number;
   readonly running: boolean;
 }
 
-/** What the ledger knows of a job. */
+/** Fields of a job in the ledger. */
 interface Known {
   readonly running: boolean;
   readonly deliveredAt: number | undefined;
@@ -114,7 +114,7 @@ export class Housekeeper {
     }
     let leftovers = 0;
     for (const { jobId, running } of folders) {
-      if (running) continue; // its encoder may be waiting for hours for the next frame
+      if (running) continue; // its encoder may wait for the next frame for hours
       leftovers += await this.#artifacts.removeLeftovers(jobId, now - this.#settings.leftoverMs);
     }
     await this.#forgetHistories(now);
@@ -154,7 +154,7 @@ export class Housekeeper {
       if (hasVideo) return { until: deliveredAt + retentionMs, worth: 'video', since: deliveredAt };
       return { until: full ? now : deliveredAt + failedRetentionMs, worth: 'none', since: deliveredAt };
     }
-    // The ledger forgets a job when its retention ends; or this is another ledger, and its videos deserve their time.
+    // Its retention ended, or this is another ledger, whose videos keep their time.
     const since = folder.modifiedMs;
     if (folder.complete) return { until: since + retentionMs, worth: 'video', since };
     return { until: since + (full ? orphanWhenFullMs : orphanMs), worth: 'none', since };
@@ -177,7 +177,7 @@ export class Housekeeper {
     });
   }
 
-  /** What is too old, and then what is too much. */
+  /** Folders past their time, then those over the budget. */
   #surplus(folders: readonly Kept[], now: number): Kept[] {
     const surplus = folders.filter(({ until }) => until <= now);
     const rest = folders
@@ -187,14 +187,14 @@ export class Housekeeper {
     for (const folder of rest) {
       if (total <= this.#settings.budgetBytes) break;
       const young = now - folder.modifiedMs < this.#settings.orphanWhenFullMs;
-      if (folder.worth === 'owed' || (folder.worth === 'none' && young)) continue; // may be about to be asked for
+      if (folder.worth === 'owed' || (folder.worth === 'none' && young)) continue; // its request may be about to be submitted
       surplus.push(folder);
       total -= folder.bytes;
     }
     return surplus;
   }
 
-  /** Not when it has changed since we looked: the same request may just have been made again. */
+  /** A folder that has changed meanwhile stays: the same request may just have been submitted again. */
   async #remove(folder: Kept): Promise<boolean> {
     const present = await this.#artifacts.measure(folder.jobId);
     if (!present || present.modifiedMs !== folder.modifiedMs) return false;
@@ -204,7 +204,7 @@ export class Housekeeper {
     return true;
   }
 
-  /** The ledger's entries end by themselves; the lists of them per person do not. */
+  /** Entries of the ledger expire by themselves; the list of a person's jobs does not. */
   async #forgetHistories(now: number): Promise<void> {
     const oldest = now - this.#settings.retentionMs - historySlackMs;
     const match = `${this.#keys.prefix}:history:*`;

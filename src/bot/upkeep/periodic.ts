@@ -1,4 +1,4 @@
-/** Something that is done now and then again a while after it was done, one at a time. */
+/** Repeats a task: at once, then always a pause after it ended, never twice at the same time. */
 
 export class Periodic {
   readonly #work: () => Promise<unknown>;
@@ -8,7 +8,7 @@ export class Periodic {
   #running: Promise<void> = Promise.resolve();
   #stopped = true;
 
-  /** @param onError told of a turn that failed; the next one comes nevertheless */
+  /** @param onError called with the error of a failed turn; the next turn comes all the same */
   constructor(work: () => Promise<unknown>, everyMs: number, onError: (error: unknown) => void) {
     this.#work = work;
     this.#everyMs = everyMs;

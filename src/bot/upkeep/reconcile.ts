@@ -1,7 +1,7 @@
 /**
- * Compares what the ledger promises with what BullMQ holds, and mends the difference: Redis may have lost its last
- * second, and a process may have died between two steps. Nothing that is merely in flight is touched. Every mend is
- * one that may be made twice, so any number of bots can do this at once. Knows no platform and no model.
+ * Compares the ledger with BullMQ and repairs the difference: Redis may have lost its last second, and a process may
+ * have died between two steps. Young jobs are left alone. Every repair is idempotent, so several bots can do this at
+ * once. Knows no platform and no model.
  */
 import type { Redis } from 'ioredis';
 import type { Logger } from '../../log.ts';
@@ -21,17 +21,17 @@ import { Periodic } from './periodic.ts';
 
 export interface ReconcileSettings {
   readonly everyMs: number;
-  /** Younger jobs may still be on their way into BullMQ. */
+  /** Younger jobs may not be in BullMQ yet. */
   readonly graceMs: number;
-  /** A job that has waited longer is ended with a sentence, and its credits go back. */
+  /** A job that has waited longer fails with EXPIRED, and its credits go back. */
   readonly expireAfterMs: number;
-  /** A job that vanished this often is not put back again but failed. */
+  /** A job that vanished this often fails. */
   readonly maxRescues: number;
   /** Virtual time that must have passed before it is moved back towards zero. */
   readonly rebaseAt: number;
-  /** How often all caps are gone through. */
+  /** How often the sets of active and waiting jobs are checked. */
   readonly repairEveryMs: number;
-  /** How long an answered job is remembered. */
+  /** How long the ledger keeps an answered job. */
   readonly retentionSeconds: number;
 }
 
@@ -40,22 +40,22 @@ export const defaultReconcileSettings: ReconcileSettings = {
   graceMs: 30_000,
   expireAfterMs: 24 * 3_600_000,
   maxRescues: 10,
-  // A quarter: the other three are for the backlog of whoever has the longest.
+  // A quarter of BullMQ's range; the rest is for the longest backlog of one person.
   rebaseAt: Math.floor(maxPriority / 4),
   repairEveryMs: 600_000,
   retentionSeconds: 30 * 86_400,
 };
 
-/** What one pass mended. */
+/** Counts of one pass. */
 export interface Reconciled {
   /** Put back into BullMQ to be generated. */
   readonly rescued: number;
-  /** Final answers that had lost their way. */
+  /** Final answers whose delivery was missing. */
   readonly answers: number;
-  /** Ended because nothing could save them. */
+  /** Failed because they could not be generated any more. */
   readonly lost: number;
   readonly expired: number;
-  /** Entries that nobody waits for any more. */
+  /** Answered jobs, or ids without an entry, in the list of pending jobs. */
   readonly forgotten: number;
   readonly leaks: number;
   readonly priorities: number;
@@ -64,13 +64,13 @@ export interface Reconciled {
 }
 
 const batchSize = 500;
-/** Priorities that are on their way to Redis at a time. */
+/** Priorities that are set at a time. */
 const prioritiesAtOnce = 50;
 const scanCount = 1_000;
-/** A worker that has been silent this long will not come back under its old name. */
+/** A worker without a heartbeat for this long is removed; a restarted one has a new name. */
 const workerForgottenMs = 24 * 3_600_000;
 
-/** One job as the ledger and BullMQ saw it at the same instant. */
+/** One job in the ledger and in BullMQ at the same instant. */
 interface Snapshot {
   readonly jobId: string;
   readonly createdAt: number;
@@ -83,7 +83,7 @@ interface Snapshot {
   readonly delivery: 'none' | 'waits for generation' | 'on its way';
 }
 
-type Mend = Exclude<keyof Reconciled, 'leaks' | 'priorities' | 'rebased'>;
+type Repair = Exclude<keyof Reconciled, 'leaks' | 'priorities' | 'rebased'>;
 
 export class Reconciler {
   readonly #redis: Redis;
@@ -94,7 +94,7 @@ export class Reconciler {
   readonly #periodic: Periodic;
   #repairedAt = Number.NEGATIVE_INFINITY;
 
-  /** @param redis a fail-fast connection: a pass that meets a dead Redis is simply repeated later */
+  /** @param redis a fail-fast connection: a pass that fails is repeated later */
   constructor(
     redis: Redis,
     client: JobClient,
@@ -131,10 +131,10 @@ export class Reconciler {
     await this.#periodic.stop();
   }
 
-  /** One pass over everything that still waits for its answer. */
+  /** One pass over all jobs without a delivered answer. */
   async run(now = Date.now()): Promise<Reconciled> {
     const rebased = await this.#ledger.rebase(this.#settings.rebaseAt);
-    const mends: Record<Mend, number> = { rescued: 0, answers: 0, lost: 0, expired: 0, forgotten: 0 };
+    const repairs: Record<Repair, number> = { rescued: 0, answers: 0, lost: 0, expired: 0, forgotten: 0 };
     const running = await this.#runningNow(now);
     const wrongPriorities: Snapshot[] = [];
     const ids = await this.#redis.zrange(this.#keys.pending, 0, '-1');
@@ -142,23 +142,23 @@ export class Reconciler {
       for (const snapshot of await this.#look(ids.slice(at, at + batchSize))) {
         const onItsWay = now - snapshot.createdAt < this.#settings.graceMs || running.has(snapshot.jobId);
         try {
-          const mend = onItsWay ? undefined : await this.#mend(snapshot, now);
-          if (mend) mends[mend]++;
+          const repair = onItsWay ? undefined : await this.#repairJob(snapshot, now);
+          if (repair) repairs[repair]++;
           else if (isPriorityWrong(snapshot)) wrongPriorities.push(snapshot);
         } catch (error) {
-          // One entry must not keep the others from being mended.
+          // One entry must not keep the others from being repaired.
           this.#log.warn({ jobId: snapshot.jobId, err: String(error) }, 'reconciling a job failed');
         }
       }
     }
     await this.#setPriorities(wrongPriorities);
     const leaks = await this.#repair(now);
-    const report: Reconciled = { ...mends, leaks, priorities: wrongPriorities.length, rebased };
+    const report: Reconciled = { ...repairs, leaks, priorities: wrongPriorities.length, rebased };
     if (Object.values(report).some((count) => count > 0)) this.#log.info(report, 'reconciled');
     return report;
   }
 
-  /** What living workers say that they are generating, whatever the queue thinks. */
+  /** Jobs that living workers generate by their own heartbeats. */
   async #runningNow(now: number): Promise<ReadonlySet<string>> {
     const running = new Set<string>();
     for (const [id, { entry, alive }] of await workerEntries(this.#redis, this.#keys, now)) {
@@ -168,7 +168,7 @@ export class Reconciler {
     return running;
   }
 
-  /** Ledger and BullMQ in one transaction: what is missing on one side then is not just on its way. */
+  /** Reads ledger and BullMQ in one transaction, so that a job that is missing on one side is not just being moved. */
   async #look(ids: readonly string[]): Promise<Snapshot[]> {
     const bull = this.#keys.bull;
     const batch = this.#redis.multi();
@@ -200,13 +200,13 @@ export class Reconciler {
     });
   }
 
-  async #mend(job: Snapshot, now: number): Promise<Mend | undefined> {
+  async #repairJob(job: Snapshot, now: number): Promise<Repair | undefined> {
     const { jobId, state } = job;
     if (state === undefined || job.answered) {
-      // Most often it has been answered since we began, and is gone from the list already.
+      // Mostly it was answered since the pass began, and is no longer in the list.
       return (await this.#redis.zrem(this.#keys.pending, jobId)) > 0 ? 'forgotten' : undefined;
     }
-    // BullMQ's failed generations too: their delivery ends them with an answer.
+    // This holds for failed generations, too: their delivery ends them with an answer.
     if (job.delivery === 'on its way') return undefined;
     if (state === 'reserved' || state === 'waiting' || state === 'running') {
       if (state !== 'running' && now - job.createdAt > this.#settings.expireAfterMs) {
@@ -218,7 +218,7 @@ export class Reconciler {
     return await this.#sendAnswer(job);
   }
 
-  async #expire(job: Snapshot, now: number): Promise<Mend | undefined> {
+  async #expire(job: Snapshot, now: number): Promise<Repair | undefined> {
     const hours = Math.round(this.#settings.expireAfterMs / 3_600_000);
     const failure: Failure = {
       code: 'EXPIRED',
@@ -232,11 +232,11 @@ export class Reconciler {
     return 'expired';
   }
 
-  /** Puts a vanished job back, or ends it when that would be in vain. */
-  async #rescue({ jobId, state }: Snapshot, now: number): Promise<Mend> {
+  /** Puts a vanished job back, or fails it when its files are gone or it vanished too often. */
+  async #rescue({ jobId, state }: Snapshot, now: number): Promise<Repair> {
     const entry = await this.#ledger.read(jobId).catch(() => undefined);
     if (!entry) {
-      // Written by a version that we do not understand: nobody can be told, but the credits go back.
+      // An entry of another version: its person cannot be told, but the credits go back.
       await this.#ledger.transition(jobId, 'failed', now);
       await this.#ledger.settle(jobId, 'undeliverable', now, this.#settings.retentionSeconds);
       this.#log.error({ jobId }, 'a job cannot be read; its credits were given back');
@@ -260,11 +260,11 @@ export class Reconciler {
     return 'rescued';
   }
 
-  /** A job with its final state: its answer must be on its way. */
-  async #sendAnswer(job: Snapshot): Promise<Mend | undefined> {
+  /** A job with its final state: its answer must be in the delivery queue. */
+  async #sendAnswer(job: Snapshot): Promise<Repair | undefined> {
     const { jobId } = job;
     if (job.delivery === 'waits for generation' && job.queuedPriority !== undefined) {
-      // Somebody who ended it may have died before taking it out of the queue. One that is active stays where it is.
+      // The process that ended it may have died before taking it out of the queue. An active one stays.
       if (job.state !== 'generated') await this.#client.releaseAnswer(jobId);
       return undefined;
     }
@@ -284,7 +284,7 @@ export class Reconciler {
     }
   }
 
-  /** Places that are held by jobs which are over. */
+  /** Places in the sets that are held by jobs which are over. */
   async #repair(now: number): Promise<number> {
     if (now - this.#repairedAt < this.#settings.repairEveryMs) return 0;
     let leaks = 0;

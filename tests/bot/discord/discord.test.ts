@@ -718,7 +718,7 @@ describe('the connection', () => {
     const gateway = new Gateway({
       token: stage.server.token.replace(/.$/, '!'),
       clientOptions: stage.server.clientOptions,
-      deafAfterMs: 60_000,
+      silentAfterMs: 60_000,
       onInteraction: () => {},
       onReady: () => {},
       log: createLogger('test', 'silent'),
@@ -728,7 +728,7 @@ describe('the connection', () => {
   });
 
   it('is replaced when Discord has gone silent', async () => {
-    const stage = await begin({ platform: { deafAfterMs: 400 } });
+    const stage = await begin({ platform: { silentAfterMs: 400 } });
     const { ada, channel, server } = stage;
     server.gateway.deafen();
     await server.until(() => !server.gateway.connected);
