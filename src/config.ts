@@ -7,7 +7,8 @@ import { KinoraError } from './errors.ts';
 import { isDeviceName } from './inference/devices/device.ts';
 import type { RedisAddress } from './queue/redis.ts';
 import type { QueueSettings } from './queue/terms.ts';
-import type { Shortcuts } from './request/resolve.ts';
+import { schedulerNames } from './request/clip.ts';
+import { optionTable, type Shortcuts } from './request/request.ts';
 
 /** The folder of package.json. */
 export const projectFolder = fileURLToPath(new URL('..', import.meta.url));
@@ -73,8 +74,8 @@ export const environmentSchema = z.object({
   KINORA_THREADS: whole(0, 256).default(0),
   KINORA_VRAM_GB: number(0.5, 1024).optional(),
   KINORA_WARMUP: warmUp,
-  KINORA_SCHEDULER: oneOf('ddim', 'dpm++2m').optional(),
-  KINORA_GUIDANCE_END: number(0, 1).default(1),
+  KINORA_SCHEDULER: oneOf(...schedulerNames).optional(),
+  KINORA_GUIDANCE_END: number(optionTable.guidanceEnd.min, optionTable.guidanceEnd.max).default(1),
   KINORA_REUSE: oneOf('1', '2', '3').default('1'),
   KINORA_CACHE_MEMORY_MB: megabytes(1_000_000).default(256),
   KINORA_CACHE_DISK_MB: megabytes(10_000_000).default(2048),

@@ -6,7 +6,7 @@ import { CommandError } from './commands/command-error.ts';
 import { describeExitCodes } from './commands/exit-codes.ts';
 import { loadConfig } from './config.ts';
 import { describeError, type ErrorCode, errorCatalogue, serializeError } from './errors.ts';
-import { presetNames } from './request/presets.ts';
+import { requestFlags } from './request/options-text.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string;
@@ -41,35 +41,24 @@ const program = new Command('kinora')
   .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, '')) })
   .addHelpText('after', `\nExit codes:\n${describeExitCodes()}`);
 
-program
+const animateCommand = program
   .command('animate')
   .description('animate one or more pictures')
   .argument('<image...>', 'JPEG, PNG or WebP files, then what should move, in quotes')
   .usage('[options] IMAGE... [PROMPT]')
   .option('-o, --out <path>', 'file, or folder when it exists (default: IMAGE-SEED.mp4 here)')
-  .option('-p, --preset <name>', `${presetNames.join(', ')} (default: standard)`)
   .option('-m, --model <name>', 'model pack, by name or path (default: KINORA_MODEL)')
   .option(
     '-d, --device <name>',
     'auto, cpu, cuda[:N], webgpu, tensorrt[:N] (experimental; default: KINORA_DEVICE)',
-  )
-  .option('-s, --seed <number>', 'same seed, same video (default: random)', toNumber)
-  .option('--frames <number>', 'frames to make', toNumber)
-  .option('--steps <number>', 'denoising steps', toNumber)
-  .option('--guidance <number>', 'how closely the prompt is followed', toNumber)
-  .option('--guidance-end <share>', 'share of the steps that use guidance, 0 to 1 (default: 1)', toNumber)
-  .option('--fps <number>', 'frames per second of the video', toNumber)
-  .option('--size <size>', '"512" for that area in the picture\'s shape, or "640x384" exactly')
-  .option('-n, --negative <text>', 'what should not be seen')
-  .option('--motion <amount>', 'low, medium or high (default: medium)')
-  .option('--scheduler <name>', 'ddim, or dpm++2m: as good in 25 steps')
-  .option('--reuse <number>', 'run the whole UNet every 2 or 3 steps only (default: 1, every step)', toNumber)
-  .option('--chunk <frames>', 'frames decoded at once; fewer need less memory', toNumber)
+  );
+for (const { flags, help, isNumber } of requestFlags) {
+  if (isNumber) animateCommand.option(flags, help, toNumber);
+  else animateCommand.option(flags, help);
+}
+animateCommand
   .option('--from <video-id>', 'vary an earlier video of the same picture')
   .option('--strength <amount>', 'subtle, strong, or 0.01 to 1; with --from (default: subtle)')
-  .option('--loop', 'play forwards and backwards')
-  .option('--smooth <factor>', '2 or 3 times as many frames, by interpolation', toNumber)
-  .option('--max-bytes <number>', 'make the file no larger than this', toNumber)
   .option('--thumbnail', 'write a JPEG beside the video')
   .option('--no-metadata', 'keep prompt and seed out of the file')
   .option('--json', 'print one JSON object about the result')

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { childEnvironment } from '../../src/engine/child-environment.ts';
-import type { GenerationOptions } from '../../src/request/resolve.ts';
+import type { GenerationOptions } from '../../src/request/request.ts';
 import { runHelper } from './helper-process.ts';
 import { EngineUnderTest, type KinoraOptions, type MeasuredJob, median } from './kinora-side.ts';
 import type { Measurements, Values } from './measurements.ts';

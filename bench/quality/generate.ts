@@ -10,7 +10,8 @@ import { decodeImage } from '../../src/inference/pictures/decode.ts';
 import { pictureOf } from '../../src/inference/pictures/known-picture.ts';
 import { prepareImage } from '../../src/inference/pictures/prepare.ts';
 import { I2VGenXLPipeline } from '../../src/inference/pipelines/i2vgen-xl.ts';
-import { type GenerationOptions, resolveRequest } from '../../src/request/resolve.ts';
+import type { GenerationOptions } from '../../src/request/request.ts';
+import { resolveRequest } from '../../src/request/resolve.ts';
 
 export class Generator {
   readonly #pack: OpenPack;

@@ -13,17 +13,24 @@ import { type Artifact, type JobRequest, jobRequestSchema } from '../queue/jobs.
 import type { LedgerEntry } from '../queue/ledger.ts';
 import { msUntilNextDay } from '../queue/quota-day.ts';
 import { generalPresets, type Preset, type PresetName } from '../request/presets.ts';
-import type { Generation } from '../request/request.ts';
-import { resolveRequest, variationStrengths } from '../request/resolve.ts';
+import { type ChatOptions, type Generation, toGeneration, variationStrengths } from '../request/request.ts';
+import { validateRequest } from '../request/resolve.ts';
 import { brokenRule, type ReadyRules, type RuleBook } from './admin/rules.ts';
 import { uploadShare } from './buttons.ts';
-import { type ChatOptions, parseOptions, toGeneration } from './options.ts';
 import type { Person, Place } from './people.ts';
 import { type PromptTip, promptTip } from './prompt-help.ts';
 import { failed, type Refused, refused } from './refusals.ts';
 
-/** Options as an adapter collected them; submit() checks them. */
-export type UncheckedOptions = { readonly [Name in keyof ChatOptions]?: unknown };
+/** The options that a text or a form names, or why it names none. */
+export function optionsFrom(
+  read: () => ChatOptions,
+): { readonly kind: 'options'; readonly options: ChatOptions } | Refused {
+  try {
+    return { kind: 'options', options: read() };
+  } catch (error) {
+    return failed(error);
+  }
+}
 
 export interface ChatRequest {
   /** Made from the message or interaction: the same id is the same job. */
@@ -32,7 +39,8 @@ export interface ChatRequest {
   readonly place: Place;
   /** The picture as it was received, or the job whose picture it is. */
   readonly picture: Uint8Array | { readonly ofJob: string };
-  readonly options: UncheckedOptions;
+  /** As optionsFrom() gives them. */
+  readonly options: ChatOptions;
   /** Where the answer goes: the adapter's own data. Never a token. */
   readonly replyTo: Readonly<Record<string, string | number | boolean>>;
   /** Parameters that options cannot name, from an earlier job. */
@@ -99,7 +107,7 @@ export class Requests {
   async #submit(request: ChatRequest): Promise<RequestOutcome> {
     const { client, artifacts, manifest, day, rules: book } = this.#tools;
     const { jobId, person, place, base } = request;
-    const options = parseOptions(request.options);
+    const { options } = request;
     const generation: Generation = {
       prompt: '',
       preset: 'standard',
@@ -119,7 +127,7 @@ export class Requests {
     const picture = await readImageHeader(
       typeof source === 'string' ? artifacts.files(source).image : source,
     );
-    if (manifest) resolveRequest(manifest, generation, picture);
+    if (manifest) validateRequest(manifest, generation, picture);
     if (typeof source === 'string') await artifacts.copyImage(source, jobId);
     else await artifacts.storeImage(jobId, source);
     const job = jobRequestSchema.parse({
@@ -173,7 +181,7 @@ export class Requests {
     entry: LedgerEntry,
     action: AgainAction,
     origin: RequestOrigin,
-    changes: UncheckedOptions = {},
+    changes: ChatOptions = {},
   ): Promise<RequestOutcome> {
     const { variation: _, seed: earlierSeed, ...rest } = entry.request.generation;
     const base: Generation = { ...rest, seed: action === 'remix' ? earlierSeed : randomInt(2 ** 32) };

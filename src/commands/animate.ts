@@ -9,45 +9,26 @@ import { isKinoraError, KinoraError } from '../errors.ts';
 import type { Pack } from '../inference/packs/files.ts';
 import { decodeImage } from '../inference/pictures/decode.ts';
 import { createLogger } from '../log.ts';
-import {
-  describeRequest,
-  type GenerationOptions,
-  type ResolvedRequest,
-  resolveRequest,
-  variationStrengths,
-} from '../request/resolve.ts';
+import { readFlags } from '../request/options-text.ts';
+import { type GenerationOptions, variationStrengths } from '../request/request.ts';
+import { describeRequest, type ResolvedRequest, resolveRequest } from '../request/resolve.ts';
 import { validateBudget } from '../video/fit.ts';
 import { startEngine } from './engines.ts';
 import { choosePack } from './packs.ts';
 import { ProgressBar } from './progress-bar.ts';
 
-/** The options as commander passes them: numbers are parsed; everything else is checked here or by resolveRequest. */
+/** The options as commander passes them, those of a request by the names of their flags: readFlags() reads them. */
 export interface AnimateOptions {
   readonly out?: string;
-  readonly preset?: string;
   readonly model?: string;
   readonly device?: string;
-  readonly seed?: number;
-  readonly frames?: number;
-  readonly steps?: number;
-  readonly guidance?: number;
-  readonly guidanceEnd?: number;
-  readonly fps?: number;
-  readonly size?: string;
-  readonly negative?: string;
-  readonly motion?: string;
-  readonly scheduler?: string;
-  readonly reuse?: number;
-  readonly chunk?: number;
   readonly from?: string;
   readonly strength?: string;
-  readonly loop?: boolean;
-  readonly smooth?: number;
-  readonly maxBytes?: number;
   readonly thumbnail?: boolean;
   readonly metadata?: boolean;
   readonly json?: boolean;
   readonly quiet?: boolean;
+  readonly [requestFlag: string]: unknown;
 }
 
 interface Task {
@@ -152,66 +133,34 @@ async function prepareTask(
   config: Config,
   earlier: readonly Task[],
 ): Promise<Task> {
-  const request = resolveRequest(
-    pack.manifest,
-    { ...config.shortcuts, ...given(generationOptions(options, prompt)) },
-    await decodeImage(image),
-  );
-  const { preset, fps, ...numbers } = request;
+  const asked = { ...config.shortcuts, ...readFlags(options), ...variationOf(options) };
+  const wanted = prompt === undefined ? asked : { ...asked, prompt };
+  if (wanted.maxBytes !== undefined) validateBudget(wanted.maxBytes);
+  const request = resolveRequest(pack.manifest, wanted, await decodeImage(image));
+  const { preset: _preset, ...numbers } = request;
   const out =
     typeof outPath === 'string'
       ? outPath
       : await freeName(outPath.folder, `${outPath.stem}-${request.seed}`, earlier);
-  const smooth = options.smooth ?? 1;
-  if (smooth !== 1 && smooth !== 2 && smooth !== 3) {
-    throw new KinoraError('INVALID_OPTION', `The smoothing is ${smooth}; expected 1, 2 or 3.`);
-  }
-  if (options.maxBytes !== undefined) validateBudget(options.maxBytes);
   const metadata = config.metadata && options.metadata !== false;
   const job: EngineJob = {
     ...numbers,
     id: `cli-${randomUUID()}`,
     imagePath: path.resolve(image),
     outPath: out,
-    fps,
-    loop: options.loop ?? false,
-    smooth,
     ...(options.thumbnail ? { thumbnailPath: `${out.replace(/\.mp4$/i, '')}.jpg` } : {}),
-    ...(options.maxBytes === undefined ? {} : { maxBytes: options.maxBytes }),
     ...(metadata ? { metadata: describeRequest(request, pack.manifest) } : {}),
     smaller: smallerJobs(pack.manifest, request, metadata),
   };
   return { job, request };
 }
 
-function generationOptions(options: AnimateOptions, prompt: string | undefined): GenerationOptions {
-  if (options.strength !== undefined && options.from === undefined) {
+function variationOf({ from, strength }: AnimateOptions): Pick<GenerationOptions, 'variation'> {
+  if (strength !== undefined && from === undefined) {
     throw new KinoraError('INVALID_OPTION', '--strength belongs to --from VIDEO-ID; expected both or none.');
   }
-  return {
-    preset: options.preset,
-    prompt,
-    negativePrompt: options.negative,
-    seed: options.seed,
-    size: options.size,
-    numFrames: options.frames,
-    numInferenceSteps: options.steps,
-    guidanceScale: options.guidance,
-    guidanceEnd: options.guidanceEnd,
-    motion: options.motion,
-    scheduler: options.scheduler,
-    featureReuse: options.reuse,
-    decodeChunkSize: options.chunk,
-    fps: options.fps,
-    ...(options.from === undefined
-      ? {}
-      : { variation: { videoId: options.from, strength: parseStrength(options.strength ?? 'subtle') } }),
-  };
-}
-
-/** Without undefined values, which would hide defaults. */
-function given(options: GenerationOptions): GenerationOptions {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+  if (from === undefined) return {};
+  return { variation: { videoId: from, strength: parseStrength(strength ?? 'subtle') } };
 }
 
 function parseStrength(text: string): number {

@@ -3,8 +3,10 @@
  * pack satisfies this interface.
  */
 import type { SchedulerName } from './clip.ts';
-import type { Preset, PresetName } from './presets.ts';
-import type { Motion } from './request.ts';
+import type { OwnPresets } from './presets.ts';
+
+export const motions = ['low', 'medium', 'high'] as const;
+export type Motion = (typeof motions)[number];
 
 /** Both ends included. */
 export interface Range {
@@ -36,7 +38,7 @@ export interface ModelLimits {
     readonly decodeChunkSize: number;
   };
   /** Replaces the general presets. */
-  readonly presets?: { readonly [Name in PresetName]?: Preset | undefined } | undefined;
+  readonly presets?: OwnPresets | undefined;
   readonly files: readonly { readonly path: string }[];
 }
 

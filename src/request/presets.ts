@@ -1,6 +1,4 @@
 /** The presets: named sets of numbers that people choose from. A model pack may replace each of them. */
-import type { ModelLimits } from './model-limits.ts';
-
 export const presetNames = ['fast', 'standard', 'high', 'creative'] as const;
 export type PresetName = (typeof presetNames)[number];
 
@@ -12,6 +10,9 @@ export interface Preset {
   readonly guidanceScale: number;
 }
 
+/** What a model puts in their place. */
+export type OwnPresets = { readonly [Name in PresetName]?: Preset | undefined };
+
 /** For I2VGen-XL itself. */
 export const generalPresets: Readonly<Record<PresetName, Preset>> = {
   fast: { size: 512, numFrames: 8, numInferenceSteps: 30, guidanceScale: 9 },
@@ -21,6 +22,9 @@ export const generalPresets: Readonly<Record<PresetName, Preset>> = {
 };
 
 /** The preset as this model runs it. */
-export function presetOf({ presets }: Pick<ModelLimits, 'presets'>, name: PresetName): Preset {
+export function presetOf(
+  { presets }: { readonly presets?: OwnPresets | undefined },
+  name: PresetName,
+): Preset {
   return presets?.[name] ?? generalPresets[name];
 }

@@ -1,10 +1,32 @@
-/** The one request: what a person asked for. The ledger keeps it, and the worker resolves it into a clip's numbers. */
+/**
+ * The one request: what a person asks for, before the model's defaults and limits are applied. Chats, command line,
+ * queue and engine share it. A new option has an entry in generationSchema and one in optionTable, both below.
+ */
 import { z } from 'zod';
+import { schedulerNames } from './clip.ts';
+import { motions } from './model-limits.ts';
+import { presetNames } from './presets.ts';
+import { cleanPrompt } from './prompt.ts';
 
-export const motions = ['low', 'medium', 'high'] as const;
-export type Motion = (typeof motions)[number];
+/** Camera choices and the words by which models know them. */
+export const cameraWords = {
+  'zoom-in': 'camera slowly zooming in',
+  'zoom-out': 'camera slowly zooming out',
+  'pan-left': 'camera panning left',
+  'pan-right': 'camera panning right',
+  'tilt-up': 'camera tilting up',
+  'tilt-down': 'camera tilting down',
+  'rotate-clockwise': 'camera rotating clockwise',
+  'rotate-counterclockwise': 'camera rotating counterclockwise',
+  static: 'static camera',
+} as const;
+export type Camera = keyof typeof cameraWords;
+export const cameras: readonly string[] = Object.keys(cameraWords);
 
-/** What decides the pixels, as the person asked for it; the engine's worker fills in the pack's defaults. */
+/**
+ * A request as it is kept with its job. Bounds are loose: a job that waits must stay readable when a range changes.
+ * People are held to optionTable where they type, and to the model's limits by resolveRequest().
+ */
 export const generationSchema = z.object({
   prompt: z.string().max(2000),
   negativePrompt: z.string().max(2000).optional(),
@@ -13,12 +35,169 @@ export const generationSchema = z.object({
   numFrames: z.int().positive().optional(),
   numInferenceSteps: z.int().positive().optional(),
   guidanceScale: z.number().optional(),
-  motion: z.enum(motions).optional(),
+  /** Share of the steps that use guidance. */
+  guidanceEnd: z.number().optional(),
+  motion: z.string().max(32).optional(),
+  scheduler: z.string().max(32).optional(),
+  featureReuse: z.int().positive().optional(),
+  decodeChunkSize: z.int().positive().optional(),
+  /** Of the finished video. */
   fps: z.int().positive().optional(),
+  /** "512" or "640x384". */
   size: z.string().max(16).optional(),
   loop: z.boolean().optional(),
-  smooth: z.union([z.literal(1), z.literal(2), z.literal(3)]).optional(),
+  smooth: z.int().positive().optional(),
   maxBytes: z.int().positive().optional(),
   variation: z.object({ videoId: z.string().min(1).max(128), strength: z.number().gt(0).max(1) }).optional(),
 });
 export type Generation = z.infer<typeof generationSchema>;
+
+/** What a person chose; the rest is as the preset and the model say. */
+export type GenerationOptions = { readonly [Name in keyof Generation]?: Generation[Name] | undefined };
+
+/** What can be chosen in a chat. */
+export interface ChatOptions extends GenerationOptions {
+  /** Becomes a part of the prompt. */
+  readonly camera?: Camera | undefined;
+  /** Only the person who asks sees the answer, where the platform can do that. */
+  readonly isPrivate?: boolean | undefined;
+}
+
+/** The ways to save time that leave the exact path. */
+export type Shortcuts = Pick<GenerationOptions, 'scheduler' | 'guidanceEnd' | 'featureReuse'>;
+
+export type OptionValues =
+  /** "512" or "640x384", each side within the range. */
+  | { readonly kind: 'size'; readonly min: number; readonly max: number }
+  | { readonly kind: 'range'; readonly min: number; readonly max: number; readonly isWhole: boolean }
+  | { readonly kind: 'oneOf'; readonly allowed: readonly string[] }
+  | { readonly kind: 'text' }
+  | { readonly kind: 'switch' }
+  /** 1, 2 or 3; in a chat, yes is 3 and no is 1. */
+  | { readonly kind: 'factor' };
+
+export type Option = OptionValues & {
+  /** How it is typed in a chat. Absent: it cannot be chosen there. */
+  readonly word?: string;
+  /** How it is given on the command line, and what the help says of it. Absent: it has no flag of its own. */
+  readonly flags?: string;
+  readonly help?: string;
+};
+
+const whole = (min: number, max: number) => ({ kind: 'range', min, max, isWhole: true }) as const;
+const number = (min: number, max: number) => ({ kind: 'range', min, max, isWhole: false }) as const;
+const oneOf = (allowed: readonly string[]) => ({ kind: 'oneOf', allowed }) as const;
+
+/** What may be typed. Ranges are what any model could take; both ends are included. */
+export const optionTable = {
+  prompt: { word: 'prompt', kind: 'text' },
+  preset: {
+    word: 'preset',
+    ...oneOf(presetNames),
+    flags: '-p, --preset <name>',
+    help: `${presetNames.join(', ')} (default: standard)`,
+  },
+  motion: {
+    word: 'motion',
+    ...oneOf(motions),
+    flags: '--motion <amount>',
+    help: 'low, medium or high (default: medium)',
+  },
+  camera: { word: 'camera', ...oneOf(cameras) },
+  seed: {
+    word: 'seed',
+    ...whole(0, Number.MAX_SAFE_INTEGER),
+    flags: '-s, --seed <number>',
+    help: 'same seed, same video (default: random)',
+  },
+  negativePrompt: {
+    word: 'negative',
+    kind: 'text',
+    flags: '-n, --negative <text>',
+    help: 'what should not be seen',
+  },
+  numFrames: { word: 'frames', ...whole(1, 32), flags: '--frames <number>', help: 'frames to make' },
+  numInferenceSteps: {
+    word: 'steps',
+    ...whole(1, 200),
+    flags: '--steps <number>',
+    help: 'denoising steps',
+  },
+  guidanceScale: {
+    word: 'guidance',
+    ...number(1, 20),
+    flags: '--guidance <number>',
+    help: 'how closely the prompt is followed',
+  },
+  fps: { word: 'fps', ...whole(1, 60), flags: '--fps <number>', help: 'frames per second of the video' },
+  size: {
+    word: 'size',
+    kind: 'size',
+    min: 10,
+    max: 9999,
+    flags: '--size <size>',
+    help: '"512" for that area in the picture\'s shape, or "640x384" exactly',
+  },
+  loop: { word: 'loop', kind: 'switch', flags: '--loop', help: 'play forwards and backwards' },
+  smooth: {
+    word: 'smooth',
+    kind: 'factor',
+    flags: '--smooth <factor>',
+    help: '2 or 3 times as many frames, by interpolation',
+  },
+  isPrivate: { word: 'private', kind: 'switch' },
+  guidanceEnd: {
+    ...number(0, 1),
+    flags: '--guidance-end <share>',
+    help: 'share of the steps that use guidance, 0 to 1 (default: 1)',
+  },
+  scheduler: {
+    ...oneOf(schedulerNames),
+    flags: '--scheduler <name>',
+    help: 'ddim, or dpm++2m: as good in 25 steps',
+  },
+  featureReuse: {
+    kind: 'factor',
+    flags: '--reuse <number>',
+    help: 'run the whole UNet every 2 or 3 steps only (default: 1, every step)',
+  },
+  decodeChunkSize: {
+    ...whole(1, Number.MAX_SAFE_INTEGER),
+    flags: '--chunk <frames>',
+    help: 'frames decoded at once; fewer need less memory',
+  },
+  maxBytes: {
+    ...whole(1, Number.MAX_SAFE_INTEGER),
+    flags: '--max-bytes <number>',
+    help: 'make the file no larger than this',
+  },
+} as const satisfies Readonly<Record<Exclude<keyof ChatOptions, 'variation'>, Option>>;
+
+export type OptionName = keyof typeof optionTable;
+
+/** "subtle" and "strong" of a variation. */
+export const variationStrengths = { subtle: 0.35, strong: 0.7 } as const;
+
+/** Without what is undefined, which would hide a default. */
+export function withoutUndefined<T extends object>(
+  values: T,
+): { [Name in keyof T]: Exclude<T[Name], undefined> } {
+  const defined = Object.entries(values).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(defined) as { [Name in keyof T]: Exclude<T[Name], undefined> };
+}
+
+/**
+ * The part of a generation that the options decide; what they leave open is absent.
+ * @param base earlier job that is changed: a camera choice is added to its prompt when there is no new one
+ * @throws KinoraError INVALID_PROMPT for a prompt that is too long or no text
+ */
+export function toGeneration(chosen: ChatOptions, base?: Pick<Generation, 'prompt'>): Partial<Generation> {
+  const { camera, isPrivate: _, prompt, negativePrompt, ...rest } = chosen;
+  const parts = [prompt ?? base?.prompt ?? '', camera ? cameraWords[camera] : ''];
+  const words = parts.filter((part) => part.trim() !== '').join(', ');
+  return withoutUndefined({
+    ...rest,
+    prompt: prompt === undefined && camera === undefined ? undefined : cleanPrompt('prompt', words),
+    negativePrompt: negativePrompt === undefined ? undefined : cleanPrompt('negative prompt', negativePrompt),
+  });
+}

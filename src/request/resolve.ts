@@ -4,48 +4,20 @@
  */
 import { randomInt } from 'node:crypto';
 import { KinoraError } from '../errors.ts';
-import { type ClipRequest, type FeatureReuse, schedulerNames } from './clip.ts';
-import { hasShallowCore, type ModelLimits } from './model-limits.ts';
+import { type ClipRequest, type FeatureReuse, schedulerNames, type VideoRequest } from './clip.ts';
+import { hasShallowCore, type ModelLimits, motions, type Range } from './model-limits.ts';
 import { type PresetName, presetNames, presetOf } from './presets.ts';
 import { cleanPrompt } from './prompt.ts';
-import { motions } from './request.ts';
-import { chooseWorkingSize, parseSize, type SizeLimits } from './size.ts';
+import { type GenerationOptions, optionTable } from './request.ts';
+import { type WorkingSize, workingSize } from './size.ts';
 
-/** What may be asked for. Everything is optional; absent means "as the preset and the pack say". */
-export interface GenerationOptions {
-  readonly preset?: string | undefined;
-  readonly prompt?: string | undefined;
-  readonly negativePrompt?: string | undefined;
-  readonly seed?: number | undefined;
-  /** "512" or "640x384". */
-  readonly size?: string | undefined;
-  readonly numFrames?: number | undefined;
-  readonly numInferenceSteps?: number | undefined;
-  readonly guidanceScale?: number | undefined;
-  readonly guidanceEnd?: number | undefined;
-  readonly motion?: string | undefined;
-  readonly scheduler?: string | undefined;
-  readonly featureReuse?: number | undefined;
-  readonly decodeChunkSize?: number | undefined;
-  /** Of the finished video. */
-  readonly fps?: number | undefined;
-  readonly variation?: { readonly videoId: string; readonly strength: number } | undefined;
+export interface ResolvedRequest extends ClipRequest, VideoRequest {
+  readonly preset: PresetName;
 }
 
-/** The ways to save time that leave the exact path. */
-export type Shortcuts = Pick<GenerationOptions, 'scheduler' | 'guidanceEnd' | 'featureReuse'>;
-
-export type ResolvedRequest = ClipRequest & {
-  readonly preset: PresetName;
-  readonly fps: number;
-};
-
-const fpsRange = { min: 1, max: 60 };
 const defaultPreset: PresetName = 'standard';
 /** DPM-Solver++ 2M needs no more: what a preset has beyond them is left out, unless the steps are asked for. */
 const enoughDpmSteps = 25;
-/** "subtle" and "strong" of a variation. */
-export const variationStrengths = { subtle: 0.35, strong: 0.7 } as const;
 
 /**
  * Fills in and checks everything but the picture.
@@ -75,12 +47,12 @@ export function resolveRequest(
       options.negativePrompt === undefined
         ? defaults.negativePrompt
         : cleanPrompt('negative prompt', options.negativePrompt),
-    seed: whole('seed', options.seed ?? randomInt(2 ** 32), { min: 0, max: Number.MAX_SAFE_INTEGER }),
+    seed: whole('seed', options.seed ?? randomInt(2 ** 32), optionTable.seed),
     ...workingSize(manifest, options.size ?? String(chosen.size), image),
     numFrames,
     numInferenceSteps: whole('steps', options.numInferenceSteps ?? presetSteps, limits.numInferenceSteps),
     guidanceScale: within('guidance', options.guidanceScale ?? chosen.guidanceScale, limits.guidanceScale),
-    guidanceEnd: within('guidance end', options.guidanceEnd ?? 1, { min: 0, max: 1 }),
+    guidanceEnd: within('guidance end', options.guidanceEnd ?? 1, optionTable.guidanceEnd),
     targetFps: manifest.motionFps[motion],
     scheduler,
     featureReuse: featureReuseOf(manifest, options.featureReuse ?? 1),
@@ -92,7 +64,10 @@ export function resolveRequest(
         max: limits.numFrames.max,
       },
     ),
-    fps: whole('fps', options.fps ?? defaults.fps, fpsRange),
+    fps: whole('fps', options.fps ?? defaults.fps, optionTable.fps),
+    loop: options.loop ?? false,
+    smooth: smoothOf(options.smooth ?? 1),
+    ...(options.maxBytes === undefined ? {} : { maxBytes: options.maxBytes }),
     ...(variation
       ? {
           variation: {
@@ -102,6 +77,14 @@ export function resolveRequest(
         }
       : {}),
   };
+}
+
+/**
+ * Refuses what the model cannot make of this picture.
+ * @throws KinoraError INVALID_OPTION or INVALID_PROMPT with what is allowed
+ */
+export function validateRequest(...request: Parameters<typeof resolveRequest>): void {
+  resolveRequest(...request);
 }
 
 /** Largest first. A clip that does not fit into memory is made as the next of them that is smaller. */
@@ -124,7 +107,7 @@ export function smallerRequests(manifest: ModelLimits, request: ResolvedRequest)
     const numInferenceSteps = Math.min(chosen.numInferenceSteps, request.numInferenceSteps);
     // A pack may have presets outside its own limits; then there is no such clip.
     if (numFrames < limits.numFrames.min || numInferenceSteps < limits.numInferenceSteps.min) continue;
-    let working: { width: number; height: number };
+    let working: WorkingSize;
     try {
       // The working size stands for the picture: it has its aspect ratio, or the one that was asked for.
       working = workingSize(manifest, String(size), request);
@@ -154,24 +137,9 @@ function featureReuseOf(manifest: ModelLimits, value: number): FeatureReuse {
   return value;
 }
 
-function workingSize(
-  manifest: ModelLimits,
-  text: string,
-  image: { readonly width: number; readonly height: number },
-): { width: number; height: number } {
-  const sizeLimits: SizeLimits = {
-    sizeMultiple: manifest.sizeMultiple,
-    sideRange: manifest.limits.side,
-    pixelsRange: manifest.limits.pixels,
-  };
-  const parsed = parseSize(text, sizeLimits);
-  if ('width' in parsed) return parsed;
-  return chooseWorkingSize({
-    ...sizeLimits,
-    imageWidth: image.width,
-    imageHeight: image.height,
-    size: parsed.size,
-  });
+function smoothOf(value: number): VideoRequest['smooth'] {
+  if (value === 1 || value === 2 || value === 3) return value;
+  throw new KinoraError('INVALID_OPTION', `The smoothing is ${value}; expected 1, 2 or 3.`);
 }
 
 function oneOf<T extends string>(what: string, value: string, allowed: readonly T[]): T {
@@ -187,7 +155,7 @@ function oneOf<T extends string>(what: string, value: string, allowed: readonly 
   return match;
 }
 
-function within(what: string, value: number, { min, max }: { min: number; max: number }): number {
+function within(what: string, value: number, { min, max }: Range): number {
   if (!(value >= min && value <= max)) {
     throw new KinoraError('INVALID_OPTION', {
       kind: 'outOfRange',
@@ -201,7 +169,7 @@ function within(what: string, value: number, { min, max }: { min: number; max: n
   return value;
 }
 
-function whole(what: string, value: number, { min, max }: { min: number; max: number }): number {
+function whole(what: string, value: number, { min, max }: Range): number {
   if (!Number.isSafeInteger(value) || value < min || value > max) {
     throw new KinoraError('INVALID_OPTION', {
       kind: 'outOfRange',

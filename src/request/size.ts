@@ -1,34 +1,24 @@
-/** Which width and height a clip of a picture gets, and what people may ask for. Knows no model: limits are given. */
+/** Which width and height a clip of a picture gets, and what people may ask for. */
 import { describeSizeLimits } from '../error-details.ts';
 import { KinoraError } from '../errors.ts';
+import type { ModelLimits, Range } from './model-limits.ts';
 
-/** Both ends included. */
-interface Range {
-  readonly min: number;
-  readonly max: number;
-}
-
-/** What a model pack can make. */
-export interface SizeLimits {
-  /** Width and height are multiples of this. */
-  readonly sizeMultiple: number;
-  /** Of width and of height, each. */
-  readonly sideRange: Range;
-  /** Of width × height. */
-  readonly pixelsRange: Range;
-}
+/** What a model can make. */
+export type SizeLimits = Pick<ModelLimits, 'sizeMultiple'> & {
+  readonly limits: Pick<ModelLimits['limits'], 'side' | 'pixels'>;
+};
 
 export interface WorkingSize {
   readonly width: number;
   readonly height: number;
 }
 
-interface WorkingSizeOptions extends SizeLimits {
+type WorkingSizeOptions = SizeLimits & {
   readonly imageWidth: number;
   readonly imageHeight: number;
   /** Side of the square whose area the working size approaches. */
   readonly size: number;
-}
+};
 
 /** Longer panoramas are cut to this on both ends: models know nothing wider, and the short side would get tiny. */
 const maxAspectRatio = 3;
@@ -40,24 +30,14 @@ const aspectWeight = 2;
  * Throws INVALID_OPTION with the range for a size outside the limits.
  */
 export function chooseWorkingSize(options: WorkingSizeOptions): WorkingSize {
-  const { imageWidth, imageHeight, size } = options;
-  const { min, max } = squareRange(options);
-  if (!(size >= min && size <= max)) {
-    throw new KinoraError('INVALID_OPTION', {
-      kind: 'outOfRange',
-      what: 'size',
-      min,
-      max,
-      isWhole: false,
-      got: size,
-    });
-  }
+  const { imageWidth, imageHeight } = options;
+  const size = checkSquare(options.size, options);
   const aspectRatio = Math.min(Math.max(imageWidth / imageHeight, 1 / maxAspectRatio), maxAspectRatio);
   let best: WorkingSize | undefined;
   let bestCost = Infinity;
   for (const width of allowedSides(options)) {
     for (const height of allowedSides(options)) {
-      if (!isBetween(width * height, options.pixelsRange)) continue;
+      if (!isBetween(width * height, options.limits.pixels)) continue;
       const aspectCost = Math.abs(Math.log(width / height / aspectRatio));
       const areaCost = Math.abs(Math.log((width * height) / size ** 2));
       const cost = aspectWeight * aspectCost + areaCost;
@@ -76,61 +56,64 @@ export function chooseWorkingSize(options: WorkingSizeOptions): WorkingSize {
   return best;
 }
 
+/** "512" or "640x384" as it is written; undefined for anything else. One number is both sides of a square. */
+export function readSize(text: string): (WorkingSize & { readonly isSquare: boolean }) | undefined {
+  const [, width, height] = /^\s*(\d{1,6})\s*(?:[x×]\s*(\d{1,6})\s*)?$/i.exec(text) ?? [];
+  if (width === undefined) return undefined;
+  return { width: Number(width), height: Number(height ?? width), isSquare: height === undefined };
+}
+
 /** Reads `512` (a size to approach) or `640x384` (exactly this). Throws INVALID_OPTION with what is allowed. */
-export function parseSize(text: string, limits: SizeLimits): { readonly size: number } | WorkingSize {
-  const square = /^\s*(\d{1,6})\s*$/.exec(text);
-  if (square) {
-    const size = Number(square[1]);
-    const { min, max } = squareRange(limits);
-    if (size >= min && size <= max) return { size };
-    throw new KinoraError('INVALID_OPTION', {
-      kind: 'outOfRange',
-      what: 'size',
-      min,
-      max,
-      isWhole: false,
-      got: size,
-    });
-  }
-  const exact = /^\s*(\d{1,6})\s*[x×]\s*(\d{1,6})\s*$/i.exec(text);
-  if (!exact) {
-    throw new KinoraError('INVALID_OPTION', { kind: 'sizeForm', got: text.slice(0, 40) });
-  }
-  const width = Number(exact[1]);
-  const height = Number(exact[2]);
-  if (
-    isAllowed(width, limits) &&
-    isAllowed(height, limits) &&
-    isBetween(width * height, limits.pixelsRange)
-  ) {
+export function parseSize(text: string, model: SizeLimits): { readonly size: number } | WorkingSize {
+  const read = readSize(text);
+  if (!read) throw new KinoraError('INVALID_OPTION', { kind: 'sizeForm', got: text.slice(0, 40) });
+  const { width, height, isSquare } = read;
+  if (isSquare) return { size: checkSquare(width, model) };
+  if (isAllowed(width, model) && isAllowed(height, model) && isBetween(width * height, model.limits.pixels)) {
     return { width, height };
   }
-  throw new KinoraError('INVALID_OPTION', { kind: 'sizeLimits', width, height, ...asDetail(limits) });
+  throw new KinoraError('INVALID_OPTION', { kind: 'sizeLimits', width, height, ...asDetail(model) });
 }
 
-function squareRange({ sideRange, pixelsRange }: SizeLimits): Range {
-  return {
-    min: Math.max(sideRange.min, Math.ceil(Math.sqrt(pixelsRange.min))),
-    max: Math.min(sideRange.max, Math.floor(Math.sqrt(pixelsRange.max))),
-  };
+/**
+ * The size of a clip of this picture, when `text` was asked for.
+ * @throws KinoraError INVALID_OPTION with what is allowed
+ */
+export function workingSize(
+  model: SizeLimits,
+  text: string,
+  picture: { readonly width: number; readonly height: number },
+): WorkingSize {
+  const parsed = parseSize(text, model);
+  if ('width' in parsed) return parsed;
+  const { sizeMultiple, limits } = model;
+  const { width: imageWidth, height: imageHeight } = picture;
+  return chooseWorkingSize({ sizeMultiple, limits, imageWidth, imageHeight, size: parsed.size });
 }
 
-function allowedSides({ sizeMultiple, sideRange }: SizeLimits): number[] {
-  const first = Math.ceil(sideRange.min / sizeMultiple);
-  const last = Math.floor(sideRange.max / sizeMultiple);
+/** The side of a square inside the limits, unchanged. */
+function checkSquare(size: number, { limits: { side, pixels } }: SizeLimits): number {
+  const min = Math.max(side.min, Math.ceil(Math.sqrt(pixels.min)));
+  const max = Math.min(side.max, Math.floor(Math.sqrt(pixels.max)));
+  if (size >= min && size <= max) return size;
+  const outside = { kind: 'outOfRange', what: 'size', min, max, isWhole: false, got: size } as const;
+  throw new KinoraError('INVALID_OPTION', outside);
+}
+
+function allowedSides({ sizeMultiple, limits: { side } }: SizeLimits): number[] {
+  const first = Math.ceil(side.min / sizeMultiple);
+  const last = Math.floor(side.max / sizeMultiple);
   return Array.from({ length: Math.max(last - first + 1, 0) }, (_, i) => (first + i) * sizeMultiple);
 }
 
-function isAllowed(side: number, { sizeMultiple, sideRange }: SizeLimits): boolean {
-  return side % sizeMultiple === 0 && isBetween(side, sideRange);
+function isAllowed(side: number, { sizeMultiple, limits }: SizeLimits): boolean {
+  return side % sizeMultiple === 0 && isBetween(side, limits.side);
 }
 
 function isBetween(value: number, { min, max }: Range): boolean {
   return value >= min && value <= max;
 }
 
-const asDetail = ({ sizeMultiple, sideRange, pixelsRange }: SizeLimits) => ({
-  multiple: sizeMultiple,
-  side: sideRange,
-  pixels: pixelsRange,
-});
+function asDetail({ sizeMultiple: multiple, limits: { side, pixels } }: SizeLimits) {
+  return { multiple, side, pixels };
+}

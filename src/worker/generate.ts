@@ -9,7 +9,8 @@ import { readImageHeader } from '../inference/pictures/decode.ts';
 import type { JobFiles } from '../queue/artifacts.ts';
 import { artifactSchema } from '../queue/jobs.ts';
 import type { LedgerEntry } from '../queue/ledger.ts';
-import { describeRequest, resolveRequest, type Shortcuts } from '../request/resolve.ts';
+import type { Shortcuts } from '../request/request.ts';
+import { describeRequest, resolveRequest } from '../request/resolve.ts';
 import type { Generate, Progress } from './worker.ts';
 
 /**
@@ -41,10 +42,9 @@ async function engineJob(
   shortcuts: Shortcuts,
 ): Promise<EngineJob> {
   const { generation } = entry.request;
-  const { loop, smooth, maxBytes, ...options } = generation;
   // The engine decodes the picture, and refuses one that is damaged behind its header.
   const size = await readImageHeader(files.image);
-  const request = resolveRequest(pack.manifest, { ...shortcuts, ...options }, size);
+  const request = resolveRequest(pack.manifest, { ...shortcuts, ...generation }, size);
   const { preset: _preset, ...numbers } = request;
   return {
     ...numbers,
@@ -52,9 +52,6 @@ async function engineJob(
     imagePath: files.image,
     outPath: files.video,
     thumbnailPath: files.thumbnail,
-    loop: loop ?? false,
-    smooth: smooth ?? 1,
-    ...(maxBytes === undefined ? {} : { maxBytes }),
     ...(embedMetadata ? { metadata: describeRequest(request, pack.manifest) } : {}),
     smaller: smallerJobs(pack.manifest, request, embedMetadata),
   };

@@ -1,13 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { actions, buttonId, parseButtonId } from '../../src/bot/buttons.ts';
-import { parseWords } from '../../src/bot/options.ts';
 import { failed } from '../../src/bot/refusals.ts';
 import { en } from '../../src/bot/sentences/en.ts';
 import { renderProgress, renderRefusal } from '../../src/bot/sentences/render.ts';
 import { zh } from '../../src/bot/sentences/zh.ts';
 import type { Answer } from '../../src/bot/upkeep/delivery.ts';
 import type { Artifact } from '../../src/queue/jobs.ts';
+import { parseWords } from '../../src/request/options-text.ts';
 import { ann, bob, here, mei, pictureBytes, root, Talk } from '../helpers/conversation-fixture.ts';
 import { openTerms } from '../helpers/queue-harness.ts';
 import { ffprobe } from '../helpers/video-fixture.ts';
@@ -94,8 +94,13 @@ describe('asking', () => {
   it('for what is out of range is refused with the range', async () => {
     const long = await talk.ask('t-1', { options: { prompt: 'a'.repeat(1001) } });
     expect(long).toMatchObject({ accepted: false, text: expect.stringMatching(/at most 1000/) });
-    const frames = await talk.ask('t-2', { person: mei, options: { frames: 99 } });
-    expect(frames.text).toMatch(/1 到 32/);
+    let refusal = '';
+    try {
+      parseWords('waves frames=99');
+    } catch (error) {
+      refusal = renderRefusal(failed(error).reason, zh);
+    }
+    expect(refusal).toBe('帧数必须是 1 到 32 之间的整数。请改正后再试。');
     expect(await talk.harness.creditsUsed()).toBe(0);
   });
 
@@ -243,7 +248,7 @@ describe('what is left of a job', () => {
 
   it('says that memory made it smaller, and a variation of it is as small', async () => {
     talk.report = { reducedTo: 'fast', width: 512, height: 320 };
-    await talk.ask('t-1', { options: { preset: 'high', frames: 6 }, person: mei });
+    await talk.ask('t-1', { options: { preset: 'high', numFrames: 6 }, person: mei });
     const first = await talk.delivered('t-1');
     const { artifact } = first as { artifact: Artifact };
     const files = talk.harness.artifacts.files(first.id);

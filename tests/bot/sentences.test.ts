@@ -1,10 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { locales, messagesFor } from '../../src/bot/sentences/catalogue.ts';
 import { en } from '../../src/bot/sentences/en.ts';
+import { describeOptions } from '../../src/bot/sentences/render.ts';
 import { zh } from '../../src/bot/sentences/zh.ts';
 import { type ErrorDetail, englishDetails } from '../../src/error-details.ts';
 import { type ErrorCode, errorCatalogue, KinoraError, serializeError } from '../../src/errors.ts';
-import { failureSchema } from '../../src/queue/jobs.ts';
+import { type Artifact, failureSchema } from '../../src/queue/jobs.ts';
+import type { Generation } from '../../src/request/request.ts';
 
 const han = /\p{Script=Han}/u;
 
@@ -277,4 +279,58 @@ it('tells time like people do', () => {
     '1 小时',
     '1 小时 30 分',
   ]);
+});
+
+const artifact: Artifact = {
+  videoId: 'v',
+  bytes: 1,
+  width: 640,
+  height: 384,
+  numFrames: 31,
+  fps: 24,
+  durationSeconds: 1,
+  seed: 7,
+  model: 'builtin',
+  device: 'cpu',
+  cache: { hits: [], misses: [] },
+  timings: {},
+};
+
+it('settings are shown line by line, with what the preset came to', () => {
+  const all: Generation = {
+    prompt: 'waves = "big" loop',
+    negativePrompt: 'blurry, "text"',
+    preset: 'fast',
+    seed: 7,
+    numFrames: 16,
+    numInferenceSteps: 20,
+    guidanceScale: 9.5,
+    motion: 'low',
+    fps: 12,
+    size: '512',
+    loop: true,
+    smooth: 3,
+  };
+  expect(describeOptions({ prompt: '', preset: 'fast', seed: 7 }, undefined, en)).toEqual([
+    'Preset: fast',
+    'Seed: 7',
+  ]);
+  const lines = describeOptions({ ...all, variation: { videoId: 'v', strength: 0.35 } }, artifact, en);
+  expect(lines).toEqual([
+    'Prompt: waves = "big" loop',
+    'Negative prompt: blurry, "text"',
+    'Preset: fast',
+    'Seed: 7',
+    'Motion: low',
+    'Frames: 31',
+    'Steps: 20',
+    'Guidance: 9.5',
+    'Frames per second: 24',
+    'Size: 640×384',
+    'Loop: yes',
+    'Smooth: ×3',
+    'Variation: 0.35',
+    'Model: builtin',
+  ]);
+  expect(describeOptions(all, undefined, zh)[0]).toBe('提示词: waves = "big" loop');
 });

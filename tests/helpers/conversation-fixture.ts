@@ -10,7 +10,6 @@ import { RuleBook } from '../../src/bot/admin/rules.ts';
 import { type AdminTools, adminTools } from '../../src/bot/admin/run-command.ts';
 import { finalAnswer, waitingOf } from '../../src/bot/answers.ts';
 import { type Action, JobButtons } from '../../src/bot/buttons.ts';
-import { optionsAsWords } from '../../src/bot/options.ts';
 import type { Person, Place } from '../../src/bot/people.ts';
 import type { Services } from '../../src/bot/platform.ts';
 import {
@@ -42,6 +41,7 @@ import type { JobClient, QueueTerms } from '../../src/queue/client.ts';
 import { RuleStore } from '../../src/queue/community-rules.ts';
 import type { Artifact } from '../../src/queue/jobs.ts';
 import type { LedgerEntry } from '../../src/queue/ledger.ts';
+import { optionsAsWords } from '../../src/request/options-text.ts';
 import { encodeVideo } from '../../src/video/encode.ts';
 import type { Generate } from '../../src/worker/worker.ts';
 import { artifactOf, eventually, Harness, log, openTerms } from './queue-harness.ts';

@@ -3,12 +3,8 @@ import { loadPack } from '../../src/inference/packs/files.ts';
 import type { PackManifest } from '../../src/inference/packs/manifest.ts';
 import { presetNames, presetOf } from '../../src/request/presets.ts';
 import { cleanPrompt } from '../../src/request/prompt.ts';
-import {
-  describeRequest,
-  type GenerationOptions,
-  resolveRequest,
-  smallerRequests,
-} from '../../src/request/resolve.ts';
+import type { GenerationOptions } from '../../src/request/request.ts';
+import { describeRequest, resolveRequest, smallerRequests } from '../../src/request/resolve.ts';
 import { builtinPackPath, tinyPackPath } from '../helpers/golden.ts';
 
 /** The tiny pack with the limits of the published I2VGen-XL. */
@@ -92,6 +88,8 @@ describe('what is left out', () => {
       guidanceEnd: 1,
       targetFps: 16,
       fps: 8,
+      loop: false,
+      smooth: 1,
       scheduler: 'ddim',
       featureReuse: 1,
       decodeChunkSize: 2,
@@ -174,6 +172,9 @@ describe('what is given', () => {
       featureReuse: 1,
       decodeChunkSize: 32,
       fps: 60,
+      loop: true,
+      smooth: 3,
+      maxBytes: 1_000_000,
       variation: { videoId: 'abc', strength: 0.35 },
     };
     const { size: _size, motion: _motion, ...rest } = given;
@@ -208,6 +209,7 @@ describe('what is given', () => {
     [{ seed: -1 }, /seed is -1; .* from 0 to 9007199254740991/],
     [{ seed: 2 ** 53 }, /seed is 9007199254740992/],
     [{ seed: 1.5 }, /seed is 1.5/],
+    [{ smooth: 4 }, /smoothing is 4; expected 1, 2 or 3/],
     [{ fps: 0 }, /frame rate is 0; .* from 1 to 60/],
     [{ fps: 61 }, /frame rate is 61/],
     [{ decodeChunkSize: 0 }, /decode chunk is 0; .* from 1 to 32/],

@@ -4,13 +4,11 @@ import { chooseWorkingSize, parseSize } from '../../src/request/size.ts';
 
 const i2vgenXl = {
   sizeMultiple: 64,
-  sideRange: { min: 256, max: 1280 },
-  pixelsRange: { min: 256 * 256, max: 1024 * 1024 },
+  limits: { side: { min: 256, max: 1280 }, pixels: { min: 256 * 256, max: 1024 * 1024 } },
 };
 const small = {
   sizeMultiple: 16,
-  sideRange: { min: 128, max: 512 },
-  pixelsRange: { min: 128 * 128, max: 512 * 512 },
+  limits: { side: { min: 128, max: 512 }, pixels: { min: 128 * 128, max: 512 * 512 } },
 };
 
 describe('chooseWorkingSize', () => {

@@ -6,9 +6,9 @@ import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import { withDeadline } from '../../deadline.ts';
 import type { RuleStore } from '../../queue/community-rules.ts';
-import { pixelsOf } from '../../request/cost.ts';
 import { type Preset, type PresetName, presetNames } from '../../request/presets.ts';
 import type { Generation } from '../../request/request.ts';
+import { readSize } from '../../request/size.ts';
 import { BlockedWords } from './blocked-words.ts';
 
 export interface CommunityRules {
@@ -179,8 +179,8 @@ function beyond(max: PresetName, { generation, presets }: RuledRequest): BrokenR
   const { numFrames = 0, numInferenceSteps = 0, size } = generation;
   if (numFrames > most.numFrames) return { kind: 'frames', most: most.numFrames };
   if (numInferenceSteps > most.numInferenceSteps) return { kind: 'steps', most: most.numInferenceSteps };
-  const pixels = size === undefined ? 0 : pixelsOf(size);
-  const isSmallEnough = pixels !== undefined && pixels <= most.size ** 2;
+  const asked = size === undefined ? { width: 0, height: 0 } : readSize(size);
+  const isSmallEnough = asked && asked.width * asked.height <= most.size ** 2;
   return isSmallEnough ? undefined : { kind: 'size', most: most.size };
 }
 

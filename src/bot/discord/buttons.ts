@@ -11,15 +11,17 @@ import {
 } from 'discord.js';
 import { withDeadline } from '../../deadline.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
+import { readOptions, typedValues } from '../../request/options-text.ts';
+import type { ChatOptions } from '../../request/request.ts';
 import { type Action, parseButtonId } from '../buttons.ts';
 import type { Person } from '../people.ts';
 import type { Services } from '../platform.ts';
 import { refused } from '../refusals.ts';
-import type { AgainAction, UncheckedOptions } from '../requests.ts';
+import { type AgainAction, optionsFrom } from '../requests.ts';
 import { messagesFor } from '../sentences/catalogue.ts';
 import { renderCancelled, renderRefusal, renderSettings, renderTransformed } from '../sentences/render.ts';
 import type { DiscordApi } from './api.ts';
-import { maxPromptLength } from './command-definitions.ts';
+import { animateOptionNames, maxPromptLength } from './command-definitions.ts';
 import { type Admins, personOf, placeOf } from './people.ts';
 import { asCode, contentOf, fileName, toBody } from './rendering.ts';
 import { type DiscordRequests, tokenOf, waitForLimit } from './requests.ts';
@@ -77,7 +79,7 @@ export class DiscordButtons {
     const jobId = parseButtonId(interaction.customId)?.jobId ?? '';
     await interaction.deferUpdate();
     await this.#opened(interaction, 'remix', jobId, (entry) =>
-      this.#again(interaction, 'remix', entry, changesIn(interaction)),
+      this.#again(interaction, 'remix', entry, () => readOptions(changesIn(interaction))),
     );
   }
 
@@ -115,7 +117,7 @@ export class DiscordButtons {
     interaction: Press,
     action: AgainAction,
     entry: LedgerEntry,
-    changes: UncheckedOptions = {},
+    readChanges: () => ChatOptions = () => ({}),
   ): Promise<void> {
     const { isPrivate } = entry.request;
     const placeholder = await followUp(interaction, isPrivate);
@@ -123,7 +125,11 @@ export class DiscordButtons {
     await this.#tools.requests.submit(
       interaction,
       { channelId, messageId: id, webhookMessage: id },
-      (origin) => this.#tools.services.requests.submitAgain(entry, action, origin, changes),
+      async (origin) => {
+        const changes = optionsFrom(readChanges);
+        if (changes.kind === 'refused') return changes;
+        return await this.#tools.services.requests.submitAgain(entry, action, origin, changes.options);
+      },
       async (text) => await this.#takeBack(interaction, placeholder, text),
     );
   }
@@ -206,28 +212,17 @@ export class DiscordButtons {
   }
 }
 
-/** The command that makes the same video again: in Discord a command names its options. */
+/** The command that makes the same video again, with the options that the command has. */
 function commandOf({ request }: LedgerEntry): string {
-  const { prompt, negativePrompt, preset, seed, motion, numFrames, guidanceScale, loop, smooth } =
-    request.generation;
-  const options = {
-    prompt,
-    preset,
-    seed,
-    motion,
-    negative: negativePrompt,
-    frames: numFrames,
-    guidance: guidanceScale,
-    loop,
-    smooth: smooth === undefined ? undefined : smooth > 1,
-  };
-  const words = Object.entries(options).flatMap(([name, value]) =>
-    value === undefined || value === '' ? [] : [`${name}:${value}`],
-  );
+  const words = typedValues(request.generation).flatMap(([word, value]) => {
+    if (value === '' || !animateOptionNames.has(word)) return [];
+    return [`${word}:${word === 'smooth' ? Number(value) > 1 : value}`];
+  });
   return `/animate ${words.join(' ')}`;
 }
 
-function changesIn({ fields }: ModalSubmitInteraction): UncheckedOptions {
+/** Values by the words of their options. */
+function changesIn({ fields }: ModalSubmitInteraction): Readonly<Record<string, unknown>> {
   const seed = fields.getTextInputValue('seed').trim();
   return {
     prompt: fields.getTextInputValue('prompt'),

@@ -15,8 +15,9 @@ import { reasonLength } from '../../queue/audit.ts';
 import { banMs } from '../../queue/bans.ts';
 import { creditRange, grantRange } from '../../queue/quota.ts';
 import { weightRange } from '../../queue/weights.ts';
+import { motions } from '../../request/model-limits.ts';
 import { presetNames } from '../../request/presets.ts';
-import { cameras, motions, optionRanges } from '../options.ts';
+import { cameras, optionTable } from '../../request/request.ts';
 
 type Options = NonNullable<RESTPostAPIChatInputApplicationCommandsJSONBody['options']>;
 type LeafOption = Exclude<Options[number], { type: Option.Subcommand | Option.SubcommandGroup }>;
@@ -130,8 +131,8 @@ const animateOptions: LeafOption[] = [
   {
     ...named('seed', 'The same seed gives the same video', '种子', '相同的种子得到相同的视频'),
     type: Option.Integer,
-    min_value: optionRanges.seed.min,
-    max_value: optionRanges.seed.max,
+    min_value: optionTable.seed.min,
+    max_value: optionTable.seed.max,
   },
   {
     ...named('negative', 'What should not appear', '反向提示词', '不要出现的内容'),
@@ -141,19 +142,22 @@ const animateOptions: LeafOption[] = [
   {
     ...named('frames', 'How many frames', '帧数', '视频的帧数'),
     type: Option.Integer,
-    min_value: optionRanges.frames.min,
-    max_value: optionRanges.frames.max,
+    min_value: optionTable.numFrames.min,
+    max_value: optionTable.numFrames.max,
   },
   {
     ...named('guidance', 'How closely the prompt is followed', '引导强度', '遵循提示词的程度'),
     type: Option.Number,
-    min_value: optionRanges.guidance.min,
-    max_value: optionRanges.guidance.max,
+    min_value: optionTable.guidanceScale.min,
+    max_value: optionTable.guidanceScale.max,
   },
   { ...named('loop', 'Play forwards and back', '循环', '正放后倒放'), type: Option.Boolean },
   { ...named('smooth', 'Three times the frames', '流畅', '帧数增加到三倍'), type: Option.Boolean },
   { ...named('private', 'Only you see the answer', '私密', '只有你能看到回复'), type: Option.Boolean },
 ];
+
+/** What can be chosen with /animate, by the words of the options. */
+export const animateOptionNames: ReadonlySet<string> = new Set(animateOptions.map(({ name }) => name));
 
 export const publicCommands: RESTPostAPIApplicationCommandsJSONBody[] = [
   {

@@ -13,11 +13,12 @@ import {
 } from 'discord.js';
 import { LRUCache } from 'lru-cache';
 import type { Logger } from '../../log.ts';
+import { readOptions } from '../../request/options-text.ts';
 import { presetNames } from '../../request/presets.ts';
 import { retry } from '../../retry.ts';
 import type { Services } from '../platform.ts';
 import { refused } from '../refusals.ts';
-import type { Accepted, RequestOrigin, RequestOutcome, UncheckedOptions } from '../requests.ts';
+import { type Accepted, optionsFrom, type RequestOrigin, type RequestOutcome } from '../requests.ts';
 import { messagesFor } from '../sentences/catalogue.ts';
 import { type ChatMessage, messagesOf, renderRequest } from '../sentences/render.ts';
 import type { StatusBoard } from '../status-board.ts';
@@ -70,18 +71,11 @@ export class DiscordRequests {
   async command(interaction: ChatInputCommandInteraction): Promise<void> {
     const { options } = interaction;
     const isPrivate = options.getBoolean('private') ?? false;
-    await this.#animate(interaction, isPrivate, options.getAttachment('image', true).url, {
-      prompt: options.getString('prompt') ?? undefined,
-      preset: options.getString('preset') ?? undefined,
-      motion: options.getString('motion') ?? undefined,
-      camera: options.getString('camera') ?? undefined,
-      seed: options.getInteger('seed') ?? undefined,
-      negative: options.getString('negative') ?? undefined,
-      frames: options.getInteger('frames') ?? undefined,
-      guidance: options.getNumber('guidance') ?? undefined,
-      loop: options.getBoolean('loop') ?? undefined,
-      smooth: options.getBoolean('smooth') ?? undefined,
-      isPrivate,
+    const image = options.getAttachment('image', true);
+    const values = options.data.flatMap(({ name, value }) => (name === 'image' ? [] : [[name, value]]));
+    await this.#animate(interaction, isPrivate, image.url, {
+      ...Object.fromEntries(values),
+      private: isPrivate,
     });
   }
 
@@ -144,11 +138,12 @@ export class DiscordRequests {
     await this.#animate(interaction, false, url, { prompt: fields.getTextInputValue('prompt'), preset });
   }
 
+  /** @param values of the options, by their words */
   async #animate(
     interaction: ChatInputCommandInteraction | ModalSubmitInteraction,
     isPrivate: boolean,
     url: string,
-    options: UncheckedOptions,
+    values: Readonly<Record<string, unknown>>,
   ): Promise<void> {
     // Before anything else: Discord waits three seconds, and a busy Redis or a slow download may take longer.
     const response = await interaction.deferReply({
@@ -163,10 +158,12 @@ export class DiscordRequests {
       interaction,
       { channelId, messageId, webhookMessage: '@original' },
       async (origin) => {
+        const read = optionsFrom(() => readOptions(values));
+        if (read.kind === 'refused') return read;
         const picture = await fetchPicture(url, this.#tools.pictures);
         if (picture === 'tooLarge') return refused({ kind: 'tooLarge', megabytes: maxPictureMegabytes });
         if (picture === 'failed') return refused({ kind: 'notDownloaded' });
-        return await requests.submit({ ...origin, picture, options });
+        return await requests.submit({ ...origin, picture, options: read.options });
       },
       isPrivate || interaction.guildId === null
         ? undefined

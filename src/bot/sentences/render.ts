@@ -5,12 +5,14 @@
 
 import type { QueuePosition } from '../../queue/client.ts';
 import type { QueueEvent } from '../../queue/events.ts';
+import type { Artifact } from '../../queue/jobs.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
+import { typedValues } from '../../request/options-text.ts';
+import type { Generation } from '../../request/request.ts';
 import type { AccountView, Deleted, QueueView } from '../account.ts';
 import type { BrokenRule } from '../admin/rules.ts';
 import type { FinalAnswer, Reused, VideoAnswer, Waiting } from '../answers.ts';
 import { type Action, actions, type JobButton, type TransformedClip } from '../buttons.ts';
-import { describeOptions } from '../options.ts';
 import type { PromptTip } from '../prompt-help.ts';
 import type { QueueRefusal, Refusal, Refused } from '../refusals.ts';
 import type { Accepted, RequestOutcome, TrackedJob } from '../requests.ts';
@@ -133,6 +135,32 @@ export function renderTransformed({ action, isCompressed }: TransformedClip, { r
 export function renderSettings({ request, artifact }: LedgerEntry, say: Messages): string {
   const rows = describeOptions(request.generation, artifact, say);
   return [say.settings.title, ...rows, say.settings.copy].join('\n');
+}
+
+/** All parameters, a line each. What the preset decided is known only by the video that was made. */
+export function describeOptions(
+  generation: Generation,
+  artifact: Artifact | undefined,
+  { settings }: Messages,
+): string[] {
+  const { loop, smooth = 1, variation } = generation;
+  const made = artifact && {
+    seed: artifact.seed,
+    frames: artifact.numFrames,
+    fps: artifact.fps,
+    size: `${artifact.width}×${artifact.height}`,
+    model: artifact.model,
+  };
+  const values: Readonly<Record<string, string | number | boolean | undefined>> = {
+    ...Object.fromEntries(typedValues(generation)),
+    ...made,
+    loop: loop ? settings.yes : undefined,
+    smooth: smooth > 1 ? `×${smooth}` : undefined,
+    variation: variation?.strength,
+  };
+  return Object.entries(settings.labels).flatMap(([word, label]) =>
+    values[word] === undefined || values[word] === '' ? [] : [`${label}: ${values[word]}`],
+  );
 }
 
 export function renderCancelled(outcome: { readonly kind: 'cancelling' } | Refused, say: Messages): string {

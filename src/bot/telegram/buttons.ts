@@ -2,9 +2,9 @@
 import type { CallbackQuery, InlineKeyboardMarkup, Message, MessageEntity } from 'telegraf/types';
 import type { Logger } from '../../log.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
+import { optionsAsWords } from '../../request/options-text.ts';
 import { readMp4Info } from '../../video/mp4.ts';
 import { type Action, buttonId, parseButtonId } from '../buttons.ts';
-import { optionsAsWords } from '../options.ts';
 import type { Person } from '../people.ts';
 import type { Services } from '../platform.ts';
 import type { Refused } from '../refusals.ts';

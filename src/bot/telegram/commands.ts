@@ -1,9 +1,11 @@
 /** Messages: a picture to animate, a command, the new prompt of a remix, or nothing for the bot. */
 import type { Message } from 'telegraf/types';
+import { parseWords } from '../../request/options-text.ts';
 import { adminCommandNames, parseAdminCommand } from '../admin/commands.ts';
 import { parseRuleCommand } from '../admin/rule-commands.ts';
 import type { Person } from '../people.ts';
 import type { Services } from '../platform.ts';
+import { optionsFrom } from '../requests.ts';
 import { messagesFor } from '../sentences/catalogue.ts';
 import { renderAccount, renderCancelled, renderQueue, renderRefusal } from '../sentences/render.ts';
 import { renderAdmin, renderHelp } from '../sentences/render-admin.ts';
@@ -13,7 +15,7 @@ import { forgetButtons, jobOf, remixedJob, resultJob } from './buttons.ts';
 import { isAdminOfGroup, type People, placeOf } from './people.ts';
 import { pictureOf } from './pictures.ts';
 import { inPieces, keyboard } from './rendering.ts';
-import { messageJobId, readOptions, type TelegramRequests } from './requests.ts';
+import { messageJobId, type TelegramRequests } from './requests.ts';
 import type { SpooledUpdate } from './update-spool.ts';
 
 export interface CommandTools {
@@ -160,7 +162,7 @@ export class TelegramCommands {
     const say = messagesFor(person.locale);
     const opened = await services.buttons.open(jobId, person, 'remix');
     if (opened.kind === 'refused') return await this.#say(message, renderRefusal(opened.reason, say));
-    const changes = readOptions(text);
+    const changes = optionsFrom(() => parseWords(text));
     if (changes.kind === 'refused') return await this.#say(message, renderRefusal(changes.reason, say));
     const ownJobId = messageJobId(message.chat.id, message.message_id);
     const again = { entry: opened.entry, action: 'remix', changes: changes.options } as const;

@@ -6,11 +6,12 @@ import { createHash } from 'node:crypto';
 import type { Message } from 'telegraf/types';
 import type { Logger } from '../../log.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
-import { type ChatOptions, parseWords } from '../options.ts';
+import { parseWords } from '../../request/options-text.ts';
+import type { ChatOptions } from '../../request/request.ts';
 import type { Person } from '../people.ts';
 import type { Services } from '../platform.ts';
-import { failed, type Refused, refused } from '../refusals.ts';
-import type { AgainAction, RequestOrigin, RequestOutcome } from '../requests.ts';
+import { refused } from '../refusals.ts';
+import { type AgainAction, optionsFrom, type RequestOrigin, type RequestOutcome } from '../requests.ts';
 import { messagesFor } from '../sentences/catalogue.ts';
 import { renderRefusal, renderRequest } from '../sentences/render.ts';
 import type { StatusBoard } from '../status-board.ts';
@@ -68,7 +69,7 @@ export class TelegramRequests {
     const album = 'media_group_id' in message ? message.media_group_id : undefined;
     const chatId = message.chat.id;
     const jobId = album === undefined ? messageJobId(chatId, message.message_id) : albumJobId(chatId, album);
-    const options = readOptions(words);
+    const options = optionsFrom(() => parseWords(words));
     if (options.kind === 'refused') {
       await api.send(replyTo(message), renderRefusal(options.reason, messagesFor(person.locale)));
       return;
@@ -200,15 +201,4 @@ export function pressJobId(callbackId: string): string {
 function shortened(id: string): string {
   if (/^[1-9]\d{0,31}$/.test(id)) return BigInt(id).toString(36);
   return createHash('sha256').update(id).digest('hex').slice(0, 24);
-}
-
-/** The options that a text names, or why it names none. */
-export function readOptions(
-  text: string,
-): { readonly kind: 'options'; readonly options: ChatOptions } | Refused {
-  try {
-    return { kind: 'options', options: parseWords(text) };
-  } catch (error) {
-    return failed(error);
-  }
 }

@@ -11,7 +11,8 @@ import type { OpenPack } from '../../inference/packs/open.ts';
 import { pictureOf } from '../../inference/pictures/known-picture.ts';
 import { I2VGenXLPipeline } from '../../inference/pipelines/i2vgen-xl.ts';
 import type { PresetName } from '../../request/presets.ts';
-import { resolveRequest, type Shortcuts } from '../../request/resolve.ts';
+import type { Shortcuts } from '../../request/request.ts';
+import { resolveRequest } from '../../request/resolve.ts';
 import type { WarmUpShape } from '../protocol.ts';
 
 /** Of square clips: what most people ask for. */

@@ -7,6 +7,7 @@ import type { Person, Place } from '../../../src/bot/people.ts';
 import { en } from '../../../src/bot/sentences/en.ts';
 import { zh } from '../../../src/bot/sentences/zh.ts';
 import { RuleStore } from '../../../src/queue/community-rules.ts';
+import type { ChatOptions } from '../../../src/request/request.ts';
 import { ann, bob, here, mei, root, Talk } from '../../helpers/conversation-fixture.ts';
 
 const finds = (words: string, text: string): boolean =>
@@ -270,18 +271,18 @@ describe('rules of a community', () => {
     for (const preset of ['fast', 'standard', 'creative'] as const) {
       expect(await ask({ options: { preset } })).toMatchObject({ accepted: true });
     }
-    const by = async (options: object): Promise<string> => (await ask({ options })).text;
-    expect(await by({ preset: 'fast', frames: 17 })).toBe(en.rules.refused.frames(16));
-    expect(await by({ preset: 'fast', steps: 51 })).toBe(en.rules.refused.steps(50));
+    const by = async (options: ChatOptions): Promise<string> => (await ask({ options })).text;
+    expect(await by({ preset: 'fast', numFrames: 17 })).toBe(en.rules.refused.frames(16));
+    expect(await by({ preset: 'fast', numInferenceSteps: 51 })).toBe(en.rules.refused.steps(50));
     expect(await by({ size: '768' })).toBe(en.rules.refused.size(512));
     expect(await by({ size: '1024x512' })).toBe(en.rules.refused.size(512));
-    expect(await ask({ options: { size: '640x384', frames: 16, steps: 50 } })).toMatchObject({
+    expect(await ask({ options: { size: '640x384', numFrames: 16, numInferenceSteps: 50 } })).toMatchObject({
       accepted: true,
     });
     await rules('preset fast');
     expect((await ask()).text).toBe(en.rules.refused.preset('fast'));
     await rules('preset any');
-    expect(await ask({ options: { preset: 'high', frames: 32 } })).toMatchObject({ accepted: true });
+    expect(await ask({ options: { preset: 'high', numFrames: 32 } })).toMatchObject({ accepted: true });
   });
 
   it('block words in prompts, in what a prompt shall not be, and in what is asked again', async () => {
@@ -290,7 +291,7 @@ describe('rules of a community', () => {
     expect(await rules('words add Gore "dark night" /bl(oo|u)d+/')).toContain('Blocked words: 3');
     const blocked = en.rules.refused.word('g…');
     expect((await ask({ options: { prompt: 'waves of GO\u200BRE' } })).text).toBe(blocked);
-    expect((await ask({ options: { prompt: 'waves', negative: 'gore' } })).text).toBe(blocked);
+    expect((await ask({ options: { prompt: 'waves', negativePrompt: 'gore' } })).text).toBe(blocked);
     expect((await ask({ options: { prompt: 'a bludd moon' } })).text).toBe(en.rules.refused.word(''));
     expect(await ask({ options: { prompt: 'waves at night, dark' } })).toMatchObject({ accepted: true });
     const parts = { jobId: 't-again', person: ann, place: lounge, replyTo: {} };

@@ -1,36 +1,16 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { optionsAsWords, parseWords, readFlags, readOptions } from '../../src/request/options-text.ts';
 import {
   cameras,
   cameraWords,
-  describeOptions,
-  optionsAsWords,
-  parseOptions,
-  parseWords,
+  type Generation,
+  generationSchema,
   toGeneration,
-} from '../../src/bot/options.ts';
-import { en } from '../../src/bot/sentences/en.ts';
-import { zh } from '../../src/bot/sentences/zh.ts';
-import type { Artifact } from '../../src/queue/jobs.ts';
-import type { Generation } from '../../src/request/request.ts';
+} from '../../src/request/request.ts';
 
 const refused = (message: RegExp, code = 'INVALID_OPTION'): unknown =>
   expect.objectContaining({ code, message: expect.stringMatching(message) });
-
-const artifact: Artifact = {
-  videoId: 'v',
-  bytes: 1,
-  width: 640,
-  height: 384,
-  numFrames: 31,
-  fps: 24,
-  durationSeconds: 1,
-  seed: 7,
-  model: 'builtin',
-  device: 'cpu',
-  cache: { hits: [], misses: [] },
-  timings: {},
-};
 
 describe('a caption', () => {
   it('is a prompt with options anywhere in it', () => {
@@ -41,16 +21,16 @@ describe('a caption', () => {
       prompt: 'zoom in on the lake',
       preset: 'fast',
       seed: 7,
-      frames: 16,
-      guidance: 9,
+      numFrames: 16,
+      guidanceScale: 9,
       motion: 'low',
       camera: 'zoom-in',
-      negative: 'blurry, text',
-      steps: 20,
+      negativePrompt: 'blurry, text',
+      numInferenceSteps: 20,
       fps: 12,
       size: '640x384',
       loop: true,
-      smooth: true,
+      smooth: 3,
       isPrivate: true,
     });
   });
@@ -65,9 +45,9 @@ describe('a caption', () => {
     ['/动 慢慢推近', { prompt: '/动 慢慢推近' }],
     ['慢慢推近 seed=3', { prompt: '慢慢推近', seed: 3 }],
     ['SEED = 3 Preset=FAST', { seed: 3, preset: 'fast' }],
-    ['negative=“a b” pan left', { negative: 'a b', prompt: 'pan left' }],
-    ['negative=„a b“', { negative: 'a b' }],
-    ['negative=«a b»', { negative: 'a b' }],
+    ['negative=“a b” pan left', { negativePrompt: 'a b', prompt: 'pan left' }],
+    ['negative=„a b“', { negativePrompt: 'a b' }],
+    ['negative=«a b»', { negativePrompt: 'a b' }],
     ['prompt="a=b loop" seed=1', { prompt: 'a=b loop', seed: 1 }],
     ['a loop of string', { prompt: 'a loop of string' }],
     ['a loop seed=1', { prompt: 'a', loop: true, seed: 1 }],
@@ -128,16 +108,18 @@ describe('a caption', () => {
 
 describe('options', () => {
   it('from an adapter are checked like those of a caption', () => {
-    expect(parseOptions({ seed: undefined, loop: true })).toEqual({ seed: undefined, loop: true });
-    expect(() => parseOptions({ frames: 99 })).toThrow(refused(/1 to 32/) as Error);
-    expect(() => parseOptions({ zoom: 1 })).toThrow(refused(/./) as Error);
+    expect(readOptions({ seed: undefined, loop: true })).toEqual({ seed: undefined, loop: true });
+    expect(() => readOptions({ frames: 99 })).toThrow(refused(/1 to 32/) as Error);
+    expect(() => readOptions({ zoom: 1 })).toThrow(refused(/./) as Error);
   });
 
   it('become the part of a generation that they decide', () => {
-    expect(toGeneration({})).toEqual({});
-    expect(toGeneration({ seed: undefined, prompt: undefined })).toEqual({});
+    const generationOf = (values: Record<string, unknown>) => toGeneration(readOptions(values));
+    expect(generationOf({})).toEqual({});
+    expect(generationOf({ seed: undefined, prompt: undefined })).toEqual({});
+    expect(Object.keys(toGeneration({ seed: undefined, preset: undefined }))).toEqual([]);
     expect(
-      toGeneration({
+      generationOf({
         prompt: ' a \n b ',
         negative: '',
         preset: 'high',
@@ -147,7 +129,7 @@ describe('options', () => {
       }),
     ).toEqual({ prompt: 'a b', negativePrompt: '', preset: 'high', size: '640x384', smooth: 3, loop: false });
     expect(
-      toGeneration({ frames: 8, steps: 9, guidance: 5.5, fps: 12, motion: 'low', smooth: false }),
+      generationOf({ frames: 8, steps: 9, guidance: 5.5, fps: 12, motion: 'low', smooth: false }),
     ).toEqual({
       numFrames: 8,
       numInferenceSteps: 9,
@@ -173,7 +155,7 @@ describe('options', () => {
     expect(() => toGeneration({ prompt: 'a\u0000b' })).toThrow(
       refused(/plain text/, 'INVALID_PROMPT') as Error,
     );
-    expect(() => toGeneration({ negative: 'a'.repeat(1001) })).toThrow(
+    expect(() => toGeneration({ negativePrompt: 'a'.repeat(1001) })).toThrow(
       refused(/negative/, 'INVALID_PROMPT') as Error,
     );
   });
@@ -222,29 +204,36 @@ describe('settings', () => {
       { numRuns: 500 },
     );
   });
+});
 
-  it('are shown line by line, with what the preset came to', () => {
-    expect(describeOptions({ prompt: '', preset: 'fast', seed: 7 }, undefined, en)).toEqual([
-      'Preset: fast',
-      'Seed: 7',
-    ]);
-    const lines = describeOptions({ ...all, variation: { videoId: 'v', strength: 0.35 } }, artifact, en);
-    expect(lines).toEqual([
-      'Prompt: waves = "big" loop',
-      'Negative prompt: blurry, "text"',
-      'Preset: fast',
-      'Seed: 7',
-      'Motion: low',
-      'Frames: 31',
-      'Steps: 20',
-      'Guidance: 9.5',
-      'Frames per second: 24',
-      'Size: 640×384',
-      'Loop: yes',
-      'Smooth: ×3',
-      'Variation: 0.35',
-      'Model: builtin',
-    ]);
-    expect(describeOptions(all, undefined, zh)[0]).toBe('提示词: waves = "big" loop');
+it('flags of the command line are read by their names, and checked by nobody yet', () => {
+  expect(
+    readFlags({
+      frames: 99,
+      guidanceEnd: 2,
+      reuse: 4,
+      chunk: 1,
+      maxBytes: 5,
+      negative: '',
+      loop: true,
+      out: 'x',
+    }),
+  ).toEqual({
+    numFrames: 99,
+    guidanceEnd: 2,
+    featureReuse: 4,
+    decodeChunkSize: 1,
+    maxBytes: 5,
+    negativePrompt: '',
+    loop: true,
   });
+});
+
+it('a job of an earlier version that still waits is read', () => {
+  const stored = {
+    ...{ prompt: 'waves', negativePrompt: '', preset: 'standard', seed: 7, numFrames: 48, guidanceScale: 9 },
+    ...{ motion: 'low', fps: 8, size: '640x384', loop: false, smooth: 3, maxBytes: 8_000_000 },
+    variation: { videoId: 'v', strength: 0.35 },
+  };
+  expect(generationSchema.parse(JSON.parse(JSON.stringify(stored)))).toEqual(stored);
 });
