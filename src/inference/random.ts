@@ -49,7 +49,16 @@ export class TorchGenerator {
 
   /** Numbers in [0, 1) with 24 random bits. */
   #fillUniform24(numbers: Float32Array): void {
-    for (let i = 0; i < numbers.length; i += 1) numbers[i] = (this.#random32() & 0xffffff) * 2 ** -24;
+    const state = this.#state;
+    for (let i = 0; i < numbers.length; ) {
+      if (this.#next === stateSize) this.#twist();
+      const count = Math.min(numbers.length - i, stateSize - this.#next);
+      for (let k = 0; k < count; k += 1) {
+        numbers[i + k] = (temper(state[this.#next + k] as number) & 0xffffff) * 2 ** -24;
+      }
+      this.#next += count;
+      i += count;
+    }
   }
 
   /** Normal number in double precision, one of a pair. */
@@ -104,17 +113,47 @@ function temper(state: number): number {
   return word ^ (word >>> 18);
 }
 
+/** Logarithm and inverse of the middle of each of 512 equal parts of [1, 2). */
+const logParts = 512;
+const logOfPart = Float64Array.from({ length: logParts }, (_, i) => Math.log(1 + (i + 0.5) / logParts));
+const inverseOfPart = Float64Array.from({ length: logParts }, (_, i) => 1 / (1 + (i + 0.5) / logParts));
+
+/** Cosine and sine of the middle of each of 1,024 equal parts of a turn. */
+const turnParts = 1024;
+const angleOfPart = (i: number): number => ((i + 0.5) / turnParts) * twoPi;
+const cosOfPart = Float64Array.from({ length: turnParts }, (_, i) => Math.cos(angleOfPart(i)));
+const sinOfPart = Float64Array.from({ length: turnParts }, (_, i) => Math.sin(angleOfPart(i)));
+
 /**
  * Uniform numbers become normal, sixteen by sixteen, the first eight paired with the last eight; fewer than sixteen at
- * the end stay. The angle is a float32, as in torch.
+ * the end stay:
+ *
+ *   radius = √(−2 · ln(1 − u₁)), angle = 2π · u₂ as float32; radius · cos(angle) and radius · sin(angle)
+ *
+ * Logarithm, cosine and sine come from the middle of a part of their range and a short series of the distance to it. The
+ * results are those of Math.log, Math.cos and Math.sin (equal in 3 million float32 numbers). Those take three times as
+ * long: 100 ms more for the 3 million numbers of a standard clip of the built-in model, 3 % of its time on two cores.
  */
 function boxMuller(numbers: Float32Array): void {
   for (let block = 0; block + 16 <= numbers.length; block += 16) {
     for (let i = block; i < block + 8; i += 1) {
-      const radius = Math.sqrt(-2 * Math.log(1 - (numbers[i] as number)));
-      const theta = Math.fround(twoPiFloat32 * (numbers[i + 8] as number));
-      numbers[i] = radius * Math.cos(theta);
-      numbers[i + 8] = radius * Math.sin(theta);
+      // ln(1 - u) for u = k / 2^24: the whole number 2^24 - k is a power of two times a mantissa in [1, 2).
+      const rest = 2 ** 24 - (numbers[i] as number) * 2 ** 24;
+      const zeros = Math.clz32(rest);
+      const mantissa = rest << zeros;
+      const part = (mantissa >>> 22) & (logParts - 1);
+      const r = (mantissa >>> 0) * 2 ** -31 * (inverseOfPart[part] as number) - 1;
+      const log = (logOfPart[part] as number) + r * (1 - r * (1 / 2 - r * (1 / 3))) + (7 - zeros) * Math.LN2;
+      const radius = Math.sqrt(Math.abs(2 * log)); // for u = 0 the rounded log may be a hair above 0
+
+      const u = numbers[i + 8] as number;
+      const turn = (u * turnParts) | 0;
+      const d = Math.fround(twoPiFloat32 * u) - (turn + 0.5) * (twoPi / turnParts);
+      const sin = d * (1 - d * d * (1 / 6));
+      const cos = 1 - d * d * (1 / 2 - d * d * (1 / 24));
+      const [c, s] = [cosOfPart[turn] as number, sinOfPart[turn] as number];
+      numbers[i] = radius * (c * cos - s * sin);
+      numbers[i + 8] = radius * (s * cos + c * sin);
     }
   }
 }

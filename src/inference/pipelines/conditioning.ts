@@ -37,7 +37,7 @@ export async function condition(
   const isTextInContext = pack.textEntersAt === 'unet_cond';
   const feeds = {
     fps: { data: BigInt64Array.of(BigInt(targetFps)), dims: [1] },
-    image_latents: withFrameRamp(imageLatents, numFrames),
+    image_latents: tensors.put(withFrameRamp(imageLatents, numFrames)),
     image_embeddings: { data, dims: [rows, 1, size] },
     ...(isTextInContext ? text : {}),
   };
@@ -46,7 +46,8 @@ export async function condition(
     context: tensors.empty(),
     image_latents_enc: tensors.empty(),
   };
-  await pack.sessions.unet_cond.run(feeds, { into: computed });
+  // What is not finite here makes the sample so, which is looked at after every step.
+  await pack.sessions.unet_cond.run(feeds, { into: computed, unchecked: Object.keys(computed) });
   const inputs = isTextInContext ? computed : { ...computed, ...text };
   return new Conditioning(pack, inputs, rows === 2, tensors);
 }

@@ -36,7 +36,8 @@ export async function denoise(
 
   run.enter('denoising', steps.length);
   for (const step of steps) {
-    // noisePred = unet(sample, timestep, …), guidance, and what of the scheduler's step is in the UNet's graph
+    // noisePred = unet(sample, timestep, …), then guidance: uncond + scale · (cond − uncond), then the first formula of
+    // scheduler.step(noisePred, timestep, sample): all in the UNet's graph, whose factors the plan holds
     for (const { rows, factors, target } of step.runs) {
       const features = deepFeatures.get(rows) ?? tensors.empty();
       if (step.deepFeatures === 'kept') deepFeatures.set(rows, features);
@@ -55,7 +56,7 @@ export async function denoise(
       // What is not finite in the features makes the sample so.
       await session.run(feeds, { into, unchecked: ['deep_features'] });
     }
-    // The rest of scheduler.step(noisePred, timestep, sample)
+    // The other formulas of scheduler.step
     await tensors.compute(
       step.after.map(({ target, terms, ...rest }) => ({
         ...rest,
@@ -63,12 +64,12 @@ export async function denoise(
         terms: terms.map(([factor, source]) => [factor, at[source]] as const),
       })),
     );
-    // The next step's sample is this one's prevSample. The UNet reads one while it writes the other.
+    // sample = scheduler.step(…).prevSample. The UNet reads one while it writes the other.
     [at.sample, at.prevSample] = [at.prevSample, at.sample];
     [at.predOriginal, at.lastPredOriginal] = [at.lastPredOriginal, at.predOriginal];
+    // Where guidance has ended, the features of its rows are not read again.
     for (const [rows, features] of deepFeatures) {
       if (step.runs.some((done) => done.rows === rows)) continue;
-      // Guidance has ended.
       tensors.free([features]);
       deepFeatures.delete(rows);
     }

@@ -62,51 +62,62 @@ export function planSteps({ scheduler, firstStep, guidance, featureReuse }: Plan
     if (i < firstStep) continue;
     const isReusedNext = i + 1 < scheduler.timesteps.length && !runsWhole(i + 1);
     const deepFeatures = !runsWhole(i) ? 'reused' : isReusedNext ? 'kept' : 'unused';
-    const { target, ofSample, ofNoisePred, after } = splitStep(scheduler.step(i, firstStep));
-    if (i >= guidance.steps) {
-      const runs = [{ rows: 'conditional', factors: [ofSample, ofNoisePred], target }] as const;
-      steps.push({ timestep, deepFeatures, runs, after });
-      continue;
-    }
-    // Classifier-free guidance (arXiv 2207.12598, formula 6): noisePred = uncond + scale · (cond − uncond)
-    const [ofUncond, ofCond] = [ofNoisePred * (1 - guidance.scale), ofNoisePred * guidance.scale];
-    if (guidance.isBatched) {
-      const runs = [{ rows: 'both', factors: [ofSample, ofUncond, ofCond], target }] as const;
-      steps.push({ timestep, deepFeatures, runs, after });
-    } else {
-      const runs = [
-        { rows: 'unconditional', factors: [ofSample, ofUncond], target: 'unconditional' },
-        { rows: 'conditional', factors: [0, ofCond], target },
-      ] as const;
-      const both = {
-        target,
-        terms: [
-          [1, 'unconditional'],
-          [1, target],
-        ],
-      } as const;
-      steps.push({ timestep, deepFeatures, runs, after: [both, ...after] });
-    }
+    const formulas = splitStep(scheduler.step(i, firstStep));
+    steps.push({
+      timestep,
+      deepFeatures,
+      ...(i < guidance.steps ? guided(formulas, guidance) : plain(formulas)),
+    });
   }
   return steps;
 }
 
+/** The formula that the UNet's graph computes, and those that come after. */
+interface SplitStep {
+  readonly target: StepTensor;
+  readonly ofSample: number;
+  readonly ofNoisePred: number;
+  readonly after: readonly Combination<StepTensor>[];
+}
+
 /**
- * Splits a scheduler's step: the UNet's graph computes the first formula, unless it limits its result or noisePred
- * itself is needed later; what is left comes after.
+ * Splits a scheduler's step: the graph computes the first formula, unless that limits its result or noisePred itself is
+ * read later.
  */
-function splitStep(step: readonly Combination<StepTensor>[]) {
+function splitStep(step: readonly Combination<StepTensor>[]): SplitStep {
   const [first, ...rest] = step;
   const isRead = rest.some(({ terms }) => terms.some(([, source]) => source === 'noisePred'));
   if (!first || first.limit !== undefined || isRead) {
-    return { target: 'noisePred', ofSample: 0, ofNoisePred: 1, after: step } as const;
+    return { target: 'noisePred', ofSample: 0, ofNoisePred: 1, after: step };
   }
-  const factorOf = (wanted: StepTensor): number =>
-    first.terms.find(([, source]) => source === wanted)?.[0] ?? 0;
-  return {
-    target: first.target,
-    ofSample: factorOf('sample'),
-    ofNoisePred: factorOf('noisePred'),
-    after: rest,
+  const { target, terms } = first;
+  const factorOf = (wanted: StepTensor): number => terms.find(([, source]) => source === wanted)?.[0] ?? 0;
+  return { target, ofSample: factorOf('sample'), ofNoisePred: factorOf('noisePred'), after: rest };
+}
+
+type StepWork = Pick<DenoisingStep, 'runs' | 'after'>;
+
+function plain({ target, ofSample, ofNoisePred, after }: SplitStep): StepWork {
+  return { runs: [{ rows: 'conditional', factors: [ofSample, ofNoisePred], target }], after };
+}
+
+/** Classifier-free guidance (arXiv 2207.12598, formula 6): noisePred = uncond + scale · (cond − uncond). */
+function guided(
+  { target, ofSample, ofNoisePred, after }: SplitStep,
+  { scale, isBatched }: Guidance,
+): StepWork {
+  const [ofUncond, ofCond] = [ofNoisePred * (1 - scale), ofNoisePred * scale];
+  if (isBatched) return { runs: [{ rows: 'both', factors: [ofSample, ofUncond, ofCond], target }], after };
+  const runs: UNetRun[] = [
+    { rows: 'unconditional', factors: [ofSample, ofUncond], target: 'unconditional' },
+    { rows: 'conditional', factors: [0, ofCond], target },
+  ];
+  const total: Combination<PlanTensor> = {
+    target,
+    terms: [
+      [1, 'unconditional'],
+      [1, target],
+    ],
   };
+  return { runs, after: [total, ...after] };
 }
