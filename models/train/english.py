@@ -141,10 +141,11 @@ class English(Draws):
     def camera_noun(self, kind: str, speed: int) -> str:
         """A slow zoom in. A noun that names another speed is drawn again, clause and all."""
         noun = self.pick(lexicon.CAMERA_NOUNS[kind])
+        own = None
         if noun.startswith(lexicon.FAST_NOUN_WORDS):
             own = FAST
-        else:
-            own = SLOW if noun.startswith(lexicon.SLOW_NOUN_WORDS) else None
+        elif noun.startswith(lexicon.SLOW_NOUN_WORDS):
+            own = SLOW
         if own and own != speed:
             return self.clause(kind, speed)
         named = NORMAL if own and self.chance(0.7) else speed
@@ -341,7 +342,7 @@ class English(Draws):
     # Several motions ----------------------------------------------------------------------------------------
 
     def combination(self, kinds: list[str], may_pair: bool) -> tuple[str, Labels]:
-        """Clauses in a row, each with its own speed, or all with one. `may_pair` allows the frames for two."""
+        """Clauses in a row, each with its speed or all with one. `may_pair` allows the frames for two."""
         if self.chance(0.3):
             speed = self.speed()
             text = self.shared_speed(kinds, speed)

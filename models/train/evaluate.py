@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+import free_photos
 import runner
 
-HELD_OUT = ["chelsea.png", "coffee.png", "astronaut.png"]
 PHRASES = {
     "zoom-in": "zoom in",
     "zoom-out": "zoom out",
@@ -34,18 +34,20 @@ PHRASES = {
 ADVERBS = {"slow": "slowly", "normal": "", "fast": "very fast"}
 
 
-def psnr(a, b):
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    """dB between frames (H, W, 3) in 0 to 1."""
     return -10 * np.log10(np.mean((a - b) ** 2))
 
 
-def quality(options):
+def quality(options: argparse.Namespace) -> None:
     model = runner.Runner(options.pack)
     spec = json.loads((Path(options.pack) / "motion.json").read_text())
     for width, height in options.sizes:
-        table, first = {}, []
+        table: dict[str, list[float]] = {}
+        first = []
         for kind, phrase in PHRASES.items():
             for speed in options.speeds:
-                for name in HELD_OUT:
+                for name in free_photos.HELD_OUT:
                     picture = runner.cover(options.photos / name, width, height)
                     prompt = f"{phrase} {ADVERBS[speed]}".strip() if kind != "static" else phrase
                     clip = model.generate(
@@ -61,33 +63,37 @@ def quality(options):
                         if k == 0:
                             first.append(score)
         print(
-            f"{width}x{height}, {options.frames} frames, {options.steps} steps, guidance {options.guidance}: first frame {np.mean(first):.2f} (least {min(first):.2f}); "
+            f"{width}x{height}, {options.frames} frames, {options.steps} steps, guidance {options.guidance}: "
+            f"first frame {np.mean(first):.2f} (least {min(first):.2f}); "
             + " ".join(f"{k} {np.mean(v):.2f}" for k, v in table.items())
             + f"; least of all frames {min(min(v) for v in table.values()):.2f}",
             flush=True,
         )
 
 
-def prompts(options):
+def without_static(motions: dict[str, float]) -> dict[str, float]:
+    """A still camera beside something that moves is that motion."""
+    return {kind: level for kind, level in motions.items() if kind != "static"} or {"static": 1}
+
+
+def prompts(options: argparse.Namespace) -> None:
     model = runner.Runner(options.pack)
     spec = json.loads((Path(options.pack) / "motion.json").read_text())
     cases = json.loads(Path(options.file).read_text())
     right = 0
     start = time.time()
-    for case, read in zip(cases, model.motions([c["prompt"] for c in cases])):
+    for case, read in zip(cases, model.motions([c["prompt"] for c in cases]), strict=True):
         wanted = {m["kind"]: spec["levels"][m["speed"]] for m in case["motions"]}
         if not wanted:
             wanted = {spec["default"]["kind"]: spec["levels"][spec["default"]["speed"]]}
-        # A still camera beside something that moves is that motion.
-        same = lambda m: {k: v for k, v in m.items() if k != "static"} or {"static": 1}
-        ok = same(wanted) == same(read)
+        ok = without_static(wanted) == without_static(read)
         right += ok
         if not ok:
             print(f"  {case['prompt']!r}: wanted {wanted}, read {read}")
     print(f"{right} of {len(cases)} = {100 * right / len(cases):.1f} % in {time.time() - start:.1f} s")
 
 
-def speed(options):
+def speed(options: argparse.Namespace) -> None:
     model = runner.Runner(options.pack)
     print(f"load {model.load_seconds:.2f} s")
     for width, height in options.sizes:
@@ -110,7 +116,7 @@ def speed(options):
         )
 
 
-def sheet(options):
+def sheet(options: argparse.Namespace) -> None:
     model = runner.Runner(options.pack)
     width, height = options.sizes[0]
     rows = []
@@ -125,7 +131,7 @@ def sheet(options):
     Image.fromarray((np.concatenate(rows) * 255).round().astype(np.uint8)).save(options.out)
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -142,14 +148,12 @@ def main():
     parser.add_argument("--fps", default=16, type=int)
     parser.add_argument("--guidance", default=1.0, type=float)
     parser.add_argument("--prompts", default=["zoom out", "pan left"], type=lambda s: s.split(";"))
-    parser.add_argument("--names", default=HELD_OUT, type=lambda s: s.split(","))
+    parser.add_argument("--names", default=free_photos.HELD_OUT, type=lambda s: s.split(","))
     parser.add_argument("--columns", default=5, type=int)
     parser.add_argument("--out", default="sheet.png")
     options = parser.parse_args()
     if options.photos is None and options.what != "prompts":
-        import scenes
-
-        options.photos = scenes.photo_folder()
+        options.photos = free_photos.folder()
     {"quality": quality, "prompts": prompts, "speed": speed, "sheet": sheet}[options.what](options)
 
 

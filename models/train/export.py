@@ -1,59 +1,67 @@
 """Weights → models/builtin: six ONNX graphs, their check against PyTorch, and the manifest.
 
-Weights are kept as float16 and cast when a session loads (half the download, no difference in speed); the check runs
-against networks whose weights were rounded the same way.
+Weights are kept as float16 and cast when a session loads (half the download, no difference in speed); the
+check runs against networks whose weights were rounded the same way.
 """
 
 import hashlib
 import io
 import json
+import sys
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import torch
-import torch.nn as nn
 from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
 
 import arranged
 import make_tokenizer
-import motion
 import nets
 
 OPSET = 20
 TOLERANCE = 1e-4
 ID = "kinora-builtin-1"
 
+# The networks of nets.py by the names of their weight files.
+Parts = dict[str, nn.Module]
+
 
 class VaeEncoder(nn.Module):
     """Moments as a VAE gives them; the spread is exp(-15), so the latents are the mean."""
 
-    def __init__(self, encoder):
+    def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
         self.encoder = encoder
 
-    def forward(self, sample):
+    def forward(self, sample: Tensor) -> Tensor:
         mean = self.encoder(sample)
         return torch.cat([mean, torch.zeros_like(mean) - 30.0], 1)
 
 
 class VaeDecoder(nn.Module):
-    """Beside the sample (n, 3, H, W) the same as pixels (n, H, W, 3), and a mean that is finite only if all of it is."""
+    """Beside the sample (n, 3, H, W) the same as pixels (n, H, W, 3), and a mean that is finite only if all
+    of it is.
+    """
 
-    def __init__(self, decoder):
+    def __init__(self, decoder: nn.Module) -> None:
         super().__init__()
         self.decoder = decoder
 
-    def forward(self, latent):
+    def forward(self, latent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         sample = self.decoder(latent)
         rgb = (sample * 127.5 + 127.5).clamp(0, 255).round().to(torch.uint8).permute(0, 2, 3, 1)
         return sample, rgb, sample.mean()
 
 
-def load_all(weights, tokenizer_path):
+def load_all(weights: Path, tokenizer_path: Path) -> Parts:
     tokenizer, end = make_tokenizer.load(tokenizer_path)
-    parts = {
+    parts: Parts = {
         "text_encoder": nets.TextEncoder(tokenizer.get_vocab_size(), end),
         "motion_head": nets.MotionHead(),
         "vae_encoder": nets.make_vae_encoder(),
@@ -73,44 +81,54 @@ def load_all(weights, tokenizer_path):
     return parts
 
 
-def graphs(parts):
-    """Name → (module, example inputs, input names, output names, dynamic axes, what the module must compute)."""
+@dataclass
+class Graph:
+    """What one graph of the pack is traced from."""
+
+    module: nn.Module
+    # Example inputs by name, in the order of the module's arguments.
+    inputs: dict[str, Tensor]
+    outputs: list[str]
+    # The free dimensions of inputs and outputs and their names.
+    axes: dict[str, dict[int, str]]
+    # What the graph must compute, where that is not the module itself.
+    reference: Callable[..., Tensor | tuple[Tensor, ...]] | None = None
+
+
+def graphs(parts: Parts) -> dict[str, Graph]:
     torch.manual_seed(0)
     c, d = nets.LATENTS, nets.EMBED
     frames, h, w = 3, 16, 20
-    conditioner = lambda frame_encoder: nets.Conditioner(
-        parts["motion_head"], parts["picture_decoder"], frame_encoder
-    ).eval()
+
+    def conditioner(frame_encoder: nn.Module) -> nets.Conditioner:
+        return nets.Conditioner(parts["motion_head"], parts["picture_decoder"], frame_encoder).eval()
+
     rows = {0: "B"}
     volume = {2: "F", 3: "h", 4: "w"}
     volumes = rows | volume
     words = torch.randn(2, 77, d)
     return {
-        "text_encoder": (
+        "text_encoder": Graph(
             parts["text_encoder"],
-            (torch.randint(0, 9000, (2, 77)),),
-            ["input_ids"],
+            {"input_ids": torch.randint(0, 9000, (2, 77))},
             ["prompt_embeds"],
             {"input_ids": {0: "n", 1: "T"}, "prompt_embeds": {0: "n", 1: "T"}},
         ),
-        "image_encoder": (
+        "image_encoder": Graph(
             parts["image_encoder"],
-            (torch.randn(1, 3, nets.IMAGE_SIDE, nets.IMAGE_SIDE),),
-            ["pixel_values"],
+            {"pixel_values": torch.randn(1, 3, nets.IMAGE_SIDE, nets.IMAGE_SIDE)},
             ["image_embeds"],
             {"pixel_values": {0: "n"}, "image_embeds": {0: "n"}},
         ),
-        "vae_encoder": (
+        "vae_encoder": Graph(
             VaeEncoder(parts["vae_encoder"]),
-            (torch.rand(1, 3, 4 * h, 4 * w) * 2 - 1,),
-            ["sample"],
+            {"sample": torch.rand(1, 3, 4 * h, 4 * w) * 2 - 1},
             ["moments"],
             {"sample": {0: "n", 2: "H", 3: "W"}, "moments": {0: "n", 2: "h", 3: "w"}},
         ),
-        "vae_decoder": (
+        "vae_decoder": Graph(
             VaeDecoder(parts["vae_decoder"]),
-            (torch.randn(2, c, h, w),),
-            ["latent"],
+            {"latent": torch.randn(2, c, h, w)},
             ["sample", "rgb", "mean"],
             {
                 "latent": {0: "n", 2: "h", 3: "w"},
@@ -118,10 +136,14 @@ def graphs(parts):
                 "rgb": {0: "n", 1: "H", 2: "W"},
             },
         ),
-        "unet_cond": (
+        "unet_cond": Graph(
             conditioner(arranged.Encoder(parts["frame_encoder"])),
-            (torch.tensor([16]), torch.randn(1, c, frames, h, w), torch.randn(2, 1, d), words),
-            ["fps", "image_latents", "image_embeddings", "encoder_hidden_states"],
+            {
+                "fps": torch.tensor([16]),
+                "image_latents": torch.randn(1, c, frames, h, w),
+                "image_embeddings": torch.randn(2, 1, d),
+                "encoder_hidden_states": words,
+            },
             ["fps_emb", "context", "image_latents_enc"],
             {
                 "image_latents": volume,
@@ -132,17 +154,16 @@ def graphs(parts):
             },
             conditioner(parts["frame_encoder"]),
         ),
-        "unet_core": (
+        "unet_core": Graph(
             arranged.Core(parts["unet_core"]).eval(),
-            (
-                torch.randn(1, c, frames, h, w),
-                torch.tensor([499]),
-                torch.randn(1, 64),
-                torch.randn(2, 2, d),
-                torch.randn(2, c, frames, h, w),
-                torch.randn(3),
-            ),
-            ["sample", "timestep", "fps_emb", "context", "image_latents_enc", "factors"],
+            {
+                "sample": torch.randn(1, c, frames, h, w),
+                "timestep": torch.tensor([499]),
+                "fps_emb": torch.randn(1, 64),
+                "context": torch.randn(2, 2, d),
+                "image_latents_enc": torch.randn(2, c, frames, h, w),
+                "factors": torch.randn(3),
+            },
             ["out_sample"],
             {
                 "sample": volume,
@@ -156,7 +177,33 @@ def graphs(parts):
     }
 
 
-def store_half(model):
+def save_graph(graph: Graph, path: Path) -> None:
+    """Traces the graph and writes it, its weights as float16."""
+    buffer = io.BytesIO()
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter(
+            "ignore"
+        )  # the tracer warns of each Python number; check() is the judge of them
+        torch.onnx.export(
+            graph.module,
+            tuple(graph.inputs.values()),
+            buffer,
+            input_names=list(graph.inputs),
+            output_names=graph.outputs,
+            dynamic_axes=graph.axes,
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    model = store_half(onnx.load_from_string(buffer.getvalue()))
+    model.producer_name, model.doc_string = "kinora", ""
+    for node in model.graph.node:
+        node.doc_string = ""
+    onnx.checker.check_model(model)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(model, path)
+
+
+def store_half(model: onnx.ModelProto) -> onnx.ModelProto:
     """Larger float32 initialisers become float16 with a Cast behind them."""
     graph = model.graph
     casts = []
@@ -177,16 +224,16 @@ def store_half(model):
     return model
 
 
-def session(path):
-    import onnxruntime as ort
-
+def session(path: Path) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 2
     return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def check(name, reference, path, feeds):
-    """Largest difference between ONNX Runtime and PyTorch over several shapes, relative to the output's size."""
+def check(name: str, reference: Callable, path: Path, feeds: list[tuple[Tensor, ...]]) -> None:
+    """Prints the largest difference between ONNX Runtime and PyTorch over several shapes, relative to the
+    output's size. Raises SystemExit above TOLERANCE.
+    """
     ort_session = session(path)
     names = [i.name for i in ort_session.get_inputs()]
     worst = 0.0
@@ -194,8 +241,8 @@ def check(name, reference, path, feeds):
         with torch.no_grad():
             expected = reference(*feed)
         expected = expected if isinstance(expected, tuple) else (expected,)
-        got = ort_session.run(None, {n: x.numpy() for n, x in zip(names, feed)})
-        for e, g in zip(expected, got):
+        got = ort_session.run(None, {n: x.numpy() for n, x in zip(names, feed, strict=True)})
+        for e, g in zip(expected, got, strict=True):
             if tuple(e.shape) != g.shape:
                 raise SystemExit(f"{name}: shape {g.shape} instead of {tuple(e.shape)}")
             difference = (e.double() - torch.from_numpy(g).double()).abs()
@@ -207,7 +254,7 @@ def check(name, reference, path, feeds):
         raise SystemExit(f"{name} differs from PyTorch by {worst:.1e}")
 
 
-def other_shapes(name, parts):
+def other_shapes(name: str, parts: Parts) -> list[tuple[Tensor, ...]]:
     """More shapes than the traced one: other sizes, frame counts and one or two rows."""
     torch.manual_seed(1)
     c, d = nets.LATENTS, nets.EMBED
@@ -240,12 +287,12 @@ def other_shapes(name, parts):
     return feeds
 
 
-def write_json(path, value):
+def write_json(path: Path, value: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def write_manifest(pack):
+def write_manifest(pack: Path) -> None:
     manifest = {
         "kinora": 1,
         "id": ID,
@@ -253,7 +300,8 @@ def write_manifest(pack):
         "family": "i2vgen-xl",
         "flavour": "plain",
         "licence": "MIT",
-        "source": "trained by models/train on procedural pictures, public-domain photographs and generated captions",
+        "source": "trained by models/train on procedural pictures, public-domain photographs "
+        "and generated captions",
         "architecture": {
             "latentChannels": nets.LATENTS,
             "vaeScaleFactor": nets.PATCH,
@@ -298,35 +346,16 @@ def write_manifest(pack):
     write_json(pack / "kinora.json", manifest)
 
 
-def main(weights, pack):
-    pack = Path(pack)
+def main(weights: Path, pack: Path) -> None:
     torch.set_num_threads(2)
     parts = load_all(weights, pack / "tokenizer" / "tokenizer.json")
     total = 0
-    for name, (module, inputs, input_names, output_names, axes, *reference) in graphs(parts).items():
-        buffer = io.BytesIO()
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")
-            torch.onnx.export(
-                module,
-                inputs,
-                buffer,
-                input_names=input_names,
-                output_names=output_names,
-                dynamic_axes=axes,
-                opset_version=OPSET,
-                dynamo=False,
-            )
-        model = store_half(onnx.load_from_string(buffer.getvalue()))
-        model.producer_name, model.doc_string = "kinora", ""
-        for node in model.graph.node:
-            node.doc_string = ""
-        onnx.checker.check_model(model)
+    for name, graph in graphs(parts).items():
         path = pack / name / "model.onnx"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        onnx.save(model, path)
+        save_graph(graph, path)
         total += path.stat().st_size
-        check(name, reference[0] if reference else module, path, [inputs] + other_shapes(name, parts))
+        feeds = [tuple(graph.inputs.values()), *other_shapes(name, parts)]
+        check(name, graph.reference or graph.module, path, feeds)
     print(f"{total / 1e6:.1f} MB in all")
     write_json(pack / "model_index.json", {"_class_name": "I2VGenXLPipeline"})
     write_json(
@@ -352,6 +381,4 @@ def main(weights, pack):
 
 
 if __name__ == "__main__":
-    import sys
-
-    main(sys.argv[1], sys.argv[2])
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -19,7 +19,7 @@ def read_list(name: str) -> list[str]:
 
 
 def read_table(name: str) -> dict[str, list[str]]:
-    """Kind of motion -> the entries of wordlists/NAME/KIND.txt, for the kinds that have a file, in any order."""
+    """Kind of motion -> the entries of wordlists/NAME/KIND.txt, for the kinds that have a file; unordered."""
     return {path.stem: read_list(f"{name}/{path.stem}") for path in sorted((FOLDER / name).glob("*.txt"))}
 
 

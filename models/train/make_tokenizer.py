@@ -1,16 +1,19 @@
-"""Trains the tokenizer: CLIP's byte-level BPE, lower-cased, every Han character by itself; writes tokenizer.json."""
+"""Trains the tokenizer: CLIP's byte-level BPE, lower-cased, every Han character by itself; writes
+tokenizer.json.
+"""
 
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
 import captions
 import chinese
 import english
 import lexicon
 import nets
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 VOCABULARY = 12288
@@ -33,7 +36,7 @@ def corpus(count: int, seed: int) -> Iterator[str]:
         yield from chinese.TRADITIONAL.values()
 
 
-def main(folder):
+def main(folder: Path) -> None:
     tokenizer = Tokenizer(models.BPE(end_of_word_suffix="</w>", continuing_subword_prefix=""))
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
@@ -92,7 +95,7 @@ def main(folder):
     print(f"{len(vocabulary)} tokens", flush=True)
 
 
-def load(path):
+def load(path: Path | str) -> tuple[Tokenizer, int]:
     """Tokenizer that pads and cuts to MAX_TOKENS, the end token always last."""
     tokenizer = Tokenizer.from_file(str(path))
     end = tokenizer.token_to_id(END)

@@ -1,15 +1,17 @@
 """The motions of the built-in model as code: MOTION.md in models/builtin, line by line.
 
-`sampling_grid` is traced into unet_cond (height, width and frame count stay free); `warp` is the analytic truth that
-training and evaluation compare against. Knows nothing of words and of networks.
+`sampling_grid` is traced into unet_cond (height, width and frame count stay free); `warp` is the analytic
+truth that training and evaluation compare against. Knows nothing of words and of networks.
 """
 
 import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 SPEC = json.loads((Path(__file__).resolve().parent.parent / "builtin" / "motion.json").read_text())
 KINDS = SPEC["kinds"]
@@ -29,7 +31,7 @@ SAMPLES = SPEC["overscanSamples"]
 TAU = 2 * math.pi
 
 
-def classes_of(motions):
+def classes_of(motions: Iterable[tuple[str, str]]) -> Tensor:
     """[(kind, speed)] → class per kind (NUM_KINDS,), the rule for "no motion" included."""
     classes = torch.zeros(NUM_KINDS, dtype=torch.long)
     for kind, speed in motions:
@@ -39,7 +41,7 @@ def classes_of(motions):
     return classes
 
 
-def fps_gain(fps):
+def fps_gain(fps: Tensor) -> Tensor:
     """targetFps (float tensor) → factor of every amplitude."""
     spec = SPEC["fpsGain"]
     return torch.exp(
@@ -47,16 +49,18 @@ def fps_gain(fps):
     )
 
 
-def ease(p):
+def ease(p: Tensor) -> Tensor:
     return 0.5 * p + 0.5 * (3 * p * p - 2 * p * p * p)
 
 
-def _paths(one_hot, gain, p, ax, ay):
+def _paths(
+    one_hot: Tensor, gain: Tensor, p: Tensor, ax: Tensor, ay: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Camera before overscan at positions p (N, P): zoom logarithm, x, y, angle, each (N, P)."""
     level = one_hot @ one_hot.new_tensor(LEVELS)  # (N, NUM_KINDS)
     present = 1 - one_hot[:, :, 0]
 
-    def pair(first, second, full):
+    def pair(first: int, second: int, full: float) -> Tensor:
         both = (present[:, first] * present[:, second])[:, None]
         e1 = ease((p * (1 + both)).clamp(0, 1))
         e2 = ease((p * (1 + both) - both).clamp(0, 1))
@@ -70,14 +74,16 @@ def _paths(one_hot, gain, p, ax, ay):
     return zoom, x, y, angle
 
 
-def camera(one_hot, gain, p, ax, ay):
+def camera(
+    one_hot: Tensor, gain: Tensor, p: Tensor, ax: Tensor, ay: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """One-hot classes (N, NUM_KINDS, 4), gain (N,), positions p (N, P) → m, cx, cy, angle, each (N, P)."""
     grid = torch.linspace(0, 1, SAMPLES, dtype=p.dtype, device=p.device)[None]
     zoom_s, x_s, y_s, angle_s = _paths(one_hot, gain, grid, ax, ay)
     present = 1 - one_hot[:, :, 0]
     q = (present[:, INDEX["zoom-in"]] - present[:, INDEX["zoom-out"]])[:, None]
 
-    def offset(path):
+    def offset(path: Tensor) -> Tensor:
         middle = (path.amin(1, keepdim=True) + path.amax(1, keepdim=True)) / 2
         return (1 - q.abs()) * middle + (q > 0) * path[:, :1] + (q < 0) * path[:, -1:]
 
@@ -91,14 +97,17 @@ def camera(one_hot, gain, p, ax, ay):
     return overscan * torch.exp(zoom), x - x0, y - y0, angle
 
 
-def _step(a: float, b: float, t):
+def _step(a: float, b: float, t: Tensor) -> Tensor:
     t = ((t - a) / (b - a)).clamp(0, 1)
     return t * t * (3 - 2 * t)
 
 
-# Most prompts name neither waves nor sway, and the sines of every pixel take long: the branch stays one when traced.
+# Most prompts name neither waves nor sway, and the sines of every pixel take long: the branch stays one when
+# traced.
 @torch.jit.script_if_tracing
-def _waves(u, v, xn, yn, a, p1, p2, tau: float):
+def _waves(
+    u: Tensor, v: Tensor, xn: Tensor, yn: Tensor, a: Tensor, p1: Tensor, p2: Tensor, tau: float
+) -> tuple[Tensor, Tensor]:
     if bool((a == 0).all()):
         du, dv = a + a, -a  # zeros; the same tensor twice would not export
     else:
@@ -112,7 +121,9 @@ def _waves(u, v, xn, yn, a, p1, p2, tau: float):
 
 
 @torch.jit.script_if_tracing
-def _sway(u, v, xn, yn, a, p1, p2, tau: float):
+def _sway(
+    u: Tensor, v: Tensor, xn: Tensor, yn: Tensor, a: Tensor, p1: Tensor, p2: Tensor, tau: float
+) -> tuple[Tensor, Tensor]:
     if bool((a == 0).all()):
         du, dv = a + a, -a  # zeros; the same tensor twice would not export
     else:
@@ -128,10 +139,14 @@ def _sway(u, v, xn, yn, a, p1, p2, tau: float):
     return du, dv
 
 
-def local_motion(one_hot, gain, p, u, v, ax, ay):
-    """Displacement of waves and sway at the picture's points u, v (N, H, W), position p (N,); (N, 1, 1) where all is zero."""
+def local_motion(
+    one_hot: Tensor, gain: Tensor, p: Tensor, u: Tensor, v: Tensor, ax: Tensor, ay: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Displacement of waves and sway at the picture's points u, v (N, H, W), position p (N,); (N, 1, 1) where
+    all is zero.
+    """
 
-    def numbers(kind):
+    def numbers(kind: str) -> tuple[Tensor, Tensor, Tensor]:
         hot = one_hot[:, INDEX[kind]]
         a = gain * (hot @ hot.new_tensor(LOCAL_AMPLITUDES[kind]))
         c1 = hot @ hot.new_tensor(LOCAL_CYCLES[kind][0])
@@ -144,11 +159,13 @@ def local_motion(one_hot, gain, p, u, v, ax, ay):
     return du + sway_u, dv + sway_v
 
 
-def sampling_grid(one_hot, gain, p, height, width):
+def sampling_grid(
+    one_hot: Tensor, gain: Tensor, p: Tensor, height: int | Tensor, width: int | Tensor
+) -> Tensor:
     """Where each pixel of each frame looks, for torch's grid_sample (align_corners false): (N, H, W, 2).
 
-    One-hot classes (N, NUM_KINDS, 4) float, gain (N,), position p (N,); N is one (row, frame) pair per item. height and
-    width may be ints or 0-d tensors (tracing).
+    One-hot classes (N, NUM_KINDS, 4) float, gain (N,), position p (N,); N is one (row, frame) pair per item.
+    height and width may be ints or 0-d tensors (tracing).
     """
     height = torch.as_tensor(height, dtype=p.dtype, device=p.device)
     width = torch.as_tensor(width, dtype=p.dtype, device=p.device)
@@ -164,18 +181,20 @@ def sampling_grid(one_hot, gain, p, height, width):
     return torch.stack([(u + du) / ax, (v + dv) / ay], -1)
 
 
-def sample(picture, grid):
+def sample(picture: Tensor, grid: Tensor) -> Tensor:
     """Cubic convolution with a = -0.75, border clamped; picture (N, C, H, W), grid (N, H, W, 2)."""
     return F.grid_sample(picture, grid, mode="bicubic", padding_mode="border", align_corners=False)
 
 
-def warp(picture, classes, fps, p):
-    """The analytic truth: picture (N, 3, H, W), classes (N, NUM_KINDS), fps (N,), p (N,) → frames (N, 3, H, W)."""
+def warp(picture: Tensor, classes: Tensor, fps: Tensor, p: Tensor) -> Tensor:
+    """The analytic truth: picture (N, 3, H, W), classes (N, NUM_KINDS), fps (N,), p (N,) → frames (N, 3, H,
+    W).
+    """
     one_hot = F.one_hot(classes, 4).to(picture.dtype)
     grid = sampling_grid(one_hot, fps_gain(fps.to(picture.dtype)), p, picture.shape[-2], picture.shape[-1])
     return sample(picture, grid)
 
 
-def positions(num_frames):
+def positions(num_frames: int) -> Tensor:
     """Positions of the frames of a clip: (F,)."""
     return torch.arange(num_frames, dtype=torch.float32) / max(num_frames - 1, 1)

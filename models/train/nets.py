@@ -1,12 +1,14 @@
 """The networks of the built-in model. Plain convolutions and ReLU, no norms: they fuse well on a CPU.
 
-Pictures are (N, 3, H, W) in -1 … 1, latents (N, 16, H/4, W/4) of unit variance per channel. Each frame is seen alone;
-the frames of a clip hang together by the geometry in motion.py.
+Pictures are (N, 3, H, W) in -1 … 1, latents (N, 16, H/4, W/4) of unit variance per channel. Each frame is
+seen alone; the frames of a clip hang together by the geometry in motion.py.
 """
 
+import itertools
+
 import torch
-import torch.nn as nn
 import torch.nn.functional as F
+from torch import Tensor, nn
 
 import motion
 
@@ -21,18 +23,18 @@ TRAIN_STEPS = 1000
 class ResBlock(nn.Module):
     """x + conv(relu(conv(x))), optionally scaled and shifted in between by a conditioning vector."""
 
-    def __init__(self, width, cond=0):
+    def __init__(self, width: int, cond: int = 0) -> None:
         super().__init__()
         self.first = nn.Conv2d(width, width, 3, padding=1)
         self.second = nn.Conv2d(width, width, 3, padding=1)
         nn.init.zeros_(self.second.weight)
         nn.init.zeros_(self.second.bias)
         self.film = nn.Linear(cond, 2 * width) if cond else None
-        if cond:
+        if self.film is not None:
             nn.init.zeros_(self.film.weight)
             nn.init.zeros_(self.film.bias)
 
-    def forward(self, x, cond=None):
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> Tensor:
         h = self.first(x)
         if self.film is not None:
             scale, shift = self.film(cond)[:, :, None, None].chunk(2, 1)
@@ -43,7 +45,7 @@ class ResBlock(nn.Module):
 class Encoder(nn.Module):
     """Picture → latents: a linear map of 4×4 patches (set from PCA) plus a convolutional correction."""
 
-    def __init__(self, width, blocks):
+    def __init__(self, width: int, blocks: int) -> None:
         super().__init__()
         self.linear = nn.Conv2d(3 * PATCH**2, LATENTS, 1)
         self.head = nn.Conv2d(3 * PATCH**2, width, 3, padding=1)
@@ -52,7 +54,7 @@ class Encoder(nn.Module):
         nn.init.zeros_(self.tail.weight)
         nn.init.zeros_(self.tail.bias)
 
-    def forward(self, picture):
+    def forward(self, picture: Tensor) -> Tensor:
         patches = F.pixel_unshuffle(picture, PATCH)
         return self.linear(patches) + self.tail(F.relu(self.blocks(F.relu(self.head(patches)))))
 
@@ -60,7 +62,7 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """Latents → picture: a linear map to 4×4 patches plus a convolutional correction."""
 
-    def __init__(self, width, blocks):
+    def __init__(self, width: int, blocks: int) -> None:
         super().__init__()
         self.linear = nn.Conv2d(LATENTS, 3 * PATCH**2, 1)
         self.head = nn.Conv2d(LATENTS, width, 3, padding=1)
@@ -69,25 +71,25 @@ class Decoder(nn.Module):
         nn.init.zeros_(self.tail.weight)
         nn.init.zeros_(self.tail.bias)
 
-    def forward(self, latents):
+    def forward(self, latents: Tensor) -> Tensor:
         h = self.tail(F.relu(self.blocks(F.relu(self.head(latents)))))
         return F.pixel_shuffle(self.linear(latents) + h, PATCH)
 
 
-def make_vae_encoder():
+def make_vae_encoder() -> Encoder:
     return Encoder(64, 4)
 
 
-def make_vae_decoder():
+def make_vae_decoder() -> Decoder:
     return Decoder(96, 4)
 
 
-def make_picture_decoder():
+def make_picture_decoder() -> Decoder:
     """Inside unet_cond: the input picture back from its latents, once per clip, so it may be larger."""
     return Decoder(128, 8)
 
 
-def make_frame_encoder():
+def make_frame_encoder() -> Encoder:
     """Inside unet_cond: the warped frames to latents."""
     return Encoder(64, 5)
 
@@ -95,23 +97,23 @@ def make_frame_encoder():
 class ImageEncoder(nn.Module):
     """Picture 64×64 → image_embeds (N, EMBED): palette, contrast and texture of the whole picture."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         widths = [3, 32, 48, 64, 96]
         layers = []
-        for a, b in zip(widths, widths[1:]):
+        for a, b in itertools.pairwise(widths):
             layers += [nn.Conv2d(a, b, 3, stride=2, padding=1), nn.ReLU()]
         self.features = nn.Sequential(*layers)
         self.project = nn.Linear(2 * widths[-1], EMBED)
 
-    def forward(self, pixels):
+    def forward(self, pixels: Tensor) -> Tensor:
         h = self.features(pixels)
         mean = h.mean((2, 3))
         spread = (h - mean[:, :, None, None]).square().mean((2, 3)).add(1e-6).sqrt()
         return self.project(torch.cat([mean, spread], 1))
 
 
-def alphas_cumprod():
+def alphas_cumprod() -> Tensor:
     """Squared-cosine schedule with zero terminal SNR, as diffusers computes it: (1000,) float64."""
     u = torch.arange(TRAIN_STEPS + 1, dtype=torch.float64) / TRAIN_STEPS
     f = torch.cos((u + 0.008) / 1.008 * torch.pi / 2) ** 2
@@ -121,14 +123,21 @@ def alphas_cumprod():
     return r * r
 
 
+def frames_first(latents: Tensor) -> Tensor:
+    """(B, C, F, h, w) -> (B*F, C, h, w)."""
+    rows, channels, frames, h, w = latents.shape
+    return latents.transpose(1, 2).reshape(rows * frames, channels, h, w)
+
+
 class Denoiser(nn.Module):
     """unet_core: noisy latents, the warped latents and the conditioning → v.
 
-    x0 = warped + c_skip d + c_out net(d, warped), d = noisy - sqrt(a) warped: the best linear guess when the warped
-    latents are off by `sigma` per channel, and a learned rest. v follows from x0 by the scheduler's alphas.
+    x0 = warped + c_skip d + c_out net(d, warped), d = noisy - sqrt(a) warped: the best linear guess when the
+    warped latents are off by `sigma` per channel, and a learned rest. v follows from x0 by the scheduler's
+    alphas.
     """
 
-    def __init__(self, width=64, wide=128, cond=128):
+    def __init__(self, width: int = 64, wide: int = 128, cond: int = 128) -> None:
         super().__init__()
         a = alphas_cumprod()
         self.register_buffer("sqrt_alpha", a.sqrt().float(), persistent=False)
@@ -149,13 +158,19 @@ class Denoiser(nn.Module):
         nn.init.zeros_(self.tail.weight)
         nn.init.zeros_(self.tail.bias)
 
-    def conditioning(self, timestep, fps_emb, context):
-        """timestep (N,), fps_emb (N, 64), context (N, 2, EMBED) → (N, cond). Row 0 of context is the picture."""
+    def conditioning(self, timestep: Tensor, fps_emb: Tensor, context: Tensor) -> Tensor:
+        """timestep (N,), fps_emb (N, 64), context (N, 2, EMBED) → (N, cond). Context row 0 is the picture."""
         angle = timestep[:, None].float() * self.frequencies
         t = self.time(torch.cat([angle.cos(), angle.sin()], 1))
         return self.merge(t + self.fps(fps_emb) + self.context(context[:, 0]))
 
-    def predict_x0(self, noisy, warped, sqrt_alpha, sqrt_rest, cond):
+    def coefficients(self, timestep: Tensor) -> tuple[Tensor, Tensor]:
+        """timestep (N,) -> the square roots of alpha and of 1 - alpha, each (N, 1, 1, 1)."""
+        return self.sqrt_alpha[timestep].reshape(-1, 1, 1, 1), self.sqrt_rest[timestep].reshape(-1, 1, 1, 1)
+
+    def predict_x0(
+        self, noisy: Tensor, warped: Tensor, sqrt_alpha: Tensor, sqrt_rest: Tensor, cond: Tensor
+    ) -> Tensor:
         """noisy, warped (N, C, h, w); sqrt_alpha, sqrt_rest (N, 1, 1, 1); cond (N, cond)."""
         sigma = self.sigma[None, :, None, None]
         variance = (sqrt_alpha * sigma) ** 2 + sqrt_rest**2
@@ -166,7 +181,7 @@ class Denoiser(nn.Module):
         rest = self.network(h, cond)
         return warped + c_skip * d + c_out * rest
 
-    def network(self, h, cond):
+    def network(self, h: Tensor, cond: Tensor) -> Tensor:
         """Rows and columns must be multiples of 4 (pictures: of 16)."""
         h = F.relu(self.head(F.pixel_unshuffle(h, 2)))
         for block in self.down_blocks:
@@ -180,22 +195,32 @@ class Denoiser(nn.Module):
             h = block(h, cond)
         return F.pixel_shuffle(self.tail(F.relu(h)), 2)
 
-    def forward(self, sample, timestep, fps_emb, context, warped):
-        """sample (1, C, F, h, w), timestep (1,) int64, fps_emb (1, 64), context and warped of B rows → v (B, C, F, h, w).
-        B·F frames are independent."""
+    def forward(
+        self, sample: Tensor, timestep: Tensor, fps_emb: Tensor, context: Tensor, warped: Tensor
+    ) -> Tensor:
+        """sample (1, C, F, h, w), timestep (1,) int64, fps_emb (1, 64), context and warped of B rows → v (B,
+        C, F, h, w). B·F frames are independent."""
         batch, frames = warped.shape[0], warped.shape[2]
         cond = self.conditioning(timestep, fps_emb, context)
         cond = cond[:, None].expand(-1, frames, -1).reshape(batch * frames, -1)
-        flat = lambda x: x.transpose(1, 2).reshape(batch * frames, LATENTS, x.shape[3], x.shape[4])
-        noisy = flat(sample.expand(batch, -1, -1, -1, -1))
-        sa = self.sqrt_alpha[timestep].reshape(1, 1, 1, 1)
-        sr = self.sqrt_rest[timestep].reshape(1, 1, 1, 1)
-        x0 = self.predict_x0(noisy, flat(warped), sa, sr, cond)
+        noisy = frames_first(sample.expand(batch, -1, -1, -1, -1))
+        sa, sr = self.coefficients(timestep)
+        x0 = self.predict_x0(noisy, frames_first(warped), sa, sr, cond)
         v = (sa * noisy - x0) / sr
         return v.reshape(batch, frames, LATENTS, x0.shape[2], x0.shape[3]).transpose(1, 2)
 
-    def step(self, sample, timestep, fps_emb, context, warped, factors):
-        """factors (1 + B,): the sample's and each row's; guidance and a scheduler's step are such a sum → (1, C, F, h, w)."""
+    def step(
+        self,
+        sample: Tensor,
+        timestep: Tensor,
+        fps_emb: Tensor,
+        context: Tensor,
+        warped: Tensor,
+        factors: Tensor,
+    ) -> Tensor:
+        """factors (1 + B,): the sample's and each row's; guidance and a scheduler's step are such a sum → (1,
+        C, F, h, w).
+        """
         v = self(sample, timestep, fps_emb, context, warped)
         return factors[0] * sample + (factors[1:].reshape(-1, 1, 1, 1, 1) * v).sum(0, keepdim=True)
 
@@ -203,7 +228,7 @@ class Denoiser(nn.Module):
 class TextEncoder(nn.Module):
     """Token ids (n, T) → prompt_embeds (n, T, EMBED); rows after the first end token are zero."""
 
-    def __init__(self, vocabulary, end_token, layers=3, heads=4):
+    def __init__(self, vocabulary: int, end_token: int, layers: int = 3, heads: int = 4) -> None:
         super().__init__()
         self.end_token = end_token
         self.tokens = nn.Embedding(vocabulary, EMBED)
@@ -213,7 +238,7 @@ class TextEncoder(nn.Module):
         self.norm = nn.LayerNorm(EMBED)
         self.dropout = nn.Dropout(0.1)
 
-    def forward(self, ids):
+    def forward(self, ids: Tensor) -> Tensor:
         ends = (ids == self.end_token).to(torch.int64)
         real = ((ends.cumsum(1) - ends) == 0).to(self.places.dtype)  # up to and with the first end token
         bias = ((1 - real) * -1e4)[:, None, None, :]
@@ -224,7 +249,7 @@ class TextEncoder(nn.Module):
 
 
 class TextLayer(nn.Module):
-    def __init__(self, heads):
+    def __init__(self, heads: int) -> None:
         super().__init__()
         self.heads = heads
         self.norm1, self.norm2 = nn.LayerNorm(EMBED), nn.LayerNorm(EMBED)
@@ -233,7 +258,7 @@ class TextLayer(nn.Module):
         self.ff = nn.Sequential(nn.Linear(EMBED, 4 * EMBED), nn.GELU(), nn.Linear(4 * EMBED, EMBED))
         self.dropout = nn.Dropout(0.1)
 
-    def forward(self, x, bias):
+    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
         n, t = x.shape[0], x.shape[1]
         qkv = self.qkv(self.norm1(x)).reshape(n, t, 3, self.heads, EMBED // self.heads).permute(2, 0, 3, 1, 4)
         scores = qkv[0] @ qkv[1].transpose(2, 3) * (EMBED // self.heads) ** -0.5 + bias
@@ -243,10 +268,11 @@ class TextLayer(nn.Module):
 
 
 class MotionHead(nn.Module):
-    """prompt_embeds (n, T, EMBED) → logits (n, kinds, 4) of absent, slow, normal, fast. Two rounds of one query per
-    kind over the words; between them the queries see each other, so that a speed finds its motion."""
+    """prompt_embeds (n, T, EMBED) → logits (n, kinds, 4) of absent, slow, normal, fast. Two rounds of one
+    query per kind over the words; between them the queries see each other, so that a speed finds its
+    motion."""
 
-    def __init__(self, heads=4):
+    def __init__(self, heads: int = 4) -> None:
         super().__init__()
         self.heads = heads
         self.queries = nn.Parameter(torch.randn(motion.NUM_KINDS, EMBED) * 0.5)
@@ -255,7 +281,7 @@ class MotionHead(nn.Module):
         self.norm = nn.LayerNorm(EMBED)
         self.classify = nn.Linear(EMBED, 4)
 
-    def forward(self, prompt_embeds):
+    def forward(self, prompt_embeds: Tensor) -> Tensor:
         empty = (prompt_embeds.abs().sum(-1) == 0).to(prompt_embeds.dtype)
         bias = (empty * -1e4)[:, None, None, :]
         q = self.queries[None].expand(prompt_embeds.shape[0], -1, -1)
@@ -266,7 +292,7 @@ class MotionHead(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    def __init__(self, heads):
+    def __init__(self, heads: int) -> None:
         super().__init__()
         self.heads = heads
         self.norm1, self.norm2 = nn.LayerNorm(EMBED), nn.LayerNorm(EMBED)
@@ -274,7 +300,7 @@ class CrossAttention(nn.Module):
         self.out = nn.Linear(EMBED, EMBED)
         self.ff = nn.Sequential(nn.Linear(EMBED, 4 * EMBED), nn.GELU(), nn.Linear(4 * EMBED, EMBED))
 
-    def forward(self, x, words, bias):
+    def forward(self, x: Tensor, words: Tensor, bias: Tensor) -> Tensor:
         n, k, t = x.shape[0], x.shape[1], words.shape[1]
         d = EMBED // self.heads
         q = self.q(self.norm1(x)).reshape(n, k, self.heads, d).transpose(1, 2)
@@ -288,12 +314,12 @@ class CrossAttention(nn.Module):
 class Conditioner(nn.Module):
     """unet_cond: everything that does not depend on the noise or the step.
 
-    Reads the motions from the words, moves the picture and encodes the moved frames. Of two rows (guidance) the second
-    is the prompt; motions that the first (the negative prompt) names are taken out of it. Both rows get the same frames.
-    fps and image_latents have one row, the embeddings and the words B.
+    Reads the motions from the words, moves the picture and encodes the moved frames. Of two rows (guidance)
+    the second is the prompt; motions that the first (the negative prompt) names are taken out of it. Both
+    rows get the same frames. fps and image_latents have one row, the embeddings and the words B.
     """
 
-    def __init__(self, head, picture_decoder, frame_encoder):
+    def __init__(self, head: nn.Module, picture_decoder: nn.Module, frame_encoder: nn.Module) -> None:
         super().__init__()
         self.head, self.picture_decoder, self.frame_encoder = head, picture_decoder, frame_encoder
         self.register_buffer("frequencies", torch.exp(-torch.arange(32) / 32 * 5.0), persistent=False)
@@ -307,11 +333,11 @@ class Conditioner(nn.Module):
         self.register_buffer("levels", torch.tensor(motion.LEVELS), persistent=False)
         self.register_buffer("speeds", torch.eye(4), persistent=False)
 
-    def fps_features(self, fps):
+    def fps_features(self, fps: Tensor) -> Tensor:
         angle = fps[:, None].float() * self.frequencies
         return torch.cat([angle.cos(), angle.sin()], 1)
 
-    def motions(self, words):
+    def motions(self, words: Tensor) -> Tensor:
         """encoder_hidden_states (B, T, EMBED) → one-hot classes of the clip (1, kinds, 4)."""
         hot = self.speeds[self.head(words).argmax(-1)]  # exact numbers of the table, whatever the margin
         wanted, unwanted = hot[-1:], hot[:1]
@@ -322,7 +348,9 @@ class Conditioner(nn.Module):
         removed = (1 - unwanted[:, :, :1]) * guided
         return removed * self.absent + (1 - removed) * wanted
 
-    def forward(self, fps, image_latents, image_embeddings, encoder_hidden_states):
+    def forward(
+        self, fps: Tensor, image_latents: Tensor, image_embeddings: Tensor, encoder_hidden_states: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         batch, frames = image_embeddings.shape[0], image_latents.shape[2]
         hot = self.motions(encoder_hidden_states)
         first = image_latents[:, :, 0]  # (1, C, h, w)

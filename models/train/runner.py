@@ -1,4 +1,5 @@
-"""The pack through onnxruntime alone, as the pipeline of src/inference runs it: numpy, no torch, no training code.
+"""The pack through onnxruntime alone, as the pipeline of src/inference runs it: numpy, no torch, no training
+code.
 
 Also the analytic truth of MOTION.md in numpy, written apart from motion.py so that the two check each other.
 """
@@ -6,6 +7,7 @@ Also the analytic truth of MOTION.md in numpy, written apart from motion.py so t
 import json
 import math
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ PACK = Path(__file__).resolve().parent.parent / "builtin"
 GRAPHS = ["text_encoder", "image_encoder", "vae_encoder", "unet_cond", "unet_core", "vae_decoder"]
 
 
-def alphas():
+def alphas() -> np.ndarray:
     u = np.arange(1001) / 1000
     f = np.cos((u + 0.008) / 1.008 * math.pi / 2) ** 2
     betas = np.minimum(1 - f[1:] / f[:-1], 0.999).astype(np.float32).astype(np.float64)
@@ -27,10 +29,12 @@ def alphas():
 
 
 class Runner:
-    def __init__(self, pack=PACK, threads=2):
+    def __init__(self, pack: Path = PACK, threads: int = 2) -> None:
         self.pack = Path(pack)
         self.manifest = json.loads((self.pack / "kinora.json").read_text())
         self.alphas = alphas()
+        # Of the latest clip, by graph.
+        self.seconds: dict[str, float] = {}
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         start = time.time()
@@ -45,20 +49,20 @@ class Runner:
         self.end = self.tokenizer.token_to_id("<|endoftext|>")
         self.max_tokens = self.manifest["architecture"]["maxTokens"]
 
-    def run(self, graph, feed):
+    def run(self, graph: str, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
         start = time.time()
         out = self.sessions[graph].run(None, feed)
         self.seconds[graph] = self.seconds.get(graph, 0) + time.time() - start
         return out
 
-    def ids(self, text):
+    def ids(self, text: str) -> np.ndarray:
         ids = self.tokenizer.encode(text).ids
         if len(ids) > self.max_tokens:
             ids = ids[: self.max_tokens - 1] + [self.end]
         return np.array([ids + [self.end] * (self.max_tokens - len(ids))], dtype=np.int64)
 
-    def motions(self, prompts):
-        """What unet_cond makes of each prompt: [{kind: level}]. A 64×64 picture of zeros goes along."""
+    def motions(self, prompts: Iterable[str]) -> list[dict[str, float]]:
+        """What unet_cond makes of each prompt: [{kind: level}]. A picture of 8×8 zero latents goes along."""
         self.seconds = {}
         spec = json.loads((self.pack / "motion.json").read_text())
         c, d = self.manifest["architecture"]["latentChannels"], 128
@@ -79,16 +83,26 @@ class Runner:
         return read
 
     @staticmethod
-    def step_factors(a, b):
+    def step_factors(a: float, b: float) -> tuple[float, float]:
         """DDIM's step from alphas_cumprod a to b as a sum: next sample = first · sample + second · v."""
-        # x0 = sqrt(a) x - sqrt(1 - a) v, noise = sqrt(a) v + sqrt(1 - a) x, next = sqrt(b) x0 + sqrt(1 - b) noise.
+        # x0 = sqrt(a) x - sqrt(1 - a) v, noise = sqrt(a) v + sqrt(1 - a) x, next = sqrt(b) x0 + sqrt(1 - b)
+        # noise.
         return math.sqrt(a * b) + math.sqrt((1 - a) * (1 - b)), math.sqrt(a * (1 - b)) - math.sqrt(
             (1 - a) * b
         )
 
     def generate(
-        self, picture, prompt, frames=16, steps=5, fps=16, guidance=1.0, negative="", seed=0, chunk=2
-    ):
+        self,
+        picture: np.ndarray,
+        prompt: str,
+        frames: int = 16,
+        steps: int = 5,
+        fps: int = 16,
+        guidance: float = 1.0,
+        negative: str = "",
+        seed: int = 0,
+        chunk: int = 2,
+    ) -> np.ndarray:
         """picture (H, W, 3) uint8 at the working size → frames (F, H, W, 3) float, 0 … 1."""
         self.seconds = {}
         architecture = self.manifest["architecture"]
@@ -152,12 +166,22 @@ class Runner:
 
 
 # ---------------------------------------------------------------- MOTION.md in numpy
-def smooth(a, b, t):
+def smooth(a: float, b: float, t: np.ndarray) -> np.ndarray:
     t = ((t - a) / (b - a)).clip(0, 1)
     return t * t * (3 - 2 * t)
 
 
-def analytic_frame(picture, motions, fps, p, spec):
+def sin_of_turns(turns: np.ndarray) -> np.ndarray:
+    return np.sin(2 * math.pi * turns)
+
+
+def cos_of_turns(turns: np.ndarray) -> np.ndarray:
+    return np.cos(2 * math.pi * turns)
+
+
+def analytic_frame(
+    picture: np.ndarray, motions: dict[str, str], fps: int, p: float, spec: dict
+) -> np.ndarray:
     """picture (H, W, 3) in -1 … 1, motions {kind: speed}, position p → frame (H, W, 3)."""
     height, width = picture.shape[:2]
     s = min(height, width)
@@ -168,17 +192,17 @@ def analytic_frame(picture, motions, fps, p, spec):
         level[spec["default"]["kind"]] = spec["levels"][spec["default"]["speed"]]
     full = {k: v["full"] for k, v in spec["amplitudes"].items()}
 
-    def ease(x):
+    def ease(x: np.ndarray) -> np.ndarray:
         return 0.5 * x + 0.5 * (3 * x**2 - 2 * x**3)
 
-    def pair(a, b, x):
+    def pair(a: str, b: str, x: np.ndarray) -> np.ndarray:
         both = 1 if level[a] and level[b] else 0
         return gain * (
             level[a] * ease(np.clip(x * (1 + both), 0, 1))
             - level[b] * ease(np.clip(x * (1 + both) - both, 0, 1))
         )
 
-    def paths(x):
+    def paths(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         return (
             full["zoom"] * pair("zoom-in", "zoom-out", x),
             -2 * ax * full["pan"] * pair("pan-left", "pan-right", x),
@@ -189,7 +213,10 @@ def analytic_frame(picture, motions, fps, p, spec):
     grid = np.linspace(0, 1, spec["overscanSamples"])
     zoom, x, y, angle = paths(grid)
     q = (level["zoom-in"] > 0) - (level["zoom-out"] > 0)
-    offset = lambda path: {0: (path.min() + path.max()) / 2, 1: path[0], -1: path[-1]}[int(q)]
+
+    def offset(path: np.ndarray) -> float:
+        return {0: (path.min() + path.max()) / 2, 1: path[0], -1: path[-1]}[int(q)]
+
     x0, y0 = offset(x), offset(y)
     cos, sin = abs(np.cos(angle)), abs(np.sin(angle))
     need = np.maximum(
@@ -202,32 +229,37 @@ def analytic_frame(picture, motions, fps, p, spec):
     u = (np.cos(angle) * X + np.sin(angle) * Y) / m + x - x0
     v = (-np.sin(angle) * X + np.cos(angle) * Y) / m + y - y0
     du, dv = np.zeros_like(u), np.zeros_like(u)
-    S, C = (lambda t: np.sin(2 * math.pi * t)), (lambda t: np.cos(2 * math.pi * t))
     xn, yn = u / ax, v / ay
     if "waves" in motions:
         a = gain * spec["amplitudes"]["waves"]["byLevel"][motions["waves"]]
         c1, c2 = spec["cycles"]["waves"][motions["waves"]]
         g = smooth(-0.25, 0.45, yn)
         f1, f2 = 0.9 * u + 1.6 * v - c1 * p, -1.7 * u + 2.9 * v - c2 * p + 0.25
-        du += a * g * (1 - xn**4) * 0.5 * (C(f1) + 0.35 * C(f2))
-        dv += a * g * (1 - yn**6) * (S(f1) + 0.35 * S(f2))
+        du += a * g * (1 - xn**4) * 0.5 * (cos_of_turns(f1) + 0.35 * cos_of_turns(f2))
+        dv += a * g * (1 - yn**6) * (sin_of_turns(f1) + 0.35 * sin_of_turns(f2))
     if "sway" in motions:
         a = gain * spec["amplitudes"]["sway"]["byLevel"][motions["sway"]]
         c1, c2 = spec["cycles"]["sway"][motions["sway"]]
         b = np.maximum((1 - yn) / 2, 0) ** 1.5
-        du += a * b * (1 - xn**4) * (S(c1 * p - 0.3 * u) + 0.3 * S(c2 * p - 1.1 * u + 0.8 * v + 0.2))
-        dv += a * b * (1 - yn**4) * 0.25 * S(c2 * p + 0.9 * u + 0.25)
+        f1, f2 = c1 * p - 0.3 * u, c2 * p - 1.1 * u + 0.8 * v + 0.2
+        du += a * b * (1 - xn**4) * (sin_of_turns(f1) + 0.3 * sin_of_turns(f2))
+        dv += a * b * (1 - yn**4) * 0.25 * sin_of_turns(c2 * p + 0.9 * u + 0.25)
     return cubic(picture, ((u + du) * s + width - 1) / 2, ((v + dv) * s + height - 1) / 2)
 
 
-def cubic(picture, x, y):
+def cubic(picture: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Separable cubic convolution with a = -0.75, indices clamped to the border."""
     height, width = picture.shape[:2]
 
-    def weights(t):
+    def weights(t: np.ndarray) -> list[np.ndarray]:
         a = -0.75
-        near = lambda d: ((a + 2) * d - (a + 3)) * d * d + 1
-        far = lambda d: ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
+
+        def near(d: np.ndarray) -> np.ndarray:
+            return ((a + 2) * d - (a + 3)) * d * d + 1
+
+        def far(d: np.ndarray) -> np.ndarray:
+            return ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
+
         return [far(t + 1), near(t), near(1 - t), far(2 - t)]
 
     ix, iy = np.floor(x).astype(int), np.floor(y).astype(int)
@@ -242,7 +274,7 @@ def cubic(picture, x, y):
     return out
 
 
-def cover(path, width, height):
+def cover(path: Path, width: int, height: int) -> np.ndarray:
     """A photograph at the working size: (height, width, 3) uint8."""
     image = Image.open(path).convert("RGB")
     scale = max(width / image.width, height / image.height)

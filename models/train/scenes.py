@@ -1,6 +1,7 @@
-"""Pictures to train on: procedural scenes, made on the device, and the free photographs that come with scikit-image.
+"""Pictures to train on: procedural scenes, made on the device, and the free photographs that come with
+scikit-image.
 
-Everything is drawn from one seeded torch generator. The photographs of HELD_OUT are never trained on.
+Everything is drawn from one seeded torch generator.
 """
 
 import math
@@ -9,43 +10,23 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
 
-# CC0 or public domain by scikit-image's own notes.
-PHOTOS = [
-    "rocket.jpg",
-    "hubble_deep_field.jpg",
-    "retina.jpg",
-    "camera.png",
-    "brick.png",
-    "grass.png",
-    "gravel.png",
-    "clock_motion.png",
-    "coins.png",
-]
-HELD_OUT = ["chelsea.png", "coffee.png", "astronaut.png"]
+import free_photos
+
 SIDE = 320
 
 
-def photo_folder():
-    from importlib.util import find_spec
-
-    spec = find_spec("skimage")
-    if spec is None:
-        raise SystemExit(
-            "The photographs of scikit-image are needed: pip install scikit-image, or name --photos."
-        )
-    return Path(spec.origin).parent / "data"
-
-
-def load_photo(path):
+def load_photo(path: Path) -> Tensor:
     """(3, H, W) float in 0 … 1."""
-    from PIL import Image
-
     return torch.from_numpy(np.array(Image.open(path).convert("RGB"))).permute(2, 0, 1).float() / 255
 
 
-def cover(photo, width, height):
-    """Resized to cover width × height (antialiased) and centre-cropped: (1, 3, height, width), -1 … 1, 8 bits."""
+def cover(photo: Tensor, width: int, height: int) -> Tensor:
+    """Resized to cover width × height (antialiased) and centre-cropped: (1, 3, height, width), -1 … 1, 8
+    bits.
+    """
     scale = max(width / photo.shape[2], height / photo.shape[1])
     size = (max(height, round(photo.shape[1] * scale)), max(width, round(photo.shape[2] * scale)))
     x = F.interpolate(photo[None], size=size, mode="bicubic", antialias=True, align_corners=False)
@@ -57,7 +38,7 @@ def cover(photo, width, height):
 class Scenes:
     """Batches of procedural pictures (n, 3, SIDE, SIDE) in 0 … 1."""
 
-    def __init__(self, device, seed):
+    def __init__(self, device: str, seed: int) -> None:
         self.device = device
         self.rng = torch.Generator(device=device).manual_seed(seed)
         axis = (torch.arange(SIDE, device=device) + 0.5) / SIDE * 2 - 1
@@ -67,13 +48,13 @@ class Scenes:
         self.fy, self.fx = fy, fx
         self.radius = (fy**2 + fx**2).sqrt().clamp(min=1 / SIDE)
 
-    def uniform(self, *shape, low=0.0, high=1.0):
+    def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
         return torch.rand(*shape, generator=self.rng, device=self.device) * (high - low) + low
 
-    def normal(self, *shape):
+    def normal(self, *shape: int) -> Tensor:
         return torch.randn(*shape, generator=self.rng, device=self.device)
 
-    def power_noise(self, n, low=0.7, high=2.2):
+    def power_noise(self, n: int, low: float = 0.7, high: float = 2.2) -> Tensor:
         """1/f^e noise, zero mean and unit spread: (n, SIDE, SIDE)."""
         exponent = self.uniform(n, 1, 1, low=low, high=high)
         spectrum = torch.fft.rfft2(self.normal(n, SIDE, SIDE)) * self.radius ** (-exponent)
@@ -81,8 +62,10 @@ class Scenes:
         field = field - field.mean((1, 2), keepdim=True)
         return field / field.std((1, 2), keepdim=True)
 
-    def strands(self, n):
-        """Hair, grass and wood: noise drawn out along one direction, several directions woven by smooth masks."""
+    def strands(self, n: int) -> Tensor:
+        """Hair, grass and wood: noise drawn out along one direction, several directions woven by smooth
+        masks.
+        """
         total = torch.zeros(n, SIDE, SIDE, device=self.device)
         weight = torch.zeros_like(total)
         base = self.uniform(n, 1, 1, high=math.pi)
@@ -102,7 +85,7 @@ class Scenes:
         field = total / weight
         return field / field.std((1, 2), keepdim=True).clamp(min=1e-6)
 
-    def glyphs(self, n):
+    def glyphs(self, n: int) -> Tensor:
         """Text-like marks in rows: 0 … 1."""
         cell = int(self.uniform(1, low=7, high=34))
         rows, ink = SIDE // cell + 1, max(1, cell // 7)
@@ -126,7 +109,7 @@ class Scenes:
         big = F.interpolate(joined, size=(size, size), mode="bilinear" if cell > 12 else "area")
         return big[:, 0, :SIDE, :SIDE].clamp(0, 1)
 
-    def palette(self, n, count):
+    def palette(self, n: int, count: int) -> Tensor:
         """Colours of one picture belong together: (n, count, 3)."""
         mean = self.uniform(n, 1, 1, low=0.15, high=0.8)
         light = mean + self.normal(n, count, 1) * self.uniform(n, 1, 1, low=0.08, high=0.35)
@@ -136,7 +119,7 @@ class Scenes:
         wild = (self.uniform(n, count, 1) < 0.06).float()
         return (light + tint * (1 + 2 * wild)).clamp(0, 1)
 
-    def dead_leaves(self, n, shapes):
+    def dead_leaves(self, n: int, shapes: int) -> Tensor:
         """Overlapping shapes of every size with texture, shading and edges of varying sharpness."""
         colours = self.palette(n, 24)
         textures = torch.stack(
@@ -152,7 +135,10 @@ class Scenes:
             1,
         )
         rows = torch.arange(n, device=self.device)
-        pick = lambda: colours[rows, torch.randint(0, 24, (n,), generator=self.rng, device=self.device)]
+
+        def pick() -> Tensor:
+            return colours[rows, torch.randint(0, 24, (n,), generator=self.rng, device=self.device)]
+
         picture = (
             pick()[:, :, None, None]
             + 0.15 * self.power_noise(n, 1.5, 2.5)[:, None]
@@ -187,7 +173,7 @@ class Scenes:
             picture = picture + alpha * (fill - picture)
         return picture
 
-    def batch(self, n):
+    def batch(self, n: int) -> Tensor:
         """One kind per call would starve small batches, so every batch mixes all kinds."""
         kinds = torch.rand(n, generator=self.rng, device=self.device)
         leaves = self.dead_leaves(n, 90)
@@ -221,7 +207,7 @@ class Scenes:
         return (picture + noise * self.normal(n, 3, SIDE, SIDE)).clamp(0, 1)
 
 
-def blur(picture, sigma):
+def blur(picture: Tensor, sigma: Tensor) -> Tensor:
     """Gaussian of its own width per picture, separable; picture (n, 3, H, W), sigma (n,) in pixels."""
     n, _, h, w = picture.shape
     t = torch.arange(-4, 5, device=picture.device, dtype=picture.dtype)
@@ -233,8 +219,10 @@ def blur(picture, sigma):
     return x.reshape(n, 3, h, w)
 
 
-def photo_crops(photos, count, rng, device):
-    """Random SIDE × SIDE crops of the training photographs at random scale and turn: (count, 3, SIDE, SIDE), 0 … 1."""
+def photo_crops(photos: list[Tensor], count: int, rng: torch.Generator, device: str) -> Tensor:
+    """Random SIDE × SIDE crops of the training photographs at random scale and turn: (count, 3, SIDE, SIDE),
+    0 … 1.
+    """
     crops = []
     for i in range(count):
         photo = photos[i % len(photos)]
@@ -265,11 +253,11 @@ def photo_crops(photos, count, rng, device):
     return torch.cat(crops)
 
 
-def make_library(count, photo_share, folder, device, seed):
+def make_library(count: int, photo_share: float, folder: Path, device: str, seed: int) -> Tensor:
     """(count, 3, SIDE, SIDE) uint8 on the device, shuffled."""
     scenes = Scenes(device, seed)
     rng = torch.Generator().manual_seed(seed + 1)
-    photos = [load_photo(Path(folder) / name) for name in PHOTOS]
+    photos = [load_photo(Path(folder) / name) for name in free_photos.TRAINING]
     num_photos = round(count * photo_share)
     parts = [(photo_crops(photos, num_photos, rng, device) * 255).round().to(torch.uint8)]
     made = num_photos

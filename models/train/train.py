@@ -1,7 +1,8 @@
-"""Makes models/builtin anew: `python models/train/train.py --all` on a machine with a GPU (about 25 minutes on an H100: text 4, autoencoder 10, warp 5, denoiser 5).
+"""Makes models/builtin anew: `python models/train/train.py --all` on a machine with a GPU (about 25 minutes
+on an H100: text 4, autoencoder 10, warp 5, denoiser 5).
 
-Stages, in order: tokenizer, text, vae, warp, core, export. `--stages vae,warp` runs some of them; each reads what the
-earlier ones left in --weights. All seeds are fixed.
+Stages, in order: tokenizer, text, vae, warp, core, export. `--stages vae,warp` runs some of them; each reads
+what the earlier ones left in --weights. All seeds are fixed.
 """
 
 import argparse
@@ -12,7 +13,7 @@ STAGES = ["tokenizer", "text", "vae", "warp", "core", "export"]
 STEPS = {"text": 12000, "vae": 24000, "warp": 12000, "core": 12000}
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -48,11 +49,11 @@ def main():
         train_text.main(options.pack / "tokenizer" / "tokenizer.json", options.weights, steps["text"])
     pictures = [s for s in stages if s in ("vae", "warp", "core")]
     if pictures:
-        import scenes
+        import free_photos
         import train_pictures
 
         train_pictures.main(
-            pictures, options.photos or scenes.photo_folder(), options.weights, options.library, steps
+            pictures, options.photos or free_photos.folder(), options.weights, options.library, steps
         )
     if "export" in stages:
         import export

@@ -1,19 +1,26 @@
-"""Trains everything that sees pictures, in three stages; each writes its weights and can start from those before it.
+"""Trains everything that sees pictures, in three stages; each writes its weights and can start from those
+before it.
 
 vae   vae_encoder and vae_decoder, and beside them the larger picture decoder that lives in unet_cond
 warp  unet_cond's picture decoder and frame encoder: the moved picture's latents, judged after decoding
 core  unet_core (diffusion loss at every timestep) and the image encoder
 
-Frames are independent in every network, so a training example is one frame: a picture, motions, a position in time.
+Frames are independent in every network, so a training example is one frame: a picture, motions, a position in
+time.
 """
 
 import math
 import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
 
+import free_photos
 import motion
 import nets
 import scenes
@@ -21,15 +28,17 @@ import scenes
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 LATENT_STAGES = ("vae", "warp", "core")
 
+Network = TypeVar("Network", bound=nn.Module)
 
-def save(folder, **modules):
+
+def save(folder: Path, **modules: nn.Module) -> None:
     Path(folder).mkdir(parents=True, exist_ok=True)
     for name, module in modules.items():
         state = {k: v.detach().cpu().clone() for k, v in module.state_dict().items()}
         torch.save(state, Path(folder) / f"{name}.pt")
 
 
-def load(folder, name, module):
+def load(folder: Path, name: str, module: Network) -> Network:
     module.load_state_dict(torch.load(Path(folder) / f"{name}.pt", map_location="cpu", weights_only=True))
     return module.to(DEVICE)
 
@@ -37,11 +46,11 @@ def load(folder, name, module):
 class Pictures:
     """Random crops of the library as -1 … 1 floats."""
 
-    def __init__(self, library, seed):
+    def __init__(self, library: Tensor, seed: int) -> None:
         self.library = library
         self.rng = torch.Generator().manual_seed(seed)
 
-    def crops(self, n, side):
+    def crops(self, n: int, side: int) -> Tensor:
         index = torch.randint(0, len(self.library), (n,), generator=self.rng)
         top, left = torch.randint(0, scenes.SIDE - side + 1, (2,), generator=self.rng).tolist()
         x = (
@@ -57,13 +66,13 @@ class Pictures:
         return x.contiguous()
 
 
-def picture_loss(guess, truth):
+def picture_loss(guess: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
     """Between squared error and its logarithm: PSNR counts every picture alike, whatever its detail."""
     error = (guess.float() - truth).square().mean((1, 2, 3))
     return (error / (error.detach() + 2e-4).sqrt()).mean() * 50, error
 
 
-def psnr(error):
+def psnr(error: Tensor) -> Tensor:
     """Of squared error on the -1 … 1 scale, after the mean over pixels."""
     return -10 * torch.log10(error / 4)
 
@@ -71,7 +80,7 @@ def psnr(error):
 class Run:
     """Adam with warm-up and cosine decay over a fixed number of steps, bfloat16 for all but the last part."""
 
-    def __init__(self, name, modules, steps, rate):
+    def __init__(self, name: str, modules: list[nn.Module], steps: int, rate: float) -> None:
         self.name, self.steps, self.rate = name, steps, rate
         self.parameters = [p for m in modules for p in m.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(
@@ -79,22 +88,22 @@ class Run:
         )
         self.step = 0
         self.start = time.time()
-        self.log = {}
+        self.log: dict[str, Tensor] = {}
 
-    def __iter__(self):
-        for self.step in range(self.steps):
-            share = self.step / self.steps
-            factor = min(1, (self.step + 1) / 200) * (0.5 + 0.5 * math.cos(math.pi * share)) + 0.002
+    def __iter__(self) -> Iterator[int]:
+        for step in range(self.steps):
+            self.step = step
+            factor = min(1, (step + 1) / 200) * (0.5 + 0.5 * math.cos(math.pi * step / self.steps)) + 0.002
             for group in self.optimizer.param_groups:
                 group["lr"] = self.rate * factor
-            yield self.step
+            yield step
         self.report(force=True)
 
-    def autocast(self):
+    def autocast(self) -> torch.autocast:
         exact = self.step > 0.85 * self.steps or DEVICE == "cpu"
         return torch.autocast(DEVICE, dtype=torch.bfloat16, enabled=not exact)
 
-    def descend(self, loss, **numbers):
+    def descend(self, loss: Tensor, **numbers: Tensor) -> None:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
@@ -105,7 +114,7 @@ class Run:
             self.log[key] = old * 0.98 + value * 0.02
         self.report()
 
-    def report(self, force=False):
+    def report(self, force: bool = False) -> None:
         if force or self.step % 500 == 499 or self.step == 20:
             numbers = " ".join(f"{k} {float(v):.3f}" for k, v in self.log.items())
             print(
@@ -114,14 +123,14 @@ class Run:
             )
 
 
-def held_out(folder, width, height):
+def held_out(folder: Path, width: int, height: int) -> dict[str, Tensor]:
     return {
         name: scenes.cover(scenes.load_photo(Path(folder) / name), width, height).to(DEVICE)
-        for name in scenes.HELD_OUT
+        for name in free_photos.HELD_OUT
     }
 
 
-def set_from_pca(encoder, decoders, pictures):
+def set_from_pca(encoder: nets.Encoder, decoders: list[nets.Decoder], pictures: Pictures) -> None:
     """The linear halves become the principal components of training patches, latents of unit variance."""
     patches = torch.cat(
         [
@@ -146,7 +155,9 @@ def set_from_pca(encoder, decoders, pictures):
     )
 
 
-def train_vae(pictures, photos, weights, steps, batch=64, side=128):
+def train_vae(
+    pictures: Pictures, photos: Path, weights: Path, steps: int, batch: int = 64, side: int = 128
+) -> None:
     encoder = nets.make_vae_encoder().to(DEVICE)
     decoder = nets.make_vae_decoder().to(DEVICE)
     picture_decoder = nets.make_picture_decoder().to(DEVICE)
@@ -172,23 +183,26 @@ def train_vae(pictures, photos, weights, steps, batch=64, side=128):
             psnr_large=psnr(large_error.detach()).mean(),
         )
         if step % 2000 == 1999 or step == steps - 1:
-            with torch.no_grad():
-                scores = []
-                for name, photo in test.items():
-                    z = encoder(photo)
-                    scores.append(
-                        f"{name.split('.')[0]} {float(psnr((decoder(z).clamp(-1, 1) - photo).square().mean())):.2f}/"
-                        f"{float(psnr((picture_decoder(z).clamp(-1, 1) - photo).square().mean())):.2f}"
-                    )
-            print("  held out:", " ".join(scores), flush=True)
+            evaluate_vae(test, encoder, [decoder, picture_decoder])
     normalise_latents(encoder, modules[1:], pictures)
     save(weights, vae_encoder=encoder, vae_decoder=decoder, picture_decoder=picture_decoder)
 
 
 @torch.no_grad()
-def normalise_latents(encoder, decoders, pictures):
-    """Unit variance per channel, folded into the weights. Scales only: a shift would change what the convolutions'
-    zero padding means at the border."""
+def evaluate_vae(photos: dict[str, Tensor], encoder: nets.Encoder, decoders: list[nets.Decoder]) -> None:
+    """Prints the PSNR of each photograph after encoding and each of the decoders."""
+    lines = []
+    for name, photo in photos.items():
+        z = encoder(photo)
+        errors = [(decoder(z).clamp(-1, 1) - photo).square().mean() for decoder in decoders]
+        lines.append(f"{name.split('.')[0]} " + "/".join(f"{float(psnr(error)):.2f}" for error in errors))
+    print("  held out:", " ".join(lines), flush=True)
+
+
+@torch.no_grad()
+def normalise_latents(encoder: nets.Encoder, decoders: list[nets.Decoder], pictures: Pictures) -> None:
+    """Unit variance per channel, folded into the weights. Scales only: a shift would change what the
+    convolutions' zero padding means at the border."""
     z = torch.cat([encoder(pictures.crops(64, 256)) for _ in range(8)])
     mean, spread = z.mean((0, 2, 3)), z.std((0, 2, 3))
     for layer in (encoder.linear, encoder.tail):
@@ -197,12 +211,12 @@ def normalise_latents(encoder, decoders, pictures):
     for decoder in decoders:
         for layer in (decoder.linear, decoder.head):
             layer.weight.mul_(spread[None, :, None, None])
-    print(
-        f"latents: mean at most {float((mean / spread).abs().max()):.3f}, spread was {float(spread.min()):.3f} to {float(spread.max()):.3f}"
-    )
+    largest = float((mean / spread).abs().max())
+    low, high = float(spread.min()), float(spread.max())
+    print(f"latents: mean at most {largest:.3f}, spread was {low:.3f} to {high:.3f}")
 
 
-def random_motions(n, rng):
+def random_motions(n: int, rng: torch.Generator) -> Tensor:
     """Classes (n, kinds): mostly one motion, sometimes two or three; every speed, also none."""
     classes = torch.zeros(n, motion.NUM_KINDS, dtype=torch.long)
     for row in classes:
@@ -215,12 +229,12 @@ def random_motions(n, rng):
 class MovedFrames:
     """A training example: picture, its latents, a moved frame, where it was taken from."""
 
-    def __init__(self, pictures, encoder, seed):
+    def __init__(self, pictures: Pictures, encoder: nets.Encoder, seed: int) -> None:
         self.pictures, self.encoder = pictures, encoder
         self.rng = torch.Generator().manual_seed(seed)
 
     @torch.no_grad()
-    def batch(self, n, side):
+    def batch(self, n: int, side: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         x = self.pictures.crops(n, side)
         hot = F.one_hot(random_motions(n, self.rng), 4).float().to(DEVICE)
         fps = torch.exp2(torch.rand(n, generator=self.rng) * 3 + 2)  # 4 … 32
@@ -232,8 +246,17 @@ class MovedFrames:
         return x, self.encoder(x), grid, truth, fps.to(DEVICE)
 
 
-def evaluate_warp(photos, encoder, decoder, picture_decoder, frame_encoder, extra=None):
-    """Mean PSNR per motion on the held-out photographs at 256²; with `extra` (latents → latents) applied to the frames."""
+def evaluate_warp(
+    photos: dict[str, Tensor],
+    encoder: nets.Encoder,
+    decoder: nets.Decoder,
+    picture_decoder: nets.Decoder,
+    frame_encoder: nets.Encoder,
+    extra: Callable[[Tensor, Tensor], Tensor] | None = None,
+) -> None:
+    """Mean PSNR per motion on the held-out photographs at 256²; with `extra` (latents → latents) applied to
+    the frames.
+    """
     lines = []
     with torch.no_grad():
         p = torch.linspace(0, 1, 6, device=DEVICE)
@@ -251,7 +274,9 @@ def evaluate_warp(photos, encoder, decoder, picture_decoder, frame_encoder, extr
     print("  held out:", " ".join(lines), flush=True)
 
 
-def train_warp(pictures, photos, weights, steps, batch=32, side=160):
+def train_warp(
+    pictures: Pictures, photos: Path, weights: Path, steps: int, batch: int = 32, side: int = 160
+) -> None:
     encoder = load(weights, "vae_encoder", nets.make_vae_encoder()).requires_grad_(False)
     decoder = load(weights, "vae_decoder", nets.make_vae_decoder()).requires_grad_(False)
     picture_decoder = load(weights, "picture_decoder", nets.make_picture_decoder())
@@ -280,8 +305,16 @@ def train_warp(pictures, photos, weights, steps, batch=32, side=160):
     save(weights, picture_decoder=picture_decoder, frame_encoder=frame_encoder)
 
 
-def descriptors(x):
-    """What image_embeds must tell of a picture (n, 3, 64, 64): palette, contrast, edges by direction and scale (n, 32)."""
+def image_encoder_input(pictures: Tensor) -> Tensor:
+    """(n, 3, H, W) -> (n, 3, IMAGE_SIDE, IMAGE_SIDE), antialiased."""
+    size = (nets.IMAGE_SIDE, nets.IMAGE_SIDE)
+    return F.interpolate(pictures, size=size, mode="bilinear", antialias=True, align_corners=False)
+
+
+def descriptors(x: Tensor) -> Tensor:
+    """What image_embeds must tell of a picture (n, 3, 64, 64): palette, contrast, edges by direction and
+    scale (n, 32).
+    """
     mean, spread = x.mean((2, 3)), x.std((2, 3))
     grey = x.mean(1, keepdim=True)
     bins = torch.linspace(-1, 1, 8, device=x.device)[None, :, None, None]
@@ -302,66 +335,58 @@ def descriptors(x):
     return torch.cat(parts, 1)
 
 
-def train_core(pictures, photos, weights, steps, batch=32, side=160):
+def train_core(
+    pictures: Pictures, photos: Path, weights: Path, steps: int, batch: int = 32, side: int = 160
+) -> None:
     encoder = load(weights, "vae_encoder", nets.make_vae_encoder()).requires_grad_(False)
     decoder = load(weights, "vae_decoder", nets.make_vae_decoder()).requires_grad_(False)
     picture_decoder = load(weights, "picture_decoder", nets.make_picture_decoder()).requires_grad_(False)
     frame_encoder = load(weights, "frame_encoder", nets.make_frame_encoder()).requires_grad_(False)
     core = nets.Denoiser().to(DEVICE)
     image_encoder = nets.ImageEncoder().to(DEVICE)
-    tell = torch.nn.Linear(nets.EMBED, 32).to(DEVICE)
-    frozen = [encoder, decoder, picture_decoder, frame_encoder]
+    tell = nn.Linear(nets.EMBED, 32).to(DEVICE)
+    frozen = (encoder, decoder, picture_decoder, frame_encoder)
     for m in [*frozen, core]:
         m.to(memory_format=torch.channels_last)
     frames = MovedFrames(pictures, encoder, 12)
     test = held_out(photos, 256, 256)
-    features = (
-        nets.Conditioner(nets.MotionHead(), torch.nn.Identity(), torch.nn.Identity()).to(DEVICE).fps_features
-    )
+    conditioner = nets.Conditioner(nets.MotionHead(), nn.Identity(), nn.Identity()).to(DEVICE)
+    features = conditioner.fps_features
 
-    def example(n):
+    def example(n: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         x, z, grid, truth, fps = frames.batch(n, side)
         with torch.no_grad(), torch.autocast(DEVICE, dtype=torch.bfloat16, enabled=DEVICE == "cuda"):
             warped = frame_encoder(motion.sample(picture_decoder(z).float(), grid)).float()
-        small = F.interpolate(
-            x, size=(nets.IMAGE_SIDE, nets.IMAGE_SIDE), mode="bilinear", antialias=True, align_corners=False
-        )
-        return small, encoder(truth), warped, truth, fps
+        return image_encoder_input(x), encoder(truth), warped, truth, fps
 
     with torch.no_grad():
         errors = torch.cat(
             [(target - warped) for _, target, warped, _, _ in (example(batch) for _ in range(16))]
         )
         core.sigma.copy_(errors.square().mean((0, 2, 3)).sqrt())
-        print(
-            "error of the warped latents per channel:", [round(float(s), 3) for s in core.sigma], flush=True
-        )
+    print("error of the warped latents per channel:", [round(float(s), 3) for s in core.sigma], flush=True)
     rng = torch.Generator().manual_seed(13)
     noise_rng = torch.Generator(device=DEVICE).manual_seed(14)
     run = Run("core", [core, image_encoder, tell], steps, 1e-3)
-
-    def coefficients(t):
-        return core.sqrt_alpha[t].reshape(-1, 1, 1, 1), core.sqrt_rest[t].reshape(-1, 1, 1, 1)
-
     for step in run:
         small, target, warped, truth, fps = example(batch)
         t = torch.randint(0, nets.TRAIN_STEPS, (batch,), generator=rng)
         t[: batch // 8] = nets.TRAIN_STEPS - 1
-        earlier = (t + 1 + (torch.rand(batch, generator=rng) * (nets.TRAIN_STEPS - 1 - t)).long()).clamp(
-            max=nets.TRAIN_STEPS - 1
-        )
-        # Most of the examples come out of the model's own step from an earlier time, as they do when it samples.
+        later = (torch.rand(batch, generator=rng) * (nets.TRAIN_STEPS - 1 - t)).long()
+        earlier = (t + 1 + later).clamp(max=nets.TRAIN_STEPS - 1)
+        # Most of the examples come out of the model's own step from an earlier time, as they do when it
+        # samples.
         own = (torch.rand(batch, generator=rng) < 0.75)[:, None, None, None].to(DEVICE)
         known = (torch.rand(batch, 1, generator=rng) > 0.12).float().to(DEVICE)
         t, earlier = t.to(DEVICE), earlier.to(DEVICE)
         noise = torch.randn(target.shape, generator=noise_rng, device=DEVICE)
-        sa, sr = coefficients(t)
+        sa, sr = core.coefficients(t)
         with run.autocast():
             embeds = image_encoder(small)
             context = torch.stack([embeds * known, torch.zeros_like(embeds)], 1)
             fps_emb = features(fps)
             with torch.no_grad():
-                ea, er = coefficients(earlier)
+                ea, er = core.coefficients(earlier)
                 before = ea * target + er * noise
                 guess = core.predict_x0(before, warped, ea, er, core.conditioning(earlier, fps_emb, context))
                 rolled = sa * guess.float() + sr * (before - ea * guess.float()) / er
@@ -384,30 +409,29 @@ def train_core(pictures, photos, weights, steps, batch=32, side=160):
         if step % 2000 == 1999 or step == steps - 1:
             evaluate_warp(test, *frozen)
             for n in (1, 6):
-                evaluate_warp(
-                    test,
-                    *frozen,
-                    extra=lambda w, photo, n=n: sample(core, image_encoder, features, w, photo, n),
-                )
+                evaluate_warp(test, *frozen, partial(sample, core, image_encoder, features, n))
     save(weights, unet_core=core, image_encoder=image_encoder)
 
 
 @torch.no_grad()
-def sample(core, image_encoder, features, warped, photo, steps):
+def sample(
+    core: nets.Denoiser,
+    image_encoder: nets.ImageEncoder,
+    features: Callable[[Tensor], Tensor],
+    steps: int,
+    warped: Tensor,
+    photo: Tensor,
+) -> Tensor:
     """DDIM with trailing timesteps, as the pipeline runs it."""
-    small = F.interpolate(
-        photo, size=(nets.IMAGE_SIDE, nets.IMAGE_SIDE), mode="bilinear", antialias=True, align_corners=False
-    )
-    embeds = image_encoder(small).expand(len(warped), -1)
+    embeds = image_encoder(image_encoder_input(photo)).expand(len(warped), -1)
     context = torch.stack([embeds, torch.zeros_like(embeds)], 1)
     fps_emb = features(torch.full((len(warped),), 16.0, device=warped.device))
     times = [round(nets.TRAIN_STEPS - i * nets.TRAIN_STEPS / steps) - 1 for i in range(steps)]
     x = torch.randn(warped.shape, generator=torch.Generator().manual_seed(1)).to(warped.device)
-    for i, t in enumerate(times):
+    for t in times:
         now = torch.full((len(warped),), t, device=warped.device)
-        sa, sr = core.sqrt_alpha[t], core.sqrt_rest[t]
-        full = lambda c: c.reshape(1, 1, 1, 1).expand(len(warped), -1, -1, -1)
-        x0 = core.predict_x0(x, warped, full(sa), full(sr), core.conditioning(now, fps_emb, context))
+        sa, sr = core.coefficients(now)
+        x0 = core.predict_x0(x, warped, sa, sr, core.conditioning(now, fps_emb, context))
         noise = (x - sa * x0) / sr
         before = t - nets.TRAIN_STEPS // steps
         na, nr = (core.sqrt_alpha[before], core.sqrt_rest[before]) if before >= 0 else (1.0, 0.0)
@@ -415,7 +439,7 @@ def sample(core, image_encoder, features, warped, photo, steps):
     return x
 
 
-def main(stages, photos, weights, library_size, steps):
+def main(stages: list[str], photos: Path, weights: Path, library_size: int, steps: dict[str, int]) -> None:
     torch.manual_seed(0)
     torch.backends.cuda.matmul.allow_tf32 = True
     torch.backends.cudnn.allow_tf32 = True

@@ -1,17 +1,19 @@
 """Trains the text encoder and the motion head of unet_cond together: captions in, a class per motion out.
 
-Every caption is new; ten thousand of them, of another seed, say how well it goes. How well it does on sentences of
-somebody else, evaluate.py says.
+Every caption is new; ten thousand of them, of another seed, say how well it goes. How well it does on
+sentences of somebody else, evaluate.py says.
 """
 
 import math
 import multiprocessing
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 import captions
 import make_tokenizer
@@ -21,7 +23,7 @@ import nets
 CHUNK = 32768
 
 
-def make_chunk(task):
+def make_chunk(task: tuple[int, int, str]) -> tuple[np.ndarray, np.ndarray]:
     """(ids (n, T) int32, classes (n, kinds) int8) of one seed."""
     seed, count, path = task
     tokenizer, _ = make_tokenizer.load(path)
@@ -34,14 +36,14 @@ def make_chunk(task):
     return ids, classes
 
 
-def chunks(path, total, seed):
+def chunks(path: Path, total: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     tasks = [(seed + i, CHUNK, str(path)) for i in range(math.ceil(total / CHUNK))]
     workers = max(1, min(12, multiprocessing.cpu_count() - 3))
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         yield from pool.imap(make_chunk, tasks)
 
 
-def accuracy(encoder, head, ids, classes):
+def accuracy(encoder: nets.TextEncoder, head: nets.MotionHead, ids: Tensor, classes: Tensor) -> float:
     right = 0
     with torch.no_grad():
         for a in range(0, len(ids), 1024):
@@ -50,7 +52,7 @@ def accuracy(encoder, head, ids, classes):
     return right / len(ids)
 
 
-def main(tokenizer_path, out, steps, batch=1024, rate=1e-3):
+def main(tokenizer_path: Path, out: Path, steps: int, batch: int = 1024, rate: float = 1e-3) -> None:
     torch.manual_seed(0)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     tokenizer, end = make_tokenizer.load(tokenizer_path)
@@ -87,18 +89,19 @@ def main(tokenizer_path, out, steps, batch=1024, rate=1e-3):
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()
             with torch.no_grad():
-                for average, p in zip(averages, parameters):
+                for average, p in zip(averages, parameters, strict=True):
                     average.lerp_(p, 1 - min(0.999, step / (step + 10)))
             step += 1
             if step % 500 == 0 or step == steps:
                 encoder.eval(), head.eval()
                 print(
-                    f"text {step}/{steps} {time.time() - start:.0f} s: loss {float(loss):.3f}, whole captions right {accuracy(encoder, head, *test):.4f}",
+                    f"text {step}/{steps} {time.time() - start:.0f} s: loss {float(loss):.3f}, "
+                    f"whole captions right {accuracy(encoder, head, *test):.4f}",
                     flush=True,
                 )
                 encoder.train(), head.train()
     with torch.no_grad():
-        for average, p in zip(averages, parameters):
+        for average, p in zip(averages, parameters, strict=True):
             p.copy_(average)
     encoder.eval(), head.eval()
     print(f"text, averaged weights: {accuracy(encoder, head, *test):.4f}", flush=True)

@@ -1,5 +1,6 @@
-"""Which test prompts did training see word for word? Draws every caption of the text stage again (12 million, some minutes
-on one core) and prints the prompts of tests/fixtures/prompts/test.json among them: python unseen.py
+"""Which test prompts did training see word for word? Draws every caption of the text stage again (12 million,
+some minutes on one core) and prints the prompts of tests/fixtures/prompts/test.json among them: python
+unseen.py
 """
 
 import json
@@ -15,16 +16,16 @@ PROMPTS = Path(__file__).parents[2] / "tests" / "fixtures" / "prompts" / "test.j
 BATCH, FIRST_SEED = 1024, 1000
 
 
-def plain(text):
+def plain(text: str) -> str:
     """Case and punctuation tell no two prompts apart."""
     return re.sub(r"[^\w ]", "", text.lower()).strip()
 
 
-def main():
+def main() -> None:
     prompts = {
         plain(entry["prompt"]): entry["prompt"] for entry in json.loads(PROMPTS.read_text(encoding="utf-8"))
     }
-    seen = {}
+    seen: dict[str, int] = {}
     for i in range(math.ceil(train.STEPS["text"] * BATCH / train_text.CHUNK)):
         for text, _ in captions.Captions(FIRST_SEED + i).generate(train_text.CHUNK):
             key = plain(text)

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Format, lint and types of the Python in models/ and bench/gpu, for a virtual environment with requirements-dev.txt:
+#
+#   python3.11 -m venv .venv && .venv/bin/pip install -r models/requirements-dev.txt
+#   PATH=$PWD/.venv/bin:$PATH models/check.sh
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+ruff format --check models bench/gpu
+ruff check models bench/gpu
+# One by one: these are folders of scripts, and two of them have an export.py.
+for folder in models/export models/train bench/gpu; do
+  (cd "$folder" && mypy --config-file ../../pyproject.toml .)
+done
