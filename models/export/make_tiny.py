@@ -1,11 +1,12 @@
-"""Makes the tiny I2VGen-XL that the tests run: the real diffusers and transformers classes with random weights.
+"""Makes the tiny I2VGen-XL that the tests run: the real diffusers and transformers classes with random
+weights.
 
     python make_tiny.py CHECKPOINT PACK [CORES]
 
-Writes a diffusers folder to CHECKPOINT, its export to PACK, and to CORES the two cores that the pack would have with
---deepcache. Four levels, every kind of block, the real scheduler
-configuration, a VAE of factor 8 and a CLIP tokenizer with 2,000 tokens. The weights are seeded and scaled so that each
-part matters in the result: parity with a model that answers zero would prove nothing.
+Writes a diffusers folder to CHECKPOINT, its export to PACK, and to CORES the two cores that the pack would
+have with --deepcache. Four levels, every kind of block, the real scheduler configuration, a VAE of factor 8
+and a CLIP tokenizer with 2,000 tokens. The weights are seeded and scaled so that each part matters in the
+result: parity with a model that answers zero would prove nothing.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import math
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, I2VGenXLPipeline, I2VGenXLUNet
@@ -36,7 +38,7 @@ TOKENS = 77
 VOCABULARY = 2000
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"
 
-TINY = {
+TINY: dict[str, Any] = {
     **I2VGEN_XL,
     "id": "tiny-i2vgen-xl",
     "title": "Tiny I2VGen-XL for tests",
@@ -85,8 +87,9 @@ def make_unet() -> I2VGenXLUNet:
     )
     scale_weights(unet)
     with torch.no_grad():
-        # Damped residual branches, the ones that bring the prompt and the picture least: a denoising loop then keeps
-        # a rounding error of 1e-6 below 1e-4 over 50 steps at guidance 9, where the undamped one is chaotic.
+        # Damped residual branches, the ones that bring the prompt and the picture least: a denoising loop
+        # then keeps a rounding error of 1e-6 below 1e-4 over 50 steps at guidance 9, where the undamped one
+        # is chaotic.
         for name, module in unet.named_modules():
             if isinstance(module, (nn.Linear, nn.Conv2d, nn.Conv3d)):
                 if ".attentions." in name and name.endswith("attn2.to_out.0"):
@@ -110,7 +113,8 @@ def make_vae() -> AutoencoderKL:
     )
     scale_weights(vae)
     with torch.no_grad():
-        # Latents of about 1 after scaling, drawn with a standard deviation of about 1 before it; frames inside [-1, 1].
+        # Latents of about 1 after scaling, drawn with a standard deviation of about 1 before it; frames
+        # inside [-1, 1].
         vae.quant_conv.weight[:4] *= 1.5 / vae.config.scaling_factor
         vae.quant_conv.weight[4:] *= 0.3
         vae.decoder.conv_out.weight *= 0.35
@@ -160,9 +164,11 @@ def make_feature_extractor() -> CLIPImageProcessor:
 
 @torch.no_grad()
 def scale_weights(model: nn.Module) -> None:
-    """Keeps variances: weights N(0, 1/fan_in), embeddings N(0, 1), small random biases and norms off the identity.
+    """Keeps variances: weights N(0, 1/fan_in), embeddings N(0, 1), small random biases and norms off the
+    identity.
 
-    Nothing stays at zero, the last convolution of each temporal layer included, which diffusers initialises to zero.
+    Nothing stays at zero, the last convolution of each temporal layer included, which diffusers initialises
+    to zero.
     """
     for module in model.modules():
         if isinstance(module, (nn.Linear, nn.Conv2d, nn.Conv3d)):
@@ -181,7 +187,7 @@ def scale_weights(model: nn.Module) -> None:
 
 
 def make_tokenizer(folder: Path) -> CLIPTokenizerFast:
-    """A byte-level BPE in CLIP's layout: 256 bytes, 256 bytes that end a word, merges, start and end token."""
+    """A byte-level BPE in CLIP's layout: 256 bytes, 256 that end a word, merges, start and end token."""
     pattern = r"'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
     trained = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     trained.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
@@ -224,63 +230,20 @@ def make_tokenizer(folder: Path) -> CLIPTokenizerFast:
     )
 
 
+def tiny_words(name: str) -> list[str]:
+    """The lines of tiny_words/NAME.txt."""
+    return (Path(__file__).with_name("tiny_words") / f"{name}.txt").read_text(encoding="utf-8").splitlines()
+
+
 def training_text() -> list[str]:
-    """Prompts of the kind that people write, from word lists, plus enough rare words to fill the vocabulary."""
-    subjects = """cat dog horse bird fox wolf tiger lion elephant rabbit bear whale dolphin turtle butterfly eagle owl
-        woman man girl boy child dancer sailor knight wizard astronaut robot dragon unicorn mermaid king queen portrait
-        waterfall river ocean lake beach mountain volcano forest jungle desert meadow garden field canyon glacier island
-        city street bridge castle temple tower village lighthouse cathedral skyscraper train car bicycle boat ship
-        airplane rocket balloon lantern candle campfire fireplace coffee teacup flower rose sunflower tulip tree willow
-        bamboo cherry blossom snow rain storm lightning cloud fog mist rainbow aurora galaxy nebula planet moon sun star
-        flag curtain dress hair scarf umbrella painting sculpture fountain windmill carousel guitar piano violin""".split()
-    motions = """zooming panning tilting rotating spinning swaying waving drifting floating flying swimming running
-        walking jumping dancing falling rising flowing rippling burning glowing flickering blowing turning smiling
-        blinking breathing looking moving growing blooming melting exploding sparkling shimmering gliding orbiting""".split()
-    adjectives = """beautiful cinematic dramatic gentle slow fast quick smooth natural realistic photorealistic detailed
-        vivid colourful colorful dark bright soft golden silver crimson emerald azure ancient modern futuristic majestic
-        tiny huge lonely happy sad calm stormy misty sunny rainy snowy windy foggy blurry distorted ugly discontinuous
-        motionless static disfigured disconnected incomplete resolution quality masterpiece""".split()
-    others = """about above across afternoon again against along already although always among animal another answer
-        anything appear around arrive background balance beginning behind believe beneath between beyond blanket bottle
-        bottom branch breakfast brought builder business calendar capture carefully carpet ceiling center century chair
-        chance change character chocolate circle clothes coast collection comfortable common company complete condition
-        consider continue control corner country couple course creature crystal culture daughter decide deep describe
-        desire detail different difficult dinner direction discover distance doctor double doubt during early earth east
-        edge effect either electric empty energy engine enjoy enough entire evening every evidence example excellent
-        except expect experience explain express family famous farmer father feather feeling figure finally finger
-        follow foreign forward freedom frequent friend front furniture further general gentleman glass government grand
-        grass great ground group hammer handle happen harbor heart heavy helmet history holiday hospital hundred
-        hungry imagine important include increase industry inside instead interest invite jacket journey judge justice
-        kitchen knowledge language laughing leader leather letter library listen little machine magazine marble market
-        material measure medicine member memory message middle minute mirror modern moment morning mother mouth music
-        mystery narrow nation neighbor nothing notice number object observe office operate opinion orange ordinary
-        outside package palace paper particular passenger pattern peace people perfect person picture pleasure pocket
-        poetry police popular position possible potential power practice prepare present pressure pretty private problem
-        produce program promise proper protect provide public purple purpose question quiet railway reach reason receive
-        record reflection region remember repeat require rescue respect restaurant return rhythm river royal sailing
-        school science season secret serious service several shadow shoulder signal silence simple sister situation
-        special spirit splendid station strange strength student sudden suggest summer surface surprise sweater symbol
-        teacher telephone temperature terrible theatre thought thousand through ticket together tomorrow tongue
-        traditional transparent travel treasure trouble trumpet twelve umbrella uncle understand universe useful valley
-        variety vehicle velvet victory violet visitor voice volume wagon warning weather whisper window winter wonder
-        wooden yellow yesterday zebra""".split()
-    phrases = """camera slowly zooming in|camera quickly zooming out|camera panning to the left|camera tilting up|
-        the leaves sway in the wind|waves roll onto the beach|gentle natural motion|looking at the viewer|
-        distorted, discontinuous, ugly, blurry, low resolution, motionless, static, disfigured, disconnected limbs,
-        ugly faces, incomplete arms|in the style of an oil painting|at sunset, golden hour, 4k, highly detailed|
-        it's raining and they're dancing|we've seen what you'll like and i'm sure he'd agree|don't stop, can't stop|
-        the quick brown fox jumps over the lazy dog|1 2 3 4 5 6 7 8 9 0|(masterpiece:1.2), [best quality]!? ... -- //|
-        镜头慢慢推近，一只猫在花园里|カメラがゆっくりズームイン|камера медленно приближается|la cámara se acerca despacio|
-        die kamera fährt langsam zurück|l'appareil s'éloigne doucement|😀 🎥 🐱 🌊""".replace(
-        "\n        ", " "
-    ).split("|")
-    lines = phrases * 4 + [" ".join(others)]
+    """Prompts of the kind that people write, plus enough rare words to fill the vocabulary."""
+    subjects, motions, adjectives = tiny_words("subjects"), tiny_words("motions"), tiny_words("adjectives")
+    lines = [*tiny_words("phrases") * 4, " ".join(tiny_words("rare"))]
     for i, subject in enumerate(subjects):
         for j, motion in enumerate(motions):
             adjective = adjectives[(7 * i + 3 * j) % len(adjectives)]
-            lines.append(
-                f"a {adjective} {subject} {motion} in the {subjects[(i + 5 * j + 1) % len(subjects)]}"
-            )
+            place = subjects[(i + 5 * j + 1) % len(subjects)]
+            lines.append(f"a {adjective} {subject} {motion} in the {place}")
     return lines
 
 
@@ -302,7 +265,9 @@ def make_checkpoint(folder: Path) -> I2VGenXLPipeline:
 
 
 def export_cores(folder: Path) -> None:
-    """unet_core with deep_features, and unet_shallow: what differs from the pack, whose other graphs go with them."""
+    """unet_core with deep_features, and unet_shallow: what differs from the pack, whose other graphs go with
+    them.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         export_unet(make_unet(), Path(scratch), TOKENS, Options(deepcache=True))
         for name in ("unet_core", "unet_shallow"):

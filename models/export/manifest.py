@@ -3,16 +3,17 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 # Recommended by the authors of I2VGen-XL (VGen, configs/i2vgen_xl_infer.yaml).
 NEGATIVE_PROMPT = (
-    "Distorted, discontinuous, Ugly, blurry, low resolution, motionless, static, disfigured, disconnected limbs, "
-    "Ugly faces, incomplete arms"
+    "Distorted, discontinuous, Ugly, blurry, low resolution, motionless, static, disfigured, "
+    "disconnected limbs, Ugly faces, incomplete arms"
 )
 
-# What the published I2VGen-XL can do: trained at 1280x704 with 16 and 32 frames. Its latents are 1/8 of the picture
-# and the UNet halves them three times, so sizes are multiples of 64.
-I2VGEN_XL = {
+# What the published I2VGen-XL can do: trained at 1280x704 with 16 and 32 frames. Its latents are 1/8 of the
+# picture and the UNet halves them three times, so sizes are multiples of 64.
+I2VGEN_XL: dict[str, Any] = {
     "id": "i2vgen-xl",
     "title": "I2VGen-XL",
     "licence": "Weights: research and non-commercial use only (see models/README.md)",
@@ -69,6 +70,6 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_json(path: Path, value) -> None:
+def write_json(path: Path, value: object) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
