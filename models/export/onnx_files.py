@@ -5,8 +5,10 @@ Knows nothing of what the modules compute.
 
 import tempfile
 import warnings
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import onnx
@@ -27,7 +29,9 @@ ALIGNMENT = 256
 def save_graph(
     module: torch.nn.Module, cases: list, folder: Path, dynamic_axes: dict, outputs: list[str] | None = None
 ) -> None:
-    """Traces `module` with the last case's inputs and writes folder/model.onnx. Its outputs are the case's if not named."""
+    """Traces `module` with the last case's inputs and writes folder/model.onnx. Its outputs are the case's if
+    not named.
+    """
     inputs, expected = cases[-1]
     folder.mkdir()
     with tempfile.TemporaryDirectory(dir=folder) as scratch, warnings.catch_warnings(), torch.no_grad():
@@ -64,8 +68,8 @@ def save_fused(
 ) -> None:
     """Traces a module of fused.py and writes folder/model.onnx, its weights in model.onnx_data beside it.
 
-    The exporter sees no weight: it would copy, fold and compare them, which takes minutes and three times their memory
-    at full size. The weights go from the module to the file as they are.
+    The exporter sees no weight: it would copy, fold and compare them, which takes minutes and three times
+    their memory at full size. The weights go from the module to the file as they are.
     """
     folder.mkdir()
     device = next(module.buffers()).device
@@ -98,12 +102,14 @@ def save_fused(
                 graph.initializer.append(write_weight(value.name, weights[value.name], data))
     del graph.input[:], graph.value_info[:]
     graph.input.extend(real_inputs)
-    for value, result in zip(graph.output, results if isinstance(results, tuple) else (results,)):
+    results = results if isinstance(results, tuple) else (results,)
+    for value, result in zip(graph.output, results, strict=True):
         fix_shape(value, result.shape, dynamic_axes[value.name])
     used |= {value.name for value in graph.output}
     for node in graph.node:
-        # ONNX Runtime gives memory to every output with a name, and frees it only after the last reader: without one,
-        # at the end of the run. For SkipGroupNorm's sums that would be three times all other activations together.
+        # ONNX Runtime gives memory to every output with a name, and frees it only after the last reader:
+        # without one, at the end of the run. For SkipGroupNorm's sums that would be three times all other
+        # activations together.
         for i, name in enumerate(node.output):
             if i > 0 and name not in used:
                 node.output[i] = ""
@@ -111,13 +117,15 @@ def save_fused(
 
 
 def fix_shape(value: ValueInfoProto, shape: torch.Size, free_axes: dict) -> None:
-    """Writes down the dimensions that are not free: the exporter does not work them out through our operators."""
+    """Writes down the dimensions that are not free: the exporter does not work them out through our
+    operators.
+    """
     for axis, dim in enumerate(value.type.tensor_type.shape.dim):
         if axis not in free_axes:
             dim.dim_value = shape[axis]
 
 
-def write_weight(name: str, weight: torch.Tensor, file) -> TensorProto:
+def write_weight(name: str, weight: torch.Tensor, file: BinaryIO) -> TensorProto:
     """Appends the weight to the file and returns its entry in the graph; small ones stay in the graph."""
     array = weight.detach().contiguous().cpu().numpy()
     tensor = TensorProto(name=name, data_type=helper.np_dtype_to_tensor_dtype(array.dtype), dims=array.shape)
@@ -140,16 +148,15 @@ def count_nodes(folder: Path, op_type: str) -> int:
 def check(out: Path, cases: list, names: list[str], tolerance: float, relative: bool = False) -> None:
     """Runs the named graphs one after the other, each fed from the inputs and the outputs before it.
 
-    The tolerance is the largest absolute error, or with `relative` the norm of the error over the norm of the result.
-    Raises SystemExit when a graph is not equal.
+    The tolerance is the largest absolute error, or with `relative` the norm of the error over the norm of the
+    result. Raises SystemExit when a graph is not equal.
     """
     with ExitStack() as stack:
         sessions = [stack.enter_context(open_session(out / name)) for name in names]
         for inputs, expected in cases:
             values = {name: value.cpu().numpy() for name, value in inputs.items()}
             for session in sessions:
-                feed = {i.name: values[i.name] for i in session.get_inputs()}
-                values |= dict(zip([o.name for o in session.get_outputs()], session.run(None, feed)))
+                values |= run(session, values)
             for name, reference in expected.items():
                 compare(f"{names[-1]:14} {name}", values[name], reference.cpu().numpy(), tolerance, relative)
 
@@ -167,9 +174,17 @@ def compare(what: str, value: np.ndarray, reference: np.ndarray, tolerance: floa
         raise SystemExit(f"{what}: {kind} error {error:.1e} is above {tolerance:.0e}")
 
 
+def run(session: ort.InferenceSession, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """All outputs by name, from those of `values` that the graph reads."""
+    feed = {value.name: values[value.name] for value in session.get_inputs()}
+    return dict(zip([value.name for value in session.get_outputs()], session.run(None, feed), strict=True))
+
+
 @contextmanager
-def open_session(folder: Path):
-    """A session for folder/model.onnx: on the GPU where there is one, otherwise on the CPU with fusions undone."""
+def open_session(folder: Path) -> Iterator[ort.InferenceSession]:
+    """A session for folder/model.onnx: on the GPU where there is one, otherwise on the CPU with fusions
+    undone.
+    """
     options = ort.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3

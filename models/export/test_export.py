@@ -1,9 +1,10 @@
-"""Checks the `cuda` flavour on the tiny model without a GPU: fusion counts, and equality with PyTorch in float32.
+"""Checks the `cuda` flavour on the tiny model without a GPU: fusion counts, and equality with PyTorch in
+float32.
 
     pip install pytest && pytest test_export.py
 
-The graphs run on the CPU with their fusions undone (lower.py), weights and order as exported. What only the CUDA
-kernels can get wrong is verify.py's to find.
+The graphs run on the CPU with their fusions undone (lower.py), weights and order as exported. What only the
+CUDA kernels can get wrong is verify.py's to find.
 """
 
 import json
@@ -27,7 +28,7 @@ import make_tiny
 from lora import fuse_lora, parse_lora
 from lower import standardise
 from make_golden import DeepFeatures
-from onnx_files import open_session
+from onnx_files import open_session, run
 from rewrite import OnnxAttention
 from tensorrt_context import PROVIDER, Size, limits_within, profiles_of, require_tensorrt
 
@@ -35,25 +36,27 @@ torch.set_num_threads(2)
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory) -> Path:
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny") / "checkpoint"
     make_tiny.make_checkpoint(folder)
     return folder
 
 
-def export_to(out: Path, checkpoint: Path, **options) -> Path:
+def export_to(out: Path, checkpoint: Path, **options: object) -> Path:
     settings = {"flavour": "cuda", "dtype": torch.float32, "allow_unfused": True, "device": "cpu", **options}
     export.export_pack(str(checkpoint), out, make_tiny.TINY, options=export.Options(**settings))
     return out
 
 
 @pytest.fixture(scope="module")
-def pack(checkpoint, tmp_path_factory) -> Path:
-    """In float32, with both cores. export_pack itself compares every graph with PyTorch at two sizes, to 1e-4."""
+def pack(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """In float32, with both cores. export_pack itself compares every graph with PyTorch at two sizes, to
+    1e-4.
+    """
     return export_to(tmp_path_factory.mktemp("tiny") / "pack", checkpoint, deepcache=True)
 
 
-def test_half_precision_pack_is_close_and_float32_outside(checkpoint, tmp_path):
+def test_half_precision_pack_is_close_and_float32_outside(checkpoint: Path, tmp_path: Path) -> None:
     out = export_to(tmp_path / "pack", checkpoint, dtype=torch.float16)
     for folder in ("text_encoder", "image_encoder", "vae_encoder", "unet_cond", "unet_core", "vae_decoder"):
         graph = onnx.load(out / folder / "model.onnx", load_external_data=False).graph
@@ -67,7 +70,7 @@ def test_half_precision_pack_is_close_and_float32_outside(checkpoint, tmp_path):
     assert weights and all(w.data_type == onnx.TensorProto.FLOAT16 for w in weights if "freqs" not in w.name)
 
 
-def test_counts_of_fusions_follow_from_the_modules(pack):
+def test_counts_of_fusions_follow_from_the_modules(pack: Path) -> None:
     unet = make_tiny.make_unet()
     found = fusions.count(pack / "unet_core" / "model.onnx")
     blocks = len(
@@ -82,7 +85,7 @@ def test_counts_of_fusions_follow_from_the_modules(pack):
         assert found[unfused] == 0
 
 
-def test_no_arithmetic_with_shapes(pack):
+def test_no_arithmetic_with_shapes(pack: Path) -> None:
     """A shape goes straight into a Reshape or an Expand: nothing that ONNX Runtime would leave to the CPU."""
     for name in ("unet_core", "unet_shallow", "vae_encoder", "vae_decoder"):
         graph = onnx.load(pack / name / "model.onnx", load_external_data=False).graph
@@ -101,7 +104,7 @@ def test_no_arithmetic_with_shapes(pack):
                 assert node.input[0] not in weights
 
 
-def test_no_output_without_a_reader(pack):
+def test_no_output_without_a_reader(pack: Path) -> None:
     for name in ("unet_core", "unet_shallow", "vae_encoder", "vae_decoder"):
         graph = onnx.load(pack / name / "model.onnx", load_external_data=False).graph
         read = {value for node in graph.node for value in node.input} | {value.name for value in graph.output}
@@ -110,7 +113,7 @@ def test_no_output_without_a_reader(pack):
         ] == []
 
 
-def test_decoded_pixels_are_the_sample_in_bytes(pack):
+def test_decoded_pixels_are_the_sample_in_bytes(pack: Path) -> None:
     latent = (
         8 * torch.randn(2, 4, 6, 10, generator=torch.Generator().manual_seed(3)).numpy()
     )  # some out of range
@@ -126,13 +129,13 @@ def test_decoded_pixels_are_the_sample_in_bytes(pack):
     assert not np.isfinite(of_broken)
 
 
-def test_lost_fusions_stop_the_export(checkpoint, tmp_path):
+def test_lost_fusions_stop_the_export(checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="BiasSplitGelu"):
         export_to(tmp_path / "pack", checkpoint, allow_unfused=False)
     assert not (tmp_path / "pack" / "kinora.json").exists()
 
 
-def test_real_widths_lose_nothing(tmp_path):
+def test_real_widths_lose_nothing(tmp_path: Path) -> None:
     """The published widths and head sizes in two levels instead of four."""
     unet = make_random.make_unet(
         "cpu",
@@ -146,13 +149,16 @@ def test_real_widths_lose_nothing(tmp_path):
     options = export.Options(flavour="cuda", dtype=torch.float32, device="cpu")
     export.export_unet(unet, tmp_path, 77, options)
     found = fusions.count(tmp_path / "unet_core" / "model.onnx")
-    # Six feed-forwards of the higher resolution in two parts, two below, transformer_in's widened and in four parts.
+    # Six feed-forwards of the higher resolution in two parts, two below, transformer_in's widened and in four
+    # parts.
     assert found["BiasSplitGelu"] == 6 * 2 + 2 + 4
     assert found["Erf"] == found["Gelu"] == 0
 
 
 @pytest.mark.parametrize("batch,frames,height,width", [(1, 1, 8, 8), (1, 4, 16, 8), (2, 3, 8, 24)])
-def test_core_runs_at_sizes_that_it_was_not_traced_with(pack, batch, frames, height, width):
+def test_core_runs_at_sizes_that_it_was_not_traced_with(
+    pack: Path, batch: int, frames: int, height: int, width: int
+) -> None:
     unet = make_tiny.make_unet()
     inputs = inputs_of(batch, frames, height, width, seed=batch + frames)
     expected = export.reference_sample(unet, inputs).numpy()
@@ -167,7 +173,7 @@ def inputs_of(batch: int, frames: int, height: int, width: int, seed: int) -> di
     """For unet_cond and unet_core of the tiny model, with a context of `batch` rows."""
     generator = torch.Generator().manual_seed(seed)
 
-    def noise(*shape):
+    def noise(*shape: int) -> torch.Tensor:
         return torch.randn(*shape, generator=generator)
 
     return {
@@ -183,12 +189,11 @@ def inputs_of(batch: int, frames: int, height: int, width: int, seed: int) -> di
 
 def run_graph(folder: Path, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     with open_session(folder) as session:
-        feed = {i.name: values[i.name] for i in session.get_inputs()}
-        return dict(zip([o.name for o in session.get_outputs()], session.run(None, feed)))
+        return run(session, values)
 
 
 @pytest.mark.parametrize("flavour", ["plain", "cuda"])
-def test_what_all_rows_share_has_a_fixed_one(pack, flavour):
+def test_what_all_rows_share_has_a_fixed_one(pack: Path, flavour: str) -> None:
     """Kinora reads from these dimensions what comes and goes once."""
     tiny = Path(__file__).parents[2] / "tests" / "fixtures"
     cond, cores = (tiny / "packs" / "tiny", tiny / "cores") if flavour == "plain" else (pack, pack)
@@ -202,8 +207,10 @@ def test_what_all_rows_share_has_a_fixed_one(pack, flavour):
         assert "factors" not in first or first["factors"].dim_param == "factors"
 
 
-def test_sum_and_factors_are_float32_in_half_precision():
-    """Factors beyond FP16's range, which cancel each other: only a sum in float32 gives about the sample back."""
+def test_sum_and_factors_are_float32_in_half_precision() -> None:
+    """Factors beyond FP16's range, which cancel each other: only a sum in float32 gives about the sample
+    back.
+    """
     core = fused.UnetCore(make_tiny.make_unet().half(), torch.float16)
     sample = torch.randn(1, 4, 2, 8, 8)
     text, context = (torch.randn(1, tokens, 32).repeat(2, 1, 1) for tokens in (77, 68))
@@ -220,8 +227,10 @@ def test_sum_and_factors_are_float32_in_half_precision():
     assert (out - sample).abs().max() < 0.05
 
 
-def test_work_before_the_first_cross_attention_is_done_once(pack):
-    """The highest resolution's self-attention of the first layer sees F pictures with two rows of context as with one."""
+def test_work_before_the_first_cross_attention_is_done_once(pack: Path) -> None:
+    """The highest resolution's self-attention of the first layer sees F pictures with two rows of context as
+    with one.
+    """
     core = fused.UnetCore(make_tiny.make_unet(), torch.float32)
     seen = {}
     for name, part in (
@@ -235,7 +244,7 @@ def test_work_before_the_first_cross_attention_is_done_once(pack):
     assert seen == {"first": 3, "second": 6}
 
 
-def test_features_of_another_step_change_the_shallow_core(pack):
+def test_features_of_another_step_change_the_shallow_core(pack: Path) -> None:
     """That it reads them: with the features of another clip, the result is another one."""
     unet = make_tiny.make_unet()
     for attn in unet.image_latents_temporal_encoder.modules():
@@ -252,7 +261,7 @@ def test_features_of_another_step_change_the_shallow_core(pack):
 
 
 @pytest.mark.parametrize("flavour", ["plain", "cuda"])
-def test_shallow_core_with_features_of_an_earlier_step(pack, tmp_path, flavour):
+def test_shallow_core_with_features_of_an_earlier_step(pack: Path, tmp_path: Path, flavour: str) -> None:
     """Against the untouched UNet, whose last layer is given the same old features by a hook."""
     if flavour == "plain":
         make_tiny.export_cores(tmp_path / "cores")
@@ -268,7 +277,8 @@ def test_shallow_core_with_features_of_an_earlier_step(pack, tmp_path, flavour):
         features.are_old = True
         expected.append(export.reference_sample(unet, steps[1]))
     values = run_graph(pack / "unet_cond", {name: value.numpy() for name, value in inputs.items()})
-    for folder, step, result in zip((cores / "unet_core", cores / "unet_shallow"), steps, expected):
+    folders = (cores / "unet_core", cores / "unet_shallow")
+    for folder, step, result in zip(folders, steps, expected, strict=True):
         values |= {name: value.numpy() for name, value in step.items()}
         values |= run_graph(folder, values)
         assert np.abs(values["out_sample"] - result.numpy()).max() <= 1e-4
@@ -285,7 +295,9 @@ LAYER = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
         (".lora_A.weight", ".lora_B.weight", "", 8.0),
     ],
 )
-def test_lora_is_the_sum_of_its_outer_products(tmp_path, down, up, prefix, alpha):
+def test_lora_is_the_sum_of_its_outer_products(
+    tmp_path: Path, down: str, up: str, prefix: str, alpha: float | None
+) -> None:
     unet = make_tiny.make_unet()
     before = unet.get_submodule(LAYER).weight.detach().clone()
     others = {name: p.detach().clone() for name, p in unet.named_parameters() if name != f"{LAYER}.weight"}
@@ -302,7 +314,7 @@ def test_lora_is_the_sum_of_its_outer_products(tmp_path, down, up, prefix, alpha
     assert all(torch.equal(p, others[name]) for name, p in unet.named_parameters() if name in others)
 
 
-def test_old_processor_names_and_convolutions(tmp_path):
+def test_old_processor_names_and_convolutions(tmp_path: Path) -> None:
     unet = make_tiny.make_unet()
     attn, conv = LAYER.removesuffix(".to_q"), "down_blocks.0.resnets.0.conv1"
     out, weight = unet.get_submodule(f"{attn}.to_out.0").weight, unet.get_submodule(conv).weight
@@ -338,7 +350,9 @@ def test_old_processor_names_and_convolutions(tmp_path):
         ({f"{LAYER}.lora_magnitude_vector": torch.zeros(2)}, "no layer of the UNet"),
     ],
 )
-def test_lora_that_does_not_fit_changes_nothing(tmp_path, tensors, message):
+def test_lora_that_does_not_fit_changes_nothing(
+    tmp_path: Path, tensors: dict[str, torch.Tensor], message: str
+) -> None:
     unet = make_tiny.make_unet()
     before = {name: p.detach().clone() for name, p in unet.named_parameters()}
     save_file(tensors, tmp_path / "lora.safetensors")
@@ -347,7 +361,7 @@ def test_lora_that_does_not_fit_changes_nothing(tmp_path, tensors, message):
     assert all(torch.equal(p, before[name]) for name, p in unet.named_parameters())
 
 
-def test_lora_reaches_the_pack(checkpoint, tmp_path):
+def test_lora_reaches_the_pack(checkpoint: Path, tmp_path: Path) -> None:
     """The exported core with a LoRA equals PyTorch with the same weights changed by hand."""
     tensors = {
         f"{LAYER}.lora_A.weight": torch.ones(1, 16) * 0.2,
@@ -367,13 +381,13 @@ def test_lora_reaches_the_pack(checkpoint, tmp_path):
     assert np.allclose(onnx.numpy_helper.to_array(weight), by_hand.t().numpy(), atol=1e-6)
 
 
-def test_parse_lora(tmp_path):
+def test_parse_lora(tmp_path: Path) -> None:
     assert parse_lora("a.safetensors") == (Path("a.safetensors"), 1.0)
     assert parse_lora("a.safetensors:0.7") == (Path("a.safetensors"), 0.7)
     assert parse_lora("a:b.safetensors") == (Path("a:b.safetensors"), 1.0)
 
 
-def test_graphs_for_tensorrt_are_standard_and_equal(tmp_path):
+def test_graphs_for_tensorrt_are_standard_and_equal(tmp_path: Path) -> None:
     """The plain core and decoder without attention nodes, against themselves with them."""
     pack = Path(__file__).parents[2] / "tests" / "fixtures" / "packs" / "tiny"
     generator = np.random.default_rng(0)
@@ -402,11 +416,14 @@ def test_graphs_for_tensorrt_are_standard_and_equal(tmp_path):
             assert np.abs(session.run(None, feed)[0] - expected).max() <= 1e-4
 
 
-def test_tensorrt_profiles_span_all_sizes():
+def test_tensorrt_profiles_span_all_sizes() -> None:
     pack = Path(__file__).parents[2] / "tests" / "fixtures" / "packs" / "tiny"
     sizes = [Size.parse("512x512x16"), Size.parse("768x448x24")]
     core = profiles_of(pack / "unet_core", sizes, 8, 2)
-    fixed = "sample:1x4x{0},encoder_hidden_states:{1}x77x32,context:{1}x68x32,image_latents_enc:1x4x{0},factors:{2}"
+    fixed = (
+        "sample:1x4x{0},encoder_hidden_states:{1}x77x32,context:{1}x68x32,"
+        "image_latents_enc:1x4x{0},factors:{2}"
+    )
     assert core["trt_profile_min_shapes"] == fixed.format("16x56x64", 1, 2)
     assert core["trt_profile_opt_shapes"] == fixed.format("16x64x64", 2, 3)
     assert core["trt_profile_max_shapes"] == fixed.format("24x64x96", 2, 3)
@@ -416,7 +433,7 @@ def test_tensorrt_profiles_span_all_sizes():
         Size.parse("512")
 
 
-def test_tensorrt_pack_offers_only_what_its_engines_can_do():
+def test_tensorrt_pack_offers_only_what_its_engines_can_do() -> None:
     sizes = [Size.parse("384x640x16"), Size.parse("640x384x16"), Size.parse("512x512x8")]
     limits = limits_within({"side": {"min": 256, "max": 1280}, "guidanceScale": {"min": 1, "max": 20}}, sizes)
     assert limits == {
@@ -429,7 +446,7 @@ def test_tensorrt_pack_offers_only_what_its_engines_can_do():
         limits_within({}, [Size.parse("640x384x16")])
 
 
-def test_tensorrt_says_what_it_lacks(monkeypatch):
+def test_tensorrt_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
     others = [name for name in ort.get_available_providers() if name != PROVIDER]
     monkeypatch.setattr(ort, "get_available_providers", lambda: others)
     with pytest.raises(SystemExit, match="TensorRT"):

@@ -3,11 +3,11 @@
     python verify.py CHECKPOINT PACK          a diffusers folder and the pack that export.py made of it
     python verify.py --random FOLDER          makes both at full size in FOLDER, UNet and VAE only
 
-Per stage, as far as --seconds allows: relative error of the UNet's output at three timesteps against PyTorch in
-float32 (and PyTorch's own in FP16, for comparison), milliseconds of one step through `session.run` with host tensors,
-as the engine does it, against eager FP16, a whole denoising loop without NaN or infinity, the VAE per chunk size, and
-with --profile the GPU time per kernel. The exit status is 1 when an error is above 1e-2 or a number is not finite.
-Needs onnxruntime-gpu and a PyTorch with CUDA of the same major version.
+Per stage, as far as --seconds allows: relative error of the UNet's output at three timesteps against PyTorch
+in float32 (and PyTorch's own in FP16, for comparison), milliseconds of one step through `session.run` with
+host tensors, as the engine does it, against eager FP16, a whole denoising loop without NaN or infinity, the
+VAE per chunk size, and with --profile the GPU time per kernel. The exit status is 1 when an error is above
+1e-2 or a number is not finite. Needs onnxruntime-gpu and a PyTorch with CUDA of the same major version.
 """
 
 import argparse
@@ -17,17 +17,21 @@ import statistics
 import sys
 import time
 from collections import Counter
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
 import torch
 from diffusers import AutoencoderKL, I2VGenXLUNet
+from torch import Tensor
 
 import export
 import make_random
 from make_tiny import make_scheduler
+from onnx_files import run
 
 TOLERANCE = 1e-2
 GUIDANCE_SCALE = 9.0
@@ -37,23 +41,24 @@ DEVICE = "cuda"
 class Report:
     """Results so far; written after every stage, so that a run which is cut short leaves what it had."""
 
-    def __init__(self, path: Path | None, seconds: float, without: list[str]):
-        self.path, self.end, self.values, self.without = path, time.monotonic() + seconds, {}, without
+    def __init__(self, path: Path | None, seconds: float, without: list[str]) -> None:
+        self.path, self.end, self.without = path, time.monotonic() + seconds, without
+        self.values: dict[str, Any] = {}
 
-    @contextmanager
-    def stage(self, name: str, needs: float = 0):
-        """Runs a stage unless fewer seconds are left than it needs; its failure is a result, too."""
+    def stage(self, name: str, work: Callable[[dict], None], needs: float = 0) -> None:
+        """Runs a stage unless fewer seconds are left than it needs. `work` fills the dictionary that it is
+        given; its failure is a result, too.
+        """
         if name in self.without:
-            yield None
             return
         left = self.end - time.monotonic()
-        result, start = {}, time.monotonic()
+        result: dict[str, Any] = {}
+        start = time.monotonic()
         try:
             if left < needs:
                 result["skipped"] = f"{left:.0f} s left of {needs:.0f} s"
-                yield None
             else:
-                yield result
+                work(result)
         except Exception as error:  # the other stages still tell something
             result["error"] = f"{type(error).__name__}: {error}"[:600]
         result["seconds"] = round(time.monotonic() - start, 1)
@@ -63,12 +68,12 @@ class Report:
             self.path.write_text(json.dumps(self.values, indent=1))
 
 
-def relative(value: np.ndarray, reference: torch.Tensor) -> float:
+def relative(value: np.ndarray, reference: Tensor) -> float:
     value = torch.from_numpy(np.ascontiguousarray(value)).to(reference.device).float()
     return float((value - reference.float()).norm() / reference.float().norm())
 
 
-def milliseconds(run, repeats: int) -> float:
+def milliseconds(run: Callable[[], object], repeats: int) -> float:
     """Median; `run` must end when the work has ended."""
     times = []
     for _ in range(repeats):
@@ -82,7 +87,7 @@ def milliseconds(run, repeats: int) -> float:
 SMALL = {"arena_extend_strategy": "kSameAsRequested", "cudnn_conv_use_max_workspace": "0"}
 
 
-def open_session(folder: Path, memory_pattern: bool = True, **cuda) -> ort.InferenceSession:
+def open_session(folder: Path, memory_pattern: bool = True, **cuda: str) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.enable_mem_pattern = memory_pattern
@@ -94,13 +99,8 @@ def open_session(folder: Path, memory_pattern: bool = True, **cuda) -> ort.Infer
     return session
 
 
-def run(session: ort.InferenceSession, values: dict) -> dict:
-    feed = {i.name: values[i.name] for i in session.get_inputs()}
-    return dict(zip([o.name for o in session.get_outputs()], session.run(None, feed)))
-
-
 def nodes_on_cpu(folder: Path, values: dict) -> dict[str, int]:
-    """Operators that ONNX Runtime leaves to the CPU, with their number; copies between the two as "Memcpy"."""
+    """Operators that ONNX Runtime leaves to the CPU and how often; copies between the two as "Memcpy"."""
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.enable_profiling = True
@@ -108,7 +108,7 @@ def nodes_on_cpu(folder: Path, values: dict) -> dict[str, int]:
     session = ort.InferenceSession(folder / "model.onnx", options, providers=["CUDAExecutionProvider"])
     run(session, values)
     path = Path(session.end_profiling())
-    counts = Counter()
+    counts: Counter[str] = Counter()
     for event in json.loads(path.read_text()):
         args = event.get("args", {})
         op = args.get("op_name", "")
@@ -123,8 +123,10 @@ def feed_of(session: ort.InferenceSession, values: dict, t: int) -> dict:
     return {i.name: np.array([t]) if i.name == "timestep" else values[i.name] for i in session.get_inputs()}
 
 
-def attention_times(run) -> dict[str, int]:
-    """GPU microseconds of each attention of one run, the equal ones counted: {"512": 12} is twelve of about 0.5 ms."""
+def attention_times(run: Callable[[], object]) -> dict[str, int]:
+    """GPU microseconds of each attention of one run, the equal ones counted: {"512": 12} is twelve of about
+    0.5 ms.
+    """
     from torch.profiler import ProfilerActivity, profile
 
     with profile(activities=[ProfilerActivity.CUDA]) as result:
@@ -140,13 +142,13 @@ def attention_times(run) -> dict[str, int]:
 
 
 def make_inputs(
-    unet, size: int, frames: int, batch: int, tokens: int, seed: int = 0
-) -> dict[str, torch.Tensor]:
+    unet: I2VGenXLUNet, size: int, frames: int, batch: int, tokens: int, seed: int = 0
+) -> dict[str, Tensor]:
     """With factors that give the sum of the predictions for all rows."""
     generator = torch.Generator().manual_seed(seed)
     dim, channels, side = unet.config.cross_attention_dim, unet.config.in_channels, size // 8
 
-    def noise(*shape):
+    def noise(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=generator)
 
     first = noise(1, channels, 1, side, side)
@@ -162,11 +164,11 @@ def make_inputs(
     }
 
 
-def eager(unet, inputs: dict, t: int) -> torch.Tensor:
+def eager(unet: I2VGenXLUNet, inputs: dict, t: int) -> Tensor:
     return export.reference_sample(unet, {**inputs, "timestep": torch.tensor([t])})
 
 
-def kernel_table(run) -> list[list]:
+def kernel_table(run: Callable[[], object]) -> list[list]:
     """GPU microseconds and calls of the largest kernels of one run, whoever launched them."""
     from torch.profiler import ProfilerActivity, profile
 
@@ -177,185 +179,208 @@ def kernel_table(run) -> list[list]:
     return [list(row) for row in sorted(rows, key=lambda row: -row[1])[:28]]
 
 
-def verify(report: Report, unet, vae, pack: Path, args) -> None:
-    size, frames = args.size, args.frames
-    inputs = make_inputs(unet, size, frames, 2, args.tokens)
-    shared = {}
+class Verification:
+    """The stages, in the order of STAGES, and what they share."""
 
-    with report.stage("session") as result:
+    def __init__(
+        self, unet: I2VGenXLUNet, vae: AutoencoderKL | None, pack: Path, args: argparse.Namespace
+    ) -> None:
+        self.unet, self.vae, self.pack, self.args = unet, vae, pack, args
+        self.inputs = make_inputs(unet, args.size, args.frames, 2, args.tokens)
+        # Set by open_sessions and first_run.
+        self.core: ort.InferenceSession
+        self.cond: ort.InferenceSession
+        self.values: dict[str, np.ndarray]
+
+    def features(self, inputs: dict[str, Tensor]) -> dict[str, np.ndarray]:
+        """The inputs, and what unet_cond makes of them."""
+        host = {name: value.numpy() for name, value in inputs.items()}
+        return {**host, **run(self.cond, host)}
+
+    def step(self, values: dict[str, np.ndarray], t: int) -> np.ndarray:
+        return self.core.run(["out_sample"], feed_of(self.core, values, t))[0]
+
+    def host(self) -> dict[str, np.ndarray]:
+        """All that a core reads at timestep 501."""
+        return {**self.values, "timestep": np.array([501])}
+
+    def open_sessions(self, result: dict) -> None:
         start = time.monotonic()
-        shared["core"] = open_session(pack / "unet_core")
+        self.core = open_session(self.pack / "unet_core")
         result["coreSeconds"] = round(time.monotonic() - start, 1)
-        shared["cond"] = open_session(pack / "unet_cond")
-    cond, core = shared["cond"], shared["core"]
+        self.cond = open_session(self.pack / "unet_cond")
 
-    def features(values: dict) -> dict:
-        host = {name: value.numpy() for name, value in values.items()}
-        return {**host, **run(cond, host)}
-
-    def step(values: dict, t: int) -> np.ndarray:
-        return core.run(["out_sample"], feed_of(core, values, t))[0]
-
-    with report.stage("first run") as result:
+    def first_run(self, result: dict) -> None:
         free = torch.cuda.mem_get_info()[0]
-        values = features(inputs)
-        result["finite"] = bool(np.isfinite(step(values, 981)).all())
-        step(values, 981)
+        self.values = self.features(self.inputs)
+        result["finite"] = bool(np.isfinite(self.step(self.values, 981)).all())
+        self.step(self.values, 981)
         result["coreGiB"] = round((free - torch.cuda.mem_get_info()[0]) / 2**30, 2)
 
-    with report.stage("step time") as result:
-        result["ort"] = milliseconds(lambda: step(values, 501), 9)
-        eager(unet, inputs, 501)
-        eager(unet, inputs, 501)
-        result["eager"] = milliseconds(lambda: eager(unet, inputs, 501), 7)
+    def step_time(self, result: dict) -> None:
+        result["ort"] = milliseconds(lambda: self.step(self.values, 501), 9)
+        eager(self.unet, self.inputs, 501)
+        eager(self.unet, self.inputs, 501)
+        result["eager"] = milliseconds(lambda: eager(self.unet, self.inputs, 501), 7)
         result["ratio"] = round(result["ort"] / result["eager"], 3)
 
-    with report.stage("error") as result:
-        exact = copy_of(unet)
+    def error(self, result: dict) -> None:
+        exact = copy_of(self.unet)
         for t in (981, 501, 1):
-            reference = eager(exact, inputs, t)
+            reference = eager(exact, self.inputs, t)
             result[str(t)] = {
-                "ort": relative(step(values, t), reference),
-                "eager": relative(eager(unet, inputs, t).numpy(), reference),
+                "ort": relative(self.step(self.values, t), reference),
+                "eager": relative(eager(self.unet, self.inputs, t).numpy(), reference),
             }
         result["ok"] = all(result[str(t)]["ort"] <= TOLERANCE for t in (981, 501, 1))
         del exact
         torch.cuda.empty_cache()
 
-    if args.profile:
-        with report.stage("kernels of a step", 15) as result:
-            if result is not None:
-                result["ort"] = kernel_table(lambda: step(values, 501))
-                result["eager"] = kernel_table(lambda: eager(unet, inputs, 501))[:12]
+    def kernels(self, result: dict) -> None:
+        result["ort"] = kernel_table(lambda: self.step(self.values, 501))
+        result["eager"] = kernel_table(lambda: eager(self.unet, self.inputs, 501))[:12]
 
-    with report.stage("batch 1", 10) as result:
-        if result is not None:
-            row = {k: inputs[k][1:] for k in ("image_embeddings", "encoder_hidden_states")}
-            alone = features({**inputs, **row, "factors": torch.tensor([0.0, 1.0])})
-            second = step({**values, "factors": np.array([0, 0, 1], np.float32)}, 501)
-            result["error against batch 2"] = relative(step(alone, 501), torch.from_numpy(second))
-            result["ort"] = milliseconds(lambda: step(alone, 501), 7)
+    def batch_1(self, result: dict) -> None:
+        row = {name: self.inputs[name][1:] for name in ("image_embeddings", "encoder_hidden_states")}
+        alone = self.features({**self.inputs, **row, "factors": torch.tensor([0.0, 1.0])})
+        second = self.step({**self.values, "factors": np.array([0, 0, 1], np.float32)}, 501)
+        result["error against batch 2"] = relative(self.step(alone, 501), torch.from_numpy(second))
+        result["ort"] = milliseconds(lambda: self.step(alone, 501), 7)
 
-    with report.stage("whole loop", 25) as result:
-        if result is not None:
-            scheduler = make_scheduler()
-            scheduler.set_timesteps(args.steps)
-            latents = inputs["sample"]
-            guidance = np.array([0, 1 - GUIDANCE_SCALE, GUIDANCE_SCALE], np.float32)
-            result["finite"] = True
-            for t in scheduler.timesteps:
-                out = torch.from_numpy(
-                    step({**values, "sample": latents.numpy(), "factors": guidance}, int(t))
-                )
-                result["finite"] &= bool(out.isfinite().all())
-                latents = scheduler.step(out, t, latents).prev_sample
-            result["steps"], result["latentsStd"] = args.steps, float(latents.std())
+    def whole_loop(self, result: dict) -> None:
+        scheduler = make_scheduler()
+        scheduler.set_timesteps(self.args.steps)
+        latents = self.inputs["sample"]
+        guidance = np.array([0, 1 - GUIDANCE_SCALE, GUIDANCE_SCALE], np.float32)
+        result["finite"] = True
+        for t in scheduler.timesteps:
+            values = {**self.values, "sample": latents.numpy(), "factors": guidance}
+            out = torch.from_numpy(self.step(values, int(t)))
+            result["finite"] &= bool(out.isfinite().all())
+            latents = scheduler.step(out, t, latents).prev_sample
+        result["steps"], result["latentsStd"] = self.args.steps, float(latents.std())
 
-    with report.stage("strict SkipLayerNorm", 30) as result:
-        if result is not None:
-            strict = open_session(pack / "unet_core", enable_skip_layer_norm_strict_mode="1")
-            feed = feed_of(core, values, 501)
-            strict.run(["out_sample"], feed)
-            result["difference"] = relative(
-                strict.run(["out_sample"], feed)[0], torch.from_numpy(step(values, 501))
-            )
-            result["ort"] = milliseconds(lambda: strict.run(["out_sample"], feed), 5)
-            del strict
+    def strict_skip_layer_norm(self, result: dict) -> None:
+        strict = open_session(self.pack / "unet_core", enable_skip_layer_norm_strict_mode="1")
+        feed = feed_of(self.core, self.values, 501)
+        strict.run(["out_sample"], feed)
+        out = strict.run(["out_sample"], feed)[0]
+        result["difference"] = relative(out, torch.from_numpy(self.step(self.values, 501)))
+        result["ort"] = milliseconds(lambda: strict.run(["out_sample"], feed), 5)
 
-    with report.stage("vae", 25) as result:
-        if result is not None and vae is not None:
-            side = size // 8
-            latent = torch.randn(
-                frames, vae.config.latent_channels, side, side, generator=torch.Generator().manual_seed(1)
-            )
-            latent = latent / vae.config.scaling_factor
-            decoder, encoder = open_session(pack / "vae_decoder"), open_session(pack / "vae_encoder")
-            with torch.no_grad():
-                exact = copy_of(vae)
-                reference = exact.decode(latent[:2].to(DEVICE)).sample
-                sample = torch.rand(1, 3, size, size) * 2 - 1
-                moments = exact.encode(sample.to(DEVICE)).latent_dist.parameters
-                del exact
-            result["decodeError"] = relative(
-                run(decoder, {"latent": latent[:2].numpy()})["sample"], reference
-            )
-            result["encodeError"] = relative(run(encoder, {"sample": sample.numpy()})["moments"], moments)
-            result["encode"] = milliseconds(lambda: run(encoder, {"sample": sample.numpy()}), 5)
-            for chunk in (1, 2, 4):
+    def vae_times(self, result: dict) -> None:
+        vae = self.vae
+        if vae is None:
+            return
+        frames, side = self.args.frames, self.args.size // 8
+        shape = (frames, vae.config.latent_channels, side, side)
+        latent = torch.randn(shape, generator=torch.Generator().manual_seed(1)) / vae.config.scaling_factor
+        decoder, encoder = open_session(self.pack / "vae_decoder"), open_session(self.pack / "vae_encoder")
+        with torch.no_grad():
+            exact = copy_of(vae)
+            reference = exact.decode(latent[:2].to(DEVICE)).sample
+            sample = torch.rand(1, 3, self.args.size, self.args.size) * 2 - 1
+            moments = exact.encode(sample.to(DEVICE)).latent_dist.parameters
+            del exact
 
-                def decode():
-                    for i in range(0, frames, chunk):
-                        decoder.run(["rgb", "mean"], {"latent": latent[i : i + chunk].numpy()})
+        def decode(chunk: int) -> None:
+            for first in range(0, frames, chunk):
+                decoder.run(["rgb", "mean"], {"latent": latent[first : first + chunk].numpy()})
 
-                decode()
-                result[f"decode, chunk {chunk}"] = milliseconds(decode, 3)
-            del decoder, encoder
+        picture = {"sample": sample.numpy()}
+        result["decodeError"] = relative(run(decoder, {"latent": latent[:2].numpy()})["sample"], reference)
+        result["encodeError"] = relative(run(encoder, picture)["moments"], moments)
+        result["encode"] = milliseconds(lambda: run(encoder, picture), 5)
+        for chunk in (1, 2, 4):
+            decode(chunk)
+            result[f"decode, chunk {chunk}"] = milliseconds(partial(decode, chunk), 3)
 
-    with report.stage("nodes on the CPU", 15) as result:
-        if result is not None:
-            host = {**values, "timestep": np.array([501])}
-            result["unet_core"] = nodes_on_cpu(pack / "unet_core", host)
-            result["unet_cond"] = nodes_on_cpu(pack / "unet_cond", host)
+    def cpu_nodes(self, result: dict) -> None:
+        result["unet_core"] = nodes_on_cpu(self.pack / "unet_core", self.host())
+        result["unet_cond"] = nodes_on_cpu(self.pack / "unet_cond", self.host())
 
-    with report.stage("deepcache", 20) as result:
-        if result is not None and (pack / "unet_shallow").exists():
-            shallow = open_session(pack / "unet_shallow")
-            host = {**values, "timestep": np.array([501])}
-            result["coreWithFeatures"] = milliseconds(lambda: run(core, host), 5)
-            outputs = run(core, host)
-            host["deep_features"] = outputs["deep_features"]
-            result["difference"] = relative(
-                run(shallow, host)["out_sample"], torch.from_numpy(outputs["out_sample"])
-            )
-            result["shallow"] = milliseconds(lambda: run(shallow, host), 5)
-            result["featuresMiB"] = round(outputs["deep_features"].nbytes / 2**20)
-            del shallow
+    def deepcache(self, result: dict) -> None:
+        if not (self.pack / "unet_shallow").exists():
+            return
+        shallow, host = open_session(self.pack / "unet_shallow"), self.host()
+        result["coreWithFeatures"] = milliseconds(lambda: run(self.core, host), 5)
+        outputs = run(self.core, host)
+        host["deep_features"] = outputs["deep_features"]
+        out = run(shallow, host)["out_sample"]
+        result["difference"] = relative(out, torch.from_numpy(outputs["out_sample"]))
+        result["shallow"] = milliseconds(lambda: run(shallow, host), 5)
+        result["featuresMiB"] = round(outputs["deep_features"].nbytes / 2**20)
 
-    with report.stage("attention kernels", 30) as result:
-        if result is not None:
-            feed = feed_of(core, values, 501)
-            result["default, kernels"] = attention_times(lambda: core.run(["out_sample"], feed))
-            for name, kernel in (("flash", 1), ("memory efficient", 2)):
-                other = open_session(pack / "unet_core", sdpa_kernel=str(kernel))
-                other.run(["out_sample"], feed)
-                result[name] = milliseconds(lambda: other.run(["out_sample"], feed), 4)
-                result[f"{name}, kernels"] = attention_times(lambda: other.run(["out_sample"], feed))
-                del other
+    def attention_kernels(self, result: dict) -> None:
+        feed = feed_of(self.core, self.values, 501)
+        result["default, kernels"] = attention_times(lambda: self.core.run(["out_sample"], feed))
+        for name, kernel in (("flash", 1), ("memory efficient", 2)):
+            other = open_session(self.pack / "unet_core", sdpa_kernel=str(kernel))
+            step = partial(other.run, ["out_sample"], feed)
+            step()
+            result[name] = milliseconds(step, 4)
+            result[f"{name}, kernels"] = attention_times(step)
+            del other, step
 
-    with report.stage("768x768, 24 frames", 40) as result:
-        if result is not None:
-            large = make_inputs(unet, 768, 24, 2, args.tokens)
-            values = features(large)
-            result["finite"] = bool(np.isfinite(step(values, 501)).all())
-            result["ort"] = milliseconds(lambda: step(values, 501), 3)
-            eager(unet, large, 501)
-            result["eager"] = milliseconds(lambda: eager(unet, large, 501), 3)
-            result["ratio"] = round(result["ort"] / result["eager"], 3)
+    def larger(self, result: dict) -> None:
+        large = make_inputs(self.unet, 768, 24, 2, self.args.tokens)
+        values = self.features(large)
+        result["finite"] = bool(np.isfinite(self.step(values, 501)).all())
+        result["ort"] = milliseconds(lambda: self.step(values, 501), 3)
+        eager(self.unet, large, 501)
+        result["eager"] = milliseconds(lambda: eager(self.unet, large, 501), 3)
+        result["ratio"] = round(result["ort"] / result["eager"], 3)
 
-    with report.stage("memory", 30) as result:
-        if result is not None:
-            values = features(inputs)
-            feed = feed_of(core, values, 501)
-            shared.clear()
-            del cond, core
-            gc.collect()
-            torch.cuda.empty_cache()
-            for name, pattern, cuda in (
-                ("defaults", True, {}),
-                ("without memory pattern", False, {}),
-                ("without memory pattern, small workspace", False, SMALL),
-            ):
-                free = torch.cuda.mem_get_info()[0]
-                session = open_session(pack / "unet_core", pattern, **cuda)
-                used = []
-                for _ in range(3):
-                    used.append(round((free - torch.cuda.mem_get_info()[0]) / 2**30, 2))
-                    session.run(["out_sample"], feed)
+    def memory(self, result: dict) -> None:
+        """Closes the sessions, so it is the last."""
+        feed = feed_of(self.core, self.features(self.inputs), 501)
+        del self.cond, self.core
+        gc.collect()
+        torch.cuda.empty_cache()
+        for name, pattern, cuda in (
+            ("defaults", True, {}),
+            ("without memory pattern", False, {}),
+            ("without memory pattern, small workspace", False, SMALL),
+        ):
+            free = torch.cuda.mem_get_info()[0]
+            session = open_session(self.pack / "unet_core", pattern, **cuda)
+            step = partial(session.run, ["out_sample"], feed)
+            used = []
+            for _ in range(3):
                 used.append(round((free - torch.cuda.mem_get_info()[0]) / 2**30, 2))
-                run_ms = milliseconds(lambda: session.run(["out_sample"], feed), 4)
-                result[name] = {"GiB after open and each run": used, "ort": run_ms}
-                del session
-                gc.collect()
+                step()
+            used.append(round((free - torch.cuda.mem_get_info()[0]) / 2**30, 2))
+            result[name] = {"GiB after open and each run": used, "ort": milliseconds(step, 4)}
+            del session, step
+            gc.collect()
+
+
+# Name, method, and the seconds that it needs. "kernels of a step" runs with --profile only.
+STAGES: list[tuple[str, Callable[[Verification, dict], None], float]] = [
+    ("session", Verification.open_sessions, 0),
+    ("first run", Verification.first_run, 0),
+    ("step time", Verification.step_time, 0),
+    ("error", Verification.error, 0),
+    ("kernels of a step", Verification.kernels, 15),
+    ("batch 1", Verification.batch_1, 10),
+    ("whole loop", Verification.whole_loop, 25),
+    ("strict SkipLayerNorm", Verification.strict_skip_layer_norm, 30),
+    ("vae", Verification.vae_times, 25),
+    ("nodes on the CPU", Verification.cpu_nodes, 15),
+    ("deepcache", Verification.deepcache, 20),
+    ("attention kernels", Verification.attention_kernels, 30),
+    ("768x768, 24 frames", Verification.larger, 40),
+    ("memory", Verification.memory, 30),
+]
+
+
+def verify(
+    report: Report, unet: I2VGenXLUNet, vae: AutoencoderKL | None, pack: Path, args: argparse.Namespace
+) -> None:
+    verification = Verification(unet, vae, pack, args)
+    for name, work, needs in STAGES:
+        if name != "kernels of a step" or args.profile:
+            report.stage(name, partial(work, verification), needs)
 
 
 def copy_of(module: torch.nn.Module) -> torch.nn.Module:
@@ -367,21 +392,30 @@ def copy_of(module: torch.nn.Module) -> torch.nn.Module:
     return copy
 
 
-def make_both(folder: Path, report: Report, with_vae: bool):
+def make_both(folder: Path, report: Report, with_vae: bool) -> tuple[I2VGenXLUNet, AutoencoderKL | None]:
     """A UNet and a VAE with random weights on the GPU, and what export.py makes of them in `folder`."""
     options = export.Options(flavour="cuda", checks=False, deepcache=True)
-    with report.stage("make_random") as result:
-        unet = make_random.make_unet("cuda")
-        vae = make_random.make_vae("cuda") if with_vae else None
-        result["weights"] = sum(p.numel() for p in unet.parameters())
-    with report.stage("export"):
-        export.export_unet(unet, folder, 77, options)
-        unet.to("cuda")
+    made: dict[str, torch.nn.Module] = {}
+
+    def make(result: dict) -> None:
+        made["unet"] = make_random.make_unet("cuda")
+        if with_vae:
+            made["vae"] = make_random.make_vae("cuda")
+        result["weights"] = sum(p.numel() for p in made["unet"].parameters())
+
+    def export_unet(_: dict) -> None:
+        export.export_unet(made["unet"], folder, 77, options)
+        made["unet"].to("cuda")
+
+    def export_vae(_: dict) -> None:
+        export.export_vae(made["vae"], folder, options)
+        made["vae"].to("cuda")
+
+    report.stage("make_random", make)
+    report.stage("export", export_unet)
     if with_vae:
-        with report.stage("export vae"):
-            export.export_vae(vae, folder, options)
-            vae.to("cuda")
-    return unet, vae
+        report.stage("export vae", export_vae)
+    return made["unet"], made.get("vae")
 
 
 def main() -> int:
