@@ -2,10 +2,10 @@
 
     python diffusers_side.py PLAN
 
-PLAN is a JSON file that bench/gpu.ts wrote; its fields are the ones read here. Everything runs as people run it: the
-I2VGenXLPipeline of diffusers with its own defaults (decode_chunk_size=1, PIL frames), eager, in FP16 on a GPU and in
-float32 on the CPU. Prints one JSON object per line: results, and marks around what needs its peak of GPU memory
-measured by the caller. Knows nothing of Kinora's side.
+PLAN is a JSON file that bench/gpu.ts wrote; its fields are the ones read here. Everything runs as people run
+it: the I2VGenXLPipeline of diffusers with its own defaults (decode_chunk_size=1, PIL frames), eager, in FP16
+on a GPU and in float32 on the CPU. Prints one JSON object per line: results, and marks around what needs its
+peak of GPU memory measured by the caller. Knows nothing of Kinora's side.
 """
 
 import gc
@@ -16,6 +16,8 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,26 +27,26 @@ from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 
 
-def emit(**values) -> None:
+def emit(**values: object) -> None:
     """`at` in Unix milliseconds: the caller may read the line later."""
     print(json.dumps({**values, "at": time.time() * 1000}), flush=True)
 
 
 class Side:
-    def __init__(self, plan: dict):
+    def __init__(self, plan: dict) -> None:
         self.plan = plan
         self.device = plan["device"]
         self.is_gpu = self.device.startswith("cuda")
         self.dtype = torch.float16 if self.is_gpu else torch.float32
-        self.pipe = None
+        self.pipe: I2VGenXLPipeline  # set by load()
 
-    # --- tools ---------------------------------------------------------------------------------------------------
+    # --- tools ----------------------------------------------------------------------------------------------
 
     def wait(self) -> None:
         if self.is_gpu:
             torch.cuda.synchronize(self.device)
 
-    def timed(self, work, calls: int = 1) -> float:
+    def timed(self, work: Callable[[], object], calls: int = 1) -> float:
         """Milliseconds of one of `calls` calls in a row; the queue is empty before and after."""
         self.wait()
         start = time.perf_counter()
@@ -53,10 +55,10 @@ class Side:
         self.wait()
         return (time.perf_counter() - start) * 1000 / calls
 
-    def median(self, work, repeats: int, calls: int = 1) -> float:
+    def median(self, work: Callable[[], object], repeats: int, calls: int = 1) -> float:
         return statistics.median(self.timed(work, calls) for _ in range(repeats))
 
-    def measure(self, part: str, key: str, work) -> None:
+    def measure(self, part: str, key: str, work: Callable[[], dict]) -> None:
         """Emits what `work` returns, between two marks, or why it failed. Starts without cached memory."""
         gc.collect()
         if self.is_gpu:
@@ -74,10 +76,10 @@ class Side:
         self.wait()
         emit(part=part, key=key, values=values)
 
-    # --- parts ---------------------------------------------------------------------------------------------------
+    # --- parts ----------------------------------------------------------------------------------------------
 
     def load(self) -> None:
-        def work():
+        def work() -> dict:
             start = time.perf_counter()
             pipe = I2VGenXLPipeline.from_pretrained(self.plan["checkpoint"], torch_dtype=self.dtype).to(
                 self.device
@@ -86,25 +88,26 @@ class Side:
             seconds = time.perf_counter() - start
             pipe.set_progress_bar_config(disable=True)
             if not hasattr(pipe.text_encoder, "text_model"):
-                # transformers 5 has the layers in the model itself; the pipeline looks for them where they were.
+                # transformers 5 has the layers in the model itself; the pipeline looks for them where they
+                # were.
                 pipe.text_encoder.__dict__["text_model"] = pipe.text_encoder
             self.pipe = pipe
             return {"loadSeconds": seconds}
 
         self.measure("load", "pipeline", work)
-        if self.pipe is None:
+        if not hasattr(self, "pipe"):
             raise SystemExit("the checkpoint could not be loaded")
 
     def matrix(self) -> None:
         """What the card's matrix units give at best: the largest of several square products."""
 
-        def work():
+        def work() -> dict:
             best = {"tflops": 0.0}
             for side in (4096, 8192, 16384) if self.is_gpu else (512, 1024):
                 a = torch.randn(side, side, device=self.device, dtype=self.dtype)
                 b = torch.randn(side, side, device=self.device, dtype=self.dtype)
                 torch.matmul(a, b)
-                ms = self.median(lambda: torch.matmul(a, b), 5, 10 if self.is_gpu else 1)
+                ms = self.median(partial(torch.matmul, a, b), 5, 10 if self.is_gpu else 1)
                 tflops = 2 * side**3 / ms / 1e9
                 if tflops > best["tflops"]:
                     best = {"tflops": tflops, "side": side}
@@ -112,14 +115,14 @@ class Side:
 
         self.measure("matrix", "peak", work)
 
-    def unet_inputs(self, shape: dict, device, dtype) -> dict:
+    def unet_inputs(self, shape: dict, device: str, dtype: torch.dtype) -> dict:
         config, factor = self.pipe.unet.config, self.pipe.vae_scale_factor
         batch, frames = shape["batch"], shape["numFrames"]
         height, width = shape["height"] // factor, shape["width"] // factor
         tokens, dim = self.pipe.tokenizer.model_max_length, config.cross_attention_dim
         latents = (batch, config.in_channels, frames, height, width)
 
-        def noise(*dims):
+        def noise(*dims: int) -> torch.Tensor:
             if device == "meta":
                 return torch.empty(dims, device=device, dtype=dtype)
             return torch.randn(dims, device=device, dtype=dtype)
@@ -144,23 +147,21 @@ class Side:
             emit(part="flop", key=shape["key"], values={"tflop": counter.get_total_flops() / 1e12})
 
     def steps(self) -> None:
-        unet = self.pipe.unet
         for shape in self.plan["steps"]:
+            self.measure("steps", shape["key"], partial(self.step_of, shape))
 
-            @torch.no_grad()
-            def work():
-                inputs = self.unet_inputs(shape, self.device, self.dtype)
+    @torch.no_grad()
+    def step_of(self, shape: dict) -> dict:
+        unet, inputs = self.pipe.unet, self.unet_inputs(shape, self.device, self.dtype)
 
-                def step():
-                    # As the pipeline's loop: its time includes what the CPU takes to launch the work.
-                    return unet(**inputs, return_dict=False)[0]
+        def step() -> torch.Tensor:
+            # As the pipeline's loop: its time includes what the CPU takes to launch the work.
+            return unet(**inputs, return_dict=False)[0]
 
-                first = self.timed(step)
-                step()
-                # Several in a row, because that is how they run in a clip.
-                return {"firstMs": first, "ms": self.median(step, self.plan["repeats"], 3)}
-
-            self.measure("steps", shape["key"], work)
+        first = self.timed(step)
+        step()
+        # Several in a row, because that is how they run in a clip.
+        return {"firstMs": first, "ms": self.median(step, self.plan["repeats"], 3)}
 
     @torch.no_grad()
     def vae(self) -> None:
@@ -168,49 +169,37 @@ class Side:
         for case in self.plan["vae"]:
             height, width, frames = case["height"], case["width"], case["numFrames"]
             sample = torch.rand(1, 3, height, width, device=self.device, dtype=self.dtype) * 2 - 1
-            latents = (
-                torch.randn(
-                    frames,
-                    vae.config.latent_channels,
-                    height // factor,
-                    width // factor,
-                    device=self.device,
-                    dtype=self.dtype,
-                )
-                / vae.config.scaling_factor
-            )
-
-            def encode():
-                first = self.timed(lambda: vae.encode(sample).latent_dist)
-                return {
-                    "firstMs": first,
-                    "ms": self.median(lambda: vae.encode(sample).latent_dist, self.plan["repeats"]),
-                }
-
-            self.measure("encode", case["key"], encode)
+            shape = (frames, vae.config.latent_channels, height // factor, width // factor)
+            latents = torch.randn(shape, device=self.device, dtype=self.dtype) / vae.config.scaling_factor
+            self.measure("encode", case["key"], partial(self.encode, sample))
             for chunk in case["chunks"]:
+                key = f"{case['key']} chunk {chunk}"
+                self.measure("decode", key, partial(self.decode, latents, chunk))
 
-                def decode():
-                    frames_done = [vae.decode(latents[i : i + chunk]).sample for i in range(0, frames, chunk)]
-                    # The caller of both sides wants pixels in the computer's memory.
-                    return torch.cat(frames_done).float().cpu()
+    def encode(self, sample: torch.Tensor) -> dict:
+        def encode() -> object:
+            return self.pipe.vae.encode(sample).latent_dist
 
-                def work():
-                    before = torch.cuda.memory_allocated(self.device) if self.is_gpu else 0
-                    first = self.timed(decode)
-                    values = {"firstMs": first, "ms": self.median(decode, self.plan["repeats"])}
-                    if self.is_gpu:
-                        values["extraGiB"] = (torch.cuda.max_memory_allocated(self.device) - before) / 2**30
-                    return values
+        return {"firstMs": self.timed(encode), "ms": self.median(encode, self.plan["repeats"])}
 
-                self.measure("decode", f"{case['key']} chunk {chunk}", work)
+    def decode(self, latents: torch.Tensor, chunk: int) -> dict:
+        def decode() -> torch.Tensor:
+            parts = [self.pipe.vae.decode(part).sample for part in latents.split(chunk)]
+            # Both sides deliver pixels in main memory.
+            return torch.cat(parts).float().cpu()
+
+        before = torch.cuda.memory_allocated(self.device) if self.is_gpu else 0
+        values = {"firstMs": self.timed(decode), "ms": self.median(decode, self.plan["repeats"])}
+        if self.is_gpu:
+            values["extraGiB"] = (torch.cuda.max_memory_allocated(self.device) - before) / 2**30
+        return values
 
     def photo_to_mp4(self, job: dict, steps: int, seed: int) -> dict:
         """One clip as a script of a user makes it, the MP4 by the same ffmpeg and settings as Kinora's."""
         after = {}
         decode_latents = self.pipe.decode_latents
 
-        def noting(latents, **kwargs):
+        def noting(latents: torch.Tensor, **kwargs: object) -> torch.Tensor:
             self.wait()
             after["at"] = time.perf_counter()
             return decode_latents(latents, **kwargs)
@@ -252,21 +241,18 @@ class Side:
 
     def jobs(self, part: str) -> None:
         for job in self.plan[part]:
+            self.measure(part, job["key"], partial(self.job, job))
 
-            def work():
-                warm = min(self.plan["warmSteps"], job["numInferenceSteps"])
-                first = self.photo_to_mp4(job, warm, 1)["seconds"]
-                second = self.photo_to_mp4(job, warm, 2)["seconds"]
-                values = {"firstSeconds": first, "secondSeconds": second, "warmSteps": warm}
-                runs = [
-                    self.photo_to_mp4(job, job["numInferenceSteps"], 10 + i) for i in range(job["repeats"])
-                ]
-                values |= (
-                    {name: statistics.median(run[name] for run in runs) for name in runs[0]} if runs else {}
-                )
-                return values | {"runs": len(runs), "steps": job["numInferenceSteps"]}
-
-            self.measure(part, job["key"], work)
+    def job(self, job: dict) -> dict:
+        """Seconds of the first clip, of the second, and the medians of those after them."""
+        steps, warm = job["numInferenceSteps"], min(self.plan["warmSteps"], job["numInferenceSteps"])
+        first = self.photo_to_mp4(job, warm, 1)["seconds"]
+        second = self.photo_to_mp4(job, warm, 2)["seconds"]
+        values = {"firstSeconds": first, "secondSeconds": second, "warmSteps": warm}
+        runs = [self.photo_to_mp4(job, steps, 10 + i) for i in range(job["repeats"])]
+        if runs:
+            values |= {name: statistics.median(run[name] for run in runs) for name in runs[0]}
+        return values | {"runs": len(runs), "steps": steps}
 
 
 def version(name: str) -> str:
