@@ -1,16 +1,19 @@
 """Exports an I2VGen-XL checkpoint of diffusers into a Kinora model pack.
 
-    python export.py CHECKPOINT OUT [--flavour plain|cuda] [--lora FILE[:SCALE]] [--deepcache] [--id ID] [--title TITLE]
+    python export.py CHECKPOINT OUT [--flavour plain|cuda] [--lora FILE[:SCALE]] [--deepcache] [--id ID]
+    [--title TITLE]
                      [--licence TEXT] [--source TEXT] [--variant fp16] [--tensorrt-context WxHxF]
 
-CHECKPOINT is a folder or the id of a repository on the Hugging Face hub. A `plain` pack holds float32 ONNX graphs
-(opset 17 and com.microsoft.MultiHeadAttention) that run on every execution provider. A `cuda` pack holds FP16 graphs
-made of ONNX Runtime's fused CUDA operators, with float32 inputs and outputs; the export prints how many of each it
-got, and refuses to go on when the model's modules let one expect more (--allow-unfused goes on and says so).
+CHECKPOINT is a folder or the id of a repository on the Hugging Face hub. A `plain` pack holds float32 ONNX
+graphs (opset 17 and com.microsoft.MultiHeadAttention) that run on every execution provider. A `cuda` pack
+holds FP16 graphs made of ONNX Runtime's fused CUDA operators, with float32 inputs and outputs; the export
+prints how many of each it got, and refuses to go on when the model's modules let one expect more
+(--allow-unfused goes on and says so).
 
-Each graph is run in ONNX Runtime at two different sizes, frame counts and batches and compared with PyTorch before the
-manifest is written: on the GPU where there is one, otherwise on the CPU, for which the fusions are undone (lower.py).
-Above 1e-4 (FP16: 1e-2 relative) the export fails and leaves a folder without kinora.json, which is no pack.
+Each graph is run in ONNX Runtime at two different sizes, frame counts and batches and compared with PyTorch
+before the manifest is written: on the GPU where there is one, otherwise on the CPU, for which the fusions are
+undone (lower.py). Above 1e-4 (FP16: 1e-2 relative) the export fails and leaves a folder without kinora.json,
+which is no pack.
 """
 
 import argparse
@@ -18,13 +21,15 @@ import copy
 import gc
 import shutil
 import tempfile
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, DiffusionPipeline, I2VGenXLUNet
+from diffusers.configuration_utils import FrozenDict
 from diffusers.models.attention_processor import Attention
-from torch import nn
+from torch import Tensor, nn
 from transformers import CLIPImageProcessor, CLIPTextModel, CLIPTokenizerFast, CLIPVisionModelWithProjection
 
 import fused
@@ -70,7 +75,7 @@ class Options:
         if self.checks:
             check(out, cases, names, HALF_TOLERANCE if self.is_half else TOLERANCE, relative=self.is_half)
 
-    def count(self, folder: Path, expected) -> None:
+    def count(self, folder: Path, expected: Counter) -> None:
         """Prints the table of fusions. Raises SystemExit when some were lost and that was not allowed."""
         lost = fusions.compare(folder.name, fusions.count(folder / "model.onnx"), expected)
         if lost and not self.allow_unfused:
@@ -82,13 +87,16 @@ class Options:
 def export_pack(
     checkpoint: str, out: Path, card: dict, variant: str | None = None, options: Options | None = None
 ) -> None:
-    """Writes the whole pack to `out`, which must be empty or absent. Raises SystemExit when a graph is not equal."""
+    """Writes the whole pack to `out`, which must be empty or absent. Raises SystemExit when a graph is not
+    equal.
+    """
     options = options or Options()
     if out.exists() and any(out.iterdir()):
         raise SystemExit(f"{out} is not empty")
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
-    # The two libraries name the type differently. Both would otherwise keep half-precision weights as they are.
+    # The two libraries name the type differently. Both would otherwise keep half-precision weights as they
+    # are.
     clip = {"dtype": torch.float32, "variant": variant}
     diffusers = {"torch_dtype": torch.float32, "variant": variant, "low_cpu_mem_usage": False}
 
@@ -151,12 +159,14 @@ def export_pack(
     print(f"{out}: {total / 1e6:.1f} MB")
 
 
-def vae_scale_factor(config) -> int:
+def vae_scale_factor(config: FrozenDict) -> int:
     return 2 ** (len(config.block_out_channels) - 1)
 
 
 def export_tokenizer(checkpoint: str, out: Path) -> int:
-    """Writes tokenizer.json (the format of the `tokenizers` library) and returns the number of tokens per prompt."""
+    """Writes tokenizer.json (the format of the `tokenizers` library) and returns the number of tokens per
+    prompt.
+    """
     tokenizer = CLIPTokenizerFast.from_pretrained(checkpoint, subfolder="tokenizer")
     if tokenizer.pad_token_id is None or tokenizer.model_max_length > 1000:
         raise SystemExit("the tokenizer names no pad token or no maximum length")
@@ -171,11 +181,11 @@ def export_tokenizer(checkpoint: str, out: Path) -> int:
 class Half(nn.Module):
     """A module that computes in FP16 between float32 inputs and outputs. Integers pass as they are."""
 
-    def __init__(self, module: nn.Module):
+    def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.module = module.half()
 
-    def forward(self, *inputs):
+    def forward(self, *inputs: Tensor) -> Tensor:
         return self.module(*(x.half() if x.is_floating_point() else x for x in inputs)).float()
 
 
@@ -183,7 +193,7 @@ def in_precision(module: nn.Module, options: Options) -> nn.Module:
     return (Half(module) if options.is_half else module).eval()
 
 
-def export_text_encoder(text_encoder, out: Path, options: Options) -> None:
+def export_text_encoder(text_encoder: CLIPTextModel, out: Path, options: Options) -> None:
     config = text_encoder.config
     cases = []
     for n in (1, 2):
@@ -199,7 +209,7 @@ def export_text_encoder(text_encoder, out: Path, options: Options) -> None:
     options.check(out, cases, ["text_encoder"])
 
 
-def export_image_encoder(image_encoder, out: Path, options: Options) -> None:
+def export_image_encoder(image_encoder: CLIPVisionModelWithProjection, out: Path, options: Options) -> None:
     size = image_encoder.config.image_size
     cases = []
     for _ in range(2):
@@ -210,7 +220,7 @@ def export_image_encoder(image_encoder, out: Path, options: Options) -> None:
     options.check(out, cases, ["image_encoder"])
 
 
-def export_vae(vae, out: Path, options: Options) -> None:
+def export_vae(vae: AutoencoderKL, out: Path, options: Options) -> None:
     channels, factor = vae.config.latent_channels, vae_scale_factor(vae.config)
     encoder_cases, decoder_cases = [], []
     for n, height, width in ((1, 8, 8), (3, 16, 24)):
@@ -247,20 +257,21 @@ def export_vae(vae, out: Path, options: Options) -> None:
     options.check(out, decoder_cases, ["vae_decoder"])
 
 
-def as_weights(value: torch.Tensor, module: nn.Module) -> torch.Tensor:
+def as_weights(value: Tensor, module: nn.Module) -> Tensor:
     """On the module's device and in its precision, if it is no integer."""
     weight = next(module.parameters())
     return value.to(weight.device, weight.dtype if value.is_floating_point() else value.dtype)
 
 
-# Of one clip: the dimension before the channels is 1 in the graphs, which says that these are shared by all rows.
+# Of one clip: the dimension before the channels is 1 in the graphs, which says that these are shared by all
+# rows.
 LATENTS = {2: "frames", 3: "latent_height", 4: "latent_width"}
 
 
 @torch.no_grad()
-def reference_sample(unet, inputs: dict) -> torch.Tensor:
-    """What unet_cond and unet_core must compute together, by the untouched I2VGenXLUNet: a prediction for every row,
-    and their sum with the sample, weighted by the factors."""
+def reference_sample(unet: I2VGenXLUNet, inputs: dict) -> Tensor:
+    """What unet_cond and unet_core must compute together, by the untouched I2VGenXLUNet: a prediction for
+    every row, and their sum with the sample, weighted by the factors."""
     sample, factors = inputs["sample"], inputs["factors"]
     values = {name: as_weights(value, unet) for name, value in inputs.items() if name != "factors"}
     rows = len(inputs["encoder_hidden_states"])
@@ -270,7 +281,7 @@ def reference_sample(unet, inputs: dict) -> torch.Tensor:
     return factors[0] * sample + torch.tensordot(factors[1:], predictions, dims=1)[None]
 
 
-def export_unet(unet, out: Path, max_tokens: int, options: Options) -> None:
+def export_unet(unet: I2VGenXLUNet, out: Path, max_tokens: int, options: Options) -> None:
     """The reference is the untouched I2VGenXLUNet; the graphs are checked as the pair that Kinora runs."""
     config = unet.config
     unet.to(options.device)
@@ -300,7 +311,7 @@ def export_unet(unet, out: Path, max_tokens: int, options: Options) -> None:
     graph = copy.deepcopy(graphs.UnetCond(unet)).float().cpu().eval()
     cond_inputs = {name: cases[1][0][name] for name in cond_names}
     with torch.no_grad():
-        outputs = dict(zip(("fps_emb", "context", "image_latents_enc"), graph(**cond_inputs)))
+        outputs = dict(zip(("fps_emb", "context", "image_latents_enc"), graph(**cond_inputs), strict=True))
     axes = {name: {0: "batch"} for name in ("image_embeddings", "context")}
     axes |= {"image_latents": LATENTS, "image_latents_enc": LATENTS}
     save_graph(graph, [(cond_inputs, outputs)], out / "unet_cond", axes)
@@ -322,7 +333,7 @@ def export_unet(unet, out: Path, max_tokens: int, options: Options) -> None:
         options.check(out, cases, ["unet_cond", "unet_core", "unet_shallow"])
 
 
-def export_core(unet, inputs: dict, axes: dict, out: Path, options: Options) -> None:
+def export_core(unet: I2VGenXLUNet, inputs: dict, axes: dict, out: Path, options: Options) -> None:
     core = graphs.UnetCore(unet).eval()
     if not options.deepcache:
         save_graph(core, [(inputs, {"out_sample": None})], out / "unet_core", axes)
@@ -330,13 +341,13 @@ def export_core(unet, inputs: dict, axes: dict, out: Path, options: Options) -> 
     axes = {**axes, "deep_features": {0: "batch_frames", 2: "latent_height", 3: "latent_width"}}
     whole = graphs.UnetCoreDeep(core).eval()
     with torch.no_grad():
-        outputs = dict(zip(("out_sample", "deep_features"), whole(**inputs)))
+        outputs = dict(zip(("out_sample", "deep_features"), whole(**inputs), strict=True))
     save_graph(whole, [(inputs, outputs)], out / "unet_core", axes)
     inputs = {**inputs, "deep_features": outputs["deep_features"]}
     save_graph(graphs.UnetShallow(core).eval(), [(inputs, {"out_sample": None})], out / "unet_shallow", axes)
 
 
-def export_fused_core(unet, inputs: dict, axes: dict, out: Path, options: Options) -> None:
+def export_fused_core(unet: I2VGenXLUNet, inputs: dict, axes: dict, out: Path, options: Options) -> None:
     parts = [unet.conv_in, unet.transformer_in, *unet.down_blocks, unet.mid_block, *unet.up_blocks]
     expected = fusions.expected_of([*parts, unet.conv_norm_out, unet.conv_out])
     core = fused.UnetCore(unet.to(options.dtype), options.dtype).eval()

@@ -2,26 +2,30 @@
 
 The same numbers as the diffusers modules, in another order and another layout:
 
-* Channels last from the first convolution to the last. A feature map is (B*F, h, w, C) for the convolutions over space
-  ("space"), (B, F, h*w, C) for those over time ("time"), (B*F, h*w, C) for attention: the same memory, so that only
-  attention over time has to transpose.
+* Channels last from the first convolution to the last. A feature map is (B*F, h, w, C) for the convolutions
+  over space ("space"), (B, F, h*w, C) for those over time ("time"), (B*F, h*w, C) for attention: the same
+  memory, so that only attention over time has to transpose.
 * Every residual addition waits as a `Sum` until the next normalisation, which adds while it reads; biases of
   convolutions and Linears wait with it.
-* Cross-attention sees all frames of a clip as one sequence of queries, so that keys and values are not repeated.
-* Until the first cross-attention there is one clip, however many rows the context has: conv_in, transformer_in and the
-  first layer with its self-attention over the highest resolution, the dearest of all, are computed once.
+* Cross-attention sees all frames of a clip as one sequence of queries, so that keys and values are not
+repeated.
+* Until the first cross-attention there is one clip, however many rows the context has: conv_in,
+  transformer_in and the first layer with its self-attention over the highest resolution, the dearest of all,
+  are computed once.
 
-Weights are taken from the diffusers modules in the precision that they have; the norms' scale and shift stay float32.
-Knows nothing of files.
+Weights are taken from the diffusers modules in the precision that they have; the norms' scale and shift stay
+float32. Knows nothing of files.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from diffusers import AutoencoderKL, I2VGenXLUNet
 from diffusers.models.activations import GEGLU
-from torch import nn
+from torch import Tensor, nn
 
 from fused_ops import (
     BIAS_SPLIT_GELU_WIDTHS,
@@ -44,9 +48,11 @@ from rewrite import MultiHeadAttention
 
 
 class Sizes:
-    """The shapes of one resolution, as tensors: B clips of F frames, h x w positions. `plane` is (B, F, h, w)."""
+    """The shapes of one resolution, as tensors: B clips of F frames, h x w positions. `plane` is (B, F, h,
+    w).
+    """
 
-    def __init__(self, plane):
+    def __init__(self, plane: Tensor) -> None:
         self.plane = plane
         self.clip = plane[:, :, :1, 0]  # (B, F, 1)
         space = reshape(plane.permute(0, 2, 3, 1), -1, 0, 0, 1)  # only the shape is right
@@ -59,12 +65,12 @@ class Sizes:
             "pictures": reshape(plane, 0, 0, 0, -1, 1),  # (B, F, h, w, 1)
             "frames last": reshape(reshape(plane, 0, 0, -1).permute(0, 2, 1), 0, 0, -1, 1),  # (B, h*w, F, 1)
         }
-        self._wide = {}
+        self._wide: dict[tuple[str, int], Tensor] = {}
 
     def half(self) -> "Sizes":
         return Sizes(self.plane[:, :, ::2, ::2])
 
-    def to(self, x, layout: str, channels: int):
+    def to(self, x: Tensor, layout: str, channels: int) -> Tensor:
         key = layout, channels
         if key not in self._wide:
             self._wide[key] = shape_of(self._shapes[layout], channels)
@@ -75,13 +81,15 @@ class Sum:
     """x + skip + bias that has not been added yet, in one layout. Both tensors have four dimensions."""
 
     # Sizes are numbers from the modules throughout: a shape that was read off a tensor would be traced.
-    def __init__(self, x, layout: str, channels: int, skip=None, bias=None):
+    def __init__(
+        self, x: Tensor, layout: str, channels: int, skip: Tensor | None = None, bias: Tensor | None = None
+    ) -> None:
         self.x, self.layout, self.channels, self.skip, self.bias = x, layout, channels, skip, bias
 
-    def settle(self, total, layout: str) -> None:
+    def settle(self, total: Tensor, layout: str) -> None:
         self.x, self.layout, self.skip, self.bias = total, layout, None, None
 
-    def value(self, sizes: Sizes | None = None, layout: str | None = None):
+    def value(self, sizes: Sizes | None = None, layout: str | None = None) -> Tensor:
         """The sum as a tensor, added now if nothing has added it before."""
         if self.skip is not None:
             x, skip = (reshape(tensor, 0, -1, self.channels) for tensor in (self.x, self.skip))
@@ -89,6 +97,7 @@ class Sum:
             # Not like x, which may be transposed: ONNX Runtime would work out such a shape on the CPU.
             self.settle(reshape_like(flat, self.skip), self.layout)
         if layout is not None and layout != self.layout:
+            assert sizes is not None
             self.settle(sizes.to(self.x, layout, self.channels), layout)
         return self.x
 
@@ -96,13 +105,13 @@ class Sum:
 class Norm(nn.Module):
     """GroupNorm, with SiLU after it or without."""
 
-    def __init__(self, norm: nn.GroupNorm, silu: bool):
+    def __init__(self, norm: nn.GroupNorm, silu: bool) -> None:
         super().__init__()
         self.groups, self.eps, self.silu, self.channels = norm.num_groups, norm.eps, silu, norm.num_channels
         self.register_buffer("gamma", norm.weight.data.float())
         self.register_buffer("beta", norm.bias.data.float())
 
-    def forward(self, act: Sum, layout: str, sizes: Sizes | None):
+    def forward(self, act: Sum, layout: str, sizes: Sizes | None) -> Tensor:
         """Normalises in `layout` and leaves `act` added."""
         if act.skip is None:
             return group_norm(
@@ -110,30 +119,31 @@ class Norm(nn.Module):
             )
         x, skip = act.x, act.skip
         if act.layout != layout:
+            assert sizes is not None
             x, skip = (sizes.to(tensor, layout, self.channels) for tensor in (x, skip))
         out, total = self.with_skip(x, skip, act.bias)
         act.settle(total, layout)
         return out
 
-    def with_skip(self, x, skip, bias=None):
+    def with_skip(self, x: Tensor, skip: Tensor, bias: Tensor | None = None) -> tuple[Tensor, Tensor]:
         return skip_group_norm(x, self.gamma, self.beta, skip, bias, self.groups, self.eps, self.silu)
 
 
 class LayerNorm(nn.Module):
-    def __init__(self, norm: nn.LayerNorm):
+    def __init__(self, norm: nn.LayerNorm) -> None:
         super().__init__()
         self.eps, self.shape = norm.eps, tuple(norm.normalized_shape)
         self.register_buffer("gamma", norm.weight.data)
         self.register_buffer("beta", norm.bias.data)
 
-    def with_skip(self, x, skip, bias):
+    def with_skip(self, x: Tensor, skip: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
         return skip_layer_norm(x, skip, self.gamma, self.beta, bias, self.eps)
 
 
 class Conv(nn.Module):
-    """Convolution over space of an NHWC tensor, or over time of (B, F, h*w, C). `bias` is left to the caller."""
+    """Convolution over space of an NHWC tensor, or over time of (B, F, h*w, C). The caller adds `bias`."""
 
-    def __init__(self, conv: nn.Conv2d | nn.Conv3d, out_multiple: int = 1):
+    def __init__(self, conv: nn.Conv2d | nn.Conv3d, out_multiple: int = 1) -> None:
         super().__init__()
         weight, bias = conv.weight.data, conv.bias.data
         strides, pads = conv.stride, conv.padding
@@ -151,30 +161,30 @@ class Conv(nn.Module):
         self.register_buffer("weight", weight.permute(0, 2, 3, 1).contiguous())
         self.register_buffer("bias", bias)
 
-    def forward(self, x, with_bias=True):
+    def forward(self, x: Tensor, with_bias: bool = True) -> Tensor:
         return nhwc_conv(x, self.weight, self.bias if with_bias else None, self.strides, self.pads)
 
 
 class Linear(nn.Module):
     """Its bias, if any, is left to the caller."""
 
-    def __init__(self, linear: nn.Linear):
+    def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
         self.width = linear.out_features
         self.register_buffer("weight", linear.weight.data.t().contiguous())
         self.register_buffer("bias", None if linear.bias is None else linear.bias.data)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return torch.matmul(x, self.weight)
 
-    def with_bias(self, x):
+    def with_bias(self, x: Tensor) -> Tensor:
         return torch.matmul(x, self.weight) + self.bias
 
 
 class Resnet(nn.Module):
     """ResnetBlock2D. In the UNet the first convolution's bias is part of the time embedding's."""
 
-    def __init__(self, block):
+    def __init__(self, block: nn.Module) -> None:
         super().__init__()
         timed = block.time_emb_proj is not None
         if (
@@ -189,7 +199,7 @@ class Resnet(nn.Module):
         self.norm1, self.norm2 = Norm(block.norm1, True), Norm(block.norm2, True)
         self.conv1, self.conv2 = Conv(block.conv1), Conv(block.conv2)
         self.time = Linear(block.time_emb_proj) if timed else None
-        if timed:
+        if self.time is not None:
             self.time.bias = self.time.bias + self.conv1.bias
         bias = self.conv2.bias
         shortcut = None
@@ -200,7 +210,7 @@ class Resnet(nn.Module):
         self.register_buffer("shortcut", shortcut)
         self.register_buffer("bias", bias)
 
-    def forward(self, act: Sum, sizes: Sizes | None, emb=None) -> Sum:
+    def forward(self, act: Sum, sizes: Sizes | None, emb: Tensor | None = None) -> Sum:
         y = self.norm1(act, "space", sizes)
         x = act.value(sizes, "space")
         if self.time is None:
@@ -216,17 +226,17 @@ class Resnet(nn.Module):
 class TemporalConv(nn.Module):
     """TemporalConvLayer."""
 
-    def __init__(self, layer):
+    def __init__(self, layer: nn.Module) -> None:
         super().__init__()
         stages = (layer.conv1, layer.conv2, layer.conv3, layer.conv4)
         self.norms = nn.ModuleList(Norm(stage[0], True) for stage in stages)
         self.convs = nn.ModuleList(Conv(stage[-1]) for stage in stages)
 
-    def forward(self, act: Sum, sizes: Sizes, ones) -> Sum:
-        """`ones` is (B, 1, 1, 1). A product and no expansion: ONNX Runtime would expand a weight on the CPU."""
+    def forward(self, act: Sum, sizes: Sizes, ones: Tensor) -> Sum:
+        """`ones` is (B, 1, 1, 1). A product, because ONNX Runtime would expand a weight on the CPU."""
         y = self.norms[0](act, "time", sizes)
         identity = act.value(sizes, "time")
-        for previous, norm in zip(self.convs, self.norms[1:]):
+        for previous, norm in zip(self.convs, self.norms[1:], strict=False):
             # The convolution's bias is added by the norm, as an addend that is the same at every position.
             y, _ = norm.with_skip(previous(y, with_bias=False), ones * previous.bias)
         last = self.convs[-1]
@@ -236,7 +246,7 @@ class TemporalConv(nn.Module):
 class Attention(nn.Module):
     """Without the output's bias, which the next norm adds."""
 
-    def __init__(self, attn):
+    def __init__(self, attn: nn.Module) -> None:
         super().__init__()
         if (
             attn.residual_connection
@@ -251,7 +261,9 @@ class Attention(nn.Module):
         if self.q.bias is not None:
             raise NotImplementedError("attention with biases in its projections")
 
-    def forward(self, x, context=None, as_clips=None):
+    def forward(
+        self, x: Tensor, context: Tensor | None = None, as_clips: Callable[[Tensor], Tensor] | None = None
+    ) -> Tensor:
         source = x if context is None else context
         q, k, v = self.q(x), self.k(source), self.v(source)
         if as_clips is not None:
@@ -262,12 +274,12 @@ class Attention(nn.Module):
 class FeedForward(nn.Module):
     """GEGLU and a Linear, whose bias the caller adds.
 
-    A GEGLU a little too narrow for the kernel is widened with zeros: a value of zero stays zero whatever its gate. The
-    tokens can be worked off in `parts`, which must divide their number: the wide tensors between the two Linears are
-    the largest of the UNet. It costs two copies of the tokens.
+    A GEGLU a little too narrow for the kernel is widened with zeros: a value of zero stays zero whatever its
+    gate. The tokens can be worked off in `parts`, which must divide their number: the wide tensors between
+    the two Linears are the largest of the UNet. It costs two copies of the tokens.
     """
 
-    def __init__(self, ff, parts: int):
+    def __init__(self, ff: nn.Module, parts: int) -> None:
         super().__init__()
         if not isinstance(ff.net[0], GEGLU):
             raise NotImplementedError(f"feed-forward with {type(ff.net[0]).__name__}")
@@ -290,13 +302,13 @@ class FeedForward(nn.Module):
         else:
             self.value, self.gate = (Linear(half) for half in halves(ff.net[0].proj))
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         if self.parts == 1:
             return self.part(x)
         parts = split_first(reshape(x, self.parts, -1, self.channels), self.parts)
         return reshape_like(torch.cat([self.part(part) for part in parts]), x)
 
-    def part(self, x):
+    def part(self, x: Tensor) -> Tensor:
         if self.is_fused:
             return self.out(bias_split_gelu(self.proj(x), self.proj.bias))
         return self.out(self.value.with_bias(x) * F.gelu(self.gate.with_bias(x)))
@@ -305,7 +317,7 @@ class FeedForward(nn.Module):
 def halves(linear: nn.Linear) -> list[nn.Linear]:
     """Two Linears with the first and the second half of the outputs, sharing the weights."""
     parts = []
-    for weight, bias in zip(linear.weight.data.chunk(2), linear.bias.data.chunk(2)):
+    for weight, bias in zip(linear.weight.data.chunk(2), linear.bias.data.chunk(2), strict=True):
         part = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
         part.weight, part.bias = (nn.Parameter(value, requires_grad=False) for value in (weight, bias))
         parts.append(part)
@@ -313,9 +325,11 @@ def halves(linear: nn.Linear) -> list[nn.Linear]:
 
 
 class TransformerBlock(nn.Module):
-    """BasicTransformerBlock: two attentions, the second over the context if there is one, and the feed-forward."""
+    """BasicTransformerBlock: two attentions, the second over the context if there is one, and the
+    feed-forward.
+    """
 
-    def __init__(self, block, ff_parts: int):
+    def __init__(self, block: nn.Module, ff_parts: int) -> None:
         super().__init__()
         if block.norm_type != "layer_norm" or block.pos_embed is not None or block.attn2 is None:
             raise NotImplementedError("this BasicTransformerBlock is of a kind that the export does not know")
@@ -327,19 +341,25 @@ class TransformerBlock(nn.Module):
             FeedForward(block.ff, ff_parts),
         )
 
-    def forward(self, x, bias):
+    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
         return self.after(*self.self_attention(x, bias))
 
-    def self_attention(self, x, bias):
-        """-> what the second attention reads, and the residual. `bias` (1, 1, C) is what the Linear before left to be
-        added."""
+    def self_attention(self, x: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """-> what the second attention reads, and the residual. `bias` (1, 1, C) is what the Linear before
+        left to be added."""
         # One token is one batch entry here, so that the kernel repeats the bias over all of them.
         y, total = self.norm1.with_skip(reshape(x, -1, 1, self.channels), bias, None)
         y, x = reshape_like(y, x), reshape_like(total, x)
         out = self.attn1(y)
         return self.norm2.with_skip(self.attn1.out(out), x, self.attn1.out.bias)
 
-    def after(self, y, x, context=None, as_clips=None):
+    def after(
+        self,
+        y: Tensor,
+        x: Tensor,
+        context: Tensor | None = None,
+        as_clips: Callable[[Tensor], Tensor] | None = None,
+    ) -> Tensor:
         """The second attention, over the context if there is one, and the feed-forward."""
         out = self.attn2(y, context, as_clips)
         if as_clips is not None:
@@ -351,7 +371,7 @@ class TransformerBlock(nn.Module):
 class SpatialTransformer(nn.Module):
     """Transformer2DModel with Linear projections."""
 
-    def __init__(self, model, ff_parts: int):
+    def __init__(self, model: nn.Module, ff_parts: int) -> None:
         super().__init__()
         if not model.use_linear_projection:
             raise NotImplementedError("Transformer2DModel with convolutions as projections")
@@ -363,7 +383,9 @@ class SpatialTransformer(nn.Module):
         self.block = TransformerBlock(model.transformer_blocks[0], ff_parts)
 
     def forward(self, act: Sum, sizes: Sizes, clips: "Clips", one: "Clips | None" = None) -> Sum:
-        """With `one`, `act` is one clip of the highest resolution, and becomes all `clips` where the context is read."""
+        """With `one`, `act` is one clip of the highest resolution, and becomes all `clips` where the context
+        is read.
+        """
         own_sizes = one.sizes if one else sizes
         y = self.norm(act, "space", own_sizes)
         x = self.proj_in(reshape(y, 0, -1, self.channels))
@@ -380,7 +402,7 @@ class SpatialTransformer(nn.Module):
 class TemporalTransformer(nn.Module):
     """TransformerTemporalModel: attention over the frames of each position."""
 
-    def __init__(self, model, ff_parts: int):
+    def __init__(self, model: nn.Module, ff_parts: int) -> None:
         super().__init__()
         self.norm, self.channels = Norm(model.norm, False), model.norm.num_channels
         self.proj_in, self.proj_out = Linear(model.proj_in), Linear(model.proj_out)
@@ -399,72 +421,76 @@ class TemporalTransformer(nn.Module):
 
 @dataclass
 class Clips:
-    """What every layer sees of B clips: their sizes at the highest resolution, silu(time + fps) (B*F, E), context
-    (B, N, D) with the text, and ones (B, 1, 1, 1)."""
+    """What every layer sees of B clips: their sizes at the highest resolution, silu(time + fps) (B*F, E),
+    context (B, N, D) with the text, and ones (B, 1, 1, 1)."""
 
     sizes: Sizes
-    emb: torch.Tensor
-    context: torch.Tensor
-    ones: torch.Tensor
+    emb: Tensor
+    context: Tensor
+    ones: Tensor
 
-    def repeat(self, x, layout: str, channels: int):
-        """One clip of the highest resolution, in "space", "time" or "tokens" -> the same B times, in `layout`."""
+    def repeat(self, x: Tensor, layout: str, channels: int) -> Tensor:
+        """One clip of the highest resolution -> the same B times; `layout` is "space", "time" or "tokens"."""
         x = expand_like(reshape(x, 1, 1, -1, channels), self.ones)
         return self.sizes.to(x, layout, channels)
 
 
 class Layer(nn.Module):
-    """One step of a block: residual block, temporal convolution, and both transformers where the block has them."""
+    """One step of a block: residual block, temporal convolution, and both transformers if there are any."""
 
-    def __init__(self, block, index: int, attention: int | None, ff_parts: int):
+    def __init__(self, block: nn.Module, index: int, attention: int | None, ff_parts: int) -> None:
         super().__init__()
         self.resnet, self.temp_conv = Resnet(block.resnets[index]), TemporalConv(block.temp_convs[index])
-        self.attn = self.temp_attn = None
+        self.attn: SpatialTransformer | None = None
+        self.temp_attn: TemporalTransformer | None = None
         if attention is not None:
             self.attn = SpatialTransformer(block.attentions[attention], ff_parts)
             self.temp_attn = TemporalTransformer(block.temp_attentions[attention], ff_parts)
 
     def forward(self, act: Sum, sizes: Sizes, clips: Clips) -> Sum:
         act = self.temp_conv(self.resnet(act, sizes, clips.emb), sizes, clips.ones)
-        if self.attn is not None:
+        if self.attn is not None and self.temp_attn is not None:
             act = self.temp_attn(self.attn(act, sizes, clips), sizes)
         return act
 
     def from_one(self, act: Sum, one: Clips, clips: Clips) -> Sum:
-        """As forward at the highest resolution, from `act` of one clip."""
+        """As forward at the highest resolution, from `act` of one clip. The layer must have attention."""
+        assert self.attn is not None and self.temp_attn is not None
         act = self.temp_conv(self.resnet(act, one.sizes, one.emb), one.sizes, one.ones)
         return self.temp_attn(self.attn(act, clips.sizes, clips, one), clips.sizes)
 
 
-def layers_of(block, ff_parts: int) -> nn.ModuleList:
+def layers_of(block: nn.Module, ff_parts: int) -> nn.ModuleList:
     has_attention = getattr(block, "has_cross_attention", False)
     return nn.ModuleList(
         Layer(block, i, i if has_attention else None, ff_parts) for i in range(len(block.resnets))
     )
 
 
-# Into how many parts the feed-forwards of the highest resolutions work off their tokens; the others do all at once.
-# Measured on an H100, 512x512x16 | 768x768x24 | 1024x1024x32, GiB of the core's session and milliseconds of a step:
-# (1,) 5.2, 129 | 10.2, 470 | fails: more than 2^31 elements; (2, 1) 4.2, 130 | 8.2, 472 | 19.2, 1208;
-# (4, 2) 4.2, 132 | 7.2, 477 | 17.2, 1213.
+# Into how many parts the feed-forwards of the highest resolutions work off their tokens; the others do all at
+# once. Measured on an H100, 512x512x16 | 768x768x24 | 1024x1024x32, GiB of the core's session and
+# milliseconds of a step: (1,) 5.2, 129 | 10.2, 470 | fails: more than 2^31 elements; (2, 1) 4.2, 130 | 8.2,
+# 472 | 19.2, 1208; (4, 2) 4.2, 132 | 7.2, 477 | 17.2, 1213.
 FF_PARTS = (2, 1)
 
 
 def ff_parts_of(levels: int) -> list[int]:
-    """Per level. Height and width can be halved at each but the last, so the tokens can be divided by four as often."""
+    """Per level. Height and width can be halved at each but the last, so the tokens can be divided by four as
+    often.
+    """
     wanted = [*FF_PARTS, *[1] * levels][:levels]
     return [min(parts, 4 ** (levels - 1 - level)) for level, parts in enumerate(wanted)]
 
 
 class UnetCore(nn.Module):
-    """As graphs.UnetCore: sample (1, C, F, h, w), timestep int64 (1), encoder_hidden_states, fps_emb, context,
-    image_latents_enc, factors (1 + B), all float32 -> out_sample (1, C, F, h, w) float32. Computes in `dtype`, but for the
-    sum at the end.
+    """As graphs.UnetCore: sample (1, C, F, h, w), timestep int64 (1), encoder_hidden_states, fps_emb,
+    context, image_latents_enc, factors (1 + B), all float32 -> out_sample (1, C, F, h, w) float32. Computes
+    in `dtype`, but for the sum at the end.
 
     h and w must be divisible by two as often as the UNet halves them.
     """
 
-    def __init__(self, unet, dtype: torch.dtype):
+    def __init__(self, unet: I2VGenXLUNet, dtype: torch.dtype) -> None:
         super().__init__()
         self.dtype = dtype
         half = unet.config.block_out_channels[0] // 2
@@ -480,7 +506,9 @@ class UnetCore(nn.Module):
         self.transformer_in = TemporalTransformer(
             unet.transformer_in, min(2 * ff_parts[0], 4 ** (len(ff_parts) - 1))
         )
-        self.down = nn.ModuleList(layers_of(block, parts) for block, parts in zip(unet.down_blocks, ff_parts))
+        self.down = nn.ModuleList(
+            layers_of(block, parts) for block, parts in zip(unet.down_blocks, ff_parts, strict=True)
+        )
         self.downsamplers = nn.ModuleList(
             Conv(block.downsamplers[0].conv) for block in unet.down_blocks if block.downsamplers
         )
@@ -489,7 +517,7 @@ class UnetCore(nn.Module):
             Layer(mid, i, i if i < len(mid.attentions) else None, 1) for i in range(len(mid.resnets))
         )
         self.up = nn.ModuleList(
-            layers_of(block, parts) for block, parts in zip(unet.up_blocks, reversed(ff_parts))
+            layers_of(block, parts) for block, parts in zip(unet.up_blocks, reversed(ff_parts), strict=True)
         )
         self.upsamplers = nn.ModuleList(
             Conv(block.upsamplers[0].conv) for block in unet.up_blocks if block.upsamplers
@@ -504,7 +532,14 @@ class UnetCore(nn.Module):
         if self.down[0][0].attn is None:
             raise NotImplementedError("a UNet of another form")
 
-    def clips(self, sample, timestep, encoder_hidden_states, fps_emb, context) -> tuple[Clips, Clips]:
+    def clips(
+        self,
+        sample: Tensor,
+        timestep: Tensor,
+        encoder_hidden_states: Tensor,
+        fps_emb: Tensor,
+        context: Tensor,
+    ) -> tuple[Clips, Clips]:
         """The one clip that the sample is, and as many of it as the context has rows."""
         context = torch.cat([encoder_hidden_states, context], dim=1)
         angles = timestep.float()[:, None] * self.freqs
@@ -512,7 +547,7 @@ class UnetCore(nn.Module):
         # No one reads the embedding without SiLU.
         emb = F.silu(self.time2.with_bias(F.silu(emb)) + fps_emb.to(self.dtype))[:, None]
 
-        def clips_of(plane, context):
+        def clips_of(plane: Tensor, context: Tensor | None) -> Clips:
             sizes = Sizes(plane)
             ones = (plane[:, :1, :1, :1] * 0 + 1).to(self.dtype)
             return Clips(sizes, reshape(expand_like(emb, sizes.clip), -1, self.time2.width), context, ones)
@@ -520,28 +555,47 @@ class UnetCore(nn.Module):
         plane = sample[:, 0]
         return clips_of(plane, None), clips_of(plane + context[:, :1, :1, None] * 0, context.to(self.dtype))
 
-    def first(self, sample, image_latents_enc, sizes: Sizes):
+    def first(self, sample: Tensor, image_latents_enc: Tensor, sizes: Sizes) -> Sum:
         x = torch.cat([sample, image_latents_enc], dim=1).to(self.dtype).permute(0, 2, 3, 4, 1)
         act = Sum(self.conv_in(sizes.to(x, "space", self.in_channels)), "space", self.conv_in.width)
         return self.transformer_in(act, sizes)
 
-    def last(self, act: Sum, sizes: Sizes, sample, factors):
+    def last(self, act: Sum, sizes: Sizes, sample: Tensor, factors: Tensor) -> Tensor:
         out = self.conv_out(self.norm_out(act, "space", sizes))
         out = sizes.to(out, "pictures", self.in_channels)[..., : self.out_channels].permute(0, 4, 1, 2, 3)
         return combine(sample, out.float(), factors)
 
-    def forward(self, sample, timestep, encoder_hidden_states, fps_emb, context, image_latents_enc, factors):
+    def forward(
+        self,
+        sample: Tensor,
+        timestep: Tensor,
+        encoder_hidden_states: Tensor,
+        fps_emb: Tensor,
+        context: Tensor,
+        image_latents_enc: Tensor,
+        factors: Tensor,
+    ) -> Tensor:
         return self.run(
             sample, timestep, encoder_hidden_states, fps_emb, context, image_latents_enc, factors
         )[0]
 
-    def run(self, sample, timestep, encoder_hidden_states, fps_emb, context, image_latents_enc, factors):
+    def run(
+        self,
+        sample: Tensor,
+        timestep: Tensor,
+        encoder_hidden_states: Tensor,
+        fps_emb: Tensor,
+        context: Tensor,
+        image_latents_enc: Tensor,
+        factors: Tensor,
+    ) -> tuple[Tensor, Tensor]:
         """-> out_sample, and the input of the last layer (B*F, h, w, C), before its skip connection."""
         one, clips = self.clips(sample, timestep, encoder_hidden_states, fps_emb, context)
         levels = [clips.sizes]
         first = self.first(sample, image_latents_enc, one.sizes)
 
-        act, skips = first, []
+        act = first
+        skips: list[Sum] = []
         for i, layers in enumerate(self.down):
             for layer in layers:
                 act = layer(act, levels[-1], clips) if skips else layer.from_one(act, one, clips)
@@ -552,7 +606,8 @@ class UnetCore(nn.Module):
                 act = Sum(y, "space", self.downsamplers[i].width)
                 skips.append(act)
 
-        # The middle block goes residual, attention, residual; a Layer of the first pair and one without attention.
+        # The middle block goes residual, attention, residual; a Layer of the first pair and one without
+        # attention.
         for layer in self.mid:
             act = layer(act, levels[-1], clips)
 
@@ -575,43 +630,52 @@ def repeat_sum(act: Sum, one: Clips, clips: Clips) -> Sum:
     return Sum(x, "space", act.channels)
 
 
-def join(x, channels: int, skip: Sum, sizes: Sizes) -> Sum:
+def join(x: Tensor, channels: int, skip: Sum, sizes: Sizes) -> Sum:
     return Sum(torch.cat([x, skip.value(sizes, "space")], dim=-1), "space", channels + skip.channels)
 
 
 class UnetCoreDeep(nn.Module):
-    """UnetCore with a second output for UnetShallow: deep_features (B*F, h, w, C), in the precision of the inside, because
-    they are large and travel to the host and back."""
+    """UnetCore with a second output for UnetShallow: deep_features (B*F, h, w, C), in the precision of the
+    inside, because they are large and travel to the host and back."""
 
-    def __init__(self, core: UnetCore):
+    def __init__(self, core: UnetCore) -> None:
         super().__init__()
         self.core = core
 
-    def forward(self, sample, timestep, encoder_hidden_states, fps_emb, context, image_latents_enc, factors):
+    def forward(
+        self,
+        sample: Tensor,
+        timestep: Tensor,
+        encoder_hidden_states: Tensor,
+        fps_emb: Tensor,
+        context: Tensor,
+        image_latents_enc: Tensor,
+        factors: Tensor,
+    ) -> tuple[Tensor, Tensor]:
         return self.core.run(
             sample, timestep, encoder_hidden_states, fps_emb, context, image_latents_enc, factors
         )
 
 
 class UnetShallow(nn.Module):
-    """The first and the last layer of the UNet around deep_features of an earlier step (DeepCache): about an eighth of
-    the work."""
+    """The first and the last layer of the UNet around deep_features of an earlier step (DeepCache): about an
+    eighth of the work."""
 
-    def __init__(self, core: UnetCore):
+    def __init__(self, core: UnetCore) -> None:
         super().__init__()
         self.core = core
 
     def forward(
         self,
-        sample,
-        timestep,
-        encoder_hidden_states,
-        fps_emb,
-        context,
-        image_latents_enc,
-        factors,
-        deep_features,
-    ):
+        sample: Tensor,
+        timestep: Tensor,
+        encoder_hidden_states: Tensor,
+        fps_emb: Tensor,
+        context: Tensor,
+        image_latents_enc: Tensor,
+        factors: Tensor,
+        deep_features: Tensor,
+    ) -> Tensor:
         core = self.core
         one, clips = core.clips(sample, timestep, encoder_hidden_states, fps_emb, context)
         skip = repeat_sum(core.first(sample, image_latents_enc, one.sizes), one, clips)
@@ -622,9 +686,11 @@ class UnetShallow(nn.Module):
 
 
 class VaeAttention(nn.Module):
-    """Attention of the VAE's middle block, over all positions of one picture, with its GroupNorm and its residual."""
+    """Attention of the VAE's middle block, over all positions of one picture, with its GroupNorm and its
+    residual.
+    """
 
-    def __init__(self, attn):
+    def __init__(self, attn: nn.Module) -> None:
         super().__init__()
         self.norm, self.heads, self.scale = Norm(attn.group_norm, False), attn.heads, float(attn.scale)
         self.q, self.k, self.v = Linear(attn.to_q), Linear(attn.to_k), Linear(attn.to_v)
@@ -641,7 +707,7 @@ class VaeAttention(nn.Module):
 class VaeStage(nn.Module):
     """conv_in, and what encoder and decoder have in common: middle block, final norm and convolution."""
 
-    def __init__(self, stage, dtype: torch.dtype):
+    def __init__(self, stage: nn.Module, dtype: torch.dtype) -> None:
         super().__init__()
         self.dtype = dtype
         self.conv_in = Conv(stage.conv_in)
@@ -654,14 +720,14 @@ class VaeStage(nn.Module):
     def middle(self, act: Sum) -> Sum:
         return self.mid[1](self.attn(self.mid[0](act, None)), None)
 
-    def last(self, act: Sum):
+    def last(self, act: Sum) -> Tensor:
         return self.conv_out(self.norm_out(act, "space", None))[..., : self.out_channels]
 
 
 class VaeEncoder(VaeStage):
     """sample (1, 3, H, W) float32 -> moments (1, 2C, h, w) float32."""
 
-    def __init__(self, vae, dtype: torch.dtype):
+    def __init__(self, vae: AutoencoderKL, dtype: torch.dtype) -> None:
         super().__init__(vae.encoder, dtype)
         self.down = nn.ModuleList(
             nn.ModuleList(Resnet(r) for r in b.resnets) for b in vae.encoder.down_blocks
@@ -671,7 +737,7 @@ class VaeEncoder(VaeStage):
         )
         self.quant_conv = Conv(vae.quant_conv)
 
-    def forward(self, sample):
+    def forward(self, sample: Tensor) -> Tensor:
         act = Sum(self.conv_in(sample.to(self.dtype).permute(0, 2, 3, 1)), "space", self.conv_in.width)
         for i, resnets in enumerate(self.down):
             for resnet in resnets:
@@ -686,7 +752,7 @@ class VaeEncoder(VaeStage):
 class VaeDecoder(VaeStage):
     """As graphs.VaeDecoder; all but rgb in float32."""
 
-    def __init__(self, vae, dtype: torch.dtype):
+    def __init__(self, vae: AutoencoderKL, dtype: torch.dtype) -> None:
         super().__init__(vae.decoder, dtype)
         self.up = nn.ModuleList(nn.ModuleList(Resnet(r) for r in b.resnets) for b in vae.decoder.up_blocks)
         self.upsamplers = nn.ModuleList(
@@ -694,7 +760,7 @@ class VaeDecoder(VaeStage):
         )
         self.post_quant_conv = Conv(vae.post_quant_conv)
 
-    def forward(self, latent):
+    def forward(self, latent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x = self.post_quant_conv(latent.to(self.dtype).permute(0, 2, 3, 1))
         act = self.middle(Sum(self.conv_in(x), "space", self.conv_in.width))
         for i, resnets in enumerate(self.up):

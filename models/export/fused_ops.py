@@ -1,26 +1,35 @@
-"""ONNX Runtime's fused CUDA operators (domain com.microsoft) as torch functions: each computes the same in PyTorch and
-exports as that one node.
+"""ONNX Runtime's fused CUDA operators (domain com.microsoft) as torch functions: each computes the same in
+PyTorch and exports as that one node.
 
-Exporting the nodes directly is exact and complete: matching patterns in a finished graph, as ONNX Runtime's optimizer
-does, finds none of the 66 attentions of this UNet's core and depends on the version of torch that traced it. Tensors
-are channels-last, the layout of these kernels: NHWC where four-dimensional, (batch, sequence, channels) otherwise.
+Exporting the nodes directly is exact and complete: matching patterns in a finished graph, as ONNX Runtime's
+optimizer does, finds none of the 66 attentions of this UNet's core and depends on the version of torch that
+traced it. Tensors are channels-last, the layout of these kernels: NHWC where four-dimensional, (batch,
+sequence, channels) otherwise.
 
-Nothing here computes with shapes: `reshape` takes constants, where 0 keeps a dimension, and `reshape_like` takes the
-shape of another tensor. A graph built of them has no node that ONNX Runtime would leave to the CPU.
+Nothing here computes with shapes: `reshape` takes constants, where 0 keeps a dimension, and `reshape_like`
+takes the shape of another tensor. A graph built of them has no node that ONNX Runtime would leave to the CPU.
 
 Knows nothing of diffusers (fused.py) or files.
 """
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
+from torch import Tensor, Value
+from torch.autograd.function import FunctionCtx
+
+if TYPE_CHECKING:
+    from torch.onnx._internal.torchscript_exporter.jit_utils import GraphContext
 
 DOMAIN = "com.microsoft"
 
-# The CUDA kernel exists for these widths of one half only (contrib_ops/cuda/diffusion/bias_split_gelu_impl.cu).
+# The CUDA kernel exists for these widths of one half only
+# (contrib_ops/cuda/diffusion/bias_split_gelu_impl.cu).
 BIAS_SPLIT_GELU_WIDTHS = (1280, 2560, 5120)
 
 
-def typed(value, like, rank: int):
+def typed(value: Value, like: Value, rank: int) -> Value:
     """Tells the exporter the type of a custom node's output: `like`'s, of `rank` unknown sizes."""
     value.setType(like.type().with_sizes([None] * rank))
     return value
@@ -28,26 +37,46 @@ def typed(value, like, rank: int):
 
 class _NhwcConv(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, weight, strides, pads, *bias):
+    def forward(
+        ctx: FunctionCtx,
+        x: Tensor,
+        weight: Tensor,
+        strides: tuple[int, int],
+        pads: tuple[int, int],
+        *bias: Tensor,
+    ) -> Tensor:
         out = F.conv2d(x.permute(0, 3, 1, 2), weight.permute(0, 3, 1, 2), *bias, stride=strides, padding=pads)
         return out.permute(0, 2, 3, 1).contiguous()
 
     @staticmethod
-    def symbolic(g, x, weight, strides, pads, *bias):
+    def symbolic(
+        g: "GraphContext",
+        x: Value,
+        weight: Value,
+        strides: tuple[int, int],
+        pads: tuple[int, int],
+        *bias: Value,
+    ) -> Value:
         kernel = weight.type().sizes()[1:3]
         out = g.op(
-            f"{DOMAIN}::NhwcConv", x, weight, *bias,
-            kernel_shape_i=kernel, strides_i=list(strides), pads_i=[*pads, *pads], dilations_i=[1, 1], group_i=1,
+            f"{DOMAIN}::NhwcConv", x, weight, *bias, kernel_shape_i=kernel, strides_i=list(strides),
+            pads_i=[*pads, *pads], dilations_i=[1, 1], group_i=1,
         )  # fmt: skip
         return typed(out, x, 4)
 
 
-def nhwc_conv(x, weight, bias=None, strides=(1, 1), pads=(0, 0)):
+def nhwc_conv(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    strides: tuple[int, int] = (1, 1),
+    pads: tuple[int, int] = (0, 0),
+) -> Tensor:
     """x (N, H, W, C), weight (M, kH, kW, C), bias (M) -> (N, H', W', M)."""
     return _NhwcConv.apply(x, weight, strides, pads, *([] if bias is None else [bias]))
 
 
-def _group_norm(x, gamma, beta, groups, eps, silu):
+def _group_norm(x: Tensor, gamma: Tensor, beta: Tensor, groups: int, eps: float, silu: bool) -> Tensor:
     out = F.group_norm(x.permute(0, 3, 1, 2).float(), groups, gamma, beta, eps)
     out = F.silu(out) if silu else out
     return out.permute(0, 2, 3, 1).contiguous().to(x.dtype)
@@ -55,11 +84,15 @@ def _group_norm(x, gamma, beta, groups, eps, silu):
 
 class _GroupNorm(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, gamma, beta, groups, eps, silu):
+    def forward(
+        ctx: FunctionCtx, x: Tensor, gamma: Tensor, beta: Tensor, groups: int, eps: float, silu: bool
+    ) -> Tensor:
         return _group_norm(x, gamma, beta, groups, eps, silu)
 
     @staticmethod
-    def symbolic(g, x, gamma, beta, groups, eps, silu):
+    def symbolic(
+        g: "GraphContext", x: Value, gamma: Value, beta: Value, groups: int, eps: float, silu: bool
+    ) -> Value:
         out = g.op(
             f"{DOMAIN}::GroupNorm", x, gamma, beta,
             groups_i=groups, epsilon_f=eps, activation_i=int(silu), channels_last_i=1,
@@ -67,19 +100,39 @@ class _GroupNorm(torch.autograd.Function):
         return typed(out, x, 4)
 
 
-def group_norm(x, gamma, beta, groups: int, eps: float, silu: bool):
+def group_norm(x: Tensor, gamma: Tensor, beta: Tensor, groups: int, eps: float, silu: bool) -> Tensor:
     """x (N, H, W, C); gamma and beta (C) float32 always."""
     return _GroupNorm.apply(x, gamma, beta, groups, eps, silu)
 
 
 class _SkipGroupNorm(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, gamma, beta, skip, groups, eps, silu, *bias):
+    def forward(
+        ctx: FunctionCtx,
+        x: Tensor,
+        gamma: Tensor,
+        beta: Tensor,
+        skip: Tensor,
+        groups: int,
+        eps: float,
+        silu: bool,
+        *bias: Tensor,
+    ) -> tuple[Tensor, Tensor]:
         total = x + skip + bias[0] if bias else x + skip
         return _group_norm(total, gamma, beta, groups, eps, silu), total
 
     @staticmethod
-    def symbolic(g, x, gamma, beta, skip, groups, eps, silu, *bias):
+    def symbolic(
+        g: "GraphContext",
+        x: Value,
+        gamma: Value,
+        beta: Value,
+        skip: Value,
+        groups: int,
+        eps: float,
+        silu: bool,
+        *bias: Value,
+    ) -> tuple[Value, Value]:
         out, total = g.op(
             f"{DOMAIN}::SkipGroupNorm", x, gamma, beta, skip, *bias, outputs=2,
             groups_i=groups, epsilon_f=eps, activation_i=int(silu), channels_last_i=1,
@@ -87,142 +140,161 @@ class _SkipGroupNorm(torch.autograd.Function):
         return typed(out, x, 4), typed(total, x, 4)
 
 
-def skip_group_norm(x, gamma, beta, skip, bias, groups: int, eps: float, silu: bool):
+def skip_group_norm(
+    x: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    skip: Tensor,
+    bias: Tensor | None,
+    groups: int,
+    eps: float,
+    silu: bool,
+) -> tuple[Tensor, Tensor]:
     """skip (N, H, W, C) or (N, 1, 1, C), bias (C) or None -> group_norm(x + skip + bias), x + skip + bias."""
     return _SkipGroupNorm.apply(x, gamma, beta, skip, groups, eps, silu, *([] if bias is None else [bias]))
 
 
 class _SkipLayerNorm(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, skip, gamma, beta, eps, *bias):
+    def forward(
+        ctx: FunctionCtx, x: Tensor, skip: Tensor, gamma: Tensor, beta: Tensor, eps: float, *bias: Tensor
+    ) -> tuple[Tensor, Tensor]:
         total = x + skip + bias[0] if bias else x + skip
         return F.layer_norm(total, tuple(gamma.shape), gamma, beta, eps), total
 
     @staticmethod
-    def symbolic(g, x, skip, gamma, beta, eps, *bias):
+    def symbolic(
+        g: "GraphContext", x: Value, skip: Value, gamma: Value, beta: Value, eps: float, *bias: Value
+    ) -> tuple[Value, Value]:
         out, mean, inverse, total = g.op(
             f"{DOMAIN}::SkipLayerNormalization", x, skip, gamma, beta, *bias, outputs=4, epsilon_f=eps
         )
         return typed(out, x, 3), typed(total, x, 3)
 
 
-def skip_layer_norm(x, skip, gamma, beta, bias, eps: float):
-    """x (B, L, C), skip the same or (1, L, C), bias (C) or None -> layer_norm(x + skip + bias), x + skip + bias."""
+def skip_layer_norm(
+    x: Tensor, skip: Tensor, gamma: Tensor, beta: Tensor, bias: Tensor | None, eps: float
+) -> tuple[Tensor, Tensor]:
+    """x (B, L, C), skip the same or (1, L, C), bias (C) or None -> layer_norm(x + skip + bias), x + skip +
+    bias.
+    """
     return _SkipLayerNorm.apply(x, skip, gamma, beta, eps, *([] if bias is None else [bias]))
 
 
 class _BiasSplitGelu(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, bias):
+    def forward(ctx: FunctionCtx, x: Tensor, bias: Tensor) -> Tensor:
         value, gate = (x + bias).chunk(2, dim=-1)
         return value * F.gelu(gate)
 
     @staticmethod
-    def symbolic(g, x, bias):
+    def symbolic(g: "GraphContext", x: Value, bias: Value) -> Value:
         return typed(g.op(f"{DOMAIN}::BiasSplitGelu", x, bias), x, 3)
 
 
-def bias_split_gelu(x, bias):
+def bias_split_gelu(x: Tensor, bias: Tensor) -> Tensor:
     """x (B, L, 2C), bias (2C) -> value * gelu(gate) (B, L, C): GEGLU without its Linear."""
     return _BiasSplitGelu.apply(x, bias)
 
 
 class _BiasAdd(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, bias, skip):
+    def forward(ctx: FunctionCtx, x: Tensor, bias: Tensor, skip: Tensor) -> Tensor:
         return x + bias + skip
 
     @staticmethod
-    def symbolic(g, x, bias, skip):
+    def symbolic(g: "GraphContext", x: Value, bias: Value, skip: Value) -> Value:
         return typed(g.op(f"{DOMAIN}::BiasAdd", x, bias, skip), x, 3)
 
 
-def bias_add(x, bias, skip):
+def bias_add(x: Tensor, bias: Tensor, skip: Tensor) -> Tensor:
     """x and skip (B, L, C), bias (C) -> their sum."""
     return _BiasAdd.apply(x, bias, skip)
 
 
 class _Reshape(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, shape):
+    def forward(ctx: FunctionCtx, x: Tensor, shape: tuple[int, ...]) -> Tensor:
         return x.reshape([x.shape[i] if size == 0 else size for i, size in enumerate(shape)])
 
     @staticmethod
-    def symbolic(g, x, shape):
+    def symbolic(g: "GraphContext", x: Value, shape: tuple[int, ...]) -> Value:
         constant = g.op("Constant", value_t=torch.tensor(shape, dtype=torch.int64))
         return typed(g.op("Reshape", x, constant), x, len(shape))
 
 
-def reshape(x, *shape):
+def reshape(x: Tensor, *shape: int) -> Tensor:
     """ONNX's Reshape: 0 keeps the dimension at that index, one -1 takes the rest."""
     return _Reshape.apply(x, shape)
 
 
 class _ReshapeLike(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, like):
+    def forward(ctx: FunctionCtx, x: Tensor, like: Tensor) -> Tensor:
         return x.reshape(like.shape)
 
     @staticmethod
-    def symbolic(g, x, like):
+    def symbolic(g: "GraphContext", x: Value, like: Value) -> Value:
         return typed(g.op("Reshape", x, g.op("Shape", like)), x, like.type().dim())
 
 
-def reshape_like(x, like):
+def reshape_like(x: Tensor, like: Tensor) -> Tensor:
     return _ReshapeLike.apply(x, like)
 
 
 class _ExpandLike(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, like):
+    def forward(ctx: FunctionCtx, x: Tensor, like: Tensor) -> Tensor:
         return x.expand(torch.broadcast_shapes(x.shape, like.shape)).contiguous()
 
     @staticmethod
-    def symbolic(g, x, like):
+    def symbolic(g: "GraphContext", x: Value, like: Value) -> Value:
         return typed(g.op("Expand", x, g.op("Shape", like)), x, max(x.type().dim(), like.type().dim()))
 
 
-def expand_like(x, like):
+def expand_like(x: Tensor, like: Tensor) -> Tensor:
     """Broadcasts x against the shape of `like`, both ways: a dimension of 1 in `like` keeps x's."""
     return _ExpandLike.apply(x, like)
 
 
 class _SplitFirst(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, parts):
+    def forward(ctx: FunctionCtx, x: Tensor, parts: int) -> tuple[Tensor, ...]:
         return x.chunk(parts)
 
     @staticmethod
-    def symbolic(g, x, parts):
+    def symbolic(g: "GraphContext", x: Value, parts: int) -> tuple[Value, ...]:
         return tuple(typed(out, x, x.type().dim()) for out in g.op("Split", x, outputs=parts, axis_i=0))
 
 
-def split_first(x, parts: int):
+def split_first(x: Tensor, parts: int) -> tuple[Tensor, ...]:
     """x (parts * n, ...) -> `parts` tensors (n, ...)."""
     return _SplitFirst.apply(x, parts)
 
 
 class _ShapeOf(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, channels):
+    def forward(ctx: FunctionCtx, x: Tensor, channels: int) -> Tensor:
         return (x == 0).expand(*x.shape[:-1], channels)
 
     @staticmethod
-    def symbolic(g, x, channels):
+    def symbolic(g: "GraphContext", x: Value, channels: int) -> Value:
         zeros = g.op("Constant", value_t=torch.zeros(channels))
         out = g.op("Equal", x, zeros)
         out.setType(x.type().with_sizes([None] * x.type().dim()).with_dtype(torch.bool))
         return out
 
 
-def shape_of(x, channels: int):
-    """x (..., 1) -> a tensor (..., channels) of no value, one byte an element: only its shape is ever asked for."""
+def shape_of(x: Tensor, channels: int) -> Tensor:
+    """x (..., 1) -> a tensor (..., channels) of no value, one byte an element: only its shape is ever asked
+    for.
+    """
     return _ShapeOf.apply(x, channels)
 
 
 class _UpsampleNearest(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x):
+    def forward(ctx: FunctionCtx, x: Tensor) -> Tensor:
         return (
             F.interpolate(x.permute(0, 3, 1, 2), scale_factor=2.0, mode="nearest")
             .permute(0, 2, 3, 1)
@@ -230,7 +302,7 @@ class _UpsampleNearest(torch.autograd.Function):
         )
 
     @staticmethod
-    def symbolic(g, x):
+    def symbolic(g: "GraphContext", x: Value) -> Value:
         scales = g.op("Constant", value_t=torch.tensor([1.0, 2.0, 2.0, 1.0]))
         empty = g.op("Constant", value_t=torch.zeros(0))
         out = g.op(
@@ -240,22 +312,22 @@ class _UpsampleNearest(torch.autograd.Function):
         return typed(out, x, 4)
 
 
-def upsample_nearest(x):
+def upsample_nearest(x: Tensor) -> Tensor:
     """(N, H, W, C) -> (N, 2H, 2W, C)."""
     return _UpsampleNearest.apply(x)
 
 
 class _PadEnd(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x):
+    def forward(ctx: FunctionCtx, x: Tensor) -> Tensor:
         return F.pad(x, (0, 0, 0, 1, 0, 1))
 
     @staticmethod
-    def symbolic(g, x):
+    def symbolic(g: "GraphContext", x: Value) -> Value:
         pads = g.op("Constant", value_t=torch.tensor([0, 0, 0, 0, 0, 1, 1, 0]))
         return typed(g.op("Pad", x, pads), x, 4)
 
 
-def pad_end(x):
+def pad_end(x: Tensor) -> Tensor:
     """(N, H, W, C) -> (N, H + 1, W + 1, C), zeros below and to the right."""
     return _PadEnd.apply(x)

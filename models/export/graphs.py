@@ -1,14 +1,17 @@
 """The graphs of a pack as torch modules with the exact inputs and outputs that Kinora feeds and reads.
 
-The UNet is cut in two: `UnetCond` holds what depends on neither text nor timestep and runs once per picture, `UnetCore`
-runs once per step. B is the number of rows of the context: one per text, so two with classifier-free
-guidance. All else is the same for every row, comes in once and is repeated where the rows begin to differ.
+The UNet is cut in two: `UnetCond` holds what depends on neither text nor timestep and runs once per picture,
+`UnetCore` runs once per step. B is the number of rows of the context: one per text, so two with
+classifier-free guidance. All else is the same for every row, comes in once and is repeated where the rows
+begin to differ.
 
 Knows nothing of files.
 """
 
 import torch
-from torch import nn
+from diffusers import AutoencoderKL, I2VGenXLUNet
+from torch import Tensor, nn
+from transformers import CLIPTextModel, CLIPVisionModelWithProjection
 
 from rewrite import adaptive_avg_pool, repeat_clip, repeat_over_frames
 
@@ -16,11 +19,11 @@ from rewrite import adaptive_avg_pool, repeat_clip, repeat_over_frames
 class TextEncoder(nn.Module):
     """input_ids int64 (n, T) -> prompt_embeds (n, T, D).
 
-    What the pipeline computes with its default clip_skip=1: the output of the layer before the last, then the final
-    LayerNorm. The last layer is not exported at all.
+    What the pipeline computes with its default clip_skip=1: the output of the layer before the last, then the
+    final LayerNorm. The last layer is not exported at all.
     """
 
-    def __init__(self, text_encoder):
+    def __init__(self, text_encoder: CLIPTextModel) -> None:
         super().__init__()
         text = text_transformer(text_encoder)
         self.embeddings, self.final_layer_norm = text.embeddings, text.final_layer_norm
@@ -29,7 +32,7 @@ class TextEncoder(nn.Module):
         causal = torch.full((tokens, tokens), torch.finfo(torch.float32).min).triu(1)
         self.register_buffer("causal", causal[None, None], persistent=False)
 
-    def forward(self, input_ids):
+    def forward(self, input_ids: Tensor) -> Tensor:
         hidden_states = self.embeddings(input_ids=input_ids)
         for layer in self.layers:
             output = layer(hidden_states, attention_mask=self.causal, causal_attention_mask=None)
@@ -39,7 +42,7 @@ class TextEncoder(nn.Module):
         return self.final_layer_norm(hidden_states)
 
 
-def text_transformer(text_encoder):
+def text_transformer(text_encoder: CLIPTextModel) -> nn.Module:
     """What holds the layers of a CLIPTextModel: its `text_model` before transformers 5, itself since then."""
     return getattr(text_encoder, "text_model", text_encoder)
 
@@ -47,27 +50,29 @@ def text_transformer(text_encoder):
 class ImageEncoder(nn.Module):
     """pixel_values (1, 3, S, S) -> image_embeds (1, D)."""
 
-    def __init__(self, image_encoder):
+    def __init__(self, image_encoder: CLIPVisionModelWithProjection) -> None:
         super().__init__()
         self.image_encoder = image_encoder
 
-    def forward(self, pixel_values):
+    def forward(self, pixel_values: Tensor) -> Tensor:
         return self.image_encoder(pixel_values).image_embeds
 
 
 class VaeEncoder(nn.Module):
-    """sample (1, 3, H, W) in [-1, 1] -> moments (1, 2C, h, w): mean, then logvar. Sampling is the caller's."""
+    """sample (1, 3, H, W) in [-1, 1] -> moments (1, 2C, h, w): mean, then logvar. The caller samples."""
 
-    def __init__(self, vae):
+    def __init__(self, vae: AutoencoderKL) -> None:
         super().__init__()
         self.encoder, self.quant_conv = vae.encoder, vae.quant_conv
 
-    def forward(self, sample):
+    def forward(self, sample: Tensor) -> Tensor:
         return self.quant_conv(self.encoder(sample))
 
 
-def pixels_of(sample):
-    """sample (n, H, W, 3) float32 -> uint8: [-1, 1] is [0, 255], what is beyond is cut off, halves go to even."""
+def pixels_of(sample: Tensor) -> Tensor:
+    """sample (n, H, W, 3) float32 -> uint8: [-1, 1] is [0, 255], what is beyond is cut off, halves go to
+    even.
+    """
     return (sample * 127.5 + 127.5).clamp(0, 255).round().to(torch.uint8)
 
 
@@ -76,14 +81,15 @@ DECODER_OUTPUTS = ["sample", "rgb", "mean"]
 
 
 class VaeDecoder(nn.Module):
-    """latent (n, C, h, w), already divided by the scaling factor -> sample (n, 3, H, W), about [-1, 1]; rgb uint8
-    (n, H, W, 3), the same as pixels; mean (), of all of sample, which is finite only if all of it is."""
+    """latent (n, C, h, w), already divided by the scaling factor -> sample (n, 3, H, W), about [-1, 1]; rgb
+    uint8 (n, H, W, 3), the same as pixels; mean (), of all of sample, which is finite only if all of it
+    is."""
 
-    def __init__(self, vae):
+    def __init__(self, vae: AutoencoderKL) -> None:
         super().__init__()
         self.post_quant_conv, self.decoder = vae.post_quant_conv, vae.decoder
 
-    def forward(self, latent):
+    def forward(self, latent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         sample = self.decoder(self.post_quant_conv(latent))
         return sample, pixels_of(sample.permute(0, 2, 3, 1)), sample.mean()
 
@@ -92,10 +98,11 @@ class UnetCond(nn.Module):
     """fps int64 (1), image_latents (1, C, F, h, w), image_embeddings (B, 1, D)
     -> fps_emb (1, E), context (B, 64 + C, D), image_latents_enc (1, C, F, h, w).
 
-    Nothing of the text is in it, so Kinora keeps it with the picture. The core puts the text before the context.
+    Nothing of the text is in it, so Kinora keeps it with the picture. The core puts the text before the
+    context.
     """
 
-    def __init__(self, unet):
+    def __init__(self, unet: I2VGenXLUNet) -> None:
         super().__init__()
         self.time_proj, self.fps_embedding = unet.time_proj, unet.fps_embedding
         self.image_latents_context_embedding = unet.image_latents_context_embedding
@@ -104,7 +111,9 @@ class UnetCond(nn.Module):
         self.image_latents_temporal_encoder = unet.image_latents_temporal_encoder
         self.channels, self.context_dim = unet.config.in_channels, unet.config.cross_attention_dim
 
-    def forward(self, fps, image_latents, image_embeddings):
+    def forward(
+        self, fps: Tensor, image_latents: Tensor, image_embeddings: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         fps_emb = self.fps_embedding(self.time_proj(fps))
 
         first_frame = image_latents[:, :, 0]
@@ -115,7 +124,8 @@ class UnetCond(nn.Module):
                 first_frame = layer(first_frame)
         image_tokens = first_frame.flatten(2).transpose(1, 2)
         clip_tokens = self.context_embedding(image_embeddings).reshape(-1, self.channels, self.context_dim)
-        # A sum has as many rows as there are embeddings, without the nodes that the exporter writes to count them.
+        # A sum has as many rows as there are embeddings, without the nodes that the exporter writes to count
+        # them.
         image_tokens = image_tokens + 0 * clip_tokens[:, :1]
         context = torch.cat([image_tokens, clip_tokens], dim=1)
 
@@ -126,25 +136,42 @@ class UnetCond(nn.Module):
 
 
 class UnetCore(nn.Module):
-    """sample (1, C, F, h, w), timestep int64 (1), encoder_hidden_states (B, T, D), UnetCond's three outputs, factors (1 + B)
-    -> out_sample (1, C, F, h, w): `combine` of the sample and the predictions for the rows of the context."""
+    """sample (1, C, F, h, w), timestep int64 (1), encoder_hidden_states (B, T, D), UnetCond's three outputs,
+    factors (1 + B) -> out_sample (1, C, F, h, w): `combine` of the sample and the predictions for the rows of
+    the context."""
 
-    def __init__(self, unet):
+    def __init__(self, unet: I2VGenXLUNet) -> None:
         super().__init__()
         self.time_proj, self.time_embedding = unet.time_proj, unet.time_embedding
         self.conv_in, self.transformer_in = unet.conv_in, unet.transformer_in
         self.down_blocks, self.mid_block, self.up_blocks = unet.down_blocks, unet.mid_block, unet.up_blocks
         self.conv_norm_out, self.conv_act, self.conv_out = unet.conv_norm_out, unet.conv_act, unet.conv_out
 
-    def forward(self, sample, timestep, encoder_hidden_states, fps_emb, context, image_latents_enc, factors):
+    def forward(
+        self,
+        sample: Tensor,
+        timestep: Tensor,
+        encoder_hidden_states: Tensor,
+        fps_emb: Tensor,
+        context: Tensor,
+        image_latents_enc: Tensor,
+        factors: Tensor,
+    ) -> Tensor:
         num_frames, context = sample.shape[2], torch.cat([encoder_hidden_states, context], dim=1)
         x, skips, emb = self.all_but_last_block(sample, timestep, fps_emb, context, image_latents_enc)
         x = self.up(self.up_blocks[-1], x, skips, emb, context, num_frames)
         return combine(sample, self.last(x, num_frames), factors)
 
     def with_deep_features(
-        self, sample, timestep, encoder_hidden_states, fps_emb, context, image_latents_enc, factors
-    ):
+        self,
+        sample: Tensor,
+        timestep: Tensor,
+        encoder_hidden_states: Tensor,
+        fps_emb: Tensor,
+        context: Tensor,
+        image_latents_enc: Tensor,
+        factors: Tensor,
+    ) -> tuple[Tensor, Tensor]:
         """-> out_sample, and the input of the last layer (B*F, C, h, w), before its skip connection."""
         num_frames, context = sample.shape[2], torch.cat([encoder_hidden_states, context], dim=1)
         x, skips, emb = self.all_but_last_block(sample, timestep, fps_emb, context, image_latents_enc)
@@ -153,7 +180,9 @@ class UnetCore(nn.Module):
             x = self.last_block_layer(layer, deep, skip, emb, context, num_frames)
         return combine(sample, self.last(x, num_frames), factors), deep
 
-    def all_but_last_block(self, sample, timestep, fps_emb, context, image_latents_enc):
+    def all_but_last_block(
+        self, sample: Tensor, timestep: Tensor, fps_emb: Tensor, context: Tensor, image_latents_enc: Tensor
+    ) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
         """-> the last block's input, its skip connections, and the embedding."""
         num_frames = sample.shape[2]
         x, emb = self.first(sample, timestep, fps_emb, context, image_latents_enc)
@@ -168,7 +197,15 @@ class UnetCore(nn.Module):
             x = self.up(block, x, block_skips, emb, context, num_frames)
         return x, skips, emb
 
-    def up(self, block, x, skips, emb, context, num_frames):
+    def up(
+        self,
+        block: nn.Module,
+        x: Tensor,
+        skips: tuple[Tensor, ...],
+        emb: Tensor,
+        context: Tensor,
+        num_frames: int,
+    ) -> Tensor:
         return block(
             hidden_states=x,
             temb=emb,
@@ -177,7 +214,9 @@ class UnetCore(nn.Module):
             **cross(block, context),
         )
 
-    def first(self, sample, timestep, fps_emb, context, image_latents_enc):
+    def first(
+        self, sample: Tensor, timestep: Tensor, fps_emb: Tensor, context: Tensor, image_latents_enc: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """-> the first feature map (B*F, C, h, w) and the embedding of timestep and fps (B*F, E).
 
         Both are computed for one clip, because neither reads the context, and repeated for its rows.
@@ -189,8 +228,12 @@ class UnetCore(nn.Module):
         x = self.transformer_in(x, num_frames=num_frames)[0]
         return repeat_clip(x, context.shape[0]), repeat_clip(emb, context.shape[0])
 
-    def last_block_layer(self, index, x, skip, emb, context, num_frames):
-        """One round of the loop in the forward of UpBlock3D or CrossAttnUpBlock3D. The last block upsamples nothing."""
+    def last_block_layer(
+        self, index: int, x: Tensor, skip: Tensor, emb: Tensor, context: Tensor, num_frames: int
+    ) -> Tensor:
+        """One round of the loop in the forward of UpBlock3D or CrossAttnUpBlock3D. The last block upsamples
+        nothing.
+        """
         block = self.up_blocks[-1]
         x = block.resnets[index](torch.cat([x, skip], dim=1), emb)
         x = block.temp_convs[index](x, num_frames=num_frames)
@@ -199,7 +242,7 @@ class UnetCore(nn.Module):
             x = block.temp_attentions[index](x, num_frames=num_frames, return_dict=False)[0]
         return x
 
-    def last(self, x, num_frames):
+    def last(self, x: Tensor, num_frames: int) -> Tensor:
         """-> the predictions (B, C, F, h, w)."""
         x = self.conv_out(self.conv_act(self.conv_norm_out(x)))
         return x.reshape(-1, num_frames, *x.shape[1:]).transpose(1, 2)
@@ -208,34 +251,45 @@ class UnetCore(nn.Module):
 class UnetCoreDeep(nn.Module):
     """UnetCore with a second output, deep_features (B*F, C, h, w), for UnetShallow."""
 
-    def __init__(self, core: UnetCore):
+    def __init__(self, core: UnetCore) -> None:
         super().__init__()
         self.core = core
 
-    def forward(self, sample, timestep, encoder_hidden_states, fps_emb, context, image_latents_enc, factors):
+    def forward(
+        self,
+        sample: Tensor,
+        timestep: Tensor,
+        encoder_hidden_states: Tensor,
+        fps_emb: Tensor,
+        context: Tensor,
+        image_latents_enc: Tensor,
+        factors: Tensor,
+    ) -> tuple[Tensor, Tensor]:
         return self.core.with_deep_features(
             sample, timestep, encoder_hidden_states, fps_emb, context, image_latents_enc, factors
         )
 
 
 class UnetShallow(nn.Module):
-    """The first and the last layer of the UNet around deep_features of an earlier step (DeepCache, arXiv 2312.00858)."""
+    """The first and the last layer of the UNet around deep_features of an earlier step (DeepCache, arXiv
+    2312.00858).
+    """
 
-    def __init__(self, core: UnetCore):
+    def __init__(self, core: UnetCore) -> None:
         super().__init__()
         self.core = core
 
     def forward(
         self,
-        sample,
-        timestep,
-        encoder_hidden_states,
-        fps_emb,
-        context,
-        image_latents_enc,
-        factors,
-        deep_features,
-    ):
+        sample: Tensor,
+        timestep: Tensor,
+        encoder_hidden_states: Tensor,
+        fps_emb: Tensor,
+        context: Tensor,
+        image_latents_enc: Tensor,
+        factors: Tensor,
+        deep_features: Tensor,
+    ) -> Tensor:
         core, num_frames = self.core, sample.shape[2]
         context = torch.cat([encoder_hidden_states, context], dim=1)
         x, emb = core.first(sample, timestep, fps_emb, context, image_latents_enc)
@@ -244,17 +298,17 @@ class UnetShallow(nn.Module):
         return combine(sample, core.last(x, num_frames), factors)
 
 
-def combine(sample, predictions, factors):
+def combine(sample: Tensor, predictions: Tensor, factors: Tensor) -> Tensor:
     """factors[0] * sample + the sum over b of factors[1 + b] * predictions[b], of the sample's shape.
 
-    Guidance and the scheduler's step are both linear, so the caller folds them into the factors; with (0, 1) the result
-    is the raw prediction. Products and a sum instead of a matrix product, which a GPU may compute in TF32; one term
-    after the other, so that rows that are computed one by one add up to the same bits.
+    Guidance and the scheduler's step are both linear, so the caller folds them into the factors; with (0, 1)
+    the result is the raw prediction. Products and a sum instead of a matrix product, which a GPU may compute
+    in TF32; one term after the other, so that rows that are computed one by one add up to the same bits.
     """
     rows = torch.cat([sample, predictions])
     return (factors.reshape(-1, 1, 1, 1, 1) * rows).sum(dim=0, keepdim=True)
 
 
-def cross(block, context):
+def cross(block: nn.Module, context: Tensor) -> dict[str, Tensor]:
     """The context as it is, not repeated over frames: OnnxAttention repeats keys and values instead."""
     return {"encoder_hidden_states": context} if getattr(block, "has_cross_attention", False) else {}

@@ -1,8 +1,8 @@
 """Fuses a LoRA file in diffusers' format into the weights of a UNet.
 
-The file is safetensors with pairs NAME.lora_A.weight (r, in) and NAME.lora_B.weight (out, r), also called lora.down and
-lora.up, with or without NAME.alpha; NAME is a module of the UNet, with or without "unet." before it. Layers whose
-adapter is of another kind (DoRA, LoHa and others) are refused, not left out.
+The file is safetensors with pairs NAME.lora_A.weight (r, in) and NAME.lora_B.weight (out, r), also called
+lora.down and lora.up, with or without NAME.alpha; NAME is a module of the UNet, with or without "unet."
+before it. Layers whose adapter is of another kind (DoRA, LoHa and others) are refused, not left out.
 """
 
 from pathlib import Path
@@ -30,7 +30,8 @@ def parse_lora(text: str) -> tuple[Path, float]:
 
 
 def fuse_lora(unet: nn.Module, text: str) -> int:
-    """weight += scale * alpha / r * up @ down for every adapter of the file, in place. Returns how many there were.
+    """weight += scale * alpha / r * up @ down for every adapter of the file, in place. Returns how many there
+    were.
 
     Raises SystemExit when the file holds anything that does not fit, before any weight was changed.
     """
@@ -40,7 +41,8 @@ def fuse_lora(unet: nn.Module, text: str) -> int:
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}
     modules = dict(unet.named_modules())
-    adapters, unknown = {}, []
+    adapters: dict[str, dict[str, torch.Tensor]] = {}
+    unknown = []
     for key, tensor in tensors.items():
         name, part = split_key(key)
         if name is None or name not in modules:

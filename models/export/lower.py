@@ -1,8 +1,8 @@
 """Rewrites ONNX Runtime's own operators of a graph into standard ones.
 
-Two uses: `lower` makes a `cuda` graph run on the CPU, so that it can be checked there (slower and larger than either
-flavour); `standardise` takes the attention nodes out of a `plain` graph for TensorRT, which has its own. Weights stay
-where they are, in the graph or in the external data file beside it. Knows nothing of torch.
+Two uses: `lower` makes a `cuda` graph run on the CPU, so that it can be checked there (slower and larger than
+either flavour); `standardise` takes the attention nodes out of a `plain` graph for TensorRT, which has its
+own. Weights stay where they are, in the graph or in the external data file beside it. Knows nothing of torch.
 """
 
 from pathlib import Path
@@ -10,6 +10,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+
+# Of a node.
+Attribute = int | float | list[int]
 
 NAME = "lowered.onnx"
 
@@ -28,7 +31,9 @@ def lower(folder: Path) -> Path | None:
 
 
 def standardise(model: onnx.ModelProto) -> None:
-    """Replaces every MultiHeadAttention, in place. Raises ValueError when another operator is no standard one."""
+    """Replaces every MultiHeadAttention, in place. Raises ValueError when another operator is no standard
+    one.
+    """
     rewrite_nodes(model, {"MultiHeadAttention": multi_head_attention})
     left = {node.op_type for node in model.graph.node if node.domain not in ("", "ai.onnx")}
     if left:
@@ -50,10 +55,12 @@ def rewrite_nodes(model: onnx.ModelProto, rewrites: dict) -> None:
 
 
 class Builder:
-    def __init__(self, opset: int):
+    def __init__(self, opset: int) -> None:
         if opset < 15:
             raise ValueError(f"opset {opset} lacks CastLike")
-        self.nodes, self.initializers, self.count = [], [], 0
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: list[onnx.TensorProto] = []
+        self.count = 0
 
     def constant(self, value: np.ndarray) -> str:
         self.count += 1
@@ -61,7 +68,7 @@ class Builder:
         self.initializers.append(numpy_helper.from_array(value, name))
         return name
 
-    def op(self, op_type: str, *inputs: str, output: str | None = None, **attributes) -> str:
+    def op(self, op_type: str, *inputs: str, output: str | None = None, **attributes: Attribute) -> str:
         self.count += 1
         output = output or f"lowered_{self.count}"
         self.nodes.append(
@@ -70,11 +77,11 @@ class Builder:
         return output
 
 
-def attributes_of(node) -> dict:
+def attributes_of(node: onnx.NodeProto) -> dict:
     return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
 
 
-def nhwc_conv(b: Builder, node) -> None:
+def nhwc_conv(b: Builder, node: onnx.NodeProto) -> None:
     attributes = attributes_of(node)
     x = b.op("Transpose", node.input[0], perm=[0, 3, 1, 2])
     weight = b.op("Transpose", node.input[1], perm=[0, 3, 1, 2])
@@ -82,7 +89,7 @@ def nhwc_conv(b: Builder, node) -> None:
     b.op("Transpose", out, perm=[0, 2, 3, 1], output=node.output[0])
 
 
-def normalise(b: Builder, x: str, node) -> None:
+def normalise(b: Builder, x: str, node: onnx.NodeProto) -> None:
     """GroupNorm of x (N, H, W, C) in float32, cast back to x's type."""
     attributes = attributes_of(node)
     groups = attributes["groups"]
@@ -98,11 +105,11 @@ def normalise(b: Builder, x: str, node) -> None:
     b.op("CastLike", out, x, output=node.output[0])
 
 
-def group_norm(b: Builder, node) -> None:
+def group_norm(b: Builder, node: onnx.NodeProto) -> None:
     normalise(b, node.input[0], node)
 
 
-def skip_group_norm(b: Builder, node) -> None:
+def skip_group_norm(b: Builder, node: onnx.NodeProto) -> None:
     total = b.op("Add", node.input[0], node.input[3])
     if len(node.input) > 4 and node.input[4]:
         total = b.op("Add", total, node.input[4])
@@ -111,7 +118,7 @@ def skip_group_norm(b: Builder, node) -> None:
     normalise(b, total, node)
 
 
-def bias_split_gelu(b: Builder, node) -> None:
+def bias_split_gelu(b: Builder, node: onnx.NodeProto) -> None:
     x = b.op("Add", *node.input)
     value, gate = f"{x}_value", f"{x}_gate"
     b.nodes.append(helper.make_node("Split", [x], [value, gate], axis=-1))
@@ -123,18 +130,18 @@ def bias_split_gelu(b: Builder, node) -> None:
     b.op("Mul", value, b.op("CastLike", gelu, gate), output=node.output[0])
 
 
-def bias_add(b: Builder, node) -> None:
+def bias_add(b: Builder, node: onnx.NodeProto) -> None:
     b.op("Add", b.op("Add", node.input[0], node.input[1]), node.input[2], output=node.output[0])
 
 
-def multi_head_attention(b: Builder, node) -> None:
+def multi_head_attention(b: Builder, node: onnx.NodeProto) -> None:
     attributes = attributes_of(node)
     if len([name for name in node.input if name]) != 3 or "scale" not in attributes:
         raise ValueError(f"{node.name}: attention with a mask, a bias or no scale")
     split = b.constant(np.array([0, 0, attributes["num_heads"], -1], np.int64))
     q, k, v = (
         b.op("Transpose", b.op("Reshape", x, split), perm=perm)
-        for x, perm in zip(node.input, ([0, 2, 1, 3], [0, 2, 3, 1], [0, 2, 1, 3]))
+        for x, perm in zip(node.input, ([0, 2, 1, 3], [0, 2, 3, 1], [0, 2, 1, 3]), strict=False)
     )
     # Scaled before the product: the scores of FP16 would otherwise overflow first.
     q = b.op("Mul", q, b.constant(np.float32(attributes["scale"])))

@@ -1,10 +1,12 @@
-"""Makes the reference numbers that the tests compare Kinora with, by running diffusers on the tiny checkpoint.
+"""Makes the reference numbers that the tests compare Kinora with, by running diffusers on the tiny
+checkpoint.
 
     python make_golden.py CHECKPOINT OUT
 
-CHECKPOINT is the diffusers folder that make_tiny.py wrote; its export is the pack that the tests run. Everything runs
-in float32 on the CPU. OUT gets index.json, pictures/*.png and tensors/*; tests/golden/README.md describes them, and the
-rules of seeding and variation that are written down there are the ones of this file. Other files in OUT are left alone.
+CHECKPOINT is the diffusers folder that make_tiny.py wrote; its export is the pack that the tests run.
+Everything runs in float32 on the CPU. OUT gets index.json, pictures/*.png and tensors/*;
+tests/golden/README.md describes them, and the rules of seeding and variation that are written down there are
+the ones of this file. Other files in OUT are left alone.
 """
 
 import argparse
@@ -12,17 +14,19 @@ import math
 import shutil
 import warnings
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import torch
-from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, I2VGenXLPipeline
+from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, I2VGenXLPipeline, I2VGenXLUNet
 from PIL import Image
+from torch import Tensor, nn
 
 from export import reference_sample
 from manifest import NEGATIVE_PROMPT, write_json
 
-# Of the sample of the picture's latents, which diffusers draws from the global generator: Kinora gives every clip of a
-# picture the same one.
+# Of the sample of the picture's latents, which diffusers draws from the global generator: Kinora gives every
+# clip of a picture the same one.
 PICTURE_SEED = 0
 
 # cropMode "compat" is the rounding of diffusers, black border included.
@@ -40,7 +44,7 @@ PICTURES = {"square": (96, 96), "wide": (150, 100), "tall": (75, 130), "small": 
 
 LONG_PROMPT = "a majestic waterfall in the misty mountains, golden hour, cinematic, highly detailed, " * 8
 
-PIPELINES = {
+PIPELINES: dict[str, dict[str, Any]] = {
     "square-ddim3-g9": dict(
         picture="square",
         prompt="camera slowly zooming in",
@@ -165,7 +169,7 @@ PIPELINES = {
 }
 
 # Each starts from the final latents of `videoId`, a case above with the same size and number of frames.
-VARIATIONS = {
+VARIATIONS: dict[str, dict[str, Any]] = {
     "variation-subtle-ddim20": dict(
         picture="square",
         prompt="the leaves sway in the wind",
@@ -204,8 +208,9 @@ VARIATIONS = {
     ),
 }
 
-# What the pipeline of diffusers does not offer: deep features of an earlier step, guidance off before the end.
-SHORTCUTS = {
+# What the pipeline of diffusers does not offer: deep features of an earlier step, guidance off before the
+# end.
+SHORTCUTS: dict[str, dict[str, Any]] = {
     "reuse2-ddim20-g9": dict(
         picture="square",
         prompt="camera slowly zooming in",
@@ -299,13 +304,13 @@ SHORTCUTS = {
 class Golden:
     """The folder of results: one raw little-endian file per tensor, all of them listed in index.json."""
 
-    def __init__(self, out: Path):
+    def __init__(self, out: Path) -> None:
         self.out = out
         for name in ("pictures", "tensors"):
             shutil.rmtree(out / name, ignore_errors=True)
             (out / name).mkdir(parents=True)
 
-    def tensor(self, case: str, name: str, value) -> dict:
+    def tensor(self, case: str, name: str, value: Tensor | np.ndarray) -> dict:
         array = np.asarray(value)
         dtype = {"float32": "<f4", "int64": "<i8", "uint8": "u1"}[array.dtype.name]
         path = f"tensors/{case}.{name}.bin"
@@ -331,7 +336,7 @@ def make_pictures(folder: Path) -> None:
         )
 
 
-def make_scheduler(pipe: I2VGenXLPipeline, case: dict):
+def make_scheduler(pipe: I2VGenXLPipeline, case: dict) -> DDIMScheduler | DPMSolverMultistepScheduler:
     config = {**pipe.scheduler.config, **case.get("schedulerConfig", {})}
     if case["scheduler"] == "dpm++2m":
         config["timestep_spacing"] = "trailing"
@@ -339,7 +344,7 @@ def make_scheduler(pipe: I2VGenXLPipeline, case: dict):
     return cls.from_config(config)
 
 
-def reference_latents(pipe: I2VGenXLPipeline, case: dict, image: Image.Image):
+def reference_latents(pipe: I2VGenXLPipeline, case: dict, image: Image.Image) -> Tensor:
     """The pipeline of diffusers itself: final latents (1, C, F, h, w).
 
     The global generator feeds latent_dist.sample() and nothing else, `generator` feeds x_T.
@@ -361,10 +366,12 @@ def reference_latents(pipe: I2VGenXLPipeline, case: dict, image: Image.Image):
 
 
 @torch.no_grad()
-def own_latents(pipe: I2VGenXLPipeline, case: dict, image: Image.Image, start_from=None):
-    """The same loop from the pipeline's parts, for what the pipeline does not offer: intermediate results, with
-    `start_from` (final latents of another clip) variation, guidanceEnd and featureReuse. Returns final latents,
-    timesteps and the intermediate results."""
+def own_latents(
+    pipe: I2VGenXLPipeline, case: dict, image: Image.Image, start_from: Tensor | None = None
+) -> tuple[Tensor, Tensor, dict[str, Tensor | np.ndarray]]:
+    """The same loop from the pipeline's parts, for what the pipeline does not offer: intermediate results,
+    with `start_from` (final latents of another clip) variation, guidanceEnd and featureReuse. Returns final
+    latents, timesteps and the intermediate results."""
     from diffusers.pipelines.deprecated.i2vgen_xl.pipeline_i2vgen_xl import (
         _center_crop_wide,
         _resize_bilinear,
@@ -433,23 +440,24 @@ def own_latents(pipe: I2VGenXLPipeline, case: dict, image: Image.Image, start_fr
 
 
 class DeepFeatures:
-    """DeepCache (arXiv 2312.00858) on the untouched UNet: what reaches its last layer from below is recorded or, while
-    `are_old`, replaced by what an earlier run recorded. The skip connection from the first layer is always fresh. Runs
-    the whole UNet every time, so that nothing of the export is needed to say what is right."""
+    """DeepCache (arXiv 2312.00858) on the untouched UNet: what reaches its last layer from below is recorded
+    or, while `are_old`, replaced by what an earlier run recorded. The skip connection from the first layer is
+    always fresh. Runs the whole UNet every time, so that nothing of the export is needed to say what is
+    right."""
 
-    def __init__(self, unet):
+    def __init__(self, unet: I2VGenXLUNet) -> None:
         self.layer = unet.up_blocks[-1].resnets[-1]
         self.skip_channels = unet.config.block_out_channels[0]
         self.features, self.are_old = None, False
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         self.hook = self.layer.register_forward_pre_hook(self.replace)
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self.hook.remove()
 
-    def replace(self, _layer, args):
+    def replace(self, _layer: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         joined, *rest = args
         if not self.are_old:
             self.features = joined[:, : -self.skip_channels]
@@ -461,18 +469,20 @@ def variation_start(num_inference_steps: int, strength: float) -> int:
     return num_inference_steps - max(1, math.floor(num_inference_steps * strength))
 
 
-def pixels(image: Image.Image):
+def pixels(image: Image.Image) -> np.ndarray:
     return np.asarray(image, dtype=np.uint8)
 
 
 @torch.no_grad()
-def decode(pipe: I2VGenXLPipeline, latents):
+def decode(pipe: I2VGenXLPipeline, latents: Tensor) -> np.ndarray:
     """uint8 (F, H, W, 3), as the pipeline's PIL output."""
     video = pipe.decode_latents(latents, decode_chunk_size=1)
     return np.stack([pixels(frame) for frame in pipe.video_processor.postprocess_video(video, "pil")[0]])
 
 
-def run_case(pipe, golden: Golden, name: str, case: dict, start_from=None):
+def run_case(
+    pipe: I2VGenXLPipeline, golden: Golden, name: str, case: dict, start_from: Tensor | None = None
+) -> tuple[dict, Tensor]:
     case = {**DEFAULTS, **case}
     image = Image.open(golden.out / "pictures" / f"{case['picture']}.png")
     latents, timesteps, intermediate = own_latents(pipe, case, image, start_from)
@@ -488,9 +498,8 @@ def run_case(pipe, golden: Golden, name: str, case: dict, start_from=None):
     frames = decode(pipe, latents)
     saturated = float(((frames == 0) | (frames == 255)).mean())
     moving = float(np.abs(np.diff(frames.astype(float), axis=0)).mean()) if len(frames) > 1 else 0
-    print(
-        f"{name:28} latents std {latents.std():.2f}, {saturated:.1%} saturated, {moving:.0f}/255 between frames"
-    )
+    spread = f"latents std {latents.std():.2f}, {saturated:.1%} saturated, {moving:.0f}/255 between frames"
+    print(f"{name:28} {spread}")
 
     request = {key: value for key, value in case.items() if key not in ("picture", "schedulerConfig")}
     entry = {"name": name, "picture": f"pictures/{case['picture']}.png", "request": request}
@@ -505,12 +514,14 @@ def run_case(pipe, golden: Golden, name: str, case: dict, start_from=None):
 
 
 @torch.no_grad()
-def run_components(pipe, golden: Golden) -> list:
-    """Each model on its own, with inputs that no picture gave. Names of inputs and outputs are those of the graphs."""
+def run_components(pipe: I2VGenXLPipeline, golden: Golden) -> list:
+    """Each model on its own, with inputs that no picture gave. Names of inputs and outputs are those of the
+    graphs.
+    """
     torch.manual_seed(1)
     cases = []
 
-    def add(name, graphs, inputs, outputs):
+    def add(name: str, graphs: list[str], inputs: dict[str, Tensor], outputs: dict[str, Tensor]) -> None:
         tensors = {"inputs": golden.tensors(name, inputs), "outputs": golden.tensors(name, outputs)}
         cases.append({"name": name, "graphs": graphs, **tensors})
 

@@ -2,9 +2,10 @@
 
     python make_numerics.py [--clip-wheel open_clip_torch-3.3.0-py3-none-any.whl]
 
-Schedulers from diffusers, noise from torch, resampling from Pillow, both image branches from I2VGen-XL's pipeline, token
-ids from transformers. Writes tests/golden/numerics. With a wheel of open_clip_torch (`pip download --no-deps
-open_clip_torch==3.3.0`), whose package holds CLIP's vocabulary under the MIT licence, tests/fixtures/clip is remade too.
+Schedulers from diffusers, noise from torch, resampling from Pillow, both image branches from I2VGen-XL's
+pipeline, token ids from transformers. Writes tests/golden/numerics. With a wheel of open_clip_torch (`pip
+download --no-deps open_clip_torch==3.3.0`), whose package holds CLIP's vocabulary under the MIT licence,
+tests/fixtures/clip is remade too.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, TypeAlias
 
 import numpy as np
 import PIL.Image
@@ -24,7 +26,11 @@ import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, StableDiffusionImg2ImgPipeline
 from diffusers.pipelines.deprecated.i2vgen_xl.pipeline_i2vgen_xl import _center_crop_wide, _resize_bilinear
 from diffusers.video_processor import VideoProcessor
+from numpy.typing import ArrayLike
+from torch import Tensor
 from transformers import CLIPImageProcessor, CLIPTokenizerFast
+
+Scheduler: TypeAlias = DDIMScheduler | DPMSolverMultistepScheduler
 
 TESTS = Path(__file__).resolve().parents[2] / "tests"
 GOLDEN = TESTS / "golden" / "numerics"
@@ -49,14 +55,17 @@ LENGTH = 24
 STRENGTH = 0.35
 
 
-def floats(values) -> str:
+def floats(values: ArrayLike) -> str:
     """Little-endian float32 in base64."""
     return base64.b64encode(np.asarray(values, dtype="<f4").tobytes()).decode()
 
 
-def write(name: str, value: object) -> None:
+def write(name: str, value: list | dict) -> None:
     """One line per entry of the outermost list or object, so that changes can be read."""
-    dump = lambda part: json.dumps(part, ensure_ascii=False, separators=(",", ":"))  # noqa: E731
+
+    def dump(part: object) -> str:
+        return json.dumps(part, ensure_ascii=False, separators=(",", ":"))
+
     if isinstance(value, list):
         text = "[\n" + ",\n".join(map(dump, value)) + "\n]\n"
     else:
@@ -66,21 +75,21 @@ def write(name: str, value: object) -> None:
     print(f"{name}: {len(value)} entries, {len(text)} characters")
 
 
-# Schedulers -----------------------------------------------------------------------------------------------------------
+# Schedulers -------------------------------------------------------------------------------------------------
 
 
-def make_scheduler(name: str, config: dict):
+def make_scheduler(name: str, config: dict) -> Scheduler:
     """As a pipeline does: DDIM from its configuration file, DPM-Solver++ from what DDIM has read."""
     ddim = DDIMScheduler.from_config(config)
     return ddim if name == "ddim" else DPMSolverMultistepScheduler.from_config(ddim.config)
 
 
-def model_output(sample: torch.Tensor, t: int, pattern: torch.Tensor, gain: float) -> torch.Tensor:
-    """Stands in for a UNet: any function does that both sides compute alike and that keeps the sample bounded."""
+def model_output(sample: Tensor, t: int, pattern: Tensor, gain: float) -> Tensor:
+    """Stands in for a UNet: a function that both sides compute alike and that keeps the sample bounded."""
     return sample * (gain + 0.1 * t / 1000) + pattern * 0.2
 
 
-def run_loop(scheduler, sample, pattern, gain, first=0) -> torch.Tensor:
+def run_loop(scheduler: Scheduler, sample: Tensor, pattern: Tensor, gain: float, first: int = 0) -> Tensor:
     for t in scheduler.timesteps[first:]:
         sample = scheduler.step(model_output(sample, int(t), pattern, gain), t, sample).prev_sample
     return sample
@@ -141,7 +150,7 @@ def scheduler_loops() -> list:
         "strength": STRENGTH,
     }
     base = {"clip_sample": False, "steps_offset": 1}
-    betas = [
+    betas: list[dict[str, Any]] = [
         {"beta_schedule": "linear"},
         {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012},
         {"beta_schedule": "squaredcos_cap_v2"},
@@ -201,7 +210,7 @@ def start_indices() -> list:
     return entries
 
 
-# Noise ----------------------------------------------------------------------------------------------------------------
+# Noise ------------------------------------------------------------------------------------------------------
 
 
 def noise() -> list:
@@ -226,7 +235,7 @@ def noise() -> list:
     return entries
 
 
-# Pictures -------------------------------------------------------------------------------------------------------------
+# Pictures ---------------------------------------------------------------------------------------------------
 
 
 def make_pixels(width: int, height: int) -> np.ndarray:
@@ -245,29 +254,32 @@ def make_pixels(width: int, height: int) -> np.ndarray:
 def resized() -> list:
     filters = {"box": 4, "bilinear": 2, "bicubic": 3, "lanczos": 1}
     shapes = [
-        (64, 48, 32, 24), (64, 48, 128, 96), (100, 75, 33, 57), (33, 57, 100, 75), (451, 300, 224, 224), (17, 400, 64, 9),
-        (1, 1, 8, 8), (300, 200, 1, 1), (64, 48, 64, 20), (64, 48, 20, 48), (64, 48, 64, 48), (1279, 719, 512, 288),
-        (3000, 20, 7, 19), (8, 8, 509, 3), (640, 480, 639, 481),
-        (40, 400, 20, 200), (100, 200, 50, 100), (100, 201, 50, 100), (64, 48, 65, 47), (33, 57, 60, 56), (1080, 2400, 230, 512),
+        (64, 48, 32, 24), (64, 48, 128, 96), (100, 75, 33, 57), (33, 57, 100, 75), (451, 300, 224, 224),
+        (17, 400, 64, 9), (1, 1, 8, 8), (300, 200, 1, 1), (64, 48, 64, 20), (64, 48, 20, 48),
+        (64, 48, 64, 48), (1279, 719, 512, 288), (3000, 20, 7, 19), (8, 8, 509, 3), (640, 480, 639, 481),
+        (40, 400, 20, 200), (100, 200, 50, 100), (100, 201, 50, 100), (64, 48, 65, 47), (33, 57, 60, 56),
+        (1080, 2400, 230, 512),
     ]  # fmt: skip
     boxes = [
-        (64, 48, 32, 24, (3, 5, 60, 41)), (64, 48, 50, 50, (8, 0, 56, 48)), (451, 300, 256, 160, (0, 9.0625, 451, 290.9375)),
-        (451, 300, 224, 224, (75.5, 0, 375.5, 300)), (100, 75, 100, 75, (0.5, 0.25, 99.5, 74.75)), (100, 75, 75, 75, (12.5, 0, 87.5, 75)),
+        (64, 48, 32, 24, (3, 5, 60, 41)), (64, 48, 50, 50, (8, 0, 56, 48)),
+        (451, 300, 256, 160, (0, 9.0625, 451, 290.9375)), (451, 300, 224, 224, (75.5, 0, 375.5, 300)),
+        (100, 75, 100, 75, (0.5, 0.25, 99.5, 74.75)), (100, 75, 75, 75, (12.5, 0, 87.5, 75)),
         (100, 75, 333, 250, (0.1, 0.2, 99.9, 74.7)), (640, 480, 512, 384, (0, 0, 640, 480)),
         (50, 300, 64, 64, (0, 125, 50, 175)), (50, 300, 40, 200, (3.3, 10.5, 44.4, 280.25)),
     ]  # fmt: skip
     entries = []
-    for case, (name, number) in itertools.product([*shapes, *boxes], filters.items()):
-        width, height, target_width, target_height, *box = case
+    cases = [*((shape, None) for shape in shapes), *((box[:4], box[4]) for box in boxes)]
+    for (case, box), (name, number) in itertools.product(cases, filters.items()):
+        width, height, target_width, target_height = case
         image = PIL.Image.fromarray(make_pixels(width, height))
-        result = image.resize((target_width, target_height), PIL.Image.Resampling(number), *box)
+        result = image.resize((target_width, target_height), PIL.Image.Resampling(number), box)
         digest = hashlib.sha256(result.tobytes()).hexdigest()
         entries.append(
             {
                 "from": [width, height],
                 "to": [target_width, target_height],
                 "filter": name,
-                "box": box[0] if box else None,
+                "box": box,
                 "sha256": digest,
             }
         )
@@ -277,9 +289,11 @@ def resized() -> list:
 def prepared() -> list:
     """`compat`: what the pipeline feeds its image encoder and its VAE."""
     cases = [
-        (64, 64, 64, 64, 32), (100, 75, 64, 64, 32), (75, 100, 96, 64, 28), (451, 300, 128, 64, 32), (300, 451, 64, 128, 32),
-        (1024, 1024, 1280, 704, 224), (768, 512, 1280, 704, 224), (1280, 720, 1280, 704, 224), (1080, 1920, 1280, 704, 224),
-        (640, 480, 1280, 704, 224), (1024, 576, 1280, 704, 224), (512, 512, 320, 192, 64), (1080, 2400, 576, 1024, 224), (2400, 1080, 1024, 576, 224), (37, 91, 64, 96, 16), (9, 8, 64, 64, 32),
+        (64, 64, 64, 64, 32), (100, 75, 64, 64, 32), (75, 100, 96, 64, 28), (451, 300, 128, 64, 32),
+        (300, 451, 64, 128, 32), (1024, 1024, 1280, 704, 224), (768, 512, 1280, 704, 224),
+        (1280, 720, 1280, 704, 224), (1080, 1920, 1280, 704, 224), (640, 480, 1280, 704, 224),
+        (1024, 576, 1280, 704, 224), (512, 512, 320, 192, 64), (1080, 2400, 576, 1024, 224),
+        (2400, 1080, 1024, 576, 224), (37, 91, 64, 96, 16), (9, 8, 64, 64, 32),
     ]  # fmt: skip
     video_processor = VideoProcessor(vae_scale_factor=8, do_resize=False)
     entries = []
@@ -309,7 +323,7 @@ def prepared() -> list:
     return entries
 
 
-# Tokens ---------------------------------------------------------------------------------------------------------------
+# Tokens -----------------------------------------------------------------------------------------------------
 
 
 def byte_symbols() -> list[str]:
@@ -323,7 +337,7 @@ def byte_symbols() -> list[str]:
 
 
 def make_clip_fixture(wheel: Path, folder: Path) -> None:
-    """CLIP's real vocabulary as the tokenizer folder of a pack, from the list of merges in open_clip_torch."""
+    """CLIP's real vocabulary as the tokenizer folder of a pack, from the merges in open_clip_torch."""
     with zipfile.ZipFile(wheel) as package:
         lines = (
             gzip.decompress(package.read("open_clip/bpe_simple_vocab_16e6.txt.gz"))

@@ -33,7 +33,7 @@ def make_picture() -> np.ndarray:
     return np.stack([red, green, blue], axis=-1).astype(np.uint8)
 
 
-def encode(image: PIL.Image.Image, kind: str, **options) -> bytes:
+def encode(image: PIL.Image.Image, kind: str, **options: object) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
@@ -134,7 +134,10 @@ def bad_pictures() -> dict[str, bytes]:
     noisy_png, noisy_webp = encode(noisy, "PNG"), encode(noisy, "WEBP", quality=90)
     flipped = bytearray(noisy_png)
     flipped[len(flipped) // 2] ^= 0x55
-    box = lambda brand: b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0" + brand + b"mif1" + bytes(64)  # noqa: E731
+
+    def box(brand: bytes) -> bytes:
+        return b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0" + brand + b"mif1" + bytes(64)
+
     return {
         "empty.jpg": b"",
         "truncated.jpg": jpeg[: len(jpeg) * 2 // 3],
@@ -153,7 +156,9 @@ def bad_pictures() -> dict[str, bytes]:
         "photo.avif": encode(image, "AVIF"),
         "photo.heic": box(b"heic"),
         "clip.mp4": box(b"isom"),
-        "drawing.svg": b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg" width="64" height="64"><image href="file:///etc/passwd"/></svg>\n',
+        "drawing.svg": b'<?xml version="1.0"?>\n'
+        b'<svg xmlns="http://www.w3.org/2000/svg" width="64" height="64">'
+        b'<image href="file:///etc/passwd"/></svg>\n',
         "svg-as.png": b'\xef\xbb\xbf  <svg xmlns="http://www.w3.org/2000/svg" width="64" height="64"/>\n',
         "paper.pdf": b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n<<>>\nendobj\n",
         "page.jpg": b"<!DOCTYPE html><html><body>Not found</body></html>\n",

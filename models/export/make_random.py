@@ -2,10 +2,10 @@
 
     python make_random.py OUT --full [--device cuda|cpu] [--parts unet,vae,text_encoder,image_encoder]
 
-For everything about the full-size model that does not depend on what it has learnt: export, speed, memory, equality
-with PyTorch. 4.9 GB with all parts. The weights are seeded and keep variances as make_tiny.py's do, zero-initialised
-temporal convolutions included; the same seed gives the same weights on the same kind of device. The tokenizer is
-make_tiny.py's, because the published vocabulary is not part of this repository.
+For everything about the full-size model that does not depend on what it has learnt: export, speed, memory,
+equality with PyTorch. 4.9 GB with all parts. The weights are seeded and keep variances as make_tiny.py's do,
+zero-initialised temporal convolutions included; the same seed gives the same weights on the same kind of
+device. The tokenizer is make_tiny.py's, because the published vocabulary is not part of this repository.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, I2VGenXLUNet
-from torch import nn
+from torch import Tensor, nn
 from transformers import (
     CLIPImageProcessor,
     CLIPTextConfig,
@@ -63,25 +63,26 @@ IMAGE_ENCODER = {
 
 @torch.no_grad()
 def with_random_weights(
-    make: Callable[[], nn.Module], seed: int, device: str, dtype=torch.float16
+    make: Callable[[], nn.Module], seed: int, device: str, dtype: torch.dtype = torch.float16
 ) -> nn.Module:
     """Builds the module without its own, slow initialisation and draws its weights on `device`.
 
-    Weights N(0, 1/fan_in), embeddings N(0, 0.02), small biases, norms off the identity; the last layer of each residual
-    branch damped, as in make_tiny.py, so that values stay small enough for FP16 through all layers.
+    Weights N(0, 1/fan_in), embeddings N(0, 0.02), small biases, norms off the identity; the last layer of
+    each residual branch damped, as in make_tiny.py, so that values stay small enough for FP16 through all
+    layers.
     """
     with torch.device("meta"):
         module = make()
     module = module.to(dtype).to_empty(device=device).eval()
     generator = torch.Generator(device).manual_seed(seed)
 
-    def draw(parameter, mean: float, std: float) -> None:
+    def draw(parameter: Tensor, mean: float, std: float) -> None:
         values = torch.empty(parameter.shape, device=device, dtype=torch.float32).normal_(
             mean, std, generator=generator
         )
         parameter.copy_(values)
 
-    drawn = set()
+    drawn: set[int] = set()
     for name, child in module.named_modules():
         if isinstance(child, (nn.Linear, nn.Conv2d, nn.Conv3d)):
             damping = (
@@ -106,11 +107,13 @@ def with_random_weights(
     return module
 
 
-def make_unet(device: str, dtype=torch.float16, seed: int = 0, **changes) -> I2VGenXLUNet:
+def make_unet(
+    device: str, dtype: torch.dtype = torch.float16, seed: int = 0, **changes: object
+) -> I2VGenXLUNet:
     return with_random_weights(lambda: I2VGenXLUNet(**{**UNET, **changes}), seed, device, dtype)
 
 
-def make_vae(device: str, dtype=torch.float16, seed: int = 1) -> AutoencoderKL:
+def make_vae(device: str, dtype: torch.dtype = torch.float16, seed: int = 1) -> AutoencoderKL:
     vae = with_random_weights(lambda: AutoencoderKL(**VAE), seed, device, dtype)
     with torch.no_grad():
         # Latents of about 1 after scaling; frames inside [-1, 1].

@@ -2,14 +2,15 @@
 
     python export.py CHECKPOINT OUT --tensorrt-context 512x512x16 [--tensorrt-context 768x768x24]
 
-Run it on the GPU that will run the pack, with onnxruntime-gpu and the TensorRT libraries that onnxruntime-node's
-version asks for: an engine belongs to one kind of GPU and one version of TensorRT, and the manifest names both.
-onnxruntime-node passes TensorRT nothing but a device id, neither FP16 nor a cache, which is why everything is decided
-here. The UNet's core and the VAE's decoder become engines, for the given sizes (width x height x frames) and all
-between the smallest and the largest; the graphs that run once per clip stay ONNX and run on CUDA.
+Run it on the GPU that will run the pack, with onnxruntime-gpu and the TensorRT libraries that
+onnxruntime-node's version asks for: an engine belongs to one kind of GPU and one version of TensorRT, and the
+manifest names both. onnxruntime-node passes TensorRT nothing but a device id, neither FP16 nor a cache, which
+is why everything is decided here. The UNet's core and the VAE's decoder become engines, for the given sizes
+(width x height x frames) and all between the smallest and the largest; the graphs that run once per clip stay
+ONNX and run on CUDA.
 
-NOT RUN so far: no TensorRT libraries were at hand when this was written. What is tested is the graph that TensorRT
-gets (standard operators only, equal to the original on the CPU) and the shapes of its profiles.
+NOT RUN so far: no TensorRT libraries were at hand when this was written. What is tested is the graph that
+TensorRT gets (standard operators only, equal to the original on the CPU) and the shapes of its profiles.
 """
 
 import re
@@ -42,10 +43,11 @@ class Size:
 
 
 def compile_pack(pack: Path, sizes: list[Size], factor: int, chunk: int = 2) -> dict:
-    """Replaces unet_core and vae_decoder of a finished `plain` pack. Returns what the manifest says under `requires`.
+    """Replaces unet_core and vae_decoder of a finished `plain` pack. Returns what the manifest says under
+    `requires`.
 
-    `factor` is the VAE's, `chunk` the most frames that are decoded at once. Raises SystemExit where TensorRT is not
-    installed or leaves anything of a graph to another provider.
+    `factor` is the VAE's, `chunk` the most frames that are decoded at once. Raises SystemExit where TensorRT
+    is not installed or leaves anything of a graph to another provider.
     """
     require_tensorrt()
     for name in ("unet_core", "vae_decoder"):
@@ -56,7 +58,8 @@ def compile_pack(pack: Path, sizes: list[Size], factor: int, chunk: int = 2) -> 
 def limits_within(limits: dict, sizes: list[Size]) -> dict:
     """The manifest's limits without what the engines cannot do: TensorRT refuses shapes outside its profiles.
 
-    One range of sides holds for width and height. Raises SystemExit when the sizes leave none, as a landscape alone does.
+    One range of sides holds for width and height. Raises SystemExit when the sizes leave none, as a landscape
+    alone does.
     """
     widths, heights = [size.width for size in sizes], [size.height for size in sizes]
     low, high = max(min(widths), min(heights)), min(max(widths), max(heights))
@@ -93,7 +96,9 @@ def tensorrt_version() -> str:
 
 
 def profiles_of(folder: Path, sizes: list[Size], factor: int, chunk: int) -> dict[str, str]:
-    """TensorRT's smallest, best and largest shapes of every input with free dimensions. The best is the first size."""
+    """TensorRT's smallest, best and largest shapes of every input with free dimensions. The best is the first
+    size.
+    """
     graph = onnx.load(folder / "model.onnx", load_external_data=False).graph
     shapes = {
         "min": [shapes_at(graph, size, 1, 1, factor) for size in sizes],
@@ -104,7 +109,8 @@ def profiles_of(folder: Path, sizes: list[Size], factor: int, chunk: int) -> dic
     for kind, choices in shapes.items():
         pick = min if kind == "min" else max
         merged = {
-            name: [pick(dims) for dims in zip(*(choice[name] for choice in choices))] for name in choices[0]
+            name: [pick(dims) for dims in zip(*(choice[name] for choice in choices), strict=True)]
+            for name in choices[0]
         }
         profiles[f"trt_profile_{kind}_shapes"] = ",".join(
             f"{name}:{'x'.join(map(str, dims))}" for name, dims in merged.items()
@@ -135,7 +141,8 @@ def compile_graph(folder: Path, profiles: dict[str, str]) -> None:
     """Replaces folder/model.onnx by an EP-context model, its engine in a file beside it."""
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         source, target = Path(scratch, "source"), Path(scratch, "target")
-        source.mkdir(), target.mkdir()
+        source.mkdir()
+        target.mkdir()
         model = onnx.load(folder / "model.onnx", load_external_data=False)
         standardise(model)
         for data in folder.glob("*.onnx_data"):
