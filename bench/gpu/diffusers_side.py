@@ -99,7 +99,7 @@ class Side:
             raise SystemExit("the checkpoint could not be loaded")
 
     def matrix(self) -> None:
-        """What the card's matrix units give at best: the largest of several square products."""
+        """The card's best matrix throughput: the largest of several square products."""
 
         def work() -> dict:
             best = {"tflops": 0.0}
@@ -259,7 +259,7 @@ def version(name: str) -> str:
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
-        # A library that was put on the path without its package data.
+        # A library on the path without package metadata.
         return getattr(__import__(name), "__version__", "unknown")
 
 

@@ -50,7 +50,7 @@ class Options:
     """What kind of pack to write."""
 
     flavour: str = "plain"
-    # Of the fused graphs. float32 is for comparing them exactly; no pack is made of it.
+    # Precision of the fused graphs. float32 is for exact comparison in tests.
     dtype: torch.dtype = torch.float16
     # "FILE" or "FILE:SCALE", fused into the UNet's weights in this order.
     loras: list[str] = field(default_factory=list)
@@ -59,7 +59,7 @@ class Options:
     allow_unfused: bool = False
     # Sizes for which TensorRT compiles the finished plain pack, on this machine's GPU.
     tensorrt_sizes: list[Size] = field(default_factory=list)
-    # Whether each graph is run and compared with PyTorch; without, the caller does it.
+    # Whether each graph is run and compared with PyTorch.
     checks: bool = True
     device: str = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -76,7 +76,7 @@ class Options:
             check(out, cases, names, HALF_TOLERANCE if self.is_half else TOLERANCE, relative=self.is_half)
 
     def count(self, folder: Path, expected: Counter) -> None:
-        """Prints the table of fusions. Raises SystemExit when some were lost and that was not allowed."""
+        """Prints the table of fusions. Raises SystemExit if some were lost and allow_unfused is not set."""
         lost = fusions.compare(folder.name, fusions.count(folder / "model.onnx"), expected)
         if lost and not self.allow_unfused:
             raise SystemExit(
@@ -95,8 +95,7 @@ def export_pack(
         raise SystemExit(f"{out} is not empty")
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
-    # The two libraries name the type differently. Both would otherwise keep half-precision weights as they
-    # are.
+    # The libraries name this option differently. Without it both keep half-precision weights.
     clip = {"dtype": torch.float32, "variant": variant}
     diffusers = {"torch_dtype": torch.float32, "variant": variant, "low_cpu_mem_usage": False}
 
@@ -109,7 +108,7 @@ def export_pack(
     max_tokens = export_tokenizer(checkpoint, out)
     feature_extractor = CLIPImageProcessor.from_pretrained(checkpoint, subfolder="feature_extractor")
 
-    # The largest first: what cannot be fused stops the export early.
+    # The UNet first: if it cannot be fused, the export stops early.
     unet = I2VGenXLUNet.from_pretrained(checkpoint, subfolder="unet", **diffusers).eval()
     for lora in options.loras:
         fuse_lora(unet, lora)
@@ -258,20 +257,20 @@ def export_vae(vae: AutoencoderKL, out: Path, options: Options) -> None:
 
 
 def as_weights(value: Tensor, module: nn.Module) -> Tensor:
-    """On the module's device and in its precision, if it is no integer."""
+    """The value on the module's device, and in its precision unless it is an integer."""
     weight = next(module.parameters())
     return value.to(weight.device, weight.dtype if value.is_floating_point() else value.dtype)
 
 
-# Of one clip: the dimension before the channels is 1 in the graphs, which says that these are shared by all
-# rows.
+# Free dimensions of tensors that all rows share; their batch dimension is fixed to 1.
 LATENTS = {2: "frames", 3: "latent_height", 4: "latent_width"}
 
 
 @torch.no_grad()
 def reference_sample(unet: I2VGenXLUNet, inputs: dict) -> Tensor:
-    """What unet_cond and unet_core must compute together, by the untouched I2VGenXLUNet: a prediction for
-    every row, and their sum with the sample, weighted by the factors."""
+    """The reference for unet_cond and unet_core together: the untouched I2VGenXLUNet predicts for every row,
+    and the sample and the predictions are summed with the factors as weights.
+    """
     sample, factors = inputs["sample"], inputs["factors"]
     values = {name: as_weights(value, unet) for name, value in inputs.items() if name != "factors"}
     rows = len(inputs["encoder_hidden_states"])
@@ -294,7 +293,7 @@ def export_unet(unet: I2VGenXLUNet, out: Path, max_tokens: int, options: Options
             "encoder_hidden_states": torch.randn(batch, max_tokens, config.cross_attention_dim),
             "sample": torch.randn(1, config.in_channels, frames, height, width),
             "timestep": torch.tensor([t]),
-            # Of the predictions above 1, so that their errors are seen in full.
+            # The predictions' factors are above 1, so that their errors are not scaled down.
             "factors": torch.cat([torch.randn(1), 1 + torch.rand(batch)]),
         }
         cases.append((inputs, {"out_sample": reference_sample(unet, inputs)}))
@@ -351,7 +350,7 @@ def export_fused_core(unet: I2VGenXLUNet, inputs: dict, axes: dict, out: Path, o
     parts = [unet.conv_in, unet.transformer_in, *unet.down_blocks, unet.mid_block, *unet.up_blocks]
     expected = fusions.expected_of([*parts, unet.conv_norm_out, unet.conv_out])
     core = fused.UnetCore(unet.to(options.dtype), options.dtype).eval()
-    # Small: the trace depends on no size.
+    # Small inputs: the trace does not depend on sizes.
     inputs = {
         name: (value[:, :, :2, :8, :8].contiguous() if value.ndim == 5 else value).to(core.freqs.device)
         for name, value in inputs.items()
@@ -396,7 +395,7 @@ def main() -> None:
         action="append",
         default=[],
         metavar="WxHxF",
-        help="compile with TensorRT for this size (plain; experimental)",
+        help="experimental, has not been run: compile with TensorRT for this size (plain)",
     )
     args = parser.parse_args()
     sizes = [Size.parse(text) for text in args.tensorrt_context]

@@ -78,9 +78,9 @@ class Sizes:
 
 
 class Sum:
-    """x + skip + bias that has not been added yet, in one layout. Both tensors have four dimensions."""
+    """x + skip + bias, added as late as possible, in one layout. Both tensors have four dimensions."""
 
-    # Sizes are numbers from the modules throughout: a shape that was read off a tensor would be traced.
+    # Sizes are numbers of the modules: a shape that is read from a tensor would be traced.
     def __init__(
         self, x: Tensor, layout: str, channels: int, skip: Tensor | None = None, bias: Tensor | None = None
     ) -> None:
@@ -90,7 +90,7 @@ class Sum:
         self.x, self.layout, self.skip, self.bias = total, layout, None, None
 
     def value(self, sizes: Sizes | None = None, layout: str | None = None) -> Tensor:
-        """The sum as a tensor, added now if nothing has added it before."""
+        """The sum as a tensor, in `layout` if one is named. Adds it now if no normalisation has done so."""
         if self.skip is not None:
             x, skip = (reshape(tensor, 0, -1, self.channels) for tensor in (self.x, self.skip))
             flat = bias_add(x, self.bias, skip)
@@ -166,7 +166,7 @@ class Conv(nn.Module):
 
 
 class Linear(nn.Module):
-    """Its bias, if any, is left to the caller."""
+    """Without its bias, which the caller adds."""
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
@@ -274,9 +274,9 @@ class Attention(nn.Module):
 class FeedForward(nn.Module):
     """GEGLU and a Linear, whose bias the caller adds.
 
-    A GEGLU a little too narrow for the kernel is widened with zeros: a value of zero stays zero whatever its
-    gate. The tokens can be worked off in `parts`, which must divide their number: the wide tensors between
-    the two Linears are the largest of the UNet. It costs two copies of the tokens.
+    A GEGLU a little too narrow for the kernel is padded with zeros: a value of zero stays zero for every
+    gate. The tokens can be processed in `parts`, which must divide their number, because the wide tensors
+    between the two Linears are the largest of the UNet. This costs two copies of the tokens.
     """
 
     def __init__(self, ff: nn.Module, parts: int) -> None:
@@ -345,8 +345,9 @@ class TransformerBlock(nn.Module):
         return self.after(*self.self_attention(x, bias))
 
     def self_attention(self, x: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-        """-> what the second attention reads, and the residual. `bias` (1, 1, C) is what the Linear before
-        left to be added."""
+        """-> the input of the second attention, and the residual. `bias` (1, 1, C) is that of the Linear
+        before, which has not been added yet.
+        """
         # One token is one batch entry here, so that the kernel repeats the bias over all of them.
         y, total = self.norm1.with_skip(reshape(x, -1, 1, self.channels), bias, None)
         y, x = reshape_like(y, x), reshape_like(total, x)
@@ -467,16 +468,18 @@ def layers_of(block: nn.Module, ff_parts: int) -> nn.ModuleList:
     )
 
 
-# Into how many parts the feed-forwards of the highest resolutions work off their tokens; the others do all at
-# once. Measured on an H100, 512x512x16 | 768x768x24 | 1024x1024x32, GiB of the core's session and
-# milliseconds of a step: (1,) 5.2, 129 | 10.2, 470 | fails: more than 2^31 elements; (2, 1) 4.2, 130 | 8.2,
-# 472 | 19.2, 1208; (4, 2) 4.2, 132 | 7.2, 477 | 17.2, 1213.
+# Parts in which the feed-forwards of the highest resolutions process their tokens. The others use 1.
+# Measured on an H100: GiB of the core's session, and milliseconds of a step.
+#            512x512x16    768x768x24    1024x1024x32
+#   (1,)     5.2, 129      10.2, 470     fails: more than 2^31 elements
+#   (2, 1)   4.2, 130      8.2, 472      19.2, 1208
+#   (4, 2)   4.2, 132      7.2, 477      17.2, 1213
 FF_PARTS = (2, 1)
 
 
 def ff_parts_of(levels: int) -> list[int]:
-    """Per level. Height and width can be halved at each but the last, so the tokens can be divided by four as
-    often.
+    """Parts per level. Height and width can be halved at each level but the last, so the number of tokens can
+    be divided by four as often.
     """
     wanted = [*FF_PARTS, *[1] * levels][:levels]
     return [min(parts, 4 ** (levels - 1 - level)) for level, parts in enumerate(wanted)]
@@ -525,7 +528,7 @@ class UnetCore(nn.Module):
         self.norm_out = Norm(unet.conv_norm_out, True)
         self.out_channels = unet.config.out_channels
         self.in_channels = unet.conv_in.in_channels
-        # As many channels as went in: the output then takes the input's shape.
+        # Padded to the input's channels, so that the output can take the input's shape.
         self.conv_out = Conv(unet.conv_out, out_multiple=self.in_channels)
         if len(mid.resnets) != len(mid.attentions) + 1 or self.conv_out.width != self.in_channels:
             raise NotImplementedError("a UNet of another form")
@@ -540,11 +543,11 @@ class UnetCore(nn.Module):
         fps_emb: Tensor,
         context: Tensor,
     ) -> tuple[Clips, Clips]:
-        """The one clip that the sample is, and as many of it as the context has rows."""
+        """The clip of the sample, and the same repeated for every row of the context."""
         context = torch.cat([encoder_hidden_states, context], dim=1)
         angles = timestep.float()[:, None] * self.freqs
         emb = self.time1.with_bias(torch.cat([angles.cos(), angles.sin()], dim=-1).to(self.dtype))
-        # No one reads the embedding without SiLU.
+        # Every reader applies SiLU first, so it is applied here once.
         emb = F.silu(self.time2.with_bias(F.silu(emb)) + fps_emb.to(self.dtype))[:, None]
 
         def clips_of(plane: Tensor, context: Tensor | None) -> Clips:
@@ -625,7 +628,7 @@ class UnetCore(nn.Module):
 
 
 def repeat_sum(act: Sum, one: Clips, clips: Clips) -> Sum:
-    """What is computed for `one` clip only, for all `clips`."""
+    """A sum of `one` clip, repeated for all `clips`."""
     x = clips.repeat(act.value(one.sizes, "space"), "space", act.channels)
     return Sum(x, "space", act.channels)
 

@@ -1,13 +1,13 @@
-"""ONNX Runtime's fused CUDA operators (domain com.microsoft) as torch functions: each computes the same in
-PyTorch and exports as that one node.
+"""ONNX Runtime's fused CUDA operators (domain com.microsoft) as torch functions.
 
-Exporting the nodes directly is exact and complete: matching patterns in a finished graph, as ONNX Runtime's
-optimizer does, finds none of the 66 attentions of this UNet's core and depends on the version of torch that
-traced it. Tensors are channels-last, the layout of these kernels: NHWC where four-dimensional, (batch,
-sequence, channels) otherwise.
+Each computes the same in PyTorch as in ONNX Runtime and exports as that one node. Exporting the nodes
+directly is exact and complete: ONNX Runtime's optimizer matches patterns in a finished graph, finds none of
+the 66 attentions of this UNet's core, and depends on the version of torch that traced the graph. Tensors are
+channels-last, the layout of these kernels: NHWC if they have four dimensions, (batch, sequence, channels)
+otherwise.
 
-Nothing here computes with shapes: `reshape` takes constants, where 0 keeps a dimension, and `reshape_like`
-takes the shape of another tensor. A graph built of them has no node that ONNX Runtime would leave to the CPU.
+No function here computes with shapes: `reshape` takes constants, where 0 keeps a dimension, and
+`reshape_like` takes the shape of another tensor. So no node of such a graph runs on the CPU.
 
 Knows nothing of diffusers (fused.py) or files.
 """
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
 DOMAIN = "com.microsoft"
 
-# The CUDA kernel exists for these widths of one half only
-# (contrib_ops/cuda/diffusion/bias_split_gelu_impl.cu).
+# The CUDA kernel supports only these widths of one half (contrib_ops/cuda/diffusion/bias_split_gelu_impl.cu).
 BIAS_SPLIT_GELU_WIDTHS = (1280, 2560, 5120)
 
 
@@ -286,9 +285,7 @@ class _ShapeOf(torch.autograd.Function):
 
 
 def shape_of(x: Tensor, channels: int) -> Tensor:
-    """x (..., 1) -> a tensor (..., channels) of no value, one byte an element: only its shape is ever asked
-    for.
-    """
+    """x (..., 1) -> a tensor (..., channels) of which only the shape is used; one byte an element."""
     return _ShapeOf.apply(x, channels)
 
 

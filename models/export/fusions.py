@@ -1,4 +1,5 @@
-"""Counts the fused operators of a graph and compares them with what the model's modules let one expect.
+"""Counts the fused operators of a graph and compares them with the number that the model's modules should
+give.
 
 Knows nothing of how the graph was made.
 """
@@ -13,7 +14,7 @@ from diffusers.models.attention_processor import Attention
 from diffusers.models.resnet import ResnetBlock2D
 from torch import nn
 
-# Rows of the table; an operator that has a form with the residual addition inside counts with the plain one.
+# Rows of the table. Operators with and without the residual addition count together.
 ROWS = {
     "MultiHeadAttention": ("MultiHeadAttention",),
     "GroupNorm": ("GroupNorm", "SkipGroupNorm"),
@@ -25,7 +26,7 @@ ROWS = {
 
 
 def expected_of(modules: list[nn.Module]) -> Counter:
-    """What the untouched diffusers modules must become at least, by row of the table."""
+    """The smallest number of each row that the untouched diffusers modules should give."""
     parts = [m for module in modules for m in module.modules()]
     blocks = sum(isinstance(m, BasicTransformerBlock) for m in parts)
     # A 1x1 convolution as a shortcut becomes a matrix product.
@@ -54,7 +55,7 @@ def compare(name: str, found: Counter, expected: Counter) -> list[str]:
     print(f"{name:14} {'fusion':20} {'found':>6} {'expected':>9}")
     for row, op_types in ROWS.items():
         number = sum(found[op_type] for op_type in op_types)
-        # More than expected: additions with a bias wherever no norm follows, feed-forwards in several parts.
+        # More than expected is fine: additions before no norm, feed-forwards in parts.
         missing = expected[row] - number
         if number or expected[row]:
             with_skip = found["SkipGroupNorm"] if row == "GroupNorm" else 0

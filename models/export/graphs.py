@@ -19,8 +19,8 @@ from rewrite import adaptive_avg_pool, repeat_clip, repeat_over_frames
 class TextEncoder(nn.Module):
     """input_ids int64 (n, T) -> prompt_embeds (n, T, D).
 
-    What the pipeline computes with its default clip_skip=1: the output of the layer before the last, then the
-    final LayerNorm. The last layer is not exported at all.
+    As the pipeline computes it with its default clip_skip=1: the output of the last layer but one, then the
+    final LayerNorm. The last layer is not exported.
     """
 
     def __init__(self, text_encoder: CLIPTextModel) -> None:
@@ -43,7 +43,7 @@ class TextEncoder(nn.Module):
 
 
 def text_transformer(text_encoder: CLIPTextModel) -> nn.Module:
-    """What holds the layers of a CLIPTextModel: its `text_model` before transformers 5, itself since then."""
+    """The part of a CLIPTextModel with the layers: `text_model` before transformers 5, itself since then."""
     return getattr(text_encoder, "text_model", text_encoder)
 
 
@@ -76,7 +76,7 @@ def pixels_of(sample: Tensor) -> Tensor:
     return (sample * 127.5 + 127.5).clamp(0, 255).round().to(torch.uint8)
 
 
-# Of both flavours. Kinora reads the bytes: a quarter of the numbers' size, and nothing is left to convert.
+# Of both flavours. Kinora reads rgb: a quarter of the bytes, and no conversion.
 DECODER_OUTPUTS = ["sample", "rgb", "mean"]
 
 
@@ -124,8 +124,7 @@ class UnetCond(nn.Module):
                 first_frame = layer(first_frame)
         image_tokens = first_frame.flatten(2).transpose(1, 2)
         clip_tokens = self.context_embedding(image_embeddings).reshape(-1, self.channels, self.context_dim)
-        # A sum has as many rows as there are embeddings, without the nodes that the exporter writes to count
-        # them.
+        # The sum broadcasts to one row per embedding, without the nodes that expand() would export.
         image_tokens = image_tokens + 0 * clip_tokens[:, :1]
         context = torch.cat([image_tokens, clip_tokens], dim=1)
 

@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-# The last of each follows the names of PROCESSOR.
+# The last suffix of each follows a name of PROCESSOR.
 DOWN = (".lora_A.weight", ".lora.down.weight", ".lora_down.weight", ".down.weight")
 UP = (".lora_B.weight", ".lora.up.weight", ".lora_up.weight", ".up.weight")
 # Old attention processors of diffusers named the adapters of a projection this way.

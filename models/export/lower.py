@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-# Of a node.
+# A value of a node's attribute.
 Attribute = int | float | list[int]
 
 NAME = "lowered.onnx"
@@ -19,8 +19,7 @@ NAME = "lowered.onnx"
 
 def lower(folder: Path) -> Path | None:
     """Writes folder/lowered.onnx beside folder/model.onnx and returns its path; the caller deletes it.
-
-    None when model.onnx holds nothing that the CPU lacks.
+    Returns None if the CPU has every operator of model.onnx.
     """
     model = onnx.load(folder / "model.onnx", load_external_data=False)
     if not any(node.op_type in REWRITES and node.domain == "com.microsoft" for node in model.graph.node):
@@ -31,7 +30,7 @@ def lower(folder: Path) -> Path | None:
 
 
 def standardise(model: onnx.ModelProto) -> None:
-    """Replaces every MultiHeadAttention, in place. Raises ValueError when another operator is no standard
+    """Replaces every MultiHeadAttention, in place. Raises ValueError if another operator is not a standard
     one.
     """
     rewrite_nodes(model, {"MultiHeadAttention": multi_head_attention})

@@ -1,5 +1,4 @@
-"""Makes the reference numbers that the tests compare Kinora with, by running diffusers on the tiny
-checkpoint.
+"""Makes the reference numbers that the tests compare Kinora with: diffusers on the tiny checkpoint.
 
     python make_golden.py CHECKPOINT OUT
 
@@ -25,8 +24,8 @@ from torch import Tensor, nn
 from export import reference_sample
 from manifest import NEGATIVE_PROMPT, write_json
 
-# Of the sample of the picture's latents, which diffusers draws from the global generator: Kinora gives every
-# clip of a picture the same one.
+# Seeds the sample of the picture's latents, which diffusers draws from the global generator. In Kinora all
+# clips of a picture share it.
 PICTURE_SEED = 0
 
 # cropMode "compat" is the rounding of diffusers, black border included.
@@ -208,8 +207,7 @@ VARIATIONS: dict[str, dict[str, Any]] = {
     ),
 }
 
-# What the pipeline of diffusers does not offer: deep features of an earlier step, guidance off before the
-# end.
+# Options that the pipeline of diffusers lacks: deep features of an earlier step, guidance off before the end.
 SHORTCUTS: dict[str, dict[str, Any]] = {
     "reuse2-ddim20-g9": dict(
         picture="square",
@@ -369,9 +367,10 @@ def reference_latents(pipe: I2VGenXLPipeline, case: dict, image: Image.Image) ->
 def own_latents(
     pipe: I2VGenXLPipeline, case: dict, image: Image.Image, start_from: Tensor | None = None
 ) -> tuple[Tensor, Tensor, dict[str, Tensor | np.ndarray]]:
-    """The same loop from the pipeline's parts, for what the pipeline does not offer: intermediate results,
-    with `start_from` (final latents of another clip) variation, guidanceEnd and featureReuse. Returns final
-    latents, timesteps and the intermediate results."""
+    """The pipeline's loop rebuilt from its parts, for intermediate results, variation (`start_from` has the
+    final latents of another clip), guidanceEnd and featureReuse. Returns final latents, timesteps and the
+    intermediate results.
+    """
     from diffusers.pipelines.deprecated.i2vgen_xl.pipeline_i2vgen_xl import (
         _center_crop_wide,
         _resize_bilinear,
@@ -440,10 +439,10 @@ def own_latents(
 
 
 class DeepFeatures:
-    """DeepCache (arXiv 2312.00858) on the untouched UNet: what reaches its last layer from below is recorded
+    """DeepCache (arXiv 2312.00858) on the untouched UNet. The input of its last layer from below is recorded
     or, while `are_old`, replaced by what an earlier run recorded. The skip connection from the first layer is
-    always fresh. Runs the whole UNet every time, so that nothing of the export is needed to say what is
-    right."""
+    always new. The whole UNet runs every time, so the reference does not depend on the export.
+    """
 
     def __init__(self, unet: I2VGenXLUNet) -> None:
         self.layer = unet.up_blocks[-1].resnets[-1]
@@ -515,9 +514,7 @@ def run_case(
 
 @torch.no_grad()
 def run_components(pipe: I2VGenXLPipeline, golden: Golden) -> list:
-    """Each model on its own, with inputs that no picture gave. Names of inputs and outputs are those of the
-    graphs.
-    """
+    """Each model by itself on random inputs. Names of inputs and outputs are those of the graphs."""
     torch.manual_seed(1)
     cases = []
 

@@ -1,5 +1,4 @@
-"""Makes the tiny I2VGen-XL that the tests run: the real diffusers and transformers classes with random
-weights.
+"""Makes the tiny I2VGen-XL of the tests: real diffusers and transformers classes with random weights.
 
     python make_tiny.py CHECKPOINT PACK [CORES]
 
@@ -87,9 +86,8 @@ def make_unet() -> I2VGenXLUNet:
     )
     scale_weights(unet)
     with torch.no_grad():
-        # Damped residual branches, the ones that bring the prompt and the picture least: a denoising loop
-        # then keeps a rounding error of 1e-6 below 1e-4 over 50 steps at guidance 9, where the undamped one
-        # is chaotic.
+        # Residual branches are damped, least where the prompt and the picture enter. A rounding error of 1e-6
+        # then stays below 1e-4 over 50 steps at guidance 9; undamped, the loop is chaotic.
         for name, module in unet.named_modules():
             if isinstance(module, (nn.Linear, nn.Conv2d, nn.Conv3d)):
                 if ".attentions." in name and name.endswith("attn2.to_out.0"):
@@ -265,9 +263,7 @@ def make_checkpoint(folder: Path) -> I2VGenXLPipeline:
 
 
 def export_cores(folder: Path) -> None:
-    """unet_core with deep_features, and unet_shallow: what differs from the pack, whose other graphs go with
-    them.
-    """
+    """unet_core with deep_features, and unet_shallow; the other graphs are those of the pack."""
     with tempfile.TemporaryDirectory() as scratch:
         export_unet(make_unet(), Path(scratch), TOKENS, Options(deepcache=True))
         for name in ("unet_core", "unet_shallow"):

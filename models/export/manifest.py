@@ -41,9 +41,9 @@ I2VGEN_XL: dict[str, Any] = {
 def write_manifest(
     pack: Path, *, flavour: str, architecture: dict, card: dict, requires: dict | None = None
 ) -> None:
-    """Lists every file of the pack with its size and SHA-256. `card` has the keys of I2VGEN_XL.
-
-    `requires` names the device that the graphs need, and what else they were made for; none runs anywhere.
+    """Lists every file of the pack with its size and SHA-256. `card` has the keys of I2VGEN_XL. `requires`
+    names the device that the graphs need and what else they were made for; without it they run on every
+    device.
     """
     manifest = {
         "kinora": 1,

@@ -22,7 +22,7 @@ OPSET = 17
 # A protobuf file ends at 2 GB; above half of that the weights go to a file beside the graph.
 EXTERNAL_DATA_BYTES = 1_000_000_000
 EXTERNAL_DATA_NAME = "model.onnx_data"
-# Of every weight in that file, in bytes: what memory maps and the GPU's copies like.
+# Bytes that every weight in that file is aligned to, for memory maps and copies to the GPU.
 ALIGNMENT = 256
 
 
@@ -37,7 +37,7 @@ def save_graph(
     with tempfile.TemporaryDirectory(dir=folder) as scratch, warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter(
             "ignore"
-        )  # the tracer warns of each Python number; check() is the judge of them
+        )  # the tracer warns of each Python number; check() compares the results
         traced = Path(scratch, "model.onnx")
         torch.onnx.export(
             module,
@@ -68,8 +68,8 @@ def save_fused(
 ) -> None:
     """Traces a module of fused.py and writes folder/model.onnx, its weights in model.onnx_data beside it.
 
-    The exporter sees no weight: it would copy, fold and compare them, which takes minutes and three times
-    their memory at full size. The weights go from the module to the file as they are.
+    The exporter does not see the weights: it would copy, fold and compare them, which takes minutes and three
+    times their memory at full size. They go from the module to the file unchanged.
     """
     folder.mkdir()
     device = next(module.buffers()).device
@@ -107,9 +107,9 @@ def save_fused(
         fix_shape(value, result.shape, dynamic_axes[value.name])
     used |= {value.name for value in graph.output}
     for node in graph.node:
-        # ONNX Runtime gives memory to every output with a name, and frees it only after the last reader:
-        # without one, at the end of the run. For SkipGroupNorm's sums that would be three times all other
-        # activations together.
+        # ONNX Runtime allocates memory for every output with a name and frees it after its last reader, or at
+        # the end of the run if it has none. The unread sums of SkipGroupNorm would take three times the
+        # memory of all other activations.
         for i, name in enumerate(node.output):
             if i > 0 and name not in used:
                 node.output[i] = ""
@@ -117,9 +117,7 @@ def save_fused(
 
 
 def fix_shape(value: ValueInfoProto, shape: torch.Size, free_axes: dict) -> None:
-    """Writes down the dimensions that are not free: the exporter does not work them out through our
-    operators.
-    """
+    """Sets the dimensions that are not free: the exporter does not infer shapes through our operators."""
     for axis, dim in enumerate(value.type.tensor_type.shape.dim):
         if axis not in free_axes:
             dim.dim_value = shape[axis]

@@ -1,16 +1,16 @@
-"""Compiles a `plain` pack with TensorRT into EP-context models: engines in FP16 that load in seconds.
+"""Experimental: compiles a `plain` pack with TensorRT. This has not been run.
 
     python export.py CHECKPOINT OUT --tensorrt-context 512x512x16 [--tensorrt-context 768x768x24]
 
-Run it on the GPU that will run the pack, with onnxruntime-gpu and the TensorRT libraries that
-onnxruntime-node's version asks for: an engine belongs to one kind of GPU and one version of TensorRT, and the
-manifest names both. onnxruntime-node passes TensorRT nothing but a device id, neither FP16 nor a cache, which
-is why everything is decided here. The UNet's core and the VAE's decoder become engines, for the given sizes
-(width x height x frames) and all between the smallest and the largest; the graphs that run once per clip stay
-ONNX and run on CUDA.
+No TensorRT libraries were at hand. Tested are the graph that TensorRT gets (standard operators only, equal to
+the original on the CPU) and the shapes of its profiles; not that engines compile, load or are faster.
 
-NOT RUN so far: no TensorRT libraries were at hand when this was written. What is tested is the graph that
-TensorRT gets (standard operators only, equal to the original on the CPU) and the shapes of its profiles.
+The results are EP-context models: engines in FP16 that load in seconds. Run the export on the GPU that will
+run the pack, with onnxruntime-gpu and the TensorRT libraries that onnxruntime-node's version asks for: an
+engine belongs to one kind of GPU and one version of TensorRT, and the manifest names both. onnxruntime-node
+passes only a device id to TensorRT, neither FP16 nor a cache, so all options are fixed here. The UNet's core
+and the VAE's decoder become engines for all sizes (width x height x frames) between the smallest and the
+largest given one. The graphs that run once per clip stay ONNX and run on CUDA.
 """
 
 import re
@@ -56,10 +56,8 @@ def compile_pack(pack: Path, sizes: list[Size], factor: int, chunk: int = 2) -> 
 
 
 def limits_within(limits: dict, sizes: list[Size]) -> dict:
-    """The manifest's limits without what the engines cannot do: TensorRT refuses shapes outside its profiles.
-
-    One range of sides holds for width and height. Raises SystemExit when the sizes leave none, as a landscape
-    alone does.
+    """The manifest's limits, narrowed to the shapes of the engines: TensorRT refuses others. One range of
+    sides holds for width and height. Raises SystemExit if the sizes leave none, as one landscape size does.
     """
     widths, heights = [size.width for size in sizes], [size.height for size in sizes]
     low, high = max(min(widths), min(heights)), min(max(widths), max(heights))

@@ -1,5 +1,4 @@
-"""Checks the `cuda` flavour on the tiny model without a GPU: fusion counts, and equality with PyTorch in
-float32.
+"""Tests the `cuda` flavour on the tiny model without a GPU: fusion counts, and equality in float32.
 
     pip install pytest && pytest test_export.py
 
@@ -86,7 +85,7 @@ def test_counts_of_fusions_follow_from_the_modules(pack: Path) -> None:
 
 
 def test_no_arithmetic_with_shapes(pack: Path) -> None:
-    """A shape goes straight into a Reshape or an Expand: nothing that ONNX Runtime would leave to the CPU."""
+    """A shape goes straight into a Reshape or an Expand, so ONNX Runtime leaves nothing to the CPU."""
     for name in ("unet_core", "unet_shallow", "vae_encoder", "vae_decoder"):
         graph = onnx.load(pack / name / "model.onnx", load_external_data=False).graph
         producers = {output: node for node in graph.node for output in node.output}
@@ -194,7 +193,7 @@ def run_graph(folder: Path, values: dict[str, np.ndarray]) -> dict[str, np.ndarr
 
 @pytest.mark.parametrize("flavour", ["plain", "cuda"])
 def test_what_all_rows_share_has_a_fixed_one(pack: Path, flavour: str) -> None:
-    """Kinora reads from these dimensions what comes and goes once."""
+    """Kinora learns from these dimensions which tensors all rows share."""
     tiny = Path(__file__).parents[2] / "tests" / "fixtures"
     cond, cores = (tiny / "packs" / "tiny", tiny / "cores") if flavour == "plain" else (pack, pack)
     shared = {"fps", "image_latents", "fps_emb", "image_latents_enc", "sample", "out_sample"}
@@ -245,7 +244,7 @@ def test_work_before_the_first_cross_attention_is_done_once(pack: Path) -> None:
 
 
 def test_features_of_another_step_change_the_shallow_core(pack: Path) -> None:
-    """That it reads them: with the features of another clip, the result is another one."""
+    """With the features of another clip, the result changes: the graph reads them."""
     unet = make_tiny.make_unet()
     for attn in unet.image_latents_temporal_encoder.modules():
         if hasattr(attn, "set_processor"):

@@ -83,7 +83,7 @@ def milliseconds(run: Callable[[], object], repeats: int) -> float:
     return round(statistics.median(times), 2)
 
 
-# What onnxruntime-node cannot set; for comparison.
+# Options that onnxruntime-node cannot set, for comparison.
 SMALL = {"arena_extend_strategy": "kSameAsRequested", "cudnn_conv_use_max_workspace": "0"}
 
 
@@ -169,7 +169,7 @@ def eager(unet: I2VGenXLUNet, inputs: dict, t: int) -> Tensor:
 
 
 def kernel_table(run: Callable[[], object]) -> list[list]:
-    """GPU microseconds and calls of the largest kernels of one run, whoever launched them."""
+    """GPU microseconds and calls of the largest kernels of one run."""
     from torch.profiler import ProfilerActivity, profile
 
     with profile(activities=[ProfilerActivity.CUDA]) as result:

@@ -1,5 +1,4 @@
-"""The networks' weights arranged for ONNX Runtime: the numbers of nets.py with fewer passes over large
-tensors.
+"""The networks of nets.py rearranged for ONNX Runtime: the same numbers, fewer passes over large tensors.
 
 ONNX Runtime runs convolutions on a CPU in a layout of channel blocks. What lies between two of them
 (pixel_shuffle, pixel_unshuffle, arithmetic) runs outside of it, often in one thread, and costs as much as a

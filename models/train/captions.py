@@ -1,9 +1,9 @@
 """Captions and what they ask for: `Captions(seed).caption()` -> (text, {kind: speed}).
 
-Motion phrases x speeds x sentence frames x things that must not move anything, with typos and nonsense, in
-English and Chinese (english.py, chinese.py; the words are lexicon.py's). Speeds are 1 slow, 2 normal, 3 fast;
-kinds that a caption does not name are absent from its labels, and a caption without any motion has none. A
-seed gives the same captions for ever, because the shipped model was trained with them.
+A caption puts phrases for motions and speeds among words that ask for no motion, with typos and nonsense, in
+English or Chinese (english.py, chinese.py; their words are lexicon.py's). Speeds are 1 slow, 2 normal, 3
+fast. Kinds that a caption does not name are absent from its labels; a caption without a motion has none. The
+draws must stay as they are: the model that ships was trained with these captions.
 """
 
 import random

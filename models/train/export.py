@@ -33,7 +33,7 @@ Parts = dict[str, nn.Module]
 
 
 class VaeEncoder(nn.Module):
-    """Moments as a VAE gives them; the spread is exp(-15), so the latents are the mean."""
+    """Moments as a VAE gives them. The standard deviation is exp(-15), so the latents are the mean."""
 
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
@@ -183,7 +183,7 @@ def save_graph(graph: Graph, path: Path) -> None:
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter(
             "ignore"
-        )  # the tracer warns of each Python number; check() is the judge of them
+        )  # the tracer warns of each Python number; check() compares the results
         torch.onnx.export(
             graph.module,
             tuple(graph.inputs.values()),
@@ -247,7 +247,7 @@ def check(name: str, reference: Callable, path: Path, feeds: list[tuple[Tensor, 
                 raise SystemExit(f"{name}: shape {g.shape} instead of {tuple(e.shape)}")
             difference = (e.double() - torch.from_numpy(g).double()).abs()
             if e.dtype == torch.uint8:
-                difference = difference - 1  # where PyTorch's number is next to a half
+                difference = difference - 1  # PyTorch's number may be just beside a half
             worst = max(worst, float(difference.max() / e.abs().amax().clamp(min=1)))
     print(f"{name}: {path.stat().st_size / 1e6:.2f} MB, differs from PyTorch by {worst:.1e}", flush=True)
     if worst > TOLERANCE:

@@ -1,5 +1,6 @@
-"""The photographs that come with scikit-image, CC0 or public domain by its own notes. Those of HELD_OUT are
-never trained on.
+"""The photographs that come with scikit-image, CC0 or public domain by its own notes.
+
+Training never sees those of HELD_OUT.
 """
 
 from importlib.util import find_spec

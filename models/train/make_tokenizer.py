@@ -1,5 +1,6 @@
-"""Trains the tokenizer: CLIP's byte-level BPE, lower-cased, every Han character by itself; writes
-tokenizer.json.
+"""Trains the tokenizer, a byte-level BPE like CLIP's, and writes tokenizer.json.
+
+Text is lower-cased, and every Han character is a token by itself.
 """
 
 import json

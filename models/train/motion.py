@@ -32,7 +32,7 @@ TAU = 2 * math.pi
 
 
 def classes_of(motions: Iterable[tuple[str, str]]) -> Tensor:
-    """[(kind, speed)] → class per kind (NUM_KINDS,), the rule for "no motion" included."""
+    """[(kind, speed)] → class per kind (NUM_KINDS,). Without any motion it is the default of motion.json."""
     classes = torch.zeros(NUM_KINDS, dtype=torch.long)
     for kind, speed in motions:
         classes[INDEX[kind]] = 1 + SPEEDS.index(speed)
@@ -102,8 +102,8 @@ def _step(a: float, b: float, t: Tensor) -> Tensor:
     return t * t * (3 - 2 * t)
 
 
-# Most prompts name neither waves nor sway, and the sines of every pixel take long: the branch stays one when
-# traced.
+# Scripted, so that the branch survives tracing: most prompts name neither waves nor sway, and the sines of
+# every pixel are slow.
 @torch.jit.script_if_tracing
 def _waves(
     u: Tensor, v: Tensor, xn: Tensor, yn: Tensor, a: Tensor, p1: Tensor, p2: Tensor, tau: float

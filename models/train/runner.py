@@ -1,5 +1,4 @@
-"""The pack through onnxruntime alone, as the pipeline of src/inference runs it: numpy, no torch, no training
-code.
+"""Runs the pack with onnxruntime alone, as the pipeline of src/inference does: no torch, no training code.
 
 Also the analytic truth of MOTION.md in numpy, written apart from motion.py so that the two check each other.
 """

@@ -1,5 +1,4 @@
-"""Pictures to train on: procedural scenes, made on the device, and the free photographs that come with
-scikit-image.
+"""Pictures to train on: procedural scenes, and crops of the photographs of free_photos.py.
 
 Everything is drawn from one seeded torch generator.
 """
@@ -63,8 +62,8 @@ class Scenes:
         return field / field.std((1, 2), keepdim=True)
 
     def strands(self, n: int) -> Tensor:
-        """Hair, grass and wood: noise drawn out along one direction, several directions woven by smooth
-        masks.
+        """Hair, grass and wood: noise stretched along several directions, mixed by smooth masks. (n, SIDE,
+        SIDE).
         """
         total = torch.zeros(n, SIDE, SIDE, device=self.device)
         weight = torch.zeros_like(total)
@@ -174,7 +173,7 @@ class Scenes:
         return picture
 
     def batch(self, n: int) -> Tensor:
-        """One kind per call would starve small batches, so every batch mixes all kinds."""
+        """(n, 3, SIDE, SIDE) in 0 … 1. Every batch mixes all kinds of scenes."""
         kinds = torch.rand(n, generator=self.rng, device=self.device)
         leaves = self.dead_leaves(n, 90)
         colours = self.palette(n, 3)[:, :, :, None, None]
@@ -195,7 +194,7 @@ class Scenes:
             (self.y - self.uniform(n, 1, 1, low=-0.8, high=0.8)).abs() < 0.4
         )
         picture = picture + ink * window[:, None].float() * (colours[:, 1] - picture)
-        # Light falling off, exposure, a lens that is never perfect, a sensor that is never quiet.
+        # Vignetting, exposure, lens blur, sensor noise.
         light = 1 + 0.35 * self.normal(n, 1, 1, 1) * self.x + 0.35 * self.normal(n, 1, 1, 1) * self.y
         picture = (picture * light.clamp(0.2, 1.8)).clamp(0, 1)
         picture = picture ** torch.exp(self.normal(n, 1, 1, 1) * 0.25)
@@ -244,7 +243,7 @@ def photo_crops(photos: list[Tensor], count: int, rng: torch.Generator, device: 
         if r[5] < 0.5:
             x = x[:, torch.randperm(3, generator=rng).to(device)]
         x = (x ** (0.6 + 0.9 * r[6])) * (0.6 + 0.5 * r[7])
-        # Grey photographs get a tint, so that they teach texture and not greyness.
+        # Grey photographs get a tint: they are there for their texture.
         if (x[:, 0] - x[:, 1]).abs().mean() < 0.004:
             tint = 0.55 + 0.6 * torch.rand(1, 3, 1, 1, generator=rng).to(device)
             shift = 0.25 * (torch.rand(1, 3, 1, 1, generator=rng).to(device) - 0.5)

@@ -1,8 +1,8 @@
-"""Makes models/builtin anew: `python models/train/train.py --all` on a machine with a GPU (about 25 minutes
-on an H100: text 4, autoencoder 10, warp 5, denoiser 5).
+"""Trains and exports models/builtin: `python models/train/train.py --all`.
 
-Stages, in order: tokenizer, text, vae, warp, core, export. `--stages vae,warp` runs some of them; each reads
-what the earlier ones left in --weights. All seeds are fixed.
+It takes about 25 minutes on an H100: text 4, autoencoder 10, warp 5, denoiser 5. The stages, in order:
+tokenizer, text, vae, warp, core, export. `--stages vae,warp` runs some of them; each reads what the earlier
+ones left in --weights. All seeds are fixed.
 """
 
 import argparse

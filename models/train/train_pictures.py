@@ -1,5 +1,4 @@
-"""Trains everything that sees pictures, in three stages; each writes its weights and can start from those
-before it.
+"""Trains the networks that see pictures, in three stages; each writes its weights and reads the earlier ones.
 
 vae   vae_encoder and vae_decoder, and beside them the larger picture decoder that lives in unet_cond
 warp  unet_cond's picture decoder and frame encoder: the moved picture's latents, judged after decoding
@@ -171,7 +170,7 @@ def train_vae(
         x = pictures.crops(batch, side)
         with run.autocast():
             z = encoder(x)
-            # A little noise keeps the latents from hiding detail in numbers that no denoiser could hit.
+            # Noise on the latents, so that they hold no detail that a denoiser could not reproduce.
             noisy = z + 0.01 * torch.randn_like(z)
             small, small_error = picture_loss(decoder(noisy), x)
             large, large_error = picture_loss(picture_decoder(noisy), x)
@@ -312,7 +311,7 @@ def image_encoder_input(pictures: Tensor) -> Tensor:
 
 
 def descriptors(x: Tensor) -> Tensor:
-    """What image_embeds must tell of a picture (n, 3, 64, 64): palette, contrast, edges by direction and
+    """The target of image_embeds for a picture (n, 3, 64, 64): palette, contrast, edges by direction and
     scale (n, 32).
     """
     mean, spread = x.mean((2, 3)), x.std((2, 3))
@@ -374,8 +373,7 @@ def train_core(
         t[: batch // 8] = nets.TRAIN_STEPS - 1
         later = (torch.rand(batch, generator=rng) * (nets.TRAIN_STEPS - 1 - t)).long()
         earlier = (t + 1 + later).clamp(max=nets.TRAIN_STEPS - 1)
-        # Most of the examples come out of the model's own step from an earlier time, as they do when it
-        # samples.
+        # Most examples come from the model's own step at an earlier time, as in sampling.
         own = (torch.rand(batch, generator=rng) < 0.75)[:, None, None, None].to(DEVICE)
         known = (torch.rand(batch, 1, generator=rng) > 0.12).float().to(DEVICE)
         t, earlier = t.to(DEVICE), earlier.to(DEVICE)

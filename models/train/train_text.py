@@ -1,7 +1,7 @@
 """Trains the text encoder and the motion head of unet_cond together: captions in, a class per motion out.
 
-Every caption is new; ten thousand of them, of another seed, say how well it goes. How well it does on
-sentences of somebody else, evaluate.py says.
+Every caption is new. The accuracy that is printed is that of ten thousand captions of another seed;
+evaluate.py measures prompts that were written by hand.
 """
 
 import math
@@ -74,7 +74,7 @@ def main(tokenizer_path: Path, out: Path, steps: int, batch: int = 1024, rate: f
                 group["lr"] = rate * factor
             x = ids[a : a + batch]
             x = x[:, : int((x != end).sum(1).max()) + 1]
-            # Now and then a word is lost: what is left must do.
+            # One token in a hundred is replaced, so that the rest of a caption must be enough.
             lost = (torch.rand(x.shape, device=device) < 0.01) & (x != end)
             x = torch.where(lost, torch.randint_like(x, 256, end - 2), x)
             with torch.autocast(device, dtype=torch.bfloat16, enabled=device == "cuda"):

@@ -1,6 +1,7 @@
-"""Which test prompts did training see word for word? Draws every caption of the text stage again (12 million,
-some minutes on one core) and prints the prompts of tests/fixtures/prompts/test.json among them: python
-unseen.py
+"""Prints the test prompts that training has seen word for word: `python unseen.py`.
+
+Draws every caption of the text stage again (12 million, some minutes on one core) and looks for the prompts
+of tests/fixtures/prompts/test.json among them.
 """
 
 import json
@@ -17,7 +18,7 @@ BATCH, FIRST_SEED = 1024, 1000
 
 
 def plain(text: str) -> str:
-    """Case and punctuation tell no two prompts apart."""
+    """The text without case and punctuation, which do not make a prompt new."""
     return re.sub(r"[^\w ]", "", text.lower()).strip()
 
 
