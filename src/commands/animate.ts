@@ -3,8 +3,8 @@ import { randomUUID } from 'node:crypto';
 import { access, constants, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { type Config, deviceExpectation, isDevice } from '../config.ts';
+import { runWithinMemory, smallerJobs } from '../engine/memory-ladder.ts';
 import type { EngineJob, EngineResult } from '../engine/protocol.ts';
-import { smallerJobs } from '../engine/smaller-jobs.ts';
 import { isKinoraError, KinoraError } from '../errors.ts';
 import type { Pack } from '../inference/packs/files.ts';
 import { decodeImage } from '../inference/pictures/decode.ts';
@@ -103,7 +103,7 @@ export async function animate(
   try {
     for (const task of tasks) {
       const startedAt = performance.now();
-      const result = await engine.run(task.job, {
+      const result = await runWithinMemory(engine, task.job, {
         signal,
         onProgress: (event) => {
           if (!options.quiet) bar.update(event);

@@ -94,8 +94,14 @@ export interface EngineResult {
 
 export type ToEngine =
   | { readonly type: 'start'; readonly options: EngineOptions }
-  /** `leanest`: it failed for want of memory before, so as little as possible is used, whatever time that takes. */
-  | { readonly type: 'job'; readonly job: EngineJob; readonly leanest: boolean }
+  | {
+      readonly type: 'job';
+      readonly job: EngineJob;
+      /** Where the MP4 grows until it is complete. The parent removes it if the child dies. */
+      readonly tempPath: string;
+      /** As GenerateHooks.leanest. */
+      readonly leanest: boolean;
+    }
   | { readonly type: 'cancel'; readonly jobId: string }
   /** Give up the job in hand, if any, tidy up and exit. */
   | { readonly type: 'stop' };

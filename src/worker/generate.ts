@@ -1,7 +1,7 @@
 /** Joins the queue's worker to the engine: one ledger entry becomes one engine job. Knows no Redis and no platform. */
 
+import { runWithinMemory, smallerJobs } from '../engine/memory-ladder.ts';
 import type { EngineJob } from '../engine/protocol.ts';
-import { smallerJobs } from '../engine/smaller-jobs.ts';
 import type { Engine } from '../engine/supervisor.ts';
 import type { ProgressEvent } from '../inference/image-to-video.ts';
 import type { Pack } from '../inference/packs/files.ts';
@@ -18,7 +18,7 @@ import type { Generate, Progress } from './worker.ts';
  * @param shortcuts what the operator gives up for speed
  */
 export function engineGenerate(
-  engine: Pick<Engine, 'run'>,
+  engine: Engine,
   pack: Pack,
   embedMetadata: boolean,
   shortcuts: Shortcuts = {},
@@ -26,7 +26,7 @@ export function engineGenerate(
   return async (entry, files, { signal, onProgress }) => {
     const job = await engineJob(entry, files, pack, embedMetadata, shortcuts);
     const clock = new StepClock();
-    const result = await engine.run(job, {
+    const result = await runWithinMemory(engine, job, {
       signal,
       onProgress: (event) => onProgress(clock.withTimeLeft(event)),
     });

@@ -9,6 +9,7 @@ import path from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { z } from 'zod';
+import { runWithinMemory } from '../../src/engine/memory-ladder.ts';
 import type { EngineJob } from '../../src/engine/protocol.ts';
 import type { Engine } from '../../src/engine/supervisor.ts';
 import type { ProgressEvent } from '../../src/inference/image-to-video.ts';
@@ -91,7 +92,7 @@ describe.runIf(process.platform === 'linux')('a job that runs out of memory', ()
     const { starts } = engine.status();
     const job = large(folder, { width: 384, height: 384, numFrames: 8, numInferenceSteps: 1 });
     const watch = whenItBegins(engine, 100 * megabyte, 1);
-    const result = await engine.run(job, watch);
+    const result = await runWithinMemory(engine, job, watch);
     expect(watch.attempts()).toBe(2);
     expect(engine.status().starts).toBe(starts + 1);
     expect(result).toMatchObject({ width: 384, numFrames: 8 });
@@ -116,7 +117,7 @@ describe.runIf(process.platform === 'linux')('a job that runs out of memory', ()
       smaller: [{ ...smaller, decodeChunkSize: 2, metadata: { preset: 'fast' } }],
     });
     const watch = whenItBegins(engine, 250 * megabyte, 3);
-    const result = await engine.run(job, watch);
+    const result = await runWithinMemory(engine, job, watch);
     expect(watch.attempts()).toBe(3);
     expect(engine.status().starts).toBe(starts + 2);
     expect(result).toMatchObject({ reducedTo: 'fast', width: 64, height: 64, numFrames: 4 });
@@ -132,7 +133,7 @@ describe.runIf(process.platform === 'linux')('a job that runs out of memory', ()
     const engine = shared();
     const job = large(folder, { width: 512, height: 512, numFrames: 24 });
     const watch = whenItBegins(engine, 250 * megabyte, 9);
-    await expect(engine.run(job, watch)).rejects.toMatchObject({
+    await expect(runWithinMemory(engine, job, watch)).rejects.toMatchObject({
       code: 'OUT_OF_MEMORY',
       message: expect.stringContaining('ran out of memory'),
     });
@@ -146,7 +147,7 @@ describe.runIf(process.platform === 'linux')('a job that runs out of memory', ()
     const engine = shared();
     const { starts } = engine.status();
     const died: Promise<void>[] = [];
-    const result = await engine.run(slowJob(folder, { numInferenceSteps: 20 }), {
+    const result = await runWithinMemory(engine, slowJob(folder, { numInferenceSteps: 20 }), {
       onProgress: onceAt('denoising', 1, () => {
         limitMemory(engine, 200 * megabyte);
         died.push(fillHeap(Number(engine.status().pid)));
@@ -163,7 +164,7 @@ describe.runIf(process.platform === 'linux')('a job that runs out of memory', ()
     const engine = shared();
     const abort = new AbortController();
     const watch = whenItBegins(engine, 250 * megabyte, 9);
-    const run = engine.run(large(folder, { width: 512, height: 512, numFrames: 24 }), {
+    const run = runWithinMemory(engine, large(folder, { width: 512, height: 512, numFrames: 24 }), {
       signal: abort.signal,
       onProgress: (event) => {
         watch.onProgress(event);
@@ -183,7 +184,7 @@ describe('a budget', () => {
     const folder = temporaryFolder();
     const engine = startEngine(folder, {}, { memoryBudgetBytes: 300 * mebibyte });
     const seen: string[] = [];
-    const run = engine.run(quickJob(folder), { onProgress: ({ phase }) => seen.push(phase) });
+    const run = runWithinMemory(engine, quickJob(folder), { onProgress: ({ phase }) => seen.push(phase) });
     await expect(run).rejects.toMatchObject({
       code: 'OUT_OF_MEMORY',
       message: expect.stringMatching(/4 frames of 64x64 needs about 0\.\d GiB .* 0\.3 GiB may be used/),
@@ -200,7 +201,7 @@ describe('a budget', () => {
       { preset: 'fast', width: 64, height: 64, numFrames: 4 },
     ].map((shape) => ({ ...shape, numInferenceSteps: 2, decodeChunkSize: 1 }));
     const job = quickJob(folder, { width: 512, height: 512, numFrames: 32, smaller });
-    const result = await engine.run(job);
+    const result = await runWithinMemory(engine, job);
     expect(result).toMatchObject({ reducedTo: 'fast', width: 64 });
     expect(engine.status().starts).toBe(1);
   });

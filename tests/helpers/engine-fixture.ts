@@ -7,7 +7,8 @@ import { fileURLToPath } from 'node:url';
 import ffmpegInstaller from '@ffmpeg-installer/ffmpeg';
 import { afterAll, afterEach, beforeAll } from 'vitest';
 import type { EngineJob, EngineOptions } from '../../src/engine/protocol.ts';
-import { Engine, type EngineSettings } from '../../src/engine/supervisor.ts';
+import type { EngineSettings } from '../../src/engine/settings.ts';
+import { Engine } from '../../src/engine/supervisor.ts';
 import type { ProgressEvent } from '../../src/inference/image-to-video.ts';
 
 /** The build of the npm package, since a fresh machine has no other. */

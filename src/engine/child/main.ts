@@ -8,7 +8,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import { isKinoraError, serializeError } from '../../errors.ts';
-import { temporaryFiles } from '../job-files.ts';
+import { temporaryFilesOf } from '../../video/output-file.ts';
 import type { EngineJob, EngineOptions, FromEngine, ToEngine } from '../protocol.ts';
 import type { LoadedEngine } from './load.ts';
 
@@ -60,14 +60,14 @@ async function load(options: EngineOptions): Promise<void> {
 
 async function serve(
   engine: LoadedEngine,
-  job: EngineJob,
-  leanest: boolean,
+  { job, tempPath, leanest }: Extract<ToEngine, { type: 'job' }>,
   signal: AbortSignal,
 ): Promise<void> {
-  parentWatch.postMessage(temporaryFiles(job));
+  parentWatch.postMessage(temporaryFilesOf(tempPath));
   let answer: FromEngine;
   try {
     const result = await engine.runJob(job, {
+      tempPath,
       signal,
       leanest,
       onProgress: ({ phase, done, total }) => {
@@ -119,7 +119,7 @@ process.on('message', (message: ToEngine) => {
       const abort = new AbortController();
       const engine = loaded;
       // A microtask later, so that `current` is set whatever the job does first.
-      const done = Promise.resolve().then(() => serve(engine, message.job, message.leanest, abort.signal));
+      const done = Promise.resolve().then(() => serve(engine, message, abort.signal));
       current = { job: message.job, abort, done };
       return;
     }

@@ -12,7 +12,6 @@ import type {
 import type { LatentCache } from '../../inference/latent-cache.ts';
 import { openPicture } from '../../inference/pictures/known-picture.ts';
 import { type EncodeOptions, encodeVideo } from '../../video/encode.ts';
-import { temporaryVideo } from '../job-files.ts';
 import type { EngineJob, EngineResult } from '../protocol.ts';
 
 export interface JobTools {
@@ -26,6 +25,8 @@ export interface JobTools {
 }
 
 export interface JobHooks {
+  /** Where the MP4 grows until it is complete. */
+  readonly tempPath: string;
   readonly signal: AbortSignal;
   readonly onProgress: (event: ProgressEvent) => void;
   /** Called every second while the job waits for ffmpeg, or for a session to open, rather than for a run. */
@@ -43,7 +44,7 @@ const aliveIntervalMs = 1000;
 export async function runJob(
   job: EngineJob,
   { pipeline, cache, ffmpegPath, model, device }: JobTools,
-  { signal, onProgress, onAlive, leanest }: JobHooks,
+  { tempPath, signal, onProgress, onAlive, leanest }: JobHooks,
 ): Promise<EngineResult> {
   const startedAt = performance.now();
   let framesEndedAt = startedAt;
@@ -82,7 +83,7 @@ export async function runJob(
 
   const frames = takeFrames();
   try {
-    const video = await encodeVideo(frames, encodeOptions(job, ffmpegPath, signal));
+    const video = await encodeVideo(frames, { ...encodeOptions(job), tempPath, ffmpegPath, signal });
     if (!report) throw new Error('The pipeline ended without a report.');
     const endedAt = performance.now();
     const picture = await opening;
@@ -116,13 +117,10 @@ export async function runJob(
   }
 }
 
-function encodeOptions(job: EngineJob, ffmpegPath: string, signal: AbortSignal): EncodeOptions {
+function encodeOptions(job: EngineJob): Omit<EncodeOptions, 'ffmpegPath'> {
   const { width, height, numFrames, fps, outPath, thumbnailPath, loop, smooth, maxBytes, metadata } = job;
   return {
     ...{ width, height, numFrames, fps, outPath, thumbnailPath, loop, smooth, maxBytes, metadata },
-    tempPath: temporaryVideo(job),
-    ffmpegPath,
-    signal,
     // The engine child leads a process group, so one kill ends it and its ffmpeg.
     sharesProcessGroup: true,
   };

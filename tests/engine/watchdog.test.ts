@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { SilenceLimit, scaleStepMs } from '../../src/engine/silence-limit.ts';
+import { SilenceLimit, scaleStepMs } from '../../src/engine/watchdog.ts';
 
 const settings = { minSilenceMs: 15_000, silenceFactor: 5, firstStepMs: 600_000 };
 
