@@ -6,8 +6,9 @@
  * described in `photo.error.txt`.
  */
 import { createHash, randomInt } from 'node:crypto';
-import { copyFile, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { replaceFile } from '../atomic-file.ts';
 import { describeError, isKinoraError, KinoraError, serializeError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Submission } from '../queue/client.ts';
@@ -124,14 +125,7 @@ export class InboxPlatform implements ChatPlatform {
     if (answer.kind === 'cancelled') return await this.#writeFailure(name, 'Cancelled.');
     // Copied under another name first: programs that watch the folder never see half a video.
     const target = path.join(this.#folder, answersOf(name).video);
-    const temporary = `${target}.part`;
-    try {
-      await copyFile(answer.files.video, temporary);
-      await rename(temporary, target);
-    } catch (error) {
-      await rm(temporary, { force: true });
-      throw error;
-    }
+    await replaceFile(target, (temporary) => copyFile(answer.files.video, temporary));
   };
 
   async #writeFailure(name: string, sentence: string): Promise<void> {

@@ -8,10 +8,11 @@
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { lstatSync, readdirSync } from 'node:fs';
-import { mkdir, open, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
+import { replaceFile } from '../atomic-file.ts';
 import type { FloatTensor } from './sessions/tensor.ts';
 
 /** What a job took from the latent cache. */
@@ -196,13 +197,12 @@ export class LatentCache {
     try {
       await mkdir(this.#folder, { recursive: true, mode: 0o700 });
       await this.#makeRoom(bytes);
-      await writeFile(temporary, chunks, { flag: 'wx', mode: 0o600 }); // in pieces: a copy costs more than the rest
-      await rename(temporary, path.join(this.#folder, key));
+      // In pieces: joining them would copy megabytes.
+      const write = () => writeFile(temporary, chunks, { flag: 'wx', mode: 0o600 });
+      await replaceFile(path.join(this.#folder, key), write, temporary);
       this.#diskBytes += bytes;
     } catch {
-      // Full, read-only or gone: the next job computes it again.
-      this.#writeFailures++;
-      await rm(temporary, { force: true }).catch(() => {});
+      this.#writeFailures++; // full, read-only or gone: the next job computes it again
     }
   }
 

@@ -2,19 +2,9 @@
  * The files of a job, in one folder named after it: the picture that came in, the video that goes out, and the record
  * that says the video is complete. Knows no Redis and no model.
  */
-import {
-  access,
-  copyFile,
-  mkdir,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  stat,
-  statfs,
-  writeFile,
-} from 'node:fs/promises';
+import { access, copyFile, mkdir, readdir, readFile, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { replaceFile } from '../atomic-file.ts';
 import { KinoraError } from '../errors.ts';
 import { type Artifact, artifactSchema, jobIdSchema } from './jobs.ts';
 
@@ -184,13 +174,11 @@ export class Artifacts {
   }
 
   async #writeAtomically(path: string, data: string | Uint8Array): Promise<void> {
-    const temporary = `${path}.${process.pid}.part`;
+    const write = (temporary: string) => writeFile(temporary, data, { mode: 0o600, flush: true });
     try {
-      await writeFile(temporary, data, { mode: 0o600, flush: true });
-      await rename(temporary, path);
+      await replaceFile(path, write, `${path}.${process.pid}.part`);
     } catch (error) {
-      await rm(temporary, { force: true });
-      if ((error as NodeJS.ErrnoException).code === 'ENOSPC') {
+      if (error instanceof Error && 'code' in error && error.code === 'ENOSPC') {
         throw new KinoraError('DISK_FULL', 'The disk of this Kinora is full.', { cause: error });
       }
       throw error;

@@ -1,10 +1,8 @@
-/**
- * Files that appear complete or not at all: written under a temporary name in the same folder, then renamed.
- * Knows file systems, no video.
- */
+/** The files of a video: their temporary names, and what is said when they cannot be written. Knows no video. */
 import { randomBytes } from 'node:crypto';
-import { open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { open, readdir, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { replaceFile } from '../atomic-file.ts';
 import { KinoraError } from '../errors.ts';
 
 const reasons: Readonly<Record<string, string>> = {
@@ -96,11 +94,11 @@ export async function writeAtomically<T>(
   const handle = await writing(outPath, open(temporaryPath, 'w'));
   await handle.close();
   try {
-    const result = await write(temporaryPath);
-    await writing(outPath, rename(temporaryPath, outPath));
-    return result;
-  } finally {
-    await rm(temporaryPath, { force: true }).catch(() => {});
+    return await replaceFile(outPath, write, temporaryPath);
+  } catch (error) {
+    const isRename = error instanceof Error && 'syscall' in error && error.syscall === 'rename';
+    if (isRename) return await writing(outPath, Promise.reject(error));
+    throw error;
   }
 }
 

@@ -3,10 +3,11 @@
  * a day. What was registered is remembered in a file as a hash.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type REST, type RESTPostAPIApplicationCommandsJSONBody, Routes } from 'discord.js';
 import { z } from 'zod';
+import { replaceFile } from '../../atomic-file.ts';
 import type { Logger } from '../../log.ts';
 import { codeOf } from './api.ts';
 import { adminCommands, publicCommands } from './command-definitions.ts';
@@ -86,8 +87,7 @@ async function remember(file: string | undefined, hashes: Remembered, log: Logge
   if (file === undefined) return;
   try {
     await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-    await writeFile(`${file}.part`, JSON.stringify(hashes));
-    await rename(`${file}.part`, file);
+    await replaceFile(file, (temporary) => writeFile(temporary, JSON.stringify(hashes)));
   } catch (error) {
     log.warn({ err: codeOf(error) }, 'the next start will register the commands again');
   }

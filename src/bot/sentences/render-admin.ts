@@ -4,7 +4,6 @@ import { parseBan } from '../../queue/bans.ts';
 import { parseTarget, type Target } from '../../queue/checks.ts';
 import type { AdminOutcome, ListedBan } from '../admin/run-command.ts';
 import type { Person } from '../people.ts';
-import type { Person } from '../people.ts';
 import type { Messages } from './catalogue.ts';
 import { asWritten, type Names } from './names.ts';
 import { renderRefusal } from './render.ts';
@@ -19,11 +18,6 @@ const shownText = 80;
 /** One line of how each command is written. */
 export function adminUsage({ admin }: Messages): string {
   return Object.values(admin.commands).join(' · ');
-}
-
-/** A platform's help, and below it the commands that only admins have. */
-export function renderHelp(help: string, { isAdmin }: Pick<Person, 'isAdmin'>, say: Messages): string {
-  return isAdmin ? `${help}\n${say.admin.help(adminUsage(say))}` : help;
 }
 
 /** A platform's help, and below it the commands that only admins have. */

@@ -4,11 +4,12 @@
  * updates mean.
  */
 import { setMaxListeners } from 'node:events';
-import { appendFile, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Update } from 'telegraf/types';
 import { z } from 'zod';
+import { replaceFile } from '../../atomic-file.ts';
 import type { Logger } from '../../log.ts';
 import { CallError, errorCode, whereOf } from './api.ts';
 
@@ -162,8 +163,8 @@ export class UpdateSpool {
     const { folder } = this.#options;
     if (folder === undefined) return;
     const file = join(folder, `${update.update_id}.json`);
-    await writeFile(`${file}.part`, JSON.stringify({ update, notes }), { mode: 0o600 });
-    await rename(`${file}.part`, file);
+    const record = JSON.stringify({ update, notes });
+    await replaceFile(file, (temporary) => writeFile(temporary, record, { mode: 0o600 }));
   }
 
   async #markDone(id: number): Promise<void> {
@@ -186,8 +187,8 @@ export class UpdateSpool {
   async #rewriteDone(folder: string): Promise<void> {
     const ids = [...this.#known].slice(-rememberedIds);
     const file = this.#doneFile(folder);
-    await writeFile(`${file}.part`, ids.map((id) => `${id}\n`).join(''), { mode: 0o600 });
-    await rename(`${file}.part`, file);
+    const lines = ids.map((id) => `${id}\n`).join('');
+    await replaceFile(file, (temporary) => writeFile(temporary, lines, { mode: 0o600 }));
     this.#linesInFile = ids.length;
   }
 
