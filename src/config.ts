@@ -7,7 +7,7 @@ import { KinoraError } from './errors.ts';
 import { isDeviceName } from './inference/devices/device.ts';
 import type { RedisAddress } from './queue/redis.ts';
 import type { QueueSettings } from './queue/terms.ts';
-import { schedulerNames } from './request/clip.ts';
+import { schedulerNames } from './request/model-limits.ts';
 import { optionTable, type Shortcuts } from './request/request.ts';
 
 /** The folder of package.json. */

@@ -5,8 +5,8 @@
 import type { SerializedError } from '../errors.ts';
 import type { Phase, Timings } from '../inference/image-to-video.ts';
 import type { CacheUse } from '../inference/latent-cache.ts';
-import type { ClipRequest, VideoRequest } from '../request/clip.ts';
 import type { Shortcuts } from '../request/request.ts';
+import type { ClipRequest, VideoRequest } from '../request/resolve.ts';
 
 /** How a child is set up, sent once as the first message. */
 export interface EngineOptions {

@@ -2,7 +2,7 @@
  * The seam between what is asked for (a picture, a prompt, numbers) and a model family that can make it.
  * Knows no model, no file format and no process.
  */
-import type { ClipRequest } from '../request/clip.ts';
+import type { ClipRequest } from '../request/resolve.ts';
 import type { CacheUse } from './latent-cache.ts';
 
 /** 8-bit RGB pixels, row by row, no padding: data.length === width * height * 3. */

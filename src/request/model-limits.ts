@@ -2,8 +2,11 @@
  * What a request has to know of the model that will serve it: its limits, defaults and presets. The manifest of a model
  * pack satisfies this interface.
  */
-import type { SchedulerName } from './clip.ts';
 import type { OwnPresets } from './presets.ts';
+
+/** DDIM takes the pack's own timesteps, DPM-Solver++ 2M trailing ones. */
+export const schedulerNames = ['ddim', 'dpm++2m'] as const;
+export type SchedulerName = (typeof schedulerNames)[number];
 
 export const motions = ['low', 'medium', 'high'] as const;
 export type Motion = (typeof motions)[number];

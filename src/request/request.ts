@@ -3,8 +3,7 @@
  * queue and engine share it. A new option has an entry in generationSchema and one in optionTable, both below.
  */
 import { z } from 'zod';
-import { schedulerNames } from './clip.ts';
-import { motions } from './model-limits.ts';
+import { motions, schedulerNames } from './model-limits.ts';
 import { presetNames } from './presets.ts';
 import { cleanPrompt } from './prompt.ts';
 

@@ -1,22 +1,77 @@
 /**
- * From what a person asked for to numbers that a model can work with: presets, the pack's own defaults, and its limits.
- * Anything outside a limit is refused with the range; nothing is repaired in silence. Knows no command line, no chat.
+ * Turns a request into the numbers of a clip: the preset and the model's defaults fill in what is left out, and a value
+ * outside the model's limits is refused with the range.
  */
 import { randomInt } from 'node:crypto';
 import { KinoraError } from '../errors.ts';
-import { type ClipRequest, type FeatureReuse, schedulerNames, type VideoRequest } from './clip.ts';
-import { hasShallowCore, type ModelLimits, motions, type Range } from './model-limits.ts';
+import {
+  hasShallowCore,
+  type ModelLimits,
+  motions,
+  type Range,
+  type SchedulerName,
+  schedulerNames,
+} from './model-limits.ts';
 import { type PresetName, presetNames, presetOf } from './presets.ts';
 import { cleanPrompt } from './prompt.ts';
 import { type GenerationOptions, optionTable } from './request.ts';
 import { type WorkingSize, workingSize } from './size.ts';
+
+export type FeatureReuse = 1 | 2 | 3;
+
+/** Start from the final latents of an earlier clip of the same picture and size, part-way down the schedule. */
+export interface Variation {
+  /** Id of the earlier clip, as reported in its GenerationReport. */
+  readonly videoId: string;
+  /** Share of the schedule that is run again, in (0, 1]: subtle 0.35, strong 0.7. */
+  readonly strength: number;
+}
+
+/** Everything but the picture that decides the pixels of the frames. */
+export interface ClipRequest {
+  readonly prompt: string;
+  readonly negativePrompt: string;
+  /** 0 … 2^53-1; the same numbers as torch.Generator("cpu").manual_seed(seed). */
+  readonly seed: number;
+  /** Working size; the picture is resized to cover it and centre-cropped. */
+  readonly width: number;
+  readonly height: number;
+  readonly numFrames: number;
+  readonly numInferenceSteps: number;
+  /** Classifier-free guidance is on when greater than 1. */
+  readonly guidanceScale: number;
+  /** Share of the steps that use guidance, in [0, 1]; 1 is the exact path. */
+  readonly guidanceEnd: number;
+  /** The frame rate that the model is conditioned on: lower means more motion between frames. */
+  readonly targetFps: number;
+  readonly scheduler: SchedulerName;
+  /**
+   * 1 is the exact path; with 2 or 3 the whole UNet runs at every second or third step only, and what it computed deep
+   * inside serves the steps between (needs a pack with unet_shallow).
+   */
+  readonly featureReuse: FeatureReuse;
+  /** Frames decoded at once by the VAE. Does not change a pixel. */
+  readonly decodeChunkSize: number;
+  readonly variation?: Variation;
+}
+
+/** What is done with the frames. */
+export interface VideoRequest {
+  /** Playing speed of the MP4. */
+  readonly fps: number;
+  /** Forwards, then backwards. */
+  readonly loop: boolean;
+  /** 1 leaves the frames alone; 2 or 3 multiplies frames and frame rate by motion-compensated interpolation. */
+  readonly smooth: 1 | 2 | 3;
+  readonly maxBytes?: number;
+}
 
 export interface ResolvedRequest extends ClipRequest, VideoRequest {
   readonly preset: PresetName;
 }
 
 const defaultPreset: PresetName = 'standard';
-/** DPM-Solver++ 2M needs no more: what a preset has beyond them is left out, unless the steps are asked for. */
+/** DPM-Solver++ 2M needs no more: the presets' steps are cut to these. Steps that are asked for are kept. */
 const enoughDpmSteps = 25;
 
 /**
@@ -33,50 +88,36 @@ export function resolveRequest(
   const { limits, defaults } = manifest;
 
   const numFrames = whole('frames', options.numFrames ?? chosen.numFrames, limits.numFrames);
+  const decodeChunkSize = options.decodeChunkSize ?? Math.min(defaults.decodeChunkSize, numFrames);
   const scheduler = oneOf('scheduler', options.scheduler ?? defaults.scheduler, schedulerNames);
   const isDpmChosen = scheduler === 'dpm++2m' && options.scheduler !== undefined;
-  const presetSteps = isDpmChosen
-    ? Math.min(chosen.numInferenceSteps, enoughDpmSteps)
-    : chosen.numInferenceSteps;
-  const motion = options.motion === undefined ? 'medium' : oneOf('motion', options.motion, motions);
-  const { variation } = options;
+  const presetSteps = Math.min(chosen.numInferenceSteps, isDpmChosen ? enoughDpmSteps : Infinity);
+  const { negativePrompt, variation, maxBytes } = options;
   return {
     preset,
     prompt: cleanPrompt('prompt', options.prompt) || defaults.prompt,
     negativePrompt:
-      options.negativePrompt === undefined
-        ? defaults.negativePrompt
-        : cleanPrompt('negative prompt', options.negativePrompt),
+      negativePrompt === undefined ? defaults.negativePrompt : cleanPrompt('negative prompt', negativePrompt),
     seed: whole('seed', options.seed ?? randomInt(2 ** 32), optionTable.seed),
     ...workingSize(manifest, options.size ?? String(chosen.size), image),
     numFrames,
     numInferenceSteps: whole('steps', options.numInferenceSteps ?? presetSteps, limits.numInferenceSteps),
     guidanceScale: within('guidance', options.guidanceScale ?? chosen.guidanceScale, limits.guidanceScale),
     guidanceEnd: within('guidance end', options.guidanceEnd ?? 1, optionTable.guidanceEnd),
-    targetFps: manifest.motionFps[motion],
+    targetFps: manifest.motionFps[oneOf('motion', options.motion ?? 'medium', motions)],
     scheduler,
     featureReuse: featureReuseOf(manifest, options.featureReuse ?? 1),
-    decodeChunkSize: whole(
-      'decode chunk',
-      options.decodeChunkSize ?? Math.min(defaults.decodeChunkSize, numFrames),
-      {
-        min: 1,
-        max: limits.numFrames.max,
-      },
-    ),
+    decodeChunkSize: whole('decode chunk', decodeChunkSize, { min: 1, max: limits.numFrames.max }),
     fps: whole('fps', options.fps ?? defaults.fps, optionTable.fps),
     loop: options.loop ?? false,
     smooth: smoothOf(options.smooth ?? 1),
-    ...(options.maxBytes === undefined ? {} : { maxBytes: options.maxBytes }),
-    ...(variation
-      ? {
-          variation: {
-            ...variation,
-            strength: within('strength', variation.strength, { min: 0.01, max: 1 }),
-          },
-        }
-      : {}),
+    ...(maxBytes === undefined ? {} : { maxBytes }),
+    ...(variation ? { variation: checkVariation(variation) } : {}),
   };
+}
+
+function checkVariation({ videoId, strength }: Variation): Variation {
+  return { videoId, strength: within('strength', strength, { min: 0.01, max: 1 }) };
 }
 
 /**
@@ -87,7 +128,7 @@ export function validateRequest(...request: Parameters<typeof resolveRequest>): 
   resolveRequest(...request);
 }
 
-/** Largest first. A clip that does not fit into memory is made as the next of them that is smaller. */
+/** Largest first. A clip that does not fit into memory is made as the next smaller one. */
 const ladder: readonly PresetName[] = ['high', 'standard', 'fast'];
 
 /**
@@ -144,43 +185,19 @@ function smoothOf(value: number): VideoRequest['smooth'] {
 
 function oneOf<T extends string>(what: string, value: string, allowed: readonly T[]): T {
   const match = allowed.find((name) => name === value);
-  if (match === undefined) {
-    throw new KinoraError('INVALID_OPTION', {
-      kind: 'notOneOf',
-      what,
-      allowed: [...allowed],
-      got: value.slice(0, 40),
-    });
-  }
-  return match;
+  if (match !== undefined) return match;
+  const got = value.slice(0, 40);
+  throw new KinoraError('INVALID_OPTION', { kind: 'notOneOf', what, allowed: [...allowed], got });
 }
 
-function within(what: string, value: number, { min, max }: Range): number {
-  if (!(value >= min && value <= max)) {
-    throw new KinoraError('INVALID_OPTION', {
-      kind: 'outOfRange',
-      what,
-      min,
-      max,
-      isWhole: false,
-      got: value,
-    });
-  }
-  return value;
+function within(what: string, value: number, { min, max }: Range, isWhole = false): number {
+  const isAllowed = value >= min && value <= max && (!isWhole || Number.isSafeInteger(value));
+  if (isAllowed) return value;
+  throw new KinoraError('INVALID_OPTION', { kind: 'outOfRange', what, min, max, isWhole, got: value });
 }
 
-function whole(what: string, value: number, { min, max }: Range): number {
-  if (!Number.isSafeInteger(value) || value < min || value > max) {
-    throw new KinoraError('INVALID_OPTION', {
-      kind: 'outOfRange',
-      what,
-      min,
-      max,
-      isWhole: true,
-      got: value,
-    });
-  }
-  return value;
+function whole(what: string, value: number, range: Range): number {
+  return within(what, value, range, true);
 }
 
 /** What a finished file says about itself: enough to make it again. */

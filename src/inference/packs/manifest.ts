@@ -4,8 +4,7 @@
  * number has a bound, far above those of real packs: a hostile manifest cannot claim endless memory.
  */
 import { z } from 'zod';
-import { schedulerNames } from '../../request/clip.ts';
-import { hasShallowCore } from '../../request/model-limits.ts';
+import { hasShallowCore, schedulerNames } from '../../request/model-limits.ts';
 import { presetNames } from '../../request/presets.ts';
 import { type GraphName, graphNames, requiredGraphs } from './graphs.ts';
 

@@ -1,5 +1,5 @@
 /** Which class computes which scheduler name. */
-import type { SchedulerName } from '../../request/clip.ts';
+import type { SchedulerName } from '../../request/model-limits.ts';
 import { DdimScheduler } from './ddim.ts';
 import { DpmSolverMultistepScheduler } from './dpm-solver-multistep.ts';
 import type { Scheduler } from './scheduler.ts';
