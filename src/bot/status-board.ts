@@ -29,13 +29,23 @@ const finishWaitMs = 15_000;
 /** After so long without progress the job may wait again, for another worker. */
 const progressIsOldMs = 30_000;
 
+export interface StatusBoardOptions {
+  readonly client: JobClient;
+  /** First part of its user keys; jobs of other platforms are ignored. */
+  readonly platform: string;
+  /**
+   * Edits the status message, or returns false when it is too soon for another edit.
+   * @throws DeliveryDelayed when the platform asks for a pause
+   */
+  readonly show: (job: TrackedJob, message: ChatMessage) => Promise<boolean>;
+  /** Shortest time between two edits of one message. */
+  readonly everyMs: (job: TrackedJob) => number;
+  readonly placesEveryMs?: number;
+  readonly log: Logger;
+}
+
 export class StatusBoard {
-  readonly #client: JobClient;
-  readonly #platform: string;
-  readonly #show: (job: TrackedJob, message: ChatMessage) => Promise<boolean>;
-  readonly #everyMs: (job: TrackedJob) => number;
-  readonly #placesEveryMs: number;
-  readonly #log: Logger;
+  readonly #options: StatusBoardOptions;
   readonly #rows = new Map<string, Row>();
   /** Progress of jobs that are not tracked yet: a job may begin before its adapter calls track(). */
   readonly #early = new Map<string, Progress>();
@@ -43,37 +53,20 @@ export class StatusBoard {
   #timers: NodeJS.Timeout[] = [];
   #unwatch: (() => void) | null = null;
 
-  /**
-   * @param platform first part of its user keys; jobs of other platforms are ignored
-   * @param show edits the status message, or returns false when it is too soon for another edit; throws DeliveryDelayed
-   *   when the platform asks for a pause
-   * @param everyMs shortest time between two edits of one message
-   */
-  constructor(options: {
-    readonly client: JobClient;
-    readonly platform: string;
-    readonly show: (job: TrackedJob, message: ChatMessage) => Promise<boolean>;
-    readonly everyMs: (job: TrackedJob) => number;
-    readonly placesEveryMs?: number;
-    readonly log: Logger;
-  }) {
-    this.#client = options.client;
-    this.#platform = options.platform;
-    this.#show = options.show;
-    this.#everyMs = options.everyMs;
-    this.#placesEveryMs = options.placesEveryMs ?? 15_000;
-    this.#log = options.log;
+  constructor(options: StatusBoardOptions) {
+    this.#options = options;
   }
 
   /** Also tracks the jobs that were unfinished when the process last ended. */
   async start(): Promise<void> {
-    this.#unwatch = await this.#client.watch((event) => {
+    const { client, platform, placesEveryMs = 15_000 } = this.#options;
+    this.#unwatch = await client.watch((event) => {
       if (event.type === 'progress') void this.#onProgress(event);
     });
-    for (const entry of await this.#client.ledger.pending()) {
-      if (entry.request.userKey.startsWith(`${this.#platform}:`)) this.track(entry);
+    for (const entry of await client.ledger.pending()) {
+      if (entry.request.userKey.startsWith(`${platform}:`)) this.track(entry);
     }
-    const lookUp = setInterval(() => void this.#showPlaces(), this.#placesEveryMs);
+    const lookUp = setInterval(() => void this.#showPlaces(), placesEveryMs);
     const showLate = setInterval(() => {
       for (const row of this.#rows.values()) void this.#showProgress(row);
     }, 500);
@@ -129,7 +122,7 @@ export class StatusBoard {
     for (const row of [...this.#rows.values()]) {
       if (row.progress && Date.now() - row.progressAt < progressIsOldMs) continue;
       try {
-        const waiting = await waitingOf(row.job, this.#client);
+        const waiting = await waitingOf(row.job, this.#options.client);
         if (waiting) {
           row.progress = null;
           await this.#update(row, renderWaiting(waiting, messagesOf(row.job)));
@@ -142,7 +135,7 @@ export class StatusBoard {
 
   /** A job may have been answered elsewhere: by another process, or because its person withdrew it. */
   async #dropIfOver(row: Row): Promise<void> {
-    const entry = await this.#client.ledger.read(row.job.id);
+    const entry = await this.#options.client.ledger.read(row.job.id);
     if (!entry || entry.deliveredAt !== undefined) this.#rows.delete(row.job.id);
   }
 
@@ -150,14 +143,14 @@ export class StatusBoard {
     const now = Date.now();
     if (this.#rows.get(row.job.id) !== row) return; // it was answered meanwhile
     if (row.isBusy || message.text === row.shownText || now < this.#quietUntil) return;
-    if (now - row.shownAt < this.#everyMs(row.job)) return;
+    if (now - row.shownAt < this.#options.everyMs(row.job)) return;
     row.isBusy = true;
     row.shownAt = now;
     try {
-      if (await this.#show(row.job, message)) row.shownText = message.text;
+      if (await this.#options.show(row.job, message)) row.shownText = message.text;
     } catch (error) {
       if (error instanceof DeliveryDelayed) this.#quietUntil = now + error.retryAfterMs;
-      this.#log.debug({ jobId: row.job.id, err: String(error) }, 'a status update was dropped');
+      this.#options.log.debug({ jobId: row.job.id, err: String(error) }, 'a status update was dropped');
     } finally {
       row.isBusy = false;
     }
