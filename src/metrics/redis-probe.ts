@@ -2,9 +2,9 @@
  * Reads the state of Redis and of the queue for metrics, over a connection of its own and with a deadline. While an
  * answer is outstanding, the same command is not sent again. Knows nothing of how the numbers are shown.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
+import { withDeadline } from '../deadline.ts';
 import type { Keys } from '../queue/keys.ts';
 import { countLiveWorkers } from '../queue/worker-registry.ts';
 
@@ -48,14 +48,14 @@ export class RedisProbe {
     this.#ping ??= timed(() => this.#redis.ping()).finally(() => {
       this.#ping = null;
     });
-    return withinDeadline(this.#ping);
+    return withDeadline(deadlineMs, this.#ping, () => undefined);
   }
 
   queue(): Promise<Probed<QueueReading>> {
     this.#reading ??= timed(() => readQueue(this.#redis, this.#keys)).finally(() => {
       this.#reading = null;
     });
-    return withinDeadline(this.#reading);
+    return withDeadline(deadlineMs, this.#reading, () => undefined);
   }
 
   close(): void {
@@ -71,10 +71,6 @@ async function timed<T>(ask: () => Promise<T>): Promise<Probed<T>> {
   } catch {
     return undefined; // the other connections of the process log the reason
   }
-}
-
-function withinDeadline<T>(answer: Promise<Probed<T>>): Promise<Probed<T>> {
-  return Promise.race([answer, sleep(deadlineMs, undefined, { ref: false })]);
 }
 
 const countsSchema = z.tuple(
