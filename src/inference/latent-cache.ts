@@ -8,9 +8,8 @@
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { lstatSync, readdirSync } from 'node:fs';
-import { mkdir, open, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, open, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { setImmediate } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
 import { replaceFile } from '../atomic-file.ts';
 import type { FloatTensor } from './sessions/tensor.ts';
@@ -49,7 +48,7 @@ export interface LatentCacheOptions {
   readonly memoryBytes: number;
   /** 0 keeps nothing on disk. */
   readonly diskBytes: number;
-  /** Files that were not used for this long go with the next write, however much room there is; 30 days when absent. */
+  /** The next write removes files that were not used for this long, however much room there is. Default: 30 days. */
   readonly retentionMs?: number | undefined;
 }
 
@@ -90,7 +89,7 @@ export class LatentCache {
   #misses = 0;
   #diskBytes = 0;
   #writeFailures = 0;
-  /** Disk work happens one after the other, behind the job that caused it. */
+  /** Disk operations run one after another. No job waits for them. */
   #diskWork: Promise<void> = Promise.resolve();
 
   constructor({ folder, memoryBytes, diskBytes, retentionMs = defaultRetentionMs }: LatentCacheOptions) {
@@ -148,7 +147,7 @@ export class LatentCache {
     if (remembered) this.#memoryHits++;
     else if (entry) this.#diskHits++;
     else this.#misses++;
-    // What is used from memory must not be the first to leave the disk, nor to be forgotten by a restart.
+    // An entry used from memory counts as used on disk too, or it would be the first to leave the disk.
     if (entry && this.#diskLimit > 0) this.#enqueue(() => this.#markUsed(key));
     return entry;
   }
@@ -165,8 +164,7 @@ export class LatentCache {
   }
 
   #enqueue(work: () => Promise<void>): void {
-    // Not at once: a hash of megabytes would keep the job from giving the runtime its next work.
-    this.#diskWork = this.#diskWork.then(() => setImmediate()).then(work);
+    this.#diskWork = this.#diskWork.then(work);
   }
 
   async #read(key: string): Promise<CacheEntry | undefined> {
@@ -185,7 +183,7 @@ export class LatentCache {
 
   async #markUsed(key: string): Promise<void> {
     const now = new Date();
-    // Fails when another process dropped the file, or the disk is read-only: the order of writing has to do then.
+    // Fails when another process removed the file, or the disk is read-only: then the time of writing counts.
     await utimes(path.join(this.#folder, key), now, now).catch(() => {});
   }
 
@@ -260,7 +258,8 @@ export async function forgetEntries(folder: string, owned: OwnedEntries): Promis
 }
 
 async function isOfOtherVersion(file: string): Promise<boolean> {
-  if (lstatSync(file, { throwIfNoEntry: false })?.isFile() !== true) return false;
+  const found = await lstat(file).catch(() => undefined);
+  if (!found?.isFile()) return false;
   const handle = await open(file).catch(() => undefined);
   try {
     const start = await handle?.read({ buffer: Buffer.alloc(magic.length) });
@@ -277,8 +276,7 @@ async function isOfOtherVersion(file: string): Promise<boolean> {
  */
 async function readEntry(folder: string, key: string, maxBytes: number): Promise<CacheEntry | undefined> {
   const file = path.join(folder, key);
-  // At once: what is not there need not be asked for behind a picture that is being read.
-  const found = lstatSync(file);
+  const found = await lstat(file);
   // Not a regular file (a pipe would block for ever), or larger than all entries together: not ours.
   return found.isFile() && found.size <= maxBytes ? decode(key, await readFile(file)) : undefined;
 }

@@ -127,19 +127,6 @@ function resizeHorizontally(
     const row = y * image.width * 3;
     let to = y * width * 3;
     for (let x = 0; x < width; x += 1) {
-      if (count[x] === 4) {
-        // As bicubic enlarging has them: written out, this takes half the time.
-        const a = weights[x * stride] as number;
-        const b = weights[x * stride + 1] as number;
-        const c = weights[x * stride + 2] as number;
-        const d = weights[x * stride + 3] as number;
-        for (let from = row + (first[x] as number) * 3, end = to + 3; to < end; to += 1, from += 1) {
-          const left = Math.imul(a, data[from] as number) + Math.imul(b, data[from + 3] as number);
-          const right = Math.imul(c, data[from + 6] as number) + Math.imul(d, data[from + 9] as number);
-          output[to] = clamp8(half + left + right);
-        }
-        continue;
-      }
       let red = half;
       let green = half;
       let blue = half;
@@ -174,10 +161,6 @@ function resizeVertically(
     const to = y * rowLength;
     const row = (first[y] as number) * rowLength;
     const own = weights.subarray(y * stride, y * stride + (count[y] as number));
-    if (own.length === 4) {
-      sumOfFour(data, row, rowLength, own, output, to);
-      continue;
-    }
     // Row by row rather than column by column: reads memory in order.
     sums.fill(half);
     for (let i = 0; i < own.length; i += 1) {
@@ -190,24 +173,6 @@ function resizeVertically(
     for (let k = 0; k < rowLength; k += 1) output[to + k] = clamp8(sums[k] as number);
   }
   return { width, height, data: output };
-}
-
-/** One row of four, as bicubic enlarging has them: in one pass over the row. */
-function sumOfFour(
-  data: Uint8Array,
-  row: number,
-  length: number,
-  weights: Int32Array,
-  output: Uint8Array,
-  to: number,
-): void {
-  const [a = 0, b = 0, c = 0, d = 0] = weights;
-  const [second, third, fourth] = [row + length, row + 2 * length, row + 3 * length];
-  for (let k = 0; k < length; k += 1) {
-    const upper = Math.imul(a, data[row + k] as number) + Math.imul(b, data[second + k] as number);
-    const lower = Math.imul(c, data[third + k] as number) + Math.imul(d, data[fourth + k] as number);
-    output[to + k] = clamp8(half + upper + lower);
-  }
 }
 
 function clamp8(fixedPoint: number): number {
