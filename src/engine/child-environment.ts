@@ -1,6 +1,6 @@
 /**
- * The environment of the engine child: what native libraries need to find themselves, and nothing else. Bot tokens and
- * everything else in the parent's environment stay there. The child reads no .env; its settings arrive by message.
+ * The environment of the engine child: only the variables that native libraries need. Bot tokens and all other variables
+ * stay in the parent. The child reads no .env; its settings arrive by message.
  */
 import { ownCudaLibraries } from '../inference/devices/cuda-libraries.ts';
 
@@ -52,8 +52,8 @@ export function childEnvironment(
   return {
     // "cuda:1" is the GPU that nvidia-smi calls 1; CUDA by itself counts from the fastest.
     CUDA_DEVICE_ORDER: 'PCI_BUS_ID',
-    // Large pages for large blocks: a tenth of the page faults, and ffmpeg starts in a third of the time, for what
-    // has to be copied to start a process. Other C libraries and kernels without them take no notice.
+    // Huge pages for large blocks: a tenth of the page faults, and less page-table copying in fork, so ffmpeg starts in a
+    // third of the time. Other C libraries, and kernels without huge pages, ignore it.
     GLIBC_TUNABLES: 'glibc.malloc.hugetlb=1',
     ...Object.fromEntries(picked),
     ...(libraryPath === '' ? {} : { LD_LIBRARY_PATH: libraryPath }),

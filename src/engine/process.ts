@@ -1,6 +1,6 @@
 /**
- * One engine child as the parent sees it: forked, spoken to, killed with everything it started. Knows nothing of jobs,
- * queues or retries; that is engine.ts.
+ * One engine child as the parent sees it: fork, messages, kill with everything it started. Knows nothing of jobs, queues
+ * or retries; see supervisor.ts.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { createRequire } from 'node:module';
@@ -15,25 +15,25 @@ export type EngineLogger = Pick<Logger, 'debug' | 'info' | 'warn' | 'error'>;
 
 export interface EngineProcessEvents {
   readonly onMessage: (message: FromEngine) => void;
-  /** Once, after the process is gone and was waited for. Says how, as the end of a sentence: "signal SIGKILL". */
+  /** Called once, after the process was waited for. `how` is the end of a sentence: "signal SIGKILL". */
   readonly onGone: (how: string) => void;
 }
 
 /** tsx by its own path, so that it is found from any working directory and under any test runner. */
 const loaderUrl = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
 const entryPath = fileURLToPath(new URL('./child/main.ts', import.meta.url));
-/** tsx reads tsconfig.json from the working directory; and a folder that the user may delete is a bad one. */
+/** tsx reads tsconfig.json from the working directory. The user's own folder may be deleted meanwhile. */
 const projectRoot = fileURLToPath(new URL('../../', import.meta.url));
 
 /** A leader of its own group: Ctrl-C in a terminal does not reach it or its ffmpeg, and one kill ends both. */
 const ownGroup = process.platform !== 'win32';
 const maxLogLineLength = 2000;
 const keptLines = 20;
-/** A child that closed its channel but lives on is of no use; it gets this long to leave by itself. */
+/** How long a child that closed its channel may take to exit. */
 const disconnectGraceMs = 2000;
-/** A dead child's last words are in its pipes; they are waited for, but not for somebody else who holds a pipe open. */
+/** How long the output of a dead child is waited for. Another process may hold its pipes open. */
 const lastWordsMs = 500;
-/** What V8, C++ and GLib print before they abort because they got no memory. No exception can be made of it. */
+/** V8, C++ and GLib print this before they abort because they got no memory. They throw no exception. */
 const outOfMemory = /out of memory|allocation failed|bad_alloc|failed to allocate/i;
 
 export class EngineProcess {
@@ -42,7 +42,7 @@ export class EngineProcess {
   /** Resolves when the process is gone and was waited for. */
   readonly gone: Promise<void>;
   #isGone = false;
-  /** What the child printed last: the reason, when it dies of an error in a native library. */
+  /** The child's last output: the reason, when a native library ends it. */
   readonly lastLines: string[] = [];
   #saidOutOfMemory = false;
   readonly #killAtExit = (): void => this.kill();
@@ -70,7 +70,7 @@ export class EngineProcess {
         resolve();
       };
       this.#child.once('exit', (code, signal) => {
-        // Whatever the child started (ffmpeg) goes with it; it would only end by itself at the end of its input.
+        // Kills ffmpeg too, which would only exit at the end of its input.
         this.#killGroup();
         const how = signal ? `signal ${signal}` : `exit code ${code}`;
         const timer = setTimeout(() => onGone(how), lastWordsMs);
@@ -102,19 +102,19 @@ export class EngineProcess {
     return connected && exitCode === null && signalCode === null;
   }
 
-  /** Whether it is gone because it got no memory in a place where only abort() is left: V8's heap, a native thread. */
+  /** Whether it aborted because it got no memory, in V8's heap or in a native thread. */
   get diedOutOfMemory(): boolean {
     return this.#isGone && this.#child.signalCode !== 'SIGKILL' && this.#saidOutOfMemory;
   }
 
-  /** Sends a message. A child that can no longer hear is about to be reported as gone, so that is no error here. */
+  /** Sends a message. No error when the channel is closed: the child is about to be reported as gone. */
   send(message: ToEngine): void {
-    // What failed for want of memory in an earlier job, and was coped with, is no reason for a death in this one.
+    // An earlier job may have run out of memory and survived: that does not explain a death during this one.
     if (message.type === 'job') this.#saidOutOfMemory = false;
     if (this.#child.connected) this.#child.send(message, () => {});
   }
 
-  /** SIGKILL for the child and everything it started. Nothing softer ends a native run. */
+  /** SIGKILL for the child and everything it started: a native run ignores other signals. */
   kill(): void {
     const { pid, exitCode, signalCode } = this.#child;
     if (pid === undefined || exitCode !== null || signalCode !== null) return;
@@ -127,7 +127,7 @@ export class EngineProcess {
     try {
       process.kill(-this.#child.pid, 'SIGKILL');
     } catch {
-      // ESRCH: nobody of the group is left.
+      // ESRCH: the group has no process left.
     }
   }
 
@@ -143,8 +143,8 @@ export class EngineProcess {
 }
 
 /**
- * Calls `onLine` for every line that is not blank, without secrets and cut to a sensible length. Native libraries print
- * as they like; none of it may reach the user's stdout.
+ * Calls `onLine` for every line that is not blank, without secrets and cut to a sensible length. Output of
+ * native libraries must not reach the user's stdout.
  */
 export function forwardLines(stream: Readable, onLine: (text: string) => void): void {
   createInterface({ input: stream, crlfDelay: Number.POSITIVE_INFINITY }).on('line', (line) => {

@@ -1,7 +1,4 @@
-/**
- * What parent and engine child say to each other. Plain data only: it crosses a process border by structured
- * cloning. Knows neither side's insides.
- */
+/** The messages between parent and engine child. Plain data only: structured cloning carries it between processes. */
 import type { SerializedError } from '../errors.ts';
 import type { Phase, Timings } from '../inference/image-to-video.ts';
 import type { CacheUse } from '../inference/latent-cache.ts';
@@ -22,14 +19,14 @@ export interface EngineOptions {
   /** As LatentCacheOptions.retentionMs. */
   readonly cacheRetentionMs?: number | undefined;
   readonly ffmpegPath: string;
-  /** Memory of the GPU that may be taken; absent where there is none to share out, or nobody knows. */
+  /** Memory of the GPU that may be used; absent without a GPU, or when its size is unknown. */
   readonly memoryBudgetBytes?: number | undefined;
   /**
-   * Clips whose shapes are run once before the first job, so that nobody waits for the libraries' search for the best
+   * Clips whose shapes are run once before the first job, so that no job waits for the libraries' search for the best
    * kernels. Absent: the presets fast and standard on a GPU, none on a CPU.
    */
   readonly warmUp?: readonly WarmUpShape[] | undefined;
-  /** Ways to save time that most jobs will use, so that what they run is warmed up too. Jobs say theirs themselves. */
+  /** The shortcuts that most jobs will use, to warm up the same graphs. Each job carries its own. */
   readonly shortcuts?: Shortcuts | undefined;
 }
 
@@ -44,7 +41,7 @@ export type SmallerJob = Pick<
   EngineJob,
   'width' | 'height' | 'numFrames' | 'numInferenceSteps' | 'decodeChunkSize' | 'metadata'
 > & {
-  /** What people know it by. */
+  /** The name that users know. */
   readonly preset: string;
 };
 
@@ -58,7 +55,7 @@ export interface EngineJob extends ClipRequest, VideoRequest {
   readonly thumbnailPath?: string;
   /** Written into the file when present. */
   readonly metadata?: Readonly<Record<string, string>>;
-  /** What may be made instead when memory runs out, largest first. */
+  /** Smaller versions for when memory runs out, largest first. */
   readonly smaller?: readonly SmallerJob[];
 }
 
@@ -103,7 +100,7 @@ export type ToEngine =
       readonly leanest: boolean;
     }
   | { readonly type: 'cancel'; readonly jobId: string }
-  /** Give up the job in hand, if any, tidy up and exit. */
+  /** Cancel the job, if any, tidy up and exit. */
   | { readonly type: 'stop' };
 
 export type FromEngine =
@@ -124,7 +121,7 @@ export type FromEngine =
       readonly done: number;
       readonly total: number;
     }
-  /** The child waits for ffmpeg (whose own deadlines belong to the encoder) or opens a session: no run hangs. */
+  /** The child waits for ffmpeg, which has its own deadlines, or opens a session: it is in no native run. */
   | { readonly type: 'alive'; readonly jobId: string }
   | { readonly type: 'result'; readonly result: EngineResult; readonly rssBytes: number }
   | {

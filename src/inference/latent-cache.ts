@@ -42,7 +42,7 @@ export interface OwnedEntries {
 }
 
 export interface LatentCacheOptions {
-  /** Folder of the disk tier; created when needed. Files of others in it are left alone. */
+  /** Folder of the disk tier; created when needed. Foreign files in it are left alone. */
   readonly folder: string;
   /** 0 keeps nothing in memory. */
   readonly memoryBytes: number;
@@ -63,7 +63,7 @@ export interface CacheCounters {
   readonly writeFailures: number;
 }
 
-/** Changes whenever the meaning or the layout of entries changes: older files then count as foreign. */
+/** Changes with the meaning or the layout of entries: files of another version are misses. */
 const magic = 'kinora-latents-3\n';
 const digestBytes = 32;
 const headerLengthBytes = 4;
@@ -158,7 +158,7 @@ export class LatentCache {
     if (this.#diskLimit > 0) this.#enqueue(() => this.#write(key, entry));
   }
 
-  /** Settles when everything that was set has reached the disk, or could not. */
+  /** Settles when all entries are on disk, or failed to get there. */
   async flush(): Promise<void> {
     await this.#diskWork;
   }
@@ -277,7 +277,7 @@ async function isOfOtherVersion(file: string): Promise<boolean> {
 async function readEntry(folder: string, key: string, maxBytes: number): Promise<CacheEntry | undefined> {
   const file = path.join(folder, key);
   const found = await lstat(file);
-  // Not a regular file (a pipe would block for ever), or larger than all entries together: not ours.
+  // Foreign: not a regular file (reading a pipe would block), or larger than all entries together.
   return found.isFile() && found.size <= maxBytes ? decode(key, await readFile(file)) : undefined;
 }
 
@@ -298,8 +298,8 @@ interface CacheFile {
 }
 
 /**
- * Entries and temporary files, least recently used first. Synchronous on purpose: some milliseconds for a thousand
- * files, where a thousand awaited calls would each wait for a step of the model that runs meanwhile.
+ * Entries and temporary files, least recently used first. Synchronous: a few milliseconds for a thousand files, while a
+ * thousand awaited calls would compete with a running step of the model for Node's thread pool.
  */
 function listFiles(folder: string): CacheFile[] {
   const files: CacheFile[] = [];

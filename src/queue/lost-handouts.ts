@@ -1,6 +1,6 @@
 /**
- * Finds jobs that BullMQ handed out in an answer that a broken connection lost: they are active in our name, locked,
- * and in nobody's hands. Without this they would wait until the lock expires. Knows no ledger.
+ * Finds jobs that BullMQ handed out in an answer that a broken connection lost: they are active and locked under the
+ * worker's name, but the worker does not have them. Without this they wait until the lock expires. Knows no ledger.
  */
 import type { Redis } from 'ioredis';
 
@@ -22,7 +22,7 @@ export class LostHandouts {
     this.#isHeld = isHeld;
   }
 
-  /** One look. What was lost at the look before, too, goes back to the queue; returns how many jobs that were. */
+  /** One look. Jobs that were lost at the look before as well go back to the queue. Returns how many. */
   async run(): Promise<number> {
     const lost = new Set<string>();
     for (const jobId of await this.#redis.lrange(`${this.#queue}:active`, 0, -1)) {

@@ -11,7 +11,7 @@ const aliveForMs = 10_000;
 const workerSchema = z.object({
   beatAt: z.number(),
   pid: z.int(),
-  /** Where its process number counts; see processSpace(). */
+  /** In which space `pid` is valid; see processSpace(). */
   host: z.string(),
   jobId: z.string().nullable(),
   device: z.string(),
@@ -19,8 +19,8 @@ const workerSchema = z.object({
 export type WorkerEntry = z.infer<typeof workerSchema>;
 
 /**
- * Names the place in which process numbers are ours to ask about: this host and, on Linux, this container. Containers
- * that share the host's name each count their processes from one.
+ * Names the process number space: this host and, on Linux, this container. Containers that share the host's name each
+ * number their processes from one.
  */
 export function processSpace(): string {
   try {
@@ -30,7 +30,7 @@ export function processSpace(): string {
   }
 }
 
-/** Everybody who ever registered and did not leave properly, and whether their heart still beats. */
+/** All registered workers, and whether each is alive. A worker that ends properly removes its entry. */
 export async function workerEntries(
   redis: Redis,
   keys: Keys,

@@ -1,6 +1,4 @@
-/**
- * Frames become an MP4. Knows nothing of models, queues or chats; the frames come as raw RGB while they are made.
- */
+/** Encodes frames, raw RGB, to an MP4 while they are made. Knows nothing of models, queues or chats. */
 import { writeFile } from 'node:fs/promises';
 import { KinoraError } from '../errors.ts';
 import { applicable, defaultCrf, encoderOptions, evenSize, filterGraph, numFramesAfter } from './filters.ts';
@@ -11,7 +9,7 @@ import { writeAtomically, writing } from './output-file.ts';
 import { runFfmpeg } from './run-ffmpeg.ts';
 import { createThumbnail } from './thumbnail.ts';
 
-/** Long enough for a slow machine to smooth a large clip; only a hung ffmpeg takes longer. */
+/** A slow machine needs less to smooth a large clip. */
 export const defaultDeadlineMs = 120_000;
 
 export interface EncodeOptions {
@@ -48,7 +46,7 @@ export interface EncodedVideo {
   readonly numFrames: number;
   readonly fps: number;
   readonly durationSeconds: number;
-  /** Present when the byte budget asked for less than the usual quality; says what was given up. */
+  /** Present when the byte budget needed less than the usual quality. */
   readonly fitted?: Fitted;
 }
 
@@ -86,7 +84,7 @@ async function encodeTo(
   if (jpegPath !== undefined) {
     source.onFirst = (first) => {
       thumbnail = createThumbnail(first, width, height);
-      thumbnail.catch(() => {}); // seen below, unless something else goes wrong first
+      thumbnail.catch(() => {}); // awaited below, unless the encoding fails first
     };
   }
   // Interpolation needs two frames and a way back three; fewer must be known before ffmpeg starts.
@@ -136,7 +134,7 @@ export function describe(info: Mp4Info, fitted: Fitted | undefined): EncodedVide
   return { bytes, width, height, numFrames, fps, durationSeconds, ...(fitted ? { fitted } : {}) };
 }
 
-/** ffmpeg has been seen to end with exit code 0 on a full disk: only the file itself tells whether it is whole. */
+/** ffmpeg may end with exit code 0 on a full disk, so the file itself is checked. */
 export async function verify(path: string, numFrames: number): Promise<Mp4Info> {
   const info = await readMp4Info(path);
   if (info.numFrames !== numFrames) {
@@ -145,7 +143,7 @@ export async function verify(path: string, numFrames: number): Promise<Mp4Info> 
   return info;
 }
 
-/** 8 → 8/1, 7.5 → 15/2: exact for every rate that people type. */
+/** 8 → 8/1, 7.5 → 15/2: exact for every usual rate. */
 function toFraction(fps: number): readonly [number, number] {
   const denominator = [1, 2, 1000].find((candidate) => Number.isInteger(fps * candidate)) ?? 1001;
   return [Math.round(fps * denominator), denominator];

@@ -99,7 +99,7 @@ function refusalOf(error: unknown): string {
   return typeof code === 'string' || typeof code === 'number' ? `does not run (${code})` : 'does not run';
 }
 
-/** The package throws a plain string on platforms that it does not serve. */
+/** The package throws a plain string on platforms that it does not support. */
 function locatePackaged(npmPackage: string): string | undefined {
   try {
     const loaded: unknown = createRequire(import.meta.url)(npmPackage);
@@ -117,6 +117,6 @@ async function ensureExecutable(path: string): Promise<void> {
     const { mode } = await stat(path);
     if ((mode & 0o111) !== 0o111) await chmod(path, mode | 0o111);
   } catch {
-    // Not ours to change: if it cannot be executed, starting it says so.
+    // No permission to change it: if it cannot be executed, starting it fails with the reason.
   }
 }

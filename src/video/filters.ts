@@ -1,6 +1,6 @@
 /**
- * The filter graphs and encoder settings that every MP4 of Kinora is made with, in the words that ffmpeg builds
- * from 2018 to today understand. Knows no files and no processes.
+ * The filter graphs and encoder settings of every MP4 of Kinora, in a syntax that ffmpeg builds from 2018 to today
+ * understand. Knows no files and no processes.
  */
 import { availableParallelism } from 'node:os';
 
@@ -49,7 +49,7 @@ export function filterGraph(options: GraphOptions): string {
   const steps: string[] = [];
   if (width !== options.width || height !== options.height) steps.push(`crop=${width}:${height}:0:0`);
   if (options.input === 'rgb24') {
-    // ffmpeg would use bt601 here and tag nothing; players assume bt709 for what is not tagged, and colours shift.
+    // Without this ffmpeg uses bt601 and tags nothing; players assume bt709 for untagged files, and colours shift.
     steps.push(
       'scale=in_range=pc:out_range=tv:out_color_matrix=bt709:flags=bicubic+accurate_rnd+full_chroma_int',
     );
@@ -84,7 +84,7 @@ export function scaledSize(width: number, height: number, scale: number): readon
   return [side(width), side(height)];
 }
 
-/** Of one frame, which x264 cuts into as many slices; each costs a few bytes, and more than four hardly gain anything. */
+/** Threads per frame. x264 cuts a frame into as many slices; each costs a few bytes, and more than four gain little. */
 const encoderThreads = Math.min(4, Math.max(2, availableParallelism()));
 
 /** Looks like the source: 45 dB of PSNR with the preset below. */
@@ -111,10 +111,10 @@ export function encoderOptions(
       '-pix_fmt',
       'yuv420p',
     ],
-    // People wait for what x264 still has to do after the last frame, and until then it takes time from a model on the
-    // CPU. Clips are shorter than its usual look-ahead, which would put off all work to that end. So: two frames ahead,
-    // single B frames, threads that share a frame rather than take one each. Against "medium" with crf 18 that is a third
-    // of the work and of the wait, for a quarter more bytes (94 instead of 74 kB) at the same PSNR.
+    // The user waits for the work that x264 does after the last frame; before, it competes with a model on the CPU. Clips
+    // are shorter than its usual look-ahead, which would delay all work to the end. So: a look-ahead of two frames, single
+    // B frames, and threads that share a frame. Compared with "medium" at crf 18 that is a third of the work and of the
+    // wait, for a quarter more bytes (94 instead of 74 kB) at the same PSNR.
     ...['-rc-lookahead', '2', '-bf', '1', '-x264-params', `sliced-threads=1:threads=${encoderThreads}`],
     ...['-colorspace', 'bt709', '-color_primaries', 'bt709', '-color_trc', 'bt709', '-color_range', 'tv'],
     ...['-movflags', '+faststart', '-f', 'mp4'],

@@ -9,20 +9,20 @@ import { type Mp4Info, readMp4Info } from './mp4.ts';
 import { temporaryFilesOf, writing } from './output-file.ts';
 import { runFfmpeg } from './run-ffmpeg.ts';
 
-/** Below this not even the container and one grey picture fit. */
+/** A container with one grey picture needs this much. */
 const minBudgetBytes = 4096;
-/** Beyond it faces turn to blocks, and a smaller picture looks better. */
+/** Above it faces turn to blocks, and a smaller picture looks better. */
 const worstCrf = 38;
 const scales = [1, 0.75, 0.5, 0.25] as const;
-/** A smaller picture than this is of no use to anybody. */
+/** No side is made shorter than this. */
 const shortestSide = 64;
 const attemptsPerScale = 4;
-/** Share of the budget that is aimed at: crf predicts bytes only roughly. */
+/** The target, as a share of the budget: crf predicts bytes only roughly. */
 const aim = 0.93;
 /** A file that fits but uses less than this share of the budget is worth another attempt with more quality. */
 const wellUsed = 0.75;
 
-/** What was given up: quality (crf above the usual) and, as the last resort, the size of the picture (scale below 1). */
+/** How the file was made smaller: crf above the usual and, as the last resort, a scale below 1. */
 export interface Fitted {
   readonly crf: number;
   readonly scale: number;
@@ -37,7 +37,7 @@ export interface FitOptions {
   readonly sharesProcessGroup?: boolean | undefined;
 }
 
-/** @throws KinoraError INVALID_OPTION for budgets that nothing can meet. */
+/** @throws KinoraError INVALID_OPTION for a budget below the smallest possible file. */
 export function validateBudget(maxBytes: number): void {
   if (!Number.isFinite(maxBytes) || maxBytes < minBudgetBytes) {
     throw new KinoraError(
@@ -62,7 +62,7 @@ export async function fitInPlace(path: string, info: Mp4Info, options: FitOption
   );
   try {
     for (const scale of allowed) {
-      // Bytes go with the area, and six steps of crf halve them; what was measured corrects the second guess.
+      // Bytes are proportional to the area, and six steps of crf halve them; each measurement corrects the next guess.
       const start = { crf: defaultCrf, bytes: info.bytes * scale * scale };
       let guess = defaultCrf + 6 * Math.log2(start.bytes / (aim * maxBytes));
       if (guess > worstCrf + 3 && scale !== allowed.at(-1)) continue;

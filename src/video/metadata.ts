@@ -1,8 +1,6 @@
-/**
- * What is written into an MP4 about how it was made. Knows the container's tags, not what the values mean.
- */
+/** The tags of an MP4 that tell how it was made. Knows the container's tags, not the meaning of the values. */
 
-/** Fits any player's and any file system's idea of a comment, and a process's command line. */
+/** Within the limits of players and of a process's command line. */
 const commentLimitBytes = 8 * 1024;
 const titleLimit = 120;
 

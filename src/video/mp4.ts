@@ -1,13 +1,13 @@
 /**
- * Reads from an MP4 what Kinora must know of its own files: size, frames, rate. Enough of ISO/IEC 14496-12 for
- * that, so that no ffprobe is needed. Knows no ffmpeg and decodes nothing.
+ * Reads size, number of frames and frame rate from an MP4 that Kinora made. Implements the needed part of ISO/IEC
+ * 14496-12, so no ffprobe is required. Decodes nothing.
  */
 import { type FileHandle, open } from 'node:fs/promises';
 import { KinoraError } from '../errors.ts';
 
-/** Our clips have a few kB of it; anything larger is not one of ours. */
+/** Clips of Kinora have a few kB of it. */
 const moovLimit = 16 * 1024 * 1024;
-/** Read at once: of our clips, everything but the pictures. */
+/** Bytes of the first read: all of a Kinora clip but the pictures. */
 const headBytes = 64 * 1024;
 
 export interface Mp4Info {

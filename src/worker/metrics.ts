@@ -1,6 +1,6 @@
 /**
- * What a worker process can tell: waits and runs per phase, the step, the cache, its engine and its memory. No label
- * ever holds a person or a prompt. Knows no platform, and of the engine only its status.
+ * Metrics of a worker process: waits and runs per phase, steps, cache, engine and memory. No label holds a person or a
+ * prompt. Knows no platform, and only the status of the engine.
  */
 import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
@@ -20,7 +20,7 @@ const runBuckets = [0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1_200, 3_600];
 const phaseBuckets = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
 const stepBuckets = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30, 60, 120];
 
-/** Parts of Artifact.timings that span others, or are within them. */
+/** Parts of Artifact.timings that contain others, or lie within them. */
 const spanning: ReadonlySet<string> = new Set(['total', 'generate', 'sessions', 'decodePicture']);
 const engineStates = [
   'loading',
@@ -34,7 +34,7 @@ const cacheMeasuredEveryMs = 30_000;
 
 export interface WorkerMetricsOptions {
   readonly probe: RedisProbe;
-  /** Undefined while the engine is not there yet. */
+  /** Undefined until the engine is started. */
   readonly engineStatus: () => EngineStatus | undefined;
   readonly device: string;
   /** Disk tier of the latent cache. */
@@ -113,12 +113,12 @@ export class WorkerMetrics implements Observed {
     this.#gpus = /^(cuda|tensorrt)/.test(options.device) ? new GpuMemoryWatch() : null;
   }
 
-  /** The same generation, watched. */
+  /** Wraps a Generate function to measure it. */
   measured(generate: Generate): Generate {
     return async (entry, files, { signal, onProgress }) => {
       const preset = labelOf(entry.preset);
       const steps = new StepWatch((seconds) => this.#step.observe({ preset }, seconds));
-      // Read before this start was counted: later starts are repetitions.
+      // The entry was read before this start was counted, so later starts are repetitions.
       if (entry.starts === 0)
         this.#wait.observe({ preset }, Math.max(0, Date.now() - entry.createdAt) / 1000);
       const startedAt = performance.now();
@@ -163,7 +163,7 @@ export class WorkerMetrics implements Observed {
     this.#engineBytes.set(bytes);
   }
 
-  /** Behind the scrape: it shows the size that was found last. */
+  /** Measured in the background: a scrape shows the last known size. */
   #measureCache(): void {
     if (performance.now() - this.#cacheMeasuredAt < cacheMeasuredEveryMs) return;
     this.#cacheMeasuredAt = performance.now();
@@ -213,7 +213,7 @@ function engineHealth(status: EngineStatus | undefined): HealthReport {
   return details;
 }
 
-/** As of now where the system tells, else what the engine reported with its last answer. */
+/** The present value from /proc, else the one that the engine reported with its last answer. */
 async function residentBytes(status: ReturnType<Engine['status']> | undefined): Promise<number> {
   if (!status?.pid) return 0;
   const text = await readFile(`/proc/${status.pid}/status`, 'utf8').catch(() => '');

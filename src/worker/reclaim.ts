@@ -1,8 +1,7 @@
 /**
- * Takes back jobs that a dead worker still holds, at once instead of after BullMQ's lock and two stalled checks.
- * A worker counts as dead when its process is gone from our machine or container, or when its heartbeat has been
- * missing twice.
- * A job of our own worker counts as lost when it was active twice without being in our hands.
+ * Takes back jobs of dead workers at once, instead of after BullMQ's lock and two stalled checks. A worker is dead when
+ * its process is gone from this machine or container, or when its heartbeat was missing at two looks in a row. A job of
+ * this worker is lost when it was active at two looks in a row while the worker did not have it.
  */
 import type { Redis } from 'ioredis';
 import type { Logger } from '../log.ts';
@@ -17,10 +16,10 @@ export class Reclaimer {
   readonly #ownId: string;
   readonly #held: () => string | null;
   readonly #log: Logger;
-  /** Jobs that nobody seemed to work on at the last look; Redis may just have been frozen. */
+  /** Jobs without a live worker at the last look. A second look decides: Redis may have been frozen. */
   #suspects = new Set<string>();
 
-  /** @param held the job that the worker `ownId` has in its hands */
+  /** @param held the job that the worker `ownId` has */
   constructor(redis: Redis, keys: Keys, ownId: string, held: () => string | null, log: Logger) {
     this.#redis = redis;
     this.#keys = keys;
@@ -41,7 +40,7 @@ export class Reclaimer {
       if (workerId === null) continue; // it has just ended
       const worker = workers.get(workerId);
       if (workerId === this.#ownId) {
-        // Taken in our name by an answer that a broken connection lost, if it is not in our hands.
+        // If this worker does not have it, a broken connection lost the answer that handed it out.
         if (this.#held() === jobId) continue;
       } else if (worker && diedHere(worker.entry)) {
         orphans.push(jobId);

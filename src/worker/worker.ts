@@ -1,6 +1,6 @@
 /**
- * The serving side of the queue: takes one job at a time, has it generated, and writes down the result before it lets
- * go of the job. Never runs a heavy native call itself, so locks are always renewed. Knows no platform and no model.
+ * The queue's worker: takes one job at a time, has it generated, and stores the result before it releases the job. Never
+ * makes a heavy native call itself, so locks are always renewed. Knows no platform and no model.
  */
 
 import { randomUUID } from 'node:crypto';
@@ -32,11 +32,11 @@ export interface WorkerSettings {
   /** BullMQ's lock; renewed at half of it. */
   readonly lockDurationMs: number;
   readonly stalledIntervalMs: number;
-  /** How often jobs of dead workers are looked for. */
+  /** How often jobs of dead workers are taken back. */
   readonly reclaimEveryMs: number;
   /** Deaths of the engine under one job before the job is given up. */
   readonly maxEngineDeaths: number;
-  /** How often a running job asks whether it was cancelled, for when the message was lost. */
+  /** How often a running job checks whether it was cancelled: the message may be lost. */
   readonly cancelPollMs: number;
   readonly device: string;
   /** Credits per preset, for videos that had to be made smaller than they were asked for. */
@@ -61,7 +61,7 @@ const fetchRetryMs = 1_000;
 interface Current {
   readonly jobId: string;
   readonly controller: AbortController;
-  /** Why it was aborted: a person's wish, or our own end. */
+  /** Why it was aborted: cancelled by a person, or handed back because this worker ends. */
   reason: 'cancelled' | 'handback' | null;
 }
 
@@ -80,7 +80,7 @@ export class JobWorker {
   #unsubscribe: (() => void) | null = null;
   #reclaimTimer: NodeJS.Timeout | null = null;
   #current: Current | null = null;
-  /** The job that BullMQ gave us, from before it is started until after it is let go. */
+  /** The job that this worker has, from before its start until after its release. */
   #held: string | null = null;
   #stopping = false;
 
@@ -132,7 +132,7 @@ export class JobWorker {
   }
 
   /**
-   * Ends politely: takes no new job, lets the running one finish within `graceMs`, else stops it and hands it back to
+   * Takes no new job and lets the running one finish within `graceMs`; after that it stops the job and hands it back to
    * the queue.
    */
   async stop(graceMs: number): Promise<void> {
@@ -158,7 +158,7 @@ export class JobWorker {
     }
   }
 
-  /** What a dead predecessor was doing comes before anything that waits. */
+  /** Waits until the jobs of a dead predecessor are back in the queue, in front of all others. */
   async #takeBack(orphans: readonly string[]): Promise<void> {
     if (orphans.length === 0) return;
     await this.#worker.startStalledCheckTimer();
@@ -176,7 +176,7 @@ export class JobWorker {
     this.#current.controller.abort();
   }
 
-  /** The wish counts only if the ledger holds it: a message alone proves nothing. */
+  /** Checks the ledger: a message alone does not prove that the job was cancelled. */
   async #obeyCancel(jobId: string): Promise<void> {
     if (this.#current?.jobId !== jobId) return;
     const entry = await this.#ledger.read(jobId).catch(() => undefined);
@@ -197,7 +197,7 @@ export class JobWorker {
 
   async #serve(job: Job<QueueData>, jobId: string, token: string | undefined): Promise<void> {
     const entry = await untilRedisCan(() => this.#ledger.read(jobId));
-    if (!entry) return; // its person asked us to forget it
+    if (!entry) return; // its person deleted their data
     const started = await this.#move(jobId, 'start', { worker: this.id });
     if (!started.changed) return; // it has its final state already
     const finished = await this.#artifacts.readRecord(jobId);
@@ -242,7 +242,7 @@ export class JobWorker {
     await this.#move(jobId, 'generated', fields);
   }
 
-  /** A Redis that is full for a while must not turn into a failed job. */
+  /** Retries, so that a Redis that is full for a while fails no job. */
   async #move(jobId: string, event: JobEvent, fields: Record<string, string> = {}): Promise<Transition> {
     return await untilRedisCan(() => this.#ledger.transition(jobId, event, Date.now(), fields));
   }
@@ -275,14 +275,14 @@ export class JobWorker {
         throw error; // BullMQ tries again after its back-off
       }
     }
-    // An error without a code of ours may carry anything in its text: people get the sentence, the log the rest.
+    // The text of an unknown error may hold anything: people get a fixed sentence, the log the text.
     const failure =
       isKinoraError(error) || code !== 'INTERNAL'
         ? serialized
         : { code: 'INTERNAL' as const, message: 'Something broke.' };
     this.#log.error({ jobId, code, err: message }, 'job failed');
     const { changed } = await this.#move(jobId, 'failed', { failure: JSON.stringify(failure) });
-    // On a full disk the next job needs the space; housekeeping would come too late.
+    // On a full disk the next job needs the space before housekeeping runs.
     if (changed) await this.#artifacts.removeOutput(jobId).catch(() => {});
   }
 }

@@ -1,6 +1,6 @@
 /**
- * What the engine child owns: a pack's sessions, its pipeline and the latent cache, opened once and used for every job.
- * The one place that says which pipeline serves which family. Knows no messages and no processes.
+ * Opens what the engine child keeps for all jobs: the pack's sessions, its pipeline and the latent cache. The only place
+ * that maps a model family to a pipeline. Knows no messages and no processes.
  */
 
 import { parseDevice } from '../../inference/devices/device.ts';
@@ -17,10 +17,10 @@ import { checkShapes, usualShapes, warmUp } from './warm-up.ts';
 export interface LoadedEngine {
   /** Id of the pack. */
   readonly model: string;
-  /** What was run before the first job, in sentences. */
+  /** The shapes that were run before the first job, in sentences. */
   readonly warmUp: readonly string[];
   runJob(job: EngineJob, hooks: JobHooks): Promise<EngineResult>;
-  /** Waits until what was learnt has reached the disk. */
+  /** Waits until the cache has reached the disk. */
   close(): Promise<void>;
 }
 

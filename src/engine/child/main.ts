@@ -1,10 +1,9 @@
 /**
- * Entry of the engine child: owns the ONNX sessions, loads the pack once and serves one job after another. Speaks
- * protocol.ts over the IPC channel and nothing else; reads no configuration of its own.
+ * Entry of the engine child: owns the ONNX sessions, loads the pack once and serves one job after another. Talks over the
+ * IPC channel only (protocol.ts) and reads no configuration.
  *
- * It lives exactly as long as its parent wants it to: it leaves on "stop", when the channel closes, and, by a watching
- * thread, when the parent is gone while a native run blocks this one. Signals that a service manager sends to the whole
- * group are the parent's business.
+ * It exits on "stop" and when the channel closes. While a native run blocks the main thread, a watching thread ends it
+ * when the parent is gone. It ignores the signals that a service manager sends to the whole group: the parent acts.
  */
 import { Worker } from 'node:worker_threads';
 import { isKinoraError, serializeError } from '../../errors.ts';
@@ -12,7 +11,7 @@ import { temporaryFilesOf } from '../../video/output-file.ts';
 import type { EngineJob, EngineOptions, FromEngine, ToEngine } from '../protocol.ts';
 import type { LoadedEngine } from './load.ts';
 
-/** From the parent's end to ours, at worst: poll + grace, well under two seconds. */
+/** The child outlives its parent by poll + grace at most: well under two seconds. */
 const parentPollMs = 250;
 const parentGraceMs = 1000;
 
@@ -108,7 +107,7 @@ process.on('message', (message: ToEngine) => {
       return;
     case 'job': {
       if (leaving || !loaded || current) {
-        // The supervisor never does this; if it does, it must hear of it.
+        // A fault of the supervisor: it must get an answer all the same.
         const error = {
           code: 'INTERNAL',
           message: 'The engine was given a job while it could not take one.',

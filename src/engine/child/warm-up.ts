@@ -1,8 +1,8 @@
 /**
- * Runs every session once with the shapes of the clips that are likely to come, before the first job. cuDNN looks for
- * the best kernels whenever a session's input changes its shape; that search belongs to the start, not to the first
- * person's wait. Where memory has room, each shape keeps sessions of its own; else the first of the list is run last,
- * so that its kernels are the ones that are found when a job comes. Knows no messages and no processes.
+ * Runs every session once with the shapes of likely clips, before the first job. cuDNN searches the best kernels whenever
+ * the shape of a session's input changes; without a warm-up the first user waits for that. Where memory has room, each
+ * shape keeps its own sessions; else the first shape of the list is run last, so its kernels are in place when a job
+ * comes. Knows no messages and no processes.
  */
 import { isKinoraError, KinoraError } from '../../errors.ts';
 import { LatentCache } from '../../inference/latent-cache.ts';
@@ -15,17 +15,17 @@ import type { Shortcuts } from '../../request/request.ts';
 import { resolveRequest } from '../../request/resolve.ts';
 import type { WarmUpShape } from '../protocol.ts';
 
-/** Of square clips: what most people ask for. */
+/** The most frequent requests, as square clips. */
 const usualPresets: readonly PresetName[] = ['standard', 'fast'];
 
-/** What the presets make of a square picture, without repetitions. */
+/** The shapes that the presets give a square picture, without repetitions. */
 export function usualShapes(manifest: PackManifest): WarmUpShape[] {
   const shapes = usualPresets.flatMap((preset) => {
     try {
       const { width, height, numFrames } = resolveRequest(manifest, { preset }, { width: 1, height: 1 });
       return [{ width, height, numFrames }];
     } catch {
-      return []; // outside the pack's own limits: nobody can ask for it either
+      return []; // outside the pack's limits, so no job can have it
     }
   });
   return shapes.filter(
@@ -47,8 +47,8 @@ export function checkShapes(manifest: PackManifest, shapes: readonly WarmUpShape
 
 /**
  * @param shapes the most likely first
- * @returns one sentence per shape, in their order. One that does not fit into memory is no reason not to serve smaller ones.
- * @throws whatever else a clip may fail with: it would fail for people, too
+ * @returns one sentence per shape, in their order; also for a shape that does not fit into memory
+ * @throws any other error of a clip: jobs would fail with it, too
  */
 export async function warmUp(
   pack: OpenPack,
@@ -63,12 +63,12 @@ export async function warmUp(
     try {
       const request = requestFor(pack.manifest, shape, shortcuts);
       for await (const _frame of pipeline.generate(request, quietHooks())) {
-        // All of them: the frames after the last whole chunk may be another shape.
+        // All frames: those after the last whole chunk may have another shape.
       }
       done.unshift(`${nameOf(shape)} in ${((performance.now() - startedAt) / 1000).toFixed(1)} s`);
     } catch (error) {
       if (!isKinoraError(error) || error.code !== 'OUT_OF_MEMORY') throw error;
-      await pack.release(); // what the failed run had taken; sessions open again when they are needed
+      await pack.release(); // frees the memory of the failed run; sessions open again when needed
       done.unshift(`${nameOf(shape)} does not fit: ${error.message}`);
     }
   }
@@ -81,7 +81,7 @@ const quietHooks = () => ({
   onReport: () => {},
 });
 
-/** As few steps as run every core at every batch that the shortcuts use: each is a shape of its own. */
+/** The fewest steps that run every core at every batch that the shortcuts use: each is a shape of its own. */
 function requestFor(manifest: PackManifest, shape: WarmUpShape, shortcuts: Shortcuts = {}) {
   const { width, height, numFrames } = shape;
   const image = { width, height, data: new Uint8Array(width * height * 3).fill(128) };

@@ -1,6 +1,6 @@
 /**
- * Reads a picture that may be hostile into plain sRGB pixels, upright and opaque, or says in a sentence why not. The
- * only user of sharp's decoders in the engine. Knows no model and no working size.
+ * Decodes a picture that may be hostile to plain sRGB pixels, upright and opaque. The only user of sharp's decoders.
+ * Knows no model and no working size.
  */
 import { createHash } from 'node:crypto';
 import { type FileHandle, open, stat } from 'node:fs/promises';
@@ -151,7 +151,7 @@ export async function readPicture(
 ): Promise<Uint8Array> {
   let file: FileHandle | undefined;
   try {
-    // Looked at before it is opened: opening a pipe would wait for its writer.
+    // Checked before it is opened: opening a pipe would wait for its writer.
     const stats = await stat(path);
     if (!stats.isFile()) {
       const what = stats.isDirectory() ? 'a folder' : 'not a regular file';
