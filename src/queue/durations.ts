@@ -1,6 +1,6 @@
 /**
- * How long jobs of each preset really took on each device, and what that means for those who wait. The workers of one
- * queue may be of very different speed.
+ * How long jobs of each preset took on each device, for estimates of waiting times. The workers of one queue may differ
+ * much in speed.
  */
 import type { Redis } from 'ioredis';
 import type { Keys } from './keys.ts';

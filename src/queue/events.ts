@@ -1,6 +1,6 @@
 /**
- * What bot and workers tell each other while a job lives: progress, and the wish to stop. Redis pub/sub, best effort:
- * nothing that must not be lost travels here.
+ * Events between bot and workers while a job runs: progress, and requests to cancel. Redis pub/sub, best effort: an
+ * event may be lost, so nothing depends on one.
  */
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
@@ -24,7 +24,7 @@ export function publishEvent(redis: Redis, channel: string, event: QueueEvent): 
   redis.publish(channel, JSON.stringify(event)).catch(() => {}); // best effort by contract
 }
 
-/** Whoever only listens never learns that the other end has vanished; an unanswered question makes ioredis reconnect. */
+/** A connection that only listens does not notice a dead peer; an unanswered ping makes ioredis reconnect. */
 const pingEveryMs = 5_000;
 
 /**

@@ -78,7 +78,7 @@ export type JobEvent =
 export type CancelAnswer = 'unknown' | 'forbidden' | 'finished' | 'cancelled' | 'requested';
 export type Outcome = 'delivered' | 'undeliverable';
 
-/** One entry, as far as its life has come. */
+/** One job. Fields of states that it has not reached are absent. */
 export interface LedgerEntry {
   readonly id: string;
   readonly request: z.output<typeof jobRequestSchema>;
@@ -92,14 +92,14 @@ export interface LedgerEntry {
   readonly endedAt?: number;
   readonly worker?: string;
   readonly cancelRequestedBy?: string;
-  /** Its person was told that the request is not available: nothing comes of it. */
+  /** The user was told that the request was not accepted: the job gets no answer. */
   readonly isWithdrawn?: true;
   readonly deliveredAt?: number;
   readonly artifact?: Artifact;
   readonly failure?: Failure;
 }
 
-/** Jobs of a person, or of everybody, among which unfinished ones are looked for. */
+/** The latest jobs of one user, and of all, among which pending ones are searched. */
 const pendingOfUser = 200;
 const pendingOfAll = 5_000;
 const readAtOnce = 100;
@@ -209,13 +209,13 @@ export class Ledger {
     return entries.filter((entry) => !isOver(entry));
   }
 
-  /** Everybody's jobs without a delivered answer, oldest first; the newest thousands of them. */
+  /** All jobs without a delivered answer, oldest first; the latest `pendingOfAll` of them. */
   async pending(): Promise<LedgerEntry[]> {
     const newestFirst = await this.#redis.zrevrange(this.keys.pending, 0, pendingOfAll - 1);
     return await this.#readAll(newestFirst.reverse());
   }
 
-  /** Entries that are gone or of a version that we do not understand are left out. */
+  /** Leaves out entries that are gone, or of a version that this one cannot read. */
   async #readAll(jobIds: readonly string[]): Promise<LedgerEntry[]> {
     const entries: LedgerEntry[] = [];
     for (let at = 0; at < jobIds.length; at += readAtOnce) {

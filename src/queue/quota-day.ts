@@ -13,11 +13,11 @@ export function calendarDay(now: number, timeZone: string): string {
   return format.format(now);
 }
 
-/** Clocks may be set back or forth by up to two hours. */
+/** With a change of the clocks by up to two hours. */
 const longestDayMs = 26 * 3_600_000;
 
 /**
- * How long the present day goes on.
+ * Milliseconds until the present day ends.
  * @param day what day a time in ms belongs to
  * @returns undefined when it does not end within 26 hours
  */

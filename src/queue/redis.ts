@@ -1,5 +1,5 @@
 /**
- * Connections to Redis, and the check that a Redis may be trusted with jobs. Knows nothing of queues.
+ * Connections to Redis, and the check that its settings keep jobs safe. Knows no queue.
  */
 import { Redis, type RedisOptions } from 'ioredis';
 import type { z } from 'zod';
@@ -12,7 +12,7 @@ export type RedisAddress = { readonly url: string } | { readonly socketPath: str
 const oldestVersion = [6, 2] as const;
 
 /**
- * `fail-fast` answers within `commandTimeoutMs` when Redis is away: for whoever has a person waiting.
+ * `fail-fast` fails within `commandTimeoutMs` when Redis is away: where a person waits for the answer.
  * `patient` waits for Redis to come back: for workers and their blocking reads.
  */
 export type ConnectionKind = 'fail-fast' | 'patient';
@@ -20,12 +20,11 @@ export type ConnectionKind = 'fail-fast' | 'patient';
 const commandTimeoutMs = 2_000;
 
 /**
- * A connection that owes an answer for longer than this is given up for a new one: its other end may have vanished
- * without a word, and the kernel would notice only after a quarter of an hour. Longer than BullMQ's blocking reads
- * (five seconds) and than the longest answer that anybody waits for.
+ * A connection whose answer is overdue for this long is replaced: a dead peer may send no reset, and the kernel would
+ * notice after a quarter of an hour. Longer than BullMQ's blocking reads (five seconds) and than any command takes.
  */
 const silenceMs = { patient: 8_000, 'fail-fast': 3_000 } as const;
-/** Asks the kernel to look after connections that only listen, too. */
+/** TCP keep-alive, for connections that only listen. */
 const keepAliveMs = 10_000;
 
 /** Answers by which Redis says that it cannot now, but may again: out of memory or disk, loading, failing over. */

@@ -1,6 +1,6 @@
--- Drops from one set of job ids whatever should no longer be in it: places that a lost write has leaked.
+-- Removes ids from one set of jobs whose job no longer belongs in it: slots that a lost write has leaked.
 -- ARGV: prefix, key of the set (a set of active jobs, or a sorted set of waiting ones)
--- Returns how many were dropped.
+-- Returns how many ids were removed.
 local set = ARGV[2]
 local kind = redis.call('TYPE', set).ok
 local members, remove
