@@ -174,6 +174,7 @@ function describeFailure(error: unknown): {
     return { text: error.message, exitCode: error.exitCode, message: error.message };
   }
   const failure = serializeError(error);
-  const { exitCode, remedy } = errorCatalogue[failure.code];
-  return { text: describeError(failure), exitCode, ...failure, remedy };
+  const { code, message } = failure;
+  const { exitCode, remedy } = errorCatalogue[code];
+  return { text: describeError(failure), exitCode, code, message, remedy };
 }

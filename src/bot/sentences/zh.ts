@@ -30,19 +30,28 @@ const ofPages = (page: number, pages: number): string => (pages > 1 ? `（第 ${
 const broken = 'Kinora 出了点问题，管理员可以在日志里查到原因。请稍后再试。';
 const crashed = '生成引擎中途停止，已经重新启动。请再试一次。';
 
-/** Names of options, by the words that people type. */
-const names: Readonly<Record<string, string>> = {
+/** Names of options, by the words that people type, and of what a video was made with. */
+const labels = {
   prompt: '提示词',
-  'negative prompt': '反向提示词',
+  negative: '反向提示词',
   preset: '预设',
-  motion: '运动幅度',
-  camera: '镜头',
   seed: '种子',
+  motion: '运动幅度',
   frames: '帧数',
   steps: '步数',
   guidance: '引导强度',
   fps: '帧率',
   size: '尺寸',
+  loop: '循环',
+  smooth: '流畅',
+  variation: '变化强度',
+  model: '模型',
+};
+/** Whatever else a value can be wrong for. */
+const names: Readonly<Record<string, string>> = {
+  ...labels,
+  'negative prompt': labels.negative,
+  camera: '镜头',
   credits: '点数',
   'number of entries': '条数',
 };
@@ -248,22 +257,7 @@ export const zh: typeof en = {
     title: '这个视频的参数',
     copy: '再做一次：',
     yes: '是',
-    labels: {
-      prompt: '提示词',
-      negative: '反向提示词',
-      preset: '预设',
-      seed: '种子',
-      motion: '运动幅度',
-      frames: '帧数',
-      steps: '步数',
-      guidance: '引导强度',
-      fps: '帧率',
-      size: '尺寸',
-      loop: '循环',
-      smooth: '流畅',
-      variation: '变化强度',
-      model: '模型',
-    },
+    labels,
   },
 
   me: {
