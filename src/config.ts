@@ -6,9 +6,8 @@ import { z } from 'zod';
 import { KinoraError } from './errors.ts';
 import { isDeviceName } from './inference/devices/device.ts';
 import type { RedisAddress } from './queue/redis.ts';
-import type { QueueSettings } from './queue/terms.ts';
 import { schedulerNames } from './request/model-limits.ts';
-import { optionTable, type Shortcuts } from './request/request.ts';
+import { optionTable } from './request/request.ts';
 
 /** The folder of package.json. */
 export const projectFolder = fileURLToPath(new URL('..', import.meta.url));
@@ -117,59 +116,7 @@ export const environmentSchema = z.object({
   KINORA_MIN_FREE_DISK_MB: megabytes(10_000_000).default(512),
 });
 
-export interface Config {
-  readonly dataDir: string;
-  /** Pictures that came in and videos that went out. */
-  readonly jobsFolder: string;
-  /** Disk tier of the latent cache. */
-  readonly cacheFolder: string;
-  /** Name of a pack in one of modelsDirs, or a path to one. */
-  readonly model: string;
-  /** Searched for packs in this order. */
-  readonly modelsDirs: readonly string[];
-  readonly device: string;
-  readonly threads: number;
-  /** Bytes of GPU memory that may be used; undefined: those that are free when the engine starts. */
-  readonly vramBytes: number | undefined;
-  /** Shapes that are run before the first job; undefined: a choice by device. */
-  readonly warmUp: readonly { width: number; height: number; numFrames: number }[] | undefined;
-  /** Defaults of requests that trade exactness for speed; without settings there are none. */
-  readonly shortcuts: Shortcuts;
-  readonly cacheMemoryBytes: number;
-  readonly cacheDiskBytes: number;
-  readonly metadata: boolean;
-  readonly logLevel: string;
-  readonly ffmpegPath: string | undefined;
-  /** Ports of 127.0.0.1 for /metrics and /healthz; undefined: none. */
-  readonly metricsPorts: { readonly bot: number; readonly worker: number } | undefined;
-  readonly redis: RedisAddress | undefined;
-  /** Folder whose pictures are animated. */
-  readonly inboxFolder: string | undefined;
-  readonly discord:
-    | {
-        readonly token: string;
-        readonly adminUserIds: readonly string[];
-        readonly adminRoleIds: readonly string[];
-        /** Servers in which the admins' commands are shown. */
-        readonly adminServerIds: readonly string[];
-      }
-    | undefined;
-  readonly telegram: { readonly token: string; readonly adminUserIds: readonly string[] } | undefined;
-  readonly queue: QueueSettings & {
-    /** How long a running job may continue when its worker is asked to end. */
-    readonly graceMs: number;
-    /** A job that waits longer fails as expired. */
-    readonly expireAfterMs: number;
-  };
-  /** The folders of jobs: pictures that came in and videos that went out. */
-  readonly jobFiles: {
-    /** How long the files and the ledger entry of a delivered job are kept. */
-    readonly retentionMs: number;
-    readonly budgetBytes: number;
-    /** New requests are refused while less disk is free. */
-    readonly minFreeBytes: number;
-  };
-}
+export type Config = Readonly<ReturnType<typeof toConfig>>;
 
 const bytesPerMegabyte = 1024 ** 2;
 const bytesPerGigabyte = 1024 ** 3;
@@ -229,18 +176,28 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
     const problems = parsed.error.issues.map(({ path: [name], message }) => `${String(name)}: ${message}`);
     throw new KinoraError('INVALID_CONFIG', `${problems.join('; ')}.`);
   }
-  const env = parsed.data;
+  return toConfig(parsed.data);
+}
+
+function toConfig(env: z.output<typeof environmentSchema>) {
   const ownModels = path.join(projectFolder, 'models');
   return {
     dataDir: env.KINORA_DATA_DIR,
+    /** Pictures that came in and videos that went out. */
     jobsFolder: path.join(env.KINORA_DATA_DIR, 'jobs'),
+    /** Disk tier of the latent cache. */
     cacheFolder: path.join(env.KINORA_DATA_DIR, 'cache'),
+    /** Name of a pack in one of modelsDirs, or a path to one. */
     model: env.KINORA_MODEL,
+    /** Searched for packs in this order. */
     modelsDirs: env.KINORA_MODELS_DIR ? [env.KINORA_MODELS_DIR, ownModels] : [ownModels],
     device: env.KINORA_DEVICE,
     threads: env.KINORA_THREADS,
+    /** Bytes of GPU memory that may be used; undefined: those that are free when the engine starts. */
     vramBytes: env.KINORA_VRAM_GB === undefined ? undefined : env.KINORA_VRAM_GB * bytesPerGigabyte,
+    /** Shapes that are run before the first job; undefined: a choice by device. */
     warmUp: env.KINORA_WARMUP,
+    /** Defaults of requests that trade exactness for speed; without settings there are none. */
     shortcuts: {
       ...(env.KINORA_SCHEDULER === undefined ? {} : { scheduler: env.KINORA_SCHEDULER }),
       guidanceEnd: env.KINORA_GUIDANCE_END,
@@ -251,17 +208,20 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
     metadata: env.KINORA_METADATA === 'on',
     logLevel: env.KINORA_LOG_LEVEL,
     ffmpegPath: env.FFMPEG_PATH,
+    /** Ports of 127.0.0.1 for /metrics and /healthz; undefined: none. */
     metricsPorts:
       env.KINORA_METRICS_PORT === 0
         ? undefined
         : { bot: env.KINORA_METRICS_PORT, worker: env.KINORA_METRICS_PORT + 1 },
     redis: redisAddress(env.REDIS_URL),
+    /** Folder whose pictures are animated. */
     inboxFolder: env.KINORA_INBOX,
     discord: env.KINORA_DISCORD_TOKEN
       ? {
           token: env.KINORA_DISCORD_TOKEN,
           adminUserIds: env.KINORA_DISCORD_ADMINS,
           adminRoleIds: env.KINORA_DISCORD_ADMIN_ROLES,
+          /** Servers in which the admins' commands are shown. */
           adminServerIds: env.KINORA_DISCORD_ADMIN_SERVERS,
         }
       : undefined,
@@ -275,6 +235,7 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
         community: env.KINORA_COMMUNITY_LIMIT,
         credits: env.KINORA_CREDITS_PER_DAY,
       },
+      /** Credits per preset. */
       costs: {
         fast: env.KINORA_COST_FAST,
         standard: env.KINORA_COST_STANDARD,
@@ -283,12 +244,17 @@ export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config
       },
       cooldownMs: env.KINORA_COOLDOWN_SECONDS * 1000,
       timeZone: env.KINORA_TIME_ZONE,
+      /** How long a running job may continue when its worker is asked to end. */
       graceMs: env.KINORA_GRACE_SECONDS * 1000,
+      /** A job that waits longer fails as expired. */
       expireAfterMs: env.KINORA_EXPIRE_HOURS * 3_600_000,
     },
+    /** The jobs' folders. */
     jobFiles: {
+      /** How long the files and the ledger entry of a delivered job are kept. */
       retentionMs: env.KINORA_RETENTION_DAYS * 86_400_000,
       budgetBytes: env.KINORA_JOBS_DISK_MB * bytesPerMegabyte,
+      /** New requests are refused while less disk is free. */
       minFreeBytes: env.KINORA_MIN_FREE_DISK_MB * bytesPerMegabyte,
     },
   };

@@ -30,7 +30,7 @@ export const slow = [
   'tests/inference/pictures/fuzz.test.ts',
   'tests/inference/pipelines/*.test.ts',
   'tests/inference/residency/residency.test.ts',
-  'tests/inference/residency/shape-copies.test.ts',
+  'tests/inference/residency/sessions-per-shape.test.ts',
   'tests/inference/sessions/*.test.ts',
   'tests/queue/admin.test.ts',
   'tests/queue/faults.test.ts',

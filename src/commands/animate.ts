@@ -1,11 +1,12 @@
 /** `kinora animate`: pictures and a prompt to MP4s with one warm engine, without queue or chat. */
 import { randomUUID } from 'node:crypto';
+import type { Stats } from 'node:fs';
 import { access, constants, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { type Config, deviceExpectation, isDevice } from '../config.ts';
 import { runWithinMemory, smallerJobs } from '../engine/memory-ladder.ts';
 import type { EngineJob, EngineResult } from '../engine/protocol.ts';
-import { isKinoraError, KinoraError } from '../errors.ts';
+import { KinoraError } from '../errors.ts';
 import type { Pack } from '../inference/packs/files.ts';
 import { decodeImage } from '../inference/pictures/decode.ts';
 import { createLogger } from '../log.ts';
@@ -58,12 +59,17 @@ export async function splitArguments(
   return { images, prompt: prompts[0] };
 }
 
+/** Undefined when there is no such file; a prompt may be too long for a name, or hold a null. */
+async function statOf(name: string): Promise<Stats | undefined> {
+  return await stat(name).catch(() => undefined);
+}
+
 async function isFile(name: string): Promise<boolean> {
-  if (name.length > 4096 || name.includes('\0')) return false;
-  return await stat(name).then(
-    (entry) => entry.isFile(),
-    () => false,
-  );
+  return (await statOf(name))?.isFile() ?? false;
+}
+
+async function isFolder(name: string): Promise<boolean> {
+  return (await statOf(name))?.isDirectory() ?? false;
 }
 
 export async function animate(
@@ -204,24 +210,8 @@ async function chooseOuts(out: string | undefined, images: readonly string[]): P
 async function freeName(folder: string, stem: string, earlier: readonly Task[]): Promise<string> {
   for (let number = 1; ; number++) {
     const file = path.join(folder, `${stem}${number === 1 ? '' : `-${number}`}.mp4`);
-    const taken = earlier.some((task) => task.job.outPath === file) || (await exists(file));
+    const taken = earlier.some((task) => task.job.outPath === file) || (await statOf(file)) !== undefined;
     if (!taken) return file;
-  }
-}
-
-async function exists(file: string): Promise<boolean> {
-  return await stat(file).then(
-    () => true,
-    () => false,
-  );
-}
-
-async function isFolder(name: string): Promise<boolean> {
-  try {
-    return (await stat(name)).isDirectory();
-  } catch (error) {
-    if (isKinoraError(error)) throw error;
-    return false;
   }
 }
 

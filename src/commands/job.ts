@@ -76,36 +76,27 @@ function renderJob({
   const lines = [
     ...section(`job ${id}`, ledger ? flatten(ledger) : [['state', 'not in the ledger']]),
     ...section('queue', [
-      ...(ahead === undefined ? [] : [['jobs before it', String(ahead)] as const]),
+      ...row('jobs before it', ahead),
       ['generate', describeQueued(generate)],
       ['deliver', describeQueued(deliver)],
-      ...(worker
-        ? [
-            [
-              'worker',
-              `${worker.id} on ${worker.device}, ${worker.isAlive ? 'alive' : 'dead'}, last seen ${time(worker.beatAt)}`,
-            ] as const,
-          ]
-        : []),
+      ...row('worker', worker && describeWorker(worker)),
     ]),
     ...section(
-      `files${folder === undefined ? '' : ` in ${folder}`}`,
-      files.map(({ name, bytes, modifiedAt }) => [name, `${bytes} bytes, ${time(modifiedAt)}`]),
+      files ? `files in ${folder}` : 'files',
+      (files ?? []).map(({ name, bytes, modifiedAt }) => [name, `${bytes} bytes, ${time(modifiedAt)}`]),
     ),
-    ...section(
-      'audit',
-      audit.map(({ at, by, action, target, before, after, reason }) => [
-        time(at),
-        [by, action, target, ...(before || after ? [`${before || '-'} → ${after || '-'}`] : []), reason]
-          .filter((part) => part !== '')
-          .join(' '),
-      ]),
-    ),
+    ...section('audit', audit.map(describeAudit)),
   ];
   return `${lines.join('\n')}\n`;
 }
 
-function section(title: string, rows: readonly (readonly [string, string])[]): string[] {
+type Row = readonly [name: string, value: string];
+
+function row(name: string, value: string | number | undefined): Row[] {
+  return value === undefined ? [] : [[name, String(value)]];
+}
+
+function section(title: string, rows: readonly Row[]): string[] {
   if (rows.length === 0) return [`${title}: none`];
   const width = Math.max(...rows.map(([name]) => name.length));
   return [title, ...rows.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`)];
@@ -122,8 +113,17 @@ function describeQueued(job: QueuedJob | undefined): string {
   ].join(', ');
 }
 
+function describeWorker({ id, device, isAlive, beatAt }: NonNullable<JobReport['worker']>): string {
+  return `${id} on ${device}, ${isAlive ? 'alive' : 'dead'}, last seen ${time(beatAt)}`;
+}
+
+function describeAudit({ at, by, action, target, before, after, reason }: JobReport['audit'][number]): Row {
+  const change = before || after ? `${before || '-'} → ${after || '-'}` : '';
+  return [time(at), [by, action, target, change, reason].filter((part) => part !== '').join(' ')];
+}
+
 /** Rows such as ["request.generation.prompt", "zoom in"]. */
-function flatten(value: Readonly<Record<string, unknown>>, prefix = ''): (readonly [string, string])[] {
+function flatten(value: Readonly<Record<string, unknown>>, prefix = ''): Row[] {
   return Object.entries(value).flatMap(([key, entry]) => {
     const name = `${prefix}${key}`;
     if (typeof entry === 'object' && entry !== null && !Array.isArray(entry)) {

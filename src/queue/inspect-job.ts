@@ -9,7 +9,7 @@ import { independentOfRedis } from './client.ts';
 import { deliverQueueName, generateQueueName } from './jobs.ts';
 import type { Keys } from './keys.ts';
 import { Ledger } from './ledger.ts';
-import { workerEntries } from './worker-registry.ts';
+import { type WorkerEntry, workerEntries } from './worker-registry.ts';
 
 /** A job of BullMQ: one of its two queues. Times are in ms since 1970. */
 export interface QueuedJob {
@@ -17,30 +17,28 @@ export interface QueuedJob {
   readonly attemptsMade: number;
   readonly attempts: number;
   readonly addedAt: number;
-  readonly startedAt?: number;
-  /** Until the next attempt, in ms, while the state is "delayed". */
-  readonly delayMs?: number;
-  readonly failedReason?: string;
+  readonly startedAt: number | undefined;
+  /** Between the attempts, in ms, while the state is "delayed". */
+  readonly delayMs: number | undefined;
+  readonly failedReason: string | undefined;
 }
 
 export interface JobReport {
   readonly id: string;
   /** The fields of its hash in Redis, with numbers and JSON parsed; undefined when the ledger does not know it. */
-  readonly ledger?: Readonly<Record<string, unknown>>;
+  readonly ledger: Readonly<Record<string, unknown>> | undefined;
   /** Jobs that will be served before it; undefined when it does not wait. */
-  readonly ahead?: number;
+  readonly ahead: number | undefined;
   /** The worker that has it, by the worker's heartbeat. */
-  readonly worker?: {
-    readonly id: string;
-    readonly device: string;
-    readonly beatAt: number;
-    readonly isAlive: boolean;
-  };
+  readonly worker: (WorkerEntry & { readonly id: string; readonly isAlive: boolean }) | undefined;
   /** Undefined where BullMQ has no such job, because it is done or lost. */
-  readonly generate?: QueuedJob;
-  readonly deliver?: QueuedJob;
-  readonly folder?: string;
-  readonly files: readonly { readonly name: string; readonly bytes: number; readonly modifiedAt: number }[];
+  readonly generate: QueuedJob | undefined;
+  readonly deliver: QueuedJob | undefined;
+  readonly folder: string;
+  /** Undefined when there is no folder. */
+  readonly files:
+    | readonly { readonly name: string; readonly bytes: number; readonly modifiedAt: number }[]
+    | undefined;
   /** Entries of the audit trail that name it, oldest first. */
   readonly audit: readonly AuditEntry[];
 }
@@ -50,39 +48,23 @@ export async function inspectJob(
   redis: Redis,
   keys: Keys,
   artifacts: Artifacts,
-  jobId: string,
+  id: string,
 ): Promise<JobReport | undefined> {
-  const fields = await redis.hgetall(keys.job(jobId));
-  const ledger = Object.keys(fields).length === 0 ? undefined : parseFields(fields);
-  const ahead = await new Ledger(redis, keys).ahead({ id: jobId, preset: fields['preset'] ?? '' });
+  const fields = await redis.hgetall(keys.job(id));
+  const ledger = fields['state'] === undefined ? undefined : parseFields(fields);
+  const ahead = await new Ledger(redis, keys).ahead({ id, preset: fields['preset'] ?? '' });
   const workers = [...(await workerEntries(redis, keys))];
-  const [workerId, worker] = workers.find(([, { entry }]) => entry.jobId === jobId) ?? [];
-  const generate = await queuedJob(redis, keys, generateQueueName, jobId);
-  const deliver = await queuedJob(redis, keys, deliverQueueName, jobId);
-  const { folder } = artifacts.files(jobId);
+  const [worker] = workers.flatMap(([workerId, { entry, alive }]) =>
+    entry.jobId === id ? { ...entry, id: workerId, isAlive: alive } : [],
+  );
+  const generate = await queuedJob(redis, keys, generateQueueName, id);
+  const deliver = await queuedJob(redis, keys, deliverQueueName, id);
+  const { folder } = artifacts.files(id);
   const files = await filesIn(folder);
-  const audit = await auditOf(new AuditTrail(redis, keys), jobId);
+  const audit = await auditOf(new AuditTrail(redis, keys), id);
   if (!ledger && !generate && !deliver && !files && audit.length === 0) return undefined;
-  return {
-    id: jobId,
-    ...(ledger ? { ledger } : {}),
-    ...(ahead ? { ahead: [...ahead.values()].reduce((sum, count) => sum + count, 0) } : {}),
-    ...(workerId !== undefined && worker
-      ? {
-          worker: {
-            id: workerId,
-            device: worker.entry.device,
-            beatAt: worker.entry.beatAt,
-            isAlive: worker.alive,
-          },
-        }
-      : {}),
-    ...(generate ? { generate } : {}),
-    ...(deliver ? { deliver } : {}),
-    ...(files ? { folder } : {}),
-    files: files ?? [],
-    audit,
-  };
+  const before = ahead && [...ahead.values()].reduce((sum, count) => sum + count, 0);
+  return { id, ledger, ahead: before, worker, generate, deliver, folder, files, audit };
 }
 
 /** Not by the ledger's schemas: an entry that those refuse is what somebody debugs. */
@@ -115,9 +97,9 @@ async function queuedJob(
       attemptsMade: job.attemptsMade,
       attempts: job.opts.attempts ?? 1,
       addedAt: job.timestamp,
-      ...(job.processedOn === undefined ? {} : { startedAt: job.processedOn }),
-      ...(state === 'delayed' ? { delayMs: job.delay } : {}),
-      ...(job.failedReason === undefined ? {} : { failedReason: job.failedReason }),
+      startedAt: job.processedOn,
+      delayMs: state === 'delayed' ? job.delay : undefined,
+      failedReason: job.failedReason,
     };
   } finally {
     await queue.close();

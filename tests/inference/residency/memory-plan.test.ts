@@ -129,7 +129,7 @@ describe('a plan', () => {
     expect(planMemory({ ...large, batch: 1 }, full, 20 * gibibyte).coreBatch).toBe(1);
   });
 
-  it('at its leanest decodes frame by frame with one session at a time, whatever it needs', () => {
+  it('with the least memory decodes frame by frame with one session at a time, whatever it needs', () => {
     const plan = leastMemoryPlan(clip(), full, { vae_decoder: 1e10, unet_core: 1 });
     expect(plan).toMatchObject({ residency: 'one-at-a-time', decodeChunkSize: 1, release: ['vae_decoder'] });
   });

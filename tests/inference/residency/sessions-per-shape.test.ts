@@ -82,7 +82,7 @@ async function check(open: OpenPack, clip: Clip): Promise<void> {
   expect((await generate(open, clip)).equals(await expected(clip))).toBe(true);
 }
 
-/** Width and height, or the batch, of what the copies ran last; the one that was used last at the end. */
+/** Width and height, or the batch, of what the sessions ran last; the one that was used last at the end. */
 const shapesOf = ({ sessions }: OpenPack, graph: 'unet_core' | 'vae_encoder' | 'vae_decoder'): string[] =>
   [...sessions[graph].openSessions].sort((a, b) => a.lastRun - b.lastRun).map(({ dims }) => dims.join('x'));
 
@@ -103,7 +103,7 @@ function budgetFor(clips: readonly Clip[], moreBytes: number): number {
 }
 
 /** Of a further session of the graph with this clip. */
-function copyBytes(graph: GraphName, clip: Clip): number {
+function extraBytes(graph: GraphName, clip: Clip): number {
   const memory = packMemory(pack.manifest);
   const { activationBytes } = planMemory(shapeOf(clip), memory, undefined);
   return sessionBytesOf(graph, activationBytes[graph] ?? 0, memory);
@@ -175,8 +175,8 @@ describe('guidance that ends early, where there is one core,', () => {
     await open.release();
   });
 
-  it("takes the VAE's other copies for a second core, and then both halves at once", async () => {
-    const room = copyBytes('unet_core', square) + mebibyte;
+  it("takes the VAE's extra sessions for a second core, and then both halves at once", async () => {
+    const room = extraBytes('unet_core', square) + mebibyte;
     const memoryBudgetBytes = budgetFor([square], room);
     const open = await openWith({ prefersEqualShapes: true, memoryBudgetBytes });
     for (const decodeChunkSize of [1, 2]) await check(open, { ...square, decodeChunkSize });
@@ -213,9 +213,9 @@ describe('there is one session for all shapes', () => {
 });
 
 describe('where memory has room for some', () => {
-  it('the core comes first, and of its copies the least recently used changes its shape', async () => {
+  it('the core comes first, and of its sessions the least recently used changes its shape', async () => {
     const clips = [square, wide, tall];
-    const room = copyBytes('unet_core', wide) + mebibyte;
+    const room = extraBytes('unet_core', wide) + mebibyte;
     const open = await openWith({ memoryBudgetBytes: budgetFor(clips, room) });
     for (const clip of clips) await check(open, clip);
     expect(shapesOf(open, 'unet_core')).toEqual(['2x4x2x8x16', '2x4x2x16x8']);
@@ -229,8 +229,8 @@ describe('where memory has room for some', () => {
 
   it('what is too small for a core serves the VAE', async () => {
     const clips = [square, wide];
-    const room = copyBytes('vae_encoder', wide) + mebibyte;
-    expect(room).toBeLessThan(copyBytes('unet_core', square));
+    const room = extraBytes('vae_encoder', wide) + mebibyte;
+    expect(room).toBeLessThan(extraBytes('unet_core', square));
     const open = await openWith({ memoryBudgetBytes: budgetFor(clips, room) });
     for (const clip of clips) await check(open, clip);
     expect(shapesOf(open, 'unet_core')).toEqual(['2x4x2x8x16']);
@@ -239,9 +239,9 @@ describe('where memory has room for some', () => {
     await open.release();
   });
 
-  it('a second core drives out copies of the VAE', async () => {
+  it('a second core takes the memory of extra sessions of the VAE', async () => {
     const four = { ...square, numFrames: 4, decodeChunkSize: 4 };
-    const room = copyBytes('unet_core', four) + mebibyte;
+    const room = extraBytes('unet_core', four) + mebibyte;
     const open = await openWith({ memoryBudgetBytes: budgetFor([four], room) });
     for (const decodeChunkSize of [2, 1, 4]) await check(open, { ...four, decodeChunkSize });
     expect(shapesOf(open, 'vae_decoder').length).toBeGreaterThan(1);
@@ -251,18 +251,18 @@ describe('where memory has room for some', () => {
     await open.release();
   });
 
-  it('a clip that needs it for itself drives out all copies but its own', async () => {
+  it('a clip that needs all of it releases all sessions but its own', async () => {
     const large: Clip = { ...square, size: '2048x2048', numFrames: 1, decodeChunkSize: 1 };
     const open = await openWith({ memoryBudgetBytes: budgetFor([large], mebibyte) });
     const small = { ...square, numFrames: 1, decodeChunkSize: 1 };
     await check(open, small);
     await check(open, { ...small, size: '128x64' });
-    const copies = (): number =>
+    const sessionCount = (): number =>
       Object.values(open.sessions).reduce((sum, session) => sum + session.openSessions.length, 0);
-    expect(copies()).toBeGreaterThan(6);
+    expect(sessionCount()).toBeGreaterThan(6);
     const plan = await open.prepare(shapeOf(large));
     expect(plan.residency).toBe('all');
-    expect(copies()).toBeLessThanOrEqual(6);
+    expect(sessionCount()).toBeLessThanOrEqual(6);
     await open.release();
   });
 
@@ -301,7 +301,7 @@ describe('where memory has room for some', () => {
   });
 });
 
-describe('a copy that cannot be opened after all', () => {
+describe('a session that cannot be opened after all', () => {
   // The runtime's message names the file, and this name makes it one that means what it says.
   const folder = mkdtempSync(path.join(tmpdir(), 'kinora out of memory '));
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
