@@ -9,23 +9,21 @@ import {
   librariesFor,
 } from '../../inference/devices/cuda-libraries.ts';
 import { neededLibraries } from '../../inference/devices/elf.ts';
-import { findPip, keepLicences, packagesIn, pipInstall } from './pip.ts';
-import { SetupError } from './run-program.ts';
+import { keepLicences, packagesIn, pipInstall } from './pip.ts';
+import { type Setup, SetupError } from './run-program.ts';
 
 export const megabytes = (bytes: number): string => `${Math.round(bytes / 1e6).toLocaleString('en')} MB`;
 
 /**
- * Puts the libraries of CUDA and cuDNN into the folder `made`.
+ * Puts the libraries of CUDA and cuDNN into `setup.made`.
  * @returns their packages, with versions
  */
 export async function takeCuda(
   wanted: readonly string[],
-  made: string,
-  staging: string,
-  signal: AbortSignal,
+  { made, staging, signal }: Setup,
 ): Promise<Record<string, string>> {
   const wheels = path.join(staging, 'cuda');
-  await pipInstall(await findPip(signal), wheels, wanted, signal);
+  await pipInstall(wheels, wanted, signal);
   const lib = path.join(made, 'lib');
   await mkdir(lib);
   // Some packages have a folder "lib" of their own, others share one.

@@ -9,7 +9,7 @@ const wheelPlatforms = ['manylinux_2_28', 'manylinux_2_27', 'manylinux_2_17', 'm
 const wheelPython = '3.12';
 
 /** The name of a Python that has pip. */
-export async function findPip(signal: AbortSignal): Promise<string> {
+async function findPip(signal: AbortSignal): Promise<string> {
   let hasPython = false;
   for (const python of ['python3', 'python']) {
     const code = await run(python, ['-m', 'pip', '--version'], signal, {}, 'hidden');
@@ -25,11 +25,11 @@ export async function findPip(signal: AbortSignal): Promise<string> {
 
 /** Unpacks wheels into `target`. */
 export async function pipInstall(
-  python: string,
   target: string,
   args: readonly string[],
   signal: AbortSignal,
 ): Promise<void> {
+  const python = await findPip(signal);
   const temporary = `${target}.tmp`;
   await mkdir(temporary, { recursive: true });
   const command = [

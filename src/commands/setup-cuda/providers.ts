@@ -13,45 +13,40 @@ import {
   providerNames,
   type Runtime,
 } from '../../inference/devices/cuda-libraries.ts';
-import { findPip, keepLicences, packagesIn, pipInstall } from './pip.ts';
-import { run, SetupError } from './run-program.ts';
+import { keepLicences, packagesIn, pipInstall } from './pip.ts';
+import { run, type Setup, SetupError } from './run-program.ts';
 import { usualCuda } from './versions.ts';
 
 /**
- * Puts the providers for this CUDA into the folder `made`.
+ * Puts the providers for this CUDA into `setup.made`.
  * @returns the packages that they come from, with versions
  */
 export async function takeProviders(
   places: CudaPlaces,
   cuda: number,
-  made: string,
-  staging: string,
-  say: (line: string) => void,
-  signal: AbortSignal,
+  setup: Setup,
 ): Promise<Record<string, string>> {
   const { runtime } = places;
-  if (await takeFromRuntime(runtime, cuda, made, say)) return {};
+  const { say, signal } = setup;
+  if (await takeFromRuntime(runtime, cuda, setup)) return {};
   if (cuda === usualCuda) {
     say(`ONNX Runtime's CUDA providers, version ${runtime.version} (about 250 MB to download) …`);
-    return await takeFromWheel(await findPip(signal), runtime, made, staging, signal);
+    return await takeFromWheel(runtime, setup);
   }
   say(`ONNX Runtime's CUDA ${cuda} providers, by the installer of onnxruntime-node ${runtime.version} …`);
   await runInstaller(places, signal);
-  if (!(await takeFromRuntime(runtime, cuda, made, say))) {
+  if (!(await takeFromRuntime(runtime, cuda, setup))) {
     throw new SetupError("onnxruntime-node's installer ended without an error, but brought no providers.");
   }
   return {};
 }
 
 async function takeFromWheel(
-  pip: string,
   runtime: Runtime,
-  made: string,
-  staging: string,
-  signal: AbortSignal,
+  { made, staging, signal }: Setup,
 ): Promise<Record<string, string>> {
   const wheels = path.join(staging, 'providers');
-  await pipInstall(pip, wheels, ['--no-deps', `onnxruntime-gpu==${runtime.version}`], signal);
+  await pipInstall(wheels, ['--no-deps', `onnxruntime-gpu==${runtime.version}`], signal);
   const packages = await packagesIn(wheels);
   const version = packages['onnxruntime-gpu'];
   if (version !== runtime.version) {
@@ -71,12 +66,7 @@ async function takeFromWheel(
 }
 
 /** Takes the providers beside the runtime, where its own installer puts them. False when they are of another version. */
-async function takeFromRuntime(
-  runtime: Runtime,
-  cuda: number,
-  made: string,
-  say: (line: string) => void,
-): Promise<boolean> {
+async function takeFromRuntime(runtime: Runtime, cuda: number, { made, say }: Setup): Promise<boolean> {
   const main = path.join(runtime.folder, 'libonnxruntime_providers_cuda.so');
   if (!existsSync(main) || cudaMajorOf(main) !== cuda || !(await isOfVersion(main, runtime.version)))
     return false;

@@ -8,6 +8,17 @@ export class SetupError extends CommandError {
   }
 }
 
+/** One installation under way. */
+export interface Setup {
+  /** Temporary folder for downloads. */
+  readonly staging: string;
+  /** Folder inside of it that becomes the installation. */
+  readonly made: string;
+  readonly say: (line: string) => void;
+  /** Aborted by Ctrl-C. */
+  readonly signal: AbortSignal;
+}
+
 /**
  * Runs a program and shows its output in the terminal.
  * @returns its exit code; undefined when there is no such program

@@ -19,7 +19,7 @@ import { askGpus } from '../../inference/devices/gpus.ts';
 import { describeNoGpus } from '../no-gpus.ts';
 import { checkAndDescribe, megabytes, summary, takeCuda } from './libraries.ts';
 import { takeProviders } from './providers.ts';
-import { SetupError } from './run-program.ts';
+import { type Setup, SetupError } from './run-program.ts';
 import { cudaVersions, usualCuda } from './versions.ts';
 
 export interface SetupOptions {
@@ -78,12 +78,13 @@ export async function setupCuda(
   const { signal } = interrupted;
   try {
     const made = path.join(staging, 'made');
+    const setup: Setup = { staging, made, say, signal };
     await mkdir(path.join(made, 'providers'), { recursive: true });
     const packages: Record<string, string> = { 'onnxruntime-node': runtime.version };
-    Object.assign(packages, await takeProviders(places, cuda, made, staging, say, signal));
+    Object.assign(packages, await takeProviders(places, cuda, setup));
     if (!options.providersOnly) {
       say(`CUDA ${cuda} and cuDNN 9 (about 1.3 to 1.7 GB to download) …`);
-      Object.assign(packages, await takeCuda(wanted.packages, made, staging, signal));
+      Object.assign(packages, await takeCuda(wanted.packages, setup));
     }
     const installed = await checkAndDescribe(made, runtime.version, cuda, !options.providersOnly, packages);
     await writeFile(path.join(made, installedName), `${JSON.stringify(installed, null, 2)}\n`);
