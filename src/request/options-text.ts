@@ -1,4 +1,7 @@
-/** Options as people give them: words of a caption, values of a form or a command, flags of the command line. */
+/**
+ * Reads options where they come in (words of a caption, values of a form or a command, flags of the command line) and
+ * writes them as words again.
+ */
 import { KinoraError } from '../errors.ts';
 import {
   type ChatOptions,
@@ -34,9 +37,9 @@ const yes = ['yes', 'on', 'true'];
 const no = ['no', 'off', 'false'];
 
 /**
- * A caption such as `/animate zoom in preset=fast seed=7 negative="blurry, text" loop smooth private`. What is no
- * option is the prompt. "loop", "smooth" and "private" are options only at the end, or beside others: a prompt may
- * speak of a loop.
+ * Reads a caption such as `/animate zoom in preset=fast seed=7 negative="blurry, text" loop smooth private`. Words
+ * that are no options are the prompt. "loop", "smooth" and "private" are options only at the end, or beside others: a
+ * prompt may speak of a loop.
  * @throws KinoraError INVALID_OPTION for an unknown key, naming the known ones, or a value outside its range
  */
 export function parseWords(caption: string): ChatOptions {
@@ -92,7 +95,7 @@ function optionOf(word: string): Named {
   });
 }
 
-/** The value that a text stands for; one that stands for nothing stays a text, which checkValue() refuses. */
+/** The value that a text stands for. A text that stands for none is returned as it is, and checkValue() refuses it. */
 function readValue({ kind }: Option, text: string): unknown {
   const word = text.toLowerCase();
   switch (kind) {
@@ -158,7 +161,7 @@ function checkValue(what: string, option: Option, value: unknown): string | numb
   }
 }
 
-/** What was chosen, by the words of the options: what every request has first, then the rest. */
+/** The values of a request by the words of their options: prompt, preset and seed first, then the others. */
 export function typedValues(
   generation: Generation,
 ): readonly (readonly [string, string | number | boolean])[] {
@@ -172,7 +175,7 @@ export function typedValues(
   return [['prompt', prompt], ['preset', preset], ['seed', seed], ...others];
 }
 
-/** Where a word stands in a caption: quoted texts follow plain values, switches come last. */
+/** The order in a caption: plain values, then quoted texts, then switches. */
 const rank = { range: 0, oneOf: 0, size: 0, text: 1, factor: 2, switch: 2 } as const;
 
 /** A generation as a caption that parseWords() reads back. */
@@ -216,7 +219,7 @@ export const requestFlags: readonly Flag[] = all.flatMap(({ option: { flags, hel
   flags === undefined ? [] : [{ flags, help, isNumber: kind === 'range' || kind === 'factor' }],
 );
 
-/** What was given on the command line, by commander's names. resolveRequest() checks the values. */
+/** Reads flags by the names that commander gives them. resolveRequest() checks the values. */
 export function readFlags(given: Readonly<Record<string, unknown>>): GenerationOptions {
   const read = all.flatMap(({ name, option: { flags } }) => {
     const value = flags === undefined ? undefined : given[attributeOf(flags)];

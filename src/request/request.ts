@@ -51,7 +51,7 @@ export const generationSchema = z.object({
 });
 export type Generation = z.infer<typeof generationSchema>;
 
-/** What a person chose; the rest is as the preset and the model say. */
+/** The options that a person chose. The preset and the model decide the others. */
 export type GenerationOptions = { readonly [Name in keyof Generation]?: Generation[Name] | undefined };
 
 /** What can be chosen in a chat. */
@@ -62,7 +62,7 @@ export interface ChatOptions extends GenerationOptions {
   readonly isPrivate?: boolean | undefined;
 }
 
-/** The ways to save time that leave the exact path. */
+/** The options that save time and leave the exact path. */
 export type Shortcuts = Pick<GenerationOptions, 'scheduler' | 'guidanceEnd' | 'featureReuse'>;
 
 export type OptionValues =
@@ -76,9 +76,9 @@ export type OptionValues =
   | { readonly kind: 'factor' };
 
 export type Option = OptionValues & {
-  /** How it is typed in a chat. Absent: it cannot be chosen there. */
+  /** How it is typed in a chat; absent where it cannot be chosen there. */
   readonly word?: string;
-  /** How it is given on the command line, and what the help says of it. Absent: it has no flag of its own. */
+  /** How it is given on the command line, and its line in the help. */
   readonly flags?: string;
   readonly help?: string;
 };
@@ -87,7 +87,7 @@ const whole = (min: number, max: number) => ({ kind: 'range', min, max, isWhole:
 const number = (min: number, max: number) => ({ kind: 'range', min, max, isWhole: false }) as const;
 const oneOf = (allowed: readonly string[]) => ({ kind: 'oneOf', allowed }) as const;
 
-/** What may be typed. Ranges are what any model could take; both ends are included. */
+/** What may be typed. Ranges are what any model could take, with both ends included. */
 export const optionTable = {
   prompt: { word: 'prompt', kind: 'text' },
   preset: {
@@ -177,7 +177,7 @@ export type OptionName = keyof typeof optionTable;
 /** "subtle" and "strong" of a variation. */
 export const variationStrengths = { subtle: 0.35, strong: 0.7 } as const;
 
-/** Without what is undefined, which would hide a default. */
+/** The values without undefined ones, which would hide a default. */
 export function withoutUndefined<T extends object>(
   values: T,
 ): { [Name in keyof T]: Exclude<T[Name], undefined> } {
@@ -186,8 +186,8 @@ export function withoutUndefined<T extends object>(
 }
 
 /**
- * The part of a generation that the options decide; what they leave open is absent.
- * @param base earlier job that is changed: a camera choice is added to its prompt when there is no new one
+ * The fields of a request that the options decide. The others are absent.
+ * @param base the earlier request that is changed: a camera choice is added to its prompt when there is no new one
  * @throws KinoraError INVALID_PROMPT for a prompt that is too long or no text
  */
 export function toGeneration(chosen: ChatOptions, base?: Pick<Generation, 'prompt'>): Partial<Generation> {
