@@ -157,7 +157,7 @@ function describe(pack: string, picture: string, results: readonly EngineResult[
   const outside = median(
     results.map(({ timings }) => 1 - (timings['sessions'] ?? 0) / (timings['total'] ?? 1)),
   );
-  const phases = ['encodeText', 'encodeImage', 'conditioning', 'prepare', 'denoise', 'decode', 'finishing'];
+  const phases = ['encodeText', 'encodeImage', 'conditioning', 'denoise', 'decode', 'finishing'];
   const [first] = results;
   return {
     pack,

@@ -65,14 +65,13 @@ const phaseMs =
   (name: string) =>
   ({ result }: MeasuredJob): number =>
     result.timings[name] ?? 0;
-/** The first one also hands the conditioning over. */
+/** The first one also puts the latents into the session thread. */
 const steadySteps = (runs: readonly MeasuredJob[]): number[] => runs.flatMap(({ stepMs }) => stepMs.slice(1));
 
 const phases = [
   'encodeText',
   'encodeImage',
   'conditioning',
-  'prepare',
   'denoise',
   'decode',
   'finishing',
@@ -206,7 +205,7 @@ async function measureRemix(bench: Bench): Promise<void> {
           beforeStepsMs: middle(runs, ({ beforeStepsMs }) => beforeStepsMs),
           withoutTextMs: middle(runs, (one) => one.beforeStepsMs - encodeText(one)),
           ...Object.fromEntries(
-            ['readPicture', 'encodeText', 'encodeImage', 'conditioning', 'prepare'].map((name) => [
+            ['readPicture', 'encodeText', 'encodeImage', 'conditioning'].map((name) => [
               `${name}Ms`,
               middle(runs, phaseMs(name)),
             ]),

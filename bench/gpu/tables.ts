@@ -144,8 +144,7 @@ export function makeTables(measured: Measurements, plan: Plan): Table[] {
       'without text': get('withoutTextMs'),
       'reading the picture': get('readPictureMs'),
       'looking it up': get('encodeImageMs'),
-      'text and conditioning': get('conditioningMs'),
-      prepare: get('prepareMs'),
+      conditioning: get('conditioningMs'),
       ...failures('remix', key),
     };
   });
