@@ -29,7 +29,7 @@ export async function condition(
   { targetFps, guidanceScale, numFrames }: GenerateRequest,
   tensors: ThreadTensors,
 ): Promise<Conditioning> {
-  // The unconditional row is told nothing of the picture's embedding, but sees the same image latents.
+  // The unconditional row gets zeros for the picture's embedding, but the same image latents.
   const none = { ...imageEmbeds, data: new Float32Array(imageEmbeds.data.length) };
   const { data, dims } = guidanceScale > 1 ? stack(none, imageEmbeds) : imageEmbeds;
   const [rows = 0, size = 0] = dims;
@@ -46,7 +46,7 @@ export async function condition(
     context: tensors.empty(),
     image_latents_enc: tensors.empty(),
   };
-  // What is not finite here makes the sample so, which is looked at after every step.
+  // NaN and infinity in these outputs reach the sample, which is checked after every step.
   await pack.sessions.unet_cond.run(feeds, { into: computed, unchecked: Object.keys(computed) });
   const inputs = isTextInContext ? computed : { ...computed, ...text };
   return new Conditioning(pack, inputs, rows === 2, tensors);

@@ -53,7 +53,7 @@ export async function denoise(
         out_sample: at[target],
         ...(step.deepFeatures === 'kept' ? { deep_features: features } : {}),
       };
-      // What is not finite in the features makes the sample so.
+      // NaN and infinity in the features reach the sample, which is checked.
       await session.run(feeds, { into, unchecked: ['deep_features'] });
     }
     // The other formulas of scheduler.step

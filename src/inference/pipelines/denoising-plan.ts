@@ -1,6 +1,6 @@
 /**
- * What a run down the noise schedule computes, decided before any of it is: for each step the timestep, the graph, the
- * rows, the factors. Pure numbers; denoise.ts carries them out. Knows no tensor and no session.
+ * The plan of a run down the noise schedule, made before anything is computed: for each step the timestep, the graph, the
+ * rows and the factors. Pure numbers; denoise.ts carries them out. Knows no tensor and no session.
  */
 import type { Combination, Scheduler, StepTensor } from '../schedulers/scheduler.ts';
 

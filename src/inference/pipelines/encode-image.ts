@@ -1,6 +1,6 @@
 /**
- * A picture to what the image encoder and the VAE say of it. Independent of the clip's seed, so that all clips of a
- * picture share it through the cache. Knows neither prompts nor steps. Shapes as in i2vgen-xl.ts.
+ * A picture to its embedding (image encoder) and its latents (VAE). Both are independent of the clip's seed, so that all
+ * clips of a picture share them through the cache. Knows neither prompts nor steps. Shapes as in i2vgen-xl.ts.
  */
 import type { GenerateRequest, Picture } from '../image-to-video.ts';
 import { LatentCache } from '../latent-cache.ts';
@@ -20,12 +20,12 @@ export interface EncodedImage {
 }
 
 /**
- * Of the sample of every picture's latents. diffusers draws it from the global generator, of which the seed of a clip
- * says nothing; one seed for all lets every clip of a picture share its latents.
+ * Seed of the sample of a picture's latents. diffusers draws it from the global generator, independently of the clip's
+ * seed; one fixed seed lets every clip of a picture share its latents.
  */
 const imageSeed = 0;
 
-/** A picture of which the cache has what the encoders say, or which is ready for them. */
+/** A picture whose encodings are in the cache, or which is resized for the encoders. */
 export type PreparedPicture = { readonly picture: Picture } & (
   | { readonly encoded: EncodedImage }
   | { readonly prepared: PreparedImage; readonly cacheKey: string }

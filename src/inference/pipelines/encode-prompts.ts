@@ -1,4 +1,4 @@
-/** Prompts to what the UNet reads of them. Knows neither pictures nor steps. Shapes as in i2vgen-xl.ts. */
+/** Prompts to embeddings. Knows neither pictures nor steps. Shapes as in i2vgen-xl.ts. */
 import type { GenerateRequest } from '../image-to-video.ts';
 import { LatentCache } from '../latent-cache.ts';
 import type { OpenPack } from '../packs/open.ts';

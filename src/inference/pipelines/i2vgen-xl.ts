@@ -26,7 +26,7 @@ import { Run, type SessionMs } from './run.ts';
 export class I2VGenXLPipeline implements ImageToVideoPipeline {
   readonly #pack: OpenPack;
   readonly #cache: LatentCache;
-  /** Stands for the weights in cache keys, so that a changed pack never meets old numbers. */
+  /** Stands for the weights in cache keys, so that entries of another pack are never found. */
   readonly #fingerprint: string;
 
   constructor(pack: OpenPack, cache: LatentCache) {
@@ -48,11 +48,12 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
         preparePicture(pack, this.#fingerprint, request, run),
       );
 
-      // 2. Picture: what the image encoder sees in it, and its latents
+      // 2. Picture: its embedding and its latents
       const image = await encodeImage(pack, prepared, run);
       run.advance('encodeImage');
 
-      // 3. What in the UNet no timestep changes. 4. The steps, and the noise or earlier latents that they begin with
+      // 3. Conditioning: the part of the UNet that depends on no timestep
+      // 4. Entry into the noise schedule: the plan of the steps, and noise or earlier latents
       const { picture } = prepared;
       const [conditioning, { steps, latents: noisy }] = await together(
         condition(pack, promptEmbeds, image, request, tensors),

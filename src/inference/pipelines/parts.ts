@@ -1,4 +1,4 @@
-/** What a pack must have by its family, or a sentence. Knows no family. */
+/** Parts that every pack of the family has: each function returns one or refuses the pack. Knows no family. */
 import { KinoraError } from '../../errors.ts';
 import type { Outputs } from '../sessions/session.ts';
 import type { ByteTensor, FloatTensor } from '../sessions/tensor.ts';

@@ -53,20 +53,20 @@ export class Run {
     this.check();
   }
 
-  /** Books the time since the last call under `name`. */
+  /** Records the time since the last call under `name`. */
   lap(name: string): void {
     const now = performance.now();
     this.#timings[name] = now - this.#markedAt;
     this.#markedAt = now;
   }
 
-  /** The same, where a step of the encoding ends. */
+  /** The same at the end of a stage; while encoding, it counts as a step of the progress. */
   advance(name: string): void {
     this.lap(name);
     this.#encodingStep();
   }
 
-  /** The same for a step that runs beside others and knows its own time. */
+  /** The same for a stage that runs beside another one and knows its own time. */
   book(name: string, ms: number): void {
     this.#timings[name] = ms;
     this.#encodingStep();
@@ -97,7 +97,7 @@ export class Run {
   }
 
   cacheUse(): { hits: string[]; misses: string[] } {
-    // In the order of the work, though prompts and picture are looked up side by side.
+    // In the order of the stages, although prompts and picture are looked up side by side.
     const inOrder = (found: ReadonlySet<CacheKind>) => cacheKinds.filter((kind) => found.has(kind));
     return { hits: inOrder(this.#hits), misses: inOrder(this.#misses) };
   }

@@ -18,7 +18,7 @@ export interface SessionOptions {
   readonly threads: number;
 }
 
-/** What TensorRT cannot do (attention of plain packs, graphs without an engine) CUDA does, on the same GPU. */
+/** CUDA runs the nodes that TensorRT cannot (attention of plain packs, graphs without an engine), on the same GPU. */
 function providersOf(kind: DeviceKind, deviceId: number): InferenceSession.ExecutionProviderConfig[] {
   switch (kind) {
     case 'cuda':
