@@ -46,8 +46,7 @@ export async function condition(
     context: tensors.empty(),
     image_latents_enc: tensors.empty(),
   };
-  // NaN and infinity in these outputs reach the sample, which is checked after every step.
-  await pack.sessions.unet_cond.run(feeds, { into: computed, unchecked: Object.keys(computed) });
+  await pack.sessions.unet_cond.run(feeds, { into: computed });
   const inputs = isTextInContext ? computed : { ...computed, ...text };
   return new Conditioning(pack, inputs, rows === 2, tensors);
 }

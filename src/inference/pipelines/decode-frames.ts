@@ -80,8 +80,8 @@ export function takeFrames(
   for (let n = 0; n < count; n++) {
     for (let c = 0; c < channels; c++) {
       const start = (c * numFrames + first + n) * plane;
-      const frame = latents.subarray(start, start + plane).map((value) => value * factor);
-      data.set(frame, (n * channels + c) * plane);
+      const target = (n * channels + c) * plane;
+      for (let i = 0; i < plane; i++) data[target + i] = (latents[start + i] as number) * factor;
     }
   }
   return { data, dims: [count, channels, h, w] };

@@ -53,8 +53,7 @@ export async function denoise(
         out_sample: at[target],
         ...(step.deepFeatures === 'kept' ? { deep_features: features } : {}),
       };
-      // NaN and infinity in the features reach the sample, which is checked.
-      await session.run(feeds, { into, unchecked: ['deep_features'] });
+      await session.run(feeds, { into });
     }
     // The other formulas of scheduler.step
     await tensors.compute(

@@ -50,8 +50,6 @@ export interface RunOptions {
    * those are fetched.
    */
   readonly into?: Readonly<Record<string, FloatTensor | ByteTensor | ThreadTensor>>;
-  /** Outputs in which NaN and infinity are not looked for, because they show in another output. */
-  readonly unchecked?: readonly string[];
 }
 
 export class OnnxSession {
@@ -126,13 +124,13 @@ export class OnnxSession {
    */
   async run(
     feeds: Readonly<Record<string, Tensor | ThreadTensor>>,
-    { into = {}, unchecked = [] }: RunOptions = {},
+    { into = {} }: RunOptions = {},
   ): Promise<Outputs> {
     const own = Object.fromEntries(Object.entries(feeds).map(([name, feed]) => [name, withOwnMemory(feed)]));
     const lent = Object.values(into).flatMap((tensor) => ('data' in tensor ? buffersOf(tensor) : []));
     let answer: RunAnswer;
     try {
-      answer = await askThread({ type: 'run', session: this.#key, feeds: own, into, unchecked }, lent);
+      answer = await askThread({ type: 'run', session: this.#key, feeds: own, into }, lent);
     } catch (error) {
       throw explainRunFailure(this.name, this.#device, error);
     }

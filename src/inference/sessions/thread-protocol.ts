@@ -31,7 +31,6 @@ export type ThreadRequest =
       readonly feeds: Readonly<Record<string, Tensor | ThreadTensor>>;
       /** See RunOptions. */
       readonly into: Readonly<Record<string, FloatTensor | ByteTensor | ThreadTensor>>;
-      readonly unchecked: readonly string[];
     }
   | { readonly type: 'release'; readonly session: number }
   /** The others are about tensors: see ThreadTensors. */
@@ -48,7 +47,7 @@ export interface OpenedSession {
 export interface RunAnswer {
   /** Those that do not stay in the thread. */
   readonly outputs: Readonly<Record<string, { readonly data: unknown; readonly dims: readonly number[] }>>;
-  /** Of all float32 outputs but the unchecked ones. */
+  /** Of all float32 numbers that leave the thread, and of a part of those that stay. */
   readonly isFinite: boolean;
   readonly runMs: number;
 }

@@ -53,7 +53,7 @@ describe('tensors in the session thread', () => {
     expect(await tensors.take(both)).toEqual({ data: Float32Array.of(1, 2, 31, 35), dims: [2, 1, 2] });
   });
 
-  it('are checked after a run, unless they show in something else', async () => {
+  it('are checked after a run', async () => {
     const tensors = new ThreadTensors();
     const latent = tensors.put({ data: numbers().fill(Number.NaN, 5, 6), dims });
     const sample = tensors.empty();
@@ -61,7 +61,6 @@ describe('tensors in the session thread', () => {
       code: 'BAD_NUMBERS',
       message: expect.stringContaining('vae_decoder'),
     });
-    expect(await decoder.run({ latent }, { into: { sample }, unchecked: ['sample'] })).toEqual({});
     tensors.freeAll();
   });
 
