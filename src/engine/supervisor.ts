@@ -5,7 +5,7 @@
  * Every promise settles: with a result, or with a KinoraError from the catalogue.
  */
 import path from 'node:path';
-import { KinoraError, type SerializedError } from '../errors.ts';
+import { deserializeError, KinoraError, type SerializedError } from '../errors.ts';
 import type { ProgressEvent } from '../inference/image-to-video.ts';
 import { type EngineLogger, EngineProcess } from './process.ts';
 import type { EngineJob, EngineOptions, EngineResult, FromEngine } from './protocol.ts';
@@ -222,9 +222,9 @@ export class Engine {
         this.#onAnswer(message.result.jobId)?.resolve(message.result);
         return;
       case 'error': {
-        const { code, message: text } = message.error;
+        const { jobId, error } = message;
         this.#rssBytes = message.rssBytes;
-        this.#onAnswer(message.jobId, code)?.reject(new KinoraError(code, text));
+        this.#onAnswer(jobId, error.code)?.reject(deserializeError(error));
         return;
       }
     }
@@ -300,11 +300,9 @@ export class Engine {
   }
 
   #deadError(): KinoraError {
-    const { code, message } = this.#startError ?? {
-      code: 'ENGINE_CRASHED',
-      message: 'The engine is not running.',
-    };
-    return new KinoraError(code, message);
+    return deserializeError(
+      this.#startError ?? { code: 'ENGINE_CRASHED', message: 'The engine is not running.' },
+    );
   }
 
   // --- the job -------------------------------------------------------------------------------------------------

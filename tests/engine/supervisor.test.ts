@@ -155,7 +155,8 @@ describe('engine', () => {
     const before = filesIn(folder);
     const engine = shared();
     const { pid } = engine.status();
-    await expect(engine.run(quickJob(folder, { imagePath }))).rejects.toMatchObject({ code });
+    const detail = code === 'IMAGE_UNSUPPORTED' ? { detail: { kind: 'pictureFormat' } } : {};
+    await expect(engine.run(quickJob(folder, { imagePath }))).rejects.toMatchObject({ code, ...detail });
     expect(filesIn(folder)).toEqual(before);
     await engine.run(quickJob(folder));
     expect(engine.status().pid).toBe(pid);
