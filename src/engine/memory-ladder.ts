@@ -12,17 +12,17 @@ import type { Engine, RunHooks } from './supervisor.ts';
 export async function runWithinMemory(
   engine: Engine,
   job: EngineJob,
-  hooks: Omit<RunHooks, 'leanest'> = {},
+  hooks: Omit<RunHooks, 'leastMemory'> = {},
 ): Promise<EngineResult> {
   let attempt = job;
-  let leanest = false;
+  let leastMemory = false;
   let reducedTo: string | undefined;
   for (;;) {
     let hasBegun = false;
     try {
       const result = await engine.run(attempt, {
         ...hooks,
-        leanest,
+        leastMemory,
         onProgress: (event) => {
           if (event.phase !== 'loading') hasBegun = true;
           hooks.onProgress?.(event);
@@ -32,9 +32,9 @@ export async function runWithinMemory(
     } catch (error) {
       if (!isKinoraError(error) || error.code !== 'OUT_OF_MEMORY') throw error;
       if (!hasBegun && engine.status().state === 'dead') throw error; // the model itself does not fit
-      if (hasBegun && !leanest) {
+      if (hasBegun && !leastMemory) {
         engine.logger.warn({ jobId: job.id }, 'out of memory: once more with as little as possible');
-        leanest = true;
+        leastMemory = true;
         continue;
       }
       // A job that was refused before any work may try every smaller version; one that failed at work gets one.

@@ -96,8 +96,8 @@ export type ToEngine =
       readonly job: EngineJob;
       /** Where the MP4 grows until it is complete. The parent removes it if the child dies. */
       readonly tempPath: string;
-      /** As GenerateHooks.leanest. */
-      readonly leanest: boolean;
+      /** As GenerateHooks.leastMemory. */
+      readonly leastMemory: boolean;
     }
   | { readonly type: 'cancel'; readonly jobId: string }
   /** Cancel the job, if any, tidy up and exit. */

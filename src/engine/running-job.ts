@@ -9,7 +9,7 @@ import type { Watchdog } from './watchdog.ts';
 
 export class RunningJob {
   readonly job: EngineJob;
-  readonly leanest: boolean;
+  readonly leastMemory: boolean;
   /** Where the MP4 grows. */
   readonly tempPath: string;
   readonly settled: Promise<EngineResult>;
@@ -22,9 +22,9 @@ export class RunningJob {
   #verdict: KinoraError | undefined;
 
   /** @param onProgress must not throw */
-  constructor(job: EngineJob, leanest: boolean, onProgress: (event: ProgressEvent) => void) {
+  constructor(job: EngineJob, leastMemory: boolean, onProgress: (event: ProgressEvent) => void) {
     this.job = withAbsolutePaths(job);
-    this.leanest = leanest;
+    this.leastMemory = leastMemory;
     this.tempPath = temporaryName(this.job.outPath);
     this.#onProgress = onProgress;
     this.settled = new Promise((resolve, reject) => {

@@ -17,8 +17,8 @@ export interface RunHooks {
   /** Aborting it ends the job at the next step boundary; run() then rejects with CANCELLED once nothing is left behind. */
   readonly signal?: AbortSignal;
   readonly onProgress?: (event: ProgressEvent) => void;
-  /** As GenerateHooks.leanest. */
-  readonly leanest?: boolean;
+  /** As GenerateHooks.leastMemory. */
+  readonly leastMemory?: boolean;
 }
 
 export interface EngineStatus {
@@ -99,12 +99,15 @@ export class Engine {
    * Makes one clip; waits while the child loads. Rejects with CANCELLED, ENGINE_CRASHED, ENGINE_HUNG, the error of the
    * job itself, or INTERNAL while another job runs. In every case nothing half-written is left.
    */
-  async run(job: EngineJob, { signal, onProgress, leanest = false }: RunHooks = {}): Promise<EngineResult> {
+  async run(
+    job: EngineJob,
+    { signal, onProgress, leastMemory = false }: RunHooks = {},
+  ): Promise<EngineResult> {
     if (this.#state === 'stopped') throw stoppedError();
     if (signal?.aborted) throw cancelledError();
     if (this.#running)
       throw new KinoraError('INTERNAL', 'The engine was given a job while it had another one.');
-    const running = new RunningJob(job, leanest, (event) => {
+    const running = new RunningJob(job, leastMemory, (event) => {
       try {
         onProgress?.(event);
       } catch (error) {
@@ -312,7 +315,7 @@ export class Engine {
     const [child, running] = [this.#child, this.#running];
     // The end of a child is reported a moment later: then the job waits for the next child.
     if (this.#state !== 'idle' || !child?.canHear || !running) return;
-    const { job, tempPath, leanest } = running;
+    const { job, tempPath, leastMemory } = running;
     const expectedStepMs =
       this.#measured && scaleStepMs(this.#measured.stepMs, this.#measured.work, running.work);
     running.watchdog = new Watchdog(this.#settings, expectedStepMs, (reason) => {
@@ -320,7 +323,7 @@ export class Engine {
       child.kill();
     });
     this.#state = 'busy';
-    child.send({ type: 'job', job, tempPath, leanest });
+    child.send({ type: 'job', job, tempPath, leastMemory });
   }
 
   #runningAs(jobId: string): RunningJob | null {

@@ -63,7 +63,7 @@ export interface GenerateHooks {
   /** Called once, after the last frame was handed out. */
   readonly onReport: (report: GenerationReport) => void;
   /** The clip failed for want of memory before: as little of it as possible is used, whatever time that takes. */
-  readonly leanest?: boolean | undefined;
+  readonly leastMemory?: boolean | undefined;
 }
 
 /** One model family. Frames come in order, chunk by chunk, while later chunks are still being decoded. */

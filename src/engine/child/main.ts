@@ -59,7 +59,7 @@ async function load(options: EngineOptions): Promise<void> {
 
 async function serve(
   engine: LoadedEngine,
-  { job, tempPath, leanest }: Extract<ToEngine, { type: 'job' }>,
+  { job, tempPath, leastMemory }: Extract<ToEngine, { type: 'job' }>,
   signal: AbortSignal,
 ): Promise<void> {
   parentWatch.postMessage(temporaryFilesOf(tempPath));
@@ -68,7 +68,7 @@ async function serve(
     const result = await engine.runJob(job, {
       tempPath,
       signal,
-      leanest,
+      leastMemory,
       onProgress: ({ phase, done, total }) => {
         void send({ type: 'progress', jobId: job.id, phase, done, total });
       },

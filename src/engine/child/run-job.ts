@@ -31,8 +31,8 @@ export interface JobHooks {
   readonly onProgress: (event: ProgressEvent) => void;
   /** Called every second while the job waits for ffmpeg, or for a session to open, rather than for a run. */
   readonly onAlive: () => void;
-  /** As GenerateHooks.leanest. */
-  readonly leanest?: boolean;
+  /** As GenerateHooks.leastMemory. */
+  readonly leastMemory?: boolean;
 }
 
 const aliveIntervalMs = 1000;
@@ -44,7 +44,7 @@ const aliveIntervalMs = 1000;
 export async function runJob(
   job: EngineJob,
   { pipeline, cache, ffmpegPath, model, device }: JobTools,
-  { tempPath, signal, onProgress, onAlive, leanest }: JobHooks,
+  { tempPath, signal, onProgress, onAlive, leastMemory }: JobHooks,
 ): Promise<EngineResult> {
   const startedAt = performance.now();
   let framesEndedAt = startedAt;
@@ -60,7 +60,7 @@ export async function runJob(
       onReport: (finished) => {
         report = finished;
       },
-      leanest,
+      leastMemory,
     },
   );
 

@@ -38,7 +38,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
   async *generate(request: GenerateRequest, hooks: GenerateHooks): AsyncGenerator<Frame, void> {
     const pack = this.#pack;
     const run = new Run(hooks, this.#cache, () => this.#sessionMs());
-    const { decodeChunkSize, coreBatch } = await pack.prepare(clipShape(request), hooks.leanest);
+    const { decodeChunkSize, coreBatch } = await pack.prepare(clipShape(request), hooks.leastMemory);
     const tensors = new ThreadTensors();
     try {
       // 1. Prompts. What runs beside what, here and below: overlap.ts

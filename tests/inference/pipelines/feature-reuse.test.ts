@@ -59,14 +59,14 @@ async function generate(
   opened: OpenPack,
   request: GenerateRequest,
   cache = newCache(),
-  { leanest = false } = {},
+  { leastMemory = false } = {},
 ): Promise<Clip> {
   const frames: Uint8Array[] = [];
   const progress: ProgressEvent[] = [];
   let videoId = '';
   const hooks = {
     signal: new AbortController().signal,
-    leanest,
+    leastMemory,
     onProgress: (event: ProgressEvent) => void progress.push(event),
     onReport: (report: { videoId: string }) => {
       videoId = report.videoId;
@@ -284,11 +284,11 @@ describe('rounds of steps', () => {
   it('do not change a bit where memory is short, and the shallow core goes when it is not used', async () => {
     const request = await base({ numInferenceSteps: 5, featureReuse: 2 });
     const expected = await generate(pack, request);
-    const lean = await generate(pack, request, newCache(), { leanest: true });
+    const lean = await generate(pack, request, newCache(), { leastMemory: true });
     expect(Buffer.compare(lean.pixels, expected.pixels)).toBe(0);
     const early = await base({ numInferenceSteps: 6, featureReuse: 2, guidanceEnd: 0.5 });
     const exact = await generate(pack, early);
-    const leanEarly = await generate(pack, early, newCache(), { leanest: true });
+    const leanEarly = await generate(pack, early, newCache(), { leastMemory: true });
     expect(Buffer.compare(leanEarly.pixels, exact.pixels)).toBe(0);
     expect(pack.sessions.unet_shallow?.isOpen).toBe(false); // the decoder needed its place
     await generate(pack, request);
