@@ -10,7 +10,7 @@ import { schedulerNames } from './request/model-limits.ts';
 import { optionTable } from './request/request.ts';
 
 /** The folder of package.json. */
-export const projectFolder = fileURLToPath(new URL('..', import.meta.url));
+const projectFolder = fileURLToPath(new URL('..', import.meta.url));
 
 const number = (min: number, max: number) => {
   const error = `expected a number from ${min} to ${max}`;

@@ -2,7 +2,7 @@
 import { KinoraError } from '../errors.ts';
 
 /** In code points. */
-export const longestPrompt = 1000;
+const longestPrompt = 1000;
 const farTooLong = 100 * longestPrompt;
 
 /**

@@ -178,9 +178,7 @@ export type OptionName = keyof typeof optionTable;
 export const variationStrengths = { subtle: 0.35, strong: 0.7 } as const;
 
 /** The values without undefined ones, which would hide a default. */
-export function withoutUndefined<T extends object>(
-  values: T,
-): { [Name in keyof T]: Exclude<T[Name], undefined> } {
+function withoutUndefined<T extends object>(values: T): { [Name in keyof T]: Exclude<T[Name], undefined> } {
   const defined = Object.entries(values).filter(([, value]) => value !== undefined);
   return Object.fromEntries(defined) as { [Name in keyof T]: Exclude<T[Name], undefined> };
 }

@@ -79,7 +79,7 @@ export function filterGraph(options: GraphOptions): string {
 }
 
 /** The nearest even sides of at least 2. */
-export function scaledSize(width: number, height: number, scale: number): readonly [number, number] {
+function scaledSize(width: number, height: number, scale: number): readonly [number, number] {
   const side = (length: number) => Math.max(2, 2 * Math.round((length * scale) / 2));
   return [side(width), side(height)];
 }

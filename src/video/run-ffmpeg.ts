@@ -189,7 +189,7 @@ class FfmpegProcess {
 }
 
 /** The command line, built by fluent-ffmpeg. Two-argument calls only: it splits lone options at spaces. */
-export function commandLine(run: Omit<FfmpegRun, 'ffmpegPath' | 'signal' | 'deadlineMs'>): string[] {
+function commandLine(run: Omit<FfmpegRun, 'ffmpegPath' | 'signal' | 'deadlineMs'>): string[] {
   // "file:" keeps names such as "a:b.mp4" or "-x.mp4" from being read as protocols or options.
   const input = 'file' in run.source ? `file:${run.source.file}` : 'pipe:0';
   const command = ffmpeg(input)

@@ -43,7 +43,7 @@ export interface WorkerSettings {
   readonly costs: Readonly<Record<string, number>>;
 }
 
-export const defaultWorkerSettings: WorkerSettings = {
+const defaultWorkerSettings: WorkerSettings = {
   lockDurationMs: 60_000,
   stalledIntervalMs: 3_000,
   reclaimEveryMs: 5_000,

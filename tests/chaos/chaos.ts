@@ -38,7 +38,7 @@ function seededRandom(seed: number): () => number {
   };
 }
 
-export const people = Array.from({ length: 5 }, (_, i) => `test:p${i}`);
+const people = Array.from({ length: 5 }, (_, i) => `test:p${i}`);
 /** Enough runs for the freezes that nobody waits for in a quick test. */
 const runsWithLongFreezes = 100;
 const longFreezesMs = [20_000, 45_000];

@@ -23,7 +23,7 @@ import { type FakeTelegram, startFakeTelegram } from '../fakes/telegram/server.t
 import { cancelledError } from './cancelled.ts';
 import { TestRedis } from './redis-server.ts';
 
-export const terms: QueueTerms = {
+const terms: QueueTerms = {
   cost: () => 2,
   day: () => '2026-11-21',
   cooldownMs: 0,

@@ -7,7 +7,7 @@ import { RE2JS, RE2Set } from 're2js';
 import { KinoraError } from '../../errors.ts';
 
 /** Both ends included. */
-export const blockedWordRanges = {
+const blockedWordRanges = {
   count: { min: 0, max: 100 },
   /** In characters, the slashes of a pattern not counted. */
   length: { min: 1, max: 100 },

@@ -52,7 +52,7 @@ const singleSchema = z.strictObject({
 });
 
 /** @throws Error when the fields are not what ruleFields describes */
-export function parseRules(fields: Readonly<Record<string, string>>): CommunityRules {
+function parseRules(fields: Readonly<Record<string, string>>): CommunityRules {
   const lists: Record<'channel' | 'role' | 'word', string[]> = { channel: [], role: [], word: [] };
   const single: Record<string, string> = {};
   for (const [field, value] of Object.entries(fields)) {

@@ -37,7 +37,7 @@ export class TooLarge extends Error {
 }
 
 /** Discord did not answer, or not sensibly; a later attempt may succeed. */
-export class Unanswered extends Error {
+class Unanswered extends Error {
   override readonly name = 'Unanswered';
 }
 
@@ -143,7 +143,7 @@ function request(body: object, upload: Upload | undefined, signal: AbortSignal |
 }
 
 /** What a failure of discord.js means, without anything secret. */
-export function meaningOf(error: unknown): Error {
+function meaningOf(error: unknown): Error {
   if (error instanceof RateLimitError) {
     const ms = Math.max(error.retryAfter, error.timeToReset, 250);
     return new DeliveryDelayed('Discord asks for a pause', ms);

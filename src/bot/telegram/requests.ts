@@ -189,7 +189,7 @@ export function messageJobId(chatId: number, messageId: number): string {
 }
 
 /** All pictures of an album together are one request. */
-export function albumJobId(chatId: number, albumId: string): string {
+function albumJobId(chatId: number, albumId: string): string {
   return `tg-${chatId.toString(36)}-a${shortened(albumId)}`;
 }
 

@@ -65,7 +65,7 @@ export interface DeliverySettings {
   readonly wasDenied: (callId: string) => Promise<boolean>;
 }
 
-export const defaultDeliverySettings: DeliverySettings = {
+const defaultDeliverySettings: DeliverySettings = {
   concurrency: 4,
   maxAttempts: 100,
   firstRetryMs: 1_000,

@@ -45,7 +45,7 @@ export interface ForgetSettings {
   readonly cacheSettlesMs: number;
 }
 
-export const defaultForgetSettings: ForgetSettings = {
+const defaultForgetSettings: ForgetSettings = {
   answerWithinMs: 5_000,
   // A cancelled job ends within ten seconds at worst.
   endWithinMs: 15_000,

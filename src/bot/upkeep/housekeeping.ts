@@ -25,7 +25,7 @@ export interface HousekeepingSettings {
   readonly leftoverMs: number;
 }
 
-export const defaultHousekeepingSettings: HousekeepingSettings = {
+const defaultHousekeepingSettings: HousekeepingSettings = {
   everyMs: 300_000,
   retentionMs: 30 * 86_400_000,
   budgetBytes: 20 * 1024 ** 3,

@@ -35,7 +35,7 @@ export interface ReconcileSettings {
   readonly retentionSeconds: number;
 }
 
-export const defaultReconcileSettings: ReconcileSettings = {
+const defaultReconcileSettings: ReconcileSettings = {
   everyMs: 15_000,
   graceMs: 30_000,
   expireAfterMs: 24 * 3_600_000,

@@ -5,7 +5,7 @@ import type { Check } from './check.ts';
 import { checkDisk, checkFfmpeg, checkNode, checkRedis, checkSettings } from './machine.ts';
 import { checkDevice, checkGpu, checkPacks } from './model.ts';
 
-export async function examine(config: Config): Promise<Check[]> {
+async function examine(config: Config): Promise<Check[]> {
   const checks: (() => Check | Promise<Check | Check[]>)[] = [
     checkNode,
     checkSettings,

@@ -24,7 +24,7 @@ import { z } from 'zod';
 import { neededLibraries } from './elf.ts';
 
 /** The libraries of this checkout, one folder per version of the runtime. */
-export const cudaFolder = fileURLToPath(new URL('../../../cuda', import.meta.url));
+const cudaFolder = fileURLToPath(new URL('../../../cuda', import.meta.url));
 
 export const providerNames = [
   'libonnxruntime_providers_shared.so',

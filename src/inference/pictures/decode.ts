@@ -20,7 +20,7 @@ export interface ImageLimits {
   readonly background: string;
 }
 
-export const defaultImageLimits: ImageLimits = {
+const defaultImageLimits: ImageLimits = {
   maxBytes: 64 * 2 ** 20,
   maxPixels: 40_000_000,
   minSide: 8,

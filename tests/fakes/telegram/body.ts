@@ -4,7 +4,7 @@ import { multipart } from '../multipart.ts';
 import { badRequest, usualError } from './api-error.ts';
 import { Params, type Upload } from './params.ts';
 
-export const maxUploadBytes = 50 * 1024 * 1024;
+const maxUploadBytes = 50 * 1024 * 1024;
 /** Beside the file there are other fields. */
 const maxBodyBytes = maxUploadBytes + 256 * 1024;
 

@@ -20,7 +20,7 @@ export interface Naming {
   readonly mimeType?: string | undefined;
 }
 
-export const maxDownloadBytes = 20 * 1024 * 1024;
+const maxDownloadBytes = 20 * 1024 * 1024;
 const prefixes = {
   photo: 'AgAC',
   video: 'BAAC',
