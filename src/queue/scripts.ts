@@ -29,8 +29,11 @@ const scripts = {
 };
 export type ScriptName = keyof typeof scripts;
 
+/** Scripts that a connection has sent before: later calls send the hash. */
+const sent = new WeakMap<Redis, Set<ScriptName>>();
+
 /**
- * Runs a script, by its hash where Redis has it already.
+ * Runs a script. The first call on a connection sends its text, so that it costs no round trip of its own to load it.
  * @param prefix of all keys; a script's own header documents the arguments behind it
  * @returns the script's reply, to be parsed by the caller
  */
@@ -41,11 +44,17 @@ export async function runScript(
   ...args: readonly (string | number)[]
 ): Promise<unknown> {
   const { lua, sha1 } = scripts[name];
-  try {
-    return await redis.evalsha(sha1, 0, prefix, ...args);
-  } catch (error) {
-    // A script that Redis does not know has not run.
-    if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error;
-    return await redis.eval(lua, 0, prefix, ...args);
+  const known = sent.get(redis) ?? new Set();
+  sent.set(redis, known);
+  if (known.has(name)) {
+    try {
+      return await redis.evalsha(sha1, 0, prefix, ...args);
+    } catch (error) {
+      // A script that Redis does not know, after a restart for example, has not run.
+      if (!(error instanceof Error && error.message.startsWith('NOSCRIPT'))) throw error;
+    }
   }
+  const reply = await redis.eval(lua, 0, prefix, ...args);
+  known.add(name);
+  return reply;
 }
