@@ -102,7 +102,7 @@ export class AuditTrail {
       by: checkOwner(act.by),
       reason: checkReason(reason),
       now,
-      ask: randomUUID(),
+      callId: randomUUID(),
     });
     const answer = await runScript(this.redis, 'admin', this.keys.prefix, text);
     return changedSchema.parse(JSON.parse(String(answer)));

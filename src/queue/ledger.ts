@@ -139,7 +139,7 @@ export class Ledger {
       'admit',
       JSON.stringify({
         ...terms,
-        ask: terms.callId ?? randomUUID(),
+        callId: terms.callId ?? randomUUID(),
         id: parsed.id,
         user: parsed.userKey,
         ...(parsed.communityKey ? { community: parsed.communityKey } : {}),

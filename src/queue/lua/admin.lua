@@ -1,14 +1,14 @@
 -- One act of an admin or moderator: changes one value and adds a line to the audit trail, in one step.
 -- ARGV: prefix, JSON act
---   act: ask by action target reason now change, and the arguments of the change: key (in full) field value least most
---   ask: id of this call; the same call, sent twice by a broken connection, gets the same answer and changes nothing
+--   act: callId by action target reason now change, and the arguments of the change: key (in full) field value least most
+--   callId: id of this call; the same call, sent twice by a broken connection, gets the same answer and changes nothing
 -- Changes: set (field of a hash) · delete (field of a hash) · add (to a field, clamped to least..most) ·
 --   replace (a whole string; deleted when value is '')
 -- Returns JSON { changed, before, after }; before and after are absent where there is no value. An act that changes
 -- nothing is not added to the trail.
 local act = cjson.decode(ARGV[2])
-local askKey = key('asked:' .. act.ask)
-local said = redis.call('GET', askKey)
+local answerKey = key('asked:' .. act.callId)
+local said = redis.call('GET', answerKey)
 if said then return said end
 
 local before, after
@@ -39,5 +39,5 @@ end
 local changed = before ~= after
 if changed then audit(act.now, act.by, act.action, act.target, before, after, act.reason) end
 local answer = cjson.encode({ changed = changed, before = before, after = after })
-redis.call('SET', askKey, answer, 'EX', 3600)
+redis.call('SET', answerKey, answer, 'EX', 3600)
 return answer

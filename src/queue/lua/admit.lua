@@ -1,7 +1,7 @@
 -- Accepts or refuses one request, and reserves its place, its credits and its slot in the caps, in one step.
 -- ARGV: prefix, JSON request
---   request: id ask user community roles[] preset cost now day cooldownMs limits{queue,user,community,credits} data
---   ask: id of this call; the same call, sent twice by a broken connection, gets the same answer again
+--   request: id callId user community roles[] preset cost now day cooldownMs limits{queue,user,community,credits} data
+--   callId: id of this call; the same call, sent twice by a broken connection, gets the same answer again
 -- Returns JSON: { decision, ... }. Decisions: accepted duplicate banned paused draining queue-full
 --   user-full community-full cooldown quota
 local request = cjson.decode(ARGV[2])
@@ -17,13 +17,13 @@ local known = redis.call('HGET', jobKey, 'state')
 if known then
   local stored = redis.call('HMGET', jobKey, 'tag', 'ask', 'left', 'granted')
   local priority = tonumber(stored[1]) + 1
-  if known == 'reserved' and stored[2] == request.ask then
+  if known == 'reserved' and stored[2] == request.callId then
     return answer('accepted', { priority = priority, left = tonumber(stored[3]), granted = tonumber(stored[4]) })
   end
   return answer('duplicate', { state = known, priority = priority })
 end
 -- The user has already been told that this request was not accepted.
-if redis.call('EXISTS', key('withdrawn:' .. request.ask)) == 1 then
+if redis.call('EXISTS', key('withdrawn:' .. request.callId)) == 1 then
   return answer('duplicate', { state = 'cancelled', priority = 1 })
 end
 
@@ -110,7 +110,7 @@ redis.call('HSET', jobKey,
   'state', 'reserved', 'user', request.user, 'community', request.community or '',
   'preset', request.preset, 'cost', request.cost, 'fromDay', fromDay, 'fromGrant', fromGrant, 'day', request.day,
   'tag', string.format('%d', tag), 'span', span, 'sequence', sequence, 'createdAt', now, 'starts', 0,
-  'ask', request.ask, 'left', creditLimit - used - fromDay, 'granted', granted - fromGrant,
+  'ask', request.callId, 'left', creditLimit - used - fromDay, 'granted', granted - fromGrant,
   'request', request.data)
 redis.call('ZADD', key('pending'), now, request.id)
 redis.call('ZADD', key('history:' .. request.user), now, request.id)
