@@ -37,6 +37,11 @@ export interface EncodeOptions {
   readonly thumbnailPath?: string | undefined;
   /** How many frames must come; any other number is an error. */
   readonly numFrames?: number | undefined;
+  /**
+   * Resolves when ffmpeg may start, if that is before the first frame. A large process takes 40 ms to start another one;
+   * with a GPU at work meanwhile, they cost no time.
+   */
+  readonly framesAreComing?: Promise<void> | undefined;
 }
 
 export interface EncodedVideo {
@@ -89,9 +94,11 @@ async function encodeTo(
   }
   // Interpolation needs two frames and a way back three; fewer must be known before ffmpeg starts.
   const mustCount = (wanted.loop || wanted.smooth > 1) && options.numFrames === undefined;
-  const count = await source.peek(mustCount ? 3 : 1, signal);
+  const peeked = source.peek(mustCount ? 3 : 1, signal);
+  const count = options.numFrames ?? (await peeked);
+  await Promise.race([peeked, ...(options.framesAreComing ? [options.framesAreComing] : [])]);
   const frameRate = toFraction(fps);
-  const transformation = applicable(options.numFrames ?? count, wanted);
+  const transformation = applicable(count, wanted);
 
   await runFfmpeg({
     ffmpegPath: options.ffmpegPath,
@@ -179,6 +186,7 @@ class FrameSource implements AsyncIterator<Uint8Array> {
   /** Is given a copy of the first frame. */
   onFirst: ((first: Uint8Array) => void) | undefined;
   #isPulling = false;
+  #peeked: Promise<number> | undefined;
   /** Frames taken from the source so far. */
   count = 0;
 
@@ -191,7 +199,12 @@ class FrameSource implements AsyncIterator<Uint8Array> {
    * Waits for the first `count` frames, at least one. Copies are kept for next(): a source may reuse its buffer.
    * @returns how many of them there are
    */
-  async peek(count: number, signal: AbortSignal | undefined): Promise<number> {
+  peek(count: number, signal: AbortSignal | undefined): Promise<number> {
+    this.#peeked = this.#peek(count, signal);
+    return this.#peeked;
+  }
+
+  async #peek(count: number, signal: AbortSignal | undefined): Promise<number> {
     const aborted = abortOf(signal);
     try {
       while (this.#ahead.length < count) {
@@ -213,6 +226,7 @@ class FrameSource implements AsyncIterator<Uint8Array> {
   }
 
   async next(): Promise<IteratorResult<Uint8Array, undefined>> {
+    await this.#peeked;
     const value = this.#ahead.shift() ?? (await this.#pull());
     return value === undefined ? { done: true, value } : { done: false, value };
   }

@@ -52,11 +52,18 @@ export async function runJob(
   const work = new AbortController();
   const opening = openPicture(job.imagePath, cache);
   opening.catch(() => {}); // the pipeline awaits it, unless the output is refused first
+  let onDenoising = (): void => {};
+  const framesAreComing = new Promise<void>((resolve) => {
+    onDenoising = resolve;
+  });
   const clip = pipeline.generate(
     { ...job, image: opening },
     {
       signal: AbortSignal.any([signal, work.signal]),
-      onProgress,
+      onProgress: (event) => {
+        if (event.phase === 'denoising') onDenoising();
+        onProgress(event);
+      },
       onReport: (finished) => {
         report = finished;
       },
@@ -83,7 +90,10 @@ export async function runJob(
 
   const frames = takeFrames();
   try {
-    const video = await encodeVideo(frames, { ...encodeOptions(job), tempPath, ffmpegPath, signal });
+    const video = await encodeVideo(frames, {
+      ...encodeOptions(job),
+      ...{ tempPath, ffmpegPath, signal, framesAreComing },
+    });
     if (!report) throw new Error('The pipeline ended without a report.');
     const endedAt = performance.now();
     const picture = await opening;
