@@ -6,7 +6,7 @@ import { zh } from '../../src/bot/sentences/zh.ts';
 import { type ErrorDetail, englishDetails } from '../../src/error-details.ts';
 import { type ErrorCode, errorCatalogue, KinoraError, serializeError } from '../../src/errors.ts';
 import { type Artifact, failureSchema } from '../../src/queue/jobs.ts';
-import type { Generation } from '../../src/request/request.ts';
+import { everyOption } from '../helpers/every-option.ts';
 
 const han = /\p{Script=Han}/u;
 
@@ -297,25 +297,15 @@ const artifact: Artifact = {
 };
 
 it('settings are shown line by line, with what the preset came to', () => {
-  const all: Generation = {
-    prompt: 'waves = "big" loop',
-    negativePrompt: 'blurry, "text"',
-    preset: 'fast',
-    seed: 7,
-    numFrames: 16,
-    numInferenceSteps: 20,
-    guidanceScale: 9.5,
-    motion: 'low',
-    fps: 12,
-    size: '512',
-    loop: true,
-    smooth: 3,
-  };
   expect(describeOptions({ prompt: '', preset: 'fast', seed: 7 }, undefined, en)).toEqual([
     'Preset: fast',
     'Seed: 7',
   ]);
-  const lines = describeOptions({ ...all, variation: { videoId: 'v', strength: 0.35 } }, artifact, en);
+  const lines = describeOptions(
+    { ...everyOption, variation: { videoId: 'v', strength: 0.35 } },
+    artifact,
+    en,
+  );
   expect(lines).toEqual([
     'Prompt: waves = "big" loop',
     'Negative prompt: blurry, "text"',
@@ -332,5 +322,5 @@ it('settings are shown line by line, with what the preset came to', () => {
     'Variation: 0.35',
     'Model: builtin',
   ]);
-  expect(describeOptions(all, undefined, zh)[0]).toBe('提示词: waves = "big" loop');
+  expect(describeOptions(everyOption, undefined, zh)[0]).toBe('提示词: waves = "big" loop');
 });

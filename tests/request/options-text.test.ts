@@ -8,6 +8,7 @@ import {
   generationSchema,
   toGeneration,
 } from '../../src/request/request.ts';
+import { everyOption } from '../helpers/every-option.ts';
 
 const refused = (message: RegExp, code = 'INVALID_OPTION'): unknown =>
   expect.objectContaining({ code, message: expect.stringMatching(message) });
@@ -162,24 +163,9 @@ describe('options', () => {
 });
 
 describe('settings', () => {
-  const all: Generation = {
-    prompt: 'waves = "big" loop',
-    negativePrompt: 'blurry, "text"',
-    preset: 'fast',
-    seed: 7,
-    numFrames: 16,
-    numInferenceSteps: 20,
-    guidanceScale: 9.5,
-    motion: 'low',
-    fps: 12,
-    size: '512',
-    loop: true,
-    smooth: 3,
-  };
-
   it('can be sent again and mean the same', () => {
-    const again = toGeneration(parseWords(`/animate ${optionsAsWords(all)}`));
-    expect(again).toEqual({ ...all, prompt: "waves = 'big' loop", negativePrompt: "blurry, 'text'" });
+    const again = toGeneration(parseWords(`/animate ${optionsAsWords(everyOption)}`));
+    expect(again).toEqual({ ...everyOption, prompt: "waves = 'big' loop", negativePrompt: "blurry, 'text'" });
   });
 
   it('can be sent again whatever the prompt is', () => {
