@@ -38,8 +38,8 @@ export interface EncodeOptions {
   /** How many frames must come; any other number is an error. */
   readonly numFrames?: number | undefined;
   /**
-   * Resolves when ffmpeg may start, if that is before the first frame. A large process takes 40 ms to start another one;
-   * with a GPU at work meanwhile, they cost no time.
+   * Resolves when ffmpeg may start, if that is before the first frame. A process with a model in memory takes 40 ms to
+   * start another one, which cost no time while the model computes.
    */
   readonly framesAreComing?: Promise<void> | undefined;
 }
@@ -96,7 +96,7 @@ async function encodeTo(
   const mustCount = (wanted.loop || wanted.smooth > 1) && options.numFrames === undefined;
   const peeked = source.peek(mustCount ? 3 : 1, signal);
   const count = options.numFrames ?? (await peeked);
-  await Promise.race([peeked, ...(options.framesAreComing ? [options.framesAreComing] : [])]);
+  await Promise.race([peeked, options.framesAreComing ?? peeked]);
   const frameRate = toFraction(fps);
   const transformation = applicable(count, wanted);
 
