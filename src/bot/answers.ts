@@ -43,7 +43,7 @@ export interface VideoAnswer {
   /** The smaller preset that was used because memory ran out. */
   readonly reducedTo: string | undefined;
   readonly isCompressed: boolean;
-  /** A rule of the community at the time of the request. */
+  /** As its picture was, or by a rule of the community at the time of the request. */
   readonly isSpoiler: boolean;
 }
 

@@ -39,6 +39,8 @@ export interface ChatRequest {
   readonly place: Place;
   /** The picture as it was received, or the job whose picture it is. */
   readonly picture: Uint8Array | { readonly ofJob: string };
+  /** The picture was sent under a cover, so its video is, too. */
+  readonly isCovered?: boolean;
   /** As optionsFrom() gives them. */
   readonly options: ChatOptions;
   /** Where the answer goes: the adapter's own data. Never a token. */
@@ -138,7 +140,7 @@ export class Requests {
       generation,
       locale: person.locale,
       isPrivate: options.isPrivate,
-      isSpoiler: rules?.isSpoiler,
+      isSpoiler: request.isCovered || rules?.isSpoiler,
       earlier: request.earlier,
       replyTo: request.replyTo,
     });
@@ -194,7 +196,15 @@ export class Requests {
     // A private job stays private, unless the changes say otherwise.
     const options = { ...changes, isPrivate: changes.isPrivate ?? entry.request.isPrivate };
     const earlier = timeTaken(entry);
-    return await this.submit({ ...origin, picture: { ofJob: entry.id }, options, base, earlier });
+    const picture = { ofJob: entry.id };
+    return await this.submit({
+      ...origin,
+      picture,
+      isCovered: entry.request.isSpoiler,
+      options,
+      base,
+      earlier,
+    });
   }
 }
 

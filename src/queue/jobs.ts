@@ -25,7 +25,7 @@ export const jobRequestSchema = z.object({
   locale: z.string().default('en'),
   /** Only the person who asked sees the answer, where the platform can do that. */
   isPrivate: z.boolean().default(false),
-  /** The video is posted covered: a rule of the community at the time of the request. */
+  /** The video is posted covered: so was its picture, or a rule of the community asks for it. */
   isSpoiler: z.boolean().default(false),
   /** What the earlier job took, in ms, for results that this one may find in the cache. Absent for a first request. */
   earlier: z.object({ encodingMs: z.number(), denoiseMs: z.number() }).optional(),

@@ -211,6 +211,19 @@ describe('what is left of a job', () => {
     );
   });
 
+  it('stays under the cover that its picture had, and so does all that is made of it', async () => {
+    await talk.ask('t-1', { isCovered: true });
+    const covered = await talk.delivered('t-1');
+    expect(covered.request.isSpoiler).toBe(true);
+    expect(await talk.conversation.transform(covered, 'loop', ann, 1e7)).toMatchObject({ isSpoiler: true });
+    for (const action of ['reroll', 'remix', 'subtle', 'strong'] as const) {
+      await talk.conversation.askAgain(covered, action, { ...ask, jobId: `t-${action}` });
+      expect((await talk.entry(`t-${action}`)).request.isSpoiler).toBe(true);
+    }
+    await talk.ask('t-2');
+    expect((await talk.entry('t-2')).request.isSpoiler).toBe(false);
+  });
+
   it('says what a later one reused, and what that saved', async () => {
     talk.report = { timings: { encodeText: 400, encodeImage: 2_000, denoise: 9_000, total: 12_000 } };
     await talk.ask('t-1', { options: { seed: 7 } });
