@@ -21,9 +21,10 @@ const commandTimeoutMs = 2_000;
 
 /**
  * A connection whose answer is overdue for this long is replaced: a dead peer may send no reset, and the kernel would
- * notice after a quarter of an hour. Longer than BullMQ's blocking reads (five seconds) and than any command takes.
+ * notice after a quarter of an hour. Longer than BullMQ's blocking reads (ten seconds while a job is delayed) and than
+ * any command takes.
  */
-const silenceMs = { patient: 8_000, 'fail-fast': 3_000 } as const;
+const silenceMs = { patient: 13_000, 'fail-fast': 3_000 } as const;
 /** TCP keep-alive, for connections that only listen. */
 const keepAliveMs = 10_000;
 

@@ -1,6 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import { DeliveryDelayed, DeliveryWorker } from '../../src/bot/upkeep/delivery.ts';
+import { createLogger } from '../../src/log.ts';
 import type { JobClient, Submission } from '../../src/queue/client.ts';
+import { connectRedis } from '../../src/queue/redis.ts';
 import { EngineWorkerHandle, engineRequest } from '../chaos/worker-handle.ts';
 import { FaultyProxy } from '../helpers/proxy.ts';
 import { eventually, type Generation, Harness, timedGenerator } from '../helpers/queue-harness.ts';
@@ -57,6 +60,31 @@ async function expectTruth(harness: Harness, asked: readonly Asked[]): Promise<v
   expect(await redis.scard('t:active:test:ann')).toBe(0);
   expect(await harness.creditsUsed()).toBe(accepted.length);
 }
+
+it.concurrent('a delivery that has to wait leaves its connection alone', async () => {
+  const harness = await Harness.start();
+  try {
+    const errors: string[] = [];
+    const redis = connectRedis(harness.server.address, 'patient', ({ message }) => errors.push(message));
+    const log = createLogger('test', 'warn', { write: (line: string) => errors.push(line) });
+    let attempts = 0;
+    const deliver = async (): Promise<never> => {
+      attempts++;
+      throw new DeliveryDelayed('flood', 45_000);
+    };
+    const delivery = new DeliveryWorker(redis, harness.artifacts, deliver, log, {}, harness.keys);
+    await delivery.start();
+    await harness.worker(timedGenerator(5));
+    await harness.client().submit(await harness.request('a'));
+    await eventually('the first attempt', () => attempts === 1);
+    await sleep(12_000); // BullMQ reads for ten seconds at a time
+    expect(errors.filter((line) => !line.includes('delivery failed'))).toEqual([]);
+    await delivery.stop();
+    redis.disconnect();
+  } finally {
+    await harness.stop();
+  }
+});
 
 describe.concurrent('a network that', () => {
   it('resets every connection again and again loses no job and answers none twice', () =>
