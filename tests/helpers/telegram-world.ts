@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import sharp from 'sharp';
+import type { TestContext } from 'vitest';
 import { type RunningBot, startBot } from '../../src/bot/main.ts';
 import { TelegramPlatform } from '../../src/bot/telegram/adapter.ts';
 import { createLogger } from '../../src/log.ts';
@@ -43,6 +44,16 @@ async function* frames(width: number, height: number, isNoise: boolean) {
     const data = isNoise ? randomBytes(width * height * 3) : Buffer.alloc(width * height * 3, 40 + n * 20);
     yield { data };
   }
+}
+
+/** Until the end of the test; then it is looked for secrets in the log. */
+export async function telegramWorld(
+  { onTestFinished }: Pick<TestContext, 'onTestFinished'>,
+  ...args: Parameters<typeof TelegramWorld.start>
+): Promise<TelegramWorld> {
+  const world = await TelegramWorld.start(...args);
+  onTestFinished(() => world.stop());
+  return world;
 }
 
 interface Overrides {

@@ -13,7 +13,7 @@ import { renderRules } from '../sentences/render-rules.ts';
 import { replyTo, type TelegramApi } from './api.ts';
 import { forgetButtons, jobOf, remixedJob, resultJob } from './buttons.ts';
 import { isAdminOfGroup, type People, placeOf } from './people.ts';
-import { pictureOf } from './pictures.ts';
+import { pictureFor } from './pictures.ts';
 import { inPieces, keyboard } from './rendering.ts';
 import { messageJobId, type TelegramRequests } from './requests.ts';
 import type { SpooledUpdate } from './update-spool.ts';
@@ -150,7 +150,7 @@ export class TelegramCommands {
   async #animate(incoming: Incoming, words: string): Promise<void> {
     const { me, requests } = this.#tools;
     const { spooled, message, replied, person } = incoming;
-    const picture = pictureOf(message) ?? pictureOf(replied);
+    const picture = pictureFor(message);
     if (picture) return await requests.animate(spooled, message, person, picture, words);
     const jobId = resultJob(replied, me.id);
     if (jobId !== undefined) return await this.#remix(incoming, jobId);
@@ -176,8 +176,7 @@ export class TelegramCommands {
     const isAnswered = album !== undefined && this.#answeredAlbums.has(album);
     if (album !== undefined) this.#answeredAlbums.add(album);
     if (this.#answeredAlbums.size > rememberedAlbums) this.#answeredAlbums.clear();
-    const hasPicture = pictureOf(message) ?? (text === '' ? undefined : pictureOf(replied));
-    if (hasPicture && text !== '') return await this.#animate(incoming, text);
+    if (text !== '' && pictureFor(message)) return await this.#animate(incoming, text);
     const result = text === '' ? undefined : resultJob(replied, this.#tools.me.id);
     if (result !== undefined) return await this.#remix(incoming, result);
     if (isAnswered || !isContent(message)) return;

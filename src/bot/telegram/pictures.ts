@@ -2,7 +2,7 @@
  * Pictures from Telegram: which file of a message is the picture, and its bytes, fetched from the Bot API alone. The
  * address holds the token, so it never enters an error.
  */
-import type { Message } from 'telegraf/types';
+import type { Document, Message } from 'telegraf/types';
 import { download } from '../download.ts';
 import { CallError, type TelegramApi } from './api.ts';
 
@@ -13,27 +13,45 @@ const downloadDeadlineMs = 30_000;
 export interface PictureFile {
   readonly fileId: string;
   readonly bytes: number | undefined;
+  /** Sent under a cover. */
+  readonly isCovered: boolean;
 }
 
-/** The largest size of a photo, or an image sent as a file. */
-export function pictureOf(message: Message | undefined): PictureFile | undefined {
-  if (!message) return undefined;
-  if ('photo' in message) {
-    const largest = message.photo.toSorted((a, b) => a.width * a.height - b.width * b.height).at(-1);
-    return largest && { fileId: largest.file_id, bytes: largest.file_size };
+/** What may hold a picture: a message, or what Telegram tells of a message in another chat or topic. */
+type Content = Message | NonNullable<Message.CommonMessage['external_reply']>;
+
+/** The picture that a message is about: its own, or the one that it replies to, which may be in another chat. */
+export function pictureFor(message: Message): PictureFile | undefined {
+  return (
+    pictureOf(message) ??
+    pictureOf('external_reply' in message ? message.external_reply : undefined) ??
+    pictureOf('reply_to_message' in message ? message.reply_to_message : undefined)
+  );
+}
+
+/** The largest size of a photo, an image sent as a file, or a still sticker: Telegram makes one of every WebP file. */
+export function pictureOf(content: Content | undefined): PictureFile | undefined {
+  const file = content && fileOf(content);
+  const isCovered = content !== undefined && 'has_media_spoiler' in content && !!content.has_media_spoiler;
+  return file && { fileId: file.file_id, bytes: file.file_size, isCovered };
+}
+
+function fileOf(content: Content): Pick<Document, 'file_id' | 'file_size'> | undefined {
+  if ('photo' in content) {
+    return content.photo.toSorted((a, b) => a.width * a.height - b.width * b.height).at(-1);
   }
-  if ('document' in message && isImage(message.document)) {
-    return { fileId: message.document.file_id, bytes: message.document.file_size };
+  if ('document' in content && isImage(content.document)) return content.document;
+  if ('sticker' in content && !content.sticker.is_animated && !content.sticker.is_video) {
+    return content.sticker;
   }
   return undefined;
 }
 
-/** Some clients send the newer formats without their type. */
-function isImage({
-  mime_type: type = '',
-  file_name: name = '',
-}: Message.DocumentMessage['document']): boolean {
-  return /^image\//i.test(type) || (/\.(heic|heif|avif|webp|jxl)$/i.test(name) && !type.startsWith('video/'));
+/** Some clients send images without their type, or as mere bytes: then the name tells, if there is one. */
+function isImage({ mime_type: type = '', file_name: name = '' }: Document): boolean {
+  if (/^(image|video|audio)\//i.test(type)) return /^image\//i.test(type);
+  if (/\.(jpe?g|jfif|png|webp|gif|bmp|tiff?|heic|heif|avif|jxl)$/i.test(name)) return true;
+  return /^(|application\/octet-stream)$/i.test(type) && !/\.\w+$/.test(name);
 }
 
 export type Downloaded = Awaited<ReturnType<typeof download>>;

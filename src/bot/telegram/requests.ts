@@ -78,7 +78,13 @@ export class TelegramRequests {
       const bytes = await pictures.fetch(picture, spooled.signal);
       if (bytes === 'tooLarge') return refused({ kind: 'tooLarge', megabytes: maxDownloadBytes / 1_000_000 });
       if (bytes === 'failed') return refused({ kind: 'notDownloaded' });
-      return await services.requests.submit({ ...origin, picture: bytes, options: options.options });
+      const { isCovered } = picture;
+      return await services.requests.submit({
+        ...origin,
+        picture: bytes,
+        isCovered,
+        options: options.options,
+      });
     });
   }
 

@@ -1,27 +1,17 @@
 /** Telegram from the outside: the real bot with the real telegraf against a fake Bot API, with a real Redis. */
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it, type TestContext } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { en } from '../../../src/bot/sentences/en.ts';
 import { startFakeTelegram } from '../../fakes/telegram/server.ts';
-import { photo, TelegramWorld } from '../../helpers/telegram-world.ts';
-
-/** Until the end of the test; then it is looked for secrets in the log. */
-async function kinora(
-  { onTestFinished }: TestContext,
-  ...args: Parameters<typeof TelegramWorld.start>
-): Promise<TelegramWorld> {
-  const world = await TelegramWorld.start(...args);
-  onTestFinished(() => world.stop());
-  return world;
-}
+import { photo, type TelegramWorld, telegramWorld } from '../../helpers/telegram-world.ts';
 
 const fixture = (name: string) =>
   readFile(fileURLToPath(new URL(`../../fixtures/pictures/${name}`, import.meta.url)));
 
 describe.concurrent('a photo in a private chat', () => {
   it('becomes a video in the one message that told how far it is', async (test) => {
-    const world = await kinora(test);
+    const world = await telegramWorld(test);
     const { fake } = world;
     const chat = fake.privateChat();
     world.isHeld = true;
@@ -59,7 +49,7 @@ describe.concurrent('a photo in a private chat', () => {
   });
 
   it('is cancelled by its button, and nothing else is posted', async (test) => {
-    const world = await kinora(test);
+    const world = await telegramWorld(test);
     const { fake } = world;
     const chat = fake.privateChat();
     world.isHeld = true;
@@ -78,7 +68,7 @@ describe.concurrent('a photo in a private chat', () => {
   it('is cancelled from /me, by /cancel as a reply, and by an admin', async (test) => {
     const early = await startFakeTelegram();
     const [ada, boss] = [early.user({ name: 'Ada' }), early.user({ name: 'Boss' })];
-    const world = await kinora(test, { adminUserIds: [boss.id] }, early);
+    const world = await telegramWorld(test, { adminUserIds: [boss.id] }, early);
     const group = early.group({ members: [ada, boss] });
     world.isHeld = true;
     const running = async (words: string) => {
@@ -103,7 +93,7 @@ describe.concurrent('a photo in a private chat', () => {
   });
 
   it('is told to be ready after a long wait, since changed messages notify nobody', async (test) => {
-    const world = await kinora(test, { notifyAfterMs: 1 });
+    const world = await telegramWorld(test, { notifyAfterMs: 1 });
     const chat = world.fake.privateChat();
     const result = await world.animated(chat);
     await world.fake.until(() => world.last(chat)?.text === 'Your video is ready.');
@@ -111,7 +101,7 @@ describe.concurrent('a photo in a private chat', () => {
   });
 
   it('speaks the language of its person', async (test) => {
-    const world = await kinora(test);
+    const world = await telegramWorld(test);
     const chat = world.fake.privateChat({ user: world.fake.user({ languageCode: 'zh-hans' }) });
     const result = await world.animated(chat);
     expect(result.history[0]?.body.text).toBe('正在看图…');
@@ -119,7 +109,7 @@ describe.concurrent('a photo in a private chat', () => {
   });
 
   it('asks for words when it has none, once for an album', async (test) => {
-    const world = await kinora(test);
+    const world = await telegramWorld(test);
     const { fake } = world;
     const chat = fake.privateChat();
     await chat.sendsPhoto(await photo());
@@ -132,7 +122,7 @@ describe.concurrent('a photo in a private chat', () => {
   });
 
   it('is refused with a sentence that says what to send instead', async (test) => {
-    const world = await kinora(test);
+    const world = await telegramWorld(test);
     const { fake } = world;
     const chat = fake.privateChat();
     chat.sendsDocument(
@@ -162,7 +152,7 @@ describe.concurrent('a photo in a private chat', () => {
   });
 
   it('is fetched from the Bot API alone, without redirects', async (test) => {
-    const world = await kinora(test);
+    const world = await telegramWorld(test);
     const { fake } = world;
     const chat = fake.privateChat();
     const elsewhere = {
@@ -176,7 +166,7 @@ describe.concurrent('a photo in a private chat', () => {
   });
 
   it('may be an image that was sent as a file, or be replied to', async (test) => {
-    const world = await kinora(test);
+    const world = await telegramWorld(test);
     const { fake } = world;
     const chat = fake.privateChat();
     chat.sendsDocument({ name: '"; x="/../../a.png', bytes: await fixture('plain.png') }, 'waves');
@@ -193,7 +183,7 @@ describe.concurrent('a photo in a private chat', () => {
 
 describe.concurrent('buttons', () => {
   it('re-roll, vary and remix keep what is not changed, also after a restart', async (test) => {
-    const world = await kinora(test);
+    const world = await telegramWorld(test);
     const { fake } = world;
     const chat = fake.privateChat();
     const first = await world.animated(chat, 'waves rolling seed=7 preset=fast motion=low');
@@ -232,7 +222,7 @@ describe.concurrent('buttons', () => {
   });
 
   it('are not needed for a remix: a reply to the result does it, too', async (test) => {
-    const world = await kinora(test);
+    const world = await telegramWorld(test);
     const { fake } = world;
     const chat = fake.privateChat();
     const result = await world.animated(chat, 'waves rolling seed=7');
@@ -255,7 +245,7 @@ describe.concurrent('buttons', () => {
   });
 
   it('show the settings, smooth, loop and delete', async (test) => {
-    const world = await kinora(test);
+    const world = await telegramWorld(test);
     const { fake } = world;
     const chat = fake.privateChat();
     const result = await world.animated(chat, 'waves rolling seed=7');
@@ -276,7 +266,7 @@ describe.concurrent('buttons', () => {
   }, 30_000);
 
   it('are refused to others, politely, but settings are for everybody', async (test) => {
-    const world = await kinora(test);
+    const world = await telegramWorld(test);
     const { fake } = world;
     const [ada, bob] = [fake.user(), fake.user({ name: 'Bob' })];
     const group = fake.group({ members: [ada, bob] });
@@ -303,7 +293,7 @@ describe.concurrent('buttons', () => {
 
 describe.concurrent('groups', () => {
   it('take a caption, a reply and an album, each once, and stay in their topic', async (test) => {
-    const world = await kinora(test);
+    const world = await telegramWorld(test);
     const { fake } = world;
     const ada = fake.user();
     const group = fake.group({ members: [ada], forum: true });
@@ -333,7 +323,7 @@ describe.concurrent('groups', () => {
   it('know anonymous admins and channels by their chat, and trust none of them', async (test) => {
     const early = await startFakeTelegram();
     const [boss, mod, ada] = [early.user({ name: 'Boss' }), early.user({ name: 'Mod' }), early.user()];
-    const world = await kinora(test, { adminUserIds: [boss.id, 1_087_968_824] }, early);
+    const world = await telegramWorld(test, { adminUserIds: [boss.id, 1_087_968_824] }, early);
     const group = early.group({ members: [ada], anonymousAdmins: [boss, mod] });
     group.sendsText('/pause', { from: boss });
     await early.until(() => world.last(group)?.text === 'Only admins of this Kinora can do that.');
@@ -358,7 +348,7 @@ describe.concurrent('rules of a group', () => {
   it('are made by its admins, also anonymously, and hold: words, presets, covers', async (test) => {
     const early = await startFakeTelegram();
     const [mod, ghost, ada] = [early.user({ name: 'Mod' }), early.user({ name: 'Ghost' }), early.user()];
-    const world = await kinora(test, {}, early);
+    const world = await telegramWorld(test, {}, early);
     const group = early.group({ members: [ada], admins: [mod], anonymousAdmins: [ghost] });
     const said = async (text: string, from = mod): Promise<string> => {
       const before = early.answers(group).length;
@@ -396,7 +386,7 @@ describe.concurrent('rules of a group', () => {
   });
 
   it('allow topics where there are such', async (test) => {
-    const world = await kinora(test);
+    const world = await telegramWorld(test);
     const { fake } = world;
     const [mod, ada] = [fake.user({ name: 'Mod' }), fake.user()];
     const group = fake.group({ members: [ada], owner: mod, forum: true });
@@ -413,7 +403,7 @@ describe.concurrent('admins', () => {
   it('use their words once, even when the update comes twice; others may not', async (test) => {
     const early = await startFakeTelegram();
     const [boss, ada] = [early.user({ name: 'Boss' }), early.user()];
-    const world = await kinora(test, { adminUserIds: [boss.id] }, early);
+    const world = await telegramWorld(test, { adminUserIds: [boss.id] }, early);
     const group = early.group({ members: [ada, boss] });
     const hello = group.sendsText('/queue', { from: ada });
     group.repliesTo(hello, '/quota grant 10', { from: boss });
@@ -441,7 +431,7 @@ describe.concurrent('admins', () => {
   it('ban, weigh and list by text, and find how in /help', async (test) => {
     const early = await startFakeTelegram();
     const [boss, ada] = [early.user({ name: 'Boss' }), early.user()];
-    const world = await kinora(test, { adminUserIds: [boss.id] }, early);
+    const world = await telegramWorld(test, { adminUserIds: [boss.id] }, early);
     const group = early.group({ members: [ada, boss] });
     const hello = group.sendsText('BUY MY COINS', { from: ada });
     const answer = async (send: () => unknown): Promise<string> => {
@@ -480,7 +470,7 @@ describe.concurrent('admins', () => {
       early.privateChat({ user: boss, started: true }),
       early.privateChat({ user: ada }),
     ];
-    const world = await kinora(test, { adminUserIds: [boss.id] }, early);
+    const world = await telegramWorld(test, { adminUserIds: [boss.id] }, early);
     await early.until(() => early.menu(theirs, boss).some(({ command }) => command === 'ban'));
     expect(
       early
@@ -507,7 +497,7 @@ describe.concurrent('admins', () => {
 
 describe.concurrent('trouble with Telegram', () => {
   it('is survived while polling, and no message is lost or answered twice', async (test) => {
-    const world = await kinora(test);
+    const world = await telegramWorld(test);
     const { fake } = world;
     const chat = fake.privateChat();
     let asked = 0;
@@ -529,7 +519,7 @@ describe.concurrent('trouble with Telegram', () => {
     const early = await startFakeTelegram();
     const chat = early.privateChat();
     await early.goesDown();
-    const starting = kinora(test, {}, early);
+    const starting = telegramWorld(test, {}, early);
     setTimeout(() => void early.comesBack(), 400);
     await starting;
     chat.sendsText('/queue');
@@ -537,7 +527,7 @@ describe.concurrent('trouble with Telegram', () => {
   });
 
   it('is survived while answering', async (test) => {
-    const world = await kinora(test);
+    const world = await telegramWorld(test);
     const { fake } = world;
     const chat = fake.privateChat();
     for (const status of [502, 'reset', 429] as const) {
@@ -553,7 +543,7 @@ describe.concurrent('trouble with Telegram', () => {
   }, 20_000);
 
   it('ends with a clear word when the token is refused', async (test) => {
-    const world = await kinora(test);
+    const world = await telegramWorld(test);
     const { fake } = world;
     const fault = fake.fail({ method: 'getUpdates', status: 401, times: 1_000 });
     await fake.until(() => world.logged.includes('refuses the bot token'));
@@ -563,7 +553,7 @@ describe.concurrent('trouble with Telegram', () => {
   });
 
   it('and updates that come again make one job', async (test) => {
-    const world = await kinora(test);
+    const world = await telegramWorld(test);
     const { fake } = world;
     const chat = fake.privateChat();
     await world.animated(chat);
@@ -578,7 +568,7 @@ describe.concurrent('trouble with Telegram', () => {
   });
 
   it('and a hundred updates that come three times are served once each', async (test) => {
-    const world = await kinora(test);
+    const world = await telegramWorld(test);
     const { fake } = world;
     const chats = Array.from({ length: 20 }, () => fake.privateChat({ user: fake.user() }));
     await world.stopBot();
@@ -599,7 +589,7 @@ describe.concurrent('trouble with Telegram', () => {
   }, 60_000);
 
   it('drops progress but never the result under a flood limit', async (test) => {
-    const world = await kinora(test);
+    const world = await telegramWorld(test);
     const { fake } = world;
     const chat = fake.privateChat();
     world.isHeld = true;
@@ -618,7 +608,7 @@ describe.concurrent('trouble with Telegram', () => {
   it.for(['after', 'reset', 502, 'garbage'] as const)(
     'posts a result once when its answer is %s',
     async (status, test) => {
-      const world = await kinora(test);
+      const world = await telegramWorld(test);
       const { fake } = world;
       const chat = fake.privateChat();
       const fault = fake.fail({ method: 'editMessageMedia', status });
@@ -630,7 +620,7 @@ describe.concurrent('trouble with Telegram', () => {
   );
 
   it('replies to the request when the status message is gone', async (test) => {
-    const world = await kinora(test);
+    const world = await telegramWorld(test);
     const { fake } = world;
     const chat = fake.privateChat();
     world.isHeld = true;
@@ -646,7 +636,7 @@ describe.concurrent('trouble with Telegram', () => {
   });
 
   it('gives up at once, and the credits back, where the bot was blocked', async (test) => {
-    const world = await kinora(test);
+    const world = await telegramWorld(test);
     const { fake } = world;
     const chat = fake.privateChat();
     world.isHeld = true;
@@ -661,7 +651,7 @@ describe.concurrent('trouble with Telegram', () => {
   });
 
   it('says which right is missing', async (test) => {
-    const world = await kinora(test);
+    const world = await telegramWorld(test);
     const { fake } = world;
     const chat = fake.privateChat();
     fake.fail({
@@ -674,7 +664,7 @@ describe.concurrent('trouble with Telegram', () => {
   });
 
   it('sends a smaller clip where the first was too large, and says so', async (test) => {
-    const world = await kinora(test);
+    const world = await telegramWorld(test);
     const { fake } = world;
     await world.useClip(256, 256, true);
     const chat = fake.privateChat();
@@ -690,7 +680,7 @@ describe.concurrent('trouble with Telegram', () => {
 
 describe.concurrent('a dead Redis', () => {
   it('is called so in the message, nothing is charged, and later all goes on', async (test) => {
-    const world = await kinora(test);
+    const world = await telegramWorld(test);
     const { fake } = world;
     const chat = fake.privateChat();
     const first = await world.animated(chat);
@@ -716,7 +706,7 @@ describe.concurrent('a dead Redis', () => {
 
 describe.concurrent('a restart', () => {
   it('between generation and delivery loses nothing and makes nothing twice', async (test) => {
-    const world = await kinora(test);
+    const world = await telegramWorld(test);
     const { fake } = world;
     const chat = fake.privateChat();
     const outage = fake.fail({ method: 'editMessageMedia', status: 'reset', times: 1_000 });
@@ -731,7 +721,7 @@ describe.concurrent('a restart', () => {
   });
 
   it('in the middle of a download takes the request up again, in the same message', async (test) => {
-    const world = await kinora(test);
+    const world = await telegramWorld(test);
     const { fake } = world;
     const chat = fake.privateChat();
     const download = fake.fail({ method: 'file', status: 'hang' });
@@ -746,7 +736,7 @@ describe.concurrent('a restart', () => {
 
 describe.concurrent('what people write', () => {
   it('is inert wherever it is shown', async (test) => {
-    const world = await kinora(test);
+    const world = await telegramWorld(test);
     const { fake } = world;
     const chat = fake.privateChat();
     const prompt = 'waves @durov /start #tag https://evil.com/x evil.com a@b.com <b>*x*</b> t.me/joinchat';
@@ -767,7 +757,7 @@ describe.concurrent('what people write', () => {
   });
 
   it('fits into a caption, with seed and cost kept', async (test) => {
-    const world = await kinora(test);
+    const world = await telegramWorld(test);
     const chat = world.fake.privateChat();
     const result = await world.animated(chat, `${'😀.a@'.repeat(120)} seed=7`);
     expect(result.text.length).toBeLessThanOrEqual(1024);
@@ -778,7 +768,7 @@ describe.concurrent('what people write', () => {
 
 describe.concurrent('/privacy', () => {
   it('deletes everything, after it was asked twice', async (test) => {
-    const world = await kinora(test);
+    const world = await telegramWorld(test);
     const { fake } = world;
     const [ada, bob] = [fake.user(), fake.user()];
     const group = fake.group({ members: [ada, bob] });

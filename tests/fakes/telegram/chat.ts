@@ -1,7 +1,8 @@
 /** A chat as the people in it use it. What they do becomes updates for the bot, as far as the bot may see it. */
 import { randomInt } from 'node:crypto';
-import type { Chat } from 'telegraf/types';
+import type { Chat, Sticker } from 'telegraf/types';
 import { typed } from './entities.ts';
+import { fileFields } from './files.ts';
 import { type Media, photoFrom, silent } from './media.ts';
 import { type Author, FakeMessage, type Placing, type Version } from './message.ts';
 import { channelBot, type FakeUser, groupAnonymousBot } from './people.ts';
@@ -34,6 +35,8 @@ export interface SendOptions {
   /** In the name of this channel. */
   readonly asChannel?: { readonly id: number; readonly title: string };
   readonly replyTo?: FakeMessage;
+  /** A message of another chat, or of another topic, that is replied to. */
+  readonly externalReplyTo?: FakeMessage;
   /** The topic of a forum. */
   readonly threadId?: number;
   readonly spoiler?: boolean;
@@ -167,6 +170,20 @@ export class FakeChat {
     return album.map((media, index) => this.#says(index === 0 ? caption : '', media, options, { albumId }));
   }
 
+  /** Still when it is a WebP: a client makes a sticker of every WebP file. */
+  sendsSticker(bytes: Uint8Array, kind: 'still' | 'animated' | 'video' = 'still', options: SendOptions = {}) {
+    const mimeType = { still: 'image/webp', animated: 'application/x-tgsticker', video: 'video/webm' }[kind];
+    const sticker = {
+      ...fileFields(this.world.files.store('sticker', bytes, { mimeType })),
+      type: 'regular',
+      width: 512,
+      height: 512,
+      is_animated: kind === 'animated',
+      is_video: kind === 'video',
+    } satisfies Sticker;
+    return this.sendsOther({ sticker }, options);
+  }
+
   repliesTo(message: FakeMessage, text: string, options: SendOptions = {}): FakeMessage {
     return this.sendsText(text, { ...options, replyTo: message });
   }
@@ -245,8 +262,8 @@ export class FakeChat {
     if (media && text.length > maxCaptionLength)
       throw new Error(`A client lets no more than ${maxCaptionLength} characters of a caption through.`);
     if (this.bot === 'not started') this.bot = 'member';
-    const { replyTo, threadId = replyTo?.placing.threadId } = options;
-    const placing = { ...more, replyTo, threadId };
+    const { replyTo, externalReplyTo, threadId = replyTo?.placing.threadId } = options;
+    const placing = { ...more, replyTo, externalReplyTo, threadId };
     const message = this.write(this.#author(options), { body: typed(text), media, keyboard: [] }, placing);
     if (this.#botSees(message)) this.world.updates.add('message', message.toApi());
     return message;

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { extname } from 'node:path';
 import { badRequest } from './api-error.ts';
 
-export type FileKind = 'photo' | 'video' | 'document' | 'animation' | 'thumbnail';
+export type FileKind = 'photo' | 'video' | 'document' | 'animation' | 'sticker' | 'thumbnail';
 
 export interface StoredFile {
   readonly id: string;
@@ -26,6 +26,7 @@ const prefixes = {
   video: 'BAAC',
   document: 'BQAC',
   animation: 'CgAC',
+  sticker: 'CAAC',
   thumbnail: 'AAMC',
 } as const;
 const mimeTypes = new Map([
@@ -43,6 +44,8 @@ const mimeTypes = new Map([
   ['.bmp', 'image/bmp'],
   ['.pdf', 'application/pdf'],
   ['.txt', 'text/plain'],
+  ['.tgs', 'application/x-tgsticker'],
+  ['.webm', 'video/webm'],
 ]);
 
 export class FileStore {

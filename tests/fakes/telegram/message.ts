@@ -22,6 +22,8 @@ export interface Version {
 
 export interface Placing {
   readonly replyTo?: FakeMessage | undefined;
+  /** Of another chat or topic. */
+  readonly externalReplyTo?: FakeMessage | undefined;
   /** The topic of a forum. */
   readonly threadId?: number | undefined;
   readonly albumId?: string | undefined;
@@ -124,10 +126,25 @@ export class FakeMessage {
     return { chat: this.chat.api, message_id: this.id, date: 0 };
   }
 
+  /** What a bot is told of it when it is replied to from another chat or topic. */
+  external(): object {
+    const { media, placing, author, chat } = this;
+    const { user, senderChat } = author;
+    const date = seconds(this.history[0]?.at ?? 0);
+    return {
+      origin: senderChat
+        ? { type: 'chat', sender_chat: senderChat, date }
+        : { type: 'user', sender_user: user, date },
+      ...(!chat.isPrivate && { chat: chat.api, message_id: this.id }),
+      ...(media && mediaFields(media)),
+      ...placing.extra,
+    };
+  }
+
   /** The message as the Bot API tells it. */
   toApi({ nested = false } = {}): object {
     const { body, media, keyboard } = this.present;
-    const { replyTo, threadId, albumId, extra } = this.placing;
+    const { replyTo, externalReplyTo, threadId, albumId, extra } = this.placing;
     const [text, entities] = media ? ['caption', 'caption_entities'] : ['text', 'entities'];
     return {
       message_id: this.id,
@@ -139,6 +156,7 @@ export class FakeMessage {
       ...(threadId !== undefined && { message_thread_id: threadId, is_topic_message: true }),
       ...(albumId !== undefined && { media_group_id: albumId }),
       ...(replyTo && !replyTo.deleted && !nested && { reply_to_message: replyTo.toApi({ nested: true }) }),
+      ...(externalReplyTo && !nested && { external_reply: externalReplyTo.external() }),
       ...(media && mediaFields(media)),
       ...(body.text !== '' && { [text]: body.text }),
       ...(body.entities.length > 0 && { [entities]: body.entities }),
