@@ -278,6 +278,77 @@ describe('what people send', () => {
     expect(await refusal(telegram.getChatMember(group.id, 1087968824))).toContain('PARTICIPANT_ID_INVALID');
   });
 
+  it('in a topic comes as a reply to the message that opened it, unless it is another reply', async () => {
+    const fake = await server();
+    const [eve, ada] = [fake.user({ name: 'Eve' }), fake.user({ name: 'Ada' })];
+    const forum = fake.group({ members: [ada], owner: eve, forum: true });
+    const telegram = client(fake);
+    const root = forum.opensTopic('Cats', eve);
+    const asked = forum.sendsText('/ban 24', { from: ada, threadId: root.id });
+    forum.repliesTo(asked, '/unban', { from: ada });
+    forum.sendsText('/bans', { from: ada, threadId: 99 });
+    forum.sendsText('/stats', { from: ada });
+    const rootId = root.id;
+    const topic = (id: number) => ({ message_thread_id: id, is_topic_message: true });
+    const updates = await telegram.getUpdates(0, 100, 0, undefined);
+    expect(updates).toMatchObject([
+      { message: { message_id: rootId, forum_topic_created: { name: 'Cats' }, ...topic(rootId) } },
+      {
+        message: {
+          text: '/ban 24',
+          ...topic(rootId),
+          reply_to_message: {
+            message_id: rootId,
+            from: { id: eve.id },
+            forum_topic_created: { name: 'Cats' },
+            ...topic(rootId),
+          },
+        },
+      },
+      { message: { text: '/unban', ...topic(rootId), reply_to_message: { message_id: asked.id } } },
+      {
+        message: { text: '/bans', ...topic(99), reply_to_message: { message_id: 99, from: { id: eve.id } } },
+      },
+      { message: { text: '/stats' } },
+    ]);
+    expect(updates[4]).not.toHaveProperty('message.reply_to_message');
+    const sent = await telegram.sendMessage(forum.id, 'hi', { message_thread_id: rootId });
+    expect(sent).toMatchObject({ ...topic(rootId), reply_to_message: { message_id: rootId } });
+  });
+
+  it('in a group without topics belongs to the thread of its replies', async () => {
+    const fake = await server({ readsAllGroupMessages: true });
+    const group = fake.group({ members: [fake.user()] });
+    const news = { id: -1_003_000_000_001, title: 'News' };
+    const post = await group.sendsPhoto(landscape, 'Sale!', { postOf: news });
+    const comment = group.repliesTo(post, 'nice');
+    group.repliesTo(comment, 'very');
+    const updates = await client(fake).getUpdates(0, 100, 0, undefined);
+    expect(updates).toMatchObject([
+      {
+        message: {
+          from: { id: 777_000, is_bot: false },
+          sender_chat: { id: news.id, type: 'channel' },
+          is_automatic_forward: true,
+          forward_origin: { type: 'channel', chat: { id: news.id } },
+        },
+      },
+      { message: { message_thread_id: post.id, reply_to_message: { is_automatic_forward: true } } },
+      { message: { message_thread_id: post.id, reply_to_message: { message_id: comment.id } } },
+    ]);
+    for (const update of updates) expect(update).not.toHaveProperty('message.is_topic_message');
+  });
+
+  it('may call people without a user name', async () => {
+    const fake = await server();
+    const ada = fake.user({ name: 'Ada L' });
+    fake.privateChat().sendsText('/ban Ada L 24', { mentions: [ada] });
+    const [update] = await client(fake).getUpdates(0, 100, 0, undefined);
+    expect(update).toMatchObject({
+      message: { entities: [{}, { type: 'text_mention', offset: 5, length: 5, user: { id: ada.id } }] },
+    });
+  });
+
   it('makes what looks active in plain text active, except in code', async () => {
     const fake = await server();
     const chat = chatOf(fake);

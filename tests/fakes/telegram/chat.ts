@@ -5,7 +5,7 @@ import { typed } from './entities.ts';
 import { fileFields } from './files.ts';
 import { type Media, photoFrom, silent } from './media.ts';
 import { type Author, FakeMessage, type Placing, type Version } from './message.ts';
-import { channelBot, type FakeUser, groupAnonymousBot } from './people.ts';
+import { channelBot, type FakeUser, groupAnonymousBot, telegramService } from './people.ts';
 import { FakePress } from './press.ts';
 import type { World } from './world.ts';
 
@@ -29,11 +29,20 @@ export interface GroupOptions {
   readonly forum?: boolean;
 }
 
+export interface FakeChannel {
+  readonly id: number;
+  readonly title: string;
+}
+
 export interface SendOptions {
   /** Who sends; the person of a private chat, else the first member. */
   readonly from?: FakeUser;
   /** In the name of this channel. */
-  readonly asChannel?: { readonly id: number; readonly title: string };
+  readonly asChannel?: FakeChannel;
+  /** A post of the channel that the group belongs to, forwarded by Telegram itself. */
+  readonly postOf?: FakeChannel;
+  /** People without a user name, called by their names in the text. */
+  readonly mentions?: readonly FakeUser[];
   readonly replyTo?: FakeMessage;
   /** A message of another chat, or of another topic, that is replied to. */
   readonly externalReplyTo?: FakeMessage;
@@ -67,6 +76,8 @@ export class FakeChat {
   readonly messages: FakeMessage[] = [];
   /** What the bot is here. In a private chat it may write once the person has begun. */
   bot: Status | 'not started' | 'blocked' = 'member';
+  /** The service messages that began the topics, by id, which is also the topic's. */
+  readonly #topics = new Map<number, FakeMessage>();
   #nextId = 1;
 
   constructor(world: World, api: Chat, forum = false) {
@@ -121,7 +132,10 @@ export class FakeChat {
   }
 
   write(author: Author, first: Omit<Version, 'at'>, placing: Placing): FakeMessage {
-    const message = new FakeMessage(this, this.#nextId, author, { ...first, at: Date.now() }, placing);
+    const topicRoot = placing.threadId === undefined ? undefined : this.#topics.get(placing.threadId);
+    while (this.#topics.has(this.#nextId)) this.#nextId += 1;
+    const placed = { ...placing, topicRoot };
+    const message = new FakeMessage(this, this.#nextId, author, { ...first, at: Date.now() }, placed);
     this.#nextId += 1;
     this.messages.push(message);
     this.world.diary.push({ kind: 'message', chat: this, message });
@@ -193,6 +207,25 @@ export class FakeChat {
     return this.#says('', undefined, options, { extra: fields });
   }
 
+  /** Opens a topic of a forum. Its service message reaches every bot, privacy mode or not. */
+  opensTopic(name: string, from = this.#somebody()): FakeMessage {
+    const root = this.#topicRoot(this.#nextId, name, from);
+    this.messages.push(root);
+    this.world.diary.push({ kind: 'message', chat: this, message: root });
+    if (!this.#botIsOut) this.world.updates.add('message', root.toApi());
+    return root;
+  }
+
+  #topicRoot(id: number, name: string, from: FakeUser): FakeMessage {
+    if (!this.forum) throw new Error(`${this.name} has no topics.`);
+    const forum_topic_created = { name, icon_color: 0x6f_b9_f0 };
+    const nothing = { body: typed(''), media: undefined, keyboard: [], at: Date.now() };
+    const placing = { threadId: id, extra: { forum_topic_created } };
+    const root = new FakeMessage(this, id, { user: from.api }, nothing, placing);
+    this.#topics.set(id, root);
+    return root;
+  }
+
   /** Changes the text or the caption of a message of a person. */
   edits(message: FakeMessage, text: string): void {
     message.history.push({ ...message.present, body: typed(text), at: Date.now() });
@@ -262,14 +295,28 @@ export class FakeChat {
     if (media && text.length > maxCaptionLength)
       throw new Error(`A client lets no more than ${maxCaptionLength} characters of a caption through.`);
     if (this.bot === 'not started') this.bot = 'member';
-    const { replyTo, externalReplyTo, threadId = replyTo?.placing.threadId } = options;
-    const placing = { ...more, replyTo, externalReplyTo, threadId };
-    const message = this.write(this.#author(options), { body: typed(text), media, keyboard: [] }, placing);
+    const { replyTo, externalReplyTo, postOf, mentions = [] } = options;
+    const { threadId = replyTo?.placing.threadId } = options;
+    if (this.forum && threadId !== undefined && !this.#topics.has(threadId))
+      this.#topicRoot(threadId, `Topic ${threadId}`, this.#leader()); // opened before the bot came
+    const extra = postOf ? { ...automaticForward(postOf), ...more.extra } : more.extra;
+    const placing = { ...more, replyTo, externalReplyTo, threadId, extra };
+    const called = mentions.map(({ api }) => api);
+    const first = { body: typed(text, called), media, keyboard: [] };
+    const message = this.write(this.#author(options), first, placing);
     if (this.#botSees(message)) this.world.updates.add('message', message.toApi());
     return message;
   }
 
-  #author({ from, asChannel }: SendOptions): Author {
+  /** Who opens topics. */
+  #leader(): FakeUser {
+    const ranks: readonly Status[] = ['creator', 'administrator'];
+    const leaders = [...this.members.values()].filter(({ status }) => ranks.includes(status));
+    return leaders[0]?.user ?? this.#somebody();
+  }
+
+  #author({ from, asChannel, postOf }: SendOptions): Author {
+    if (postOf) return { user: telegramService, senderChat: { ...postOf, type: 'channel' } };
     if (asChannel) return { user: channelBot, senderChat: { ...asChannel, type: 'channel' } };
     const user = from ?? this.#somebody();
     const member = this.members.get(user.id) ?? this.add(user);
@@ -277,9 +324,13 @@ export class FakeChat {
     return { user: user.api };
   }
 
+  get #botIsOut(): boolean {
+    return this.bot === 'blocked' || this.bot === 'kicked' || this.bot === 'left';
+  }
+
   /** In a group a bot with privacy mode gets commands and replies to its own messages only. */
   #botSees({ entities, replyTo, text }: FakeMessage): boolean {
-    if (this.bot === 'blocked' || this.bot === 'kicked' || this.bot === 'left') return false;
+    if (this.#botIsOut) return false;
     const { bot } = this.world;
     if (this.isPrivate || this.bot === 'administrator' || bot.can_read_all_group_messages) return true;
     if (replyTo?.fromBot) return true;
@@ -290,4 +341,15 @@ export class FakeChat {
       (addressee === undefined || addressee.toLowerCase() === bot.username.toLowerCase())
     );
   }
+}
+
+function automaticForward(chat: FakeChannel): object {
+  const date = Math.floor(Date.now() / 1000);
+  const origin = {
+    type: 'channel',
+    chat: { ...chat, type: 'channel' },
+    message_id: randomInt(1, 2 ** 31),
+    date,
+  };
+  return { is_automatic_forward: true, forward_origin: origin };
 }

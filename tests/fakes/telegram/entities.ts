@@ -2,7 +2,7 @@
  * Text as Telegram stores it: trimmed, with the entities that the sender gave and those that Telegram finds by itself.
  * Even plain text of a bot has active mentions and links, except inside code.
  */
-import type { MessageEntity } from 'telegraf/types';
+import type { MessageEntity, User } from 'telegraf/types';
 import { z } from 'zod';
 import { badRequest } from './api-error.ts';
 import { type FormattedText, parseHtml } from './html.ts';
@@ -49,9 +49,17 @@ export function readText(params: Params, name: 'text' | 'caption'): FormattedTex
   });
 }
 
-/** What a person types into a client: no formatting. */
-export function typed(text: string): FormattedText {
-  return stored({ text, entities: [] });
+/**
+ * What a person types into a client: no formatting, but the names of these people, who have no user name, where the
+ * person chose them from the client's list.
+ */
+export function typed(text: string, mentions: readonly User[] = []): FormattedText {
+  const entities = mentions.map((user): MessageEntity => {
+    const offset = text.indexOf(user.first_name);
+    if (offset < 0) throw new Error(`"${user.first_name}" is not in the text.`);
+    return { type: 'text_mention', offset, length: user.first_name.length, user };
+  });
+  return stored({ text, entities });
 }
 
 function stored({ text, entities }: FormattedText): FormattedText {

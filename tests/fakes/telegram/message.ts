@@ -26,6 +26,8 @@ export interface Placing {
   readonly externalReplyTo?: FakeMessage | undefined;
   /** The topic of a forum. */
   readonly threadId?: number | undefined;
+  /** The service message that began the topic: whatever is no other reply comes as a reply to it. */
+  readonly topicRoot?: FakeMessage | undefined;
   readonly albumId?: string | undefined;
   readonly silent?: boolean;
   /** Fields of kinds that the fake does not know otherwise: a sticker, a place. */
@@ -141,10 +143,18 @@ export class FakeMessage {
     };
   }
 
+  /** The message that began this row of replies; in a forum that is the topic's. */
+  get threadRoot(): FakeMessage {
+    return this.replyTo?.threadRoot ?? this;
+  }
+
   /** The message as the Bot API tells it. */
   toApi({ nested = false } = {}): object {
     const { body, media, keyboard } = this.present;
-    const { replyTo, externalReplyTo, threadId, albumId, extra } = this.placing;
+    const { externalReplyTo, threadId, albumId, topicRoot, extra } = this.placing;
+    const answered = this.replyTo?.deleted ? undefined : this.replyTo;
+    const replyTo = answered ?? (externalReplyTo ? undefined : topicRoot);
+    const isThread = this.replyTo !== undefined && !this.chat.isPrivate && !this.chat.forum;
     const [text, entities] = media ? ['caption', 'caption_entities'] : ['text', 'entities'];
     return {
       message_id: this.id,
@@ -153,9 +163,10 @@ export class FakeMessage {
       chat: this.chat.api,
       date: seconds(this.history[0]?.at ?? 0),
       ...(this.edits > 0 && { edit_date: seconds(this.present.at) }),
+      ...(isThread && { message_thread_id: this.threadRoot.id }),
       ...(threadId !== undefined && { message_thread_id: threadId, is_topic_message: true }),
       ...(albumId !== undefined && { media_group_id: albumId }),
-      ...(replyTo && !replyTo.deleted && !nested && { reply_to_message: replyTo.toApi({ nested: true }) }),
+      ...(replyTo && !nested && { reply_to_message: replyTo.toApi({ nested: true }) }),
       ...(externalReplyTo && !nested && { external_reply: externalReplyTo.external() }),
       ...(media && mediaFields(media)),
       ...(body.text !== '' && { [text]: body.text }),

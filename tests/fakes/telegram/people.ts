@@ -1,4 +1,4 @@
-/** People with a Telegram client, and the stand-ins that Telegram shows for anonymous ones. */
+/** People with a Telegram client, and the stand-ins that Telegram shows for anonymous ones and for itself. */
 import type { User } from 'telegraf/types';
 import type { World } from './world.ts';
 
@@ -47,3 +47,6 @@ export const channelBot: User = {
   first_name: 'Channel',
   username: 'Channel_Bot',
 };
+
+/** Author of what Telegram itself forwards from a channel into its discussion group; no bot, says the Bot API. */
+export const telegramService: User = { id: 777_000, is_bot: false, first_name: 'Telegram' };
