@@ -135,14 +135,14 @@ export class InboxPlatform implements ChatPlatform {
 
 /**
  * An unused job id for a picture, or undefined when the picture has a job. A job that was withdrawn, because Redis did
- * not answer its submission in time, is submitted again under a new id.
+ * not answer its submission in time, is submitted again under a new id, and so is one that was answered long ago.
  */
-async function freeId({ client }: Services, base: string): Promise<string | undefined> {
+async function freeId({ client, artifacts }: Services, base: string): Promise<string | undefined> {
   for (let attempt = 1; ; attempt++) {
     const id = attempt === 1 ? base : `${base}-${attempt}`;
     const entry = await client.ledger.read(id);
-    if (!entry) return id;
-    if (!entry.isWithdrawn) return undefined;
+    if (!entry && (await artifacts.answered(id)) === undefined) return id;
+    if (entry && !entry.isWithdrawn) return undefined;
   }
 }
 

@@ -65,7 +65,12 @@ export async function startBot(options: BotOptions): Promise<RunningBot> {
   const onDecision = metrics ? { onDecision: metrics.onDecision } : {};
   const client = new JobClient(
     failFast,
-    { ...terms, diskFull: () => artifacts.almostFull(), ...onDecision },
+    {
+      ...terms,
+      diskFull: () => artifacts.almostFull(),
+      onAccepted: (request, at) => artifacts.storeAccepted(request, at),
+      ...onDecision,
+    },
     log,
   );
   // Files and ledger forget a delivered job at the same time.

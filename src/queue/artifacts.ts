@@ -1,12 +1,23 @@
 /**
- * The files of a job, in one folder named after it: the picture that came in, the video that goes out, and the record
- * that says the video is complete. Knows no Redis and no model.
+ * The files of a job, in one folder named after it: the picture that came in, the request that was accepted, the video
+ * that goes out, the record that says the video is complete, and the mark that says the job was answered. With request
+ * and mark, a Redis that has forgotten a job neither loses its answer nor gives it twice. Knows no Redis and no model.
  */
 import { access, copyFile, mkdir, readdir, readFile, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { z } from 'zod';
 import { replaceFile } from '../atomic-file.ts';
 import { KinoraError } from '../errors.ts';
-import { type Artifact, artifactSchema, jobIdSchema } from './jobs.ts';
+import {
+  type Artifact,
+  artifactSchema,
+  type JobRequest,
+  jobIdSchema,
+  type Outcome,
+  outcomeSchema,
+  storedRequestSchema,
+} from './jobs.ts';
+import { readJson } from './stored-json.ts';
 
 export interface JobFiles {
   readonly folder: string;
@@ -24,12 +35,21 @@ export interface JobFolder {
   readonly modifiedMs: number;
   /** Whether its video was completed. */
   readonly complete: boolean;
+  /** It was accepted, and nobody has answered it. */
+  readonly owed: boolean;
 }
+
+const acceptedSchema = z.object({ acceptedAt: z.number(), request: storedRequestSchema });
+/** A request as it was accepted, and when. */
+export type Accepted = z.output<typeof acceptedSchema>;
+const answeredSchema = z.object({ outcome: outcomeSchema });
 
 const fullMessage = 'The disk of this Kinora is almost full, so it takes no new pictures.';
 /** How long an answer about free space is believed. */
 const freeSpaceCachedMs = 1_000;
 const recordName = 'artifact.json';
+const acceptedName = 'accepted.json';
+const answeredName = 'answered.json';
 /** Temporary names of this file, and of the video writer. */
 const temporaryName = /\.(part|tmp)$|^\..*\.kinora-/;
 /** Folders that are looked into at a time. */
@@ -103,6 +123,42 @@ export class Artifacts {
     );
   }
 
+  /** Writes down that a request was accepted, before its person hears so. */
+  async storeAccepted(request: JobRequest, acceptedAt: number): Promise<void> {
+    await this.#storeNote(request.id, acceptedName, { acceptedAt, request });
+  }
+
+  /** Writes down how a job was answered, before the ledger hears so. */
+  async storeAnswered(jobId: string, outcome: Outcome): Promise<void> {
+    await this.#storeNote(jobId, answeredName, { outcome });
+  }
+
+  /** How a job was answered; undefined while it was not. */
+  async answered(jobId: string): Promise<Outcome | undefined> {
+    return (await this.#readNote(jobId, answeredName, answeredSchema))?.outcome;
+  }
+
+  /** The request of a job that was accepted and not answered. */
+  async owed(jobId: string): Promise<Accepted | undefined> {
+    if ((await this.answered(jobId)) !== undefined) return undefined;
+    return await this.#readNote(jobId, acceptedName, acceptedSchema);
+  }
+
+  /** A folder that is gone stays gone: its person deleted their data. */
+  async #storeNote(jobId: string, name: string, note: unknown): Promise<void> {
+    const { folder } = this.files(jobId);
+    try {
+      await this.#writeAtomically(join(folder, name), JSON.stringify(note));
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
+    }
+  }
+
+  async #readNote<T>(jobId: string, name: string, schema: z.ZodType<T>): Promise<T | undefined> {
+    const text = await readFile(join(this.files(jobId).folder, name), 'utf8').catch(() => '');
+    return readJson(text, schema);
+  }
+
   /** Marks the video as complete. Written last: whoever sees the record may use the video. */
   async storeRecord(jobId: string, artifact: Artifact): Promise<void> {
     await this.#writeAtomically(join(this.files(jobId).folder, recordName), JSON.stringify(artifact));
@@ -110,16 +166,9 @@ export class Artifacts {
 
   /** The record of a complete video, or undefined when there is none to deliver. */
   async readRecord(jobId: string): Promise<Artifact | undefined> {
-    const files = this.files(jobId);
-    try {
-      const artifact = artifactSchema.parse(
-        JSON.parse(await readFile(join(files.folder, recordName), 'utf8')),
-      );
-      const { size } = await stat(files.video);
-      return size === artifact.bytes ? artifact : undefined;
-    } catch {
-      return undefined; // absent or torn: it will be made again
-    }
+    const artifact = await this.#readNote(jobId, recordName, artifactSchema);
+    const size = artifact && (await stat(this.files(jobId).video).catch(() => undefined))?.size;
+    return size === artifact?.bytes ? artifact : undefined; // absent or torn: it will be made again
   }
 
   async remove(jobId: string): Promise<void> {
@@ -148,10 +197,15 @@ export class Artifacts {
     return removed;
   }
 
-  /** Every job folder, oldest first. Whatever else lies beside them is not ours. */
-  async list(): Promise<JobFolder[]> {
+  /** The jobs that have a folder. Whatever else lies beside them is not ours. */
+  async jobIds(): Promise<string[]> {
     const names = await readdir(this.#root).catch(() => []);
-    const jobIds = names.filter((name) => jobIdSchema.safeParse(name).success);
+    return names.filter((name) => jobIdSchema.safeParse(name).success);
+  }
+
+  /** Every job folder, oldest first. */
+  async list(): Promise<JobFolder[]> {
+    const jobIds = await this.jobIds();
     const found: JobFolder[] = [];
     for (let at = 0; at < jobIds.length; at += measuredAtOnce) {
       const batch = await Promise.all(jobIds.slice(at, at + measuredAtOnce).map((id) => this.measure(id)));
@@ -167,7 +221,9 @@ export class Artifacts {
       let bytes = 0;
       const names = await readdir(folder);
       for (const name of names) bytes += (await stat(join(folder, name))).size;
-      return { jobId, bytes, modifiedMs: (await stat(folder)).mtimeMs, complete: names.includes(recordName) };
+      const { mtimeMs: modifiedMs } = await stat(folder);
+      const owed = names.includes(acceptedName) && !names.includes(answeredName);
+      return { jobId, bytes, modifiedMs, complete: names.includes(recordName), owed };
     } catch {
       return undefined; // removed meanwhile
     }

@@ -25,6 +25,8 @@ export interface QueueTerms {
   readonly limits: AdmissionLimits;
   /** True while the disk has no room for another job. Cheap: called for every request. */
   readonly diskFull?: () => Promise<boolean>;
+  /** Writes down that a job was accepted at a time in ms, for a Redis that forgets it: see restore(). */
+  readonly onAccepted?: (request: JobRequest, acceptedAt: number) => Promise<void>;
   /** Called with every decision and the time that it took. */
   readonly onDecision?: (decision: Submission['decision'], ms: number) => void;
 }
@@ -125,6 +127,11 @@ export class JobClient {
     this.#unanswered.set(callId, deciding);
     const submission = await deciding;
     this.#unanswered.delete(callId);
+    if (submission.decision === 'accepted') {
+      await this.#terms.onAccepted?.(request, now).catch((error: unknown) => {
+        this.#log.warn({ jobId: request.id, err: String(error) }, 'an accepted request is only in Redis');
+      });
+    }
     this.#terms.onDecision?.(submission.decision, performance.now() - startedAt);
     return submission;
   }
@@ -184,6 +191,20 @@ export class JobClient {
       ],
     });
     await this.ledger.transition(jobId, 'confirm', now);
+  }
+
+  /** Brings back a job that was accepted before and that Redis has forgotten, with its charge. */
+  async restore(request: JobRequest, acceptedAt: number): Promise<void> {
+    const { cost, day, limits } = this.#terms;
+    const admission = await this.ledger.admit(request, {
+      cost: cost(request.generation),
+      day: day(acceptedAt),
+      cooldownMs: 0,
+      limits,
+      now: acceptedAt,
+      isRestored: true,
+    });
+    if ('priority' in admission) await this.#enqueue(request.id, admission.priority, acceptedAt);
   }
 
   /** Re-adds the flow of a job that BullMQ has lost. The ledger knows everything that is needed. */

@@ -65,6 +65,10 @@ export const jobStates = [
 ] as const;
 export type JobState = (typeof jobStates)[number];
 
+/** How a job was answered: the video arrived, or there was none or nobody to give it to. */
+export const outcomeSchema = z.enum(['delivered', 'undeliverable']);
+export type Outcome = z.infer<typeof outcomeSchema>;
+
 const errorCodes = Object.keys(errorCatalogue) as [ErrorCode, ...ErrorCode[]];
 
 /** What generation produced; the files lie in the job's artifact folder under fixed names. */

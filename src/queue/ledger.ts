@@ -13,6 +13,7 @@ import {
   type JobRequest,
   jobRequestSchema,
   jobStates,
+  type Outcome,
   storedRequestSchema,
 } from './jobs.ts';
 import { Keys } from './keys.ts';
@@ -76,7 +77,6 @@ export type JobEvent =
   | 'cancelled'
   | 'expired';
 export type CancelAnswer = 'unknown' | 'forbidden' | 'finished' | 'cancelled' | 'requested';
-export type Outcome = 'delivered' | 'undeliverable';
 
 /** One job. Fields of states that it has not reached are absent. */
 export interface LedgerEntry {
@@ -122,6 +122,7 @@ export class Ledger {
    * @param cost credits of the job's preset; also its length for the fair order
    * @param callId tells this call from others for the same job, so that withdraw() undoes only its own
    * @param day calendar day whose allowance is used, for example "2026-11-21"
+   * @param isRestored it was accepted before, and Redis has lost it: it is not judged again
    */
   async admit(
     request: JobRequest,
@@ -132,6 +133,7 @@ export class Ledger {
       cooldownMs: number;
       limits: AdmissionLimits;
       now: number;
+      isRestored?: true;
     },
   ): Promise<Admission> {
     const parsed = jobRequestSchema.parse(request);

@@ -202,7 +202,9 @@ export class JobWorker {
     if (!started.changed) return; // it has its final state already
     const finished = await this.#artifacts.readRecord(jobId);
     if (finished) return await this.#finish(jobId, finished);
-    if (entry.cancelRequestedBy !== undefined) {
+    // Answered before, without a video that is left: Redis has lost that, and the delivery puts it right.
+    const isAnswered = (await this.#artifacts.answered(jobId)) !== undefined;
+    if (isAnswered || entry.cancelRequestedBy !== undefined) {
       await this.#move(jobId, 'cancelled');
       return;
     }

@@ -97,7 +97,13 @@ export class Harness {
   }
 
   client(terms: Partial<QueueTerms> = {}): JobClient {
-    const client = new JobClient(this.server.failFast(), { ...openTerms, ...terms }, log, this.keys);
+    const onAccepted = this.artifacts.storeAccepted.bind(this.artifacts);
+    const client = new JobClient(
+      this.server.failFast(),
+      { ...openTerms, onAccepted, ...terms },
+      log,
+      this.keys,
+    );
     this.#clients.push(client);
     this.#cleanups.push(() => client.close());
     return client;

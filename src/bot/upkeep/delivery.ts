@@ -12,6 +12,7 @@ import {
   type Artifact,
   deliverQueueName,
   type Failure,
+  type Outcome,
   type QueueData,
   queueDataSchema,
 } from '../../queue/jobs.ts';
@@ -174,6 +175,8 @@ export class DeliveryWorker {
   async #serve(job: Job<QueueData>, jobId: string): Promise<void> {
     const entry = await this.#ledger.read(jobId);
     if (!entry || entry.deliveredAt !== undefined) return;
+    const before = await this.#artifacts.answered(jobId);
+    if (before !== undefined) return await this.#settleAgain(jobId, before);
     if (await this.#expectsNothing(jobId)) {
       await untilRedisCan(() => this.#ledger.transition(jobId, 'cancelled', Date.now(), { silent: '1' }));
       return await this.#settle(jobId, 'undeliverable');
@@ -242,7 +245,21 @@ export class DeliveryWorker {
     return { kind: 'failure', failure: lost };
   }
 
-  async #settle(jobId: string, outcome: 'delivered' | 'undeliverable'): Promise<void> {
+  /** It was answered, and Redis has lost that. A job that was made again meanwhile keeps its state. */
+  async #settleAgain(jobId: string, outcome: Outcome): Promise<void> {
+    this.#log.warn({ jobId, outcome }, 'Redis forgot that a job was answered');
+    await untilRedisCan(async () => {
+      const settled = () => this.#ledger.settle(jobId, outcome, Date.now(), this.#settings.retentionSeconds);
+      if (await settled()) return;
+      await this.#ledger.transition(jobId, 'cancelled', Date.now());
+      await settled();
+    });
+  }
+
+  async #settle(jobId: string, outcome: Outcome): Promise<void> {
+    await this.#artifacts.storeAnswered(jobId, outcome).catch((error: unknown) => {
+      this.#log.warn({ jobId, err: String(error) }, 'an answer is only marked in Redis');
+    });
     // The answer is delivered: an error here would make BullMQ post it again.
     await untilRedisCan(() =>
       this.#ledger.settle(jobId, outcome, Date.now(), this.#settings.retentionSeconds),

@@ -156,6 +156,8 @@ export class Housekeeper {
     }
     // Its retention ended, or this is another ledger, whose videos keep their time.
     const since = folder.modifiedMs;
+    // The reconciler brings it back into the ledger, and ends it when it is too old.
+    if (folder.owed) return { until: since + retentionMs, worth: 'owed', since };
     if (folder.complete) return { until: since + retentionMs, worth: 'video', since };
     return { until: since + (full ? orphanWhenFullMs : orphanMs), worth: 'none', since };
   }

@@ -4,6 +4,7 @@
  * once. Knows no platform and no model.
  */
 import type { Redis } from 'ioredis';
+import { z } from 'zod';
 import type { Logger } from '../../log.ts';
 import type { Artifacts } from '../../queue/artifacts.ts';
 import { type JobClient, maxPriority } from '../../queue/client.ts';
@@ -16,6 +17,7 @@ import {
 } from '../../queue/jobs.ts';
 import type { Keys } from '../../queue/keys.ts';
 import type { Ledger } from '../../queue/ledger.ts';
+import { replies } from '../../queue/redis.ts';
 import { workerEntries } from '../../queue/worker-registry.ts';
 import { Periodic } from './periodic.ts';
 
@@ -48,6 +50,8 @@ const defaultReconcileSettings: ReconcileSettings = {
 
 /** Counts of one pass. */
 export interface Reconciled {
+  /** Accepted jobs that the ledger had forgotten. */
+  readonly restored: number;
   /** Put back into BullMQ to be generated. */
   readonly rescued: number;
   /** Final answers whose delivery was missing. */
@@ -83,7 +87,7 @@ interface Snapshot {
   readonly delivery: 'none' | 'waits for generation' | 'on its way';
 }
 
-type Repair = Exclude<keyof Reconciled, 'leaks' | 'priorities' | 'rebased'>;
+type Repair = Exclude<keyof Reconciled, 'restored' | 'leaks' | 'priorities' | 'rebased'>;
 
 export class Reconciler {
   readonly #redis: Redis;
@@ -93,6 +97,8 @@ export class Reconciler {
   readonly #settings: ReconcileSettings;
   readonly #periodic: Periodic;
   #repairedAt = Number.NEGATIVE_INFINITY;
+  /** Jobs with a folder that the ledger does not know and nobody is owed an answer for. */
+  readonly #over = new Set<string>();
 
   /** @param redis a fail-fast connection: a pass that fails is repeated later */
   constructor(
@@ -133,6 +139,7 @@ export class Reconciler {
 
   /** One pass over all jobs without a delivered answer. */
   async run(now = Date.now()): Promise<Reconciled> {
+    const restored = await this.#restore(now);
     const rebased = await this.#ledger.rebase(this.#settings.rebaseAt);
     const repairs: Record<Repair, number> = { rescued: 0, answers: 0, lost: 0, expired: 0, forgotten: 0 };
     const running = await this.#runningNow(now);
@@ -153,9 +160,38 @@ export class Reconciler {
     }
     await this.#setPriorities(wrongPriorities);
     const leaks = await this.#repair(now);
-    const report: Reconciled = { ...repairs, leaks, priorities: wrongPriorities.length, rebased };
+    const report: Reconciled = { restored, ...repairs, leaks, priorities: wrongPriorities.length, rebased };
     if (Object.values(report).some((count) => count > 0)) this.#log.info(report, 'reconciled');
     return report;
+  }
+
+  /**
+   * Brings back accepted jobs that Redis has lost, by what lies in their folders. Their pictures and finished videos lie
+   * there too; a job that waited too long, or whose picture is gone, then ends like any other.
+   */
+  async #restore(now: number): Promise<number> {
+    const ids = (await this.#artifacts.jobIds()).filter((id) => !this.#over.has(id));
+    let restored = 0;
+    for (let at = 0; at < ids.length; at += batchSize) {
+      const batch = ids.slice(at, at + batchSize);
+      const pipeline = this.#redis.pipeline();
+      for (const id of batch) pipeline.exists(this.#keys.job(id));
+      const known = replies(await pipeline.exec(), z.array(z.int()));
+      for (const jobId of batch.filter((_, index) => known[index] === 0)) {
+        if ((await this.#artifacts.answered(jobId)) !== undefined) this.#over.add(jobId);
+        const owed = await this.#artifacts.owed(jobId);
+        // Without one, its request was refused or is about to be accepted. The ledger keeps an entry for the retention.
+        if (!owed || now - owed.acceptedAt > this.#settings.retentionSeconds * 1000) continue;
+        try {
+          await this.#client.restore(owed.request, owed.acceptedAt);
+          this.#log.warn({ jobId }, 'Redis had forgotten an accepted job; it is back');
+          restored++;
+        } catch (error) {
+          this.#log.warn({ jobId, err: String(error) }, 'bringing a forgotten job back failed');
+        }
+      }
+    }
+    return restored;
   }
 
   /** Jobs that living workers generate by their own heartbeats. */

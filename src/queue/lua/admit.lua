@@ -1,6 +1,7 @@
 -- Accepts or refuses one request, and reserves its place, its credits and its slot in the caps, in one step.
 -- ARGV: prefix, JSON request
 --   request: id callId user community roles[] preset cost now day cooldownMs limits{queue,user,community,credits} data
+--   isRestored: it was accepted before, and Redis has lost it: it gets its place, and is charged what there is
 --   callId: id of this call; the same call, sent twice by a broken connection, gets the same answer again
 -- Returns JSON: { decision, ... }. Decisions: accepted duplicate banned paused draining queue-full
 --   user-full community-full cooldown quota
@@ -27,35 +28,41 @@ if redis.call('EXISTS', key('withdrawn:' .. request.callId)) == 1 then
   return answer('duplicate', { state = 'cancelled', priority = 1 })
 end
 
-for _, owner in ipairs({ request.user, request.community or false }) do
-  local ban = owner and redis.call('HGET', key('bans'), owner)
-  if ban then
-    local entry = cjson.decode(ban)
-    if entry.untilMs == 0 or entry.untilMs > now then
-      return answer('banned', { untilMs = entry.untilMs, reason = entry.reason, owner = owner })
-    end
-    redis.call('HDEL', key('bans'), owner)
-  end
-end
-
-local mode = redis.call('GET', key('mode'))
-if mode == 'paused' or mode == 'draining' then return answer(mode) end
-
 local limits = request.limits
 local activeAll = key('active:all')
-if redis.call('SCARD', activeAll) >= limits.queue then return answer('queue-full', { limit = limits.queue }) end
 local activeUser = key('active:' .. request.user)
-if redis.call('SCARD', activeUser) >= limits.user then return answer('user-full', { limit = limits.user }) end
 local activeCommunity = request.community and key('active:' .. request.community)
-if activeCommunity and redis.call('SCARD', activeCommunity) >= limits.community then
-  return answer('community-full', { limit = limits.community })
-end
-
 local cooldownKey = key('cooldown:' .. request.user)
-if request.cooldownMs > 0 then
-  local left = redis.call('PTTL', cooldownKey)
-  if left > 0 then return answer('cooldown', { waitMs = left }) end
+
+-- Why the request is not taken, or nil.
+local function refusal()
+  for _, owner in ipairs({ request.user, request.community or false }) do
+    local ban = owner and redis.call('HGET', key('bans'), owner)
+    if ban then
+      local entry = cjson.decode(ban)
+      if entry.untilMs == 0 or entry.untilMs > now then
+        return answer('banned', { untilMs = entry.untilMs, reason = entry.reason, owner = owner })
+      end
+      redis.call('HDEL', key('bans'), owner)
+    end
+  end
+
+  local mode = redis.call('GET', key('mode'))
+  if mode == 'paused' or mode == 'draining' then return answer(mode) end
+
+  if redis.call('SCARD', activeAll) >= limits.queue then return answer('queue-full', { limit = limits.queue }) end
+  if redis.call('SCARD', activeUser) >= limits.user then return answer('user-full', { limit = limits.user }) end
+  if activeCommunity and redis.call('SCARD', activeCommunity) >= limits.community then
+    return answer('community-full', { limit = limits.community })
+  end
+
+  if request.cooldownMs > 0 then
+    local left = redis.call('PTTL', cooldownKey)
+    if left > 0 then return answer('cooldown', { waitMs = left }) end
+  end
 end
+local refused = not request.isRestored and refusal()
+if refused then return refused end
 
 -- The user's own value wins, then the largest of their roles, then the community's, then the default.
 local function override(name, fallback)
@@ -80,6 +87,7 @@ local used = tonumber(redis.call('HGET', usedKey, request.user) or '0')
 local granted = tonumber(redis.call('HGET', key('grants'), request.user) or '0')
 local fromDay = math.max(0, math.min(request.cost, creditLimit - used))
 local fromGrant = request.cost - fromDay
+if request.isRestored then fromGrant = math.min(fromGrant, granted) end
 if fromGrant > granted then
   return answer('quota', { limit = creditLimit, used = used, granted = granted, cost = request.cost })
 end

@@ -72,6 +72,15 @@ describe('retention', () => {
     expect(await folders()).toEqual([]);
   });
 
+  it('spares what was accepted and is unknown to the ledger, for the reconciler', async () => {
+    const now = Date.now();
+    for (const id of ['a', 'b']) await client.submit(await harness.request(id), now);
+    await harness.artifacts.storeAnswered('t-b', 'undeliverable');
+    await harness.server.connect().flushall();
+    expect(await housekeeper().run(now + 26 * hour)).toMatchObject({ folders: 1 });
+    expect(await folders()).toEqual(['t-a']);
+  });
+
   it('ends with the ledger entry when that went first', async () => {
     const jobId = await delivered('a', Date.now());
     await harness.server.connect().del(`t:job:${jobId}`);
@@ -147,7 +156,8 @@ describe('the disk budget', () => {
     await utimes(folderOf('t-f'), then, then);
     const size = (await harness.artifacts.measure('t-a'))?.bytes ?? 0;
     const three = housekeeper({ budgetBytes: 3 * size });
-    expect(await three.run()).toEqual({ folders: 1, bytes: 7, leftovers: 0 });
+    const bytes = (await harness.artifacts.measure('t-f'))?.bytes;
+    expect(await three.run()).toEqual({ folders: 1, bytes, leftovers: 0 });
     expect(await folders()).toEqual(['t-a', 't-b', 't-c']);
     expect(await housekeeper({ budgetBytes: 2 * size }).run()).toMatchObject({ folders: 1, bytes: size });
     expect(await folders()).toEqual(['t-b', 't-c']);
@@ -185,8 +195,9 @@ describe('temporary files', () => {
     await leave('t-runs');
     await writeFile(join(folderOf('t-waits'), 'video.mp4.1.part'), 'fresh');
     expect(await housekeeper().run()).toEqual({ folders: 0, bytes: 0, leftovers: 3 });
-    expect((await readdir(folderOf('t-waits'))).sort()).toEqual(['mine.txt', 'picture', 'video.mp4.1.part']);
-    expect(await readdir(folderOf('t-runs'))).toHaveLength(5);
+    const kept = ['accepted.json', 'mine.txt', 'picture', 'video.mp4.1.part'];
+    expect((await readdir(folderOf('t-waits'))).sort()).toEqual(kept);
+    expect(await readdir(folderOf('t-runs'))).toHaveLength(6);
   });
 });
 
@@ -279,7 +290,8 @@ describe('a full disk', () => {
       ]);
       expect(await harness.creditsUsed()).toBe(0);
       expect(await harness.creditsUsed('test:bob')).toBe(1);
-      expect(await readdir(folderOf('t-big'))).toEqual(['picture']);
+      const notes = ['accepted.json', 'answered.json'];
+      expect((await readdir(folderOf('t-big'))).sort()).toEqual([...notes, 'picture']);
     },
   );
 

@@ -26,6 +26,7 @@ const reconciler = (settings: Partial<ReconcileSettings> = {}): Reconciler =>
   new Reconciler(harness.server.failFast(), client, harness.artifacts, log, { graceMs: 0, ...settings });
 
 const nothing = {
+  restored: 0,
   rescued: 0,
   answers: 0,
   lost: 0,
@@ -149,6 +150,99 @@ describe('a vanished job', () => {
     await Promise.all(bots.map((bot) => bot.stop()));
     expect(runs).toHaveLength(30);
     expect(await harness.creditsUsed()).toBe(30);
+  });
+});
+
+describe('a Redis that forgets everything', () => {
+  it('costs nobody an answer, posts nothing twice, and charges what it brings back', async () => {
+    for (const id of ['a', 'b', 'c', 'd']) await client.submit(await harness.request(id));
+    const worker = await harness.worker(timedGenerator(10));
+    await eventually('four videos', async () => {
+      const entries = await Promise.all(['a', 'b', 'c', 'd'].map((id) => client.ledger.read(`t-${id}`)));
+      return entries.every((entry) => entry?.state === 'generated');
+    });
+    await worker.stop(0);
+    await harness.artifacts.storeAnswered('t-a', 'delivered'); // posted before Redis died
+    await rm(harness.artifacts.files('t-c').video);
+    await rm(harness.artifacts.files('t-d').video);
+    await rm(harness.artifacts.files('t-d').image);
+    await harness.server.connect().flushall();
+
+    expect(await reconciler().run()).toEqual({ ...nothing, restored: 3 });
+    expect(await reconciler().run()).toEqual(nothing);
+    expect(await harness.creditsUsed()).toBe(3);
+    const runs: Generation[] = [];
+    await harness.worker(async (entry, files, hooks) => {
+      if (!(await harness.artifacts.hasImage(entry.id))) throw new Error('no picture');
+      return await timedGenerator(10, runs)(entry, files, hooks);
+    });
+    await harness.delivery();
+    await settled(3);
+    expect(harness.posted.map(({ jobId, kind }) => `${jobId} ${kind}`).sort()).toEqual([
+      't-b video',
+      't-c video',
+      't-d failure',
+    ]);
+    expect(runs.map(({ jobId }) => jobId)).toEqual(['t-c']);
+    expect(await harness.creditsUsed()).toBe(2);
+    expect(await reconciler().run()).toEqual(nothing);
+  });
+
+  it('brings back what was accepted, whatever would be refused by now', async () => {
+    const full = harness.client({ limits: { ...openTerms.limits, queue: 1, credits: 1 } });
+    await full.submit(await harness.request('a'));
+    await full.submit(await harness.request('b', 'test:bob'));
+    const redis = harness.server.connect();
+    await redis.flushall();
+    await redis.set('t:mode', 'draining');
+    await redis.hset(harness.keys.used('2026-11-21'), 'test:ann', 1);
+    const bot = new Reconciler(harness.server.failFast(), full, harness.artifacts, log, { graceMs: 0 });
+    expect(await bot.run()).toEqual({ ...nothing, restored: 1 }); // the other one never was accepted
+    expect((await full.ledger.read('t-a'))?.cost).toBe(1);
+    expect(await harness.creditsUsed()).toBe(1);
+  });
+
+  it('gives up with a sentence what has waited too long meanwhile', async () => {
+    await client.submit(await harness.request('a'));
+    await harness.server.connect().flushall();
+    const later = Date.now() + 25 * 3_600_000;
+    expect(await reconciler().run(later)).toEqual({ ...nothing, restored: 1, expired: 1 });
+    await harness.delivery();
+    await settled(1);
+    expect(harness.posted).toEqual([{ jobId: 't-a', kind: 'failure' }]);
+    expect(await harness.creditsUsed()).toBe(0);
+  });
+
+  it('does not bring back what its person has deleted, nor an answered job of long ago', async () => {
+    for (const id of ['a', 'b']) await client.submit(await harness.request(id));
+    await harness.artifacts.remove('t-a');
+    await harness.server.connect().flushall();
+    const retentionSeconds = 3_600;
+    const later = Date.now() + 2 * retentionSeconds * 1_000;
+    expect(await reconciler({ retentionSeconds }).run(later)).toEqual(nothing);
+  });
+});
+
+describe('a Redis that forgets its last second', () => {
+  it.each(['video', 'failure'] as const)('neither makes nor posts a %s twice', async (kind) => {
+    const redis = harness.server.connect();
+    const request = await harness.request('a');
+    await client.submit(request);
+    const runs: Generation[] = [];
+    await harness.worker(async (entry, files, hooks) => {
+      const artifact = await timedGenerator(10, runs)(entry, files, hooks);
+      if (kind === 'failure') throw new Error('broken');
+      return artifact;
+    });
+    await harness.delivery();
+    await settled(1);
+    // Everything since the admission is gone: Redis comes back as it was then.
+    await redis.flushall();
+    await client.ledger.admit(request, { ...openTerms, cost: 1, day: '2026-11-21', now: Date.now() });
+    await reconciler().run(Date.now() + 1);
+    await settled(1);
+    expect(runs).toHaveLength(1);
+    expect(await harness.creditsUsed()).toBe(kind === 'video' ? 1 : 0);
   });
 });
 
