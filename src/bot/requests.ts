@@ -5,7 +5,7 @@
 import { randomInt } from 'node:crypto';
 import { isKinoraError } from '../errors.ts';
 import type { PackManifest } from '../inference/packs/manifest.ts';
-import { readImageHeader } from '../inference/pictures/decode.ts';
+import { readImageHeader } from '../inference/pictures/header.ts';
 import type { Logger } from '../log.ts';
 import type { Artifacts } from '../queue/artifacts.ts';
 import type { JobClient, QueuePosition } from '../queue/client.ts';

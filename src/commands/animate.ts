@@ -8,7 +8,7 @@ import { runWithinMemory, smallerJobs } from '../engine/memory-ladder.ts';
 import type { EngineJob, EngineResult } from '../engine/protocol.ts';
 import { KinoraError } from '../errors.ts';
 import type { Pack } from '../inference/packs/files.ts';
-import { decodeImage } from '../inference/pictures/decode.ts';
+import { readImageHeader } from '../inference/pictures/header.ts';
 import { createLogger } from '../log.ts';
 import { readFlags } from '../request/options-text.ts';
 import { type GenerationOptions, variationStrengths } from '../request/request.ts';
@@ -142,7 +142,7 @@ async function prepareTask(
   const asked = { ...config.shortcuts, ...readFlags(options), ...variationOf(options) };
   const wanted = prompt === undefined ? asked : { ...asked, prompt };
   if (wanted.maxBytes !== undefined) validateBudget(wanted.maxBytes);
-  const request = resolveRequest(pack.manifest, wanted, await decodeImage(image));
+  const request = resolveRequest(pack.manifest, wanted, await readImageHeader(image));
   const { preset: _preset, ...numbers } = request;
   const out =
     typeof outPath === 'string'

@@ -5,7 +5,7 @@ import type { EngineJob } from '../engine/protocol.ts';
 import type { Engine } from '../engine/supervisor.ts';
 import type { ProgressEvent } from '../inference/image-to-video.ts';
 import type { Pack } from '../inference/packs/files.ts';
-import { readImageHeader } from '../inference/pictures/decode.ts';
+import { readImageHeader } from '../inference/pictures/header.ts';
 import type { JobFiles } from '../queue/artifacts.ts';
 import { artifactSchema } from '../queue/jobs.ts';
 import type { LedgerEntry } from '../queue/ledger.ts';

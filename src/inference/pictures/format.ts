@@ -8,7 +8,8 @@ export type DecodableFormat = 'JPEG' | 'PNG' | 'WebP';
 export interface SniffedFormat {
   /** For people: "JPEG", "GIF", "HEIC (iPhone photo)". */
   readonly name: string;
-  readonly isDecodable: boolean;
+  /** Absent when it cannot be decoded. */
+  readonly format: DecodableFormat | undefined;
 }
 
 interface Signature {
@@ -20,7 +21,7 @@ interface Signature {
 
 /** The first match wins. */
 const signatures: readonly Signature[] = [
-  { name: 'JPEG', bytes: '\xff\xd8\xff' },
+  { name: 'JPEG', bytes: '\xff\xd8' },
   { name: 'PNG', bytes: '\x89PNG\r\n\x1a\n' },
   { name: 'WebP', bytes: 'RIFF....WEBP' },
   { name: 'GIF', bytes: 'GIF8' },
@@ -52,14 +53,14 @@ const signatures: readonly Signature[] = [
   { name: 'MP4 or QuickTime video', offset: 4, bytes: 'ftyp' },
 ];
 
-const decodable: readonly string[] = ['JPEG', 'PNG', 'WebP'] satisfies DecodableFormat[];
+const decodable: readonly DecodableFormat[] = ['JPEG', 'PNG', 'WebP'];
 
 /** What the bytes are, or undefined when they resemble nothing that is known. */
 export function sniffFormat(bytes: Uint8Array): SniffedFormat | undefined {
   const head = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, 1024)).toString('latin1');
   const signature = signatures.find((candidate) => matches(head, candidate));
   const name = signature?.name ?? sniffMarkup(head);
-  return name === undefined ? undefined : { name, isDecodable: decodable.includes(name) };
+  return name === undefined ? undefined : { name, format: decodable.find((format) => format === name) };
 }
 
 function matches(head: string, { offset = 0, bytes }: Signature): boolean {
@@ -77,48 +78,4 @@ function sniffMarkup(head: string): string | undefined {
   if (/^(?:<\?xml|<!--|<!doctype svg|<svg)/.test(text) && text.includes('<svg')) return 'SVG';
   if (/^<(?:!doctype html|html)/.test(text)) return 'web page (HTML)';
   return undefined;
-}
-
-/** Whether a PNG is animated: an `acTL` chunk before the pixels. Decoders then give the default image. */
-export function isAnimatedPng(bytes: Uint8Array): boolean {
-  for (const { type } of pngChunks(bytes)) {
-    if (type === 'acTL') return true;
-    if (type === 'IDAT') return false;
-  }
-  return false;
-}
-
-/**
- * Whether a JPEG or PNG ends before its pixels do, as a broken upload does: decoders refuse it. The header of a WebP
- * states the file's length, and reading the header fails.
- */
-export function isCutShort(bytes: Uint8Array, format: string): boolean {
-  if (format === 'JPEG') return isJpegCutShort(bytes);
-  if (format !== 'PNG') return false;
-  for (const { type, end } of pngChunks(bytes)) {
-    if (type === 'IDAT' && end > bytes.length) return true;
-  }
-  return false;
-}
-
-/** Ends behind the `IEND` chunk, or where the file ends. */
-function* pngChunks(bytes: Uint8Array): Generator<{ readonly type: string; readonly end: number }, void> {
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  for (let at = 8, type = ''; type !== 'IEND' && at + 8 <= buffer.length; ) {
-    type = buffer.toString('latin1', at + 4, at + 8);
-    at += 12 + buffer.readUInt32BE(at);
-    yield { type, end: at };
-  }
-}
-
-/** Whether no end-of-image marker follows the first scan. Earlier ones may belong to a thumbnail. */
-function isJpegCutShort(bytes: Uint8Array): boolean {
-  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const startOfScan = 0xda;
-  let at = 2;
-  while (at + 4 <= buffer.length && buffer[at] === 0xff && buffer[at + 1] !== startOfScan) {
-    // A marker may be preceded by any number of 0xff bytes; each segment states its own length.
-    at += buffer[at + 1] === 0xff ? 1 : 2 + buffer.readUInt16BE(at + 2);
-  }
-  return !buffer.includes('\xff\xd9', at, 'latin1');
 }

@@ -6,7 +6,8 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { Picture, RgbImage } from '../image-to-video.ts';
 import { LatentCache } from '../latent-cache.ts';
-import { decodeImage, decoderName, imageKey, readPicture } from './decode.ts';
+import { decodeImage, decoderName, imageKey } from './decode.ts';
+import { readPicture } from './header.ts';
 
 /** The result of decodeImage without the pixels. */
 const knowledgeSchema = z.object({

@@ -2,7 +2,8 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { isKinoraError } from '../../../src/errors.ts';
-import { decodeImage, readImageHeader } from '../../../src/inference/pictures/decode.ts';
+import { decodeImage } from '../../../src/inference/pictures/decode.ts';
+import { readImageHeader } from '../../../src/inference/pictures/header.ts';
 import { TorchGenerator } from '../../../src/inference/random.ts';
 
 const folder = new URL('../../fixtures/pictures/', import.meta.url);
