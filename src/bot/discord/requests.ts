@@ -15,6 +15,7 @@ import { LRUCache } from 'lru-cache';
 import type { Logger } from '../../log.ts';
 import { readOptions } from '../../request/options-text.ts';
 import { presetNames } from '../../request/presets.ts';
+import type { ChatOptions } from '../../request/request.ts';
 import { retry } from '../../retry.ts';
 import type { Services } from '../platform.ts';
 import { refused } from '../refusals.ts';
@@ -27,7 +28,14 @@ import { type DiscordApi, type InteractionToken, Refused } from './api.ts';
 import { maxPromptLength } from './command-definitions.ts';
 import type { DiscordReply } from './delivery.ts';
 import { type Admins, isBotThere, type NeededPermission, personOf, placeOf } from './people.ts';
-import { fetchPicture, maxPictureMegabytes, type PictureRules, pictureUrlOf } from './pictures.ts';
+import {
+  fetchPicture,
+  maxPictureMegabytes,
+  type PictureRules,
+  pictureOf,
+  picturesOf,
+  type ShownPicture,
+} from './pictures.ts';
 import { contentOf, toBody } from './rendering.ts';
 import { type TokenStore, tokenLifeMs } from './tokens.ts';
 
@@ -54,8 +62,8 @@ const reserveMs = 60_000;
 
 export class DiscordRequests {
   readonly #tools: RequestTools;
-  /** Links of pictures whose form is being filled in, by the interaction that opened it. In memory only: they are signed. */
-  readonly #forms = new LRUCache<string, string>({ max: maxForms, ttl: formLifeMs });
+  /** Pictures whose form is being filled in, by the interaction that opened it. In memory only: their links are signed. */
+  readonly #forms = new LRUCache<string, readonly ShownPicture[]>({ max: maxForms, ttl: formLifeMs });
   /** Jobs whose acceptance is being shown. */
   readonly #showing = new Map<string, Promise<void>>();
 
@@ -73,7 +81,7 @@ export class DiscordRequests {
     const isPrivate = options.getBoolean('private') ?? false;
     const image = options.getAttachment('image', true);
     const values = options.data.flatMap(({ name, value }) => (name === 'image' ? [] : [[name, value]]));
-    await this.#animate(interaction, isPrivate, image.url, {
+    await this.#animate(interaction, isPrivate, [pictureOf(image)], {
       ...Object.fromEntries(values),
       private: isPrivate,
     });
@@ -82,12 +90,12 @@ export class DiscordRequests {
   /** A form can only be the very first answer. */
   async menu(interaction: MessageContextMenuCommandInteraction): Promise<void> {
     const { discord, settings } = messagesFor(interaction.locale);
-    const url = pictureUrlOf(interaction.targetMessage);
-    if (url === undefined) {
+    const pictures = picturesOf(interaction.targetMessage);
+    if (pictures.length === 0) {
       await interaction.reply({ content: contentOf(discord.noPicture), flags: MessageFlags.Ephemeral });
       return;
     }
-    this.#forms.set(interaction.id, url);
+    this.#forms.set(interaction.id, pictures);
     await interaction.showModal({
       custom_id: `${formPrefix}${interaction.id}`,
       title: discord.animate,
@@ -127,22 +135,28 @@ export class DiscordRequests {
   }
 
   async form(interaction: ModalSubmitInteraction): Promise<void> {
-    const url = this.#forms.get(interaction.customId.slice(formPrefix.length));
-    if (url === undefined) {
+    const pictures = this.#forms.get(interaction.customId.slice(formPrefix.length));
+    if (!pictures) {
       const { expired } = messagesFor(interaction.locale).discord;
       await interaction.reply({ content: contentOf(expired), flags: MessageFlags.Ephemeral });
       return;
     }
     const { fields } = interaction;
     const [preset] = fields.getStringSelectValues('preset');
-    await this.#animate(interaction, false, url, { prompt: fields.getTextInputValue('prompt'), preset });
+    await this.#animate(interaction, false, pictures, {
+      prompt: fields.getTextInputValue('prompt'),
+      preset,
+    });
   }
 
-  /** @param values of the options, by their words */
+  /**
+   * @param pictures of which the first that can be animated is
+   * @param values of the options, by their words
+   */
   async #animate(
     interaction: ChatInputCommandInteraction | ModalSubmitInteraction,
     isPrivate: boolean,
-    url: string,
+    pictures: readonly ShownPicture[],
     values: Readonly<Record<string, unknown>>,
   ): Promise<void> {
     // Before anything else: Discord waits three seconds, and a busy Redis or a slow download may take longer.
@@ -153,17 +167,12 @@ export class DiscordRequests {
     const { channelId } = interaction;
     const messageId = response.resource?.message?.id ?? response.interaction.responseMessageId;
     if (!channelId || !messageId) throw new Error('Discord did not say where its answer is');
-    const { requests } = this.#tools.services;
     await this.submit(
       interaction,
       { channelId, messageId, webhookMessage: '@original' },
       async (origin) => {
         const read = optionsFrom(() => readOptions(values));
-        if (read.kind === 'refused') return read;
-        const picture = await fetchPicture(url, this.#tools.pictures);
-        if (picture === 'tooLarge') return refused({ kind: 'tooLarge', megabytes: maxPictureMegabytes });
-        if (picture === 'failed') return refused({ kind: 'notDownloaded' });
-        return await requests.submit({ ...origin, picture, options: read.options });
+        return read.kind === 'refused' ? read : await this.#submitFirst(pictures, origin, read.options);
       },
       isPrivate || interaction.guildId === null
         ? undefined
@@ -173,6 +182,29 @@ export class DiscordRequests {
             await interaction.followUp({ content: contentOf(text), flags: MessageFlags.Ephemeral });
           },
     );
+  }
+
+  /** When none of the pictures can be animated, the first one says why. */
+  async #submitFirst(
+    pictures: readonly ShownPicture[],
+    origin: RequestOrigin,
+    options: ChatOptions,
+  ): Promise<RequestOutcome> {
+    const { pictures: rules, services } = this.#tools;
+    const deadline = AbortSignal.timeout(rules.deadlineMs);
+    let first: RequestOutcome | undefined;
+    for (const { url, isCovered } of pictures) {
+      const picture = await fetchPicture(url, rules.origins, deadline);
+      const outcome =
+        picture === 'tooLarge'
+          ? refused({ kind: 'tooLarge', megabytes: maxPictureMegabytes })
+          : picture === 'failed'
+            ? refused({ kind: 'notDownloaded' })
+            : await services.requests.submit({ ...origin, picture, isCovered, options });
+      if (!isOfPicture(outcome)) return outcome;
+      first ??= outcome;
+    }
+    return first ?? refused({ kind: 'noPicture' });
   }
 
   /**
@@ -233,6 +265,14 @@ export class DiscordRequests {
     if (canEditLater || (position.leftMs ?? 0) < tokenLifeMs - reserveMs) return message;
     return { ...message, text: `${message.text}\n${messagesOf(job).discord.willBeDm}` };
   }
+}
+
+/** Whether another picture may have better luck. */
+function isOfPicture(outcome: RequestOutcome): boolean {
+  if (outcome.kind !== 'refused') return false;
+  const { reason } = outcome;
+  if (reason.kind === 'failure') return reason.failure.code.startsWith('IMAGE_');
+  return reason.kind === 'tooLarge' || reason.kind === 'notDownloaded';
 }
 
 export function tokenOf({ applicationId, token }: RepliableInteraction): InteractionToken {

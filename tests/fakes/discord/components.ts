@@ -2,7 +2,7 @@
  * Buttons, menus and the other components of messages, as Discord accepts them: lengths, counts and combinations where
  * mistakes are likely. Fields that it would ignore are dropped. Source: Discord's reference of components.
  */
-import { ButtonStyle, ComponentType as Type } from 'discord.js';
+import { type APIAttachment, ButtonStyle, ComponentType as Type } from 'discord.js';
 import { z } from 'zod';
 
 export const text = (max: number) => z.string().max(max, `Must be ${max} or fewer in length.`);
@@ -80,7 +80,12 @@ export const textDisplay = z.object({
   id: componentId,
   content: filled(4000),
 });
-const thumbnail = z.object({ type: z.literal(Type.Thumbnail), id: componentId, media });
+const thumbnail = z.object({
+  type: z.literal(Type.Thumbnail),
+  id: componentId,
+  media,
+  spoiler: z.boolean().optional(),
+});
 const section = z.object({
   type: z.literal(Type.Section),
   id: componentId,
@@ -136,4 +141,40 @@ export function flatten(components: readonly Component[]): Component[] {
     ...('components' in component ? flatten(component.components) : []),
     ...('accessory' in component ? [component.accessory] : []),
   ]);
+}
+
+type Media = z.output<typeof media>;
+
+/** Every media item of a message. */
+export function mediaOf(components: readonly Component[]): Media[] {
+  return flatten(components).flatMap((part) => {
+    if ('items' in part) return part.items.map((item) => item.media);
+    if ('file' in part) return [part.file];
+    return 'media' in part ? [part.media] : [];
+  });
+}
+
+/** A component as Discord gives it out: uploaded files have the links of attachments, other media its proxy's. */
+export function resolved<Part extends Component>(
+  component: Part,
+  attachments: readonly APIAttachment[],
+): Part {
+  const unfurled = (item: Media): object => {
+    const file = attachments.find(({ filename }) => item.url === `attachment://${filename}`);
+    return file
+      ? { url: file.url, proxy_url: file.url, content_type: file.content_type, attachment_id: file.id }
+      : {
+          ...item,
+          proxy_url: `https://images-ext-1.discordapp.net/external/x/${encodeURIComponent(item.url)}`,
+        };
+  };
+  const isMedia = (key: string): boolean => key === 'media' || key === 'file';
+  const inside = (value: unknown, key = ''): unknown => {
+    if (Array.isArray(value)) return value.map((each) => inside(each));
+    if (typeof value !== 'object' || value === null) return value;
+    if (isMedia(key)) return unfurled(media.parse(value));
+    return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, inside(each, name)]));
+  };
+  // The shape stays; only media gain fields.
+  return inside(component) as Part;
 }

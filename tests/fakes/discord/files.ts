@@ -1,7 +1,7 @@
 /** Uploaded bytes and the signed links under which the CDN gives them out until they expire. */
 import { randomBytes } from 'node:crypto';
 import { extname } from 'node:path';
-import type { APIAttachment } from 'discord.js';
+import { type APIAttachment, AttachmentFlags } from 'discord.js';
 import { snowflake } from './snowflake.ts';
 
 /** A file as a person attaches it. */
@@ -11,9 +11,13 @@ export interface FakeFile {
   readonly contentType?: string;
   readonly width?: number;
   readonly height?: number;
+  /** Marked as a spoiler by a client that leaves the name alone. */
+  readonly spoiler?: true;
 }
 
-export interface StoredFile extends FakeFile {
+export interface StoredFile extends Omit<FakeFile, 'spoiler'> {
+  /** In the flags. */
+  readonly marked: boolean;
   readonly id: string;
   readonly contentType: string;
   readonly description: string | undefined;
@@ -68,7 +72,8 @@ export class FileStore {
       name,
       contentType: told ?? contentTypes.get(extname(name).toLowerCase()) ?? unknownType,
       description: place.description,
-      spoiler: name.startsWith('SPOILER_'),
+      marked: file.spoiler === true,
+      spoiler: file.spoiler === true || name.startsWith('SPOILER_'),
       channelId: place.channelId,
       ephemeral: place.ephemeral,
     };
@@ -90,6 +95,7 @@ export class FileStore {
       url,
       proxy_url: url,
       content_type: file.contentType,
+      ...(file.marked && { flags: AttachmentFlags.IsSpoiler }),
       ...(file.ephemeral && { ephemeral: true }),
       ...(file.description !== undefined && { description: file.description }),
       ...(file.width !== undefined && { width: file.width }),

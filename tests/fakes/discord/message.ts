@@ -8,7 +8,7 @@ import {
   MessageType,
 } from 'discord.js';
 import type { FakeChannel } from './channel.ts';
-import { type Component, flatten, type TopLevelComponent } from './components.ts';
+import { type Component, flatten, mediaOf, resolved, type TopLevelComponent } from './components.ts';
 import type { StoredFile } from './files.ts';
 import type { Embed } from './message-body.ts';
 import { snowflake } from './snowflake.ts';
@@ -41,14 +41,17 @@ export interface Origin {
   readonly onlyFor?: string;
   readonly repliesTo?: FakeMessage;
   readonly nonce?: string | number;
+  /** The message that it passes on. */
+  readonly forwards?: FakeMessage;
   /** What the answer of an interaction tells about the interaction. */
   readonly interaction?: { readonly id: string; readonly type: number; readonly user: APIUser };
 }
 
 export type MessageJson = Omit<
   APIMessage,
-  'embeds' | 'components' | 'interaction_metadata' | 'referenced_message'
+  'embeds' | 'components' | 'interaction_metadata' | 'message_snapshots' | 'referenced_message'
 > & {
+  readonly message_snapshots?: readonly { readonly message: MessageJson }[];
   readonly embeds: readonly Embed[];
   readonly components: readonly TopLevelComponent[];
   readonly guild_id?: string;
@@ -129,9 +132,12 @@ export class FakeMessage {
 
   toJson(attachment: (file: StoredFile) => APIAttachment): MessageJson {
     const { content, embeds, components, attachments, flags, pings } = this.present;
-    const { author, repliesTo, nonce, interaction } = this.origin;
+    const { author, repliesTo, nonce, interaction, forwards } = this.origin;
     const { guild } = this.channel;
     const first = this.history[0];
+    // What components show is not listed again.
+    const shown = attachments.map(attachment);
+    const used = new Set(mediaOf(components).map(({ url }) => url.replace('attachment://', '')));
     return {
       id: this.id,
       channel_id: this.channel.id,
@@ -145,13 +151,17 @@ export class FakeMessage {
       mention_everyone: pings.includes('everyone') || pings.includes('here'),
       mentions: [],
       mention_roles: [],
-      attachments: attachments.map(attachment),
+      attachments: shown.filter(({ filename }) => !used.has(filename)),
       embeds,
-      components,
+      components: components.map((component) => resolved(component, shown)),
       pinned: false,
       flags,
       ...(nonce !== undefined && { nonce }),
       ...(repliesTo && { message_reference: { message_id: repliesTo.id, channel_id: repliesTo.channel.id } }),
+      ...(forwards && {
+        message_reference: { type: 1, message_id: forwards.id, channel_id: forwards.channel.id },
+        message_snapshots: [{ message: forwards.toJson(attachment) }],
+      }),
       ...(interaction && {
         interaction_metadata: { ...interaction, authorizing_integration_owners: {} },
         application_id: author.id,

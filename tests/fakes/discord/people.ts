@@ -8,12 +8,14 @@ import {
   ComponentType,
   InteractionType,
   Locale,
+  MessageFlags,
 } from 'discord.js';
 import { FakeChannel } from './channel.ts';
 import type { FakeFile } from './files.ts';
 import { type FieldValue, fillModal } from './form.ts';
 import { type Asked, FakeInteraction, type FakeModal } from './interaction.ts';
 import type { FakeMessage } from './message.ts';
+import type { MessageBody } from './message-body.ts';
 import type { Choice } from './modal-body.ts';
 import { fillOptions, type OptionValues } from './options.ts';
 import { post, remove } from './posting.ts';
@@ -35,6 +37,12 @@ export interface Where {
   readonly channel?: FakeChannel;
   readonly dm?: true;
   readonly userInstall?: true;
+}
+
+/** With components it is as other bots post it; embeds are what Discord makes of links. */
+export interface Posted extends Pick<MessageBody, 'content' | 'embeds' | 'components'> {
+  readonly files?: readonly FakeFile[];
+  readonly forwards?: FakeMessage;
 }
 
 export class FakeUser {
@@ -187,15 +195,12 @@ export class FakeUser {
     });
   }
 
-  posts(
-    channel: FakeChannel,
-    { content = '', files = [] }: { content?: string; files?: readonly FakeFile[] },
-  ): FakeMessage {
+  posts(channel: FakeChannel, { files = [], forwards, ...body }: Posted): FakeMessage {
     const numbered = new Map(files.map((file, n) => [String(n), file]));
     return post(
       channel,
-      { author: this.api },
-      { content },
+      { author: this.api, ...(forwards && { forwards }) },
+      { content: '', ...body, ...(body.components && { flags: MessageFlags.IsComponentsV2 }) },
       { via: 'user', uploads: { files: numbered, limitBytes: Number.POSITIVE_INFINITY } },
     );
   }

@@ -2,7 +2,7 @@
 import { RESTJSONErrorCodes as Code, GatewayIntentBits as Intent, MessageFlags } from 'discord.js';
 import { ApiError, emptyMessage, invalidForm, tooLarge } from './api-error.ts';
 import type { FakeChannel } from './channel.ts';
-import { flatten } from './components.ts';
+import { flatten, mediaOf } from './components.ts';
 import type { FakeFile, StoredFile } from './files.ts';
 import { FakeMessage, type Origin, type Version, type Via } from './message.ts';
 import type { AllowedMentions, MessageBody } from './message-body.ts';
@@ -83,11 +83,14 @@ function nextVersion(
         ? before.pings
         : pingsIn(content, body.allowed_mentions ?? undefined, message),
   };
-  if (!(flags & MessageFlags.Loading)) assertShowable(version);
+  if (!(flags & MessageFlags.Loading)) assertShowable(version, message.origin);
   return version;
 }
 
-function assertShowable({ content, embeds, components, attachments, flags }: Version): void {
+function assertShowable(
+  { content, embeds, components, attachments, flags }: Version,
+  { forwards }: Origin,
+): void {
   const all = flatten(components);
   if (flags & MessageFlags.IsComponentsV2) {
     if (content || embeds.length > 0)
@@ -107,15 +110,11 @@ function assertShowable({ content, embeds, components, attachments, flags }: Ver
   }
   const names = new Set(attachments.map(({ name }) => name));
   const embedded = embeds.flatMap(({ image, thumbnail }) => [image?.url, thumbnail?.url]);
-  const shown = all.flatMap((part) => {
-    if ('items' in part) return part.items.map(({ media }) => media.url);
-    if ('file' in part) return [part.file.url];
-    return 'media' in part ? [part.media.url] : [];
-  });
+  const shown = mediaOf(components).map(({ url }) => url);
   for (const url of [...embedded, ...shown])
     if (url?.startsWith('attachment://') && !names.has(url.slice('attachment://'.length)))
       throw invalidForm(['attachments'], `No attachment for ${url}`);
-  if (!content && [...embeds, ...components, ...attachments].length === 0) throw emptyMessage();
+  if (!content && !forwards && [...embeds, ...components, ...attachments].length === 0) throw emptyMessage();
 }
 
 /** Entries whose id is the n of files[n] are new, other ids are kept, what is not named goes. */
