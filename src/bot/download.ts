@@ -1,7 +1,21 @@
 /** Fetches a picture from an address that a platform gave: no redirects, at most so many bytes, until a deadline. */
+import { retry } from '../retry.ts';
+
+/** The server, or the way to it, is in trouble that may pass. */
+class Passing extends Error {
+  readonly waitMs: number;
+  constructor(waitMs = 0) {
+    super('passing trouble');
+    this.waitMs = waitMs;
+  }
+}
+
+const firstPauseMs = 200;
+const longestPauseMs = 2_000;
 
 /**
- * The address may be secret, so nothing that is thrown or returned holds it.
+ * Tries again after what may pass, as long as `signal` allows. The address may be secret, so nothing that is thrown or
+ * returned holds it.
  * @returns the bytes as they are; their format is not checked
  */
 export async function download(
@@ -10,20 +24,58 @@ export async function download(
   signal: AbortSignal,
 ): Promise<Uint8Array | 'tooLarge' | 'failed'> {
   try {
-    const response = await fetch(url, { redirect: 'error', signal });
-    if (!response.ok || !response.body) {
-      await response.body?.cancel();
-      return 'failed';
-    }
-    const chunks: Uint8Array[] = [];
-    let length = 0;
-    for await (const chunk of response.body as AsyncIterable<Uint8Array>) {
-      length += chunk.byteLength;
-      if (length > maxBytes) return 'tooLarge'; // leaving the loop cancels the rest
-      chunks.push(chunk);
-    }
-    return length === 0 ? 'failed' : Buffer.concat(chunks);
+    return await retry(
+      () => attempt(url, maxBytes, signal),
+      (error, attempts) => {
+        if (!(error instanceof Passing) || signal.aborted) return undefined;
+        return Math.max(error.waitMs, Math.min(firstPauseMs * 2 ** (attempts - 1), longestPauseMs));
+      },
+      signal,
+    );
   } catch {
     return 'failed';
+  }
+}
+
+async function attempt(
+  url: string,
+  maxBytes: number,
+  signal: AbortSignal,
+): Promise<Uint8Array | 'tooLarge' | 'failed'> {
+  const response = await passing(fetch(url, { redirect: 'manual', signal }));
+  const { ok, status, headers, body } = response;
+  if (!ok || !body) {
+    await body?.cancel();
+    const isPassing = status >= 500 || status === 429 || status === 408;
+    if (isPassing) throw new Passing(Number(headers.get('retry-after') ?? 0) * 1000 || 0);
+    return 'failed';
+  }
+  if (Number(headers.get('content-length')) > maxBytes) {
+    await body.cancel();
+    return 'tooLarge';
+  }
+  return await passing(read(body, maxBytes));
+}
+
+async function read(
+  body: AsyncIterable<Uint8Array>,
+  maxBytes: number,
+): Promise<Uint8Array | 'tooLarge' | 'failed'> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of body) {
+    length += chunk.byteLength;
+    if (length > maxBytes) return 'tooLarge'; // leaving the loop cancels the rest
+    chunks.push(chunk);
+  }
+  return length === 0 ? 'failed' : Buffer.concat(chunks);
+}
+
+/** A connection that cannot be made, or breaks. */
+async function passing<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch {
+    throw new Passing();
   }
 }

@@ -68,8 +68,9 @@ export class Pictures {
   /** Throws nothing but the reason of `signal`. */
   async fetch({ fileId, bytes }: PictureFile, signal: AbortSignal): Promise<Downloaded> {
     if (bytes !== undefined && bytes > maxDownloadBytes) return 'tooLarge';
+    const deadline = AbortSignal.any([signal, AbortSignal.timeout(downloadDeadlineMs)]);
     for (let attempt = 1; attempt <= 2; attempt++) {
-      const result = await this.#attempt(fileId, signal);
+      const result = await this.#attempt(fileId, deadline);
       signal.throwIfAborted();
       if (result !== 'failed') return result;
     }
@@ -81,12 +82,7 @@ export class Pictures {
     try {
       const { file_path: path } = await this.#api.callWithRetries('getFile', { file_id: fileId }, { signal });
       if (path === undefined || !/^[\w-]+(?:[/.][\w-]+)*$/.test(path)) return 'failed';
-      const deadline = AbortSignal.timeout(downloadDeadlineMs);
-      return await download(
-        `${this.#fileRoot}${path}`,
-        maxDownloadBytes,
-        AbortSignal.any([signal, deadline]),
-      );
+      return await download(`${this.#fileRoot}${path}`, maxDownloadBytes, signal);
     } catch (error) {
       return error instanceof CallError && error.isTooLarge ? 'tooLarge' : 'failed';
     }

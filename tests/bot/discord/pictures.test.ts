@@ -132,3 +132,29 @@ describe('Apps > Animate', () => {
     await stage.said(menu, /no picture in that message/);
   });
 });
+
+describe('a picture is fetched again', () => {
+  it.each([
+    ['answers 503', { status: 503, times: 2 }],
+    ['answers 429', { status: 429, times: 1, headers: { 'retry-after': '0.1' } }],
+    ['resets the connection', { status: 'reset', times: 2 }],
+    ['breaks off', { status: 'after', times: 1 }],
+  ] as const)('when the CDN %s', async (_, fault) => {
+    const stage = await begin({ generate: 'nobody', platform: { pictureDeadlineMs: 3_000 } });
+    const trouble = stage.server.fail({ route: '/ephemeral-attachments', ...fault });
+    await stage.said(stage.ada.runs('/animate', { image: photo }, { channel: stage.channel }), /^Accepted/);
+    expect(trouble.hits).toBe(fault.times);
+  });
+
+  it('no longer than its deadline, and not when it is gone', async () => {
+    const stage = await begin({ generate: 'nobody', platform: { pictureDeadlineMs: 700 } });
+    const { server, ada, channel } = stage;
+    const trouble = server.fail({ route: '/ephemeral-attachments', status: 503, times: 100 });
+    await stage.said(ada.runs('/animate', { image: photo }, { channel }), /could not be fetched/);
+    expect(trouble.hits).toBeGreaterThan(1);
+    trouble.lift();
+    const gone = server.fail({ route: '/ephemeral-attachments', status: 404, times: 100 });
+    await stage.said(ada.runs('/animate', { image: photo }, { channel }), /could not be fetched/);
+    expect(gone.hits).toBe(1);
+  });
+});
