@@ -20,6 +20,7 @@ import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, I2VGenXLPipeline, I2VGenXLUNet
 from PIL import Image
 from torch import Tensor, nn
+from transformers import CLIPTokenizer
 
 from export import reference_sample
 from manifest import NEGATIVE_PROMPT, write_json
@@ -580,7 +581,9 @@ def main() -> None:
     args = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(2)
-    pipe = I2VGenXLPipeline.from_pretrained(args.checkpoint)
+    # The class that the published pipeline names; it cleans prompts by ftfy, the fast one does not.
+    tokenizer = CLIPTokenizer.from_pretrained(args.checkpoint, subfolder="tokenizer")
+    pipe = I2VGenXLPipeline.from_pretrained(args.checkpoint, tokenizer=tokenizer)
     pipe.set_progress_bar_config(disable=True)
 
     golden = Golden(args.out)

@@ -28,7 +28,7 @@ from diffusers.pipelines.deprecated.i2vgen_xl.pipeline_i2vgen_xl import _center_
 from diffusers.video_processor import VideoProcessor
 from numpy.typing import ArrayLike
 from torch import Tensor
-from transformers import CLIPImageProcessor, CLIPTokenizerFast
+from transformers import CLIPImageProcessor, CLIPTokenizer, CLIPTokenizerFast
 
 Scheduler: TypeAlias = DDIMScheduler | DPMSolverMultistepScheduler
 
@@ -365,8 +365,21 @@ def make_clip_fixture(wheel: Path, folder: Path) -> None:
     file.write_text(compact + "\n", encoding="utf-8")
 
 
+def load_tokenizer(pack: Path) -> CLIPTokenizer:
+    """The class that I2VGenXLPipeline names, of a pack's vocabulary. With ftfy installed it cleans by it."""
+    import ftfy  # noqa: F401 - transformers cleans otherwise, and silently, without it
+
+    model = json.loads((pack / "tokenizer" / "tokenizer.json").read_text("utf-8"))["model"]
+    merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]]
+    with tempfile.TemporaryDirectory() as temporary:
+        vocabulary, merges_file = Path(temporary, "vocab.json"), Path(temporary, "merges.txt")
+        vocabulary.write_text(json.dumps(model["vocab"]), encoding="utf-8")
+        merges_file.write_text("\n".join(["#version: 0.2", *merges]) + "\n", encoding="utf-8")
+        return CLIPTokenizer(str(vocabulary), str(merges_file), model_max_length=77)
+
+
 def token_ids(pack: Path) -> list:
-    tokenizer = CLIPTokenizerFast.from_pretrained(pack / "tokenizer")
+    tokenizer = load_tokenizer(pack)
     prompts = json.loads((GOLDEN / "prompts.json").read_text("utf-8"))
     # Prompt by prompt, as the pipeline does it; unpaired surrogates cannot reach Python.
     return [tokenizer(prompt, padding="max_length", truncation=True).input_ids for prompt in prompts]

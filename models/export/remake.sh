@@ -27,4 +27,5 @@ cp -r "$scratch/pack" "$root/tests/fixtures/packs/tiny"
 cp -r "$scratch/cores" "$root/tests/fixtures/cores"
 "$VENV/bin/python" make_golden.py "$scratch/checkpoint" "$root/tests/golden"
 "$VENV/bin/python" make_numerics.py
+"$VENV/bin/python" make_prompts.py
 "$VENV/bin/python" make_pictures.py

@@ -1,12 +1,15 @@
 /**
- * Prompts to CLIP token ids, equal to what transformers' fast CLIP tokenizer gives. The byte-pair encoding is
- * @huggingface/tokenizers'; here are its two corrections, the padding and the truncation. Knows no model.
+ * Prompts to token ids. For CLIP's own tokenizer they equal those of transformers' CLIPTokenizer with ftfy, which is
+ * what diffusers' pipeline reads prompts with; tokenizer.json alone describes the fast one, which does not clean. The
+ * byte-pair encoding is @huggingface/tokenizers'. Knows no model.
  */
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { Tokenizer } from '@huggingface/tokenizers';
 import { z } from 'zod';
 import { KinoraError } from '../errors.ts';
+import { fixText } from './ftfy/fix-text.ts';
 
 export interface ClipTokenizer {
   /** Tokens per prompt, start and end included. */
@@ -22,6 +25,8 @@ const preTokenizerSchema = z.looseObject({
   type: z.string(),
   pretokenizers: z.array(z.looseObject({ type: z.string() })).optional(),
 });
+
+type Definition = z.infer<typeof tokenizerSchema>;
 
 const tokenizerSchema = z.looseObject({
   added_tokens: z.array(z.looseObject({ id: z.int().nonnegative(), content: z.string() })),
@@ -41,6 +46,7 @@ const specialToken = z
   .transform((token) => (typeof token === 'string' ? token : token.content));
 
 const tokenizerConfigSchema = z.looseObject({
+  tokenizer_class: z.string().optional(),
   model_max_length: z.int().min(3).max(4096),
   bos_token: specialToken,
   eos_token: specialToken,
@@ -53,25 +59,26 @@ export async function loadTokenizer(packDir: string): Promise<ClipTokenizer> {
   const definition = await readJson(path.join(folder, 'tokenizer.json'), tokenizerSchema);
   const config = await readJson(path.join(folder, 'tokenizer_config.json'), tokenizerConfigSchema);
 
-  let tokenizer: Tokenizer;
-  try {
-    tokenizer = new Tokenizer(
-      { ...definition, pre_tokenizer: withoutSecondSplit(definition.pre_tokenizer) },
-      config,
-    );
-  } catch (cause) {
-    throw new KinoraError('PACK_INVALID', `${path.join(folder, 'tokenizer.json')} cannot be used.`, {
-      cause,
-    });
-  }
+  const { added_tokens, model } = definition;
+  const specials = new Map(added_tokens.map(({ content, id }) => [content, id]));
   const idOf = (token: string) => {
-    const id = tokenizer.token_to_id(token);
+    const id = specials.get(token) ?? model.vocab[token];
     if (id !== undefined) return BigInt(id);
     throw new KinoraError(
       'PACK_INVALID',
       `${path.join(folder, 'tokenizer_config.json')} names the token ${token}, which tokenizer.json does not have.`,
     );
   };
+  let tokenize: (text: string) => number[];
+  try {
+    tokenize = isClips(definition, config.tokenizer_class)
+      ? asClip(definition, config, specials)
+      : asDefined(definition, config);
+  } catch (cause) {
+    throw new KinoraError('PACK_INVALID', `${path.join(folder, 'tokenizer.json')} cannot be used.`, {
+      cause,
+    });
+  }
   const start = idOf(config.bos_token);
   const end = idOf(config.eos_token);
   const padding = idOf(config.pad_token);
@@ -80,8 +87,9 @@ export async function loadTokenizer(packDir: string): Promise<ClipTokenizer> {
   return {
     maxTokens,
     encode(text) {
-      const { ids } = tokenizer.encode(lowercaseSigma(text), { add_special_tokens: false });
-      const tokens = ids.slice(0, maxTokens - 2).map(BigInt);
+      const tokens = tokenize(text)
+        .slice(0, maxTokens - 2)
+        .map(BigInt);
       const padded = new BigInt64Array(maxTokens).fill(padding);
       padded.set([start, ...tokens, end]);
       return padded;
@@ -103,6 +111,66 @@ async function readJson<T>(file: string, schema: z.ZodType<T>): Promise<T> {
   throw new KinoraError('PACK_INVALID', `${file}: ${issue?.path.join('.')}: ${issue?.message}.`, {
     cause: result.error,
   });
+}
+
+/** What transformers writes for CLIPTokenizer. Any other normalizer is meant as it stands. */
+function isClips({ normalizer }: Definition, tokenizerClass: string | undefined): boolean {
+  const steps = [
+    { type: 'NFC' },
+    { type: 'Replace', pattern: { Regex: '\\s+' }, content: ' ' },
+    { type: 'Lowercase' },
+  ];
+  return (
+    tokenizerClass === 'CLIPTokenizer' &&
+    isDeepStrictEqual(normalizer, { type: 'Sequence', normalizers: steps })
+  );
+}
+
+/** transformers ignores case here: a long s counts as one, and U+0345, which has the case of a letter, as nothing. */
+const clipWord =
+  /<\|[sſ]tartoftext\|>|<\|endoftext\|>|'[sſ]|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|(?:(?!\u0345)[^\s\p{L}\p{N}])+/gu;
+
+/** As CLIPTokenizer: what stands between special tokens is cleaned, then split into words. */
+function asClip(
+  definition: Definition,
+  config: object,
+  specials: ReadonlyMap<string, number>,
+): (text: string) => number[] {
+  const words = new Tokenizer(
+    {
+      ...definition,
+      added_tokens: [],
+      normalizer: null,
+      pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, use_regex: false },
+    },
+    config,
+  );
+  return (text) => {
+    const parts: string[] = [];
+    let from = 0;
+    for (const { 0: special, index } of text.matchAll(/<\|(?:startoftext|endoftext)\|>/g)) {
+      parts.push(...(cleanClipText(text.slice(from, index)).match(clipWord) ?? []), special);
+      from = index + special.length;
+    }
+    parts.push(...(cleanClipText(text.slice(from)).match(clipWord) ?? []));
+    return parts.flatMap(
+      (word) => specials.get(word) ?? words.encode(word, { add_special_tokens: false }).ids,
+    );
+  };
+}
+
+/** As CLIPTokenizer cleans a text without special tokens. */
+function cleanClipText(text: string): string {
+  return fixText(text).replace(/\s+/gu, ' ').trim().toLowerCase();
+}
+
+/** As tokenizer.json says. */
+function asDefined(definition: Definition, config: object): (text: string) => number[] {
+  const tokenizer = new Tokenizer(
+    { ...definition, pre_tokenizer: withoutSecondSplit(definition.pre_tokenizer) },
+    config,
+  );
+  return (text) => tokenizer.encode(lowercaseSigma(text), { add_special_tokens: false }).ids;
 }
 
 /**

@@ -1,8 +1,11 @@
+import { readFileSync } from 'node:fs';
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { crc32, gunzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
+import { fixText } from '../../src/inference/ftfy/fix-text.ts';
 import { loadTokenizer } from '../../src/inference/tokenizer.ts';
 import { readGolden } from '../helpers/golden-numerics.ts';
 
@@ -25,6 +28,45 @@ describe('token ids', () => {
     expect(expected).toHaveLength(prompts.length);
     const different = prompts.filter((prompt, i) => tokenizer.encode(prompt).join() !== expected[i]?.join());
     expect(different).toEqual([]);
+  });
+
+  it('equal those of transformers for 2,000 strings that ftfy mends or leaves alone', async () => {
+    const tokenizer = await loadTokenizer(clipPack);
+    const file = new URL('../golden/numerics/prompts-cleaned.jsonl.gz', import.meta.url);
+    const lines = gunzipSync(readFileSync(file)).toString('utf8').trimEnd().split('\n');
+    const golden = lines.map((line) => JSON.parse(line) as [text: string, cleaned: string, crc: number]);
+    expect(new Set(golden.map(([text]) => text)).size).toBe(2000);
+    // Words of the cleaned text say more than numbers when something differs.
+    const different = golden
+      .filter(([text]) => !text.includes('<|'))
+      .map(([text, cleaned]) => [text, fixText(text).replace(/\s+/gu, ' ').trim().toLowerCase(), cleaned])
+      .filter(([, ours, theirs]) => ours !== theirs);
+    expect(different).toEqual([]);
+    const otherIds = golden.filter(
+      ([text, , crc]) => crc32(Uint16Array.from(tokenizer.encode(text), Number)) !== crc,
+    );
+    expect(otherIds).toEqual([]);
+  });
+
+  it.each([
+    ['it’s a cat', "it's a cat"],
+    ['“slow zoom in”', '"slow zoom in"'],
+    ['zoom in，pan', 'zoom in,pan'],
+    ['Ｚｏｏｍ　ｉｎ', 'zoom in'],
+    ['ﬁne', 'fine'],
+    ['cat &amp; dog', 'cat & dog'],
+    ['cat &amp;amp; dog', 'cat & dog'],
+    ['cat &#39;n&#x27; dog', "cat 'n' dog"],
+    ['cafÃ©', 'café'],
+    ['[31mred[0m', 'red'],
+  ])('of %j are those of %j', async (written, meant) => {
+    const tokenizer = await loadTokenizer(clipPack);
+    expect(tokenizer.encode(written)).toEqual(tokenizer.encode(meant));
+  });
+
+  it('of text with a tag keep its entities, as ftfy does', async () => {
+    const tokenizer = await loadTokenizer(clipPack);
+    expect(tokenizer.encode('<b> &amp;')).not.toEqual(tokenizer.encode('<b> &'));
   });
 
   it("are CLIP's well-known ones", async () => {

@@ -21,9 +21,9 @@ export async function encodePrompts(
   const ranBefore = encoder.runMs;
   /** (1, T, D), from the cache if it is there. */
   const embed = async (text: string): Promise<FloatTensor> => {
-    const key = LatentCache.key('prompt', fingerprint, text);
+    const tokens = pack.tokenizer.encode(text);
+    const key = LatentCache.key('prompt', fingerprint, tokens.join());
     const tensors = await run.cached('prompt', key, async () => {
-      const tokens = pack.tokenizer.encode(text);
       const ids: IntTensor = { data: tokens, dims: [1, tokens.length] };
       return { promptEmbeds: pick(await encoder.run({ input_ids: ids }), 'prompt_embeds') };
     });
