@@ -12,6 +12,7 @@ export const slow = [
   'tests/bot/kill.test.ts',
   'tests/bot/status-board.test.ts',
   'tests/bot/telegram/pictures.test.ts',
+  'tests/bot/telegram/places.test.ts',
   'tests/bot/telegram/telegram.test.ts',
   'tests/bot/upkeep/*.test.ts',
   'tests/chaos/*.test.ts',

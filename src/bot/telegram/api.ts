@@ -44,8 +44,9 @@ export class CallError extends Error {
     return this.status === 400 && /message is not modified/i.test(this.reason);
   }
 
-  /** The message that was to be edited is gone, or not the bot's. */
+  /** The message that was to be edited is gone, not the bot's, or where nothing can be changed any more. */
   get isMessageGone(): boolean {
+    if (this.movedTo !== undefined || this.isTopicLost) return true;
     return (
       this.status === 400 &&
       /message (to edit|to delete|can't be edited|identifier)|MESSAGE_ID_INVALID|there is no (text|caption|media)/i.test(
@@ -54,10 +55,20 @@ export class CallError extends Error {
     );
   }
 
+  /** The topic of a forum is closed or deleted. */
+  get isTopicLost(): boolean {
+    return this.status === 400 && /message thread not found|TOPIC_(CLOSED|DELETED)/i.test(this.reason);
+  }
+
+  /** Telegram does not take it, and will hardly take it later. */
+  get isRefusal(): boolean {
+    return this.status >= 400 && this.status < 500 && this.retryAfterMs === undefined;
+  }
+
   /** The chat is closed to the bot for good. */
   get isChatLost(): boolean {
     if (this.status === 403) return true;
-    return this.status === 400 && /chat not found|user is deactivated|PEER_ID_INVALID/i.test(this.reason);
+    return this.status === 400 && lostChat.test(this.reason);
   }
 
   get isTooLarge(): boolean {
@@ -77,6 +88,9 @@ export class CallError extends Error {
   }
 }
 
+const lostChat =
+  /chat not found|group chat was (deleted|deactivated)|user is deactivated|PEER_ID_INVALID|CHANNEL_PRIVATE|CHAT_RESTRICTED|CHAT_WRITE_FORBIDDEN|(not enough|no) rights to send/i;
+
 const callDeadlineMs = 15_000;
 const attempts = 4;
 const longestWaitMs = 40_000;
@@ -94,12 +108,16 @@ export interface Target {
   readonly replyToId?: number | undefined;
 }
 
+/** Messages belong to the general topic by naming none; Telegram does not find it by its id. */
+export const generalTopicId = 1;
+
 /** A reply to a message: in its topic only where there are topics, since threads of replies have such an id, too. */
 export function replyTo(message: Message): Target {
+  const { is_topic_message: isInTopic, message_thread_id: threadId } = message;
   return {
     chatId: message.chat.id,
     replyToId: message.message_id,
-    threadId: message.is_topic_message ? message.message_thread_id : undefined,
+    threadId: isInTopic && threadId !== generalTopicId ? threadId : undefined,
   };
 }
 
@@ -121,9 +139,12 @@ export interface Extras {
 
 export class TelegramApi {
   readonly #telegram: Telegram;
+  readonly #onMoved: (from: number, to: number) => void;
 
-  constructor(telegram: Telegram) {
+  /** @param onMoved called when a call tells that a group has another id now */
+  constructor(telegram: Telegram, onMoved: (from: number, to: number) => void = () => {}) {
     this.#telegram = telegram;
+    this.#onMoved = onMoved;
   }
 
   /**
@@ -141,7 +162,12 @@ export class TelegramApi {
         signal: asCallSignal(signal ? AbortSignal.any([signal, deadline]) : deadline),
       });
     } catch (error) {
-      throw toCallError(method, error);
+      const failure = toCallError(method, error);
+      const { chat_id: chatId } = payload as { readonly chat_id?: unknown }; // most methods have it
+      if (failure.movedTo !== undefined && chatId !== undefined) {
+        this.#onMoved(Number(chatId), failure.movedTo);
+      }
+      throw failure;
     }
   }
 
@@ -166,19 +192,35 @@ export class TelegramApi {
   }
 
   /**
-   * @returns the id of the message
+   * Sends again where a group has moved to: earlier messages and topics are not known there.
    * @throws CallError
    */
-  async send(target: Target, text: string, extras: Extras = {}, options: CallOptions = {}): Promise<number> {
+  async following<T>(target: Target, send: (target: Target) => Promise<T>): Promise<T> {
+    try {
+      return await send(target);
+    } catch (error) {
+      if (!(error instanceof CallError) || error.movedTo === undefined) throw error;
+      return await send({ chatId: error.movedTo });
+    }
+  }
+
+  /** @throws CallError */
+  async send(
+    target: Target,
+    text: string,
+    extras: Extras = {},
+    options: CallOptions = {},
+  ): Promise<Message.TextMessage> {
     const { markup, entities } = extras;
     const message = {
-      ...targetFields(target),
       text: shorten(entities ? text : inert(text), maxTextLength),
       link_preview_options: { is_disabled: true },
       ...(entities ? { entities } : {}),
       ...(markup ? { reply_markup: markup } : {}),
     };
-    return (await this.callWithRetries('sendMessage', message, options)).message_id;
+    return await this.following(target, (where) =>
+      this.callWithRetries('sendMessage', { ...targetFields(where), ...message }, options),
+    );
   }
 
   /**

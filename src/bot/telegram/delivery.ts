@@ -12,7 +12,7 @@ import { fitToBytes } from '../../video/transform.ts';
 import { finalAnswer, videoAnswer } from '../answers.ts';
 import type { RequestOrigin, TrackedJob } from '../requests.ts';
 import { type ChatMessage, messagesOf, renderFinal, renderVideo } from '../sentences/render.ts';
-import { type Answer, DeliveryDelayed, DeliveryImpossible } from '../upkeep/delivery.ts';
+import { type Answer, DeliveryDelayed, DeliveryImpossible, DeliveryRefused } from '../upkeep/delivery.ts';
 import {
   CallError,
   type CallOptions,
@@ -26,8 +26,8 @@ import { fittingCaption, keyboard } from './rendering.ts';
 
 const answerPlaceSchema = z.object({
   chatId: z.int(),
-  /** The message with the request: answers reply to it when the status message is gone. */
-  requestId: z.int(),
+  /** The message with the request, when it is in this chat: answers reply to it when the status message is gone. */
+  requestId: z.int().optional(),
   /** The status message, which becomes the result; absent when it is not known whether it was posted. */
   statusId: z.int().optional(),
   /** Topic of a forum. */
@@ -42,7 +42,7 @@ export function readAnswerPlace(replyTo: Readonly<Record<string, unknown>>): Ans
 export function toReplyTo({ chatId, requestId, statusId, threadId }: AnswerPlace): RequestOrigin['replyTo'] {
   return {
     chatId,
-    requestId,
+    ...(requestId === undefined ? {} : { requestId }),
     ...(statusId === undefined ? {} : { statusId }),
     ...(threadId === undefined ? {} : { threadId }),
   };
@@ -119,20 +119,17 @@ export class TelegramDelivery {
     this.#free.set(chatId, until);
   }
 
-  /** @throws DeliveryDelayed, DeliveryImpossible, or CallError for what may pass at the next attempt */
+  /** @throws DeliveryDelayed, DeliveryImpossible, DeliveryRefused, or CallError for what may pass at the next attempt */
   async post(entry: LedgerEntry, answer: Answer, signal: AbortSignal): Promise<void> {
     const place = readAnswerPlace(entry.request.replyTo);
+    const isInTopic = place.threadId !== undefined || place.requestId !== undefined;
     try {
-      await this.#postTo(place, entry, answer, signal);
+      await this.#postTo(place, entry, answer, signal).catch(async (error: unknown) => {
+        if (!(error instanceof CallError && error.isTopicLost && isInTopic)) throw error;
+        // A reply would be in the topic again.
+        await this.#postTo({ chatId: place.chatId }, entry, answer, signal);
+      });
     } catch (error) {
-      if (!(error instanceof CallError)) throw error;
-      if (error.movedTo !== undefined) {
-        const { statusId: _, threadId: __, ...rest } = place;
-        const moved = { ...rest, chatId: error.movedTo };
-        return await this.#postTo(moved, entry, answer, signal).catch((again: unknown) => {
-          throw toDeliveryError(again);
-        });
-      }
       throw toDeliveryError(error);
     }
   }
@@ -159,7 +156,10 @@ export class TelegramDelivery {
       if (!error.isTooLarge) throw error;
       limit = Math.floor(artifact.bytes * refusedShare);
     }
-    const smaller = await this.#fit(files, limit, signal);
+    const smaller = await this.#fit(files, limit, signal).catch((error: unknown) => {
+      signal.throwIfAborted();
+      throw new DeliveryRefused(String(error)); // it cannot be made as small as this
+    });
     await this.#postClip(place, entry, answer, { ...clip, ...smaller }, true, signal);
   }
 
@@ -242,14 +242,15 @@ function mayNotSendVideos({ status, reason }: CallError): boolean {
   return status === 400 && /not enough rights|CHAT_SEND_\w+_FORBIDDEN|CHAT_WRITE_FORBIDDEN/i.test(reason);
 }
 
-function targetOf({ chatId, requestId, threadId }: AnswerPlace): Target {
+export function targetOf({ chatId, requestId, threadId }: AnswerPlace): Target {
   return { chatId, replyToId: requestId, threadId };
 }
 
 function toDeliveryError(error: unknown): unknown {
   if (!(error instanceof CallError)) return error;
   if (error.retryAfterMs !== undefined) return new DeliveryDelayed(error.message, error.retryAfterMs);
-  return error.isChatLost ? new DeliveryImpossible(error.message) : error;
+  if (error.isChatLost || error.isTopicLost) return new DeliveryImpossible(error.message);
+  return error.isRefusal ? new DeliveryRefused(error.message) : error;
 }
 
 interface Clip {
@@ -317,20 +318,21 @@ export async function sendVideo(
   { caption, markup, isSpoiler }: Frame,
   options: CallOptions = {},
 ): Promise<void> {
-  const { reply_parameters: reply, ...where } = targetFields(target);
   const thumbnail = thumbnailOf(clip);
   const payload = {
-    ...where,
-    // In a form telegraf would take an object for a file.
-    ...(reply ? { reply_parameters: JSON.stringify(reply) } : {}),
     video: { source: clip.file, filename: videoName },
     ...videoFields(clip, isSpoiler),
     caption,
     ...(thumbnail ? { thumbnail } : {}),
     ...(markup ? { reply_markup: markup } : {}),
   };
-  const typed = payload as unknown as Opts<'sendVideo'>;
-  await api.call('sendVideo', typed, { deadlineMs: uploadDeadlineMs, ...options });
+  await api.following(target, async (place) => {
+    const { reply_parameters: reply, ...where } = targetFields(place);
+    // In a form telegraf would take an object for a file.
+    const fields = reply ? { reply_parameters: JSON.stringify(reply) } : {};
+    const typed = { ...where, ...fields, ...payload } as unknown as Opts<'sendVideo'>;
+    await api.call('sendVideo', typed, { deadlineMs: uploadDeadlineMs, ...options });
+  });
 }
 
 function videoFields({ width, height, durationSeconds }: Clip, isSpoiler: boolean) {

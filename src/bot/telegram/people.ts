@@ -1,7 +1,7 @@
 /** Telegram's users, anonymous group admins, channels and chats as the people and places of the queue. */
 import type { Message, User } from 'telegraf/types';
 import type { Person, Place } from '../people.ts';
-import type { TelegramApi } from './api.ts';
+import { generalTopicId, type TelegramApi } from './api.ts';
 
 /** Limit of the Bot API for uploads. */
 export const maxUploadBytes = 50_000_000;
@@ -37,9 +37,6 @@ export class People {
 export function chatAsPerson(chatId: number, locale: string | undefined): Person {
   return { userKey: `telegram:as${chatId}`, roleKeys: [], locale: locale ?? 'en', isAdmin: false };
 }
-
-/** The topic that messages without one belong to. */
-const generalTopicId = 1;
 
 /** The place of a message. Where a group has topics, they are its channels. */
 export function placeOf(message: Message): Place {

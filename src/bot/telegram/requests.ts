@@ -15,8 +15,8 @@ import { type AgainAction, optionsFrom, type RequestOrigin, type RequestOutcome 
 import { messagesFor } from '../sentences/catalogue.ts';
 import { renderRefusal, renderRequest } from '../sentences/render.ts';
 import type { StatusBoard } from '../status-board.ts';
-import { CallError, replyTo, type TelegramApi } from './api.ts';
-import { type AnswerPlace, readAnswerPlace, toReplyTo } from './delivery.ts';
+import { CallError, replyTo, type Target, type TelegramApi } from './api.ts';
+import { type AnswerPlace, readAnswerPlace, targetOf, toReplyTo } from './delivery.ts';
 import { placeOf } from './people.ts';
 import { maxDownloadBytes, type PictureFile, type Pictures } from './pictures.ts';
 import type { SpooledUpdate } from './update-spool.ts';
@@ -114,20 +114,15 @@ export class TelegramRequests {
     // Requested before: by an update that came twice, or by another picture of the album.
     if (await client.ledger.read(jobId).catch(() => undefined)) return;
     const target = replyTo(message);
-    const statusId = spooled.notes['status'] ?? (await this.#postStatus(spooled, message, person));
-    if (statusId === 'blocked') return;
-    const place: AnswerPlace = {
-      chatId: target.chatId,
-      requestId: message.message_id,
-      ...(statusId === undefined ? {} : { statusId }),
-      ...(target.threadId === undefined ? {} : { threadId: target.threadId }),
-    };
+    const place = await this.#postStatus(spooled, target, person);
+    // Where the first message is refused, the video would be, too.
+    if (place === 'refused') return;
     const shown = new AbortController();
     const showing = (async () => {
       const outcome = await submit({ jobId, person, place: placeOf(message), replyTo: toReplyTo(place) });
-      if (outcome.kind === 'duplicate') return await this.#drop(message, statusId, jobId);
-      if (outcome.kind === 'accepted' && statusId !== undefined) board.track(outcome.job);
-      await this.#show(message, statusId, outcome, person, shown.signal);
+      if (outcome.kind === 'duplicate') return await this.#drop(place, jobId);
+      if (outcome.kind === 'accepted' && place.statusId !== undefined) board.track(outcome.job);
+      await this.#show(place, outcome, person, shown.signal);
     })();
     this.#accepting.set(jobId, { done: showing.catch(() => {}), giveUp: () => shown.abort() });
     try {
@@ -137,54 +132,59 @@ export class TelegramRequests {
     }
   }
 
-  /** @returns undefined when it is not known whether it was posted: the job runs all the same */
+  /** @returns where the job's messages are: without a status message when it is not known whether that was posted */
   async #postStatus(
     spooled: SpooledUpdate,
-    message: Message,
+    target: Target,
     person: Person,
-  ): Promise<number | 'blocked' | undefined> {
+  ): Promise<AnswerPlace | 'refused'> {
     const { api, log } = this.#tools;
+    const { chatId, replyToId: requestId, threadId } = target;
+    const place: AnswerPlace = { chatId, requestId, threadId };
+    const statusId = spooled.notes['status'];
+    if (statusId !== undefined) return { ...place, statusId };
     try {
-      const id = await api.send(replyTo(message), messagesFor(person.locale).status.encoding);
-      await spooled.note('status', id);
-      return id;
+      const sent = await api.send(target, messagesFor(person.locale).status.encoding);
+      await spooled.note('status', sent.message_id);
+      const hasMoved = sent.chat.id !== chatId;
+      return { ...(hasMoved ? { chatId: sent.chat.id } : place), statusId: sent.message_id };
     } catch (error) {
       if (!(error instanceof CallError)) throw error;
       log.warn({ err: error.message }, 'a status message could not be posted');
-      return error.isChatLost ? 'blocked' : undefined;
+      return error.isRefusal ? 'refused' : place;
     }
   }
 
   /** The job has a status message already; a second one would never change. */
-  async #drop(message: Message, statusId: number | undefined, jobId: string): Promise<void> {
+  async #drop({ chatId, statusId }: AnswerPlace, jobId: string): Promise<void> {
     const { services, api } = this.#tools;
     const entry = await services.client.ledger.read(jobId).catch(() => undefined);
     if (statusId === undefined || !entry || readAnswerPlace(entry.request.replyTo).statusId === statusId)
       return;
-    await api.remove(message.chat.id, statusId);
+    await api.remove(chatId, statusId);
   }
 
   async #show(
-    message: Message,
-    statusId: number | undefined,
+    place: AnswerPlace,
     outcome: RequestOutcome,
     person: Person,
     signal: AbortSignal,
   ): Promise<void> {
     const { api, log } = this.#tools;
+    const { chatId, statusId } = place;
     const answer = renderRequest(outcome, messagesFor(person.locale));
     const isRefused = outcome.kind === 'refused';
     try {
       if (statusId !== undefined) {
-        return await api.edit(message.chat.id, statusId, answer, 'with retries', { signal });
+        return await api.edit(chatId, statusId, answer, 'with retries', { signal });
       }
       // Without a message that could become the result, only a refusal is told at once.
-      if (isRefused) await api.send(replyTo(message), answer.text);
+      if (isRefused) await api.send(targetOf(place), answer.text);
     } catch (error) {
       if (signal.aborted) return;
       if (!(error instanceof CallError)) throw error;
       log.warn({ err: error.message }, 'the answer to a request could not be shown');
-      if (error.isMessageGone && isRefused) await api.send(replyTo(message), answer.text);
+      if (error.isMessageGone && isRefused) await api.send(targetOf(place), answer.text);
     }
   }
 }

@@ -43,6 +43,11 @@ export class DeliveryImpossible extends Error {
   override readonly name = 'DeliveryImpossible';
 }
 
+/** Thrown by a platform that refuses the answer for a reason that hardly passes: it gets a few more attempts. */
+export class DeliveryRefused extends Error {
+  override readonly name = 'DeliveryRefused';
+}
+
 /**
  * Posts one answer. It may be called again for the same job after a crash, so it uses the platform's most repeatable
  * call; resolving means that the person has it.
@@ -52,6 +57,8 @@ export type Deliver = (entry: LedgerEntry, answer: Answer, signal: AbortSignal) 
 export interface DeliverySettings {
   readonly concurrency: number;
   readonly maxAttempts: number;
+  /** Attempts that the platform may refuse. */
+  readonly maxRefusals: number;
   readonly firstRetryMs: number;
   readonly longestRetryMs: number;
   /** How long the ledger keeps an answered job, and the buttons under its video work. */
@@ -69,6 +76,7 @@ export interface DeliverySettings {
 const defaultDeliverySettings: DeliverySettings = {
   concurrency: 4,
   maxAttempts: 100,
+  maxRefusals: 3,
   firstRetryMs: 1_000,
   longestRetryMs: 300_000,
   retentionSeconds: 30 * 86_400,
@@ -83,6 +91,8 @@ const fetchRetryMs = 1_000;
 /** Pause before a delivery that this worker is still posting is tried again. */
 const postedAlreadyMs = 2_000;
 
+const refusedVideo: Failure = { code: 'INTERNAL', message: 'The chat does not take the video.' };
+
 export class DeliveryWorker {
   readonly #redis: Redis;
   readonly #keys: Keys;
@@ -95,6 +105,8 @@ export class DeliveryWorker {
   readonly #uploading = new Map<string, AbortController>();
   /** Deliveries that this worker has fetched and not returned. */
   readonly #held = new Set<string>();
+  /** Job id → attempts that its platform refused. */
+  readonly #refusals = new Map<string, number>();
   readonly #lookForLost: Periodic;
   #unsubscribe: (() => void) | null = null;
 
@@ -191,14 +203,26 @@ export class DeliveryWorker {
       await this.#ledger.transition(jobId, 'undeliver', Date.now());
       const attempt = job.attemptsMade + 1;
       this.#log.warn({ jobId, attempt, err: String(error) }, 'delivery failed');
-      if (error instanceof DeliveryImpossible || attempt >= this.#settings.maxAttempts) {
+      const isRefused = this.#isRefusedForGood(jobId, error);
+      if (error instanceof DeliveryImpossible || isRefused || attempt >= this.#settings.maxAttempts) {
         await this.#settle(jobId, 'undeliverable');
+        // Best effort: where no video can be posted, a sentence may be.
+        if (isRefused && answer.kind === 'video') {
+          await this.#post(entry, { kind: 'failure', failure: refusedVideo }).catch(() => {});
+        }
         throw new UnrecoverableError(String(error));
       }
       throw error;
     }
     // A lost video is answered with a failure, and its credits go back.
     await this.#settle(jobId, answer.kind === 'video' ? 'delivered' : 'undeliverable');
+  }
+
+  #isRefusedForGood(jobId: string, error: unknown): boolean {
+    if (!(error instanceof DeliveryRefused)) return false;
+    const refusals = (this.#refusals.get(jobId) ?? 0) + 1;
+    this.#refusals.set(jobId, refusals);
+    return refusals >= this.#settings.maxRefusals;
   }
 
   /**
@@ -260,6 +284,7 @@ export class DeliveryWorker {
     await this.#artifacts.storeAnswered(jobId, outcome).catch((error: unknown) => {
       this.#log.warn({ jobId, err: String(error) }, 'an answer is only marked in Redis');
     });
+    this.#refusals.delete(jobId);
     // The answer is delivered: an error here would make BullMQ post it again.
     await untilRedisCan(() =>
       this.#ledger.settle(jobId, outcome, Date.now(), this.#settings.retentionSeconds),

@@ -27,6 +27,8 @@ export interface GroupOptions {
   readonly botIsAdmin?: boolean;
   /** With topics. */
   readonly forum?: boolean;
+  /** Not a supergroup yet. */
+  readonly basic?: boolean;
 }
 
 export interface FakeChannel {
@@ -78,6 +80,11 @@ export class FakeChat {
   bot: Status | 'not started' | 'blocked' = 'member';
   /** The service messages that began the topics, by id, which is also the topic's. */
   readonly #topics = new Map<number, FakeMessage>();
+  /** Of a forum. Admins may still write there. */
+  readonly closedTopics = new Set<number>();
+  readonly deletedTopics = new Set<number>();
+  /** The supergroup that this group became. */
+  movedTo: FakeChat | undefined;
   #nextId = 1;
 
   constructor(world: World, api: Chat, forum = false) {
@@ -98,7 +105,9 @@ export class FakeChat {
 
   static group(world: World, options: GroupOptions): FakeChat {
     const { title = 'Cats', members = [], admins = [], anonymousAdmins = [], owner, forum = false } = options;
-    const api: Chat = { id: world.groupId(), type: 'supergroup', title, ...(forum && { is_forum: true }) };
+    const api: Chat = options.basic
+      ? { id: world.groupId() + 1_000_000_000_000, type: 'group', title }
+      : { id: world.groupId(), type: 'supergroup', title, ...(forum && { is_forum: true }) };
     const chat = new FakeChat(world, api, forum);
     for (const user of members) chat.add(user);
     for (const user of [...admins, ...anonymousAdmins]) chat.add(user, 'administrator');
@@ -264,6 +273,43 @@ export class FakeChat {
   /** The bot may write again; in a group as this. */
   admitsBot(as: 'member' | 'administrator' = 'member', by?: FakeUser): void {
     this.#changesBot(as, by);
+  }
+
+  closesTopic(threadId: number, from?: FakeUser): void {
+    this.closedTopics.add(threadId);
+    this.sendsOther({ forum_topic_closed: {} }, { threadId, ...(from && { from }) });
+  }
+
+  /** With its messages. The bot is not told. */
+  deletesTopic(threadId: number): void {
+    this.deletedTopics.add(threadId);
+    for (const message of this.messages) if (message.placing.threadId === threadId) this.deletes(message);
+  }
+
+  /**
+   * From now on the group has another id, in which its messages are not known by theirs.
+   * @param told the service messages that the bot gets, in their order
+   */
+  becomesSupergroup(told: readonly ('to' | 'from')[] = ['to', 'from']): FakeChat {
+    const fresh = FakeChat.group(this.world, { title: this.name });
+    for (const [id, member] of this.members) fresh.members.set(id, member);
+    fresh.bot = this.bot;
+    this.movedTo = fresh;
+    for (const message of told) {
+      if (message === 'to')
+        this.#serviceMessage({ user: this.#somebody().api }, { migrate_to_chat_id: fresh.id });
+      else {
+        const asGroup = { user: groupAnonymousBot, senderChat: fresh.api };
+        fresh.#serviceMessage(asGroup, { migrate_from_chat_id: this.id });
+      }
+    }
+    return fresh;
+  }
+
+  /** Bots get these whether or not they may read what people write. */
+  #serviceMessage(author: Author, extra: object): void {
+    const message = this.write(author, { body: typed(''), media: undefined, keyboard: [] }, { extra });
+    this.world.updates.add('message', message.toApi());
   }
 
   /** The bot may read but not write. */

@@ -1,5 +1,5 @@
 /** How a method of the Bot API gets at what it works with. */
-import { badRequest, forbidden } from './api-error.ts';
+import { ApiError, badRequest, forbidden } from './api-error.ts';
 import type { FakeChat } from './chat.ts';
 import type { FakeMessage } from './message.ts';
 import type { Params } from './params.ts';
@@ -22,6 +22,10 @@ export function readChat({ world, params }: Request): FakeChat {
   const chat = world.chats.get(Number(given));
   if (!chat && world.users.has(Number(given))) throw forbidden("bot can't initiate conversation with a user");
   if (!chat) throw badRequest('chat not found');
+  if (chat.movedTo) {
+    const description = 'Bad Request: group chat was upgraded to a supergroup chat';
+    throw new ApiError(400, description, { migrate_to_chat_id: chat.movedTo.id });
+  }
   if (chat.bot === 'not started') throw forbidden("bot can't initiate conversation with a user");
   if (chat.bot === 'blocked') throw forbidden('bot was blocked by the user');
   if (chat.bot === 'kicked') throw forbidden('bot was kicked from the supergroup chat');

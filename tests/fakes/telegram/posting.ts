@@ -58,12 +58,19 @@ function readPlacing({ params }: Request, chat: FakeChat): Placing {
   const mayMiss = given?.allow_sending_without_reply ?? params.flag('allow_sending_without_reply');
   const replyTo = chat.find(id);
   if (id !== undefined && !replyTo && !mayMiss) throw badRequest('message to be replied not found');
-  const threadId = params.integer('message_thread_id');
-  if (threadId !== undefined && !chat.messages.some(({ placing }) => placing.threadId === threadId))
-    throw badRequest('message thread not found');
+  const named = params.integer('message_thread_id');
+  const isThere =
+    named !== undefined &&
+    !chat.deletedTopics.has(named) &&
+    chat.messages.some(({ placing }) => placing.threadId === named);
+  // The general topic is not found by its id either: nothing is placed in it.
+  if (named !== undefined && !isThere) throw badRequest('message thread not found');
+  const threadId = named ?? replyTo?.placing.threadId;
+  if (threadId !== undefined && chat.closedTopics.has(threadId) && chat.bot !== 'administrator')
+    throw badRequest('TOPIC_CLOSED');
   return {
     replyTo,
-    threadId: threadId ?? replyTo?.placing.threadId,
+    threadId,
     silent: params.flag('disable_notification'),
   };
 }

@@ -1,0 +1,140 @@
+/** Chats that change while Kinora works for them: topics, groups with a new id, and places where it may not write. */
+import { describe, expect, it } from 'vitest';
+import type { FakeChat } from '../../fakes/telegram/chat.ts';
+import type { FakeMessage } from '../../fakes/telegram/message.ts';
+import { photo, type TelegramWorld, telegramWorld } from '../../helpers/telegram-world.ts';
+
+/** Nothing waits for an answer any more. */
+const settled = async ({ redis }: TelegramWorld): Promise<boolean> =>
+  (await redis.connect().zcard('kinora:pending')) === 0;
+
+/** A request whose job has begun, and waits at its first step. */
+async function running(world: TelegramWorld, group: FakeChat, threadId?: number): Promise<FakeMessage> {
+  world.isHeld = true;
+  const options = threadId === undefined ? {} : { threadId };
+  const request = await group.sendsPhoto(await photo(), '/animate waves', options);
+  const status = await world.fake.until(() =>
+    world.fake.answers(group).find(({ replyTo }) => replyTo === request),
+  );
+  await world.fake.until(() => status.text.includes('step'));
+  return status;
+}
+
+async function creditsOf(world: TelegramWorld, group: FakeChat): Promise<string> {
+  const before = world.fake.answers(group).length;
+  group.sendsText('/me');
+  await world.fake.until(() => world.fake.answers(group).length > before);
+  return world.last(group)?.text ?? '';
+}
+
+describe.concurrent('a topic', () => {
+  it.for(['closed', 'deleted'] as const)(
+    'that was %s meanwhile: the video goes to the group',
+    async (how, test) => {
+      const world = await telegramWorld(test);
+      const { fake } = world;
+      const group = fake.group({ members: [fake.user()], forum: true });
+      const status = await running(world, group, 5);
+      if (how === 'deleted') group.deletesTopic(5);
+      else {
+        group.deletes(status);
+        group.closesTopic(5);
+      }
+      world.isHeld = false;
+      const video = await fake.until(() => world.videos(group)[0]);
+      expect(video.placing.threadId).toBeUndefined();
+      await fake.until(() => settled(world));
+      expect(fake.calls('sendVideo')).toHaveLength(2);
+      expect(await creditsOf(world, group)).toMatch(/^Credits: 2 of 50/);
+    },
+  );
+
+  it.for(['Bad Request: message thread not found', 'Bad Request: TOPIC_CLOSED'])(
+    'and its group that answer "%s" get two attempts, and the credits go back',
+    async (description, test) => {
+      const world = await telegramWorld(test);
+      const { fake } = world;
+      const group = fake.group({ members: [fake.user()], forum: true });
+      group.deletes(await running(world, group, 5));
+      const gone = fake.fail({ method: 'sendVideo', status: 400, description, times: 1_000 });
+      world.isHeld = false;
+      await fake.until(() => settled(world));
+      expect(gone.hits).toBe(2);
+      expect(await creditsOf(world, group)).toMatch(/^Credits: 0 of 50/);
+    },
+  );
+
+  it('in which no message can be changed gets a new one, or the group does', async (test) => {
+    const world = await telegramWorld(test);
+    const { fake } = world;
+    const group = fake.group({ members: [fake.user()], forum: true });
+    await running(world, group, 5);
+    group.closesTopic(5);
+    fake.fail({ method: /^edit/, status: 400, description: 'Bad Request: TOPIC_CLOSED', times: 1_000 });
+    world.isHeld = false;
+    const video = await fake.until(() => world.videos(group)[0]);
+    expect(video.placing.threadId).toBeUndefined();
+  });
+
+  it('that is the general one is answered in, whether or not its id is told', async (test) => {
+    const world = await telegramWorld(test);
+    const { fake } = world;
+    const group = fake.group({ members: [fake.user()], forum: true });
+    for (const threadId of [undefined, 1]) {
+      const before = world.videos(group).length;
+      const status = await running(world, group, threadId);
+      group.deletes(status);
+      world.isHeld = false;
+      await fake.until(() => world.videos(group).length > before);
+    }
+    for (const { params } of fake.calls('sendVideo')) expect(params).not.toHaveProperty('message_thread_id');
+  });
+});
+
+describe.concurrent('a video that is refused', () => {
+  it.for([400, 403, 404, 413] as const)(
+    'with %i is given up after a few attempts, and is not charged',
+    { timeout: 30_000 },
+    async (status, test) => {
+      const world = await telegramWorld(test);
+      const { fake } = world;
+      const chat = fake.privateChat();
+      const message = await running(world, chat);
+      const description = status === 400 ? 'Bad Request: STRANGE' : undefined;
+      const refused = fake.fail({
+        method: 'editMessageMedia',
+        status,
+        ...(description ? { description } : {}),
+        times: 1_000,
+      });
+      world.isHeld = false;
+      await fake.until(() => settled(world), 15_000);
+      expect(refused.hits).toBeLessThanOrEqual(6);
+      if (status !== 403) await fake.until(() => message.text.includes('Nothing was charged.'));
+      expect(await creditsOf(world, chat)).toMatch(/^Credits: 0 of 50.*\nYou have no jobs/);
+    },
+  );
+});
+
+describe.concurrent('where Kinora may not write', () => {
+  it.for(['muted', 'topic closed', 'removed'] as const)('no job is made: %s', async (how, test) => {
+    const world = await telegramWorld(test);
+    const { fake } = world;
+    const group = fake.group({ members: [fake.user()], forum: true });
+    if (how === 'muted') group.mutesBot();
+    if (how === 'topic closed') group.closedTopics.add(5);
+    const refusals = fake.fail({
+      method: 'sendMessage',
+      delayMs: 1,
+      ...(how === 'removed'
+        ? { status: 403, description: 'Forbidden: bot was kicked from the group chat' }
+        : {}),
+    });
+    await group.sendsPhoto(await photo(), '/animate waves', { threadId: 5 });
+    await fake.until(() => refusals.hits === 1 && world.logged.includes('could not be posted'));
+    group.admitsBot();
+    expect(await creditsOf(world, group)).toMatch(/^Credits: 0 of 50.*\nYou have no jobs/);
+    expect(world.runs).toEqual([]);
+    expect(fake.calls('getFile')).toEqual([]);
+  });
+});
