@@ -163,7 +163,10 @@ const details: readonly [readonly [string, ErrorDetail], ...(readonly [string, E
   ['"x" is no user or community; they are written like "discord:123".', { kind: 'owner', got: 'x' }],
   ['The reason has 501 characters; at most 500.', { kind: 'reasonLength', got: 501, max: 500 }],
   ['A ban ends between 1 millisecond and 10 years from now, or never.', { kind: 'banEnd' }],
-  ['A ban lasts up to 87600 hours, or for good when no hours are given.', { kind: 'banHours', max: 87_600 }],
+  [
+    'A ban lasts 0.01 to 87600 hours, or for good when no hours are given.',
+    { kind: 'banHours', min: 0.01, max: 87_600 },
+  ],
   ['The weight is between 1 and 32, not 33.', { kind: 'weight', ...range, got: 33 }],
   ['That is not the id of an audit entry.', { kind: 'auditId' }],
   ['The page is a number from 1 to 3.', { kind: 'page', max: 3 }],

@@ -2,9 +2,12 @@
  * What admins can tell Kinora to do, and the parser for platforms where they write it as text: "quota set discord:8035
  * 20", "ban telegram:7 24 spam", "pause". Knows no platform.
  */
-import type { Owner } from '../../queue/bans.ts';
-import { type Target, targetKinds } from '../../queue/checks.ts';
+import { banHours, type Owner } from '../../queue/bans.ts';
+import type { Target } from '../../queue/checks.ts';
+import { creditRange, grantRange } from '../../queue/quota.ts';
+import { weightRange } from '../../queue/weights.ts';
 import { invalid, type Refused } from '../refusals.ts';
+import { type AdminDefaults, takeTarget, type UnclearTarget } from './targets.ts';
 
 /** In the order in which they are listed. */
 export const adminCommandNames = [
@@ -34,7 +37,7 @@ export type AdminCommand =
   | { readonly kind: 'setWeight'; readonly target: Target; readonly weight: number; readonly reason: string }
   | { readonly kind: 'clearWeight'; readonly target: Target; readonly reason: string }
   | { readonly kind: 'listWeights'; readonly page: number }
-  /** Permanent without `hours`, and with 0. */
+  /** Permanent without `hours`. */
   | { readonly kind: 'ban'; readonly owner: Owner; readonly hours?: number; readonly reason: string }
   | { readonly kind: 'unban'; readonly owner: Owner; readonly reason: string }
   | { readonly kind: 'listBans'; readonly page: number }
@@ -48,21 +51,11 @@ export type Misunderstood =
   /** '' where nothing was written. */
   | { readonly kind: 'unknown'; readonly text: string }
   | { readonly kind: 'missing'; readonly what: 'TARGET' | 'USER' | 'NUMBER' | 'JOB' }
-  | { readonly kind: 'severalTargets' }
+  | UnclearTarget
   | { readonly kind: 'usersOnly' }
   | Refused;
 
 export const defaultAuditEntries = 10;
-
-/** What is meant where the text does not say it. */
-export interface AdminDefaults {
-  /** Of a target without one: "telegram". */
-  readonly platform: string;
-  /** userKey of the person whose message is replied to. */
-  readonly user?: string | undefined;
-  /** Of the message that is replied to. */
-  readonly jobId?: string | undefined;
-}
 
 /** @param words the name of the command first */
 export function parseAdminCommand(
@@ -103,7 +96,11 @@ function parseQuota(words: readonly string[], defaults: AdminDefaults): AdminCom
   const [verb = '', ...rest] = words;
   const action = (['show', 'set', 'grant', 'reset'] as const).find((known) => known === verb.toLowerCase());
   if (!action) return { kind: 'unknown', text: ['quota', verb].join(' ').trim() };
-  const { target, behind } = takeTarget(rest, defaults);
+  const { max: most } = action === 'grant' ? grantRange : creditRange;
+  const needsNumber = action === 'set' || action === 'grant';
+  const taken = takeTarget(rest, defaults, needsNumber ? { most, isNeeded: true } : undefined);
+  if (taken.kind !== 'taken') return taken;
+  const { target, behind } = taken;
   if (!target) return { kind: 'missing', what: 'TARGET' };
   if (action === 'show') return { kind: 'showQuota', target };
   if (action === 'reset') return resetQuota(target, behind.join(' '));
@@ -130,7 +127,10 @@ function parseWeight(words: readonly string[], defaults: AdminDefaults): AdminCo
   const action = (['show', 'set', 'reset', 'list'] as const).find((known) => known === verb.toLowerCase());
   if (!action) return { kind: 'unknown', text: ['weight', verb].join(' ').trim() };
   if (action === 'list') return withNumber(rest[0], 1, (page) => ({ kind: 'listWeights', page }));
-  const { target, behind } = takeTarget(rest, defaults);
+  const number = action === 'set' ? { most: weightRange.max, isNeeded: true } : undefined;
+  const taken = takeTarget(rest, defaults, number);
+  if (taken.kind !== 'taken') return taken;
+  const { target, behind } = taken;
   if (!target) return { kind: 'missing', what: 'TARGET' };
   if (action === 'show') return { kind: 'showWeight', target };
   if (action === 'reset') return { kind: 'clearWeight', target, reason: behind.join(' ') };
@@ -143,44 +143,32 @@ function parseWeight(words: readonly string[], defaults: AdminDefaults): AdminCo
   }));
 }
 
+/** What may be meant as the length of a ban, so that it must not end up in the reason of one for good. */
+const likeHours = /^[+-]?(?:\.?\d[\d.,e+-]*[smhdwy]?|nan|infinity)$/i;
+
 function parseBan(words: readonly string[], defaults: AdminDefaults): AdminCommand | Misunderstood {
-  const { target, behind } = takeTarget(words, defaults);
-  const owner = ownerOf(target);
+  const taken = takeTarget(words, defaults, { most: banHours.max, isNeeded: false });
+  if (taken.kind !== 'taken') return taken;
+  const owner = ownerOf(taken.target);
   if (!('key' in owner)) return owner;
-  const [, hours] = /^(\d+(?:\.\d+)?)h?$/i.exec(behind[0] ?? '') ?? [];
-  if (hours === undefined) return { kind: 'ban', owner, reason: behind.join(' ') };
-  return { kind: 'ban', owner, hours: Number(hours), reason: behind.slice(1).join(' ') };
+  const [first = '', ...others] = taken.behind;
+  const [, hours] = /^(\d+(?:\.\d+)?)h?$/i.exec(first) ?? [];
+  if (hours !== undefined) return { kind: 'ban', owner, hours: Number(hours), reason: others.join(' ') };
+  if (likeHours.test(first)) return invalid({ kind: 'banHours', ...banHours });
+  return { kind: 'ban', owner, reason: taken.behind.join(' ') };
 }
 
 function parseUnban(words: readonly string[], defaults: AdminDefaults): AdminCommand | Misunderstood {
-  const { target, behind } = takeTarget(words, defaults);
-  const owner = ownerOf(target);
-  return 'key' in owner ? { kind: 'unban', owner, reason: behind.join(' ') } : owner;
+  const taken = takeTarget(words, defaults);
+  if (taken.kind !== 'taken') return taken;
+  const owner = ownerOf(taken.target);
+  return 'key' in owner ? { kind: 'unban', owner, reason: taken.behind.join(' ') } : owner;
 }
 
 function ownerOf(target: Target | undefined): Owner | Misunderstood {
   if (!target) return { kind: 'missing', what: 'USER' };
   const { kind, key } = target;
   return kind === 'role' ? { kind: 'unknown', text: `${kind}:${key}` } : { kind, key };
-}
-
-/** Without a target, a reply means the person who is replied to. Targets are told from other words by their colon. */
-function takeTarget(
-  words: readonly string[],
-  { platform, user }: AdminDefaults,
-): { readonly target: Target | undefined; readonly behind: readonly string[] } {
-  const [first, ...behind] = words;
-  if (user !== undefined && !first?.includes(':'))
-    return { target: { kind: 'user', key: user }, behind: words };
-  return { target: first === undefined ? undefined : readTarget(first, platform), behind };
-}
-
-/** "discord:8035" is a user, "8035" is a user of `platform`; "role:…" and "community:…" name their kind. */
-export function readTarget(text: string, platform: string): Target {
-  const [first = '', ...others] = text.split(':');
-  const named = targetKinds.find((kind) => kind === first);
-  const key = named ? others.join(':') : text;
-  return { kind: named ?? 'user', key: /^-?\d+$/.test(key) ? `${platform}:${key}` : key };
 }
 
 /** @param absent stands for a word that is not there; without it the word is needed */

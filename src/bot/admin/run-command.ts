@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis';
 import { KinoraError } from '../../errors.ts';
 import type { Logger } from '../../log.ts';
 import { type AuditEntry, AuditTrail } from '../../queue/audit.ts';
-import { type Ban, Bans, banMs, type Owner } from '../../queue/bans.ts';
+import { type Ban, Bans, banHours, type Owner } from '../../queue/bans.ts';
 import type { Target } from '../../queue/checks.ts';
 import type { JobClient, QueueTerms } from '../../queue/client.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
@@ -150,16 +150,16 @@ async function weightOf(target: Target, weights: Weights): Promise<AdminOutcome>
 }
 
 async function ban(
-  { owner, hours = 0, reason }: Extract<AdminCommand, { kind: 'ban' }>,
+  { owner, hours, reason }: Extract<AdminCommand, { kind: 'ban' }>,
   by: string,
   bans: Bans,
 ): Promise<AdminOutcome> {
-  const lengthMs = hours * hourMs;
-  if (lengthMs > banMs.max) {
-    throw new KinoraError('INVALID_OPTION', { kind: 'banHours', max: banMs.max / hourMs });
+  const { min, max } = banHours;
+  if (hours !== undefined && !(hours >= min && hours <= max)) {
+    throw new KinoraError('INVALID_OPTION', { kind: 'banHours', min, max });
   }
   const now = Date.now();
-  const untilMs = lengthMs > 0 ? Math.ceil(now + lengthMs) : undefined;
+  const untilMs = hours === undefined ? undefined : Math.ceil(now + hours * hourMs);
   await bans.ban(by, owner, { untilMs, reason }, now);
   return { kind: 'banned', owner, untilMs };
 }

@@ -12,7 +12,7 @@ import {
   type RESTPostAPIChatInputApplicationCommandsJSONBody,
 } from 'discord.js';
 import { reasonLength } from '../../queue/audit.ts';
-import { banMs } from '../../queue/bans.ts';
+import { banHours } from '../../queue/bans.ts';
 import { creditRange, grantRange } from '../../queue/quota.ts';
 import { weightRange } from '../../queue/weights.ts';
 import { motions } from '../../request/model-limits.ts';
@@ -229,10 +229,7 @@ const targets: LeafOption[] = [
 const credits = (limits: Limits): LeafOption =>
   required(whole(['credits', 'How many credits', '点数', '点数数量'], limits));
 const weight = required(number(['weight', 'Without one it is 1', '权重', '不设置时为 1'], weightRange));
-const hours = number(['hours', 'For how long; for good when absent', '小时', '多久；不填则永久'], {
-  min: 0,
-  max: banMs.max / 3_600_000,
-});
+const hours = number(['hours', 'For how long; for good when absent', '小时', '多久；不填则永久'], banHours);
 const jobId = required(text(['job', 'The id of the job', '任务', '任务的 ID'], { max_length: 100 }));
 
 const quotaCommands: Options = [

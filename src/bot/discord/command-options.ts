@@ -7,10 +7,10 @@ import {
   adminCommandNames,
   defaultAuditEntries,
   type Misunderstood,
-  readTarget,
   resetQuota,
 } from '../admin/commands.ts';
 import type { MisunderstoodRule, RuleCommand } from '../admin/rule-commands.ts';
+import { readTarget } from '../admin/targets.ts';
 
 type Options = ChatInputCommandInteraction['options'];
 type Command = Pick<ChatInputCommandInteraction, 'commandName' | 'options'>;

@@ -342,6 +342,8 @@ export const en = {
     unknown: (text: string) => `"${text}" is not understood.`,
     missing: (what: string) => `Missing: ${what}.`,
     severalTargets: 'Name one target only: a user, a role or a community.',
+    idOrHours: (hours: string, target: string) =>
+      `That number may be a person or hours. Write "${target}" or "${hours}".`,
     quota: (
       target: string,
       p: { limit: number; source: string; used: number; granted: number; left: number },

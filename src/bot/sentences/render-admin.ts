@@ -33,6 +33,8 @@ export function renderAdmin(outcome: AdminOutcome, say: Messages, names: Names =
     case 'usersOnly':
     case 'severalTargets':
       return text[outcome.kind];
+    case 'idOrHours':
+      return text.idOrHours(outcome.hours, outcome.target);
     case 'quota': {
       const { user, quota } = outcome;
       return text.quota(names({ kind: 'user', key: user }, user), {

@@ -101,7 +101,7 @@ const details: DetailSentences = {
   owner: ({ got }) => `“${got}”不是用户或社区，要写成“discord:123”的样子。`,
   reasonLength: ({ got, max }) => `原因有 ${got} 个字符，最多 ${max} 个。`,
   banEnd: () => '封禁要在 1 毫秒到 10 年之内结束，或者没有期限。',
-  banHours: ({ max }) => `封禁最长 ${max} 小时；不写小时数就是永久。`,
+  banHours: ({ min, max }) => `封禁时长为 ${min} 到 ${max} 小时；不写小时数就是永久。`,
   weight: ({ min, max, got }) => `权重要在 ${min} 到 ${max} 之间，你给的是 ${got}。`,
   auditId: () => '这不是操作记录的编号。',
   page: ({ max }) => `页码要在 1 到 ${max} 之间。`,
@@ -395,6 +395,7 @@ export const zh: typeof en = {
     unknown: (text) => `看不懂“${text}”。`,
     missing: (what) => `缺少：${what}。`,
     severalTargets: '只能指定一个对象：用户、身份组或社区。',
+    idOrHours: (hours, target) => `这个数字可能是用户，也可能是小时数。请写“${target}”或“${hours}”。`,
     quota: (target, { limit, source, used, granted, left }) =>
       `${target}：今天已用 ${used} / ${limit} 点（限额来自${source}），额外 ${granted} 点，还剩 ${left} 点。`,
     limit: (target, limit) =>

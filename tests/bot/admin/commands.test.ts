@@ -116,6 +116,42 @@ describe('bans', () => {
     await expect(say('ban discord:7 999999999')).rejects.toThrow(refused(/hours/));
     await expect(say('ban somebody')).rejects.toThrow(refused(/discord:123/));
   });
+
+  it.each([
+    '0',
+    '0h',
+    '0.00001',
+    '-5',
+    '+5',
+    '1e-9',
+    '1e9',
+    '.5',
+    '1,5',
+    'NaN',
+    'Infinity',
+    '2d',
+    '30m',
+    '2026-12-01',
+  ])('of "%s" hours is refused with the range, and nobody is banned', async (hours) => {
+    const outcome = await say(`ban discord:70 ${hours} spam`).catch(String);
+    expect(outcome).toMatch(/A ban lasts 0\.01 to 87840 hours, or for good when no hours are given/);
+    expect(await banOf(admin.bans, 'discord:70')).toBeUndefined();
+  });
+
+  it.each([Number.NaN, -1, 0, 1e-9, Number.POSITIVE_INFINITY, 1e300])(
+    'of %d hours, as an option of a platform, is refused, too',
+    async (hours) => {
+      const command = { kind: 'ban', owner: user('discord:70'), hours, reason: '' } as const;
+      await expect(runAdminCommand(command, root, admin)).rejects.toThrow(refused(/0\.01 to 87840 hours/));
+      expect(await banOf(admin.bans, 'discord:70')).toBeUndefined();
+    },
+  );
+
+  it('keep what only looks a little like hours in the reason', () => {
+    for (const reason of ['2nd offence', '24/7 spam', '3x the same', 'v1.5 leak', '24:00 curfew']) {
+      expect(parse(`ban discord:7 ${reason}`)).toEqual({ kind: 'ban', owner: user('discord:7'), reason });
+    }
+  });
 });
 
 describe('the queue', () => {
@@ -250,6 +286,98 @@ describe('a reply to somebody', () => {
     });
     expect(asReply('cancel d-1')).toEqual({ kind: 'cancel', jobId: 'd-1' });
     expect(asReply('weight list 2')).toEqual({ kind: 'listWeights', page: 2 });
+  });
+
+  it('does not where a bare id is written', () => {
+    expect(asReply('quota set 5002 20')).toEqual({
+      kind: 'setQuota',
+      target: user('discord:5002'),
+      credits: 20,
+      reason: '',
+    });
+    expect(asReply('quota set 5002 default')).toMatchObject({
+      kind: 'clearQuota',
+      target: user('discord:5002'),
+    });
+    expect(asReply('quota grant 5002 20 a gift')).toMatchObject({ user: 'discord:5002', credits: 20 });
+    expect(asReply('quota show 5002')).toEqual({ kind: 'showQuota', target: user('discord:5002') });
+    expect(asReply('quota reset 5002 sorry')).toMatchObject({ kind: 'resetUsed', user: 'discord:5002' });
+    expect(asReply('weight set 5002 2')).toMatchObject({ target: user('discord:5002'), weight: 2 });
+    expect(asReply('weight show 5002')).toMatchObject({ target: user('discord:5002') });
+    expect(asReply('weight reset 5002')).toMatchObject({ target: user('discord:5002') });
+    expect(asReply('unban 5002')).toEqual({ kind: 'unban', owner: user('discord:5002'), reason: '' });
+    expect(asReply('unban 7')).toEqual({ kind: 'unban', owner: user('discord:7'), reason: '' });
+    expect(asReply('ban 5002 24 spam')).toMatchObject({ owner: user('discord:5002'), hours: 24 });
+    expect(asReply('ban 80351110224678912 spam')).toMatchObject({
+      owner: user('discord:80351110224678912'),
+      reason: 'spam',
+    });
+    expect(asReply('quota grant 80351110224678912')).toEqual({ kind: 'missing', what: 'NUMBER' });
+  });
+
+  it('is asked back about a number that may be an id or hours', () => {
+    for (const words of ['ban 5002', 'ban 5002 spam']) {
+      expect(asReply(words), words).toEqual({ kind: 'idOrHours', hours: '5002h', target: 'discord:5002' });
+    }
+    expect(renderAdmin({ kind: 'idOrHours', hours: '5002h', target: 'telegram:5002' }, en)).toBe(
+      'That number may be a person or hours. Write "telegram:5002" or "5002h".',
+    );
+    expect(asReply('ban 5002h spam')).toMatchObject({ owner: user('discord:5'), hours: 5002 });
+    expect(asReply('ban discord:5002 spam')).toMatchObject({ owner: user('discord:5002'), reason: 'spam' });
+  });
+
+  it.each([
+    ['24 spam https://spam.example', 24, 'spam https://spam.example'],
+    ['24 https://spam.example', 24, 'https://spam.example'],
+    ['https://spam.example 24', undefined, 'https://spam.example 24'],
+    ['rule:5', undefined, 'rule:5'],
+    ['24 rule:5 http://a.b:80', 24, 'rule:5 http://a.b:80'],
+    ['note: spam', undefined, 'note: spam'],
+    ['24 3 warnings ignored', 24, '3 warnings ignored'],
+    ['24 5002 times', 24, '5002 times'],
+    ['spam 24', undefined, 'spam 24'],
+    ['0.5h spam 7', 0.5, 'spam 7'],
+    ['24 rude to discord:9', 24, 'rude to discord:9'],
+    ['24 12:30 again', 24, '12:30 again'],
+  ] as const)('"ban %s" means them, with all behind the hours as the reason', (words, hours, reason) => {
+    expect(asReply(`ban ${words}`)).toEqual({
+      kind: 'ban',
+      owner: user('discord:5'),
+      ...(hours === undefined ? {} : { hours }),
+      reason,
+    });
+  });
+
+  it('means nobody where a name is misspelled, cannot be looked up, or two are there', async () => {
+    for (const words of [
+      'ban @mallory 24 spam',
+      'unban @mallory',
+      'quota show discord:',
+      'ban telegram:5002, spam',
+    ]) {
+      const done = runAdminCommand(asReply(words), root, admin);
+      await expect(done, words).rejects.toThrow(refused(/discord:123/));
+    }
+    for (const words of [
+      'ban discord:7 discord:8',
+      'ban 24 discord:7 spam',
+      'ban 24 @mallory spam',
+      'quota set 20 discord:7',
+      'weight set 2 role:7',
+      'unban 7 discord:8',
+    ]) {
+      expect(asReply(words), words).toEqual({ kind: 'severalTargets' });
+    }
+    expect(parse('ban 24 discord:7 spam')).toEqual({ kind: 'severalTargets' });
+    expect(asReply('ban telegram：5002 24')).toMatchObject({ owner: user('telegram:5002'), hours: 24 });
+  });
+
+  it('who cannot be meant means nobody, and no number becomes a target', () => {
+    const toNobody = (words: string) => parse(words, { isReply: true });
+    expect(toNobody('ban 24 spam')).toEqual({ kind: 'missing', what: 'USER' });
+    expect(toNobody('quota grant 20')).toEqual({ kind: 'missing', what: 'TARGET' });
+    expect(toNobody('quota set 20 3 times')).toEqual({ kind: 'missing', what: 'TARGET' });
+    expect(toNobody('ban discord:7 24')).toMatchObject({ owner: user('discord:7'), hours: 24 });
   });
 });
 

@@ -1,0 +1,98 @@
+/** Whom a command of admins is about, where they write it as text, also in a reply to somebody. Knows no platform. */
+import { type Target, targetKinds } from '../../queue/checks.ts';
+
+/** What is meant where the text does not say it. */
+export interface AdminDefaults {
+  /** Of a target without one: "telegram". */
+  readonly platform: string;
+  /** userKey of the author of the message that is replied to. */
+  readonly user?: string | undefined;
+  /** Whether a message is replied to, be it one of a bot that cannot be meant. */
+  readonly isReply?: boolean;
+  /** Of the message that is replied to. */
+  readonly jobId?: string | undefined;
+}
+
+/** The number that a command takes behind its target. */
+export interface ExpectedNumber {
+  readonly most: number;
+  readonly isNeeded: boolean;
+}
+
+export interface TakenTarget {
+  readonly kind: 'taken';
+  readonly target: Target | undefined;
+  readonly behind: readonly string[];
+}
+
+/** Acting on the wrong person is worse than asking again. */
+export type UnclearTarget =
+  | { readonly kind: 'severalTargets' }
+  /** In a reply: a user's id, or hours for the author. */
+  | { readonly kind: 'idOrHours'; readonly hours: string; readonly target: string };
+
+/** Other words with a colon, such as addresses and "rule:5", name nobody. */
+const platforms = ['discord', 'telegram', 'inbox'];
+/** Ids with fewer digits are unknown in practice; most hours, credits and weights have fewer. */
+const shortestId = 4;
+const wholeNumber = /^-?\d+$/;
+const amount = /^[+-]?\d+(\.\d+)?h?$|^default$/i;
+
+/**
+ * The target that the words begin with. A reply means the author of the message that is replied to, unless somebody
+ * is named.
+ */
+export function takeTarget(
+  words: readonly string[],
+  { platform, user, isReply = user !== undefined }: AdminDefaults,
+  number?: ExpectedNumber,
+): TakenTarget | UnclearTarget {
+  const [first, second] = words;
+  const author = {
+    kind: 'taken',
+    target: user ? ({ kind: 'user', key: user } as const) : undefined,
+  } as const;
+  if (first === undefined) return { ...author, behind: words };
+  const isNamed = names(first, platform);
+  if (second !== undefined && names(second, platform) && (isNamed || amount.test(first))) {
+    return { kind: 'severalTargets' };
+  }
+  const meaning = isNamed || !isReply ? 'target' : meaningInReply(first, second, number);
+  switch (meaning) {
+    case 'target':
+      return { kind: 'taken', target: readTarget(first, platform), behind: words.slice(1) };
+    case 'unclear':
+      return { kind: 'idOrHours', hours: `${first}h`, target: `${platform}:${first}` };
+    case 'other':
+      return { ...author, behind: words };
+  }
+}
+
+/** What the first word of a reply is, when it is no name: a bare id, or something about the author. */
+function meaningInReply(
+  first: string,
+  second: string | undefined,
+  number: ExpectedNumber | undefined,
+): 'target' | 'other' | 'unclear' {
+  if (!wholeNumber.test(first)) return 'other';
+  if (!number) return 'target';
+  if (first.replace('-', '').length < shortestId) return 'other';
+  if (Number(first) > number.most || (second !== undefined && amount.test(second))) return 'target';
+  return number.isNeeded ? 'other' : 'unclear';
+}
+
+/** Also where the name is spelled wrongly: then it is refused, and nobody else is meant. */
+function names(word: string, platform: string): boolean {
+  const [prefix = '', ...others] = word.normalize('NFKC').toLowerCase().split(':');
+  const isKnown = [...targetKinds, ...platforms, platform].includes(prefix);
+  return (isKnown && others.length > 0) || /^<?@/.test(prefix);
+}
+
+/** "discord:8035" is a user, "8035" is a user of `platform`; "role:…" and "community:…" name their kind. */
+export function readTarget(text: string, platform: string): Target {
+  const word = text.normalize('NFKC');
+  const [first = '', ...others] = word.split(':');
+  const named = targetKinds.find((kind) => kind === first);
+  const key = named ? others.join(':') : word;
+  return { kind: named ?? 'user', key: wholeNumber.test(key) ? `${platform}:${key}` : key };
+}
