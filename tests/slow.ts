@@ -11,6 +11,7 @@ export const slow = [
   'tests/bot/inbox.test.ts',
   'tests/bot/kill.test.ts',
   'tests/bot/status-board.test.ts',
+  'tests/bot/telegram/people.test.ts',
   'tests/bot/telegram/pictures.test.ts',
   'tests/bot/telegram/places.test.ts',
   'tests/bot/telegram/telegram.test.ts',

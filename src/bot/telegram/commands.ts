@@ -12,7 +12,7 @@ import { renderAdmin, renderHelp } from '../sentences/render-admin.ts';
 import { renderRules } from '../sentences/render-rules.ts';
 import { replyTo, type TelegramApi } from './api.ts';
 import { forgetButtons, jobOf, remixedJob, resultJob } from './buttons.ts';
-import { isAdminOfGroup, type People, placeOf } from './people.ts';
+import { isAdminOfGroup, isNotFromPeople, type People, placeOf, withMentionedKeys } from './people.ts';
 import { pictureFor } from './pictures.ts';
 import { inPieces, keyboard } from './rendering.ts';
 import { messageJobId, type TelegramRequests } from './requests.ts';
@@ -31,6 +31,8 @@ const rememberedAlbums = 1_000;
 
 interface Command {
   readonly name: string;
+  /** By "@our_bot". */
+  readonly isAddressed: boolean;
   readonly words: readonly string[];
 }
 
@@ -78,7 +80,7 @@ export class TelegramCommands {
     const { username } = this.#tools.me;
     if (addressee !== undefined && addressee.toLowerCase() !== username.toLowerCase()) return 'not ours';
     const words = text.slice(head.length).split(/\s+/).filter(Boolean);
-    return { name: name.toLowerCase(), words };
+    return { name: name.toLowerCase(), isAddressed: addressee !== undefined, words };
   }
 
   async #onCommand(incoming: Incoming, command: Command): Promise<void> {
@@ -102,7 +104,7 @@ export class TelegramCommands {
         return;
       }
       case 'rules':
-        return await this.#rules(incoming, command.words);
+        return await this.#rules(incoming, command);
       case 'cancel':
         if (!person.isAdmin)
           return await this.#cancel(incoming, command.words[0] ?? this.#repliedJob(incoming));
@@ -113,6 +115,8 @@ export class TelegramCommands {
           return;
         }
     }
+    // In a group, a stranger's /ban is meant for another bot.
+    if (!person.isAdmin && !isPrivate && !command.isAddressed) return;
     await this.#admin(incoming, command);
   }
 
@@ -120,22 +124,31 @@ export class TelegramCommands {
     return jobOf(replied, this.#tools.me.id);
   }
 
-  async #admin(incoming: Incoming, command: Command): Promise<void> {
-    const { spooled, message, replied, person } = incoming;
+  async #admin(incoming: Incoming, { name }: Command): Promise<void> {
+    const { spooled, message, person } = incoming;
     // An update that comes twice, after a crash for example, must not grant the same credits twice.
     if (spooled.notes['admin'] !== undefined) return;
     await spooled.note('admin', 1);
-    const user = replied?.from && !replied.from.is_bot ? `telegram:${replied.from.id}` : undefined;
-    const defaults = { platform: 'telegram', user, jobId: this.#repliedJob(incoming) };
-    const parsed = parseAdminCommand([command.name, ...command.words], defaults);
+    const repliedTo = this.#tools.people.repliedTo(message);
+    const defaults = {
+      platform: 'telegram',
+      user: repliedTo === 'nobody' ? undefined : repliedTo,
+      isReply: repliedTo !== undefined,
+      jobId: this.#repliedJob(incoming),
+    };
+    const [, ...words] = withMentionedKeys(message).trim().split(/\s+/);
+    const parsed = parseAdminCommand([name, ...words], defaults);
     const outcome = await this.#tools.services.administration.admin(person, parsed);
     await this.#say(message, renderAdmin(outcome, messagesFor(person.locale)));
   }
 
-  async #rules({ message, person }: Incoming, words: readonly string[]): Promise<void> {
+  async #rules({ message, person }: Incoming, { words, isAddressed }: Command): Promise<void> {
     const moderator = { ...person, isModerator: await this.#moderates(message) };
     const place = placeOf(message);
     const command = parseRuleCommand(words, { platform: 'telegram', channelKey: place.channelKey });
+    const isOurs = isAddressed || (words.length > 0 && command.kind !== 'unknown');
+    // Other bots have a command of this name, too.
+    if (!isOurs && place.communityKey !== undefined && !moderator.isModerator && !person.isAdmin) return;
     const outcome = await this.#tools.services.administration.rules(moderator, place, command);
     await this.#say(message, renderRules(outcome, messagesFor(person.locale)));
   }
@@ -203,12 +216,6 @@ export class TelegramCommands {
   async #say(message: Message, text: string): Promise<void> {
     for (const piece of inPieces(text, 3_500)) await this.#tools.api.send(replyTo(message), piece);
   }
-}
-
-/** Messages of other bots, and posts of a channel that its discussion group repeats by itself. */
-function isNotFromPeople(message: Message): boolean {
-  const isRepeated = 'is_automatic_forward' in message && message.is_automatic_forward === true;
-  return isRepeated || (message.from?.is_bot === true && message.sender_chat === undefined);
 }
 
 function textOf(message: Message): string {

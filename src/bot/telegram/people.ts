@@ -23,6 +23,28 @@ export class People {
     return from ? this.user(from) : chatAsPerson(message.chat.id, undefined);
   }
 
+  /**
+   * Whom a message replies to.
+   * @returns the userKey, 'nobody' for a reply to what no person wrote, and undefined where there is no reply
+   */
+  repliedTo(message: Message): string | 'nobody' | undefined {
+    const replied = chosenReply(message);
+    if (replied) return isNotFromPeople(replied) ? 'nobody' : this.senderOf(replied).userKey;
+    const origin = 'external_reply' in message ? message.external_reply?.origin : undefined;
+    switch (origin?.type) {
+      case undefined:
+        return undefined;
+      case 'user':
+        return origin.sender_user.is_bot ? 'nobody' : this.user(origin.sender_user).userKey;
+      case 'hidden_user':
+        return 'nobody';
+      case 'chat':
+        return chatAsPerson(origin.sender_chat.id, undefined).userKey;
+      case 'channel':
+        return chatAsPerson(origin.chat.id, undefined).userKey;
+    }
+  }
+
   user(user: User): Person {
     return {
       userKey: `telegram:${user.id}`,
@@ -31,6 +53,26 @@ export class People {
       isAdmin: !user.is_bot && this.#adminUserIds.has(user.id),
     };
   }
+}
+
+/** Messages of other bots, and posts of a channel that its discussion group repeats by itself. */
+export function isNotFromPeople(message: Message): boolean {
+  return isAutomaticForward(message) || (message.from?.is_bot === true && message.sender_chat === undefined);
+}
+
+function isAutomaticForward(message: Message): boolean {
+  return 'is_automatic_forward' in message && message.is_automatic_forward === true;
+}
+
+/**
+ * The message that a person chose to reply to. All that is written in a topic comes as a reply to the service message
+ * that opened it, and all comments under a post of a channel as replies to that post.
+ */
+function chosenReply(message: Message): Message | undefined {
+  const replied = 'reply_to_message' in message ? message.reply_to_message : undefined;
+  if (!replied || 'forum_topic_created' in replied || isAutomaticForward(replied)) return undefined;
+  const isTopicRoot = message.is_topic_message && replied.message_id === message.message_thread_id;
+  return isTopicRoot ? undefined : replied;
 }
 
 /** All who write as the chat share one identity, which differs from the chat's key as a community. */
@@ -59,4 +101,19 @@ export async function isAdminOfGroup(api: TelegramApi, chatId: number, userId: n
   if (!isGroup(chatId)) return false;
   const { status } = await api.callWithRetries('getChatMember', { chat_id: chatId, user_id: userId });
   return status === 'administrator' || status === 'creator';
+}
+
+/** The text of a command, with the key of a person where a name stands for one without a user name. */
+export function withMentionedKeys(message: Message): string {
+  const [text, entities = []] =
+    'text' in message
+      ? [message.text, message.entities]
+      : 'caption' in message
+        ? [message.caption ?? '', message.caption_entities]
+        : [''];
+  return entities.reduceRight((words, entity) => {
+    if (entity.type !== 'text_mention') return words;
+    const { offset, length, user } = entity;
+    return `${words.slice(0, offset)} telegram:${user.id} ${words.slice(offset + length)}`;
+  }, text);
 }

@@ -325,7 +325,7 @@ describe.concurrent('groups', () => {
     const [boss, mod, ada] = [early.user({ name: 'Boss' }), early.user({ name: 'Mod' }), early.user()];
     const world = await telegramWorld(test, { adminUserIds: [boss.id, 1_087_968_824] }, early);
     const group = early.group({ members: [ada], anonymousAdmins: [boss, mod] });
-    group.sendsText('/pause', { from: boss });
+    group.sendsText('/pause@kinora_bot', { from: boss });
     await early.until(() => world.last(group)?.text === 'Only admins of this Kinora can do that.');
     await group.sendsPhoto(await photo(), '/animate waves', { from: boss });
     const result = await early.until(() => world.videos(group)[0]);
@@ -415,9 +415,9 @@ describe.concurrent('admins', () => {
     group.sendsText('/me', { from: ada });
     await early.until(() => world.last(group)?.text.startsWith('Credits'));
     expect(world.last(group)?.text).toContain('0 of 50 used today, 10 extra');
-    for (const word of ['/quota grant 10', '/ban', '/pause', '/stats', '/audit', '/drain']) {
+    for (const word of ['quota grant 10', 'ban', 'pause', 'stats', 'audit', 'drain']) {
       const before = early.answers(group).length;
-      group.repliesTo(hello, word, { from: ada });
+      group.repliesTo(hello, `/${word.replace(/^\w+/, '$&@kinora_bot')}`, { from: ada });
       await early.until(() => early.answers(group).length > before);
       expect(world.last(group)?.text, word).toBe('Only admins of this Kinora can do that.');
     }
@@ -457,7 +457,7 @@ describe.concurrent('admins', () => {
     expect(await said('/weight list')).toBe(`Weights: 1\n• user:telegram:${ada.id} · 2`);
     expect(await replied('/weight reset')).toBe('Done.');
     expect(await said('/weight list')).toBe(en.admin.noWeights);
-    expect(await said('/weight list', ada)).toBe(en.refusal.notAdmin);
+    expect(await said('/weight@kinora_bot list', ada)).toBe(en.refusal.notAdmin);
     expect(await said('/help')).toMatch(/For admins: quota .* · weight .* · bans \[PAGE\]/);
     expect(await said('/help', ada)).not.toContain('For admins');
   });

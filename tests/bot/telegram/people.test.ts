@@ -1,0 +1,149 @@
+/** Who is meant in Telegram: in topics, replies and mentions, and where people write as a channel or a group. */
+import { describe, expect, it, type TestContext } from 'vitest';
+import { en } from '../../../src/bot/sentences/en.ts';
+import type { FakeChat, GroupOptions, SendOptions } from '../../fakes/telegram/chat.ts';
+import { type FakeTelegram, startFakeTelegram } from '../../fakes/telegram/server.ts';
+import { TelegramWorld } from '../../helpers/telegram-world.ts';
+
+const news = { id: -1_003_000_000_001, title: 'News' };
+
+/** A Kinora whose admin is "boss", in a group of four. */
+async function begin({ onTestFinished }: TestContext, options: GroupOptions = {}) {
+  const fake = await startFakeTelegram();
+  const [boss, eve, ada, bob] = ['Boss', 'Eve', 'Ada', 'Bob'].map((name) => fake.user({ name }));
+  if (!boss || !eve || !ada || !bob) throw new Error('four people');
+  const world = await TelegramWorld.start({ adminUserIds: [boss.id] }, fake);
+  onTestFinished(() => world.stop());
+  const group = fake.group({ members: [ada, bob, boss], owner: eve, botIsAdmin: true, ...options });
+  const says = async (text: string, how: SendOptions = {}): Promise<string> =>
+    await answered(fake, group, () => group.sendsText(text, { from: boss, ...how }));
+  return { fake, world, group, boss, eve, ada, bob, says };
+}
+
+/** What the bot answers, without the invisible signs that keep it inert. */
+async function answered(fake: FakeTelegram, chat: FakeChat, send: () => unknown): Promise<string> {
+  const before = fake.answers(chat).length;
+  send();
+  const answer = await fake.until(() => fake.answers(chat)[before]);
+  return answer.text.replaceAll('\u2060', '');
+}
+
+describe.concurrent('a message in a topic', () => {
+  it('is no reply to the person who opened the topic', async (test) => {
+    const { says, group, eve } = await begin(test, { forum: true });
+    const { id: threadId } = group.opensTopic('Cats', eve);
+    for (const command of ['quota show', 'quota grant 500', 'quota set 20', 'quota reset', 'weight set 2']) {
+      expect(await says(`/${command}`, { threadId }), command).toMatch(/^Missing: (TARGET|NUMBER)\./);
+    }
+    for (const command of ['ban', 'unban']) {
+      expect(await says(`/${command}`, { threadId })).toMatch(/^Missing: USER\./);
+    }
+    expect(await says('/ban 5003 24 spam', { threadId })).toMatch(/^telegram:5003 is banned until/);
+    expect(await says('/bans', { threadId })).toMatch(/^Banned: 1\n• telegram:5003 · until .*: spam$/);
+    expect(await says('/weight list', { threadId })).toBe(en.admin.noWeights);
+    expect(await says('/cancel', { threadId })).toMatch(/^Missing: JOB\./);
+    expect(await says(`/quota show ${eve.id}`)).toContain(
+      '0 of 50 credits used today (limit by default), 0 extra',
+    );
+  });
+
+  it('is one to whom it really replies to', async (test) => {
+    const { says, group, ada, bob, eve } = await begin(test, { forum: true });
+    const { id: threadId } = group.opensTopic('Cats', eve);
+    const spam = group.sendsText('BUY MY COINS', { from: ada, threadId });
+    expect(await says('/ban 24 spam https://spam.example', { replyTo: spam })).toMatch(
+      new RegExp(`^telegram:${ada.id} is banned until`),
+    );
+    // In the topic that all groups have, and in one from before the bot came.
+    const inGeneral = group.sendsText('hello', { from: bob });
+    expect(await says('/quota grant 7', { replyTo: inGeneral })).toContain(`telegram:${bob.id} now has 7`);
+    expect(await says('/quota show', { threadId: 9_999 })).toMatch(/^Missing: TARGET\./);
+  });
+});
+
+describe.concurrent('a comment under a post of a channel', () => {
+  it('is no reply to Telegram, which forwards such posts', async (test) => {
+    const { says, group, ada } = await begin(test);
+    const post = group.sendsText('Sale!', { postOf: news });
+    expect(await says('/quota show', { replyTo: post })).toMatch(/^Missing: TARGET\./);
+    expect(await says('/quota grant 500', { replyTo: post })).toMatch(/^Missing: NUMBER\./);
+    expect(await says('/ban', { replyTo: post })).toMatch(/^Missing: USER\./);
+    const comment = group.repliesTo(post, 'BUY MY COINS', { from: ada });
+    expect(await says('/ban 24', { replyTo: comment })).toContain(`telegram:${ada.id} is banned until`);
+    expect(await says('/bans')).toMatch(/^Banned: 1\n/);
+  });
+});
+
+describe.concurrent('a reply', () => {
+  it('means its author only where nobody is named', async (test) => {
+    const { says, group, ada, bob } = await begin(test);
+    const replyTo = group.sendsText('hello', { from: ada });
+    const his = `telegram:${bob.id}`;
+    expect(await says(`/quota set ${bob.id} 20`, { replyTo })).toBe(`user:${his}: 20 credits a day.`);
+    expect(await says(`/quota show ${bob.id}`, { replyTo })).toContain(`${his}: 0 of 20`);
+    expect(await says(`/quota grant ${bob.id} 3`, { replyTo })).toBe(`${his} now has 3 extra credits.`);
+    expect(await says(`/weight set ${bob.id} 2`, { replyTo })).toContain(`user:${his}: weight 2`);
+    expect(await says(`/ban ${bob.id} 24 spam`, { replyTo })).toContain(`${his} is banned until`);
+    expect(await says(`/unban ${bob.id}`, { replyTo })).toBe(`${his} is not banned any more.`);
+    expect(await says('/ban 5002 spam', { replyTo })).toBe(en.admin.idOrHours('5002h', 'telegram:5002'));
+    expect(await says('/ban @bob 24 spam', { replyTo })).toMatch(/"@bob" is no user/);
+    expect(await says('/bans', { replyTo })).toBe(en.admin.noBans);
+    expect(await says('/quota show', { replyTo })).toContain(`telegram:${ada.id}: 0 of 50`);
+  });
+
+  it('to a bot, or to a hidden person, means nobody', async (test) => {
+    const { says, group, fake, world, boss } = await begin(test);
+    await says('/queue');
+    const replyTo = await fake.until(() => world.last(group));
+    expect(await says('/ban 24 spam', { replyTo })).toMatch(/^Missing: USER\./);
+    const hidden = { external_reply: { origin: { type: 'hidden_user', sender_user_name: 'X', date: 1 } } };
+    const command = { text: '/ban 24 spam', entities: [{ type: 'bot_command', offset: 0, length: 4 }] };
+    expect(
+      await answered(fake, group, () => group.sendsOther({ ...command, ...hidden }, { from: boss })),
+    ).toMatch(/^Missing: USER\./);
+    expect(await says('/bans')).toBe(en.admin.noBans);
+  });
+
+  it('to somebody elsewhere means them', async (test) => {
+    const { says, fake, ada } = await begin(test);
+    const elsewhere = fake.group({ members: [ada] });
+    const externalReplyTo = elsewhere.sendsText('BUY MY COINS', { from: ada });
+    expect(await says('/ban 24 spam', { externalReplyTo })).toContain(`telegram:${ada.id} is banned until`);
+  });
+
+  it('or another message may name people who have no user name', async (test) => {
+    const { says, group, ada, bob } = await begin(test);
+    const replyTo = group.sendsText('hello', { from: bob });
+    const mentions = [ada];
+    const hers = `telegram:${ada.id}`;
+    expect(await says('/ban Ada 24 spam', { mentions, replyTo })).toContain(`${hers} is banned until`);
+    expect(await says('/bans')).toMatch(/^Banned: 1\n.*: spam$/);
+    expect(await says('/unban Ada', { mentions })).toBe(`${hers} is not banned any more.`);
+    expect(await says('/quota grant Ada 500', { mentions })).toBe(`${hers} now has 500 extra credits.`);
+    expect(await says('/ban 24 Ada spam', { mentions, replyTo })).toBe(en.admin.severalTargets);
+    expect(await says('/bans')).toBe(en.admin.noBans);
+  });
+});
+
+describe.concurrent('commands of admins in a group', () => {
+  it('of strangers are left to other bots, unless they name this one', async (test) => {
+    const { says, fake, group, ada, eve, boss } = await begin(test);
+    const replyTo = group.sendsText('hello', { from: ada });
+    for (const from of [ada, eve]) {
+      for (const command of ['ban', 'ban 24 spam', 'stats', 'pause', 'unban', 'quota show', 'rules']) {
+        if (command === 'rules' && from === eve) continue; // an admin of the group
+        group.sendsText(`/${command}`, { from, replyTo });
+        group.sendsText(`/${command}@other_bot`, { from });
+      }
+    }
+    group.sendsText('/ban', { asChannel: news, replyTo });
+    expect(await says('/queue', { from: ada })).toBe('The queue is empty.');
+    expect(fake.answers(group)).toHaveLength(1);
+    expect(await says('/ban@kinora_bot', { from: ada, replyTo })).toBe(en.refusal.notAdmin);
+    expect(await says('/rules@Kinora_Bot', { from: ada })).toBe(en.rules.notModerator);
+    expect(await says('/rules', { from: eve })).toMatch(/^Channels: all/);
+    expect(await says('/stats', { from: boss })).toMatch(/^Queue: running/);
+    const alone = fake.privateChat({ user: ada });
+    expect(await answered(fake, alone, () => alone.sendsText('/stats'))).toBe(en.refusal.notAdmin);
+  });
+});
