@@ -1,6 +1,6 @@
 /**
- * The connection over which Discord sends interactions. discord.js repairs most breaks; a connection that stays silent
- * for five minutes is replaced by a new one.
+ * The connection over which Discord sends interactions, in as many shards as Discord asks for. discord.js repairs most
+ * breaks; when a shard stays silent for five minutes, all are replaced.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
@@ -9,10 +9,11 @@ import {
   DiscordAPIError,
   DiscordjsError,
   Events,
+  GatewayCloseCodes,
   GatewayIntentBits,
   type Interaction,
 } from 'discord.js';
-import { KinoraError } from '../../errors.ts';
+import { isKinoraError, KinoraError } from '../../errors.ts';
 import type { Logger } from '../../log.ts';
 import { codeOf } from './api.ts';
 
@@ -30,11 +31,33 @@ export interface GatewayOptions {
 const loginAgainMs = { first: 1_000, longest: 600_000 } as const;
 const looksPerSilence = 20;
 
+const unknownToken =
+  'Discord does not know the token of the bot: set KINORA_DISCORD_TOKEN to the one under "Bot" in its Developer Portal.';
+/** Close codes after which the same login fails again, as sentences. */
+const refusals: Readonly<Record<number, string>> = {
+  [GatewayCloseCodes.AuthenticationFailed]: unknownToken,
+  [GatewayCloseCodes.InvalidShard]:
+    'Discord refuses how the bot is divided into shards: make sure that nothing else logs in with its token, and update Kinora.',
+  [GatewayCloseCodes.ShardingRequired]:
+    'The bot is in too many servers for the shards that Discord itself recommends: start Kinora again in some minutes, or update it.',
+  [GatewayCloseCodes.InvalidAPIVersion]:
+    'Discord no longer speaks the version of its gateway that this Kinora uses: update Kinora.',
+  [GatewayCloseCodes.InvalidIntents]:
+    'Discord does not know the intents that this Kinora asks for: update Kinora.',
+  [GatewayCloseCodes.DisallowedIntents]:
+    'Discord does not allow the bot the intents that it asks for: switch them on under "Bot" in its Developer Portal.',
+};
+/** The number of shards has changed: a new login asks for it. */
+const isOfShards = (code: number): boolean =>
+  code === GatewayCloseCodes.InvalidShard || code === GatewayCloseCodes.ShardingRequired;
+
 export class Gateway {
   readonly #options: GatewayOptions;
   readonly #stopping = new AbortController();
   #client: Client | null = null;
-  #lastHeard = 0;
+  #connectedAt = 0;
+  /** Shard → when it was last heard of. */
+  readonly #heard = new Map<number, number>();
   #looking: NodeJS.Timeout | null = null;
 
   constructor(options: GatewayOptions) {
@@ -48,7 +71,7 @@ export class Gateway {
 
   /**
    * Resolves when interactions can arrive, or when Discord cannot be reached now and will be tried again.
-   * @throws KinoraError INVALID_CONFIG when Discord does not know the token
+   * @throws KinoraError INVALID_CONFIG when Discord will not take this bot, by its token or by a close code
    */
   async start(): Promise<void> {
     if (!(await this.#login())) void this.#loginLater();
@@ -66,33 +89,54 @@ export class Gateway {
     const { clientOptions, log, onInteraction, onReady } = this.#options;
     const client = new Client({
       intents: [GatewayIntentBits.Guilds],
+      shards: 'auto',
       allowedMentions: { parse: [], repliedUser: false },
       ...clientOptions,
     });
-    const heard = (): void => {
-      if (client === this.#client) this.#lastHeard = Date.now();
+    const heard = (shard: number): void => {
+      if (client === this.#client) this.#heard.set(shard, Date.now());
     };
     client.on(Events.InteractionCreate, (interaction) => {
-      heard();
+      heard(interaction.guild?.shardId ?? 0);
       onInteraction(interaction);
     });
     client.on(Events.ShardReady, heard);
     client.on(Events.ShardResume, heard);
     client.on(Events.Error, (error) => log.warn({ err: codeOf(error) }, 'discord'));
     client.on(Events.ShardError, (error) => log.warn({ err: codeOf(error) }, 'discord gateway'));
-    client.on(Events.ShardDisconnect, ({ code }) => log.warn({ code }, 'discord gateway closed for good'));
-    client.on(Events.ClientReady, (ready) => {
-      heard();
-      onReady(ready);
-    });
+    client.on(Events.ShardDisconnect, ({ code }) => this.#closed(client, code));
+    client.on(Events.ClientReady, onReady);
     return client;
+  }
+
+  /** Discord has closed a shard for good, after the login. */
+  #closed(client: Client, code: number): void {
+    this.#options.log.warn({ code }, 'discord gateway closed for good');
+    if (client !== this.#client || !client.isReady()) return;
+    client.destroy().catch(() => {}); // it is given up either way
+    if (isOfShards(code)) return void this.#loginLater();
+    this.#client = null;
+    this.#giveUp(new KinoraError('INVALID_CONFIG', refusals[code] ?? `Discord closes with ${code}.`));
+  }
+
+  #giveUp(error: unknown): void {
+    const sentence = isKinoraError(error) ? error.message : 'Something is wrong with the connection.';
+    this.#options.log.error(
+      { err: codeOf(error) },
+      `${sentence} Discord stays off until Kinora is started again.`,
+    );
   }
 
   /** @returns false when Discord could not be reached */
   async #login(): Promise<boolean> {
     const client = this.#newClient();
     this.#client = client;
-    this.#lastHeard = Date.now();
+    this.#connectedAt = Date.now();
+    this.#heard.clear();
+    let closeCode = 0;
+    client.on(Events.ShardDisconnect, ({ code }) => {
+      closeCode = code;
+    });
     try {
       const ready = new Promise((resolve) => client.once(Events.ClientReady, resolve));
       await client.login(this.#options.token);
@@ -107,7 +151,8 @@ export class Gateway {
       const isUnknown =
         (error instanceof DiscordjsError && error.code === 'TokenInvalid') ||
         (error instanceof DiscordAPIError && error.status === 401);
-      if (isUnknown) throw new KinoraError('INVALID_CONFIG', 'Discord does not know the token of the bot.');
+      const refusal = isUnknown ? unknownToken : refusals[closeCode];
+      if (refusal !== undefined) throw new KinoraError('INVALID_CONFIG', refusal);
       this.#options.log.warn({ err: codeOf(error) }, 'Discord cannot be reached; will try again');
       return false;
     }
@@ -123,17 +168,20 @@ export class Gateway {
         this.#client = null;
       }
     } catch (error) {
-      if (!signal.aborted) this.#options.log.error({ err: codeOf(error) }, 'Discord is given up');
+      this.#client = null;
+      if (!signal.aborted) this.#giveUp(error);
     }
   }
 
   #replaceIfSilent(): void {
     const client = this.#client;
     if (!client) return; // a new connection is on its way
-    for (const { lastPingTimestamp } of client.ws.shards.values()) {
-      this.#lastHeard = Math.max(this.#lastHeard, lastPingTimestamp);
-    }
-    if (Date.now() - this.#lastHeard < this.#options.silentAfterMs) return;
+    const now = Date.now();
+    const isSilent = client.ws.shards.some(({ id, lastPingTimestamp }) => {
+      const heardAt = Math.max(this.#connectedAt, this.#heard.get(id) ?? 0, lastPingTimestamp);
+      return now - heardAt >= this.#options.silentAfterMs;
+    });
+    if (!isSilent) return;
     this.#options.log.error('Discord has not been heard of for too long; connecting anew');
     client.destroy().catch(() => {}); // it is given up either way
     void this.#loginLater();

@@ -4,11 +4,18 @@ import type { Server } from 'node:http';
 import { GatewayCloseCodes, GatewayIntentBits as Intent, GatewayOpcodes as Op } from 'discord.js';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { z } from 'zod';
-import type { World } from './world.ts';
+import { shardOf, type World } from './world.ts';
 
 const received = z.discriminatedUnion('op', [
   z.object({ op: z.literal(Op.Heartbeat), d: z.number().nullable() }),
-  z.object({ op: z.literal(Op.Identify), d: z.object({ token: z.string(), intents: z.number().int() }) }),
+  z.object({
+    op: z.literal(Op.Identify),
+    d: z.object({
+      token: z.string(),
+      intents: z.number().int(),
+      shard: z.tuple([z.int(), z.int()]).default([0, 1]),
+    }),
+  }),
   z.object({
     op: z.literal(Op.Resume),
     d: z.object({ token: z.string(), session_id: z.string(), seq: z.number().int() }),
@@ -16,9 +23,13 @@ const received = z.discriminatedUnion('op', [
   z.object({ op: z.literal(Op.PresenceUpdate), d: z.unknown() }),
 ]);
 
+const placed = z.object({ guild_id: z.string().optional(), id: z.string().optional() });
+
 interface Session {
   readonly id: string;
   readonly intents: number;
+  /** Which, of how many. */
+  readonly shard: readonly [number, number];
   /** All events so far; the sequence number is the position, from 1. */
   readonly events: string[];
   socket: WebSocket | undefined;
@@ -33,12 +44,15 @@ export class FakeGateway {
   /** Heard from the bot since the start. */
   heartbeats = 0;
   url = '';
+  /** A bot with fewer is closed with 4011, as from 2500 servers per shard on. */
+  shards = 1;
   readonly #world: World;
   readonly #token: string;
   readonly #sockets = new WebSocketServer({ noServer: true });
   #sessions: Session[] = [];
   #closedUntil = 0;
   #deaf = false;
+  #refuses: GatewayCloseCodes | undefined;
 
   constructor(world: World, token: string, server: Server) {
     this.#world = world;
@@ -62,10 +76,19 @@ export class FakeGateway {
    */
   drop({ resume, forMs = 0 }: { resume: boolean; forMs?: number }): void {
     this.#closedUntil = Date.now() + forMs;
+    this.closeAll(GatewayCloseCodes.UnknownError);
+    if (!resume) this.#sessions = [];
+  }
+
+  closeAll(code: GatewayCloseCodes): void {
     const open = this.#sessions.flatMap(({ socket }) => socket ?? []);
     for (const session of this.#sessions) session.socket = undefined;
-    if (!resume) this.#sessions = [];
-    for (const socket of open) socket.close(GatewayCloseCodes.UnknownError);
+    for (const socket of open) socket.close(code);
+  }
+
+  /** From now on every login is closed with this code. */
+  refuse(code: GatewayCloseCodes): void {
+    this.#refuses = code;
   }
 
   /** Opcode 7: the bot shall connect again and resume. */
@@ -99,8 +122,12 @@ export class FakeGateway {
 
   #dispatch(event: string, data: unknown, intent?: Intent): void {
     const needed = intent ?? (isOfGuilds(event) ? Intent.Guilds : undefined);
-    for (const session of this.#sessions)
-      if (needed === undefined || session.intents & needed) this.#push(session, event, data);
+    const { data: place } = placed.safeParse(data);
+    const guildId = place?.guild_id ?? (event.startsWith('GUILD_') ? place?.id : undefined);
+    for (const session of this.#sessions) {
+      const isHere = session.shard[0] === shardOf(guildId, session.shard[1]);
+      if (isHere && (needed === undefined || session.intents & needed)) this.#push(session, event, data);
+    }
   }
 
   #push(session: Session, t: string, d: unknown): void {
@@ -121,9 +148,14 @@ export class FakeGateway {
         return this.#send(socket, JSON.stringify({ op: Op.HeartbeatAck }));
       }
       if (op === Op.PresenceUpdate) return undefined;
+      if (this.#refuses !== undefined) return socket.close(this.#refuses);
       if (d.token !== this.#token) return socket.close(GatewayCloseCodes.AuthenticationFailed);
+      if (op === Op.Identify && d.shard[1] < this.shards)
+        return socket.close(GatewayCloseCodes.ShardingRequired);
       session =
-        op === Op.Identify ? this.#identify(socket, d.intents) : this.#resume(socket, d.session_id, d.seq);
+        op === Op.Identify
+          ? this.#identify(socket, d.intents, d.shard)
+          : this.#resume(socket, d.session_id, d.seq);
       return undefined;
     });
     socket.on('close', (code) => {
@@ -138,18 +170,20 @@ export class FakeGateway {
     );
   }
 
-  #identify(socket: WebSocket, intents: number): Session {
+  #identify(socket: WebSocket, intents: number, shard: readonly [number, number]): Session {
     this.identifies += 1;
-    const session: Session = { id: randomUUID(), intents, events: [], socket };
+    const session: Session = { id: randomUUID(), intents, shard, events: [], socket };
     this.#sessions.push(session);
-    const guilds = [...this.#world.guilds.values()].filter(({ hasBot }) => hasBot);
+    const guilds = [...this.#world.guilds.values()].filter(
+      ({ hasBot, id }) => hasBot && shardOf(id, shard[1]) === shard[0],
+    );
     this.#push(session, 'READY', {
       v: 10,
       user: this.#world.bot,
       guilds: guilds.map(({ id }) => ({ id, unavailable: true })),
       session_id: session.id,
       resume_gateway_url: this.url,
-      shard: [0, 1],
+      shard,
       application: { id: this.#world.bot.id, flags: 0 },
     });
     if (intents & Intent.Guilds)

@@ -8,7 +8,10 @@ import type { World } from './world.ts';
 const ok = (json: unknown): Reply => ({ status: 200, json });
 const notFound = (message: string) => new ApiError(404, 0, message);
 
-export function applicationRoutes(world: World, gatewayUrl: () => string): Route[] {
+export function applicationRoutes(
+  world: World,
+  gateway: () => { readonly url: string; readonly shards: number },
+): Route[] {
   const bot = (method: string, template: string, handle: (request: Request) => Reply): Route => ({
     method,
     template,
@@ -65,8 +68,8 @@ export function applicationRoutes(world: World, gatewayUrl: () => string): Route
     ...commandRoutes,
     bot('GET', '/gateway/bot', () =>
       ok({
-        url: gatewayUrl(),
-        shards: 1,
+        url: gateway().url,
+        shards: gateway().shards,
         session_start_limit: { total: 1000, remaining: 999, reset_after: 86_400_000, max_concurrency: 1 },
       }),
     ),

@@ -30,6 +30,8 @@ const discordTiming: Timing = {
 export interface FakeDiscordOptions extends Partial<Timing> {
   /** Whether the bot was granted to read what people write in guilds; mostly it is not. */
   readonly messageContent?: boolean;
+  /** Into how many shards Discord wants the bot divided. */
+  readonly shards?: number;
 }
 
 export class FakeDiscord {
@@ -45,7 +47,7 @@ export class FakeDiscord {
     const idPart = Buffer.from(this.world.bot.id).toString('base64url');
     this.token = `${idPart}.${randomBytes(4).toString('base64url')}.${randomBytes(28).toString('base64url')}`;
     const routes = [
-      ...applicationRoutes(this.world, () => this.gateway.url),
+      ...applicationRoutes(this.world, () => this.gateway),
       ...messageRoutes(this.world),
       ...interactionRoutes(this.world),
       ...cdnRoutes(this.world),
@@ -54,8 +56,13 @@ export class FakeDiscord {
     this.gateway = new FakeGateway(this.world, this.token, this.#http.server);
   }
 
-  static async start({ messageContent = false, ...timing }: FakeDiscordOptions): Promise<FakeDiscord> {
+  static async start({
+    messageContent = false,
+    shards = 1,
+    ...timing
+  }: FakeDiscordOptions): Promise<FakeDiscord> {
     const fake = new FakeDiscord({ ...discordTiming, ...timing }, messageContent);
+    fake.gateway.shards = shards;
     fake.#baseUrl = await fake.#http.listen();
     fake.world.files.baseUrl = fake.#baseUrl;
     fake.gateway.url = fake.#baseUrl.replace('http', 'ws');

@@ -20,6 +20,11 @@ export interface Timing {
   readonly heartbeatIntervalMs: number;
 }
 
+/** By id: guilds are spread over the shards, everything else comes over the first one. */
+export function shardOf(guildId: string | undefined, shards: number): number {
+  return guildId === undefined ? 0 : Number((BigInt(guildId) >> 22n) % BigInt(shards));
+}
+
 export type DiaryEntry =
   | { readonly kind: 'message'; readonly channel: FakeChannel; readonly message: FakeMessage }
   | {

@@ -1,0 +1,93 @@
+/** The connection to Discord's gateway: shards, and close codes after which no login helps. */
+import { GatewayCloseCodes as Close } from 'discord.js';
+import { afterEach, describe, expect, it } from 'vitest';
+import { Gateway } from '../../../src/bot/discord/gateway.ts';
+import { isKinoraError } from '../../../src/errors.ts';
+import { createLogger } from '../../../src/log.ts';
+import { type FakeDiscord, type FakeDiscordOptions, startFakeDiscord } from '../../fakes/discord/server.ts';
+
+const ends: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0).reverse()) await end();
+});
+
+async function connection(options: FakeDiscordOptions = {}) {
+  const server = await startFakeDiscord(options);
+  ends.push(() => server.stop());
+  const logged: string[] = [];
+  const heard: (string | null)[] = [];
+  const gateway = new Gateway({
+    token: server.token,
+    clientOptions: server.clientOptions,
+    silentAfterMs: 60_000,
+    onInteraction: ({ guildId }) => heard.push(guildId),
+    onReady: () => {},
+    log: createLogger('test', 'warn', { write: (line) => logged.push(line) }),
+  });
+  ends.push(() => gateway.stop());
+  return { server, gateway, logged, heard };
+}
+
+async function registers(server: FakeDiscord): Promise<void> {
+  await fetch(`${server.cdn}/api/v10/applications/${server.applicationId}/commands`, {
+    method: 'PUT',
+    headers: { authorization: `Bot ${server.token}`, 'content-type': 'application/json' },
+    body: JSON.stringify([{ name: 'ping', description: 'ping' }]),
+  });
+}
+
+describe('a bot in many servers', () => {
+  it('connects in as many shards as Discord asks for, and hears every server', async () => {
+    const { server, gateway, heard } = await connection({ shards: 3 });
+    await registers(server);
+    const guilds = Array.from({ length: 12 }, () => server.guild());
+    const channels = guilds.map((guild) => guild.channel());
+    await gateway.start();
+    expect(server.gateway.identifies).toBe(3);
+    const ada = server.user();
+    for (const channel of channels) ada.runs('/ping', {}, { channel });
+    ada.runs('/ping', {}, { dm: true });
+    await server.until(() => heard.length === 13);
+    expect(new Set(heard)).toEqual(new Set([...guilds.map(({ id }) => id), null]));
+  });
+
+  it('connects anew when it has outgrown its shards', async () => {
+    const { server, gateway } = await connection({ shards: 1 });
+    await gateway.start();
+    server.gateway.shards = 2;
+    server.gateway.closeAll(Close.ShardingRequired);
+    await server.until(() => server.gateway.identifies === 3, 10_000);
+  });
+});
+
+describe('a login that can never succeed', () => {
+  const refusals = [
+    [Close.AuthenticationFailed, /does not know the token.*KINORA_DISCORD_TOKEN/],
+    [Close.InvalidShard, /shards.*update Kinora/],
+    [Close.ShardingRequired, /too many servers.*start Kinora again/],
+    [Close.InvalidAPIVersion, /version of its gateway.*update Kinora/],
+    [Close.InvalidIntents, /intents.*update Kinora/],
+    [Close.DisallowedIntents, /does not allow.*switch them on/],
+  ] as const;
+
+  it.each(refusals)('ends the start with a sentence (%s)', async (code, sentence) => {
+    const { server, gateway, logged } = await connection();
+    server.gateway.refuse(code);
+    const error = await gateway.start().catch((thrown: unknown) => thrown);
+    if (!isKinoraError(error)) throw new Error(`not ours: ${error}`);
+    expect(error.code).toBe('INVALID_CONFIG');
+    expect(error.message).toMatch(sentence);
+    expect(logged.join()).not.toMatch(/try again/);
+  });
+
+  it.each(refusals)('ends a connection that was good with a sentence (%s)', async (code, sentence) => {
+    const { server, gateway, logged } = await connection();
+    await gateway.start();
+    server.gateway.refuse(code);
+    server.gateway.closeAll(code);
+    await server.until(() => logged.some((line) => sentence.test(line)), 10_000);
+    expect(logged.join()).toMatch(/Discord stays off/);
+    expect(logged.join()).not.toMatch(/try again/);
+    expect(gateway.client).toBe(null);
+  });
+});
