@@ -13,13 +13,16 @@ const platformKey = z.string().regex(/^[a-z]+:[\w.@-]{1,64}$/);
 /** Made from the message or interaction that asked; digits alone and colons are refused by BullMQ. */
 export const jobIdSchema = z.string().regex(/^[a-z][a-z0-9]*-[\w-]{1,96}$/);
 
+/** Twice what a server of Discord can have. */
+const mostRoles = 500;
+
 export const jobRequestSchema = z.object({
   id: jobIdSchema,
   userKey: platformKey,
   /** Server, group or chat in which it was asked; its caps and overrides apply. */
   communityKey: platformKey.optional(),
   /** Role or tier keys that the person holds, for quota overrides and weights. */
-  roleKeys: z.array(platformKey).max(64).default([]),
+  roleKeys: z.array(platformKey).max(mostRoles).default([]),
   generation: generationSchema,
   /** Language of the person, as the platform names it: "en-US", "zh-CN". */
   locale: z.string().default('en'),

@@ -4,18 +4,22 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
+  type APIInteraction,
   Client,
   type ClientOptions,
   DiscordAPIError,
   DiscordjsError,
   Events,
   GatewayCloseCodes,
+  GatewayDispatchEvents,
   GatewayIntentBits,
   type Interaction,
 } from 'discord.js';
+import { LRUCache } from 'lru-cache';
 import { isKinoraError, KinoraError } from '../../errors.ts';
 import type { Logger } from '../../log.ts';
 import { codeOf } from './api.ts';
+import { rememberChannel } from './people.ts';
 
 export interface GatewayOptions {
   readonly token: string;
@@ -30,6 +34,8 @@ export interface GatewayOptions {
 /** Discord allows 1000 logins a day and then takes the token away; at the longest wait it is 144. */
 const loginAgainMs = { first: 1_000, longest: 600_000 } as const;
 const looksPerSilence = 20;
+/** Interactions that discord.js holds back until all shards are ready. */
+const heldInteractions = 1_000;
 
 const unknownToken =
   'Discord does not know the token of the bot: set KINORA_DISCORD_TOKEN to the one under "Bot" in its Developer Portal.';
@@ -96,8 +102,13 @@ export class Gateway {
     const heard = (shard: number): void => {
       if (client === this.#client) this.#heard.set(shard, Date.now());
     };
+    const channels = new LRUCache<string, object>({ max: heldInteractions });
+    client.ws.on(GatewayDispatchEvents.InteractionCreate, (data: APIInteraction) => {
+      if (data.channel) channels.set(data.id, data.channel);
+    });
     client.on(Events.InteractionCreate, (interaction) => {
       heard(interaction.guild?.shardId ?? 0);
+      rememberChannel(interaction, channels.get(interaction.id));
       onInteraction(interaction);
     });
     client.on(Events.ShardReady, heard);

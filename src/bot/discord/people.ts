@@ -1,5 +1,11 @@
 /** Discord's members, servers and channels as the people and places of the bot. Knows no queue. */
-import { type BaseInteraction, PermissionFlagsBits as Can, InteractionContextType } from 'discord.js';
+import {
+  type BaseInteraction,
+  PermissionFlagsBits as Can,
+  ChannelType,
+  InteractionContextType,
+} from 'discord.js';
+import { z } from 'zod';
 import type { Person, Place } from '../people.ts';
 import type { Messages } from '../sentences/catalogue.ts';
 
@@ -20,8 +26,6 @@ export const neededPermissions: Readonly<Record<NeededPermission, bigint>> = {
   ReadMessageHistory: Can.ReadMessageHistory,
 };
 
-/** The most that the queue takes. */
-const maxRoles = 64;
 const prefix = 'discord:';
 
 export function personOf(interaction: BaseInteraction, admins: Admins): Person {
@@ -29,7 +33,7 @@ export function personOf(interaction: BaseInteraction, admins: Admins): Person {
   const roles = member === null ? [] : rolesOf(member);
   return {
     userKey: `${prefix}${user.id}`,
-    roleKeys: roles.slice(0, maxRoles).map((id) => `${prefix}${id}`),
+    roleKeys: roles.map((id) => `${prefix}${id}`),
     locale,
     isAdmin: admins.userIds.includes(user.id) || roles.some((id) => admins.roleIds.includes(id)),
     isModerator: memberPermissions?.has(Can.ManageGuild) ?? false,
@@ -48,14 +52,45 @@ export function placeOf(interaction: BaseInteraction): Place {
   };
 }
 
+const channelSchema = z.object({
+  id: z.string(),
+  type: z.number(),
+  parent_id: z.string().nullish(),
+  nsfw: z.boolean().optional(),
+});
+type ToldChannel = z.infer<typeof channelSchema>;
+
+/** What Discord tells of the channel of an interaction. */
+const toldChannels = new WeakMap<BaseInteraction, ToldChannel>();
+
+/**
+ * Keeps what an interaction tells of its channel: discord.js drops it where the bot is not, which is so in private threads
+ * and where only the person has installed Kinora.
+ * @param told as Discord sent it
+ */
+export function rememberChannel(interaction: BaseInteraction, told: unknown): void {
+  const { data } = channelSchema.safeParse(told);
+  if (data) toldChannels.set(interaction, data);
+}
+
+const threads: readonly ChannelType[] = [
+  ChannelType.AnnouncementThread,
+  ChannelType.PublicThread,
+  ChannelType.PrivateThread,
+];
+
 /** A thread counts as the channel it belongs to. A channel is age-restricted only where Discord says so. */
-function channelOf({ channel, channelId }: BaseInteraction): Pick<Place, 'channelKey' | 'isAgeRestricted'> {
-  const thread = channel?.isThread() ? channel : undefined;
-  const whole = thread ? thread.parent : channel;
-  const id = thread ? thread.parentId : channelId;
+function channelOf(interaction: BaseInteraction): Pick<Place, 'channelKey' | 'isAgeRestricted'> {
+  const { channel, channelId, client } = interaction;
+  const told = toldChannels.get(interaction);
+  const isThread = told ? threads.includes(told.type) : (channel?.isThread() ?? false);
+  const id = isThread ? (told?.parent_id ?? (channel?.isThread() ? channel.parentId : null)) : channelId;
+  const whole = id ? client.channels.cache.get(id) : undefined;
+  const known = whole && 'nsfw' in whole ? whole.nsfw : undefined;
   return {
-    ...(id === null ? {} : { channelKey: `${prefix}${id}` }),
-    isAgeRestricted: whole !== null && 'nsfw' in whole && whole.nsfw === true,
+    ...(id ? { channelKey: `${prefix}${id}` } : {}),
+    // Of a thread, its channel knows better.
+    isAgeRestricted: (isThread ? (known ?? told?.nsfw) : (told?.nsfw ?? known)) === true,
   };
 }
 

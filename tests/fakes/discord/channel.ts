@@ -12,6 +12,14 @@ export interface ChannelOptions {
   readonly nsfw?: boolean;
 }
 
+interface Place {
+  readonly type: ChannelType;
+  readonly guild?: FakeGuild | undefined;
+  readonly people?: readonly FakeUser[];
+  /** Of a thread. */
+  readonly parent?: FakeChannel;
+}
+
 export class FakeChannel {
   readonly kind = 'channel';
   readonly id = snowflake();
@@ -19,24 +27,34 @@ export class FakeChannel {
   readonly type: ChannelType;
   readonly guild: FakeGuild | undefined;
   readonly people: readonly FakeUser[];
+  readonly parent: FakeChannel | undefined;
   readonly name: string;
   readonly nsfw: boolean;
   readonly messages = new Map<string, FakeMessage>();
   deleted = false;
   #denied = 0n;
 
-  constructor(
-    world: World,
-    place: { readonly type: ChannelType; readonly guild?: FakeGuild; readonly people?: readonly FakeUser[] },
-    { name = 'general', nsfw = false }: ChannelOptions = {},
-  ) {
+  constructor(world: World, place: Place, { name = 'general', nsfw = false }: ChannelOptions = {}) {
     this.world = world;
     this.type = place.type;
     this.guild = place.guild;
     this.people = place.people ?? [];
+    this.parent = place.parent;
     this.name = name;
     this.nsfw = nsfw;
     world.channels.set(this.id, this);
+  }
+
+  /** Of a private one the bot hears only where somebody uses it. */
+  thread({ name = 'thread', isPrivate = false }: { name?: string; isPrivate?: boolean } = {}): FakeChannel {
+    const type = isPrivate ? ChannelType.PrivateThread : ChannelType.PublicThread;
+    const thread = new FakeChannel(
+      this.world,
+      { type, guild: this.guild, parent: this },
+      { name, nsfw: this.nsfw },
+    );
+    if (this.guild?.hasBot && !isPrivate) this.world.emit('THREAD_CREATE', thread.toJson());
+    return thread;
   }
 
   /** What everybody sees in it, oldest first. */
@@ -88,6 +106,28 @@ export class FakeChannel {
         recipients: this.people.map(({ api }) => api),
       };
     const denied = this.#denied;
+    if (this.parent)
+      return {
+        id: this.id,
+        type: this.type,
+        name: this.name,
+        guild_id: this.guild.id,
+        parent_id: this.parent.id,
+        nsfw: this.nsfw,
+        owner_id: this.guild.ownerId,
+        last_message_id: null,
+        rate_limit_per_user: 0,
+        message_count: 0,
+        member_count: 1,
+        total_message_sent: 0,
+        flags: 0,
+        thread_metadata: {
+          archived: false,
+          archive_timestamp: new Date(0).toISOString(),
+          auto_archive_duration: 4320,
+          locked: false,
+        },
+      };
     return {
       id: this.id,
       type: this.type,
