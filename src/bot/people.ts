@@ -9,6 +9,8 @@ export interface Person {
   readonly locale: string;
   /** By the configuration's user and role ids, never by the platform's own permissions. */
   readonly isAdmin: boolean;
+  /** Writes in the name of a channel, so that nobody can tell who it is, nor whether that person is banned. */
+  readonly isChannel?: true;
   /** Of the community they write in, by the platform's own permissions. Only commands that change rules ask for it. */
   readonly isModerator?: boolean;
 }

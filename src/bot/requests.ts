@@ -171,7 +171,8 @@ export class Requests {
     generation: Generation,
   ): Promise<Refused | { readonly kind: 'duplicate' } | undefined> {
     const { channelKey, isAgeRestricted } = place;
-    const ruled = { roleKeys: person.roleKeys, channelKey, isAgeRestricted, generation };
+    const { roleKeys, isChannel = false } = person;
+    const ruled = { roleKeys, isChannel, channelKey, isAgeRestricted, generation };
     const rule = brokenRule(rules, { ...ruled, presets: this.#presets });
     if (!rule) return undefined;
     const known = await this.#tools.client.ledger.read(jobId).catch(() => undefined);

@@ -18,7 +18,7 @@ export type RuleCommand =
   | { readonly kind: 'listWords'; readonly page: number };
 
 export type NamedRule = 'channels' | 'roles';
-export type ToggledRule = 'spoiler' | 'age';
+export type ToggledRule = 'spoiler' | 'age' | 'aschannel';
 
 /** Why a text, or a choice of options, is not a command. */
 export type MisunderstoodRule =
@@ -52,6 +52,7 @@ export function parseRuleCommand(
       return value === 'allow' || value === 'clear' ? parseNamed(rule, value, rest, defaults) : unknown;
     case 'spoiler':
     case 'age':
+    case 'aschannel':
       return value === 'on' || value === 'off'
         ? { kind: 'toggle', what: rule, isOn: value === 'on' }
         : unknown;

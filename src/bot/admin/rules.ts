@@ -18,6 +18,8 @@ export interface CommunityRules {
   readonly roles: readonly string[];
   readonly isSpoiler: boolean;
   readonly isAgeRestrictedOnly: boolean;
+  /** Takes requests in the name of a channel. */
+  readonly isAsChannelAllowed: boolean;
   /** Requests with more work than this preset are refused. */
   readonly maxPreset?: PresetName;
   /** As readBlockedWords() returns them. */
@@ -37,6 +39,7 @@ const answerWithinMs = 1_000;
 export const ruleFields = {
   spoiler: 'spoiler',
   age: 'age',
+  aschannel: 'aschannel',
   preset: 'preset',
   channel: (key: string): string => `channel:${key}`,
   role: (key: string): string => `role:${key}`,
@@ -48,6 +51,7 @@ export const on = 'on';
 const singleSchema = z.strictObject({
   spoiler: z.literal(on).optional(),
   age: z.literal(on).optional(),
+  aschannel: z.literal(on).optional(),
   preset: z.enum(presetNames).optional(),
 });
 
@@ -61,13 +65,14 @@ function parseRules(fields: Readonly<Record<string, string>>): CommunityRules {
       lists[kind].push(name);
     else single[field] = value;
   }
-  const { spoiler, age, preset } = singleSchema.parse(single);
+  const { spoiler, age, aschannel, preset } = singleSchema.parse(single);
   return {
     channels: lists.channel.sort(),
     roles: lists.role.sort(),
     words: lists.word.sort(),
     isSpoiler: spoiler === on,
     isAgeRestrictedOnly: age === on,
+    isAsChannelAllowed: aschannel === on,
     ...(preset === undefined ? {} : { maxPreset: preset }),
   };
 }
@@ -134,6 +139,7 @@ export class RuleBook {
 /** The parts of a request that rules look at. */
 export interface RuledRequest {
   readonly roleKeys: readonly string[];
+  readonly isChannel: boolean;
   readonly channelKey: string | undefined;
   readonly isAgeRestricted: boolean | undefined;
   readonly generation: Generation;
@@ -143,7 +149,7 @@ export interface RuledRequest {
 
 /** The rule that refuses a request, with what is allowed. */
 export type BrokenRule =
-  | { readonly kind: 'age' | 'channel' | 'role' }
+  | { readonly kind: 'asChannel' | 'age' | 'channel' | 'role' }
   | { readonly kind: 'preset'; readonly allowed: readonly PresetName[] }
   | { readonly kind: 'frames' | 'steps' | 'size'; readonly most: number }
   /** `hint`: how the blocked word begins; empty for a pattern. */
@@ -152,6 +158,7 @@ export type BrokenRule =
 /** The first rule that a request breaks. An unknown channel or an unknown age restriction counts as not allowed. */
 export function brokenRule(rules: ReadyRules, request: RuledRequest): BrokenRule | undefined {
   const { channelKey, roleKeys, generation } = request;
+  if (request.isChannel && !rules.isAsChannelAllowed) return { kind: 'asChannel' };
   if (rules.isAgeRestrictedOnly && request.isAgeRestricted !== true) return { kind: 'age' };
   if (rules.channels.length > 0 && !(channelKey && rules.channels.includes(channelKey)))
     return { kind: 'channel' };

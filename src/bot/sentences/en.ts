@@ -287,6 +287,8 @@ export const en = {
   rules: {
     refused: {
       channel: 'The moderators allow Kinora only in certain channels here, and this is not one of them.',
+      asChannel:
+        'Kinora takes no requests in the name of a channel here. Write under your own name, or ask an admin of this group for /rules aschannel on.',
       role: 'The moderators allow Kinora only for certain roles here, and you have none of them.',
       age: 'The moderators allow Kinora only in age-restricted channels here.',
       preset: (allowed: string) => `The moderators allow only these presets here: ${allowed}.`,
@@ -302,12 +304,13 @@ export const en = {
     noChannels: 'There are no channels or topics here.',
     noRoles: 'There are no roles on this platform.',
     usage:
-      'rules show · rules channels|roles allow|clear [ID …] ("here" is this channel) · rules spoiler|age on|off · rules words add|remove|list [WORD "TWO WORDS" /PATTERN/ …] · rules preset fast|standard|high|creative|any',
+      'rules show · rules channels|roles allow|clear [ID …] ("here" is this channel) · rules spoiler|age|aschannel on|off · rules words add|remove|list [WORD "TWO WORDS" /PATTERN/ …] · rules preset fast|standard|high|creative|any',
     labels: {
       channels: 'Channels',
       roles: 'Roles',
       spoiler: 'Videos as spoilers',
       age: 'Only in age-restricted channels',
+      asChannel: 'Requests in the name of a channel',
       preset: 'Highest preset',
       words: 'Blocked words',
     },

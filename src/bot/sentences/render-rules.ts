@@ -51,6 +51,8 @@ function renderSettings(rules: CommunityRules, { rules: text }: Messages, names:
     `${labels.roles}: ${rules.roles.length === 0 ? text.everybody : list('role', rules.roles)}`,
     `${labels.spoiler}: ${rules.isSpoiler ? text.on : text.off}`,
     `${labels.age}: ${rules.isAgeRestrictedOnly ? text.on : text.off}`,
+    // Only where it was set: few platforms let people write as a channel.
+    ...(rules.isAsChannelAllowed ? [`${labels.asChannel}: ${text.on}`] : []),
     `${labels.preset}: ${rules.maxPreset ?? text.any}`,
     `${labels.words}: ${rules.words.length}`,
   ].join('\n');

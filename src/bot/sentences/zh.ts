@@ -342,6 +342,8 @@ export const zh: typeof en = {
   rules: {
     refused: {
       channel: '这里的管理员只允许在指定的频道使用 Kinora，本频道不在其中。',
+      asChannel:
+        '这里不接受以频道身份提出的请求。请用自己的名字发送，或者请群管理员发送 /rules aschannel on。',
       role: '这里的管理员只允许指定的身份组使用 Kinora，你不在其中。',
       age: '这里的管理员只允许在有年龄限制的频道使用 Kinora。',
       preset: (allowed) => `这里的管理员只允许这些预设：${allowed}。`,
@@ -357,12 +359,13 @@ export const zh: typeof en = {
     noChannels: '这里没有频道或话题。',
     noRoles: '这个平台没有身份组。',
     usage:
-      'rules show · rules channels|roles allow|clear [编号 …]（“here”指本频道）· rules spoiler|age on|off · rules words add|remove|list [词 "两个 词" /正则/ …] · rules preset fast|standard|high|creative|any',
+      'rules show · rules channels|roles allow|clear [编号 …]（“here”指本频道）· rules spoiler|age|aschannel on|off · rules words add|remove|list [词 "两个 词" /正则/ …] · rules preset fast|standard|high|creative|any',
     labels: {
       channels: '频道',
       roles: '身份组',
       spoiler: '视频加剧透遮罩',
       age: '仅限有年龄限制的频道',
+      asChannel: '以频道身份提出的请求',
       preset: '最高预设',
       words: '屏蔽词',
     },

@@ -19,7 +19,11 @@ export class People {
   /** The sender of a message. A person who writes as a group or a channel is that chat, and never an admin. */
   senderOf(message: Pick<Message, 'chat'> & { from?: User; sender_chat?: { id: number } }): Person {
     const { from, sender_chat: senderChat } = message;
-    if (senderChat) return chatAsPerson(senderChat.id, from?.language_code);
+    if (senderChat) {
+      const person = chatAsPerson(senderChat.id, from?.language_code);
+      // Only admins of a group can write as the group; every member can have a channel, or a hundred.
+      return senderChat.id === message.chat.id ? person : { ...person, isChannel: true };
+    }
     return from ? this.user(from) : chatAsPerson(message.chat.id, undefined);
   }
 

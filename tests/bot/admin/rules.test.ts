@@ -263,6 +263,18 @@ describe('rules of a community', () => {
     expect(await ask()).toMatchObject({ accepted: true });
   });
 
+  it('refuse people who write as a channel, unless a moderator allows it', async () => {
+    const channel: Person = { ...ann, userKey: 'test:as-1', isChannel: true };
+    expect((await ask({ person: channel })).text).toBe(en.rules.refused.asChannel);
+    expect((await ask({ person: { ...channel, locale: 'zh-CN' } })).text).toBe(zh.rules.refused.asChannel);
+    expect(await rules('aschannel on')).toContain('Requests in the name of a channel: on');
+    expect(await ask({ person: channel })).toMatchObject({ accepted: true });
+    expect(await rules('aschannel off')).not.toContain('channel: on');
+    expect((await ask({ person: channel })).text).toBe(en.rules.refused.asChannel);
+    expect(await ask()).toMatchObject({ accepted: true });
+    expect(await rules('aschannel maybe')).toContain(en.rules.usage);
+  });
+
   it('limit the preset, and the options that would get around it', async () => {
     expect(await rules('preset standard')).toContain('Highest preset: standard');
     expect((await ask({ options: { preset: 'high' } })).text).toBe(

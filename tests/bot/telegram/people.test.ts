@@ -3,7 +3,7 @@ import { describe, expect, it, type TestContext } from 'vitest';
 import { en } from '../../../src/bot/sentences/en.ts';
 import type { FakeChat, GroupOptions, SendOptions } from '../../fakes/telegram/chat.ts';
 import { type FakeTelegram, startFakeTelegram } from '../../fakes/telegram/server.ts';
-import { TelegramWorld } from '../../helpers/telegram-world.ts';
+import { photo, TelegramWorld } from '../../helpers/telegram-world.ts';
 
 const news = { id: -1_003_000_000_001, title: 'News' };
 
@@ -122,6 +122,67 @@ describe.concurrent('a reply', () => {
     expect(await says('/quota grant Ada 500', { mentions })).toBe(`${hers} now has 500 extra credits.`);
     expect(await says('/ban 24 Ada spam', { mentions, replyTo })).toBe(en.admin.severalTargets);
     expect(await says('/bans')).toBe(en.admin.noBans);
+  });
+});
+
+describe.concurrent('who writes as a channel', () => {
+  it('is refused, since nobody can tell who that is, until the moderators allow it', async (test) => {
+    const { says, fake, world, group, ada, eve } = await begin(test);
+    const asks = async (how: SendOptions) => {
+      const before = fake.answers(group).length;
+      const message = await group.sendsPhoto(await photo(), '/animate waves', how);
+      const answer = await fake.until(() => fake.answers(group)[before]);
+      return { message, answer };
+    };
+    const refusedBy = async (how: SendOptions, sentence: RegExp | string) => {
+      const { answer } = await asks(how);
+      await fake.until(() => new RegExp(sentence).test(answer.text.replaceAll('\u2060', '')));
+    };
+    // Banned under her own name, with as many channels as she likes.
+    const hello = group.sendsText('hello', { from: ada });
+    await says('/ban 24 spam', { replyTo: hello });
+    await refusedBy({ from: ada }, '^You cannot use Kinora');
+    for (const id of [1, 2, 3]) {
+      await refusedBy({ asChannel: { id: news.id - id, title: 'Spam' } }, en.rules.refused.asChannel);
+    }
+    expect(world.runs).toEqual([]);
+
+    expect(await says('/rules aschannel on', { asChannel: news })).toBe(en.rules.notModerator);
+    expect(await says('/rules aschannel on', { from: eve })).toContain(
+      'Requests in the name of a channel: on',
+    );
+    const { message, answer } = await asks({ asChannel: news });
+    await fake.until(() => answer.video);
+    expect(world.runs.map(({ request }) => request.userKey)).toEqual([`telegram:as${news.id}`]);
+    // The identity is the channel's, and banned by a reply.
+    expect(await says('/quota show', { replyTo: message })).toContain(`telegram:as${news.id}: 2 of 50`);
+    expect(await says('/ban 24 spam', { replyTo: message })).toContain(
+      `telegram:as${news.id} is banned until`,
+    );
+    await refusedBy({ asChannel: news }, '^You cannot use Kinora');
+    expect(await says(`/unban telegram:as${news.id}`)).toContain('is not banned any more');
+    expect(await says('/rules aschannel off', { from: eve })).not.toContain('in the name of a channel');
+    await refusedBy({ asChannel: news }, en.rules.refused.asChannel);
+  });
+
+  it('as the group itself is one of its admins, and banned as such', async (test) => {
+    const fake = await startFakeTelegram();
+    const [boss, ghost] = [fake.user({ name: 'Boss' }), fake.user({ name: 'Ghost' })];
+    const world = await TelegramWorld.start({ adminUserIds: [boss.id] }, fake);
+    test.onTestFinished(() => world.stop());
+    const group = fake.group({ members: [boss], anonymousAdmins: [ghost] });
+    const message = await group.sendsPhoto(await photo(), '/animate waves', { from: ghost });
+    await fake.until(() => world.videos(group).length === 1);
+    const ban = await answered(fake, group, () => group.repliesTo(message, '/ban 24 spam', { from: boss }));
+    expect(ban).toContain(`telegram:as${group.id} is banned until`);
+    await group.sendsPhoto(await photo(), '/animate waves', { from: ghost });
+    await fake.until(() => world.last(group)?.text.startsWith('You cannot use Kinora'));
+    // The bot's admins are never known by the group's name.
+    expect(
+      await answered(fake, group, () =>
+        group.sendsText('/unban@kinora_bot', { from: ghost, replyTo: message }),
+      ),
+    ).toBe(en.refusal.notAdmin);
   });
 });
 

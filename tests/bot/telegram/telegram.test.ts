@@ -336,6 +336,8 @@ describe.concurrent('groups', () => {
     expect(world.runs[1]?.request.userKey).toBe(`telegram:as${group.id}`);
     const press = group.presses(result, 'Re-roll', { from: ada });
     await early.until(() => press.answer?.alert);
+    group.sendsText('/rules aschannel on', { from: mod });
+    await early.until(() => world.last(group)?.text.includes('in the name of a channel: on'));
     await group.sendsPhoto(await photo(), '/animate zoom in', {
       asChannel: { id: -1_003_000_000_001, title: 'News' },
     });
