@@ -1,4 +1,5 @@
 /** The chats that the settings switch on. */
+import path from 'node:path';
 import { InboxPlatform } from '../bot/inbox.ts';
 import type { ChatPlatform } from '../bot/platform.ts';
 import type { Config } from '../config.ts';
@@ -18,7 +19,11 @@ export function assertSomeChat({ inboxFolder, discord, telegram }: Config): void
 export async function platformsOf(config: Config, log: Logger): Promise<ChatPlatform[]> {
   const { dataDir: dataFolder, ffmpegPath, discord, telegram } = config;
   const platforms: ChatPlatform[] = [];
-  if (config.inboxFolder !== undefined) platforms.push(new InboxPlatform(config.inboxFolder, log));
+  if (config.inboxFolder !== undefined) {
+    const say = (line: string): void => void process.stderr.write(`${line}\n`);
+    const recordsFile = path.join(dataFolder, 'inbox.json');
+    platforms.push(new InboxPlatform(config.inboxFolder, log, { recordsFile, say }));
+  }
   if (discord) {
     const { DiscordPlatform } = await import('../bot/discord/adapter.ts');
     platforms.push(new DiscordPlatform({ ...discord, dataFolder, ffmpegPath, log }));

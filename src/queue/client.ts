@@ -65,6 +65,8 @@ const withdrawAttempts = 600;
 /** How long a withdrawn request is remembered: longer than any platform repeats one. */
 const withdrawnForSeconds = 86_400;
 
+const unlimitedCredits = Number.MAX_SAFE_INTEGER;
+
 /** BullMQ's largest priority; a job beyond it is served last rather than refused. */
 export const maxPriority = 2_097_151;
 /** Deaths of whole workers, not of engines; those are counted in the ledger. */
@@ -111,11 +113,12 @@ export class JobClient {
   /**
    * Decides about a request and, when it is accepted, queues it. The picture already lies in the job's folder.
    * Calling it again with the same id changes nothing, but completes what a crash left half done.
+   * @param isFree neither credits nor pauses between requests hold, as for the owner's own folder
    */
-  async submit(request: JobRequest, now = Date.now()): Promise<Submission> {
+  async submit(request: JobRequest, now = Date.now(), isFree = false): Promise<Submission> {
     const startedAt = performance.now();
     const callId = randomUUID();
-    const deciding = withDeadline(answerDeadlineMs, this.#decide(request, callId, now), () => {
+    const deciding = withDeadline(answerDeadlineMs, this.#decide(request, callId, now, isFree), () => {
       throw new Error(`no answer from Redis within ${answerDeadlineMs} ms`);
     }).catch((error: unknown): Submission => {
       this.#log.warn({ jobId: request.id, err: String(error) }, 'submit failed; withdrawing');
@@ -136,8 +139,10 @@ export class JobClient {
     return submission;
   }
 
-  async #decide(request: JobRequest, callId: string, now: number): Promise<Submission> {
-    const { day, cooldownMs, limits, diskFull } = this.#terms;
+  async #decide(request: JobRequest, callId: string, now: number, isFree: boolean): Promise<Submission> {
+    const { day, diskFull } = this.#terms;
+    const cooldownMs = isFree ? 0 : this.#terms.cooldownMs;
+    const limits = isFree ? { ...this.#terms.limits, credits: unlimitedCredits } : this.#terms.limits;
     const { id, generation } = request;
     const cost = this.#terms.cost(generation);
     // A job that was accepted before stays accepted.

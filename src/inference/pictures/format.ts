@@ -79,3 +79,7 @@ function sniffMarkup(head: string): string | undefined {
   if (/^<(?:!doctype html|html)/.test(text)) return 'web page (HTML)';
   return undefined;
 }
+
+/** Names by which people mean a picture, whatever is in it: also of formats that are answered with a sentence. */
+export const pictureName =
+  /\.(jpe?g|jpe|jfif|png|apng|webp|gif|hei[cf]|avif|svg|bmp|tiff?|jxl|jp2|psd|ico|dng|pdf)$/i;
