@@ -15,7 +15,7 @@ export class RuleStore {
    * @returns whether this changed anything
    */
   async setRule(by: string, community: string, field: string, value: string | undefined): Promise<boolean> {
-    const where = { key: this.#trail.keys.rules(checkOwner(community)), field };
+    const where = { key: await this.#keyOf(community), field };
     const act = { by, action: 'rule', target: `${community} ${field}`, ...where } as const;
     const { changed } = await this.#trail.act(
       value === undefined ? { ...act, change: 'delete' } : { ...act, change: 'set', value },
@@ -24,6 +24,11 @@ export class RuleStore {
   }
 
   async rulesOf(community: string): Promise<Readonly<Record<string, string>>> {
-    return await this.#trail.redis.hgetall(this.#trail.keys.rules(checkOwner(community)));
+    return await this.#trail.redis.hgetall(await this.#keyOf(community));
+  }
+
+  async #keyOf(community: string): Promise<string> {
+    const { redis, keys } = this.#trail;
+    return keys.rules((await redis.hget(keys.moved, checkOwner(community))) ?? community);
   }
 }

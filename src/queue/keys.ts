@@ -73,6 +73,10 @@ export class Keys {
   rules(communityKey: string): string {
     return `${this.prefix}:rules:${communityKey}`;
   }
+  /** Hash: key of a community, or of those who write as it → the key under which it goes on. */
+  get moved(): string {
+    return `${this.prefix}:moved`;
+  }
   /** String: running (or absent), paused, draining. */
   get mode(): string {
     return `${this.prefix}:mode`;

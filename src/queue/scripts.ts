@@ -21,6 +21,7 @@ const scripts = {
   admit: script('admit'),
   cancel: script('cancel'),
   forget: script('forget'),
+  move: script('move'),
   rebase: script('rebase'),
   repair: script('repair'),
   settle: script('settle'),

@@ -1,5 +1,6 @@
 /** The commands of admins and moderators, and who may use them. Knows no platform. */
 import type { Logger } from '../../log.ts';
+import { moveCommunity } from '../../queue/move-community.ts';
 import type { Person, Place } from '../people.ts';
 import { failedOrUnavailable, refused } from '../refusals.ts';
 import type { AdminCommand, Misunderstood } from './commands.ts';
@@ -40,5 +41,15 @@ export class Administration {
     } catch (error) {
       return failedOrUnavailable(error, this.#log);
     }
+  }
+
+  /**
+   * The platform knows a community by another key now: what was set for it holds there. May be repeated.
+   * @throws what Redis throws
+   */
+  async move(from: string, to: string): Promise<void> {
+    const { redis, keys } = this.#tools.trail;
+    await moveCommunity(redis, keys, from, to);
+    for (const community of [from, to]) this.#rules.forget(community);
   }
 }

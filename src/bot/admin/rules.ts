@@ -134,6 +134,11 @@ export class RuleBook {
       this.#kept.delete(community);
     }
   }
+
+  /** The rules may have changed in another way. */
+  forget(community: string): void {
+    this.#kept.delete(community);
+  }
 }
 
 /** The parts of a request that rules look at. */

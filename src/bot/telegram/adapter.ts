@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Telegram } from 'telegraf';
 import type { Update, UserFromGetMe } from 'telegraf/types';
 import { z } from 'zod';
+import { withDeadline } from '../../deadline.ts';
 import type { Logger } from '../../log.ts';
 import { findFfmpeg } from '../../video/ffmpeg-path.ts';
 import type { ChatPlatform, Services } from '../platform.ts';
@@ -13,6 +14,7 @@ import { errorCode, TelegramApi } from './api.ts';
 import { TelegramButtons } from './buttons.ts';
 import { TelegramCommands } from './commands.ts';
 import { defaultStatusPace, type StatusPace, TelegramDelivery } from './delivery.ts';
+import { GroupMoves, groupMove } from './moves.ts';
 import { People } from './people.ts';
 import { Pictures } from './pictures.ts';
 import { Polling } from './polling.ts';
@@ -44,8 +46,11 @@ const startDeadlineMs = 10_000;
 const stopDeadlineMs = 10_000;
 const defaultNotifyAfterMs = 120_000;
 const notStartedRetryMs = 1_000;
+/** Updates wait for the settings of a group that moves, but not for a Redis that is away. */
+const moveDeadlineMs = 2_500;
 
 interface Running {
+  readonly moves: GroupMoves;
   readonly polling: Polling;
   readonly spool: UpdateSpool;
   readonly board: StatusBoard;
@@ -77,7 +82,11 @@ export class TelegramPlatform implements ChatPlatform {
   async start(services: Services): Promise<void> {
     const { token, adminUserIds, dataFolder, apiRoot = 'https://api.telegram.org' } = this.#options;
     const log = this.#log;
-    const api = new TelegramApi(new Telegram(token, { apiRoot, webhookReply: false }));
+    const moves = new GroupMoves(services.administration, log);
+    const api = new TelegramApi(
+      new Telegram(token, { apiRoot, webhookReply: false }),
+      (move) => void moves.follow(move).catch(() => {}), // the next call tells it again
+    );
     const people = new People(adminUserIds);
     const pictures = new Pictures(api, apiRoot, token);
     const pace = this.#options.statusEveryMs ?? defaultStatusPace;
@@ -103,7 +112,11 @@ export class TelegramPlatform implements ChatPlatform {
     );
     const spool = new UpdateSpool({
       folder: dataFolder === undefined ? undefined : join(dataFolder, 'telegram-updates'),
-      handle: async (spooled) => await handleUpdate(spooled, await commands, buttons),
+      handle: async (spooled) => {
+        const move = groupMove(spooled.update);
+        if (move) await moves.follow(move);
+        else await handleUpdate(spooled, await commands, buttons);
+      },
       keyOf: senderKey,
       log,
     });
@@ -111,7 +124,15 @@ export class TelegramPlatform implements ChatPlatform {
     const polling = new Polling({
       token,
       apiRoot,
-      onUpdate: (update) => spool.take(update),
+      onUpdate: async (update) => {
+        const move = groupMove(update);
+        if (move) {
+          api.hasMoved(move);
+          // What was set holds before a request from the new group is served.
+          await withDeadline(moveDeadlineMs, moves.follow(move), () => {}).catch(() => {});
+        }
+        await spool.take(update);
+      },
       onReady: (me) => ready.resolve(me),
       onRefused: () => refused.resolve(undefined),
       log,
@@ -120,7 +141,7 @@ export class TelegramPlatform implements ChatPlatform {
         : { shortestPauseMs: this.#options.shortestPauseMs }),
     });
     await board.start();
-    this.#running = { polling, spool, board, requests, delivery };
+    this.#running = { moves, polling, spool, board, requests, delivery };
     await spool.start();
     polling.start();
     void ready.promise
@@ -136,6 +157,7 @@ export class TelegramPlatform implements ChatPlatform {
     if (!running) return;
     this.#running = null;
     running.board.stop();
+    running.moves.stop();
     const ended = running.polling.stop().then(() => running.spool.stop());
     await Promise.race([ended, sleep(stopDeadlineMs, undefined, { ref: false })]);
   }

@@ -17,6 +17,12 @@ import type { ChatMessage } from '../sentences/render.ts';
 import { shorten } from '../sentences/shorten.ts';
 import { inert, keyboard, maxTextLength } from './rendering.ts';
 
+/** A group that became a supergroup: its old id and its new one. */
+export interface GroupMove {
+  readonly from: number;
+  readonly to: number;
+}
+
 type Method = keyof Methods;
 type Result<M extends Method> = ReturnType<Methods[M]>;
 
@@ -139,12 +145,19 @@ export interface Extras {
 
 export class TelegramApi {
   readonly #telegram: Telegram;
-  readonly #onMoved: (from: number, to: number) => void;
+  readonly #onMoved: (move: GroupMove) => void;
+  /** Groups that have another id now. What is not known here, Telegram tells. */
+  readonly #moved = new Map<number, number>();
 
   /** @param onMoved called when a call tells that a group has another id now */
-  constructor(telegram: Telegram, onMoved: (from: number, to: number) => void = () => {}) {
+  constructor(telegram: Telegram, onMoved: (move: GroupMove) => void) {
     this.#telegram = telegram;
     this.#onMoved = onMoved;
+  }
+
+  /** The old id is not called any more. */
+  hasMoved({ from, to }: GroupMove): void {
+    this.#moved.set(from, to);
   }
 
   /**
@@ -156,6 +169,9 @@ export class TelegramApi {
     payload: MethodOptions<M>,
     { deadlineMs = callDeadlineMs, signal }: CallOptions = {},
   ): Promise<Result<M>> {
+    const { chat_id: chatId } = payload as { readonly chat_id?: unknown }; // most methods have it
+    const movedTo = this.#moved.get(Number(chatId));
+    if (movedTo !== undefined) throw new CallError(method, 400, 'the group has moved', undefined, movedTo);
     const deadline = AbortSignal.timeout(deadlineMs);
     try {
       return await this.#telegram.callApi(method, payload, {
@@ -163,9 +179,10 @@ export class TelegramApi {
       });
     } catch (error) {
       const failure = toCallError(method, error);
-      const { chat_id: chatId } = payload as { readonly chat_id?: unknown }; // most methods have it
-      if (failure.movedTo !== undefined && chatId !== undefined) {
-        this.#onMoved(Number(chatId), failure.movedTo);
+      if (failure.movedTo !== undefined) {
+        const move = { from: Number(chatId), to: failure.movedTo };
+        this.hasMoved(move);
+        this.#onMoved(move);
       }
       throw failure;
     }

@@ -84,13 +84,15 @@ export function chatAsPerson(chatId: number, locale: string | undefined): Person
   return { userKey: `telegram:as${chatId}`, roleKeys: [], locale: locale ?? 'en', isAdmin: false };
 }
 
+export const communityKey = (chatId: number): string => `telegram:${chatId}`;
+
 /** The place of a message. Where a group has topics, they are its channels. */
 export function placeOf(message: Message): Place {
   const { chat, is_topic_message: isInTopic, message_thread_id: threadId } = message;
   const isForum = 'is_forum' in chat && chat.is_forum === true;
   const topic = (isInTopic && threadId) || generalTopicId;
   return {
-    ...(isGroup(chat.id) ? { communityKey: `telegram:${chat.id}` } : {}),
+    ...(isGroup(chat.id) ? { communityKey: communityKey(chat.id) } : {}),
     ...(isForum ? { channelKey: `telegram:${topic}` } : {}),
     hasRoles: false,
     maxBytes: maxUploadBytes,

@@ -28,6 +28,8 @@ if redis.call('EXISTS', key('withdrawn:' .. request.callId)) == 1 then
   return answer('duplicate', { state = 'cancelled', priority = 1 })
 end
 
+-- Whose bans, allowances and weights hold.
+local settingsOf = { user = current(request.user), community = request.community and current(request.community) }
 local limits = request.limits
 local activeAll = key('active:all')
 local activeUser = key('active:' .. request.user)
@@ -36,7 +38,7 @@ local cooldownKey = key('cooldown:' .. request.user)
 
 -- Why the request is not taken, or nil.
 local function refusal()
-  for _, owner in ipairs({ request.user, request.community or false }) do
+  for _, owner in ipairs({ settingsOf.user, settingsOf.community or false }) do
     local ban = owner and redis.call('HGET', key('bans'), owner)
     if ban then
       local entry = cjson.decode(ban)
@@ -66,7 +68,7 @@ if refused then return refused end
 
 -- The user's own value wins, then the largest of their roles, then the community's, then the default.
 local function override(name, fallback)
-  local own = redis.call('HGET', key(name), 'user:' .. request.user)
+  local own = redis.call('HGET', key(name), 'user:' .. settingsOf.user)
   if own then return tonumber(own) end
   local best = nil
   for _, role in ipairs(request.roles) do
@@ -74,8 +76,8 @@ local function override(name, fallback)
     if value and (not best or value > best) then best = value end
   end
   if best then return best end
-  if request.community then
-    local shared = redis.call('HGET', key(name), 'community:' .. request.community)
+  if settingsOf.community then
+    local shared = redis.call('HGET', key(name), 'community:' .. settingsOf.community)
     if shared then return tonumber(shared) end
   end
   return fallback

@@ -45,3 +45,6 @@ local function audit(now, by, action, target, before, after, reason)
   redis.call('XADD', key('audit'), 'MAXLEN', '=', 10000, '*', 'at', now, 'by', by, 'action', action, 'target', target,
     'before', before or '', 'after', after or '', 'reason', reason or '')
 end
+
+-- The key under which a community goes on.
+local function current(owner) return redis.call('HGET', key('moved'), owner) or owner end

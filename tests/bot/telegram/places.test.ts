@@ -2,6 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import type { FakeChat } from '../../fakes/telegram/chat.ts';
 import type { FakeMessage } from '../../fakes/telegram/message.ts';
+import type { FakeUser } from '../../fakes/telegram/people.ts';
+import { startFakeTelegram } from '../../fakes/telegram/server.ts';
 import { photo, type TelegramWorld, telegramWorld } from '../../helpers/telegram-world.ts';
 
 /** Nothing waits for an answer any more. */
@@ -138,3 +140,96 @@ describe.concurrent('where Kinora may not write', () => {
     expect(fake.calls('getFile')).toEqual([]);
   });
 });
+
+describe.concurrent('a group that becomes a supergroup', () => {
+  const tellings = ['to from', 'from to', 'to', 'from', 'to to from from'];
+
+  it.for(tellings)('keeps what was set for it, told by %s', async (told, test) => {
+    const early = await startFakeTelegram();
+    const [mod, boss, ada] = [early.user(), early.user(), early.user()];
+    const world = await telegramWorld(test, { adminUserIds: [boss.id] }, early);
+    const old = early.group({ members: [ada, boss], admins: [mod], basic: true });
+    await said(world, old, '/rules words add gore', mod);
+    await said(world, old, '/rules spoiler on', mod);
+    await said(world, old, `/quota set community:${old.id} 7`, boss);
+    await said(world, old, `/weight set community:${old.id} 2`, boss);
+    const fresh = old.becomesSupergroup(told.split(' ') as ('to' | 'from')[]);
+    await fresh.sendsPhoto(await photo(), '/animate gore', { from: ada });
+    await early.until(() => /moderators/.test(world.last(fresh)?.text ?? ''));
+    expect(await said(world, fresh, '/rules', mod)).toMatch(/spoilers: on[\s\S]*Blocked words: 1/);
+    expect(await said(world, fresh, '/me', ada)).toMatch(/^Credits: 0 of 7/);
+    expect(await said(world, fresh, '/weight list', boss)).toContain(`community:telegram:${fresh.id} · 2`);
+    expect(world.runs).toEqual([]);
+
+    // What its moderators change there is not undone by being told again.
+    await said(world, fresh, '/rules words remove gore', mod);
+    early.redeliver();
+    await world.stopBot();
+    await world.startBot();
+    await fresh.sendsPhoto(await photo(), '/animate gore', { from: ada });
+    expect((await early.until(() => world.videos(fresh)[0])).media?.spoiler).toBe(true);
+  });
+
+  it('takes its ban along, and that of those who write as it', async (test) => {
+    const early = await startFakeTelegram();
+    const [boss, ada, ghost] = [early.user(), early.user(), early.user()];
+    const world = await telegramWorld(test, { adminUserIds: [boss.id] }, early);
+    const banned = early.group({ members: [ada, boss], basic: true });
+    const shared = early.group({ members: [ada, boss], anonymousAdmins: [ghost], basic: true });
+    await said(world, banned, `/ban community:${banned.id}`, boss);
+    await said(world, shared, `/ban telegram:as${shared.id} spam`, boss);
+    const [fresh, open] = [banned.becomesSupergroup(), shared.becomesSupergroup()];
+    await fresh.sendsPhoto(await photo(), '/animate waves', { from: ada });
+    await early.until(() => world.last(fresh)?.text.startsWith('You cannot use Kinora'));
+    await open.sendsPhoto(await photo(), '/animate waves', { from: ghost });
+    await early.until(() => world.last(open)?.text.startsWith('You cannot use Kinora'));
+    expect(world.runs).toEqual([]);
+  });
+
+  it('is known from the answer to a call alone, and gets the video of a job that began before', async (test) => {
+    const early = await startFakeTelegram();
+    const [mod, ada] = [early.user(), early.user()];
+    const world = await telegramWorld(test, {}, early);
+    const old = early.group({ members: [ada], admins: [mod], basic: true });
+    await said(world, old, '/rules words add gore', mod);
+    const status = await running(world, old);
+    const fresh = old.becomesSupergroup([]);
+    // Messages have other ids there, so one of another job must not be taken for the status message.
+    const other = fresh.write({ user: early.world.bot }, status.present, {});
+    while (fresh.messages.length < status.id + 2) fresh.write(other.author, status.present, {});
+    world.isHeld = false;
+    const video = await early.until(() => world.videos(fresh)[0]);
+    expect(video.id).toBeGreaterThan(status.id + 2);
+    expect(video.replyTo).toBeUndefined();
+    await early.until(() => settled(world));
+    expect(world.videos(fresh)).toHaveLength(1);
+    await fresh.sendsPhoto(await photo(), '/animate gore', { from: ada });
+    await early.until(() => /moderators/.test(world.last(fresh)?.text ?? ''));
+    // Buttons under messages of the old group work in the new one.
+    old.presses(status, 'Cancel', { from: ada });
+    expect(await said(world, fresh, '/me', ada)).toMatch(/^Credits: 2 of 50/);
+  });
+
+  it('answers there what was asked before, by the same rules', async (test) => {
+    const early = await startFakeTelegram();
+    const [mod, ada] = [early.user(), early.user()];
+    const world = await telegramWorld(test, {}, early);
+    const old = early.group({ members: [ada], admins: [mod], basic: true });
+    await said(world, old, '/rules words add gore', mod);
+    await world.stopBot();
+    await old.sendsPhoto(await photo(), '/animate gore', { from: ada });
+    await old.sendsPhoto(await photo(), '/animate waves', { from: ada });
+    const fresh = old.becomesSupergroup();
+    await world.startBot();
+    await early.until(() => world.videos(fresh).length === 1);
+    expect(early.answers(fresh).some(({ text }) => /moderators/.test(text))).toBe(true);
+    expect(world.runs).toHaveLength(1);
+  });
+});
+
+async function said(world: TelegramWorld, group: FakeChat, text: string, from: FakeUser): Promise<string> {
+  const before = world.fake.answers(group).length;
+  group.sendsText(text, { from });
+  await world.fake.until(() => world.fake.answers(group).length > before);
+  return (world.last(group)?.text ?? '').replaceAll('\u2060', '');
+}

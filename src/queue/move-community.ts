@@ -1,0 +1,13 @@
+/** A community that its platform calls by another key now. */
+import type { Redis } from 'ioredis';
+import { checkOwner } from './checks.ts';
+import type { Keys } from './keys.ts';
+import { runScript } from './scripts.ts';
+
+/**
+ * Rules, allowance, weight, ban and extra credits move to the new key, once; what it has already stays. Later requests
+ * under the old key are held to them, too.
+ */
+export async function moveCommunity(redis: Redis, keys: Keys, from: string, to: string): Promise<void> {
+  await runScript(redis, 'move', keys.prefix, checkOwner(from), checkOwner(to));
+}
