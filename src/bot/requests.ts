@@ -5,7 +5,7 @@
 import { randomInt } from 'node:crypto';
 import { isKinoraError } from '../errors.ts';
 import type { PackManifest } from '../inference/packs/manifest.ts';
-import { readImageHeader } from '../inference/pictures/header.ts';
+import { type ImageHeader, readImageHeader } from '../inference/pictures/header.ts';
 import type { Logger } from '../log.ts';
 import type { Artifacts } from '../queue/artifacts.ts';
 import type { JobClient, QueuePosition } from '../queue/client.ts';
@@ -19,7 +19,7 @@ import { brokenRule, type ReadyRules, type RuleBook } from './admin/rules.ts';
 import { uploadShare } from './buttons.ts';
 import type { Person, Place } from './people.ts';
 import { type PromptTip, promptTip } from './prompt-help.ts';
-import { failed, type Refused, refused } from './refusals.ts';
+import { failed, type QueueRefusal, type Refused, refused } from './refusals.ts';
 
 /** The options that a text or a form names, or why it names none. */
 export function optionsFrom(
@@ -37,8 +37,8 @@ export interface ChatRequest {
   readonly jobId: string;
   readonly person: Person;
   readonly place: Place;
-  /** The picture as it was received, or the job whose picture it is. */
-  readonly picture: Uint8Array | { readonly ofJob: string };
+  /** The picture as it was sent, or what fetches it; or the job whose picture it is. */
+  readonly picture: Uint8Array | (() => Promise<Uint8Array | Refused>) | { readonly ofJob: string };
   /** The picture was sent under a cover, so its video is, too. */
   readonly isCovered?: boolean;
   /** As optionsFrom() gives them. */
@@ -88,14 +88,28 @@ export interface RequestTools {
 export class Requests {
   readonly #tools: RequestTools;
   readonly #presets: Readonly<Record<PresetName, Preset>>;
+  /** The latest request of each person who has one in hand. */
+  readonly #turns = new Map<string, Promise<unknown>>();
 
   constructor(tools: RequestTools) {
     this.#tools = tools;
     this.#presets = { ...generalPresets, ...tools.manifest?.presets };
   }
 
-  /** Validates and queues. Never throws for what a person can cause. */
+  /**
+   * Validates and queues. Never throws for what a person can cause. The picture is fetched when nothing else speaks
+   * against the request, and one of a person at a time: many at once would all find a free place, and all be fetched.
+   */
   async submit(request: ChatRequest): Promise<RequestOutcome> {
+    const { userKey } = request.person;
+    const turn = (this.#turns.get(userKey) ?? Promise.resolve()).then(() => this.#submitSafely(request));
+    this.#turns.set(userKey, turn);
+    const outcome = await turn;
+    if (this.#turns.get(userKey) === turn) this.#turns.delete(userKey);
+    return outcome;
+  }
+
+  async #submitSafely(request: ChatRequest): Promise<RequestOutcome> {
     try {
       return await this.#submit(request);
     } catch (error) {
@@ -107,9 +121,8 @@ export class Requests {
   }
 
   async #submit(request: ChatRequest): Promise<RequestOutcome> {
-    const { client, artifacts, manifest, day, rules: book } = this.#tools;
-    const { jobId, person, place, base } = request;
-    const { options } = request;
+    const { client, rules: book } = this.#tools;
+    const { jobId, person, place, base, options } = request;
     const generation: Generation = {
       prompt: '',
       preset: 'standard',
@@ -123,15 +136,6 @@ export class Requests {
     if (rules === 'unavailable') return refused('unavailable');
     const broken = rules && (await this.#brokenRule(request, rules, generation));
     if (broken) return broken;
-    const source = request.picture instanceof Uint8Array ? request.picture : request.picture.ofJob;
-    if (typeof source === 'string' && !(await artifacts.hasImage(source))) return refused('gone');
-    // A picture that cannot be animated is refused before it waits.
-    const picture = await readImageHeader(
-      typeof source === 'string' ? artifacts.files(source).image : source,
-    );
-    if (manifest) validateRequest(manifest, generation, picture);
-    if (typeof source === 'string') await artifacts.copyImage(source, jobId);
-    else await artifacts.storeImage(jobId, source);
     const job = jobRequestSchema.parse({
       id: jobId,
       userKey: person.userKey,
@@ -144,13 +148,17 @@ export class Requests {
       earlier: request.earlier,
       replyTo: request.replyTo,
     });
+    // The queue decides once the picture is there; nothing is fetched for those whom it would refuse now.
+    const objection = await client.look(job);
+    if (objection && objection.decision !== 'duplicate') return this.#notTaken(objection);
+    const picture = objection ? undefined : await this.#storePicture(request, generation);
+    if (picture?.kind === 'refused') return picture;
     const submission = await client.submit(job);
-    if (submission.decision === 'duplicate') return { kind: 'duplicate' };
+    if (submission.decision === 'duplicate' || !picture) return { kind: 'duplicate' };
     if (submission.decision !== 'accepted') {
       // Redis may know the job although it did not answer: its picture stays, until housekeeping finds it unused.
-      if (submission.decision === 'unavailable') return refused('unavailable');
-      await artifacts.remove(jobId);
-      return refused({ kind: 'queue', submission, backInMs: msUntilNextDay(day, Date.now()) });
+      if (submission.decision !== 'unavailable') await this.#tools.artifacts.remove(jobId);
+      return this.#notTaken(submission);
     }
     return {
       kind: 'accepted',
@@ -162,6 +170,29 @@ export class Requests {
       // A request for the same prompt again had its tip before.
       tip: generation.prompt === base?.prompt ? undefined : promptTip(generation.prompt),
     };
+  }
+
+  #notTaken(submission: QueueRefusal): Refused {
+    if (submission.decision === 'unavailable') return refused('unavailable');
+    const backInMs = msUntilNextDay(this.#tools.day, Date.now());
+    return refused({ kind: 'queue', submission, backInMs });
+  }
+
+  /** Fetches the picture and puts it into the job's folder. One that cannot be animated is refused before it waits. */
+  async #storePicture(
+    { jobId, picture }: ChatRequest,
+    generation: Generation,
+  ): Promise<(ImageHeader & { readonly kind: 'stored' }) | Refused> {
+    const { artifacts, manifest } = this.#tools;
+    const source = typeof picture === 'function' ? await picture() : picture;
+    if ('kind' in source) return source;
+    const isEarlier = 'ofJob' in source;
+    if (isEarlier && !(await artifacts.hasImage(source.ofJob))) return refused('gone');
+    const header = await readImageHeader(isEarlier ? artifacts.files(source.ofJob).image : source);
+    if (manifest) validateRequest(manifest, generation, header);
+    if (isEarlier) await artifacts.copyImage(source.ofJob, jobId);
+    else await artifacts.storeImage(jobId, source);
+    return { kind: 'stored', ...header };
   }
 
   /** Why the rules of the community refuse a request; a job that was accepted before the rule was made stays. */

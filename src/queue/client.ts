@@ -13,7 +13,14 @@ import { jobsPerMs } from './durations.ts';
 import { publishEvent, type QueueEvent, subscribeEvents } from './events.ts';
 import { deliverQueueName, generateQueueName, type JobRequest, type QueueData } from './jobs.ts';
 import { Keys } from './keys.ts';
-import { type AdmissionLimits, type CancelAnswer, Ledger, type LedgerEntry, type Refusal } from './ledger.ts';
+import {
+  type Admission,
+  type AdmissionLimits,
+  type CancelAnswer,
+  Ledger,
+  type LedgerEntry,
+  type Refusal,
+} from './ledger.ts';
 import { workerEntries } from './worker-registry.ts';
 
 export interface QueueTerms {
@@ -139,18 +146,49 @@ export class JobClient {
     return submission;
   }
 
-  async #decide(request: JobRequest, callId: string, now: number, isFree: boolean): Promise<Submission> {
-    const { day, diskFull } = this.#terms;
+  /**
+   * Why submit() would not take a request now, or undefined when nothing speaks against it. Reserves nothing: asked
+   * before its picture is fetched, so that whoever is refused costs nothing.
+   */
+  async look(
+    request: JobRequest,
+    now = Date.now(),
+  ): Promise<Exclude<Submission, { decision: 'accepted' }> | undefined> {
+    const startedAt = performance.now();
+    const looking = this.#admit(request, now, { callId: randomUUID(), isLook: true });
+    const answer = await withDeadline(answerDeadlineMs, looking, () => {
+      throw new Error(`no answer from Redis within ${answerDeadlineMs} ms`);
+    }).catch((error: unknown) => {
+      this.#log.warn({ jobId: request.id, err: String(error) }, 'the queue cannot be asked');
+      return { decision: 'unavailable' } as const;
+    });
+    if (answer.decision === 'accepted') return undefined;
+    // A duplicate is submitted all the same, and counted there.
+    if (answer.decision !== 'duplicate') {
+      this.#terms.onDecision?.(answer.decision, performance.now() - startedAt);
+    }
+    return answer;
+  }
+
+  async #admit(
+    request: JobRequest,
+    now: number,
+    { isFree, ...call }: { readonly callId: string; readonly isLook?: true; readonly isFree?: boolean },
+  ): Promise<Admission | { readonly decision: 'disk-full' }> {
+    const { cost, day, diskFull } = this.#terms;
     const cooldownMs = isFree ? 0 : this.#terms.cooldownMs;
     const limits = isFree ? { ...this.#terms.limits, credits: unlimitedCredits } : this.#terms.limits;
-    const { id, generation } = request;
-    const cost = this.#terms.cost(generation);
     // A job that was accepted before stays accepted.
-    if ((await diskFull?.()) && !(await this.#redis.exists(this.keys.job(id)))) {
+    if ((await diskFull?.()) && !(await this.#redis.exists(this.keys.job(request.id)))) {
       return { decision: 'disk-full' };
     }
-    const terms = { callId, cost, day: day(now), cooldownMs, limits, now };
-    const admission = await this.ledger.admit(request, terms);
+    const terms = { cost: cost(request.generation), day: day(now), cooldownMs, limits, now };
+    return await this.ledger.admit(request, { ...terms, ...call });
+  }
+
+  async #decide(request: JobRequest, callId: string, now: number, isFree: boolean): Promise<Submission> {
+    const { id, generation } = request;
+    const admission = await this.#admit(request, now, { callId, isFree });
     if (admission.decision === 'duplicate') {
       if (admission.state === 'reserved') await this.#enqueue(id, admission.priority, now);
       return { decision: 'duplicate', state: admission.state };
@@ -158,6 +196,7 @@ export class JobClient {
     if (admission.decision !== 'accepted') return admission;
     await this.#enqueue(id, admission.priority, now);
     const position = (await this.position({ id, preset: generation.preset })) ?? { ahead: 0 };
+    const cost = this.#terms.cost(generation);
     return { decision: 'accepted', position, cost, left: admission.left + admission.granted };
   }
 

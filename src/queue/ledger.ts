@@ -122,6 +122,7 @@ export class Ledger {
    * @param cost credits of the job's preset; also its length for the fair order
    * @param callId tells this call from others for the same job, so that withdraw() undoes only its own
    * @param day calendar day whose allowance is used, for example "2026-11-21"
+   * @param isLook only asks what the answer would be; nothing is reserved
    * @param isRestored it was accepted before, and Redis has lost it: it is not judged again
    */
   async admit(
@@ -133,6 +134,7 @@ export class Ledger {
       cooldownMs: number;
       limits: AdmissionLimits;
       now: number;
+      isLook?: true;
       isRestored?: true;
     },
   ): Promise<Admission> {

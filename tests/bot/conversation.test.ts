@@ -1,6 +1,8 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { actions, buttonId, parseButtonId } from '../../src/bot/buttons.ts';
+import type { Person } from '../../src/bot/people.ts';
 import { failed } from '../../src/bot/refusals.ts';
 import { en } from '../../src/bot/sentences/en.ts';
 import { renderProgress, renderRefusal } from '../../src/bot/sentences/render.ts';
@@ -126,6 +128,34 @@ describe('asking', () => {
     await talk.admin.mode.pause('test:root');
     expect((await talk.ask('t-3', { person: mei })).text).toBe(zh.refusal.paused);
     expect(await talk.harness.artifacts.hasImage('t-3')).toBe(false);
+  });
+
+  it('fetches no picture for whoever is refused, and leaves no folder', async () => {
+    let fetched = 0;
+    const ask = (person: Person, id: string) =>
+      talk.ask(id, {
+        person,
+        picture: async () => {
+          fetched++;
+          return await pictureBytes();
+        },
+      });
+    // Far more at once than one person may have: two are fetched, the others find no place.
+    const answers = await Promise.all(Array.from({ length: 10 }, (_, i) => ask(ann, `a-${i}`)));
+    expect(answers.filter(({ accepted }) => accepted)).toHaveLength(2);
+    expect(fetched).toBe(2);
+    fetched = 0;
+    const { bans, mode, quotas } = talk.admin;
+    await bans.ban('test:root', { kind: 'user', key: 'test:bob' }, { reason: 'spam' });
+    expect((await ask(bob, 'b-1')).text).toContain('spam');
+    await quotas.setCredits('test:root', { kind: 'user', key: 'test:mei' }, 0);
+    expect((await ask(mei, 'm-1')).accepted).toBe(false);
+    await mode.pause('test:root');
+    expect((await ask(root, 'r-1')).text).toBe(en.refusal.paused);
+    await bans.ban('test:root', { kind: 'community', key: 'test:here' }, { reason: 'spam' });
+    expect((await ask(root, 'r-2')).accepted).toBe(false);
+    expect(fetched).toBe(0);
+    expect((await readdir(join(talk.harness.folder, 'jobs'))).sort()).toEqual(['a-0', 'a-1']);
   });
 
   it('while Redis is dead is answered, and keeps the picture of a job that Redis may know', async () => {

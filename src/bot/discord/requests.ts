@@ -191,16 +191,16 @@ export class DiscordRequests {
     options: ChatOptions,
   ): Promise<RequestOutcome> {
     const { pictures: rules, services } = this.#tools;
-    const deadline = AbortSignal.timeout(rules.deadlineMs);
+    let deadline: AbortSignal | undefined;
     let first: RequestOutcome | undefined;
     for (const { url, isCovered } of pictures) {
-      const picture = await fetchPicture(url, rules.origins, deadline);
-      const outcome =
-        picture === 'tooLarge'
-          ? refused({ kind: 'tooLarge', megabytes: maxPictureMegabytes })
-          : picture === 'failed'
-            ? refused({ kind: 'notDownloaded' })
-            : await services.requests.submit({ ...origin, picture, isCovered, options });
+      const picture = async () => {
+        deadline ??= AbortSignal.timeout(rules.deadlineMs);
+        const bytes = await fetchPicture(url, rules.origins, deadline);
+        if (bytes === 'tooLarge') return refused({ kind: 'tooLarge', megabytes: maxPictureMegabytes });
+        return bytes === 'failed' ? refused({ kind: 'notDownloaded' }) : bytes;
+      };
+      const outcome = await services.requests.submit({ ...origin, picture, isCovered, options });
       if (!isOfPicture(outcome)) return outcome;
       first ??= outcome;
     }

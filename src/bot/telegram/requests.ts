@@ -75,16 +75,23 @@ export class TelegramRequests {
       return;
     }
     await this.#run(spooled, message, person, jobId, async (origin) => {
-      const bytes = await pictures.fetch(picture, spooled.signal);
-      if (bytes === 'tooLarge') return refused({ kind: 'tooLarge', megabytes: maxDownloadBytes / 1_000_000 });
-      if (bytes === 'failed') return refused({ kind: 'notDownloaded' });
+      const fetchPicture = async () => {
+        // It throws only when the bot stops.
+        const bytes = await pictures.fetch(picture, spooled.signal).catch(() => 'failed' as const);
+        if (bytes === 'tooLarge')
+          return refused({ kind: 'tooLarge', megabytes: maxDownloadBytes / 1_000_000 });
+        return bytes === 'failed' ? refused({ kind: 'notDownloaded' }) : bytes;
+      };
       const { isCovered } = picture;
-      return await services.requests.submit({
+      const outcome = await services.requests.submit({
         ...origin,
-        picture: bytes,
+        picture: fetchPicture,
         isCovered,
         options: options.options,
       });
+      // A bot that stops answers nothing: the next one asks again.
+      if (outcome.kind === 'refused') spooled.signal.throwIfAborted();
+      return outcome;
     });
   }
 

@@ -2,6 +2,7 @@
 -- ARGV: prefix, JSON request
 --   request: id callId user community roles[] preset cost now day cooldownMs limits{queue,user,community,credits} data
 --   isRestored: it was accepted before, and Redis has lost it: it gets its place, and is charged what there is
+--   isLook: only asks what the answer would be; nothing is reserved
 --   callId: id of this call; the same call, sent twice by a broken connection, gets the same answer again
 -- Returns JSON: { decision, ... }. Decisions: accepted duplicate banned paused draining queue-full
 --   user-full community-full cooldown quota
@@ -92,6 +93,9 @@ local fromGrant = request.cost - fromDay
 if request.isRestored then fromGrant = math.min(fromGrant, granted) end
 if fromGrant > granted then
   return answer('quota', { limit = creditLimit, used = used, granted = granted, cost = request.cost })
+end
+if request.isLook then
+  return answer('accepted', { priority = 1, left = creditLimit - used - fromDay, granted = granted - fromGrant })
 end
 if fromDay > 0 then
   redis.call('HINCRBY', usedKey, request.user, fromDay)

@@ -573,6 +573,8 @@ describe('commands', () => {
     await stage.said(root.runs('/unban', { user: ada }, { channel }), /./);
     await stage.said(root.runs('/pause', {}, { channel }), /Done/);
     await stage.said(ada.runs('/animate', picture, { channel }), /paused/);
+    // Nobody looks at the picture of whoever is refused.
+    expect(stage.server.calls({ route: '/ephemeral-attachments' })).toEqual([]);
     await stage.said(root.runs('/resume', {}, { channel }), /Done/);
     // Of two who are the same to Discord, the one with a role that the settings name.
     await stage.said(bob.runs('/stats', {}, { channel }), /Only admins/);

@@ -428,6 +428,7 @@ describe.concurrent('admins', () => {
     await group.sendsPhoto(await photo(), '/animate waves', { from: ada });
     await early.until(() => world.last(group)?.text.startsWith('You cannot use Kinora'));
     expect(world.runs).toEqual([]);
+    expect(early.calls(/^(getFile|file)$/)).toEqual([]);
   });
 
   it('ban, weigh and list by text, and find how in /help', async (test) => {
