@@ -7,6 +7,7 @@ import { type DestinationStream, type Logger, pino } from 'pino';
 const secretPatterns: readonly RegExp[] = [
   /\b(?:bot)?\d{6,}:[\w-]{30,}/g, // Telegram bot token, with or without the "bot" of its URLs
   /\b[\w-]{23,28}\.[\w-]{6}\.[\w-]{27,}/g, // Discord bot token
+  /\bkinora_[0-9a-f]{12}_[\w-]{43}/g, // Key of the HTTP API
   /\/(?:webhooks|interactions)\/\d+\/[\w-]+/g, // Discord interaction token in a route
 ];
 

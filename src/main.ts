@@ -4,6 +4,7 @@ import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import type { AnimateOptions } from './commands/animate.ts';
 import { CommandError } from './commands/command-error.ts';
 import { describeExitCodes } from './commands/exit-codes.ts';
+import type { CreateKeyOptions } from './commands/keys.ts';
 import { loadConfig } from './config.ts';
 import { describeError, type ErrorCode, errorCatalogue, serializeError } from './errors.ts';
 import { requestFlags } from './request/options-text.ts';
@@ -132,6 +133,29 @@ program
     const { showJob } = await import('./commands/job.ts');
     await showJob(loadConfig(), id, options.json ?? false);
   });
+
+const keys = program.command('keys').description('look after the keys of the HTTP API');
+keys
+  .command('create')
+  .description('make a key and print it, once')
+  .argument('<name>', 'what it is for')
+  .option('--user <key>', 'whose credits and videos it uses, such as discord:123 (default: somebody new)')
+  .option('--scope <names>', 'use, admin, or both with a comma between', 'use')
+  .action(async (name: string, options: CreateKeyOptions) =>
+    (await import('./commands/keys.ts')).createKey(loadConfig(), name, options),
+  );
+keys
+  .command('list')
+  .description('all keys, without what is secret about them')
+  .option('--json', 'print them as JSON')
+  .action(async (options: { json?: boolean }) =>
+    (await import('./commands/keys.ts')).listKeys(loadConfig(), options.json ?? false),
+  );
+keys
+  .command('revoke')
+  .description('end a key at once')
+  .argument('<id>', 'as "kinora keys list" prints it')
+  .action(async (id: string) => (await import('./commands/keys.ts')).revokeKey(loadConfig(), id));
 
 /** Resolves when the text was written, or cannot be. */
 const say = (stream: NodeJS.WriteStream, text: string): Promise<void> =>

@@ -21,6 +21,7 @@ export const slow = [
   'tests/commands/doctor/*.test.ts',
   'tests/commands/engines.test.ts',
   'tests/commands/job.test.ts',
+  'tests/commands/keys.test.ts',
   'tests/commands/setup-cuda/*.test.ts',
   'tests/demo/*.test.ts',
   'tests/engine/faults.test.ts',

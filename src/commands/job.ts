@@ -1,14 +1,12 @@
 /** `kinora job ID`: prints everything that is known of a job, for debugging. */
-import { access } from 'node:fs/promises';
 import type { Config } from '../config.ts';
 import { scrubSecrets } from '../log.ts';
 import { Artifacts } from '../queue/artifacts.ts';
 import { inspectJob, type JobReport, type QueuedJob } from '../queue/inspect-job.ts';
 import { jobIdSchema } from '../queue/jobs.ts';
 import { Keys } from '../queue/keys.ts';
-import { connectRedis, type RedisAddress } from '../queue/redis.ts';
-import { privateSocket } from '../supervisor/private-redis.ts';
 import { CommandError } from './command-error.ts';
+import { withRunningRedis } from './process.ts';
 
 /** @throws CommandError when the job is unknown or Redis cannot be reached */
 export async function showJob(config: Config, jobId: string, json: boolean): Promise<void> {
@@ -18,12 +16,7 @@ export async function showJob(config: Config, jobId: string, json: boolean): Pro
       'INVALID_OPTION',
     );
   }
-  const redis = connectRedis(await redisAddress(config), 'fail-fast', () => {});
-  try {
-    await redis.ping().catch(() => {
-      // The address may hold a password, so it is not printed.
-      throw new CommandError('Redis does not answer: start it, or correct REDIS_URL.', 'INVALID_CONFIG');
-    });
+  await withRunningRedis(config, async (redis) => {
     const report = await inspectJob(redis, new Keys(), new Artifacts(config.jobsFolder), jobId);
     if (!report) {
       const days = Math.round(config.jobFiles.retentionMs / 86_400_000);
@@ -34,24 +27,7 @@ export async function showJob(config: Config, jobId: string, json: boolean): Pro
     }
     const hidden = withoutTokens(report);
     process.stdout.write(scrubSecrets(json ? `${JSON.stringify(hidden, null, 2)}\n` : renderJob(hidden)));
-  } finally {
-    redis.disconnect();
-  }
-}
-
-/** Redis of the settings, else that of a running "kinora start" on the same data folder. */
-async function redisAddress({ redis, dataDir }: Config): Promise<RedisAddress> {
-  if (redis) return redis;
-  const socketPath = privateSocket(dataDir);
-  const isThere = await access(socketPath).then(
-    () => true,
-    () => false,
-  );
-  if (isThere) return { socketPath };
-  throw new CommandError(
-    `REDIS_URL is not set, and no "kinora start" runs on ${dataDir}; set REDIS_URL, or start Kinora.`,
-    'INVALID_CONFIG',
-  );
+  });
 }
 
 /** A job holds no token; should an adapter ever store one, it is still not printed. */

@@ -1,11 +1,14 @@
 /** What the long-running commands share: how they end, their data folder, and their connection for metrics. */
 import { access, constants, mkdir } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Redis } from 'ioredis';
 import type { Config } from '../config.ts';
 import { KinoraError } from '../errors.ts';
 import { RedisProbe } from '../metrics/redis-probe.ts';
 import { Keys } from '../queue/keys.ts';
 import { connectRedis, type RedisAddress } from '../queue/redis.ts';
+import { privateSocket } from '../supervisor/private-redis.ts';
+import { CommandError } from './command-error.ts';
 
 /** How long a process that ends waits for Redis: accepted jobs are safe there already. */
 const redisDeadlineMs = 5_000;
@@ -50,6 +53,37 @@ export function sharedRedis(config: Config): RedisAddress {
   throw new KinoraError(
     'INVALID_CONFIG',
     'REDIS_URL is not set; only "kinora start" brings a Redis of its own.',
+  );
+}
+
+/**
+ * Calls `use` with a connection to Redis of the settings, else to that of a running "kinora start" on the same folder.
+ * @throws CommandError when there is none, or it does not answer
+ */
+export async function withRunningRedis(config: Config, use: (redis: Redis) => Promise<void>): Promise<void> {
+  const redis = connectRedis(await runningRedis(config), 'fail-fast', () => {});
+  try {
+    await redis.ping().catch(() => {
+      // The address may hold a password, so it is not printed.
+      throw new CommandError('Redis does not answer: start it, or correct REDIS_URL.', 'INVALID_CONFIG');
+    });
+    await use(redis);
+  } finally {
+    redis.disconnect();
+  }
+}
+
+async function runningRedis({ redis, dataDir }: Config): Promise<RedisAddress> {
+  if (redis) return redis;
+  const socketPath = privateSocket(dataDir);
+  const isThere = await access(socketPath).then(
+    () => true,
+    () => false,
+  );
+  if (isThere) return { socketPath };
+  throw new CommandError(
+    `REDIS_URL is not set, and no "kinora start" runs on ${dataDir}; set REDIS_URL, or start Kinora.`,
+    'INVALID_CONFIG',
   );
 }
 

@@ -93,6 +93,10 @@ export class Keys {
   get forgetting(): string {
     return `${this.prefix}:forgetting`;
   }
+  /** Hash key id → JSON {name, userKey, scopes, hash, createdAt} of a key of the HTTP API. */
+  get apiKeys(): string {
+    return `${this.prefix}:apikeys`;
+  }
   /** Hash "delivered" | "undeliverable" | "failed" | "cancelled" → jobs that ever ended so. */
   get endings(): string {
     return `${this.prefix}:endings`;

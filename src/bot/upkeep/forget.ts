@@ -18,6 +18,7 @@ import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { forgetEntries } from '../../inference/latent-cache.ts';
 import type { Logger } from '../../log.ts';
+import { ApiKeys } from '../../queue/api-keys.ts';
 import type { Artifacts } from '../../queue/artifacts.ts';
 import type { JobClient } from '../../queue/client.ts';
 import { runScript } from '../../queue/scripts.ts';
@@ -220,6 +221,7 @@ class Forgetting {
   async #finish(): Promise<[quotaDays: number, grantedCredits: number]> {
     const { redis, client, day } = this.#tools;
     const { keys } = client;
+    await new ApiKeys(redis, keys).revokeOf(this.#userKey, this.#wishedAt);
     const today = keys.used(day(Date.now()));
     const days: string[] = [];
     for await (const names of redis.scanStream({ match: keys.used('*'), count: scanCount })) {

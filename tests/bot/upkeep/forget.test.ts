@@ -15,6 +15,7 @@ import { KinoraError } from '../../../src/errors.ts';
 import { LatentCache } from '../../../src/inference/latent-cache.ts';
 import { decodeImage, imageKey } from '../../../src/inference/pictures/decode.ts';
 import { openPicture } from '../../../src/inference/pictures/known-picture.ts';
+import { ApiKeys } from '../../../src/queue/api-keys.ts';
 import { AuditTrail } from '../../../src/queue/audit.ts';
 import { Bans } from '../../../src/queue/bans.ts';
 import type { JobClient } from '../../../src/queue/client.ts';
@@ -124,6 +125,9 @@ describe('delete my data', () => {
     await submit('f');
     await submit('g', bob);
     await bans.ban('test:root', { kind: 'user', key: ann }, { reason: 'spam' });
+
+    const apiKeys = new ApiKeys(redis, harness.keys);
+    for (const userKey of [ann, bob]) await apiKeys.create({ name: 'laptop', userKey, scopes: ['use'] });
 
     const bobsTraces = await tracesOf(bob);
     expect(await forgetUser(ann, tools())).toEqual({
