@@ -24,7 +24,7 @@ import type { DiscordApi } from './api.ts';
 import { animateOptionNames, maxPromptLength } from './command-definitions.ts';
 import { type Admins, personOf, placeOf } from './people.ts';
 import { asCode, contentOf, fileName, toBody } from './rendering.ts';
-import { type DiscordRequests, tokenOf, waitForLimit } from './requests.ts';
+import { type DiscordRequests, takeBack, tokenOf, waitForLimit } from './requests.ts';
 
 type Press = ButtonInteraction | ModalSubmitInteraction;
 
@@ -130,14 +130,8 @@ export class DiscordButtons {
         if (changes.kind === 'refused') return changes;
         return await this.#tools.services.requests.submitAgain(entry, action, origin, changes.options);
       },
-      async (text) => await this.#takeBack(interaction, placeholder, text),
+      async (text) => await takeBack(interaction, id, text),
     );
-  }
-
-  /** Only the person who pressed reads a refusal. */
-  async #takeBack(interaction: Press, placeholder: Message, text: string): Promise<void> {
-    await interaction.webhook.deleteMessage(placeholder.id).catch(() => {}); // the sentence matters more
-    await whisper(interaction, text);
   }
 
   async #transform(
@@ -155,7 +149,7 @@ export class DiscordButtons {
       const done = await this.#tools.services.buttons.transform(entry, action, maxBytes);
       const say = messagesFor(person.locale);
       if (done.kind === 'refused') {
-        return await this.#takeBack(interaction, placeholder, renderRefusal(done.reason, say));
+        return await takeBack(interaction, placeholder.id, renderRefusal(done.reason, say));
       }
       const upload = {
         name: fileName(`kinora-${action}.mp4`, done.isSpoiler),
@@ -172,8 +166,7 @@ export class DiscordButtons {
 
   async #delete(interaction: ButtonInteraction, entry: LedgerEntry, person: Person): Promise<void> {
     await this.#tools.services.buttons.remove(entry);
-    await interaction.deleteReply();
-    await whisper(interaction, messagesFor(person.locale).result.deleted);
+    await takeBack(interaction, '@original', messagesFor(person.locale).result.deleted);
   }
 
   async #remixForm(interaction: ButtonInteraction, jobId: string): Promise<void> {

@@ -5,6 +5,7 @@
 import {
   type ChatInputCommandInteraction,
   ComponentType,
+  type MessageComponentInteraction,
   type MessageContextMenuCommandInteraction,
   MessageFlags,
   type ModalSubmitInteraction,
@@ -176,11 +177,7 @@ export class DiscordRequests {
       },
       isPrivate || interaction.guildId === null
         ? undefined
-        : async (text) => {
-            // The public "is thinking…" goes, and only the person reads why.
-            await interaction.deleteReply();
-            await interaction.followUp({ content: contentOf(text), flags: MessageFlags.Ephemeral });
-          },
+        : async (text) => await takeBack(interaction, '@original', text),
     );
   }
 
@@ -265,6 +262,30 @@ export class DiscordRequests {
     if (canEditLater || (position.leftMs ?? 0) < tokenLifeMs - reserveMs) return message;
     return { ...message, text: `${message.text}\n${messagesOf(job).discord.willBeDm}` };
   }
+}
+
+/**
+ * Takes back a message of the bot, and only the person reads why. Where Discord does not delete it, the message itself
+ * says why; where somebody else was faster, there is nothing left to edit.
+ * @param message its id, or "@original"
+ */
+export async function takeBack(
+  interaction: ChatInputCommandInteraction | MessageComponentInteraction | ModalSubmitInteraction,
+  message: string,
+  reason: string,
+): Promise<void> {
+  const content = contentOf(reason);
+  try {
+    await interaction.deleteReply(message);
+  } catch {
+    const edit = interaction.editReply({ message, content, attachments: [], components: [] });
+    const isSaid = await edit.then(
+      () => true,
+      () => false,
+    );
+    if (isSaid) return;
+  }
+  await interaction.followUp({ content, flags: MessageFlags.Ephemeral });
 }
 
 /** Whether another picture may have better luck. */
