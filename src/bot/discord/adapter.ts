@@ -40,6 +40,8 @@ export interface DiscordOptions {
   /** Shortest time between two edits of one status message; Discord takes five in five seconds. */
   readonly statusEveryMs?: number;
   readonly silentAfterMs?: number;
+  /** After a longer wait than this a message calls the person to the video, since edits notify nobody. */
+  readonly notifyAfterMs?: number;
 }
 
 interface Running {
@@ -54,6 +56,7 @@ const registerAgainMs = 60_000;
 /** How long interactions under way may take when the bot stops. */
 const finishWithinMs = 5_000;
 const notYetMs = 1_000;
+const defaultNotifyAfterMs = 120_000;
 
 export class DiscordPlatform implements ChatPlatform {
   readonly name = 'discord';
@@ -96,11 +99,12 @@ export class DiscordPlatform implements ChatPlatform {
     ) {
       this.#log.warn('there are admins but no server of theirs is named: their commands are offered nowhere');
     }
-    const { statusEveryMs = 2_500, pictureOrigins, pictureDeadlineMs } = this.#options;
+    const { statusEveryMs = 2_500, notifyAfterMs = defaultNotifyAfterMs } = this.#options;
+    const { pictureOrigins, pictureDeadlineMs } = this.#options;
     const lacking = (channelId: string): NeededPermission[] => this.#lacking(channelId);
     const shared = { api: this.#api, tokens: this.#tokens, lacking, log: this.#log };
     const ffmpegPath = async () => (await findFfmpeg({ ffmpegPath: this.#options.ffmpegPath })).path;
-    const delivery = new DiscordDelivery({ ...shared, ffmpegPath });
+    const delivery = new DiscordDelivery({ ...shared, ffmpegPath, notifyAfterMs });
     const board = new StatusBoard({
       client: services.client,
       platform: this.name,

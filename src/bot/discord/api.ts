@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import {
   DiscordAPIError,
   HTTPError,
+  MessageFlags,
   RateLimitError,
   type RawFile,
   REST,
@@ -80,6 +81,17 @@ export class DiscordApi {
   ): Promise<void> {
     const route = Routes.webhookMessage(applicationId, token, message);
     await this.#call(() => this.#rest.patch(route, { ...request(body, upload, signal), auth: false }));
+  }
+
+  /** Posts one more message by an interaction's token. Not to be repeated: Discord would post it again. */
+  async followUp(
+    { applicationId, token }: InteractionToken,
+    body: MessageBody,
+    { isPrivate, signal }: { isPrivate: boolean; signal: AbortSignal },
+  ): Promise<void> {
+    const whole = isPrivate ? { ...body, flags: MessageFlags.Ephemeral } : body;
+    const options = { ...request(whole, undefined, signal), auth: false };
+    await this.#call(() => this.#rest.post(Routes.webhook(applicationId, token), options));
   }
 
   /** Edits a message of the bot with the bot's own rights. Repeating it changes nothing. */

@@ -42,6 +42,8 @@ export interface DeliveryTools {
   readonly ffmpegPath: () => Promise<string>;
   /** Which permissions the bot lacks in a channel, as far as it can know. */
   readonly lacking: (channelId: string) => readonly NeededPermission[];
+  /** Edits notify nobody: after a longer wait than this the person is called. */
+  readonly notifyAfterMs: number;
   readonly log: Logger;
 }
 
@@ -101,16 +103,18 @@ export class DiscordDelivery {
       const isDone = await attempt('interaction', (upload, text) =>
         api.editByToken(token, reply.webhookMessage, body(text), upload, signal),
       );
-      if (!isDone) await tokens.forget(entry.id);
+      if (isDone) await this.#notify(entry, answer, signal);
+      else await tokens.forget(entry.id);
       return isDone;
     };
     const byBot = async (): Promise<boolean> => {
       if (entry.request.isPrivate || !reply.isBotThere) return false;
-      return (
-        (await attempt('edit', (upload, text) => api.editByBot(reply, body(text), upload, signal))) ||
-        (await attempt('reply', (upload, text) =>
-          postReply(api, entry, reply, body(text, userId), upload, signal),
-        ))
+      if (await attempt('edit', (upload, text) => api.editByBot(reply, body(text), upload, signal))) {
+        await this.#notify(entry, answer, signal);
+        return true;
+      }
+      return await attempt('reply', (upload, text) =>
+        postReply(api, entry, reply, body(text, userId), upload, signal),
       );
     };
     const byDirectMessage = (why: string): Promise<boolean> =>
@@ -130,6 +134,29 @@ export class DiscordDelivery {
       if (!entry.request.isPrivate) await this.#sayWhere(reply, discord.sentAsDm(named));
     }
     await tokens.forget(entry.id);
+  }
+
+  /**
+   * Calls the person to a video that came by an edit. Best effort, and once: by the bot Discord recognises a repetition,
+   * and by the token it is tried only where the bot may not write.
+   */
+  async #notify(entry: LedgerEntry, { kind }: Answer, signal: AbortSignal): Promise<void> {
+    const { api, tokens, lacking, notifyAfterMs } = this.#tools;
+    const { request, id, createdAt } = entry;
+    if (kind !== 'video' || Date.now() - createdAt < notifyAfterMs) return;
+    const { channelId, messageId, isBotThere } = replyToSchema.parse(request.replyTo);
+    const text = messagesOf(entry).result.ready;
+    const body = toBody({ text, buttons: [] }, userIdOf(request.userKey));
+    try {
+      if (isBotThere && !request.isPrivate && lacking(channelId).length === 0) {
+        await api.post(channelId, `${id}:ready`, body, { repliesTo: messageId, signal });
+        return;
+      }
+    } catch (error) {
+      if (!(error instanceof Refused)) return;
+    }
+    const token = tokens.read(id);
+    if (token) await api.followUp(token, body, { isPrivate: request.isPrivate, signal }).catch(() => {});
   }
 
   /** The message in the place of the request says where the answer is. Best effort. */

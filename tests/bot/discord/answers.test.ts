@@ -1,5 +1,7 @@
 /** Answers that a person would miss: reasons where Discord deletes nothing, and videos that came by an edit. */
+import { PermissionFlagsBits as Can } from 'discord.js';
 import { afterEach, describe, expect, it } from 'vitest';
+import type { FakeMessage } from '../../fakes/discord/message.ts';
 import { photo, Stage, type StageOptions } from '../../helpers/discord-stage.ts';
 
 const stages: Stage[] = [];
@@ -59,5 +61,59 @@ describe('a refusal whose public message cannot be deleted', () => {
     expect(shown.attachments).toEqual([]);
     expect(shown.pressables).toEqual([]);
     trouble.lift();
+  });
+});
+
+describe('a video that was long in coming', () => {
+  const patient = { platform: { notifyAfterMs: 0 } };
+  const calls = (messages: readonly FakeMessage[], { ada }: Stage) =>
+    messages.filter(({ pings }) => pings.includes(ada.id));
+
+  it('calls the person once, by a reply to it', async () => {
+    const stage = await begin(patient);
+    const { ada, channel, server } = stage;
+    const shown = await stage.video(ada.runs('/animate', picture, { channel }));
+    const call = await server.until(() => calls(channel.visible, stage)[0]);
+    expect(call.text).toContain('Your video is ready.');
+    expect(call.origin.repliesTo).toBe(shown);
+    await server.until(async () => (await stage.redis.connect().zcard('kinora:pending')) === 0);
+    expect(channel.visible).toEqual([shown, call]);
+  });
+
+  it('calls once although the answer of Discord is lost, and also by the bot itself', async () => {
+    const stage = await begin({ ...patient, generate: 'nobody' });
+    const { ada, channel, server } = stage;
+    await stage.said(ada.runs('/animate', picture, { channel }), /^Accepted/);
+    server.expireTokens();
+    const lost = server.fail({ method: 'POST', route: '/channels/', status: 'after', times: 2 });
+    await stage.startWorker(stage.clips());
+    await server.until(() => lost.hits === 2);
+    await server.until(async () => (await stage.redis.connect().zcard('kinora:pending')) === 0);
+    expect(calls(channel.visible, stage)).toHaveLength(1);
+  });
+
+  it('calls by a follow-up where the bot may not write, and in secret what is private', async () => {
+    const stage = await begin(patient);
+    const { ada, channel, server } = stage;
+    const secret = ada.runs('/animate', { ...picture, private: true }, { channel });
+    const own = await server.until(() => calls(secret.followUps, stage)[0], 15_000);
+    expect(own.ephemeral).toBe(true);
+    expect(channel.visible).toEqual([]);
+
+    const friends = ada.runs('/animate', picture, { userInstall: true });
+    await server.until(() => calls(friends.followUps, stage)[0], 15_000);
+    channel.deny(Can.SendMessages);
+    const open = ada.runs('/animate', picture, { channel });
+    await server.until(() => calls(open.followUps, stage)[0], 15_000);
+    expect(calls(channel.visible, stage)).toHaveLength(1);
+  });
+
+  it('calls nobody after a short wait', async () => {
+    const stage = await begin();
+    const { ada, channel, server } = stage;
+    const shown = await stage.video(ada.runs('/animate', picture, { channel }));
+    await server.until(async () => (await stage.redis.connect().zcard('kinora:pending')) === 0);
+    expect(channel.visible).toEqual([shown]);
+    expect(calls(channel.visible, stage)).toEqual([]);
   });
 });
