@@ -306,6 +306,12 @@ export class JobClient {
     await this.#generateQueue.remove(jobId);
   }
 
+  /** Takes a job that is over out of BullMQ. False while its generation or delivery is still at work. */
+  async drop(jobId: string): Promise<boolean> {
+    const removed = [await this.#generateQueue.remove(jobId), await this.#deliverQueue.remove(jobId)];
+    return removed.every((count) => count > 0);
+  }
+
   /** Where a waiting job stands, or undefined when it does not wait. Cheap at any queue length. */
   async position(job: Pick<LedgerEntry, 'id' | 'preset'>): Promise<QueuePosition | undefined> {
     const ahead = await this.ledger.ahead(job);

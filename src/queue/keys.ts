@@ -97,6 +97,10 @@ export class Keys {
   get apiKeys(): string {
     return `${this.prefix}:apikeys`;
   }
+  /** Set of ids: each stands for someone who was forgotten and may still be in Redis's append-only file. */
+  get rewrites(): string {
+    return `${this.prefix}:rewrites`;
+  }
   /** Hash "delivered" | "undeliverable" | "failed" | "cancelled" → jobs that ever ended so. */
   get endings(): string {
     return `${this.prefix}:endings`;

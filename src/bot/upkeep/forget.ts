@@ -5,13 +5,13 @@
  * These stay, or a deletion would undo them:
  * - bans, limits set by admins (allowance, weight), and the audit trail of what admins did;
  * - the credits used today, or every deletion would give a new allowance. Redis drops them within days.
- * These expire by themselves: a cool-down, the person's place in virtual time (gone when the queue is idle), the picture
- * of a refused request (housekeeping), and what workers hold in memory, which is never written anywhere. Encodings of
- * prompts are named by a hash of the text and shared by everyone who wrote the same; they leave with the cache's age.
+ * These expire by themselves: the picture of a refused request (housekeeping), and what workers hold in memory, which is
+ * never written anywhere. Encodings of prompts are named by a hash of their tokens and shared by everyone who wrote the
+ * same; they leave with the cache's age.
  *
  * Knows no platform: messages in a chat belong to the chat.
  */
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
@@ -21,7 +21,10 @@ import type { Logger } from '../../log.ts';
 import { ApiKeys } from '../../queue/api-keys.ts';
 import type { Artifacts } from '../../queue/artifacts.ts';
 import type { JobClient } from '../../queue/client.ts';
+import { deliverQueueName, generateQueueName } from '../../queue/jobs.ts';
+import { rewriteWithoutForgotten } from '../../queue/rewrite.ts';
 import { runScript } from '../../queue/scripts.ts';
+import { workerEntries } from '../../queue/worker-registry.ts';
 
 export interface ForgetTools {
   /** A fail-fast connection. */
@@ -44,6 +47,8 @@ export interface ForgetSettings {
   readonly lookEveryMs: number;
   /** An engine that was just stopped may still be writing into the cache. */
   readonly cacheSettlesMs: number;
+  /** How long Redis may take to write its file anew; after that it is looked at later. */
+  readonly rewriteWithinMs: number;
 }
 
 const defaultForgetSettings: ForgetSettings = {
@@ -52,6 +57,7 @@ const defaultForgetSettings: ForgetSettings = {
   endWithinMs: 15_000,
   lookEveryMs: 100,
   cacheSettlesMs: 1_000,
+  rewriteWithinMs: 5_000,
 };
 
 /** Counts of one call. */
@@ -81,7 +87,9 @@ export async function forgetUser(
   wishedAt = Date.now(),
 ): Promise<Forgotten> {
   await tools.redis.zadd(tools.client.keys.forgetting, 'GT', wishedAt, userKey);
-  return await new Forgetting(userKey, tools, wishedAt).run();
+  const forgotten = await new Forgetting(userKey, tools, wishedAt).run();
+  if (forgotten.unfinished.length === 0) await rewriteRedisFile(tools);
+  return forgotten;
 }
 
 /**
@@ -94,7 +102,13 @@ export async function finishForgetting(tools: ForgetTools): Promise<number> {
   for (let i = 0; i + 1 < wishes.length; i += 2) {
     await forgetUser(wishes[i] ?? '', tools, Number(wishes[i + 1]));
   }
+  await rewriteRedisFile(tools);
   return await tools.redis.zcard(key);
+}
+
+async function rewriteRedisFile({ redis, client, log, settings }: ForgetTools): Promise<void> {
+  const { rewriteWithinMs, lookEveryMs } = { ...defaultForgetSettings, ...settings };
+  await rewriteWithoutForgotten(redis, client.keys, log, rewriteWithinMs, lookEveryMs);
 }
 
 class Forgetting {
@@ -141,12 +155,14 @@ class Forgetting {
   async #pass(isImpatient: boolean): Promise<string[]> {
     const { redis, client } = this.#tools;
     const ids = await redis.zrangebyscore(client.keys.history(this.#userKey), '-inf', this.#wishedAt);
+    const workers = [...(await workerEntries(redis, client.keys)).values()];
+    const held = new Set(workers.filter(({ alive }) => alive).map(({ entry }) => entry.jobId));
     const left: string[] = [];
     const removable: string[] = [];
     for (let at = 0; at < ids.length; at += jobsAtOnce) {
       await Promise.all(
         ids.slice(at, at + jobsAtOnce).map(async (id) => {
-          if (!(await this.#isOver(id, isImpatient))) return void left.push(id);
+          if (!(await this.#isOver(id, isImpatient)) || held.has(id)) return void left.push(id);
           await this.#findCacheEntries(id);
           removable.push(id);
         }),
@@ -160,14 +176,15 @@ class Forgetting {
     return left;
   }
 
-  /** Ends a job that is not over. True when no worker holds it any more and its answer was delivered. */
+  /** Ends a job that is not over. True when its answer was delivered and BullMQ has let go of it. */
   async #isOver(jobId: string, isImpatient: boolean): Promise<boolean> {
     const { redis, client } = this.#tools;
     const answer = await client.cancel(jobId, this.#userKey);
-    if (answer === 'unknown') return true; // the ledger forgot it before
+    if (answer === 'unknown') return await client.drop(jobId); // the ledger forgot it before
     if (answer === 'cancelled' || answer === 'requested') this.#ended.add(jobId);
     if (answer === 'requested') return false;
-    return isImpatient || (await redis.hexists(client.keys.job(jobId), 'deliveredAt')) === 1;
+    if (!isImpatient && (await redis.hexists(client.keys.job(jobId), 'deliveredAt')) === 0) return false;
+    return await client.drop(jobId);
   }
 
   async #findCacheEntries(jobId: string): Promise<void> {
@@ -227,7 +244,23 @@ class Forgetting {
     for await (const names of redis.scanStream({ match: keys.used('*'), count: scanCount })) {
       for (const name of names as string[]) if (name !== today) days.push(name.slice(keys.used('').length));
     }
-    const forgotten = await runScript(redis, 'forget', keys.prefix, this.#userKey, this.#wishedAt, ...days);
+    await this.#clearTraces();
+    const who = [keys.prefix, this.#userKey, this.#wishedAt] as const;
+    const forgotten = await runScript(redis, 'forget', ...who, randomUUID(), ...days);
     return z.tuple([z.int(), z.int()]).parse(forgotten);
+  }
+
+  /** Their jobs' ids where other programs may have left them. */
+  async #clearTraces(): Promise<void> {
+    const { redis, client } = this.#tools;
+    const { keys } = client;
+    // BullMQ's streams of events, which nobody reads.
+    for (const queue of [generateQueueName, deliverQueueName]) {
+      await redis.xtrim(`${keys.bull}:${queue}:events`, 'MAXLEN', 0);
+    }
+    for (const [id, { entry, alive }] of await workerEntries(redis, keys)) {
+      const isLeftOver = !alive && entry.jobId !== null && !(await redis.exists(keys.job(entry.jobId)));
+      if (isLeftOver) await redis.hdel(keys.workers, id);
+    }
   }
 }

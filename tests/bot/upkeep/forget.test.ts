@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Redis } from 'ioredis';
@@ -35,6 +35,8 @@ import {
 const ann = 'test:ann';
 const bob = 'test:bob';
 const today = '2026-11-21';
+/** Of a worker that died long ago. */
+const deadBeat = { beatAt: 1, pid: 1, host: 'gone', device: 'cpu' };
 const pictureOf = (name: string): string =>
   fileURLToPath(new URL(`../../fixtures/pictures/${name}`, import.meta.url));
 
@@ -67,23 +69,32 @@ function tools(settings: Partial<ForgetSettings> = {}): ForgetTools {
 async function tracesOf(userKey: string): Promise<string[]> {
   const traces: string[] = [];
   for (const key of await redis.keys('t:*')) {
-    if (key.startsWith(`${harness.keys.bull}:`) && key.endsWith(':events')) continue; // BullMQ's own, of ids only
-    const type = await redis.type(key);
-    const content =
-      type === 'hash'
-        ? await redis.hgetall(key)
-        : type === 'zset'
-          ? await redis.zrange(key, 0, '-1')
-          : type === 'set'
-            ? await redis.smembers(key)
-            : type === 'list'
-              ? await redis.lrange(key, 0, -1)
-              : type === 'stream'
-                ? await redis.xrange(key, '-', '+')
-                : await redis.get(key);
-    if (`${key} ${JSON.stringify(content)}`.includes(userKey)) traces.push(key);
+    if ((await contentOf(key)).includes(userKey)) traces.push(key);
   }
   return traces.sort();
+}
+
+/** A key and what is in it, as one text. */
+async function contentOf(key: string): Promise<string> {
+  const type = await redis.type(key);
+  const content =
+    type === 'hash'
+      ? await redis.hgetall(key)
+      : type === 'zset'
+        ? await redis.zrange(key, 0, '-1')
+        : type === 'set'
+          ? await redis.smembers(key)
+          : type === 'list'
+            ? await redis.lrange(key, 0, -1)
+            : type === 'stream'
+              ? await redis.xrange(key, '-', '+')
+              : await redis.get(key);
+  return `${key} ${JSON.stringify(content)}`;
+}
+
+async function submit(id: string, userKey = ann, over: Partial<JobRequest> = {}): Promise<void> {
+  const request = await harness.request(id, userKey, over);
+  expect((await client.submit(request)).decision).toBe('accepted');
 }
 
 const folders = async (): Promise<string[]> => (await readdir(join(harness.folder, 'jobs'))).sort();
@@ -91,11 +102,6 @@ const cached = async (): Promise<string[]> => (await readdir(cacheFolder)).sort(
 
 describe('delete my data', () => {
   beforeEach(() => start());
-
-  async function submit(id: string, userKey = ann, over: Partial<JobRequest> = {}): Promise<void> {
-    const request = await harness.request(id, userKey, over);
-    expect((await client.submit(request)).decision).toBe('accepted');
-  }
 
   it("removes a person's jobs, files, history, quota and grants, and nobody else's", async () => {
     const trail = new AuditTrail(harness.server.failFast(), client.keys);
@@ -141,13 +147,7 @@ describe('delete my data', () => {
     });
     expect(await folders()).toEqual(['t-d', 't-g']);
     expect(await tracesOf(ann)).toEqual(
-      [
-        harness.keys.bans,
-        harness.keys.audit,
-        harness.keys.limits,
-        harness.keys.used(today),
-        't:vfinish', // gone when the queue is idle
-      ].sort(),
+      [harness.keys.bans, harness.keys.audit, harness.keys.limits, harness.keys.used(today)].sort(),
     );
     expect(await tracesOf(bob)).toEqual(bobsTraces);
     expect(await harness.creditsUsed()).toBe(2); // no new allowance for what was delivered, and two were given back
@@ -349,7 +349,68 @@ describe('a wish to be forgotten', () => {
     expect(runs).toEqual([]); // what was cancelled is not made
     expect(harness.posted).toEqual([{ jobId: 't-a', kind: 'cancelled' }]);
     expect(await folders()).toEqual([]);
-    expect(await tracesOf(ann)).toEqual(['t:used:2026-11-21', 't:vfinish']);
+    expect(await tracesOf(ann)).toEqual(['t:used:2026-11-21']);
     expect(await harness.creditsUsed()).toBe(0);
+  });
+});
+
+describe('what is deleted', () => {
+  /** Everything in Redis and in both data folders, as one text. */
+  async function everything(): Promise<string> {
+    const keys = await redis.keys('*');
+    const dumps = await Promise.all(keys.map(async (key) => [key, String(await redis.dumpBuffer(key))]));
+    const lines = await Promise.all(keys.map((key) => contentOf(key)));
+    const roots = [harness.folder, dirname(harness.server.socketPath)];
+    const names = await Promise.all(
+      roots.map((root) => readdir(root, { recursive: true, withFileTypes: true })),
+    );
+    const files = names.flat().map((entry) => join(entry.parentPath, entry.name));
+    const contents = await Promise.all(files.map((file) => readFile(file, 'latin1').catch(() => '')));
+    return [...dumps.flat(), ...lines, ...files, ...contents].join('\n');
+  }
+
+  it('is nowhere in Redis nor in any file of it', async () => {
+    await start('--appendonly', 'yes', '--aof-use-rdb-preamble', 'no', '--rdbcompression', 'no');
+    const userId = 5_003_123_456;
+    const userKey = `telegram:${userId}`;
+    const pictureKey = 'f0'.repeat(32);
+    const request = await harness.request(`${userId.toString(36)}-7`, userKey);
+    const prompt = 'a secret garden';
+    const terms = { cooldownMs: 60_000 };
+    const asking = harness.client(terms);
+    await harness.delivery();
+    await harness.worker(async (entry, ...rest) => ({
+      ...(await timedGenerator(10)(entry, ...rest)),
+      ...(entry.id === request.id ? { pictureKey } : {}),
+    }));
+    await redis.hset(harness.keys.workers, 'dead', JSON.stringify({ ...deadBeat, jobId: request.id }));
+    await asking.submit({ ...request, generation: { ...request.generation, prompt } });
+    await eventually('the video', () => harness.posted.length === 1);
+    await submit('other', bob);
+    await eventually("another person's video", () => harness.posted.length === 2);
+    const needles = [String(userId), userId.toString(36), prompt, pictureKey, `v-${request.id}`];
+    const before = await everything();
+    expect(needles.filter((needle) => !before.includes(needle))).toEqual([]);
+
+    const later = { ...tools({ rewriteWithinMs: 20_000 }), day: () => '2026-11-22' };
+    expect(await forgetUser(userKey, later)).toMatchObject({ jobs: 1, folders: 1, unfinished: [] });
+    // Redis closes and removes the old file a moment later.
+    await eventually('the old file to be gone', async () => {
+      const after = await everything();
+      return needles.every((needle) => !after.includes(needle));
+    });
+    expect(await redis.exists(harness.keys.rewrites)).toBe(0);
+    expect(await everything()).toContain(bob);
+    expect(await folders()).toEqual(['t-other']);
+  });
+
+  it('leaves the file of Redis at the next look when that took too long', async () => {
+    await start('--appendonly', 'yes', '--aof-use-rdb-preamble', 'no', '--rdbcompression', 'no');
+    await submit('a');
+    await forgetUser(ann, tools({ answerWithinMs: 0, rewriteWithinMs: 0 }));
+    expect(await redis.scard(harness.keys.rewrites)).toBe(1);
+    expect(await everything()).toContain('t-a');
+    expect(await finishForgetting(tools({ rewriteWithinMs: 20_000 }))).toBe(0);
+    await eventually('the old file to be gone', async () => !(await everything()).includes('t-a'));
   });
 });
