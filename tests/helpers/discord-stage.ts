@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { PermissionFlagsBits } from 'discord.js';
 import { type DiscordOptions, DiscordPlatform } from '../../src/bot/discord/adapter.ts';
 import { type RunningBot, startBot } from '../../src/bot/main.ts';
 import { createLogger } from '../../src/log.ts';
@@ -81,6 +82,7 @@ export class Stage {
     this.ada = server.user({ name: 'ada' });
     this.bob = server.user({ name: 'bob' });
     this.root = server.user({ name: 'root' });
+    this.guild.member(this.root, { permissions: PermissionFlagsBits.ManageGuild });
   }
 
   static async start(options: StageOptions = {}): Promise<Stage> {

@@ -26,6 +26,9 @@ type Words = readonly [name: string, description: string, zhName: string, zhDesc
 /** The longest prompt that Discord lets people type. */
 export const maxPromptLength = 500;
 
+/** Whose clients offer what is not for everybody. A courtesy: the handlers check who may do it. */
+const offeredTo = String(PermissionFlagsBits.ManageGuild);
+
 const everywhere = {
   integration_types: [ApplicationIntegrationType.GuildInstall, ApplicationIntegrationType.UserInstall],
   contexts: [
@@ -208,8 +211,7 @@ export const publicCommands: RESTPostAPIApplicationCommandsJSONBody[] = [
   },
   {
     ...named(['rules', 'What moderators allow in this server', '规则', '管理员在本服务器允许什么']),
-    // Hides the command from others in the client. Its handler checks the permission itself.
-    default_member_permissions: String(PermissionFlagsBits.ManageGuild),
+    default_member_permissions: offeredTo,
     contexts: [InteractionContextType.Guild],
     options: ruleCommands,
   },
@@ -256,7 +258,7 @@ const weightCommands: Options = [
 ];
 
 function adminCommand(words: Words, options?: Options): RESTPostAPIChatInputApplicationCommandsJSONBody {
-  return { ...named(words), ...(options ? { options } : {}) };
+  return { ...named(words), default_member_permissions: offeredTo, ...(options ? { options } : {}) };
 }
 
 /** Registered in the servers of the owners only. */

@@ -560,6 +560,9 @@ describe('commands', () => {
     const { ada, bob, root, channel, guild, server } = stage;
     const elsewhere = server.guild({ name: 'Elsewhere' }).channel();
     expect(() => root.runs('/stats', {}, { channel: elsewhere })).toThrow(/No command/);
+    for (const { body } of server.commands(guild)) {
+      expect(() => bob.runs(`/${body.name}`, {}, { channel }), body.name).toThrow(/needs the permissions/);
+    }
     guild.member(bob, { permissions: Can.Administrator });
     for (const command of ['/stats', '/pause', '/resume', '/drain', '/audit']) {
       await stage.said(bob.runs(command, {}, { channel }), /Only admins/);
@@ -610,6 +613,11 @@ describe('commands', () => {
     await stage.said(says('/quota show', {}), /^Missing: TARGET\./);
     await stage.said(says('/quota reset', { reason: 'role:7' }), /^Missing: TARGET\./);
     await stage.said(says('/weight set', { weight: 2, reason: '10' }), /^Missing: TARGET\./);
+
+    // No hours are no ban for good, nor one for a millisecond: the client says so.
+    for (const hours of [0, 1e-9, -1, 1e9]) {
+      expect(() => says('/ban', { user: ada, hours }), String(hours)).toThrow(/hours/);
+    }
 
     // Exactly one target.
     const one = /^Name one target only: a user, a role or a community\.$/;
