@@ -5,7 +5,7 @@ import { config as readDotenv } from 'dotenv';
 import { z } from 'zod';
 import { KinoraError } from './errors.ts';
 import { isDeviceName } from './inference/devices/device.ts';
-import type { RedisAddress } from './queue/redis.ts';
+import { isRedisUrl, type RedisAddress } from './queue/redis.ts';
 import { schedulerNames } from './request/model-limits.ts';
 import { optionTable } from './request/request.ts';
 
@@ -83,7 +83,10 @@ export const environmentSchema = z.object({
   FFMPEG_PATH: z.string().optional(),
   REDIS_URL: z
     .string()
-    .regex(/^(rediss?|unix):\/\/./, { error: 'expected redis://…, rediss://… or unix:///path' })
+    .refine(isRedisUrl, {
+      error:
+        'expected redis://:PASSWORD@HOST:PORT/DATABASE, rediss://… or unix:///path; in a password, signs such as @ : / # % are written %40 %3A %2F %23 %25',
+    })
     .optional(),
   KINORA_INBOX: z.string().optional(),
   KINORA_DISCORD_TOKEN: z.string().optional(),
@@ -171,12 +174,25 @@ export function unknownSettings(environment: NodeJS.ProcessEnv = process.env): s
  * @throws KinoraError INVALID_CONFIG with names and ranges of the wrong settings; never with values, which may be secret
  */
 export function loadConfig(environment: NodeJS.ProcessEnv = process.env): Config {
-  const parsed = environmentSchema.safeParse(readValues(environment));
-  if (!parsed.success) {
-    const problems = parsed.error.issues.map(({ path: [name], message }) => `${String(name)}: ${message}`);
-    throw new KinoraError('INVALID_CONFIG', `${problems.join('; ')}.`);
-  }
-  return toConfig(parsed.data);
+  const { config, problems } = inspectConfig(environment);
+  if (problems.length > 0) throw new KinoraError('INVALID_CONFIG', `${problems.join('; ')}.`);
+  return config;
+}
+
+/** The same for whoever looks at all of it: each wrong setting is named, and counts as unset. */
+export function inspectConfig(environment: NodeJS.ProcessEnv = process.env): {
+  readonly config: Config;
+  readonly problems: readonly string[];
+} {
+  const values = readValues(environment);
+  const parsed = environmentSchema.safeParse(values);
+  if (parsed.success) return { config: toConfig(parsed.data), problems: [] };
+  const { issues } = parsed.error;
+  for (const { path: names } of issues) delete values[String(names[0])];
+  return {
+    config: toConfig(environmentSchema.parse(values)),
+    problems: issues.map(({ path: [name], message }) => `${String(name)}: ${message}`),
+  };
 }
 
 function toConfig(env: z.output<typeof environmentSchema>) {

@@ -22,12 +22,42 @@ const scrubbingStderr: DestinationStream = {
   },
 };
 
+/** pino's number of "warn"; "error" and "fatal" have larger ones. */
+const warnLevel = 40;
+const repeatAfterMs = 1_000;
+/** Lines that are remembered. */
+const rememberedLines = 500;
+
+/**
+ * Passes warnings and errors on once a second at most, each: a fault may come back thousands of times a second, and its
+ * log would fill the disk. The line that passes again says how often it was held back meanwhile.
+ */
+function oncePerSecond(destination: DestinationStream): DestinationStream {
+  const passed = new Map<string, { readonly at: number; held: number }>();
+  return {
+    write: (line) => {
+      const level = Number(/^\{"level":(\d+)/.exec(line)?.[1] ?? 0);
+      if (level < warnLevel) return destination.write(line);
+      const text = line.replace(/"time":\d+,/, '');
+      const now = performance.now();
+      const last = passed.get(text);
+      if (last && now - last.at < repeatAfterMs) {
+        last.held++;
+        return;
+      }
+      if (passed.size >= rememberedLines) passed.clear();
+      passed.set(text, { at: now, held: 0 });
+      destination.write(last?.held ? line.replace(/\}\n?$/, `,"heldBack":${last.held}}\n`) : line);
+    },
+  };
+}
+
 export type { Logger };
 
 /** A logger for one process; `name` says which. */
 export function createLogger(name: string, level: string, destination = scrubbingStderr): Logger {
   return pino(
     { name, level, redact: { paths: ['token', '*.token', 'url', '*.url'], censor: '[secret]' } },
-    destination,
+    oncePerSecond(destination),
   );
 }

@@ -5,8 +5,9 @@ import type { AnimateOptions } from './commands/animate.ts';
 import { CommandError } from './commands/command-error.ts';
 import { describeExitCodes } from './commands/exit-codes.ts';
 import type { CreateKeyOptions } from './commands/keys.ts';
-import { loadConfig } from './config.ts';
+import { inspectConfig, loadConfig } from './config.ts';
 import { describeError, type ErrorCode, errorCatalogue, serializeError } from './errors.ts';
+import { createLogger } from './log.ts';
 import { requestFlags } from './request/options-text.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
@@ -111,7 +112,7 @@ program
   .option('--json', 'print the checks as JSON')
   .action(async (options: { json?: boolean }) => {
     const { doctor } = await import('./commands/doctor/doctor.ts');
-    await doctor(loadConfig(), options.json ?? false);
+    await doctor(inspectConfig(), options.json ?? false);
   });
 
 program
@@ -160,6 +161,14 @@ keys
 /** Resolves when the text was written, or cannot be. */
 const say = (stream: NodeJS.WriteStream, text: string): Promise<void> =>
   new Promise((resolve) => stream.write(text, () => resolve()));
+
+// Node would print such an error as it is, with whatever secret its text holds.
+for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
+  process.on(event, (error: unknown) => {
+    createLogger('kinora', 'fatal').fatal({ err: error }, 'a fault in Kinora ends this process');
+    process.exit(errorCatalogue.INTERNAL.exitCode);
+  });
+}
 
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   // The reader may end early: "kinora models list | head -1".

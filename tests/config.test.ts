@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { environmentSchema, loadConfig, unknownSettings } from '../src/config.ts';
+import { environmentSchema, inspectConfig, loadConfig, unknownSettings } from '../src/config.ts';
 
 const example = readFileSync(new URL('../.env.example', import.meta.url), 'utf8');
 const documented = new Map(
@@ -40,9 +40,31 @@ describe('the configuration', () => {
     ['KINORA_METADATA', 'yes'],
     ['KINORA_LOG_LEVEL', 'loud'],
     ['REDIS_URL', 'http://localhost'],
+    ['REDIS_URL', 'redis://:p@ss:w/o#r%d+=@127.0.0.1:6379'],
+    ['REDIS_URL', 'redis://user:12/ss@host'],
+    ['REDIS_URL', 'redis://user:12#ss@host'],
+    ['REDIS_URL', 'redis://user:12?ss@host'],
+    ['REDIS_URL', 'redis://:a%d@host'],
+    ['REDIS_URL', 'redis://host/jobs'],
+    ['REDIS_URL', 'redis://'],
+    ['REDIS_URL', 'unix://'],
   ])('refuses %s=%s by name', (name, value) => {
     expect(() => read({ [name]: value })).toThrow(expect.objectContaining({ code: 'INVALID_CONFIG' }));
     expect(() => read({ [name]: value })).toThrow(new RegExp(`^${name}: `));
+  });
+
+  it.each(['redis://:p%40ss%3Aw%2Fo%23r%25d+=@127.0.0.1:6379/3', 'rediss://host', 'unix:///run/redis.sock'])(
+    'takes REDIS_URL=%s',
+    (url) => {
+      expect(read({ REDIS_URL: url }).redis).toBeDefined();
+    },
+  );
+
+  it('names what is wrong to whoever looks at the rest, too', () => {
+    const environment = { KINORA_ENV_FILE: '/dev/null', KINORA_THREADS: '-1', KINORA_QUEUE_LIMIT: '7' };
+    const { config, problems } = inspectConfig(environment);
+    expect(problems).toEqual(['KINORA_THREADS: expected a whole number from 0 to 256']);
+    expect(config).toEqual(read({ KINORA_QUEUE_LIMIT: '7' }));
   });
 
   it('never repeats a value, which may be a secret', () => {

@@ -42,6 +42,7 @@ export const slow = [
   'tests/queue/metrics.test.ts',
   'tests/queue/network.test.ts',
   'tests/queue/queue.test.ts',
+  'tests/queue/redis.test.ts',
   'tests/shortcuts.test.ts',
   'tests/supervisor/*.test.ts',
   'tests/video/*.test.ts',

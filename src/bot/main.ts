@@ -7,7 +7,9 @@ import type { Logger } from '../log.ts';
 import { Artifacts } from '../queue/artifacts.ts';
 import { JobClient, type QueueTerms } from '../queue/client.ts';
 import { RuleStore } from '../queue/community-rules.ts';
+import { Keys } from '../queue/keys.ts';
 import { assertTrustworthy, connectRedis, type RedisAddress } from '../queue/redis.ts';
+import { claimSchema } from '../queue/schema.ts';
 import { Account } from './account.ts';
 import { Administration } from './admin/administration.ts';
 import { RuleBook } from './admin/rules.ts';
@@ -58,7 +60,9 @@ export async function startBot(options: BotOptions): Promise<RunningBot> {
   const onError = (error: Error): void => log.warn({ err: error.message }, 'redis');
   const failFast = connectRedis(address, 'fail-fast', onError);
   const patient = connectRedis(address, 'patient', onError);
-  await assertTrustworthy(patient);
+  const forgets = await assertTrustworthy(patient);
+  if (forgets !== undefined) log.warn(forgets);
+  await claimSchema(patient, new Keys());
   await mkdir(jobsFolder, { recursive: true, mode: 0o700 });
 
   const artifacts = new Artifacts(jobsFolder, jobFiles.minFreeBytes);

@@ -6,7 +6,7 @@ import type { Config } from '../config.ts';
 import { KinoraError } from '../errors.ts';
 import { RedisProbe } from '../metrics/redis-probe.ts';
 import { Keys } from '../queue/keys.ts';
-import { connectRedis, type RedisAddress } from '../queue/redis.ts';
+import { asRefusal, connectRedis, type RedisAddress } from '../queue/redis.ts';
 import { privateSocket } from '../supervisor/private-redis.ts';
 import { CommandError } from './command-error.ts';
 
@@ -28,7 +28,12 @@ export async function serve(start: () => Promise<() => Promise<void>>, graceMs: 
   process.on('disconnect', () => process.exit(1));
   if (process.connected === false) process.exit(1); // the channel closed while the modules were loaded
   const ended = endRequested();
-  const stop = await Promise.race([start(), ended]);
+  const stop = await Promise.race([
+    start().catch((error: unknown) => {
+      throw asRefusal(error);
+    }),
+    ended,
+  ]);
   if (stop) {
     await ended;
     await Promise.race([stop(), sleep(graceMs + redisDeadlineMs)]);

@@ -2,7 +2,9 @@
 import type { Config } from '../config.ts';
 import { isKinoraError } from '../errors.ts';
 import { createLogger } from '../log.ts';
+import { Keys } from '../queue/keys.ts';
 import { assertTrustworthy, connectRedis, type RedisAddress } from '../queue/redis.ts';
+import { assertSchema } from '../queue/schema.ts';
 import { SupervisedProcess } from '../supervisor/supervised-process.ts';
 import { SupervisedRedis } from '../supervisor/supervised-redis.ts';
 import { assertSomeChat } from './chats.ts';
@@ -49,6 +51,7 @@ async function refuseUntrustworthy(address: RedisAddress): Promise<void> {
   const redis = connectRedis(address, 'fail-fast', () => {});
   try {
     await assertTrustworthy(redis);
+    await assertSchema(redis, new Keys());
   } catch (error) {
     if (isKinoraError(error)) throw error;
   } finally {

@@ -4,7 +4,9 @@ import type { EngineStatus } from '../engine/supervisor.ts';
 import { createLogger } from '../log.ts';
 import { startMetricsServer } from '../metrics/server.ts';
 import { Artifacts } from '../queue/artifacts.ts';
+import { Keys } from '../queue/keys.ts';
 import { assertTrustworthy, connectRedis } from '../queue/redis.ts';
+import { claimSchema } from '../queue/schema.ts';
 import { engineGenerate } from '../worker/generate.ts';
 import { WorkerMetrics } from '../worker/metrics.ts';
 import { JobWorker } from '../worker/worker.ts';
@@ -25,6 +27,7 @@ export async function runWorker(config: Config): Promise<void> {
     await prepareDataFolder(config);
     const redis = connectRedis(address, 'patient', (error) => log.warn({ err: error.message }, 'redis'));
     await assertTrustworthy(redis);
+    await claimSchema(redis, new Keys());
     const pack = await choosePack(config, config.model);
     assertShortcuts(config, pack);
     let engineStatus: () => EngineStatus | undefined = () => undefined;

@@ -5,6 +5,7 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { jobIdSchema } from './jobs.ts';
+import { readJson } from './stored-json.ts';
 
 const queueEventSchema = z.discriminatedUnion('type', [
   z.object({
@@ -39,8 +40,8 @@ export async function subscribeEvents(
   const subscriber = redis.duplicate();
   subscriber.on('error', () => {}); // ioredis reconnects and subscribes again
   subscriber.on('message', (_channel, message) => {
-    const event = queueEventSchema.safeParse(JSON.parse(message));
-    if (event.success) onEvent(event.data);
+    const event = readJson(message, queueEventSchema); // another version may say things of its own
+    if (event) onEvent(event);
   });
   await subscriber.subscribe(channel);
   const pinging = setInterval(() => subscriber.ping().catch(() => {}), pingEveryMs).unref();

@@ -117,6 +117,10 @@ export class Keys {
   get events(): string {
     return `${this.prefix}:events`;
   }
+  /** String: the version of the data; see schema.ts. */
+  get schema(): string {
+    return `${this.prefix}:schema`;
+  }
   /** Hash workerId → JSON heartbeat of a worker. */
   get workers(): string {
     return `${this.prefix}:workers`;

@@ -48,6 +48,19 @@ export function replies<T>(answers: [Error | null, unknown][] | null, schema: z.
   return schema.parse(values);
 }
 
+/** Whether an address is one that connectRedis() understands; a password must be percent-encoded. */
+export function isRedisUrl(text: string): boolean {
+  if (text.startsWith('unix://')) return text.length > 'unix://'.length;
+  try {
+    const { protocol, hostname, pathname, search, hash, username, password } = new URL(text);
+    decodeURIComponent(username + password);
+    const isWhole = hostname !== '' && hash === '' && !search.includes('@') && /^\/?\d*$/.test(pathname);
+    return isWhole && /^rediss?:$/.test(protocol);
+  } catch {
+    return false;
+  }
+}
+
 /** Opens a connection. The caller closes it; errors between commands go to `onError`. */
 export function connectRedis(
   address: RedisAddress,
@@ -59,6 +72,8 @@ export function connectRedis(
     retryStrategy: (attempt: number) => Math.min(100 * attempt, 2_000),
     socketTimeout: silenceMs[kind],
     keepAlive: keepAliveMs,
+    // The master was demoted: its name may lead to the new one. Nothing was written, and the caller tries again.
+    reconnectOnError: (error: Error) => /\bREADONLY\b/.test(error.message),
     ...(kind === 'patient'
       ? { maxRetriesPerRequest: null }
       : { maxRetriesPerRequest: 1, commandTimeout: commandTimeoutMs, enableOfflineQueue: true }),
@@ -68,23 +83,76 @@ export function connectRedis(
   return redis;
 }
 
-/** Refuses a Redis that is too old, or that would evict keys when memory runs out. */
-export async function assertTrustworthy(redis: Redis): Promise<void> {
-  const info = await redis.info();
-  const field = (name: string): string => new RegExp(`^${name}:(.*)$`, 'm').exec(info)?.[1]?.trim() ?? '';
+/** What Redis says itself when the address or the rights of its user are wrong. */
+const refusals: readonly (readonly [RegExp, string])[] = [
+  [/^NOAUTH\b/, 'Redis asks for a password; expected redis://:PASSWORD@HOST:PORT'],
+  [
+    /^WRONGPASS\b|^ERR AUTH\b|invalid password/,
+    'Redis refuses the user or the password; expected redis://USER:PASSWORD@HOST:PORT, where signs such as @ : / # % are written %40 %3A %2F %23 %25',
+  ],
+  [
+    /^NOPERM\b/,
+    'the user of Redis has too few rights; Kinora needs all keys and channels, and every command but those of administration, INFO included',
+  ],
+  [/^ERR (DB index is out of range|invalid DB index)/, 'Redis has no database of that number'],
+];
+
+/** The error of a connection as a refused setting, where waiting does not help; any other error as it is. */
+export function asRefusal(error: unknown): unknown {
+  const text = error instanceof Error ? error.message : '';
+  const sentence = refusals.find(([pattern]) => pattern.test(text))?.[1];
+  if (sentence === undefined) return error;
+  return new KinoraError('INVALID_CONFIG', `REDIS_URL: ${sentence}.`, { cause: error });
+}
+
+/**
+ * Refuses a Redis that is too old, that is a cluster, or that would evict keys when memory runs out.
+ * @returns what it forgets when it dies, as a sentence; undefined when that is nothing, or a second at most
+ * @throws KinoraError INVALID_CONFIG, also for a wrong password, too few rights, and a database that does not exist
+ */
+export async function assertTrustworthy(redis: Redis): Promise<string | undefined> {
+  try {
+    const info = await redis.info();
+    // The client carries on with database 0 where the one of the URL does not exist.
+    const { db = 0 } = redis.options;
+    if (db !== 0) await redis.select(db);
+    const field = (name: string): string => new RegExp(`^${name}:(.*)$`, 'm').exec(info)?.[1]?.trim() ?? '';
+    refuseByInfo(field);
+    return await whatItForgets(redis, field);
+  } catch (error) {
+    throw asRefusal(error);
+  }
+}
+
+function refuseByInfo(field: (name: string) => string): void {
+  const refuse = (sentence: string): never => {
+    throw new KinoraError('INVALID_CONFIG', sentence);
+  };
   const version = field('redis_version');
   const [major = 0, minor = 0] = version.split('.').map(Number);
   if (major < oldestVersion[0] || (major === oldestVersion[0] && minor < oldestVersion[1])) {
-    throw new KinoraError(
-      'INVALID_CONFIG',
-      `Redis ${version} is too old: Kinora needs ${oldestVersion.join('.')} or newer.`,
-    );
+    refuse(`Redis ${version} is too old: Kinora needs ${oldestVersion.join('.')} or newer.`);
+  }
+  if (field('redis_mode') === 'cluster') {
+    refuse('REDIS_URL: this is a Redis Cluster, over which Kinora cannot run; use a single Redis.');
   }
   const policy = field('maxmemory_policy');
   if (policy !== 'noeviction') {
-    throw new KinoraError(
-      'INVALID_CONFIG',
+    refuse(
       `Redis would evict jobs when its memory is full (maxmemory-policy is "${policy}"): set "maxmemory-policy noeviction".`,
     );
   }
+}
+
+/** Servers of providers may forbid CONFIG; INFO then says whether there is an append-only file, and no more. */
+async function whatItForgets(redis: Redis, field: (name: string) => string): Promise<string | undefined> {
+  const remedy = 'set "appendonly yes" in its configuration';
+  const failed = ['aof_last_write_status', 'aof_last_bgrewrite_status'].some((name) => field(name) === 'err');
+  if (field('aof_enabled') === '1') {
+    return failed ? 'Redis cannot write its append-only file; its log says why.' : undefined;
+  }
+  const saved = await redis.config('GET', 'save').catch(() => undefined);
+  const points = Array.isArray(saved) ? String(saved[1] ?? '') : undefined;
+  if (points === '') return `Redis keeps nothing on its disk and forgets everything when it dies: ${remedy}.`;
+  return `Redis writes snapshots at most, and forgets what came after the last one when it dies: ${remedy}.`;
 }

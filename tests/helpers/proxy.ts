@@ -17,11 +17,14 @@ export class FaultyProxy {
   latencyMs = 0;
   /** New connections are accepted and then never answered, as behind a firewall that drops packets. */
   silentForNewcomers = false;
+  /** Where new connections lead; a test may fail over to another server. */
+  upstreamPath: string;
   readonly #server: Server;
   readonly #pairs = new Set<Pair>();
 
   private constructor(upstreamPath: string) {
-    this.#server = createServer((client) => this.#accept(client, connect(upstreamPath)));
+    this.upstreamPath = upstreamPath;
+    this.#server = createServer((client) => this.#accept(client, connect(this.upstreamPath)));
   }
 
   static async start(upstreamPath: string): Promise<FaultyProxy> {

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { readMp4Info } from '../../src/video/mp4.ts';
 import { tinyPackPath } from '../helpers/golden.ts';
+import { FaultyProxy } from '../helpers/proxy.ts';
 import { eventually } from '../helpers/queue-harness.ts';
 import { TestRedis } from '../helpers/redis-server.ts';
 import { runCli } from '../helpers/run-cli.ts';
@@ -134,6 +135,44 @@ it.each(['bot', 'worker', 'start'])(
     }
   },
 );
+
+it.each(['bot', 'worker', 'start'])('%s names the setting when Redis lets it not in', async (command) => {
+  const server = await TestRedis.start('--port', '0');
+  const proxy = await FaultyProxy.start(server.socketPath);
+  try {
+    await server.connect().config('SET', 'requirepass', 'secret');
+    for (const user of ['', ':wrong@']) {
+      const url = proxy.url.replace('redis://', `redis://${user}`);
+      const environment = { REDIS_URL: url, KINORA_INBOX: inbox, KINORA_LOG_LEVEL: 'silent' };
+      const { code, stderr } = await runCli([command], { folder, environment });
+      expect(stderr).toMatch(/^REDIS_URL: Redis (asks for a|refuses the user or the) password.*\n$/);
+      expect(code).toBe(2);
+    }
+  } finally {
+    await proxy.stop();
+    await server.stop();
+  }
+});
+
+it('a fault is logged without the secrets that its text holds', async () => {
+  const faults = [
+    'throw new Error("token 123456789:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")',
+    'Promise.reject(new Error("https://host/webhooks/1/secretsecret"))',
+  ];
+  for (const fault of faults) {
+    const isReady = 'process.listenerCount("unhandledRejection") > 0';
+    const look = `const look = setInterval(() => { if (${isReady}) { clearInterval(look); ${fault}; } }, 20);`;
+    await writeFile(join(folder, 'fault.mjs'), look);
+    const environment = {
+      NODE_OPTIONS: `--import ${join(folder, 'fault.mjs')}`,
+      REDIS_URL: 'redis://127.0.0.1:1', // nobody answers there, so it waits
+    };
+    const { code, stderr } = await runCli(['worker'], { folder, environment });
+    expect(stderr).toContain('a fault in Kinora ends this process');
+    expect(stderr).not.toMatch(/AAAAAAA|secretsecret/);
+    expect(code).toBe(1);
+  }
+});
 
 it.each(['bot', 'worker', 'start'])(
   '%s names the setting when its data folder cannot be',

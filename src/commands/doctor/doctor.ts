@@ -1,20 +1,22 @@
 /** `kinora doctor`: checks this machine and prints a remedy for every problem. */
-import type { Config } from '../../config.ts';
+import type { inspectConfig } from '../../config.ts';
 import { errorCatalogue } from '../../errors.ts';
 import type { Check } from './check.ts';
 import { checkDisk, checkFfmpeg, checkNode, checkRedis, checkSettings } from './machine.ts';
 import { checkDevice, checkGpu, checkPacks } from './model.ts';
 
-async function examine(config: Config): Promise<Check[]> {
+type Settings = ReturnType<typeof inspectConfig>;
+
+async function examine({ config, problems }: Settings): Promise<Check[]> {
   const checks: (() => Check | Promise<Check | Check[]>)[] = [
     checkNode,
-    checkSettings,
+    () => checkSettings(problems),
     () => checkFfmpeg(config),
     () => checkPacks(config),
     () => checkGpu(config),
     () => checkDevice(config),
     () => checkDisk(config),
-    () => checkRedis(config),
+    async () => (problems.some((problem) => problem.startsWith('REDIS_URL')) ? [] : await checkRedis(config)),
   ];
   const results: Check[] = [];
   for (const check of checks) results.push(...[await check()].flat());
@@ -22,8 +24,8 @@ async function examine(config: Config): Promise<Check[]> {
 }
 
 /** Prints the checks, and sets the exit code when one failed. */
-export async function doctor(config: Config, json: boolean): Promise<void> {
-  const checks = await examine(config);
+export async function doctor(settings: Settings, json: boolean): Promise<void> {
+  const checks = await examine(settings);
   if (json) {
     process.stdout.write(`${JSON.stringify({ checks }, null, 2)}\n`);
   } else {

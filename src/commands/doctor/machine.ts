@@ -1,8 +1,10 @@
 /** Checks of the machine: Node, settings, ffmpeg, disk and Redis. */
 import { access, constants, mkdir, statfs } from 'node:fs/promises';
 import { type Config, unknownSettings } from '../../config.ts';
-import { isKinoraError, serializeError } from '../../errors.ts';
+import { errorCatalogue, isKinoraError, serializeError } from '../../errors.ts';
+import { Keys } from '../../queue/keys.ts';
 import { assertTrustworthy, connectRedis } from '../../queue/redis.ts';
+import { assertSchema } from '../../queue/schema.ts';
 import { findFfmpeg } from '../../video/ffmpeg-path.ts';
 import { type Check, failedCheck } from './check.ts';
 
@@ -18,7 +20,12 @@ export function checkNode(): Check {
   return { name: 'Node', state: 'fail', detail, remedy: `Install Node ${oldestNode.join('.')} or newer.` };
 }
 
-export function checkSettings(): Check {
+/** @param problems as inspectConfig() finds them */
+export function checkSettings(problems: readonly string[]): Check {
+  if (problems.length > 0) {
+    const { remedy } = errorCatalogue.INVALID_CONFIG;
+    return { name: 'settings', state: 'fail', detail: `${problems.join('; ')}.`, remedy };
+  }
   const unknown = unknownSettings();
   if (unknown.length === 0) return { name: 'settings', state: 'ok', detail: 'every one is understood' };
   return {
@@ -60,8 +67,13 @@ export async function checkRedis(config: Config): Promise<Check> {
   }
   const redis = connectRedis(config.redis, 'fail-fast', () => {});
   try {
-    await assertTrustworthy(redis);
-    return { name: 'Redis', state: 'ok', detail: 'answers and keeps what it is given' };
+    const forgets = await assertTrustworthy(redis);
+    await assertSchema(redis, new Keys());
+    if (forgets === undefined) {
+      return { name: 'Redis', state: 'ok', detail: 'answers and keeps what it is given' };
+    }
+    const remedy = 'Accepted jobs come back by their folders; bans, allowances and rules would be lost.';
+    return { name: 'Redis', state: 'warn', detail: forgets, remedy };
   } catch (error) {
     if (isKinoraError(error)) return failedCheck('Redis', error);
     const remedy = 'Start Redis, or correct REDIS_URL.';

@@ -1,0 +1,124 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { subscribeEvents } from '../../src/queue/events.ts';
+import { Keys } from '../../src/queue/keys.ts';
+import { assertTrustworthy, connectRedis } from '../../src/queue/redis.ts';
+import { assertSchema, claimSchema } from '../../src/queue/schema.ts';
+import { FaultyProxy } from '../helpers/proxy.ts';
+import { eventually } from '../helpers/queue-harness.ts';
+import { TestRedis } from '../helpers/redis-server.ts';
+
+const closing: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const close of closing.splice(0).reverse()) await close();
+});
+
+async function server(...redisArguments: string[]): Promise<TestRedis> {
+  const started = await TestRedis.start(...redisArguments);
+  closing.push(() => started.stop());
+  return started;
+}
+
+describe('what a Redis forgets', () => {
+  it.each([
+    ['nothing on its disk', []],
+    ['snapshots at most', ['--save', '3600 1']],
+    ['snapshots at most', ['--rename-command', 'CONFIG', '']],
+    [undefined, ['--appendonly', 'yes']],
+    [undefined, ['--appendonly', 'yes', '--rename-command', 'CONFIG', '']],
+  ])('is said: %s with %j', async (said, redisArguments) => {
+    const forgets = await assertTrustworthy((await server(...redisArguments)).failFast());
+    if (said === undefined) expect(forgets).toBeUndefined();
+    else expect(forgets).toContain(said);
+  });
+});
+
+describe('an address that is refused', () => {
+  let proxy: FaultyProxy;
+  let redis: TestRedis;
+  beforeEach(async () => {
+    redis = await server();
+    proxy = await FaultyProxy.start(redis.socketPath);
+    closing.push(() => proxy.stop());
+  });
+
+  it.each(['fail-fast', 'patient'] as const)('is a setting to be corrected (%s)', async (kind) => {
+    const admin = redis.connect();
+    const rights = ['on', '>secret', '~*', '&*', '+@all'];
+    await admin.call('ACL', 'SETUSER', 'blind', ...rights, '-info');
+    await admin.call('ACL', 'SETUSER', 'plain', ...rights, '-@admin');
+    await admin.config('SET', 'requirepass', 'p@ss:w/o#r%d');
+    const verdictOf = async (user: string, path = ''): Promise<unknown> => {
+      const url = proxy.url.replace('redis://', `redis://${user}`) + path;
+      const connection = connectRedis({ url }, kind, () => {});
+      closing.push(() => connection.disconnect());
+      return await assertTrustworthy(connection).then(
+        () => 'trusted',
+        (error: unknown) => error,
+      );
+    };
+    const refused = (text: string) => ({ code: 'INVALID_CONFIG', message: expect.stringContaining(text) });
+    expect(await verdictOf('')).toMatchObject(refused('REDIS_URL: Redis asks for a password'));
+    expect(await verdictOf('secret@')).toMatchObject(refused('REDIS_URL: Redis refuses the user'));
+    expect(await verdictOf(':wrong@')).toMatchObject(refused('REDIS_URL: Redis refuses the user'));
+    expect(await verdictOf('nobody:secret@')).toMatchObject(refused('REDIS_URL: Redis refuses the user'));
+    expect(await verdictOf('blind:secret@')).toMatchObject(refused('INFO included'));
+    const rightPassword = `:${encodeURIComponent('p@ss:w/o#r%d')}@`;
+    expect(await verdictOf(rightPassword, '/99')).toMatchObject(refused('no database of that number'));
+    expect(await verdictOf(rightPassword, '/3')).toBe('trusted');
+    expect(await verdictOf('plain:secret@')).toBe('trusted');
+  });
+
+  it('leads to a cluster', async () => {
+    const cluster = await server('--cluster-enabled', 'yes');
+    await expect(assertTrustworthy(cluster.failFast())).rejects.toThrow('this is a Redis Cluster');
+  });
+});
+
+describe('a master that was demoted', () => {
+  it('is left for the new one by every connection', async () => {
+    const [old, next] = [await server(), await server()];
+    const proxy = await FaultyProxy.start(old.socketPath);
+    closing.push(() => proxy.stop());
+    const connections = (['fail-fast', 'patient'] as const).map((kind) =>
+      connectRedis({ url: proxy.url }, kind, () => {}),
+    );
+    closing.push(() => connections.map((connection) => connection.disconnect()));
+    for (const connection of connections) await connection.set('at', 'old');
+    proxy.upstreamPath = next.socketPath;
+    await old.connect().replicaof('127.0.0.1', 1);
+    for (const [index, connection] of connections.entries()) {
+      const write = `return redis.call('SET', 'at', '${index}')`;
+      await eventually('the new master', () =>
+        connection.eval(write, 0).then(
+          () => true,
+          () => false,
+        ),
+      );
+      expect(await next.connect().get('at')).toBe(String(index));
+    }
+  });
+});
+
+describe('the data of another version', () => {
+  it('are refused, and left as they are', async () => {
+    const redis = (await server()).failFast();
+    const keys = new Keys('t');
+    await assertSchema(redis, keys);
+    await claimSchema(redis, keys);
+    await claimSchema(redis, keys);
+    await redis.set(keys.schema, 2);
+    await expect(claimSchema(redis, keys)).rejects.toThrow('another version of Kinora (its schema is 2');
+    expect(await redis.get(keys.schema)).toBe('2');
+  });
+
+  it('on the channel of events are passed over', async () => {
+    const redis = (await server()).failFast();
+    const heard: string[] = [];
+    closing.push(await subscribeEvents(redis, 'events', ({ jobId }) => heard.push(jobId)));
+    for (const text of ['no JSON', '{"type":"rated"}', 'null', '{"type":"cancel","jobId":"t-a"}']) {
+      await redis.publish('events', text);
+    }
+    await eventually('the event', () => heard.length === 1);
+    expect(heard).toEqual(['t-a']);
+  });
+});
