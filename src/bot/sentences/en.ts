@@ -145,6 +145,8 @@ export const en = {
     noPicture: 'This needs a still picture: send one together with the command, or reply to one.',
     tooLarge: (megabytes: number) => `The picture is too large; at most ${megabytes} MB.`,
     notDownloaded: 'The picture could not be fetched. Send it again.',
+    noPrivateChat:
+      'Kinora cannot answer you in private. Open your own chat with it, press Start, and ask here again under your own name.',
     noRights: 'Kinora may not send videos here. An admin of this chat has to allow it.',
   },
 

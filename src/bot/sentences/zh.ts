@@ -229,6 +229,7 @@ export const zh: typeof en = {
     noPicture: '这需要一张静态图片：请和命令一起发送，或者回复一张图片。',
     tooLarge: (megabytes) => `图片太大，最多 ${megabytes} MB。`,
     notDownloaded: '图片没有取到，请重新发送。',
+    noPrivateChat: 'Kinora 无法私下回复你。请先打开与它的私聊并按“开始”，再用自己的名义在这里重新发送。',
     noRights: 'Kinora 没有在这里发送视频的权限，需要本群管理员开启。',
   },
 

@@ -84,6 +84,12 @@ export function chatAsPerson(chatId: number, locale: string | undefined): Person
   return { userKey: `telegram:as${chatId}`, roleKeys: [], locale: locale ?? 'en', isAdmin: false };
 }
 
+/** A person's own chat with the bot; those who write as a group or channel have none. */
+export function privateChatOf({ userKey }: Person): { readonly chatId: number } | undefined {
+  const [, id] = /^telegram:(\d+)$/.exec(userKey) ?? [];
+  return id === undefined ? undefined : { chatId: Number(id) };
+}
+
 export const communityKey = (chatId: number): string => `telegram:${chatId}`;
 
 /** The place of a message. Where a group has topics, they are its channels. */

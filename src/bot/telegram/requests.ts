@@ -17,7 +17,7 @@ import { renderRefusal, renderRequest } from '../sentences/render.ts';
 import type { StatusBoard } from '../status-board.ts';
 import { CallError, replyTo, type Target, type TelegramApi } from './api.ts';
 import { type AnswerPlace, readAnswerPlace, targetOf, toReplyTo } from './delivery.ts';
-import { placeOf } from './people.ts';
+import { isGroup, placeOf, privateChatOf } from './people.ts';
 import { maxDownloadBytes, type PictureFile, type Pictures } from './pictures.ts';
 import type { SpooledUpdate } from './update-spool.ts';
 
@@ -74,7 +74,8 @@ export class TelegramRequests {
       await api.send(replyTo(message), renderRefusal(options.reason, messagesFor(person.locale)));
       return;
     }
-    await this.#run(spooled, message, person, jobId, async (origin) => {
+    const isPrivate = options.options.isPrivate ?? false;
+    await this.#run(spooled, message, { jobId, person, isPrivate }, async (origin) => {
       const fetchPicture = async () => {
         // It throws only when the bot stops.
         const bytes = await pictures.fetch(picture, spooled.signal).catch(() => 'failed' as const);
@@ -104,7 +105,8 @@ export class TelegramRequests {
     { entry, action, changes }: Again,
   ): Promise<void> {
     const { requests } = this.#tools.services;
-    await this.#run(spooled, message, person, jobId, (origin) =>
+    const isPrivate = changes?.isPrivate ?? entry.request.isPrivate;
+    await this.#run(spooled, message, { jobId, person, isPrivate }, (origin) =>
       requests.submitAgain(entry, action, origin, changes),
     );
   }
@@ -112,18 +114,21 @@ export class TelegramRequests {
   async #run(
     spooled: SpooledUpdate,
     message: Message,
-    person: Person,
-    jobId: string,
+    { jobId, person, isPrivate }: { jobId: string; person: Person; isPrivate: boolean },
     submit: (origin: RequestOrigin) => Promise<RequestOutcome>,
   ): Promise<void> {
-    const { board, services } = this.#tools;
+    const { api, board, services } = this.#tools;
     const { client } = services;
     // Requested before: by an update that came twice, or by another picture of the album.
     if (await client.ledger.read(jobId).catch(() => undefined)) return;
-    const target = replyTo(message);
-    const place = await this.#postStatus(spooled, target, person);
+    const target = isPrivate && isGroup(message.chat.id) ? privateChatOf(person) : replyTo(message);
+    const place = target ? await this.#postStatus(spooled, target, person) : 'refused';
     // Where the first message is refused, the video would be, too.
-    if (place === 'refused') return;
+    if (place === 'refused') {
+      const { noPrivateChat } = messagesFor(person.locale).refusal;
+      if (target?.chatId !== message.chat.id) await api.send(replyTo(message), noPrivateChat);
+      return;
+    }
     const shown = new AbortController();
     const showing = (async () => {
       const outcome = await submit({ jobId, person, place: placeOf(message), replyTo: toReplyTo(place) });
