@@ -9,6 +9,7 @@ export const slow = [
   'tests/bot/conversation.test.ts',
   'tests/bot/discord/*.test.ts',
   'tests/bot/inbox.test.ts',
+  'tests/bot/invisible-signs.test.ts',
   'tests/bot/kill.test.ts',
   'tests/bot/status-board.test.ts',
   'tests/bot/telegram/people.test.ts',

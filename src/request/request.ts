@@ -5,7 +5,7 @@
 import { z } from 'zod';
 import { motions, schedulerNames } from './model-limits.ts';
 import { presetNames } from './presets.ts';
-import { cleanPrompt } from './prompt.ts';
+import { cleanPrompt, isBlank } from './prompt.ts';
 
 /** Camera choices and the words by which models know them. */
 export const cameraWords = {
@@ -191,7 +191,7 @@ function withoutUndefined<T extends object>(values: T): { [Name in keyof T]: Exc
 export function toGeneration(chosen: ChatOptions, base?: Pick<Generation, 'prompt'>): Partial<Generation> {
   const { camera, isPrivate: _, prompt, negativePrompt, ...rest } = chosen;
   const parts = [prompt ?? base?.prompt ?? '', camera ? cameraWords[camera] : ''];
-  const words = parts.filter((part) => part.trim() !== '').join(', ');
+  const words = parts.filter((part) => !isBlank(part)).join(', ');
   return withoutUndefined({
     ...rest,
     prompt: prompt === undefined && camera === undefined ? undefined : cleanPrompt('prompt', words),

@@ -243,7 +243,14 @@ describe('prompts', () => {
   });
 
   it('blank ones become the pack’s own, but a blank negative prompt means none', () => {
-    for (const blank of ['', '   ', '\n\t\u00a0']) {
+    for (const blank of [
+      '',
+      '   ',
+      '\n\t\u00a0',
+      '\u200b\u2060',
+      ' \u3164 \u2800',
+      '\u{E0041}'.repeat(2_000),
+    ]) {
       expect(resolve({ prompt: blank }).prompt).toBe('gentle natural motion');
       expect(resolve({ negativePrompt: blank }).negativePrompt).toBe('');
     }

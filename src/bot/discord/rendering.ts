@@ -9,6 +9,7 @@ import {
   ComponentType,
 } from 'discord.js';
 import { type Action, buttonId } from '../buttons.ts';
+import { withoutDirectionControls } from '../sentences/directions.ts';
 import type { Button, ChatMessage } from '../sentences/render.ts';
 import { shorten } from '../sentences/shorten.ts';
 
@@ -29,7 +30,7 @@ export interface MessageBody {
  * quotes, small print and all that stands in or beside a link alone.
  */
 export function inert(text: string): string {
-  return text
+  return withoutDirectionControls(text)
     .replace(/[\\*_~`|<>[\]]/g, '\\$&')
     .replaceAll('://', ':\\/\\/')
     .replace(/^(\s*)([#+-])/gm, '$1\\$2')
@@ -45,7 +46,7 @@ export function fileName(name: string, isSpoiler = false): string {
 export function asCode(text: string): string {
   const opening = '```\n';
   const closing = '\n```';
-  const whole = text.replaceAll('```', "'''");
+  const whole = withoutDirectionControls(text).replaceAll('```', "'''");
   return `${opening}${shorten(whole, maxContent - opening.length - closing.length)}${closing}`;
 }
 
@@ -92,7 +93,7 @@ export function rowsOf(
       components: buttons.slice(at, at + buttonsPerRow).map(({ id, label, style }) => ({
         type: ComponentType.Button,
         custom_id: id,
-        label: shorten(label, maxLabel),
+        label: shorten(withoutDirectionControls(label), maxLabel),
         style,
       })),
     });

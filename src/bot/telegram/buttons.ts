@@ -9,6 +9,7 @@ import type { Person } from '../people.ts';
 import type { Services } from '../platform.ts';
 import type { Refused } from '../refusals.ts';
 import { type Messages, messagesFor } from '../sentences/catalogue.ts';
+import { withoutDirectionControls } from '../sentences/directions.ts';
 import {
   renderCancelled,
   renderDeleted,
@@ -131,7 +132,7 @@ export class TelegramButtons {
   async #settings({ message, person }: Press, entry: LedgerEntry): Promise<void> {
     const { api } = this.#tools;
     const above = inert(`${renderSettings(entry, messagesFor(person.locale))}\n`);
-    const command = `/animate ${optionsAsWords(entry.request.generation)}`;
+    const command = `/animate ${withoutDirectionControls(optionsAsWords(entry.request.generation))}`;
     if (above.length + command.length <= maxTextLength) {
       const whole = above + command;
       await api.send(replyTo(message), whole, { entities: codeFrom(whole, above.length) });
@@ -149,7 +150,7 @@ export class TelegramButtons {
    */
   async #askForPrompt({ query, message, person }: Press, entry: LedgerEntry): Promise<void> {
     const { ask, noPrompt } = messagesFor(person.locale).remix;
-    const { prompt } = entry.request.generation;
+    const prompt = withoutDirectionControls(entry.request.generation.prompt);
     const inGroup = message.chat.type !== 'private';
     // In a group only the person who is named sees the reply field.
     const name = inGroup ? inert(query.from.first_name) : '';
@@ -240,7 +241,8 @@ export class TelegramButtons {
 
   /** Ends the spinner, with a text if there is one. A late answer does no harm. */
   async #answer(query: CallbackQuery, text = '', isAlert = false): Promise<void> {
-    const words = text === '' ? {} : { text: shorten(text, maxAlertLength), show_alert: isAlert };
+    const shown = shorten(withoutDirectionControls(text), maxAlertLength);
+    const words = text === '' ? {} : { text: shown, show_alert: isAlert };
     await this.#tools.api
       .callWithRetries(
         'answerCallbackQuery',

@@ -1,6 +1,7 @@
 /** Messages: a picture to animate, a command, the new prompt of a remix, or nothing for the bot. */
 import type { Message } from 'telegraf/types';
 import { parseWords } from '../../request/options-text.ts';
+import { isBlank } from '../../request/prompt.ts';
 import { adminCommandNames, parseAdminCommand } from '../admin/commands.ts';
 import { parseRuleCommand } from '../admin/rule-commands.ts';
 import type { Person } from '../people.ts';
@@ -219,8 +220,8 @@ export class TelegramCommands {
 }
 
 function textOf(message: Message): string {
-  if ('text' in message) return message.text.trim();
-  return 'caption' in message ? (message.caption ?? '').trim() : '';
+  const text = 'text' in message ? message.text : 'caption' in message ? (message.caption ?? '') : '';
+  return isBlank(text) ? '' : text.trim();
 }
 
 /** Media that people may want to animate; pictureOf() has found none in them. */

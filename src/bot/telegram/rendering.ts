@@ -4,6 +4,7 @@
  */
 import type { InlineKeyboardMarkup, MessageEntity } from 'telegraf/types';
 import { buttonId } from '../buttons.ts';
+import { withoutDirectionControls } from '../sentences/directions.ts';
 import type { Button } from '../sentences/render.ts';
 import { lengthOfWhole, shorten } from '../sentences/shorten.ts';
 
@@ -21,7 +22,7 @@ const activating =
 
 /** Looks the same, but nothing in it can be pressed or notifies anybody. */
 export function inert(text: string): string {
-  return text.replace(activating, (sign) => `${sign}${wordJoiner}`);
+  return withoutDirectionControls(text).replace(activating, (sign) => `${sign}${wordJoiner}`);
 }
 
 /** In pieces that fit into a message, broken at line ends where there are any. */
