@@ -32,18 +32,21 @@ const invisible = /[\u200B\u2060\uFEFF]/gu;
 /** At the start: "/animate" or "/animate@some_bot". */
 const commandPattern = /^\s*\/[a-z_]+(?:@\w+)?(?=\s|$)/iu;
 /** key=value with the value bare or in any kind of double quotes, or a single word. */
-const wordPattern = /([\p{L}_-]+)\s?[=＝]\s?(?:["“”„«»＂]([^"“”„«»＂]*)["“”„«»＂]|([^\s"“”„«»＂]*))|(\S+)/gu;
+const wordPattern =
+  /([\p{L}_-]+)\s?[=＝]\s?(?:["“”„«»＂]([^"“”„«»＂]*)["“”„«»＂]|((?![\p{L}_-]+[=＝])[^\s"“”„«»＂]*))|(\S+)/gu;
 const yes = ['yes', 'on', 'true'];
 const no = ['no', 'off', 'false'];
 
 /**
  * Reads a caption such as `/animate zoom in preset=fast seed=7 negative="blurry, text" loop smooth private`. Words
  * that are no options are the prompt. "loop", "smooth" and "private" are options only at the end, or beside others: a
- * prompt may speak of a loop.
+ * prompt may speak of a loop. `sed=7` is a mistyped option, since an option may have this value; `price=50$` is words.
+ * @param from who wrote it: in what is forwarded from others, only what is a whole option is one
  * @throws KinoraError INVALID_OPTION for an unknown key, naming the known ones, or a value outside its range
  */
-export function parseWords(caption: string): ChatOptions {
-  const words = readWords(caption.replace(invisible, '').replace(commandPattern, ''));
+export function parseWords(caption: string, from: 'the person' | 'others' = 'the person'): ChatOptions {
+  const isMeant = from === 'others' ? isWholeOption : mayBeMeant;
+  const words = readWords(caption.replace(invisible, '').replace(commandPattern, ''), isMeant);
   const values = new Map<string, unknown>();
   const prompt: string[] = [];
   for (const [index, word] of words.entries()) {
@@ -63,13 +66,50 @@ export function parseWords(caption: string): ChatOptions {
 interface KeyValue {
   readonly key: string;
   readonly value: string;
+  readonly isQuoted?: boolean;
 }
 
-function readWords(caption: string): (string | KeyValue)[] {
+/** @param isMeant whether this is an option, and no words with a sign between them */
+function readWords(caption: string, isMeant: (read: KeyValue) => boolean): (string | KeyValue)[] {
   return [...caption.matchAll(wordPattern)].map(([whole, key, quoted, bare]) => {
     if (key === undefined) return whole;
-    return { key: key.toLowerCase(), value: (quoted ?? bare ?? '').trim() };
+    const value = (quoted ?? bare ?? '').trim();
+    const read = { key: key.toLowerCase(), value, isQuoted: quoted !== undefined };
+    return isMeant(read) ? read : whole;
   });
+}
+
+/** An option, right or wrong, or what may be a mistyped one by its value. */
+function mayBeMeant({ key, value, isQuoted }: KeyValue): boolean {
+  return typed.has(key) || isQuoted || [...typed.values()].some(({ option }) => hasForm(option, value));
+}
+
+function isWholeOption({ key, value }: KeyValue): boolean {
+  const option = typed.get(key)?.option;
+  try {
+    if (option) checkValue(key, option, readValue(option, value));
+    return option !== undefined;
+  } catch {
+    return false;
+  }
+}
+
+/** Whether a value is one of this option, within its range or not. */
+function hasForm(option: Option, text: string): boolean {
+  const value = readValue(option, text);
+  switch (option.kind) {
+    case 'range':
+      return typeof value === 'number';
+    case 'oneOf':
+      return option.allowed.some((allowed) => allowed === value);
+    case 'size':
+      return readSize(text) !== undefined;
+    case 'switch':
+    case 'factor':
+      return typeof value === 'boolean' || (typeof value === 'number' && !Number.isNaN(value));
+    case 'text':
+      return false; // any text
+  }
 }
 
 /** Options that may stand alone, without a value. */

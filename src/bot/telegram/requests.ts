@@ -69,7 +69,8 @@ export class TelegramRequests {
     const album = 'media_group_id' in message ? message.media_group_id : undefined;
     const chatId = message.chat.id;
     const jobId = album === undefined ? messageJobId(chatId, message.message_id) : albumJobId(chatId, album);
-    const options = optionsFrom(() => parseWords(words));
+    const from = 'forward_origin' in message ? 'others' : 'the person';
+    const options = optionsFrom(() => parseWords(words, from));
     if (options.kind === 'refused') {
       await api.send(replyTo(message), renderRefusal(options.reason, messagesFor(person.locale)));
       return;

@@ -95,6 +95,19 @@ describe.concurrent('a picture', () => {
     await fake.until(() => world.videos(chat).length === 2);
   });
 
+  it('may be forwarded with a caption that was not meant for Kinora', async (test) => {
+    const world = await telegramWorld(test);
+    const chat = world.fake.privateChat();
+    const caption = 'Sale! price=50$, size=L, code=2026';
+    await chat.sendsPhoto(await photo(), caption, { forwarded: true });
+    await world.fake.until(() => world.videos(chat).length === 1);
+    expect(world.runs[0]?.request.generation.prompt).toBe(caption);
+    await chat.sendsPhoto(await photo(), 'Sale! price=50$');
+    await world.fake.until(() => world.videos(chat).length === 2);
+    await chat.sendsPhoto(await photo(), 'waves code=2026');
+    await world.fake.until(() => world.last(chat)?.text.startsWith('There is no option "code"'));
+  });
+
   it.for([
     { name: 'notes.pdf', mimeType: 'application/octet-stream' },
     { name: 'clip.mp4', mimeType: 'video/mp4' },

@@ -43,6 +43,8 @@ export interface SendOptions {
   readonly asChannel?: FakeChannel;
   /** A post of the channel that the group belongs to, forwarded by Telegram itself. */
   readonly postOf?: FakeChannel;
+  /** The person forwards it from somebody who does not want to be named. */
+  readonly forwarded?: boolean;
   /** People without a user name, called by their names in the text. */
   readonly mentions?: readonly FakeUser[];
   readonly replyTo?: FakeMessage;
@@ -345,7 +347,8 @@ export class FakeChat {
     const { threadId = replyTo?.placing.threadId } = options;
     if (this.forum && threadId !== undefined && !this.#topics.has(threadId))
       this.#topicRoot(threadId, `Topic ${threadId}`, this.#leader()); // opened before the bot came
-    const extra = postOf ? { ...automaticForward(postOf), ...more.extra } : more.extra;
+    const forward = postOf ? automaticForward(postOf) : options.forwarded ? forwardedByHand() : {};
+    const extra = { ...forward, ...more.extra };
     const placing = { ...more, replyTo, externalReplyTo, threadId, extra };
     const called = mentions.map(({ api }) => api);
     const first = { body: typed(text, called), media, keyboard: [] };
@@ -387,6 +390,11 @@ export class FakeChat {
       (addressee === undefined || addressee.toLowerCase() === bot.username.toLowerCase())
     );
   }
+}
+
+function forwardedByHand(): object {
+  const date = Math.floor(Date.now() / 1000) - 60;
+  return { forward_origin: { type: 'hidden_user', sender_user_name: 'Shop', date } };
 }
 
 function automaticForward(chat: FakeChannel): object {
