@@ -5,6 +5,7 @@
 export const slow = [
   'tests/bench/*.test.ts',
   'tests/bot/admin/*.test.ts',
+  'tests/bot/chat.test.ts',
   'tests/bot/contract.test.ts',
   'tests/bot/conversation.test.ts',
   'tests/bot/discord/*.test.ts',
