@@ -29,11 +29,14 @@ export class People {
 
   /**
    * Whom a message replies to.
-   * @returns the userKey, 'nobody' for a reply to what no person wrote, and undefined where there is no reply
+   * @returns the userKey, 'nobody' for a reply that means no one person, and undefined where there is no reply
    */
   repliedTo(message: Message): string | 'nobody' | undefined {
     const replied = chosenReply(message);
-    if (replied) return isNotFromPeople(replied) ? 'nobody' : this.senderOf(replied).userKey;
+    if (replied) {
+      const isUnclear = isNotFromPeople(replied) || isAboutOthers(replied);
+      return isUnclear ? 'nobody' : this.senderOf(replied).userKey;
+    }
     const origin = 'external_reply' in message ? message.external_reply?.origin : undefined;
     switch (origin?.type) {
       case undefined:
@@ -77,6 +80,13 @@ function chosenReply(message: Message): Message | undefined {
   if (!replied || 'forum_topic_created' in replied || isAutomaticForward(replied)) return undefined;
   const isTopicRoot = message.is_topic_message && replied.message_id === message.message_thread_id;
   return isTopicRoot ? undefined : replied;
+}
+
+/** "Eve added Ada", "Eve removed Ada": a reply may mean either. */
+function isAboutOthers(message: Message): boolean {
+  const joined = 'new_chat_members' in message ? message.new_chat_members : [];
+  const left = 'left_chat_member' in message ? [message.left_chat_member] : [];
+  return [...joined, ...left].some(({ id }) => id !== message.from?.id);
 }
 
 /** All who write as the chat share one identity, which differs from the chat's key as a community. */

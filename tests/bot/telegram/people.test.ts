@@ -104,6 +104,18 @@ describe.concurrent('a reply', () => {
     expect(await says('/bans')).toBe(en.admin.noBans);
   });
 
+  it('to who came by themselves means them, and to who was added or removed by others nobody', async (test) => {
+    const { says, group, ada, eve } = await begin(test);
+    const added = group.sendsOther({ new_chat_members: [ada.api] }, { from: eve });
+    const removed = group.sendsOther({ left_chat_member: ada.api }, { from: eve });
+    for (const replyTo of [added, removed]) {
+      expect(await says('/ban 24 spam', { replyTo })).toMatch(/^Missing: USER\./);
+    }
+    const joined = group.sendsOther({ new_chat_members: [ada.api] }, { from: ada });
+    expect(await says('/ban 24 spam', { replyTo: joined })).toContain(`telegram:${ada.id} is banned until`);
+    expect(await says('/bans')).toMatch(/^Banned: 1\n/);
+  });
+
   it('to somebody elsewhere means them', async (test) => {
     const { says, fake, ada } = await begin(test);
     const elsewhere = fake.group({ members: [ada] });
