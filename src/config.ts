@@ -114,6 +114,8 @@ export const environmentSchema = z.object({
   KINORA_EXPIRE_HOURS: number(0.1, 8_760).default(24),
   KINORA_GRACE_SECONDS: number(0, 3_600).default(25),
   KINORA_METRICS_PORT: whole(0, 65_534).default(0),
+  KINORA_WEB_HOST: z.string().default('127.0.0.1'),
+  KINORA_WEB_PORT: whole(0, 65_535).optional(),
   KINORA_RETENTION_DAYS: number(1, 3_650).default(30),
   KINORA_JOBS_DISK_MB: megabytes(100_000_000).default(20_480),
   KINORA_MIN_FREE_DISK_MB: megabytes(10_000_000).default(512),
@@ -229,6 +231,8 @@ function toConfig(env: z.output<typeof environmentSchema>) {
       env.KINORA_METRICS_PORT === 0
         ? undefined
         : { bot: env.KINORA_METRICS_PORT, worker: env.KINORA_METRICS_PORT + 1 },
+    /** The HTTP API. `port` is 0 for none; undefined: the usual one with "kinora start", none without. */
+    web: { host: env.KINORA_WEB_HOST, port: env.KINORA_WEB_PORT },
     redis: redisAddress(env.REDIS_URL),
     /** Folder whose pictures are animated. */
     inboxFolder: env.KINORA_INBOX,

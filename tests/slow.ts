@@ -49,5 +49,6 @@ export const slow = [
   'tests/shortcuts.test.ts',
   'tests/supervisor/*.test.ts',
   'tests/video/*.test.ts',
+  'tests/web/*.test.ts',
   'tests/worker/*.test.ts',
 ];

@@ -30,7 +30,7 @@ export async function runBot(config: Config): Promise<void> {
       jobFiles: config.jobFiles,
       expireAfterMs: config.queue.expireAfterMs,
       terms: queueTerms(config.queue, pack?.manifest),
-      platforms: await platformsOf(config, log),
+      platforms: await platformsOf(config, address, log),
       ffmpegPath,
       log,
       ...(pack ? { manifest: pack.manifest } : {}),

@@ -1,23 +1,30 @@
-/** The chats that the settings switch on. */
+/** The chats, and the API, that the settings switch on. */
 import path from 'node:path';
 import { InboxPlatform } from '../bot/inbox.ts';
 import type { ChatPlatform } from '../bot/platform.ts';
 import type { Config } from '../config.ts';
 import { KinoraError } from '../errors.ts';
 import type { Logger } from '../log.ts';
+import type { RedisAddress } from '../queue/redis.ts';
 
-/** @throws KinoraError INVALID_CONFIG when there is none */
-export function assertSomeChat({ inboxFolder, discord, telegram }: Config): void {
-  if (inboxFolder !== undefined || discord || telegram) return;
+/** The port of the API with "kinora start", where no other is set. */
+export const usualWebPort = 7080;
+
+/**
+ * @param webPort of the API, 0 for none
+ * @throws KinoraError INVALID_CONFIG when there is none
+ */
+export function assertSomeChat({ inboxFolder, discord, telegram, web }: Config, webPort = web.port): void {
+  if (inboxFolder !== undefined || discord || telegram || webPort) return;
   throw new KinoraError(
     'INVALID_CONFIG',
-    'There is nothing to take requests from: set KINORA_DISCORD_TOKEN, KINORA_TELEGRAM_TOKEN or KINORA_INBOX.',
+    'There is nothing to take requests from: set KINORA_DISCORD_TOKEN, KINORA_TELEGRAM_TOKEN, KINORA_INBOX or KINORA_WEB_PORT.',
   );
 }
 
 /** Loads the libraries of these chats only. */
-export async function platformsOf(config: Config, log: Logger): Promise<ChatPlatform[]> {
-  const { dataDir: dataFolder, ffmpegPath, discord, telegram } = config;
+export async function platformsOf(config: Config, redis: RedisAddress, log: Logger): Promise<ChatPlatform[]> {
+  const { dataDir: dataFolder, ffmpegPath, discord, telegram, web } = config;
   const platforms: ChatPlatform[] = [];
   if (config.inboxFolder !== undefined) {
     const say = (line: string): void => void process.stderr.write(`${line}\n`);
@@ -31,6 +38,10 @@ export async function platformsOf(config: Config, log: Logger): Promise<ChatPlat
   if (telegram) {
     const { TelegramPlatform } = await import('../bot/telegram/adapter.ts');
     platforms.push(new TelegramPlatform({ ...telegram, dataFolder, ffmpegPath, log }));
+  }
+  if (web.port) {
+    const { WebPlatform } = await import('../web/platform.ts');
+    platforms.push(new WebPlatform({ host: web.host, port: web.port, redis, log }));
   }
   return platforms;
 }

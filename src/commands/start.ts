@@ -1,4 +1,6 @@
 /** `kinora start`: the bot, a worker and, without REDIS_URL, a private Redis, each a process of its own. */
+import { once } from 'node:events';
+import { createServer } from 'node:net';
 import type { Config } from '../config.ts';
 import { isKinoraError } from '../errors.ts';
 import { createLogger } from '../log.ts';
@@ -7,7 +9,8 @@ import { assertTrustworthy, connectRedis, type RedisAddress } from '../queue/red
 import { assertSchema } from '../queue/schema.ts';
 import { SupervisedProcess } from '../supervisor/supervised-process.ts';
 import { SupervisedRedis } from '../supervisor/supervised-redis.ts';
-import { assertSomeChat } from './chats.ts';
+import { whenPortIsFree } from '../web/port.ts';
+import { assertSomeChat, usualWebPort } from './chats.ts';
 import { assertShortcuts, choosePack } from './packs.ts';
 import { endRequested, prepareDataFolder } from './process.ts';
 
@@ -18,18 +21,23 @@ import { endRequested, prepareDataFolder } from './process.ts';
 export async function runAll(config: Config): Promise<void> {
   const log = createLogger('kinora', config.logLevel);
   // Checked here too: a process that refuses its settings later would be started again and again.
-  assertSomeChat(config);
+  assertSomeChat(config, config.web.port ?? usualWebPort);
   assertShortcuts(config, await choosePack(config, config.model));
   await prepareDataFolder(config);
   if (config.redis) await refuseUntrustworthy(config.redis);
   const ended = endRequested();
   const redis = config.redis ? undefined : await SupervisedRedis.start(config.dataDir, log, ended);
-  const environment = redis ? { ...process.env, REDIS_URL: `unix://${redis.socketPath}` } : process.env;
+  const webPort = config.web.port ?? (await usualPortIfFree(config.web.host));
+  const environment = {
+    ...process.env,
+    KINORA_WEB_PORT: String(webPort),
+    ...(redis ? { REDIS_URL: `unix://${redis.socketPath}` } : {}),
+  };
   const processes = (['bot', 'worker'] as const).map(
     (command) => new SupervisedProcess(command, environment, log),
   );
   process.stderr.write(
-    `Kinora is running: model ${config.model}, ${redis ? 'its own Redis' : 'your Redis'}, data in ${config.dataDir}.\n`,
+    `Kinora is running: model ${config.model}, ${redis ? 'its own Redis' : 'your Redis'}, data in ${config.dataDir}${webPort ? `, API at http://${config.web.host}:${webPort}` : ''}.\n`,
   );
   try {
     // A process that refuses has printed the reason itself.
@@ -43,6 +51,23 @@ export async function runAll(config: Config): Promise<void> {
     // The worker first: it may use its grace period, and the bot delivers the jobs that it finishes.
     for (const child of processes.reverse()) await child.stop();
     await redis?.stop();
+  }
+}
+
+/** The API is nobody's wish where no port is set: another program on it must not keep the chats from starting. */
+async function usualPortIfFree(host: string): Promise<number> {
+  try {
+    await whenPortIsFree(async () => {
+      const probe = createServer().listen(usualWebPort, host);
+      await once(probe, 'listening');
+      probe.close();
+    });
+    return usualWebPort;
+  } catch {
+    process.stderr.write(
+      `${host}:${usualWebPort} is in use, so there is no API; set KINORA_WEB_PORT to another port.\n`,
+    );
+    return 0;
   }
 }
 

@@ -203,7 +203,7 @@ it('refuses to run twice on one folder, and without anything to take requests fr
   const second = await runCli(['start'], { folder, environment });
   expect(second.stderr).toMatch(/Another Kinora \(process \d+\) already runs/);
   expect(second.code).toBe(2);
-  const deaf = await runCli(['start'], { folder });
+  const deaf = await runCli(['start'], { folder, environment: { KINORA_WEB_PORT: '0' } });
   expect(deaf.stderr).toMatch(/nothing to take requests from/);
   expect(deaf.code).toBe(2);
   const alone = await runCli(['worker'], { folder });

@@ -283,6 +283,21 @@ export const en = {
     negative: 'What should not appear?',
   },
 
+  /** Errors of the HTTP API. */
+  api: {
+    badRequest: 'The request is not in the form that /docs describes.',
+    invalidKey:
+      'This needs a key: "Authorization: Bearer kinora_…". The owner of this Kinora makes one with "kinora keys create".',
+    wrongScope: 'This key may not do that; ask the owner of this Kinora for one with another scope.',
+    notFound: 'There is nothing here; /docs lists all addresses.',
+    bodyTooLarge: 'The request is too large. Scale the picture down and try again.',
+    mediaType: 'Send the request as multipart/form-data or application/json.',
+    range: 'The file does not reach that far; ask for a range within it.',
+    unavailable: 'The queue cannot be reached right now. Nothing was charged; try again in a minute.',
+    rateLimited: (calls: number, seconds: number) =>
+      `At most ${calls} calls in ${seconds} seconds are answered. Wait, then go on more slowly.`,
+  },
+
   failure: ({ code, message }: SerializedError) => failures[code](message),
 
   /** What moderators decided about their server or group. */

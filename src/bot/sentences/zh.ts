@@ -338,6 +338,19 @@ export const zh: typeof en = {
     negative: '不要出现什么？',
   },
 
+  api: {
+    badRequest: '请求的格式不对，正确的格式见 /docs。',
+    invalidKey:
+      '需要密钥：“Authorization: Bearer kinora_…”。请这个 Kinora 的所有者用 “kinora keys create” 生成一个。',
+    wrongScope: '这个密钥没有这项权限，请向这个 Kinora 的所有者要一个权限合适的密钥。',
+    notFound: '这里什么也没有，所有地址见 /docs。',
+    bodyTooLarge: '请求太大，请缩小图片后再试。',
+    mediaType: '请用 multipart/form-data 或 application/json 发送请求。',
+    range: '文件没有那么长，请请求文件范围内的部分。',
+    unavailable: '暂时连不上队列。没有扣除积分，请过一分钟再试。',
+    rateLimited: (calls, seconds) => `${seconds} 秒内最多处理 ${calls} 次请求。请稍等，然后放慢速度。`,
+  },
+
   failure,
 
   rules: {

@@ -1,0 +1,62 @@
+/** `/health` and `/ready`, for those who watch over Kinora: whether it answers, and whether it takes requests. */
+import type { Redis } from 'ioredis';
+import { z } from 'zod';
+import { withDeadline } from '../deadline.ts';
+import type { Keys } from '../queue/keys.ts';
+import { storedModeSchema } from '../queue/mode.ts';
+import { countLiveWorkers } from '../queue/worker-registry.ts';
+import type { WebServer } from './server.ts';
+
+const readySchema = z.object({
+  status: z.enum(['ready', 'not_ready']),
+  /** Absent where Redis does not answer. */
+  mode: z.enum(['running', 'paused', 'draining']).optional(),
+  workers: z.int().optional(),
+});
+type Readiness = z.infer<typeof readySchema>;
+
+const deadlineMs = 1_000;
+const isPublic = true;
+
+/** @param redis a fail-fast connection */
+export function healthRoutes(app: WebServer, redis: Redis, keys: Keys): void {
+  app.get(
+    '/health',
+    {
+      config: { isPublic },
+      schema: {
+        summary: 'Whether the API answers',
+        tags: ['operation'],
+        security: [],
+        response: { 200: z.object({ status: z.literal('ok') }) },
+      },
+    },
+    () => ({ status: 'ok' as const }),
+  );
+  app.get(
+    '/ready',
+    {
+      config: { isPublic },
+      schema: {
+        summary: 'Whether requests are taken and made',
+        description: '503 while Kinora is paused or draining, without a worker, or without Redis.',
+        tags: ['operation'],
+        security: [],
+        response: { 200: readySchema, 503: readySchema },
+      },
+    },
+    async (_request, reply) => {
+      const readiness = await readinessOf(redis, keys);
+      return reply.code(readiness.status === 'ready' ? 200 : 503).send(readiness);
+    },
+  );
+}
+
+async function readinessOf(redis: Redis, keys: Keys): Promise<Readiness> {
+  const asked = Promise.all([redis.get(keys.mode), countLiveWorkers(redis, keys)]).catch(() => undefined);
+  const answer = await withDeadline(deadlineMs, asked, () => undefined);
+  if (!answer) return { status: 'not_ready' };
+  const [stored, workers] = answer;
+  const mode = storedModeSchema.parse(stored);
+  return { status: mode === 'running' && workers > 0 ? 'ready' : 'not_ready', mode, workers };
+}

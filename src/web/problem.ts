@@ -1,0 +1,165 @@
+/**
+ * Why a call is not answered with what it asked for, as values, and as the error objects of the API. Codes are a closed
+ * list: those of the error catalogue, in capitals, and those of HTTP and the queue. Sentences come from the catalogues.
+ */
+import { z } from 'zod';
+import type { QueueRefusal, Refusal } from '../bot/refusals.ts';
+import { type Messages, messagesFor } from '../bot/sentences/catalogue.ts';
+import { renderRefusal } from '../bot/sentences/render.ts';
+import type { ErrorDetail } from '../error-details.ts';
+import { type ErrorCode, errorCatalogue, KinoraError, type SerializedError } from '../errors.ts';
+
+/** Status, type and code of what HTTP itself refuses. */
+const httpProblems = {
+  badRequest: [400, 'invalid_request_error', 'bad_request'],
+  invalidKey: [401, 'authentication_error', 'invalid_api_key'],
+  wrongScope: [403, 'permission_error', 'missing_scope'],
+  notFound: [404, 'not_found_error', 'not_found'],
+  bodyTooLarge: [413, 'invalid_request_error', 'body_too_large'],
+  mediaType: [415, 'invalid_request_error', 'unsupported_media_type'],
+  range: [416, 'invalid_request_error', 'range_not_satisfiable'],
+  unavailable: [503, 'server_error', 'unavailable'],
+} as const;
+type HttpProblem = keyof typeof httpProblems;
+
+/** The same of what the queue refuses. */
+const queueProblems = {
+  banned: [403, 'permission_error', 'banned'],
+  'queue-full': [429, 'rate_limit_error', 'queue_full'],
+  'user-full': [429, 'rate_limit_error', 'user_limit'],
+  'community-full': [429, 'rate_limit_error', 'community_limit'],
+  cooldown: [429, 'rate_limit_error', 'cooldown'],
+  quota: [429, 'rate_limit_error', 'quota_exceeded'],
+  paused: [503, 'server_error', 'paused'],
+  draining: [503, 'server_error', 'draining'],
+  unavailable: [503, 'server_error', 'unavailable'],
+  'disk-full': [503, 'server_error', 'DISK_FULL'],
+} as const satisfies Readonly<Record<QueueRefusal['decision'], readonly [number, string, string]>>;
+
+const rateLimited = [429, 'rate_limit_error', 'rate_limit_exceeded'] as const;
+
+const catalogueCodes = Object.keys(errorCatalogue) as [ErrorCode, ...ErrorCode[]];
+const codesOf = (table: Readonly<Record<string, readonly [number, string, string]>>): string[] =>
+  Object.values(table).map(([, , code]) => code);
+/** Every code that an error of the API may have. */
+export const errorCodes: readonly string[] = [
+  ...new Set([...catalogueCodes, ...codesOf(httpProblems), ...codesOf(queueProblems), rateLimited[2]]),
+];
+
+export const errorSchema = z
+  .object({
+    error: z.object({
+      message: z.string(),
+      type: z.string(),
+      /** The parameter that is wrong, where it is one. */
+      param: z.string().nullable(),
+      code: z.enum(errorCodes as [string, ...string[]]), // never empty
+    }),
+  })
+  .meta({ id: 'Error' });
+export type ErrorBody = z.infer<typeof errorSchema>;
+
+export type Problem =
+  | { readonly kind: HttpProblem; readonly param?: string; readonly retryAfterMs?: number }
+  | {
+      readonly kind: 'rateLimited';
+      readonly calls: number;
+      readonly seconds: number;
+      readonly retryAfterMs: number;
+    }
+  | { readonly kind: 'failure'; readonly failure: SerializedError; readonly param?: string }
+  | { readonly kind: 'queue'; readonly refusal: Extract<Refusal, { kind: 'queue' }> };
+
+/** Thrown where a call ends; the server's error handler answers with it. */
+export class ProblemError extends Error {
+  override readonly name = 'ProblemError';
+  readonly problem: Problem;
+  constructor(problem: Problem) {
+    super(problem.kind);
+    this.problem = problem;
+  }
+}
+
+/** A parameter of the call that is not allowed. */
+export function invalidParameter(param: string, detail: ErrorDetail): ProblemError {
+  const { code, message } = new KinoraError('INVALID_OPTION', detail);
+  return new ProblemError({ kind: 'failure', failure: { code, message, detail }, param });
+}
+
+/** Pauses after which a call may be repeated, where nobody knows better. */
+const retrySoonMs = 30_000;
+
+export interface RenderedProblem {
+  readonly status: number;
+  readonly body: ErrorBody;
+  readonly retryAfterSeconds: number | undefined;
+}
+
+/** @param locale as Accept-Language names it */
+export function renderProblem(problem: Problem, locale: string): RenderedProblem {
+  const say = messagesFor(locale);
+  const [[status, type, code], message, retryAfterMs] = describe(problem, say);
+  const param = ('param' in problem ? problem.param : undefined) ?? null;
+  const retryAfterSeconds =
+    retryAfterMs === undefined ? undefined : Math.max(1, Math.ceil(retryAfterMs / 1000));
+  return { status, body: { error: { message, type, param, code } }, retryAfterSeconds };
+}
+
+type Described = readonly [readonly [number, string, string], string, number | undefined];
+
+function describe(problem: Problem, say: Messages): Described {
+  switch (problem.kind) {
+    case 'failure':
+      return [failureStatus(problem.failure.code), say.failure(problem.failure), undefined];
+    case 'queue': {
+      const { submission, backInMs } = problem.refusal;
+      return [
+        queueProblems[submission.decision],
+        renderRefusal(problem.refusal, say),
+        backIn(submission, backInMs),
+      ];
+    }
+    case 'rateLimited': {
+      const { calls, seconds, retryAfterMs } = problem;
+      return [rateLimited, say.api.rateLimited(calls, seconds), retryAfterMs];
+    }
+    default:
+      return [httpProblems[problem.kind], say.api[problem.kind], retryAfterOf(problem)];
+  }
+}
+
+function retryAfterOf({ kind, retryAfterMs }: Extract<Problem, { kind: HttpProblem }>): number | undefined {
+  return retryAfterMs ?? (kind === 'unavailable' ? retrySoonMs : undefined);
+}
+
+function backIn(submission: QueueRefusal, backInMs: number | undefined): number | undefined {
+  switch (submission.decision) {
+    case 'banned':
+      return undefined;
+    case 'cooldown':
+      return submission.waitMs;
+    case 'quota':
+      return backInMs;
+    default:
+      return retrySoonMs;
+  }
+}
+
+function failureStatus(code: ErrorCode): readonly [number, string, ErrorCode] {
+  switch (code) {
+    case 'IMAGE_TOO_LARGE':
+      return [413, 'invalid_request_error', code];
+    case 'IMAGE_UNSUPPORTED':
+      return [415, 'invalid_request_error', code];
+    case 'DISK_FULL':
+      return [503, 'server_error', code];
+    case 'INVALID_OPTION':
+    case 'INVALID_PROMPT':
+    case 'IMAGE_UNREADABLE':
+    case 'IMAGE_TOO_SMALL':
+    case 'VIDEO_NOT_FOUND':
+      return [400, 'invalid_request_error', code];
+    default:
+      return [500, 'server_error', code];
+  }
+}

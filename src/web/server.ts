@@ -1,0 +1,177 @@
+/**
+ * The HTTP server: everything that holds for all routes. Whoever calls needs a key, errors have one shape and name no
+ * path, bodies and times are limited, and zod schemas are validation, types and the OpenAPI document at once.
+ */
+import { randomUUID } from 'node:crypto';
+import rateLimit from '@fastify/rate-limit';
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import Fastify, {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type RawReplyDefaultExpression,
+  type RawRequestDefaultExpression,
+  type RawServerDefault,
+} from 'fastify';
+import {
+  hasZodFastifySchemaValidationErrors,
+  jsonSchemaTransform,
+  jsonSchemaTransformObject,
+  serializerCompiler,
+  validatorCompiler,
+  type ZodTypeProvider,
+} from 'fastify-type-provider-zod';
+import type { Redis } from 'ioredis';
+import type { Logger } from '../log.ts';
+import { ApiKeys } from '../queue/api-keys.ts';
+import type { Keys } from '../queue/keys.ts';
+import { type CallLimits, defaultCallLimits, localeOf, requireKeys } from './caller.ts';
+import { healthRoutes } from './health.ts';
+import { type Problem, ProblemError, renderProblem } from './problem.ts';
+
+export type WebServer = FastifyInstance<
+  RawServerDefault,
+  RawRequestDefaultExpression<RawServerDefault>,
+  RawReplyDefaultExpression<RawServerDefault>,
+  FastifyBaseLogger,
+  ZodTypeProvider
+>;
+
+export interface ServerLimits extends CallLimits {
+  /** A client that has not sent its headers, or its whole request, in this time is cut off. */
+  readonly headersMs: number;
+  readonly requestMs: number;
+}
+
+export interface ServerTools {
+  /** A fail-fast connection. */
+  readonly redis: Redis;
+  readonly keys: Keys;
+  readonly log: Logger;
+  readonly limits?: Partial<ServerLimits>;
+}
+
+const defaultLimits: ServerLimits = { ...defaultCallLimits, headersMs: 10_000, requestMs: 120_000 };
+/** Of bodies without a picture. */
+const bodyBytes = 64 * 1024;
+/** An answer that nobody reads for so long is cut off. */
+const silenceMs = 120_000;
+const mostConnections = 2_000;
+
+/** Nothing of an answer may be kept, framed or taken for another type. */
+const headersOfAll = {
+  'cache-control': 'no-store',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+} as const;
+
+/** A server that does not listen yet. */
+export async function buildServer(tools: ServerTools): Promise<WebServer> {
+  const limits = { ...defaultLimits, ...tools.limits };
+  const app = Fastify({
+    logger: false,
+    // The ids are ours: a client's own could be anything, also in our log.
+    requestIdHeader: false,
+    genReqId: () => randomUUID(),
+    // A reverse proxy on this machine tells whose address it is.
+    trustProxy: 'loopback',
+    bodyLimit: bodyBytes,
+    requestTimeout: limits.requestMs,
+    connectionTimeout: silenceMs,
+    forceCloseConnections: true,
+    http: {
+      headersTimeout: limits.headersMs,
+      connectionsCheckingInterval: Math.min(limits.headersMs, 5_000),
+    },
+  }).withTypeProvider<ZodTypeProvider>();
+  app.server.maxConnections = mostConnections;
+  app.setValidatorCompiler(validatorCompiler);
+  app.setSerializerCompiler(serializerCompiler);
+  app.addHook('onRequest', async (request, reply) => {
+    reply.headers({ ...headersOfAll, 'x-request-id': request.id });
+  });
+  answerErrors(app, tools.log);
+  await app.register(rateLimit, { global: false });
+  requireKeys(app, new ApiKeys(tools.redis, tools.keys), limits);
+  await describeRoutes(app);
+  healthRoutes(app, tools.redis, tools.keys);
+  return app;
+}
+
+function answerErrors(app: WebServer, log: Logger): void {
+  app.setNotFoundHandler(() => {
+    throw new ProblemError({ kind: 'notFound' });
+  });
+  app.setErrorHandler((error, request, reply) => {
+    const problem = problemOf(error);
+    const { status, body, retryAfterSeconds } = renderProblem(problem, localeOf(request));
+    if (status >= 500 && problem.kind === 'failure') {
+      log.error(
+        { requestId: request.id, route: request.routeOptions.url, err: error },
+        'a call of the API failed',
+      );
+    }
+    if (retryAfterSeconds !== undefined) reply.header('retry-after', retryAfterSeconds);
+    if (status === 401) reply.header('www-authenticate', 'Bearer');
+    // Without its own serializer: the body has been made here.
+    return reply.code(status).type('application/json; charset=utf-8').serializer(JSON.stringify).send(body);
+  });
+}
+
+/** What a status of Fastify and its plugins means. */
+const problemsByStatus: Readonly<Record<number, Extract<Problem, { param?: string }>['kind']>> = {
+  404: 'notFound',
+  413: 'bodyTooLarge',
+  415: 'mediaType',
+  416: 'range',
+};
+
+function problemOf(error: unknown): Problem {
+  if (error instanceof ProblemError) return error.problem;
+  if (hasZodFastifySchemaValidationErrors(error)) {
+    const [first] = error.validation;
+    const param = first?.instancePath.split('/').filter(Boolean).join('.');
+    return { kind: 'badRequest', ...(param ? { param } : {}) };
+  }
+  const status = error instanceof Error && 'statusCode' in error ? Number(error.statusCode) : 500;
+  const kind = problemsByStatus[status] ?? (status >= 400 && status < 500 ? 'badRequest' : undefined);
+  if (kind && kind !== 'failure') return { kind };
+  return { kind: 'failure', failure: { code: 'INTERNAL', message: '' } };
+}
+
+const title = 'Kinora';
+
+async function describeRoutes(app: WebServer): Promise<void> {
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title,
+        description: 'Pictures brought to life: a photo and a prompt become an MP4.',
+        version: '1',
+      },
+      components: {
+        securitySchemes: {
+          bearer: { type: 'http', scheme: 'bearer', description: 'A key of "kinora keys create".' },
+          apiKey: { type: 'apiKey', in: 'header', name: 'X-Api-Key' },
+        },
+      },
+      security: [{ bearer: [] }, { apiKey: [] }],
+    },
+    transform: jsonSchemaTransform,
+    transformObject: jsonSchemaTransformObject,
+  });
+  await app.register(async (scope) => {
+    scope.addHook('onRoute', (route) => {
+      route.config = { ...route.config, isPublic: true };
+    });
+    await scope.register(swaggerUi, {
+      routePrefix: '/docs',
+      staticCSP: true,
+      theme: { title },
+      uiConfig: { docExpansion: 'list', tryItOutEnabled: false },
+    });
+    scope.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
+  });
+}

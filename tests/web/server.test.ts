@@ -1,0 +1,151 @@
+/** What holds for every route of the API: keys, errors, limits, health, and the document that describes it. */
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createLogger } from '../../src/log.ts';
+import { Artifacts } from '../../src/queue/artifacts.ts';
+import { WebPlatform } from '../../src/web/platform.ts';
+import { errorSchema } from '../../src/web/problem.ts';
+import { JobWorker } from '../../src/worker/worker.ts';
+import { eventually, timedGenerator } from '../helpers/queue-harness.ts';
+import { WebFixture } from '../helpers/web-fixture.ts';
+
+let web: WebFixture;
+beforeAll(async () => {
+  web = await WebFixture.start({ limits: { perAddress: 40, perKey: 30, headersMs: 500, requestMs: 1_500 } });
+});
+afterAll(() => web.stop());
+
+const get = (path: string, headers: Record<string, string> = {}): Promise<Response> =>
+  fetch(`${web.url}${path}`, { headers });
+
+describe('keys', () => {
+  it.each([
+    ['nothing', {}],
+    ['another scheme', { authorization: 'Basic a2lub3JhOmtpbm9yYQ==' }],
+    ['a key that was never made', { authorization: `Bearer kinora_000000000000_${'A'.repeat(43)}` }],
+    ['one that is too long', { 'x-api-key': 'k'.repeat(5_000) }],
+  ])('%s is refused before it is told whether a route exists', async (_what, headers) => {
+    for (const path of ['/v1/videos', '/nowhere', '/admin']) {
+      const response = await get(path, headers);
+      expect(response.status).toBe(401);
+      expect(response.headers.get('www-authenticate')).toBe('Bearer');
+      expect(errorSchema.parse(await response.json()).error).toMatchObject({
+        type: 'authentication_error',
+        code: 'invalid_api_key',
+        param: null,
+      });
+    }
+  });
+
+  it('both ways to send one are taken, until it is revoked', async () => {
+    const token = await web.token();
+    for (const headers of [{ authorization: `Bearer ${token}` }, { 'x-api-key': token }]) {
+      expect((await get('/nowhere', headers)).status).toBe(404);
+    }
+    await web.redis.connect().del('kinora:apikeys');
+    expect((await get('/nowhere', { 'x-api-key': token })).status).toBe(401);
+  });
+});
+
+describe('errors', () => {
+  it('speak the language of the caller, have an id and forbid to be kept', async () => {
+    const response = await get('/nowhere', { 'accept-language': 'zh-CN,en;q=0.5', 'x-request-id': 'mine' });
+    expect(errorSchema.parse(await response.json()).error.message).toMatch(/密钥/);
+    expect(response.headers.get('x-request-id')).toMatch(/^[0-9a-f-]{36}$/);
+    expect(response.headers.get('cache-control')).toBe('no-store');
+    expect(response.headers.get('content-security-policy')).toContain("frame-ancestors 'none'");
+  });
+
+  it.each([
+    '/%',
+    '/v1/videos/%00',
+    `/${'a'.repeat(3_000)}`,
+    '/docs/../../etc/passwd',
+    '/docs/static/%2e%2e/%2e%2e/x',
+  ])('%s is answered without a path or a stack', async (path) => {
+    const response = await get(path, { 'x-api-key': await web.token() });
+    expect([400, 404, 414]).toContain(response.status);
+    expect(await response.text()).not.toMatch(/node_modules|\/work|\/home|at \w+ \(/);
+  });
+});
+
+describe('limits', () => {
+  it('a key that calls too often is told how often it may', async () => {
+    const headers = { 'x-api-key': await web.token() };
+    const answers = await Promise.all(Array.from({ length: 40 }, () => get('/nowhere', headers)));
+    const refused = answers.filter(({ status }) => status === 429);
+    expect(refused).toHaveLength(10);
+    expect(Number(refused[0]?.headers.get('retry-after'))).toBeGreaterThan(0);
+    const { error } = errorSchema.parse(await refused[0]?.json());
+    expect(error).toMatchObject({ type: 'rate_limit_error', code: 'rate_limit_exceeded' });
+    expect(error.message).toMatch(/30 calls in 60 seconds/);
+    // Another key of the same address goes on.
+    expect((await get('/nowhere', { 'x-api-key': await web.token() })).status).toBe(404);
+  });
+
+  it('a client that sends its headers, or its body, a byte at a time is cut off', async () => {
+    const { port } = new URL(web.url);
+    const began = performance.now();
+    const heads = [
+      'GET /health HTTP/1.1\r\nHost: x\r\nX-',
+      `POST /v1 HTTP/1.1\r\nHost: x\r\nX-Api-Key: ${await web.token()}\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{`,
+    ];
+    await Promise.all(
+      heads.map(async (head) => {
+        const socket = connect(Number(port), '127.0.0.1').on('error', () => {});
+        socket.write(head);
+        const dripping = setInterval(() => socket.write('x'), 100);
+        socket.resume();
+        await once(socket, 'close');
+        clearInterval(dripping);
+      }),
+    );
+    expect(performance.now() - began).toBeLessThan(20_000);
+  });
+});
+
+describe('health', () => {
+  it('is ready only with a worker, while requests are taken', async () => {
+    const redis = web.redis.connect();
+    const ready = async (): Promise<unknown> => {
+      const response = await get('/ready');
+      return [response.status, await response.json()];
+    };
+    expect(await (await get('/health')).json()).toEqual({ status: 'ok' });
+    expect(await ready()).toEqual([503, { status: 'not_ready', mode: 'running', workers: 0 }]);
+    const artifacts = new Artifacts(web.jobsFolder);
+    const log = createLogger('test', 'silent');
+    const worker = new JobWorker(web.redis.patient(), artifacts, timedGenerator(10), log);
+    await worker.start();
+    await eventually('the worker', async () => (await get('/ready')).status === 200);
+    for (const mode of ['paused', 'draining']) {
+      await redis.set('kinora:mode', mode);
+      expect(await ready()).toEqual([503, { status: 'not_ready', mode, workers: 1 }]);
+    }
+    await redis.del('kinora:mode');
+    await worker.stop(0);
+    expect(await ready()).toEqual([503, { status: 'not_ready', mode: 'running', workers: 0 }]);
+  });
+});
+
+it('describes itself as OpenAPI 3.1, and on a page that loads nothing from elsewhere', async () => {
+  const document: unknown = await (await get('/openapi.json')).json();
+  expect(document).toMatchObject({ openapi: '3.1.0', paths: { '/health': {}, '/ready': {} } });
+  const page = await get('/docs/');
+  expect(page.status).toBe(200);
+  expect(page.headers.get('content-security-policy')).toMatch(/default-src 'self'/);
+  const sources = [...(await page.text()).matchAll(/(?:src|href)="([^"]*)"/g)].map(([, source]) => source);
+  expect(sources.length).toBeGreaterThan(3);
+  expect(sources.filter((source) => /^(https?:)?\/\//.test(source ?? ''))).toEqual([]);
+});
+
+it('a port that is taken is a wrong setting', async () => {
+  const { port } = new URL(web.url);
+  const log = createLogger('test', 'silent');
+  const second = new WebPlatform({ host: '127.0.0.1', port: Number(port), redis: web.redis.address, log });
+  await expect(second.start()).rejects.toMatchObject({
+    code: 'INVALID_CONFIG',
+    message: expect.stringMatching(/^KINORA_WEB_PORT: 127\.0\.0\.1:\d+ cannot be used \(EADDRINUSE\)/),
+  });
+});
