@@ -34,6 +34,7 @@ export const slow = [
   'tests/inference/devices/required-device.test.ts',
   'tests/inference/latent-cache.test.ts',
   'tests/inference/packs/*.test.ts',
+  'tests/inference/pictures/decoder-process.test.ts',
   'tests/inference/pictures/fuzz.test.ts',
   'tests/inference/pipelines/*.test.ts',
   'tests/inference/residency/residency.test.ts',

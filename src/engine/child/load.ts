@@ -9,6 +9,7 @@ import { assertGpu } from '../../inference/devices/required-device.ts';
 import { LatentCache } from '../../inference/latent-cache.ts';
 import { loadPack } from '../../inference/packs/files.ts';
 import { openPack } from '../../inference/packs/open.ts';
+import { PictureDecoder } from '../../inference/pictures/decoder-process.ts';
 import { I2VGenXLPipeline } from '../../inference/pipelines/i2vgen-xl.ts';
 import type { EngineJob, EngineOptions, EngineResult } from '../protocol.ts';
 import { type JobHooks, runJob } from './run-job.ts';
@@ -32,6 +33,8 @@ export async function loadEngine(options: EngineOptions): Promise<LoadedEngine> 
   checkShapes(found.manifest, shapes);
   if (found.manifest.requires?.gpu !== undefined)
     assertGpu(found.manifest, (await findGpu(parseDevice(device).ordinal))?.name);
+  const decoder = new PictureDecoder();
+  decoder.start(); // it is there before the pack is
   let alive = (): void => {};
   const whileOpening = (): void => alive();
   const pack = await openPack(found, { device, threads, memoryBudgetBytes, whileOpening });
@@ -42,7 +45,8 @@ export async function loadEngine(options: EngineOptions): Promise<LoadedEngine> 
     retentionMs: options.cacheRetentionMs,
   });
   const model = pack.manifest.id;
-  const tools = { pipeline: new I2VGenXLPipeline(pack, cache), cache, ffmpegPath, model, device };
+  const pipeline = new I2VGenXLPipeline(pack, cache);
+  const tools = { pipeline, cache, decoder, ffmpegPath, model, device };
   return {
     model,
     warmUp: await warmUp(pack, shapes, options.shortcuts),

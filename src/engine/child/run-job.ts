@@ -10,6 +10,7 @@ import type {
   ProgressEvent,
 } from '../../inference/image-to-video.ts';
 import type { LatentCache } from '../../inference/latent-cache.ts';
+import type { PictureDecoder } from '../../inference/pictures/decoder-process.ts';
 import { openPicture } from '../../inference/pictures/known-picture.ts';
 import { type EncodeOptions, encodeVideo } from '../../video/encode.ts';
 import type { EngineJob, EngineResult } from '../protocol.ts';
@@ -18,6 +19,7 @@ export interface JobTools {
   readonly pipeline: ImageToVideoPipeline;
   /** Knows pictures that need not be decoded again. */
   readonly cache: LatentCache;
+  readonly decoder: PictureDecoder;
   readonly ffmpegPath: string;
   /** For the result: id of the pack, and the device that it runs on. */
   readonly model: string;
@@ -43,15 +45,19 @@ const aliveIntervalMs = 1000;
  */
 export async function runJob(
   job: EngineJob,
-  { pipeline, cache, ffmpegPath, model, device }: JobTools,
+  { pipeline, cache, decoder, ffmpegPath, model, device }: JobTools,
   { tempPath, signal, onProgress, onAlive, leastMemory }: JobHooks,
 ): Promise<EngineResult> {
   const startedAt = performance.now();
   let framesEndedAt = startedAt;
   let report: GenerationReport | undefined;
   const work = new AbortController();
-  const opening = openPicture(job.imagePath, cache);
-  opening.catch(() => {}); // the pipeline awaits it, unless the output is refused first
+  const isOver = AbortSignal.any([signal, work.signal]);
+  const opening = openPicture(job.imagePath, cache, (bytes) => decoder.decode(bytes, isOver));
+  // The decoder has limits of its own; a large picture takes a while.
+  const waitingForPicture = setInterval(onAlive, aliveIntervalMs);
+  // The pipeline awaits it, unless the output is refused first.
+  opening.catch(() => {}).finally(() => clearInterval(waitingForPicture));
   let onDenoising = (): void => {};
   const framesAreComing = new Promise<void>((resolve) => {
     onDenoising = resolve;
@@ -59,7 +65,7 @@ export async function runJob(
   const clip = pipeline.generate(
     { ...job, image: opening },
     {
-      signal: AbortSignal.any([signal, work.signal]),
+      signal: isOver,
       onProgress: (event) => {
         if (event.phase === 'denoising') onDenoising();
         onProgress(event);

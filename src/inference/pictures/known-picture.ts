@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { Picture, RgbImage } from '../image-to-video.ts';
 import { LatentCache } from '../latent-cache.ts';
-import { decodeImage, decoderName, imageKey } from './decode.ts';
+import { type DecodedImage, decodeImage, decoderName, imageKey } from './decode.ts';
 import { readPicture } from './header.ts';
 
 /** The result of decodeImage without the pixels. */
@@ -20,25 +20,32 @@ type Knowledge = z.infer<typeof knowledgeSchema>;
 
 const decoder = decoderName();
 
+type Decode = (bytes: Uint8Array) => Promise<DecodedImage>;
+
 /**
  * Decodes at once what the cache does not know, so that a file that is no picture is refused here. What it knows was
  * decoded without complaint before, from the same bytes by the same decoder within the same limits.
- * Throws what decodeImage throws.
+ * @param decode decodeImage, here or in another process
+ * Throws what `decode` throws.
  */
-export async function openPicture(path: string, cache: LatentCache): Promise<OpenedPicture> {
+export async function openPicture(
+  path: string,
+  cache: LatentCache,
+  decode: Decode = decodeImage,
+): Promise<OpenedPicture> {
   const bytes = await readPicture(path);
   const entryKey = LatentCache.fileEntry(createHash('sha256').update(bytes).digest('hex'), decoder);
   const entry = await cache.get(entryKey);
   const known = knowledgeSchema.safeParse(entry?.meta); // another version may have written it
-  if (known.success) return new OpenedPicture(known.data, bytes);
+  if (known.success) return new OpenedPicture(known.data, bytes, decode);
 
   const startedAt = performance.now();
-  const { notes, ...image } = await decodeImage(bytes);
+  const { notes, ...image } = await decode(bytes);
   const decodeMs = performance.now() - startedAt;
   const { width, height } = image;
   const knowledge = { pictureKey: imageKey(image), width, height, notes: [...notes] };
   cache.set(entryKey, { tensors: {}, meta: knowledge });
-  return new OpenedPicture(knowledge, bytes, { image, decodeMs });
+  return new OpenedPicture(knowledge, bytes, decode, { image, decodeMs });
 }
 
 export class OpenedPicture implements Picture {
@@ -49,11 +56,13 @@ export class OpenedPicture implements Picture {
   readonly notes: readonly string[];
   /** What was hashed, and not the path, is decoded: another file may be there by then. */
   readonly #bytes: Uint8Array;
+  readonly #decode: Decode;
   #decoded: { readonly image: RgbImage; readonly decodeMs: number } | undefined;
 
   constructor(
     { pictureKey, width, height, notes }: Knowledge,
     bytes: Uint8Array,
+    decode: Decode,
     decoded?: { readonly image: RgbImage; readonly decodeMs: number },
   ) {
     this.key = pictureKey;
@@ -61,6 +70,7 @@ export class OpenedPicture implements Picture {
     this.height = height;
     this.notes = notes;
     this.#bytes = bytes;
+    this.#decode = decode;
     this.#decoded = decoded;
   }
 
@@ -72,7 +82,7 @@ export class OpenedPicture implements Picture {
   async pixels(): Promise<RgbImage> {
     if (!this.#decoded) {
       const startedAt = performance.now();
-      const image = await decodeImage(this.#bytes);
+      const image = await this.#decode(this.#bytes);
       this.#decoded = { image, decodeMs: performance.now() - startedAt };
     }
     return this.#decoded.image;
