@@ -14,6 +14,7 @@ export const slow = [
   'tests/bot/kill.test.ts',
   'tests/bot/status-board.test.ts',
   'tests/bot/telegram/people.test.ts',
+  'tests/bot/telegram/offers.test.ts',
   'tests/bot/telegram/pictures.test.ts',
   'tests/bot/telegram/places.test.ts',
   'tests/bot/telegram/private.test.ts',

@@ -159,6 +159,15 @@ export const en = {
     language: 'Tip: prompts in English work best.',
   },
 
+  /** Under a picture that came without words. */
+  offer: {
+    ask: 'What should move in it? Choose a motion, or write it in your next message.',
+    motions: { zoom: 'Zoom in', pan: 'Pan', waves: 'Waves' },
+    own: 'Write your own',
+    write:
+      'Write what should move and how, like "clouds drifting slowly". Options may be added, like motion=high.',
+  },
+
   /** Where no form can be shown: the new prompt is sent as a reply. Followed by the old one. */
   remix: {
     ask: 'Reply to this message with the new prompt; everything else stays. Options may be added, like motion=high. The prompt so far:',

@@ -240,6 +240,13 @@ export const zh: typeof en = {
     language: '小提示：用英文或中文写提示词效果最好。',
   },
 
+  offer: {
+    ask: '想让画面怎么动？选择一种运动，或在下一条消息里写出来。',
+    motions: { zoom: '推近', pan: '平移', waves: '水波' },
+    own: '自己写',
+    write: '写下什么在动、怎么动，例如“云慢慢飘过”；也可以加上选项，例如 motion=high。',
+  },
+
   remix: {
     ask: '回复这条消息，写上新的提示词；其他一切保持不变。也可以加上选项，例如 motion=high。原来的提示词：',
     noPrompt: '（无）',

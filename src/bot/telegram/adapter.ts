@@ -15,6 +15,7 @@ import { TelegramButtons } from './buttons.ts';
 import { TelegramCommands } from './commands.ts';
 import { defaultStatusPace, type StatusPace, TelegramDelivery } from './delivery.ts';
 import { GroupMoves, groupMove } from './moves.ts';
+import { PictureOffers } from './offers.ts';
 import { People } from './people.ts';
 import { Pictures } from './pictures.ts';
 import { Polling } from './polling.ts';
@@ -105,10 +106,11 @@ export class TelegramPlatform implements ChatPlatform {
       log,
     });
     const requests = new TelegramRequests({ api, pictures, services, board, log });
-    const buttons = new TelegramButtons({ api, people, services, requests, log });
+    const offers = new PictureOffers(api);
+    const buttons = new TelegramButtons({ api, people, services, requests, offers, log });
     const ready = new Signal<UserFromGetMe>();
     const commands = ready.promise.then(
-      (me) => new TelegramCommands({ me, api, people, services, requests }),
+      (me) => new TelegramCommands({ me, api, people, services, requests, offers }),
     );
     const spool = new UpdateSpool({
       folder: dataFolder === undefined ? undefined : join(dataFolder, 'telegram-updates'),

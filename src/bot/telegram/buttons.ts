@@ -20,6 +20,7 @@ import {
 import { shorten } from '../sentences/shorten.ts';
 import { CallError, replyTo, type TelegramApi } from './api.ts';
 import { sendVideo } from './delivery.ts';
+import { type Choice, offeredPicture, type PictureOffers, parseOfferButton } from './offers.ts';
 import { chatAsPerson, isAdminOfGroup, maxUploadBytes, type People } from './people.ts';
 import { codeFrom, inert, inPieces, maxCaptionLength, maxTextLength } from './rendering.ts';
 import { pressJobId, type TelegramRequests } from './requests.ts';
@@ -30,6 +31,7 @@ export interface ButtonTools {
   readonly people: People;
   readonly services: Services;
   readonly requests: TelegramRequests;
+  readonly offers: PictureOffers;
   readonly log: Logger;
 }
 
@@ -65,6 +67,8 @@ export class TelegramButtons {
     };
     const forget = parseForgetButton(data);
     if (forget) return await this.#forget(press, forget);
+    const choice = parseOfferButton(data);
+    if (choice) return await this.#chooseMotion(press, choice);
     const button = parseButtonId(data);
     if (!button) return await this.#answer(query);
     if (button.action === 'cancel') return await this.#cancel(press, button.jobId);
@@ -75,6 +79,17 @@ export class TelegramButtons {
     }
     await this.#answer(query);
     await this.#act({ ...press, person: opened.person }, button.action, opened.entry);
+  }
+
+  async #chooseMotion({ spooled, query, message, person }: Press, choice: Choice): Promise<void> {
+    const { offers, requests } = this.#tools;
+    const offered = offeredPicture(message);
+    // Deleted, or a client that makes buttons of its own.
+    if (!offered) return await this.#answer(query, messagesFor(person.locale).refusal.noPicture, true);
+    await this.#answer(query);
+    const words = await offers.wordsOf(choice, message, offered, person);
+    if (words === undefined) return;
+    await requests.animate(spooled, offered.message, person, offered.picture, words, pressJobId(query.id));
   }
 
   async #act(press: Press, action: Action, entry: LedgerEntry): Promise<void> {

@@ -13,8 +13,9 @@ import { renderAdmin, renderHelp } from '../sentences/render-admin.ts';
 import { renderRules } from '../sentences/render-rules.ts';
 import { replyTo, type TelegramApi } from './api.ts';
 import { forgetButtons, jobOf, remixedJob, resultJob } from './buttons.ts';
+import type { PictureOffers } from './offers.ts';
 import { isAdminOfGroup, isNotFromPeople, type People, placeOf, withMentionedKeys } from './people.ts';
-import { pictureFor } from './pictures.ts';
+import { pictureFor, pictureOf } from './pictures.ts';
 import { inPieces, keyboard } from './rendering.ts';
 import { messageJobId, type TelegramRequests } from './requests.ts';
 import type { SpooledUpdate } from './update-spool.ts';
@@ -25,6 +26,7 @@ export interface CommandTools {
   readonly people: People;
   readonly services: Services;
   readonly requests: TelegramRequests;
+  readonly offers: PictureOffers;
 }
 
 /** More than people send at a time. */
@@ -162,12 +164,20 @@ export class TelegramCommands {
 
   /** Words under a picture, or in a reply to one; in a reply to a video of the bot they make a remix. */
   async #animate(incoming: Incoming, words: string): Promise<void> {
-    const { me, requests } = this.#tools;
+    const { me, requests, offers } = this.#tools;
     const { spooled, message, replied, person } = incoming;
-    const picture = pictureFor(message);
-    if (picture) return await requests.animate(spooled, message, person, picture, words);
-    const jobId = resultJob(replied, me.id);
+    const chatId = message.chat.id;
+    const shown = pictureFor(message);
+    const jobId = shown ? undefined : resultJob(replied, me.id);
     if (jobId !== undefined) return await this.#remix(incoming, jobId);
+    const kept = shown ? undefined : offers.kept(chatId);
+    // Written down with the update, so that the picture is there after a crash, too.
+    if (kept) Object.assign(message, { reply_to_message: kept });
+    const picture = shown ?? pictureOf(kept);
+    if (picture) {
+      if (await requests.animate(spooled, message, person, picture, words)) offers.forget(chatId);
+      return;
+    }
     await this.#say(message, messagesFor(person.locale).refusal.noPicture);
   }
 
@@ -190,10 +200,12 @@ export class TelegramCommands {
     const isAnswered = album !== undefined && this.#answeredAlbums.has(album);
     if (album !== undefined) this.#answeredAlbums.add(album);
     if (this.#answeredAlbums.size > rememberedAlbums) this.#answeredAlbums.clear();
-    if (text !== '' && pictureFor(message)) return await this.#animate(incoming, text);
-    const result = text === '' ? undefined : resultJob(replied, this.#tools.me.id);
-    if (result !== undefined) return await this.#remix(incoming, result);
+    const { me, offers } = this.#tools;
+    const isForPicture =
+      pictureFor(message) ?? resultJob(replied, me.id) ?? ('text' in message && offers.kept(message.chat.id));
+    if (text !== '' && isForPicture) return await this.#animate(incoming, text);
     if (isAnswered || !isContent(message)) return;
+    if (pictureOf(message)) return await offers.offer(message, person);
     const say = messagesFor(person.locale);
     const isOtherMedia = otherMedia.some((kind) => kind in message);
     await this.#say(message, isOtherMedia ? say.refusal.noPicture : say.helpText.captions);

@@ -57,23 +57,24 @@ export class TelegramRequests {
     clearTimeout(patience);
   }
 
-  /** A picture with words; both may be in different messages. */
+  /**
+   * A picture with words; both may be in different messages.
+   * @returns false when the words are refused
+   */
   async animate(
     spooled: SpooledUpdate,
     message: Message,
     person: Person,
     picture: PictureFile,
     words: string,
-  ): Promise<void> {
+    jobId = jobIdOf(message),
+  ): Promise<boolean> {
     const { api, services, pictures } = this.#tools;
-    const album = 'media_group_id' in message ? message.media_group_id : undefined;
-    const chatId = message.chat.id;
-    const jobId = album === undefined ? messageJobId(chatId, message.message_id) : albumJobId(chatId, album);
     const from = 'forward_origin' in message ? 'others' : 'the person';
     const options = optionsFrom(() => parseWords(words, from));
     if (options.kind === 'refused') {
       await api.send(replyTo(message), renderRefusal(options.reason, messagesFor(person.locale)));
-      return;
+      return false;
     }
     const isPrivate = options.options.isPrivate ?? false;
     await this.#run(spooled, message, { jobId, person, isPrivate }, async (origin) => {
@@ -95,6 +96,7 @@ export class TelegramRequests {
       if (outcome.kind === 'refused') spooled.signal.throwIfAborted();
       return outcome;
     });
+    return true;
   }
 
   /** A new job from an earlier one, by a button or by a reply. */
@@ -200,6 +202,12 @@ export class TelegramRequests {
       if (error.isMessageGone && isRefused) await api.send(targetOf(place), answer.text);
     }
   }
+}
+
+function jobIdOf(message: Message): string {
+  const album = 'media_group_id' in message ? message.media_group_id : undefined;
+  const chatId = message.chat.id;
+  return album === undefined ? messageJobId(chatId, message.message_id) : albumJobId(chatId, album);
 }
 
 /** The same message, album or press always makes the same job id, short enough for a button's 64 bytes. */

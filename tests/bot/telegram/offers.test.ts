@@ -1,0 +1,128 @@
+/** A photo alone, and the words after it: how most people begin. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { en } from '../../../src/bot/sentences/en.ts';
+import type { FakeChat } from '../../fakes/telegram/chat.ts';
+import type { FakeMessage } from '../../fakes/telegram/message.ts';
+import { photo, type TelegramWorld, telegramWorld } from '../../helpers/telegram-world.ts';
+
+/** Sends a photo without words, and returns what Kinora says to it. */
+async function offered({ fake }: TelegramWorld, chat: FakeChat): Promise<FakeMessage> {
+  const request = await chat.sendsPhoto(await photo());
+  return await fake.until(() => fake.answers(chat).find(({ replyTo }) => replyTo === request));
+}
+
+const promptsOf = ({ runs }: TelegramWorld) => runs.map(({ request }) => request.generation.prompt);
+
+describe.concurrent('a photo without words, in a private chat', () => {
+  it('is answered with motions, each of which makes a video, also after a restart', async (test) => {
+    const world = await telegramWorld(test);
+    const { fake } = world;
+    const chat = fake.privateChat();
+    const offer = await offered(world, chat);
+    expect(offer.text).toBe(en.offer.ask);
+    expect(offer.buttons.map(({ text }) => text)).toEqual(['Zoom in', 'Pan', 'Waves', 'Write your own']);
+    chat.presses(offer, 'Zoom in');
+    await fake.until(() => world.videos(chat).length === 1);
+    await world.stopBot();
+    await world.startBot();
+    for (const button of ['Pan', 'Waves']) {
+      const before = world.videos(chat).length;
+      chat.presses(offer, button);
+      await fake.until(() => world.videos(chat).length > before);
+    }
+    expect(promptsOf(world)).toEqual(['camera slowly zooming in', 'camera panning left', 'waves rolling']);
+    for (const video of world.videos(chat)) expect(video.replyTo).toBe(offer.replyTo);
+  });
+
+  it.for(['clouds drifting seed=7', '/animate clouds drifting seed=7'])(
+    'is kept for the next message, once: %s',
+    async (words, test) => {
+      const world = await telegramWorld(test);
+      const { fake } = world;
+      const chat = fake.privateChat();
+      await offered(world, chat);
+      chat.sendsText('clouds frames=900');
+      await fake.until(() => world.last(chat)?.text.includes('from 1 to'));
+      const sent = chat.sendsText(words);
+      const video = await fake.until(() => world.videos(chat)[0]);
+      expect(video.replyTo).toBe(sent);
+      expect(world.runs[0]?.request.generation).toMatchObject({ prompt: 'clouds drifting', seed: 7 });
+      chat.sendsText('thank you');
+      await fake.until(() => world.last(chat)?.text.startsWith('Send a picture'));
+      expect(world.runs).toHaveLength(1);
+    },
+  );
+
+  it('may get words of the person by the last button, and stays under its cover', async (test) => {
+    const world = await telegramWorld(test);
+    const { fake } = world;
+    const chat = fake.privateChat();
+    const request = await chat.sendsPhoto(await photo(), '', { spoiler: true });
+    const offer = await fake.until(() => fake.answers(chat).find(({ replyTo }) => replyTo === request));
+    await world.stopBot();
+    await world.startBot();
+    chat.presses(offer, 'Write your own');
+    const question = await fake.until(() => fake.answers(chat)[1]);
+    expect(question.text).toBe(en.offer.write);
+    chat.repliesTo(question, 'snow falling');
+    expect((await fake.until(() => world.videos(chat)[0])).media?.spoiler).toBe(true);
+    expect(promptsOf(world)).toEqual(['snow falling']);
+  });
+
+  it('gives way to the next one, and an album is one', async (test) => {
+    const world = await telegramWorld(test);
+    const { fake } = world;
+    const chat = fake.privateChat();
+    await offered(world, chat);
+    await chat.sendsPhoto(await photo(), 'pan left');
+    await fake.until(() => world.videos(chat).length === 1);
+    chat.sendsText('thank you');
+    await fake.until(() => world.last(chat)?.text.startsWith('Send a picture'));
+    const before = fake.answers(chat).length;
+    await chat.sendsAlbum([await photo(), await photo(), await photo()]);
+    chat.sendsText('waves');
+    await fake.until(() => world.videos(chat).length === 2);
+    expect(fake.answers(chat)).toHaveLength(before + 2);
+  });
+
+  it('is there for its words when the bot restarts in the middle of them', async (test) => {
+    const world = await telegramWorld(test);
+    const { fake } = world;
+    const chat = fake.privateChat();
+    await offered(world, chat);
+    const download = fake.fail({ method: 'file', status: 'hang' });
+    chat.sendsText('waves');
+    await fake.until(() => download.hits === 1 && fake.pendingUpdates === 0);
+    await world.stopBot();
+    await world.startBot();
+    await fake.until(() => world.videos(chat).length === 1, 10_000);
+    expect(fake.answers(chat)).toHaveLength(2);
+    // Nothing of it is left behind.
+    const done = await readFile(join(world.folder, 'telegram-updates', 'done'), 'utf8');
+    expect(done.split('\n').filter(Boolean)).toHaveLength(2);
+  }, 20_000);
+
+  it('that is gone cannot be animated by its buttons', async (test) => {
+    const world = await telegramWorld(test);
+    const { fake } = world;
+    const chat = fake.privateChat();
+    const offer = await offered(world, chat);
+    if (offer.replyTo) chat.deletes(offer.replyTo);
+    const press = chat.presses(offer, 'Waves');
+    await fake.until(() => press.answer?.text === en.refusal.noPicture);
+    expect(world.runs).toEqual([]);
+  });
+
+  it('is nothing for Kinora in a group', async (test) => {
+    const world = await telegramWorld(test);
+    const { fake } = world;
+    const group = fake.group({ members: [fake.user()], botIsAdmin: true });
+    await group.sendsPhoto(await photo());
+    group.sendsText('waves');
+    group.sendsText('/queue');
+    await fake.until(() => fake.answers(group).length === 1);
+    expect(world.runs).toEqual([]);
+  });
+});
