@@ -138,6 +138,24 @@ export const englishDetails: DetailSentences = {
   blockedCount: ({ min, max, got }) => `There can be ${min} to ${max} blocked words, not ${got}.`,
 };
 
+const insideRange = 'Choose a value inside the range and try again.';
+const oneOfThese = 'Choose one of these and try again.';
+/** What to do, where the remedy of the error's code does not say it. */
+export const englishRemedies: { readonly [Kind in keyof Details]?: string } = {
+  range: insideRange,
+  outOfRange: insideRange,
+  sizeLimits: 'Choose a size inside these limits and try again.',
+  oneOf: oneOfThese,
+  notOneOf: oneOfThese,
+  unknownOption: 'Correct its name, or leave it out.',
+  givenTwice: 'Give it once and try again.',
+  otherPicture: 'Give the picture that the video was made of.',
+  otherShape: 'Leave out the size and the number of frames.',
+  cannotFit: 'Allow more bytes, or choose fewer frames or a smaller size.',
+  promptLength: 'Shorten it and try again.',
+  promptText: 'Write it in plain text and try again.',
+};
+
 type SizeLimits = Pick<Details['sizeLimits'], 'multiple' | 'side' | 'pixels'>;
 
 export function describeSizeLimits({ multiple, side, pixels }: SizeLimits): string {

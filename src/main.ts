@@ -5,8 +5,9 @@ import type { AnimateOptions } from './commands/animate.ts';
 import { CommandError } from './commands/command-error.ts';
 import { describeExitCodes } from './commands/exit-codes.ts';
 import type { CreateKeyOptions } from './commands/keys.ts';
+import { enterCallersFolder, refuseSwallowedOptions } from './commands/npm-run.ts';
 import { inspectConfig, loadConfig } from './config.ts';
-import { describeError, type ErrorCode, errorCatalogue, serializeError } from './errors.ts';
+import { describeError, type ErrorCode, errorCatalogue, remedyOf, serializeError } from './errors.ts';
 import { createLogger } from './log.ts';
 import { requestFlags } from './request/options-text.ts';
 
@@ -46,9 +47,9 @@ const program = new Command('kinora')
 const animateCommand = program
   .command('animate')
   .description('animate one or more pictures')
-  .argument('<image...>', 'JPEG, PNG or WebP files, then what should move, in quotes')
+  .argument('[image...]', 'JPEG, PNG or WebP files, then what should move, in quotes')
   .usage('[options] IMAGE... [PROMPT]')
-  .option('-o, --out <path>', 'file, or folder when it exists (default: IMAGE-SEED.mp4 here)')
+  .option('-o, --out <path>', 'file, or folder with a "/" behind it (default: IMAGE-SEED.mp4 here)')
   .option('-m, --model <name>', 'model pack, by name or path (default: KINORA_MODEL)')
   .option(
     '-d, --device <name>',
@@ -59,7 +60,8 @@ for (const { flags, help, isNumber } of requestFlags) {
   else animateCommand.option(flags, help);
 }
 animateCommand
-  .option('--from <video-id>', 'vary an earlier video of the same picture')
+  .option('-f, --force', 'overwrite what --out names')
+  .option('--from <video-id>', 'vary an earlier video: its picture and options, unless others are given')
   .option('--strength <amount>', 'subtle, strong, or 0.01 to 1; with --from (default: subtle)')
   .option('--thumbnail', 'write a JPEG beside the video')
   .option('--no-metadata', 'keep prompt and seed out of the file')
@@ -176,6 +178,8 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 });
 
 try {
+  enterCallersFolder();
+  refuseSwallowedOptions(program, process.argv.slice(2));
   await program.parseAsync();
 } catch (error) {
   if (error instanceof CommanderError) {
@@ -208,6 +212,6 @@ function describeFailure(error: unknown): {
   }
   const failure = serializeError(error);
   const { code, message } = failure;
-  const { exitCode, remedy } = errorCatalogue[code];
-  return { text: describeError(failure), exitCode, code, message, remedy };
+  const { exitCode } = errorCatalogue[code];
+  return { text: describeError(failure), exitCode, code, message, remedy: remedyOf(failure) };
 }

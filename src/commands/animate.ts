@@ -1,20 +1,30 @@
 /** `kinora animate`: pictures and a prompt to MP4s with one warm engine, without queue or chat. */
 import { randomUUID } from 'node:crypto';
-import type { Stats } from 'node:fs';
-import { access, constants, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { type Config, deviceExpectation, isDevice } from '../config.ts';
 import { runWithinMemory, smallerJobs } from '../engine/memory-ladder.ts';
 import type { EngineJob, EngineResult } from '../engine/protocol.ts';
-import { KinoraError } from '../errors.ts';
+import {
+  describeError,
+  deserializeError,
+  type ErrorCode,
+  errorCatalogue,
+  KinoraError,
+  remedyOf,
+  type SerializedError,
+  serializeError,
+} from '../errors.ts';
 import type { Pack } from '../inference/packs/files.ts';
+import { pictureName } from '../inference/pictures/format.ts';
 import { readImageHeader } from '../inference/pictures/header.ts';
 import { createLogger } from '../log.ts';
 import { readFlags } from '../request/options-text.ts';
 import { type GenerationOptions, variationStrengths } from '../request/request.ts';
 import { describeRequest, type ResolvedRequest, resolveRequest } from '../request/resolve.ts';
 import { validateBudget } from '../video/fit.ts';
+import { isFile, Outs } from './animate-files.ts';
 import { startEngine } from './engines.ts';
+import { findKeptVideo } from './kept-video.ts';
 import { choosePack } from './packs.ts';
 import { ProgressBar } from './progress-bar.ts';
 
@@ -29,48 +39,52 @@ export interface AnimateOptions {
   readonly metadata?: boolean;
   readonly json?: boolean;
   readonly quiet?: boolean;
+  readonly force?: boolean;
   readonly [requestFlag: string]: unknown;
 }
 
 interface Task {
+  readonly image: string;
   readonly job: EngineJob;
   readonly request: ResolvedRequest;
 }
 
-/** File endings that make an argument a picture even if there is no such file. */
-const pictureEndings = /\.(jpe?g|png|webp|gif|heic|heif|avif|svg|bmp|tiff?|pdf)$/i;
+interface Failed {
+  readonly image: string;
+  readonly failure: SerializedError;
+}
 
 /**
  * Tells pictures from the prompt: the first argument is always a picture, others are when they exist as a file or end
  * like one. At most one argument may be left: the prompt.
+ * @param isFirst whether the first argument is always a picture; not so where an earlier video has one
  */
 export async function splitArguments(
   args: readonly string[],
+  isFirst = true,
 ): Promise<{ readonly images: readonly string[]; readonly prompt: string | undefined }> {
   const images: string[] = [];
   const prompts: string[] = [];
   for (const [index, argument] of args.entries()) {
-    const isPicture = index === 0 || pictureEndings.test(argument) || (await isFile(argument));
+    const isPicture = (isFirst && index === 0) || pictureName.test(argument) || (await isFile(argument));
     (isPicture ? images : prompts).push(argument);
   }
   if (prompts.length > 1) {
-    throw new KinoraError('INVALID_OPTION', 'There are several prompts; expected one, in quotes.');
+    throw new KinoraError('INVALID_OPTION', 'There are several prompts; expected one, in quotes.', {
+      remedy: 'Put the words of the prompt between one pair of quotes.',
+    });
   }
   return { images, prompt: prompts[0] };
 }
 
-/** Undefined when there is no such file; a prompt may be too long for a name, or hold a null. */
-async function statOf(name: string): Promise<Stats | undefined> {
-  return await stat(name).catch(() => undefined);
-}
-
-async function isFile(name: string): Promise<boolean> {
-  return (await statOf(name))?.isFile() ?? false;
-}
-
-async function isFolder(name: string): Promise<boolean> {
-  return (await statOf(name))?.isDirectory() ?? false;
-}
+/** After these the other pictures would fail, too. */
+const endsAll: ReadonlySet<ErrorCode> = new Set([
+  'CANCELLED',
+  'DEVICE_UNAVAILABLE',
+  'DISK_FULL',
+  'FFMPEG_MISSING',
+  'PACK_INVALID',
+]);
 
 export async function animate(
   args: readonly string[],
@@ -78,20 +92,49 @@ export async function animate(
   config: Config,
   signal: AbortSignal,
 ): Promise<void> {
-  const { images, prompt } = await splitArguments(args);
+  const { from } = options;
+  const named = await splitArguments(args, from === undefined);
   const wanted = options.device ?? config.device;
   if (!isDevice(wanted)) {
     throw new KinoraError('INVALID_OPTION', `The device is "${wanted.slice(0, 40)}"; ${deviceExpectation}.`);
   }
+  const variation = variationOf(options);
   const pack = await choosePack(config, options.model ?? config.model);
-  const outs = await chooseOuts(options.out, images);
+  const kept = from === undefined ? undefined : await findKeptVideo(config, pack, from);
+  const images = named.images.length > 0 ? named.images : kept?.imagePath ? [kept.imagePath] : [];
+  if (images.length === 0) {
+    const remedy = 'Name one, such as: npm run animate -- photo.jpg "camera slowly zooming in"';
+    throw new KinoraError('IMAGE_NOT_FOUND', 'There is no picture to animate.', { remedy });
+  }
+  const flags = readFlags(options);
+  const asked = {
+    ...kept?.options,
+    ...flags,
+    ...(named.prompt === undefined ? {} : { prompt: named.prompt }),
+  };
+  const outs = await Outs.choose(options, images);
 
   // Wrong options are refused before the engine takes memory and time.
   const tasks: Task[] = [];
-  for (const [index, image] of images.entries()) {
-    const out = outs[index];
-    if (out !== undefined) tasks.push(await prepareTask(image, out, prompt, pack, options, config, tasks));
+  const failed: Failed[] = [];
+  const fail = (image: string, error: unknown): void => {
+    const failure = serializeError(error);
+    // One picture, or options that fit none of them.
+    if (images.length === 1 || endsAll.has(failure.code)) throw error;
+    failed.push({ image, failure });
+  };
+  for (const image of images) {
+    try {
+      const wish = { ...config.shortcuts, ...asked, ...variation };
+      tasks.push(await prepareTask({ image, asked, wish, outs, pack, options, config }));
+    } catch (error) {
+      fail(image, error);
+    }
   }
+  const [first] = failed;
+  if (first && tasks.length === 0) throw deserializeError(first.failure);
+  for (const { image, failure } of failed) process.stderr.write(`${image}: ${describeError(failure)}\n`);
+  await outs.makeFolder();
 
   // The command prints its own sentence about a failure; the engine's log lines would repeat it.
   const logLevel = /^(info|debug)$/.test(config.logLevel) ? config.logLevel : 'silent';
@@ -109,61 +152,81 @@ export async function animate(
   try {
     for (const task of tasks) {
       const startedAt = performance.now();
-      const result = await runWithinMemory(engine, task.job, {
-        signal,
-        onProgress: (event) => {
-          if (!options.quiet) bar.update(event);
-        },
-      });
-      bar.clear();
-      const seconds = (performance.now() - startedAt) / 1000;
-      reports.push(describe(task, result));
-      if (!options.json && !options.quiet) process.stderr.write(summarize(result, seconds));
+      try {
+        const result = await runWithinMemory(engine, task.job, {
+          signal,
+          onProgress: (event) => {
+            if (!options.quiet) bar.update(event);
+          },
+        });
+        bar.clear();
+        const seconds = (performance.now() - startedAt) / 1000;
+        reports.push(describe(task, result));
+        if (!options.json && !options.quiet) process.stderr.write(summarize(result, seconds));
+      } catch (error) {
+        bar.clear();
+        fail(task.image, error);
+        process.stderr.write(`${task.image}: ${describeError(serializeError(error))}\n`);
+      }
     }
   } finally {
     bar.clear();
     await engine.stop();
   }
-  if (options.json) {
-    const [only] = reports;
-    process.stdout.write(`${JSON.stringify(images.length === 1 ? only : { videos: reports }, null, 2)}\n`);
-  }
+  if (options.json) printJson(images.length, reports, failed);
+  const worst = failed[0]?.failure.code;
+  if (worst) process.exitCode = errorCatalogue[worst].exitCode;
 }
 
-async function prepareTask(
-  image: string,
-  outPath: string | { readonly folder: string; readonly stem: string },
-  prompt: string | undefined,
-  pack: Pack,
-  options: AnimateOptions,
-  config: Config,
-  earlier: readonly Task[],
-): Promise<Task> {
-  const asked = { ...config.shortcuts, ...readFlags(options), ...variationOf(options) };
-  const wanted = prompt === undefined ? asked : { ...asked, prompt };
-  if (wanted.maxBytes !== undefined) validateBudget(wanted.maxBytes);
-  const request = resolveRequest(pack.manifest, wanted, await readImageHeader(image));
+function printJson(
+  count: number,
+  videos: readonly Record<string, unknown>[],
+  failed: readonly Failed[],
+): void {
+  const failures = failed.map(({ image, failure }) => {
+    const { code, message } = failure;
+    return { image, code, message, remedy: remedyOf(failure) };
+  });
+  const batch = failures.length > 0 ? { videos, failures } : { videos };
+  process.stdout.write(`${JSON.stringify(count === 1 ? videos[0] : batch, null, 2)}\n`);
+}
+
+async function prepareTask(task: {
+  readonly image: string;
+  /** What the person chose, which a variation of the video keeps. */
+  readonly asked: GenerationOptions;
+  readonly wish: GenerationOptions;
+  readonly outs: Outs;
+  readonly pack: Pack;
+  readonly options: AnimateOptions;
+  readonly config: Config;
+}): Promise<Task> {
+  const { image, asked, wish, outs, pack, options, config } = task;
+  if (wish.maxBytes !== undefined) validateBudget(wish.maxBytes);
+  const request = resolveRequest(pack.manifest, wish, await readImageHeader(image));
   const { preset: _preset, ...numbers } = request;
-  const out =
-    typeof outPath === 'string'
-      ? outPath
-      : await freeName(outPath.folder, `${outPath.stem}-${request.seed}`, earlier);
+  const out = await outs.of(image, request.seed);
   const metadata = config.metadata && options.metadata !== false;
+  const imagePath = path.resolve(image);
+  const { seed: _seed, maxBytes: _maxBytes, ...keptOptions } = asked;
   const job: EngineJob = {
     ...numbers,
     id: `cli-${randomUUID()}`,
-    imagePath: path.resolve(image),
-    outPath: out,
-    ...(options.thumbnail ? { thumbnailPath: `${out.replace(/\.mp4$/i, '')}.jpg` } : {}),
+    imagePath,
+    origin: { imagePath, options: keptOptions },
+    outPath: out.video,
+    ...(out.thumbnail === undefined ? {} : { thumbnailPath: out.thumbnail }),
     ...(metadata ? { metadata: describeRequest(request, pack.manifest) } : {}),
     smaller: smallerJobs(pack.manifest, request, metadata),
   };
-  return { job, request };
+  return { image, job, request };
 }
 
 function variationOf({ from, strength }: AnimateOptions): Pick<GenerationOptions, 'variation'> {
   if (strength !== undefined && from === undefined) {
-    throw new KinoraError('INVALID_OPTION', '--strength belongs to --from VIDEO-ID; expected both or none.');
+    throw new KinoraError('INVALID_OPTION', '--strength belongs to --from VIDEO-ID; expected both or none.', {
+      remedy: 'Name the video with --from, or leave --strength out.',
+    });
   }
   if (from === undefined) return {};
   return { variation: { videoId: from, strength: parseStrength(strength ?? 'subtle') } };
@@ -179,40 +242,6 @@ function parseStrength(text: string): number {
     );
   }
   return strength;
-}
-
-type Out = string | { readonly folder: string; readonly stem: string };
-
-/** The path of each video: the named file, or a free name in a folder. */
-async function chooseOuts(out: string | undefined, images: readonly string[]): Promise<Out[]> {
-  const namesFolder = out === undefined || /[/\\]$/.test(out) || (await isFolder(out));
-  if (!namesFolder && images.length > 1) {
-    throw new KinoraError(
-      'INVALID_OPTION',
-      `There are ${images.length} pictures, but --out names one file; expected a folder.`,
-    );
-  }
-  const folder = path.resolve(namesFolder ? (out ?? '.') : path.dirname(out));
-  if (!(await isFolder(folder))) throw new KinoraError('OUTPUT_UNWRITABLE', `There is no folder ${folder}.`);
-  try {
-    await access(folder, constants.W_OK);
-  } catch (cause) {
-    throw new KinoraError('OUTPUT_UNWRITABLE', `The folder ${folder} may not be written to.`, { cause });
-  }
-  if (!namesFolder) {
-    const file = path.resolve(out);
-    return [/\.mp4$/i.test(file) ? file : `${file}.mp4`];
-  }
-  return images.map((image) => ({ folder, stem: path.parse(image).name }));
-}
-
-/** A name that no file has: only a video that --out names is overwritten. */
-async function freeName(folder: string, stem: string, earlier: readonly Task[]): Promise<string> {
-  for (let number = 1; ; number++) {
-    const file = path.join(folder, `${stem}${number === 1 ? '' : `-${number}`}.mp4`);
-    const taken = earlier.some((task) => task.job.outPath === file) || (await statOf(file)) !== undefined;
-    if (!taken) return file;
-  }
 }
 
 /** The object of --json. */

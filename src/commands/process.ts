@@ -57,7 +57,7 @@ export function sharedRedis(config: Config): RedisAddress {
   if (config.redis) return config.redis;
   throw new KinoraError(
     'INVALID_CONFIG',
-    'REDIS_URL is not set; only "kinora start" brings a Redis of its own.',
+    'REDIS_URL is not set; only "npm start" brings a Redis of its own.',
   );
 }
 

@@ -1,6 +1,6 @@
 /** The messages between parent and engine child. Plain data only: structured cloning carries it between processes. */
 import type { SerializedError } from '../errors.ts';
-import type { Phase, Timings } from '../inference/image-to-video.ts';
+import type { ClipOrigin, Phase, Timings } from '../inference/image-to-video.ts';
 import type { CacheUse } from '../inference/latent-cache.ts';
 import type { Shortcuts } from '../request/request.ts';
 import type { ClipRequest, VideoRequest } from '../request/resolve.ts';
@@ -49,6 +49,8 @@ export type SmallerJob = Pick<
 export interface EngineJob extends ClipRequest, VideoRequest {
   readonly id: string;
   readonly imagePath: string;
+  /** As GenerateRequest.origin. */
+  readonly origin?: ClipOrigin;
   /** The MP4 is written beside it under a temporary name and renamed when complete. */
   readonly outPath: string;
   /** JPEG beside the MP4, when wanted. */

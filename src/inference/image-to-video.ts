@@ -2,6 +2,7 @@
  * The seam between what is asked for (a picture, a prompt, numbers) and a model family that can make it.
  * Knows no model, no file format and no process.
  */
+import type { GenerationOptions } from '../request/request.ts';
 import type { ClipRequest } from '../request/resolve.ts';
 import type { CacheUse } from './latent-cache.ts';
 
@@ -27,10 +28,18 @@ export interface Frame extends RgbImage {
   readonly index: number;
 }
 
+/** How a clip was asked for. */
+export interface ClipOrigin {
+  readonly imagePath: string;
+  readonly options: GenerationOptions;
+}
+
 /** Everything that decides the pixels of a clip. */
 export interface GenerateRequest extends ClipRequest {
   /** May still be on its way: the prompts do not wait for it. */
   readonly image: Picture | Promise<Picture>;
+  /** Kept with the clip's latents, for whoever asks for a variation of it. */
+  readonly origin?: ClipOrigin;
 }
 
 export type Phase = 'loading' | 'encoding' | 'denoising' | 'decoding' | 'finishing';

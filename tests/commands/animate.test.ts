@@ -120,6 +120,106 @@ describe('kinora animate', () => {
   });
 });
 
+describe('what lies where the video goes', () => {
+  it('makes the folder, overwrites nothing without --force, and never the picture', async () => {
+    const made = await runCli(['animate', cat, '--seed', '1', '--out', 'new/videos/', ...small], { folder });
+    expect(made.stderr).toContain(join(folder, 'new/videos/cat-1.mp4'));
+    copyFileSync(cat, join(folder, 'mine.jpg'));
+    writeFileSync(join(folder, 'mine.mp4'), 'my own');
+    const refused = await runCli(['animate', 'mine.jpg', '--out', 'mine', ...small], { folder });
+    expect(refused.stderr).toBe(
+      'mine.mp4 is there already. Choose another name with --out, or overwrite it with --force.\n',
+    );
+    expect(refused.code).toBe(7);
+    const picture = await runCli(
+      ['animate', 'mine.jpg', '--out', 'mine', '--force', '--thumbnail', ...small],
+      {
+        folder,
+      },
+    );
+    expect(picture.stderr).toBe('mine.jpg is the picture itself. Choose another name with --out.\n');
+    expect(readFileSync(join(folder, 'mine.mp4'), 'utf8')).toBe('my own');
+    const forced = await runCli(['animate', 'mine.jpg', '--out', 'mine.mp4', '--force', ...small], {
+      folder,
+    });
+    expect(forced.code).toBe(0);
+    expect(probe(join(folder, 'mine.mp4')).streams).toHaveLength(1);
+  });
+
+  it('names the bad pictures of a batch and makes the others', async () => {
+    const args = [
+      'animate',
+      'nope.jpg',
+      cat,
+      picture('truncated.jpg'),
+      'zoom in',
+      '--out',
+      'videos',
+      '--json',
+    ];
+    const { code, stdout, stderr } = await runCli([...args, ...small], { folder });
+    const { videos, failures } = JSON.parse(stdout);
+    expect(videos).toHaveLength(1);
+    expect(failures).toMatchObject([
+      { image: 'nope.jpg', code: 'IMAGE_NOT_FOUND', remedy: expect.stringContaining('Check the path') },
+      { image: picture('truncated.jpg'), code: 'IMAGE_UNREADABLE' },
+    ]);
+    expect(stderr).toMatch(/^nope.jpg: There is no picture at "nope.jpg"/m);
+    expect(code).toBe(3);
+    expect(readdirSync(join(folder, 'videos'))).toHaveLength(1);
+  });
+
+  it('takes picture, prompt, preset, size and frames of the earlier video with --from', async () => {
+    const asked = ['animate', cat, 'zoom in', '--preset', 'fast', '--steps', '2', '--size', '64', '--json'];
+    const { videoId, numFrames } = JSON.parse((await runCli(asked, { folder })).stdout);
+    const varied = await runCli(['animate', 'pan left', '--from', videoId, '--json'], { folder });
+    expect(JSON.parse(varied.stdout)).toMatchObject({
+      prompt: 'pan left',
+      preset: 'fast',
+      width: 64,
+      height: 64,
+      numFrames,
+      cache: { hits: expect.arrayContaining(['image', 'video']) },
+    });
+    const alone = JSON.parse((await runCli(['animate', '--from', videoId, '--json'], { folder })).stdout);
+    expect(alone.prompt).toBe('zoom in');
+    const other = await runCli(['animate', coffee, '--from', videoId], { folder });
+    expect(other.stderr).toMatch(/another picture.* Give the picture that the video was made of.\n$/);
+  });
+});
+
+describe('npm run', () => {
+  const npm = {
+    npm_package_json: fileURLToPath(new URL('../../package.json', import.meta.url)),
+    npm_lifecycle_event: 'animate',
+  };
+  const project = fileURLToPath(new URL('../..', import.meta.url));
+
+  it('finds the picture beside the caller, and puts the video there', async () => {
+    copyFileSync(cat, join(folder, 'near.jpg'));
+    const environment = { ...npm, INIT_CWD: folder, KINORA_DATA_DIR: join(folder, 'data') };
+    const args = ['animate', 'near.jpg', 'zoom in', '--seed', '3', ...small];
+    const { code } = await runCli(args, { folder: project, environment });
+    expect(code).toBe(0);
+    expect(files()).toContain('near-3.mp4');
+  });
+
+  it.each([
+    [{ npm_config_preset: 'true', npm_config_loop: 'true' }, '--preset, --loop'],
+    [{ npm_config_max_bytes: 'true', npm_config_metadata: '' }, '--max-bytes, --no-metadata'],
+    [{ npm_config_parseable: 'true' }, '-p'],
+  ])('names the options that npm took: %j', async (taken, named) => {
+    const { code, stderr } = await runCli(['animate', cat, 'high'], {
+      folder,
+      environment: { ...npm, ...taken },
+    });
+    expect(stderr).toContain(
+      `npm took ${named} for itself. Put "--" before the arguments: npm run animate -- `,
+    );
+    expect({ code, files: files() }).toEqual({ code: 2, files: [] });
+  });
+});
+
 describe('bad input ends in a sentence, an exit code and no file', () => {
   const cases: readonly [string, number, readonly string[], RegExp][] = [
     ['a picture that is not there', 3, ['nope.jpg', 'zoom in'], /no picture at "nope.jpg".*Check the path/],
@@ -128,12 +228,18 @@ describe('bad input ends in a sentence, an exit code and no file', () => {
     ['too many steps', 2, [cat, '--steps', '1e99'], /whole number from 1 to 100/],
     ['a negative seed', 2, [cat, '--seed', '-1'], /seed is -1; expected a whole number from 0/],
     ['a word for a number', 2, [cat, '--seed', 'abc'], /Expected a number/],
-    ['an unknown preset', 2, [cat, '--preset', 'best'], /expected one of fast, standard, high, creative/],
+    [
+      'an unknown preset',
+      2,
+      [cat, '--preset', 'best'],
+      /expected one of fast, standard, high, creative\. Choose one of these/,
+    ],
+    ['no picture', 3, [], /^There is no picture to animate. Name one, such as: npm run animate -- /],
     ['an unknown option', 2, [cat, '--zoom'], /unknown option '--zoom'/],
     ['an odd size', 2, [cat, '--size', '100x100'], /multiples of 64/],
     ['a huge prompt', 2, [cat, 'a'.repeat(5000)], /5000 characters; at most 1000/],
     ['a binary prompt', 2, [cat, 'zoom\u0007in'], /not plain text/],
-    ['two prompts', 2, [cat, 'zoom in', 'pan left'], /several prompts/],
+    ['two prompts', 2, [cat, 'zoom in', 'pan left'], /several prompts.*one pair of quotes/],
     ['strength without a video', 2, [cat, '--strength', '0.5'], /--from/],
     ['an unknown model', 4, [cat, '--model', 'nope'], /no model pack named "nope"/],
     ['a foreign folder as model', 4, [cat, '--model', './data'], /no model pack in/],
@@ -141,7 +247,7 @@ describe('bad input ends in a sentence, an exit code and no file', () => {
       'a device that is not here',
       5,
       [cat, '--device', 'cuda'],
-      /^Loading the model …\nThe device cuda .*kinora doctor.*\n$/,
+      /^Loading the model …\nThe device cuda .*npm run doctor.*\n$/,
     ],
     ['a device that is none', 2, [cat, '--device', 'gpu'], /device is "gpu"; expected auto, cpu, cuda/],
     [

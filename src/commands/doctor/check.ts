@@ -1,4 +1,4 @@
-import { errorCatalogue, serializeError } from '../../errors.ts';
+import { remedyOf, serializeError } from '../../errors.ts';
 
 /** One line of `kinora doctor`. */
 export interface Check {
@@ -11,6 +11,6 @@ export interface Check {
 
 /** A check that threw, with the remedy of the error's code. */
 export function failedCheck(name: string, error: unknown): Check {
-  const { code, message } = serializeError(error);
-  return { name, state: 'fail', detail: message, remedy: errorCatalogue[code].remedy };
+  const failure = serializeError(error);
+  return { name, state: 'fail', detail: failure.message, remedy: remedyOf(failure) };
 }

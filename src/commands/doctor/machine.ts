@@ -63,7 +63,7 @@ export async function checkDisk(config: Config): Promise<Check> {
 
 export async function checkRedis(config: Config): Promise<Check> {
   if (config.redis === undefined) {
-    return { name: 'Redis', state: 'ok', detail: 'REDIS_URL is not set; "kinora animate" needs none' };
+    return { name: 'Redis', state: 'ok', detail: 'REDIS_URL is not set; "npm run animate" needs none' };
   }
   const redis = connectRedis(config.redis, 'fail-fast', () => {});
   try {

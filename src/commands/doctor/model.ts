@@ -57,7 +57,7 @@ export async function checkDevice(config: Config): Promise<Check> {
   } catch (error) {
     const check = failedCheck(name, error);
     const isDevice = isKinoraError(error) && error.code === 'DEVICE_UNAVAILABLE';
-    // The catalogue's remedy is "run kinora doctor".
+    // The catalogue's remedy is to run this.
     return isDevice ? { ...check, remedy: 'See the lines above, or set KINORA_DEVICE=cpu.' } : check;
   }
 }

@@ -72,7 +72,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       const videoId = this.#videoId(picture.key, request);
       run.keep(LatentCache.key('video', videoId), {
         tensors: { latents },
-        meta: { pictureKey: picture.key },
+        meta: { pictureKey: picture.key, ...(request.origin ? { origin: request.origin } : {}) },
       });
       yield* decodeFrames(pack, latents, { ...request, decodeChunkSize }, run);
       run.advance('decode');
