@@ -4,7 +4,7 @@ import { KinoraError } from '../errors.ts';
 import { type AuditTrail, checkReason } from './audit.ts';
 import { checkOwner, type Target } from './checks.ts';
 
-export const banMs = { min: 1, max: 10 * 366 * 86_400_000 } as const;
+const banMs = { min: 1, max: 10 * 366 * 86_400_000 } as const;
 /** How long a ban can be made that ends. */
 export const banHours = { min: 0.01, max: banMs.max / 3_600_000 } as const;
 
