@@ -4,6 +4,7 @@
  *
  * Errors cross process borders as plain objects: compare `error.code`, never `instanceof`.
  */
+import { isDiskFull } from './disk-space.ts';
 import { type ErrorDetail, englishDetails, englishRemedies, renderDetail } from './error-details.ts';
 
 interface ErrorEntry {
@@ -101,11 +102,6 @@ export function isKinoraError(error: unknown): error is Error & SerializedError 
     typeof error.code === 'string' &&
     Object.hasOwn(errorCatalogue, error.code)
   );
-}
-
-function isDiskFull(error: unknown): boolean {
-  const errno = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
-  return errno === 'ENOSPC' || errno === 'EDQUOT';
 }
 
 /** Reduces anything thrown to a code and a sentence; unknown errors become INTERNAL, full memory and disks their own. */

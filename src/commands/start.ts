@@ -41,11 +41,7 @@ export async function runAll(config: Config): Promise<void> {
   );
   try {
     // A process that refuses has printed the reason itself.
-    const refused = await Promise.race([
-      ended,
-      ...processes.map((child) => child.refused),
-      ...(redis ? [redis.lost] : []),
-    ]);
+    const refused = await Promise.race([ended, ...processes.map((child) => child.refused)]);
     if (refused !== undefined) process.exitCode = refused;
   } finally {
     // The worker first: it may use its grace period, and the bot delivers the jobs that it finishes.

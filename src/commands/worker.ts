@@ -14,6 +14,8 @@ import { startEngine } from './engines.ts';
 import { assertShortcuts, choosePack, deviceCandidates } from './packs.ts';
 import { metricsProbe, prepareDataFolder, serve, sharedRedis } from './process.ts';
 
+/** With less free, no video is begun: what was accepted waits. */
+const roomForVideoBytes = 64 * 1024 ** 2;
 /** How long the engine may need to stop a job that is given back to the queue. */
 const handBackMs = 10_000;
 
@@ -54,7 +56,7 @@ export async function runWorker(config: Config): Promise<void> {
     const generate = engineGenerate(engine, pack, config.metadata, config.shortcuts);
     const worker = new JobWorker(
       redis,
-      new Artifacts(config.jobsFolder),
+      new Artifacts(config.jobsFolder, roomForVideoBytes),
       metrics?.measured(generate) ?? generate,
       log,
       { device, costs: config.queue.costs },

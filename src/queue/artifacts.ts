@@ -3,10 +3,11 @@
  * that goes out, the record that says the video is complete, and the mark that says the job was answered. With request
  * and mark, a Redis that has forgotten a job neither loses its answer nor gives it twice. Knows no Redis and no model.
  */
-import { access, copyFile, mkdir, readdir, readFile, rm, stat, statfs, writeFile } from 'node:fs/promises';
+import { access, copyFile, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { replaceFile } from '../atomic-file.ts';
+import { type FreeSpace, freeSpace, isDiskFull, whatIsFull } from '../disk-space.ts';
 import { KinoraError } from '../errors.ts';
 import {
   type Artifact,
@@ -44,7 +45,6 @@ const acceptedSchema = z.object({ acceptedAt: z.number(), request: storedRequest
 export type Accepted = z.output<typeof acceptedSchema>;
 const answeredSchema = z.object({ outcome: outcomeSchema });
 
-const fullMessage = 'The disk of this Kinora is almost full, so it takes no new pictures.';
 /** How long an answer about free space is believed. */
 const freeSpaceCachedMs = 1_000;
 const recordName = 'artifact.json';
@@ -58,7 +58,7 @@ const measuredAtOnce = 32;
 export class Artifacts {
   readonly #root: string;
   readonly #minFreeBytes: number;
-  #freeSpace: { readonly checkedAt: number; readonly bytes: Promise<number> } | null = null;
+  #freeSpace: { readonly checkedAt: number; readonly space: Promise<FreeSpace> } | null = null;
 
   /**
    * @param root folder that bot and workers share
@@ -73,15 +73,14 @@ export class Artifacts {
   async almostFull(): Promise<boolean> {
     const now = performance.now();
     if (!this.#freeSpace || now - this.#freeSpace.checkedAt > freeSpaceCachedMs) {
-      this.#freeSpace = { checkedAt: now, bytes: this.#freeBytes() };
+      this.#freeSpace = { checkedAt: now, space: this.#space() };
     }
-    return (await this.#freeSpace.bytes) < this.#minFreeBytes;
+    return whatIsFull(await this.#freeSpace.space, this.#minFreeBytes) !== undefined;
   }
 
-  async #freeBytes(): Promise<number> {
+  async #space(): Promise<FreeSpace> {
     await mkdir(this.#root, { recursive: true, mode: 0o700 });
-    const { bavail, bsize } = await statfs(this.#root);
-    return bavail * bsize;
+    return await freeSpace(this.#root);
   }
 
   /** Paths only; nothing is created. The id is checked, so it can never leave the root. */
@@ -101,9 +100,8 @@ export class Artifacts {
    */
   async storeImage(jobId: string, image: Uint8Array, minFreeBytes = this.#minFreeBytes): Promise<JobFiles> {
     const files = this.files(jobId);
-    if ((await this.#freeBytes()) - image.byteLength < minFreeBytes) {
-      throw new KinoraError('DISK_FULL', fullMessage);
-    }
+    const problem = whatIsFull(await this.#space(), minFreeBytes + image.byteLength);
+    if (problem !== undefined) throw new KinoraError('DISK_FULL', `The disk of this Kinora ${problem}.`);
     await mkdir(files.folder, { recursive: true, mode: 0o700 });
     await this.#writeAtomically(files.image, image);
     return files;
@@ -234,10 +232,8 @@ export class Artifacts {
     try {
       await replaceFile(path, write, `${path}.${process.pid}.part`);
     } catch (error) {
-      if (error instanceof Error && 'code' in error && error.code === 'ENOSPC') {
-        throw new KinoraError('DISK_FULL', 'The disk of this Kinora is full.', { cause: error });
-      }
-      throw error;
+      if (!isDiskFull(error)) throw error;
+      throw new KinoraError('DISK_FULL', 'The disk of this Kinora is full.', { cause: error });
     }
   }
 }

@@ -1,59 +1,85 @@
 /**
- * A folder for one process at a time. proper-lockfile judges by the age of a file that the holder touches every few
- * seconds: after kill -9 the next start would wait for its timeout, and a process that is suspended for longer loses the
- * lock while it still uses the folder. This lock names its process, by id and start time, so a dead holder is recognised
- * at once and a suspended one is respected. The folder must not be shared between machines.
+ * A folder for one process at a time. The kernel holds the lock (flock), so it ends with its process, however that ends,
+ * and a copy of the folder is free. The file stays when the lock goes: who removed it could take it from the next owner.
  */
-import { link, readFile, rm, writeFile } from 'node:fs/promises';
+import { spawnSync } from 'node:child_process';
+import { closeSync, constants, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { KinoraError } from '../errors.ts';
 
+/** BSD and macOS lock a file as they open it; these flags of theirs have no name in Node. */
+const openLocked = process.platform === 'linux' ? undefined : 0x20 | constants.O_NONBLOCK;
+const { O_RDWR, O_CREAT } = constants;
+
+/** A service's PATH may be short. */
+const flockPlaces = ['flock', '/usr/bin/flock', '/bin/flock'];
+
+/** Locks of this process. */
+const held = new Map<string, number>();
+
 /**
- * Creates the lock file `owner.pid` in the folder, or takes over that of a dead process.
- * @returns removes the lock
- * @throws KinoraError INVALID_CONFIG when another live process has the lock
+ * Locks the folder for this process; what it has locked already stays locked.
+ * @returns gives the lock back
+ * @throws KinoraError INVALID_CONFIG when another process has it
  */
-export async function lockFolder(folder: string): Promise<() => Promise<void>> {
-  const lockPath = join(folder, 'owner.pid');
-  // link() makes the lock appear with its content, in one step.
-  const ownPath = `${lockPath}.${process.pid}`;
-  await writeFile(ownPath, `${process.pid} ${await startOf(process.pid)}`, { mode: 0o600 });
-  try {
-    for (let attempt = 0; attempt < 2; attempt++) {
-      try {
-        await link(ownPath, lockPath);
-        return () => rm(lockPath, { force: true });
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-        const owner = await livingOwner(await readFile(lockPath, 'utf8').catch(() => ''));
-        if (owner !== undefined) {
-          throw new KinoraError(
-            'INVALID_CONFIG',
-            `Another Kinora (process ${owner}) already runs on ${folder}.`,
-          );
-        }
-        await rm(lockPath, { force: true });
-      }
-    }
-  } finally {
-    await rm(ownPath, { force: true });
+export async function lockFolder(folder: string): Promise<() => void> {
+  const path = join(folder, 'owner.pid');
+  if (!held.has(path)) {
+    const file = openLocked === undefined ? openWithFlock(path) : openWithFlag(path, openLocked);
+    if (file === undefined) throw new KinoraError('INVALID_CONFIG', await ownerSentence(path, folder));
+    noteOwner(file);
+    held.set(path, file);
   }
-  throw new KinoraError('INVALID_CONFIG', `Another Kinora is starting on ${folder}.`);
+  return () => {
+    const file = held.get(path);
+    held.delete(path);
+    if (file !== undefined) closeSync(file);
+  };
 }
 
-/** The id of the process that wrote a lock, if that process lives: after a reboot the id may be another process's. */
-async function livingOwner(lock: string): Promise<number | undefined> {
-  const [pid, start = ''] = lock.split(' ');
-  const owner = Number(pid);
-  if (!owner || owner === process.pid || !isAlive(owner)) return undefined;
-  return start === '' || start === (await startOf(owner)) ? owner : undefined;
+/** The lock belongs to the open file, which this process shares with flock(1) for a moment. */
+function openWithFlock(path: string): number | undefined {
+  const file = openSync(path, O_RDWR | O_CREAT, 0o600);
+  let status: number | null = null;
+  for (const program of flockPlaces) {
+    ({ status } = spawnSync(program, ['-n', '3'], { stdio: ['ignore', 'ignore', 'ignore', file] }));
+    if (status !== null) break;
+  }
+  if (status === 0) return file;
+  closeSync(file);
+  if (status === 1) return undefined;
+  const reason = status === null ? 'the program flock is missing (util-linux)' : `flock ended with ${status}`;
+  throw new KinoraError('INVALID_CONFIG', `${path} cannot be locked: ${reason}.`);
 }
 
-/** When a process began, in clock ticks since boot; empty where there is no /proc. */
-async function startOf(pid: number): Promise<string> {
-  const stat = await readFile(`/proc/${pid}/stat`, 'latin1').catch(() => '');
-  // The program's name is in brackets and may hold anything; after it, the start time is the twentieth field.
-  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+function openWithFlag(path: string, flag: number): number | undefined {
+  try {
+    return openSync(path, O_RDWR | O_CREAT | flag, 0o600);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EAGAIN') return undefined;
+    throw error;
+  }
+}
+
+/** For the sentence of whoever comes later. */
+function noteOwner(file: number): void {
+  try {
+    ftruncateSync(file);
+    writeSync(file, String(process.pid), 0);
+  } catch {
+    // On a full disk the lock holds without it.
+  }
+}
+
+/** A moment after the lock was taken, its file still names the owner before. */
+async function ownerSentence(path: string, folder: string): Promise<string> {
+  for (let look = 0; look < 20; look++) {
+    const pid = Number(readFileSync(path, 'latin1'));
+    if (pid > 0 && isAlive(pid)) return `Another Kinora (process ${pid}) already runs on ${folder}.`;
+    await sleep(50);
+  }
+  return `Another Kinora already runs on ${folder}, perhaps in a container.`;
 }
 
 function isAlive(pid: number): boolean {

@@ -4,16 +4,23 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Redis } from 'ioredis';
+import { freeSpace, isDiskFull, whatIsFull } from '../disk-space.ts';
 import { KinoraError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { lockFolder } from './folder-lock.ts';
 
+/** For a first answer; reading a large file may take longer, and is answered. */
 const startDeadlineMs = 30_000;
 const stopDeadlineMs = 10_000;
+const answerDeadlineMs = 1_000;
+/** With less, the server would end at its first write. */
+const neededBytes = 512 * 1024;
+/** Lines of the server's log that are kept to say why it ended. */
+const keptLines = 3;
 /** Linux refuses longer unix socket paths. */
 const longestSocketPath = 100;
 
@@ -25,40 +32,42 @@ export function privateSocket(dataDir: string): string {
 export interface PrivateRedis {
   readonly socketPath: string;
   readonly pid: number;
-  /** Settles when the server has ended, for whatever reason. */
-  readonly ended: Promise<void>;
+  /** Resolves when the server has ended, for whatever reason, with its own last words. */
+  readonly ended: Promise<string>;
   /** Saves and stops the server, and frees the folder for another owner. */
   stop(): Promise<void>;
 }
 
 /**
- * Starts the server in `<dataDir>/redis`.
- * @throws KinoraError INVALID_CONFIG when another live process owns the folder or redis-server is not installed.
+ * Starts the server in `<dataDir>/redis`. This process owns that folder from then on, until stop().
+ * @throws KinoraError INVALID_CONFIG when another process owns the folder, redis-server is not installed, or it does not
+ * start; DISK_FULL while there is no room for it to write
  */
 export async function startPrivateRedis(dataDir: string, log: Logger): Promise<PrivateRedis> {
   const socketPath = privateSocket(dataDir);
   const folder = dirname(socketPath);
   if (Buffer.byteLength(socketPath) > longestSocketPath) {
-    throw new KinoraError(
-      'INVALID_CONFIG',
-      `The data folder's path is too long for a unix socket: ${folder}.`,
-    );
+    throw refusal(`The data folder's path is too long for a unix socket: ${folder}.`);
   }
-  await mkdir(folder, { recursive: true, mode: 0o700 });
-  const release = await lockFolder(folder);
   try {
-    await stopLeftover(socketPath);
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    const release = await lockFolder(folder);
+    await stopServer(socketPath);
+    const problem = whatIsFull(await freeSpace(folder), neededBytes);
+    if (problem !== undefined) throw new KinoraError('DISK_FULL', `The disk of ${folder} ${problem}.`);
     // Detached, so that Ctrl-C in a terminal does not end the server while the running job goes back to the queue.
     const child = spawn('/bin/sh', ['-c', watchedByParent, 'kinora-redis', folder, socketPath], {
-      stdio: ['pipe', 'ignore', 'pipe'],
+      stdio: ['pipe', 'pipe', 'pipe'],
       detached: true,
     });
     return await untilReady(child, socketPath, release, log);
   } catch (error) {
-    await release();
-    throw error;
+    if (!isDiskFull(error)) throw error;
+    throw new KinoraError('DISK_FULL', `The disk of ${folder} is full.`, { cause: error });
   }
 }
+
+const refusal = (sentence: string): KinoraError => new KinoraError('INVALID_CONFIG', sentence);
 
 /**
  * The server must end with this process, even after kill -9: a shell reads from a pipe whose other end this process
@@ -69,7 +78,8 @@ const watchedByParent = `
 command -v redis-server >/dev/null || exit 127
 exec 3<&0
 redis-server --dir "$1" --unixsocket "$2" --unixsocketperm 700 --port 0 --appendonly yes --appendfsync always \\
-  --save "" --maxmemory-policy noeviction --loglevel warning --daemonize no </dev/null 3<&- &
+  --save "" --maxmemory-policy noeviction --loglevel warning --daemonize no --pidfile "$1/redis.pid" \\
+  </dev/null 3<&- &
 server=$!
 echo "$server" >&2
 trap 'kill -TERM $server 2>/dev/null' TERM INT
@@ -84,7 +94,7 @@ exit $status
 async function untilReady(
   child: ChildProcess,
   socketPath: string,
-  release: () => Promise<void>,
+  release: () => void,
   log: Logger,
 ): Promise<PrivateRedis> {
   let serverPid = 0;
@@ -93,75 +103,97 @@ async function untilReady(
     const lines = text.replace(/^\d+\n/, '').trim();
     if (lines) log.warn({ lines }, 'redis-server');
   });
-  const exited = once(child, 'exit').then(([code]) => code as number | null);
+  const words: string[] = [];
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+    for (const line of text.split('\n').filter(Boolean)) words.push(line.replace(/^\d+:\w .*? [*#] /, ''));
+    words.splice(0, words.length - keptLines);
+  });
   let exitCode: number | null | undefined;
-  void exited.then((code) => {
-    exitCode = code;
+  // Not 'exit': its last words may still be in the pipe. A killed shell leaves the server behind with the pipe open.
+  const ended = once(child, 'exit').then(async ([code]) => {
+    await Promise.race([once(child, 'close'), sleep(100)]);
+    exitCode = code as number | null;
+    return words.join(' ');
   });
 
   const deadline = Date.now() + startDeadlineMs;
-  while (!(await answers(socketPath))) {
-    if (exitCode === 127) {
-      throw new KinoraError(
-        'INVALID_CONFIG',
-        'redis-server is not installed: "sudo apt install redis-server" (or "brew install redis"), or set REDIS_URL.',
-      );
-    }
-    if (exitCode !== undefined || Date.now() > deadline) {
+  for (let answer: string | undefined; answer !== '+PONG'; await sleep(25)) {
+    answer = await ask(socketPath, 'PING');
+    if (exitCode !== undefined) throw startFailure(exitCode, await ended, dirname(socketPath));
+    if (!answer && Date.now() > deadline) {
       child.kill('SIGTERM');
-      throw new KinoraError(
-        'INVALID_CONFIG',
-        `The private redis-server did not start in ${dirname(socketPath)}.`,
-      );
+      throw refusal(`The private redis-server did not answer in ${dirname(socketPath)}.`);
     }
-    await sleep(25);
   }
 
-  const ended = exited.then(() => release());
   return {
     socketPath,
     pid: serverPid,
     ended,
     stop: async () => {
-      child.stdin?.end();
-      const inTime = await Promise.race([
-        ended.then(() => true),
-        sleep(stopDeadlineMs, false, { ref: false }),
-      ]);
-      if (!inTime && serverPid) process.kill(serverPid, 'SIGKILL');
-      await ended;
+      if (exitCode === undefined) {
+        child.stdin?.end();
+        const inTime = await Promise.race([
+          ended.then(() => true),
+          sleep(stopDeadlineMs, false, { ref: false }),
+        ]);
+        if (!inTime && serverPid) process.kill(serverPid, 'SIGKILL');
+        await ended;
+        await stopServer(socketPath);
+      }
+      release();
     },
   };
 }
 
-async function answers(socketPath: string): Promise<boolean> {
-  const probe = new Redis({
-    path: socketPath,
-    lazyConnect: true,
-    retryStrategy: () => null,
-    connectTimeout: 1_000,
-  });
-  probe.on('error', () => {}); // a server that is not there yet is expected
+/** Why the server ended at its start, as far as its own last words tell. */
+function startFailure(exitCode: number | null, words: string, folder: string): KinoraError {
+  if (exitCode === 127) {
+    return refusal(
+      'redis-server is not installed: "sudo apt install redis-server" (or "brew install redis"), or set REDIS_URL.',
+    );
+  }
+  const sentence = `The private redis-server did not start in ${folder}: ${words || 'it said nothing'}`;
+  if (/no space left|quota exceeded/i.test(words)) return new KinoraError('DISK_FULL', sentence);
+  if (!/append.?only|\bAOF\b/i.test(words)) return refusal(sentence);
+  const manifest = join(folder, 'appendonlydir', 'appendonly.aof.manifest');
+  return refusal(
+    `${sentence} Its file is damaged: copy ${folder} first, then run "redis-check-aof --fix ${manifest}", which drops what follows the damage.`,
+  );
+}
+
+/**
+ * The first line of the answer to a command, '' when there is none in time, undefined when nobody listens.
+ * Without a client library: this asks servers that load, hang or end.
+ */
+async function ask(socketPath: string, command: string): Promise<string | undefined> {
+  const socket = connect(socketPath);
   try {
-    await probe.connect();
-    // LOADING is answered while the append-only file is read.
-    return (await probe.ping()) === 'PONG';
-  } catch {
-    return false;
+    return await new Promise((resolve) => {
+      socket.once('error', ({ code }: NodeJS.ErrnoException) => {
+        resolve(code === 'ENOENT' || code === 'ECONNREFUSED' ? undefined : '');
+      });
+      socket.once('end', () => resolve(''));
+      socket.setTimeout(answerDeadlineMs, () => resolve(''));
+      socket.once('data', (data) => resolve(data.toString('latin1').trimEnd()));
+      socket.write(`${command}\r\n`);
+    });
   } finally {
-    probe.disconnect();
+    socket.destroy();
   }
 }
 
-/** A server whose parent was killed a moment ago may still be saving: the next one starts when it has ended. */
-async function stopLeftover(socketPath: string): Promise<void> {
+/**
+ * Ends a server on our socket: the shell that should have ended it was killed itself. The folder is locked, so the server
+ * is nobody else's.
+ */
+async function stopServer(socketPath: string): Promise<void> {
+  const folder = dirname(socketPath);
   const deadline = Date.now() + stopDeadlineMs;
-  while (await answers(socketPath)) {
+  while ((await ask(socketPath, 'SHUTDOWN NOSAVE')) !== undefined) {
     if (Date.now() > deadline) {
-      throw new KinoraError(
-        'INVALID_CONFIG',
-        'Another redis-server is using the data folder; stop it first.',
-      );
+      const pid = (await readFile(join(folder, 'redis.pid'), 'utf8').catch(() => 'unknown')).trim();
+      throw refusal(`redis-server (process ${pid}) uses ${folder} and does not end; end it first.`);
     }
     await sleep(100);
   }

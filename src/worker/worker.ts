@@ -7,7 +7,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DelayedError, type Job, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
-import { isKinoraError, serializeError } from '../errors.ts';
+import { isKinoraError, KinoraError, serializeError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Artifacts, JobFiles } from '../queue/artifacts.ts';
 import { recordDuration } from '../queue/durations.ts';
@@ -38,6 +38,8 @@ export interface WorkerSettings {
   readonly maxEngineDeaths: number;
   /** How often a running job checks whether it was cancelled: the message may be lost. */
   readonly cancelPollMs: number;
+  /** How long a job waits that met a full disk. */
+  readonly fullDiskWaitMs: number;
   readonly device: string;
   /** Credits per preset, for videos that had to be made smaller than they were asked for. */
   readonly costs: Readonly<Record<string, number>>;
@@ -49,6 +51,7 @@ const defaultWorkerSettings: WorkerSettings = {
   reclaimEveryMs: 5_000,
   maxEngineDeaths: 3,
   cancelPollMs: 1_000,
+  fullDiskWaitMs: 30_000,
   device: 'cpu',
   costs: {},
 };
@@ -216,6 +219,8 @@ export class JobWorker {
     const startedAt = Date.now();
     try {
       if (this.#stopping) this.#abort('handback');
+      // The disk may have filled since, and every attempt takes as long as the video.
+      if (await this.#artifacts.almostFull()) throw new KinoraError('DISK_FULL', 'The disk is full.');
       const artifact = await this.#generate(entry, this.#artifacts.files(jobId), {
         signal: current.controller.signal,
         onProgress: (progress) =>
@@ -249,6 +254,12 @@ export class JobWorker {
     return await untilRedisCan(() => this.#ledger.transition(jobId, event, Date.now(), fields));
   }
 
+  async #handBack(job: Job<QueueData>, token: string | undefined, afterMs: number): Promise<never> {
+    await this.#move(job.data.jobId, 'handback');
+    await untilRedisCan(() => job.moveToDelayed(Date.now() + afterMs, token));
+    throw new DelayedError();
+  }
+
   async #fail(
     job: Job<QueueData>,
     token: string | undefined,
@@ -259,12 +270,8 @@ export class JobWorker {
     const jobId = entry.id;
     const serialized = serializeError(error);
     const { code, message } = serialized;
-    if (reason === 'handback') {
-      await this.#move(jobId, 'handback');
-      // Delayed until now: unlike moveToWait, this wakes another worker.
-      await untilRedisCan(() => job.moveToDelayed(Date.now(), token));
-      throw new DelayedError();
-    }
+    // Delayed until now: unlike moveToWait, this wakes another worker.
+    if (reason === 'handback') return await this.#handBack(job, token, 0);
     if (reason === 'cancelled') {
       await this.#move(jobId, 'cancelled');
       return;
@@ -277,6 +284,11 @@ export class JobWorker {
         throw error; // BullMQ tries again after its back-off
       }
     }
+    if (code === 'DISK_FULL') {
+      this.#log.warn({ jobId, err: message }, 'the disk is full; the job waits');
+      await this.#artifacts.removeOutput(jobId).catch(() => {}); // the next attempt removes it
+      return await this.#handBack(job, token, this.#settings.fullDiskWaitMs);
+    }
     // The text of an unknown error may hold anything: people get a fixed sentence, the log the text.
     const failure =
       isKinoraError(error) || code !== 'INTERNAL'
@@ -284,7 +296,7 @@ export class JobWorker {
         : { code: 'INTERNAL' as const, message: 'Something broke.' };
     this.#log.error({ jobId, code, err: message }, 'job failed');
     const { changed } = await this.#move(jobId, 'failed', { failure: JSON.stringify(failure) });
-    // On a full disk the next job needs the space before housekeeping runs.
+    // On a disk that is almost full the next job needs the space before housekeeping runs.
     if (changed) await this.#artifacts.removeOutput(jobId).catch(() => {});
   }
 }

@@ -33,7 +33,7 @@ it('a waiting job has its place, its picture and both jobs of BullMQ', async () 
     ahead: 1,
     generate: { state: 'prioritized', attemptsMade: 0, attempts: 3 },
     deliver: { state: 'waiting-children', attemptsMade: 0, attempts: 100 },
-    files: [{ name: 'picture', bytes: 7 }],
+    files: [{ name: 'accepted.json' }, { name: 'picture', bytes: 7 }],
     audit: [],
   });
   expect(report?.worker).toBeUndefined();
@@ -64,7 +64,7 @@ it('a running job has its worker, a failed delivery its attempts and reason', as
   expect(report?.deliver?.delayMs).toBeGreaterThan(0);
   expect(report?.generate).toBeUndefined();
   const names = report?.files?.map(({ name }) => name);
-  expect(names).toEqual(['artifact.json', 'picture', 'video.mp4']);
+  expect(names).toEqual(['accepted.json', 'artifact.json', 'picture', 'video.mp4']);
 });
 
 it('a job that an admin cancelled has the line of the audit trail', async () => {

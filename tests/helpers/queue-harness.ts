@@ -109,8 +109,12 @@ export class Harness {
     return client;
   }
 
-  async worker(generate: Generate, settings: Partial<WorkerSettings> = {}): Promise<JobWorker> {
-    const worker = new JobWorker(this.server.patient(), this.artifacts, generate, log, settings, this.keys);
+  async worker(
+    generate: Generate,
+    settings: Partial<WorkerSettings> = {},
+    artifacts = this.artifacts,
+  ): Promise<JobWorker> {
+    const worker = new JobWorker(this.server.patient(), artifacts, generate, log, settings, this.keys);
     await worker.start();
     this.#cleanups.push(() => worker.stop(0));
     return worker;

@@ -1,6 +1,7 @@
 /** Checks of the machine: Node, settings, ffmpeg, disk and Redis. */
-import { access, constants, mkdir, statfs } from 'node:fs/promises';
+import { access, constants, mkdir } from 'node:fs/promises';
 import { type Config, unknownSettings } from '../../config.ts';
+import { freeSpace, whatIsFull } from '../../disk-space.ts';
 import { errorCatalogue, isKinoraError, serializeError } from '../../errors.ts';
 import { Keys } from '../../queue/keys.ts';
 import { assertTrustworthy, connectRedis } from '../../queue/redis.ts';
@@ -50,10 +51,14 @@ export async function checkDisk(config: Config): Promise<Check> {
   try {
     await mkdir(config.dataDir, { recursive: true });
     await access(config.dataDir, constants.W_OK);
-    const { bavail, bsize } = await statfs(config.dataDir);
-    const free = bavail * bsize;
-    const detail = `${(free / 1024 ** 3).toFixed(1)} GiB free in ${config.dataDir}`;
-    if (free >= scarceDiskBytes) return { name: 'disk', state: 'ok', detail };
+    const space = await freeSpace(config.dataDir);
+    const full = whatIsFull(space, config.jobFiles.minFreeBytes);
+    if (full !== undefined) {
+      const detail = `the disk of ${config.dataDir} ${full}, so no requests are taken`;
+      return { name: 'disk', state: 'fail', detail, remedy: errorCatalogue.DISK_FULL.remedy };
+    }
+    const detail = `${(space.bytes / 1024 ** 3).toFixed(1)} GiB free in ${config.dataDir}`;
+    if (space.bytes >= scarceDiskBytes) return { name: 'disk', state: 'ok', detail };
     return { name: 'disk', state: 'warn', detail, remedy: 'Free some space, or lower KINORA_CACHE_DISK_MB.' };
   } catch (error) {
     const remedy = 'Set KINORA_DATA_DIR to a folder that you may write to.';

@@ -7,7 +7,14 @@ import { Housekeeper, type HousekeepingSettings } from '../../../src/bot/upkeep/
 import { Artifacts } from '../../../src/queue/artifacts.ts';
 import type { JobClient } from '../../../src/queue/client.ts';
 import type { Generate } from '../../../src/worker/worker.ts';
-import { artifactOf, eventually, Harness, log, timedGenerator } from '../../helpers/queue-harness.ts';
+import {
+  artifactOf,
+  eventually,
+  type Generation,
+  Harness,
+  log,
+  timedGenerator,
+} from '../../helpers/queue-harness.ts';
 import { mountSmallDisk } from '../../helpers/small-disk.ts';
 
 const hour = 3_600_000;
@@ -258,12 +265,15 @@ describe('a full disk', () => {
   });
 
   it.each(['while the video is written', 'when only its record is missing'])(
-    '%s fails the job with DISK_FULL and a refund; the next one works',
+    '%s lets the job wait until there is room; the next one works',
     async (when) => {
       await smallDisk(256);
       const good = timedGenerator(10);
+      let isFull = true;
+      let attempts = 0;
       const generate: Generate = async (entry, files, hooks) => {
-        if (entry.id !== 't-big') return await good(entry, files, hooks);
+        if (entry.id !== 't-big' || !isFull) return await good(entry, files, hooks);
+        attempts++;
         if (when === 'while the video is written') await writeFile(files.video, Buffer.alloc(512 * 1024));
         // Up to the last block.
         const thumbnail = Buffer.alloc(4_096);
@@ -279,21 +289,35 @@ describe('a full disk', () => {
       };
       await client.submit(await harness.request('big'));
       await client.submit(await harness.request('small', 'test:bob'));
-      await harness.worker(generate);
+      await harness.worker(generate, { fullDiskWaitMs: 100 });
       await harness.delivery();
-      await eventually('both answers', () => harness.posted.length === 2);
-      const big = await client.ledger.read('t-big');
-      expect(big?.failure).toEqual({ code: 'DISK_FULL', message: expect.stringContaining('full') });
-      expect(harness.posted).toEqual([
-        { jobId: 't-big', kind: 'failure' },
-        { jobId: 't-small', kind: 'video' },
-      ]);
-      expect(await harness.creditsUsed()).toBe(0);
+      await eventually('the answer of the other', () => harness.posted.length === 1);
+      expect(harness.posted).toEqual([{ jobId: 't-small', kind: 'video' }]);
+      const full = attempts;
+      await eventually('more attempts', () => attempts > full + 2);
+      expect(await harness.creditsUsed()).toBe(1);
+      isFull = false;
+      await eventually('the video', () => harness.posted.length === 2);
+      expect(harness.posted[1]).toEqual({ jobId: 't-big', kind: 'video' });
+      expect(await harness.creditsUsed()).toBe(1);
       expect(await harness.creditsUsed('test:bob')).toBe(1);
-      const notes = ['accepted.json', 'answered.json'];
-      expect((await readdir(folderOf('t-big'))).sort()).toEqual([...notes, 'picture']);
     },
   );
+
+  it('is not written to: accepted jobs wait, and are made when there is room', async () => {
+    await smallDisk(1_024);
+    for (const id of ['a', 'b']) await client.submit(await harness.request(id));
+    await writeFile(filler(), Buffer.alloc(700 * 1024));
+    const runs: Generation[] = [];
+    const careful = new Artifacts(join(harness.folder, 'jobs'), 512 * 1024);
+    await harness.worker(timedGenerator(10, runs), { fullDiskWaitMs: 100 }, careful);
+    await harness.delivery();
+    await eventually('a start', async () => ((await client.ledger.read('t-b'))?.starts ?? 0) > 1);
+    expect(runs).toEqual([]);
+    await rm(filler());
+    await eventually('both videos', () => harness.posted.length === 2);
+    expect(harness.posted.map(({ kind }) => kind)).toEqual(['video', 'video']);
+  });
 
   it('at the very moment of a picture’s arrival leaves no half picture', async () => {
     const artifacts = new Artifacts(join(harness.folder, 'jobs'));
