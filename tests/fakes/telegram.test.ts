@@ -339,6 +339,32 @@ describe('what people send', () => {
     for (const update of updates) expect(update).not.toHaveProperty('message.is_topic_message');
   });
 
+  it('may be a sticker, forwarded, or a reply to a message of another chat', async () => {
+    const fake = await server({ readsAllGroupMessages: true });
+    const [here, there] = [fake.group({ members: [fake.user()] }), fake.group({ members: [fake.user()] })];
+    const photo = await there.sendsPhoto(landscape, 'mine', { spoiler: true });
+    here.sendsText('/animate', { externalReplyTo: photo });
+    here.sendsSticker(landscape, 'video');
+    here.sendsText('Sale!', { forwarded: true });
+    const [, reply, sticker, forward] = await client(fake).getUpdates(0, 100, 0, undefined);
+    expect(reply).toMatchObject({
+      message: {
+        text: '/animate',
+        external_reply: {
+          origin: { type: 'user' },
+          chat: { id: there.id },
+          message_id: photo.id,
+          photo: [{}, {}, {}, {}],
+          has_media_spoiler: true,
+        },
+      },
+    });
+    expect(reply).not.toHaveProperty('message.reply_to_message');
+    expect(reply).not.toHaveProperty('message.external_reply.caption');
+    expect(sticker).toMatchObject({ message: { sticker: { is_video: true, is_animated: false } } });
+    expect(forward).toMatchObject({ message: { text: 'Sale!', forward_origin: { type: 'hidden_user' } } });
+  });
+
   it('may call people without a user name', async () => {
     const fake = await server();
     const ada = fake.user({ name: 'Ada L' });
@@ -503,6 +529,49 @@ describe('refusals', () => {
     group.removesBot();
     expect(await refusal(telegram.sendMessage(group.id, 'a'))).toContain('bot was kicked');
     expect(fake.transcript(chat)).toContain('presses [Go]\n  ⏳ no answer');
+  });
+
+  it('of topics that are closed or gone', async () => {
+    const fake = await server();
+    const forum = fake.group({ members: [fake.user()], forum: true });
+    const telegram = client(fake);
+    const send = (topic: number) => telegram.sendMessage(forum.id, 'hi', { message_thread_id: topic });
+    const asked = forum.sendsText('/animate', { threadId: 5 });
+    await send(5);
+    expect(await refusal(send(1))).toBe('400: Bad Request: message thread not found');
+    forum.closesTopic(5);
+    expect(await refusal(send(5))).toBe('400: Bad Request: TOPIC_CLOSED');
+    const reply = { reply_parameters: { message_id: asked.id } };
+    expect(await refusal(telegram.sendMessage(forum.id, 'hi', reply))).toBe('400: Bad Request: TOPIC_CLOSED');
+    forum.admitsBot('administrator');
+    await send(5);
+    forum.deletesTopic(5);
+    expect(await refusal(send(5))).toBe('400: Bad Request: message thread not found');
+    expect(fake.answers(forum)).toEqual([]);
+    await telegram.sendMessage(forum.id, 'hi');
+  });
+
+  it('of a group that became a supergroup, with its new id', async () => {
+    const fake = await server();
+    const old = fake.group({ members: [fake.user()], basic: true });
+    const telegram = client(fake);
+    const fresh = old.becomesSupergroup();
+    expect(await telegram.getUpdates(0, 100, 0, undefined)).toMatchObject([
+      { message: { chat: { id: old.id, type: 'group' }, migrate_to_chat_id: fresh.id } },
+      {
+        message: {
+          chat: { id: fresh.id, type: 'supergroup' },
+          sender_chat: { id: fresh.id },
+          migrate_from_chat_id: old.id,
+        },
+      },
+    ]);
+    const refused = await telegram.sendMessage(old.id, 'hi').catch((error: unknown) => error);
+    expect(refused).toMatchObject({
+      description: 'Bad Request: group chat was upgraded to a supergroup chat',
+      parameters: { migrate_to_chat_id: fresh.id },
+    });
+    await telegram.sendMessage(fresh.id, 'hi');
   });
 
   it('of commands, reactions and chat actions', async () => {

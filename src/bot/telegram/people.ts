@@ -121,7 +121,9 @@ export function placeOf(message: Message): Place {
  */
 export async function isAdminOfGroup(api: TelegramApi, chatId: number, userId: number): Promise<boolean> {
   if (!isGroup(chatId)) return false;
-  const { status } = await api.callWithRetries('getChatMember', { chat_id: chatId, user_id: userId });
+  const { status } = await api.following({ chatId }, (group) =>
+    api.callWithRetries('getChatMember', { chat_id: group.chatId, user_id: userId }),
+  );
   return status === 'administrator' || status === 'creator';
 }
 

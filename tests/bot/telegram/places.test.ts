@@ -219,9 +219,11 @@ describe.concurrent('a group that becomes a supergroup', () => {
     await world.stopBot();
     await old.sendsPhoto(await photo(), '/animate gore', { from: ada });
     await old.sendsPhoto(await photo(), '/animate waves', { from: ada });
+    old.sendsText('/rules words list', { from: mod });
     const fresh = old.becomesSupergroup();
     await world.startBot();
     await early.until(() => world.videos(fresh).length === 1);
+    await early.until(() => early.answers(fresh).some(({ text }) => text.includes('gore')));
     expect(early.answers(fresh).some(({ text }) => /moderators/.test(text))).toBe(true);
     expect(world.runs).toHaveLength(1);
   });

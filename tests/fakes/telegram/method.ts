@@ -28,8 +28,8 @@ export function readChat({ world, params }: Request): FakeChat {
   }
   if (chat.bot === 'not started') throw forbidden("bot can't initiate conversation with a user");
   if (chat.bot === 'blocked') throw forbidden('bot was blocked by the user');
-  if (chat.bot === 'kicked') throw forbidden('bot was kicked from the supergroup chat');
-  if (chat.bot === 'left') throw forbidden('bot is not a member of the supergroup chat');
+  if (chat.bot === 'kicked') throw forbidden(`bot was kicked from the ${chat.api.type} chat`);
+  if (chat.bot === 'left') throw forbidden(`bot is not a member of the ${chat.api.type} chat`);
   return chat;
 }
 
