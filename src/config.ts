@@ -61,6 +61,15 @@ const warmUp = z
   )
   .optional();
 
+/** Sometimes written without its scheme. */
+const proxy = z
+  .string()
+  .transform((text) => (text.includes('://') ? text : `http://${text}`))
+  .refine((text) => URL.canParse(text) && /^(https?|socks|socks5h?):$/.test(new URL(text).protocol), {
+    error: 'expected http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT',
+  })
+  .optional();
+
 const featureReuse = { '1': 1, '2': 2, '3': 3 } as const;
 
 /** Every setting with its range and default. An empty value counts as unset. */
@@ -98,6 +107,11 @@ export const environmentSchema = z.object({
     .regex(/^\d+:[\w-]+$/, { error: 'expected the token as BotFather gave it' })
     .optional(),
   KINORA_TELEGRAM_ADMINS: ids,
+  KINORA_TELEGRAM_API: z.url({ protocol: /^https?$/, error: 'expected https://… or http://…' }).optional(),
+  HTTPS_PROXY: proxy,
+  HTTP_PROXY: proxy,
+  ALL_PROXY: proxy,
+  NO_PROXY: z.string().optional(),
   KINORA_QUEUE_LIMIT: count.default(500),
   KINORA_USER_LIMIT: count.default(5),
   KINORA_COMMUNITY_LIMIT: count.default(50),
@@ -133,9 +147,12 @@ const pathNames: ReadonlySet<string> = new Set(['KINORA_DATA_DIR', 'KINORA_MODEL
 /** Settings that are a path if they contain a slash, else a name. */
 const nameOrPathNames: ReadonlySet<string> = new Set(['KINORA_MODEL', 'FFMPEG_PATH']);
 
+/** The names of proxies are also written in small letters, and mean the same. */
 function withoutEmpty(values: Readonly<Record<string, string | undefined>>): Values {
   return Object.fromEntries(
-    Object.entries(values).filter((entry): entry is [string, string] => (entry[1] ?? '').trim() !== ''),
+    Object.entries(values)
+      .filter((entry): entry is [string, string] => (entry[1] ?? '').trim() !== '')
+      .map(([name, value]) => [/^(https?|all|no)_proxy$/.test(name) ? name.toUpperCase() : name, value]),
   );
 }
 
@@ -246,8 +263,14 @@ function toConfig(env: z.output<typeof environmentSchema>) {
         }
       : undefined,
     telegram: env.KINORA_TELEGRAM_TOKEN
-      ? { token: env.KINORA_TELEGRAM_TOKEN, adminUserIds: env.KINORA_TELEGRAM_ADMINS }
+      ? {
+          token: env.KINORA_TELEGRAM_TOKEN,
+          adminUserIds: env.KINORA_TELEGRAM_ADMINS,
+          /** Of a Bot API server of the owner's; undefined: Telegram's own. */
+          apiRoot: env.KINORA_TELEGRAM_API,
+        }
       : undefined,
+    proxies: proxiesOf(env),
     queue: {
       limits: {
         queue: env.KINORA_QUEUE_LIMIT,
@@ -278,6 +301,11 @@ function toConfig(env: z.output<typeof environmentSchema>) {
       minFreeBytes: env.KINORA_MIN_FREE_DISK_MB * bytesPerMegabyte,
     },
   };
+}
+
+/** Through which the chats and their files are reached. */
+function proxiesOf(env: z.output<typeof environmentSchema>) {
+  return { https: env.HTTPS_PROXY, http: env.HTTP_PROXY, all: env.ALL_PROXY, no: env.NO_PROXY };
 }
 
 function redisAddress(url: string | undefined): RedisAddress | undefined {

@@ -1,4 +1,5 @@
 /** Fetches a picture from an address that a platform gave: no redirects, at most so many bytes, until a deadline. */
+import { fetch } from 'undici';
 import { retry } from '../retry.ts';
 
 /** The server, or the way to it, is in trouble that may pass. */

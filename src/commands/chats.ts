@@ -24,7 +24,11 @@ export function assertSomeChat({ inboxFolder, discord, telegram, web }: Config, 
 
 /** Loads the libraries of these chats only. */
 export async function platformsOf(config: Config, redis: RedisAddress, log: Logger): Promise<ChatPlatform[]> {
-  const { dataDir: dataFolder, ffmpegPath, discord, telegram, web } = config;
+  const { dataDir: dataFolder, ffmpegPath, discord, telegram, web, proxies } = config;
+  if (proxies.https ?? proxies.http ?? proxies.all) {
+    const { useProxies } = await import('../bot/proxies.ts');
+    useProxies(proxies);
+  }
   const platforms: ChatPlatform[] = [];
   if (config.inboxFolder !== undefined) {
     const say = (line: string): void => void process.stderr.write(`${line}\n`);

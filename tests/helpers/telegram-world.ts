@@ -60,6 +60,9 @@ interface Overrides {
   readonly adminUserIds?: readonly number[];
   readonly statusEveryMs?: number;
   readonly notifyAfterMs?: number;
+  /** The address of the fake as the bot knows it. */
+  readonly apiRoot?: string;
+  readonly isLocalServer?: boolean;
 }
 
 export class TelegramWorld {
@@ -139,7 +142,8 @@ export class TelegramWorld {
       adminUserIds,
       log: this.log,
       dataFolder: this.folder,
-      apiRoot: this.fake.apiRoot,
+      apiRoot: this.#overrides.apiRoot ?? this.fake.apiRoot,
+      isLocalServer: this.#overrides.isLocalServer ?? false,
       ffmpegPath: this.ffmpegPath,
       statusEveryMs: { private: statusEveryMs, group: statusEveryMs },
       notifyAfterMs,

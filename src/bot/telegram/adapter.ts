@@ -10,7 +10,7 @@ import { findFfmpeg } from '../../video/ffmpeg-path.ts';
 import type { ChatPlatform, Services } from '../platform.ts';
 import { StatusBoard } from '../status-board.ts';
 import { type Deliver, DeliveryDelayed } from '../upkeep/delivery.ts';
-import { errorCode, TelegramApi } from './api.ts';
+import { errorCode, fileLimits, TelegramApi } from './api.ts';
 import { TelegramButtons } from './buttons.ts';
 import { TelegramCommands } from './commands.ts';
 import { defaultStatusPace, type StatusPace, TelegramDelivery } from './delivery.ts';
@@ -33,6 +33,8 @@ export interface TelegramOptions {
   readonly dataFolder?: string | undefined;
   /** Of a Bot API server; Telegram's own when absent. */
   readonly apiRoot?: string | undefined;
+  /** That server is the owner's and runs with --local: its limits are higher, and its files lie on this machine. */
+  readonly isLocalServer?: boolean;
   /** For clips that a chat refuses as too large; searched for when absent. */
   readonly ffmpegPath?: string | undefined;
   readonly statusEveryMs?: StatusPace;
@@ -82,14 +84,16 @@ export class TelegramPlatform implements ChatPlatform {
 
   async start(services: Services): Promise<void> {
     const { token, adminUserIds, dataFolder, apiRoot = 'https://api.telegram.org' } = this.#options;
+    const { isLocalServer = false } = this.#options;
     const log = this.#log;
     const moves = new GroupMoves(services.administration, log);
     const api = new TelegramApi(
       new Telegram(token, { apiRoot, webhookReply: false }),
       (move) => void moves.follow(move).catch(() => {}), // the next call tells it again
+      isLocalServer ? fileLimits.local : fileLimits.telegram,
     );
     const people = new People(adminUserIds);
-    const pictures = new Pictures(api, apiRoot, token);
+    const pictures = new Pictures(api, apiRoot, token, isLocalServer);
     const pace = this.#options.statusEveryMs ?? defaultStatusPace;
     const delivery = new TelegramDelivery({
       api,
