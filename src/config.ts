@@ -268,6 +268,7 @@ function toConfig(env: z.output<typeof environmentSchema>) {
           adminUserIds: env.KINORA_TELEGRAM_ADMINS,
           /** Of a Bot API server of the owner's; undefined: Telegram's own. */
           apiRoot: env.KINORA_TELEGRAM_API,
+          isLocalServer: env.KINORA_TELEGRAM_API !== undefined,
         }
       : undefined,
     proxies: proxiesOf(env),

@@ -19,6 +19,7 @@ export const slow = [
   'tests/bot/telegram/pictures.test.ts',
   'tests/bot/telegram/places.test.ts',
   'tests/bot/telegram/private.test.ts',
+  'tests/bot/telegram/local-server.test.ts',
   'tests/bot/telegram/telegram.test.ts',
   'tests/bot/upkeep/*.test.ts',
   'tests/chaos/*.test.ts',

@@ -143,14 +143,33 @@ export interface Extras {
   readonly entities?: MessageEntity[];
 }
 
+/** The largest files, in bytes. */
+export interface FileLimits {
+  readonly download: number;
+  readonly upload: number;
+}
+
+export const fileLimits = {
+  /** Of Telegram's own server of the Bot API. */
+  telegram: { download: 20_000_000, upload: 50_000_000 },
+  /** Of one of the owner's, run with --local; it has no limit for downloads, but larger files are no pictures. */
+  local: { download: 100_000_000, upload: 2_000_000_000 },
+} as const satisfies Readonly<Record<string, FileLimits>>;
+
 export class TelegramApi {
+  readonly limits: FileLimits;
   readonly #telegram: Telegram;
   readonly #onMoved: (move: GroupMove) => void;
   /** Groups that have another id now. What is not known here, Telegram tells. */
   readonly #moved = new Map<number, number>();
 
   /** @param onMoved called when a call tells that a group has another id now */
-  constructor(telegram: Telegram, onMoved: (move: GroupMove) => void) {
+  constructor(
+    telegram: Telegram,
+    onMoved: (move: GroupMove) => void,
+    limits: FileLimits = fileLimits.telegram,
+  ) {
+    this.limits = limits;
     this.#telegram = telegram;
     this.#onMoved = onMoved;
   }

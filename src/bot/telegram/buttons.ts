@@ -21,7 +21,7 @@ import { shorten } from '../sentences/shorten.ts';
 import { CallError, replyTo, type TelegramApi } from './api.ts';
 import { sendVideo } from './delivery.ts';
 import { type Choice, offeredPicture, type PictureOffers, parseOfferButton } from './offers.ts';
-import { chatAsPerson, isAdminOfGroup, maxUploadBytes, type People } from './people.ts';
+import { chatAsPerson, isAdminOfGroup, type People } from './people.ts';
 import { codeFrom, inert, inPieces, maxCaptionLength, maxTextLength } from './rendering.ts';
 import { pressJobId, type TelegramRequests } from './requests.ts';
 import type { SpooledUpdate } from './update-spool.ts';
@@ -196,7 +196,7 @@ export class TelegramButtons {
     const { api, services } = this.#tools;
     const chat_id = message.chat.id;
     void api.call('sendChatAction', { chat_id, action: 'upload_video' }).catch(() => {}); // only for show
-    const made = await services.buttons.transform(entry, action, maxUploadBytes);
+    const made = await services.buttons.transform(entry, action, api.limits.upload);
     const say = messagesFor(person.locale);
     if (made.kind === 'refused') {
       await api.send(replyTo(message), renderRefusal(made.reason, say));

@@ -147,7 +147,7 @@ export class TelegramCommands {
 
   async #rules({ message, person }: Incoming, { words, isAddressed }: Command): Promise<void> {
     const moderator = { ...person, isModerator: await this.#moderates(message) };
-    const place = placeOf(message);
+    const place = placeOf(message, this.#tools.api.limits.upload);
     const command = parseRuleCommand(words, { platform: 'telegram', channelKey: place.channelKey });
     const isOurs = isAddressed || (words.length > 0 && command.kind !== 'unknown');
     // Other bots have a command of this name, too.
@@ -213,7 +213,7 @@ export class TelegramCommands {
 
   async #me({ message, person }: Incoming): Promise<void> {
     const { services, api } = this.#tools;
-    const account = await services.account.me(person, placeOf(message));
+    const account = await services.account.me(person, placeOf(message, api.limits.upload));
     const { text, buttons } = renderAccount(account, messagesFor(person.locale));
     await api.send(replyTo(message), text, { markup: keyboard(buttons) });
   }

@@ -21,7 +21,7 @@ import {
   targetFields,
   unlessUnchanged,
 } from './api.ts';
-import { isGroup, maxUploadBytes } from './people.ts';
+import { isGroup } from './people.ts';
 import { fittingCaption, keyboard } from './rendering.ts';
 
 const answerPlaceSchema = z.object({
@@ -147,7 +147,7 @@ export class TelegramDelivery {
   ): Promise<void> {
     const { artifact, files } = answer;
     const clip: Clip = { ...artifact, file: files.video, thumbnail: files.thumbnail };
-    let limit = maxUploadBytes;
+    let limit = this.#tools.api.limits.upload;
     try {
       if (artifact.bytes <= limit) return await this.#postClip(place, entry, answer, clip, false, signal);
     } catch (error) {

@@ -3,9 +3,6 @@ import type { Message, User } from 'telegraf/types';
 import type { Person, Place } from '../people.ts';
 import { generalTopicId, type TelegramApi } from './api.ts';
 
-/** Limit of the Bot API for uploads. */
-export const maxUploadBytes = 50_000_000;
-
 /** Telegram's group and channel ids are negative. */
 export const isGroup = (chatId: number): boolean => chatId < 0;
 
@@ -102,8 +99,11 @@ export function privateChatOf({ userKey }: Person): { readonly chatId: number } 
 
 export const communityKey = (chatId: number): string => `telegram:${chatId}`;
 
-/** The place of a message. Where a group has topics, they are its channels. */
-export function placeOf(message: Message): Place {
+/**
+ * The place of a message. Where a group has topics, they are its channels.
+ * @param maxBytes of an upload
+ */
+export function placeOf(message: Message, maxBytes: number): Place {
   const { chat, is_topic_message: isInTopic, message_thread_id: threadId } = message;
   const isForum = 'is_forum' in chat && chat.is_forum === true;
   const topic = (isInTopic && threadId) || generalTopicId;
@@ -111,7 +111,7 @@ export function placeOf(message: Message): Place {
     ...(isGroup(chat.id) ? { communityKey: communityKey(chat.id) } : {}),
     ...(isForum ? { channelKey: `telegram:${topic}` } : {}),
     hasRoles: false,
-    maxBytes: maxUploadBytes,
+    maxBytes,
   };
 }
 

@@ -2,12 +2,13 @@
  * Pictures from Telegram: which file of a message is the picture, and its bytes, fetched from the Bot API alone. The
  * address holds the token, so it never enters an error.
  */
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { isAbsolute } from 'node:path';
 import type { Document, Message } from 'telegraf/types';
 import { download } from '../download.ts';
 import { CallError, type TelegramApi } from './api.ts';
 
-/** Limit of the Bot API for downloads. */
-export const maxDownloadBytes = 20_000_000;
 const downloadDeadlineMs = 30_000;
 
 export interface PictureFile {
@@ -59,15 +60,18 @@ export type Downloaded = Awaited<ReturnType<typeof download>>;
 export class Pictures {
   readonly #api: TelegramApi;
   readonly #fileRoot: string;
+  readonly #isLocal: boolean;
 
-  constructor(api: TelegramApi, apiRoot: string, token: string) {
+  /** @param isLocal the server is the owner's, and may name files of this machine */
+  constructor(api: TelegramApi, apiRoot: string, token: string, isLocal = false) {
     this.#api = api;
+    this.#isLocal = isLocal;
     this.#fileRoot = `${apiRoot.replace(/\/$/, '')}/file/bot${token}/`;
   }
 
   /** Throws nothing but the reason of `signal`. */
   async fetch({ fileId, bytes }: PictureFile, signal: AbortSignal): Promise<Downloaded> {
-    if (bytes !== undefined && bytes > maxDownloadBytes) return 'tooLarge';
+    if (bytes !== undefined && bytes > this.#api.limits.download) return 'tooLarge';
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(downloadDeadlineMs)]);
     for (let attempt = 1; attempt <= 2; attempt++) {
       const result = await this.#attempt(fileId, deadline);
@@ -81,10 +85,27 @@ export class Pictures {
   async #attempt(fileId: string, signal: AbortSignal): Promise<Downloaded> {
     try {
       const { file_path: path } = await this.#api.callWithRetries('getFile', { file_id: fileId }, { signal });
-      if (path === undefined || !/^[\w-]+(?:[/.][\w-]+)*$/.test(path)) return 'failed';
-      return await download(`${this.#fileRoot}${path}`, maxDownloadBytes, signal);
+      if (path === undefined) return 'failed';
+      const { download: maxBytes } = this.#api.limits;
+      if (this.#isLocal && isAbsolute(path)) return await readLocal(path, maxBytes);
+      if (!/^[\w-]+(?:[/.][\w-]+)*$/.test(path)) return 'failed';
+      return await download(`${this.#fileRoot}${path}`, maxBytes, signal);
     } catch (error) {
       return error instanceof CallError && error.isTooLarge ? 'tooLarge' : 'failed';
     }
+  }
+}
+
+/** A file that the server has downloaded. It names the path itself; what is no plain file there is not opened. */
+async function readLocal(path: string, maxBytes: number): Promise<Downloaded> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    const found = await file.stat();
+    if (!found.isFile()) return 'failed';
+    if (found.size > maxBytes) return 'tooLarge';
+    const bytes = await file.readFile();
+    return bytes.length === 0 ? 'failed' : bytes;
+  } finally {
+    await file.close();
   }
 }

@@ -18,7 +18,7 @@ import type { StatusBoard } from '../status-board.ts';
 import { CallError, replyTo, type Target, type TelegramApi } from './api.ts';
 import { type AnswerPlace, readAnswerPlace, targetOf, toReplyTo } from './delivery.ts';
 import { isGroup, placeOf, privateChatOf } from './people.ts';
-import { maxDownloadBytes, type PictureFile, type Pictures } from './pictures.ts';
+import type { PictureFile, Pictures } from './pictures.ts';
 import type { SpooledUpdate } from './update-spool.ts';
 
 export interface RequestTools {
@@ -82,7 +82,7 @@ export class TelegramRequests {
         // It throws only when the bot stops.
         const bytes = await pictures.fetch(picture, spooled.signal).catch(() => 'failed' as const);
         if (bytes === 'tooLarge')
-          return refused({ kind: 'tooLarge', megabytes: maxDownloadBytes / 1_000_000 });
+          return refused({ kind: 'tooLarge', megabytes: api.limits.download / 1_000_000 });
         return bytes === 'failed' ? refused({ kind: 'notDownloaded' }) : bytes;
       };
       const { isCovered } = picture;
@@ -134,7 +134,12 @@ export class TelegramRequests {
     }
     const shown = new AbortController();
     const showing = (async () => {
-      const outcome = await submit({ jobId, person, place: placeOf(message), replyTo: toReplyTo(place) });
+      const outcome = await submit({
+        jobId,
+        person,
+        place: placeOf(message, api.limits.upload),
+        replyTo: toReplyTo(place),
+      });
       if (outcome.kind === 'duplicate') return await this.#drop(place, jobId);
       if (outcome.kind === 'accepted' && place.statusId !== undefined) board.track(outcome.job);
       await this.#show(place, outcome, person, shown.signal);

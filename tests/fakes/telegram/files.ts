@@ -1,6 +1,7 @@
 /** Files as Telegram keeps them: for ever under their file_id, and for a while under a path to download from. */
 import { randomBytes } from 'node:crypto';
-import { extname } from 'node:path';
+import { writeFileSync } from 'node:fs';
+import { extname, join } from 'node:path';
 import { badRequest } from './api-error.ts';
 
 export type FileKind = 'photo' | 'video' | 'document' | 'animation' | 'sticker' | 'thumbnail';
@@ -49,6 +50,8 @@ const mimeTypes = new Map([
 ]);
 
 export class FileStore {
+  /** Where a server with --local keeps what it has downloaded. */
+  localFolder: string | undefined;
   readonly #files = new Map<string, StoredFile>();
   readonly #paths = new Map<string, StoredFile>();
   #count = 0;
@@ -75,10 +78,16 @@ export class FileStore {
   prepare(id: string): object {
     const file = this.#files.get(id);
     if (!file) throw badRequest('wrong file_id or the file is temporarily unavailable');
-    if (file.bytes.byteLength > maxDownloadBytes) throw badRequest('file is too big');
+    if (this.localFolder === undefined && file.bytes.byteLength > maxDownloadBytes)
+      throw badRequest('file is too big');
     this.#count += 1;
     const extension = file.kind === 'document' ? extname(file.name ?? '') : extensionOf(file.mimeType);
     const path = `${file.kind}s/file_${this.#count}${extension}`;
+    if (this.localFolder !== undefined) {
+      const local = join(this.localFolder, path.replace('/', '-'));
+      writeFileSync(local, file.bytes);
+      return { ...fileFields(file), file_path: local };
+    }
     this.#paths.set(path, file);
     return { ...fileFields(file), file_path: path };
   }

@@ -21,6 +21,8 @@ export interface FakeTelegramOptions {
   readonly readsAllGroupMessages?: boolean;
   /** How long a pressed button waits for its answer. */
   readonly pressLifeMs?: number;
+  /** As a server of the owner's with --local: files have no limit, and lie in this folder. */
+  readonly localFolder?: string;
 }
 
 export class FakeTelegram {
@@ -31,6 +33,7 @@ export class FakeTelegram {
   private constructor(options: FakeTelegramOptions) {
     const { botUsername = 'kinora_bot', pressLifeMs = 15_000, readsAllGroupMessages = false } = options;
     this.world = new World({ botUsername, pressLifeMs });
+    this.world.files.localFolder = options.localFolder;
     this.world.bot.can_read_all_group_messages = readsAllGroupMessages;
     this.#http = new FakeHttp(this.world, { ...botMethods, ...messageMethods });
   }
