@@ -111,6 +111,9 @@ export class Polling {
     const callApi = telegram.callApi.bind(telegram);
     telegram.callApi = async (method, payload, { signal } = {}) => {
       const isPoll = method === 'getUpdates';
+      // A stop that came while telegraf was still starting: it would poll on. Its last call, which confirms the updates
+      // that were taken, has no signal.
+      if (isPoll && signal && this.#stopping.signal.aborted) throw new DOMException('stopped', 'AbortError');
       const controller = new AbortController();
       const timer = setTimeout(() => controller.abort(), isPoll ? pollDeadlineMs : callDeadlineMs);
       const stop = (): void => controller.abort();

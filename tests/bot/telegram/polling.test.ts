@@ -56,6 +56,18 @@ describe('polling', () => {
     await fake.until(() => seen.length === 1);
   });
 
+  it('begins no poll when it is stopped while telegraf starts', async () => {
+    const fake = await server();
+    const { polling } = poller(fake);
+    const starting = fake.fail({ method: 'deleteWebhook', status: 'held' });
+    polling.start();
+    await fake.until(() => starting.hits === 1);
+    const stopped = polling.stop();
+    starting.lift();
+    await stopped;
+    expect(fake.calls('getUpdates').filter(({ params }) => params['timeout'] !== undefined)).toEqual([]);
+  });
+
   it('comes back when the other one with its token is gone, and loses nothing', async () => {
     const fake = await server();
     const chat = fake.privateChat({ started: true });
