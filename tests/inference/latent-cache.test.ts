@@ -281,7 +281,7 @@ describe('a disk that fails only means that nothing is kept there', () => {
 
   it('when it has no room for a whole file', async () => {
     // A limit on the size of files cuts a write in the middle, as a full disk does.
-    const child = runProcess(['600000', '300'], 'ulimit -f 8; ');
+    const child = runProcess(['600000', '300', 'writeFailures'], 'ulimit -f 8; ');
     const { code, counters } = await child.ended;
     expect(code).toBe(0);
     expect(counters).toMatchObject({ wrong: 0, diskHits: 0, diskBytes: 0 });
@@ -293,7 +293,7 @@ describe('a disk that fails only means that nothing is kept there', () => {
 describe('several processes on one folder', () => {
   it('never see wrong numbers and keep within the bound', { timeout: 30_000 }, async () => {
     const bound = 200_000; // a dozen entries of forty: every process drops what the others wrote
-    const children = [1, 2, 3].map(() => runProcess([String(bound), '1200']));
+    const children = [1, 2, 3].map(() => runProcess([String(bound), '1200', 'diskHits', 'misses']));
     for (const { ended } of children) {
       const { code, counters } = await ended;
       expect(code).toBe(0);
@@ -315,7 +315,7 @@ describe('several processes on one folder', () => {
       child.process.kill('SIGKILL');
       await child.ended;
     }
-    const { code, counters } = await runProcess(['2000000', '300']).ended;
+    const { code, counters } = await runProcess(['2000000', '300', 'diskHits']).ended;
     expect(code).toBe(0);
     expect(counters).toMatchObject({ wrong: 0, writeFailures: 0 });
     expect(counters?.['diskHits']).toBeGreaterThan(0);
