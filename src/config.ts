@@ -1,7 +1,9 @@
 /** Reads the settings from .env and the environment; nothing else does. A test compares their names with .env.example. */
+import { readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { config as readDotenv } from 'dotenv';
+import { parse as parseDotenv } from 'dotenv';
 import { z } from 'zod';
 import { KinoraError } from './errors.ts';
 import { isDeviceName } from './inference/devices/device.ts';
@@ -98,7 +100,12 @@ export const environmentSchema = z.object({
     })
     .optional(),
   KINORA_INBOX: z.string().optional(),
-  KINORA_DISCORD_TOKEN: z.string().optional(),
+  KINORA_DISCORD_TOKEN: z
+    .string()
+    .regex(/^[\w-]{10,}\.[\w-]{4,}\.[\w-]{20,}$/, {
+      error: 'expected the token of the page "Bot", which has two dots in it',
+    })
+    .optional(),
   KINORA_DISCORD_ADMINS: ids,
   KINORA_DISCORD_ADMIN_ROLES: ids,
   KINORA_DISCORD_ADMIN_SERVERS: ids,
@@ -160,25 +167,63 @@ function withAbsolutePaths(values: Values, folder: string): Values {
   return Object.fromEntries(
     Object.entries(values).map(([name, value]) => {
       const isPath = pathNames.has(name) || (nameOrPathNames.has(name) && /[\\/]/.test(value));
-      return [name, isPath ? path.resolve(folder, value) : value];
+      return [name, isPath ? path.resolve(folder, withHome(value)) : value];
     }),
   );
+}
+
+/** "~" is the home folder also where no shell has replaced it. */
+function withHome(file: string): string {
+  return file.replace(/^~(?=$|[\\/])/, () => homedir());
+}
+
+/** Where the file of settings lies, or would lie. */
+export function settingsFile(environment: NodeJS.ProcessEnv = process.env): string {
+  const named = environment['KINORA_ENV_FILE']?.trim();
+  return path.resolve(named ? withHome(named) : path.join(projectFolder, '.env'));
 }
 
 /** The settings of .env and of the environment, unchecked. */
 function readValues(environment: NodeJS.ProcessEnv): Values {
   const fromEnvironment = withoutEmpty(environment);
-  const named = fromEnvironment['KINORA_ENV_FILE'];
-  const file = path.resolve(named ?? path.join(projectFolder, '.env'));
-  const fromFile: Values = {};
-  const { error } = readDotenv({ path: file, processEnv: fromFile, quiet: true });
-  if (error && named !== undefined) {
-    throw new KinoraError('INVALID_CONFIG', `KINORA_ENV_FILE: ${file} cannot be read.`, { cause: error });
-  }
+  const file = settingsFile(environment);
+  const fromFile = readSettingsFile(file, fromEnvironment['KINORA_ENV_FILE'] !== undefined);
   return {
     ...withAbsolutePaths(withoutEmpty(fromFile), path.dirname(file)),
     ...withAbsolutePaths(fromEnvironment, process.cwd()),
   };
+}
+
+function readSettingsFile(file: string, isNamed: boolean): Values {
+  let bytes: Buffer;
+  try {
+    bytes = readFileSync(file);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === 'ENOENT' && !isNamed) return {};
+    const what = isNamed ? `KINORA_ENV_FILE: ${file}` : file;
+    throw new KinoraError('INVALID_CONFIG', `${what} cannot be read (${code}).`, {
+      cause,
+      remedy: 'Correct its name, or let this user read it.',
+    });
+  }
+  // Nothing of it would be understood: every second byte is zero. The two first ones are UTF-16's mark.
+  if (bytes.includes(0) || /^(\xff\xfe|\xfe\xff)/.test(bytes.toString('latin1', 0, 2))) {
+    throw new KinoraError('INVALID_CONFIG', `${file} is not UTF-8 text; it looks like UTF-16.`, {
+      remedy: 'Save it as UTF-8 ("Encoding" in the editor\'s dialog) and start again.',
+    });
+  }
+  return parseDotenv(bytes);
+}
+
+/** Names of chats' tokens without KINORA_ in front: people know them from other programs. */
+const foreignTokenNames = /^(KINORA_)?(DISCORD|TELEGRAM)(_BOT)?_TOKEN$|^BOT_TOKEN$/;
+
+/** Tokens that have no effect, because their name is another program's. */
+export function misnamedTokens(environment: NodeJS.ProcessEnv = process.env): string[] {
+  return Object.keys(readValues(environment))
+    .filter((name) => foreignTokenNames.test(name) && !Object.hasOwn(environmentSchema.shape, name))
+    .sort();
 }
 
 /** Names that begin with KINORA_ and are no setting: mostly typing errors, which would have no effect in silence. */

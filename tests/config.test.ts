@@ -1,5 +1,5 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { homedir, tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { environmentSchema, inspectConfig, loadConfig, unknownSettings } from '../src/config.ts';
@@ -39,6 +39,7 @@ describe('the configuration', () => {
     ['KINORA_REUSE', '4'],
     ['KINORA_METADATA', 'yes'],
     ['KINORA_LOG_LEVEL', 'loud'],
+    ['KINORA_DISCORD_TOKEN', 'your-token-here'],
     ['REDIS_URL', 'http://localhost'],
     ['REDIS_URL', 'redis://:p@ss:w/o#r%d+=@127.0.0.1:6379'],
     ['REDIS_URL', 'redis://user:12/ss@host'],
@@ -102,7 +103,7 @@ describe('the configuration', () => {
 describe('the file of settings', () => {
   const folder = mkdtempSync(path.join(tmpdir(), 'kinora-config-'));
   afterAll(() => rmSync(folder, { recursive: true }));
-  const write = (text: string): string => {
+  const write = (text: string | Uint8Array): string => {
     const file = path.join(folder, 'settings');
     writeFileSync(file, text);
     return file;
@@ -121,6 +122,28 @@ describe('the file of settings', () => {
     const config = loadConfig({ KINORA_ENV_FILE });
     expect(config.dataDir).toBe(path.join(folder, 'state'));
     expect(config.model).toBe('builtin');
+  });
+
+  it('knows the home folder as ~', () => {
+    const KINORA_ENV_FILE = write('KINORA_DATA_DIR=~/kinora\nKINORA_INBOX="~"\nFFMPEG_PATH=~/bin/ffmpeg\n');
+    const config = loadConfig({ KINORA_ENV_FILE, KINORA_MODEL: '~/packs/mine' });
+    expect(config.dataDir).toBe(path.join(homedir(), 'kinora'));
+    expect(config.inboxFolder).toBe(homedir());
+    expect(config.ffmpegPath).toBe(path.join(homedir(), 'bin', 'ffmpeg'));
+    expect(config.model).toBe(path.join(homedir(), 'packs', 'mine'));
+  });
+
+  it.each([
+    ['with its mark', Buffer.from('\ufeffKINORA_THREADS=3\n', 'utf16le')],
+    ['big end first', Buffer.from('\ufeffKINORA_THREADS=3\n', 'utf16le').swap16()],
+    ['without a mark', Buffer.from('KINORA_THREADS=3\n', 'utf16le')],
+  ])('is refused in UTF-16 %s', (_, bytes) => {
+    const KINORA_ENV_FILE = write(bytes);
+    expect(() => loadConfig({ KINORA_ENV_FILE })).toThrow(/settings is not UTF-8 text; it looks like UTF-16/);
+  });
+
+  it('may begin with the mark of UTF-8', () => {
+    expect(loadConfig({ KINORA_ENV_FILE: write('\ufeffKINORA_THREADS=3\r\n') }).threads).toBe(3);
   });
 
   it('must exist when it is named', () => {
