@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { tinyPackPath } from './golden.ts';
 
-const entry = fileURLToPath(new URL('../../src/kinora.mjs', import.meta.url));
+const ownEntry = fileURLToPath(new URL('../../src/kinora.mjs', import.meta.url));
 
 export interface CliResult {
   readonly code: number | null;
@@ -15,13 +15,15 @@ export interface CliResult {
 export interface CliOptions {
   readonly folder: string;
   readonly environment?: NodeJS.ProcessEnv;
+  /** Another file than that of this checkout. */
+  readonly entry?: string;
   /** Called with every piece of stderr; may signal the process. */
   readonly onStderr?: (text: string, kill: (signal: NodeJS.Signals) => void) => void;
 }
 
 export async function runCli(
   args: readonly string[],
-  { folder, environment, onStderr }: CliOptions,
+  { folder, environment, entry = ownEntry, onStderr }: CliOptions,
 ): Promise<CliResult> {
   const child = spawn(process.execPath, [entry, ...args], {
     cwd: folder,
