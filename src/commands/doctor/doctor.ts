@@ -4,6 +4,7 @@ import { errorCatalogue } from '../../errors.ts';
 import type { Check } from './check.ts';
 import { checkDisk, checkFfmpeg, checkNode, checkRedis, checkSettings } from './machine.ts';
 import { checkDevice, checkGpu, checkPacks } from './model.ts';
+import { checkChats, checkInbox, checkPorts, checkRedisServer, checkSecrecy } from './serving.ts';
 
 type Settings = ReturnType<typeof inspectConfig>;
 
@@ -11,12 +12,19 @@ async function examine({ config, problems }: Settings): Promise<Check[]> {
   const checks: (() => Check | Promise<Check | Check[]>)[] = [
     checkNode,
     () => checkSettings(problems),
+    () => checkSecrecy(),
     () => checkFfmpeg(config),
     () => checkPacks(config),
     () => checkGpu(config),
     () => checkDevice(config),
     () => checkDisk(config),
-    async () => (problems.some((problem) => problem.startsWith('REDIS_URL')) ? [] : await checkRedis(config)),
+    async () => {
+      if (problems.some((problem) => problem.startsWith('REDIS_URL'))) return [];
+      return await (config.redis ? checkRedis(config) : checkRedisServer());
+    },
+    () => checkChats(config),
+    () => checkInbox(config),
+    () => checkPorts(config),
   ];
   const results: Check[] = [];
   for (const check of checks) results.push(...[await check()].flat());

@@ -4,13 +4,14 @@ import { isKinoraError, KinoraError } from '../../errors.ts';
 import { findPacks, verifyPack } from '../../inference/packs/files.ts';
 import { createLogger } from '../../log.ts';
 import { startEngine } from '../engines.ts';
-import { choosePack, deviceCandidates } from '../packs.ts';
+import { assertShortcuts, choosePack, deviceCandidates } from '../packs.ts';
 import { type Check, failedCheck } from './check.ts';
 import { examineGpu } from './gpu.ts';
 
 export async function checkPacks(config: Config): Promise<Check> {
   try {
     const pack = await choosePack(config, config.model);
+    assertShortcuts(config, pack);
     const [problem] = await verifyPack(pack);
     if (problem) throw new KinoraError('PACK_INVALID', problem);
     const others = (await findPacks(config.modelsDirs)).filter(({ folder }) => folder !== pack.folder);
