@@ -12,32 +12,52 @@ prints how many of each it got, and refuses to go on when the model's modules le
 
 Each graph is run in ONNX Runtime at two different sizes, frame counts and batches and compared with PyTorch
 before the manifest is written: on the GPU where there is one, otherwise on the CPU, for which the fusions are
-undone (lower.py). Above 1e-4 (FP16: 1e-2 relative) the export fails and leaves a folder without kinora.json,
-which is no pack.
+undone (lower.py). Above 1e-4 (FP16: 1e-2 relative) the export fails.
+
+Checkpoint, memory and disk are looked at first. The pack is written beside OUT and gets its name when it is
+whole, so an export that fails or is killed leaves no OUT; what a kill leaves, the next try removes.
 """
 
 import argparse
 import copy
+import errno
+import fcntl
 import gc
 import shutil
+import signal
+import sys
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
-from diffusers import AutoencoderKL, DDIMScheduler, DiffusionPipeline, I2VGenXLUNet
-from diffusers.configuration_utils import FrozenDict
-from diffusers.models.attention_processor import Attention
-from torch import Tensor, nn
-from transformers import CLIPImageProcessor, CLIPTextModel, CLIPTokenizerFast, CLIPVisionModelWithProjection
+try:
+    import torch
+    from diffusers import AutoencoderKL, DDIMScheduler, DiffusionPipeline, I2VGenXLUNet
+    from diffusers.configuration_utils import FrozenDict
+    from diffusers.models.attention_processor import Attention
+    from torch import Tensor, nn
+    from transformers import (
+        CLIPImageProcessor,
+        CLIPTextModel,
+        CLIPTokenizerFast,
+        CLIPVisionModelWithProjection,
+    )
+except ModuleNotFoundError as error:
+    raise SystemExit(
+        f"{error.name} is not installed: pip install -r models/export/requirements.txt"
+    ) from None
 
+import checkpoint as looks
 import fused
 import fusions
 import graphs
 from lora import fuse_lora
 from manifest import I2VGEN_XL, write_json, write_manifest
 from onnx_files import check, count_nodes, save_fused, save_graph
+from progress import step
 from rewrite import OnnxAttention, attention_nodes, rewrite_unet, rewrite_vae
 from tensorrt_context import Size, compile_pack, limits_within, require_tensorrt
 
@@ -87,42 +107,84 @@ class Options:
 def export_pack(
     checkpoint: str, out: Path, card: dict, variant: str | None = None, options: Options | None = None
 ) -> None:
-    """Writes the whole pack to `out`, which must be empty or absent. Raises SystemExit when a graph is not
-    equal.
+    """Writes the whole pack to `out`, which must be empty or absent. Raises SystemExit when the checkpoint
+    cannot be used, when there is no room for it, and when a graph is not equal.
     """
     options = options or Options()
+    with step(f"{checkpoint}: looking at it"):
+        check_checkpoint(checkpoint, out, variant, options)
+    with new_folder(out) as folder:
+        write_pack(checkpoint, folder, card, variant, options)
+    total = sum(p.stat().st_size for p in out.rglob("*") if p.is_file())
+    print(f"{out}: {total / 1e6:.1f} MB")
+
+
+def check_checkpoint(checkpoint: str, out: Path, variant: str | None, options: Options) -> None:
+    found = looks.find(checkpoint)
+    looks.check_files(found)
+    model_index = dict(DiffusionPipeline.load_config(checkpoint))
+    if model_index.get("_class_name") != "I2VGenXLPipeline":
+        raise SystemExit(f"{checkpoint} holds a {model_index.get('_class_name')}, not an I2VGenXLPipeline")
+    looks.check_scheduler(checkpoint, dict(DDIMScheduler.load_config(checkpoint, subfolder="scheduler")))
+    looks.check_room(found, out, variant, options.is_half)
+
+
+@contextmanager
+def new_folder(out: Path) -> Iterator[Path]:
+    """A folder that becomes `out` at the end, or nothing. Removes what an export that was killed left."""
     if out.exists() and any(out.iterdir()):
-        raise SystemExit(f"{out} is not empty")
-    out.mkdir(parents=True, exist_ok=True)
+        is_pack = (out / "kinora.json").exists()
+        raise SystemExit(
+            f"{out} is not empty" + ("" if is_pack else ", and what is in it is no pack: delete it")
+        )
+    part = out.parent / f".{out.name}.part"
+    part.mkdir(parents=True, exist_ok=True)
+    with (part / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SystemExit(f"another export is writing {out}") from None
+        try:
+            shutil.rmtree(part / "pack", ignore_errors=True)
+            (part / "pack").mkdir()
+            yield part / "pack"
+            if out.exists():
+                out.rmdir()
+            (part / "pack").rename(out)
+        finally:
+            shutil.rmtree(part)
+
+
+def write_pack(checkpoint: str, out: Path, card: dict, variant: str | None, options: Options) -> None:
     torch.manual_seed(0)
     # The libraries name this option differently. Without it both keep half-precision weights.
     clip = {"dtype": torch.float32, "variant": variant}
     diffusers = {"torch_dtype": torch.float32, "variant": variant, "low_cpu_mem_usage": False}
 
-    model_index = dict(DiffusionPipeline.load_config(checkpoint))
-    if model_index.get("_class_name") != "I2VGenXLPipeline":
-        raise SystemExit(f"{checkpoint} holds a {model_index.get('_class_name')}, not an I2VGenXLPipeline")
-    write_json(out / "model_index.json", model_index)
+    write_json(out / "model_index.json", dict(DiffusionPipeline.load_config(checkpoint)))
     scheduler = dict(DDIMScheduler.load_config(checkpoint, subfolder="scheduler"))
     write_json(out / "scheduler" / "scheduler_config.json", scheduler)
     max_tokens = export_tokenizer(checkpoint, out)
     feature_extractor = CLIPImageProcessor.from_pretrained(checkpoint, subfolder="feature_extractor")
 
     # The UNet first: if it cannot be fused, the export stops early.
-    unet = I2VGenXLUNet.from_pretrained(checkpoint, subfolder="unet", **diffusers).eval()
+    with step("unet: reading the weights"):
+        unet = I2VGenXLUNet.from_pretrained(checkpoint, subfolder="unet", **diffusers).eval()
     for lora in options.loras:
         fuse_lora(unet, lora)
     export_unet(unet, out, max_tokens, options)
     del unet
     gc.collect()
 
-    vae = AutoencoderKL.from_pretrained(checkpoint, subfolder="vae", **diffusers).eval()
+    with step("vae: reading the weights"):
+        vae = AutoencoderKL.from_pretrained(checkpoint, subfolder="vae", **diffusers).eval()
     vae_config = vae.config
     export_vae(vae, out, options)
     del vae
     gc.collect()
 
-    text_encoder = CLIPTextModel.from_pretrained(checkpoint, subfolder="text_encoder", **clip).eval()
+    with step("text_encoder: reading the weights"):
+        text_encoder = CLIPTextModel.from_pretrained(checkpoint, subfolder="text_encoder", **clip).eval()
     positions = text_encoder.config.max_position_embeddings
     if positions != max_tokens:
         raise SystemExit(f"the tokenizer pads to {max_tokens} tokens, the text encoder takes {positions}")
@@ -130,9 +192,10 @@ def export_pack(
     del text_encoder
     gc.collect()
 
-    image_encoder = CLIPVisionModelWithProjection.from_pretrained(
-        checkpoint, subfolder="image_encoder", **clip
-    ).eval()
+    with step("image_encoder: reading the weights"):
+        image_encoder = CLIPVisionModelWithProjection.from_pretrained(
+            checkpoint, subfolder="image_encoder", **clip
+        ).eval()
     image_size = image_encoder.config.image_size
     crop_size = dict(feature_extractor.crop_size)
     if crop_size != {"height": image_size, "width": image_size}:
@@ -153,9 +216,8 @@ def export_pack(
     if options.tensorrt_sizes:
         requires = compile_pack(out, options.tensorrt_sizes, architecture["vaeScaleFactor"])
         card = {**card, "limits": limits_within(card["limits"], options.tensorrt_sizes)}
-    write_manifest(out, flavour=options.flavour, architecture=architecture, card=card, requires=requires)
-    total = sum(p.stat().st_size for p in out.rglob("*") if p.is_file())
-    print(f"{out}: {total / 1e6:.1f} MB")
+    with step("kinora.json: hashing all files"):
+        write_manifest(out, flavour=options.flavour, architecture=architecture, card=card, requires=requires)
 
 
 def vae_scale_factor(config: FrozenDict) -> int:
@@ -296,7 +358,8 @@ def export_unet(unet: I2VGenXLUNet, out: Path, max_tokens: int, options: Options
             # The predictions' factors are above 1, so that their errors are not scaled down.
             "factors": torch.cat([torch.randn(1), 1 + torch.rand(batch)]),
         }
-        cases.append((inputs, {"out_sample": reference_sample(unet, inputs)}))
+        with step(f"unet: computing what {frames} frames should give"):
+            cases.append((inputs, {"out_sample": reference_sample(unet, inputs)}))
     expected_nodes = attention_nodes(unet)
     if options.is_cuda:
         for attn in unet.image_latents_temporal_encoder.modules():
@@ -397,6 +460,7 @@ def main() -> None:
         metavar="WxHxF",
         help="experimental, has not been run: compile with TensorRT for this size (plain)",
     )
+    parser.add_argument("--traceback", action="store_true", help="show where in the code a failure happened")
     args = parser.parse_args()
     sizes = [Size.parse(text) for text in args.tensorrt_context]
     if sizes:
@@ -414,7 +478,26 @@ def main() -> None:
         allow_unfused=args.allow_unfused,
         tensorrt_sizes=sizes,
     )
-    export_pack(args.checkpoint, args.out, card, args.variant, options)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("the export was ended; nothing of it is left"))
+    try:
+        export_pack(args.checkpoint, args.out, card, args.variant, options)
+    except KeyboardInterrupt:
+        raise SystemExit("the export was ended; nothing of it is left") from None
+    except Exception as error:
+        if args.traceback:
+            raise
+        raise SystemExit(sentence_of(error)) from None
+
+
+def sentence_of(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "the disk is full; nothing of the export is left"
+    if isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error):
+        return (
+            "the memory is full: close other programs, or export on a larger machine (a pack can be copied)"
+        )
+    where = next(iter(getattr(error, "__notes__", [])), "export")
+    return f"{where}: {looks.first_line(error)} (--traceback tells more)"
 
 
 if __name__ == "__main__":

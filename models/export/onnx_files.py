@@ -17,6 +17,7 @@ import torch
 from onnx import TensorProto, ValueInfoProto, helper
 
 from lower import lower
+from progress import step
 
 OPSET = 17
 # A protobuf file ends at 2 GB; above half of that the weights go to a file beside the graph.
@@ -34,7 +35,12 @@ def save_graph(
     """
     inputs, expected = cases[-1]
     folder.mkdir()
-    with tempfile.TemporaryDirectory(dir=folder) as scratch, warnings.catch_warnings(), torch.no_grad():
+    with (
+        step(f"{folder.name}: tracing"),
+        tempfile.TemporaryDirectory(dir=folder) as scratch,
+        warnings.catch_warnings(),
+        torch.no_grad(),
+    ):
         warnings.simplefilter(
             "ignore"
         )  # the tracer warns of each Python number; check() compares the results
@@ -52,13 +58,14 @@ def save_graph(
         )
         model = onnx.load(traced)
     external = sum(len(tensor.raw_data) for tensor in model.graph.initializer) > EXTERNAL_DATA_BYTES
-    onnx.save_model(
-        model,
-        folder / "model.onnx",
-        save_as_external_data=external,
-        all_tensors_to_one_file=True,
-        location=EXTERNAL_DATA_NAME,
-    )
+    with step(f"{folder.name}: writing"):
+        onnx.save_model(
+            model,
+            folder / "model.onnx",
+            save_as_external_data=external,
+            all_tensors_to_one_file=True,
+            location=EXTERNAL_DATA_NAME,
+        )
     if external:
         (folder / EXTERNAL_DATA_NAME).chmod(0o644)  # onnx makes it readable for its owner only
 
@@ -73,7 +80,12 @@ def save_fused(
     """
     folder.mkdir()
     device = next(module.buffers()).device
-    with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings(), torch.no_grad():
+    with (
+        step(f"{folder.name}: tracing and writing"),
+        tempfile.TemporaryDirectory() as scratch,
+        warnings.catch_warnings(),
+        torch.no_grad(),
+    ):
         warnings.simplefilter("ignore")
         traced = Path(scratch, "model.onnx")
         values = tuple(value.to(device) for value in inputs.values())
@@ -149,7 +161,7 @@ def check(out: Path, cases: list, names: list[str], tolerance: float, relative: 
     The tolerance is the largest absolute error, or with `relative` the norm of the error over the norm of the
     result. Raises SystemExit when a graph is not equal.
     """
-    with ExitStack() as stack:
+    with step(f"{names[-1]}: running it beside PyTorch"), ExitStack() as stack:
         sessions = [stack.enter_context(open_session(out / name)) for name in names]
         for inputs, expected in cases:
             values = {name: value.cpu().numpy() for name, value in inputs.items()}
