@@ -222,7 +222,7 @@ export class InboxPlatform implements ChatPlatform {
     try {
       await artifacts.storeImage(jobId, picture);
       const replyTo = { file: shown(name), name: Buffer.from(name, 'latin1').toString('hex') };
-      submission = await client.submit({ id: jobId, userKey, generation, replyTo }, Date.now(), true);
+      submission = await client.submit({ id: jobId, userKey, generation, replyTo }, undefined, true);
     } finally {
       if (submission.decision !== 'accepted' && submission.decision !== 'duplicate')
         records.set(name, record);

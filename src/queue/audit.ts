@@ -119,10 +119,11 @@ export class AuditTrail {
     }
     const newest = before === undefined ? '+' : `(${before}`;
     const found = await this.redis.xrevrange(this.keys.audit, newest, '-', 'COUNT', count);
-    return found.map(([id, flat]) => {
+    return found.flatMap(([id, flat]) => {
       const fields: Record<string, string> = {};
       for (let i = 0; i + 1 < flat.length; i += 2) fields[flat[i] ?? ''] = flat[i + 1] ?? '';
-      return { id, ...fieldsSchema.parse(fields) };
+      const { data } = fieldsSchema.safeParse(fields);
+      return data ? [{ id, ...data }] : []; // another version knows other acts
     });
   }
 

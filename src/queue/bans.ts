@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { KinoraError } from '../errors.ts';
 import { type AuditTrail, checkReason } from './audit.ts';
 import { checkOwner, type Target } from './checks.ts';
+import { readJson } from './stored-json.ts';
 
 const banMs = { min: 1, max: 10 * 366 * 86_400_000 } as const;
 /** How long a ban can be made that ends. */
@@ -18,13 +19,13 @@ export interface Ban {
   readonly reason: string;
 }
 
-const storedSchema = z.object({
+export const storedBanSchema = z.object({
   untilMs: z.number(),
   reason: z.string(),
   /** Bans of older versions do not say. */
   kind: z.enum(['user', 'community']).default('user'),
 });
-type StoredBan = z.infer<typeof storedSchema>;
+type StoredBan = z.infer<typeof storedBanSchema>;
 
 export class Bans {
   readonly #trail: AuditTrail;
@@ -80,15 +81,15 @@ export class Bans {
     const stored = await this.#trail.redis.hgetall(this.#trail.keys.bans);
     const bans = Object.keys(stored)
       .sort()
-      .map((key): Ban => {
-        const { untilMs, reason, kind } = parseBan(stored[key] ?? '');
-        return { owner: { kind, key }, untilMs, reason };
+      .flatMap((key): Ban[] => {
+        const ban = parseBan(stored[key] ?? '');
+        return ban ? [{ owner: { kind: ban.kind, key }, untilMs: ban.untilMs, reason: ban.reason }] : [];
       });
     return bans.filter(({ untilMs }) => untilMs === 0 || untilMs > now);
   }
 }
 
-/** A ban as it is stored, and as the audit trail tells it before and after a change. */
-export function parseBan(text: string): StoredBan {
-  return storedSchema.parse(JSON.parse(text));
+/** A ban as it is stored, and as the audit trail tells it before and after a change; undefined for what is none. */
+export function parseBan(text: string): StoredBan | undefined {
+  return readJson(text, storedBanSchema);
 }

@@ -120,9 +120,10 @@ export class JobClient {
   /**
    * Decides about a request and, when it is accepted, queues it. The picture already lies in the job's folder.
    * Calling it again with the same id changes nothing, but completes what a crash left half done.
+   * @param now Redis's own time where it is left out
    * @param isFree neither credits nor pauses between requests hold, as for the owner's own folder
    */
-  async submit(request: JobRequest, now = Date.now(), isFree = false): Promise<Submission> {
+  async submit(request: JobRequest, now?: number, isFree = false): Promise<Submission> {
     const startedAt = performance.now();
     const callId = randomUUID();
     const deciding = withDeadline(answerDeadlineMs, this.#decide(request, callId, now, isFree), () => {
@@ -138,7 +139,7 @@ export class JobClient {
     const submission = await deciding;
     this.#unanswered.delete(callId);
     if (submission.decision === 'accepted') {
-      await this.#terms.onAccepted?.(request, now).catch((error: unknown) => {
+      await this.#terms.onAccepted?.(request, now ?? Date.now()).catch((error: unknown) => {
         this.#log.warn({ jobId: request.id, err: String(error) }, 'an accepted request is only in Redis');
       });
     }
@@ -152,7 +153,7 @@ export class JobClient {
    */
   async look(
     request: JobRequest,
-    now = Date.now(),
+    now?: number,
   ): Promise<Exclude<Submission, { decision: 'accepted' }> | undefined> {
     const startedAt = performance.now();
     const looking = this.#admit(request, now, { callId: randomUUID(), isLook: true });
@@ -172,7 +173,7 @@ export class JobClient {
 
   async #admit(
     request: JobRequest,
-    now: number,
+    now: number | undefined,
     { isFree, ...call }: { readonly callId: string; readonly isLook?: true; readonly isFree?: boolean },
   ): Promise<Admission | { readonly decision: 'disk-full' }> {
     const { cost, day, diskFull } = this.#terms;
@@ -182,11 +183,16 @@ export class JobClient {
     if ((await diskFull?.()) && !(await this.#redis.exists(this.keys.job(request.id)))) {
       return { decision: 'disk-full' };
     }
-    const terms = { cost: cost(request.generation), day: day(now), cooldownMs, limits, now };
-    return await this.ledger.admit(request, { ...terms, ...call });
+    const terms = { cost: cost(request.generation), day: day(now ?? Date.now()), cooldownMs, limits };
+    return await this.ledger.admit(request, { ...terms, ...call, ...(now === undefined ? {} : { now }) });
   }
 
-  async #decide(request: JobRequest, callId: string, now: number, isFree: boolean): Promise<Submission> {
+  async #decide(
+    request: JobRequest,
+    callId: string,
+    now: number | undefined,
+    isFree: boolean,
+  ): Promise<Submission> {
     const { id, generation } = request;
     const admission = await this.#admit(request, now, { callId, isFree });
     if (admission.decision === 'duplicate') {
@@ -211,7 +217,7 @@ export class JobClient {
   }
 
   /** Puts the flow of an admitted job into BullMQ; adding what is there already changes nothing. */
-  async #enqueue(jobId: string, priority: number, now: number): Promise<void> {
+  async #enqueue(jobId: string, priority: number, now = Date.now()): Promise<void> {
     await this.#flows.add({
       name: 'deliver',
       queueName: deliverQueueName,
@@ -252,7 +258,7 @@ export class JobClient {
   }
 
   /** Re-adds the flow of a job that BullMQ has lost. The ledger knows everything that is needed. */
-  async enqueueAgain(entry: LedgerEntry, now = Date.now()): Promise<void> {
+  async enqueueAgain(entry: LedgerEntry, now?: number): Promise<void> {
     await this.#enqueue(entry.id, entry.priority, now);
   }
 

@@ -10,6 +10,7 @@
  * - cooldown:<userKey>: string that exists until the user may ask again.
  * - asked:<uuid>: string, the JSON answer to one act of an admin, kept for an hour: the same act, sent again after a
  *   broken connection, gets the same answer and changes nothing.
+ * - reconciled, asleep: strings, when a bot last looked after the jobs, and the ms in which none did.
  * - withdrawn:<uuid>: string that exists for an hour after a request was withdrawn, so that it is refused if it arrives
  *   late.
  */

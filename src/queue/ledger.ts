@@ -133,7 +133,8 @@ export class Ledger {
       day: string;
       cooldownMs: number;
       limits: AdmissionLimits;
-      now: number;
+      /** Redis's own time where it is left out. */
+      now?: number;
       isLook?: true;
       isRestored?: true;
     },
@@ -188,6 +189,15 @@ export class Ledger {
    */
   async rebase(atLeast: number): Promise<number> {
     return z.int().parse(await this.#call('rebase', atLeast));
+  }
+
+  /**
+   * Says that somebody looks after the jobs now.
+   * @param pauseMs longest time between two such looks
+   * @returns ms in which nobody did, in all; a job's `asleep` is what they were when it was admitted
+   */
+  async awake(now: number, pauseMs: number): Promise<number> {
+    return z.int().parse(await this.#call('awake', now, pauseMs));
   }
 
   /**

@@ -12,10 +12,11 @@ import { generateQueueName } from './jobs.ts';
  */
 export type QueueMode = 'running' | 'paused' | 'draining';
 
-/** As it is stored: nothing while everything goes on. */
+/** As it is stored: nothing while everything goes on; so does what another version wrote. */
 export const storedModeSchema = z
   .enum(['paused', 'draining'])
   .nullable()
+  .catch(null)
   .transform((mode): QueueMode => mode ?? 'running');
 
 /** The changing methods take the userKey of the admin first and resolve to whether anything changed. */

@@ -39,6 +39,12 @@ export async function untilRedisCan<T>(work: () => Promise<T>): Promise<T> {
   );
 }
 
+/** Milliseconds since 1970 by the clock of Redis, the one that all machines share. */
+export async function redisTime(redis: Redis): Promise<number> {
+  const [seconds, microseconds] = await redis.time();
+  return Number(seconds) * 1000 + Math.floor(Number(microseconds) / 1000);
+}
+
 /** The replies of a transaction, or the first error among them. */
 export function replies<T>(answers: [Error | null, unknown][] | null, schema: z.ZodType<T>): T {
   const values = (answers ?? []).map(([error, value]) => {

@@ -19,6 +19,8 @@ function script(name: string): Script {
 const scripts = {
   admin: script('admin'),
   admit: script('admit'),
+  awake: script('awake'),
+  beat: script('beat'),
   cancel: script('cancel'),
   forget: script('forget'),
   move: script('move'),

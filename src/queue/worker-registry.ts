@@ -4,11 +4,15 @@ import { hostname } from 'node:os';
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import type { Keys } from './keys.ts';
+import { redisTime } from './redis.ts';
+import { runScript } from './scripts.ts';
+import { readJson } from './stored-json.ts';
 
 const beatEveryMs = 2_000;
 const aliveForMs = 10_000;
 
-const workerSchema = z.object({
+export const workerSchema = z.object({
+  /** By Redis's clock. */
   beatAt: z.number(),
   pid: z.int(),
   /** In which space `pid` is valid; see processSpace(). */
@@ -30,17 +34,20 @@ export function processSpace(): string {
   }
 }
 
-/** All registered workers, and whether each is alive. A worker that ends properly removes its entry. */
+/**
+ * All registered workers, and whether each is alive. A worker that ends properly removes its entry. What another version
+ * wrote is left out.
+ */
 export async function workerEntries(
   redis: Redis,
   keys: Keys,
-  now = Date.now(),
+  now?: number,
 ): Promise<ReadonlyMap<string, { entry: WorkerEntry; alive: boolean }>> {
-  const all = await redis.hgetall(keys.workers);
+  const [all, time] = await Promise.all([redis.hgetall(keys.workers), now ?? redisTime(redis)]);
   const workers = new Map<string, { entry: WorkerEntry; alive: boolean }>();
   for (const [id, text] of Object.entries(all)) {
-    const entry = workerSchema.parse(JSON.parse(text));
-    workers.set(id, { entry, alive: now - entry.beatAt < aliveForMs });
+    const entry = readJson(text, workerSchema);
+    if (entry) workers.set(id, { entry, alive: time - entry.beatAt < aliveForMs });
   }
   return workers;
 }
@@ -73,8 +80,8 @@ export class WorkerBeat {
   }
 
   #write(): void {
-    const entry: WorkerEntry = { ...this.#entry, beatAt: Date.now() };
-    this.#redis.hset(this.#keys.workers, this.#id, JSON.stringify(entry)).catch(() => {}); // the next beat tries again
+    const beat = JSON.stringify(this.#entry);
+    runScript(this.#redis, 'beat', this.#keys.prefix, this.#id, beat).catch(() => {}); // the next beat tries again
   }
 
   async stop(): Promise<void> {

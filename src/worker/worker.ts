@@ -257,6 +257,8 @@ export class JobWorker {
   async #handBack(job: Job<QueueData>, token: string | undefined, afterMs: number): Promise<never> {
     await this.#move(job.data.jobId, 'handback');
     await untilRedisCan(() => job.moveToDelayed(Date.now() + afterMs, token));
+    // "Now" of this machine may be hours ahead of that of the others.
+    if (afterMs === 0) await job.promote().catch(() => {}); // another worker was faster
     throw new DelayedError();
   }
 

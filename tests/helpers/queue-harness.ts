@@ -120,13 +120,19 @@ export class Harness {
     return worker;
   }
 
-  /** A worker in its own process; killed at the end of the test if it still lives. */
-  async workerProcess(jobMs: number, graceMs = 0): Promise<ChildProcess> {
+  /**
+   * A worker in its own process; killed at the end of the test if it still lives.
+   * @param clockMs by how much the clock of its machine is ahead
+   */
+  async workerProcess(jobMs: number, graceMs = 0, clockMs = 0): Promise<ChildProcess> {
+    const clock = `const { now } = Date; Date.now = () => now() + ${clockMs};`;
     const child = spawn(
       process.execPath,
       [
         '--import',
         createRequire(import.meta.url).resolve('tsx'),
+        '--import',
+        `data:text/javascript,${encodeURIComponent(clock)}`,
         fileURLToPath(new URL('./worker-process.ts', import.meta.url)),
         this.server.socketPath,
         join(this.folder, 'jobs'),

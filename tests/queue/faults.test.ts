@@ -33,6 +33,36 @@ describe('a worker', () => {
     expect(await harness.creditsUsed()).toBe(1);
   });
 
+  it.each([-2, 2])(
+    'whose clock is %d hours off keeps its job',
+    async (hours) => {
+      const client = harness.client();
+      await harness.delivery();
+      await harness.workerProcess(9_000, 0, hours * 3_600_000);
+      await client.submit(await harness.request('a'));
+      await eventually('the run', async () => (await harness.runs()).length === 1);
+      const other: Generation[] = [];
+      // It looks for jobs of dead workers, as on another machine.
+      await harness.worker(timedGenerator(10, other), { reclaimEveryMs: 500 });
+      await eventually('the answer', answered(1));
+      expect(await harness.runs()).toEqual(['t-a']);
+      expect(other).toEqual([]);
+    },
+    40_000,
+  );
+
+  it('whose clock is ahead hands a job back to workers whose clocks are not', async () => {
+    const client = harness.client();
+    await harness.delivery();
+    const ahead = await harness.workerProcess(20_000, 100, 7_200_000);
+    await client.submit(await harness.request('a'));
+    await eventually('the run', async () => (await harness.runs()).length === 1);
+    ahead.kill('SIGTERM');
+    await once(ahead, 'exit');
+    await harness.worker(timedGenerator(10));
+    await eventually('the answer', answered(1));
+  });
+
   it('that was told to end lets the job finish within the grace period', async () => {
     const client = harness.client();
     await harness.delivery();

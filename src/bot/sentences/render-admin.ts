@@ -138,7 +138,7 @@ function targetOf({ action, target, before, after }: AuditEntry, names: Names): 
       return names({ kind: 'user', key: target }, target);
     case 'ban':
     case 'unban':
-      return names({ kind: parseBan(after || before).kind, key: target }, target);
+      return names({ kind: parseBan(after || before)?.kind ?? 'user', key: target }, target);
     default:
       return target;
   }
@@ -150,8 +150,9 @@ function shown(value: string, names: Names): string {
   const [, job, owner] = /^(\w+ job of )(\S+)$/.exec(value) ?? [];
   if (job !== undefined && owner !== undefined) return `${job}${names({ kind: 'user', key: owner }, owner)}`;
   if (!value.startsWith('{')) return value || '–';
-  const { untilMs } = parseBan(value);
-  return untilMs === 0 ? '∞' : minute(untilMs);
+  const ban = parseBan(value);
+  if (!ban) return '?';
+  return ban.untilMs === 0 ? '∞' : minute(ban.untilMs);
 }
 
 /** "2026-11-21 07:32", UTC. */

@@ -7,6 +7,7 @@ import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import type { Logger } from '../../log.ts';
 import type { Artifacts } from '../../queue/artifacts.ts';
+import { storedBanSchema } from '../../queue/bans.ts';
 import { type JobClient, maxPriority } from '../../queue/client.ts';
 import {
   deliverQueueName,
@@ -17,8 +18,9 @@ import {
 } from '../../queue/jobs.ts';
 import type { Keys } from '../../queue/keys.ts';
 import type { Ledger } from '../../queue/ledger.ts';
-import { replies } from '../../queue/redis.ts';
-import { workerEntries } from '../../queue/worker-registry.ts';
+import { redisTime, replies } from '../../queue/redis.ts';
+import { readJson } from '../../queue/stored-json.ts';
+import { workerEntries, workerSchema } from '../../queue/worker-registry.ts';
 import { Periodic } from './periodic.ts';
 
 export interface ReconcileSettings {
@@ -27,6 +29,8 @@ export interface ReconcileSettings {
   readonly graceMs: number;
   /** A job that has waited longer fails with EXPIRED, and its credits go back. */
   readonly expireAfterMs: number;
+  /** A time in which no bot looked after the jobs, as on a machine that slept, is no waiting if it is longer. */
+  readonly sleepAfterMs: number;
   /** A job that vanished this often fails. */
   readonly maxRescues: number;
   /** Virtual time that must have passed before it is moved back towards zero. */
@@ -41,6 +45,7 @@ const defaultReconcileSettings: ReconcileSettings = {
   everyMs: 15_000,
   graceMs: 30_000,
   expireAfterMs: 24 * 3_600_000,
+  sleepAfterMs: 600_000,
   maxRescues: 10,
   // A quarter of BullMQ's range; the rest is for the longest backlog of one person.
   rebaseAt: Math.floor(maxPriority / 4),
@@ -78,6 +83,8 @@ const workerForgottenMs = 24 * 3_600_000;
 interface Snapshot {
   readonly jobId: string;
   readonly createdAt: number;
+  /** Ledger.awake() when it was admitted. */
+  readonly asleepMs: number;
   /** undefined when the ledger has no entry, or one without a state. */
   readonly state: JobState | undefined;
   readonly answered: boolean;
@@ -138,7 +145,9 @@ export class Reconciler {
   }
 
   /** One pass over all jobs without a delivered answer. */
-  async run(now = Date.now()): Promise<Reconciled> {
+  async run(time?: number): Promise<Reconciled> {
+    const now = time ?? (await redisTime(this.#redis));
+    const asleepMs = await this.#ledger.awake(now, this.#settings.sleepAfterMs);
     const restored = await this.#restore(now);
     const rebased = await this.#ledger.rebase(this.#settings.rebaseAt);
     const repairs: Record<Repair, number> = { rescued: 0, answers: 0, lost: 0, expired: 0, forgotten: 0 };
@@ -149,7 +158,7 @@ export class Reconciler {
       for (const snapshot of await this.#look(ids.slice(at, at + batchSize))) {
         const onItsWay = now - snapshot.createdAt < this.#settings.graceMs || running.has(snapshot.jobId);
         try {
-          const repair = onItsWay ? undefined : await this.#repairJob(snapshot, now);
+          const repair = onItsWay ? undefined : await this.#repairJob(snapshot, now, asleepMs);
           if (repair) repairs[repair]++;
           else if (isPriorityWrong(snapshot)) wrongPriorities.push(snapshot);
         } catch (error) {
@@ -209,7 +218,7 @@ export class Reconciler {
     const bull = this.#keys.bull;
     const batch = this.#redis.multi();
     for (const id of ids) {
-      batch.hmget(this.#keys.job(id), 'state', 'deliveredAt', 'tag', 'createdAt');
+      batch.hmget(this.#keys.job(id), 'state', 'deliveredAt', 'tag', 'createdAt', 'asleep');
       batch.hmget(`${bull}:${generateQueueName}:${id}`, 'priority', 'name');
       batch.exists(`${bull}:${deliverQueueName}:${id}`);
       batch.zscore(`${bull}:${deliverQueueName}:waiting-children`, id);
@@ -221,12 +230,13 @@ export class Reconciler {
         if (error) throw error;
         return value;
       };
-      const [state, deliveredAt, tag, createdAt] = reply(0) as (string | null)[];
+      const [state, deliveredAt, tag, createdAt, asleep] = reply(0) as (string | null)[];
       const [queuedPriority, queuedName] = reply(1) as (string | null)[];
       const waitsForGeneration = reply(3) !== null;
       return {
         jobId,
         createdAt: Number(createdAt ?? 0),
+        asleepMs: Number(asleep ?? 0),
         state: jobStates.find((known) => known === state),
         answered: typeof deliveredAt === 'string',
         priority: Math.min(Number(tag) + 1, maxPriority),
@@ -236,7 +246,7 @@ export class Reconciler {
     });
   }
 
-  async #repairJob(job: Snapshot, now: number): Promise<Repair | undefined> {
+  async #repairJob(job: Snapshot, now: number, asleepMs: number): Promise<Repair | undefined> {
     const { jobId, state } = job;
     if (state === undefined || job.answered) {
       // Mostly it was answered since the pass began, and is no longer in the list.
@@ -245,7 +255,8 @@ export class Reconciler {
     // This holds for failed generations, too: their delivery ends them with an answer.
     if (job.delivery === 'on its way') return undefined;
     if (state === 'reserved' || state === 'waiting' || state === 'running') {
-      if (state !== 'running' && now - job.createdAt > this.#settings.expireAfterMs) {
+      const waitedMs = now - job.createdAt - (asleepMs - job.asleepMs);
+      if (state !== 'running' && waitedMs > this.#settings.expireAfterMs) {
         return await this.#expire(job, now);
       }
       if (job.queuedPriority !== undefined && job.delivery !== 'none') return undefined;
@@ -331,8 +342,19 @@ export class Reconciler {
     for await (const names of this.#redis.scanStream({ match, count: scanCount })) {
       for (const name of names as string[]) leaks += await this.#ledger.repair(name);
     }
+    await this.#removeForeign(this.#keys.workers, workerSchema);
+    await this.#removeForeign(this.#keys.bans, storedBanSchema);
     this.#repairedAt = now;
     return leaks;
+  }
+
+  /** Everybody passes over fields of a hash that another version wrote; here they go. */
+  async #removeForeign(key: string, schema: z.ZodType): Promise<void> {
+    for (const [field, text] of Object.entries(await this.#redis.hgetall(key))) {
+      if (readJson(text, schema) !== undefined) continue;
+      this.#log.warn({ key, field }, 'removed what this version of Kinora cannot read');
+      await this.#redis.hdel(key, field);
+    }
   }
 }
 

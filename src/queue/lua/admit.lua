@@ -1,13 +1,14 @@
 -- Accepts or refuses one request, and reserves its place, its credits and its slot in the caps, in one step.
 -- ARGV: prefix, JSON request
 --   request: id callId user community roles[] preset cost now day cooldownMs limits{queue,user,community,credits} data
+--   now: ms since 1970; Redis's own time where it is left out
 --   isRestored: it was accepted before, and Redis has lost it: it gets its place, and is charged what there is
 --   isLook: only asks what the answer would be; nothing is reserved
 --   callId: id of this call; the same call, sent twice by a broken connection, gets the same answer again
 -- Returns JSON: { decision, ... }. Decisions: accepted duplicate banned paused draining queue-full
 --   user-full community-full cooldown quota
 local request = cjson.decode(ARGV[2])
-local now = request.now
+local now = request.now or redisTime()
 local function answer(decision, fields)
   fields = fields or {}
   fields.decision = decision
@@ -42,11 +43,13 @@ local function refusal()
   for _, owner in ipairs({ settingsOf.user, settingsOf.community or false }) do
     local ban = owner and redis.call('HGET', key('bans'), owner)
     if ban then
-      local entry = cjson.decode(ban)
-      if entry.untilMs == 0 or entry.untilMs > now then
-        return answer('banned', { untilMs = entry.untilMs, reason = entry.reason, owner = owner })
+      -- What another version wrote holds nobody back; the reconciler says so and removes it.
+      local isJson, entry = pcall(cjson.decode, ban)
+      local untilMs = isJson and type(entry) == 'table' and tonumber(entry.untilMs)
+      if untilMs and (untilMs == 0 or untilMs > now) then
+        return answer('banned', { untilMs = untilMs, reason = tostring(entry.reason), owner = owner })
       end
-      redis.call('HDEL', key('bans'), owner)
+      if untilMs then redis.call('HDEL', key('bans'), owner) end
     end
   end
 
@@ -69,8 +72,8 @@ if refused then return refused end
 
 -- The user's own value wins, then the largest of their roles, then the community's, then the default.
 local function override(name, fallback)
-  local own = redis.call('HGET', key(name), 'user:' .. settingsOf.user)
-  if own then return tonumber(own) end
+  local own = tonumber(redis.call('HGET', key(name), 'user:' .. settingsOf.user) or nil)
+  if own then return own end
   local best = nil
   for _, role in ipairs(request.roles) do
     local value = tonumber(redis.call('HGET', key(name), 'role:' .. role) or nil)
@@ -78,8 +81,8 @@ local function override(name, fallback)
   end
   if best then return best end
   if settingsOf.community then
-    local shared = redis.call('HGET', key(name), 'community:' .. settingsOf.community)
-    if shared then return tonumber(shared) end
+    local shared = tonumber(redis.call('HGET', key(name), 'community:' .. settingsOf.community) or nil)
+    if shared then return shared end
   end
   return fallback
 end
@@ -123,9 +126,9 @@ local sequence = redis.call('INCR', key('sequence'))
 redis.call('HSET', jobKey,
   'state', 'reserved', 'user', request.user, 'community', request.community or '',
   'preset', request.preset, 'cost', request.cost, 'fromDay', fromDay, 'fromGrant', fromGrant, 'day', request.day,
-  'tag', string.format('%d', tag), 'span', span, 'sequence', sequence, 'createdAt', now, 'starts', 0,
+  'tag', string.format('%d', tag), 'span', span, 'sequence', sequence, 'createdAt', string.format('%d', now), 'starts', 0,
   'ask', request.callId, 'left', creditLimit - used - fromDay, 'granted', granted - fromGrant,
-  'request', request.data)
+  'request', request.data, 'asleep', redis.call('GET', key('asleep')) or '0')
 redis.call('ZADD', key('pending'), now, request.id)
 redis.call('ZADD', key('history:' .. request.user), now, request.id)
 redis.call('SADD', activeAll, request.id)

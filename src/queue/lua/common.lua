@@ -2,6 +2,12 @@
 local prefix = ARGV[1]
 local function key(name) return prefix .. ':' .. name end
 
+-- Milliseconds since 1970 by the clock of Redis, the one that all machines share.
+local function redisTime()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
 -- Gives credits of a job back: fromDay to the day's allowance, fromGrant to the extra credits.
 local function giveBack(jobKey, fromDay, fromGrant)
   local user = redis.call('HGET', jobKey, 'user')

@@ -416,6 +416,24 @@ describe('a job that waits too long', () => {
     expect(await harness.creditsUsed()).toBe(0);
   });
 
+  it('is not one that a machine slept through', async () => {
+    const hour = 3_600_000;
+    const start = Date.now();
+    await client.submit(await harness.request('a'), start);
+    const bot = reconciler();
+    expect(await bot.run(start)).toEqual(nothing);
+    await reconciler().run(start + hour);
+    expect(await bot.run(start + 26 * hour)).toEqual(nothing);
+    await client.submit(await harness.request('b'), start + 26 * hour);
+    // It counts for those alone that slept, and the time awake goes on.
+    for (let minutes = 5; minutes <= 23 * 60; minutes += 5)
+      await bot.run(start + 26 * hour + minutes * 60_000);
+    expect((await client.ledger.read('t-a'))?.state).toBe('waiting');
+    for (let minutes = 5; minutes <= 120; minutes += 5) await bot.run(start + 49 * hour + minutes * 60_000);
+    expect((await client.ledger.read('t-a'))?.failure?.code).toBe('EXPIRED');
+    expect((await client.ledger.read('t-b'))?.failure?.code).toBe('EXPIRED');
+  }, 60_000);
+
   it('does not push back the next job of its person', async () => {
     await client.submit(await harness.request('a'));
     await client.submit(await harness.request('b'));
@@ -455,6 +473,34 @@ describe('leaked places', () => {
     await redis.hset('t:workers', 'new', JSON.stringify({ ...beat, beatAt: Date.now() - 60_000 }));
     await reconciler().run();
     expect(await redis.hkeys('t:workers')).toEqual(['new']);
+  });
+});
+
+describe('what another version left in Redis', () => {
+  it('is passed over, and removed', async () => {
+    const redis = harness.server.connect();
+    const beat = { pid: 1, host: 'h', jobId: null, device: 'cpu', beatAt: Date.now() };
+    for (const text of ['no JSON', '{"beat":1}', '7']) await redis.hset('t:workers', text, text);
+    await redis.hset('t:workers', 'ours', JSON.stringify(beat));
+    await redis.hset('t:bans', 'test:ann', 'no JSON', 'test:bob', '{"until":"never"}', 'test:cat', '[]');
+    await redis.hset('t:bans', 'test:dan', JSON.stringify({ untilMs: 0, reason: 'spam' }));
+    await redis.hset('t:limits', 'user:test:ann', 'many');
+    await redis.hset('t:weights', 'user:test:bob', 'heavy');
+    await redis.set('t:mode', 'dancing');
+    for (const person of ['ann', 'bob', 'cat']) {
+      const request = await harness.request(person, `test:${person}`);
+      expect(await client.submit(request)).toMatchObject({ decision: 'accepted' });
+    }
+    const banned = await client.submit(await harness.request('dan', 'test:dan'));
+    expect(banned).toMatchObject({ decision: 'banned', reason: 'spam' });
+    const runs: Generation[] = [];
+    await harness.worker(timedGenerator(10, runs));
+    await eventually('the runs', () => runs.length === 3);
+    await reconciler().run();
+    expect(await redis.hkeys('t:bans')).toEqual(['test:dan']);
+    const left = await redis.hkeys('t:workers');
+    expect(left).toContain('ours');
+    expect(left).toHaveLength(2);
   });
 });
 
