@@ -12,6 +12,8 @@ repeated.
 * Until the first cross-attention there is one clip, however many rows the context has: conv_in,
   transformer_in and the first layer with its self-attention over the highest resolution, the dearest of all,
   are computed once.
+* Attention over time has thousands of sequences of 16 to 32 tokens, which are far too short for the kernel.
+  The frames of several positions go through it as one sequence, and a mask keeps the positions apart.
 
 Weights are taken from the diffusers modules in the precision that they have; the norms' scale and shift stay
 float32. Knows nothing of files.
@@ -46,14 +48,17 @@ from fused_ops import (
 from graphs import combine, pixels_of
 from rewrite import MultiHeadAttention
 
+# Added to the scores between frames of different positions. FP16 holds it, and its exponential is zero.
+APART = -30000.0
+
 
 class Sizes:
     """The shapes of one resolution, as tensors: B clips of F frames, h x w positions. `plane` is (B, F, h,
-    w).
+    w). Computed with in `dtype`.
     """
 
-    def __init__(self, plane: Tensor) -> None:
-        self.plane = plane
+    def __init__(self, plane: Tensor, dtype: torch.dtype, masks: dict[int, Tensor] | None = None) -> None:
+        self.plane, self.dtype = plane, dtype
         self.clip = plane[:, :, :1, 0]  # (B, F, 1)
         space = reshape(plane.permute(0, 2, 3, 1), -1, 0, 0, 1)  # only the shape is right
         self._shapes = {
@@ -66,9 +71,28 @@ class Sizes:
             "frames last": reshape(reshape(plane, 0, 0, -1).permute(0, 2, 1), 0, 0, -1, 1),  # (B, h*w, F, 1)
         }
         self._wide: dict[tuple[str, int], Tensor] = {}
+        # They depend on the number of frames only, so all resolutions share them.
+        self._masks = {} if masks is None else masks
 
     def half(self) -> "Sizes":
-        return Sizes(self.plane[:, :, ::2, ::2])
+        return Sizes(self.plane[:, :, ::2, ::2], self.dtype, self._masks)
+
+    def packed(self, x: Tensor, positions: int, channels: int) -> Tensor:
+        """(B*h*w, F, C) -> (B*h*w / positions, positions*F, C)."""
+        layout = f"{positions} positions"
+        if layout not in self._shapes:
+            self._shapes[layout] = reshape(reshape(self.plane, -1, 0, positions, 1), 0, -1, 1)
+        return self.to(x, layout, channels)
+
+    def mask(self, positions: int) -> Tensor:
+        """(1, 1, positions*F, positions*F), for the scores of packed sequences."""
+        if positions not in self._masks:
+            frames = self.plane[:1, :, 0, 0] * 0  # (1, F)
+            number = torch.arange(positions, dtype=frames.dtype, device=frames.device)[:, None]
+            position = reshape(number + frames, -1)  # of each frame of the packed sequence
+            apart = (position[:, None] - position).abs().clamp(max=1) * APART
+            self._masks[positions] = apart[None, None].to(self.dtype)
+        return self._masks[positions]
 
     def to(self, x: Tensor, layout: str, channels: int) -> Tensor:
         key = layout, channels
@@ -270,6 +294,15 @@ class Attention(nn.Module):
             q = as_clips(q)
         return MultiHeadAttention.apply(q, k, v, self.heads, self.scale)
 
+    def over_frames(self, x: Tensor, sizes: Sizes, positions: int) -> Tensor:
+        """x (B*h*w, F, C): self-attention over the frames of each position, `positions` of them at once."""
+        if positions == 1:
+            return self(x)
+        q, k, v = (linear(x) for linear in (self.q, self.k, self.v))
+        packed = (sizes.packed(value, positions, self.q.width) for value in (q, k, v))
+        out = MultiHeadAttention.apply(*packed, self.heads, self.scale, sizes.mask(positions))
+        return reshape_like(out, q)
+
 
 class FeedForward(nn.Module):
     """GEGLU and a Linear, whose bias the caller adds.
@@ -325,9 +358,7 @@ def halves(linear: nn.Linear) -> list[nn.Linear]:
 
 
 class TransformerBlock(nn.Module):
-    """BasicTransformerBlock: two attentions, the second over the context if there is one, and the
-    feed-forward.
-    """
+    """BasicTransformerBlock: two attentions and the feed-forward."""
 
     def __init__(self, block: nn.Module, ff_parts: int) -> None:
         super().__init__()
@@ -341,30 +372,34 @@ class TransformerBlock(nn.Module):
             FeedForward(block.ff, ff_parts),
         )
 
-    def forward(self, x: Tensor, bias: Tensor) -> Tensor:
-        return self.after(*self.self_attention(x, bias))
+    def over_frames(self, x: Tensor, bias: Tensor, sizes: Sizes, positions: int) -> Tensor:
+        """Both attentions over the frames of each position: x (B*h*w, F, C). `bias` as in `normed`."""
+        y, x = self.normed(x, bias)
+        out = self.attn1.out(self.attn1.over_frames(y, sizes, positions))
+        y, x = self.norm2.with_skip(out, x, self.attn1.out.bias)
+        return self.feed_forward(self.attn2.over_frames(y, sizes, positions), x)
 
     def self_attention(self, x: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-        """-> the input of the second attention, and the residual. `bias` (1, 1, C) is that of the Linear
+        """-> the input of the second attention, and the residual."""
+        y, x = self.normed(x, bias)
+        return self.norm2.with_skip(self.attn1.out(self.attn1(y)), x, self.attn1.out.bias)
+
+    def cross_attention(
+        self, y: Tensor, x: Tensor, context: Tensor, as_clips: Callable[[Tensor], Tensor]
+    ) -> Tensor:
+        """The second attention, over the context, and the feed-forward."""
+        return self.feed_forward(reshape_like(self.attn2(y, context, as_clips), y), x)
+
+    def normed(self, x: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """-> the input of the first attention, and the residual. `bias` (1, 1, C) is that of the Linear
         before, which has not been added yet.
         """
         # One token is one batch entry here, so that the kernel repeats the bias over all of them.
         y, total = self.norm1.with_skip(reshape(x, -1, 1, self.channels), bias, None)
-        y, x = reshape_like(y, x), reshape_like(total, x)
-        out = self.attn1(y)
-        return self.norm2.with_skip(self.attn1.out(out), x, self.attn1.out.bias)
+        return reshape_like(y, x), reshape_like(total, x)
 
-    def after(
-        self,
-        y: Tensor,
-        x: Tensor,
-        context: Tensor | None = None,
-        as_clips: Callable[[Tensor], Tensor] | None = None,
-    ) -> Tensor:
-        """The second attention, over the context if there is one, and the feed-forward."""
-        out = self.attn2(y, context, as_clips)
-        if as_clips is not None:
-            out = reshape_like(out, y)
+    def feed_forward(self, out: Tensor, x: Tensor) -> Tensor:
+        """`out` of the second attention, and the residual."""
         y, x = self.norm3.with_skip(self.attn2.out(out), x, self.attn2.out.bias)
         return bias_add(self.ff(y), self.ff.out.bias, x)
 
@@ -395,16 +430,21 @@ class SpatialTransformer(nn.Module):
         if one:
             y, x = (clips.repeat(value, "tokens", self.proj_in.width) for value in (y, x))
             skip = clips.repeat(skip, "space", self.channels)
-        x = self.block.after(y, x, clips.context, lambda q: sizes.to(q, "clips", self.proj_in.width))
+        x = self.block.cross_attention(
+            y, x, clips.context, lambda q: sizes.to(q, "clips", self.proj_in.width)
+        )
         x = reshape_like(self.proj_out(x), skip)
         return Sum(x, "space", self.channels, skip, self.proj_out.bias)
 
 
 class TemporalTransformer(nn.Module):
-    """TransformerTemporalModel: attention over the frames of each position."""
+    """TransformerTemporalModel: attention over the frames of each position, of which there are a multiple of
+    `positions`.
+    """
 
-    def __init__(self, model: nn.Module, ff_parts: int) -> None:
+    def __init__(self, model: nn.Module, ff_parts: int, positions: int) -> None:
         super().__init__()
+        self.positions = positions
         self.norm, self.channels = Norm(model.norm, False), model.norm.num_channels
         self.proj_in, self.proj_out = Linear(model.proj_in), Linear(model.proj_out)
         self.register_buffer("bias_in", self.proj_in.bias[None, None])
@@ -414,7 +454,8 @@ class TemporalTransformer(nn.Module):
 
     def forward(self, act: Sum, sizes: Sizes) -> Sum:
         y = self.norm(act, "time", sizes).permute(0, 2, 1, 3)
-        x = self.block(self.proj_in(sizes.to(y, "pixels", self.channels)), self.bias_in)
+        x = self.proj_in(sizes.to(y, "pixels", self.channels))
+        x = self.block.over_frames(x, self.bias_in, sizes, self.positions)
         # Not like y: ONNX Runtime would work out the shape of a transposed tensor on the CPU.
         x = sizes.to(self.proj_out(x), "frames last", self.channels).permute(0, 2, 1, 3)
         return Sum(x, "time", self.channels, act.value(sizes, "time"), self.proj_out.bias)
@@ -439,14 +480,16 @@ class Clips:
 class Layer(nn.Module):
     """One step of a block: residual block, temporal convolution, and both transformers if there are any."""
 
-    def __init__(self, block: nn.Module, index: int, attention: int | None, ff_parts: int) -> None:
+    def __init__(self, block: nn.Module, index: int, attention: int | None, level: "Level") -> None:
         super().__init__()
         self.resnet, self.temp_conv = Resnet(block.resnets[index]), TemporalConv(block.temp_convs[index])
         self.attn: SpatialTransformer | None = None
         self.temp_attn: TemporalTransformer | None = None
         if attention is not None:
-            self.attn = SpatialTransformer(block.attentions[attention], ff_parts)
-            self.temp_attn = TemporalTransformer(block.temp_attentions[attention], ff_parts)
+            self.attn = SpatialTransformer(block.attentions[attention], level.ff_parts)
+            self.temp_attn = TemporalTransformer(
+                block.temp_attentions[attention], level.ff_parts, level.positions
+            )
 
     def forward(self, act: Sum, sizes: Sizes, clips: Clips) -> Sum:
         act = self.temp_conv(self.resnet(act, sizes, clips.emb), sizes, clips.ones)
@@ -461,10 +504,10 @@ class Layer(nn.Module):
         return self.temp_attn(self.attn(act, clips.sizes, clips, one), clips.sizes)
 
 
-def layers_of(block: nn.Module, ff_parts: int) -> nn.ModuleList:
+def layers_of(block: nn.Module, level: "Level") -> nn.ModuleList:
     has_attention = getattr(block, "has_cross_attention", False)
     return nn.ModuleList(
-        Layer(block, i, i if has_attention else None, ff_parts) for i in range(len(block.resnets))
+        Layer(block, i, i if has_attention else None, level) for i in range(len(block.resnets))
     )
 
 
@@ -477,12 +520,28 @@ def layers_of(block: nn.Module, ff_parts: int) -> nn.ModuleList:
 FF_PARTS = (2, 1)
 
 
-def ff_parts_of(levels: int) -> list[int]:
-    """Parts per level. Height and width can be halved at each level but the last, so the number of tokens can
-    be divided by four as often.
+# Positions whose frames are one sequence of the attention over time.
+POSITIONS = 8
+
+
+@dataclass
+class Level:
+    """How one resolution is computed."""
+
+    ff_parts: int
+    positions: int
+
+
+def levels_of(count: int) -> list[Level]:
+    """Height and width can be halved at each level but the last, so the number of positions can be divided by
+    four as often.
     """
-    wanted = [*FF_PARTS, *[1] * levels][:levels]
-    return [min(parts, 4 ** (levels - 1 - level)) for level, parts in enumerate(wanted)]
+    wanted = [*FF_PARTS, *[1] * count][:count]
+    factors = [4 ** (count - 1 - level) for level in range(count)]
+    return [
+        Level(min(parts, factor), min(POSITIONS, factor))
+        for parts, factor in zip(wanted, factors, strict=True)
+    ]
 
 
 class UnetCore(nn.Module):
@@ -503,24 +562,24 @@ class UnetCore(nn.Module):
         self.register_buffer("freqs", freqs.to(unet.conv_in.weight.device))
         self.time1, self.time2 = Linear(unet.time_embedding.linear_1), Linear(unet.time_embedding.linear_2)
 
-        ff_parts = ff_parts_of(len(unet.down_blocks))
+        levels = levels_of(len(unet.down_blocks))
         self.conv_in = Conv(unet.conv_in)
         # Its feed-forward is twice as wide as all others of this resolution.
         self.transformer_in = TemporalTransformer(
-            unet.transformer_in, min(2 * ff_parts[0], 4 ** (len(ff_parts) - 1))
+            unet.transformer_in, min(2 * levels[0].ff_parts, 4 ** (len(levels) - 1)), levels[0].positions
         )
         self.down = nn.ModuleList(
-            layers_of(block, parts) for block, parts in zip(unet.down_blocks, ff_parts, strict=True)
+            layers_of(block, level) for block, level in zip(unet.down_blocks, levels, strict=True)
         )
         self.downsamplers = nn.ModuleList(
             Conv(block.downsamplers[0].conv) for block in unet.down_blocks if block.downsamplers
         )
         mid = unet.mid_block
         self.mid = nn.ModuleList(
-            Layer(mid, i, i if i < len(mid.attentions) else None, 1) for i in range(len(mid.resnets))
+            Layer(mid, i, i if i < len(mid.attentions) else None, levels[-1]) for i in range(len(mid.resnets))
         )
         self.up = nn.ModuleList(
-            layers_of(block, parts) for block, parts in zip(unet.up_blocks, reversed(ff_parts), strict=True)
+            layers_of(block, level) for block, level in zip(unet.up_blocks, reversed(levels), strict=True)
         )
         self.upsamplers = nn.ModuleList(
             Conv(block.upsamplers[0].conv) for block in unet.up_blocks if block.upsamplers
@@ -551,7 +610,7 @@ class UnetCore(nn.Module):
         emb = F.silu(self.time2.with_bias(F.silu(emb)) + fps_emb.to(self.dtype))[:, None]
 
         def clips_of(plane: Tensor, context: Tensor | None) -> Clips:
-            sizes = Sizes(plane)
+            sizes = Sizes(plane, self.dtype)
             ones = (plane[:, :1, :1, :1] * 0 + 1).to(self.dtype)
             return Clips(sizes, reshape(expand_like(emb, sizes.clip), -1, self.time2.width), context, ones)
 

@@ -135,8 +135,9 @@ def bias_add(b: Builder, node: onnx.NodeProto) -> None:
 
 def multi_head_attention(b: Builder, node: onnx.NodeProto) -> None:
     attributes = attributes_of(node)
-    if len([name for name in node.input if name]) != 3 or "scale" not in attributes:
-        raise ValueError(f"{node.name}: attention with a mask, a bias or no scale")
+    mask = node.input[5] if len(node.input) == 6 else ""
+    if any(node.input[3:5]) or len(node.input) > 6 or "scale" not in attributes:
+        raise ValueError(f"{node.name}: attention with a bias, a padding mask or no scale")
     split = b.constant(np.array([0, 0, attributes["num_heads"], -1], np.int64))
     q, k, v = (
         b.op("Transpose", b.op("Reshape", x, split), perm=perm)
@@ -144,7 +145,8 @@ def multi_head_attention(b: Builder, node: onnx.NodeProto) -> None:
     )
     # Scaled before the product: the scores of FP16 would otherwise overflow first.
     q = b.op("Mul", q, b.constant(np.float32(attributes["scale"])))
-    weights = b.op("Softmax", b.op("MatMul", q, k), axis=-1)
+    scores = b.op("MatMul", q, k)
+    weights = b.op("Softmax", b.op("Add", scores, mask) if mask else scores, axis=-1)
     out = b.op("Transpose", b.op("MatMul", weights, v), perm=[0, 2, 1, 3])
     b.op("Reshape", out, b.constant(np.array([0, 0, -1], np.int64)), output=node.output[0])
 

@@ -30,23 +30,38 @@ if TYPE_CHECKING:
 
 
 class MultiHeadAttention(torch.autograd.Function):
-    """softmax(q k^T * scale) v over heads; q (B, L, heads*dim), k and v (B, S, heads*dim) -> (B, L,
-    heads*dim).
+    """softmax(q k^T * scale + mask) v over heads; q (B, L, heads*dim), k and v (B, S, heads*dim), mask
+    (1, 1, L, S) or none -> (B, L, heads*dim).
     """
 
     @staticmethod
-    def forward(ctx: FunctionCtx, q: Tensor, k: Tensor, v: Tensor, heads: int, scale: float) -> Tensor:
+    def forward(
+        ctx: FunctionCtx, q: Tensor, k: Tensor, v: Tensor, heads: int, scale: float, *mask: Tensor
+    ) -> Tensor:
         def split(x: Tensor) -> Tensor:
             return x.unflatten(-1, (heads, -1)).transpose(1, 2)
 
-        out = F.scaled_dot_product_attention(split(q), split(k), split(v), scale=scale)
+        out = F.scaled_dot_product_attention(split(q), split(k), split(v), *mask, scale=scale)
         return out.transpose(1, 2).flatten(2)
 
     @staticmethod
-    def symbolic(g: "GraphContext", q: Value, k: Value, v: Value, heads: int, scale: float) -> Value:
-        out = g.op("com.microsoft::MultiHeadAttention", q, k, v, num_heads_i=heads, scale_f=scale)
+    def symbolic(
+        g: "GraphContext", q: Value, k: Value, v: Value, heads: int, scale: float, *mask: Value
+    ) -> Value:
+        # The mask is the sixth input; bias and key_padding_mask come before it.
+        absent = [optional_input(g)] * 2 if mask else []
+        out = g.op(
+            "com.microsoft::MultiHeadAttention", q, k, v, *absent, *mask, num_heads_i=heads, scale_f=scale
+        )
         out.setType(q.type())
         return out
+
+
+def optional_input(g: "GraphContext") -> Value:
+    """An input that a node goes without, where others follow it."""
+    none = g.op("prim::Constant")
+    none.setType(torch._C.OptionalType.ofTensor())
+    return none
 
 
 class OnnxAttention:

@@ -243,6 +243,28 @@ def test_work_before_the_first_cross_attention_is_done_once(pack: Path) -> None:
     assert seen == {"first": 3, "second": 6}
 
 
+def test_attention_over_time_packs_positions_behind_a_mask(
+    pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two attentions in each temporal transformer but those of the lowest resolution, whose number of
+    positions may be odd. Without the mask, positions would see each other.
+    """
+
+    def packed(core: Path) -> list[onnx.NodeProto]:
+        graph = onnx.load(core / "model.onnx", load_external_data=False).graph
+        return [node for node in graph.node if node.op_type == "MultiHeadAttention" and len(node.input) == 6]
+
+    unet = make_tiny.make_unet()
+    transformers = [unet.transformer_in, *(t for b in unet.down_blocks[:3] for t in b.temp_attentions)]
+    transformers += [t for b in unet.up_blocks[1:] for t in b.temp_attentions]
+    assert len(packed(pack / "unet_core")) == 2 * len(transformers) == 20
+
+    monkeypatch.setattr(fused, "APART", 0.0)
+    options = export.Options(flavour="cuda", dtype=torch.float32, allow_unfused=True, device="cpu")
+    with pytest.raises(SystemExit, match="unet_core"):
+        export.export_unet(unet, tmp_path, 77, options)
+
+
 def test_features_of_another_step_change_the_shallow_core(pack: Path) -> None:
     """With the features of another clip, the result changes: the graph reads them."""
     unet = make_tiny.make_unet()
