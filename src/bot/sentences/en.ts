@@ -251,7 +251,7 @@ export const en = {
     /** Where options are written into the caption. */
     captions: helpText(
       'Send a picture with a few words about the motion, for example "camera slowly zooming in, waves rolling". In groups, begin with /animate, or reply /animate and your words to a picture.',
-      'Options, anywhere in the words: preset=fast|standard|high|creative, motion=low|medium|high, seed=NUMBER, frames=NUMBER, guidance=NUMBER, negative="…", loop, smooth.',
+      'Options, anywhere in the words: preset=fast|standard|high|creative, motion=low|medium|high, seed=NUMBER, frames=NUMBER, guidance=NUMBER, negative="…", loop, smooth, private (in a group: for you alone).',
     ),
     /** Where the options of a command have fields of their own. */
     commands: helpText(
