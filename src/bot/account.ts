@@ -9,12 +9,20 @@ import type { Person, Place } from './people.ts';
 import { failedOrUnavailable, type Refused } from './refusals.ts';
 import { type ForgetTools, forgetUser } from './upkeep/forget.ts';
 
+export interface ListedJob {
+  readonly id: string;
+  readonly state: JobState;
+  readonly prompt: string;
+  /** Others are not to see its prompt. */
+  readonly isPrivate: boolean;
+}
+
 export interface AccountView {
   readonly kind: 'account';
   readonly userKey: string;
   readonly quota: Pick<Quota, 'used' | 'limit' | 'granted'>;
   /** Jobs without a delivered answer, oldest first. */
-  readonly jobs: readonly { readonly id: string; readonly state: JobState; readonly prompt: string }[];
+  readonly jobs: readonly ListedJob[];
 }
 
 export interface QueueView {
@@ -63,6 +71,7 @@ export class Account {
         id,
         state,
         prompt: request.generation.prompt,
+        isPrivate: request.isPrivate,
       }));
       return { kind: 'account', userKey: person.userKey, quota, jobs };
     } catch (error) {

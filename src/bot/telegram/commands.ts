@@ -2,6 +2,7 @@
 import type { Message } from 'telegraf/types';
 import { parseWords } from '../../request/options-text.ts';
 import { isBlank } from '../../request/prompt.ts';
+import type { AccountView } from '../account.ts';
 import { adminCommandNames, parseAdminCommand } from '../admin/commands.ts';
 import { parseRuleCommand } from '../admin/rule-commands.ts';
 import type { Person } from '../people.ts';
@@ -211,10 +212,11 @@ export class TelegramCommands {
     await this.#say(message, isOtherMedia ? say.refusal.noPicture : say.helpText.captions);
   }
 
-  async #me({ message, person }: Incoming): Promise<void> {
+  async #me({ message, person, isPrivate }: Incoming): Promise<void> {
     const { services, api } = this.#tools;
     const account = await services.account.me(person, placeOf(message, api.limits.upload));
-    const { text, buttons } = renderAccount(account, messagesFor(person.locale));
+    const shown = isPrivate || account.kind === 'refused' ? account : withoutPrivatePrompts(account);
+    const { text, buttons } = renderAccount(shown, messagesFor(person.locale));
     await api.send(replyTo(message), text, { markup: keyboard(buttons) });
   }
 
@@ -229,6 +231,12 @@ export class TelegramCommands {
   async #say(message: Message, text: string): Promise<void> {
     for (const piece of inPieces(text, 3_500)) await this.#tools.api.send(replyTo(message), piece);
   }
+}
+
+/** For a group, which reads along. */
+function withoutPrivatePrompts(account: AccountView): AccountView {
+  const jobs = account.jobs.map((job) => (job.isPrivate ? { ...job, prompt: '…' } : job));
+  return { ...account, jobs };
 }
 
 function textOf(message: Message): string {

@@ -23,6 +23,22 @@ describe.concurrent('a private video, asked for in a group', () => {
     expect(world.runs[0]?.request.communityKey).toBe(`telegram:${group.id}`);
   });
 
+  it('is not told of in the group: /me keeps its prompt back there', async (test) => {
+    const world = await telegramWorld(test);
+    const { fake } = world;
+    const ada = fake.user();
+    const own = fake.privateChat({ user: ada, started: true });
+    const group = fake.group({ members: [ada] });
+    world.isHeld = true;
+    await group.sendsPhoto(await photo(), '/animate my secret private', { from: ada });
+    await fake.until(() => world.runs.length === 1);
+    for (const chat of [own, group]) chat.sendsText('/me', { from: ada });
+    const told = await fake.until(() => world.last(group));
+    expect(told.text).toContain('• running: …');
+    expect(fake.transcript(group).split('/me')[1]).not.toContain('secret');
+    await fake.until(() => world.last(own)?.text.includes('• running: my secret'));
+  });
+
   it('may be a remix of a public one', async (test) => {
     const world = await telegramWorld(test);
     const { fake } = world;
