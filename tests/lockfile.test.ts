@@ -8,6 +8,7 @@ import { expect, it } from 'vitest';
 interface Locked {
   readonly optionalDependencies?: Readonly<Record<string, string>>;
   readonly resolved?: string;
+  readonly integrity?: string;
 }
 const text = readFileSync(new URL('../package-lock.json', import.meta.url), 'utf8');
 const { packages } = JSON.parse(text) as { packages: Readonly<Record<string, Locked>> };
@@ -22,4 +23,9 @@ it('has an entry for every optional package of every platform', () => {
 
 it('holds no download address', () => {
   expect(Object.values(packages).filter(({ resolved }) => resolved !== undefined)).toEqual([]);
+});
+
+it('compares every package with its hash, also those of other platforms', () => {
+  const bare = Object.entries(packages).filter(([path, { integrity }]) => path !== '' && !integrity);
+  expect(bare.map(([path]) => path)).toEqual([]);
 });
