@@ -41,7 +41,10 @@ export async function checkFfmpeg(config: Config): Promise<Check> {
   try {
     const { path, version, source } = await findFfmpeg({ ffmpegPath: config.ffmpegPath });
     const origin = { configured: 'FFMPEG_PATH', path: 'PATH', npm: 'npm' }[source];
-    return { name: 'ffmpeg', state: 'ok', detail: `${version} with libx264 (${path}, from ${origin})` };
+    const detail = `${version} with libx264 (${path}, from ${origin})`;
+    if (source !== 'npm') return { name: 'ffmpeg', state: 'ok', detail };
+    const remedy = 'Install a newer one by "sudo apt install ffmpeg" or "brew install ffmpeg".';
+    return { name: 'ffmpeg', state: 'warn', detail: `${detail}; an old build`, remedy };
   } catch (error) {
     return failedCheck('ffmpeg', error);
   }

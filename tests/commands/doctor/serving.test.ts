@@ -34,12 +34,13 @@ async function examine(
 }
 
 describe('doctor', () => {
-  it('misses redis-server', async () => {
+  it('misses redis-server and an ffmpeg of this decade', async () => {
     const bin = path.join(folder, 'bin');
     await mkdir(bin);
     await symlink(process.execPath, path.join(bin, 'node'));
     const { code, check } = await examine({ PATH: bin });
     expect(check('Redis')).toMatchObject({ state: 'fail', remedy: expect.stringContaining('apt install') });
+    expect(check('ffmpeg')).toMatchObject({ state: 'warn', detail: expect.stringContaining('an old build') });
     expect(code).toBe(1);
   });
 
