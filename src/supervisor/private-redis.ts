@@ -11,6 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { freeSpace, isDiskFull, whatIsFull } from '../disk-space.ts';
 import { KinoraError } from '../errors.ts';
 import type { Logger } from '../log.ts';
+import { programEnvironment } from '../program-environment.ts';
 import { lockFolder } from './folder-lock.ts';
 
 /** For a first answer; reading a large file may take longer, and is answered. */
@@ -59,6 +60,7 @@ export async function startPrivateRedis(dataDir: string, log: Logger): Promise<P
     const child = spawn('/bin/sh', ['-c', watchedByParent, 'kinora-redis', folder, socketPath], {
       stdio: ['pipe', 'pipe', 'pipe'],
       detached: true,
+      env: programEnvironment(),
     });
     return await untilReady(child, socketPath, release, log);
   } catch (error) {

@@ -7,6 +7,7 @@ import { chmod, stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { promisify } from 'node:util';
 import { KinoraError } from '../errors.ts';
+import { programEnvironment } from '../program-environment.ts';
 
 const run = promisify(execFile);
 /** A cold start of a 70 MB static binary from a slow disk takes seconds, not more. */
@@ -76,6 +77,7 @@ function describeCandidate({ path, source }: Candidate): string {
 async function probe(path: string): Promise<{ version: string } | { refusal: string }> {
   try {
     const { stdout, stderr } = await run(path, ['-encoders'], {
+      env: programEnvironment(),
       timeout: probeDeadlineMs,
       killSignal: 'SIGKILL',
       maxBuffer: 4 * 1024 * 1024,

@@ -11,6 +11,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { basename } from 'node:path';
 import ffmpeg from 'fluent-ffmpeg';
 import { KinoraError } from '../errors.ts';
+import { programEnvironment } from '../program-environment.ts';
 import { outputError } from './output-file.ts';
 
 /** How much of stderr is kept: the last lines hold the reason. */
@@ -112,6 +113,7 @@ class FfmpegProcess {
     });
     this.#child = spawn(run.ffmpegPath, commandLine(run), {
       stdio: ['frames' in run.source ? 'pipe' : 'ignore', 'ignore', 'pipe'],
+      env: programEnvironment(),
       detached: this.#leadsGroup,
       windowsHide: true,
     });

@@ -293,3 +293,22 @@ it('answers a fail-fast caller within three seconds when Redis is frozen or gone
   await expect(redis.ping()).rejects.toThrow();
   redis.disconnect();
 }, 20_000);
+
+it('gives no token of the environment to the server or to the shells around it', async () => {
+  process.env['KINORA_TELEGRAM_TOKEN'] = '1:secret-of-the-environment';
+  try {
+    await start();
+  } finally {
+    delete process.env['KINORA_TELEGRAM_TOKEN'];
+  }
+  const commands: string[] = [];
+  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
+    const [command, environment] = await Promise.all(
+      ['cmdline', 'environ'].map((file) => readFile(`/proc/${pid}/${file}`, 'latin1').catch(() => '')),
+    );
+    if (Number(pid) === process.pid || !command?.includes(folder)) continue;
+    commands.push(command);
+    expect(environment).not.toContain('secret-of-the-environment');
+  }
+  expect(commands.some((command) => command.includes('redis-server'))).toBe(true);
+});

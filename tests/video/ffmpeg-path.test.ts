@@ -1,8 +1,9 @@
-import { chmodSync, copyFileSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { encodeVideo } from '../../src/video/encode.ts';
 import { findFfmpeg } from '../../src/video/ffmpeg-path.ts';
-import { builds, ffmpegPath, temporaryFolder } from '../helpers/video-fixture.ts';
+import { builds, ffmpegPath, temporaryFolder, texture } from '../helpers/video-fixture.ts';
 
 const folder = temporaryFolder();
 
@@ -71,4 +72,20 @@ it.each([
     code: 'FFMPEG_MISSING',
     message: `No usable ffmpeg was found: FFMPEG_PATH (${path}) ${reason}.`,
   });
+});
+
+it('gives no token of the environment to ffmpeg', async () => {
+  const seen = join(folder, 'seen');
+  const spy = script('spy', `env > '${seen}'; exec '${ffmpegPath}' "$@"`);
+  process.env['KINORA_TELEGRAM_TOKEN'] = '1:secret-of-the-environment';
+  try {
+    await findFfmpeg({ ffmpegPath: spy });
+    expect(readFileSync(seen, 'utf8')).toMatch(/^PATH=/m);
+    expect(readFileSync(seen, 'utf8')).not.toContain('secret-of-the-environment');
+    const shape = { width: 64, height: 64, fps: 8 };
+    await encodeVideo(texture(4, 64, 64), { ...shape, outPath: join(folder, 'clip.mp4'), ffmpegPath: spy });
+    expect(readFileSync(seen, 'utf8')).not.toContain('secret-of-the-environment');
+  } finally {
+    delete process.env['KINORA_TELEGRAM_TOKEN'];
+  }
 });
