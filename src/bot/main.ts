@@ -7,6 +7,7 @@ import type { Logger } from '../log.ts';
 import { Artifacts } from '../queue/artifacts.ts';
 import { JobClient, type QueueTerms } from '../queue/client.ts';
 import { RuleStore } from '../queue/community-rules.ts';
+import { surfaceOf } from '../queue/jobs.ts';
 import { Keys } from '../queue/keys.ts';
 import { assertTrustworthy, connectRedis, type RedisAddress } from '../queue/redis.ts';
 import { claimSchema } from '../queue/schema.ts';
@@ -143,11 +144,11 @@ function servicesOf(
   };
 }
 
-/** Each job goes to the platform that its user key names. */
+/** Each job goes to the platform where it was asked for. */
 function deliverBy(platforms: readonly ChatPlatform[]): Deliver {
   const byName = new Map(platforms.map((platform) => [platform.name, platform]));
   return async (entry, answer, signal) => {
-    const name = entry.request.userKey.split(':')[0] ?? '';
+    const name = surfaceOf(entry.request);
     const platform = byName.get(name);
     if (!platform) throw new DeliveryImpossible(`the platform ${name} is not switched on`);
     await platform.deliver(entry, answer, signal);

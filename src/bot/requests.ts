@@ -43,6 +43,8 @@ export interface ChatRequest {
   readonly isCovered?: boolean;
   /** As optionsFrom() gives them. */
   readonly options: ChatOptions;
+  /** The platform that gives the answer, where it is not the one of the person's key. */
+  readonly surface?: string;
   /** Where the answer goes: the adapter's own data. Never a token. */
   readonly replyTo: Readonly<Record<string, string | number | boolean>>;
   /** Parameters that options cannot name, from an earlier job. */
@@ -52,7 +54,7 @@ export interface ChatRequest {
 }
 
 /** What an adapter knows of a request before its picture and options are read. */
-export type RequestOrigin = Pick<ChatRequest, 'jobId' | 'person' | 'place' | 'replyTo'>;
+export type RequestOrigin = Pick<ChatRequest, 'jobId' | 'person' | 'place' | 'surface' | 'replyTo'>;
 
 /** What the status messages of a job need to know of it. */
 export type TrackedJob = Pick<LedgerEntry, 'id' | 'preset' | 'request'>;
@@ -139,6 +141,7 @@ export class Requests {
     const job = jobRequestSchema.parse({
       id: jobId,
       userKey: person.userKey,
+      surface: request.surface,
       roleKeys: [...person.roleKeys],
       communityKey: place.communityKey,
       generation,

@@ -6,6 +6,7 @@
 import type { Logger } from '../log.ts';
 import type { JobClient } from '../queue/client.ts';
 import type { QueueEvent } from '../queue/events.ts';
+import { surfaceOf } from '../queue/jobs.ts';
 import { waitingOf } from './answers.ts';
 import type { TrackedJob } from './requests.ts';
 import { type ChatMessage, messagesOf, renderProgress, renderWaiting } from './sentences/render.ts';
@@ -31,7 +32,7 @@ const progressIsOldMs = 30_000;
 
 export interface StatusBoardOptions {
   readonly client: JobClient;
-  /** First part of its user keys; jobs of other platforms are ignored. */
+  /** Jobs of other platforms are ignored. */
   readonly platform: string;
   /**
    * Edits the status message, or returns false when it is too soon for another edit.
@@ -64,7 +65,7 @@ export class StatusBoard {
       if (event.type === 'progress') void this.#onProgress(event);
     });
     for (const entry of await client.ledger.pending()) {
-      if (entry.request.userKey.startsWith(`${platform}:`)) this.track(entry);
+      if (surfaceOf(entry.request) === platform) this.track(entry);
     }
     const lookUp = setInterval(() => void this.#showPlaces(), placesEveryMs);
     const showLate = setInterval(() => {

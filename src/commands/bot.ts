@@ -30,7 +30,7 @@ export async function runBot(config: Config): Promise<void> {
       jobFiles: config.jobFiles,
       expireAfterMs: config.queue.expireAfterMs,
       terms: queueTerms(config.queue, pack?.manifest),
-      platforms: await platformsOf(config, address, log),
+      platforms: await platformsOf(config, address, pack?.manifest, log),
       ffmpegPath,
       log,
       ...(pack ? { manifest: pack.manifest } : {}),

@@ -4,6 +4,7 @@ import { InboxPlatform } from '../bot/inbox.ts';
 import type { ChatPlatform } from '../bot/platform.ts';
 import type { Config } from '../config.ts';
 import { KinoraError } from '../errors.ts';
+import type { PackManifest } from '../inference/packs/manifest.ts';
 import type { Logger } from '../log.ts';
 import type { RedisAddress } from '../queue/redis.ts';
 
@@ -23,7 +24,12 @@ export function assertSomeChat({ inboxFolder, discord, telegram, web }: Config, 
 }
 
 /** Loads the libraries of these chats only. */
-export async function platformsOf(config: Config, redis: RedisAddress, log: Logger): Promise<ChatPlatform[]> {
+export async function platformsOf(
+  config: Config,
+  redis: RedisAddress,
+  manifest: PackManifest | undefined,
+  log: Logger,
+): Promise<ChatPlatform[]> {
   const { dataDir: dataFolder, ffmpegPath, discord, telegram, web, proxies } = config;
   if (proxies.https ?? proxies.http ?? proxies.all) {
     const { useProxies } = await import('../bot/proxies.ts');
@@ -45,7 +51,9 @@ export async function platformsOf(config: Config, redis: RedisAddress, log: Logg
   }
   if (web.port) {
     const { WebPlatform } = await import('../web/platform.ts');
-    platforms.push(new WebPlatform({ host: web.host, port: web.port, redis, log }));
+    platforms.push(
+      new WebPlatform({ host: web.host, port: web.port, redis, manifest, shortcuts: config.shortcuts, log }),
+    );
   }
   return platforms;
 }

@@ -10,7 +10,7 @@ import type { Logger } from '../log.ts';
 import type { Generation } from '../request/request.ts';
 import { retry } from '../retry.ts';
 import { jobsPerMs } from './durations.ts';
-import { publishEvent, type QueueEvent, subscribeEvents } from './events.ts';
+import { type KeptProgress, keptProgress, publishEvent, type QueueEvent, subscribeEvents } from './events.ts';
 import { deliverQueueName, generateQueueName, type JobRequest, type QueueData } from './jobs.ts';
 import { Keys } from './keys.ts';
 import {
@@ -345,6 +345,11 @@ export class JobClient {
     const workers = [...(await workerEntries(this.#redis, this.keys)).values()];
     const living = workers.filter(({ alive }) => alive).map(({ entry }) => entry.device);
     return living.length > 0 ? living : (await this.#redis.smembers(this.keys.devices)).slice(0, 1);
+  }
+
+  /** How far a job came; undefined where it has not said so yet. */
+  progress(jobId: string): Promise<KeptProgress | undefined> {
+    return keptProgress(this.#redis, this.keys, jobId);
   }
 
   /** Calls back on progress of any job until the returned function is called. */

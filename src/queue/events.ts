@@ -5,6 +5,7 @@
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { jobIdSchema } from './jobs.ts';
+import type { Keys } from './keys.ts';
 import { readJson } from './stored-json.ts';
 
 const queueEventSchema = z.discriminatedUnion('type', [
@@ -20,6 +21,41 @@ const queueEventSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('cancel'), jobId: jobIdSchema }),
 ]);
 export type QueueEvent = z.infer<typeof queueEventSchema>;
+
+export type ProgressEvent = Extract<QueueEvent, { type: 'progress' }>;
+
+/** Longer than any step takes. */
+const progressKeptSeconds = 86_400;
+
+/** What is kept of a job's progress. */
+export interface KeptProgress {
+  readonly latest: ProgressEvent;
+  /** Its first step has begun, in this run or in one that a worker's death ended. */
+  readonly isBegun: boolean;
+}
+
+const phasesBefore: readonly ProgressEvent['phase'][] = ['loading', 'encoding'];
+
+/** Publishes progress, and keeps the latest of each job for those who were not listening. */
+export function publishProgress(redis: Redis, keys: Keys, event: ProgressEvent): void {
+  const text = JSON.stringify(event);
+  const key = keys.progress(event.jobId);
+  const isBegun = !phasesBefore.includes(event.phase);
+  const batch = redis.pipeline().publish(keys.events, text);
+  batch.hset(key, { latest: text, ...(isBegun ? { begun: '1' } : {}) }).expire(key, progressKeptSeconds);
+  batch.exec().catch(() => {}); // best effort by contract
+}
+
+/** Undefined where there was no progress yet. */
+export async function keptProgress(
+  redis: Redis,
+  keys: Keys,
+  jobId: string,
+): Promise<KeptProgress | undefined> {
+  const { latest, begun } = await redis.hgetall(keys.progress(jobId));
+  const event = readJson(latest ?? '', queueEventSchema);
+  return event?.type === 'progress' ? { latest: event, isBegun: begun !== undefined } : undefined;
+}
 
 export function publishEvent(redis: Redis, channel: string, event: QueueEvent): void {
   redis.publish(channel, JSON.stringify(event)).catch(() => {}); // best effort by contract

@@ -19,6 +19,11 @@ const mostRoles = 500;
 export const jobRequestSchema = z.object({
   id: jobIdSchema,
   userKey: platformKey,
+  /** Platform that gives the answer, where it is not the one of the user's key. */
+  surface: z
+    .string()
+    .regex(/^[a-z]+$/)
+    .optional(),
   /** Server, group or chat in which it was asked; its caps and overrides apply. */
   communityKey: platformKey.optional(),
   /** Role or tier keys that the person holds, for quota overrides and weights. */
@@ -36,6 +41,11 @@ export const jobRequestSchema = z.object({
   replyTo: z.record(z.string(), z.json()),
 });
 export type JobRequest = z.input<typeof jobRequestSchema>;
+
+/** The platform that gives the answer. */
+export function surfaceOf({ surface, userKey }: Pick<JobRequest, 'surface' | 'userKey'>): string {
+  return surface ?? userKey.split(':')[0] ?? '';
+}
 
 const oldPlacesSchema = z.looseObject({
   replyTo: z.looseObject({

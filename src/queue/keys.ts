@@ -114,6 +114,10 @@ export class Keys {
   get devices(): string {
     return `${this.prefix}:devices`;
   }
+  /** Hash `latest`, `begun`: the latest progress of one job, and whether its first step ever began. */
+  progress(jobId: string): string {
+    return `${this.prefix}:progress:${jobId}`;
+  }
   /** Pub/sub channel of progress and cancellations. */
   get events(): string {
     return `${this.prefix}:events`;

@@ -223,6 +223,35 @@ export class Ledger {
     return entries.filter((entry) => !isOver(entry));
   }
 
+  /**
+   * A page of a person's jobs by the time of their requests; those that were withdrawn are left out.
+   * @param after id of the last job of the page before
+   * @returns undefined when `after` is none of their jobs
+   */
+  async historyOf(
+    userKey: string,
+    page: { readonly after?: string | undefined; readonly limit: number; readonly newestFirst: boolean },
+  ): Promise<{ readonly entries: readonly LedgerEntry[]; readonly hasMore: boolean } | undefined> {
+    const key = this.keys.history(userKey);
+    const { after, limit, newestFirst } = page;
+    let start = 0;
+    if (after !== undefined) {
+      const rank = await (newestFirst ? this.#redis.zrevrank(key, after) : this.#redis.zrank(key, after));
+      if (rank === null) return undefined;
+      start = rank + 1;
+    }
+    const entries: LedgerEntry[] = [];
+    for (let at = start; entries.length <= limit; at += readAtOnce) {
+      const to = at + readAtOnce - 1;
+      const ids = await (newestFirst
+        ? this.#redis.zrevrange(key, at, to)
+        : this.#redis.zrange(key, at, String(to)));
+      entries.push(...(await this.#readAll(ids)).filter(({ isWithdrawn }) => !isWithdrawn));
+      if (ids.length < readAtOnce) break;
+    }
+    return { entries: entries.slice(0, limit), hasMore: entries.length > limit };
+  }
+
   /** All jobs without a delivered answer, oldest first; the latest `pendingOfAll` of them. */
   async pending(): Promise<LedgerEntry[]> {
     const newestFirst = await this.#redis.zrevrange(this.keys.pending, 0, pendingOfAll - 1);

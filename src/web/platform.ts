@@ -1,10 +1,11 @@
 /** Kinora over HTTP: one more surface on the queue, beside the chats. */
-import type { ChatPlatform } from '../bot/platform.ts';
-import { type Deliver, DeliveryImpossible } from '../bot/upkeep/delivery.ts';
+import type { ChatPlatform, Services } from '../bot/platform.ts';
+import type { Deliver } from '../bot/upkeep/delivery.ts';
 import { KinoraError } from '../errors.ts';
+import type { PackManifest } from '../inference/packs/manifest.ts';
 import type { Logger } from '../log.ts';
-import { Keys } from '../queue/keys.ts';
 import { connectRedis, type RedisAddress } from '../queue/redis.ts';
+import type { Shortcuts } from '../request/request.ts';
 import { whenPortIsFree } from './port.ts';
 import { buildServer, type ServerLimits, type WebServer } from './server.ts';
 
@@ -14,6 +15,10 @@ export interface WebOptions {
   readonly port: number;
   readonly redis: RedisAddress;
   readonly log: Logger;
+  /** Of the workers' model pack, where it is known. */
+  readonly manifest?: PackManifest | undefined;
+  /** What the operator gives up for speed. */
+  readonly shortcuts?: Shortcuts;
   readonly limits?: Partial<ServerLimits>;
 }
 
@@ -33,13 +38,16 @@ export class WebPlatform implements ChatPlatform {
   }
 
   /** @throws KinoraError INVALID_CONFIG when the port cannot be used */
-  async start(): Promise<void> {
-    const { host, port, log, limits = {} } = this.#options;
+  async start(services: Services): Promise<void> {
+    const { host, port, log, manifest, shortcuts = {}, limits = {} } = this.#options;
     const redis = connectRedis(this.#options.redis, 'fail-fast', (error) =>
       log.warn({ err: error.message }, 'redis of the API'),
     );
     this.#closeRedis = () => redis.disconnect();
-    const server = await buildServer({ redis, keys: new Keys(), log, limits });
+    const { client, artifacts, account } = services;
+    const retentionMs = account.retentionDays * 86_400_000;
+    const videos = { services, client, artifacts, manifest, shortcuts, retentionMs };
+    const server = await buildServer({ redis, keys: client.keys, log, limits, videos });
     try {
       await whenPortIsFree(() => server.listen({ host, port }));
     } catch (error) {
@@ -59,7 +67,6 @@ export class WebPlatform implements ChatPlatform {
     this.#closeRedis();
   }
 
-  readonly deliver: Deliver = async () => {
-    throw new DeliveryImpossible('the API makes no videos yet');
-  };
+  /** Whoever asked fetches the answer. */
+  readonly deliver: Deliver = async () => {};
 }

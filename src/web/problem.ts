@@ -8,6 +8,7 @@ import { type Messages, messagesFor } from '../bot/sentences/catalogue.ts';
 import { renderRefusal } from '../bot/sentences/render.ts';
 import type { ErrorDetail } from '../error-details.ts';
 import { type ErrorCode, errorCatalogue, KinoraError, type SerializedError } from '../errors.ts';
+import { parameterOf } from './videos/schemas.ts';
 
 /** Status, type and code of what HTTP itself refuses. */
 const httpProblems = {
@@ -15,12 +16,19 @@ const httpProblems = {
   invalidKey: [401, 'authentication_error', 'invalid_api_key'],
   wrongScope: [403, 'permission_error', 'missing_scope'],
   notFound: [404, 'not_found_error', 'not_found'],
+  videoNotFound: [404, 'not_found_error', 'video_not_found'],
+  notReady: [409, 'conflict_error', 'video_not_ready'],
+  hasFailed: [409, 'conflict_error', 'video_failed'],
+  expired: [410, 'not_found_error', 'video_expired'],
+  noPicture: [400, 'invalid_request_error', 'invalid_input_reference'],
+  unknownModel: [404, 'not_found_error', 'model_not_found'],
+  busy: [429, 'rate_limit_error', 'too_many_uploads'],
   bodyTooLarge: [413, 'invalid_request_error', 'body_too_large'],
   mediaType: [415, 'invalid_request_error', 'unsupported_media_type'],
   range: [416, 'invalid_request_error', 'range_not_satisfiable'],
   unavailable: [503, 'server_error', 'unavailable'],
 } as const;
-type HttpProblem = keyof typeof httpProblems;
+type HttpProblem = Exclude<keyof typeof httpProblems, 'unknownModel' | 'busy'>;
 
 /** The same of what the queue refuses. */
 const queueProblems = {
@@ -59,8 +67,30 @@ export const errorSchema = z
   .meta({ id: 'Error' });
 export type ErrorBody = z.infer<typeof errorSchema>;
 
+/** What a refusal of the queue, or of what all surfaces share, is here. */
+export function refusalProblem(reason: Refusal): ProblemError {
+  switch (reason.kind) {
+    case 'queue':
+      return new ProblemError({ kind: 'queue', refusal: reason });
+    case 'failure': {
+      const { code, detail } = reason.failure;
+      const param = code.startsWith('IMAGE_') ? 'input_reference' : parameterOf(detail);
+      return new ProblemError({ kind: 'failure', failure: reason.failure, ...(param ? { param } : {}) });
+    }
+    case 'unavailable':
+      return new ProblemError({ kind: 'unavailable' });
+    case 'gone':
+    case 'notYours':
+      return new ProblemError({ kind: 'videoNotFound' });
+    default:
+      return new ProblemError({ kind: 'badRequest' });
+  }
+}
+
 export type Problem =
   | { readonly kind: HttpProblem; readonly param?: string; readonly retryAfterMs?: number }
+  | { readonly kind: 'unknownModel'; readonly models: readonly string[] }
+  | { readonly kind: 'busy'; readonly uploads: number; readonly retryAfterMs: number }
   | {
       readonly kind: 'rateLimited';
       readonly calls: number;
@@ -99,7 +129,7 @@ export interface RenderedProblem {
 export function renderProblem(problem: Problem, locale: string): RenderedProblem {
   const say = messagesFor(locale);
   const [[status, type, code], message, retryAfterMs] = describe(problem, say);
-  const param = ('param' in problem ? problem.param : undefined) ?? null;
+  const param = problem.kind === 'unknownModel' ? 'model' : ('param' in problem && problem.param) || null;
   const retryAfterSeconds =
     retryAfterMs === undefined ? undefined : Math.max(1, Math.ceil(retryAfterMs / 1000));
   return { status, body: { error: { message, type, param, code } }, retryAfterSeconds };
@@ -119,6 +149,10 @@ function describe(problem: Problem, say: Messages): Described {
         backIn(submission, backInMs),
       ];
     }
+    case 'unknownModel':
+      return [httpProblems.unknownModel, say.api.unknownModel(problem.models.join(', ')), undefined];
+    case 'busy':
+      return [httpProblems.busy, say.api.busy(problem.uploads), problem.retryAfterMs];
     case 'rateLimited': {
       const { calls, seconds, retryAfterMs } = problem;
       return [rateLimited, say.api.rateLimited(calls, seconds), retryAfterMs];

@@ -19,6 +19,7 @@ import {
   jsonSchemaTransformObject,
   serializerCompiler,
   validatorCompiler,
+  type ZodFastifySchemaValidationError,
   type ZodTypeProvider,
 } from 'fastify-type-provider-zod';
 import type { Redis } from 'ioredis';
@@ -27,7 +28,11 @@ import { ApiKeys } from '../queue/api-keys.ts';
 import type { Keys } from '../queue/keys.ts';
 import { type CallLimits, defaultCallLimits, localeOf, requireKeys } from './caller.ts';
 import { healthRoutes } from './health.ts';
-import { type Problem, ProblemError, renderProblem } from './problem.ts';
+import { invalidParameter, type Problem, ProblemError, renderProblem } from './problem.ts';
+import { unknownParameter } from './videos/body.ts';
+import type { CreateTools } from './videos/create.ts';
+import { videoRoutes } from './videos/routes.ts';
+import { detailOf } from './videos/schemas.ts';
 
 export type WebServer = FastifyInstance<
   RawServerDefault,
@@ -48,6 +53,7 @@ export interface ServerTools {
   readonly redis: Redis;
   readonly keys: Keys;
   readonly log: Logger;
+  readonly videos: CreateTools;
   readonly limits?: Partial<ServerLimits>;
 }
 
@@ -69,7 +75,7 @@ const headersOfAll = {
 /** A server that does not listen yet. */
 export async function buildServer(tools: ServerTools): Promise<WebServer> {
   const limits = { ...defaultLimits, ...tools.limits };
-  const app = Fastify({
+  const app: WebServer = Fastify({
     logger: false,
     // The ids are ours: a client's own could be anything, also in our log.
     requestIdHeader: false,
@@ -86,6 +92,7 @@ export async function buildServer(tools: ServerTools): Promise<WebServer> {
     },
   }).withTypeProvider<ZodTypeProvider>();
   app.server.maxConnections = mostConnections;
+  app.removeContentTypeParser('text/plain');
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   app.addHook('onRequest', async (request, reply) => {
@@ -96,6 +103,7 @@ export async function buildServer(tools: ServerTools): Promise<WebServer> {
   requireKeys(app, new ApiKeys(tools.redis, tools.keys), limits);
   await describeRoutes(app);
   healthRoutes(app, tools.redis, tools.keys);
+  await videoRoutes(app, tools.videos);
   return app;
 }
 
@@ -131,13 +139,22 @@ function problemOf(error: unknown): Problem {
   if (error instanceof ProblemError) return error.problem;
   if (hasZodFastifySchemaValidationErrors(error)) {
     const [first] = error.validation;
-    const param = first?.instancePath.split('/').filter(Boolean).join('.');
-    return { kind: 'badRequest', ...(param ? { param } : {}) };
+    return first ? invalidInput(first) : { kind: 'badRequest' };
   }
   const status = error instanceof Error && 'statusCode' in error ? Number(error.statusCode) : 500;
   const kind = problemsByStatus[status] ?? (status >= 400 && status < 500 ? 'badRequest' : undefined);
   if (kind && kind !== 'failure') return { kind };
   return { kind: 'failure', failure: { code: 'INTERNAL', message: '' } };
+}
+
+/** A parameter that its schema does not allow, by the first one of a call. */
+function invalidInput({ instancePath, keyword, params }: ZodFastifySchemaValidationError): Problem {
+  const unknown = keyword === 'unrecognized_keys' ? params['keys'] : undefined;
+  if (Array.isArray(unknown)) return unknownParameter(String(unknown[0])).problem;
+  const param = instancePath.split('/')[1];
+  if (!param) return { kind: 'badRequest' };
+  const detail = detailOf(param);
+  return detail ? invalidParameter(param, detail).problem : { kind: 'badRequest', param };
 }
 
 const title = 'Kinora';

@@ -11,7 +11,7 @@ import { isKinoraError, KinoraError, serializeError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Artifacts, JobFiles } from '../queue/artifacts.ts';
 import { recordDuration } from '../queue/durations.ts';
-import { publishEvent, type QueueEvent, subscribeEvents } from '../queue/events.ts';
+import { publishProgress, type QueueEvent, subscribeEvents } from '../queue/events.ts';
 import { type Artifact, generateQueueName, type QueueData, queueDataSchema } from '../queue/jobs.ts';
 import { Keys } from '../queue/keys.ts';
 import { type JobEvent, Ledger, type LedgerEntry, type Transition } from '../queue/ledger.ts';
@@ -224,7 +224,7 @@ export class JobWorker {
       const artifact = await this.#generate(entry, this.#artifacts.files(jobId), {
         signal: current.controller.signal,
         onProgress: (progress) =>
-          publishEvent(this.#redis, this.#keys.events, { type: 'progress', jobId, ...progress }),
+          publishProgress(this.#redis, this.#keys, { type: 'progress', jobId, ...progress }),
       });
       await this.#artifacts.storeRecord(jobId, artifact);
       await this.#finish(jobId, artifact);

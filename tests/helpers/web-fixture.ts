@@ -1,18 +1,30 @@
-/** The bot process with the HTTP API as its only surface, over a real Redis, and a client that speaks to it. */
-import { mkdtemp, rm } from 'node:fs/promises';
+/** The bot process with the HTTP API as its surface, over a real Redis, with workers as a test wants them. */
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { type BotOptions, startBot } from '../../src/bot/main.ts';
 import type { ChatPlatform } from '../../src/bot/platform.ts';
+import { Engine } from '../../src/engine/supervisor.ts';
+import { loadPack } from '../../src/inference/packs/files.ts';
 import { type ApiKeyScope, ApiKeys } from '../../src/queue/api-keys.ts';
+import { Artifacts } from '../../src/queue/artifacts.ts';
 import { type WebOptions, WebPlatform } from '../../src/web/platform.ts';
-import { ffmpegPath } from './engine-fixture.ts';
-import { log, openTerms } from './queue-harness.ts';
+import { type Video, videoSchema } from '../../src/web/videos/schemas.ts';
+import { engineGenerate } from '../../src/worker/generate.ts';
+import { type Generate, JobWorker } from '../../src/worker/worker.ts';
+import { engineOptions, ffmpegPath, tinyPack } from './engine-fixture.ts';
+import { eventually, log, openTerms } from './queue-harness.ts';
 import { TestRedis } from './redis-server.ts';
 
+const { manifest } = await loadPack(tinyPack);
+/** 640 x 480, 60 kB. */
+export const photo = await readFile(fileURLToPath(new URL('../../examples/cat.jpg', import.meta.url)));
+
 export interface WebFixtureOptions {
+  readonly port?: number;
   readonly limits?: WebOptions['limits'];
-  readonly bot?: Partial<Pick<BotOptions, 'terms' | 'manifest' | 'jobFiles'>>;
+  readonly bot?: Partial<Pick<BotOptions, 'terms' | 'jobFiles'>>;
   /** Other surfaces beside the API. */
   readonly platforms?: readonly ChatPlatform[];
 }
@@ -21,6 +33,7 @@ export class WebFixture {
   readonly redis: TestRedis;
   readonly folder: string;
   readonly #options: WebFixtureOptions;
+  readonly #cleanups: (() => Promise<unknown>)[] = [];
   #running: { readonly web: WebPlatform; readonly stop: () => Promise<void> } | null = null;
 
   private constructor(redis: TestRedis, folder: string, options: WebFixtureOptions) {
@@ -32,33 +45,34 @@ export class WebFixture {
   static async start(options: WebFixtureOptions = {}): Promise<WebFixture> {
     const folder = await mkdtemp(join(tmpdir(), 'kinora-web-'));
     const fixture = new WebFixture(await TestRedis.start(), folder, options);
-    await fixture.startBot();
+    try {
+      await fixture.startBot();
+    } catch (error) {
+      await fixture.stop();
+      throw error;
+    }
     return fixture;
   }
 
-  get jobsFolder(): string {
-    return join(this.folder, 'jobs');
+  get artifacts(): Artifacts {
+    return new Artifacts(join(this.folder, 'jobs'));
   }
 
   async startBot(): Promise<void> {
-    const { limits, bot, platforms = [] } = this.#options;
+    const { port = 0, limits, bot, platforms = [] } = this.#options;
     const { address } = this.redis;
-    const web = new WebPlatform({
-      host: '127.0.0.1',
-      port: 0,
-      redis: address,
-      log,
-      ...(limits ? { limits } : {}),
-    });
+    const settings = { host: '127.0.0.1', port, redis: address, manifest, log };
+    const web = new WebPlatform(limits ? { ...settings, limits } : settings);
     const running = await startBot({
       address,
-      jobsFolder: this.jobsFolder,
+      jobsFolder: join(this.folder, 'jobs'),
       cacheFolder: join(this.folder, 'cache'),
       terms: openTerms,
       jobFiles: { retentionMs: 86_400_000, budgetBytes: 1e9, minFreeBytes: 0 },
       expireAfterMs: 86_400_000,
       platforms: [web, ...platforms],
       ffmpegPath,
+      manifest,
       log,
       ...bot,
     });
@@ -70,18 +84,98 @@ export class WebFixture {
     this.#running = null;
   }
 
+  async worker(generate: Generate): Promise<JobWorker> {
+    const worker = new JobWorker(this.redis.patient(), this.artifacts, generate, log);
+    await worker.start();
+    this.#cleanups.push(() => worker.stop(0));
+    return worker;
+  }
+
+  /** A worker with a real engine and the tiny model. */
+  async realWorker(): Promise<JobWorker> {
+    const engine = Engine.start(engineOptions(this.folder));
+    const worker = await this.worker(engineGenerate(engine, await loadPack(tinyPack), true));
+    this.#cleanups.push(() => engine.stop());
+    return worker;
+  }
+
   get url(): string {
     return this.#running?.web.address ?? '';
   }
 
-  /** A new key, as "Authorization" takes it. */
-  async token(userKey?: string, scopes: readonly ApiKeyScope[] = ['use']): Promise<string> {
-    return (await new ApiKeys(this.redis.connect()).create({ name: 'test', userKey, scopes })).token;
+  /** Somebody with a key. */
+  async person(userKey?: string, scopes: readonly ApiKeyScope[] = ['use']): Promise<WebPerson> {
+    const { key, token } = await new ApiKeys(this.redis.connect()).create({ name: 'test', userKey, scopes });
+    return new WebPerson(this, token, key.userKey);
   }
 
   async stop(): Promise<void> {
+    for (const cleanup of this.#cleanups.splice(0)) await cleanup();
     await this.stopBot();
     await this.redis.stop();
     await rm(this.folder, { recursive: true, force: true });
   }
+}
+
+/** A client of the API with a key. */
+export class WebPerson {
+  readonly #web: WebFixture;
+  readonly token: string;
+  readonly userKey: string;
+
+  constructor(web: WebFixture, token: string, userKey: string) {
+    this.#web = web;
+    this.token = token;
+    this.userKey = userKey;
+  }
+
+  async call(path: string, init: RequestInit & { headers?: Record<string, string> } = {}): Promise<Response> {
+    const headers = { authorization: `Bearer ${this.token}`, ...init.headers };
+    return await fetch(`${this.#web.url}${path}`, { ...init, headers });
+  }
+
+  /** Sends a form with the photo, and these fields. */
+  async post(
+    fields: Readonly<Record<string, string>> = {},
+    { picture = photo, headers = {} }: { picture?: Uint8Array | null; headers?: Record<string, string> } = {},
+  ): Promise<Response> {
+    const form = new FormData();
+    for (const [name, value] of Object.entries(fields)) form.append(name, value);
+    if (picture) form.append('input_reference', new Blob([new Uint8Array(picture)]), 'photo.jpg');
+    return await this.call('/v1/videos', { method: 'POST', body: form, headers });
+  }
+
+  async postJson(path: string, body: unknown, headers: Record<string, string> = {}): Promise<Response> {
+    return await this.call(path, {
+      method: 'POST',
+      body: JSON.stringify(body),
+      headers: { 'content-type': 'application/json', ...headers },
+    });
+  }
+
+  /** A video that was accepted. */
+  async create(fields: Readonly<Record<string, string>> = {}): Promise<Video> {
+    return await videoOf(await this.post({ prompt: 'zoom in', ...fields }));
+  }
+
+  async video(id: string): Promise<Video> {
+    return await videoOf(await this.call(`/v1/videos/${id}`));
+  }
+
+  /** Waits until a video is completed or has failed. */
+  async finished(id: string): Promise<Video> {
+    let video = await this.video(id);
+    await eventually(`the end of ${id}`, async () => {
+      video = await this.video(id);
+      return video.status === 'completed' || video.status === 'failed';
+    });
+    return video;
+  }
+}
+
+/** @throws what the server said, when it was no video */
+export async function videoOf(response: Response): Promise<Video> {
+  const body: unknown = await response.json();
+  if (response.status !== 200) throw new Error(`${response.status} ${JSON.stringify(body)}`);
+  return videoSchema.parse(body);
 }

@@ -2,17 +2,13 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createLogger } from '../../src/log.ts';
-import { Artifacts } from '../../src/queue/artifacts.ts';
-import { WebPlatform } from '../../src/web/platform.ts';
 import { errorSchema } from '../../src/web/problem.ts';
-import { JobWorker } from '../../src/worker/worker.ts';
 import { eventually, timedGenerator } from '../helpers/queue-harness.ts';
 import { WebFixture } from '../helpers/web-fixture.ts';
 
 let web: WebFixture;
 beforeAll(async () => {
-  web = await WebFixture.start({ limits: { perAddress: 40, perKey: 30, headersMs: 500, requestMs: 1_500 } });
+  web = await WebFixture.start({ limits: { perAddress: 40, perKey: 30 } });
 });
 afterAll(() => web.stop());
 
@@ -39,7 +35,7 @@ describe('keys', () => {
   });
 
   it('both ways to send one are taken, until it is revoked', async () => {
-    const token = await web.token();
+    const { token } = await web.person();
     for (const headers of [{ authorization: `Bearer ${token}` }, { 'x-api-key': token }]) {
       expect((await get('/nowhere', headers)).status).toBe(404);
     }
@@ -64,7 +60,7 @@ describe('errors', () => {
     '/docs/../../etc/passwd',
     '/docs/static/%2e%2e/%2e%2e/x',
   ])('%s is answered without a path or a stack', async (path) => {
-    const response = await get(path, { 'x-api-key': await web.token() });
+    const response = await get(path, { 'x-api-key': (await web.person()).token });
     expect([400, 404, 414]).toContain(response.status);
     expect(await response.text()).not.toMatch(/node_modules|\/work|\/home|at \w+ \(/);
   });
@@ -72,7 +68,7 @@ describe('errors', () => {
 
 describe('limits', () => {
   it('a key that calls too often is told how often it may', async () => {
-    const headers = { 'x-api-key': await web.token() };
+    const headers = { 'x-api-key': (await web.person()).token };
     const answers = await Promise.all(Array.from({ length: 40 }, () => get('/nowhere', headers)));
     const refused = answers.filter(({ status }) => status === 429);
     expect(refused).toHaveLength(10);
@@ -81,20 +77,20 @@ describe('limits', () => {
     expect(error).toMatchObject({ type: 'rate_limit_error', code: 'rate_limit_exceeded' });
     expect(error.message).toMatch(/30 calls in 60 seconds/);
     // Another key of the same address goes on.
-    expect((await get('/nowhere', { 'x-api-key': await web.token() })).status).toBe(404);
+    expect((await get('/nowhere', { 'x-api-key': (await web.person()).token })).status).toBe(404);
   });
 
   it('a client that sends its headers, or its body, a byte at a time is cut off', async () => {
-    const { port } = new URL(web.url);
+    const strict = await WebFixture.start({ limits: { headersMs: 500, requestMs: 1_500 } });
+    const { port } = new URL(strict.url);
+    const { token } = await strict.person();
     const began = performance.now();
-    const heads = [
-      'GET /health HTTP/1.1\r\nHost: x\r\nX-',
-      `POST /v1 HTTP/1.1\r\nHost: x\r\nX-Api-Key: ${await web.token()}\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{`,
-    ];
+    const head = 'POST /v1/videos HTTP/1.1\r\nHost: x\r\nX-';
+    const body = `Api-Key: ${token}\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{`;
     await Promise.all(
-      heads.map(async (head) => {
+      [head, `${head}${body}`].map(async (start) => {
         const socket = connect(Number(port), '127.0.0.1').on('error', () => {});
-        socket.write(head);
+        socket.write(start);
         const dripping = setInterval(() => socket.write('x'), 100);
         socket.resume();
         await once(socket, 'close');
@@ -102,6 +98,7 @@ describe('limits', () => {
       }),
     );
     expect(performance.now() - began).toBeLessThan(20_000);
+    await strict.stop();
   });
 });
 
@@ -114,10 +111,7 @@ describe('health', () => {
     };
     expect(await (await get('/health')).json()).toEqual({ status: 'ok' });
     expect(await ready()).toEqual([503, { status: 'not_ready', mode: 'running', workers: 0 }]);
-    const artifacts = new Artifacts(web.jobsFolder);
-    const log = createLogger('test', 'silent');
-    const worker = new JobWorker(web.redis.patient(), artifacts, timedGenerator(10), log);
-    await worker.start();
+    const worker = await web.worker(timedGenerator(10));
     await eventually('the worker', async () => (await get('/ready')).status === 200);
     for (const mode of ['paused', 'draining']) {
       await redis.set('kinora:mode', mode);
@@ -142,9 +136,7 @@ it('describes itself as OpenAPI 3.1, and on a page that loads nothing from elsew
 
 it('a port that is taken is a wrong setting', async () => {
   const { port } = new URL(web.url);
-  const log = createLogger('test', 'silent');
-  const second = new WebPlatform({ host: '127.0.0.1', port: Number(port), redis: web.redis.address, log });
-  await expect(second.start()).rejects.toMatchObject({
+  await expect(WebFixture.start({ port: Number(port) })).rejects.toMatchObject({
     code: 'INVALID_CONFIG',
     message: expect.stringMatching(/^KINORA_WEB_PORT: 127\.0\.0\.1:\d+ cannot be used \(EADDRINUSE\)/),
   });

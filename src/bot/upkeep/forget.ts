@@ -225,7 +225,7 @@ class Forgetting {
     const state = await redis.hget(keys.job(jobId), 'state');
     await redis
       .multi()
-      .del(keys.job(jobId))
+      .del(keys.job(jobId), keys.progress(jobId))
       .zrem(keys.pending, jobId)
       .zrem(keys.history(this.#userKey), jobId)
       .exec();

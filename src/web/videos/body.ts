@@ -1,0 +1,67 @@
+/**
+ * Bodies of requests for a video: a form with the picture as a file, or JSON with it as a data URL. A form's texts
+ * become the numbers and booleans that JSON has, so one schema checks both.
+ */
+import type { FastifyRequest } from 'fastify';
+import { defaultImageLimits } from '../../inference/pictures/header.ts';
+import { invalidParameter, ProblemError } from '../problem.ts';
+import { booleanParameters, type CreateBody, createSchema, numberParameters } from './schemas.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The file of a form. */
+    picture: Uint8Array | undefined;
+  }
+}
+
+const pictureName = 'input_reference';
+const largestPicture = defaultImageLimits.maxBytes;
+const textBytes = 256 * 1024;
+/** A picture in base64, and the texts beside it. */
+export const largestBody = Math.ceil((largestPicture * 4) / 3) + textBytes;
+
+const formLimits = { fileSize: largestPicture, files: 1, fields: 32, fieldSize: textBytes, parts: 33 };
+
+/** Turns a form into the object that JSON would have been; leaves JSON alone. */
+export async function readForm(request: FastifyRequest): Promise<void> {
+  if (!request.isMultipart()) return;
+  const body = new Map<string, unknown>();
+  for await (const part of request.parts({ limits: formLimits })) {
+    const name = part.fieldname;
+    if (body.has(name) || (part.type === 'file' && request.picture)) {
+      throw invalidParameter(name, { kind: 'givenTwice', what: name });
+    }
+    if (part.type === 'field') body.set(name, fieldValue(name, String(part.value)));
+    else if (name === pictureName) request.picture = await part.toBuffer();
+    else {
+      part.file.resume();
+      throw unknownParameter(name);
+    }
+  }
+  request.body = Object.fromEntries(body);
+}
+
+export function unknownParameter(name: string): ProblemError {
+  const known = Object.keys(createSchema.shape);
+  return invalidParameter(name, { kind: 'unknownOption', got: name.slice(0, 40), known });
+}
+
+function fieldValue(name: string, text: string): unknown {
+  if (numberParameters.has(name)) return /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text;
+  if (booleanParameters.has(name)) return text === 'true' ? true : text === 'false' ? false : text;
+  return text;
+}
+
+/**
+ * The picture of a request.
+ * @throws ProblemError when there is none
+ */
+export function pictureOf({ picture }: FastifyRequest, { input_reference: given }: CreateBody): Uint8Array {
+  if (picture) return picture;
+  const url = typeof given === 'object' ? given.image_url : given;
+  if (url === undefined) throw new ProblemError({ kind: 'noPicture', param: pictureName });
+  const [head] = /^data:[\w.+-]+\/[\w.+-]+(?:;[\w.+-]+=[\w.+-]+)*;base64,/i.exec(url) ?? [];
+  const bytes = head === undefined ? undefined : Buffer.from(url.slice(head.length), 'base64');
+  if (!bytes || bytes.length === 0) throw new ProblemError({ kind: 'noPicture', param: pictureName });
+  return bytes;
+}

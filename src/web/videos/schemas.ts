@@ -1,0 +1,209 @@
+/** What the video endpoints take and give: the one source of validation, types and the OpenAPI document. */
+import { z } from 'zod';
+import type { ErrorDetail } from '../../error-details.ts';
+import { type ChatOptions, type OptionName, optionTable } from '../../request/request.ts';
+
+/** Options by their names in the API, which are those of the field. */
+const optionNames = {
+  preset: 'preset',
+  motion: 'motion',
+  seed: 'seed',
+  negative_prompt: 'negativePrompt',
+  num_frames: 'numFrames',
+  num_inference_steps: 'numInferenceSteps',
+  guidance_scale: 'guidanceScale',
+  fps: 'fps',
+  size: 'size',
+  loop: 'loop',
+} as const satisfies Readonly<Record<string, OptionName>>;
+
+const number = ({ min, max, isWhole }: { min: number; max: number; isWhole: boolean }) =>
+  (isWhole ? z.int() : z.number()).min(min).max(max).optional();
+
+const prompt = z
+  .string()
+  .max(optionTextMax())
+  .describe('What moves, and how: "camera slowly zooming in, waves rolling".');
+
+/** Far above what the model takes, whose refusal names the length. */
+function optionTextMax(): number {
+  return 100_000;
+}
+
+/** The options of a request that every kind of request takes. */
+const options = {
+  model: z.string().max(200).optional().describe('"kinora", or the id of the loaded model.'),
+  seconds: z
+    .union([z.string().regex(/^\d{1,4}(\.\d{1,3})?$/), z.number().positive().max(9_999)])
+    .optional()
+    .describe('Length of the video, which decides the number of frames.'),
+  size: z
+    .string()
+    .max(16)
+    .optional()
+    .describe('"640x384" exactly, or "512" for that area in the shape of the picture.'),
+  num_frames: number(optionTable.numFrames),
+  fps: number(optionTable.fps),
+  seed: number(optionTable.seed).describe('The same seed gives the same video.'),
+  negative_prompt: z.string().max(optionTextMax()).optional(),
+  num_inference_steps: number(optionTable.numInferenceSteps),
+  guidance_scale: number(optionTable.guidanceScale),
+  enable_frame_interpolation: z
+    .boolean()
+    .optional()
+    .describe('Three times as many frames, for smoother motion.'),
+  preset: z.enum(optionTable.preset.allowed).optional().describe('How much time goes into it.'),
+  motion: z.enum(optionTable.motion.allowed).optional(),
+  loop: z.boolean().optional().describe('Forwards, then backwards.'),
+  user: z.string().max(512).optional().describe('Not used: the key says who asks.'),
+};
+
+const pictureText = z.union([z.string(), z.strictObject({ image_url: z.string() })]);
+
+export const createSchema = z.strictObject({
+  prompt: prompt.optional(),
+  input_reference: pictureText
+    .optional()
+    .describe('The picture: a file of multipart/form-data, or a data URL in JSON. JPEG, PNG or WebP.'),
+  ...options,
+});
+export type CreateBody = z.infer<typeof createSchema>;
+type Body = Partial<CreateBody>;
+
+export const idSchema = z.object({ id: z.string().max(200) });
+
+export const listSchema = z.strictObject({
+  after: z.string().max(200).optional().describe('Id of the last video of the page before.'),
+  limit: z.coerce.number().int().min(1).max(100).default(20),
+  order: z.enum(['asc', 'desc']).default('desc'),
+});
+
+export const contentSchema = z.strictObject({ variant: z.enum(['video', 'thumbnail']).default('video') });
+
+const seconds = z.int().describe('Unix time in seconds.');
+
+export const videoSchema = z
+  .object({
+    id: z.string(),
+    object: z.literal('video'),
+    model: z.string(),
+    status: z
+      .enum(['queued', 'in_progress', 'completed', 'failed'])
+      .describe(
+        'queued until the first step has begun; a cancelled video has failed with the code CANCELLED.',
+      ),
+    progress: z.int().min(0).max(100),
+    prompt: z.string(),
+    seconds: z.string(),
+    size: z.string(),
+    created_at: seconds,
+    completed_at: seconds.nullable(),
+    expires_at: seconds.nullable(),
+    remixed_from_video_id: z.string().nullable(),
+    error: z.object({ code: z.string(), message: z.string() }).nullable(),
+    queue_position: z
+      .int()
+      .nullable()
+      .describe('Videos that are made before this one; null once it is begun.'),
+    seconds_left: z.number().nullable().describe('An estimate; null where there is none yet.'),
+    phase: z.enum(['loading', 'encoding', 'denoising', 'decoding', 'finishing']).nullable(),
+    step: z.int().nullable().describe('Steps of the phase that are done, of `steps`.'),
+    steps: z.int().nullable(),
+    preset: z.string(),
+    seed: z.int(),
+    num_frames: z.int().nullable(),
+    fps: z.number().nullable(),
+    num_inference_steps: z.int().nullable(),
+    guidance_scale: z.number().nullable(),
+    negative_prompt: z.string().nullable(),
+    motion: z.string().nullable(),
+    loop: z.boolean(),
+    enable_frame_interpolation: z.boolean(),
+    credits: z.number().describe('What it costs; given back when it fails.'),
+  })
+  .meta({ id: 'Video' });
+export type Video = z.infer<typeof videoSchema>;
+
+export const videoListSchema = z
+  .object({
+    object: z.literal('list'),
+    data: z.array(videoSchema),
+    first_id: z.string().nullable(),
+    last_id: z.string().nullable(),
+    has_more: z.boolean(),
+  })
+  .meta({ id: 'VideoList' });
+
+/** The options that a body chose, but for `seconds`. Ranges of the model are checked later. */
+export function optionsOf(body: Body): ChatOptions {
+  const chosen = Object.entries(optionNames).map(([name, option]) => [
+    option,
+    body[name as keyof typeof optionNames],
+  ]);
+  const smooth = body.enable_frame_interpolation;
+  return {
+    ...Object.fromEntries(chosen),
+    prompt: body.prompt,
+    smooth: smooth === undefined ? undefined : smooth ? 3 : 1,
+  };
+}
+
+/** Which parameter of the API an error of an option is about. */
+export function parameterOf(detail: ErrorDetail | undefined): string | undefined {
+  switch (detail?.kind) {
+    case 'sizeForm':
+    case 'sizeLimits':
+      return 'size';
+    case 'pictureFormat':
+    case 'pictureFile':
+    case 'pictureSize':
+      return 'input_reference';
+    case 'promptLength':
+    case 'promptText':
+      return detail.what.replace(' ', '_');
+    case 'range':
+    case 'oneOf':
+    case 'outOfRange':
+    case 'notOneOf':
+    case 'unknownOption':
+      return 'what' in detail ? parameterOfWord(detail.what) : detail.got;
+    default:
+      return undefined;
+  }
+}
+
+/** "frames", as it is typed in a chat, is "num_frames" here. */
+function parameterOfWord(word: string): string {
+  const found = Object.entries(optionNames).find(([, option]) => optionTable[option].word === word);
+  return found?.[0] ?? word;
+}
+
+/** What a parameter may be, for one that zod refused. */
+export function detailOf(param: string): ErrorDetail | undefined {
+  const option =
+    param in optionNames ? optionTable[optionNames[param as keyof typeof optionNames]] : undefined;
+  if (param === 'enable_frame_interpolation' || option?.kind === 'switch')
+    return { kind: 'yesOrNo', what: param };
+  switch (option?.kind) {
+    case 'range': {
+      const { min, max, isWhole } = option;
+      return { kind: 'range', what: param, min, max, isWhole };
+    }
+    case 'oneOf':
+      return { kind: 'oneOf', what: param, allowed: [...option.allowed] };
+    case 'size':
+      return { kind: 'sizeForm' };
+    default:
+      return undefined;
+  }
+}
+
+/** Parameters of a body by the type of their values, for forms, which send texts only. */
+export const numberParameters: ReadonlySet<string> = new Set([
+  'num_frames',
+  'fps',
+  'seed',
+  'num_inference_steps',
+  'guidance_scale',
+]);
+export const booleanParameters: ReadonlySet<string> = new Set(['enable_frame_interpolation', 'loop']);

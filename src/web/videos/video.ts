@@ -1,0 +1,153 @@
+/** Jobs of the ledger as video objects of the API, with states that are true. */
+import { z } from 'zod';
+import type { Messages } from '../../bot/sentences/catalogue.ts';
+import type { PackManifest } from '../../inference/packs/manifest.ts';
+import { readImageHeader } from '../../inference/pictures/header.ts';
+import type { Artifacts } from '../../queue/artifacts.ts';
+import type { JobClient } from '../../queue/client.ts';
+import type { ProgressEvent } from '../../queue/events.ts';
+import type { LedgerEntry } from '../../queue/ledger.ts';
+import type { Shortcuts } from '../../request/request.ts';
+import { type ResolvedRequest, resolveRequest } from '../../request/resolve.ts';
+import type { Video } from './schemas.ts';
+
+export interface VideoTools {
+  readonly client: JobClient;
+  readonly artifacts: Artifacts;
+  /** Of the workers' model pack, where it is known. */
+  readonly manifest: PackManifest | undefined;
+  /** What the operator gives up for speed. */
+  readonly shortcuts: Shortcuts;
+  /** How long the files of an answered job are kept. */
+  readonly retentionMs: number;
+}
+
+/** Where a job is: its state as the API names it, and how far it is. */
+export interface Standing {
+  readonly status: Video['status'];
+  readonly progress: number;
+  /** Jobs before it; absent where it does not wait. */
+  readonly ahead: number | undefined;
+  readonly leftMs: number | undefined;
+  /** Absent where it does not run. */
+  readonly running: Pick<ProgressEvent, 'phase' | 'done' | 'total'> | undefined;
+}
+
+/** Shares of the bar that a phase begins and ends with. Decoding takes about as long as a tenth of the steps. */
+const shares = {
+  loading: [0, 0],
+  encoding: [0, 0],
+  denoising: [0, 90],
+  decoding: [90, 99],
+  finishing: [99, 99],
+} as const;
+/** A video that is made and has not been handed over yet. */
+const madeProgress = 99;
+
+/** Data of our own in a job's `replyTo`. */
+const ownDataSchema = z.object({ remixedFrom: z.string().optional() });
+
+export async function standingOf(entry: LedgerEntry, client: JobClient): Promise<Standing> {
+  const nowhere = { ahead: undefined, leftMs: undefined, running: undefined };
+  const { state } = entry;
+  if (state === 'failed' || state === 'cancelled') return { ...nowhere, status: 'failed', progress: 0 };
+  if (state === 'generated' || state === 'delivering') {
+    const isOver = entry.deliveredAt !== undefined;
+    return {
+      ...nowhere,
+      status: isOver ? 'completed' : 'in_progress',
+      progress: isOver ? 100 : madeProgress,
+    };
+  }
+  // A job whose worker died waits again, and has been begun all the same: its state never goes back.
+  const { latest, isBegun = false } = (await client.progress(entry.id)) ?? {};
+  const at = {
+    status: isBegun ? 'in_progress' : 'queued',
+    progress: latest ? percentOf(latest) : 0,
+  } as const;
+  if (state === 'running') return { ...nowhere, ...at, leftMs: latest?.leftMs, running: latest };
+  const position = await client.position(entry);
+  return { ...nowhere, ...at, ahead: position?.ahead, leftMs: position?.leftMs };
+}
+
+function percentOf({ phase, done, total }: ProgressEvent): number {
+  const [from, to] = shares[phase];
+  return Math.floor(from + (to - from) * (total > 0 ? Math.min(1, done / total) : 0));
+}
+
+export async function videoOf(
+  entry: LedgerEntry,
+  standing: Standing,
+  tools: VideoTools,
+  say: Messages,
+): Promise<Video> {
+  const { generation, replyTo } = entry.request;
+  const { artifact, deliveredAt } = entry;
+  const isCompleted = standing.status === 'completed';
+  const resolved = await resolvedOf(entry, tools);
+  const made = artifact ?? resolved;
+  const fps = resolved?.fps ?? artifact?.fps ?? null;
+  const planned = resolved && resolved.numFrames / resolved.fps;
+  return {
+    id: entry.id,
+    object: 'video',
+    model: artifact?.model ?? tools.manifest?.id ?? 'kinora',
+    status: standing.status,
+    progress: standing.progress,
+    prompt: generation.prompt,
+    seconds: secondsText(artifact?.durationSeconds ?? planned),
+    size: made ? `${made.width}x${made.height}` : (generation.size ?? ''),
+    created_at: unixSeconds(entry.createdAt),
+    completed_at: isCompleted && deliveredAt !== undefined ? unixSeconds(entry.endedAt ?? deliveredAt) : null,
+    expires_at:
+      isCompleted && deliveredAt !== undefined ? unixSeconds(deliveredAt + tools.retentionMs) : null,
+    remixed_from_video_id: ownDataSchema.safeParse(replyTo).data?.remixedFrom ?? null,
+    error: errorOf(entry, say),
+    queue_position: standing.status === 'queued' ? (standing.ahead ?? null) : null,
+    seconds_left: standing.leftMs === undefined ? null : Math.ceil(standing.leftMs / 1000),
+    phase: standing.running?.phase ?? null,
+    step: standing.running?.done ?? null,
+    steps: standing.running?.total ?? null,
+    preset: artifact?.reducedTo ?? entry.preset,
+    seed: artifact?.seed ?? generation.seed,
+    num_frames: resolved?.numFrames ?? artifact?.numFrames ?? null,
+    fps,
+    num_inference_steps: resolved?.numInferenceSteps ?? generation.numInferenceSteps ?? null,
+    guidance_scale: resolved?.guidanceScale ?? generation.guidanceScale ?? null,
+    negative_prompt: resolved?.negativePrompt ?? generation.negativePrompt ?? null,
+    motion: generation.motion ?? null,
+    loop: generation.loop ?? false,
+    enable_frame_interpolation: (generation.smooth ?? 1) > 1,
+    credits: entry.cost,
+  };
+}
+
+/** The numbers of a request, while its picture is kept and the model is known. */
+async function resolvedOf(
+  { id, artifact, request: { generation } }: LedgerEntry,
+  { artifacts, manifest, shortcuts }: VideoTools,
+): Promise<ResolvedRequest | undefined> {
+  // What was made smaller than it was asked for has other numbers.
+  if (!manifest || artifact?.reducedTo !== undefined) return undefined;
+  try {
+    // A preset of another version is refused, too.
+    const options = { ...shortcuts, ...generation, preset: generation.preset as ResolvedRequest['preset'] };
+    return resolveRequest(manifest, options, await readImageHeader(artifacts.files(id).image));
+  } catch {
+    return undefined;
+  }
+}
+
+function errorOf({ state, failure }: LedgerEntry, say: Messages): Video['error'] {
+  if (state === 'cancelled') return { code: 'CANCELLED', message: say.result.cancelled };
+  if (state !== 'failed') return null;
+  const known = failure ?? { code: 'INTERNAL' as const, message: '' };
+  return { code: known.code, message: `${say.failure(known)} ${say.result.refunded}` };
+}
+
+const unixSeconds = (ms: number): number => Math.floor(ms / 1000);
+
+/** "2", "1.5"; empty where nobody knows. */
+function secondsText(seconds: number | undefined): string {
+  return seconds === undefined ? '' : String(Number(seconds.toFixed(3)));
+}
