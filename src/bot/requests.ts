@@ -5,7 +5,8 @@
 import { randomInt } from 'node:crypto';
 import { isKinoraError } from '../errors.ts';
 import type { PackManifest } from '../inference/packs/manifest.ts';
-import { type ImageHeader, readImageHeader } from '../inference/pictures/header.ts';
+import { PictureDecoder } from '../inference/pictures/decoder-process.ts';
+import type { ImageHeader } from '../inference/pictures/header.ts';
 import type { Logger } from '../log.ts';
 import type { Artifacts } from '../queue/artifacts.ts';
 import type { JobClient, QueuePosition } from '../queue/client.ts';
@@ -90,6 +91,8 @@ export interface RequestTools {
 export class Requests {
   readonly #tools: RequestTools;
   readonly #presets: Readonly<Record<PresetName, Preset>>;
+  /** Started for the rare picture that the header says too little about. */
+  readonly #decoder = new PictureDecoder();
   /** The latest request of each person who has one in hand. */
   readonly #turns = new Map<string, Promise<unknown>>();
 
@@ -191,7 +194,7 @@ export class Requests {
     if ('kind' in source) return source;
     const isEarlier = 'ofJob' in source;
     if (isEarlier && !(await artifacts.hasImage(source.ofJob))) return refused('gone');
-    const header = await readImageHeader(isEarlier ? artifacts.files(source.ofJob).image : source);
+    const header = await this.#decoder.check(isEarlier ? artifacts.files(source.ofJob).image : source);
     if (manifest) validateRequest(manifest, generation, header);
     if (isEarlier) await artifacts.copyImage(source.ofJob, jobId);
     else await artifacts.storeImage(jobId, source);

@@ -15,8 +15,8 @@ import {
   serializeError,
 } from '../errors.ts';
 import type { Pack } from '../inference/packs/files.ts';
+import { PictureDecoder } from '../inference/pictures/decoder-process.ts';
 import { pictureName } from '../inference/pictures/format.ts';
-import { readImageHeader } from '../inference/pictures/header.ts';
 import { createLogger } from '../log.ts';
 import { readFlags } from '../request/options-text.ts';
 import { type GenerationOptions, variationStrengths } from '../request/request.ts';
@@ -203,7 +203,7 @@ async function prepareTask(task: {
 }): Promise<Task> {
   const { image, asked, wish, outs, pack, options, config } = task;
   if (wish.maxBytes !== undefined) validateBudget(wish.maxBytes);
-  const request = resolveRequest(pack.manifest, wish, await readImageHeader(image));
+  const request = resolveRequest(pack.manifest, wish, await new PictureDecoder().check(image));
   const { preset: _preset, ...numbers } = request;
   const out = await outs.of(image, request.seed);
   const metadata = config.metadata && options.metadata !== false;

@@ -1,5 +1,5 @@
 /** Parts of picture files, as programs write them. */
-import { crc32 } from 'node:zlib';
+import { crc32, deflateSync } from 'node:zlib';
 
 /** @param marker without its leading 0xff */
 export function jpegSegment(marker: number, data: Uint8Array): Buffer {
@@ -49,4 +49,59 @@ export function webpWithExif(
     ...chunks,
   ];
   return riffChunk('RIFF', Buffer.concat(body));
+}
+
+const signature = Buffer.from('\x89PNG\r\n\x1a\n', 'latin1');
+const channelsOf: Readonly<Record<number, number>> = { 0: 1, 2: 3, 3: 1, 4: 2, 6: 4 };
+
+export interface PngOptions {
+  readonly width: number;
+  readonly height: number;
+  readonly bitDepth: 8 | 16;
+  /** 0 grey, 2 RGB, 3 palette, 4 grey with alpha, 6 RGB with alpha. */
+  readonly colourType: 0 | 2 | 3 | 4 | 6;
+  /** Samples, row by row. */
+  readonly samples: readonly number[];
+  /** Between header and pixels. */
+  readonly chunks?: readonly Uint8Array[];
+}
+
+export function pngRows({ width, height, bitDepth, colourType, samples }: PngOptions): Buffer {
+  const perRow = width * (channelsOf[colourType] ?? 0);
+  const size = bitDepth / 8;
+  const rows = Buffer.alloc(height * (1 + perRow * size));
+  for (const [n, value] of samples.entries()) {
+    const at = Math.floor(n / perRow) * (1 + perRow * size) + 1 + (n % perRow) * size;
+    rows.writeUIntBE(value, at, size);
+  }
+  return deflateSync(rows);
+}
+
+export function pngHeader({ width, height, bitDepth, colourType }: PngOptions): Buffer {
+  const header = Buffer.alloc(13);
+  header.writeUInt32BE(width, 0);
+  header.writeUInt32BE(height, 4);
+  header.set([bitDepth, colourType], 8);
+  return pngChunk('IHDR', header);
+}
+
+export function png(options: PngOptions): Buffer {
+  return Buffer.concat([
+    signature,
+    pngHeader(options),
+    ...(options.chunks ?? []),
+    pngChunk('IDAT', pngRows(options)),
+    pngChunk('IEND', Buffer.alloc(0)),
+  ]);
+}
+
+export function iccChunk(profile: Uint8Array): Buffer {
+  return pngChunk('iCCP', Buffer.concat([Buffer.from('a profile\0\0', 'latin1'), deflateSync(profile)]));
+}
+
+/** A chunk of 32-bit numbers. */
+export function numbersChunk(type: string, ...values: readonly number[]): Buffer {
+  const data = Buffer.alloc(values.length * 4);
+  for (const [n, value] of values.entries()) data.writeUInt32BE(value, n * 4);
+  return pngChunk(type, data);
 }

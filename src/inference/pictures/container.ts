@@ -12,12 +12,24 @@ export interface Container {
   readonly height: number;
   readonly orientation: Orientation;
   readonly isAnimated: boolean;
+  /** Each colour has 16 bits rather than 8 or fewer. */
+  readonly has16Bits?: boolean;
+  /** A part of the picture: its pixels, and where they belong. Absent when `bytes` hold the whole picture. */
+  readonly frame?: { readonly left: number; readonly top: number } | undefined;
+  /**
+   * The end of the file is missing, and perhaps pixels are, too: the file with another one. Only where no pixels are
+   * missing, it shows the same. Decoders alone do not see it in the last rows.
+   */
+  readonly otherEnd?: Uint8Array | undefined;
 }
 
 /** The file is not what its format says. The message is the end of a sentence, for people. */
 export class Malformed extends Error {}
 
 export const cutShort = (): Malformed => new Malformed('the file ends before its pixels do');
+
+/** Segments or chunks of one file. The largest pictures have some ten thousand. */
+export const maxParts = 100_000;
 
 /** Collects the parts of a file that are kept. */
 export class KeptParts {
@@ -41,6 +53,11 @@ export class KeptParts {
   add(bytes: Uint8Array): void {
     this.#kept.set(bytes, this.#length);
     this.#length += bytes.length;
+  }
+
+  /** Takes the last byte away if it is this one. */
+  trim(byte: number): void {
+    if (this.#kept[this.#length - 1] === byte) this.#length -= 1;
   }
 
   bytes(): Buffer {

@@ -3,14 +3,15 @@
  * Knows no model and no working size.
  */
 import { createHash } from 'node:crypto';
-import sharp from 'sharp';
+import sharp, { type SharpOptions } from 'sharp';
 import type { RgbImage } from '../image-to-video.ts';
+import { type Container, cutShort } from './container.ts';
 import type { Orientation } from './exif.ts';
 import { defaultImageLimits, type ImageHeader, type ImageLimits, openImage, unreadable } from './header.ts';
 
 export interface DecodeLimits extends ImageLimits {
   readonly timeoutSeconds: number;
-  /** What shows through transparent pixels, as a CSS colour. */
+  /** What shows through transparent pixels, as "#ffffff". */
   readonly background: string;
 }
 
@@ -41,24 +42,113 @@ export async function decodeImage(
 ): Promise<DecodedImage> {
   const { background, timeoutSeconds, ...ofHeader } = { ...defaultLimits, ...limits };
   const { format, container, header } = await openImage(source, ofHeader);
-  const { flop, angle } = turns[container.orientation];
+  const colour = readColour(background);
   try {
-    const { data, info } = await sharp(container.bytes, {
-      limitInputPixels: ofHeader.maxPixels,
-      failOn: 'warning',
-    })
-      .flop(flop)
-      .rotate(angle)
-      .flatten({ background })
-      .toColourspace('srgb')
-      .raw({ depth: 'uchar' })
-      .timeout({ seconds: timeoutSeconds })
-      .toBuffer({ resolveWithObject: true });
-    const { width, height, channels } = info;
-    return { width, height, data: toThreeChannels(data, channels), notes: header.notes };
+    const pixels = await storedPixels(container, ofHeader.maxPixels, timeoutSeconds);
+    if (container.otherEnd) {
+      const others = { ...container, bytes: container.otherEnd };
+      const { data } = await storedPixels(others, ofHeader.maxPixels, timeoutSeconds);
+      if (Buffer.compare(data, pixels.data) !== 0) throw cutShort();
+    }
+    const stored = flatten(pixels, colour);
+    const whole = container.frame ? place(stored, container, container.frame, colour) : stored;
+    return { ...(await turn(whole, container.orientation)), notes: header.notes };
   } catch (error) {
     throw unreadable(format, error);
   }
+}
+
+/** One to four channels of 8 bits: grey or sRGB, with or without alpha. */
+type StoredPixels = RgbImage & { readonly channels: number };
+
+/** As they lie in the file, in sRGB. */
+async function storedPixels(
+  { bytes, has16Bits }: Container,
+  limitInputPixels: number,
+  seconds: number,
+): Promise<StoredPixels> {
+  const options = { limitInputPixels, failOn: 'warning' } as const;
+  const wide = has16Bits ? await wideProfile(bytes, options) : undefined;
+  // With 16 bits sharp converts to the P3 profile, and takes that for sRGB. As the profile of an output, sRGB is right.
+  const pipeline = wide
+    ? sharp(bytes, { ...options, ignoreIcc: true })
+        .toColourspace(wide)
+        .withIccProfile('srgb')
+        .raw({ depth: 'ushort' })
+    : sharp(bytes, options).toColourspace('srgb').raw({ depth: 'uchar' });
+  const { data, info } = await pipeline.timeout({ seconds }).toBuffer({ resolveWithObject: true });
+  const { width, height, channels } = info;
+  return { width, height, channels, data: wide ? toBytes(data) : data };
+}
+
+/** The colour space in which a profile of 16-bit colours holds; undefined without one that fits. */
+async function wideProfile(
+  bytes: Uint8Array,
+  options: SharpOptions,
+): Promise<'rgb16' | 'grey16' | undefined> {
+  const { icc, channels } = await sharp(bytes, options).metadata();
+  if (icc?.toString('latin1', 36, 40) !== 'acsp') return undefined;
+  const space = icc.toString('latin1', 16, 20);
+  if (channels >= 3) return space === 'RGB ' ? 'rgb16' : undefined;
+  return space === 'GRAY' ? 'grey16' : undefined;
+}
+
+/** 16-bit values, rounded to 8 bits. */
+function toBytes(data: Buffer): Uint8Array {
+  const wide = new Uint16Array(data.buffer, data.byteOffset, data.byteLength / 2);
+  const bytes = new Uint8Array(wide.length);
+  for (let i = 0; i < wide.length; i += 1) bytes[i] = ((wide[i] ?? 0) + 128) / 257;
+  return bytes;
+}
+
+type Colour = readonly [red: number, green: number, blue: number];
+
+/** @param text as "#ffffff" */
+function readColour(text: string): Colour {
+  const [red = 0, green = 0, blue = 0] = Buffer.from(text.slice(1), 'hex');
+  return [red, green, blue];
+}
+
+/** Lays the pixels on a colour, rounded to the nearest value. */
+function flatten({ width, height, channels, data }: StoredPixels, colour: Colour): RgbImage {
+  if (channels === 3) return { width, height, data };
+  const rgb = new Uint8Array(width * height * 3);
+  const hasAlpha = channels === 2 || channels === 4;
+  const isGrey = channels < 3;
+  for (let from = 0, to = 0; to < rgb.length; from += channels, to += 3) {
+    const alpha = hasAlpha ? (data[from + channels - 1] ?? 0) : 255;
+    for (let c = 0; c < 3; c += 1) {
+      const value = data[isGrey ? from : from + c] ?? 0;
+      rgb[to + c] = (value * alpha + (colour[c] ?? 0) * (255 - alpha)) / 255 + 0.5;
+    }
+  }
+  return { width, height, data: rgb };
+}
+
+/** Puts a frame where it belongs in the picture; around it is the background. */
+function place(
+  frame: RgbImage,
+  { width, height }: Pick<Container, 'width' | 'height'>,
+  { left, top }: { readonly left: number; readonly top: number },
+  colour: Colour,
+): RgbImage {
+  const data = Buffer.alloc(width * height * 3, Buffer.from(colour));
+  for (let row = 0; row < frame.height; row += 1) {
+    const pixels = frame.data.subarray(row * frame.width * 3, (row + 1) * frame.width * 3);
+    data.set(pixels, ((top + row) * width + left) * 3);
+  }
+  return { width, height, data };
+}
+
+async function turn({ width, height, data }: RgbImage, orientation: Orientation): Promise<RgbImage> {
+  if (orientation === 1) return { width, height, data };
+  const { flop, angle } = turns[orientation];
+  const turned = await sharp(data, { raw: { width, height, channels: 3 } })
+    .flop(flop)
+    .rotate(angle)
+    .raw()
+    .toBuffer({ resolveWithObject: true });
+  return { width: turned.info.width, height: turned.info.height, data: turned.data };
 }
 
 /** What turns a picture upright: mirrored left to right first, then turned clockwise. */
@@ -86,16 +176,4 @@ export function decoderName(limits: Partial<DecodeLimits> = {}): string {
 /** Names the pixels: SHA-256, in hex, of size and decoded, oriented pixels. Equal for files that look the same. */
 export function imageKey({ width, height, data }: RgbImage): string {
   return createHash('sha256').update(`${width}x${height}\n`).update(data).digest('hex');
-}
-
-/** Grey pictures come out of libvips with one channel. */
-function toThreeChannels(data: Uint8Array, channels: number): Uint8Array {
-  if (channels === 3) return data;
-  const pixels = data.length / channels;
-  const rgb = new Uint8Array(pixels * 3);
-  for (let i = 0; i < pixels; i += 1) {
-    const value = data[i * channels] ?? 0;
-    rgb.fill(value, i * 3, i * 3 + 3);
-  }
-  return rgb;
 }

@@ -11,6 +11,7 @@ import { errorDetailSchema } from '../../error-details.ts';
 import { deserializeError, isKinoraError, KinoraError } from '../../errors.ts';
 import type { DecodedImage } from './decode.ts';
 import { frame, readFrames } from './frames.ts';
+import { defaultImageLimits, type ImageHeader, openImage, readPicture } from './header.ts';
 
 const loaderUrl = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
 const entryPath = fileURLToPath(new URL('./decoder-child.ts', import.meta.url));
@@ -77,6 +78,17 @@ export class PictureDecoder {
   /** Starts the process, so that the first picture does not wait for it. Optional. */
   start(): void {
     if (this.#child?.isOver !== false) this.#child = new DecoderChild(this.#limits);
+  }
+
+  /**
+   * As readImageHeader, and decodes the rare file whose header cannot tell whether it is whole.
+   * @param source path of a file, or its bytes
+   */
+  async check(source: string | Uint8Array): Promise<ImageHeader> {
+    const bytes = typeof source === 'string' ? await readPicture(source) : source;
+    const { container, header } = await openImage(bytes, defaultImageLimits);
+    if (container.otherEnd) await this.decode(bytes);
+    return header;
   }
 
   /**

@@ -1,5 +1,5 @@
 /** JPEG: segments until the end of the picture (ITU-T T.81, annex B). */
-import { type Container, cutShort, KeptParts, Malformed } from './container.ts';
+import { type Container, cutShort, KeptParts, Malformed, maxParts } from './container.ts';
 import { type Orientation, readOrientation } from './exif.ts';
 
 const startOfImage = 0xd8;
@@ -11,38 +11,96 @@ const app2 = 0xe2;
 const adobe = 0xee;
 /** Frames that decoders know: baseline, extended and progressive, with Huffman or arithmetic codes. */
 const frames: readonly number[] = [0xc0, 0xc1, 0xc2, 0xc9, 0xca];
+const progressive: readonly number[] = [0xc2, 0xca];
 /** Quantisation, Huffman and arithmetic tables, number of lines, restart interval. */
 const tables: readonly number[] = [0xdb, 0xc4, 0xcc, 0xdc, 0xdd];
 
-/** Throws Malformed. */
+/**
+ * What is odd around whole pixels is mended, so that the decoder, which refuses whatever it warns of, warns of damaged
+ * pixels only: bytes between segments, a missing end, and values that say nothing about the pixels.
+ * Throws Malformed.
+ */
 export function readJpeg(source: Buffer): Container {
-  const kept = new KeptParts(source);
+  const end = Buffer.from([0xff, endOfImage]);
+  const kept = new KeptParts(source, end.length);
   kept.keep(0, 2);
   let orientation: Orientation | undefined;
-  let size: { readonly width: number; readonly height: number } | undefined;
-  let hasPixels = false;
+  let frame: Frame | undefined;
+  let transform: Buffer | undefined;
+  const coverage = new Coverage();
+  let hasEnd = false;
   for (const { marker, start, data, end } of segments(source)) {
-    if (marker === endOfImage) {
-      kept.keep(start, end);
-      break;
-    }
-    if (marker === app1) orientation ??= readOrientation(source.subarray(data, end));
-    if (frames.includes(marker)) size ??= readFrame(source.subarray(data, end));
-    if (marker === startOfScan) {
-      if (!size) throw new Malformed('its pixels come before its size');
-      hasPixels = true;
-      kept.keep(start, endOfScan(source, end));
-    } else if (isNeeded(marker, source.toString('latin1', data, Math.min(data + 12, end)))) {
-      kept.keep(start, end);
+    if (marker === endOfImage) hasEnd = true;
+    else if (marker === startOfScan) {
+      if (!frame) throw new Malformed('its pixels come before its size');
+      const header = kept.keep(start, endOfScan(source, end)).subarray(data - start, end - start);
+      if (frame.isSequential) mendScan(header);
+      coverage.add(header);
+    } else {
+      const segment = source.subarray(data, end);
+      if (marker === app1) orientation ??= readOrientation(segment);
+      if (frames.includes(marker)) frame ??= readFrame(marker, segment);
+      if (!isNeeded(marker, segment)) continue;
+      const copy = kept.keep(start, end).subarray(data - start);
+      if (marker === app0) mendVersion(copy);
+      if (marker === adobe) transform = copy.subarray(adobeTransformAt);
     }
   }
-  // An end that belongs to a thumbnail comes before the pixels.
-  if (!size || !hasPixels || !endsWell(kept.bytes())) throw cutShort();
-  return { bytes: kept.bytes(), ...size, orientation: orientation ?? 1, isAnimated: false };
+  // Whether the last scan is whole, too, is seen by decoding it.
+  if (!frame || !coverage.hasPixels || !(hasEnd || coverage.isComplete(frame))) throw cutShort();
+  if (transform) mendTransform(transform, frame);
+  kept.trim(0xff);
+  const pixels = kept.bytes();
+  kept.add(end);
+  const { width, height } = frame;
+  const otherEnd = hasEnd ? undefined : Buffer.concat([pixels, otherBits, end]);
+  return { bytes: kept.bytes(), width, height, orientation: orientation ?? 1, isAnimated: false, otherEnd };
 }
 
-function endsWell(bytes: Buffer): boolean {
-  return bytes.length >= 4 && bytes.readUInt16BE(bytes.length - 2) === 0xff00 + endOfImage;
+/** Where pixels are missing, decoders take zeros. So few of these that nobody minds them where all pixels are there. */
+const otherBits = Buffer.alloc(4, 0xaa);
+
+/** Which coefficients of each component the scans have given, to the last bit. */
+class Coverage {
+  /** By component: how many low bits of each coefficient are still missing. */
+  readonly #missing = new Map<number, Uint8Array>();
+
+  add(scan: Buffer): void {
+    const components = scan[0] ?? 0;
+    const [first = 0, last = 0, bits = 0] = scan.subarray(1 + components * 2);
+    for (let n = 0; n < components; n += 1) {
+      const id = scan[1 + n * 2] ?? 0;
+      const missing = this.#missing.get(id) ?? new Uint8Array(64).fill(16);
+      this.#missing.set(id, missing.fill(bits & 0x0f, first, last + 1));
+    }
+  }
+
+  get hasPixels(): boolean {
+    return this.#missing.size > 0;
+  }
+
+  isComplete({ components }: Frame): boolean {
+    const missing = [...this.#missing.values()];
+    return missing.length >= components && missing.every((bits) => bits.every((count) => count === 0));
+  }
+}
+
+/** Progressive scans alone have a choice of coefficients and bits; cameras write zeros for all of them. */
+function mendScan(header: Buffer): void {
+  if (header.length >= 3) header.set([0, 63, 0], header.length - 3);
+}
+
+/** Decoders know versions 1 and 2 of JFIF; nothing that they use differs in others. */
+function mendVersion(jfif: Buffer): void {
+  const majorAt = 5;
+  if (jfif.length > majorAt && jfif[majorAt] !== 2) jfif[majorAt] = 1;
+}
+
+const adobeTransformAt = 11;
+
+/** 0 is no transform. What else there is depends on the number of colours, and is what decoders take when in doubt. */
+function mendTransform(transform: Buffer, { components }: Frame): void {
+  if (transform.length > 0 && transform[0] !== 0) transform[0] = components === 4 ? 2 : 1;
 }
 
 interface Segment {
@@ -55,8 +113,8 @@ interface Segment {
 
 /** Segments behind the start of the image, without the pixels between them, to the end of the file or of the image. */
 function* segments(source: Buffer): Generator<Segment, void> {
-  let at = 2;
-  while (at + 2 <= source.length) {
+  let parts = 0;
+  for (let at = 2; at + 2 <= source.length; ) {
     const marker = source[at + 1] ?? 0;
     // A marker may be preceded by any number of 0xff bytes.
     if (source[at] !== 0xff || marker === 0xff || !hasMeaning(marker)) {
@@ -68,6 +126,8 @@ function* segments(source: Buffer): Generator<Segment, void> {
     const end = at + 2 + source.readUInt16BE(at + 2);
     if (end < at + 4) throw new Malformed('a part of it has no length');
     if (end > source.length) return;
+    parts += 1;
+    if (parts > maxParts) throw new Malformed('it has too many parts');
     yield { marker, start: at, data: at + 4, end };
     at = marker === startOfScan ? endOfScan(source, end) : end;
   }
@@ -86,13 +146,25 @@ function endOfScan(source: Buffer, start: number): number {
   return source.length;
 }
 
-function readFrame(frame: Buffer): { readonly width: number; readonly height: number } {
-  if (frame.length < 6) throw new Malformed('its size is missing');
-  return { width: frame.readUInt16BE(3), height: frame.readUInt16BE(1) };
+interface Frame {
+  readonly width: number;
+  readonly height: number;
+  readonly components: number;
+  readonly isSequential: boolean;
 }
 
-/** @param text the first letters of the segment's data, as Latin-1 */
-function isNeeded(marker: number, text: string): boolean {
+function readFrame(marker: number, frame: Buffer): Frame {
+  if (frame.length < 6) throw new Malformed('its size is missing');
+  return {
+    width: frame.readUInt16BE(3),
+    height: frame.readUInt16BE(1),
+    components: frame.readUInt8(5),
+    isSequential: !progressive.includes(marker),
+  };
+}
+
+function isNeeded(marker: number, segment: Buffer): boolean {
+  const text = segment.toString('latin1', 0, 12);
   if (marker === app0) return text.startsWith('JFIF\0'); // tells how colours are stored, as Adobe's does
   if (marker === adobe) return text.startsWith('Adobe');
   if (marker === app2) return text.startsWith('ICC_PROFILE\0');

@@ -1,5 +1,5 @@
 /** WebP: chunks of a RIFF file (RFC 9649). */
-import { type Container, cutShort, KeptParts, Malformed } from './container.ts';
+import { type Container, cutShort, KeptParts, Malformed, maxParts } from './container.ts';
 import { readOrientation } from './exif.ts';
 
 const needed: readonly string[] = ['VP8X', 'VP8 ', 'VP8L', 'ALPH', 'ANIM', 'ANMF', 'ICCP'];
@@ -17,7 +17,10 @@ export function readWebp(source: Buffer): Container {
   let exif: Buffer | undefined;
   let mayHaveExif = false;
   let pictures = 0;
+  let parts = 0;
   for (let at = 12; at + 8 <= end; ) {
+    parts += 1;
+    if (parts > maxParts) throw new Malformed('it has too many parts');
     const type = source.toString('latin1', at, at + 4);
     const data = at + 8;
     const length = source.readUInt32LE(at + 4);
