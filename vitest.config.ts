@@ -19,7 +19,11 @@ export default defineConfig({
       },
       {
         extends: true,
-        test: { name: 'slow', include: slow, globalSetup: 'tests/helpers/executable-ffprobe.ts' },
+        test: {
+          name: 'slow',
+          include: slow,
+          globalSetup: ['tests/helpers/needed-programs.ts', 'tests/helpers/executable-ffprobe.ts'],
+        },
       },
     ],
   },

@@ -43,6 +43,7 @@ export const slow = [
   'tests/inference/residency/residency.test.ts',
   'tests/inference/residency/sessions-per-shape.test.ts',
   'tests/inference/sessions/*.test.ts',
+  'tests/needed-programs.test.ts',
   'tests/queue/admin.test.ts',
   'tests/queue/faults.test.ts',
   'tests/queue/ledger.test.ts',
