@@ -31,6 +31,7 @@ const detailSchemas = [
   }),
   kind('otherPicture', { videoId: z.string() }),
   kind('otherShape', { videoId: z.string(), numFrames: z.number(), width: z.number(), height: z.number() }),
+  kind('encoderKilled', { by: z.string() }),
   kind('cannotFit', { smallestBytes: z.number(), maxBytes: z.number() }),
   // Prompts.
   kind('promptLength', { what: z.string(), got: z.number(), max: z.number() }),
@@ -103,6 +104,7 @@ export const englishDetails: DetailSentences = {
     `The video ${videoId} was made from another picture; a variation needs the same one.`,
   otherShape: ({ videoId, numFrames, width, height }) =>
     `The video ${videoId} has ${numFrames} frames of ${width}x${height}; a variation must have the same.`,
+  encoderKilled: ({ by }) => `ffmpeg was killed by ${by}.`,
   cannotFit: ({ smallestBytes, maxBytes }) =>
     `This clip cannot be made smaller than ${smallestBytes} bytes; maxBytes is ${maxBytes}.`,
   promptLength: ({ what, got, max }) => `The ${what} has ${got} characters; at most ${max} are allowed.`,
@@ -151,6 +153,7 @@ export const englishRemedies: { readonly [Kind in keyof Details]?: string } = {
   givenTwice: 'Give it once and try again.',
   otherPicture: 'Give the picture that the video was made of.',
   otherShape: 'Leave out the size and the number of frames.',
+  encoderKilled: 'Try again; if it happens twice, see whether this machine has enough memory.',
   cannotFit: 'Allow more bytes, or choose fewer frames or a smaller size.',
   promptLength: 'Shorten it and try again.',
   promptText: 'Write it in plain text and try again.',

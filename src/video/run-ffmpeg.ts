@@ -8,6 +8,7 @@
  * encoders (version 2.1.3, the last release).
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { constants } from 'node:os';
 import { basename } from 'node:path';
 import ffmpeg from 'fluent-ffmpeg';
 import { KinoraError } from '../errors.ts';
@@ -224,10 +225,19 @@ function outputErrnoIn(stderr: string): string | undefined {
   return outputErrnos.find(([pattern]) => pattern.test(stderr))?.[1];
 }
 
+/** ffmpeg ends itself with 255 on SIGTERM and SIGINT; a shell around it ends with 128 and the signal's number. */
+function signalOf(exitCode: number): string | undefined {
+  if (exitCode === 255) return 'a signal';
+  const [name] = Object.entries(constants.signals).find(([, number]) => number === exitCode - 128) ?? [];
+  return name;
+}
+
 function exitFailure(exit: Exit, stderr: string, run: FfmpegRun): KinoraError {
-  const how = exit.signal ? `was killed by ${exit.signal}` : `failed with exit code ${exit.code}`;
+  const by = exit.signal ?? signalOf(exit.code ?? 0);
+  if (by !== undefined) return new KinoraError('ENCODE_FAILED', { kind: 'encoderKilled', by });
   const line = lastUsefulLine(stderr, run);
-  return new KinoraError('ENCODE_FAILED', `ffmpeg ${how}${line === '' ? '' : ` (${line})`}.`);
+  const reason = line === '' ? '' : ` (${line})`;
+  return new KinoraError('ENCODE_FAILED', `ffmpeg failed with exit code ${exit.code}${reason}.`);
 }
 
 /** The last line that says something, without paths of this machine. */

@@ -34,7 +34,7 @@ export interface WorkerSettings {
   readonly stalledIntervalMs: number;
   /** How often jobs of dead workers are taken back. */
   readonly reclaimEveryMs: number;
-  /** Deaths of the engine under one job before the job is given up. */
+  /** Deaths of the engine or its ffmpeg under one job before the job is given up. */
   readonly maxEngineDeaths: number;
   /** How often a running job checks whether it was cancelled: the message may be lost. */
   readonly cancelPollMs: number;
@@ -278,7 +278,9 @@ export class JobWorker {
       await this.#move(jobId, 'cancelled');
       return;
     }
-    if (code === 'ENGINE_CRASHED' || code === 'ENGINE_HUNG') {
+    // Another process, the kernel short of memory for example, ended the engine or its ffmpeg.
+    const wasKilled = code === 'ENGINE_CRASHED' || serialized.detail?.kind === 'encoderKilled';
+    if (wasKilled || code === 'ENGINE_HUNG') {
       const deaths = await untilRedisCan(() => this.#redis.hincrby(this.#keys.job(jobId), 'engineDeaths', 1));
       this.#log.warn({ jobId, code, deaths }, message);
       if (deaths < this.#settings.maxEngineDeaths) {

@@ -161,7 +161,7 @@ export function isRunning(pid: number): boolean {
 /** The ffmpeg processes whose command line names the folder. */
 export function ffmpegIn(folder: string): number[] {
   return processes()
-    .filter(({ command }) => command.startsWith(`${ffmpegPath} `) && command.includes(folder))
+    .filter(({ command }) => /^\S*\bffmpeg /.test(command) && command.includes(folder))
     .map(({ pid }) => pid);
 }
 

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { JobClient } from '../../src/queue/client.ts';
 import { EngineWorkerHandle, engineRequest, type Heard, longGeneration } from '../chaos/worker-handle.ts';
-import { isRunning } from '../helpers/engine-fixture.ts';
+import { ffmpegIn, isRunning } from '../helpers/engine-fixture.ts';
 import { eventually, Harness } from '../helpers/queue-harness.ts';
 
 /** The heartbeat rule with a short patience, so that the test is short too: enough for a busy machine's large clip. */
@@ -78,6 +78,16 @@ describe('an engine', () => {
     expect(await runsOf('t-deadly')).toBe(3);
     const { failure } = (await client.ledger.read('t-deadly')) ?? {};
     expect(failure).toEqual({ code: 'ENGINE_CRASHED', message: expect.stringMatching(/^[A-Z].*\.$/) });
+  });
+
+  it.each(['SIGKILL', 'SIGTERM'] as const)('whose ffmpeg ends by %s makes the job again', async (signal) => {
+    const id = `ffmpeg-${signal}`;
+    once(`t-${id}`, 'denoising', 6, () => {
+      for (const pid of ffmpegIn(harness.folder)) process.kill(pid, signal);
+    });
+    await client.submit(await engineRequest(harness, id, 'test:ann', { numInferenceSteps: 8 }));
+    await expectOnly({ [`t-${id}`]: 'video' });
+    expect(await runsOf(`t-${id}`)).toBe(2);
   });
 
   it('that hangs is killed by the heartbeat rule, and the job made again', async () => {

@@ -87,6 +87,7 @@ const details: DetailSentences = {
   otherPicture: ({ videoId }) => `视频 ${videoId} 是用另一张图片生成的，变化需要同一张图片。`,
   otherShape: ({ videoId, numFrames, width, height }) =>
     `视频 ${videoId} 有 ${numFrames} 帧，尺寸是 ${width}x${height}，变化必须与它相同。`,
+  encoderKilled: ({ by }) => `写入视频的程序被终止了（${by}）。`,
   cannotFit: ({ smallestBytes, maxBytes }) =>
     `这个视频最小只能压缩到 ${smallestBytes} 字节，而这里最多允许 ${maxBytes} 字节。`,
   promptLength: ({ what, got, max }) => `${nameOf(what)}有 ${got} 个字符，最多 ${max} 个。`,
