@@ -34,6 +34,7 @@ export const slow = [
   'tests/engine/memory.test.ts',
   'tests/engine/supervisor.test.ts',
   'tests/fakes/telegram.test.ts',
+  'tests/inference/devices/main-memory.test.ts',
   'tests/inference/devices/required-device.test.ts',
   'tests/inference/latent-cache.test.ts',
   'tests/inference/packs/*.test.ts',

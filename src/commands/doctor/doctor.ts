@@ -3,7 +3,7 @@ import type { inspectConfig } from '../../config.ts';
 import { errorCatalogue } from '../../errors.ts';
 import type { Check } from './check.ts';
 import { checkDisk, checkFfmpeg, checkNode, checkRedis, checkSettings } from './machine.ts';
-import { checkDevice, checkGpu, checkPacks } from './model.ts';
+import { checkDevice, checkGpu, checkMainMemory, checkPacks } from './model.ts';
 import { checkChats, checkInbox, checkPorts, checkRedisServer, checkSecrecy } from './serving.ts';
 
 type Settings = ReturnType<typeof inspectConfig>;
@@ -16,6 +16,7 @@ async function examine({ config, problems }: Settings): Promise<Check[]> {
     () => checkFfmpeg(config),
     () => checkPacks(config),
     () => checkGpu(config),
+    () => checkMainMemory(config),
     () => checkDevice(config),
     () => checkDisk(config),
     async () => {

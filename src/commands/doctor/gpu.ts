@@ -114,7 +114,7 @@ function checkGpu(gpu: Gpu | undefined, device: string, cuda: number | undefined
   const detail = `${gpu.name}${capability === undefined ? '' : `, compute capability ${capability.toFixed(1)}`}, ${memory}`;
   const oldest = cudaVersions[cuda ?? usualCuda]?.capability ?? 0;
   if (capability !== undefined && capability < oldest) {
-    const remedy = `CUDA ${cuda ?? usualCuda} needs compute capability ${oldest.toFixed(1)}; use another GPU, or KINORA_DEVICE=cpu.`;
+    const remedy = `CUDA ${cuda ?? usualCuda} needs compute capability ${oldest.toFixed(1)}; use another GPU, or ${requiredDevice(pack.manifest) === undefined ? 'KINORA_DEVICE=cpu' : 'KINORA_MODEL=builtin'}.`;
     return { name, state: 'fail', detail: `${detail}; too old`, remedy };
   }
   const required = pack.manifest.requires?.gpu;

@@ -1,12 +1,16 @@
 /** Checks of the model pack and of the device that runs it. */
 import type { Config } from '../../config.ts';
 import { isKinoraError, KinoraError } from '../../errors.ts';
+import { freeMainMemory, gigabytes, mainMemoryOf, moreMemory } from '../../inference/devices/main-memory.ts';
 import { findPacks, verifyPack } from '../../inference/packs/files.ts';
 import { createLogger } from '../../log.ts';
 import { startEngine } from '../engines.ts';
 import { assertShortcuts, choosePack, deviceCandidates } from '../packs.ts';
 import { type Check, failedCheck } from './check.ts';
 import { examineGpu } from './gpu.ts';
+
+/** Every machine has the memory for it. */
+const smallModelBytes = 1e9;
 
 export async function checkPacks(config: Config): Promise<Check> {
   try {
@@ -57,8 +61,21 @@ export async function checkDevice(config: Config): Promise<Check> {
     return { name, state: 'warn', detail, remedy };
   } catch (error) {
     const check = failedCheck(name, error);
-    const isDevice = isKinoraError(error) && error.code === 'DEVICE_UNAVAILABLE';
+    const isDevice = isKinoraError(error) && error.code === 'DEVICE_UNAVAILABLE' && !error.remedy;
     // The catalogue's remedy is to run this.
     return isDevice ? { ...check, remedy: 'See the lines above, or set KINORA_DEVICE=cpu.' } : check;
   }
+}
+
+/** Nothing where a GPU is tried first, or where the model is small. */
+export async function checkMainMemory(config: Config, free = freeMainMemory): Promise<Check[]> {
+  const pack = await choosePack(config, config.model).catch(() => undefined); // checkPacks reports the problem
+  if (!pack || deviceCandidates(config.device, pack)[0] !== 'cpu') return [];
+  const { loadedBytes, clipBytes } = mainMemoryOf(pack.manifest);
+  if (clipBytes < smallModelBytes) return [];
+  const bytes = await free();
+  const name = 'memory';
+  const detail = `${pack.manifest.id} takes ${gigabytes(loadedBytes)} to ${gigabytes(clipBytes)} GB on the CPU; ${gigabytes(bytes)} GB are free`;
+  if (bytes >= clipBytes) return [{ name, state: 'ok', detail }];
+  return [{ name, state: bytes < loadedBytes ? 'fail' : 'warn', detail, remedy: moreMemory }];
 }

@@ -5,7 +5,8 @@
 
 import { parseDevice } from '../../inference/devices/device.ts';
 import { findGpu } from '../../inference/devices/gpus.ts';
-import { assertGpu } from '../../inference/devices/required-device.ts';
+import { assertMainMemory } from '../../inference/devices/main-memory.ts';
+import { assertDevice, assertGpu, withDeviceRemedy } from '../../inference/devices/required-device.ts';
 import { LatentCache } from '../../inference/latent-cache.ts';
 import { loadPack } from '../../inference/packs/files.ts';
 import { openPack } from '../../inference/packs/open.ts';
@@ -37,7 +38,12 @@ export async function loadEngine(options: EngineOptions): Promise<LoadedEngine> 
   decoder.start(); // it is there before the pack is
   let alive = (): void => {};
   const whileOpening = (): void => alive();
-  const pack = await openPack(found, { device, threads, memoryBudgetBytes, whileOpening });
+  const explain = (error: unknown): never => {
+    throw withDeviceRemedy(error, found.manifest);
+  };
+  assertDevice(found.manifest, device);
+  if (device === 'cpu') await assertMainMemory(found.manifest);
+  const pack = await openPack(found, { device, threads, memoryBudgetBytes, whileOpening }).catch(explain);
   const cache = new LatentCache({
     folder: options.cachePath,
     memoryBytes: options.cacheMemoryBytes,
@@ -52,7 +58,7 @@ export async function loadEngine(options: EngineOptions): Promise<LoadedEngine> 
     warmUp: await warmUp(pack, shapes, options.shortcuts),
     runJob: async (job, hooks) => {
       alive = hooks.onAlive;
-      return await runJob(job, tools, hooks);
+      return await runJob(job, tools, hooks).catch(explain);
     },
     close: () => cache.flush(),
   };

@@ -4,7 +4,7 @@
  */
 import { open } from 'node:fs/promises';
 import path from 'node:path';
-import { KinoraError } from '../../errors.ts';
+import { isKinoraError, KinoraError } from '../../errors.ts';
 import type { PackManifest } from '../packs/manifest.ts';
 
 /** The only kind of device that can run the pack; undefined: any can. */
@@ -21,7 +21,18 @@ export function assertDevice(manifest: PackManifest, device: string): void {
   throw new KinoraError(
     'DEVICE_UNAVAILABLE',
     `The model pack ${manifest.id} holds ${what} and cannot run on ${device}; its device is ${name}.`,
+    { remedy: `Choose --device ${name}, or a model that runs on every device: --model builtin.` },
   );
+}
+
+/** A failure of the only device that can run the pack, with a remedy that does not name another device. */
+export function withDeviceRemedy(error: unknown, manifest: PackManifest): unknown {
+  if (!isKinoraError(error) || error.code !== 'DEVICE_UNAVAILABLE' || error.remedy !== undefined)
+    return error;
+  if (requiredDevice(manifest) === undefined) return error;
+  const remedy =
+    'What is missing is named by "npm run doctor"; or choose a model that runs on the CPU: --model builtin.';
+  return new KinoraError(error.code, error.detail ?? error.message, { cause: error, remedy });
 }
 
 /**
