@@ -736,3 +736,22 @@ describe('trouble on order', () => {
     expect(server.secrets()).toEqual(expect.arrayContaining([server.token, (await coming).token]));
   });
 });
+
+describe('a call that Discord does not describe', () => {
+  it.each([
+    ['/users/@me/channels', { recipient_id: '1', colour: 'red' }, /no field "colour"/],
+    ['/channels/1/messages', { content: 7 }, undefined],
+  ])('fails the test that made it, unless it was refused: %s %j', async (route, body, sentence) => {
+    const server = await startFakeDiscord();
+    const ada = server.user();
+    const json = JSON.stringify(body).replace('"1"', `"${ada.id}"`);
+    const headers = { authorization: `Bot ${server.token}`, 'content-type': 'application/json' };
+    await fetch(`${server.cdn}/api/v10${route.replace('/1/', `/${ada.dm.id}/`)}`, {
+      method: 'POST',
+      headers,
+      body: json,
+    });
+    if (sentence) await expect(server.stop()).rejects.toThrow(sentence);
+    else await server.stop();
+  });
+});

@@ -6,11 +6,14 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
-import { Markup, Telegraf, type Telegram, TelegramError } from 'telegraf';
+import { Telegraf, type Telegram, TelegramError } from 'telegraf';
 import { callbackQuery, message } from 'telegraf/filters';
+import type { InlineKeyboardButton } from 'telegraf/types';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { encodeVideo } from '../../src/video/encode.ts';
 import { findFfmpeg } from '../../src/video/ffmpeg-path.ts';
+import { complaint } from './telegram/official.ts';
+import { Params } from './telegram/params.ts';
 import { type FakeTelegram, type FakeTelegramOptions, startFakeTelegram } from './telegram/server.ts';
 
 const closing: (() => Promise<unknown>)[] = [];
@@ -38,6 +41,9 @@ beforeAll(async () => {
     .jpeg()
     .toBuffer();
 });
+
+/** telegraf's own helper puts fields into buttons that Telegram does not have. */
+const keyboardOf = (row: InlineKeyboardButton[]) => ({ reply_markup: { inline_keyboard: [row] } });
 
 async function* frames() {
   for (let n = 0; n < 8; n += 1) yield { data: new Uint8Array(64 * 48 * 3).fill(n * 30) };
@@ -97,7 +103,7 @@ describe('a conversation', () => {
         await ctx.telegram.editMessageText(
           ...at,
           'Step 3 of 10',
-          Markup.inlineKeyboard([Markup.button.callback('Cancel', 'c:1')]),
+          keyboardOf([{ text: 'Cancel', callback_data: 'c:1' }]),
         );
         await ctx.telegram.editMessageMedia(
           ...at,
@@ -110,7 +116,7 @@ describe('a conversation', () => {
             duration: 1,
             supports_streaming: true,
           },
-          Markup.inlineKeyboard([Markup.button.callback('Remix', 'r:1')]),
+          keyboardOf([{ text: 'Remix', callback_data: 'r:1' }]),
         );
       });
       it.on(callbackQuery('data'), (ctx) => ctx.answerCbQuery(`got ${ctx.callbackQuery.data}`));
@@ -445,7 +451,7 @@ describe('refusals', () => {
     const fake = await server();
     const chat = chatOf(fake);
     const telegram = client(fake);
-    const keyboard = Markup.inlineKeyboard([Markup.button.callback('Cancel', 'c')]);
+    const keyboard = keyboardOf([{ text: 'Cancel', callback_data: 'c' }]);
     const { message_id: id } = await telegram.sendMessage(chat.id, 'a', keyboard);
     const edit = (text: string, extra = {}) =>
       refusal(telegram.editMessageText(chat.id, id, undefined, text, extra));
@@ -499,7 +505,7 @@ describe('refusals', () => {
     const fake = await server();
     const chat = fake.privateChat();
     const telegram = client(fake);
-    const keyboard = Markup.inlineKeyboard([Markup.button.callback('Go', 'g')]);
+    const keyboard = keyboardOf([{ text: 'Go', callback_data: 'g' }]);
     expect(await refusal(telegram.sendMessage(chat.id, 'a'))).toBe(
       "403: Forbidden: bot can't initiate conversation with a user",
     );
@@ -631,7 +637,7 @@ describe('updates', () => {
     const { message_id: id } = await telegram.sendMessage(
       chat.id,
       'a',
-      Markup.inlineKeyboard([Markup.button.callback('Go', 'g')]),
+      keyboardOf([{ text: 'Go', callback_data: 'g' }]),
     );
     const sent = chat.find(id);
     if (sent) chat.presses(sent, 'Go');
@@ -783,5 +789,33 @@ describe('trouble on order', () => {
     await fake.comesBack();
     const updates = await telegram.getUpdates(0, 100, 0, undefined);
     expect(updates).toMatchObject([{ message: { text: 'while it was away' } }]);
+  });
+});
+
+describe('a call that Telegram does not describe', () => {
+  it.each([
+    ['sendMessage', { chat_id: 1, text: 'a', txt: 'b' }, /no parameter txt/],
+    ['sendMessage', { chat_id: 1, text: 7 }, /sendMessage, text/],
+    ['sendMessage', { text: 'a' }, /needs chat_id/],
+    ['sendMessage', { chat_id: 1, text: 'a', reply_parameters: { message: 1 } }, /reply_parameters/],
+    ['sendAnything', {}, /no method sendAnything/],
+  ])('is found: %s %j', (method, values, sentence) => {
+    expect(complaint(method, new Params(values))).toMatch(sentence);
+  });
+
+  it.each([
+    ['sendMessage', { chat_id: '1', text: 'a', reply_parameters: '{"message_id":1}' }],
+    ['sendChatAction', { chat_id: 1, action: 'typing' }],
+    ['getMe', {}],
+  ])('is not one of these: %s %j', (method, values) => {
+    expect(complaint(method, new Params(values))).toBe(undefined);
+  });
+
+  it('fails the test that made it', async () => {
+    const fake = await startFakeTelegram();
+    const chat = fake.privateChat({ started: true });
+    const parameters = new URLSearchParams({ chat_id: String(chat.id), text: 'a', colour: 'red' });
+    await fetch(`${fake.apiRoot}/bot${fake.token}/sendMessage?${parameters}`);
+    await expect(fake.stop()).rejects.toThrow(/no parameter colour/);
   });
 });

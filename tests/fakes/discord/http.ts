@@ -6,6 +6,7 @@ import { ApiError, unauthorized } from './api-error.ts';
 import { parseBody, readAll } from './body.ts';
 import { Fault, type FaultOptions, matches, type Trouble } from './faults.ts';
 import type { FakeFile } from './files.ts';
+import { complaint } from './official.ts';
 import { RateLimits } from './rate-limits.ts';
 
 export interface Request {
@@ -142,10 +143,18 @@ export class FakeHttp {
     const answer = (): void => {
       call.status = reply.status;
       call.code = codeOf(reply);
+      this.#holdAgainstDescription(call);
       send(outgoing, { ...reply, headers: { ...headers, ...reply.headers } }, trouble);
     };
     if (trouble === 'held') fault?.hold(answer);
     else answer();
+  }
+
+  /** Unless the fake has refused it for its form, as a test may want. */
+  #holdAgainstDescription(call: Call): void {
+    if (call.status === 400 || call.route === '') return;
+    const wrong = complaint(call, call.json);
+    if (wrong !== undefined) this.crash ??= new Error(`Discord does not describe this call: ${wrong}`);
   }
 
   #handle(route: Route | undefined, request: Request, { headers }: IncomingMessage): Reply {

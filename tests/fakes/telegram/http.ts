@@ -7,6 +7,7 @@ import { parseBody, readBody } from './body.ts';
 import { Fault, type FaultOptions, matches, type Trouble } from './faults.ts';
 import { Limits } from './limits.ts';
 import type { Methods } from './method.ts';
+import { complaint } from './official.ts';
 import { Params, type Upload } from './params.ts';
 import type { World } from './world.ts';
 
@@ -118,10 +119,18 @@ export class FakeHttp {
     const answer = (): void => {
       call.status = reply.status;
       call.error = reply.error;
+      if (filePath === '') this.#holdAgainstDescription(call, params);
       send(outgoing, reply, { trouble, headers });
     };
     if (trouble === 'held') fault?.hold(answer);
     else answer();
+  }
+
+  /** Unless the fake has refused it, as a test may want. */
+  #holdAgainstDescription({ method, status = 0 }: Call, params: Params): void {
+    if ([400, 404, 413].includes(status) || method === '') return;
+    const wrong = complaint(method, params);
+    if (wrong !== undefined) this.crash ??= new Error(`Telegram does not describe this call: ${wrong}`);
   }
 
   async #answer(address: Address | undefined, params: Params, signal: AbortSignal): Promise<Reply> {
