@@ -29,14 +29,15 @@ export type Name = string;
 /** A file that Kinora put into the folder, as it was then. */
 export interface Placed {
   readonly name: Name;
+  readonly bytes: number;
   readonly sha256: string;
 }
 
 const largestPictureBytes = 64 * 1024 ** 2;
 /** Far more than any prompt has. */
 const largestTextBytes = 64 * 1024;
-/** Far more than any video has. */
-const largestAnswerBytes = 1024 ** 3;
+/** A file of somebody else that is larger is not read to learn that. */
+const largestAdoptedBytes = 64 * 1024 ** 2;
 /** In bytes; what common file systems take. */
 const longestName = 255;
 /** Says that the file system has no hard links. */
@@ -170,20 +171,22 @@ export class InboxFolder {
 
   /** A file that an earlier version of Kinora put there, told by a part of its content. */
   async find(name: Name, mark: string): Promise<Placed | undefined> {
-    const content = await this.#contentOf(name);
-    return content?.includes(mark) ? { name, sha256: sha256(content) } : undefined;
+    const content = await this.#contentOf(name, (bytes) => bytes <= largestAdoptedBytes);
+    if (!content?.includes(mark)) return undefined;
+    return { name, bytes: content.byteLength, sha256: sha256(content) };
   }
 
   /** Whether it is there as Kinora put it. */
-  async isUntouched({ name, sha256: placed }: Placed): Promise<boolean> {
-    const content = await this.#contentOf(name);
-    return content !== undefined && sha256(content) === placed;
+  async isUntouched({ name, bytes: placed, sha256: hash }: Placed): Promise<boolean> {
+    const content = await this.#contentOf(name, (bytes) => bytes === placed);
+    return content !== undefined && sha256(content) === hash;
   }
 
-  async #contentOf(name: Name): Promise<Buffer | undefined> {
-    const look = await this.look(name);
-    if (!look?.isFile) return undefined;
-    return await this.#readFile(name, 'IMAGE_TOO_LARGE', largestAnswerBytes).catch(() => undefined);
+  /** Of a regular file that can be read and whose size is right. */
+  async #contentOf(name: Name, isRight: (bytes: number) => boolean): Promise<Buffer | undefined> {
+    const stats = await lstat(this.#path(name)).catch(() => undefined);
+    if (!stats?.isFile() || !isRight(stats.size)) return undefined;
+    return await this.#readFile(name, 'IMAGE_TOO_LARGE', stats.size).catch(() => undefined);
   }
 
   /**
@@ -202,13 +205,14 @@ export class InboxFolder {
       if (typeof content === 'string') {
         await copyFile(content, this.#path(temporary), constants.COPYFILE_EXCL);
       } else await writeFile(this.#path(temporary), content, { flag: 'wx' });
-      const hash = sha256(await readFile(this.#path(temporary)));
+      const written = await readFile(this.#path(temporary));
+      const what = { bytes: written.byteLength, sha256: sha256(written) };
       if (earlier && (await this.isUntouched(earlier))) {
         await rename(this.#path(temporary), this.#path(earlier.name));
-        return { name: earlier.name, sha256: hash };
+        return { name: earlier.name, ...what };
       }
       for (const name of names) {
-        const placed = { name, sha256: hash };
+        const placed = { name, ...what };
         // The same file is there when a delivery is repeated after a crash.
         if ((await this.#putAt(name, temporary)) || (await this.isUntouched(placed))) return placed;
       }

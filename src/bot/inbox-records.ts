@@ -8,7 +8,7 @@ import { replaceFile } from '../atomic-file.ts';
 import type { Logger } from '../log.ts';
 import type { Name } from './inbox-folder.ts';
 
-const placedSchema = z.object({ name: z.string(), sha256: z.string() });
+const placedSchema = z.object({ name: z.string(), bytes: z.int(), sha256: z.string() });
 
 const recordSchema = z.object({
   /** The latest request that was made of the picture. */

@@ -83,7 +83,7 @@ export class InboxPlatform implements ChatPlatform {
     this.#looks = new Periodic(
       () => this.#look(),
       lookEveryMs,
-      (error) => this.#wait(this.#reasonOf(error)),
+      (error) => this.#wait(this.#reasonOf(error), error),
     );
   }
 
@@ -179,8 +179,7 @@ export class InboxPlatform implements ChatPlatform {
       }
       return await this.#ask(found, jobId, content, records, services);
     } catch (error) {
-      this.#log.warn({ err: String(error) }, 'the inbox waits');
-      this.#wait(this.#reasonOf(error));
+      this.#wait(this.#reasonOf(error), error);
       return false;
     }
   }
@@ -309,8 +308,11 @@ export class InboxPlatform implements ChatPlatform {
   }
 
   /** Says once why nothing is asked for; undefined: something can be again. */
-  #wait(reason: string | undefined): void {
-    if (reason !== undefined && reason !== this.#saidWaiting) this.#say(`The inbox waits: ${reason}`);
+  #wait(reason: string | undefined, error?: unknown): void {
+    if (reason !== undefined && reason !== this.#saidWaiting) {
+      this.#say(`The inbox waits: ${reason}`);
+      if (error !== undefined) this.#log.warn({ err: String(error) }, 'the inbox waits');
+    }
     this.#saidWaiting = reason;
   }
 }

@@ -121,13 +121,17 @@ describe('whose file it is', () => {
     await put('own.jpg');
     await eventually('the requests', async () => (await pending()).length === 2);
     await put('own.mp4', Buffer.from('my own holiday'));
+    await writeFile(join(talk.harness.folder, 'elsewhere'), 'my own film');
+    await symlink('../elsewhere', at('link.mp4'));
+    await put('link.jpg');
     await serve();
-    await isThere('live.jpg.mp4', 'own.jpg.mp4');
+    await isThere('live.jpg.mp4', 'own.jpg.mp4', 'link.jpg.mp4');
+    expect(await text('link.mp4')).toBe('my own film');
     expect([await text('live.mp4'), await text('own.mp4')]).toEqual(['my own clip', 'my own holiday']);
     expect(await text('own.jpg.mp4')).toMatch(/^video of in-/);
     await looks();
     expect(await asked('own.jpg')).toHaveLength(1);
-    expect((await names()).sort()).toEqual([
+    expect((await names()).filter((name) => !name.startsWith('link')).sort()).toEqual([
       'live.jpg',
       'live.jpg.mp4',
       'live.mp4',
