@@ -80,7 +80,7 @@ describe('asking', () => {
   it.each([
     ['photo.heic', /HEIC/],
     ['drawing.svg', /JPEG, PNG or WebP/],
-    ['animation.gif', /GIF/],
+    ['bitmap.bmp', /BMP/],
     ['truncated.png', /damaged/],
     ['truncated.jpg', /damaged/],
     ['truncated.webp', /damaged/],

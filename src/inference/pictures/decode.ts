@@ -7,7 +7,14 @@ import sharp, { type SharpOptions } from 'sharp';
 import type { RgbImage } from '../image-to-video.ts';
 import { type Container, cutShort } from './container.ts';
 import type { Orientation } from './exif.ts';
-import { defaultImageLimits, type ImageHeader, type ImageLimits, openImage, unreadable } from './header.ts';
+import {
+  decodedSize,
+  defaultImageLimits,
+  type ImageHeader,
+  type ImageLimits,
+  openImage,
+  unreadable,
+} from './header.ts';
 
 export interface DecodeLimits extends ImageLimits {
   readonly timeoutSeconds: number;
@@ -18,20 +25,20 @@ export interface DecodeLimits extends ImageLimits {
 const defaultLimits: DecodeLimits = { ...defaultImageLimits, timeoutSeconds: 20, background: '#ffffff' };
 
 /** Changes whenever the code below may give other pixels for the same file. */
-const decoderVersion = 2;
+const decoderVersion = 3;
 
 export type DecodedImage = ImageHeader & RgbImage;
 
-// Every decoder that is not needed is attack surface; the buffer variants alone are reachable, and only three of them.
+// Every decoder that is not needed is attack surface; the buffer variants alone are reachable, and only five of them.
 sharp.block({ operation: ['VipsForeignLoad'] });
 sharp.unblock({
-  operation: ['VipsForeignLoadJpegBuffer', 'VipsForeignLoadPngBuffer', 'VipsForeignLoadWebpBuffer'],
+  operation: ['Jpeg', 'Png', 'Webp', 'Nsgif', 'Tiff'].map((name) => `VipsForeignLoad${name}Buffer`),
 });
 sharp.cache(false); // Each picture is decoded once.
 sharp.concurrency(1); // The cores belong to the ONNX sessions.
 
 /**
- * Decodes JPEG, PNG or WebP, told apart by content: oriented as its EXIF says, converted to 8-bit sRGB (CMYK, grey,
+ * Decodes JPEG, PNG, WebP, GIF or TIFF, told apart by content: oriented as its EXIF says, converted to 8-bit sRGB (CMYK, grey,
  * palette, 16 bits, embedded colour profiles), transparency laid on the background, the first frame of an animation.
  * @param source path of a file, or its bytes
  * Throws IMAGE_NOT_FOUND, IMAGE_UNSUPPORTED, IMAGE_UNREADABLE, IMAGE_TOO_LARGE or IMAGE_TOO_SMALL.
@@ -40,14 +47,13 @@ export async function decodeImage(
   source: string | Uint8Array,
   limits: Partial<DecodeLimits> = {},
 ): Promise<DecodedImage> {
-  const { background, timeoutSeconds, ...ofHeader } = { ...defaultLimits, ...limits };
-  const { format, container, header } = await openImage(source, ofHeader);
-  const colour = readColour(background);
+  const all = { ...defaultLimits, ...limits };
+  const { format, container, header } = await openImage(source, all);
+  const colour = readColour(all.background);
   try {
-    const pixels = await storedPixels(container, ofHeader.maxPixels, timeoutSeconds);
+    const pixels = await storedPixels(container, all);
     if (container.otherEnd) {
-      const others = { ...container, bytes: container.otherEnd };
-      const { data } = await storedPixels(others, ofHeader.maxPixels, timeoutSeconds);
+      const { data } = await storedPixels({ ...container, bytes: container.otherEnd }, all);
       if (Buffer.compare(data, pixels.data) !== 0) throw cutShort();
     }
     const stored = flatten(pixels, colour);
@@ -61,22 +67,22 @@ export async function decodeImage(
 /** One to four channels of 8 bits: grey or sRGB, with or without alpha. */
 type StoredPixels = RgbImage & { readonly channels: number };
 
-/** As they lie in the file, in sRGB. */
-async function storedPixels(
-  { bytes, has16Bits }: Container,
-  limitInputPixels: number,
-  seconds: number,
-): Promise<StoredPixels> {
-  const options = { limitInputPixels, failOn: 'warning' } as const;
-  const wide = has16Bits ? await wideProfile(bytes, options) : undefined;
+/** As they lie in the file, in sRGB; of a very large picture fewer of them. */
+async function storedPixels(container: Container, limits: DecodeLimits): Promise<StoredPixels> {
+  const options = { limitInputPixels: limits.maxPixels, failOn: 'warning' } as const;
+  const wide = container.has16Bits ? await wideProfile(container.bytes, options) : undefined;
   // With 16 bits sharp converts to the P3 profile, and takes that for sRGB. As the profile of an output, sRGB is right.
   const pipeline = wide
-    ? sharp(bytes, { ...options, ignoreIcc: true })
+    ? sharp(container.bytes, { ...options, ignoreIcc: true })
         .toColourspace(wide)
         .withIccProfile('srgb')
         .raw({ depth: 'ushort' })
-    : sharp(bytes, options).toColourspace('srgb').raw({ depth: 'uchar' });
-  const { data, info } = await pipeline.timeout({ seconds }).toBuffer({ resolveWithObject: true });
+    : sharp(container.bytes, options).toColourspace('srgb').raw({ depth: 'uchar' });
+  const size = decodedSize(container, limits);
+  if (size.width < container.width) pipeline.resize(size.width, size.height, { fit: 'fill' });
+  const { data, info } = await pipeline
+    .timeout({ seconds: limits.timeoutSeconds })
+    .toBuffer({ resolveWithObject: true });
   const { width, height, channels } = info;
   return { width, height, channels, data: wide ? toBytes(data) : data };
 }

@@ -34,7 +34,12 @@ export function readOrientation(block: Buffer): Orientation | undefined {
     if (u16(at) !== orientationTag) continue;
     const type = u16(at + 2);
     const value = type === typeShort ? u16(at + 8) : type === typeLong ? u32(at + 8) : 0;
-    return orientations.find((orientation) => orientation === value);
+    return orientationOf(value);
   }
   return undefined;
+}
+
+/** Undefined for a value that is none. */
+export function orientationOf(value: number | undefined): Orientation | undefined {
+  return orientations.find((orientation) => orientation === value);
 }

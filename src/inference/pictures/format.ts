@@ -1,9 +1,9 @@
 /**
- * Tells what a file is from its first bytes, whatever its name says. Only JPEG, PNG and WebP may go on to a decoder;
- * the rest is named so that people learn what they sent. Decodes nothing.
+ * Tells what a file is from its first bytes, whatever its name says. JPEG, PNG, WebP, GIF and TIFF may go on to a
+ * decoder; the rest is named so that people learn what they sent. Decodes nothing.
  */
 
-export type DecodableFormat = 'JPEG' | 'PNG' | 'WebP';
+export type DecodableFormat = 'JPEG' | 'PNG' | 'WebP' | 'GIF' | 'TIFF';
 
 export interface SniffedFormat {
   /** For people: "JPEG", "GIF", "HEIC (iPhone photo)". */
@@ -27,8 +27,8 @@ const signatures: readonly Signature[] = [
   { name: 'GIF', bytes: 'GIF8' },
   { name: 'TIFF', bytes: 'II*\0' },
   { name: 'TIFF', bytes: 'MM\0*' },
-  { name: 'TIFF', bytes: 'II+\0' },
-  { name: 'TIFF', bytes: 'MM\0+' },
+  { name: 'BigTIFF', bytes: 'II+\0' },
+  { name: 'BigTIFF', bytes: 'MM\0+' },
   { name: 'BMP', bytes: 'BM' },
   { name: 'PDF', bytes: '%PDF' },
   { name: 'PostScript', bytes: '%!PS' },
@@ -53,7 +53,7 @@ const signatures: readonly Signature[] = [
   { name: 'MP4 or QuickTime video', offset: 4, bytes: 'ftyp' },
 ];
 
-const decodable: readonly DecodableFormat[] = ['JPEG', 'PNG', 'WebP'];
+const decodable: readonly DecodableFormat[] = ['JPEG', 'PNG', 'WebP', 'GIF', 'TIFF'];
 
 /** What the bytes are, or undefined when they resemble nothing that is known. */
 export function sniffFormat(bytes: Uint8Array): SniffedFormat | undefined {

@@ -6,21 +6,26 @@ import { type FileHandle, open, stat } from 'node:fs/promises';
 import { isKinoraError, KinoraError } from '../../errors.ts';
 import { type Container, Malformed } from './container.ts';
 import { type DecodableFormat, sniffFormat } from './format.ts';
+import { readGif } from './gif.ts';
 import { readJpeg } from './jpeg.ts';
 import { readPng } from './png.ts';
+import { readTiff } from './tiff.ts';
 import { readWebp } from './webp.ts';
 
 export interface ImageLimits {
   readonly maxBytes: number;
   /** Width × height. */
   readonly maxPixels: number;
+  /** Pictures with more pixels are decoded at a half, a quarter or an eighth of their size. */
+  readonly fullPixels: number;
   /** Of width and of height, each, in pixels. */
   readonly minSide: number;
 }
 
 export const defaultImageLimits: ImageLimits = {
   maxBytes: 64 * 2 ** 20,
-  maxPixels: 40_000_000,
+  maxPixels: 200_000_000,
+  fullPixels: 40_000_000,
   minSide: 8,
 };
 
@@ -50,10 +55,22 @@ export interface OpenedImage {
   readonly header: ImageHeader;
 }
 
+/** Of the stored picture, when it is decoded. */
+export function decodedSize(
+  { width, height }: Pick<Container, 'width' | 'height'>,
+  { fullPixels }: Pick<ImageLimits, 'fullPixels'>,
+): { readonly width: number; readonly height: number } {
+  const factors = [1, 2, 4, 8];
+  const factor = factors.find((by) => (width / by) * (height / by) <= fullPixels) ?? 8;
+  return { width: Math.ceil(width / factor), height: Math.ceil(height / factor) };
+}
+
 const readers: Readonly<Record<DecodableFormat, (bytes: Buffer) => Container>> = {
   JPEG: readJpeg,
   PNG: readPng,
   WebP: readWebp,
+  GIF: readGif,
+  TIFF: readTiff,
 };
 
 /** A picture that may go on to a decoder, and what its header says. Throws as readImageHeader does. */
@@ -70,7 +87,8 @@ export async function openImage(source: string | Uint8Array, limits: ImageLimits
     throw error;
   }
   checkSize(container, limits);
-  const { width, height, orientation, isAnimated } = container;
+  const { orientation, isAnimated } = container;
+  const { width, height } = decodedSize(container, limits);
   const size = orientation < 5 ? { width, height } : { width: height, height: width };
   const notes = isAnimated ? ['The picture is animated; only its first frame is used.'] : [];
   return { format, container, header: { ...size, notes } };
@@ -130,7 +148,10 @@ function checkBytes(bytes: number, { maxBytes }: Pick<ImageLimits, 'maxBytes'>):
   }
 }
 
-function checkSize({ width, height }: Container, { minSide, maxPixels }: ImageLimits): void {
+function checkSize({ width, height, frame }: Container, limits: ImageLimits): void {
+  const { minSide } = limits;
+  // A part of a picture is not scaled down.
+  const maxPixels = frame ? Math.min(limits.maxPixels, limits.fullPixels) : limits.maxPixels;
   const detail = { kind: 'pictureSize', width, height, minSide, maxPixels } as const;
   if (width * height > maxPixels) throw new KinoraError('IMAGE_TOO_LARGE', detail);
   if (Math.min(width, height) < minSide) throw new KinoraError('IMAGE_TOO_SMALL', detail);

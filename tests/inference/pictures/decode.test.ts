@@ -77,11 +77,9 @@ describe('decodeImage', () => {
     ['header-only.jpg', 'IMAGE_UNREADABLE', /JPEG/],
     ['header-only.png', 'IMAGE_UNREADABLE', /PNG/],
     ['bad-checksum.png', 'IMAGE_UNREADABLE', /PNG/],
-    ['one-pixel.png', 'IMAGE_TOO_SMALL', /1 x 1 pixels; expected at least 8 x 8 and at most 40 megapixels/],
+    ['one-pixel.png', 'IMAGE_TOO_SMALL', /1 x 1 pixels; expected at least 8 x 8 and at most 200 megapixels/],
     ['narrow.png', 'IMAGE_TOO_SMALL', /200 x 7 pixels; expected at least 8 x 8/],
-    ['bomb.png', 'IMAGE_TOO_LARGE', /30000 x 30000 pixels; expected .* at most 40 megapixels/],
-    ['animation.gif', 'IMAGE_UNSUPPORTED', /format GIF; expected JPEG, PNG or WebP/],
-    ['scan.tiff', 'IMAGE_UNSUPPORTED', /TIFF/],
+    ['bomb.png', 'IMAGE_TOO_LARGE', /30000 x 30000 pixels; expected .* at most 200 megapixels/],
     ['bitmap.bmp', 'IMAGE_UNSUPPORTED', /BMP/],
     ['photo.avif', 'IMAGE_UNSUPPORTED', /AVIF/],
     ['photo.heic', 'IMAGE_UNSUPPORTED', /HEIC/],
@@ -137,7 +135,7 @@ describe('decodeImage', () => {
   });
 
   it('leaves no other decoder open in the process', async () => {
-    for (const name of ['animation.gif', 'scan.tiff', 'photo.avif', 'drawing.svg']) {
+    for (const name of ['photo.avif', 'drawing.svg']) {
       await expect(sharp(await readFile(file(name))).metadata()).rejects.toThrow(/unsupported image format/);
       await expect(sharp(file(name)).metadata()).rejects.toThrow(/unsupported image format/);
     }

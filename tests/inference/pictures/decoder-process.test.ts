@@ -1,4 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises';
+import sharp from 'sharp';
 import { afterEach, describe, expect, it } from 'vitest';
 import { isKinoraError } from '../../../src/errors.ts';
 import { decodeImage } from '../../../src/inference/pictures/decode.ts';
@@ -101,6 +102,17 @@ describe('the process that decodes pictures', () => {
     setTimeout(() => end.abort(), 20);
     await expect(large).rejects.toMatchObject({ code: 'CANCELLED' });
   });
+
+  it.each(['jpeg', 'png', 'webp'] as const)(
+    'takes a photo of 50 megapixels, and little memory: %s',
+    async (format) => {
+      const background = { r: 200, g: 100, b: 50 };
+      const flat = sharp({ create: { width: 8192, height: 6144, channels: 3, background } });
+      const { decode } = decoder({ memoryBytes: 700e6 });
+      const { width, height, data } = await decode(await flat.toFormat(format, { effort: 1 }).toBuffer());
+      expect([width, height, data.length]).toEqual([4096, 3072, 4096 * 3072 * 3]);
+    },
+  );
 
   it('gives the memory of a large picture back', async () => {
     const { decode } = decoder();

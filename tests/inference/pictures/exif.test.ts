@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
 import { decodeImage } from '../../../src/inference/pictures/decode.ts';
 import { readOrientation } from '../../../src/inference/pictures/exif.ts';
-import { openImage, readImageHeader } from '../../../src/inference/pictures/header.ts';
+import { defaultImageLimits, openImage, readImageHeader } from '../../../src/inference/pictures/header.ts';
 import {
   jpegSegment,
   pngChunk,
@@ -13,7 +13,7 @@ import {
 } from '../../helpers/picture-files.ts';
 
 const file = (name: string) => readFile(new URL(`../../fixtures/pictures/${name}`, import.meta.url));
-const limits = { maxBytes: 1e8, maxPixels: 1e8, minSide: 8 };
+const limits = { ...defaultImageLimits, maxBytes: 1e8 };
 
 /** A TIFF structure whose first directory has these entries. */
 function tiff(entries: readonly (readonly [tag: number, type: number, value: number])[], isLittle = true) {
