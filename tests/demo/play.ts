@@ -16,7 +16,10 @@ export function cast({ discord, telegram }: Stage) {
     grace: discord.user({ name: 'Grace' }),
   };
   const guild = discord.guild({ name: 'Painters' });
-  guild.member(user.bob, { permissions: PermissionFlagsBits.ManageGuild });
+  // The moderator, and the admin, to whom Discord would not offer her commands otherwise.
+  for (const each of [user.bob, user.grace]) {
+    guild.member(each, { permissions: PermissionFlagsBits.ManageGuild });
+  }
   const channel = guild.channel({ name: 'animations' });
   const mei = telegram.user({ name: 'Mei', languageCode: 'zh-hans' });
   const person = {

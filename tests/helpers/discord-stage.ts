@@ -36,6 +36,10 @@ export const photo = {
   contentType: 'image/jpeg',
 };
 
+/** A busy machine is slow; who waits for nothing more loses nothing. */
+const videoWithinMs = 50_000;
+const saidWithinMs = 30_000;
+
 export interface StageOptions extends FakeDiscordOptions {
   /** Without a worker jobs wait. */
   readonly generate?: Generate | 'nobody';
@@ -168,13 +172,13 @@ export class Stage {
   async video(asked: FakeInteraction): Promise<FakeMessage> {
     return await this.server.until(
       () => answers(asked).find(({ attachments }) => attachments.length > 0),
-      15_000,
+      videoWithinMs,
     );
   }
 
   /** Waits for a reply with this text. */
   async said(asked: FakeInteraction, pattern: RegExp): Promise<FakeMessage> {
-    return await this.server.until(() => answers(asked).find(({ text }) => pattern.test(text)), 10_000);
+    return await this.server.until(() => answers(asked).find(({ text }) => pattern.test(text)), saidWithinMs);
   }
 
   async stop(): Promise<void> {
