@@ -299,7 +299,18 @@ export class JobClient {
 
   /** Cancels by exact id. Returns at once; a running job stops at its next step and then gets its final answer. */
   async cancel(jobId: string, by: string, asAdmin = false, now = Date.now()): Promise<CancelAnswer> {
-    const answer = await this.ledger.cancel(jobId, by, asAdmin, now);
+    return await this.#cancelled(jobId, await this.ledger.cancel(jobId, by, asAdmin, now));
+  }
+
+  /**
+   * Cancels a job if it is not over, and hides it. Where the answer is "finished", the caller removes its files and
+   * its entry; else the delivery does, when it has been answered.
+   */
+  async discard(jobId: string, by: string, now = Date.now()): Promise<CancelAnswer> {
+    return await this.#cancelled(jobId, await this.ledger.cancel(jobId, by, false, now, true));
+  }
+
+  async #cancelled(jobId: string, answer: CancelAnswer): Promise<CancelAnswer> {
     if (answer === 'cancelled') await this.#removeWaiting(jobId);
     if (answer === 'cancelled' || answer === 'requested') {
       publishEvent(this.#redis, this.keys.events, { type: 'cancel', jobId });

@@ -94,6 +94,10 @@ export class Keys {
   get forgetting(): string {
     return `${this.prefix}:forgetting`;
   }
+  /** String: JSON {jobId, bodyHash, isAccepted} of a request that a client of the API may repeat; kept for a day. */
+  idempotency(keyId: string, hash: string): string {
+    return `${this.prefix}:idempotency:${keyId}:${hash}`;
+  }
   /** Hash key id → JSON {name, userKey, scopes, hash, createdAt} of a key of the HTTP API. */
   get apiKeys(): string {
     return `${this.prefix}:apikeys`;

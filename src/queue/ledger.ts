@@ -94,6 +94,8 @@ export interface LedgerEntry {
   readonly cancelRequestedBy?: string;
   /** The user was told that the request was not accepted: the job gets no answer. */
   readonly isWithdrawn?: true;
+  /** Its person deleted it: it is shown nowhere, and removed when it has been answered. */
+  readonly isDiscarded?: true;
   readonly deliveredAt?: number;
   readonly artifact?: Artifact;
   readonly failure?: Failure;
@@ -178,8 +180,23 @@ export class Ledger {
     return (await this.#call('withdraw', jobId, callId, now, retentionSeconds)) === 1;
   }
 
-  async cancel(jobId: string, by: string, asAdmin: boolean, now: number): Promise<CancelAnswer> {
-    return (await this.#call('cancel', jobId, by, asAdmin ? 1 : 0, now)) as CancelAnswer;
+  /** @param isDiscarded whatever its state is, its person wants it gone */
+  async cancel(
+    jobId: string,
+    by: string,
+    asAdmin: boolean,
+    now: number,
+    isDiscarded = false,
+  ): Promise<CancelAnswer> {
+    const flags = [asAdmin ? 1 : 0, now, isDiscarded ? 1 : 0] as const;
+    return (await this.#call('cancel', jobId, by, ...flags)) as CancelAnswer;
+  }
+
+  /** Forgets a job that is over. */
+  async remove(jobId: string, userKey: string): Promise<void> {
+    const { keys } = this;
+    const batch = this.#redis.multi().del(keys.job(jobId), keys.progress(jobId));
+    await batch.zrem(keys.pending, jobId).zrem(keys.history(userKey), jobId).exec();
   }
 
   /**
@@ -224,7 +241,7 @@ export class Ledger {
   }
 
   /**
-   * A page of a person's jobs by the time of their requests; those that were withdrawn are left out.
+   * A page of a person's jobs by the time of their requests; those that were withdrawn or deleted are left out.
    * @param after id of the last job of the page before
    * @returns undefined when `after` is none of their jobs
    */
@@ -246,7 +263,7 @@ export class Ledger {
       const ids = await (newestFirst
         ? this.#redis.zrevrange(key, at, to)
         : this.#redis.zrange(key, at, String(to)));
-      entries.push(...(await this.#readAll(ids)).filter(({ isWithdrawn }) => !isWithdrawn));
+      entries.push(...(await this.#readAll(ids)).filter((entry) => !entry.isWithdrawn && !entry.isDiscarded));
       if (ids.length < readAtOnce) break;
     }
     return { entries: entries.slice(0, limit), hasMore: entries.length > limit };
@@ -299,6 +316,7 @@ function parseEntry(id: string, fields: Record<string, string>): LedgerEntry {
     createdAt: number('createdAt'),
     starts: number('starts'),
     ...(fields['silent'] === undefined ? {} : { isWithdrawn: true }),
+    ...(fields['discardedAt'] === undefined ? {} : { isDiscarded: true }),
     ...optional('startedAt', Number),
     ...optional('endedAt', Number),
     ...optional('worker', String),

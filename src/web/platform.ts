@@ -8,6 +8,7 @@ import { connectRedis, type RedisAddress } from '../queue/redis.ts';
 import type { Shortcuts } from '../request/request.ts';
 import { whenPortIsFree } from './port.ts';
 import { buildServer, type ServerLimits, type WebServer } from './server.ts';
+import { Repetitions } from './videos/idempotency.ts';
 
 export interface WebOptions {
   readonly host: string;
@@ -46,7 +47,8 @@ export class WebPlatform implements ChatPlatform {
     this.#closeRedis = () => redis.disconnect();
     const { client, artifacts, account } = services;
     const retentionMs = account.retentionDays * 86_400_000;
-    const videos = { services, client, artifacts, manifest, shortcuts, retentionMs };
+    const repetitions = new Repetitions(redis, client.keys);
+    const videos = { services, client, artifacts, manifest, shortcuts, retentionMs, repetitions };
     const server = await buildServer({ redis, keys: client.keys, log, limits, videos });
     try {
       await whenPortIsFree(() => server.listen({ host, port }));

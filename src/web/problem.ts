@@ -19,6 +19,9 @@ const httpProblems = {
   videoNotFound: [404, 'not_found_error', 'video_not_found'],
   notReady: [409, 'conflict_error', 'video_not_ready'],
   hasFailed: [409, 'conflict_error', 'video_failed'],
+  finished: [409, 'conflict_error', 'video_finished'],
+  otherBody: [422, 'invalid_request_error', 'idempotency_key_reused'],
+  idempotencyForm: [400, 'invalid_request_error', 'invalid_idempotency_key'],
   expired: [410, 'not_found_error', 'video_expired'],
   noPicture: [400, 'invalid_request_error', 'invalid_input_reference'],
   unknownModel: [404, 'not_found_error', 'model_not_found'],
@@ -79,7 +82,10 @@ export function refusalProblem(reason: Refusal): ProblemError {
     }
     case 'unavailable':
       return new ProblemError({ kind: 'unavailable' });
+    case 'finished':
+      return new ProblemError({ kind: 'finished' });
     case 'gone':
+      return new ProblemError({ kind: 'expired' });
     case 'notYours':
       return new ProblemError({ kind: 'videoNotFound' });
     default:

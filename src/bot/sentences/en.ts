@@ -302,6 +302,9 @@ export const en = {
     videoNotFound: 'There is no such video among yours.',
     notReady: 'The video is not made yet. Ask again after the seconds of Retry-After.',
     hasFailed: 'The video could not be made; its "error" says why.',
+    finished: 'The video is finished already; delete it instead.',
+    otherBody: 'This Idempotency-Key was sent with another request. Take a new one for each request.',
+    idempotencyForm: 'An Idempotency-Key has 1 to 255 visible ASCII characters.',
     expired: 'The video is no longer kept here. Animate the picture again.',
     noPicture:
       'Send a picture as input_reference: a file of a form, or a data URL such as "data:image/jpeg;base64,…".',

@@ -289,5 +289,16 @@ export class DeliveryWorker {
     await untilRedisCan(() =>
       this.#ledger.settle(jobId, outcome, Date.now(), this.#settings.retentionSeconds),
     );
+    await this.#removeDiscarded(jobId).catch((error: unknown) => {
+      this.#log.warn({ jobId, err: String(error) }, 'a deleted job is removed with its retention only');
+    });
+  }
+
+  /** Its person deleted it while it was made. */
+  async #removeDiscarded(jobId: string): Promise<void> {
+    const entry = await this.#ledger.read(jobId);
+    if (!entry?.isDiscarded) return;
+    await this.#artifacts.remove(jobId);
+    await this.#ledger.remove(jobId, entry.request.userKey);
   }
 }

@@ -223,12 +223,7 @@ class Forgetting {
       return false;
     }
     const state = await redis.hget(keys.job(jobId), 'state');
-    await redis
-      .multi()
-      .del(keys.job(jobId), keys.progress(jobId))
-      .zrem(keys.pending, jobId)
-      .zrem(keys.history(this.#userKey), jobId)
-      .exec();
+    await client.ledger.remove(jobId, this.#userKey);
     this.#jobs++;
     if (state === 'cancelled' && this.#ended.has(jobId)) this.#cancelled++;
     return true;

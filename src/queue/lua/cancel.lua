@@ -1,12 +1,13 @@
 -- Cancels a job by its exact id. A waiting job ends here. For a job that runs or is being uploaded the request is
 -- stored, and its worker or delivery obeys if it is not too late.
--- ARGV: prefix, job id, userKey of who cancels, 1 when that is an admin, now
+-- ARGV: prefix, job id, userKey of who cancels, 1 when that is an admin, now, 1 when its person wants it gone
 -- Returns: unknown · forbidden · finished (nothing left to cancel) · cancelled (ended here) · requested
 local id, by, admin, now = ARGV[2], ARGV[3], ARGV[4] == '1', tonumber(ARGV[5])
 local jobKey = key('job:' .. id)
 local state = redis.call('HGET', jobKey, 'state')
 if not state then return 'unknown' end
 if not admin and redis.call('HGET', jobKey, 'user') ~= by then return 'forbidden' end
+if ARGV[6] == '1' then redis.call('HSET', jobKey, 'discardedAt', now) end
 if redis.call('HEXISTS', jobKey, 'deliveredAt') == 1 or state == 'failed' or state == 'cancelled' then
   return 'finished'
 end

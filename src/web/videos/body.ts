@@ -53,10 +53,10 @@ function fieldValue(name: string, text: string): unknown {
 }
 
 /**
- * The picture of a request.
+ * The picture of a request, from a form's file or from a data URL.
  * @throws ProblemError when there is none
  */
-export function pictureOf({ picture }: FastifyRequest, { input_reference: given }: CreateBody): Uint8Array {
+export function pictureOf(picture: Uint8Array | undefined, given: CreateBody['input_reference']): Uint8Array {
   if (picture) return picture;
   const url = typeof given === 'object' ? given.image_url : given;
   if (url === undefined) throw new ProblemError({ kind: 'noPicture', param: pictureName });

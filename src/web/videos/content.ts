@@ -2,6 +2,7 @@
 import { access } from 'node:fs/promises';
 import path from 'node:path';
 import type { FastifyReply } from 'fastify';
+import type { JobClient } from '../../queue/client.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
 import { ProblemError } from '../problem.ts';
 import { standingOf, type VideoTools } from './video.ts';
@@ -15,9 +16,7 @@ export async function sendContent(
   variant: 'video' | 'thumbnail',
   { client, artifacts }: VideoTools,
 ): Promise<FastifyReply> {
-  const { status, leftMs = unknownMs } = await standingOf(entry, client);
-  if (status === 'failed') throw new ProblemError({ kind: 'hasFailed' });
-  if (status !== 'completed') throw new ProblemError({ kind: 'notReady', retryAfterMs: leftMs });
+  await assertCompleted(entry, client);
   const file = artifacts.files(entry.id)[variant];
   const isThere =
     (await artifacts.readRecord(entry.id)) &&
@@ -29,4 +28,11 @@ export async function sendContent(
   const name = `kinora-${entry.id}${path.extname(file)}`;
   reply.header('content-disposition', `inline; filename="${name}"`);
   return reply.sendFile(path.basename(file), path.dirname(file));
+}
+
+/** @throws ProblemError when a video is not made yet, or never will be */
+export async function assertCompleted(entry: LedgerEntry, client: JobClient): Promise<void> {
+  const { status, leftMs = unknownMs } = await standingOf(entry, client);
+  if (status === 'failed') throw new ProblemError({ kind: 'hasFailed' });
+  if (status !== 'completed') throw new ProblemError({ kind: 'notReady', retryAfterMs: leftMs });
 }

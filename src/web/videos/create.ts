@@ -1,61 +1,91 @@
 /** Requests for a video over the API: the same requests as those of a chat, with an answer that is fetched. */
-import { randomBytes } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import type { Services } from '../../bot/platform.ts';
 import type { RequestOrigin, RequestOutcome } from '../../bot/requests.ts';
 import { messagesFor } from '../../bot/sentences/catalogue.ts';
 import type { PackManifest } from '../../inference/packs/manifest.ts';
+import type { LedgerEntry } from '../../queue/ledger.ts';
 import type { ChatOptions } from '../../request/request.ts';
 import type { Caller } from '../caller.ts';
 import { invalidParameter, ProblemError, refusalProblem } from '../problem.ts';
 import { pictureOf } from './body.ts';
-import { type CreateBody, optionsOf, type Video } from './schemas.ts';
+import { hashOf, type Repeatable, type Repetitions } from './idempotency.ts';
+import { type CreateBody, optionsOf, type RemixBody, type VariationBody, type Video } from './schemas.ts';
 import { standingOf, type VideoTools, videoOf } from './video.ts';
 
-export const surface = 'web';
+const surface = 'web';
 /** A name of the model for clients that must send one. */
 const anyModel = 'kinora';
 /** No limit but that of files: nothing is posted anywhere. */
 const place = { maxBytes: 4 * 1024 ** 3 };
-const idBytes = 12;
-
-export const newVideoId = (): string => `video-${randomBytes(idBytes).toString('hex')}`;
-
 export interface CreateTools extends VideoTools {
   readonly services: Services;
+  readonly repetitions: Repetitions;
 }
 
 export async function createVideo(
   request: FastifyRequest,
-  body: CreateBody,
+  { input_reference, ...body }: CreateBody,
   caller: Caller,
   tools: CreateTools,
 ): Promise<Video> {
-  const { manifest, services } = tools;
-  checkModel(body.model, manifest);
-  const options = withSeconds(optionsOf(body), body.seconds, manifest);
-  const picture = pictureOf(request, body);
-  const origin = originOf(newVideoId(), caller);
-  return await answerOf(await services.requests.submit({ ...origin, picture, options }), origin, tools);
+  checkModel(body.model, tools.manifest);
+  const options = withSeconds(optionsOf(body), body.seconds, tools.manifest);
+  const picture = pictureOf(request.picture, input_reference);
+  const once = await tools.repetitions.of(request, hashOf('create', body, picture));
+  return await submitOnce(once, caller, {}, tools, (origin) =>
+    tools.services.requests.submit({ ...origin, picture, options }),
+  );
 }
 
-export function originOf(
-  jobId: string,
-  { person }: Caller,
-  replyTo: RequestOrigin['replyTo'] = {},
-): RequestOrigin {
-  return { jobId, person, place, surface, replyTo };
-}
-
-/** The video that a request became, without another look at Redis: whoever was accepted is told so. */
-export async function answerOf(
-  outcome: RequestOutcome,
-  { jobId, person }: RequestOrigin,
-  tools: VideoTools,
+/** The picture, and all else that is not said, of an earlier video. */
+export async function remixVideo(
+  request: FastifyRequest,
+  earlier: LedgerEntry,
+  body: RemixBody,
+  caller: Caller,
+  tools: CreateTools,
 ): Promise<Video> {
+  checkModel(body.model, tools.manifest);
+  const { fps } = earlier.request.generation;
+  const options = withSeconds({ fps, ...optionsOf(body) }, body.seconds, tools.manifest);
+  const once = await tools.repetitions.of(request, hashOf(`remix ${earlier.id}`, body));
+  return await submitOnce(once, caller, { remixedFrom: earlier.id }, tools, (origin) =>
+    tools.services.requests.submitAgain(earlier, 'remix', origin, options),
+  );
+}
+
+/** The same video again, from a point part-way through its making. */
+export async function varyVideo(
+  request: FastifyRequest,
+  earlier: LedgerEntry,
+  { strength }: VariationBody,
+  caller: Caller,
+  tools: CreateTools,
+): Promise<Video> {
+  const once = await tools.repetitions.of(request, hashOf(`variation ${earlier.id}`, { strength }));
+  return await submitOnce(once, caller, { remixedFrom: earlier.id }, tools, (origin) =>
+    tools.services.requests.submitAgain(earlier, strength, origin),
+  );
+}
+
+async function submitOnce(
+  once: Repeatable,
+  caller: Caller,
+  replyTo: RequestOrigin['replyTo'],
+  tools: CreateTools,
+  submit: (origin: RequestOrigin) => Promise<RequestOutcome>,
+): Promise<Video> {
+  const { jobId } = once;
+  const { person } = caller;
   const say = messagesFor(person.locale);
+  const outcome = once.isAccepted
+    ? ({ kind: 'duplicate' } as const)
+    : await submit({ jobId, person, place, surface, replyTo });
   if (outcome.kind === 'refused') throw refusalProblem(outcome.reason);
   if (outcome.kind === 'accepted') {
+    await once.accepted();
+    // Without another look at Redis: whoever was accepted is told so.
     const { job, position, cost } = outcome;
     const entry = { ...job, state: 'waiting', cost, priority: 0, starts: 0, createdAt: Date.now() } as const;
     const { ahead, leftMs } = position;
@@ -67,7 +97,9 @@ export async function answerOf(
     );
   }
   const entry = await tools.client.ledger.read(jobId);
-  if (!entry) throw new ProblemError({ kind: 'unavailable' });
+  if (entry?.isWithdrawn) return await submitOnce(await once.renew(), caller, replyTo, tools, submit);
+  if (!entry || entry.isDiscarded) throw new ProblemError({ kind: 'videoNotFound' });
+  await once.accepted();
   return await videoOf(entry, await standingOf(entry, tools.client), tools, say);
 }
 
@@ -78,7 +110,7 @@ function checkModel(model: string | undefined, manifest: PackManifest | undefine
 }
 
 /** Frames for a length in seconds, at the frame rate that is chosen or the model's own. */
-export function withSeconds(
+function withSeconds(
   options: ChatOptions,
   seconds: CreateBody['seconds'],
   manifest: PackManifest | undefined,

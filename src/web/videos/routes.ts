@@ -4,18 +4,22 @@ import files from '@fastify/static';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { messagesFor } from '../../bot/sentences/catalogue.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
-import { type Caller, callerWith } from '../caller.ts';
+import { callerWith } from '../caller.ts';
 import { errorSchema, ProblemError, refusalProblem } from '../problem.ts';
 import type { WebServer } from '../server.ts';
 import { largestBody, readForm } from './body.ts';
-import { sendContent } from './content.ts';
-import { type CreateTools, createVideo } from './create.ts';
+import { assertCompleted, sendContent } from './content.ts';
+import { type CreateTools, createVideo, remixVideo, varyVideo } from './create.ts';
 import {
   contentSchema,
   createSchema,
+  deletedSchema,
   idSchema,
   listSchema,
+  remixSchema,
+  repeatableSchema,
   type Video,
+  variationSchema,
   videoListSchema,
   videoSchema,
 } from './schemas.ts';
@@ -50,6 +54,7 @@ export async function videoRoutes(app: WebServer, tools: CreateTools): Promise<v
         description: 'The picture is required; everything else has a default of the preset or the model.',
         tags,
         consumes: bodyTypes,
+        headers: repeatableSchema,
         body: createSchema,
         response: { 200: videoSchema, ...errors },
       },
@@ -76,7 +81,7 @@ export async function videoRoutes(app: WebServer, tools: CreateTools): Promise<v
         newestFirst: order === 'desc',
       });
       if (!page) throw new ProblemError({ kind: 'videoNotFound', param: 'after' });
-      const data = await Promise.all(page.entries.map((entry) => shown(entry, request)));
+      const data = await Promise.all(page.entries.map((entry) => shownVideo(entry, request, tools)));
       const [first_id = null, last_id = null] = [data.at(0)?.id, data.at(-1)?.id];
       return { object: 'list' as const, data, first_id, last_id, has_more: page.hasMore };
     },
@@ -92,7 +97,7 @@ export async function videoRoutes(app: WebServer, tools: CreateTools): Promise<v
         response: { 200: videoSchema, ...errors },
       },
     },
-    async (request) => await shown(await open(request, request.params.id), request),
+    async (request) => await shownVideo(await openVideo(request, tools), request, tools),
   );
 
   app.get(
@@ -110,25 +115,114 @@ export async function videoRoutes(app: WebServer, tools: CreateTools): Promise<v
       },
     },
     async (request, reply) => {
-      const entry = await open(request, request.params.id);
+      const entry = await openVideo(request, tools);
       return await sendContent(reply, entry, request.query.variant, tools);
     },
   );
 
-  async function shown(entry: LedgerEntry, request: FastifyRequest): Promise<Video> {
-    const say = messagesFor(callerWith(request, 'use').person.locale);
-    return await videoOf(entry, await standingOf(entry, tools.client), tools, say);
-  }
-
-  async function open(request: FastifyRequest, id: string): Promise<LedgerEntry> {
-    return await openVideo(id, callerWith(request, 'use'), tools);
-  }
+  changeRoutes(app, tools);
 }
 
-async function openVideo(id: string, { person }: Caller, { services }: CreateTools): Promise<LedgerEntry> {
+/** What is done with a video that there is. */
+function changeRoutes(app: WebServer, tools: CreateTools): void {
+  const { services, client, artifacts } = tools;
+  app.post(
+    '/v1/videos/:id/remix',
+    {
+      preValidation: readForm,
+      schema: {
+        summary: 'The same picture with another prompt',
+        description: 'Whatever else is left out stays as it was, the seed too.',
+        tags,
+        params: idSchema,
+        consumes: bodyTypes,
+        headers: repeatableSchema,
+        body: remixSchema,
+        response: { 200: videoSchema, ...errors },
+      },
+    },
+    async (request) => {
+      const entry = await openVideo(request, tools);
+      return await remixVideo(request, entry, request.body, callerWith(request, 'use'), tools);
+    },
+  );
+  app.post(
+    '/v1/videos/:id/variation',
+    {
+      schema: {
+        summary: 'The same video, a little or much different',
+        tags,
+        params: idSchema,
+        headers: repeatableSchema,
+        body: variationSchema,
+        response: { 200: videoSchema, ...errors },
+      },
+    },
+    async (request) => {
+      const entry = await openVideo(request, tools);
+      await assertCompleted(entry, client);
+      return await varyVideo(request, entry, request.body, callerWith(request, 'use'), tools);
+    },
+  );
+  app.post(
+    '/v1/videos/:id/cancel',
+    {
+      schema: {
+        summary: 'Stop a video that waits or is made',
+        description: 'It fails with the code CANCELLED, at its next step at the latest, and costs nothing.',
+        tags,
+        params: idSchema,
+        response: { 200: videoSchema, ...errors },
+      },
+    },
+    async (request) => {
+      const { id } = await openVideo(request, tools);
+      const outcome = await services.buttons.cancel(id, callerWith(request, 'use').person);
+      if (outcome.kind === 'refused') throw refusalProblem(outcome.reason);
+      return await shownVideo(await openVideo(request, tools), request, tools);
+    },
+  );
+  app.delete(
+    '/v1/videos/:id',
+    {
+      schema: {
+        summary: 'Remove a video and its files',
+        description: 'One that waits or is made is cancelled first.',
+        tags,
+        params: idSchema,
+        response: { 200: deletedSchema, ...errors },
+      },
+    },
+    async (request) => {
+      const { id } = await openVideo(request, tools);
+      const { userKey } = callerWith(request, 'use').person;
+      if ((await client.discard(id, userKey)) === 'finished') {
+        await artifacts.remove(id);
+        await client.ledger.remove(id, userKey);
+      }
+      return { id, object: 'video.deleted' as const, deleted: true as const };
+    },
+  );
+}
+
+async function shownVideo(entry: LedgerEntry, request: FastifyRequest, tools: CreateTools): Promise<Video> {
+  const say = messagesFor(callerWith(request, 'use').person.locale);
+  return await videoOf(entry, await standingOf(entry, tools.client), tools, say);
+}
+
+/** The video that the address names. */
+async function openVideo(
+  request: FastifyRequest<{ Params: { id: string } }>,
+  { services }: CreateTools,
+): Promise<LedgerEntry> {
+  const { person } = callerWith(request, 'use');
+  const { id } = request.params;
   const opened = await services.buttons.open(id, person, 'remix');
-  if (opened.kind === 'refused') throw refusalProblem(opened.reason);
-  if (opened.entry.isWithdrawn) throw new ProblemError({ kind: 'videoNotFound' });
+  if (opened.kind === 'refused') {
+    const isUnknown = opened.reason.kind === 'gone';
+    throw isUnknown ? new ProblemError({ kind: 'videoNotFound' }) : refusalProblem(opened.reason);
+  }
+  if (opened.entry.isWithdrawn || opened.entry.isDiscarded) throw new ProblemError({ kind: 'videoNotFound' });
   return opened.entry;
 }
 

@@ -70,6 +70,27 @@ export const createSchema = z.strictObject({
 export type CreateBody = z.infer<typeof createSchema>;
 type Body = Partial<CreateBody>;
 
+export const remixSchema = z.strictObject({ prompt, ...options });
+export type RemixBody = z.infer<typeof remixSchema>;
+
+export const variationSchema = z.strictObject({
+  strength: z.enum(['subtle', 'strong']).describe('How much of the video is made anew.'),
+});
+export type VariationBody = z.infer<typeof variationSchema>;
+
+export const deletedSchema = z
+  .object({ id: z.string(), object: z.literal('video.deleted'), deleted: z.literal(true) })
+  .meta({ id: 'VideoDeleted' });
+
+export const repeatableSchema = z.looseObject({
+  'idempotency-key': z
+    .string()
+    .optional()
+    .describe(
+      'The same request, sent again with the same key within a day, is the same video and one charge.',
+    ),
+});
+
 export const idSchema = z.object({ id: z.string().max(200) });
 
 export const listSchema = z.strictObject({
@@ -182,6 +203,8 @@ function parameterOfWord(word: string): string {
 export function detailOf(param: string): ErrorDetail | undefined {
   const option =
     param in optionNames ? optionTable[optionNames[param as keyof typeof optionNames]] : undefined;
+  if (param === 'strength')
+    return { kind: 'oneOf', what: param, allowed: variationSchema.shape.strength.options };
   if (param === 'enable_frame_interpolation' || option?.kind === 'switch')
     return { kind: 'yesOrNo', what: param };
   switch (option?.kind) {
