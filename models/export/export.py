@@ -114,9 +114,21 @@ def export_pack(
     with step(f"{checkpoint}: looking at it"):
         check_checkpoint(checkpoint, out, variant, options)
     with new_folder(out) as folder:
-        write_pack(checkpoint, folder, card, variant, options)
+        architecture = write_pack(checkpoint, folder, card, variant, options)
+    if options.tensorrt_sizes:
+        add_engines(out, card, architecture, options.tensorrt_sizes)
     total = sum(p.stat().st_size for p in out.rglob("*") if p.is_file())
     print(f"{out}: {total / 1e6:.1f} MB")
+
+
+def add_engines(pack: Path, card: dict, architecture: dict, sizes: list[Size]) -> None:
+    """Compiles a plain pack for TensorRT. One that cannot be compiled stays as it is."""
+    try:
+        requires = compile_pack(pack, sizes, architecture["vaeScaleFactor"])
+    except SystemExit as error:
+        raise SystemExit(f"{error}; {pack} is a whole pack without engines") from None
+    card = {**card, "limits": limits_within(card["limits"], sizes)}
+    write_manifest(pack, flavour="plain", architecture=architecture, card=card, requires=requires)
 
 
 def check_checkpoint(checkpoint: str, out: Path, variant: str | None, options: Options) -> None:
@@ -155,7 +167,8 @@ def new_folder(out: Path) -> Iterator[Path]:
             shutil.rmtree(part)
 
 
-def write_pack(checkpoint: str, out: Path, card: dict, variant: str | None, options: Options) -> None:
+def write_pack(checkpoint: str, out: Path, card: dict, variant: str | None, options: Options) -> dict:
+    """Returns the manifest's `architecture`."""
     torch.manual_seed(0)
     # The libraries name this option differently. Without it both keep half-precision weights.
     clip = {"dtype": torch.float32, "variant": variant}
@@ -213,11 +226,9 @@ def write_pack(checkpoint: str, out: Path, card: dict, variant: str | None, opti
         "imageStd": list(feature_extractor.image_std),
     }
     requires = {"device": "cuda"} if options.is_cuda else None
-    if options.tensorrt_sizes:
-        requires = compile_pack(out, options.tensorrt_sizes, architecture["vaeScaleFactor"])
-        card = {**card, "limits": limits_within(card["limits"], options.tensorrt_sizes)}
     with step("kinora.json: hashing all files"):
         write_manifest(out, flavour=options.flavour, architecture=architecture, card=card, requires=requires)
+    return architecture
 
 
 def vae_scale_factor(config: FrozenDict) -> int:

@@ -2,8 +2,10 @@
 
     python export.py CHECKPOINT OUT --tensorrt-context 512x512x16 [--tensorrt-context 768x768x24]
 
-No TensorRT libraries were at hand. Tested are the graph that TensorRT gets (standard operators only, equal to
-the original on the CPU) and the shapes of its profiles; not that engines compile, load or are faster.
+No TensorRT for onnxruntime was at hand. Tested are the graph that TensorRT gets (standard operators only,
+equal to the original on the CPU), that TensorRT-RTX's parser takes it whole with the shapes of its profiles
+and its builder makes an engine of it (test_tensorrt.py), and what a failure leaves; not that onnxruntime
+compiles and loads engines, nor that they are faster.
 
 The results are EP-context models: engines in FP16 that load in seconds. Run the export on the GPU that will
 run the pack, with onnxruntime-gpu and the TensorRT libraries that onnxruntime-node's version asks for: an
@@ -13,10 +15,12 @@ and the VAE's decoder become engines for all sizes (width x height x frames) bet
 largest given one. The graphs that run once per clip stay ONNX and run on CUDA.
 """
 
+import ctypes
+import importlib
 import re
 import shutil
-import tempfile
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import onnx
@@ -24,8 +28,11 @@ import onnxruntime as ort
 import torch
 
 from lower import standardise
+from progress import step
 
 PROVIDER = "TensorrtExecutionProvider"
+# Folder of what was compiled, in that of its graph.
+ENGINE = "tensorrt"
 
 
 @dataclass(frozen=True)
@@ -43,15 +50,27 @@ class Size:
 
 
 def compile_pack(pack: Path, sizes: list[Size], factor: int, chunk: int = 2) -> dict:
-    """Replaces unet_core and vae_decoder of a finished `plain` pack. Returns what the manifest says under
-    `requires`.
+    """Replaces unet_core and vae_decoder of a finished `plain` pack when both are compiled; before that,
+    nothing of it is touched. Returns what the manifest says under `requires`.
 
     `factor` is the VAE's, `chunk` the most frames that are decoded at once. Raises SystemExit where TensorRT
     is not installed or leaves anything of a graph to another provider.
     """
     require_tensorrt()
-    for name in ("unet_core", "vae_decoder"):
-        compile_graph(pack / name, profiles_of(pack / name, sizes, factor, chunk))
+    folders = [pack / name for name in ("unet_core", "vae_decoder")]
+    try:
+        for folder in folders:
+            with step(f"{folder.name}: compiling with TensorRT"):
+                compile_graph(folder, profiles_of(folder, sizes, factor, chunk))
+    except BaseException:
+        for folder in folders:
+            shutil.rmtree(folder / ENGINE, ignore_errors=True)
+        raise
+    (pack / "kinora.json").unlink(missing_ok=True)  # no pack until the manifest fits again
+    for folder in folders:
+        plain = folder.rename(pack / f".{folder.name}-plain")
+        (plain / ENGINE).rename(folder)
+        shutil.rmtree(plain)
     return {"device": "tensorrt", "gpu": torch.cuda.get_device_name(), "tensorrt": tensorrt_version()}
 
 
@@ -76,12 +95,34 @@ def limits_within(limits: dict, sizes: list[Size]) -> dict:
 
 
 def require_tensorrt() -> None:
+    """Raises SystemExit where compiling cannot work. onnxruntime-gpu lists the provider with and without
+    TensorRT, so its libraries are loaded here.
+    """
     if PROVIDER not in ort.get_available_providers():
         raise SystemExit(
             "--tensorrt-context needs onnxruntime-gpu with TensorRT; this onnxruntime has no such provider"
         )
+    for library in tensorrt_libraries():
+        try:
+            ctypes.CDLL(library)
+        except OSError:
+            raise SystemExit(
+                f"--tensorrt-context needs TensorRT, and {library} cannot be loaded: install tensorrt-cu13 "
+                "with pip, or put the folder of its libraries into LD_LIBRARY_PATH"
+            ) from None
     if not torch.cuda.is_available():
         raise SystemExit("--tensorrt-context needs the GPU that will run the pack")
+
+
+def tensorrt_libraries() -> list[str]:
+    """Those that onnxruntime's provider asks the loader for."""
+    if find_spec("tensorrt") is not None:
+        importlib.import_module("tensorrt")  # the package loads its own libraries
+    provider = Path(ort.__file__).parent / "capi" / "libonnxruntime_providers_tensorrt.so"
+    found = (
+        re.findall(rb"libnv(?:infer|onnxparser)\.so\.\d+", provider.read_bytes()) if provider.exists() else []
+    )
+    return sorted({name.decode() for name in found}) or ["libnvinfer.so.10", "libnvonnxparser.so.10"]
 
 
 def tensorrt_version() -> str:
@@ -135,17 +176,18 @@ def shapes_at(
     return shapes
 
 
-def compile_graph(folder: Path, profiles: dict[str, str]) -> None:
-    """Replaces folder/model.onnx by an EP-context model, its engine in a file beside it."""
-    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
-        source, target = Path(scratch, "source"), Path(scratch, "target")
-        source.mkdir()
+def compile_graph(folder: Path, profiles: dict[str, str]) -> Path:
+    """Compiles folder/model.onnx into an EP-context model in folder/ENGINE, its engine in a file beside it.
+    Leaves everything else as it was. Raises SystemExit when TensorRT fails, with nothing new in the folder.
+    """
+    target = folder / ENGINE
+    # The weights are found beside the graph, so this one lies there for a moment, too.
+    source = folder / "standard.onnx"
+    try:
         target.mkdir()
         model = onnx.load(folder / "model.onnx", load_external_data=False)
         standardise(model)
-        for data in folder.glob("*.onnx_data"):
-            data.rename(source / data.name)
-        onnx.save_model(model, source / "model.onnx")
+        onnx.save_model(model, source)
         options = ort.SessionOptions()
         options.log_severity_level = 2
         provider = {
@@ -156,21 +198,30 @@ def compile_graph(folder: Path, profiles: dict[str, str]) -> None:
             "trt_dump_ep_context_model": "1",
             "trt_ep_context_file_path": str(target / "model.onnx"),
             "trt_ep_context_embed_mode": "0",
+            # Otherwise weights are put into the model that the parser gets, which protobuf ends at 2 GiB.
+            "trt_load_user_initializer": "1",
             **profiles,
         }
-        ort.InferenceSession(
-            source / "model.onnx", options, providers=[(PROVIDER, provider), "CUDAExecutionProvider"]
-        )
-        require_engines_only(target / "model.onnx")
-        shutil.rmtree(folder)
-        target.rename(folder)
+        try:
+            ort.InferenceSession(source, options, providers=[(PROVIDER, provider), "CUDAExecutionProvider"])
+        except Exception as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            reason = reason.replace(str(source), f"{folder.name}/model.onnx")
+            raise SystemExit(f"TensorRT does not compile {folder.name}: {reason}") from None
+        require_engines_only(folder.name, target / "model.onnx")
+        return target
+    except BaseException:
+        shutil.rmtree(target, ignore_errors=True)
+        raise
+    finally:
+        source.unlink(missing_ok=True)
 
 
-def require_engines_only(path: Path) -> None:
+def require_engines_only(name: str, path: Path) -> None:
     """Raises SystemExit when TensorRT did not take the whole graph."""
     if not path.exists():
-        raise SystemExit(f"TensorRT wrote no context for {path.parent.name}")
+        raise SystemExit(f"TensorRT wrote no context for {name}")
     nodes = onnx.load(path, load_external_data=False).graph.node
     others = sorted({node.op_type for node in nodes if node.op_type not in ("EPContext", "Cast")})
     if others or not any(node.op_type == "EPContext" for node in nodes):
-        raise SystemExit(f"TensorRT left parts of the graph to others: {', '.join(others) or 'all of it'}")
+        raise SystemExit(f"TensorRT left parts of {name} to others: {', '.join(others) or 'all of it'}")
