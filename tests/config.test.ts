@@ -39,6 +39,9 @@ describe('the configuration', () => {
     ['KINORA_REUSE', '4'],
     ['KINORA_METADATA', 'yes'],
     ['KINORA_LOG_LEVEL', 'loud'],
+    ['KINORA_TELEGRAM_API', '127.0.0.1:8081'],
+    ['HTTPS_PROXY', 'ftp://proxy:21'],
+    ['ALL_PROXY', 'socks4://proxy:1080'],
     ['KINORA_DISCORD_TOKEN', 'your-token-here'],
     ['REDIS_URL', 'http://localhost'],
     ['REDIS_URL', 'redis://:p@ss:w/o#r%d+=@127.0.0.1:6379'],
@@ -93,6 +96,12 @@ describe('the configuration', () => {
       { width: 512, height: 512, numFrames: 16 },
       { width: 768, height: 512, numFrames: 8 },
     ]);
+  });
+
+  it('knows proxies in small letters, and without their scheme', () => {
+    const proxies = { https: 'http://proxy:3128', http: undefined, all: 'socks5h://u:p@proxy:1', no: 'a.b' };
+    const values = { https_proxy: 'proxy:3128', ALL_PROXY: 'socks5h://u:p@proxy:1', no_proxy: 'a.b' };
+    expect(read(values).proxies).toEqual(proxies);
   });
 
   it('takes an empty value as unset', () => {

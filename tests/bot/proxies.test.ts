@@ -1,10 +1,15 @@
 /** Discord, Telegram and downloads behind a proxy that alone knows the way to them. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { download } from '../../src/bot/download.ts';
 import { type ProxySettings, proxyFor, useProxies } from '../../src/bot/proxies.ts';
 import { startFakeTelegram } from '../fakes/telegram/server.ts';
 import { photo, Stage } from '../helpers/discord-stage.ts';
 import { ForwardProxy } from '../helpers/forward-proxy.ts';
+import { TestRedis } from '../helpers/redis-server.ts';
+import { runCli } from '../helpers/run-cli.ts';
 import { TelegramWorld, photo as telegramPhoto } from '../helpers/telegram-world.ts';
 
 const ends: (() => unknown)[] = [];
@@ -62,6 +67,35 @@ describe.each(kinds)('behind %s', (_, settings) => {
     expect(fake.calls('file')).toHaveLength(1);
     expect(new Set(proxy.asked)).toEqual(new Set(['telegram.test:443']));
   });
+});
+
+it('holds for the whole bot as it is started, by the settings alone', async () => {
+  const proxy = await ForwardProxy.start('kino:s3cret');
+  const redis = await TestRedis.start();
+  const folder = await mkdtemp(join(tmpdir(), 'kinora-proxied-'));
+  ends.push(
+    () => proxy.stop(),
+    () => redis.stop(),
+    () => rm(folder, { recursive: true }),
+  );
+  const token = (part: string) => part.repeat(30);
+  const environment = {
+    REDIS_URL: `unix://${redis.socketPath}`,
+    KINORA_DISCORD_TOKEN: `${token('a').slice(0, 26)}.${token('b').slice(0, 6)}.${token('c')}`,
+    KINORA_TELEGRAM_TOKEN: `123456789:${token('d')}x`,
+    KINORA_WEB_PORT: '0',
+    all_proxy: proxy.httpUrl,
+  };
+  const all = ['discord.com:443', 'api.telegram.org:443'];
+  const { stderr } = await runCli(['bot'], {
+    folder,
+    environment,
+    // Both are told to be out of reach, again and again: nothing answers behind this proxy.
+    onStderr: (_, kill) => {
+      if (all.every((host) => proxy.asked.includes(host))) kill('SIGTERM');
+    },
+  });
+  expect(stderr).not.toContain('s3cret');
 });
 
 describe('a proxy', () => {
