@@ -7,7 +7,7 @@ import { parse as parseDotenv } from 'dotenv';
 import { z } from 'zod';
 import { KinoraError } from './errors.ts';
 import { isDeviceName } from './inference/devices/device.ts';
-import { isRedisUrl, type RedisAddress } from './queue/redis.ts';
+import type { RedisAddress } from './queue/redis.ts';
 import { schedulerNames } from './request/model-limits.ts';
 import { optionTable } from './request/request.ts';
 
@@ -26,6 +26,19 @@ const megabytes = (max: number) => whole(0, max);
 const count = whole(1, 1_000_000);
 const oneOf = <const T extends readonly string[]>(...names: T) =>
   z.enum(names, { error: `expected one of ${names.join(', ')}` });
+
+/** Whether an address is one that ioredis understands; a password must be percent-encoded. */
+function isRedisUrl(text: string): boolean {
+  if (text.startsWith('unix://')) return text.length > 'unix://'.length;
+  try {
+    const { protocol, hostname, pathname, search, hash, username, password } = new URL(text);
+    decodeURIComponent(username + password);
+    const isWhole = hostname !== '' && hash === '' && !search.includes('@') && /^\/?\d*$/.test(pathname);
+    return isWhole && /^rediss?:$/.test(protocol);
+  } catch {
+    return false;
+  }
+}
 
 /** What --device and KINORA_DEVICE may be. */
 export const isDevice = (name: string): boolean => name === 'auto' || isDeviceName(name);

@@ -186,7 +186,7 @@ try {
     // Help and version are no errors; everything else was printed by commander.
     process.exitCode = error.exitCode === 0 ? 0 : errorCatalogue.INVALID_OPTION.exitCode;
   } else {
-    const { text, exitCode, ...json } = describeFailure(error);
+    const { text, exitCode, ...json } = describeFailure(await explained(error));
     if (process.argv.includes('--json')) {
       await say(process.stdout, `${JSON.stringify({ error: json }, null, 2)}\n`);
     }
@@ -197,6 +197,13 @@ try {
     // Open handles of the command, such as a connection to a refused Redis, must not keep the process alive.
     process.exit(exitCode);
   }
+}
+
+/** What Redis answers may be a matter of the settings. */
+async function explained(error: unknown): Promise<unknown> {
+  if (!(error instanceof Error && error.name === 'ReplyError')) return error;
+  const { asRefusal } = await import('./queue/redis.ts');
+  return asRefusal(error);
 }
 
 /** What --json prints, with the sentence for people and the exit code. */

@@ -6,7 +6,7 @@ import type { Config } from '../config.ts';
 import { KinoraError } from '../errors.ts';
 import { RedisProbe } from '../metrics/redis-probe.ts';
 import { Keys } from '../queue/keys.ts';
-import { asRefusal, connectRedis, type RedisAddress } from '../queue/redis.ts';
+import { connectRedis, type RedisAddress } from '../queue/redis.ts';
 import { privateSocket } from '../supervisor/private-redis.ts';
 import { CommandError } from './command-error.ts';
 
@@ -28,12 +28,7 @@ export async function serve(start: () => Promise<() => Promise<void>>, graceMs: 
   process.on('disconnect', () => process.exit(1));
   if (process.connected === false) process.exit(1); // the channel closed while the modules were loaded
   const ended = endRequested();
-  const stop = await Promise.race([
-    start().catch((error: unknown) => {
-      throw asRefusal(error);
-    }),
-    ended,
-  ]);
+  const stop = await Promise.race([start(), ended]);
   if (stop) {
     await ended;
     await Promise.race([stop(), sleep(graceMs + redisDeadlineMs)]);
@@ -68,7 +63,8 @@ export function sharedRedis(config: Config): RedisAddress {
 export async function withRunningRedis(config: Config, use: (redis: Redis) => Promise<void>): Promise<void> {
   const redis = connectRedis(await runningRedis(config), 'fail-fast', () => {});
   try {
-    await redis.ping().catch(() => {
+    await redis.ping().catch((error: unknown) => {
+      if (error instanceof Error && error.name === 'ReplyError') throw error;
       // The address may hold a password, so it is not printed.
       throw new CommandError('Redis does not answer: start it, or correct REDIS_URL.', 'INVALID_CONFIG');
     });

@@ -67,11 +67,12 @@ async function usualPortIfFree(host: string): Promise<number> {
   }
 }
 
-/** One that does not answer may still come up: bot and worker wait for it. */
+/** Says what it forgets. One that does not answer may still come up: bot and worker wait for it. */
 async function refuseUntrustworthy(address: RedisAddress): Promise<void> {
   const redis = connectRedis(address, 'fail-fast', () => {});
   try {
-    await assertTrustworthy(redis);
+    const forgets = await assertTrustworthy(redis);
+    if (forgets !== undefined) process.stderr.write(`${forgets}\n`);
     await assertSchema(redis, new Keys());
   } catch (error) {
     if (isKinoraError(error)) throw error;

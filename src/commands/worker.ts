@@ -14,8 +14,8 @@ import { startEngine } from './engines.ts';
 import { assertShortcuts, choosePack, deviceCandidates } from './packs.ts';
 import { metricsProbe, prepareDataFolder, serve, sharedRedis } from './process.ts';
 
-/** With less free, no video is begun: what was accepted waits. */
-const roomForVideoBytes = 64 * 1024 ** 2;
+/** No video is begun, and what was accepted waits, when less is free than this share of what requests must leave free. */
+const roomForVideo = 1 / 8;
 /** How long the engine may need to stop a job that is given back to the queue. */
 const handBackMs = 10_000;
 
@@ -56,7 +56,7 @@ export async function runWorker(config: Config): Promise<void> {
     const generate = engineGenerate(engine, pack, config.metadata, config.shortcuts);
     const worker = new JobWorker(
       redis,
-      new Artifacts(config.jobsFolder, roomForVideoBytes),
+      new Artifacts(config.jobsFolder, config.jobFiles.minFreeBytes * roomForVideo),
       metrics?.measured(generate) ?? generate,
       log,
       { device, costs: config.queue.costs },

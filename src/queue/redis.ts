@@ -54,19 +54,6 @@ export function replies<T>(answers: [Error | null, unknown][] | null, schema: z.
   return schema.parse(values);
 }
 
-/** Whether an address is one that connectRedis() understands; a password must be percent-encoded. */
-export function isRedisUrl(text: string): boolean {
-  if (text.startsWith('unix://')) return text.length > 'unix://'.length;
-  try {
-    const { protocol, hostname, pathname, search, hash, username, password } = new URL(text);
-    decodeURIComponent(username + password);
-    const isWhole = hostname !== '' && hash === '' && !search.includes('@') && /^\/?\d*$/.test(pathname);
-    return isWhole && /^rediss?:$/.test(protocol);
-  } catch {
-    return false;
-  }
-}
-
 /** Opens a connection. The caller closes it; errors between commands go to `onError`. */
 export function connectRedis(
   address: RedisAddress,

@@ -51,7 +51,7 @@ const defaultWorkerSettings: WorkerSettings = {
   reclaimEveryMs: 5_000,
   maxEngineDeaths: 3,
   cancelPollMs: 1_000,
-  fullDiskWaitMs: 30_000,
+  fullDiskWaitMs: 10_000,
   device: 'cpu',
   costs: {},
 };

@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { type Job, UnrecoverableError, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
+import { z } from 'zod';
 import type { Logger } from '../../log.ts';
 import type { Artifacts, JobFiles } from '../../queue/artifacts.ts';
 import { subscribeEvents } from '../../queue/events.ts';
@@ -92,6 +93,9 @@ const fetchRetryMs = 1_000;
 const postedAlreadyMs = 2_000;
 
 const refusedVideo: Failure = { code: 'INTERNAL', message: 'The chat does not take the video.' };
+
+/** What parsing throws, unlike Redis. */
+const isForeign = (error: unknown): boolean => error instanceof z.ZodError || error instanceof SyntaxError;
 
 export class DeliveryWorker {
   readonly #redis: Redis;
@@ -185,7 +189,15 @@ export class DeliveryWorker {
   }
 
   async #serve(job: Job<QueueData>, jobId: string): Promise<void> {
-    const entry = await this.#ledger.read(jobId);
+    const entry = await this.#ledger.read(jobId).catch((error: unknown) => {
+      if (isForeign(error)) return 'foreign' as const;
+      throw error;
+    });
+    if (entry === 'foreign') {
+      this.#log.error({ jobId }, 'a job of another version cannot be read; its credits are given back');
+      await untilRedisCan(() => this.#ledger.transition(jobId, 'failed', Date.now()));
+      return await this.#settle(jobId, 'undeliverable');
+    }
     if (!entry || entry.deliveredAt !== undefined) return;
     const before = await this.#artifacts.answered(jobId);
     if (before !== undefined) return await this.#settleAgain(jobId, before);

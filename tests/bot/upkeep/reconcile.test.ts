@@ -504,6 +504,17 @@ describe('what another version left in Redis', () => {
   });
 });
 
+it('a job of another version ends soon, and its credits go back', async () => {
+  await client.submit(await harness.request('a'));
+  await client.submit(await harness.request('b'));
+  await harness.server.connect().hset('t:job:t-a', 'request', 'no JSON');
+  await harness.worker(timedGenerator(10));
+  await harness.delivery();
+  await settled(1);
+  expect(harness.posted).toEqual([{ jobId: 't-b', kind: 'video' }]);
+  expect(await harness.creditsUsed()).toBe(1);
+});
+
 describe('a priority that a crash left behind', () => {
   it('follows the ledger', async () => {
     await client.submit(await harness.request('a'));
