@@ -14,8 +14,8 @@ Each graph is run in ONNX Runtime at two different sizes, frame counts and batch
 before the manifest is written: on the GPU where there is one, otherwise on the CPU, for which the fusions are
 undone (lower.py). Above 1e-4 (FP16: 1e-2 relative) the export fails.
 
-Checkpoint, memory and disk are looked at first. The pack is written beside OUT and gets its name when it is
-whole, so an export that fails or is killed leaves no OUT; what a kill leaves, the next try removes.
+Checkpoint, memory and disk are looked at first. The pack is written to OUT/.part and moved up when it is whole,
+so an export that fails leaves nothing; what a kill leaves, the next try removes.
 """
 
 import argparse
@@ -143,13 +143,16 @@ def check_checkpoint(checkpoint: str, out: Path, variant: str | None, options: O
 
 @contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
-    """A folder that becomes `out` at the end, or nothing. Removes what an export that was killed left."""
-    if out.exists() and any(out.iterdir()):
+    """A folder whose contents are moved to `out` at the end, or removed. It lies in `out`, which may be a
+    disk of its own. Removes what an export that was killed left there.
+    """
+    part = out / ".part"
+    if out.exists() and any(path != part for path in out.iterdir()):
         is_pack = (out / "kinora.json").exists()
         raise SystemExit(
             f"{out} is not empty" + ("" if is_pack else ", and what is in it is no pack: delete it")
         )
-    part = out.parent / f".{out.name}.part"
+    is_new = not out.exists() or part.exists()
     part.mkdir(parents=True, exist_ok=True)
     with (part / "lock").open("w") as lock:
         try:
@@ -160,11 +163,14 @@ def new_folder(out: Path) -> Iterator[Path]:
             shutil.rmtree(part / "pack", ignore_errors=True)
             (part / "pack").mkdir()
             yield part / "pack"
-            if out.exists():
-                out.rmdir()
-            (part / "pack").rename(out)
+            # The manifest last: until then this is no pack.
+            for path in sorted((part / "pack").iterdir(), key=lambda path: path.name == "kinora.json"):
+                path.rename(out / path.name)
+            is_new = False
         finally:
             shutil.rmtree(part)
+            if is_new:
+                out.rmdir()
 
 
 def write_pack(checkpoint: str, out: Path, card: dict, variant: str | None, options: Options) -> dict:

@@ -167,13 +167,27 @@ def test_folders_that_are_in_use(checkpoint: Path, tmp_path: Path, monkeypatch: 
 
 
 def test_what_a_kill_leaves_is_removed(tmp_path: Path) -> None:
-    left = tmp_path / ".pack.part" / "pack" / "unet_core"
+    left = tmp_path / "pack" / ".part" / "pack" / "unet_core"
     left.mkdir(parents=True)
     (left / "model.onnx_data").write_bytes(b"5.4 GB")
     with export.new_folder(tmp_path / "pack") as folder:
         assert list(folder.iterdir()) == []
         (folder / "kinora.json").write_text("{}")
-    assert [path.name for path in tmp_path.rglob("*")] == ["pack", "kinora.json"]
+        (folder / "vae_decoder").mkdir()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["kinora.json", "pack", "vae_decoder"]
+
+
+def test_a_folder_that_was_there_stays(tmp_path: Path) -> None:
+    """It may be the place of a disk, which cannot be replaced."""
+    out = tmp_path / "disk"
+    out.mkdir()
+    number = out.stat().st_ino
+    with pytest.raises(ValueError, match="broken"), export.new_folder(out):
+        raise ValueError("broken")
+    assert list(out.iterdir()) == []
+    with export.new_folder(out) as folder:
+        (folder / "kinora.json").write_text("{}")
+    assert out.stat().st_ino == number and [path.name for path in out.iterdir()] == ["kinora.json"]
 
 
 def test_a_terminated_export_leaves_nothing_and_has_told_what_it_did(
