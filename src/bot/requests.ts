@@ -15,7 +15,8 @@ import type { LedgerEntry } from '../queue/ledger.ts';
 import { msUntilNextDay } from '../queue/quota-day.ts';
 import { generalPresets, type Preset, type PresetName } from '../request/presets.ts';
 import { type ChatOptions, type Generation, toGeneration, variationStrengths } from '../request/request.ts';
-import { validateRequest } from '../request/resolve.ts';
+import { resolveRequest } from '../request/resolve.ts';
+import { type Cut, cutOf } from '../request/size.ts';
 import { brokenRule, type ReadyRules, type RuleBook } from './admin/rules.ts';
 import { uploadShare } from './buttons.ts';
 import type { Person, Place } from './people.ts';
@@ -69,6 +70,8 @@ export interface Accepted {
   readonly left: number;
   /** The picture is an animation, of which only the first frame is used. */
   readonly isAnimated: boolean;
+  /** What the video will not show of the picture, where the model is known. */
+  readonly cut: Cut | undefined;
   readonly tip: PromptTip | undefined;
 }
 
@@ -173,6 +176,7 @@ export class Requests {
       cost: submission.cost,
       left: submission.left,
       isAnimated: picture.notes.length > 0,
+      cut: picture.cut,
       // A request for the same prompt again had its tip before.
       tip: generation.prompt === base?.prompt ? undefined : promptTip(generation.prompt),
     };
@@ -188,17 +192,17 @@ export class Requests {
   async #storePicture(
     { jobId, picture }: ChatRequest,
     generation: Generation,
-  ): Promise<(ImageHeader & { readonly kind: 'stored' }) | Refused> {
+  ): Promise<(ImageHeader & { readonly kind: 'stored'; readonly cut: Cut | undefined }) | Refused> {
     const { artifacts, manifest } = this.#tools;
     const source = typeof picture === 'function' ? await picture() : picture;
     if ('kind' in source) return source;
     const isEarlier = 'ofJob' in source;
     if (isEarlier && !(await artifacts.hasImage(source.ofJob))) return refused('gone');
     const header = await this.#decoder.check(isEarlier ? artifacts.files(source.ofJob).image : source);
-    if (manifest) validateRequest(manifest, generation, header);
+    const clip = manifest && resolveRequest(manifest, generation, header);
     if (isEarlier) await artifacts.copyImage(source.ofJob, jobId);
     else await artifacts.storeImage(jobId, source);
-    return { kind: 'stored', ...header };
+    return { kind: 'stored', ...header, cut: clip && cutOf(header, clip) };
   }
 
   /** Why the rules of the community refuse a request; a job that was accepted before the rule was made stays. */

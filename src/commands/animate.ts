@@ -17,10 +17,12 @@ import {
 import type { Pack } from '../inference/packs/files.ts';
 import { PictureDecoder } from '../inference/pictures/decoder-process.ts';
 import { pictureName } from '../inference/pictures/format.ts';
+import type { ImageHeader } from '../inference/pictures/header.ts';
 import { createLogger } from '../log.ts';
 import { readFlags } from '../request/options-text.ts';
 import { type GenerationOptions, variationStrengths } from '../request/request.ts';
 import { describeRequest, type ResolvedRequest, resolveRequest } from '../request/resolve.ts';
+import { type Cut, cutOf } from '../request/size.ts';
 import { validateBudget } from '../video/fit.ts';
 import { isFile, Outs } from './animate-files.ts';
 import { startEngine } from './engines.ts';
@@ -45,6 +47,7 @@ export interface AnimateOptions {
 
 interface Task {
   readonly image: string;
+  readonly picture: ImageHeader;
   readonly job: EngineJob;
   readonly request: ResolvedRequest;
 }
@@ -162,7 +165,7 @@ export async function animate(
         bar.clear();
         const seconds = (performance.now() - startedAt) / 1000;
         reports.push(describe(task, result));
-        if (!options.json && !options.quiet) process.stderr.write(summarize(result, seconds));
+        if (!options.json && !options.quiet) process.stderr.write(summarize(task, result, seconds));
       } catch (error) {
         bar.clear();
         fail(task.image, error);
@@ -203,7 +206,8 @@ async function prepareTask(task: {
 }): Promise<Task> {
   const { image, asked, wish, outs, pack, options, config } = task;
   if (wish.maxBytes !== undefined) validateBudget(wish.maxBytes);
-  const request = resolveRequest(pack.manifest, wish, await new PictureDecoder().check(image));
+  const picture = await new PictureDecoder().check(image);
+  const request = resolveRequest(pack.manifest, wish, picture);
   const { preset: _preset, ...numbers } = request;
   const out = await outs.of(image, request.seed);
   const metadata = config.metadata && options.metadata !== false;
@@ -219,7 +223,7 @@ async function prepareTask(task: {
     ...(metadata ? { metadata: describeRequest(request, pack.manifest) } : {}),
     smaller: smallerJobs(pack.manifest, request, metadata),
   };
-  return { image, job, request };
+  return { image, picture, job, request };
 }
 
 function variationOf({ from, strength }: AnimateOptions): Pick<GenerationOptions, 'variation'> {
@@ -245,8 +249,9 @@ function parseStrength(text: string): number {
 }
 
 /** The object of --json. */
-function describe({ request }: Task, result: EngineResult): Record<string, unknown> {
+function describe({ request, picture }: Task, result: EngineResult): Record<string, unknown> {
   const { outPath, videoId, bytes, seed, width, height, numFrames, fps, durationSeconds } = result;
+  const cut = cutOf(picture, result);
   return {
     out: outPath,
     videoId,
@@ -268,6 +273,7 @@ function describe({ request }: Task, result: EngineResult): Record<string, unkno
     cache: result.cache,
     timings: Object.fromEntries(Object.entries(result.timings).map(([name, ms]) => [name, Math.round(ms)])),
     notes: result.notes,
+    ...(cut === undefined ? {} : { cut }),
   };
 }
 
@@ -277,10 +283,16 @@ const reusable: Readonly<Record<string, string>> = {
   video: 'the earlier video',
 };
 
-function summarize(result: EngineResult, seconds: number): string {
+function describeCut({ of, percent }: Cut): string {
+  const ends = of === 'width' ? 'left and right' : 'above and below';
+  return `${percent} % of the picture's ${of} is cut off, ${ends}.`;
+}
+
+function summarize({ picture }: Task, result: EngineResult, seconds: number): string {
   const { outPath, width, height, numFrames, fps, durationSeconds, bytes, seed, videoId, cache, notes } =
     result;
   const { reducedTo } = result;
+  const cut = cutOf(picture, result);
   const size = bytes < 1_000_000 ? `${Math.ceil(bytes / 1000)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
   const reused = cache.hits.map((kind) => reusable[kind] ?? kind);
   return [
@@ -292,6 +304,7 @@ function summarize(result: EngineResult, seconds: number): string {
       ? []
       : [`  note: Memory ran out, so it was made smaller, as the preset ${reducedTo} would have it.`]),
     ...notes.map((note) => `  note: ${note}`),
+    ...(cut === undefined ? [] : [`  note: ${describeCut(cut)}`]),
     '',
   ].join('\n');
 }

@@ -120,14 +120,6 @@ function checkVariation({ videoId, strength }: Variation): Variation {
   return { videoId, strength: within('strength', strength, { min: 0.01, max: 1 }) };
 }
 
-/**
- * Refuses what the model cannot make of this picture.
- * @throws KinoraError INVALID_OPTION or INVALID_PROMPT with what is allowed
- */
-export function validateRequest(...request: Parameters<typeof resolveRequest>): void {
-  resolveRequest(...request);
-}
-
 /** Largest first. A clip that does not fit into memory is made as the next smaller one. */
 const ladder: readonly PresetName[] = ['high', 'standard', 'fast'];
 

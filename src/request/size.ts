@@ -20,8 +20,6 @@ type WorkingSizeOptions = SizeLimits & {
   readonly size: number;
 };
 
-/** Longer panoramas are cut to this on both ends: models know nothing wider, and the short side would get tiny. */
-const maxAspectRatio = 3;
 /** A wrong aspect ratio cuts the picture; a wrong area only costs or saves some time. */
 const aspectWeight = 2;
 
@@ -32,7 +30,7 @@ const aspectWeight = 2;
 export function chooseWorkingSize(options: WorkingSizeOptions): WorkingSize {
   const { imageWidth, imageHeight } = options;
   const size = checkSquare(options.size, options);
-  const aspectRatio = Math.min(Math.max(imageWidth / imageHeight, 1 / maxAspectRatio), maxAspectRatio);
+  const aspectRatio = imageWidth / imageHeight;
   let best: WorkingSize | undefined;
   let bestCost = Infinity;
   for (const width of allowedSides(options)) {
@@ -89,6 +87,24 @@ export function workingSize(
   const { sizeMultiple, limits } = model;
   const { width: imageWidth, height: imageHeight } = picture;
   return chooseWorkingSize({ sizeMultiple, limits, imageWidth, imageHeight, size: parsed.size });
+}
+
+/** What a clip does not show of its picture: as much on one end as on the other. */
+export interface Cut {
+  readonly of: 'width' | 'height';
+  /** Whole, of the picture's width or height. */
+  readonly percent: number;
+}
+
+/** Sizes are multiples of a number, so a little is cut of most pictures. */
+const leastCutPercent = 10;
+
+/** Undefined for nothing, and for so little that nobody misses it. */
+export function cutOf(picture: WorkingSize, clip: WorkingSize): Cut | undefined {
+  const wider = picture.width / picture.height / (clip.width / clip.height);
+  const percent = Math.round(100 * (1 - Math.min(wider, 1 / wider)));
+  if (percent < leastCutPercent) return undefined;
+  return { of: wider > 1 ? 'width' : 'height', percent };
 }
 
 /** The side of a square inside the limits, unchanged. */

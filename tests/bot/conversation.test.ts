@@ -1,17 +1,23 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import sharp from 'sharp';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { RuleBook } from '../../src/bot/admin/rules.ts';
 import { actions, buttonId, parseButtonId } from '../../src/bot/buttons.ts';
 import type { Person } from '../../src/bot/people.ts';
 import { failed } from '../../src/bot/refusals.ts';
+import { Requests } from '../../src/bot/requests.ts';
 import { en } from '../../src/bot/sentences/en.ts';
-import { renderProgress, renderRefusal } from '../../src/bot/sentences/render.ts';
+import { renderProgress, renderRefusal, renderRequest } from '../../src/bot/sentences/render.ts';
 import { zh } from '../../src/bot/sentences/zh.ts';
 import type { Answer } from '../../src/bot/upkeep/delivery.ts';
+import { loadPack } from '../../src/inference/packs/files.ts';
+import { RuleStore } from '../../src/queue/community-rules.ts';
 import type { Artifact } from '../../src/queue/jobs.ts';
 import { parseWords } from '../../src/request/options-text.ts';
 import { ann, bob, here, mei, pictureBytes, root, Talk } from '../helpers/conversation-fixture.ts';
-import { openTerms } from '../helpers/queue-harness.ts';
+import { tinyPackPath } from '../helpers/golden.ts';
+import { log, openTerms } from '../helpers/queue-harness.ts';
 import { ffprobe } from '../helpers/video-fixture.ts';
 
 let talk: Talk;
@@ -67,6 +73,29 @@ describe('asking', () => {
     expect(waiting?.text).toContain(en.help.vague('amazing'));
     const chinese = await talk.ask('t-2', { person: mei, options: { prompt: '慢慢推近' } });
     expect(chinese.text).toBe('已接受，前面还有 1 个任务。\n消耗 1 点，今天还剩 2 点。');
+  });
+
+  it('says what the video will not show of the picture, in words of the person', async () => {
+    const { client, artifacts } = talk.services;
+    const rules = new RuleBook(new RuleStore(talk.admin.trail));
+    const { manifest } = await loadPack(tinyPackPath);
+    const requests = new Requests({ client, artifacts, rules, day: openTerms.day, manifest, log });
+    const picture = async (width: number, height: number) => {
+      const create = { width, height, channels: 3, background: '#208040' } as const;
+      return await sharp({ create }).png().toBuffer();
+    };
+    const ask = async (jobId: string, person: Person, bytes: Uint8Array) =>
+      await requests.submit({ jobId, person, place: here, replyTo: {}, picture: bytes, options: {} });
+    const cut = await ask('c-1', ann, await picture(200, 10));
+    if (cut.kind !== 'accepted' || !cut.cut) throw new Error('nothing was cut');
+    expect(cut.cut).toEqual({ of: 'width', percent: expect.any(Number) });
+    const { percent } = cut.cut;
+    expect(renderRequest(cut, en).text).toContain(
+      `${percent} % of the picture's width is cut off, left and right.`,
+    );
+    expect(renderRequest(cut, zh).text).toContain(`图片左右共裁去宽度的 ${percent}%。`);
+    const whole = await ask('c-2', bob, await picture(100, 100));
+    expect(whole).toMatchObject({ kind: 'accepted', cut: undefined });
   });
 
   it('twice is one job', async () => {

@@ -304,8 +304,12 @@ it('unusual pictures that are fine become videos', async () => {
   const { code, stdout } = await runCli(['animate', ...names.map(picture), 'zoom in', '--json', ...small], {
     folder,
   });
-  const { videos } = JSON.parse(stdout) as { videos: { notes: string[] }[] };
+  const { videos } = JSON.parse(stdout) as { videos: { notes: string[]; cut?: object }[] };
   expect(videos.map(({ notes }) => notes.length)).toEqual([0, 0, 0, 1, 0]);
+  expect(videos[0]?.cut).toEqual({
+    of: expect.stringMatching(/^(width|height)$/),
+    percent: expect.any(Number),
+  });
   expect({ code, count: files().length }).toEqual({ code: 0, count: names.length });
 });
 

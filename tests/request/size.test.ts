@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { chooseWorkingSize, parseSize } from '../../src/request/size.ts';
+import { chooseWorkingSize, cutOf, parseSize } from '../../src/request/size.ts';
 
 const i2vgenXl = {
   sizeMultiple: 64,
@@ -21,8 +21,11 @@ describe('chooseWorkingSize', () => {
     ['3:2 on a fine grid', 451, 300, 256, small, 320, 208],
     ['square at the largest', 3000, 3000, 512, small, 512, 512],
     ['16:9 at the largest', 3840, 2160, 512, small, 512, 288],
-    ['panorama, cut', 10_000, 500, 256, small, 432, 144],
-    ['tower, cut', 500, 10_000, 256, small, 144, 432],
+    ['panorama', 4000, 1000, 512, i2vgenXl, 1024, 256],
+    ['panorama on a fine grid', 4000, 1000, 256, small, 512, 128],
+    ['tower', 1000, 4000, 512, i2vgenXl, 256, 1024],
+    ['panorama, cut where the model ends', 10_000, 500, 256, small, 512, 128],
+    ['tower, cut where the model ends', 500, 10_000, 256, small, 128, 512],
     ['tiny', 8, 8, 256, small, 256, 256],
   ])('%s', (_, imageWidth, imageHeight, size, limits, width, height) => {
     expect(chooseWorkingSize({ imageWidth, imageHeight, size, ...limits })).toEqual({ width, height });
@@ -95,5 +98,17 @@ describe('parseSize', () => {
   ])('refuses %.20s', (text, limits, message) => {
     const refusal = { code: 'INVALID_OPTION', message: expect.stringMatching(message) };
     expect(() => parseSize(text, limits)).toThrow(expect.objectContaining(refusal));
+  });
+});
+
+describe('cutOf', () => {
+  it.each([
+    ['nothing', [4000, 1000], [1024, 256], undefined],
+    ['a little, which nobody misses', [1920, 1080], [896, 512], undefined],
+    ['the ends of a panorama', [10_000, 500], [512, 128], { of: 'width', percent: 80 }],
+    ['the ends of a tower', [500, 10_000], [128, 512], { of: 'height', percent: 80 }],
+    ['the sides for a square that was asked for', [1600, 1000], [512, 512], { of: 'width', percent: 38 }],
+  ] as const)('%s', (_, [width, height], [clipWidth, clipHeight], cut) => {
+    expect(cutOf({ width, height }, { width: clipWidth, height: clipHeight })).toEqual(cut);
   });
 });

@@ -1,5 +1,6 @@
 /** English. */
 import type { ErrorCode, SerializedError } from '../../errors.ts';
+import type { Cut } from '../../request/size.ts';
 import type { AdminCommandName } from '../admin/commands.ts';
 
 const people = (count: number): string => (count === 1 ? '1 person' : `${count} people`);
@@ -92,6 +93,10 @@ export const en = {
     decoding: (done: number, total: number) => `Turning it into frames… ${done}/${total}`,
     finishing: 'Writing the video…',
     firstFrame: 'The picture is animated; only its first frame is used.',
+    cut: ({ of, percent }: Cut) =>
+      of === 'width'
+        ? `${percent} % of the picture's width is cut off, left and right.`
+        : `${percent} % of the picture's height is cut off, above and below.`,
     cancelling: 'Stopping…',
     cost: (cost: number, left: number) => `Costs ${credits(cost)}; ${left} left today.`,
   },

@@ -50,11 +50,12 @@ export function renderRequest(outcome: RequestOutcome, say: Messages): ChatMessa
 }
 
 function renderAccepted(
-  { job, position, cost, left, isAnimated, tip }: Accepted,
+  { job, position, cost, left, isAnimated, cut, tip }: Accepted,
   say: Messages,
 ): ChatMessage {
   const lines = [renderPosition(position, say), say.status.cost(cost, left)];
   if (isAnimated) lines.push(say.status.firstFrame);
+  if (cut) lines.push(say.status.cut(cut));
   if (tip) lines.push(renderTip(tip, say));
   return { text: lines.join('\n'), buttons: [button('cancel', job.id, say)] };
 }

@@ -188,6 +188,8 @@ export const zh: typeof en = {
     decoding: (done, total) => `正在生成画面… ${done}/${total}`,
     finishing: '正在写入视频…',
     firstFrame: '这是动图，只使用第一帧。',
+    cut: ({ of, percent }) =>
+      of === 'width' ? `图片左右共裁去宽度的 ${percent}%。` : `图片上下共裁去高度的 ${percent}%。`,
     cancelling: '正在停止…',
     cost: (cost, left) => `消耗 ${cost} 点，今天还剩 ${left} 点。`,
   },
