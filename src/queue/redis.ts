@@ -99,7 +99,7 @@ export function asRefusal(error: unknown): unknown {
 }
 
 /**
- * Refuses a Redis that is too old, that is a cluster, or that would evict keys when memory runs out.
+ * Refuses a Redis that is too old, that is a cluster or a replica, or that would evict keys when memory runs out.
  * @returns what it forgets when it dies, as a sentence; undefined when that is nothing, or a second at most
  * @throws KinoraError INVALID_CONFIG, also for a wrong password, too few rights, and a database that does not exist
  */
@@ -128,6 +128,9 @@ function refuseByInfo(field: (name: string) => string): void {
   }
   if (field('redis_mode') === 'cluster') {
     refuse('REDIS_URL: this is a Redis Cluster, over which Kinora cannot run; use a single Redis.');
+  }
+  if (/^(slave|replica)$/.test(field('role'))) {
+    refuse('REDIS_URL: this Redis is a read-only replica; name its master.');
   }
   const policy = field('maxmemory_policy');
   if (policy !== 'noeviction') {

@@ -74,6 +74,12 @@ describe('an address that is refused', () => {
   });
 });
 
+it('a replica is refused', async () => {
+  const replica = await server();
+  await replica.connect().replicaof('127.0.0.1', 1);
+  await expect(assertTrustworthy(replica.failFast())).rejects.toThrow('read-only replica');
+});
+
 describe('a master that was demoted', () => {
   it('is left for the new one by every connection', async () => {
     const [old, next] = [await server(), await server()];

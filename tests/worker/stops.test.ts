@@ -35,7 +35,10 @@ describe('a worker with an engine', () => {
     expect(Date.now() - toldAt).toBeLessThan(5_000);
     expect(isRunning(engine)).toBe(false);
     expect((await client.ledger.read('t-long'))?.state).toBe('waiting');
-    expect(await readdir(harness.artifacts.files('t-long').folder)).toEqual(['picture']);
+    expect((await readdir(harness.artifacts.files('t-long').folder)).sort()).toEqual([
+      'accepted.json',
+      'picture',
+    ]);
 
     const second = await startWorker(30_000);
     await eventually('the next step', () => second.firstWorkAt !== null);

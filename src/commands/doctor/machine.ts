@@ -4,13 +4,15 @@ import { type Config, unknownSettings } from '../../config.ts';
 import { freeSpace, whatIsFull } from '../../disk-space.ts';
 import { errorCatalogue, isKinoraError, serializeError } from '../../errors.ts';
 import { Keys } from '../../queue/keys.ts';
-import { assertTrustworthy, connectRedis } from '../../queue/redis.ts';
+import { asRefusal, assertTrustworthy, connectRedis, redisTime } from '../../queue/redis.ts';
 import { assertSchema } from '../../queue/schema.ts';
 import { findFfmpeg } from '../../video/ffmpeg-path.ts';
 import { type Check, failedCheck } from './check.ts';
 
 const oldestNode = [20, 19] as const;
 const scarceDiskBytes = 2 * 1024 ** 3;
+/** Clocks that differ by more make waits and days of people wrong. */
+const mostApartMs = 60_000;
 
 export function checkNode(): Check {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
@@ -77,12 +79,18 @@ export async function checkRedis(config: Config): Promise<Check> {
   try {
     const forgets = await assertTrustworthy(redis);
     await assertSchema(redis, new Keys());
-    if (forgets === undefined) {
-      return { name: 'Redis', state: 'ok', detail: 'answers and keeps what it is given' };
+    const apartMs = Math.abs((await redisTime(redis)) - Date.now());
+    if (forgets !== undefined) {
+      const remedy = 'Accepted jobs come back by their folders; bans, allowances and rules would be lost.';
+      return { name: 'Redis', state: 'warn', detail: forgets, remedy };
     }
-    const remedy = 'Accepted jobs come back by their folders; bans, allowances and rules would be lost.';
-    return { name: 'Redis', state: 'warn', detail: forgets, remedy };
-  } catch (error) {
+    if (apartMs > mostApartMs) {
+      const detail = `its clock and that of this machine are ${Math.round(apartMs / 1000)} s apart`;
+      return { name: 'Redis', state: 'warn', detail, remedy: 'Let both machines set their clocks by NTP.' };
+    }
+    return { name: 'Redis', state: 'ok', detail: 'answers and keeps what it is given' };
+  } catch (cause) {
+    const error = asRefusal(cause);
     if (isKinoraError(error)) return failedCheck('Redis', error);
     const remedy = 'Start Redis, or correct REDIS_URL.';
     // The address may hold a password, so it is not printed.
