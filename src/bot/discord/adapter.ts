@@ -53,7 +53,7 @@ interface Running {
 }
 
 const registerAgainMs = 60_000;
-/** How long interactions under way may take when the bot stops. */
+/** How long interactions and the registration of commands may take when the bot stops. */
 const finishWithinMs = 5_000;
 const notYetMs = 1_000;
 const defaultNotifyAfterMs = 120_000;
@@ -80,11 +80,8 @@ export class DiscordPlatform implements ChatPlatform {
       token,
       clientOptions: { ...clientOptions, rest },
       silentAfterMs: options.silentAfterMs ?? 5 * 60_000,
-      onInteraction: (interaction) => {
-        const handling = this.#handle(interaction).finally(() => this.#handling.delete(handling));
-        this.#handling.add(handling);
-      },
-      onReady: (client) => void this.#register(client),
+      onInteraction: (interaction) => this.#finishBeforeStop(this.#handle(interaction)),
+      onReady: (client) => this.#finishBeforeStop(this.#register(client)),
       log,
     });
     this.#api = new DiscordApi(token, rest);
@@ -145,6 +142,11 @@ export class DiscordPlatform implements ChatPlatform {
     const late = sleep(finishWithinMs, undefined, { ref: false });
     await Promise.race([Promise.allSettled(this.#handling), late]);
     await this.#gateway.stop();
+  }
+
+  #finishBeforeStop(work: Promise<void>): void {
+    const handling = work.finally(() => this.#handling.delete(handling));
+    this.#handling.add(handling);
   }
 
   /** An error in one interaction must not end the process. */
