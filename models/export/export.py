@@ -14,8 +14,8 @@ Each graph is run in ONNX Runtime at two different sizes, frame counts and batch
 before the manifest is written: on the GPU where there is one, otherwise on the CPU, for which the fusions are
 undone (lower.py). Above 1e-4 (FP16: 1e-2 relative) the export fails.
 
-Checkpoint, memory and disk are looked at first. The pack is written to OUT/.part and moved up when it is whole,
-so an export that fails leaves nothing; what a kill leaves, the next try removes.
+Checkpoint, memory and disk are looked at first. The pack is written to OUT/.part and moved up when it is
+whole, so an export that fails leaves nothing; what a kill leaves, the next try removes.
 """
 
 import argparse
