@@ -41,8 +41,9 @@ export function publishProgress(redis: Redis, keys: Keys, event: ProgressEvent):
   const text = JSON.stringify(event);
   const key = keys.progress(event.jobId);
   const isBegun = !phasesBefore.includes(event.phase);
-  const batch = redis.pipeline().publish(keys.events, text);
-  batch.hset(key, { latest: text, ...(isBegun ? { begun: '1' } : {}) }).expire(key, progressKeptSeconds);
+  // Kept first: whoever hears of it may look it up.
+  const batch = redis.pipeline().hset(key, { latest: text, ...(isBegun ? { begun: '1' } : {}) });
+  batch.expire(key, progressKeptSeconds).publish(keys.events, text);
   batch.exec().catch(() => {}); // best effort by contract
 }
 

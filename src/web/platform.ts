@@ -8,6 +8,7 @@ import { connectRedis, type RedisAddress } from '../queue/redis.ts';
 import type { Shortcuts } from '../request/request.ts';
 import { whenPortIsFree } from './port.ts';
 import { buildServer, type ServerLimits, type WebServer } from './server.ts';
+import { News } from './videos/events.ts';
 import { Repetitions } from './videos/idempotency.ts';
 
 export interface WebOptions {
@@ -27,6 +28,7 @@ export class WebPlatform implements ChatPlatform {
   readonly name = 'web';
   readonly #options: WebOptions;
   #server: WebServer | null = null;
+  #news: News | null = null;
   #closeRedis: () => void = () => {};
 
   constructor(options: WebOptions) {
@@ -47,18 +49,22 @@ export class WebPlatform implements ChatPlatform {
     this.#closeRedis = () => redis.disconnect();
     const { client, artifacts, account } = services;
     const retentionMs = account.retentionDays * 86_400_000;
+    const news = new News();
     const repetitions = new Repetitions(redis, client.keys);
-    const videos = { services, client, artifacts, manifest, shortcuts, retentionMs, repetitions };
+    const videos = { services, client, artifacts, manifest, shortcuts, retentionMs, repetitions, news };
+    await news.start(client);
     const server = await buildServer({ redis, keys: client.keys, log, limits, videos });
     try {
       await whenPortIsFree(() => server.listen({ host, port }));
     } catch (error) {
+      news.stop();
       redis.disconnect();
       const { code } = error as NodeJS.ErrnoException;
       throw new KinoraError('INVALID_CONFIG', `KINORA_WEB_PORT: ${host}:${port} cannot be used (${code}).`, {
         cause: error,
       });
     }
+    this.#news = news;
     this.#server = server;
     log.info({ address: this.address }, 'the API listens');
   }
@@ -66,6 +72,7 @@ export class WebPlatform implements ChatPlatform {
   async stop(): Promise<void> {
     await this.#server?.close();
     this.#server = null;
+    this.#news?.stop();
     this.#closeRedis();
   }
 

@@ -9,16 +9,17 @@ import type { ChatOptions } from '../../request/request.ts';
 import type { Caller } from '../caller.ts';
 import { invalidParameter, ProblemError, refusalProblem } from '../problem.ts';
 import { pictureOf } from './body.ts';
+import type { EventTools } from './events.ts';
 import { hashOf, type Repeatable, type Repetitions } from './idempotency.ts';
 import { type CreateBody, optionsOf, type RemixBody, type VariationBody, type Video } from './schemas.ts';
-import { standingOf, type VideoTools, videoOf } from './video.ts';
+import { standingOf, videoOf } from './video.ts';
 
 const surface = 'web';
 /** A name of the model for clients that must send one. */
 const anyModel = 'kinora';
 /** No limit but that of files: nothing is posted anywhere. */
 const place = { maxBytes: 4 * 1024 ** 3 };
-export interface CreateTools extends VideoTools {
+export interface CreateTools extends EventTools {
   readonly services: Services;
   readonly repetitions: Repetitions;
 }

@@ -10,6 +10,7 @@ import type { WebServer } from '../server.ts';
 import { largestBody, readForm } from './body.ts';
 import { assertCompleted, sendContent } from './content.ts';
 import { type CreateTools, createVideo, remixVideo, varyVideo } from './create.ts';
+import { eventStream } from './events.ts';
 import {
   contentSchema,
   createSchema,
@@ -87,6 +88,12 @@ export async function videoRoutes(app: WebServer, tools: CreateTools): Promise<v
     },
   );
 
+  readRoutes(app, tools);
+  changeRoutes(app, tools);
+}
+
+/** What is told of a video that there is. */
+function readRoutes(app: WebServer, tools: CreateTools): void {
   app.get(
     '/v1/videos/:id',
     {
@@ -120,7 +127,22 @@ export async function videoRoutes(app: WebServer, tools: CreateTools): Promise<v
     },
   );
 
-  changeRoutes(app, tools);
+  const sendEvents = eventStream(tools);
+  app.get(
+    '/v1/videos/:id/events',
+    {
+      schema: {
+        summary: 'How a video comes along, as server-sent events',
+        description:
+          'position, phase, step, decoding, and at last done with the video. With Last-Event-ID from the next change on.',
+        tags,
+        params: idSchema,
+        produces: ['text/event-stream', 'application/json'],
+        response: errors,
+      },
+    },
+    async (request, reply) => await sendEvents(request, reply, await openVideo(request, tools)),
+  );
 }
 
 /** What is done with a video that there is. */
