@@ -157,7 +157,7 @@ keys
 keys
   .command('revoke')
   .description('end a key at once')
-  .argument('<id>', 'as "kinora keys list" prints it')
+  .argument('<id>', 'as "npm run kinora -- keys list" prints it')
   .action(async (id: string) => (await import('./commands/keys.ts')).revokeKey(loadConfig(), id));
 
 /** Resolves when the text was written, or cannot be. */

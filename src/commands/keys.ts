@@ -38,7 +38,9 @@ export async function listKeys(config: Config, json: boolean): Promise<void> {
       [id, userKey, scopes.join(','), new Date(createdAt).toISOString(), name].join('  '),
     );
     const text =
-      lines.length === 0 ? 'There are no keys; "kinora keys create NAME" makes one.' : lines.join('\n');
+      lines.length === 0
+        ? 'There are no keys; "npm run kinora -- keys create NAME" makes one.'
+        : lines.join('\n');
     process.stdout.write(`${json ? JSON.stringify(keys, null, 2) : text}\n`);
   });
 }
@@ -47,7 +49,7 @@ export async function revokeKey(config: Config, id: string): Promise<void> {
   await withRunningRedis(config, async (redis) => {
     if (await new ApiKeys(redis).revoke(id)) return;
     throw new CommandError(
-      `There is no key ${id.slice(0, 40)}; "kinora keys list" names all.`,
+      `There is no key ${id.slice(0, 40)}; "npm run kinora -- keys list" names all.`,
       'INVALID_OPTION',
     );
   });

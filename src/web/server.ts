@@ -170,7 +170,11 @@ async function describeRoutes(app: WebServer): Promise<void> {
       },
       components: {
         securitySchemes: {
-          bearer: { type: 'http', scheme: 'bearer', description: 'A key of "kinora keys create".' },
+          bearer: {
+            type: 'http',
+            scheme: 'bearer',
+            description: 'A key of "npm run kinora -- keys create".',
+          },
           apiKey: { type: 'apiKey', in: 'header', name: 'X-Api-Key' },
         },
       },

@@ -301,7 +301,7 @@ export const en = {
   api: {
     badRequest: 'The request is not in the form that /docs describes.',
     invalidKey:
-      'This needs a key: "Authorization: Bearer kinora_…". The owner of this Kinora makes one with "kinora keys create".',
+      'This needs a key: "Authorization: Bearer kinora_…". The owner of this Kinora makes one with "npm run kinora -- keys create NAME".',
     wrongScope: 'This key may not do that; ask the owner of this Kinora for one with another scope.',
     notFound: 'There is nothing here; /docs lists all addresses.',
     videoNotFound: 'There is no such video among yours.',

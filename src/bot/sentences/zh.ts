@@ -351,7 +351,7 @@ export const zh: typeof en = {
   api: {
     badRequest: '请求的格式不对，正确的格式见 /docs。',
     invalidKey:
-      '需要密钥：“Authorization: Bearer kinora_…”。请这个 Kinora 的所有者用 “kinora keys create” 生成一个。',
+      '需要密钥：“Authorization: Bearer kinora_…”。请这个 Kinora 的所有者用 “npm run kinora -- keys create NAME” 生成一个。',
     wrongScope: '这个密钥没有这项权限，请向这个 Kinora 的所有者要一个权限合适的密钥。',
     notFound: '这里什么也没有，所有地址见 /docs。',
     videoNotFound: '你的视频里没有这一个。',
