@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import type { Config } from '../config.ts';
 import { isKinoraError } from '../errors.ts';
-import { createLogger } from '../log.ts';
+import { createLogger, type Logger } from '../log.ts';
 import { Keys } from '../queue/keys.ts';
 import { assertTrustworthy, connectRedis, type RedisAddress } from '../queue/redis.ts';
 import { assertSchema } from '../queue/schema.ts';
@@ -11,6 +11,7 @@ import { SupervisedProcess } from '../supervisor/supervised-process.ts';
 import { SupervisedRedis } from '../supervisor/supervised-redis.ts';
 import { whenPortIsFree } from '../web/port.ts';
 import { assertSomeChat, usualWebPort } from './chats.ts';
+import { CommandError } from './command-error.ts';
 import { assertShortcuts, choosePack } from './packs.ts';
 import { endRequested, prepareDataFolder } from './process.ts';
 
@@ -26,7 +27,7 @@ export async function runAll(config: Config): Promise<void> {
   await prepareDataFolder(config);
   if (config.redis) await refuseUntrustworthy(config.redis);
   const ended = endRequested();
-  const redis = config.redis ? undefined : await SupervisedRedis.start(config.dataDir, log, ended);
+  const redis = config.redis ? undefined : await startOwnRedis(config, log, ended);
   const webPort = config.web.port ?? (await usualPortIfFree(config.web.host));
   const environment = {
     ...process.env,
@@ -47,6 +48,15 @@ export async function runAll(config: Config): Promise<void> {
     // The worker first: it may use its grace period, and the bot delivers the jobs that it finishes.
     for (const child of processes.reverse()) await child.stop();
     await redis?.stop();
+  }
+}
+
+/** What keeps it from starting is mostly no setting: its sentences say themselves what to do. */
+async function startOwnRedis(config: Config, log: Logger, end: Promise<void>): Promise<SupervisedRedis> {
+  try {
+    return await SupervisedRedis.start(config.dataDir, log, end);
+  } catch (error) {
+    throw isKinoraError(error) ? new CommandError(error.message, error.code) : error;
   }
 }
 

@@ -48,7 +48,7 @@ export async function startPrivateRedis(dataDir: string, log: Logger): Promise<P
   const socketPath = privateSocket(dataDir);
   const folder = dirname(socketPath);
   if (Buffer.byteLength(socketPath) > longestSocketPath) {
-    throw refusal(`The data folder's path is too long for a unix socket: ${folder}.`);
+    throw refusal(`The path is too long for a unix socket: ${folder}; set KINORA_DATA_DIR to a shorter one.`);
   }
   try {
     await mkdir(folder, { recursive: true, mode: 0o700 });

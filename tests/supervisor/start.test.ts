@@ -201,7 +201,7 @@ it('refuses to run twice on one folder, and without anything to take requests fr
   await eventually('the inbox', async () => (await readdir(folder)).includes('inbox'), 30_000);
   const environment = { KINORA_DATA_DIR: join(folder, 'data'), KINORA_INBOX: inbox };
   const second = await runCli(['start'], { folder, environment });
-  expect(second.stderr).toMatch(/Another Kinora \(process \d+\) already runs/);
+  expect(second.stderr).toMatch(/^Another Kinora \(process \d+\) already runs on \S+\n$/);
   expect(second.code).toBe(2);
   const deaf = await runCli(['start'], { folder, environment: { KINORA_WEB_PORT: '0' } });
   expect(deaf.stderr).toMatch(/nothing to take requests from/);
