@@ -8,8 +8,13 @@ import { mkdirSync, rmSync, symlinkSync } from 'node:fs';
  * a link to it. Returns a function that unmounts it.
  * @throws where neither is allowed
  */
-export async function mountSmallDisk(folder: string, kilobytes: number): Promise<() => void> {
-  const mount = ['-t', 'tmpfs', '-o', `size=${kilobytes}k,mode=700`, 'kinora-test'];
+export async function mountSmallDisk(
+  folder: string,
+  kilobytes: number,
+  inodes = 10_000,
+): Promise<() => void> {
+  const options = `size=${kilobytes}k,nr_inodes=${inodes},mode=700`;
+  const mount = ['-t', 'tmpfs', '-o', options, 'kinora-test'];
   if (process.getuid?.() === 0) {
     mkdirSync(folder, { recursive: true });
     execFileSync('mount', [...mount, folder]);

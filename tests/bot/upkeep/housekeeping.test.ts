@@ -244,6 +244,19 @@ describe('a full disk', () => {
     });
   });
 
+  it('without inodes is as full, and says so', async () => {
+    unmount = await mountSmallDisk(join(harness.folder, 'jobs'), 1_024, 20);
+    const artifacts = new Artifacts(join(harness.folder, 'jobs'));
+    expect(await artifacts.almostFull()).toBe(false);
+    for (let i = 0; i < 10; i++) await writeFile(`${filler()}${i}`, '');
+    await sleep(1_050);
+    expect(await artifacts.almostFull()).toBe(true);
+    await expect(artifacts.storeImage('t-a', Buffer.from('picture'))).rejects.toMatchObject({
+      code: 'DISK_FULL',
+      message: expect.stringContaining('inodes are used up'),
+    });
+  });
+
   it('is looked at once a second, not for every request', async () => {
     await smallDisk(1_024);
     const artifacts = new Artifacts(join(harness.folder, 'jobs'), 512 * 1024);
