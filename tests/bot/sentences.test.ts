@@ -155,6 +155,7 @@ const details: readonly [readonly [string, ErrorDetail], ...(readonly [string, E
     'The picture has 4 x 5 pixels; expected at least 8 x 8 and at most 40 megapixels.',
     { kind: 'pictureSize', width: 4, height: 5, minSide: 8, maxPixels: 40e6 },
   ],
+  ['ffmpeg was killed by SIGKILL.', { kind: 'encoderKilled', by: 'SIGKILL' }],
   ['"ten" is not a number.', { kind: 'notANumber', got: 'ten' }],
   [
     '"x" is no target; they are written like "user:discord:123", "role:…" or "community:…".',
