@@ -20,6 +20,8 @@ const stopDeadlineMs = 10_000;
 const answerDeadlineMs = 1_000;
 /** With less, the server would end at its first write. */
 const neededBytes = 512 * 1024;
+/** What the server says at every start, also where all is well. */
+const saidAlways = /^(WARNING |Configuration loaded|Server initialized)/;
 /** Lines of the server's log that are kept to say why it ended. */
 const keptLines = 3;
 /** Linux refuses longer unix socket paths. */
@@ -107,7 +109,8 @@ async function untilReady(
   });
   const words: string[] = [];
   child.stdout?.setEncoding('utf8').on('data', (text: string) => {
-    for (const line of text.split('\n').filter(Boolean)) words.push(line.replace(/^\d+:\w .*? [*#] /, ''));
+    const lines = text.split('\n').map((line) => line.replace(/^\d+:\w .*? [*#] /, ''));
+    words.push(...lines.filter((line) => line !== '' && !saidAlways.test(line)));
     words.splice(0, words.length - keptLines);
   });
   let exitCode: number | null | undefined;
