@@ -72,6 +72,10 @@ const headersOfAll = {
   'x-content-type-options': 'nosniff',
 } as const;
 
+/** Of the page that shows the document: everything comes from here, over HTTP as well as HTTPS. */
+const pageCsp =
+  "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
 /** A server that does not listen yet. */
 export async function buildServer(tools: ServerTools): Promise<WebServer> {
   const limits = { ...defaultLimits, ...tools.limits };
@@ -189,7 +193,7 @@ async function describeRoutes(app: WebServer): Promise<void> {
     });
     await scope.register(swaggerUi, {
       routePrefix: '/docs',
-      staticCSP: true,
+      staticCSP: pageCsp,
       theme: { title },
       uiConfig: { docExpansion: 'list', tryItOutEnabled: false },
     });

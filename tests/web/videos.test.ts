@@ -1,6 +1,8 @@
 /** Videos over the API, with a real worker and the tiny model: what is taken, what is told, and what is given. */
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { publishProgress } from '../../src/queue/events.ts';
+import { Keys } from '../../src/queue/keys.ts';
 import type { LedgerEntry } from '../../src/queue/ledger.ts';
 import { Ledger } from '../../src/queue/ledger.ts';
 import { errorSchema } from '../../src/web/problem.ts';
@@ -152,6 +154,28 @@ describe('before anything is made', () => {
     }
     expect((await errorOf(await ann.call(`/v1/videos/${id}/content?variant=spritesheet`)))[0]).toBe(400);
   });
+});
+
+it('a state never goes back, although the run begins anew', async () => {
+  const { id } = await ann.create();
+  const redis = web.redis.connect();
+  const ledger = new Ledger(redis);
+  const tell = (phase: 'loading' | 'denoising', done: number): void =>
+    publishProgress(redis, new Keys(), { type: 'progress', jobId: id, phase, done, total: 10 });
+  await ledger.transition(id, 'start', Date.now());
+  tell('loading', 0);
+  await eventually('the phase', async () => (await ann.video(id)).phase === 'loading');
+  expect((await ann.video(id)).status).toBe('queued');
+  tell('denoising', 0);
+  await eventually('the first step', async () => (await ann.video(id)).status === 'in_progress');
+  // Its worker dies; another one loads the model first.
+  await ledger.transition(id, 'handback', Date.now());
+  expect((await ann.video(id)).status).toBe('in_progress');
+  await ledger.transition(id, 'start', Date.now());
+  tell('loading', 0);
+  await eventually('the phase', async () => (await ann.video(id)).phase === 'loading');
+  expect((await ann.video(id)).status).toBe('in_progress');
+  await ledger.transition(id, 'failed', Date.now());
 });
 
 describe('lists', () => {
