@@ -149,6 +149,7 @@ export const environmentSchema = z.object({
   KINORA_GRACE_SECONDS: number(0, 3_600).default(25),
   KINORA_METRICS_PORT: whole(0, 65_534).default(0),
   KINORA_WEB_HOST: z.string().default('127.0.0.1'),
+  KINORA_WEBHOOK_PRIVATE: oneOf('on', 'off').default('off'),
   KINORA_WEB_PORT: whole(0, 65_535).optional(),
   KINORA_RETENTION_DAYS: number(1, 3_650).default(30),
   KINORA_JOBS_DISK_MB: megabytes(100_000_000).default(20_480),
@@ -272,6 +273,16 @@ export function inspectConfig(environment: NodeJS.ProcessEnv = process.env): {
   };
 }
 
+/** The HTTP API. `port` is 0 for none; undefined: the usual one with "kinora start", none without. */
+function webOf(env: z.output<typeof environmentSchema>) {
+  return {
+    host: env.KINORA_WEB_HOST,
+    port: env.KINORA_WEB_PORT,
+    /** Webhooks may call addresses of this machine and of private networks. */
+    mayCallPrivate: env.KINORA_WEBHOOK_PRIVATE === 'on',
+  };
+}
+
 function toConfig(env: z.output<typeof environmentSchema>) {
   const ownModels = path.join(projectFolder, 'models');
   return {
@@ -306,8 +317,7 @@ function toConfig(env: z.output<typeof environmentSchema>) {
       env.KINORA_METRICS_PORT === 0
         ? undefined
         : { bot: env.KINORA_METRICS_PORT, worker: env.KINORA_METRICS_PORT + 1 },
-    /** The HTTP API. `port` is 0 for none; undefined: the usual one with "kinora start", none without. */
-    web: { host: env.KINORA_WEB_HOST, port: env.KINORA_WEB_PORT },
+    web: webOf(env),
     redis: redisAddress(env.REDIS_URL),
     /** Folder whose pictures are animated. */
     inboxFolder: env.KINORA_INBOX,

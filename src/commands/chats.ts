@@ -51,8 +51,10 @@ export async function platformsOf(
   }
   if (web.port) {
     const { WebPlatform } = await import('../web/platform.ts');
+    const { host, port, mayCallPrivate } = web;
+    const { shortcuts } = config;
     platforms.push(
-      new WebPlatform({ host: web.host, port: web.port, redis, manifest, shortcuts: config.shortcuts, log }),
+      new WebPlatform({ host, port, mayCallPrivate, redis, manifest, shortcuts, dataFolder, log }),
     );
   }
   return platforms;

@@ -94,6 +94,10 @@ export class Keys {
   get forgetting(): string {
     return `${this.prefix}:forgetting`;
   }
+  /** Hash webhook id → JSON {userKey, url, createdAt, isDisabled}. */
+  get webhooks(): string {
+    return `${this.prefix}:webhooks`;
+  }
   /** String: JSON {jobId, bodyHash, isAccepted} of a request that a client of the API may repeat; kept for a day. */
   idempotency(keyId: string, hash: string): string {
     return `${this.prefix}:idempotency:${keyId}:${hash}`;

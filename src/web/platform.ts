@@ -1,15 +1,19 @@
 /** Kinora over HTTP: one more surface on the queue, beside the chats. */
+import path from 'node:path';
 import type { ChatPlatform, Services } from '../bot/platform.ts';
-import type { Deliver } from '../bot/upkeep/delivery.ts';
+import { type Deliver, DeliveryDelayed } from '../bot/upkeep/delivery.ts';
 import { KinoraError } from '../errors.ts';
 import type { PackManifest } from '../inference/packs/manifest.ts';
 import type { Logger } from '../log.ts';
 import { connectRedis, type RedisAddress } from '../queue/redis.ts';
+import { Webhooks } from '../queue/webhooks.ts';
 import type { Shortcuts } from '../request/request.ts';
 import { whenPortIsFree } from './port.ts';
 import { buildServer, type ServerLimits, type WebServer } from './server.ts';
 import { News } from './videos/events.ts';
 import { Repetitions } from './videos/idempotency.ts';
+import { WebhookSender } from './webhooks/sender.ts';
+import { WebhookSigner } from './webhooks/signing.ts';
 
 export interface WebOptions {
   readonly host: string;
@@ -21,15 +25,27 @@ export interface WebOptions {
   readonly manifest?: PackManifest | undefined;
   /** What the operator gives up for speed. */
   readonly shortcuts?: Shortcuts;
+  /** For what the API keeps outside of Redis: the key of the webhooks' secrets. */
+  readonly dataFolder: string;
+  /** Webhooks may call addresses of this machine and of private networks. */
+  readonly mayCallPrivate: boolean;
+  /** Pauses between the attempts of a webhook; shorter in tests. */
+  readonly webhookPausesMs?: readonly number[];
   readonly limits?: Partial<ServerLimits>;
 }
+
+interface Running {
+  readonly server: WebServer;
+  readonly sender: WebhookSender;
+  close(): Promise<void>;
+}
+
+const notStartedRetryMs = 1_000;
 
 export class WebPlatform implements ChatPlatform {
   readonly name = 'web';
   readonly #options: WebOptions;
-  #server: WebServer | null = null;
-  #news: News | null = null;
-  #closeRedis: () => void = () => {};
+  #running: Running | null = null;
 
   constructor(options: WebOptions) {
     this.#options = options;
@@ -37,45 +53,67 @@ export class WebPlatform implements ChatPlatform {
 
   /** Such as http://127.0.0.1:7080; empty before start(). */
   get address(): string {
-    return this.#server?.listeningOrigin ?? '';
+    return this.#running?.server.listeningOrigin ?? '';
   }
 
   /** @throws KinoraError INVALID_CONFIG when the port cannot be used */
   async start(services: Services): Promise<void> {
-    const { host, port, log, manifest, shortcuts = {}, limits = {} } = this.#options;
-    const redis = connectRedis(this.#options.redis, 'fail-fast', (error) =>
-      log.warn({ err: error.message }, 'redis of the API'),
-    );
-    this.#closeRedis = () => redis.disconnect();
-    const { client, artifacts, account } = services;
-    const retentionMs = account.retentionDays * 86_400_000;
-    const news = new News();
-    const repetitions = new Repetitions(redis, client.keys);
-    const videos = { services, client, artifacts, manifest, shortcuts, retentionMs, repetitions, news };
-    await news.start(client);
-    const server = await buildServer({ redis, keys: client.keys, log, limits, videos });
+    const { host, port, log } = this.#options;
+    const running = await this.#build(services);
     try {
-      await whenPortIsFree(() => server.listen({ host, port }));
+      await whenPortIsFree(() => running.server.listen({ host, port }));
     } catch (error) {
-      news.stop();
-      redis.disconnect();
+      await running.close();
       const { code } = error as NodeJS.ErrnoException;
       throw new KinoraError('INVALID_CONFIG', `KINORA_WEB_PORT: ${host}:${port} cannot be used (${code}).`, {
         cause: error,
       });
     }
-    this.#news = news;
-    this.#server = server;
+    this.#running = running;
     log.info({ address: this.address }, 'the API listens');
   }
 
-  async stop(): Promise<void> {
-    await this.#server?.close();
-    this.#server = null;
-    this.#news?.stop();
-    this.#closeRedis();
+  async #build(services: Services): Promise<Running> {
+    const { log, manifest, dataFolder, mayCallPrivate: mayBePrivate, shortcuts = {} } = this.#options;
+    const onError = (error: Error): void => log.warn({ err: error.message }, 'redis of the API');
+    const redis = connectRedis(this.#options.redis, 'fail-fast', onError);
+    const patient = connectRedis(this.#options.redis, 'patient', onError);
+    const { client, artifacts, account } = services;
+    const { keys } = client;
+    const news = new News();
+    await news.start(client);
+    const signer = await WebhookSigner.open(path.join(dataFolder, 'webhook.key'));
+    const sender = new WebhookSender({
+      ...{ redis, patient, keys, signer, mayBePrivate, log },
+      ...(this.#options.webhookPausesMs ? { pausesMs: this.#options.webhookPausesMs } : {}),
+    });
+    const retentionMs = account.retentionDays * 86_400_000;
+    const repetitions = new Repetitions(redis, keys);
+    const server = await buildServer({
+      ...{ redis, keys, log },
+      videos: { services, client, artifacts, manifest, shortcuts, retentionMs, repetitions, news },
+      webhooks: { webhooks: new Webhooks(redis, keys), signer, mayBePrivate },
+      ...(this.#options.limits ? { limits: this.#options.limits } : {}),
+    });
+    const close = async (): Promise<void> => {
+      await server.close();
+      news.stop();
+      await sender.stop();
+      redis.disconnect();
+      patient.disconnect();
+    };
+    return { server, sender, close };
   }
 
-  /** Whoever asked fetches the answer. */
-  readonly deliver: Deliver = async () => {};
+  async stop(): Promise<void> {
+    const running = this.#running;
+    this.#running = null;
+    await running?.close();
+  }
+
+  /** Whoever asked fetches the answer; those who want to know of it are told. */
+  readonly deliver: Deliver = async (entry, answer) => {
+    if (!this.#running) throw new DeliveryDelayed('the API has not been started yet', notStartedRetryMs);
+    await this.#running.sender.announce(entry, answer);
+  };
 }

@@ -33,6 +33,7 @@ import { unknownParameter } from './videos/body.ts';
 import type { CreateTools } from './videos/create.ts';
 import { videoRoutes } from './videos/routes.ts';
 import { detailOf } from './videos/schemas.ts';
+import { type WebhookTools, webhookRoutes } from './webhooks/routes.ts';
 
 export type WebServer = FastifyInstance<
   RawServerDefault,
@@ -54,6 +55,7 @@ export interface ServerTools {
   readonly keys: Keys;
   readonly log: Logger;
   readonly videos: CreateTools;
+  readonly webhooks: WebhookTools;
   readonly limits?: Partial<ServerLimits>;
 }
 
@@ -108,6 +110,7 @@ export async function buildServer(tools: ServerTools): Promise<WebServer> {
   await describeRoutes(app);
   healthRoutes(app, tools.redis, tools.keys);
   await videoRoutes(app, tools.videos);
+  webhookRoutes(app, tools.webhooks);
   return app;
 }
 

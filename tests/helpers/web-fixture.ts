@@ -24,6 +24,8 @@ export const photo = await readFile(fileURLToPath(new URL('../../examples/cat.jp
 export interface WebFixtureOptions {
   readonly port?: number;
   readonly limits?: WebOptions['limits'];
+  readonly mayCallPrivate?: boolean;
+  readonly webhookPausesMs?: readonly number[];
   readonly bot?: Partial<Pick<BotOptions, 'terms' | 'jobFiles'>>;
   /** Other surfaces beside the API. */
   readonly platforms?: readonly ChatPlatform[];
@@ -61,7 +63,18 @@ export class WebFixture {
   async startBot(): Promise<void> {
     const { port = 0, limits, bot, platforms = [] } = this.#options;
     const { address } = this.redis;
-    const settings = { host: '127.0.0.1', port, redis: address, manifest, log };
+    const { mayCallPrivate = false, webhookPausesMs = [100, 100] } = this.#options;
+    const { folder: dataFolder } = this;
+    const settings = {
+      host: '127.0.0.1',
+      port,
+      redis: address,
+      manifest,
+      dataFolder,
+      mayCallPrivate,
+      webhookPausesMs,
+      log,
+    };
     const web = new WebPlatform(limits ? { ...settings, limits } : settings);
     const running = await startBot({
       address,

@@ -310,6 +310,10 @@ export const en = {
     finished: 'The video is finished already; delete it instead.',
     otherBody: 'This Idempotency-Key was sent with another request. Take a new one for each request.',
     idempotencyForm: 'An Idempotency-Key has 1 to 255 visible ASCII characters.',
+    webhookUrl:
+      'The url of a webhook is an http or https address without a password, and not of this machine or a private network.',
+    webhookNotFound: 'There is no such webhook among yours.',
+    webhookLimit: 'You have 10 webhooks, which is the limit. Delete one first.',
     expired: 'The video is no longer kept here. Animate the picture again.',
     noPicture:
       'Send a picture as input_reference: a file of a form, or a data URL such as "data:image/jpeg;base64,…".',

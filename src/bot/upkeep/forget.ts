@@ -24,6 +24,7 @@ import type { JobClient } from '../../queue/client.ts';
 import { deliverQueueName, generateQueueName } from '../../queue/jobs.ts';
 import { rewriteWithoutForgotten } from '../../queue/rewrite.ts';
 import { runScript } from '../../queue/scripts.ts';
+import { Webhooks } from '../../queue/webhooks.ts';
 import { workerEntries } from '../../queue/worker-registry.ts';
 
 export interface ForgetTools {
@@ -234,6 +235,7 @@ class Forgetting {
     const { redis, client, day } = this.#tools;
     const { keys } = client;
     await new ApiKeys(redis, keys).revokeOf(this.#userKey, this.#wishedAt);
+    await new Webhooks(redis, keys).removeOf(this.#userKey, this.#wishedAt);
     const today = keys.used(day(Date.now()));
     const days: string[] = [];
     for await (const names of redis.scanStream({ match: keys.used('*'), count: scanCount })) {

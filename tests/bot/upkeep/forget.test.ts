@@ -21,6 +21,7 @@ import { Bans } from '../../../src/queue/bans.ts';
 import type { JobClient } from '../../../src/queue/client.ts';
 import type { JobRequest } from '../../../src/queue/jobs.ts';
 import { Quotas } from '../../../src/queue/quota.ts';
+import { Webhooks } from '../../../src/queue/webhooks.ts';
 import { EngineWorkerHandle, engineRequest, longGeneration } from '../../chaos/worker-handle.ts';
 import { cancelledError } from '../../helpers/cancelled.ts';
 import {
@@ -133,7 +134,11 @@ describe('delete my data', () => {
     await bans.ban('test:root', { kind: 'user', key: ann }, { reason: 'spam' });
 
     const apiKeys = new ApiKeys(redis, harness.keys);
-    for (const userKey of [ann, bob]) await apiKeys.create({ name: 'laptop', userKey, scopes: ['use'] });
+    const webhooks = new Webhooks(redis, harness.keys);
+    for (const userKey of [ann, bob]) {
+      await apiKeys.create({ name: 'laptop', userKey, scopes: ['use'] });
+      await webhooks.create(userKey, 'https://example.com/told');
+    }
 
     const bobsTraces = await tracesOf(bob);
     expect(await forgetUser(ann, tools())).toEqual({

@@ -1,0 +1,130 @@
+/**
+ * Tells people's servers that a video is over. A queue of its own: a server that is away is tried again over a day, and
+ * holds up nothing else.
+ */
+import { Queue, UnrecoverableError, Worker } from 'bullmq';
+import type { Redis } from 'ioredis';
+import { z } from 'zod';
+import type { Answer } from '../../bot/upkeep/delivery.ts';
+import type { Logger } from '../../log.ts';
+import { independentOfRedis } from '../../queue/client.ts';
+import { jobIdSchema } from '../../queue/jobs.ts';
+import type { Keys } from '../../queue/keys.ts';
+import { Ledger, type LedgerEntry } from '../../queue/ledger.ts';
+import { Webhooks } from '../../queue/webhooks.ts';
+import { post } from './post.ts';
+import type { WebhookSigner } from './signing.ts';
+
+const queueName = 'webhook';
+/** Pauses between attempts, each up to a tenth longer: about a day in all. */
+const pausesMs = [5, 60, 300, 1_800, 7_200, 18_000, 28_800, 28_800].map((seconds) => seconds * 1000);
+/** Until the job is settled, so that whoever is told finds its video completed. */
+const settlingMs = 250;
+const deadlineMs = 20_000;
+const atOnce = 16;
+/** So that an answer which is delivered twice is told once. */
+const keptSeconds = 86_400;
+
+const messageSchema = z.object({
+  webhookId: z.string(),
+  jobId: jobIdSchema,
+  status: z.enum(['completed', 'failed']),
+  at: z.number(),
+});
+type Message = z.infer<typeof messageSchema>;
+
+export interface SenderTools {
+  /** A fail-fast connection, and a patient one; the caller closes them after stop(). */
+  readonly redis: Redis;
+  readonly patient: Redis;
+  readonly keys: Keys;
+  readonly signer: WebhookSigner;
+  /** Whether addresses of this machine and of private networks are allowed. */
+  readonly mayBePrivate: boolean;
+  /** Shorter in tests. */
+  readonly pausesMs?: readonly number[];
+  readonly log: Logger;
+}
+
+export class WebhookSender {
+  readonly #tools: SenderTools;
+  readonly #webhooks: Webhooks;
+  readonly #ledger: Ledger;
+  readonly #queue: Queue<Message>;
+  readonly #worker: Worker<Message>;
+
+  constructor(tools: SenderTools) {
+    const { redis, patient, keys, log } = tools;
+    const pauses = tools.pausesMs ?? pausesMs;
+    this.#tools = tools;
+    this.#webhooks = new Webhooks(redis, keys);
+    this.#ledger = new Ledger(patient, keys);
+    const onError = (error: Error): void => log.warn({ err: error.message }, 'webhook connection');
+    this.#queue = new Queue<Message>(queueName, {
+      connection: redis,
+      prefix: keys.bull,
+      ...independentOfRedis,
+      defaultJobOptions: {
+        attempts: pauses.length + 1,
+        backoff: { type: 'webhook' },
+        delay: settlingMs,
+        removeOnComplete: { age: keptSeconds },
+        removeOnFail: true,
+      },
+    }).on('error', onError);
+    this.#worker = new Worker<Message>(
+      queueName,
+      ({ data, id }) => this.#send(messageSchema.parse(data), id ?? ''),
+      {
+        connection: patient,
+        prefix: keys.bull,
+        concurrency: atOnce,
+        settings: {
+          backoffStrategy: (attempts) => (pauses[attempts - 1] ?? 0) * (1 + Math.random() / 10),
+        },
+      },
+    ).on('error', onError);
+  }
+
+  async stop(): Promise<void> {
+    // Those under way are sent again under the same id.
+    await Promise.allSettled([this.#worker.close(true), this.#queue.close()]);
+  }
+
+  /** Writes down who is to be told of a job that is over. */
+  async announce({ id: jobId, request }: LedgerEntry, answer: Answer): Promise<void> {
+    const status = answer.kind === 'video' ? 'completed' : 'failed';
+    for (const { id: webhookId, isDisabled } of await this.#webhooks.of(request.userKey)) {
+      if (isDisabled) continue;
+      const message = { webhookId, jobId, status, at: Date.now() } as const;
+      await this.#queue.add(status, message, { jobId: `${jobId}-${webhookId}` });
+    }
+  }
+
+  async #send({ webhookId, jobId, status, at }: Message, queueId: string): Promise<void> {
+    const { signer, mayBePrivate, log } = this.#tools;
+    const webhook = await this.#webhooks.read(webhookId);
+    const entry = await this.#ledger.read(jobId);
+    // Removed or deleted since.
+    if (!webhook || webhook.isDisabled || !entry || entry.isDiscarded) return;
+    if (entry.deliveredAt === undefined) throw new Error('the job is not settled yet');
+    const body = JSON.stringify({
+      type: `video.${status}`,
+      timestamp: new Date(at).toISOString(),
+      data: { id: jobId, object: 'video', status },
+    });
+    const headers = {
+      'content-type': 'application/json',
+      'user-agent': 'Kinora',
+      ...signer.headersOf(webhookId, `msg_${queueId}`, body),
+    };
+    const answered = await post(webhook.url, body, headers, { mayBePrivate, deadlineMs });
+    if (answered >= 200 && answered < 300) return;
+    log.info({ jobId, webhookId, status: answered }, 'a webhook was refused');
+    if (answered === 410) {
+      await this.#webhooks.disable(webhookId);
+      throw new UnrecoverableError('the server is gone');
+    }
+    throw new Error(`the server answered ${answered}`);
+  }
+}
