@@ -62,7 +62,7 @@ export function parseAdminCommand(
   words: readonly string[],
   defaults: AdminDefaults,
 ): AdminCommand | Misunderstood {
-  const [name = '', ...rest] = words.filter((word) => word !== '');
+  const [name = '', ...rest] = words.filter((word) => word !== '').map(narrow);
   const kind = name.toLowerCase();
   switch (kind) {
     case 'quota':
@@ -92,13 +92,19 @@ export function parseAdminCommand(
   }
 }
 
+/** Keyboards of Chinese and Japanese write wide digits: "２４". */
+function narrow(word: string): string {
+  const composed = word.normalize('NFKC');
+  return /^[+-]?\d/.test(composed) ? composed : word;
+}
+
 function parseQuota(words: readonly string[], defaults: AdminDefaults): AdminCommand | Misunderstood {
   const [verb = '', ...rest] = words;
   const action = (['show', 'set', 'grant', 'reset'] as const).find((known) => known === verb.toLowerCase());
   if (!action) return { kind: 'unknown', text: ['quota', verb].join(' ').trim() };
   const { max: most } = action === 'grant' ? grantRange : creditRange;
   const needsNumber = action === 'set' || action === 'grant';
-  const taken = takeTarget(rest, defaults, needsNumber ? { most, isNeeded: true } : undefined);
+  const taken = takeTarget(rest, defaults, needsNumber ? { most, isHours: false } : undefined);
   if (taken.kind !== 'taken') return taken;
   const { target, behind } = taken;
   if (!target) return { kind: 'missing', what: 'TARGET' };
@@ -127,7 +133,7 @@ function parseWeight(words: readonly string[], defaults: AdminDefaults): AdminCo
   const action = (['show', 'set', 'reset', 'list'] as const).find((known) => known === verb.toLowerCase());
   if (!action) return { kind: 'unknown', text: ['weight', verb].join(' ').trim() };
   if (action === 'list') return withNumber(rest[0], 1, (page) => ({ kind: 'listWeights', page }));
-  const number = action === 'set' ? { most: weightRange.max, isNeeded: true } : undefined;
+  const number = action === 'set' ? { most: weightRange.max, isHours: false } : undefined;
   const taken = takeTarget(rest, defaults, number);
   if (taken.kind !== 'taken') return taken;
   const { target, behind } = taken;
@@ -143,18 +149,27 @@ function parseWeight(words: readonly string[], defaults: AdminDefaults): AdminCo
   }));
 }
 
+const hours = /^(\d+(?:\.\d+)?)(?:h|hrs?|hours?|小时|小時)?[,;.:]?$/i;
+const otherUnits = 'secs?|seconds?|mins?|minutes?|days?|weeks?|months?|years?|分钟|分鐘|天|日|周|週|个?月|年';
+const otherUnit = new RegExp(`^(?:${otherUnits})$`, 'i');
 /** What may be meant as the length of a ban, so that it must not end up in the reason of one for good. */
-const likeHours = /^[+-]?(?:\.?\d[\d.,e+-]*[smhdwy]?|nan|infinity)$/i;
+const likeHours = new RegExp(
+  `^[+-]?(?:\\.?\\d[\\d.,e+-]*(?:[smhdwy]|${otherUnits})?[,;.:]?|nan|infinity)$`,
+  'i',
+);
 
 function parseBan(words: readonly string[], defaults: AdminDefaults): AdminCommand | Misunderstood {
-  const taken = takeTarget(words, defaults, { most: banHours.max, isNeeded: false });
+  const taken = takeTarget(words, defaults, { most: banHours.max, isHours: true });
   if (taken.kind !== 'taken') return taken;
   const owner = ownerOf(taken.target);
   if (!('key' in owner)) return owner;
   const [first = '', ...others] = taken.behind;
-  const [, hours] = /^(\d+(?:\.\d+)?)h?$/i.exec(first) ?? [];
-  if (hours !== undefined) return { kind: 'ban', owner, hours: Number(hours), reason: others.join(' ') };
-  if (likeHours.test(first)) return invalid({ kind: 'banHours', ...banHours });
+  const [, number] = hours.exec(first) ?? [];
+  const hasOtherUnit = number !== undefined && otherUnit.test(others[0] ?? '');
+  if (hasOtherUnit || (number === undefined && likeHours.test(first))) {
+    return invalid({ kind: 'banHours', ...banHours });
+  }
+  if (number !== undefined) return { kind: 'ban', owner, hours: Number(number), reason: others.join(' ') };
   return { kind: 'ban', owner, reason: taken.behind.join(' ') };
 }
 

@@ -16,7 +16,8 @@ export interface AdminDefaults {
 /** The number that a command takes behind its target. */
 export interface ExpectedNumber {
   readonly most: number;
-  readonly isNeeded: boolean;
+  /** Also written as "24h"; credits and weights have no such sign. */
+  readonly isHours: boolean;
 }
 
 export interface TakenTarget {
@@ -29,14 +30,18 @@ export interface TakenTarget {
 export type UnclearTarget =
   | { readonly kind: 'severalTargets' }
   /** In a reply: a user's id, or hours for the author. */
-  | { readonly kind: 'idOrHours'; readonly hours: string; readonly target: string };
+  | { readonly kind: 'idOrHours'; readonly hours: string; readonly target: string }
+  /** In a reply: a user's id, or credits for the author. */
+  | { readonly kind: 'idOrCredits'; readonly credits: string; readonly target: string };
 
 /** Other words with a colon, such as addresses and "rule:5", name nobody. */
-const platforms = ['discord', 'telegram', 'inbox'];
+const platforms = ['discord', 'telegram', 'inbox', 'web'];
 /** Ids with fewer digits are unknown in practice; most hours, credits and weights have fewer. */
 const shortestId = 4;
 const wholeNumber = /^-?\d+$/;
 const amount = /^[+-]?\d+(\.\d+)?h?$|^default$/i;
+
+const isShort = (number: string): boolean => number.replace('-', '').length < shortestId;
 
 /**
  * The target that the words begin with. A reply means the author of the message that is replied to, unless somebody
@@ -51,34 +56,28 @@ export function takeTarget(
   const author = {
     kind: 'taken',
     target: user ? ({ kind: 'user', key: user } as const) : undefined,
+    behind: words,
   } as const;
-  if (first === undefined) return { ...author, behind: words };
+  if (first === undefined) return author;
+  const named = { kind: 'taken', target: readTarget(first, platform), behind: words.slice(1) } as const;
   const isNamed = names(first, platform);
   if (second !== undefined && names(second, platform) && (isNamed || amount.test(first))) {
     return { kind: 'severalTargets' };
   }
-  const meaning = isNamed || !isReply ? 'target' : meaningInReply(first, second, number);
-  switch (meaning) {
-    case 'target':
-      return { kind: 'taken', target: readTarget(first, platform), behind: words.slice(1) };
-    case 'unclear':
-      return { kind: 'idOrHours', hours: `${first}h`, target: `${platform}:${first}` };
-    case 'other':
-      return { ...author, behind: words };
-  }
+  if (isNamed) return named;
+  if (!wholeNumber.test(first)) return isReply || first.includes(':') ? author : named;
+  if (!number) return named;
+  if (isShort(first)) return isReply && isBareId(words.slice(1)) ? { kind: 'severalTargets' } : author;
+  const isId = !isReply || Number(first) > number.most || (second !== undefined && amount.test(second));
+  if (isId) return named;
+  const target = `${platform}:${first}`;
+  if (number.isHours) return { kind: 'idOrHours', hours: `${first}h`, target };
+  return user ? { kind: 'idOrCredits', credits: `${user} ${first}`, target } : named;
 }
 
-/** What the first word of a reply is, when it is no name: a bare id, or something about the author. */
-function meaningInReply(
-  first: string,
-  second: string | undefined,
-  number: ExpectedNumber | undefined,
-): 'target' | 'other' | 'unclear' {
-  if (!wholeNumber.test(first)) return 'other';
-  if (!number) return 'target';
-  if (first.replace('-', '').length < shortestId) return 'other';
-  if (Number(first) > number.most || (second !== undefined && amount.test(second))) return 'target';
-  return number.isNeeded ? 'other' : 'unclear';
+/** Nothing but a number that is rather somebody's id than a reason. */
+function isBareId([word = '', ...others]: readonly string[]): boolean {
+  return others.length === 0 && wholeNumber.test(word) && !isShort(word);
 }
 
 /** Also where the name is spelled wrongly: then it is refused, and nobody else is meant. */

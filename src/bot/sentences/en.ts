@@ -393,6 +393,8 @@ export const en = {
     severalTargets: 'Name one target only: a user, a role or a community.',
     idOrHours: (hours: string, target: string) =>
       `That number may be a person or hours. Write "${target}" or "${hours}".`,
+    idOrCredits: (credits: string, target: string) =>
+      `That number may be a person or credits. Write "${target}" and a number, or "${credits}".`,
     quota: (
       target: string,
       p: { limit: number; source: string; used: number; granted: number; left: number },

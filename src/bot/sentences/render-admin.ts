@@ -35,6 +35,8 @@ export function renderAdmin(outcome: AdminOutcome, say: Messages, names: Names =
       return text[outcome.kind];
     case 'idOrHours':
       return text.idOrHours(outcome.hours, outcome.target);
+    case 'idOrCredits':
+      return text.idOrCredits(outcome.credits, outcome.target);
     case 'quota': {
       const { user, quota } = outcome;
       return text.quota(names({ kind: 'user', key: user }, user), {

@@ -436,6 +436,8 @@ export const zh: typeof en = {
     missing: (what) => `缺少：${what}。`,
     severalTargets: '只能指定一个对象：用户、身份组或社区。',
     idOrHours: (hours, target) => `这个数字可能是用户，也可能是小时数。请写“${target}”或“${hours}”。`,
+    idOrCredits: (credits, target) =>
+      `这个数字可能是用户，也可能是点数。请写“${target}”和点数，或者“${credits}”。`,
     quota: (target, { limit, source, used, granted, left }) =>
       `${target}：今天已用 ${used} / ${limit} 点（限额来自${source}），额外 ${granted} 点，还剩 ${left} 点。`,
     limit: (target, limit) =>

@@ -96,7 +96,7 @@ describe('bans', () => {
     expect(await say('unban telegram:7')).toBe('telegram:7 is not banned any more.');
     expect(await say('unban telegram:7')).toBe(en.admin.unchanged);
 
-    expect(await say('ban 7 being rude')).toBe('discord:7 is banned for good.');
+    expect(await say('ban discord:7 being rude')).toBe('discord:7 is banned for good.');
     expect(await banOf(admin.bans, 'discord:7')).toEqual({
       owner: user('discord:7'),
       untilMs: 0,
@@ -132,6 +132,11 @@ describe('bans', () => {
     '2d',
     '30m',
     '2026-12-01',
+    '2days',
+    '2 days',
+    '30min,',
+    '7天',
+    '７ 天',
   ])('of "%s" hours is refused with the range, and nobody is banned', async (hours) => {
     const outcome = await say(`ban discord:70 ${hours} spam`).catch(String);
     expect(outcome).toMatch(/A ban lasts 0\.01 to 87840 hours, or for good when no hours are given/);
@@ -313,6 +318,7 @@ describe('a reply to somebody', () => {
       reason: 'spam',
     });
     expect(asReply('quota grant 80351110224678912')).toEqual({ kind: 'missing', what: 'NUMBER' });
+    expect(asReply('ban web:ab12 24 spam')).toMatchObject({ owner: user('web:ab12'), hours: 24 });
   });
 
   it('is asked back about a number that may be an id or hours', () => {
@@ -324,6 +330,30 @@ describe('a reply to somebody', () => {
     );
     expect(asReply('ban 5002h spam')).toMatchObject({ owner: user('discord:5'), hours: 5002 });
     expect(asReply('ban discord:5002 spam')).toMatchObject({ owner: user('discord:5002'), reason: 'spam' });
+  });
+
+  it('is asked back about a number that may be an id or credits', () => {
+    for (const words of ['quota grant 5002', 'quota set 5002', 'quota grant 5002 a gift']) {
+      const unclear = { kind: 'idOrCredits', credits: 'discord:5 5002', target: 'discord:5002' } as const;
+      expect(asReply(words), words).toEqual(unclear);
+      expect(renderAdmin(unclear, en)).toBe(
+        'That number may be a person or credits. Write "discord:5002" and a number, or "discord:5 5002".',
+      );
+      expect(renderAdmin(unclear, zh)).toContain('“discord:5 5002”');
+    }
+    expect(asReply('quota grant discord:5 5002')).toMatchObject({ user: 'discord:5', credits: 5002 });
+    expect(parse('quota grant 5002', { isReply: true })).toEqual({ kind: 'missing', what: 'NUMBER' });
+  });
+
+  it('is asked back about an id behind the number, since only one can be meant', () => {
+    for (const words of [
+      'quota set 20 5002',
+      'quota grant 20 80351110224678912',
+      'ban 24 5002',
+      'weight set 2 5002',
+    ]) {
+      expect(asReply(words), words).toEqual({ kind: 'severalTargets' });
+    }
   });
 
   it.each([
@@ -338,6 +368,10 @@ describe('a reply to somebody', () => {
     ['spam 24', undefined, 'spam 24'],
     ['0.5h spam 7', 0.5, 'spam 7'],
     ['24 rude to discord:9', 24, 'rude to discord:9'],
+    ['24, spam', 24, 'spam'],
+    ['24hours spam', 24, 'spam'],
+    ['24小时 垃圾广告：https', 24, '垃圾广告：https'],
+    ['２４ 垃圾', 24, '垃圾'],
     ['24 12:30 again', 24, '12:30 again'],
   ] as const)('"ban %s" means them, with all behind the hours as the reason', (words, hours, reason) => {
     expect(asReply(`ban ${words}`)).toEqual({
@@ -381,11 +415,25 @@ describe('a reply to somebody', () => {
   });
 });
 
+describe('without a reply', () => {
+  it('a number too short for an id names nobody', () => {
+    for (const words of ['ban 24', 'ban 24 spam', 'ban 7 being rude']) {
+      expect(parse(words), words).toEqual({ kind: 'missing', what: 'USER' });
+    }
+    for (const words of ['quota grant 500', 'quota set 20 3 times', 'weight set 2']) {
+      expect(parse(words), words).toEqual({ kind: 'missing', what: 'TARGET' });
+    }
+    expect(parse('ban 5003 24 spam')).toMatchObject({ owner: user('discord:5003'), hours: 24 });
+    expect(parse('quota set 5003 5002')).toMatchObject({ target: user('discord:5003'), credits: 5002 });
+    expect(parse('ban rule:5 spam')).toEqual({ kind: 'missing', what: 'USER' });
+  });
+});
+
 it('shows names where the platform has them', async () => {
   const names = ({ kind, key }: { kind: string; key: string }): string => `<${kind} ${key}>`;
   const named = async (words: string) =>
     renderAdmin(await runAdminCommand(parse(words), root, admin), en, names);
-  expect(await named('ban 8 rude to discord:9')).toBe('<user discord:8> is banned for good.');
+  expect(await named('ban discord:8 rude to discord:9')).toBe('<user discord:8> is banned for good.');
   expect(await named('quota set role:77 9')).toBe('<role discord:77>: 9 credits a day.');
   expect(await named('weight set community:discord:3 2')).toMatch(/^<community discord:3>: weight 2/);
   const trail = await named('audit 3');

@@ -35,7 +35,7 @@ describe.concurrent('a message in a topic', () => {
     for (const command of ['quota show', 'quota grant 500', 'quota set 20', 'quota reset', 'weight set 2']) {
       expect(await says(`/${command}`, { threadId }), command).toMatch(/^Missing: (TARGET|NUMBER)\./);
     }
-    for (const command of ['ban', 'unban']) {
+    for (const command of ['ban', 'ban 24 spam', 'unban']) {
       expect(await says(`/${command}`, { threadId })).toMatch(/^Missing: USER\./);
     }
     expect(await says('/ban 5003 24 spam', { threadId })).toMatch(/^telegram:5003 is banned until/);
@@ -66,7 +66,7 @@ describe.concurrent('a comment under a post of a channel', () => {
     const { says, group, ada } = await begin(test);
     const post = group.sendsText('Sale!', { postOf: news });
     expect(await says('/quota show', { replyTo: post })).toMatch(/^Missing: TARGET\./);
-    expect(await says('/quota grant 500', { replyTo: post })).toMatch(/^Missing: NUMBER\./);
+    expect(await says('/quota grant 500', { replyTo: post })).toMatch(/^Missing: TARGET\./);
     expect(await says('/ban', { replyTo: post })).toMatch(/^Missing: USER\./);
     const comment = group.repliesTo(post, 'BUY MY COINS', { from: ada });
     expect(await says('/ban 24', { replyTo: comment })).toContain(`telegram:${ada.id} is banned until`);
@@ -89,6 +89,17 @@ describe.concurrent('a reply', () => {
     expect(await says('/ban @bob 24 spam', { replyTo })).toMatch(/"@bob" is no user/);
     expect(await says('/bans', { replyTo })).toBe(en.admin.noBans);
     expect(await says('/quota show', { replyTo })).toContain(`telegram:${ada.id}: 0 of 50`);
+  });
+
+  it('is asked back about a number that may be a person', async (test) => {
+    const { says, group, ada } = await begin(test);
+    const replyTo = group.sendsText('hello', { from: ada });
+    const hers = `telegram:${ada.id} 5002`;
+    expect(await says('/quota grant 5002', { replyTo })).toBe(en.admin.idOrCredits(hers, 'telegram:5002'));
+    expect(await says('/quota set 20 5002', { replyTo })).toBe(en.admin.severalTargets);
+    expect(await says('/quota show', { replyTo })).toContain(`telegram:${ada.id}: 0 of 50`);
+    expect(await says('/quota show', { replyTo })).toContain(', 0 extra,');
+    expect(await says(`/quota grant ${hers}`, { replyTo })).toContain('now has 5002 extra credits');
   });
 
   it('to a bot, or to a hidden person, means nobody', async (test) => {
