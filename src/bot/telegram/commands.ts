@@ -18,7 +18,7 @@ import type { PictureOffers } from './offers.ts';
 import { isAdminOfGroup, isNotFromPeople, type People, placeOf, withMentionedKeys } from './people.ts';
 import { pictureFor, pictureOf } from './pictures.ts';
 import { inPieces, keyboard } from './rendering.ts';
-import { messageJobId, type TelegramRequests } from './requests.ts';
+import { isJobId, messageJobId, type TelegramRequests } from './requests.ts';
 import type { SpooledUpdate } from './update-spool.ts';
 
 export interface CommandTools {
@@ -69,7 +69,7 @@ export class TelegramCommands {
       text: textOf(message),
       isPrivate: message.chat.type === 'private',
     };
-    const command = this.#commandOf(incoming.text);
+    const command = this.#commandOf(incoming);
     if (command === 'not ours') return;
     if (command) return await this.#onCommand(incoming, command);
     const remixed = incoming.text === '' ? undefined : remixedJob(replied, this.#tools.me.id);
@@ -77,10 +77,11 @@ export class TelegramCommands {
     if (incoming.isPrivate) await this.#onPrivate(incoming);
   }
 
-  /** "/me", "/me@our_bot", and the words behind it. */
-  #commandOf(text: string): Command | 'not ours' | undefined {
+  /** "/me", "/me@our_bot", and the words behind it. Forwarded, it is a command of somebody else. */
+  #commandOf({ message, text }: Incoming): Command | 'not ours' | undefined {
     const [head, name, addressee] = /^\/([a-z_]+)(?:@(\w+))?(?=\s|$)/i.exec(text) ?? [];
     if (head === undefined || name === undefined) return undefined;
+    if ('forward_origin' in message && name.toLowerCase() !== 'animate') return undefined;
     const { username } = this.#tools.me;
     if (addressee !== undefined && addressee.toLowerCase() !== username.toLowerCase()) return 'not ours';
     const words = text.slice(head.length).split(/\s+/).filter(Boolean);
@@ -110,8 +111,7 @@ export class TelegramCommands {
       case 'rules':
         return await this.#rules(incoming, command);
       case 'cancel':
-        if (!person.isAdmin)
-          return await this.#cancel(incoming, command.words[0] ?? this.#repliedJob(incoming));
+        if (!person.isAdmin) return await this.#cancel(incoming, command);
         break;
       default:
         if (!adminCommandNames.some((name) => name === command.name)) {
@@ -212,18 +212,26 @@ export class TelegramCommands {
     await this.#say(message, isOtherMedia ? say.refusal.noPicture : say.helpText.captions);
   }
 
-  async #me({ message, person, isPrivate }: Incoming): Promise<void> {
+  /** @param isOurs whether it is answered where the person has no jobs, too */
+  async #me({ message, person, isPrivate }: Incoming, isOurs = true): Promise<void> {
     const { services, api } = this.#tools;
     const account = await services.account.me(person, placeOf(message, api.limits.upload));
+    if (!isOurs && !(account.kind === 'account' && account.jobs.length > 0)) return;
     const shown = isPrivate || account.kind === 'refused' ? account : withoutPrivatePrompts(account);
     const { text, buttons } = renderAccount(shown, messagesFor(person.locale));
     await api.send(replyTo(message), text, { markup: keyboard(buttons) });
   }
 
-  /** People cancel their own jobs: by id, or by the buttons under the list of theirs. */
-  async #cancel(incoming: Incoming, jobId: string | undefined): Promise<void> {
-    if (jobId === undefined) return await this.#me(incoming);
-    const { message, person } = incoming;
+  /**
+   * People cancel their own jobs: by id, or by the buttons under the list of theirs. In a group, one that names no job
+   * of ours is meant for another bot.
+   */
+  async #cancel(incoming: Incoming, { words, isAddressed }: Command): Promise<void> {
+    const { message, person, isPrivate } = incoming;
+    const isOurs = isPrivate || isAddressed;
+    const jobId = words[0] ?? this.#repliedJob(incoming);
+    if (jobId === undefined) return await this.#me(incoming, isOurs);
+    if (!isOurs && !isJobId(jobId)) return;
     const outcome = await this.#tools.services.buttons.cancel(jobId, person);
     await this.#say(message, renderCancelled(outcome, messagesFor(person.locale)));
   }

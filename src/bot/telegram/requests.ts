@@ -215,6 +215,11 @@ function jobIdOf(message: Message): string {
   return album === undefined ? messageJobId(chatId, message.message_id) : albumJobId(chatId, album);
 }
 
+/** Whether it has the form of an id that is made here. */
+export function isJobId(id: string): boolean {
+  return /^tg-[\w-]+$/.test(id);
+}
+
 /** The same message, album or press always makes the same job id, short enough for a button's 64 bytes. */
 export function messageJobId(chatId: number, messageId: number): string {
   return `tg-${chatId.toString(36)}-${messageId.toString(36)}`;

@@ -211,7 +211,7 @@ describe.concurrent('who writes as a channel', () => {
 
 describe.concurrent('commands of admins in a group', () => {
   it('of strangers are left to other bots, unless they name this one', async (test) => {
-    const { says, fake, group, ada, eve, boss } = await begin(test);
+    const { says, fake, world, group, ada, eve, boss } = await begin(test);
     const replyTo = group.sendsText('hello', { from: ada });
     for (const from of [ada, eve]) {
       for (const command of ['ban', 'ban 24 spam', 'stats', 'pause', 'unban', 'quota show', 'rules']) {
@@ -227,7 +227,34 @@ describe.concurrent('commands of admins in a group', () => {
     expect(await says('/rules@Kinora_Bot', { from: ada })).toBe(en.rules.notModerator);
     expect(await says('/rules', { from: eve })).toMatch(/^Channels: all/);
     expect(await says('/stats', { from: boss })).toMatch(/^Queue: running/);
+    // People may cancel their own jobs.
+    const answers = fake.answers(group).length;
+    for (const command of ['cancel', 'cancel 17', 'cancel my order'])
+      group.sendsText(`/${command}`, { from: ada });
+    expect(await says('/queue', { from: ada })).toBe('The queue is empty.');
+    expect(fake.answers(group)).toHaveLength(answers + 1);
+    expect(await says('/cancel@kinora_bot', { from: ada })).toMatch(/^Credits: 0 of 50/);
+    expect(await says('/cancel tg-1-2', { from: ada })).toBe(en.refusal.gone);
+    world.isHeld = true;
+    await group.sendsPhoto(await photo(), '/animate waves', { from: ada });
+    await fake.until(() => world.runs.length === 1);
+    expect(await says('/cancel', { from: ada })).toContain('• running: waves');
     const alone = fake.privateChat({ user: ada });
     expect(await answered(fake, alone, () => alone.sendsText('/stats'))).toBe(en.refusal.notAdmin);
+  });
+
+  it('are none when an admin forwards what others wrote', async (test) => {
+    const { says, fake, group, ada, boss } = await begin(test);
+    const alone = fake.privateChat({ user: boss });
+    for (const command of [`/quota grant ${ada.id} 500`, '/ban 5003 24 spam', '/pause']) {
+      group.sendsText(command, { from: boss, forwarded: true });
+      expect(await answered(fake, alone, () => alone.sendsText(command, { forwarded: true }))).toBe(
+        en.helpText.captions,
+      );
+    }
+    expect(await says('/stats')).toMatch(/^Queue: running/);
+    expect(await says(`/quota show ${ada.id}`)).toContain(', 0 extra,');
+    expect(await says('/bans')).toBe(en.admin.noBans);
+    expect(fake.answers(group)).toHaveLength(3);
   });
 });
