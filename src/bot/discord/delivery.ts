@@ -15,7 +15,7 @@ import { fitToBytes } from '../../video/transform.ts';
 import { finalAnswer, videoAnswer } from '../answers.ts';
 import type { TrackedJob } from '../requests.ts';
 import { type ChatMessage, messagesOf, renderFinal, renderVideo } from '../sentences/render.ts';
-import { type Answer, DeliveryImpossible } from '../upkeep/delivery.ts';
+import { type Answer, DeliveryImpossible, takeCall } from '../upkeep/delivery.ts';
 import { type DiscordApi, Refused, type Sent, TooLarge, type Upload } from './api.ts';
 import { type NeededPermission, userIdOf } from './people.ts';
 import { fileName, type MessageBody, toBody } from './rendering.ts';
@@ -137,13 +137,13 @@ export class DiscordDelivery {
   }
 
   /**
-   * Calls the person to a video that came by an edit. Best effort, and once: by the bot Discord recognises a repetition,
-   * and by the token it is tried only where the bot may not write.
+   * Calls the person to a video that came by an edit. Best effort, and once: by the token it is tried only where the bot
+   * may not write.
    */
-  async #notify(entry: LedgerEntry, { kind }: Answer, signal: AbortSignal): Promise<void> {
+  async #notify(entry: LedgerEntry, answer: Answer, signal: AbortSignal): Promise<void> {
     const { api, tokens, lacking, notifyAfterMs } = this.#tools;
-    const { request, id, createdAt } = entry;
-    if (kind !== 'video' || Date.now() - createdAt < notifyAfterMs) return;
+    const { request, id } = entry;
+    if (answer.kind !== 'video' || !(await takeCall(entry, answer.files, notifyAfterMs))) return;
     const { channelId, messageId, isBotThere } = replyToSchema.parse(request.replyTo);
     const text = messagesOf(entry).result.ready;
     const body = toBody({ text, buttons: [] }, userIdOf(request.userKey));

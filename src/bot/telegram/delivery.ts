@@ -12,7 +12,13 @@ import { fitToBytes } from '../../video/transform.ts';
 import { finalAnswer, videoAnswer } from '../answers.ts';
 import type { RequestOrigin, TrackedJob } from '../requests.ts';
 import { type ChatMessage, messagesOf, renderFinal, renderVideo } from '../sentences/render.ts';
-import { type Answer, DeliveryDelayed, DeliveryImpossible, DeliveryRefused } from '../upkeep/delivery.ts';
+import {
+  type Answer,
+  DeliveryDelayed,
+  DeliveryImpossible,
+  DeliveryRefused,
+  takeCall,
+} from '../upkeep/delivery.ts';
 import {
   CallError,
   type CallOptions,
@@ -181,7 +187,7 @@ export class TelegramDelivery {
     if (place.statusId !== undefined) {
       try {
         await editIntoVideo(api, place.chatId, place.statusId, clip, frame, { signal });
-        await this.#notify(place, entry, signal);
+        await this.#notify(place, entry, answer, signal);
         return;
       } catch (error) {
         if (!(error instanceof CallError && error.isMessageGone)) throw error;
@@ -191,9 +197,14 @@ export class TelegramDelivery {
   }
 
   /** Best effort: the video is there. */
-  async #notify(place: AnswerPlace, entry: LedgerEntry, signal: AbortSignal): Promise<void> {
+  async #notify(
+    place: AnswerPlace,
+    entry: LedgerEntry,
+    { files }: Video,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { api, notifyAfterMs } = this.#tools;
-    if (Date.now() - entry.createdAt < notifyAfterMs) return;
+    if (!(await takeCall(entry, files, notifyAfterMs))) return;
     const { ready } = messagesOf(entry).result;
     const message = { ...targetFields(targetOf(place)), text: ready };
     await api.call('sendMessage', message, { signal }).catch(() => {});

@@ -3,6 +3,8 @@
  * because a chat was away. The ledger records that an answer was delivered. Knows of a platform only its Deliver.
  */
 import { randomUUID } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { type Job, UnrecoverableError, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
@@ -54,6 +56,22 @@ export class DeliveryRefused extends Error {
  * call; resolving means that the person has it.
  */
 export type Deliver = (entry: LedgerEntry, answer: Answer, signal: AbortSignal) => Promise<void>;
+
+/**
+ * Whether the person is to be called to a video that came by an edit, which notifies nobody: after a long wait, and once.
+ * The mark is written before the call, so that a crash behind it does not make a second one.
+ */
+export async function takeCall(
+  { createdAt }: Pick<LedgerEntry, 'createdAt'>,
+  { folder }: JobFiles,
+  notifyAfterMs: number,
+): Promise<boolean> {
+  if (Date.now() - createdAt < notifyAfterMs) return false;
+  return await writeFile(join(folder, 'called'), '', { flag: 'wx' }).then(
+    () => true,
+    (error: NodeJS.ErrnoException) => error.code !== 'EEXIST',
+  );
+}
 
 export interface DeliverySettings {
   readonly concurrency: number;
