@@ -11,6 +11,9 @@ class Passing extends Error {
   }
 }
 
+/** Of files whose type is not told. What they hold decides whether they can be animated. */
+export const pictureName = /\.(jpe?g|jfif|png|webp|gif|heic|heif|avif|jxl|svg|bmp|tiff?)$/i;
+
 const firstPauseMs = 200;
 const longestPauseMs = 2_000;
 

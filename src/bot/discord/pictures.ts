@@ -7,7 +7,7 @@ import {
   ComponentType,
   type Message,
 } from 'discord.js';
-import { download } from '../download.ts';
+import { download, pictureName } from '../download.ts';
 import { fileName } from './rendering.ts';
 
 /** The last two are Discord's proxy, through which pictures in previews of links are shown. */
@@ -19,7 +19,6 @@ export const discordPictureOrigins = [
 ] as const;
 export const maxPictureMegabytes = 25;
 const maxPictureBytes = maxPictureMegabytes * 2 ** 20;
-const pictureName = /\.(jpe?g|png|webp|gif|heic|heif|avif|svg|bmp|tiff?)$/i;
 
 export interface PictureRules {
   readonly origins: readonly string[];

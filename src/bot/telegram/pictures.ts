@@ -6,7 +6,7 @@ import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { isAbsolute } from 'node:path';
 import type { Document, Message } from 'telegraf/types';
-import { download } from '../download.ts';
+import { download, pictureName } from '../download.ts';
 import { CallError, type TelegramApi } from './api.ts';
 
 const downloadDeadlineMs = 30_000;
@@ -51,7 +51,7 @@ function fileOf(content: Content): Pick<Document, 'file_id' | 'file_size'> | und
 /** Some clients send images without their type, or as mere bytes: then the name tells, if there is one. */
 function isImage({ mime_type: type = '', file_name: name = '' }: Document): boolean {
   if (/^(image|video|audio)\//i.test(type)) return /^image\//i.test(type);
-  if (/\.(jpe?g|jfif|png|webp|gif|bmp|tiff?|heic|heif|avif|jxl)$/i.test(name)) return true;
+  if (pictureName.test(name)) return true;
   return /^(|application\/octet-stream)$/i.test(type) && !/\.\w+$/.test(name);
 }
 

@@ -119,10 +119,13 @@ describe('Apps > Animate', () => {
       { type: ComponentType.Container, components: [{ type: ComponentType.MediaGallery, items }] },
     ];
     await stage.video(await animates(stage, { files: [gif, photo], components }));
-    // One that was measured is a picture, whatever it is called.
-    await stage.video(
-      await animates(stage, { files: [{ ...photo, name: 'IMG', contentType: '', width: 9 }] }),
-    );
+    // One that was measured is a picture, whatever it is called; others are by their names.
+    for (const file of [
+      { ...photo, name: 'IMG', contentType: '', width: 9 },
+      { ...photo, name: 'photo.jfif', contentType: 'application/octet-stream' },
+    ]) {
+      await stage.video(await animates(stage, { files: [file] }));
+    }
   });
 
   it('says why when none can be', async () => {
