@@ -4,10 +4,9 @@
  */
 import http from 'node:http';
 import https from 'node:https';
-import { BlockList, isIP, type Socket } from 'node:net';
-import tls from 'node:tls';
-import { Agent, buildConnector, getGlobalDispatcher, setGlobalDispatcher } from 'undici';
-import { openTunnel } from './tunnel.ts';
+import { BlockList, isIP, Socket } from 'node:net';
+import { SocksClient } from 'socks';
+import { Agent, buildConnector, Client, getGlobalDispatcher, setGlobalDispatcher } from 'undici';
 
 export interface ProxySettings {
   /** For https:// and wss://. */
@@ -24,16 +23,12 @@ const defaultPorts: Readonly<Record<string, string>> = { 'https:': '443', 'http:
 
 /** Undefined: without a proxy. */
 export function proxyFor(
-  {
-    protocol,
-    hostname,
-    port,
-  }: { readonly protocol: string; readonly hostname: string; readonly port: string },
+  { protocol, hostname, port }: Pick<URL, 'protocol' | 'hostname' | 'port'>,
   settings: ProxySettings,
 ): URL | undefined {
   const proxy = (protocol === 'https:' ? settings.https : settings.http) ?? settings.all;
   const exceptions = (settings.no ?? '').split(/[\s,]+/).filter((entry) => entry !== '');
-  const host = hostname.replace(/^\[|\]$/g, '').toLowerCase();
+  const host = bare(hostname).toLowerCase();
   const isExcepted = exceptions.some((entry) => isMeant(entry, host, port || (defaultPorts[protocol] ?? '')));
   return proxy === undefined || isExcepted ? undefined : new URL(proxy);
 }
@@ -48,86 +43,131 @@ function isMeant(entry: string, host: string, port: string): boolean {
 }
 
 function isInSubnet(host: string, subnet: string): boolean {
-  const [address = '', prefix] = subnet.split('/');
-  const [family, ownFamily] = [isIP(address), isIP(host)];
-  if (prefix === undefined || family === 0 || ownFamily === 0) return false;
-  const type = (version: number) => (version === 6 ? 'ipv6' : 'ipv4');
-  const bits = Number(prefix);
-  if (!Number.isInteger(bits) || bits > (family === 6 ? 128 : 32)) return false;
-  const list = new BlockList();
-  list.addSubnet(address, bits, type(family));
-  return list.check(host, type(ownFamily));
+  const [address = '', bits = ''] = subnet.split('/');
+  const family = (text: string) => (isIP(text) === 6 ? 'ipv6' : 'ipv4');
+  try {
+    const list = new BlockList();
+    list.addSubnet(address, bits === '' ? Number.NaN : Number(bits), family(address));
+    return list.check(host, family(host));
+  } catch {
+    return false; // no subnet, or no address
+  }
 }
 
 /**
  * Sends the requests of this process through the proxies: those of undici (discord.js, downloads) and those of node:http
- * and node:https (telegraf, and the gateway's WebSocket, whose library takes no agent). Redis is reached as before.
+ * and node:https (telegraf, and the gateway's WebSocket). Redis is reached as before.
  * @returns a function that undoes it
  */
 export function useProxies(settings: ProxySettings): () => void {
   const before = getGlobalDispatcher();
-  setGlobalDispatcher(dispatcher(settings));
-  const restore = [
-    route(http, routed(new http.Agent({ keepAlive: true }), 'http:', settings)),
-    route(https, routed(new https.Agent({ keepAlive: true }), 'https:', settings)),
-  ];
+  const connect = connector(settings);
+  setGlobalDispatcher(new Agent({ connect }));
+  const restore = [route(http, 'http:', connect), route(https, 'https:', connect)];
   return () => {
     setGlobalDispatcher(before);
     for (const undo of restore) undo();
   };
 }
 
-function dispatcher(settings: ProxySettings): Agent {
-  const direct = buildConnector({});
-  return new Agent({
-    connect: (options, callback) => {
-      const { protocol, hostname, port } = options;
-      const proxy = proxyFor(options, settings);
-      if (!proxy) return direct(options, callback);
-      openTunnel(proxy, hostname, Number(port || defaultPorts[protocol])).then(
-        (socket) => {
-          if (protocol === 'https:') direct({ ...options, httpSocket: socket }, callback);
-          else callback(null, socket);
-        },
-        (error: Error) => callback(error, null),
-      );
-    },
-  });
-}
+/** Until the proxy has made its connection. */
+const deadlineMs = 15_000;
 
-type Connected = (error: Error | null, socket?: Socket) => void;
-type Connect = (options: tls.ConnectionOptions, callback: Connected) => Socket | undefined;
+const direct = buildConnector({});
 
-function routed<A extends http.Agent>(agent: A, protocol: 'http:' | 'https:', settings: ProxySettings): A {
-  // A method of every agent that Node documents and its types leave out.
-  const { createConnection } = agent as A & { readonly createConnection: Connect };
-  const connect: Connect = (options, callback) => {
-    const { host: hostname = 'localhost', port = defaultPorts[protocol] } = options;
-    const proxy = proxyFor({ protocol, hostname, port: String(port) }, settings);
-    if (!proxy) return createConnection.call(agent, options, callback);
-    openTunnel(proxy, hostname, Number(port)).then(
-      (socket) => callback(null, protocol === 'https:' ? tls.connect({ ...options, socket }) : socket),
-      (error: Error) => callback(error),
+function connector(settings: ProxySettings): buildConnector.connector {
+  return (options, callback) => {
+    const { protocol, hostname, port } = options;
+    const proxy = proxyFor(options, settings);
+    if (!proxy) return direct(options, callback);
+    const open = proxy.protocol.startsWith('socks') ? openSocks : openConnect;
+    open(proxy, bare(hostname), Number(port || defaultPorts[protocol])).then(
+      (socket) => {
+        if (protocol === 'https:') direct({ ...options, httpSocket: socket }, callback);
+        else callback(null, socket);
+      },
+      (error: Error) => callback(error, null),
     );
-    return undefined;
   };
-  return Object.assign(agent, { createConnection: connect });
 }
 
-/** A request that wants a connection of its own, by `agent: false`, is left alone: so does the way to the proxy. */
-function route(module: typeof http | typeof https, agent: http.Agent): () => void {
+/** By CONNECT of HTTP (RFC 9110). */
+async function openConnect(proxy: URL, host: string, port: number): Promise<Socket> {
+  const authority = `${isIP(host) === 6 ? `[${host}]` : host}:${port}`;
+  const { user, password } = credentialsOf(proxy);
+  const authorization = `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
+  // Left to itself it would ask the certificate of the proxy for the name of the target.
+  const connect: typeof direct = (options, callback) => direct({ ...options, servername: '' }, callback);
+  const client = new Client(proxy.origin, { connect });
+  try {
+    const { statusCode, socket } = await client.connect({
+      path: authority,
+      headers: { host: authority, ...(user === '' ? {} : { 'proxy-authorization': authorization }) },
+      signal: AbortSignal.timeout(deadlineMs),
+    });
+    if (statusCode === 200 && socket instanceof Socket) return socket;
+    socket.on('error', () => {}).destroy();
+    throw new Error(`The proxy refuses the connection: ${statusCode}`);
+  } finally {
+    // Closes what the deadline has left open; a connection that is made is no longer the client's.
+    void client.destroy();
+  }
+}
+
+/** The proxy resolves the name: here it may resolve to nothing, or to something else. */
+async function openSocks(proxy: URL, host: string, port: number): Promise<Socket> {
+  const { user, password } = credentialsOf(proxy);
+  try {
+    const { socket } = await SocksClient.createConnection({
+      command: 'connect',
+      destination: { host, port },
+      timeout: deadlineMs,
+      proxy: {
+        type: 5,
+        host: bare(proxy.hostname),
+        port: Number(proxy.port || 1080),
+        userId: user,
+        password,
+      },
+    });
+    return socket;
+  } catch (error) {
+    // The library's error holds the password.
+    throw new Error(error instanceof Error ? error.message : 'The proxy refuses the connection.');
+  }
+}
+
+function credentialsOf({ username, password }: URL) {
+  return { user: decodeURIComponent(username), password: decodeURIComponent(password) };
+}
+
+/** An address of IPv6 without its brackets. */
+function bare(hostname: string): string {
+  return hostname.replace(/^\[|\]$/g, '');
+}
+
+/** The gateway's library connects by itself unless its request is given an agent, which it cannot be told. */
+function route(
+  module: typeof http | typeof https,
+  protocol: string,
+  connect: buildConnector.connector,
+): () => void {
   const { request } = module;
+  // A method of every agent that Node documents and its types leave out.
+  const createConnection = (
+    { host, port, servername = '' }: http.ClientRequestArgs & { readonly servername?: string },
+    callback: buildConnector.Callback,
+  ) => connect({ protocol, hostname: host ?? 'localhost', port: String(port ?? ''), servername }, callback);
+  const agent = Object.assign(new module.Agent({ keepAlive: true }), { createConnection });
   type Callback = (response: http.IncomingMessage) => void;
   const withAgent = (
     first: URL | string | http.RequestOptions,
     second?: http.RequestOptions | Callback,
     third?: Callback,
   ) => {
-    const isUrl = typeof first === 'string' || first instanceof URL;
-    const options = isUrl ? (typeof second === 'object' ? second : {}) : first;
     const callback = typeof second === 'function' ? second : third;
-    const own = { ...options, agent: options.agent === false ? false : agent };
-    return isUrl ? request(first, own, callback) : request(own, callback);
+    if (typeof first !== 'string' && !(first instanceof URL)) return request({ ...first, agent }, callback);
+    return request(first, { ...(typeof second === 'object' ? second : {}), agent }, callback);
   };
   Object.assign(module, { request: withAgent });
   return () => void Object.assign(module, { request });

@@ -1,7 +1,11 @@
 /** Discord, Telegram and downloads behind a proxy that alone knows the way to them. */
+import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
+import https from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { inspect } from 'node:util';
+import { fetch } from 'undici';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { download } from '../../src/bot/download.ts';
 import { type ProxySettings, proxyFor, useProxies } from '../../src/bot/proxies.ts';
@@ -105,6 +109,33 @@ describe('a proxy', () => {
     expect(proxy.asked).toEqual([]);
   });
 
+  it.each([
+    ['HTTP', ({ httpUrl }: ForwardProxy) => httpUrl],
+    ['SOCKS', ({ socksUrl }: ForwardProxy) => socksUrl],
+  ])('of %s that refuses the password keeps it out of the errors', async (_, urlOf) => {
+    await proxied((proxy) => ({ all: urlOf(proxy).replace('a:b@', 'kino:s3cret@') }), 'a:b');
+    const errors = [
+      await fetch('https://files.test/x').catch((error: unknown) => error),
+      (
+        await once(https.request({ host: 'files.test' }).end(), 'response').catch((error: unknown) => [error])
+      )[0],
+    ];
+    for (const error of errors) {
+      expect(inspect(error)).toMatch(/refuses|Authentication failed/);
+      expect(inspect(error, { depth: null, showHidden: true })).not.toContain('s3cret');
+    }
+  });
+
+  it('over TLS is called by its own name', async () => {
+    const fake = await startFakeTelegram();
+    ends.push(() => fake.stop());
+    const proxy = await proxied(({ httpsUrl }) => ({ all: httpsUrl }), 'kino:s3cret');
+    proxy.target = Number(new URL(fake.apiRoot).port);
+    await fetch('https://files.test/x');
+    expect(proxy.asked).toEqual(['files.test:443']);
+    expect(proxy.names).toEqual(['localhost']);
+  });
+
   it('is not asked for what NO_PROXY names', async () => {
     const fake = await startFakeTelegram();
     ends.push(() => fake.stop());
@@ -145,6 +176,7 @@ describe('the proxy of an address', () => {
     ['http://[::1]:8081/', '[::1]:8081', undefined],
     ['http://[fd00::5]/', 'fd00::/8', undefined],
     ['http://10.1.2.3/', '10.0.0.0/99', 'proxy:3128'],
+    ['http://10.1.2.3/', '10.0.0.0/', 'proxy:3128'],
     ['https://discord.com/', '', 'proxy:3128'],
   ])('%s with NO_PROXY=%s is %s', (url, no, proxy) => {
     expect(of(url, { all, no })).toBe(proxy);

@@ -1,12 +1,13 @@
 /**
- * A proxy for tests, by CONNECT and by SOCKS5. Every name leads to one port of this machine, so that what reaches it came
+ * A proxy for tests, by CONNECT, also over TLS, and by SOCKS5. Every name leads to one port of this machine, so that what reaches it came
  * through the proxy; behind port 443 there is TLS with a certificate of the tests.
  */
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { createServer as createHttpServer } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
-import { createServer as createTlsServer } from 'node:tls';
+import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 
 const fixture = async (name: string): Promise<Buffer> =>
   await readFile(new URL(`../fixtures/tls/${name}.pem`, import.meta.url));
@@ -14,6 +15,8 @@ const fixture = async (name: string): Promise<Buffer> =>
 export class ForwardProxy {
   /** "host:port" of every connection that was asked for. */
   readonly asked: string[] = [];
+  /** By which the proxy itself was called over TLS. */
+  readonly names: (string | false | null)[] = [];
   /** Where all names lead; set before the first connection. */
   target = 0;
   /** "user:password", when it asks for them. */
@@ -22,6 +25,7 @@ export class ForwardProxy {
   readonly #sockets = new Set<Socket>();
   #tlsPort = 0;
   #httpPort = 0;
+  #httpsPort = 0;
   #socksPort = 0;
 
   private constructor(credentials: string | undefined) {
@@ -35,6 +39,9 @@ export class ForwardProxy {
       createTlsServer({ key, cert }, (socket) => proxy.#join(socket, connect(proxy.target, '127.0.0.1'))),
     );
     const http = createHttpServer((_, response) => response.writeHead(405).end());
+    const https = createHttpsServer({ key, cert });
+    https.on('secureConnection', ({ servername }: TLSSocket) => proxy.names.push(servername));
+    https.on('connect', (request, socket, head) => http.emit('connect', request, socket, head));
     http.on('connect', ({ url = '', headers }, socket: Socket) => {
       const given = headers['proxy-authorization']?.replace('Basic ', '') ?? '';
       if (credentials !== undefined && Buffer.from(given, 'base64').toString() !== credentials) {
@@ -45,12 +52,17 @@ export class ForwardProxy {
       proxy.#open(url, socket);
     });
     proxy.#httpPort = await proxy.#listen(http);
+    proxy.#httpsPort = await proxy.#listen(https);
     proxy.#socksPort = await proxy.#listen(createServer((socket) => void proxy.#socks(socket)));
     return proxy;
   }
 
   get httpUrl(): string {
     return `http://${this.#login}127.0.0.1:${this.#httpPort}`;
+  }
+
+  get httpsUrl(): string {
+    return `https://${this.#login}localhost:${this.#httpsPort}`;
   }
 
   get socksUrl(): string {
