@@ -3,8 +3,8 @@ import { slow } from './tests/slow.ts';
 
 export default defineConfig({
   test: {
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: 180_000,
+    hookTimeout: 180_000,
     // Each test file may run ONNX sessions and ffmpeg; two at a time suits the smallest machine we promise.
     maxWorkers: 2,
     projects: [

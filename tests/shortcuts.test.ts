@@ -74,7 +74,7 @@ describe('kinora animate', () => {
 
     const options = ['--scheduler', 'ddim', '--guidance-end', '1', '--reuse', '1'];
     expect((await animate(options, environment)).videoId).toBe(exact.videoId);
-  }, 60_000);
+  });
 
   it.each([
     [
@@ -152,4 +152,4 @@ it('jobs from chats use what the operator chose', async () => {
   } finally {
     await engine.stop();
   }
-}, 60_000);
+});

@@ -198,5 +198,5 @@ describe('from end to end', () => {
     expect(csv[3]).toMatch(/^"64x64x5, new seed",[\d.]+,0,/);
     const vae = readFileSync(path.join(folder, 'gpu-vae.csv'), 'utf8').split('\n');
     expect(vae.filter((line) => /^decode 128x128x6 chunk \d,–,[\d.]+,/.test(line))).toHaveLength(4);
-  }, 60_000);
+  });
 });

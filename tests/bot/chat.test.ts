@@ -32,7 +32,7 @@ describe('Telegram', () => {
     const group = world.fake.group({ members: [ada] });
     await group.sendsPhoto(await telegramPhoto(), '/animate waves', { from: ada, spoiler: true });
     expect((await world.fake.until(() => world.videos(group)[0])).media?.spoiler).toBe(true);
-  }, 30_000);
+  });
 
   it('keeps the rules of a group that has become a supergroup with another id', async (test) => {
     const fake = await startFakeTelegram();
@@ -46,7 +46,7 @@ describe('Telegram', () => {
     fresh.sendsOther({ migrate_from_chat_id: old.id }, { from: mod });
     await fresh.sendsPhoto(await telegramPhoto(), '/animate gore', { from: ada });
     await fake.until(() => /moderators/.test(world.last(fresh)?.text ?? ''));
-  }, 20_000);
+  });
 
   it('posts the video for a deleted topic into the group, or gives it up at once', async (test) => {
     const world = await telegram(test);
@@ -72,7 +72,7 @@ describe('Telegram', () => {
     await fake.until(async () => (await world.redis.connect().zcard('kinora:pending')) === 0);
     expect(gone.hits).toBeGreaterThan(0);
     expect(gone.hits).toBeLessThanOrEqual(2); // with the topic, and once more without
-  }, 30_000);
+  });
 
   it('animates a still sticker, which is what it makes of every WebP file', async (test) => {
     const world = await telegram(test);
@@ -81,7 +81,7 @@ describe('Telegram', () => {
     const sticker = chat.sendsSticker(await sharp({ create }).webp().toBuffer());
     chat.repliesTo(sticker, '/animate zoom in');
     await world.fake.until(() => world.videos(chat).length === 1);
-  }, 20_000);
+  });
 });
 
 describe('Discord', () => {
@@ -91,14 +91,14 @@ describe('Discord', () => {
     const asked = { image: covered, prompt: 'waves' };
     const shown = await stage.video(stage.ada.runs('/animate', asked, { channel: stage.channel }));
     expect(shown.attachments.map(({ name }) => name)).toEqual([expect.stringMatching(/^SPOILER_/)]);
-  }, 30_000);
+  });
 
   it('fetches a picture again whose first download failed', async () => {
     const stage = await discord({ platform: { pictureDeadlineMs: 2_000 } });
     stage.server.fail({ route: '/ephemeral-attachments', status: 503, times: 1 });
     const asked = { image: photo, prompt: 'waves' };
     await stage.video(stage.ada.runs('/animate', asked, { channel: stage.channel }));
-  }, 20_000);
+  });
 
   it('takes the first picture of a message that can be animated', async () => {
     const stage = await discord();
@@ -108,5 +108,5 @@ describe('Discord', () => {
     const menu = stage.ada.usesContextMenu(posted, 'Animate');
     const form = await stage.server.until(() => menu.modal());
     await stage.video(stage.ada.submits(form, { prompt: 'pan left' }));
-  }, 25_000);
+  });
 });

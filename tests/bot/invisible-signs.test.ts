@@ -40,7 +40,7 @@ describe('a prompt of nothing that can be seen is no prompt', () => {
     const asked = { image: photo, prompt: '\u200b', camera: 'zoom-in' };
     const shown = await stage.video(stage.ada.runs('/animate', asked, { channel: stage.channel }));
     expect(shown.text).toMatch(/^"camera slowly zooming in" · seed/);
-  }, 30_000);
+  });
 
   it('in Telegram', async (test) => {
     const world = await telegram(test);
@@ -60,7 +60,7 @@ describe('a prompt of nothing that can be seen is no prompt', () => {
     const usual = await fake.until(() => fake.answers(silent)[0]);
     expect(answer.text).toBe(usual.text);
     expect(world.runs).toHaveLength(nothings.length);
-  }, 30_000);
+  });
 });
 
 describe('a prompt cannot turn the words behind it', () => {
@@ -81,7 +81,7 @@ describe('a prompt cannot turn the words behind it', () => {
     const me = await stage.said(ada.runs('/me', {}, { channel }), /tfel/);
     expect(me.pressables.map(({ label }) => label)).toContain('Cancel: pan tfel');
     expect(opened(me.text)).toBe(0);
-  }, 30_000);
+  });
 
   it('in Telegram: under the video, in lists, on buttons, in questions and settings', async (test) => {
     const world = await telegram(test);
@@ -107,5 +107,5 @@ describe('a prompt cannot turn the words behind it', () => {
       expect(opened(text), text).toBe(0);
       for (const button of buttons) expect(opened(button.text), button.text).toBe(0);
     }
-  }, 30_000);
+  });
 });

@@ -67,7 +67,7 @@ describe.each(kinds)('behind %s', (_, settings) => {
     ends.push(() => world.stop());
     const chat = fake.privateChat();
     await chat.sendsPhoto(await telegramPhoto(), '/animate waves');
-    await fake.until(() => world.videos(chat).length === 1, 15_000);
+    await fake.until(() => world.videos(chat).length === 1);
     expect(fake.calls('file')).toHaveLength(1);
     expect(new Set(proxy.asked)).toEqual(new Set(['telegram.test:443']));
   });

@@ -129,7 +129,7 @@ class Chaos {
     this.#worker = this.#startWorker();
     const isDone = (): boolean =>
       this.#worker.firstWorkAt !== null || (this.accepted.size === this.#answered && this.#worker.loadMs > 0);
-    await eventually('the next worker works', isDone, 90_000);
+    await eventually('the next worker works', isDone);
     if (hadWork && this.#worker.firstWorkAt !== null && signal === 'SIGKILL') {
       this.recoveriesMs.push(this.#worker.firstWorkAt - endedAt);
     }

@@ -70,7 +70,7 @@ export class EngineWorkerHandle {
   }
 
   async serving(): Promise<this> {
-    await eventually('the worker serves', () => this.#isServing, 60_000);
+    await eventually('the worker serves', () => this.#isServing);
     return this;
   }
 

@@ -151,7 +151,7 @@ it('prints lines or JSON, never a token, and refuses ids that it does not know',
   expect(malformed.code).toBe(2);
   expect(malformed.stderr).toMatch(/^"\.\.\/\.\.\/etc" is no job id; expected .*discord-1234567890\.\n$/);
   expect(JSON.parse(malformed.stdout)).toEqual({ error: { message: malformed.stderr.trim() } });
-}, 120_000);
+});
 
 it('finds the private Redis of a running Kinora, and says when there is none', async () => {
   const dataDir = join(harness.folder, 'data');
@@ -172,4 +172,4 @@ it('finds the private Redis of a running Kinora, and says when there is none', a
   expect(gone.code).toBe(2);
   expect(gone.stderr).toBe('Redis does not answer: start it, or correct REDIS_URL.\n');
   expect(await readFile(server.socketPath, 'utf8')).toBe('');
-}, 120_000);
+});

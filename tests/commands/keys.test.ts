@@ -68,7 +68,7 @@ it('is made, listed and revoked on the command line', async () => {
   expect((await cli('list')).stdout).toMatch(/There are no keys/);
   const again = await cli('revoke', found?.id ?? '');
   expect(again).toMatchObject({ code: 2, stderr: expect.stringMatching(/^There is no key/) });
-}, 60_000);
+});
 
 it.each([
   [['create', 'x', '--scope', 'root'], /"root" is no scope; expected use, admin/],

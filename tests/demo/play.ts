@@ -107,7 +107,7 @@ export async function play(
   );
   await said(large, /step [1-9]|Loading/);
   await chat.sendsPhoto(cat.bytes, '镜头缓缓推近 preset=fast', { from: mei });
-  await telegram.until(() => telegram.answers(chat).some(({ text }) => text.includes('已接受')), 20_000);
+  await telegram.until(() => telegram.answers(chat).some(({ text }) => text.includes('已接受')));
   chat.sendsText('/queue', { from: mei });
   await telegram.until(() => telegram.answers(chat).length === 2);
   const running = await said(large, /step/);

@@ -89,7 +89,7 @@ export class Stage {
     this.#worker = new JobWorker(connection, new Artifacts(this.#jobsFolder), generate, this.#log);
     await this.#worker.start();
     await this.startBot();
-    await this.discord.until(() => this.discord.commands().length > 0, 20_000);
+    await this.discord.until(() => this.discord.commands().length > 0);
   }
 
   get #address() {

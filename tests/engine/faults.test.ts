@@ -265,7 +265,7 @@ describe('a parent that goes away', () => {
         folder,
         phase === 'denoising' ? slowJob(folder) : smoothJob(folder),
       );
-      await until(`the job reaches ${phase}`, () => state.phase === phase && state.enginePid !== 0, 30_000);
+      await until(`the job reaches ${phase}`, () => state.phase === phase && state.enginePid !== 0);
       if (phase === 'finishing') expect(ffmpegIn(folder)).toHaveLength(1);
       parent.kill(signal);
       await until(
@@ -282,7 +282,7 @@ describe('a parent that goes away', () => {
     // One step of the largest size that the tiny pack makes blocks the child for seconds.
     const job = slowJob(folder, { width: 512, height: 512, numFrames: 32 });
     const { parent, state } = startParent(folder, job);
-    await until('the first step begins', () => state.phase === 'denoising', 60_000);
+    await until('the first step begins', () => state.phase === 'denoising');
     await new Promise((resolve) => setTimeout(resolve, 200));
     parent.kill('SIGKILL');
     await until(
@@ -296,7 +296,7 @@ describe('a parent that goes away', () => {
   it('ending normally without stop(): the engine ends too', async () => {
     const folder = temporaryFolder();
     const { parent, state } = startParent(folder, null);
-    await until('the parent has ended', () => parent.exitCode !== null, 30_000);
+    await until('the parent has ended', () => parent.exitCode !== null);
     expect(parent.exitCode).toBe(0);
     expect(state.enginePid).toBeGreaterThan(0);
     await until('the engine is gone', () => !isRunning(state.enginePid), 2000);

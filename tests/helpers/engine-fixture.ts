@@ -166,7 +166,7 @@ export function ffmpegIn(folder: string): number[] {
 }
 
 /** Waits until the condition holds; fails the test with `what` when it does not in time. */
-export async function until(what: string, condition: () => boolean, deadlineMs = 10_000): Promise<void> {
+export async function until(what: string, condition: () => boolean, deadlineMs = 120_000): Promise<void> {
   const startedAt = performance.now();
   while (!condition()) {
     if (performance.now() - startedAt > deadlineMs) throw new Error(`not within ${deadlineMs} ms: ${what}`);

@@ -291,7 +291,7 @@ describe('a disk that fails only means that nothing is kept there', () => {
 });
 
 describe('several processes on one folder', () => {
-  it('never see wrong numbers and keep within the bound', { timeout: 30_000 }, async () => {
+  it('never see wrong numbers and keep within the bound', async () => {
     const bound = 200_000; // a dozen entries of forty: every process drops what the others wrote
     const children = [1, 2, 3].map(() => runProcess([String(bound), '1200', 'diskHits', 'misses']));
     for (const { ended } of children) {
@@ -307,7 +307,7 @@ describe('several processes on one folder', () => {
     expect(await diskBytes()).toBeLessThanOrEqual(bound + 2 * 17_000);
   });
 
-  it('survive that one is killed while writing', { timeout: 30_000 }, async () => {
+  it('survive that one is killed while writing', async () => {
     for (let round = 0; round < 3; round++) {
       const child = runProcess(['2000000', '60000']);
       await child.started;

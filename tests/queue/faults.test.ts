@@ -158,7 +158,7 @@ describe('Redis', () => {
     await harness.delivery();
     await eventually('three runs', () => runs.length === 3);
     await harness.server.crashAndRestart();
-    await eventually('ten answers', answered(10), 40_000);
+    await eventually('ten answers', answered(10));
     await sleep(500);
     expect(new Set(harness.posted.map((posted) => posted.jobId)).size).toBe(10);
     expect(harness.posted).toHaveLength(10);

@@ -211,7 +211,7 @@ describe.concurrent('a network that', () => {
       await eventually('it is handed out', async () => (await redis.llen('t:bull:generate:active')) === 1);
       proxy.reset();
       proxy.latencyMs = 0;
-      await eventually('the answer', () => harness.posted.length === 1, 10_000);
+      await eventually('the answer', () => harness.posted.length === 1, 25_000); // the lock lasts 30 s
       await expectTruth(harness, asked);
       expect(runs).toHaveLength(1);
     }));
@@ -230,7 +230,7 @@ describe.concurrent('a network that', () => {
       proxy.latencyMs = 0;
       expect((await client.ledger.read('t-a'))?.state).toBe('waiting');
       const second = EngineWorkerHandle.start(harness);
-      await eventually('the answer', () => harness.posted.length === 1, 15_000);
+      await eventually('the answer', () => harness.posted.length === 1, 25_000); // the lock lasts 30 s
       await second.end('SIGTERM');
       expect(await harness.runs()).toEqual(['t-a']);
     }));

@@ -177,7 +177,7 @@ describe('a server that was left behind', () => {
       process.kill(first.pid, 'SIGKILL');
     }
     await start();
-  }, 30_000);
+  });
 });
 
 it('says what is wrong with a damaged file, and what repairs it', async () => {
@@ -233,7 +233,7 @@ it('waits while the disk is full, says so in the words of the server, and recove
   } finally {
     unmount();
   }
-}, 60_000);
+});
 
 it('says how to install redis-server where it is missing', async () => {
   const path = process.env['PATH'];
@@ -292,7 +292,7 @@ it('answers a fail-fast caller within three seconds when Redis is frozen or gone
   await server.stop();
   await expect(redis.ping()).rejects.toThrow();
   redis.disconnect();
-}, 20_000);
+});
 
 it('gives no token of the environment to the server or to the shells around it', async () => {
   process.env['KINORA_TELEGRAM_TOKEN'] = '1:secret-of-the-environment';

@@ -87,7 +87,7 @@ it('animates what is put into the inbox, says what cannot be, and continues afte
   await writeFile(join(inbox, 'cat.txt'), 'zoom in');
   await copyFile(cat, join(inbox, 'cat.jpg'));
   await copyFile(picture('truncated.jpg'), join(inbox, 'broken.jpg'));
-  await eventually('the video', inInbox('cat.mp4'), 60_000);
+  await eventually('the video', inInbox('cat.mp4'));
   await eventually('the sentence', inInbox('broken.error.txt'));
   expect((await readMp4Info(join(inbox, 'cat.mp4'))).numFrames).toBe(5);
   expect(await readFile(join(inbox, 'broken.error.txt'), 'utf8')).toMatch(/cannot be decoded/);
@@ -95,18 +95,18 @@ it('animates what is put into the inbox, says what cannot be, and continues afte
   // Its Redis comes back with everything that was accepted.
   await killOwnRedis();
   await copyFile(cat, join(inbox, 'other.jpg'));
-  await eventually('the other video', inInbox('other.mp4'), 60_000);
+  await eventually('the other video', inInbox('other.mp4'));
 
   // Nothing is told to end; the parts notice, and a second start finds what was accepted.
   await copyFile(cat, join(inbox, 'second.jpg'));
   await eventually('the job', async () => (await readdir(join(folder, 'data', 'jobs'))).length === 4);
   await stop('SIGKILL');
-  await eventually('the end of every part', async () => (await processesOf(folder)).length === 0, 30_000);
+  await eventually('the end of every part', async () => (await processesOf(folder)).length === 0);
   start();
-  await eventually('the second video', inInbox('second.mp4'), 60_000);
+  await eventually('the second video', inInbox('second.mp4'));
   expect(await stop('SIGTERM')).toBe(0);
   await eventually('the end of every part', async () => (await processesOf(folder)).length === 0);
-}, 180_000);
+});
 
 it('bot and worker end when start is killed while they load', async () => {
   start();
@@ -118,7 +118,7 @@ it('bot and worker end when start is killed while they load', async () => {
     60_000,
   );
   await stop('SIGKILL');
-  await eventually('the end of every part', async () => (await processesOf(folder)).length === 0, 30_000);
+  await eventually('the end of every part', async () => (await processesOf(folder)).length === 0);
 });
 
 it.each(['bot', 'worker', 'start'])(
@@ -198,7 +198,7 @@ it('start ends when a part refuses what it is given, and says why once', async (
 
 it('refuses to run twice on one folder, and without anything to take requests from', async () => {
   start();
-  await eventually('the inbox', async () => (await readdir(folder)).includes('inbox'), 30_000);
+  await eventually('the inbox', async () => (await readdir(folder)).includes('inbox'));
   const environment = { KINORA_DATA_DIR: join(folder, 'data'), KINORA_INBOX: inbox };
   const second = await runCli(['start'], { folder, environment });
   expect(second.stderr).toMatch(/^Another Kinora \(process \d+\) already runs on \S+\n$/);

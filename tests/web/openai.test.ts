@@ -61,7 +61,7 @@ it('creates, polls, fetches, lists, remixes and deletes', async () => {
     deleted: true,
   });
   await expect(openai.videos.retrieve(video.id)).rejects.toThrow(OpenAI.NotFoundError);
-}, 120_000);
+});
 
 it('throws its own errors, with our sentences, codes and parameters', async () => {
   const creating = openai.videos.create({

@@ -96,15 +96,15 @@ describe('a video that was long in coming', () => {
     const stage = await begin(patient);
     const { ada, channel, server } = stage;
     const secret = ada.runs('/animate', { ...picture, private: true }, { channel });
-    const own = await server.until(() => calls(secret.followUps, stage)[0], 15_000);
+    const own = await server.until(() => calls(secret.followUps, stage)[0]);
     expect(own.ephemeral).toBe(true);
     expect(channel.visible).toEqual([]);
 
     const friends = ada.runs('/animate', picture, { userInstall: true });
-    await server.until(() => calls(friends.followUps, stage)[0], 15_000);
+    await server.until(() => calls(friends.followUps, stage)[0]);
     channel.deny(Can.SendMessages);
     const open = ada.runs('/animate', picture, { channel });
-    await server.until(() => calls(open.followUps, stage)[0], 15_000);
+    await server.until(() => calls(open.followUps, stage)[0]);
     expect(calls(channel.visible, stage)).toHaveLength(1);
   });
 

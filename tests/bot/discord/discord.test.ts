@@ -709,7 +709,7 @@ describe('the connection', () => {
     for (const resume of [true, false]) {
       server.dropGateway({ resume });
       await server.until(() => !server.gateway.connected);
-      await server.until(() => server.gateway.connected, 10_000);
+      await server.until(() => server.gateway.connected);
       await stage.said(ada.runs('/help', {}, { channel }), /options of \/animate/);
     }
     // Discord takes the token away after a thousand a day.
@@ -723,7 +723,7 @@ describe('the connection', () => {
     stage.server.fail({ route: '/gateway/bot', status: 503, times: 4 });
     await stage.startBot();
     expect(stage.server.gateway.connected).toBe(false);
-    await stage.server.until(() => stage.server.gateway.connected, 10_000);
+    await stage.server.until(() => stage.server.gateway.connected);
     await stage.said(stage.ada.runs('/help', {}, { channel: stage.channel }), /options of/);
     const gateway = new Gateway({
       token: stage.server.token.replace(/.$/, '!'),
@@ -743,7 +743,7 @@ describe('the connection', () => {
     server.gateway.deafen();
     await server.until(() => !server.gateway.connected);
     server.gateway.deafen(false);
-    await server.until(() => server.gateway.connected, 10_000);
+    await server.until(() => server.gateway.connected);
     await stage.said(ada.runs('/help', {}, { channel }), /options of \/animate/);
   });
 });

@@ -56,7 +56,7 @@ describe('a bot in many servers', () => {
     await gateway.start();
     server.gateway.shards = 2;
     server.gateway.closeAll(Close.ShardingRequired);
-    await server.until(() => server.gateway.identifies === 3, 10_000);
+    await server.until(() => server.gateway.identifies === 3);
   });
 });
 
@@ -85,7 +85,7 @@ describe('a login that can never succeed', () => {
     await gateway.start();
     server.gateway.refuse(code);
     server.gateway.closeAll(code);
-    await server.until(() => logged.some((line) => sentence.test(line)), 10_000);
+    await server.until(() => logged.some((line) => sentence.test(line)));
     expect(logged.join()).toMatch(/Discord stays off/);
     expect(logged.join()).not.toMatch(/try again/);
     expect(gateway.client).toBe(null);

@@ -97,12 +97,12 @@ describe.concurrent('a photo without words, in a private chat', () => {
     await fake.until(() => download.hits === 1 && fake.pendingUpdates === 0);
     await world.stopBot();
     await world.startBot();
-    await fake.until(() => world.videos(chat).length === 1, 10_000);
+    await fake.until(() => world.videos(chat).length === 1);
     expect(fake.answers(chat)).toHaveLength(2);
     // Nothing of it is left behind.
     const done = await readFile(join(world.folder, 'telegram-updates', 'done'), 'utf8');
     expect(done.split('\n').filter(Boolean)).toHaveLength(2);
-  }, 20_000);
+  });
 
   it('that is gone cannot be animated by its buttons', async (test) => {
     const world = await telegramWorld(test);

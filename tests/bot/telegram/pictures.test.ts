@@ -59,7 +59,7 @@ describe.concurrent('a picture under a cover', () => {
     chat.presses(world.videos(chat)[1] as FakeMessage, 'Re-roll');
     await fake.until(() => world.videos(chat).length === 8);
     expect(world.videos(chat).map(({ media }) => media?.spoiler)).toEqual(Array(8).fill(true));
-  }, 30_000);
+  });
 });
 
 describe.concurrent('a picture', () => {

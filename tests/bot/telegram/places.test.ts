@@ -110,7 +110,7 @@ describe.concurrent('a video that is refused', () => {
         times: 1_000,
       });
       world.isHeld = false;
-      await fake.until(() => settled(world), 15_000);
+      await fake.until(() => settled(world));
       expect(refused.hits).toBeLessThanOrEqual(6);
       if (status !== 403) await fake.until(() => message.text.includes('Nothing was charged.'));
       expect(await creditsOf(world, chat)).toMatch(/^Credits: 0 of 50.*\nYou have no jobs/);

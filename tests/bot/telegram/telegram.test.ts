@@ -260,7 +260,7 @@ describe.concurrent('buttons', () => {
     chat.presses(result, 'Delete');
     await fake.until(() => result.deleted);
     expect(await world.artifacts.hasImage(world.runs[0]?.id ?? '')).toBe(false);
-  }, 30_000);
+  });
 
   it('are refused to others, politely, but settings are for everybody', async (test) => {
     const world = await telegramWorld(test);
@@ -513,7 +513,7 @@ describe.concurrent('trouble with Telegram', () => {
     await fake.until(() => fake.answers(chat).length === asked + 1, 8_000);
     await fake.until(() => fake.pendingUpdates === 0);
     expect(fake.answers(chat)).toHaveLength(asked + 1);
-  }, 30_000);
+  });
 
   it('is survived at the start, too', async (test) => {
     const early = await startFakeTelegram();
@@ -540,7 +540,7 @@ describe.concurrent('trouble with Telegram', () => {
     fake.fail({ method: 'editMessageText', status: 502 });
     await world.animated(chat);
     expect(fake.answers(chat)).toHaveLength(4);
-  }, 20_000);
+  });
 
   it('ends with a clear word when the token is refused', async (test) => {
     const world = await telegramWorld(test);
@@ -582,11 +582,11 @@ describe.concurrent('trouble with Telegram', () => {
     await world.stopBot();
     fake.redeliver();
     await world.startBot();
-    await fake.until(() => chats.every((chat) => world.videos(chat).length === 1), 20_000);
-    await fake.until(() => chats.every((chat) => fake.answers(chat).length >= 5), 20_000);
+    await fake.until(() => chats.every((chat) => world.videos(chat).length === 1));
+    await fake.until(() => chats.every((chat) => fake.answers(chat).length >= 5));
     expect(chats.map((chat) => fake.answers(chat).length)).toEqual(Array(20).fill(5));
     expect(world.runs).toHaveLength(20);
-  }, 60_000);
+  });
 
   it('drops progress but never the result under a flood limit', async (test) => {
     const world = await telegramWorld(test);
@@ -675,7 +675,7 @@ describe.concurrent('trouble with Telegram', () => {
       .calls('editMessageMedia')
       .map(({ uploads }) => Math.max(...uploads.map(({ bytes }) => bytes.length)));
     expect(taken).toBeLessThanOrEqual((refused ?? 0) / 2);
-  }, 20_000);
+  });
 });
 
 describe.concurrent('a dead Redis', () => {
@@ -687,21 +687,21 @@ describe.concurrent('a dead Redis', () => {
     world.redis.process.kill('SIGSTOP');
     try {
       await chat.sendsPhoto(await photo(), 'waves');
-      await fake.until(() => world.last(chat)?.text.startsWith('The queue cannot be reached'), 12_000);
+      await fake.until(() => world.last(chat)?.text.startsWith('The queue cannot be reached'));
       chat.sendsText('/me');
-      await fake.until(() => fake.answers(chat).length === 3, 12_000);
+      await fake.until(() => fake.answers(chat).length === 3);
       expect(world.last(chat)?.text).toMatch(/^The queue cannot be reached/);
       const press = chat.presses(first, 'Re-roll');
-      await fake.until(() => press.answer?.text.startsWith('The queue cannot be reached'), 12_000);
+      await fake.until(() => press.answer?.text.startsWith('The queue cannot be reached'));
     } finally {
       world.redis.process.kill('SIGCONT');
     }
-    await fake.until(async () => (await world.redis.connect().zcard('kinora:pending')) === 0, 12_000);
+    await fake.until(async () => (await world.redis.connect().zcard('kinora:pending')) === 0);
     chat.sendsText('/me');
-    await fake.until(() => world.last(chat)?.text.startsWith('Credits: 2 of 50'), 12_000);
+    await fake.until(() => world.last(chat)?.text.startsWith('Credits: 2 of 50'));
     await fake.until(() => settled(world));
     await world.animated(chat);
-  }, 60_000);
+  });
 });
 
 describe.concurrent('a restart', () => {
@@ -715,7 +715,7 @@ describe.concurrent('a restart', () => {
     await world.stopBot();
     outage.lift();
     await world.startBot();
-    await fake.until(() => world.videos(chat).length === 1, 10_000);
+    await fake.until(() => world.videos(chat).length === 1);
     expect(fake.answers(chat)).toHaveLength(1);
     expect(world.runs).toHaveLength(1);
   });
@@ -729,9 +729,9 @@ describe.concurrent('a restart', () => {
     await fake.until(() => download.hits === 1 && fake.pendingUpdates === 0);
     await world.stopBot();
     await world.startBot();
-    await fake.until(() => world.videos(chat).length === 1, 10_000);
+    await fake.until(() => world.videos(chat).length === 1);
     expect(fake.answers(chat)).toHaveLength(1);
-  }, 20_000);
+  });
 });
 
 describe.concurrent('what people write', () => {

@@ -145,7 +145,7 @@ export class FakeTelegram {
    * Waits until the predicate gives something truthy, and returns it.
    * @throws with the transcript when it does not happen in time
    */
-  async until<Result>(predicate: () => Result | Promise<Result>, ms = 5000): Promise<NonNullable<Result>> {
+  async until<Result>(predicate: () => Result | Promise<Result>, ms = 120_000): Promise<NonNullable<Result>> {
     const deadline = Date.now() + ms;
     for (;;) {
       const result = await predicate();
