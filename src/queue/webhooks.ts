@@ -17,6 +17,9 @@ export interface Webhook extends z.infer<typeof storedSchema> {
   readonly id: string;
 }
 
+/** BullMQ's queue of messages to them. */
+export const webhookQueueName = 'webhook';
+
 const idBytes = 12;
 /** Of one person. */
 export const mostWebhooks = 10;

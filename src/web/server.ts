@@ -26,6 +26,8 @@ import type { Redis } from 'ioredis';
 import type { Logger } from '../log.ts';
 import { ApiKeys } from '../queue/api-keys.ts';
 import type { Keys } from '../queue/keys.ts';
+import { accountRoutes } from './account.ts';
+import { adminRoutes } from './admin.ts';
 import { type CallLimits, defaultCallLimits, localeOf, requireKeys } from './caller.ts';
 import { healthRoutes } from './health.ts';
 import { invalidParameter, type Problem, ProblemError, renderProblem } from './problem.ts';
@@ -111,6 +113,9 @@ export async function buildServer(tools: ServerTools): Promise<WebServer> {
   healthRoutes(app, tools.redis, tools.keys);
   await videoRoutes(app, tools.videos);
   webhookRoutes(app, tools.webhooks);
+  const { account, administration } = tools.videos.services;
+  accountRoutes(app, account);
+  adminRoutes(app, { administration, redis: tools.redis, keys: tools.keys });
   return app;
 }
 

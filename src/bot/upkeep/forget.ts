@@ -24,7 +24,7 @@ import type { JobClient } from '../../queue/client.ts';
 import { deliverQueueName, generateQueueName } from '../../queue/jobs.ts';
 import { rewriteWithoutForgotten } from '../../queue/rewrite.ts';
 import { runScript } from '../../queue/scripts.ts';
-import { Webhooks } from '../../queue/webhooks.ts';
+import { Webhooks, webhookQueueName } from '../../queue/webhooks.ts';
 import { workerEntries } from '../../queue/worker-registry.ts';
 
 export interface ForgetTools {
@@ -252,7 +252,7 @@ class Forgetting {
     const { redis, client } = this.#tools;
     const { keys } = client;
     // BullMQ's streams of events, which nobody reads.
-    for (const queue of [generateQueueName, deliverQueueName]) {
+    for (const queue of [generateQueueName, deliverQueueName, webhookQueueName]) {
       await redis.xtrim(`${keys.bull}:${queue}:events`, 'MAXLEN', 0);
     }
     for (const [id, { entry, alive }] of await workerEntries(redis, keys)) {

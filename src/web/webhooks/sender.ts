@@ -11,19 +11,16 @@ import { independentOfRedis } from '../../queue/client.ts';
 import { jobIdSchema } from '../../queue/jobs.ts';
 import type { Keys } from '../../queue/keys.ts';
 import { Ledger, type LedgerEntry } from '../../queue/ledger.ts';
-import { Webhooks } from '../../queue/webhooks.ts';
+import { Webhooks, webhookQueueName } from '../../queue/webhooks.ts';
 import { post } from './post.ts';
 import type { WebhookSigner } from './signing.ts';
 
-const queueName = 'webhook';
 /** Pauses between attempts, each up to a tenth longer: about a day in all. */
 const pausesMs = [5, 60, 300, 1_800, 7_200, 18_000, 28_800, 28_800].map((seconds) => seconds * 1000);
 /** Until the job is settled, so that whoever is told finds its video completed. */
 const settlingMs = 250;
 const deadlineMs = 20_000;
 const atOnce = 16;
-/** So that an answer which is delivered twice is told once. */
-const keptSeconds = 86_400;
 
 const messageSchema = z.object({
   webhookId: z.string(),
@@ -60,7 +57,7 @@ export class WebhookSender {
     this.#webhooks = new Webhooks(redis, keys);
     this.#ledger = new Ledger(patient, keys);
     const onError = (error: Error): void => log.warn({ err: error.message }, 'webhook connection');
-    this.#queue = new Queue<Message>(queueName, {
+    this.#queue = new Queue<Message>(webhookQueueName, {
       connection: redis,
       prefix: keys.bull,
       ...independentOfRedis,
@@ -68,12 +65,12 @@ export class WebhookSender {
         attempts: pauses.length + 1,
         backoff: { type: 'webhook' },
         delay: settlingMs,
-        removeOnComplete: { age: keptSeconds },
+        removeOnComplete: true,
         removeOnFail: true,
       },
     }).on('error', onError);
     this.#worker = new Worker<Message>(
-      queueName,
+      webhookQueueName,
       ({ data, id }) => this.#send(messageSchema.parse(data), id ?? ''),
       {
         connection: patient,
