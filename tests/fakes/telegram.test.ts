@@ -12,7 +12,7 @@ import type { InlineKeyboardButton } from 'telegraf/types';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { encodeVideo } from '../../src/video/encode.ts';
 import { findFfmpeg } from '../../src/video/ffmpeg-path.ts';
-import { complaint } from './telegram/official.ts';
+import { complaint, tellingComplaint } from './telegram/official.ts';
 import { Params } from './telegram/params.ts';
 import { type FakeTelegram, type FakeTelegramOptions, startFakeTelegram } from './telegram/server.ts';
 
@@ -817,5 +817,49 @@ describe('a call that Telegram does not describe', () => {
     const parameters = new URLSearchParams({ chat_id: String(chat.id), text: 'a', colour: 'red' });
     await fetch(`${fake.apiRoot}/bot${fake.token}/sendMessage?${parameters}`);
     await expect(fake.stop()).rejects.toThrow(/no parameter colour/);
+  });
+});
+
+describe('what the fake tells', () => {
+  it('is as Telegram describes it, in every kind of place and by every kind of sender', async () => {
+    const fake = await server();
+    const [ada, ghost, boss] = [fake.user(), fake.user(), fake.user({ username: 'boss' })];
+    const own = fake.privateChat({ user: ada, started: true });
+    const group = fake.group({ members: [ada], owner: boss, anonymousAdmins: [ghost], botIsAdmin: true });
+    const forum = fake.group({ members: [ada], owner: boss, forum: true, botIsAdmin: true });
+    const basic = fake.group({ members: [ada], basic: true, botIsAdmin: true });
+    const news = { id: -1_003_000_000_001, title: 'News' };
+
+    const covered = await own.sendsPhoto(landscape, '/animate waves', { spoiler: true });
+    own.edits(covered, 'rain');
+    own.sendsDocument({ name: 'a.png', bytes: landscape, mimeType: '' }, 'as a file');
+    await own.sendsAlbum([landscape, landscape], 'two');
+    const sticker = own.sendsSticker(landscape);
+    own.repliesTo(sticker, 'Ada, look', { mentions: [ada] });
+    const said = group.sendsText('/ban 24 @boss', { from: ghost });
+    group.sendsText('/ban', { asChannel: news, replyTo: said });
+    group.repliesTo(group.sendsText('Sale!', { postOf: news }), 'a comment');
+    group.sendsText('from elsewhere', { forwarded: true, externalReplyTo: sticker });
+    group.sendsText('quoting', { externalReplyTo: group.sendsText('as a group', { from: ghost }) });
+    const topic = forum.opensTopic('Cats', boss);
+    const inTopic = forum.sendsText('in a topic', { threadId: topic.id });
+    forum.repliesTo(inTopic, 'a real reply');
+    forum.closesTopic(topic.id, boss);
+    basic.becomesSupergroup(['to', 'from']);
+
+    const telegram = client(fake);
+    const reply_markup = { inline_keyboard: [[{ text: 'Go', callback_data: 'go' }]] };
+    const asked = await telegram.callApi('sendMessage', { chat_id: own.id, text: 'Go?', reply_markup });
+    expect(tellingComplaint('Message', asked)).toBeUndefined();
+    const video = await telegram.sendVideo(own.id, { source: clip });
+    expect(tellingComplaint('Message', video)).toBeUndefined();
+    own.presses(await fake.until(() => fake.answers(own)[0]), 'Go');
+
+    const updates = await telegram.getUpdates(0, 100, 0, undefined);
+    expect(updates.length).toBeGreaterThan(20);
+    for (const update of updates) {
+      expect(tellingComplaint('Update', update), JSON.stringify(update)).toBeUndefined();
+    }
+    expect(tellingComplaint('Update', { update_id: 1, message: { text: 'no sender' } })).toMatch(/chat/);
   });
 });

@@ -1,7 +1,7 @@
 /**
  * Telegram's own description of the Bot API, as far as npm has it for programs: a file of types that is generated from the
- * pages of core.telegram.org, one interface for each type and for the parameters of each method. Every call of the bot is
- * held against it.
+ * pages of core.telegram.org, one interface for each type and for the parameters of each method. Every call of
+ * the bot is held against it, and so are the kinds of updates that the fake sends.
  */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -91,6 +91,12 @@ function namedType(name: string): z.ZodType {
 }
 
 const parameters = new Map<string, Fields>();
+
+/** What is wrong with something that the fake tells, by the name of its type; undefined when nothing is. */
+export function tellingComplaint(type: string, told: unknown): string | undefined {
+  const parsed = typeOf(type).safeParse(told);
+  return parsed.success ? undefined : z.prettifyError(parsed.error);
+}
 
 /** What is wrong with a call; undefined when nothing is. */
 export function complaint(method: string, { values, uploads }: Params): string | undefined {
