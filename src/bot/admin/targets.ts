@@ -29,6 +29,8 @@ export interface TakenTarget {
 /** Acting on the wrong person is worse than asking again. */
 export type UnclearTarget =
   | { readonly kind: 'severalTargets' }
+  /** Names somebody in a way that is not known here. */
+  | { readonly kind: 'unknown'; readonly text: string }
   /** In a reply: a user's id, or hours for the author. */
   | { readonly kind: 'idOrHours'; readonly hours: string; readonly target: string }
   /** In a reply: a user's id, or credits for the author. */
@@ -40,6 +42,9 @@ const platforms = ['discord', 'telegram', 'inbox', 'web'];
 const shortestId = 4;
 const wholeNumber = /^-?\d+$/;
 const amount = /^[+-]?\d+(\.\d+)?h?$|^default$/i;
+
+/** "id:5002", "group:-1001234", "#id5002", "tg://user?id=5002" */
+const likeName = /^(?:[a-z]+[:=]|#|#?id|tg:\/\/user\?id=)-?\d{4,}$/i;
 
 const isShort = (number: string): boolean => number.replace('-', '').length < shortestId;
 
@@ -65,6 +70,7 @@ export function takeTarget(
     return { kind: 'severalTargets' };
   }
   if (isNamed) return named;
+  if (likeName.test(first)) return { kind: 'unknown', text: first };
   if (!wholeNumber.test(first)) return isReply || first.includes(':') ? author : named;
   if (!number) return named;
   if (isShort(first)) return isReply && isBareId(words.slice(1)) ? { kind: 'severalTargets' } : author;

@@ -403,6 +403,19 @@ describe('a reply to somebody', () => {
       expect(asReply(words), words).toEqual({ kind: 'severalTargets' });
     }
     expect(parse('ban 24 discord:7 spam')).toEqual({ kind: 'severalTargets' });
+    for (const name of [
+      'id:5002',
+      'group:-1001234',
+      'tg:5002',
+      '#5002',
+      '#id5002',
+      'id5002',
+      'tg://user?id=5002',
+    ]) {
+      expect(asReply(`ban ${name} 24 spam`), name).toEqual({ kind: 'unknown', text: name });
+      expect(asReply(`quota set ${name} 20`), name).toEqual({ kind: 'unknown', text: name });
+      expect(parse(`unban ${name}`), name).toEqual({ kind: 'unknown', text: name });
+    }
     expect(asReply('ban telegram：5002 24')).toMatchObject({ owner: user('telegram:5002'), hours: 24 });
   });
 
