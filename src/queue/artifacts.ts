@@ -136,10 +136,15 @@ export class Artifacts {
     return (await this.#readNote(jobId, answeredName, answeredSchema))?.outcome;
   }
 
+  /** The request of a job as it was accepted; undefined before, and of a folder that is gone. */
+  async accepted(jobId: string): Promise<Accepted | undefined> {
+    return await this.#readNote(jobId, acceptedName, acceptedSchema);
+  }
+
   /** The request of a job that was accepted and not answered. */
   async owed(jobId: string): Promise<Accepted | undefined> {
     if ((await this.answered(jobId)) !== undefined) return undefined;
-    return await this.#readNote(jobId, acceptedName, acceptedSchema);
+    return await this.accepted(jobId);
   }
 
   /** A folder that is gone stays gone: its person deleted their data. */

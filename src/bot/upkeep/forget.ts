@@ -121,6 +121,8 @@ class Forgetting {
   readonly #pictureKeys = new Set<string>();
   readonly #fileHashes = new Set<string>();
   readonly #videoIds = new Set<string>();
+  /** Jobs whose folders name the user. A Redis that lost its data knows nothing of them. */
+  readonly #inFolders = new Set<string>();
   #jobs = 0;
   #cancelled = 0;
   #folders = 0;
@@ -136,6 +138,7 @@ class Forgetting {
   async run(): Promise<Forgotten> {
     const { answerWithinMs, endWithinMs, lookEveryMs, cacheSettlesMs } = this.#settings;
     const beganAt = performance.now();
+    await this.#findFolders();
     let left = await this.#pass(false);
     while (left.length > 0 && performance.now() - beganAt < endWithinMs) {
       await sleep(lookEveryMs);
@@ -152,10 +155,20 @@ class Forgetting {
     return { ...report, unfinished: left };
   }
 
+  async #findFolders(): Promise<void> {
+    const { artifacts } = this.#tools;
+    for (const id of await artifacts.jobIds()) {
+      const accepted = await artifacts.accepted(id);
+      const isTheirs = accepted?.request.userKey === this.#userKey && accepted.acceptedAt <= this.#wishedAt;
+      if (isTheirs) this.#inFolders.add(id);
+    }
+  }
+
   /** Ends and removes as many jobs as possible. Returns the ids of the jobs that are left. */
   async #pass(isImpatient: boolean): Promise<string[]> {
     const { redis, client } = this.#tools;
-    const ids = await redis.zrangebyscore(client.keys.history(this.#userKey), '-inf', this.#wishedAt);
+    const known = await redis.zrangebyscore(client.keys.history(this.#userKey), '-inf', this.#wishedAt);
+    const ids = [...new Set([...known, ...this.#inFolders])];
     const workers = [...(await workerEntries(redis, client.keys)).values()];
     const held = new Set(workers.filter(({ alive }) => alive).map(({ entry }) => entry.jobId));
     const left: string[] = [];
@@ -225,6 +238,7 @@ class Forgetting {
     }
     const state = await redis.hget(keys.job(jobId), 'state');
     await client.ledger.remove(jobId, this.#userKey);
+    this.#inFolders.delete(jobId);
     this.#jobs++;
     if (state === 'cancelled' && this.#ended.has(jobId)) this.#cancelled++;
     return true;

@@ -223,6 +223,23 @@ describe('delete my data', () => {
     expect(await folders()).toEqual([]);
   });
 
+  it('finds jobs that Redis has lost by what lies in their folders', async () => {
+    await harness.delivery();
+    const worker = await harness.worker(timedGenerator(10));
+    for (const id of ['a', 'b']) await submit(id);
+    await submit('c', bob);
+    await eventually('three answers', () => harness.posted.length === 3);
+    await eventually('three marks', async () => {
+      const answers = ['t-a', 't-b', 't-c'].map((id) => harness.artifacts.answered(id));
+      return (await Promise.all(answers)).every((answer) => answer !== undefined);
+    });
+    await worker.stop(0);
+    await submit('waits');
+    await redis.flushall();
+    expect(await forgetUser(ann, tools({ answerWithinMs: 0 }))).toMatchObject({ folders: 3, unfinished: [] });
+    expect(await folders()).toEqual(['t-c']);
+  });
+
   it('does not wait for a chat that is away, and posts nothing there afterwards', async () => {
     await submit('a');
     const forgotten = await forgetUser(ann, tools({ answerWithinMs: 200 }));
