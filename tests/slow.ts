@@ -12,6 +12,7 @@ export const slow = [
   'tests/bot/inbox.test.ts',
   'tests/bot/invisible-signs.test.ts',
   'tests/bot/kill.test.ts',
+  'tests/bot/memory.test.ts',
   'tests/bot/proxies.test.ts',
   'tests/bot/status-board.test.ts',
   'tests/bot/telegram/people.test.ts',

@@ -91,6 +91,11 @@ export interface RequestTools {
   readonly log: Logger;
 }
 
+type StoredPicture = ImageHeader & { readonly kind: 'stored'; readonly cut: Cut | undefined };
+
+/** Of everybody together: the largest ones have 64 MiB each. */
+const picturesAtOnce = 8;
+
 export class Requests {
   readonly #tools: RequestTools;
   readonly #presets: Readonly<Record<PresetName, Preset>>;
@@ -98,6 +103,9 @@ export class Requests {
   readonly #decoder = new PictureDecoder();
   /** The latest request of each person who has one in hand. */
   readonly #turns = new Map<string, Promise<unknown>>();
+  #fetching = 0;
+  /** Requests that wait until fewer pictures are in memory. */
+  readonly #waiting: (() => void)[] = [];
 
   constructor(tools: RequestTools) {
     this.#tools = tools;
@@ -160,7 +168,7 @@ export class Requests {
     // The queue decides once the picture is there; nothing is fetched for those whom it would refuse now.
     const objection = await client.look(job);
     if (objection && objection.decision !== 'duplicate') return this.#notTaken(objection);
-    const picture = objection ? undefined : await this.#storePicture(request, generation);
+    const picture = objection ? undefined : await this.#storeInTurn(request, generation);
     if (picture?.kind === 'refused') return picture;
     const submission = await client.submit(job);
     if (submission.decision === 'duplicate' || !picture) return { kind: 'duplicate' };
@@ -188,11 +196,24 @@ export class Requests {
     return refused({ kind: 'queue', submission, backInMs });
   }
 
+  async #storeInTurn(request: ChatRequest, generation: Generation): Promise<StoredPicture | Refused> {
+    while (this.#fetching >= picturesAtOnce) {
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+    this.#fetching += 1;
+    try {
+      return await this.#storePicture(request, generation);
+    } finally {
+      this.#fetching -= 1;
+      this.#waiting.shift()?.();
+    }
+  }
+
   /** Fetches the picture and puts it into the job's folder. One that cannot be animated is refused before it waits. */
   async #storePicture(
     { jobId, picture }: ChatRequest,
     generation: Generation,
-  ): Promise<(ImageHeader & { readonly kind: 'stored'; readonly cut: Cut | undefined }) | Refused> {
+  ): Promise<StoredPicture | Refused> {
     const { artifacts, manifest } = this.#tools;
     const source = typeof picture === 'function' ? await picture() : picture;
     if ('kind' in source) return source;

@@ -1,5 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import sharp from 'sharp';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RuleBook } from '../../src/bot/admin/rules.ts';
@@ -185,6 +186,25 @@ describe('asking', () => {
     expect((await ask(root, 'r-2')).accepted).toBe(false);
     expect(fetched).toBe(0);
     expect((await readdir(join(talk.harness.folder, 'jobs'))).sort()).toEqual(['a-0', 'a-1']);
+  });
+
+  it('holds few pictures in memory at once, whoever asks', async () => {
+    let inMemory = 0;
+    let most = 0;
+    const ask = (n: number) =>
+      talk.ask(`p-${n}`, {
+        person: { ...ann, userKey: `test:person-${n}` },
+        picture: async () => {
+          inMemory += 1;
+          most = Math.max(most, inMemory);
+          await sleep(20);
+          inMemory -= 1;
+          return await pictureBytes();
+        },
+      });
+    const answers = await Promise.all(Array.from({ length: 20 }, (_, n) => ask(n)));
+    expect(answers.filter(({ accepted }) => accepted)).toHaveLength(20);
+    expect(most).toBe(8);
   });
 
   it('while Redis is dead is answered, and keeps the picture of a job that Redis may know', async () => {
