@@ -28,14 +28,14 @@ export function readPng(source: Buffer): Container {
   const isAnimated = before.some(({ type }) => type === 'acTL');
   const isHidden = isAnimated && !before.some(({ type }) => type === 'fcTL');
   const frame = isHidden ? firstFrame(chunks.slice(pixelsAt), header) : undefined;
-  const profile = statedProfile(before, isGrey(header));
+  const stated = statedColours(before, isGrey(header));
   const kept = [source.subarray(0, signatureLength), frame?.header ?? header.bytes];
-  if (profile)
-    kept.push(chunk('iCCP', Buffer.concat([Buffer.from('stated\0\0', 'latin1'), deflateSync(profile)])));
+  if (stated && stated !== 'srgb')
+    kept.push(chunk('iCCP', Buffer.concat([Buffer.from('stated\0\0', 'latin1'), deflateSync(stated)])));
   for (const { type, bytes } of chunks) {
     if (!needed.includes(type)) continue;
     if (frame && type === 'IDAT') kept.push(...frame.pixels.splice(0));
-    else if (!(profile && (type === 'iCCP' || type === 'sRGB'))) kept.push(bytes);
+    else if (!(stated && (type === 'iCCP' || type === 'sRGB'))) kept.push(bytes);
   }
   return {
     bytes: Buffer.concat(kept),
@@ -119,10 +119,10 @@ function isGrey({ data }: Chunk): boolean {
 }
 
 /**
- * The colours that `cICP`, or `gAMA` and `cHRM`, state, as a profile. Undefined where something stronger states them, or
- * they are those of sRGB.
+ * The colours that `cICP`, or `gAMA` and `cHRM`, state, as a profile, or that `cICP` says they are those of sRGB.
+ * Undefined where something stronger states them, or nothing states others than sRGB's.
  */
-function statedProfile(before: readonly Chunk[], isGreyPicture: boolean): Buffer | undefined {
+function statedColours(before: readonly Chunk[], isGreyPicture: boolean): Buffer | 'srgb' | undefined {
   const find = (type: string, length: number): Buffer | undefined => {
     const data = before.find((candidate) => candidate.type === type)?.data;
     return data && data.length >= length ? data : undefined;
@@ -132,7 +132,7 @@ function statedProfile(before: readonly Chunk[], isGreyPicture: boolean): Buffer
   const primaries = codedPrimaries[primariesCode];
   const transfer = codedTransfers[transferCode];
   if (coded && primaries && transfer && matrix === 0) {
-    if (primaries === srgbPrimaries && transfer === srgbTransfer && isFull) return undefined;
+    if (primaries === srgbPrimaries && transfer === srgbTransfer && isFull) return 'srgb';
     return iccProfile(isFull ? transfer : fromVideoRange(transfer), isGreyPicture ? undefined : primaries);
   }
   if (find('iCCP', 0) || find('sRGB', 0)) return undefined;

@@ -141,6 +141,15 @@ describe('colours that a PNG states without a profile', () => {
     }
   });
 
+  it('cICP: sRGB holds against an embedded profile, too', async () => {
+    const linear = iccChunk(iccProfile(gamma(1), srgbPrimaries));
+    for (const bitDepth of [8, 16] as const) {
+      const colour = [100, 20, 200].map((value) => (bitDepth === 8 ? value : value * 257));
+      const bytes = flat(colour, { bitDepth, colourType: 2, chunks: [mark([1, 13, 0, 1]), linear] });
+      near(await seen(bytes), [100, 20, 200], 1);
+    }
+  });
+
   it('cICP: high dynamic range has its reference white as white', async () => {
     const most = 65_535;
     for (const [transfer, white] of [
