@@ -17,10 +17,12 @@ export interface Container {
   /** A part of the picture: its pixels, and where they belong. Absent when `bytes` hold the whole picture. */
   readonly frame?: { readonly left: number; readonly top: number } | undefined;
   /**
-   * The end of the file is missing, and perhaps pixels are, too: the file with another one. Only where no pixels are
-   * missing, it shows the same. Decoders alone do not see it in the last rows.
+   * Where pixels may be missing at the end: the file with another end. Only where no pixels are missing, it shows the
+   * same. Decoders alone do not see it in the last rows.
    */
   readonly otherEnd?: Uint8Array | undefined;
+  /** The file has no end, so that its header alone does not tell whether its pixels are there. */
+  readonly lacksEnd?: boolean;
 }
 
 /** The file is not what its format says. The message is the end of a sentence, for people. */

@@ -25,7 +25,7 @@ export interface DecodeLimits extends ImageLimits {
 const defaultLimits: DecodeLimits = { ...defaultImageLimits, timeoutSeconds: 20, background: '#ffffff' };
 
 /** Changes whenever the code below may give other pixels for the same file. */
-const decoderVersion = 3;
+const decoderVersion = 4;
 
 export type DecodedImage = ImageHeader & RgbImage;
 

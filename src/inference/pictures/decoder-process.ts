@@ -87,7 +87,7 @@ export class PictureDecoder {
   async check(source: string | Uint8Array): Promise<ImageHeader> {
     const bytes = typeof source === 'string' ? await readPicture(source) : source;
     const { container, header } = await openImage(bytes, defaultImageLimits);
-    if (container.otherEnd) await this.decode(bytes);
+    if (container.lacksEnd) await this.decode(bytes);
     return header;
   }
 

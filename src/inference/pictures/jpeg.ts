@@ -12,6 +12,7 @@ const adobe = 0xee;
 /** Frames that decoders know: baseline, extended and progressive, with Huffman or arithmetic codes. */
 const frames: readonly number[] = [0xc0, 0xc1, 0xc2, 0xc9, 0xca];
 const progressive: readonly number[] = [0xc2, 0xca];
+const baseline: readonly number[] = [0xc0, 0xc1];
 /** Quantisation, Huffman and arithmetic tables, number of lines, restart interval. */
 const tables: readonly number[] = [0xdb, 0xc4, 0xcc, 0xdc, 0xdd];
 
@@ -53,12 +54,26 @@ export function readJpeg(source: Buffer): Container {
   const pixels = kept.bytes();
   kept.add(end);
   const { width, height } = frame;
-  const otherEnd = hasEnd ? undefined : Buffer.concat([pixels, otherBits, end]);
-  return { bytes: kept.bytes(), width, height, orientation: orientation ?? 1, isAnimated: false, otherEnd };
+  const mayEndEarly = !hasEnd || (frame.isBaseline && width * height <= mostDecodedTwice);
+  return {
+    bytes: kept.bytes(),
+    width,
+    height,
+    orientation: orientation ?? 1,
+    isAnimated: false,
+    otherEnd: mayEndEarly ? Buffer.concat([pixels, otherBits, end]) : undefined,
+    lacksEnd: !hasEnd,
+  };
 }
 
 /** Where pixels are missing, decoders take zeros. So few of these that nobody minds them where all pixels are there. */
 const otherBits = Buffer.alloc(4, 0xaa);
+
+/**
+ * An end may have been put behind pixels that are cut short. What decoders do not see of that is one row of blocks, eight
+ * pixels high: much of a small picture, and nothing that shows in a large one, which costs more to look at.
+ */
+const mostDecodedTwice = 1_000_000;
 
 /** Which coefficients of each component the scans have given, to the last bit. */
 class Coverage {
@@ -151,6 +166,8 @@ interface Frame {
   readonly height: number;
   readonly components: number;
   readonly isSequential: boolean;
+  /** Sequential with Huffman codes: its decoder stops where the pixels do, and takes nothing of what follows. */
+  readonly isBaseline: boolean;
 }
 
 function readFrame(marker: number, frame: Buffer): Frame {
@@ -160,6 +177,7 @@ function readFrame(marker: number, frame: Buffer): Frame {
     height: frame.readUInt16BE(1),
     components: frame.readUInt8(5),
     isSequential: !progressive.includes(marker),
+    isBaseline: baseline.includes(marker),
   };
 }
 

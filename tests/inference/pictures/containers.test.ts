@@ -68,6 +68,7 @@ describe('a JPEG with all of its pixels and something odd around them', () => {
     for (const missing of [1, 2, 3, 10, 30]) {
       const cut = bytes.subarray(0, endAt - missing);
       await expect(decodeImage(cut)).rejects.toMatchObject(unreadable);
+      await expect(decodeImage(Buffer.concat([cut, end]))).rejects.toMatchObject(unreadable);
     }
   });
 
