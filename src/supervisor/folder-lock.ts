@@ -2,11 +2,12 @@
  * A folder for one process at a time. The kernel holds the lock (flock), so it ends with its process, however that ends,
  * and a copy of the folder is free. The file stays when the lock goes: who removed it could take it from the next owner.
  */
-import { spawnSync } from 'node:child_process';
+import { type SpawnSyncOptions, spawnSync } from 'node:child_process';
 import { closeSync, constants, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { KinoraError } from '../errors.ts';
+import { programEnvironment } from '../program-environment.ts';
 
 /** BSD and macOS lock a file as they open it; these flags of theirs have no name in Node. */
 const openLocked = process.platform === 'linux' ? undefined : 0x20 | constants.O_NONBLOCK;
@@ -43,7 +44,11 @@ function openWithFlock(path: string): number | undefined {
   const file = openSync(path, O_RDWR | O_CREAT, 0o600);
   let status: number | null = null;
   for (const program of flockPlaces) {
-    ({ status } = spawnSync(program, ['-n', '3'], { stdio: ['ignore', 'ignore', 'ignore', file] }));
+    const options: SpawnSyncOptions = {
+      env: programEnvironment(),
+      stdio: ['ignore', 'ignore', 'ignore', file],
+    };
+    ({ status } = spawnSync(program, ['-n', '3'], options));
     if (status !== null) break;
   }
   if (status === 0) return file;

@@ -21,6 +21,7 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
+import { programEnvironment } from '../../program-environment.ts';
 import { neededLibraries } from './elf.ts';
 
 /** The libraries of this checkout, one folder per version of the runtime. */
@@ -200,7 +201,11 @@ function loaderCache(): Map<string, string> {
   for (const program of ['/sbin/ldconfig', '/usr/sbin/ldconfig']) {
     if (!existsSync(program)) continue;
     try {
-      const text = execFileSync(program, ['-p'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+      const text = execFileSync(program, ['-p'], {
+        env: programEnvironment(),
+        encoding: 'utf8',
+        stdio: ['ignore', 'pipe', 'ignore'],
+      });
       for (const [, name = '', file = ''] of text.matchAll(/^\s+(\S+) \(.*x86-64.*\) => (\S+)$/gm)) {
         if (!files.has(name) && existsSync(file)) files.set(name, file);
       }

@@ -1,5 +1,6 @@
 /** Runs nvidia-smi, the only way to ask NVIDIA's driver that every machine with one has. */
 import { execFile } from 'node:child_process';
+import { programEnvironment } from '../../program-environment.ts';
 
 /** Why there is no answer about GPUs. */
 export type NoGpus =
@@ -20,7 +21,8 @@ export async function queryGpus(
 ): Promise<{ readonly kind: 'rows'; readonly text: string } | NoGpus> {
   const args = [`--query-gpu=${columns}`, '--format=csv,noheader,nounits'];
   return await new Promise((resolve) => {
-    execFile('nvidia-smi', args, { timeout: timeoutMs, killSignal: 'SIGKILL' }, (error, stdout, stderr) => {
+    const options = { env: programEnvironment(), timeout: timeoutMs, killSignal: 'SIGKILL' } as const;
+    execFile('nvidia-smi', args, options, (error, stdout, stderr) => {
       if (!error) return resolve({ kind: 'rows', text: stdout });
       if (error.code === 'ENOENT') return resolve({ kind: 'noNvidiaSmi' });
       if (error.killed) return resolve({ kind: 'noAnswer' });

@@ -168,6 +168,9 @@ describe('GPUs as nvidia-smi tells them', () => {
     vi.stubEnv('PATH', `${bin}:/usr/bin:/bin`);
     writeProgram(bin, 'nvidia-smi', 'exit 9');
     expect(await reason()).toBe('nvidia-smi fails: exit code 9.');
+    vi.stubEnv('DISCORD_TOKEN', 'secret');
+    writeProgram(bin, 'nvidia-smi', 'echo "tokens: $DISCORD_TOKEN"; exit 9');
+    expect(await reason()).toBe('nvidia-smi fails: tokens:.');
     fakeNvidiaSmi(bin, []);
     expect(await reason()).toBe('The NVIDIA driver sees no GPU.');
   });
