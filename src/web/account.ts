@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { Account } from '../bot/account.ts';
 import { callerWith } from './caller.ts';
 import { errorSchema, refusalProblem } from './problem.ts';
-import type { WebServer } from './server.ts';
+import type { WebServer } from './web-server.ts';
 
 const tags = ['account'];
 const errors = { '4xx': errorSchema, '5xx': errorSchema } as const;

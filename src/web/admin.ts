@@ -10,7 +10,7 @@ import type { Keys } from '../queue/keys.ts';
 import { workerEntries } from '../queue/worker-registry.ts';
 import { callerWith } from './caller.ts';
 import { errorSchema, invalidParameter, ProblemError, refusalProblem } from './problem.ts';
-import type { WebServer } from './server.ts';
+import type { WebServer } from './web-server.ts';
 
 const tags = ['administration'];
 const errors = { '4xx': errorSchema, '5xx': errorSchema } as const;

@@ -5,7 +5,7 @@ import { withDeadline } from '../deadline.ts';
 import type { Keys } from '../queue/keys.ts';
 import { storedModeSchema } from '../queue/mode.ts';
 import { countLiveWorkers } from '../queue/worker-registry.ts';
-import type { WebServer } from './server.ts';
+import type { WebServer } from './web-server.ts';
 
 const readySchema = z.object({
   status: z.enum(['ready', 'not_ready']),

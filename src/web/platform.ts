@@ -9,9 +9,10 @@ import { connectRedis, type RedisAddress } from '../queue/redis.ts';
 import { Webhooks } from '../queue/webhooks.ts';
 import type { Shortcuts } from '../request/request.ts';
 import { whenPortIsFree } from './port.ts';
-import { buildServer, type ServerLimits, type WebServer } from './server.ts';
+import { buildServer, type ServerLimits } from './server.ts';
 import { News } from './videos/events.ts';
 import { Repetitions } from './videos/idempotency.ts';
+import type { WebServer } from './web-server.ts';
 import { WebhookSender } from './webhooks/sender.ts';
 import { WebhookSigner } from './webhooks/signing.ts';
 

@@ -6,13 +6,7 @@ import { randomUUID } from 'node:crypto';
 import rateLimit from '@fastify/rate-limit';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
-import Fastify, {
-  type FastifyBaseLogger,
-  type FastifyInstance,
-  type RawReplyDefaultExpression,
-  type RawRequestDefaultExpression,
-  type RawServerDefault,
-} from 'fastify';
+import Fastify from 'fastify';
 import {
   hasZodFastifySchemaValidationErrors,
   jsonSchemaTransform,
@@ -35,15 +29,8 @@ import { unknownParameter } from './videos/body.ts';
 import type { CreateTools } from './videos/create.ts';
 import { videoRoutes } from './videos/routes.ts';
 import { detailOf } from './videos/schemas.ts';
+import type { WebServer } from './web-server.ts';
 import { type WebhookTools, webhookRoutes } from './webhooks/routes.ts';
-
-export type WebServer = FastifyInstance<
-  RawServerDefault,
-  RawRequestDefaultExpression<RawServerDefault>,
-  RawReplyDefaultExpression<RawServerDefault>,
-  FastifyBaseLogger,
-  ZodTypeProvider
->;
 
 export interface ServerLimits extends CallLimits {
   /** A client that has not sent its headers, or its whole request, in this time is cut off. */

@@ -6,7 +6,7 @@ import { messagesFor } from '../../bot/sentences/catalogue.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
 import { callerWith } from '../caller.ts';
 import { errorSchema, ProblemError, refusalProblem } from '../problem.ts';
-import type { WebServer } from '../server.ts';
+import type { WebServer } from '../web-server.ts';
 import { largestBody, readForm } from './body.ts';
 import { assertCompleted, sendContent } from './content.ts';
 import { type CreateTools, createVideo, remixVideo, varyVideo } from './create.ts';

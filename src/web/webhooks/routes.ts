@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { mostWebhooks, type Webhook, type Webhooks } from '../../queue/webhooks.ts';
 import { callerWith } from '../caller.ts';
 import { errorSchema, ProblemError } from '../problem.ts';
-import type { WebServer } from '../server.ts';
+import type { WebServer } from '../web-server.ts';
 import { isPublicAddress } from './post.ts';
 import type { WebhookSigner } from './signing.ts';
 
