@@ -195,11 +195,28 @@ const details: readonly [readonly [string, ErrorDetail], ...(readonly [string, E
   ['There can be 1 to 32 blocked words, not 33.', { kind: 'blockedCount', ...range, got: 33 }],
 ];
 
+/** What to do, where something else fits better than to correct it. */
+const remedies: Readonly<Record<string, string>> = {
+  range: 'Choose a value inside the range and try again.',
+  outOfRange: 'Choose a value inside the range and try again.',
+  sizeLimits: 'Choose a size inside these limits and try again.',
+  oneOf: 'Choose one of these and try again.',
+  notOneOf: 'Choose one of these and try again.',
+  unknownOption: 'Correct its name, or leave it out.',
+  givenTwice: 'Give it once and try again.',
+  otherPicture: 'Give the picture that the video was made of.',
+  otherShape: 'Leave out the size and the number of frames.',
+  encoderKilled: 'Try again; if it happens twice, see whether this machine has enough memory.',
+  cannotFit: 'Allow more bytes, or choose fewer frames or a smaller size.',
+  promptLength: 'Shorten it and try again.',
+  promptText: 'Write it in plain text and try again.',
+};
+
 describe('what exactly is wrong', () => {
   it.each(details)('%s', (message, detail) => {
     const error = new KinoraError('INVALID_OPTION', detail);
     expect(error.message).toBe(message);
-    expect(en.failure(error)).toBe(`${message} Choose an allowed value and try again.`);
+    expect(en.failure(error)).toBe(`${message} ${remedies[detail.kind] ?? 'Correct that and try again.'}`);
     const chinese = zh.failure(error);
     expect(chinese).toMatch(/。请改正后再试。$/);
     // Words that people type, proper names and examples, but no English sentence.

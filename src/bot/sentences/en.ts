@@ -1,5 +1,5 @@
 /** English. */
-import type { ErrorCode, SerializedError } from '../../errors.ts';
+import { type ErrorCode, remedyOf, type SerializedError } from '../../errors.ts';
 import type { Cut } from '../../request/size.ts';
 import type { AdminCommandName } from '../admin/commands.ts';
 
@@ -35,9 +35,9 @@ const crashed = 'The engine stopped while it worked on this and was restarted. T
  * What happened and what to do now, for people in a chat. The message is shown only where it speaks of what they sent:
  * others may name paths, hosts or settings of the machine.
  */
-const failures: Readonly<Record<ErrorCode, (message: string) => string>> = {
+const failures: Readonly<Record<ErrorCode, (message: string, remedy: string) => string>> = {
   INTERNAL: () => broken,
-  INVALID_OPTION: (message) => `${message} Choose an allowed value and try again.`,
+  INVALID_OPTION: (message, remedy) => `${message} ${remedy}`,
   INVALID_PROMPT: (message) =>
     `${message} Send a shorter prompt in plain text, for example "camera slowly zooming in".`,
   INVALID_CONFIG: () => broken,
@@ -327,7 +327,8 @@ export const en = {
       `At most ${calls} calls in ${seconds} seconds are answered. Wait, then go on more slowly.`,
   },
 
-  failure: ({ code, message }: SerializedError) => failures[code](message),
+  failure: ({ code, message, detail }: SerializedError) =>
+    failures[code](message, remedyOf({ code, message, detail })),
 
   /** What moderators decided about their server or group. */
   rules: {
