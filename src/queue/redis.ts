@@ -85,7 +85,7 @@ const refusals: readonly (readonly [RegExp, string])[] = [
   ],
   [
     /^NOPERM\b/,
-    'the user of Redis has too few rights; Kinora needs all keys and channels, and every command but those of administration, INFO included',
+    'the user of Redis has too few rights; Kinora needs all keys and channels, and every command but those of administration, INFO and scripts included',
   ],
   [/^ERR (DB index is out of range|invalid DB index)/, 'Redis has no database of that number'],
 ];
@@ -111,6 +111,8 @@ export async function assertTrustworthy(redis: Redis): Promise<string | undefine
     if (db !== 0) await redis.select(db);
     const field = (name: string): string => new RegExp(`^${name}:(.*)$`, 'm').exec(info)?.[1]?.trim() ?? '';
     refuseByInfo(field);
+    // A user who may not run scripts, or not over Kinora's keys, is refused here rather than with every request.
+    await redis.eval("return redis.call('EXISTS', KEYS[1])", 1, 'kinora:jobs');
     return await whatItForgets(redis, field);
   } catch (error) {
     throw asRefusal(error);

@@ -45,6 +45,8 @@ describe('an address that is refused', () => {
     const admin = redis.connect();
     const rights = ['on', '>secret', '~*', '&*', '+@all'];
     await admin.call('ACL', 'SETUSER', 'blind', ...rights, '-info');
+    await admin.call('ACL', 'SETUSER', 'scriptless', ...rights, '-@scripting');
+    await admin.call('ACL', 'SETUSER', 'elsewhere', 'on', '>secret', '~other:*', '&*', '+@all');
     await admin.call('ACL', 'SETUSER', 'plain', ...rights, '-@admin');
     await admin.config('SET', 'requirepass', 'p@ss:w/o#r%d');
     const verdictOf = async (user: string, path = ''): Promise<unknown> => {
@@ -61,7 +63,9 @@ describe('an address that is refused', () => {
     expect(await verdictOf('secret@')).toMatchObject(refused('REDIS_URL: Redis refuses the user'));
     expect(await verdictOf(':wrong@')).toMatchObject(refused('REDIS_URL: Redis refuses the user'));
     expect(await verdictOf('nobody:secret@')).toMatchObject(refused('REDIS_URL: Redis refuses the user'));
-    expect(await verdictOf('blind:secret@')).toMatchObject(refused('INFO included'));
+    expect(await verdictOf('blind:secret@')).toMatchObject(refused('INFO and scripts'));
+    expect(await verdictOf('scriptless:secret@')).toMatchObject(refused('INFO and scripts'));
+    expect(await verdictOf('elsewhere:secret@')).toMatchObject(refused('INFO and scripts'));
     const rightPassword = `:${encodeURIComponent('p@ss:w/o#r%d')}@`;
     expect(await verdictOf(rightPassword, '/99')).toMatchObject(refused('no database of that number'));
     expect(await verdictOf(rightPassword, '/3')).toBe('trusted');
