@@ -28,13 +28,14 @@ const httpProblems = {
   expired: [410, 'not_found_error', 'video_expired'],
   noPicture: [400, 'invalid_request_error', 'invalid_input_reference'],
   unknownModel: [404, 'not_found_error', 'model_not_found'],
-  busy: [429, 'rate_limit_error', 'too_many_uploads'],
+  tooManyUploads: [429, 'rate_limit_error', 'too_many_uploads'],
+  tooManyStreams: [429, 'rate_limit_error', 'too_many_streams'],
   bodyTooLarge: [413, 'invalid_request_error', 'body_too_large'],
   mediaType: [415, 'invalid_request_error', 'unsupported_media_type'],
   range: [416, 'invalid_request_error', 'range_not_satisfiable'],
   unavailable: [503, 'server_error', 'unavailable'],
 } as const;
-type HttpProblem = Exclude<keyof typeof httpProblems, 'unknownModel' | 'busy'>;
+type HttpProblem = Exclude<keyof typeof httpProblems, 'unknownModel' | 'tooManyUploads' | 'tooManyStreams'>;
 
 /** The same of what the queue refuses. */
 const queueProblems = {
@@ -99,7 +100,8 @@ export function refusalProblem(reason: Refusal): ProblemError {
 export type Problem =
   | { readonly kind: HttpProblem; readonly param?: string; readonly retryAfterMs?: number }
   | { readonly kind: 'unknownModel'; readonly models: readonly string[] }
-  | { readonly kind: 'busy'; readonly uploads: number; readonly retryAfterMs: number }
+  | { readonly kind: 'tooManyUploads'; readonly megabytes: number }
+  | { readonly kind: 'tooManyStreams'; readonly streams: number }
   | {
       readonly kind: 'rateLimited';
       readonly calls: number;
@@ -127,6 +129,7 @@ export function invalidParameter(param: string, detail: ErrorDetail): ProblemErr
 
 /** Pauses after which a call may be repeated, where nobody knows better. */
 const retrySoonMs = 30_000;
+const retryAtOnceMs = 1_000;
 
 export interface RenderedProblem {
   readonly status: number;
@@ -160,8 +163,10 @@ function describe(problem: Problem, say: Messages): Described {
     }
     case 'unknownModel':
       return [httpProblems.unknownModel, say.api.unknownModel(problem.models.join(', ')), undefined];
-    case 'busy':
-      return [httpProblems.busy, say.api.busy(problem.uploads), problem.retryAfterMs];
+    case 'tooManyUploads':
+      return [httpProblems.tooManyUploads, say.api.tooManyUploads(problem.megabytes), retryAtOnceMs];
+    case 'tooManyStreams':
+      return [httpProblems.tooManyStreams, say.api.tooManyStreams(problem.streams), retrySoonMs];
     case 'rateLimited': {
       const { calls, seconds, retryAfterMs } = problem;
       return [rateLimited, say.api.rateLimited(calls, seconds), retryAfterMs];

@@ -56,6 +56,13 @@ const textsOf = (jobId: string): string[] =>
   shown.filter((update) => update.jobId === jobId).map(({ text }) => text);
 
 describe('the status board', () => {
+  it('leaves alone what is answered elsewhere than in the chat of its person', async () => {
+    await talk.harness.client().submit(await talk.harness.request('1', ann.userKey, { surface: 'web' }));
+    await board();
+    await sleep(3 * placesEveryMs);
+    expect(shown).toEqual([]);
+  });
+
   it('shows places, each in its own language, and only what changed', async () => {
     const made = await board();
     await talk.ask('t-1');

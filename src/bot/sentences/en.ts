@@ -318,7 +318,9 @@ export const en = {
     noPicture:
       'Send a picture as input_reference: a file of a form, or a data URL such as "data:image/jpeg;base64,…".',
     unknownModel: (models: string) => `The model must be one of ${models}, or left out.`,
-    busy: (uploads: number) => `At most ${uploads} requests are taken in at a time. Try again in a moment.`,
+    tooManyUploads: (megabytes: number) =>
+      `Requests of at most ${megabytes} MB in all are taken in at a time. Try again in a moment.`,
+    tooManyStreams: (streams: number) => `At most ${streams} streams are open at a time. Try again later.`,
     bodyTooLarge: 'The request is too large. Scale the picture down and try again.',
     mediaType: 'Send the request as multipart/form-data or application/json.',
     range: 'The file does not reach that far; ask for a range within it.',

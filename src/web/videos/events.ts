@@ -69,8 +69,7 @@ export function eventStream(
 ): (request: FastifyRequest, reply: FastifyReply, entry: LedgerEntry) => Promise<FastifyReply> {
   let streams = 0;
   return async (request, reply, entry) => {
-    if (streams >= mostStreams)
-      throw new ProblemError({ kind: 'busy', uploads: mostStreams, retryAfterMs: 1_000 });
+    if (streams >= mostStreams) throw new ProblemError({ kind: 'tooManyStreams', streams: mostStreams });
     const { locale } = callerWith(request, 'use').person;
     const seen = request.headers['last-event-id'];
     const lastId = typeof seen === 'string' ? seen : undefined;

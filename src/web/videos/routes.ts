@@ -29,8 +29,8 @@ import { standingOf, videoOf } from './video.ts';
 const tags = ['videos'];
 const errors = { '4xx': errorSchema, '5xx': errorSchema } as const;
 const bodyTypes = ['multipart/form-data', 'application/json'];
-/** Bodies with a picture that are read at a time: each may take as much memory as a picture may. */
-const mostUploads = 8;
+/** Of all bodies with a picture that are in hand at a time. */
+const mostUploadedBytes = 8 * largestBody;
 
 export async function videoRoutes(app: WebServer, tools: CreateTools): Promise<void> {
   await app.register(multipart);
@@ -248,15 +248,17 @@ async function openVideo(
   return opened.entry;
 }
 
-/** Refuses a body while too many are read. */
+/** Refuses a body while too much is in hand. One that does not say its length may be as long as any. */
 function uploadGate(): (request: FastifyRequest, reply: FastifyReply) => Promise<void> {
-  let uploads = 0;
-  return async (_request, reply) => {
-    if (uploads >= mostUploads)
-      throw new ProblemError({ kind: 'busy', uploads: mostUploads, retryAfterMs: 1_000 });
-    uploads++;
+  let inHand = 0;
+  return async ({ headers }, reply) => {
+    const bytes = Number(headers['content-length'] ?? largestBody);
+    if (inHand + bytes > mostUploadedBytes) {
+      throw new ProblemError({ kind: 'tooManyUploads', megabytes: Math.floor(mostUploadedBytes / 1e6) });
+    }
+    inHand += bytes;
     reply.raw.once('close', () => {
-      uploads--;
+      inHand -= bytes;
     });
   };
 }
