@@ -150,13 +150,11 @@ function parseWeight(words: readonly string[], defaults: AdminDefaults): AdminCo
 }
 
 const hours = /^(\d+(?:\.\d+)?)(?:h|hrs?|hours?|小时|小時)?[,;.:]?$/i;
-const otherUnits = 'secs?|seconds?|mins?|minutes?|days?|weeks?|months?|years?|分钟|分鐘|天|日|周|週|个?月|年';
+const otherUnits =
+  '[smdwy]|secs?|seconds?|mins?|minutes?|days?|weeks?|months?|years?|分钟|分鐘|天|日|周|週|个?月|年';
 const otherUnit = new RegExp(`^(?:${otherUnits})$`, 'i');
 /** What may be meant as the length of a ban, so that it must not end up in the reason of one for good. */
-const likeHours = new RegExp(
-  `^[+-]?(?:\\.?\\d[\\d.,e+-]*(?:[smhdwy]|${otherUnits})?[,;.:]?|nan|infinity)$`,
-  'i',
-);
+const likeHours = new RegExp(`^[+-]?(?:\\.?\\d[\\d.,e+-]*(?:h|${otherUnits})?[,;.:]?|nan|infinity)$`, 'i');
 
 function parseBan(words: readonly string[], defaults: AdminDefaults): AdminCommand | Misunderstood {
   const taken = takeTarget(words, defaults, { most: banHours.max, isHours: true });
