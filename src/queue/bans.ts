@@ -76,6 +76,11 @@ export class Bans {
     return (await this.#trail.act({ by, action: 'unban', target: owner, ...change, reason })).changed;
   }
 
+  /** @param owner key of a user or community */
+  async isBanned(owner: string): Promise<boolean> {
+    return (await this.all()).some(({ owner: { key } }) => key === owner);
+  }
+
   /** The bans in force, ordered by key. */
   async all(now = Date.now()): Promise<Ban[]> {
     const stored = await this.#trail.redis.hgetall(this.#trail.keys.bans);

@@ -43,6 +43,11 @@ export class Administration {
     }
   }
 
+  /** @throws what Redis throws */
+  async isBanned({ userKey }: Person): Promise<boolean> {
+    return await this.#tools.bans.isBanned(userKey);
+  }
+
   /**
    * The platform knows a community by another key now: what was set for it holds there. May be repeated.
    * @throws what Redis throws

@@ -139,9 +139,18 @@ export class TelegramButtons {
     return openedByGroup.kind === 'open' ? { ...openedByGroup, person: group } : openedByGroup;
   }
 
-  /** A person who writes as the group presses under their own name: any admin of the group may be them. */
+  /**
+   * A person who writes as the group presses under their own name: any admin of the group may be them, but nobody who is
+   * banned.
+   */
   async #speaksForGroup({ from }: CallbackQuery, { chat }: Message): Promise<boolean> {
-    return await isAdminOfGroup(this.#tools.api, chat.id, from.id).catch(() => false);
+    const { api, people, services } = this.#tools;
+    try {
+      if (!(await isAdminOfGroup(api, chat.id, from.id))) return false;
+      return !(await services.administration.isBanned(people.user(from)));
+    } catch {
+      return false; // Telegram or Redis does not answer
+    }
   }
 
   async #settings({ message, person }: Press, entry: LedgerEntry): Promise<void> {

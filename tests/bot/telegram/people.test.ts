@@ -195,7 +195,15 @@ describe.concurrent('who writes as a channel', () => {
     test.onTestFinished(() => world.stop());
     const group = fake.group({ members: [boss], anonymousAdmins: [ghost] });
     const message = await group.sendsPhoto(await photo(), '/animate waves', { from: ghost });
-    await fake.until(() => world.videos(group).length === 1);
+    const video = await fake.until(() => world.videos(group)[0]);
+    // Whoever presses is known: banned as a person, they cannot go on as the group.
+    const says = (text: string) => answered(fake, group, () => group.sendsText(text, { from: boss }));
+    expect(await says(`/ban ${ghost.id}`)).toContain(`telegram:${ghost.id} is banned for good`);
+    const press = group.presses(video, 'Re-roll', { from: ghost });
+    await fake.until(() => press.answer?.text === en.refusal.notYours);
+    expect(await says(`/unban ${ghost.id}`)).toContain('is not banned any more');
+    group.presses(video, 'Re-roll', { from: ghost });
+    await fake.until(() => world.videos(group).length === 2);
     const ban = await answered(fake, group, () => group.repliesTo(message, '/ban 24 spam', { from: boss }));
     expect(ban).toContain(`telegram:as${group.id} is banned until`);
     await group.sendsPhoto(await photo(), '/animate waves', { from: ghost });
