@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -30,12 +31,12 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-function start(): void {
+function start(surface: Readonly<Record<string, string>> = { KINORA_INBOX: inbox }): void {
   running = spawn(process.execPath, [entry, 'start'], {
     env: {
       PATH: process.env['PATH'],
       KINORA_DATA_DIR: join(folder, 'data'),
-      KINORA_INBOX: inbox,
+      ...surface,
       KINORA_MODEL: tinyPackPath,
       KINORA_LOG_LEVEL: 'silent',
       KINORA_GRACE_SECONDS: '1',
@@ -107,6 +108,44 @@ it('animates what is put into the inbox, says what cannot be, and continues afte
   expect(await stop('SIGTERM')).toBe(0);
   await eventually('the end of every part', async () => (await processesOf(folder)).length === 0);
 });
+
+it('serves the API alone: a key from the command line, a picture, a video', async () => {
+  const port = await freePort();
+  const url = `http://127.0.0.1:${port}`;
+  start({ KINORA_WEB_PORT: String(port) });
+  const isReady = async (): Promise<boolean> =>
+    await fetch(`${url}/ready`).then(
+      ({ ok }) => ok,
+      () => false,
+    );
+  await eventually('the API', isReady, 60_000);
+  const { stdout } = await runCli(['keys', 'create', 'laptop'], { folder });
+  const headers = { authorization: `Bearer ${stdout.trim()}` };
+  const body = new FormData();
+  body.append('prompt', 'zoom in');
+  body.append('input_reference', new Blob([new Uint8Array(await readFile(cat))]), 'cat.jpg');
+  const asked = await fetch(`${url}/v1/videos`, { method: 'POST', headers, body });
+  const { id } = (await asked.json()) as { id: string };
+  let content: Response | undefined;
+  const isMade = async (): Promise<boolean> => {
+    content = await fetch(`${url}/v1/videos/${id}/content`, { headers });
+    return content.ok;
+  };
+  await eventually('the video', isMade, 60_000);
+  const file = join(folder, 'cat.mp4');
+  await writeFile(file, Buffer.from((await content?.arrayBuffer()) ?? new ArrayBuffer(0)));
+  expect((await readMp4Info(file)).numFrames).toBe(5);
+  expect(await stop('SIGTERM')).toBe(0);
+}, 180_000);
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo; // it listens
+  server.close();
+  await once(server, 'close');
+  return port;
+}
 
 it('bot and worker end when start is killed while they load', async () => {
   start();
