@@ -16,6 +16,7 @@ import {
   type Interaction,
 } from 'discord.js';
 import { LRUCache } from 'lru-cache';
+import { withDeadline } from '../../deadline.ts';
 import { isKinoraError, KinoraError } from '../../errors.ts';
 import type { Logger } from '../../log.ts';
 import { codeOf } from './api.ts';
@@ -34,6 +35,7 @@ export interface GatewayOptions {
 /** Discord allows 1000 logins a day and then takes the token away; at the longest wait it is 144. */
 const loginAgainMs = { first: 1_000, longest: 600_000 } as const;
 const looksPerSilence = 20;
+const endWithinMs = 5_000;
 /** Interactions that discord.js holds back until all shards are ready. */
 const heldInteractions = 1_000;
 
@@ -88,7 +90,9 @@ export class Gateway {
   async stop(): Promise<void> {
     this.#stopping.abort();
     if (this.#looking) clearInterval(this.#looking);
-    await this.#client?.destroy();
+    // In the middle of a login, discord.js may wait for a shard that never answers.
+    const ending = this.#client?.destroy() ?? Promise.resolve();
+    await withDeadline(endWithinMs, ending, () => {});
   }
 
   #newClient(): Client {

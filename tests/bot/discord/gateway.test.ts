@@ -1,4 +1,5 @@
 /** The connection to Discord's gateway: shards, and close codes after which no login helps. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { GatewayCloseCodes as Close } from 'discord.js';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Gateway } from '../../../src/bot/discord/gateway.ts';
@@ -56,8 +57,17 @@ describe('a bot in many servers', () => {
     await gateway.start();
     server.gateway.shards = 2;
     server.gateway.closeAll(Close.ShardingRequired);
-    await server.until(() => server.gateway.identifies === 3);
+    await server.until(() => server.gateway.identifies === 3 && gateway.client?.isReady());
   });
+
+  it('ends in time when it is stopped in the middle of a login', async () => {
+    const { server, gateway } = await connection({ shards: 1 });
+    await gateway.start();
+    server.gateway.deafen();
+    server.gateway.closeAll(Close.UnknownError);
+    await sleep(1_500); // discord.js has connected anew, and waits for a greeting
+    await gateway.stop();
+  }, 20_000);
 });
 
 describe('a login that can never succeed', () => {
