@@ -230,8 +230,12 @@ describe.concurrent('a network that', () => {
       proxy.latencyMs = 0;
       expect((await client.ledger.read('t-a'))?.state).toBe('waiting');
       const second = EngineWorkerHandle.start(harness);
-      await eventually('the answer', () => harness.posted.length === 1, 25_000); // the lock lasts 30 s
-      await second.end('SIGTERM');
+      try {
+        await second.serving();
+        await eventually('the answer', () => harness.posted.length === 1, 25_000); // the lock lasts 30 s
+      } finally {
+        await second.end('SIGTERM');
+      }
       expect(await harness.runs()).toEqual(['t-a']);
     }));
 
