@@ -32,6 +32,8 @@ const idPrefix = 'in-';
 const endings = { video: '.mp4', failure: '.error.txt' } as const;
 /** In the comment of Kinora's videos. */
 const ownMark = '"software":"Kinora"';
+/** Of Kinora's sentences about a failure. */
+const sentenceEnd = '.\n';
 
 const replyToSchema = z.object({
   /** For people. */
@@ -258,7 +260,7 @@ export class InboxPlatform implements ChatPlatform {
         ? await this.#folder.find(value, mark)
         : undefined;
     };
-    const [video, failure] = [await placed('video', ownMark), await placed('failure', '')];
+    const [video, failure] = [await placed('video', ownMark), await placed('failure', sentenceEnd)];
     const content = video || failure ? await this.#read(found) : undefined;
     if (!content) return;
     records.set(name, { jobId: `${idPrefix}${content.hash}`, sight, isAnswered: true, video, failure });

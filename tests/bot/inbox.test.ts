@@ -202,8 +202,10 @@ describe('whose file it is', () => {
     await put('old.mp4', Buffer.from('ftyp {"software":"Kinora","seed":"1"}'));
     await put('live.jpg');
     await put('live.mp4', Buffer.from('my own clip'));
+    await put('note.jpg');
+    await put('note.error.txt', Buffer.from('what I thought of it'));
     await open();
-    await isThere('live.jpg.mp4');
+    await isThere('live.jpg.mp4', 'note.mp4', 'note.error.txt');
     expect(await asked('old.jpg')).toEqual([]);
   });
 });
