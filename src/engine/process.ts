@@ -20,7 +20,7 @@ export interface EngineProcessEvents {
 }
 
 /** tsx by its own path, so that it is found from any working directory and under any test runner. */
-const loaderUrl = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
+const loaderUrl = pathToFileURL(createRequire(import.meta.url).resolve('tsx/esm')).href;
 const entryPath = fileURLToPath(new URL('./child/main.ts', import.meta.url));
 /** tsx reads tsconfig.json from the working directory. The user's own folder may be deleted meanwhile. */
 const projectRoot = fileURLToPath(new URL('../../', import.meta.url));

@@ -13,7 +13,7 @@ import type { DecodedImage } from './decode.ts';
 import { frame, readFrames } from './frames.ts';
 import { defaultImageLimits, type ImageHeader, openImage, readPicture } from './header.ts';
 
-const loaderUrl = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
+const loaderUrl = pathToFileURL(createRequire(import.meta.url).resolve('tsx/esm')).href;
 const entryPath = fileURLToPath(new URL('./decoder-child.ts', import.meta.url));
 /** tsx reads tsconfig.json from the working directory. */
 const projectRoot = fileURLToPath(new URL('../../../', import.meta.url));
