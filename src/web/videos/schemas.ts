@@ -64,7 +64,9 @@ export const createSchema = z.strictObject({
   prompt: prompt.optional(),
   input_reference: pictureText
     .optional()
-    .describe('The picture: a file of multipart/form-data, or a data URL in JSON. JPEG, PNG or WebP.'),
+    .describe(
+      'The picture: a file of multipart/form-data, or a data URL in JSON. JPEG, PNG, WebP, GIF or TIFF.',
+    ),
   ...options,
 });
 export type CreateBody = z.infer<typeof createSchema>;
