@@ -41,7 +41,7 @@ export function readPng(source: Buffer): Container {
     bytes: Buffer.concat(kept),
     width: header.data.readUInt32BE(0),
     height: header.data.readUInt32BE(4),
-    orientation: statedOrientation(before) ?? 1,
+    orientation: statedOrientation(chunks) ?? 1,
     isAnimated,
     has16Bits: header.data[8] === 16,
     frame: frame?.place,
@@ -81,8 +81,9 @@ function chunk(type: string, data: Buffer): Buffer {
   return bytes;
 }
 
-function statedOrientation(before: readonly Chunk[]): Orientation | undefined {
-  const exif = before.find(({ type }) => type === 'eXIf');
+/** Some programs write it behind the pixels. */
+function statedOrientation(chunks: readonly Chunk[]): Orientation | undefined {
+  const exif = chunks.find(({ type }) => type === 'eXIf');
   return exif && readOrientation(exif.data);
 }
 

@@ -115,6 +115,20 @@ describe('an EXIF block whose pointers lead in circles', () => {
   });
 });
 
+it('a PNG whose EXIF lies behind its pixels is turned as well', async () => {
+  const upright = await file('orientation-6.png');
+  const at = upright.indexOf('eXIf') - 4;
+  const exif = upright.subarray(at, at + 12 + upright.readUInt32BE(at));
+  const end = upright.length - 12;
+  const parts = [
+    upright.subarray(0, at),
+    upright.subarray(at + exif.length, end),
+    exif,
+    upright.subarray(end),
+  ];
+  expect(await decodeImage(Buffer.concat(parts))).toEqual(await decodeImage(upright));
+});
+
 describe('what else a file carries', () => {
   it('does not reach the decoder: text, thumbnails, XMP, further pictures', async () => {
     const plain = await file('plain.jpg');
