@@ -487,6 +487,7 @@ describe('what another version left in Redis', () => {
     await redis.hset('t:limits', 'user:test:ann', 'many');
     await redis.hset('t:weights', 'user:test:bob', 'heavy');
     await redis.set('t:mode', 'dancing');
+    await redis.set('t:reconciled', 'lately');
     for (const person of ['ann', 'bob', 'cat']) {
       const request = await harness.request(person, `test:${person}`);
       expect(await client.submit(request)).toMatchObject({ decision: 'accepted' });
