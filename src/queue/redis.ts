@@ -112,7 +112,7 @@ export async function assertTrustworthy(redis: Redis): Promise<string | undefine
     const field = (name: string): string => new RegExp(`^${name}:(.*)$`, 'm').exec(info)?.[1]?.trim() ?? '';
     refuseByInfo(field);
     // A user who may not run scripts, or not over Kinora's keys, is refused here rather than with every request.
-    await redis.eval("return redis.call('EXISTS', KEYS[1])", 1, 'kinora:jobs');
+    await untilRedisCan(() => redis.eval("return redis.call('EXISTS', KEYS[1])", 1, 'kinora:jobs'));
     return await whatItForgets(redis, field);
   } catch (error) {
     throw asRefusal(error);
