@@ -224,7 +224,7 @@ describe('what is made', () => {
 
   it('goes from queued over in_progress to completed, never back, and its files come whole and in ranges', async () => {
     const carl = await web.person();
-    const { id } = await carl.create({ preset: 'fast' });
+    const { id, created_at } = await carl.create({ preset: 'fast' });
     const order = ['queued', 'in_progress', 'completed'];
     const states: string[] = [];
     let last = -1;
@@ -240,6 +240,7 @@ describe('what is made', () => {
 
     const video = await carl.video(id);
     expect(video).toMatchObject({ progress: 100, error: null, queue_position: null, seconds_left: null });
+    expect(video.created_at).toBe(created_at);
     expect(video.completed_at).toBeGreaterThanOrEqual(video.created_at);
     expect(video.expires_at).toBeGreaterThan(video.completed_at ?? 0);
 

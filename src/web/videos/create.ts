@@ -86,9 +86,11 @@ async function submitOnce(
   if (outcome.kind === 'refused') throw refusalProblem(outcome.reason);
   if (outcome.kind === 'accepted') {
     await once.accepted();
-    // Without another look at Redis: whoever was accepted is told so.
     const { job, position, cost } = outcome;
-    const entry = { ...job, state: 'waiting', cost, priority: 0, starts: 0, createdAt: Date.now() } as const;
+    // Whoever was accepted is told so, also when Redis is away again; then the time is this machine's.
+    const known = await tools.client.ledger.read(jobId).catch(() => undefined);
+    const createdAt = known?.createdAt ?? Date.now();
+    const entry = { ...job, state: 'waiting', cost, priority: 0, starts: 0, createdAt } as const;
     const { ahead, leftMs } = position;
     return await videoOf(
       entry,
