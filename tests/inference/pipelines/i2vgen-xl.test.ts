@@ -1,3 +1,4 @@
+import { EventEmitter, once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -293,14 +294,22 @@ describe('the pipeline', () => {
   it('refuses a picture that turns out to be damaged, and leaves no session at work', async () => {
     let running = 0;
     const encoder = pack.sessions.text_encoder;
+    // Each waits for the other: the picture turns out to be damaged while the text is read.
+    const events = new EventEmitter();
+    const reading = once(events, 'begun');
+    const pictureIsOpened = once(events, 'picture');
     const watched = withRun(encoder, async (...args) => {
       running++;
+      events.emit('begun');
+      await pictureIsOpened;
       return await encoder.run(...args).finally(() => running--);
     });
     const seen: number[] = [];
     const request = await base();
     const pixels = async (): Promise<never> => {
+      await reading;
       seen.push(running);
+      events.emit('picture');
       throw new KinoraError('IMAGE_UNREADABLE', 'The picture is damaged.');
     };
     const sessions = { ...pack.sessions, text_encoder: watched };
