@@ -9,6 +9,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { z } from 'zod';
 import { errorDetailSchema } from '../../error-details.ts';
 import { deserializeError, isKinoraError, KinoraError } from '../../errors.ts';
+import { programEnvironment } from '../../program-environment.ts';
 import type { DecodedImage } from './decode.ts';
 import { frame, readFrames } from './frames.ts';
 import { defaultImageLimits, type ImageHeader, openImage, readPicture } from './header.ts';
@@ -17,18 +18,6 @@ const loaderUrl = pathToFileURL(createRequire(import.meta.url).resolve('tsx/esm'
 const entryPath = fileURLToPath(new URL('./decoder-child.ts', import.meta.url));
 /** tsx reads tsconfig.json from the working directory. */
 const projectRoot = fileURLToPath(new URL('../../../', import.meta.url));
-/** What a process needs to start and to find libraries. Tokens stay here. */
-const environmentNames = [
-  'PATH',
-  'HOME',
-  'TMPDIR',
-  'TEMP',
-  'SYSTEMROOT',
-  'WINDIR',
-  'LD_LIBRARY_PATH',
-  'LANG',
-];
-
 export interface DecoderLimits {
   /** For one picture, over all threads. */
   readonly cpuMs: number;
@@ -116,13 +105,9 @@ class DecoderChild {
   isOver = false;
 
   constructor({ cpuMs, memoryBytes }: DecoderLimits) {
-    const known = environmentNames.flatMap((name) => {
-      const value = process.env[name];
-      return value === undefined ? [] : [[name, value]];
-    });
     this.#child = spawn(process.execPath, ['--import', loaderUrl, entryPath, `${cpuMs}`, `${memoryBytes}`], {
       cwd: projectRoot,
-      env: Object.fromEntries(known),
+      env: programEnvironment(), // tokens stay here
       stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
     });
     const end = (): void => {
