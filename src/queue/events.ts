@@ -62,8 +62,11 @@ export function publishEvent(redis: Redis, channel: string, event: QueueEvent): 
   redis.publish(channel, JSON.stringify(event)).catch(() => {}); // best effort by contract
 }
 
-/** A connection that only listens does not notice a dead peer; an unanswered ping makes ioredis reconnect. */
-const pingEveryMs = 5_000;
+/**
+ * A connection that only listens does not notice a dead peer; an unanswered command makes ioredis reconnect. Subscribing
+ * again changes nothing where the subscription holds, and brings it back where it was lost.
+ */
+const subscribeEveryMs = 5_000;
 
 /**
  * Calls `onEvent` for every event until the returned function is called. Takes a connection of its own from `redis`,
@@ -74,16 +77,24 @@ export async function subscribeEvents(
   channel: string,
   onEvent: (event: QueueEvent) => void,
 ): Promise<() => void> {
-  const subscriber = redis.duplicate();
-  subscriber.on('error', () => {}); // ioredis reconnects and subscribes again
+  // ioredis leaves nobody to hear of it when its own resubscription fails, and that would end the process.
+  const subscriber = redis.duplicate({ autoResubscribe: false });
+  subscriber.on('error', () => {}); // ioredis reconnects
   subscriber.on('message', (_channel, message) => {
     const event = readJson(message, queueEventSchema); // another version may say things of its own
     if (event) onEvent(event);
   });
-  await subscriber.subscribe(channel);
-  const pinging = setInterval(() => subscriber.ping().catch(() => {}), pingEveryMs).unref();
+  try {
+    await subscriber.subscribe(channel);
+  } catch (error) {
+    subscriber.disconnect();
+    throw error;
+  }
+  const subscribe = (): void => void subscriber.subscribe(channel).catch(() => {}); // tried again soon
+  subscriber.on('ready', subscribe);
+  const repeating = setInterval(subscribe, subscribeEveryMs).unref();
   return () => {
-    clearInterval(pinging);
+    clearInterval(repeating);
     subscriber.disconnect();
   };
 }

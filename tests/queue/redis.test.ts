@@ -132,3 +132,27 @@ describe('the data of another version', () => {
     expect(heard).toEqual(['t-a']);
   });
 });
+
+describe('a listener', () => {
+  it('that cannot subscribe again when Redis is back takes nobody with it, and hears again later', async () => {
+    const started = await server();
+    const admin = started.connect();
+    const heard: string[] = [];
+    closing.push(await subscribeEvents(started.failFast(), 'events', ({ jobId }) => heard.push(jobId)));
+    const unhandled: unknown[] = [];
+    const onUnhandled = (error: unknown): void => void unhandled.push(error);
+    process.on('unhandledRejection', onUnhandled);
+    closing.push(() => process.off('unhandledRejection', onUnhandled));
+    const refusals = async (): Promise<number> =>
+      Number(/cmdstat_subscribe:.*rejected_calls=(\d+)/.exec(await admin.info('commandstats'))?.[1]);
+    await admin.call('ACL', 'SETUSER', 'default', '-subscribe');
+    await admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub');
+    await eventually('the refusal', async () => (await refusals()) > 0);
+    await admin.call('ACL', 'SETUSER', 'default', '+subscribe');
+    await eventually('the event', async () => {
+      await admin.publish('events', '{"type":"cancel","jobId":"t-a"}');
+      return heard.length > 0;
+    });
+    expect(unhandled).toEqual([]);
+  });
+});
