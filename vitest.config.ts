@@ -13,7 +13,7 @@ export default defineConfig({
         test: {
           name: 'fast',
           include: ['tests/**/*.test.ts'],
-          exclude: slow,
+          exclude: [...slow, 'tests/browser/**'],
           setupFiles: 'tests/helpers/fast-lane.ts',
         },
       },
@@ -23,6 +23,18 @@ export default defineConfig({
           name: 'slow',
           include: slow,
           globalSetup: ['tests/helpers/needed-programs.ts', 'tests/helpers/executable-ffprobe.ts'],
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'browser',
+          include: ['tests/browser/*.test.ts'],
+          globalSetup: ['tests/helpers/needed-programs.ts', 'tests/browser/global-setup.ts'],
+          // All share one Kinora, and an admin may pause it.
+          maxWorkers: 1,
+          sequence: { groupOrder: 1 },
+          expect: { poll: { timeout: 60_000, interval: 100 } },
         },
       },
     ],

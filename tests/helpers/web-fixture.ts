@@ -132,11 +132,11 @@ export class WebFixture {
 
 /** A client of the API with a key. */
 export class WebPerson {
-  readonly #web: WebFixture;
+  readonly #web: { readonly url: string };
   readonly token: string;
   readonly userKey: string;
 
-  constructor(web: WebFixture, token: string, userKey: string) {
+  constructor(web: { readonly url: string }, token: string, userKey: string) {
     this.#web = web;
     this.token = token;
     this.userKey = userKey;

@@ -1,0 +1,155 @@
+/**
+ * For tests of the page in a real browser: `test` gives each of them a studio, in which it signs people in and opens
+ * pages. Every page is guarded: a test fails when one logs an error, breaks the Content Security Policy, asks another
+ * host for anything, or has a request that fails.
+ */
+import { mkdir, readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type axe from 'axe-core';
+import { Redis } from 'ioredis';
+import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright-core';
+import { test as base, expect, inject } from 'vitest';
+import { type ApiKeyScope, ApiKeys } from '../../src/queue/api-keys.ts';
+import { WebPerson } from '../helpers/web-fixture.ts';
+import { launchChromium } from './chromium.ts';
+import { Guard } from './guard.ts';
+
+export { expect };
+
+/** A phone, a tablet, and a wide screen. */
+export const screens = {
+  phone: { width: 390, height: 844 },
+  tablet: { width: 1024, height: 768 },
+  wide: { width: 1920, height: 1080 },
+} as const;
+
+export interface PageOptions {
+  /** Signed in as this person; nobody when absent. */
+  readonly person?: WebPerson;
+  readonly screen?: keyof typeof screens;
+  readonly colorScheme?: 'light' | 'dark';
+  /** Such as zh-CN. */
+  readonly locale?: string;
+  /** Fingers instead of a mouse. */
+  readonly hasTouch?: boolean;
+  readonly reducedMotion?: 'reduce' | 'no-preference';
+}
+
+const shots = fileURLToPath(new URL('../../out/browser', import.meta.url));
+const axeSource = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+/** A busy machine computes the clips, too. */
+const patienceMs = 60_000;
+
+export class Studio {
+  /** Such as http://127.0.0.1:41234. */
+  readonly url: string;
+  readonly redis: Redis;
+  readonly #browser: Browser;
+  readonly #contexts: { readonly context: BrowserContext; readonly guard: Guard }[] = [];
+  readonly #allowed: RegExp[] = [];
+
+  constructor(browser: Browser, { url, socketPath }: { readonly url: string; readonly socketPath: string }) {
+    this.#browser = browser;
+    this.url = url;
+    this.redis = new Redis({ path: socketPath });
+  }
+
+  /** Somebody new, or a user of a chat such as "discord:8035". Also calls the API, to prepare what a test needs. */
+  async person(scopes: readonly ApiKeyScope[] = ['use'], userKey?: string): Promise<WebPerson> {
+    const { key, token } = await new ApiKeys(this.redis).create({ name: 'browser', userKey, scopes });
+    return new WebPerson(this, token, key.userKey);
+  }
+
+  /** A browser of its own, with its own cookies, at a path of the page. */
+  async open(path: string, { person, screen = 'tablet', ...options }: PageOptions = {}): Promise<Page> {
+    const wanted: BrowserContextOptions = {
+      baseURL: this.url,
+      viewport: screens[screen],
+      // Tests name what they press in English.
+      locale: 'en-GB',
+      acceptDownloads: true,
+      ...options,
+    };
+    const headers = person ? { extraHTTPHeaders: { authorization: `Bearer ${person.token}` } } : {};
+    const context = await this.#browser.newContext({ ...wanted, ...headers });
+    context.setDefaultTimeout(patienceMs);
+    const guard = new Guard(context, this.url);
+    for (const fault of this.#allowed) guard.allow(fault);
+    this.#contexts.push({ context, guard });
+    const page = await context.newPage();
+    await page.goto(path);
+    return page;
+  }
+
+  /** From now on, in all pages: what a test brings about itself, such as /status of 404/. */
+  allow(fault: RegExp): void {
+    this.#allowed.push(fault);
+    for (const { guard } of this.#contexts) guard.allow(fault);
+  }
+
+  get faults(): readonly string[] {
+    return this.#contexts.flatMap(({ guard }) => guard.faults);
+  }
+
+  /** The rules of axe that the page breaks, and where. */
+  async violations(page: Page): Promise<string[]> {
+    // By the protocol of the debugger, which the Content Security Policy lets pass.
+    if (!(await page.evaluate<boolean>('"axe" in globalThis'))) await page.evaluate(axeSource);
+    const { violations } = await page.evaluate<axe.AxeResults>('axe.run()');
+    return violations.flatMap(({ id, help, nodes }) =>
+      nodes.map(({ html, failureSummary }) => `${id}: ${help}\n${html}\n${failureSummary}`),
+    );
+  }
+
+  async expectAccessible(page: Page): Promise<void> {
+    expect(await this.violations(page), page.url()).toEqual([]);
+  }
+
+  /** Fails when the page is wider than its window. */
+  async expectNoSidewaysScroll(page: Page): Promise<void> {
+    const { scrollWidth, clientWidth } = await page.evaluate<Record<'scrollWidth' | 'clientWidth', number>>(
+      '({ scrollWidth: document.documentElement.scrollWidth, clientWidth: document.documentElement.clientWidth })',
+    );
+    expect(scrollWidth, `${page.url()} is wider than its window`).toBeLessThanOrEqual(clientWidth);
+  }
+
+  /** Leaves out/browser/NAME.png. */
+  async screenshot(page: Page, name: string): Promise<void> {
+    await mkdir(shots, { recursive: true });
+    await page.screenshot({ path: join(shots, `${name}.png`) });
+  }
+
+  /** What every page shows now, for whoever looks why a test failed. */
+  async screenshotAll(name: string): Promise<void> {
+    const pages = this.#contexts.flatMap(({ context }) => context.pages());
+    for (const [i, page] of pages.entries()) await this.screenshot(page, `${name}-${i + 1}`);
+  }
+
+  async close(): Promise<void> {
+    for (const { context } of this.#contexts) await context.close();
+    this.redis.disconnect();
+  }
+}
+
+export const test = base.extend<{ browser: Browser; studio: Studio }>({
+  browser: [
+    // biome-ignore lint/correctness/noEmptyPattern: vitest reads which fixtures a fixture needs
+    async ({}, use) => {
+      const browser = await launchChromium();
+      await use(browser);
+      await browser.close();
+    },
+    { scope: 'file' },
+  ],
+  studio: async ({ browser, task }, use) => {
+    const studio = new Studio(browser, inject('kinora'));
+    await use(studio);
+    const hasFailed = task.result?.state === 'fail';
+    if (hasFailed) await studio.screenshotAll(`failed ${task.name.replaceAll(/[^\w]+/g, ' ').trim()}`);
+    const { faults } = studio;
+    await studio.close();
+    expect(faults).toEqual([]);
+  },
+});
