@@ -106,6 +106,30 @@ export class Keys {
   get apiKeys(): string {
     return `${this.prefix}:apikeys`;
   }
+  /** String: JSON {userKey, scopes, createdAt, expiresAt, browser} of who is signed in on the page; until it expires. */
+  session(hash: string): string {
+    return `${this.prefix}:session:${hash}`;
+  }
+  /** Sorted set of the hashes of a user's sessions by the time they end. */
+  sessions(userKey: string): string {
+    return `${this.prefix}:sessions:${userKey}`;
+  }
+  /** String: JSON {userKey, name, locale, scopes, createdAt, expiresAt} of a link that signs in, until it is used. */
+  signIn(hash: string): string {
+    return `${this.prefix}:signin:${hash}`;
+  }
+  /** String: hash of the latest link for a user who is known. */
+  signInOf(userKey: string): string {
+    return `${this.prefix}:signin-of:${userKey}`;
+  }
+  /** Sorted set of the hashes of invitations that nobody has used, by the time they end. */
+  get invitations(): string {
+    return `${this.prefix}:invitations`;
+  }
+  /** Hash userKey → JSON {name, locale} of those who signed in on the page. */
+  get profiles(): string {
+    return `${this.prefix}:profiles`;
+  }
   /** Set of ids: each stands for someone who was forgotten and may still be in Redis's append-only file. */
   get rewrites(): string {
     return `${this.prefix}:rewrites`;

@@ -1,12 +1,19 @@
-/** Who calls: the key of a request, and the limits of how often keys and addresses may call. */
+/** Who calls: by the key of a request or the cookie of a browser, and how often keys and addresses may call. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Person } from '../bot/people.ts';
 import type { ApiKey, ApiKeyScope, ApiKeys } from '../queue/api-keys.ts';
+import type { Session, Sessions } from '../queue/sessions.ts';
+import type { Origins } from './origin.ts';
 import { ProblemError } from './problem.ts';
 
 export interface Caller {
-  readonly key: ApiKey;
+  /** Of the key or session. */
+  readonly id: string;
   readonly person: Person;
+  readonly scopes: readonly ApiKeyScope[];
+  readonly by:
+    | { readonly kind: 'key'; readonly key: ApiKey }
+    | { readonly kind: 'session'; readonly session: Session };
 }
 
 declare module 'fastify' {
@@ -15,30 +22,37 @@ declare module 'fastify' {
     caller: Caller | undefined;
   }
   interface FastifyContextConfig {
-    /** Answered without a key. */
+    /** Answered to everybody, without a look at who calls. */
     isPublic?: true;
+    /** Of those, answered under any name of this machine: for programs that watch over it. */
+    isForAnyHost?: true;
   }
 }
 
 /** Calls in a minute. */
 export interface CallLimits {
+  /** By key or session. */
   readonly perKey: number;
-  /** Calls without a valid key, by address. */
+  /** Calls without a valid key or session, by address. */
   readonly perAddress: number;
 }
 export const defaultCallLimits: CallLimits = { perKey: 6_000, perAddress: 300 };
 
 const windowMs = 60_000;
 
+export interface CallerTools {
+  readonly apiKeys: ApiKeys;
+  readonly sessions: Sessions;
+  readonly origins: Origins;
+  /** Whether a user of a chat is an admin of Kinora there, now. */
+  readonly isAdmin: (userKey: string) => Promise<boolean>;
+}
+
 /**
- * Refuses every call without a valid key, but for routes that are public. Routes that do not exist are refused like
- * others, so nobody learns which do.
+ * Refuses every call without a valid key or session, but for routes that are public. Routes that do not exist are
+ * refused like others, so nobody learns which do.
  */
-export function requireKeys(
-  app: FastifyInstance,
-  apiKeys: ApiKeys,
-  { perKey, perAddress }: CallLimits,
-): void {
+export function requireCaller(app: FastifyInstance, tools: CallerTools, limits: CallLimits): void {
   const limiter = (max: number, keyGenerator: (request: FastifyRequest) => string) => {
     const check = app.createRateLimit({ max, timeWindow: windowMs, keyGenerator });
     return async (request: FastifyRequest): Promise<void> => {
@@ -48,32 +62,86 @@ export function requireKeys(
       throw new ProblemError({ kind: 'rateLimited', calls: max, seconds, retryAfterMs: limit.ttl });
     };
   };
-  const limitAddress = limiter(perAddress, ({ ip }) => ip);
-  const limitKey = limiter(perKey, ({ caller }) => caller?.key.id ?? '');
+  const limitAddress = limiter(limits.perAddress, ({ ip }) => ip);
+  const limitCaller = limiter(limits.perKey, ({ caller }) => caller?.id ?? '');
+  const { origins } = tools;
   app.decorateRequest('caller', undefined);
   app.addHook('onRequest', async (request) => {
-    const key = await keyOf(request, apiKeys);
-    if (key) {
-      request.caller = { key, person: personOf(key, localeOf(request)) };
-      return await limitKey(request);
+    const { isPublic = false, isForAnyHost = false } = request.routeOptions.config ?? {};
+    const token = keyIn(request);
+    if (token === undefined && !isForAnyHost) origins.checkHost(request);
+    if (isPublic) {
+      await limitAddress(request);
+      return origins.checkSameOrigin(request);
     }
-    await limitAddress(request);
-    if (!request.routeOptions.config?.isPublic) throw new ProblemError({ kind: 'invalidKey' });
+    const caller = await (token === undefined ? bySession(request, tools) : byKey(request, token, tools));
+    if (!caller) {
+      await limitAddress(request);
+      throw new ProblemError({
+        kind: token === undefined && request.headers.cookie ? 'signedOut' : 'invalidKey',
+      });
+    }
+    request.caller = caller;
+    await limitCaller(request);
+    if (caller.by.kind === 'session') origins.checkSameOrigin(request);
   });
 }
 
-async function keyOf({ headers }: FastifyRequest, apiKeys: ApiKeys): Promise<ApiKey | undefined> {
+/** "" for a header in another form. */
+function keyIn({ headers }: FastifyRequest): string | undefined {
   const [, bearer] = /^Bearer +(\S+)$/i.exec(headers.authorization ?? '') ?? [];
   const token = bearer ?? headers['x-api-key'];
-  if (typeof token !== 'string') return undefined;
-  return await apiKeys.find(token).catch(() => {
-    throw new ProblemError({ kind: 'unavailable' });
-  });
+  if (typeof token === 'string') return token;
+  return headers.authorization === undefined ? undefined : '';
 }
 
-/** A key acts for its user alone: what admins may do is asked for elsewhere. */
-function personOf({ userKey }: ApiKey, locale: string): Person {
-  return { userKey, roleKeys: [], locale, isAdmin: false };
+async function byKey(
+  request: FastifyRequest,
+  token: string,
+  { apiKeys }: CallerTools,
+): Promise<Caller | undefined> {
+  const key = await apiKeys.find(token).catch(unavailable);
+  return key && { id: key.id, person: personOf(key, request), scopes: key.scopes, by: { kind: 'key', key } };
+}
+
+async function bySession(request: FastifyRequest, tools: CallerTools): Promise<Caller | undefined> {
+  const session = await sessionIn(request, tools).catch(unavailable);
+  return session && (await callerOf(session, request, tools));
+}
+
+/**
+ * The session that a browser sends.
+ * @throws what Redis throws
+ */
+export async function sessionIn(
+  request: FastifyRequest,
+  { sessions, origins }: Pick<CallerTools, 'sessions' | 'origins'>,
+): Promise<Session | undefined> {
+  const { cookies } = request;
+  const names = origins.cookieNames(request);
+  const token = names.map((name) => cookies[name]).find((value) => value !== undefined);
+  return token === undefined ? undefined : await sessions.find(token);
+}
+
+/** Asked at each call: whoever is no admin of a chat any more is none here either. */
+export async function callerOf(
+  session: Session,
+  request: FastifyRequest,
+  { isAdmin }: Pick<CallerTools, 'isAdmin'>,
+): Promise<Caller> {
+  const { id, userKey, scopes: own } = session;
+  const isChatAdmin = !own.includes('admin') && (await isAdmin(userKey));
+  const scopes = isChatAdmin ? [...own, 'admin' as const] : own;
+  return { id, person: personOf(session, request), scopes, by: { kind: 'session', session } };
+}
+
+function unavailable(): never {
+  throw new ProblemError({ kind: 'unavailable' });
+}
+
+/** Acts for its user alone: what admins may do is asked for elsewhere. */
+function personOf({ userKey }: { readonly userKey: string }, request: FastifyRequest): Person {
+  return { userKey, roleKeys: [], locale: localeOf(request), isAdmin: false };
 }
 
 /** The first language of a request: "de" in "de;q=0.9, en". */
@@ -81,9 +149,9 @@ export function localeOf({ headers }: FastifyRequest): string {
   return /^\s*([A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*)/.exec(headers['accept-language'] ?? '')?.[1] ?? 'en';
 }
 
-/** @throws ProblemError when the key of the request may not do this */
+/** @throws ProblemError when the key or session of the request may not do this */
 export function callerWith({ caller }: FastifyRequest, scope: ApiKeyScope): Caller {
   if (!caller) throw new ProblemError({ kind: 'invalidKey' });
-  if (!caller.key.scopes.includes(scope)) throw new ProblemError({ kind: 'wrongScope' });
+  if (!caller.scopes.includes(scope)) throw new ProblemError({ kind: 'wrongScope' });
   return caller;
 }

@@ -16,14 +16,14 @@ const readySchema = z.object({
 type Readiness = z.infer<typeof readySchema>;
 
 const deadlineMs = 1_000;
-const isPublic = true;
+const open = { isPublic: true, isForAnyHost: true } as const;
 
 /** @param redis a fail-fast connection */
 export function healthRoutes(app: WebServer, redis: Redis, keys: Keys): void {
   app.get(
     '/health',
     {
-      config: { isPublic },
+      config: open,
       schema: {
         summary: 'Whether the API answers',
         tags: ['operation'],
@@ -36,7 +36,7 @@ export function healthRoutes(app: WebServer, redis: Redis, keys: Keys): void {
   app.get(
     '/ready',
     {
-      config: { isPublic },
+      config: open,
       schema: {
         summary: 'Whether requests are taken and made',
         description: '503 while Kinora is paused or draining, without a worker, or without Redis.',

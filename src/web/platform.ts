@@ -1,5 +1,6 @@
 /** Kinora over HTTP: one more surface on the queue, beside the chats. */
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import type { ChatPlatform, Services } from '../bot/platform.ts';
 import { type Deliver, DeliveryDelayed } from '../bot/upkeep/delivery.ts';
 import { KinoraError } from '../errors.ts';
@@ -28,6 +29,12 @@ export interface WebOptions {
   readonly shortcuts?: Shortcuts;
   /** For what the API keeps outside of Redis: the key of the webhooks' secrets. */
   readonly dataFolder: string;
+  /** Under which people reach it, without a path; undefined where only this machine does. */
+  readonly publicUrl?: string | undefined;
+  /** Whether a user of a chat is an admin of Kinora there, now; absent: nobody is. */
+  readonly isAdmin?: (userKey: string) => Promise<boolean>;
+  /** Of the studio page, as it was built; the usual one when absent. */
+  readonly pageFolder?: string;
   /** Webhooks may call addresses of this machine and of private networks. */
   readonly mayCallPrivate: boolean;
   /** Pauses between the attempts of a webhook; shorter in tests. */
@@ -41,6 +48,8 @@ interface Running {
   close(): Promise<void>;
 }
 
+/** Where "npm run build:page" writes. */
+const builtPage = fileURLToPath(new URL('page-built', import.meta.url));
 const notStartedRetryMs = 1_000;
 
 export class WebPlatform implements ChatPlatform {
@@ -93,6 +102,9 @@ export class WebPlatform implements ChatPlatform {
     const server = await buildServer({
       ...{ redis, keys, log },
       videos: { services, client, artifacts, manifest, shortcuts, retentionMs, repetitions, news },
+      address: { publicUrl: this.#options.publicUrl, host: this.#options.host },
+      isAdmin: this.#options.isAdmin ?? (async () => false),
+      pageFolder: this.#options.pageFolder ?? builtPage,
       webhooks: { webhooks: new Webhooks(redis, keys), signer, mayBePrivate },
       ...(this.#options.limits ? { limits: this.#options.limits } : {}),
     });

@@ -14,6 +14,12 @@ import { parameterOf } from './videos/schemas.ts';
 const httpProblems = {
   badRequest: [400, 'invalid_request_error', 'bad_request'],
   invalidKey: [401, 'authentication_error', 'invalid_api_key'],
+  signedOut: [401, 'authentication_error', 'signed_out'],
+  linkUsed: [410, 'authentication_error', 'sign_in_expired'],
+  nameNeeded: [400, 'invalid_request_error', 'name_needed'],
+  sessionNotFound: [404, 'not_found_error', 'session_not_found'],
+  otherOrigin: [403, 'permission_error', 'other_origin'],
+  unknownHost: [403, 'permission_error', 'unknown_host'],
   wrongScope: [403, 'permission_error', 'missing_scope'],
   notFound: [404, 'not_found_error', 'not_found'],
   videoNotFound: [404, 'not_found_error', 'video_not_found'],

@@ -1,8 +1,9 @@
 /**
- * The HTTP server: everything that holds for all routes. Whoever calls needs a key, errors have one shape and name no
+ * The HTTP server: everything that holds for all routes. Whoever calls needs a key or a session, errors have one shape and name no
  * path, bodies and times are limited, and zod schemas are validation, types and the OpenAPI document at once.
  */
 import { randomUUID } from 'node:crypto';
+import cookie from '@fastify/cookie';
 import rateLimit from '@fastify/rate-limit';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
@@ -20,11 +21,17 @@ import type { Redis } from 'ioredis';
 import type { Logger } from '../log.ts';
 import { ApiKeys } from '../queue/api-keys.ts';
 import type { Keys } from '../queue/keys.ts';
+import { Profiles } from '../queue/profiles.ts';
+import { Sessions } from '../queue/sessions.ts';
+import { SignInLinks } from '../queue/sign-in-links.ts';
 import { accountRoutes } from './account.ts';
 import { adminRoutes } from './admin.ts';
-import { type CallLimits, defaultCallLimits, localeOf, requireKeys } from './caller.ts';
+import { type CallLimits, defaultCallLimits, localeOf, requireCaller } from './caller.ts';
 import { healthRoutes } from './health.ts';
+import { Origins, type OwnAddress } from './origin.ts';
+import { pageRoutes } from './page-files.ts';
 import { invalidParameter, type Problem, ProblemError, renderProblem } from './problem.ts';
+import { signInRoutes } from './sign-in.ts';
 import { unknownParameter } from './videos/body.ts';
 import type { CreateTools } from './videos/create.ts';
 import { videoRoutes } from './videos/routes.ts';
@@ -45,6 +52,11 @@ export interface ServerTools {
   readonly log: Logger;
   readonly videos: CreateTools;
   readonly webhooks: WebhookTools;
+  readonly address: OwnAddress;
+  /** Whether a user of a chat is an admin of Kinora there, now. */
+  readonly isAdmin: (userKey: string) => Promise<boolean>;
+  /** Of the studio page, as it was built. */
+  readonly pageFolder: string;
   readonly limits?: Partial<ServerLimits>;
 }
 
@@ -59,6 +71,8 @@ const mostConnections = 2_000;
 const headersOfAll = {
   'cache-control': 'no-store',
   'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-resource-policy': 'same-origin',
   'referrer-policy': 'no-referrer',
   'x-content-type-options': 'nosniff',
 } as const;
@@ -95,14 +109,24 @@ export async function buildServer(tools: ServerTools): Promise<WebServer> {
   });
   answerErrors(app, tools.log);
   await app.register(rateLimit, { global: false });
-  requireKeys(app, new ApiKeys(tools.redis, tools.keys), limits);
+  await app.register(cookie);
+  const { redis, keys, isAdmin } = tools;
+  const sessions = new Sessions(redis, keys);
+  const callers = {
+    ...{ apiKeys: new ApiKeys(redis, keys), sessions, isAdmin },
+    origins: new Origins(tools.address),
+  };
+  requireCaller(app, callers, limits);
   await describeRoutes(app);
-  healthRoutes(app, tools.redis, tools.keys);
+  await pageRoutes(app, tools.pageFolder);
+  healthRoutes(app, redis, keys);
   await videoRoutes(app, tools.videos);
   webhookRoutes(app, tools.webhooks);
   const { account, administration } = tools.videos.services;
   accountRoutes(app, account);
-  adminRoutes(app, { administration, redis: tools.redis, keys: tools.keys });
+  const profiles = new Profiles(redis, keys);
+  signInRoutes(app, { ...callers, account, profiles, links: new SignInLinks(redis, keys) });
+  adminRoutes(app, { administration, redis, keys });
   return app;
 }
 
@@ -175,9 +199,15 @@ async function describeRoutes(app: WebServer): Promise<void> {
             description: 'A key of "npm run kinora -- keys create".',
           },
           apiKey: { type: 'apiKey', in: 'header', name: 'X-Api-Key' },
+          session: {
+            type: 'apiKey',
+            in: 'cookie',
+            name: 'kinora_session',
+            description: 'Of a browser that has signed in by a link.',
+          },
         },
       },
-      security: [{ bearer: [] }, { apiKey: [] }],
+      security: [{ bearer: [] }, { apiKey: [] }, { session: [] }],
     },
     transform: jsonSchemaTransform,
     transformObject: jsonSchemaTransformObject,

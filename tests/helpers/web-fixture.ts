@@ -25,6 +25,9 @@ export interface WebFixtureOptions {
   readonly port?: number;
   readonly limits?: WebOptions['limits'];
   readonly mayCallPrivate?: boolean;
+  readonly publicUrl?: string;
+  readonly isAdmin?: (userKey: string) => Promise<boolean>;
+  readonly pageFolder?: string;
   readonly webhookPausesMs?: readonly number[];
   readonly bot?: Partial<Pick<BotOptions, 'terms' | 'jobFiles'>>;
   /** Other surfaces beside the API. */
@@ -75,7 +78,14 @@ export class WebFixture {
       webhookPausesMs,
       log,
     };
-    const web = new WebPlatform(limits ? { ...settings, limits } : settings);
+    const { publicUrl, isAdmin, pageFolder } = this.#options;
+    const web = new WebPlatform({
+      ...settings,
+      publicUrl,
+      ...(limits ? { limits } : {}),
+      ...(isAdmin ? { isAdmin } : {}),
+      ...(pageFolder ? { pageFolder } : {}),
+    });
     const running = await startBot({
       address,
       jobsFolder: join(this.folder, 'jobs'),

@@ -303,6 +303,16 @@ export const en = {
     invalidKey:
       'This needs a key: "Authorization: Bearer kinora_…". The owner of this Kinora makes one with "npm run kinora -- keys create NAME".',
     wrongScope: 'This key may not do that; ask the owner of this Kinora for one with another scope.',
+    signedOut:
+      'You are not signed in any more. Write /web to Kinora in Discord or Telegram for a new link, or ask the owner of this Kinora for one.',
+    linkUsed:
+      'This link was used before, or its time is over. Write /web to Kinora in Discord or Telegram for a new one, or ask the owner of this Kinora.',
+    nameNeeded: 'Choose a name of 1 to 64 characters.',
+    sessionNotFound: 'You are not signed in there; /v1/sessions lists where you are.',
+    otherOrigin: 'This call came from another site, or from no browser; send a key instead of a cookie.',
+    unknownHost:
+      'This Kinora is not known under that name. Open it by its address, or set KINORA_PUBLIC_URL to the name.',
+    pageNotBuilt: 'The studio page has not been built yet: run "npm run build:page" and start Kinora again.',
     notFound: 'There is nothing here; /docs lists all addresses.',
     videoNotFound: 'There is no such video among yours.',
     notReady: 'The video is not made yet. Ask again after the seconds of Retry-After.',

@@ -353,6 +353,15 @@ export const zh: typeof en = {
     invalidKey:
       '需要密钥：“Authorization: Bearer kinora_…”。请这个 Kinora 的所有者用 “npm run kinora -- keys create NAME” 生成一个。',
     wrongScope: '这个密钥没有这项权限，请向这个 Kinora 的所有者要一个权限合适的密钥。',
+    signedOut:
+      '你已不在登录状态。请在 Discord 或 Telegram 里向 Kinora 发送 /web 获取新链接，或向这个 Kinora 的所有者索取。',
+    linkUsed:
+      '这个链接已被使用或已过期。请在 Discord 或 Telegram 里向 Kinora 发送 /web 获取新链接，或向这个 Kinora 的所有者索取。',
+    nameNeeded: '请取一个 1 到 64 个字符的名字。',
+    sessionNotFound: '你没有在那里登录；/v1/sessions 会列出你登录的地方。',
+    otherOrigin: '这个请求来自其他网站，或并非来自浏览器；请改用密钥而非 Cookie。',
+    unknownHost: '这个 Kinora 不认识这个名称。请用其地址打开，或将 KINORA_PUBLIC_URL 设为该名称。',
+    pageNotBuilt: '网页尚未构建：请运行 “npm run build:page”，然后重新启动 Kinora。',
     notFound: '这里什么也没有，所有地址见 /docs。',
     videoNotFound: '你的视频里没有这一个。',
     notReady: '视频还没有做好，请按 Retry-After 的秒数后再问。',

@@ -22,8 +22,11 @@ import { ApiKeys } from '../../queue/api-keys.ts';
 import type { Artifacts } from '../../queue/artifacts.ts';
 import type { JobClient } from '../../queue/client.ts';
 import { deliverQueueName, generateQueueName } from '../../queue/jobs.ts';
+import { Profiles } from '../../queue/profiles.ts';
 import { rewriteWithoutForgotten } from '../../queue/rewrite.ts';
 import { runScript } from '../../queue/scripts.ts';
+import { Sessions } from '../../queue/sessions.ts';
+import { SignInLinks } from '../../queue/sign-in-links.ts';
 import { Webhooks, webhookQueueName } from '../../queue/webhooks.ts';
 import { workerEntries } from '../../queue/worker-registry.ts';
 
@@ -250,6 +253,9 @@ class Forgetting {
     const { keys } = client;
     await new ApiKeys(redis, keys).revokeOf(this.#userKey, this.#wishedAt);
     await new Webhooks(redis, keys).removeOf(this.#userKey, this.#wishedAt);
+    await new Sessions(redis, keys).revokeOf(this.#userKey, this.#wishedAt);
+    await new SignInLinks(redis, keys).revokeOf(this.#userKey, this.#wishedAt);
+    await new Profiles(redis, keys).remove(this.#userKey);
     const today = keys.used(day(Date.now()));
     const days: string[] = [];
     for await (const names of redis.scanStream({ match: keys.used('*'), count: scanCount })) {

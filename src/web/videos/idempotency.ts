@@ -64,10 +64,7 @@ export class Repetitions {
     if (typeof header !== 'string' || !/^[\x21-\x7e]{1,255}$/.test(header)) {
       throw new ProblemError({ kind: 'idempotencyForm' });
     }
-    const key = this.#keys.idempotency(
-      caller?.key.id ?? '',
-      createHash('sha256').update(header).digest('hex'),
-    );
+    const key = this.#keys.idempotency(caller?.id ?? '', createHash('sha256').update(header).digest('hex'));
     try {
       const fresh = { jobId: newVideoId(), bodyHash, isAccepted: false };
       if (await this.#redis.set(key, JSON.stringify(fresh), 'EX', keptSeconds, 'NX'))

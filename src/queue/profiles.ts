@@ -1,0 +1,53 @@
+/** What people who signed in on the studio page are called, and which language they speak. */
+import type { Redis } from 'ioredis';
+import { z } from 'zod';
+import { Keys } from './keys.ts';
+import { readJson } from './stored-json.ts';
+
+const profileSchema = z.object({
+  name: z.string(),
+  /** As the chat tells it; absent for those who are in none. */
+  locale: z.string().optional(),
+});
+export type Profile = z.infer<typeof profileSchema>;
+
+export const nameLength = { min: 1, max: 64 } as const;
+
+/** The name without spaces around it, or undefined when it is none. */
+export function nameIn(text: string): string | undefined {
+  const name = text.trim();
+  const isName = name.length >= nameLength.min && name.length <= nameLength.max && !/\p{Cc}/u.test(name);
+  return isName ? name : undefined;
+}
+
+export class Profiles {
+  readonly #redis: Redis;
+  readonly #key: string;
+
+  constructor(redis: Redis, keys = new Keys()) {
+    this.#redis = redis;
+    this.#key = keys.profiles;
+  }
+
+  async read(userKey: string): Promise<Profile | undefined> {
+    return readJson((await this.#redis.hget(this.#key, userKey)) ?? '', profileSchema);
+  }
+
+  /** By userKey. */
+  async all(): Promise<Map<string, Profile>> {
+    const profiles = new Map<string, Profile>();
+    for (const [userKey, text] of Object.entries(await this.#redis.hgetall(this.#key))) {
+      const profile = readJson(text, profileSchema);
+      if (profile) profiles.set(userKey, profile);
+    }
+    return profiles;
+  }
+
+  async store(userKey: string, profile: Profile): Promise<void> {
+    await this.#redis.hset(this.#key, userKey, JSON.stringify(profile));
+  }
+
+  async remove(userKey: string): Promise<void> {
+    await this.#redis.hdel(this.#key, userKey);
+  }
+}
