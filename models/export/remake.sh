@@ -29,3 +29,4 @@ cp -r "$scratch/cores" "$root/tests/fixtures/cores"
 "$VENV/bin/python" make_numerics.py
 "$VENV/bin/python" make_prompts.py
 "$VENV/bin/python" make_pictures.py
+"$VENV/bin/python" make_profiles.py

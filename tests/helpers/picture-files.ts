@@ -105,3 +105,44 @@ export function numbersChunk(type: string, ...values: readonly number[]): Buffer
   for (const [n, value] of values.entries()) data.writeUInt32BE(value, n * 4);
   return pngChunk(type, data);
 }
+
+export interface TiffOptions extends Pick<PngOptions, 'width' | 'height' | 'bitDepth' | 'samples'> {
+  readonly channels: 1 | 3 | 4;
+  readonly profile: Uint8Array;
+}
+
+/** One uncompressed strip: grey, RGB or inks. */
+export function tiff({ width, height, bitDepth, samples, channels, profile }: TiffOptions): Buffer {
+  const pixels = Buffer.alloc(samples.length * (bitDepth / 8));
+  for (const [n, value] of samples.entries()) pixels.writeUIntLE(value, n * (bitDepth / 8), bitDepth / 8);
+  const colours = { 1: 1, 3: 2, 4: 5 }[channels];
+  const bits = Buffer.alloc(8);
+  for (let n = 0; n < 4; n += 1) bits.writeUInt16LE(bitDepth, n * 2);
+  const bitsAt = 8;
+  const pixelsAt = bitsAt + bits.length;
+  const profileAt = pixelsAt + pixels.length;
+  const entries: readonly (readonly [tag: number, type: number, count: number, value: number])[] = [
+    [256, 4, 1, width],
+    [257, 4, 1, height],
+    [258, 3, channels, channels === 1 ? bitDepth : bitsAt],
+    [259, 3, 1, 1],
+    [262, 3, 1, colours],
+    [273, 4, 1, pixelsAt],
+    [277, 3, 1, channels],
+    [278, 4, 1, height],
+    [279, 4, 1, pixels.length],
+    [34_675, 7, profile.length, profileAt],
+  ];
+  const directory = Buffer.alloc(2 + entries.length * 12 + 4);
+  directory.writeUInt16LE(entries.length, 0);
+  for (const [n, [tag, type, count, value]] of entries.entries()) {
+    directory.writeUInt16LE(tag, 2 + n * 12);
+    directory.writeUInt16LE(type, 4 + n * 12);
+    directory.writeUInt32LE(count, 6 + n * 12);
+    directory.writeUInt32LE(value, 10 + n * 12);
+  }
+  const head = Buffer.from('II*\0\0\0\0\0', 'latin1');
+  const evenProfile = Buffer.concat([profile, Buffer.alloc(profile.length % 2)]);
+  head.writeUInt32LE(profileAt + evenProfile.length, 4);
+  return Buffer.concat([head, bits, pixels, evenProfile, directory]);
+}

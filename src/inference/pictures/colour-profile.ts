@@ -6,8 +6,8 @@
 /** CIE 1931 x and y of red, green, blue and white. */
 export type Primaries = readonly [red: Point, green: Point, blue: Point, white: Point];
 type Point = readonly [x: number, y: number];
-type Vector = readonly [number, number, number];
-type Matrix = readonly [Vector, Vector, Vector];
+export type Vector = readonly [number, number, number];
+export type Matrix = readonly [Vector, Vector, Vector];
 
 /** From a coded value to light, both in [0, 1]. */
 export type Transfer = (value: number) => number;
@@ -164,7 +164,7 @@ const bradford: Matrix = [
 ];
 
 /** From linear RGB to XYZ under D50. */
-function toD50([red, green, blue, white]: Primaries): Matrix {
+export function toD50([red, green, blue, white]: Primaries): Matrix {
   const primaries = transpose([toXyz(red), toXyz(green), toXyz(blue)]);
   const whiteXyz = toXyz(white);
   const scale = apply(invert(primaries), whiteXyz);
@@ -178,7 +178,7 @@ function toXyz([x, y]: Point): Vector {
   return [x / y, 1, (1 - x - y) / y];
 }
 
-function diagonal([a, b, c]: Vector): Matrix {
+export function diagonal([a, b, c]: Vector): Matrix {
   return [
     [a, 0, 0],
     [0, b, 0],
@@ -186,7 +186,7 @@ function diagonal([a, b, c]: Vector): Matrix {
   ];
 }
 
-function transpose([[a, b, c], [d, e, f], [g, h, i]]: Matrix): Matrix {
+export function transpose([[a, b, c], [d, e, f], [g, h, i]]: Matrix): Matrix {
   return [
     [a, d, g],
     [b, e, h],
@@ -194,17 +194,17 @@ function transpose([[a, b, c], [d, e, f], [g, h, i]]: Matrix): Matrix {
   ];
 }
 
-function apply([r0, r1, r2]: Matrix, [x, y, z]: Vector): Vector {
+export function apply([r0, r1, r2]: Matrix, [x, y, z]: Vector): Vector {
   const dot = ([a, b, c]: Vector): number => a * x + b * y + c * z;
   return [dot(r0), dot(r1), dot(r2)];
 }
 
-function multiply(left: Matrix, right: Matrix): Matrix {
+export function multiply(left: Matrix, right: Matrix): Matrix {
   const [a, b, c] = transpose(right);
   return transpose([apply(left, a), apply(left, b), apply(left, c)]);
 }
 
-function invert([[a, b, c], [d, e, f], [g, h, i]]: Matrix): Matrix {
+export function invert([[a, b, c], [d, e, f], [g, h, i]]: Matrix): Matrix {
   const [A, B, C] = [e * i - f * h, f * g - d * i, d * h - e * g];
   const determinant = a * A + b * B + c * C;
   const over = (value: number): number => value / determinant;

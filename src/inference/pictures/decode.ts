@@ -3,7 +3,7 @@
  * Knows no model and no working size.
  */
 import { createHash } from 'node:crypto';
-import sharp, { type SharpOptions } from 'sharp';
+import sharp, { type Sharp, type SharpOptions } from 'sharp';
 import type { RgbImage } from '../image-to-video.ts';
 import { type Container, cutShort } from './container.ts';
 import type { Orientation } from './exif.ts';
@@ -15,6 +15,7 @@ import {
   openImage,
   unreadable,
 } from './header.ts';
+import { type MatrixProfile, readMatrixProfile, toSrgbBytes } from './matrix-profile.ts';
 
 export interface DecodeLimits extends ImageLimits {
   readonly timeoutSeconds: number;
@@ -25,7 +26,7 @@ export interface DecodeLimits extends ImageLimits {
 const defaultLimits: DecodeLimits = { ...defaultImageLimits, timeoutSeconds: 20, background: '#ffffff' };
 
 /** Changes whenever the code below may give other pixels for the same file. */
-const decoderVersion = 4;
+const decoderVersion = 5;
 
 export type DecodedImage = ImageHeader & RgbImage;
 
@@ -70,40 +71,49 @@ type StoredPixels = RgbImage & { readonly channels: number };
 /** As they lie in the file, in sRGB; of a very large picture fewer of them. */
 async function storedPixels(container: Container, limits: DecodeLimits): Promise<StoredPixels> {
   const options = { limitInputPixels: limits.maxPixels, failOn: 'warning' } as const;
-  const wide = container.has16Bits ? await wideProfile(container.bytes, options) : undefined;
-  // With 16 bits sharp converts to the P3 profile, and takes that for sRGB. As the profile of an output, sRGB is right.
-  const pipeline = wide
-    ? sharp(container.bytes, { ...options, ignoreIcc: true })
-        .toColourspace(wide)
-        .withIccProfile('srgb')
-        .raw({ depth: 'ushort' })
-    : sharp(container.bytes, options).toColourspace('srgb').raw({ depth: 'uchar' });
+  const wide = container.has16Bits ? await wideColours(container.bytes, options) : undefined;
+  const pipeline = openWith(wide, container.bytes, options);
   const size = decodedSize(container, limits);
   if (size.width < container.width) pipeline.resize(size.width, size.height, { fit: 'fill' });
   const { data, info } = await pipeline
     .timeout({ seconds: limits.timeoutSeconds })
     .toBuffer({ resolveWithObject: true });
   const { width, height, channels } = info;
-  return { width, height, channels, data: wide ? toBytes(data) : data };
+  if (!wide) return { width, height, channels, data };
+  const samples = new Uint16Array(data.buffer, data.byteOffset, data.byteLength / 2);
+  const bytes = wide.profile ? toSrgbBytes(samples, channels, wide.profile) : toBytes(samples);
+  return { width, height, channels, data: bytes };
 }
 
-/** The colour space in which a profile of 16-bit colours holds; undefined without one that fits. */
-async function wideProfile(
-  bytes: Uint8Array,
-  options: SharpOptions,
-): Promise<'rgb16' | 'grey16' | undefined> {
+/** Colours of 16 bits, and the profile that they are in. */
+interface WideColours {
+  readonly space: 'rgb16' | 'grey16';
+  /** Absent when the library converts them: it is exact for profiles with tables only. */
+  readonly profile: MatrixProfile | undefined;
+}
+
+function openWith(wide: WideColours | undefined, bytes: Uint8Array, options: SharpOptions): Sharp {
+  if (!wide) return sharp(bytes, options).toColourspace('srgb').raw({ depth: 'uchar' });
+  const stored = sharp(bytes, { ...options, ignoreIcc: true })
+    .toColourspace(wide.space)
+    .raw({ depth: 'ushort' });
+  // With 16 bits sharp converts to the P3 profile, and takes that for sRGB. As the profile of an output, sRGB is right.
+  return wide.profile ? stored : stored.withIccProfile('srgb');
+}
+
+/** Undefined without an embedded profile that fits. */
+async function wideColours(bytes: Uint8Array, options: SharpOptions): Promise<WideColours | undefined> {
   const { icc, channels } = await sharp(bytes, options).metadata();
   if (icc?.toString('latin1', 36, 40) !== 'acsp') return undefined;
-  const space = icc.toString('latin1', 16, 20);
-  if (channels >= 3) return space === 'RGB ' ? 'rgb16' : undefined;
-  return space === 'GRAY' ? 'grey16' : undefined;
+  const isGrey = channels < 3;
+  if (icc.toString('latin1', 16, 20) !== (isGrey ? 'GRAY' : 'RGB ')) return undefined;
+  return { space: isGrey ? 'grey16' : 'rgb16', profile: readMatrixProfile(icc) };
 }
 
 /** 16-bit values, rounded to 8 bits. */
-function toBytes(data: Buffer): Uint8Array {
-  const wide = new Uint16Array(data.buffer, data.byteOffset, data.byteLength / 2);
-  const bytes = new Uint8Array(wide.length);
-  for (let i = 0; i < wide.length; i += 1) bytes[i] = ((wide[i] ?? 0) + 128) / 257;
+function toBytes(samples: Uint16Array): Uint8Array {
+  const bytes = new Uint8Array(samples.length);
+  for (let i = 0; i < samples.length; i += 1) bytes[i] = ((samples[i] ?? 0) + 128) / 257;
   return bytes;
 }
 

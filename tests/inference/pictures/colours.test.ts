@@ -9,7 +9,8 @@ import {
   srgbPrimaries,
 } from '../../../src/inference/pictures/colour-profile.ts';
 import { decodeImage } from '../../../src/inference/pictures/decode.ts';
-import { iccChunk, numbersChunk, type PngOptions, png, pngChunk } from '../../helpers/picture-files.ts';
+import { maxDifference, readGolden } from '../../helpers/golden-numerics.ts';
+import { iccChunk, numbersChunk, type PngOptions, png, pngChunk, tiff } from '../../helpers/picture-files.ts';
 
 const file = (name: string) => readFile(new URL(`../../fixtures/pictures/${name}`, import.meta.url));
 const decode = async (name: string) => await decodeImage(await file(name));
@@ -68,6 +69,51 @@ describe('16 bits', () => {
     for (const chunk of [linearGrey, iccChunk(Buffer.alloc(300, 1))]) {
       const bytes = flat([25_700, 5140, 51_400], { bitDepth: 16, colourType: 2, chunks: [chunk] });
       near(await seen(bytes), [100, 20, 200], 1);
+    }
+  });
+});
+
+describe('embedded profiles, as LCMS shows them', () => {
+  interface Golden {
+    readonly name: string;
+    readonly profile: string;
+    readonly samples: string;
+    readonly shown: string;
+    /** Absent for a profile of tables. */
+    readonly exact?: string;
+  }
+  const goldens = readGolden<readonly Golden[]>('profiles.json');
+  const bytesOf = (base64: string) => Buffer.from(base64, 'base64');
+
+  it.each(goldens)('$name', async ({ profile: text, samples: colours, shown, exact }) => {
+    const profile = bytesOf(text);
+    const channels = ({ GRAY: 1, 'RGB ': 3, CMYK: 4 } as const)[profile.toString('latin1', 16, 20)];
+    if (channels === undefined) throw new Error('a profile of another space');
+    for (const bitDepth of [8, 16] as const) {
+      const samples = [...bytesOf(colours)].map((value) => (bitDepth === 8 ? value : value * 257));
+      const size = { width: 16, height: 16, bitDepth, samples };
+      const colourType = channels === 1 ? 0 : 2;
+      const files = [tiff({ ...size, channels, profile })];
+      if (channels < 4) files.push(png({ ...size, colourType, chunks: [iccChunk(profile)] }));
+      // LCMS has a grid for tables, and for grey. It is exact for the curves of 8-bit colours alone.
+      const right = bytesOf((bitDepth === 16 ? exact : undefined) ?? shown);
+      for (const bytes of files) {
+        const { data } = await decodeImage(bytes);
+        expect(maxDifference(data, right), `${bitDepth} bits`).toBeLessThanOrEqual(exact ? 1 : 3);
+      }
+    }
+  });
+
+  it('a damaged one is no fault of the picture', async () => {
+    const profile = bytesOf(goldens[0]?.profile ?? '');
+    for (let at = 0; at + 4 <= profile.length; at += 11) {
+      const damaged = Buffer.from(profile).fill(0xff, at, at + 4);
+      const bytes = flat([25_700, 5140, 51_400], {
+        bitDepth: 16,
+        colourType: 2,
+        chunks: [iccChunk(damaged)],
+      });
+      expect((await decodeImage(bytes)).data).toHaveLength(192);
     }
   });
 });
