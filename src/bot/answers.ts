@@ -2,7 +2,7 @@
 import type { JobClient, QueuePosition } from '../queue/client.ts';
 import type { Artifact, Failure } from '../queue/jobs.ts';
 import type { LedgerEntry } from '../queue/ledger.ts';
-import { type PromptTip, promptTip } from './prompt-help.ts';
+import { type PromptTip, promptTip } from '../request/prompt-tip.ts';
 import { encodingMsOf, type TrackedJob } from './requests.ts';
 import type { Answer } from './upkeep/delivery.ts';
 

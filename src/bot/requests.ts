@@ -14,13 +14,13 @@ import { type Artifact, type JobRequest, jobRequestSchema } from '../queue/jobs.
 import type { LedgerEntry } from '../queue/ledger.ts';
 import { msUntilNextDay } from '../queue/quota-day.ts';
 import { generalPresets, type Preset, type PresetName } from '../request/presets.ts';
+import { type PromptTip, promptTip } from '../request/prompt-tip.ts';
 import { type ChatOptions, type Generation, toGeneration, variationStrengths } from '../request/request.ts';
 import { resolveRequest } from '../request/resolve.ts';
 import { type Cut, cutOf } from '../request/size.ts';
 import { brokenRule, type ReadyRules, type RuleBook } from './admin/rules.ts';
 import { uploadShare } from './buttons.ts';
 import type { Person, Place } from './people.ts';
-import { type PromptTip, promptTip } from './prompt-help.ts';
 import { failed, type QueueRefusal, type Refused, refused } from './refusals.ts';
 
 /** The options that a text or a form names, or why it names none. */

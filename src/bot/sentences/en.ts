@@ -1,20 +1,9 @@
 /** English. */
 import { type ErrorCode, remedyOf, type SerializedError } from '../../errors.ts';
-import type { Cut } from '../../request/size.ts';
 import type { AdminCommandName } from '../admin/commands.ts';
+import { buttons, credits, duration, help, jobs, labels, status } from './words-en.ts';
 
 const people = (count: number): string => (count === 1 ? '1 person' : `${count} people`);
-const jobs = (count: number): string => (count === 1 ? '1 job' : `${count} jobs`);
-const credits = (count: number): string => (count === 1 ? '1 credit' : `${count} credits`);
-
-/** 90_000 → "1 min 30 s". */
-function duration(ms: number): string {
-  const seconds = Math.max(1, Math.round(ms / 1000));
-  if (seconds < 60) return `${seconds} s`;
-  const minutes = Math.floor(seconds / 60);
-  if (minutes < 60) return seconds % 60 ? `${minutes} min ${seconds % 60} s` : `${minutes} min`;
-  return minutes % 60 ? `${Math.floor(minutes / 60)} h ${minutes % 60} min` : `${minutes / 60} h`;
-}
 
 /** What /help says: motions, buttons and commands are the same on every platform. */
 function helpText(how: string, options: string): string {
@@ -67,39 +56,9 @@ const failures: Readonly<Record<ErrorCode, (message: string, remedy: string) => 
 export const en = {
   duration,
   people,
-
-  buttons: {
-    cancel: 'Cancel',
-    reroll: 'Re-roll',
-    remix: 'Remix',
-    subtle: 'Vary subtle',
-    strong: 'Vary strong',
-    settings: 'Settings',
-    smooth: 'Smooth ×3',
-    loop: 'Loop',
-    delete: 'Delete',
-  },
-
-  /** While a job waits and runs. */
-  status: {
-    next: 'Accepted. Yours is next.',
-    waiting: (ahead: number) => `Accepted. ${jobs(ahead)} before yours.`,
-    /** Behind another sentence, with the space that the language has there. */
-    readyIn: (ms: number) => ` Ready in about ${duration(ms)}.`,
-    left: (ms: number) => `about ${duration(ms)} left`,
-    loading: 'Loading the model…',
-    encoding: 'Looking at the picture…',
-    denoising: (bar: string, done: number, total: number) => `${bar} step ${done}/${total}`,
-    decoding: (done: number, total: number) => `Turning it into frames… ${done}/${total}`,
-    finishing: 'Writing the video…',
-    firstFrame: 'The picture is animated; only its first frame is used.',
-    cut: ({ of, percent }: Cut) =>
-      of === 'width'
-        ? `${percent} % of the picture's width is cut off, left and right.`
-        : `${percent} % of the picture's height is cut off, above and below.`,
-    cancelling: 'Stopping…',
-    cost: (cost: number, left: number) => `Costs ${credits(cost)}; ${left} left today.`,
-  },
+  buttons,
+  status,
+  help,
 
   result: {
     caption: (parts: { prompt: string; seed: number; preset: string; seconds: string; cost: number }) =>
@@ -155,15 +114,6 @@ export const en = {
     noRights: 'Kinora may not send videos here. An admin of this chat has to allow it.',
   },
 
-  /** One line under the acceptance, only when it applies. */
-  help: {
-    vague: (word: string) =>
-      `Tip: "${word}" says nothing about motion; name what moves and how, like "camera slowly zooming in".`,
-    noMotion: 'Tip: say what moves, like "waves rolling" or "pan left".',
-    text: 'Tip: text in pictures tends to wobble; choose low motion.',
-    language: 'Tip: prompts in English work best.',
-  },
-
   /** Under a picture that came without words. */
   offer: {
     ask: 'What should move in it? Choose a motion, or write it in your next message.',
@@ -194,22 +144,7 @@ export const en = {
     title: 'Settings of this video',
     copy: 'To make it again:',
     yes: 'yes',
-    labels: {
-      prompt: 'Prompt',
-      negative: 'Negative prompt',
-      preset: 'Preset',
-      seed: 'Seed',
-      motion: 'Motion',
-      frames: 'Frames',
-      steps: 'Steps',
-      guidance: 'Guidance',
-      fps: 'Frames per second',
-      size: 'Size',
-      loop: 'Loop',
-      smooth: 'Smooth',
-      variation: 'Variation',
-      model: 'Model',
-    },
+    labels,
   },
 
   me: {

@@ -2,18 +2,9 @@
 import { type DetailSentences, renderDetail } from '../../error-details.ts';
 import type { ErrorCode, SerializedError } from '../../errors.ts';
 import type { en } from './en.ts';
+import { buttons, duration, help, jobs, labels, status } from './words-zh.ts';
 
 const people = (count: number): string => `${count} 人`;
-const jobs = (count: number): string => `${count} 个任务`;
-
-/** 90_000 → "1 分 30 秒". */
-function duration(ms: number): string {
-  const seconds = Math.max(1, Math.round(ms / 1000));
-  if (seconds < 60) return `${seconds} 秒`;
-  const minutes = Math.floor(seconds / 60);
-  if (minutes < 60) return seconds % 60 ? `${minutes} 分 ${seconds % 60} 秒` : `${minutes} 分钟`;
-  return minutes % 60 ? `${Math.floor(minutes / 60)} 小时 ${minutes % 60} 分` : `${minutes / 60} 小时`;
-}
 
 /** What /help says: motions, buttons and commands are the same on every platform. */
 function helpText(how: string, options: string): string {
@@ -30,23 +21,6 @@ const ofPages = (page: number, pages: number): string => (pages > 1 ? `（第 ${
 const broken = 'Kinora 出了点问题，管理员可以在日志里查到原因。请稍后再试。';
 const crashed = '生成引擎中途停止，已经重新启动。请再试一次。';
 
-/** Names of options, by the words that people type, and of what a video was made with. */
-const labels = {
-  prompt: '提示词',
-  negative: '反向提示词',
-  preset: '预设',
-  seed: '种子',
-  motion: '运动幅度',
-  frames: '帧数',
-  steps: '步数',
-  guidance: '引导强度',
-  fps: '帧率',
-  size: '尺寸',
-  loop: '循环',
-  smooth: '流畅',
-  variation: '变化强度',
-  model: '模型',
-};
 /** Whatever else a value can be wrong for. */
 const names: Readonly<Record<string, string>> = {
   ...labels,
@@ -164,35 +138,9 @@ function failure({ code, detail }: SerializedError): string {
 export const zh: typeof en = {
   duration,
   people,
-
-  buttons: {
-    cancel: '取消',
-    reroll: '换个种子',
-    remix: '改提示词',
-    subtle: '微调',
-    strong: '大改',
-    settings: '参数',
-    smooth: '流畅 ×3',
-    loop: '循环',
-    delete: '删除',
-  },
-
-  status: {
-    next: '已接受，下一个就是你的。',
-    waiting: (ahead) => `已接受，前面还有 ${jobs(ahead)}。`,
-    readyIn: (ms) => `大约 ${duration(ms)}后完成。`,
-    left: (ms) => `大约还需 ${duration(ms)}`,
-    loading: '正在加载模型…',
-    encoding: '正在看图…',
-    denoising: (bar, done, total) => `${bar} 第 ${done}/${total} 步`,
-    decoding: (done, total) => `正在生成画面… ${done}/${total}`,
-    finishing: '正在写入视频…',
-    firstFrame: '这是动图，只使用第一帧。',
-    cut: ({ of, percent }) =>
-      of === 'width' ? `图片左右共裁去宽度的 ${percent}%。` : `图片上下共裁去高度的 ${percent}%。`,
-    cancelling: '正在停止…',
-    cost: (cost, left) => `消耗 ${cost} 点，今天还剩 ${left} 点。`,
-  },
+  buttons,
+  status,
+  help,
 
   result: {
     caption: ({ prompt, seed, preset, seconds, cost }) =>
@@ -234,13 +182,6 @@ export const zh: typeof en = {
     notDownloaded: '图片没有取到，请重新发送。',
     noPrivateChat: 'Kinora 无法私下回复你。请先打开与它的私聊并按“开始”，再用自己的名义在这里重新发送。',
     noRights: 'Kinora 没有在这里发送视频的权限，需要本群管理员开启。',
-  },
-
-  help: {
-    vague: (word) => `小提示：“${word}”没有说明怎么动；请写出什么在动、怎么动，例如“镜头缓缓推近”。`,
-    noMotion: '小提示：写出什么在动，例如“海浪翻滚”或“镜头左移”。',
-    text: '小提示：画面里的文字容易抖动，建议选择低运动幅度（motion=low）。',
-    language: '小提示：用英文或中文写提示词效果最好。',
   },
 
   offer: {

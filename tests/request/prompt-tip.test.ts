@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { promptTip } from '../../src/bot/prompt-help.ts';
 import { en } from '../../src/bot/sentences/en.ts';
 import { renderTip } from '../../src/bot/sentences/render.ts';
 import { zh } from '../../src/bot/sentences/zh.ts';
+import { promptTip } from '../../src/request/prompt-tip.ts';
 
 const tip = (prompt: string, say = en): string | undefined => {
   const found = promptTip(prompt);
