@@ -1,0 +1,14 @@
+/** The studio page: what a person does in a chat, in a browser. */
+import './styles/tokens.css';
+import './styles/base.css';
+import './styles/parts.css';
+import './styles/fields.css';
+import { render } from 'preact';
+import { App } from './app.tsx';
+import { followPreferences } from './state/preferences.ts';
+import { followSession } from './state/session.ts';
+
+followPreferences();
+followSession();
+const root = document.getElementById('app');
+if (root) render(<App />, root);

@@ -1,0 +1,20 @@
+/** Says that the server does not answer, for as long as that is so. */
+import { connection } from '../api/client.ts';
+import { Icon } from '../parts/icon.tsx';
+import { useSay } from '../sentences/say.ts';
+import { useStore } from '../state/store.ts';
+
+export function Outage() {
+  const say = useSay();
+  const isAway = useStore(connection) === 'unreachable';
+  return (
+    <div role="status" class={isAway ? 'outage' : 'hidden'}>
+      {isAway ? (
+        <>
+          <Icon name="wifiOff" />
+          <span>{say.shell.unreachable}</span>
+        </>
+      ) : null}
+    </div>
+  );
+}
