@@ -278,7 +278,7 @@ function webOf(env: z.output<typeof environmentSchema>) {
   return {
     host: env.KINORA_WEB_HOST,
     port: env.KINORA_WEB_PORT,
-    /** Webhooks may call addresses of this machine and of private networks. */
+    /** Webhooks, and pictures by URL, may have addresses of this machine and of private networks. */
     mayCallPrivate: env.KINORA_WEBHOOK_PRIVATE === 'on',
   };
 }

@@ -1,5 +1,5 @@
 /** Fetches a picture from an address that a platform gave: no redirects, at most so many bytes, until a deadline. */
-import { fetch } from 'undici';
+import { fetch, Response } from 'undici';
 import { retry } from '../retry.ts';
 
 /** The server, or the way to it, is in trouble that may pass. */
@@ -17,6 +17,11 @@ export const pictureName = /\.(jpe?g|jfif|png|webp|gif|heic|heif|avif|jxl|svg|bm
 const firstPauseMs = 200;
 const longestPauseMs = 2_000;
 
+/** One request. What it returns instead of an answer ends the download. */
+export type Get<Objection> = (url: string, signal: AbortSignal) => Promise<Response | Objection>;
+
+const getOnce: Get<never> = async (url, signal) => await fetch(url, { redirect: 'manual', signal });
+
 /**
  * Tries again after what may pass, as long as `signal` allows. The address may be secret, so nothing that is thrown or
  * returned holds it.
@@ -27,12 +32,26 @@ export async function download(
   maxBytes: number,
   signal: AbortSignal,
 ): Promise<Uint8Array | 'tooLarge' | 'failed'> {
+  return await downloadBy(getOnce, url, maxBytes, signal, Infinity);
+}
+
+/**
+ * The same by requests of another kind.
+ * @param attempts at most so many
+ */
+export async function downloadBy<Objection extends object>(
+  get: Get<Objection>,
+  url: string,
+  maxBytes: number,
+  signal: AbortSignal,
+  attempts: number,
+): Promise<Uint8Array | 'tooLarge' | 'failed' | Objection> {
   try {
     return await retry(
-      () => attempt(url, maxBytes, signal),
-      (error, attempts) => {
-        if (!(error instanceof Passing) || signal.aborted) return undefined;
-        return Math.max(error.waitMs, Math.min(firstPauseMs * 2 ** (attempts - 1), longestPauseMs));
+      () => attempt(url, maxBytes, signal, get),
+      (error, made) => {
+        if (!(error instanceof Passing) || signal.aborted || made >= attempts) return undefined;
+        return Math.max(error.waitMs, Math.min(firstPauseMs * 2 ** (made - 1), longestPauseMs));
       },
       signal,
     );
@@ -41,12 +60,14 @@ export async function download(
   }
 }
 
-async function attempt(
+async function attempt<Objection extends object>(
   url: string,
   maxBytes: number,
   signal: AbortSignal,
-): Promise<Uint8Array | 'tooLarge' | 'failed'> {
-  const response = await passing(fetch(url, { redirect: 'manual', signal }));
+  get: Get<Objection>,
+): Promise<Uint8Array | 'tooLarge' | 'failed' | Objection> {
+  const response = await passing(get(url, signal));
+  if (!(response instanceof Response)) return response;
   const { ok, status, headers, body } = response;
   if (!ok || !body) {
     await body?.cancel();

@@ -4,7 +4,7 @@
  */
 import http from 'node:http';
 import https from 'node:https';
-import { BlockList, isIP, Socket } from 'node:net';
+import { BlockList, isIP, type LookupFunction, Socket } from 'node:net';
 import { SocksClient } from 'socks';
 import { Agent, buildConnector, Client, getGlobalDispatcher, setGlobalDispatcher } from 'undici';
 
@@ -75,13 +75,21 @@ const deadlineMs = 15_000;
 
 const direct = buildConnector({});
 
-function connector(settings: ProxySettings): buildConnector.connector {
+/**
+ * Connections as the proxies' settings want them.
+ * @param lookup finds the address of every name, or refuses it; without it a proxy is given the name, and knows better
+ */
+export function connector(settings: ProxySettings, lookup?: LookupFunction): buildConnector.connector {
+  const withoutProxy = lookup ? buildConnector({ lookup }) : direct;
   return (options, callback) => {
     const { protocol, hostname, port } = options;
     const proxy = proxyFor(options, settings);
-    if (!proxy) return direct(options, callback);
+    if (!proxy) return withoutProxy(options, callback);
     const open = proxy.protocol.startsWith('socks') ? openSocks : openConnect;
-    open(proxy, bare(hostname), Number(port || defaultPorts[protocol])).then(
+    const opened = addressOf(bare(hostname), lookup).then((host) =>
+      open(proxy, host, Number(port || defaultPorts[protocol])),
+    );
+    opened.then(
       (socket) => {
         if (protocol === 'https:') direct({ ...options, httpSocket: socket }, callback);
         else callback(null, socket);
@@ -89,6 +97,16 @@ function connector(settings: ProxySettings): buildConnector.connector {
       (error: Error) => callback(error, null),
     );
   };
+}
+
+async function addressOf(host: string, lookup: LookupFunction | undefined): Promise<string> {
+  if (!lookup || isIP(host) !== 0) return host;
+  return await new Promise((resolve, reject) => {
+    lookup(host, {}, (error, address) => {
+      if (error) reject(error);
+      else resolve(String(address));
+    });
+  });
 }
 
 /** By CONNECT of HTTP (RFC 9110). */

@@ -18,14 +18,25 @@ export type Refusal =
         | 'finished'
         /** Redis does not answer. */
         | 'unavailable'
-        | 'noPicture'
-        | 'notDownloaded';
+        | 'noPicture';
     }
+  /** `objection`: to an address that the person gave; the platforms' own are trusted. */
+  | { readonly kind: 'notDownloaded'; readonly objection?: UrlObjection }
   | { readonly kind: 'tooLarge'; readonly megabytes: number }
   /** `backInMs`: until the next day of the allowance begins, where that can be told. */
   | { readonly kind: 'queue'; readonly submission: QueueRefusal; readonly backInMs: number | undefined }
   | { readonly kind: 'rule'; readonly rule: BrokenRule }
   | { readonly kind: 'failure'; readonly failure: SerializedError };
+
+/** Why an address gave no picture. */
+export type UrlObjection =
+  | { readonly kind: 'malformed' }
+  /** Of this machine or a private network. */
+  | { readonly kind: 'notPublic' }
+  | { readonly kind: 'redirects'; readonly most: number }
+  /** With another status than those of success. */
+  | { readonly kind: 'answered'; readonly status: number }
+  | { readonly kind: 'silent'; readonly seconds: number };
 
 export interface Refused {
   readonly kind: 'refused';

@@ -51,10 +51,13 @@ export async function platformsOf(
   }
   if (web.port) {
     const { WebPlatform } = await import('../web/platform.ts');
-    const { host, port, mayCallPrivate } = web;
+    const { host, port, mayCallPrivate: mayBePrivate } = web;
     const { shortcuts } = config;
     platforms.push(
-      new WebPlatform({ host, port, mayCallPrivate, redis, manifest, shortcuts, dataFolder, log }),
+      new WebPlatform({
+        ...{ host, port, redis, manifest, shortcuts, dataFolder, log },
+        outgoing: { mayBePrivate, proxies },
+      }),
     );
   }
   return platforms;

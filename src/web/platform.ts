@@ -9,6 +9,7 @@ import type { Logger } from '../log.ts';
 import { connectRedis, type RedisAddress } from '../queue/redis.ts';
 import { Webhooks } from '../queue/webhooks.ts';
 import type { Shortcuts } from '../request/request.ts';
+import { Outgoing, type OutgoingOptions } from './outgoing/outgoing.ts';
 import { whenPortIsFree } from './port.ts';
 import { buildServer, type ServerLimits } from './server.ts';
 import { News } from './videos/events.ts';
@@ -35,8 +36,8 @@ export interface WebOptions {
   readonly isAdmin?: (userKey: string) => Promise<boolean>;
   /** Of the studio page, as it was built; the usual one when absent. */
   readonly pageFolder?: string;
-  /** Webhooks may call addresses of this machine and of private networks. */
-  readonly mayCallPrivate: boolean;
+  /** How addresses that people give are called. */
+  readonly outgoing: OutgoingOptions;
   /** Pauses between the attempts of a webhook; shorter in tests. */
   readonly webhookPausesMs?: readonly number[];
   readonly limits?: Partial<ServerLimits>;
@@ -84,7 +85,7 @@ export class WebPlatform implements ChatPlatform {
   }
 
   async #build(services: Services): Promise<Running> {
-    const { log, manifest, dataFolder, mayCallPrivate: mayBePrivate, shortcuts = {} } = this.#options;
+    const { log, manifest, dataFolder, shortcuts = {} } = this.#options;
     const onError = (error: Error): void => log.warn({ err: error.message }, 'redis of the API');
     const redis = connectRedis(this.#options.redis, 'fail-fast', onError);
     const patient = connectRedis(this.#options.redis, 'patient', onError);
@@ -93,25 +94,27 @@ export class WebPlatform implements ChatPlatform {
     const news = new News();
     await news.start(client);
     const signer = await WebhookSigner.open(path.join(dataFolder, 'webhook.key'));
+    const outgoing = new Outgoing(this.#options.outgoing);
     const sender = new WebhookSender({
-      ...{ redis, patient, keys, signer, mayBePrivate, log },
+      ...{ redis, patient, keys, signer, outgoing, log },
       ...(this.#options.webhookPausesMs ? { pausesMs: this.#options.webhookPausesMs } : {}),
     });
     const retentionMs = account.retentionDays * 86_400_000;
     const repetitions = new Repetitions(redis, keys);
     const server = await buildServer({
       ...{ redis, keys, log },
-      videos: { services, client, artifacts, manifest, shortcuts, retentionMs, repetitions, news },
+      videos: { services, client, artifacts, manifest, shortcuts, retentionMs, repetitions, news, outgoing },
       address: { publicUrl: this.#options.publicUrl, host: this.#options.host },
       isAdmin: this.#options.isAdmin ?? (async () => false),
       pageFolder: this.#options.pageFolder ?? builtPage,
-      webhooks: { webhooks: new Webhooks(redis, keys), signer, mayBePrivate },
+      webhooks: { webhooks: new Webhooks(redis, keys), signer, outgoing },
       ...(this.#options.limits ? { limits: this.#options.limits } : {}),
     });
     const close = async (): Promise<void> => {
       await server.close();
       news.stop();
       await sender.stop();
+      await outgoing.close();
       redis.disconnect();
       patient.disconnect();
     };

@@ -3,7 +3,7 @@
  * list: those of the error catalogue, in capitals, and those of HTTP and the queue. Sentences come from the catalogues.
  */
 import { z } from 'zod';
-import type { QueueRefusal, Refusal } from '../bot/refusals.ts';
+import type { QueueRefusal, Refusal, UrlObjection } from '../bot/refusals.ts';
 import { type Messages, messagesFor } from '../bot/sentences/catalogue.ts';
 import { renderRefusal } from '../bot/sentences/render.ts';
 import type { ErrorDetail } from '../error-details.ts';
@@ -41,7 +41,10 @@ const httpProblems = {
   range: [416, 'invalid_request_error', 'range_not_satisfiable'],
   unavailable: [503, 'server_error', 'unavailable'],
 } as const;
-type HttpProblem = Exclude<keyof typeof httpProblems, 'unknownModel' | 'tooManyUploads' | 'tooManyStreams'>;
+export type HttpProblem = Exclude<
+  keyof typeof httpProblems,
+  'unknownModel' | 'tooManyUploads' | 'tooManyStreams'
+>;
 
 /** The same of what the queue refuses. */
 const queueProblems = {
@@ -57,6 +60,15 @@ const queueProblems = {
   'disk-full': [503, 'server_error', 'DISK_FULL'],
 } as const satisfies Readonly<Record<QueueRefusal['decision'], readonly [number, string, string]>>;
 
+/** The same of addresses of pictures. */
+const urlProblems = {
+  malformed: [400, 'invalid_request_error', 'invalid_image_url'],
+  notPublic: [400, 'invalid_request_error', 'image_url_not_public'],
+  redirects: [400, 'invalid_request_error', 'image_url_redirects'],
+  answered: [400, 'invalid_request_error', 'image_url_refused'],
+  silent: [400, 'invalid_request_error', 'image_url_unreachable'],
+} as const satisfies Readonly<Record<UrlObjection['kind'], readonly [number, string, string]>>;
+
 const rateLimited = [429, 'rate_limit_error', 'rate_limit_exceeded'] as const;
 
 const catalogueCodes = Object.keys(errorCatalogue) as [ErrorCode, ...ErrorCode[]];
@@ -64,7 +76,11 @@ const codesOf = (table: Readonly<Record<string, readonly [number, string, string
   Object.values(table).map(([, , code]) => code);
 /** Every code that an error of the API may have. */
 export const errorCodes: readonly string[] = [
-  ...new Set([...catalogueCodes, ...codesOf(httpProblems), ...codesOf(queueProblems), rateLimited[2]]),
+  ...new Set([
+    ...catalogueCodes,
+    ...[httpProblems, queueProblems, urlProblems].flatMap(codesOf),
+    rateLimited[2],
+  ]),
 ];
 
 export const errorSchema = z
@@ -80,6 +96,8 @@ export const errorSchema = z
   .meta({ id: 'Error' });
 export type ErrorBody = z.infer<typeof errorSchema>;
 
+const pictureParam = 'input_reference';
+
 /** What a refusal of the queue, or of what all surfaces share, is here. */
 export function refusalProblem(reason: Refusal): ProblemError {
   switch (reason.kind) {
@@ -87,9 +105,17 @@ export function refusalProblem(reason: Refusal): ProblemError {
       return new ProblemError({ kind: 'queue', refusal: reason });
     case 'failure': {
       const { code, detail } = reason.failure;
-      const param = code.startsWith('IMAGE_') ? 'input_reference' : parameterOf(detail);
+      const param = code.startsWith('IMAGE_') ? pictureParam : parameterOf(detail);
       return new ProblemError({ kind: 'failure', failure: reason.failure, ...(param ? { param } : {}) });
     }
+    case 'notDownloaded':
+      return new ProblemError({
+        kind: 'pictureUrl',
+        objection: reason.objection ?? { kind: 'malformed' },
+        param: pictureParam,
+      });
+    case 'tooLarge':
+      return new ProblemError({ kind: 'tooLarge', megabytes: reason.megabytes, param: pictureParam });
     case 'unavailable':
       return new ProblemError({ kind: 'unavailable' });
     case 'finished':
@@ -106,6 +132,8 @@ export function refusalProblem(reason: Refusal): ProblemError {
 export type Problem =
   | { readonly kind: HttpProblem; readonly param?: string; readonly retryAfterMs?: number }
   | { readonly kind: 'unknownModel'; readonly models: readonly string[] }
+  | { readonly kind: 'pictureUrl'; readonly objection: UrlObjection; readonly param: string }
+  | { readonly kind: 'tooLarge'; readonly megabytes: number; readonly param: string }
   | { readonly kind: 'tooManyUploads'; readonly megabytes: number }
   | { readonly kind: 'tooManyStreams'; readonly streams: number }
   | {
@@ -169,6 +197,10 @@ function describe(problem: Problem, say: Messages): Described {
     }
     case 'unknownModel':
       return [httpProblems.unknownModel, say.api.unknownModel(problem.models.join(', ')), undefined];
+    case 'pictureUrl':
+      return [urlProblems[problem.objection.kind], objectionText(problem.objection, say), undefined];
+    case 'tooLarge':
+      return [failureStatus('IMAGE_TOO_LARGE'), say.refusal.tooLarge(problem.megabytes), undefined];
     case 'tooManyUploads':
       return [httpProblems.tooManyUploads, say.api.tooManyUploads(problem.megabytes), retryAtOnceMs];
     case 'tooManyStreams':
@@ -179,6 +211,19 @@ function describe(problem: Problem, say: Messages): Described {
     }
     default:
       return [httpProblems[problem.kind], say.api[problem.kind], retryAfterOf(problem)];
+  }
+}
+
+function objectionText(objection: UrlObjection, { api: { pictureUrl } }: Messages): string {
+  switch (objection.kind) {
+    case 'redirects':
+      return pictureUrl.redirects(objection.most);
+    case 'answered':
+      return pictureUrl.answered(objection.status);
+    case 'silent':
+      return pictureUrl.silent(objection.seconds);
+    default:
+      return pictureUrl[objection.kind];
   }
 }
 

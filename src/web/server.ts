@@ -30,7 +30,7 @@ import { type CallLimits, defaultCallLimits, localeOf, requireCaller } from './c
 import { healthRoutes } from './health.ts';
 import { Origins, type OwnAddress } from './origin.ts';
 import { pageRoutes } from './page-files.ts';
-import { invalidParameter, type Problem, ProblemError, renderProblem } from './problem.ts';
+import { type HttpProblem, invalidParameter, type Problem, ProblemError, renderProblem } from './problem.ts';
 import { signInRoutes } from './sign-in.ts';
 import { unknownParameter } from './videos/body.ts';
 import type { CreateTools } from './videos/create.ts';
@@ -151,7 +151,7 @@ function answerErrors(app: WebServer, log: Logger): void {
 }
 
 /** What a status of Fastify and its plugins means. */
-const problemsByStatus: Readonly<Record<number, Extract<Problem, { param?: string }>['kind']>> = {
+const problemsByStatus: Readonly<Record<number, HttpProblem>> = {
   404: 'notFound',
   413: 'bodyTooLarge',
   415: 'mediaType',
@@ -166,7 +166,7 @@ function problemOf(error: unknown): Problem {
   }
   const status = error instanceof Error && 'statusCode' in error ? Number(error.statusCode) : 500;
   const kind = problemsByStatus[status] ?? (status >= 400 && status < 500 ? 'badRequest' : undefined);
-  if (kind && kind !== 'failure') return { kind };
+  if (kind) return { kind };
   return { kind: 'failure', failure: { code: 'INTERNAL', message: '' } };
 }
 

@@ -17,6 +17,8 @@ export class ForwardProxy {
   readonly asked: string[] = [];
   /** By which the proxy itself was called over TLS. */
   readonly names: (string | false | null)[] = [];
+  /** By which what is behind port 443 was called. */
+  readonly servedNames: string[] = [];
   /** Where all names lead; set before the first connection. */
   target = 0;
   /** "user:password", when it asks for them. */
@@ -36,7 +38,16 @@ export class ForwardProxy {
     const proxy = new ForwardProxy(credentials);
     const [key, cert] = await Promise.all([fixture('key'), fixture('certificate')]);
     proxy.#tlsPort = await proxy.#listen(
-      createTlsServer({ key, cert }, (socket) => proxy.#join(socket, connect(proxy.target, '127.0.0.1'))),
+      createTlsServer(
+        {
+          ...{ key, cert },
+          SNICallback: (name, answer) => {
+            proxy.servedNames.push(name);
+            answer(null);
+          },
+        },
+        (socket) => proxy.#join(socket, connect(proxy.target, '127.0.0.1')),
+      ),
     );
     const http = createHttpServer((_, response) => response.writeHead(405).end());
     const https = createHttpsServer({ key, cert });

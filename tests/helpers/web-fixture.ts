@@ -24,10 +24,11 @@ export const photo = await readFile(fileURLToPath(new URL('../../examples/cat.jp
 export interface WebFixtureOptions {
   readonly port?: number;
   readonly limits?: WebOptions['limits'];
-  readonly mayCallPrivate?: boolean;
   readonly publicUrl?: string;
   readonly isAdmin?: (userKey: string) => Promise<boolean>;
   readonly pageFolder?: string;
+  /** Without it, addresses of this machine are refused as they are by default. */
+  readonly outgoing?: WebOptions['outgoing'];
   readonly webhookPausesMs?: readonly number[];
   readonly bot?: Partial<Pick<BotOptions, 'terms' | 'jobFiles'>>;
   /** Other surfaces beside the API. */
@@ -66,7 +67,7 @@ export class WebFixture {
   async startBot(): Promise<void> {
     const { port = 0, limits, bot, platforms = [] } = this.#options;
     const { address } = this.redis;
-    const { mayCallPrivate = false, webhookPausesMs = [100, 100] } = this.#options;
+    const { outgoing = { mayBePrivate: false }, webhookPausesMs = [100, 100] } = this.#options;
     const { folder: dataFolder } = this;
     const settings = {
       host: '127.0.0.1',
@@ -74,7 +75,7 @@ export class WebFixture {
       redis: address,
       manifest,
       dataFolder,
-      mayCallPrivate,
+      outgoing,
       webhookPausesMs,
       log,
     };

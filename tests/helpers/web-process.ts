@@ -9,7 +9,14 @@ import { log, openTerms } from './queue-harness.ts';
 
 const [socketPath = '', folder = ''] = process.argv.slice(2);
 const web = new WebPlatform({
-  ...{ host: '127.0.0.1', port: 0, redis: { socketPath }, dataFolder: folder, mayCallPrivate: false, log },
+  ...{
+    host: '127.0.0.1',
+    port: 0,
+    redis: { socketPath },
+    dataFolder: folder,
+    outgoing: { mayBePrivate: false },
+    log,
+  },
 });
 await startBot({
   address: { socketPath },

@@ -122,9 +122,9 @@ describe('before anything is made', () => {
   });
 
   it.each([
-    ['https://example.com/cat.jpg', 'invalid_input_reference'],
+    ['cat.jpg', 'invalid_image_url'],
     ['data:image/jpeg;base64,', 'invalid_input_reference'],
-    ['file:///etc/passwd', 'invalid_input_reference'],
+    ['file:///etc/passwd', 'invalid_image_url'],
   ])('%s is no picture', async (input_reference, code) => {
     const answer = await errorOf(await ann.postJson('/v1/videos', { input_reference }));
     expect(answer.slice(0, 3)).toEqual([400, code, 'input_reference']);

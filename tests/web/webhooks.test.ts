@@ -37,7 +37,7 @@ beforeAll(async () => {
     response.writeHead(status, location ? { location } : {}).end();
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
-  web = await WebFixture.start({ mayCallPrivate: true });
+  web = await WebFixture.start({ outgoing: { mayBePrivate: true } });
   ann = await web.person();
   const generate = timedGenerator(10);
   await web.worker(async (entry, files, hooks) => {

@@ -261,7 +261,19 @@ export const en = {
     webhookLimit: 'You have 10 webhooks, which is the limit. Delete one first.',
     expired: 'The video is no longer kept here. Animate the picture again.',
     noPicture:
-      'Send a picture as input_reference: a file of a form, or a data URL such as "data:image/jpeg;base64,…".',
+      'Send a picture as input_reference: a file of a form, its http or https address, or a data URL such as "data:image/jpeg;base64,…".',
+    pictureUrl: {
+      malformed:
+        'The address of a picture begins with https:// or http:// and has no user or password in it. Correct it, or send the picture itself.',
+      notPublic:
+        'The address of the picture leads to this machine or a private network, where nothing is fetched. Send the picture itself.',
+      redirects: (most: number) =>
+        `The address of the picture redirects more than ${most} times. Name the address where it ends.`,
+      answered: (status: number) =>
+        `The server of the picture answered with status ${status}. Check the address, or send the picture itself.`,
+      silent: (seconds: number) =>
+        `The picture could not be fetched from its address within ${seconds} seconds. Check the address, or send the picture itself.`,
+    },
     unknownModel: (models: string) => `The model must be one of ${models}, or left out.`,
     tooManyUploads: (megabytes: number) =>
       `Requests of at most ${megabytes} MB in all are taken in at a time. Try again in a moment.`,

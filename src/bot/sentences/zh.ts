@@ -314,7 +314,15 @@ export const zh: typeof en = {
     webhookNotFound: '你的 webhook 里没有这一个。',
     webhookLimit: '你已有 10 个 webhook，达到上限，请先删除一个。',
     expired: '视频已不在这里保存，请重新让图片动起来。',
-    noPicture: '请用 input_reference 发送图片：表单里的文件，或 “data:image/jpeg;base64,…” 这样的 data URL。',
+    noPicture:
+      '请用 input_reference 发送图片：表单里的文件、图片的 http 或 https 地址，或 “data:image/jpeg;base64,…” 这样的 data URL。',
+    pictureUrl: {
+      malformed: '图片地址应以 https:// 或 http:// 开头，不含用户名和密码。请改正地址，或直接发送图片。',
+      notPublic: '图片地址指向本机或内网，不会从那里取图片。请直接发送图片。',
+      redirects: (most) => `图片地址的重定向超过 ${most} 次，请填写最终的地址。`,
+      answered: (status) => `图片所在的服务器返回了状态码 ${status}。请检查地址，或直接发送图片。`,
+      silent: (seconds) => `${seconds} 秒内没有从图片地址取到图片。请检查地址，或直接发送图片。`,
+    },
     unknownModel: (models) => `模型只能是 ${models}，也可以不写。`,
     tooManyUploads: (megabytes) => `同时接收的请求总共不超过 ${megabytes} MB，请稍后再试。`,
     tooManyStreams: (streams) => `同时最多打开 ${streams} 个事件流，请稍后再试。`,

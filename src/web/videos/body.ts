@@ -1,6 +1,6 @@
 /**
- * Bodies of requests for a video: a form with the picture as a file, or JSON with it as a data URL. A form's texts
- * become the numbers and booleans that JSON has, so one schema checks both.
+ * Bodies of requests for a video: a form with the picture as a file, or JSON with its URL. A form's texts become the
+ * numbers and booleans that JSON has, so one schema checks both.
  */
 import type { FastifyRequest } from 'fastify';
 import { defaultImageLimits } from '../../inference/pictures/header.ts';
@@ -53,13 +53,17 @@ function fieldValue(name: string, text: string): unknown {
 }
 
 /**
- * The picture of a request, from a form's file or from a data URL.
- * @throws ProblemError when there is none
+ * The picture of a request, from a form's file or from a data URL, or the address where it is.
+ * @throws ProblemError when there is neither
  */
-export function pictureOf(picture: Uint8Array | undefined, given: CreateBody['input_reference']): Uint8Array {
+export function pictureOf(
+  picture: Uint8Array | undefined,
+  given: CreateBody['input_reference'],
+): Uint8Array | { readonly url: string } {
   if (picture) return picture;
   const url = typeof given === 'object' ? given.image_url : given;
   if (url === undefined) throw new ProblemError({ kind: 'noPicture', param: pictureName });
+  if (!/^data:/i.test(url)) return { url };
   const [head] = /^data:[\w.+-]+\/[\w.+-]+(?:;[\w.+-]+=[\w.+-]+)*;base64,/i.exec(url) ?? [];
   const bytes = head === undefined ? undefined : Buffer.from(url.slice(head.length), 'base64');
   if (!bytes || bytes.length === 0) throw new ProblemError({ kind: 'noPicture', param: pictureName });

@@ -7,10 +7,12 @@ import type { PackManifest } from '../../inference/packs/manifest.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
 import type { ChatOptions } from '../../request/request.ts';
 import type { Caller } from '../caller.ts';
+import type { Outgoing } from '../outgoing/outgoing.ts';
 import { invalidParameter, ProblemError, refusalProblem } from '../problem.ts';
 import { pictureOf } from './body.ts';
 import type { EventTools } from './events.ts';
 import { hashOf, type Repeatable, type Repetitions } from './idempotency.ts';
+import { fetchPicture } from './picture-url.ts';
 import { type CreateBody, optionsOf, type RemixBody, type VariationBody, type Video } from './schemas.ts';
 import { standingOf, videoOf } from './video.ts';
 
@@ -22,6 +24,7 @@ const place = { maxBytes: 4 * 1024 ** 3 };
 export interface CreateTools extends EventTools {
   readonly services: Services;
   readonly repetitions: Repetitions;
+  readonly outgoing: Outgoing;
 }
 
 export async function createVideo(
@@ -33,9 +36,13 @@ export async function createVideo(
   checkModel(body.model, tools.manifest);
   const options = withSeconds(optionsOf(body), body.seconds, tools.manifest);
   const picture = pictureOf(request.picture, input_reference);
-  const once = await tools.repetitions.of(request, hashOf('create', body, picture));
+  const isAddress = 'url' in picture;
+  // What an address leads to may change; the request is the same.
+  const asked = isAddress ? { ...body, ...picture } : body;
+  const once = await tools.repetitions.of(request, hashOf('create', asked, isAddress ? undefined : picture));
+  const source = isAddress ? () => fetchPicture(picture.url, tools.outgoing) : picture;
   return await submitOnce(once, caller, {}, tools, (origin) =>
-    tools.services.requests.submit({ ...origin, picture, options }),
+    tools.services.requests.submit({ ...origin, picture: source, options }),
   );
 }
 

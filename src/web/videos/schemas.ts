@@ -65,7 +65,7 @@ export const createSchema = z.strictObject({
   input_reference: pictureText
     .optional()
     .describe(
-      'The picture: a file of multipart/form-data, or a data URL in JSON. JPEG, PNG, WebP, GIF or TIFF.',
+      'The picture: a file of multipart/form-data, a data URL, or an http or https address. JPEG, PNG, WebP, GIF or TIFF.',
     ),
   ...options,
 });

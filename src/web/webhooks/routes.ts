@@ -2,15 +2,15 @@
 import { z } from 'zod';
 import { mostWebhooks, type Webhook, type Webhooks } from '../../queue/webhooks.ts';
 import { callerWith } from '../caller.ts';
+import type { Outgoing } from '../outgoing/outgoing.ts';
 import { errorSchema, ProblemError } from '../problem.ts';
 import type { WebServer } from '../web-server.ts';
-import { isPublicAddress } from './post.ts';
 import type { WebhookSigner } from './signing.ts';
 
 export interface WebhookTools {
   readonly webhooks: Webhooks;
   readonly signer: WebhookSigner;
-  readonly mayBePrivate: boolean;
+  readonly outgoing: Outgoing;
 }
 
 const tags = ['webhooks'];
@@ -28,7 +28,7 @@ const createdSchema = webhookSchema.extend({
   secret: z.string().describe('For its signatures. Shown once.'),
 });
 
-export function webhookRoutes(app: WebServer, { webhooks, signer, mayBePrivate }: WebhookTools): void {
+export function webhookRoutes(app: WebServer, { webhooks, signer, outgoing }: WebhookTools): void {
   app.post(
     '/v1/webhooks',
     {
@@ -44,7 +44,7 @@ export function webhookRoutes(app: WebServer, { webhooks, signer, mayBePrivate }
     async (request) => {
       const { userKey } = callerWith(request, 'use').person;
       const { url } = request.body;
-      if (!isUsable(url, mayBePrivate)) throw new ProblemError({ kind: 'webhookUrl', param: 'url' });
+      if (outgoing.objectionTo(url)) throw new ProblemError({ kind: 'webhookUrl', param: 'url' });
       if ((await webhooks.of(userKey)).length >= mostWebhooks)
         throw new ProblemError({ kind: 'webhookLimit' });
       const webhook = await webhooks.create(userKey, url);
@@ -88,13 +88,6 @@ export function webhookRoutes(app: WebServer, { webhooks, signer, mayBePrivate }
       return { id, object: 'webhook.deleted' as const, deleted: true as const };
     },
   );
-}
-
-function isUsable(text: string, mayBePrivate: boolean): boolean {
-  if (!URL.canParse(text)) return false;
-  const { protocol, hostname, username, password } = new URL(text);
-  const isHttp = protocol === 'https:' || protocol === 'http:';
-  return isHttp && username === '' && password === '' && (mayBePrivate || isPublicAddress(hostname));
 }
 
 function shown({ id, url, createdAt, isDisabled }: Webhook): z.infer<typeof webhookSchema> {

@@ -12,7 +12,7 @@ import { jobIdSchema } from '../../queue/jobs.ts';
 import type { Keys } from '../../queue/keys.ts';
 import { Ledger, type LedgerEntry } from '../../queue/ledger.ts';
 import { Webhooks, webhookQueueName } from '../../queue/webhooks.ts';
-import { post } from './post.ts';
+import type { Outgoing } from '../outgoing/outgoing.ts';
 import type { WebhookSigner } from './signing.ts';
 
 /** Pauses between attempts, each up to a tenth longer: about a day in all. */
@@ -36,8 +36,7 @@ export interface SenderTools {
   readonly patient: Redis;
   readonly keys: Keys;
   readonly signer: WebhookSigner;
-  /** Whether addresses of this machine and of private networks are allowed. */
-  readonly mayBePrivate: boolean;
+  readonly outgoing: Outgoing;
   /** Shorter in tests. */
   readonly pausesMs?: readonly number[];
   readonly log: Logger;
@@ -99,7 +98,7 @@ export class WebhookSender {
   }
 
   async #send({ webhookId, jobId, status, at }: Message, queueId: string): Promise<void> {
-    const { signer, mayBePrivate, log } = this.#tools;
+    const { signer, outgoing, log } = this.#tools;
     const webhook = await this.#webhooks.read(webhookId);
     const entry = await this.#ledger.read(jobId);
     // Removed or deleted since.
@@ -115,7 +114,7 @@ export class WebhookSender {
       'user-agent': 'Kinora',
       ...signer.headersOf(webhookId, `msg_${queueId}`, body),
     };
-    const answered = await post(webhook.url, body, headers, { mayBePrivate, deadlineMs });
+    const answered = await post(outgoing, webhook.url, body, headers);
     if (answered >= 200 && answered < 300) return;
     log.info({ jobId, webhookId, status: answered }, 'a webhook was refused');
     if (answered === 410) {
@@ -124,4 +123,21 @@ export class WebhookSender {
     }
     throw new Error(`the server answered ${answered}`);
   }
+}
+
+/**
+ * Redirects are not followed, and the answer's body is not read.
+ * @returns the status
+ */
+async function post(
+  outgoing: Outgoing,
+  url: string,
+  body: string,
+  headers: Readonly<Record<string, string>>,
+): Promise<number> {
+  const signal = AbortSignal.timeout(deadlineMs);
+  const response = await outgoing.call(url, { method: 'POST', headers, body, signal });
+  if (response === 'malformed' || response === 'notPublic') throw new Error(`the address is ${response}`);
+  await response.body?.cancel();
+  return response.status;
 }
