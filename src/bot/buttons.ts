@@ -2,13 +2,14 @@
  * The buttons under the bot's messages: their ids, who may press them, and what they do with an earlier job. Everything
  * is read from the id and the ledger, so buttons work after a restart and weeks later. Knows no platform.
  */
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ZodError } from 'zod';
 import type { Artifacts } from '../queue/artifacts.ts';
 import type { JobClient } from '../queue/client.ts';
 import { jobIdSchema } from '../queue/jobs.ts';
 import type { LedgerEntry } from '../queue/ledger.ts';
-import { loopVideo, smoothVideo } from '../video/transform.ts';
+import { fitToBytes, loopVideo, smoothVideo } from '../video/transform.ts';
 import type { Person } from './people.ts';
 import { failed, type Refused, refused } from './refusals.ts';
 
@@ -100,37 +101,47 @@ export class JobButtons {
     }
   }
 
-  /** Smooths or loops a finished clip, without the queue and without a model. */
+  /** Smooths or loops a finished clip, without the queue and without a model. What is made is kept beside it. */
   async transform(
     entry: LedgerEntry,
     action: 'smooth' | 'loop',
     maxBytes: number,
   ): Promise<TransformedClip | Refused> {
     if (!(await this.#artifacts.readRecord(entry.id))) return refused('gone');
-    const { video, folder } = this.#artifacts.files(entry.id);
-    const file = join(folder, `${action}.mp4`);
-    const options = { ffmpegPath: this.#ffmpegPath, maxBytes: Math.floor(maxBytes * uploadShare) };
     // One at a time: the cores belong to the model, however often somebody presses.
     const turn = this.#lastTransform.then(() =>
-      action === 'smooth' ? smoothVideo(video, file, smoothFactor, options) : loopVideo(video, file, options),
+      this.#transformed(entry.id, action, Math.floor(maxBytes * uploadShare)),
     );
     this.#lastTransform = turn.catch(() => {});
     try {
-      const { fitted } = await turn;
-      return {
-        kind: 'clip',
-        action,
-        file,
-        isCompressed: fitted !== undefined,
-        isSpoiler: entry.request.isSpoiler,
-      };
+      return { kind: 'clip', action, ...(await turn), isSpoiler: entry.request.isSpoiler };
     } catch (error) {
       return failed(error);
     }
   }
 
-  /** Removes the files of a finished job; the adapter removes the message. */
-  async remove(entry: LedgerEntry): Promise<void> {
-    await this.#artifacts.remove(entry.id);
+  async #transformed(
+    jobId: string,
+    action: 'smooth' | 'loop',
+    maxBytes: number,
+  ): Promise<Pick<TransformedClip, 'file' | 'isCompressed'>> {
+    const { video, folder, [action]: file } = this.#artifacts.files(jobId);
+    const options = { ffmpegPath: this.#ffmpegPath };
+    if (!(await this.#artifacts.kept(jobId)).includes(action)) {
+      await (action === 'smooth'
+        ? smoothVideo(video, file, smoothFactor, options)
+        : loopVideo(video, file, options));
+    }
+    if ((await stat(file)).size <= maxBytes) return { file, isCompressed: false };
+    const small = join(folder, `${action}-small.mp4`);
+    await fitToBytes(file, small, maxBytes, options);
+    return { file: small, isCompressed: true };
+  }
+
+  /** Removes a job and its files; one that is not over is cancelled first. The adapter removes the message. */
+  async remove({ id, request: { userKey } }: LedgerEntry): Promise<void> {
+    if ((await this.#client.discard(id, userKey)) !== 'finished') return;
+    await this.#artifacts.remove(id);
+    await this.#client.ledger.remove(id, userKey);
   }
 }

@@ -51,6 +51,8 @@ export interface ChatRequest {
   readonly replyTo: Readonly<Record<string, string | number | boolean>>;
   /** Parameters that options cannot name, from an earlier job. */
   readonly base?: Generation;
+  /** That job, where it is the same person's, and what was done with it. */
+  readonly madeFrom?: JobRequest['madeFrom'];
   /** What that job took for results that this one may find in the cache. */
   readonly earlier?: JobRequest['earlier'];
 }
@@ -162,6 +164,7 @@ export class Requests {
       locale: person.locale,
       isPrivate: options.isPrivate,
       isSpoiler: request.isCovered || rules?.isSpoiler,
+      madeFrom: request.madeFrom,
       earlier: request.earlier,
       replyTo: request.replyTo,
     });
@@ -260,12 +263,15 @@ export class Requests {
     const options = { ...changes, isPrivate: changes.isPrivate ?? entry.request.isPrivate };
     const earlier = timeTaken(entry);
     const picture = { ofJob: entry.id };
+    // An admin's remix of somebody else's video names nothing of theirs.
+    const isOwn = entry.request.userKey === origin.person.userKey;
     return await this.submit({
       ...origin,
       picture,
       isCovered: entry.request.isSpoiler,
       options,
       base,
+      madeFrom: isOwn ? { jobId: entry.id, by: action } : undefined,
       earlier,
     });
   }

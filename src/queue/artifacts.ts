@@ -4,7 +4,7 @@
  * and mark, a Redis that has forgotten a job neither loses its answer nor gives it twice. Knows no Redis and no model.
  */
 import { access, copyFile, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { z } from 'zod';
 import { replaceFile } from '../atomic-file.ts';
 import { type FreeSpace, freeSpace, isDiskFull, whatIsFull } from '../disk-space.ts';
@@ -26,6 +26,9 @@ export interface JobFiles {
   readonly image: string;
   readonly video: string;
   readonly thumbnail: string;
+  /** The video smoothed or looped, once somebody asked for that. */
+  readonly smooth: string;
+  readonly loop: string;
 }
 
 /** What lies on the disk for one job. */
@@ -47,6 +50,8 @@ const answeredSchema = z.object({ outcome: outcomeSchema });
 
 /** How long an answer about free space is believed. */
 const freeSpaceCachedMs = 1_000;
+/** What people can have of a finished job. */
+export const keptFiles = ['video', 'thumbnail', 'smooth', 'loop'] as const;
 const recordName = 'artifact.json';
 const acceptedName = 'accepted.json';
 const answeredName = 'answered.json';
@@ -91,6 +96,8 @@ export class Artifacts {
       image: join(folder, 'picture'),
       video: join(folder, 'video.mp4'),
       thumbnail: join(folder, 'thumbnail.jpg'),
+      smooth: join(folder, 'smooth.mp4'),
+      loop: join(folder, 'loop.mp4'),
     };
   }
 
@@ -172,6 +179,14 @@ export class Artifacts {
     const artifact = await this.#readNote(jobId, recordName, artifactSchema);
     const size = artifact && (await stat(this.files(jobId).video).catch(() => undefined))?.size;
     return size === artifact?.bytes ? artifact : undefined; // absent or torn: it will be made again
+  }
+
+  /** Which files of a complete video there are; none when it is not complete. */
+  async kept(jobId: string): Promise<(typeof keptFiles)[number][]> {
+    const files = this.files(jobId);
+    const names = new Set(await readdir(files.folder).catch(() => []));
+    const hasVideo = names.has(recordName) && names.has(basename(files.video));
+    return hasVideo ? keptFiles.filter((file) => names.has(basename(files[file]))) : [];
   }
 
   async remove(jobId: string): Promise<void> {

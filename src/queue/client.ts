@@ -11,6 +11,7 @@ import type { Generation } from '../request/request.ts';
 import { retry } from '../retry.ts';
 import { jobsPerMs } from './durations.ts';
 import { type KeptProgress, keptProgress, publishEvent, type QueueEvent, subscribeEvents } from './events.ts';
+import { History } from './history.ts';
 import { deliverQueueName, generateQueueName, type JobRequest, type QueueData } from './jobs.ts';
 import { Keys } from './keys.ts';
 import {
@@ -88,6 +89,7 @@ const deliverOptions = {
 
 export class JobClient {
   readonly ledger: Ledger;
+  readonly history: History;
   readonly keys: Keys;
   readonly #redis: Redis;
   readonly #terms: QueueTerms;
@@ -107,6 +109,7 @@ export class JobClient {
     this.#log = log;
     this.keys = keys;
     this.ledger = new Ledger(redis, keys);
+    this.history = new History(redis, this.ledger);
     const options = { connection: redis, prefix: keys.bull, ...independentOfRedis };
     this.#flows = new FlowProducer(options);
     this.#generateQueue = new Queue<QueueData>(generateQueueName, options);

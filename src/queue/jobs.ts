@@ -35,6 +35,8 @@ export const jobRequestSchema = z.object({
   isPrivate: z.boolean().default(false),
   /** The video is posted covered: so was its picture, or a rule of the community asks for it. */
   isSpoiler: z.boolean().default(false),
+  /** The earlier job of the same person that this one was made from, and how. */
+  madeFrom: z.object({ jobId: jobIdSchema, by: z.enum(['reroll', 'remix', 'subtle', 'strong']) }).optional(),
   /** What the earlier job took, in ms, for results that this one may find in the cache. Absent for a first request. */
   earlier: z.object({ encodingMs: z.number(), denoiseMs: z.number() }).optional(),
   /** Where the answer goes: the adapter's own data, opaque here. Never a token. */

@@ -96,6 +96,7 @@ export interface LedgerEntry {
   readonly isWithdrawn?: true;
   /** Its person deleted it: it is shown nowhere, and removed when it has been answered. */
   readonly isDiscarded?: true;
+  readonly isFavourite?: true;
   readonly deliveredAt?: number;
   readonly artifact?: Artifact;
   readonly failure?: Failure;
@@ -152,6 +153,7 @@ export class Ledger {
         ...(parsed.communityKey ? { community: parsed.communityKey } : {}),
         roles: parsed.roleKeys,
         preset: parsed.generation.preset,
+        ...(parsed.madeFrom ? { madeFrom: parsed.madeFrom.jobId } : {}),
         data: JSON.stringify(parsed),
       }),
     );
@@ -190,6 +192,11 @@ export class Ledger {
   ): Promise<CancelAnswer> {
     const flags = [asAdmin ? 1 : 0, now, isDiscarded ? 1 : 0] as const;
     return (await this.#call('cancel', jobId, by, ...flags)) as CancelAnswer;
+  }
+
+  /** Marks a job as a favourite, or takes the mark back. False when the person has no such job. */
+  async setFavourite(jobId: string, userKey: string, isFavourite: boolean, now: number): Promise<boolean> {
+    return (await this.#call('favourite', jobId, userKey, now, isFavourite ? 1 : 0)) === 1;
   }
 
   /** Forgets a job that is over. */
@@ -234,49 +241,20 @@ export class Ledger {
   /** A person's jobs that still wait, run, or have their answer on its way; oldest first. */
   async pendingOf(userKey: string): Promise<LedgerEntry[]> {
     const newestFirst = await this.#redis.zrevrange(this.keys.history(userKey), 0, pendingOfUser - 1);
-    const entries = await this.#readAll(newestFirst.reverse());
+    const entries = await this.readAll(newestFirst.reverse());
     const isOver = ({ state, deliveredAt }: LedgerEntry): boolean =>
       deliveredAt !== undefined || state === 'failed' || state === 'cancelled';
     return entries.filter((entry) => !isOver(entry));
   }
 
-  /**
-   * A page of a person's jobs by the time of their requests; those that were withdrawn or deleted are left out.
-   * @param after id of the last job of the page before
-   * @returns undefined when `after` is none of their jobs
-   */
-  async historyOf(
-    userKey: string,
-    page: { readonly after?: string | undefined; readonly limit: number; readonly newestFirst: boolean },
-  ): Promise<{ readonly entries: readonly LedgerEntry[]; readonly hasMore: boolean } | undefined> {
-    const key = this.keys.history(userKey);
-    const { after, limit, newestFirst } = page;
-    let start = 0;
-    if (after !== undefined) {
-      const rank = await (newestFirst ? this.#redis.zrevrank(key, after) : this.#redis.zrank(key, after));
-      if (rank === null) return undefined;
-      start = rank + 1;
-    }
-    const entries: LedgerEntry[] = [];
-    for (let at = start; entries.length <= limit; at += readAtOnce) {
-      const to = at + readAtOnce - 1;
-      const ids = await (newestFirst
-        ? this.#redis.zrevrange(key, at, to)
-        : this.#redis.zrange(key, at, String(to)));
-      entries.push(...(await this.#readAll(ids)).filter((entry) => !entry.isWithdrawn && !entry.isDiscarded));
-      if (ids.length < readAtOnce) break;
-    }
-    return { entries: entries.slice(0, limit), hasMore: entries.length > limit };
-  }
-
   /** All jobs without a delivered answer, oldest first; the latest `pendingOfAll` of them. */
   async pending(): Promise<LedgerEntry[]> {
     const newestFirst = await this.#redis.zrevrange(this.keys.pending, 0, pendingOfAll - 1);
-    return await this.#readAll(newestFirst.reverse());
+    return await this.readAll(newestFirst.reverse());
   }
 
   /** Leaves out entries that are gone, or of a version that this one cannot read. */
-  async #readAll(jobIds: readonly string[]): Promise<LedgerEntry[]> {
+  async readAll(jobIds: readonly string[]): Promise<LedgerEntry[]> {
     const entries: LedgerEntry[] = [];
     for (let at = 0; at < jobIds.length; at += readAtOnce) {
       const batch = jobIds.slice(at, at + readAtOnce).map((id) => this.read(id).catch(() => undefined));
@@ -317,6 +295,7 @@ function parseEntry(id: string, fields: Record<string, string>): LedgerEntry {
     starts: number('starts'),
     ...(fields['silent'] === undefined ? {} : { isWithdrawn: true }),
     ...(fields['discardedAt'] === undefined ? {} : { isDiscarded: true }),
+    ...(fields['favourite'] === undefined ? {} : { isFavourite: true }),
     ...optional('startedAt', Number),
     ...optional('endedAt', Number),
     ...optional('worker', String),

@@ -22,6 +22,7 @@ const scripts = {
   awake: script('awake'),
   beat: script('beat'),
   cancel: script('cancel'),
+  favourite: script('favourite'),
   forget: script('forget'),
   move: script('move'),
   rebase: script('rebase'),

@@ -31,6 +31,8 @@ const httpProblems = {
   webhookUrl: [400, 'invalid_request_error', 'invalid_webhook_url'],
   webhookNotFound: [404, 'not_found_error', 'webhook_not_found'],
   webhookLimit: [409, 'conflict_error', 'webhook_limit'],
+  variantNotMade: [404, 'not_found_error', 'variant_not_found'],
+  transforming: [429, 'rate_limit_error', 'too_many_transforms'],
   expired: [410, 'not_found_error', 'video_expired'],
   noPicture: [400, 'invalid_request_error', 'invalid_input_reference'],
   unknownModel: [404, 'not_found_error', 'model_not_found'],
@@ -164,6 +166,8 @@ export function invalidParameter(param: string, detail: ErrorDetail): ProblemErr
 /** Pauses after which a call may be repeated, where nobody knows better. */
 const retrySoonMs = 30_000;
 const retryAtOnceMs = 1_000;
+/** About as long as smoothing takes. */
+const retryTransformMs = 5_000;
 
 export interface RenderedProblem {
   readonly status: number;
@@ -228,6 +232,7 @@ function objectionText(objection: UrlObjection, { api: { pictureUrl } }: Message
 }
 
 function retryAfterOf({ kind, retryAfterMs }: Extract<Problem, { kind: HttpProblem }>): number | undefined {
+  if (kind === 'transforming') return retryTransformMs;
   return retryAfterMs ?? (kind === 'unavailable' ? retrySoonMs : undefined);
 }
 

@@ -48,6 +48,13 @@ const ways = [
   { path: '/content', init: { method: 'HEAD' } },
   { path: '/content?variant=thumbnail', init: {} },
   { path: '/content', init: { headers: { range: 'bytes=0-3' } } },
+  { path: '/content?variant=smooth', init: {} },
+  { path: '/lineage', init: {} },
+  { path: '/favourite', init: { method: 'PUT' } },
+  { path: '/favourite', init: { method: 'DELETE' } },
+  { path: '/reroll', init: { method: 'POST' } },
+  { path: '/smooth', init: { method: 'POST' } },
+  { path: '/loop', init: { method: 'POST' } },
   { path: '/events', init: {} },
   { path: '/events', init: { headers: { 'last-event-id': 'done' } } },
   { path: '', init: { method: 'DELETE' } },
@@ -100,9 +107,10 @@ it('10,000 requests for videos of somebody else are answered with 404, all of th
 
 it('a stranger sees nothing of others in a list, and finds nothing by its cursor', async () => {
   for (const stranger of strangers) {
-    for (const query of ['', '?order=asc', '?limit=100']) {
+    for (const query of ['', '?order=asc', '?limit=100', '?search=zoom', '?preset=standard', '?model=test']) {
       const list = videoListSchema.parse(await (await stranger.call(`/v1/videos${query}`)).json());
-      expect(list).toEqual({ object: 'list', data: [], first_id: null, last_id: null, has_more: false });
+      const nothing = { data: [], first_id: null, last_id: null, has_more: false, next_after: null };
+      expect(list).toEqual({ object: 'list', ...nothing });
     }
     const own = await stranger.create();
     for (const after of [...ids, 'video-000000000000000000000000']) {

@@ -259,6 +259,8 @@ export const en = {
       'The url of a webhook is an http or https address without a password, and not of this machine or a private network.',
     webhookNotFound: 'There is no such webhook among yours.',
     webhookLimit: 'You have 10 webhooks, which is the limit. Delete one first.',
+    variantNotMade: 'This variant is not made yet. POST /smooth or /loop of the video makes it.',
+    transforming: 'One at a time: your other clip is still being made. Try again in a moment.',
     expired: 'The video is no longer kept here. Animate the picture again.',
     noPicture:
       'Send a picture as input_reference: a file of a form, its http or https address, or a data URL such as "data:image/jpeg;base64,…".',

@@ -1,6 +1,7 @@
 -- Accepts or refuses one request, and reserves its place, its credits and its slot in the caps, in one step.
 -- ARGV: prefix, JSON request
 --   request: id callId user community roles[] preset cost now day cooldownMs limits{queue,user,community,credits} data
+--     madeFrom
 --   now: ms since 1970; Redis's own time where it is left out
 --   isRestored: it was accepted before, and Redis has lost it: it gets its place, and is charged what there is
 --   isLook: only asks what the answer would be; nothing is reserved
@@ -129,6 +130,7 @@ redis.call('HSET', jobKey,
   'tag', string.format('%d', tag), 'span', span, 'sequence', sequence, 'createdAt', string.format('%d', now), 'starts', 0,
   'ask', request.callId, 'left', creditLimit - used - fromDay, 'granted', granted - fromGrant,
   'request', request.data, 'asleep', redis.call('GET', key('asleep')) or '0')
+if request.madeFrom then redis.call('HSET', jobKey, 'madeFrom', request.madeFrom) end
 redis.call('ZADD', key('pending'), now, request.id)
 redis.call('ZADD', key('history:' .. request.user), now, request.id)
 redis.call('SADD', activeAll, request.id)

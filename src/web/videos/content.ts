@@ -1,7 +1,7 @@
 /** The files of a finished video: the MP4 and its thumbnail, whole or in ranges. */
-import { access } from 'node:fs/promises';
 import path from 'node:path';
 import type { FastifyReply } from 'fastify';
+import type { keptFiles } from '../../queue/artifacts.ts';
 import type { JobClient } from '../../queue/client.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
 import { ProblemError } from '../problem.ts';
@@ -13,21 +13,55 @@ const unknownMs = 5_000;
 export async function sendContent(
   reply: FastifyReply,
   entry: LedgerEntry,
-  variant: 'video' | 'thumbnail',
+  variant: (typeof keptFiles)[number],
   { client, artifacts }: VideoTools,
 ): Promise<FastifyReply> {
   await assertCompleted(entry, client);
+  const kept = (await artifacts.readRecord(entry.id)) ? await artifacts.kept(entry.id) : [];
+  if (kept.length === 0) throw new ProblemError({ kind: 'expired' });
+  if (!kept.includes(variant)) {
+    throw new ProblemError({
+      kind: variant === 'thumbnail' ? 'expired' : 'variantNotMade',
+      param: 'variant',
+    });
+  }
   const file = artifacts.files(entry.id)[variant];
-  const isThere =
-    (await artifacts.readRecord(entry.id)) &&
-    (await access(file).then(
-      () => true,
-      () => false,
-    ));
-  if (!isThere) throw new ProblemError({ kind: 'expired' });
-  const name = `kinora-${entry.id}${path.extname(file)}`;
-  reply.header('content-disposition', `inline; filename="${name}"`);
+  const name = nameOf(entry, variant) + path.extname(file);
+  // A browser may keep it, and asks each time whether it may still show it.
+  reply
+    .header('cache-control', 'private, no-cache')
+    .header('content-disposition', `inline; ${fileName(name)}`);
   return reply.sendFile(path.basename(file), path.dirname(file));
+}
+
+/** Letters of a prompt in a name. In UTF-8 each takes up to four bytes, and most file systems take 255. */
+const slugLetters = 48;
+
+/** What a file says of itself: "camera-slowly-zooming-in-7-640x384". */
+function nameOf({ request, artifact }: LedgerEntry, variant: (typeof keptFiles)[number]): string {
+  const { prompt, seed } = request.generation;
+  const words =
+    prompt
+      .normalize('NFC')
+      .toLowerCase()
+      .match(/[\p{L}\p{N}\p{M}]+/gu) ?? [];
+  const slug = [...words.join('-')].slice(0, slugLetters).join('').replace(/-+$/, '');
+  const size = artifact && `${artifact.width}x${artifact.height}`;
+  const made = variant === 'smooth' || variant === 'loop' ? variant : undefined;
+  return [slug || 'kinora', artifact?.seed ?? seed, size, made]
+    .filter((part) => part !== undefined)
+    .join('-');
+}
+
+/** The parameters of a Content-Disposition by RFC 6266, for a name of letters, digits, hyphens and points. */
+function fileName(name: string): string {
+  const plain = name
+    .normalize('NFKD')
+    .replace(/[^a-z0-9.-]/g, '')
+    .replace(/-{2,}/g, '-')
+    .replace(/^-/, 'kinora-');
+  const parameters = `filename="${plain}"`;
+  return plain === name ? parameters : `${parameters}; filename*=UTF-8''${encodeURIComponent(name)}`;
 }
 
 /** @throws ProblemError when a video is not made yet, or never will be */

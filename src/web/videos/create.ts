@@ -41,7 +41,7 @@ export async function createVideo(
   const asked = isAddress ? { ...body, ...picture } : body;
   const once = await tools.repetitions.of(request, hashOf('create', asked, isAddress ? undefined : picture));
   const source = isAddress ? () => fetchPicture(picture.url, tools.outgoing) : picture;
-  return await submitOnce(once, caller, {}, tools, (origin) =>
+  return await submitOnce(once, caller, tools, (origin) =>
     tools.services.requests.submit({ ...origin, picture: source, options }),
   );
 }
@@ -58,8 +58,21 @@ export async function remixVideo(
   const { fps } = earlier.request.generation;
   const options = withSeconds({ fps, ...optionsOf(body) }, body.seconds, tools.manifest);
   const once = await tools.repetitions.of(request, hashOf(`remix ${earlier.id}`, body));
-  return await submitOnce(once, caller, { remixedFrom: earlier.id }, tools, (origin) =>
+  return await submitOnce(once, caller, tools, (origin) =>
     tools.services.requests.submitAgain(earlier, 'remix', origin, options),
+  );
+}
+
+/** The same request with another seed. */
+export async function rerollVideo(
+  request: FastifyRequest,
+  earlier: LedgerEntry,
+  caller: Caller,
+  tools: CreateTools,
+): Promise<Video> {
+  const once = await tools.repetitions.of(request, hashOf(`reroll ${earlier.id}`, {}));
+  return await submitOnce(once, caller, tools, (origin) =>
+    tools.services.requests.submitAgain(earlier, 'reroll', origin),
   );
 }
 
@@ -72,7 +85,7 @@ export async function varyVideo(
   tools: CreateTools,
 ): Promise<Video> {
   const once = await tools.repetitions.of(request, hashOf(`variation ${earlier.id}`, { strength }));
-  return await submitOnce(once, caller, { remixedFrom: earlier.id }, tools, (origin) =>
+  return await submitOnce(once, caller, tools, (origin) =>
     tools.services.requests.submitAgain(earlier, strength, origin),
   );
 }
@@ -80,7 +93,6 @@ export async function varyVideo(
 async function submitOnce(
   once: Repeatable,
   caller: Caller,
-  replyTo: RequestOrigin['replyTo'],
   tools: CreateTools,
   submit: (origin: RequestOrigin) => Promise<RequestOutcome>,
 ): Promise<Video> {
@@ -89,7 +101,7 @@ async function submitOnce(
   const say = messagesFor(person.locale);
   const outcome = once.isAccepted
     ? ({ kind: 'duplicate' } as const)
-    : await submit({ jobId, person, place, surface, replyTo });
+    : await submit({ jobId, person, place, surface, replyTo: {} });
   if (outcome.kind === 'refused') throw refusalProblem(outcome.reason);
   if (outcome.kind === 'accepted') {
     await once.accepted();
@@ -107,7 +119,7 @@ async function submitOnce(
     );
   }
   const entry = await tools.client.ledger.read(jobId);
-  if (entry?.isWithdrawn) return await submitOnce(await once.renew(), caller, replyTo, tools, submit);
+  if (entry?.isWithdrawn) return await submitOnce(await once.renew(), caller, tools, submit);
   if (!entry || entry.isDiscarded) throw new ProblemError({ kind: 'videoNotFound' });
   await once.accepted();
   return await videoOf(entry, await standingOf(entry, tools.client), tools, say);

@@ -2,8 +2,6 @@
 import multipart from '@fastify/multipart';
 import files from '@fastify/static';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { messagesFor } from '../../bot/sentences/catalogue.ts';
-import type { LedgerEntry } from '../../queue/ledger.ts';
 import { callerWith } from '../caller.ts';
 import { errorSchema, ProblemError, refusalProblem } from '../problem.ts';
 import type { WebServer } from '../web-server.ts';
@@ -11,6 +9,8 @@ import { largestBody, readForm } from './body.ts';
 import { assertCompleted, sendContent } from './content.ts';
 import { type CreateTools, createVideo, remixVideo, varyVideo } from './create.ts';
 import { eventStream } from './events.ts';
+import { libraryRoutes } from './library.ts';
+import { openVideo, shownVideo } from './open-video.ts';
 import {
   contentSchema,
   createSchema,
@@ -19,12 +19,10 @@ import {
   listSchema,
   remixSchema,
   repeatableSchema,
-  type Video,
   variationSchema,
   videoListSchema,
   videoSchema,
 } from './schemas.ts';
-import { standingOf, videoOf } from './video.ts';
 
 const tags = ['videos'];
 const errors = { '4xx': errorSchema, '5xx': errorSchema } as const;
@@ -67,7 +65,8 @@ export async function videoRoutes(app: WebServer, tools: CreateTools): Promise<v
     '/v1/videos',
     {
       schema: {
-        summary: "The key's own videos, of every surface",
+        summary: "One's own videos, of every surface",
+        description: 'A search and filters are by prompt, preset, model and favourites.',
         tags,
         querystring: listSchema,
         response: { 200: videoListSchema, ...errors },
@@ -75,21 +74,28 @@ export async function videoRoutes(app: WebServer, tools: CreateTools): Promise<v
     },
     async (request) => {
       const { person } = callerWith(request, 'use');
-      const { after, limit, order } = request.query;
-      const page = await tools.client.ledger.historyOf(person.userKey, {
-        after,
-        limit,
-        newestFirst: order === 'desc',
+      const { after, limit, order, favourite, ...filter } = request.query;
+      const page = await tools.client.history.page(person.userKey, {
+        ...{ after, limit, newestFirst: order === 'desc' },
+        filter: { ...filter, onlyFavourites: favourite === 'true' },
       });
       if (!page) throw new ProblemError({ kind: 'videoNotFound', param: 'after' });
       const data = await Promise.all(page.entries.map((entry) => shownVideo(entry, request, tools)));
       const [first_id = null, last_id = null] = [data.at(0)?.id, data.at(-1)?.id];
-      return { object: 'list' as const, data, first_id, last_id, has_more: page.hasMore };
+      return {
+        object: 'list' as const,
+        data,
+        first_id,
+        last_id,
+        has_more: page.hasMore,
+        next_after: page.next ?? null,
+      };
     },
   );
 
   readRoutes(app, tools);
   changeRoutes(app, tools);
+  libraryRoutes(app, tools);
 }
 
 /** What is told of a video that there is. */
@@ -147,7 +153,7 @@ function readRoutes(app: WebServer, tools: CreateTools): void {
 
 /** What is done with a video that there is. */
 function changeRoutes(app: WebServer, tools: CreateTools): void {
-  const { services, client, artifacts } = tools;
+  const { services, client } = tools;
   app.post(
     '/v1/videos/:id/remix',
     {
@@ -216,36 +222,12 @@ function changeRoutes(app: WebServer, tools: CreateTools): void {
       },
     },
     async (request) => {
-      const { id } = await openVideo(request, tools);
-      const { userKey } = callerWith(request, 'use').person;
-      if ((await client.discard(id, userKey)) === 'finished') {
-        await artifacts.remove(id);
-        await client.ledger.remove(id, userKey);
-      }
+      const entry = await openVideo(request, tools);
+      await services.buttons.remove(entry);
+      const { id } = entry;
       return { id, object: 'video.deleted' as const, deleted: true as const };
     },
   );
-}
-
-async function shownVideo(entry: LedgerEntry, request: FastifyRequest, tools: CreateTools): Promise<Video> {
-  const say = messagesFor(callerWith(request, 'use').person.locale);
-  return await videoOf(entry, await standingOf(entry, tools.client), tools, say);
-}
-
-/** The video that the address names. */
-async function openVideo(
-  request: FastifyRequest<{ Params: { id: string } }>,
-  { services }: CreateTools,
-): Promise<LedgerEntry> {
-  const { person } = callerWith(request, 'use');
-  const { id } = request.params;
-  const opened = await services.buttons.open(id, person, 'remix');
-  if (opened.kind === 'refused') {
-    const isUnknown = opened.reason.kind === 'gone';
-    throw isUnknown ? new ProblemError({ kind: 'videoNotFound' }) : refusalProblem(opened.reason);
-  }
-  if (opened.entry.isWithdrawn || opened.entry.isDiscarded) throw new ProblemError({ kind: 'videoNotFound' });
-  return opened.entry;
 }
 
 /** Refuses a body while too much is in hand. One that does not say its length may be as long as any. */

@@ -1,6 +1,7 @@
 /** What the video endpoints take and give: the one source of validation, types and the OpenAPI document. */
 import { z } from 'zod';
 import type { ErrorDetail } from '../../error-details.ts';
+import { keptFiles } from '../../queue/artifacts.ts';
 import { type ChatOptions, type OptionName, optionTable } from '../../request/request.ts';
 
 /** Options by their names in the API, which are those of the field. */
@@ -96,12 +97,24 @@ export const repeatableSchema = z.looseObject({
 export const idSchema = z.object({ id: z.string().max(200) });
 
 export const listSchema = z.strictObject({
-  after: z.string().max(200).optional().describe('Id of the last video of the page before.'),
+  after: z
+    .string()
+    .max(200)
+    .optional()
+    .describe('`next_after` of the page before, or the id of its last video.'),
   limit: z.coerce.number().int().min(1).max(100).default(20),
   order: z.enum(['asc', 'desc']).default('desc'),
+  search: z
+    .string()
+    .max(300)
+    .optional()
+    .describe('Words of the prompt, in any order and in capitals or not; every one of them is in it.'),
+  preset: z.string().max(32).optional().describe('Only videos that were made with this preset.'),
+  model: z.string().max(200).optional().describe('Only videos that this model made.'),
+  favourite: z.literal('true').optional().describe("Only one's favourites."),
 });
 
-export const contentSchema = z.strictObject({ variant: z.enum(['video', 'thumbnail']).default('video') });
+export const contentSchema = z.strictObject({ variant: z.enum(keptFiles).default('video') });
 
 const seconds = z.int().describe('Unix time in seconds.');
 
@@ -122,7 +135,8 @@ export const videoSchema = z
     created_at: seconds,
     completed_at: seconds.nullable(),
     expires_at: seconds.nullable(),
-    remixed_from_video_id: z.string().nullable(),
+    remixed_from_video_id: z.string().nullable().describe('Of every way to make one of another.'),
+    remixed_by: z.enum(['reroll', 'remix', 'subtle', 'strong']).nullable(),
     error: z.object({ code: z.string(), message: z.string() }).nullable(),
     queue_position: z
       .int()
@@ -142,7 +156,20 @@ export const videoSchema = z
     motion: z.string().nullable(),
     loop: z.boolean(),
     enable_frame_interpolation: z.boolean(),
+    interpolation_factor: z.number().describe('How many times as many frames; 1 where none were added.'),
+    scheduler: z.string().nullable(),
+    guidance_end: z.number().nullable().describe('Share of the steps that use guidance.'),
+    feature_reuse: z.int().nullable().describe('The whole UNet runs every so many steps.'),
+    variation_strength: z.number().nullable(),
     credits: z.number().describe('What it costs; given back when it fails.'),
+    surface: z.string().describe('Where it was asked for: "web", "discord", "telegram", "inbox".'),
+    spoiler: z.boolean().describe('Its picture was under a cover in the chat: show it under one.'),
+    favourite: z.boolean(),
+    variants: z
+      .array(z.enum(keptFiles))
+      .describe('The content that there is now: none before it is made, and none when it is no longer kept.'),
+    device: z.string().nullable().describe('What made it.'),
+    timings: z.record(z.string(), z.number()).nullable().describe('Milliseconds by stage.'),
   })
   .meta({ id: 'Video' });
 export type Video = z.infer<typeof videoSchema>;
@@ -154,8 +181,24 @@ export const videoListSchema = z
     first_id: z.string().nullable(),
     last_id: z.string().nullable(),
     has_more: z.boolean(),
+    next_after: z
+      .string()
+      .nullable()
+      .describe(
+        'What to send as `after` for the next page. It holds when videos are added or deleted meanwhile. With a filter, a page may have few videos or none, and the next one more.',
+      ),
   })
   .meta({ id: 'VideoList' });
+
+export const lineageSchema = z
+  .object({
+    object: z.literal('lineage'),
+    data: z
+      .array(videoSchema)
+      .describe('The first video, then those that were made from it, each by its remixed_from_video_id.'),
+    truncated: z.boolean().describe('There are more.'),
+  })
+  .meta({ id: 'Lineage' });
 
 /** The options that a body chose, but for `seconds`. Ranges of the model are checked later. */
 export function optionsOf(body: Body): ChatOptions {

@@ -1,11 +1,11 @@
 /** Jobs of the ledger as video objects of the API, with states that are true. */
-import { z } from 'zod';
 import type { Messages } from '../../bot/sentences/catalogue.ts';
 import type { PackManifest } from '../../inference/packs/manifest.ts';
 import { readImageHeader } from '../../inference/pictures/header.ts';
 import type { Artifacts } from '../../queue/artifacts.ts';
 import type { JobClient } from '../../queue/client.ts';
 import type { ProgressEvent } from '../../queue/events.ts';
+import { surfaceOf } from '../../queue/jobs.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
 import type { Shortcuts } from '../../request/request.ts';
 import { type ResolvedRequest, resolveRequest } from '../../request/resolve.ts';
@@ -44,9 +44,6 @@ const shares = {
 /** A video that is made and has not been handed over yet. */
 const madeProgress = 99;
 
-/** Data of our own in a job's `replyTo`. */
-const ownDataSchema = z.object({ remixedFrom: z.string().optional() });
-
 export async function standingOf(entry: LedgerEntry, client: JobClient): Promise<Standing> {
   const nowhere = { ahead: undefined, leftMs: undefined, running: undefined };
   const { state } = entry;
@@ -81,7 +78,7 @@ export async function videoOf(
   tools: VideoTools,
   say: Messages,
 ): Promise<Video> {
-  const { generation, replyTo } = entry.request;
+  const { generation, madeFrom } = entry.request;
   const { artifact, deliveredAt } = entry;
   const isCompleted = standing.status === 'completed';
   const resolved = await resolvedOf(entry, tools);
@@ -101,7 +98,8 @@ export async function videoOf(
     completed_at: isCompleted && deliveredAt !== undefined ? unixSeconds(entry.endedAt ?? deliveredAt) : null,
     expires_at:
       isCompleted && deliveredAt !== undefined ? unixSeconds(deliveredAt + tools.retentionMs) : null,
-    remixed_from_video_id: ownDataSchema.safeParse(replyTo).data?.remixedFrom ?? null,
+    remixed_from_video_id: madeFrom?.jobId ?? null,
+    remixed_by: madeFrom?.by ?? null,
     error: errorOf(entry, say),
     queue_position: standing.status === 'queued' ? (standing.ahead ?? null) : null,
     seconds_left: standing.leftMs === undefined ? null : Math.ceil(standing.leftMs / 1000),
@@ -118,7 +116,18 @@ export async function videoOf(
     motion: generation.motion ?? null,
     loop: generation.loop ?? false,
     enable_frame_interpolation: (generation.smooth ?? 1) > 1,
+    interpolation_factor: generation.smooth ?? 1,
+    scheduler: resolved?.scheduler ?? generation.scheduler ?? null,
+    guidance_end: resolved?.guidanceEnd ?? generation.guidanceEnd ?? null,
+    feature_reuse: resolved?.featureReuse ?? generation.featureReuse ?? null,
+    variation_strength: generation.variation?.strength ?? null,
     credits: entry.cost,
+    surface: surfaceOf(entry.request),
+    spoiler: entry.request.isSpoiler,
+    favourite: entry.isFavourite ?? false,
+    variants: isCompleted ? await tools.artifacts.kept(entry.id) : [],
+    device: artifact?.device ?? null,
+    timings: artifact?.timings ?? null,
   };
 }
 
@@ -127,8 +136,9 @@ async function resolvedOf(
   { id, artifact, request: { generation } }: LedgerEntry,
   { artifacts, manifest, shortcuts }: VideoTools,
 ): Promise<ResolvedRequest | undefined> {
-  // What was made smaller than it was asked for has other numbers.
+  // What was made smaller than it was asked for, or by another model, has other numbers.
   if (!manifest || artifact?.reducedTo !== undefined) return undefined;
+  if (artifact && artifact.model !== manifest.id) return undefined;
   try {
     // A preset of another version is refused, too.
     const options = { ...shortcuts, ...generation, preset: generation.preset as ResolvedRequest['preset'] };
