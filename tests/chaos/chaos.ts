@@ -9,6 +9,7 @@ import type { Progress } from '../../src/worker/worker.ts';
 import { FaultyProxy } from '../helpers/proxy.ts';
 import { eventually, Harness } from '../helpers/queue-harness.ts';
 import { judge, type Verdict } from './judge.ts';
+import { seededRandom } from './random.ts';
 import { EngineWorkerHandle, engineRequest } from './worker-handle.ts';
 
 export interface ChaosReport extends Verdict {
@@ -25,17 +26,6 @@ export interface ChaosReport extends Verdict {
   /** Delay of the worker's event loop, and as much of it as the worker's own work can explain. */
   readonly maxWorkerLagMs: number;
   readonly maxWorkerOwnLagMs: number;
-}
-
-/** Small and good enough to repeat a sequence: mulberry32. */
-function seededRandom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 const people = Array.from({ length: 5 }, (_, i) => `test:p${i}`);
