@@ -12,6 +12,7 @@ import { Redis } from 'ioredis';
 import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright-core';
 import { test as base, expect, inject } from 'vitest';
 import { type ApiKeyScope, ApiKeys } from '../../src/queue/api-keys.ts';
+import { SignInLinks } from '../../src/queue/sign-in-links.ts';
 import { WebPerson } from '../helpers/web-fixture.ts';
 import { launchChromium } from './chromium.ts';
 import { Guard } from './guard.ts';
@@ -27,7 +28,7 @@ export const screens = {
 
 export interface PageOptions {
   /** Signed in as this person; nobody when absent. */
-  readonly person?: WebPerson;
+  readonly person?: BrowserPerson;
   readonly screen?: keyof typeof screens;
   readonly colorScheme?: 'light' | 'dark';
   /** Such as zh-CN. */
@@ -41,6 +42,22 @@ const shots = fileURLToPath(new URL('../../out/browser', import.meta.url));
 const axeSource = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 /** A busy machine computes the clips, too. */
 const patienceMs = 60_000;
+
+/** Somebody with a key, by which a test prepares what it needs; their browsers are signed in by links. */
+class BrowserPerson extends WebPerson {
+  readonly name = 'Ada';
+  readonly scopes: readonly ApiKeyScope[];
+
+  constructor(
+    studio: { readonly url: string },
+    token: string,
+    userKey: string,
+    scopes: readonly ApiKeyScope[],
+  ) {
+    super(studio, token, userKey);
+    this.scopes = scopes;
+  }
+}
 
 export class Studio {
   /** Such as http://127.0.0.1:41234. */
@@ -57,9 +74,9 @@ export class Studio {
   }
 
   /** Somebody new, or a user of a chat such as "discord:8035". Also calls the API, to prepare what a test needs. */
-  async person(scopes: readonly ApiKeyScope[] = ['use'], userKey?: string): Promise<WebPerson> {
+  async person(scopes: readonly ApiKeyScope[] = ['use'], userKey?: string): Promise<BrowserPerson> {
     const { key, token } = await new ApiKeys(this.redis).create({ name: 'browser', userKey, scopes });
-    return new WebPerson(this, token, key.userKey);
+    return new BrowserPerson(this, token, key.userKey, scopes);
   }
 
   /** A browser of its own, with its own cookies, at a path of the page. */
@@ -72,15 +89,23 @@ export class Studio {
       acceptDownloads: true,
       ...options,
     };
-    const headers = person ? { extraHTTPHeaders: { authorization: `Bearer ${person.token}` } } : {};
-    const context = await this.#browser.newContext({ ...wanted, ...headers });
+    const context = await this.#browser.newContext(wanted);
     context.setDefaultTimeout(patienceMs);
     const guard = new Guard(context, this.url);
     for (const fault of this.#allowed) guard.allow(fault);
     this.#contexts.push({ context, guard });
+    if (person) await this.#signIn(context, person);
     const page = await context.newPage();
     await page.goto(path);
     return page;
+  }
+
+  /** By a link, as the page does when it is opened. */
+  async #signIn(context: BrowserContext, { userKey, scopes, name }: BrowserPerson): Promise<void> {
+    const token = await new SignInLinks(this.redis).create({ userKey, scopes, name });
+    const headers = { origin: this.url };
+    const answer = await context.request.post('/v1/sign-in', { data: { token }, headers });
+    if (!answer.ok()) throw new Error(`nobody is signed in: ${answer.status()} ${await answer.text()}`);
   }
 
   /** From now on, in all pages: what a test brings about itself, such as /status of 404/. */
