@@ -17,7 +17,7 @@ import { generalPresets, type Preset, type PresetName } from '../request/presets
 import { type PromptTip, promptTip } from '../request/prompt-tip.ts';
 import { type ChatOptions, type Generation, toGeneration, variationStrengths } from '../request/request.ts';
 import { resolveRequest } from '../request/resolve.ts';
-import { type Cut, cutOf } from '../request/size.ts';
+import { type Cut, cutOf } from '../request/sizes.ts';
 import { brokenRule, type ReadyRules, type RuleBook } from './admin/rules.ts';
 import { uploadShare } from './buttons.ts';
 import type { Person, Place } from './people.ts';

@@ -22,7 +22,7 @@ import { createLogger } from '../log.ts';
 import { readFlags } from '../request/options-text.ts';
 import { type GenerationOptions, variationStrengths } from '../request/request.ts';
 import { describeRequest, type ResolvedRequest, resolveRequest } from '../request/resolve.ts';
-import { type Cut, cutOf } from '../request/size.ts';
+import { type Cut, cutOf } from '../request/sizes.ts';
 import { validateBudget } from '../video/fit.ts';
 import { isFile, Outs } from './animate-files.ts';
 import { startEngine } from './engines.ts';

@@ -335,23 +335,42 @@ export class JobClient {
   /** Where a waiting job stands, or undefined when it does not wait. Cheap at any queue length. */
   async position(job: Pick<LedgerEntry, 'id' | 'preset'>): Promise<QueuePosition | undefined> {
     const ahead = await this.ledger.ahead(job);
-    if (!ahead) return undefined;
+    return ahead && (await this.#placeOf(ahead, [job.preset])).get(job.preset);
+  }
+
+  /** Where a user's next job of each preset would stand now. */
+  async forecast(userKey: string, presets: readonly string[]): Promise<ReadonlyMap<string, QueuePosition>> {
+    return await this.#placeOf(await this.ledger.aheadOfNext(userKey), presets);
+  }
+
+  /** @param ahead jobs per preset that are served before */
+  async #placeOf(
+    ahead: ReadonlyMap<string, number>,
+    own: readonly string[],
+  ): Promise<ReadonlyMap<string, QueuePosition>> {
     const total = [...ahead.values()].reduce((sum, count) => sum + count, 0);
-    const presets = [...new Set([...ahead.keys(), job.preset])];
     const devices = await this.#devices();
     const rates = new Map(
       await Promise.all(
-        presets.map(
+        [...new Set([...ahead.keys(), ...own])].map(
           async (preset) => [preset, await jobsPerMs(this.#redis, this.keys, preset, devices)] as const,
         ),
       ),
     );
-    const own = rates.get(job.preset);
-    if (own === undefined) return { ahead: total };
-    let waitMs = 0;
-    for (const [preset, count] of ahead) waitMs += count / (rates.get(preset) ?? own);
-    // Faster workers take more of the jobs, so this is the time of one job on average.
-    return { ahead: total, leftMs: waitMs + devices.length / own };
+    const place = (preset: string): QueuePosition => {
+      const rate = rates.get(preset);
+      if (rate === undefined) return { ahead: total };
+      let waitMs = 0;
+      for (const [other, count] of ahead) waitMs += count / (rates.get(other) ?? rate);
+      // Faster workers take more of the jobs, so this is the time of one job on average.
+      return { ahead: total, leftMs: waitMs + devices.length / rate };
+    };
+    return new Map(own.map((preset) => [preset, place(preset)]));
+  }
+
+  /** What a request would cost, in credits. */
+  costOf(generation: Generation): number {
+    return this.#terms.cost(generation);
   }
 
   /** One for each worker that lives; while none does, one of those that there were. */

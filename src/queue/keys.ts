@@ -42,6 +42,13 @@ export class Keys {
   waiting(preset: string): string {
     return `${this.prefix}:waiting:${preset}`;
   }
+  /** See above: written by the scripts, read for estimates. */
+  get vtime(): string {
+    return `${this.prefix}:vtime`;
+  }
+  get vfinish(): string {
+    return `${this.prefix}:vfinish`;
+  }
   /** Set of presets that ever had a waiting job. */
   get presets(): string {
     return `${this.prefix}:presets`;

@@ -269,7 +269,20 @@ export class Ledger {
    */
   async ahead(entry: Pick<LedgerEntry, 'id' | 'preset'>): Promise<ReadonlyMap<string, number> | undefined> {
     const score = await this.#redis.zscore(this.keys.waiting(entry.preset), entry.id);
-    if (score === null) return undefined;
+    return score === null ? undefined : await this.#aheadOf(score);
+  }
+
+  /** Jobs that would be ahead of a user's next one, per preset: by the virtual start that admit.lua would give it. */
+  async aheadOfNext(userKey: string): Promise<ReadonlyMap<string, number>> {
+    const [vtime, finish] = await Promise.all([
+      this.#redis.get(this.keys.vtime),
+      this.#redis.hget(this.keys.vfinish, userKey),
+    ]);
+    const tag = Math.max(Number(vtime ?? 0), Number(finish ?? 0));
+    return await this.#aheadOf(String((tag + 1) * 2 ** 32));
+  }
+
+  async #aheadOf(score: string): Promise<ReadonlyMap<string, number>> {
     const presets = await this.#redis.smembers(this.keys.presets);
     const counts = await Promise.all(
       presets.map((preset) => this.#redis.zcount(this.keys.waiting(preset), '-inf', `(${score}`)),

@@ -4,7 +4,7 @@
  */
 import type { Preset } from './presets.ts';
 import type { Generation } from './request.ts';
-import { readSize } from './size.ts';
+import { readSize } from './sizes.ts';
 
 /**
  * Never less than the preset's credits: a job that asks for less is not cheaper to queue and to deliver.

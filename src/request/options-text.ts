@@ -11,7 +11,7 @@ import {
   type OptionName,
   optionTable,
 } from './request.ts';
-import { readSize } from './size.ts';
+import { readSize } from './sizes.ts';
 
 interface Named {
   readonly name: OptionName;

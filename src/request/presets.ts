@@ -1,6 +1,8 @@
 /** The presets: named sets of numbers that people choose from. A model pack may replace each of them. */
 export const presetNames = ['fast', 'standard', 'high', 'creative'] as const;
 export type PresetName = (typeof presetNames)[number];
+/** Of requests that name none. */
+export const defaultPreset: PresetName = 'standard';
 
 export interface Preset {
   /** Side of the square whose area the working size approaches. */

@@ -20,6 +20,13 @@ export const cameraWords = {
   static: 'static camera',
 } as const;
 export type Camera = keyof typeof cameraWords;
+
+/** Motions to choose from where a prompt is written: of the camera, and of what the picture shows. */
+export const motionWords = {
+  ...cameraWords,
+  waves: 'waves rolling',
+  sway: 'swaying gently in the wind',
+} as const;
 export const cameras: readonly string[] = Object.keys(cameraWords);
 
 /**

@@ -12,10 +12,11 @@ import {
   type SchedulerName,
   schedulerNames,
 } from './model-limits.ts';
-import { type PresetName, presetNames, presetOf } from './presets.ts';
+import { defaultPreset, type PresetName, presetNames, presetOf } from './presets.ts';
 import { cleanPrompt } from './prompt.ts';
 import { type GenerationOptions, optionTable } from './request.ts';
-import { type WorkingSize, workingSize } from './size.ts';
+import { workingSize } from './size.ts';
+import type { WorkingSize } from './sizes.ts';
 
 export type FeatureReuse = 1 | 2 | 3;
 
@@ -70,7 +71,6 @@ export interface ResolvedRequest extends ClipRequest, VideoRequest {
   readonly preset: PresetName;
 }
 
-const defaultPreset: PresetName = 'standard';
 /** DPM-Solver++ 2M needs no more: the presets' steps are cut to these. Steps that are asked for are kept. */
 const enoughDpmSteps = 25;
 

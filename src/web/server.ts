@@ -32,6 +32,7 @@ import { Origins, type OwnAddress } from './origin.ts';
 import { pageRoutes } from './page-files.ts';
 import { type HttpProblem, invalidParameter, type Problem, ProblemError, renderProblem } from './problem.ts';
 import { signInRoutes } from './sign-in.ts';
+import { studioRoutes } from './studio.ts';
 import { unknownParameter } from './videos/body.ts';
 import type { CreateTools } from './videos/create.ts';
 import { videoRoutes } from './videos/routes.ts';
@@ -121,6 +122,7 @@ export async function buildServer(tools: ServerTools): Promise<WebServer> {
   await pageRoutes(app, tools.pageFolder);
   healthRoutes(app, redis, keys);
   await videoRoutes(app, tools.videos);
+  studioRoutes(app, { redis, ...tools.videos });
   webhookRoutes(app, tools.webhooks);
   const { account, administration } = tools.videos.services;
   accountRoutes(app, account);

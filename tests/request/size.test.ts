@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { chooseWorkingSize, cutOf, parseSize } from '../../src/request/size.ts';
+import { chooseWorkingSize, parseSize } from '../../src/request/size.ts';
+import { cutOf } from '../../src/request/sizes.ts';
 
 const i2vgenXl = {
   sizeMultiple: 64,

@@ -8,7 +8,7 @@ import { withDeadline } from '../../deadline.ts';
 import type { RuleStore } from '../../queue/community-rules.ts';
 import { type Preset, type PresetName, presetNames } from '../../request/presets.ts';
 import type { Generation } from '../../request/request.ts';
-import { readSize } from '../../request/size.ts';
+import { readSize } from '../../request/sizes.ts';
 import { BlockedWords } from './blocked-words.ts';
 
 export interface CommunityRules {

@@ -1,5 +1,5 @@
 /** English sentences that are the same in chats and on the studio page. Imports only types: they go into a browser. */
-import type { Cut } from '../../request/size.ts';
+import type { Cut } from '../../request/sizes.ts';
 
 export const jobs = (count: number): string => (count === 1 ? '1 job' : `${count} jobs`);
 export const credits = (count: number): string => (count === 1 ? '1 credit' : `${count} credits`);

@@ -4,6 +4,7 @@
  */
 import { LRUCache } from 'lru-cache';
 import type { InlineKeyboardMarkup, Message } from 'telegraf/types';
+import { motionWords } from '../../request/request.ts';
 import type { Person } from '../people.ts';
 import { type Messages, messagesFor } from '../sentences/catalogue.ts';
 import { replyTo, type TelegramApi } from './api.ts';
@@ -15,9 +16,9 @@ const keptChats = 1_000;
 
 /** What the buttons ask for; models know English best. */
 const motions = {
-  zoom: 'camera slowly zooming in',
-  pan: 'camera panning left',
-  waves: 'waves rolling',
+  zoom: motionWords['zoom-in'],
+  pan: motionWords['pan-left'],
+  waves: motionWords.waves,
 } as const;
 const choices = ['zoom', 'pan', 'waves', 'own'] as const;
 export type Choice = (typeof choices)[number];

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import type { ErrorDetail } from '../../error-details.ts';
 import { keptFiles } from '../../queue/artifacts.ts';
-import { type ChatOptions, type OptionName, optionTable } from '../../request/request.ts';
+import { type ChatOptions, type Option, type OptionName, optionTable } from '../../request/request.ts';
 
 /** Options by their names in the API, which are those of the field. */
 const optionNames = {
@@ -16,6 +16,9 @@ const optionNames = {
   fps: 'fps',
   size: 'size',
   loop: 'loop',
+  scheduler: 'scheduler',
+  guidance_end: 'guidanceEnd',
+  feature_reuse: 'featureReuse',
 } as const satisfies Readonly<Record<string, OptionName>>;
 
 const number = ({ min, max, isWhole }: { min: number; max: number; isWhole: boolean }) =>
@@ -56,6 +59,14 @@ const options = {
   preset: z.enum(optionTable.preset.allowed).optional().describe('How much time goes into it.'),
   motion: z.enum(optionTable.motion.allowed).optional(),
   loop: z.boolean().optional().describe('Forwards, then backwards.'),
+  scheduler: z.enum(optionTable.scheduler.allowed).optional().describe('"dpm++2m" is as good in 25 steps.'),
+  guidance_end: number(optionTable.guidanceEnd).describe('Share of the steps that use guidance.'),
+  feature_reuse: z
+    .int()
+    .min(1)
+    .max(3)
+    .optional()
+    .describe('The whole UNet runs every 2 or 3 steps only; for models that can do so.'),
   user: z.string().max(512).optional().describe('Not used: the key says who asks.'),
 };
 
@@ -240,7 +251,10 @@ export function parameterOf(detail: ErrorDetail | undefined): string | undefined
 
 /** "frames", as it is typed in a chat, is "num_frames" here. */
 function parameterOfWord(word: string): string {
-  const found = Object.entries(optionNames).find(([, option]) => optionTable[option].word === word);
+  const found = Object.entries(optionNames).find(([, name]) => {
+    const option: Option = optionTable[name];
+    return option.word === word;
+  });
   return found?.[0] ?? word;
 }
 
@@ -261,6 +275,8 @@ export function detailOf(param: string): ErrorDetail | undefined {
       return { kind: 'oneOf', what: param, allowed: [...option.allowed] };
     case 'size':
       return { kind: 'sizeForm' };
+    case 'factor':
+      return { kind: 'range', what: param, min: 1, max: 3, isWhole: true };
     default:
       return undefined;
   }
@@ -273,5 +289,7 @@ export const numberParameters: ReadonlySet<string> = new Set([
   'seed',
   'num_inference_steps',
   'guidance_scale',
+  'guidance_end',
+  'feature_reuse',
 ]);
 export const booleanParameters: ReadonlySet<string> = new Set(['enable_frame_interpolation', 'loop']);

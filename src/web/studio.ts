@@ -1,0 +1,197 @@
+/** `/v1/studio`: what whoever asks for a video may choose, by what the loaded model can do, and how long it takes now. */
+import type { Redis } from 'ioredis';
+import { z } from 'zod';
+import type { PackManifest } from '../inference/packs/manifest.ts';
+import { defaultImageLimits } from '../inference/pictures/header.ts';
+import type { JobClient } from '../queue/client.ts';
+import { storedModeSchema } from '../queue/mode.ts';
+import { hasShallowCore, motions } from '../request/model-limits.ts';
+import { defaultPreset, presetNames, presetOf } from '../request/presets.ts';
+import { motionWords, optionTable, type Shortcuts } from '../request/request.ts';
+import { callerWith } from './caller.ts';
+import { errorSchema, ProblemError } from './problem.ts';
+import type { WebServer } from './web-server.ts';
+
+const rangeSchema = z.object({ min: z.number(), max: z.number() }).describe('Both ends included.');
+
+/** Parameters that may change nothing, by the model. */
+const ignorable = ['guidance_scale', 'guidance_end', 'negative_prompt', 'motion', 'feature_reuse'] as const;
+
+export const studioSchema = z
+  .object({
+    object: z.literal('studio'),
+    model: z
+      .object({ id: z.string(), title: z.string() })
+      .nullable()
+      .describe('null where Kinora does not know its workers’ model.'),
+    mode: z.enum(['running', 'paused', 'draining']).describe('Requests are taken while it is running.'),
+    motions: z
+      .array(z.object({ name: z.string(), prompt: z.string() }))
+      .describe('Words to choose from for a prompt, which may hold several.'),
+    presets: z.array(
+      z.object({
+        name: z.enum(presetNames),
+        credits: z.number(),
+        seconds_now: z
+          .number()
+          .nullable()
+          .describe('Until the video of one who asks now, the wait included; null while nobody knows.'),
+        size: z.int().describe('Side of the square whose area the video has.'),
+        num_frames: z.int(),
+        num_inference_steps: z.int(),
+        guidance_scale: z.number(),
+      }),
+    ),
+    queue_position: z.int().describe('Videos that would be made before one that is asked for now.'),
+    ranges: z.object({
+      num_frames: rangeSchema,
+      num_inference_steps: rangeSchema,
+      guidance_scale: rangeSchema,
+      guidance_end: rangeSchema,
+      fps: rangeSchema,
+      seed: rangeSchema,
+    }),
+    size: z
+      .object({
+        multiple: z.int().describe('Of width and height.'),
+        side: rangeSchema,
+        pixels: rangeSchema.describe('Of width × height.'),
+      })
+      .nullable(),
+    schedulers: z.array(z.string()),
+    motion_levels: z.array(z.enum(motions)),
+    defaults: z.object({
+      preset: z.enum(presetNames),
+      motion: z.enum(motions),
+      fps: z.number().nullable(),
+      negative_prompt: z.string().nullable(),
+      scheduler: z.string().nullable(),
+      guidance_end: z.number(),
+      feature_reuse: z.int(),
+    }),
+    ignored: z.array(z.enum(ignorable)).describe('Parameters that change nothing with this model.'),
+    upload: z.object({
+      bytes: z.int().describe('Of the picture.'),
+      min_side: z.int(),
+      pixels: z.int(),
+      types: z.array(z.string()),
+    }),
+  })
+  .meta({ id: 'Studio' });
+export type Studio = z.infer<typeof studioSchema>;
+
+export interface StudioTools {
+  /** A fail-fast connection. */
+  readonly redis: Redis;
+  readonly client: JobClient;
+  /** Of the workers' model pack, where it is known. */
+  readonly manifest: PackManifest | undefined;
+  /** What the operator gives up for speed. */
+  readonly shortcuts: Shortcuts;
+}
+
+export function studioRoutes(app: WebServer, tools: StudioTools): void {
+  app.get(
+    '/v1/studio',
+    {
+      schema: {
+        summary: 'What can be chosen, what it costs, and how long it takes now',
+        tags: ['studio'],
+        response: { 200: studioSchema, '4xx': errorSchema, '5xx': errorSchema },
+      },
+    },
+    async (request) => await studioFor(callerWith(request, 'use').person.userKey, tools),
+  );
+}
+
+async function studioFor(
+  userKey: string,
+  { redis, client, manifest, shortcuts }: StudioTools,
+): Promise<Studio> {
+  const [stored, places] = await Promise.all([
+    redis.get(client.keys.mode),
+    client.forecast(userKey, presetNames),
+  ]).catch(() => {
+    throw new ProblemError({ kind: 'unavailable' });
+  });
+  const { numFrames, numInferenceSteps, guidanceScale } = manifest?.limits ?? optionTable;
+  const { fps, seed, guidanceEnd } = optionTable;
+  const range = ({ min, max }: { readonly min: number; readonly max: number }) => ({ min, max });
+  return {
+    object: 'studio',
+    model: manifest ? { id: manifest.id, title: manifest.title } : null,
+    mode: storedModeSchema.parse(stored),
+    motions: Object.entries(motionWords).map(([name, prompt]) => ({ name, prompt })),
+    presets: presetNames.map((name) => {
+      const preset = presetOf(manifest ?? {}, name);
+      const leftMs = places.get(name)?.leftMs;
+      return {
+        name,
+        credits: client.costOf({ prompt: '', preset: name, seed: 0 }),
+        seconds_now: leftMs === undefined ? null : Math.ceil(leftMs / 1000),
+        size: preset.size,
+        num_frames: preset.numFrames,
+        num_inference_steps: preset.numInferenceSteps,
+        guidance_scale: preset.guidanceScale,
+      };
+    }),
+    queue_position: places.get(defaultPreset)?.ahead ?? 0,
+    ranges: {
+      num_frames: range(narrower(numFrames, optionTable.numFrames)),
+      num_inference_steps: range(narrower(numInferenceSteps, optionTable.numInferenceSteps)),
+      guidance_scale: range(narrower(guidanceScale, optionTable.guidanceScale)),
+      guidance_end: range(guidanceEnd),
+      fps: range(fps),
+      seed: range(seed),
+    },
+    size: manifest
+      ? {
+          multiple: manifest.sizeMultiple,
+          side: range(manifest.limits.side),
+          pixels: range(manifest.limits.pixels),
+        }
+      : null,
+    schedulers: [...optionTable.scheduler.allowed],
+    motion_levels: [...motions],
+    defaults: {
+      preset: defaultPreset,
+      motion: 'medium',
+      fps: manifest?.defaults.fps ?? null,
+      negative_prompt: manifest?.defaults.negativePrompt ?? null,
+      scheduler: shortcuts.scheduler ?? manifest?.defaults.scheduler ?? null,
+      guidance_end: shortcuts.guidanceEnd ?? 1,
+      feature_reuse: shortcuts.featureReuse ?? 1,
+    },
+    ignored: manifest ? ignoredBy(manifest) : [],
+    upload: {
+      bytes: defaultImageLimits.maxBytes,
+      min_side: defaultImageLimits.minSide,
+      pixels: defaultImageLimits.maxPixels,
+      types: ['image/jpeg', 'image/png', 'image/webp', 'image/gif', 'image/tiff'],
+    },
+  };
+}
+
+interface Ends {
+  readonly min: number;
+  readonly max: number;
+}
+
+/** What the model can make, of what may be typed at all. */
+function narrower(model: Ends, typed: Ends): Ends {
+  return { min: Math.max(model.min, typed.min), max: Math.min(model.max, typed.max) };
+}
+
+/** By the numbers of the manifest: one that can have one value only, or needs what the model does not have. */
+function ignoredBy(manifest: PackManifest): Studio['ignored'] {
+  const { guidanceScale } = manifest.limits;
+  const isGuided = guidanceScale.max > 1;
+  const ignored: Record<(typeof ignorable)[number], boolean> = {
+    guidance_scale: guidanceScale.min === guidanceScale.max,
+    guidance_end: !isGuided,
+    negative_prompt: !isGuided,
+    motion: new Set(Object.values(manifest.motionFps)).size === 1,
+    feature_reuse: !hasShallowCore(manifest),
+  };
+  return ignorable.filter((name) => ignored[name]);
+}
