@@ -200,6 +200,7 @@ export const videoListSchema = z
       ),
   })
   .meta({ id: 'VideoList' });
+export type VideoList = z.infer<typeof videoListSchema>;
 
 export const lineageSchema = z
   .object({
@@ -210,6 +211,7 @@ export const lineageSchema = z
     truncated: z.boolean().describe('There are more.'),
   })
   .meta({ id: 'Lineage' });
+export type Lineage = z.infer<typeof lineageSchema>;
 
 /** The options that a body chose, but for `seconds`. Ranges of the model are checked later. */
 export function optionsOf(body: Body): ChatOptions {

@@ -3,17 +3,11 @@
  * at the server's code, and for types alone: nothing of it reaches a browser.
  */
 import type { ErrorBody } from '../../problem.ts';
-import type { Video } from '../../videos/schemas.ts';
+import type { Lineage, Video, VideoList } from '../../videos/schemas.ts';
 
 /** What a request for a video chooses, by the names of the API. */
 export type { CreateBody } from '../../videos/schemas.ts';
-export type { ErrorBody, Video };
-
-export interface VideoList {
-  readonly data: readonly Video[];
-  readonly last_id: string | null;
-  readonly has_more: boolean;
-}
+export type { ErrorBody, Lineage, Video, VideoList };
 
 /** Who is signed in. */
 export interface Me {

@@ -1,5 +1,11 @@
-/** A finished clip: its thumbnail, which plays while the pointer or the focus is on it. */
+/** A finished clip: its thumbnail, which plays while somebody looks at it. */
 import { useState } from 'preact/hooks';
+import { useSay } from '../sentences/say.ts';
+import { createStore, useStore } from '../state/store.ts';
+import { Button } from './button.tsx';
+import { Icon } from './icon.tsx';
+
+export type Variant = 'video' | 'thumbnail' | 'smooth' | 'loop';
 
 interface VideoTileProps {
   readonly id: string;
@@ -7,26 +13,69 @@ interface VideoTileProps {
   readonly label: string;
   /** "640x384": keeps the place before anything is fetched. */
   readonly size: string;
-  /** A player with controls instead, which begins by itself. */
+  /** A player with controls instead, which begins by itself unless less motion is wanted. */
   readonly isPlaying?: boolean;
+  /** Which of the clip's videos plays. */
+  readonly variant?: Exclude<Variant, 'thumbnail'>;
+  /** Plays the thumbnail, where something around the tile is looked at, such as a link with the focus. */
+  readonly isLookedAt?: boolean;
+  /** Its picture was under a cover: nothing of it is fetched before somebody wants to see it. */
+  readonly isCovered?: boolean;
+  /** The cover is part of a link: it cannot have a button. */
+  readonly isInLink?: boolean;
 }
 
-export const contentPath = (id: string, variant?: 'thumbnail'): string =>
-  `/v1/videos/${encodeURIComponent(id)}/content${variant ? `?variant=${variant}` : ''}`;
+export const contentPath = (id: string, variant: Variant = 'video'): string =>
+  `/v1/videos/${encodeURIComponent(id)}/content${variant === 'video' ? '' : `?variant=${variant}`}`;
 
-const wantsLessMotion = (): boolean => matchMedia('(prefers-reduced-motion: reduce)').matches;
+export const wantsLessMotion = (): boolean => matchMedia('(prefers-reduced-motion: reduce)').matches;
 
-export function VideoTile({ id, label, size, isPlaying = false }: VideoTileProps) {
-  const [isLookedAt, setLookedAt] = useState(false);
+/** Covers that were taken away, until the page is loaded again. */
+const uncovered = createStore<ReadonlySet<string>>(new Set());
+export const useIsUncovered = (id: string): boolean => useStore(uncovered).has(id);
+export const uncover = (id: string): void => uncovered.set(new Set([...uncovered.get(), id]));
+
+/** "640x384" as a number, within what a tile can show. */
+export function ratioOf(size: string): number {
+  const [width = 0, height = 0] = size.split('x').map(Number);
+  return width > 0 && height > 0 ? width / height : 16 / 9;
+}
+
+export function VideoTile(props: VideoTileProps) {
+  const { id, size, isCovered = false, isInLink = false } = props;
+  const say = useSay();
+  const isUncovered = useIsUncovered(id);
+  if (!isCovered || isUncovered) return <Uncovered {...props} />;
+  return (
+    <div class="video-tile video-cover" style={{ aspectRatio: `${ratioOf(size)}` }}>
+      <Icon name="eyeOff" />
+      <span>{say.clips.covered}</span>
+      {isInLink ? null : (
+        <Button isSmall onClick={() => uncover(id)}>
+          {say.clips.uncover}
+        </Button>
+      )}
+    </div>
+  );
+}
+
+function Uncovered({
+  id,
+  label,
+  size,
+  isPlaying = false,
+  variant = 'video',
+  isLookedAt = false,
+}: VideoTileProps) {
+  const [isPointedAt, setPointedAt] = useState(false);
   const [width = 1, height = 1] = size.split('x').map(Number);
-  const look = (): void => setLookedAt(!wantsLessMotion());
-  const leave = (): void => setLookedAt(false);
+  const common = { src: contentPath(id, variant), width, height, loop: true, muted: true, playsInline: true };
   return (
     <div
       class="video-tile"
-      style={{ aspectRatio: `${width} / ${height}` }}
-      onPointerEnter={look}
-      onPointerLeave={leave}
+      style={{ aspectRatio: `${ratioOf(size)}` }}
+      onPointerEnter={({ pointerType }) => setPointedAt(pointerType === 'mouse' && !wantsLessMotion())}
+      onPointerLeave={() => setPointedAt(false)}
     >
       <img
         src={contentPath(id, 'thumbnail')}
@@ -37,29 +86,9 @@ export function VideoTile({ id, label, size, isPlaying = false }: VideoTileProps
         decoding="async"
       />
       {isPlaying ? (
-        <video
-          src={contentPath(id)}
-          aria-label={label}
-          width={width}
-          height={height}
-          controls
-          autoplay
-          loop
-          muted
-          playsInline
-        />
-      ) : isLookedAt ? (
-        <video
-          src={contentPath(id)}
-          tabIndex={-1}
-          aria-hidden="true"
-          width={width}
-          height={height}
-          autoplay
-          loop
-          muted
-          playsInline
-        />
+        <video {...common} key={variant} aria-label={label} controls autoplay={!wantsLessMotion()} />
+      ) : isPointedAt || isLookedAt ? (
+        <video {...common} tabIndex={-1} aria-hidden="true" autoplay />
       ) : null}
     </div>
   );
