@@ -7,6 +7,7 @@ import { parse as parseDotenv } from 'dotenv';
 import { z } from 'zod';
 import { KinoraError } from './errors.ts';
 import { isDeviceName } from './inference/devices/device.ts';
+import { isPublicUrl } from './public-url.ts';
 import type { RedisAddress } from './queue/redis.ts';
 import { schedulerNames } from './request/model-limits.ts';
 import { optionTable } from './request/request.ts';
@@ -85,6 +86,15 @@ const proxy = z
   })
   .optional();
 
+const publicUrl = z
+  .string()
+  .refine(isPublicUrl, {
+    error:
+      'expected https://NAME without anything behind it, or http:// for this machine or an address of a private network, such as http://192.168.1.20:7080',
+  })
+  .transform((text) => new URL(text).origin)
+  .optional();
+
 const featureReuse = { '1': 1, '2': 2, '3': 3 } as const;
 
 /** Every setting with its range and default. An empty value counts as unset. */
@@ -149,6 +159,7 @@ export const environmentSchema = z.object({
   KINORA_GRACE_SECONDS: number(0, 3_600).default(25),
   KINORA_METRICS_PORT: whole(0, 65_534).default(0),
   KINORA_WEB_HOST: z.string().default('127.0.0.1'),
+  KINORA_PUBLIC_URL: publicUrl,
   KINORA_WEBHOOK_PRIVATE: oneOf('on', 'off').default('off'),
   KINORA_WEB_PORT: whole(0, 65_535).optional(),
   KINORA_RETENTION_DAYS: number(1, 3_650).default(30),
@@ -278,6 +289,8 @@ function webOf(env: z.output<typeof environmentSchema>) {
   return {
     host: env.KINORA_WEB_HOST,
     port: env.KINORA_WEB_PORT,
+    /** Without a slash at its end; undefined: only this machine reaches the page. */
+    publicUrl: env.KINORA_PUBLIC_URL,
     /** Webhooks, and pictures by URL, may have addresses of this machine and of private networks. */
     mayCallPrivate: env.KINORA_WEBHOOK_PRIVATE === 'on',
   };

@@ -40,6 +40,14 @@ describe('the configuration', () => {
     ['KINORA_METADATA', 'yes'],
     ['KINORA_LOG_LEVEL', 'loud'],
     ['KINORA_TELEGRAM_API', '127.0.0.1:8081'],
+    ['KINORA_PUBLIC_URL', 'kinora.example'],
+    ['KINORA_PUBLIC_URL', 'http://kinora.example'],
+    ['KINORA_PUBLIC_URL', 'http://127.0.0.1.evil.example'],
+    ['KINORA_PUBLIC_URL', 'http://8.8.8.8'],
+    ['KINORA_PUBLIC_URL', 'https://kinora.example/studio'],
+    ['KINORA_PUBLIC_URL', 'https://kinora.example/?'],
+    ['KINORA_PUBLIC_URL', 'https://user:word@kinora.example'],
+    ['KINORA_PUBLIC_URL', 'ftp://kinora.example'],
     ['HTTPS_PROXY', 'ftp://proxy:21'],
     ['ALL_PROXY', 'socks4://proxy:1080'],
     ['KINORA_DISCORD_TOKEN', 'your-token-here'],
@@ -55,6 +63,16 @@ describe('the configuration', () => {
   ])('refuses %s=%s by name', (name, value) => {
     expect(() => read({ [name]: value })).toThrow(expect.objectContaining({ code: 'INVALID_CONFIG' }));
     expect(() => read({ [name]: value })).toThrow(new RegExp(`^${name}: `));
+  });
+
+  it.each([
+    ['https://Kinora.example/', 'https://kinora.example'],
+    ['https://kinora.example:8443', 'https://kinora.example:8443'],
+    ['http://localhost:7080', 'http://localhost:7080'],
+    ['http://[::1]:7080', 'http://[::1]:7080'],
+    ['http://192.168.1.20:7080/', 'http://192.168.1.20:7080'],
+  ])('takes %s as the address of the page', (value, origin) => {
+    expect(read({ KINORA_PUBLIC_URL: value }).web.publicUrl).toBe(origin);
   });
 
   it.each(['redis://:p%40ss%3Aw%2Fo%23r%25d+=@127.0.0.1:6379/3', 'rediss://host', 'unix:///run/redis.sock'])(

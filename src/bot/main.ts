@@ -11,6 +11,7 @@ import { surfaceOf } from '../queue/jobs.ts';
 import { Keys } from '../queue/keys.ts';
 import { assertTrustworthy, connectRedis, type RedisAddress } from '../queue/redis.ts';
 import { claimSchema } from '../queue/schema.ts';
+import { SignInLinks } from '../queue/sign-in-links.ts';
 import { Account } from './account.ts';
 import { Administration } from './admin/administration.ts';
 import { RuleBook } from './admin/rules.ts';
@@ -19,6 +20,7 @@ import { JobButtons } from './buttons.ts';
 import type { BotMetrics } from './metrics.ts';
 import type { ChatPlatform, Services } from './platform.ts';
 import { Requests } from './requests.ts';
+import { StudioLinks } from './studio-links.ts';
 import { type Deliver, DeliveryImpossible, DeliveryWorker } from './upkeep/delivery.ts';
 import { type ForgetTools, finishForgetting } from './upkeep/forget.ts';
 import { Housekeeper, type HousekeepingSettings } from './upkeep/housekeeping.ts';
@@ -48,6 +50,8 @@ export interface BotOptions {
   /** Disk tier of the latent cache, from which "delete my data" removes. */
   readonly cacheFolder: string;
   readonly ffmpegPath: string;
+  /** Under which people reach the studio page; absent where nobody has said. */
+  readonly publicUrl?: string | undefined;
   /** Called with decisions and deliveries; absent where no metrics are served. */
   readonly metrics?: BotMetrics;
 }
@@ -126,11 +130,11 @@ export async function startBot(options: BotOptions): Promise<RunningBot> {
 }
 
 function servicesOf(
-  { jobFiles, ffmpegPath, manifest, log }: BotOptions,
+  { jobFiles, ffmpegPath, manifest, platforms, publicUrl, log }: BotOptions,
   admin: AdminTools,
   forget: ForgetTools,
 ): Services {
-  const { client, artifacts, day } = forget;
+  const { client, artifacts, day, redis } = forget;
   const rules = new RuleBook(new RuleStore(admin.trail));
   const model = manifest ? { manifest } : {};
   const retentionDays = Math.round(jobFiles.retentionMs / 86_400_000);
@@ -141,6 +145,16 @@ function servicesOf(
     buttons: new JobButtons(client, artifacts, ffmpegPath),
     account: new Account(admin, forget, retentionDays),
     administration: new Administration(admin, rules, log),
+    isAdmin: isAdminOf(platforms),
+    studio: new StudioLinks(new SignInLinks(redis, client.keys), publicUrl, log),
+  };
+}
+
+/** Each platform decides about its own users. */
+function isAdminOf(platforms: readonly ChatPlatform[]): Services['isAdmin'] {
+  return async (userKey) => {
+    const platform = platforms.find(({ name }) => userKey.startsWith(`${name}:`));
+    return (await platform?.isAdmin?.(userKey)) ?? false;
   };
 }
 

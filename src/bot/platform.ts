@@ -8,6 +8,7 @@ import type { Account } from './account.ts';
 import type { Administration } from './admin/administration.ts';
 import type { JobButtons } from './buttons.ts';
 import type { Requests } from './requests.ts';
+import type { StudioLinks } from './studio-links.ts';
 import type { Deliver } from './upkeep/delivery.ts';
 
 /** What the adapters call: the same on every platform. */
@@ -18,6 +19,9 @@ export interface Services {
   readonly buttons: JobButtons;
   readonly account: Account;
   readonly administration: Administration;
+  readonly studio: StudioLinks;
+  /** Whether a user of any of the platforms is an admin of Kinora there, now. */
+  readonly isAdmin: (userKey: string) => Promise<boolean>;
 }
 
 export interface ChatPlatform {
@@ -27,6 +31,8 @@ export interface ChatPlatform {
   start(services: Services): Promise<void>;
   /** Posts the final answer of one of its jobs, by the platform's most repeatable call. */
   readonly deliver: Deliver;
+  /** Whether one of its users is an admin of Kinora, now; absent where nobody can be. */
+  isAdmin?(userKey: string): Promise<boolean>;
   /** Takes no more requests. */
   stop(): Promise<void>;
 }

@@ -32,6 +32,7 @@ export async function runBot(config: Config): Promise<void> {
       terms: queueTerms(config.queue, pack?.manifest),
       platforms: await platformsOf(config, address, pack?.manifest, log),
       ffmpegPath,
+      publicUrl: config.web.port ? config.web.publicUrl : undefined,
       log,
       ...(pack ? { manifest: pack.manifest } : {}),
       ...(metrics ? { metrics } : {}),

@@ -51,11 +51,11 @@ export async function platformsOf(
   }
   if (web.port) {
     const { WebPlatform } = await import('../web/platform.ts');
-    const { host, port, mayCallPrivate: mayBePrivate } = web;
+    const { host, port, publicUrl, mayCallPrivate: mayBePrivate } = web;
     const { shortcuts } = config;
     platforms.push(
       new WebPlatform({
-        ...{ host, port, redis, manifest, shortcuts, dataFolder, log },
+        ...{ host, port, publicUrl, redis, manifest, shortcuts, dataFolder, log },
         outgoing: { mayBePrivate, proxies },
       }),
     );

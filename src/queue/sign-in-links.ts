@@ -36,6 +36,9 @@ export interface Invitation extends SignInLink {
   readonly id: string;
 }
 
+/** The token stands behind the #: browsers keep it from servers, and previews of the link use nothing up. */
+export const signInAddress = (origin: string, token: string): string => `${origin}/sign-in#${token}`;
+
 const idLength = 12;
 const userBytes = 6;
 const newUser = (): string => `web:${randomBytes(userBytes).toString('hex')}`;

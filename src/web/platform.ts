@@ -32,8 +32,6 @@ export interface WebOptions {
   readonly dataFolder: string;
   /** Under which people reach it, without a path; undefined where only this machine does. */
   readonly publicUrl?: string | undefined;
-  /** Whether a user of a chat is an admin of Kinora there, now; absent: nobody is. */
-  readonly isAdmin?: (userKey: string) => Promise<boolean>;
   /** Of the studio page, as it was built; the usual one when absent. */
   readonly pageFolder?: string;
   /** How addresses that people give are called. */
@@ -105,7 +103,7 @@ export class WebPlatform implements ChatPlatform {
       ...{ redis, keys, log },
       videos: { services, client, artifacts, manifest, shortcuts, retentionMs, repetitions, news, outgoing },
       address: { publicUrl: this.#options.publicUrl, host: this.#options.host },
-      isAdmin: this.#options.isAdmin ?? (async () => false),
+      isAdmin: services.isAdmin,
       pageFolder: this.#options.pageFolder ?? builtPage,
       webhooks: { webhooks: new Webhooks(redis, keys), signer, outgoing },
       ...(this.#options.limits ? { limits: this.#options.limits } : {}),

@@ -90,8 +90,7 @@ export async function buildServer(tools: ServerTools): Promise<WebServer> {
     // The ids are ours: a client's own could be anything, also in our log.
     requestIdHeader: false,
     genReqId: () => randomUUID(),
-    // A reverse proxy on this machine tells whose address it is.
-    trustProxy: 'loopback',
+    trustProxy: trustedProxies(tools.address),
     bodyLimit: bodyBytes,
     requestTimeout: limits.requestMs,
     connectionTimeout: silenceMs,
@@ -131,6 +130,13 @@ export async function buildServer(tools: ServerTools): Promise<WebServer> {
   adminRoutes(app, { administration, redis, keys });
   return app;
 }
+
+/**
+ * Who may tell whose address it is: a proxy on this machine, and where one brings TLS, also a proxy on a private network
+ * such as that of containers.
+ */
+const trustedProxies = ({ publicUrl }: OwnAddress): string[] =>
+  publicUrl?.startsWith('https:') ? ['loopback', 'linklocal', 'uniquelocal'] : ['loopback'];
 
 function answerErrors(app: WebServer, log: Logger): void {
   app.setNotFoundHandler(() => {

@@ -1,4 +1,5 @@
 /** The bot on a real Redis, with a worker that answers each job with a copy of one real clip. */
+
 import { copyFile, mkdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -35,12 +36,14 @@ import {
 } from '../../src/bot/sentences/render.ts';
 import { renderAdmin } from '../../src/bot/sentences/render-admin.ts';
 import { renderRules } from '../../src/bot/sentences/render-rules.ts';
+import { StudioLinks } from '../../src/bot/studio-links.ts';
 import type { Answer } from '../../src/bot/upkeep/delivery.ts';
 import type { ForgetTools } from '../../src/bot/upkeep/forget.ts';
 import type { JobClient, QueueTerms } from '../../src/queue/client.ts';
 import { RuleStore } from '../../src/queue/community-rules.ts';
 import type { Artifact } from '../../src/queue/jobs.ts';
 import type { LedgerEntry } from '../../src/queue/ledger.ts';
+import { SignInLinks } from '../../src/queue/sign-in-links.ts';
 import { optionsAsWords } from '../../src/request/options-text.ts';
 import { encodeVideo } from '../../src/video/encode.ts';
 import type { Generate } from '../../src/worker/worker.ts';
@@ -188,6 +191,8 @@ export class Talk {
       buttons: new JobButtons(client, artifacts, ffmpegPath),
       account: new Account(admin, this.#forget, 30),
       administration: new Administration(admin, rules, log),
+      isAdmin: async () => false,
+      studio: new StudioLinks(new SignInLinks(this.#forget.redis), undefined, log),
     };
   }
 

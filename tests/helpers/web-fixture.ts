@@ -25,7 +25,6 @@ export interface WebFixtureOptions {
   readonly port?: number;
   readonly limits?: WebOptions['limits'];
   readonly publicUrl?: string;
-  readonly isAdmin?: (userKey: string) => Promise<boolean>;
   readonly pageFolder?: string;
   /** Without it, addresses of this machine are refused as they are by default. */
   readonly outgoing?: WebOptions['outgoing'];
@@ -79,12 +78,11 @@ export class WebFixture {
       webhookPausesMs,
       log,
     };
-    const { publicUrl, isAdmin, pageFolder } = this.#options;
+    const { publicUrl, pageFolder } = this.#options;
     const web = new WebPlatform({
       ...settings,
       publicUrl,
       ...(limits ? { limits } : {}),
-      ...(isAdmin ? { isAdmin } : {}),
       ...(pageFolder ? { pageFolder } : {}),
     });
     const running = await startBot({
@@ -95,6 +93,7 @@ export class WebFixture {
       jobFiles: { retentionMs: 86_400_000, budgetBytes: 1e9, minFreeBytes: 0 },
       expireAfterMs: 86_400_000,
       platforms: [web, ...platforms],
+      publicUrl,
       ffmpegPath,
       manifest,
       log,

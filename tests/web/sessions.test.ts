@@ -1,18 +1,25 @@
 /** Signing in on the page: links, cookies, and from where a browser may call. */
 import { request as httpRequest } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { ChatPlatform } from '../../src/bot/platform.ts';
 import { Sessions } from '../../src/queue/sessions.ts';
 import { SignInLinks } from '../../src/queue/sign-in-links.ts';
 import { Browser } from '../helpers/browser.ts';
-import { WebFixture, type WebFixtureOptions } from '../helpers/web-fixture.ts';
+import { WebFixture } from '../helpers/web-fixture.ts';
 
 const publicUrl = 'https://kinora.example';
 let web: WebFixture;
 let links: SignInLinks;
 const admins = new Set<string>();
-const options: WebFixtureOptions = { publicUrl, isAdmin: async (userKey) => admins.has(userKey) };
+const chat: ChatPlatform = {
+  name: 'discord',
+  start: async () => {},
+  stop: async () => {},
+  deliver: async () => {},
+  isAdmin: async (userKey) => admins.has(userKey),
+};
 beforeAll(async () => {
-  web = await WebFixture.start(options);
+  web = await WebFixture.start({ publicUrl, platforms: [chat] });
   links = new SignInLinks(web.redis.connect());
 });
 afterAll(() => web.stop());

@@ -10,12 +10,13 @@ import { messagesFor } from '../sentences/catalogue.ts';
 import { renderRefusal } from '../sentences/render.ts';
 import { StatusBoard } from '../status-board.ts';
 import { type Deliver, DeliveryDelayed } from '../upkeep/delivery.ts';
+import { AdminRoles } from './admin-roles.ts';
 import { codeOf, DiscordApi, restTimeoutMs } from './api.ts';
 import { DiscordButtons } from './buttons.ts';
 import { DiscordCommands } from './commands.ts';
 import { DiscordDelivery } from './delivery.ts';
 import { Gateway } from './gateway.ts';
-import { type Admins, type NeededPermission, neededPermissions } from './people.ts';
+import { type Admins, type NeededPermission, neededPermissions, userIdOf } from './people.ts';
 import { discordPictureOrigins } from './pictures.ts';
 import { registerCommands } from './registration.ts';
 import { contentOf } from './rendering.ts';
@@ -68,12 +69,14 @@ export class DiscordPlatform implements ChatPlatform {
   readonly #tokens: TokenStore;
   readonly #handling = new Set<Promise<void>>();
   readonly #stopping = new AbortController();
+  readonly #adminRoles: AdminRoles;
   #running: Running | null = null;
 
   constructor(options: DiscordOptions) {
     this.#options = options;
     this.#log = options.log;
     this.#admins = { userIds: options.adminUserIds, roleIds: options.adminRoleIds };
+    this.#adminRoles = new AdminRoles(options.adminRoleIds, () => this.#gateway.client, options.log);
     const { clientOptions = {}, dataFolder, token, log } = options;
     const rest = { timeout: restTimeoutMs, ...clientOptions.rest };
     this.#gateway = new Gateway({
@@ -133,6 +136,11 @@ export class DiscordPlatform implements ChatPlatform {
     await board.finish(entry.id);
     await delivery.post(entry, answer, signal);
   };
+
+  async isAdmin(userKey: string): Promise<boolean> {
+    const id = userIdOf(userKey);
+    return this.#admins.userIds.includes(id) || (await this.#adminRoles.hasOne(id));
+  }
 
   /** Answers under way may still be posted afterwards. */
   async stop(): Promise<void> {

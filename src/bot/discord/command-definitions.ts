@@ -207,6 +207,10 @@ export const publicCommands: RESTPostAPIApplicationCommandsJSONBody[] = [
   { ...everywhere, ...named(['me', 'Your credits and your jobs', '我的', '你的点数和任务']) },
   {
     ...everywhere,
+    ...named(['web', 'Open the page with all your videos', '网页', '打开有你全部视频的网页']),
+  },
+  {
+    ...everywhere,
     ...named(['privacy', 'What is stored, and how to delete it', '隐私', '存储了什么，如何删除']),
   },
   {

@@ -9,7 +9,7 @@ import type { Logger } from '../../log.ts';
 import type { Person } from '../people.ts';
 import type { Services } from '../platform.ts';
 import { messagesFor } from '../sentences/catalogue.ts';
-import { renderAccount, renderDeleted, renderQueue } from '../sentences/render.ts';
+import { renderAccount, renderDeleted, renderQueue, renderStudioLink } from '../sentences/render.ts';
 import { renderAdmin, renderHelp } from '../sentences/render-admin.ts';
 import { renderRules } from '../sentences/render-rules.ts';
 import { codeOf } from './api.ts';
@@ -48,7 +48,7 @@ export class DiscordCommands {
   }
 
   async #answer(interaction: ChatInputCommandInteraction, person: Person): Promise<void> {
-    const { account, administration } = this.#tools.services;
+    const { account, administration, studio } = this.#tools.services;
     const { commandName } = interaction;
     const say = messagesFor(person.locale);
     if (commandName === 'queue') {
@@ -56,6 +56,12 @@ export class DiscordCommands {
     } else if (commandName === 'me') {
       const { text, buttons } = renderAccount(await account.me(person, placeOf(interaction)), say);
       await interaction.editReply({ content: contentOf(text), components: buttonRows(buttons) });
+    } else if (commandName === 'web') {
+      const { user } = interaction;
+      const link = await studio.linkFor(person, user.globalName ?? user.username);
+      // The brackets keep Discord from looking at the link.
+      const behind = link.kind === 'link' ? `\n<${link.url}>` : '';
+      await interaction.editReply(`${contentOf(renderStudioLink(link, say))}${behind}`);
     } else if (commandName === 'privacy') {
       const { text, deleteAll } = say.privacy;
       await interaction.editReply({

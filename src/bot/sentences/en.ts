@@ -11,7 +11,7 @@ function helpText(how: string, options: string): string {
     `${how}\n` +
     'Motions: zoom in or out, pan left or right, tilt up or down, rotate, waves, swaying in the wind, static; slow or fast.\n' +
     `${options}\n` +
-    'The buttons under a video make variations of it. /queue tells how long it takes, /me your credits and jobs, /privacy what is stored.'
+    'The buttons under a video make variations of it. /queue tells how long it takes, /me your credits and jobs, /web opens the page with all your videos, /privacy tells what is stored.'
   );
 }
 
@@ -134,11 +134,23 @@ export const en = {
     animate: 'As the caption of a picture, or as a reply to one: bring it to life',
     queue: 'How many are waiting, and where yours is',
     me: 'Your credits and your jobs',
+    web: 'Open the page with all your videos',
     privacy: 'What is stored about you; delete it',
     help: 'What to send, and all options',
   },
   /** In the menu of a group's admins. */
   rulesCommand: 'What is allowed in this group: topics, presets, words, covered videos',
+
+  /** A link to the studio page, for the person alone. */
+  web: {
+    link: (minutes: number) =>
+      `This link opens your page: all your videos, and everything you can do here. It works once, within ${minutes} minutes, and whoever opens it is you, so keep it to yourself.`,
+    sentPrivately: 'The link to your page is in your private chat with Kinora.',
+    noAddress: 'The page cannot be reached from here yet. Ask the owner of this Kinora to set its address.',
+    setAddress:
+      'The page has no address yet: set KINORA_PUBLIC_URL to the one under which people reach it, such as https://kinora.example, and start Kinora again. docs/web.md tells how.',
+    ownName: 'A page belongs to one person: write /web under your own name.',
+  },
 
   settings: {
     title: 'Settings of this video',

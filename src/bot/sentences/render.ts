@@ -16,6 +16,7 @@ import type { FinalAnswer, Reused, VideoAnswer, Waiting } from '../answers.ts';
 import { type Action, actions, type JobButton, type TransformedClip } from '../buttons.ts';
 import type { QueueRefusal, Refusal, Refused } from '../refusals.ts';
 import type { Accepted, RequestOutcome, TrackedJob } from '../requests.ts';
+import type { StudioLink } from '../studio-links.ts';
 import { type Messages, messagesFor } from './catalogue.ts';
 import { shorten } from './shorten.ts';
 
@@ -194,6 +195,18 @@ export function renderQueue(view: QueueView | Refused, say: Messages): string {
     lines.push(say.queue.yours(ahead, leftMs === undefined ? '' : say.duration(leftMs)));
   }
   return lines.join('\n');
+}
+
+/** The link itself comes behind the words, as it is. */
+export function renderStudioLink(outcome: StudioLink | Refused, say: Messages): string {
+  switch (outcome.kind) {
+    case 'link':
+      return say.web.link(outcome.minutes);
+    case 'noAddress':
+      return outcome.isAdmin ? say.web.setAddress : say.web.noAddress;
+    case 'refused':
+      return renderRefusal(outcome.reason, say);
+  }
 }
 
 export function renderDeleted(outcome: Deleted | Refused, say: Messages): string {

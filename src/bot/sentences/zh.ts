@@ -12,7 +12,7 @@ function helpText(how: string, options: string): string {
     `${how}\n` +
     '可用的运动：推近、拉远、左移、右移、上移、下移、旋转、水波、随风摇曳、静止；可以慢，也可以快。\n' +
     `${options}\n` +
-    '视频下方的按钮可以做出变化。/queue 查看排队情况，/me 查看点数和任务，/privacy 查看保存了什么。'
+    '视频下方的按钮可以做出变化。/queue 查看排队情况，/me 查看点数和任务，/web 打开有你全部视频的网页，/privacy 查看保存了什么。'
   );
 }
 
@@ -200,10 +200,21 @@ export const zh: typeof en = {
     animate: '作为图片的说明，或回复一张图片：让它动起来',
     queue: '有多少任务在排队，你的排在哪里',
     me: '你的点数和任务',
+    web: '打开有你全部视频的网页',
     privacy: '保存了你的哪些数据；删除它们',
     help: '发送什么，以及所有选项',
   },
   rulesCommand: '本群允许什么：话题、预设、词语、视频遮罩',
+
+  web: {
+    link: (minutes) =>
+      `这个链接会打开你的网页：你的全部视频，以及在这里能做的一切。它只能用一次，${minutes} 分钟内有效；谁打开它，谁就是你，请不要转发。`,
+    sentPrivately: '网页链接已发到你与 Kinora 的私聊。',
+    noAddress: '网页目前还打不开。请让这个 Kinora 的所有者设置它的地址。',
+    setAddress:
+      '网页还没有地址：请把 KINORA_PUBLIC_URL 设为大家访问它的地址，例如 https://kinora.example，然后重新启动 Kinora。做法见 docs/web.md。',
+    ownName: '网页只属于一个人：请用自己的名义发送 /web。',
+  },
 
   settings: {
     title: '这个视频的参数',

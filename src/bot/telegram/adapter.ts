@@ -158,6 +158,10 @@ export class TelegramPlatform implements ChatPlatform {
     await Promise.race([ready.promise, refused.promise, sleep(startDeadlineMs, undefined, { ref: false })]);
   }
 
+  async isAdmin(userKey: string): Promise<boolean> {
+    return this.#options.adminUserIds.some((id) => `telegram:${id}` === userKey);
+  }
+
   async stop(): Promise<void> {
     const running = this.#running;
     if (!running) return;

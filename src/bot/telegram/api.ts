@@ -139,7 +139,7 @@ export function targetFields({ chatId, threadId, replyToId }: Target) {
 
 export interface Extras {
   readonly markup?: InlineKeyboardMarkup | ForceReply | undefined;
-  /** For text that is made inert by being code, instead of by invisible signs. */
+  /** For text that is inert already, or by being code. */
   readonly entities?: MessageEntity[];
 }
 

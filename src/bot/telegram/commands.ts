@@ -9,15 +9,28 @@ import type { Person } from '../people.ts';
 import type { Services } from '../platform.ts';
 import { optionsFrom } from '../requests.ts';
 import { messagesFor } from '../sentences/catalogue.ts';
-import { renderAccount, renderCancelled, renderQueue, renderRefusal } from '../sentences/render.ts';
+import {
+  renderAccount,
+  renderCancelled,
+  renderQueue,
+  renderRefusal,
+  renderStudioLink,
+} from '../sentences/render.ts';
 import { renderAdmin, renderHelp } from '../sentences/render-admin.ts';
 import { renderRules } from '../sentences/render-rules.ts';
-import { replyTo, type TelegramApi } from './api.ts';
+import { CallError, replyTo, type TelegramApi } from './api.ts';
 import { forgetButtons, jobOf, remixedJob, resultJob } from './buttons.ts';
 import type { PictureOffers } from './offers.ts';
-import { isAdminOfGroup, isNotFromPeople, type People, placeOf, withMentionedKeys } from './people.ts';
+import {
+  isAdminOfGroup,
+  isNotFromPeople,
+  type People,
+  placeOf,
+  privateChatOf,
+  withMentionedKeys,
+} from './people.ts';
 import { pictureFor, pictureOf } from './pictures.ts';
-import { inPieces, keyboard } from './rendering.ts';
+import { inPieces, keyboard, withLink } from './rendering.ts';
 import { isJobId, messageJobId, type TelegramRequests } from './requests.ts';
 import type { SpooledUpdate } from './update-spool.ts';
 
@@ -102,6 +115,8 @@ export class TelegramCommands {
         return await this.#say(message, renderQueue(await services.account.queue(person), say));
       case 'me':
         return await this.#me(incoming);
+      case 'web':
+        return await this.#web(incoming);
       case 'privacy': {
         const markup = forgetButtons(person.userKey, say);
         const privacy = say.privacy.text(services.account.retentionDays);
@@ -220,6 +235,26 @@ export class TelegramCommands {
     const shown = isPrivate || account.kind === 'refused' ? account : withoutPrivatePrompts(account);
     const { text, buttons } = renderAccount(shown, messagesFor(person.locale));
     await api.send(replyTo(message), text, { markup: keyboard(buttons) });
+  }
+
+  /** The link goes to the private chat: in a group, everybody could open it. */
+  async #web({ message, person, isPrivate }: Incoming): Promise<void> {
+    const { services, api } = this.#tools;
+    const say = messagesFor(person.locale);
+    const chat = privateChatOf(person);
+    if (!chat) return await this.#say(message, say.web.ownName);
+    const { first_name: first = '', last_name: last = '' } = message.from ?? {};
+    const link = await services.studio.linkFor(person, `${first} ${last}`);
+    const words = renderStudioLink(link, say);
+    if (link.kind !== 'link') return await this.#say(message, words);
+    const { text, entities } = withLink(words, link.url);
+    try {
+      await api.send(isPrivate ? replyTo(message) : chat, text, { entities });
+    } catch (error) {
+      if (isPrivate || !(error instanceof CallError) || !error.isRefusal) throw error;
+      return await this.#say(message, say.refusal.noPrivateChat);
+    }
+    if (!isPrivate) await this.#say(message, say.web.sentPrivately);
   }
 
   /**

@@ -58,6 +58,13 @@ export function codeFrom(text: string, offset: number): MessageEntity[] {
   return [{ type: 'code', offset, length: text.length - offset }];
 }
 
+/** Words with a link of ours behind them, which can be pressed, unlike any in the words. */
+export function withLink(words: string, url: string): { text: string; entities: MessageEntity[] } {
+  const above = `${inert(words)}\n`;
+  const link: MessageEntity = { type: 'text_link', url, offset: above.length, length: url.length };
+  return { text: `${above}${url}`, entities: [link] };
+}
+
 const buttonsPerRow = 3;
 
 /** @returns undefined for no buttons: an edit without a keyboard removes the old one */

@@ -475,7 +475,7 @@ describe.concurrent('admins', () => {
     expect(
       early
         .menu(theirs, boss)
-        .slice(5)
+        .slice(6)
         .map(({ command, description }) => [command, description]),
     ).toEqual(Object.entries(en.admin.commands));
     await early.until(() => early.menu(hers, ada)[0]?.description.includes('图片'));
@@ -483,6 +483,7 @@ describe.concurrent('admins', () => {
       'animate',
       'queue',
       'me',
+      'web',
       'privacy',
       'help',
     ]);
