@@ -194,7 +194,10 @@ async function measureRequests(): Promise<void> {
     }
     const place = async (): Promise<void> => {
       const index = Math.floor(Math.random() * asked);
-      const found = await bench.client.position({ id: `b-${index}`, preset: presets[index % 4] ?? 'fast' });
+      const found = await bench.client.timeLeft.position({
+        id: `b-${index}`,
+        preset: presets[index % 4] ?? 'fast',
+      });
       if (!found) throw new Error(`b-${index} does not wait`);
     };
     const probe = new RedisProbe(bench.redis, new Keys());

@@ -1,9 +1,10 @@
 /** What people ask about themselves: credits and jobs, the queue, what is stored, and its deletion. Knows no platform. */
 import type { Logger } from '../log.ts';
-import type { JobClient, QueuePosition } from '../queue/client.ts';
+import type { JobClient } from '../queue/client.ts';
 import type { JobState } from '../queue/jobs.ts';
 import type { QueueMode } from '../queue/mode.ts';
 import type { Quota } from '../queue/quota.ts';
+import type { QueuePosition } from '../queue/time-left.ts';
 import type { AdminTools } from './admin/run-command.ts';
 import type { Person, Place } from './people.ts';
 import { failedOrUnavailable, type Refused } from './refusals.ts';
@@ -84,7 +85,7 @@ export class Account {
       const { mode, waiting, running } = await this.#admin.stats();
       const own: QueuePosition[] = [];
       for (const entry of (await this.#client.ledger.pendingOf(person.userKey)).slice(0, listedPlaces)) {
-        const position = await this.#client.position(entry);
+        const position = await this.#client.timeLeft.position(entry);
         if (position) own.push(position);
       }
       const all = [...waiting.values()].reduce((sum, count) => sum + count, 0);

@@ -1,7 +1,8 @@
 /** What the messages of a job say, as values: its place while it waits, and its final answer. Knows no platform. */
-import type { JobClient, QueuePosition } from '../queue/client.ts';
+import type { JobClient } from '../queue/client.ts';
 import type { Artifact, Failure } from '../queue/jobs.ts';
 import type { LedgerEntry } from '../queue/ledger.ts';
+import type { QueuePosition } from '../queue/time-left.ts';
 import { type PromptTip, promptTip } from '../request/prompt-tip.ts';
 import { encodingMsOf, type TrackedJob } from './requests.ts';
 import type { Answer } from './upkeep/delivery.ts';
@@ -14,7 +15,7 @@ export interface Waiting {
 
 /** @returns undefined for a job that does not wait */
 export async function waitingOf(job: TrackedJob, client: JobClient): Promise<Waiting | undefined> {
-  const position = await client.position(job);
+  const position = await client.timeLeft.position(job);
   if (!position) return undefined;
   const { generation, earlier } = job.request;
   // A request for the same prompt again had its tip before.

@@ -23,7 +23,7 @@ export type Refusal =
   /** `objection`: to an address that the person gave; the platforms' own are trusted. */
   | { readonly kind: 'notDownloaded'; readonly objection?: UrlObjection }
   | { readonly kind: 'tooLarge'; readonly megabytes: number }
-  /** `backInMs`: until the next day of the allowance begins, where that can be told. */
+  /** `backInMs`: until the next day of the allowance begins, or a place is free, where that can be told. */
   | { readonly kind: 'queue'; readonly submission: QueueRefusal; readonly backInMs: number | undefined }
   | { readonly kind: 'rule'; readonly rule: BrokenRule }
   | { readonly kind: 'failure'; readonly failure: SerializedError };

@@ -9,10 +9,11 @@ import { PictureDecoder } from '../inference/pictures/decoder-process.ts';
 import type { ImageHeader } from '../inference/pictures/header.ts';
 import type { Logger } from '../log.ts';
 import type { Artifacts } from '../queue/artifacts.ts';
-import type { JobClient, QueuePosition } from '../queue/client.ts';
+import type { JobClient } from '../queue/client.ts';
 import { type Artifact, type JobRequest, jobRequestSchema } from '../queue/jobs.ts';
 import type { LedgerEntry } from '../queue/ledger.ts';
 import { msUntilNextDay } from '../queue/quota-day.ts';
+import type { QueuePosition } from '../queue/time-left.ts';
 import { generalPresets, type Preset, type PresetName } from '../request/presets.ts';
 import { type PromptTip, promptTip } from '../request/prompt-tip.ts';
 import { type ChatOptions, type Generation, toGeneration, variationStrengths } from '../request/request.ts';
@@ -170,7 +171,7 @@ export class Requests {
     });
     // The queue decides once the picture is there; nothing is fetched for those whom it would refuse now.
     const objection = await client.look(job);
-    if (objection && objection.decision !== 'duplicate') return this.#notTaken(objection);
+    if (objection && objection.decision !== 'duplicate') return await this.#notTaken(objection, job);
     const picture = objection ? undefined : await this.#storeInTurn(request, generation);
     if (picture?.kind === 'refused') return picture;
     const submission = await client.submit(job);
@@ -178,7 +179,7 @@ export class Requests {
     if (submission.decision !== 'accepted') {
       // Redis may know the job although it did not answer: its picture stays, until housekeeping finds it unused.
       if (submission.decision !== 'unavailable') await this.#tools.artifacts.remove(jobId);
-      return this.#notTaken(submission);
+      return await this.#notTaken(submission, job);
     }
     return {
       kind: 'accepted',
@@ -193,10 +194,31 @@ export class Requests {
     };
   }
 
-  #notTaken(submission: QueueRefusal): Refused {
+  async #notTaken(submission: QueueRefusal, job: JobRequest): Promise<Refused> {
     if (submission.decision === 'unavailable') return refused('unavailable');
-    const backInMs = msUntilNextDay(this.#tools.day, Date.now());
-    return refused({ kind: 'queue', submission, backInMs });
+    return refused({ kind: 'queue', submission, backInMs: await this.#backInMs(submission, job) });
+  }
+
+  async #backInMs(
+    { decision }: QueueRefusal,
+    { userKey, communityKey }: JobRequest,
+  ): Promise<number | undefined> {
+    const { day, client } = this.#tools;
+    // A refusal is a refusal, also while nobody knows for how long.
+    const untilOneEnds = async (ownerKey = userKey) =>
+      await client.timeLeft.untilOneEnds(ownerKey).catch(() => undefined);
+    switch (decision) {
+      case 'quota':
+        return msUntilNextDay(day, Date.now());
+      case 'queue-full':
+        return await untilOneEnds('all');
+      case 'user-full':
+        return await untilOneEnds();
+      case 'community-full':
+        return await untilOneEnds(communityKey);
+      default:
+        return undefined;
+    }
   }
 
   async #storeInTurn(request: ChatRequest, generation: Generation): Promise<StoredPicture | Refused> {

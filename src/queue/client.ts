@@ -9,7 +9,6 @@ import { withDeadline } from '../deadline.ts';
 import type { Logger } from '../log.ts';
 import type { Generation } from '../request/request.ts';
 import { retry } from '../retry.ts';
-import { jobsPerMs } from './durations.ts';
 import { type KeptProgress, keptProgress, publishEvent, type QueueEvent, subscribeEvents } from './events.ts';
 import { History } from './history.ts';
 import { deliverQueueName, generateQueueName, type JobRequest, type QueueData } from './jobs.ts';
@@ -22,7 +21,7 @@ import {
   type LedgerEntry,
   type Refusal,
 } from './ledger.ts';
-import { workerEntries } from './worker-registry.ts';
+import { type QueuePosition, TimeLeft } from './time-left.ts';
 
 export interface QueueTerms {
   /** Credits of one job, and its length for the fair order of the queue. */
@@ -37,14 +36,6 @@ export interface QueueTerms {
   readonly onAccepted?: (request: JobRequest, acceptedAt: number) => Promise<void>;
   /** Called with every decision and the time that it took. */
   readonly onDecision?: (decision: Submission['decision'], ms: number) => void;
-}
-
-/** Where a waiting job stands in the queue. */
-export interface QueuePosition {
-  /** Jobs that will be served before it, the running ones not counted. */
-  readonly ahead: number;
-  /** Milliseconds until its video, by what recent jobs took on the workers' devices; undefined while there is no history. */
-  readonly leftMs?: number;
 }
 
 export type Submission =
@@ -91,6 +82,7 @@ export class JobClient {
   readonly ledger: Ledger;
   readonly history: History;
   readonly keys: Keys;
+  readonly timeLeft: TimeLeft;
   readonly #redis: Redis;
   readonly #terms: QueueTerms;
   readonly #log: Logger;
@@ -110,6 +102,7 @@ export class JobClient {
     this.keys = keys;
     this.ledger = new Ledger(redis, keys);
     this.history = new History(redis, this.ledger);
+    this.timeLeft = new TimeLeft(redis, keys, this.ledger);
     const options = { connection: redis, prefix: keys.bull, ...independentOfRedis };
     this.#flows = new FlowProducer(options);
     this.#generateQueue = new Queue<QueueData>(generateQueueName, options);
@@ -204,7 +197,7 @@ export class JobClient {
     }
     if (admission.decision !== 'accepted') return admission;
     await this.#enqueue(id, admission.priority, now);
-    const position = (await this.position({ id, preset: generation.preset })) ?? { ahead: 0 };
+    const position = (await this.timeLeft.position({ id, preset: generation.preset })) ?? { ahead: 0 };
     const cost = this.#terms.cost(generation);
     return { decision: 'accepted', position, cost, left: admission.left + admission.granted };
   }
@@ -332,52 +325,9 @@ export class JobClient {
     return removed.every((count) => count > 0);
   }
 
-  /** Where a waiting job stands, or undefined when it does not wait. Cheap at any queue length. */
-  async position(job: Pick<LedgerEntry, 'id' | 'preset'>): Promise<QueuePosition | undefined> {
-    const ahead = await this.ledger.ahead(job);
-    return ahead && (await this.#placeOf(ahead, [job.preset])).get(job.preset);
-  }
-
-  /** Where a user's next job of each preset would stand now. */
-  async forecast(userKey: string, presets: readonly string[]): Promise<ReadonlyMap<string, QueuePosition>> {
-    return await this.#placeOf(await this.ledger.aheadOfNext(userKey), presets);
-  }
-
-  /** @param ahead jobs per preset that are served before */
-  async #placeOf(
-    ahead: ReadonlyMap<string, number>,
-    own: readonly string[],
-  ): Promise<ReadonlyMap<string, QueuePosition>> {
-    const total = [...ahead.values()].reduce((sum, count) => sum + count, 0);
-    const devices = await this.#devices();
-    const rates = new Map(
-      await Promise.all(
-        [...new Set([...ahead.keys(), ...own])].map(
-          async (preset) => [preset, await jobsPerMs(this.#redis, this.keys, preset, devices)] as const,
-        ),
-      ),
-    );
-    const place = (preset: string): QueuePosition => {
-      const rate = rates.get(preset);
-      if (rate === undefined) return { ahead: total };
-      let waitMs = 0;
-      for (const [other, count] of ahead) waitMs += count / (rates.get(other) ?? rate);
-      // Faster workers take more of the jobs, so this is the time of one job on average.
-      return { ahead: total, leftMs: waitMs + devices.length / rate };
-    };
-    return new Map(own.map((preset) => [preset, place(preset)]));
-  }
-
   /** What a request would cost, in credits. */
   costOf(generation: Generation): number {
     return this.#terms.cost(generation);
-  }
-
-  /** One for each worker that lives; while none does, one of those that there were. */
-  async #devices(): Promise<string[]> {
-    const workers = [...(await workerEntries(this.#redis, this.keys)).values()];
-    const living = workers.filter(({ alive }) => alive).map(({ entry }) => entry.device);
-    return living.length > 0 ? living : (await this.#redis.smembers(this.keys.devices)).slice(0, 1);
   }
 
   /** How far a job came; undefined where it has not said so yet. */

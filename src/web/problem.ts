@@ -245,7 +245,7 @@ function backIn(submission: QueueRefusal, backInMs: number | undefined): number 
     case 'quota':
       return backInMs;
     default:
-      return retrySoonMs;
+      return backInMs ?? retrySoonMs;
   }
 }
 

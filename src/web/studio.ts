@@ -110,7 +110,7 @@ async function studioFor(
 ): Promise<Studio> {
   const [stored, places] = await Promise.all([
     redis.get(client.keys.mode),
-    client.forecast(userKey, presetNames),
+    client.timeLeft.forecast(userKey, presetNames),
   ]).catch(() => {
     throw new ProblemError({ kind: 'unavailable' });
   });

@@ -3,7 +3,6 @@
 import { runWithinMemory, smallerJobs } from '../engine/memory-ladder.ts';
 import type { EngineJob } from '../engine/protocol.ts';
 import type { Engine } from '../engine/supervisor.ts';
-import type { ProgressEvent } from '../inference/image-to-video.ts';
 import type { Pack } from '../inference/packs/files.ts';
 import { readImageHeader } from '../inference/pictures/header.ts';
 import type { JobFiles } from '../queue/artifacts.ts';
@@ -11,7 +10,8 @@ import { artifactSchema } from '../queue/jobs.ts';
 import type { LedgerEntry } from '../queue/ledger.ts';
 import type { Shortcuts } from '../request/request.ts';
 import { describeRequest, resolveRequest } from '../request/resolve.ts';
-import type { Generate, Progress } from './worker.ts';
+import { PhaseTimes } from './phase-times.ts';
+import type { Generate } from './worker.ts';
 
 /**
  * @param embedMetadata whether prompt, seed and parameters are written into the MP4
@@ -23,12 +23,13 @@ export function engineGenerate(
   embedMetadata: boolean,
   shortcuts: Shortcuts = {},
 ): Generate {
+  const times = new PhaseTimes();
   return async (entry, files, { signal, onProgress }) => {
     const job = await engineJob(entry, files, pack, embedMetadata, shortcuts);
-    const clock = new StepClock();
+    const withTimeLeft = times.begin(job);
     const result = await runWithinMemory(engine, job, {
       signal,
-      onProgress: (event) => onProgress(clock.withTimeLeft(event)),
+      onProgress: (event) => onProgress(withTimeLeft(event)),
     });
     return artifactSchema.parse(result);
   };
@@ -55,19 +56,4 @@ async function engineJob(
     ...(embedMetadata ? { metadata: describeRequest(request, pack.manifest) } : {}),
     smaller: smallerJobs(pack.manifest, request, embedMetadata),
   };
-}
-
-/** Tells how long the present phase will still take, from how long its steps took so far. */
-class StepClock {
-  #phase: string | null = null;
-  #startedAt = 0;
-
-  withTimeLeft({ phase, done, total }: ProgressEvent): Progress {
-    if (phase !== this.#phase) {
-      this.#phase = phase;
-      this.#startedAt = Date.now();
-    }
-    if (done === 0) return { phase, done, total };
-    return { phase, done, total, leftMs: ((Date.now() - this.#startedAt) / done) * (total - done) };
-  }
 }

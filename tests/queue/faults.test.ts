@@ -98,7 +98,7 @@ describe('Redis', () => {
   it('dead at submit gives an answer within 2.5 s, and nothing comes of the job later', async () => {
     const client = harness.client();
     const request = await harness.request('a');
-    await client.position({ id: 't-x', preset: 'standard' });
+    await client.timeLeft.position({ id: 't-x', preset: 'standard' });
     harness.server.process.kill('SIGSTOP');
     const askedAt = Date.now();
     expect(await client.submit(request)).toEqual({ decision: 'unavailable' });

@@ -114,7 +114,7 @@ describe.concurrent('a network that', () => {
     (latencyMs) =>
       network(async ({ harness, proxy }) => {
         const client = harness.client();
-        await client.position({ id: 't-x', preset: 'standard' });
+        await client.timeLeft.position({ id: 't-x', preset: 'standard' });
         proxy.latencyMs = latencyMs;
         const asked = await Promise.all(['a', 'b', 'c'].map((id) => ask(harness, client, id)));
         for (const { tookMs } of asked) expect(tookMs).toBeLessThan(2_500);
@@ -130,7 +130,7 @@ describe.concurrent('a network that', () => {
   it('swallows the word that a job was queued, and the withdrawal too, brings nobody what they were told would not come', () =>
     network(async ({ harness, proxy }) => {
       const client = harness.client();
-      await client.position({ id: 't-x', preset: 'standard' });
+      await client.timeLeft.position({ id: 't-x', preset: 'standard' });
       // Worker and delivery reach Redis well, and are done long before the client gives up.
       const { address } = harness.server;
       harness.server.address = { socketPath: harness.server.socketPath };

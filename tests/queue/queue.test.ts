@@ -74,7 +74,7 @@ describe('a job', () => {
       await redis.hset(harness.keys.workers, id, JSON.stringify({ ...beat, device }));
     };
     const leftMs = async (): Promise<number | undefined> =>
-      (await client.position({ id: 't-c', preset: 'standard' }))?.leftMs;
+      (await client.timeLeft.position({ id: 't-c', preset: 'standard' }))?.leftMs;
     await recordDuration(redis, harness.keys, 'standard', 'cpu', 60_000);
     await recordDuration(redis, harness.keys, 'standard', 'cuda', 10_000);
     await recordDuration(redis, harness.keys, 'fast', 'cpu', 30_000);

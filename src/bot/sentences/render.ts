@@ -3,10 +3,10 @@
  * catalogue. Plain text without any markup; adapters escape it for their platform.
  */
 
-import type { QueuePosition } from '../../queue/client.ts';
 import type { QueueEvent } from '../../queue/events.ts';
 import type { Artifact } from '../../queue/jobs.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
+import type { QueuePosition } from '../../queue/time-left.ts';
 import { typedValues } from '../../request/options-text.ts';
 import type { PromptTip } from '../../request/prompt-tip.ts';
 import type { Generation } from '../../request/request.ts';

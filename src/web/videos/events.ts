@@ -143,5 +143,5 @@ function eventOf({ starts, state }: LedgerEntry, { ahead, leftMs, running }: Sta
   if (running && phase === 'decoding') {
     return { id, name: 'decoding', data: { step: running.done, steps: running.total, seconds_left } };
   }
-  return { id: `${starts}-${phase}`, name: 'phase', data: { phase } };
+  return { id: `${starts}-${phase}`, name: 'phase', data: { phase, seconds_left } };
 }

@@ -153,7 +153,10 @@ export const videoSchema = z
       .int()
       .nullable()
       .describe('Videos that are made before this one; null once it is begun.'),
-    seconds_left: z.number().nullable().describe('An estimate; null where there is none yet.'),
+    seconds_left: z
+      .number()
+      .nullable()
+      .describe('Until it is made, waiting included: an estimate; null where there is none yet.'),
     phase: z.enum(['loading', 'encoding', 'denoising', 'decoding', 'finishing']).nullable(),
     step: z.int().nullable().describe('Steps of the phase that are done, of `steps`.'),
     steps: z.int().nullable(),

@@ -28,6 +28,7 @@ export interface Standing {
   readonly progress: number;
   /** Jobs before it; absent where it does not wait. */
   readonly ahead: number | undefined;
+  /** Until it is made, as far as that can be told: its wait, and all phases of its making. */
   readonly leftMs: number | undefined;
   /** Absent where it does not run. */
   readonly running: Pick<ProgressEvent, 'phase' | 'done' | 'total'> | undefined;
@@ -54,6 +55,7 @@ export async function standingOf(entry: LedgerEntry, client: JobClient): Promise
       ...nowhere,
       status: isOver ? 'completed' : 'in_progress',
       progress: isOver ? 100 : madeProgress,
+      leftMs: isOver ? undefined : 0,
     };
   }
   // A job whose worker died waits again, and has been begun all the same: its state never goes back.
@@ -62,8 +64,10 @@ export async function standingOf(entry: LedgerEntry, client: JobClient): Promise
     status: isBegun ? 'in_progress' : 'queued',
     progress: latest ? percentOf(latest) : 0,
   } as const;
-  if (state === 'running') return { ...nowhere, ...at, leftMs: latest?.leftMs, running: latest };
-  const position = await client.position(entry);
+  if (state === 'running') {
+    return { ...nowhere, ...at, leftMs: await client.timeLeft.ofRunning(entry.id, entry), running: latest };
+  }
+  const position = await client.timeLeft.position(entry);
   return { ...nowhere, ...at, ahead: position?.ahead, leftMs: position?.leftMs };
 }
 
