@@ -1,8 +1,7 @@
 /** The bot process with the HTTP API as its surface, over a real Redis, with workers as a test wants them. */
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { type BotOptions, startBot } from '../../src/bot/main.ts';
 import type { ChatPlatform } from '../../src/bot/platform.ts';
 import { Engine } from '../../src/engine/supervisor.ts';
@@ -10,17 +9,16 @@ import { loadPack } from '../../src/inference/packs/files.ts';
 import { type ApiKeyScope, ApiKeys } from '../../src/queue/api-keys.ts';
 import { Artifacts } from '../../src/queue/artifacts.ts';
 import { type WebOptions, WebPlatform } from '../../src/web/platform.ts';
-import { type Video, videoSchema } from '../../src/web/videos/schemas.ts';
 import { engineGenerate } from '../../src/worker/generate.ts';
 import { type Generate, JobWorker } from '../../src/worker/worker.ts';
 import { engineOptions, ffmpegPath, tinyPack } from './engine-fixture.ts';
-import { eventually, log, openTerms } from './queue-harness.ts';
+import { log, openTerms } from './queue-harness.ts';
 import { TestRedis } from './redis-server.ts';
+import { WebPerson } from './web-person.ts';
+
+export { photo, videoOf, WebPerson } from './web-person.ts';
 
 const { manifest } = await loadPack(tinyPack);
-/** 640 x 480, 60 kB. */
-export const photo = await readFile(fileURLToPath(new URL('../../examples/cat.jpg', import.meta.url)));
-
 export interface WebFixtureOptions {
   readonly port?: number;
   readonly limits?: WebOptions['limits'];
@@ -138,67 +136,4 @@ export class WebFixture {
     await this.redis.stop();
     await rm(this.folder, { recursive: true, force: true });
   }
-}
-
-/** A client of the API with a key. */
-export class WebPerson {
-  readonly #web: { readonly url: string };
-  readonly token: string;
-  readonly userKey: string;
-
-  constructor(web: { readonly url: string }, token: string, userKey: string) {
-    this.#web = web;
-    this.token = token;
-    this.userKey = userKey;
-  }
-
-  async call(path: string, init: RequestInit & { headers?: Record<string, string> } = {}): Promise<Response> {
-    const headers = { authorization: `Bearer ${this.token}`, ...init.headers };
-    return await fetch(`${this.#web.url}${path}`, { ...init, headers });
-  }
-
-  /** Sends a form with the photo, and these fields. */
-  async post(
-    fields: Readonly<Record<string, string>> = {},
-    { picture = photo, headers = {} }: { picture?: Uint8Array | null; headers?: Record<string, string> } = {},
-  ): Promise<Response> {
-    const form = new FormData();
-    for (const [name, value] of Object.entries(fields)) form.append(name, value);
-    if (picture) form.append('input_reference', new Blob([new Uint8Array(picture)]), 'photo.jpg');
-    return await this.call('/v1/videos', { method: 'POST', body: form, headers });
-  }
-
-  async postJson(path: string, body: unknown, headers: Record<string, string> = {}): Promise<Response> {
-    return await this.call(path, {
-      method: 'POST',
-      body: JSON.stringify(body),
-      headers: { 'content-type': 'application/json', ...headers },
-    });
-  }
-
-  /** A video that was accepted. */
-  async create(fields: Readonly<Record<string, string>> = {}): Promise<Video> {
-    return await videoOf(await this.post({ prompt: 'zoom in', ...fields }));
-  }
-
-  async video(id: string): Promise<Video> {
-    return await videoOf(await this.call(`/v1/videos/${id}`));
-  }
-
-  /** Waits until a video is completed or has failed. */
-  async finished(id: string): Promise<Video> {
-    let video = await this.video(id);
-    await eventually(`the end of ${id}`, async () => {
-      video = await this.video(id);
-      return video.status === 'completed' || video.status === 'failed';
-    });
-    return video;
-  }
-}
-
-/** @throws what the server said, when it was no video */
-export async function videoOf(response: Response): Promise<Video> {
-  const body: unknown = await response.json();
-  if (response.status !== 200) throw new Error(`${response.status} ${JSON.stringify(body)}`);
-  return videoSchema.parse(body);
 }

@@ -1,0 +1,160 @@
+/** The studio page of a running Kinora in a real browser: signs people in, opens guarded pages, and looks at them. */
+import { deepStrictEqual, ok } from 'node:assert';
+import { mkdir, readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type axe from 'axe-core';
+import { Redis } from 'ioredis';
+import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright-core';
+import { type ApiKeyScope, ApiKeys } from '../../src/queue/api-keys.ts';
+import { SignInLinks } from '../../src/queue/sign-in-links.ts';
+import { WebPerson } from '../helpers/web-person.ts';
+import { Guard } from './guard.ts';
+
+/** A phone, a tablet, and a wide screen. */
+export const screens = {
+  phone: { width: 390, height: 844 },
+  tablet: { width: 1024, height: 768 },
+  wide: { width: 1920, height: 1080 },
+} as const;
+
+export interface PageOptions {
+  /** Signed in as this person; nobody when absent. */
+  readonly person?: BrowserPerson;
+  readonly screen?: keyof typeof screens;
+  readonly colorScheme?: 'light' | 'dark';
+  /** Such as zh-CN. */
+  readonly locale?: string;
+  /** Fingers instead of a mouse. */
+  readonly hasTouch?: boolean;
+  readonly reducedMotion?: 'reduce' | 'no-preference';
+}
+
+const shots = fileURLToPath(new URL('../../out/screenshots', import.meta.url));
+const axeSource = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+/** Half-way between two themes no colour is right. */
+const transitionsOver = `Promise.allSettled(document.getAnimations()
+  .filter((animation) => animation.effect.getComputedTiming().iterations !== Infinity)
+  .map((animation) => animation.finished)).then(() => {})`;
+/** A busy machine computes the clips, too. */
+const patienceMs = 60_000;
+
+/** Somebody with a key, by which a test prepares what it needs; their browsers are signed in by links. */
+export class BrowserPerson extends WebPerson {
+  readonly name = 'Ada';
+  readonly scopes: readonly ApiKeyScope[];
+
+  constructor(
+    studio: { readonly url: string },
+    token: string,
+    userKey: string,
+    scopes: readonly ApiKeyScope[],
+  ) {
+    super(studio, token, userKey);
+    this.scopes = scopes;
+  }
+}
+
+export class Studio {
+  /** Such as http://127.0.0.1:41234. */
+  readonly url: string;
+  readonly redis: Redis;
+  readonly #browser: Browser;
+  readonly #contexts: { readonly context: BrowserContext; readonly guard: Guard }[] = [];
+  readonly #allowed: RegExp[] = [];
+
+  constructor(browser: Browser, { url, socketPath }: { readonly url: string; readonly socketPath: string }) {
+    this.#browser = browser;
+    this.url = url;
+    this.redis = new Redis({ path: socketPath });
+  }
+
+  /** Somebody new, or a user of a chat such as "discord:8035". Also calls the API, to prepare what a test needs. */
+  async person(scopes: readonly ApiKeyScope[] = ['use'], userKey?: string): Promise<BrowserPerson> {
+    const { key, token } = await new ApiKeys(this.redis).create({ name: 'browser', userKey, scopes });
+    return new BrowserPerson(this, token, key.userKey, scopes);
+  }
+
+  /** A browser of its own, with its own cookies, at a path of the page. */
+  async open(path: string, { person, screen = 'tablet', ...options }: PageOptions = {}): Promise<Page> {
+    const wanted: BrowserContextOptions = {
+      baseURL: this.url,
+      viewport: screens[screen],
+      // Tests name what they press in English.
+      locale: 'en-GB',
+      acceptDownloads: true,
+      ...options,
+    };
+    const context = await this.#browser.newContext(wanted);
+    context.setDefaultTimeout(patienceMs);
+    const guard = new Guard(context, this.url);
+    for (const fault of this.#allowed) guard.allow(fault);
+    this.#contexts.push({ context, guard });
+    if (person) await this.#signIn(context, person);
+    const page = await context.newPage();
+    await page.goto(path);
+    return page;
+  }
+
+  /** By a link, as the page does when it is opened. */
+  async #signIn(context: BrowserContext, { userKey, scopes, name }: BrowserPerson): Promise<void> {
+    const token = await new SignInLinks(this.redis).create({ userKey, scopes, name });
+    const headers = { origin: this.url };
+    const answer = await context.request.post('/v1/sign-in', { data: { token }, headers });
+    if (!answer.ok()) throw new Error(`nobody is signed in: ${answer.status()} ${await answer.text()}`);
+  }
+
+  /** From now on, in all pages: what a test brings about itself, such as /status of 404/. */
+  allow(fault: RegExp): void {
+    this.#allowed.push(fault);
+    for (const { guard } of this.#contexts) guard.allow(fault);
+  }
+
+  get faults(): readonly string[] {
+    return this.#contexts.flatMap(({ guard }) => guard.faults);
+  }
+
+  /** The rules of axe that the page breaks, and where. */
+  async violations(page: Page): Promise<string[]> {
+    // By the protocol of the debugger, which the Content Security Policy lets pass.
+    if (!(await page.evaluate<boolean>('"axe" in globalThis'))) await page.evaluate(axeSource);
+    await page.evaluate(transitionsOver);
+    const { violations } = await page.evaluate<axe.AxeResults>('axe.run()');
+    return violations.flatMap(({ id, help, nodes }) =>
+      nodes.map(({ html, failureSummary }) => `${id}: ${help}\n${html}\n${failureSummary}`),
+    );
+  }
+
+  async expectAccessible(page: Page): Promise<void> {
+    deepStrictEqual(await this.violations(page), [], `axe at ${page.url()}`);
+  }
+
+  /** Fails when the page is wider than its window. */
+  async expectNoSidewaysScroll(page: Page): Promise<void> {
+    const { scrollWidth, clientWidth } = await page.evaluate<Record<'scrollWidth' | 'clientWidth', number>>(
+      '({ scrollWidth: document.documentElement.scrollWidth, clientWidth: document.documentElement.clientWidth })',
+    );
+    ok(
+      scrollWidth <= clientWidth,
+      `${page.url()} is ${scrollWidth} px wide in a window of ${clientWidth} px`,
+    );
+  }
+
+  /** Leaves out/screenshots/NAME.png. */
+  async screenshot(page: Page, name: string): Promise<void> {
+    await mkdir(shots, { recursive: true });
+    await page.screenshot({ path: join(shots, `${name}.png`) });
+  }
+
+  /** What every page shows now, for whoever looks why a test failed. */
+  async screenshotAll(name: string): Promise<void> {
+    const pages = this.#contexts.flatMap(({ context }) => context.pages());
+    for (const [i, page] of pages.entries()) await this.screenshot(page, `${name}-${i + 1}`);
+  }
+
+  async close(): Promise<void> {
+    for (const { context } of this.#contexts) await context.close();
+    this.redis.disconnect();
+  }
+}
