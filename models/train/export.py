@@ -328,6 +328,14 @@ def write_manifest(pack: Path) -> None:
             "high": {"size": 512, "numFrames": 24, "numInferenceSteps": 8, "guidanceScale": 1},
             "creative": {"size": 448, "numFrames": 16, "numInferenceSteps": 5, "guidanceScale": 1},
         },
+        # unet_core's answer depends on what is asked for alone, not on how it is asked.
+        "ignoredOptions": [
+            "negativePrompt",
+            "numInferenceSteps",
+            "guidanceScale",
+            "guidanceEnd",
+            "scheduler",
+        ],
     }
     # The two texts for people may be edited without a new export.
     paths = sorted(

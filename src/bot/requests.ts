@@ -14,6 +14,7 @@ import { type Artifact, type JobRequest, jobRequestSchema } from '../queue/jobs.
 import type { LedgerEntry } from '../queue/ledger.ts';
 import { msUntilNextDay } from '../queue/quota-day.ts';
 import type { QueuePosition } from '../queue/time-left.ts';
+import { type IgnorableOption, withEffect, withoutEffect } from '../request/model-limits.ts';
 import { generalPresets, type Preset, type PresetName } from '../request/presets.ts';
 import { type PromptTip, promptTip } from '../request/prompt-tip.ts';
 import { type ChatOptions, type Generation, toGeneration, variationStrengths } from '../request/request.ts';
@@ -23,6 +24,7 @@ import { brokenRule, type ReadyRules, type RuleBook } from './admin/rules.ts';
 import { uploadShare } from './buttons.ts';
 import type { Person, Place } from './people.ts';
 import { failed, type QueueRefusal, type Refused, refused } from './refusals.ts';
+import type { Offered } from './sentences/en.ts';
 
 /** The options that a text or a form names, or why it names none. */
 export function optionsFrom(
@@ -76,6 +78,8 @@ export interface Accepted {
   /** What the video will not show of the picture, where the model is known. */
   readonly cut: Cut | undefined;
   readonly tip: PromptTip | undefined;
+  /** What was chosen in vain: the model ignores it, so it is left out. */
+  readonly ignored: readonly IgnorableOption[];
 }
 
 /** A refused request is over: nothing was charged. A duplicate has its message, or lost it on the way. */
@@ -139,17 +143,24 @@ export class Requests {
     }
   }
 
+  /** Whether the model heeds the options that it may ignore, by the words that people type. Where it is not known, it does. */
+  get offered(): Offered {
+    const ignored = this.#tools.manifest?.ignoredOptions ?? [];
+    const heeds = (option: IgnorableOption): boolean => !ignored.includes(option);
+    return { negative: heeds('negativePrompt'), guidance: heeds('guidanceScale') };
+  }
+
   async #submit(request: ChatRequest): Promise<RequestOutcome> {
-    const { client, rules: book } = this.#tools;
+    const { client, rules: book, manifest: model = {} } = this.#tools;
     const { jobId, person, place, base, options } = request;
-    const generation: Generation = {
+    const generation: Generation = withEffect(model, {
       prompt: '',
       preset: 'standard',
       ...base,
       ...toGeneration(options, base),
       seed: options.seed ?? base?.seed ?? randomInt(2 ** 32),
       maxBytes: Math.floor(place.maxBytes * uploadShare),
-    };
+    });
     // While the rules cannot be read, nothing is allowed.
     const rules = place.communityKey ? await book.of(place.communityKey) : undefined;
     if (rules === 'unavailable') return refused('unavailable');
@@ -191,6 +202,7 @@ export class Requests {
       cut: picture.cut,
       // A request for the same prompt again had its tip before.
       tip: generation.prompt === base?.prompt ? undefined : promptTip(generation.prompt),
+      ignored: withoutEffect(model, options),
     };
   }
 

@@ -19,7 +19,8 @@ import { PictureDecoder } from '../inference/pictures/decoder-process.ts';
 import { pictureName } from '../inference/pictures/format.ts';
 import type { ImageHeader } from '../inference/pictures/header.ts';
 import { createLogger } from '../log.ts';
-import { readFlags } from '../request/options-text.ts';
+import { type IgnorableOption, withoutEffect } from '../request/model-limits.ts';
+import { flagOf, readFlags } from '../request/options-text.ts';
 import { type GenerationOptions, variationStrengths } from '../request/request.ts';
 import { describeRequest, type ResolvedRequest, resolveRequest } from '../request/resolve.ts';
 import { type Cut, cutOf } from '../request/sizes.ts';
@@ -50,6 +51,8 @@ interface Task {
   readonly picture: ImageHeader;
   readonly job: EngineJob;
   readonly request: ResolvedRequest;
+  /** Options that were given in vain: the model ignores them. */
+  readonly ignored: readonly IgnorableOption[];
 }
 
 interface Failed {
@@ -223,7 +226,7 @@ async function prepareTask(task: {
     ...(metadata ? { metadata: describeRequest(request, pack.manifest) } : {}),
     smaller: smallerJobs(pack.manifest, request, metadata),
   };
-  return { image, picture, job, request };
+  return { image, picture, job, request, ignored: withoutEffect(pack.manifest, asked) };
 }
 
 function variationOf({ from, strength }: AnimateOptions): Pick<GenerationOptions, 'variation'> {
@@ -249,7 +252,7 @@ function parseStrength(text: string): number {
 }
 
 /** The object of --json. */
-function describe({ request, picture }: Task, result: EngineResult): Record<string, unknown> {
+function describe({ request, picture, ignored }: Task, result: EngineResult): Record<string, unknown> {
   const { outPath, videoId, bytes, seed, width, height, numFrames, fps, durationSeconds } = result;
   const cut = cutOf(picture, result);
   return {
@@ -273,6 +276,7 @@ function describe({ request, picture }: Task, result: EngineResult): Record<stri
     cache: result.cache,
     timings: Object.fromEntries(Object.entries(result.timings).map(([name, ms]) => [name, Math.round(ms)])),
     notes: result.notes,
+    ...(ignored.length === 0 ? {} : { ignored }),
     ...(cut === undefined ? {} : { cut }),
   };
 }
@@ -288,7 +292,7 @@ function describeCut({ of, percent }: Cut): string {
   return `${percent} % of the picture's ${of} is cut off, ${ends}.`;
 }
 
-function summarize({ picture }: Task, result: EngineResult, seconds: number): string {
+function summarize({ picture, ignored }: Task, result: EngineResult, seconds: number): string {
   const { outPath, width, height, numFrames, fps, durationSeconds, bytes, seed, videoId, cache, notes } =
     result;
   const { reducedTo } = result;
@@ -304,6 +308,7 @@ function summarize({ picture }: Task, result: EngineResult, seconds: number): st
       ? []
       : [`  note: Memory ran out, so it was made smaller, as the preset ${reducedTo} would have it.`]),
     ...notes.map((note) => `  note: ${note}`),
+    ...ignored.map((name) => `  note: ${flagOf(name)} has no effect with ${result.model}.`),
     ...(cut === undefined ? [] : [`  note: ${describeCut(cut)}`]),
     '',
   ].join('\n');

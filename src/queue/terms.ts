@@ -1,6 +1,6 @@
 /** What a job costs and who may queue how much, as the settings say. */
 import { costOf } from '../request/cost.ts';
-import type { ModelLimits } from '../request/model-limits.ts';
+import { type ModelLimits, withEffect } from '../request/model-limits.ts';
 import { presetNames, presetOf } from '../request/presets.ts';
 import type { QueueTerms } from './client.ts';
 import type { AdmissionLimits } from './ledger.ts';
@@ -14,12 +14,18 @@ export interface QueueSettings {
   readonly timeZone: string;
 }
 
-/** @param model its presets replace the general ones; a bot without a model pack uses the general ones */
-export function queueTerms(settings: QueueSettings, model: Pick<ModelLimits, 'presets'> = {}): QueueTerms {
+/**
+ * @param model its presets replace the general ones, and what it ignores costs nothing; a bot without a model pack uses
+ * the general presets
+ */
+export function queueTerms(
+  settings: QueueSettings,
+  model: Pick<ModelLimits, 'presets' | 'ignoredOptions'> = {},
+): QueueTerms {
   return {
     cost: (generation) => {
       const preset = presetNames.find((name) => name === generation.preset) ?? 'standard';
-      return costOf(generation, settings.costs[preset] ?? 1, presetOf(model, preset));
+      return costOf(withEffect(model, generation), settings.costs[preset] ?? 1, presetOf(model, preset));
     },
     day: (now) => calendarDay(now, settings.timeZone),
     cooldownMs: settings.cooldownMs,

@@ -11,6 +11,16 @@ export type SchedulerName = (typeof schedulerNames)[number];
 export const motions = ['low', 'medium', 'high'] as const;
 export type Motion = (typeof motions)[number];
 
+/** Options that a model may pay no heed to. */
+export const ignorableOptions = [
+  'negativePrompt',
+  'numInferenceSteps',
+  'guidanceScale',
+  'guidanceEnd',
+  'scheduler',
+] as const;
+export type IgnorableOption = (typeof ignorableOptions)[number];
+
 /** Both ends included. */
 export interface Range {
   readonly min: number;
@@ -42,6 +52,8 @@ export interface ModelLimits {
   };
   /** Replaces the general presets. */
   readonly presets?: OwnPresets | undefined;
+  /** Options that change nothing that anybody could see: they are neither offered nor charged. */
+  readonly ignoredOptions?: readonly IgnorableOption[] | undefined;
   readonly files: readonly { readonly path: string }[];
 }
 
@@ -51,4 +63,22 @@ export interface ModelLimits {
  */
 export function hasShallowCore({ files }: Pick<ModelLimits, 'files'>): boolean {
   return files.some((file) => file.path === 'unet_shallow/model.onnx');
+}
+
+/** The options without those that the model ignores: its presets and defaults decide them. */
+export function withEffect<Options extends object>(
+  { ignoredOptions = [] }: Pick<ModelLimits, 'ignoredOptions'>,
+  options: Options,
+): Options {
+  const ignored: readonly string[] = ignoredOptions;
+  const kept = Object.entries(options).filter(([name]) => !ignored.includes(name));
+  return Object.fromEntries(kept) as Options; // those that may be left out: every ignorable option may
+}
+
+/** The options that were chosen in vain. */
+export function withoutEffect(
+  { ignoredOptions = [] }: Pick<ModelLimits, 'ignoredOptions'>,
+  options: { readonly [Name in IgnorableOption]?: unknown },
+): IgnorableOption[] {
+  return ignoredOptions.filter((name) => options[name] !== undefined && options[name] !== '');
 }

@@ -255,6 +255,12 @@ function attributeOf(flags: string): string {
   return long.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }
 
+/** "--steps", as it is given on the command line. */
+export function flagOf(name: OptionName): string {
+  const { flags = '' }: Option = optionTable[name];
+  return /--[a-z-]+/.exec(flags)?.[0] ?? name;
+}
+
 export const requestFlags: readonly Flag[] = all.flatMap(({ option: { flags, help = '', kind } }) =>
   flags === undefined ? [] : [{ flags, help, isNumber: kind === 'range' || kind === 'factor' }],
 );

@@ -181,6 +181,9 @@ export const optionTable = {
 
 export type OptionName = keyof typeof optionTable;
 
+/** How an option is typed in a chat, or undefined where it cannot be chosen there. */
+export const wordOf = ({ word }: Option): string | undefined => word;
+
 /** "subtle" and "strong" of a variation. */
 export const variationStrengths = { subtle: 0.35, strong: 0.7 } as const;
 

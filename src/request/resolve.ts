@@ -11,6 +11,7 @@ import {
   type Range,
   type SchedulerName,
   schedulerNames,
+  withEffect,
 } from './model-limits.ts';
 import { defaultPreset, type PresetName, presetNames, presetOf } from './presets.ts';
 import { cleanPrompt } from './prompt.ts';
@@ -75,14 +76,15 @@ export interface ResolvedRequest extends ClipRequest, VideoRequest {
 const enoughDpmSteps = 25;
 
 /**
- * Fills in and checks everything but the picture.
+ * Fills in and checks everything but the picture. Options that the model ignores count as left out.
  * @throws KinoraError INVALID_OPTION or INVALID_PROMPT with what is allowed
  */
 export function resolveRequest(
   manifest: ModelLimits,
-  options: GenerationOptions,
+  chosenOptions: GenerationOptions,
   image: { readonly width: number; readonly height: number },
 ): ResolvedRequest {
+  const options = withEffect(manifest, chosenOptions);
   const preset = oneOf('preset', options.preset ?? defaultPreset, presetNames);
   const chosen = presetOf(manifest, preset);
   const { limits, defaults } = manifest;

@@ -180,6 +180,9 @@ describe.each([
   let ffmpegPath: string;
 
   const startTheBot = async (): Promise<void> => {
+    const { manifest } = await loadPack(packPath);
+    // Fewer frames than the option may name.
+    const limits = { ...manifest.limits, numFrames: { min: 1, max: 24 } };
     bot = await startBot({
       address: redis.address,
       jobsFolder: join(folder, 'jobs'),
@@ -188,7 +191,7 @@ describe.each([
       expireAfterMs: 86_400_000,
       platforms: [chat.platform(join(folder, 'data'))],
       cacheFolder: join(folder, 'cache'),
-      manifest: (await loadPack(packPath)).manifest,
+      manifest: { ...manifest, limits },
       ffmpegPath,
       log,
     });
@@ -300,8 +303,8 @@ describe.each([
   });
 
   it('what the model cannot do is refused at once, with what it can', async () => {
-    await chat.asks('zoom in guidance=9');
-    await eventually('the sentence', () => chat.heard().some((text) => /from 1 to 2/.test(text)));
+    await chat.asks('zoom in frames=30');
+    await eventually('the sentence', () => chat.heard().some((text) => /from 1 to 24/.test(text)));
     expect(videos()).toHaveLength(6);
   });
 

@@ -15,7 +15,9 @@ import type { Answer } from '../../src/bot/upkeep/delivery.ts';
 import { loadPack } from '../../src/inference/packs/files.ts';
 import { RuleStore } from '../../src/queue/community-rules.ts';
 import type { Artifact } from '../../src/queue/jobs.ts';
+import type { IgnorableOption } from '../../src/request/model-limits.ts';
 import { parseWords } from '../../src/request/options-text.ts';
+import type { ChatOptions } from '../../src/request/request.ts';
 import { ann, bob, here, mei, pictureBytes, root, Talk } from '../helpers/conversation-fixture.ts';
 import { tinyPackPath } from '../helpers/golden.ts';
 import { log, openTerms } from '../helpers/queue-harness.ts';
@@ -97,6 +99,28 @@ describe('asking', () => {
     expect(renderRequest(cut, zh).text).toContain(`图片左右共裁去宽度的 ${percent}%。`);
     const whole = await ask('c-2', bob, await picture(100, 100));
     expect(whole).toMatchObject({ kind: 'accepted', cut: undefined });
+  });
+
+  it('leaves out what the model ignores, and says so', async () => {
+    const { client, artifacts } = talk.services;
+    const rules = new RuleBook(new RuleStore(talk.admin.trail));
+    const loaded = await loadPack(tinyPackPath);
+    const ignoredOptions: IgnorableOption[] = ['negativePrompt', 'guidanceScale'];
+    const manifest = { ...loaded.manifest, ignoredOptions };
+    const requests = new Requests({ client, artifacts, rules, day: openTerms.day, manifest, log });
+    expect(requests.offered).toEqual({ negative: false, guidance: false });
+    const picture = await pictureBytes('orientation-1.jpg');
+    const ask = async (jobId: string, person: Person, options: ChatOptions) =>
+      await requests.submit({ jobId, person, place: here, replyTo: {}, picture, options });
+    const asked = await ask('i-1', ann, { prompt: 'waves', negativePrompt: 'rain', guidanceScale: 2 });
+    if (asked.kind !== 'accepted') throw new Error('refused');
+    const { generation } = asked.job.request;
+    expect(generation).not.toHaveProperty('negativePrompt');
+    expect(generation).not.toHaveProperty('guidanceScale');
+    expect(renderRequest(asked, en).text).toContain(en.status.ignored('Negative prompt'));
+    expect(renderRequest(asked, zh).text).toContain(zh.status.ignored('引导强度'));
+    const plain = await ask('i-2', bob, { prompt: 'waves' });
+    expect(plain).toMatchObject({ kind: 'accepted', ignored: [] });
   });
 
   it('twice is one job', async () => {

@@ -169,6 +169,23 @@ describe('what lies where the video goes', () => {
     expect(readdirSync(join(folder, 'videos'))).toHaveLength(1);
   });
 
+  it('leaves out what the model ignores, and says so', async () => {
+    const pack = join(folder, 'deaf');
+    cpSync(tinyPackPath, pack, { recursive: true });
+    const manifest = JSON.parse(readFileSync(join(pack, 'kinora.json'), 'utf8'));
+    const ignoredOptions = ['numInferenceSteps', 'negativePrompt'];
+    writeFileSync(join(pack, 'kinora.json'), JSON.stringify({ ...manifest, ignoredOptions }));
+    const asked = ['animate', cat, 'zoom in', '--size', '64', '--frames', '4', '--steps', '3'];
+    const environment = { KINORA_MODEL: pack };
+    const said = await runCli([...asked, '--preset', 'fast'], { folder, environment });
+    expect(said.stderr).toContain('  note: --steps has no effect with tiny-i2vgen-xl.\n');
+    const { stdout } = await runCli([...asked, '-n', 'rain', '--json', '-o', 'other.mp4'], {
+      folder,
+      environment,
+    });
+    expect(JSON.parse(stdout)).toMatchObject({ ignored: ignoredOptions });
+  });
+
   it('takes picture, prompt, preset, size and frames of the earlier video with --from', async () => {
     const asked = ['animate', cat, 'zoom in', '--preset', 'fast', '--steps', '2', '--size', '64', '--json'];
     const { videoId, numFrames } = JSON.parse((await runCli(asked, { folder })).stdout);

@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest';
+import { queueTerms } from '../../src/queue/terms.ts';
 import { costOf } from '../../src/request/cost.ts';
 
 const preset = { size: 512, numFrames: 16, numInferenceSteps: 50 };
@@ -18,4 +19,19 @@ it.each([
   ['a size that the engine will refuse', { size: 'huge' }, 2],
 ])('%s', (_what, options, expected) => {
   expect(costOf({ ...generation, ...options }, 2, preset)).toBe(expected);
+});
+
+it('nothing is charged for what the model ignores', () => {
+  const settings = {
+    limits: { queue: 10, user: 5, community: 5, credits: 10 },
+    costs: { standard: 2 },
+    cooldownMs: 0,
+    timeZone: 'UTC',
+  };
+  const model = { presets: { standard: { ...preset, guidanceScale: 9 } } };
+  const manySteps = { ...generation, numInferenceSteps: 100 };
+  expect(queueTerms(settings, model).cost(manySteps)).toBe(4);
+  const deaf = { ...model, ignoredOptions: ['numInferenceSteps'] as const };
+  expect(queueTerms(settings, deaf).cost(manySteps)).toBe(2);
+  expect(queueTerms(settings, deaf).cost({ ...manySteps, numFrames: 32 })).toBe(4);
 });

@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { loadPack } from '../../src/inference/packs/files.ts';
 import type { PackManifest } from '../../src/inference/packs/manifest.ts';
+import { ignorableOptions } from '../../src/request/model-limits.ts';
 import { presetNames, presetOf } from '../../src/request/presets.ts';
 import { cleanPrompt } from '../../src/request/prompt.ts';
 import type { GenerationOptions } from '../../src/request/request.ts';
@@ -70,6 +71,28 @@ describe('presets', () => {
         }
       }
     }
+  });
+});
+
+describe('what the model ignores', () => {
+  const chosen = {
+    negativePrompt: 'rain',
+    numInferenceSteps: 90,
+    guidanceScale: 99,
+    guidanceEnd: 0.5,
+    scheduler: 'dpm++2m',
+  };
+
+  it('counts as left out, also beyond its range', () => {
+    const deaf = { ...manifest, ignoredOptions: ignorableOptions };
+    const { seed: _, ...plain } = resolveRequest(deaf, { size: '256' }, photo);
+    expect(resolveRequest(deaf, { ...chosen, size: '256' }, photo)).toMatchObject(plain);
+  });
+
+  it('is decided option by option', () => {
+    const deaf = { ...manifest, ignoredOptions: ['numInferenceSteps'] as const };
+    const request = resolveRequest(deaf, { ...chosen, guidanceScale: 3 }, photo);
+    expect(request).toMatchObject({ numInferenceSteps: 25, guidanceScale: 3, negativePrompt: 'rain' });
   });
 });
 

@@ -46,6 +46,7 @@ export interface DiscordOptions {
 }
 
 interface Running {
+  readonly services: Services;
   readonly board: StatusBoard;
   readonly delivery: DiscordDelivery;
   readonly requests: DiscordRequests;
@@ -119,6 +120,7 @@ export class DiscordPlatform implements ChatPlatform {
     const admins = this.#admins;
     const requests = new DiscordRequests({ ...shared, services, admins, board, pictures });
     this.#running = {
+      services,
       board,
       delivery,
       requests,
@@ -187,8 +189,11 @@ export class DiscordPlatform implements ChatPlatform {
     const { signal } = this.#stopping;
     const file = dataFolder && join(dataFolder, 'discord-commands.json');
     const { id: applicationId } = application;
+    // start() comes before the gateway opens; without it everything is offered.
+    const offered = this.#running?.services.requests.offered;
+    const commands = { rest, applicationId, adminServerIds, offered, file, log: this.#log };
     while (!signal.aborted) {
-      if (await registerCommands({ rest, applicationId, adminServerIds, file, log: this.#log })) return;
+      if (await registerCommands(commands)) return;
       await sleep(registerAgainMs, undefined, { signal, ref: false }).catch(() => {});
     }
   }

@@ -198,7 +198,9 @@ export class DiscordButtons {
       title: buttons.remix,
       components: [
         field('prompt', discord.prompt, prompt, TextInputStyle.Paragraph, maxPromptLength),
-        field('negative', discord.negative, negativePrompt, TextInputStyle.Paragraph, maxPromptLength),
+        ...(this.#tools.services.requests.offered.negative
+          ? [field('negative', discord.negative, negativePrompt, TextInputStyle.Paragraph, maxPromptLength)]
+          : []),
         field('seed', settings.labels.seed, String(seed), TextInputStyle.Short, 16),
       ],
     });
@@ -219,7 +221,8 @@ function changesIn({ fields }: ModalSubmitInteraction): Readonly<Record<string, 
   const seed = fields.getTextInputValue('seed').trim();
   return {
     prompt: fields.getTextInputValue('prompt'),
-    negative: fields.getTextInputValue('negative'),
+    // A form of a model that heeds none has no such field.
+    negative: fields.fields.has('negative') ? fields.getTextInputValue('negative') : undefined,
     ...(seed === '' ? {} : { seed: /^\d+$/.test(seed) ? Number(seed) : seed }),
   };
 }

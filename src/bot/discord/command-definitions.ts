@@ -18,6 +18,7 @@ import { weightRange } from '../../queue/weights.ts';
 import { motions } from '../../request/model-limits.ts';
 import { presetNames } from '../../request/presets.ts';
 import { cameras, optionTable } from '../../request/request.ts';
+import type { Offered } from '../sentences/en.ts';
 
 type Options = NonNullable<RESTPostAPIChatInputApplicationCommandsJSONBody['options']>;
 type LeafOption = Exclude<Options[number], { type: Option.Subcommand | Option.SubcommandGroup }>;
@@ -191,11 +192,14 @@ const ruleCommands: Options = [
 /** What can be chosen with /animate, by the words of the options. */
 export const animateOptionNames: ReadonlySet<string> = new Set(animateOptions.map(({ name }) => name));
 
-export const publicCommands: RESTPostAPIApplicationCommandsJSONBody[] = [
+/** @param offered which options the model heeds; the others are not offered */
+export const publicCommands = (
+  offered: Offered = { negative: true, guidance: true },
+): RESTPostAPIApplicationCommandsJSONBody[] => [
   {
     ...everywhere,
     ...named(['animate', 'Turn a picture into a short video', '动画', '把图片变成短视频']),
-    options: animateOptions,
+    options: animateOptions.filter(({ name }) => !(name in offered) || offered[name as keyof Offered]),
   },
   {
     ...everywhere,

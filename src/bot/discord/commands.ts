@@ -48,7 +48,7 @@ export class DiscordCommands {
   }
 
   async #answer(interaction: ChatInputCommandInteraction, person: Person): Promise<void> {
-    const { account, administration, studio } = this.#tools.services;
+    const { account, administration, requests, studio } = this.#tools.services;
     const { commandName } = interaction;
     const say = messagesFor(person.locale);
     if (commandName === 'queue') {
@@ -69,7 +69,9 @@ export class DiscordCommands {
         components: rowsOf([{ id: forget, label: deleteAll, style: ButtonStyle.Danger }]),
       });
     } else if (commandName === 'help') {
-      await interaction.editReply(contentOf(renderHelp(say.helpText.commands, person, say)));
+      await interaction.editReply(
+        contentOf(renderHelp(say.helpText.commands(requests.offered), person, say)),
+      );
     } else if (commandName === 'rules') {
       const command = ruleCommandOf(interaction);
       const outcome = await administration.rules(person, placeOf(interaction), command);

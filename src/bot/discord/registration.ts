@@ -9,6 +9,7 @@ import { type REST, type RESTPostAPIApplicationCommandsJSONBody, Routes } from '
 import { z } from 'zod';
 import { replaceFile } from '../../atomic-file.ts';
 import type { Logger } from '../../log.ts';
+import type { Offered } from '../sentences/en.ts';
 import { codeOf } from './api.ts';
 import { adminCommands, publicCommands } from './command-definitions.ts';
 
@@ -29,10 +30,12 @@ export async function registerCommands(options: {
   readonly rest: REST;
   readonly applicationId: string;
   readonly adminServerIds: readonly string[];
+  /** Which options of /animate the model heeds; all when absent. */
+  readonly offered?: Offered | undefined;
   readonly file: string | undefined;
   readonly log: Logger;
 }): Promise<boolean> {
-  const { rest, applicationId, adminServerIds, file, log } = options;
+  const { rest, applicationId, adminServerIds, offered, file, log } = options;
   const before = await remembered(file, applicationId);
   const guilds: Record<string, string> = {};
   let { everywhere } = before;
@@ -50,9 +53,10 @@ export async function registerCommands(options: {
     }
   };
 
-  if (everywhere !== hashOf(publicCommands)) {
-    const done = await put(Routes.applicationCommands(applicationId), publicCommands, 'everywhere');
-    if (done) everywhere = hashOf(publicCommands);
+  const common = publicCommands(offered);
+  if (everywhere !== hashOf(common)) {
+    const done = await put(Routes.applicationCommands(applicationId), common, 'everywhere');
+    if (done) everywhere = hashOf(common);
   }
   // Servers that are no longer the owners' lose the admin commands.
   for (const id of new Set([...adminServerIds, ...Object.keys(before.guilds)])) {

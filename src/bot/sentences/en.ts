@@ -5,6 +5,12 @@ import { buttons, credits, duration, help, jobs, labels, status } from './words-
 
 const people = (count: number): string => (count === 1 ? '1 person' : `${count} people`);
 
+/** Whether the model heeds an option that it may ignore. */
+export interface Offered {
+  readonly negative: boolean;
+  readonly guidance: boolean;
+}
+
 /** What /help says: motions, buttons and commands are the same on every platform. */
 function helpText(how: string, options: string): string {
   return (
@@ -201,15 +207,17 @@ export const en = {
 
   helpText: {
     /** Where options are written into the caption. */
-    captions: helpText(
-      'Send a picture with a few words about the motion, for example "camera slowly zooming in, waves rolling". In groups, begin with /animate, or reply /animate and your words to a picture.',
-      'Options, anywhere in the words: preset=fast|standard|high|creative, motion=low|medium|high, seed=NUMBER, frames=NUMBER, guidance=NUMBER, negative="…", loop, smooth, private (in a group: for you alone).',
-    ),
+    captions: (offered: Offered) =>
+      helpText(
+        'Send a picture with a few words about the motion, for example "camera slowly zooming in, waves rolling". In groups, begin with /animate, or reply /animate and your words to a picture.',
+        `Options, anywhere in the words: preset=fast|standard|high|creative, motion=low|medium|high, seed=NUMBER, frames=NUMBER, ${offered.guidance ? 'guidance=NUMBER, ' : ''}${offered.negative ? 'negative="…", ' : ''}loop, smooth, private (in a group: for you alone).`,
+      ),
     /** Where the options of a command have fields of their own. */
-    commands: helpText(
-      'Use /animate with a picture and a few words about the motion, for example "camera slowly zooming in, waves rolling"; or Apps > Animate on any message with a picture.',
-      'The options of /animate: preset (how much time goes into it), motion, camera, seed (the same gives the same video), negative (what should not appear), frames, guidance, loop, smooth, private (only you see it).',
-    ),
+    commands: (offered: Offered) =>
+      helpText(
+        'Use /animate with a picture and a few words about the motion, for example "camera slowly zooming in, waves rolling"; or Apps > Animate on any message with a picture.',
+        `The options of /animate: preset (how much time goes into it), motion, camera, seed (the same gives the same video), ${offered.negative ? 'negative (what should not appear), ' : ''}frames, ${offered.guidance ? 'guidance, ' : ''}loop, smooth, private (only you see it).`,
+      ),
   },
 
   /** What only Discord needs: where an answer went when it could not stay in its place, and the labels of forms. */

@@ -7,9 +7,10 @@ import type { QueueEvent } from '../../queue/events.ts';
 import type { Artifact } from '../../queue/jobs.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
 import type { QueuePosition } from '../../queue/time-left.ts';
+import type { IgnorableOption } from '../../request/model-limits.ts';
 import { typedValues } from '../../request/options-text.ts';
 import type { PromptTip } from '../../request/prompt-tip.ts';
-import type { Generation } from '../../request/request.ts';
+import { type Generation, optionTable, wordOf } from '../../request/request.ts';
 import type { AccountView, Deleted, QueueView } from '../account.ts';
 import type { BrokenRule } from '../admin/rules.ts';
 import type { FinalAnswer, Reused, VideoAnswer, Waiting } from '../answers.ts';
@@ -51,14 +52,21 @@ export function renderRequest(outcome: RequestOutcome, say: Messages): ChatMessa
 }
 
 function renderAccepted(
-  { job, position, cost, left, isAnimated, cut, tip }: Accepted,
+  { job, position, cost, left, isAnimated, cut, tip, ignored }: Accepted,
   say: Messages,
 ): ChatMessage {
   const lines = [renderPosition(position, say), say.status.cost(cost, left)];
   if (isAnimated) lines.push(say.status.firstFrame);
   if (cut) lines.push(say.status.cut(cut));
+  lines.push(...ignored.flatMap((name) => optionLabel(name, say)).map(say.status.ignored));
   if (tip) lines.push(renderTip(tip, say));
   return { text: lines.join('\n'), buttons: [button('cancel', job.id, say)] };
+}
+
+/** The name of an option that can be chosen in a chat. */
+function optionLabel(name: IgnorableOption, { settings: { labels } }: Messages): string[] {
+  const word = wordOf(optionTable[name]);
+  return Object.entries(labels).flatMap(([key, label]) => (key === word ? [label] : []));
 }
 
 export function renderWaiting({ jobId, position, tip }: Waiting, say: Messages): ChatMessage {

@@ -37,6 +37,7 @@ export const status = {
   denoising: (bar: string, done: number, total: number) => `${bar} step ${done}/${total}`,
   decoding: (done: number, total: number) => `Turning it into frames… ${done}/${total}`,
   finishing: 'Writing the video…',
+  ignored: (option: string) => `This model takes no notice of “${option}”; it is left out and costs nothing.`,
   firstFrame: 'The picture is animated; only its first frame is used.',
   cut: ({ of, percent }: Cut) =>
     of === 'width'

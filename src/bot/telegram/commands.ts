@@ -110,7 +110,10 @@ export class TelegramCommands {
         return await this.#animate(incoming, text);
       case 'start':
       case 'help':
-        return await this.#say(message, renderHelp(say.helpText.captions, person, say));
+        return await this.#say(
+          message,
+          renderHelp(say.helpText.captions(services.requests.offered), person, say),
+        );
       case 'queue':
         return await this.#say(message, renderQueue(await services.account.queue(person), say));
       case 'me':
@@ -130,7 +133,7 @@ export class TelegramCommands {
         break;
       default:
         if (!adminCommandNames.some((name) => name === command.name)) {
-          if (isPrivate) await this.#say(message, say.helpText.captions);
+          if (isPrivate) await this.#say(message, say.helpText.captions(services.requests.offered));
           return;
         }
     }
@@ -224,7 +227,8 @@ export class TelegramCommands {
     if (pictureOf(message)) return await offers.offer(message, person);
     const say = messagesFor(person.locale);
     const isOtherMedia = otherMedia.some((kind) => kind in message);
-    await this.#say(message, isOtherMedia ? say.refusal.noPicture : say.helpText.captions);
+    const { requests } = this.#tools.services;
+    await this.#say(message, isOtherMedia ? say.refusal.noPicture : say.helpText.captions(requests.offered));
   }
 
   /** @param isOurs whether it is answered where the person has no jobs, too */

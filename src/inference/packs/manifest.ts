@@ -4,7 +4,7 @@
  * number has a bound, far above those of real packs: a hostile manifest cannot claim endless memory.
  */
 import { z } from 'zod';
-import { hasShallowCore, schedulerNames } from '../../request/model-limits.ts';
+import { hasShallowCore, ignorableOptions, schedulerNames } from '../../request/model-limits.ts';
 import { presetNames } from '../../request/presets.ts';
 import { type GraphName, graphNames, requiredGraphs } from './graphs.ts';
 
@@ -112,6 +112,8 @@ export const packManifestSchema = z
     }),
     /** Replaces the general presets where this model needs other numbers. */
     presets: z.partialRecord(z.enum(presetNames), presetValues).optional(),
+    /** Options that change nothing that anybody could see with this model: they are neither offered nor charged. */
+    ignoredOptions: z.array(z.enum(ignorableOptions)).max(ignorableOptions.length).optional(),
     /** Every file of the pack but this one, paths relative to the root with forward slashes. */
     files: z
       .array(

@@ -257,7 +257,7 @@ describe.concurrent('commands of admins in a group', () => {
     for (const command of [`/quota grant ${ada.id} 500`, '/ban 5003 24 spam', '/pause']) {
       group.sendsText(command, { from: boss, forwarded: true });
       expect(await answered(fake, alone, () => alone.sendsText(command, { forwarded: true }))).toBe(
-        en.helpText.captions,
+        en.helpText.captions({ negative: true, guidance: true }),
       );
     }
     expect(await says('/stats')).toMatch(/^Queue: running/);
