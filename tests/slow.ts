@@ -47,6 +47,7 @@ export const slow = [
   'tests/inference/sessions/*.test.ts',
   'tests/needed-programs.test.ts',
   'tests/queue/admin.test.ts',
+  'tests/queue/clock.test.ts',
   'tests/queue/faults.test.ts',
   'tests/queue/ledger.test.ts',
   'tests/queue/metrics.test.ts',

@@ -221,7 +221,7 @@ export class Requests {
       await client.timeLeft.untilOneEnds(ownerKey).catch(() => undefined);
     switch (decision) {
       case 'quota':
-        return msUntilNextDay(day, Date.now());
+        return msUntilNextDay(day, await client.time());
       case 'queue-full':
         return await untilOneEnds('all');
       case 'user-full':

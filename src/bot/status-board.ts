@@ -77,7 +77,7 @@ export class StatusBoard {
   /** Begins to update the message of a job that was just accepted. */
   track(job: TrackedJob): void {
     if (this.#rows.has(job.id)) return;
-    const shown = { shownText: '', shownAt: Date.now() };
+    const shown = { shownText: '', shownAt: performance.now() };
     const progress = this.#early.get(job.id) ?? null;
     this.#early.delete(job.id);
     this.#rows.set(job.id, { job, ...shown, progress, progressAt: shown.shownAt, isBusy: false });
@@ -88,8 +88,8 @@ export class StatusBoard {
     const row = this.#rows.get(jobId);
     this.#rows.delete(jobId);
     this.#early.delete(jobId);
-    const late = Date.now() + finishWaitMs;
-    while (row?.isBusy && Date.now() < late) await new Promise((resolve) => setTimeout(resolve, 20));
+    const late = performance.now() + finishWaitMs;
+    while (row?.isBusy && performance.now() < late) await new Promise((resolve) => setTimeout(resolve, 20));
   }
 
   stop(): void {
@@ -102,7 +102,7 @@ export class StatusBoard {
     const row = this.#rows.get(event.jobId);
     if (!row) return this.#keepEarly(event);
     row.progress = event;
-    row.progressAt = Date.now();
+    row.progressAt = performance.now();
     await this.#showProgress(row);
   }
 
@@ -121,7 +121,7 @@ export class StatusBoard {
 
   async #showPlaces(): Promise<void> {
     for (const row of [...this.#rows.values()]) {
-      if (row.progress && Date.now() - row.progressAt < progressIsOldMs) continue;
+      if (row.progress && performance.now() - row.progressAt < progressIsOldMs) continue;
       try {
         const waiting = await waitingOf(row.job, this.#options.client);
         if (waiting) {
@@ -141,7 +141,7 @@ export class StatusBoard {
   }
 
   async #update(row: Row, message: ChatMessage): Promise<void> {
-    const now = Date.now();
+    const now = performance.now();
     if (this.#rows.get(row.job.id) !== row) return; // it was answered meanwhile
     if (row.isBusy || message.text === row.shownText || now < this.#quietUntil) return;
     if (now - row.shownAt < this.#options.everyMs(row.job)) return;

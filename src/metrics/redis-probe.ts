@@ -6,6 +6,7 @@ import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { withDeadline } from '../deadline.ts';
 import type { Keys } from '../queue/keys.ts';
+import { redisTime } from '../queue/redis.ts';
 import { countLiveWorkers } from '../queue/worker-registry.ts';
 
 /** Leaves the rest of a second for the other parts of an answer. */
@@ -84,7 +85,8 @@ const countsSchema = z.tuple(
   z.int(),
 );
 
-async function readQueue(redis: Redis, keys: Keys, now = Date.now()): Promise<QueueReading> {
+async function readQueue(redis: Redis, keys: Keys): Promise<QueueReading> {
+  const now = await redisTime(redis);
   const presets = await redis.smembers(keys.presets);
   // In one step: a job that moves on meanwhile is counted once.
   const batch = redis.multi().scard(keys.active('all')).zcard(keys.pending).get(keys.mode);

@@ -9,6 +9,7 @@ import { z } from 'zod';
 import { KinoraError } from '../errors.ts';
 import { checkOwner } from './checks.ts';
 import { Keys } from './keys.ts';
+import { redisTime } from './redis.ts';
 import { readJson } from './stored-json.ts';
 
 /** What a key may do: make videos and ask for one's own, or what admins do. */
@@ -46,6 +47,7 @@ export class ApiKeys {
 
   /**
    * @param userKey whose credits, jobs and bans count; absent for somebody new, who is not in any chat
+   * @param now Redis's own time where it is left out
    * @returns the key as it is told once, and never again
    * @throws KinoraError INVALID_OPTION for a name or user in another form
    */
@@ -55,7 +57,7 @@ export class ApiKeys {
       readonly userKey?: string | undefined;
       readonly scopes: readonly ApiKeyScope[];
     },
-    now = Date.now(),
+    now?: number,
   ): Promise<{ readonly key: ApiKey; readonly token: string }> {
     const name = wanted.name.trim();
     if (name === '' || name.length > longestName || /\p{Cc}/u.test(name)) {
@@ -64,7 +66,12 @@ export class ApiKeys {
     const id = randomBytes(idBytes).toString('hex');
     const secret = randomBytes(secretBytes).toString('base64url');
     const userKey = checkOwner(wanted.userKey ?? `web:${randomBytes(idBytes).toString('hex')}`);
-    const key = { name, userKey, scopes: [...wanted.scopes], createdAt: now };
+    const key = {
+      name,
+      userKey,
+      scopes: [...wanted.scopes],
+      createdAt: now ?? (await redisTime(this.#redis)),
+    };
     const stored = { ...key, hash: hashOf(secret).toString('hex') } satisfies z.infer<typeof storedSchema>;
     await this.#redis.hset(this.#key, id, JSON.stringify(stored));
     return { key: { id, ...key }, token: `kinora_${id}_${secret}` };

@@ -53,6 +53,7 @@ export type Act = Change & {
   /** A user, a target, "queue", or a community and which of its rules. */
   readonly target: string;
   readonly reason?: string;
+  /** Redis's own time where it is left out. */
   readonly now?: number;
 };
 
@@ -96,12 +97,11 @@ export class AuditTrail {
    * Changes one value. An act that changes nothing is not added to the trail.
    * @throws KinoraError INVALID_OPTION for a reason that is too long
    */
-  async act({ reason = '', now = Date.now(), ...act }: Act): Promise<Changed> {
+  async act({ reason = '', ...act }: Act): Promise<Changed> {
     const text = JSON.stringify({
       ...act,
       by: checkOwner(act.by),
       reason: checkReason(reason),
-      now,
       callId: randomUUID(),
     });
     const answer = await runScript(this.redis, 'admin', this.keys.prefix, text);

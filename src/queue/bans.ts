@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { KinoraError } from '../errors.ts';
 import { type AuditTrail, checkReason } from './audit.ts';
 import { checkOwner, type Target } from './checks.ts';
+import { redisTime } from './redis.ts';
 import { readJson } from './stored-json.ts';
 
 const banMs = { min: 1, max: 10 * 366 * 86_400_000 } as const;
@@ -38,14 +39,16 @@ export class Bans {
    * Jobs that were accepted before go on.
    * @param by userKey of the admin
    * @param untilMs when the ban ends; absent means never
+   * @param time Redis's own where it is left out, here and below
    * @returns whether this changed anything
    */
   async ban(
     by: string,
     owner: Owner,
     { untilMs, reason }: { untilMs?: number | undefined; reason: string },
-    now = Date.now(),
+    time?: number,
   ): Promise<boolean> {
+    const now = time ?? (await redisTime(this.#trail.redis));
     if (untilMs !== undefined) {
       const { min, max } = banMs;
       if (!Number.isSafeInteger(untilMs) || untilMs < now + min || untilMs > now + max) {
@@ -82,7 +85,8 @@ export class Bans {
   }
 
   /** The bans in force, ordered by key. */
-  async all(now = Date.now()): Promise<Ban[]> {
+  async all(time?: number): Promise<Ban[]> {
+    const now = time ?? (await redisTime(this.#trail.redis));
     const stored = await this.#trail.redis.hgetall(this.#trail.keys.bans);
     const bans = Object.keys(stored)
       .sort()

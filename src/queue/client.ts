@@ -21,6 +21,7 @@ import {
   type LedgerEntry,
   type Refusal,
 } from './ledger.ts';
+import { redisTime } from './redis.ts';
 import { type QueuePosition, TimeLeft } from './time-left.ts';
 
 export interface QueueTerms {
@@ -122,7 +123,12 @@ export class JobClient {
   async submit(request: JobRequest, now?: number, isFree = false): Promise<Submission> {
     const startedAt = performance.now();
     const callId = randomUUID();
-    const deciding = withDeadline(answerDeadlineMs, this.#decide(request, callId, now, isFree), () => {
+    let acceptedAt = now;
+    const decide = async (): Promise<Submission> => {
+      acceptedAt ??= await this.time();
+      return await this.#decide(request, callId, acceptedAt, isFree);
+    };
+    const deciding = withDeadline(answerDeadlineMs, decide(), () => {
       throw new Error(`no answer from Redis within ${answerDeadlineMs} ms`);
     }).catch((error: unknown): Submission => {
       this.#log.warn({ jobId: request.id, err: String(error) }, 'submit failed; withdrawing');
@@ -134,8 +140,8 @@ export class JobClient {
     this.#unanswered.set(callId, deciding);
     const submission = await deciding;
     this.#unanswered.delete(callId);
-    if (submission.decision === 'accepted') {
-      await this.#terms.onAccepted?.(request, now ?? Date.now()).catch((error: unknown) => {
+    if (submission.decision === 'accepted' && acceptedAt !== undefined) {
+      await this.#terms.onAccepted?.(request, acceptedAt).catch((error: unknown) => {
         this.#log.warn({ jobId: request.id, err: String(error) }, 'an accepted request is only in Redis');
       });
     }
@@ -152,8 +158,9 @@ export class JobClient {
     now?: number,
   ): Promise<Exclude<Submission, { decision: 'accepted' }> | undefined> {
     const startedAt = performance.now();
-    const looking = this.#admit(request, now, { callId: randomUUID(), isLook: true });
-    const answer = await withDeadline(answerDeadlineMs, looking, () => {
+    const look = async () =>
+      await this.#admit(request, now ?? (await this.time()), { callId: randomUUID(), isLook: true });
+    const answer = await withDeadline(answerDeadlineMs, look(), () => {
       throw new Error(`no answer from Redis within ${answerDeadlineMs} ms`);
     }).catch((error: unknown) => {
       this.#log.warn({ jobId: request.id, err: String(error) }, 'the queue cannot be asked');
@@ -169,7 +176,7 @@ export class JobClient {
 
   async #admit(
     request: JobRequest,
-    now: number | undefined,
+    now: number,
     { isFree, ...call }: { readonly callId: string; readonly isLook?: true; readonly isFree?: boolean },
   ): Promise<Admission | { readonly decision: 'disk-full' }> {
     const { cost, day, diskFull } = this.#terms;
@@ -179,16 +186,11 @@ export class JobClient {
     if ((await diskFull?.()) && !(await this.#redis.exists(this.keys.job(request.id)))) {
       return { decision: 'disk-full' };
     }
-    const terms = { cost: cost(request.generation), day: day(now ?? Date.now()), cooldownMs, limits };
-    return await this.ledger.admit(request, { ...terms, ...call, ...(now === undefined ? {} : { now }) });
+    const terms = { cost: cost(request.generation), day: day(now), cooldownMs, limits, now };
+    return await this.ledger.admit(request, { ...terms, ...call });
   }
 
-  async #decide(
-    request: JobRequest,
-    callId: string,
-    now: number | undefined,
-    isFree: boolean,
-  ): Promise<Submission> {
+  async #decide(request: JobRequest, callId: string, now: number, isFree: boolean): Promise<Submission> {
     const { id, generation } = request;
     const admission = await this.#admit(request, now, { callId, isFree });
     if (admission.decision === 'duplicate') {
@@ -213,7 +215,7 @@ export class JobClient {
   }
 
   /** Puts the flow of an admitted job into BullMQ; adding what is there already changes nothing. */
-  async #enqueue(jobId: string, priority: number, now = Date.now()): Promise<void> {
+  async #enqueue(jobId: string, priority: number, now?: number): Promise<void> {
     await this.#flows.add({
       name: 'deliver',
       queueName: deliverQueueName,
@@ -282,7 +284,7 @@ export class JobClient {
 
   async #withdraw(jobId: string, callId: string): Promise<void> {
     const withdraw = async (): Promise<void> => {
-      const isWithdrawn = await this.ledger.withdraw(jobId, callId, Date.now(), withdrawnForSeconds);
+      const isWithdrawn = await this.ledger.withdraw(jobId, callId, undefined, withdrawnForSeconds);
       this.#denied.delete(callId);
       if (!isWithdrawn) return;
       await this.#removeWaiting(jobId);
@@ -294,7 +296,7 @@ export class JobClient {
   }
 
   /** Cancels by exact id. Returns at once; a running job stops at its next step and then gets its final answer. */
-  async cancel(jobId: string, by: string, asAdmin = false, now = Date.now()): Promise<CancelAnswer> {
+  async cancel(jobId: string, by: string, asAdmin = false, now?: number): Promise<CancelAnswer> {
     return await this.#cancelled(jobId, await this.ledger.cancel(jobId, by, asAdmin, now));
   }
 
@@ -302,7 +304,7 @@ export class JobClient {
    * Cancels a job if it is not over, and hides it. Where the answer is "finished", the caller removes its files and
    * its entry; else the delivery does, when it has been answered.
    */
-  async discard(jobId: string, by: string, now = Date.now()): Promise<CancelAnswer> {
+  async discard(jobId: string, by: string, now?: number): Promise<CancelAnswer> {
     return await this.#cancelled(jobId, await this.ledger.cancel(jobId, by, false, now, true));
   }
 
@@ -328,6 +330,11 @@ export class JobClient {
   /** What a request would cost, in credits. */
   costOf(generation: Generation): number {
     return this.#terms.cost(generation);
+  }
+
+  /** Milliseconds since 1970 by Redis's clock. */
+  time(): Promise<number> {
+    return redisTime(this.#redis);
   }
 
   /** How far a job came; undefined where it has not said so yet. */

@@ -160,26 +160,39 @@ export class Ledger {
     return admissionSchema.parse(JSON.parse(String(answer)));
   }
 
-  /** Moves a job along. `changed` is false when the event does not fit its present state, or it is unknown. */
+  /**
+   * Moves a job along. `changed` is false when the event does not fit its present state, or it is unknown.
+   * @param now Redis's own time where it is left out, here and below
+   */
   async transition(
     jobId: string,
     event: JobEvent,
-    now: number,
+    now?: number,
     fields: Record<string, string> = {},
   ): Promise<Transition> {
     return transitionSchema.parse(
-      JSON.parse(String(await this.#call('transition', jobId, event, now, JSON.stringify(fields)))),
+      JSON.parse(String(await this.#call('transition', jobId, event, now ?? '', JSON.stringify(fields)))),
     );
   }
 
   /** Ends the accounting once the answer has arrived or never will. True when this call ended it. */
-  async settle(jobId: string, outcome: Outcome, now: number, retentionSeconds: number): Promise<boolean> {
-    return (await this.#call('settle', jobId, now, outcome, retentionSeconds)) === 1;
+  async settle(
+    jobId: string,
+    outcome: Outcome,
+    now: number | undefined,
+    retentionSeconds: number,
+  ): Promise<boolean> {
+    return (await this.#call('settle', jobId, now ?? '', outcome, retentionSeconds)) === 1;
   }
 
   /** Undoes the admission by a call, also one that Redis has yet to execute. True when there was something to undo. */
-  async withdraw(jobId: string, callId: string, now: number, retentionSeconds: number): Promise<boolean> {
-    return (await this.#call('withdraw', jobId, callId, now, retentionSeconds)) === 1;
+  async withdraw(
+    jobId: string,
+    callId: string,
+    now: number | undefined,
+    retentionSeconds: number,
+  ): Promise<boolean> {
+    return (await this.#call('withdraw', jobId, callId, now ?? '', retentionSeconds)) === 1;
   }
 
   /** @param isDiscarded whatever its state is, its person wants it gone */
@@ -187,10 +200,10 @@ export class Ledger {
     jobId: string,
     by: string,
     asAdmin: boolean,
-    now: number,
+    now?: number,
     isDiscarded = false,
   ): Promise<CancelAnswer> {
-    const flags = [asAdmin ? 1 : 0, now, isDiscarded ? 1 : 0] as const;
+    const flags = [asAdmin ? 1 : 0, now ?? '', isDiscarded ? 1 : 0] as const;
     return (await this.#call('cancel', jobId, by, ...flags)) as CancelAnswer;
   }
 

@@ -6,7 +6,7 @@ import { z } from 'zod';
 import type { AuditTrail } from './audit.ts';
 import { checkOwner, checkWhole, type Target, targetField } from './checks.ts';
 import type { QueueTerms } from './client.ts';
-import { replies } from './redis.ts';
+import { redisTime, replies } from './redis.ts';
 
 export const creditRange = { min: 0, max: 1_000_000 } as const;
 export const grantRange = { min: -1_000_000, max: 1_000_000 } as const;
@@ -75,7 +75,8 @@ export class Quotas {
 
   /** Gives a user the whole allowance of today back. */
   async resetUsed(by: string, user: string, reason = ''): Promise<boolean> {
-    const key = this.#trail.keys.used(this.#terms.day(Date.now()));
+    const { keys, redis } = this.#trail;
+    const key = keys.used(this.#terms.day(await redisTime(redis)));
     const change = { change: 'delete', key, field: checkOwner(user) } as const;
     return (await this.#trail.act({ by, action: 'reset-used', target: user, ...change, reason })).changed;
   }
@@ -94,7 +95,7 @@ export class Quotas {
     const batch = redis
       .multi()
       .hmget(keys.limits, ...fields)
-      .hget(keys.used(this.#terms.day(Date.now())), user)
+      .hget(keys.used(this.#terms.day(await redisTime(redis))), user)
       .hget(keys.grants, user);
     const [limits, usedText, grantedText] = replies(
       await batch.exec(),

@@ -7,6 +7,7 @@ import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { type ApiKeyScope, apiKeyScopes } from './api-keys.ts';
 import { Keys } from './keys.ts';
+import { redisTime } from './redis.ts';
 import { readJson } from './stored-json.ts';
 
 const storedSchema = z.object({
@@ -43,11 +44,15 @@ export class Sessions {
     this.#keys = keys;
   }
 
-  /** @returns the session with its token, which is told to the browser and kept nowhere */
+  /**
+   * @param time Redis's own where it is left out
+   * @returns the session with its token, which is told to the browser and kept nowhere
+   */
   async create(
     { userKey, scopes, browser }: { userKey: string; scopes: readonly ApiKeyScope[]; browser: string },
-    now = Date.now(),
+    time?: number,
   ): Promise<{ readonly session: Session; readonly token: string }> {
+    const now = time ?? (await redisTime(this.#redis));
     const token = newToken();
     const hash = hashOfToken(token) ?? '';
     const stored: z.infer<typeof storedSchema> = {
@@ -89,10 +94,10 @@ export class Sessions {
   }
 
   /**
-   * Revokes the sessions that a user had at a time.
+   * Revokes the sessions that a user had at a time; all where it is left out.
    * @returns how many
    */
-  async revokeOf(userKey: string, createdBefore: number): Promise<number> {
+  async revokeOf(userKey: string, createdBefore = Number.POSITIVE_INFINITY): Promise<number> {
     let revoked = 0;
     for (const hash of await this.#redis.zrange(this.#keys.sessions(userKey), 0, '-1')) {
       const session = await this.#read(hash);

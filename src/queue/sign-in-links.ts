@@ -10,6 +10,7 @@ import { type ApiKeyScope, apiKeyScopes } from './api-keys.ts';
 import { checkOwner, checkWhole } from './checks.ts';
 import { Keys } from './keys.ts';
 import { nameIn, nameLength } from './profiles.ts';
+import { redisTime } from './redis.ts';
 import { hashOfToken, newToken } from './sessions.ts';
 import { readJson } from './stored-json.ts';
 
@@ -61,9 +62,11 @@ export class SignInLinks {
 
   /**
    * A link of five minutes for somebody who asked for it.
+   * @param time Redis's own where it is left out, here and below
    * @returns its token
    */
-  async create(wanted: Wanted & { readonly userKey: string }, now = Date.now()): Promise<string> {
+  async create(wanted: Wanted & { readonly userKey: string }, time?: number): Promise<string> {
+    const now = time ?? (await redisTime(this.#redis));
     const { token } = await this.#store(
       { ...wanted, name: wanted.name?.slice(0, nameLength.max) },
       linkMs,
@@ -79,8 +82,9 @@ export class SignInLinks {
    */
   async invite(
     wanted: Wanted & { readonly days?: number | undefined },
-    now = Date.now(),
+    time?: number,
   ): Promise<{ readonly invitation: Invitation; readonly token: string }> {
+    const now = time ?? (await redisTime(this.#redis));
     const days = checkWhole('days', wanted.days ?? invitationDays.usual, invitationDays);
     const name = wanted.name === undefined ? undefined : nameIn(wanted.name);
     if (name === undefined && wanted.name !== undefined) {

@@ -4,6 +4,7 @@ import { jobsPerMs } from './durations.ts';
 import { keptProgress } from './events.ts';
 import type { Keys } from './keys.ts';
 import type { Ledger, LedgerEntry } from './ledger.ts';
+import { redisTime } from './redis.ts';
 import { workerEntries } from './worker-registry.ts';
 
 /** Where a waiting job stands in the queue. */
@@ -75,7 +76,7 @@ export class TimeLeft {
     if (preset === undefined || startedAt === undefined) return undefined;
     const { devices } = await this.#workers();
     const rate = await jobsPerMs(this.#redis, this.#keys, preset, devices);
-    return rate && Math.max(0, devices.length / rate - (Date.now() - startedAt));
+    return rate && Math.max(0, devices.length / rate - ((await redisTime(this.#redis)) - startedAt));
   }
 
   /**

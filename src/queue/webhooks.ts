@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { Keys } from './keys.ts';
+import { redisTime } from './redis.ts';
 import { readJson } from './stored-json.ts';
 
 const storedSchema = z.object({
@@ -33,12 +34,12 @@ export class Webhooks {
     this.#key = keys.webhooks;
   }
 
-  async create(userKey: string, url: string, now = Date.now()): Promise<Webhook> {
+  async create(userKey: string, url: string): Promise<Webhook> {
     const webhook = {
       id: randomBytes(idBytes).toString('hex'),
       userKey,
       url,
-      createdAt: now,
+      createdAt: await redisTime(this.#redis),
       isDisabled: false,
     };
     await this.#store(webhook);

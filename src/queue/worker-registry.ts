@@ -35,7 +35,7 @@ export function processSpace(): string {
 }
 
 /**
- * All registered workers, and whether each is alive. A worker that ends properly removes its entry. What another version
+ * All registered workers, and whether each is alive: one whose beat lies ahead died before Redis's clock was set back. A worker that ends properly removes its entry. What another version
  * wrote is left out.
  */
 export async function workerEntries(
@@ -47,7 +47,7 @@ export async function workerEntries(
   const workers = new Map<string, { entry: WorkerEntry; alive: boolean }>();
   for (const [id, text] of Object.entries(all)) {
     const entry = readJson(text, workerSchema);
-    if (entry) workers.set(id, { entry, alive: time - entry.beatAt < aliveForMs });
+    if (entry) workers.set(id, { entry, alive: Math.abs(time - entry.beatAt) < aliveForMs });
   }
   return workers;
 }

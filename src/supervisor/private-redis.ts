@@ -121,11 +121,11 @@ async function untilReady(
     return words.join(' ');
   });
 
-  const deadline = Date.now() + startDeadlineMs;
+  const deadline = performance.now() + startDeadlineMs;
   for (let answer: string | undefined; answer !== '+PONG'; await sleep(25)) {
     answer = await ask(socketPath, 'PING');
     if (exitCode !== undefined) throw startFailure(exitCode, await ended, dirname(socketPath));
-    if (!answer && Date.now() > deadline) {
+    if (!answer && performance.now() > deadline) {
       child.kill('SIGTERM');
       throw refusal(`The private redis-server did not answer in ${dirname(socketPath)}.`);
     }
@@ -194,9 +194,9 @@ async function ask(socketPath: string, command: string): Promise<string | undefi
  */
 async function stopServer(socketPath: string): Promise<void> {
   const folder = dirname(socketPath);
-  const deadline = Date.now() + stopDeadlineMs;
+  const deadline = performance.now() + stopDeadlineMs;
   while ((await ask(socketPath, 'SHUTDOWN NOSAVE')) !== undefined) {
-    if (Date.now() > deadline) {
+    if (performance.now() > deadline) {
       const pid = (await readFile(join(folder, 'redis.pid'), 'utf8').catch(() => 'unknown')).trim();
       throw refusal(`redis-server (process ${pid}) uses ${folder} and does not end; end it first.`);
     }

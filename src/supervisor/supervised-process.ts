@@ -42,7 +42,7 @@ export class SupervisedProcess {
     const { signal: stopping } = this.#stopping;
     let isFirst = true;
     for (let failures = 0; !stopping.aborted; failures++) {
-      const startedAt = Date.now();
+      const startedAt = performance.now();
       // A process group of its own: Ctrl-C in a terminal reaches this process alone, which ends the others in order.
       const child = spawn(process.execPath, [entry, this.#command], {
         env: this.#environment,
@@ -54,7 +54,7 @@ export class SupervisedProcess {
       if (stopping.aborted) return;
       if (isFirst && code !== null && refusals.has(code)) return this.#refuse(code);
       isFirst = false;
-      if (Date.now() - startedAt > longestRestartDelayMs) failures = 0;
+      if (performance.now() - startedAt > longestRestartDelayMs) failures = 0;
       const delayMs = Math.min(firstRestartDelayMs * 2 ** failures, longestRestartDelayMs);
       this.#log.error(
         { process: this.#command, code, signal, delayMs },

@@ -202,7 +202,7 @@ function sessionRoutes(app: WebServer, { sessions }: SignInTools): void {
     },
     async (request, reply) => {
       const { userKey } = anyCaller(request).person;
-      const deleted = await answered(sessions.revokeOf(userKey, Date.now()));
+      const deleted = await answered(sessions.revokeOf(userKey));
       forgetCookies(reply);
       return { deleted };
     },

@@ -15,6 +15,8 @@ import { publishProgress, type QueueEvent, subscribeEvents } from '../queue/even
 import { type Artifact, generateQueueName, type QueueData, queueDataSchema } from '../queue/jobs.ts';
 import { Keys } from '../queue/keys.ts';
 import { type JobEvent, Ledger, type LedgerEntry, type Transition } from '../queue/ledger.ts';
+import { LockRenewal } from '../queue/lock-renewal.ts';
+import { OverdueDelays } from '../queue/overdue-delays.ts';
 import { untilRedisCan } from '../queue/redis.ts';
 import { processSpace, WorkerBeat } from '../queue/worker-registry.ts';
 import { Reclaimer } from './reclaim.ts';
@@ -29,7 +31,7 @@ export type Generate = (
 ) => Promise<Artifact>;
 
 export interface WorkerSettings {
-  /** BullMQ's lock; renewed at half of it. */
+  /** BullMQ's lock; renewed at a third of it. */
   readonly lockDurationMs: number;
   readonly stalledIntervalMs: number;
   /** How often jobs of dead workers are taken back. */
@@ -78,7 +80,9 @@ export class JobWorker {
   readonly #settings: WorkerSettings;
   readonly #log: Logger;
   readonly #worker: Worker<QueueData>;
+  readonly #locks: LockRenewal;
   readonly #reclaimer: Reclaimer;
+  readonly #delays: OverdueDelays;
   #beat: WorkerBeat | null = null;
   #unsubscribe: (() => void) | null = null;
   #reclaimTimer: NodeJS.Timeout | null = null;
@@ -112,11 +116,15 @@ export class JobWorker {
       autorun: false,
       runRetryDelay: fetchRetryMs,
       lockDuration: this.#settings.lockDurationMs,
+      skipLockRenewal: true, // LockRenewal does it
       stalledInterval: this.#settings.stalledIntervalMs,
       // A worker that dies says nothing about the job; deaths of the engine are counted in the ledger.
       maxStalledCount: 1_000,
     });
-    this.#worker.on('error', (error) => log.warn({ err: error.message }, 'worker connection'));
+    const onError = (error: Error): void => log.warn({ err: error.message }, 'worker connection');
+    this.#worker.on('error', onError);
+    this.#locks = new LockRenewal(this.#worker, this.#settings.lockDurationMs, onError);
+    this.#delays = new OverdueDelays(redis, `${keys.bull}:${generateQueueName}`);
   }
 
   /** Takes back what a dead predecessor held, then serves until stop(). */
@@ -148,6 +156,7 @@ export class JobWorker {
       this.#abort('handback');
       await closed;
     }
+    this.#locks.stop();
     this.#unsubscribe?.();
     await this.#beat?.stop();
   }
@@ -156,6 +165,7 @@ export class JobWorker {
     try {
       const orphans = await this.#reclaimer.run();
       if (orphans.length > 0) await this.#worker.startStalledCheckTimer();
+      await this.#delays.run();
     } catch (error) {
       this.#log.warn({ err: String(error) }, 'looking for orphaned jobs failed; will look again');
     }
@@ -192,7 +202,7 @@ export class JobWorker {
     const { jobId } = queueDataSchema.parse(job.data);
     this.#held = jobId;
     try {
-      await this.#serve(job, jobId, token);
+      await this.#locks.during(jobId, token, () => this.#serve(job, jobId, token));
     } finally {
       this.#held = null;
     }
@@ -216,7 +226,7 @@ export class JobWorker {
     this.#current = current;
     this.#beat?.setJob(jobId);
     const cancelPoll = setInterval(() => void this.#obeyCancel(jobId), this.#settings.cancelPollMs);
-    const startedAt = Date.now();
+    const startedAt = performance.now();
     try {
       if (this.#stopping) this.#abort('handback');
       // The disk may have filled since, and every attempt takes as long as the video.
@@ -229,7 +239,7 @@ export class JobWorker {
       await this.#artifacts.storeRecord(jobId, artifact);
       await this.#finish(jobId, artifact);
       const { device } = this.#settings;
-      const ms = Date.now() - startedAt;
+      const ms = performance.now() - startedAt;
       await recordDuration(this.#redis, this.#keys, entry.preset, device, ms).catch(() => {}); // an estimate
     } catch (error) {
       await this.#fail(job, token, entry, current.reason, error);
@@ -251,7 +261,7 @@ export class JobWorker {
 
   /** Retries, so that a Redis that is full for a while fails no job. */
   async #move(jobId: string, event: JobEvent, fields: Record<string, string> = {}): Promise<Transition> {
-    return await untilRedisCan(() => this.#ledger.transition(jobId, event, Date.now(), fields));
+    return await untilRedisCan(() => this.#ledger.transition(jobId, event, undefined, fields));
   }
 
   async #handBack(job: Job<QueueData>, token: string | undefined, afterMs: number): Promise<never> {

@@ -336,6 +336,7 @@ describe('what is left of a job', () => {
         kind: 'video',
         artifact: entry.artifact,
         files: talk.harness.artifacts.files(entry.id),
+        waitedMs: 0,
       } as Answer);
     expect(final(first).text).toBe('"waves rolling" · seed 7 · standard · made in 12 s · 1 credit');
     expect(final(first).buttons.map(({ action }) => action)).toEqual(actions.slice(1));
@@ -368,7 +369,7 @@ describe('what is left of a job', () => {
     const first = await talk.delivered('t-1');
     const { artifact } = first as { artifact: Artifact };
     const files = talk.harness.artifacts.files(first.id);
-    const { text } = talk.conversation.final(first, { kind: 'video', artifact, files });
+    const { text } = talk.conversation.final(first, { kind: 'video', artifact, files, waitedMs: 0 });
     expect(text).toContain(' · fast · ');
     expect(text).toContain(zh.result.reduced('fast'));
     await talk.conversation.askAgain(first, 'subtle', { ...ask, jobId: 't-2' });
@@ -428,7 +429,7 @@ describe('what is left of a job', () => {
     expect(entry.request).toMatchObject({ earlier: { encodingMs: 2_000, denoiseMs: 9_000 } });
     const { artifact } = entry as { artifact: Artifact };
     const files = talk.harness.artifacts.files('t-1');
-    const final = talk.conversation.final(entry, { kind: 'video', artifact, files });
+    const final = talk.conversation.final(entry, { kind: 'video', artifact, files, waitedMs: 0 });
     expect(final).toMatchObject({ isSpoiler: true, text: expect.stringContaining('种子') });
     expect(await talk.conversation.open('t-1', bob, 'settings')).toBe(en.refusal.notYours);
   });

@@ -47,7 +47,7 @@ export function adminTools(
     weights: new Weights(trail),
     bans: new Bans(trail),
     mode: new ModeSwitch(trail, log),
-    stats: () => queueStats(redis, client.keys, terms.day(Date.now())),
+    stats: async () => queueStats(redis, client.keys, terms.day(await client.time())),
   };
 }
 
@@ -109,7 +109,7 @@ export async function runAdminCommand(
     case 'listWeights':
       return { kind: 'weights', weights: pageOf(await weights.all(), command.page) };
     case 'ban':
-      return await ban(command, by, bans);
+      return await ban(command, by, bans, await client.time());
     case 'unban': {
       const { owner, reason } = command;
       return (await bans.unban(by, owner.key, reason)) ? { kind: 'unbanned', owner } : { kind: 'unchanged' };
@@ -153,12 +153,12 @@ async function ban(
   { owner, hours, reason }: Extract<AdminCommand, { kind: 'ban' }>,
   by: string,
   bans: Bans,
+  now: number,
 ): Promise<AdminOutcome> {
   const { min, max } = banHours;
   if (hours !== undefined && !(hours >= min && hours <= max)) {
     throw new KinoraError('INVALID_OPTION', { kind: 'banHours', min, max });
   }
-  const now = Date.now();
   const untilMs = hours === undefined ? undefined : Math.ceil(now + hours * hourMs);
   await bans.ban(by, owner, { untilMs, reason }, now);
   return { kind: 'banned', owner, untilMs };

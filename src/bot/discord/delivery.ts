@@ -143,7 +143,7 @@ export class DiscordDelivery {
   async #notify(entry: LedgerEntry, answer: Answer, signal: AbortSignal): Promise<void> {
     const { api, tokens, lacking, notifyAfterMs } = this.#tools;
     const { request, id } = entry;
-    if (answer.kind !== 'video' || !(await takeCall(entry, answer.files, notifyAfterMs))) return;
+    if (answer.kind !== 'video' || !(await takeCall(answer, notifyAfterMs))) return;
     const { channelId, messageId, isBotThere } = replyToSchema.parse(request.replyTo);
     const text = messagesOf(entry).result.ready;
     const body = toBody({ text, buttons: [] }, userIdOf(request.userKey));

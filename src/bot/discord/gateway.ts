@@ -63,9 +63,12 @@ export class Gateway {
   readonly #options: GatewayOptions;
   readonly #stopping = new AbortController();
   #client: Client | null = null;
+  /** By the monotonic clock, as below: the machine's clock may be set while the bot runs. */
   #connectedAt = 0;
   /** Shard → when it was last heard of. */
   readonly #heard = new Map<number, number>();
+  /** Shard → the machine's time of its last ping. */
+  readonly #pings = new Map<number, number>();
   #looking: NodeJS.Timeout | null = null;
 
   constructor(options: GatewayOptions) {
@@ -104,7 +107,7 @@ export class Gateway {
       ...clientOptions,
     });
     const heard = (shard: number): void => {
-      if (client === this.#client) this.#heard.set(shard, Date.now());
+      if (client === this.#client) this.#heard.set(shard, performance.now());
     };
     const channels = new LRUCache<string, object>({ max: heldInteractions });
     client.ws.on(GatewayDispatchEvents.InteractionCreate, (data: APIInteraction) => {
@@ -146,8 +149,9 @@ export class Gateway {
   async #login(): Promise<boolean> {
     const client = this.#newClient();
     this.#client = client;
-    this.#connectedAt = Date.now();
+    this.#connectedAt = performance.now();
     this.#heard.clear();
+    this.#pings.clear();
     let closeCode = 0;
     client.on(Events.ShardDisconnect, ({ code }) => {
       closeCode = code;
@@ -191,10 +195,12 @@ export class Gateway {
   #replaceIfSilent(): void {
     const client = this.#client;
     if (!client) return; // a new connection is on its way
-    const now = Date.now();
+    const now = performance.now();
     const isSilent = client.ws.shards.some(({ id, lastPingTimestamp }) => {
-      const heardAt = Math.max(this.#connectedAt, this.#heard.get(id) ?? 0, lastPingTimestamp);
-      return now - heardAt >= this.#options.silentAfterMs;
+      const isNewPing = lastPingTimestamp > 0 && this.#pings.get(id) !== lastPingTimestamp;
+      this.#pings.set(id, lastPingTimestamp);
+      if (isNewPing) this.#heard.set(id, now);
+      return now - Math.max(this.#connectedAt, this.#heard.get(id) ?? 0) >= this.#options.silentAfterMs;
     });
     if (!isSilent) return;
     this.#options.log.error('Discord has not been heard of for too long; connecting anew');

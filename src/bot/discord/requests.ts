@@ -302,9 +302,9 @@ export function tokenOf({ applicationId, token }: RepliableInteraction): Interac
 
 /** Waits for short rate limits to pass; every other error is thrown. */
 export async function waitForLimit(work: () => Promise<void>): Promise<void> {
-  const deadline = Date.now() + longestWaitMs;
+  const deadline = performance.now() + longestWaitMs;
   await retry(work, (error) => {
     if (!(error instanceof DeliveryDelayed)) return undefined;
-    return Date.now() + error.retryAfterMs > deadline ? undefined : error.retryAfterMs;
+    return performance.now() + error.retryAfterMs > deadline ? undefined : error.retryAfterMs;
   });
 }

@@ -106,7 +106,7 @@ export class TelegramDelivery {
   async show({ request }: TrackedJob, message: ChatMessage): Promise<boolean> {
     const { chatId, statusId } = readAnswerPlace(request.replyTo);
     if (statusId === undefined) return false;
-    const now = Date.now();
+    const now = performance.now();
     if (now < (this.#free.get(chatId) ?? 0)) return false;
     this.#closeUntil(chatId, now + this.#everyMs(chatId) * chatShare);
     try {
@@ -114,7 +114,7 @@ export class TelegramDelivery {
       return true;
     } catch (error) {
       if (error instanceof CallError && error.retryAfterMs !== undefined) {
-        this.#closeUntil(chatId, Date.now() + error.retryAfterMs);
+        this.#closeUntil(chatId, performance.now() + error.retryAfterMs);
       }
       throw error;
     }
@@ -197,14 +197,9 @@ export class TelegramDelivery {
   }
 
   /** Best effort: the video is there. */
-  async #notify(
-    place: AnswerPlace,
-    entry: LedgerEntry,
-    { files }: Video,
-    signal: AbortSignal,
-  ): Promise<void> {
+  async #notify(place: AnswerPlace, entry: LedgerEntry, video: Video, signal: AbortSignal): Promise<void> {
     const { api, notifyAfterMs } = this.#tools;
-    if (!(await takeCall(entry, files, notifyAfterMs))) return;
+    if (!(await takeCall(video, notifyAfterMs))) return;
     const { ready } = messagesOf(entry).result;
     const message = { ...targetFields(targetOf(place)), text: ready };
     await api.call('sendMessage', message, { signal }).catch(() => {});

@@ -21,13 +21,21 @@ import {
 } from '../../queue/jobs.ts';
 import { Keys } from '../../queue/keys.ts';
 import { Ledger, type LedgerEntry } from '../../queue/ledger.ts';
+import { LockRenewal } from '../../queue/lock-renewal.ts';
 import { LostHandouts } from '../../queue/lost-handouts.ts';
-import { untilRedisCan } from '../../queue/redis.ts';
+import { OverdueDelays } from '../../queue/overdue-delays.ts';
+import { redisTime, untilRedisCan } from '../../queue/redis.ts';
 import { Periodic } from './periodic.ts';
 
 /** The one final answer of a job. */
 export type Answer =
-  | { readonly kind: 'video'; readonly artifact: Artifact; readonly files: JobFiles }
+  | {
+      readonly kind: 'video';
+      readonly artifact: Artifact;
+      readonly files: JobFiles;
+      /** For how long its person has waited, by Redis's clock. */
+      readonly waitedMs: number;
+    }
   | { readonly kind: 'failure'; readonly failure: Failure }
   | { readonly kind: 'cancelled' };
 
@@ -62,12 +70,11 @@ export type Deliver = (entry: LedgerEntry, answer: Answer, signal: AbortSignal) 
  * The mark is written before the call, so that a crash behind it does not make a second one.
  */
 export async function takeCall(
-  { createdAt }: Pick<LedgerEntry, 'createdAt'>,
-  { folder }: JobFiles,
+  { waitedMs, files }: Pick<Extract<Answer, { kind: 'video' }>, 'waitedMs' | 'files'>,
   notifyAfterMs: number,
 ): Promise<boolean> {
-  if (Date.now() - createdAt < notifyAfterMs) return false;
-  return await writeFile(join(folder, 'called'), '', { flag: 'wx' }).then(
+  if (waitedMs < notifyAfterMs) return false;
+  return await writeFile(join(files.folder, 'called'), '', { flag: 'wx' }).then(
     () => true,
     (error: NodeJS.ErrnoException) => error.code !== 'EEXIST',
   );
@@ -84,9 +91,9 @@ export interface DeliverySettings {
   readonly retentionSeconds: number;
   /** Deadline of one attempt. */
   readonly attemptDeadlineMs: number;
-  /** BullMQ's lock, renewed at half of it: Redis may be away that long before a delivery counts as abandoned. */
+  /** BullMQ's lock, renewed at a third of it: Redis may be away that long before a delivery counts as abandoned. */
   readonly lockDurationMs: number;
-  /** How often to look for deliveries that BullMQ assigned to this worker in an answer that was lost. */
+  /** How often to look for deliveries that BullMQ assigned to this worker in an answer that was lost, or delays too long. */
   readonly lookForLostEveryMs: number;
   /** Whether the call that submitted the job answered that the queue is not available: JobClient.wasDenied. */
   readonly wasDenied: (callId: string) => Promise<boolean>;
@@ -124,6 +131,7 @@ export class DeliveryWorker {
   readonly #settings: DeliverySettings;
   readonly #log: Logger;
   readonly #worker: Worker<QueueData>;
+  readonly #locks: LockRenewal;
   readonly #uploading = new Map<string, AbortController>();
   /** Deliveries that this worker has fetched and not returned. */
   readonly #held = new Set<string>();
@@ -150,7 +158,7 @@ export class DeliveryWorker {
     this.#log = log;
     const { firstRetryMs, longestRetryMs } = this.#settings;
     const id = randomUUID();
-    this.#worker = new Worker<QueueData>(deliverQueueName, (job) => this.#process(job), {
+    this.#worker = new Worker<QueueData>(deliverQueueName, (job, token) => this.#process(job, token), {
       connection: redis,
       prefix: keys.bull,
       name: id,
@@ -158,6 +166,7 @@ export class DeliveryWorker {
       autorun: false,
       runRetryDelay: fetchRetryMs,
       lockDuration: this.#settings.lockDurationMs,
+      skipLockRenewal: true, // LockRenewal does it
       stalledInterval: 5_000,
       maxStalledCount: 1_000,
       settings: {
@@ -167,13 +176,16 @@ export class DeliveryWorker {
             : Math.min(firstRetryMs * 2 ** Math.min(attempts - 1, 20), longestRetryMs),
       },
     });
-    this.#worker.on('error', (error) => log.warn({ err: error.message }, 'delivery connection'));
-    const lost = new LostHandouts(redis, `${keys.bull}:${deliverQueueName}`, id, (jobId) =>
-      this.#held.has(jobId),
-    );
+    const onError = (error: Error): void => log.warn({ err: error.message }, 'delivery connection');
+    this.#worker.on('error', onError);
+    this.#locks = new LockRenewal(this.#worker, this.#settings.lockDurationMs, onError);
+    const queue = `${keys.bull}:${deliverQueueName}`;
+    const lost = new LostHandouts(redis, queue, id, (jobId) => this.#held.has(jobId));
+    const delays = new OverdueDelays(redis, queue);
     this.#lookForLost = new Periodic(
       async () => {
         if ((await lost.run()) > 0) await this.#worker.startStalledCheckTimer();
+        await delays.run();
       },
       this.#settings.lookForLostEveryMs,
       (error) => log.warn({ err: String(error) }, 'looking for lost deliveries failed; will look again'),
@@ -191,16 +203,17 @@ export class DeliveryWorker {
   /** Finishes the posts under way. */
   async stop(): Promise<void> {
     await Promise.all([this.#worker.close(), this.#lookForLost.stop()]);
+    this.#locks.stop();
     this.#unsubscribe?.();
   }
 
-  async #process(job: Job<QueueData>): Promise<void> {
+  async #process(job: Job<QueueData>, token: string | undefined): Promise<void> {
     const { jobId } = queueDataSchema.parse(job.data);
     // When Redis was away for longer than the lock, BullMQ assigns a delivery again that is still being posted.
     if (this.#held.has(jobId)) throw new DeliveryDelayed('It is being posted already.', postedAlreadyMs);
     this.#held.add(jobId);
     try {
-      await this.#serve(job, jobId);
+      await this.#locks.during(jobId, token, () => this.#serve(job, jobId));
     } finally {
       this.#held.delete(jobId);
     }
@@ -213,14 +226,14 @@ export class DeliveryWorker {
     });
     if (entry === 'foreign') {
       this.#log.error({ jobId }, 'a job of another version cannot be read; its credits are given back');
-      await untilRedisCan(() => this.#ledger.transition(jobId, 'failed', Date.now()));
+      await untilRedisCan(() => this.#ledger.transition(jobId, 'failed'));
       return await this.#settle(jobId, 'undeliverable');
     }
     if (!entry || entry.deliveredAt !== undefined) return;
     const before = await this.#artifacts.answered(jobId);
     if (before !== undefined) return await this.#settleAgain(jobId, before);
     if (await this.#expectsNothing(jobId)) {
-      await untilRedisCan(() => this.#ledger.transition(jobId, 'cancelled', Date.now(), { silent: '1' }));
+      await untilRedisCan(() => this.#ledger.transition(jobId, 'cancelled', undefined, { silent: '1' }));
       return await this.#settle(jobId, 'undeliverable');
     }
 
@@ -230,7 +243,7 @@ export class DeliveryWorker {
     } catch (error) {
       const cancelled = answer.kind === 'video' && (await this.#cancelledMeanwhile(jobId));
       if (cancelled) return await this.#serve(job, jobId);
-      await this.#ledger.transition(jobId, 'undeliver', Date.now());
+      await this.#ledger.transition(jobId, 'undeliver');
       const attempt = job.attemptsMade + 1;
       this.#log.warn({ jobId, attempt, err: String(error) }, 'delivery failed');
       const isRefused = this.#isRefusedForGood(jobId, error);
@@ -280,7 +293,7 @@ export class DeliveryWorker {
   async #cancelledMeanwhile(jobId: string): Promise<boolean> {
     const entry = await this.#ledger.read(jobId);
     if (entry?.cancelRequestedBy === undefined) return false;
-    return (await this.#ledger.transition(jobId, 'cancelled', Date.now())).changed;
+    return (await this.#ledger.transition(jobId, 'cancelled')).changed;
   }
 
   /** The answer of a job. Claims a finished video for upload, so that a cancellation knows its state. */
@@ -290,12 +303,16 @@ export class DeliveryWorker {
     if (entry.state === 'failed') return { kind: 'failure', failure: entry.failure ?? lost };
     const artifact = await this.#artifacts.readRecord(entry.id);
     if (artifact) {
-      const claim = await this.#ledger.transition(entry.id, 'deliver', Date.now());
-      if (claim.changed) return { kind: 'video', artifact, files: this.#artifacts.files(entry.id) };
+      const now = await redisTime(this.#redis);
+      const claim = await this.#ledger.transition(entry.id, 'deliver', now);
+      if (claim.changed) {
+        const waitedMs = now - entry.createdAt;
+        return { kind: 'video', artifact, files: this.#artifacts.files(entry.id), waitedMs };
+      }
       if (claim.state === 'cancelled') return { kind: 'cancelled' };
     }
     // BullMQ gave up the generation, or its files are gone: the person still gets one final answer.
-    await this.#ledger.transition(entry.id, 'failed', Date.now(), { failure: JSON.stringify(lost) });
+    await this.#ledger.transition(entry.id, 'failed', undefined, { failure: JSON.stringify(lost) });
     return { kind: 'failure', failure: lost };
   }
 
@@ -303,9 +320,9 @@ export class DeliveryWorker {
   async #settleAgain(jobId: string, outcome: Outcome): Promise<void> {
     this.#log.warn({ jobId, outcome }, 'Redis forgot that a job was answered');
     await untilRedisCan(async () => {
-      const settled = () => this.#ledger.settle(jobId, outcome, Date.now(), this.#settings.retentionSeconds);
+      const settled = () => this.#ledger.settle(jobId, outcome, undefined, this.#settings.retentionSeconds);
       if (await settled()) return;
-      await this.#ledger.transition(jobId, 'cancelled', Date.now());
+      await this.#ledger.transition(jobId, 'cancelled');
       await settled();
     });
   }
@@ -317,7 +334,7 @@ export class DeliveryWorker {
     this.#refusals.delete(jobId);
     // The answer is delivered: an error here would make BullMQ post it again.
     await untilRedisCan(() =>
-      this.#ledger.settle(jobId, outcome, Date.now(), this.#settings.retentionSeconds),
+      this.#ledger.settle(jobId, outcome, undefined, this.#settings.retentionSeconds),
     );
     await this.#removeDiscarded(jobId).catch((error: unknown) => {
       this.#log.warn({ jobId, err: String(error) }, 'a deleted job is removed with its retention only');

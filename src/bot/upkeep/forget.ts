@@ -23,6 +23,7 @@ import type { Artifacts } from '../../queue/artifacts.ts';
 import type { JobClient } from '../../queue/client.ts';
 import { deliverQueueName, generateQueueName } from '../../queue/jobs.ts';
 import { Profiles } from '../../queue/profiles.ts';
+import { redisTime } from '../../queue/redis.ts';
 import { rewriteWithoutForgotten } from '../../queue/rewrite.ts';
 import { runScript } from '../../queue/scripts.ts';
 import { Sessions } from '../../queue/sessions.ts';
@@ -82,14 +83,11 @@ const jobsAtOnce = 8;
 const scanCount = 1_000;
 
 /**
- * Forgets everything about a user up to `wishedAt`; later requests are not touched. May be repeated, and called several
+ * Forgets everything about a user up to a time, which is Redis's own where it is left out; later requests are not touched. May be repeated, and called several
  * times at once. Takes as long as a running job of theirs takes to end, at most little more than `endWithinMs`.
  */
-export async function forgetUser(
-  userKey: string,
-  tools: ForgetTools,
-  wishedAt = Date.now(),
-): Promise<Forgotten> {
+export async function forgetUser(userKey: string, tools: ForgetTools, time?: number): Promise<Forgotten> {
+  const wishedAt = time ?? (await redisTime(tools.redis));
   await tools.redis.zadd(tools.client.keys.forgetting, 'GT', wishedAt, userKey);
   const forgotten = await new Forgetting(userKey, tools, wishedAt).run();
   if (forgotten.unfinished.length === 0) await rewriteRedisFile(tools);
@@ -256,7 +254,7 @@ class Forgetting {
     await new Sessions(redis, keys).revokeOf(this.#userKey, this.#wishedAt);
     await new SignInLinks(redis, keys).revokeOf(this.#userKey, this.#wishedAt);
     await new Profiles(redis, keys).remove(this.#userKey);
-    const today = keys.used(day(Date.now()));
+    const today = keys.used(day(await redisTime(redis)));
     const days: string[] = [];
     for await (const names of redis.scanStream({ match: keys.used('*'), count: scanCount })) {
       for (const name of names as string[]) if (name !== today) days.push(name.slice(keys.used('').length));

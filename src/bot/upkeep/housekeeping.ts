@@ -7,6 +7,7 @@ import type { Redis } from 'ioredis';
 import type { Logger } from '../../log.ts';
 import type { Artifacts, JobFolder } from '../../queue/artifacts.ts';
 import type { Keys } from '../../queue/keys.ts';
+import { redisTime } from '../../queue/redis.ts';
 import { Periodic } from './periodic.ts';
 
 export interface HousekeepingSettings {
@@ -103,7 +104,9 @@ export class Housekeeper {
     await this.#periodic.stop();
   }
 
-  async run(now = Date.now()): Promise<Housekept> {
+  /** @param time the earlier of Redis's time and this machine's where it is left out: a wrong clock removes nothing early */
+  async run(time?: number): Promise<Housekept> {
+    const now = time ?? Math.min(Date.now(), await redisTime(this.#redis));
     const folders = await this.#judge(await this.#artifacts.list(), now);
     let removed = 0;
     let bytes = 0;

@@ -1,6 +1,7 @@
 -- One act of an admin or moderator: changes one value and adds a line to the audit trail, in one step.
 -- ARGV: prefix, JSON act
 --   act: callId by action target reason now change, and the arguments of the change: key (in full) field value least most
+--   now: ms since 1970; Redis's own time where it is left out
 --   callId: id of this call; the same call, sent twice by a broken connection, gets the same answer and changes nothing
 -- Changes: set (field of a hash) · delete (field of a hash) · add (to a field, clamped to least..most) ·
 --   replace (a whole string; deleted when value is '')
@@ -37,7 +38,7 @@ else
 end
 
 local changed = before ~= after
-if changed then audit(act.now, act.by, act.action, act.target, before, after, act.reason) end
+if changed then audit(act.now or redisTime(), act.by, act.action, act.target, before, after, act.reason) end
 local answer = cjson.encode({ changed = changed, before = before, after = after })
 redis.call('SET', answerKey, answer, 'EX', 3600)
 return answer

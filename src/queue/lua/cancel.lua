@@ -1,8 +1,9 @@
 -- Cancels a job by its exact id. A waiting job ends here. For a job that runs or is being uploaded the request is
 -- stored, and its worker or delivery obeys if it is not too late.
--- ARGV: prefix, job id, userKey of who cancels, 1 when that is an admin, now, 1 when its person wants it gone
+-- ARGV: prefix, job id, userKey of who cancels, 1 when that is an admin, now (Redis's own
+--   time where it is empty), 1 when its person wants it gone
 -- Returns: unknown · forbidden · finished (nothing left to cancel) · cancelled (ended here) · requested
-local id, by, admin, now = ARGV[2], ARGV[3], ARGV[4] == '1', tonumber(ARGV[5])
+local id, by, admin, now = ARGV[2], ARGV[3], ARGV[4] == '1', timeOr(ARGV[5])
 local jobKey = key('job:' .. id)
 local state = redis.call('HGET', jobKey, 'state')
 if not state then return 'unknown' end

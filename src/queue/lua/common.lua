@@ -8,6 +8,9 @@ local function redisTime()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
+-- A time that was given as an argument, or that of Redis where it is empty.
+local function timeOr(text) return tonumber(text) or redisTime() end
+
 -- Gives credits of a job back: fromDay to the day's allowance, fromGrant to the extra credits.
 local function giveBack(jobKey, fromDay, fromGrant)
   local user = redis.call('HGET', jobKey, 'user')

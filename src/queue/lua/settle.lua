@@ -1,8 +1,8 @@
 -- Ends a job once its answer was delivered or given up: commits the credits of a delivered video, gives back those of
 -- one that could not be delivered.
--- ARGV: prefix, job id, now, outcome (delivered | undeliverable), retention in seconds
+-- ARGV: prefix, job id, now (Redis's own time where it is empty), outcome (delivered | undeliverable), retention in seconds
 -- Returns 1 when this call ended it, 0 when it had ended before or is unknown, -1 when it has no final state yet.
-local id, now, outcome, retention = ARGV[2], tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
+local id, now, outcome, retention = ARGV[2], timeOr(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 local jobKey = key('job:' .. id)
 local state = redis.call('HGET', jobKey, 'state')
 if not state or redis.call('HEXISTS', jobKey, 'deliveredAt') == 1 then return 0 end

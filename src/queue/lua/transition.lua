@@ -1,10 +1,10 @@
 -- Moves a job to its next state. An event that does not fit the present state changes nothing, so of two racing
 -- events only the first counts.
--- ARGV: prefix, job id, event, now, JSON fields to store
+-- ARGV: prefix, job id, event, now (Redis's own time where it is empty), JSON fields to store
 -- Events: confirm (BullMQ has it) · start · handback (will run again) · generated · deliver (its upload begins) ·
 --   undeliver (the upload failed and will be tried again) · failed · cancelled · expired (failed, but only while it waits)
 -- Returns JSON { changed, state, starts }; state is '' when the ledger does not know the job.
-local id, event, now = ARGV[2], ARGV[3], tonumber(ARGV[4])
+local id, event, now = ARGV[2], ARGV[3], timeOr(ARGV[4])
 local jobKey = key('job:' .. id)
 local function answer(changed)
   local state = redis.call('HGET', jobKey, 'state') or ''

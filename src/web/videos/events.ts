@@ -94,7 +94,7 @@ async function* events(
 ): AsyncGenerator<string> {
   yield `retry: ${reconnectMs}\n\n`;
   let last = lastId;
-  let spokeAt = Date.now();
+  let spokeAt = performance.now();
   for (;;) {
     const now = await lookAt(jobId, locale, tools).catch(() => undefined);
     // Deleted, or Redis does not answer: the client connects again, and is told.
@@ -103,10 +103,10 @@ async function* events(
     if (event.id !== last) {
       yield `id: ${event.id}\nevent: ${event.name}\ndata: ${JSON.stringify(event.data)}\n\n`;
       last = event.id;
-      spokeAt = Date.now();
-    } else if (Date.now() - spokeAt > heartbeatMs) {
+      spokeAt = performance.now();
+    } else if (performance.now() - spokeAt > heartbeatMs) {
       yield ': still here\n\n';
-      spokeAt = Date.now();
+      spokeAt = performance.now();
     }
     if (event.name === 'done') return;
     await tools.news.of(jobId, isWaiting ? lookEveryMs.waiting : lookEveryMs.running);

@@ -72,7 +72,8 @@ function favouriteRoutes(app: WebServer, tools: CreateTools): void {
       handler: async (request) => {
         const entry = await openVideo(request, tools);
         const { userKey } = callerWith(request, 'use').person;
-        const isDone = await tools.client.ledger.setFavourite(entry.id, userKey, isFavourite, Date.now());
+        const now = await tools.client.time();
+        const isDone = await tools.client.ledger.setFavourite(entry.id, userKey, isFavourite, now);
         if (!isDone) throw new ProblemError({ kind: 'videoNotFound' });
         return await shownVideo(await openVideo(request, tools), request, tools);
       },

@@ -6,11 +6,14 @@ import { Queue, UnrecoverableError, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import type { Answer } from '../../bot/upkeep/delivery.ts';
+import { Periodic } from '../../bot/upkeep/periodic.ts';
 import type { Logger } from '../../log.ts';
 import { independentOfRedis } from '../../queue/client.ts';
 import { jobIdSchema } from '../../queue/jobs.ts';
 import type { Keys } from '../../queue/keys.ts';
 import { Ledger, type LedgerEntry } from '../../queue/ledger.ts';
+import { OverdueDelays } from '../../queue/overdue-delays.ts';
+import { redisTime } from '../../queue/redis.ts';
 import { Webhooks, webhookQueueName } from '../../queue/webhooks.ts';
 import type { Outgoing } from '../outgoing/outgoing.ts';
 import type { WebhookSigner } from './signing.ts';
@@ -20,6 +23,7 @@ const pausesMs = [5, 60, 300, 1_800, 7_200, 18_000, 28_800, 28_800].map((seconds
 /** Until the job is settled, so that whoever is told finds its video completed. */
 const settlingMs = 250;
 const deadlineMs = 20_000;
+const lookForDelaysEveryMs = 5_000;
 const atOnce = 16;
 
 const messageSchema = z.object({
@@ -48,6 +52,7 @@ export class WebhookSender {
   readonly #ledger: Ledger;
   readonly #queue: Queue<Message>;
   readonly #worker: Worker<Message>;
+  readonly #lookForDelays: Periodic;
 
   constructor(tools: SenderTools) {
     const { redis, patient, keys, log } = tools;
@@ -80,25 +85,34 @@ export class WebhookSender {
         },
       },
     ).on('error', onError);
+    const delays = new OverdueDelays(redis, `${keys.bull}:${webhookQueueName}`);
+    this.#lookForDelays = new Periodic(
+      () => delays.run(),
+      lookForDelaysEveryMs,
+      (error) =>
+        log.warn({ err: String(error) }, 'looking for webhooks that wait too long failed; will look again'),
+    );
+    this.#lookForDelays.start();
   }
 
   async stop(): Promise<void> {
     // Those under way are sent again under the same id.
-    await Promise.allSettled([this.#worker.close(true), this.#queue.close()]);
+    await Promise.allSettled([this.#worker.close(true), this.#queue.close(), this.#lookForDelays.stop()]);
   }
 
   /** Writes down who is to be told of a job that is over. */
   async announce({ id: jobId, request }: LedgerEntry, answer: Answer): Promise<void> {
     const status = answer.kind === 'video' ? 'completed' : 'failed';
+    const at = await redisTime(this.#tools.redis);
     for (const { id: webhookId, isDisabled } of await this.#webhooks.of(request.userKey)) {
       if (isDisabled) continue;
-      const message = { webhookId, jobId, status, at: Date.now() } as const;
+      const message = { webhookId, jobId, status, at } as const;
       await this.#queue.add(status, message, { jobId: `${jobId}-${webhookId}` });
     }
   }
 
   async #send({ webhookId, jobId, status, at }: Message, queueId: string): Promise<void> {
-    const { signer, outgoing, log } = this.#tools;
+    const { redis, signer, outgoing, log } = this.#tools;
     const webhook = await this.#webhooks.read(webhookId);
     const entry = await this.#ledger.read(jobId);
     // Removed or deleted since.
@@ -112,7 +126,7 @@ export class WebhookSender {
     const headers = {
       'content-type': 'application/json',
       'user-agent': 'Kinora',
-      ...signer.headersOf(webhookId, `msg_${queueId}`, body),
+      ...signer.headersOf(webhookId, `msg_${queueId}`, body, await redisTime(redis)),
     };
     const answered = await post(outgoing, webhook.url, body, headers);
     if (answered >= 200 && answered < 300) return;

@@ -31,7 +31,7 @@ export class WebhookSigner {
   }
 
   /** @returns the headers by which the receiver knows who wrote, and when */
-  headersOf(webhookId: string, messageId: string, body: string, now = Date.now()): Record<string, string> {
+  headersOf(webhookId: string, messageId: string, body: string, now: number): Record<string, string> {
     const timestamp = String(Math.floor(now / 1000));
     const signed = createHmac('sha256', this.#secret(webhookId)).update(`${messageId}.${timestamp}.${body}`);
     return {

@@ -352,6 +352,7 @@ describe('rules of a community', () => {
         kind: 'video',
         artifact: entry.artifact,
         files: artifacts.files(entry.id),
+        waitedMs: 0,
       });
     };
     expect(final(open)).not.toHaveProperty('isSpoiler');
