@@ -8,6 +8,8 @@ const secretPatterns: readonly RegExp[] = [
   /\b(?:bot)?\d{6,}:[\w-]{30,}/g, // Telegram bot token, with or without the "bot" of its URLs
   /\b[\w-]{23,28}\.[\w-]{6}\.[\w-]{27,}/g, // Discord bot token
   /\bkinora_[0-9a-f]{12}_[\w-]{43}/g, // Key of the HTTP API
+  /\/sign-in#[\w-]{43}/g, // Link that signs somebody in
+  /\bkinora_session=[\w-]{43}/g, // Cookie of somebody who is signed in
   /\/(?:webhooks|interactions)\/\d+\/[\w-]+/g, // Discord interaction token in a route
 ];
 

@@ -4,7 +4,7 @@ import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import type { AnimateOptions } from './commands/animate.ts';
 import { CommandError } from './commands/command-error.ts';
 import { describeExitCodes } from './commands/exit-codes.ts';
-import type { CreateKeyOptions } from './commands/keys.ts';
+import type { CreateKeyOptions, InviteOptions } from './commands/keys.ts';
 import { enterCallersFolder, refuseSwallowedOptions } from './commands/npm-run.ts';
 import { inspectConfig, loadConfig } from './config.ts';
 import { describeError, type ErrorCode, errorCatalogue, remedyOf, serializeError } from './errors.ts';
@@ -137,7 +137,14 @@ program
     await showJob(loadConfig(), id, options.json ?? false);
   });
 
-const keys = program.command('keys').description('look after the keys of the HTTP API');
+program
+  .command('sign-in')
+  .description('print a link that signs you, who keep this machine, in on the studio page')
+  .action(async () => (await import('./commands/sign-in.ts')).printOwnersLink(loadConfig()));
+
+const keys = program
+  .command('keys')
+  .description('look after the keys of the HTTP API and the invitations to the studio page');
 keys
   .command('create')
   .description('make a key and print it, once')
@@ -148,16 +155,26 @@ keys
     (await import('./commands/keys.ts')).createKey(loadConfig(), name, options),
   );
 keys
+  .command('invite')
+  .description('print a link with which somebody who is in no chat signs in on the studio page, once')
+  .argument('[name]', 'what they are called; without it they choose')
+  .option('--user <key>', 'somebody who has come before and needs a new link (default: somebody new)')
+  .option('--scope <names>', 'use, admin, or both with a comma between', 'use')
+  .option('--days <number>', 'how long it can be used: 1 to 30 days (default: 7)', toNumber)
+  .action(async (name: string | undefined, options: InviteOptions) =>
+    (await import('./commands/keys.ts')).invite(loadConfig(), name, options),
+  );
+keys
   .command('list')
-  .description('all keys, without what is secret about them')
+  .description('all keys and invitations, without what is secret about them, and who came by one')
   .option('--json', 'print them as JSON')
   .action(async (options: { json?: boolean }) =>
     (await import('./commands/keys.ts')).listKeys(loadConfig(), options.json ?? false),
   );
 keys
   .command('revoke')
-  .description('end a key at once')
-  .argument('<id>', 'as "npm run kinora -- keys list" prints it')
+  .description('end a key or an invitation at once, or all keys and sessions of a user')
+  .argument('<id>', 'as "npm run kinora -- keys list" prints it, or a user such as web:4f0c2ab81e77')
   .action(async (id: string) => (await import('./commands/keys.ts')).revokeKey(loadConfig(), id));
 
 /** Resolves when the text was written, or cannot be. */

@@ -14,6 +14,7 @@ import { assertSomeChat, usualWebPort } from './chats.ts';
 import { CommandError } from './command-error.ts';
 import { assertShortcuts, choosePack } from './packs.ts';
 import { endRequested, prepareDataFolder } from './process.ts';
+import { announcePage } from './sign-in.ts';
 
 /**
  * Serves until it is asked to end. A process that dies is started again, unless its first start refused the settings.
@@ -40,14 +41,38 @@ export async function runAll(config: Config): Promise<void> {
   process.stderr.write(
     `Kinora is running: model ${config.model}, ${redis ? 'its own Redis' : 'your Redis'}, data in ${config.dataDir}${webPort ? `, API at http://${config.web.host}:${webPort}` : ''}.\n`,
   );
+  const announcing = new AbortController();
+  const announced = announce(config, webPort, redis, announcing.signal, log);
   try {
     // A process that refuses has printed the reason itself.
     const refused = await Promise.race([ended, ...processes.map((child) => child.refused)]);
     if (refused !== undefined) process.exitCode = refused;
   } finally {
+    announcing.abort();
+    await announced;
     // The worker first: it may use its grace period, and the bot delivers the jobs that it finishes.
     for (const child of processes.reverse()) await child.stop();
     await redis?.stop();
+  }
+}
+
+/** Ends with the signal at the latest. Without the link everything else serves all the same. */
+async function announce(
+  config: Config,
+  webPort: number,
+  own: SupervisedRedis | undefined,
+  signal: AbortSignal,
+  log: Logger,
+): Promise<void> {
+  const address = own ? { socketPath: own.socketPath } : config.redis;
+  if (webPort === 0 || !address) return;
+  const redis = connectRedis(address, 'fail-fast', () => {});
+  try {
+    await announcePage(config, webPort, redis, signal);
+  } catch (error) {
+    if (!signal.aborted) log.warn({ err: String(error) }, 'the link for the owner could not be made');
+  } finally {
+    redis.disconnect();
   }
 }
 

@@ -89,7 +89,7 @@ function hostnameOf(host: string): string {
     .toLowerCase();
 }
 
-function isLoopback(name: string): boolean {
+export function isLoopback(name: string): boolean {
   return (
     loopbackNames.has(name) ||
     name.endsWith('.localhost') ||

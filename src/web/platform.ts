@@ -9,6 +9,7 @@ import type { Logger } from '../log.ts';
 import { connectRedis, type RedisAddress } from '../queue/redis.ts';
 import { Webhooks } from '../queue/webhooks.ts';
 import type { Shortcuts } from '../request/request.ts';
+import { isLoopback } from './origin.ts';
 import { Outgoing, type OutgoingOptions } from './outgoing/outgoing.ts';
 import { whenPortIsFree } from './port.ts';
 import { buildServer, type ServerLimits } from './server.ts';
@@ -67,7 +68,7 @@ export class WebPlatform implements ChatPlatform {
 
   /** @throws KinoraError INVALID_CONFIG when the port cannot be used */
   async start(services: Services): Promise<void> {
-    const { host, port, log } = this.#options;
+    const { host, port, publicUrl, log } = this.#options;
     const running = await this.#build(services);
     try {
       await whenPortIsFree(() => running.server.listen({ host, port }));
@@ -79,6 +80,12 @@ export class WebPlatform implements ChatPlatform {
       });
     }
     this.#running = running;
+    if (publicUrl === undefined && !isLoopback(host)) {
+      log.warn(
+        { host },
+        'the API and the page are open to a network, where links, cookies and keys travel in the clear: put a proxy with TLS in front, and set KINORA_PUBLIC_URL to its address',
+      );
+    }
     log.info({ address: this.address }, 'the API listens');
   }
 

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFile, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -31,7 +31,16 @@ afterEach(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-function start(surface: Readonly<Record<string, string>> = { KINORA_INBOX: inbox }): void {
+/** What the running one printed. */
+let printed = { stdout: '', stderr: '' };
+
+/** @param stdout a file of its own, or a pipe */
+function start(
+  surface: Readonly<Record<string, string>> = { KINORA_INBOX: inbox },
+  stdout: number | 'pipe' = 'pipe',
+): void {
+  const output = { stdout: '', stderr: '' };
+  printed = output;
   running = spawn(process.execPath, [entry, 'start'], {
     env: {
       PATH: process.env['PATH'],
@@ -42,8 +51,13 @@ function start(surface: Readonly<Record<string, string>> = { KINORA_INBOX: inbox
       KINORA_GRACE_SECONDS: '1',
       KINORA_THREADS: '2',
     },
-    stdio: ['ignore', 'ignore', 'pipe'],
+    stdio: ['ignore', stdout, 'pipe'],
   });
+  for (const name of ['stdout', 'stderr'] as const) {
+    running[name]?.setEncoding('utf8').on('data', (text: string) => {
+      output[name] += text;
+    });
+  }
 }
 
 async function stop(signal: NodeJS.Signals): Promise<number | null> {
@@ -119,6 +133,17 @@ it('serves the API alone: a key from the command line, a picture, a video', asyn
       () => false,
     );
   await eventually('the API', isReady, 60_000);
+  // Whoever keeps the machine is signed in by what the terminal shows, and by nothing that stays.
+  await eventually('the link', async () => printed.stdout.includes('\n'));
+  const [, token] = /^http:\/\/127\.0\.0\.1:\d+\/sign-in#([\w-]{43})\n$/.exec(printed.stdout) ?? [];
+  expect(printed.stderr).toMatch(/Open your page, as the owner\. The link works once, within 5 minutes/);
+  expect(printed.stderr).not.toContain(token);
+  const signedIn = await fetch(`${url}/v1/sign-in`, {
+    method: 'POST',
+    body: JSON.stringify({ token }),
+    headers: { 'content-type': 'application/json', origin: url },
+  });
+  expect(await signedIn.json()).toMatchObject({ user: 'web:owner', scopes: ['use', 'admin'] });
   const { stdout } = await runCli(['keys', 'create', 'laptop'], { folder });
   const headers = { authorization: `Bearer ${stdout.trim()}` };
   const body = new FormData();
@@ -137,6 +162,18 @@ it('serves the API alone: a key from the command line, a picture, a video', asyn
   expect((await readMp4Info(file)).numFrames).toBe(5);
   expect(await stop('SIGTERM')).toBe(0);
 }, 180_000);
+
+it('prints no link into a file', async () => {
+  const file = join(folder, 'kinora.log');
+  const handle = await open(file, 'w');
+  const port = await freePort();
+  start({ KINORA_WEB_PORT: String(port) }, handle.fd);
+  await eventually('where the page is', async () => printed.stderr.includes('prints a link for you'), 60_000);
+  expect(printed.stderr).toContain(`The page is at http://127.0.0.1:${port}; "npm run kinora -- sign-in"`);
+  expect(await stop('SIGTERM')).toBe(0);
+  await handle.close();
+  expect(await readFile(file, 'utf8')).toBe('');
+}, 90_000);
 
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
