@@ -66,6 +66,9 @@ it('the demonstration plays to its end, shows all that it promises, and leaves t
     /To make it again:\n +\/animate waves rolling preset=fast seed=3/,
     /in the format SVG/,
     /You cannot use Kinora until/,
+    /This link opens your page: .*\n +<?http:\/\/127\.0\.0\.1:\d+\/sign-in#/,
+    /opens the link, and sees her library:\n(?: +🎞 .*\n)* +🎞 "camera slowly zooming in" · seed 7 · fast\n/,
+    /🎞 "camera rotating clockwise" · seed 7 · fast · remixed from the video of Discord\n +saved as/,
     /已删除 2 个任务/,
   ]) {
     expect(transcript).toMatch(said);

@@ -77,6 +77,11 @@ export class Narrator {
     for (const one of shown.sort((a, b) => a.at - b.at)) await this.#show(one);
   }
 
+  /** Something that happened on neither server. */
+  async elsewhere(place: string, who: string, lines: readonly string[], clips: readonly Uint8Array[] = []) {
+    await this.#show({ at: Date.now(), place, who, states: [{ lines, clips }] });
+  }
+
   #discordMessage(message: DiscordMessage): Shown[] {
     const { author, onlyFor, repliesTo } = message.origin;
     const { users, bot } = this.#discord.world;

@@ -5,6 +5,7 @@ import type { FakeMessage as DiscordMessage } from '../fakes/discord/message.ts'
 import type { FakeChat } from '../fakes/telegram/chat.ts';
 import type { FakeMessage as TelegramMessage } from '../fakes/telegram/message.ts';
 import type { Narrator } from './narrator.ts';
+import { PageVisit } from './page-visit.ts';
 import { photograph, type Stage } from './stage.ts';
 
 /** Everybody who is there before the bot is. */
@@ -184,6 +185,30 @@ export async function play(
   await video(grace.runs('/animate', { image: cat, preset: 'fast', prompt: 'tilt up' }, inChannel));
   await video(bob.presses(await own(bob.name), 'Re-roll'));
   await narrator.tell();
+
+  narrator.scene('/web: the same person on the studio page, with the videos of the chat');
+  const link = await answered(ada.runs('/web', {}, inChannel));
+  await narrator.tell();
+  const [address = ''] = /http[^\s>]+/.exec(link.text) ?? [];
+  const visit = await PageVisit.open(address);
+  const inLibrary = await visit.library();
+  const made = inLibrary.find(({ prompt }) => prompt === 'camera slowly zooming in');
+  if (!made) throw new Error('the library has the video of the first scene');
+  const listed = inLibrary.map(({ prompt, preset, seed }) => `🎞 "${prompt}" · seed ${seed} · ${preset}`);
+  await narrator.elsewhere(`Browser · ${visit.origin}/library`, ada.name, [
+    'opens the link, and sees her library:',
+    ...listed,
+  ]);
+  const { video: remixed, clip } = await visit.remix(made.id, 'camera rotating clockwise');
+  await narrator.elsewhere(
+    `Browser · ${visit.origin}/library/${made.id}`,
+    ada.name,
+    [
+      `presses [Remix] prompt:"${remixed.prompt}"`,
+      `🎞 "${remixed.prompt}" · seed ${remixed.seed} · ${remixed.preset} · remixed from the video of Discord`,
+    ],
+    [clip],
+  );
 
   narrator.scene('Delete everything that is kept about me');
   chat.sendsText('/privacy', { from: mei });

@@ -1,6 +1,7 @@
 /**
  * Everything that the demonstration needs, and nothing of it pretended but the wire: two fake servers, and behind them
- * the parts of `kinora start`: a Redis of its own, the bot with the platforms' own clients, a worker, and the engine.
+ * the parts of `kinora start`: a Redis of its own, the bot with the platforms' own clients and the page, a worker, and
+ * the engine.
  */
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -19,10 +20,12 @@ import { connectRedis } from '../../src/queue/redis.ts';
 import { queueTerms } from '../../src/queue/terms.ts';
 import { type PrivateRedis, startPrivateRedis } from '../../src/supervisor/private-redis.ts';
 import { findFfmpeg } from '../../src/video/ffmpeg-path.ts';
+import { WebPlatform } from '../../src/web/platform.ts';
 import { engineGenerate } from '../../src/worker/generate.ts';
 import { JobWorker } from '../../src/worker/worker.ts';
 import { type FakeDiscord, startFakeDiscord } from '../fakes/discord/server.ts';
 import { type FakeTelegram, startFakeTelegram } from '../fakes/telegram/server.ts';
+import { freePort } from '../helpers/running-kinora.ts';
 
 /** Who may do what; known before the bot starts, as in its settings. */
 export interface Admins {
@@ -65,6 +68,7 @@ export class Stage {
   async start(admins: Admins, settings: Readonly<Record<string, string>>): Promise<void> {
     const envFile = join(this.#folder, 'settings.env');
     await writeFile(envFile, '');
+    const port = await freePort();
     const config = loadConfig({
       PATH: process.env['PATH'],
       KINORA_ENV_FILE: envFile,
@@ -75,6 +79,8 @@ export class Stage {
       KINORA_DISCORD_ADMIN_SERVERS: admins.discordServerId,
       KINORA_TELEGRAM_TOKEN: this.telegram.token,
       KINORA_TELEGRAM_ADMINS: String(admins.telegramUserId),
+      KINORA_WEB_PORT: String(port),
+      KINORA_PUBLIC_URL: `http://127.0.0.1:${port}`,
       ...settings,
     });
     this.#config = config;
@@ -105,6 +111,8 @@ export class Stage {
     if (!config?.discord || !config.telegram || !this.#pack) throw new Error('start() comes first');
     const { path: ffmpegPath } = await findFfmpeg();
     const common = { dataFolder: config.dataDir, ffmpegPath, log: this.#log };
+    const { manifest } = this.#pack;
+    const { host, port = 0, publicUrl, mayCallPrivate: mayBePrivate } = config.web;
     const platforms = [
       new DiscordPlatform({
         ...config.discord,
@@ -119,6 +127,11 @@ export class Stage {
         apiRoot: this.telegram.apiRoot,
         statusEveryMs: { private: statusEveryMs, group: statusEveryMs },
       }),
+      new WebPlatform({
+        ...{ ...common, host, port, publicUrl, manifest },
+        redis: this.#address,
+        outgoing: { mayBePrivate, proxies: config.proxies },
+      }),
     ];
     this.#bot = await startBot({
       address: this.#address,
@@ -128,7 +141,8 @@ export class Stage {
       expireAfterMs: config.queue.expireAfterMs,
       platforms,
       log: this.#log,
-      manifest: this.#pack.manifest,
+      manifest,
+      publicUrl,
       cacheFolder: config.cacheFolder,
       ffmpegPath,
     });
