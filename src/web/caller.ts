@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Person } from '../bot/people.ts';
 import type { ApiKey, ApiKeyScope, ApiKeys } from '../queue/api-keys.ts';
 import type { Session, Sessions } from '../queue/sessions.ts';
-import type { Origins } from './origin.ts';
+import { isNavigation, type Origins } from './origin.ts';
 import { ProblemError } from './problem.ts';
 
 export interface Caller {
@@ -70,7 +70,7 @@ export function requireCaller(app: FastifyInstance, tools: CallerTools, limits: 
     const { isPublic = false, isForAnyHost = false } = request.routeOptions.config ?? {};
     const token = keyIn(request);
     if (token === undefined && !isForAnyHost) origins.checkHost(request);
-    if (isPublic) {
+    if (isPublic || (request.is404 && isNavigation(request))) {
       await limitAddress(request);
       return origins.checkSameOrigin(request);
     }

@@ -24,6 +24,11 @@ export const cookieNames = [
   [secureCookie, true],
 ] as const;
 
+/** Somebody typed an address, or followed a link: programs ask for no HTML. */
+export function isNavigation({ method, url, headers }: FastifyRequest): boolean {
+  return method === 'GET' && !url.startsWith('/v1/') && /\btext\/html\b/.test(headers.accept ?? '');
+}
+
 export class Origins {
   readonly #publicUrl: URL | undefined;
   readonly #boundHost: string;

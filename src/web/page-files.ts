@@ -48,8 +48,14 @@ interface PageFile {
   readonly isHashed: boolean;
 }
 
-/** @param folder that "npm run build:page" wrote; where there is none, a sentence says so */
-export async function pageRoutes(app: WebServer, folder: string): Promise<void> {
+/** Answers with the page, which says that there is no such address. */
+export type SendNotFound = (request: FastifyRequest, reply: FastifyReply) => FastifyReply;
+
+/**
+ * @param folder that "npm run build:page" wrote; where there is none, a sentence says so
+ * @returns undefined where there is no page
+ */
+export async function pageRoutes(app: WebServer, folder: string): Promise<SendNotFound | undefined> {
   const files = await readFiles(folder);
   const index = files.get('/index.html');
   const options = { config: { isPublic: true }, schema: { hide: true } } as const;
@@ -61,6 +67,7 @@ export async function pageRoutes(app: WebServer, folder: string): Promise<void> 
   for (const [name, file] of files) {
     app.get(name, options, async (request, reply) => sendFile(request, reply, file));
   }
+  return index && ((request, reply) => sendBytes(request, reply.code(404), index));
 }
 
 function sayNotBuilt(request: FastifyRequest, reply: FastifyReply): FastifyReply {
@@ -91,7 +98,7 @@ async function readFiles(folder: string): Promise<Map<string, PageFile>> {
 }
 
 function sendFile(request: FastifyRequest, reply: FastifyReply, file: PageFile): FastifyReply {
-  const { type, bytes, gzipped, etag, isHashed } = file;
+  const { etag, isHashed } = file;
   reply.headers({
     ...pageHeaders,
     etag,
@@ -99,7 +106,15 @@ function sendFile(request: FastifyRequest, reply: FastifyReply, file: PageFile):
     vary: 'accept-encoding',
   });
   if (request.headers['if-none-match']?.includes(etag)) return reply.code(304).send();
-  reply.type(type);
+  return sendBytes(request, reply, file);
+}
+
+function sendBytes(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { type, bytes, gzipped }: PageFile,
+): FastifyReply {
+  reply.headers({ ...pageHeaders, vary: 'accept-encoding' }).type(type);
   const takesGzip = /\bgzip\b(?!;\s*q=0(\.0+)?\s*(,|$))/.test(
     String(request.headers['accept-encoding'] ?? ''),
   );

@@ -28,7 +28,7 @@ import { accountRoutes } from './account.ts';
 import { adminRoutes } from './admin.ts';
 import { type CallLimits, defaultCallLimits, localeOf, requireCaller } from './caller.ts';
 import { healthRoutes } from './health.ts';
-import { Origins, type OwnAddress } from './origin.ts';
+import { isNavigation, Origins, type OwnAddress } from './origin.ts';
 import { pageRoutes } from './page-files.ts';
 import { type HttpProblem, invalidParameter, type Problem, ProblemError, renderProblem } from './problem.ts';
 import { signInRoutes } from './sign-in.ts';
@@ -118,7 +118,11 @@ export async function buildServer(tools: ServerTools): Promise<WebServer> {
   };
   requireCaller(app, callers, limits);
   await describeRoutes(app);
-  await pageRoutes(app, tools.pageFolder);
+  const sendNotFound = await pageRoutes(app, tools.pageFolder);
+  app.setNotFoundHandler((request, reply) => {
+    if (sendNotFound && isNavigation(request)) return sendNotFound(request, reply);
+    throw new ProblemError({ kind: 'notFound' });
+  });
   healthRoutes(app, redis, keys);
   await videoRoutes(app, tools.videos);
   studioRoutes(app, { redis, ...tools.videos });
@@ -139,9 +143,6 @@ const trustedProxies = ({ publicUrl }: OwnAddress): string[] =>
   publicUrl?.startsWith('https:') ? ['loopback', 'linklocal', 'uniquelocal'] : ['loopback'];
 
 function answerErrors(app: WebServer, log: Logger): void {
-  app.setNotFoundHandler(() => {
-    throw new ProblemError({ kind: 'notFound' });
-  });
   app.setErrorHandler((error, request, reply) => {
     const problem = problemOf(error);
     const { status, body, retryAfterSeconds } = renderProblem(problem, localeOf(request));

@@ -78,6 +78,7 @@ export const states: readonly State[] = [
       return await at(studio, `/sign-in#${token}`, look);
     },
   },
+  { name: 'not-found', open: (studio, { ada }, look) => at(studio, '/libary', { person: ada, ...look }) },
   {
     name: 'create-empty',
     open: (studio, { newcomer }, look) => at(studio, '/', { person: newcomer, ...look }),

@@ -74,6 +74,18 @@ it.each([
   expect(await response.text()).not.toMatch(/hidden|root:|kinora-page/);
 });
 
+it('an address that does not exist is the page for a person, with 404, and a refusal for programs', async () => {
+  const accept = 'text/html,application/xhtml+xml,*/*;q=0.8';
+  const page = await get('/libary', { accept });
+  expect([page.status, await page.text()]).toEqual([404, '<!doctype html><title>Kinora</title>']);
+  expect(page.headers.get('content-security-policy')).toContain("script-src 'self'");
+  expect(page.headers.get('cache-control')).toBe('no-store');
+  expect(page.headers.get('etag')).toBeNull();
+  expect((await get('/libary', { accept: '*/*' })).status).toBe(401);
+  for (const path of ['/v1/videos', '/v1/nothing']) expect((await get(path, { accept })).status).toBe(401);
+  expect((await fetch(`${web.url}/libary`, { method: 'POST', headers: { accept } })).status).toBe(401);
+});
+
 it('a page that has not been built says how', async () => {
   const bare = await WebFixture.start({ pageFolder: join(folder, 'none') });
   const response = await fetch(`${bare.url}/library`, { headers: { 'accept-language': 'en' } });
