@@ -46,7 +46,7 @@ export default function Library() {
   const state = useStore(list.state);
   const isBack = useRef(state.kind === 'ready' && list.openedId !== undefined);
   useEffect(() => {
-    if (state.kind === 'ready') void list.refresh(scrollY < topPixels);
+    if (list.state.get().kind === 'ready') void list.refresh(scrollY < topPixels);
     else void list.load();
   }, [list]);
   useScrollPlace(list, isBack.current);
@@ -64,13 +64,17 @@ export default function Library() {
   );
 }
 
+function focusTile(id: string | undefined, options?: FocusOptions): void {
+  if (id !== undefined)
+    document.querySelector<HTMLElement>(`.clip-link[href="${pagePath(id)}"]`)?.focus(options);
+}
+
 /** Remembers where the list was scrolled to, and goes there when one comes back to it. */
 function useScrollPlace(list: ClipList, isBack: boolean): void {
   useEffect(() => {
     if (isBack && list.openedId !== undefined) {
       scrollTo(0, list.scrolledTo);
-      const link = document.querySelector<HTMLElement>(`a[href="${pagePath(list.openedId)}"]`);
-      link?.focus({ preventScroll: true });
+      focusTile(list.openedId, { preventScroll: true });
     }
     list.openedId = undefined;
     const remember = (): void => {
@@ -317,6 +321,12 @@ function End({ list, state }: { list: ClipList; state: Extract<ListState, { kind
     return () => observer.disconnect();
     // Again after each page: the end may still be in view.
   }, [list, next, moreError]);
+  // A keyboard goes on at the first of those that came.
+  const showMore = async (): Promise<void> => {
+    await list.loadMore();
+    const now = list.state.get();
+    if (now.kind === 'ready') requestAnimationFrame(() => focusTile(now.clips[clips.length]?.id));
+  };
   return (
     <div ref={element} class="clip-end">
       {moreError === undefined ? null : <Message kind="error">{sayError(moreError, say)}</Message>}
@@ -327,7 +337,7 @@ function End({ list, state }: { list: ClipList; state: Extract<ListState, { kind
           <p class={clips.length > 0 ? 'hidden' : ''} role="status">
             {clips.length > 0 ? say.library.loaded(clips.length) : say.library.searching}
           </p>
-          <Button isBusy={isLoadingMore} onClick={() => void list.loadMore()}>
+          <Button isBusy={isLoadingMore} onClick={() => void showMore()}>
             {moreError === undefined ? say.library.more : say.shell.retry}
           </Button>
         </>
