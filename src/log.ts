@@ -1,6 +1,6 @@
 /**
- * Structured logging to stderr. Secrets never pass: known fields are redacted by pino, and anything that looks
- * like a bot token, a webhook token or a Telegram file URL is removed from every line before it is written.
+ * Structured logging to stderr. Secrets never pass: known fields are redacted by pino, and anything that looks like a
+ * token, a cookie, a password in an address or the secret of a webhook is removed from every line before it is written.
  */
 import { type DestinationStream, type Logger, pino } from 'pino';
 
@@ -11,6 +11,11 @@ const secretPatterns: readonly RegExp[] = [
   /\/sign-in#[\w-]{43}/g, // Link that signs somebody in
   /\bkinora_session=[\w-]{43}/g, // Cookie of somebody who is signed in
   /\/(?:webhooks|interactions)\/\d+\/[\w-]+/g, // Discord interaction token in a route
+  /\bwhsec_[\w+/=-]{16,}/g, // Secret of a webhook
+  /(?<=\bkinora_session=)[^\s;,"\\]+/g, // Cookie of the studio page
+  /(?<=\/sign-in#)[^\s"\\]+/g, // Token of a sign-in link
+  /(?<=\b(?:Bearer|Basic) )[\w.~+/=-]{8,}/g, // Authorization header
+  /(?<=\b[a-z][a-z0-9+.-]{1,20}:\/\/)[^\s/"\\]+(?=@)/gi, // User and password in an address: Redis, a proxy
 ];
 
 /** Replaces every secret-looking part of a text. */
@@ -18,9 +23,20 @@ export function scrubSecrets(text: string): string {
   return secretPatterns.reduce((scrubbed, pattern) => scrubbed.replace(pattern, '[secret]'), text);
 }
 
+type LineListener = (line: string) => void;
+const listeners = new Set<LineListener>();
+
+/** Calls back with each line that this process logs, without its secrets, until the returned function is called. */
+export function onLogLine(listener: LineListener): () => void {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
 const scrubbingStderr: DestinationStream = {
   write: (line) => {
-    process.stderr.write(scrubSecrets(line));
+    const clean = scrubSecrets(line);
+    process.stderr.write(clean);
+    for (const hear of listeners) hear(clean);
   },
 };
 

@@ -50,6 +50,7 @@ export const slow = [
   'tests/queue/clock.test.ts',
   'tests/queue/faults.test.ts',
   'tests/queue/ledger.test.ts',
+  'tests/queue/live-log.test.ts',
   'tests/queue/metrics.test.ts',
   'tests/queue/network.test.ts',
   'tests/queue/queue.test.ts',

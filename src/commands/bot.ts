@@ -4,6 +4,7 @@ import { BotMetrics } from '../bot/metrics.ts';
 import type { Config } from '../config.ts';
 import { createLogger } from '../log.ts';
 import { startMetricsServer } from '../metrics/server.ts';
+import { shareLog } from '../queue/live-log.ts';
 import { queueTerms } from '../queue/terms.ts';
 import { findFfmpeg } from '../video/ffmpeg-path.ts';
 import { assertSomeChat, platformsOf } from './chats.ts';
@@ -15,6 +16,7 @@ export async function runBot(config: Config): Promise<void> {
   const log = createLogger('bot', config.logLevel);
   assertSomeChat(config);
   const address = sharedRedis(config);
+  shareLog(address);
   await serve(async () => {
     await prepareDataFolder(config);
     const { metricsPorts } = config;

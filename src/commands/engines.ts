@@ -47,7 +47,7 @@ export async function startEngine(
       cacheRetentionMs: config.jobFiles.retentionMs,
       ffmpegPath,
     };
-    const engine = Engine.start(options, {}, log);
+    const engine = Engine.start(options, {}, log.child({ part: 'engine' }));
     const isLast = index === candidates.length - 1;
     try {
       if (!isLast) await engine.ready();

@@ -5,6 +5,7 @@ import type { Config } from '../config.ts';
 import { isKinoraError } from '../errors.ts';
 import { createLogger, type Logger } from '../log.ts';
 import { Keys } from '../queue/keys.ts';
+import { shareLog } from '../queue/live-log.ts';
 import { assertTrustworthy, connectRedis, type RedisAddress } from '../queue/redis.ts';
 import { assertSchema } from '../queue/schema.ts';
 import { SupervisedProcess } from '../supervisor/supervised-process.ts';
@@ -29,6 +30,8 @@ export async function runAll(config: Config): Promise<void> {
   if (config.redis) await refuseUntrustworthy(config.redis);
   const ended = endRequested();
   const redis = config.redis ? undefined : await startOwnRedis(config, log, ended);
+  const address = config.redis ?? redis;
+  const sharing = address && shareLog(address);
   const webPort = config.web.port ?? (await usualPortIfFree(config.web.host));
   const environment = {
     ...process.env,
@@ -52,6 +55,7 @@ export async function runAll(config: Config): Promise<void> {
     await announced;
     // The worker first: it may use its grace period, and the bot delivers the jobs that it finishes.
     for (const child of processes.reverse()) await child.stop();
+    sharing?.stop();
     await redis?.stop();
   }
 }

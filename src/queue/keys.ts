@@ -93,6 +93,10 @@ export class Keys {
   get audit(): string {
     return `${this.prefix}:audit`;
   }
+  /** Stream: the latest lines that all processes logged. */
+  get log(): string {
+    return `${this.prefix}:log`;
+  }
   /** Hash error code → jobs that ever failed with it. */
   get failures(): string {
     return `${this.prefix}:failures`;

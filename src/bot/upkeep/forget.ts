@@ -22,6 +22,7 @@ import { ApiKeys } from '../../queue/api-keys.ts';
 import type { Artifacts } from '../../queue/artifacts.ts';
 import type { JobClient } from '../../queue/client.ts';
 import { deliverQueueName, generateQueueName } from '../../queue/jobs.ts';
+import { SharedLog } from '../../queue/live-log.ts';
 import { Profiles } from '../../queue/profiles.ts';
 import { redisTime } from '../../queue/redis.ts';
 import { rewriteWithoutForgotten } from '../../queue/rewrite.ts';
@@ -124,6 +125,7 @@ class Forgetting {
   readonly #videoIds = new Set<string>();
   /** Jobs whose folders name the user. A Redis that lost its data knows nothing of them. */
   readonly #inFolders = new Set<string>();
+  readonly #jobIds = new Set<string>();
   #jobs = 0;
   #cancelled = 0;
   #folders = 0;
@@ -170,6 +172,7 @@ class Forgetting {
     const { redis, client } = this.#tools;
     const known = await redis.zrangebyscore(client.keys.history(this.#userKey), '-inf', this.#wishedAt);
     const ids = [...new Set([...known, ...this.#inFolders])];
+    for (const id of ids) this.#jobIds.add(id);
     const workers = [...(await workerEntries(redis, client.keys)).values()];
     const held = new Set(workers.filter(({ alive }) => alive).map(({ entry }) => entry.jobId));
     const left: string[] = [];
@@ -273,6 +276,7 @@ class Forgetting {
     for (const queue of [generateQueueName, deliverQueueName, webhookQueueName]) {
       await redis.xtrim(`${keys.bull}:${queue}:events`, 'MAXLEN', 0);
     }
+    await new SharedLog(redis, keys).removeThoseWith([this.#userKey, ...this.#jobIds]);
     for (const [id, { entry, alive }] of await workerEntries(redis, keys)) {
       const isLeftOver = !alive && entry.jobId !== null && !(await redis.exists(keys.job(entry.jobId)));
       if (isLeftOver) await redis.hdel(keys.workers, id);
