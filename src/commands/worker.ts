@@ -5,10 +5,13 @@ import { createLogger } from '../log.ts';
 import { startMetricsServer } from '../metrics/server.ts';
 import { Artifacts } from '../queue/artifacts.ts';
 import { Keys } from '../queue/keys.ts';
+import { shareLog } from '../queue/live-log.ts';
 import { assertTrustworthy, connectRedis } from '../queue/redis.ts';
 import { claimSchema } from '../queue/schema.ts';
+import { WorkerBeat } from '../queue/worker-registry.ts';
 import { engineGenerate } from '../worker/generate.ts';
 import { WorkerMetrics } from '../worker/metrics.ts';
+import { Vitals } from '../worker/vitals.ts';
 import { JobWorker } from '../worker/worker.ts';
 import { startEngine } from './engines.ts';
 import { assertShortcuts, choosePack, deviceCandidates } from './packs.ts';
@@ -25,6 +28,7 @@ const handBackMs = 10_000;
 export async function runWorker(config: Config): Promise<void> {
   const log = createLogger('worker', config.logLevel);
   const address = sharedRedis(config);
+  shareLog(address);
   await serve(async () => {
     await prepareDataFolder(config);
     const redis = connectRedis(address, 'patient', (error) => log.warn({ err: error.message }, 'redis'));
@@ -33,33 +37,40 @@ export async function runWorker(config: Config): Promise<void> {
     const pack = await choosePack(config, config.model);
     assertShortcuts(config, pack);
     let engineStatus: () => EngineStatus | undefined = () => undefined;
+    const firstDevice = deviceCandidates(config.device, pack)[0] ?? 'cpu';
+    const vitals = new Vitals({
+      device: firstDevice,
+      model: pack.manifest.id,
+      engineStatus: () => engineStatus(),
+      cacheFolder: config.cacheFolder,
+    });
     const metrics =
       config.metricsPorts &&
-      new WorkerMetrics({
-        probe: metricsProbe(address),
-        engineStatus: () => engineStatus(),
-        device: deviceCandidates(config.device, pack)[0] ?? 'cpu',
-        cacheFolder: config.cacheFolder,
-      });
+      new WorkerMetrics({ probe: metricsProbe(address), vitals, engineStatus: () => engineStatus() });
     // Before the model is loaded, which may take minutes.
     if (metrics) await startMetricsServer(config.metricsPorts.worker, metrics);
+    const beat = new WorkerBeat(redis, new Keys(), firstDevice, () => vitals.read());
+    beat.begin();
     const { engine, device, choice, advice } = await startEngine(config, pack, config.device, log);
     if (advice !== undefined) log.warn({ device }, advice);
     engineStatus = () => engine.status();
+    vitals.runsOn(device);
     try {
       await engine.ready();
     } catch (error) {
-      await engine.stop();
+      await Promise.all([engine.stop(), beat.stop()]);
       throw error;
     }
     process.stderr.write(`The model ${pack.manifest.id} runs on ${choice}.\n`);
-    const generate = engineGenerate(engine, pack, config.metadata, config.shortcuts);
+    const generate = vitals.measured(engineGenerate(engine, pack, config.metadata, config.shortcuts));
     const worker = new JobWorker(
       redis,
       new Artifacts(config.jobsFolder, config.jobFiles.minFreeBytes * roomForVideo),
       metrics?.measured(generate) ?? generate,
       log,
       { device, costs: config.queue.costs },
+      new Keys(),
+      beat,
     );
     await worker.start();
     return async () => {

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import type { Keys } from './keys.ts';
 import { type QueueMode, storedModeSchema } from './mode.ts';
 import { replies } from './redis.ts';
-import { workerEntries } from './worker-registry.ts';
+import { isServing, workerEntries } from './worker-registry.ts';
 
 export interface QueueStats {
   readonly mode: QueueMode;
@@ -32,7 +32,7 @@ export async function queueStats(redis: Redis, keys: Keys, day: string): Promise
     await batch.exec(),
     z.tuple([z.int(), z.int(), storedModeSchema, z.array(z.coerce.number()), counters], z.int()),
   );
-  const alive = [...(await workerEntries(redis, keys)).values()].filter((worker) => worker.alive);
+  const alive = [...(await workerEntries(redis, keys)).values()].filter(isServing);
   const waiting = counts.reduce((sum, count) => sum + count, 0);
   return {
     mode,

@@ -5,7 +5,7 @@ import { keptProgress } from './events.ts';
 import type { Keys } from './keys.ts';
 import type { Ledger, LedgerEntry } from './ledger.ts';
 import { redisTime } from './redis.ts';
-import { workerEntries } from './worker-registry.ts';
+import { isServing, workerEntries } from './worker-registry.ts';
 
 /** Where a waiting job stands in the queue. */
 export interface QueuePosition {
@@ -103,7 +103,7 @@ export class TimeLeft {
   /** The devices and jobs of living workers, a device for each; while none lives, one device of those that there were. */
   async #workers(): Promise<{ readonly devices: readonly string[]; readonly jobIds: readonly string[] }> {
     const workers = [...(await workerEntries(this.#redis, this.#keys)).values()];
-    const living = workers.flatMap(({ alive, entry }) => (alive ? [entry] : []));
+    const living = workers.filter(isServing).map(({ entry }) => entry);
     const jobIds = living.flatMap(({ jobId }) => jobId ?? []);
     const devices = living.map(({ device }) => device);
     if (devices.length > 0) return { devices, jobIds };

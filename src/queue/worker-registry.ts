@@ -1,4 +1,5 @@
 /** Which workers are alive and what they do. */
+import { randomUUID } from 'node:crypto';
 import { readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 import type { Redis } from 'ioredis';
@@ -11,6 +12,39 @@ import { readJson } from './stored-json.ts';
 const beatEveryMs = 2_000;
 const aliveForMs = 10_000;
 
+/** What a worker tells of its machine and work. What it cannot measure is null, never a guess. */
+const vitalsSchema = z.object({
+  /** Of the engine; `starting`: the worker loads its model for the first time and takes no jobs yet. */
+  state: z.enum(['starting', 'loading', 'idle', 'busy', 'dead', 'stopped']),
+  /** For how long. */
+  stateMs: z.number(),
+  upMs: z.number(),
+  model: z.string(),
+  /** Of the GPU or the processor. */
+  hardware: z.string().nullable(),
+  /** Engine processes started after the first, planned replacements included. */
+  engineRestarts: z.int(),
+  /** Code of what keeps a dead engine from starting. */
+  engineError: z.string().nullable(),
+  engineBytes: z.number(),
+  /** Of the GPU, by anybody; absent on a CPU. */
+  gpuUsedBytes: z.number().nullable(),
+  /** Of the GPU, or of the machine. */
+  totalBytes: z.number().nullable(),
+  celsius: z.number().nullable(),
+  /** Usual time of the latest denoising steps. */
+  stepMs: z.number().nullable(),
+  /** What jobs looked for in the latent cache since the worker was started. */
+  cacheHits: z.int(),
+  cacheMisses: z.int(),
+  cacheBytes: z.number().nullable(),
+  /** Videos since the worker was started, and those of the last hour. */
+  made: z.int(),
+  failed: z.int(),
+  madeLastHour: z.int(),
+});
+export type WorkerVitals = z.infer<typeof vitalsSchema>;
+
 export const workerSchema = z.object({
   /** By Redis's clock. */
   beatAt: z.number(),
@@ -19,6 +53,10 @@ export const workerSchema = z.object({
   host: z.string(),
   jobId: z.string().nullable(),
   device: z.string(),
+  /** Takes jobs, and does not still load its model for the first time. */
+  isServing: z.boolean().default(true),
+  /** Another version may tell other things. */
+  vitals: vitalsSchema.optional().catch(undefined),
 });
 export type WorkerEntry = z.infer<typeof workerSchema>;
 
@@ -53,39 +91,66 @@ export async function workerEntries(
 }
 
 export async function countLiveWorkers(redis: Redis, keys: Keys): Promise<number> {
-  return [...(await workerEntries(redis, keys)).values()].filter(({ alive }) => alive).length;
+  return [...(await workerEntries(redis, keys)).values()].filter(isServing).length;
 }
+
+/** Whether a worker lives and takes jobs. */
+export const isServing = ({ entry, alive }: { entry: WorkerEntry; alive: boolean }): boolean =>
+  alive && entry.isServing;
 
 /** One worker's line in the registry, renewed while the process lives. */
 export class WorkerBeat {
+  readonly id = randomUUID();
   readonly #redis: Redis;
   readonly #keys: Keys;
-  readonly #id: string;
-  readonly #entry: Omit<WorkerEntry, 'beatAt'>;
-  readonly #timer: NodeJS.Timeout;
+  readonly #vitals: (() => WorkerVitals) | undefined;
+  #device: string;
+  #timer: NodeJS.Timeout | undefined;
+  #jobId: string | null = null;
+  #isServing = false;
 
-  constructor(redis: Redis, keys: Keys, id: string, entry: Pick<WorkerEntry, 'pid' | 'host' | 'device'>) {
+  /** @param vitals asked at every beat */
+  constructor(redis: Redis, keys: Keys, device: string, vitals?: () => WorkerVitals) {
     this.#redis = redis;
     this.#keys = keys;
-    this.#id = id;
-    this.#entry = { ...entry, jobId: null };
-    this.#timer = setInterval(() => this.#write(), beatEveryMs);
+    this.#device = device;
+    this.#vitals = vitals;
+  }
+
+  /** Says from now on that this worker lives. */
+  begin(): void {
+    this.#timer ??= setInterval(() => this.#write(), beatEveryMs);
     this.#write();
+  }
+
+  /** Says that jobs are taken from now on, on this device. */
+  serve(device: string): void {
+    this.#device = device;
+    this.#isServing = true;
+    this.begin();
   }
 
   /** Says at once which job runs, or null when idle. */
   setJob(jobId: string | null): void {
-    this.#entry.jobId = jobId;
+    this.#jobId = jobId;
     this.#write();
   }
 
   #write(): void {
-    const beat = JSON.stringify(this.#entry);
-    runScript(this.#redis, 'beat', this.#keys.prefix, this.#id, beat).catch(() => {}); // the next beat tries again
+    const entry: Omit<WorkerEntry, 'beatAt'> = {
+      pid: process.pid,
+      host: processSpace(),
+      jobId: this.#jobId,
+      device: this.#device,
+      isServing: this.#isServing,
+      ...(this.#vitals ? { vitals: this.#vitals() } : {}),
+    };
+    const beat = JSON.stringify(entry);
+    runScript(this.#redis, 'beat', this.#keys.prefix, this.id, beat).catch(() => {}); // the next beat tries again
   }
 
   async stop(): Promise<void> {
     clearInterval(this.#timer);
-    await this.#redis.hdel(this.#keys.workers, this.#id).catch(() => {});
+    await this.#redis.hdel(this.#keys.workers, this.id).catch(() => {});
   }
 }

@@ -2,18 +2,17 @@
  * Metrics of a worker process: waits and runs per phase, steps, cache, engine and memory. No label holds a person or a
  * prompt. Knows no platform, and only the status of the engine.
  */
-import { readdir, readFile, stat } from 'node:fs/promises';
-import path from 'node:path';
 import { collectDefaultMetrics } from 'prom-client';
-import type { Engine, EngineStatus } from '../engine/supervisor.ts';
+import type { EngineStatus } from '../engine/supervisor.ts';
 import { serializeError } from '../errors.ts';
-import { GpuMemoryWatch } from '../inference/devices/gpu-memory.ts';
 import { Instruments } from '../metrics/instruments.ts';
 import { RedisMetrics } from '../metrics/redis-metrics.ts';
 import type { RedisProbe } from '../metrics/redis-probe.ts';
 import type { HealthReport, Observed } from '../metrics/server.ts';
 import type { Artifact } from '../queue/jobs.ts';
-import type { Generate, Progress } from './worker.ts';
+import { StepWatch } from './step-watch.ts';
+import type { Vitals } from './vitals.ts';
+import type { Generate } from './worker.ts';
 
 const waitBuckets = [1, 5, 15, 30, 60, 120, 300, 600, 1_800, 3_600, 7_200, 21_600, 86_400];
 const runBuckets = [0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1_200, 3_600];
@@ -29,23 +28,17 @@ const engineStates = [
   'dead',
   'stopped',
 ] as const satisfies EngineStatus['state'][];
-/** The folder may hold thousands of files. */
-const cacheMeasuredEveryMs = 30_000;
-
 export interface WorkerMetricsOptions {
   readonly probe: RedisProbe;
   /** Undefined until the engine is started. */
   readonly engineStatus: () => EngineStatus | undefined;
-  readonly device: string;
-  /** Disk tier of the latent cache. */
-  readonly cacheFolder: string;
+  readonly vitals: Vitals;
 }
 
 export class WorkerMetrics implements Observed {
   readonly registry = new Instruments();
   readonly #options: WorkerMetricsOptions;
   readonly #redis: RedisMetrics;
-  readonly #gpus: GpuMemoryWatch | null;
   readonly #wait = this.registry.histogram(
     'kinora_job_wait_seconds',
     'From acceptance to the first start.',
@@ -104,13 +97,11 @@ export class WorkerMetrics implements Observed {
     'gpu',
   );
   readonly #gpuTotal = this.registry.gauge('kinora_gpu_memory_total_bytes', 'Memory of the GPU.', 'gpu');
-  #cacheMeasuredAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: WorkerMetricsOptions) {
     collectDefaultMetrics({ register: this.registry });
     this.#options = options;
     this.#redis = new RedisMetrics(options.probe, this.registry);
-    this.#gpus = /^(cuda|tensorrt)/.test(options.device) ? new GpuMemoryWatch() : null;
   }
 
   /** Wraps a Generate function to measure it. */
@@ -150,24 +141,18 @@ export class WorkerMetrics implements Observed {
   }
 
   async refresh(): Promise<void> {
-    this.#measureCache();
-    const status = this.#options.engineStatus();
+    const { vitals, engineStatus } = this.#options;
+    await Promise.all([vitals.refresh(), this.#redis.refresh()]);
+    const status = engineStatus();
     for (const state of engineStates) this.#engineState.set({ state }, status?.state === state ? 1 : 0);
     this.#engineStarts.reset();
     this.#engineStarts.inc(Math.max(0, (status?.starts ?? 0) - 1));
-    for (const { gpu, usedBytes, totalBytes } of this.#gpus?.latest ?? []) {
+    for (const { gpu, usedBytes, totalBytes } of vitals.gpus) {
       this.#gpuUsed.set({ gpu }, usedBytes);
       this.#gpuTotal.set({ gpu }, totalBytes);
     }
-    const [bytes] = await Promise.all([residentBytes(status), this.#redis.refresh()]);
-    this.#engineBytes.set(bytes);
-  }
-
-  /** Measured in the background: a scrape shows the last known size. */
-  #measureCache(): void {
-    if (performance.now() - this.#cacheMeasuredAt < cacheMeasuredEveryMs) return;
-    this.#cacheMeasuredAt = performance.now();
-    void folderBytes(this.#options.cacheFolder).then((bytes) => this.#cacheBytes.set(bytes));
+    this.#engineBytes.set(vitals.engineBytes);
+    if (vitals.cacheBytes !== null) this.#cacheBytes.set(vitals.cacheBytes);
   }
 
   async health(): Promise<Record<string, HealthReport>> {
@@ -175,7 +160,6 @@ export class WorkerMetrics implements Observed {
   }
 
   close(): void {
-    this.#gpus?.stop();
     this.registry.clear();
     this.#options.probe.close();
   }
@@ -184,26 +168,6 @@ export class WorkerMetrics implements Observed {
 /** Presets are the model pack's, but the ledger takes any short text: only what looks like a name becomes a label. */
 const labelOf = (preset: string): string => (/^[a-z][a-z0-9-]{0,31}$/.test(preset) ? preset : 'other');
 
-/** Time between two steps of the denoising loop. */
-class StepWatch {
-  readonly #onStep: (seconds: number) => void;
-  #done = 0;
-  #at: number | null = null;
-
-  constructor(onStep: (seconds: number) => void) {
-    this.#onStep = onStep;
-  }
-
-  note({ phase, done }: Pick<Progress, 'phase' | 'done'>): void {
-    if (phase !== 'denoising') return;
-    const now = performance.now();
-    const steps = done - this.#done;
-    if (this.#at !== null && steps > 0) this.#onStep((now - this.#at) / 1000 / steps);
-    this.#done = done;
-    this.#at = now;
-  }
-}
-
 function engineHealth(status: EngineStatus | undefined): HealthReport {
   if (!status) return { state: 'loading' };
   const { state, pid, error } = status;
@@ -211,21 +175,4 @@ function engineHealth(status: EngineStatus | undefined): HealthReport {
   if (state === 'dead') return { ...details, problem: error?.message ?? 'The engine is dead.' };
   if (state === 'stopped') return { ...details, problem: 'The engine was stopped.' };
   return details;
-}
-
-/** The present value from /proc, else the one that the engine reported with its last answer. */
-async function residentBytes(status: ReturnType<Engine['status']> | undefined): Promise<number> {
-  if (!status?.pid) return 0;
-  const text = await readFile(`/proc/${status.pid}/status`, 'utf8').catch(() => '');
-  const kibibytes = /^VmRSS:\s+(\d+) kB$/m.exec(text)?.[1];
-  return kibibytes === undefined ? status.rssBytes : Number(kibibytes) * 1024;
-}
-
-async function folderBytes(folder: string): Promise<number> {
-  let bytes = 0;
-  for (const name of await readdir(folder).catch(() => [])) {
-    const found = await stat(path.join(folder, name)).catch(() => undefined); // may have just been removed
-    if (found?.isFile()) bytes += found.size;
-  }
-  return bytes;
 }

@@ -3,7 +3,6 @@
  * makes a heavy native call itself, so locks are always renewed. Knows no platform and no model.
  */
 
-import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DelayedError, type Job, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
@@ -18,7 +17,7 @@ import { type JobEvent, Ledger, type LedgerEntry, type Transition } from '../que
 import { LockRenewal } from '../queue/lock-renewal.ts';
 import { OverdueDelays } from '../queue/overdue-delays.ts';
 import { untilRedisCan } from '../queue/redis.ts';
-import { processSpace, WorkerBeat } from '../queue/worker-registry.ts';
+import { WorkerBeat } from '../queue/worker-registry.ts';
 import { Reclaimer } from './reclaim.ts';
 
 export type Progress = Omit<Extract<QueueEvent, { type: 'progress' }>, 'type' | 'jobId'>;
@@ -71,7 +70,7 @@ interface Current {
 }
 
 export class JobWorker {
-  readonly id = randomUUID();
+  readonly id: string;
   readonly #redis: Redis;
   readonly #keys: Keys;
   readonly #ledger: Ledger;
@@ -83,7 +82,7 @@ export class JobWorker {
   readonly #locks: LockRenewal;
   readonly #reclaimer: Reclaimer;
   readonly #delays: OverdueDelays;
-  #beat: WorkerBeat | null = null;
+  readonly #beat: WorkerBeat;
   #unsubscribe: (() => void) | null = null;
   #reclaimTimer: NodeJS.Timeout | null = null;
   #current: Current | null = null;
@@ -91,7 +90,10 @@ export class JobWorker {
   #held: string | null = null;
   #stopping = false;
 
-  /** @param redis a patient connection; the caller closes it after stop() */
+  /**
+   * @param redis a patient connection; the caller closes it after stop()
+   * @param beat this worker's, where it was begun before
+   */
   constructor(
     redis: Redis,
     artifacts: Artifacts,
@@ -99,6 +101,7 @@ export class JobWorker {
     log: Logger,
     settings: Partial<WorkerSettings> = {},
     keys = new Keys(),
+    beat?: WorkerBeat,
   ) {
     this.#redis = redis;
     this.#keys = keys;
@@ -107,6 +110,8 @@ export class JobWorker {
     this.#generate = generate;
     this.#settings = { ...defaultWorkerSettings, ...settings };
     this.#log = log;
+    this.#beat = beat ?? new WorkerBeat(redis, keys, this.#settings.device);
+    this.id = this.#beat.id;
     this.#reclaimer = new Reclaimer(redis, keys, this.id, () => this.#held, log);
     this.#worker = new Worker<QueueData>(generateQueueName, (job, token) => this.#process(job, token), {
       connection: redis,
@@ -129,11 +134,7 @@ export class JobWorker {
 
   /** Takes back what a dead predecessor held, then serves until stop(). */
   async start(): Promise<void> {
-    this.#beat = new WorkerBeat(this.#redis, this.#keys, this.id, {
-      pid: process.pid,
-      host: processSpace(),
-      device: this.#settings.device,
-    });
+    this.#beat.serve(this.#settings.device);
     this.#unsubscribe = await subscribeEvents(this.#redis, this.#keys.events, (event) => {
       if (event.type === 'cancel') void this.#obeyCancel(event.jobId);
     });
@@ -158,7 +159,7 @@ export class JobWorker {
     }
     this.#locks.stop();
     this.#unsubscribe?.();
-    await this.#beat?.stop();
+    await this.#beat.stop();
   }
 
   async #reclaim(): Promise<void> {
@@ -224,7 +225,7 @@ export class JobWorker {
 
     const current: Current = { jobId, controller: new AbortController(), reason: null };
     this.#current = current;
-    this.#beat?.setJob(jobId);
+    this.#beat.setJob(jobId);
     const cancelPoll = setInterval(() => void this.#obeyCancel(jobId), this.#settings.cancelPollMs);
     const startedAt = performance.now();
     try {
@@ -246,7 +247,7 @@ export class JobWorker {
     } finally {
       clearInterval(cancelPoll);
       this.#current = null;
-      this.#beat?.setJob(null);
+      this.#beat.setJob(null);
     }
   }
 

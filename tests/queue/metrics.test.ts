@@ -16,6 +16,7 @@ import type { JobClient } from '../../src/queue/client.ts';
 import { findFfmpeg } from '../../src/video/ffmpeg-path.ts';
 import { engineGenerate } from '../../src/worker/generate.ts';
 import { WorkerMetrics } from '../../src/worker/metrics.ts';
+import { Vitals } from '../../src/worker/vitals.ts';
 import { engineRequest } from '../chaos/worker-handle.ts';
 import { tinyPackPath } from '../helpers/golden.ts';
 import { eventually, Harness, log, openTerms } from '../helpers/queue-harness.ts';
@@ -53,6 +54,7 @@ let client: JobClient;
 let engine: Engine;
 let bot: { metrics: BotMetrics; server: MetricsServer };
 let worker: { metrics: WorkerMetrics; server: MetricsServer };
+let vitals: Vitals;
 let delivery: DeliveryWorker;
 
 const probe = (): RedisProbe => new RedisProbe(harness.server.failFast(), harness.keys);
@@ -76,12 +78,14 @@ beforeAll(async () => {
   engine = await startEngine(tinyPackPath);
   const botMetrics = new BotMetrics(probe());
   bot = { metrics: botMetrics, server: await startMetricsServer(0, botMetrics) };
-  const workerMetrics = new WorkerMetrics({
-    probe: probe(),
-    engineStatus: () => engine.status(),
+  const engineStatus = () => engine.status();
+  vitals = new Vitals({
     device: 'cpu',
+    model: 'tiny',
+    engineStatus,
     cacheFolder: join(harness.folder, 'cache'),
   });
+  const workerMetrics = new WorkerMetrics({ probe: probe(), vitals, engineStatus });
   worker = { metrics: workerMetrics, server: await startMetricsServer(0, workerMetrics) };
   client = harness.client({
     onDecision: bot.metrics.onDecision,
@@ -112,6 +116,7 @@ afterAll(async () => {
   await Promise.all([bot.server.close(), worker.server.close()]);
   bot.metrics.close();
   worker.metrics.close();
+  vitals.stop();
   await Promise.all([engine.stop(), delivery.stop()]);
   await harness.stop();
 });

@@ -1,5 +1,5 @@
 /**
- * The memory of NVIDIA GPUs over time. nvidia-smi runs in the background, so that a scrape never waits for a driver that
+ * The memory and temperature of NVIDIA GPUs over time. nvidia-smi runs in the background, so that a scrape never waits for a driver that
  * hangs.
  */
 import { queryGpus } from './nvidia-smi.ts';
@@ -24,8 +24,31 @@ export function parseGpuMemory(text: string): GpuMemory[] {
   });
 }
 
-export class GpuMemoryWatch {
-  #latest: readonly GpuMemory[] = [];
+/** What a GPU is, has and does now. */
+export interface GpuReading extends GpuMemory {
+  readonly uuid: string;
+  /** Degrees Celsius; null where the driver does not say. */
+  readonly celsius: number | null;
+  readonly name: string;
+}
+
+const columns = 'index,memory.used,memory.total,uuid,temperature.gpu,name';
+
+export function parseGpuReadings(text: string): GpuReading[] {
+  return text.split('\n').flatMap((line) => {
+    const [memory] = parseGpuMemory(line);
+    const [uuid = '', celsius = '', ...name] = line
+      .split(',')
+      .slice(3)
+      .map((cell) => cell.trim());
+    if (!memory || name.length === 0) return [];
+    const isKnown = /^\d+$/.test(celsius);
+    return { ...memory, uuid, celsius: isKnown ? Number(celsius) : null, name: name.join(', ') };
+  });
+}
+
+export class GpuWatch {
+  #latest: readonly GpuReading[] = [];
   readonly #timer: NodeJS.Timeout;
 
   constructor() {
@@ -34,7 +57,7 @@ export class GpuMemoryWatch {
   }
 
   /** At most ten seconds old; empty where there is no NVIDIA GPU. */
-  get latest(): readonly GpuMemory[] {
+  get latest(): readonly GpuReading[] {
     return this.#latest;
   }
 
@@ -43,7 +66,7 @@ export class GpuMemoryWatch {
   }
 
   async #refresh(): Promise<void> {
-    const answer = await queryGpus('index,memory.used,memory.total', deadlineMs);
-    this.#latest = answer.kind === 'rows' ? parseGpuMemory(answer.text) : [];
+    const answer = await queryGpus(columns, deadlineMs);
+    this.#latest = answer.kind === 'rows' ? parseGpuReadings(answer.text) : [];
   }
 }

@@ -1,4 +1,4 @@
-/** The GPUs of this machine, as NVIDIA's driver lists them. gpu-memory.ts watches their memory over time. */
+/** The GPUs of this machine, as NVIDIA's driver lists them. gpu-memory.ts watches them over time. */
 import { type GpuMemory, parseGpuMemory } from './gpu-memory.ts';
 import { type NoGpus, queryGpus } from './nvidia-smi.ts';
 
@@ -45,13 +45,13 @@ export async function findGpu(ordinal: number): Promise<Gpu | undefined> {
  * The GPUs that CUDA may use, in its order: "cuda:1" is the second of them. CUDA_VISIBLE_DEVICES names them by number or
  * by the beginning of their UUID; names after the first unknown one are ignored. The engine child counts like nvidia-smi.
  */
-export function visibleGpus(
-  gpus: readonly Gpu[],
+export function visibleGpus<T extends Pick<Gpu, 'gpu' | 'uuid'>>(
+  gpus: readonly T[],
   environment: NodeJS.ProcessEnv = process.env,
-): readonly Gpu[] {
+): readonly T[] {
   const visible = environment['CUDA_VISIBLE_DEVICES'];
   if (visible === undefined) return gpus;
-  const chosen: Gpu[] = [];
+  const chosen: T[] = [];
   for (const name of visible.split(',').map((part) => part.trim())) {
     const gpu = gpus.find(({ gpu: index, uuid }) => index === name || (name !== '' && uuid.startsWith(name)));
     if (!gpu) break;
