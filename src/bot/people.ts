@@ -3,6 +3,8 @@
 export interface Person {
   /** "<platform>:<id>" */
   readonly userKey: string;
+  /** As others see it, where the platform tells it. */
+  readonly name?: string | undefined;
   /** "<platform>:<role id>", for allowances by role. */
   readonly roleKeys: readonly string[];
   /** As the platform gives it: "en-US", "zh-CN", "de". */

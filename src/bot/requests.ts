@@ -100,6 +100,7 @@ export interface RequestTools {
 
 type StoredPicture = ImageHeader & { readonly kind: 'stored'; readonly cut: Cut | undefined };
 
+const longestName = 64;
 /** Of everybody together: the largest ones have 64 MiB each. */
 const picturesAtOnce = 8;
 
@@ -169,6 +170,7 @@ export class Requests {
     const job = jobRequestSchema.parse({
       id: jobId,
       userKey: person.userKey,
+      userName: person.name?.slice(0, longestName),
       surface: request.surface,
       roleKeys: [...person.roleKeys],
       communityKey: place.communityKey,

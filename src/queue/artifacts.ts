@@ -76,11 +76,16 @@ export class Artifacts {
 
   /** True while less is free than must stay free. Cheap: asks the file system once a second at most. */
   async almostFull(): Promise<boolean> {
+    return whatIsFull(await this.freeSpace(), this.#minFreeBytes) !== undefined;
+  }
+
+  /** At most a second old. */
+  async freeSpace(): Promise<FreeSpace> {
     const now = performance.now();
     if (!this.#freeSpace || now - this.#freeSpace.checkedAt > freeSpaceCachedMs) {
       this.#freeSpace = { checkedAt: now, space: this.#space() };
     }
-    return whatIsFull(await this.#freeSpace.space, this.#minFreeBytes) !== undefined;
+    return await this.#freeSpace.space;
   }
 
   async #space(): Promise<FreeSpace> {

@@ -1,6 +1,8 @@
 /** Rules of a community as they are stored, field by field. What a field may contain is for the caller to know. */
+import type { Redis } from 'ioredis';
 import type { AuditTrail } from './audit.ts';
 import { checkOwner } from './checks.ts';
+import type { Keys } from './keys.ts';
 
 export class RuleStore {
   readonly #trail: AuditTrail;
@@ -31,4 +33,17 @@ export class RuleStore {
     const { redis, keys } = this.#trail;
     return keys.rules((await redis.hget(keys.moved, checkOwner(community))) ?? community);
   }
+}
+
+/** The most communities that are listed. */
+const mostListed = 1_000;
+
+/** Keys of the communities that have rules, in order. Looks at all keys of Redis. */
+export async function rulesOfAll(redis: Redis, keys: Keys): Promise<string[]> {
+  const prefix = keys.rules('');
+  const found = new Set<string>();
+  for await (const names of redis.scanStream({ match: `${prefix}*`, count: mostListed })) {
+    for (const name of names as string[]) found.add(name.slice(prefix.length)); // what SCAN answers
+  }
+  return [...found].sort().slice(0, mostListed);
 }

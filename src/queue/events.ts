@@ -8,11 +8,14 @@ import { jobIdSchema } from './jobs.ts';
 import type { Keys } from './keys.ts';
 import { readJson } from './stored-json.ts';
 
+/** Of a running job. */
+export const phases = ['loading', 'encoding', 'denoising', 'decoding', 'finishing'] as const;
+
 const queueEventSchema = z.discriminatedUnion('type', [
   z.object({
     type: z.literal('progress'),
     jobId: jobIdSchema,
-    phase: z.enum(['loading', 'encoding', 'denoising', 'decoding', 'finishing']),
+    phase: z.enum(phases),
     done: z.number(),
     total: z.number(),
     /** Milliseconds until the video is ready, when it can be told. */

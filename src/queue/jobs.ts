@@ -19,6 +19,8 @@ const mostRoles = 500;
 export const jobRequestSchema = z.object({
   id: jobIdSchema,
   userKey: platformKey,
+  /** What the person is called, for those who administer Kinora. */
+  userName: z.string().optional(),
   /** Platform that gives the answer, where it is not the one of the user's key. */
   surface: z
     .string()

@@ -266,6 +266,32 @@ export class Ledger {
     return await this.readAll(newestFirst.reverse());
   }
 
+  /** The jobs that wait, in the order in which they will be served, and how many there are. */
+  async waiting(
+    limit: number,
+  ): Promise<{ readonly entries: readonly LedgerEntry[]; readonly count: number }> {
+    const presets = await this.#redis.smembers(this.keys.presets);
+    const looks = presets.map(async (preset) => {
+      const key = this.keys.waiting(preset);
+      const first = await this.#redis.zrange(key, 0, String(limit - 1), 'WITHSCORES');
+      return { first, count: await this.#redis.zcard(key) };
+    });
+    const found = await Promise.all(looks);
+    const scored = found.flatMap(({ first }) => pairsOf(first)).sort(([, a], [, b]) => a - b);
+    const ids = scored.slice(0, limit).map(([id]) => id);
+    return { entries: await this.readAll(ids), count: found.reduce((sum, { count }) => sum + count, 0) };
+  }
+
+  /** The one that is served last, as it looks now; undefined where none waits. */
+  async lastWaiting(): Promise<Pick<LedgerEntry, 'id' | 'preset'> | undefined> {
+    const presets = await this.#redis.smembers(this.keys.presets);
+    const looks = presets.map(async (preset) => {
+      const [id, score] = await this.#redis.zrevrange(this.keys.waiting(preset), 0, 0, 'WITHSCORES');
+      return id === undefined ? [] : [{ id, preset, score: Number(score) }];
+    });
+    return (await Promise.all(looks)).flat().sort((a, b) => b.score - a.score)[0];
+  }
+
   /** Leaves out entries that are gone, or of a version that this one cannot read. */
   async readAll(jobIds: readonly string[]): Promise<LedgerEntry[]> {
     const entries: LedgerEntry[] = [];
@@ -302,6 +328,11 @@ export class Ledger {
     );
     return new Map(presets.map((preset, index) => [preset, counts[index] ?? 0]));
   }
+}
+
+/** Members and scores as Redis lists them. */
+function pairsOf(flat: readonly string[]): [member: string, score: number][] {
+  return flat.flatMap((member, index) => (index % 2 === 0 ? [[member, Number(flat[index + 1])]] : []));
 }
 
 function parseEntry(id: string, fields: Record<string, string>): LedgerEntry {

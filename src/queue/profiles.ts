@@ -33,6 +33,17 @@ export class Profiles {
     return readJson((await this.#redis.hget(this.#key, userKey)) ?? '', profileSchema);
   }
 
+  /** Of these users, by userKey; those without a profile are left out. */
+  async namesOf(userKeys: readonly string[]): Promise<Map<string, string>> {
+    const names = new Map<string, string>();
+    const texts = userKeys.length === 0 ? [] : await this.#redis.hmget(this.#key, ...userKeys);
+    for (const [index, userKey] of userKeys.entries()) {
+      const name = readJson(texts[index] ?? '', profileSchema)?.name;
+      if (name !== undefined) names.set(userKey, name);
+    }
+    return names;
+  }
+
   /** By userKey. */
   async all(): Promise<Map<string, Profile>> {
     const profiles = new Map<string, Profile>();

@@ -2,10 +2,12 @@
  * Allowances: credits per day, set for a user, a role or a community, and extra credits of a user. lua/admit.lua spends
  * them by the same rules that quotaOf() tells.
  */
+import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import type { AuditTrail } from './audit.ts';
-import { checkOwner, checkWhole, type Target, targetField } from './checks.ts';
+import { checkOwner, checkWhole, parseTarget, type Target, targetField } from './checks.ts';
 import type { QueueTerms } from './client.ts';
+import type { Keys } from './keys.ts';
 import { redisTime, replies } from './redis.ts';
 
 export const creditRange = { min: 0, max: 1_000_000 } as const;
@@ -21,6 +23,27 @@ export interface Quota {
   readonly granted: number;
   /** What can be spent now: the rest of the day's credits, and the extra ones. */
   readonly left: number;
+}
+
+/** What was set for a target, and given to it. */
+export interface Allowance {
+  readonly target: Target;
+  readonly credits: number | undefined;
+  readonly granted: number;
+}
+
+/** Everybody for whom credits were set, or who has extra ones, by name. */
+export async function allowances(redis: Redis, keys: Keys): Promise<Allowance[]> {
+  const [limits, grants] = await Promise.all([redis.hgetall(keys.limits), redis.hgetall(keys.grants)]);
+  const given = Object.keys(grants).map((user) => `user:${user}`);
+  const fields = [...new Set([...Object.keys(limits), ...given])].sort();
+  return fields.flatMap((field): Allowance[] => {
+    const target = parseTarget(field);
+    if (!target) return [];
+    const credits = limits[field] === undefined ? undefined : Number(limits[field]);
+    const granted = target.kind === 'user' ? Number(grants[target.key] ?? 0) : 0;
+    return credits === undefined && granted === 0 ? [] : [{ target, credits, granted }];
+  });
 }
 
 /** Changing methods take the userKey of the admin first and resolve to whether anything changed, if not said otherwise. */

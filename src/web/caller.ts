@@ -140,8 +140,11 @@ function unavailable(): never {
 }
 
 /** Acts for its user alone: what admins may do is asked for elsewhere. */
-function personOf({ userKey }: { readonly userKey: string }, request: FastifyRequest): Person {
-  return { userKey, roleKeys: [], locale: localeOf(request), isAdmin: false };
+function personOf(
+  { userKey, name }: { readonly userKey: string; readonly name?: string },
+  request: FastifyRequest,
+): Person {
+  return { userKey, name, roleKeys: [], locale: localeOf(request), isAdmin: false };
 }
 
 /** The first language of a request: "de" in "de;q=0.9, en". */

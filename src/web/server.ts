@@ -25,7 +25,7 @@ import { Profiles } from '../queue/profiles.ts';
 import { Sessions } from '../queue/sessions.ts';
 import { SignInLinks } from '../queue/sign-in-links.ts';
 import { accountRoutes } from './account.ts';
-import { adminRoutes } from './admin.ts';
+import { adminRoutes } from './admin/routes.ts';
 import { type CallLimits, defaultCallLimits, localeOf, requireCaller } from './caller.ts';
 import { healthRoutes } from './health.ts';
 import { isNavigation, Origins, type OwnAddress } from './origin.ts';
@@ -131,7 +131,8 @@ export async function buildServer(tools: ServerTools): Promise<WebServer> {
   accountRoutes(app, account);
   const profiles = new Profiles(redis, keys);
   signInRoutes(app, { ...callers, account, profiles, links: new SignInLinks(redis, keys) });
-  adminRoutes(app, { administration, redis, keys });
+  const { client, artifacts } = tools.videos;
+  await adminRoutes(app, { administration, client, artifacts, redis, keys });
   return app;
 }
 

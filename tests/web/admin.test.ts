@@ -36,6 +36,14 @@ it('only a key with the scope may', async () => {
     ['GET', 'stats'],
     ['GET', 'workers'],
     ['GET', 'audit'],
+    ['GET', 'queue'],
+    ['GET', 'log'],
+    ['GET', 'quotas'],
+    ['GET', 'weights'],
+    ['PUT', 'weights/user:discord:8035'],
+    ['GET', 'rules'],
+    ['GET', 'rules/discord:77'],
+    ['POST', 'quotas/user:discord:8035/reset'],
     ['GET', 'bans'],
     ['GET', 'quotas/user:discord:8035'],
     ['DELETE', 'quotas/user:discord:8035'],
@@ -79,7 +87,7 @@ it('bans and lets in again, and what was asked for meanwhile is refused with the
   const target = 'user:discord:8035';
   expect(await answer('PUT', `bans/${target}`, { reason: 'spam' })).toEqual({ target, until: null });
   expect(await answer('GET', 'bans')).toEqual({
-    data: [{ target, until: null, reason: 'spam', by: 'discord:1' }],
+    data: [{ target, name: null, until: null, reason: 'spam', by: 'discord:1' }],
     page: 1,
     pages: 1,
   });

@@ -44,7 +44,8 @@ export type AdminCommand =
   | { readonly kind: 'pause' | 'resume' | 'drain'; readonly reason: string }
   | { readonly kind: 'cancel'; readonly jobId: string }
   | { readonly kind: 'stats' }
-  | { readonly kind: 'audit'; readonly entries: number };
+  /** `before`: id of the last entry that was read before. */
+  | { readonly kind: 'audit'; readonly entries: number; readonly before?: string };
 
 /** Why a text, or a choice of options, is not a command. */
 export type Misunderstood =

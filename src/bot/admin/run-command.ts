@@ -127,8 +127,11 @@ export async function runAdminCommand(
     }
     case 'stats':
       return { kind: 'stats', stats: await stats(), jobs: await client.ledger.pending() };
-    case 'audit':
-      return { kind: 'audit', entries: await trail.entries(Math.min(command.entries, mostAuditEntries)) };
+    case 'audit': {
+      const { entries, before } = command;
+      const page = before === undefined ? {} : { before };
+      return { kind: 'audit', entries: await trail.entries(Math.min(entries, mostAuditEntries), page) };
+    }
     default:
       return command;
   }

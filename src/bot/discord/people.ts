@@ -33,6 +33,7 @@ export function personOf(interaction: BaseInteraction, admins: Admins): Person {
   const roles = member === null ? [] : rolesOf(member);
   return {
     userKey: `${prefix}${user.id}`,
+    name: user.displayName,
     roleKeys: roles.map((id) => `${prefix}${id}`),
     locale,
     isAdmin: admins.userIds.includes(user.id) || roles.some((id) => admins.roleIds.includes(id)),

@@ -52,6 +52,7 @@ export class People {
   user(user: User): Person {
     return {
       userKey: `telegram:${user.id}`,
+      name: [user.first_name, user.last_name].filter(Boolean).join(' '),
       roleKeys: [],
       locale: user.language_code ?? 'en',
       isAdmin: !user.is_bot && this.#adminUserIds.has(user.id),

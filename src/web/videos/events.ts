@@ -2,12 +2,12 @@
  * How a video comes along, as server-sent events. Each event is the present state, so a client that was away misses
  * nothing that still holds: it sends the id of the last event that it has, and hears from the next change on.
  */
-import { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { messagesFor } from '../../bot/sentences/catalogue.ts';
 import type { JobClient } from '../../queue/client.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
 import { callerWith } from '../caller.ts';
+import { sendEvents } from '../event-stream.ts';
 import { ProblemError } from '../problem.ts';
 import { type Standing, standingOf, type VideoTools, videoOf } from './video.ts';
 
@@ -79,8 +79,7 @@ export function eventStream(
     reply.raw.once('close', () => {
       streams--;
     });
-    reply.header('x-accel-buffering', 'no').type('text/event-stream; charset=utf-8');
-    return reply.send(Readable.from(events(entry.id, lastId, locale, tools)));
+    return sendEvents(reply, events(entry.id, lastId, locale, tools));
   };
 }
 
