@@ -46,6 +46,11 @@ export class Webhooks {
     return webhook;
   }
 
+  /** By the clock that all machines share. */
+  async time(): Promise<number> {
+    return await redisTime(this.#redis);
+  }
+
   async read(id: string): Promise<Webhook | undefined> {
     const stored = readJson((await this.#redis.hget(this.#key, id)) ?? '', storedSchema);
     return stored && { id, ...stored };

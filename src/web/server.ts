@@ -28,6 +28,7 @@ import { accountRoutes } from './account.ts';
 import { adminRoutes } from './admin/routes.ts';
 import { type CallLimits, defaultCallLimits, localeOf, requireCaller } from './caller.ts';
 import { healthRoutes } from './health.ts';
+import { keyRoutes } from './keys.ts';
 import { isNavigation, Origins, type OwnAddress } from './origin.ts';
 import { pageRoutes } from './page-files.ts';
 import { type HttpProblem, invalidParameter, type Problem, ProblemError, renderProblem } from './problem.ts';
@@ -131,6 +132,7 @@ export async function buildServer(tools: ServerTools): Promise<WebServer> {
   accountRoutes(app, account);
   const profiles = new Profiles(redis, keys);
   signInRoutes(app, { ...callers, account, profiles, links: new SignInLinks(redis, keys) });
+  keyRoutes(app, callers.apiKeys);
   const { client, artifacts } = tools.videos;
   await adminRoutes(app, { administration, client, artifacts, redis, keys });
   return app;

@@ -180,3 +180,21 @@ it('no address of this machine is called unless the operator allows it, whatever
   expect(calls).toEqual([]);
   await strict.stop();
 });
+
+it('is tried on request, signed like all messages, and says how it was answered', async () => {
+  const { id, secret } = await subscribe(ann);
+  const tried = async (who = ann): Promise<unknown> =>
+    await (await who.call(`/v1/webhooks/${id}/test`, { method: 'POST' })).json();
+  expect(await tried()).toEqual({ id, delivered: true, status: 200 });
+  const [call] = calls;
+  const message = new Webhook(secret).verify(call?.body ?? '', call?.headers ?? {});
+  expect(message).toMatchObject({ type: 'webhook.test', data: { id, object: 'webhook' } });
+  answers.push({ status: 302, location: receiver('elsewhere') });
+  expect(await tried()).toEqual({ id, delivered: false, status: 302 });
+  const away = await subscribe(ann, 'http://127.0.0.1:9/');
+  const answer = await ann.call(`/v1/webhooks/${away.id}/test`, { method: 'POST' });
+  expect(await answer.json()).toEqual({ id: away.id, delivered: false, status: null });
+  expect(await tried(await web.person())).toMatchObject({ error: { code: 'webhook_not_found' } });
+  for (let i = 0; i < 7; i++) await tried();
+  expect(await tried()).toMatchObject({ error: { code: 'rate_limit_exceeded' } });
+});

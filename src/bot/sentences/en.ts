@@ -263,6 +263,9 @@ export const en = {
     linkUsed:
       'This link was used before, or its time is over. Write /web to Kinora in Discord or Telegram for a new one, or ask the owner of this Kinora.',
     nameNeeded: 'Choose a name of 1 to 64 characters.',
+    sessionNeeded: 'Keys are made and revoked on the studio page, by those who are signed in there.',
+    keyNotFound: 'You have no such key.',
+    keyLimit: 'You have 20 keys, which is the limit. Revoke one first.',
     sessionNotFound: 'You are not signed in there; /v1/sessions lists where you are.',
     otherOrigin: 'This call came from another site, or from no browser; send a key instead of a cookie.',
     unknownHost:

@@ -312,6 +312,9 @@ export const zh: typeof en = {
     linkUsed:
       '这个链接已被使用或已过期。请在 Discord 或 Telegram 里向 Kinora 发送 /web 获取新链接，或向这个 Kinora 的所有者索取。',
     nameNeeded: '请取一个 1 到 64 个字符的名字。',
+    sessionNeeded: '密钥只能由登录网页工作室的人在那里创建和撤销。',
+    keyNotFound: '你没有这个密钥。',
+    keyLimit: '你已有 20 个密钥，达到上限，请先撤销一个。',
     sessionNotFound: '你没有在那里登录；/v1/sessions 会列出你登录的地方。',
     otherOrigin: '这个请求来自其他网站，或并非来自浏览器；请改用密钥而非 Cookie。',
     unknownHost: '这个 Kinora 不认识这个名称。请用其地址打开，或将 KINORA_PUBLIC_URL 设为该名称。',

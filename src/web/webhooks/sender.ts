@@ -118,16 +118,12 @@ export class WebhookSender {
     // Removed or deleted since.
     if (!webhook || webhook.isDisabled || !entry || entry.isDiscarded) return;
     if (entry.deliveredAt === undefined) throw new Error('the job is not settled yet');
-    const body = JSON.stringify({
+    const { body, headers } = signedMessage(signer, webhookId, `msg_${queueId}`, {
       type: `video.${status}`,
       timestamp: new Date(at).toISOString(),
       data: { id: jobId, object: 'video', status },
+      sentAt: await redisTime(redis),
     });
-    const headers = {
-      'content-type': 'application/json',
-      'user-agent': 'Kinora',
-      ...signer.headersOf(webhookId, `msg_${queueId}`, body, await redisTime(redis)),
-    };
     const answered = await post(outgoing, webhook.url, body, headers);
     if (answered >= 200 && answered < 300) return;
     log.info({ jobId, webhookId, status: answered }, 'a webhook was refused');
@@ -139,11 +135,30 @@ export class WebhookSender {
   }
 }
 
+/** A message as the Standard Webhooks specification signs it. */
+export function signedMessage(
+  signer: WebhookSigner,
+  webhookId: string,
+  messageId: string,
+  {
+    sentAt,
+    ...content
+  }: { readonly type: string; readonly timestamp: string; readonly data: unknown; readonly sentAt: number },
+): { readonly body: string; readonly headers: Readonly<Record<string, string>> } {
+  const body = JSON.stringify(content);
+  const headers = {
+    'content-type': 'application/json',
+    'user-agent': 'Kinora',
+    ...signer.headersOf(webhookId, messageId, body, sentAt),
+  };
+  return { body, headers };
+}
+
 /**
  * Redirects are not followed, and the answer's body is not read.
  * @returns the status
  */
-async function post(
+export async function post(
   outgoing: Outgoing,
   url: string,
   body: string,
