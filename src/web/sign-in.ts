@@ -48,6 +48,9 @@ const sessionSchema = z.object({
   is_current: z.boolean(),
 });
 
+export type Me = z.infer<typeof meSchema>;
+export type ListedSession = z.infer<typeof sessionSchema>;
+
 export interface SignInTools extends CallerTools {
   readonly links: SignInLinks;
   readonly profiles: Profiles;

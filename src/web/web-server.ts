@@ -1,4 +1,6 @@
 /** Fastify with zod schemas as the types of its routes: what every file of routes is given. */
+import type {} from '@fastify/cookie'; // what they add to Fastify's types
+import type {} from '@fastify/rate-limit';
 import type {
   FastifyBaseLogger,
   FastifyInstance,

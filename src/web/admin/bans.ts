@@ -16,15 +16,17 @@ import {
   timeOf,
 } from './run.ts';
 
+const banSchema = z.object({
+  target: z.string(),
+  name: z.string().nullable().describe('Of a user, where it is known.'),
+  until: z.string().nullable().describe('null: for good.'),
+  reason: z.string(),
+  by: z.string().nullable(),
+});
+export type ListedBan = z.infer<typeof banSchema>;
+
 export function banRoutes(app: WebServer, tools: AdminRouteTools): void {
   const { administration } = tools;
-  const banSchema = z.object({
-    target: z.string(),
-    name: z.string().nullable().describe('Of a user, where it is known.'),
-    until: z.string().nullable().describe('null: for good.'),
-    reason: z.string(),
-    by: z.string().nullable(),
-  });
   app.get(
     '/v1/admin/bans',
     {

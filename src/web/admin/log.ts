@@ -84,6 +84,8 @@ async function* lines(
   }
 }
 
+export type LogLine = Omit<LogEntry, 'id' | 'at'> & { readonly at: string };
+
 function eventOf({ id, at, ...line }: LogEntry): string {
   return `id: ${id}\nevent: line\ndata: ${JSON.stringify({ at: new Date(at).toISOString(), ...line })}\n\n`;
 }

@@ -27,7 +27,7 @@ const jobSchema = z.object({
   worker: z.string().nullable(),
   cancelling: z.boolean(),
 });
-type QueuedJob = z.infer<typeof jobSchema>;
+export type QueuedJob = z.infer<typeof jobSchema>;
 
 const queueSchema = z.object({
   mode: z.enum(['running', 'paused', 'draining']),
@@ -44,6 +44,8 @@ const queueSchema = z.object({
   redis_ms: z.number().describe('How long Redis takes to answer.'),
   data: z.array(jobSchema).describe('What runs, then what waits in serving order.'),
 });
+
+export type QueueNow = z.infer<typeof queueSchema>;
 
 /** Latest changes among which the one of the mode is looked for. */
 const modeSearch = 200;
@@ -66,7 +68,7 @@ export function queueRoutes(app: WebServer, tools: AdminRouteTools): void {
   );
 }
 
-async function queueNow(tools: AdminRouteTools, limit: number): Promise<z.infer<typeof queueSchema>> {
+async function queueNow(tools: AdminRouteTools, limit: number): Promise<QueueNow> {
   const { redis, keys, client } = tools;
   const askedAt = performance.now();
   const stored = await redis.get(keys.mode);

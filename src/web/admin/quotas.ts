@@ -28,14 +28,17 @@ const quotaSchema = z.object({
   granted: z.number().nullable().describe('Extra credits; of a user only.'),
 });
 
+const listedSchema = z.object({
+  target: z.string(),
+  name: z.string().nullable().describe('Of a user, where it is known.'),
+  per_day: z.number().nullable(),
+  granted: z.number(),
+});
+export type ListedQuota = z.infer<typeof listedSchema>;
+export type ShownQuota = z.infer<typeof quotaSchema>;
+
 /** Lists everybody whose credits were set or granted. */
 function quotaList(app: WebServer, tools: AdminRouteTools): void {
-  const listedSchema = z.object({
-    target: z.string(),
-    name: z.string().nullable().describe('Of a user, where it is known.'),
-    per_day: z.number().nullable(),
-    granted: z.number(),
-  });
   app.get(
     '/v1/admin/quotas',
     {
@@ -73,7 +76,7 @@ function quotaList(app: WebServer, tools: AdminRouteTools): void {
 export function quotaRoutes(app: WebServer, tools: AdminRouteTools): void {
   quotaList(app, tools);
   const { administration } = tools;
-  const shown = async (request: FastifyRequest, target: Target): Promise<z.infer<typeof quotaSchema>> => {
+  const shown = async (request: FastifyRequest, target: Target): Promise<ShownQuota> => {
     const outcome = await run(request, administration, { kind: 'showQuota', target }, 'quota', 'limit');
     const name = nameOf(target);
     if (outcome.kind === 'limit')

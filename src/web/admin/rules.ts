@@ -28,6 +28,7 @@ const rulesSchema = z.object({
   preset: z.enum([...presetNames, 'any']).describe('Requests with more work than this are refused.'),
   words: z.array(z.string()).describe('Blocked words and patterns.'),
 });
+export type ShownRules = z.infer<typeof rulesSchema>;
 const wordsSchema = z.string().max(2_000);
 const changeSchema = z.strictObject({
   channels: namedSchema.optional(),
@@ -93,7 +94,7 @@ export function ruleRoutes(app: WebServer, tools: AdminRouteTools): void {
   );
 }
 
-function shown(community: string, rules: CommunityRules): z.infer<typeof rulesSchema> {
+function shown(community: string, rules: CommunityRules): ShownRules {
   const { channels, roles, words, isSpoiler, isAgeRestrictedOnly, isAsChannelAllowed, maxPreset } = rules;
   return {
     community,

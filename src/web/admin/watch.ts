@@ -75,7 +75,7 @@ const workerSchema = z.object({
     .object({ made: z.int().nullable(), failed: z.int().nullable(), last_hour: z.int().nullable() })
     .describe('Since the worker was started.'),
 });
-type ShownWorker = z.infer<typeof workerSchema>;
+export type ShownWorker = z.infer<typeof workerSchema>;
 
 function workersRoute(app: WebServer, { redis, keys }: AdminRouteTools): void {
   app.get(
@@ -138,20 +138,22 @@ function stateOf({ vitals, jobId }: WorkerEntry, alive: boolean, isPaused: boole
   return isPaused ? 'paused' : 'idle';
 }
 
+const auditSchema = z.object({
+  has_more: z.boolean(),
+  data: z.array(
+    z.object({
+      id: z.string().describe('Pass the last one as `before` to read on.'),
+      at: z.string(),
+      by_name: z.string().nullable(),
+      ...{ by: z.string(), action: z.string(), target: z.string() },
+      ...{ before: z.string(), after: z.string(), reason: z.string() },
+    }),
+  ),
+});
+export type AuditPage = z.infer<typeof auditSchema>;
+
 function auditRoute(app: WebServer, tools: AdminRouteTools): void {
   const { administration } = tools;
-  const auditSchema = z.object({
-    has_more: z.boolean(),
-    data: z.array(
-      z.object({
-        id: z.string().describe('Pass the last one as `before` to read on.'),
-        at: z.string(),
-        by_name: z.string().nullable(),
-        ...{ by: z.string(), action: z.string(), target: z.string() },
-        ...{ before: z.string(), after: z.string(), reason: z.string() },
-      }),
-    ),
-  });
   app.get(
     '/v1/admin/audit',
     {

@@ -36,6 +36,7 @@ const testedSchema = z.object({
   delivered: z.boolean(),
   status: z.int().nullable().describe('What the server answered with; null where no answer came.'),
 });
+export type ListedWebhook = z.infer<typeof webhookSchema>;
 const testsAMinute = 10;
 
 /** Posts a message of the type webhook.test at once, and tells how it was answered. */

@@ -2,16 +2,43 @@
  * The shapes of the API, from the schemas that the server checks and answers with. The only file of the page that looks
  * at the server's code, and for types alone: nothing of it reaches a browser.
  */
+import type { ListedBan } from '../../admin/bans.ts';
+import type { LogLine } from '../../admin/log.ts';
+import type { QueuedJob, QueueNow } from '../../admin/queue.ts';
+import type { ListedQuota, ShownQuota } from '../../admin/quotas.ts';
+import type { ShownRules } from '../../admin/rules.ts';
+import type { AuditPage, ShownWorker } from '../../admin/watch.ts';
+import type { OwnKeys } from '../../keys.ts';
 import type { ErrorBody } from '../../problem.ts';
+import type { ListedSession, Me } from '../../sign-in.ts';
 import type { Lineage, Video, VideoList } from '../../videos/schemas.ts';
+import type { ListedWebhook } from '../../webhooks/routes.ts';
 
 /** What a request for a video chooses, by the names of the API. */
 export type { CreateBody } from '../../videos/schemas.ts';
-export type { ErrorBody, Lineage, Video, VideoList };
+export type {
+  AuditPage,
+  ErrorBody,
+  Lineage,
+  ListedBan,
+  ListedQuota,
+  ListedSession,
+  ListedWebhook,
+  LogLine,
+  Me,
+  OwnKeys,
+  QueuedJob,
+  QueueNow,
+  ShownQuota,
+  ShownRules,
+  ShownWorker,
+  Video,
+  VideoList,
+};
 
-/** Who is signed in. */
-export interface Me {
-  readonly user: string;
-  readonly credits: { readonly per_day: number; readonly used: number; readonly granted: number };
-  readonly scopes?: readonly string[];
+/** A page of a list that is counted in pages. */
+export interface Paged<T> {
+  readonly data: readonly T[];
+  readonly page: number;
+  readonly pages: number;
 }

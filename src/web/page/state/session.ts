@@ -15,7 +15,7 @@ export const session = createStore<Session>({ kind: 'loading' });
 /** Asks who is signed in, and shows it. Called again after what changes it: credits, signing in and out. */
 export async function refreshSession(): Promise<void> {
   try {
-    session.set({ kind: 'signed-in', me: await call<Me>('/v1/account') });
+    session.set({ kind: 'signed-in', me: await call<Me>('/v1/me') });
   } catch (error) {
     const isSignedOut = error instanceof ApiError && error.status === 401;
     if (isSignedOut) session.set({ kind: 'signed-out' });
@@ -38,5 +38,5 @@ export function followSession(): void {
 }
 
 export function isAdmin({ scopes }: Me): boolean {
-  return scopes?.includes('admin') ?? false;
+  return scopes.includes('admin');
 }
