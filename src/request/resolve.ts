@@ -73,7 +73,7 @@ export interface ResolvedRequest extends ClipRequest, VideoRequest {
 }
 
 /** DPM-Solver++ 2M needs no more: the presets' steps are cut to these. Steps that are asked for are kept. */
-const enoughDpmSteps = 25;
+export const enoughDpmSteps = 25;
 
 /**
  * Fills in and checks everything but the picture. Options that the model ignores count as left out.

@@ -8,6 +8,7 @@ import { storedModeSchema } from '../queue/mode.ts';
 import { hasShallowCore, motions } from '../request/model-limits.ts';
 import { defaultPreset, presetNames, presetOf } from '../request/presets.ts';
 import { motionWords, optionTable, type Shortcuts } from '../request/request.ts';
+import { enoughDpmSteps } from '../request/resolve.ts';
 import { callerWith } from './caller.ts';
 import { errorSchema, ProblemError } from './problem.ts';
 import type { WebServer } from './web-server.ts';
@@ -58,7 +59,12 @@ export const studioSchema = z
         pixels: rangeSchema.describe('Of width × height.'),
       })
       .nullable(),
-    schedulers: z.array(z.string()),
+    schedulers: z.array(
+      z.object({
+        name: z.string(),
+        most_preset_steps: z.int().nullable().describe('The steps of a preset are cut to these.'),
+      }),
+    ),
     motion_levels: z.array(z.enum(motions)),
     defaults: z.object({
       preset: z.enum(presetNames),
@@ -151,7 +157,10 @@ async function studioFor(
           pixels: range(manifest.limits.pixels),
         }
       : null,
-    schedulers: [...optionTable.scheduler.allowed],
+    schedulers: optionTable.scheduler.allowed.map((name) => ({
+      name,
+      most_preset_steps: name === 'dpm++2m' ? enoughDpmSteps : null,
+    })),
     motion_levels: [...motions],
     defaults: {
       preset: defaultPreset,

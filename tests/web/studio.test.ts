@@ -54,7 +54,8 @@ it('offers motions that need no advice', async () => {
 
 it('takes the scheduler and the speed options that it tells of', async () => {
   const { schedulers, ignored } = await studioOf(ann);
-  for (const scheduler of schedulers) expect(await ann.create({ scheduler })).toMatchObject({ scheduler });
+  for (const { name: scheduler } of schedulers)
+    expect(await ann.create({ scheduler })).toMatchObject({ scheduler });
   expect(await ann.create({ guidance_end: '0.5' })).toMatchObject({ guidance_end: 0.5, feature_reuse: 1 });
   // The tiny pack has no second core.
   expect(ignored).toContain('feature_reuse');

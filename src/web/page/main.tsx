@@ -5,10 +5,14 @@ import './styles/parts.css';
 import './styles/fields.css';
 import { render } from 'preact';
 import { App } from './app.tsx';
+import { followLive } from './state/live.ts';
+import { followEnds } from './state/notify.ts';
 import { followPreferences } from './state/preferences.ts';
 import { followSession } from './state/session.ts';
 
 followPreferences();
 followSession();
+followLive();
+followEnds();
 const root = document.getElementById('app');
 if (root) render(<App />, root);

@@ -4,7 +4,7 @@ import { createStore } from '../state/store.ts';
 import type { ErrorBody } from './types.ts';
 
 /** How the page knows that it has lost its server, or its session: the shell shows both. */
-export const connection = createStore<'fine' | 'unreachable' | 'signed-out'>('fine');
+export const connection = createStore<'fine' | 'unreachable' | 'no-queue' | 'signed-out'>('fine');
 
 export class ApiError extends Error {
   override readonly name = 'ApiError';
@@ -85,7 +85,8 @@ async function errorOf(response: Response): Promise<ApiError> {
   const { message = '', code, param } = body?.error ?? {};
   const seconds = Number(response.headers.get('retry-after') ?? Number.NaN);
   if (status === 401) connection.set('signed-out');
-  else connection.set(code === undefined && status >= 500 ? 'unreachable' : 'fine');
+  else if (code === undefined && status >= 500) connection.set('unreachable');
+  else connection.set(code === 'unavailable' ? 'no-queue' : 'fine');
   return new ApiError(message, {
     status,
     code: code ?? 'unreachable',

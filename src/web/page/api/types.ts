@@ -11,13 +11,14 @@ import type { AuditPage, ShownWorker } from '../../admin/watch.ts';
 import type { OwnKeys } from '../../keys.ts';
 import type { ErrorBody } from '../../problem.ts';
 import type { ListedSession, Me } from '../../sign-in.ts';
-import type { Lineage, Video, VideoList } from '../../videos/schemas.ts';
+import type { Studio } from '../../studio.ts';
+import type { CreateBody, Lineage, Video, VideoList } from '../../videos/schemas.ts';
 import type { ListedWebhook } from '../../webhooks/routes.ts';
 
-/** What a request for a video chooses, by the names of the API. */
-export type { CreateBody } from '../../videos/schemas.ts';
+/** CreateBody: what a request for a video chooses, by the names of the API. */
 export type {
   AuditPage,
+  CreateBody,
   ErrorBody,
   Lineage,
   ListedBan,
@@ -32,6 +33,7 @@ export type {
   ShownQuota,
   ShownRules,
   ShownWorker,
+  Studio,
   Video,
   VideoList,
 };

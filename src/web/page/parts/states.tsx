@@ -34,7 +34,7 @@ export function Message({
 }) {
   return (
     <div class={`message message-${kind}`} role={kind === 'error' ? 'alert' : 'status'}>
-      <Icon name={kind === 'info' ? 'spark' : 'warning'} />
+      <Icon name={kind === 'info' ? 'tip' : 'warning'} />
       <div>{children}</div>
     </div>
   );

@@ -28,7 +28,10 @@ export function Header() {
         </svg>
         <span>Kinora</span>
       </a>
-      <nav class="navigation" aria-label={shell.navigation}>
+      <nav
+        class={now.kind === 'loading' ? 'navigation navigation-waiting' : 'navigation'}
+        aria-label={shell.navigation}
+      >
         <Tab href="/" icon="create" label={shell.create} isCurrent={path === '/'} />
         <Tab href="/library" icon="library" label={shell.library} isCurrent={path.startsWith('/library')} />
         {isSignedIn && isAdmin(now.me) ? (

@@ -6,13 +6,14 @@ import { useStore } from '../state/store.ts';
 
 export function Outage() {
   const say = useSay();
-  const isAway = useStore(connection) === 'unreachable';
+  const now = useStore(connection);
+  const isAway = now === 'unreachable' || now === 'no-queue';
   return (
     <div role="status" class={isAway ? 'outage' : 'hidden'}>
       {isAway ? (
         <>
           <Icon name="wifiOff" />
-          <span>{say.shell.unreachable}</span>
+          <span>{now === 'no-queue' ? say.shell.noQueue : say.shell.unreachable}</span>
         </>
       ) : null}
     </div>

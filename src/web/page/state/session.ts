@@ -32,7 +32,10 @@ export function followSession(): void {
     if (connection.get() === 'signed-out') session.set({ kind: 'signed-out' });
   });
   setInterval(() => {
-    const isLost = connection.get() === 'unreachable' || session.get().kind === 'unreachable';
+    const isLost =
+      connection.get() === 'unreachable' ||
+      connection.get() === 'no-queue' ||
+      session.get().kind === 'unreachable';
     if (isLost) void refreshSession();
   }, askAgainMs);
 }

@@ -1,0 +1,116 @@
+/** What is being asked for, before it is sent. It stays in the browser, so that a reload or a closed lid loses nothing. */
+import type { CreateBody, Studio, Video } from '../api/types.ts';
+import { createStore } from '../state/store.ts';
+import { readKept, writeKept } from './keep.ts';
+
+/** Parts of the whole, from 0 to 1. */
+export interface Box {
+  readonly x: number;
+  readonly y: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+export interface Edit {
+  /** Quarters of a turn, clockwise. */
+  readonly turns: 0 | 1 | 2 | 3;
+  /** Of the turned picture; undefined for all of it. */
+  readonly crop: Box | undefined;
+}
+
+export interface DraftPicture {
+  readonly blob: Blob;
+  readonly name: string;
+  readonly edit: Edit;
+}
+
+/** The options that were chosen: those that are absent are the preset's or the model's. */
+export type Values = Omit<CreateBody, 'prompt' | 'preset' | 'input_reference' | 'model' | 'user' | 'seconds'>;
+export type PresetName = Studio['presets'][number]['name'];
+
+export interface Draft {
+  /** Absent where none was chosen yet, and where the picture is that of `from`. */
+  readonly picture: DraftPicture | undefined;
+  /** The video that is remixed: its picture is used. */
+  readonly from: { readonly id: string; readonly size: string } | undefined;
+  readonly prompt: string;
+  /** Undefined for the default one. */
+  readonly preset: PresetName | undefined;
+  readonly values: Values;
+}
+
+export const emptyDraft: Draft = {
+  picture: undefined,
+  from: undefined,
+  prompt: '',
+  preset: undefined,
+  values: {},
+};
+export const unedited: Edit = { turns: 0, crop: undefined };
+
+export const draft = createStore<Draft>(emptyDraft);
+
+export function changeDraft(change: Partial<Draft>): void {
+  draft.set({ ...draft.get(), ...change });
+}
+
+/** @param value undefined gives it back to the preset */
+export function chooseValue<Name extends keyof Values>(name: Name, value: Values[Name]): void {
+  const { [name]: _, ...others } = draft.get().values;
+  changeDraft({ values: value === undefined ? others : { ...others, [name]: value } });
+}
+
+const writeAfterMs = 300;
+
+/**
+ * Brings back what this person had begun in this browser, and keeps what they change from here on.
+ * @returns what stops that
+ */
+export async function keepDraft(user: string): Promise<() => void> {
+  const kept = await readKept<Draft>(user);
+  if (kept && draft.get() === emptyDraft) draft.set({ ...emptyDraft, ...kept });
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const write = (): void => void writeKept(user, draft.get());
+  const unsubscribe = draft.subscribe(() => {
+    clearTimeout(timer);
+    timer = setTimeout(write, writeAfterMs);
+  });
+  addEventListener('pagehide', write);
+  return () => {
+    clearTimeout(timer);
+    unsubscribe();
+    removeEventListener('pagehide', write);
+    write();
+    draft.set(emptyDraft);
+  };
+}
+
+/** The settings of a finished video, as they can be chosen. */
+export function draftOf(video: Video, { presets }: Studio): Draft {
+  const preset = presets.find(({ name }) => name === video.preset);
+  const { num_frames, num_inference_steps, guidance_scale, fps, motion, scheduler, seed } = video;
+  const own = <T>(value: T | null, usual: T | undefined): T | undefined =>
+    value === null || value === usual ? undefined : value;
+  const chosen = {
+    num_frames: own(num_frames, preset?.num_frames),
+    num_inference_steps: own(num_inference_steps, preset?.num_inference_steps),
+    guidance_scale: own(guidance_scale, preset?.guidance_scale),
+    negative_prompt: video.negative_prompt || undefined,
+    fps: fps ?? undefined,
+    motion: motion ?? undefined,
+    scheduler: scheduler ?? undefined,
+    guidance_end: own(video.guidance_end, 1),
+    feature_reuse: own(video.feature_reuse, 1),
+    loop: video.loop || undefined,
+    enable_frame_interpolation: video.enable_frame_interpolation || undefined,
+    size: /^\d+x\d+$/.test(video.size) ? video.size : undefined,
+    seed,
+  };
+  return {
+    picture: undefined,
+    from: { id: video.id, size: video.size },
+    prompt: video.prompt,
+    preset: preset?.name,
+    values: Object.fromEntries(Object.entries(chosen).filter(([, value]) => value !== undefined)),
+  };
+}

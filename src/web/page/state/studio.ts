@@ -1,0 +1,33 @@
+/** What the loaded model takes, what it costs and how long it takes now: asked for while a screen shows it. */
+import { useEffect } from 'preact/hooks';
+import { call } from '../api/client.ts';
+import type { Studio } from '../api/types.ts';
+import { createStore, useStore } from './store.ts';
+
+/** Undefined until the first answer. */
+export const studio = createStore<Studio | undefined>(undefined);
+
+const askEveryMs = { known: 12_000, unknown: 3_000 } as const;
+
+/** Times and the queue's mode change; the rest stays what it was, so nothing that is shown moves. */
+export function useStudio(): Studio | undefined {
+  useEffect(() => {
+    let timer: ReturnType<typeof setTimeout>;
+    const stop = new AbortController();
+    const ask = async (): Promise<void> => {
+      if (!document.hidden) {
+        const { signal } = stop;
+        const now = await call<Studio>('/v1/studio', { signal }).catch(() => undefined);
+        if (signal.aborted) return;
+        if (now) studio.set(now);
+      }
+      timer = setTimeout(() => void ask(), studio.get() ? askEveryMs.known : askEveryMs.unknown);
+    };
+    void ask();
+    return () => {
+      clearTimeout(timer);
+      stop.abort();
+    };
+  }, []);
+  return useStore(studio);
+}
