@@ -47,7 +47,7 @@ const program = new Command('kinora')
 const animateCommand = program
   .command('animate')
   .description('animate one or more pictures')
-  .argument('[image...]', 'JPEG, PNG or WebP files, then what should move, in quotes')
+  .argument('[image...]', 'JPEG, PNG, WebP, GIF or TIFF files, then what should move, in quotes')
   .usage('[options] IMAGE... [PROMPT]')
   .option('-o, --out <path>', 'file, or folder with a "/" behind it (default: IMAGE-SEED.mp4 here)')
   .option('-m, --model <name>', 'model pack, by name or path (default: KINORA_MODEL)')
@@ -61,7 +61,10 @@ for (const { flags, help, isNumber } of requestFlags) {
 }
 animateCommand
   .option('-f, --force', 'overwrite what --out names')
-  .option('--from <video-id>', 'vary an earlier video: its picture and options, unless others are given')
+  .option(
+    '--from <video-id>',
+    'vary an earlier video, also one of a chat: its picture and options, unless others are given',
+  )
   .option('--strength <amount>', 'subtle, strong, or 0.01 to 1; with --from (default: subtle)')
   .option('--thumbnail', 'write a JPEG beside the video')
   .option('--no-metadata', 'keep prompt and seed out of the file')

@@ -104,9 +104,10 @@ export async function animate(
   if (!isDevice(wanted)) {
     throw new KinoraError('INVALID_OPTION', `The device is "${wanted.slice(0, 40)}"; ${deviceExpectation}.`);
   }
-  const variation = variationOf(options);
+  const strength = strengthOf(options);
   const pack = await choosePack(config, options.model ?? config.model);
   const kept = from === undefined ? undefined : await findKeptVideo(config, pack, from);
+  const variation = kept ? { variation: { videoId: kept.videoId, strength } } : {};
   const images = named.images.length > 0 ? named.images : kept?.imagePath ? [kept.imagePath] : [];
   if (images.length === 0) {
     const remedy = 'Name one, such as: npm run animate -- photo.jpg "camera slowly zooming in"';
@@ -229,14 +230,13 @@ async function prepareTask(task: {
   return { image, picture, job, request, ignored: withoutEffect(pack.manifest, asked) };
 }
 
-function variationOf({ from, strength }: AnimateOptions): Pick<GenerationOptions, 'variation'> {
+function strengthOf({ from, strength }: AnimateOptions): number {
   if (strength !== undefined && from === undefined) {
     throw new KinoraError('INVALID_OPTION', '--strength belongs to --from VIDEO-ID; expected both or none.', {
       remedy: 'Name the video with --from, or leave --strength out.',
     });
   }
-  if (from === undefined) return {};
-  return { variation: { videoId: from, strength: parseStrength(strength ?? 'subtle') } };
+  return parseStrength(strength ?? 'subtle');
 }
 
 function parseStrength(text: string): number {

@@ -221,8 +221,8 @@ export class LatentCache {
 
 /**
  * Removes what the disk tier keeps for a person: everything computed from their pictures, what is known about their
- * files and about every other file that shows one of these pictures, and the latents of their videos. Entries of
- * another version go too: no job can use them, and they do not say whose they are.
+ * files and about every other file that shows one of these pictures, and the latents of their videos and of all others
+ * that were made of these pictures. Entries of another version go too: no job can use them, and they do not say whose they are.
  * @returns how many files were removed
  */
 export async function forgetEntries(folder: string, owned: OwnedEntries): Promise<number> {
@@ -239,6 +239,8 @@ export async function forgetEntries(folder: string, owned: OwnedEntries): Promis
       ];
       keyOfFile.set(name, key);
       if (key !== undefined && filePrefixes.some((prefix) => name.startsWith(prefix))) pictureKeys.add(key);
+    } else if (name.startsWith('video-')) {
+      keyOfFile.set(name, (await readMeta(path.join(folder, name)))?.['pictureKey']);
     }
   }
   const prefixes = [
@@ -264,6 +266,21 @@ async function isOfOtherVersion(file: string): Promise<boolean> {
   try {
     const start = await handle?.read({ buffer: Buffer.alloc(magic.length) });
     return start !== undefined && start.buffer.toString('latin1') !== magic;
+  } finally {
+    await handle?.close();
+  }
+}
+
+/** What an entry says about itself, without its tensors. */
+async function readMeta(file: string): Promise<CacheEntry['meta']> {
+  const handle = await open(file).catch(() => undefined);
+  try {
+    const { buffer: start } = (await handle?.read({ buffer: Buffer.alloc(maxFileEntryBytes) })) ?? {};
+    const headerAt = magic.length + digestBytes + headerLengthBytes;
+    const length = start?.readUInt32LE(headerAt - headerLengthBytes) ?? 0;
+    return (JSON.parse(start?.toString('utf8', headerAt, headerAt + length) ?? '') as EntryHeader).meta;
+  } catch {
+    return undefined; // damaged: no job can use it
   } finally {
     await handle?.close();
   }

@@ -8,6 +8,11 @@ import ffprobe from '@ffprobe-installer/ffprobe';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { splitArguments } from '../../src/commands/animate.ts';
 import { describeExitCodes } from '../../src/commands/exit-codes.ts';
+import { findKeptVideo } from '../../src/commands/kept-video.ts';
+import { loadConfig } from '../../src/config.ts';
+import { forgetEntries, LatentCache } from '../../src/inference/latent-cache.ts';
+import { loadPack } from '../../src/inference/packs/files.ts';
+import { Artifacts } from '../../src/queue/artifacts.ts';
 import { tinyPackPath } from '../helpers/golden.ts';
 import { runCli } from '../helpers/run-cli.ts';
 
@@ -202,6 +207,70 @@ describe('what lies where the video goes', () => {
     expect(alone.prompt).toBe('zoom in');
     const other = await runCli(['animate', coffee, '--from', videoId], { folder });
     expect(other.stderr).toMatch(/another picture.* Give the picture that the video was made of.\n$/);
+  });
+});
+
+describe('kinora animate --from a video of a chat', () => {
+  const jobId = 'discord-77';
+
+  /** Made as for a chat: the cache knows nothing of what was asked for, and the job's folder all of it. */
+  async function madeForChat(): Promise<{ videoId: string; pictureKey: string; artifacts: Artifacts }> {
+    const asked = ['animate', cat, 'zoom in', '--preset', 'fast', '--steps', '2', '--size', '64', '--json'];
+    const { out, videoId, ...made } = JSON.parse((await runCli(asked, { folder })).stdout);
+    const cache = new LatentCache({ folder: cacheFolder, memoryBytes: 0, diskBytes: 2 ** 30 });
+    const key = LatentCache.key('video', videoId);
+    const entry = await cache.get(key);
+    const pictureKey = String(entry?.meta?.['pictureKey']);
+    await rm(join(cacheFolder, key));
+    cache.set(key, { tensors: entry?.tensors ?? {}, meta: { pictureKey } });
+    await cache.flush();
+    const artifacts = new Artifacts(join(folder, 'data', 'jobs'));
+    const { video } = await artifacts.storeImage(jobId, readFileSync(cat), 0);
+    const generation = {
+      prompt: 'waves',
+      preset: 'fast',
+      numInferenceSteps: 3,
+      seed: 5,
+      size: '64',
+      maxBytes: 9_000_000,
+      variation: { videoId: 'x'.repeat(24), strength: 0.5 },
+    };
+    const request = { id: jobId, userKey: 'discord:5', generation, replyTo: {} };
+    await artifacts.storeAccepted(request, 1);
+    copyFileSync(out, video);
+    await artifacts.storeRecord(jobId, { ...made, videoId, bytes: readFileSync(video).length });
+    return { videoId, pictureKey, artifacts };
+  }
+  let cacheFolder: string;
+  beforeEach(() => {
+    cacheFolder = join(folder, 'data', 'cache');
+  });
+
+  it('takes picture, preset, size, frames and prompt, until its person deletes their data', async () => {
+    const { videoId, pictureKey, artifacts } = await madeForChat();
+    const config = loadConfig({ KINORA_ENV_FILE: '/dev/null', KINORA_DATA_DIR: join(folder, 'data') });
+    const pack = await loadPack(tinyPackPath);
+    const find = async (id: string) => await findKeptVideo(config, pack, id);
+    const options = { prompt: 'waves', preset: 'fast', numInferenceSteps: 3, size: '64x64', numFrames: 4 };
+    for (const id of [videoId, jobId]) {
+      expect(await find(id)).toEqual({ videoId, imagePath: artifacts.files(jobId).image, options });
+    }
+    const varied = await runCli(['animate', 'pan left', '--from', jobId, '--json'], { folder });
+    const made = JSON.parse(varied.stdout);
+    expect(made).toMatchObject({
+      prompt: 'pan left',
+      preset: 'fast',
+      width: 64,
+      height: 64,
+      cache: { hits: expect.arrayContaining(['image', 'video']) },
+    });
+    await artifacts.remove(jobId);
+    const pictureKeys = new Set([pictureKey]);
+    await forgetEntries(cacheFolder, { pictureKeys, fileHashes: new Set(), videoIds: new Set([videoId]) });
+    expect(readdirSync(cacheFolder).filter((name) => !name.startsWith('prompt-'))).toEqual([]);
+    for (const id of [videoId, jobId, made.videoId]) {
+      await expect(find(id)).rejects.toMatchObject({ code: 'VIDEO_NOT_FOUND' });
+    }
   });
 });
 
