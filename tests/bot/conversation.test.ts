@@ -288,6 +288,7 @@ describe('what is left of a job', () => {
       expect(answer.accepted).toBe(true);
       const { request } = await talk.entry(id);
       expect(request.generation).toMatchObject(kept);
+      expect(request.madeFrom).toEqual({ jobId: from.id, by: action });
       expect(await readFile(talk.harness.artifacts.files(id).image)).toEqual(await pictureBytes());
       return request;
     };
@@ -325,6 +326,13 @@ describe('what is left of a job', () => {
     }
     await talk.ask('t-2');
     expect((await talk.entry('t-2')).request.isSpoiler).toBe(false);
+  });
+
+  it('is named by what its person makes of it, and not by what an admin makes', async () => {
+    await talk.ask('t-1');
+    const entry = await talk.delivered('t-1');
+    await talk.conversation.askAgain(entry, 'remix', { ...ask, jobId: 't-2', person: root });
+    expect((await talk.entry('t-2')).request.madeFrom).toBeUndefined();
   });
 
   it('says what a later one reused, and what that saved', async () => {
@@ -402,6 +410,7 @@ describe('what is left of a job', () => {
     expect(results[2]).toMatchObject({ text: zh.result.looped });
     expect(await conversation.transform(entry, 'loop', ann, 10)).toMatch(/./);
     await conversation.remove(entry);
+    expect(await conversation.open('t-1', ann, 'settings')).toBe(en.refusal.gone);
     expect(await conversation.transform(entry, 'loop', ann, 1_000_000)).toBe(en.refusal.gone);
     const again = await conversation.askAgain(entry, 'reroll', { ...ask, jobId: 't-2' });
     expect(again).toMatchObject({ accepted: false, text: en.refusal.gone });

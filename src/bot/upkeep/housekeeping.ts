@@ -64,7 +64,10 @@ interface Kept extends JobFolder {
 interface Known {
   readonly running: boolean;
   readonly deliveredAt: number | undefined;
+  /** It was delivered. */
   readonly hasVideo: boolean;
+  /** It was made; where no chat took it, its person finds it on the page. */
+  readonly isMade: boolean;
 }
 
 export class Housekeeper {
@@ -152,7 +155,8 @@ export class Housekeeper {
   ): Pick<Kept, 'until' | 'worth' | 'since'> {
     const { retentionMs, failedRetentionMs, orphanMs, orphanWhenFullMs } = this.#settings;
     if (known) {
-      const { deliveredAt, hasVideo } = known;
+      const { deliveredAt } = known;
+      const hasVideo = known.hasVideo || (known.isMade && folder.complete);
       if (deliveredAt === undefined) return { until: Number.POSITIVE_INFINITY, worth: 'owed', since: now };
       if (hasVideo) return { until: deliveredAt + retentionMs, worth: 'video', since: deliveredAt };
       return { until: full ? now : deliveredAt + failedRetentionMs, worth: 'none', since: deliveredAt };
@@ -178,6 +182,7 @@ export class Housekeeper {
         running: state === 'running',
         deliveredAt: typeof deliveredAt === 'string' ? Number(deliveredAt) : undefined,
         hasVideo: outcome === 'delivered',
+        isMade: state === 'generated',
       };
     });
   }

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Housekeeper, type HousekeepingSettings } from '../../../src/bot/upkeep/housekeeping.ts';
 import { Artifacts } from '../../../src/queue/artifacts.ts';
 import type { JobClient } from '../../../src/queue/client.ts';
+import type { Outcome } from '../../../src/queue/jobs.ts';
 import type { Generate } from '../../../src/worker/worker.ts';
 import {
   artifactOf,
@@ -37,7 +38,12 @@ const folderOf = (jobId: string): string => harness.artifacts.files(jobId).folde
 const folders = async (): Promise<string[]> => (await readdir(join(harness.folder, 'jobs'))).sort();
 
 /** Has a job delivered through the ledger, as a worker and a platform would. */
-async function delivered(id: string, at: number, bytes = 100): Promise<string> {
+async function delivered(
+  id: string,
+  at: number,
+  bytes = 100,
+  outcome: Outcome = 'delivered',
+): Promise<string> {
   const request = await harness.request(id);
   const jobId = request.id;
   await client.submit(request, at);
@@ -47,7 +53,7 @@ async function delivered(id: string, at: number, bytes = 100): Promise<string> {
   await writeFile(harness.artifacts.files(jobId).video, Buffer.alloc(bytes));
   await harness.artifacts.storeRecord(jobId, artifactOf(entry, bytes));
   await client.ledger.transition(jobId, 'generated', at);
-  await client.ledger.settle(jobId, 'delivered', at, 30 * 86_400);
+  await client.ledger.settle(jobId, outcome, at, 30 * 86_400);
   return jobId;
 }
 
@@ -77,6 +83,13 @@ describe('retention', () => {
     expect(ttl).toBeLessThanOrEqual(30 * 86_400);
     expect(await housekeeper().run(now + 30 * day)).toMatchObject({ folders: 1 });
     expect(await folders()).toEqual([]);
+  });
+
+  it('keeps a video that no chat took as long: its person finds it on the page', async () => {
+    const now = Date.now();
+    await delivered('a', now, 100, 'undeliverable');
+    expect(await housekeeper().run(now + 30 * day - 1)).toMatchObject({ folders: 0 });
+    expect(await housekeeper().run(now + 30 * day)).toMatchObject({ folders: 1 });
   });
 
   it('spares what was accepted and is unknown to the ledger, for the reconciler', async () => {
