@@ -69,14 +69,16 @@ export function Tile({ clip }: { clip: Video }) {
         </span>
       </a>
       <div class="clip-corner">
-        <span class={favourite ? 'clip-star clip-starred' : 'clip-star'}>
-          <IconButton
-            icon="star"
-            label={say.library.favourite}
-            isPressed={favourite}
-            onClick={() => void star()}
-          />
-        </span>
+        {isKept || favourite ? (
+          <span class={favourite ? 'clip-star clip-starred' : 'clip-star'}>
+            <IconButton
+              icon="star"
+              label={say.library.favourite}
+              isPressed={favourite}
+              onClick={() => void star()}
+            />
+          </span>
+        ) : null}
         {isKept && !isCovered ? (
           <span class="clip-play">
             <IconButton
