@@ -48,6 +48,7 @@ const sessionSchema = z.object({
   is_current: z.boolean(),
 });
 
+export type ShownLink = z.infer<typeof linkSchema>;
 export type Me = z.infer<typeof meSchema>;
 export type ListedSession = z.infer<typeof sessionSchema>;
 

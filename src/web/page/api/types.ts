@@ -10,7 +10,7 @@ import type { ShownRules } from '../../admin/rules.ts';
 import type { AuditPage, ShownWorker } from '../../admin/watch.ts';
 import type { OwnKeys } from '../../keys.ts';
 import type { ErrorBody } from '../../problem.ts';
-import type { ListedSession, Me } from '../../sign-in.ts';
+import type { ListedSession, Me, ShownLink } from '../../sign-in.ts';
 import type { Studio } from '../../studio.ts';
 import type { CreateBody, Lineage, Video, VideoList } from '../../videos/schemas.ts';
 import type { ListedWebhook } from '../../webhooks/routes.ts';
@@ -30,6 +30,7 @@ export type {
   OwnKeys,
   QueuedJob,
   QueueNow,
+  ShownLink,
   ShownQuota,
   ShownRules,
   ShownWorker,

@@ -170,7 +170,36 @@ export const en = {
 
   machine: { title: 'Machine' },
   account: { title: 'Account' },
-  signIn: { title: 'Sign in' },
+  signIn: {
+    title: 'Sign in',
+    looking: 'Looking at the link…',
+    /** Of whom the link is. */
+    welcome: (name: string) => `Hello ${name}`,
+    welcomeOwner: 'Hello, you who keep this machine',
+    welcomeNew: 'You are invited',
+    platforms: {
+      discord: 'This is your account of Discord: the same clips, credits and buttons as in the chat.',
+      telegram: 'This is your account of Telegram: the same clips, credits and buttons as in the chat.',
+      web: 'Your clips, credits and settings are kept in an account of your own.',
+      owner: 'You may look after the machine, and make clips.',
+    },
+    as: (name: string) => `Sign in as ${name}`,
+    asOwner: 'Sign in as the owner',
+    enter: 'Sign in',
+    name: 'What shall we call you?',
+    nameHint: 'Up to 64 characters. The admins of this Kinora see it, too.',
+    once: 'You stay signed in on this device for 30 days. The link works once.',
+    replaces: (name: string) => `${name} is signed in here now, and will be signed out.`,
+    used: 'This link does not work any more',
+    usedHint:
+      'It was used before, or its time is over. Write /web to Kinora in Discord or Telegram for a new one. If you were invited, ask for another invitation; on the machine itself, run npm run kinora -- sign-in.',
+    failed: 'You could not be signed in',
+    already: (name: string) => `You are signed in as ${name}`,
+    alreadyHint: 'To sign in as somebody else, open their link in this browser.',
+    goOn: 'Go to Create',
+    somebody: 'somebody without a name',
+    owner: 'the owner',
+  },
   create: {
     title: 'Create',
     model: (title: string) => `Model: ${title}`,
