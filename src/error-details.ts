@@ -110,7 +110,7 @@ export const englishDetails: DetailSentences = {
   promptLength: ({ what, got, max }) => `The ${what} has ${got} characters; at most ${max} are allowed.`,
   promptText: ({ what, character }) => `The ${what} is not plain text (it contains ${character}).`,
   pictureFormat: ({ name }) =>
-    `The picture is in ${name === undefined ? 'a format that Kinora does not know' : `the format ${name}`}; expected JPEG, PNG or WebP.`,
+    `The picture is in ${name === undefined ? 'a format that Kinora does not know' : `the format ${name}`}; expected JPEG, PNG or WebP, or GIF or TIFF.`,
   pictureFile: ({ megabytes, maxMegabytes }) =>
     `The picture has ${megabytes} MB; expected at most ${maxMegabytes} MB.`,
   pictureSize: ({ width, height, minSide, maxPixels }) =>

@@ -142,9 +142,12 @@ const details: readonly [readonly [string, ErrorDetail], ...(readonly [string, E
     'The prompt is not plain text (it contains U+0000).',
     { kind: 'promptText', what: 'prompt', character: 'U+0000' },
   ],
-  ['The picture is in the format GIF; expected JPEG, PNG or WebP.', { kind: 'pictureFormat', name: 'GIF' }],
   [
-    'The picture is in a format that Kinora does not know; expected JPEG, PNG or WebP.',
+    'The picture is in the format BMP; expected JPEG, PNG or WebP, or GIF or TIFF.',
+    { kind: 'pictureFormat', name: 'BMP' },
+  ],
+  [
+    'The picture is in a format that Kinora does not know; expected JPEG, PNG or WebP, or GIF or TIFF.',
     { kind: 'pictureFormat' },
   ],
   [

@@ -137,7 +137,10 @@ const page = whole(['page', 'Page of the list', '页', '列表的页码'], { min
 const { seed, numFrames, guidanceScale } = optionTable;
 const animateOptions: LeafOption[] = [
   required(
-    plain(['image', 'The picture: JPEG, PNG or WebP', '图片', '图片：JPEG、PNG 或 WebP'], Option.Attachment),
+    plain(
+      ['image', 'The picture: JPEG, PNG, WebP, GIF or TIFF', '图片', '图片：JPEG、PNG、WebP、GIF 或 TIFF'],
+      Option.Attachment,
+    ),
   ),
   text(
     [

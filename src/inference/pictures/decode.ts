@@ -15,6 +15,7 @@ import {
   openImage,
   unreadable,
 } from './header.ts';
+import { withoutStrayBytes } from './jpeg.ts';
 import { type MatrixProfile, readMatrixProfile, toSrgbBytes } from './matrix-profile.ts';
 
 export interface DecodeLimits extends ImageLimits {
@@ -26,7 +27,7 @@ export interface DecodeLimits extends ImageLimits {
 const defaultLimits: DecodeLimits = { ...defaultImageLimits, timeoutSeconds: 20, background: '#ffffff' };
 
 /** Changes whenever the code below may give other pixels for the same file. */
-const decoderVersion = 5;
+const decoderVersion = 6;
 
 export type DecodedImage = ImageHeader & RgbImage;
 
@@ -52,9 +53,9 @@ export async function decodeImage(
   const { format, container, header } = await openImage(source, all);
   const colour = readColour(all.background);
   try {
-    const pixels = await storedPixels(container, all);
+    const pixels = await wholePixels(container, all);
     if (container.otherEnd) {
-      const { data } = await storedPixels({ ...container, bytes: container.otherEnd }, all);
+      const { data } = await wholePixels({ ...container, bytes: container.otherEnd }, all);
       if (Buffer.compare(data, pixels.data) !== 0) throw cutShort();
     }
     const stored = flatten(pixels, colour);
@@ -67,6 +68,17 @@ export async function decodeImage(
 
 /** One to four channels of 8 bits: grey or sRGB, with or without alpha. */
 type StoredPixels = RgbImage & { readonly channels: number };
+
+/** A decoder refuses whatever it warns of, and one of its warnings is of no damage. */
+async function wholePixels(container: Container, limits: DecodeLimits): Promise<StoredPixels> {
+  try {
+    return await storedPixels(container, limits);
+  } catch (error) {
+    const bytes = withoutStrayBytes(container.bytes, String(error));
+    if (!bytes) throw error;
+    return await storedPixels({ ...container, bytes }, limits);
+  }
+}
 
 /** As they lie in the file, in sRGB; of a very large picture fewer of them. */
 async function storedPixels(container: Container, limits: DecodeLimits): Promise<StoredPixels> {

@@ -66,6 +66,24 @@ export function readJpeg(source: Buffer): Container {
   };
 }
 
+/** What the decoder of progressive scans, which reads to the end, says of bytes behind the last pixels. */
+const strayBytes = /(\d+) extraneous bytes before marker 0xd9/;
+/** More of them, unless they are all alike, may be pixels that a damage before them made unreadable. */
+const mostStrayBytes = 16;
+
+/**
+ * The file without what lies between its last pixels and its end, as the decoder told how much that is; undefined when it
+ * told something else, or that may be damage.
+ */
+export function withoutStrayBytes(bytes: Uint8Array, message: string): Uint8Array | undefined {
+  const count = Number(strayBytes.exec(message)?.[1]);
+  const end = bytes.length - 2;
+  if (!(count > 0 && count < end)) return undefined;
+  const stray = bytes.subarray(end - count, end);
+  if (count > mostStrayBytes && stray.some((byte) => byte !== stray[0])) return undefined;
+  return Buffer.concat([bytes.subarray(0, end - count), bytes.subarray(end)]);
+}
+
 /** Where pixels are missing, decoders take zeros. So few of these that nobody minds them where all pixels are there. */
 const otherBits = Buffer.alloc(4, 0xaa);
 

@@ -1,5 +1,6 @@
 /** What is odd about a file, but not about its pixels. */
 import { readFile } from 'node:fs/promises';
+import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { decodeImage } from '../../../src/inference/pictures/decode.ts';
 import { defaultImageLimits, openImage, readImageHeader } from '../../../src/inference/pictures/header.ts';
@@ -59,6 +60,36 @@ describe('a JPEG with all of its pixels and something odd around them', () => {
     for (const [n, candidate] of odd.entries()) {
       if (name === 'cmyk.jpg' && n === 7) continue;
       expect(Buffer.compare((await decodeImage(candidate)).data, data), `oddity ${n}`).toBe(0);
+    }
+  });
+
+  it('a progressive one of a usual size decodes as it does without', async () => {
+    const pixels = { width: 96, height: 64, channels: 3 } as const;
+    const noise = Buffer.from(Array.from({ length: 96 * 64 * 3 }, (_, n) => (n * n * 7919) >> 8));
+    const bytes = await sharp(noise, { raw: pixels }).jpeg({ progressive: true, quality: 90 }).toBuffer();
+    const { data } = await decodeImage(bytes);
+    const endAt = bytes.lastIndexOf(end);
+    const stray = (count: number, value: (n: number) => number) =>
+      insert(
+        bytes,
+        endAt,
+        Array.from({ length: count }, (_, n) => value(n)),
+      );
+    const odd = [
+      bytes.subarray(0, endAt), // no end
+      stray(1, () => 0),
+      stray(15, (n) => n * 3 + 1),
+      stray(400, () => 0),
+    ];
+    for (const [n, candidate] of odd.entries()) {
+      expect(Buffer.compare((await decodeImage(candidate)).data, data), `oddity ${n}`).toBe(0);
+    }
+    // So much may be pixels behind a damage.
+    await expect(decodeImage(stray(400, (n) => n % 251))).rejects.toMatchObject(unreadable);
+    for (const missing of [1, 2, 3, 10, 30]) {
+      const cut = bytes.subarray(0, endAt - missing);
+      await expect(decodeImage(cut)).rejects.toMatchObject(unreadable);
+      await expect(decodeImage(Buffer.concat([cut, end]))).rejects.toMatchObject(unreadable);
     }
   });
 
