@@ -7,8 +7,10 @@ import { fileURLToPath } from 'node:url';
 import type axe from 'axe-core';
 import { Redis } from 'ioredis';
 import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright-core';
+import { z } from 'zod';
 import { type ApiKeyScope, ApiKeys } from '../../src/queue/api-keys.ts';
 import { SignInLinks } from '../../src/queue/sign-in-links.ts';
+import { type Video, videoSchema } from '../../src/web/videos/schemas.ts';
 import { WebPerson } from '../helpers/web-person.ts';
 import { Guard } from './guard.ts';
 
@@ -37,6 +39,11 @@ const axeSource = await readFile(createRequire(import.meta.url).resolve('axe-cor
 const transitionsOver = `Promise.allSettled(document.getAnimations()
   .filter((animation) => animation.effect.getComputedTiming().iterations !== Infinity)
   .map((animation) => animation.finished)).then(() => {})`;
+/** Whether nothing stands in the place of something else any more, and all pictures are there. */
+export const isAtRest = `document.querySelector('.waiting, .spinner, [class*="ghost"]') === null &&
+  [...document.images].every(({ complete }) => complete) &&
+  [...document.querySelectorAll('video')].every(({ readyState, error }) => readyState > 1 || error)`;
+
 /** A busy machine computes the clips, too. */
 const patienceMs = 60_000;
 
@@ -53,6 +60,13 @@ export class BrowserPerson extends WebPerson {
   ) {
     super(studio, token, userKey);
     this.scopes = scopes;
+  }
+
+  /** Their videos that wait or are made, newest first. */
+  async unfinished(): Promise<Video[]> {
+    const answer: unknown = await (await this.call('/v1/videos?limit=100')).json();
+    const { data } = z.object({ data: z.array(videoSchema) }).parse(answer);
+    return data.filter(({ status }) => status === 'queued' || status === 'in_progress');
   }
 }
 
@@ -120,7 +134,9 @@ export class Studio {
     // By the protocol of the debugger, which the Content Security Policy lets pass.
     if (!(await page.evaluate<boolean>('"axe" in globalThis'))) await page.evaluate(axeSource);
     await page.evaluate(transitionsOver);
-    const { violations } = await page.evaluate<axe.AxeResults>('axe.run()');
+    const { violations } = await page.evaluate<Pick<axe.AxeResults, 'violations'>>(
+      `axe.run({ resultTypes: ['violations'] }).then(({ violations }) => ({ violations }))`,
+    );
     return violations.flatMap(({ id, help, nodes }) =>
       nodes.map(({ html, failureSummary }) => `${id}: ${help}\n${html}\n${failureSummary}`),
     );
@@ -139,6 +155,18 @@ export class Studio {
       scrollWidth <= clientWidth,
       `${page.url()} is ${scrollWidth} px wide in a window of ${clientWidth} px`,
     );
+  }
+
+  /** How much has moved by itself since the page was opened, as the browser counts it; waits until all is at rest. */
+  async layoutShift(page: Page): Promise<number> {
+    while (!(await page.evaluate<boolean>(isAtRest))) await page.waitForTimeout(100);
+    return await page.evaluate<number>(`new Promise((resolve) => {
+      let sum = 0;
+      new PerformanceObserver((list) => {
+        for (const entry of list.getEntries()) if (!entry.hadRecentInput) sum += entry.value;
+      }).observe({ type: 'layout-shift', buffered: true });
+      setTimeout(() => resolve(sum), 300);
+    })`);
   }
 
   /** Leaves out/screenshots/NAME.png. */

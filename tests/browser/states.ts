@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import type { Page } from 'playwright-core';
 import { SignInLinks } from '../../src/queue/sign-in-links.ts';
-import type { BrowserPerson, PageOptions, Studio } from './browser-studio.ts';
+import { type BrowserPerson, isAtRest, type PageOptions, type Studio } from './browser-studio.ts';
 
 type Look = Pick<PageOptions, 'screen' | 'colorScheme' | 'locale'>;
 
@@ -11,6 +11,8 @@ export interface State {
   readonly name: string;
   /** @returns the page, when it shows the state and has come to rest */
   readonly open: (studio: Studio, cast: Cast, look: Look) => Promise<Page>;
+  /** What it brings about itself in the console. */
+  readonly faults?: RegExp;
 }
 
 /** Who is there before the pages are opened. */
@@ -20,15 +22,18 @@ export interface Cast {
   /** Has nothing. */
   readonly newcomer: BrowserPerson;
   readonly admin: BrowserPerson;
+  /** Has videos under way, which endWork() ends. */
+  readonly busy: BrowserPerson;
   /** Of Ada's newest clip. */
   readonly clipId: string;
 }
 
-const pictureOf = (name: string): Promise<Buffer> =>
-  readFile(fileURLToPath(new URL(`../../examples/${name}.jpg`, import.meta.url)));
+const picturePath = (name: string): string =>
+  fileURLToPath(new URL(`../../examples/${name}.jpg`, import.meta.url));
 
 export async function prepare(studio: Studio): Promise<Cast> {
-  const [ada, newcomer, admin] = await Promise.all([
+  const [ada, newcomer, busy, admin] = await Promise.all([
+    studio.person(),
     studio.person(),
     studio.person(),
     studio.person(['use', 'admin']),
@@ -40,7 +45,7 @@ export async function prepare(studio: Studio): Promise<Cast> {
   ] as const;
   let first = '';
   for (const [name, fields] of wishes) {
-    const answer = await ada.post(fields, { picture: await pictureOf(name) });
+    const answer = await ada.post(fields, { picture: await readFile(picturePath(name)) });
     const { id } = (await answer.json()) as { id: string };
     first ||= id;
     await ada.finished(id);
@@ -48,14 +53,37 @@ export async function prepare(studio: Studio): Promise<Cast> {
   const answer = await ada.postJson(`/v1/videos/${first}/remix`, { prompt: 'camera rotating clockwise' });
   const { id } = (await answer.json()) as { id: string };
   await ada.finished(id);
-  return { ada, newcomer, admin, clipId: id };
+  return { ada, newcomer, admin, busy, clipId: id };
 }
 
-/** Shows a path, and waits until nothing is fetched any more. */
+async function startWork(busy: BrowserPerson): Promise<void> {
+  if ((await busy.unfinished()).length > 1) return;
+  const { id } = await busy.create({ preset: 'fast', prompt: 'changed my mind' });
+  await busy.call(`/v1/videos/${id}/cancel`, { method: 'POST' });
+  for (const prompt of ['waves rolling in, camera panning left', 'camera slowly tilting up']) {
+    await busy.create({ preset: 'high', prompt, num_inference_steps: '50' });
+  }
+}
+
+/** Leaves the worker to others. */
+export async function endWork({ busy }: Cast): Promise<void> {
+  for (const { id } of await busy.unfinished()) {
+    await busy.call(`/v1/videos/${id}/cancel`, { method: 'POST' });
+  }
+}
+
+async function withPicture(studio: Studio, person: BrowserPerson, look: Look): Promise<Page> {
+  const page = await at(studio, '/', { person, ...look });
+  await page.locator('input[type=file]').first().setInputFiles(picturePath('coffee'));
+  await page.getByRole('button', { name: /Crop|裁剪/ }).waitFor();
+  return page;
+}
+
+/** Shows a path, and waits until it has come to rest. */
 async function at(studio: Studio, path: string, options: PageOptions): Promise<Page> {
   const page = await studio.open(path, options);
   await page.locator('h1').waitFor({ state: 'attached' });
-  await page.locator('.waiting').waitFor({ state: 'detached' });
+  while (!(await page.evaluate<boolean>(isAtRest))) await page.waitForTimeout(100);
   return page;
 }
 
@@ -84,6 +112,70 @@ export const states: readonly State[] = [
     open: (studio, { newcomer }, look) => at(studio, '/', { person: newcomer, ...look }),
   },
   {
+    name: 'create-refused',
+    open: async (studio, { newcomer }, look) => {
+      const page = await at(studio, '/', { person: newcomer, ...look });
+      await page.locator('button[type=submit]').click();
+      await page.getByRole('alert').waitFor();
+      return page;
+    },
+  },
+  {
+    name: 'create-filled',
+    open: async (studio, { ada }, look) => {
+      const page = await withPicture(studio, ada, look);
+      await page.getByRole('textbox').first().fill('amazing masterpiece');
+      await page.locator('.advice-text').waitFor();
+      return page;
+    },
+  },
+  {
+    name: 'create-settings',
+    open: async (studio, { ada }, look) => {
+      const page = await withPicture(studio, ada, look);
+      await page.locator('summary').click();
+      await page.locator('summary').scrollIntoViewIfNeeded();
+      return page;
+    },
+  },
+  {
+    name: 'create-crop',
+    open: async (studio, { ada }, look) => {
+      const page = await withPicture(studio, ada, look);
+      await page.getByRole('button', { name: /Crop|裁剪/ }).click();
+      await page.getByRole('dialog').waitFor();
+      return page;
+    },
+  },
+  {
+    name: 'create-live',
+    open: async (studio, { busy }, look) => {
+      await startWork(busy);
+      const page = await at(studio, '/', { person: busy, ...look });
+      await page.getByRole('progressbar').first().scrollIntoViewIfNeeded();
+      return page;
+    },
+  },
+  {
+    name: 'create-remix',
+    open: async (studio, { ada, clipId }, look) => {
+      const page = await at(studio, `/?from=${clipId}`, { person: ada, ...look });
+      await page.locator('.message-info').waitFor();
+      return page;
+    },
+  },
+  {
+    name: 'unreachable',
+    faults: /net::ERR_FAILED|Failed to load resource/,
+    open: async (studio, { ada }, look) => {
+      const page = await at(studio, '/library', { person: ada, ...look });
+      await page.route('**/v1/**', (route) => route.abort());
+      await page.evaluate('document.dispatchEvent(new Event("visibilitychange"))');
+      await page.locator('.outage').waitFor();
+      return page;
+    },
+  },
+  {
     name: 'library-empty',
     open: (studio, { newcomer }, look) => at(studio, '/library', { person: newcomer, ...look }),
   },
@@ -91,6 +183,27 @@ export const states: readonly State[] = [
   {
     name: 'clip',
     open: (studio, { ada, clipId }, look) => at(studio, `/library/${clipId}`, { person: ada, ...look }),
+  },
+  {
+    name: 'library-no-match',
+    open: (studio, { ada }, look) => at(studio, '/library?q=dragon', { person: ada, ...look }),
+  },
+  {
+    name: 'clip-remix',
+    open: async (studio, { ada, clipId }, look) => {
+      const page = await at(studio, `/library/${clipId}`, { person: ada, ...look });
+      await page.getByRole('button', { name: /^(Remix|改提示词)$/ }).click();
+      await page.getByRole('dialog').waitFor();
+      return page;
+    },
+  },
+  {
+    name: 'clip-running',
+    open: async (studio, { busy }, look) => {
+      await startWork(busy);
+      const running = (await busy.unfinished()).at(-1);
+      return await at(studio, `/library/${running?.id}`, { person: busy, ...look });
+    },
   },
   {
     name: 'clip-of-nobody',

@@ -44,6 +44,7 @@ export class RunningKinora {
       KINORA_ENV_FILE: envFile,
       KINORA_DATA_DIR: join(folder, 'data'),
       KINORA_WEB_PORT: String(port),
+      KINORA_PUBLIC_URL: `http://127.0.0.1:${port}`,
       KINORA_DEVICE: 'cpu',
       KINORA_CREDITS_PER_DAY: '1000',
       ...settings,

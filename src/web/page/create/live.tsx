@@ -153,7 +153,8 @@ function Finished({ video }: { video: Video }) {
   return (
     <article class="job-done" aria-label={name}>
       <div class="job-clip">
-        <VideoTile id={video.id} label={name} size={video.size} isPlaying={isPlaying} />
+        {/* Its name stands below, and on the button. */}
+        <VideoTile id={video.id} label={isPlaying ? name : ''} size={video.size} isPlaying={isPlaying} />
         {isPlaying ? null : (
           <button
             type="button"
