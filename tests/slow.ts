@@ -51,6 +51,7 @@ export const slow = [
   'tests/queue/faults.test.ts',
   'tests/queue/ledger.test.ts',
   'tests/queue/live-log.test.ts',
+  'tests/queue/lost-redis.test.ts',
   'tests/queue/metrics.test.ts',
   'tests/queue/network.test.ts',
   'tests/queue/queue.test.ts',
