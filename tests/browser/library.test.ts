@@ -107,7 +107,7 @@ describe('the library', () => {
     await expect.poll(() => tiles(page).count()).toBe(40);
     await page.getByRole('button', { name: 'Show more' }).focus();
     await page.keyboard.press('Enter');
-    await expect.poll(() => page.evaluate('document.activeElement.textContent')).toMatch(/long ago 49/);
+    await expect.poll(() => page.evaluate('document.activeElement.textContent')).toMatch(/long ago/);
     await page.keyboard.press('End');
     await page.getByText('That is all: 90 clips.').waitFor();
     const link = page.getByRole('link', { name: /long ago 3\b/ });

@@ -32,7 +32,7 @@ export interface Draft {
   /** Absent where none was chosen yet, and where the picture is that of `from`. */
   readonly picture: DraftPicture | undefined;
   /** The video that is remixed: its picture is used. */
-  readonly from: { readonly id: string; readonly size: string } | undefined;
+  readonly from: { readonly id: string; readonly size: string; readonly isCovered?: boolean } | undefined;
   readonly prompt: string;
   /** Undefined for the default one. */
   readonly preset: PresetName | undefined;
@@ -108,7 +108,7 @@ export function draftOf(video: Video, { presets }: Studio): Draft {
   };
   return {
     picture: undefined,
-    from: { id: video.id, size: video.size },
+    from: { id: video.id, size: video.size, isCovered: video.spoiler },
     prompt: video.prompt,
     preset: preset?.name,
     values: Object.fromEntries(Object.entries(chosen).filter(([, value]) => value !== undefined)),

@@ -6,7 +6,7 @@ import { Icon } from '../parts/icon.tsx';
 import { Progress } from '../parts/progress.tsx';
 import { Notice } from '../parts/states.tsx';
 import { showToast } from '../parts/toasts.tsx';
-import { contentPath, VideoTile } from '../parts/video-tile.tsx';
+import { contentPath, useIsUncovered, VideoTile } from '../parts/video-tile.tsx';
 import { type Sentences, sayError, useSay } from '../sentences/say.ts';
 import { cancelVideo, isUnfinished, type LiveVideo, live } from '../state/live.ts';
 import { askToNotify, notifying } from '../state/notify.ts';
@@ -72,7 +72,8 @@ function NotifyButton() {
   );
 }
 
-function Running({ video, heardAt, isStopping }: LiveVideo) {
+/** A video on its way, and what ends it. */
+export function Running({ video, heardAt, isStopping }: LiveVideo) {
   const say = useSay();
   const left = useSecondsLeft(video.seconds_left, heardAt);
   const name = video.prompt || say.live.noPrompt;
@@ -137,7 +138,9 @@ function useSecondsLeft(seconds: number | null, heardAt: number): number | undef
 function Finished({ video }: { video: Video }) {
   const say = useSay();
   const [isPlaying, setPlaying] = useState(false);
-  const name = video.prompt || say.live.noPrompt;
+  const isUncovered = useIsUncovered(video.id);
+  const isCovered = video.spoiler && !isUncovered;
+  const name = isCovered ? say.clips.covered : video.prompt || say.live.noPrompt;
   const path = `/library/${encodeURIComponent(video.id)}`;
   if (video.status === 'failed') {
     return (
@@ -150,12 +153,28 @@ function Finished({ video }: { video: Video }) {
       </article>
     );
   }
+  if (!video.variants.includes('video')) {
+    return (
+      <article class="job-failed" aria-label={name}>
+        <a class="job-prompt" href={path}>
+          {name}
+        </a>
+        <p class="hint">{say.library.expired}</p>
+      </article>
+    );
+  }
   return (
     <article class="job-done" aria-label={name}>
       <div class="job-clip">
         {/* Its name stands below, and on the button. */}
-        <VideoTile id={video.id} label={isPlaying ? name : ''} size={video.size} isPlaying={isPlaying} />
-        {isPlaying ? null : (
+        <VideoTile
+          id={video.id}
+          label={isPlaying ? name : ''}
+          size={video.size}
+          isPlaying={isPlaying}
+          isCovered={video.spoiler}
+        />
+        {isPlaying || isCovered ? null : (
           <button
             type="button"
             class="play"

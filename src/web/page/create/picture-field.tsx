@@ -3,11 +3,11 @@ import { cutOf } from '../../../request/sizes.ts';
 import type { Studio } from '../api/types.ts';
 import { Button, IconButton } from '../parts/button.tsx';
 import { Icon } from '../parts/icon.tsx';
-import { contentPath } from '../parts/video-tile.tsx';
+import { contentPath, uncover, useIsUncovered } from '../parts/video-tile.tsx';
 import { useSay } from '../sentences/say.ts';
 import { useStore } from '../state/store.ts';
 import { CropDialog } from './crop-dialog.tsx';
-import { changeDraft, type DraftPicture, draft, unedited } from './draft.ts';
+import { changeDraft, type Draft, type DraftPicture, draft, unedited } from './draft.ts';
 import { clipSize, presetOf } from './options.ts';
 import { type Decoded, draw, editedSize, pictureIn, useDecoded } from './picture.ts';
 
@@ -60,11 +60,7 @@ export function PictureField({ studio, error, onRefuse }: PictureFieldProps) {
         {picture ? (
           <Preview picture={picture} decoded={decoded} />
         ) : from ? (
-          <img
-            class="stage-picture"
-            src={contentPath(from.id, 'thumbnail')}
-            alt={say.create.picture.ofVideo}
-          />
+          <PictureOf from={from} />
         ) : (
           <div class="stage-empty">
             <span class="stage-icon">
@@ -222,4 +218,24 @@ function Cut(props: FactsProps) {
   const sizes = useSizes(props);
   const cut = sizes?.clip && cutOf(sizes.size, sizes.clip);
   return cut ? <p class="hint">{say.status.cut(cut)}</p> : null;
+}
+
+/** The picture of the video that is remixed, covered as long as the video is. */
+function PictureOf({ from: { id, isCovered = false } }: { from: NonNullable<Draft['from']> }) {
+  const say = useSay();
+  const isUncovered = useIsUncovered(id);
+  if (isCovered && !isUncovered) {
+    return (
+      <div class="stage-empty">
+        <span class="stage-icon">
+          <Icon name="eyeOff" />
+        </span>
+        <strong>{say.clips.covered}</strong>
+        <Button isSmall onClick={() => uncover(id)}>
+          {say.clips.uncover}
+        </Button>
+      </div>
+    );
+  }
+  return <img class="stage-picture" src={contentPath(id, 'thumbnail')} alt={say.create.picture.ofVideo} />;
 }

@@ -9,6 +9,7 @@ import { Message } from '../parts/states.tsx';
 import { showToast } from '../parts/toasts.tsx';
 import { contentPath, type Variant } from '../parts/video-tile.tsx';
 import { sayError, useSay } from '../sentences/say.ts';
+import { useStudio } from '../state/studio.ts';
 import { type Again, deleteClip, makeAgain, pagePath, setFavourite, transformClip } from './clip-calls.ts';
 
 type Shown = Exclude<Variant, 'thumbnail'>;
@@ -137,7 +138,9 @@ function MakeAgain({ clip, onRemix, onError }: MakeAgainProps) {
   const say = useSay();
   const { busy, make } = useMakeAgain(clip, onError);
   const credits = say.credits(clip.credits);
-  const isMade = clip.status === 'completed';
+  const model = useStudio()?.model;
+  // Another model cannot go on from what this one made.
+  const isMade = clip.status === 'completed' && (!model || model.id === clip.model);
   const others = [
     ['reroll', 'dice'] as const,
     ...(isMade

@@ -1,6 +1,7 @@
 /** What is done with a clip. */
 import { call } from '../api/client.ts';
 import type { Video } from '../api/types.ts';
+import { dropVideo, showVideo } from '../state/live.ts';
 import { refreshSession } from '../state/session.ts';
 import { latestClipList } from './clip-list.ts';
 
@@ -17,13 +18,8 @@ export async function setFavourite({ id }: Video, isFavourite: boolean): Promise
 export async function deleteClip(id: string): Promise<void> {
   await call(clipPath(id), { method: 'DELETE' });
   latestClipList()?.remove(id);
+  dropVideo(id);
   void refreshSession();
-}
-
-export async function cancelClip(id: string): Promise<Video> {
-  const clip = await call<Video>(`${clipPath(id)}/cancel`, { method: 'POST' });
-  void refreshSession();
-  return clip;
 }
 
 export async function transformClip(id: string, action: 'smooth' | 'loop'): Promise<Video> {
@@ -45,6 +41,7 @@ export async function makeAgain(id: string, again: Again, idempotencyKey: string
     strong: ['variation', { strength: 'strong' }] as const,
   }[again.action];
   const clip = await call<Video>(`${clipPath(id)}/${route}`, { method: 'POST', body, idempotencyKey });
+  showVideo(clip);
   void refreshSession();
   return clip;
 }

@@ -23,7 +23,6 @@ export type ListState =
       readonly fresh: readonly Video[];
       /** Where the next page begins; null at the end. */
       readonly next: string | null;
-      readonly isLoadingMore: boolean;
       readonly moreError: unknown;
     };
 type Ready = Extract<ListState, { kind: 'ready' }>;
@@ -46,6 +45,7 @@ export class ClipList {
   /** Where its screen was scrolled to, and which clip was opened there. */
   scrolledTo = 0;
   openedId: string | undefined;
+  #loadingMore: Promise<void> | undefined;
 
   constructor(filter: Filter) {
     this.filter = filter;
@@ -57,26 +57,34 @@ export class ClipList {
       const { data, next_after } = await this.#page();
       this.state.set({
         ...{ kind: 'ready', clips: data, fresh: [], next: next_after },
-        ...{ isLoadingMore: false, moreError: undefined },
+        moreError: undefined,
       });
     } catch (error) {
       if (this.state.get().kind !== 'ready') this.state.set({ kind: 'failed', error });
     }
   }
 
-  async loadMore(): Promise<void> {
+  /** Whoever asks while a page is on its way waits for the same. */
+  loadMore(): Promise<void> {
+    this.#loadingMore ??= this.#loadMore().finally(() => {
+      this.#loadingMore = undefined;
+    });
+    return this.#loadingMore;
+  }
+
+  async #loadMore(): Promise<void> {
     const before = this.state.get();
-    if (before.kind !== 'ready' || before.isLoadingMore || before.next === null) return;
-    this.state.set({ ...before, isLoadingMore: true, moreError: undefined });
+    if (before.kind !== 'ready' || before.next === null) return;
+    this.state.set({ ...before, moreError: undefined });
     try {
       const { data, next_after } = await this.#page(before.next);
       this.#change((now) => {
         const known = new Set(now.clips.map(({ id }) => id));
         const clips = [...now.clips, ...data.filter(({ id }) => !known.has(id))];
-        return { ...now, clips, next: next_after, isLoadingMore: false };
+        return { ...now, clips, next: next_after };
       });
     } catch (moreError) {
-      this.#change((now) => ({ ...now, isLoadingMore: false, moreError }));
+      this.#change((now) => ({ ...now, moreError }));
     }
   }
 

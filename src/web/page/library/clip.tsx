@@ -4,16 +4,17 @@ import './clip.css';
 import { useEffect, useState } from 'preact/hooks';
 import { useLocation, useRoute } from 'preact-iso/router';
 import { ApiError, call } from '../api/client.ts';
-import { followEvents } from '../api/events.ts';
 import type { Video } from '../api/types.ts';
+import { Running } from '../create/live.tsx';
 import { Button, ButtonLink } from '../parts/button.tsx';
-import { Progress } from '../parts/progress.tsx';
 import { Screen } from '../parts/screen.tsx';
-import { Message, Notice, Waiting } from '../parts/states.tsx';
+import { Notice, Waiting } from '../parts/states.tsx';
 import { ratioOf, useIsUncovered, type Variant, VideoTile } from '../parts/video-tile.tsx';
-import { type Sentences, sayError, useSay } from '../sentences/say.ts';
+import { sayError, useSay } from '../sentences/say.ts';
+import { isUnfinished, type LiveVideo, live } from '../state/live.ts';
+import { useStore } from '../state/store.ts';
 import { Actions } from './actions.tsx';
-import { cancelClip, clipPath } from './clip-calls.ts';
+import { clipPath } from './clip-calls.ts';
 import { latestClipList } from './clip-list.ts';
 import { Details } from './details.tsx';
 import { Lineage } from './lineage.tsx';
@@ -35,6 +36,7 @@ function OneClip({ id }: { id: string }) {
   const say = useSay();
   const [state, setState] = useState<State>(() => knownState(id));
   const [attempt, setAttempt] = useState(0);
+  const followed = useStore(live)?.find(({ video }) => video.id === id);
   useEffect(() => {
     const ending = new AbortController();
     const show = (clip: Video): void => {
@@ -52,7 +54,10 @@ function OneClip({ id }: { id: string }) {
     );
   }
   if (state.kind === 'failed') return <Failed error={state.error} onRetry={() => setAttempt(attempt + 1)} />;
-  return <Shown clip={state.clip} onChange={(clip) => setState({ kind: 'ready', clip })} />;
+  // While it is made, what is followed is ahead of what was fetched.
+  const isAhead = followed && isUnfinished(state.clip);
+  const now = isAhead ? followed : { video: state.clip, heardAt: performance.now(), isStopping: false };
+  return <Shown now={now} onChange={(clip) => setState({ kind: 'ready', clip })} />;
 }
 
 /** What the library shows of it already, until the server has answered. */
@@ -62,9 +67,9 @@ function knownState(id: string): State {
   return clip ? { kind: 'ready', clip } : { kind: 'loading' };
 }
 
-const isOver = ({ status }: Video): boolean => status === 'completed' || status === 'failed';
+const lookEveryMs = 4_000;
 
-/** Shows the clip, and how it comes along until it is over. */
+/** Shows the clip, and again until it is over: only the latest ones are followed for all screens. */
 async function follow(
   id: string,
   show: (clip: Video) => void,
@@ -72,34 +77,17 @@ async function follow(
   signal: AbortSignal,
 ): Promise<void> {
   try {
-    const look = (): Promise<Video> => call<Video>(clipPath(id), { signal });
-    let clip = await look();
-    show(clip);
-    if (isOver(clip)) return;
-    await followEvents(
-      `${clipPath(id)}/events`,
-      ({ name, data }) => {
-        // "done" has the clip; the others have the fields of it that have changed.
-        const changes = data as Partial<Video>;
-        const hasBegun = name === 'step' || name === 'decoding';
-        clip = {
-          ...clip,
-          ...(name === 'position' ? {} : { queue_position: null, phase: phases[name] ?? clip.phase }),
-          ...(hasBegun ? { status: 'in_progress' } : {}),
-          ...changes,
-        };
-        show(clip);
-      },
-      ({ name }) => name === 'done',
-      signal,
-    );
-    // Ended without "done": it was deleted, or something is out of order.
-    if (!isOver(clip) && !signal.aborted) show(await look());
+    for (;;) {
+      const clip = await call<Video>(clipPath(id), { signal });
+      show(clip);
+      if (!isUnfinished(clip)) return;
+      await new Promise((resolve) => setTimeout(resolve, lookEveryMs));
+      if (signal.aborted) return;
+    }
   } catch (error) {
     if (!signal.aborted) onError(error);
   }
 }
-const phases: Readonly<Record<string, Video['phase']>> = { step: 'denoising', decoding: 'decoding' };
 
 function Failed({ error, onRetry }: { error: unknown; onRetry: () => void }) {
   const say = useSay();
@@ -125,7 +113,8 @@ function Failed({ error, onRetry }: { error: unknown; onRetry: () => void }) {
   );
 }
 
-function Shown({ clip, onChange }: { clip: Video; onChange: (clip: Video) => void }) {
+function Shown({ now, onChange }: { now: LiveVideo; onChange: (clip: Video) => void }) {
+  const clip = now.video;
   const say = useSay();
   const { route } = useLocation();
   const isUncovered = useIsUncovered(clip.id);
@@ -151,7 +140,7 @@ function Shown({ clip, onChange }: { clip: Video; onChange: (clip: Video) => voi
               isPlaying
             />
           ) : (
-            <Unmade clip={clip} onChange={onChange} />
+            <Unmade now={now} />
           )}
         </div>
         <div class="clip-side">
@@ -179,66 +168,18 @@ function Shown({ clip, onChange }: { clip: Video; onChange: (clip: Video) => voi
 }
 
 /** In the place of the player. */
-function Unmade({ clip, onChange }: { clip: Video; onChange: (clip: Video) => void }) {
+function Unmade({ now }: { now: LiveVideo }) {
   const say = useSay();
-  if (clip.status === 'failed') {
-    return <Notice icon="warning" title={say.clip.failedTitle} hint={clip.error?.message ?? ''} />;
+  const { status, error } = now.video;
+  if (status === 'failed') {
+    return <Notice icon="warning" title={say.clip.failedTitle} hint={error?.message ?? ''} />;
   }
-  if (clip.status === 'completed') {
+  if (status === 'completed') {
     return <Notice icon="trash" title={say.clip.expiredTitle} hint={say.clip.expiredHint} />;
   }
-  return <Running clip={clip} onChange={onChange} />;
-}
-
-function Running({ clip, onChange }: { clip: Video; onChange: (clip: Video) => void }) {
-  const say = useSay();
-  const [isCancelling, setCancelling] = useState(false);
-  const [error, setError] = useState<unknown>();
-  const text = progressText(clip, say);
-  const left = clip.seconds_left;
-  const cancel = async (): Promise<void> => {
-    setCancelling(true);
-    setError(undefined);
-    try {
-      onChange(await cancelClip(clip.id));
-    } catch (reason) {
-      setError(reason);
-      setCancelling(false);
-    }
-  };
-  const hasBegun = clip.status === 'in_progress';
   return (
     <div class="clip-running">
-      <p role="status">{isCancelling ? say.clip.cancelling : text}</p>
-      <Progress label={say.clips.states[clip.status]} percent={hasBegun ? percentOf(clip) : undefined} />
-      <p class="hint numbers">{left === null ? ' ' : say.status.left(left * 1000)}</p>
-      <Button icon="close" isBusy={isCancelling} onClick={() => void cancel()}>
-        {say.clip.cancel}
-      </Button>
-      {error === undefined ? null : <Message kind="error">{sayError(error, say)}</Message>}
+      <Running {...now} />
     </div>
   );
-}
-
-/** Decoding takes about as long as a tenth of the steps, as the server counts it. */
-function percentOf({ phase, step, steps, progress }: Video): number {
-  const share = steps ? (step ?? 0) / steps : 0;
-  if (phase === 'denoising') return Math.max(progress, 90 * share);
-  return phase === 'decoding' ? Math.max(progress, 90 + 9 * share) : progress;
-}
-
-function progressText({ status, phase, queue_position, step, steps }: Video, say: Sentences): string {
-  if (queue_position !== null) return say.clip.waiting(queue_position);
-  switch (phase) {
-    case 'denoising':
-      return say.clip.step(step ?? 0, steps ?? 0);
-    case 'decoding':
-      return say.status.decoding(step ?? 0, steps ?? 0);
-    case 'loading':
-    case 'encoding':
-    case 'finishing':
-      return say.status[phase];
-    default:
-      return say.clips.states[status];
-  }
 }

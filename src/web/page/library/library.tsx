@@ -2,12 +2,13 @@
 import './library.css';
 import { useEffect, useId, useMemo, useRef, useState } from 'preact/hooks';
 import { useLocation } from 'preact-iso/router';
-import type { CreateBody, Video } from '../api/types.ts';
+import type { CreateBody } from '../api/types.ts';
 import { Button, ButtonLink, IconButton } from '../parts/button.tsx';
 import { Icon } from '../parts/icon.tsx';
 import { Screen } from '../parts/screen.tsx';
 import { Message, Notice } from '../parts/states.tsx';
 import { sayError, useSay } from '../sentences/say.ts';
+import { type LiveVideo, live } from '../state/live.ts';
 import { useStore } from '../state/store.ts';
 import { pagePath } from './clip-calls.ts';
 import { type ClipList, clipListOf, type Filter, type ListState } from './clip-list.ts';
@@ -15,8 +16,6 @@ import { Tile } from './tile.tsx';
 
 const presets = ['fast', 'standard', 'high', 'creative'] as const satisfies readonly CreateBody['preset'][];
 const searchAfterMs = 300;
-/** How often the newest clips are looked up: while some are made, and else. */
-const lookEveryMs = { making: 4_000, idle: 20_000 } as const;
 const firstSkeletons = 12;
 /** Nearer to the top than this, new clips are shown at once. */
 const topPixels = 120;
@@ -85,29 +84,17 @@ function useScrollPlace(list: ClipList, isBack: boolean): void {
   }, [list]);
 }
 
+/** Looks at the newest clips again when one of the videos that are followed has come or has ended. */
 function useRefresh(list: ClipList): void {
   useEffect(() => {
-    let timer: ReturnType<typeof setTimeout>;
-    const isMaking = ({ status }: Video): boolean => status === 'queued' || status === 'in_progress';
-    const look = async (): Promise<void> => {
-      if (document.visibilityState === 'visible') await list.refresh(scrollY < topPixels);
-      plan();
-    };
-    const plan = (): void => {
-      const now = list.state.get();
-      const isBusy = now.kind === 'ready' && now.clips.some(isMaking);
-      clearTimeout(timer);
-      timer = setTimeout(() => void look(), isBusy ? lookEveryMs.making : lookEveryMs.idle);
-    };
-    const onVisible = (): void => {
-      if (document.visibilityState === 'visible') void look();
-    };
-    plan();
-    document.addEventListener('visibilitychange', onVisible);
-    return () => {
-      clearTimeout(timer);
-      document.removeEventListener('visibilitychange', onVisible);
-    };
+    const stateOf = ({ video: { id, status } }: LiveVideo): string => `${id} ${status}`;
+    const now = (): string | undefined => live.get()?.map(stateOf).join();
+    let seen = now();
+    return live.subscribe(() => {
+      if (now() === seen) return;
+      seen = now();
+      void list.refresh(scrollY < topPixels);
+    });
   }, [list]);
 }
 
@@ -307,7 +294,8 @@ function Empty({ filter, onClear }: Pick<ContentProps, 'filter' | 'onClear'>) {
 function End({ list, state }: { list: ClipList; state: Extract<ListState, { kind: 'ready' }> }) {
   const say = useSay();
   const element = useRef<HTMLDivElement>(null);
-  const { clips, next, isLoadingMore, moreError } = state;
+  const { clips, next, moreError } = state;
+  const [isPressed, setPressed] = useState(false);
   useEffect(() => {
     const target = element.current;
     if (!target || next === null || moreError !== undefined) return undefined;
@@ -323,7 +311,9 @@ function End({ list, state }: { list: ClipList; state: Extract<ListState, { kind
   }, [list, next, moreError]);
   // A keyboard goes on at the first of those that came.
   const showMore = async (): Promise<void> => {
+    setPressed(true);
     await list.loadMore();
+    setPressed(false);
     const now = list.state.get();
     if (now.kind === 'ready') requestAnimationFrame(() => focusTile(now.clips[clips.length]?.id));
   };
@@ -337,7 +327,7 @@ function End({ list, state }: { list: ClipList; state: Extract<ListState, { kind
           <p class={clips.length > 0 ? 'hidden' : ''} role="status">
             {clips.length > 0 ? say.library.loaded(clips.length) : say.library.searching}
           </p>
-          <Button isBusy={isLoadingMore} onClick={() => void showMore()}>
+          <Button isBusy={isPressed} onClick={() => void showMore()}>
             {moreError === undefined ? say.library.more : say.shell.retry}
           </Button>
         </>

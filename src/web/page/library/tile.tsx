@@ -7,6 +7,8 @@ import { Progress } from '../parts/progress.tsx';
 import { showToast } from '../parts/toasts.tsx';
 import { ratioOf, useIsUncovered, VideoTile, wantsLessMotion } from '../parts/video-tile.tsx';
 import { sayError, useSay } from '../sentences/say.ts';
+import { live } from '../state/live.ts';
+import { useStore } from '../state/store.ts';
 import { pagePath, setFavourite } from './clip-calls.ts';
 import { latestClipList } from './clip-list.ts';
 import { ageText } from './time.ts';
@@ -94,8 +96,10 @@ export function Tile({ clip }: { clip: Video }) {
 }
 
 /** In the place of the picture of a clip that has none. */
-function Unmade({ clip: { status, progress, error } }: { clip: Video }) {
+function Unmade({ clip }: { clip: Video }) {
   const say = useSay();
+  const followed = useStore(live)?.find(({ video }) => video.id === clip.id);
+  const { status, progress, error } = followed?.video ?? clip;
   if (status === 'failed' || status === 'completed') {
     return (
       <span class="clip-unmade">

@@ -116,11 +116,6 @@ export const en = {
     deleteSubmit: 'Delete it',
     deleteNot: 'Keep it',
     deleted: 'The clip is deleted.',
-    cancel: 'Cancel',
-    cancelling: 'Stopping…',
-    waiting: (ahead: number) =>
-      ahead === 0 ? 'Waiting. Yours is next.' : `Waiting. ${jobs(ahead)} before yours.`,
-    step: (done: number, total: number) => `Step ${done} of ${total}`,
     failedTitle: 'This clip could not be made',
     expiredTitle: 'This video is no longer kept',
     expiredHint:

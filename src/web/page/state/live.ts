@@ -110,6 +110,12 @@ export function showVideo(video: Video): void {
   merge(at < 0 ? [heard(video), ...others] : others.with(at, heard(video, others[at])));
 }
 
+/** Shows a video that was deleted no more. */
+export function dropVideo(id: string): void {
+  const known = live.get();
+  live.set(known?.filter(({ video }) => video.id !== id));
+}
+
 /** @throws ApiError */
 export async function cancelVideo(id: string): Promise<void> {
   markStopping(id, true);
