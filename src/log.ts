@@ -32,15 +32,22 @@ export function onLogLine(listener: LineListener): () => void {
   return () => listeners.delete(listener);
 }
 
-const scrubbingStderr: DestinationStream = {
-  write: (line) => {
-    const clean = scrubSecrets(line);
-    process.stderr.write(clean);
-    for (const hear of listeners) hear(clean);
-  },
-};
+/** Of a line as pino writes it. */
+const levelOf = (line: string): number => Number(/^\{"level":(\d+)/.exec(line)?.[1] ?? 0);
 
-/** pino's number of "warn"; "error" and "fatal" have larger ones. */
+/** Standard error shows lines from a level on; those who listen hear all of them. */
+function scrubbingStderr(shownFrom: number): DestinationStream {
+  return {
+    write: (line) => {
+      const clean = scrubSecrets(line);
+      if (levelOf(line) >= shownFrom) process.stderr.write(clean);
+      for (const hear of listeners) hear(clean);
+    },
+  };
+}
+
+/** pino's numbers; "error" and "fatal" have larger ones. */
+const infoLevel = 30;
 const warnLevel = 40;
 const repeatAfterMs = 1_000;
 /** Lines that are remembered. */
@@ -54,8 +61,7 @@ function oncePerSecond(destination: DestinationStream): DestinationStream {
   const passed = new Map<string, { readonly at: number; held: number }>();
   return {
     write: (line) => {
-      const level = Number(/^\{"level":(\d+)/.exec(line)?.[1] ?? 0);
-      if (level < warnLevel) return destination.write(line);
+      if (levelOf(line) < warnLevel) return destination.write(line);
       const text = line.replace(/"time":\d+,/, '');
       const now = performance.now();
       const last = passed.get(text);
@@ -72,10 +78,19 @@ function oncePerSecond(destination: DestinationStream): DestinationStream {
 
 export type { Logger };
 
-/** A logger for one process; `name` says which. */
-export function createLogger(name: string, level: string, destination = scrubbingStderr): Logger {
+/**
+ * A logger for one process; `name` says which. Those who listen hear "info" also where standard error shows less, unless
+ * the level is "silent".
+ */
+export function createLogger(name: string, level: string, destination?: DestinationStream): Logger {
+  const shownFrom = pino.levels.values[level] ?? Number.POSITIVE_INFINITY;
+  const isQuieter = !destination && shownFrom > infoLevel && level !== 'silent';
   return pino(
-    { name, level, redact: { paths: ['token', '*.token', 'url', '*.url'], censor: '[secret]' } },
-    oncePerSecond(destination),
+    {
+      name,
+      level: isQuieter ? 'info' : level,
+      redact: { paths: ['token', '*.token', 'url', '*.url'], censor: '[secret]' },
+    },
+    oncePerSecond(destination ?? scrubbingStderr(shownFrom)),
   );
 }

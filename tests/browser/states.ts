@@ -211,6 +211,11 @@ export const states: readonly State[] = [
       at(studio, `/library/${clipId}`, { person: newcomer, ...look }),
   },
   { name: 'machine', open: (studio, { admin }, look) => at(studio, '/machine', { person: admin, ...look }) },
+  ...(['credits', 'bans', 'communities', 'trail', 'log'] as const).map((part) => ({
+    name: `machine-${part}`,
+    open: (studio: Studio, { admin }: Cast, look: Look) =>
+      at(studio, `/machine?part=${part}`, { person: admin, ...look }),
+  })),
   {
     name: 'machine-refused',
     open: (studio, { ada }, look) => at(studio, '/machine', { person: ada, ...look }),

@@ -51,6 +51,22 @@ it('tells lines of all levels and parts, and reads on behind one', async () => {
   await eventually('one more', async () => (await shared.after(last, all)).entries.length === 1);
 });
 
+it('has what standard error does not show, but for a process that is to be silent', async () => {
+  createLogger('bot', 'silent').error('unheard');
+  const log = createLogger('bot', 'warn');
+  log.debug('too much');
+  log.info('quiet');
+  log.warn('loud');
+  await eventually('two lines', async () => (await texts()).length === 2);
+  expect(await texts()).toEqual(['quiet', 'loud']);
+  const shown = vi
+    .mocked(process.stderr.write)
+    .mock.calls.map(([text]) => String(text))
+    .join('');
+  expect(shown).toContain('loud');
+  expect(shown).not.toMatch(/quiet|unheard/);
+});
+
 it('holds no secret of any kind', async () => {
   const secrets = {
     telegram: '123456789:AAbbCCddEEffGGhhIIjjKKllMMnnOOppQQr',
