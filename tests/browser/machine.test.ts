@@ -125,11 +125,11 @@ test('the live log follows, is filtered and paused, by the keyboard alone', asyn
   await page.getByLabel('Containing').focus();
   await page.keyboard.type('engine ready');
   await expect.poll(async () => await log.getByText('taking requests').count()).toBe(0);
-  await page.getByLabel('Part').selectOption('Bot');
+  await page.getByLabel('Part', { exact: true }).selectOption('Bot');
   await log.getByText('No line yet.').waitFor();
-  await page.getByRole('button', { name: 'Pause' }).focus();
+  await page.getByRole('button', { name: 'Freeze' }).focus();
   await page.keyboard.press('Enter');
-  await page.getByText('Paused; 0 lines wait.').waitFor();
+  await page.getByText('Frozen; 0 lines wait.').waitFor();
   await log.focus();
   expect(await page.evaluate<string>('document.activeElement.getAttribute("role")')).toBe('log');
 });

@@ -199,7 +199,7 @@ export const en = {
 
   privacy: {
     text: (days: number) =>
-      `Kinora keeps your pictures, prompts and videos for ${days} days so that the buttons work, your daily credits, and what was computed for your pictures. Nothing leaves this server. "Delete everything" removes all of it except bans and today's use of credits.`,
+      `Kinora keeps your pictures, prompts and videos for ${days} days so that the buttons work, the name that the chat shows of you, your daily credits, and what was computed for your pictures. Nothing leaves this server. "Delete everything" removes all of it except bans and today's use of credits.`,
     deleteAll: 'Delete everything',
     deleted: (jobCount: number) => `Done: ${jobs(jobCount)} and all that belonged to them were removed.`,
     later: (jobCount: number) => `${jobs(jobCount)} could not be ended at once; the rest follows by itself.`,

@@ -54,10 +54,7 @@ function quotaList(app: WebServer, tools: AdminRouteTools): void {
     },
     async (request) => {
       const all = await orUnavailable(allowances(tools.redis, tools.keys));
-      const { items, page, pages } = pageOf(
-        all,
-        Math.min(request.query.page, Math.max(1, Math.ceil(all.length / 15))),
-      );
+      const { items, page, pages } = pageOf(all, Math.min(request.query.page, pageOf(all, 1).pages));
       const names = await orUnavailable(
         namesOf(
           tools,
