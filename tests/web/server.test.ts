@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { errorSchema } from '../../src/web/problem.ts';
+import { Browser } from '../helpers/browser.ts';
 import { eventually, timedGenerator } from '../helpers/queue-harness.ts';
 import { WebFixture } from '../helpers/web-fixture.ts';
 
@@ -44,6 +45,30 @@ describe('keys', () => {
   });
 });
 
+it('answers nobody without a key or a session, but where everybody may come', async () => {
+  const lenient = await WebFixture.start({ limits: { perAddress: 1_000 } });
+  const document = (await (await fetch(`${lenient.url}/openapi.json`)).json()) as {
+    paths: Record<string, object>;
+  };
+  const answered: string[] = [];
+  for (const [path, methods] of Object.entries(document.paths)) {
+    for (const method of Object.keys(methods)) {
+      const { status } = await fetch(`${lenient.url}${path.replaceAll(/\{\w+\}/g, 'x')}`, {
+        method: method.toUpperCase(),
+      });
+      if (status !== 401) answered.push(`${method} ${path} ${status}`);
+    }
+  }
+  // A browser says that it comes from the page: without that, signing in is refused.
+  expect(answered.sort()).toEqual([
+    'get /health 200',
+    'get /ready 503',
+    'post /v1/sign-in 403',
+    'post /v1/sign-in/look 403',
+  ]);
+  await lenient.stop();
+});
+
 describe('errors', () => {
   it('speak the language of the caller, have an id and forbid to be kept', async () => {
     const response = await get('/nowhere', { 'accept-language': 'zh-CN,en;q=0.5', 'x-request-id': 'mine' });
@@ -78,6 +103,15 @@ describe('limits', () => {
     expect(error.message).toMatch(/30 calls in 60 seconds/);
     // Another key of the same address goes on.
     expect((await get('/nowhere', { 'x-api-key': (await web.person()).token })).status).toBe(404);
+  });
+
+  it('a session counts for itself, as a key does', async () => {
+    const browser = await Browser.of(web, 'discord:1');
+    const other = await Browser.of(web, 'discord:2');
+    const answers: number[] = [];
+    for (let i = 0; i < 32; i++) answers.push((await browser.call('/nowhere')).status);
+    expect(answers.filter((status) => status === 429)).toHaveLength(2);
+    expect((await other.call('/nowhere')).status).toBe(404);
   });
 
   it('a client that sends its headers, or its body, a byte at a time is cut off', async () => {

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { errorSchema } from '../../src/web/problem.ts';
 import { videoListSchema } from '../../src/web/videos/schemas.ts';
+import { Browser } from '../helpers/browser.ts';
 import { eventually, timedGenerator } from '../helpers/queue-harness.ts';
 import { WebFixture, type WebPerson } from '../helpers/web-fixture.ts';
 
@@ -10,6 +11,8 @@ let web: WebFixture;
 let ann: WebPerson;
 /** A key of somebody else, one with all scopes, and one of a person of a chat. */
 let strangers: readonly WebPerson[];
+/** The same of people who are signed in on the page. */
+let browsers: readonly Browser[];
 /** Ann's videos: finished, failed, running and waiting. */
 const ids: string[] = [];
 
@@ -21,6 +24,11 @@ beforeAll(async () => {
     web.person('discord:80', ['use', 'admin']),
     web.person('telegram:8035'),
   ]);
+  browsers = [
+    await Browser.of(web, 'web:000000000001'),
+    await Browser.of(web, 'web:owner', ['use', 'admin']),
+    await Browser.of(web, 'telegram:803'),
+  ];
   const worker = await web.worker(timedGenerator(100));
   for (let i = 0; i < 2; i++) ids.push((await ann.create()).id);
   await eventually('the videos', async () => {
@@ -64,11 +72,27 @@ const ways = [
   { path: '/variation', init: json({ strength: 'strong' }) },
 ];
 
+it('every way to ask for a video is among those that are tried', async () => {
+  const document = (await (await fetch(`${web.url}/openapi.json`)).json()) as {
+    paths: Record<string, object>;
+  };
+  const known = new Set(
+    ways.map(({ path, init }) =>
+      `${'method' in init ? init.method : 'GET'} ${path.split('?')[0]}`.toUpperCase(),
+    ),
+  );
+  for (const [path, methods] of Object.entries(document.paths)) {
+    const [, behind] = /^\/v1\/videos\/\{id\}(.*)$/.exec(path) ?? [];
+    if (behind === undefined) continue;
+    for (const method of Object.keys(methods)) expect(known).toContain(`${method} ${behind}`.toUpperCase());
+  }
+});
+
 it('10,000 requests for videos of somebody else are answered with 404, all of them', async () => {
   const before = await Promise.all(ids.map((id) => ann.video(id)));
   const calls = fc.sample(
     fc.record({
-      who: fc.constantFrom(...strangers),
+      who: fc.constantFrom(...strangers, ...browsers),
       id: fc.constantFrom(...ids),
       way: fc.constantFrom(...ways),
       /** The same id in other clothes. */

@@ -267,7 +267,8 @@ export const en = {
     keyNotFound: 'You have no such key.',
     keyLimit: 'You have 20 keys, which is the limit. Revoke one first.',
     sessionNotFound: 'You are not signed in there; /v1/sessions lists where you are.',
-    otherOrigin: 'This call came from another site, or from no browser; send a key instead of a cookie.',
+    otherOrigin:
+      'This call came from another site, or from no browser; send a key instead of a cookie. If a proxy stands before Kinora, set KINORA_PUBLIC_URL to its address.',
     unknownHost:
       'This Kinora is not known under that name. Open it by its address, or set KINORA_PUBLIC_URL to the name.',
     pageNotBuilt: 'The studio page has not been built yet: run "npm run build:page" and start Kinora again.',

@@ -316,7 +316,8 @@ export const zh: typeof en = {
     keyNotFound: '你没有这个密钥。',
     keyLimit: '你已有 20 个密钥，达到上限，请先撤销一个。',
     sessionNotFound: '你没有在那里登录；/v1/sessions 会列出你登录的地方。',
-    otherOrigin: '这个请求来自其他网站，或并非来自浏览器；请改用密钥而非 Cookie。',
+    otherOrigin:
+      '这个请求来自其他网站，或并非来自浏览器；请改用密钥而非 Cookie。如果 Kinora 前面有代理，请将 KINORA_PUBLIC_URL 设为其地址。',
     unknownHost: '这个 Kinora 不认识这个名称。请用其地址打开，或将 KINORA_PUBLIC_URL 设为该名称。',
     pageNotBuilt: '网页尚未构建：请运行 “npm run build:page”，然后重新启动 Kinora。',
     notFound: '这里什么也没有，所有地址见 /docs。',
