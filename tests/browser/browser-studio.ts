@@ -24,7 +24,9 @@ export const screens = {
 export interface PageOptions {
   /** Signed in as this person; nobody when absent. */
   readonly person?: BrowserPerson;
-  readonly screen?: keyof typeof screens;
+  readonly screen?: keyof typeof screens | 'readme';
+  /** Pixels of the screen for one of CSS. */
+  readonly pixelRatio?: number;
   readonly colorScheme?: 'light' | 'dark';
   /** Such as zh-CN. */
   readonly locale?: string;
@@ -91,10 +93,14 @@ export class Studio {
   }
 
   /** A browser of its own, with its own cookies, at a path of the page. */
-  async open(path: string, { person, screen = 'tablet', ...options }: PageOptions = {}): Promise<Page> {
+  async open(
+    path: string,
+    { person, screen = 'tablet', pixelRatio = 1, ...options }: PageOptions = {},
+  ): Promise<Page> {
     const wanted: BrowserContextOptions = {
       baseURL: this.url,
-      viewport: screens[screen],
+      viewport: screen === 'readme' ? { width: 1280, height: 800 } : screens[screen],
+      deviceScaleFactor: pixelRatio,
       // Tests name what they press in English.
       locale: 'en-GB',
       acceptDownloads: true,

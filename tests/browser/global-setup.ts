@@ -1,9 +1,8 @@
 /** Vitest's global setup of the tests in a browser: the page as it is shipped, and one running Kinora for all of them. */
-import { execFileSync } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import type { TestProject } from 'vitest/node';
 import { RunningKinora } from '../helpers/running-kinora.ts';
 import { findChromium, missingChromium } from './chromium.ts';
+import { buildPage } from './with-studio.ts';
 
 declare module 'vitest' {
   export interface ProvidedContext {
@@ -19,8 +18,7 @@ export default async function startKinora(project: TestProject): Promise<() => P
     process.stderr.write(`${missingChromium}\n`);
     process.exit(1);
   }
-  const cwd = fileURLToPath(new URL('../..', import.meta.url));
-  execFileSync('npm', ['run', '--silent', '--if-present', 'build:page'], { cwd, stdio: 'inherit' });
+  buildPage();
   const kinora = await RunningKinora.start();
   const { url, socketPath } = kinora;
   project.provide('kinora', { url, socketPath });

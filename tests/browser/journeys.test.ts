@@ -1,23 +1,25 @@
 /** What people do on the page from beginning to end, in a real browser, with the built-in model. */
-import { fileURLToPath } from 'node:url';
 import type { Locator, Page } from 'playwright-core';
 import { describe } from 'vitest';
+import { startFakeTelegram } from '../fakes/telegram/server.ts';
+import { RunningKinora } from '../helpers/running-kinora.ts';
+import { photo } from '../helpers/web-person.ts';
+import { Studio } from './browser-studio.ts';
+import { examplePath } from './examples.ts';
 import { expect, test } from './studio.ts';
 
-const cat = fileURLToPath(new URL('../../examples/cat.jpg', import.meta.url));
+const cat = examplePath('cat');
 
 /** The jobs under "Now". */
 const now = (page: Page): Locator => page.getByRole('region', { name: 'Now' });
 
 async function choosePicture(page: Page): Promise<void> {
-  const [chooser] = await Promise.all([
-    page.waitForEvent('filechooser'),
-    page.getByRole('button', { name: 'Choose a picture' }).click(),
-  ]);
+  const [chooser] = await Promise.all([page.waitForEvent('filechooser'), choosing(page).click()]);
   await chooser.setFiles(cat);
   await page.getByRole('img', { name: 'The picture that will be animated' }).waitFor();
 }
 
+const choosing = (page: Page): Locator => page.getByRole('button', { name: 'Choose a picture' });
 const create = (page: Page): Locator => page.getByRole('button', { name: 'Create', exact: true });
 
 /** Whether the clip really plays: it has frames, and its time goes on. */
@@ -41,6 +43,55 @@ async function tabTo(page: Page, target: Locator): Promise<void> {
   }
   throw new Error(`${target} cannot be reached by Tab`);
 }
+
+describe('from chat to page', () => {
+  test('the link of /web signs that person in, once; the clip of the chat is remixed', async ({
+    browser,
+    onTestFinished,
+  }) => {
+    const telegram = await startFakeTelegram();
+    const kinora = await RunningKinora.start({
+      KINORA_TELEGRAM_TOKEN: telegram.token,
+      KINORA_TELEGRAM_API: telegram.apiRoot,
+    });
+    const studio = new Studio(browser, kinora);
+    onTestFinished(async () => {
+      await studio.close();
+      await kinora.stop();
+      await telegram.stop();
+    });
+    const chat = telegram.privateChat();
+    await chat.sendsPhoto(photo, 'camera slowly zooming in preset=fast');
+    await telegram.until(() => telegram.answers(chat).some(({ video }) => video !== undefined), 120_000);
+    chat.sendsText('/web');
+    const link = await telegram.until(() =>
+      telegram
+        .answers(chat)
+        .map(({ text }) => /http\S+\/sign-in#\S+/.exec(text)?.[0])
+        .find(Boolean),
+    );
+    if (link === undefined) throw new Error('/web answers with a link');
+
+    studio.allow(/status of 401/);
+    const page = await studio.open(link);
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByRole('link', { name: 'Library', exact: true }).click();
+    await page.getByRole('link', { name: /camera slowly zooming in/ }).click();
+    await expectPlaying(page.locator('video'));
+    await page.getByRole('button', { name: 'Remix' }).click();
+    await page.getByRole('textbox', { name: 'Prompt' }).fill('camera rotating clockwise');
+    await page.getByRole('button', { name: /Make it/ }).click();
+    await page.getByRole('heading', { name: 'Family' }).waitFor();
+    await expectPlaying(page.locator('video'));
+
+    // Somebody who finds the link later.
+    studio.allow(/status of 410/);
+    const other = await studio.open(link);
+    await other.getByText('This link does not work any more').waitFor();
+    await studio.expectAccessible(other);
+    expect(studio.faults).toEqual([]);
+  });
+});
 
 describe('on the page', () => {
   test('a picture becomes a clip, over a reload and a closed page', async ({ studio }) => {

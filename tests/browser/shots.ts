@@ -2,29 +2,21 @@
  * `npm run screenshots`: pictures of everything that the page shows, on three screens, light and dark, in
  * out/screenshots. Options: --only NAME (a part of a state's name) · --locale zh-CN
  */
-import { execFileSync } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { RunningKinora } from '../helpers/running-kinora.ts';
-import { Studio, screens } from './browser-studio.ts';
-import { launchChromium } from './chromium.ts';
+import { screens } from './browser-studio.ts';
 import { endWork, prepare, states } from './states.ts';
+import { withStudio } from './with-studio.ts';
 
 const { values } = parseArgs({
   options: { only: { type: 'string', default: '' }, locale: { type: 'string', default: 'en-GB' } },
 });
-const project = fileURLToPath(new URL('../..', import.meta.url));
-execFileSync('npm', ['run', '--silent', 'build:page'], { cwd: project, stdio: 'inherit' });
-const kinora = await RunningKinora.start();
-const browser = await launchChromium();
-try {
-  const { url, socketPath } = kinora;
-  const preparing = new Studio(browser, { url, socketPath });
+await withStudio(async (openStudio) => {
+  const preparing = openStudio();
   const cast = await prepare(preparing);
   await preparing.close();
   for (const state of states.filter(({ name }) => name.includes(values.only))) {
     for (const colorScheme of ['light', 'dark'] as const) {
-      const studio = new Studio(browser, { url, socketPath });
+      const studio = openStudio();
       for (const screen of Object.keys(screens) as (keyof typeof screens)[]) {
         const page = await state.open(studio, cast, { screen, colorScheme, locale: values.locale });
         await studio.screenshot(page, `${state.name}-${screen}-${colorScheme}`);
@@ -36,7 +28,4 @@ try {
     process.stdout.write(`${state.name}\n`);
   }
   await endWork(cast);
-} finally {
-  await browser.close();
-  await kinora.stop();
-}
+});

@@ -1,9 +1,8 @@
 /** Everything that the page can show, each by the steps that lead there: for screenshots, and for axe. */
-import { readFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
 import type { Page } from 'playwright-core';
 import { SignInLinks } from '../../src/queue/sign-in-links.ts';
 import { type BrowserPerson, isAtRest, type PageOptions, type Studio } from './browser-studio.ts';
+import { example, examplePath } from './examples.ts';
 
 type Look = Pick<PageOptions, 'screen' | 'colorScheme' | 'locale'>;
 
@@ -28,9 +27,6 @@ export interface Cast {
   readonly clipId: string;
 }
 
-const picturePath = (name: string): string =>
-  fileURLToPath(new URL(`../../examples/${name}.jpg`, import.meta.url));
-
 export async function prepare(studio: Studio): Promise<Cast> {
   const [ada, newcomer, busy, admin] = await Promise.all([
     studio.person(),
@@ -45,7 +41,7 @@ export async function prepare(studio: Studio): Promise<Cast> {
   ] as const;
   let first = '';
   for (const [name, fields] of wishes) {
-    const answer = await ada.post(fields, { picture: await readFile(picturePath(name)) });
+    const answer = await ada.post(fields, { picture: await example(name) });
     const { id } = (await answer.json()) as { id: string };
     first ||= id;
     await ada.finished(id);
@@ -74,7 +70,7 @@ export async function endWork({ busy }: Cast): Promise<void> {
 
 async function withPicture(studio: Studio, person: BrowserPerson, look: Look): Promise<Page> {
   const page = await at(studio, '/', { person, ...look });
-  await page.locator('input[type=file]').first().setInputFiles(picturePath('coffee'));
+  await page.locator('input[type=file]').first().setInputFiles(examplePath('coffee'));
   await page.getByRole('button', { name: /Crop|裁剪/ }).waitFor();
   return page;
 }
