@@ -1,5 +1,6 @@
 /** Everything that the page can show, each by the steps that lead there: for screenshots, and for axe. */
 import type { Page } from 'playwright-core';
+import { Keys } from '../../src/queue/keys.ts';
 import { SignInLinks } from '../../src/queue/sign-in-links.ts';
 import { type BrowserPerson, isAtRest, type PageOptions, type Studio } from './browser-studio.ts';
 import { example, examplePath } from './examples.ts';
@@ -25,6 +26,11 @@ export interface Cast {
   readonly busy: BrowserPerson;
   /** Of Ada's newest clip. */
   readonly clipId: string;
+  /** Has a clip under a cover, one whose files are gone, and one that failed. */
+  readonly eve: BrowserPerson;
+  readonly coveredId: string;
+  readonly expiredId: string;
+  readonly failedId: string;
 }
 
 export async function prepare(studio: Studio): Promise<Cast> {
@@ -49,7 +55,31 @@ export async function prepare(studio: Studio): Promise<Cast> {
   const answer = await ada.postJson(`/v1/videos/${first}/remix`, { prompt: 'camera rotating clockwise' });
   const { id } = (await answer.json()) as { id: string };
   await ada.finished(id);
-  return { ada, newcomer, admin, busy, clipId: id };
+  return { ada, newcomer, admin, busy, clipId: id, ...(await prepareOddClips(studio)) };
+}
+
+/** By what the ledger says of them. */
+async function prepareOddClips(
+  studio: Studio,
+): Promise<Pick<Cast, 'eve' | 'coveredId' | 'expiredId' | 'failedId'>> {
+  const { redis } = studio;
+  const keys = new Keys();
+  const eve = await studio.person();
+  const covered = await eve.finished((await eve.create({ preset: 'fast' })).id);
+  const key = keys.job(covered.id);
+  const request = JSON.parse((await redis.hget(key, 'request')) ?? '');
+  await redis.hset(key, 'request', JSON.stringify({ ...request, isSpoiler: true }));
+  const ids = { expiredId: `${covered.id}-expired`, failedId: `${covered.id}-failed` };
+  const entry = await redis.hgetall(key);
+  const failure = JSON.stringify({ code: 'INTERNAL', message: '' });
+  for (const [id, fields] of [
+    [ids.expiredId, { state: 'generated' }],
+    [ids.failedId, { state: 'failed', failure }],
+  ] as const) {
+    await redis.hset(keys.job(id), { ...entry, ...fields, request: JSON.stringify({ ...request, id }) });
+    await redis.zadd(keys.history(eve.userKey), entry['createdAt'] ?? '0', id);
+  }
+  return { eve, coveredId: covered.id, ...ids };
 }
 
 async function startWork(busy: BrowserPerson): Promise<void> {
@@ -200,6 +230,31 @@ export const states: readonly State[] = [
       const running = (await busy.unfinished()).at(-1);
       return await at(studio, `/library/${running?.id}`, { person: busy, ...look });
     },
+  },
+  {
+    name: 'clip-delete',
+    open: async (studio, { ada, clipId }, look) => {
+      const page = await at(studio, `/library/${clipId}`, { person: ada, ...look });
+      await page.getByRole('button', { name: /^(Delete|删除)$/ }).click();
+      await page.getByRole('dialog').waitFor();
+      return page;
+    },
+  },
+  {
+    name: 'library-odd',
+    open: (studio, { eve }, look) => at(studio, '/library', { person: eve, ...look }),
+  },
+  {
+    name: 'clip-covered',
+    open: (studio, { eve, coveredId }, look) => at(studio, `/library/${coveredId}`, { person: eve, ...look }),
+  },
+  {
+    name: 'clip-expired',
+    open: (studio, { eve, expiredId }, look) => at(studio, `/library/${expiredId}`, { person: eve, ...look }),
+  },
+  {
+    name: 'clip-failed',
+    open: (studio, { eve, failedId }, look) => at(studio, `/library/${failedId}`, { person: eve, ...look }),
   },
   {
     name: 'clip-of-nobody',
