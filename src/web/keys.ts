@@ -45,6 +45,7 @@ export function keyRoutes(app: WebServer, apiKeys: ApiKeys): void {
   app.post(
     '/v1/keys',
     {
+      config: { answers: [409] },
       schema: {
         summary: 'Make a key for oneself',
         description:

@@ -25,6 +25,7 @@ const httpProblems = {
   unknownHost: [403, 'permission_error', 'unknown_host'],
   wrongScope: [403, 'permission_error', 'missing_scope'],
   notFound: [404, 'not_found_error', 'not_found'],
+  methodNotAllowed: [405, 'invalid_request_error', 'method_not_allowed'],
   videoNotFound: [404, 'not_found_error', 'video_not_found'],
   notReady: [409, 'conflict_error', 'video_not_ready'],
   hasFailed: [409, 'conflict_error', 'video_failed'],
@@ -87,6 +88,15 @@ export const errorCodes: readonly string[] = [
     rateLimited[2],
   ]),
 ];
+
+/** The codes of a status. */
+export function codesByStatus(status: number): string[] {
+  const own = [
+    ...[httpProblems, queueProblems, urlProblems, { rateLimited }].flatMap((table) => Object.values(table)),
+    ...catalogueCodes.map(failureStatus),
+  ];
+  return [...new Set(own.flatMap(([of, , code]) => (of === status ? [code] : [])))];
+}
 
 export const errorSchema = z
   .object({

@@ -5,13 +5,9 @@
 import { randomUUID } from 'node:crypto';
 import cookie from '@fastify/cookie';
 import rateLimit from '@fastify/rate-limit';
-import swagger from '@fastify/swagger';
-import swaggerUi from '@fastify/swagger-ui';
-import Fastify from 'fastify';
+import Fastify, { type FastifyReply, type FastifyRequest } from 'fastify';
 import {
   hasZodFastifySchemaValidationErrors,
-  jsonSchemaTransform,
-  jsonSchemaTransformObject,
   serializerCompiler,
   validatorCompiler,
   type ZodFastifySchemaValidationError,
@@ -27,6 +23,7 @@ import { SignInLinks } from '../queue/sign-in-links.ts';
 import { accountRoutes } from './account.ts';
 import { adminRoutes } from './admin/routes.ts';
 import { type CallLimits, defaultCallLimits, localeOf, requireCaller } from './caller.ts';
+import { describeRoutes } from './describe.ts';
 import { healthRoutes } from './health.ts';
 import { keyRoutes } from './keys.ts';
 import { isNavigation, Origins, type OwnAddress } from './origin.ts';
@@ -68,6 +65,9 @@ const bodyBytes = 64 * 1024;
 /** An answer that nobody reads for so long is cut off. */
 const silenceMs = 120_000;
 const mostConnections = 2_000;
+/** Node takes no more of all headers. */
+const longestUrl = 16_384;
+const jsonType = 'application/json; charset=utf-8';
 
 /** Nothing of an answer may be kept, framed or taken for another type. */
 const headersOfAll = {
@@ -79,10 +79,6 @@ const headersOfAll = {
   'x-content-type-options': 'nosniff',
 } as const;
 
-/** Of the page that shows the document: everything comes from here, over HTTP as well as HTTPS. */
-const pageCsp =
-  "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
 /** A server that does not listen yet. */
 export async function buildServer(tools: ServerTools): Promise<WebServer> {
   const limits = { ...defaultLimits, ...tools.limits };
@@ -93,6 +89,12 @@ export async function buildServer(tools: ServerTools): Promise<WebServer> {
     genReqId: () => randomUUID(),
     trustProxy: trustedProxies(tools.address),
     bodyLimit: bodyBytes,
+    // Schemas limit them; what is longer would be refused before anybody has looked who calls.
+    routerOptions: { maxParamLength: longestUrl },
+    frameworkErrors: (_error: unknown, request: FastifyRequest, reply: FastifyReply) => {
+      const { status, body } = renderProblem({ kind: 'badRequest' }, localeOf(request));
+      return reply.code(status).headers(headersOfAll).type(jsonType).send(JSON.stringify(body));
+    },
     requestTimeout: limits.requestMs,
     connectionTimeout: silenceMs,
     forceCloseConnections: true,
@@ -103,6 +105,7 @@ export async function buildServer(tools: ServerTools): Promise<WebServer> {
   }).withTypeProvider<ZodTypeProvider>();
   app.server.maxConnections = mostConnections;
   app.removeContentTypeParser('text/plain');
+  takeEmptyJson(app);
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   app.addHook('onRequest', async (request, reply) => {
@@ -119,6 +122,7 @@ export async function buildServer(tools: ServerTools): Promise<WebServer> {
   };
   requireCaller(app, callers, limits);
   await describeRoutes(app);
+  const refuseOtherMethods = methodsOfRoutes(app);
   const sendNotFound = await pageRoutes(app, tools.pageFolder);
   app.setNotFoundHandler((request, reply) => {
     if (sendNotFound && isNavigation(request)) return sendNotFound(request, reply);
@@ -135,6 +139,7 @@ export async function buildServer(tools: ServerTools): Promise<WebServer> {
   keyRoutes(app, callers.apiKeys);
   const { client, artifacts } = tools.videos;
   await adminRoutes(app, { administration, client, artifacts, redis, keys });
+  refuseOtherMethods();
   return app;
 }
 
@@ -144,6 +149,43 @@ export async function buildServer(tools: ServerTools): Promise<WebServer> {
  */
 const trustedProxies = ({ publicUrl }: OwnAddress): string[] =>
   publicUrl?.startsWith('https:') ? ['loopback', 'linklocal', 'uniquelocal'] : ['loopback'];
+
+/** @returns what answers 405 where a route has other methods, to be called when all routes are there */
+function methodsOfRoutes(app: WebServer): () => void {
+  const methods = new Map<string, Set<string>>();
+  app.addHook('onRoute', ({ url, method, schema }) => {
+    if (schema?.hide) return;
+    const own = methods.get(url) ?? new Set();
+    methods.set(url, own);
+    for (const one of [method].flat()) own.add(one.toUpperCase());
+  });
+  return () => {
+    for (const [url, own] of methods) {
+      const allow = [...own].join(', ');
+      app.route({
+        url,
+        method: app.supportedMethods.filter((method) => !own.has(method)),
+        schema: { hide: true },
+        // Before a body is read; whoever calls has been looked at.
+        onRequest: async (_request, reply) => {
+          reply.header('allow', allow);
+          throw new ProblemError({ kind: 'methodNotAllowed' });
+        },
+        handler: () => {},
+      });
+    }
+  };
+}
+
+/** Clients name the type of a body also where they send none: PyPI "openai" does so with DELETE. */
+function takeEmptyJson(app: WebServer): void {
+  const parse = app.getDefaultJsonParser('error', 'error');
+  app.removeContentTypeParser('application/json');
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+    if (body === '') return done(null, undefined);
+    return parse(request, String(body), done);
+  });
+}
 
 function answerErrors(app: WebServer, log: Logger): void {
   app.setErrorHandler((error, request, reply) => {
@@ -158,7 +200,7 @@ function answerErrors(app: WebServer, log: Logger): void {
     if (retryAfterSeconds !== undefined) reply.header('retry-after', retryAfterSeconds);
     if (status === 401) reply.header('www-authenticate', 'Bearer');
     // Without its own serializer: the body has been made here.
-    return reply.code(status).type('application/json; charset=utf-8').serializer(JSON.stringify).send(body);
+    return reply.code(status).type(jsonType).serializer(JSON.stringify).send(body);
   });
 }
 
@@ -190,50 +232,4 @@ function invalidInput({ instancePath, keyword, params }: ZodFastifySchemaValidat
   if (!param) return { kind: 'badRequest' };
   const detail = detailOf(param);
   return detail ? invalidParameter(param, detail).problem : { kind: 'badRequest', param };
-}
-
-const title = 'Kinora';
-
-async function describeRoutes(app: WebServer): Promise<void> {
-  await app.register(swagger, {
-    openapi: {
-      openapi: '3.1.0',
-      info: {
-        title,
-        description: 'Pictures brought to life: a photo and a prompt become an MP4.',
-        version: '1',
-      },
-      components: {
-        securitySchemes: {
-          bearer: {
-            type: 'http',
-            scheme: 'bearer',
-            description: 'A key of "npm run kinora -- keys create".',
-          },
-          apiKey: { type: 'apiKey', in: 'header', name: 'X-Api-Key' },
-          session: {
-            type: 'apiKey',
-            in: 'cookie',
-            name: 'kinora_session',
-            description: 'Of a browser that has signed in by a link.',
-          },
-        },
-      },
-      security: [{ bearer: [] }, { apiKey: [] }, { session: [] }],
-    },
-    transform: jsonSchemaTransform,
-    transformObject: jsonSchemaTransformObject,
-  });
-  await app.register(async (scope) => {
-    scope.addHook('onRoute', (route) => {
-      route.config = { ...route.config, isPublic: true };
-    });
-    await scope.register(swaggerUi, {
-      routePrefix: '/docs',
-      staticCSP: pageCsp,
-      theme: { title },
-      uiConfig: { docExpansion: 'list', tryItOutEnabled: false },
-    });
-    scope.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
-  });
 }

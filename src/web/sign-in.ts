@@ -73,7 +73,7 @@ function linkRoutes(app: WebServer, tools: SignInTools): void {
   app.post(
     '/v1/sign-in/look',
     {
-      config: { isPublic: true },
+      config: { isPublic: true, answers: [410] },
       schema: {
         summary: 'Whom a sign-in link is for, without using it up',
         tags,
@@ -99,7 +99,7 @@ function linkRoutes(app: WebServer, tools: SignInTools): void {
   app.post(
     '/v1/sign-in',
     {
-      config: { isPublic: true },
+      config: { isPublic: true, answers: [410] },
       schema: {
         summary: 'Sign a browser in by a link',
         description: 'Uses the link up. The session comes as a cookie, for 30 days.',

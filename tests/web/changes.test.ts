@@ -17,7 +17,8 @@ async function refusal(response: Response): Promise<[number, string]> {
 const act = (who: WebPerson, id: string, action: string): Promise<Response> =>
   who.call(`/v1/videos/${id}/${action}`, { method: 'POST' });
 const remove = (who: WebPerson, id: string): Promise<Response> =>
-  who.call(`/v1/videos/${id}`, { method: 'DELETE' });
+  // As PyPI "openai" does: with the type of a body, and no body.
+  who.call(`/v1/videos/${id}`, { method: 'DELETE', headers: { 'content-type': 'application/json' } });
 
 /** What Redis holds of a video. */
 async function traces(id: string): Promise<string[]> {

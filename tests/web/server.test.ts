@@ -2,10 +2,33 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import { errorSchema } from '../../src/web/problem.ts';
 import { Browser } from '../helpers/browser.ts';
 import { eventually, timedGenerator } from '../helpers/queue-harness.ts';
 import { WebFixture } from '../helpers/web-fixture.ts';
+
+const documentSchema = z.object({
+  openapi: z.literal('3.1.0'),
+  paths: z.record(
+    z.string(),
+    z.record(
+      z.string(),
+      z.object({
+        summary: z.string(),
+        responses: z.record(z.string(), z.unknown()),
+        requestBody: z.unknown().optional(),
+      }),
+    ),
+  ),
+  components: z.object({ schemas: z.record(z.string(), z.unknown()) }),
+});
+const bodySchema = z.object({
+  schema: z.object({ required: z.array(z.string()), properties: z.record(z.string(), z.unknown()) }),
+});
+const formSchema = z.object({
+  content: z.object({ 'multipart/form-data': bodySchema, 'application/json': bodySchema }),
+});
 
 let web: WebFixture;
 beforeAll(async () => {
@@ -91,6 +114,29 @@ describe('errors', () => {
   });
 });
 
+it.each([
+  ['POST', '/v1/me', 'GET, HEAD'],
+  ['PATCH', '/v1/videos/video-1', 'GET, HEAD, DELETE'],
+  ['OPTIONS', '/v1/videos', 'POST, GET, HEAD'],
+  ['DELETE', '/health', 'GET, HEAD'],
+])('%s %s is told which methods there are', async (method, path, allow) => {
+  const { token } = await web.person();
+  const response = await fetch(`${web.url}${path}`, { method, headers: { 'x-api-key': token } });
+  expect([response.status, response.headers.get('allow')]).toEqual([405, allow]);
+  expect(errorSchema.parse(await response.json()).error.code).toBe('method_not_allowed');
+});
+
+it('a name of any length is refused in the form of errors, to those who may ask', async () => {
+  const path = `/v1/videos/${'a'.repeat(3_000)}`;
+  expect((await get(path)).status).toBe(401);
+  const response = await get(path, { 'x-api-key': (await web.person()).token });
+  expect([response.status, errorSchema.parse(await response.json()).error.code]).toEqual([
+    400,
+    'bad_request',
+  ]);
+  expect(errorSchema.parse(await (await get('/%')).json()).error.code).toBe('bad_request');
+});
+
 describe('limits', () => {
   it('a key that calls too often is told how often it may', async () => {
     const headers = { 'x-api-key': (await web.person()).token };
@@ -159,7 +205,24 @@ describe('health', () => {
 
 it('describes itself as OpenAPI 3.1, and on a page that loads nothing from elsewhere', async () => {
   const document: unknown = await (await get('/openapi.json')).json();
-  expect(document).toMatchObject({ openapi: '3.1.0', paths: { '/health': {}, '/ready': {} } });
+  const { paths, components } = documentSchema.parse(document);
+  expect(Object.keys(paths)).toContain('/ready');
+  for (const [path, methods] of Object.entries(paths)) {
+    for (const [method, { summary, responses }] of Object.entries(methods)) {
+      expect(summary, `${method} ${path}`).toMatch(/\w/);
+      const statuses = Object.keys(responses);
+      expect(statuses.filter((status) => !/^\d{3}$/.test(status))).toEqual([]);
+      if (path.startsWith('/v1/'))
+        expect(statuses, `${method} ${path}`).toEqual(expect.arrayContaining(['200', '400', '429', '503']));
+    }
+  }
+  // Each schema once.
+  expect(Object.keys(components.schemas).filter((name) => name.endsWith('Input'))).toEqual([]);
+  const { content } = formSchema.parse(paths['/v1/videos']?.['post']?.requestBody);
+  const { input_reference: file, ...texts } = content['multipart/form-data'].schema.properties;
+  expect(file).toMatchObject({ type: 'string', format: 'binary' });
+  expect(texts['seconds']).toMatchObject({ type: 'string' });
+  expect(content['application/json'].schema.required).toEqual(['input_reference']);
   const page = await get('/docs/');
   expect(page.status).toBe(200);
   expect(page.headers.get('content-security-policy')).toMatch(/^default-src 'self'; (?!.*(https?:|upgrade))/);

@@ -137,8 +137,8 @@ describe('before anything is made', () => {
     expect((await send('application/json', '[]')).status).toBe(400);
     expect((await send('application/json', '{"__proto__":{"x":1}}')).status).toBe(400);
     expect((await send('text/plain', 'x')).status).toBe(415);
-    expect((await send('multipart/form-data', 'x')).status).toBeGreaterThanOrEqual(400);
-    expect((await send('multipart/form-data; boundary=x', '--x\r\n')).status).toBeGreaterThanOrEqual(400);
+    expect((await send('multipart/form-data', 'x')).status).toBe(400);
+    expect((await send('multipart/form-data; boundary=x', '--x\r\n')).status).toBe(400);
   });
 
   it('a video that is not made says when to ask again, and an unknown one does not exist', async () => {

@@ -272,6 +272,7 @@ export const en = {
     unknownHost:
       'This Kinora is not known under that name. Open it by its address, or set KINORA_PUBLIC_URL to the name.',
     pageNotBuilt: 'The studio page has not been built yet: run "npm run build:page" and start Kinora again.',
+    methodNotAllowed: 'This address takes other methods; the header Allow and /docs name them.',
     notFound: 'There is nothing here; /docs lists all addresses.',
     videoNotFound: 'There is no such video among yours.',
     notReady: 'The video is not made yet. Ask again after the seconds of Retry-After.',

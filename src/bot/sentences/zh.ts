@@ -320,6 +320,7 @@ export const zh: typeof en = {
       '这个请求来自其他网站，或并非来自浏览器；请改用密钥而非 Cookie。如果 Kinora 前面有代理，请将 KINORA_PUBLIC_URL 设为其地址。',
     unknownHost: '这个 Kinora 不认识这个名称。请用其地址打开，或将 KINORA_PUBLIC_URL 设为该名称。',
     pageNotBuilt: '网页尚未构建：请运行 “npm run build:page”，然后重新启动 Kinora。',
+    methodNotAllowed: '这个地址不支持此方法，支持的方法见响应头 Allow 和 /docs。',
     notFound: '这里什么也没有，所有地址见 /docs。',
     videoNotFound: '你的视频里没有这一个。',
     notReady: '视频还没有做好，请按 Retry-After 的秒数后再问。',

@@ -1,6 +1,7 @@
 /** `/v1/admin/bans`: who is banned. */
 import { z } from 'zod';
 import { namesOf } from '../../bot/names.ts';
+import { banHours } from '../../queue/bans.ts';
 import type { WebServer } from '../web-server.ts';
 import {
   type AdminRouteTools,
@@ -8,11 +9,11 @@ import {
   errors,
   nameOf,
   ownerOf,
+  ownerSchema,
   pageSchema,
   reasonSchema as reason,
   run,
   tags,
-  targetSchema,
   timeOf,
 } from './run.ts';
 
@@ -57,9 +58,14 @@ export function banRoutes(app: WebServer, tools: AdminRouteTools): void {
       schema: {
         summary: 'Ban a user or a community',
         tags,
-        params: targetSchema,
+        params: ownerSchema,
         body: z.strictObject({
-          hours: z.number().positive().optional().describe('Left out: for good.'),
+          hours: z
+            .number()
+            .positive()
+            .meta({ minimum: banHours.min, maximum: banHours.max })
+            .optional()
+            .describe('Left out: for good.'),
           reason,
         }),
         response: { 200: banSchema.omit({ name: true, reason: true, by: true }), ...errors },
@@ -79,7 +85,7 @@ export function banRoutes(app: WebServer, tools: AdminRouteTools): void {
       schema: {
         summary: 'Lift a ban',
         tags,
-        params: targetSchema,
+        params: ownerSchema,
         response: { 200: changedSchema, ...errors },
       },
     },

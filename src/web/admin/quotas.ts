@@ -19,6 +19,7 @@ import {
   tags,
   targetOf,
   targetSchema,
+  userSchema,
 } from './run.ts';
 
 const quotaSchema = z.object({
@@ -156,7 +157,7 @@ function grantRoutes(app: WebServer, { administration }: AdminRouteTools): void 
         summary: 'Give a user extra credits, or take them',
         tags,
         body: z.strictObject({
-          user: z.string().max(100),
+          user: userSchema,
           credits: z.int().min(-1_000_000).max(1_000_000),
           reason,
         }),

@@ -59,6 +59,7 @@ function steerRoutes(app: WebServer, administration: Administration): void {
   app.post(
     '/v1/admin/videos/:id/cancel',
     {
+      config: { answers: [409] },
       schema: {
         summary: 'Stop a video of anybody',
         tags,

@@ -16,8 +16,22 @@ import { errorSchema, invalidParameter, ProblemError, refusalProblem } from '../
 export const tags = ['administration'];
 export const errors = { '4xx': errorSchema, '5xx': errorSchema } as const;
 export const reasonSchema = z.string().max(reasonLength.max).default('');
+// Patterns and ranges in meta() are for the document: what is refused by the command has a better sentence.
+const keyPattern = '[a-z]+:[A-Za-z0-9_.@-]{1,64}$';
+export const userSchema = z
+  .string()
+  .max(100)
+  .meta({ pattern: `^${keyPattern}` });
+const target = z.string().max(100);
 export const targetSchema = z.object({
-  target: z.string().max(100).describe('"user:discord:8035", "role:…" or "community:…".'),
+  target: target
+    .describe('"user:discord:8035", "role:…" or "community:…".')
+    .meta({ pattern: `^(user|role|community):${keyPattern}` }),
+});
+export const ownerSchema = z.object({
+  target: target
+    .describe('"user:discord:8035" or "community:…".')
+    .meta({ pattern: `^(user|community):${keyPattern}` }),
 });
 export const changedSchema = z.object({ changed: z.boolean() });
 export const pageSchema = z.strictObject({ page: z.coerce.number().int().min(1).default(1) });

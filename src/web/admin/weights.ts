@@ -2,6 +2,7 @@
 import type { FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { Target } from '../../queue/checks.ts';
+import { weightRange } from '../../queue/weights.ts';
 import type { WebServer } from '../web-server.ts';
 import {
   type AdminRouteTools,
@@ -65,7 +66,10 @@ export function weightRoutes(app: WebServer, { administration }: AdminRouteTools
         summary: 'Set the share of the time while the queue is busy',
         tags,
         params: targetSchema,
-        body: z.strictObject({ weight: z.number(), reason }),
+        body: z.strictObject({
+          weight: z.number().meta({ minimum: weightRange.min, maximum: weightRange.max }),
+          reason,
+        }),
         response: { 200: weightSchema, ...errors },
       },
     },

@@ -5,7 +5,13 @@
 import type { FastifyRequest } from 'fastify';
 import { defaultImageLimits } from '../../inference/pictures/header.ts';
 import { invalidParameter, ProblemError } from '../problem.ts';
-import { booleanParameters, type CreateBody, createSchema, numberParameters } from './schemas.ts';
+import {
+  booleanParameters,
+  type CreateBody,
+  createSchema,
+  mostCharacters,
+  numberParameters,
+} from './schemas.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -20,23 +26,32 @@ const textBytes = 256 * 1024;
 /** A picture in base64, and the texts beside it. */
 export const largestBody = Math.ceil((largestPicture * 4) / 3) + textBytes;
 
+/** Of bodies without a picture: two texts of the longest, with every sign escaped. */
+export const longestTexts = 2 * 6 * mostCharacters + 64 * 1024;
+
 const formLimits = { fileSize: largestPicture, files: 1, fields: 32, fieldSize: textBytes, parts: 33 };
 
 /** Turns a form into the object that JSON would have been; leaves JSON alone. */
 export async function readForm(request: FastifyRequest): Promise<void> {
   if (!request.isMultipart()) return;
   const body = new Map<string, unknown>();
-  for await (const part of request.parts({ limits: formLimits })) {
-    const name = part.fieldname;
-    if (body.has(name) || (part.type === 'file' && request.picture)) {
-      throw invalidParameter(name, { kind: 'givenTwice', what: name });
+  try {
+    for await (const part of request.parts({ limits: formLimits })) {
+      const name = part.fieldname;
+      if (body.has(name) || (part.type === 'file' && request.picture)) {
+        throw invalidParameter(name, { kind: 'givenTwice', what: name });
+      }
+      if (part.type === 'field') body.set(name, fieldValue(name, String(part.value)));
+      else if (name === pictureName) request.picture = await part.toBuffer();
+      else {
+        part.file.resume();
+        throw unknownParameter(name);
+      }
     }
-    if (part.type === 'field') body.set(name, fieldValue(name, String(part.value)));
-    else if (name === pictureName) request.picture = await part.toBuffer();
-    else {
-      part.file.resume();
-      throw unknownParameter(name);
-    }
+  } catch (error) {
+    // Of a form that is cut short or has no boundary; those of limits have a status.
+    if (error instanceof ProblemError || (error instanceof Error && 'statusCode' in error)) throw error;
+    throw new ProblemError({ kind: 'badRequest' });
   }
   request.body = Object.fromEntries(body);
 }
@@ -47,7 +62,7 @@ export function unknownParameter(name: string): ProblemError {
 }
 
 function fieldValue(name: string, text: string): unknown {
-  if (numberParameters.has(name)) return /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text;
+  if (numberParameters.has(name)) return /^-?\d+(\.\d+)?(e[+-]?\d+)?$/i.test(text) ? Number(text) : text;
   if (booleanParameters.has(name)) return text === 'true' ? true : text === 'false' ? false : text;
   return text;
 }

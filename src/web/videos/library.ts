@@ -100,6 +100,7 @@ function transformRoutes(app: WebServer, tools: CreateTools): void {
     app.post(
       `/v1/videos/:id/${action}`,
       {
+        config: { answers: [409, 410] },
         schema: {
           summary,
           description: `It costs nothing, takes some seconds, and is fetched as /content?variant=${action}.`,

@@ -5,7 +5,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { callerWith } from '../caller.ts';
 import { errorSchema, ProblemError, refusalProblem } from '../problem.ts';
 import type { WebServer } from '../web-server.ts';
-import { largestBody, readForm } from './body.ts';
+import { largestBody, longestTexts, readForm } from './body.ts';
 import { assertCompleted, sendContent } from './content.ts';
 import { type CreateTools, createVideo, remixVideo, varyVideo } from './create.ts';
 import { eventStream } from './events.ts';
@@ -64,6 +64,7 @@ export async function videoRoutes(app: WebServer, tools: CreateTools): Promise<v
   app.get(
     '/v1/videos',
     {
+      config: { answers: [404] },
       schema: {
         summary: "One's own videos, of every surface",
         description: 'A search and filters are by prompt, preset, model and favourites.',
@@ -116,6 +117,7 @@ function readRoutes(app: WebServer, tools: CreateTools): void {
   app.get(
     '/v1/videos/:id/content',
     {
+      config: { answers: [206, 409, 410, 416] },
       schema: {
         summary: 'The file of a video, or its thumbnail',
         description:
@@ -137,6 +139,7 @@ function readRoutes(app: WebServer, tools: CreateTools): void {
   app.get(
     '/v1/videos/:id/events',
     {
+      config: { answers: [204] },
       schema: {
         summary: 'How a video comes along, as server-sent events',
         description:
@@ -157,6 +160,7 @@ function changeRoutes(app: WebServer, tools: CreateTools): void {
   app.post(
     '/v1/videos/:id/remix',
     {
+      bodyLimit: longestTexts,
       preValidation: readForm,
       schema: {
         summary: 'The same picture with another prompt',
@@ -195,6 +199,7 @@ function changeRoutes(app: WebServer, tools: CreateTools): void {
   app.post(
     '/v1/videos/:id/cancel',
     {
+      config: { answers: [409] },
       schema: {
         summary: 'Stop a video that waits or is made',
         description: 'It fails with the code CANCELLED, at its next step at the latest, and costs nothing.',

@@ -24,15 +24,13 @@ const optionNames = {
 const number = ({ min, max, isWhole }: { min: number; max: number; isWhole: boolean }) =>
   (isWhole ? z.int() : z.number()).min(min).max(max).optional();
 
+/** Far above what the model takes, whose refusal names the length. */
+export const mostCharacters = 100_000;
+
 const prompt = z
   .string()
-  .max(optionTextMax())
+  .max(mostCharacters)
   .describe('What moves, and how: "camera slowly zooming in, waves rolling".');
-
-/** Far above what the model takes, whose refusal names the length. */
-function optionTextMax(): number {
-  return 100_000;
-}
 
 /** The options of a request that every kind of request takes. */
 const options = {
@@ -49,7 +47,7 @@ const options = {
   num_frames: number(optionTable.numFrames),
   fps: number(optionTable.fps),
   seed: number(optionTable.seed).describe('The same seed gives the same video.'),
-  negative_prompt: z.string().max(optionTextMax()).optional(),
+  negative_prompt: z.string().max(mostCharacters).optional(),
   num_inference_steps: number(optionTable.numInferenceSteps),
   guidance_scale: number(optionTable.guidanceScale),
   enable_frame_interpolation: z

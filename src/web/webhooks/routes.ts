@@ -91,12 +91,15 @@ export function webhookRoutes(app: WebServer, tools: WebhookTools): void {
   app.post(
     '/v1/webhooks',
     {
+      config: { answers: [409] },
       schema: {
         summary: 'Be told when a video is over',
         description:
           'By the Standard Webhooks specification: video.completed and video.failed, for videos of the API.',
         tags,
-        body: z.strictObject({ url: z.string().max(longestUrl) }),
+        body: z.strictObject({
+          url: z.string().max(longestUrl).meta({ pattern: '^https?://' }),
+        }),
         response: { 200: createdSchema, ...errors },
       },
     },
