@@ -55,8 +55,12 @@ export interface CallerTools {
 export function requireCaller(app: FastifyInstance, tools: CallerTools, limits: CallLimits): void {
   const limiter = (max: number, keyGenerator: (request: FastifyRequest) => string) => {
     const check = app.createRateLimit({ max, timeWindow: windowMs, keyGenerator });
+    let last: Promise<unknown> = Promise.resolve();
     return async (request: FastifyRequest): Promise<void> => {
-      const limit = await check(request);
+      // One after the other: the library's count is one object, which calls at the same time would raise for each other.
+      const checked = last.then(() => check(request));
+      last = checked.catch(() => {});
+      const limit = await checked;
       if (limit.isAllowed || !limit.isExceeded) return;
       const seconds = windowMs / 1000;
       throw new ProblemError({ kind: 'rateLimited', calls: max, seconds, retryAfterMs: limit.ttl });
