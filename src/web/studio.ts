@@ -5,7 +5,7 @@ import type { PackManifest } from '../inference/packs/manifest.ts';
 import { defaultImageLimits } from '../inference/pictures/header.ts';
 import type { JobClient } from '../queue/client.ts';
 import { storedModeSchema } from '../queue/mode.ts';
-import { hasShallowCore, motions } from '../request/model-limits.ts';
+import { hasShallowCore, type IgnorableOption, motions } from '../request/model-limits.ts';
 import { defaultPreset, presetNames, presetOf } from '../request/presets.ts';
 import { motionWords, optionTable, type Shortcuts } from '../request/request.ts';
 import { enoughDpmSteps } from '../request/resolve.ts';
@@ -16,7 +16,15 @@ import type { WebServer } from './web-server.ts';
 const rangeSchema = z.object({ min: z.number(), max: z.number() }).describe('Both ends included.');
 
 /** Parameters that may change nothing, by the model. */
-const ignorable = ['guidance_scale', 'guidance_end', 'negative_prompt', 'motion', 'feature_reuse'] as const;
+const ignorable = [
+  'num_inference_steps',
+  'guidance_scale',
+  'guidance_end',
+  'negative_prompt',
+  'scheduler',
+  'motion',
+  'feature_reuse',
+] as const;
 
 export const studioSchema = z
   .object({
@@ -191,14 +199,17 @@ function narrower(model: Ends, typed: Ends): Ends {
   return { min: Math.max(model.min, typed.min), max: Math.min(model.max, typed.max) };
 }
 
-/** By the numbers of the manifest: one that can have one value only, or needs what the model does not have. */
-function ignoredBy(manifest: PackManifest): Studio['ignored'] {
+/** What the manifest names, what can have one value only by its numbers, and what needs a part that the model lacks. */
+export function ignoredBy(manifest: PackManifest): Studio['ignored'] {
   const { guidanceScale } = manifest.limits;
   const isGuided = guidanceScale.max > 1;
+  const says = (option: IgnorableOption): boolean => manifest.ignoredOptions?.includes(option) ?? false;
   const ignored: Record<(typeof ignorable)[number], boolean> = {
-    guidance_scale: guidanceScale.min === guidanceScale.max,
-    guidance_end: !isGuided,
-    negative_prompt: !isGuided,
+    num_inference_steps: says('numInferenceSteps'),
+    guidance_scale: says('guidanceScale') || guidanceScale.min === guidanceScale.max,
+    guidance_end: says('guidanceEnd') || !isGuided,
+    negative_prompt: says('negativePrompt') || !isGuided,
+    scheduler: says('scheduler'),
     motion: new Set(Object.values(manifest.motionFps)).size === 1,
     feature_reuse: !hasShallowCore(manifest),
   };

@@ -7,7 +7,7 @@ import { Keys } from '../../src/queue/keys.ts';
 import { ModeSwitch } from '../../src/queue/mode.ts';
 import { promptTip } from '../../src/request/prompt-tip.ts';
 import { errorSchema } from '../../src/web/problem.ts';
-import { type Studio, studioSchema } from '../../src/web/studio.ts';
+import { ignoredBy, type Studio, studioSchema } from '../../src/web/studio.ts';
 import { tinyPack } from '../helpers/engine-fixture.ts';
 import { log, timedGenerator } from '../helpers/queue-harness.ts';
 import { WebFixture, type WebPerson } from '../helpers/web-fixture.ts';
@@ -63,6 +63,15 @@ it('takes the scheduler and the speed options that it tells of', async () => {
   expect(refused.status).toBe(400);
   const beyond = await ann.post({ prompt: 'zoom in', feature_reuse: '4' });
   expect(await errorOf(beyond)).toMatchObject({ param: 'feature_reuse', code: 'INVALID_OPTION' });
+});
+
+it('tells what the model ignores', () => {
+  const named = ['num_inference_steps', 'negative_prompt', 'scheduler'];
+  expect(ignoredBy(manifest)).not.toEqual(expect.arrayContaining(named.slice(0, 1)));
+  const deaf = { ...manifest, ignoredOptions: ['numInferenceSteps', 'negativePrompt', 'scheduler'] as const };
+  expect(ignoredBy({ ...deaf, ignoredOptions: [...deaf.ignoredOptions] })).toEqual(
+    expect.arrayContaining(named),
+  );
 });
 
 it('tells what a request costs and takes now, the wait of that person included', async () => {
