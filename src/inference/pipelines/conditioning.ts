@@ -35,9 +35,10 @@ export async function condition(
   const [rows = 0, size = 0] = dims;
   const text = { encoder_hidden_states: tensors.put(promptEmbeds) };
   const isTextInContext = pack.textEntersAt === 'unet_cond';
+  const latents = tensors.put(withFrameRamp(imageLatents, numFrames));
   const feeds = {
     fps: { data: BigInt64Array.of(BigInt(targetFps)), dims: [1] },
-    image_latents: tensors.put(withFrameRamp(imageLatents, numFrames)),
+    image_latents: latents,
     image_embeddings: { data, dims: [rows, 1, size] },
     ...(isTextInContext ? text : {}),
   };
@@ -47,6 +48,8 @@ export async function condition(
     image_latents_enc: tensors.empty(),
   };
   await pack.sessions.unet_cond.run(feeds, { into: computed });
+  // As large as all latents of the clip, and not read again.
+  tensors.free([latents]);
   const inputs = isTextInContext ? computed : { ...computed, ...text };
   return new Conditioning(pack, inputs, rows === 2, tensors);
 }
