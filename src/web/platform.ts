@@ -69,6 +69,12 @@ export class WebPlatform implements ChatPlatform {
   /** @throws KinoraError INVALID_CONFIG when the port cannot be used */
   async start(services: Services): Promise<void> {
     const { host, port, publicUrl, log } = this.#options;
+    if (publicUrl === undefined && !isLoopback(host)) {
+      log.warn(
+        { host },
+        'the API and the page are open to a network, where links, cookies and keys travel in the clear: put a proxy with TLS in front, and set KINORA_PUBLIC_URL to its address',
+      );
+    }
     const running = await this.#build(services);
     try {
       await whenPortIsFree(() => running.server.listen({ host, port }));
@@ -80,12 +86,6 @@ export class WebPlatform implements ChatPlatform {
       });
     }
     this.#running = running;
-    if (publicUrl === undefined && !isLoopback(host)) {
-      log.warn(
-        { host },
-        'the API and the page are open to a network, where links, cookies and keys travel in the clear: put a proxy with TLS in front, and set KINORA_PUBLIC_URL to its address',
-      );
-    }
     log.info({ address: this.address }, 'the API listens');
   }
 

@@ -20,7 +20,9 @@ export { photo, videoOf, WebPerson } from './web-person.ts';
 
 const { manifest } = await loadPack(tinyPack);
 export interface WebFixtureOptions {
+  readonly host?: string;
   readonly port?: number;
+  readonly log?: WebOptions['log'];
   readonly limits?: WebOptions['limits'];
   readonly publicUrl?: string;
   readonly pageFolder?: string;
@@ -62,19 +64,19 @@ export class WebFixture {
   }
 
   async startBot(): Promise<void> {
-    const { port = 0, limits, bot, platforms = [] } = this.#options;
+    const { host = '127.0.0.1', port = 0, limits, bot, platforms = [] } = this.#options;
     const { address } = this.redis;
     const { outgoing = { mayBePrivate: false }, webhookPausesMs = [100, 100] } = this.#options;
     const { folder: dataFolder } = this;
     const settings = {
-      host: '127.0.0.1',
+      host,
       port,
       redis: address,
       manifest,
       dataFolder,
       outgoing,
       webhookPausesMs,
-      log,
+      log: this.#options.log ?? log,
     };
     const { publicUrl, pageFolder } = this.#options;
     const web = new WebPlatform({

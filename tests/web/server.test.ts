@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { createLogger } from '../../src/log.ts';
 import { errorSchema } from '../../src/web/problem.ts';
 import { Browser } from '../helpers/browser.ts';
 import { eventually, timedGenerator } from '../helpers/queue-harness.ts';
@@ -229,6 +230,25 @@ it('describes itself as OpenAPI 3.1, and on a page that loads nothing from elsew
   const sources = [...(await page.text()).matchAll(/(?:src|href)="([^"]*)"/g)].map(([, source]) => source);
   expect(sources.length).toBeGreaterThan(3);
   expect(sources.filter((source) => /^(https?:)?\/\//.test(source ?? ''))).toEqual([]);
+});
+
+it.each([
+  ['a network', '192.0.2.1', undefined, /open to a network.*KINORA_PUBLIC_URL/],
+  ['a network, behind a proxy with TLS', '192.0.2.1', 'https://kinora.example', /^$/],
+  ['this machine', '127.0.0.1', undefined, /^$/],
+])('warns about keys in the clear where it serves %s as it is', async (_what, host, publicUrl, warning) => {
+  let logged = '';
+  const write = (line: string): void => {
+    logged += line;
+  };
+  const log = createLogger('web', 'warn', { write });
+  // No machine has the first address, so nobody is served there.
+  const options = { host, log, ...(publicUrl ? { publicUrl } : {}) };
+  await WebFixture.start(options).then(
+    (started) => started.stop(),
+    () => {},
+  );
+  expect(logged).toMatch(warning);
 });
 
 it('a port that is taken is a wrong setting', async () => {
