@@ -8,14 +8,18 @@ const tags = {
   width: 256,
   height: 257,
   bits: 258,
+  compression: 259,
   colours: 262,
   orientation: 274,
   sampleFormat: 339,
   exif: 34_665,
   gps: 34_853,
 } as const;
-/** White or black is zero, RGB, palette, inks, YCbCr. */
-const knownColours: readonly number[] = [0, 1, 2, 3, 5, 6];
+/** White or black is zero, RGB, palette, inks. */
+const knownColours: readonly number[] = [0, 1, 2, 3, 5];
+/** The decoder turns it into RGB within JPEG alone. */
+const yCbCr = 6;
+const jpeg = 7;
 
 /** Throws Malformed. */
 export function readTiff(source: Buffer): Container {
@@ -47,7 +51,9 @@ export function readTiff(source: Buffer): Container {
   const height = found.get(tags.height) ?? 0;
   const bits = found.get(tags.bits) ?? 1;
   if (width === 0 || height === 0) throw new Malformed('its size is missing');
-  const isKnown = knownColours.includes(found.get(tags.colours) ?? 1);
+  const colours = found.get(tags.colours) ?? 1;
+  const isKnown =
+    knownColours.includes(colours) || (colours === yCbCr && found.get(tags.compression) === jpeg);
   if (!isKnown || bits > 16 || (found.get(tags.sampleFormat) ?? 1) !== 1) {
     throw new Malformed('its colours are of a kind that is not known here');
   }

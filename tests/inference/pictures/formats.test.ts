@@ -168,6 +168,23 @@ describe('TIFF', () => {
     expect((await decodeImage(looping)).data).toEqual((await decodeImage(await file('scan.tiff'))).data);
   });
 
+  it('of YCbCr has its colours, or is refused', async () => {
+    const bytes = await sharp(await twoColours())
+      .tiff({ compression: 'jpeg', quality: 95 })
+      .toBuffer();
+    const { data } = await decodeImage(bytes);
+    const right = await decodeImage(await twoColours());
+    expect(Math.max(...data.map((value, n) => Math.abs(value - (right.data[n] ?? 0))))).toBeLessThan(60);
+
+    // As it is without JPEG, where the decoder takes it for RGB.
+    const plain = Buffer.from(await file('scan.tiff'));
+    const directory = plain.readUInt32LE(4);
+    for (let at = directory + 2; at < directory + 2 + plain.readUInt16LE(directory) * 12; at += 12) {
+      if (plain.readUInt16LE(at) === 262) plain.writeUInt16LE(6, at + 8);
+    }
+    await expect(decodeImage(plain)).rejects.toMatchObject({ code: 'IMAGE_UNREADABLE' });
+  });
+
   it('is refused where it is cut short', async () => {
     const bytes = await file('scan.tiff');
     for (const length of [8, 100, bytes.length - 200]) {
