@@ -21,7 +21,7 @@ import {
   type LedgerEntry,
   type Refusal,
 } from './ledger.ts';
-import { redisTime } from './redis.ts';
+import { RedisClock } from './redis-clock.ts';
 import { type QueuePosition, TimeLeft } from './time-left.ts';
 
 export interface QueueTerms {
@@ -87,6 +87,7 @@ export class JobClient {
   readonly #redis: Redis;
   readonly #terms: QueueTerms;
   readonly #log: Logger;
+  readonly #clock: RedisClock;
   readonly #flows: FlowProducer;
   readonly #generateQueue: Queue<QueueData>;
   readonly #deliverQueue: Queue<QueueData>;
@@ -102,6 +103,7 @@ export class JobClient {
     this.#log = log;
     this.keys = keys;
     this.ledger = new Ledger(redis, keys);
+    this.#clock = new RedisClock(redis);
     this.history = new History(redis, this.ledger);
     this.timeLeft = new TimeLeft(redis, keys, this.ledger);
     const options = { connection: redis, prefix: keys.bull, ...independentOfRedis };
@@ -334,7 +336,7 @@ export class JobClient {
 
   /** Milliseconds since 1970 by Redis's clock. */
   time(): Promise<number> {
-    return redisTime(this.#redis);
+    return this.#clock.now();
   }
 
   /** How far a job came; undefined where it has not said so yet. */
