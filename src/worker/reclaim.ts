@@ -57,7 +57,8 @@ export class Reclaimer {
   }
 }
 
-function diedHere(worker: WorkerEntry): boolean {
+/** Whether its process was on this machine, or in this container, and is gone. */
+export function diedHere(worker: WorkerEntry): boolean {
   if (worker.host !== processSpace()) return false;
   try {
     process.kill(worker.pid, 0);

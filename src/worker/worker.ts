@@ -17,8 +17,8 @@ import { type JobEvent, Ledger, type LedgerEntry, type Transition } from '../que
 import { LockRenewal } from '../queue/lock-renewal.ts';
 import { OverdueDelays } from '../queue/overdue-delays.ts';
 import { untilRedisCan } from '../queue/redis.ts';
-import { WorkerBeat } from '../queue/worker-registry.ts';
-import { Reclaimer } from './reclaim.ts';
+import { WorkerBeat, workerEntries } from '../queue/worker-registry.ts';
+import { diedHere, Reclaimer } from './reclaim.ts';
 
 export type Progress = Omit<Extract<QueueEvent, { type: 'progress' }>, 'type' | 'jobId'>;
 
@@ -58,6 +58,8 @@ const defaultWorkerSettings: WorkerSettings = {
 };
 
 const takeBackLooks = 100;
+/** Wait of a job that another worker has. */
+const madeElsewhereWaitMs = 2_000;
 
 /** Wait before the next job is asked for after the connection broke. */
 const fetchRetryMs = 1_000;
@@ -212,6 +214,7 @@ export class JobWorker {
   async #serve(job: Job<QueueData>, jobId: string, token: string | undefined): Promise<void> {
     const entry = await untilRedisCan(() => this.#ledger.read(jobId));
     if (!entry) return; // its person deleted their data
+    if (await this.#isMadeElsewhere(entry)) return await this.#putAside(job, token, madeElsewhereWaitMs);
     const started = await this.#move(jobId, 'start', { worker: this.id });
     if (!started.changed) return; // it has its final state already
     const finished = await this.#artifacts.readRecord(jobId);
@@ -267,10 +270,25 @@ export class JobWorker {
 
   async #handBack(job: Job<QueueData>, token: string | undefined, afterMs: number): Promise<never> {
     await this.#move(job.data.jobId, 'handback');
+    return await this.#putAside(job, token, afterMs);
+  }
+
+  async #putAside(job: Job<QueueData>, token: string | undefined, afterMs: number): Promise<never> {
     await untilRedisCan(() => job.moveToDelayed(Date.now() + afterMs, token));
     // "Now" of this machine may be hours ahead of that of the others.
     if (afterMs === 0) await job.promote().catch(() => {}); // another worker was faster
     throw new DelayedError();
+  }
+
+  /**
+   * Whether another worker that lives has the job. Its lock ends early where Redis's clock jumps, as on a machine that
+   * slept, and BullMQ then hands the job out again.
+   */
+  async #isMadeElsewhere({ id, state, worker }: LedgerEntry): Promise<boolean> {
+    if (state !== 'running' || worker === undefined || worker === this.id) return false;
+    const holder = (await workerEntries(this.#redis, this.#keys)).get(worker);
+    if (!holder?.alive || diedHere(holder.entry)) return false;
+    return holder.entry.jobId === id;
   }
 
   async #fail(

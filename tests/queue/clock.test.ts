@@ -50,6 +50,24 @@ describe('a clock that is set while a job runs', () => {
     expect(runs).toHaveLength(1);
   });
 
+  it('in Redis, so that the lock ends early, does not have it made twice', async () => {
+    const runs: Generation[] = [];
+    const settings = { stalledIntervalMs: 300, reclaimEveryMs: 300 };
+    const client = harness.client();
+    await harness.delivery();
+    for (let n = 0; n < 2; n++) await harness.worker(timedGenerator(3_000, runs), settings);
+    await client.submit(await harness.request('a'));
+    await eventually('the run', () => runs.length === 1);
+    await harness.server.connect().del(`${harness.keys.bull}:generate:t-a:lock`);
+    await eventually('the answer', () => harness.posted.length === 1);
+    expect(runs).toHaveLength(1);
+    const redis = harness.server.connect();
+    await eventually(
+      'BullMQ is done',
+      async () => (await redis.keys(`${harness.keys.bull}:*:t-a`)).length === 0,
+    );
+  });
+
   it('back does not have a delivery posted twice', async () => {
     const client = harness.client();
     const settings = { lockDurationMs: 1_500, lookForLostEveryMs: 300 };
