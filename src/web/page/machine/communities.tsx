@@ -91,7 +91,7 @@ export function Communities() {
 const keysIn = (text: string): string[] => text.split(/[\s,]+/).filter(Boolean);
 
 function RuleForm({ rules, onSaved }: { rules: ShownRules; onSaved: (rules: ShownRules) => void }) {
-  const { machine } = useSay();
+  const { machine, create } = useSay();
   const { rules: words } = machine;
   const [draft, setDraft] = useState(rules);
   const [channels, setChannels] = useState(rules.channels.join(' '));
@@ -146,7 +146,7 @@ function RuleForm({ rules, onSaved }: { rules: ShownRules; onSaved: (rules: Show
             >
               {presets.map((name) => (
                 <option key={name} value={name}>
-                  {name === 'any' ? words.anyPreset : name}
+                  {name === 'any' ? words.anyPreset : create.preset.names[name]}
                 </option>
               ))}
             </select>

@@ -1,4 +1,5 @@
 /** What all processes log, as it is logged. */
+import './live-log.css';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { followEvents } from '../api/events.ts';
 import type { LogLine } from '../api/types.ts';
@@ -230,9 +231,13 @@ const timeOf = ({ at }: LogLine): string => {
 
 function detailsOf({ details }: LogLine): string {
   return Object.entries(details)
-    .map(([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
+    .map(([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value, rounded)}`)
     .join(' ');
 }
+
+/** Of times in milliseconds, more digits say nothing. */
+const rounded = (_name: string, value: unknown): unknown =>
+  typeof value === 'number' && !Number.isInteger(value) ? Math.round(value * 10) / 10 : value;
 
 /** As it is copied. */
 function textOf(line: Shown): string {

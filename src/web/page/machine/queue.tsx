@@ -61,7 +61,7 @@ export function Queue({ queue, onChange }: { queue: QueueNow; onChange: () => vo
         >
           <p>{words.cancelHint}</p>
           <p class="hint">
-            {shell.id}: <code>{asked.id}</code>
+            <code>{asked.user}</code> · {shell.id}: <code>{asked.id}</code>
           </p>
         </Confirm>
       ) : null}
@@ -70,9 +70,10 @@ export function Queue({ queue, onChange }: { queue: QueueNow; onChange: () => vo
 }
 
 function Row({ job, onCancel }: { job: QueuedJob; onCancel: () => void }) {
-  const { machine, clips } = useSay();
+  const { machine, clips, create } = useSay();
   const { queue: words } = machine;
-  const what = [job.preset, clips.surfaces[job.surface] ?? job.surface].join(' · ');
+  const presets: Readonly<Record<string, string | undefined>> = create.preset.names;
+  const what = [presets[job.preset] ?? job.preset, clips.surfaces[job.surface] ?? job.surface].join(' · ');
   return (
     <tr>
       <td class="numbers">{job.position === null ? '–' : job.position + 1}</td>

@@ -11,6 +11,8 @@ import { usePolled } from '../state/polling.ts';
 import { Who } from './who.tsx';
 
 const atOnce = 25;
+/** What pause, drain and resume change: their names say it all. */
+const wholeQueue = 'queue';
 type Entry = AuditPage['data'][number];
 
 export function Trail() {
@@ -59,8 +61,14 @@ export function Trail() {
                 <Who user={entry.by} name={entry.by_name} />
               </td>
               <td>
-                <strong>{words.actions[entry.action] ?? entry.action}</strong> <code>{entry.target}</code>
-                <Values before={entry.before} after={entry.after} />
+                <strong>{words.actions[entry.action] ?? entry.action}</strong>
+                {entry.target === wholeQueue ? null : (
+                  <>
+                    {' '}
+                    <code>{entry.target}</code>
+                    <Values before={entry.before} after={entry.after} />
+                  </>
+                )}
                 {entry.reason ? <span class="hint trail-reason">{entry.reason}</span> : null}
               </td>
             </tr>

@@ -29,8 +29,9 @@ export function Workers({ workers, jobs }: { workers: readonly ShownWorker[]; jo
 }
 
 function Worker({ worker, job }: { worker: ShownWorker; job: QueuedJob | undefined }) {
-  const { machine } = useSay();
+  const { machine, create } = useSay();
   const { workers: words } = machine;
+  const presets: Readonly<Record<string, string | undefined>> = create.preset.names;
   const { state, since, device, hardware, model, memory, engine } = worker;
   return (
     <article class="card worker">
@@ -45,7 +46,7 @@ function Worker({ worker, job }: { worker: ShownWorker; job: QueuedJob | undefin
       <p class="worker-doing">
         {job ? (
           <>
-            {words.makes(job.name ?? job.user, job.preset)}
+            {words.makes(job.name ?? job.user, presets[job.preset] ?? job.preset)}
             <JobProgress job={job} />
           </>
         ) : since ? (
