@@ -52,6 +52,8 @@ it('deletes what waits, runs and is done, with webhooks and keys, and nobody els
   await eventually('an idle worker', async () => (await accountOf(bob)).unfinished.length === 0);
   await worker.stop(0);
   const waiting = await ann.create();
+  const redis = web.redis.connect();
+  for (const jobId of [id, theirs.id]) await redis.xadd('kinora:log', '*', 'line', JSON.stringify({ jobId }));
   const response = await ann.call('/v1/account', { method: 'DELETE' });
   expect([response.status, await response.json()]).toEqual([
     200,
@@ -59,6 +61,8 @@ it('deletes what waits, runs and is done, with webhooks and keys, and nobody els
   ]);
   expect((await ann.call('/v1/account')).status).toBe(401);
   expect(await web.artifacts.jobIds()).toEqual([theirs.id]);
+  const [line, ...others] = await redis.xrange('kinora:log', '-', '+');
+  expect([line?.[1][1], others]).toEqual([JSON.stringify({ jobId: theirs.id }), []]);
   // What was used today stays, or every deletion would give a new allowance; places end when the queue is idle.
   const allowed = ['kinora:used:2026-11-21', 'kinora:vfinish'];
   expect((await traces(ann.userKey)).filter((key) => !allowed.includes(key))).toEqual([]);

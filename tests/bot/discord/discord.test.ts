@@ -403,6 +403,7 @@ describe('the answer', () => {
       const asked = person.runs('/animate', picture, { channel: where });
       await stage.said(asked, /^Accepted/);
       const entry = await ledger.read(`dc-${asked.id}`);
+      expect(entry?.request.userName).toBe(person.api.username);
       // A little less, for the rest of the upload and for places of refuge.
       expect(entry?.request.generation.maxBytes).toBe(Math.floor(megabytes * 2 ** 20 * 0.95));
     }

@@ -201,6 +201,7 @@ describe.concurrent('buttons', () => {
     await fake.until(() => world.videos(chat).length === 4);
 
     const [original, rerolled, varied, remixed] = world.runs.map(({ request }) => request.generation);
+    expect(world.runs.map(({ request }) => request.userName)).toEqual(Array(4).fill('Ada'));
     expect(rerolled).toMatchObject({ prompt: 'waves rolling', preset: 'fast', motion: 'low' });
     expect(rerolled?.seed).not.toBe(original?.seed);
     expect(varied?.variation).toMatchObject({ videoId: `v-${world.runs[0]?.id}` });
