@@ -157,6 +157,11 @@ describe('in Telegram', () => {
     group.sendsText('/web', { from: bob });
     const told = await telegram.until(() => telegram.answers(group).at(-1));
     expect(told.text).toBe(en.refusal.noPrivateChat);
+    const ghost = telegram.user({ name: 'Ghost' });
+    const theirs = telegram.group({ members: [bob], anonymousAdmins: [ghost] });
+    theirs.sendsText('/web', { from: ghost });
+    const answer = await telegram.until(() => telegram.answers(theirs).at(-1));
+    expect(answer.text).toBe(inert(en.web.ownName));
   });
 
   it('an admin is whose id the settings name, as in chat', async () => {
