@@ -117,7 +117,11 @@ describe('the library', () => {
     await link.click();
     await page.getByRole('heading', { name: 'This clip could not be made' }).waitFor();
     expect(await page.evaluate<number>('scrollY')).toBe(0);
-    await page.goBack();
+    await page.keyboard.press('ArrowLeft');
+    await page.locator('.clip-title', { hasText: 'long ago 4' }).waitFor();
+    await page.getByRole('link', { name: 'Older →' }).click();
+    await page.locator('.clip-title', { hasText: 'long ago 3' }).waitFor();
+    await page.getByRole('link', { name: '← Library' }).click();
     await expect.poll(() => page.evaluate<number>('scrollY')).toBe(before);
     expect(await page.evaluate('document.activeElement.textContent')).toMatch(/long ago 3/);
     expect(await tiles(page).count()).toBe(90);

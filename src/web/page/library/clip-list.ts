@@ -42,7 +42,7 @@ const queryOf = ({ search, preset, model, isFavourites }: Filter, after?: string
 export class ClipList {
   readonly filter: Filter;
   readonly state: Store<ListState> = createStore<ListState>({ kind: 'loading' });
-  /** Where its screen was scrolled to, and which clip was opened there. */
+  /** Where its screen was scrolled to when a clip was opened there, and which one was shown last. */
   scrolledTo = 0;
   openedId: string | undefined;
   #loadingMore: Promise<void> | undefined;

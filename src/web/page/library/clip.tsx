@@ -14,7 +14,7 @@ import { sayError, useSay } from '../sentences/say.ts';
 import { isUnfinished, type LiveVideo, live } from '../state/live.ts';
 import { useStore } from '../state/store.ts';
 import { Actions } from './actions.tsx';
-import { clipPath } from './clip-calls.ts';
+import { clipPath, pagePath } from './clip-calls.ts';
 import { latestClipList } from './clip-list.ts';
 import { Details } from './details.tsx';
 import { Lineage } from './lineage.tsx';
@@ -37,6 +37,10 @@ function OneClip({ id }: { id: string }) {
   const [state, setState] = useState<State>(() => knownState(id));
   const [attempt, setAttempt] = useState(0);
   const followed = useStore(live)?.find(({ video }) => video.id === id);
+  useEffect(() => {
+    const list = latestClipList();
+    if (list) list.openedId = id;
+  }, [id]);
   useEffect(() => {
     const ending = new AbortController();
     const show = (clip: Video): void => {
@@ -125,9 +129,12 @@ function Shown({ now, onChange }: { now: LiveVideo; onChange: (clip: Video) => v
   const { expires_at } = clip;
   return (
     <Screen title={title} isTitleHidden>
-      <a class="clip-back" href="/library">
-        ← {say.clip.back}
-      </a>
+      <div class="clip-ways">
+        <a class="clip-back" href="/library">
+          ← {say.clip.back}
+        </a>
+        <Neighbours id={clip.id} />
+      </div>
       <div class="clip-page">
         <div class="clip-stage" style={{ '--ratio': ratioOf(clip.size) }}>
           {isKept ? (
@@ -164,6 +171,38 @@ function Shown({ now, onChange }: { now: LiveVideo; onChange: (clip: Video) => v
         </div>
       </div>
     </Screen>
+  );
+}
+
+/** The clips beside this one in the library that was shown last, also by the arrow keys. */
+function Neighbours({ id }: { id: string }) {
+  const say = useSay();
+  const { route } = useLocation();
+  const list = latestClipList()?.state.get();
+  const clips = list?.kind === 'ready' ? list.clips : [];
+  const at = clips.findIndex((clip) => clip.id === id);
+  const [newer, older] = at < 0 ? [] : [clips[at - 1], clips[at + 1]];
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent): void => {
+      const { key, target, altKey, ctrlKey, metaKey, shiftKey } = event;
+      const next = key === 'ArrowLeft' ? newer : key === 'ArrowRight' ? older : undefined;
+      // A player and fields have their own use for arrows.
+      const isTheirs = target instanceof Element && target.closest('video, input, textarea, select, dialog');
+      if (next && !isTheirs && !altKey && !ctrlKey && !metaKey && !shiftKey) route(pagePath(next.id), true);
+    };
+    addEventListener('keydown', onKey);
+    return () => removeEventListener('keydown', onKey);
+  }, [newer?.id, older?.id]);
+  if (!newer && !older) return null;
+  return (
+    <nav class="clip-neighbours" aria-label={say.clip.neighbours}>
+      {newer ? (
+        <ButtonLink kind="quiet" isSmall href={pagePath(newer.id)}>{`← ${say.clip.newer}`}</ButtonLink>
+      ) : null}
+      {older ? (
+        <ButtonLink kind="quiet" isSmall href={pagePath(older.id)}>{`${say.clip.older} →`}</ButtonLink>
+      ) : null}
+    </nav>
   );
 }
 

@@ -68,7 +68,7 @@ function focusTile(id: string | undefined, options?: FocusOptions): void {
     document.querySelector<HTMLElement>(`.clip-link[href="${pagePath(id)}"]`)?.focus(options);
 }
 
-/** Remembers where the list was scrolled to, and goes there when one comes back to it. */
+/** Goes to where the list was scrolled to when one comes back to it from a clip. */
 function useScrollPlace(list: ClipList, isBack: boolean): void {
   useEffect(() => {
     if (isBack && list.openedId !== undefined) {
@@ -76,11 +76,6 @@ function useScrollPlace(list: ClipList, isBack: boolean): void {
       focusTile(list.openedId, { preventScroll: true });
     }
     list.openedId = undefined;
-    const remember = (): void => {
-      list.scrolledTo = scrollY;
-    };
-    addEventListener('scroll', remember, { passive: true });
-    return () => removeEventListener('scroll', remember);
   }, [list]);
 }
 

@@ -46,7 +46,7 @@ export function Tile({ clip }: { clip: Video }) {
         onBlur={() => setFocused(false)}
         onClick={() => {
           const list = latestClipList();
-          if (list) list.openedId = id;
+          if (list) list.scrolledTo = scrollY;
         }}
       >
         <span class="clip-picture">

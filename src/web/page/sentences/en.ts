@@ -96,6 +96,9 @@ export const en = {
   clip: {
     title: 'Clip',
     back: 'Library',
+    neighbours: 'Other clips',
+    newer: 'Newer',
+    older: 'Older',
     notFound: 'There is no such clip among yours',
     notFoundHint: 'It may have been deleted, its time may be over, or the address belongs to somebody else.',
     toLibrary: 'Go to the library',

@@ -90,6 +90,9 @@ export const zh: Sentences = {
   clip: {
     title: '片段',
     back: '作品库',
+    neighbours: '其他片段',
+    newer: '更新的',
+    older: '更早的',
     notFound: '你的作品里没有这个片段',
     notFoundHint: '它可能已被删除、已过保存期，或者这个地址属于别人。',
     toLibrary: '去作品库',
