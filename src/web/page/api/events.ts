@@ -3,12 +3,7 @@
  * EventSource it tells a stream that is over from one that broke, and speaks the language of the page.
  */
 import { ApiError, open } from './client.ts';
-
-export interface ServerEvent {
-  readonly id: string;
-  readonly name: string;
-  readonly data: unknown;
-}
+import { readEvent, type ServerEvent } from './read-event.ts';
 
 const firstPauseMs = 1_000;
 const longestPauseMs = 20_000;
@@ -81,20 +76,6 @@ async function readOnce(
   } finally {
     clearTimeout(timer);
   }
-}
-
-/** Undefined for a comment, and for a block without data. */
-export function readEvent(block: string): ServerEvent | undefined {
-  const fields = new Map<string, string>();
-  for (const line of block.split('\n')) {
-    const [, name, value] = /^([a-z]+): ?(.*)$/.exec(line) ?? [];
-    if (name === undefined || value === undefined) continue;
-    const before = name === 'data' ? fields.get(name) : undefined;
-    fields.set(name, before === undefined ? value : `${before}\n${value}`);
-  }
-  const data = fields.get('data');
-  if (data === undefined) return undefined;
-  return { id: fields.get('id') ?? '', name: fields.get('event') ?? 'message', data: JSON.parse(data) };
 }
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {

@@ -28,11 +28,18 @@ export interface DraftPicture {
 export type Values = Omit<CreateBody, 'prompt' | 'preset' | 'input_reference' | 'model' | 'user' | 'seconds'>;
 export type PresetName = Studio['presets'][number]['name'];
 
+export interface RemixedVideo {
+  readonly id: string;
+  /** It was made, so there is a picture of it to show. */
+  readonly isShown: boolean;
+  readonly isCovered: boolean;
+}
+
 export interface Draft {
   /** Absent where none was chosen yet, and where the picture is that of `from`. */
   readonly picture: DraftPicture | undefined;
   /** The video that is remixed: its picture is used. */
-  readonly from: { readonly id: string; readonly size: string; readonly isCovered?: boolean } | undefined;
+  readonly from: RemixedVideo | undefined;
   readonly prompt: string;
   /** Undefined for the default one. */
   readonly preset: PresetName | undefined;
@@ -108,7 +115,7 @@ export function draftOf(video: Video, { presets }: Studio): Draft {
   };
   return {
     picture: undefined,
-    from: { id: video.id, size: video.size, isCovered: video.spoiler },
+    from: { id: video.id, isShown: video.variants.includes('thumbnail'), isCovered: video.spoiler },
     prompt: video.prompt,
     preset: preset?.name,
     values: Object.fromEntries(Object.entries(chosen).filter(([, value]) => value !== undefined)),

@@ -76,7 +76,7 @@ function NotifyButton() {
 export function Running({ video, heardAt, isStopping }: LiveVideo) {
   const say = useSay();
   const left = useSecondsLeft(video.seconds_left, heardAt);
-  const name = video.prompt || say.live.noPrompt;
+  const name = video.prompt || say.clips.noPrompt;
   const cancel = async (): Promise<void> => {
     try {
       await cancelVideo(video.id);
@@ -140,13 +140,14 @@ function Finished({ video }: { video: Video }) {
   const [isPlaying, setPlaying] = useState(false);
   const isUncovered = useIsUncovered(video.id);
   const isCovered = video.spoiler && !isUncovered;
-  const name = isCovered ? say.clips.covered : video.prompt || say.live.noPrompt;
+  const name = isCovered ? say.clips.covered : video.prompt || say.clips.noPrompt;
   const path = `/library/${encodeURIComponent(video.id)}`;
   if (video.status === 'failed') {
+    const isCancelled = video.error?.code === 'CANCELLED';
     return (
       <article class="job-failed" aria-label={name}>
         <p class="job-prompt">{name}</p>
-        <p class={video.error?.code === 'CANCELLED' ? 'hint' : 'field-error'}>{video.error?.message}</p>
+        <p class={isCancelled ? 'hint' : 'field-error'}>{video.error?.message}</p>
         <ButtonLink isSmall icon="sliders" href={`/?from=${encodeURIComponent(video.id)}`}>
           {say.live.again}
         </ButtonLink>
@@ -166,10 +167,9 @@ function Finished({ video }: { video: Video }) {
   return (
     <article class="job-done" aria-label={name}>
       <div class="job-clip">
-        {/* Its name stands below, and on the button. */}
         <VideoTile
           id={video.id}
-          label={isPlaying ? name : ''}
+          label={name}
           size={video.size}
           isPlaying={isPlaying}
           isCovered={video.spoiler}

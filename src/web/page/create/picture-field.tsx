@@ -7,7 +7,7 @@ import { contentPath, uncover, useIsUncovered } from '../parts/video-tile.tsx';
 import { useSay } from '../sentences/say.ts';
 import { useStore } from '../state/store.ts';
 import { CropDialog } from './crop-dialog.tsx';
-import { changeDraft, type Draft, type DraftPicture, draft, unedited } from './draft.ts';
+import { changeDraft, type DraftPicture, draft, type RemixedVideo, unedited } from './draft.ts';
 import { clipSize, presetOf } from './options.ts';
 import { type Decoded, draw, editedSize, pictureIn, useDecoded } from './picture.ts';
 
@@ -221,9 +221,10 @@ function Cut(props: FactsProps) {
 }
 
 /** The picture of the video that is remixed, covered as long as the video is. */
-function PictureOf({ from: { id, isCovered = false } }: { from: NonNullable<Draft['from']> }) {
+function PictureOf({ from: { id, isShown, isCovered } }: { from: RemixedVideo }) {
   const say = useSay();
   const isUncovered = useIsUncovered(id);
+  if (!isShown) return <p class="stage-note">{say.create.picture.ofVideo}</p>;
   if (isCovered && !isUncovered) {
     return (
       <div class="stage-empty">

@@ -56,6 +56,8 @@ export function PromptField({ studio, errors }: { studio: Studio | undefined; er
           </p>
         ) : tip ? (
           <Advice tip={tip} />
+        ) : now.prompt.trim() === '' ? (
+          <p class="hint">{text.empty}</p>
         ) : null}
       </div>
       <Negative studio={studio} error={errors['negative_prompt']} />

@@ -529,7 +529,6 @@ export const en = {
   },
   create: {
     title: 'Create',
-    model: (title: string) => `Model: ${title}`,
     picture: {
       label: 'Picture',
       drop: 'Drop a picture here',
@@ -584,6 +583,7 @@ export const en = {
         waves: 'Waves',
         sway: 'Swaying',
       } as Readonly<Record<string, string>>,
+      empty: 'Choose motions, or write your own. Without words the model chooses.',
       negative: 'What should not appear',
       negativeUnused: 'Used only with a guidance above 1.',
     },
@@ -607,7 +607,6 @@ export const en = {
       seedHint: 'The same seed gives the same video. Empty: another one each time.',
       dice: 'Roll a seed',
       scheduler: 'Scheduler',
-      speed: 'Speed',
       guidanceEnd: 'Share of steps with guidance',
       guidanceEndHint: 'Less is faster and follows the prompt less.',
       featureReuse: 'Whole model every … steps',
@@ -626,7 +625,6 @@ export const en = {
       needPicture: 'Choose a picture first.',
       paused: 'Kinora is paused by its admins. What you set here stays; create it when it goes on.',
       draining: 'Kinora takes no new videos because it will be restarted. What you set here stays.',
-      busy: (count: number) => `${jobs(count)} before yours`,
       noStudio: 'What the model can do is not known yet.',
       accepted: 'Accepted. It appears under "Now".',
     },
@@ -634,7 +632,6 @@ export const en = {
       title: 'Remix',
       hint: 'The settings of that clip are loaded. Its picture is used again.',
       stop: 'Start afresh',
-      gone: 'That clip is no longer kept, so its settings cannot be loaded.',
     },
   },
   live: {
@@ -651,14 +648,8 @@ export const en = {
     accepted: 'Accepted',
     step: (step: number, steps: number) => `Step ${step} of ${steps}`,
     progressOf: (prompt: string) => `Progress of "${prompt}"`,
-    noPrompt: 'No prompt',
-    cancelled: 'Cancelled. Nothing was charged.',
     download: 'Download',
-    open: 'Open',
     play: 'Play',
     again: 'Use these settings',
-    from: { discord: 'Discord', telegram: 'Telegram', inbox: 'Inbox folder' } as Readonly<
-      Record<string, string>
-    >,
   },
 };

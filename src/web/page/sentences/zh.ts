@@ -515,7 +515,6 @@ export const zh: Sentences = {
   },
   create: {
     title: '创作',
-    model: (title) => `模型：${title}`,
     picture: {
       label: '图片',
       drop: '把图片拖到这里',
@@ -569,6 +568,7 @@ export const zh: Sentences = {
         waves: '水波',
         sway: '随风摇曳',
       },
+      empty: '选择运动，或者自己写。不写则由模型决定。',
       negative: '不要出现什么',
       negativeUnused: '只有引导强度大于 1 时才起作用。',
     },
@@ -592,7 +592,6 @@ export const zh: Sentences = {
       seedHint: '相同的种子得到相同的视频；留空则每次不同。',
       dice: '随机一个种子',
       scheduler: '调度器',
-      speed: '速度',
       guidanceEnd: '使用引导的步数比例',
       guidanceEndHint: '越小越快，也越不贴近提示词。',
       featureReuse: '每几步完整计算一次',
@@ -611,7 +610,6 @@ export const zh: Sentences = {
       needPicture: '请先选择一张图片。',
       paused: 'Kinora 已被管理员暂停。这里的设置会保留，恢复后再生成。',
       draining: 'Kinora 即将重启，暂不接受新视频。这里的设置会保留。',
-      busy: (count) => `前面有 ${jobs(count)}`,
       noStudio: '还不知道模型支持什么。',
       accepted: '已接受，会显示在“进行中”里。',
     },
@@ -619,7 +617,6 @@ export const zh: Sentences = {
       title: '改编',
       hint: '已载入那个视频的设置，并沿用它的图片。',
       stop: '重新开始',
-      gone: '那个视频已经不在了，无法载入它的设置。',
     },
   },
   live: {
@@ -636,12 +633,8 @@ export const zh: Sentences = {
     accepted: '已接受',
     step: (step, steps) => `第 ${step} / ${steps} 步`,
     progressOf: (prompt) => `“${prompt}”的进度`,
-    noPrompt: '没有提示词',
-    cancelled: '已取消，没有扣点。',
     download: '下载',
-    open: '打开',
     play: '播放',
     again: '使用这些设置',
-    from: { discord: 'Discord', telegram: 'Telegram', inbox: '收件文件夹' },
   },
 };

@@ -3,7 +3,8 @@
  * stream of events for those that are made makes their bars move. Nothing is kept here, so a reload loses nothing.
  */
 import { ApiError, call, connection } from '../api/client.ts';
-import { followEvents, type ServerEvent } from '../api/events.ts';
+import { followEvents } from '../api/events.ts';
+import type { ServerEvent } from '../api/read-event.ts';
 import type { Video, VideoList } from '../api/types.ts';
 import { session } from './session.ts';
 import { createStore } from './store.ts';
