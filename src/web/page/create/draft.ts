@@ -67,27 +67,31 @@ export function chooseValue<Name extends keyof Values>(name: Name, value: Values
   changeDraft({ values: value === undefined ? others : { ...others, [name]: value } });
 }
 
-const writeAfterMs = 300;
-
 /**
- * Brings back what this person had begun in this browser, and keeps what they change from here on.
+ * Brings back what this person had begun in this browser, and keeps what they change from here on. The picture is kept
+ * apart, since it is large and changes seldom.
  * @returns what stops that
  */
 export async function keepDraft(user: string): Promise<() => void> {
-  const kept = await readKept<Draft>(user);
-  if (kept && draft.get() === emptyDraft) draft.set({ ...emptyDraft, ...kept });
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const write = (): void => void writeKept(user, draft.get());
-  const unsubscribe = draft.subscribe(() => {
-    clearTimeout(timer);
-    timer = setTimeout(write, writeAfterMs);
-  });
-  addEventListener('pagehide', write);
+  const pictureOf = `${user} picture`;
+  const [kept, picture] = await Promise.all([
+    readKept<Omit<Draft, 'picture'>>(user),
+    readKept<DraftPicture>(pictureOf),
+  ]);
+  const { blob, name = '', edit = unedited } = picture ?? {};
+  if (draft.get() === emptyDraft) {
+    draft.set({ ...emptyDraft, ...kept, ...(blob ? { picture: { blob, name, edit } } : {}) });
+  }
+  let written = draft.get();
+  const write = (): void => {
+    const { picture: now, ...rest } = draft.get();
+    if (now !== written.picture) void writeKept(pictureOf, now);
+    void writeKept(user, rest);
+    written = draft.get();
+  };
+  const unsubscribe = draft.subscribe(write);
   return () => {
-    clearTimeout(timer);
     unsubscribe();
-    removeEventListener('pagehide', write);
-    write();
     draft.set(emptyDraft);
   };
 }

@@ -169,7 +169,7 @@ function Finished({ video }: { video: Video }) {
       <div class="job-clip">
         <VideoTile
           id={video.id}
-          label={name}
+          label={isPlaying ? name : ''}
           size={video.size}
           isPlaying={isPlaying}
           isCovered={video.spoiler}
