@@ -3,6 +3,7 @@ import type { Redis } from 'ioredis';
 import type { Config } from '../config.ts';
 import { type ApiKeyScope, ApiKeys, apiKeyScopes } from '../queue/api-keys.ts';
 import { Profiles } from '../queue/profiles.ts';
+import { redisTime } from '../queue/redis.ts';
 import { Sessions } from '../queue/sessions.ts';
 import { ownerKey, SignInLinks, signInAddress } from '../queue/sign-in-links.ts';
 import { CommandError } from './command-error.ts';
@@ -100,7 +101,7 @@ export async function revokeKey(config: Config, id: string): Promise<void> {
   await withRunningRedis(config, async (redis) => {
     const links = new SignInLinks(redis);
     if (id.includes(':')) {
-      const now = Date.now();
+      const now = await redisTime(redis);
       await new ApiKeys(redis).revokeOf(id, now);
       await links.revokeOf(id, now);
       await new Sessions(redis).revokeOf(id, now);

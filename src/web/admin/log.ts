@@ -61,18 +61,18 @@ async function* lines(
   isGone: () => boolean,
 ): AsyncGenerator<string> {
   yield `retry: ${reconnectMs}\n\n`;
-  const endsAt = Date.now() + longestMs;
-  let spokeAt = Date.now();
+  const endsAt = performance.now() + longestMs;
+  let spokeAt = performance.now();
   try {
     if (seen !== undefined && (await log.hasLost(seen))) yield 'event: gap\ndata: {}\n\n';
     let page = seen === undefined ? await log.latest(filter, linesAtFirst) : await log.after(seen, filter);
-    while (!isGone() && Date.now() < endsAt) {
+    while (!isGone() && performance.now() < endsAt) {
       if (page.entries.length > 0) {
         yield page.entries.map(eventOf).join('');
-        spokeAt = Date.now();
-      } else if (Date.now() - spokeAt > heartbeatMs) {
+        spokeAt = performance.now();
+      } else if (performance.now() - spokeAt > heartbeatMs) {
         yield ': still here\n\n';
-        spokeAt = Date.now();
+        spokeAt = performance.now();
       }
       await sleep(lookEveryMs, undefined, { ref: false });
       page = await log.after(page.last, filter);
