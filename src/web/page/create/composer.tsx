@@ -38,7 +38,7 @@ export function Composer({ studio }: { studio: Studio | undefined }) {
   const form = useRef<HTMLFormElement>(null);
   const [isSending, setSending] = useState(false);
   const [accepted, setAccepted] = useState('');
-  const [refusal, setRefusal] = useState<Refusal & { of?: never }>({});
+  const [refusal, setRefusal] = useState<Refusal>({});
   const [refusedDraft, setRefusedDraft] = useState<Draft>();
   const preset = studio && presetOf(now, studio);
   const isRefusalShown = refusedDraft === now || refusal[''] !== undefined;

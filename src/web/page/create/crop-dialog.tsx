@@ -159,8 +159,8 @@ function Frame({ box, shape, onChange }: FrameProps) {
     if (!by) return;
     event.preventDefault();
     event.stopPropagation();
-    const used = grip ?? (event.shiftKey ? { x: 1, y: 1 } : undefined);
-    onChange(changed(box, used as Grip | undefined, by[0] * keyStep, by[1] * keyStep));
+    const used: Grip | undefined = grip ?? (event.shiftKey ? { x: 1, y: 1 } : undefined);
+    onChange(changed(box, used, by[0] * keyStep, by[1] * keyStep));
   };
 
   return (
