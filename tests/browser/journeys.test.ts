@@ -1,4 +1,6 @@
 /** What people do on the page from beginning to end, in a real browser, with the built-in model. */
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Locator, Page } from 'playwright-core';
 import { describe } from 'vitest';
 import { startFakeTelegram } from '../fakes/telegram/server.ts';
@@ -45,7 +47,7 @@ async function tabTo(page: Page, target: Locator): Promise<void> {
 }
 
 describe('from chat to page', () => {
-  test('the link of /web signs that person in, once; the clip of the chat is remixed', async ({
+  test('the link of /web signs that person in, once; the clip of the chat is remixed; deletion holds for both', async ({
     browser,
     onTestFinished,
   }) => {
@@ -89,6 +91,16 @@ describe('from chat to page', () => {
     const other = await studio.open(link);
     await other.getByText('This link does not work any more').waitFor();
     await studio.expectAccessible(other);
+
+    await page.getByRole('link', { name: 'Account' }).click();
+    await page.getByRole('button', { name: 'Delete everything…' }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByRole('textbox').fill('delete');
+    await dialog.getByRole('button', { name: 'Delete everything' }).click();
+    await page.getByText('Everything about you is deleted').waitFor();
+    // That of the chat, too.
+    expect(await studio.redis.keys('kinora:history:*')).toEqual([]);
+    expect((await readdir(join(kinora.folder, 'data', 'jobs'))).length).toBe(0);
     expect(studio.faults).toEqual([]);
   });
 });
