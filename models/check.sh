@@ -6,8 +6,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-ruff format --no-cache --check models bench/gpu
-ruff check --no-cache models bench/gpu
+ruff format --no-cache --check models bench/gpu tests/web/clients
+ruff check --no-cache models bench/gpu tests/web/clients
 # One by one: these are folders of scripts, and two of them have an export.py.
 for folder in models/export models/train bench/gpu; do
   (cd "$folder" && mypy --config-file ../../pyproject.toml .)

@@ -81,7 +81,8 @@ export interface AuditEntry extends z.infer<typeof fieldsSchema> {
   readonly id: string;
 }
 
-const entryIdPattern = /^\d{1,20}-\d{1,20}$/;
+/** Redis refuses to look for what is before 0-0. */
+const entryIdPattern = /^(?!0+-0+$)\d{1,19}-\d{1,19}$/;
 
 export class AuditTrail {
   readonly redis: Redis;

@@ -84,10 +84,10 @@ function answersOf(schema: Described, { config }: RouteOptions): Record<string, 
   const { '4xx': _, '5xx': __, ...own } = (schema.response ?? {}) as Record<string, unknown>;
   if (config?.isForAnyHost) return own; // those who watch over Kinora get no errors of the API
   const files = (schema.produces ?? []).filter((type) => type !== 'application/json');
-  const file = Object.fromEntries(
-    files.map((type) => [type, { schema: { type: 'string', format: 'binary' } }]),
-  );
-  if (files.length > 0) own['200'] = { description: 'The file.', content: file };
+  const ofType = (type: string): object =>
+    type === 'text/event-stream' ? {} : { schema: { type: 'string', format: 'binary' } };
+  const file = Object.fromEntries(files.map((type) => [type, ofType(type)]));
+  if (files.length > 0) own['200'] = { description: 'The file, or the stream.', content: file };
   const statuses = new Set([
     ...[400, 403, 429, 500, 503],
     ...(config?.isPublic ? [] : [401]),
@@ -113,7 +113,7 @@ function answersOf(schema: Described, { config }: RouteOptions): Record<string, 
 }
 
 interface Schema {
-  readonly type?: string;
+  readonly type?: string | undefined;
   readonly format?: string;
   readonly description?: string | undefined;
   readonly anyOf?: readonly Schema[];
@@ -125,7 +125,15 @@ interface Document {
     Record<
       string,
       Readonly<
-        Record<string, { readonly requestBody?: { readonly content: Record<string, { schema: Schema }> } }>
+        Record<
+          string,
+          {
+            readonly requestBody?: {
+              required?: boolean;
+              readonly content: Record<string, { schema: Schema }>;
+            };
+          }
+        >
       >
     >
   >;
@@ -136,6 +144,10 @@ interface Document {
 function withForms(document: Document): Document {
   for (const operation of Object.values(document.paths ?? {}).flatMap(Object.values)) {
     const { 'multipart/form-data': form, 'application/json': json } = operation.requestBody?.content ?? {};
+    // A body that may be null may be left out.
+    if (operation.requestBody && json?.schema.anyOf?.some((schema: Schema) => schema.type === 'null')) {
+      operation.requestBody.required = false;
+    }
     if (!form || !json) continue;
     const { seconds, input_reference: picture, ...others } = form.schema.properties ?? {};
     const [text] = seconds?.anyOf ?? [];

@@ -17,7 +17,7 @@ export const tags = ['administration'];
 export const errors = { '4xx': errorSchema, '5xx': errorSchema } as const;
 export const reasonSchema = z.string().max(reasonLength.max).default('');
 // Patterns and ranges in meta() are for the document: what is refused by the command has a better sentence.
-const keyPattern = '[a-z]+:[A-Za-z0-9_.@-]{1,64}$';
+const keyPattern = '[a-z]{1,20}:[A-Za-z0-9_.@-]{1,64}$';
 export const userSchema = z
   .string()
   .max(100)

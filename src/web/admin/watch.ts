@@ -162,7 +162,7 @@ function auditRoute(app: WebServer, tools: AdminRouteTools): void {
         tags,
         querystring: z.strictObject({
           limit: z.coerce.number().int().min(1).max(25).default(10),
-          before: z.string().max(41).optional(),
+          before: z.string().max(41).meta({ pattern: '^[1-9]\\d{0,14}-\\d{1,15}$' }).optional(),
         }),
         response: { 200: auditSchema, ...errors },
       },

@@ -97,6 +97,7 @@ export const deletedSchema = z
 export const repeatableSchema = z.looseObject({
   'idempotency-key': z
     .string()
+    .meta({ pattern: '^[\\x21-\\x7e]{1,255}$' }) // for the document: it is refused with a code of its own
     .optional()
     .describe(
       'The same request, sent again with the same key within a day, is the same video and one charge.',
