@@ -43,7 +43,7 @@ const transitionsOver = `Promise.allSettled(document.getAnimations()
   .map((animation) => animation.finished)).then(() => {})`;
 /** Whether nothing stands in the place of something else any more, and all pictures are there. */
 export const isAtRest = `document.querySelector('.waiting, .spinner, [class*="ghost"]') === null &&
-  [...document.images].every(({ complete, naturalWidth }) => complete && naturalWidth > 0) &&
+  [...document.images].every(({ complete }) => complete) &&
   [...document.querySelectorAll('video')].every(({ readyState, error }) => readyState > 1 || error)`;
 
 /** A busy machine computes the clips, too. */
