@@ -142,7 +142,7 @@ program
 
 program
   .command('sign-in')
-  .description('print a link that signs you, who keep this machine, in on the studio page')
+  .description('print a link that signs you in on the studio page, as the owner of this machine')
   .action(async () => (await import('./commands/sign-in.ts')).printOwnersLink(loadConfig()));
 
 const keys = program

@@ -3,8 +3,8 @@
     python make_profiles.py
 
 Writes tests/golden/numerics/profiles.json. LCMS is asked for its exact answer, too, where it
-interpolates in a coarse grid by default: for saturated or dark colours of 16 bits, and for grey, that is up to 25
-of 255 off.
+interpolates in a coarse grid by default: for saturated or dark colours of 16 bits, and for grey, that is
+up to 25 of 255 off.
 """
 
 import base64

@@ -39,7 +39,7 @@ export default function Account() {
 function Who({ me }: { me: Me }) {
   const { account } = useSay();
   const { isBusy, run } = useActing();
-  const name = me.name ?? account.nameless;
+  const name = me.name ?? (me.user === 'web:owner' ? account.owner : account.nameless);
   const signOut = async (): Promise<string> => {
     await call('/v1/sessions/current', { method: 'DELETE' });
     await refreshSession();

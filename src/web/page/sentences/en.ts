@@ -402,6 +402,7 @@ export const en = {
       Record<string, string>
     >,
     nameless: 'Without a name',
+    owner: 'Owner',
     isAdmin: 'Admin',
     signOut: 'Sign out',
     signedOut: 'You are signed out.',
@@ -502,7 +503,7 @@ export const en = {
     looking: 'Looking at the link…',
     /** Of whom the link is. */
     welcome: (name: string) => `Hello ${name}`,
-    welcomeOwner: 'Hello, you who keep this machine',
+    welcomeOwner: 'Welcome to your Kinora',
     welcomeNew: 'You are invited',
     platforms: {
       discord: 'This is your account of Discord: the same clips, credits and buttons as in the chat.',

@@ -395,6 +395,7 @@ export const zh: Sentences = {
       Record<string, string>
     >,
     nameless: '没有名字',
+    owner: '所有者',
     isAdmin: '管理员',
     signOut: '退出登录',
     signedOut: '你已退出登录。',
@@ -488,7 +489,7 @@ export const zh: Sentences = {
     title: '登录',
     looking: '正在查看链接…',
     welcome: (name) => `你好，${name}`,
-    welcomeOwner: '你好，这台机器的所有者',
+    welcomeOwner: '欢迎来到你的 Kinora',
     welcomeNew: '你受到了邀请',
     platforms: {
       discord: '这是你的 Discord 账户：视频、点数和按钮都与聊天里相同。',
