@@ -48,8 +48,8 @@ interface Running {
   close(): Promise<void>;
 }
 
-/** Where "npm run build:page" writes. */
-const builtPage = fileURLToPath(new URL('page-built', import.meta.url));
+/** Where "npm run build:page" writes; part of the checkout, so that Kinora serves it without Vite. */
+export const builtPage = fileURLToPath(new URL('page-built', import.meta.url));
 const notStartedRetryMs = 1_000;
 
 export class WebPlatform implements ChatPlatform {

@@ -1,11 +1,12 @@
 /** The page as it is built: small enough, and nothing in it that its policy or an offline machine would refuse. */
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { build } from 'vite';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { builtPage } from '../../src/web/platform.ts';
 
 const configFile = fileURLToPath(new URL('../../src/web/page/vite.config.ts', import.meta.url));
 let folder: string;
@@ -13,13 +14,31 @@ let html: string;
 const files = new Map<string, string>();
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'kinora-page-'));
+  vi.stubEnv('NODE_ENV', 'production'); // as it is where no test runs
   await build({ configFile, logLevel: 'error', build: { outDir: folder } });
   html = await readFile(join(folder, 'index.html'), 'utf8');
   for (const name of await readdir(join(folder, 'assets'))) {
     files.set(`/assets/${name}`, await readFile(join(folder, 'assets', name), 'utf8'));
   }
 });
-afterAll(() => rm(folder, { recursive: true, force: true }));
+afterAll(async () => {
+  vi.unstubAllEnvs();
+  await rm(folder, { recursive: true, force: true });
+});
+
+it('is shipped as its sources give it: "npm run build:page" builds it anew', async () => {
+  const namesOf = async (of: string): Promise<string[]> =>
+    (await readdir(of, { recursive: true, withFileTypes: true }))
+      .filter((entry) => entry.isFile())
+      .map((entry) => relative(of, join(entry.parentPath, entry.name)))
+      .sort();
+  const names = await namesOf(folder);
+  expect(await namesOf(builtPage)).toEqual(names);
+  for (const name of names) {
+    const [shipped, built] = await Promise.all([builtPage, folder].map((of) => readFile(join(of, name))));
+    expect(built && shipped?.equals(built), name).toBe(true);
+  }
+});
 
 /** Scripts that the browser fetches before it shows the first screen. */
 function firstScripts(): string[] {
