@@ -109,7 +109,8 @@ async function withPicture(studio: Studio, person: BrowserPerson, look: Look): P
 async function at(studio: Studio, path: string, options: PageOptions): Promise<Page> {
   const page = await studio.open(path, options);
   await page.locator('h1').waitFor({ state: 'attached' });
-  while (!(await page.evaluate<boolean>(isAtRest))) await page.waitForTimeout(100);
+  // Some never come to rest: a log that goes on, a bar that moves.
+  for (let i = 0; i < 50 && !(await page.evaluate<boolean>(isAtRest)); i++) await page.waitForTimeout(100);
   return page;
 }
 
