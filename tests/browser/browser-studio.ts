@@ -165,7 +165,7 @@ export class Studio {
 
   /** How much has moved by itself since the page was opened, as the browser counts it; waits until all is at rest. */
   async layoutShift(page: Page): Promise<number> {
-    while (!(await page.evaluate<boolean>(isAtRest))) await page.waitForTimeout(100);
+    for (let i = 0; i < 50 && !(await page.evaluate<boolean>(isAtRest)); i++) await page.waitForTimeout(100);
     return await page.evaluate<number>(`new Promise((resolve) => {
       let sum = 0;
       new PerformanceObserver((list) => {
