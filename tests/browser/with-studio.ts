@@ -8,7 +8,9 @@ import { launchChromium } from './chromium.ts';
 /** Builds the page, as people get it. */
 export function buildPage(): void {
   const cwd = fileURLToPath(new URL('../..', import.meta.url));
-  execFileSync('npm', ['run', '--silent', 'build:page'], { cwd, stdio: 'inherit' });
+  // Vitest's own NODE_ENV would give another build than the one that is shipped.
+  const env = { ...process.env, NODE_ENV: 'production' };
+  execFileSync('npm', ['run', '--silent', 'build:page'], { cwd, env, stdio: 'inherit' });
 }
 
 /** @param use is given a function that opens a studio of its own; the caller closes each */
