@@ -26,6 +26,8 @@ declare module 'fastify' {
     isPublic?: true;
     /** Of those, answered under any name of this machine: for programs that watch over it. */
     isForAnyHost?: true;
+    /** A file that lies in memory: it costs nothing, and one page has many. */
+    isFile?: true;
   }
 }
 
@@ -71,11 +73,11 @@ export function requireCaller(app: FastifyInstance, tools: CallerTools, limits: 
   const { origins } = tools;
   app.decorateRequest('caller', undefined);
   app.addHook('onRequest', async (request) => {
-    const { isPublic = false, isForAnyHost = false } = request.routeOptions.config ?? {};
+    const { isPublic = false, isForAnyHost = false, isFile = false } = request.routeOptions.config ?? {};
     const token = keyIn(request);
     if (token === undefined && !isForAnyHost) origins.checkHost(request);
     if (isPublic || (request.is404 && isNavigation(request))) {
-      await limitAddress(request);
+      if (!isFile) await limitAddress(request);
       return origins.checkSameOrigin(request);
     }
     const caller = await (token === undefined ? bySession(request, tools) : byKey(request, token, tools));

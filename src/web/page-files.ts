@@ -58,7 +58,7 @@ export type SendNotFound = (request: FastifyRequest, reply: FastifyReply) => Fas
 export async function pageRoutes(app: WebServer, folder: string): Promise<SendNotFound | undefined> {
   const files = await readFiles(folder);
   const index = files.get('/index.html');
-  const options = { config: { isPublic: true }, schema: { hide: true } } as const;
+  const options = { config: { isPublic: true, isFile: true }, schema: { hide: true } } as const;
   for (const screen of screens) {
     app.get(screen, options, async (request, reply) =>
       index ? sendFile(request, reply, index) : sayNotBuilt(request, reply),

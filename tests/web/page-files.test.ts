@@ -86,6 +86,12 @@ it('an address that does not exist is the page for a person, with 404, and a ref
   expect((await fetch(`${web.url}/libary`, { method: 'POST', headers: { accept } })).status).toBe(401);
 });
 
+it('its files are not counted as calls: an office behind one address opens the page as often as it likes', async () => {
+  const answers = await Promise.all(Array.from({ length: 320 }, () => get('/assets/main-a1b2c3d4.js')));
+  expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
+  await Promise.all(answers.map((answer) => answer.arrayBuffer()));
+});
+
 it('a page that has not been built says how', async () => {
   const bare = await WebFixture.start({ pageFolder: join(folder, 'none') });
   const response = await fetch(`${bare.url}/library`, { headers: { 'accept-language': 'en' } });
