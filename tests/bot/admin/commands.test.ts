@@ -89,8 +89,8 @@ describe('bans', () => {
     );
     const ban = await banOf(admin.bans, 'telegram:7');
     expect(ban?.reason).toBe('spam and more');
-    expect((ban?.untilMs ?? 0) - before).toBeGreaterThanOrEqual(24 * 3_600_000);
-    expect((ban?.untilMs ?? 0) - before).toBeLessThan(24 * 3_600_000 + 60_000);
+    // By Redis's clock, which this process knows to within the time of a question.
+    expect(Math.abs((ban?.untilMs ?? 0) - before - 24 * 3_600_000)).toBeLessThan(60_000);
     expect(await say('unban telegram:7')).toBe('telegram:7 is not banned any more.');
     expect(await say('unban telegram:7')).toBe(en.admin.unchanged);
 
