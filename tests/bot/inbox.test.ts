@@ -150,7 +150,8 @@ describe('whose file it is', () => {
       'two videos',
       async () => (await names()).filter((name) => /^pair.*mp4$/.test(name)).length === 2,
     );
-    expect(new Set(said.filter((line) => line.includes('is ready'))).size).toBe(2);
+    // The file lies there a moment before its line is said.
+    await eventually('two lines', () => new Set(said.filter((line) => line.includes('is ready'))).size === 2);
   });
 
   it('replaces its own video when the text or the picture changes, unless somebody changed that video', async () => {
