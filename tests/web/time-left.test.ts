@@ -12,13 +12,17 @@ const keys = new Keys();
 let web: WebFixture;
 let ann: WebPerson;
 let bob: WebPerson;
+let beating: NodeJS.Timeout;
 beforeAll(async () => {
   const limits = { ...openTerms.limits, queue: 5, user: 2 };
   web = await WebFixture.start({ bot: { terms: { ...openTerms, limits } } });
   [ann, bob] = [await web.person(), await web.person()];
   await recordDuration(web.redis.connect(), keys, 'fast', 'cpu', 60_000);
 });
-afterAll(() => web.stop());
+afterAll(async () => {
+  clearInterval(beating);
+  await web.stop();
+});
 
 async function refusal(person: WebPerson): Promise<[number, string, number]> {
   const response = await person.post({ preset: 'fast' });
@@ -31,8 +35,12 @@ it('covers the whole rest, of those before it too, and says when there is a plac
   const first = (await ann.create({ preset: 'fast' })).id;
   // A worker takes it, and says nothing of its time yet: as long as such videos take.
   await new Ledger(redis).transition(first, 'start', Date.now());
-  const worker = { beatAt: Date.now() + 3_600_000, pid: 1, host: 'elsewhere', jobId: first, device: 'cpu' };
-  await redis.hset(keys.workers, 'worker', JSON.stringify(worker));
+  const beat = async (): Promise<void> => {
+    const worker = { beatAt: Date.now(), pid: 1, host: 'elsewhere', jobId: first, device: 'cpu' };
+    await redis.hset(keys.workers, 'worker', JSON.stringify(worker));
+  };
+  await beat();
+  beating = setInterval(() => void beat(), 200);
   const { seconds_left } = await ann.video(first);
   expect(seconds_left).toBeGreaterThan(30);
   expect(seconds_left).toBeLessThanOrEqual(60);

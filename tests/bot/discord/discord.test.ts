@@ -480,7 +480,8 @@ describe('buttons', () => {
     await stage.said(ada.presses(waiting.original, 'Cancel'), /Stopping/);
     await stage.said(waiting, /^Cancelled/);
     await stage.startWorker(stage.clips({ steps: 1000, stepMs: 10 }));
-    const running = await accepted(stage);
+    // With a worker at hand, "Accepted" may be over before somebody looks.
+    const running = ada.runs('/animate', picture, { channel: stage.channel });
     const shown = await stage.said(running, /step/);
     await stage.said(ada.presses(shown, 'Cancel'), /Stopping/);
     await stage.said(running, /^Cancelled/);
