@@ -34,7 +34,7 @@ export default defineConfig({
           // All share one Kinora, and an admin may pause it.
           maxWorkers: 1,
           sequence: { groupOrder: 1 },
-          expect: { poll: { timeout: 60_000, interval: 100 } },
+          expect: { poll: { timeout: 150_000, interval: 100 } },
           // All of it shares one Kinora and two cores with a real browser. What is wrong fails twice.
           retry: 1,
         },

@@ -47,7 +47,7 @@ export const isAtRest = `document.querySelector('.waiting, .spinner, [class*="gh
   [...document.querySelectorAll('video')].every(({ readyState, error }) => readyState > 1 || error)`;
 
 /** A busy machine computes the clips, too. */
-const patienceMs = 60_000;
+const patienceMs = 150_000;
 
 /** Somebody with a key, by which a test prepares what it needs; their browsers are signed in by links. */
 export class BrowserPerson extends WebPerson {
