@@ -12,10 +12,8 @@ import { creditsOf, presetOf } from './options.ts';
 import { PictureField } from './picture-field.tsx';
 import { PresetCards } from './preset-cards.tsx';
 import { PromptField } from './prompt-field.tsx';
+import type { Refusal } from './refusal.ts';
 import { submit } from './submit.ts';
-
-/** What Kinora refused, by the parameter that it is about; "" where it is about none that is shown. */
-export type Refusal = Readonly<Record<string, string>>;
 
 /** Parameters with a place of their own, where the sentence stands. */
 const placed: ReadonlySet<string> = new Set([

@@ -6,9 +6,9 @@ import { Icon } from '../parts/icon.tsx';
 import { Slider } from '../parts/slider.tsx';
 import { useSay } from '../sentences/say.ts';
 import { useStore } from '../state/store.ts';
-import type { Refusal } from './composer.tsx';
 import { changeDraft, chooseValue, draft, type Values } from './draft.ts';
 import { guidanceOf, type PresetInfo, presetOf, randomSeed, stepsOf } from './options.ts';
+import type { Refusal } from './refusal.ts';
 
 interface SettingsProps {
   readonly studio: Studio;

@@ -4,9 +4,9 @@ import type { Studio } from '../api/types.ts';
 import { Icon } from '../parts/icon.tsx';
 import { type Sentences, useSay } from '../sentences/say.ts';
 import { useStore } from '../state/store.ts';
-import type { Refusal } from './composer.tsx';
 import { changeDraft, chooseValue, draft } from './draft.ts';
 import { guidanceOf, hasWords, presetOf, toggleWords } from './options.ts';
+import type { Refusal } from './refusal.ts';
 
 /** Long enough that nobody is corrected while they write. */
 const adviceAfterMs = 900;

@@ -1,8 +1,8 @@
 /** The sentences of the studio page in simplified Chinese. Whatever English has and this lacks does not compile. */
 import { buttons, credits, duration, help, jobs, labels, status } from '../../../bot/sentences/words-zh.ts';
-import type { Sentences } from './say.ts';
+import type { en } from './en.ts';
 
-export const zh: Sentences = {
+export const zh: typeof en = {
   buttons,
   credits,
   duration,

@@ -1,0 +1,2 @@
+/** What Kinora refused, by the parameter that it is about; "" where it is about none that is shown. */
+export type Refusal = Readonly<Record<string, string>>;
