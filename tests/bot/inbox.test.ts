@@ -183,7 +183,9 @@ describe('whose file it is', () => {
     await isThere('cat.mp4');
     const requests = await asked('cat.jpg');
     expect(requests).toMatchObject([{ prompt: 'zoom in' }, { prompt: 'pan left' }]);
-    expect(said.filter((line) => line.includes('cat.mp4 is ready'))).toHaveLength(1);
+    const ready = (): string[] => said.filter((line) => line.includes('cat.mp4 is ready'));
+    await eventually('the line', () => ready().length > 0);
+    expect(ready()).toHaveLength(1);
     await put('cat.txt', Buffer.from('pan left'));
     await eventually('a third request', async () => (await asked('cat.jpg')).length === 3);
   });
@@ -339,8 +341,10 @@ describe('when it cannot', () => {
 
   it('says once that the folder is gone, and goes on when it is back', async () => {
     await rename(folder, `${folder}-away`);
+    const waits = (): string[] => said.filter((line) => line.startsWith('The inbox waits'));
+    await eventually('the line', () => waits().length > 0);
     await looks();
-    expect(said.filter((line) => line.startsWith('The inbox waits'))).toHaveLength(1);
+    expect(waits()).toHaveLength(1);
     expect(said.at(-1)).toBe(`The inbox waits: ${folder} cannot be read and written (ENOENT).`);
     await rename(`${folder}-away`, folder);
     await put('cat.jpg');
