@@ -13,7 +13,7 @@ import { jobRequestSchema } from '../src/queue/jobs.ts';
 import type { Generation, Shortcuts } from '../src/request/request.ts';
 import { findFfmpeg } from '../src/video/ffmpeg-path.ts';
 import { engineGenerate } from '../src/worker/generate.ts';
-import { makeReusePack, reusePackId } from './helpers/reuse-pack.ts';
+import { makeReusePack, reusePackId } from './helpers/other-packs.ts';
 import { runCli } from './helpers/run-cli.ts';
 
 const cat = fileURLToPath(new URL('../examples/cat.jpg', import.meta.url));

@@ -25,6 +25,7 @@ fi
 rm -rf "$root/tests/fixtures/packs/tiny" "$root/tests/fixtures/cores"
 cp -r "$scratch/pack" "$root/tests/fixtures/packs/tiny"
 cp -r "$scratch/cores" "$root/tests/fixtures/cores"
+"$VENV/bin/python" make_drawn.py "$root/tests/fixtures/drawn/unet_cond/model.onnx"
 "$VENV/bin/python" make_golden.py "$scratch/checkpoint" "$root/tests/golden"
 "$VENV/bin/python" make_numerics.py
 "$VENV/bin/python" make_prompts.py

@@ -2,8 +2,9 @@
 import { z } from 'zod';
 import type { Config } from '../config.ts';
 import { KinoraError } from '../errors.ts';
-import { LatentCache } from '../inference/latent-cache.ts';
+import { type CacheEntry, LatentCache } from '../inference/latent-cache.ts';
 import type { Pack } from '../inference/packs/files.ts';
+import { drawnClipSchema } from '../inference/pipelines/drawn-clip.ts';
 import { Artifacts } from '../queue/artifacts.ts';
 import { jobIdSchema } from '../queue/jobs.ts';
 import { type GenerationOptions, generationSchema } from '../request/request.ts';
@@ -32,15 +33,25 @@ export async function findKeptVideo(config: Config, pack: Pack, id: string): Pro
   const ofJob = jobIdSchema.safeParse(id).success ? await artifacts.readRecord(id) : undefined;
   const videoId = ofJob?.videoId ?? id;
   const entry = await cache.get(LatentCache.key('video', videoId));
-  const [, , numFrames, height, width] = entry?.tensors['latents']?.dims ?? [];
-  if (!entry || numFrames === undefined || height === undefined || width === undefined) {
+  const shape = entry && shapeOf(entry, pack);
+  if (!shape) {
     throw new KinoraError('VIDEO_NOT_FOUND', `The video ${id.slice(0, 40)} is no longer kept.`);
   }
-  const { vaeScaleFactor } = pack.manifest.architecture;
-  const size = `${width * vaeScaleFactor}x${height * vaeScaleFactor}`;
+  const { width, height, numFrames } = shape;
+  const size = `${width}x${height}`;
   const stored = originSchema.safeParse(entry.meta?.['origin']);
   const origin = stored.success ? stored.data : await findJob(artifacts, videoId, ofJob && id);
   return { videoId, imagePath: origin?.imagePath, options: { ...origin?.options, numFrames, size } };
+}
+
+/** Undefined where another version of Kinora kept something else. */
+function shapeOf({ tensors, meta }: CacheEntry, { manifest }: Pack) {
+  const drawn = drawnClipSchema.safeParse(meta?.['drawn']);
+  if (drawn.success) return drawn.data;
+  const [, , numFrames, h, w] = tensors['latents']?.dims ?? [];
+  if (numFrames === undefined || h === undefined || w === undefined) return undefined;
+  const { vaeScaleFactor } = manifest.architecture;
+  return { width: w * vaeScaleFactor, height: h * vaeScaleFactor, numFrames };
 }
 
 /** What was asked for elsewhere lies in the job's folder alone, which goes when its person deletes their data. */

@@ -1,5 +1,5 @@
 /**
- * torch's CPU random generator: the same normal numbers for the same seed, so that a seed means here what it means in
+ * torch's CPU random generator: the same numbers for the same seed, so that a seed means here what it means in
  * diffusers. Knows nothing of shapes. (ATen/core/MT19937RNGEngine.h, ATen/native/cpu/DistributionTemplates.h)
  *
  * Loops over typed arrays use `as number`: their indices are in range by construction.
@@ -44,6 +44,13 @@ export class TorchGenerator {
       this.#fillUniform24(last);
       boxMuller(last);
     }
+    return numbers;
+  }
+
+  /** `torch.rand(count, dtype=torch.float32)`, bit for bit. */
+  rand(count: number): Float32Array {
+    const numbers = new Float32Array(count);
+    this.#fillUniform24(numbers);
     return numbers;
   }
 

@@ -16,11 +16,20 @@ export interface GraphSpec {
   readonly outputs: readonly TensorSpec[];
 }
 
-/** The graphs that read the text embeddings. With `cores`, unet_cond depends on the picture alone. */
-export type TextInput = 'unet_cond' | 'cores';
+/**
+ * Inputs of unet_cond that some packs have. Without `encoder_hidden_states` it depends on the picture alone, and the cores
+ * read the text. `frame_positions` (F) are 0 … 1, and image_latents is the picture alone then. `draws` (1, drawsPerClip)
+ * decide what the prompt leaves open: such a pack needs no noise.
+ */
+const optionalInputs = ['encoder_hidden_states', 'frame_positions', 'draws'] as const;
+type OptionalInput = (typeof optionalInputs)[number];
+export type OptionalInputs = ReadonlySet<OptionalInput>;
 
-export function textInputOf({ inputs }: GraphSpec): TextInput {
-  return inputs.some(({ name }) => name === 'encoder_hidden_states') ? 'unet_cond' : 'cores';
+/** Of a pack whose unet_cond takes them: one half for the clip's course, one for its details. */
+export const drawsPerClip = 64;
+
+export function optionalInputsOf({ inputs }: GraphSpec): OptionalInputs {
+  return new Set(optionalInputs.filter((wanted) => inputs.some(({ name }) => name === wanted)));
 }
 
 /**
@@ -31,10 +40,10 @@ export function checkSessions(
   folder: string,
   manifest: PackManifest,
   sessions: readonly GraphSpec[],
-  textInput: TextInput,
+  optional: OptionalInputs,
 ): void {
   const sizes = new Map<string, number>();
-  const shapes = familyShapes(manifest, textInput);
+  const shapes = familyShapes(manifest, optional);
   for (const session of sessions) {
     const expected = shapes[session.name];
     if (!expected) continue;
@@ -52,14 +61,19 @@ interface GraphShapes {
   readonly out: Readonly<Record<string, Shape>>;
 }
 
-function familyShapes(manifest: PackManifest, textInput: TextInput): Partial<Record<GraphName, GraphShapes>> {
+function familyShapes(
+  manifest: PackManifest,
+  optional: OptionalInputs,
+): Partial<Record<GraphName, GraphShapes>> {
   const { latentChannels: c, maxTokens: t, imageEncoderSize: s } = manifest.architecture;
   const text: Readonly<Record<string, Shape>> = { encoder_hidden_states: [null, t, 'D'] };
+  const isTextInContext = optional.has('encoder_hidden_states');
+  const hasPositions = optional.has('frame_positions');
   // Inputs that are the same for both rows of guidance have one row.
   const coreInputs: Readonly<Record<string, Shape>> = {
     sample: [1, c, null, null, null],
     timestep: [1],
-    ...(textInput === 'cores' ? text : {}),
+    ...(isTextInContext ? {} : text),
     fps_emb: [1, 'F'],
     context: [null, null, 'X'],
     image_latents_enc: ['R', null, null, null, null],
@@ -76,9 +90,11 @@ function familyShapes(manifest: PackManifest, textInput: TextInput): Partial<Rec
     unet_cond: {
       in: {
         fps: [1],
-        image_latents: [1, c, null, null, null],
+        image_latents: [1, c, hasPositions ? 1 : null, null, null],
         image_embeddings: [null, 1, 'E'],
-        ...(textInput === 'unet_cond' ? text : {}),
+        ...(isTextInContext ? text : {}),
+        ...(hasPositions ? { frame_positions: [null] } : {}),
+        ...(optional.has('draws') ? { draws: [1, drawsPerClip] } : {}),
       },
       out: {
         fps_emb: [1, 'F'],

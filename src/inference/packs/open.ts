@@ -11,7 +11,7 @@ import { readSchedulerConfig } from '../schedulers/scheduler-config.ts';
 import type { SessionOptions } from '../sessions/session.ts';
 import { type ClipTokenizer, loadTokenizer } from '../tokenizer.ts';
 import { assertIntact, type Pack } from './files.ts';
-import { checkSessions, type TextInput, textInputOf } from './graph-contract.ts';
+import { checkSessions, type OptionalInputs, optionalInputsOf } from './graph-contract.ts';
 import type { GraphName, RequiredGraph } from './graphs.ts';
 import { graphsOf, type PackManifest } from './manifest.ts';
 
@@ -20,7 +20,8 @@ type Sessions = Readonly<Record<RequiredGraph, PackSession>> & { readonly unet_s
 /** A pack whose sessions were opened once and fit each other. Where memory is short, some open only for their runs. */
 export interface OpenPack extends Pack {
   readonly sessions: Sessions;
-  readonly textEntersAt: TextInput;
+  /** Those that its unet_cond has. */
+  readonly optionalInputs: OptionalInputs;
   readonly tokenizer: ClipTokenizer;
   readonly schedulerConfig: Awaited<ReturnType<typeof readSchedulerConfig>>;
   /** A change of shape between runs costs a search for kernels, so all chunks should have one size. */
@@ -95,7 +96,7 @@ export async function openPack(pack: Pack, options: OpenPackOptions): Promise<Op
   const sessions = Object.fromEntries(byName) as unknown as Sessions; // all required ones
   try {
     await pool.openAll();
-    checkSessions(folder, manifest, pool.sessions, textInputOf(sessions.unet_cond));
+    checkSessions(folder, manifest, pool.sessions, optionalInputsOf(sessions.unet_cond));
   } catch (error) {
     await pool.release();
     throw error;
@@ -103,7 +104,7 @@ export async function openPack(pack: Pack, options: OpenPackOptions): Promise<Op
   return {
     ...pack,
     sessions,
-    textEntersAt: textInputOf(sessions.unet_cond),
+    optionalInputs: optionalInputsOf(sessions.unet_cond),
     tokenizer,
     schedulerConfig,
     prefersEqualShapes,

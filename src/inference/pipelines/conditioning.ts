@@ -21,12 +21,16 @@ interface ConditioningInputs {
   readonly image_latents_enc: ThreadTensor;
 }
 
-/** @param promptEmbeds (B, T, D) */
+/**
+ * @param promptEmbeds (B, T, D)
+ * @param draws for a pack that takes them
+ */
 export async function condition(
   pack: OpenPack,
   promptEmbeds: FloatTensor,
   { imageEmbeds, imageLatents }: EncodedImage,
   { targetFps, guidanceScale, numFrames }: GenerateRequest,
+  draws: FloatTensor | undefined,
   tensors: ThreadTensors,
 ): Promise<Conditioning> {
   // The unconditional row gets zeros for the picture's embedding, but the same image latents.
@@ -34,13 +38,18 @@ export async function condition(
   const { data, dims } = guidanceScale > 1 ? stack(none, imageEmbeds) : imageEmbeds;
   const [rows = 0, size = 0] = dims;
   const text = { encoder_hidden_states: tensors.put(promptEmbeds) };
-  const isTextInContext = pack.textEntersAt === 'unet_cond';
-  const latents = tensors.put(withFrameRamp(imageLatents, numFrames));
+  const isTextInContext = pack.optionalInputs.has('encoder_hidden_states');
+  const hasPositions = pack.optionalInputs.has('frame_positions');
+  const latents = tensors.put(
+    hasPositions ? asOneFrame(imageLatents) : withFrameRamp(imageLatents, numFrames),
+  );
   const feeds = {
     fps: { data: BigInt64Array.of(BigInt(targetFps)), dims: [1] },
     image_latents: latents,
     image_embeddings: { data, dims: [rows, 1, size] },
     ...(isTextInContext ? text : {}),
+    ...(hasPositions ? { frame_positions: framePositions(numFrames) } : {}),
+    ...(draws ? { draws } : {}),
   };
   const computed = {
     fps_emb: tensors.empty(),
@@ -52,6 +61,18 @@ export async function condition(
   tensors.free([latents]);
   const inputs = isTextInContext ? computed : { ...computed, ...text };
   return new Conditioning(pack, inputs, rows === 2, tensors);
+}
+
+/** (1, C, 1, h, w) of (1, C, h, w): a copy, since it goes to the session's thread and the cache keeps the original. */
+function asOneFrame({ data, dims }: FloatTensor): FloatTensor {
+  const [, channels = 0, h = 0, w = 0] = dims;
+  return { data: data.slice(), dims: [1, channels, 1, h, w] };
+}
+
+/** (F): how far into the clip each frame is, 0 … 1. */
+function framePositions(numFrames: number): FloatTensor {
+  const data = Float32Array.from({ length: numFrames }, (_, k) => k / Math.max(numFrames - 1, 1));
+  return { data, dims: [numFrames] };
 }
 
 /**

@@ -1,6 +1,6 @@
 /**
  * Where a clip enters the noise schedule: at its start with noise alone, or part-way down with the latents of an earlier
- * clip. Decides the steps of the run. Knows neither text nor pixels. Shapes as in i2vgen-xl.ts.
+ * clip. A clip of a pack with draws enters at the start, without noise. Decides the steps of the run. Knows neither text nor pixels. Shapes as in i2vgen-xl.ts.
  */
 import { KinoraError } from '../../errors.ts';
 import type { GenerateRequest } from '../image-to-video.ts';
@@ -31,7 +31,9 @@ export async function enterSchedule(
   isBatched: boolean,
   run: Run,
 ): Promise<ScheduleEntry> {
-  const { numInferenceSteps, guidanceScale, guidanceEnd, featureReuse, variation, seed } = request;
+  const { numInferenceSteps, guidanceScale, guidanceEnd, featureReuse, seed } = request;
+  const isDrawn = pack.optionalInputs.has('draws');
+  const variation = isDrawn ? undefined : request.variation;
   const scheduler = createScheduler(request.scheduler, {
     config: pack.schedulerConfig,
     numInferenceSteps,
@@ -49,9 +51,12 @@ export async function enterSchedule(
   const steps = planSteps({ scheduler, firstStep, guidance, featureReuse });
 
   const dims = latentDims(pack, request);
+  const length = dims.reduce((product, size) => product * size, 1);
+  // The draws have said all that noise could, which would take a second for a clip of three seconds.
+  if (isDrawn) return { steps, latents: { data: new Float32Array(length), dims } };
   const earlier = variation && (await earlierLatents(pack, variation.videoId, pictureKey, dims, run));
   // From a fresh stream with the user's seed, as diffusers draws it from a fresh generator.
-  const noise = new TorchGenerator(seed).randn(dims.reduce((product, size) => product * size, 1));
+  const noise = new TorchGenerator(seed).randn(length);
   if (earlier) {
     const [ofOriginal, ofNoise] = scheduler.noiseFactors(firstStep);
     combine(

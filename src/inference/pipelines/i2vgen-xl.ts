@@ -17,6 +17,7 @@ import { ThreadTensors } from '../sessions/thread-tensors.ts';
 import { condition } from './conditioning.ts';
 import { decodeFrames } from './decode-frames.ts';
 import { denoise } from './denoise.ts';
+import { drawnSeeds, drawsOf } from './drawn-clip.ts';
 import { encodeImage, preparePicture } from './encode-image.ts';
 import { encodePrompts } from './encode-prompts.ts';
 import { enterSchedule } from './enter-schedule.ts';
@@ -55,8 +56,11 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       // 3. Conditioning: the part of the UNet that depends on no timestep
       // 4. Entry into the noise schedule: the plan of the steps, and noise or earlier latents
       const { picture } = prepared;
+      const seeds = pack.optionalInputs.has('draws')
+        ? await drawnSeeds(request, picture.key, run)
+        : undefined;
       const [conditioning, { steps, latents: noisy }] = await together(
-        condition(pack, promptEmbeds, image, request, tensors),
+        condition(pack, promptEmbeds, image, request, seeds && drawsOf(seeds), tensors),
         enterSchedule(pack, request, picture.key, coreBatch === 2, run),
       );
       run.advance('conditioning');
@@ -70,13 +74,18 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       // 6. Decoding. The latents reach the disk meanwhile.
       run.enter('decoding', request.numFrames);
       const videoId = this.#videoId(picture.key, request);
+      const { numFrames, width, height } = request;
+      const drawn = seeds && { courseSeed: seeds.course, width, height, numFrames };
       run.keep(LatentCache.key('video', videoId), {
-        tensors: { latents },
-        meta: { pictureKey: picture.key, ...(request.origin ? { origin: request.origin } : {}) },
+        tensors: drawn ? {} : { latents },
+        meta: {
+          pictureKey: picture.key,
+          ...(request.origin ? { origin: request.origin } : {}),
+          ...(drawn ? { drawn } : {}),
+        },
       });
       yield* decodeFrames(pack, latents, { ...request, decodeChunkSize }, run);
       run.advance('decode');
-      const { numFrames, width, height } = request;
       hooks.onReport({ videoId, numFrames, width, height, timings: run.timings(), cache: run.cacheUse() });
     } finally {
       tensors.freeAll();

@@ -21,8 +21,8 @@ import {
   readFloats,
   tinyPackPath,
 } from '../../helpers/golden.ts';
+import { makeReusePack } from '../../helpers/other-packs.ts';
 import { cropAsReference } from '../../helpers/reference-crop.ts';
-import { makeReusePack } from '../../helpers/reuse-pack.ts';
 import { withRun } from '../../helpers/with-run.ts';
 
 vi.mock(import('../../../src/inference/pictures/prepare.ts'), async (original) =>

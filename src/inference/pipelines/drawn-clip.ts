@@ -1,0 +1,64 @@
+/**
+ * Clips of packs whose unet_cond takes `draws`: random numbers that decide what the prompt leaves open, in place of noise
+ * that a core would have to shape. The first half is the clip's course (where a zoom goes, when a gust comes), the
+ * second half its details (each flake of snow). Knows no session.
+ */
+import { z } from 'zod';
+import { KinoraError } from '../../errors.ts';
+import type { GenerateRequest } from '../image-to-video.ts';
+import { LatentCache } from '../latent-cache.ts';
+import { drawsPerClip } from '../packs/graph-contract.ts';
+import { TorchGenerator } from '../random.ts';
+import type { FloatTensor } from '../sessions/tensor.ts';
+import type { Run } from './run.ts';
+
+/** Where the two halves of the draws come from. */
+interface DrawnSeeds {
+  readonly course: number;
+  readonly details: number;
+}
+
+/** What is kept of such a clip for its variations: no latents, since they would shape nothing. */
+export const drawnClipSchema = z.object({
+  courseSeed: z.int().nonnegative(),
+  width: z.int().positive(),
+  height: z.int().positive(),
+  numFrames: z.int().positive(),
+});
+
+/** A variation below this strength keeps the course of the earlier clip; "subtle" is below it, "strong" is not. */
+const newCourseFrom = 0.5;
+
+/**
+ * A variation that keeps its course takes the one that the earlier clip had, so that a chain of them keeps the first.
+ * @param pictureKey of the clip's picture: a variation needs the one of the earlier clip
+ * @throws KinoraError VIDEO_NOT_FOUND, INVALID_OPTION when the earlier clip is of another picture
+ */
+export async function drawnSeeds(
+  { seed, variation }: Pick<GenerateRequest, 'seed' | 'variation'>,
+  pictureKey: string,
+  run: Run,
+): Promise<DrawnSeeds> {
+  if (!variation) return { course: seed, details: seed };
+  const { videoId, strength } = variation;
+  const entry = await run.lookUp('video', LatentCache.key('video', videoId));
+  const earlier = drawnClipSchema.safeParse(entry?.meta?.['drawn']);
+  if (!earlier.success) {
+    throw new KinoraError(
+      'VIDEO_NOT_FOUND',
+      `The video ${videoId} is no longer kept, so it cannot be varied.`,
+    );
+  }
+  if (entry?.meta?.['pictureKey'] !== pictureKey) {
+    throw new KinoraError('INVALID_OPTION', { kind: 'otherPicture', videoId });
+  }
+  return { course: strength < newCourseFrom ? earlier.data.courseSeed : seed, details: seed };
+}
+
+/** (1, drawsPerClip), uniform in [0, 1) */
+export function drawsOf({ course, details }: DrawnSeeds): FloatTensor {
+  const data = new TorchGenerator(course).rand(drawsPerClip);
+  const half = drawsPerClip / 2;
+  data.set(new TorchGenerator(details).rand(drawsPerClip).subarray(half), half);
+  return { data, dims: [1, drawsPerClip] };
+}
