@@ -31,6 +31,14 @@ const detailSchemas = [
   }),
   kind('otherPicture', { videoId: z.string() }),
   kind('otherShape', { videoId: z.string(), numFrames: z.number(), width: z.number(), height: z.number() }),
+  kind('maskShape', {
+    width: z.number(),
+    height: z.number(),
+    pictureWidth: z.number(),
+    pictureHeight: z.number(),
+  }),
+  kind('maskEmpty', {}),
+  kind('maskUnreadable', {}),
   kind('encoderKilled', { by: z.string() }),
   kind('cannotFit', { smallestBytes: z.number(), maxBytes: z.number() }),
   // Prompts.
@@ -104,6 +112,11 @@ export const englishDetails: DetailSentences = {
     `The video ${videoId} was made from another picture; a variation needs the same one.`,
   otherShape: ({ videoId, numFrames, width, height }) =>
     `The video ${videoId} has ${numFrames} frames of ${width}x${height}; a variation must have the same.`,
+  maskShape: ({ width, height, pictureWidth, pictureHeight }) =>
+    `The mask has ${width} x ${height} pixels and its picture ${pictureWidth} x ${pictureHeight}; expected the same shape.`,
+  maskEmpty: () => 'The mask is black everywhere, so nothing would move; expected white where it may.',
+  maskUnreadable: () =>
+    'The mask cannot be read; expected a picture as PNG or JPEG, white where it may move and black elsewhere.',
   encoderKilled: ({ by }) => `ffmpeg was killed by ${by}.`,
   cannotFit: ({ smallestBytes, maxBytes }) =>
     `This clip cannot be made smaller than ${smallestBytes} bytes; maxBytes is ${maxBytes}.`,
@@ -153,6 +166,9 @@ export const englishRemedies: { readonly [Kind in keyof Details]?: string } = {
   givenTwice: 'Give it once and try again.',
   otherPicture: 'Give the picture that the video was made of.',
   otherShape: 'Leave out the size and the number of frames.',
+  maskShape: 'Paint the mask over the whole picture, and try again.',
+  maskEmpty: 'Paint what should move, or leave the mask out.',
+  maskUnreadable: 'Save the mask as PNG and try again.',
   encoderKilled: 'Try again; if it happens twice, see whether this machine has enough memory.',
   cannotFit: 'Allow more bytes, or choose fewer frames or a smaller size.',
   promptLength: 'Shorten it and try again.',

@@ -66,6 +66,7 @@ animateCommand
     'vary an earlier video, also one of a chat: its picture and options, unless others are given',
   )
   .option('--strength <amount>', 'subtle, strong, or 0.01 to 1; with --from (default: subtle)')
+  .option('--mask <file>', 'a picture of the same shape, white where yours may move; the rest stays still')
   .option('--thumbnail', 'write a JPEG beside the video')
   .option('--no-metadata', 'keep prompt and seed out of the file')
   .option('--json', 'print one JSON object about the result')

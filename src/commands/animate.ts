@@ -18,6 +18,7 @@ import type { Pack } from '../inference/packs/files.ts';
 import { PictureDecoder } from '../inference/pictures/decoder-process.ts';
 import { pictureName } from '../inference/pictures/format.ts';
 import type { ImageHeader } from '../inference/pictures/header.ts';
+import { checkMaskShape, readMask } from '../inference/pictures/motion-mask.ts';
 import { createLogger } from '../log.ts';
 import { type IgnorableOption, withoutEffect } from '../request/model-limits.ts';
 import { flagOf, readFlags } from '../request/options-text.ts';
@@ -37,6 +38,8 @@ export interface AnimateOptions {
   readonly model?: string;
   readonly device?: string;
   readonly from?: string;
+  /** A picture, white where the clip may move. */
+  readonly mask?: string;
   readonly strength?: string;
   readonly thumbnail?: boolean;
   readonly metadata?: boolean;
@@ -211,6 +214,8 @@ async function prepareTask(task: {
   const { image, asked, wish, outs, pack, options, config } = task;
   if (wish.maxBytes !== undefined) validateBudget(wish.maxBytes);
   const picture = await new PictureDecoder().check(image);
+  const { mask } = options;
+  if (mask !== undefined) checkMaskShape(await readMask(() => new PictureDecoder().check(mask)), picture);
   const request = resolveRequest(pack.manifest, wish, picture);
   const { preset: _preset, ...numbers } = request;
   const out = await outs.of(image, request.seed);
@@ -221,6 +226,7 @@ async function prepareTask(task: {
     ...numbers,
     id: `cli-${randomUUID()}`,
     imagePath,
+    ...(mask === undefined ? {} : { maskPath: path.resolve(mask) }),
     origin: { imagePath, options: keptOptions },
     outPath: out.video,
     ...(out.thumbnail === undefined ? {} : { thumbnailPath: out.thumbnail }),

@@ -49,6 +49,8 @@ export type SmallerJob = Pick<
 export interface EngineJob extends ClipRequest, VideoRequest {
   readonly id: string;
   readonly imagePath: string;
+  /** A picture of the same shape, white where the clip may move; may be hostile, too. */
+  readonly maskPath?: string;
   /** As GenerateRequest.origin. */
   readonly origin?: ClipOrigin;
   /** The MP4 is written beside it under a temporary name and renamed when complete. */

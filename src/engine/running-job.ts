@@ -80,6 +80,7 @@ function withAbsolutePaths(job: EngineJob): EngineJob {
   return {
     ...job,
     imagePath: path.resolve(job.imagePath),
+    ...(job.maskPath === undefined ? {} : { maskPath: path.resolve(job.maskPath) }),
     outPath: path.resolve(job.outPath),
     ...(job.thumbnailPath === undefined ? {} : { thumbnailPath: path.resolve(job.thumbnailPath) }),
   };

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import ffprobe from '@ffprobe-installer/ffprobe';
+import sharp from 'sharp';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { splitArguments } from '../../src/commands/animate.ts';
 import { describeExitCodes } from '../../src/commands/exit-codes.ts';
@@ -15,6 +16,7 @@ import { loadPack } from '../../src/inference/packs/files.ts';
 import { Artifacts } from '../../src/queue/artifacts.ts';
 import { tinyPackPath } from '../helpers/golden.ts';
 import { runCli } from '../helpers/run-cli.ts';
+import { decodeFrames } from '../helpers/video-fixture.ts';
 
 const cat = fileURLToPath(new URL('../../examples/cat.jpg', import.meta.url));
 const coffee = fileURLToPath(new URL('../../examples/coffee.jpg', import.meta.url));
@@ -56,6 +58,47 @@ describe('kinora animate', () => {
     expect(streams[0]).toMatchObject({ codec_name: 'h264', nb_read_frames: '4' });
     expect(Number(format.duration)).toBeCloseTo(0.5, 2);
     expect(JSON.parse(format.tags?.['comment'] ?? '{}')).toMatchObject({ prompt: 'zoom in', seed: '7' });
+  });
+
+  it('moves only what a mask shows white, and says what is wrong with another', async () => {
+    const mask = join(folder, 'mask.png');
+    const { width = 0, height = 0 } = await sharp(cat).metadata();
+    const half = Math.floor(width / 2);
+    const right = { create: { width: half, height, channels: 3, background: 'white' } } as const;
+    await sharp({ create: { width, height, channels: 3, background: 'black' } })
+      .composite([{ input: await sharp(right).png().toBuffer(), left: half, top: 0 }])
+      .toFile(mask);
+    const size = ['--size', '128x128', '--frames', '4', '--motion', 'high', '--seed', '7'];
+    const { code, stderr } = await runCli(['animate', cat, 'fast zoom in', '--mask', mask, ...size], {
+      folder,
+    });
+    expect(stderr).toContain('cat-7.mp4');
+    expect(code).toBe(0);
+    const frames = decodeFrames(join(folder, 'cat-7.mp4'), 128, 128);
+    /** Mean difference of the columns from `from` on between the first frame and the last, of 255. */
+    const change = (from: number, to: number): number => {
+      let sum = 0;
+      for (let y = 0; y < 128; y++) {
+        for (let i = (y * 128 + from) * 3; i < (y * 128 + to) * 3; i++) {
+          sum += Math.abs((frames[0]?.[i] ?? 0) - (frames[3]?.[i] ?? 255));
+        }
+      }
+      return sum / (128 * 3 * (to - from));
+    };
+    expect(change(0, 56)).toBeLessThan(1);
+    expect(change(72, 128)).toBeGreaterThan(5);
+
+    const square = join(folder, 'square.png');
+    await sharp({ create: { width: 64, height: 64, channels: 3, background: 'white' } }).toFile(square);
+    const refused = await runCli(['animate', cat, '--mask', square, ...size], { folder });
+    expect(refused.stderr).toMatch(
+      /^The mask has .* expected the same shape\. Paint the mask over the whole/,
+    );
+    expect(refused.code).toBe(2);
+    const none = await runCli(['animate', cat, '--mask', fileURLToPath(import.meta.url), ...size], {
+      folder,
+    });
+    expect(none.stderr).toMatch(/^The mask cannot be read; expected a picture as PNG or JPEG/);
   });
 
   it('prints one object with --json, remembers the picture over a restart, and varies an earlier video', async () => {

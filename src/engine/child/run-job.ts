@@ -12,6 +12,7 @@ import type {
 import type { LatentCache } from '../../inference/latent-cache.ts';
 import type { PictureDecoder } from '../../inference/pictures/decoder-process.ts';
 import { openPicture } from '../../inference/pictures/known-picture.ts';
+import { moveInside, openMask } from '../../inference/pictures/motion-mask.ts';
 import { type EncodeOptions, encodeVideo } from '../../video/encode.ts';
 import type { EngineJob, EngineResult } from '../protocol.ts';
 
@@ -58,6 +59,11 @@ export async function runJob(
   const waitingForPicture = setInterval(onAlive, aliveIntervalMs);
   // The pipeline awaits it, unless the output is refused first.
   opening.catch(() => {}).finally(() => clearInterval(waitingForPicture));
+  const weights =
+    job.maskPath === undefined
+      ? undefined
+      : openMask(job.maskPath, opening, job, (bytes) => decoder.decode(bytes, isOver));
+  weights?.catch(() => {}); // awaited with the second frame
   let onDenoising = (): void => {};
   const framesAreComing = new Promise<void>((resolve) => {
     onDenoising = resolve;
@@ -84,7 +90,7 @@ export async function runJob(
     if (!work.signal.aborted) waiting = setInterval(onAlive, aliveIntervalMs);
   };
   async function* takeFrames(): AsyncGenerator<Frame, void> {
-    for await (const frame of clip) {
+    for await (const frame of weights ? moveInside(clip, weights) : clip) {
       waitForFfmpeg();
       yield frame;
       clearInterval(waiting);
