@@ -5,12 +5,16 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type axe from 'axe-core';
+import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
 import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright-core';
 import { z } from 'zod';
 import { type ApiKeyScope, ApiKeys } from '../../src/queue/api-keys.ts';
+import { generateQueueName } from '../../src/queue/jobs.ts';
+import { Keys } from '../../src/queue/keys.ts';
 import { SignInLinks } from '../../src/queue/sign-in-links.ts';
 import { type Video, videoSchema } from '../../src/web/videos/schemas.ts';
+import { eventually } from '../helpers/queue-harness.ts';
 import { WebPerson } from '../helpers/web-person.ts';
 import { Guard } from './guard.ts';
 
@@ -45,6 +49,8 @@ const transitionsOver = `Promise.allSettled(document.getAnimations()
 export const isAtRest = `document.querySelector('.waiting, .spinner, [class*="ghost"]') === null &&
   [...document.images].every(({ complete }) => complete) &&
   [...document.querySelectorAll('video')].every(({ readyState, error }) => readyState > 1 || error)`;
+
+const queueSchema = z.object({ data: z.array(z.object({ id: z.string() })), answering: z.int() });
 
 /** A busy machine computes the clips, too. */
 const patienceMs = 150_000;
@@ -113,6 +119,8 @@ export class Studio {
     this.#contexts.push({ context, guard });
     if (person) await this.#signIn(context, person);
     const page = await context.newPage();
+    // Playwright catches choosers of files for as long as somebody listens, and does not wait until it does.
+    page.on('filechooser', () => {});
     await page.goto(path);
     return page;
   }
@@ -187,8 +195,48 @@ export class Studio {
     for (const [i, page] of pages.entries()) await this.screenshot(page, `${name}-${i + 1}`);
   }
 
+  /**
+   * Has the worker begin nothing more, without a word to the page: what is asked for waits for as long as a test looks
+   * at it, however busy the machine is.
+   */
+  async hold(): Promise<void> {
+    await this.#withQueue((queue) => queue.pause());
+  }
+
+  async letGo(): Promise<void> {
+    await this.#withQueue((queue) => queue.resume());
+  }
+
+  async #withQueue(use: (queue: Queue) => Promise<void>): Promise<void> {
+    const queue = new Queue(generateQueueName, { connection: this.redis, prefix: new Keys().bull });
+    try {
+      await use(queue);
+    } finally {
+      await queue.close();
+    }
+  }
+
   async close(): Promise<void> {
     for (const { context } of this.#contexts) await context.close();
     this.redis.disconnect();
+  }
+
+  /** Leaves Kinora to the next test as it was: at work, with nothing to do. */
+  async clear(): Promise<void> {
+    const admin = await this.person(['admin']);
+    const resumed = await admin.call('/v1/admin/mode', {
+      method: 'PUT',
+      body: JSON.stringify({ mode: 'running' }),
+      headers: { 'content-type': 'application/json' },
+    });
+    ok(resumed.ok, `Kinora goes on: ${resumed.status}`);
+    await eventually('nothing is left to do', async () => {
+      const answer: unknown = await (await admin.call('/v1/admin/queue?limit=200')).json();
+      const { data, answering } = queueSchema.parse(answer);
+      for (const { id } of data) {
+        await admin.call(`/v1/admin/videos/${encodeURIComponent(id)}/cancel`, { method: 'POST' });
+      }
+      return data.length === 0 && answering === 0;
+    });
   }
 }

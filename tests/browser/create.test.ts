@@ -51,8 +51,10 @@ test('a picture is cropped and turned by keyboard, and the draft survives a relo
   await factsOf(page).getByText('270 × 270').waitFor();
   expect(await prompt.inputValue()).toBe('a beautiful cat, camera slowly zooming in');
   expect(await page.getByRole('radio', { name: /Fast/ }).isChecked()).toBe(true);
+  await studio.hold();
   await send(page);
   await page.getByRole('button', { name: 'Cancel' }).waitFor();
+  await studio.letGo();
   await expect
     .poll(async () => (await (await ann.call('/v1/videos')).json()) as unknown)
     .toMatchObject({ data: [{ seed: Number(seed), preset: 'fast' }] });
@@ -103,6 +105,7 @@ test('several videos are followed at once, through a reload and an outage, and o
   await choosePicture(page);
   await factsOf(page).getByText('451 × 300').waitFor();
   await page.getByRole('radio', { name: /Fast/ }).check();
+  await studio.hold();
   for (let i = 0; i < 3; i++) {
     await page.getByRole('button', { name: 'Static camera' }).click();
     await send(page);
@@ -116,12 +119,13 @@ test('several videos are followed at once, through a reload and an outage, and o
   await page.getByText('Cancelled. Nothing was charged.').waitFor();
   await page.reload();
   await expect.poll(() => page.locator('.job').count()).toBe(3);
+  await studio.letGo();
   await page.context().setOffline(true);
   await page.getByText('Kinora does not answer.').waitFor();
   await studio.expectAccessible(page);
   await page.context().setOffline(false);
   await page.getByText('Kinora does not answer.').waitFor({ state: 'detached' });
-  await expect.poll(() => page.locator('.job-done').count(), { timeout: 60_000 }).toBe(2);
+  await expect.poll(() => page.locator('.job-done').count()).toBe(2);
   await page.getByText('Use these settings').waitFor();
 });
 

@@ -108,9 +108,7 @@ describe('from chat to page', () => {
 describe('on the page', () => {
   test('a picture becomes a clip, over a reload and a closed page', async ({ studio }) => {
     const ann = await studio.person();
-    // Hers has to wait until these let it.
-    const others = await Promise.all(Array.from({ length: 3 }, () => studio.person()));
-    for (const other of others) await other.create({ preset: 'high' });
+    await studio.hold();
     const page = await studio.open('/', { person: ann });
     await choosePicture(page);
     await page.getByRole('button', { name: 'Zoom in' }).click();
@@ -124,11 +122,7 @@ describe('on the page', () => {
 
     const later = await studio.open('/', { person: ann });
     await now(later).getByRole('progressbar').waitFor();
-    for (const other of others) {
-      for (const { id } of await other.unfinished()) {
-        await other.call(`/v1/videos/${id}/cancel`, { method: 'POST' });
-      }
-    }
+    await studio.letGo();
     await expect.poll(() => later.title()).toMatch(/^\d+ % · /);
     const done = now(later).getByRole('article').first();
     await done.getByRole('button', { name: /Play/ }).click();
@@ -137,8 +131,9 @@ describe('on the page', () => {
     expect(videos.data).toHaveLength(1);
   });
 
-  test('several at once; one is cancelled, and costs nothing', async ({ studio }) => {
+  test('several at once; what is cancelled costs nothing', async ({ studio }) => {
     const ann = await studio.person();
+    await studio.hold();
     const page = await studio.open('/', { person: ann });
     await choosePicture(page);
     await page.getByRole('textbox', { name: /What should move/ }).fill('first');

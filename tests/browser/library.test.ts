@@ -226,7 +226,8 @@ describe('the page of a clip', () => {
 
   test('is cancelled while it waits, and says so', async ({ studio }) => {
     const ann = await studio.person();
-    const { id } = await ann.create({ prompt: 'zoom in', preset: 'high', num_inference_steps: '50' });
+    await studio.hold();
+    const { id } = await ann.create({ prompt: 'zoom in' });
     const page = await studio.open(`/library/${id}`, { person: ann });
     await page.getByRole('button', { name: 'Cancel' }).click();
     await page.getByRole('heading', { name: 'This clip could not be made' }).waitFor();

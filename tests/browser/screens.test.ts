@@ -2,7 +2,7 @@
 import type { Page } from 'playwright-core';
 import { inject } from 'vitest';
 import { Studio } from './browser-studio.ts';
-import { endWork, prepare, states } from './states.ts';
+import { prepare, states } from './states.ts';
 import { test as base } from './studio.ts';
 
 const test = base.extend<{ cast: Awaited<ReturnType<typeof prepare>> }>({
@@ -12,7 +12,6 @@ const test = base.extend<{ cast: Awaited<ReturnType<typeof prepare>> }>({
       const cast = await prepare(studio);
       await studio.close();
       await use(cast);
-      await endWork(cast);
     },
     { scope: 'file' },
   ],

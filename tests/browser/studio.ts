@@ -26,6 +26,7 @@ export const test = base.extend<{ browser: Browser; studio: Studio }>({
     const hasFailed = task.result?.state === 'fail';
     if (hasFailed) await studio.screenshotAll(`failed ${task.name.replaceAll(/[^\w]+/g, ' ').trim()}`);
     const { faults } = studio;
+    await studio.clear();
     await studio.close();
     expect(faults).toEqual([]);
   },
