@@ -20,6 +20,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Absent on public routes only. */
     caller: Caller | undefined;
+    /** Looks the key or session up again, for an answer that goes on for long. Rejects where Redis does not answer. */
+    findCaller: () => Promise<Caller | undefined>;
   }
   interface FastifyContextConfig {
     /** Answered to everybody, without a look at who calls. */
@@ -72,6 +74,7 @@ export function requireCaller(app: FastifyInstance, tools: CallerTools, limits: 
   const limitCaller = limiter(limits.perKey, ({ caller }) => caller?.id ?? '');
   const { origins } = tools;
   app.decorateRequest('caller', undefined);
+  app.decorateRequest('findCaller', async () => undefined);
   app.addHook('onRequest', async (request) => {
     const { isPublic = false, isForAnyHost = false, isFile = false } = request.routeOptions.config ?? {};
     const token = keyIn(request);
@@ -80,7 +83,9 @@ export function requireCaller(app: FastifyInstance, tools: CallerTools, limits: 
       if (!isFile) await limitAddress(request);
       return origins.checkSameOrigin(request);
     }
-    const caller = await (token === undefined ? bySession(request, tools) : byKey(request, token, tools));
+    request.findCaller = () =>
+      token === undefined ? bySession(request, tools) : byKey(request, token, tools);
+    const caller = await request.findCaller();
     if (!caller) {
       await limitAddress(request);
       throw new ProblemError({

@@ -1,7 +1,9 @@
 /** The events of a video, as a client reads them: in order, from where it left off, and without harm when it leaves. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { ApiKeys } from '../../src/queue/api-keys.ts';
 import { Ledger } from '../../src/queue/ledger.ts';
+import { Sessions } from '../../src/queue/sessions.ts';
 import { videoSchema } from '../../src/web/videos/schemas.ts';
 import { eventually, timedGenerator } from '../helpers/queue-harness.ts';
 import { WebFixture, type WebPerson } from '../helpers/web-fixture.ts';
@@ -99,6 +101,41 @@ it('ends with the code of a cancellation, and when the video is deleted', async 
   await sleep(300);
   await ann.call(`/v1/videos/${other.id}`, { method: 'DELETE' });
   expect((await deaf).map(({ event }) => event)).not.toContain('done');
+});
+
+it('of a video and of the log end when their key or session is revoked, and no others do', async () => {
+  const redis = web.redis.connect();
+  const [apiKeys, sessions] = [new ApiKeys(redis), new Sessions(redis)];
+  const { userKey } = ann;
+  const scopes = ['use', 'admin'] as const;
+  const { key, token } = await apiKeys.create({ name: 'lost', userKey, scopes });
+  const { session, token: cookie } = await sessions.create({ userKey, scopes, browser: '' });
+  const { id } = await ann.create();
+  const hear = async (path: string, headers: Record<string, string>): Promise<() => Promise<string>> => {
+    const response = await fetch(`${web.url}${path}`, { headers });
+    expect(response.status).toBe(200);
+    const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
+    let text = (await reader?.read())?.value ?? '';
+    return async () => {
+      for (;;) {
+        const { done, value } = (await reader?.read()) ?? { done: true };
+        if (done) return text;
+        text += value;
+      }
+    };
+  };
+  const ends: (() => Promise<string>)[] = [];
+  for (const path of [`/v1/videos/${id}/events`, '/v1/admin/log']) {
+    ends.push(await hear(path, { authorization: `Bearer ${token}` }));
+    ends.push(await hear(path, { cookie: `kinora_session=${cookie}` }));
+  }
+  const others = listen(ann, id);
+  await apiKeys.revoke(key.id);
+  await sessions.revoke(userKey, session.id);
+  // A log that ends by itself, after a minute, says where to go on.
+  for (const end of ends) expect(await end()).not.toMatch(/event: (done|rest)/);
+  await ann.call(`/v1/videos/${id}/cancel`, { method: 'POST' });
+  expect((await others).at(-1)?.event).toBe('done');
 });
 
 it('one bot serves many who listen', async () => {

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { type LogEntry, type LogFilter, logIdPattern, logLevels, SharedLog } from '../../queue/live-log.ts';
-import { sendEvents } from '../event-stream.ts';
+import { permission, sendEvents } from '../event-stream.ts';
 import { errorSchema, ProblemError } from '../problem.ts';
 import type { WebServer } from '../web-server.ts';
 import type { AdminRouteTools } from './run.ts';
@@ -12,7 +12,7 @@ const mostStreams = 20;
 const linesAtFirst = 200;
 const lookEveryMs = 700;
 const heartbeatMs = 15_000;
-/** Then the client connects again and is asked anew who it is: a session may have ended meanwhile. */
+/** Then the client connects again. */
 const longestMs = 60_000;
 const reconnectMs = 1_000;
 
@@ -46,9 +46,10 @@ export function logRoutes(app: WebServer, { redis, keys }: Pick<AdminRouteTools,
       reply.raw.once('close', () => {
         streams--;
       });
+      const mayGoOn = permission(request, 'admin');
       return sendEvents(
         reply,
-        lines(log, request.query, last, () => reply.raw.destroyed),
+        lines(log, request.query, last, async () => !reply.raw.destroyed && (await mayGoOn())),
       );
     },
   );
@@ -58,7 +59,7 @@ async function* lines(
   log: SharedLog,
   filter: LogFilter,
   seen: string | undefined,
-  isGone: () => boolean,
+  mayGoOn: () => Promise<boolean>,
 ): AsyncGenerator<string> {
   yield `retry: ${reconnectMs}\n\n`;
   const endsAt = performance.now() + longestMs;
@@ -66,7 +67,7 @@ async function* lines(
   try {
     if (seen !== undefined && (await log.hasLost(seen))) yield 'event: gap\ndata: {}\n\n';
     let page = seen === undefined ? await log.latest(filter, linesAtFirst) : await log.after(seen, filter);
-    while (!isGone() && performance.now() < endsAt) {
+    while (performance.now() < endsAt) {
       if (page.entries.length > 0) {
         yield page.entries.map(eventOf).join('');
         spokeAt = performance.now();
@@ -75,6 +76,7 @@ async function* lines(
         spokeAt = performance.now();
       }
       await sleep(lookEveryMs, undefined, { ref: false });
+      if (!(await mayGoOn())) return;
       page = await log.after(page.last, filter);
     }
     // Lines that did not pass are not looked at again.

@@ -7,7 +7,7 @@ import { messagesFor } from '../../bot/sentences/catalogue.ts';
 import type { JobClient } from '../../queue/client.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
 import { callerWith } from '../caller.ts';
-import { sendEvents } from '../event-stream.ts';
+import { permission, sendEvents } from '../event-stream.ts';
 import { ProblemError } from '../problem.ts';
 import { type Standing, standingOf, type VideoTools, videoOf } from './video.ts';
 
@@ -63,7 +63,8 @@ interface StreamEvent {
   readonly data: unknown;
 }
 
-/** Answers with the events of a video until it is completed or has failed, or the client goes away. */
+/** Answers with the events of a video until it is completed or has failed, the client goes away, or may
+ * hear no more. */
 export function eventStream(
   tools: EventTools,
 ): (request: FastifyRequest, reply: FastifyReply, entry: LedgerEntry) => Promise<FastifyReply> {
@@ -79,7 +80,7 @@ export function eventStream(
     reply.raw.once('close', () => {
       streams--;
     });
-    return sendEvents(reply, events(entry.id, lastId, locale, tools));
+    return sendEvents(reply, events(entry.id, lastId, locale, permission(request, 'use'), tools));
   };
 }
 
@@ -89,6 +90,7 @@ async function* events(
   jobId: string,
   lastId: string | undefined,
   locale: string,
+  mayGoOn: () => Promise<boolean>,
   tools: EventTools,
 ): AsyncGenerator<string> {
   yield `retry: ${reconnectMs}\n\n`;
@@ -109,6 +111,7 @@ async function* events(
     }
     if (event.name === 'done') return;
     await tools.news.of(jobId, isWaiting ? lookEveryMs.waiting : lookEveryMs.running);
+    if (!(await mayGoOn())) return;
   }
 }
 
