@@ -1,0 +1,124 @@
+"""Weather over pictures: what it promises to the graph and to whoever looks at it."""
+
+import io
+import itertools
+import warnings
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import salience
+from export import OPSET
+from kinds import INDEX, KINDS
+from weather import Weather
+
+DRAWN = KINDS[INDEX["snow"] : INDEX["dusk"] + 1]
+NAMES = ["picture", "one_hot", "p", "course", "details"]
+
+
+class Clip(nn.Module):
+    """A still picture with weather, as unet_cond draws it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weather = Weather()
+
+    def forward(self, picture: Tensor, one_hot: Tensor, p: Tensor, course: Tensor, details: Tensor) -> Tensor:
+        n = p.shape[0]
+        focus = salience.focus(picture, course).expand(n, -1)
+        return self.weather(
+            picture.expand(n, -1, -1, -1),
+            one_hot.expand(n, -1, -1),
+            p,
+            course.expand(n, -1),
+            details.expand(n, -1),
+            picture,
+            focus,
+        )
+
+
+CLIP = Clip().eval()
+
+
+def picture(height: int, width: int) -> Tensor:
+    """Soft blobs of every brightness: (1, 3, H, W)."""
+    small = torch.rand(1, 3, height // 16, width // 16, generator=torch.Generator().manual_seed(2))
+    return F.interpolate(small, size=(height, width), mode="bicubic").clamp(0, 1)
+
+
+def feed(
+    asked: dict[str, int], frames: Tensor, height: int = 128, width: int = 192, seed: int = 1
+) -> tuple[Tensor, ...]:
+    classes = torch.zeros(len(KINDS), dtype=torch.long)
+    for kind, speed in asked.items():
+        classes[INDEX[kind]] = speed
+    draws = torch.rand(1, 64, generator=torch.Generator().manual_seed(seed))
+    return (
+        picture(height, width),
+        F.one_hot(classes, 4).float()[None],
+        frames,
+        draws[:, :32],
+        draws[:, 32:],
+    )
+
+
+@torch.no_grad()
+def clip(asked: dict[str, int], frames: Tensor, seed: int = 1) -> Tensor:
+    return CLIP(*feed(asked, frames, seed=seed))
+
+
+@pytest.fixture(scope="module")
+def graph() -> ort.InferenceSession:
+    buffer = io.BytesIO()
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            CLIP,
+            feed({}, torch.linspace(0, 1, 3), 64, 96),
+            buffer,
+            input_names=NAMES,
+            output_names=["frames"],
+            dynamic_axes={"picture": {2: "H", 3: "W"}, "p": {0: "F"}, "frames": {0: "F", 2: "H", 3: "W"}},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    return ort.InferenceSession(buffer.getvalue(), providers=["CPUExecutionProvider"])
+
+
+@pytest.mark.parametrize("kind", DRAWN)
+def test_the_graph_draws_what_pytorch_draws(graph: ort.InferenceSession, kind: str) -> None:
+    for speed, (height, width) in ((1, (128, 192)), (3, (160, 112))):
+        inputs = feed({kind: speed, "wind-left": 1}, torch.tensor([0.0, 0.31, 0.77]), height, width)
+        with torch.no_grad():
+            expected = CLIP(*inputs).numpy()
+        (got,) = graph.run(None, {n: x.numpy() for n, x in zip(NAMES, inputs, strict=True)})
+        assert got.shape == (3, 3, height, width)
+        assert float(np.abs(got - expected).max()) < 1e-4
+
+
+def test_nothing_asked_for_changes_nothing(graph: ort.InferenceSession) -> None:
+    inputs = feed({"zoom-in": 2, "wind-left": 3}, torch.linspace(0, 1, 2))
+    (got,) = graph.run(None, {n: x.numpy() for n, x in zip(NAMES, inputs, strict=True)})
+    for frame in got:
+        assert np.array_equal(frame, inputs[0][0].numpy())
+
+
+@pytest.mark.parametrize("kind", [kind for kind in DRAWN if kind != "dusk"])
+def test_the_last_frame_is_the_first_one_again(kind: str) -> None:
+    for speed in (1, 2, 3):
+        frames = clip({kind: speed, "wind-right": 1}, torch.tensor([0.0, 0.4, 1.0]))
+        assert float((frames[0] - frames[2]).abs().max()) < 2e-3
+        # Lightning may strike at any moment but these two.
+        assert kind == "lightning" or float((frames[0] - frames[1]).abs().max()) > 0.02
+
+
+@pytest.mark.parametrize("kind", DRAWN)
+def test_another_seed_is_another_clip(kind: str) -> None:
+    p = torch.linspace(0, 1, 13)
+    clips = [clip({kind: 2}, p, seed) for seed in (1, 2, 3)]
+    for a, b in itertools.combinations(clips, 2):
+        assert float((a - b).square().mean()) > 4e-4

@@ -1,0 +1,275 @@
+"""Weather and light of the second edition over the frames of one clip: kinds 12 to 26, steered by 27 and 28.
+
+`draw` is traced into unet_cond; height, width and frame count stay free. What is absent costs next to
+nothing. All but dusk, which ends where it ends, are the same at p = 0 and p = 1.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import air
+import falling
+import glowing
+import lightning
+from kinds import INDEX, LEVELS
+from particles import make_table
+
+Drawing = tuple[Tensor, Tensor]
+Layer = tuple[float, ...]
+
+
+def _table(base: tuple[Layer, ...], factors: dict[int, tuple[float, float, float]]) -> Tensor:
+    """Numbers of three layers by class (4, 3, numbers). factors: by column, of slow, normal and fast."""
+    normal = torch.tensor(base)
+    rows = [torch.zeros_like(normal)]
+    for speed in range(3):
+        row = normal.clone()
+        for column, by_speed in factors.items():
+            row[:, column] *= by_speed[speed]
+        row[:, 0] = row[:, 0].round()
+        rows.append(row)
+    return torch.stack(rows)
+
+
+# Layers from back to front. The columns are those of the layer's function.
+SNOW = _table(
+    (
+        (260, 0.0022, 0.0038, 0.42, 0.020, 0.6, 0.80),
+        (110, 0.0040, 0.0075, 0.78, 0.035, 0.8, 0.88),
+        (24, 0.0110, 0.0220, 1.45, 0.060, 1.6, 0.55),
+    ),
+    {0: (0.45, 1, 2.2), 3: (0.6, 1, 1.7)},
+)
+RAIN = _table(
+    ((230, 0.05, 0.0018, 4, 0.26), (130, 0.10, 0.0028, 6, 0.34), (34, 0.22, 0.0046, 9, 0.34)),
+    {0: (0.4, 1, 2), 1: (0.7, 1, 1.35), 3: (0.75, 1, 1.5), 4: (0.85, 1, 1.1)},
+)
+RAIN[:, :, 3] = RAIN[:, :, 3].round()
+LEAVES = _table(
+    (
+        (14, 0.012, 0.019, 1, 2, 0.05, 0.05, 0.95),
+        (10, 0.024, 0.036, 1, 1, 0.09, 0.02, 1.0),
+        (4, 0.060, 0.085, 1, 1, 0.14, 0.12, 0.96),
+    ),
+    {0: (0.5, 1, 2)},
+)
+PETALS = _table(
+    (
+        (22, 0.007, 0.011, 1, 2, 0.05, 0.05, 0.92),
+        (16, 0.013, 0.020, 1, 1, 0.09, 0.02, 0.95),
+        (5, 0.034, 0.050, 1, 1, 0.14, 0.14, 0.92),
+    ),
+    {0: (0.5, 1, 2)},
+)
+for _falling in (LEAVES, PETALS):
+    # Lives in a clip and members of a line, by class: slow falls half as far.
+    _falling[1, :, 4] = torch.tensor([3.0, 2.0, 2.0])
+    _falling[1, :, 0] = (_falling[1, :, 0] / torch.tensor([1.5, 1.5, 1.5])).round().clamp(min=1)
+    _falling[3, :, 3] = torch.tensor([1.0, 2.0, 2.0])
+    _falling[3, :, 4] = 1
+EMBERS = _table(
+    (
+        (150, 0.0016, 0.0026, 0.55, 5.0, 1, 0.85),
+        (70, 0.0026, 0.0044, 0.85, 5.5, 1, 1.0),
+        (18, 0.0050, 0.0085, 1.25, 5.0, 1, 0.9),
+    ),
+    {0: (0.45, 1, 2), 3: (0.7, 1, 1.15)},
+)
+EMBERS[3, :, 5] = 2
+FIREFLIES = _table(
+    (
+        (34, 0.0024, 0.0036, 0.05, 8.0, 3, 0.85),
+        (20, 0.0038, 0.0055, 0.09, 8.0, 3, 1.0),
+        (8, 0.0070, 0.0110, 0.15, 7.0, 2, 0.95),
+    ),
+    {0: (0.45, 1, 1.8), 3: (0.6, 1, 1.5)},
+)
+DUST = _table(
+    (
+        (240, 0.0016, 0.0026, 0.09, 0.8, 0.75),
+        (120, 0.0028, 0.0046, 0.16, 1.0, 0.75),
+        (34, 0.0080, 0.0170, 0.30, 1.3, 0.36),
+    ),
+    {0: (0.45, 1, 1.9), 3: (0.6, 1, 1.7)},
+)
+BOKEH = _table(
+    ((18, 0.022, 0.036, 0.02, 0.50), (10, 0.045, 0.068, 0.04, 0.46), (5, 0.080, 0.110, 0.07, 0.40)),
+    {0: (0.6, 1, 1.5), 3: (0.6, 1, 1.6)},
+)
+BUBBLES = _table(
+    ((24, 0.008, 0.014, 0.35, 0.9), (13, 0.020, 0.032, 0.6, 0.95), (5, 0.048, 0.078, 0.95, 0.95)),
+    {0: (0.5, 1, 1.9), 3: (0.6, 1, 1.6)},
+)
+# Density or strength by class.
+FOG = (0.0, 0.55, 1.0, 1.9)
+STEAM = (0.0, 0.75, 1.3, 2.2)
+RAYS = (0.0, 0.34, 0.50, 0.72)
+FLICKER = (0.0, 0.16, 0.26, 0.40)
+FLICKER_TURNS = (1.0, 2.0, 3.0, 4.0)
+LIGHTNING = (0.0, 0.6, 0.85, 1.0)
+STRIKES = (1.0, 1.0, 2.0, 3.0)
+DUSK = (0.0, 0.55, 0.80, 1.05)
+RAIN_GREY = (0.0, 0.10, 0.22, 0.34)
+
+LEAF_COLOURS = (
+    (0.82, 0.40, 0.09),
+    (0.90, 0.62, 0.14),
+    (0.66, 0.17, 0.08),
+    (0.74, 0.50, 0.20),
+    (0.50, 0.29, 0.12),
+    (0.60, 0.56, 0.18),
+)
+PETAL_COLOURS = ((0.99, 0.76, 0.83), (0.98, 0.86, 0.90), (0.95, 0.62, 0.74), (1.0, 0.93, 0.94))
+BOKEH_COLOURS = (
+    ((1.0, 0.72, 0.30), (1.0, 0.86, 0.56), (1.0, 0.50, 0.28), (1.0, 0.66, 0.50)),
+    ((0.55, 0.80, 1.0), (0.85, 0.93, 1.0), (0.70, 0.62, 1.0), (0.45, 0.95, 0.90)),
+    ((1.0, 0.52, 0.66), (1.0, 0.78, 0.42), (0.62, 0.72, 1.0), (0.72, 1.0, 0.70)),
+)
+
+
+class Weather(nn.Module):
+    """Draws kinds 12 to 26 over the frames of one clip."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("table", make_table(), persistent=False)
+        self.register_buffer("noise", air.make_noise(), persistent=False)
+
+    def forward(
+        self,
+        frames: Tensor,
+        one_hot: Tensor,
+        p: Tensor,
+        course: Tensor,
+        details: Tensor,
+        picture: Tensor,
+        focus: Tensor,
+    ) -> Tensor:
+        """frames (N, 3, H, W) in 0 … 1, H and W multiples of 16; p (N,) in 0 … 1; picture (1, 3, H, W) in
+        0 … 1 is the clip's; focus (N, 2) in -1 … 1 is where the camera goes. one_hot (N, 29, 4), course and
+        details (N, 32) are those of one clip: their first row is read → (N, 3, H, W) in 0 … 1.
+        """
+        hot, course, details = one_hot[0], course[:1], details[:1]
+        height = torch.as_tensor(frames.shape[2], device=frames.device).to(frames.dtype)
+        width = torch.as_tensor(frames.shape[3], device=frames.device).to(frames.dtype)
+        size = torch.stack([height, width, torch.minimum(height, width)])
+        level = hot @ hot.new_tensor(LEVELS)
+        wind = level[INDEX["wind-right"]] - level[INDEX["wind-left"]]
+        graded = self._grade(frames, hot, p, course, details, picture, focus, size, wind)
+        tone = picture.mean((0, 2, 3))
+        return self._particles(graded, hot, p[:, None], course, details, size, tone, wind)
+
+    def _grade(
+        self,
+        frames: Tensor,
+        hot: Tensor,
+        p: Tensor,
+        course: Tensor,
+        details: Tensor,
+        picture: Tensor,
+        focus: Tensor,
+        size: Tensor,
+        wind: Tensor,
+    ) -> Tensor:
+        def by_class(kind: str, values: tuple[float, ...]) -> Tensor:
+            return hot[INDEX[kind]] @ hot.new_tensor(values)
+
+        ax, ay = size[1] / size[2], size[0] / size[2]
+        x = _coarse(frames.shape[3], size[1], ax, p)[None, None, None, :]
+        y = _coarse(frames.shape[2], size[0], ay, p)[None, None, :, None]
+        tone, lit = _light(picture, ax)
+        source = torch.stack([focus[:1, 0] * ax, focus[:1, 1] * ay], 1)[:, :, None, None]
+        p = p[:, None, None, None]
+        leaning = wind + (1 - wind.abs()) * 0.5 * (course[0, 26] - 0.5)
+        fog, steam, rays = by_class("fog", FOG), by_class("steam", STEAM), by_class("rays", RAYS)
+        flicker, dusk = by_class("flicker", FLICKER), by_class("dusk", DUSK)
+        storm, rain = by_class("lightning", LIGHTNING), by_class("rain", RAIN_GREY)
+        field = air.dusk(p, x, y, course, details, dusk)
+        for other in (
+            lightning.storm(p, x, y, course, details, storm, by_class("lightning", STRIKES)),
+            (1 - 0.55 * rain + 0 * p, 0.02 * rain + 0 * p),
+            air.rays(p, x, y, self.noise, course, details, rays, wind, lit),
+            air.steam(p, x, y, self.noise, course, details, steam, wind, source),
+            air.fog(p, x, y, self.noise, course, details, fog, 1.6 * leaning, tone),
+            air.flicker(frames, p, x, y, course, details, flicker, by_class("flicker", FLICKER_TURNS)),
+        ):
+            field = air.after(field, other)
+        grey = 1.2 * rain + 0.25 * dusk * p + 0.3 * storm * lightning.gathering(p)
+        present = fog + steam + rays + flicker + dusk + storm + rain
+        return air.apply(frames, grey, *field, present)
+
+    def _particles(
+        self,
+        frames: Tensor,
+        hot: Tensor,
+        p: Tensor,
+        course: Tensor,
+        details: Tensor,
+        size: Tensor,
+        tone: Tensor,
+        wind: Tensor,
+    ) -> Tensor:
+        def layers(kind: str, table: Tensor) -> Tensor:
+            return torch.einsum("c,cln->ln", hot[INDEX[kind]], table.to(hot))
+
+        # Calm air leans a little to a side of the seed's choosing.
+        lean = (1 - wind.abs()) * (course[0, 26] - 0.5)
+        air_now = (frames, p, size, self.table, details)
+        leaves, petals, bokeh = (hot.new_tensor(c) for c in (LEAF_COLOURS, PETAL_COLOURS, BOKEH_COLOURS))
+        # Leaves are lit as the picture is.
+        shine = (0.35 + 1.1 * tone).clamp(0.4, 1.05)
+        which = (course[0, 27] * bokeh.shape[0]).to(torch.int64).clamp(0, bokeh.shape[0] - 1)
+        storm = hot[INDEX["lightning"]]
+        drawings = [
+            glowing.bokeh(*air_now, wind, layers("bokeh", BOKEH), bokeh[which]),
+            glowing.dust(*air_now, wind + 0.3 * lean, layers("dust", DUST)),
+            falling.rain(*air_now, 0.55 * wind + 0.16 * lean, layers("rain", RAIN)),
+            falling.snow(*air_now, 1.15 * wind + 0.4 * lean, layers("snow", SNOW)),
+            falling.leaves(*air_now, 1.1 * wind + 0.4 * lean, layers("leaves", LEAVES), leaves * shine),
+            falling.petals(*air_now, 1.2 * wind + 0.4 * lean, layers("petals", PETALS), petals * shine),
+            glowing.embers(*air_now, 1.1 * wind + 0.4 * lean, layers("embers", EMBERS)),
+            glowing.fireflies(*air_now, wind, layers("fireflies", FIREFLIES)),
+            glowing.bubbles(*air_now, 0.8 * wind + 0.3 * lean, layers("bubbles", BUBBLES)),
+            lightning.bolt(
+                frames,
+                p,
+                size,
+                course,
+                details,
+                storm @ hot.new_tensor(LIGHTNING),
+                storm @ hot.new_tensor(STRIKES),
+            ),
+        ]
+        places = torch.cat([place for place, _ in drawings])
+        added = torch.cat([light for _, light in drawings])
+        return _add(frames, places, added)
+
+
+def _coarse(count: int, pixels: Tensor, half: Tensor, like: Tensor) -> Tensor:
+    """Centres of the coarse grid's cells along one side, in half short sides."""
+    steps = torch.arange(count // air.COARSE).to(like.dtype)
+    return ((2 * steps + 1) * (air.COARSE / pixels) - 1) * half
+
+
+def _light(picture: Tensor, ax: Tensor) -> tuple[Tensor, Tensor]:
+    """The picture's mean colour (1, 3, 1, 1) and how far to the right its upper half is bright
+    (1, 1, 1, 1), in half short sides.
+    """
+    cells = F.avg_pool2d(picture, 16)
+    light = 0.299 * cells[:, 0:1] + 0.587 * cells[:, 1:2] + 0.114 * cells[:, 2:3]
+    columns = cells.shape[3]
+    across = (2 * torch.arange(columns).to(picture.dtype) + 1) / columns - 1
+    down = 1 - torch.arange(cells.shape[2]).to(picture.dtype) / cells.shape[2]
+    weight = light * light * light * (down * down)[None, None, :, None]
+    right = (weight * across).sum((2, 3), keepdim=True) / (weight.sum((2, 3), keepdim=True) + 1e-4)
+    return cells.mean((2, 3), keepdim=True), right * ax
+
+
+@torch.jit.script_if_tracing
+def _add(frames: Tensor, places: Tensor, added: Tensor) -> Tensor:
+    if places.shape[0] == 0:
+        out = frames
+    else:
+        out = frames.reshape(-1).scatter_add(0, places, added).reshape(frames.shape).clamp(0, 1)
+    return out
