@@ -7,6 +7,7 @@ import { isKinoraError } from '../errors.ts';
 import type { PackManifest } from '../inference/packs/manifest.ts';
 import { PictureDecoder } from '../inference/pictures/decoder-process.ts';
 import type { ImageHeader } from '../inference/pictures/header.ts';
+import { checkMaskShape, readMask } from '../inference/pictures/motion-mask.ts';
 import type { Logger } from '../log.ts';
 import type { Artifacts } from '../queue/artifacts.ts';
 import type { JobClient } from '../queue/client.ts';
@@ -44,6 +45,8 @@ export interface ChatRequest {
   readonly place: Place;
   /** The picture as it was sent, or what fetches it; or the job whose picture it is. */
   readonly picture: Uint8Array | (() => Promise<Uint8Array | Refused>) | { readonly ofJob: string };
+  /** A picture of the same shape, white where the video may move; or the job whose mask it is. */
+  readonly mask?: Uint8Array | { readonly ofJob: string } | undefined;
   /** The picture was sent under a cover, so its video is, too. */
   readonly isCovered?: boolean;
   /** As optionsFrom() gives them. */
@@ -86,6 +89,9 @@ export interface Accepted {
 export type RequestOutcome = Accepted | { readonly kind: 'duplicate' } | Refused;
 
 export type AgainAction = 'reroll' | 'remix' | 'subtle' | 'strong';
+
+/** Of a request like an earlier one: the earlier one's, none, or another. */
+export type NewMask = 'kept' | 'none' | Uint8Array;
 
 export interface RequestTools {
   readonly client: JobClient;
@@ -178,6 +184,7 @@ export class Requests {
       locale: person.locale,
       isPrivate: options.isPrivate,
       isSpoiler: request.isCovered || rules?.isSpoiler,
+      hasMask: request.mask !== undefined,
       madeFrom: request.madeFrom,
       earlier: request.earlier,
       replyTo: request.replyTo,
@@ -250,7 +257,7 @@ export class Requests {
 
   /** Fetches the picture and puts it into the job's folder. One that cannot be animated is refused before it waits. */
   async #storePicture(
-    { jobId, picture }: ChatRequest,
+    { jobId, picture, mask }: ChatRequest,
     generation: Generation,
   ): Promise<StoredPicture | Refused> {
     const { artifacts, manifest } = this.#tools;
@@ -260,8 +267,11 @@ export class Requests {
     if (isEarlier && !(await artifacts.hasImage(source.ofJob))) return refused('gone');
     const header = await this.#decoder.check(isEarlier ? artifacts.files(source.ofJob).image : source);
     const clip = manifest && resolveRequest(manifest, generation, header);
-    if (isEarlier) await artifacts.copyImage(source.ofJob, jobId);
+    if (mask instanceof Uint8Array) checkMaskShape(await readMask(() => this.#decoder.check(mask)), header);
+    if (isEarlier) await artifacts.copy('image', source.ofJob, jobId);
     else await artifacts.storeImage(jobId, source);
+    if (mask instanceof Uint8Array) await artifacts.storeMask(jobId, mask);
+    else if (mask) await artifacts.copy('mask', mask.ofJob, jobId);
     return { kind: 'stored', ...header, cut: clip && cutOf(header, clip) };
   }
 
@@ -280,12 +290,13 @@ export class Requests {
     return known ? { kind: 'duplicate' } : refused({ kind: 'rule', rule });
   }
 
-  /** Submits a request like an earlier one: everything is kept but the seed, and what `changes` says. */
+  /** Submits a request like an earlier one: everything is kept but the seed, and what `changes` and `mask` say. */
   async submitAgain(
     entry: LedgerEntry,
     action: AgainAction,
     origin: RequestOrigin,
     changes: ChatOptions = {},
+    mask: NewMask = 'kept',
   ): Promise<RequestOutcome> {
     const { variation: _, seed: earlierSeed, ...rest } = entry.request.generation;
     const base: Generation = { ...rest, seed: action === 'remix' ? earlierSeed : randomInt(2 ** 32) };
@@ -299,11 +310,13 @@ export class Requests {
     const options = { ...changes, isPrivate: changes.isPrivate ?? entry.request.isPrivate };
     const earlier = timeTaken(entry);
     const picture = { ofJob: entry.id };
+    const ofEarlier = entry.request.hasMask ? picture : undefined;
     // An admin's remix of somebody else's video names nothing of theirs.
     const isOwn = entry.request.userKey === origin.person.userKey;
     return await this.submit({
       ...origin,
       picture,
+      mask: mask === 'none' ? undefined : mask === 'kept' ? ofEarlier : mask,
       isCovered: entry.request.isSpoiler,
       options,
       base,

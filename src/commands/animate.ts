@@ -136,7 +136,8 @@ export async function animate(
   for (const image of images) {
     try {
       const wish = { ...config.shortcuts, ...asked, ...variation };
-      tasks.push(await prepareTask({ image, asked, wish, outs, pack, options, config }));
+      const mask = options.mask ?? kept?.maskPath;
+      tasks.push(await prepareTask({ image, mask, asked, wish, outs, pack, options, config }));
     } catch (error) {
       fail(image, error);
     }
@@ -203,6 +204,7 @@ function printJson(
 
 async function prepareTask(task: {
   readonly image: string;
+  readonly mask: string | undefined;
   /** What the person chose, which a variation of the video keeps. */
   readonly asked: GenerationOptions;
   readonly wish: GenerationOptions;
@@ -211,23 +213,23 @@ async function prepareTask(task: {
   readonly options: AnimateOptions;
   readonly config: Config;
 }): Promise<Task> {
-  const { image, asked, wish, outs, pack, options, config } = task;
+  const { image, mask, asked, wish, outs, pack, options, config } = task;
   if (wish.maxBytes !== undefined) validateBudget(wish.maxBytes);
   const picture = await new PictureDecoder().check(image);
-  const { mask } = options;
   if (mask !== undefined) checkMaskShape(await readMask(() => new PictureDecoder().check(mask)), picture);
   const request = resolveRequest(pack.manifest, wish, picture);
   const { preset: _preset, ...numbers } = request;
   const out = await outs.of(image, request.seed);
   const metadata = config.metadata && options.metadata !== false;
   const imagePath = path.resolve(image);
+  const ofMask = mask === undefined ? {} : { maskPath: path.resolve(mask) };
   const { seed: _seed, maxBytes: _maxBytes, ...keptOptions } = asked;
   const job: EngineJob = {
     ...numbers,
     id: `cli-${randomUUID()}`,
     imagePath,
-    ...(mask === undefined ? {} : { maskPath: path.resolve(mask) }),
-    origin: { imagePath, options: keptOptions },
+    ...ofMask,
+    origin: { imagePath, ...ofMask, options: keptOptions },
     outPath: out.video,
     ...(out.thumbnail === undefined ? {} : { thumbnailPath: out.thumbnail }),
     ...(metadata ? { metadata: describeRequest(request, pack.manifest) } : {}),

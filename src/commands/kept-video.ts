@@ -9,7 +9,11 @@ import { Artifacts } from '../queue/artifacts.ts';
 import { jobIdSchema } from '../queue/jobs.ts';
 import { type GenerationOptions, generationSchema } from '../request/request.ts';
 
-const originSchema = z.object({ imagePath: z.string(), options: generationSchema.partial() });
+const originSchema = z.object({
+  imagePath: z.string(),
+  maskPath: z.string().optional(),
+  options: generationSchema.partial(),
+});
 
 type Origin = z.output<typeof originSchema>;
 
@@ -17,6 +21,8 @@ export interface KeptVideo {
   readonly videoId: string;
   /** Undefined where nobody knows any more which picture it was made of. */
   readonly imagePath: string | undefined;
+  /** What could move in it, where that was said. */
+  readonly maskPath: string | undefined;
   /** As it was asked for, in the size and with the frames that it has. */
   readonly options: GenerationOptions;
 }
@@ -41,7 +47,8 @@ export async function findKeptVideo(config: Config, pack: Pack, id: string): Pro
   const size = `${width}x${height}`;
   const stored = originSchema.safeParse(entry.meta?.['origin']);
   const origin = stored.success ? stored.data : await findJob(artifacts, videoId, ofJob && id);
-  return { videoId, imagePath: origin?.imagePath, options: { ...origin?.options, numFrames, size } };
+  const { imagePath, maskPath, options } = origin ?? {};
+  return { videoId, imagePath, maskPath, options: { ...options, numFrames, size } };
 }
 
 /** Undefined where another version of Kinora kept something else. */
@@ -69,7 +76,9 @@ async function findJob(
       variation: _variation,
       ...options
     } = accepted?.request.generation ?? {};
-    if (await artifacts.hasImage(jobId)) return { imagePath: artifacts.files(jobId).image, options };
+    if (!(await artifacts.hasImage(jobId))) continue;
+    const { image, mask } = artifacts.files(jobId);
+    return { imagePath: image, options, ...(accepted?.request.hasMask ? { maskPath: mask } : {}) };
   }
   return undefined;
 }

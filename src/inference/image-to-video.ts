@@ -31,6 +31,7 @@ export interface Frame extends RgbImage {
 /** How a clip was asked for. */
 export interface ClipOrigin {
   readonly imagePath: string;
+  readonly maskPath?: string;
   readonly options: GenerationOptions;
 }
 

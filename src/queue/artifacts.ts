@@ -24,6 +24,8 @@ export interface JobFiles {
   readonly folder: string;
   /** As it was received; may be hostile. */
   readonly image: string;
+  /** A picture that shows what may move, where the request has one; may be hostile, too. */
+  readonly mask: string;
   readonly video: string;
   readonly thumbnail: string;
   /** The video smoothed or looped, once somebody asked for that. */
@@ -99,6 +101,7 @@ export class Artifacts {
     return {
       folder,
       image: join(folder, 'picture'),
+      mask: join(folder, 'mask'),
       video: join(folder, 'video.mp4'),
       thumbnail: join(folder, 'thumbnail.jpg'),
       smooth: join(folder, 'smooth.mp4'),
@@ -112,18 +115,28 @@ export class Artifacts {
    */
   async storeImage(jobId: string, image: Uint8Array, minFreeBytes = this.#minFreeBytes): Promise<JobFiles> {
     const files = this.files(jobId);
-    const problem = whatIsFull(await this.#space(), minFreeBytes + image.byteLength);
-    if (problem !== undefined) throw new KinoraError('DISK_FULL', `The disk of this Kinora ${problem}.`);
-    await mkdir(files.folder, { recursive: true, mode: 0o700 });
-    await this.#writeAtomically(files.image, image);
+    await this.#storeReceived(files, files.image, image, minFreeBytes);
     return files;
   }
 
-  /** Gives a job the picture of an earlier one. */
-  async copyImage(fromJobId: string, jobId: string): Promise<void> {
-    const { folder, image } = this.files(jobId);
+  /** Stores the mask of such a job; throws as storeImage() does. */
+  async storeMask(jobId: string, mask: Uint8Array): Promise<void> {
+    const files = this.files(jobId);
+    await this.#storeReceived(files, files.mask, mask, this.#minFreeBytes);
+  }
+
+  async #storeReceived({ folder }: JobFiles, file: string, bytes: Uint8Array, minFreeBytes: number) {
+    const problem = whatIsFull(await this.#space(), minFreeBytes + bytes.byteLength);
+    if (problem !== undefined) throw new KinoraError('DISK_FULL', `The disk of this Kinora ${problem}.`);
     await mkdir(folder, { recursive: true, mode: 0o700 });
-    await copyFile(this.files(fromJobId).image, image);
+    await this.#writeAtomically(file, bytes);
+  }
+
+  /** Gives a job the picture or the mask of an earlier one. */
+  async copy(file: 'image' | 'mask', fromJobId: string, jobId: string): Promise<void> {
+    const { folder, [file]: copied } = this.files(jobId);
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await copyFile(this.files(fromJobId)[file], copied);
   }
 
   async hasImage(jobId: string): Promise<boolean> {

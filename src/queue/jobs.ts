@@ -37,6 +37,8 @@ export const jobRequestSchema = z.object({
   isPrivate: z.boolean().default(false),
   /** The video is posted covered: so was its picture, or a rule of the community asks for it. */
   isSpoiler: z.boolean().default(false),
+  /** A mask lies beside the picture. */
+  hasMask: z.boolean().default(false),
   /** The earlier job of the same person that this one was made from, and how. */
   madeFrom: z.object({ jobId: jobIdSchema, by: z.enum(['reroll', 'remix', 'subtle', 'strong']) }).optional(),
   /** What the earlier job took, in ms, for results that this one may find in the cache. Absent for a first request. */

@@ -51,6 +51,7 @@ async function engineJob(
     ...numbers,
     id: entry.id,
     imagePath: files.image,
+    ...(entry.request.hasMask ? { maskPath: files.mask } : {}),
     outPath: files.video,
     thumbnailPath: files.thumbnail,
     ...(embedMetadata ? { metadata: describeRequest(request, pack.manifest) } : {}),

@@ -74,7 +74,7 @@ describe('kinora animate', () => {
     });
     expect(stderr).toContain('cat-7.mp4');
     expect(code).toBe(0);
-    const frames = decodeFrames(join(folder, 'cat-7.mp4'), 128, 128);
+    let frames = decodeFrames(join(folder, 'cat-7.mp4'), 128, 128);
     /** Mean difference of the columns from `from` on between the first frame and the last, of 255. */
     const change = (from: number, to: number): number => {
       let sum = 0;
@@ -85,6 +85,14 @@ describe('kinora animate', () => {
       }
       return sum / (128 * 3 * (to - from));
     };
+    expect(change(0, 56)).toBeLessThan(1);
+    expect(change(72, 128)).toBeGreaterThan(5);
+
+    // A variation keeps it.
+    const [, videoId = ''] = /video id (\w+)/.exec(stderr) ?? [];
+    const out = join(folder, 'varied.mp4');
+    await runCli(['animate', '--from', videoId, '--strength', 'strong', '--out', out], { folder });
+    frames = decodeFrames(out, 128, 128);
     expect(change(0, 56)).toBeLessThan(1);
     expect(change(72, 128)).toBeGreaterThan(5);
 

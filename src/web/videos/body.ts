@@ -5,31 +5,24 @@
 import type { FastifyRequest } from 'fastify';
 import { defaultImageLimits } from '../../inference/pictures/header.ts';
 import { invalidParameter, ProblemError } from '../problem.ts';
-import {
-  booleanParameters,
-  type CreateBody,
-  createSchema,
-  mostCharacters,
-  numberParameters,
-} from './schemas.ts';
+import { booleanParameters, type CreateBody, createSchema, numberParameters } from './schemas.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** The file of a form. */
+    /** The files of a form. */
     picture: Uint8Array | undefined;
+    mask: Uint8Array | undefined;
   }
 }
 
 const pictureName = 'input_reference';
+const maskName = 'motion_mask';
 const largestPicture = defaultImageLimits.maxBytes;
 const textBytes = 256 * 1024;
 /** A picture in base64, and the texts beside it. */
 export const largestBody = Math.ceil((largestPicture * 4) / 3) + textBytes;
 
-/** Of bodies without a picture: two texts of the longest, with every sign escaped. */
-export const longestTexts = 2 * 6 * mostCharacters + 64 * 1024;
-
-const formLimits = { fileSize: largestPicture, files: 1, fields: 32, fieldSize: textBytes, parts: 33 };
+const formLimits = { fileSize: largestPicture, files: 2, fields: 32, fieldSize: textBytes, parts: 34 };
 
 /** Turns a form into the object that JSON would have been; leaves JSON alone. */
 export async function readForm(request: FastifyRequest): Promise<void> {
@@ -38,11 +31,13 @@ export async function readForm(request: FastifyRequest): Promise<void> {
   try {
     for await (const part of request.parts({ limits: formLimits })) {
       const name = part.fieldname;
-      if (body.has(name) || (part.type === 'file' && request.picture)) {
+      const isThere = name === pictureName ? request.picture : name === maskName ? request.mask : undefined;
+      if (body.has(name) || isThere) {
         throw invalidParameter(name, { kind: 'givenTwice', what: name });
       }
       if (part.type === 'field') body.set(name, fieldValue(name, String(part.value)));
       else if (name === pictureName) request.picture = await part.toBuffer();
+      else if (name === maskName) request.mask = await part.toBuffer();
       else {
         part.file.resume();
         throw unknownParameter(name);
@@ -79,8 +74,25 @@ export function pictureOf(
   const url = typeof given === 'object' ? given.image_url : given;
   if (url === undefined) throw new ProblemError({ kind: 'noPicture', param: pictureName });
   if (!/^data:/i.test(url)) return { url };
+  const bytes = bytesOf(url);
+  if (!bytes) throw new ProblemError({ kind: 'noPicture', param: pictureName });
+  return bytes;
+}
+
+/**
+ * The mask of a request, from a form's file or from a data URL.
+ * @throws ProblemError for a text that is no data URL
+ */
+export function maskOf(mask: Uint8Array | undefined, given: string | undefined): Uint8Array | undefined {
+  if (mask || given === undefined) return mask;
+  const bytes = bytesOf(given);
+  if (!bytes) throw invalidParameter(maskName, { kind: 'maskUnreadable' });
+  return bytes;
+}
+
+/** What a data URL holds; undefined where it holds nothing. */
+function bytesOf(url: string): Uint8Array | undefined {
   const [head] = /^data:[\w.+-]+\/[\w.+-]+(?:;[\w.+-]+=[\w.+-]+)*;base64,/i.exec(url) ?? [];
   const bytes = head === undefined ? undefined : Buffer.from(url.slice(head.length), 'base64');
-  if (!bytes || bytes.length === 0) throw new ProblemError({ kind: 'noPicture', param: pictureName });
-  return bytes;
+  return bytes && bytes.length > 0 ? bytes : undefined;
 }

@@ -9,7 +9,7 @@ import type { ChatOptions } from '../../request/request.ts';
 import type { Caller } from '../caller.ts';
 import type { Outgoing } from '../outgoing/outgoing.ts';
 import { invalidParameter, ProblemError, refusalProblem } from '../problem.ts';
-import { pictureOf } from './body.ts';
+import { maskOf, pictureOf } from './body.ts';
 import type { EventTools } from './events.ts';
 import { hashOf, type Repeatable, type Repetitions } from './idempotency.ts';
 import { fetchPicture } from './picture-url.ts';
@@ -29,20 +29,22 @@ export interface CreateTools extends EventTools {
 
 export async function createVideo(
   request: FastifyRequest,
-  { input_reference, ...body }: CreateBody,
+  { input_reference, motion_mask, ...body }: CreateBody,
   caller: Caller,
   tools: CreateTools,
 ): Promise<Video> {
   checkModel(body.model, tools.manifest);
   const options = withSeconds(optionsOf(body), body.seconds, tools.manifest);
   const picture = pictureOf(request.picture, input_reference);
+  const mask = maskOf(request.mask, motion_mask);
   const isAddress = 'url' in picture;
   // What an address leads to may change; the request is the same.
   const asked = isAddress ? { ...body, ...picture } : body;
-  const once = await tools.repetitions.of(request, hashOf('create', asked, isAddress ? undefined : picture));
+  const files = { picture: isAddress ? undefined : picture, mask };
+  const once = await tools.repetitions.of(request, hashOf('create', asked, files));
   const source = isAddress ? () => fetchPicture(picture.url, tools.outgoing) : picture;
   return await submitOnce(once, caller, tools, (origin) =>
-    tools.services.requests.submit({ ...origin, picture: source, options }),
+    tools.services.requests.submit({ ...origin, picture: source, mask, options }),
   );
 }
 
@@ -50,16 +52,19 @@ export async function createVideo(
 export async function remixVideo(
   request: FastifyRequest,
   earlier: LedgerEntry,
-  body: RemixBody,
+  { motion_mask, ...body }: RemixBody,
   caller: Caller,
   tools: CreateTools,
 ): Promise<Video> {
   checkModel(body.model, tools.manifest);
   const { fps } = earlier.request.generation;
   const options = withSeconds({ fps, ...optionsOf(body) }, body.seconds, tools.manifest);
-  const once = await tools.repetitions.of(request, hashOf(`remix ${earlier.id}`, body));
+  const mask = motion_mask === 'none' ? motion_mask : (maskOf(request.mask, motion_mask) ?? 'kept');
+  const files = mask instanceof Uint8Array ? { mask } : {};
+  const asked = mask === 'none' ? { ...body, motion_mask } : body;
+  const once = await tools.repetitions.of(request, hashOf(`remix ${earlier.id}`, asked, files));
   return await submitOnce(once, caller, tools, (origin) =>
-    tools.services.requests.submitAgain(earlier, 'remix', origin, options),
+    tools.services.requests.submitAgain(earlier, 'remix', origin, options, mask),
   );
 }
 

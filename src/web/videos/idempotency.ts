@@ -36,9 +36,18 @@ export interface Repeatable {
 }
 
 /** What makes two requests the same. Fields of a body are in the order of their schema. */
-export function hashOf(route: string, body: object, picture?: Uint8Array): string {
+export function hashOf(
+  route: string,
+  body: object,
+  {
+    picture,
+    mask,
+  }: { readonly picture?: Uint8Array | undefined; readonly mask?: Uint8Array | undefined } = {},
+): string {
   const hash = createHash('sha256').update(`${route}\n${JSON.stringify(body)}\n`);
-  return hash.update(picture ?? '').digest('hex');
+  hash.update(picture ?? '');
+  if (mask) hash.update('\nmask\n').update(mask);
+  return hash.digest('hex');
 }
 
 const idAfter = (jobId: string): string =>

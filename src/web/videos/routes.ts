@@ -5,7 +5,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { callerWith } from '../caller.ts';
 import { errorSchema, ProblemError, refusalProblem } from '../problem.ts';
 import type { WebServer } from '../web-server.ts';
-import { largestBody, longestTexts, readForm } from './body.ts';
+import { largestBody, readForm } from './body.ts';
 import { assertCompleted, sendContent } from './content.ts';
 import { type CreateTools, createVideo, remixVideo, varyVideo } from './create.ts';
 import { eventStream } from './events.ts';
@@ -40,6 +40,7 @@ export async function videoRoutes(app: WebServer, tools: CreateTools): Promise<v
     cacheControl: false,
   });
   app.decorateRequest('picture', undefined);
+  app.decorateRequest('mask', undefined);
   const admitUpload = uploadGate();
 
   app.post(
@@ -95,7 +96,7 @@ export async function videoRoutes(app: WebServer, tools: CreateTools): Promise<v
   );
 
   readRoutes(app, tools);
-  changeRoutes(app, tools);
+  changeRoutes(app, tools, admitUpload);
   libraryRoutes(app, tools);
 }
 
@@ -155,16 +156,17 @@ function readRoutes(app: WebServer, tools: CreateTools): void {
 }
 
 /** What is done with a video that there is. */
-function changeRoutes(app: WebServer, tools: CreateTools): void {
+function changeRoutes(app: WebServer, tools: CreateTools, admitUpload: Gate): void {
   const { services, client } = tools;
   app.post(
     '/v1/videos/:id/remix',
     {
-      bodyLimit: longestTexts,
+      bodyLimit: largestBody,
+      onRequest: admitUpload,
       preValidation: readForm,
       schema: {
         summary: 'The same picture with another prompt',
-        description: 'Whatever else is left out stays as it was, the seed too.',
+        description: 'Whatever else is left out stays as it was, the seed and the mask too.',
         tags,
         params: idSchema,
         consumes: bodyTypes,
@@ -235,8 +237,10 @@ function changeRoutes(app: WebServer, tools: CreateTools): void {
   );
 }
 
+type Gate = (request: FastifyRequest, reply: FastifyReply) => Promise<void>;
+
 /** Refuses a body while too much is in hand. One that does not say its length may be as long as any. */
-function uploadGate(): (request: FastifyRequest, reply: FastifyReply) => Promise<void> {
+function uploadGate(): Gate {
   let inHand = 0;
   return async ({ headers }, reply) => {
     const bytes = Number(headers['content-length'] ?? largestBody);

@@ -77,12 +77,22 @@ export const createSchema = z.strictObject({
     .describe(
       'The picture: a file of multipart/form-data, a data URL, or an http or https address. JPEG, PNG, WebP, GIF or TIFF.',
     ),
+  motion_mask: z
+    .string()
+    .optional()
+    .describe(
+      'What may move, white on black, in the shape of the picture: a file of multipart/form-data, or a data URL. The rest stays still.',
+    ),
   ...options,
 });
 export type CreateBody = z.infer<typeof createSchema>;
 type Body = Partial<CreateBody>;
 
-export const remixSchema = z.strictObject({ prompt, ...options });
+export const remixSchema = z.strictObject({
+  prompt,
+  motion_mask: z.string().optional().describe('Another mask, or "none", so that everything may move again.'),
+  ...options,
+});
 export type RemixBody = z.infer<typeof remixSchema>;
 
 export const variationSchema = z.strictObject({
@@ -167,6 +177,7 @@ export const videoSchema = z
     guidance_scale: z.number().nullable(),
     negative_prompt: z.string().nullable(),
     motion: z.string().nullable(),
+    has_motion_mask: z.boolean().describe('A mask says what may move.'),
     loop: z.boolean(),
     enable_frame_interpolation: z.boolean(),
     interpolation_factor: z.number().describe('How many times as many frames; 1 where none were added.'),
@@ -239,6 +250,10 @@ export function parameterOf(detail: ErrorDetail | undefined): string | undefined
     case 'pictureFile':
     case 'pictureSize':
       return 'input_reference';
+    case 'maskShape':
+    case 'maskEmpty':
+    case 'maskUnreadable':
+      return 'motion_mask';
     case 'promptLength':
     case 'promptText':
       return detail.what.replace(' ', '_');

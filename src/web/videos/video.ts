@@ -118,6 +118,7 @@ export async function videoOf(
     guidance_scale: resolved?.guidanceScale ?? generation.guidanceScale ?? null,
     negative_prompt: resolved?.negativePrompt ?? generation.negativePrompt ?? null,
     motion: generation.motion ?? null,
+    has_motion_mask: entry.request.hasMask,
     loop: generation.loop ?? false,
     enable_frame_interpolation: (generation.smooth ?? 1) > 1,
     interpolation_factor: generation.smooth ?? 1,
