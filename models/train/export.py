@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 import arranged
 import make_tokenizer
+import motion
 import nets
 from graphs import Graph, check, save, trace
 
@@ -232,6 +233,8 @@ def write_manifest(pack: Path) -> None:
             "guidanceEnd",
             "scheduler",
         ],
+        # unet_cond says in its context which of these it understood.
+        "motions": motion.KINDS,
     }
     # The two texts for people may be edited without a new export.
     paths = sorted(

@@ -16,6 +16,7 @@ LATENTS = 16
 PATCH = 4
 EMBED = 128  # width of prompt_embeds and image_embeds
 IMAGE_SIDE = 64
+ASKED_OFFSET = EMBED // 2  # of the levels asked for, in the row of context that has the levels done
 MAX_TOKENS = 77
 TRAIN_STEPS = 1000
 
@@ -337,22 +338,22 @@ class Conditioner(nn.Module):
         angle = fps[:, None].float() * self.frequencies
         return torch.cat([angle.cos(), angle.sin()], 1)
 
-    def motions(self, words: Tensor) -> Tensor:
-        """encoder_hidden_states (B, T, EMBED) → one-hot classes of the clip (1, kinds, 4)."""
+    def motions(self, words: Tensor) -> tuple[Tensor, Tensor]:
+        """encoder_hidden_states (B, T, EMBED) → one-hot classes (1, kinds, 4) of prompt and of clip."""
         hot = self.speeds[self.head(words).argmax(-1)]  # exact numbers of the table, whatever the margin
-        wanted, unwanted = hot[-1:], hot[:1]
+        asked, unwanted = hot[-1:], hot[:1]
         guided = (torch.as_tensor(words.shape[0]) > 1).to(words.dtype)
-        moving = 1 - wanted[:, :, 0]
+        moving = 1 - asked[:, :, 0]
         nothing = (moving.sum(1) == 0).to(words.dtype)[:, None, None]
-        wanted = nothing * self.default + (1 - nothing) * wanted
+        wanted = nothing * self.default + (1 - nothing) * asked
         removed = (1 - unwanted[:, :, :1]) * guided
-        return removed * self.absent + (1 - removed) * wanted
+        return asked, removed * self.absent + (1 - removed) * wanted
 
     def forward(
         self, fps: Tensor, image_latents: Tensor, image_embeddings: Tensor, encoder_hidden_states: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         batch, frames = image_embeddings.shape[0], image_latents.shape[2]
-        hot = self.motions(encoder_hidden_states)
+        asked, hot = self.motions(encoder_hidden_states)
         first = image_latents[:, :, 0]  # (1, C, h, w)
         p = image_latents[0, 0, :, 0, 0]
         p = p * (torch.arange(frames, device=p.device) > 0).to(
@@ -376,10 +377,8 @@ class Conditioner(nn.Module):
         )  # largest displacement in pixels per frame
         moving = (shift > 0.02).to(p.dtype)[:, None, None, None]
         warped = moving * warped + (1 - moving) * first
-        table = hot @ self.levels  # (1, kinds)
-        row = torch.cat([table, table.new_zeros(1, EMBED - motion.NUM_KINDS)], 1)[:, None].expand(
-            batch, -1, -1
-        )
-        context = torch.cat([image_embeddings, row], 1)
+        rest = image_embeddings.new_zeros(1, ASKED_OFFSET - motion.NUM_KINDS)
+        row = torch.cat([hot @ self.levels, rest, asked @ self.levels, rest], 1)
+        context = torch.cat([image_embeddings, row[:, None].expand(batch, -1, -1)], 1)
         out = warped.transpose(0, 1)[None].expand(batch, -1, -1, -1, -1)
         return self.fps_features(fps), context, out

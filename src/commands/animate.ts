@@ -284,6 +284,7 @@ function describe({ request, picture, ignored }: Task, result: EngineResult): Re
     cache: result.cache,
     timings: Object.fromEntries(Object.entries(result.timings).map(([name, ms]) => [name, Math.round(ms)])),
     notes: result.notes,
+    ...(result.understood === undefined ? {} : { understood: result.understood }),
     ...(ignored.length === 0 ? {} : { ignored }),
     ...(cut === undefined ? {} : { cut }),
   };

@@ -2,6 +2,7 @@
 import type { SerializedError } from '../errors.ts';
 import type { ClipOrigin, Phase, Timings } from '../inference/image-to-video.ts';
 import type { CacheUse } from '../inference/latent-cache.ts';
+import type { Understood } from '../request/motions.ts';
 import type { Shortcuts } from '../request/request.ts';
 import type { ClipRequest, VideoRequest } from '../request/resolve.ts';
 
@@ -89,6 +90,8 @@ export interface EngineResult {
    * the last frame), `total`.
    */
   readonly timings: Timings;
+  /** As GenerationReport.understood. */
+  readonly understood?: Understood;
   /** What people may want to know about their picture, in sentences: "… only its first frame is used." */
   readonly notes: readonly string[];
 }

@@ -2,6 +2,7 @@
  * The seam between what is asked for (a picture, a prompt, numbers) and a model family that can make it.
  * Knows no model, no file format and no process.
  */
+import type { Understood } from '../request/motions.ts';
 import type { GenerationOptions } from '../request/request.ts';
 import type { ClipRequest } from '../request/resolve.ts';
 import type { CacheUse } from './latent-cache.ts';
@@ -65,6 +66,8 @@ export interface GenerationReport {
   readonly height: number;
   readonly timings: Timings;
   readonly cache: CacheUse;
+  /** Of the prompt, by a model that tells. */
+  readonly understood?: Understood;
 }
 
 export interface GenerateHooks {

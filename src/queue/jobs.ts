@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { errorDetailSchema } from '../error-details.ts';
 import { type ErrorCode, errorCatalogue } from '../errors.ts';
+import { understoodSchema } from '../request/motions.ts';
 import { generationSchema } from '../request/request.ts';
 
 /** "<platform>:<id>", for example "discord:8035…". */
@@ -110,6 +111,8 @@ export const artifactSchema = z.object({
   device: z.string(),
   cache: z.object({ hits: z.array(z.string()), misses: z.array(z.string()) }),
   timings: z.record(z.string(), z.number()),
+  /** Of the prompt, where the model tells; motions of another version are left out. */
+  understood: understoodSchema.optional().catch(undefined),
 });
 export type Artifact = z.infer<typeof artifactSchema>;
 

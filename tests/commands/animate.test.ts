@@ -14,7 +14,7 @@ import { loadConfig } from '../../src/config.ts';
 import { forgetEntries, LatentCache } from '../../src/inference/latent-cache.ts';
 import { loadPack } from '../../src/inference/packs/files.ts';
 import { Artifacts } from '../../src/queue/artifacts.ts';
-import { tinyPackPath } from '../helpers/golden.ts';
+import { builtinPackPath, tinyPackPath } from '../helpers/golden.ts';
 import { runCli } from '../helpers/run-cli.ts';
 import { decodeFrames } from '../helpers/video-fixture.ts';
 
@@ -240,6 +240,14 @@ describe('what lies where the video goes', () => {
       environment,
     });
     expect(JSON.parse(stdout)).toMatchObject({ ignored: ignoredOptions });
+  });
+
+  it('gives with --json what the model understood of the prompt', async () => {
+    const environment = { KINORA_MODEL: builtinPackPath };
+    const asked = ['animate', cat, 'slow waves', '--size', '128', '--frames', '2', '--json'];
+    const { stdout } = await runCli(asked, { folder, environment });
+    const waves = [{ motion: 'waves', speed: 'slow' }];
+    expect(JSON.parse(stdout)).toMatchObject({ understood: { asked: waves, done: waves } });
   });
 
   it('takes picture, prompt, preset, size and frames of the earlier video with --from', async () => {

@@ -114,10 +114,10 @@ export class WebFixture {
     return worker;
   }
 
-  /** A worker with a real engine and the tiny model. */
-  async realWorker(): Promise<JobWorker> {
-    const engine = Engine.start(engineOptions(this.folder));
-    const worker = await this.worker(engineGenerate(engine, await loadPack(tinyPack), true));
+  /** A worker with a real engine. */
+  async realWorker(packPath = tinyPack): Promise<JobWorker> {
+    const engine = Engine.start(engineOptions(this.folder, { packPath }));
+    const worker = await this.worker(engineGenerate(engine, await loadPack(packPath), true));
     this.#cleanups.push(() => engine.stop());
     return worker;
   }

@@ -128,6 +128,7 @@ export async function runJob(
         total: endedAt - startedAt,
       },
       notes: picture.notes,
+      ...(report.understood ? { understood: report.understood } : {}),
       ...(fitted ? { isCompressed: true } : {}),
     };
   } finally {

@@ -5,6 +5,7 @@
  */
 import { z } from 'zod';
 import { hasShallowCore, ignorableOptions, schedulerNames } from '../../request/model-limits.ts';
+import { motionKinds } from '../../request/motions.ts';
 import { presetNames } from '../../request/presets.ts';
 import { type GraphName, graphNames, requiredGraphs } from './graphs.ts';
 
@@ -114,6 +115,8 @@ export const packManifestSchema = z
     presets: z.partialRecord(z.enum(presetNames), presetValues).optional(),
     /** Options that change nothing that anybody could see with this model: they are neither offered nor charged. */
     ignoredOptions: z.array(z.enum(ignorableOptions)).max(ignorableOptions.length).optional(),
+    /** Motions that the model knows, in the order of their levels in unet_cond's context: see pipelines/understood.ts. */
+    motions: z.array(z.enum(motionKinds)).min(1).max(motionKinds.length).optional(),
     /** Every file of the pack but this one, paths relative to the root with forward slashes. */
     files: z
       .array(
@@ -131,7 +134,7 @@ export const packManifestSchema = z
   .superRefine((manifest, context) => {
     const complain = (path: readonly string[], message: string): void =>
       context.addIssue({ code: 'custom', path: [...path], message });
-    const { architecture, sizeMultiple, limits, motionFps, files } = manifest;
+    const { architecture, sizeMultiple, limits, motionFps, motions = [], files } = manifest;
     if (sizeMultiple % architecture.vaeScaleFactor !== 0) {
       complain(['sizeMultiple'], `expected a multiple of vaeScaleFactor, ${architecture.vaeScaleFactor}`);
     }
@@ -140,6 +143,7 @@ export const packManifestSchema = z
         complain(['motionFps', motion], 'expected a number within limits.targetFps');
       }
     }
+    if (new Set(motions).size !== motions.length) complain(['motions'], 'a motion is named twice');
     const paths = new Set(files.map((file) => file.path));
     if (paths.size !== files.length) complain(['files'], 'a path is listed twice');
     for (const path of requiredFiles) {

@@ -2,6 +2,7 @@
  * What the UNet computes of picture, text and frame rate, once for all steps (unet_cond). Knows no timestep. Shapes as
  * in i2vgen-xl.ts.
  */
+import type { Understood } from '../../request/motions.ts';
 import type { GenerateRequest } from '../image-to-video.ts';
 import type { OpenPack } from '../packs/open.ts';
 import { type FloatTensor, stack } from '../sessions/tensor.ts';
@@ -9,6 +10,7 @@ import type { ThreadTensor } from '../sessions/thread-protocol.ts';
 import type { ThreadTensors } from '../sessions/thread-tensors.ts';
 import type { Rows } from './denoising-plan.ts';
 import type { EncodedImage } from './encode-image.ts';
+import { readUnderstood } from './understood.ts';
 
 /** Inputs of the UNet at every step. What is the same for both rows of guidance is there once. */
 interface ConditioningInputs {
@@ -106,6 +108,15 @@ export class Conditioning {
     this.#inputs = inputs;
     this.#hasBothRows = hasBothRows;
     this.#tensors = tensors;
+  }
+
+  /** What the model says that it understood of the prompt; undefined for one that does not tell. */
+  async understood(): Promise<Understood | undefined> {
+    const { motions } = this.#pack.manifest;
+    if (!motions) return undefined;
+    const copy = this.#tensors.empty();
+    await this.#tensors.compute([{ target: copy, terms: [[1, this.#inputs.context]] }]);
+    return readUnderstood(motions, await this.#tensors.take(copy));
   }
 
   async of(rows: Rows): Promise<ConditioningInputs> {

@@ -63,6 +63,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
         condition(pack, promptEmbeds, image, request, seeds && drawsOf(seeds), tensors),
         enterSchedule(pack, request, picture.key, coreBatch === 2, run),
       );
+      const understood = await conditioning.understood();
       run.advance('conditioning');
 
       // 5. Denoising
@@ -86,7 +87,8 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       });
       yield* decodeFrames(pack, latents, { ...request, decodeChunkSize }, run);
       run.advance('decode');
-      hooks.onReport({ videoId, numFrames, width, height, timings: run.timings(), cache: run.cacheUse() });
+      const report = { videoId, numFrames, width, height, timings: run.timings(), cache: run.cacheUse() };
+      hooks.onReport({ ...report, ...(understood ? { understood } : {}) });
     } finally {
       tensors.freeAll();
     }

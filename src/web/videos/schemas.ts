@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { ErrorDetail } from '../../error-details.ts';
 import { keptFiles } from '../../queue/artifacts.ts';
+import { understoodSchema } from '../../request/motions.ts';
 import { type ChatOptions, type Option, type OptionName, optionTable } from '../../request/request.ts';
 
 /** Options by their names in the API, which are those of the field. */
@@ -194,6 +195,9 @@ export const videoSchema = z
       .describe('The content that there is now: none before it is made, and none when it is no longer kept.'),
     device: z.string().nullable().describe('What made it.'),
     timings: z.record(z.string(), z.number()).nullable().describe('Milliseconds by stage.'),
+    understood: understoodSchema
+      .nullable()
+      .describe('Motions of the prompt, once it is made; null where the model does not tell.'),
   })
   .meta({ id: 'Video' });
 export type Video = z.infer<typeof videoSchema>;

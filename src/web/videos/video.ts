@@ -133,6 +133,7 @@ export async function videoOf(
     variants: isCompleted ? await tools.artifacts.kept(entry.id) : [],
     device: artifact?.device ?? null,
     timings: artifact?.timings ?? null,
+    understood: artifact?.understood ?? null,
   };
 }
 

@@ -136,6 +136,9 @@ describe('a manifest that cannot be believed is refused, naming the field', () =
     ['defaults.prompt', 'x'.repeat(2000)],
     ['presets', { turbo: { size: 64, numFrames: 4, numInferenceSteps: 3, guidanceScale: 9 } }],
     ['presets.fast.size', 1e9],
+    ['motions', []],
+    ['motions', ['waves', 'zoom-in', 'waves']],
+    ['motions', ['a horse galloping']],
     ['files', []],
     ['files', 'all'],
   ];
