@@ -1,6 +1,8 @@
 /** What people do with their account on the page. */
 import type { Page } from 'playwright-core';
+import { SignInLinks } from '../../src/queue/sign-in-links.ts';
 import type { Studio } from './browser-studio.ts';
+import { examplePath } from './examples.ts';
 import { expect, test } from './studio.ts';
 
 async function hold(studio: Studio, page: Page, name: string): Promise<void> {
@@ -65,6 +67,50 @@ test('somebody signs out elsewhere, and here', async ({ studio }) => {
   await elsewhere.getByRole('heading', { name: 'Sign in to go on' }).first().waitFor();
   await page.getByRole('button', { name: 'Sign out', exact: true }).click();
   await page.getByRole('heading', { name: 'Sign in to go on' }).first().waitFor();
+});
+
+/** Under which names this browser keeps drafts. */
+const draftsIn = (page: Page): Promise<string[]> =>
+  page.evaluate<string[]>(`new Promise((resolve, reject) => {
+    const opening = indexedDB.open('kinora', 1);
+    opening.onerror = () => reject(opening.error);
+    opening.onsuccess = () => {
+      const asking = opening.result.transaction('drafts').objectStore('drafts').getAllKeys();
+      asking.onsuccess = () => {
+        opening.result.close();
+        resolve(asking.result);
+      };
+    };
+  })`);
+
+test('what was begun is there for its person alone, and gone when they sign out', async ({ studio }) => {
+  const ada = await studio.person();
+  const page = await studio.open('/', { person: ada });
+  await page.setInputFiles('input[type=file]:not([capture])', examplePath('cat'));
+  const prompt = page.getByLabel('What should move, and how?');
+  await prompt.fill('a secret');
+  await page.getByRole('link', { name: 'Account' }).click();
+  await expect.poll(() => draftsIn(page)).toEqual([ada.userKey, `${ada.userKey} picture`]);
+  await page.getByRole('link', { name: 'Create' }).click();
+  await page.getByRole('img', { name: 'The picture that will be animated' }).waitFor();
+  expect(await prompt.inputValue()).toBe('a secret');
+
+  // Somebody else takes over the browser.
+  const bea = await studio.person();
+  const token = await new SignInLinks(studio.redis).create({ ...bea, name: 'Bea', scopes: ['use'] });
+  await page.goto(`/sign-in#${token}`);
+  await page.getByRole('button', { name: 'Sign in as Bea' }).click();
+  await prompt.waitFor();
+  expect(await prompt.inputValue()).toBe('');
+  await expect.poll(() => draftsIn(page)).toEqual([]);
+
+  await prompt.fill('another');
+  await expect.poll(() => draftsIn(page)).toContain(bea.userKey);
+  studio.allow(/status of 401/);
+  await page.getByRole('link', { name: 'Account' }).click();
+  await page.getByRole('button', { name: 'Sign out', exact: true }).click();
+  await page.getByRole('heading', { name: 'Sign in to go on' }).first().waitFor();
+  await expect.poll(() => draftsIn(page)).toEqual([]);
 });
 
 test('everything is deleted, when the word was typed', async ({ studio }) => {

@@ -1,7 +1,8 @@
 /** What is being asked for, before it is sent. It stays in the browser, so that a reload or a closed lid loses nothing. */
 import type { CreateBody, Studio, Video } from '../api/types.ts';
+import { session } from '../state/session.ts';
 import { createStore } from '../state/store.ts';
-import { readKept, writeKept } from './keep.ts';
+import { dropOthers, readKept, writeKept } from './keep.ts';
 
 /** Parts of the whole, from 0 to 1. */
 export interface Box {
@@ -67,16 +68,29 @@ export function chooseValue<Name extends keyof Values>(name: Name, value: Values
   changeDraft({ values: value === undefined ? others : { ...others, [name]: value } });
 }
 
+const pictureOf = (user: string): string => `${user} picture`;
+
+/** Leaves nothing of somebody who has signed out, or was signed out, to whoever uses this browser next. */
+export function followDrafts(): void {
+  let last: string | undefined;
+  session.subscribe(() => {
+    const now = session.get();
+    if (now.kind !== 'signed-in' && now.kind !== 'signed-out') return;
+    const names = now.kind === 'signed-in' ? [now.me.user, pictureOf(now.me.user)] : [];
+    if (names.join() !== last) void dropOthers(names);
+    last = names.join();
+  });
+}
+
 /**
  * Brings back what this person had begun in this browser, and keeps what they change from here on. The picture is kept
  * apart, since it is large and changes seldom.
  * @returns what stops that
  */
 export async function keepDraft(user: string): Promise<() => void> {
-  const pictureOf = `${user} picture`;
   const [kept, picture] = await Promise.all([
     readKept<Omit<Draft, 'picture'>>(user),
-    readKept<DraftPicture>(pictureOf),
+    readKept<DraftPicture>(pictureOf(user)),
   ]);
   const { blob, name = '', edit = unedited } = picture ?? {};
   if (draft.get() === emptyDraft) {
@@ -85,7 +99,7 @@ export async function keepDraft(user: string): Promise<() => void> {
   let written = draft.get();
   const write = (): void => {
     const { picture: now, ...rest } = draft.get();
-    if (now !== written.picture) void writeKept(pictureOf, now);
+    if (now !== written.picture) void writeKept(pictureOf(user), now);
     void writeKept(user, rest);
     written = draft.get();
   };

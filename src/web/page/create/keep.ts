@@ -1,4 +1,4 @@
-/** A drawer of this browser that also takes pictures: IndexedDB, one entry a person. What cannot be kept is not kept. */
+/** A drawer of this browser that also takes pictures: IndexedDB, each under a name. What cannot be kept is not kept. */
 
 const storeName = 'drafts';
 
@@ -36,4 +36,11 @@ export async function readKept<T>(name: string): Promise<Partial<T> | undefined>
 
 export async function writeKept(name: string, value: unknown): Promise<void> {
   await within('readwrite', (store) => store.put(value, name));
+}
+
+/** Throws away all that is kept under other names. */
+export async function dropOthers(names: readonly string[]): Promise<void> {
+  const kept = await within('readonly', (store) => store.getAllKeys());
+  const others = kept?.filter((name) => !names.includes(String(name))) ?? [];
+  await Promise.all(others.map((name) => within('readwrite', (store) => store.delete(name))));
 }
