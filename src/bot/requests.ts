@@ -46,7 +46,7 @@ export interface ChatRequest {
   /** The picture as it was sent, or what fetches it; or the job whose picture it is. */
   readonly picture: Uint8Array | (() => Promise<Uint8Array | Refused>) | { readonly ofJob: string };
   /** A picture of the same shape, white where the video may move; or the job whose mask it is. */
-  readonly mask?: Uint8Array | { readonly ofJob: string } | undefined;
+  readonly mask?: Uint8Array | (() => Promise<Uint8Array | Refused>) | { readonly ofJob: string } | undefined;
   /** The picture was sent under a cover, so its video is, too. */
   readonly isCovered?: boolean;
   /** As optionsFrom() gives them. */
@@ -257,7 +257,7 @@ export class Requests {
 
   /** Fetches the picture and puts it into the job's folder. One that cannot be animated is refused before it waits. */
   async #storePicture(
-    { jobId, picture, mask }: ChatRequest,
+    { jobId, picture, mask: given }: ChatRequest,
     generation: Generation,
   ): Promise<StoredPicture | Refused> {
     const { artifacts, manifest } = this.#tools;
@@ -267,6 +267,8 @@ export class Requests {
     if (isEarlier && !(await artifacts.hasImage(source.ofJob))) return refused('gone');
     const header = await this.#decoder.check(isEarlier ? artifacts.files(source.ofJob).image : source);
     const clip = manifest && resolveRequest(manifest, generation, header);
+    const mask = typeof given === 'function' ? await given() : given;
+    if (mask && 'kind' in mask) return mask;
     if (mask instanceof Uint8Array) checkMaskShape(await readMask(() => this.#decoder.check(mask)), header);
     if (isEarlier) await artifacts.copy('image', source.ofJob, jobId);
     else await artifacts.storeImage(jobId, source);

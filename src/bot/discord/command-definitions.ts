@@ -164,6 +164,15 @@ const animateOptions: LeafOption[] = [
   number(['guidance', 'How closely the prompt is followed', '引导强度', '遵循提示词的程度'], guidanceScale),
   plain(['loop', 'Play forwards and back', '循环', '正放后倒放'], Option.Boolean),
   plain(['smooth', 'Three times the frames', '流畅', '帧数增加到三倍'], Option.Boolean),
+  plain(
+    [
+      'mask',
+      'A picture of the same shape, white where yours may move; the rest stays still',
+      '蒙版',
+      '形状相同的图片，白色的地方会动，其余保持不动',
+    ],
+    Option.Attachment,
+  ),
   plain(['private', 'Only you see the answer', '私密', '只有你能看到回复'], Option.Boolean),
 ];
 

@@ -13,13 +13,14 @@ import {
   TextInputStyle,
 } from 'discord.js';
 import { LRUCache } from 'lru-cache';
+import { KinoraError } from '../../errors.ts';
 import type { Logger } from '../../log.ts';
 import { readOptions } from '../../request/options-text.ts';
 import { presetNames } from '../../request/presets.ts';
 import type { ChatOptions } from '../../request/request.ts';
 import { retry } from '../../retry.ts';
 import type { Services } from '../platform.ts';
-import { refused } from '../refusals.ts';
+import { failed, type Refused as RefusedRequest, refused } from '../refusals.ts';
 import { type Accepted, optionsFrom, type RequestOrigin, type RequestOutcome } from '../requests.ts';
 import { messagesFor } from '../sentences/catalogue.ts';
 import { type ChatMessage, messagesOf, renderRequest } from '../sentences/render.ts';
@@ -39,6 +40,13 @@ import {
 } from './pictures.ts';
 import { contentOf, toBody } from './rendering.ts';
 import { type TokenStore, tokenLifeMs } from './tokens.ts';
+
+/** What came with a request. */
+interface Sent {
+  readonly pictures: readonly ShownPicture[];
+  /** Address of a picture that shows what may move. */
+  readonly mask?: string | undefined;
+}
 
 export interface RequestTools {
   readonly services: Services;
@@ -81,11 +89,11 @@ export class DiscordRequests {
     const { options } = interaction;
     const isPrivate = options.getBoolean('private') ?? false;
     const image = options.getAttachment('image', true);
-    const values = options.data.flatMap(({ name, value }) => (name === 'image' ? [] : [[name, value]]));
-    await this.#animate(interaction, isPrivate, [pictureOf(image)], {
-      ...Object.fromEntries(values),
-      private: isPrivate,
-    });
+    const mask = options.getAttachment('mask');
+    const files = ['image', 'mask'];
+    const values = options.data.flatMap(({ name, value }) => (files.includes(name) ? [] : [[name, value]]));
+    const asked = { ...Object.fromEntries(values), private: isPrivate };
+    await this.#animate(interaction, isPrivate, { pictures: [pictureOf(image)], mask: mask?.url }, asked);
   }
 
   /** A form can only be the very first answer. */
@@ -144,20 +152,25 @@ export class DiscordRequests {
     }
     const { fields } = interaction;
     const [preset] = fields.getStringSelectValues('preset');
-    await this.#animate(interaction, false, pictures, {
-      prompt: fields.getTextInputValue('prompt'),
-      preset,
-    });
+    await this.#animate(
+      interaction,
+      false,
+      { pictures },
+      {
+        prompt: fields.getTextInputValue('prompt'),
+        preset,
+      },
+    );
   }
 
   /**
-   * @param pictures of which the first that can be animated is
+   * @param sent pictures, of which the first that can be animated is, and the address of a mask
    * @param values of the options, by their words
    */
   async #animate(
     interaction: ChatInputCommandInteraction | ModalSubmitInteraction,
     isPrivate: boolean,
-    pictures: readonly ShownPicture[],
+    sent: Sent,
     values: Readonly<Record<string, unknown>>,
   ): Promise<void> {
     // Before anything else: Discord waits three seconds, and a busy Redis or a slow download may take longer.
@@ -173,7 +186,7 @@ export class DiscordRequests {
       { channelId, messageId, webhookMessage: '@original' },
       async (origin) => {
         const read = optionsFrom(() => readOptions(values));
-        return read.kind === 'refused' ? read : await this.#submitFirst(pictures, origin, read.options);
+        return read.kind === 'refused' ? read : await this.#submitFirst(sent, origin, read.options);
       },
       isPrivate || interaction.guildId === null
         ? undefined
@@ -183,7 +196,7 @@ export class DiscordRequests {
 
   /** When none of the pictures can be animated, the first one says why. */
   async #submitFirst(
-    pictures: readonly ShownPicture[],
+    { pictures, mask }: Sent,
     origin: RequestOrigin,
     options: ChatOptions,
   ): Promise<RequestOutcome> {
@@ -197,11 +210,21 @@ export class DiscordRequests {
         if (bytes === 'tooLarge') return refused({ kind: 'tooLarge', megabytes: maxPictureMegabytes });
         return bytes === 'failed' ? refused({ kind: 'notDownloaded' }) : bytes;
       };
-      const outcome = await services.requests.submit({ ...origin, picture, isCovered, options });
+      const outcome = await services.requests.submit({
+        ...{ ...origin, picture, isCovered, options },
+        mask: mask === undefined ? undefined : () => this.#fetchMask(mask),
+      });
       if (!isOfPicture(outcome)) return outcome;
       first ??= outcome;
     }
     return first ?? refused({ kind: 'noPicture' });
+  }
+
+  async #fetchMask(url: string): Promise<Uint8Array | RefusedRequest> {
+    const { origins, deadlineMs } = this.#tools.pictures;
+    const bytes = await fetchPicture(url, origins, AbortSignal.timeout(deadlineMs));
+    if (bytes instanceof Uint8Array) return bytes;
+    return failed(new KinoraError('INVALID_OPTION', { kind: 'maskUnreadable' }));
   }
 
   /**

@@ -62,9 +62,9 @@ const details: DetailSentences = {
   otherShape: ({ videoId, numFrames, width, height }) =>
     `视频 ${videoId} 有 ${numFrames} 帧，尺寸是 ${width}x${height}，变化必须与它相同。`,
   maskShape: ({ width, height, pictureWidth, pictureHeight }) =>
-    `遮罩是 ${width} x ${height} 像素，图片是 ${pictureWidth} x ${pictureHeight}；两者的形状必须相同。`,
-  maskEmpty: () => '遮罩全是黑色，什么都不会动；请把要动的地方涂成白色。',
-  maskUnreadable: () => '无法读取遮罩；请使用 PNG 或 JPEG 图片，要动的地方是白色，其余是黑色。',
+    `蒙版是 ${width} x ${height} 像素，图片是 ${pictureWidth} x ${pictureHeight}；两者的形状必须相同。`,
+  maskEmpty: () => '蒙版全是黑色，什么都不会动；请把要动的地方涂成白色。',
+  maskUnreadable: () => '无法读取蒙版；请使用 PNG 或 JPEG 图片，要动的地方是白色，其余是黑色。',
   encoderKilled: ({ by }) => `写入视频的程序被终止了（${by}）。`,
   cannotFit: ({ smallestBytes, maxBytes }) =>
     `这个视频最小只能压缩到 ${smallestBytes} 字节，而这里最多允许 ${maxBytes} 字节。`,

@@ -1,5 +1,7 @@
 /** Which picture of a message is animated, whether its video is covered, and how it is fetched. */
+import { readFile } from 'node:fs/promises';
 import { ComponentType } from 'discord.js';
+import sharp from 'sharp';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { TopLevelComponent } from '../../fakes/discord/components.ts';
 import type { FakeFile } from '../../fakes/discord/files.ts';
@@ -159,5 +161,40 @@ describe('a picture is fetched again', () => {
     const gone = server.fail({ route: '/ephemeral-attachments', status: 404, times: 100 });
     await stage.said(ada.runs('/animate', { image: photo }, { channel }), /could not be fetched/);
     expect(gone.hits).toBe(1);
+  });
+});
+
+describe('a mask beside the picture', () => {
+  const maskOf = async (size: { width: number; height: number }): Promise<FakeFile> => ({
+    name: 'mask.png',
+    bytes: await sharp({ create: { ...size, channels: 3, background: 'white' } })
+      .png()
+      .toBuffer(),
+  });
+
+  it('reaches the worker with the job, and with what is made of its video', async () => {
+    const seen: (Buffer | undefined)[] = [];
+    const stage = await begin({ generate: 'nobody' });
+    const clips = stage.clips();
+    await stage.startWorker(async (entry, files, hooks) => {
+      seen.push(entry.request.hasMask ? await readFile(files.mask) : undefined);
+      return await clips(entry, files, hooks);
+    });
+    const { width, height } = await sharp(photo.bytes).metadata();
+    const mask = await maskOf({ width, height });
+    const { ada, channel } = stage;
+    const shown = await stage.video(ada.runs('/animate', { image: photo, mask }, { channel }));
+    await stage.video(ada.presses(shown, 'Vary subtle'));
+    await stage.video(ada.runs('/animate', { image: photo }, { channel }));
+    expect(seen).toEqual([Buffer.from(mask.bytes), Buffer.from(mask.bytes), undefined]);
+  });
+
+  it('of another shape, or that is no picture, is refused with a sentence', async () => {
+    const stage = await begin({ generate: 'nobody' });
+    const { ada, channel } = stage;
+    const mask = await maskOf({ width: 64, height: 640 });
+    await stage.said(ada.runs('/animate', { image: photo, mask }, { channel }), /expected the same shape/);
+    const text = { name: 'mask.png', bytes: Buffer.from('white') };
+    await stage.said(ada.runs('/animate', { image: photo, mask: text }, { channel }), /mask cannot be read/);
   });
 });
