@@ -5,7 +5,7 @@ import './styles/parts.css';
 import './styles/fields.css';
 import { render } from 'preact';
 import { App } from './app.tsx';
-import { followDrafts } from './create/draft.ts';
+import { followDrafts } from './create/forget.ts';
 import { followLive } from './state/live.ts';
 import { followEnds } from './state/notify.ts';
 import { followPreferences } from './state/preferences.ts';

@@ -1,6 +1,5 @@
 /** What is being asked for, before it is sent. It stays in the browser, so that a reload or a closed lid loses nothing. */
 import type { CreateBody, Studio, Video } from '../api/types.ts';
-import { session } from '../state/session.ts';
 import { createStore } from '../state/store.ts';
 import { dropOthers, readKept, writeKept } from './keep.ts';
 
@@ -70,16 +69,9 @@ export function chooseValue<Name extends keyof Values>(name: Name, value: Values
 
 const pictureOf = (user: string): string => `${user} picture`;
 
-/** Leaves nothing of somebody who has signed out, or was signed out, to whoever uses this browser next. */
-export function followDrafts(): void {
-  let last: string | undefined;
-  session.subscribe(() => {
-    const now = session.get();
-    if (now.kind !== 'signed-in' && now.kind !== 'signed-out') return;
-    const names = now.kind === 'signed-in' ? [now.me.user, pictureOf(now.me.user)] : [];
-    if (names.join() !== last) void dropOthers(names);
-    last = names.join();
-  });
+/** @param user undefined where nobody is signed in: then none is kept */
+export async function dropDraftsOfOthers(user: string | undefined): Promise<void> {
+  await dropOthers(user === undefined ? [] : [user, pictureOf(user)]);
 }
 
 /**
