@@ -179,8 +179,8 @@ def steam(
             -0.75 + 0.0 * wind,
             d[:, 12:13],
         )
-        wisps = smooth(-0.5, 1.7, body + 0.45 * fine)
-        wisps = wisps + 0.7 * torch.exp(-(body * body) / 0.05) * smooth(-1.2, 0.8, fine)
+        wisps = smooth(-1.0, 2.1, body + 0.40 * fine)
+        wisps = wisps + 0.35 * torch.exp(-(body * body) / 0.09) * smooth(-1.4, 1.2, fine)
         plume = torch.exp(-across * across * 1.1) * smooth(-0.10, 0.16, up) * smooth(1.75, 0.35, rise)
         thick = 1 - torch.exp(-level * plume * wisps)
         a = 1 - thick
@@ -296,23 +296,24 @@ def dusk(
     else:
         c = course[:, :, None, None]
         d = details[:, :, None, None]
-        lead = 0.9 * (c[:, 8:9] - 0.5)
-        way = (p + lead * p * (1 - p) - 0.5 * c[:, 9:10] * wave(p) / (2 * math.pi)).clamp(0, 1)
-        hue = c[:, 10:11]
-        deep = level * (0.85 + 0.3 * c[:, 11:12])
-        # From orange through rose to violet.
-        glow = torch.cat([1.0 - 0.35 * hue * hue, 0.52 - 0.24 * hue, 0.22 + 0.55 * hue], 1)
-        sky = torch.cat([0.30 + 0.16 * (1 - hue), 0.34 + 0.02 * hue, 0.60 + 0.08 * hue], 1)
-        ground = torch.cat([0.40 - 0.04 * hue, 0.36 + 0.0 * hue, 0.46 + 0.08 * hue], 1)
-        level_line = -0.15 + 0.5 * (c[:, 12:13] - 0.5)
-        side = 0.7 * (c[:, 13:14] - 0.5) * x
-        above = smooth(0.5, -0.7, y - level_line)
-        near = torch.exp(-((y - level_line + 0.1 * side) ** 2) / 0.22) * (1 + 0.5 * side).clamp(0.3, 1.6)
-        end = ground + (sky - ground) * above
-        end = end + (glow * 0.95 - end) * (0.62 * near).clamp(0, 0.8)
-        edge = 1 - 0.13 * (x * x + y * y) * (0.7 + 0.6 * d[:, 0:1])
+        # Early or late: the power is between 0.5 and 2.
+        power = torch.exp(1.4 * (c[:, 8:9] - 0.5))
+        way = torch.exp(power * torch.log(p.clamp(min=1e-9)))
+        hue, late = c[:, 9:10], c[:, 10:11]
+        deep = level * (0.75 + 0.5 * c[:, 11:12])
+        # From orange through rose to violet, under a sky from warm grey to deep blue.
+        glow = torch.cat([1.0 - 0.30 * hue * hue, 0.60 - 0.30 * hue, 0.22 + 0.60 * hue], 1)
+        sky = torch.cat([0.46 - 0.24 * late, 0.37 - 0.06 * late, 0.50 + 0.16 * late], 1)
+        ground = torch.cat([0.46 - 0.18 * late, 0.38 - 0.06 * late, 0.44 + 0.12 * late], 1)
+        line = 0.7 * (c[:, 12:13] - 0.5) - 0.1
+        sun = 2.4 * (c[:, 13:14] - 0.5) * x.amax(3, keepdim=True)
+        end = ground + (sky - ground) * smooth(0.5, -0.7, y - line)
+        away = (x - sun) ** 2
+        near = torch.exp(-((y - line) ** 2) / 0.24) * (0.35 + 0.65 * torch.exp(-away / 1.1))
+        end = end + (glow - end) * 0.72 * near
+        edge = 1 - 0.08 * (away + y * y).clamp(max=4) * (0.8 + 0.4 * d[:, 0:1])
         a = torch.exp(way * deep * torch.log((end * edge).clamp(min=0.05)))
-        b = way * deep * 0.085 * near * glow
+        b = way * deep * 0.10 * near * glow
     return a, b
 
 

@@ -34,14 +34,24 @@ def _spark(
     core: Tensor,
     halo: Tensor,
     spread: Tensor,
+    vx: Tensor,
+    vy: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """A small hot disc in a soft halo: x, y, light (N, P), radius (P,) in pixels, core (3, N or 1, P), halo
-    (3,), spread (): the halo's reach in radii.
+    """A small hot disc in a soft halo, drawn out along its way: x, y, light (N, P), radius (P,) in pixels,
+    core (3, N or 1, P), halo (3,), spread (): the halo's reach in radii, vx, vy (N, P): half the streak in
+    pixels.
     """
     dx, dy, place, inside = window(frames, x, y, radius.amax() * spread)
+    length = (vx * vx + vy * vy).sqrt() + 1e-3
+    ux, uy = (vx / length)[:, :, None, None], (vy / length)[:, :, None, None]
+    along = ux * dx + uy * dy
+    # No longer than the largest window.
+    shrunk = torch.maximum(radius / (radius + length), (radius / radius.amax())[None, :])
+    shorter = along * shrunk[:, :, None, None] - along
+    dx, dy = dx + shorter * ux, dy + shorter * uy
     square = dx * dx + dy * dy
     r = radius[None, :, None, None]
-    disc = (r + 0.5 - square.sqrt()).clamp(0, 1)
+    disc = smooth(0.0, 1.0, (r + 0.7 - square.sqrt()) / (0.5 * r + 0.9))
     reach = r * spread
     near = (1 - square / (reach * reach)).clamp(min=0)
     soft = near * near * near * torch.exp(-square / (0.18 * reach * reach))
@@ -66,16 +76,23 @@ def ember_layer(
     life = fraction(p * spec[5] + t[:, 1])
     margin = torch.full_like(spec[0], 0.05)
     rise = spec[3] * (0.5 + t[:, 2])
-    y = h * (1.03 - 0.55 * t[:, 3] * t[:, 3]) - rise * life * (1.25 - 0.25 * life)
-    curl = (0.02 + 0.07 * life) * wave((0.8 + t[:, 4]) * life + t[:, 5]) + 0.012 * wave(3.3 * life + t[:, 6])
-    x = wrap(t[:, 7] + (wind * rise * life + curl) / (w + 2 * margin), w, margin)
+    # Now and a moment later, for the streak.
+    two = torch.stack([life, life + 0.01])
+    up = rise * two * (1.25 - 0.25 * two)
+    curl = (0.02 + 0.07 * two) * wave((0.8 + t[:, 4]) * two + t[:, 5]) + 0.012 * wave(3.3 * two + t[:, 6])
+    aside = wind * rise * two + curl
+    y = h * (1.03 - 0.6 * t[:, 3] * t[:, 3]) - up[0]
+    x = wrap(t[:, 7] + aside[0] / (w + 2 * margin), w, margin)
+    # Half of what it moves in a 72nd of the clip.
+    shutter = 0.65 * short * spec[5]
+    vx, vy = shutter * (aside[1] - aside[0]), shutter * (up[0] - up[1])
     radius = (spec[1] + (spec[2] - spec[1]) * t[:, 0] * t[:, 0]) * short
     cooled = (1 - life).clamp(min=0).sqrt()
     light = spec[6] * smooth(0.0, 0.05, life) * cooled * (0.8 + 0.2 * wave(9 * life + t[:, 8]))
     hot = smooth(0.75, 0.1, life + 0.25 * (t[:, 9] - 0.5))
     core = torch.stack([0.85 + 0.15 * hot, 0.26 + 0.62 * hot, 0.04 + 0.46 * hot * hot])
     halo = torch.tensor([1.0, 0.42, 0.08])
-    return _spark(frames, x * short, y * short, radius, light, core, halo, spec[4])
+    return _spark(frames, x * short, y * short, radius, light, core, halo, spec[4], vx, vy)
 
 
 def firefly_layer(
@@ -102,7 +119,8 @@ def firefly_layer(
     warm = t[:, 11]
     core = torch.stack([0.90 + 0.1 * warm, 1.0 - 0.06 * warm, 0.55 - 0.1 * warm])[:, None, :]
     halo = torch.tensor([0.74, 0.95, 0.18])
-    return _spark(frames, x * short, y * short, radius, light, core, halo, spec[4])
+    still = torch.zeros_like(x)
+    return _spark(frames, x * short, y * short, radius, light, core, halo, spec[4], still, still)
 
 
 def dust_layer(

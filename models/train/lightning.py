@@ -59,7 +59,7 @@ def storm(
         night = heavy * level.clamp(max=1) * (0.50 - 0.10 * y + roll).clamp(0.1, 0.8)
         dark = torch.cat([1 - night, 1 - 0.94 * night, 1 - 0.80 * night], 1)
         near = torch.exp(-((x - at) ** 2) / 0.9) * smooth(1.4, -1.1, y)
-        glare = flash * (0.16 + 0.34 * near)
+        glare = (flash * (0.18 + 0.36 * near)).clamp(max=0.8)
         blue = torch.tensor([0.84, 0.88, 1.0])[None, :, None, None]
         a = dark * (1 + flash * (0.9 + 0.5 * near)) * (1 - 0.7 * glare)
         b = glare * blue
@@ -112,12 +112,16 @@ def bolt(
         off = (steps.to(p.dtype) - (centre - left)[:, :, :, None]).abs()
         off = off * torch.rsqrt(1 + slope * slope)[:, :, :, None] / short
         alive = smooth(0.0, 0.004, y - starts + 0.004) * smooth(0.0, 0.05, ends - y)
-        thick = (0.0030 - 0.0014 * fork.clamp(max=1)) * (0.45 + 0.55 * smooth(0.0, 0.3, ends - y))
+        thick = (0.0036 - 0.0018 * fork.clamp(max=1)) * (0.45 + 0.55 * smooth(0.0, 0.3, ends - y))
         core = smooth(0.0, 1.0, ((thick[:, :, :, None] - off) * short + 0.9) / 1.4)
-        halo = torch.exp(-off / 0.007) * smooth(0.03, 0.012, off) * 0.6
+        halo = torch.exp(-off / 0.009) * smooth(0.03, 0.012, off) * 0.7
         inside = torch.logical_and(i >= 0, i < width).to(p.dtype)
-        shine = (core + (1 - core) * halo) * inside * (alive * (flash * 1.7).clamp(max=1))[:, :, :, None]
-        shine = shine * (0.6 + 0.4 * level.clamp(max=1))
+        shine = (
+            (core + (1 - core) * halo).clamp(max=1)
+            * inside
+            * (alive * (flash * 2.6).clamp(max=1))[:, :, :, None]
+        )
+        shine = shine * (0.7 + 0.3 * level.clamp(max=1))
         first = torch.arange(frames.shape[0])[:, None, None, None] * (3 * height * width)
         place = first + rows[None, None, :, None] * width + i.clamp(0, width - 1)
         spots, behind = channels(frames, place)

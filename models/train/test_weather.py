@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import salience
-from export import OPSET
+from graphs import OPSET
 from kinds import INDEX, KINDS
 from weather import Weather
 
@@ -122,3 +122,38 @@ def test_another_seed_is_another_clip(kind: str) -> None:
     clips = [clip({kind: 2}, p, seed) for seed in (1, 2, 3)]
     for a, b in itertools.combinations(clips, 2):
         assert float((a - b).square().mean()) > 4e-4
+
+
+def shift(first: Tensor, second: Tensor) -> tuple[int, int]:
+    """By how many pixels (down, right) what differs from the grey picture has moved between two frames."""
+    a, b = (frame.sum(0) - frame.sum(0).median() for frame in (first, second))
+    same = torch.fft.irfft2(torch.fft.rfft2(b) * torch.fft.rfft2(a).conj(), s=tuple(a.shape))
+    at = int(same.argmax())
+    down, right = at // same.shape[1], at % same.shape[1]
+    height, width = same.shape
+    return (down + height // 2) % height - height // 2, (right + width // 2) % width - width // 2
+
+
+@pytest.mark.parametrize("kind", ["snow", "petals", "embers", "bubbles"])
+def test_the_wind_blows_where_it_is_said_to(kind: str) -> None:
+    down = -1 if kind in ("embers", "bubbles") else 1
+    for seed in (1, 2):
+        moved = {}
+        for wind in ("wind-left", "wind-right"):
+            grey = torch.full((1, 3, 256, 384), 0.25)
+            p = torch.tensor([0.5, 0.508])
+            _, *others = feed({kind: 3, wind: 3}, p, seed=seed)
+            with torch.no_grad():
+                frames = CLIP(grey, *others)
+            moved[wind] = shift(frames[0], frames[1])
+        for y, _ in moved.values():
+            assert y * down > 0
+        assert moved["wind-left"][1] < 0 < moved["wind-right"][1]
+
+
+def test_stronger_weather_shows_more() -> None:
+    for kind in ("snow", "rain", "fog", "embers", "bokeh", "steam"):
+        p = torch.linspace(0, 1, 7)[:-1]
+        still = picture(128, 192)
+        amounts = [float((clip({kind: speed}, p) - still).abs().mean()) for speed in (1, 2, 3)]
+        assert amounts[0] < amounts[1] < amounts[2]
