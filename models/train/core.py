@@ -30,8 +30,8 @@ def _combine(sample: Tensor, drawn: Tensor, of_sample: Tensor, of_drawn: Tensor)
 
 
 class Core(nn.Module):
-    """factors[0] · sample + Σ factors[b] · v, with v = (√a · sample − drawn) / √(1 − a) for every row of guidance,
-    since all of them show one clip.
+    """factors[0] · sample + Σ factors[b] · v, with v = (√a · sample − drawn) / √(1 − a) for every row of
+    guidance, since all of them show one clip.
 
     sample and image_latents_enc, what was drawn, (1, C, F, h, w), timestep (1,), factors (1 + B,).
     """

@@ -28,7 +28,7 @@ def basis() -> Tensor:
 
 
 def weights() -> tuple[Tensor, Tensor]:
-    """Of the encoder (32, 3, 4, 4), and of the decoder (48, 32), with a block's pixels in pixel_shuffle's order."""
+    """Of the encoder (32, 3, 4, 4), and of the decoder (48, 32), its rows in pixel_shuffle's order."""
     colours = torch.tensor(COLOURS, dtype=torch.float64)
     patterns = basis()
     kept = [patterns, patterns[:COLOUR_NUMBERS], patterns[:COLOUR_NUMBERS]]
