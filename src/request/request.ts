@@ -122,7 +122,7 @@ export const optionTable = {
     flags: '-n, --negative <text>',
     help: 'what should not be seen',
   },
-  numFrames: { word: 'frames', ...whole(1, 32), flags: '--frames <number>', help: 'frames to make' },
+  numFrames: { word: 'frames', ...whole(1, 96), flags: '--frames <number>', help: 'frames to make' },
   numInferenceSteps: {
     word: 'steps',
     ...whole(1, 200),

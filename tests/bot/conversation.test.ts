@@ -156,7 +156,7 @@ describe('asking', () => {
     } catch (error) {
       refusal = renderRefusal(failed(error).reason, zh);
     }
-    expect(refusal).toBe('帧数必须是 1 到 32 之间的整数。请改正后再试。');
+    expect(refusal).toBe('帧数必须是 1 到 96 之间的整数。请改正后再试。');
     expect(await talk.harness.creditsUsed()).toBe(0);
   });
 

@@ -102,8 +102,8 @@ describe('a caption', () => {
     ['seed=1.5', /seed.*whole/],
     ['seed=9007199254740992', /seed/],
     ['seed=1 seed=2', /twice/],
-    ['frames=0', /frames.*1 to 32/],
-    ['frames=33', /frames.*1 to 32/],
+    ['frames=0', /frames.*1 to 96/],
+    ['frames=97', /frames.*1 to 96/],
     ['frames=1e1', /frames/],
     ['steps=0', /steps/],
     ['guidance=0.5', /guidance.*1 to 20/],
@@ -141,7 +141,7 @@ describe('a caption', () => {
 describe('options', () => {
   it('from an adapter are checked like those of a caption', () => {
     expect(readOptions({ seed: undefined, loop: true })).toEqual({ seed: undefined, loop: true });
-    expect(() => readOptions({ frames: 99 })).toThrow(refused(/1 to 32/) as Error);
+    expect(() => readOptions({ frames: 99 })).toThrow(refused(/1 to 96/) as Error);
     expect(() => readOptions({ zoom: 1 })).toThrow(refused(/./) as Error);
   });
 
