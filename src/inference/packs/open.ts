@@ -77,7 +77,11 @@ export async function openPack(pack: Pack, options: OpenPackOptions): Promise<Op
   const graphs = graphsOf(manifest).map((name) => ({
     name,
     path: path.join(folder, name, 'model.onnx'),
-    session: { ...options, device: devices.get(name) ?? options.device },
+    session: {
+      ...options,
+      device: devices.get(name) ?? options.device,
+      returnsMemory: runsOncePerClip(name, manifest),
+    },
     maxSessions: options.maxSessionsPerGraph ?? (kinds.get(name) === 'cuda' ? defaultMaxSessions : 1),
   }));
   const decoderKind = kinds.get('vae_decoder');
@@ -112,6 +116,10 @@ export async function openPack(pack: Pack, options: OpenPackOptions): Promise<Op
     makeRoom: () => pool.makeRoom(),
     release: () => pool.release(),
   };
+}
+
+function runsOncePerClip(name: GraphName, { limits }: PackManifest): boolean {
+  return name === 'unet_cond' || (name === 'unet_core' && limits.numInferenceSteps.max === 1);
 }
 
 /** The clip of a request without options. */

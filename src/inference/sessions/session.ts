@@ -16,6 +16,11 @@ export interface SessionOptions {
   readonly device: string;
   /** Threads inside one operator; 0 lets the runtime decide. */
   readonly threads: number;
+  /**
+   * On a CPU, each run's memory goes back to the system. Else it is kept for the next run: 5 to 15 % faster for graphs that
+   * run again and again, and lost for one that runs once a clip.
+   */
+  readonly returnsMemory?: boolean;
 }
 
 /** CUDA runs the nodes that TensorRT cannot (attention of plain packs, graphs without an engine), on the same GPU. */
@@ -85,6 +90,7 @@ export class OnnxSession {
         logSeverityLevel: 3,
         // Planning a run's memory as one block doubles what the arena holds (16.2 instead of 8.1 GiB for the UNet).
         ...(onNvidia ? { enableMemPattern: false } : {}),
+        ...(kind === 'cpu' && options.returnsMemory ? { enableCpuMemArena: false } : {}),
         // Threads that wait by spinning would take the cores from this thread and from ffmpeg.
         extra: {
           session: {
