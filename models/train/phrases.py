@@ -1,0 +1,344 @@
+"""Captions in nine languages and what they ask for: `Phrases(seed).caption()` → Caption.
+
+A caption puts the clauses of word_language.py (and those of english.py and chinese.py for the motions that
+they know) among words that ask for no motion, and spoils some: typos, missing punctuation, capital letters,
+words of another language. While a caption is being made, every clause lies between two private characters
+that name its kinds; so its letters' kinds are known in the end.
+"""
+
+import json
+import re
+import tomllib
+from dataclasses import dataclass
+from random import Random
+
+import wordfreq
+
+from captions import OPPOSITES
+from chinese import Chinese
+from draws import FAST, LOCAL_KINDS, MOVING_KINDS, NORMAL, SLOW, Draws, Labels
+from english import English
+from word_language import CAMERA, FOLDER, KINDS, Language
+
+LANGUAGES = {"en": 0.15, "zh": 0.15, "es": 0.1, "pt": 0.1, "fr": 0.1, "de": 0.1, "ru": 0.11, "ja": 0.12}
+INDEX = {kind: i for i, kind in enumerate(KINDS)}
+OPPOSED = [*OPPOSITES, {"wind-left", "wind-right"}]
+# What the wind carries, when a prompt says where.
+WINDY = "snow snow rain leaves petals fog embers dust steam clouds bubbles".split()
+GRAMMAR_KINDS = {*MOVING_KINDS, "static"}
+# A clause begins with a character of MARKS, first kind * 32 + second kind, each one more than its index, and
+# ends with END.
+MARKS, END = 0xE000, "\uf8ff"
+EMOJI = "😀 ✨ 🎥 📷 🔥 ❄️ 🌊 🌸 🙏 ❤️ 😍 🎬 🌧️ 🍂 👍 🙂 🌙 ☀️ 🐱 🎉".split()
+
+
+def mark(text: str, *kinds: str) -> str:
+    first, second = ([INDEX[kind] + 1 for kind in kinds] + [0])[:2]
+    inner = re.sub("[\ue000-\uf8ff]", "", text)
+    return f"{chr(MARKS + first * 32 + second)}{inner}{END}"
+
+
+@dataclass(frozen=True)
+class Caption:
+    """`spans` are (start, end, kinds) of letters. A kind of `labels` may have none; then nothing is known of
+    the other letters either."""
+
+    language: str
+    text: str
+    labels: Labels
+    spans: list[tuple[int, int, list[str]]]
+
+
+def unmarked(text: str) -> tuple[str, list[tuple[int, int, list[str]]]]:
+    out: list[str] = []
+    spans = []
+    start, kinds = 0, list[str]()
+    for letter in text:
+        code = ord(letter)
+        if letter == END:
+            if kinds:
+                spans.append((start, len(out), kinds))
+            kinds = []
+        elif MARKS <= code < MARKS + 1024:
+            first, second = divmod(code - MARKS, 32)
+            start, kinds = len(out), [KINDS[first - 1]] + ([KINDS[second - 1]] if second else [])
+        else:
+            out.append(letter)
+    return "".join(out), spans
+
+
+class MarkedEnglish(English):
+    """English whose clauses are marked, and now and then come from en.toml."""
+
+    def __init__(self, rng: Random, lists: Language) -> None:
+        super().__init__(rng)
+        self.lists = lists
+
+    def clause(self, kind: str, speed: int) -> str:
+        if self.chance(0.25):
+            return mark(self.lists.clause(kind, speed), kind)
+        return mark(super().clause(kind, speed), kind)
+
+
+class MarkedChinese(Chinese):
+    """Chinese whose clauses are marked, and now and then come from zh.toml."""
+
+    def __init__(self, rng: Random, lists: Language) -> None:
+        super().__init__(rng)
+        self.lists = lists
+
+    def clause(self, kind: str, speed: int) -> str:
+        if self.chance(0.35):
+            return mark(self.lists.clause(kind, speed), kind)
+        return mark(super().clause(kind, speed), kind)
+
+
+class Phrases(Draws):
+    def __init__(self, seed: int, names: dict[str, float] | None = None) -> None:
+        """`names`: the languages and how often they are drawn."""
+        super().__init__(Random(seed))
+        names = names or LANGUAGES
+        self.names, self.weights = list(names), list(names.values())
+        self.languages = {name: Language(self.rng, name) for name in {*names, "en", "zh"}}
+        self.grammars: dict[str, MarkedEnglish | MarkedChinese] = {
+            "en": MarkedEnglish(self.rng, self.languages["en"]),
+            "zh": MarkedChinese(self.rng, self.languages["zh"]),
+        }
+        text = (FOLDER / "wind_tails.toml").read_text(encoding="utf-8")
+        self.tails: dict[str, dict[str, list[str]]] = tomllib.loads(text)
+        self.words = {name: common_words(name, self.languages[name]) for name in self.names}
+
+    def generate(self, count: int) -> list[Caption]:
+        return [self.caption() for _ in range(count)]
+
+    def caption(self) -> Caption:
+        name = self.rng.choices(self.names, self.weights)[0]
+        language = self.languages[name]
+        if name in self.grammars and self.chance(0.3):
+            motion, labels = self.of_grammar(name)
+        else:
+            motion, labels = self.motion(language)
+        if name in self.grammars and self.chance(0.25):
+            foreign = self.grammars["zh" if name == "en" else "en"]
+            text = self.grammars[name].sentence(motion, foreign)
+        else:
+            text = self.around(motion, language)
+        text, spans = unmarked(self.spoiled(text, name))
+        return Caption(name, text, labels, spans)
+
+    # Motions ------------------------------------------------------------------------------------------------
+
+    def of_grammar(self, name: str) -> tuple[str, Labels]:
+        """Several motions as english.py and chinese.py join them."""
+        grammar = self.grammars[name]
+        if self.chance(0.12):
+            text, labels = grammar.negated()
+            if labels == {"static": NORMAL} and re.search(r"wave|ripple|water|wind|sway|leaves|breeze", text):
+                labels = {}
+            return text, labels
+        count = 2 if self.chance(0.85) else 3
+        kinds = self.kinds(count, MOVING_KINDS)
+        if self.chance(0.08):
+            moving = self.pick(LOCAL_KINDS)
+            speed = self.speed()
+            return grammar.still_camera(moving, speed), {"static": NORMAL, moving: speed}
+        if isinstance(grammar, Chinese):
+            return grammar.combination(kinds)
+        return grammar.combination(kinds, may_pair=count == 2)
+
+    def motion(self, language: Language) -> tuple[str, Labels]:
+        """Clauses, and what they ask for; empty for captions of distractors alone."""
+        x = self.rng.random()
+        if x < 0.11:
+            return "", {}
+        if x < 0.12:
+            return language.everything(self.pick([1, 3])), {}
+        if x < 0.155 and language.pairs:
+            return self.pair(language)
+        if x < 0.175:
+            return self.windy(language)
+        if x < 0.24:
+            return self.negated(language)
+        if x < 0.63:
+            kind = self.kinds(1)[0]
+            speed = self.speed_of(kind)
+            if speed != NORMAL and self.chance(0.1):
+                return language.shared(self.clause(language, kind, NORMAL), speed), {kind: speed}
+            return self.clause(language, kind, speed), {kind: speed}
+        return self.several(language)
+
+    def kinds(self, count: int, among: list[str] | None = None) -> list[str]:
+        """Kinds without two that oppose each other; cameras somewhat more often."""
+        pool = among or [*KINDS, *CAMERA, *KINDS[8:11]]
+        while True:
+            kinds = self.rng.sample(pool, count)
+            if len(set(kinds)) == count and not any(pair <= set(kinds) for pair in OPPOSED):
+                return kinds
+
+    def clause(self, language: Language, kind: str, speed: int) -> str:
+        grammar = self.grammars.get(language.name)
+        if grammar and kind in GRAMMAR_KINDS:
+            return grammar.clause(kind, speed)
+        if language.name != "en" and self.chance(0.02):
+            language = self.languages["en"]
+        return mark(language.clause(kind, speed), kind)
+
+    def pair(self, language: Language) -> tuple[str, Labels]:
+        """There and back, or a weather and its wind."""
+        pair = self.pick(language.pairs)
+        phrase = self.pick(pair["phrases"])
+        # Of a weather and its wind, an adverb could mean either.
+        speed = self.speed() if "{s}" in phrase and set(pair["kinds"]) in OPPOSED else NORMAL
+        adverb = "" if speed == NORMAL else language.adverb(speed)
+        text = mark(language.filled(phrase, adverb), *pair["kinds"])
+        return text, dict.fromkeys(pair["kinds"], speed)
+
+    def windy(self, language: Language) -> tuple[str, Labels]:
+        """A weather, and where the wind carries it."""
+        kind, side = self.pick(WINDY), self.pick(["left", "right"])
+        strength, wind = self.pick([("", NORMAL), ("", NORMAL), ("_slow", SLOW), ("_fast", FAST)])
+        speed = self.speed()
+        tail = self.pick(self.tails[language.name][side + strength])
+        blank = "" if tail[0] in ",，、" else language.blank
+        labels = {kind: speed, f"wind-{side}": wind}
+        return self.clause(language, kind, speed) + blank + mark(tail, f"wind-{side}"), labels
+
+    def several(self, language: Language) -> tuple[str, Labels]:
+        """Two or three kinds, each with its speed or all with one."""
+        kinds = self.kinds(2 if self.chance(0.8) else 3)
+        if self.chance(0.25):
+            # A camera and something that moves in the picture is what people ask for most.
+            kinds = [self.pick([*CAMERA, "static", "static"]), self.pick(KINDS[9:])]
+            self.rng.shuffle(kinds)
+        if self.chance(0.2):
+            speed = self.speed()
+            text = self.joined([self.clause(language, kind, NORMAL) for kind in kinds], language)
+            labels = {kind: NORMAL if kind == "static" else speed for kind in kinds}
+            return (text if speed == NORMAL else language.shared(text, speed)), labels
+        labels = {kind: self.speed_of(kind) for kind in kinds}
+        clauses = [self.clause(language, kind, speed) for kind, speed in labels.items()]
+        mixed = len(set(labels.values())) > 1
+        return self.joined(clauses, language, loose=mixed), labels
+
+    def joined(self, clauses: list[str], language: Language, loose: bool = False) -> str:
+        """`loose` leaves out the shortest joins, over which one speed would be read for all."""
+        text = clauses[0]
+        for clause in clauses[1:]:
+            join = language.join()
+            if loose and self.chance(0.6) and not set(",;.，、。；\n") & set(join):
+                join = self.pick(["，", "，", "、", "。"] if not language.blank else [", ", ", ", ". ", "; "])
+            text += join + clause
+        return text
+
+    def negated(self, language: Language) -> tuple[str, Labels]:
+        denied = self.pick(KINDS[:8] + KINDS[9:])
+        phrase = language.negated(denied)
+        if not phrase:
+            return "", {}
+        if self.chance(0.3):
+            return phrase, {"static": NORMAL} if denied in CAMERA else {}
+        group = next((pair for pair in OPPOSED if denied in pair), {denied})
+        kind = self.pick([kind for kind in KINDS if kind not in group])
+        speed = self.speed_of(kind)
+        parts = [phrase, self.clause(language, kind, speed)]
+        self.rng.shuffle(parts)
+        join = self.pick(["，", "，", "。", "、"] if not language.blank else [", ", ", ", ". ", "; ", " - "])
+        return join.join(parts), {kind: speed}
+
+    # Around the motions -------------------------------------------------------------------------------------
+
+    def around(self, motion: str, language: Language) -> str:
+        """The motions among distractors."""
+        x = self.rng.random()
+        if motion and x < 0.42:
+            return motion
+        text = motion
+        if motion and x < 0.76:
+            text = language.sentence(motion)
+        parts = [text] if text else []
+        more = self.rng.choices((0, 1, 2, 3, 5), (0.58, 0.3, 0.08, 0.03, 0.01))[0]
+        for _ in range(more or not parts):
+            parts.insert(int(self.rng.random() * (len(parts) + 1)), self.distractor(language))
+        breaks = [", ", ", ", ", ", ". ", ". ", " ", "; ", "\n", " - ", "! "]
+        if not language.blank:
+            breaks = ["，", "，", "，", "。", "。", " ", "、", "\n", ", ", "！"]
+        result = parts[0]
+        separator = self.pick(breaks)
+        for part in parts[1:]:
+            result += (separator if self.chance(0.6) else self.pick(breaks)) + part
+        return result
+
+    def distractor(self, language: Language) -> str:
+        if self.chance(0.05):
+            language = self.languages[self.pick(self.names)]
+        x = self.rng.random()
+        if x < 0.06:
+            return " ".join(self.nonsense(language.name) for _ in range(self.rng.randint(1, 3)))
+        if x < 0.24:
+            words = self.words.get(language.name) or self.words[self.names[0]]
+            return language.blank.join(self.pick(words) for _ in range(self.rng.randint(1, 5)))
+        if x < 0.4 and language.name in self.grammars:
+            return self.grammars[language.name].distractor()
+        return language.distractor()
+
+    def nonsense(self, name: str) -> str:
+        consonants, vowels = "bcdfghjklmnprstvwxz", "aeiou"
+        if name == "ru":
+            consonants, vowels = "бвгджзклмнпрстфхцчш", "аеиоуыюя"
+        pairs = [self.pick(consonants) + self.pick(vowels) for _ in range(self.rng.randint(1, 4))]
+        return "".join(pair + (self.pick(consonants) if self.chance(0.3) else "") for pair in pairs)
+
+    # Spoiling -----------------------------------------------------------------------------------------------
+
+    def spoiled(self, text: str, name: str) -> str:
+        if self.chance(0.13):
+            text = self.typo(text)
+        x = self.rng.random()
+        if x < 0.35:
+            text = (
+                text[:1].upper() + text[1:]
+                if text[:1] < "\ue000"
+                else text[:1] + text[1:2].upper() + text[2:]
+            )
+        elif x < 0.39:
+            text = text.upper()
+        if name == "de" and self.chance(0.07):
+            text = text.replace("ä", "ae").replace("ö", "oe").replace("ü", "ue").replace("ß", "ss")
+        y = self.rng.random()
+        if y < 0.05:
+            text = re.sub(r"[,.;:!?，。；、！¿¡]", self.pick(["", " "]), text)
+        elif y < 0.2:
+            text += self.pick([".", ".", ".", "!", "!!!", "...", "。", "~"])
+        elif y < 0.24:
+            text += " " + " ".join(self.pick(EMOJI) for _ in range(self.rng.randint(1, 3)))
+        return text
+
+    def typo(self, text: str) -> str:
+        """One or two letters inside words exchanged, left out, doubled or wrong."""
+        for _ in range(1 if self.chance(0.75) else 2):
+            spots = [m.start() for m in re.finditer(r"(?<=[^\W\d_])[a-zà-ÿа-яё](?=[^\W\d_][^\W\d_])", text)]
+            if not spots:
+                return text
+            i = self.pick(spots)
+            x = self.rng.random()
+            if x < 0.3:
+                text = text[:i] + text[i + 1] + text[i] + text[i + 2 :]
+            elif x < 0.6:
+                text = text[:i] + text[i + 1 :]
+            elif x < 0.8:
+                text = text[:i] + text[i] + text[i:]
+            else:
+                letters = "абвгдежзиклмнопрстуфхчшыья" if text[i] > "ͯ" else "abcdefghijklmnopqrstuvwxyz"
+                text = text[:i] + self.pick(letters) + text[i + 1 :]
+        return text
+
+
+def common_words(name: str, language: Language) -> list[str]:
+    """The language's common words, but for those that the phrases of motions have or begin like."""
+    text = json.dumps([language.motions, language.speeds], ensure_ascii=False).lower()
+    words = wordfreq.top_n_list(name, 8000)[60 if language.blank else 0 :]
+    if not language.blank:
+        letters = set(text)
+        return [word for word in words if not set(word) & letters] or ["一"]
+    stems = {word[:5] for word in re.findall(r"[^\W\d_]+", text)}
+    return [word for word in words if word[:5] not in stems and word.isalpha()]

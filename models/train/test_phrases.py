@@ -1,0 +1,49 @@
+"""The captions that the words' networks learn from."""
+
+import pytest
+
+import phrases
+import words_tokenizer
+from word_language import KINDS, Language
+
+
+def test_a_caption_says_where_its_motions_are() -> None:
+    for caption in phrases.Phrases(5).generate(3000):
+        assert not any("\ue000" <= letter <= "\uf8ff" for letter in caption.text)
+        assert "{" not in caption.text
+        assert set(caption.labels) <= set(KINDS)
+        for start, end, kinds in caption.spans:
+            assert 0 <= start < end <= len(caption.text)
+            assert set(kinds) <= set(caption.labels)
+
+
+def test_a_seed_draws_the_same_captions_again() -> None:
+    assert phrases.Phrases(1).generate(200) == phrases.Phrases(1).generate(200)
+    assert phrases.Phrases(1).generate(200) != phrases.Phrases(2).generate(200)
+
+
+def test_every_language_asks_for_every_kind_at_every_speed() -> None:
+    seen: set[tuple[str, str, int]] = set()
+    for caption in phrases.Phrases(3).generate(20_000):
+        seen.update((caption.language, kind, speed) for kind, speed in caption.labels.items())
+    for name in phrases.LANGUAGES:
+        for kind in KINDS:
+            speeds = {2} if kind == "static" else {1, 2, 3}
+            assert {speed for speed in speeds if (name, kind, speed) in seen} == speeds, (name, kind)
+
+
+@pytest.mark.parametrize("name", phrases.LANGUAGES)
+def test_an_adverb_is_set_off_by_blanks(name: str) -> None:
+    language = Language(phrases.Random(1), name)
+    blank = language.blank
+    assert language.filled("ab{s}", "slowly") == f"ab{blank}slowly"
+    assert language.filled("{s}ab", "slowly") == f"slowly{blank}ab"
+    assert language.filled("ab{s}, cd", "slowly") == f"ab{blank}slowly, cd"
+    assert language.filled("ab{s}") == "ab"
+
+
+def test_the_text_is_folded() -> None:
+    read = words_tokenizer.normalizer().normalize_str
+    assert read("ÉLOIGNE ñandú Ёлка Й") == "eloigne nandu елка и"
+    assert read("鏡頭緩慢推近") == "镜头缓慢推近"
+    assert read("ＺＯＯＭ ズームが") == "zoom ズームが"
