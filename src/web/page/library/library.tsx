@@ -52,7 +52,11 @@ export default function Library() {
   useRefresh(list);
   const change = (changes: Partial<Filter>): void => route(addressOf({ ...filter, ...changes }), true);
   return (
-    <Screen title={say.library.title} actions={<Filters filter={filter} list={list} onChange={change} />}>
+    <Screen
+      title={say.library.title}
+      isWide
+      actions={<Filters filter={filter} list={list} onChange={change} />}
+    >
       <Content
         filter={filter}
         list={list}

@@ -6,6 +6,8 @@ interface ScreenProps {
   readonly title: string;
   /** The heading is for screen readers alone: what is seen says it. */
   readonly isTitleHidden?: boolean;
+  /** It has a use for more width than a text has. */
+  readonly isWide?: boolean;
   /** Beside the heading. */
   readonly actions?: ComponentChildren;
   readonly children?: ComponentChildren;
@@ -14,7 +16,7 @@ interface ScreenProps {
 let isFirstScreen = true;
 
 /** A screen: titles the page, and takes the focus when one navigates to it. */
-export function Screen({ title, isTitleHidden = false, actions, children }: ScreenProps) {
+export function Screen({ title, isTitleHidden = false, isWide = false, actions, children }: ScreenProps) {
   const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => {
     if (!isFirstScreen) heading.current?.focus({ preventScroll: true });
@@ -23,7 +25,7 @@ export function Screen({ title, isTitleHidden = false, actions, children }: Scre
   }, []);
   useEffect(() => showTitle(title), [title]);
   return (
-    <div class="screen">
+    <div class={isWide ? 'screen screen-wide' : 'screen'}>
       <div class={isTitleHidden ? 'screen-head hidden' : 'screen-head'}>
         <h1 ref={heading} tabIndex={-1}>
           {title}
