@@ -4,6 +4,7 @@ import type { Artifact, Failure } from '../queue/jobs.ts';
 import type { LedgerEntry } from '../queue/ledger.ts';
 import type { QueuePosition } from '../queue/time-left.ts';
 import { type PromptTip, promptTip } from '../request/prompt-tip.ts';
+import type { Understood } from '../request/understood.ts';
 import { encodingMsOf, type TrackedJob } from './requests.ts';
 import type { Answer } from './upkeep/delivery.ts';
 
@@ -41,6 +42,8 @@ export interface VideoAnswer {
   readonly totalMs: number;
   readonly cost: number;
   readonly reused: Reused | undefined;
+  /** Of its prompt, where the model tells. */
+  readonly understood: Understood | undefined;
   /** The smaller preset that was used because memory ran out. */
   readonly reducedTo: string | undefined;
   readonly isCompressed: boolean;
@@ -71,6 +74,7 @@ export function videoAnswer(
     totalMs: artifact.timings['total'] ?? 0,
     cost: entry.cost,
     reused: reusedBy(entry, artifact),
+    understood: artifact.understood,
     reducedTo: artifact.reducedTo,
     isCompressed: artifact.isCompressed ?? false,
     isSpoiler: request.isSpoiler,

@@ -21,6 +21,7 @@ import { InboxRecords, type Sight } from './inbox-records.ts';
 import type { ChatPlatform, Services } from './platform.ts';
 import { messagesFor } from './sentences/catalogue.ts';
 import { renderRefusal } from './sentences/render.ts';
+import { understoodLine } from './sentences/understood.ts';
 import type { Answer } from './upkeep/delivery.ts';
 import { Periodic } from './upkeep/periodic.ts';
 
@@ -274,8 +275,11 @@ export class InboxPlatform implements ChatPlatform {
     const record = (await this.#records).get(name);
     // Another request was made of the picture meanwhile, or the answer was delivered before a crash.
     if (record && (record.jobId !== entry.id || record.isAnswered)) return;
-    if (answer.kind === 'video') await this.#place(name, entry.id, 'video', answer.files.video);
-    else if (answer.kind === 'failure') await this.#fail(name, entry.id, describeError(answer.failure));
+    if (answer.kind === 'video') {
+      const { understood } = answer.artifact;
+      const line = understood && understoodLine(understood, messagesFor('en').motions);
+      await this.#place(name, entry.id, 'video', answer.files.video, line);
+    } else if (answer.kind === 'failure') await this.#fail(name, entry.id, describeError(answer.failure));
     else await this.#fail(name, entry.id, 'Cancelled.');
   };
 
@@ -289,6 +293,7 @@ export class InboxPlatform implements ChatPlatform {
     jobId: string,
     kind: keyof typeof endings,
     content: string | Uint8Array,
+    line = '',
   ): Promise<void> {
     const records = await this.#records;
     const earlier = records.get(name);
@@ -300,7 +305,9 @@ export class InboxPlatform implements ChatPlatform {
     const { jobId: latest, sight } = records.get(name) ?? { jobId, sight: unknownSight };
     records.set(name, { jobId: latest, sight, isAnswered: latest === jobId, ...answers });
     await records.save();
-    if (kind === 'video') this.#say(`${shown(placed.name)} is ready: the video of ${shown(name)}.`);
+    if (kind !== 'video') return;
+    const ready = `${shown(placed.name)} is ready: the video of ${shown(name)}.`;
+    this.#say(line ? `${ready} ${line}` : ready);
   }
 
   #reasonOf(error: unknown): string {

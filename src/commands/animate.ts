@@ -1,6 +1,8 @@
 /** `kinora animate`: pictures and a prompt to MP4s with one warm engine, without queue or chat. */
 import { randomUUID } from 'node:crypto';
 import path from 'node:path';
+import { motions } from '../bot/sentences/motions-en.ts';
+import { sayUnderstood } from '../bot/sentences/understood.ts';
 import { type Config, deviceExpectation, isDevice } from '../config.ts';
 import { runWithinMemory, smallerJobs } from '../engine/memory-ladder.ts';
 import type { EngineJob, EngineResult } from '../engine/protocol.ts';
@@ -301,6 +303,12 @@ function describeCut({ of, percent }: Cut): string {
   return `${percent} % of the picture's ${of} is cut off, ${ends}.`;
 }
 
+function describeUnderstood({ understood }: EngineResult): string[] {
+  if (!understood) return [];
+  const { motions: named, note } = sayUnderstood(understood, motions);
+  return [...(named ? [`  understood: ${named}`] : []), ...(note ? [`  note: ${note}`] : [])];
+}
+
 function summarize({ picture, ignored }: Task, result: EngineResult, seconds: number): string {
   const { outPath, width, height, numFrames, fps, durationSeconds, bytes, seed, videoId, cache, notes } =
     result;
@@ -311,6 +319,7 @@ function summarize({ picture, ignored }: Task, result: EngineResult, seconds: nu
   return [
     outPath,
     `  ${width}×${height}, ${numFrames} frames at ${fps} fps (${durationSeconds.toFixed(1)} s), ${size}, made in ${seconds.toFixed(1)} s on ${result.device}`,
+    ...describeUnderstood(result),
     `  seed ${seed} · video id ${videoId}`,
     ...(reused.length > 0 ? [`  reused: ${reused.join(', ')}`] : []),
     ...(reducedTo === undefined

@@ -2,9 +2,9 @@
 import type { SerializedError } from '../errors.ts';
 import type { ClipOrigin, Phase, Timings } from '../inference/image-to-video.ts';
 import type { CacheUse } from '../inference/latent-cache.ts';
-import type { Understood } from '../request/motions.ts';
 import type { Shortcuts } from '../request/request.ts';
 import type { ClipRequest, VideoRequest } from '../request/resolve.ts';
+import type { Understood } from '../request/understood.ts';
 
 /** How a child is set up, sent once as the first message. */
 export interface EngineOptions {

@@ -2,9 +2,10 @@
  * The seam between what is asked for (a picture, a prompt, numbers) and a model family that can make it.
  * Knows no model, no file format and no process.
  */
-import type { Understood } from '../request/motions.ts';
+
 import type { GenerationOptions } from '../request/request.ts';
 import type { ClipRequest } from '../request/resolve.ts';
+import type { Understood } from '../request/understood.ts';
 import type { CacheUse } from './latent-cache.ts';
 
 /** 8-bit RGB pixels, row by row, no padding: data.length === width * height * 3. */

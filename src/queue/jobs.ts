@@ -5,8 +5,8 @@
 import { z } from 'zod';
 import { errorDetailSchema } from '../error-details.ts';
 import { type ErrorCode, errorCatalogue } from '../errors.ts';
-import { understoodSchema } from '../request/motions.ts';
 import { generationSchema } from '../request/request.ts';
+import { understoodSchema } from '../request/understood.ts';
 
 /** "<platform>:<id>", for example "discord:8035…". */
 const platformKey = z.string().regex(/^[a-z]+:[\w.@-]{1,64}$/);

@@ -1,8 +1,4 @@
-/**
- * Motions by their names: those that a model pack may say it knows, and those that it understood of a prompt. A pack that
- * names its motions tells for each clip which of them were asked for and which it did.
- */
-import { z } from 'zod';
+/** Motions by their names, which a model pack may say that it knows. Imports nothing: it goes into a browser. */
 
 /** Of the camera, of what the picture shows, of weather and light, and of the wind that steers them. */
 export const motionKinds = [
@@ -39,17 +35,38 @@ export const motionKinds = [
 export type MotionKind = (typeof motionKinds)[number];
 
 /** Of weather: light, normal, heavy. */
-const motionSpeeds = ['slow', 'normal', 'fast'] as const;
+export const motionSpeeds = ['slow', 'normal', 'fast'] as const;
 export type MotionSpeed = (typeof motionSpeeds)[number];
 
-const understoodMotions = z.array(z.object({ motion: z.enum(motionKinds), speed: z.enum(motionSpeeds) }));
-
-/** Named by a prompt, and in the clip: a model does not do what does not fit the picture, and never nothing at all. */
-export const understoodSchema = z.object({
-  asked: understoodMotions.describe('What the prompt asked for, as far as the model understood it.'),
-  done: understoodMotions.describe(
-    'What was done: a gentle push-in where nothing was asked for, or nothing fitted.',
-  ),
-});
-export type Understood = z.infer<typeof understoodSchema>;
-export type UnderstoodMotion = Understood['asked'][number];
+/** Words by which models know them. English is what all models know best. */
+export const motionWords: Readonly<Record<MotionKind, string>> = {
+  'zoom-in': 'camera slowly zooming in',
+  'zoom-out': 'camera slowly zooming out',
+  'pan-left': 'camera panning left',
+  'pan-right': 'camera panning right',
+  'tilt-up': 'camera tilting up',
+  'tilt-down': 'camera tilting down',
+  'rotate-cw': 'camera rotating clockwise',
+  'rotate-ccw': 'camera rotating counterclockwise',
+  static: 'static camera',
+  waves: 'waves rolling',
+  sway: 'swaying gently in the wind',
+  clouds: 'clouds drifting',
+  snow: 'snow falling',
+  rain: 'rain falling',
+  fog: 'fog drifting',
+  leaves: 'leaves falling',
+  petals: 'petals falling',
+  embers: 'embers rising',
+  fireflies: 'fireflies glowing',
+  dust: 'dust floating in the light',
+  bokeh: 'bokeh lights drifting',
+  bubbles: 'bubbles rising',
+  steam: 'steam rising',
+  flicker: 'candlelight flickering',
+  rays: 'rays of light',
+  lightning: 'lightning flashing',
+  dusk: 'dusk falling',
+  'wind-left': 'wind blowing to the left',
+  'wind-right': 'wind blowing to the right',
+};

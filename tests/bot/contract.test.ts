@@ -240,6 +240,7 @@ describe.each([
     expect(await framesOf(answer)).toBe(8);
     expect(chat.seen()).toHaveLength(1);
     expect(answer.text).toContain('camera slowly zooming in');
+    expect(answer.text).toContain('Understood: zoom in, slow.');
     for (const label of [
       'Re-roll',
       'Remix',
@@ -313,6 +314,7 @@ describe.each([
     await chat.remixes(first?.id ?? '', 'pan left, waves rolling');
     const remix = await nextVideo(6);
     expect(remix.text).toMatch(/"pan left, waves rolling" · seed 7 · fast/);
+    expect(remix.text).toContain('Understood: pan left; waves.');
     expect(remix.text).toContain(`Reused from before: ${en.result.picture}`);
     expect(await framesOf(remix)).toBe(8);
   });

@@ -365,6 +365,16 @@ describe('what is left of a job', () => {
     await talk.conversation.askAgain(second, 'remix', { ...ask, jobId: 't-3' });
     expect(final(await talk.delivered('t-3')).text).toContain('saved 2.4 s');
 
+    const waves = [{ motion: 'waves', speed: 'fast' } as const];
+    talk.report = { understood: { asked: waves, done: waves } };
+    await talk.ask('t-5', { person: mei });
+    expect(
+      final(await talk.delivered('t-5'))
+        .text.split('\n')
+        .slice(1),
+    ).toEqual(['听懂了：水波，快。']);
+
+    talk.report = { cache: { hits: ['image'], misses: [] } };
     await talk.ask('t-4', { options: { prompt: '浪'.repeat(900) }, person: mei });
     const { text } = final(await talk.delivered('t-4'));
     expect(text.length).toBeLessThan(500);

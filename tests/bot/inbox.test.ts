@@ -17,6 +17,7 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { InboxPlatform } from '../../src/bot/inbox.ts';
 import { DeliveryWorker } from '../../src/bot/upkeep/delivery.ts';
+import type { Artifact } from '../../src/queue/jobs.ts';
 import { pictureBytes, Talk } from '../helpers/conversation-fixture.ts';
 import { eventually, log, timedGenerator } from '../helpers/queue-harness.ts';
 
@@ -50,9 +51,10 @@ const names = (): Promise<string[]> => readdir(folder);
 const pending = (): Promise<string[]> => talk.harness.server.connect().zrange('t:pending', '0', '-1');
 
 /** Makes what waits, and brings it into the folder. */
-async function serve(jobMs = 10): Promise<void> {
+async function serve(jobMs = 10, report: Partial<Artifact> = {}): Promise<void> {
   const { harness } = talk;
-  await harness.worker(timedGenerator(jobMs));
+  const generate = timedGenerator(jobMs);
+  await harness.worker(async (...job) => ({ ...(await generate(...job)), ...report }));
   const delivery = new DeliveryWorker(
     harness.server.patient(),
     harness.artifacts,
@@ -76,6 +78,15 @@ it('a picture whose request was withdrawn, because Redis did not answer, is aske
   await serve();
   await eventually('the video', async () => (await names()).includes('cat.mp4'));
   expect(await readFile(join(folder, 'cat.mp4'), 'utf8')).toBe(`video of ${id}-2`);
+});
+
+it('says with a video what the model understood of its words', async () => {
+  await writeFile(join(folder, 'cat.txt'), 'zoom out and let it snow');
+  await writeFile(join(folder, 'cat.jpg'), await pictureBytes());
+  const zoom = [{ motion: 'zoom-out', speed: 'slow' } as const];
+  await serve(10, { understood: { asked: zoom, done: zoom } });
+  const line = 'cat.mp4 is ready: the video of cat.jpg. Understood: zoom out, slow.';
+  await eventually('the line', async () => said.includes(line));
 });
 
 it('a picture that comes while Redis is away waits for it, and gets no sentence that would keep it out', async () => {

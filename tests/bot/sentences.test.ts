@@ -244,6 +244,9 @@ describe('Chinese', () => {
   /** Made of others alone, or the bare names of commands, which are the same in every language. */
   const composed = [
     'me.job',
+    'motions.and',
+    'motions.leftOut',
+    'motions.withStrength',
     ...['pause', 'resume', 'drain', 'stats', 'audit'].map((name) => `admin.commands.${name}`),
   ];
 

@@ -1,6 +1,7 @@
 /** English. */
 import { type ErrorCode, remedyOf, type SerializedError } from '../../errors.ts';
 import type { AdminCommandName } from '../admin/commands.ts';
+import { motions } from './motions-en.ts';
 import { buttons, credits, duration, help, jobs, labels, status } from './words-en.ts';
 
 const people = (count: number): string => (count === 1 ? '1 person' : `${count} people`);
@@ -65,6 +66,7 @@ export const en = {
   buttons,
   status,
   help,
+  motions,
 
   result: {
     caption: (parts: { prompt: string; seed: number; preset: string; seconds: string; cost: number }) =>

@@ -20,6 +20,7 @@ import type { Accepted, RequestOutcome, TrackedJob } from '../requests.ts';
 import type { StudioLink } from '../studio-links.ts';
 import { type Messages, messagesFor } from './catalogue.ts';
 import { shorten } from './shorten.ts';
+import { understoodLine } from './understood.ts';
 
 export interface Button extends JobButton {
   readonly label: string;
@@ -125,6 +126,7 @@ export function renderVideo(video: VideoAnswer, say: Messages): string {
   const { seed, preset, cost } = video;
   const prompt = shorten(video.prompt, shownPrompt);
   const lines = [say.result.caption({ prompt, seed, preset, seconds: say.duration(video.totalMs), cost })];
+  if (video.understood) lines.push(understoodLine(video.understood, say.motions));
   if (video.reused) lines.push(renderReused(video.reused, say));
   if (video.reducedTo !== undefined) lines.push(say.result.reduced(video.reducedTo));
   if (video.isCompressed) lines.push(say.result.compressed);

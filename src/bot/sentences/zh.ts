@@ -2,6 +2,7 @@
 import { type DetailSentences, renderDetail } from '../../error-details.ts';
 import type { ErrorCode, SerializedError } from '../../errors.ts';
 import type { en } from './en.ts';
+import { motions } from './motions-zh.ts';
 import { buttons, duration, help, jobs, labels, status } from './words-zh.ts';
 
 const people = (count: number): string => `${count} 人`;
@@ -145,6 +146,7 @@ export const zh: typeof en = {
   buttons,
   status,
   help,
+  motions,
 
   result: {
     caption: ({ prompt, seed, preset, seconds, cost }) =>

@@ -2,7 +2,7 @@
  * What the UNet computes of picture, text and frame rate, once for all steps (unet_cond). Knows no timestep. Shapes as
  * in i2vgen-xl.ts.
  */
-import type { Understood } from '../../request/motions.ts';
+import type { Understood } from '../../request/understood.ts';
 import type { GenerateRequest } from '../image-to-video.ts';
 import type { OpenPack } from '../packs/open.ts';
 import { type FloatTensor, stack } from '../sessions/tensor.ts';

@@ -3,7 +3,8 @@
  * row of its context: [1, i] is the level of motion i in the clip, and [1, askedOffset + i] the level that was asked for.
  */
 import { KinoraError } from '../../errors.ts';
-import type { MotionKind, MotionSpeed, Understood, UnderstoodMotion } from '../../request/motions.ts';
+import type { MotionKind, MotionSpeed } from '../../request/motions.ts';
+import type { Understood, UnderstoodMotion } from '../../request/understood.ts';
 import type { FloatTensor } from '../sessions/tensor.ts';
 
 const levelsToken = 1;

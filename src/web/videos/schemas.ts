@@ -2,8 +2,8 @@
 import { z } from 'zod';
 import type { ErrorDetail } from '../../error-details.ts';
 import { keptFiles } from '../../queue/artifacts.ts';
-import { understoodSchema } from '../../request/motions.ts';
 import { type ChatOptions, type Option, type OptionName, optionTable } from '../../request/request.ts';
+import { understoodSchema } from '../../request/understood.ts';
 
 /** Options by their names in the API, which are those of the field. */
 const optionNames = {

@@ -10,7 +10,7 @@ import { type OpenPack, openPack } from '../../../src/inference/packs/open.ts';
 import { pictureOf } from '../../../src/inference/pictures/known-picture.ts';
 import { I2VGenXLPipeline } from '../../../src/inference/pipelines/i2vgen-xl.ts';
 import { readUnderstood } from '../../../src/inference/pipelines/understood.ts';
-import type { Understood } from '../../../src/request/motions.ts';
+import type { Understood } from '../../../src/request/understood.ts';
 import { builtinPackPath, tinyPackPath } from '../../helpers/golden.ts';
 
 let builtin: OpenPack;

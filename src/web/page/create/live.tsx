@@ -1,5 +1,6 @@
 /** What the person asked for lately, from whatever surface: how far it is, and the clip when it is done. */
 import { useEffect, useState } from 'preact/hooks';
+import { understoodLine } from '../../../bot/sentences/understood.ts';
 import type { Video } from '../api/types.ts';
 import { Button, ButtonLink, IconLink } from '../parts/button.tsx';
 import { Icon } from '../parts/icon.tsx';
@@ -196,6 +197,9 @@ function Finished({ video }: { video: Video }) {
           <IconLink icon="download" label={say.live.download} href={contentPath(video.id)} download="" />
         </span>
       </div>
+      {video.understood && !isCovered ? (
+        <p class="hint job-understood">{understoodLine(video.understood, say.motions)}</p>
+      ) : null}
     </article>
   );
 }

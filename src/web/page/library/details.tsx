@@ -1,4 +1,5 @@
 /** Everything that a clip was made with, to read and to copy. */
+import { sayUnderstood } from '../../../bot/sentences/understood.ts';
 import type { Video } from '../api/types.ts';
 import { Button } from '../parts/button.tsx';
 import { CopyButton, copyText } from '../parts/copy.tsx';
@@ -22,6 +23,7 @@ function rowsOf(clip: Video, say: Sentences): Row[] {
   const took = clip.timings?.['total'];
   const rows: readonly (readonly [string, string | null | undefined, string?])[] = [
     [labels.prompt, clip.prompt],
+    [say.motions.label, understoodText(clip, say)],
     [labels.negative, clip.negative_prompt],
     [labels.preset, clip.preset],
     [labels.seed, String(clip.seed)],
@@ -48,6 +50,12 @@ function rowsOf(clip: Video, say: Sentences): Row[] {
     [fields.id, clip.id],
   ];
   return rows.flatMap(([name, text, value]) => (text ? [{ name, text, ...(value ? { value } : {}) }] : []));
+}
+
+function understoodText({ understood }: Video, { motions: words }: Sentences): string | undefined {
+  if (!understood) return undefined;
+  const { motions, note } = sayUnderstood(understood, words);
+  return motions && note ? words.and(motions, note) : motions || note;
 }
 
 export function Details({ clip }: { clip: Video }) {

@@ -1,4 +1,5 @@
 /** The sentences of the studio page in English, by screen. What chats say, too, is in the catalogues of bot/sentences. */
+import { motions } from '../../../bot/sentences/motions-en.ts';
 import { buttons, credits, duration, help, jobs, labels, status } from '../../../bot/sentences/words-en.ts';
 
 export const en = {
@@ -8,6 +9,7 @@ export const en = {
   help,
   jobs,
   labels,
+  motions,
   status,
 
   shell: {

@@ -1,4 +1,5 @@
 /** The sentences of the studio page in simplified Chinese. Whatever English has and this lacks does not compile. */
+import { motions } from '../../../bot/sentences/motions-zh.ts';
 import { buttons, credits, duration, help, jobs, labels, status } from '../../../bot/sentences/words-zh.ts';
 import type { en } from './en.ts';
 
@@ -9,6 +10,7 @@ export const zh: typeof en = {
   help,
   jobs,
   labels,
+  motions,
   status,
 
   shell: {
