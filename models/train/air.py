@@ -147,44 +147,40 @@ def steam(
         d = details[:, :, None, None]
         up = source[:, 1:2] - y
         rise = up.clamp(min=0)
-        lean = (wind + 0.25 * (c[:, 16:17] - 0.5)) * rise * (0.6 + 0.5 * rise)
+        lean = (0.5 * wind + 0.22 * (c[:, 16:17] - 0.5)) * rise * (0.5 + 0.6 * rise)
         sway = 0.10 * rise * wave(p - 0.45 * rise + c[:, 17:18]) + 0.03 * wave(2 * p - 1.1 * rise + d[:, 5:6])
         off = x - source[:, 0:1] - lean - sway
-        half = 0.16 + 0.34 * rise
-        across = off / half
-        swirl = 0.05 * drifting(
-            noise,
-            0.35 * across + d[:, 6:7],
-            0.30 * rise + d[:, 7:8],
-            p,
-            0.0 * wind,
-            0.30 + 0.0 * wind,
-            c[:, 18:19],
+        across = off / (0.24 + 0.36 * rise)
+        none = 0.0 * wind
+        swirl = drifting(
+            noise, 0.16 * off + d[:, 6:7], 0.16 * rise + d[:, 7:8], p, none, 0.16 + none, c[:, 18:19]
         )
+        bend = 0.045 * swirl * smooth(0.0, 0.6, rise)
         body = drifting(
             noise,
-            0.17 * across + swirl + c[:, 19:20],
-            -0.20 * rise.sqrt() * 1.4 + 0.5 * swirl + d[:, 8:9],
+            0.26 * off + bend + c[:, 19:20],
+            0.17 * rise - bend + d[:, 8:9],
             p,
-            0.0 * wind,
-            -0.42 + 0.0 * wind,
+            none,
+            0.17 + none,
             d[:, 9:10],
         )
         fine = drifting(
             noise,
-            0.34 * across - swirl + d[:, 10:11],
-            -0.42 * rise + swirl + d[:, 11:12],
+            0.52 * off - bend + d[:, 10:11],
+            0.36 * rise + bend + d[:, 11:12],
             p,
-            0.0 * wind,
-            -0.75 + 0.0 * wind,
+            none,
+            0.36 + none,
             d[:, 12:13],
         )
-        wisps = smooth(-1.0, 2.1, body + 0.40 * fine)
-        wisps = wisps + 0.35 * torch.exp(-(body * body) / 0.09) * smooth(-1.4, 1.2, fine)
-        plume = torch.exp(-across * across * 1.1) * smooth(-0.10, 0.16, up) * smooth(1.75, 0.35, rise)
+        wisps = 0.10 + smooth(-1.1, 2.0, body + 0.35 * fine)
+        wisps = wisps + 0.30 * torch.exp(-(body * body) / 0.10) * smooth(-1.4, 1.2, fine)
+        plume = torch.exp(-across * across * 1.1) * smooth(-0.12, 0.20, up) * smooth(1.7, 0.3, rise)
         thick = 1 - torch.exp(-level * plume * wisps)
+        grey = (0.86 + 0.06 * body + 0.04 * fine).clamp(0.7, 0.98)
         a = 1 - thick
-        b = thick * torch.tensor([0.93, 0.95, 0.97])[None, :, None, None]
+        b = thick * grey * torch.tensor([0.985, 1.0, 1.015])[None, :, None, None]
     return a, b
 
 
@@ -271,14 +267,16 @@ def flicker(
         turns = speed + torch.floor(speed * (0.4 + 1.1 * k) * (0.6 + 0.8 * d[:, :6]))
         phase = c[:, 8:14] + 3 * d[:, 6:12]
         size = 0.62 * torch.exp(-0.3 * k)
-        value = (size * (wave(turns * p + phase) - wave(phase))).sum(1, keepdim=True)
-        side = (size * (wave(turns * p + phase + 0.31) - wave(phase + 0.31))).sum(1, keepdim=True)
-        value = value.clamp(-1.6, 1.2)
-        lean = (x * torch.cos(2 * math.pi * c[:, 14:15]) + y * torch.sin(2 * math.pi * c[:, 14:15])) * 0.45
+        begun = smooth(0.0, 0.05, p) * smooth(1.0, 0.95, p)
+        value = begun * (size * wave(turns * p + phase)).sum(1, keepdim=True)
+        side = begun * (size * wave(turns * p + phase + 0.31)).sum(1, keepdim=True)
+        lean = (x * torch.cos(2 * math.pi * c[:, 14:15]) + y * torch.sin(2 * math.pi * c[:, 14:15])) * 0.4
         reach = 0.30 + 0.70 * smooth(0.08, 0.7, light)
         amount = level * reach * (value + lean * side)
-        tint = torch.tensor([1.0, 0.80, 0.52])[None, :, None, None]
-        a = torch.exp(amount * tint)
+        # Brighter is warmer, and so is what is left of the light between.
+        rising = torch.tensor([1.0, 0.76, 0.40])[None, :, None, None]
+        falling = torch.tensor([0.86, 1.0, 1.16])[None, :, None, None]
+        a = torch.exp(amount.clamp(min=0) * rising + amount.clamp(max=0) * falling)
         b = torch.zeros_like(p)
     return a, b
 

@@ -1,7 +1,8 @@
 """Snow, rain, leaves and petals: one depth layer each; weather.py stacks three of them.
 
 Shared arguments: frames (N, 3, H, W) in 0 … 1; p (N, 1); size (3,): height, width and short side in pixels;
-t (P, TRAITS) from particles.traits; wind (): sideways speed over downward speed; spec: the layer's numbers.
+t (P, TRAITS): rows of the crowd, which is particles.traits; wind (): sideways speed over downward speed;
+spec: the layer's numbers.
 """
 
 import math
@@ -18,8 +19,8 @@ from particles import (
     nothing,
     shared,
     smooth,
+    some,
     together,
-    traits,
     wave,
     window,
     wrap,
@@ -50,7 +51,7 @@ def snow_layer(
     disc = smooth(0.0, 1.0, (r * (1 + 0.5 * spec[5]) + 0.5 - distance) / (r * spec[5] + 1))
     opacity = spec[6] * (0.7 + 0.3 * t[:, 7]) * fade(life, 0.12)
     places, behind = channels(frames, place)
-    white = 1 - 0.3 * smooth(0.66, 0.98, brightness(behind))
+    white = 1 - 0.24 * smooth(0.66, 0.98, brightness(behind))
     tint = torch.tensor([0.985, 0.995, 1.0]).reshape(3, 1, 1, 1, 1)
     return cover(places, behind, inside * disc * opacity[:, :, None, None], white * tint)
 
@@ -75,8 +76,9 @@ def rain_layer(
     # Another column at each fall, the same ones again in the next clip.
     x = wrap(t[:, 4] + 0.618034 * turn + wind * head / (w + 2 * margin), w, margin)
     rows = torch.arange(int(torch.ceil(1.3 * spec[1] * short).to(torch.int64)) + 2)
-    reach = int(torch.ceil(0.5 * spec[2] * short).to(torch.int64)) + 1
-    steps = torch.arange(-reach, reach + 1)
+    half = (0.5 * spec[2] * short + 0.5) * (1 + wind * wind).sqrt()
+    reach = int(torch.floor(half).to(torch.int64))
+    steps = torch.arange(-reach, reach + 2)
     bottom = torch.floor(head * short)
     j = bottom.to(torch.int64)[:, :, None] - rows  # (N, P, rows)
     up = rows.to(p.dtype) + (head * short - bottom)[:, :, None]
@@ -105,8 +107,7 @@ def tumbling_layer(
     frames: Tensor,
     p: Tensor,
     size: Tensor,
-    table: Tensor,
-    details: Tensor,
+    crowd: Tensor,
     row: int,
     wind: Tensor,
     spec: Tensor,
@@ -121,20 +122,24 @@ def tumbling_layer(
     """
     short = size[2]
     w, h = size[1] / short, size[0] / short
-    line = traits(table, details, row, spec[0])
+    line = some(crowd, row, spec[0])
     number = torch.arange(int((spec[0] * spec[4]).to(torch.int64)))
-    member = number.to(p.dtype) - spec[4] * torch.floor(number.to(p.dtype) / spec[4])
-    t = line[torch.floor(number.to(p.dtype) / spec[4] + 1e-3).to(torch.int64)]
-    life = fraction((member + p * spec[3]) / spec[4] + t[:, 1])
+    first = torch.floor((number.to(p.dtype) + 0.5) / spec[4])
+    t = line[first.to(torch.int64)]
+    phase = (number.to(p.dtype) - spec[4] * first + p * spec[3]) / spec[4] + t[:, 1]
+    life = fraction(phase)
+    # One that falls twice in a clip takes another way each time.
+    again = torch.floor(phase) - spec[3] * torch.floor(torch.floor(phase) / spec[3])
     long = (spec[1] + (spec[2] - spec[1]) * t[:, 0]) * short
     margin = spec[2] * 1.2 + 0.02
     way = h + 2 * margin
-    glide = wave((1.5 + 1.5 * t[:, 2]) * life + t[:, 3])
-    swing = spec[5] * (0.5 + t[:, 4]) * glide
+    glide = wave((1.5 + 1.5 * t[:, 2]) * life + t[:, 3] + 0.37 * again)
+    # The wind leaves less room for swings.
+    swing = spec[5] * (0.5 + t[:, 4]) * glide / (1 + 2.5 * wind.abs())
     y = way * (life + 0.035 * wave((3 + 3 * t[:, 2]) * life + 2 * t[:, 3])) - margin
-    x = wrap(t[:, 5] + (wind * way * life + swing) / (w + 2 * margin), w, margin)
-    angle = 2 * math.pi * (t[:, 6] + (t[:, 7] - 0.5) * 2.2 * life) + 0.5 * glide
-    turn = torch.cos(2 * math.pi * (t[:, 8] + (0.8 + 1.8 * t[:, 9]) * life))
+    x = wrap(t[:, 5] + 0.618034 * again + (wind * way * life + swing) / (w + 2 * margin), w, margin)
+    angle = 2 * math.pi * (t[:, 6] + 0.29 * again + (t[:, 7] - 0.5) * 2.2 * life) + 0.5 * glide
+    turn = torch.cos(2 * math.pi * (t[:, 8] + 0.41 * again + (0.8 + 1.8 * t[:, 9]) * life))
     thin = turn.abs().clamp(min=0.16)
     dx, dy, place, inside = window(frames, x * short, y * short, spec[2] * short * (1 + spec[6]) + 1)
     cos, sin = torch.cos(angle)[:, :, None, None], torch.sin(angle)[:, :, None, None]
@@ -164,30 +169,30 @@ def tumbling_layer(
 
 @torch.jit.script_if_tracing
 def snow(
-    frames: Tensor, p: Tensor, size: Tensor, table: Tensor, details: Tensor, wind: Tensor, spec: Tensor
+    frames: Tensor, p: Tensor, size: Tensor, crowd: Tensor, wind: Tensor, spec: Tensor
 ) -> tuple[Tensor, Tensor]:
     if bool((spec == 0).all()):
         drawing = nothing(frames)
     else:
         drawing = together(
-            snow_layer(frames, p, size, traits(table, details, 0, spec[0, 0]), wind, spec[0]),
-            snow_layer(frames, p, size, traits(table, details, 600, spec[1, 0]), wind, spec[1]),
-            snow_layer(frames, p, size, traits(table, details, 900, spec[2, 0]), wind, spec[2]),
+            snow_layer(frames, p, size, some(crowd, 0, spec[0, 0]), wind, spec[0]),
+            snow_layer(frames, p, size, some(crowd, 600, spec[1, 0]), wind, spec[1]),
+            snow_layer(frames, p, size, some(crowd, 900, spec[2, 0]), wind, spec[2]),
         )
     return drawing
 
 
 @torch.jit.script_if_tracing
 def rain(
-    frames: Tensor, p: Tensor, size: Tensor, table: Tensor, details: Tensor, wind: Tensor, spec: Tensor
+    frames: Tensor, p: Tensor, size: Tensor, crowd: Tensor, wind: Tensor, spec: Tensor
 ) -> tuple[Tensor, Tensor]:
     if bool((spec == 0).all()):
         drawing = nothing(frames)
     else:
         drawing = together(
-            rain_layer(frames, p, size, traits(table, details, 1000, spec[0, 0]), wind, spec[0]),
-            rain_layer(frames, p, size, traits(table, details, 1600, spec[1, 0]), wind, spec[1]),
-            rain_layer(frames, p, size, traits(table, details, 1900, spec[2, 0]), wind, spec[2]),
+            rain_layer(frames, p, size, some(crowd, 1000, spec[0, 0]), wind, spec[0]),
+            rain_layer(frames, p, size, some(crowd, 1600, spec[1, 0]), wind, spec[1]),
+            rain_layer(frames, p, size, some(crowd, 1900, spec[2, 0]), wind, spec[2]),
         )
     return drawing
 
@@ -197,8 +202,7 @@ def leaves(
     frames: Tensor,
     p: Tensor,
     size: Tensor,
-    table: Tensor,
-    details: Tensor,
+    crowd: Tensor,
     wind: Tensor,
     spec: Tensor,
     palette: Tensor,
@@ -207,9 +211,9 @@ def leaves(
         drawing = nothing(frames)
     else:
         drawing = together(
-            tumbling_layer(frames, p, size, table, details, 2000, wind, spec[0], palette, False),
-            tumbling_layer(frames, p, size, table, details, 2100, wind, spec[1], palette, False),
-            tumbling_layer(frames, p, size, table, details, 2200, wind, spec[2], palette, False),
+            tumbling_layer(frames, p, size, crowd, 2000, wind, spec[0], palette, False),
+            tumbling_layer(frames, p, size, crowd, 2100, wind, spec[1], palette, False),
+            tumbling_layer(frames, p, size, crowd, 2200, wind, spec[2], palette, False),
         )
     return drawing
 
@@ -219,8 +223,7 @@ def petals(
     frames: Tensor,
     p: Tensor,
     size: Tensor,
-    table: Tensor,
-    details: Tensor,
+    crowd: Tensor,
     wind: Tensor,
     spec: Tensor,
     palette: Tensor,
@@ -229,8 +232,8 @@ def petals(
         drawing = nothing(frames)
     else:
         drawing = together(
-            tumbling_layer(frames, p, size, table, details, 2300, wind, spec[0], palette, True),
-            tumbling_layer(frames, p, size, table, details, 2400, wind, spec[1], palette, True),
-            tumbling_layer(frames, p, size, table, details, 2500, wind, spec[2], palette, True),
+            tumbling_layer(frames, p, size, crowd, 2300, wind, spec[0], palette, True),
+            tumbling_layer(frames, p, size, crowd, 2400, wind, spec[1], palette, True),
+            tumbling_layer(frames, p, size, crowd, 2500, wind, spec[2], palette, True),
         )
     return drawing

@@ -17,8 +17,8 @@ from particles import (
     fraction,
     nothing,
     smooth,
+    some,
     together,
-    traits,
     wave,
     window,
     wrap,
@@ -45,20 +45,21 @@ def _spark(
     length = (vx * vx + vy * vy).sqrt() + 1e-3
     ux, uy = (vx / length)[:, :, None, None], (vy / length)[:, :, None, None]
     along = ux * dx + uy * dy
-    # No longer than the largest window.
-    shrunk = torch.maximum(radius / (radius + length), (radius / radius.amax())[None, :])
-    shorter = along * shrunk[:, :, None, None] - along
-    dx, dy = dx + shorter * ux, dy + shorter * uy
-    square = dx * dx + dy * dy
+    across = (dx * dx + dy * dy - along * along).clamp(min=0)
+    stretch = radius / (radius + length)
+    core_square = across + (along * stretch[:, :, None, None]) ** 2
+    # The halo is no longer than the largest window.
+    stretch = torch.maximum(stretch, (radius / radius.amax())[None, :])
+    square = across + (along * stretch[:, :, None, None]) ** 2
     r = radius[None, :, None, None]
-    disc = smooth(0.0, 1.0, (r + 0.7 - square.sqrt()) / (0.5 * r + 0.9))
+    disc = smooth(0.0, 1.0, (r + 0.7 - core_square.sqrt()) / (0.5 * r + 0.9))
     reach = r * spread
     near = (1 - square / (reach * reach)).clamp(min=0)
     soft = near * near * near * torch.exp(-square / (0.18 * reach * reach))
     light = (light[:, :, None, None] * inside).clamp(0, 1)
     places, behind = channels(frames, place)
     alpha = 0.92 * disc * light.sqrt()
-    glow = soft * light * (1 - alpha)
+    glow = soft * light * (1 - alpha) * (1 - 0.6 * smooth(0.45, 0.9, brightness(behind)[0]))
     added = alpha[None] * (core[:, :, :, None, None] - behind)
     added = added + glow[None] * (1.06 - behind).clamp(min=0) * halo[:, None, None, None, None]
     return places.reshape(-1), added.reshape(-1)
@@ -73,7 +74,9 @@ def ember_layer(
     """
     short = size[2]
     w, h = size[1] / short, size[0] / short
-    life = fraction(p * spec[5] + t[:, 1])
+    phase = p * spec[5] + t[:, 1]
+    life = fraction(phase)
+    again = torch.floor(phase) - spec[5] * torch.floor(torch.floor(phase) / spec[5])
     margin = torch.full_like(spec[0], 0.05)
     rise = spec[3] * (0.5 + t[:, 2])
     # Now and a moment later, for the streak.
@@ -82,7 +85,7 @@ def ember_layer(
     curl = (0.02 + 0.07 * two) * wave((0.8 + t[:, 4]) * two + t[:, 5]) + 0.012 * wave(3.3 * two + t[:, 6])
     aside = wind * rise * two + curl
     y = h * (1.03 - 0.6 * t[:, 3] * t[:, 3]) - up[0]
-    x = wrap(t[:, 7] + aside[0] / (w + 2 * margin), w, margin)
+    x = wrap(t[:, 7] + 0.618034 * again + aside[0] / (w + 2 * margin), w, margin)
     # Half of what it moves in a 72nd of the clip.
     shutter = 0.65 * short * spec[5]
     vx, vy = shutter * (aside[1] - aside[0]), shutter * (up[0] - up[1])
@@ -220,45 +223,45 @@ def bubble_layer(
 
 @torch.jit.script_if_tracing
 def embers(
-    frames: Tensor, p: Tensor, size: Tensor, table: Tensor, details: Tensor, wind: Tensor, spec: Tensor
+    frames: Tensor, p: Tensor, size: Tensor, crowd: Tensor, wind: Tensor, spec: Tensor
 ) -> tuple[Tensor, Tensor]:
     if bool((spec == 0).all()):
         drawing = nothing(frames)
     else:
         drawing = together(
-            ember_layer(frames, p, size, traits(table, details, 2300, spec[0, 0]), wind, spec[0]),
-            ember_layer(frames, p, size, traits(table, details, 2900, spec[1, 0]), wind, spec[1]),
-            ember_layer(frames, p, size, traits(table, details, 3200, spec[2, 0]), wind, spec[2]),
+            ember_layer(frames, p, size, some(crowd, 2300, spec[0, 0]), wind, spec[0]),
+            ember_layer(frames, p, size, some(crowd, 2900, spec[1, 0]), wind, spec[1]),
+            ember_layer(frames, p, size, some(crowd, 3200, spec[2, 0]), wind, spec[2]),
         )
     return drawing
 
 
 @torch.jit.script_if_tracing
 def fireflies(
-    frames: Tensor, p: Tensor, size: Tensor, table: Tensor, details: Tensor, wind: Tensor, spec: Tensor
+    frames: Tensor, p: Tensor, size: Tensor, crowd: Tensor, wind: Tensor, spec: Tensor
 ) -> tuple[Tensor, Tensor]:
     if bool((spec == 0).all()):
         drawing = nothing(frames)
     else:
         drawing = together(
-            firefly_layer(frames, p, size, traits(table, details, 400, spec[0, 0]), wind, spec[0]),
-            firefly_layer(frames, p, size, traits(table, details, 1000, spec[1, 0]), wind, spec[1]),
-            firefly_layer(frames, p, size, traits(table, details, 1300, spec[2, 0]), wind, spec[2]),
+            firefly_layer(frames, p, size, some(crowd, 400, spec[0, 0]), wind, spec[0]),
+            firefly_layer(frames, p, size, some(crowd, 1000, spec[1, 0]), wind, spec[1]),
+            firefly_layer(frames, p, size, some(crowd, 1300, spec[2, 0]), wind, spec[2]),
         )
     return drawing
 
 
 @torch.jit.script_if_tracing
 def dust(
-    frames: Tensor, p: Tensor, size: Tensor, table: Tensor, details: Tensor, wind: Tensor, spec: Tensor
+    frames: Tensor, p: Tensor, size: Tensor, crowd: Tensor, wind: Tensor, spec: Tensor
 ) -> tuple[Tensor, Tensor]:
     if bool((spec == 0).all()):
         drawing = nothing(frames)
     else:
         drawing = together(
-            dust_layer(frames, p, size, traits(table, details, 1500, spec[0, 0]), wind, spec[0]),
-            dust_layer(frames, p, size, traits(table, details, 2100, spec[1, 0]), wind, spec[1]),
-            dust_layer(frames, p, size, traits(table, details, 2400, spec[2, 0]), wind, spec[2]),
+            dust_layer(frames, p, size, some(crowd, 1500, spec[0, 0]), wind, spec[0]),
+            dust_layer(frames, p, size, some(crowd, 2100, spec[1, 0]), wind, spec[1]),
+            dust_layer(frames, p, size, some(crowd, 2400, spec[2, 0]), wind, spec[2]),
         )
     return drawing
 
@@ -268,8 +271,7 @@ def bokeh(
     frames: Tensor,
     p: Tensor,
     size: Tensor,
-    table: Tensor,
-    details: Tensor,
+    crowd: Tensor,
     wind: Tensor,
     spec: Tensor,
     palette: Tensor,
@@ -278,23 +280,23 @@ def bokeh(
         drawing = nothing(frames)
     else:
         drawing = together(
-            bokeh_layer(frames, p, size, traits(table, details, 3000, spec[0, 0]), wind, spec[0], palette),
-            bokeh_layer(frames, p, size, traits(table, details, 3600, spec[1, 0]), wind, spec[1], palette),
-            bokeh_layer(frames, p, size, traits(table, details, 3900, spec[2, 0]), wind, spec[2], palette),
+            bokeh_layer(frames, p, size, some(crowd, 3000, spec[0, 0]), wind, spec[0], palette),
+            bokeh_layer(frames, p, size, some(crowd, 3600, spec[1, 0]), wind, spec[1], palette),
+            bokeh_layer(frames, p, size, some(crowd, 3900, spec[2, 0]), wind, spec[2], palette),
         )
     return drawing
 
 
 @torch.jit.script_if_tracing
 def bubbles(
-    frames: Tensor, p: Tensor, size: Tensor, table: Tensor, details: Tensor, wind: Tensor, spec: Tensor
+    frames: Tensor, p: Tensor, size: Tensor, crowd: Tensor, wind: Tensor, spec: Tensor
 ) -> tuple[Tensor, Tensor]:
     if bool((spec == 0).all()):
         drawing = nothing(frames)
     else:
         drawing = together(
-            bubble_layer(frames, p, size, traits(table, details, 2900, spec[0, 0]), wind, spec[0]),
-            bubble_layer(frames, p, size, traits(table, details, 3500, spec[1, 0]), wind, spec[1]),
-            bubble_layer(frames, p, size, traits(table, details, 3800, spec[2, 0]), wind, spec[2]),
+            bubble_layer(frames, p, size, some(crowd, 2900, spec[0, 0]), wind, spec[0]),
+            bubble_layer(frames, p, size, some(crowd, 3500, spec[1, 0]), wind, spec[1]),
+            bubble_layer(frames, p, size, some(crowd, 3800, spec[2, 0]), wind, spec[2]),
         )
     return drawing

@@ -36,14 +36,18 @@ def wave(x: Tensor) -> Tensor:
     return torch.sin(2 * math.pi * x)
 
 
-def traits(table: Tensor, details: Tensor, row: int, count: Tensor) -> Tensor:
-    """Uniform numbers of `count` particles, each moved by the seed by its own steps: (count, TRAITS).
+def traits(table: Tensor, details: Tensor) -> Tensor:
+    """Uniform numbers of every particle, each moved by the seed by its own steps: (ROWS, TRAITS).
 
-    table from make_table, details (1, 32), count () float.
+    table from make_table, details (1, 32).
     """
-    rows = table[:, row : row + int(count.to(torch.int64))]
-    n = rows.shape[2]
-    return fraction(rows[0] + rows[1] * details[:, :n] + details[:, n : 2 * n])
+    n = table.shape[2]
+    return fraction(table[0] + table[1] * details[:, :n] + details[:, n : 2 * n])
+
+
+def some(crowd: Tensor, row: int, count: Tensor) -> Tensor:
+    """`count` () rows of traits from `row` on."""
+    return crowd[row : row + int(count.to(torch.int64))]
 
 
 def wrap(x: Tensor, length: Tensor, margin: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import falling
 import glowing
 import lightning
 from kinds import INDEX, LEVELS
-from particles import make_table
+from particles import make_table, traits
 
 Drawing = tuple[Tensor, Tensor]
 Layer = tuple[float, ...]
@@ -70,18 +70,18 @@ for _falling in (LEAVES, PETALS):
     _falling[3, :, 4] = 1
 EMBERS = _table(
     (
-        (250, 0.0015, 0.0026, 0.60, 6.5, 1, 0.95),
-        (120, 0.0026, 0.0046, 0.95, 7.0, 1, 1.0),
-        (32, 0.0055, 0.0100, 1.40, 6.0, 1, 0.95),
+        (220, 0.0017, 0.0026, 0.60, 4.6, 1, 1.0),
+        (100, 0.0028, 0.0045, 0.95, 4.8, 1, 1.0),
+        (24, 0.0060, 0.0095, 1.40, 4.2, 1, 1.0),
     ),
     {0: (0.45, 1, 1.8), 3: (0.7, 1, 1.1)},
 )
 EMBERS[3, :, 5] = 2
 FIREFLIES = _table(
     (
-        (44, 0.0026, 0.0040, 0.06, 9.0, 3, 0.9),
-        (28, 0.0042, 0.0062, 0.10, 9.0, 3, 1.0),
-        (12, 0.0075, 0.0120, 0.16, 8.0, 2, 1.0),
+        (44, 0.0028, 0.0040, 0.06, 8.0, 3, 0.9),
+        (28, 0.0044, 0.0062, 0.10, 8.0, 3, 1.0),
+        (12, 0.0080, 0.0115, 0.16, 7.0, 2, 1.0),
     ),
     {0: (0.45, 1, 1.7), 3: (0.6, 1, 1.5)},
 )
@@ -103,9 +103,9 @@ BUBBLES = _table(
 )
 # Density or strength by class.
 FOG = (0.0, 0.55, 1.0, 1.9)
-STEAM = (0.0, 0.75, 1.3, 2.2)
+STEAM = (0.0, 1.1, 1.9, 3.0)
 RAYS = (0.0, 0.34, 0.50, 0.72)
-FLICKER = (0.0, 0.20, 0.32, 0.46)
+FLICKER = (0.0, 0.17, 0.27, 0.40)
 FLICKER_TURNS = (1.0, 2.0, 3.0, 4.0)
 LIGHTNING = (0.0, 0.65, 1.0, 1.2)
 STRIKES = (1.0, 1.0, 2.0, 3.0)
@@ -179,7 +179,9 @@ class Weather(nn.Module):
         x = _coarse(frames.shape[3], size[1], ax, p)[None, None, None, :]
         y = _coarse(frames.shape[2], size[0], ay, p)[None, None, :, None]
         tone, lit = _light(picture, ax)
-        source = torch.stack([focus[:1, 0] * ax, focus[:1, 1] * ay], 1)[:, :, None, None]
+        # Steam needs room above its source.
+        low = focus[:1, 1].clamp(min=-0.1) + 0.35 * (focus[:1, 1] + 0.1).clamp(max=0) + 0.1
+        source = torch.stack([focus[:1, 0] * ax, low * ay], 1)[:, :, None, None]
         p = p[:, None, None, None]
         leaning = wind + (1 - wind.abs()) * 0.5 * (course[0, 26] - 0.5)
         fog, steam, rays = by_class("fog", FOG), by_class("steam", STEAM), by_class("rays", RAYS)
@@ -215,7 +217,9 @@ class Weather(nn.Module):
 
         # Calm air leans a little to a side of the seed's choosing.
         lean = (1 - wind.abs()) * (course[0, 26] - 0.5)
-        air_now = (frames, p, size, self.table, details)
+        # Outside the branches, which would each hold a copy of the table.
+        crowd = traits(self.table, details)
+        shared = (frames, p, size, crowd)
         leaves, petals, bokeh = (hot.new_tensor(c) for c in (LEAF_COLOURS, PETAL_COLOURS, BOKEH_COLOURS))
         # Leaves are lit as the picture is.
         shine = (0.35 + 1.1 * tone).clamp(0.4, 1.05)
@@ -223,15 +227,15 @@ class Weather(nn.Module):
         which = (course[0, 27] * bokeh.shape[0]).to(torch.int64).clamp(0, bokeh.shape[0] - 1)
         storm = hot[INDEX["lightning"]]
         drawings = [
-            glowing.bokeh(*air_now, wind, layers("bokeh", BOKEH), bokeh[which]),
-            glowing.dust(*air_now, wind + 0.3 * lean, layers("dust", DUST)),
-            falling.rain(*air_now, 0.55 * wind + 0.16 * lean, layers("rain", RAIN)),
-            falling.snow(*air_now, 1.15 * wind + 0.4 * lean, layers("snow", SNOW)),
-            falling.leaves(*air_now, 1.1 * wind + 0.4 * lean, layers("leaves", LEAVES), leaves * shine),
-            falling.petals(*air_now, 1.2 * wind + 0.4 * lean, layers("petals", PETALS), petals * pale),
-            glowing.embers(*air_now, 1.1 * wind + 0.4 * lean, layers("embers", EMBERS)),
-            glowing.fireflies(*air_now, wind, layers("fireflies", FIREFLIES)),
-            glowing.bubbles(*air_now, 0.8 * wind + 0.3 * lean, layers("bubbles", BUBBLES)),
+            glowing.bokeh(*shared, wind, layers("bokeh", BOKEH), bokeh[which]),
+            glowing.dust(*shared, wind + 0.3 * lean, layers("dust", DUST)),
+            falling.rain(*shared, 0.55 * wind + 0.16 * lean, layers("rain", RAIN)),
+            falling.snow(*shared, 1.15 * wind + 0.4 * lean, layers("snow", SNOW)),
+            falling.leaves(*shared, 1.1 * wind + 0.4 * lean, layers("leaves", LEAVES), leaves * shine),
+            falling.petals(*shared, 1.2 * wind + 0.4 * lean, layers("petals", PETALS), petals * pale),
+            glowing.embers(*shared, 1.1 * wind + 0.4 * lean, layers("embers", EMBERS)),
+            glowing.fireflies(*shared, wind, layers("fireflies", FIREFLIES)),
+            glowing.bubbles(*shared, 0.8 * wind + 0.3 * lean, layers("bubbles", BUBBLES)),
             lightning.bolt(
                 frames,
                 p,
