@@ -1,0 +1,177 @@
+"""unet_cond of the second edition: reads what was asked for, and draws every frame of the clip.
+
+Prepare is what all frames share, and runs once; Frame draws one, so that a clip of any length takes the
+memory of one frame beside its latents. second.py puts both into one graph; Scene is the same in PyTorch.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import camera
+import dct
+import local
+import masks
+import salience
+import weather
+from kinds import INDEX, KINDS, LEVELS
+
+EMBED = 128  # of image_embeds and context; the words have their own
+DRAWS = 64
+# Column of context's second row from which on it says what was asked for.
+ASKED = 64
+# Without one of these, only the wind blows, and a wind alone moves nothing.
+WIND = ("wind-left", "wind-right")
+# Kinds that need a part of the picture, in the order of the masks: water, foliage, sky.
+PLACED = ("waves", "sway", "clouds")
+
+# What all frames share, in the order of Prepare's results and of Frame's arguments.
+SHARED = ("picture", "cycles", "factors", "way", "second", "hot", "course", "details", "focus")
+
+
+def fps_gain(fps: Tensor) -> Tensor:
+    """targetFps (float) → factor of every amplitude."""
+    return torch.exp((16 - fps.clamp(4, 32)) * (math.log(2) / 16))
+
+
+def fps_features(fps: Tensor) -> Tensor:
+    """targetFps (n,) → (n, 64). unet_core takes them and needs none."""
+    angle = fps[:, None] * torch.exp(-torch.arange(32) / 32 * 5.0)
+    return torch.cat([angle.cos(), angle.sin()], 1)
+
+
+class Prepare(nn.Module):
+    """What all frames share.
+
+    `head` (n, T, 128) → logits (n, 29, 4); `find` a picture (1, 3, H, W) in -1 … 1 → masks (1, 3, h, w).
+    """
+
+    def __init__(self, head: nn.Module, find: nn.Module) -> None:
+        super().__init__()
+        self.head, self.find = head, find
+        self.decoder = dct.Decoder()
+        self.register_buffer("classes", torch.eye(4), persistent=False)
+        self.register_buffer("levels", torch.tensor(LEVELS), persistent=False)
+        push_in = torch.zeros(1, len(KINDS), 4)
+        push_in[:, :, 0] = 1
+        self.register_buffer("absent", push_in.clone(), persistent=False)
+        push_in[:, INDEX["zoom-in"]] = torch.eye(4)[1]
+        self.register_buffer("push_in", push_in, persistent=False)
+        places = torch.zeros(len(PLACED), len(KINDS))
+        for i, kind in enumerate(PLACED):
+            places[i, INDEX[kind]] = 1
+        self.register_buffer("places", places, persistent=False)
+        moving = torch.ones(len(KINDS))
+        for kind in WIND:
+            moving[INDEX[kind]] = 0
+        self.register_buffer("moving", moving, persistent=False)
+
+    def asked(self, words: Tensor) -> tuple[Tensor, Tensor]:
+        """Embedded prompts (B, T, width) → one-hot classes of the prompt (1, 29, 4), and 1 for each kind that
+        the first of two rows, the negative prompt, names (1, 29, 1).
+        """
+        hot = self.classes[self.head(words).argmax(-1)]
+        guided = (torch.as_tensor(words.shape[0]) > 1).to(words.dtype)
+        return hot[-1:], (1 - hot[:1, :, :1]) * guided
+
+    def done(self, asked: Tensor, unwanted: Tensor, fitting: Tensor) -> Tensor:
+        """What the clip shows: what was asked for without what is unwanted or does not fit the picture; if
+        then nothing moves, a gentle push-in, beside the wind.
+        """
+        out = torch.maximum(unwanted, ((1 - fitting) @ self.places)[:, :, None])
+        hot = out * self.absent + (1 - out) * asked
+        present = (1 - hot[:, :, 0]) * self.moving
+        nothing = (present.sum(1) == 0).to(hot.dtype)[:, None, None]
+        pushed = (1 - self.push_in[:, :, :1]) * nothing
+        return pushed * self.push_in + (1 - pushed) * hot
+
+    def forward(
+        self,
+        fps: Tensor,
+        image_latents: Tensor,
+        image_embeddings: Tensor,
+        frame_positions: Tensor,
+        encoder_hidden_states: Tensor,
+        draws: Tensor,
+    ) -> tuple[Tensor, ...]:
+        """→ fps_emb (1, 64), context (B, 2, 128), m, cx, cy, angle, position of each frame (F, 5), SHARED."""
+        picture = self.decoder(image_latents[:, :, 0])
+        places = self.find(picture)
+        asked, unwanted = self.asked(encoder_hidden_states)
+        hot = self.done(asked, unwanted, masks.fits(places))
+        rate = fps.to(picture.dtype)
+        gain = fps_gain(rate)
+        course, details = draws[:, : DRAWS // 2], draws[:, DRAWS // 2 :]
+        height, width = (torch.as_tensor(n).to(picture.dtype) for n in picture.shape[2:])
+        short = torch.minimum(height, width)
+        focus = salience.focus(picture * 0.5 + 0.5, course)
+        p = frame_positions[None]
+        path = camera.camera(hot, gain, p, width / short, height / short, course, focus)
+        frames = torch.stack([*(numbers[0] for numbers in path), frame_positions], 1)
+        moving = local.maps(places, hot, gain, course, details)
+        done, wanted = hot @ self.levels, asked @ self.levels
+        rest = image_embeddings.new_zeros(1, ASKED - len(KINDS))
+        row = torch.cat([done, rest, wanted, rest], 1)[:, None]
+        context = torch.cat([image_embeddings, row.expand(image_embeddings.shape[0], -1, -1)], 1)
+        return fps_features(rate), context, frames, picture, *moving, hot, course, details, focus
+
+
+class Frame(nn.Module):
+    """One frame as latents."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.weather = dct.Encoder(), weather.Weather()
+
+    def forward(
+        self,
+        place: Tensor,
+        picture: Tensor,
+        cycles: Tensor,
+        factors: Tensor,
+        way: Tensor,
+        second: Tensor,
+        hot: Tensor,
+        course: Tensor,
+        details: Tensor,
+        focus: Tensor,
+    ) -> Tensor:
+        """place (5,): m, cx, cy, angle and position; the others as Prepare gives them → (32, h, w)."""
+        m, cx, cy, angle, p = place[0], place[1], place[2], place[3], place[4:5]
+        height, width = (torch.as_tensor(n).to(place.dtype) for n in picture.shape[2:])
+        short = torch.minimum(height, width)
+        ax, ay = width / short, height / short
+        xs = ((2 * torch.arange(picture.shape[3]) + 1).to(place.dtype) - width) / short
+        ys = ((2 * torch.arange(picture.shape[2]) + 1).to(place.dtype) - height) / short
+        cos, sin = angle.cos() / m, angle.sin() / m
+        u = (cos * xs)[None, None] + ((sin * ys)[None, :, None] + cx)
+        v = (cos * ys)[None, :, None] + cy - (sin * xs)[None, None]
+        grid = torch.stack([u / ax, v / ay], -1)
+        field = local.field((cycles, factors, way, second), p)
+        frame = local.look(picture, grid, field) * 0.5 + 0.5
+        frame = self.weather(frame, hot, p, course, details, picture * 0.5 + 0.5, focus)
+        return self.encoder(frame * 2 - 1)[0]
+
+
+class Scene(nn.Module):
+    """Both, as unet_cond has them: → fps_emb, context, image_latents_enc (1, 32, F, h, w)."""
+
+    def __init__(self, prepare: Prepare, frame: Frame) -> None:
+        super().__init__()
+        self.prepare, self.frame = prepare, frame
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        fps_emb, context, frames, *shared = self.prepare(*inputs)
+        latents = torch.stack([self.frame(place, *shared) for place in frames], 1)
+        return fps_emb, context, latents[None]
+
+
+class ImageEncoder(nn.Module):
+    """Picture (n, 3, 64, 64) → image_embeds (n, 128): mean and spread of 16 places. Nothing needs more."""
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        mean = F.avg_pool2d(pixels, 16)
+        spread = (F.avg_pool2d(pixels * pixels, 16) - mean * mean).clamp(min=0).sqrt()
+        return F.pad(torch.cat([mean.flatten(1), spread.flatten(1)], 1), (0, EMBED - 96))

@@ -1,0 +1,103 @@
+"""unet_cond of the second edition: what is done of what was asked for, and that its graph draws the same."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import dct
+import graphs
+import masks
+import scene
+import second
+from kinds import INDEX, KINDS
+
+CLASSES = {"slow": 1, "normal": 2, "fast": 3}
+
+
+class Reader(nn.Module):
+    """Words that say the classes themselves: (B, T, 29) → logits (B, 29, 4)."""
+
+    def forward(self, words: Tensor) -> Tensor:
+        return -(words[:, 0, :, None] - torch.arange(4)).abs()
+
+
+def words(*rows: dict[str, str]) -> Tensor:
+    table = torch.zeros(len(rows), 2, len(KINDS))
+    for row, asked in zip(table, rows, strict=True):
+        for kind, speed in asked.items():
+            row[:, INDEX[kind]] = CLASSES[speed]
+    return table
+
+
+@pytest.fixture(scope="module")
+def whole() -> scene.Scene:
+    return scene.Scene(scene.Prepare(Reader(), masks.load()), scene.Frame()).eval().requires_grad_(False)
+
+
+def levels(context: Tensor, offset: int) -> dict[str, float]:
+    row = context[-1, 1, offset : offset + len(KINDS)]
+    return {KINDS[i]: round(float(row[i]), 2) for i in row.nonzero()[:, 0]}
+
+
+def run(whole: scene.Scene, *rows: dict[str, str], frames: int = 2) -> tuple[Tensor, Tensor]:
+    torch.manual_seed(4)
+    _, context, latents = whole(*second.cond_inputs(words(*rows), frames, 16, 20).values())
+    return context, latents
+
+
+PUSH_IN = {"zoom-in": 0.35}
+
+
+@pytest.mark.parametrize(
+    ("asked", "done"),
+    [
+        ({}, PUSH_IN),
+        ({"pan-left": "fast", "snow": "slow"}, {"pan-left": 1.0, "snow": 0.35}),
+        ({"static": "normal"}, {"static": 0.65}),
+        # A wind alone moves nothing, and the picture of these tests has no water.
+        ({"wind-left": "fast"}, {**PUSH_IN, "wind-left": 1.0}),
+        ({"waves": "normal"}, PUSH_IN),
+        ({"waves": "normal", "zoom-out": "slow"}, {"zoom-out": 0.35}),
+    ],
+)
+def test_what_is_done(whole: scene.Scene, asked: dict[str, str], done: dict[str, float]) -> None:
+    context, _ = run(whole, asked)
+    wanted = {"slow": 0.35, "normal": 0.65, "fast": 1.0}
+    assert levels(context, 0) == done
+    assert levels(context, scene.ASKED) == {kind: wanted[speed] for kind, speed in asked.items()}
+
+
+def test_a_negative_prompt_takes_motions_out(whole: scene.Scene) -> None:
+    context, _ = run(whole, {"snow": "fast"}, {"snow": "slow", "tilt-up": "slow"})
+    assert levels(context, 0) == {"tilt-up": 0.35}
+    assert levels(context, scene.ASKED) == {"snow": 0.35, "tilt-up": 0.35}
+
+
+def test_a_still_clip_is_the_picture(whole: scene.Scene) -> None:
+    torch.manual_seed(4)
+    inputs = second.cond_inputs(words({"static": "normal"}), 3, 16, 20)
+    _, _, latents = whole(*inputs.values())
+    assert latents.shape == (1, dct.CHANNELS, 3, 16, 20)
+    assert float((latents - inputs["image_latents"]).abs().max()) < 1e-4
+
+
+def test_the_graph_draws_what_pytorch_draws(whole: scene.Scene, tmp_path: Path) -> None:
+    path = tmp_path / "unet_cond.onnx"
+    torch.manual_seed(0)
+    graphs.save(second.conditioner(whole, second.cond_inputs(words({}, {}), 3, 16, 20)), path)
+    session = graphs.session(path)
+    names = [value.name for value in session.get_inputs()]
+    everything = {kind: "normal" for kind in KINDS if kind not in ("static", "zoom-out")}
+    for rows, frames, h, w in (
+        (({"zoom-in": "fast", "snow": "fast", "dusk": "slow"},), 5, 24, 16),
+        (({}, everything), 2, 16, 32),
+        (({"rotate-ccw": "slow"},), 1, 16, 16),
+    ):
+        inputs = second.cond_inputs(words(*rows), frames, h, w)
+        expected = whole(*inputs.values())
+        got = session.run(None, {name: inputs[name].numpy() for name in names})
+        for e, g in zip(expected, got, strict=True):
+            assert np.abs(e.numpy() - g).max() < 1e-4
