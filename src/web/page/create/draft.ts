@@ -2,6 +2,7 @@
 import type { CreateBody, Studio, Video } from '../api/types.ts';
 import { createStore } from '../state/store.ts';
 import { dropOthers, readKept, writeKept } from './keep.ts';
+import type { Stroke } from './mask.ts';
 
 /** Parts of the whole, from 0 to 1. */
 export interface Box {
@@ -22,10 +23,15 @@ export interface DraftPicture {
   readonly blob: Blob;
   readonly name: string;
   readonly edit: Edit;
+  /** Over the turned and cropped picture: what may move. Without any, all of it may. */
+  readonly mask: readonly Stroke[];
 }
 
 /** The options that were chosen: those that are absent are the preset's or the model's. */
-export type Values = Omit<CreateBody, 'prompt' | 'preset' | 'input_reference' | 'model' | 'user' | 'seconds'>;
+export type Values = Omit<
+  CreateBody,
+  'prompt' | 'preset' | 'input_reference' | 'motion_mask' | 'model' | 'user' | 'seconds'
+>;
 export type PresetName = Studio['presets'][number]['name'];
 
 export interface RemixedVideo {
@@ -33,6 +39,8 @@ export interface RemixedVideo {
   /** It was made, so there is a picture of it to show. */
   readonly isShown: boolean;
   readonly isCovered: boolean;
+  /** It has a mask, which the remix keeps or leaves out. */
+  readonly mask: 'kept' | 'left out' | undefined;
 }
 
 export interface Draft {
@@ -84,9 +92,9 @@ export async function keepDraft(user: string): Promise<() => void> {
     readKept<Omit<Draft, 'picture'>>(user),
     readKept<DraftPicture>(pictureOf(user)),
   ]);
-  const { blob, name = '', edit = unedited } = picture ?? {};
+  const { blob, name = '', edit = unedited, mask = [] } = picture ?? {};
   if (draft.get() === emptyDraft) {
-    draft.set({ ...emptyDraft, ...kept, ...(blob ? { picture: { blob, name, edit } } : {}) });
+    draft.set({ ...emptyDraft, ...kept, ...(blob ? { picture: { blob, name, edit, mask } } : {}) });
   }
   let written = draft.get();
   const write = (): void => {
@@ -125,7 +133,12 @@ export function draftOf(video: Video, { presets }: Studio): Draft {
   };
   return {
     picture: undefined,
-    from: { id: video.id, isShown: video.variants.includes('thumbnail'), isCovered: video.spoiler },
+    from: {
+      id: video.id,
+      isShown: video.variants.includes('thumbnail'),
+      isCovered: video.spoiler,
+      mask: video.has_motion_mask ? 'kept' : undefined,
+    },
     prompt: video.prompt,
     preset: preset?.name,
     values: Object.fromEntries(Object.entries(chosen).filter(([, value]) => value !== undefined)),

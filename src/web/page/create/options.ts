@@ -81,7 +81,8 @@ export function remixFieldsOf(draft: Draft, preset: PresetInfo, studio: Studio):
     seed: randomSeed(),
     ...(studio.defaults.fps === null ? {} : { fps: studio.defaults.fps }),
   };
-  return fieldsOf({ ...draft, values: { ...usual, ...draft.values } }, studio);
+  const fields = fieldsOf({ ...draft, values: { ...usual, ...draft.values } }, studio);
+  return draft.from?.mask === 'left out' ? { ...fields, motion_mask: 'none' } : fields;
 }
 
 export function randomSeed(): number {

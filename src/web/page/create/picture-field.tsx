@@ -8,6 +8,8 @@ import { useSay } from '../sentences/say.ts';
 import { useStore } from '../state/store.ts';
 import { CropDialog } from './crop-dialog.tsx';
 import { changeDraft, type DraftPicture, draft, type RemixedVideo, unedited } from './draft.ts';
+import { drawStrokes } from './mask.ts';
+import { MaskDialog } from './mask-dialog.tsx';
 import { clipSize, presetOf } from './options.ts';
 import { type Decoded, draw, editedSize, pictureIn, useDecoded } from './picture.ts';
 
@@ -17,13 +19,16 @@ interface PictureFieldProps {
   readonly onRefuse: (why: string) => void;
 }
 
+/** The window over the page that changes the picture. */
+type Opened = 'crop' | 'mask' | undefined;
+
 const megabyte = 2 ** 20;
 
 export function PictureField({ studio, error, onRefuse }: PictureFieldProps) {
   const say = useSay();
   const { picture, from } = useStore(draft);
   const decoded = useDecoded(picture?.blob);
-  const [isCropping, setCropping] = useState(false);
+  const [opened, setOpened] = useState<Opened>();
   const chooser = useRef<HTMLInputElement>(null);
   const camera = useRef<HTMLInputElement>(null);
 
@@ -31,7 +36,7 @@ export function PictureField({ studio, error, onRefuse }: PictureFieldProps) {
     const most = studio?.upload.bytes ?? Infinity;
     if (!file) onRefuse(say.create.picture.notAPicture);
     else if (file.size > most) onRefuse(say.create.picture.tooLarge(Math.floor(most / megabyte)));
-    else changeDraft({ picture: { blob: file, name: file.name, edit: unedited }, from: undefined });
+    else changeDraft({ picture: { blob: file, name: file.name, edit: unedited, mask: [] }, from: undefined });
   };
   const isDragging = useDrop(take);
   const input = (which: typeof chooser, props: { capture?: 'environment' }) => (
@@ -90,8 +95,17 @@ export function PictureField({ studio, error, onRefuse }: PictureFieldProps) {
       </div>
       {picture ? (
         <div class="picture-actions">
-          <Button isSmall icon="crop" isDisabled={decoded.kind !== 'shown'} onClick={() => setCropping(true)}>
+          <Button isSmall icon="crop" isDisabled={decoded.kind !== 'shown'} onClick={() => setOpened('crop')}>
             {say.create.picture.edit}
+          </Button>
+          <Button
+            isSmall
+            icon="brush"
+            isPressed={picture.mask.length > 0}
+            isDisabled={decoded.kind !== 'shown'}
+            onClick={() => setOpened('mask')}
+          >
+            {say.create.mask.open}
           </Button>
           <Button isSmall icon="image" onClick={choose}>
             {say.create.picture.replace}
@@ -108,6 +122,18 @@ export function PictureField({ studio, error, onRefuse }: PictureFieldProps) {
           <Button isSmall icon="image" onClick={choose}>
             {say.create.picture.other}
           </Button>
+          {from.mask ? (
+            <Button
+              isSmall
+              icon="brush"
+              isPressed={from.mask === 'kept'}
+              onClick={() =>
+                changeDraft({ from: { ...from, mask: from.mask === 'kept' ? 'left out' : 'kept' } })
+              }
+            >
+              {say.create.mask.kept}
+            </Button>
+          ) : null}
         </div>
       ) : null}
       <Cut studio={studio} picture={picture} decoded={decoded} />
@@ -116,20 +142,56 @@ export function PictureField({ studio, error, onRefuse }: PictureFieldProps) {
           {error}
         </p>
       ) : null}
-      {isCropping && picture && decoded.kind === 'shown' ? (
-        <CropDialog
+      {picture && decoded.kind === 'shown' ? (
+        <Dialogs
+          window={opened}
+          picture={picture}
           bitmap={decoded.bitmap}
-          edit={picture.edit}
           studio={studio}
-          onClose={() => setCropping(false)}
-          onApply={(edit) => {
-            changeDraft({ picture: { ...picture, edit } });
-            setCropping(false);
-          }}
+          onClose={() => setOpened(undefined)}
         />
       ) : null}
     </section>
   );
+}
+
+interface DialogsProps {
+  readonly window: Opened;
+  readonly picture: DraftPicture;
+  readonly bitmap: ImageBitmap;
+  readonly studio: Studio | undefined;
+  readonly onClose: () => void;
+}
+
+function Dialogs({ window: opened, picture, bitmap, studio, onClose }: DialogsProps) {
+  const change = (changes: Partial<DraftPicture>): void => {
+    changeDraft({ picture: { ...picture, ...changes } });
+    onClose();
+  };
+  switch (opened) {
+    case 'crop':
+      return (
+        <CropDialog
+          bitmap={bitmap}
+          edit={picture.edit}
+          studio={studio}
+          onClose={onClose}
+          // What was painted lies elsewhere in another crop.
+          onApply={(edit) => change({ edit, mask: [] })}
+        />
+      );
+    case 'mask':
+      return (
+        <MaskDialog
+          bitmap={bitmap}
+          picture={picture}
+          onClose={onClose}
+          onApply={(mask) => change({ mask })}
+        />
+      );
+    default:
+      return null;
+  }
 }
 
 /** Pictures that are dropped anywhere on the page or pasted into it. */
@@ -178,13 +240,25 @@ const previewLongest = 1600;
 function Preview({ picture, decoded }: { picture: DraftPicture; decoded: Decoded }) {
   const say = useSay();
   const canvas = useRef<HTMLCanvasElement>(null);
+  const painted = useRef<HTMLCanvasElement>(null);
   useEffect(() => {
-    if (decoded.kind === 'shown' && canvas.current)
-      draw(canvas.current, decoded.bitmap, picture.edit, previewLongest);
-  }, [decoded, picture.edit]);
+    if (decoded.kind !== 'shown' || !canvas.current) return;
+    draw(canvas.current, decoded.bitmap, picture.edit, previewLongest);
+    if (!painted.current) return;
+    painted.current.width = canvas.current.width;
+    painted.current.height = canvas.current.height;
+    drawStrokes(painted.current, picture.mask, getComputedStyle(painted.current).color);
+  }, [decoded, picture.edit, picture.mask]);
   if (decoded.kind === 'unshowable') return <p class="stage-note">{say.create.picture.unshowable}</p>;
   if (decoded.kind === 'loading') return <span class="spinner" />;
-  return <canvas ref={canvas} class="stage-picture" role="img" aria-label={say.create.picture.preview} />;
+  return (
+    <span class="stage-layers">
+      <canvas ref={canvas} class="stage-picture" role="img" aria-label={say.create.picture.preview} />
+      {picture.mask.length > 0 ? (
+        <canvas ref={painted} class="stage-mask" tabIndex={-1} aria-hidden="true" />
+      ) : null}
+    </span>
+  );
 }
 
 interface FactsProps {

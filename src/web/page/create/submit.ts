@@ -4,6 +4,7 @@ import type { Studio, Video } from '../api/types.ts';
 import { showVideo } from '../state/live.ts';
 import { refreshSession } from '../state/session.ts';
 import { type Draft, draft } from './draft.ts';
+import { maskOf } from './mask.ts';
 import { fieldsOf, type PresetInfo, remixFieldsOf } from './options.ts';
 import { fileOf } from './picture.ts';
 
@@ -40,6 +41,13 @@ export async function submit(preset: PresetInfo, studio: Studio): Promise<Video>
 async function formOf({ picture }: Draft, fields: Fields): Promise<FormData> {
   const form = new FormData();
   for (const [name, value] of Object.entries(fields)) form.append(name, String(value));
-  if (picture) form.append('input_reference', await fileOf(picture), picture.name || 'picture');
+  if (!picture) return form;
+  const file = await fileOf(picture);
+  form.append('input_reference', file, picture.name || 'picture');
+  if (picture.mask.length === 0) return form;
+  const bitmap = await createImageBitmap(file);
+  const mask = await maskOf(picture.mask, bitmap);
+  bitmap.close();
+  if (mask) form.append('motion_mask', mask, 'mask.png');
   return form;
 }
