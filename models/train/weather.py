@@ -212,8 +212,12 @@ class Weather(nn.Module):
         tone: Tensor,
         wind: Tensor,
     ) -> Tensor:
+        # The tables are for pictures of 3:2; others have as many to the same area.
+        area = (size[0] * size[1] / (1.5 * size[2] * size[2])).clamp(0.5, 3.0)
+
         def layers(kind: str, table: Tensor) -> Tensor:
-            return torch.einsum("c,cln->ln", hot[INDEX[kind]], table.to(hot))
+            spec = torch.einsum("c,cln->ln", hot[INDEX[kind]], table.to(hot))
+            return torch.cat([torch.ceil(spec[:, :1] * area), spec[:, 1:]], 1)
 
         # Calm air leans a little to a side of the seed's choosing.
         lean = (1 - wind.abs()) * (course[0, 26] - 0.5)
