@@ -174,3 +174,42 @@ test('nothing moves while the page is loaded', async ({ studio }) => {
   await page.getByRole('heading', { name: 'Your videos appear here' }).waitFor();
   expect(await shiftsOf()).toBeLessThan(0.01);
 });
+
+test('a notification tells of a video that is done while nobody looks', async ({ studio }) => {
+  const ann = await studio.person();
+  await studio.hold();
+  await ann.create({ prompt: 'zoom in', preset: 'fast', size: '128', num_frames: '4' });
+  const page = await studio.open('/', { person: ann });
+  await page.getByRole('article', { name: 'zoom in' }).waitFor();
+  await page.context().grantPermissions(['notifications']);
+  await page.getByRole('button', { name: 'Tell me when done' }).click();
+  await page.getByRole('button', { name: 'You will be told', pressed: true }).waitFor();
+  await page.evaluate(`{
+    const Own = Notification;
+    globalThis.told = [];
+    globalThis.Notification = class extends Own {
+      constructor(title, options) {
+        super(title, options);
+        told.push(title + ': ' + options.body);
+      }
+    };
+  }`);
+  const told = (): Promise<string[]> => page.evaluate('told');
+  // A tab that others hide: this browser has no window that could.
+  await page.evaluate(`{
+    Object.defineProperty(document, 'hidden', { value: true, configurable: true });
+    document.dispatchEvent(new Event('visibilitychange'));
+  }`);
+  await studio.letGo();
+  await expect.poll(told).toEqual(['Your video is ready: zoom in']);
+  await page.evaluate(`{
+    delete document.hidden;
+    document.dispatchEvent(new Event('visibilitychange'));
+  }`);
+  // Whoever looks sees it by themselves.
+  await ann.finished(
+    (await ann.create({ prompt: 'zoom out', preset: 'fast', size: '128', num_frames: '4' })).id,
+  );
+  await page.getByRole('article', { name: 'zoom out' }).getByRole('button', { name: /^Play/ }).waitFor();
+  expect(await told()).toHaveLength(1);
+});

@@ -212,6 +212,11 @@ describe('the page of a clip', () => {
       .toBe('true');
     expect(await page.locator('video').getAttribute('src')).toContain('variant=smooth');
     expect((await ann.video(id)).variants).toContain('smooth');
+    await page.getByRole('button', { name: 'Loop', exact: true }).click();
+    await expect.poll(() => page.locator('video').getAttribute('src')).toContain('variant=loop');
+    expect((await ann.video(id)).variants).toContain('loop');
+    await page.getByRole('button', { name: 'Original' }).click();
+    await expect.poll(() => page.locator('video').getAttribute('src')).not.toMatch(/variant=(smooth|loop)/);
     await studio.expectAccessible(page);
     await studio.expectNoSidewaysScroll(page);
 
@@ -222,6 +227,31 @@ describe('the page of a clip', () => {
     await page.getByRole('button', { name: 'Delete it' }).click();
     await page.getByText('Nothing here yet').waitFor();
     expect((await ann.call(`/v1/videos/${id}`)).status).toBe(404);
+  });
+
+  test('is re-rolled, and varied subtly and strongly, by a press each', async ({ studio }) => {
+    const ann = await studio.person();
+    const first = await made(ann, 'zoom in', { seed: '7' });
+    const page = await studio.open(`/library/${first.id}`, { person: ann });
+    for (const [name, remixed_by] of [
+      ['Re-roll', 'reroll'],
+      ['Vary subtle', 'subtle'],
+      ['Vary strong', 'strong'],
+    ] as const) {
+      await page.getByRole('button', { name, exact: true }).click();
+      await expect.poll(() => page.url()).not.toContain(first.id);
+      const id = new URL(page.url()).pathname.split('/').at(-1) ?? '';
+      expect(await ann.finished(id)).toMatchObject({
+        ...{ status: 'completed', prompt: 'zoom in', remixed_from_video_id: first.id, remixed_by },
+      });
+      await page.locator('video').waitFor();
+      await page.locator('.clip-relative[aria-current]', { hasText: `${name} · this clip` }).waitFor();
+      await page.getByRole('link', { name: /^First/ }).click();
+      await expect.poll(() => page.url()).toContain(first.id);
+    }
+    const { data } = (await (await ann.call('/v1/videos')).json()) as { data: { seed: number }[] };
+    expect(data).toHaveLength(4);
+    expect(new Set(data.map(({ seed }) => seed)).size).toBeGreaterThan(1);
   });
 
   test('is cancelled while it waits, and says so', async ({ studio }) => {
