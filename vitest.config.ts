@@ -35,8 +35,6 @@ export default defineConfig({
           maxWorkers: 1,
           sequence: { groupOrder: 1 },
           expect: { poll: { timeout: 150_000, interval: 100 } },
-          // All of it shares one Kinora and two cores with a real browser. What is wrong fails twice.
-          retry: 1,
         },
       },
     ],
