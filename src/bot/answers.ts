@@ -3,7 +3,7 @@ import type { JobClient } from '../queue/client.ts';
 import type { Artifact, Failure } from '../queue/jobs.ts';
 import type { LedgerEntry } from '../queue/ledger.ts';
 import type { QueuePosition } from '../queue/time-left.ts';
-import { type PromptTip, promptTip } from '../request/prompt-tip.ts';
+import type { PromptTip } from '../request/prompt-tip.ts';
 import type { Understood } from '../request/understood.ts';
 import { encodingMsOf, type TrackedJob } from './requests.ts';
 import type { Answer } from './upkeep/delivery.ts';
@@ -15,12 +15,16 @@ export interface Waiting {
 }
 
 /** @returns undefined for a job that does not wait */
-export async function waitingOf(job: TrackedJob, client: JobClient): Promise<Waiting | undefined> {
+export async function waitingOf(
+  job: TrackedJob,
+  client: JobClient,
+  tipFor: (prompt: string) => PromptTip | undefined,
+): Promise<Waiting | undefined> {
   const position = await client.timeLeft.position(job);
   if (!position) return undefined;
   const { generation, earlier } = job.request;
   // A request for the same prompt again had its tip before.
-  return { jobId: job.id, position, tip: earlier ? undefined : promptTip(generation.prompt) };
+  return { jobId: job.id, position, tip: earlier ? undefined : tipFor(generation.prompt) };
 }
 
 /** Results of earlier jobs that a job found in the cache. */

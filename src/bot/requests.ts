@@ -16,6 +16,7 @@ import type { LedgerEntry } from '../queue/ledger.ts';
 import { msUntilNextDay } from '../queue/quota-day.ts';
 import type { QueuePosition } from '../queue/time-left.ts';
 import { type IgnorableOption, withEffect, withoutEffect } from '../request/model-limits.ts';
+import { offeredMotions } from '../request/motions.ts';
 import { generalPresets, type Preset, type PresetName } from '../request/presets.ts';
 import { type PromptTip, promptTip } from '../request/prompt-tip.ts';
 import { type ChatOptions, type Generation, toGeneration, variationStrengths } from '../request/request.ts';
@@ -150,11 +151,23 @@ export class Requests {
     }
   }
 
-  /** Whether the model heeds the options that it may ignore, by the words that people type. Where it is not known, it does. */
+  /** A tip about a prompt, unless the model will tell what it understood of it. */
+  tipFor(prompt: string): PromptTip | undefined {
+    return this.#tools.manifest?.motions ? undefined : promptTip(prompt);
+  }
+
+  /**
+   * The motions of the model, and whether it heeds the options that it may ignore, by the words that people type. Where it
+   * is not known, it does.
+   */
   get offered(): Offered {
     const ignored = this.#tools.manifest?.ignoredOptions ?? [];
     const heeds = (option: IgnorableOption): boolean => !ignored.includes(option);
-    return { negative: heeds('negativePrompt'), guidance: heeds('guidanceScale') };
+    return {
+      negative: heeds('negativePrompt'),
+      guidance: heeds('guidanceScale'),
+      motions: offeredMotions(this.#tools.manifest?.motions),
+    };
   }
 
   async #submit(request: ChatRequest): Promise<RequestOutcome> {
@@ -210,7 +223,7 @@ export class Requests {
       isAnimated: picture.notes.length > 0,
       cut: picture.cut,
       // A request for the same prompt again had its tip before.
-      tip: generation.prompt === base?.prompt ? undefined : promptTip(generation.prompt),
+      tip: generation.prompt === base?.prompt ? undefined : this.tipFor(generation.prompt),
       ignored: withoutEffect(model, options),
     };
   }

@@ -7,6 +7,7 @@ import type { Logger } from '../log.ts';
 import type { JobClient } from '../queue/client.ts';
 import type { QueueEvent } from '../queue/events.ts';
 import { surfaceOf } from '../queue/jobs.ts';
+import type { PromptTip } from '../request/prompt-tip.ts';
 import { waitingOf } from './answers.ts';
 import type { TrackedJob } from './requests.ts';
 import { type ChatMessage, messagesOf, renderProgress, renderWaiting } from './sentences/render.ts';
@@ -42,6 +43,8 @@ export interface StatusBoardOptions {
   /** Shortest time between two edits of one message. */
   readonly everyMs: (job: TrackedJob) => number;
   readonly placesEveryMs?: number;
+  /** As Requests.tipFor. */
+  readonly tipFor: (prompt: string) => PromptTip | undefined;
   readonly log: Logger;
 }
 
@@ -123,7 +126,7 @@ export class StatusBoard {
     for (const row of [...this.#rows.values()]) {
       if (row.progress && performance.now() - row.progressAt < progressIsOldMs) continue;
       try {
-        const waiting = await waitingOf(row.job, this.#options.client);
+        const waiting = await waitingOf(row.job, this.#options.client, this.#options.tipFor);
         if (waiting) {
           row.progress = null;
           await this.#update(row, renderWaiting(waiting, messagesOf(row.job)));

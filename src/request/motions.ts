@@ -34,6 +34,14 @@ export const motionKinds = [
 ] as const;
 export type MotionKind = (typeof motionKinds)[number];
 
+/** What any model may be asked for: motions of the camera, and the commonest of what a picture shows. */
+const generalMotions = motionKinds.slice(0, motionKinds.indexOf('clouds'));
+
+/** What people are offered, by what the model says that it knows. */
+export function offeredMotions(known: readonly MotionKind[] | undefined): readonly MotionKind[] {
+  return known ?? generalMotions;
+}
+
 /** Of weather: light, normal, heavy. */
 export const motionSpeeds = ['slow', 'normal', 'fast'] as const;
 export type MotionSpeed = (typeof motionSpeeds)[number];

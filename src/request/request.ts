@@ -4,29 +4,23 @@
  */
 import { z } from 'zod';
 import { motions, schedulerNames } from './model-limits.ts';
+import { motionWords } from './motions.ts';
 import { presetNames } from './presets.ts';
 import { cleanPrompt, isBlank } from './prompt.ts';
 
 /** Camera choices and the words by which models know them. */
 export const cameraWords = {
-  'zoom-in': 'camera slowly zooming in',
-  'zoom-out': 'camera slowly zooming out',
-  'pan-left': 'camera panning left',
-  'pan-right': 'camera panning right',
-  'tilt-up': 'camera tilting up',
-  'tilt-down': 'camera tilting down',
-  'rotate-clockwise': 'camera rotating clockwise',
-  'rotate-counterclockwise': 'camera rotating counterclockwise',
-  static: 'static camera',
+  'zoom-in': motionWords['zoom-in'],
+  'zoom-out': motionWords['zoom-out'],
+  'pan-left': motionWords['pan-left'],
+  'pan-right': motionWords['pan-right'],
+  'tilt-up': motionWords['tilt-up'],
+  'tilt-down': motionWords['tilt-down'],
+  'rotate-clockwise': motionWords['rotate-cw'],
+  'rotate-counterclockwise': motionWords['rotate-ccw'],
+  static: motionWords.static,
 } as const;
 export type Camera = keyof typeof cameraWords;
-
-/** Motions to choose from where a prompt is written: of the camera, and of what the picture shows. */
-export const motionWords = {
-  ...cameraWords,
-  waves: 'waves rolling',
-  sway: 'swaying gently in the wind',
-} as const;
 export const cameras: readonly string[] = Object.keys(cameraWords);
 
 /**

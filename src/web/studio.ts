@@ -6,8 +6,9 @@ import { defaultImageLimits } from '../inference/pictures/header.ts';
 import type { JobClient } from '../queue/client.ts';
 import { storedModeSchema } from '../queue/mode.ts';
 import { hasShallowCore, type IgnorableOption, motions } from '../request/model-limits.ts';
+import { motionKinds, motionWords, offeredMotions } from '../request/motions.ts';
 import { defaultPreset, presetNames, presetOf } from '../request/presets.ts';
-import { motionWords, optionTable, type Shortcuts } from '../request/request.ts';
+import { optionTable, type Shortcuts } from '../request/request.ts';
 import { enoughDpmSteps } from '../request/resolve.ts';
 import { callerWith } from './caller.ts';
 import { errorSchema, ProblemError } from './problem.ts';
@@ -35,8 +36,11 @@ export const studioSchema = z
       .describe('null where Kinora does not know its workers’ model.'),
     mode: z.enum(['running', 'paused', 'draining']).describe('Requests are taken while it is running.'),
     motions: z
-      .array(z.object({ name: z.string(), prompt: z.string() }))
+      .array(z.object({ name: z.enum(motionKinds), prompt: z.string() }))
       .describe('Words to choose from for a prompt, which may hold several.'),
+    tells_understood: z
+      .boolean()
+      .describe('The model tells with a video which motions of its prompt it understood.'),
     presets: z.array(
       z.object({
         name: z.enum(presetNames),
@@ -135,7 +139,8 @@ async function studioFor(
     object: 'studio',
     model: manifest ? { id: manifest.id, title: manifest.title } : null,
     mode: storedModeSchema.parse(stored),
-    motions: Object.entries(motionWords).map(([name, prompt]) => ({ name, prompt })),
+    motions: offeredMotions(manifest?.motions).map((name) => ({ name, prompt: motionWords[name] })),
+    tells_understood: manifest?.motions !== undefined,
     presets: presetNames.map((name) => {
       const preset = presetOf(manifest ?? {}, name);
       const leftMs = places.get(name)?.leftMs;

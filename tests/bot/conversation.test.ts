@@ -16,6 +16,7 @@ import { loadPack } from '../../src/inference/packs/files.ts';
 import { RuleStore } from '../../src/queue/community-rules.ts';
 import type { Artifact } from '../../src/queue/jobs.ts';
 import type { IgnorableOption } from '../../src/request/model-limits.ts';
+import type { MotionKind } from '../../src/request/motions.ts';
 import { parseWords } from '../../src/request/options-text.ts';
 import type { ChatOptions } from '../../src/request/request.ts';
 import { ann, bob, here, mei, pictureBytes, root, Talk } from '../helpers/conversation-fixture.ts';
@@ -101,6 +102,34 @@ describe('asking', () => {
     expect(whole).toMatchObject({ kind: 'accepted', cut: undefined });
   });
 
+  it('leaves tips to a model that tells what it understood, and offers the motions that it knows', async () => {
+    const { client, artifacts } = talk.services;
+    const rules = new RuleBook(new RuleStore(talk.admin.trail));
+    const loaded = await loadPack(tinyPackPath);
+    const motions: MotionKind[] = ['snow', 'zoom-out'];
+    const manifest = { ...loaded.manifest, motions };
+    const tools = { client, artifacts, rules, day: openTerms.day, log };
+    const [silent, telling] = [loaded.manifest, manifest].map(
+      (pack) => new Requests({ ...tools, manifest: pack }),
+    );
+    if (!silent || !telling) throw new Error('both are there');
+    expect(silent.tipFor('Schnee')).toEqual({ kind: 'noMotion' });
+    expect(telling.tipFor('Schnee')).toBeUndefined();
+    expect(en.helpText.captions(telling.offered)).toContain('Motions: snow, zoom out; slow or fast.');
+    expect(zh.helpText.commands(telling.offered)).toContain('可用的运动：下雪、拉远；');
+    expect(en.helpText.commands(silent.offered)).toContain('static camera, waves, swaying; slow or fast.');
+    const picture = await pictureBytes('orientation-1.jpg');
+    const asked = {
+      jobId: 's-1',
+      person: ann,
+      place: here,
+      replyTo: {},
+      picture,
+      options: { prompt: 'amazing' },
+    };
+    expect(await telling.submit(asked)).toMatchObject({ kind: 'accepted', tip: undefined });
+  });
+
   it('leaves out what the model ignores, and says so', async () => {
     const { client, artifacts } = talk.services;
     const rules = new RuleBook(new RuleStore(talk.admin.trail));
@@ -108,7 +137,7 @@ describe('asking', () => {
     const ignoredOptions: IgnorableOption[] = ['negativePrompt', 'guidanceScale'];
     const manifest = { ...loaded.manifest, ignoredOptions };
     const requests = new Requests({ client, artifacts, rules, day: openTerms.day, manifest, log });
-    expect(requests.offered).toEqual({ negative: false, guidance: false });
+    expect(requests.offered).toMatchObject({ negative: false, guidance: false });
     const picture = await pictureBytes('orientation-1.jpg');
     const ask = async (jobId: string, person: Person, options: ChatOptions) =>
       await requests.submit({ jobId, person, place: here, replyTo: {}, picture, options });

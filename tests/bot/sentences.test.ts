@@ -255,7 +255,11 @@ describe('Chinese', () => {
       if (composed.includes(key)) continue;
       // biome-ignore lint/suspicious/noExplicitAny: each sentence takes other arguments; here all take the same thing
       const say = value as string | ((...parts: any[]) => string);
-      const parts = key === 'result.reused' ? [['甲'], '1.0'] : [anything, anything, anything];
+      const offered = { motions: ['waves'], negative: true, guidance: true };
+      const parts =
+        key === 'result.reused'
+          ? [['甲'], '1.0']
+          : [key.startsWith('helpText.') ? offered : anything, anything, anything];
       const text =
         typeof say === 'string'
           ? say

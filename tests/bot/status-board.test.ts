@@ -40,6 +40,7 @@ async function board(platform = 'test'): Promise<StatusBoard> {
     },
     everyMs: () => everyMs,
     placesEveryMs,
+    tipFor: (prompt) => talk.services.requests.tipFor(prompt),
     log,
   });
   boards.push(made);

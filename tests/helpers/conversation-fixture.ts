@@ -113,7 +113,9 @@ class Conversation {
   }
 
   async waiting(entry: LedgerEntry) {
-    const waiting = await waitingOf(entry, this.#services.client);
+    const waiting = await waitingOf(entry, this.#services.client, (prompt) =>
+      this.#services.requests.tipFor(prompt),
+    );
     return waiting && renderWaiting(waiting, messagesOf(entry));
   }
 

@@ -1,8 +1,9 @@
 /** What Create decides without a browser: frames of a crop, words of chips, costs, and what is sent. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { motions as zh } from '../../src/bot/sentences/motions-zh.ts';
 import { costOf } from '../../src/request/cost.ts';
-import { motionWords } from '../../src/request/request.ts';
+import { motionWords } from '../../src/request/motions.ts';
 import type { Studio, Video } from '../../src/web/page/api/types.ts';
 import { grips, move, ofShape, resize } from '../../src/web/page/create/crop.ts';
 import { type Draft, draftOf, emptyDraft } from '../../src/web/page/create/draft.ts';
@@ -22,6 +23,7 @@ const studio: Studio = {
   model: { id: 'test-1', title: 'Test' },
   mode: 'running',
   motions: [],
+  tells_understood: false,
   presets: [
     {
       name: 'standard',
@@ -112,8 +114,11 @@ describe('the frame of a crop', () => {
   });
 });
 
-describe('chips', () => {
-  const chips = Object.values(motionWords);
+describe.each([
+  ['English', motionWords],
+  ['Chinese', zh.words],
+])('chips in %s', (_language, words) => {
+  const chips = Object.values(words);
 
   it('put their words into the prompt and take them out again', () => {
     for (const words of chips) {

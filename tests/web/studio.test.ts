@@ -5,6 +5,7 @@ import type { PackManifest } from '../../src/inference/packs/manifest.ts';
 import { AuditTrail } from '../../src/queue/audit.ts';
 import { Keys } from '../../src/queue/keys.ts';
 import { ModeSwitch } from '../../src/queue/mode.ts';
+import { motionKinds } from '../../src/request/motions.ts';
 import { promptTip } from '../../src/request/prompt-tip.ts';
 import { errorSchema } from '../../src/web/problem.ts';
 import { ignoredBy, type Studio, studioSchema } from '../../src/web/studio.ts';
@@ -46,9 +47,10 @@ it('tells the model, and of its options the ranges that the API takes', async ()
 
 const pick = ({ side, pixels }: PackManifest['limits']) => ({ side, pixels });
 
-it('offers motions that need no advice', async () => {
-  const { motions } = await studioOf(ann);
-  expect(motions.map(({ name }) => name)).toEqual(expect.arrayContaining(['zoom-in', 'static', 'waves']));
+it('offers motions that need no advice, of a model that names none', async () => {
+  const { motions, tells_understood } = await studioOf(ann);
+  expect(tells_understood).toBe(false);
+  expect(motions.map(({ name }) => name)).toEqual(motionKinds.slice(0, 11));
   for (const { name, prompt } of motions) expect(promptTip(prompt), name).toBeUndefined();
 });
 

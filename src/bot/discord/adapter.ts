@@ -110,6 +110,7 @@ export class DiscordPlatform implements ChatPlatform {
       client: services.client,
       platform: this.name,
       show: (job, message) => delivery.show(job, message),
+      tipFor: (prompt) => services.requests.tipFor(prompt),
       everyMs: () => statusEveryMs,
       log: this.#log,
     });

@@ -205,9 +205,7 @@ const ruleCommands: Options = [
 export const animateOptionNames: ReadonlySet<string> = new Set(animateOptions.map(({ name }) => name));
 
 /** @param offered which options the model heeds; the others are not offered */
-export const publicCommands = (
-  offered: Offered = { negative: true, guidance: true },
-): RESTPostAPIApplicationCommandsJSONBody[] => [
+export const publicCommands = (offered: Partial<Offered> = {}): RESTPostAPIApplicationCommandsJSONBody[] => [
   {
     ...everywhere,
     ...named(['animate', 'Turn a picture into a short video', '动画', '把图片变成短视频']),

@@ -1,22 +1,24 @@
 /** English. */
 import { type ErrorCode, remedyOf, type SerializedError } from '../../errors.ts';
+import type { MotionKind } from '../../request/motions.ts';
 import type { AdminCommandName } from '../admin/commands.ts';
 import { motions } from './motions-en.ts';
 import { buttons, credits, duration, help, jobs, labels, status } from './words-en.ts';
 
 const people = (count: number): string => (count === 1 ? '1 person' : `${count} people`);
 
-/** Whether the model heeds an option that it may ignore. */
+/** The motions of the model, and whether it heeds an option that it may ignore. */
 export interface Offered {
+  readonly motions: readonly MotionKind[];
   readonly negative: boolean;
   readonly guidance: boolean;
 }
 
 /** What /help says: motions, buttons and commands are the same on every platform. */
-function helpText(how: string, options: string): string {
+function helpText(how: string, offered: Offered, options: string): string {
   return (
     `${how}\n` +
-    'Motions: zoom in or out, pan left or right, tilt up or down, rotate, waves, swaying in the wind, static; slow or fast.\n' +
+    `Motions: ${offered.motions.map((motion) => motions.names[motion]).join(', ')}; slow or fast.\n` +
     `${options}\n` +
     'The buttons under a video make variations of it. /queue tells how long it takes, /me your credits and jobs, /web opens the page with all your videos, /privacy tells what is stored.'
   );
@@ -212,12 +214,14 @@ export const en = {
     captions: (offered: Offered) =>
       helpText(
         'Send a picture with a few words about the motion, for example "camera slowly zooming in, waves rolling". In groups, begin with /animate, or reply /animate and your words to a picture.',
+        offered,
         `Options, anywhere in the words: preset=fast|standard|high|creative, motion=low|medium|high, seed=NUMBER, frames=NUMBER, ${offered.guidance ? 'guidance=NUMBER, ' : ''}${offered.negative ? 'negative="…", ' : ''}loop, smooth, private (in a group: for you alone).`,
       ),
     /** Where the options of a command have fields of their own. */
     commands: (offered: Offered) =>
       helpText(
         'Use /animate with a picture and a few words about the motion, for example "camera slowly zooming in, waves rolling"; or Apps > Animate on any message with a picture.',
+        offered,
         `The options of /animate: preset (how much time goes into it), motion, camera, seed (the same gives the same video), ${offered.negative ? 'negative (what should not appear), ' : ''}frames, ${offered.guidance ? 'guidance, ' : ''}loop, smooth, private (only you see it).`,
       ),
   },

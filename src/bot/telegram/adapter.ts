@@ -105,6 +105,7 @@ export class TelegramPlatform implements ChatPlatform {
       client: services.client,
       platform: this.name,
       show: (job, message) => delivery.show(job, message),
+      tipFor: (prompt) => services.requests.tipFor(prompt),
       everyMs: (job) => delivery.statusEveryMs(job),
       placesEveryMs: pace.group,
       log,

@@ -4,7 +4,7 @@
  */
 import { LRUCache } from 'lru-cache';
 import type { InlineKeyboardMarkup, Message } from 'telegraf/types';
-import { motionWords } from '../../request/request.ts';
+import { motionWords } from '../../request/motions.ts';
 import type { Person } from '../people.ts';
 import { type Messages, messagesFor } from '../sentences/catalogue.ts';
 import { replyTo, type TelegramApi } from './api.ts';

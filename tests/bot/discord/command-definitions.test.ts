@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { publicCommands } from '../../../src/bot/discord/command-definitions.ts';
 import type { Offered } from '../../../src/bot/sentences/en.ts';
 
-const optionsOf = (offered?: Offered): string[] => {
+const optionsOf = (offered?: Partial<Offered>): string[] => {
   const animate = publicCommands(offered).find(({ name }) => name === 'animate');
   return animate && 'options' in animate ? (animate.options ?? []).map(({ name }) => name) : [];
 };

@@ -1,6 +1,7 @@
 /** Who is meant in Telegram: in topics, replies and mentions, and where people write as a channel or a group. */
 import { describe, expect, it, type TestContext } from 'vitest';
 import { en } from '../../../src/bot/sentences/en.ts';
+import { offeredMotions } from '../../../src/request/motions.ts';
 import type { FakeChat, GroupOptions, SendOptions } from '../../fakes/telegram/chat.ts';
 import { type FakeTelegram, startFakeTelegram } from '../../fakes/telegram/server.ts';
 import { photo, TelegramWorld } from '../../helpers/telegram-world.ts';
@@ -257,7 +258,7 @@ describe.concurrent('commands of admins in a group', () => {
     for (const command of [`/quota grant ${ada.id} 500`, '/ban 5003 24 spam', '/pause']) {
       group.sendsText(command, { from: boss, forwarded: true });
       expect(await answered(fake, alone, () => alone.sendsText(command, { forwarded: true }))).toBe(
-        en.helpText.captions({ negative: true, guidance: true }),
+        en.helpText.captions({ negative: true, guidance: true, motions: offeredMotions(undefined) }),
       );
     }
     expect(await says('/stats')).toMatch(/^Queue: running/);

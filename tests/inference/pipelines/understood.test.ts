@@ -3,6 +3,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { motions as en } from '../../../src/bot/sentences/motions-en.ts';
+import { motions as zh } from '../../../src/bot/sentences/motions-zh.ts';
 import type { GenerateRequest } from '../../../src/inference/image-to-video.ts';
 import { LatentCache } from '../../../src/inference/latent-cache.ts';
 import { loadPack } from '../../../src/inference/packs/files.ts';
@@ -84,6 +86,21 @@ describe('the model that ships', () => {
     expect(await understoodBy(builtin, prompt)).toMatchObject(expected);
     // The words are in the cache now.
     expect(await understoodBy(builtin, prompt, { seed: 2 })).toMatchObject(expected);
+  });
+
+  it.each([
+    ['English', en.words],
+    ['Chinese', zh.words],
+  ])('understands the words that people are offered in %s', async (_language, words) => {
+    const { motions = [] } = builtin.manifest;
+    expect(motions.length).toBeGreaterThan(0);
+    for (const motion of motions) {
+      const { asked = [] } = (await understoodBy(builtin, words[motion])) ?? {};
+      expect(
+        asked.map((one) => one.motion),
+        words[motion],
+      ).toContain(motion);
+    }
   });
 
   it('tells it of the prompt, not of the negative prompt, and what that took away', async () => {

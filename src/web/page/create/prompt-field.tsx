@@ -12,10 +12,11 @@ import type { Refusal } from './refusal.ts';
 const adviceAfterMs = 900;
 
 export function PromptField({ studio, errors }: { studio: Studio | undefined; errors: Refusal }) {
-  const { prompt: text } = useSay().create;
+  const { create, motions } = useSay();
+  const { prompt: text } = create;
   const now = useStore(draft);
   const id = useId();
-  const tip = useTip(now.prompt);
+  const tip = useTip(now.prompt, studio);
   const error = errors['prompt'];
   return (
     <div class="prompt-field">
@@ -37,16 +38,13 @@ export function PromptField({ studio, errors }: { studio: Studio | undefined; er
       </div>
       <fieldset class="chips">
         <legend class="hidden">{text.chips}</legend>
-        {(studio?.motions ?? []).map(({ name, prompt: words }) => (
-          <button
+        {(studio?.motions ?? []).map(({ name, prompt }) => (
+          <Chip
             key={name}
-            type="button"
-            class="chip"
-            aria-pressed={hasWords(now.prompt, words)}
-            onClick={() => changeDraft({ prompt: toggleWords(now.prompt, words) })}
-          >
-            {text.motions[name] ?? words}
-          </button>
+            name={motions.names[name]}
+            // A model that tells of its motions reads them in the languages of this page.
+            words={studio?.tells_understood ? motions.words[name] : prompt}
+          />
         ))}
       </fieldset>
       <div class="advice" id={`${id}-tip`} aria-live="polite">
@@ -65,14 +63,31 @@ export function PromptField({ studio, errors }: { studio: Studio | undefined; er
   );
 }
 
+function Chip({ name, words }: { name: string; words: string }) {
+  const { prompt } = useStore(draft);
+  return (
+    <button
+      type="button"
+      class="chip"
+      aria-pressed={hasWords(prompt, words)}
+      onClick={() => changeDraft({ prompt: toggleWords(prompt, words) })}
+    >
+      {capital(name)}
+    </button>
+  );
+}
+
+const capital = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
+
 /** The advice that a chat gives, once the person has stopped writing. */
-function useTip(prompt: string): PromptTip | undefined {
+function useTip(prompt: string, studio: Studio | undefined): PromptTip | undefined {
   const [settled, setSettled] = useState(prompt);
   useEffect(() => {
     const timer = setTimeout(() => setSettled(prompt), adviceAfterMs);
     return () => clearTimeout(timer);
   }, [prompt]);
-  return settled === prompt ? promptTip(prompt) : undefined;
+  // A model that tells what it understood knows better.
+  return settled === prompt && studio && !studio.tells_understood ? promptTip(prompt) : undefined;
 }
 
 function Advice({ tip }: { tip: PromptTip }) {

@@ -9,7 +9,8 @@ import { Message } from '../parts/states.tsx';
 import { showToast } from '../parts/toasts.tsx';
 import { contentPath, type Variant } from '../parts/video-tile.tsx';
 import { sayError, useSay } from '../sentences/say.ts';
-import { useStudio } from '../state/studio.ts';
+import { useStore } from '../state/store.ts';
+import { studio, useStudio } from '../state/studio.ts';
 import { type Again, deleteClip, makeAgain, pagePath, setFavourite, transformClip } from './clip-calls.ts';
 
 type Shown = Exclude<Variant, 'thumbnail'>;
@@ -215,7 +216,9 @@ function RemixDialog({ clip, onClose }: { clip: Video; onClose: () => void }) {
   const [prompt, setPrompt] = useState(clip.prompt);
   const [error, setError] = useState<unknown>();
   const { busy, make } = useMakeAgain(clip, setError);
-  const tip = prompt.trim() === clip.prompt ? undefined : promptTip(prompt);
+  // A model that tells what it understood knows better.
+  const isTold = useStore(studio)?.tells_understood ?? true;
+  const tip = isTold || prompt.trim() === clip.prompt ? undefined : promptTip(prompt);
   const submit = (): void => void make({ action: 'remix', prompt: prompt.trim() });
   return (
     <Dialog
