@@ -231,7 +231,7 @@ def rays(
             c[:, 24:25],
         )
         shaft = smooth(-0.35, 1.35, broad + 0.35 * narrow) * (0.75 + 0.25 * smooth(-0.5, 1.5, narrow))
-        far = torch.exp(-0.42 * below) * smooth(3.4, 0.8, slope.abs())
+        far = torch.exp(-0.42 * below) * smooth(2.6, 0.3, slope.abs())
         strength = level * shaft * far * (0.85 + 0.2 * haze)
         strength = strength.clamp(0, 1)
         warm = c[:, 25:26]
@@ -300,7 +300,7 @@ def dusk(
         hue, late = c[:, 9:10], c[:, 10:11]
         deep = level * (0.75 + 0.5 * c[:, 11:12])
         # From orange through rose to violet, under a sky from warm grey to deep blue.
-        glow = torch.cat([1.0 - 0.30 * hue * hue, 0.60 - 0.30 * hue, 0.22 + 0.60 * hue], 1)
+        glow = torch.cat([1.0 - 0.26 * hue * hue, 0.60 - 0.24 * hue, 0.22 + 0.46 * hue], 1)
         sky = torch.cat([0.46 - 0.24 * late, 0.37 - 0.06 * late, 0.50 + 0.16 * late], 1)
         ground = torch.cat([0.46 - 0.18 * late, 0.38 - 0.06 * late, 0.44 + 0.12 * late], 1)
         line = 0.7 * (c[:, 12:13] - 0.5) - 0.1
