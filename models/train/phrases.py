@@ -25,6 +25,7 @@ INDEX = {kind: i for i, kind in enumerate(KINDS)}
 OPPOSED = [*OPPOSITES, {"wind-left", "wind-right"}]
 # What the wind carries, when a prompt says where.
 WINDY = "snow snow rain leaves petals fog embers dust steam clouds bubbles".split()
+SCENES = [("things", "deeds"), ("things", "deeds"), ("water", "calm"), ("places", "lights")]
 GRAMMAR_KINDS = {*MOVING_KINDS, "static"}
 # A clause begins with a character of MARKS, first kind * 32 + second kind, each one more than its index, and
 # ends with END.
@@ -93,6 +94,11 @@ class MarkedChinese(Chinese):
         return mark(super().clause(kind, speed), kind)
 
 
+def read_table(name: str) -> dict[str, dict[str, list[str]]]:
+    """Language → what its list is of → the list."""
+    return tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
+
+
 class Phrases(Draws):
     def __init__(self, seed: int, names: dict[str, float] | None = None) -> None:
         """`names`: the languages and how often they are drawn."""
@@ -104,8 +110,7 @@ class Phrases(Draws):
             "en": MarkedEnglish(self.rng, self.languages["en"]),
             "zh": MarkedChinese(self.rng, self.languages["zh"]),
         }
-        text = (FOLDER / "wind_tails.toml").read_text(encoding="utf-8")
-        self.tails: dict[str, dict[str, list[str]]] = tomllib.loads(text)
+        self.tails, self.scenes = (read_table(file) for file in ("wind_tails", "scenes"))
         self.words = {name: common_words(name, self.languages[name]) for name in self.names}
 
     def generate(self, count: int) -> list[Caption]:
@@ -153,11 +158,11 @@ class Phrases(Draws):
             return "", {}
         if x < 0.12:
             return language.everything(self.pick([1, 3])), {}
-        if x < 0.155 and language.pairs:
+        if x < 0.17 and language.pairs:
             return self.pair(language)
-        if x < 0.175:
+        if x < 0.195:
             return self.windy(language)
-        if x < 0.24:
+        if x < 0.26:
             return self.negated(language)
         if x < 0.63:
             kind = self.kinds(1)[0]
@@ -177,6 +182,11 @@ class Phrases(Draws):
 
     def clause(self, language: Language, kind: str, speed: int) -> str:
         grammar = self.grammars.get(language.name)
+        if self.chance(0.14):
+            spot, clause = self.pick(self.scenes[language.name]["spots"]), language.clause(kind, speed)
+            if not language.blank or self.chance(0.15):
+                return spot + self.pick([language.blank, language.blank, ", "]) + mark(clause, kind)
+            return mark(clause, kind) + " " + spot
         if grammar and kind in GRAMMAR_KINDS:
             return grammar.clause(kind, speed)
         if language.name != "en" and self.chance(0.02):
@@ -185,6 +195,8 @@ class Phrases(Draws):
 
     def pair(self, language: Language) -> tuple[str, Labels]:
         """There and back, or a weather and its wind."""
+        if self.chance(0.4):
+            return self.there_and_back(language)
         pair = self.pick(language.pairs)
         phrase = self.pick(pair["phrases"])
         # Of a weather and its wind, an adverb could mean either.
@@ -192,6 +204,19 @@ class Phrases(Draws):
         adverb = "" if speed == NORMAL else language.adverb(speed)
         text = mark(language.filled(phrase, adverb), *pair["kinds"])
         return text, dict.fromkeys(pair["kinds"], speed)
+
+    def there_and_back(self, language: Language) -> tuple[str, Labels]:
+        """A camera move and its opposite, made of the phrases of each."""
+        kinds = self.pick([sorted(pair) for pair in OPPOSITES])
+        self.rng.shuffle(kinds)
+        if self.chance(0.5):
+            there = self.clause(language, kinds[0], NORMAL)
+            return mark(there + self.pick(self.scenes[language.name]["back"]), *kinds), dict.fromkeys(
+                kinds, NORMAL
+            )
+        speed = self.speed()
+        clauses = [self.clause(language, kind, speed) for kind in kinds]
+        return self.joined(clauses, language, loose=speed != NORMAL), dict.fromkeys(kinds, speed)
 
     def windy(self, language: Language) -> tuple[str, Labels]:
         """A weather, and where the wind carries it."""
@@ -210,12 +235,17 @@ class Phrases(Draws):
             # A camera and something that moves in the picture is what people ask for most.
             kinds = [self.pick([*CAMERA, "static", "static"]), self.pick(KINDS[9:])]
             self.rng.shuffle(kinds)
-        if self.chance(0.2):
+        alike = set(kinds) <= set(CAMERA)
+        if self.chance(0.25 if alike else 0.08):
             speed = self.speed()
             text = self.joined([self.clause(language, kind, NORMAL) for kind in kinds], language)
             labels = {kind: NORMAL if kind == "static" else speed for kind in kinds}
-            return (text if speed == NORMAL else language.shared(text, speed)), labels
+            return (text if speed == NORMAL else language.shared(text, speed, alike)), labels
         labels = {kind: self.speed_of(kind) for kind in kinds}
+        if self.chance(0.4):
+            # One motion has a speed of its own, and the others have none.
+            special = self.pick(kinds)
+            labels = {kind: speed if kind == special else NORMAL for kind, speed in labels.items()}
         clauses = [self.clause(language, kind, speed) for kind, speed in labels.items()]
         mixed = len(set(labels.values())) > 1
         return self.joined(clauses, language, loose=mixed), labels
@@ -240,6 +270,10 @@ class Phrases(Draws):
         group = next((pair for pair in OPPOSED if denied in pair), {denied})
         kind = self.pick([kind for kind in KINDS if kind not in group])
         speed = self.speed_of(kind)
+        if self.chance(0.5):
+            frame = self.pick(self.scenes[language.name]["rather"])
+            clause = self.clause(language, kind, speed)
+            return frame.replace("{n}", phrase).replace("{m}", clause), {kind: speed}
         parts = [phrase, self.clause(language, kind, speed)]
         self.rng.shuffle(parts)
         join = self.pick(["，", "，", "。", "、"] if not language.blank else [", ", ", ", ". ", "; ", " - "])
@@ -274,10 +308,14 @@ class Phrases(Draws):
         x = self.rng.random()
         if x < 0.06:
             return " ".join(self.nonsense(language.name) for _ in range(self.rng.randint(1, 3)))
-        if x < 0.24:
+        if x < 0.22:
             words = self.words.get(language.name) or self.words[self.names[0]]
             return language.blank.join(self.pick(words) for _ in range(self.rng.randint(1, 5)))
-        if x < 0.4 and language.name in self.grammars:
+        if x < 0.4:
+            scenes = self.scenes[language.name]
+            parts = self.pick(SCENES)
+            return language.blank.join(self.pick(scenes[part]) for part in parts)
+        if x < 0.52 and language.name in self.grammars:
             return self.grammars[language.name].distractor()
         return language.distractor()
 
@@ -291,7 +329,7 @@ class Phrases(Draws):
     # Spoiling -----------------------------------------------------------------------------------------------
 
     def spoiled(self, text: str, name: str) -> str:
-        if self.chance(0.13):
+        if self.chance(0.18):
             text = self.typo(text)
         x = self.rng.random()
         if x < 0.35:

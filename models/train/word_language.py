@@ -134,8 +134,8 @@ class Language(Draws):
             return self.filled(phrase, self.adverb(speed))
         return self.filled(phrase) + self.blank + self.adverb(speed)
 
-    def shared(self, clauses: str, speed: int) -> str:
-        """Clauses without a speed, and one for all of them."""
+    def shared(self, clauses: str, speed: int, alike: bool = True) -> str:
+        """Clauses without a speed, and one for all of them. Unless they are `alike`, it must stand apart."""
         word = self.everything(speed)
         frames = [
             "{m}, {t}",
@@ -147,7 +147,7 @@ class Language(Draws):
             "{m}; {t}",
             "{m} - {t}",
         ]
-        if self.chance(0.25):
+        if alike and self.chance(0.25):
             word = self.adverb(speed)
             frames = ["{t} {m}", "{m} {t}", "{m}, {t}", "{t}, {m}"]
         frame = self.pick(frames)
