@@ -20,7 +20,7 @@ import masks
 FOLDER = Path(__file__).parents[2] / "tests" / "fixtures" / "masks"
 # What moves where, in the order of masks.CLASSES.
 KINDS = {"waves": local.WAVES, "sway": local.SWAY, "clouds": local.CLOUDS}
-FRAMES = 24
+FRAMES = 8
 
 
 @dataclass

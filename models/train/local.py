@@ -24,10 +24,12 @@ from torch import Tensor
 WAVES, SWAY, CLOUDS, WIND_LEFT, WIND_RIGHT = 9, 10, 11, 27, 28
 TAU = 2 * math.pi
 # By class: absent, slow, normal, fast.
-WAVE_SIZE = (0.0, 0.6, 1.0, 1.4)
+WAVE_SIZE = (0.0, 0.65, 1.05, 1.5)
 SWAY_SIZE = (0.0, 0.55, 1.0, 1.5)
 # Way of the clouds in a clip, in half short sides.
 CLOUD_WAY = (0.0, 0.16, 0.30, 0.46)
+# Distances from the border, in cells of the masks, over which the clouds' way grows.
+DISTANCES = (1, 3, 6, 10, 14, 19, 24)
 # Waves: length and height in half short sides where the water is nearest, cycles by class, turn in radians.
 # Those of the first half belong to the course, those of the second to the details.
 SEA = (
@@ -36,13 +38,13 @@ SEA = (
     (0.33, 0.0065, (1.0, 2.0, 3.0, 4.0), 0.60),
     (0.24, 0.0050, (1.0, 2.0, 3.0, 4.0), 0.80),
     (0.18, 0.0038, (1.0, 2.0, 4.0, 5.0), 0.90),
-    (0.14, 0.0030, (1.0, 3.0, 4.0, 6.0), 1.00),
-    (0.11, 0.0024, (1.0, 3.0, 5.0, 6.0), 1.10),
-    (0.085, 0.0018, (1.0, 3.0, 5.0, 7.0), 1.20),
+    (0.14, 0.0030, (1.0, 3.0, 4.0, 6.0), 0.90),
+    (0.11, 0.0024, (1.0, 3.0, 5.0, 6.0), 0.90),
+    (0.085, 0.0018, (1.0, 3.0, 5.0, 7.0), 0.90),
 )
 # Crests are seen foreshortened: up and down they are this much shorter than across.
 FORESHORTENING = 1.9
-LIGHT = 1.6
+LIGHT = 2.6
 # Gusts: length, reach in half short sides, cycles by class.
 GUSTS = (
     (2.6, 0.0120, (1.0, 1.0, 1.0, 2.0)),
@@ -197,13 +199,18 @@ def sway(
 
 
 def clouds(sky: Tensor, one_hot: Tensor, blows: Tensor) -> Tensor:
-    """Way of each cell of the sky in a clip, from the mask (1, 1, h/2, w/2), at the same size: all of it well
-    inside, none at the border, less towards the horizon."""
-    inner = torch.minimum(sky, _step(0.5, 1, _blur(_blur(sky, 15), 9)))
+    """Way of each cell of the sky in a clip, at the size of the mask (1, 1, h, w): all of it well inside,
+    none at the border, less towards the horizon."""
+    # The further from what is not sky, the further it may look aside, so that no look reaches that.
+    left = 1 - F.max_pool2d(1 - sky, (3, 1), 1, (1, 0))
+    free = torch.zeros_like(sky)
+    for reach in DISTANCES:
+        free = free + 1 - F.max_pool2d(1 - left, (1, 2 * reach + 1), 1, (0, reach))
+    free = torch.minimum(free / len(DISTANCES), _blur(free / len(DISTANCES), 9))
     rows = sky.mean(3, keepdim=True)
     below = 1 - rows.cumsum(2) / rows.sum(2, keepdim=True).clamp(min=1e-6)
     way = _pick(one_hot, CLOUDS, CLOUD_WAY)[:, None, None, None] * blows[:, None, None, None]
-    return -way * (0.4 + 0.6 * below) * inner
+    return -way * (0.4 + 0.6 * below) * free * _step(0, 1, sky)
 
 
 def maps(

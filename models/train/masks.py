@@ -22,7 +22,7 @@ CELL = 8
 CLASSES = ("water", "foliage", "sky")
 WEIGHTS = Path(__file__).with_name("masks.safetensors")
 # The part of the picture below which a kind does not fit, in the order of CLASSES.
-LEAST = (0.03, 0.05, 0.05)
+LEAST = (0.03, 0.05, 0.08)
 FEATURES = 48
 
 
@@ -104,8 +104,10 @@ class MaskNet(nn.Module):
         what stands still."""
         small = F.avg_pool2d(picture, 4)
         p = _guided(small, _as(self.logits(features(picture)).sigmoid(), small))
+        p = torch.cat([p[:, :1], p[:, 1:2] * _leafy(small), p[:, 2:]], 1)
         t = ((p - 0.45) / 0.3).clamp(0, 1)
-        return t * t * (3 - 2 * t)
+        t = t * t * (3 - 2 * t)
+        return torch.cat([t[:, :2], t[:, 2:] * _soft(picture)], 1)
 
 
 def _as(x: Tensor, like: Tensor) -> Tensor:
@@ -124,6 +126,22 @@ def _guided(picture: Tensor, p: Tensor, size: int = 9, least: float = 4e-3) -> T
     return p
 
 
+def _leafy(picture: Tensor) -> Tensor:
+    """1 where the surroundings are as green or yellow as plants are, 0 where they are brown, grey or red:
+    (N, 1, h, w). Wood, fur and heaps of spice have the texture of foliage."""
+    red, green, blue = (_blur(picture, 17) * 0.5 + 0.53).split(1, 1)
+    greenness = (green - red + 0.6 * (green - blue)) / (red + green + blue)
+    return ((greenness + 0.02) / 0.04).clamp(0, 1)
+
+
+def _soft(picture: Tensor) -> Tensor:
+    """1 where nothing has a hard edge, 0 at hard ones: (N, 1, h, w). Clouds are soft; masts, wires and roofs
+    in front of the sky are not, and thinner than the network sees."""
+    luma = _cells(0.3 * picture[:, :1] + 0.59 * picture[:, 1:2] + 0.11 * picture[:, 2:], 2)
+    edge = F.max_pool2d(_edges((0.5 * luma + 0.6).clamp(min=0.05).log()).amax(1, keepdim=True), 2)
+    return 1 - ((F.max_pool2d(edge, 3, 1, 1) - 0.13) / 0.12).clamp(0, 1)
+
+
 def fits(masks: Tensor) -> Tensor:
     """masks (N, 3, h, w) → (N, 3): 1 where the part of the picture is large enough to be moved, else 0."""
     return (masks.mean((2, 3)) >= masks.new_tensor(LEAST)).to(masks.dtype)
@@ -131,5 +149,5 @@ def fits(masks: Tensor) -> Tensor:
 
 def load(path: Path = WEIGHTS) -> MaskNet:
     net = MaskNet()
-    net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()})
+    net.load_state_dict({k: v.float() for k, v in load_file(path).items()}, strict=False)
     return net.eval().requires_grad_(False)

@@ -1,0 +1,45 @@
+"""The masks against those drawn by hand on the photographs of tests/fixtures/masks."""
+
+import pytest
+
+import hand_masks
+import masks
+
+PHOTOS = {photo.name: photo for photo in hand_masks.photos()}
+
+
+@pytest.fixture(scope="module")
+def net() -> masks.MaskNet:
+    return masks.load()
+
+
+def test_the_photographs_are_enough() -> None:
+    assert len(PHOTOS) >= 12
+    assert sum(photo.held_out for photo in PHOTOS.values()) == 6
+    for i in range(3):
+        assert sum(float(photo.drawn[:, i].mean()) > 0.1 for photo in PHOTOS.values()) >= 3
+
+
+@pytest.mark.parametrize("photo", PHOTOS.values(), ids=PHOTOS.keys())
+def test_what_fits_moves_where_it_was_drawn(photo: hand_masks.Photo, net: masks.MaskNet) -> None:
+    for result in hand_masks.measure(photo, net):
+        if result.fits:
+            assert result.energy_inside >= 0.8, result
+            assert result.bent < 0.5, result
+
+
+def test_nothing_fits_where_nothing_could_move(net: masks.MaskNet) -> None:
+    for name in ("cat", "coffee", "astronaut", "abstract-spiral"):
+        assert not masks.fits(net(PHOTOS[name].picture)).any(), name
+
+
+def test_the_plain_cases_fit(net: masks.MaskNet) -> None:
+    for name, kind in (
+        ("ocean-waves", 0),
+        ("lake-sherburne", 0),
+        ("blue-periwinkle", 1),
+        ("raccoon", 1),
+        ("extreme-desert-hike", 2),
+        ("canyon-wren", 2),
+    ):
+        assert masks.fits(net(PHOTOS[name].picture))[0, kind], name
