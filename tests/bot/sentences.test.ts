@@ -196,6 +196,18 @@ const details: readonly [readonly [string, ErrorDetail], ...(readonly [string, E
     { kind: 'blockedLength', what: 'word', ...range, got: 33 },
   ],
   ['There can be 1 to 32 blocked words, not 33.', { kind: 'blockedCount', ...range, got: 33 }],
+  [
+    'The mask has 64 x 64 pixels and its picture 96 x 64; expected the same shape.',
+    { kind: 'maskShape', width: 64, height: 64, pictureWidth: 96, pictureHeight: 64 },
+  ],
+  [
+    'The mask is black everywhere, so nothing would move; expected white where it may.',
+    { kind: 'maskEmpty' },
+  ],
+  [
+    'The mask cannot be read; expected a picture as PNG or JPEG, white where it may move and black elsewhere.',
+    { kind: 'maskUnreadable' },
+  ],
 ];
 
 /** What to do, where something else fits better than to correct it. */
@@ -213,6 +225,9 @@ const remedies: Readonly<Record<string, string>> = {
   cannotFit: 'Allow more bytes, or choose fewer frames or a smaller size.',
   promptLength: 'Shorten it and try again.',
   promptText: 'Write it in plain text and try again.',
+  maskShape: 'Paint the mask over the whole picture, and try again.',
+  maskEmpty: 'Paint what should move, or leave the mask out.',
+  maskUnreadable: 'Save the mask as PNG and try again.',
 };
 
 describe('what exactly is wrong', () => {
