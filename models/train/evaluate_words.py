@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 import words_tokenizer
-from word_language import KINDS
+from kinds import KINDS
 from words_nets import MotionHead, TextEncoder
 
 PROMPTS = Path(__file__).parents[2] / "tests" / "fixtures" / "prompts"

@@ -18,13 +18,14 @@ from captions import OPPOSITES
 from chinese import Chinese
 from draws import FAST, LOCAL_KINDS, MOVING_KINDS, NORMAL, SLOW, Draws, Labels
 from english import English
-from word_language import CAMERA, FOLDER, KINDS, Language
+from kinds import INDEX, KINDS
+from word_language import CAMERA, FOLDER, Language
 
 LANGUAGES = {"en": 0.15, "zh": 0.15, "es": 0.1, "pt": 0.1, "fr": 0.1, "de": 0.1, "ru": 0.11, "ja": 0.12}
-INDEX = {kind: i for i, kind in enumerate(KINDS)}
 OPPOSED = [*OPPOSITES, {"wind-left", "wind-right"}]
 # What the wind carries, when a prompt says where.
 WINDY = "snow snow rain leaves petals fog embers dust steam clouds bubbles".split()
+LARGE_KANA = str.maketrans("ぁぃぅぇぉっゃゅょァィゥェォッャュョ", "あいうえおつやゆよアイウエオツヤユヨ")
 SCENES = [("things", "deeds"), ("things", "deeds"), ("water", "calm"), ("places", "lights")]
 GRAMMAR_KINDS = {*MOVING_KINDS, "static"}
 # A clause begins with a character of MARKS, first kind * 32 + second kind, each one more than its index, and
@@ -183,7 +184,10 @@ class Phrases(Draws):
     def clause(self, language: Language, kind: str, speed: int) -> str:
         grammar = self.grammars.get(language.name)
         if self.chance(0.14):
-            spot, clause = self.pick(self.scenes[language.name]["spots"]), language.clause(kind, speed)
+            spot, clause = self.spot(language), language.clause(kind, speed)
+            if not language.blank and self.chance(0.3):
+                # What the motion belongs to: 大雪的街道, 大雨の街.
+                return mark(clause, kind) + ("的" if language.name == "zh" else "の") + language.subject()
             if not language.blank or self.chance(0.15):
                 return spot + self.pick([language.blank, language.blank, ", "]) + mark(clause, kind)
             return mark(clause, kind) + " " + spot
@@ -192,6 +196,12 @@ class Phrases(Draws):
         if language.name != "en" and self.chance(0.02):
             language = self.languages["en"]
         return mark(language.clause(kind, speed), kind)
+
+    def spot(self, language: Language) -> str:
+        """A place, or a word or two that say nothing."""
+        if language.blank and self.chance(0.3):
+            return " ".join(self.pick(self.words[language.name]) for _ in range(self.rng.randint(1, 2)))
+        return self.pick(self.scenes[language.name]["spots"])
 
     def pair(self, language: Language) -> tuple[str, Labels]:
         """There and back, or a weather and its wind."""
@@ -329,7 +339,9 @@ class Phrases(Draws):
     # Spoiling -----------------------------------------------------------------------------------------------
 
     def spoiled(self, text: str, name: str) -> str:
-        if self.chance(0.18):
+        if name == "ja" and self.chance(0.12):
+            text = self.misspelt_kana(text)
+        elif self.chance(0.18):
             text = self.typo(text)
         x = self.rng.random()
         if x < 0.35:
@@ -351,6 +363,19 @@ class Phrases(Draws):
             text += " " + " ".join(self.pick(EMOJI) for _ in range(self.rng.randint(1, 3)))
         return text
 
+    def misspelt_kana(self, text: str) -> str:
+        """Large kana for small ones, a long vowel too many or too few."""
+        x = self.rng.random()
+        if x < 0.35:
+            return text.translate(LARGE_KANA)
+        if x < 0.6:
+            return text.replace("ー", "")
+        spots = [m.end() for m in re.finditer(r"[ぁ-ゖァ-ヺ](?=[ぁ-ゖァ-ヺ])", text)]
+        if not spots:
+            return text
+        i = self.pick(spots)
+        return text[:i] + self.pick(["〜", "ー", "～", text[i - 1]]) + text[i:]
+
     def typo(self, text: str) -> str:
         """One or two letters inside words exchanged, left out, doubled or wrong."""
         for _ in range(1 if self.chance(0.75) else 2):
@@ -363,8 +388,10 @@ class Phrases(Draws):
                 text = text[:i] + text[i + 1] + text[i] + text[i + 2 :]
             elif x < 0.6:
                 text = text[:i] + text[i + 1 :]
-            elif x < 0.8:
+            elif x < 0.75:
                 text = text[:i] + text[i] + text[i:]
+            elif x < 0.82:
+                text = text[:i] + text[i] * self.rng.randint(2, 4) + text[i:]
             else:
                 letters = "абвгдежзиклмнопрстуфхчшыья" if text[i] > "ͯ" else "abcdefghijklmnopqrstuvwxyz"
                 text = text[:i] + self.pick(letters) + text[i + 1 :]

@@ -4,7 +4,8 @@ import pytest
 
 import phrases
 import words_tokenizer
-from word_language import KINDS, Language
+from kinds import KINDS
+from word_language import Language
 
 
 def test_a_caption_says_where_its_motions_are() -> None:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 import phrases
 import words_tokenizer
 from draws import Labels
-from word_language import KINDS
+from kinds import INDEX, KINDS
 from words_nets import EMBED, MotionHead, TextEncoder
 
 CHUNK = 16384
@@ -47,7 +47,7 @@ class Batch:
 def classes_of(labels: Labels) -> np.ndarray:
     classes = np.zeros(len(KINDS), dtype=np.int64)
     for kind, speed in labels.items():
-        classes[phrases.INDEX[kind]] = speed
+        classes[INDEX[kind]] = speed
     return classes
 
 
@@ -76,8 +76,8 @@ class Source:
                 ids = np.array(e.ids, dtype=np.int64)
                 first, second = (np.zeros(len(caption.text) + 1, dtype=np.int64) for _ in range(2))
                 for start, end, kinds in caption.spans:
-                    first[start:end] = phrases.INDEX[kinds[0]] + 1
-                    second[start:end] = phrases.INDEX[kinds[1]] + 1 if len(kinds) > 1 else 0
+                    first[start:end] = INDEX[kinds[0]] + 1
+                    second[start:end] = INDEX[kinds[1]] + 1 if len(kinds) > 1 else 0
                 at = np.array([start for start, _ in e.offsets])
                 real = np.array([end > start for start, end in e.offsets])
                 spanned = {kind for _, _, kinds in caption.spans for kind in kinds}

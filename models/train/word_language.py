@@ -6,14 +6,9 @@ from random import Random
 from typing import TypedDict
 
 from draws import FAST, NORMAL, SLOW, Draws
+from kinds import KINDS
 
 FOLDER = Path(__file__).with_name("wordlists")
-# The order of the model's outputs.
-KINDS = (
-    "zoom-in zoom-out pan-left pan-right tilt-up tilt-down rotate-cw rotate-ccw static waves sway clouds "
-    "snow rain fog leaves petals embers fireflies dust bokeh bubbles steam flicker rays lightning dusk "
-    "wind-left wind-right"
-).split()
 CAMERA = KINDS[:8]
 # Without blanks between words.
 UNSPACED = {"zh", "ja"}

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from word_language import KINDS
+from kinds import KINDS
 
 EMBED = 128
 WIDTH = 96  # inside
