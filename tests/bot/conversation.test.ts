@@ -401,7 +401,7 @@ describe('what is left of a job', () => {
       final(await talk.delivered('t-5'))
         .text.split('\n')
         .slice(1),
-    ).toEqual(['听懂了：水波，快。']);
+    ).toEqual(['识别到：水波，快。']);
 
     talk.report = { cache: { hits: ['image'], misses: [] } };
     await talk.ask('t-4', { options: { prompt: '浪'.repeat(900) }, person: mei });

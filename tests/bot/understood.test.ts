@@ -19,15 +19,15 @@ function parse(text: string): UnderstoodMotion[] {
 
 describe('the line about what was understood', () => {
   it.each([
-    ['zoom-out slow, snow', undefined, 'Understood: zoom out, slow; snow.', '听懂了：拉远，慢；下雪。'],
+    ['zoom-out slow, snow', undefined, 'Understood: zoom out, slow; snow.', '识别到：拉远，慢；下雪。'],
     [
       'snow fast, rain slow',
       undefined,
       'Understood: snow, heavy; rain, light.',
-      '听懂了：下雪，强；下雨，轻。',
+      '识别到：下雪，强；下雨，轻。',
     ],
-    ['static slow', undefined, 'Understood: static camera.', '听懂了：镜头静止。'],
-    ['zoom-in slow', undefined, 'Understood: zoom in, slow.', '听懂了：推近，慢。'],
+    ['static slow', undefined, 'Understood: static camera.', '识别到：镜头静止。'],
+    ['zoom-in slow', undefined, 'Understood: zoom in, slow.', '识别到：推近，慢。'],
     [
       '',
       'zoom-in slow',
@@ -44,7 +44,7 @@ describe('the line about what was understood', () => {
       'pan-left fast, waves',
       'pan-left fast',
       'Understood: pan left, fast. There is no water in this picture that could move.',
-      '听懂了：左移，快。 这张图里没有能动的水。',
+      '识别到：左移，快。 这张图里没有能动的水。',
     ],
     [
       'sway, clouds slow',
@@ -56,7 +56,7 @@ describe('the line about what was understood', () => {
       'wind-left',
       'zoom-in slow, wind-left',
       'Understood: wind to the left. Nothing else moves in it, so the camera gently pushes in.',
-      '听懂了：风向左吹。 没有别的在动，所以镜头轻轻推近。',
+      '识别到：风向左吹。 没有别的在动，所以镜头轻轻推近。',
     ],
     // As where a negative prompt took it away.
     ['zoom-out', '', 'Not in this clip: zoom out.', '这段视频里没有：拉远。'],

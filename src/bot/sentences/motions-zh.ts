@@ -70,8 +70,8 @@ export const motions: typeof en.motions = {
   heavy: '强',
   withStrength: (motion, strength) => `${motion}，${strength}`,
   and: (first, second) => `${first}；${second}`,
-  understood: (motions) => `听懂了：${motions}。`,
-  label: '听懂的运动',
+  understood: (motions) => `识别到：${motions}。`,
+  label: '识别到的运动',
   nothingNamed: (example) => `没有写出怎么动，所以镜头轻轻推近。可以试试“${example}”。`,
   nothingElse: '没有别的在动，所以镜头轻轻推近。',
   noPlace: {
