@@ -1,7 +1,7 @@
 /**
  * One tip about a prompt, where one applies: a language that the model does not read, words without meaning for it, no
  * motion, or writing in the picture. These are rules of thumb over words; in doubt there is no tip. Chinese counts as
- * understood: the built-in model knows its words for motion.
+ * understood. A model that tells what it understood needs none of this: Requests.tipFor.
  */
 const words = (text: string): ReadonlySet<string> => new Set(text.trim().split(/\s+/));
 

@@ -242,10 +242,12 @@ describe('what lies where the video goes', () => {
     expect(JSON.parse(stdout)).toMatchObject({ ignored: ignoredOptions });
   });
 
-  it('gives with --json what the model understood of the prompt', async () => {
+  it('says what the model understood of the prompt, with --json as data', async () => {
     const environment = { KINORA_MODEL: builtinPackPath };
-    const asked = ['animate', cat, 'slow waves', '--size', '128', '--frames', '2', '--json'];
-    const { stdout } = await runCli(asked, { folder, environment });
+    const asked = ['animate', cat, 'slow waves', '--size', '128', '--frames', '2'];
+    const said = await runCli(asked, { folder, environment });
+    expect(said.stderr).toContain('\n  understood: waves, slow\n');
+    const { stdout } = await runCli([...asked, '--json'], { folder, environment });
     const waves = [{ motion: 'waves', speed: 'slow' }];
     expect(JSON.parse(stdout)).toMatchObject({ understood: { asked: waves, done: waves } });
   });
