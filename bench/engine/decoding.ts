@@ -18,7 +18,7 @@ export interface DecodingMeasured {
 }
 
 const [chunkSize = 1, threads = 0] = process.argv.slice(2).map(Number);
-const [numFrames, channels, factor, side] = [16, 16, 4, 512];
+const [numFrames, channels, factor, side] = [16, 32, 4, 512];
 const model = fileURLToPath(new URL('../../models/builtin/vae_decoder/model.onnx', import.meta.url));
 const decoder = await OnnxSession.open('vae_decoder', path.resolve(model), { device: 'cpu', threads });
 const cells = side / factor;

@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import type { RgbImage } from '../../src/inference/image-to-video.ts';
+import type { GenerationReport, RgbImage } from '../../src/inference/image-to-video.ts';
 import { LatentCache } from '../../src/inference/latent-cache.ts';
 import { loadPack } from '../../src/inference/packs/files.ts';
 import { type OpenPack, openPack } from '../../src/inference/packs/open.ts';
@@ -12,6 +12,12 @@ import { prepareImage } from '../../src/inference/pictures/prepare.ts';
 import { I2VGenXLPipeline } from '../../src/inference/pipelines/i2vgen-xl.ts';
 import type { GenerationOptions } from '../../src/request/request.ts';
 import { resolveRequest } from '../../src/request/resolve.ts';
+import type { Understood } from '../../src/request/understood.ts';
+
+export interface MadeClip {
+  readonly frames: Uint8Array[];
+  readonly understood: Understood;
+}
 
 export class Generator {
   readonly #pack: OpenPack;
@@ -30,14 +36,25 @@ export class Generator {
   }
 
   async frames(file: string, options: GenerationOptions): Promise<Uint8Array[]> {
+    return (await this.clip(file, options)).frames;
+  }
+
+  async clip(file: string, options: GenerationOptions): Promise<MadeClip> {
     const image = await decodeImage(file);
     const request = resolveRequest(this.#pack.manifest, { seed: 1, ...options }, image);
-    const hooks = { signal: new AbortController().signal, onProgress: () => {}, onReport: () => {} };
+    let understood: Understood = { asked: [], done: [] };
+    const hooks = {
+      signal: new AbortController().signal,
+      onProgress: () => {},
+      onReport: (report: GenerationReport) => {
+        understood = report.understood ?? understood;
+      },
+    };
     const frames: Uint8Array[] = [];
     for await (const { data } of this.#pipeline.generate({ ...request, image: pictureOf(image) }, hooks)) {
       frames.push(data.slice());
     }
-    return frames;
+    return { frames, understood };
   }
 
   async close(): Promise<void> {

@@ -10,6 +10,14 @@ CAMERA_KINDS = "zoom-in zoom-out pan-left tilt-up rotate-cw rotate-ccw pan-right
 LOCAL_KINDS = ["waves", "sway"]
 MOVING_KINDS = CAMERA_KINDS + LOCAL_KINDS
 
+# Of one of these, a clip goes there and back.
+OPPOSITES = [
+    {"zoom-in", "zoom-out"},
+    {"pan-left", "pan-right"},
+    {"tilt-up", "tilt-down"},
+    {"rotate-cw", "rotate-ccw"},
+]
+
 # Kind of motion -> speed (SLOW, NORMAL or FAST); kinds that a caption does not name are absent.
 Labels = dict[str, int]
 

@@ -1,23 +1,33 @@
-"""Weights → models/builtin: six ONNX graphs, their check against PyTorch, and the manifest."""
+"""The built-in model as a pack: `export.py WORDS PACK`, six ONNX graphs and the manifest.
+
+WORDS has tokenizer.json, tokenizer_config.json, text_encoder.pt and motion_head.pt. Apart from these and from
+the masks everything is computed, not learnt. Every graph is compared with PyTorch in several shapes.
+"""
 
 import hashlib
 import json
+import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import onnx
 import torch
+from onnx import GraphProto, ModelProto, helper
 from torch import Tensor, nn
 
-import arranged
-import make_tokenizer
-import motion
-import nets
+import dct
+import masks
+import scene
+import words_nets
+import words_tokenizer
+from core import TRAIN_STEPS, Core
 from graphs import Graph, check, save, trace
+from kinds import KINDS
 
-ID = "kinora-builtin-1"
-
-# The networks of nets.py by the names of their weight files.
-Parts = dict[str, nn.Module]
+ID = "kinora-builtin-2"
+IMAGE_SIDE = 64
+COND_OUTPUTS = ["fps_emb", "context", "image_latents_enc"]
 
 
 class VaeEncoder(nn.Module):
@@ -47,61 +57,163 @@ class VaeDecoder(nn.Module):
         return sample, rgb, sample.mean()
 
 
-def load_all(weights: Path, tokenizer_path: Path) -> Parts:
-    tokenizer, end = make_tokenizer.load(tokenizer_path)
-    parts: Parts = {
-        "text_encoder": nets.TextEncoder(tokenizer.get_vocab_size(), end),
-        "motion_head": nets.MotionHead(),
-        "vae_encoder": nets.make_vae_encoder(),
-        "vae_decoder": nets.make_vae_decoder(),
-        "picture_decoder": nets.make_picture_decoder(),
-        "frame_encoder": nets.make_frame_encoder(),
-        "unet_core": nets.Denoiser(),
-        "image_encoder": nets.ImageEncoder(),
+def all_graphs(graph: GraphProto) -> Iterator[GraphProto]:
+    """The graph and every graph inside it."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from all_graphs(attribute.g)
+
+
+def rename(graph: GraphProto, names: dict[str, str]) -> None:
+    for inner in all_graphs(graph):
+        for node in inner.node:
+            node.input[:] = [names.get(name, name) for name in node.input]
+            node.output[:] = [names.get(name, name) for name in node.output]
+        for value in [*inner.input, *inner.output, *inner.initializer, *inner.value_info]:
+            value.name = names.get(value.name, value.name)
+
+
+def names_made_in(graph: GraphProto) -> set[str]:
+    made: set[str] = set()
+    for inner in all_graphs(graph):
+        made.update(value.name for value in [*inner.input, *inner.initializer])
+        made.update(name for node in inner.node for name in node.output)
+    return made - {""}
+
+
+def scan(prepare: ModelProto, frame: ModelProto) -> ModelProto:
+    """One graph of both: `frame` for each row of `frames`. What all frames share it finds by name."""
+    inner = frame.graph
+    own = names_made_in(inner) - set(scene.SHARED)
+    rename(inner, {name: f"frame/{name}" for name in own})
+    for node in inner.node:
+        node.name = f"frame/{node.name}"
+    place = next(value for value in inner.input if value.name == "frame/place")
+    del inner.input[:]
+    place.type.tensor_type.shape.dim[0].dim_value = 5
+    inner.input.append(place)
+    outer = prepare.graph
+    outer.initializer.extend(inner.initializer)
+    del inner.initializer[:]
+    node = helper.make_node(
+        "Scan", ["frames"], ["drawn"], name="scan", body=inner, num_scan_inputs=1, scan_output_axes=[1]
+    )
+    first = helper.make_tensor("first_axis", onnx.TensorProto.INT64, [1], [0])
+    outer.initializer.append(first)
+    outer.node.extend(
+        [node, helper.make_node("Unsqueeze", ["drawn", "first_axis"], ["image_latents_enc"], name="batch")]
+    )
+    kept = [value for value in outer.output if value.name in COND_OUTPUTS]
+    del outer.output[:]
+    outer.output.extend(kept)
+    shape = [1, dct.CHANNELS, "F", "h", "w"]
+    outer.output.append(helper.make_tensor_value_info("image_latents_enc", onnx.TensorProto.FLOAT, shape))
+    return prepare
+
+
+class Parts:
+    """The networks, rounded as they are kept."""
+
+    def __init__(self, words: Path) -> None:
+        tokenizer, end = words_tokenizer.load(words / "tokenizer.json")
+        self.vocabulary = tokenizer.get_vocab_size()
+        self.text_encoder = words_nets.TextEncoder(self.vocabulary, end)
+        head = words_nets.MotionHead()
+        for name, module in (("text_encoder", self.text_encoder), ("motion_head", head)):
+            state = torch.load(words / f"{name}.pt", map_location="cpu", weights_only=True)
+            module.load_state_dict({k: v.float() for k, v in state.items()})
+        self.scene = scene.Scene(scene.Prepare(head, masks.load()), scene.Frame())
+        for module in (self.text_encoder, self.scene):
+            module.eval().requires_grad_(False)
+            for parameter in module.parameters():
+                if parameter.numel() >= 256:
+                    parameter.copy_(parameter.half().float())
+
+    def words(self, rows: int) -> Tensor:
+        embedded: Tensor = self.text_encoder(torch.randint(0, self.vocabulary, (rows, 77)))
+        return embedded
+
+
+def cond_inputs(words: Tensor, frames: int, h: int, w: int) -> dict[str, Tensor]:
+    """Of a smooth picture, as photographs are; noise would make every mask and grid a matter of rounding.
+
+    words (B, T, width) as the text encoder gives them.
+    """
+    rows = words.shape[0]
+    small = torch.rand(1, 3, h // 4 + 2, w // 4 + 2) * 1.6 - 0.8
+    picture = nn.functional.interpolate(small, (4 * h, 4 * w), mode="bicubic")
+    return {
+        "fps": torch.tensor([16]),
+        "image_latents": dct.Encoder()(picture)[:, :, None],
+        "image_embeddings": torch.randn(rows, 1, scene.EMBED),
+        "frame_positions": torch.arange(frames) / max(frames - 1, 1),
+        "encoder_hidden_states": words,
+        "draws": torch.rand(1, scene.DRAWS),
     }
-    for name, module in parts.items():
-        state = torch.load(Path(weights) / f"{name}.pt", map_location="cpu", weights_only=True)
-        module.load_state_dict({k: v.float() for k, v in state.items()})
-        module.eval().requires_grad_(False)
-        for parameter in module.parameters():
-            if parameter.numel() >= 256:
-                parameter.copy_(parameter.half().float())
-    return parts
 
 
-def make_graphs(parts: Parts) -> dict[str, Graph]:
-    torch.manual_seed(0)
-    c, d = nets.LATENTS, nets.EMBED
-    frames, h, w = 3, 16, 20
+def conditioner(whole: scene.Scene, inputs: dict[str, Tensor]) -> ModelProto:
+    """unet_cond, traced with two rows of words."""
+    prepare, frame = whole.prepare, whole.frame
+    free = {2: "h", 3: "w"}
+    axes = {
+        "image_latents": {3: "h", 4: "w"},
+        "image_embeddings": {0: "B"},
+        "frame_positions": {0: "F"},
+        "encoder_hidden_states": {0: "B", 1: "T"},
+        "context": {0: "B"},
+        "frames": {0: "F"},
+    }
+    outputs = [*COND_OUTPUTS[:2], "frames", *scene.SHARED]
+    outer = trace(Graph(prepare, inputs, outputs, axes))
+    _, _, frames, *shared = prepare(*inputs.values())
+    frame_inputs = {"place": frames[1], **dict(zip(scene.SHARED, shared, strict=True))}
+    inner = trace(
+        Graph(
+            frame,
+            frame_inputs,
+            ["latents"],
+            {
+                # Were its size known to the tracer, it would take a branch for one frame to be the only one.
+                "place": {0: "numbers"},
+                "picture": free,
+                "cycles": {0: "M"},
+                "factors": {0: "2 M", 2: "h2", 3: "w2"},
+                **{name: {2: "h2", 3: "w2"} for name in ("way", "second")},
+                "latents": {1: "h", 2: "w"},
+            },
+        )
+    )
+    return scan(outer, inner)
 
-    def conditioner(frame_encoder: nn.Module) -> nets.Conditioner:
-        return nets.Conditioner(parts["motion_head"], parts["picture_decoder"], frame_encoder).eval()
 
-    rows = {0: "B"}
+def plain_graphs(parts: Parts) -> dict[str, Graph]:
+    """All but unet_cond."""
+    c, d, frames, h, w = dct.CHANNELS, scene.EMBED, 3, 16, 20
     volume = {2: "F", 3: "h", 4: "w"}
-    volumes = rows | volume
-    words = torch.randn(2, 77, d)
     return {
         "text_encoder": Graph(
-            parts["text_encoder"],
-            {"input_ids": torch.randint(0, 9000, (2, 77))},
+            parts.text_encoder,
+            {"input_ids": torch.randint(0, parts.vocabulary, (2, 77))},
             ["prompt_embeds"],
             {"input_ids": {0: "n", 1: "T"}, "prompt_embeds": {0: "n", 1: "T"}},
         ),
         "image_encoder": Graph(
-            parts["image_encoder"],
-            {"pixel_values": torch.randn(1, 3, nets.IMAGE_SIDE, nets.IMAGE_SIDE)},
+            scene.ImageEncoder(),
+            {"pixel_values": torch.randn(1, 3, IMAGE_SIDE, IMAGE_SIDE)},
             ["image_embeds"],
             {"pixel_values": {0: "n"}, "image_embeds": {0: "n"}},
         ),
         "vae_encoder": Graph(
-            VaeEncoder(parts["vae_encoder"]),
+            VaeEncoder(dct.Encoder()),
             {"sample": torch.rand(1, 3, 4 * h, 4 * w) * 2 - 1},
             ["moments"],
             {"sample": {0: "n", 2: "H", 3: "W"}, "moments": {0: "n", 2: "h", 3: "w"}},
         ),
         "vae_decoder": Graph(
-            VaeDecoder(parts["vae_decoder"]),
+            VaeDecoder(dct.Decoder()),
             {"latent": torch.randn(2, c, h, w)},
             ["sample", "rgb", "mean"],
             {
@@ -110,77 +222,49 @@ def make_graphs(parts: Parts) -> dict[str, Graph]:
                 "rgb": {0: "n", 1: "H", 2: "W"},
             },
         ),
-        "unet_cond": Graph(
-            conditioner(arranged.Encoder(parts["frame_encoder"])),
-            {
-                "fps": torch.tensor([16]),
-                "image_latents": torch.randn(1, c, frames, h, w),
-                "image_embeddings": torch.randn(2, 1, d),
-                "encoder_hidden_states": words,
-            },
-            ["fps_emb", "context", "image_latents_enc"],
-            {
-                "image_latents": volume,
-                "image_embeddings": rows,
-                "encoder_hidden_states": {0: "B", 1: "T"},
-                "context": rows,
-                "image_latents_enc": volumes,
-            },
-            conditioner(parts["frame_encoder"]),
-        ),
         "unet_core": Graph(
-            arranged.Core(parts["unet_core"]).eval(),
+            Core(),
             {
                 "sample": torch.randn(1, c, frames, h, w),
                 "timestep": torch.tensor([499]),
                 "fps_emb": torch.randn(1, 64),
                 "context": torch.randn(2, 2, d),
-                "image_latents_enc": torch.randn(2, c, frames, h, w),
+                "image_latents_enc": torch.randn(1, c, frames, h, w),
                 "factors": torch.randn(3),
             },
             ["out_sample"],
             {
                 "sample": volume,
-                "context": rows,
-                "image_latents_enc": volumes,
+                "context": {0: "B"},
+                "image_latents_enc": volume,
                 "factors": {0: "1 + B"},
                 "out_sample": volume,
             },
-            parts["unet_core"].step,
         ),
     }
 
 
-def other_shapes(name: str, parts: Parts) -> list[tuple[Tensor, ...]]:
+def other_feeds(name: str, parts: Parts) -> list[tuple[Tensor, ...]]:
     """More shapes than the traced one: other sizes, frame counts and one or two rows."""
-    torch.manual_seed(1)
-    c, d = nets.LATENTS, nets.EMBED
-    feeds = []
-    for batch, frames, h, w in ((1, 8, 24, 16), (2, 5, 16, 32), (1, 1, 16, 16)):
-        latents = torch.randn(1, c, frames, h, w)
-        image_latents = latents.clone()
-        for k in range(1, frames):
-            image_latents[:, :, k] = k / (frames - 1)
-        ids = torch.randint(0, 9000, (batch, 77))
-        with torch.no_grad():
-            words = parts["text_encoder"](ids)
-        feeds.append(
-            {
-                "text_encoder": (ids,),
-                "image_encoder": (torch.randn(1, 3, nets.IMAGE_SIDE, nets.IMAGE_SIDE),),
-                "vae_encoder": (torch.rand(1, 3, 4 * h, 4 * w) * 2 - 1,),
-                "vae_decoder": (torch.randn(frames, c, h, w),),
-                "unet_cond": (torch.tensor([8 + frames]), image_latents, torch.randn(batch, 1, d), words),
-                "unet_core": (
-                    latents,
-                    torch.tensor([100 * frames]),
-                    torch.randn(1, 64),
-                    torch.randn(batch, 2, d),
-                    torch.randn(batch, c, frames, h, w),
-                    torch.randn(1 + batch),
-                ),
-            }[name]
-        )
+    c, d = dct.CHANNELS, scene.EMBED
+    feeds: list[tuple[Tensor, ...]] = []
+    for rows, frames, h, w in ((1, 8, 24, 16), (2, 5, 16, 32), (1, 1, 16, 16)):
+        made: dict[str, tuple[Tensor, ...]] = {
+            "text_encoder": (torch.randint(0, parts.vocabulary, (rows, 77)),),
+            "image_encoder": (torch.randn(1, 3, IMAGE_SIDE, IMAGE_SIDE),),
+            "vae_encoder": (torch.rand(1, 3, 4 * h, 4 * w) * 2 - 1,),
+            "vae_decoder": (torch.randn(frames, c, h, w),),
+            "unet_cond": tuple(cond_inputs(parts.words(rows), frames, h, w).values()),
+            "unet_core": (
+                torch.randn(1, c, frames, h, w),
+                torch.tensor([999 if frames == 1 else 100 * frames]),
+                torch.randn(1, 64),
+                torch.randn(rows, 2, d),
+                torch.randn(1, c, frames, h, w),
+                torch.randn(1 + rows),
+            ),
+        }
+        feeds.append(made[name])
     return feeds
 
 
@@ -190,6 +274,7 @@ def write_json(path: Path, value: object) -> None:
 
 
 def write_manifest(pack: Path) -> None:
+    steps = {"numInferenceSteps": 1, "guidanceScale": 1}
     manifest = {
         "kinora": 1,
         "id": ID,
@@ -197,35 +282,42 @@ def write_manifest(pack: Path) -> None:
         "family": "i2vgen-xl",
         "flavour": "plain",
         "licence": "MIT",
-        "source": "trained by models/train on procedural pictures, public-domain photographs "
-        "and generated captions",
+        "source": "computed and trained by models/train: its words learnt from generated captions, "
+        "its masks from free photographs",
         "architecture": {
-            "latentChannels": nets.LATENTS,
-            "vaeScaleFactor": nets.PATCH,
+            "latentChannels": dct.CHANNELS,
+            "vaeScaleFactor": dct.CELL,
             "vaeScalingFactor": 1.0,
-            "maxTokens": nets.MAX_TOKENS,
-            "imageEncoderSize": nets.IMAGE_SIDE,
+            "maxTokens": words_nets.MAX_TOKENS,
+            "imageEncoderSize": IMAGE_SIDE,
             "imageMean": [0.5, 0.5, 0.5],
             "imageStd": [0.5, 0.5, 0.5],
         },
         "sizeMultiple": 16,
         "limits": {
-            "side": {"min": 128, "max": 1024},
-            "pixels": {"min": 128 * 128, "max": 768 * 768},
-            "numFrames": {"min": 1, "max": 32},
-            "numInferenceSteps": {"min": 1, "max": 50},
-            "guidanceScale": {"min": 1, "max": 2},
+            "side": {"min": 128, "max": 2048},
+            "pixels": {"min": 128 * 128, "max": 1024 * 1024},
+            "numFrames": {"min": 1, "max": 96},
+            "numInferenceSteps": {"min": 1, "max": 1},
+            "guidanceScale": {"min": 1, "max": 1},
             "targetFps": {"min": 4, "max": 32},
         },
         "motionFps": {"low": 24, "medium": 16, "high": 8},
-        "defaults": {"scheduler": "ddim", "prompt": "", "negativePrompt": "", "fps": 8, "decodeChunkSize": 2},
-        "presets": {
-            "fast": {"size": 256, "numFrames": 8, "numInferenceSteps": 4, "guidanceScale": 1},
-            "standard": {"size": 448, "numFrames": 16, "numInferenceSteps": 5, "guidanceScale": 1},
-            "high": {"size": 512, "numFrames": 24, "numInferenceSteps": 8, "guidanceScale": 1},
-            "creative": {"size": 448, "numFrames": 16, "numInferenceSteps": 5, "guidanceScale": 1},
+        "defaults": {
+            "scheduler": "ddim",
+            "prompt": "",
+            "negativePrompt": "",
+            "fps": 24,
+            "decodeChunkSize": 2,
         },
-        # unet_core's answer depends on what is asked for alone, not on how it is asked.
+        # Of a photograph of 3:2: long sides of 480, 720 and 1024 pixels.
+        "presets": {
+            "fast": {"size": 392, "numFrames": 48, **steps},
+            "standard": {"size": 588, "numFrames": 72, **steps},
+            "high": {"size": 836, "numFrames": 96, **steps},
+            "creative": {"size": 588, "numFrames": 72, **steps},
+        },
+        "motions": list(KINDS),
         "ignoredOptions": [
             "negativePrompt",
             "numInferenceSteps",
@@ -233,58 +325,57 @@ def write_manifest(pack: Path) -> None:
             "guidanceEnd",
             "scheduler",
         ],
-        # unet_cond says in its context which of these it understood.
-        "motions": motion.KINDS,
     }
-    # The two texts for people may be edited without a new export.
-    paths = sorted(
-        p
-        for p in pack.rglob("*")
-        if p.is_file() and p.name != "kinora.json" and p.suffix not in (".md", ".png")
-    )
+    # The texts for people may be edited without a new export.
+    kept = (p for p in pack.rglob("*") if p.is_file() and p.name != "kinora.json" and p.suffix != ".md")
     manifest["files"] = [
         {
             "path": p.relative_to(pack).as_posix(),
             "bytes": p.stat().st_size,
             "sha256": hashlib.sha256(p.read_bytes()).hexdigest(),
         }
-        for p in paths
+        for p in sorted(kept)
     ]
     write_json(pack / "kinora.json", manifest)
 
 
-def main(weights: Path, pack: Path) -> None:
-    torch.set_num_threads(2)
-    parts = load_all(weights, pack / "tokenizer" / "tokenizer.json")
-    total = 0
-    for name, graph in make_graphs(parts).items():
+def write_scheduler(pack: Path) -> None:
+    schedule = {
+        "_class_name": "DDIMScheduler",
+        "beta_start": 0.0001,
+        "beta_end": 0.02,
+        "beta_schedule": "squaredcos_cap_v2",
+        "clip_sample": False,
+        "clip_sample_range": 1.0,
+        "num_train_timesteps": TRAIN_STEPS,
+        "prediction_type": "v_prediction",
+        "rescale_betas_zero_snr": True,
+        "set_alpha_to_one": True,
+        "steps_offset": 1,
+        "thresholding": False,
+        "timestep_spacing": "trailing",
+        "trained_betas": None,
+    }
+    write_json(pack / "scheduler" / "scheduler_config.json", schedule)
+
+
+def main(words: Path, pack: Path) -> None:
+    torch.manual_seed(0)
+    (pack / "tokenizer").mkdir(parents=True, exist_ok=True)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(words / name, pack / "tokenizer" / name)
+    parts = Parts(words)
+    for name, graph in plain_graphs(parts).items():
         path = pack / name / "model.onnx"
         save(trace(graph), path)
-        total += path.stat().st_size
-        feeds = [tuple(graph.inputs.values()), *other_shapes(name, parts)]
-        check(name, graph.reference or graph.module, path, feeds)
-    print(f"{total / 1e6:.1f} MB in all")
+        check(name, graph.module, path, [tuple(graph.inputs.values()), *other_feeds(name, parts)])
+    path = pack / "unet_cond" / "model.onnx"
+    save(conditioner(parts.scene, cond_inputs(parts.words(2), 3, 16, 20)), path)
+    check("unet_cond", parts.scene, path, other_feeds("unet_cond", parts))
     write_json(pack / "model_index.json", {"_class_name": "I2VGenXLPipeline"})
-    write_json(
-        pack / "scheduler" / "scheduler_config.json",
-        {
-            "_class_name": "DDIMScheduler",
-            "beta_start": 0.0001,
-            "beta_end": 0.02,
-            "beta_schedule": "squaredcos_cap_v2",
-            "clip_sample": False,
-            "clip_sample_range": 1.0,
-            "num_train_timesteps": nets.TRAIN_STEPS,
-            "prediction_type": "v_prediction",
-            "rescale_betas_zero_snr": True,
-            "set_alpha_to_one": True,
-            "steps_offset": 1,
-            "thresholding": False,
-            "timestep_spacing": "trailing",
-            "trained_betas": None,
-        },
-    )
+    write_scheduler(pack)
     write_manifest(pack)
+    print(json.dumps({"bytes": sum(p.stat().st_size for p in pack.rglob("*") if p.is_file())}))
 
 
 if __name__ == "__main__":

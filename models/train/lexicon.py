@@ -42,15 +42,6 @@ def read_camera_table(name: str) -> dict[str, list[str]]:
     return {**table, "pan-right": mirrored(table["pan-left"], pairs)}
 
 
-def tokenizer_words() -> list[list | tuple | dict]:
-    """All lists and tables, for the training of the tokenizer. The sets repeat words of the lists."""
-    return [
-        value
-        for name, value in globals().items()
-        if name.isupper() and isinstance(value, list | tuple | dict)
-    ]
-
-
 MIRROR_WORDS = [("leftwards", "rightwards"), ("leftward", "rightward"), ("left", "right")]
 
 # Camera motions. Verbs: "<camera> <verb>s <rest>"; nouns: "a <speed> <noun>".

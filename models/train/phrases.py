@@ -14,9 +14,8 @@ from random import Random
 
 import wordfreq
 
-from captions import OPPOSITES
 from chinese import Chinese
-from draws import FAST, LOCAL_KINDS, MOVING_KINDS, NORMAL, SLOW, Draws, Labels
+from draws import FAST, LOCAL_KINDS, MOVING_KINDS, NORMAL, OPPOSITES, SLOW, Draws, Labels
 from english import English
 from kinds import INDEX, KINDS
 from word_language import CAMERA, FOLDER, Language

@@ -1,7 +1,7 @@
-"""unet_cond of the second edition: reads what was asked for, and draws every frame of the clip.
+"""unet_cond: reads what was asked for, and draws every frame of the clip.
 
 Prepare is what all frames share, and runs once; Frame draws one, so that a clip of any length takes the
-memory of one frame beside its latents. second.py puts both into one graph; Scene is the same in PyTorch.
+memory of one frame beside its latents. export.py puts both into one graph; Scene is the same in PyTorch.
 """
 
 import math

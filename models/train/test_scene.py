@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 import dct
+import export
 import graphs
 import masks
 import scene
-import second
 from kinds import INDEX, KINDS
 
 CLASSES = {"slow": 1, "normal": 2, "fast": 3}
@@ -44,7 +44,7 @@ def levels(context: Tensor, offset: int) -> dict[str, float]:
 
 def run(whole: scene.Scene, *rows: dict[str, str], frames: int = 2) -> tuple[Tensor, Tensor]:
     torch.manual_seed(4)
-    _, context, latents = whole(*second.cond_inputs(words(*rows), frames, 16, 20).values())
+    _, context, latents = whole(*export.cond_inputs(words(*rows), frames, 16, 20).values())
     return context, latents
 
 
@@ -78,7 +78,7 @@ def test_a_negative_prompt_takes_motions_out(whole: scene.Scene) -> None:
 
 def test_a_still_clip_is_the_picture(whole: scene.Scene) -> None:
     torch.manual_seed(4)
-    inputs = second.cond_inputs(words({"static": "normal"}), 3, 16, 20)
+    inputs = export.cond_inputs(words({"static": "normal"}), 3, 16, 20)
     _, _, latents = whole(*inputs.values())
     assert latents.shape == (1, dct.CHANNELS, 3, 16, 20)
     assert float((latents - inputs["image_latents"]).abs().max()) < 1e-4
@@ -87,7 +87,7 @@ def test_a_still_clip_is_the_picture(whole: scene.Scene) -> None:
 def test_the_graph_draws_what_pytorch_draws(whole: scene.Scene, tmp_path: Path) -> None:
     path = tmp_path / "unet_cond.onnx"
     torch.manual_seed(0)
-    graphs.save(second.conditioner(whole, second.cond_inputs(words({}, {}), 3, 16, 20)), path)
+    graphs.save(export.conditioner(whole, export.cond_inputs(words({}, {}), 3, 16, 20)), path)
     session = graphs.session(path)
     names = [value.name for value in session.get_inputs()]
     everything = {kind: "normal" for kind in KINDS if kind not in ("static", "zoom-out")}
@@ -96,7 +96,7 @@ def test_the_graph_draws_what_pytorch_draws(whole: scene.Scene, tmp_path: Path) 
         (({}, everything), 2, 16, 32),
         (({"rotate-ccw": "slow"},), 1, 16, 16),
     ):
-        inputs = second.cond_inputs(words(*rows), frames, h, w)
+        inputs = export.cond_inputs(words(*rows), frames, h, w)
         expected = whole(*inputs.values())
         got = session.run(None, {name: inputs[name].numpy() for name in names})
         for e, g in zip(expected, got, strict=True):

@@ -15,10 +15,10 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 
 import phrases
 from chinese import HAN
-from make_tokenizer import END, START
 from word_language import FOLDER
 from words_nets import MAX_TOKENS
 
+START, END = "<|startoftext|>", "<|endoftext|>"
 VOCABULARY = 14336
 HAN_RANGE = "㐀-䶿一-鿿"
 HIRAGANA, KATAKANA = "ぁ-ゟ", "ァ-ヿ"

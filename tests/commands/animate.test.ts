@@ -244,12 +244,12 @@ describe('what lies where the video goes', () => {
 
   it('says what the model understood of the prompt, with --json as data', async () => {
     const environment = { KINORA_MODEL: builtinPackPath };
-    const asked = ['animate', cat, 'slow waves', '--size', '128', '--frames', '2'];
+    const asked = ['animate', cat, 'zoom out slowly', '--size', '128', '--frames', '2'];
     const said = await runCli(asked, { folder, environment });
-    expect(said.stderr).toContain('\n  understood: waves, slow\n');
+    expect(said.stderr).toContain('\n  understood: zoom out, slow\n');
     const { stdout } = await runCli([...asked, '--json'], { folder, environment });
-    const waves = [{ motion: 'waves', speed: 'slow' }];
-    expect(JSON.parse(stdout)).toMatchObject({ understood: { asked: waves, done: waves } });
+    const zoom = [{ motion: 'zoom-out', speed: 'slow' }];
+    expect(JSON.parse(stdout)).toMatchObject({ understood: { asked: zoom, done: zoom } });
   });
 
   it('takes picture, prompt, preset, size and frames of the earlier video with --from', async () => {

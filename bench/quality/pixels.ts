@@ -1,0 +1,56 @@
+/** Pictures that are warped and compared. Knows no model. */
+import type { RgbImage } from '../../src/inference/image-to-video.ts';
+
+const clamp = (x: number, low: number, high: number): number => Math.min(Math.max(x, low), high);
+
+/** Where each pixel of a frame lies in the picture; x and y in pixels, centres at whole numbers. */
+export interface Warp {
+  readonly x: Float64Array;
+  readonly y: Float64Array;
+}
+
+/** Separable cubic convolution with a = -0.75; indices outside the picture are clamped. */
+export function resample({ width, height, data }: RgbImage, { x, y }: Warp): RgbImage {
+  const out = new Uint8ClampedArray(x.length * 3);
+  const wx = new Float64Array(4);
+  const wy = new Float64Array(4);
+  for (let k = 0; k < x.length; k++) {
+    const px = x[k] as number;
+    const py = y[k] as number;
+    const x0 = Math.floor(px);
+    const y0 = Math.floor(py);
+    cubicWeights(px - x0, wx);
+    cubicWeights(py - y0, wy);
+    for (let channel = 0; channel < 3; channel++) {
+      let sum = 0;
+      for (let b = 0; b < 4; b++) {
+        const row = clamp(y0 + b - 1, 0, height - 1) * width;
+        let line = 0;
+        for (let a = 0; a < 4; a++) {
+          const column = clamp(x0 + a - 1, 0, width - 1);
+          line += (wx[a] as number) * (data[(row + column) * 3 + channel] as number);
+        }
+        sum += (wy[b] as number) * line;
+      }
+      out[k * 3 + channel] = sum;
+    }
+  }
+  return { width, height, data: new Uint8Array(out.buffer) };
+}
+
+function cubicWeights(t: number, weights: Float64Array): void {
+  const a = -0.75;
+  const far = (d: number): number => ((a * d - 5 * a) * d + 8 * a) * d - 4 * a;
+  const near = (d: number): number => ((a + 2) * d - (a + 3)) * d * d + 1;
+  weights[0] = far(1 + t);
+  weights[1] = near(t);
+  weights[2] = near(1 - t);
+  weights[3] = far(2 - t);
+}
+
+/** In dB over all channels; the same pictures give 99. */
+export function psnr(a: Uint8Array, b: Uint8Array): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += ((a[i] as number) - (b[i] as number)) ** 2;
+  return sum === 0 ? 99 : Math.min(99, 10 * Math.log10((255 ** 2 * a.length) / sum));
+}
