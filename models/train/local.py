@@ -44,7 +44,7 @@ SEA = (
 )
 # Crests are seen foreshortened: up and down they are this much shorter than across.
 FORESHORTENING = 1.9
-LIGHT = 2.6
+LIGHT = 3.4
 # Gusts: length, reach in half short sides, cycles by class.
 GUSTS = (
     (2.6, 0.0120, (1.0, 1.0, 1.0, 2.0)),
@@ -198,11 +198,12 @@ def sway(
     return torch.cat(cycles), torch.stack([torch.cat(sines), torch.cat(cosines)])
 
 
-def clouds(sky: Tensor, one_hot: Tensor, blows: Tensor) -> Tensor:
+def clouds(sky: Tensor, one_hot: Tensor, blows: Tensor, course: Tensor, details: Tensor) -> Tensor:
     """Way of each cell of the sky in a clip, at the size of the mask (1, 1, h, w): all of it well inside,
-    none at the border, less towards the horizon."""
+    none at the border, less towards the horizon, and some of it faster, as the seed says."""
+    plane = Plane(sky)
     # The further from what is not sky, the further it may look aside, so that no look reaches that.
-    left = 1 - F.max_pool2d(1 - sky, (3, 1), 1, (1, 0))
+    left = 1 - F.max_pool2d(1 - _step(0.05, 0.3, sky), (3, 1), 1, (1, 0))
     free = torch.zeros_like(sky)
     for reach in DISTANCES:
         free = free + 1 - F.max_pool2d(1 - left, (1, 2 * reach + 1), 1, (0, reach))
@@ -210,7 +211,11 @@ def clouds(sky: Tensor, one_hot: Tensor, blows: Tensor) -> Tensor:
     rows = sky.mean(3, keepdim=True)
     below = 1 - rows.cumsum(2) / rows.sum(2, keepdim=True).clamp(min=1e-6)
     way = _pick(one_hot, CLOUDS, CLOUD_WAY)[:, None, None, None] * blows[:, None, None, None]
-    return -way * (0.4 + 0.6 * below) * free * _step(0, 1, sky)
+    a, b = course[:, :, None, None, None], details[:, :, None, None, None]
+    wide = (TAU * (a[:, 30] + 0.4 * plane.x + (a[:, 31] - 0.5) * plane.y)).sin()
+    fine = (TAU * (b[:, 30] + 0.7 * plane.x + 2 * (b[:, 31] - 0.5) * plane.y)).sin()
+    speed = 0.7 + 0.3 * a[:, 29] + 0.25 * wide + 0.12 * fine
+    return -way * speed * (0.4 + 0.6 * below) * free * _step(0.1, 0.6, sky)
 
 
 def maps(
@@ -220,7 +225,7 @@ def maps(
     of their second look (1, 1, H/2, W/2); of size 1 × 1 where nothing moves."""
     blows = wind(one_hot, course)
     whole = gain[:, None, None, None]
-    way = _twice(clouds(m[:, 2:3], one_hot, blows) * whole)
+    way = _twice(clouds(m[:, 2:3], one_hot, blows, course, details) * whole)
     free = _twice(_rooted(m[:, 1:2]))
     big = _twice(m)
     wave_cycles, wave_maps = waves(big[:, :1], one_hot, blows, course, details)

@@ -103,11 +103,12 @@ class MaskNet(nn.Module):
         """(N, 3, H, W) in -1 … 1 → (N, 3, H/4, W/4). Doubt counts as no: what moves wrongly looks worse than
         what stands still."""
         small = F.avg_pool2d(picture, 4)
-        p = _guided(small, _as(self.logits(features(picture)).sigmoid(), small))
+        raw = _as(self.logits(features(picture)).sigmoid(), small)
+        p = _guided(small, raw)
         p = torch.cat([p[:, :1], p[:, 1:2] * _leafy(small), p[:, 2:]], 1)
         t = ((p - 0.45) / 0.3).clamp(0, 1)
         t = t * t * (3 - 2 * t)
-        return torch.cat([t[:, :2], t[:, 2:] * _soft(picture)], 1)
+        return torch.cat([t[:, :2], t[:, 2:] * _open(picture)], 1)
 
 
 def _as(x: Tensor, like: Tensor) -> Tensor:
@@ -134,12 +135,14 @@ def _leafy(picture: Tensor) -> Tensor:
     return ((greenness + 0.02) / 0.04).clamp(0, 1)
 
 
-def _soft(picture: Tensor) -> Tensor:
-    """1 where nothing has a hard edge, 0 at hard ones: (N, 1, h, w). Clouds are soft; masts, wires and roofs
-    in front of the sky are not, and thinner than the network sees."""
+def _open(picture: Tensor) -> Tensor:
+    """0 on dark things thinner than some 14 pixels, else 1: (N, 1, h, w). Masts and wires in front of the sky
+    are thinner than the network sees."""
     luma = _cells(0.3 * picture[:, :1] + 0.59 * picture[:, 1:2] + 0.11 * picture[:, 2:], 2)
-    edge = F.max_pool2d(_edges((0.5 * luma + 0.6).clamp(min=0.05).log()).amax(1, keepdim=True), 2)
-    return 1 - ((F.max_pool2d(edge, 3, 1, 1) - 0.13) / 0.12).clamp(0, 1)
+    light = (0.5 * luma + 0.6).clamp(min=0.05).log()
+    closed = -F.max_pool2d(-F.max_pool2d(light, 7, 1, 3), 7, 1, 3)
+    thin = F.max_pool2d(F.max_pool2d(closed - light, 2), 3, 1, 1)
+    return 1 - ((thin - 0.16) / 0.12).clamp(0, 1)
 
 
 def fits(masks: Tensor) -> Tensor:

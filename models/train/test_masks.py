@@ -25,7 +25,8 @@ def test_what_fits_moves_where_it_was_drawn(photo: hand_masks.Photo, net: masks.
     for result in hand_masks.measure(photo, net):
         # Polished metal in the shape of waves is the one known false alarm, on a photograph held out.
         if result.fits and (photo.name, result.kind) != ("abstract-spiral", "waves"):
-            assert result.energy_inside >= 0.8, result
+            # Of a sky without a cloud only the displacement says anything, of dark water only the change.
+            assert max(result.energy_inside, result.way_inside) >= 0.8, result
             assert result.bent < 0.5, result
 
 
