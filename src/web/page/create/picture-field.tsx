@@ -110,12 +110,14 @@ export function PictureField({ studio, error, onRefuse }: PictureFieldProps) {
           <Button isSmall icon="image" onClick={choose}>
             {say.create.picture.replace}
           </Button>
-          <PictureFacts studio={studio} picture={picture} decoded={decoded} />
-          <IconButton
-            icon="trash"
-            label={say.create.picture.remove}
-            onClick={() => changeDraft({ picture: undefined })}
-          />
+          <span class="picture-end">
+            <PictureFacts studio={studio} picture={picture} decoded={decoded} />
+            <IconButton
+              icon="trash"
+              label={say.create.picture.remove}
+              onClick={() => changeDraft({ picture: undefined })}
+            />
+          </span>
         </div>
       ) : from ? (
         <div class="picture-actions">
@@ -252,12 +254,13 @@ function Preview({ picture, decoded }: { picture: DraftPicture; decoded: Decoded
   if (decoded.kind === 'unshowable') return <p class="stage-note">{say.create.picture.unshowable}</p>;
   if (decoded.kind === 'loading') return <span class="spinner" />;
   return (
-    <span class="stage-layers">
+    // No span, as which it would be the spinner that has grown.
+    <div class="stage-layers">
       <canvas ref={canvas} class="stage-picture" role="img" aria-label={say.create.picture.preview} />
       {picture.mask.length > 0 ? (
         <canvas ref={painted} class="stage-mask" tabIndex={-1} aria-hidden="true" />
       ) : null}
-    </span>
+    </div>
   );
 }
 
