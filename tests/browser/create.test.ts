@@ -35,12 +35,10 @@ test('a picture is cropped and turned by keyboard, and the draft survives a relo
 
   const prompt = page.getByLabel('What should move, and how?');
   await prompt.fill('a beautiful cat');
-  await page.getByText('"beautiful" says nothing about motion').waitFor();
   const chip = page.getByRole('button', { name: 'Zoom in' });
   await chip.press('Space');
   expect(await prompt.inputValue()).toBe('a beautiful cat, camera slowly zooming in');
   expect(await chip.getAttribute('aria-pressed')).toBe('true');
-  await expect.poll(() => page.getByText('says nothing about motion').count()).toBe(0);
   await page.getByRole('radio', { name: /Fast/ }).check();
   await page.getByText('More settings').click();
   await page.getByRole('button', { name: 'Roll a seed' }).click();

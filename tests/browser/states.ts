@@ -152,7 +152,6 @@ export const states: readonly State[] = [
     open: async (studio, { ada }, look) => {
       const page = await withPicture(studio, ada, look);
       await page.getByRole('textbox').first().fill('amazing masterpiece');
-      await page.locator('.advice-text').waitFor();
       return page;
     },
   },
