@@ -2,7 +2,7 @@
 
 Only its words are learnt here: a tokenizer, then the two networks that read prompts, from captions that are
 made up as they go. Everything else is computed, apart from the masks, whose weights lie beside masks.py.
-`--stages export` makes the pack of what --weights holds.
+`--stages export` makes the pack of the words that are kept in weights/.
 """
 
 import argparse
@@ -24,7 +24,7 @@ def main() -> None:
     )
     parser.add_argument("--all", action="store_true", help="every stage")
     parser.add_argument("--stages", default="", help="some of " + ",".join(STAGES))
-    parser.add_argument("--weights", default=HERE / "out" / "words", type=Path, help="folder of the words")
+    parser.add_argument("--weights", default=HERE / "weights", type=Path, help="folder of the words")
     parser.add_argument("--pack", default=HERE.parent / "builtin", type=Path, help="the pack that is written")
     parser.add_argument("--seconds", default=1800, type=int, help="how long the words are trained")
     options = parser.parse_args()
