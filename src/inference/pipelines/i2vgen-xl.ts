@@ -43,7 +43,8 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     const tensors = new ThreadTensors();
     try {
       // 1. Prompts. What runs beside what, here and below: overlap.ts
-      run.enter('encoding', 3);
+      const isDrawn = pack.optionalInputs.has('draws');
+      run.enter('encoding', isDrawn ? 2 : 3);
       const [promptEmbeds, prepared] = await together(
         encodePrompts(pack, this.#fingerprint, request, run),
         preparePicture(pack, this.#fingerprint, request, run),
@@ -56,9 +57,9 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       // 3. Conditioning: the part of the UNet that depends on no timestep
       // 4. Entry into the noise schedule: the plan of the steps, and noise or earlier latents
       const { picture } = prepared;
-      const seeds = pack.optionalInputs.has('draws')
-        ? await drawnSeeds(request, picture.key, run)
-        : undefined;
+      const seeds = isDrawn ? await drawnSeeds(request, picture.key, run) : undefined;
+      // Drawing takes nearly all of the clip's time: it is its step, by which a hang and the time left are judged.
+      if (isDrawn) run.enter('denoising', request.numInferenceSteps);
       const [conditioning, { steps, latents: noisy }] = await together(
         condition(pack, promptEmbeds, image, request, seeds && drawsOf(seeds), tensors),
         enterSchedule(pack, request, picture.key, coreBatch === 2, run),

@@ -1,6 +1,10 @@
 import { rm } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { GenerateRequest, GenerationReport } from '../../../src/inference/image-to-video.ts';
+import type {
+  GenerateRequest,
+  GenerationReport,
+  ProgressEvent,
+} from '../../../src/inference/image-to-video.ts';
 import { LatentCache } from '../../../src/inference/latent-cache.ts';
 import { loadPack } from '../../../src/inference/packs/files.ts';
 import { type OpenPack, openPack } from '../../../src/inference/packs/open.ts';
@@ -16,6 +20,9 @@ let folder: string;
 let pack: OpenPack;
 /** What unet_cond got, clip by clip. */
 let fed: Readonly<Record<string, number[]>>[] = [];
+/** The last that the pipeline told of its progress, and what that was when the clip was drawn. */
+let progress: ProgressEvent | undefined;
+let drawnAt: ProgressEvent | undefined;
 beforeAll(async () => {
   folder = await makeDrawnPack();
   const opened = await openPack(await loadPack(folder), { device: 'cpu', threads: 1 });
@@ -25,6 +32,7 @@ beforeAll(async () => {
       'data' in feed ? [[name, Array.from(feed.data, Number)] as const] : [],
     );
     fed.push(Object.fromEntries(numbers));
+    drawnAt = progress;
     return cond.run(feeds, ...rest);
   });
   pack = { ...opened, sessions: { ...opened.sessions, unet_cond: watched } };
@@ -52,7 +60,9 @@ async function make(cache: LatentCache, over: Partial<GenerateRequest>): Promise
   const reports: GenerationReport[] = [];
   const hooks = {
     signal: new AbortController().signal,
-    onProgress: () => {},
+    onProgress: (event: ProgressEvent) => {
+      progress = event;
+    },
     onReport: (report: GenerationReport) => void reports.push(report),
   };
   fed = [];
@@ -81,6 +91,11 @@ describe('a pack whose unet_cond takes draws', () => {
     expect(fed[0]?.['frame_positions']).toEqual([0, 0.5, 1]);
     await make(newCache(), { seed: 7, numFrames: 1 });
     expect(fed[0]?.['frame_positions']).toEqual([0]);
+  });
+
+  it('counts what it draws as the step by which a hang is judged', async () => {
+    await make(newCache(), { seed: 7 });
+    expect(drawnAt).toEqual({ phase: 'denoising', done: 0, total: 2 });
   });
 
   it('makes the same clip of the same seed, and another one of another seed', async () => {
