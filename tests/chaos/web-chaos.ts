@@ -217,7 +217,8 @@ async function judge(people: readonly WebClient[], redis: Redis) {
     const used = await Promise.all(days.map(async (day) => Number(await redis.hget(day, person.userKey))));
     const paid = used.reduce((sum, credits) => sum + credits, 0);
     // One that was deleted may have been completed, and paid, before.
-    const most = owed + videos.length - kept.length;
+    const deleted = videos.filter(({ deletion }) => deletion !== 'none');
+    const most = deleted.reduce((sum, { credits }) => sum + credits, owed);
     if (paid < owed || paid > most)
       violations.push(`${person.userKey} paid ${paid} instead of ${owed} to ${most}`);
     violations.push(...person.violations);

@@ -24,6 +24,8 @@ export interface Wish {
 /** One video as its person knows it. */
 export interface Known extends Wish {
   readonly id: string;
+  /** What it costs when it is completed. */
+  readonly credits: number;
   /** Every state in the order in which it was told, repetitions left out. */
   readonly states: Video['status'][];
   wasCancelled: boolean;
@@ -93,11 +95,11 @@ export class WebClient {
   async ask(wish: Wish): Promise<Known> {
     const { status, bytes } = await this.#create(wish);
     if (status !== 200) throw new Error(`${wish.key} was refused: ${status} ${textOf(bytes)}`);
-    const { id } = videoIn(bytes);
+    const { id, credits } = videoIn(bytes);
     const before = this.known.get(id);
     if (before) this.violations.push(`${before.key} and ${wish.key} are the same video ${id}`);
     const video: Known = {
-      ...{ ...wish, id, states: [], wasCancelled: false, deletion: 'none' },
+      ...{ ...wish, id, credits, states: [], wasCancelled: false, deletion: 'none' },
       ...{ content: undefined, heard: undefined },
     };
     this.known.set(id, video);
