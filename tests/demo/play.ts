@@ -103,7 +103,7 @@ export async function play(
   narrator.scene('Two platforms, one queue: Bob’s large job runs, Mei waits; Bob changes his mind');
   const large = bob.runs(
     '/animate',
-    { image: astronaut, prompt: 'camera rotating clockwise', preset: 'high', frames: 16 },
+    { image: astronaut, prompt: 'camera rotating clockwise', preset: 'high' },
     inChannel,
   );
   await said(large, /step [1-9]|Loading/);

@@ -10,6 +10,7 @@ import type { ThreadTensor } from '../sessions/thread-protocol.ts';
 import type { ThreadTensors } from '../sessions/thread-tensors.ts';
 import type { Rows } from './denoising-plan.ts';
 import type { EncodedImage } from './encode-image.ts';
+import type { Run } from './run.ts';
 import { readUnderstood } from './understood.ts';
 
 /** Inputs of the UNet at every step. What is the same for both rows of guidance is there once. */
@@ -31,10 +32,12 @@ export async function condition(
   pack: OpenPack,
   promptEmbeds: FloatTensor,
   { imageEmbeds, imageLatents }: EncodedImage,
-  { targetFps, guidanceScale, numFrames }: GenerateRequest,
+  request: GenerateRequest,
   draws: FloatTensor | undefined,
   tensors: ThreadTensors,
+  run: Run,
 ): Promise<Conditioning> {
+  const { targetFps, guidanceScale, numFrames } = request;
   // The unconditional row gets zeros for the picture's embedding, but the same image latents.
   const none = { ...imageEmbeds, data: new Float32Array(imageEmbeds.data.length) };
   const { data, dims } = guidanceScale > 1 ? stack(none, imageEmbeds) : imageEmbeds;
@@ -45,20 +48,23 @@ export async function condition(
   const latents = tensors.put(
     hasPositions ? asOneFrame(imageLatents) : withFrameRamp(imageLatents, numFrames),
   );
-  const feeds = {
-    fps: { data: BigInt64Array.of(BigInt(targetFps)), dims: [1] },
-    image_latents: latents,
-    image_embeddings: { data, dims: [rows, 1, size] },
-    ...(isTextInContext ? text : {}),
-    ...(hasPositions ? { frame_positions: framePositions(numFrames) } : {}),
-    ...(draws ? { draws } : {}),
+  const compute = async (positions?: FloatTensor): Promise<Computed> => {
+    // Arrays go to the session's thread; the next run needs its own.
+    const feeds = {
+      fps: { data: BigInt64Array.of(BigInt(targetFps)), dims: [1] },
+      image_latents: latents,
+      image_embeddings: { data: data.slice(), dims: [rows, 1, size] },
+      ...(isTextInContext ? text : {}),
+      ...(positions ? { frame_positions: positions } : {}),
+      ...(draws ? { draws: { ...draws, data: draws.data.slice() } } : {}),
+    };
+    const into = { fps_emb: tensors.empty(), context: tensors.empty(), image_latents_enc: tensors.empty() };
+    await pack.sessions.unet_cond.run(feeds, { into });
+    return into;
   };
-  const computed = {
-    fps_emb: tensors.empty(),
-    context: tensors.empty(),
-    image_latents_enc: tensors.empty(),
-  };
-  await pack.sessions.unet_cond.run(feeds, { into: computed });
+  const computed = hasPositions
+    ? await drawInParts(framePositions(numFrames), request, compute, tensors, run)
+    : await compute();
   // As large as all latents of the clip, and not read again.
   tensors.free([latents]);
   const inputs = isTextInContext ? computed : { ...computed, ...text };
@@ -69,6 +75,65 @@ export async function condition(
 function asOneFrame({ data, dims }: FloatTensor): FloatTensor {
   const [, channels = 0, h = 0, w = 0] = dims;
   return { data: data.slice(), dims: [1, channels, 1, h, w] };
+}
+
+/** What unet_cond puts out. */
+type Computed = Readonly<Record<'fps_emb' | 'context' | 'image_latents_enc', ThreadTensor>>;
+
+/** What is drawn between two looks at whether the clip is still wanted: some seconds of two processor cores. */
+const pixelsAtOnce = 8_000_000;
+
+/** In how many parts a clip is drawn whose frames know nothing of each other; each is a step of its progress. */
+export function drawnParts({
+  numFrames,
+  width,
+  height,
+}: Pick<GenerateRequest, 'numFrames' | 'width' | 'height'>): number {
+  return Math.ceil(numFrames / framesAtOnce(width, height));
+}
+
+function framesAtOnce(width: number, height: number): number {
+  return Math.max(1, Math.floor(pixelsAtOnce / (width * height)));
+}
+
+/** The outputs for all positions, from runs for some of them at a time. */
+async function drawInParts(
+  { data: positions }: FloatTensor,
+  { width, height }: GenerateRequest,
+  compute: (positions: FloatTensor) => Promise<Computed>,
+  tensors: ThreadTensors,
+  run: Run,
+): Promise<Computed> {
+  const atOnce = framesAtOnce(width, height);
+  let first: Computed | undefined;
+  let whole: FloatTensor | undefined;
+  for (let start = 0; start < positions.length; start += atOnce) {
+    const part = positions.slice(start, start + atOnce);
+    const computed = await compute({ data: part, dims: [part.length] });
+    const drawn = await tensors.take(computed.image_latents_enc);
+    const [rows = 0, channels = 0, , h = 0, w = 0] = drawn.dims;
+    whole ??= {
+      data: new Float32Array(rows * channels * positions.length * h * w),
+      dims: [rows, channels, positions.length, h, w],
+    };
+    copyFrames(drawn, whole, start);
+    first ??= computed;
+    if (first !== computed) tensors.free([computed.fps_emb, computed.context]);
+    run.step();
+  }
+  if (!first || !whole) throw new Error('a clip without frames');
+  return { ...first, image_latents_enc: tensors.put(whole) };
+}
+
+/** Copies (B, C, f, h, w) into (B, C, F, h, w), from frame `start` on. */
+function copyFrames(part: FloatTensor, whole: FloatTensor, start: number): void {
+  const [rows = 0, channels = 0, count = 0, h = 0, w = 0] = part.dims;
+  const [, , frames = 0] = whole.dims;
+  const plane = h * w;
+  for (let c = 0; c < rows * channels; c++) {
+    const from = part.data.subarray(c * count * plane, (c + 1) * count * plane);
+    whole.data.set(from, (c * frames + start) * plane);
+  }
 }
 
 /** (F): how far into the clip each frame is, 0 … 1. */

@@ -34,7 +34,6 @@ export async function denoise(
     prevSample: tensors.empty(latents.dims),
   };
 
-  run.enter('denoising', steps.length);
   for (const step of steps) {
     // noisePred = unet(sample, timestep, …), then guidance: uncond + scale · (cond − uncond), then the first formula of
     // scheduler.step(noisePred, timestep, sample): all in the UNet's graph, whose factors the plan holds

@@ -14,7 +14,7 @@ import type { ClipShape } from '../residency/memory-plan.ts';
 import { isFinite32 } from '../sessions/finite.mjs';
 import { badNumbers } from '../sessions/session.ts';
 import { ThreadTensors } from '../sessions/thread-tensors.ts';
-import { condition } from './conditioning.ts';
+import { condition, drawnParts } from './conditioning.ts';
 import { decodeFrames } from './decode-frames.ts';
 import { denoise } from './denoise.ts';
 import { drawnSeeds, drawsOf } from './drawn-clip.ts';
@@ -43,7 +43,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     const tensors = new ThreadTensors();
     try {
       // 1. Prompts. What runs beside what, here and below: overlap.ts
-      const isDrawn = pack.optionalInputs.has('draws');
+      const isDrawn = pack.optionalInputs.has('frame_positions');
       run.enter('encoding', isDrawn ? 2 : 3);
       const [promptEmbeds, prepared] = await together(
         encodePrompts(pack, this.#fingerprint, request, run),
@@ -57,17 +57,20 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       // 3. Conditioning: the part of the UNet that depends on no timestep
       // 4. Entry into the noise schedule: the plan of the steps, and noise or earlier latents
       const { picture } = prepared;
-      const seeds = isDrawn ? await drawnSeeds(request, picture.key, run) : undefined;
-      // Drawing takes nearly all of the clip's time: it is its step, by which a hang and the time left are judged.
-      if (isDrawn) run.enter('denoising', request.numInferenceSteps);
+      const seeds = pack.optionalInputs.has('draws')
+        ? await drawnSeeds(request, picture.key, run)
+        : undefined;
+      // Drawing takes nearly all of the clip's time: its parts are steps, by which a hang and the time left are judged.
+      if (isDrawn) run.enter('denoising', drawnParts(request) + request.numInferenceSteps);
       const [conditioning, { steps, latents: noisy }] = await together(
-        condition(pack, promptEmbeds, image, request, seeds && drawsOf(seeds), tensors),
+        condition(pack, promptEmbeds, image, request, seeds && drawsOf(seeds), tensors, run),
         enterSchedule(pack, request, picture.key, coreBatch === 2, run),
       );
       const understood = await conditioning.understood();
       run.advance('conditioning');
 
       // 5. Denoising
+      if (!isDrawn) run.enter('denoising', steps.length);
       const denoised = await denoise(pack, steps, noisy, conditioning, tensors, run);
       const latents = await tensors.take(denoised);
       if (!isFinite32(latents.data)) throw badNumbers('unet_core');
