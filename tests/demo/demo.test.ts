@@ -57,7 +57,7 @@ it('the demonstration plays to its end, shows all that it promises, and leaves t
     /↻ "camera slowly zooming in" · seed 7 · fast · made in/,
     /Reused from before: what the model saw in the picture/,
     /Only the person who asked for this can do that/,
-    /Tip: "amazing" says nothing about motion/,
+    /No motion was named, so it is a gentle push-in/,
     /↻ Cancelled\. Nothing was charged\./,
     /“镜头缓缓推近” · 种子/,
     /沿用了之前的计算：.*之前的视频/,

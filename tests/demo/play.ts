@@ -126,7 +126,7 @@ export async function play(
   const wish = {
     image: astronaut,
     prompt: 'slow zoom out',
-    ...(isShort ? { preset: 'fast', frames: 16 } : { preset: 'standard' }),
+    ...(isShort ? { preset: 'fast', frames: 60 } : { preset: 'standard' }),
   };
   await answered(ada.runs('/animate', wish, inChannel));
   await answered(ada.runs('/me', {}, inChannel));
