@@ -58,7 +58,7 @@ test('a picture is cropped and turned by keyboard, and the draft survives a relo
     .toMatchObject({ data: [{ seed: Number(seed), preset: 'fast' }] });
   const { data } = (await (await ann.call('/v1/videos')).json()) as { data: { id: string }[] };
   const made = await ann.finished(data[0]?.id ?? '');
-  expect(made).toMatchObject({ status: 'completed', size: '256x256' });
+  expect(made).toMatchObject({ status: 'completed', size: '400x400' });
   await page.getByRole('button', { name: /^Play/ }).click();
   await page.locator('video[controls]').waitFor();
 });
