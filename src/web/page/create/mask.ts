@@ -1,6 +1,4 @@
 /** What a person painted over a picture to say what may move: strokes of a brush, drawn over it and as the file that is sent. */
-import type { Size } from './picture.ts';
-
 export interface Point {
   /** Parts of the picture's width and height, from 0 to 1. */
   readonly x: number;
@@ -40,7 +38,10 @@ export function drawStrokes(canvas: HTMLCanvasElement, strokes: readonly Stroke[
 const longestMask = 768;
 
 /** White where the strokes are, black elsewhere, in the shape of the picture; undefined where nothing is painted. */
-export async function maskOf(strokes: readonly Stroke[], { width, height }: Size): Promise<Blob | undefined> {
+export async function maskOf(
+  strokes: readonly Stroke[],
+  { width, height }: Pick<ImageBitmap, 'width' | 'height'>,
+): Promise<Blob | undefined> {
   if (strokes.length === 0) return undefined;
   const scale = Math.min(1, longestMask / Math.max(width, height));
   const canvas = document.createElement('canvas');
