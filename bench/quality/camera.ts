@@ -2,6 +2,7 @@
  * What the camera of a clip did, from the parts of the picture that its frames show: MOTION.md's amplitudes read
  * backwards. The seed decides the point that a zoom goes for and a slight drift, so only what the words decide counts.
  */
+import { speedOf } from '../../src/inference/pipelines/understood.ts';
 import type { UnderstoodMotion } from '../../src/request/understood.ts';
 import type { Similarity } from './similarity.ts';
 
@@ -10,13 +11,6 @@ const zoom = 0.36;
 const pan = 0.2;
 const tilt = 0.2;
 const turn = (13 * Math.PI) / 180;
-
-/** Halfway between the levels of slow, normal and fast; below the first the camera stands still. */
-const speedsFrom = [
-  [0.825, 'fast'],
-  [0.5, 'normal'],
-  [0.175, 'slow'],
-] as const;
 
 /** Each move as people ask for it, without a speed. */
 export const cameraPrompts = {
@@ -49,11 +43,11 @@ export function readCamera(
     ['rotate-cw', angle / turn],
     ['rotate-ccw', -angle / turn],
   ] as const;
-  const zooms = Math.abs(magnified / zoom) >= speedsFrom[2][0];
+  const zooms = speedOf(Math.abs(magnified / zoom)) !== undefined;
   return levels.flatMap(([motion, level]) => {
     // A zoom that goes for a point shifts the picture, too.
     if (zooms && !motion.startsWith('zoom')) return [];
-    const speed = speedsFrom.find(([from]) => level >= from)?.[1];
+    const speed = speedOf(level);
     return speed ? [{ motion, speed }] : [];
   });
 }

@@ -4,12 +4,12 @@
  * second half its details (each flake of snow). Knows no session.
  */
 import { z } from 'zod';
-import { KinoraError } from '../../errors.ts';
 import type { GenerateRequest } from '../image-to-video.ts';
-import { LatentCache } from '../latent-cache.ts';
+import type { CacheEntry } from '../latent-cache.ts';
 import { drawsPerClip } from '../packs/graph-contract.ts';
 import { TorchGenerator } from '../random.ts';
 import type { FloatTensor } from '../sessions/tensor.ts';
+import { earlierClip } from './earlier-clip.ts';
 import type { Run } from './run.ts';
 
 /** Where the two halves of the draws come from. */
@@ -41,18 +41,9 @@ export async function drawnSeeds(
 ): Promise<DrawnSeeds> {
   if (!variation) return { course: seed, details: seed };
   const { videoId, strength } = variation;
-  const entry = await run.lookUp('video', LatentCache.key('video', videoId));
-  const earlier = drawnClipSchema.safeParse(entry?.meta?.['drawn']);
-  if (!earlier.success) {
-    throw new KinoraError(
-      'VIDEO_NOT_FOUND',
-      `The video ${videoId} is no longer kept, so it cannot be varied.`,
-    );
-  }
-  if (entry?.meta?.['pictureKey'] !== pictureKey) {
-    throw new KinoraError('INVALID_OPTION', { kind: 'otherPicture', videoId });
-  }
-  return { course: strength < newCourseFrom ? earlier.data.courseSeed : seed, details: seed };
+  const read = ({ meta }: CacheEntry) => drawnClipSchema.safeParse(meta?.['drawn']).data;
+  const { courseSeed } = await earlierClip(videoId, pictureKey, read, run);
+  return { course: strength < newCourseFrom ? courseSeed : seed, details: seed };
 }
 
 /** (1, drawsPerClip), uniform in [0, 1) */

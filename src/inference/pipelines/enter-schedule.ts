@@ -4,7 +4,6 @@
  */
 import { KinoraError } from '../../errors.ts';
 import type { GenerateRequest } from '../image-to-video.ts';
-import { LatentCache } from '../latent-cache.ts';
 import type { OpenPack } from '../packs/open.ts';
 import { TorchGenerator } from '../random.ts';
 import { createScheduler } from '../schedulers/create-scheduler.ts';
@@ -12,6 +11,7 @@ import { startIndex } from '../schedulers/scheduler.ts';
 import { combine } from '../sessions/combine.mjs';
 import type { FloatTensor } from '../sessions/tensor.ts';
 import { type DenoisingStep, planSteps } from './denoising-plan.ts';
+import { earlierClip } from './earlier-clip.ts';
 import type { Run } from './run.ts';
 
 export interface ScheduleEntry {
@@ -85,18 +85,7 @@ async function earlierLatents(
   dims: readonly number[],
   run: Run,
 ): Promise<Float32Array> {
-  const entry = await run.lookUp('video', LatentCache.key('video', videoId));
-  const earlier = entry?.tensors['latents'];
-  if (!earlier) {
-    throw new KinoraError(
-      'VIDEO_NOT_FOUND',
-      `The video ${videoId} is no longer kept, so it cannot be varied.`,
-    );
-  }
-  // Both pictures would shine through each other.
-  if (entry?.meta?.['pictureKey'] !== pictureKey) {
-    throw new KinoraError('INVALID_OPTION', { kind: 'otherPicture', videoId });
-  }
+  const earlier = await earlierClip(videoId, pictureKey, ({ tensors }) => tensors['latents'], run);
   if (earlier.dims.join() !== dims.join()) {
     const { vaeScaleFactor } = pack.manifest.architecture;
     const [, , numFrames = 0, h = 0, w = 0] = earlier.dims;

@@ -17,6 +17,11 @@ const speedsFrom: readonly (readonly [number, MotionSpeed])[] = [
   [0.175, 'slow'],
 ];
 
+/** Undefined for what is absent. */
+export function speedOf(level: number): MotionSpeed | undefined {
+  return speedsFrom.find(([from]) => level >= from)?.[1];
+}
+
 /**
  * @param context (B, T, X)
  * @throws KinoraError PACK_INVALID for a context without room for the levels
@@ -35,8 +40,7 @@ export function readUnderstood(
   const start = ((rows - 1) * tokens + levelsToken) * width;
   const levels = (offset: number): UnderstoodMotion[] =>
     motions.flatMap((motion, i) => {
-      const level = data[start + offset + i] ?? 0;
-      const speed = speedsFrom.find(([from]) => level >= from)?.[1];
+      const speed = speedOf(data[start + offset + i] ?? 0);
       return speed ? [{ motion, speed }] : [];
     });
   return { asked: levels(askedOffset), done: levels(0) };
