@@ -43,10 +43,31 @@ const shiftOf = (page: Page): Promise<number> =>
     setTimeout(() => resolve(sum), 200);
   })`);
 
+const isLoaded = `[...document.images].every(({ naturalWidth }) => naturalWidth > 0)`;
 const tiles = (page: Page) => page.getByRole('main').getByRole('listitem');
 const plays = (page: Page): Promise<number> => page.locator('.clip-tile video').count();
 
 describe('the library', () => {
+  test('thumbnails that did not come while Kinora was away come when it is back', async ({ studio }) => {
+    studio.allow(/ERR_|request failed/);
+    const ann = await studio.person();
+    await made(ann, 'zoom in');
+    const page = await studio.open('/', { person: ann });
+    const thumbnails = '**/content?variant=thumbnail';
+    await page.route(thumbnails, (route) => route.abort());
+    await page.reload();
+    const picture = page.locator('.job-clip img');
+    await picture.waitFor({ state: 'attached' });
+    await expect.poll(() => picture.isHidden()).toBe(true);
+    await page.context().setOffline(true);
+    await page.getByText('Kinora does not answer.').waitFor();
+    await page.unroute(thumbnails);
+    await page.context().setOffline(false);
+    await page.getByText('Kinora does not answer.').waitFor({ state: 'detached' });
+    await expect.poll(() => picture.isVisible()).toBe(true);
+    await expect.poll(() => page.evaluate(isLoaded)).toBe(true);
+  });
+
   test('plays what is looked at, finds it again, and keeps favourites', async ({ studio }) => {
     const ann = await studio.person();
     await made(ann, 'zoom in on the cat');

@@ -1,5 +1,6 @@
 /** A finished clip: its thumbnail, which plays while somebody looks at it. */
-import { useState } from 'preact/hooks';
+import { useEffect, useState } from 'preact/hooks';
+import { connection } from '../api/client.ts';
 import { useSay } from '../sentences/say.ts';
 import { createStore, useStore } from '../state/store.ts';
 import { Button } from './button.tsx';
@@ -68,6 +69,7 @@ function Uncovered({
   isLookedAt = false,
 }: VideoTileProps) {
   const [isPointedAt, setPointedAt] = useState(false);
+  const { attempt, isMissing, onMissing } = useThumbnail();
   const [width = 1, height = 1] = size.split('x').map(Number);
   const common = { src: contentPath(id, variant), width, height, loop: true, muted: true, playsInline: true };
   return (
@@ -78,12 +80,15 @@ function Uncovered({
       onPointerLeave={() => setPointedAt(false)}
     >
       <img
+        key={attempt}
+        class={isMissing ? 'video-missing' : ''}
         src={contentPath(id, 'thumbnail')}
         alt={label}
         width={width}
         height={height}
         loading="lazy"
         decoding="async"
+        onError={onMissing}
       />
       {isPlaying ? (
         <video {...common} key={variant} aria-label={label} controls autoplay={!wantsLessMotion()} />
@@ -92,4 +97,17 @@ function Uncovered({
       ) : null}
     </div>
   );
+}
+
+/** A thumbnail that did not come while the server was away is asked for again when it is back. */
+function useThumbnail() {
+  const isBack = useStore(connection) === 'fine';
+  const [attempt, setAttempt] = useState(0);
+  const [isMissing, setMissing] = useState(false);
+  useEffect(() => {
+    if (!isBack || !isMissing) return;
+    setMissing(false);
+    setAttempt(attempt + 1);
+  }, [isBack]);
+  return { attempt, isMissing, onMissing: () => setMissing(true) };
 }
