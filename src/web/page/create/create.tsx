@@ -23,13 +23,18 @@ export function Create() {
   const isLoaded = useKeptDraft(studio);
   // What one sees stands still: it waits for what decides its form, unless that does not come.
   const isReady = useStore(connection) !== 'fine' || (isLoaded && studio !== undefined);
+  // Once there, the form stays: the connection may come back before the answer does.
+  const [wasReady, setReady] = useState(false);
+  useEffect(() => {
+    if (isReady) setReady(true);
+  }, [isReady]);
   return (
     <Screen title={say.create.title} isTitleHidden>
       <div class="create">
         <div class="create-composer">
           <Mode mode={studio?.mode} />
           <Remixed />
-          {isReady ? <Composer studio={studio} /> : <div class="composer-ghost" />}
+          {isReady || wasReady ? <Composer studio={studio} /> : <div class="composer-ghost" />}
         </div>
         <Live />
       </div>

@@ -18,16 +18,22 @@ export function usePolled<T>(path: string, everyMs?: number): Polled<T> {
   useEffect(() => {
     const controller = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
+    let latest = 0;
     const ask = async (): Promise<void> => {
       clearTimeout(timer);
+      latest += 1;
+      const asked = latest;
+      // A later call, begun while this one was under way, has the word.
+      const isOver = (): boolean => controller.signal.aborted || asked !== latest;
       try {
         const data = await call<T>(path, { signal: controller.signal });
+        if (isOver()) return;
         setState({ data, error: undefined });
       } catch (error) {
-        if (controller.signal.aborted) return;
+        if (isOver()) return;
         setState(({ data }) => ({ data, error }));
       }
-      if (everyMs !== undefined && !controller.signal.aborted) {
+      if (everyMs !== undefined) {
         timer = setTimeout(() => (document.hidden ? undefined : void ask()), everyMs);
       }
     };
