@@ -46,9 +46,14 @@ const transitionsOver = `Promise.allSettled(document.getAnimations()
   .filter((animation) => animation.effect.getComputedTiming().iterations !== Infinity)
   .map((animation) => animation.finished)).then(() => {})`;
 /** Whether nothing stands in the place of something else any more, and all pictures are there. */
-export const isAtRest = `document.querySelector('.waiting, .spinner, [class*="ghost"]') === null &&
+export const isAtRest = `document.querySelector('.waiting, .spinner, [class*="ghost"], [aria-busy="true"]') === null &&
   [...document.images].every(({ complete }) => complete) &&
   [...document.querySelectorAll('video')].every(({ readyState, error }) => readyState > 1 || error)`;
+
+/** Pictures that are there may not be painted yet. */
+const picturesDecoded = `Promise.allSettled([...document.images]
+  .filter(({ complete }) => complete)
+  .map((image) => image.decode())).then(() => {})`;
 
 const queueSchema = z.object({ data: z.array(z.object({ id: z.string() })), answering: z.int() });
 
@@ -186,6 +191,7 @@ export class Studio {
   /** Leaves out/screenshots/NAME.png. */
   async screenshot(page: Page, name: string): Promise<void> {
     await mkdir(shots, { recursive: true });
+    await page.evaluate(picturesDecoded);
     await page.screenshot({ path: join(shots, `${name}.png`) });
   }
 

@@ -35,7 +35,7 @@ export function Keys() {
       </p>
       {error !== undefined && !data ? <Message kind="error">{sayError(error, say)}</Message> : null}
       {data && data.data.length === 0 ? <p class="hint">{words.none}</p> : null}
-      <ul class="rows">
+      <ul class="rows" aria-busy={!data && error === undefined}>
         {(data?.data ?? []).map((key) => (
           <li key={key.id}>
             <div>

@@ -48,7 +48,7 @@ export function Sessions() {
         </Button>
       </div>
       {error !== undefined && !data ? <Message kind="error">{sayError(error, say)}</Message> : null}
-      <ul class="rows">
+      <ul class="rows" aria-busy={!data && error === undefined}>
         {(data?.data ?? []).map((one) => (
           <Row key={one.id} session={one} onEnded={refresh} />
         ))}

@@ -29,7 +29,7 @@ export function Webhooks() {
       <p class="hint">{words.hint}</p>
       {error !== undefined && !data ? <Message kind="error">{sayError(error, say)}</Message> : null}
       {data && data.data.length === 0 ? <p class="hint">{words.none}</p> : null}
-      <ul class="rows">
+      <ul class="rows" aria-busy={!data && error === undefined}>
         {(data?.data ?? []).map((webhook) => (
           <Row key={webhook.id} webhook={webhook} onRemove={() => remove(webhook)} />
         ))}
