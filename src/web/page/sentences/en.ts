@@ -108,7 +108,7 @@ export const en = {
     original: 'Original',
     makingVersion: 'Making it…',
     settings: 'Use these settings',
-    settingsHint: 'Opens Create with everything as it was here',
+    settingsHint: 'Opens Create with everything as it was here.',
     download: 'Download',
     favourite: 'Favourite',
     again: 'Make another',

@@ -102,7 +102,7 @@ export const zh: typeof en = {
     original: '原始',
     makingVersion: '正在生成…',
     settings: '使用这些设置',
-    settingsHint: '打开创作页，一切与此相同',
+    settingsHint: '打开创作页，一切与此相同。',
     download: '下载',
     favourite: '收藏',
     again: '再做一个',
