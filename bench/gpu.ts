@@ -126,7 +126,9 @@ if (ordinal !== undefined && !vram.works)
   process.stdout.write('nvidia-smi gives no samples: no peaks of memory.\n');
 try {
   if (sides.includes('diffusers') && checkpoint !== undefined) {
-    const { defaults, motionFps } = pack.manifest;
+    const { manifest } = pack;
+    if (manifest.family !== 'i2vgen-xl') throw new Error(`${manifest.family} has no side of diffusers yet`);
+    const { defaults, motionFps } = manifest;
     const work = measureDiffusers(
       plan,
       {

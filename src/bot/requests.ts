@@ -15,8 +15,14 @@ import { type Artifact, type JobRequest, jobRequestSchema } from '../queue/jobs.
 import type { LedgerEntry } from '../queue/ledger.ts';
 import { msUntilNextDay } from '../queue/quota-day.ts';
 import type { QueuePosition } from '../queue/time-left.ts';
-import { type IgnorableOption, withEffect, withoutEffect } from '../request/model-limits.ts';
-import { offeredMotions } from '../request/motions.ts';
+import {
+  heeds,
+  type IgnorableOption,
+  knownMotions,
+  motionsFor,
+  withEffect,
+  withoutEffect,
+} from '../request/model-limits.ts';
 import { generalPresets, type Preset, type PresetName } from '../request/presets.ts';
 import { type PromptTip, promptTip } from '../request/prompt-tip.ts';
 import { type ChatOptions, type Generation, toGeneration, variationStrengths } from '../request/request.ts';
@@ -153,7 +159,8 @@ export class Requests {
 
   /** A tip about a prompt, unless the model will tell what it understood of it. */
   tipFor(prompt: string): PromptTip | undefined {
-    return this.#tools.manifest?.motions ? undefined : promptTip(prompt);
+    const { manifest } = this.#tools;
+    return knownMotions(manifest) || !heeds(manifest ?? {}, 'prompt') ? undefined : promptTip(prompt);
   }
 
   /**
@@ -161,12 +168,11 @@ export class Requests {
    * is not known, it does.
    */
   get offered(): Offered {
-    const ignored = this.#tools.manifest?.ignoredOptions ?? [];
-    const heeds = (option: IgnorableOption): boolean => !ignored.includes(option);
+    const { manifest } = this.#tools;
     return {
-      negative: heeds('negativePrompt'),
-      guidance: heeds('guidanceScale'),
-      motions: offeredMotions(this.#tools.manifest?.motions),
+      negative: heeds(manifest ?? {}, 'negativePrompt'),
+      guidance: heeds(manifest ?? {}, 'guidanceScale'),
+      motions: motionsFor(manifest),
     };
   }
 

@@ -2,10 +2,17 @@
  * What a request has to know of the model that will serve it: its limits, defaults and presets. The manifest of a model
  * pack satisfies this interface.
  */
+import { type MotionKind, offeredMotions } from './motions.ts';
 import type { OwnPresets } from './presets.ts';
 
-/** DDIM takes the pack's own timesteps, DPM-Solver++ 2M trailing ones. */
-export const schedulerNames = ['ddim', 'dpm++2m'] as const;
+/** Families of models, by the names that manifests have for them. */
+export type Family = 'i2vgen-xl' | 'svd';
+
+/**
+ * For I2VGen-XL DDIM takes the pack's own timesteps, DPM-Solver++ 2M trailing ones. Euler, LCM and DPM-Solver++ 2M of
+ * Stable Video Diffusion go down the levels of Karras.
+ */
+export const schedulerNames = ['ddim', 'dpm++2m', 'euler', 'lcm'] as const;
 export type SchedulerName = (typeof schedulerNames)[number];
 
 export const motions = ['low', 'medium', 'high'] as const;
@@ -13,13 +20,36 @@ export type Motion = (typeof motions)[number];
 
 /** Options that a model may pay no heed to. */
 export const ignorableOptions = [
+  'prompt',
+  'camera',
   'negativePrompt',
   'numInferenceSteps',
   'guidanceScale',
   'guidanceEnd',
   'scheduler',
+  'motionBucket',
+  'noiseAug',
+  'decodeOverlap',
 ] as const;
 export type IgnorableOption = (typeof ignorableOptions)[number];
+
+/** What the models of a family can be told, whatever a single pack makes of it. */
+const familyOptions: Readonly<
+  Record<
+    Family,
+    { readonly ignored: readonly IgnorableOption[]; readonly schedulers: readonly SchedulerName[] }
+  >
+> = {
+  // Its decoder knows single frames only, so that windows have nothing to share.
+  'i2vgen-xl': { ignored: ['motionBucket', 'noiseAug', 'decodeOverlap'], schedulers: ['ddim', 'dpm++2m'] },
+  // It sees the picture alone.
+  svd: { ignored: ['prompt', 'camera', 'negativePrompt'], schedulers: ['euler', 'dpm++2m'] },
+};
+
+/** The schedulers that a model can be run with. Weights that were distilled for LCM sampling know no other. */
+export function schedulersOf({ family, defaults }: ModelLimits): readonly SchedulerName[] {
+  return defaults.scheduler === 'lcm' ? ['lcm'] : familyOptions[family].schedulers;
+}
 
 /** Both ends included. */
 export interface Range {
@@ -27,7 +57,7 @@ export interface Range {
   readonly max: number;
 }
 
-export interface ModelLimits {
+interface CommonModel {
   readonly id: string;
   /** Width and height are multiples of this. */
   readonly sizeMultiple: number;
@@ -40,12 +70,8 @@ export interface ModelLimits {
     readonly numInferenceSteps: Range;
     readonly guidanceScale: Range;
   };
-  /** What a motion means for this model, as targetFps. */
-  readonly motionFps: Readonly<Record<Motion, number>>;
   readonly defaults: {
     readonly scheduler: SchedulerName;
-    readonly prompt: string;
-    readonly negativePrompt: string;
     /** Frames per second of the finished video. */
     readonly fps: number;
     readonly decodeChunkSize: number;
@@ -57,6 +83,32 @@ export interface ModelLimits {
   readonly files: readonly { readonly path: string }[];
 }
 
+/** Picture and text to frames. */
+export interface I2VGenXLModel extends CommonModel {
+  readonly family: 'i2vgen-xl';
+  /** What a motion means for this model, as targetFps. */
+  readonly motionFps: Readonly<Record<Motion, number>>;
+  readonly defaults: CommonModel['defaults'] & { readonly prompt: string; readonly negativePrompt: string };
+  /** That the model knows by name. */
+  readonly motions?: readonly MotionKind[] | undefined;
+}
+
+/** Stable Video Diffusion: a picture to frames, with numbers in place of a text. */
+export interface SvdModel extends CommonModel {
+  readonly family: 'svd';
+  readonly limits: CommonModel['limits'] & { readonly motionBucket: Range; readonly noiseAug: Range };
+  /** What a motion means for this model. */
+  readonly motionBuckets: Readonly<Record<Motion, number>>;
+  readonly defaults: CommonModel['defaults'] & {
+    readonly targetFps: number;
+    readonly noiseAug: number;
+    readonly minGuidance: number;
+    readonly decodeOverlap: number;
+  };
+}
+
+export type ModelLimits = I2VGenXLModel | SvdModel;
+
 /**
  * Whether the model has a second core, which takes deep features that the first one computed in an earlier step
  * (DeepCache, arXiv 2312.00858): requests with featureReuse above 1 need it.
@@ -65,20 +117,50 @@ export function hasShallowCore({ files }: Pick<ModelLimits, 'files'>): boolean {
   return files.some((file) => file.path === 'unet_shallow/model.onnx');
 }
 
-/** The options without those that the model ignores: its presets and defaults decide them. */
-export function withEffect<Options extends object>(
-  { ignoredOptions = [] }: Pick<ModelLimits, 'ignoredOptions'>,
+/** Of a model, or of one that is not known. */
+export type Heed = Partial<Pick<ModelLimits, 'family' | 'ignoredOptions'>>;
+
+/** The options that the model ignores: those of its family, and those that its manifest names. */
+export function ignoredOptionsOf({ family, ignoredOptions = [] }: Heed): readonly IgnorableOption[] {
+  return [...new Set([...(family ? familyOptions[family].ignored : []), ...ignoredOptions])];
+}
+
+export function heeds(model: Heed, option: IgnorableOption): boolean {
+  return !ignoredOptionsOf(model).includes(option);
+}
+
+/** Motions that the model knows by name, and tells which of them it understood; undefined for one that does not tell. */
+export function knownMotions(model: ModelLimits | undefined): readonly MotionKind[] | undefined {
+  return model?.family === 'i2vgen-xl' ? model.motions : undefined;
+}
+
+/** Motions to choose from for a prompt: none where nobody reads it. */
+export function motionsFor(model: ModelLimits | undefined): readonly MotionKind[] {
+  return heeds(model ?? {}, 'prompt') ? offeredMotions(knownMotions(model)) : [];
+}
+
+/** Whether --motion makes a difference. */
+export function heedsMotion(model: ModelLimits): boolean {
+  const levels = model.family === 'svd' ? model.motionBuckets : model.motionFps;
+  return new Set(Object.values(levels)).size > 1;
+}
+
+/** The options without those that the model ignores: its presets and defaults decide them. An ignored prompt is empty. */
+export function withEffect<Options extends { readonly prompt?: string | undefined }>(
+  model: Heed,
   options: Options,
 ): Options {
-  const ignored: readonly string[] = ignoredOptions;
+  const ignored: readonly string[] = ignoredOptionsOf(model);
   const kept = Object.entries(options).filter(([name]) => !ignored.includes(name));
-  return Object.fromEntries(kept) as Options; // those that may be left out: every ignorable option may
+  const noPrompt = options.prompt !== undefined && ignored.includes('prompt') ? { prompt: '' } : {};
+  // Those that may be left out: every ignorable option but the prompt may.
+  return { ...Object.fromEntries(kept), ...noPrompt } as Options;
 }
 
 /** The options that were chosen in vain. */
 export function withoutEffect(
-  { ignoredOptions = [] }: Pick<ModelLimits, 'ignoredOptions'>,
+  model: Heed,
   options: { readonly [Name in IgnorableOption]?: unknown },
 ): IgnorableOption[] {
-  return ignoredOptions.filter((name) => options[name] !== undefined && options[name] !== '');
+  return ignoredOptionsOf(model).filter((name) => options[name] !== undefined && options[name] !== '');
 }

@@ -1,3 +1,5 @@
+import type { Motion } from './model-limits.ts';
+
 /** The presets: named sets of numbers that people choose from. A model pack may replace each of them. */
 export const presetNames = ['fast', 'standard', 'high', 'creative'] as const;
 export type PresetName = (typeof presetNames)[number];
@@ -10,6 +12,8 @@ export interface Preset {
   readonly numFrames: number;
   readonly numInferenceSteps: number;
   readonly guidanceScale: number;
+  /** Instead of medium. */
+  readonly motion?: Motion | undefined;
 }
 
 /** What a model puts in their place. */

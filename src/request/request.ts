@@ -40,7 +40,10 @@ export const generationSchema = z.object({
   motion: z.string().max(32).optional(),
   scheduler: z.string().max(32).optional(),
   featureReuse: z.int().positive().optional(),
+  motionBucket: z.int().positive().optional(),
+  noiseAug: z.number().nonnegative().optional(),
   decodeChunkSize: z.int().positive().optional(),
+  decodeOverlap: z.int().nonnegative().optional(),
   /** Of the finished video. */
   fps: z.int().positive().optional(),
   /** "512" or "640x384". */
@@ -103,6 +106,16 @@ export const optionTable = {
     flags: '--motion <amount>',
     help: 'low, medium or high (default: medium)',
   },
+  motionBucket: {
+    ...whole(1, 255),
+    flags: '--motion-bucket <number>',
+    help: 'for Stable Video Diffusion: how much moves, 1 to 255, in place of --motion',
+  },
+  noiseAug: {
+    ...number(0, 0.5),
+    flags: '--noise-aug <number>',
+    help: 'for Stable Video Diffusion: more leads further from the picture, 0 to 0.5',
+  },
   camera: { word: 'camera', ...oneOf(cameras) },
   seed: {
     word: 'seed',
@@ -154,7 +167,7 @@ export const optionTable = {
   scheduler: {
     ...oneOf(schedulerNames),
     flags: '--scheduler <name>',
-    help: 'ddim, or dpm++2m: as good in 25 steps',
+    help: 'for I2VGen-XL ddim, or dpm++2m: as good in 25 steps; for Stable Video Diffusion euler or dpm++2m',
   },
   featureReuse: {
     kind: 'factor',
@@ -165,6 +178,11 @@ export const optionTable = {
     ...whole(1, Number.MAX_SAFE_INTEGER),
     flags: '--chunk <frames>',
     help: 'frames decoded at once; fewer need less memory',
+  },
+  decodeOverlap: {
+    ...whole(0, 4),
+    flags: '--overlap <frames>',
+    help: 'for Stable Video Diffusion: neighbours that every frame is decoded with, 0 to 4; 0 decodes chunk by chunk',
   },
   maxBytes: {
     ...whole(1, Number.MAX_SAFE_INTEGER),

@@ -6,11 +6,13 @@ import { randomInt } from 'node:crypto';
 import { KinoraError } from '../errors.ts';
 import {
   hasShallowCore,
+  heeds,
   type ModelLimits,
+  type Motion,
   motions,
   type Range,
   type SchedulerName,
-  schedulerNames,
+  schedulersOf,
   withEffect,
 } from './model-limits.ts';
 import { defaultPreset, type PresetName, presetNames, presetOf } from './presets.ts';
@@ -29,10 +31,23 @@ export interface Variation {
   readonly strength: number;
 }
 
+/** What Stable Video Diffusion is told in place of a text. */
+export interface MotionNumbers {
+  /** How much moves. */
+  readonly motionBucket: number;
+  /** Standard deviation of the noise on the picture, whose values are -1 … 1. */
+  readonly noiseAug: number;
+  /** Guidance of the first frame, from which it grows evenly to guidanceScale at the last. */
+  readonly minGuidance: number;
+}
+
 /** Everything but the picture that decides the pixels of the frames. */
 export interface ClipRequest {
+  /** Empty for a model that reads none, like the negative prompt. */
   readonly prompt: string;
   readonly negativePrompt: string;
+  /** For a model that takes them. */
+  readonly motionNumbers?: MotionNumbers;
   /** 0 … 2^53-1; the same numbers as torch.Generator("cpu").manual_seed(seed). */
   readonly seed: number;
   /** Working size; the picture is resized to cover it and centre-cropped. */
@@ -52,8 +67,13 @@ export interface ClipRequest {
    * inside serves the steps between (needs a pack with unet_shallow).
    */
   readonly featureReuse: FeatureReuse;
-  /** Frames decoded at once by the VAE. Does not change a pixel. */
+  /** Frames decoded at once by the VAE. Changes pixels only where the decoder mixes frames. */
   readonly decodeChunkSize: number;
+  /**
+   * Frames on either side that a frame shares its run of the decoder with, at least, where the decoder mixes frames. 0 or
+   * absent: chunks side by side, as diffusers decodes them.
+   */
+  readonly decodeOverlap?: number;
   readonly variation?: Variation;
 }
 
@@ -90,23 +110,27 @@ export function resolveRequest(
   const { limits, defaults } = manifest;
 
   const numFrames = whole('frames', options.numFrames ?? chosen.numFrames, limits.numFrames);
-  const decodeChunkSize = options.decodeChunkSize ?? Math.min(defaults.decodeChunkSize, numFrames);
-  const scheduler = oneOf('scheduler', options.scheduler ?? defaults.scheduler, schedulerNames);
+  const size = workingSize(manifest, options.size ?? String(chosen.size), image);
+  const guidanceScale = within(
+    'guidance',
+    options.guidanceScale ?? chosen.guidanceScale,
+    limits.guidanceScale,
+  );
+  const motion = oneOf('motion', options.motion ?? chosen.motion ?? 'medium', motions);
+  const decodeChunkSize = options.decodeChunkSize ?? usualChunk(manifest, { ...size, numFrames });
+  const scheduler = oneOf('scheduler', options.scheduler ?? defaults.scheduler, schedulersOf(manifest));
   const isDpmChosen = scheduler === 'dpm++2m' && options.scheduler !== undefined;
   const presetSteps = Math.min(chosen.numInferenceSteps, isDpmChosen ? enoughDpmSteps : Infinity);
-  const { negativePrompt, variation, maxBytes } = options;
+  const { variation, maxBytes } = options;
   return {
     preset,
-    prompt: cleanPrompt('prompt', options.prompt) || defaults.prompt,
-    negativePrompt:
-      negativePrompt === undefined ? defaults.negativePrompt : cleanPrompt('negative prompt', negativePrompt),
+    ...conditioningOf(manifest, options, motion, guidanceScale),
     seed: whole('seed', options.seed ?? randomInt(2 ** 32), optionTable.seed),
-    ...workingSize(manifest, options.size ?? String(chosen.size), image),
+    ...size,
     numFrames,
     numInferenceSteps: whole('steps', options.numInferenceSteps ?? presetSteps, limits.numInferenceSteps),
-    guidanceScale: within('guidance', options.guidanceScale ?? chosen.guidanceScale, limits.guidanceScale),
+    guidanceScale,
     guidanceEnd: within('guidance end', options.guidanceEnd ?? 1, optionTable.guidanceEnd),
-    targetFps: manifest.motionFps[oneOf('motion', options.motion ?? 'medium', motions)],
     scheduler,
     featureReuse: featureReuseOf(manifest, options.featureReuse ?? 1),
     decodeChunkSize: whole('decode chunk', decodeChunkSize, { min: 1, max: limits.numFrames.max }),
@@ -116,6 +140,63 @@ export function resolveRequest(
     ...(maxBytes === undefined ? {} : { maxBytes }),
     ...(variation ? { variation: checkVariation(variation) } : {}),
   };
+}
+
+type Conditioning = Pick<
+  ClipRequest,
+  'prompt' | 'negativePrompt' | 'targetFps' | 'motionNumbers' | 'decodeOverlap'
+>;
+
+/** What only some families can be told. */
+function conditioningOf(
+  manifest: ModelLimits,
+  { prompt, negativePrompt, motionBucket, noiseAug, decodeOverlap }: GenerationOptions,
+  motion: Motion,
+  guidanceScale: number,
+): Conditioning {
+  switch (manifest.family) {
+    case 'i2vgen-xl': {
+      const { defaults, motionFps } = manifest;
+      return {
+        prompt: cleanPrompt('prompt', prompt) || defaults.prompt,
+        negativePrompt:
+          negativePrompt === undefined
+            ? defaults.negativePrompt
+            : cleanPrompt('negative prompt', negativePrompt),
+        targetFps: motionFps[motion],
+      };
+    }
+    case 'svd': {
+      const { defaults, limits, motionBuckets } = manifest;
+      const bucket = motionBucket ?? motionBuckets[motion];
+      const overlap = decodeOverlap ?? defaults.decodeOverlap;
+      return {
+        prompt: '',
+        negativePrompt: '',
+        targetFps: defaults.targetFps,
+        motionNumbers: {
+          motionBucket: whole('motion bucket', bucket, limits.motionBucket),
+          noiseAug: within('noise on the picture', noiseAug ?? defaults.noiseAug, limits.noiseAug),
+          minGuidance: Math.min(defaults.minGuidance, guidanceScale),
+        },
+        decodeOverlap: whole('decode overlap', overlap, optionTable.decodeOverlap),
+      };
+    }
+  }
+}
+
+/** Stable Video Diffusion affords larger windows, which differ less from all frames at once, below this many pixels. */
+const pixelsOfSmallWindows = 768 * 448;
+const largeWindow = 11;
+/** So many frames are decoded at once. */
+const wholeClip = 14;
+
+function usualChunk(manifest: ModelLimits, clip: WorkingSize & { readonly numFrames: number }): number {
+  const { decodeChunkSize } = manifest.defaults;
+  const { width, height, numFrames } = clip;
+  if (manifest.family !== 'svd' || width * height >= pixelsOfSmallWindows)
+    return Math.min(decodeChunkSize, numFrames);
+  return numFrames <= wholeClip ? numFrames : Math.max(decodeChunkSize, largeWindow);
 }
 
 function checkVariation({ videoId, strength }: Variation): Variation {
@@ -196,21 +277,27 @@ function whole(what: string, value: number, range: Range): number {
 
 /** What a finished file says about itself: enough to make it again. */
 export function describeRequest(request: ResolvedRequest, manifest: ModelLimits): Record<string, string> {
-  const { prompt, negativePrompt, seed, preset, width, height, numFrames } = request;
+  const { prompt, negativePrompt, seed, preset, width, height, numFrames, motionNumbers } = request;
   const { numInferenceSteps, guidanceScale, guidanceEnd, targetFps, scheduler, featureReuse } = request;
   const numbers = {
     ...{ seed, width, height, numFrames, numInferenceSteps, guidanceScale, targetFps },
+    ...motionNumbers,
     // Only where they leave the exact path.
     ...(guidanceEnd < 1 ? { guidanceEnd } : {}),
     ...(featureReuse > 1 ? { featureReuse } : {}),
+    ...decodingOf(request),
   };
   return {
     software: 'Kinora',
     model: manifest.id,
-    prompt,
-    negativePrompt,
+    ...(heeds(manifest, 'prompt') ? { prompt, negativePrompt } : {}),
     preset,
     scheduler,
     ...Object.fromEntries(Object.entries(numbers).map(([name, value]) => [name, String(value)])),
   };
+}
+
+/** Where it decides pixels. */
+function decodingOf({ decodeOverlap, decodeChunkSize }: ResolvedRequest) {
+  return decodeOverlap === undefined ? {} : { decodeChunkSize, decodeOverlap };
 }

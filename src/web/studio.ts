@@ -5,8 +5,17 @@ import type { PackManifest } from '../inference/packs/manifest.ts';
 import { defaultImageLimits } from '../inference/pictures/header.ts';
 import type { JobClient } from '../queue/client.ts';
 import { storedModeSchema } from '../queue/mode.ts';
-import { hasShallowCore, type IgnorableOption, motions } from '../request/model-limits.ts';
-import { motionKinds, motionWords, offeredMotions } from '../request/motions.ts';
+import {
+  hasShallowCore,
+  heeds,
+  heedsMotion,
+  type IgnorableOption,
+  knownMotions,
+  motions,
+  motionsFor,
+  schedulersOf,
+} from '../request/model-limits.ts';
+import { motionKinds, motionWords } from '../request/motions.ts';
 import { defaultPreset, presetNames, presetOf } from '../request/presets.ts';
 import { optionTable, type Shortcuts } from '../request/request.ts';
 import { enoughDpmSteps } from '../request/resolve.ts';
@@ -139,8 +148,8 @@ async function studioFor(
     object: 'studio',
     model: manifest ? { id: manifest.id, title: manifest.title } : null,
     mode: storedModeSchema.parse(stored),
-    motions: offeredMotions(manifest?.motions).map((name) => ({ name, prompt: motionWords[name] })),
-    tells_understood: manifest?.motions !== undefined,
+    motions: motionsFor(manifest).map((name) => ({ name, prompt: motionWords[name] })),
+    tells_understood: knownMotions(manifest) !== undefined,
     presets: presetNames.map((name) => {
       const preset = presetOf(manifest ?? {}, name);
       const leftMs = places.get(name)?.leftMs;
@@ -170,7 +179,7 @@ async function studioFor(
           pixels: range(manifest.limits.pixels),
         }
       : null,
-    schedulers: optionTable.scheduler.allowed.map((name) => ({
+    schedulers: (manifest ? schedulersOf(manifest) : optionTable.scheduler.allowed).map((name) => ({
       name,
       most_preset_steps: name === 'dpm++2m' ? enoughDpmSteps : null,
     })),
@@ -179,7 +188,7 @@ async function studioFor(
       preset: defaultPreset,
       motion: 'medium',
       fps: manifest?.defaults.fps ?? null,
-      negative_prompt: manifest?.defaults.negativePrompt ?? null,
+      negative_prompt: manifest?.family === 'i2vgen-xl' ? manifest.defaults.negativePrompt : null,
       scheduler: shortcuts.scheduler ?? manifest?.defaults.scheduler ?? null,
       guidance_end: shortcuts.guidanceEnd ?? 1,
       feature_reuse: shortcuts.featureReuse ?? 1,
@@ -208,14 +217,14 @@ function narrower(model: Ends, typed: Ends): Ends {
 export function ignoredBy(manifest: PackManifest): Studio['ignored'] {
   const { guidanceScale } = manifest.limits;
   const isGuided = guidanceScale.max > 1;
-  const says = (option: IgnorableOption): boolean => manifest.ignoredOptions?.includes(option) ?? false;
+  const says = (option: IgnorableOption): boolean => !heeds(manifest, option);
   const ignored: Record<(typeof ignorable)[number], boolean> = {
     num_inference_steps: says('numInferenceSteps'),
     guidance_scale: says('guidanceScale') || guidanceScale.min === guidanceScale.max,
     guidance_end: says('guidanceEnd') || !isGuided,
     negative_prompt: says('negativePrompt') || !isGuided,
     scheduler: says('scheduler'),
-    motion: new Set(Object.values(manifest.motionFps)).size === 1,
+    motion: !heedsMotion(manifest),
     feature_reuse: !hasShallowCore(manifest),
   };
   return ignorable.filter((name) => ignored[name]);

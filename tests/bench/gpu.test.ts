@@ -11,6 +11,7 @@ import { makePlan, type Plan } from '../../bench/gpu/plan.ts';
 import { makeTables } from '../../bench/gpu/tables.ts';
 import { parseSample, VramMeter } from '../../bench/gpu/vram.ts';
 import { loadPack } from '../../src/inference/packs/files.ts';
+import { loadI2VGenXL } from '../helpers/i2vgen-xl-pack.ts';
 
 const project = fileURLToPath(new URL('../..', import.meta.url));
 const tinyPack = path.join(project, 'tests/fixtures/packs/tiny');
@@ -37,7 +38,7 @@ function rowsOf(measurements: Measurements, plan: Plan, name: string) {
 
 describe('the plan', () => {
   it('has the sizes of the full model as the goals name them', async () => {
-    const { manifest } = await loadPack(tinyPack);
+    const { manifest } = await loadI2VGenXL(tinyPack);
     const full = {
       ...manifest,
       presets: undefined,

@@ -13,7 +13,7 @@ import type { ChatPlatform } from '../../src/bot/platform.ts';
 import { en } from '../../src/bot/sentences/en.ts';
 import { TelegramPlatform } from '../../src/bot/telegram/adapter.ts';
 import { Engine } from '../../src/engine/supervisor.ts';
-import { loadPack, type Pack } from '../../src/inference/packs/files.ts';
+import type { Pack } from '../../src/inference/packs/files.ts';
 import { createLogger } from '../../src/log.ts';
 import { Artifacts } from '../../src/queue/artifacts.ts';
 import { findFfmpeg } from '../../src/video/ffmpeg-path.ts';
@@ -22,6 +22,7 @@ import { JobWorker } from '../../src/worker/worker.ts';
 import type { FakeInteraction } from '../fakes/discord/interaction.ts';
 import { startFakeDiscord } from '../fakes/discord/server.ts';
 import { startFakeTelegram } from '../fakes/telegram/server.ts';
+import { loadI2VGenXL } from '../helpers/i2vgen-xl-pack.ts';
 import { eventually, openTerms } from '../helpers/queue-harness.ts';
 import { TestRedis } from '../helpers/redis-server.ts';
 import { ffprobe } from '../helpers/video-fixture.ts';
@@ -32,7 +33,7 @@ const photo = await readFile(fileURLToPath(new URL('../../examples/cat.jpg', imp
 
 /** The built-in model, with short clips and fewer frames than the option may name. */
 async function smallPack(): Promise<Pack> {
-  const pack = await loadPack(packPath);
+  const pack = await loadI2VGenXL(packPath);
   const limits = { ...pack.manifest.limits, numFrames: { min: 1, max: 24 } };
   const fast = { size: 256, numFrames: 8, numInferenceSteps: 1, guidanceScale: 1 };
   return { ...pack, manifest: { ...pack.manifest, limits, presets: { fast } } };

@@ -15,7 +15,8 @@ import type { Engine } from '../../src/engine/supervisor.ts';
 import type { ProgressEvent } from '../../src/inference/image-to-video.ts';
 import { loadPack } from '../../src/inference/packs/files.ts';
 import { packMemory } from '../../src/inference/packs/open.ts';
-import { leastMemoryPlan, measuredMemory } from '../../src/inference/residency/memory-plan.ts';
+import { measuredMemory } from '../../src/inference/residency/measured-memory.ts';
+import { leastMemoryPlan } from '../../src/inference/residency/memory-plan.ts';
 import {
   filesIn,
   once as onceAt,

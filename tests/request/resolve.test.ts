@@ -1,17 +1,17 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { loadPack } from '../../src/inference/packs/files.ts';
-import type { PackManifest } from '../../src/inference/packs/manifest.ts';
+import type { I2VGenXLManifest } from '../../src/inference/packs/i2vgen-xl.ts';
 import { ignorableOptions } from '../../src/request/model-limits.ts';
 import { presetNames, presetOf } from '../../src/request/presets.ts';
 import { cleanPrompt } from '../../src/request/prompt.ts';
 import type { GenerationOptions } from '../../src/request/request.ts';
 import { describeRequest, resolveRequest, smallerRequests } from '../../src/request/resolve.ts';
 import { builtinPackPath, tinyPackPath } from '../helpers/golden.ts';
+import { loadI2VGenXL } from '../helpers/i2vgen-xl-pack.ts';
 
 /** The tiny pack with the limits of the published I2VGen-XL. */
-let manifest: PackManifest;
+let manifest: I2VGenXLManifest;
 beforeAll(async () => {
-  const { presets: _tiny, ...tiny } = (await loadPack(tinyPackPath)).manifest;
+  const { presets: _tiny, ...tiny } = (await loadI2VGenXL(tinyPackPath)).manifest;
   manifest = {
     ...tiny,
     limits: {
@@ -64,7 +64,7 @@ describe('presets', () => {
 
   it('every preset of the shipped packs lies within their limits', async () => {
     for (const folder of [tinyPackPath, builtinPackPath]) {
-      const { manifest: shipped } = await loadPack(folder);
+      const { manifest: shipped } = await loadI2VGenXL(folder);
       for (const preset of presetNames) {
         for (const image of [photo, { width: 900, height: 1200 }, { width: 4000, height: 500 }]) {
           expect(() => resolveRequest(shipped, { preset }, image)).not.toThrow();
@@ -131,7 +131,7 @@ describe('what is left out', () => {
 });
 
 describe('speed for a little quality', () => {
-  let reusing: PackManifest;
+  let reusing: I2VGenXLManifest;
   beforeAll(() => {
     const shallow = { path: 'unet_shallow/model.onnx', bytes: 1, sha256: '0'.repeat(64) };
     reusing = { ...manifest, files: [...manifest.files, shallow] };

@@ -1,17 +1,17 @@
-/** The ONNX graphs of an I2VGen-XL pack, by the names of their folders. Imports nothing. */
+/** The ONNX graphs of model packs, by the names of their folders. Imports nothing. */
 
-export const requiredGraphs = [
-  'text_encoder',
+/** Those of every family. */
+export const commonGraphs = [
   'image_encoder',
   'vae_encoder',
   'unet_cond',
   'unet_core',
   'vae_decoder',
 ] as const;
-export type RequiredGraph = (typeof requiredGraphs)[number];
+export type CommonGraph = (typeof commonGraphs)[number];
 
 /** The second core, which a pack may have: hasShallowCore in request/model-limits.ts. */
 export const shallowCore = 'unet_shallow';
 
-export const graphNames = [...requiredGraphs, shallowCore] as const;
+export const graphNames = ['text_encoder', ...commonGraphs, shallowCore] as const;
 export type GraphName = (typeof graphNames)[number];

@@ -12,17 +12,21 @@ import type { SessionOptions } from '../sessions/session.ts';
 import { type ClipTokenizer, loadTokenizer } from '../tokenizer.ts';
 import { assertIntact, type Pack } from './files.ts';
 import { checkSessions, type OptionalInputs, optionalInputsOf } from './graph-contract.ts';
-import type { GraphName, RequiredGraph } from './graphs.ts';
-import { graphsOf, type PackManifest } from './manifest.ts';
+import type { CommonGraph, GraphName } from './graphs.ts';
+import { graphsOf, type PackManifest, partsOf } from './manifest.ts';
 
-type Sessions = Readonly<Record<RequiredGraph, PackSession>> & { readonly unet_shallow?: PackSession };
+type Sessions = Readonly<Record<CommonGraph, PackSession>> & {
+  readonly text_encoder?: PackSession;
+  readonly unet_shallow?: PackSession;
+};
 
 /** A pack whose sessions were opened once and fit each other. Where memory is short, some open only for their runs. */
 export interface OpenPack extends Pack {
   readonly sessions: Sessions;
   /** Those that its unet_cond has. */
   readonly optionalInputs: OptionalInputs;
-  readonly tokenizer: ClipTokenizer;
+  /** Of a family that reads text. */
+  readonly tokenizer?: ClipTokenizer;
   readonly schedulerConfig: Awaited<ReturnType<typeof readSchedulerConfig>>;
   /** A change of shape between runs costs a search for kernels, so all chunks should have one size. */
   readonly prefersEqualShapes: boolean;
@@ -59,14 +63,11 @@ export async function openPack(pack: Pack, options: OpenPackOptions): Promise<Op
   const { folder, manifest } = pack;
   assertDevice(manifest, options.device);
   await assertIntact(pack);
-  const [tokenizer, schedulerConfig] = await Promise.all([
-    loadTokenizer(folder),
-    readSchedulerConfig(folder),
-  ]);
-  if (tokenizer.maxTokens !== manifest.architecture.maxTokens) {
+  const [tokenizer, schedulerConfig] = await Promise.all([tokenizerOf(pack), readSchedulerConfig(folder)]);
+  if ((schedulerConfig.use_karras_sigmas === true) !== (manifest.family === 'svd')) {
     throw new KinoraError(
       'PACK_INVALID',
-      `The tokenizer of ${manifest.id} makes ${tokenizer.maxTokens} tokens, its manifest says ${manifest.architecture.maxTokens}.`,
+      `The scheduler_config.json of ${manifest.id} is not one of the family ${manifest.family}.`,
     );
   }
   const devices = new Map<string, string>();
@@ -97,7 +98,7 @@ export async function openPack(pack: Pack, options: OpenPackOptions): Promise<Op
     whileOpening: options.whileOpening ?? (() => {}),
   });
   const byName = pool.sessions.map((session) => [session.name, session] as const);
-  const sessions = Object.fromEntries(byName) as unknown as Sessions; // all required ones
+  const sessions = Object.fromEntries(byName) as unknown as Sessions; // all of its family
   try {
     await pool.openAll();
     checkSessions(folder, manifest, pool.sessions, optionalInputsOf(sessions.unet_cond));
@@ -109,13 +110,24 @@ export async function openPack(pack: Pack, options: OpenPackOptions): Promise<Op
     ...pack,
     sessions,
     optionalInputs: optionalInputsOf(sessions.unet_cond),
-    tokenizer,
+    ...(tokenizer ? { tokenizer } : {}),
     schedulerConfig,
     prefersEqualShapes,
     prepare: (clip, leastMemory) => pool.prepare(clip, leastMemory),
     makeRoom: () => pool.makeRoom(),
     release: () => pool.release(),
   };
+}
+
+async function tokenizerOf({ folder, manifest }: Pack): Promise<ClipTokenizer | undefined> {
+  if (manifest.family !== 'i2vgen-xl') return undefined;
+  const tokenizer = await loadTokenizer(folder);
+  const { maxTokens } = manifest.architecture;
+  if (tokenizer.maxTokens === maxTokens) return tokenizer;
+  throw new KinoraError(
+    'PACK_INVALID',
+    `The tokenizer of ${manifest.id} makes ${tokenizer.maxTokens} tokens, its manifest says ${maxTokens}.`,
+  );
 }
 
 function runsOncePerClip(name: GraphName, { limits }: PackManifest): boolean {
@@ -132,6 +144,7 @@ function usualClip(manifest: PackManifest): ClipShape {
 /** The part of the manifest that a memory plan needs. */
 export function packMemory(manifest: PackManifest): PackMemory {
   const { flavour, architecture, files } = manifest;
+  const { memory, decoderMixesFrames } = partsOf(manifest);
   const weightBytes: Partial<Record<GraphName, number>> = {};
   for (const name of graphsOf(manifest)) {
     weightBytes[name] = files
@@ -140,6 +153,8 @@ export function packMemory(manifest: PackManifest): PackMemory {
   }
   return {
     weightBytes,
+    graphs: memory,
+    decoderMixesFrames,
     bytesPerValue: flavour === 'cuda' ? 2 : 4,
     vaeScaleFactor: architecture.vaeScaleFactor,
   };

@@ -2,26 +2,22 @@
  * What the UNet computes of picture, text and frame rate, once for all steps (unet_cond). Knows no timestep. Shapes as
  * in i2vgen-xl.ts.
  */
+import { knownMotions } from '../../request/model-limits.ts';
 import type { Understood } from '../../request/understood.ts';
 import type { GenerateRequest } from '../image-to-video.ts';
 import type { OpenPack } from '../packs/open.ts';
 import { type FloatTensor, stack } from '../sessions/tensor.ts';
 import type { ThreadTensor } from '../sessions/thread-protocol.ts';
 import type { ThreadTensors } from '../sessions/thread-tensors.ts';
-import type { Rows } from './denoising-plan.ts';
+import { CoreInputs } from './core-inputs.ts';
 import type { EncodedImage } from './encode-image.ts';
 import type { Run } from './run.ts';
 import { readUnderstood } from './understood.ts';
 
-/** Inputs of the UNet at every step. What is the same for both rows of guidance is there once. */
-interface ConditioningInputs {
-  /** (B, T, D), where the text has not gone into the context. */
-  readonly encoder_hidden_states?: ThreadTensor;
-  readonly fps_emb: ThreadTensor;
-  /** (B, T, X) */
-  readonly context: ThreadTensor;
-  /** (B or 1, C, F, h, w) */
-  readonly image_latents_enc: ThreadTensor;
+export interface Conditioning {
+  readonly inputs: CoreInputs;
+  /** Of the prompt, by a model that tells. */
+  readonly understood: Understood | undefined;
 }
 
 /**
@@ -68,7 +64,23 @@ export async function condition(
   // As large as all latents of the clip, and not read again.
   tensors.free([latents]);
   const inputs = isTextInContext ? computed : { ...computed, ...text };
-  return new Conditioning(pack, inputs, rows === 2, tensors);
+  return {
+    inputs: new CoreInputs(pack.sessions.unet_core, inputs, rows === 2, tensors),
+    understood: await understoodIn(computed.context, pack, tensors),
+  };
+}
+
+/** What the model says that it understood of the prompt; undefined for one that does not tell. */
+async function understoodIn(
+  context: ThreadTensor,
+  { manifest }: OpenPack,
+  tensors: ThreadTensors,
+): Promise<Understood | undefined> {
+  const motions = knownMotions(manifest);
+  if (!motions) return undefined;
+  const copy = tensors.empty();
+  await tensors.compute([{ target: copy, terms: [[1, context]] }]);
+  return readUnderstood(motions, await tensors.take(copy));
 }
 
 /** (1, C, 1, h, w) of (1, C, h, w): a copy, since it goes to the session's thread and the cache keeps the original. */
@@ -158,53 +170,4 @@ function withFrameRamp({ data: first, dims }: FloatTensor, numFrames: number): F
     }
   }
   return { data, dims: [1, channels, numFrames, h, w] };
-}
-
-/** By rows. One row of two is copied when it is first asked for, since a graph reads whole tensors only. */
-export class Conditioning {
-  readonly #pack: OpenPack;
-  readonly #inputs: ConditioningInputs;
-  readonly #hasBothRows: boolean;
-  readonly #tensors: ThreadTensors;
-  readonly #copies = new Map<Rows, ConditioningInputs>();
-
-  constructor(pack: OpenPack, inputs: ConditioningInputs, hasBothRows: boolean, tensors: ThreadTensors) {
-    this.#pack = pack;
-    this.#inputs = inputs;
-    this.#hasBothRows = hasBothRows;
-    this.#tensors = tensors;
-  }
-
-  /** What the model says that it understood of the prompt; undefined for one that does not tell. */
-  async understood(): Promise<Understood | undefined> {
-    const { motions } = this.#pack.manifest;
-    if (!motions) return undefined;
-    const copy = this.#tensors.empty();
-    await this.#tensors.compute([{ target: copy, terms: [[1, this.#inputs.context]] }]);
-    return readUnderstood(motions, await this.#tensors.take(copy));
-  }
-
-  async of(rows: Rows): Promise<ConditioningInputs> {
-    if (rows === 'both' || !this.#hasBothRows) return this.#inputs;
-    const row = this.#copies.get(rows) ?? (await this.#copy(rows === 'unconditional' ? 0 : 1));
-    this.#copies.set(rows, row);
-    return row;
-  }
-
-  async #copy(half: 0 | 1): Promise<ConditioningInputs> {
-    const copy = async (both: ThreadTensor): Promise<ThreadTensor> => {
-      const target = this.#tensors.empty();
-      await this.#tensors.compute([{ target, terms: [[1, { ...both, half }]] }]);
-      return target;
-    };
-    const { encoder_hidden_states: text, context, image_latents_enc: latents } = this.#inputs;
-    // Where the text says how the picture moves, there is one for each row.
-    const spec = this.#pack.sessions.unet_cond.outputs.find(({ name }) => name === 'image_latents_enc');
-    return {
-      ...this.#inputs,
-      ...(text ? { encoder_hidden_states: await copy(text) } : {}),
-      context: await copy(context),
-      image_latents_enc: spec?.dims[0] === 1 ? latents : await copy(latents),
-    };
-  }
 }

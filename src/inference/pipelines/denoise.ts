@@ -3,23 +3,24 @@
  * i2vgen-xl.ts.
  */
 import type { OpenPack } from '../packs/open.ts';
-import type { FloatTensor } from '../sessions/tensor.ts';
+import type { PackSession } from '../residency/pack-session.ts';
+import type { FloatTensor, Tensor } from '../sessions/tensor.ts';
 import type { ThreadTensor } from '../sessions/thread-protocol.ts';
 import type { ThreadTensors } from '../sessions/thread-tensors.ts';
-import type { Conditioning } from './conditioning.ts';
-import type { DenoisingStep, PlanTensor, Rows } from './denoising-plan.ts';
+import type { CoreInputs } from './core-inputs.ts';
+import type { Factor, PlanTensor, Rows } from './denoising-plan.ts';
+import type { ScheduleEntry } from './enter-schedule.ts';
 import { present } from './parts.ts';
 import type { Run } from './run.ts';
 
 /**
- * @param latents (1, C, F, h, w) with as much noise as the first step expects; their memory is taken
+ * @param entry the memory of its latents is taken
  * @returns the final latents (1, C, F, h, w)
  */
 export async function denoise(
   pack: OpenPack,
-  steps: readonly DenoisingStep[],
-  latents: FloatTensor,
-  conditioning: Conditioning,
+  { steps, latents, drawNoise }: ScheduleEntry,
+  inputs: CoreInputs,
   tensors: ThreadTensors,
   run: Run,
 ): Promise<ThreadTensor> {
@@ -32,6 +33,7 @@ export async function denoise(
     predOriginal: tensors.empty(latents.dims),
     lastPredOriginal: tensors.empty(latents.dims),
     prevSample: tensors.empty(latents.dims),
+    noise: tensors.empty(latents.dims),
   };
 
   for (const step of steps) {
@@ -43,9 +45,9 @@ export async function denoise(
       const session = step.deepFeatures === 'reused' ? present(shallowUNet) : unet;
       const feeds = {
         sample: at.sample,
-        timestep: { data: BigInt64Array.of(BigInt(step.timestep)), dims: [1] },
-        ...(await conditioning.of(rows)),
-        factors: { data: Float32Array.from(factors), dims: [factors.length] },
+        timestep: timestepOf(session, step.timestep),
+        ...(await inputs.of(rows)),
+        factors: factorsOf(session, factors, latents.dims[2] ?? 0),
         ...(step.deepFeatures === 'reused' ? { deep_features: features } : {}),
       };
       const into = {
@@ -55,6 +57,8 @@ export async function denoise(
       await session.run(feeds, { into });
     }
     // The other formulas of scheduler.step
+    const needsNoise = step.after.some(({ terms }) => terms.some(([, source]) => source === 'noise'));
+    if (needsNoise) at.noise = tensors.put({ data: drawNoise(), dims: latents.dims });
     await tensors.compute(
       step.after.map(({ target, terms, ...rest }) => ({
         ...rest,
@@ -62,6 +66,7 @@ export async function denoise(
         terms: terms.map(([factor, source]) => [factor, at[source]] as const),
       })),
     );
+    if (needsNoise) tensors.free([at.noise]);
     // sample = scheduler.step(…).prevSample. The UNet reads one while it writes the other.
     [at.sample, at.prevSample] = [at.prevSample, at.sample];
     [at.predOriginal, at.lastPredOriginal] = [at.lastPredOriginal, at.predOriginal];
@@ -74,4 +79,28 @@ export async function denoise(
     run.step();
   }
   return at.sample;
+}
+
+/** In the type that the graph has for it: whole steps of a schedule, or a function of the noise level. */
+function timestepOf({ inputs }: Pick<PackSession, 'inputs'>, timestep: number): Tensor {
+  const isWhole = inputs.find(({ name }) => name === 'timestep')?.type === 'int64';
+  return isWhole
+    ? { data: BigInt64Array.of(BigInt(timestep)), dims: [1] }
+    : { data: Float32Array.of(timestep), dims: [1] };
+}
+
+/** (1 + B), or (1 + B, F) for a graph that takes one for every frame. */
+function factorsOf(
+  { inputs }: Pick<PackSession, 'inputs'>,
+  factors: readonly Factor[],
+  numFrames: number,
+): FloatTensor {
+  const isPerFrame = inputs.find(({ name }) => name === 'factors')?.dims.length === 2;
+  const numbers = factors.flatMap((factor) =>
+    typeof factor === 'number' && isPerFrame ? new Array<number>(numFrames).fill(factor) : factor,
+  );
+  return {
+    data: Float32Array.from(numbers),
+    dims: isPerFrame ? [factors.length, numFrames] : [factors.length],
+  };
 }

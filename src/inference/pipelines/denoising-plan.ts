@@ -4,9 +4,12 @@
  */
 import type { Combination, Scheduler, StepTensor } from '../schedulers/scheduler.ts';
 
+/** The same for all frames, or one for each. */
+export type Factor = number | readonly number[];
+
 /** How the steps use classifier-free guidance. */
 export interface Guidance {
-  readonly scale: number;
+  readonly scale: Factor;
   /** The steps before this index use it. */
   readonly steps: number;
   /** Whether both rows go through the UNet as one batch, or one after the other because memory is short. */
@@ -26,7 +29,7 @@ export type PlanTensor = StepTensor | 'unconditional';
 export interface UNetRun {
   readonly rows: Rows;
   /** f₀, and one for each row. */
-  readonly factors: readonly number[];
+  readonly factors: readonly Factor[];
   readonly target: PlanTensor;
 }
 
@@ -106,7 +109,8 @@ function guided(
   { target, ofSample, ofNoisePred, after }: SplitStep,
   { scale, isBatched }: Guidance,
 ): StepWork {
-  const [ofUncond, ofCond] = [ofNoisePred * (1 - scale), ofNoisePred * scale];
+  const ofUncond = mapFactor(scale, (one) => ofNoisePred * (1 - one));
+  const ofCond = mapFactor(scale, (one) => ofNoisePred * one);
   if (isBatched) return { runs: [{ rows: 'both', factors: [ofSample, ofUncond, ofCond], target }], after };
   const runs: UNetRun[] = [
     { rows: 'unconditional', factors: [ofSample, ofUncond], target: 'unconditional' },
@@ -120,4 +124,8 @@ function guided(
     ],
   };
   return { runs, after: [total, ...after] };
+}
+
+function mapFactor(factor: Factor, change: (one: number) => number): Factor {
+  return typeof factor === 'number' ? change(factor) : factor.map(change);
 }

@@ -6,7 +6,7 @@
 import { z } from 'zod';
 import type { GenerateRequest } from '../image-to-video.ts';
 import type { CacheEntry } from '../latent-cache.ts';
-import { drawsPerClip } from '../packs/graph-contract.ts';
+import { drawsPerClip } from '../packs/i2vgen-xl.ts';
 import { TorchGenerator } from '../random.ts';
 import type { FloatTensor } from '../sessions/tensor.ts';
 import { earlierClip } from './earlier-clip.ts';

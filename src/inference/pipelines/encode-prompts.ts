@@ -17,11 +17,12 @@ export async function encodePrompts(
   { prompt, negativePrompt, guidanceScale }: GenerateRequest,
   run: Run,
 ): Promise<FloatTensor> {
-  const { text_encoder: encoder } = pack.sessions;
+  const encoder = present(pack.sessions.text_encoder);
+  const tokenizer = present(pack.tokenizer);
   const ranBefore = encoder.runMs;
   /** (1, T, D), from the cache if it is there. */
   const embed = async (text: string): Promise<FloatTensor> => {
-    const tokens = pack.tokenizer.encode(text);
+    const tokens = tokenizer.encode(text);
     const key = LatentCache.key('prompt', fingerprint, tokens.join());
     const tensors = await run.cached('prompt', key, async () => {
       const ids: IntTensor = { data: tokens, dims: [1, tokens.length] };

@@ -1,16 +1,16 @@
 /**
  * Where a clip enters the noise schedule: at its start with noise alone, or part-way down with the latents of an earlier
- * clip. A clip of a pack with draws enters at the start, without noise. Decides the steps of the run. Knows neither text nor pixels. Shapes as in i2vgen-xl.ts.
+ * clip. Decides the steps of the run. Knows neither text nor pixels, and no family. Shapes as in i2vgen-xl.ts.
  */
 import { KinoraError } from '../../errors.ts';
+import type { Variation } from '../../request/resolve.ts';
 import type { GenerateRequest } from '../image-to-video.ts';
 import type { OpenPack } from '../packs/open.ts';
-import { TorchGenerator } from '../random.ts';
 import { createScheduler } from '../schedulers/create-scheduler.ts';
 import { startIndex } from '../schedulers/scheduler.ts';
 import { combine } from '../sessions/combine.mjs';
 import type { FloatTensor } from '../sessions/tensor.ts';
-import { type DenoisingStep, planSteps } from './denoising-plan.ts';
+import { type DenoisingStep, type Factor, planSteps } from './denoising-plan.ts';
 import { earlierClip } from './earlier-clip.ts';
 import type { Run } from './run.ts';
 
@@ -18,22 +18,29 @@ export interface ScheduleEntry {
   readonly steps: readonly DenoisingStep[];
   /** (1, C, F, h, w) with as much noise as the first step expects */
   readonly latents: FloatTensor;
+  /** Fresh normal numbers of that shape. */
+  readonly drawNoise: () => Float32Array;
 }
 
-/**
- * @param pictureKey of the clip's picture: a variation needs the one of the earlier clip
- * @param isBatched whether both rows of guidance go through the UNet at once
- */
+export interface EntryOptions {
+  /** Of the clip's picture: a variation needs the one of the earlier clip. */
+  readonly pictureKey: string;
+  readonly variation: Variation | undefined;
+  /** Guidance of all frames, or of each. */
+  readonly scale: Factor;
+  /** Both rows of guidance go through the UNet at once. */
+  readonly isBatched: boolean;
+  /** In the order in which the family draws them. */
+  readonly drawNoise: (dims: readonly number[]) => Float32Array;
+}
+
 export async function enterSchedule(
   pack: OpenPack,
   request: GenerateRequest,
-  pictureKey: string,
-  isBatched: boolean,
+  { pictureKey, variation, scale, isBatched, drawNoise }: EntryOptions,
   run: Run,
 ): Promise<ScheduleEntry> {
-  const { numInferenceSteps, guidanceScale, guidanceEnd, featureReuse, seed } = request;
-  const isDrawn = pack.optionalInputs.has('draws');
-  const variation = isDrawn ? undefined : request.variation;
+  const { numInferenceSteps, guidanceScale, guidanceEnd, featureReuse } = request;
   const scheduler = createScheduler(request.scheduler, {
     config: pack.schedulerConfig,
     numInferenceSteps,
@@ -44,19 +51,15 @@ export async function enterSchedule(
     ? Math.min(startIndex(numInferenceSteps, variation.strength), numInferenceSteps - 1)
     : 0;
   const guidance = {
-    scale: guidanceScale,
+    scale,
     steps: guidanceScale > 1 ? Math.ceil(numInferenceSteps * guidanceEnd) : 0,
     isBatched,
   };
   const steps = planSteps({ scheduler, firstStep, guidance, featureReuse });
 
   const dims = latentDims(pack, request);
-  const length = dims.reduce((product, size) => product * size, 1);
-  // The draws have said all that noise could, which would take a second for a clip of three seconds.
-  if (isDrawn) return { steps, latents: { data: new Float32Array(length), dims } };
   const earlier = variation && (await earlierLatents(pack, variation.videoId, pictureKey, dims, run));
-  // From a fresh stream with the user's seed, as diffusers draws it from a fresh generator.
-  const noise = new TorchGenerator(seed).randn(length);
+  const noise = drawNoise(dims);
   if (earlier) {
     const [ofOriginal, ofNoise] = scheduler.noiseFactors(firstStep);
     combine(
@@ -69,7 +72,7 @@ export async function enterSchedule(
   } else if (scheduler.initNoiseSigma !== 1) {
     combine([[scheduler.initNoiseSigma, noise]], noise);
   }
-  return { steps, latents: { data: noise, dims } };
+  return { steps, latents: { data: noise, dims }, drawNoise: () => drawNoise(dims) };
 }
 
 function latentDims(pack: OpenPack, { numFrames, width, height }: GenerateRequest): readonly number[] {

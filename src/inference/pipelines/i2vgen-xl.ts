@@ -8,12 +8,12 @@
 import { createHash } from 'node:crypto';
 import type { Frame, GenerateHooks, GenerateRequest, ImageToVideoPipeline } from '../image-to-video.ts';
 import { LatentCache } from '../latent-cache.ts';
-import type { PackManifest } from '../packs/manifest.ts';
 import type { OpenPack } from '../packs/open.ts';
-import type { ClipShape } from '../residency/memory-plan.ts';
+import { TorchGenerator } from '../random.ts';
 import { isFinite32 } from '../sessions/finite.mjs';
 import { badNumbers } from '../sessions/session.ts';
 import { ThreadTensors } from '../sessions/thread-tensors.ts';
+import { clipShape, fingerprint, sessionMs } from './clip.ts';
 import { condition, drawnParts } from './conditioning.ts';
 import { decodeFrames } from './decode-frames.ts';
 import { denoise } from './denoise.ts';
@@ -22,7 +22,7 @@ import { encodeImage, preparePicture } from './encode-image.ts';
 import { encodePrompts } from './encode-prompts.ts';
 import { enterSchedule } from './enter-schedule.ts';
 import { together } from './overlap.ts';
-import { Run, type SessionMs } from './run.ts';
+import { Run } from './run.ts';
 
 export class I2VGenXLPipeline implements ImageToVideoPipeline {
   readonly #pack: OpenPack;
@@ -38,7 +38,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
 
   async *generate(request: GenerateRequest, hooks: GenerateHooks): AsyncGenerator<Frame, void> {
     const pack = this.#pack;
-    const run = new Run(hooks, this.#cache, () => this.#sessionMs());
+    const run = new Run(hooks, this.#cache, () => sessionMs(pack));
     const { decodeChunkSize, coreBatch } = await pack.prepare(clipShape(request), hooks.leastMemory);
     const tensors = new ThreadTensors();
     try {
@@ -62,16 +62,26 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
         : undefined;
       // Drawing takes nearly all of the clip's time: its parts are steps, by which a hang and the time left are judged.
       if (isDrawn) run.enter('denoising', drawnParts(request) + request.numInferenceSteps);
-      const [conditioning, { steps, latents: noisy }] = await together(
+      const [conditioning, entry] = await together(
         condition(pack, promptEmbeds, image, request, seeds && drawsOf(seeds), tensors, run),
-        enterSchedule(pack, request, picture.key, coreBatch === 2, run),
+        enterSchedule(
+          pack,
+          request,
+          {
+            pictureKey: picture.key,
+            variation: seeds ? undefined : request.variation,
+            scale: request.guidanceScale,
+            isBatched: coreBatch === 2,
+            drawNoise: noiseOf(request, seeds !== undefined),
+          },
+          run,
+        ),
       );
-      const understood = await conditioning.understood();
       run.advance('conditioning');
 
       // 5. Denoising
-      if (!isDrawn) run.enter('denoising', steps.length);
-      const denoised = await denoise(pack, steps, noisy, conditioning, tensors, run);
+      if (!isDrawn) run.enter('denoising', entry.steps.length);
+      const denoised = await denoise(pack, entry, conditioning.inputs, tensors, run);
       const latents = await tensors.take(denoised);
       if (!isFinite32(latents.data)) throw badNumbers('unet_core');
       run.advance('denoise');
@@ -92,7 +102,10 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       yield* decodeFrames(pack, latents, { ...request, decodeChunkSize }, run);
       run.advance('decode');
       const report = { videoId, numFrames, width, height, timings: run.timings(), cache: run.cacheUse() };
-      hooks.onReport({ ...report, ...(understood ? { understood } : {}) });
+      hooks.onReport({
+        ...report,
+        ...(conditioning.understood ? { understood: conditioning.understood } : {}),
+      });
     } finally {
       tensors.freeAll();
     }
@@ -118,26 +131,16 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     if (featureReuse > 1) parts.push('featureReuse', featureReuse);
     return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 24);
   }
-
-  #sessionMs(): SessionMs {
-    const sessions = Object.values(this.#pack.sessions);
-    return {
-      runMs: sessions.reduce((sum, session) => sum + session.runMs, 0),
-      openMs: sessions.reduce((sum, session) => sum + session.openMs, 0),
-    };
-  }
 }
 
-function clipShape(request: GenerateRequest): ClipShape {
-  const { width, height, numFrames, guidanceScale, guidanceEnd, decodeChunkSize, featureReuse } = request;
-  const usesShallowCore = featureReuse > 1;
-  const batch = guidanceScale > 1 ? 2 : 1;
-  const endsGuidance = batch === 2 && guidanceEnd > 0 && guidanceEnd < 1;
-  return { width, height, numFrames, batch, decodeChunkSize, usesShallowCore, endsGuidance };
-}
-
-function fingerprint(manifest: PackManifest): string {
-  const hash = createHash('sha256').update(manifest.id);
-  for (const file of manifest.files) hash.update(`\n${file.path} ${file.sha256}`);
-  return hash.digest('hex');
+/**
+ * Noise from a fresh stream with the user's seed, as diffusers draws it from a fresh generator. Where draws have said all
+ * that noise could, there is none: it would take a second for a clip of three seconds.
+ */
+function noiseOf({ seed }: GenerateRequest, hasDraws: boolean): (dims: readonly number[]) => Float32Array {
+  const generator = new TorchGenerator(seed);
+  return (dims) => {
+    const length = dims.reduce((product, size) => product * size, 1);
+    return hasDraws ? new Float32Array(length) : generator.randn(length);
+  };
 }

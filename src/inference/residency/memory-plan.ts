@@ -7,6 +7,7 @@
  */
 import { KinoraError } from '../../errors.ts';
 import type { GraphName } from '../packs/graphs.ts';
+import { type GraphMemory, measuredMemory } from './measured-memory.ts';
 
 /** The part of a request that decides how much memory it takes. */
 export interface ClipShape {
@@ -29,6 +30,10 @@ export interface ClipShape {
 export interface PackMemory {
   /** Of the graphs that the pack has. */
   readonly weightBytes: Readonly<Partial<Record<GraphName, number>>>;
+  /** What was measured of its family. */
+  readonly graphs: Readonly<Record<GraphName, GraphMemory>>;
+  /** As FamilyParts.decoderMixesFrames. */
+  readonly decoderMixesFrames?: boolean;
   /** Bytes of a weight and of an activation: 2 in fused FP16 packs, 4 in plain ones. */
   readonly bytesPerValue: 2 | 4;
   /** Pixels per latent cell and side. */
@@ -63,70 +68,7 @@ export interface MemoryPlan {
   readonly spareBytes: number;
 }
 
-const mebibyte = 1024 ** 2;
 const gibibyte = 1024 ** 3;
-
-interface GraphMemory {
-  /** Of I2VGen-XL's graph. The width of another model is estimated by the square root of the ratio. */
-  readonly parameters: number;
-  /** Handles and workspaces of its session, where they differ from the usual sessionBytes. */
-  readonly sessionBytes?: number;
-  /** Activations of a run in FP16 are fixedBytes + units × (bytesPerUnit + bytesPerUnitAndCell × cells). */
-  readonly fixedBytes: number;
-  /** Units: latent cells × frames × batch for the UNet, pixels × frames of the chunk for the VAE. */
-  readonly bytesPerUnit: number;
-  /** Cells: latent cells of a frame. Attention within frames grows with them. */
-  readonly bytesPerUnitAndCell?: number;
-  /** True where few tensors are as large as the frames: the arena doubles its regions, and up to half stays unused. */
-  readonly inPowersOfTwo?: boolean;
-}
-
-/**
- * The coefficients, for I2VGen-XL in fused FP16 without memory pattern, measured on an H100 by nvidia-smi's number for
- * the process. Those of the text and image encoder and of unet_cond are the rest of whole jobs: 8.9 GiB (512x512x16, all
- * open but the VAE, chunk 1), 12.5 (768x768x24, encoders and VAE on demand, chunk 2).
- */
-export const measuredMemory: {
-  /** CUDA context and libraries, once per process. */
-  readonly contextBytes: number;
-  /** Handles and workspaces of cuBLAS and cuDNN, per open session. */
-  readonly sessionBytes: number;
-  /** Share of the budget that plans may fill; the arenas need the rest for rounding up. */
-  readonly usableShare: number;
-  readonly graphs: Readonly<Record<GraphName, GraphMemory>>;
-} = {
-  contextBytes: 450 * mebibyte,
-  sessionBytes: 300 * mebibyte,
-  usableShare: 0.96,
-  graphs: {
-    text_encoder: { parameters: 354e6, fixedBytes: 128 * mebibyte, bytesPerUnit: 0 },
-    image_encoder: { parameters: 632e6, fixedBytes: 400 * mebibyte, bytesPerUnit: 0 },
-    vae_encoder: { parameters: 34e6, fixedBytes: 0, bytesPerUnit: 2048, sessionBytes: 140 * mebibyte },
-    unet_cond: { parameters: 20e6, fixedBytes: 32 * mebibyte, bytesPerUnit: 500 },
-    // Batch 2, with the context: 4.7 GiB (512x512x16), 8.7 (768x768x24), 19.7 (1024x1024x32).
-    unet_core: {
-      parameters: 1.4e9,
-      fixedBytes: 256 * mebibyte,
-      bytesPerUnit: 6500,
-      bytesPerUnitAndCell: 0.62,
-    },
-    // Layers of the core at full resolution, and the features that it takes, in float32.
-    unet_shallow: {
-      parameters: 17e6,
-      fixedBytes: 64 * mebibyte,
-      bytesPerUnit: 9500,
-      bytesPerUnitAndCell: 0.62,
-    },
-    // With the context: 0.67 GiB and 0.5 for each frame of 512x512; of 768x768 2.67, 3.67, 7.67, 15.67 for 1, 2, 4, 8.
-    vae_decoder: {
-      parameters: 50e6,
-      sessionBytes: 140 * mebibyte,
-      fixedBytes: 0,
-      bytesPerUnit: 2048,
-      inPowersOfTwo: true,
-    },
-  },
-};
 
 /** Both must be open at the same time: they alternate from step to step. */
 export const cores: readonly string[] = ['unet_core', 'unet_shallow'];
@@ -188,7 +130,7 @@ export function activationBytesOfRun(
 
 /** Bytes of an open session that has made such a run. */
 export function sessionBytesOf(graph: GraphName, activations: number, pack: PackMemory): number {
-  const { sessionBytes = measuredMemory.sessionBytes } = measuredMemory.graphs[graph];
+  const { sessionBytes = measuredMemory.sessionBytes } = pack.graphs[graph];
   return (pack.weightBytes[graph] ?? 0) + activations + sessionBytes;
 }
 
@@ -199,12 +141,14 @@ function bytesOfUnits(graph: GraphName, units: number, cells: number, pack: Pack
     bytesPerUnit,
     bytesPerUnitAndCell = 0,
     inPowersOfTwo = false,
-  } = measuredMemory.graphs[graph];
-  const ownParameters = (pack.weightBytes[graph] ?? 0) / pack.bytesPerValue;
+    isFloat32 = false,
+  } = pack.graphs[graph];
+  const bytesPerValue = isFloat32 ? 4 : pack.bytesPerValue;
+  const ownParameters = (pack.weightBytes[graph] ?? 0) / bytesPerValue;
   // Weights grow with the square of the width, activations with the width.
   const width = Math.sqrt(ownParameters / parameters);
   const bytes = fixedBytes + (bytesPerUnit + bytesPerUnitAndCell * cells) * units;
-  const taken = Math.round(bytes * width * (pack.bytesPerValue / 2));
+  const taken = Math.round(bytes * width * (bytesPerValue / 2));
   return inPowersOfTwo ? nextPowerOfTwo(taken) : taken;
 }
 
@@ -231,11 +175,20 @@ export function allowedChunk({
   );
 }
 
-/** The requested chunk and the smaller ones, by halves. */
-function chunkSizes(wanted: number): number[] {
+/** Windows of a decoder that mixes frames; below them each frame has too few neighbours to share a run with. */
+const windowSizes = [14, 11, 9, 7, 5, 2, 1];
+
+/** The next smaller chunk: by halves, or the next window of a decoder that mixes frames. */
+export function smallerChunk(size: number, decoderMixesFrames: boolean): number {
+  if (!decoderMixesFrames) return Math.ceil(size / 2);
+  return windowSizes.find((window) => window < size) ?? 1;
+}
+
+/** The requested chunk and the smaller ones. */
+function chunkSizes(wanted: number, decoderMixesFrames: boolean): number[] {
   const sizes = [wanted];
   for (let size = wanted; size > 1; ) {
-    size = Math.ceil(size / 2);
+    size = smallerChunk(size, decoderMixesFrames);
     sizes.push(size);
   }
   return sizes;
@@ -275,7 +228,8 @@ function planFor(
  * The fastest plan that fits. Given up in this order, by what it costs: frames per decoded chunk (hundredths of a
  * second) · the open text and image encoders (about a second per new picture or prompt) · the open VAE encoder (another
  * second per new picture, for cuDNN's search) · the open VAE decoder (half a second per clip) · both rows of guidance in
- * one run (some per cent of a step) · the open core (four seconds per clip).
+ * one run (some per cent of a step) · the open core (four seconds per clip). Frames per run of a decoder that mixes frames
+ * decide pixels: those are given up last.
  * @param budgetBytes undefined: everything may stay open
  * @param heldBytes activations that open sessions hold from earlier clips
  * @throws KinoraError OUT_OF_MEMORY naming need and budget when even the plan with the least memory does not fit
@@ -289,16 +243,17 @@ export function planMemory(
   const chunk = allowedChunk(clip);
   if (budgetBytes === undefined) return planFor(unlimitedLevel, chunk, clip, pack, heldBytes);
   const usableBytes = budgetBytes * measuredMemory.usableShare;
-  for (const level of levels) {
-    for (const held of [heldBytes, {}]) {
-      for (const size of chunkSizes(chunk)) {
-        const plan = planFor(level, size, clip, pack, held);
-        if (plan.peakBytes > usableBytes) continue;
-        const spareBytes = usableBytes - plan.peakBytes;
-        const release = held === heldBytes ? [] : grownGraphs(plan, heldBytes);
-        return { ...plan, release, spareBytes };
-      }
-    }
+  const sizes = chunkSizes(chunk, pack.decoderMixesFrames === true);
+  const held = [heldBytes, {}];
+  const attempts = pack.decoderMixesFrames
+    ? sizes.flatMap((size) => levels.flatMap((level) => held.map((bytes) => ({ level, bytes, size }))))
+    : levels.flatMap((level) => held.flatMap((bytes) => sizes.map((size) => ({ level, bytes, size }))));
+  for (const { level, bytes, size } of attempts) {
+    const plan = planFor(level, size, clip, pack, bytes);
+    if (plan.peakBytes > usableBytes) continue;
+    const spareBytes = usableBytes - plan.peakBytes;
+    const release = bytes === heldBytes ? [] : grownGraphs(plan, heldBytes);
+    return { ...plan, release, spareBytes };
   }
   const { peakBytes } = leastMemoryPlan(clip, pack);
   const { width, height, numFrames } = clip;
@@ -308,13 +263,20 @@ export function planMemory(
   );
 }
 
-/** For a clip that ran out of memory although its plan fitted: one session at a time, frame by frame. */
+/** A decoder that mixes frames makes flicker of single ones. */
+const leastWindow = 5;
+
+/**
+ * For a clip that ran out of memory although its plan fitted: one session at a time, frame by frame, or in the smallest
+ * windows that give every frame neighbours.
+ */
 export function leastMemoryPlan(
   clip: ClipShape,
   pack: PackMemory,
   heldBytes: Readonly<Partial<Record<GraphName, number>>> = {},
 ): MemoryPlan {
-  const plan = planFor(leastMemoryLevel, 1, clip, pack, {});
+  const least = pack.decoderMixesFrames ? Math.min(leastWindow, clip.decodeChunkSize) : 1;
+  const plan = planFor(leastMemoryLevel, least, clip, pack, {});
   return { ...plan, release: grownGraphs(plan, heldBytes) };
 }
 

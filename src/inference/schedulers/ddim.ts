@@ -5,7 +5,7 @@
 import { KinoraError } from '../../errors.ts';
 import { alphasCumprod } from './noise-schedule.ts';
 import type { Combination, Scheduler, StepTensor } from './scheduler.ts';
-import type { SchedulerConfig, TimestepSpacing } from './scheduler-config.ts';
+import type { BetaConfig, TimestepSpacing } from './scheduler-config.ts';
 import { makeTimesteps } from './timesteps.ts';
 
 export class DdimScheduler implements Scheduler {
@@ -19,7 +19,7 @@ export class DdimScheduler implements Scheduler {
   readonly #clipRange: number;
 
   /** Throws INVALID_OPTION when the number of steps does not fit, PACK_INVALID when the configuration cannot work. */
-  constructor(config: SchedulerConfig, numInferenceSteps: number, timestepSpacing?: TimestepSpacing) {
+  constructor(config: BetaConfig, numInferenceSteps: number, timestepSpacing?: TimestepSpacing) {
     const numTrainTimesteps = config.num_train_timesteps ?? 1000;
     this.timesteps = makeTimesteps({
       numInferenceSteps,

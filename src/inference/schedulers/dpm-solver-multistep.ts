@@ -3,20 +3,15 @@
  * computes it when made from a DDIM configuration. Better than DDIM in few steps. Knows no model and no
  * numbers but its factors.
  */
+import { evenPositions, type KarrasLevels, karrasLevels, type NoiseLevel } from './karras-levels.ts';
 import { alphasCumprod } from './noise-schedule.ts';
 import type { Combination, Scheduler, StepTensor } from './scheduler.ts';
-import type { SchedulerConfig, TimestepSpacing } from './scheduler-config.ts';
+import type { BetaConfig, KarrasConfig, TimestepSpacing } from './scheduler-config.ts';
 import { makeTimesteps } from './timesteps.ts';
 
 const { fround } = Math;
 
-/** Factors of signal and noise in a sample, and log(alpha / sigma). Rounded to float32 where torch rounds. */
-interface NoiseLevel {
-  readonly alpha: number;
-  readonly sigma: number;
-  readonly lambda: number;
-}
-
+/** Rounded to float32 where torch rounds. */
 function noiseLevel(alphaBar: number): NoiseLevel {
   const ratio = fround(Math.sqrt(fround(fround(1 - alphaBar) / alphaBar)));
   const alpha = fround(1 / fround(Math.sqrt(fround(fround(ratio * ratio) + 1))));
@@ -31,22 +26,37 @@ export class DpmSolverMultistepScheduler implements Scheduler {
   readonly #levels: readonly NoiseLevel[];
   readonly #isVPrediction: boolean;
 
+  constructor({ timesteps, levels }: KarrasLevels, isVPrediction: boolean) {
+    this.timesteps = timesteps;
+    this.#levels = levels;
+    this.#isVPrediction = isVPrediction;
+  }
+
   /** Throws INVALID_OPTION when the number of steps does not fit. */
-  constructor(config: SchedulerConfig, numInferenceSteps: number, timestepSpacing?: TimestepSpacing) {
+  static ofTraining(
+    config: BetaConfig,
+    numInferenceSteps: number,
+    timestepSpacing?: TimestepSpacing,
+  ): DpmSolverMultistepScheduler {
     const alphaBars = alphasCumprod(config);
     // Instead of no signal at all, float16's smallest number: the first sigma must be finite.
     if (config.rescale_betas_zero_snr) alphaBars[alphaBars.length - 1] = 2 ** -24;
-    this.timesteps = makeTimesteps({
+    const timesteps = makeTimesteps({
       numInferenceSteps,
       numTrainTimesteps: alphaBars.length,
       spacing: timestepSpacing ?? config.timestep_spacing ?? 'linspace',
       stepsOffset: config.steps_offset ?? 0,
       extraPoint: true,
     });
-    this.#levels = [...this.timesteps, undefined].map((t) =>
+    const levels = [...timesteps, undefined].map((t) =>
       noiseLevel(t === undefined ? 1 : (alphaBars[t] ?? 1)),
     );
-    this.#isVPrediction = config.prediction_type === 'v_prediction';
+    return new DpmSolverMultistepScheduler({ timesteps, levels }, config.prediction_type === 'v_prediction');
+  }
+
+  /** Down the levels of Karras, for v-prediction. */
+  static ofKarras(config: KarrasConfig, numInferenceSteps: number): DpmSolverMultistepScheduler {
+    return new DpmSolverMultistepScheduler(karrasLevels(config, evenPositions(numInferenceSteps)), true);
   }
 
   step(i: number, first: number): readonly Combination<StepTensor>[] {

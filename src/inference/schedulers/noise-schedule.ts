@@ -3,17 +3,17 @@
  * alphas_cumprod. Rounded to float32 wherever torch rounds, so that later cancellation sees the same numbers.
  * (diffusers schedulers/scheduling_ddim.py; zero terminal SNR: arXiv 2305.08891, algorithm 1.)
  */
-import type { SchedulerConfig } from './scheduler-config.ts';
+import type { BetaConfig } from './scheduler-config.ts';
 
 const { fround } = Math;
 
 /** alphas_cumprod, one float32 per training timestep, falling from about 1 towards 0. */
-export function alphasCumprod(config: SchedulerConfig): Float32Array {
+export function alphasCumprod(config: BetaConfig): Float32Array {
   const betas = makeBetas(config);
   return cumprodOfComplement(config.rescale_betas_zero_snr ? rescaleZeroTerminalSnr(betas) : betas);
 }
 
-function makeBetas(config: SchedulerConfig): Float32Array {
+function makeBetas(config: BetaConfig): Float32Array {
   const count = config.num_train_timesteps ?? 1000;
   const start = config.beta_start ?? 0.0001;
   const end = config.beta_end ?? 0.02;

@@ -12,7 +12,7 @@ const optionalOff = z.literal(false).nullish();
 export const timestepSpacings = ['leading', 'trailing', 'linspace'] as const;
 export type TimestepSpacing = (typeof timestepSpacings)[number];
 
-const schedulerConfigSchema = z.object({
+const betaConfigSchema = z.object({
   _class_name: z.enum(['DDIMScheduler', 'DPMSolverMultistepScheduler']).optional(),
   num_train_timesteps: z.int().min(2).max(100_000).optional(),
   beta_schedule: z.enum(['linear', 'scaled_linear', 'squaredcos_cap_v2']).optional(),
@@ -43,11 +43,32 @@ const schedulerConfigSchema = z.object({
   use_dynamic_shifting: optionalOff,
 });
 
-export type SchedulerConfig = z.infer<typeof schedulerConfigSchema>;
+/** Timesteps of a training schedule of betas. */
+export type BetaConfig = z.infer<typeof betaConfigSchema>;
+
+/** Levels that know no betas: those of the file have no effect, nor have spacing and offset. */
+const karrasConfigSchema = z.object({
+  _class_name: z.literal('EulerDiscreteScheduler'),
+  prediction_type: z.literal('v_prediction'),
+  use_karras_sigmas: z.literal(true),
+  sigma_min: z.number().positive(),
+  sigma_max: z.number().positive(),
+  timestep_type: z.literal('continuous'),
+  interpolation_type: z.literal('linear').optional(),
+  final_sigmas_type: z.literal('zero').optional(),
+  use_exponential_sigmas: optionalOff,
+  use_beta_sigmas: optionalOff,
+});
+export type KarrasConfig = z.infer<typeof karrasConfigSchema>;
+
+const karrasClass = z.object({ _class_name: z.literal('EulerDiscreteScheduler') });
+
+export type SchedulerConfig = BetaConfig | KarrasConfig;
 
 /** Checks a parsed scheduler_config.json. Throws PACK_INVALID naming the field, its value and what is possible. */
 export function parseSchedulerConfig(json: unknown): SchedulerConfig {
-  const result = schedulerConfigSchema.safeParse(json, { reportInput: true });
+  const schema = karrasClass.safeParse(json).success ? karrasConfigSchema : betaConfigSchema;
+  const result = schema.safeParse(json, { reportInput: true });
   if (result.success) return result.data;
   const [issue] = result.error.issues;
   const field = issue?.path.join('.') ?? '';

@@ -6,9 +6,15 @@
 /**
  * What a step reads and writes, of the shape of the latents, by the names of diffusers: `noisePred` is the model's output
  * for `sample`, `predOriginal` the prediction of the finished sample that follows from it, `lastPredOriginal` that of
- * the step before, `prevSample` the sample of the next lower noise level.
+ * the step before, `prevSample` the sample of the next lower noise level, `noise` fresh normal numbers.
  */
-export type StepTensor = 'sample' | 'noisePred' | 'predOriginal' | 'lastPredOriginal' | 'prevSample';
+export type StepTensor =
+  | 'sample'
+  | 'noisePred'
+  | 'predOriginal'
+  | 'lastPredOriginal'
+  | 'prevSample'
+  | 'noise';
 
 /** target = Σ factor · source, element by element, each result limited to ±limit. See combine.mjs. */
 export interface Combination<Place> {

@@ -8,6 +8,7 @@ import { findPacks, loadPack, verifyPack } from '../../../src/inference/packs/fi
 import { type PackManifest, packManifestSchema } from '../../../src/inference/packs/manifest.ts';
 import { openPack } from '../../../src/inference/packs/open.ts';
 import { tinyPackPath } from '../../helpers/golden.ts';
+import { loadI2VGenXL } from '../../helpers/i2vgen-xl-pack.ts';
 
 const onCpu = { device: 'cpu', threads: 1 };
 let root: string;
@@ -68,11 +69,11 @@ const set = (manifest: Json, where: string, value: unknown): void => {
 
 describe('the tiny pack', () => {
   it('is intact and opens', async () => {
-    const pack = await loadPack(tinyPackPath);
+    const pack = await loadI2VGenXL(tinyPackPath);
     expect(await verifyPack(pack)).toEqual([]);
     const opened = await openPack(pack, onCpu);
     expect(Object.keys(opened.sessions)).toHaveLength(6);
-    expect(opened.tokenizer.maxTokens).toBe(pack.manifest.architecture.maxTokens);
+    expect(opened.tokenizer?.maxTokens).toBe(pack.manifest.architecture.maxTokens);
     await opened.release();
   });
 });
@@ -111,7 +112,7 @@ describe('a manifest that cannot be believed is refused, naming the field', () =
     ['id', undefined],
     ['title', 'two\nlines'],
     ['title', '\u001b[2J'],
-    ['family', 'svd'],
+    ['family', 'sdxl'],
     ['flavour', 'fast'],
     ['unknown', 1],
     ['architecture.latentChannels', 1e9],

@@ -51,7 +51,7 @@ function carryOut(steps: readonly DenoisingStep[], start: Float32Array, gain: nu
   };
   for (const { timestep, runs, after } of steps) {
     for (const { rows, factors, target } of runs) {
-      const [ofSample = Number.NaN, ...ofRows] = factors;
+      const [ofSample = Number.NaN, ...ofRows] = factors.map(Number);
       const names: Rows[] = rows === 'both' ? ['unconditional', 'conditional'] : [rows];
       expect(ofRows).toHaveLength(names.length);
       const predictions = names.map((name, n) => {

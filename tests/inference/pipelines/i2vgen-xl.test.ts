@@ -16,7 +16,7 @@ import { type OpenPack, openPack } from '../../../src/inference/packs/open.ts';
 import { decodeImage } from '../../../src/inference/pictures/decode.ts';
 import { pictureOf } from '../../../src/inference/pictures/known-picture.ts';
 import { I2VGenXLPipeline } from '../../../src/inference/pipelines/i2vgen-xl.ts';
-import { pick, pickBytes } from '../../../src/inference/pipelines/parts.ts';
+import { pick, pickBytes, present } from '../../../src/inference/pipelines/parts.ts';
 import { TorchGenerator } from '../../../src/inference/random.ts';
 import type { PackSession } from '../../../src/inference/residency/pack-session.ts';
 import { parseSchedulerConfig } from '../../../src/inference/schedulers/scheduler-config.ts';
@@ -293,7 +293,7 @@ describe('the pipeline', () => {
 
   it('refuses a picture that turns out to be damaged, and leaves no session at work', async () => {
     let running = 0;
-    const encoder = pack.sessions.text_encoder;
+    const encoder = present(pack.sessions.text_encoder);
     // Each waits for the other: the picture turns out to be damaged while the text is read.
     const events = new EventEmitter();
     const reading = once(events, 'begun');
@@ -409,7 +409,7 @@ describe('the pipeline', () => {
         });
       const sessions = {
         ...pack.sessions,
-        text_encoder: watched('text', text),
+        text_encoder: watched('text', present(text)),
         unet_cond: watched('cond', cond),
         unet_core: watched('core', core),
       };
@@ -440,7 +440,7 @@ describe('the pipeline', () => {
   );
 
   it('begins nothing more when the text has failed', async () => {
-    const { text_encoder: encoder } = pack.sessions;
+    const encoder = present(pack.sessions.text_encoder);
     const failing = withRun(encoder, async (...args) => {
       await encoder.run(...args);
       throw new KinoraError('OUT_OF_MEMORY', 'The device ran out of memory.');

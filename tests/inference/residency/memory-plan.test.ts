@@ -1,11 +1,11 @@
 /** What is given up for a budget, in which order; the numbers of packs are those of I2VGen-XL in FP16. */
 import { describe, expect, it } from 'vitest';
 import type { GraphName } from '../../../src/inference/packs/graphs.ts';
+import { i2vgenXlMemory, measuredMemory } from '../../../src/inference/residency/measured-memory.ts';
 import {
   activationBytesOfRun,
   type ClipShape,
   leastMemoryPlan,
-  measuredMemory,
   type PackMemory,
   planMemory,
   residencies,
@@ -24,6 +24,7 @@ const full: PackMemory = {
     unet_core: 2.8e9,
     vae_decoder: 0.1e9,
   },
+  graphs: i2vgenXlMemory,
   bytesPerValue: 2,
   vaeScaleFactor: 8,
 };
@@ -56,7 +57,7 @@ describe('a plan', () => {
     const activations = Object.values(roomy.activationBytes).reduce((sum, bytes) => sum + bytes, 0);
     const { contextBytes, sessionBytes } = measuredMemory;
     // The VAE's two take less than the other sessions.
-    const vae = (measuredMemory.graphs.vae_encoder.sessionBytes ?? 0) * 2;
+    const vae = (i2vgenXlMemory.vae_encoder.sessionBytes ?? 0) * 2;
     expect(roomy.peakBytes).toBe(contextBytes + (graphs - 2) * sessionBytes + vae + weights + activations);
   });
 
@@ -140,7 +141,7 @@ describe('the estimate', () => {
   function alone(graph: GraphName, size: number, numFrames: number, decodeChunkSize: number): number {
     const shape = clip({ width: size, height: size, numFrames, decodeChunkSize });
     const { activationBytes } = planMemory(shape, full, undefined);
-    const { sessionBytes = measuredMemory.sessionBytes } = measuredMemory.graphs[graph];
+    const { sessionBytes = measuredMemory.sessionBytes } = i2vgenXlMemory[graph];
     const held = (full.weightBytes[graph] ?? 0) + (activationBytes[graph] ?? 0);
     return (measuredMemory.contextBytes + sessionBytes + held) / gibibyte;
   }
@@ -174,7 +175,7 @@ describe('the estimate', () => {
     const standard = planMemory(clip({ decodeChunkSize: 1 }), full, undefined);
     // Everything but the VAE stayed open, and of that only one at a time.
     const encoder = standard.activationBytes.vae_encoder ?? 0;
-    const { sessionBytes = 0 } = measuredMemory.graphs.vae_encoder;
+    const { sessionBytes = 0 } = i2vgenXlMemory.vae_encoder;
     const took = standard.peakBytes - encoder - sessionBytes - (full.weightBytes.vae_encoder ?? 0);
     expect(took / gibibyte / 8.91).toBeGreaterThan(0.97);
     expect(took / gibibyte / 8.91).toBeLessThan(1.03);

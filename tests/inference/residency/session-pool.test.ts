@@ -5,6 +5,7 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { KinoraError } from '../../../src/errors.ts';
 import type { GraphName } from '../../../src/inference/packs/graphs.ts';
+import { i2vgenXlMemory } from '../../../src/inference/residency/measured-memory.ts';
 import type { ClipShape, MemoryPlan } from '../../../src/inference/residency/memory-plan.ts';
 import type { PackSession } from '../../../src/inference/residency/pack-session.ts';
 import { SessionPool } from '../../../src/inference/residency/session-pool.ts';
@@ -52,7 +53,7 @@ async function openPool(budgetGb: number | undefined, maxSessions = 4): Promise<
   const pool = new SessionPool(
     graphs.map((name) => ({ name, path: '', session: { device: 'cuda', threads: 1 }, maxSessions })),
     {
-      memory: { weightBytes, bytesPerValue: 2, vaeScaleFactor: 8 },
+      memory: { weightBytes, graphs: i2vgenXlMemory, bytesPerValue: 2, vaeScaleFactor: 8 },
       budgetBytes: budgetGb === undefined ? undefined : budgetGb * 1e9,
       latentChannels: 4,
       searchesPerShape: true,
