@@ -2,9 +2,9 @@
 
     python make_numerics.py [--clip-wheel open_clip_torch-3.3.0-py3-none-any.whl]
 
-Schedulers from diffusers, noise from torch, resampling from Pillow, both image branches from I2VGen-XL's
-pipeline, token ids from transformers. Writes tests/golden/numerics. With a wheel of open_clip_torch (`pip
-download --no-deps open_clip_torch==3.3.0`), whose package holds CLIP's vocabulary under the MIT licence,
+Schedulers from diffusers, noise from torch, resampling from Pillow, the image branches of both families from
+their pipelines, token ids from transformers. Writes tests/golden/numerics. With a wheel of open_clip_torch
+(`pip download --no-deps open_clip_torch==3.3.0`), whose package holds CLIP's vocabulary under MIT licence,
 tests/fixtures/clip is remade too.
 """
 
@@ -23,8 +23,16 @@ from typing import Any, TypeAlias
 import numpy as np
 import PIL.Image
 import torch
-from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, StableDiffusionImg2ImgPipeline
+from diffusers import (
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    StableDiffusionImg2ImgPipeline,
+)
 from diffusers.pipelines.deprecated.i2vgen_xl.pipeline_i2vgen_xl import _center_crop_wide, _resize_bilinear
+from diffusers.pipelines.stable_video_diffusion.pipeline_stable_video_diffusion import (
+    _resize_with_antialiasing,
+)
 from diffusers.video_processor import VideoProcessor
 from numpy.typing import ArrayLike
 from torch import Tensor
@@ -49,6 +57,23 @@ I2VGEN_XL = {
     "timestep_spacing": "leading",
     "rescale_betas_zero_snr": True,
 }
+SVD = {
+    "num_train_timesteps": 1000,
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "trained_betas": None,
+    "prediction_type": "v_prediction",
+    "interpolation_type": "linear",
+    "use_karras_sigmas": True,
+    "sigma_min": 0.002,
+    "sigma_max": 700.0,
+    "timestep_spacing": "leading",
+    "timestep_type": "continuous",
+    "steps_offset": 1,
+}
+# Sampling of AnimateLCM-SVD takes so many of these levels.
+LCM_LEVELS = 40
 SCHEDULERS = ("ddim", "dpm++2m")
 SPACINGS = ("leading", "trailing", "linspace")
 LENGTH = 24
@@ -198,6 +223,89 @@ def scheduler_loops() -> list:
     return [inputs, *loops]
 
 
+def karras_model(x: Tensor, sigma: float, t: float, pattern: Tensor, gain: float) -> Tensor:
+    """The stand-in for a UNet, which sees the sample at variance 1."""
+    return model_output(x / (sigma**2 + 1) ** 0.5, t, pattern, gain)
+
+
+def euler_loop(count: int, start: Tensor, pattern: Tensor, gain: float, first: int = 0) -> dict:
+    """`start` times √(sigma² + 1) is the first sample."""
+    scheduler = EulerDiscreteScheduler.from_config(SVD)
+    scheduler.set_timesteps(count)
+    scheduler.set_begin_index(first)
+    x = start * (float(scheduler.sigmas[first]) ** 2 + 1) ** 0.5
+    for t in scheduler.timesteps[first:]:
+        scaled = scheduler.scale_model_input(x, t)
+        x = scheduler.step(model_output(scaled, float(t), pattern, gain), t, x).prev_sample
+    return {
+        "sigmas": floats(scheduler.sigmas),
+        "timesteps": floats(scheduler.timesteps),
+        "final": floats(x),
+    }
+
+
+def dpm_loop(count: int, start: Tensor, pattern: Tensor, gain: float) -> dict:
+    """diffusers has these levels for Euler only, so its DPM-Solver gets them from outside."""
+    euler = EulerDiscreteScheduler.from_config(SVD)
+    euler.set_timesteps(count)
+    scheduler = DPMSolverMultistepScheduler(prediction_type="v_prediction")
+    scheduler.set_timesteps(count)
+    scheduler.sigmas = euler.sigmas
+    scheduler.set_begin_index(0)
+    y = start
+    for t, whole in zip(euler.timesteps, scheduler.timesteps, strict=True):
+        y = scheduler.step(model_output(y, float(t), pattern, gain), whole, y).prev_sample
+    return {"final": floats(y)}
+
+
+def lcm_loop(count: int, start: Tensor, pattern: Tensor, gain: float, noises: list[Tensor]) -> dict:
+    """AnimateLCM-SVD's sampler, as the formulas of its scheduler, in double."""
+    ramp = np.arange(count) * (LCM_LEVELS // count) / (LCM_LEVELS - 1)
+    low, high = SVD["sigma_min"] ** (1 / 7), SVD["sigma_max"] ** (1 / 7)
+    sigmas = np.append((high + ramp * (low - high)) ** 7, 0).astype(np.float32)
+    x = start.double() * (float(sigmas[0]) ** 2 + 1) ** 0.5
+    for i, sigma in enumerate(map(float, sigmas[:-1])):
+        v = karras_model(x, sigma, float(np.float32(0.25 * np.log(sigma))), pattern.double(), gain)
+        denoised = v * (-sigma / (sigma**2 + 1) ** 0.5) + x / (sigma**2 + 1)
+        x = denoised + float(sigmas[i + 1]) * noises[i].double()
+    return {"sigmas": floats(sigmas), "final": floats(x)}
+
+
+def karras_loops() -> list:
+    """The inputs of all loops first, then the loops."""
+    generator = torch.Generator().manual_seed(11)
+    start, pattern = (torch.randn(LENGTH, generator=generator) for _ in range(2))
+    noises = [torch.randn(LENGTH, generator=generator) for _ in range(8)]
+    gain = 0.3
+    inputs = {
+        "config": SVD,
+        "gain": gain,
+        "start": floats(start),
+        "pattern": floats(pattern),
+        "noises": list(map(floats, noises)),
+    }
+    loops = []
+    for count in (1, 2, 4, 8, 20, 25, 50):
+        loops.append(
+            {"scheduler": "euler", "steps": count, "first": 0, **euler_loop(count, start, pattern, gain)}
+        )
+        loops.append(
+            {"scheduler": "dpm++2m", "steps": count, "first": 0, **dpm_loop(count, start, pattern, gain)}
+        )
+        if count <= len(noises):
+            loops.append(
+                {
+                    "scheduler": "lcm",
+                    "steps": count,
+                    "first": 0,
+                    **lcm_loop(count, start, pattern, gain, noises),
+                }
+            )
+    # The entry of a variation, part-way down.
+    loops.append({"scheduler": "euler", "steps": 20, "first": 13, **euler_loop(20, start, pattern, gain, 13)})
+    return [inputs, *loops]
+
+
 def start_indices() -> list:
     entries = []
     for count, strength in itertools.product(
@@ -323,6 +431,29 @@ def prepared() -> list:
     return entries
 
 
+def antialiased() -> list:
+    """What the pipeline of Stable Video Diffusion feeds its image encoder."""
+    sizes = [(64, 64), (128, 72), (200, 150), (224, 224), (640, 384), (384, 640), (1024, 576), (225, 449)]
+    processor = CLIPImageProcessor()
+    entries = []
+    for width, height in sizes:
+        image = torch.from_numpy(make_pixels(width, height)).permute(2, 0, 1)[None].float() / 255
+        resized = (_resize_with_antialiasing(image * 2 - 1, (224, 224)) + 1) / 2
+        pixels = processor(
+            images=resized,
+            do_normalize=True, do_center_crop=False, do_resize=False, do_rescale=False, return_tensors="pt",
+        ).pixel_values  # fmt: skip
+        entries.append(
+            {
+                "from": [width, height],
+                "mean": processor.image_mean,
+                "std": processor.image_std,
+                "pixelValues": floats(pixels.flatten()[:: pixels.numel() // 400]),
+            }
+        )
+    return entries
+
+
 # Tokens -----------------------------------------------------------------------------------------------------
 
 
@@ -400,10 +531,12 @@ def main() -> None:
         make_clip_fixture(arguments.clip_wheel, clip)
     write("scheduler-timesteps.json", scheduler_timesteps())
     write("scheduler-loops.json", scheduler_loops())
+    write("karras-loops.json", karras_loops())
     write("start-indices.json", start_indices())
     write("noise.json", noise())
     write("resized.json", resized())
     write("prepared.json", prepared())
+    write("antialiased.json", antialiased())
     write("token-ids-clip.json", token_ids(clip))
     write("token-ids-tiny.json", token_ids(TESTS / "fixtures" / "packs" / "tiny"))
 

@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import * as prepare from '../../../src/inference/pictures/prepare.ts';
+
 import { bicubic, box, resizePillow } from '../../../src/inference/pictures/resize.ts';
+import { toSquare } from '../../../src/inference/pictures/resize-antialiased.ts';
 import { floats, makePixels, maxDifference, readGolden } from '../../helpers/golden-numerics.ts';
 import { bilinear, centerCropWide, lanczos, prepareAsReference } from '../../helpers/reference-crop.ts';
 
@@ -129,4 +131,27 @@ describe('prepareImage', () => {
     expect(pixel(5, 32)[1]).toBeGreaterThan(pixel(5, 31)[1] ?? 0);
     expect(pixel(5, 31)).toEqual(pixel(5, 33));
   });
+});
+
+describe('toSquare', () => {
+  const golden =
+    readGolden<
+      {
+        from: [number, number];
+        mean: [number, number, number];
+        std: [number, number, number];
+        pixelValues: string;
+      }[]
+    >('antialiased.json');
+
+  it.each(golden)(
+    '$from: what Stable Video Diffusion feeds its image encoder',
+    ({ from, mean, std, pixelValues }) => {
+      const { data, dims } = toSquare(makePixels(...from), { encoderSize: 224, mean, std });
+      expect(dims).toEqual([1, 3, 224, 224]);
+      const stride = Math.floor(data.length / 400);
+      const thin = data.filter((_, i) => i % stride === 0);
+      expect(maxDifference(thin, floats(pixelValues))).toBeLessThanOrEqual(1e-5);
+    },
+  );
 });
