@@ -119,6 +119,28 @@ export function decodeFrames(path: string, width: number, height: number): Uint8
   return frames;
 }
 
+/**
+ * Mean difference between the first and the last frame of a clip, of 255, in its columns from `from` to `to`, which are
+ * parts of its width.
+ */
+export function columnsChange(
+  path: string,
+  [width, height]: readonly [number, number],
+  from: number,
+  to: number,
+): number {
+  const frames = decodeFrames(path, width, height);
+  const [first, last] = [frames.at(0), frames.at(-1)];
+  const [left, right] = [Math.round(width * from), Math.round(width * to)];
+  let sum = 0;
+  for (let y = 0; y < height; y++) {
+    for (let i = (y * width + left) * 3; i < (y * width + right) * 3; i++) {
+      sum += Math.abs((first?.[i] ?? 0) - (last?.[i] ?? 255));
+    }
+  }
+  return sum / (height * 3 * (right - left));
+}
+
 function bt709ToRgb(planes: Uint8Array, width: number, height: number): Uint8Array {
   const rgb = new Uint8ClampedArray(width * height * 3);
   const chroma = width * height;

@@ -6,7 +6,7 @@ import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { errorSchema } from '../../src/web/problem.ts';
 import type { Video } from '../../src/web/videos/schemas.ts';
-import { decodeFrames } from '../helpers/video-fixture.ts';
+import { columnsChange } from '../helpers/video-fixture.ts';
 import { photo, videoOf, WebFixture, type WebPerson } from '../helpers/web-fixture.ts';
 
 let web: WebFixture;
@@ -56,18 +56,8 @@ async function changes(video: Video): Promise<{ left: number; right: number }> {
   const file = join(folder, `${video.id}.mp4`);
   const content = await ann.call(`/v1/videos/${video.id}/content`);
   await writeFile(file, Buffer.from(await content.arrayBuffer()));
-  const frames = decodeFrames(file, 64, 64);
-  const [first, last] = [frames.at(0), frames.at(-1)];
-  const mean = (from: number, to: number): number => {
-    let sum = 0;
-    for (let y = 0; y < 64; y++) {
-      for (let i = (y * 64 + from) * 3; i < (y * 64 + to) * 3; i++) {
-        sum += Math.abs((first?.[i] ?? 0) - (last?.[i] ?? 255));
-      }
-    }
-    return sum / (64 * 3 * (to - from));
-  };
-  return { left: mean(0, 28), right: mean(36, 64) };
+  const change = (from: number, to: number): number => columnsChange(file, [64, 64], from, to);
+  return { left: change(0, 0.44), right: change(0.56, 1) };
 }
 
 describe('a mask', () => {

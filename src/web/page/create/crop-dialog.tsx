@@ -5,6 +5,7 @@ import { Button } from '../parts/button.tsx';
 import { Dialog } from '../parts/dialog.tsx';
 import { useSay } from '../sentences/say.ts';
 import { useStore } from '../state/store.ts';
+import { arrows } from './arrows.ts';
 import { type Grip, grips, move, ofShape, resize } from './crop.ts';
 import { type Box, draft, type Edit } from './draft.ts';
 import { clipSize, presetOf } from './options.ts';
@@ -113,12 +114,6 @@ export function CropDialog({ bitmap, edit: before, studio, onClose, onApply }: C
   );
 }
 
-const arrows: Readonly<Record<string, readonly [number, number]>> = {
-  ArrowLeft: [-1, 0],
-  ArrowRight: [1, 0],
-  ArrowUp: [0, -1],
-  ArrowDown: [0, 1],
-};
 const keyStep = 0.02;
 
 interface FrameProps {

@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { Button } from '../parts/button.tsx';
 import { Dialog } from '../parts/dialog.tsx';
 import { useSay } from '../sentences/say.ts';
+import { arrows } from './arrows.ts';
 import type { DraftPicture } from './draft.ts';
 import { drawStrokes, type Point, type Stroke } from './mask.ts';
 import { draw } from './picture.ts';
@@ -84,12 +85,6 @@ export function MaskDialog({ bitmap, picture: { edit, mask }, onClose, onApply }
   );
 }
 
-const arrows: Readonly<Record<string, readonly [number, number]>> = {
-  ArrowLeft: [-1, 0],
-  ArrowRight: [1, 0],
-  ArrowUp: [0, -1],
-  ArrowDown: [0, 1],
-};
 const keyStep = 0.04;
 const inside = (value: number): number => Math.min(Math.max(value, 0), 1);
 
