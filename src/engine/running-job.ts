@@ -61,7 +61,7 @@ export class RunningJob {
   async rejectAfterCrash(how: string, ranOutOfMemory: boolean): Promise<void> {
     const { thumbnailPath } = this.job;
     await Promise.allSettled([
-      ...temporaryFilesOf(this.tempPath).map((file) => rm(file, { force: true })),
+      ...Object.values(temporaryFilesOf(this.tempPath)).map((file) => rm(file, { force: true })),
       ...(thumbnailPath === undefined ? [] : [removeTemporaryFiles(thumbnailPath)]),
     ]);
     const during = this.watchdog?.during ?? '';

@@ -24,6 +24,13 @@ export function numFramesAfter(numFrames: number, transformation: Transformation
   return loop ? 2 * smoothed - 2 : smoothed;
 }
 
+/** The opposite of numFramesAfter. */
+export function numFramesBefore(numFrames: number, { smooth, loop }: Transformation): number {
+  // There is no way back of fewer than three frames.
+  const there = loop && numFrames > 2 ? numFrames / 2 + 1 : numFrames;
+  return there > 1 ? (there - 1) / smooth + 1 : 1;
+}
+
 /** x264 codes 4:2:0, whose sides are even: an odd last row or column is cut off, never scaled away. */
 export function evenSize(side: number): number {
   return side - (side % 2);

@@ -55,7 +55,7 @@ export function validateBudget(maxBytes: number): void {
  */
 export async function fitInPlace(path: string, info: Mp4Info, options: FitOptions): Promise<Fitted> {
   const { maxBytes, outPath } = options;
-  const [, candidate, kept] = temporaryFilesOf(path);
+  const { candidate, kept } = temporaryFilesOf(path);
   let smallest = info.bytes;
   const allowed = scales.filter(
     (scale) => scale === 1 || Math.min(info.width, info.height) * scale >= shortestSide,

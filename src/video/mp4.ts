@@ -19,6 +19,8 @@ export interface Mp4Info {
   readonly frameRate: readonly [number, number];
   readonly fps: number;
   readonly durationSeconds: number;
+  /** What a decoder has to know before the first frame: equal for files that can be joined as they are. */
+  readonly parameterSets: Buffer;
   /** The index comes before the pictures, so that players start while the file is still arriving. */
   readonly isFastStart: boolean;
 }
@@ -49,6 +51,8 @@ export async function readMp4Info(path: string): Promise<Mp4Info> {
       frameRate: reduce(numFrames * timescale, duration),
       fps: (numFrames * timescale) / duration,
       durationSeconds: duration / timescale,
+      // The sample entry has 78 bytes before its boxes, and 8 of its own header.
+      parameterSets: parameterSets(find(entry.subarray(86), ['avcC']) ?? Buffer.alloc(0)),
       isFastStart,
     };
   } catch (error) {
@@ -132,6 +136,16 @@ function need(parent: Buffer, ...path: string[]): Buffer {
   const body = find(parent, path);
   if (!body) throw invalid(`it has no "${path.at(-1)}"`);
   return body;
+}
+
+/** Those of an avcC box, without what later writers put behind them (ISO/IEC 14496-15, 5.3.3.1). */
+function parameterSets(avcC: Buffer): Buffer {
+  if (avcC.length === 0) return avcC;
+  let end = 5;
+  for (const mask of [0x1f, 0xff]) {
+    for (let left = avcC.readUInt8(end++) & mask; left > 0; left--) end += 2 + avcC.readUInt16BE(end);
+  }
+  return avcC.subarray(0, end);
 }
 
 function handlerOf(track: Buffer): string | undefined {

@@ -57,11 +57,27 @@ export function temporaryName(outPath: string, unique = randomBytes(6).toString(
   return join(dirname(absolute), `.${stem}${temporaryMark}${unique}`);
 }
 
-/** Every file that encoding into `temporaryPath` may have on disk; the later ones while a byte budget is met. */
-export function temporaryFilesOf(
-  temporaryPath: string,
-): readonly [video: string, candidate: string, kept: string] {
-  return [temporaryPath, `${temporaryPath}.candidate`, `${temporaryPath}.kept`];
+/** Every file that encoding into `temporaryPath` may have on disk. */
+export interface TemporaryFiles {
+  readonly video: string;
+  /** While a byte budget is met. */
+  readonly candidate: string;
+  readonly kept: string;
+  /** While an earlier video is continued: the new frames, the earlier ones encoded again, and the list of both. */
+  readonly added: string;
+  readonly before: string;
+  readonly list: string;
+}
+
+export function temporaryFilesOf(temporaryPath: string): TemporaryFiles {
+  return {
+    video: temporaryPath,
+    candidate: `${temporaryPath}.candidate`,
+    kept: `${temporaryPath}.kept`,
+    added: `${temporaryPath}.added`,
+    before: `${temporaryPath}.before`,
+    list: `${temporaryPath}.list`,
+  };
 }
 
 /**

@@ -25,7 +25,8 @@ export interface FfmpegRun {
   /** A file, or the frames that go to ffmpeg's stdin in this order. `return` must not wait for a pending `next`. */
   readonly source: { readonly file: string } | { readonly frames: AsyncIterator<Uint8Array> };
   readonly inputOptions: readonly string[];
-  readonly filter: string;
+  /** Absent where nothing is decoded. */
+  readonly filter?: string;
   readonly outputOptions: readonly string[];
   /** Overwritten; the caller removes it when the run fails. */
   readonly target: string;
@@ -197,7 +198,7 @@ function commandLine(run: Omit<FfmpegRun, 'ffmpegPath' | 'signal' | 'deadlineMs'
   const input = 'file' in run.source ? `file:${run.source.file}` : 'pipe:0';
   const command = ffmpeg(input)
     .inputOptions('-hide_banner', '-nostdin', '-v', 'error', ...run.inputOptions)
-    .videoFilters(run.filter)
+    .videoFilters(run.filter ?? [])
     .outputOptions('-y', '-an', ...run.outputOptions)
     .output(`file:${run.target}`);
   return command._getArguments();

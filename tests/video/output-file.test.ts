@@ -18,7 +18,8 @@ it('names temporary files beside the output, hidden, and short enough for every 
   for (const name of names) {
     expect(dirname(name)).toBe(folder);
     expect(basename(name).startsWith('.')).toBe(true);
-    for (const file of temporaryFilesOf(name)) expect(Buffer.byteLength(basename(file))).toBeLessThan(255);
+    for (const file of Object.values(temporaryFilesOf(name)))
+      expect(Buffer.byteLength(basename(file))).toBeLessThan(255);
   }
 });
 
@@ -26,7 +27,7 @@ it('removes what a killed process left of one output, and nothing else', async (
   const place = join(folder, 'left');
   mkdirSync(place);
   const outPath = join(place, 'clip.mp4');
-  for (const file of temporaryFilesOf(temporaryName(outPath))) writeFileSync(file, '');
+  for (const file of Object.values(temporaryFilesOf(temporaryName(outPath)))) writeFileSync(file, '');
   for (const file of [outPath, join(place, 'other.mp4'), temporaryName(join(place, 'other.mp4'))]) {
     writeFileSync(file, '');
   }

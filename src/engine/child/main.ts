@@ -62,7 +62,7 @@ async function serve(
   { job, tempPath, leastMemory }: Extract<ToEngine, { type: 'job' }>,
   signal: AbortSignal,
 ): Promise<void> {
-  parentWatch.postMessage(temporaryFilesOf(tempPath));
+  parentWatch.postMessage(Object.values(temporaryFilesOf(tempPath)));
   let answer: FromEngine;
   try {
     const result = await engine.runJob(job, {
