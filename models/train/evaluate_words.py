@@ -1,8 +1,10 @@
 """Reads prompts written by hand and prints those read wrongly: `evaluate_words.py FOLDER [FILE …]`.
 
-FOLDER is train_words.py's. A file has [{prompt, language, motions: {kind: speed}}], or the first edition's
-[{prompt, motions: [{kind, speed}]}]. A prompt is right when all kinds and their speeds are. Nothing asked for
-is the gentle push-in, and `static` beside something that moves says nothing, as in the model.
+FOLDER is train_words.py's. With --held-out it reads captions made of the words that a training with
+--hold-out never saw, instead. A file has [{prompt, language, motions: {kind: speed}}], or the first
+edition's [{prompt, motions: [{kind, speed}]}]. A prompt is right when all kinds and their speeds are.
+Nothing asked for is the gentle push-in, and `static` beside something that moves says nothing, as in the
+model.
 """
 
 import argparse
@@ -12,9 +14,10 @@ from pathlib import Path
 
 import torch
 
+import phrases
+import words_nets
 import words_tokenizer
 from kinds import KINDS
-from words_nets import MotionHead, TextEncoder
 
 PROMPTS = Path(__file__).parents[2] / "tests" / "fixtures" / "prompts"
 SPEEDS = ["", "slow", "normal", "fast"]
@@ -27,11 +30,7 @@ class Reader:
     def __init__(self, folder: Path) -> None:
         self.tokenizer, end = words_tokenizer.load(folder / "tokenizer.json")
         self.tokenizer.enable_padding(pad_id=end, pad_token=words_tokenizer.END)
-        self.encoder, self.head = TextEncoder(self.tokenizer.get_vocab_size(), end), MotionHead()
-        self.encoder.load_state_dict(torch.load(folder / "text_encoder.pt", weights_only=True))
-        self.head.load_state_dict(torch.load(folder / "motion_head.pt", weights_only=True))
-        self.encoder.eval()
-        self.head.eval()
+        self.encoder, self.head = words_nets.load(folder, self.tokenizer.get_vocab_size(), end)
 
     def read(self, prompts: Sequence[str]) -> list[dict[str, str]]:
         ids = torch.tensor([e.ids for e in self.tokenizer.encode_batch(list(prompts))])
@@ -58,6 +57,29 @@ def cases_of(path: Path) -> list[tuple[str, str, dict[str, str]]]:
     return cases
 
 
+def held_out(folder: Path, count: int = 4000) -> None:
+    """Prints how many captions of one motion each, of words held out, are read rightly; and of the others."""
+    reader = Reader(folder)
+    common = phrases.read_common_words(folder)
+    for which in (True, False):
+        captions = phrases.Phrases(7, common=common, held=which)
+        right: dict[str, list[bool]] = {}
+        for _ in range(count // 200):
+            asked = []
+            for _ in range(200):
+                language = captions.languages[captions.pick(captions.names)]
+                kind = captions.pick(KINDS)
+                speed = captions.speed_of(kind)
+                asked.append((language.name, language.clause(kind, speed), {kind: SPEEDS[speed]}))
+            read = reader.read([text for _, text, _ in asked])
+            for (name, _, wanted), got in zip(asked, read, strict=True):
+                right.setdefault(name, []).append(meant(wanted) == meant(got))
+        total = sum(map(sum, right.values()))
+        parts = ", ".join(f"{name} {100 * sum(r) / len(r):.1f} %" for name, r in sorted(right.items()))
+        what = "held out" if which else "learnt"
+        print(f"clauses of words {what}: {100 * total / count:.1f} % of {count}; {parts}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
@@ -65,7 +87,11 @@ def main() -> None:
         "files", type=Path, nargs="*", default=[PROMPTS / "second.json", PROMPTS / "test.json"]
     )
     parser.add_argument("--quiet", action="store_true", help="no prompts")
+    parser.add_argument("--held-out", action="store_true", help="clauses of words that were held out")
     options = parser.parse_args()
+    if options.held_out:
+        held_out(options.folder)
+        return
     reader = Reader(options.folder)
     for path in options.files:
         cases = cases_of(path)

@@ -119,11 +119,7 @@ class Parts:
     def __init__(self, words: Path) -> None:
         tokenizer, end = words_tokenizer.load(words / "tokenizer.json")
         self.vocabulary = tokenizer.get_vocab_size()
-        self.text_encoder = words_nets.TextEncoder(self.vocabulary, end)
-        head = words_nets.MotionHead()
-        for name, module in (("text_encoder", self.text_encoder), ("motion_head", head)):
-            state = torch.load(words / f"{name}.pt", map_location="cpu", weights_only=True)
-            module.load_state_dict({k: v.float() for k, v in state.items()})
+        self.text_encoder, head = words_nets.load(words, self.vocabulary, end)
         self.scene = scene.Scene(scene.Prepare(head, masks.load()), scene.Frame())
         for module in (self.text_encoder, self.scene):
             module.eval().requires_grad_(False)

@@ -1,30 +1,29 @@
-"""Captions in nine languages and what they ask for: `Phrases(seed).caption()` → Caption.
+"""Captions in eight languages and what they ask for: `Phrases(seed).caption()` → Caption.
 
-A caption puts the clauses of word_language.py (and those of english.py and chinese.py for the motions that
-they know) among words that ask for no motion, and spoils some: typos, missing punctuation, capital letters,
-words of another language. While a caption is being made, every clause lies between two private characters
-that name its kinds; so its letters' kinds are known in the end.
+A caption puts the clauses of word_language.py and vocabulary.py (and those of english.py and chinese.py for
+the motions that they know) among words that ask for no motion, and spoils some: typos, missing punctuation,
+capital letters, words of another language. While a caption is being made, every clause lies between two
+private characters that name its kinds; so its letters' kinds are known in the end.
 """
 
 import json
 import re
 import tomllib
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
-
-import wordfreq
 
 from chinese import Chinese
 from draws import FAST, LOCAL_KINDS, MOVING_KINDS, NORMAL, OPPOSITES, SLOW, Draws, Labels
 from english import English
 from kinds import INDEX, KINDS
+from typos import Typos
 from word_language import CAMERA, FOLDER, Language
 
 LANGUAGES = {"en": 0.15, "zh": 0.15, "es": 0.1, "pt": 0.1, "fr": 0.1, "de": 0.1, "ru": 0.11, "ja": 0.12}
 OPPOSED = [*OPPOSITES, {"wind-left", "wind-right"}]
 # What the wind carries, when a prompt says where.
 WINDY = "snow snow rain leaves petals fog embers dust steam clouds bubbles".split()
-LARGE_KANA = str.maketrans("ぁぃぅぇぉっゃゅょァィゥェォッャュョ", "あいうえおつやゆよアイウエオツヤユヨ")
 SCENES = [("things", "deeds"), ("things", "deeds"), ("water", "calm"), ("places", "lights")]
 GRAMMAR_KINDS = {*MOVING_KINDS, "static"}
 # A clause begins with a character of MARKS, first kind * 32 + second kind, each one more than its index, and
@@ -100,18 +99,26 @@ def read_table(name: str) -> dict[str, dict[str, list[str]]]:
 
 
 class Phrases(Draws):
-    def __init__(self, seed: int, names: dict[str, float] | None = None) -> None:
-        """`names`: the languages and how often they are drawn."""
+    def __init__(
+        self,
+        seed: int,
+        names: dict[str, float] | None = None,
+        common: dict[str, list[str]] | None = None,
+        held: bool | None = None,
+    ) -> None:
+        """`names`: the languages and how often they are drawn; `common`: their common words, if they are at
+        hand; `held`: which part of the lists is drawn from, as in vocabulary.py's `chosen`."""
         super().__init__(Random(seed))
         names = names or LANGUAGES
         self.names, self.weights = list(names), list(names.values())
-        self.languages = {name: Language(self.rng, name) for name in {*names, "en", "zh"}}
+        self.languages = {name: Language(self.rng, name, held) for name in sorted({*names, "en", "zh"})}
+        self.typos = Typos(self.rng)
         self.grammars: dict[str, MarkedEnglish | MarkedChinese] = {
             "en": MarkedEnglish(self.rng, self.languages["en"]),
             "zh": MarkedChinese(self.rng, self.languages["zh"]),
         }
         self.tails, self.scenes = (read_table(file) for file in ("wind_tails", "scenes"))
-        self.words = {name: common_words(name, self.languages[name]) for name in self.names}
+        self.words = common or {name: common_words(name, self.languages[name]) for name in self.names}
 
     def generate(self, count: int) -> list[Caption]:
         return [self.caption() for _ in range(count)]
@@ -160,7 +167,7 @@ class Phrases(Draws):
             return language.everything(self.pick([1, 3])), {}
         if x < 0.17 and language.pairs:
             return self.pair(language)
-        if x < 0.195:
+        if x < 0.2:
             return self.windy(language)
         if x < 0.26:
             return self.negated(language)
@@ -232,6 +239,13 @@ class Phrases(Draws):
         kind, side = self.pick(WINDY), self.pick(["left", "right"])
         strength, wind = self.pick([("", NORMAL), ("", NORMAL), ("_slow", SLOW), ("_fast", FAST)])
         speed = self.speed()
+        if self.chance(0.4):
+            clauses = [
+                self.clause(language, kind, speed),
+                mark(language.clause(f"wind-{side}", wind), f"wind-{side}"),
+            ]
+            self.rng.shuffle(clauses)
+            return self.joined(clauses, language, loose=speed != wind), {kind: speed, f"wind-{side}": wind}
         tail = self.pick(self.tails[language.name][side + strength])
         blank = "" if tail[0] in ",，、" else language.blank
         labels = {kind: speed, f"wind-{side}": wind}
@@ -245,7 +259,7 @@ class Phrases(Draws):
             kinds = [self.pick([*CAMERA, "static", "static"]), self.pick(KINDS[9:])]
             self.rng.shuffle(kinds)
         alike = set(kinds) <= set(CAMERA)
-        if self.chance(0.25 if alike else 0.08):
+        if self.chance(0.25 if alike else 0.06):
             speed = self.speed()
             text = self.joined([self.clause(language, kind, NORMAL) for kind in kinds], language)
             labels = {kind: NORMAL if kind == "static" else speed for kind in kinds}
@@ -264,7 +278,8 @@ class Phrases(Draws):
         text = clauses[0]
         for clause in clauses[1:]:
             join = language.join()
-            if loose and self.chance(0.6) and not set(",;.，、。；\n") & set(join):
+            short = len(join.strip()) <= (3 if language.blank else 1)
+            if loose and short and self.chance(0.6) and not set(",;.，、。；\n") & set(join):
                 join = self.pick(["，", "，", "、", "。"] if not language.blank else [", ", ", ", ". ", "; "])
             text += join + clause
         return text
@@ -324,7 +339,9 @@ class Phrases(Draws):
             scenes = self.scenes[language.name]
             parts = self.pick(SCENES)
             return language.blank.join(self.pick(scenes[part]) for part in parts)
-        if x < 0.52 and language.name in self.grammars:
+        if x < 0.55:
+            return self.pick(language.vocabulary.words["idle"])
+        if x < 0.66 and language.name in self.grammars:
             return self.grammars[language.name].distractor()
         return language.distractor()
 
@@ -338,10 +355,8 @@ class Phrases(Draws):
     # Spoiling -----------------------------------------------------------------------------------------------
 
     def spoiled(self, text: str, name: str) -> str:
-        if name == "ja" and self.chance(0.12):
-            text = self.misspelt_kana(text)
-        elif self.chance(0.18):
-            text = self.typo(text)
+        if self.chance(0.3):
+            text = self.typos.spoil(text, name)
         x = self.rng.random()
         if x < 0.35:
             text = (
@@ -351,7 +366,7 @@ class Phrases(Draws):
             )
         elif x < 0.39:
             text = text.upper()
-        if name == "de" and self.chance(0.07):
+        if name == "de" and self.chance(0.1):
             text = text.replace("ä", "ae").replace("ö", "oe").replace("ü", "ue").replace("ß", "ss")
         y = self.rng.random()
         if y < 0.05:
@@ -362,47 +377,24 @@ class Phrases(Draws):
             text += " " + " ".join(self.pick(EMOJI) for _ in range(self.rng.randint(1, 3)))
         return text
 
-    def misspelt_kana(self, text: str) -> str:
-        """Large kana for small ones, a long vowel too many or too few."""
-        x = self.rng.random()
-        if x < 0.35:
-            return text.translate(LARGE_KANA)
-        if x < 0.6:
-            return text.replace("ー", "")
-        spots = [m.end() for m in re.finditer(r"[ぁ-ゖァ-ヺ](?=[ぁ-ゖァ-ヺ])", text)]
-        if not spots:
-            return text
-        i = self.pick(spots)
-        return text[:i] + self.pick(["〜", "ー", "～", text[i - 1]]) + text[i:]
-
-    def typo(self, text: str) -> str:
-        """One or two letters inside words exchanged, left out, doubled or wrong."""
-        for _ in range(1 if self.chance(0.75) else 2):
-            spots = [m.start() for m in re.finditer(r"(?<=[^\W\d_])[a-zà-ÿа-яё](?=[^\W\d_][^\W\d_])", text)]
-            if not spots:
-                return text
-            i = self.pick(spots)
-            x = self.rng.random()
-            if x < 0.3:
-                text = text[:i] + text[i + 1] + text[i] + text[i + 2 :]
-            elif x < 0.6:
-                text = text[:i] + text[i + 1 :]
-            elif x < 0.75:
-                text = text[:i] + text[i] + text[i:]
-            elif x < 0.82:
-                text = text[:i] + text[i] * self.rng.randint(2, 4) + text[i:]
-            else:
-                letters = "абвгдежзиклмнопрстуфхчшыья" if text[i] > "ͯ" else "abcdefghijklmnopqrstuvwxyz"
-                text = text[:i] + self.pick(letters) + text[i + 1 :]
-        return text
-
 
 def common_words(name: str, language: Language) -> list[str]:
     """The language's common words, but for those that the phrases of motions have or begin like."""
-    text = json.dumps([language.motions, language.speeds], ensure_ascii=False).lower()
+    # Needed nowhere else, and not where captions are made of a folder's common_words.json.
+    import wordfreq
+
+    parts = language.vocabulary
+    speeds = [parts.words[key] for key in ("few", "many", "slow", "fast")]
+    text = json.dumps([language.motions, language.speeds, parts.kinds, speeds], ensure_ascii=False).lower()
     words = wordfreq.top_n_list(name, 8000)[60 if language.blank else 0 :]
     if not language.blank:
         letters = set(text)
         return [word for word in words if not set(word) & letters] or ["一"]
     stems = {word[:5] for word in re.findall(r"[^\W\d_]+", text)}
     return [word for word in words if word[:5] not in stems and word.isalpha()]
+
+
+def read_common_words(folder: Path) -> dict[str, list[str]]:
+    """Those that words_tokenizer.py left in the folder."""
+    words: dict[str, list[str]] = json.loads((folder / "common_words.json").read_text(encoding="utf-8"))
+    return words

@@ -1,14 +1,21 @@
 """Trains the words' two networks, on a CPU or a GPU: `train_words.py FOLDER --seconds N`.
 
-FOLDER has tokenizer.json. Every caption is new. Besides the classes of the whole caption, what every letter
-belongs to is known (phrases.py), so each token is told its kind and speed, and each kind where to look.
-Captions of one length are trained together, without padding. Every few minutes the averaged weights are
-written to FOLDER, and a checkpoint that the next run goes on from.
+FOLDER has tokenizer.json and common_words.json, both made by words_tokenizer.py. Every caption is new.
+Besides the classes of the whole caption, what every letter belongs to is known (phrases.py), so each token
+is told its kind and speed, and each kind where to look. Captions of one length are trained together,
+without padding. Now and then the averaged weights are written to FOLDER in float16, and a checkpoint that
+the next run goes on from; where only the weights are, it goes on from these.
+
+On a CPU a few processes train the same weights. On a GPU the captions are made by other processes, and when
+they are late, captions of before are learnt again.
 """
 
 import argparse
 import json
+import os
+import queue
 import random
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,13 +33,21 @@ from kinds import INDEX, KINDS
 from words_nets import EMBED, MotionHead, TextEncoder
 
 CHUNK = 16384
-TOKENS = 1536  # per step
+# Per step.
+CPU_TOKENS, GPU_TOKENS = 1536, 16384
+# Parts of CHUNK / 4 captions that are sorted by length together, on a GPU.
+GPU_PARTS = 16
+KEPT_CHUNKS = 200
+PARTS = {"text_encoder": "encoder.", "motion_head": "head.", "tagger": "tagger."}
+
+# Of one length T: ids (n, T), classes (n, kinds), first and second kind of every token (n, T), one more than
+# their index and 0 for none, and whether these are known (n,).
+Columns = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclass
 class Batch:
-    """Captions of T tokens each: ids (n, T), classes (n, kinds), first and second kind of every token (n, T),
-    one more than their index and 0 for none, and whether they are known (n,)."""
+    """Captions of one length, as Columns."""
 
     ids: Tensor
     classes: Tensor
@@ -43,19 +58,38 @@ class Batch:
     def to(self, device: str) -> "Batch":
         return Batch(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
 
+    def wide(self) -> "Batch":
+        """With the whole numbers that losses take; they are kept small."""
+        return Batch(*(getattr(self, name).long() for name in self.__dataclass_fields__))
+
 
 def classes_of(labels: Labels) -> np.ndarray:
-    classes = np.zeros(len(KINDS), dtype=np.int64)
+    classes = np.zeros(len(KINDS), dtype=np.uint8)
     for kind, speed in labels.items():
         classes[INDEX[kind]] = speed
     return classes
 
 
-class Source:
-    """Batches of new captions."""
+def batches_of(parts: list[dict[int, Columns]], tokens: int) -> list[Batch]:
+    """The captions of all parts in batches of `tokens` tokens at most."""
+    out = []
+    for length in sorted({length for part in parts for length in part}):
+        columns = [
+            torch.from_numpy(np.concatenate(group))
+            for group in zip(*(part[length] for part in parts if length in part), strict=True)
+        ]
+        size = max(4, tokens // length)
+        for a in range(0, len(columns[0]), size):
+            out.append(Batch(*(column[a : a + size] for column in columns)))
+    return out
 
-    def __init__(self, folder: Path, seed: int) -> None:
-        self.captions = phrases.Phrases(seed)
+
+class Source:
+    """New captions, as numbers."""
+
+    def __init__(self, folder: Path, seed: int, held_out: bool) -> None:
+        common = phrases.read_common_words(folder)
+        self.captions = phrases.Phrases(seed, common=common, held=False if held_out else None)
         path = folder / "tokenizer.json"
         self.plain, self.end = words_tokenizer.load(path)
         # Words come apart in other places too, as they do with typos and with endings never seen.
@@ -66,34 +100,76 @@ class Source:
             tokenizer.normalizer = words_tokenizer.normalizer(fold=False)
         self.rng = random.Random(seed)
 
-    def batches(self, count: int) -> list[Batch]:
+    def part(self, count: int) -> dict[int, Columns]:
+        """Length in tokens → `count` captions in all."""
         made = self.captions.generate(count)
-        rows: dict[int, list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]]] = {}
-        half = count * 2 // 3
-        for tokenizer, part in ((self.plain, made[:half]), (self.broken, made[half:])):
-            encoded = tokenizer.encode_batch([c.text.translate(self.fold) for c in part])
-            for caption, e in zip(part, encoded, strict=True):
-                ids = np.array(e.ids, dtype=np.int64)
-                first, second = (np.zeros(len(caption.text) + 1, dtype=np.int64) for _ in range(2))
+        rows: dict[int, list[Columns]] = {}
+        half = count * 3 // 5
+        for tokenizer, some in ((self.plain, made[:half]), (self.broken, made[half:])):
+            encoded = tokenizer.encode_batch([c.text.translate(self.fold) for c in some])
+            for caption, e in zip(some, encoded, strict=True):
+                first, second = (np.zeros(len(caption.text) + 1, dtype=np.uint8) for _ in range(2))
                 for start, end, kinds in caption.spans:
                     first[start:end] = INDEX[kinds[0]] + 1
                     second[start:end] = INDEX[kinds[1]] + 1 if len(kinds) > 1 else 0
-                at = np.array([start for start, _ in e.offsets])
-                real = np.array([end > start for start, end in e.offsets])
+                offsets = np.array(e.offsets)
+                at, real = offsets[:, 0], (offsets[:, 1] > offsets[:, 0]).astype(np.uint8)
                 spanned = {kind for _, _, kinds in caption.spans for kind in kinds}
                 known = np.array(spanned >= set(caption.labels))
+                ids = np.array(e.ids, dtype=np.int16)
                 row = ids, classes_of(caption.labels), first[at] * real, second[at] * real, known
                 rows.setdefault(len(ids), []).append(row)
-        out = []
-        for length, group in rows.items():
-            size = max(4, TOKENS // length)
-            for a in range(0, len(group), size):
-                columns = [
-                    torch.from_numpy(np.stack(part)) for part in zip(*group[a : a + size], strict=True)
-                ]
-                out.append(Batch(columns[0], columns[1], columns[2], columns[3], columns[4]))
+        return {
+            length: tuple(np.stack(column) for column in zip(*group, strict=True))
+            for length, group in rows.items()
+        }
+
+    def batches(self, count: int) -> list[Batch]:
+        out = batches_of([self.part(count)], CPU_TOKENS)
         self.rng.shuffle(out)
         return out
+
+
+def make_parts(folder: Path, seed: int, held_out: bool, parts: "mp.Queue") -> None:
+    torch.set_num_threads(1)
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    source = Source(folder, seed, held_out)
+    while True:
+        parts.put(source.part(CHUNK // 4))
+
+
+class Feed:
+    """Batches on the device, of captions that other processes make."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        context = mp.get_context("spawn")
+        self.rng = random.Random(options.seed)
+        self.device: str = options.device
+        self.parts: mp.Queue = context.Queue(2 * GPU_PARTS)
+        self.ready: queue.Queue[list[Batch]] = queue.Queue(2)
+        self.kept: list[list[Batch]] = []
+        self.repeated = 0
+        for number in range(options.processes):
+            arguments = (options.folder, options.seed + 7919 * number, options.hold_out, self.parts)
+            context.Process(target=make_parts, args=arguments, daemon=True).start()
+        threading.Thread(target=self.collect, daemon=True).start()
+
+    def collect(self) -> None:
+        # The first ones are few, so that training begins soon.
+        size = 4
+        while True:
+            parts = [self.parts.get() for _ in range(size)]
+            self.ready.put([batch.to(self.device) for batch in batches_of(parts, GPU_TOKENS)])
+            size = GPU_PARTS
+
+    def batches(self, _count: int) -> list[Batch]:
+        try:
+            chunk = self.ready.get(block=len(self.kept) < 3)
+            self.kept = [*self.kept[-KEPT_CHUNKS:], chunk]
+        except queue.Empty:
+            chunk = self.rng.choice(self.kept)
+            self.repeated += 1
+        return self.rng.sample(chunk, len(chunk))
 
 
 class Tagger(nn.Module):
@@ -118,7 +194,10 @@ class Model(nn.Module):
 
     def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The sum to minimise, and the share of captions read wrongly."""
-        words = self.encoder(batch.ids)
+        device = batch.ids.device.type
+        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+            words = self.encoder(batch.ids)
+        words = words.float()
         looks = self.head.looks(words)
         logits = self.head.read(words, looks)
         losses = F.cross_entropy(logits.reshape(-1, 4), batch.classes.reshape(-1), reduction="none")
@@ -126,7 +205,7 @@ class Model(nn.Module):
         wrong = (logits.argmax(-1) != batch.classes).any(1).float().mean()
 
         # Tokens of two kinds are left out here; the heads look at them for both.
-        known = batch.known[:, None] & (batch.second == 0)
+        known = (batch.known[:, None] > 0) & (batch.second == 0)
         told = self.tagger.kind(words).reshape(-1, len(KINDS) + 1)
         loss = loss + 2 * mean_where(F.cross_entropy(told, batch.first.reshape(-1), reduction="none"), known)
         speeds = F.pad(batch.classes, (1, 0)).gather(1, batch.first)
@@ -143,14 +222,13 @@ class Model(nn.Module):
 
 
 class Trainer:
-    """One of several processes that train the same weights, in shared memory, each at its own pace: with one
-    thread each, none waits for another. The first one also keeps the averages and saves."""
+    """On a CPU one of several processes that train the same weights, in shared memory, each at its own pace:
+    with one thread each, none waits for another. The first one also keeps the averages and saves."""
 
-    def __init__(self, options: argparse.Namespace, model: Model, number: int) -> None:
-        self.options, self.model, self.number = options, model, number
+    def __init__(self, options: argparse.Namespace, model: Model, number: int, source: Source | Feed) -> None:
+        self.options, self.model, self.number, self.source = options, model, number, source
         self.device = next(model.parameters()).device.type
         torch.manual_seed(options.seed + number)
-        self.source = Source(options.folder, options.seed + 7919 * number)
         table = model.encoder.tokens.weight
         rest = [p for p in model.parameters() if p is not table]
         self.optimizer = torch.optim.AdamW(
@@ -164,12 +242,14 @@ class Trainer:
         saved = load_checkpoint(options)
         if saved:
             self.optimizer.load_state_dict(saved["optimizer"])
-            self.averages, self.step, self.seen = saved["averages"], saved["step"], saved["seen"]
+            averages = saved["averages"]
+            self.averages = {name: p.to(self.device) for name, p in averages.items()}
+            self.step, self.seen = saved["step"], saved["seen"]
 
     def train(self) -> None:
         begin = saved_at = told = time.time()
         first_seen, first_step = self.seen, self.step
-        results: list[tuple[float, float]] = []
+        results: list[Tensor] = []
         self.model.train()
         count = CHUNK // 4
         while time.time() - begin < self.options.seconds:
@@ -177,14 +257,15 @@ class Trainer:
                 done = (time.time() - begin) / self.options.seconds
                 if done >= 1:
                     break
-                warm = (self.step - first_step + 1) / 150
+                warm = (self.step - first_step + 1) / 300
                 self.update(batch, min(1.0, warm, max(0.01, (1 - done) / self.options.cooldown)), results)
                 now = time.time()
                 if self.number == 0 and now - told > 30:
-                    loss, wrong = np.mean(results, axis=0)
+                    loss, wrong = torch.stack(results).mean(0).tolist()
+                    repeated = f", {self.source.repeated} repeated" if isinstance(self.source, Feed) else ""
                     print(
                         f"{now - begin:.0f} s, step {self.step}, {self.seen} captions, "
-                        f"{(self.seen - first_seen) / (now - begin):.0f}/s: "
+                        f"{(self.seen - first_seen) / (now - begin):.0f}/s{repeated}: "
                         f"loss {loss:.3f}, wrong {wrong:.4f}",
                         flush=True,
                     )
@@ -196,26 +277,26 @@ class Trainer:
         if self.number == 0:
             self.save()
 
-    def update(self, batch: Batch, factor: float, results: list[tuple[float, float]]) -> None:
+    def update(self, batch: Batch, factor: float, results: list[Tensor]) -> None:
         for group in self.optimizer.param_groups:
             group["lr"] = self.options.rate * factor * group["scale"]
-        loss, wrong = self.model.loss(batch.to(self.device))
+        loss, wrong = self.model.loss(batch.to(self.device).wide())
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 2.0)
         self.optimizer.step()
         self.step += 1
         self.seen += len(batch.ids)
-        results.append((loss.item(), wrong.item()))
+        # Read only when they are told: reading waits for the GPU.
+        results.append(torch.stack([loss.detach(), wrong]))
         if self.number == 0 and self.step % 5 == 0:
             with torch.no_grad():
                 weight = 1 - min(0.99, self.step / (self.step + 10))
-                for name, p in self.model.named_parameters():
-                    self.averages[name].lerp_(p, weight)
+                torch._foreach_lerp_(list(self.averages.values()), list(self.model.parameters()), weight)
 
     def save(self) -> None:
         folder = self.options.folder
-        parts = {
+        saved = {
             "checkpoint": dict(
                 model=self.model.state_dict(),
                 optimizer=self.optimizer.state_dict(),
@@ -224,13 +305,13 @@ class Trainer:
                 seen=self.seen,
             )
         }
-        for prefix, name in (("encoder.", "text_encoder"), ("head.", "motion_head")):
-            parts[name] = {
-                key.removeprefix(prefix): value.cpu().clone()
+        for name, prefix in PARTS.items():
+            saved[name] = {
+                key.removeprefix(prefix): value.cpu().half()
                 for key, value in self.averages.items()
                 if key.startswith(prefix)
             }
-        for name, part in parts.items():
+        for name, part in saved.items():
             torch.save(part, folder / f"{name}.tmp")
             (folder / f"{name}.tmp").replace(folder / f"{name}.pt")
         numbers = {"step": self.step, "captions": self.seen, "kinds": KINDS}
@@ -239,12 +320,29 @@ class Trainer:
 
 def load_checkpoint(options: argparse.Namespace) -> dict | None:
     path = options.folder / "checkpoint.pt"
-    return None if options.fresh or not path.exists() else torch.load(path, weights_only=True)
+    if options.fresh or not path.exists():
+        return None
+    saved: dict = torch.load(path, map_location="cpu", weights_only=True)
+    return saved
+
+
+def load_model(options: argparse.Namespace, model: Model) -> None:
+    """What an earlier run left, if there is any and it may be gone on from."""
+    saved = load_checkpoint(options)
+    if saved:
+        model.load_state_dict(saved["model"])
+    elif not options.fresh and (options.folder / "text_encoder.pt").exists():
+        for name, prefix in PARTS.items():
+            path = options.folder / f"{name}.pt"
+            if path.exists():
+                part = torch.load(path, map_location="cpu", weights_only=True)
+                model.get_submodule(prefix.removesuffix(".")).load_state_dict(part)
 
 
 def work(number: int, options: argparse.Namespace, model: Model) -> None:
     torch.set_num_threads(1)
-    Trainer(options, model, number).train()
+    source = Source(options.folder, options.seed + 7919 * number, options.hold_out)
+    Trainer(options, model, number, source).train()
 
 
 def main() -> None:
@@ -253,21 +351,28 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument(
-        "--cooldown", type=float, default=0.4, help="last part of the time, in which the rate falls"
+        "--cooldown", type=float, default=0.6, help="last part of the time, in which the rate falls"
     )
     parser.add_argument("--fresh", action="store_true", help="starts anew although there is a checkpoint")
     parser.add_argument("--seed", type=int, default=int(time.time()))
-    parser.add_argument("--every", type=float, default=180, help="seconds between two savings")
-    parser.add_argument("--processes", type=int, default=2, help="on a CPU")
+    parser.add_argument("--every", type=float, default=60, help="seconds between two savings")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument(
+        "--processes", type=int, help="on a CPU those that train, else those that make captions"
+    )
+    parser.add_argument(
+        "--hold-out", action="store_true", help="keeps back the words that evaluate_words.py --held-out reads"
+    )
     options = parser.parse_args()
+    options.processes = options.processes or (
+        2 if options.device == "cpu" else max(1, (os.cpu_count() or 4) - 2)
+    )
     tokenizer, end = words_tokenizer.load(options.folder / "tokenizer.json")
     torch.manual_seed(options.seed)
     model = Model(tokenizer.get_vocab_size(), end)
-    saved = load_checkpoint(options)
-    if saved:
-        model.load_state_dict(saved["model"])
-    if torch.cuda.is_available():
-        Trainer(options, model.cuda(), 0).train()
+    load_model(options, model)
+    if options.device != "cpu":
+        Trainer(options, model.to(options.device), 0, Feed(options)).train()
         return
     model.share_memory()
     mp.spawn(work, (options, model), nprocs=options.processes)

@@ -1,4 +1,4 @@
-"""One language of the captions: the phrases of wordlists/LANG.toml, filled in."""
+"""One language of the captions: wordlists/LANG.toml's phrases, filled in, and vocabulary.py's clauses."""
 
 import tomllib
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import TypedDict
 
 from draws import FAST, NORMAL, SLOW, Draws
 from kinds import KINDS
+from vocabulary import Vocabulary, chosen
 
 FOLDER = Path(__file__).with_name("wordlists")
 CAMERA = KINDS[:8]
@@ -51,14 +52,23 @@ class Sentences(TypedDict):
 class Language(Draws):
     """Clauses of one language. Nothing here knows what a caption asks for besides its one clause."""
 
-    def __init__(self, rng: Random, name: str) -> None:
+    def __init__(self, rng: Random, name: str, held: bool | None = None) -> None:
+        """`held`: which part of the motions' phrases is drawn from, as in vocabulary.py's `chosen`."""
         super().__init__(rng)
         self.name = name
+        self.vocabulary = Vocabulary(rng, name, held)
         lists = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
         self.motions: dict[str, Motion] = lists["motions"]
         missing = [kind for kind in KINDS if not self.motions.get(kind, {}).get("phrases")]
         if missing or set(self.motions) - set(KINDS):
             raise ValueError(f"{name}.toml: motions without phrases {missing}, or unknown ones")
+        for entry in self.motions.values():
+            for field in ("phrases", "slow", "fast"):
+                if field in entry:
+                    entry[field] = chosen(entry[field], held)
+            entry["products"] = [
+                [chosen(part, held) for part in product] for product in entry.get("products", [])
+            ]
         self.speeds: Speeds = lists["speeds"]
         self.after = {SLOW: self.speeds["slow_after"], FAST: self.speeds["fast_after"]}
         self.before = {SLOW: self.speeds.get("slow_before", []), FAST: self.speeds.get("fast_before", [])}
@@ -100,9 +110,11 @@ class Language(Draws):
 
     def clause(self, kind: str, speed: int) -> str:
         """What asks for one motion at one speed."""
+        if self.vocabulary.has(kind, speed) and self.chance(0.5):
+            return self.filled(self.vocabulary.clause(kind, speed).replace("{x}", "{subject}"))
         entry = self.motions[kind]
         phrase = self.pick(entry["phrases"])
-        if "products" in entry and self.chance(0.55):
+        if entry["products"] and self.chance(0.55):
             phrase = self.blank.join(map(self.pick, self.pick(entry["products"])))
         if speed == NORMAL or kind == "static":
             return self.filled(phrase)

@@ -1,8 +1,11 @@
 """The networks that read a prompt: token ids → prompt_embeds → logits of the 29 kinds.
 
-Made to be trained on two CPU cores: what a word means shows in its neighbours (a window of three tokens, over
-and over), and two rounds of attention carry a speed to a motion that stands further away.
+What a word means shows in its neighbours (a window of three tokens, over and over), and rounds of attention
+between carry a speed to a motion that stands further away.
 """
+
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -11,65 +14,93 @@ from torch import Tensor, nn
 from kinds import KINDS
 
 EMBED = 128
-WIDTH = 96  # inside
 MAX_TOKENS = 77
-HEADS = 4
 REACH = 12  # tokens further away than this are equally far
+DROPOUT = 0.1  # in training
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What is inside the encoder: `width` numbers for a token, `hidden` of a window, `rounds` of attention
+    with a window before, between and after them, each of `heads` that compare `compared` numbers."""
+
+    width: int = 256
+    hidden: int = 384
+    rounds: int = 3
+    heads: int = 8
+    compared: int = 32
+
+    @classmethod
+    def of(cls, state: dict[str, Tensor]) -> "Sizes":
+        """Those of an encoder's weights."""
+        heads = state["attention.0.distance"].shape[0]
+        return cls(
+            width=state["tokens.weight"].shape[1],
+            hidden=state["windows.0.inner.weight"].shape[0],
+            rounds=sum(name.endswith(".distance") for name in state),
+            heads=heads,
+            compared=state["attention.0.queries.weight"].shape[0] // heads,
+        )
 
 
 class Window(nn.Module):
     """x + what a token and its two neighbours say together."""
 
-    def __init__(self, hidden: int) -> None:
+    def __init__(self, sizes: Sizes) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(WIDTH)
-        self.inner = nn.Linear(3 * WIDTH, hidden)
-        self.outer = nn.Linear(hidden, WIDTH)
+        self.norm = nn.LayerNorm(sizes.width)
+        self.inner = nn.Linear(3 * sizes.width, sizes.hidden)
+        self.outer = nn.Linear(sizes.hidden, sizes.width)
+        self.drop = nn.Dropout(DROPOUT)
 
     def forward(self, x: Tensor, real: Tensor) -> Tensor:
-        """x (n, T, WIDTH), real (n, T, 1) is 1 up to and with the end token."""
+        """x (n, T, width), real (n, T, 1) is 1 up to and with the end token."""
         h = self.norm(x) * real
         h = F.pad(h, (0, 0, 1, 1))
         h = torch.cat([h[:, :-2], h[:, 1:-1], h[:, 2:]], 2)
-        return x + self.outer(F.relu(self.inner(h)))
+        return x + self.drop(self.outer(F.relu(self.inner(h))))
 
 
 class Attention(nn.Module):
     """x + what other tokens say, nearer ones by learnt weights more."""
 
-    def __init__(self, width: int = 16) -> None:
+    def __init__(self, sizes: Sizes) -> None:
         super().__init__()
-        self.width = width
-        self.norm = nn.LayerNorm(WIDTH)
-        self.queries, self.keys = nn.Linear(WIDTH, HEADS * width), nn.Linear(WIDTH, HEADS * width)
-        self.values, self.out = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
-        self.distance = nn.Parameter(torch.zeros(HEADS, 2 * REACH + 1))
+        self.sizes = sizes
+        width, compared = sizes.width, sizes.heads * sizes.compared
+        self.norm = nn.LayerNorm(width)
+        self.queries, self.keys = nn.Linear(width, compared), nn.Linear(width, compared)
+        self.values, self.out = nn.Linear(width, width), nn.Linear(width, width)
+        self.distance = nn.Parameter(torch.zeros(sizes.heads, 2 * REACH + 1))
+        self.drop = nn.Dropout(DROPOUT)
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
-        """x (n, T, WIDTH), bias (n, 1, 1, T) hides what is behind the end token."""
+        """x (n, T, width), bias (n, 1, 1, T) hides what is behind the end token."""
         n, t = x.shape[0], x.shape[1]
+        heads, width, compared = self.sizes.heads, self.sizes.width, self.sizes.compared
         h = self.norm(x)
-        q = self.queries(h).reshape(n, t, HEADS, self.width).transpose(1, 2)
-        k = self.keys(h).reshape(n, t, HEADS, self.width).permute(0, 2, 3, 1)
-        v = self.values(h).reshape(n, t, HEADS, WIDTH // HEADS).transpose(1, 2)
+        q = self.queries(h).reshape(n, t, heads, compared).transpose(1, 2)
+        k = self.keys(h).reshape(n, t, heads, compared).permute(0, 2, 3, 1)
+        v = self.values(h).reshape(n, t, heads, width // heads).transpose(1, 2)
         place = torch.arange(t, device=x.device)
         far = (place[None] - place[:, None]).clamp(-REACH, REACH) + REACH
-        scores = (q @ k) * self.width**-0.5 + self.distance[:, far] + bias
-        h = (scores.softmax(-1) @ v).transpose(1, 2).reshape(n, t, WIDTH)
-        return x + self.out(h)
+        scores = (q @ k) * compared**-0.5 + self.distance[:, far] + bias
+        h = (scores.softmax(-1) @ v).transpose(1, 2).reshape(n, t, width)
+        return x + self.drop(self.out(h))
 
 
 class TextEncoder(nn.Module):
     """Token ids (n, T) → prompt_embeds (n, T, EMBED); rows after the first end token are zero."""
 
-    def __init__(self, vocabulary: int, end_token: int, hidden: int = 112) -> None:
+    def __init__(self, vocabulary: int, end_token: int, sizes: Sizes | None = None) -> None:
         super().__init__()
+        sizes = sizes or Sizes()
         self.end_token = end_token
-        self.tokens = nn.Embedding(vocabulary, WIDTH)
+        self.tokens = nn.Embedding(vocabulary, sizes.width)
         nn.init.normal_(self.tokens.weight, std=0.3)
-        self.windows = nn.ModuleList([Window(hidden) for _ in range(3)])
-        self.attention = nn.ModuleList([Attention() for _ in range(2)])
-        self.out = nn.Linear(WIDTH, EMBED)
+        self.windows = nn.ModuleList([Window(sizes) for _ in range(sizes.rounds + 1)])
+        self.attention = nn.ModuleList([Attention(sizes) for _ in range(sizes.rounds)])
+        self.out = nn.Linear(sizes.width, EMBED)
         self.norm = nn.LayerNorm(EMBED)
 
     def forward(self, ids: Tensor) -> Tensor:
@@ -78,8 +109,8 @@ class TextEncoder(nn.Module):
         bias = ((1 - real) * -1e4)[:, None, None, :]
         real = real[:, :, None]
         h = self.windows[0](self.tokens(ids), real)
-        h = self.windows[1](self.attention[0](h, bias), real)
-        h = self.windows[2](self.attention[1](h, bias), real)
+        for attention, window in zip(self.attention, self.windows[1:], strict=True):
+            h = window(attention(h, bias), real)
         return self.norm(self.out(h)) * real
 
 
@@ -110,3 +141,15 @@ class MotionHead(nn.Module):
 
     def forward(self, prompt_embeds: Tensor) -> Tensor:
         return self.read(prompt_embeds, self.looks(prompt_embeds))
+
+
+def load(folder: Path, vocabulary: int, end_token: int) -> tuple[TextEncoder, MotionHead]:
+    """The networks with the weights of train_words.py's folder, not to be trained."""
+    states = [
+        {key: value.float() for key, value in torch.load(folder / name, weights_only=True).items()}
+        for name in ("text_encoder.pt", "motion_head.pt")
+    ]
+    encoder, head = TextEncoder(vocabulary, end_token, Sizes.of(states[0])), MotionHead()
+    encoder.load_state_dict(states[0])
+    head.load_state_dict(states[1])
+    return encoder.eval(), head.eval()

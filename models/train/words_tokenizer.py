@@ -1,4 +1,4 @@
-"""Trains the tokenizer for nine languages, a byte-level BPE, and writes tokenizer.json.
+"""Trains the tokenizer for eight languages, a byte-level BPE; writes tokenizer.json and common_words.json.
 
 The text is lower-cased and loses the accents of Latin and Cyrillic letters, full-width letters become plain,
 traditional Chinese characters simplified ones (wordlists/folded.txt), so nothing of this needs to be learnt.
@@ -19,7 +19,7 @@ from word_language import FOLDER
 from words_nets import MAX_TOKENS
 
 START, END = "<|startoftext|>", "<|endoftext|>"
-VOCABULARY = 14336
+VOCABULARY = 16384
 HAN_RANGE = "㐀-䶿一-鿿"
 HIRAGANA, KATAKANA = "ぁ-ゟ", "ァ-ヿ"
 
@@ -45,15 +45,16 @@ def normalizer(fold: bool = True) -> normalizers.Normalizer:
     return normalizers.Sequence(steps)
 
 
-def corpus(count: int, seed: int) -> Iterator[str]:
+def corpus(captions: phrases.Phrases, count: int) -> Iterator[str]:
     """`count` captions, then the words of all lists and the common ones of every language, some of them often
     enough to become tokens of their own."""
-    captions = phrases.Phrases(seed)
     fold = str.maketrans(folded())
     for caption in captions.generate(count):
         yield caption.text.translate(fold)
     for name, language in captions.languages.items():
-        words = re.findall(r"[^\W\d_]+", json.dumps([language.motions, language.speeds], ensure_ascii=False))
+        parts = language.vocabulary
+        lists = [language.motions, language.speeds, parts.kinds, parts.words]
+        words = re.findall(r"[^\W\d_]+", json.dumps(lists, ensure_ascii=False))
         for _ in range(20):
             yield from (word.translate(fold) for word in words)
         if language.blank:
@@ -88,7 +89,10 @@ def main() -> None:
         end_of_word_suffix="</w>",
         show_progress=False,
     )
-    tokenizer.train_from_iterator(corpus(options.captions, 1), trainer)
+    captions = phrases.Phrases(1)
+    options.folder.mkdir(parents=True, exist_ok=True)
+    (options.folder / "common_words.json").write_text(json.dumps(captions.words, ensure_ascii=False) + "\n")
+    tokenizer.train_from_iterator(corpus(captions, options.captions), trainer)
     tokenizer.normalizer = normalizer()
     definition = json.loads(tokenizer.to_str())
     vocabulary = definition["model"]["vocab"]
@@ -106,7 +110,6 @@ def main() -> None:
     tokenizer.post_processor = processors.RobertaProcessing(
         sep=(END, first + 1), cls=(START, first), trim_offsets=False, add_prefix_space=False
     )
-    options.folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(json.loads(tokenizer.to_str()), ensure_ascii=False)
     (options.folder / "tokenizer.json").write_text(text + "\n", encoding="utf-8")
     config = {

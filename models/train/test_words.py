@@ -1,0 +1,111 @@
+"""The words that captions are built from, their slips, and the batches that training takes."""
+
+import argparse
+import json
+import re
+from pathlib import Path
+from random import Random
+
+import pytest
+
+import phrases
+import train_words
+from draws import FAST, NORMAL, SLOW
+from kinds import KINDS
+from typos import Typos
+from vocabulary import Vocabulary, entries, held, mirrored
+from words_nets import MotionHead, TextEncoder
+
+TEXTS = {
+    "zh": "镜头慢慢推近，雨一直下",
+    "ja": "カメラがゆっくり左へ動く、雪が降る",
+    "ru": "камера медленно едет влево, падают листья",
+}
+WEIGHTS = Path(__file__).with_name("weights")
+
+
+@pytest.mark.parametrize("name", phrases.LANGUAGES)
+def test_every_kind_is_said_at_every_speed(name: str) -> None:
+    vocabulary = Vocabulary(Random(1), name)
+    for kind in KINDS:
+        for speed in (SLOW, NORMAL, FAST):
+            if kind == "static" and speed != NORMAL:
+                continue
+            assert vocabulary.has(kind, speed), kind
+            said = {vocabulary.clause(kind, speed) for _ in range(200)}
+            assert len(said) > 20, (kind, speed)
+            assert not any("{n}" in text or "|" in text for text in said)
+
+
+def test_right_is_left_mirrored() -> None:
+    fields = {"whole": "pan left|leftwards to the right", "things": "camera"}
+    assert mirrored(fields, entries("leftwards:rightwards|left:right")) == {
+        "whole": "pan right|rightwards to the left",
+        "things": "camera",
+    }
+
+
+def test_what_is_held_out_is_never_drawn_and_else_alone() -> None:
+    learnt, kept = Vocabulary(Random(1), "de", False), Vocabulary(Random(1), "de", True)
+    all_of = Vocabulary(Random(1), "de")
+    for kind, fields in all_of.kinds.items():
+        for field, some in fields.items():
+            out = {entry for entry in some if held(entry)}
+            if out and out != set(some):
+                assert not out & set(learnt.kinds[kind][field])
+                assert set(kept.kinds[kind][field]) == out
+
+
+@pytest.mark.parametrize("name", phrases.LANGUAGES)
+def test_slips_are_small_and_leave_the_marks(name: str) -> None:
+    text = TEXTS.get(name, "the camera moves slowly to the left, schnelle Kamera, hojas cayendo")
+    marked = phrases.mark(text, "rain", "snow")
+    typos = Typos(Random(1))
+    spoilt = [typos.spoil(marked, name) for _ in range(300)]
+    assert sum(one != marked for one in spoilt) > 150
+    for one in spoilt:
+        assert re.sub("[^\ue000-\uf8ff]", "", one) == marked[0] + marked[-1]
+        assert abs(len(one) - len(marked)) <= 15
+
+
+def test_a_part_is_read_as_its_captions_say(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_bytes((WEIGHTS / "tokenizer.json").read_bytes())
+    words = {name: ["table", "日"] for name in phrases.LANGUAGES}
+    (tmp_path / "common_words.json").write_text(json.dumps(words))
+    source = train_words.Source(tmp_path, 3, held_out=False)
+    part = source.part(200)
+    assert sum(len(columns[0]) for columns in part.values()) == 200
+    for length, (ids, classes, first, second, known) in part.items():
+        n = len(ids)
+        assert ids.shape == first.shape == second.shape == (n, length)
+        assert classes.shape == (n, len(KINDS)) and known.shape == (n,)
+        assert (ids >= 0).all() and (first <= len(KINDS)).all()
+    batches = train_words.batches_of([part, part], 100)
+    assert sum(len(batch.ids) for batch in batches) == 400
+
+
+def test_training_goes_on_from_what_it_wrote(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_bytes((WEIGHTS / "tokenizer.json").read_bytes())
+    words = {name: ["table", "日"] for name in phrases.LANGUAGES}
+    (tmp_path / "common_words.json").write_text(json.dumps(words))
+    options = argparse.Namespace(folder=tmp_path, seed=1, fresh=False, rate=1e-3)
+    source = train_words.Source(tmp_path, 3, held_out=False)
+    model = train_words.Model(source.plain.get_vocab_size(), source.end)
+    trainer = train_words.Trainer(options, model, 0, source)
+    model.train()
+    for batch in source.batches(64)[:4]:
+        trainer.update(batch, 1.0, [])
+    trainer.save()
+
+    again = train_words.Model(source.plain.get_vocab_size(), source.end)
+    train_words.load_model(options, again)
+    assert all((a == b).all() for a, b in zip(again.parameters(), model.parameters(), strict=True))
+    assert train_words.Trainer(options, again, 0, source).step == trainer.step == 4
+    # Without the checkpoint, from the averaged weights, which are what ships.
+    (tmp_path / "checkpoint.pt").unlink()
+    other = train_words.Model(source.plain.get_vocab_size(), source.end)
+    train_words.load_model(options, other)
+    average = trainer.averages["encoder.tokens.weight"]
+    assert (other.encoder.tokens.weight - average).abs().max() < 2e-3
+    assert isinstance(other.encoder, TextEncoder) and isinstance(other.head, MotionHead)
+    assert (tmp_path / "text_encoder.pt").stat().st_size < 16 * 1024 * 1024
