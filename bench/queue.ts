@@ -50,7 +50,7 @@ const presets = ['fast', 'standard', 'high', 'creative'] as const;
 const costs: Readonly<Record<string, number>> = { fast: 1, standard: 2, high: 6, creative: 2 };
 
 const terms: QueueTerms = {
-  cost: ({ preset }) => costs[preset] ?? 1,
+  cost: ({ generation }) => costs[generation.preset] ?? 1,
   day: () => '2026-11-21',
   cooldownMs: 0,
   limits: { queue: 1_000_000, user: 1_000_000, community: 1_000_000, credits: 1_000_000_000 },

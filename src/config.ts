@@ -52,6 +52,9 @@ const ids = z
   .transform((text) => text.split(/[\s,]+/))
   .default([]);
 
+/** Names with commas between. */
+const names = z.string().transform((text) => text.split(',').flatMap((name) => name.trim() || []));
+
 function isTimeZone(name: string): boolean {
   try {
     new Intl.DateTimeFormat('en', { timeZone: name });
@@ -101,7 +104,7 @@ const featureReuse = { '1': 1, '2': 2, '3': 3 } as const;
 export const environmentSchema = z.object({
   KINORA_ENV_FILE: z.string().default(path.join(projectFolder, '.env')),
   KINORA_DATA_DIR: z.string().default(path.join(projectFolder, 'data')),
-  KINORA_MODEL: z.string().default('builtin'),
+  KINORA_MODEL: names.default(['builtin']),
   KINORA_MODELS_DIR: z.string().optional(),
   KINORA_DEVICE: z.string().refine(isDevice, { error: deviceExpectation }).default('auto'),
   KINORA_THREADS: whole(0, 256).default(0),
@@ -189,12 +192,15 @@ function withoutEmpty(values: Readonly<Record<string, string | undefined>>): Val
 }
 
 function withAbsolutePaths(values: Values, folder: string): Values {
-  return Object.fromEntries(
-    Object.entries(values).map(([name, value]) => {
-      const isPath = pathNames.has(name) || (nameOrPathNames.has(name) && /[\\/]/.test(value));
-      return [name, isPath ? path.resolve(folder, withHome(value)) : value];
-    }),
-  );
+  const absolute = (name: string, file: string): string => {
+    const isPath = pathNames.has(name) || (nameOrPathNames.has(name) && /[\\/]/.test(file));
+    return isPath ? path.resolve(folder, withHome(file.trim())) : file;
+  };
+  const each = ([name, value]: [string, string]): [string, string] => {
+    const files = name === 'KINORA_MODEL' ? value.split(',') : [value];
+    return [name, files.map((file) => absolute(name, file)).join()];
+  };
+  return Object.fromEntries(Object.entries(values).map(each));
 }
 
 /** "~" is the home folder also where no shell has replaced it. */
@@ -304,8 +310,9 @@ function toConfig(env: z.output<typeof environmentSchema>) {
     jobsFolder: path.join(env.KINORA_DATA_DIR, 'jobs'),
     /** Disk tier of the latent cache. */
     cacheFolder: path.join(env.KINORA_DATA_DIR, 'cache'),
-    /** Name of a pack in one of modelsDirs, or a path to one. */
-    model: env.KINORA_MODEL,
+    /** Names of packs in modelsDirs, or paths to packs; `model`, the first, is the default. */
+    model: env.KINORA_MODEL[0] ?? 'builtin',
+    models: [...new Set(env.KINORA_MODEL)],
     /** Searched for packs in this order. */
     modelsDirs: env.KINORA_MODELS_DIR ? [env.KINORA_MODELS_DIR, ownModels] : [ownModels],
     device: env.KINORA_DEVICE,

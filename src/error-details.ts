@@ -16,6 +16,8 @@ const detailSchemas = [
   kind('range', { what: z.string(), ...range, isWhole: z.boolean(), got: z.number().optional() }),
   kind('oneOf', { what: z.string(), allowed: z.array(z.string()) }),
   kind('yesOrNo', { what: z.string(), factors: z.array(z.number()).optional() }),
+  kind('nameForm', { what: z.string() }),
+  kind('noSuchModel', { got: z.string(), models: z.array(z.string()) }),
   kind('unknownOption', { got: z.string(), known: z.array(z.string()) }),
   kind('givenTwice', { what: z.string() }),
   kind('sizeForm', { got: z.string().optional() }),
@@ -98,6 +100,12 @@ export const englishDetails: DetailSentences = {
   oneOf: ({ what, allowed }) => `The ${what} must be one of ${allowed.join(', ')}.`,
   yesOrNo: ({ what, factors }) =>
     `The option "${what}" must be ${factors ? `yes, no, ${orList(factors)}` : 'yes or no'}.`,
+  nameForm: ({ what }) =>
+    `The ${what} must be a name in small letters, digits, dots, hyphens or underscores.`,
+  noSuchModel: ({ got, models }) =>
+    models.length === 0
+      ? `No worker has the model "${got}" now, and none has another.`
+      : `No worker has the model "${got}" now; there ${models.length === 1 ? 'is' : 'are'} ${models.join(', ')}.`,
   unknownOption: ({ got, known }) => `There is no option "${got}"; known are ${known.join(', ')}.`,
   givenTwice: ({ what }) => `The option "${what}" is given twice.`,
   sizeForm: ({ got }) =>
@@ -162,6 +170,8 @@ export const englishRemedies: { readonly [Kind in keyof Details]?: string } = {
   sizeLimits: 'Choose a size inside these limits and try again.',
   oneOf: oneOfThese,
   notOneOf: oneOfThese,
+  nameForm: 'Correct it, or leave it out.',
+  noSuchModel: 'Name one of these, or none for the first of them.',
   unknownOption: 'Correct its name, or leave it out.',
   givenTwice: 'Give it once and try again.',
   otherPicture: 'Give the picture that the video was made of.',

@@ -56,6 +56,7 @@ export const slow = [
   'tests/queue/network.test.ts',
   'tests/queue/queue.test.ts',
   'tests/queue/redis.test.ts',
+  'tests/queue/turns.test.ts',
   'tests/shortcuts.test.ts',
   'tests/supervisor/*.test.ts',
   'tests/video/*.test.ts',

@@ -2,7 +2,6 @@
  * The bot process: chat platforms on one side, the queue on the other. Knows no platform by name.
  */
 import { mkdir } from 'node:fs/promises';
-import type { PackManifest } from '../inference/packs/manifest.ts';
 import type { Logger } from '../log.ts';
 import { Artifacts } from '../queue/artifacts.ts';
 import { JobClient, type QueueTerms } from '../queue/client.ts';
@@ -18,6 +17,7 @@ import { RuleBook } from './admin/rules.ts';
 import { type AdminTools, adminTools } from './admin/run-command.ts';
 import { JobButtons } from './buttons.ts';
 import type { BotMetrics } from './metrics.ts';
+import type { Models } from './models.ts';
 import type { ChatPlatform, Services } from './platform.ts';
 import { Requests } from './requests.ts';
 import { StudioLinks } from './studio-links.ts';
@@ -45,8 +45,8 @@ export interface BotOptions {
   readonly expireAfterMs: number;
   readonly platforms: readonly ChatPlatform[];
   readonly log: Logger;
-  /** Of the pack that the workers run, where it is known: requests are then refused by its limits at once. */
-  readonly manifest?: PackManifest;
+  /** Those that can be asked for: requests are refused by their limits at once. */
+  readonly models: Models;
   /** Disk tier of the latent cache, from which "delete my data" removes. */
   readonly cacheFolder: string;
   readonly ffmpegPath: string;
@@ -112,6 +112,7 @@ export async function startBot(options: BotOptions): Promise<RunningBot> {
   reconciler.start();
   housekeeper.start();
   upkeep.start();
+  await options.models.start(failFast, client.keys, log);
   const services = servicesOf(options, admin, forget);
   for (const platform of platforms) {
     await platform.start(services);
@@ -121,6 +122,7 @@ export async function startBot(options: BotOptions): Promise<RunningBot> {
     stop: async () => {
       await Promise.all(platforms.map((platform) => platform.stop()));
       await Promise.all([delivery.stop(), reconciler.stop(), housekeeper.stop(), upkeep.stop()]);
+      await options.models.stop();
       await admin.mode.close();
       await client.close();
       failFast.disconnect();
@@ -130,18 +132,18 @@ export async function startBot(options: BotOptions): Promise<RunningBot> {
 }
 
 function servicesOf(
-  { jobFiles, ffmpegPath, manifest, platforms, publicUrl, log }: BotOptions,
+  { jobFiles, ffmpegPath, models, platforms, publicUrl, log }: BotOptions,
   admin: AdminTools,
   forget: ForgetTools,
 ): Services {
   const { client, artifacts, day, redis } = forget;
   const rules = new RuleBook(new RuleStore(admin.trail));
-  const model = manifest ? { manifest } : {};
   const retentionDays = Math.round(jobFiles.retentionMs / 86_400_000);
   return {
     client,
     artifacts,
-    requests: new Requests({ client, artifacts, rules, day, ...model, log }),
+    models,
+    requests: new Requests({ client, artifacts, rules, day, models, log }),
     buttons: new JobButtons(client, artifacts, ffmpegPath),
     account: new Account(admin, forget, retentionDays),
     administration: new Administration(admin, rules, log),

@@ -7,6 +7,7 @@ import type { JobClient } from '../queue/client.ts';
 import type { Account } from './account.ts';
 import type { Administration } from './admin/administration.ts';
 import type { JobButtons } from './buttons.ts';
+import type { Models } from './models.ts';
 import type { Requests } from './requests.ts';
 import type { StudioLinks } from './studio-links.ts';
 import type { Deliver } from './upkeep/delivery.ts';
@@ -15,6 +16,7 @@ import type { Deliver } from './upkeep/delivery.ts';
 export interface Services {
   readonly client: JobClient;
   readonly artifacts: Artifacts;
+  readonly models: Models;
   readonly requests: Requests;
   readonly buttons: JobButtons;
   readonly account: Account;

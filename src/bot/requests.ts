@@ -23,13 +23,14 @@ import {
   withEffect,
   withoutEffect,
 } from '../request/model-limits.ts';
-import { generalPresets, type Preset, type PresetName } from '../request/presets.ts';
+import type { Preset } from '../request/presets.ts';
 import { type PromptTip, promptTip } from '../request/prompt-tip.ts';
 import { type ChatOptions, type Generation, toGeneration, variationStrengths } from '../request/request.ts';
 import { resolveRequest } from '../request/resolve.ts';
 import { type Cut, cutOf } from '../request/sizes.ts';
 import { brokenRule, type ReadyRules, type RuleBook } from './admin/rules.ts';
 import { uploadShare } from './buttons.ts';
+import type { Models } from './models.ts';
 import type { Person, Place } from './people.ts';
 import { failed, type QueueRefusal, type Refused, refused } from './refusals.ts';
 import type { Offered } from './sentences/en.ts';
@@ -74,7 +75,7 @@ export interface ChatRequest {
 export type RequestOrigin = Pick<ChatRequest, 'jobId' | 'person' | 'place' | 'surface' | 'replyTo'>;
 
 /** What the status messages of a job need to know of it. */
-export type TrackedJob = Pick<LedgerEntry, 'id' | 'preset' | 'request'>;
+export type TrackedJob = Pick<LedgerEntry, 'id' | 'preset' | 'model' | 'request'>;
 
 export interface Accepted {
   readonly kind: 'accepted';
@@ -106,8 +107,7 @@ export interface RequestTools {
   readonly rules: RuleBook;
   /** Calendar day of the allowance, as QueueTerms.day. */
   readonly day: (now: number) => string;
-  /** Of the workers' model pack, where it is known. */
-  readonly manifest?: PackManifest;
+  readonly models: Models;
   readonly log: Logger;
 }
 
@@ -119,7 +119,6 @@ const picturesAtOnce = 8;
 
 export class Requests {
   readonly #tools: RequestTools;
-  readonly #presets: Readonly<Record<PresetName, Preset>>;
   /** Started for the rare picture that the header says too little about. */
   readonly #decoder = new PictureDecoder();
   /** The latest request of each person who has one in hand. */
@@ -130,7 +129,6 @@ export class Requests {
 
   constructor(tools: RequestTools) {
     this.#tools = tools;
-    this.#presets = { ...generalPresets, ...tools.manifest?.presets };
   }
 
   /**
@@ -158,39 +156,45 @@ export class Requests {
   }
 
   /** A tip about a prompt, unless the model will tell what it understood of it. */
-  tipFor(prompt: string): PromptTip | undefined {
-    const { manifest } = this.#tools;
-    return knownMotions(manifest) || !heeds(manifest ?? {}, 'prompt') ? undefined : promptTip(prompt);
+  tipFor(prompt: string, id?: string): PromptTip | undefined {
+    const model = this.#tools.models.of(id);
+    return knownMotions(model) || !heeds(model ?? {}, 'prompt') ? undefined : promptTip(prompt);
   }
 
   /**
-   * The motions of the model, and whether it heeds the options that it may ignore, by the words that people type. Where it
-   * is not known, it does.
+   * The motions of the default model, and whether any model heeds the options that it may ignore, by the words that people
+   * type. Where none is known, it does.
    */
   get offered(): Offered {
-    const { manifest } = this.#tools;
+    const { offered, default: first } = this.#tools.models;
+    const isHeeded = (option: IgnorableOption): boolean =>
+      offered.length === 0 || offered.some((model) => heeds(model, option));
     return {
-      negative: heeds(manifest ?? {}, 'negativePrompt'),
-      guidance: heeds(manifest ?? {}, 'guidanceScale'),
-      motions: motionsFor(manifest),
+      negative: isHeeded('negativePrompt'),
+      guidance: isHeeded('guidanceScale'),
+      motions: motionsFor(first),
     };
   }
 
   async #submit(request: ChatRequest): Promise<RequestOutcome> {
-    const { client, rules: book, manifest: model = {} } = this.#tools;
+    const { client, rules: book } = this.#tools;
     const { jobId, person, place, base, options } = request;
-    const generation: Generation = withEffect(model, {
+    const named = options.model ?? base?.model;
+    const model = this.#tools.models.chosen(named);
+    if (model && 'kind' in model) return model;
+    const generation: Generation = withEffect(model ?? {}, {
       prompt: '',
       preset: 'standard',
       ...base,
       ...toGeneration(options, base),
       seed: options.seed ?? base?.seed ?? randomInt(2 ** 32),
       maxBytes: Math.floor(place.maxBytes * uploadShare),
+      ...(named === undefined || !model ? {} : { model: model.id }),
     });
     // While the rules cannot be read, nothing is allowed.
     const rules = place.communityKey ? await book.of(place.communityKey) : undefined;
     if (rules === 'unavailable') return refused('unavailable');
-    const broken = rules && (await this.#brokenRule(request, rules, generation));
+    const broken = rules && (await this.#brokenRule(request, rules, generation, model?.id));
     if (broken) return broken;
     const job = jobRequestSchema.parse({
       id: jobId,
@@ -200,6 +204,7 @@ export class Requests {
       roleKeys: [...person.roleKeys],
       communityKey: place.communityKey,
       generation,
+      model: model?.id,
       locale: person.locale,
       isPrivate: options.isPrivate,
       isSpoiler: request.isCovered || rules?.isSpoiler,
@@ -211,7 +216,7 @@ export class Requests {
     // The queue decides once the picture is there; nothing is fetched for those whom it would refuse now.
     const objection = await client.look(job);
     if (objection && objection.decision !== 'duplicate') return await this.#notTaken(objection, job);
-    const picture = objection ? undefined : await this.#storeInTurn(request, generation);
+    const picture = objection ? undefined : await this.#storeInTurn(request, generation, model);
     if (picture?.kind === 'refused') return picture;
     const submission = await client.submit(job);
     if (submission.decision === 'duplicate' || !picture) return { kind: 'duplicate' };
@@ -222,15 +227,20 @@ export class Requests {
     }
     return {
       kind: 'accepted',
-      job: { id: jobId, preset: generation.preset, request: job },
+      job: {
+        id: jobId,
+        preset: generation.preset,
+        ...(model ? { model: model.id } : {}),
+        request: job,
+      },
       position: submission.position,
       cost: submission.cost,
       left: submission.left,
       isAnimated: picture.notes.length > 0,
       cut: picture.cut,
       // A request for the same prompt again had its tip before.
-      tip: generation.prompt === base?.prompt ? undefined : this.tipFor(generation.prompt),
-      ignored: withoutEffect(model, options),
+      tip: generation.prompt === base?.prompt ? undefined : this.tipFor(generation.prompt, model?.id),
+      ignored: withoutEffect(model ?? {}, options),
     };
   }
 
@@ -261,13 +271,17 @@ export class Requests {
     }
   }
 
-  async #storeInTurn(request: ChatRequest, generation: Generation): Promise<StoredPicture | Refused> {
+  async #storeInTurn(
+    request: ChatRequest,
+    generation: Generation,
+    model: PackManifest | undefined,
+  ): Promise<StoredPicture | Refused> {
     while (this.#fetching >= picturesAtOnce) {
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
     this.#fetching += 1;
     try {
-      return await this.#storePicture(request, generation);
+      return await this.#storePicture(request, generation, model);
     } finally {
       this.#fetching -= 1;
       this.#waiting.shift()?.();
@@ -278,14 +292,15 @@ export class Requests {
   async #storePicture(
     { jobId, picture, mask: given }: ChatRequest,
     generation: Generation,
+    model: PackManifest | undefined,
   ): Promise<StoredPicture | Refused> {
-    const { artifacts, manifest } = this.#tools;
+    const { artifacts } = this.#tools;
     const source = typeof picture === 'function' ? await picture() : picture;
     if ('kind' in source) return source;
     const isEarlier = 'ofJob' in source;
     if (isEarlier && !(await artifacts.hasImage(source.ofJob))) return refused('gone');
     const header = await this.#decoder.check(isEarlier ? artifacts.files(source.ofJob).image : source);
-    const clip = manifest && resolveRequest(manifest, generation, header);
+    const clip = model && resolveRequest(model, generation, header);
     const mask = typeof given === 'function' ? await given() : given;
     if (mask && 'kind' in mask) return mask;
     if (mask instanceof Uint8Array) checkMaskShape(await readMask(() => this.#decoder.check(mask)), header);
@@ -301,17 +316,18 @@ export class Requests {
     { jobId, person, place }: ChatRequest,
     rules: ReadyRules,
     generation: Generation,
+    model: string | undefined,
   ): Promise<Refused | { readonly kind: 'duplicate' } | undefined> {
     const { channelKey, isAgeRestricted } = place;
     const { roleKeys, isChannel = false } = person;
     const ruled = { roleKeys, isChannel, channelKey, isAgeRestricted, generation };
-    const rule = brokenRule(rules, { ...ruled, presets: this.#presets });
+    const rule = brokenRule(rules, { ...ruled, presets: this.#tools.models.presetsOf(model) });
     if (!rule) return undefined;
     const known = await this.#tools.client.ledger.read(jobId).catch(() => undefined);
     return known ? { kind: 'duplicate' } : refused({ kind: 'rule', rule });
   }
 
-  /** Submits a request like an earlier one: everything is kept but the seed, and what `changes` and `mask` say. */
+  /** Submits a request like an earlier one: all is kept, its model too, but the seed, and what `changes` and `mask` say. */
   async submitAgain(
     entry: LedgerEntry,
     action: AgainAction,
@@ -321,11 +337,15 @@ export class Requests {
   ): Promise<RequestOutcome> {
     const { variation: _, seed: earlierSeed, ...rest } = entry.request.generation;
     const base: Generation = { ...rest, seed: action === 'remix' ? earlierSeed : randomInt(2 ** 32) };
+    // A model that nobody chose may be gone without being missed: the default makes it then.
+    const made = entry.model ?? entry.artifact?.model;
+    const isThere = made !== undefined && this.#tools.models.isOffered(made);
+    if (isThere && base.model === undefined && made !== this.#tools.models.default?.id) base.model = made;
     if (action === 'subtle' || action === 'strong') {
       const videoId = entry.artifact?.videoId;
       if (!videoId) return refused('gone');
       base.variation = { videoId, strength: variationStrengths[action] };
-      Object.assign(base, asItWasMade(entry, this.#presets));
+      Object.assign(base, asItWasMade(entry, this.#tools.models.presetsOf(made)));
     }
     // A private job stays private, unless the changes say otherwise.
     const options = { ...changes, isPrivate: changes.isPrivate ?? entry.request.isPrivate };

@@ -1,6 +1,7 @@
 /** `kinora bot`: the bot process alone. */
 import { startBot } from '../bot/main.ts';
 import { BotMetrics } from '../bot/metrics.ts';
+import { Models } from '../bot/models.ts';
 import type { Config } from '../config.ts';
 import { createLogger } from '../log.ts';
 import { startMetricsServer } from '../metrics/server.ts';
@@ -23,20 +24,23 @@ export async function runBot(config: Config): Promise<void> {
     const metrics = metricsPorts && new BotMetrics(metricsProbe(address));
     if (metrics) await startMetricsServer(metricsPorts.bot, metrics);
     const { path: ffmpegPath } = await findFfmpeg({ ffmpegPath: config.ffmpegPath });
-    // On a machine without workers there may be no pack.
-    const pack = await choosePack(config, config.model).catch(() => undefined);
+    // On a machine without workers there may be no packs.
+    const own = await Promise.all(
+      config.models.map((name) => choosePack(config, name).catch(() => undefined)),
+    );
+    const models = new Models(own.flatMap((pack) => (pack ? [pack.manifest] : [])));
     const bot = await startBot({
       address,
       jobsFolder: config.jobsFolder,
       cacheFolder: config.cacheFolder,
       jobFiles: config.jobFiles,
       expireAfterMs: config.queue.expireAfterMs,
-      terms: queueTerms(config.queue, pack?.manifest),
-      platforms: await platformsOf(config, address, pack?.manifest, log),
+      terms: queueTerms(config.queue, (id) => models.of(id)),
+      platforms: await platformsOf(config, address, log),
+      models,
       ffmpegPath,
       publicUrl: config.web.port ? config.web.publicUrl : undefined,
       log,
-      ...(pack ? { manifest: pack.manifest } : {}),
       ...(metrics ? { metrics } : {}),
     });
     return () => bot.stop();

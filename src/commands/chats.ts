@@ -4,7 +4,6 @@ import { InboxPlatform } from '../bot/inbox.ts';
 import type { ChatPlatform } from '../bot/platform.ts';
 import type { Config } from '../config.ts';
 import { KinoraError } from '../errors.ts';
-import type { PackManifest } from '../inference/packs/manifest.ts';
 import type { Logger } from '../log.ts';
 import type { RedisAddress } from '../queue/redis.ts';
 
@@ -24,12 +23,7 @@ export function assertSomeChat({ inboxFolder, discord, telegram, web }: Config, 
 }
 
 /** Loads the libraries of these chats only. */
-export async function platformsOf(
-  config: Config,
-  redis: RedisAddress,
-  manifest: PackManifest | undefined,
-  log: Logger,
-): Promise<ChatPlatform[]> {
+export async function platformsOf(config: Config, redis: RedisAddress, log: Logger): Promise<ChatPlatform[]> {
   const { dataDir: dataFolder, ffmpegPath, discord, telegram, web, proxies } = config;
   if (proxies.https ?? proxies.http ?? proxies.all) {
     const { useProxies } = await import('../bot/proxies.ts');
@@ -55,7 +49,7 @@ export async function platformsOf(
     const { shortcuts } = config;
     platforms.push(
       new WebPlatform({
-        ...{ host, port, publicUrl, redis, manifest, shortcuts, dataFolder, log },
+        ...{ host, port, publicUrl, redis, shortcuts, dataFolder, log },
         outgoing: { mayBePrivate, proxies },
       }),
     );

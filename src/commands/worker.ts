@@ -6,6 +6,7 @@ import { startMetricsServer } from '../metrics/server.ts';
 import { Artifacts } from '../queue/artifacts.ts';
 import { Keys } from '../queue/keys.ts';
 import { shareLog } from '../queue/live-log.ts';
+import { tellOfModels } from '../queue/models.ts';
 import { assertTrustworthy, connectRedis } from '../queue/redis.ts';
 import { claimSchema } from '../queue/schema.ts';
 import { WorkerBeat } from '../queue/worker-registry.ts';
@@ -49,7 +50,13 @@ export async function runWorker(config: Config): Promise<void> {
       new WorkerMetrics({ probe: metricsProbe(address), vitals, engineStatus: () => engineStatus() });
     // Before the model is loaded, which may take minutes.
     if (metrics) await startMetricsServer(config.metricsPorts.worker, metrics);
-    const beat = new WorkerBeat(redis, new Keys(), firstDevice, () => vitals.read());
+    const { id } = pack.manifest;
+    const models = {
+      models: [id],
+      loaded: () => (/^(idle|busy)$/.test(engineStatus()?.state ?? '') ? [id] : []),
+    };
+    await tellOfModels(redis, new Keys(), new Map([[id, JSON.stringify(pack.manifest)]]));
+    const beat = new WorkerBeat(redis, new Keys(), firstDevice, () => vitals.read(), models);
     beat.begin();
     const { engine, device, choice, advice } = await startEngine(config, pack, config.device, log);
     if (advice !== undefined) log.warn({ device }, advice);
@@ -68,7 +75,7 @@ export async function runWorker(config: Config): Promise<void> {
       new Artifacts(config.jobsFolder, config.jobFiles.minFreeBytes * roomForVideo),
       metrics?.measured(generate) ?? generate,
       log,
-      { device, costs: config.queue.costs },
+      { device, ...models, costs: config.queue.costs },
       new Keys(),
       beat,
     );

@@ -6,6 +6,7 @@ import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { withDeadline } from '../deadline.ts';
 import type { Keys } from '../queue/keys.ts';
+import { countsByPreset } from '../queue/models.ts';
 import { redisTime } from '../queue/redis.ts';
 import { countLiveWorkers } from '../queue/worker-registry.ts';
 
@@ -87,11 +88,11 @@ const countsSchema = z.tuple(
 
 async function readQueue(redis: Redis, keys: Keys): Promise<QueueReading> {
   const now = await redisTime(redis);
-  const presets = await redis.smembers(keys.presets);
+  const kinds = await redis.smembers(keys.presets);
   // In one step: a job that moves on meanwhile is counted once.
   const batch = redis.multi().scard(keys.active('all')).zcard(keys.pending).get(keys.mode);
   batch.hgetall(keys.endings).hgetall(keys.failures);
-  for (const preset of presets) batch.zcard(keys.waiting(preset));
+  for (const kind of kinds) batch.zcard(keys.waiting(kind));
   const replies = (await batch.exec()) ?? [];
   const [active, pending, mode, endings, failures, ...counts] = countsSchema.parse(
     replies.map(([error, reply]) => {
@@ -102,7 +103,7 @@ async function readQueue(redis: Redis, keys: Keys): Promise<QueueReading> {
   const oldest = await oldestWaiting(redis, keys);
   const waiting = counts.reduce((sum, count) => sum + count, 0);
   return {
-    waiting: new Map(presets.map((preset, index) => [preset, counts[index] ?? 0])),
+    waiting: countsByPreset(kinds.map((kind, index) => [kind, counts[index] ?? 0])),
     oldestWaitingMs: oldest === undefined ? 0 : Math.max(0, now - oldest),
     running: Math.max(0, active - waiting),
     undelivered: Math.max(0, pending - active),

@@ -11,7 +11,7 @@ import type { Generation } from '../request/request.ts';
 import { retry } from '../retry.ts';
 import { type KeptProgress, keptProgress, publishEvent, type QueueEvent, subscribeEvents } from './events.ts';
 import { History } from './history.ts';
-import { deliverQueueName, generateQueueName, type JobRequest, type QueueData } from './jobs.ts';
+import { deliverQueueName, type JobRequest, type QueueData } from './jobs.ts';
 import { Keys } from './keys.ts';
 import {
   type Admission,
@@ -20,13 +20,25 @@ import {
   Ledger,
   type LedgerEntry,
   type Refusal,
+  type WaitingJob,
 } from './ledger.ts';
+import { generateQueueOf, generateQueues, readKind } from './models.ts';
 import { RedisClock } from './redis-clock.ts';
 import { type QueuePosition, TimeLeft } from './time-left.ts';
 
+/** What decides the cost of a job. */
+export interface CostedJob {
+  readonly generation: Generation;
+  /** The one that makes it; absent where none is known. */
+  readonly model?: string | undefined;
+}
+
+/** What says in which queue of BullMQ a job is. */
+type QueuedJob = Pick<WaitingJob, 'id' | 'model'>;
+
 export interface QueueTerms {
   /** Credits of one job, and its length for the fair order of the queue. */
-  readonly cost: (generation: Generation) => number;
+  readonly cost: (job: CostedJob) => number;
   /** Calendar day of the allowance, in the operator's time zone, for a time in ms. */
   readonly day: (now: number) => string;
   readonly cooldownMs: number;
@@ -89,7 +101,8 @@ export class JobClient {
   readonly #log: Logger;
   readonly #clock: RedisClock;
   readonly #flows: FlowProducer;
-  readonly #generateQueue: Queue<QueueData>;
+  /** By their names, as they are needed. */
+  readonly #generateQueues = new Map<string, Queue<QueueData>>();
   readonly #deliverQueue: Queue<QueueData>;
   /** Calls of submit() that have not returned. */
   readonly #unanswered = new Map<string, Promise<Submission>>();
@@ -106,14 +119,32 @@ export class JobClient {
     this.#clock = new RedisClock(redis);
     this.history = new History(redis, this.ledger);
     this.timeLeft = new TimeLeft(redis, keys, this.ledger);
-    const options = { connection: redis, prefix: keys.bull, ...independentOfRedis };
-    this.#flows = new FlowProducer(options);
-    this.#generateQueue = new Queue<QueueData>(generateQueueName, options);
-    this.#deliverQueue = new Queue<QueueData>(deliverQueueName, options);
-    const onError = (error: Error): void => log.warn({ err: error.message }, 'queue connection');
-    this.#flows.on('error', onError);
-    this.#generateQueue.on('error', onError);
-    this.#deliverQueue.on('error', onError);
+    this.#flows = new FlowProducer(this.#bullOptions);
+    this.#flows.on('error', this.#onError);
+    this.#deliverQueue = this.#openQueue(deliverQueueName);
+  }
+
+  get #bullOptions() {
+    return { connection: this.#redis, prefix: this.keys.bull, ...independentOfRedis };
+  }
+
+  readonly #onError = (error: Error): void => this.#log.warn({ err: error.message }, 'queue connection');
+
+  #openQueue(name: string): Queue<QueueData> {
+    const queue = new Queue<QueueData>(name, this.#bullOptions);
+    queue.on('error', this.#onError);
+    return queue;
+  }
+
+  /** BullMQ's queue in which a job waits for a worker. */
+  #generateQueue({ model }: QueuedJob): Queue<QueueData> {
+    return this.#queueNamed(generateQueueOf(model));
+  }
+
+  #queueNamed(name: string): Queue<QueueData> {
+    const queue = this.#generateQueues.get(name) ?? this.#openQueue(name);
+    this.#generateQueues.set(name, queue);
+    return queue;
   }
 
   /**
@@ -188,21 +219,22 @@ export class JobClient {
     if ((await diskFull?.()) && !(await this.#redis.exists(this.keys.job(request.id)))) {
       return { decision: 'disk-full' };
     }
-    const terms = { cost: cost(request.generation), day: day(now), cooldownMs, limits, now };
+    const terms = { cost: cost(request), day: day(now), cooldownMs, limits, now };
     return await this.ledger.admit(request, { ...terms, ...call });
   }
 
   async #decide(request: JobRequest, callId: string, now: number, isFree: boolean): Promise<Submission> {
-    const { id, generation } = request;
+    const { generation } = request;
     const admission = await this.#admit(request, now, { callId, isFree });
     if (admission.decision === 'duplicate') {
-      if (admission.state === 'reserved') await this.#enqueue(id, admission.priority, now);
+      if (admission.state === 'reserved') await this.#enqueue(request, admission.priority, now);
       return { decision: 'duplicate', state: admission.state };
     }
     if (admission.decision !== 'accepted') return admission;
-    await this.#enqueue(id, admission.priority, now);
-    const position = (await this.timeLeft.position({ id, preset: generation.preset })) ?? { ahead: 0 };
-    const cost = this.#terms.cost(generation);
+    await this.#enqueue(request, admission.priority, now);
+    const job = { id: request.id, preset: generation.preset, model: request.model };
+    const position = (await this.timeLeft.position(job)) ?? { ahead: 0 };
+    const cost = this.#terms.cost(request);
     return { decision: 'accepted', position, cost, left: admission.left + admission.granted };
   }
 
@@ -217,7 +249,8 @@ export class JobClient {
   }
 
   /** Puts the flow of an admitted job into BullMQ; adding what is there already changes nothing. */
-  async #enqueue(jobId: string, priority: number, now?: number): Promise<void> {
+  async #enqueue(job: QueuedJob, priority: number, now?: number): Promise<void> {
+    const { id: jobId, model } = job;
     await this.#flows.add({
       name: 'deliver',
       queueName: deliverQueueName,
@@ -226,7 +259,7 @@ export class JobClient {
       children: [
         {
           name: 'generate',
-          queueName: generateQueueName,
+          queueName: generateQueueOf(model),
           data: { jobId } satisfies QueueData,
           opts: {
             jobId,
@@ -247,19 +280,19 @@ export class JobClient {
   async restore(request: JobRequest, acceptedAt: number): Promise<void> {
     const { cost, day, limits } = this.#terms;
     const admission = await this.ledger.admit(request, {
-      cost: cost(request.generation),
+      cost: cost(request),
       day: day(acceptedAt),
       cooldownMs: 0,
       limits,
       now: acceptedAt,
       isRestored: true,
     });
-    if ('priority' in admission) await this.#enqueue(request.id, admission.priority, acceptedAt);
+    if ('priority' in admission) await this.#enqueue(request, admission.priority, acceptedAt);
   }
 
   /** Re-adds the flow of a job that BullMQ has lost. The ledger knows everything that is needed. */
   async enqueueAgain(entry: LedgerEntry, now?: number): Promise<void> {
-    await this.#enqueue(entry.id, entry.priority, now);
+    await this.#enqueue(entry, entry.priority, now);
   }
 
   /**
@@ -274,14 +307,14 @@ export class JobClient {
   }
 
   /** Lets the answer of a job that ended while it waited go out at once, not when its turn to be generated comes. */
-  async releaseAnswer(jobId: string): Promise<void> {
-    await this.#removeWaiting(jobId);
+  async releaseAnswer(job: QueuedJob): Promise<void> {
+    await this.#removeWaiting(job);
   }
 
   /** Gives a queued job the priority that belongs to its place in virtual time. */
-  async setPriority(jobId: string, priority: number): Promise<void> {
-    const job = await this.#generateQueue.getJob(jobId);
-    await job?.changePriority({ priority });
+  async setPriority(job: QueuedJob, priority: number): Promise<void> {
+    const queued = await this.#generateQueue(job).getJob(job.id);
+    await queued?.changePriority({ priority });
   }
 
   async #withdraw(jobId: string, callId: string): Promise<void> {
@@ -289,7 +322,7 @@ export class JobClient {
       const isWithdrawn = await this.ledger.withdraw(jobId, callId, undefined, withdrawnForSeconds);
       this.#denied.delete(callId);
       if (!isWithdrawn) return;
-      await this.#removeWaiting(jobId);
+      await this.#removeWaiting(await this.#queuedJob(jobId));
       publishEvent(this.#redis, this.keys.events, { type: 'cancel', jobId });
     };
     const pauseMs = (_error: unknown, attempt: number) =>
@@ -311,7 +344,7 @@ export class JobClient {
   }
 
   async #cancelled(jobId: string, answer: CancelAnswer): Promise<CancelAnswer> {
-    if (answer === 'cancelled') await this.#removeWaiting(jobId);
+    if (answer === 'cancelled') await this.#removeWaiting(await this.#queuedJob(jobId));
     if (answer === 'cancelled' || answer === 'requested') {
       publishEvent(this.#redis, this.keys.events, { type: 'cancel', jobId });
     }
@@ -319,19 +352,28 @@ export class JobClient {
   }
 
   /** Removing the child wakes its parent, which posts the final answer. One that has just been taken is left alone. */
-  async #removeWaiting(jobId: string): Promise<void> {
-    await this.#generateQueue.remove(jobId);
+  async #removeWaiting(job: QueuedJob): Promise<void> {
+    await this.#generateQueue(job).remove(job.id);
+  }
+
+  async #queuedJob(jobId: string): Promise<QueuedJob> {
+    const [kind, preset] = await this.#redis.hmget(this.keys.job(jobId), 'kind', 'preset');
+    return { id: jobId, model: readKind(kind ?? preset ?? '').model };
   }
 
   /** Takes a job that is over out of BullMQ. False while its generation or delivery is still at work. */
   async drop(jobId: string): Promise<boolean> {
-    const removed = [await this.#generateQueue.remove(jobId), await this.#deliverQueue.remove(jobId)];
+    const removed = [await this.#deliverQueue.remove(jobId)];
+    // The ledger may have forgotten in which one it is.
+    for (const name of await generateQueues(this.#redis, this.keys)) {
+      removed.push(await this.#queueNamed(name).remove(jobId));
+    }
     return removed.every((count) => count > 0);
   }
 
   /** What a request would cost, in credits. */
-  costOf(generation: Generation): number {
-    return this.#terms.cost(generation);
+  costOf(job: CostedJob): number {
+    return this.#terms.cost(job);
   }
 
   /** Milliseconds since 1970 by Redis's clock. */
@@ -350,6 +392,7 @@ export class JobClient {
   }
 
   async close(): Promise<void> {
-    await Promise.allSettled([this.#flows.close(), this.#generateQueue.close(), this.#deliverQueue.close()]);
+    const all = [this.#flows, this.#deliverQueue, ...this.#generateQueues.values()];
+    await Promise.allSettled(all.map((each) => each.close()));
   }
 }

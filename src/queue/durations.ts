@@ -1,20 +1,34 @@
 /**
- * How long jobs of each preset took on each device, for estimates of waiting times. The workers of one queue may differ
- * much in speed.
+ * How long jobs of each kind took on each device, and how long its model took to load, for estimates of waiting times.
+ * The workers of one queue may differ much in speed.
  */
 import type { Redis } from 'ioredis';
 import type { Keys } from './keys.ts';
 
 const remembered = 50;
 
+/** @param kind its name; see models.ts */
 export async function recordDuration(
   redis: Redis,
   keys: Keys,
-  preset: string,
+  kind: string,
   device: string,
   ms: number,
 ): Promise<void> {
-  const list = keys.durations(preset, device);
+  await record(redis, keys, device, keys.durations(kind, device), ms);
+}
+
+export async function recordLoad(
+  redis: Redis,
+  keys: Keys,
+  model: string,
+  device: string,
+  ms: number,
+): Promise<void> {
+  await record(redis, keys, device, keys.loads(model, device), ms);
+}
+
+async function record(redis: Redis, keys: Keys, device: string, list: string, ms: number): Promise<void> {
   await redis
     .multi()
     .sadd(keys.devices, device)
@@ -23,21 +37,26 @@ export async function recordDuration(
     .exec();
 }
 
+/** The moving median of a list of such times; undefined where there is none. */
+export async function usualMs(redis: Redis, list: string): Promise<number | undefined> {
+  const values = await redis.lrange(list, 0, remembered - 1);
+  return median(values.map(Number));
+}
+
 /**
- * Jobs of a preset that workers on `devices`, one each, finish in a millisecond, by moving medians. A device without
+ * Jobs of a kind that workers on `devices`, one each, finish in a millisecond, by moving medians. A device without
  * history counts as the average of the others; undefined when none has any.
  */
 export async function jobsPerMs(
   redis: Redis,
   keys: Keys,
-  preset: string,
+  kind: string,
   devices: readonly string[],
 ): Promise<number | undefined> {
   const known = await Promise.all(
-    [...new Set(devices)].map(async (device) => {
-      const values = await redis.lrange(keys.durations(preset, device), 0, remembered - 1);
-      return [device, median(values.map(Number))] as const;
-    }),
+    [...new Set(devices)].map(
+      async (device) => [device, await usualMs(redis, keys.durations(kind, device))] as const,
+    ),
   );
   const medians = new Map(known);
   const rates = devices.flatMap((device) => {

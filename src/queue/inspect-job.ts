@@ -6,9 +6,10 @@ import type { Redis } from 'ioredis';
 import type { Artifacts } from './artifacts.ts';
 import { type AuditEntry, AuditTrail, auditEntries } from './audit.ts';
 import { independentOfRedis } from './client.ts';
-import { deliverQueueName, generateQueueName } from './jobs.ts';
+import { deliverQueueName } from './jobs.ts';
 import type { Keys } from './keys.ts';
 import { Ledger } from './ledger.ts';
+import { generateQueueOf, readKind } from './models.ts';
 import { type WorkerEntry, workerEntries } from './worker-registry.ts';
 
 /** A job of BullMQ: one of its two queues. Times are in ms since 1970. */
@@ -52,12 +53,13 @@ export async function inspectJob(
 ): Promise<JobReport | undefined> {
   const fields = await redis.hgetall(keys.job(id));
   const ledger = fields['state'] === undefined ? undefined : parseFields(fields);
-  const ahead = await new Ledger(redis, keys).ahead({ id, preset: fields['preset'] ?? '' });
+  const kind = readKind(fields['kind'] ?? fields['preset'] ?? '');
+  const ahead = await new Ledger(redis, keys).ahead({ id, ...kind });
   const workers = [...(await workerEntries(redis, keys))];
   const [worker] = workers.flatMap(([workerId, { entry, alive }]) =>
     entry.jobId === id ? { ...entry, id: workerId, isAlive: alive } : [],
   );
-  const generate = await queuedJob(redis, keys, generateQueueName, id);
+  const generate = await queuedJob(redis, keys, generateQueueOf(kind.model), id);
   const deliver = await queuedJob(redis, keys, deliverQueueName, id);
   const { folder } = artifacts.files(id);
   const files = await filesIn(folder);

@@ -7,6 +7,7 @@ import { errorDetailSchema } from '../error-details.ts';
 import { type ErrorCode, errorCatalogue } from '../errors.ts';
 import { generationSchema } from '../request/request.ts';
 import { understoodSchema } from '../request/understood.ts';
+import { modelIdSchema } from './models.ts';
 
 /** "<platform>:<id>", for example "discord:8035…". */
 const platformKey = z.string().regex(/^[a-z]+:[\w.@-]{1,64}$/);
@@ -32,6 +33,8 @@ export const jobRequestSchema = z.object({
   /** Role or tier keys that the person holds, for quota overrides and weights. */
   roleKeys: z.array(platformKey).max(mostRoles).default([]),
   generation: generationSchema,
+  /** Which model makes it, chosen or not. Absent where none was known, and in jobs of an earlier version. */
+  model: modelIdSchema.optional(),
   /** Language of the person, as the platform names it: "en-US", "zh-CN". */
   locale: z.string().default('en'),
   /** Only the person who asked sees the answer, where the platform can do that. */
@@ -128,5 +131,4 @@ export type Failure = z.infer<typeof failureSchema>;
 export const queueDataSchema = z.object({ jobId: jobIdSchema });
 export type QueueData = z.infer<typeof queueDataSchema>;
 
-export const generateQueueName = 'generate';
 export const deliverQueueName = 'deliver';

@@ -38,9 +38,9 @@ export class Keys {
   active(ownerKey: string): string {
     return `${this.prefix}:active:${ownerKey}`;
   }
-  /** Sorted set of waiting job ids of one preset, in serving order. */
-  waiting(preset: string): string {
-    return `${this.prefix}:waiting:${preset}`;
+  /** Sorted set of waiting job ids of one kind, in serving order; see models.ts for the names of kinds. */
+  waiting(kind: string): string {
+    return `${this.prefix}:waiting:${kind}`;
   }
   /** See above: written by the scripts, read for estimates. */
   get vtime(): string {
@@ -49,7 +49,7 @@ export class Keys {
   get vfinish(): string {
     return `${this.prefix}:vfinish`;
   }
-  /** Set of presets that ever had a waiting job. */
+  /** Set of kinds that ever had a waiting job. */
   get presets(): string {
     return `${this.prefix}:presets`;
   }
@@ -149,9 +149,13 @@ export class Keys {
   get endings(): string {
     return `${this.prefix}:endings`;
   }
-  /** List of recent job durations in ms per preset and device. */
-  durations(preset: string, device: string): string {
-    return `${this.prefix}:durations:${preset}:${device}`;
+  /** List of recent job durations in ms per kind and device. */
+  durations(kind: string, device: string): string {
+    return `${this.prefix}:durations:${kind}:${device}`;
+  }
+  /** List of the ms that a worker on a device latest took to load a model. */
+  loads(model: string, device: string): string {
+    return `${this.prefix}:loads:${model}:${device}`;
   }
   /** Set of devices that ever finished a job. */
   get devices(): string {
@@ -168,6 +172,10 @@ export class Keys {
   /** String: the version of the data; see schema.ts. */
   get schema(): string {
     return `${this.prefix}:schema`;
+  }
+  /** Hash model → its description, by the worker that was started with it last; kept when no worker has it any more. */
+  get models(): string {
+    return `${this.prefix}:models`;
   }
   /** Hash workerId → JSON heartbeat of a worker. */
   get workers(): string {

@@ -17,6 +17,7 @@ import {
   storedRequestSchema,
 } from './jobs.ts';
 import { Keys } from './keys.ts';
+import { type JobKind, kindName, readKind } from './models.ts';
 import { runScript, type ScriptName } from './scripts.ts';
 
 export interface AdmissionLimits {
@@ -84,6 +85,8 @@ export interface LedgerEntry {
   readonly request: z.output<typeof jobRequestSchema>;
   readonly state: (typeof jobStates)[number];
   readonly preset: string;
+  /** Absent in jobs that were made before there were several, or while none was known. */
+  readonly model?: string;
   readonly cost: number;
   readonly priority: number;
   readonly createdAt: number;
@@ -102,10 +105,17 @@ export interface LedgerEntry {
   readonly failure?: Failure;
 }
 
+/** What says where a job waits. */
+export interface WaitingJob extends JobKind {
+  readonly id: string;
+}
+
 /** The latest jobs of one user, and of all, among which pending ones are searched. */
 const pendingOfUser = 200;
 const pendingOfAll = 5_000;
 const readAtOnce = 100;
+/** How often a later job may be preferred to one, since its model is loaded. */
+export const mostPassedOver = 3;
 
 export class Ledger {
   readonly #redis: Redis;
@@ -153,6 +163,7 @@ export class Ledger {
         ...(parsed.communityKey ? { community: parsed.communityKey } : {}),
         roles: parsed.roleKeys,
         preset: parsed.generation.preset,
+        kind: kindName({ preset: parsed.generation.preset, model: parsed.model }),
         ...(parsed.madeFrom ? { madeFrom: parsed.madeFrom.jobId } : {}),
         data: JSON.stringify(parsed),
       }),
@@ -193,6 +204,23 @@ export class Ledger {
     retentionSeconds: number,
   ): Promise<boolean> {
     return (await this.#call('withdraw', jobId, callId, now ?? '', retentionSeconds)) === 1;
+  }
+
+  /**
+   * From which of these models' jobs a worker that has them takes the next one: by the fair order, and a little by what
+   * is loaded; see turn.lua.
+   * @param models those whose jobs can be taken now, undefined for jobs without one
+   * @param loaded those of them that are ready
+   * @returns undefined also when none of them has a waiting job
+   */
+  async turnOf(
+    models: readonly (string | undefined)[],
+    loaded: ReadonlySet<string | undefined>,
+  ): Promise<string | undefined> {
+    const ready = models.filter((model) => loaded.has(model));
+    const names = (some: readonly (string | undefined)[]) => some.map((model) => model ?? '');
+    const ask = { models: names(models), loaded: names(ready), most: mostPassedOver };
+    return models[z.int().parse(await this.#call('turn', JSON.stringify(ask))) - 1];
   }
 
   /** @param isDiscarded whatever its state is, its person wants it gone */
@@ -270,9 +298,9 @@ export class Ledger {
   async waiting(
     limit: number,
   ): Promise<{ readonly entries: readonly LedgerEntry[]; readonly count: number }> {
-    const presets = await this.#redis.smembers(this.keys.presets);
-    const looks = presets.map(async (preset) => {
-      const key = this.keys.waiting(preset);
+    const kinds = await this.#redis.smembers(this.keys.presets);
+    const looks = kinds.map(async (kind) => {
+      const key = this.keys.waiting(kind);
       const first = await this.#redis.zrange(key, 0, String(limit - 1), 'WITHSCORES');
       return { first, count: await this.#redis.zcard(key) };
     });
@@ -283,11 +311,11 @@ export class Ledger {
   }
 
   /** The one that is served last, as it looks now; undefined where none waits. */
-  async lastWaiting(): Promise<Pick<LedgerEntry, 'id' | 'preset'> | undefined> {
-    const presets = await this.#redis.smembers(this.keys.presets);
-    const looks = presets.map(async (preset) => {
-      const [id, score] = await this.#redis.zrevrange(this.keys.waiting(preset), 0, 0, 'WITHSCORES');
-      return id === undefined ? [] : [{ id, preset, score: Number(score) }];
+  async lastWaiting(): Promise<WaitingJob | undefined> {
+    const kinds = await this.#redis.smembers(this.keys.presets);
+    const looks = kinds.map(async (kind) => {
+      const [id, score] = await this.#redis.zrevrange(this.keys.waiting(kind), 0, 0, 'WITHSCORES');
+      return id === undefined ? [] : [{ id, ...readKind(kind), score: Number(score) }];
     });
     return (await Promise.all(looks)).flat().sort((a, b) => b.score - a.score)[0];
   }
@@ -303,15 +331,15 @@ export class Ledger {
   }
 
   /**
-   * Jobs ahead of a waiting job, per preset.
+   * Jobs ahead of a waiting job, by the names of their kinds.
    * @returns undefined when the job does not wait
    */
-  async ahead(entry: Pick<LedgerEntry, 'id' | 'preset'>): Promise<ReadonlyMap<string, number> | undefined> {
-    const score = await this.#redis.zscore(this.keys.waiting(entry.preset), entry.id);
+  async ahead(job: WaitingJob): Promise<ReadonlyMap<string, number> | undefined> {
+    const score = await this.#redis.zscore(this.keys.waiting(kindName(job)), job.id);
     return score === null ? undefined : await this.#aheadOf(score);
   }
 
-  /** Jobs that would be ahead of a user's next one, per preset: by the virtual start that admit.lua would give it. */
+  /** Jobs that would be ahead of a user's next one, by the names of their kinds: by the virtual start that admit.lua would give it. */
   async aheadOfNext(userKey: string): Promise<ReadonlyMap<string, number>> {
     const [vtime, finish] = await Promise.all([
       this.#redis.get(this.keys.vtime),
@@ -322,11 +350,11 @@ export class Ledger {
   }
 
   async #aheadOf(score: string): Promise<ReadonlyMap<string, number>> {
-    const presets = await this.#redis.smembers(this.keys.presets);
+    const kinds = await this.#redis.smembers(this.keys.presets);
     const counts = await Promise.all(
-      presets.map((preset) => this.#redis.zcount(this.keys.waiting(preset), '-inf', `(${score}`)),
+      kinds.map((kind) => this.#redis.zcount(this.keys.waiting(kind), '-inf', `(${score}`)),
     );
-    return new Map(presets.map((preset, index) => [preset, counts[index] ?? 0]));
+    return new Map(kinds.map((kind, index) => [kind, counts[index] ?? 0]));
   }
 }
 
@@ -341,9 +369,11 @@ function parseEntry(id: string, fields: Record<string, string>): LedgerEntry {
     const text = fields[name];
     return text === undefined ? {} : ({ [name]: parse(text) } as { [key in K]?: V });
   };
+  const request = storedRequestSchema.parse(JSON.parse(fields['request'] ?? ''));
   return {
     id,
-    request: storedRequestSchema.parse(JSON.parse(fields['request'] ?? '')),
+    request,
+    ...(request.model === undefined ? {} : { model: request.model }),
     state: z.enum(jobStates).parse(fields['state']),
     preset: fields['preset'] ?? '',
     cost: number('cost'),

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import type { Logger } from '../log.ts';
 import type { AuditAction, AuditTrail } from './audit.ts';
 import { independentOfRedis } from './client.ts';
-import { generateQueueName } from './jobs.ts';
+import { generateQueues } from './models.ts';
 
 /**
  * running: everything goes on. paused: no requests are accepted and no job is started; a running one finishes.
@@ -22,16 +22,28 @@ export const storedModeSchema = z
 /** The changing methods take the userKey of the admin first and resolve to whether anything changed. */
 export class ModeSwitch {
   readonly #trail: AuditTrail;
-  readonly #queue: Queue;
+  readonly #log: Logger;
+  readonly #opened = new Map<string, Queue>();
 
   constructor(trail: AuditTrail, log: Logger) {
     this.#trail = trail;
-    this.#queue = new Queue(generateQueueName, {
-      connection: trail.redis,
-      prefix: trail.keys.bull,
-      ...independentOfRedis,
-    });
-    this.#queue.on('error', (error) => log.warn({ err: error.message }, 'admin connection'));
+    this.#log = log;
+  }
+
+  #open(name: string): Queue {
+    const { redis, keys } = this.#trail;
+    const queue = new Queue(name, { connection: redis, prefix: keys.bull, ...independentOfRedis });
+    queue.on('error', (error) => this.#log.warn({ err: error.message }, 'admin connection'));
+    return queue;
+  }
+
+  /** The queues of all models, also of those that no worker has now. */
+  async #queues(): Promise<Queue[]> {
+    const names = await generateQueues(this.#trail.redis, this.#trail.keys);
+    for (const name of names) {
+      if (!this.#opened.has(name)) this.#opened.set(name, this.#open(name));
+    }
+    return [...this.#opened.values()];
   }
 
   async pause(by: string, reason = ''): Promise<boolean> {
@@ -69,13 +81,15 @@ export class ModeSwitch {
   async enforce(): Promise<void> {
     for (;;) {
       const mode = await this.current();
-      await (mode === 'paused' ? this.#queue.pause() : this.#queue.resume());
+      const queues = await this.#queues();
+      await Promise.all(queues.map((queue) => (mode === 'paused' ? queue.pause() : queue.resume())));
       // Another admin may have changed the mode in between: the last one to tell the workers checks it again.
       if ((await this.current()) === mode) return;
     }
   }
 
   async close(): Promise<void> {
-    await this.#queue.close().catch(() => {}); // a dead Redis must not delay the stop
+    // A dead Redis must not delay the stop.
+    await Promise.allSettled([...this.#opened.values()].map((queue) => queue.close()));
   }
 }

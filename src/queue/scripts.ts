@@ -29,6 +29,7 @@ const scripts = {
   repair: script('repair'),
   settle: script('settle'),
   transition: script('transition'),
+  turn: script('turn'),
   withdraw: script('withdraw'),
 };
 export type ScriptName = keyof typeof scripts;

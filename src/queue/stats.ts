@@ -3,6 +3,7 @@ import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import type { Keys } from './keys.ts';
 import { type QueueMode, storedModeSchema } from './mode.ts';
+import { countsByPreset } from './models.ts';
 import { replies } from './redis.ts';
 import { isServing, workerEntries } from './worker-registry.ts';
 
@@ -22,11 +23,11 @@ export interface QueueStats {
 
 /** @param day as QueueTerms.day writes it */
 export async function queueStats(redis: Redis, keys: Keys, day: string): Promise<QueueStats> {
-  const presets = (await redis.smembers(keys.presets)).sort();
+  const kinds = (await redis.smembers(keys.presets)).sort();
   // In one transaction: a job that moves on meanwhile is counted once.
   const batch = redis.multi().scard(keys.active('all')).zcard(keys.pending);
   batch.get(keys.mode).hvals(keys.used(day)).hgetall(keys.failures);
-  for (const preset of presets) batch.zcard(keys.waiting(preset));
+  for (const kind of kinds) batch.zcard(keys.waiting(kind));
   const counters = z.record(z.string(), z.coerce.number());
   const [active, pending, mode, used, failures, ...counts] = replies(
     await batch.exec(),
@@ -36,7 +37,7 @@ export async function queueStats(redis: Redis, keys: Keys, day: string): Promise
   const waiting = counts.reduce((sum, count) => sum + count, 0);
   return {
     mode,
-    waiting: new Map(presets.map((preset, index) => [preset, counts[index] ?? 0])),
+    waiting: countsByPreset(kinds.map((kind, index) => [kind, counts[index] ?? 0])),
     running: Math.max(0, active - waiting),
     answering: Math.max(0, pending - active),
     workers: { alive: alive.length, busy: alive.filter(({ entry }) => entry.jobId !== null).length },

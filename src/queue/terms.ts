@@ -15,15 +15,16 @@ export interface QueueSettings {
 }
 
 /**
- * @param model its presets replace the general ones, and what it ignores costs nothing; a bot without a model pack uses
- * the general presets
+ * @param modelOf the one that makes a job: its presets replace the general ones, and what it ignores costs nothing; where
+ * it is not known, the general presets count
  */
 export function queueTerms(
   settings: QueueSettings,
-  model: Pick<ModelLimits, 'presets' | 'ignoredOptions'> = {},
+  modelOf: (id: string | undefined) => Pick<ModelLimits, 'presets' | 'ignoredOptions'> | undefined,
 ): QueueTerms {
   return {
-    cost: (generation) => {
+    cost: ({ generation, model: id }) => {
+      const model = modelOf(id) ?? {};
       const preset = presetNames.find((name) => name === generation.preset) ?? 'standard';
       return costOf(withEffect(model, generation), settings.costs[preset] ?? 1, presetOf(model, preset));
     },

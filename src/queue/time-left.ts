@@ -1,11 +1,12 @@
 /** How long jobs will still take, by what the running ones say of themselves and by what recent ones took. */
 import type { Redis } from 'ioredis';
-import { jobsPerMs } from './durations.ts';
+import { jobsPerMs, usualMs } from './durations.ts';
 import { keptProgress } from './events.ts';
 import type { Keys } from './keys.ts';
-import type { Ledger, LedgerEntry } from './ledger.ts';
+import type { Ledger, LedgerEntry, WaitingJob } from './ledger.ts';
+import { type JobKind, kindName, readKind } from './models.ts';
 import { redisTime } from './redis.ts';
-import { isServing, workerEntries } from './worker-registry.ts';
+import { canMake, isServing, type WorkerEntry, workerEntries } from './worker-registry.ts';
 
 /** Where a waiting job stands in the queue. */
 export interface QueuePosition {
@@ -13,6 +14,8 @@ export interface QueuePosition {
   readonly ahead: number;
   /** Milliseconds until its video, by what recent jobs took on the workers' devices; undefined while there is no history. */
   readonly leftMs?: number;
+  /** Workers live, and none of them has its model: it waits until one comes that has. */
+  readonly isStranded?: true;
 }
 
 /** Of the jobs that fill somebody's share of the queue, so many are looked at. */
@@ -30,41 +33,59 @@ export class TimeLeft {
   }
 
   /** Where a waiting job stands, or undefined when it does not wait. Cheap at any queue length. */
-  async position(job: Pick<LedgerEntry, 'id' | 'preset'>): Promise<QueuePosition | undefined> {
+  async position(job: WaitingJob): Promise<QueuePosition | undefined> {
     const ahead = await this.#ledger.ahead(job);
-    return ahead && (await this.#placeOf(ahead, [job.preset])).get(job.preset);
+    return ahead && (await this.#placeOf(ahead, job, await this.#living()));
   }
 
-  /** Where a user's next job of each preset would stand now. */
-  async forecast(userKey: string, presets: readonly string[]): Promise<ReadonlyMap<string, QueuePosition>> {
-    return await this.#placeOf(await this.#ledger.aheadOfNext(userKey), presets);
-  }
-
-  /** @param ahead jobs per preset that are served before */
-  async #placeOf(
-    ahead: ReadonlyMap<string, number>,
-    own: readonly string[],
-  ): Promise<ReadonlyMap<string, QueuePosition>> {
-    const total = [...ahead.values()].reduce((sum, count) => sum + count, 0);
-    const { devices, jobIds } = await this.#workers();
-    const rates = new Map(
-      await Promise.all(
-        [...new Set([...ahead.keys(), ...own])].map(
-          async (preset) => [preset, await jobsPerMs(this.#redis, this.#keys, preset, devices)] as const,
-        ),
-      ),
+  /** Where a user's next job of each kind would stand now, by the names of the kinds. */
+  async forecast(userKey: string, kinds: readonly JobKind[]): Promise<ReadonlyMap<string, QueuePosition>> {
+    const [ahead, living] = await Promise.all([this.#ledger.aheadOfNext(userKey), this.#living()]);
+    const places = kinds.map(
+      async (kind) => [kindName(kind), await this.#placeOf(ahead, kind, living)] as const,
     );
-    const rests = await this.#rests(jobIds);
-    const place = (preset: string): QueuePosition => {
-      const rate = rates.get(preset);
-      if (rate === undefined) return { ahead: total };
-      let waitMs = 0;
-      for (const rest of rests) waitMs += rest / devices.length;
-      for (const [other, count] of ahead) waitMs += count / (rates.get(other) ?? rate);
-      // Faster workers take more of the jobs, so this is the time of one job on average.
-      return { ahead: total, leftMs: waitMs + devices.length / rate };
-    };
-    return new Map(own.map((preset) => [preset, place(preset)]));
+    return new Map(await Promise.all(places));
+  }
+
+  /** @param all jobs that are served before, by the names of their kinds */
+  async #placeOf(
+    all: ReadonlyMap<string, number>,
+    own: JobKind,
+    living: readonly WorkerEntry[],
+  ): Promise<QueuePosition> {
+    const able = living.filter((worker) => canMake(worker, own.model));
+    // Jobs for which none of these workers has the model are in nobody's way.
+    const waiting = [...all].map(([name, count]) => ({ kind: readKind(name), name, count }));
+    const ahead = waiting.filter(
+      ({ kind, count }) =>
+        count > 0 && (able.length === 0 || able.some((worker) => canMake(worker, kind.model))),
+    );
+    const total = ahead.reduce((sum, { count }) => sum + count, 0);
+    if (able.length === 0 && living.length > 0) return { ahead: total, isStranded: true };
+    const devices = await this.#devicesOf(able);
+    const rateOf = (name: string) => jobsPerMs(this.#redis, this.#keys, name, devices);
+    const rate = await rateOf(kindName(own));
+    if (rate === undefined) return { ahead: total };
+    let waitMs = await this.#loadsMs([own, ...ahead.map(({ kind }) => kind)], able);
+    for (const rest of await this.#rests(able)) waitMs += rest / devices.length;
+    for (const { name, count } of ahead) waitMs += count / ((await rateOf(name)) ?? rate);
+    // Faster workers take more of the jobs, so this is the time of one job on average.
+    return { ahead: total, leftMs: waitMs + devices.length / rate };
+  }
+
+  /** Until the models of these jobs are loaded that none of these workers has ready. */
+  async #loadsMs(kinds: readonly JobKind[], able: readonly WorkerEntry[]): Promise<number> {
+    const models = new Set(kinds.flatMap(({ model }) => model ?? []));
+    let ms = 0;
+    for (const model of models) {
+      if (able.some(({ loaded }) => loaded.includes(model))) continue;
+      const known = await Promise.all(
+        able.map(({ device }) => usualMs(this.#redis, this.#keys.loads(model, device))),
+      );
+      const loads = known.filter((load) => load !== undefined);
+      if (loads.length > 0) ms += Math.min(...loads);
+    }
+    return ms;
   }
 
   /** Milliseconds until the video of a running job, or undefined where nobody can tell. */
@@ -72,11 +93,12 @@ export class TimeLeft {
     const progress = await keptProgress(this.#redis, this.#keys, jobId);
     if (progress?.latest.leftMs !== undefined) return progress.latest.leftMs;
     // It has not said so yet: as long as such jobs take, less the time since its start.
-    const { preset, startedAt } = entry ?? (await this.#ledger.read(jobId)) ?? {};
-    if (preset === undefined || startedAt === undefined) return undefined;
-    const { devices } = await this.#workers();
-    const rate = await jobsPerMs(this.#redis, this.#keys, preset, devices);
-    return rate && Math.max(0, devices.length / rate - ((await redisTime(this.#redis)) - startedAt));
+    const known = entry ?? (await this.#ledger.read(jobId));
+    if (known?.startedAt === undefined) return undefined;
+    const living = await this.#living();
+    const devices = await this.#devicesOf(living.filter((worker) => canMake(worker, known.model)));
+    const rate = await jobsPerMs(this.#redis, this.#keys, kindName(known), devices);
+    return rate && Math.max(0, devices.length / rate - ((await redisTime(this.#redis)) - known.startedAt));
   }
 
   /**
@@ -85,9 +107,11 @@ export class TimeLeft {
    */
   async untilOneEnds(ownerKey: string): Promise<number | undefined> {
     const set = this.#keys.active(ownerKey);
-    const { jobIds } = await this.#workers();
-    const areOwn = await Promise.all(jobIds.map((jobId) => this.#redis.sismember(set, jobId)));
-    const running = await this.#rests(jobIds.filter((_, index) => areOwn[index] === 1));
+    const living = await this.#living();
+    const areOwn = await Promise.all(
+      living.map(({ jobId }) => (jobId === null ? 0 : this.#redis.sismember(set, jobId))),
+    );
+    const running = await this.#rests(living.filter((_, index) => areOwn[index] === 1));
     if (running.length > 0) return Math.min(...running);
     const ids = (await this.#redis.smembers(set)).slice(0, lookedAt);
     const entries = await Promise.all(ids.map((id) => this.#ledger.read(id)));
@@ -95,18 +119,19 @@ export class TimeLeft {
     return first && (await this.position(first))?.leftMs;
   }
 
-  async #rests(jobIds: readonly string[]): Promise<number[]> {
-    const rests = await Promise.all(jobIds.map((jobId) => this.ofRunning(jobId)));
-    return rests.flatMap((rest) => rest ?? []);
+  async #rests(workers: readonly WorkerEntry[]): Promise<number[]> {
+    const rests = await Promise.all(workers.map(({ jobId }) => jobId && this.ofRunning(jobId)));
+    return rests.flatMap((rest) => (typeof rest === 'number' ? rest : []));
   }
 
-  /** The devices and jobs of living workers, a device for each; while none lives, one device of those that there were. */
-  async #workers(): Promise<{ readonly devices: readonly string[]; readonly jobIds: readonly string[] }> {
+  async #living(): Promise<WorkerEntry[]> {
     const workers = [...(await workerEntries(this.#redis, this.#keys)).values()];
-    const living = workers.filter(isServing).map(({ entry }) => entry);
-    const jobIds = living.flatMap(({ jobId }) => jobId ?? []);
-    const devices = living.map(({ device }) => device);
-    if (devices.length > 0) return { devices, jobIds };
-    return { devices: (await this.#redis.smembers(this.#keys.devices)).slice(0, 1), jobIds };
+    return workers.filter(isServing).map(({ entry }) => entry);
+  }
+
+  /** One for each worker; while there is none, one of those that there were. */
+  async #devicesOf(workers: readonly WorkerEntry[]): Promise<readonly string[]> {
+    if (workers.length > 0) return workers.map(({ device }) => device);
+    return (await this.#redis.smembers(this.#keys.devices)).slice(0, 1);
   }
 }

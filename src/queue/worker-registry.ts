@@ -55,6 +55,10 @@ export const workerSchema = z.object({
   device: z.string(),
   /** Takes jobs, and does not still load its model for the first time. */
   isServing: z.boolean().default(true),
+  /** The models that it makes clips with; the first also makes those that name none. */
+  models: z.array(z.string()).default([]),
+  /** Those of them whose next job need not wait for their weights. */
+  loaded: z.array(z.string()).default([]),
   /** Another version may tell other things. */
   vitals: vitalsSchema.optional().catch(undefined),
 });
@@ -98,23 +102,42 @@ export async function countLiveWorkers(redis: Redis, keys: Keys): Promise<number
 export const isServing = ({ entry, alive }: { entry: WorkerEntry; alive: boolean }): boolean =>
   alive && entry.isServing;
 
+/** Whether its worker makes clips of a model, or of any where the job has none. */
+export function canMake({ models }: Pick<WorkerEntry, 'models'>, model: string | undefined): boolean {
+  return model === undefined || models.includes(model);
+}
+
+/** What a worker tells of its models. */
+export interface WorkerModels {
+  readonly models: readonly string[];
+  readonly loaded: () => readonly string[];
+}
+
 /** One worker's line in the registry, renewed while the process lives. */
 export class WorkerBeat {
   readonly id = randomUUID();
   readonly #redis: Redis;
   readonly #keys: Keys;
   readonly #vitals: (() => WorkerVitals) | undefined;
+  readonly #models: WorkerModels;
   #device: string;
   #timer: NodeJS.Timeout | undefined;
   #jobId: string | null = null;
   #isServing = false;
 
   /** @param vitals asked at every beat */
-  constructor(redis: Redis, keys: Keys, device: string, vitals?: () => WorkerVitals) {
+  constructor(
+    redis: Redis,
+    keys: Keys,
+    device: string,
+    vitals?: () => WorkerVitals,
+    models: WorkerModels = { models: [], loaded: () => [] },
+  ) {
     this.#redis = redis;
     this.#keys = keys;
     this.#device = device;
     this.#vitals = vitals;
+    this.#models = models;
   }
 
   /** Says from now on that this worker lives. */
@@ -143,6 +166,8 @@ export class WorkerBeat {
       jobId: this.#jobId,
       device: this.#device,
       isServing: this.#isServing,
+      models: [...this.#models.models],
+      loaded: [...this.#models.loaded()],
       ...(this.#vitals ? { vitals: this.#vitals() } : {}),
     };
     const beat = JSON.stringify(entry);

@@ -108,6 +108,7 @@ function hasForm(option: Option, text: string): boolean {
     case 'factor':
       return typeof value === 'boolean' || (typeof value === 'number' && !Number.isNaN(value));
     case 'text':
+    case 'name':
       return false; // any text
   }
 }
@@ -171,6 +172,9 @@ function checkValue(what: string, option: Option, value: unknown): string | numb
     case 'text':
       if (typeof value === 'string') return value;
       throw new KinoraError('INVALID_OPTION', `The option "${what}" must be a text.`);
+    case 'name':
+      if (typeof value === 'string' && /^[a-z0-9][a-z0-9._-]{0,63}$/.test(value)) return value;
+      throw new KinoraError('INVALID_OPTION', { kind: 'nameForm', what });
     case 'range': {
       const { min, max, isWhole } = option;
       if (typeof value === 'number' && value >= min && value <= max) {
@@ -216,7 +220,7 @@ export function typedValues(
 }
 
 /** The order in a caption: plain values, then quoted texts, then switches. */
-const rank = { range: 0, oneOf: 0, size: 0, text: 1, factor: 2, switch: 2 } as const;
+const rank = { range: 0, oneOf: 0, name: 0, size: 0, text: 1, factor: 2, switch: 2 } as const;
 
 /** A generation as a caption that parseWords() reads back. */
 export function optionsAsWords(generation: Generation): string {

@@ -31,6 +31,8 @@ export const generationSchema = z.object({
   prompt: z.string().max(2000),
   negativePrompt: z.string().max(2000).optional(),
   preset: z.string().min(1).max(32),
+  /** Chosen by name; the default where nobody did. */
+  model: z.string().min(1).max(64).optional(),
   seed: z.int().nonnegative(),
   numFrames: z.int().positive().optional(),
   numInferenceSteps: z.int().positive().optional(),
@@ -75,6 +77,8 @@ export type OptionValues =
   | { readonly kind: 'range'; readonly min: number; readonly max: number; readonly isWhole: boolean }
   | { readonly kind: 'oneOf'; readonly allowed: readonly string[] }
   | { readonly kind: 'text' }
+  /** One word, such as the id of a model; who knows the models checks it. */
+  | { readonly kind: 'name' }
   | { readonly kind: 'switch' }
   /** 1, 2 or 3; in a chat, yes is 3 and no is 1. */
   | { readonly kind: 'factor' };
@@ -100,6 +104,7 @@ export const optionTable = {
     flags: '-p, --preset <name>',
     help: `${presetNames.join(', ')} (default: standard)`,
   },
+  model: { word: 'model', kind: 'name' },
   motion: {
     word: 'motion',
     ...oneOf(motions),

@@ -4,7 +4,6 @@ import { fileURLToPath } from 'node:url';
 import type { ChatPlatform, Services } from '../bot/platform.ts';
 import { type Deliver, DeliveryDelayed } from '../bot/upkeep/delivery.ts';
 import { KinoraError } from '../errors.ts';
-import type { PackManifest } from '../inference/packs/manifest.ts';
 import type { Logger } from '../log.ts';
 import { connectRedis, type RedisAddress } from '../queue/redis.ts';
 import { Webhooks } from '../queue/webhooks.ts';
@@ -25,8 +24,6 @@ export interface WebOptions {
   readonly port: number;
   readonly redis: RedisAddress;
   readonly log: Logger;
-  /** Of the workers' model pack, where it is known. */
-  readonly manifest?: PackManifest | undefined;
   /** What the operator gives up for speed. */
   readonly shortcuts?: Shortcuts;
   /** For what the API keeps outside of Redis: the key of the webhooks' secrets. */
@@ -90,11 +87,11 @@ export class WebPlatform implements ChatPlatform {
   }
 
   async #build(services: Services): Promise<Running> {
-    const { log, manifest, dataFolder, shortcuts = {} } = this.#options;
+    const { log, dataFolder, shortcuts = {} } = this.#options;
     const onError = (error: Error): void => log.warn({ err: error.message }, 'redis of the API');
     const redis = connectRedis(this.#options.redis, 'fail-fast', onError);
     const patient = connectRedis(this.#options.redis, 'patient', onError);
-    const { client, artifacts, account } = services;
+    const { client, artifacts, account, models } = services;
     const { keys } = client;
     const news = new News();
     await news.start(client);
@@ -108,7 +105,7 @@ export class WebPlatform implements ChatPlatform {
     const repetitions = new Repetitions(redis, keys);
     const server = await buildServer({
       ...{ redis, keys, log },
-      videos: { services, client, artifacts, manifest, shortcuts, retentionMs, repetitions, news, outgoing },
+      videos: { services, client, artifacts, models, shortcuts, retentionMs, repetitions, news, outgoing },
       address: { publicUrl: this.#options.publicUrl, host: this.#options.host },
       isAdmin: services.isAdmin,
       pageFolder: this.#options.pageFolder ?? builtPage,

@@ -1,10 +1,12 @@
 /** `/v1/studio`: what whoever asks for a video may choose, by what the loaded model can do, and how long it takes now. */
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
+import type { Models } from '../bot/models.ts';
 import type { PackManifest } from '../inference/packs/manifest.ts';
 import { defaultImageLimits } from '../inference/pictures/header.ts';
 import type { JobClient } from '../queue/client.ts';
 import { storedModeSchema } from '../queue/mode.ts';
+import { kindName } from '../queue/models.ts';
 import {
   hasShallowCore,
   heeds,
@@ -42,7 +44,18 @@ export const studioSchema = z
     model: z
       .object({ id: z.string(), title: z.string() })
       .nullable()
-      .describe('null where Kinora does not know its workers’ model.'),
+      .describe('The one that all this is of; null where Kinora does not know the models of its workers.'),
+    models: z
+      .array(
+        z.object({
+          id: z.string(),
+          title: z.string(),
+          licence: z.string(),
+          credits: z.number().describe('Of the preset for those who choose none.'),
+          seconds_now: z.number().nullable().describe('The same, until the video.'),
+        }),
+      )
+      .describe('Those that can be asked for, the default first.'),
     mode: z.enum(['running', 'paused', 'draining']).describe('Requests are taken while it is running.'),
     motions: z
       .array(z.object({ name: z.enum(motionKinds), prompt: z.string() }))
@@ -111,8 +124,7 @@ export interface StudioTools {
   /** A fail-fast connection. */
   readonly redis: Redis;
   readonly client: JobClient;
-  /** Of the workers' model pack, where it is known. */
-  readonly manifest: PackManifest | undefined;
+  readonly models: Models;
   /** What the operator gives up for speed. */
   readonly shortcuts: Shortcuts;
 }
@@ -124,46 +136,71 @@ export function studioRoutes(app: WebServer, tools: StudioTools): void {
       schema: {
         summary: 'What can be chosen, what it costs, and how long it takes now',
         tags: ['studio'],
+        querystring: z.strictObject({
+          model: z.string().max(64).optional().describe('Whose choices are meant; the default without it.'),
+        }),
         response: { 200: studioSchema, '4xx': errorSchema, '5xx': errorSchema },
       },
     },
-    async (request) => await studioFor(callerWith(request, 'use').person.userKey, tools),
+    async (request) => {
+      const { userKey } = callerWith(request, 'use').person;
+      return await studioFor(userKey, askedModel(request.query.model, tools.models), tools);
+    },
   );
+}
+
+/** The model with this id; the default where there is none. */
+function askedModel(id: string | undefined, models: Models): PackManifest | undefined {
+  if (id === undefined || models.isOffered(id)) return models.of(id);
+  throw new ProblemError({ kind: 'unknownModel', models: models.offered.map((model) => model.id) });
 }
 
 async function studioFor(
   userKey: string,
-  { redis, client, manifest, shortcuts }: StudioTools,
+  manifest: PackManifest | undefined,
+  { redis, client, models, shortcuts }: StudioTools,
 ): Promise<Studio> {
+  const own = presetNames.map((preset) => ({ preset, model: manifest?.id }));
+  const usual = models.offered.map(({ id }) => ({ preset: defaultPreset, model: id }));
   const [stored, places] = await Promise.all([
     redis.get(client.keys.mode),
-    client.timeLeft.forecast(userKey, presetNames),
+    client.timeLeft.forecast(userKey, [...own, ...usual]),
   ]).catch(() => {
     throw new ProblemError({ kind: 'unavailable' });
   });
+  const creditsOf = (preset: string, model: string | undefined): number =>
+    client.costOf({ generation: { prompt: '', preset, seed: 0 }, model });
+  const secondsOf = (preset: string, model: string | undefined): number | null => {
+    const leftMs = places.get(kindName({ preset, model }))?.leftMs;
+    return leftMs === undefined ? null : Math.ceil(leftMs / 1000);
+  };
   const { numFrames, numInferenceSteps, guidanceScale } = manifest?.limits ?? optionTable;
   const { fps, seed, guidanceEnd } = optionTable;
   const range = ({ min, max }: { readonly min: number; readonly max: number }) => ({ min, max });
   return {
     object: 'studio',
     model: manifest ? { id: manifest.id, title: manifest.title } : null,
+    models: models.offered.map(({ id, title, licence }) => ({
+      ...{ id, title, licence },
+      credits: creditsOf(defaultPreset, id),
+      seconds_now: secondsOf(defaultPreset, id),
+    })),
     mode: storedModeSchema.parse(stored),
     motions: motionsFor(manifest).map((name) => ({ name, prompt: motionWords[name] })),
     tells_understood: knownMotions(manifest) !== undefined,
     presets: presetNames.map((name) => {
       const preset = presetOf(manifest ?? {}, name);
-      const leftMs = places.get(name)?.leftMs;
       return {
         name,
-        credits: client.costOf({ prompt: '', preset: name, seed: 0 }),
-        seconds_now: leftMs === undefined ? null : Math.ceil(leftMs / 1000),
+        credits: creditsOf(name, manifest?.id),
+        seconds_now: secondsOf(name, manifest?.id),
         size: preset.size,
         num_frames: preset.numFrames,
         num_inference_steps: preset.numInferenceSteps,
         guidance_scale: preset.guidanceScale,
       };
     }),
-    queue_position: places.get(defaultPreset)?.ahead ?? 0,
+    queue_position: places.get(kindName({ preset: defaultPreset, model: manifest?.id }))?.ahead ?? 0,
     ranges: {
       num_frames: range(narrower(numFrames, optionTable.numFrames)),
       num_inference_steps: range(narrower(numInferenceSteps, optionTable.numInferenceSteps)),

@@ -5,7 +5,6 @@
  */
 import type { Redis } from 'ioredis';
 import type { Logger } from '../log.ts';
-import { generateQueueName } from '../queue/jobs.ts';
 import type { Keys } from '../queue/keys.ts';
 import { handedTo, takeBack } from '../queue/lost-handouts.ts';
 import { processSpace, type WorkerEntry, workerEntries } from '../queue/worker-registry.ts';
@@ -13,16 +12,28 @@ import { processSpace, type WorkerEntry, workerEntries } from '../queue/worker-r
 export class Reclaimer {
   readonly #redis: Redis;
   readonly #keys: Keys;
+  readonly #queue: string;
   readonly #ownId: string;
   readonly #held: () => string | null;
   readonly #log: Logger;
   /** Jobs without a live worker at the last look. A second look decides: Redis may have been frozen. */
   #suspects = new Set<string>();
 
-  /** @param held the job that the worker `ownId` has */
-  constructor(redis: Redis, keys: Keys, ownId: string, held: () => string | null, log: Logger) {
+  /**
+   * @param queue name of BullMQ's queue
+   * @param held the job that the worker `ownId` has
+   */
+  constructor(
+    redis: Redis,
+    keys: Keys,
+    queue: string,
+    ownId: string,
+    held: () => string | null,
+    log: Logger,
+  ) {
     this.#redis = redis;
     this.#keys = keys;
+    this.#queue = `${keys.bull}:${queue}`;
     this.#ownId = ownId;
     this.#held = held;
     this.#log = log;
@@ -30,7 +41,7 @@ export class Reclaimer {
 
   /** One look. Returns the ids that were handed back to the queue. */
   async run(): Promise<string[]> {
-    const queue = `${this.#keys.bull}:${generateQueueName}`;
+    const queue = this.#queue;
     const active = await this.#redis.lrange(`${queue}:active`, 0, -1);
     const workers = await workerEntries(this.#redis, this.#keys);
     const orphans: string[] = [];

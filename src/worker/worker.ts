@@ -4,21 +4,23 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DelayedError, type Job, Worker } from 'bullmq';
+import { DelayedError, type Job } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { isKinoraError, KinoraError, serializeError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Artifacts, JobFiles } from '../queue/artifacts.ts';
-import { recordDuration } from '../queue/durations.ts';
+import { recordDuration, recordLoad } from '../queue/durations.ts';
 import { publishProgress, type QueueEvent, subscribeEvents } from '../queue/events.ts';
-import { type Artifact, generateQueueName, type QueueData, queueDataSchema } from '../queue/jobs.ts';
+import { type Artifact, type QueueData, queueDataSchema } from '../queue/jobs.ts';
 import { Keys } from '../queue/keys.ts';
 import { type JobEvent, Ledger, type LedgerEntry, type Transition } from '../queue/ledger.ts';
 import { LockRenewal } from '../queue/lock-renewal.ts';
+import { generateQueueOf, kindName } from '../queue/models.ts';
 import { OverdueDelays } from '../queue/overdue-delays.ts';
 import { untilRedisCan } from '../queue/redis.ts';
 import { WorkerBeat, workerEntries } from '../queue/worker-registry.ts';
 import { diedHere, Reclaimer } from './reclaim.ts';
+import { Turns, TurnWorker } from './turns.ts';
 
 export type Progress = Omit<Extract<QueueEvent, { type: 'progress' }>, 'type' | 'jobId'>;
 
@@ -42,6 +44,10 @@ export interface WorkerSettings {
   /** How long a job waits that met a full disk. */
   readonly fullDiskWaitMs: number;
   readonly device: string;
+  /** The models whose jobs it makes; the first also makes those that name none. */
+  readonly models: readonly string[];
+  /** Those of them that are ready: they are preferred among jobs that are about equally next. */
+  readonly loaded: () => readonly string[];
   /** Credits per preset, for videos that had to be made smaller than they were asked for. */
   readonly costs: Readonly<Record<string, number>>;
 }
@@ -54,6 +60,8 @@ const defaultWorkerSettings: WorkerSettings = {
   cancelPollMs: 1_000,
   fullDiskWaitMs: 10_000,
   device: 'cpu',
+  models: [],
+  loaded: () => [],
   costs: {},
 };
 
@@ -63,6 +71,16 @@ const madeElsewhereWaitMs = 2_000;
 
 /** Wait before the next job is asked for after the connection broke. */
 const fetchRetryMs = 1_000;
+
+/** One of BullMQ's queues that this worker serves. */
+interface Lane {
+  /** Key of the queue. */
+  readonly key: string;
+  readonly worker: TurnWorker;
+  readonly locks: LockRenewal;
+  readonly reclaimer: Reclaimer;
+  readonly delays: OverdueDelays;
+}
 
 interface Current {
   readonly jobId: string;
@@ -80,10 +98,8 @@ export class JobWorker {
   readonly #generate: Generate;
   readonly #settings: WorkerSettings;
   readonly #log: Logger;
-  readonly #worker: Worker<QueueData>;
-  readonly #locks: LockRenewal;
-  readonly #reclaimer: Reclaimer;
-  readonly #delays: OverdueDelays;
+  readonly #turns: Turns;
+  readonly #lanes: readonly Lane[];
   readonly #beat: WorkerBeat;
   #unsubscribe: (() => void) | null = null;
   #reclaimTimer: NodeJS.Timeout | null = null;
@@ -112,26 +128,44 @@ export class JobWorker {
     this.#generate = generate;
     this.#settings = { ...defaultWorkerSettings, ...settings };
     this.#log = log;
-    this.#beat = beat ?? new WorkerBeat(redis, keys, this.#settings.device);
+    const { device, models, loaded } = this.#settings;
+    this.#beat = beat ?? new WorkerBeat(redis, keys, device, undefined, { models, loaded });
     this.id = this.#beat.id;
-    this.#reclaimer = new Reclaimer(redis, keys, this.id, () => this.#held, log);
-    this.#worker = new Worker<QueueData>(generateQueueName, (job, token) => this.#process(job, token), {
-      connection: redis,
-      prefix: keys.bull,
+    this.#turns = new Turns((waiting) => this.#chooseTurn(waiting), this.#onError);
+    this.#lanes = [undefined, ...models].map((model) => this.#openLane(model));
+  }
+
+  readonly #onError = (error: Error): void => this.#log.warn({ err: error.message }, 'worker connection');
+
+  #openLane(model: string | undefined): Lane {
+    const { lockDurationMs, stalledIntervalMs } = this.#settings;
+    const queue = generateQueueOf(model);
+    const key = `${this.#keys.bull}:${queue}`;
+    const serve = (job: Job<QueueData>, token: string | undefined) => this.#process(job, token, locks);
+    const options = {
+      connection: this.#redis,
+      prefix: this.#keys.bull,
       name: this.id, // BullMQ writes it beside a job in the step that hands it out; the reclaimer reads it
-      concurrency: 1,
-      autorun: false,
       runRetryDelay: fetchRetryMs,
-      lockDuration: this.#settings.lockDurationMs,
+      lockDuration: lockDurationMs,
       skipLockRenewal: true, // LockRenewal does it
-      stalledInterval: this.#settings.stalledIntervalMs,
+      stalledInterval: stalledIntervalMs,
       // A worker that dies says nothing about the job; deaths of the engine are counted in the ledger.
       maxStalledCount: 1_000,
-    });
-    const onError = (error: Error): void => log.warn({ err: error.message }, 'worker connection');
-    this.#worker.on('error', onError);
-    this.#locks = new LockRenewal(this.#worker, this.#settings.lockDurationMs, onError);
-    this.#delays = new OverdueDelays(redis, `${keys.bull}:${generateQueueName}`);
+    };
+    const worker = new TurnWorker(queue, serve, options, this.#turns, model);
+    worker.on('error', this.#onError);
+    const locks = new LockRenewal(worker, lockDurationMs, this.#onError);
+    const reclaimer = new Reclaimer(this.#redis, this.#keys, queue, this.id, () => this.#held, this.#log);
+    return { key, worker, locks, reclaimer, delays: new OverdueDelays(this.#redis, key) };
+  }
+
+  async #chooseTurn(waiting: readonly (string | undefined)[]): Promise<string | undefined> {
+    const { models, loaded } = this.#settings;
+    const ready = new Set<string | undefined>(loaded());
+    // Jobs that name none are made with the first one.
+    if (models[0] !== undefined && ready.has(models[0])) ready.add(undefined);
+    return await this.#ledger.turnOf(waiting, ready);
   }
 
   /** Takes back what a dead predecessor held, then serves until stop(). */
@@ -140,9 +174,9 @@ export class JobWorker {
     this.#unsubscribe = await subscribeEvents(this.#redis, this.#keys.events, (event) => {
       if (event.type === 'cancel') void this.#obeyCancel(event.jobId);
     });
-    await this.#takeBack(await this.#reclaimer.run());
+    for (const lane of this.#lanes) await this.#takeBack(lane, await lane.reclaimer.run());
     this.#reclaimTimer = setInterval(() => void this.#reclaim(), this.#settings.reclaimEveryMs);
-    void this.#worker.run();
+    for (const { worker } of this.#lanes) void worker.run();
   }
 
   /**
@@ -152,33 +186,36 @@ export class JobWorker {
   async stop(graceMs: number): Promise<void> {
     this.#stopping = true;
     if (this.#reclaimTimer) clearInterval(this.#reclaimTimer);
-    await this.#worker.pause(true);
-    const closed = this.#worker.close();
+    this.#turns.stop();
+    await Promise.all(this.#lanes.map(({ worker }) => worker.pause(true)));
+    const closed = Promise.all(this.#lanes.map(({ worker }) => worker.close()));
     const finished = await Promise.race([closed.then(() => true), sleep(graceMs, false, { ref: false })]);
     if (!finished) {
       this.#abort('handback');
       await closed;
     }
-    this.#locks.stop();
+    for (const { locks } of this.#lanes) locks.stop();
     this.#unsubscribe?.();
     await this.#beat.stop();
   }
 
   async #reclaim(): Promise<void> {
     try {
-      const orphans = await this.#reclaimer.run();
-      if (orphans.length > 0) await this.#worker.startStalledCheckTimer();
-      await this.#delays.run();
+      for (const { reclaimer, worker, delays } of this.#lanes) {
+        const orphans = await reclaimer.run();
+        if (orphans.length > 0) await worker.startStalledCheckTimer();
+        await delays.run();
+      }
     } catch (error) {
       this.#log.warn({ err: String(error) }, 'looking for orphaned jobs failed; will look again');
     }
   }
 
   /** Waits until the jobs of a dead predecessor are back in the queue, in front of all others. */
-  async #takeBack(orphans: readonly string[]): Promise<void> {
+  async #takeBack({ key, worker }: Lane, orphans: readonly string[]): Promise<void> {
     if (orphans.length === 0) return;
-    await this.#worker.startStalledCheckTimer();
-    const active = `${this.#keys.bull}:${generateQueueName}:active`;
+    await worker.startStalledCheckTimer();
+    const active = `${key}:active`;
     for (let look = 0; look < takeBackLooks; look++) {
       const held = await this.#redis.lrange(active, 0, -1);
       if (!orphans.some((jobId) => held.includes(jobId))) return;
@@ -201,11 +238,11 @@ export class JobWorker {
     }
   }
 
-  async #process(job: Job<QueueData>, token: string | undefined): Promise<void> {
+  async #process(job: Job<QueueData>, token: string | undefined, locks: LockRenewal): Promise<void> {
     const { jobId } = queueDataSchema.parse(job.data);
     this.#held = jobId;
     try {
-      await this.#locks.during(jobId, token, () => this.#serve(job, jobId, token));
+      await locks.during(jobId, token, () => this.#serve(job, jobId, token));
     } finally {
       this.#held = null;
     }
@@ -242,15 +279,23 @@ export class JobWorker {
       });
       await this.#artifacts.storeRecord(jobId, artifact);
       await this.#finish(jobId, artifact);
-      const { device } = this.#settings;
-      const ms = performance.now() - startedAt;
-      await recordDuration(this.#redis, this.#keys, entry.preset, device, ms).catch(() => {}); // an estimate
+      await this.#recordTimes(entry, artifact, performance.now() - startedAt).catch(() => {}); // an estimate
     } catch (error) {
       await this.#fail(job, token, entry, current.reason, error);
     } finally {
       clearInterval(cancelPoll);
       this.#current = null;
       this.#beat.setJob(null);
+    }
+  }
+
+  /** The time of loading its model is not the job's. */
+  async #recordTimes(entry: LedgerEntry, { timings }: Artifact, ms: number): Promise<void> {
+    const { device } = this.#settings;
+    const loadMs = timings['load'] ?? 0;
+    await recordDuration(this.#redis, this.#keys, kindName(entry), device, ms - loadMs);
+    if (loadMs > 0 && entry.model !== undefined) {
+      await recordLoad(this.#redis, this.#keys, entry.model, device, loadMs);
     }
   }
 

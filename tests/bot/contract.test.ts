@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DiscordPlatform } from '../../src/bot/discord/adapter.ts';
 import { type RunningBot, startBot } from '../../src/bot/main.ts';
+import { Models } from '../../src/bot/models.ts';
 import type { ChatPlatform } from '../../src/bot/platform.ts';
 import { en } from '../../src/bot/sentences/en.ts';
 import { TelegramPlatform } from '../../src/bot/telegram/adapter.ts';
@@ -198,7 +199,7 @@ describe.each([
       expireAfterMs: 86_400_000,
       platforms: [chat.platform(join(folder, 'data'))],
       cacheFolder: join(folder, 'cache'),
-      manifest: pack.manifest,
+      models: new Models([pack.manifest]),
       ffmpegPath,
       log,
     });
@@ -228,7 +229,9 @@ describe.each([
     const options = { packPath, device: 'cpu', threads: 2, cacheRetentionMs: 1e9, ffmpegPath, ...cache };
     engine = Engine.start(options, {}, log);
     const artifacts = new Artifacts(join(folder, 'jobs'));
-    worker = new JobWorker(redis.patient(), artifacts, engineGenerate(engine, pack, true), log);
+    worker = new JobWorker(redis.patient(), artifacts, engineGenerate(engine, pack, true), log, {
+      models: [pack.manifest.id],
+    });
     await worker.start();
     await startTheBot();
   });

@@ -5,6 +5,7 @@ import sharp from 'sharp';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { RuleBook } from '../../src/bot/admin/rules.ts';
 import { actions, buttonId, parseButtonId } from '../../src/bot/buttons.ts';
+import { Models } from '../../src/bot/models.ts';
 import type { Person } from '../../src/bot/people.ts';
 import { failed } from '../../src/bot/refusals.ts';
 import { Requests } from '../../src/bot/requests.ts';
@@ -83,7 +84,14 @@ describe('asking', () => {
     const { client, artifacts } = talk.services;
     const rules = new RuleBook(new RuleStore(talk.admin.trail));
     const { manifest } = await loadPack(tinyPackPath);
-    const requests = new Requests({ client, artifacts, rules, day: openTerms.day, manifest, log });
+    const requests = new Requests({
+      client,
+      artifacts,
+      rules,
+      day: openTerms.day,
+      models: new Models([manifest]),
+      log,
+    });
     const picture = async (width: number, height: number) => {
       const create = { width, height, channels: 3, background: '#208040' } as const;
       return await sharp({ create }).png().toBuffer();
@@ -110,7 +118,7 @@ describe('asking', () => {
     const manifest = { ...loaded.manifest, motions };
     const tools = { client, artifacts, rules, day: openTerms.day, log };
     const [silent, telling] = [loaded.manifest, manifest].map(
-      (pack) => new Requests({ ...tools, manifest: pack }),
+      (pack) => new Requests({ ...tools, models: new Models([pack]) }),
     );
     if (!silent || !telling) throw new Error('both are there');
     expect(silent.tipFor('Schnee')).toEqual({ kind: 'noMotion' });
@@ -136,7 +144,14 @@ describe('asking', () => {
     const loaded = await loadPack(tinyPackPath);
     const ignoredOptions: IgnorableOption[] = ['negativePrompt', 'guidanceScale'];
     const manifest = { ...loaded.manifest, ignoredOptions };
-    const requests = new Requests({ client, artifacts, rules, day: openTerms.day, manifest, log });
+    const requests = new Requests({
+      client,
+      artifacts,
+      rules,
+      day: openTerms.day,
+      models: new Models([manifest]),
+      log,
+    });
     expect(requests.offered).toMatchObject({ negative: false, guidance: false });
     const picture = await pictureBytes('orientation-1.jpg');
     const ask = async (jobId: string, person: Person, options: ChatOptions) =>

@@ -10,8 +10,8 @@ import { Redis } from 'ioredis';
 import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright-core';
 import { z } from 'zod';
 import { type ApiKeyScope, ApiKeys } from '../../src/queue/api-keys.ts';
-import { generateQueueName } from '../../src/queue/jobs.ts';
 import { Keys } from '../../src/queue/keys.ts';
+import { generateQueues } from '../../src/queue/models.ts';
 import { SignInLinks } from '../../src/queue/sign-in-links.ts';
 import { type Video, videoSchema } from '../../src/web/videos/schemas.ts';
 import { eventually } from '../helpers/queue-harness.ts';
@@ -206,19 +206,22 @@ export class Studio {
    * at it, however busy the machine is.
    */
   async hold(): Promise<void> {
-    await this.#withQueue((queue) => queue.pause());
+    await this.#withQueues((queue) => queue.pause());
   }
 
   async letGo(): Promise<void> {
-    await this.#withQueue((queue) => queue.resume());
+    await this.#withQueues((queue) => queue.resume());
   }
 
-  async #withQueue(use: (queue: Queue) => Promise<void>): Promise<void> {
-    const queue = new Queue(generateQueueName, { connection: this.redis, prefix: new Keys().bull });
-    try {
-      await use(queue);
-    } finally {
-      await queue.close();
+  async #withQueues(use: (queue: Queue) => Promise<void>): Promise<void> {
+    const keys = new Keys();
+    for (const name of await generateQueues(this.redis, keys)) {
+      const queue = new Queue(name, { connection: this.redis, prefix: keys.bull });
+      try {
+        await use(queue);
+      } finally {
+        await queue.close();
+      }
     }
   }
 

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DiscordPlatform } from '../../src/bot/discord/adapter.ts';
 import { type RunningBot, startBot } from '../../src/bot/main.ts';
+import { Models } from '../../src/bot/models.ts';
 import { TelegramPlatform } from '../../src/bot/telegram/adapter.ts';
 import { startEngine } from '../../src/commands/engines.ts';
 import { choosePack } from '../../src/commands/packs.ts';
@@ -92,7 +93,9 @@ export class Stage {
     const connection = connectRedis(this.#address, 'patient', () => {});
     this.#closeRedis = () => connection.disconnect();
     const generate = engineGenerate(engine, this.#pack, config.metadata);
-    this.#worker = new JobWorker(connection, new Artifacts(this.#jobsFolder), generate, this.#log);
+    this.#worker = new JobWorker(connection, new Artifacts(this.#jobsFolder), generate, this.#log, {
+      models: [this.#pack.manifest.id],
+    });
     await this.#worker.start();
     await this.startBot();
     await this.discord.until(() => this.discord.commands().length > 0);
@@ -128,7 +131,7 @@ export class Stage {
         statusEveryMs: { private: statusEveryMs, group: statusEveryMs },
       }),
       new WebPlatform({
-        ...{ ...common, host, port, publicUrl, manifest },
+        ...{ ...common, host, port, publicUrl },
         redis: this.#address,
         outgoing: { mayBePrivate, proxies: config.proxies },
       }),
@@ -136,12 +139,12 @@ export class Stage {
     this.#bot = await startBot({
       address: this.#address,
       jobsFolder: this.#jobsFolder,
-      terms: queueTerms(config.queue, this.#pack.manifest),
+      terms: queueTerms(config.queue, () => manifest),
       jobFiles: config.jobFiles,
       expireAfterMs: config.queue.expireAfterMs,
       platforms,
       log: this.#log,
-      manifest,
+      models: new Models([manifest]),
       publicUrl,
       cacheFolder: config.cacheFolder,
       ffmpegPath,

@@ -5,6 +5,7 @@
 import { join } from 'node:path';
 import { DiscordPlatform } from '../../src/bot/discord/adapter.ts';
 import { startBot } from '../../src/bot/main.ts';
+import { Models } from '../../src/bot/models.ts';
 import { TelegramPlatform } from '../../src/bot/telegram/adapter.ts';
 import { createLogger } from '../../src/log.ts';
 import { openTerms } from './queue-harness.ts';
@@ -26,6 +27,7 @@ const { platform, token, server, socketPath, dataFolder, folder, ffmpegPath } = 
 const log = createLogger('bot', 'debug', { write: (line: string) => process.stderr.write(line) });
 const common = { token, log, dataFolder, ffmpegPath };
 await startBot({
+  models: new Models(),
   address: { socketPath },
   jobsFolder: join(folder, 'jobs'),
   terms: openTerms,

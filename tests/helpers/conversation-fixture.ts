@@ -11,6 +11,7 @@ import { RuleBook } from '../../src/bot/admin/rules.ts';
 import { type AdminTools, adminTools } from '../../src/bot/admin/run-command.ts';
 import { finalAnswer, waitingOf } from '../../src/bot/answers.ts';
 import { type Action, JobButtons } from '../../src/bot/buttons.ts';
+import { Models } from '../../src/bot/models.ts';
 import type { Person, Place } from '../../src/bot/people.ts';
 import type { Services } from '../../src/bot/platform.ts';
 import {
@@ -186,10 +187,12 @@ export class Talk {
     const { admin } = this;
     const { client, artifacts, day } = this.#forget;
     const rules = new RuleBook(new RuleStore(admin.trail));
+    const models = new Models();
     return {
       client,
       artifacts,
-      requests: new Requests({ client, artifacts, rules, day, log }),
+      models,
+      requests: new Requests({ client, artifacts, rules, day, models, log }),
       buttons: new JobButtons(client, artifacts, ffmpegPath),
       account: new Account(admin, this.#forget, 30),
       administration: new Administration(admin, rules, log),

@@ -12,6 +12,7 @@ import { promisify } from 'node:util';
 import { PermissionFlagsBits } from 'discord.js';
 import { type DiscordOptions, DiscordPlatform } from '../../src/bot/discord/adapter.ts';
 import { type RunningBot, startBot } from '../../src/bot/main.ts';
+import { Models } from '../../src/bot/models.ts';
 import { createLogger } from '../../src/log.ts';
 import { Artifacts } from '../../src/queue/artifacts.ts';
 import type { QueueTerms } from '../../src/queue/client.ts';
@@ -126,6 +127,7 @@ export class Stage {
       ...this.options.platform,
     });
     this.#bot = await startBot({
+      models: new Models(),
       address: redis.address,
       jobsFolder: join(folder, 'jobs'),
       terms: { ...openTerms, ...this.options.terms },

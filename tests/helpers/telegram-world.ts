@@ -10,6 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import sharp from 'sharp';
 import type { TestContext } from 'vitest';
 import { type RunningBot, startBot } from '../../src/bot/main.ts';
+import { Models } from '../../src/bot/models.ts';
 import { TelegramPlatform } from '../../src/bot/telegram/adapter.ts';
 import { createLogger } from '../../src/log.ts';
 import { Artifacts } from '../../src/queue/artifacts.ts';
@@ -150,6 +151,7 @@ export class TelegramWorld {
       shortestPauseMs: 50,
     });
     this.#bot = await startBot({
+      models: new Models(),
       address: this.redis.address,
       jobsFolder: join(this.folder, 'jobs'),
       terms,

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type BotOptions, startBot } from '../../src/bot/main.ts';
+import { Models } from '../../src/bot/models.ts';
 import type { ChatPlatform } from '../../src/bot/platform.ts';
 import { Engine } from '../../src/engine/supervisor.ts';
 import { loadPack } from '../../src/inference/packs/files.ts';
@@ -19,6 +20,8 @@ import { WebPerson } from './web-person.ts';
 export { photo, videoOf, WebPerson } from './web-person.ts';
 
 const { manifest } = await loadPack(tinyPack);
+/** The only one that there is. */
+export const model = manifest.id;
 export interface WebFixtureOptions {
   readonly host?: string;
   readonly port?: number;
@@ -72,7 +75,6 @@ export class WebFixture {
       host,
       port,
       redis: address,
-      manifest,
       dataFolder,
       outgoing,
       webhookPausesMs,
@@ -95,7 +97,7 @@ export class WebFixture {
       platforms: [web, ...platforms],
       publicUrl,
       ffmpegPath,
-      manifest,
+      models: new Models([manifest]),
       log,
       ...bot,
     });
@@ -107,8 +109,8 @@ export class WebFixture {
     this.#running = null;
   }
 
-  async worker(generate: Generate): Promise<JobWorker> {
-    const worker = new JobWorker(this.redis.patient(), this.artifacts, generate, log);
+  async worker(generate: Generate, models: readonly string[] = [model]): Promise<JobWorker> {
+    const worker = new JobWorker(this.redis.patient(), this.artifacts, generate, log, { models });
     await worker.start();
     this.#cleanups.push(() => worker.stop(0));
     return worker;

@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import { queueTerms } from '../../src/queue/terms.ts';
 import { costOf } from '../../src/request/cost.ts';
+import type { Generation } from '../../src/request/request.ts';
 
 const preset = { size: 512, numFrames: 16, numInferenceSteps: 50 };
 const generation = { prompt: '', preset: 'standard', seed: 1 };
@@ -28,10 +29,12 @@ it('nothing is charged for what the model ignores', () => {
     cooldownMs: 0,
     timeZone: 'UTC',
   };
+  const costWith = (some: ReturnType<Parameters<typeof queueTerms>[1]>, asked: Generation): number =>
+    queueTerms(settings, () => some).cost({ generation: asked });
   const model = { presets: { standard: { ...preset, guidanceScale: 9 } } };
   const manySteps = { ...generation, numInferenceSteps: 100 };
-  expect(queueTerms(settings, model).cost(manySteps)).toBe(4);
+  expect(costWith(model, manySteps)).toBe(4);
   const deaf = { ...model, ignoredOptions: ['numInferenceSteps'] as const };
-  expect(queueTerms(settings, deaf).cost(manySteps)).toBe(2);
-  expect(queueTerms(settings, deaf).cost({ ...manySteps, numFrames: 32 })).toBe(4);
+  expect(costWith(deaf, manySteps)).toBe(2);
+  expect(costWith(deaf, { ...manySteps, numFrames: 32 })).toBe(4);
 });

@@ -4,9 +4,10 @@ import { recordDuration } from '../../src/queue/durations.ts';
 import { publishProgress } from '../../src/queue/events.ts';
 import { Keys } from '../../src/queue/keys.ts';
 import { Ledger } from '../../src/queue/ledger.ts';
+import { kindName } from '../../src/queue/models.ts';
 import { errorSchema } from '../../src/web/problem.ts';
 import { eventually, openTerms } from '../helpers/queue-harness.ts';
-import { WebFixture, type WebPerson } from '../helpers/web-fixture.ts';
+import { model, WebFixture, type WebPerson } from '../helpers/web-fixture.ts';
 
 const keys = new Keys();
 let web: WebFixture;
@@ -17,7 +18,7 @@ beforeAll(async () => {
   const limits = { ...openTerms.limits, queue: 5, user: 2 };
   web = await WebFixture.start({ bot: { terms: { ...openTerms, limits } } });
   [ann, bob] = [await web.person(), await web.person()];
-  await recordDuration(web.redis.connect(), keys, 'fast', 'cpu', 60_000);
+  await recordDuration(web.redis.connect(), keys, kindName({ preset: 'fast', model }), 'cpu', 60_000);
 });
 afterAll(async () => {
   clearInterval(beating);
@@ -36,7 +37,14 @@ it('covers the whole rest, of those before it too, and says when there is a plac
   // A worker takes it, and says nothing of its time yet: as long as such videos take.
   await new Ledger(redis).transition(first, 'start', Date.now());
   const beat = async (): Promise<void> => {
-    const worker = { beatAt: Date.now(), pid: 1, host: 'elsewhere', jobId: first, device: 'cpu' };
+    const worker = {
+      beatAt: Date.now(),
+      pid: 1,
+      host: 'elsewhere',
+      jobId: first,
+      device: 'cpu',
+      models: [model],
+    };
     await redis.hset(keys.workers, 'worker', JSON.stringify(worker));
   };
   await beat();

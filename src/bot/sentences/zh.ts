@@ -52,6 +52,11 @@ const details: DetailSentences = {
   range: (d) => `${nameOf(d.what)}${numberFrom(d)}`,
   oneOf: ({ what, allowed }) => `${nameOf(what)}必须是 ${listed(allowed)} 之一。`,
   yesOrNo: ({ what, factors }) => `选项“${what}”只能是 ${listed(['yes', 'no', ...(factors ?? [])])}。`,
+  nameForm: ({ what }) => `${what}必须是由小写字母、数字、点、连字符或下划线组成的名称。`,
+  noSuchModel: ({ got, models }) =>
+    models.length === 0
+      ? `现在没有工作进程提供模型“${got}”，也没有其他模型。`
+      : `现在没有工作进程提供模型“${got}”，可用的有：${listed(models)}。`,
   unknownOption: ({ got, known }) => `没有“${got}”这个选项，可用的有：${listed(known)}。`,
   givenTwice: ({ what }) => `选项“${what}”写了两次。`,
   sizeForm: ({ got }) => `尺寸要写成 512 或 640x384 的样子${got === undefined ? '' : `，你给的是“${got}”`}。`,

@@ -21,8 +21,9 @@ import type { Logger } from '../../log.ts';
 import { ApiKeys } from '../../queue/api-keys.ts';
 import type { Artifacts } from '../../queue/artifacts.ts';
 import type { JobClient } from '../../queue/client.ts';
-import { deliverQueueName, generateQueueName } from '../../queue/jobs.ts';
+import { deliverQueueName } from '../../queue/jobs.ts';
 import { SharedLog } from '../../queue/live-log.ts';
+import { generateQueues } from '../../queue/models.ts';
 import { Profiles } from '../../queue/profiles.ts';
 import { redisTime } from '../../queue/redis.ts';
 import { rewriteWithoutForgotten } from '../../queue/rewrite.ts';
@@ -273,7 +274,7 @@ class Forgetting {
     const { redis, client } = this.#tools;
     const { keys } = client;
     // BullMQ's streams of events, which nobody reads.
-    for (const queue of [generateQueueName, deliverQueueName, webhookQueueName]) {
+    for (const queue of [...(await generateQueues(redis, keys)), deliverQueueName, webhookQueueName]) {
       await redis.xtrim(`${keys.bull}:${queue}:events`, 'MAXLEN', 0);
     }
     await new SharedLog(redis, keys).removeThoseWith([this.#userKey, ...this.#jobIds]);

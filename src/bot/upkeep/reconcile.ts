@@ -9,15 +9,10 @@ import type { Logger } from '../../log.ts';
 import type { Artifacts } from '../../queue/artifacts.ts';
 import { storedBanSchema } from '../../queue/bans.ts';
 import { type JobClient, maxPriority } from '../../queue/client.ts';
-import {
-  deliverQueueName,
-  type Failure,
-  generateQueueName,
-  type JobState,
-  jobStates,
-} from '../../queue/jobs.ts';
+import { deliverQueueName, type Failure, type JobState, jobStates } from '../../queue/jobs.ts';
 import type { Keys } from '../../queue/keys.ts';
 import type { Ledger } from '../../queue/ledger.ts';
+import { generateQueueOf, readKind } from '../../queue/models.ts';
 import { redisTime, replies } from '../../queue/redis.ts';
 import { readJson } from '../../queue/stored-json.ts';
 import { workerEntries, workerSchema } from '../../queue/worker-registry.ts';
@@ -82,6 +77,7 @@ const workerForgottenMs = 24 * 3_600_000;
 /** One job in the ledger and in BullMQ at the same instant. */
 interface Snapshot {
   readonly jobId: string;
+  readonly model: string | undefined;
   readonly createdAt: number;
   /** Ledger.awake() when it was admitted. */
   readonly asleepMs: number;
@@ -216,17 +212,22 @@ export class Reconciler {
   /** Reads ledger and BullMQ in one transaction, so that a job that is missing on one side is not just being moved. */
   async #look(ids: readonly string[]): Promise<Snapshot[]> {
     const bull = this.#keys.bull;
+    // What never changes is read before: it says in which queue a job is.
+    const before = this.#redis.pipeline();
+    for (const id of ids) before.hmget(this.#keys.job(id), 'kind', 'preset');
+    const kinds = replies(await before.exec(), z.array(z.array(z.string().nullable())));
+    const models = kinds.map(([kind, preset]) => readKind(kind ?? preset ?? '').model);
     const batch = this.#redis.multi();
-    for (const id of ids) {
+    for (const [index, id] of ids.entries()) {
       batch.hmget(this.#keys.job(id), 'state', 'deliveredAt', 'tag', 'createdAt', 'asleep');
-      batch.hmget(`${bull}:${generateQueueName}:${id}`, 'priority', 'name');
+      batch.hmget(`${bull}:${generateQueueOf(models[index])}:${id}`, 'priority', 'name');
       batch.exists(`${bull}:${deliverQueueName}:${id}`);
       batch.zscore(`${bull}:${deliverQueueName}:waiting-children`, id);
     }
-    const replies = (await batch.exec()) ?? [];
+    const answers = (await batch.exec()) ?? [];
     return ids.map((jobId, index) => {
       const reply = (at: number): unknown => {
-        const [error, value] = replies[index * 4 + at] ?? [new Error('no reply')];
+        const [error, value] = answers[index * 4 + at] ?? [new Error('no reply')];
         if (error) throw error;
         return value;
       };
@@ -235,6 +236,7 @@ export class Reconciler {
       const waitsForGeneration = reply(3) !== null;
       return {
         jobId,
+        model: models[index],
         createdAt: Number(createdAt ?? 0),
         asleepMs: Number(asleep ?? 0),
         state: jobStates.find((known) => known === state),
@@ -312,7 +314,7 @@ export class Reconciler {
     const { jobId } = job;
     if (job.delivery === 'waits for generation' && job.queuedPriority !== undefined) {
       // The process that ended it may have died before taking it out of the queue. An active one stays.
-      if (job.state !== 'generated') await this.#client.releaseAnswer(jobId);
+      if (job.state !== 'generated') await this.#client.releaseAnswer({ id: jobId, model: job.model });
       return undefined;
     }
     await this.#client.deliverAgain(jobId);
@@ -326,7 +328,7 @@ export class Reconciler {
       await Promise.all(
         ordered
           .slice(at, at + prioritiesAtOnce)
-          .map(({ jobId, priority }) => this.#client.setPriority(jobId, priority)),
+          .map(({ jobId: id, model, priority }) => this.#client.setPriority({ id, model }, priority)),
       );
     }
   }
@@ -335,8 +337,8 @@ export class Reconciler {
   async #repair(now: number): Promise<number> {
     if (now - this.#repairedAt < this.#settings.repairEveryMs) return 0;
     let leaks = 0;
-    for (const preset of await this.#redis.smembers(this.#keys.presets)) {
-      leaks += await this.#ledger.repair(this.#keys.waiting(preset));
+    for (const kind of await this.#redis.smembers(this.#keys.presets)) {
+      leaks += await this.#ledger.repair(this.#keys.waiting(kind));
     }
     const match = `${this.#keys.prefix}:active:*`;
     for await (const names of this.#redis.scanStream({ match, count: scanCount })) {

@@ -1,6 +1,6 @@
 -- Accepts or refuses one request, and reserves its place, its credits and its slot in the caps, in one step.
 -- ARGV: prefix, JSON request
---   request: id callId user community roles[] preset cost now day cooldownMs limits{queue,user,community,credits} data
+--   request: id callId user community roles[] preset kind cost now day cooldownMs limits{queue,user,community,credits} data
 --     madeFrom
 --   now: ms since 1970; Redis's own time where it is left out
 --   isRestored: it was accepted before, and Redis has lost it: it gets its place, and is charged what there is
@@ -126,7 +126,7 @@ local sequence = redis.call('INCR', key('sequence'))
 
 redis.call('HSET', jobKey,
   'state', 'reserved', 'user', request.user, 'community', request.community or '',
-  'preset', request.preset, 'cost', request.cost, 'fromDay', fromDay, 'fromGrant', fromGrant, 'day', request.day,
+  'preset', request.preset, 'kind', request.kind, 'cost', request.cost, 'fromDay', fromDay, 'fromGrant', fromGrant, 'day', request.day,
   'tag', string.format('%d', tag), 'span', span, 'sequence', sequence, 'createdAt', string.format('%d', now), 'starts', 0,
   'ask', request.callId, 'left', creditLimit - used - fromDay, 'granted', granted - fromGrant,
   'request', request.data, 'asleep', redis.call('GET', key('asleep')) or '0')
@@ -136,7 +136,7 @@ redis.call('ZADD', key('history:' .. request.user), now, request.id)
 redis.call('SADD', activeAll, request.id)
 redis.call('SADD', activeUser, request.id)
 if activeCommunity then redis.call('SADD', activeCommunity, request.id) end
-redis.call('SADD', key('presets'), request.preset)
-redis.call('ZADD', key('waiting:' .. request.preset), servingOrder(tag, sequence), request.id)
+redis.call('SADD', key('presets'), request.kind)
+redis.call('ZADD', key('waiting:' .. request.kind), servingOrder(tag, sequence), request.id)
 if request.cooldownMs > 0 then redis.call('SET', cooldownKey, '1', 'PX', request.cooldownMs) end
 return answer('accepted', { priority = tag + 1, left = creditLimit - used - fromDay, granted = granted - fromGrant })

@@ -11,6 +11,11 @@ end
 -- A time that was given as an argument, or that of Redis where it is empty.
 local function timeOr(text) return tonumber(text) or redisTime() end
 
+-- What a job waits as: its preset and its model. Jobs of an earlier version have no model.
+local function kindOf(jobKey)
+  return redis.call('HGET', jobKey, 'kind') or redis.call('HGET', jobKey, 'preset')
+end
+
 -- Gives credits of a job back: fromDay to the day's allowance, fromGrant to the extra credits.
 local function giveBack(jobKey, fromDay, fromGrant)
   local user = redis.call('HGET', jobKey, 'user')
@@ -41,7 +46,7 @@ local function endJob(jobKey, id, state, now)
     local finish = tonumber(redis.call('HGET', key('vfinish'), user) or '0')
     redis.call('HSET', key('vfinish'), user, string.format('%d', math.max(0, finish - tonumber(field('span')))))
   end
-  redis.call('ZREM', key('waiting:' .. field('preset')), id)
+  redis.call('ZREM', key('waiting:' .. kindOf(jobKey)), id)
   redis.call('SREM', key('active:all'), id)
   redis.call('SREM', key('active:' .. user), id)
   if community ~= '' then redis.call('SREM', key('active:' .. community), id) end

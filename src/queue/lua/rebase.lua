@@ -4,9 +4,9 @@
 -- Returns the amount subtracted, or 0.
 local atLeast = tonumber(ARGV[2])
 local base = tonumber(redis.call('GET', key('vtime')) or '0')
-local presets = redis.call('SMEMBERS', key('presets'))
-for _, preset in ipairs(presets) do
-  local first = redis.call('ZRANGE', key('waiting:' .. preset), 0, 0)[1]
+local kinds = redis.call('SMEMBERS', key('presets'))
+for _, kind in ipairs(kinds) do
+  local first = redis.call('ZRANGE', key('waiting:' .. kind), 0, 0)[1]
   local tag = first and tonumber(redis.call('HGET', key('job:' .. first), 'tag') or nil)
   if tag and tag < base then base = tag end
 end
@@ -33,7 +33,7 @@ for _, id in ipairs(redis.call('SMEMBERS', key('active:all'))) do
   if tag then
     tag = moved(tag)
     redis.call('HSET', jobKey, 'tag', text(tag))
-    local waiting = key('waiting:' .. redis.call('HGET', jobKey, 'preset'))
+    local waiting = key('waiting:' .. kindOf(jobKey))
     local order = servingOrder(tag, tonumber(redis.call('HGET', jobKey, 'sequence')))
     redis.call('ZADD', waiting, 'XX', order, id)
   end

@@ -28,7 +28,7 @@ if not state or not allowed[event][state] or redis.call('HEXISTS', jobKey, 'deli
   return answer(false)
 end
 local function field(name) return redis.call('HGET', jobKey, name) end
-local waitingKey = key('waiting:' .. field('preset'))
+local waitingKey = key('waiting:' .. kindOf(jobKey))
 
 if event == 'confirm' then
   redis.call('HSET', jobKey, 'state', 'waiting')

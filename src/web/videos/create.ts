@@ -1,5 +1,6 @@
 /** Requests for a video over the API: the same requests as those of a chat, with an answer that is fetched. */
 import type { FastifyRequest } from 'fastify';
+import type { Models } from '../../bot/models.ts';
 import type { Services } from '../../bot/platform.ts';
 import type { RequestOrigin, RequestOutcome } from '../../bot/requests.ts';
 import { messagesFor } from '../../bot/sentences/catalogue.ts';
@@ -33,8 +34,9 @@ export async function createVideo(
   caller: Caller,
   tools: CreateTools,
 ): Promise<Video> {
-  checkModel(body.model, tools.manifest);
-  const options = withSeconds(optionsOf(body), body.seconds, tools.manifest);
+  const model = modelOf(body.model, tools.models);
+  const chosen = { ...optionsOf(body), model };
+  const options = withSeconds(chosen, body.seconds, tools.models.of(model));
   const picture = pictureOf(request.picture, input_reference);
   const mask = maskOf(request.mask, motion_mask);
   const isAddress = 'url' in picture;
@@ -56,9 +58,10 @@ export async function remixVideo(
   caller: Caller,
   tools: CreateTools,
 ): Promise<Video> {
-  checkModel(body.model, tools.manifest);
   const { fps } = earlier.request.generation;
-  const options = withSeconds({ fps, ...optionsOf(body) }, body.seconds, tools.manifest);
+  const model = modelOf(body.model, tools.models);
+  const chosen = { fps, ...optionsOf(body), model };
+  const options = withSeconds(chosen, body.seconds, tools.models.of(model ?? earlier.model));
   const mask = motion_mask === 'none' ? motion_mask : (maskOf(request.mask, motion_mask) ?? 'kept');
   const files = mask instanceof Uint8Array ? { mask } : {};
   const asked = mask === 'none' ? { ...body, motion_mask } : body;
@@ -130,10 +133,11 @@ async function submitOnce(
   return await videoOf(entry, await standingOf(entry, tools.client), tools, say);
 }
 
-function checkModel(model: string | undefined, manifest: PackManifest | undefined): void {
-  const models = [anyModel, ...(manifest ? [manifest.id] : [])];
-  if (model !== undefined && !models.includes(model))
-    throw new ProblemError({ kind: 'unknownModel', models });
+/** The id of the model that is asked for; undefined for any. */
+function modelOf(model: string | undefined, models: Models): string | undefined {
+  if (model === undefined || model === anyModel) return undefined;
+  if (models.isOffered(model)) return model;
+  throw new ProblemError({ kind: 'unknownModel', models: [anyModel, ...models.offered.map(({ id }) => id)] });
 }
 
 /** Frames for a length in seconds, at the frame rate that is chosen or the model's own. */

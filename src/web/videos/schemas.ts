@@ -35,7 +35,11 @@ const prompt = z
 
 /** The options of a request that every kind of request takes. */
 const options = {
-  model: z.string().max(200).optional().describe('"kinora", or the id of the loaded model.'),
+  model: z
+    .string()
+    .max(200)
+    .optional()
+    .describe('The id of a model, as /v1/models lists them; "kinora" is the default.'),
   seconds: z
     .union([z.string().regex(/^\d{1,4}(\.\d{1,3})?$/), z.number().positive().max(9_999)])
     .optional()
@@ -247,6 +251,8 @@ export function optionsOf(body: Body): ChatOptions {
 /** Which parameter of the API an error of an option is about. */
 export function parameterOf(detail: ErrorDetail | undefined): string | undefined {
   switch (detail?.kind) {
+    case 'noSuchModel':
+      return 'model';
     case 'sizeForm':
     case 'sizeLimits':
       return 'size';

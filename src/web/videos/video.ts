@@ -1,6 +1,6 @@
 /** Jobs of the ledger as video objects of the API, with states that are true. */
+import type { Models } from '../../bot/models.ts';
 import type { Messages } from '../../bot/sentences/catalogue.ts';
-import type { PackManifest } from '../../inference/packs/manifest.ts';
 import { readImageHeader } from '../../inference/pictures/header.ts';
 import type { Artifacts } from '../../queue/artifacts.ts';
 import type { JobClient } from '../../queue/client.ts';
@@ -14,8 +14,7 @@ import type { Video } from './schemas.ts';
 export interface VideoTools {
   readonly client: JobClient;
   readonly artifacts: Artifacts;
-  /** Of the workers' model pack, where it is known. */
-  readonly manifest: PackManifest | undefined;
+  readonly models: Models;
   /** What the operator gives up for speed. */
   readonly shortcuts: Shortcuts;
   /** How long the files of an answered job are kept. */
@@ -92,7 +91,7 @@ export async function videoOf(
   return {
     id: entry.id,
     object: 'video',
-    model: artifact?.model ?? tools.manifest?.id ?? 'kinora',
+    model: artifact?.model ?? entry.model ?? tools.models.default?.id ?? 'kinora',
     status: standing.status,
     progress: standing.progress,
     prompt: generation.prompt,
@@ -139,12 +138,12 @@ export async function videoOf(
 
 /** The numbers of a request, while its picture is kept and the model is known. */
 async function resolvedOf(
-  { id, artifact, request: { generation } }: LedgerEntry,
-  { artifacts, manifest, shortcuts }: VideoTools,
+  { id, artifact, model, request: { generation } }: LedgerEntry,
+  { artifacts, models, shortcuts }: VideoTools,
 ): Promise<ResolvedRequest | undefined> {
-  // What was made smaller than it was asked for, or by another model, has other numbers.
+  // What was made smaller than it was asked for has other numbers.
+  const manifest = models.of(artifact?.model ?? model);
   if (!manifest || artifact?.reducedTo !== undefined) return undefined;
-  if (artifact && artifact.model !== manifest.id) return undefined;
   try {
     // A preset of another version is refused, too.
     const options = { ...shortcuts, ...generation, preset: generation.preset as ResolvedRequest['preset'] };

@@ -1,0 +1,62 @@
+-- Chooses from which of its models' jobs a worker takes the next one. The fair order comes first. Among jobs that are
+-- about equally next in it, one whose model is loaded is preferred: a later job may go before another one as long as the
+-- virtual times of both overlap, which means that ideal fair sharing would serve both now, and as long as the other one
+-- was passed over less than `most` times in all. So no job is passed over more often, whatever comes in and however many
+-- workers there are; and those of one person, whose virtual times follow each other, keep their order.
+-- ARGV: prefix, JSON { models, loaded, most }; models: those whose jobs can be taken now, '' for jobs that name none;
+--   loaded: those of them that are ready
+-- Returns the place of the chosen one in models, from 1; 0 when none of them has a waiting job.
+local ask = cjson.decode(ARGV[2])
+-- More than these are not about equally next.
+local mostPassed = 50
+
+-- The sets of waiting jobs of each model.
+local sets = {}
+for _, kind in ipairs(redis.call('SMEMBERS', key('presets'))) do
+  local model = string.match(kind, '@([^@]*)$') or ''
+  sets[model] = sets[model] or {}
+  table.insert(sets[model], key('waiting:' .. kind))
+end
+
+local function first(model)
+  local best
+  for _, set in ipairs(sets[model] or {}) do
+    local found = redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')
+    if found[1] and (not best or tonumber(found[2]) < best.score) then
+      best = { score = tonumber(found[2]), id = found[1], scoreText = found[2] }
+    end
+  end
+  return best
+end
+
+local isLoaded = {}
+for _, model in ipairs(ask.loaded) do isLoaded[model] = true end
+local fair, ready
+for place, model in ipairs(ask.models) do
+  local job = first(model)
+  if job then
+    job.place = place
+    if not fair or job.score < fair.score then fair = job end
+    if isLoaded[model] and (not ready or job.score < ready.score) then ready = job end
+  end
+end
+if not fair then return 0 end
+if not ready or ready.place == fair.place then return fair.place end
+
+local tag = tonumber(redis.call('HGET', key('job:' .. ready.id), 'tag') or nil)
+if not tag then return fair.place end
+local passed = {}
+for _, model in ipairs(ask.models) do
+  for _, set in ipairs(sets[model] or {}) do
+    local before = redis.call('ZRANGEBYSCORE', set, '-inf', '(' .. ready.scoreText, 'LIMIT', 0, mostPassed + 1)
+    for _, id in ipairs(before) do table.insert(passed, id) end
+  end
+end
+if #passed > mostPassed then return fair.place end
+for _, id in ipairs(passed) do
+  local other = redis.call('HMGET', key('job:' .. id), 'tag', 'span', 'passed')
+  local finish = (tonumber(other[1] or nil) or 0) + (tonumber(other[2] or nil) or 0)
+  if tag >= finish or (tonumber(other[3] or nil) or 0) >= ask.most then return fair.place end
+end
+for _, id in ipairs(passed) do redis.call('HINCRBY', key('job:' .. id), 'passed', 1) end
+return ready.place

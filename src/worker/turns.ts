@@ -1,0 +1,118 @@
+/**
+ * One job at a time from several queues of BullMQ, one for each model. Each queue has a loop of its own, which waits here
+ * before it takes a job; when the worker is free, the loop that has its turn goes on. Knows no engine.
+ */
+import { type Job, Worker, type WorkerOptions } from 'bullmq';
+import type { QueueData } from '../queue/jobs.ts';
+
+interface Waiting {
+  readonly model: string | undefined;
+  readonly enter: (mayGoOn: boolean) => void;
+}
+
+/**
+ * Which of these models has its turn; undefined where it does not matter.
+ * @param models each once; undefined for jobs that name none
+ */
+export type ChooseTurn = (models: readonly (string | undefined)[]) => Promise<string | undefined>;
+
+export class Turns {
+  readonly #choose: ChooseTurn;
+  readonly #onError: (error: Error) => void;
+  #waiting: readonly Waiting[] = [];
+  #isTaken = false;
+  #isStopped = false;
+
+  /** @param choose is asked where several wait; when it fails, the one that came first goes on */
+  constructor(choose: ChooseTurn, onError: (error: Error) => void) {
+    this.#choose = choose;
+    this.#onError = onError;
+  }
+
+  /** Resolves when it is this model's turn, which lasts until leave(); to false when there will be none any more. */
+  async enter(model: string | undefined): Promise<boolean> {
+    if (this.#isStopped) return false;
+    return await new Promise((enter) => {
+      this.#waiting = [...this.#waiting, { model, enter }];
+      void this.#next();
+    });
+  }
+
+  leave(): void {
+    this.#isTaken = false;
+    void this.#next();
+  }
+
+  /** Nobody has a turn from now on but the one that has it. */
+  stop(): void {
+    this.#isStopped = true;
+    for (const { enter } of this.#waiting) enter(false);
+    this.#waiting = [];
+  }
+
+  async #next(): Promise<void> {
+    if (this.#isTaken || this.#waiting.length === 0) return;
+    this.#isTaken = true;
+    const chosen = await this.#chosen();
+    // Stopped meanwhile.
+    if (!this.#waiting.includes(chosen)) return;
+    this.#waiting = this.#waiting.filter((other) => other !== chosen);
+    chosen.enter(true);
+  }
+
+  async #chosen(): Promise<Waiting> {
+    // Those that were just free come back in the same turn of the event loop.
+    await new Promise((resolve) => setImmediate(resolve));
+    const [first, ...others] = this.#waiting;
+    if (!first) return nobody;
+    if (others.length === 0) return first;
+    try {
+      const model = await this.#choose(this.#waiting.map((waiting) => waiting.model));
+      return this.#waiting.find((waiting) => waiting.model === model) ?? first;
+    } catch (error) {
+      this.#onError(error instanceof Error ? error : new Error(String(error)));
+      return first;
+    }
+  }
+}
+
+const nobody: Waiting = { model: undefined, enter: () => {} };
+
+/** The loop of one queue. */
+export class TurnWorker extends Worker<QueueData> {
+  readonly #turns: Turns;
+  readonly #model: string | undefined;
+
+  constructor(
+    queue: string,
+    process: (job: Job<QueueData>, token: string | undefined) => Promise<void>,
+    options: WorkerOptions,
+    turns: Turns,
+    model: string | undefined,
+  ) {
+    super(queue, process, { ...options, autorun: false, concurrency: 1 });
+    this.#turns = turns;
+    this.#model = model;
+  }
+
+  protected override async moveToActive(token: string, name?: string): Promise<Job<QueueData>> {
+    // Without data there is no job: BullMQ's own way to say so.
+    if (!(await this.#turns.enter(this.#model))) return await this.nextJobFromJobData();
+    let job: Job<QueueData> | undefined;
+    try {
+      job = await super.moveToActive(token, name);
+      return job;
+    } finally {
+      if (!job) this.#turns.leave();
+    }
+  }
+
+  /** The next job is taken when its turn comes, not together with the end of this one. */
+  override async processJob(job: Job<QueueData>, token: string): Promise<void> {
+    try {
+      await super.processJob(job, token, () => false);
+    } finally {
+      this.#turns.leave();
+    }
+  }
+}
