@@ -20,6 +20,7 @@ import {
 
 const studio: Studio = {
   object: 'studio',
+  models: [],
   model: { id: 'test-1', title: 'Test' },
   mode: 'running',
   motions: [],
