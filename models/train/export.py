@@ -147,6 +147,7 @@ def cond_inputs(words: Tensor, frames: int, h: int, w: int) -> dict[str, Tensor]
         "frame_positions": torch.arange(frames) / max(frames - 1, 1),
         "encoder_hidden_states": words,
         "draws": torch.rand(1, scene.DRAWS),
+        "frame_size": torch.tensor([4 * h, 4 * w]),
     }
 
 

@@ -28,7 +28,7 @@ WIND = ("wind-left", "wind-right")
 PLACED = ("waves", "sway", "clouds")
 
 # What all frames share, in the order of Prepare's results and of Frame's arguments.
-SHARED = ("picture", "cycles", "factors", "way", "second", "hot", "course", "details", "focus")
+SHARED = ("picture", "size", "cycles", "factors", "way", "second", "hot", "course", "details", "focus")
 
 
 def fps_gain(fps: Tensor) -> Tensor:
@@ -95,8 +95,12 @@ class Prepare(nn.Module):
         frame_positions: Tensor,
         encoder_hidden_states: Tensor,
         draws: Tensor,
+        frame_size: Tensor,
     ) -> tuple[Tensor, ...]:
-        """→ fps_emb (1, 64), context (B, 2, 128), m, cx, cy, angle, position of each frame (F, 5), SHARED."""
+        """frame_size (2,): height and width of the frames, at most those of the picture, in pixels.
+
+        → fps_emb (1, 64), context (B, 2, 128), m, cx, cy, angle, position of each frame (F, 5), SHARED.
+        """
         picture = self.decoder(image_latents[:, :, 0])
         places = self.find(picture)
         asked, unwanted = self.asked(encoder_hidden_states)
@@ -108,14 +112,23 @@ class Prepare(nn.Module):
         short = torch.minimum(height, width)
         focus = salience.focus(picture * 0.5 + 0.5, course)
         p = frame_positions[None]
-        path = camera.camera(hot, gain, p, width / short, height / short, course, focus)
+        seen = frame_size.to(picture.dtype) / short
+        half = (width / short, height / short)
+        path = camera.camera(hot, gain, p, half, (seen[1], seen[0]), course, focus)
         frames = torch.stack([*(numbers[0] for numbers in path), frame_positions], 1)
         moving = local.maps(places, hot, gain, course, details)
         done, wanted = hot @ self.levels, asked @ self.levels
         rest = image_embeddings.new_zeros(1, ASKED - len(KINDS))
         row = torch.cat([done, rest, wanted, rest], 1)[:, None]
         context = torch.cat([image_embeddings, row.expand(image_embeddings.shape[0], -1, -1)], 1)
-        return fps_features(rate), context, frames, picture, *moving, hot, course, details, focus
+        shared = (picture, frame_size, *moving, hot, course, details, focus)
+        return fps_features(rate), context, frames, *shared
+
+
+@torch.jit.script_if_tracing
+def _centres(count: Tensor) -> Tensor:
+    """Of a row of pixels, in half pixels from its middle: (count,)."""
+    return 2 * torch.arange(int(count)) + 1 - count
 
 
 class Frame(nn.Module):
@@ -129,6 +142,7 @@ class Frame(nn.Module):
         self,
         place: Tensor,
         picture: Tensor,
+        size: Tensor,
         cycles: Tensor,
         factors: Tensor,
         way: Tensor,
@@ -143,8 +157,8 @@ class Frame(nn.Module):
         height, width = (torch.as_tensor(n).to(place.dtype) for n in picture.shape[2:])
         short = torch.minimum(height, width)
         ax, ay = width / short, height / short
-        xs = ((2 * torch.arange(picture.shape[3]) + 1).to(place.dtype) - width) / short
-        ys = ((2 * torch.arange(picture.shape[2]) + 1).to(place.dtype) - height) / short
+        xs = _centres(size[1]).to(place.dtype) / short
+        ys = _centres(size[0]).to(place.dtype) / short
         cos, sin = angle.cos() / m, angle.sin() / m
         u = (cos * xs)[None, None] + ((sin * ys)[None, :, None] + cx)
         v = (cos * ys)[None, :, None] + cy - (sin * xs)[None, None]

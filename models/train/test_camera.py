@@ -33,10 +33,15 @@ def one_hot(asked: dict[str, int]) -> Tensor:
 
 
 def run(
-    asked: dict[str, int], course: Tensor, frames: int = 49, focus: Tensor = CENTRE
+    asked: dict[str, int],
+    course: Tensor,
+    frames: int = 49,
+    focus: Tensor = CENTRE,
+    half: tuple[Tensor, Tensor] = (AX, AY),
+    seen: tuple[Tensor, Tensor] = (AX, AY),
 ) -> tuple[Tensor, ...]:
     return camera.camera(
-        one_hot(asked), torch.ones(1), torch.linspace(0, 1, frames)[None], AX, AY, course, focus
+        one_hot(asked), torch.ones(1), torch.linspace(0, 1, frames)[None], half, seen, course, focus
     )
 
 
@@ -84,6 +89,63 @@ def test_static_stands_still_and_a_push_in_starts_with_the_whole_picture() -> No
     assert float(m[0, 0]) == pytest.approx(1)
     assert float(cx[0, 0]) == pytest.approx(0, abs=1e-6)
     assert float(cx[0, -1]) > 0.05
+
+
+LONG, ROUND = torch.tensor(4.0), torch.tensor(16 / 9)
+
+
+def panned(asked: dict[str, int], course: Tensor) -> Tensor:
+    """Where the frames are along a picture of 4:1, from 0 at its start to 1 at its end (F,)."""
+    m, cx, _, _ = run(asked, course, half=(LONG, AY), seen=(ROUND, AY))
+    assert float((cx.abs() + ROUND / m).max()) <= LONG + 1e-4
+    return ((cx[0] - ROUND / m[0] + LONG) / (2 * (LONG - ROUND))).clamp(-1e-3, 1 + 1e-3)
+
+
+def test_a_pan_passes_along_all_of_a_panorama() -> None:
+    for course in courses(5):
+        for speed in (2, 3):
+            right = panned({"pan-right": speed}, course)
+            assert float(right[0]) == pytest.approx(0, abs=1e-4)
+            assert float(right[-1]) == pytest.approx(1, abs=1e-4)
+            assert float(right.diff().min()) >= 0
+        left = panned({"pan-left": 2}, course)
+        assert (float(left[0]), float(left[-1])) == pytest.approx((1, 0), abs=1e-4)
+        back = panned({"pan-left": 2, "pan-right": 2}, course)
+        assert (float(back[0]), float(back[24]), float(back[-1])) == pytest.approx((1, 0, 1), abs=1e-4)
+        # A fast one has passed more of it at half time.
+        assert float(panned({"pan-right": 3}, course)[24]) > float(panned({"pan-right": 2}, course)[24]) + 0.1
+
+
+def test_a_slow_pan_passes_a_part_of_a_panorama_that_the_seed_chooses() -> None:
+    starts = []
+    for course in courses(20):
+        way = panned({"pan-right": 1}, course)
+        assert float(way[-1] - way[0]) == pytest.approx(0.6, abs=1e-4)
+        starts.append(float(way[0]))
+    assert min(starts) < 0.1
+    assert max(starts) > 0.3
+
+
+def test_along_a_panorama_nothing_is_enlarged_and_other_moves_stay_inside() -> None:
+    for course in courses(20):
+        m, _, cy, _ = run({"pan-right": 2}, course, half=(LONG, AY), seen=(ROUND, AY))
+        assert float(m.max()) < 1 + 1e-5
+        assert float(cy.abs().max()) < 1e-6
+        focus = course[:, 8:10] * 2 - 1
+        for asked in ({"pan-left": 3, "zoom-in": 3}, {"pan-right": 1, "zoom-out": 2, "rotate-cw": 3}):
+            m, cx, cy, angle = run(asked, course, focus=focus, half=(LONG, AY), seen=(ROUND, AY))
+            cos, sin = angle.cos().abs(), angle.sin().abs()
+            assert float((cx.abs() + (ROUND * cos + AY * sin) / m).max()) <= LONG + 1e-4
+            assert float((cy.abs() + (ROUND * sin + AY * cos) / m).max()) <= AY + 1e-4
+
+
+def test_a_tilt_passes_along_a_tall_picture() -> None:
+    (course,) = courses(1)
+    m, cx, cy, _ = run({"tilt-down": 2}, course, half=(AY, LONG), seen=(AY, ROUND))
+    assert float(cy[0, 0]) == pytest.approx(float(ROUND - LONG))
+    assert float(cy[0, -1]) == pytest.approx(float(LONG - ROUND))
+    assert float(m.max()) < 1 + 1e-5
+    assert float(cx.abs().max()) < 1e-6
 
 
 def test_two_seeds_take_different_ways() -> None:

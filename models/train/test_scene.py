@@ -84,6 +84,20 @@ def test_a_still_clip_is_the_picture(whole: scene.Scene) -> None:
     assert float((latents - inputs["image_latents"]).abs().max()) < 1e-4
 
 
+def test_a_panorama_is_passed_from_end_to_end_pixel_by_pixel(whole: scene.Scene) -> None:
+    torch.manual_seed(4)
+    for asked, first, last in (("pan-right", 0, 1), ("pan-left", 1, 0)):
+        inputs = export.cond_inputs(words({asked: "normal"}), 3, 16, 64)
+        inputs["frame_size"] = torch.tensor([64, 112])
+        _, context, latents = whole(*inputs.values())
+        assert levels(context, 0) == {asked: 0.65}
+        assert latents.shape == (1, dct.CHANNELS, 3, 16, 28)
+        picture = inputs["image_latents"][:, :, 0]
+        ends = (picture[..., :28], picture[..., -28:])
+        assert float((latents[:, :, 0] - ends[first]).abs().max()) < 1e-3
+        assert float((latents[:, :, 2] - ends[last]).abs().max()) < 1e-3
+
+
 def test_the_graph_draws_what_pytorch_draws(whole: scene.Scene, tmp_path: Path) -> None:
     path = tmp_path / "unet_cond.onnx"
     torch.manual_seed(0)
@@ -91,12 +105,14 @@ def test_the_graph_draws_what_pytorch_draws(whole: scene.Scene, tmp_path: Path) 
     session = graphs.session(path)
     names = [value.name for value in session.get_inputs()]
     everything = {kind: "normal" for kind in KINDS if kind not in ("static", "zoom-out")}
-    for rows, frames, h, w in (
-        (({"zoom-in": "fast", "snow": "fast", "dusk": "slow"},), 5, 24, 16),
-        (({}, everything), 2, 16, 32),
-        (({"rotate-ccw": "slow"},), 1, 16, 16),
+    for rows, frames, h, w, size in (
+        (({"zoom-in": "fast", "snow": "fast", "dusk": "slow"},), 5, 24, 16, (96, 64)),
+        (({}, everything), 2, 16, 32, (64, 128)),
+        (({"rotate-ccw": "slow"},), 1, 16, 16, (64, 64)),
+        (({"pan-left": "slow", "waves": "fast", "snow": "slow"},), 3, 16, 64, (64, 112)),
     ):
         inputs = export.cond_inputs(words(*rows), frames, h, w)
+        inputs["frame_size"] = torch.tensor(size)
         expected = whole(*inputs.values())
         got = session.run(None, {name: inputs[name].numpy() for name in names})
         for e, g in zip(expected, got, strict=True):

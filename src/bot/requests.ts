@@ -308,7 +308,8 @@ export class Requests {
     else await artifacts.storeImage(jobId, source);
     if (mask instanceof Uint8Array) await artifacts.storeMask(jobId, mask);
     else if (mask) await artifacts.copy('mask', mask.ofJob, jobId);
-    return { kind: 'stored', ...header, cut: clip && cutOf(header, clip) };
+    // Whether a clip passes along its picture, rather than cutting it, the model will say.
+    return { kind: 'stored', ...header, cut: clip?.passage ? undefined : clip && cutOf(header, clip) };
   }
 
   /** Why the rules of the community refuse a request; a job that was accepted before the rule was made stays. */

@@ -264,7 +264,7 @@ function parseStrength(text: string): number {
 /** The object of --json. */
 function describe({ request, picture, ignored }: Task, result: EngineResult): Record<string, unknown> {
   const { outPath, videoId, bytes, seed, width, height, numFrames, fps, durationSeconds } = result;
-  const cut = cutOf(picture, result);
+  const cut = result.isPassage ? undefined : cutOf(picture, result);
   return {
     out: outPath,
     videoId,
@@ -313,7 +313,7 @@ function summarize({ picture, ignored }: Task, result: EngineResult, seconds: nu
   const { outPath, width, height, numFrames, fps, durationSeconds, bytes, seed, videoId, cache, notes } =
     result;
   const { reducedTo } = result;
-  const cut = cutOf(picture, result);
+  const cut = result.isPassage ? undefined : cutOf(picture, result);
   const size = bytes < 1_000_000 ? `${Math.ceil(bytes / 1000)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
   const reused = cache.hits.map((kind) => reusable[kind] ?? kind);
   return [

@@ -58,8 +58,8 @@ export function smallerJobs(
   embedMetadata: boolean,
 ): SmallerJob[] {
   return smallerRequests(manifest, request).map((smaller) => {
-    const { preset, width, height, numFrames, numInferenceSteps, decodeChunkSize } = smaller;
+    const { preset, width, height, numFrames, numInferenceSteps, decodeChunkSize, passage } = smaller;
     const metadata = embedMetadata ? { metadata: describeRequest(smaller, manifest) } : {};
-    return { preset, width, height, numFrames, numInferenceSteps, decodeChunkSize, ...metadata };
+    return { preset, width, height, numFrames, numInferenceSteps, decodeChunkSize, passage, ...metadata };
   });
 }

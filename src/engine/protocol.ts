@@ -40,7 +40,7 @@ export interface WarmUpShape {
 /** A job in a smaller version, for when it does not fit into memory. */
 export type SmallerJob = Pick<
   EngineJob,
-  'width' | 'height' | 'numFrames' | 'numInferenceSteps' | 'decodeChunkSize' | 'metadata'
+  'width' | 'height' | 'numFrames' | 'numInferenceSteps' | 'decodeChunkSize' | 'passage' | 'metadata'
 > & {
   /** The name that users know. */
   readonly preset: string;
@@ -76,6 +76,8 @@ export interface EngineResult {
   readonly numFrames: number;
   readonly fps: number;
   readonly durationSeconds: number;
+  /** It passes along its picture, so nothing of that is cut off. */
+  readonly isPassage?: boolean;
   /** Quality was given up so that it fits into maxBytes. */
   readonly isCompressed?: boolean;
   /** Memory ran out, so the clip was made as this smaller preset would have it. */

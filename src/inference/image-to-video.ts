@@ -5,6 +5,7 @@
 
 import type { GenerationOptions } from '../request/request.ts';
 import type { ClipRequest } from '../request/resolve.ts';
+import type { WorkingSize } from '../request/sizes.ts';
 import type { Understood } from '../request/understood.ts';
 import type { CacheUse } from './latent-cache.ts';
 
@@ -43,6 +44,8 @@ export interface GenerateRequest extends ClipRequest {
   readonly image: Picture | Promise<Picture>;
   /** Kept with the clip's latents, for whoever asks for a variation of it. */
   readonly origin?: ClipOrigin;
+  /** Of a clip that passes along its picture, which is not cut to the frames' shape then; chooseShape() decides it. */
+  readonly pictureSize?: WorkingSize;
 }
 
 export type Phase = 'loading' | 'encoding' | 'denoising' | 'decoding' | 'finishing';
@@ -82,5 +85,13 @@ export interface GenerateHooks {
 
 /** One model family. Frames come in order, chunk by chunk, while later chunks are still being decoded. */
 export interface ImageToVideoPipeline {
+  /**
+   * The same request with the size that its frames will have: a prompt that pans may pass along its picture. Absent where
+   * all clips have the picture's shape.
+   */
+  chooseShape?<Request extends GenerateRequest>(
+    request: Request,
+    hooks: Pick<GenerateHooks, 'leastMemory'>,
+  ): Promise<Request>;
   generate(request: GenerateRequest, hooks: GenerateHooks): AsyncIterable<Frame>;
 }

@@ -7,6 +7,7 @@ import { KinoraError } from '../errors.ts';
 import {
   hasShallowCore,
   heeds,
+  knownMotions,
   type ModelLimits,
   type Motion,
   motions,
@@ -18,7 +19,7 @@ import {
 import { defaultPreset, type PresetName, presetNames, presetOf } from './presets.ts';
 import { cleanPrompt } from './prompt.ts';
 import { type GenerationOptions, optionTable } from './request.ts';
-import { workingSize } from './size.ts';
+import { type Passage, passageOf, workingSize } from './size.ts';
 import type { WorkingSize } from './sizes.ts';
 
 export type FeatureReuse = 1 | 2 | 3;
@@ -75,6 +76,8 @@ export interface ClipRequest {
    */
   readonly decodeOverlap?: number;
   readonly variation?: Variation;
+  /** What the clip becomes if the prompt pans or tilts along a picture that is much longer than its frames. */
+  readonly passage?: Passage | undefined;
 }
 
 /** What is done with the frames. */
@@ -110,7 +113,8 @@ export function resolveRequest(
   const { limits, defaults } = manifest;
 
   const numFrames = whole('frames', options.numFrames ?? chosen.numFrames, limits.numFrames);
-  const size = workingSize(manifest, options.size ?? String(chosen.size), image);
+  const sizeText = options.size ?? String(chosen.size);
+  const size = workingSize(manifest, sizeText, image);
   const guidanceScale = within(
     'guidance',
     options.guidanceScale ?? chosen.guidanceScale,
@@ -127,6 +131,7 @@ export function resolveRequest(
     ...conditioningOf(manifest, options, motion, guidanceScale),
     seed: whole('seed', options.seed ?? randomInt(2 ** 32), optionTable.seed),
     ...size,
+    ...passageIn(manifest, sizeText, image),
     numFrames,
     numInferenceSteps: whole('steps', options.numInferenceSteps ?? presetSteps, limits.numInferenceSteps),
     guidanceScale,
@@ -199,6 +204,14 @@ function usualChunk(manifest: ModelLimits, clip: WorkingSize & { readonly numFra
   return numFrames <= wholeClip ? numFrames : Math.max(decodeChunkSize, largeWindow);
 }
 
+/** Only a model that says which motions it knows can tell whether a prompt pans. */
+function passageIn(manifest: ModelLimits, size: string, picture: WorkingSize): Pick<ClipRequest, 'passage'> {
+  const passage = knownMotions(manifest)?.includes('pan-left')
+    ? passageOf(manifest, size, picture)
+    : undefined;
+  return passage ? { passage } : {};
+}
+
 function checkVariation({ videoId, strength }: Variation): Variation {
   return { videoId, strength: within('strength', strength, { min: 0.01, max: 1 }) };
 }
@@ -235,7 +248,9 @@ export function smallerRequests(manifest: ModelLimits, request: ResolvedRequest)
     if (width * height * numFrames >= volume) continue;
     volume = width * height * numFrames;
     const decodeChunkSize = Math.min(request.decodeChunkSize, numFrames);
-    smaller.push({ ...request, preset, width, height, numFrames, numInferenceSteps, decodeChunkSize });
+    const { passage } = passageIn(manifest, String(size), request);
+    const numbers = { width, height, numFrames, numInferenceSteps, decodeChunkSize, passage };
+    smaller.push({ ...request, preset, ...numbers });
   }
   return smaller;
 }

@@ -3,6 +3,20 @@ import { describeSizeLimits } from '../error-details.ts';
 import { KinoraError } from '../errors.ts';
 import { bestSize, isBetween, readSize, type SizeLimits, type WorkingSize } from './sizes.ts';
 
+/** A clip that passes along its picture: the size of its frames, and the picture's own beside it, of the same short side. */
+export interface Passage {
+  readonly frame: WorkingSize;
+  readonly picture: WorkingSize;
+}
+
+/** From this shape on a pan passes along a picture, rather than showing all of it at once. */
+const panoramaFrom = 2.2;
+/** How much longer than the frames a picture is at least, where their size was chosen. */
+const passageFrom = 1.2;
+const usualShape = { width: 16, height: 9 } as const;
+/** Of the pixels of the largest clip: a picture is held once, a clip for each frame. */
+const largestPicture = 2;
+
 type WorkingSizeOptions = SizeLimits & {
   readonly imageWidth: number;
   readonly imageHeight: number;
@@ -52,6 +66,33 @@ export function workingSize(
   const { sizeMultiple, limits } = model;
   const { width: imageWidth, height: imageHeight } = picture;
   return chooseWorkingSize({ sizeMultiple, limits, imageWidth, imageHeight, size: parsed.size });
+}
+
+/**
+ * How a clip of this picture passes along it, if its prompt pans or tilts; undefined where the frames show all of it.
+ * @param text as workingSize() takes it
+ */
+export function passageOf(model: SizeLimits, text: string, picture: WorkingSize): Passage | undefined {
+  const { sizeMultiple, limits } = model;
+  const length = picture.width / picture.height;
+  const isWide = length > 1;
+  const ratio = isWide ? length : 1 / length;
+  const most = largestPicture * limits.pixels.max;
+  const parsed = parseSize(text, model);
+  if (!('width' in parsed) && ratio < panoramaFrom) return undefined;
+  const { width, height } = usualShape;
+  // The longer the picture is, the lower it has to be.
+  const size = (asked: number): number => Math.min(asked, Math.sqrt((most * width) / height / ratio));
+  const frame =
+    'width' in parsed
+      ? parsed
+      : bestSize(isWide ? { width, height } : { width: height, height: width }, size(parsed.size), model);
+  if (!frame) return undefined;
+  const short = isWide ? frame.height : frame.width;
+  const long = Math.round((short * ratio) / sizeMultiple) * sizeMultiple;
+  if (long < passageFrom * (isWide ? frame.width : frame.height) || short * long > 1.2 * most)
+    return undefined;
+  return { frame, picture: isWide ? { width: long, height: short } : { width: short, height: long } };
 }
 
 /** The side of a square inside the limits, unchanged. */

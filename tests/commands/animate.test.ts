@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import ffprobe from '@ffprobe-installer/ffprobe';
 import sharp from 'sharp';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { psnr } from '../../bench/quality/pixels.ts';
 import { splitArguments } from '../../src/commands/animate.ts';
 import { describeExitCodes } from '../../src/commands/exit-codes.ts';
 import { findKeptVideo } from '../../src/commands/kept-video.ts';
@@ -16,7 +17,7 @@ import { loadPack } from '../../src/inference/packs/files.ts';
 import { Artifacts } from '../../src/queue/artifacts.ts';
 import { builtinPackPath, tinyPackPath } from '../helpers/golden.ts';
 import { runCli } from '../helpers/run-cli.ts';
-import { columnsChange } from '../helpers/video-fixture.ts';
+import { columnsChange, decodeFrames } from '../helpers/video-fixture.ts';
 
 const cat = fileURLToPath(new URL('../../examples/cat.jpg', import.meta.url));
 const coffee = fileURLToPath(new URL('../../examples/coffee.jpg', import.meta.url));
@@ -97,6 +98,63 @@ describe('kinora animate', () => {
       folder,
     });
     expect(none.stderr).toMatch(/^The mask cannot be read; expected a picture as PNG or JPEG/);
+  });
+
+  it('keeps the shape of a panorama, or passes along all of it in a pan', async () => {
+    const panorama = join(folder, 'panorama.png');
+    const frame = { width: 960, height: 240 };
+    const part = { width: 240, height: 240 };
+    const parts = await Promise.all(
+      [cat, coffee, cat, coffee].map(async (file, i) => ({
+        input: await sharp(file)
+          .resize(part)
+          .modulate({ hue: 90 * i })
+          .png()
+          .toBuffer(),
+        left: 240 * i,
+        top: 0,
+      })),
+    );
+    await sharp({ create: { ...frame, channels: 3, background: 'black' } })
+      .composite(parts)
+      .toFile(panorama);
+    const mp4 = join(folder, 'panned.mp4');
+    const options = ['--size', '192', '--frames', '5', '--seed', '7', '--force', '--out', mp4];
+    const environment = { KINORA_MODEL: builtinPackPath };
+    const animate = (prompt: string, ...more: string[]) =>
+      runCli(['animate', panorama, prompt, ...options, ...more], { folder, environment });
+
+    const kept = await animate('zoom in');
+    expect(kept.code).toBe(0);
+    expect(probe(mp4).streams[0]).toMatchObject({ width: 512, height: 128 });
+
+    const panned = await animate('pan left');
+    expect(panned.code).toBe(0);
+    expect(panned.stderr).toContain('256×144, 5 frames');
+    expect(panned.stderr).not.toMatch(/cut off|reused/);
+    const { streams, format } = probe(mp4);
+    expect(streams[0]).toMatchObject({ width: 256, height: 144, nb_read_frames: '5' });
+    const tags = { width: '256', height: '144' };
+    expect(JSON.parse(format.tags?.['comment'] ?? '{}')).toMatchObject(tags);
+    const whole = sharp(panorama).removeAlpha().resize(576, 144, { kernel: 'cubic' });
+    const end = async (left: number): Promise<Uint8Array> =>
+      await whole.clone().extract({ left, top: 0, width: 256, height: 144 }).raw().toBuffer();
+    let frames = decodeFrames(mp4, 256, 144);
+    expect(psnr(frames[0] ?? new Uint8Array(), await end(320))).toBeGreaterThan(26);
+    expect(psnr(frames[4] ?? new Uint8Array(), await end(0))).toBeGreaterThan(26);
+
+    // A variation passes along it as its video did.
+    const [, videoId = ''] = /video id (\w+)/.exec(panned.stderr) ?? [];
+    const out = join(folder, 'varied.mp4');
+    await runCli(['animate', '--from', videoId, '--out', out], { folder, environment });
+    frames = decodeFrames(out, 256, 144);
+    expect(psnr(frames[4] ?? new Uint8Array(), await end(0))).toBeGreaterThan(26);
+
+    // What a mask leaves still would travel with the camera.
+    const mask = join(folder, 'mask.png');
+    await sharp({ create: { ...frame, channels: 3, background: 'white' } }).toFile(mask);
+    await animate('pan left', '--mask', mask);
+    expect(probe(mp4).streams[0]).toMatchObject({ width: 512, height: 128 });
   });
 
   it('prints one object with --json, remembers the picture over a restart, and varies an earlier video', async () => {

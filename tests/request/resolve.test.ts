@@ -28,6 +28,19 @@ beforeAll(async () => {
 const photo = { width: 1200, height: 900 };
 const resolve = (options: GenerationOptions = {}) => resolveRequest(manifest, options, photo);
 
+it('tells how a clip passes along a panorama, of a model that knows what a pan is', async () => {
+  const panorama = { width: 4000, height: 1000 };
+  expect(resolveRequest(manifest, {}, panorama).passage).toBeUndefined();
+  const { manifest: builtin } = await loadI2VGenXL(builtinPackPath);
+  expect(resolveRequest(builtin, {}, photo).passage).toBeUndefined();
+  const request = resolveRequest(builtin, { preset: 'high' }, panorama);
+  expect(request).toMatchObject({ width: 1664, height: 416 });
+  expect(request.passage?.frame).toEqual({ width: 1120, height: 624 });
+  // Where memory runs out, the smaller clips pass along it, too.
+  const [smaller] = smallerRequests(builtin, request);
+  expect(smaller?.passage?.frame).toEqual({ width: 768, height: 432 });
+});
+
 describe('presets', () => {
   it.each([
     ['fast', { numFrames: 8, numInferenceSteps: 30, guidanceScale: 9 }, 512],

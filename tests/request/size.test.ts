@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { chooseWorkingSize, parseSize } from '../../src/request/size.ts';
+import { chooseWorkingSize, parseSize, passageOf } from '../../src/request/size.ts';
 import { cutOf } from '../../src/request/sizes.ts';
 
 const i2vgenXl = {
@@ -99,6 +99,45 @@ describe('parseSize', () => {
   ])('refuses %.20s', (text, limits, message) => {
     const refusal = { code: 'INVALID_OPTION', message: expect.stringMatching(message) };
     expect(() => parseSize(text, limits)).toThrow(expect.objectContaining(refusal));
+  });
+});
+
+describe('passageOf', () => {
+  const model = {
+    sizeMultiple: 16,
+    limits: { side: { min: 128, max: 2048 }, pixels: { min: 128 * 128, max: 1024 * 1024 } },
+  };
+
+  it.each([
+    ['a photo', [3000, 2000], '588', undefined],
+    ['one of 21:9', [2100, 900], '588', [768, 432], [1008, 432]],
+    ['a panorama', [4000, 1000], '588', [768, 432], [1728, 432]],
+    ['a tower', [1000, 4000], '588', [432, 768], [432, 1728]],
+    ['the same at the largest size, which has to be a little lower', [12_000, 1000], '1024', [736, 416]],
+    ['a chosen shape that shows all of a photo', [3000, 2000], '640x480', undefined],
+    ['a chosen shape that is narrower than a photo', [3000, 2000], '288x512', [288, 512], [768, 512]],
+    ['a chosen shape that is too high for the panorama', [30_000, 1000], '1024x1024', undefined],
+  ] as const)('%s', (_, [width, height], text, frame, picture?) => {
+    const passage = passageOf(model, text, { width, height });
+    const of = ([wide, high]: readonly [number, number]) => ({ width: wide, height: high });
+    expect(passage?.frame).toEqual(frame && of(frame));
+    if (picture) expect(passage?.picture).toEqual(of(picture));
+  });
+
+  it('keeps the shape of the picture, shows all of its short side, and holds no more than two large clips', () => {
+    const side = fc.integer({ min: 1, max: 40_000 });
+    fc.assert(
+      fc.property(side, side, fc.integer({ min: 128, max: 1024 }), (width, height, size) => {
+        const passage = passageOf(model, String(size), { width, height });
+        if (!passage) return;
+        const { frame, picture } = passage;
+        const isWide = width > height;
+        expect(isWide ? picture.height : picture.width).toBe(isWide ? frame.height : frame.width);
+        expect(isWide ? picture.width : picture.height).toBeGreaterThan(isWide ? frame.width : frame.height);
+        expect(picture.width * picture.height).toBeLessThan(2.5 * 1024 ** 2);
+        expect(cutOf({ width, height }, picture)).toBeUndefined();
+      }),
+    );
   });
 });
 

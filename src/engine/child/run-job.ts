@@ -5,6 +5,7 @@
 
 import type {
   Frame,
+  GenerateRequest,
   GenerationReport,
   ImageToVideoPipeline,
   ProgressEvent,
@@ -68,9 +69,11 @@ export async function runJob(
   const framesAreComing = new Promise<void>((resolve) => {
     onDenoising = resolve;
   });
-  const clip = pipeline.generate(
-    { ...job, image: opening },
-    {
+  // A mask has the picture's shape, so its clip keeps that, too.
+  const asked: GenerateRequest = { ...job, image: opening };
+  const shaped = Promise.resolve(weights ? asked : (pipeline.chooseShape?.(asked, { leastMemory }) ?? asked));
+  async function* makeClip(): AsyncGenerator<Frame, void> {
+    yield* pipeline.generate(await shaped, {
       signal: isOver,
       onProgress: (event) => {
         if (event.phase === 'denoising') onDenoising();
@@ -80,8 +83,8 @@ export async function runJob(
         report = finished;
       },
       leastMemory,
-    },
-  );
+    });
+  }
 
   // Ticks while ffmpeg, not the model, is at work: a model that hangs falls silent, a busy ffmpeg does not.
   let waiting: NodeJS.Timeout | undefined;
@@ -90,7 +93,7 @@ export async function runJob(
     if (!work.signal.aborted) waiting = setInterval(onAlive, aliveIntervalMs);
   };
   async function* takeFrames(): AsyncGenerator<Frame, void> {
-    for await (const frame of weights ? moveInside(clip, weights) : clip) {
+    for await (const frame of weights ? moveInside(makeClip(), weights) : makeClip()) {
       waitForFfmpeg();
       yield frame;
       clearInterval(waiting);
@@ -102,8 +105,9 @@ export async function runJob(
 
   const frames = takeFrames();
   try {
+    const { width, height, pictureSize } = await shaped;
     const video = await encodeVideo(frames, {
-      ...encodeOptions(job),
+      ...encodeOptions({ ...job, ...withSize(job, width, height) }),
       ...{ tempPath, ffmpegPath, signal, framesAreComing },
     });
     if (!report) throw new Error('The pipeline ended without a report.');
@@ -129,6 +133,7 @@ export async function runJob(
       },
       notes: picture.notes,
       ...(report.understood ? { understood: report.understood } : {}),
+      ...(pictureSize ? { isPassage: true } : {}),
       ...(fitted ? { isCompressed: true } : {}),
     };
   } finally {
@@ -138,6 +143,13 @@ export async function runJob(
     await frames.return();
     await Promise.allSettled([opening]);
   }
+}
+
+/** The size that the clip has, also in what the file says of itself. */
+function withSize({ metadata }: EngineJob, width: number, height: number): Partial<EngineJob> {
+  const size = { width, height };
+  if (!metadata) return size;
+  return { ...size, metadata: { ...metadata, width: String(width), height: String(height) } };
 }
 
 function encodeOptions(job: EngineJob): Omit<EncodeOptions, 'ffmpegPath'> {

@@ -50,9 +50,15 @@ export type I2VGenXLManifest = z.infer<typeof i2vgenXlManifestSchema>;
 /**
  * Inputs of unet_cond that some packs have. Without `encoder_hidden_states` it depends on the picture alone, and the cores
  * read the text. `frame_positions` (F) are 0 … 1, and image_latents is the picture alone then. `draws` (1, drawsPerClip)
- * decide what the prompt leaves open: such a pack needs no noise.
+ * decide what the prompt leaves open: such a pack needs no noise. `frame_size` (height, width) in pixels may be smaller than
+ * the picture: then the frames pass along it.
  */
-export const optionalInputs: readonly string[] = ['encoder_hidden_states', 'frame_positions', 'draws'];
+export const optionalInputs: readonly string[] = [
+  'encoder_hidden_states',
+  'frame_positions',
+  'draws',
+  'frame_size',
+];
 
 /** Of a pack whose unet_cond takes them: one half for the clip's course, one for its details. */
 export const drawsPerClip = 64;
@@ -78,7 +84,7 @@ export function i2vgenXl(manifest: I2VGenXLManifest): FamilyParts {
         ? []
         : [{ path: ['motions'], message: 'a motion is named twice' }]),
     ],
-    integerInputs: new Set(['input_ids', 'fps', 'timestep']),
+    integerInputs: new Set(['input_ids', 'fps', 'timestep', 'frame_size']),
     shapes: (optional) => shapesOf(manifest, optional),
     memory: i2vgenXlMemory,
     decoderMixesFrames: false,
@@ -119,6 +125,7 @@ function shapesOf(
         ...(isTextInContext ? text : {}),
         ...(hasPositions ? { frame_positions: [null] } : {}),
         ...(optional.has('draws') ? { draws: [1, drawsPerClip] } : {}),
+        ...(optional.has('frame_size') ? { frame_size: [2] } : {}),
       },
       out: {
         fps_emb: [1, 'F'],

@@ -6,7 +6,7 @@ import { knownMotions } from '../../request/model-limits.ts';
 import type { Understood } from '../../request/understood.ts';
 import type { GenerateRequest } from '../image-to-video.ts';
 import type { OpenPack } from '../packs/open.ts';
-import { type FloatTensor, stack } from '../sessions/tensor.ts';
+import { type FloatTensor, type IntTensor, stack } from '../sessions/tensor.ts';
 import type { ThreadTensor } from '../sessions/thread-protocol.ts';
 import type { ThreadTensors } from '../sessions/thread-tensors.ts';
 import { CoreInputs } from './core-inputs.ts';
@@ -33,7 +33,7 @@ export async function condition(
   tensors: ThreadTensors,
   run: Run,
 ): Promise<Conditioning> {
-  const { targetFps, guidanceScale, numFrames } = request;
+  const { targetFps, guidanceScale, numFrames, width, height } = request;
   // The unconditional row gets zeros for the picture's embedding, but the same image latents.
   const none = { ...imageEmbeds, data: new Float32Array(imageEmbeds.data.length) };
   const { data, dims } = guidanceScale > 1 ? stack(none, imageEmbeds) : imageEmbeds;
@@ -53,6 +53,7 @@ export async function condition(
       ...(isTextInContext ? text : {}),
       ...(positions ? { frame_positions: positions } : {}),
       ...(draws ? { draws: { ...draws, data: draws.data.slice() } } : {}),
+      ...(pack.optionalInputs.has('frame_size') ? { frame_size: frameSize(width, height) } : {}),
     };
     const into = { fps_emb: tensors.empty(), context: tensors.empty(), image_latents_enc: tensors.empty() };
     await pack.sessions.unet_cond.run(feeds, { into });
@@ -81,6 +82,10 @@ async function understoodIn(
   const copy = tensors.empty();
   await tensors.compute([{ target: copy, terms: [[1, context]] }]);
   return readUnderstood(motions, await tensors.take(copy));
+}
+
+export function frameSize(width: number, height: number): IntTensor {
+  return { data: BigInt64Array.of(BigInt(height), BigInt(width)), dims: [2] };
 }
 
 /** (1, C, 1, h, w) of (1, C, h, w): a copy, since it goes to the session's thread and the cache keeps the original. */

@@ -35,9 +35,10 @@ export type PreparedPicture = { readonly picture: Picture } & (
 export async function preparePicture(
   pack: OpenPack,
   fingerprint: string,
-  { image, width, height }: GenerateRequest,
+  { image, width: frameWidth, height: frameHeight, pictureSize }: GenerateRequest,
   run: Run,
 ): Promise<PreparedPicture> {
+  const { width, height } = pictureSize ?? { width: frameWidth, height: frameHeight };
   const picture = await image;
   run.lap('readPicture');
   const cacheKey = LatentCache.pictureEntry(picture.key, fingerprint, width, height);

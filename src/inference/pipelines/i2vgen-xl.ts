@@ -22,6 +22,7 @@ import { encodeImage, preparePicture } from './encode-image.ts';
 import { encodePrompts } from './encode-prompts.ts';
 import { enterSchedule } from './enter-schedule.ts';
 import { together } from './overlap.ts';
+import { passesAlong } from './passage.ts';
 import { Run } from './run.ts';
 
 export class I2VGenXLPipeline implements ImageToVideoPipeline {
@@ -34,6 +35,17 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     this.#pack = pack;
     this.#cache = cache;
     this.#fingerprint = fingerprint(pack.manifest);
+  }
+
+  async chooseShape<Request extends GenerateRequest>(
+    request: Request,
+    { leastMemory }: Pick<GenerateHooks, 'leastMemory'>,
+  ): Promise<Request> {
+    const { passage } = request;
+    if (!passage || !this.#pack.optionalInputs.has('frame_size')) return request;
+    await this.#pack.prepare(clipShape(request), leastMemory);
+    if (!(await passesAlong(this.#pack, request, passage))) return request;
+    return { ...request, ...passage.frame, pictureSize: passage.picture };
   }
 
   async *generate(request: GenerateRequest, hooks: GenerateHooks): AsyncGenerator<Frame, void> {
