@@ -145,7 +145,8 @@ class Phrases(Draws):
         grammar = self.grammars[name]
         if self.chance(0.12):
             text, labels = grammar.negated()
-            if labels == {"static": NORMAL} and re.search(r"wave|ripple|water|wind|sway|leaves|breeze", text):
+            still = labels == {"static": NORMAL} and END not in text
+            if still and re.search(r"wave|ripple|water|wind|sway|leaves|breeze", text):
                 labels = {}
             return text, labels
         count = 2 if self.chance(0.85) else 3

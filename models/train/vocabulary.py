@@ -2,8 +2,8 @@
 
 A kind has `things` that `do` something, each by itself or slow and fast (light and heavy) by its own meaning,
 and `whole` clauses. Entries are separated by "|". What a kind towards the right says is that of the left,
-mirrored. [words] has what goes with any of them: requests, few and many of a thing, adverbs, words that say
-nothing about a speed, places, and `idle`: what asks for no motion, although it may sound like one.
+mirrored. [words] has what goes with any of them: requests, few and many of a thing, denials, adverbs, words
+that say nothing about a speed, places, and `idle`: what asks for no motion, although it may sound like one.
 """
 
 import tomllib
@@ -21,7 +21,7 @@ UNSPACED = {"zh", "ja"}
 RESTING = {"waves", "sway", "clouds", "flicker", "rays", "dusk"}
 SPEEDS = {SLOW: "slow_", NORMAL: "", FAST: "fast_"}
 FIELDS = [speed + part for speed in SPEEDS.values() for part in ("things", "does", "whole")]
-WORDS = "requests few many slow fast neutral after places idle".split()
+WORDS = "requests few many denied slow fast neutral after places idle".split()
 
 
 def entries(text: str) -> list[str]:
@@ -74,6 +74,13 @@ class Vocabulary(Draws):
         if self.chance(0.05):
             text += (", " if self.blank else "，") + self.pick(self.words["after"])
         return text
+
+    def denial(self, kind: str) -> str:
+        """What forbids the motion, or nothing where its things do not ask for it by being named."""
+        things = [part for field in FIELDS if field.endswith("things") for part in self.some(kind, field)]
+        if kind not in self.counted or not things:
+            return ""
+        return self.framed(self.pick(self.words["denied"]), self.pick(things))
 
     def normal(self, kind: str) -> str:
         things, whole = self.some(kind, "things"), self.some(kind, "whole")

@@ -166,6 +166,9 @@ class Language(Draws):
 
     def negated(self, kind: str) -> str:
         """A phrase that forbids the motion, or none."""
+        denial = self.vocabulary.denial(kind) if self.chance(0.5) else ""
+        if denial:
+            return self.filled(denial.replace("{x}", "{subject}"))
         phrases = self.motions[kind].get("negated", [])
         return self.filled(self.pick(phrases)) if phrases else ""
 
