@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 LABELS = Path(__file__).with_name("mask_labels.json")
 KINDS = ("none", "water", "foliage", "sky", "skip")
@@ -74,10 +74,12 @@ def _label(size: tuple[int, int], ground: str, areas: list[dict]) -> np.ndarray:
     for area in areas:
         outline = [(x * size[0] / 100, y * size[1] / 100) for x, y in area["outline"]]
         draw.polygon(outline, fill=KINDS.index(area["kind"]))
+    around = 2 * DOUBT + 1
+    near, far = (
+        np.array(drawn.filter(kind(around))) for kind in (ImageFilter.MinFilter, ImageFilter.MaxFilter)
+    )
     label = np.array(drawn)
-    padded = np.pad(label, DOUBT, mode="edge")
-    near = np.lib.stride_tricks.sliding_window_view(padded, (2 * DOUBT + 1, 2 * DOUBT + 1))
-    label[near.max((2, 3)) != near.min((2, 3))] = SKIP
+    label[near != far] = SKIP
     return label
 
 
