@@ -119,6 +119,9 @@ class Phrases(Draws):
         }
         self.tails, self.scenes = (read_table(file) for file in ("wind_tails", "scenes"))
         self.words = common or {name: common_words(name, self.languages[name]) for name in self.names}
+        for name, words in self.words.items():
+            if name in self.languages:
+                self.languages[name].others = words
 
     def generate(self, count: int) -> list[Caption]:
         return [self.caption() for _ in range(count)]
@@ -387,7 +390,7 @@ def common_words(name: str, language: Language) -> list[str]:
     parts = language.vocabulary
     speeds = [parts.words[key] for key in ("few", "many", "slow", "fast")]
     text = json.dumps([language.motions, language.speeds, parts.kinds, speeds], ensure_ascii=False).lower()
-    words = wordfreq.top_n_list(name, 8000)[60 if language.blank else 0 :]
+    words = wordfreq.top_n_list(name, 16000)[60 if language.blank else 0 :]
     if not language.blank:
         letters = set(text)
         return [word for word in words if not set(word) & letters] or ["一"]

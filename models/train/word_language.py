@@ -83,9 +83,14 @@ class Language(Draws):
         self.subjects: list[str] = lists["subjects"]["phrases"]
         self.distractors: list[str] = lists["distractors"]["phrases"]
         self.blank = "" if name in UNSPACED else " "
+        # Words of any kind: what a camera looks at may be anything.
+        self.others: list[str] = []
 
     def subject(self) -> str:
-        return self.pick(self.subjects)
+        text = self.pick(self.subjects)
+        if self.others and self.chance(0.25):
+            text = self.blank.join([*text.split(" ")[:-1], self.pick(self.others)])
+        return text
 
     def filled(self, phrase: str, adverb: str = "") -> str:
         """The phrase with its subject, and with the adverb, if any, set off by blanks."""
