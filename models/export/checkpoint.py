@@ -14,37 +14,13 @@ from typing import Any
 
 import huggingface_hub
 from huggingface_hub import constants
+from huggingface_hub.errors import HfHubHTTPError
 
-PARTS = ("unet", "vae", "text_encoder", "image_encoder")
 # A float32 UNet of 5.7 GB took 12 GB at most while it was exported and compared.
 MEMORY_FACTOR = 2.2
 MEMORY_BASE = 10**9
 # Graphs without weights, tokenizer, and the space that a file system keeps for itself.
 DISK_FACTOR = 1.1
-
-FILES = ("model_index.json", "scheduler/scheduler_config.json", "feature_extractor/preprocessor_config.json")
-
-# The values that src/inference/schedulers/scheduler-config.ts knows; a missing or null field is always fine.
-SCHEDULER_VALUES: dict[str, tuple[object, ...]] = {
-    "_class_name": ("DDIMScheduler", "DPMSolverMultistepScheduler"),
-    "beta_schedule": ("linear", "scaled_linear", "squaredcos_cap_v2"),
-    "prediction_type": ("epsilon", "v_prediction"),
-    "timestep_spacing": ("leading", "trailing", "linspace"),
-    "trained_betas": (),
-    "variance_type": (),
-    "algorithm_type": ("dpmsolver++",),
-    "solver_order": (2,),
-    "solver_type": ("midpoint",),
-    "final_sigmas_type": ("zero",),
-    "thresholding": (False,),
-    "use_karras_sigmas": (False,),
-    "use_exponential_sigmas": (False,),
-    "use_beta_sigmas": (False,),
-    "use_lu_lambdas": (False,),
-    "use_flow_sigmas": (False,),
-    "use_dynamic_shifting": (False,),
-}
-
 
 WEIGHT_FILE = re.compile(
     r"[a-z_]+(?:\.(?P<variant>[A-Za-z]\w*))?(?:-\d+-of-\d+)?(?:\.(?P<last>[A-Za-z]\w*))?\.(safetensors|bin)"
@@ -101,13 +77,21 @@ def find(name: str) -> Checkpoint:
                 f"{name} is neither a folder nor the id of a repository such as ali-vilab/i2vgen-xl"
             )
         try:
-            siblings = huggingface_hub.HfApi().model_info(name, files_metadata=True).siblings or []
-            sizes = {PurePosixPath(file.rfilename): file.size or 0 for file in siblings}
+            api = huggingface_hub.HfApi()
+            info = api.model_info(name, files_metadata=True)
+            if getattr(info, "gated", False):  # its files are listed to everybody
+                api.auth_check(name)
+            sizes = {PurePosixPath(file.rfilename): file.size or 0 for file in info.siblings or []}
             return Checkpoint(name, sizes)
         except Exception as error:  # of many classes; what was downloaded before may do
             try:
                 folder = Path(huggingface_hub.snapshot_download(name, local_files_only=True))
             except Exception:
+                if is_refused(error):
+                    raise SystemExit(
+                        f"the hub does not give {name} to everybody: accept the licence on the model's page "
+                        "and log in (HF_TOKEN), or name a folder"
+                    ) from None
                 raise SystemExit(
                     f"{name} is no folder here, and the hub does not give it: {first_line(error)}"
                 ) from None
@@ -116,22 +100,26 @@ def find(name: str) -> Checkpoint:
     return Checkpoint(name, sizes, folder)
 
 
+def is_refused(error: BaseException) -> bool:
+    response = getattr(error, "response", None)
+    return isinstance(error, HfHubHTTPError) and response is not None and response.status_code in (401, 403)
+
+
 def first_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
 
 
-def check_files(checkpoint: Checkpoint) -> None:
+def check_files(checkpoint: Checkpoint, files: tuple[str, ...], title: str) -> None:
+    """`title` is the name of the model whose checkpoints have these files."""
     names = {str(path) for path in checkpoint.files}
-    missing = [name for name in (*FILES, *(f"{part}/config.json" for part in PARTS)) if name not in names]
-    if "tokenizer/tokenizer.json" not in names:
-        missing += {"tokenizer/vocab.json", "tokenizer/merges.txt"} - names
-    if missing:
-        raise SystemExit(f"{checkpoint.name} is no checkpoint of I2VGen-XL: it has no {missing[0]}")
+    for name in files:
+        if name not in names:
+            raise SystemExit(f"{checkpoint.name} is no checkpoint of {title}: it has no {name}")
 
 
-def check_scheduler(name: str, config: dict[str, Any]) -> None:
-    for field, known in SCHEDULER_VALUES.items():
+def check_scheduler(name: str, config: dict[str, Any], values: dict[str, tuple[object, ...]]) -> None:
+    for field, known in values.items():
         value = config.get(field)
         if value is not None and value not in known:
             choice = f"only {', '.join(map(str, known))}" if known else "none"
@@ -140,9 +128,11 @@ def check_scheduler(name: str, config: dict[str, Any]) -> None:
             )
 
 
-def check_room(checkpoint: Checkpoint, out: Path, variant: str | None, is_half: bool) -> None:
+def check_room(
+    checkpoint: Checkpoint, parts: tuple[str, ...], out: Path, variant: str | None, is_half: bool
+) -> None:
     """Compares what the export will take with the free memory and the free disk."""
-    weights = {part: checkpoint.count_weights(part, variant) for part in PARTS}
+    weights = {part: checkpoint.count_weights(part, variant) for part in parts}
     memory = int(MEMORY_FACTOR * 4 * max(weights.values())) + MEMORY_BASE
     free = available_memory()
     if free is not None and free < memory:
@@ -152,7 +142,7 @@ def check_room(checkpoint: Checkpoint, out: Path, variant: str | None, is_half: 
         )
     needs = [(out, int(DISK_FACTOR * (2 if is_half else 4) * sum(weights.values())))]
     if checkpoint.folder is None:
-        files = (path for part in PARTS for path in checkpoint.weight_files(part, variant))
+        files = (path for part in parts for path in checkpoint.weight_files(part, variant))
         needs.append((Path(constants.HF_HUB_CACHE), sum(checkpoint.files[path] for path in files)))
     places = [
         next(place for place in [path.absolute(), *path.absolute().parents] if place.exists())
@@ -194,3 +184,25 @@ def available_memory() -> int | None:
 def fields(path: Path) -> dict[str, int]:
     lines = (line.split() for line in path.read_text().splitlines())
     return {line[0]: int(line[1]) for line in lines}
+
+
+LICENCE_FILE = re.compile(r"(licen[cs]e|notice)(\.(md|txt))?", re.IGNORECASE)
+# A licence that asks for a Notice file says in quotation marks what it has to hold.
+NOTICE = re.compile(r"\WNotice\W.{0,200}?[\"“]([^\"”“]{20,300}All Rights Reserved\.?)[\"”]", re.DOTALL)
+
+
+def copy_licences(checkpoint: Checkpoint, out: Path) -> None:
+    """Copies the licence files at the checkpoint's root, and writes the Notice that a licence asks for."""
+    paths = [path for path in checkpoint.files if LICENCE_FILE.fullmatch(str(path))]
+    for path in paths:
+        if checkpoint.folder is None:
+            source = Path(huggingface_hub.hf_hub_download(checkpoint.name, str(path)))
+        else:
+            source = checkpoint.folder / path
+        shutil.copyfile(source, out / path.name)
+    if any(path.stem.lower() == "notice" for path in paths):
+        return
+    for path in paths:
+        asked = NOTICE.search((out / path.name).read_text("utf-8", errors="replace"))
+        if asked:
+            (out / "Notice").write_text(" ".join(asked[1].split()) + "\n", encoding="utf-8")

@@ -22,7 +22,7 @@ from PIL import Image
 from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
-from export import reference_sample
+from i2vgen_xl import reference_sample
 from manifest import NEGATIVE_PROMPT, write_json
 
 # Seeds the sample of the picture's latents, which diffusers draws from the global generator. In Kinora all

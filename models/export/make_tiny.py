@@ -29,8 +29,10 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
-from export import Options, export_pack, export_unet
+from export import export_pack
+from i2vgen_xl import export_unet
 from manifest import I2VGEN_XL, write_json
+from options import Options
 
 DIM = 32
 TOKENS = 77

@@ -16,6 +16,7 @@ NEGATIVE_PROMPT = (
 I2VGEN_XL: dict[str, Any] = {
     "id": "i2vgen-xl",
     "title": "I2VGen-XL",
+    "family": "i2vgen-xl",
     "licence": "Weights: research and non-commercial use only (see models/README.md)",
     "source": "ali-vilab/i2vgen-xl, exported from its diffusers checkpoint",
     "sizeMultiple": 64,
@@ -41,22 +42,20 @@ I2VGEN_XL: dict[str, Any] = {
 def write_manifest(
     pack: Path, *, flavour: str, architecture: dict, card: dict, requires: dict | None = None
 ) -> None:
-    """Lists every file of the pack with its size and SHA-256. `card` has the keys of I2VGEN_XL. `requires`
-    names the device that the graphs need and what else they were made for; without it they run on every
-    device.
+    """Lists every file of the pack with its size and SHA-256. `card` says of the model what the exporter
+    cannot read from its weights, with the manifest's own keys. `requires` names the device that the graphs
+    need and what else they were made for; without it they run on every device.
     """
+    first = ("id", "title", "family", "licence", "source")
     manifest = {
         "kinora": 1,
-        **{key: card[key] for key in ("id", "title")},
-        "family": "i2vgen-xl",
+        **{key: card[key] for key in ("id", "title", "family")},
         "flavour": flavour,
         **({"requires": requires} if requires else {}),
         **{key: card[key] for key in ("licence", "source")},
         "architecture": architecture,
-        **{key: card[key] for key in ("sizeMultiple", "limits", "motionFps", "defaults")},
+        **{key: value for key, value in card.items() if key not in first},
     }
-    if "presets" in card:
-        manifest["presets"] = card["presets"]
     paths = sorted(p for p in pack.rglob("*") if p.is_file() and p != pack / "kinora.json")
     manifest["files"] = [
         {"path": p.relative_to(pack).as_posix(), "bytes": p.stat().st_size, "sha256": sha256(p)}

@@ -18,6 +18,7 @@ import checkpoint as looks
 import export
 import make_tiny
 import progress
+from i2vgen_xl import FAMILY, SCHEDULER_VALUES
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ def test_half_precision_files_are_named(
     assert "leave --variant away" in refusal(monkeypatch, checkpoint, out, "--variant", "fp16")
     rename_weights(checkpoint, "fp16")
     assert "add --variant fp16" in refusal(monkeypatch, checkpoint, out)
-    looks.check_room(looks.find(str(checkpoint)), out, "fp16", is_half=False)
+    looks.check_room(looks.find(str(checkpoint)), FAMILY.parts, out, "fp16", is_half=False)
     next((checkpoint / "vae").glob("*.safetensors")).unlink()
     assert "no weights in vae/" in refusal(monkeypatch, checkpoint, out, "--variant", "fp16")
     assert not out.exists()
@@ -82,7 +83,7 @@ def test_schedulers_that_kinora_does_not_know_are_refused(
 def test_values_of_the_scheduler_are_those_of_the_engine() -> None:
     source = Path(__file__).parents[2] / "src" / "inference" / "schedulers" / "scheduler-config.ts"
     text = source.read_text("utf-8")
-    for field, values in looks.SCHEDULER_VALUES.items():
+    for field, values in SCHEDULER_VALUES.items():
         (line,) = (line for line in text.splitlines() if line.strip().startswith(f"{field}:"))
         if field == "timestep_spacing":
             line = next(line for line in text.splitlines() if "timestepSpacings =" in line)
@@ -118,12 +119,12 @@ def test_a_full_size_checkpoint_needs_what_it_was_measured_to_need(
     found = looks.find("ali-vilab/i2vgen-xl")
     monkeypatch.setattr(looks, "available_memory", lambda: 12 * 10**9)
     with pytest.raises(SystemExit, match=r"13\.5 GB of memory"):
-        looks.check_room(found, tmp_path, "fp16", is_half=False)
+        looks.check_room(found, FAMILY.parts, tmp_path, "fp16", is_half=False)
     monkeypatch.setattr(looks, "available_memory", lambda: 14 * 10**9)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=15 * 10**9))
     monkeypatch.setattr(looks.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     with pytest.raises(SystemExit, match=r"15\.8 GB of disk"):  # the pack and the download
-        looks.check_room(found, tmp_path / "pack", "fp16", is_half=False)
+        looks.check_room(found, FAMILY.parts, tmp_path / "pack", "fp16", is_half=False)
 
 
 def test_available_memory_is_known_here() -> None:
@@ -137,7 +138,7 @@ def test_available_memory_is_known_here() -> None:
         (lambda folder: shutil.rmtree(folder), "neither a folder nor the id"),
         (lambda folder: (folder / "model_index.json").unlink(), "model_index.json"),
         (lambda folder: (folder / "model_index.json").write_text("{"), "model_index.json"),
-        (lambda folder: (folder / "model_index.json").write_text("{}"), "not an I2VGenXLPipeline"),
+        (lambda folder: (folder / "model_index.json").write_text("{}"), "Kinora knows I2VGenXLPipeline"),
         (lambda folder: shutil.rmtree(folder / "tokenizer"), "has no tokenizer/"),
         (lambda folder: shutil.rmtree(folder / "feature_extractor"), "has no feature_extractor/preproc"),
         (

@@ -22,12 +22,14 @@ import export
 import fused
 import fusions
 import graphs
+import i2vgen_xl
 import make_random
 import make_tiny
 from lora import fuse_lora, parse_lora
 from lower import standardise
 from make_golden import DeepFeatures
 from onnx_files import open_session, run
+from options import Options
 from rewrite import OnnxAttention
 from tensorrt_context import PROVIDER, Size, limits_within, profiles_of, require_tensorrt
 
@@ -43,7 +45,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def export_to(out: Path, checkpoint: Path, **options: object) -> Path:
     settings = {"flavour": "cuda", "dtype": torch.float32, "allow_unfused": True, "device": "cpu", **options}
-    export.export_pack(str(checkpoint), out, make_tiny.TINY, options=export.Options(**settings))
+    export.export_pack(str(checkpoint), out, make_tiny.TINY, options=Options(**settings))
     return out
 
 
@@ -145,8 +147,8 @@ def test_real_widths_lose_nothing(tmp_path: Path) -> None:
         up_block_types=("UpBlock3D", "CrossAttnUpBlock3D"),
         cross_attention_dim=64,
     )
-    options = export.Options(flavour="cuda", dtype=torch.float32, device="cpu")
-    export.export_unet(unet, tmp_path, 77, options)
+    options = Options(flavour="cuda", dtype=torch.float32, device="cpu")
+    i2vgen_xl.export_unet(unet, tmp_path, 77, options)
     found = fusions.count(tmp_path / "unet_core" / "model.onnx")
     # Six feed-forwards of the higher resolution in two parts, two below, transformer_in's widened and in four
     # parts.
@@ -160,7 +162,7 @@ def test_core_runs_at_sizes_that_it_was_not_traced_with(
 ) -> None:
     unet = make_tiny.make_unet()
     inputs = inputs_of(batch, frames, height, width, seed=batch + frames)
-    expected = export.reference_sample(unet, inputs).numpy()
+    expected = i2vgen_xl.reference_sample(unet, inputs).numpy()
     values = {name: value.numpy() for name, value in inputs.items()}
     for name in ("unet_cond", "unet_core", "unet_shallow"):
         values |= run_graph(pack / name, values)
@@ -260,9 +262,9 @@ def test_attention_over_time_packs_positions_behind_a_mask(
     assert len(packed(pack / "unet_core")) == 2 * len(transformers) == 20
 
     monkeypatch.setattr(fused, "APART", 0.0)
-    options = export.Options(flavour="cuda", dtype=torch.float32, allow_unfused=True, device="cpu")
+    options = Options(flavour="cuda", dtype=torch.float32, allow_unfused=True, device="cpu")
     with pytest.raises(SystemExit, match="unet_core"):
-        export.export_unet(unet, tmp_path, 77, options)
+        i2vgen_xl.export_unet(unet, tmp_path, 77, options)
 
 
 def test_features_of_another_step_change_the_shallow_core(pack: Path) -> None:
@@ -294,9 +296,9 @@ def test_shallow_core_with_features_of_an_earlier_step(pack: Path, tmp_path: Pat
     other_noise = torch.randn(1, 4, 3, 8, 16, generator=torch.Generator().manual_seed(8))
     steps = [{**inputs, "timestep": torch.tensor([901])}, {**inputs, "sample": other_noise}]
     with DeepFeatures(unet) as features:
-        expected = [export.reference_sample(unet, steps[0])]
+        expected = [i2vgen_xl.reference_sample(unet, steps[0])]
         features.are_old = True
-        expected.append(export.reference_sample(unet, steps[1]))
+        expected.append(i2vgen_xl.reference_sample(unet, steps[1]))
     values = run_graph(pack / "unet_cond", {name: value.numpy() for name, value in inputs.items()})
     folders = (cores / "unet_core", cores / "unet_shallow")
     for folder, step, result in zip(folders, steps, expected, strict=True):

@@ -11,6 +11,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,11 @@ import torch
 from onnx import helper
 
 import export
+import i2vgen_xl
 import make_tiny
 import tensorrt_context
 from lower import standardise
+from options import Options
 from tensorrt_context import PROVIDER, Size, compile_graph, compile_pack, profiles_of, require_tensorrt
 
 TINY = Path(__file__).resolve().parents[2] / "tests" / "fixtures" / "packs" / "tiny"
@@ -170,12 +173,15 @@ def test_an_export_that_cannot_be_compiled_is_a_plain_pack(
     def fail(*_: object) -> dict:
         raise SystemExit("TensorRT does not compile unet_core: no reason")
 
-    monkeypatch.setattr(export, "check_checkpoint", lambda *_: None)
-    monkeypatch.setattr(export, "write_pack", write_pack)
+    make_tiny.make_checkpoint(tmp_path / "checkpoint")
+    family = replace(i2vgen_xl.FAMILY, write=write_pack)
+    monkeypatch.setattr(export, "FAMILIES", (family,))
     monkeypatch.setattr(export, "compile_pack", fail)
     out = tmp_path / "pack"
     with pytest.raises(SystemExit, match=r"no reason; .*pack is a whole pack without engines"):
-        export.export_pack("tiny", out, make_tiny.TINY, options=export.Options(tensorrt_sizes=SIZES))
+        export.export_pack(
+            str(tmp_path / "checkpoint"), out, make_tiny.TINY, options=Options(tensorrt_sizes=SIZES)
+        )
     assert contents(out) == contents(TINY)
 
 

@@ -28,10 +28,11 @@ import torch
 from diffusers import AutoencoderKL, I2VGenXLUNet
 from torch import Tensor
 
-import export
+import i2vgen_xl
 import make_random
 from make_tiny import make_scheduler
 from onnx_files import run
+from options import Options
 
 TOLERANCE = 1e-2
 GUIDANCE_SCALE = 9.0
@@ -165,7 +166,7 @@ def make_inputs(
 
 
 def eager(unet: I2VGenXLUNet, inputs: dict, t: int) -> Tensor:
-    return export.reference_sample(unet, {**inputs, "timestep": torch.tensor([t])})
+    return i2vgen_xl.reference_sample(unet, {**inputs, "timestep": torch.tensor([t])})
 
 
 def kernel_table(run: Callable[[], object]) -> list[list]:
@@ -394,7 +395,7 @@ def copy_of(module: torch.nn.Module) -> torch.nn.Module:
 
 def make_both(folder: Path, report: Report, with_vae: bool) -> tuple[I2VGenXLUNet, AutoencoderKL | None]:
     """A UNet and a VAE with random weights on the GPU, and what export.py makes of them in `folder`."""
-    options = export.Options(flavour="cuda", checks=False, deepcache=True)
+    options = Options(flavour="cuda", checks=False, deepcache=True)
     made: dict[str, torch.nn.Module] = {}
 
     def make(result: dict) -> None:
@@ -404,11 +405,11 @@ def make_both(folder: Path, report: Report, with_vae: bool) -> tuple[I2VGenXLUNe
         result["weights"] = sum(p.numel() for p in made["unet"].parameters())
 
     def export_unet(_: dict) -> None:
-        export.export_unet(made["unet"], folder, 77, options)
+        i2vgen_xl.export_unet(made["unet"], folder, 77, options)
         made["unet"].to("cuda")
 
     def export_vae(_: dict) -> None:
-        export.export_vae(made["vae"], folder, options)
+        i2vgen_xl.export_vae(made["vae"], folder, options)
         made["vae"].to("cuda")
 
     report.stage("make_random", make)
