@@ -38,13 +38,14 @@ except ModuleNotFoundError as error:
 
 import checkpoint as looks
 import i2vgen_xl
+import svd
 from family import Family
 from manifest import write_json, write_manifest
 from options import Options
 from progress import step
 from tensorrt_context import Size, compile_pack, limits_within, require_tensorrt
 
-FAMILIES = (i2vgen_xl.FAMILY,)
+FAMILIES = (i2vgen_xl.FAMILY, svd.FAMILY)
 # What the command line can say of a pack.
 CARD = ("id", "title", "licence", "source")
 

@@ -167,9 +167,9 @@ class LayerNorm(nn.Module):
 class Conv(nn.Module):
     """Convolution over space of an NHWC tensor, or over time of (B, F, h*w, C). The caller adds `bias`."""
 
-    def __init__(self, conv: nn.Conv2d | nn.Conv3d, out_multiple: int = 1) -> None:
+    def __init__(self, conv: nn.Conv2d | nn.Conv3d, out_multiple: int = 1, in_multiple: int = 1) -> None:
         super().__init__()
-        weight, bias = conv.weight.data, conv.bias.data
+        weight, bias = conv.weight.data, None if conv.bias is None else conv.bias.data
         strides, pads = conv.stride, conv.padding
         if isinstance(conv, nn.Conv3d):
             if conv.kernel_size != (3, 1, 1) or pads != (1, 0, 0) or strides != (1, 1, 1):
@@ -181,6 +181,8 @@ class Conv(nn.Module):
         extra = -weight.shape[0] % out_multiple
         if extra:
             weight, bias = F.pad(weight, (0, 0) * 3 + (0, extra)), F.pad(bias, (0, extra))
+        if missing := -weight.shape[1] % in_multiple:
+            weight = F.pad(weight, (0, 0) * 2 + (0, missing))
         self.strides, self.pads, self.width = tuple(strides), tuple(pads), weight.shape[0]
         self.register_buffer("weight", weight.permute(0, 2, 3, 1).contiguous())
         self.register_buffer("bias", bias)
@@ -758,12 +760,12 @@ class VaeAttention(nn.Module):
         self.q, self.k, self.v = Linear(attn.to_q), Linear(attn.to_k), Linear(attn.to_v)
         self.out, self.channels = Linear(attn.to_out[0]), attn.group_norm.num_channels
 
-    def forward(self, act: Sum) -> Sum:
-        y = self.norm(act, "space", None)
+    def forward(self, act: Sum, sizes: Sizes | None = None) -> Sum:
+        y = self.norm(act, "space", sizes)
         x = reshape(y, 0, -1, self.channels)
         q, k, v = (linear.with_bias(x) for linear in (self.q, self.k, self.v))
         out = self.out(MultiHeadAttention.apply(q, k, v, self.heads, self.scale))
-        return Sum(reshape_like(out, y), "space", self.channels, act.value(), self.out.bias)
+        return Sum(reshape_like(out, y), "space", self.channels, act.value(sizes, "space"), self.out.bias)
 
 
 class VaeStage(nn.Module):

@@ -1,11 +1,12 @@
-"""Makes a diffusers folder of I2VGen-XL with random weights: the real classes and sizes, FP16 safetensors.
+"""Makes a diffusers folder with random weights: the real classes and sizes of a family, FP16 safetensors.
 
-    python make_random.py OUT --full [--device cuda|cpu] [--parts unet,vae,text_encoder,image_encoder]
+    python make_random.py OUT --full [--family i2vgen-xl|svd] [--device cuda|cpu] [--parts unet,vae]
 
 For everything about the full-size model that does not depend on what it has learnt: export, speed, memory,
-equality with PyTorch. 4.9 GB with all parts. The weights are seeded and keep variances as make_tiny.py's do,
-zero-initialised temporal convolutions included; the same seed gives the same weights on the same kind of
-device. The tokenizer is make_tiny.py's, because the published vocabulary is not part of this repository.
+equality with PyTorch. 4.9 GB with all parts (4.5 GB for svd, which is img2vid-xt). The weights are seeded and
+keep variances as make_tiny.py's do, zero-initialised temporal convolutions included; the same seed gives the
+same weights on the same kind of device. The tokenizer is make_tiny.py's, because the published vocabulary is
+not part of this repository.
 """
 
 import argparse
@@ -15,7 +16,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, I2VGenXLUNet
+from diffusers import (
+    AutoencoderKL,
+    AutoencoderKLTemporalDecoder,
+    I2VGenXLUNet,
+    UNetSpatioTemporalConditionModel,
+)
 from torch import Tensor, nn
 from transformers import (
     CLIPImageProcessor,
@@ -25,10 +31,13 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
+import i2vgen_xl
+import make_tiny_svd
+import svd
 from make_tiny import BOS, EOS, TOKENS, make_scheduler, make_tokenizer
 from manifest import write_json
 
-PARTS = ("unet", "vae", "text_encoder", "image_encoder")
+FAMILIES = {"i2vgen-xl": i2vgen_xl.FAMILY, "svd": svd.FAMILY}
 # Configurations of the published checkpoint.
 UNET = {"sample_size": 32}  # the class's defaults are the published sizes
 VAE = {
@@ -49,6 +58,14 @@ TEXT_ENCODER = {
     "hidden_act": "gelu",
     "projection_dim": 1024,
 }
+SVD_UNET = {"sample_size": 96, "num_attention_heads": (5, 10, 20, 20), "num_frames": 25}
+SVD_VAE = {
+    "block_out_channels": (128, 256, 512, 512),
+    "down_block_types": ("DownEncoderBlock2D",) * 4,
+    "layers_per_block": 2,
+    "sample_size": 768,
+    "scaling_factor": 0.18215,
+}
 IMAGE_ENCODER = {
     "hidden_size": 1280,
     "intermediate_size": 5120,
@@ -59,6 +76,10 @@ IMAGE_ENCODER = {
     "hidden_act": "gelu",
     "projection_dim": 1024,
 }
+
+
+# The last layers of residual branches.
+RESIDUAL = ("conv2", "conv4.3", "to_out.0", "ff.net.2", "ff_in.net.2", "proj_out", "fc2", "out_proj")
 
 
 @torch.no_grad()
@@ -85,11 +106,7 @@ def with_random_weights(
     drawn: set[int] = set()
     for name, child in module.named_modules():
         if isinstance(child, (nn.Linear, nn.Conv2d, nn.Conv3d)):
-            damping = (
-                0.6
-                if name.endswith(("conv2", "conv4.3", "to_out.0", "ff.net.2", "proj_out", "fc2", "out_proj"))
-                else 1
-            )
+            damping = 0.6 if name.endswith(RESIDUAL) else 1
             draw(child.weight, 0, damping / math.sqrt(child.weight[0].numel()))
             if child.bias is not None:
                 draw(child.bias, 0, 0.05)
@@ -101,9 +118,9 @@ def with_random_weights(
         else:
             continue
         drawn.update(id(parameter) for parameter in child.parameters(recurse=False))
-    for parameter in module.parameters():
+    for name, parameter in module.named_parameters():
         if id(parameter) not in drawn:
-            draw(parameter, 0, 0.02)
+            draw(parameter, 0, 1.5 if name.endswith("mix_factor") else 0.02)
     return module
 
 
@@ -124,32 +141,59 @@ def make_vae(device: str, dtype: torch.dtype = torch.float16, seed: int = 1) -> 
     return vae
 
 
-def write_checkpoint(folder: Path, device: str, parts: list[str]) -> None:
-    with tempfile.TemporaryDirectory() as scratch:
-        tokenizer = make_tokenizer(Path(scratch))
-    tokenizer.save_pretrained(folder / "tokenizer")
-    bos, eos = tokenizer.convert_tokens_to_ids([BOS, EOS])
-    text_config = CLIPTextConfig(**TEXT_ENCODER, bos_token_id=bos, eos_token_id=eos, pad_token_id=eos)
-    image_config = CLIPVisionConfig(**IMAGE_ENCODER)
-    size = image_config.image_size
-    CLIPImageProcessor(
-        size={"shortest_edge": size}, crop_size={"height": size, "width": size}
-    ).save_pretrained(folder / "feature_extractor")
-    make_scheduler().save_pretrained(folder / "scheduler")
-    makers = {
-        "unet": lambda: make_unet(device),
-        "vae": lambda: make_vae(device),
-        "text_encoder": lambda: with_random_weights(lambda: CLIPTextModel(text_config), 2, device),
-        "image_encoder": lambda: with_random_weights(
-            lambda: CLIPVisionModelWithProjection(image_config), 3, device
-        ),
-    }
+def make_svd_unet(
+    device: str, dtype: torch.dtype = torch.float16, seed: int = 0, **changes: object
+) -> UNetSpatioTemporalConditionModel:
+    config = {**SVD_UNET, **changes}
+    return with_random_weights(lambda: UNetSpatioTemporalConditionModel(**config), seed, device, dtype)
+
+
+def make_svd_vae(
+    device: str, dtype: torch.dtype = torch.float16, seed: int = 1
+) -> AutoencoderKLTemporalDecoder:
+    vae = with_random_weights(lambda: AutoencoderKLTemporalDecoder(**SVD_VAE), seed, device, dtype)
+    with torch.no_grad():
+        # The mean goes to the UNet unscaled; frames inside [-1, 1].
+        vae.decoder.time_conv_out.weight *= 0.35
+    return vae
+
+
+def make_image_encoder(device: str) -> nn.Module:
+    config = CLIPVisionConfig(**IMAGE_ENCODER)
+    return with_random_weights(lambda: CLIPVisionModelWithProjection(config), 3, device)
+
+
+def write_parts(folder: Path, makers: dict[str, Callable[[], nn.Module]], parts: list[str]) -> None:
     for part in parts:
         model = makers[part]()
         count = sum(parameter.numel() for parameter in model.parameters())
         model.save_pretrained(folder / part, max_shard_size="8GB")
         print(f"{part}: {count:,} weights", flush=True)
         del model
+
+
+def write_feature_extractor(folder: Path) -> None:
+    size = IMAGE_ENCODER["image_size"]
+    crop = {"height": size, "width": size}
+    extractor = CLIPImageProcessor(size={"shortest_edge": size}, crop_size=crop)
+    extractor.save_pretrained(folder / "feature_extractor")
+
+
+def write_checkpoint(folder: Path, device: str, parts: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        tokenizer = make_tokenizer(Path(scratch))
+    tokenizer.save_pretrained(folder / "tokenizer")
+    bos, eos = tokenizer.convert_tokens_to_ids([BOS, EOS])
+    text_config = CLIPTextConfig(**TEXT_ENCODER, bos_token_id=bos, eos_token_id=eos, pad_token_id=eos)
+    write_feature_extractor(folder)
+    make_scheduler().save_pretrained(folder / "scheduler")
+    makers = {
+        "unet": lambda: make_unet(device),
+        "vae": lambda: make_vae(device),
+        "text_encoder": lambda: with_random_weights(lambda: CLIPTextModel(text_config), 2, device),
+        "image_encoder": lambda: make_image_encoder(device),
+    }
+    write_parts(folder, makers, parts)
     write_json(
         folder / "model_index.json",
         {
@@ -165,19 +209,46 @@ def write_checkpoint(folder: Path, device: str, parts: list[str]) -> None:
     )
 
 
+def write_svd_checkpoint(folder: Path, device: str, parts: list[str]) -> None:
+    write_feature_extractor(folder)
+    make_tiny_svd.make_scheduler().save_pretrained(folder / "scheduler")
+    makers = {
+        "unet": lambda: make_svd_unet(device),
+        "vae": lambda: make_svd_vae(device),
+        "image_encoder": lambda: make_image_encoder(device),
+    }
+    write_parts(folder, makers, parts)
+    write_json(
+        folder / "model_index.json",
+        {
+            "_class_name": "StableVideoDiffusionPipeline",
+            "feature_extractor": ["transformers", "CLIPImageProcessor"],
+            "image_encoder": ["transformers", "CLIPVisionModelWithProjection"],
+            "scheduler": ["diffusers", "EulerDiscreteScheduler"],
+            "unet": ["diffusers", "UNetSpatioTemporalConditionModel"],
+            "vae": ["diffusers", "AutoencoderKLTemporalDecoder"],
+        },
+    )
+
+
+WRITERS = {"i2vgen-xl": write_checkpoint, "svd": write_svd_checkpoint}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("out", type=Path)
     parser.add_argument(
         "--full", action="store_true", required=True, help="the published sizes; make_tiny.py makes tiny ones"
     )
+    parser.add_argument("--family", choices=FAMILIES, default="i2vgen-xl")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--parts", default=",".join(PARTS), help="only these, for a test of them")
+    parser.add_argument("--parts", help="only these, with commas between, for a test of them")
     args = parser.parse_args()
-    parts = args.parts.split(",")
-    if unknown := set(parts) - set(PARTS):
+    known = FAMILIES[args.family].parts
+    parts = args.parts.split(",") if args.parts else list(known)
+    if unknown := set(parts) - set(known):
         parser.error(f"unknown parts: {', '.join(sorted(unknown))}")
-    write_checkpoint(args.out, args.device, parts)
+    WRITERS[args.family](args.out, args.device, parts)
 
 
 if __name__ == "__main__":

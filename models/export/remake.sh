@@ -25,8 +25,12 @@ fi
 rm -rf "$root/tests/fixtures/packs/tiny" "$root/tests/fixtures/cores"
 cp -r "$scratch/pack" "$root/tests/fixtures/packs/tiny"
 cp -r "$scratch/cores" "$root/tests/fixtures/cores"
+"$VENV/bin/python" make_tiny_svd.py "$scratch/svd" "$scratch/svd-pack"
+rm -rf "$root/tests/fixtures/packs/tiny-svd"
+cp -r "$scratch/svd-pack" "$root/tests/fixtures/packs/tiny-svd"
 "$VENV/bin/python" make_drawn.py "$root/tests/fixtures/drawn/unet_cond/model.onnx"
 "$VENV/bin/python" make_golden.py "$scratch/checkpoint" "$root/tests/golden"
+"$VENV/bin/python" make_golden_svd.py "$scratch/svd" "$root/tests/golden/svd"
 "$VENV/bin/python" make_numerics.py
 "$VENV/bin/python" make_prompts.py
 "$VENV/bin/python" make_pictures.py

@@ -1,0 +1,352 @@
+"""The UNet's core and the VAE's decoder of Stable Video Diffusion, rebuilt from ONNX Runtime's fused CUDA
+operators (fused_ops.py) with the layers of fused.py.
+
+Layouts, waiting sums and packed attention over time are those of fused.py. What differs:
+
+* The rows of guidance see different pictures from the first convolution on, so nothing is computed once for
+  both but the noisy half of that convolution.
+* A cross-attention adds one vector to all tokens of a clip (svd_graphs.py). The kernel of a norm adds a
+  vector that is the same for all clips, so this one is added before it.
+* What belongs to a frame's number is the same for all positions: the norm over channels adds it while it
+  reads.
+
+Knows nothing of files.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from diffusers import AutoencoderKLTemporalDecoder, UNetSpatioTemporalConditionModel
+from torch import Tensor, nn
+
+from fused import (
+    Attention,
+    Conv,
+    FeedForward,
+    LayerNorm,
+    Level,
+    Linear,
+    Norm,
+    Sizes,
+    Sum,
+    VaeAttention,
+    join,
+    levels_of,
+)
+from fused import Resnet as ResnetOverSpace
+from fused_ops import bias_add, expand_like, reshape, reshape_like, upsample_nearest
+from graphs import pixels_of
+from svd_graphs import alpha_of, blended_conv, check_transformer, combine, halves_of_inputs, layers_of
+
+
+@dataclass
+class Clips:
+    """What every layer sees of B clips: silu of the embedding (1, E) and the same for every frame (B*F, E),
+    ones (B, 1, 1, 1), context (B, 2P) and positions (1, F, P).
+    """
+
+    emb: Tensor
+    frame_emb: Tensor
+    ones: Tensor
+    context: Tensor
+    positions: Tensor
+
+
+class Resnet(nn.Module):
+    """SpatioTemporalResBlock."""
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        time = block.temporal_res_block
+        self.space = ResnetOverSpace(block.spatial_res_block)
+        self.norm1, self.norm2 = Norm(time.norm1, True), Norm(time.norm2, True)
+        self.conv1, self.conv2 = Conv(time.conv1), Conv(blended_conv(block))
+        self.time = None if time.time_emb_proj is None else Linear(time.time_emb_proj)
+        if self.time is not None:
+            self.time.bias = self.time.bias + self.conv1.bias
+
+    def forward(self, act: Sum, sizes: Sizes, clips: Clips | None = None) -> Sum:
+        act = self.space(act, sizes, None if clips is None else clips.frame_emb)
+        y = self.norm1(act, "time", sizes)
+        identity = act.value(sizes, "time")
+        if self.time is None or clips is None:
+            y = self.norm2(Sum(self.conv1(y), "time", self.conv1.width), "time", sizes)
+        else:
+            skip = clips.ones * reshape(self.time.with_bias(clips.emb), 0, 1, 1, -1)
+            y, _ = self.norm2.with_skip(self.conv1(y, with_bias=False), skip)
+        return Sum(self.conv2(y, with_bias=False), "time", self.conv2.width, identity, self.conv2.bias)
+
+
+class Block(nn.Module):
+    """The self-attention of a transformer block, what its cross-attention adds, and its feed-forward."""
+
+    def __init__(self, block: nn.Module, ff_parts: int) -> None:
+        super().__init__()
+        self.norm1, self.norm3 = LayerNorm(block.norm1), LayerNorm(block.norm3)
+        self.attn, self.ff = Attention(block.attn1), FeedForward(block.ff, ff_parts)
+        self.channels = self.norm1.shape[0]
+
+    def after(self, attended: Tensor, x: Tensor, seen: Tensor, sizes: Sizes) -> Tensor:
+        """`attended` is the attention without its last Linear, x the residual, seen (B, 1, C)."""
+        out = self.attn.out(attended)
+        total = sizes.to(out, "clips", self.channels) + (seen + self.attn.out.bias)
+        y, x = self.norm3.with_skip(reshape_like(total, out), x, None)
+        return bias_add(self.ff(y), self.ff.out.bias, x)
+
+
+class Transformer(nn.Module):
+    """TransformerSpatioTemporalModel, whose vectors begin at `start` in positions."""
+
+    def __init__(self, model: nn.Module, start: int, level: Level) -> None:
+        super().__init__()
+        check_transformer(model)
+        space, time = model.transformer_blocks[0], model.temporal_transformer_blocks[0]
+        self.start, self.positions, self.channels = start, level.positions, model.in_channels
+        self.norm, self.proj_in = Norm(model.norm, False), Linear(model.proj_in)
+        self.register_buffer("bias_in", self.proj_in.bias[None, None])
+        self.space, self.time = Block(space, level.ff_parts), Block(time, level.ff_parts)
+        self.norm_in, self.ff_in = LayerNorm(time.norm_in), FeedForward(time.ff_in, level.ff_parts)
+        self.proj_out = Linear(model.proj_out)
+        # alpha * y + (1 - alpha) * z, with the larger factor in the Linear that comes next.
+        alpha = float(alpha_of(model.time_mixer))
+        larger = max(alpha, 1 - alpha)
+        self.is_mostly_space, self.share = alpha >= 0.5, min(alpha, 1 - alpha) / larger
+        self.proj_out.weight = (self.proj_out.weight.float() * larger).to(self.proj_out.weight.dtype)
+
+    def forward(self, act: Sum, sizes: Sizes, clips: Clips) -> Sum:
+        channels, start = self.channels, self.start
+        over_space = clips.context[:, 2 * start : 2 * start + channels]
+        over_time = clips.context[:, 2 * start + channels : 2 * start + 2 * channels]
+        position = clips.positions[:, :, start : start + channels]  # (1, F, C)
+
+        x = self.proj_in(reshape(self.norm(act, "space", sizes), 0, -1, channels))
+        # One token is one batch entry here, so that the kernel repeats the bias over all of them.
+        y, total = self.space.norm1.with_skip(reshape(x, -1, 1, channels), self.bias_in, None)
+        y, total = reshape_like(y, x), reshape_like(total, x)
+        y = self.space.after(self.space.attn(y), total, reshape(over_space, 0, 1, -1), sizes)
+
+        z = sizes.to(sizes.to(y, "time", channels).permute(0, 2, 1, 3), "pixels", channels)  # (B*h*w, F, C)
+        x, z = self.norm_in.with_skip(z, position, None)
+        x, z = self.time.norm1.with_skip(self.ff_in(x), z, self.ff_in.out.bias)
+        attended = self.time.attn.over_frames(x, sizes, self.positions)
+        z = self.time.after(attended, z, reshape(over_time, 0, 1, -1), sizes)
+        z = sizes.to(sizes.to(z, "frames last", channels).permute(0, 2, 1, 3), "tokens", channels)
+
+        mixed = y + z * self.share if self.is_mostly_space else z + y * self.share
+        skip = act.value(sizes, "space")
+        out = reshape_like(self.proj_out(mixed), skip)
+        return Sum(out, "space", channels, skip, self.proj_out.bias)
+
+
+class Layer(nn.Module):
+    """A residual block, and the transformer after it if there is one."""
+
+    def __init__(self, resnet: nn.Module, transformer: nn.Module | None, start: int, level: Level) -> None:
+        super().__init__()
+        self.resnet = Resnet(resnet)
+        self.transformer = None if transformer is None else Transformer(transformer, start, level)
+
+    def forward(self, act: Sum, sizes: Sizes, clips: Clips) -> Sum:
+        act = self.resnet(act, sizes, clips)
+        return act if self.transformer is None else self.transformer(act, sizes, clips)
+
+
+class UnetCore(nn.Module):
+    """As svd_graphs.UnetCore, inputs and output in float32. Computes in `dtype`, but for the sum at the end.
+
+    h and w must be divisible by two as often as the UNet halves them.
+    """
+
+    def __init__(self, unet: UNetSpatioTemporalConditionModel, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
+        half = unet.time_proj.num_channels // 2
+        if not unet.time_proj.flip_sin_to_cos or unet.time_proj.downscale_freq_shift != 0:
+            raise NotImplementedError("time embedding of another form")
+        freqs = torch.exp(-math.log(10000) * torch.arange(half, dtype=torch.float32) / half)
+        self.register_buffer("freqs", freqs.to(unet.conv_in.weight.device))
+        self.time1, self.time2 = Linear(unet.time_embedding.linear_1), Linear(unet.time_embedding.linear_2)
+        self.conv_noisy, self.conv_picture = (Conv(conv) for conv in halves_of_inputs(unet.conv_in))
+
+        count = len(unet.down_blocks)
+        levels = levels_of(count)
+        order = [*levels, levels[-1], *reversed(levels)]
+        blocks = [
+            nn.ModuleList(Layer(*layer, level) for layer in layers)
+            for layers, level in zip(layers_of(unet), order, strict=True)
+        ]
+        self.down, self.mid = nn.ModuleList(blocks[:count]), blocks[count]
+        self.up = nn.ModuleList(blocks[count + 1 :])
+        downs, ups = unet.down_blocks, unet.up_blocks
+        self.downsamplers = nn.ModuleList(Conv(b.downsamplers[0].conv) for b in downs if b.downsamplers)
+        self.upsamplers = nn.ModuleList(Conv(b.upsamplers[0].conv) for b in ups if b.upsamplers)
+        self.norm_out = Norm(unet.conv_norm_out, True)
+        self.out_channels = unet.config.out_channels
+        self.conv_out = Conv(unet.conv_out, out_multiple=8)
+
+    def forward(
+        self,
+        sample: Tensor,
+        timestep: Tensor,
+        image_latents: Tensor,
+        cond_emb: Tensor,
+        context: Tensor,
+        positions: Tensor,
+        factors: Tensor,
+    ) -> Tensor:
+        return self.run(sample, timestep, image_latents, cond_emb, context, positions, factors)[0]
+
+    def run(
+        self,
+        sample: Tensor,
+        timestep: Tensor,
+        image_latents: Tensor,
+        cond_emb: Tensor,
+        context: Tensor,
+        positions: Tensor,
+        factors: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """-> out_sample, and the input of the last layer (B*F, h, w, C), before its skip connection."""
+        sizes, clips = self.clips(sample, timestep, cond_emb, context, positions)
+        levels = [sizes]
+        act = self.first(sample, image_latents)
+        skips = [act]
+        deep = act.x
+        for i, layers in enumerate(self.down):
+            for layer in layers:
+                act = layer(act, levels[-1], clips)
+                skips.append(act)
+            if i < len(self.downsamplers):
+                y = self.downsamplers[i](act.value(levels[-1], "space"))
+                levels.append(levels[-1].half())
+                act = Sum(y, "space", self.downsamplers[i].width)
+                skips.append(act)
+        for layer in self.mid:
+            act = layer(act, levels[-1], clips)
+        for i, layers in enumerate(self.up):
+            for layer in layers:
+                deep = act.value(levels[-1], "space")
+                act = layer(join(deep, act.channels, skips.pop(), levels[-1]), levels[-1], clips)
+            if i < len(self.upsamplers):
+                y = self.upsamplers[i](upsample_nearest(act.value(levels[-1], "space")))
+                levels.pop()
+                act = Sum(y, "space", self.upsamplers[i].width)
+        return self.last(act, sizes, sample, factors), deep
+
+    def clips(
+        self, sample: Tensor, timestep: Tensor, cond_emb: Tensor, context: Tensor, positions: Tensor
+    ) -> tuple[Sizes, Clips]:
+        """The sizes of the highest resolution, and what all layers see."""
+        angles = timestep[:, None] * self.freqs
+        emb = self.time1.with_bias(torch.cat([angles.cos(), angles.sin()], dim=-1).to(self.dtype))
+        # Every reader applies SiLU first, so it is applied here once.
+        emb = F.silu(self.time2.with_bias(F.silu(emb)) + cond_emb.to(self.dtype))
+        sizes = Sizes(sample[:, 0] + context[:, :1, None, None] * 0, self.dtype)
+        ones = (sizes.plane[:, :1, :1, :1] * 0 + 1).to(self.dtype)
+        frame_emb = reshape(expand_like(emb[:, None], sizes.clip), -1, self.time2.width)
+        return sizes, Clips(emb, frame_emb, ones, context.to(self.dtype), positions.to(self.dtype))
+
+    def first(self, sample: Tensor, image_latents: Tensor) -> Sum:
+        """A convolution is a sum over channels: the noisy ones are the same for every row, the picture's for
+        every frame.
+        """
+        one = Sizes(sample[:, 0], self.dtype)
+        x = one.to(sample.to(self.dtype).permute(0, 2, 3, 4, 1), "space", self.out_channels)
+        noisy = one.to(self.conv_noisy(x), "time", self.conv_noisy.width)
+        picture = self.conv_picture(image_latents.to(self.dtype).permute(0, 2, 3, 1), with_bias=False)
+        width = self.conv_picture.width
+        return Sum(noisy + reshape(picture, 0, 1, -1, width), "time", width)
+
+    def last(self, act: Sum, sizes: Sizes, sample: Tensor, factors: Tensor) -> Tensor:
+        out = self.conv_out(self.norm_out(act, "space", sizes))
+        out = sizes.to(out, "pictures", self.conv_out.width)[..., : self.out_channels].permute(0, 4, 1, 2, 3)
+        return combine(sample, out.float(), factors)
+
+
+class UnetCoreDeep(nn.Module):
+    """UnetCore with a second output for UnetShallow: deep_features (B*F, h, w, C), in the precision of the
+    inside, because they are large and travel to the host and back."""
+
+    def __init__(self, core: UnetCore) -> None:
+        super().__init__()
+        self.core = core
+
+    def forward(
+        self,
+        sample: Tensor,
+        timestep: Tensor,
+        image_latents: Tensor,
+        cond_emb: Tensor,
+        context: Tensor,
+        positions: Tensor,
+        factors: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        return self.core.run(sample, timestep, image_latents, cond_emb, context, positions, factors)
+
+
+class UnetShallow(nn.Module):
+    """The first and the last layer of the UNet around deep_features of an earlier step (DeepCache)."""
+
+    def __init__(self, core: UnetCore) -> None:
+        super().__init__()
+        self.core = core
+
+    def forward(
+        self,
+        sample: Tensor,
+        timestep: Tensor,
+        image_latents: Tensor,
+        cond_emb: Tensor,
+        context: Tensor,
+        positions: Tensor,
+        factors: Tensor,
+        deep_features: Tensor,
+    ) -> Tensor:
+        core = self.core
+        sizes, clips = core.clips(sample, timestep, cond_emb, context, positions)
+        skip, layer = core.first(sample, image_latents), core.up[-1][-1]
+        channels = layer.resnet.space.norm1.channels - skip.channels
+        act = join(deep_features.to(core.dtype), channels, skip, sizes)
+        return core.last(layer(act, sizes, clips), sizes, sample, factors)
+
+
+class VaeDecoder(nn.Module):
+    """As svd_graphs.VaeDecoder; all but rgb in float32. The frames are one clip."""
+
+    def __init__(self, vae: AutoencoderKLTemporalDecoder, dtype: torch.dtype) -> None:
+        super().__init__()
+        decoder, self.dtype = vae.decoder, dtype
+        self.conv_in = Conv(decoder.conv_in)
+        self.mid = nn.ModuleList(Resnet(resnet) for resnet in decoder.mid_block.resnets)
+        if len(decoder.mid_block.attentions) != 1 or len(self.mid) != 2:
+            raise NotImplementedError("a decoder of another form")
+        self.attn = VaeAttention(decoder.mid_block.attentions[0])
+        self.up = nn.ModuleList(nn.ModuleList(Resnet(r) for r in b.resnets) for b in decoder.up_blocks)
+        ups = decoder.up_blocks
+        self.upsamplers = nn.ModuleList(Conv(b.upsamplers[0].conv) for b in ups if b.upsamplers)
+        self.norm_out = Norm(decoder.conv_norm_out, True)
+        self.conv_out = Conv(decoder.conv_out, out_multiple=8)
+        self.out_channels = decoder.conv_out.out_channels
+        self.time_conv_out = Conv(decoder.time_conv_out, out_multiple=8, in_multiple=8)
+
+    def forward(self, latent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x = self.conv_in(latent.to(self.dtype).permute(0, 2, 3, 1))
+        sizes = self.sizes(x)
+        act = self.mid[0](Sum(x, "space", self.conv_in.width), sizes)
+        act = self.mid[1](self.attn(act, sizes), sizes)
+        for i, resnets in enumerate(self.up):
+            for resnet in resnets:
+                act = resnet(act, sizes)
+            if i < len(self.upsamplers):
+                x = self.upsamplers[i](upsample_nearest(act.value(sizes, "space")))
+                sizes, act = self.sizes(x), Sum(x, "space", self.upsamplers[i].width)
+        x = self.conv_out(self.norm_out(act, "space", sizes))
+        out = self.time_conv_out(sizes.to(x, "time", self.conv_out.width))
+        sample = sizes.to(out, "space", self.time_conv_out.width)[..., : self.out_channels].float()
+        return sample.permute(0, 3, 1, 2), pixels_of(sample), sample.mean()
+
+    def sizes(self, x: Tensor) -> Sizes:
+        """Of x (n, h, w, C)."""
+        return Sizes(x[..., 0][None].float(), self.dtype)
