@@ -8,7 +8,8 @@
  * Options: --pack PACK (cuda flavour) · --checkpoint FOLDER (diffusers; the pack's) · --python PATH · --device cuda[:N]|cpu
  * · --only part,part (jobs, steps, tail, remix, budgets, options, vae, large) · --side diffusers|kinora · --continue (keep what an
  * earlier run measured) · --quick (one run of each clip, 2/5 of the steps) · --steps-scale X · --repeats N · --seconds N
- * (no part is begun later) · --out FOLDER (default: out/bench) · --save (into bench/results) · --commit TEXT (where there is no checkout) · --threads N
+ * (no part is begun later) · --compile (steps of diffusers with torch.compile, too: minutes a shape) · --out FOLDER (default:
+ * out/bench) · --save (into bench/results) · --commit TEXT (where there is no checkout) · --threads N
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -42,6 +43,7 @@ const { values } = parseArgs({
     save: { type: 'boolean', default: false },
     commit: { type: 'string' },
     threads: { type: 'string', default: '0' },
+    compile: { type: 'boolean', default: false },
   },
 });
 const startedAt = performance.now();
@@ -68,7 +70,7 @@ if (sides.includes('diffusers') && !checkpoint) {
 /** Of the Python script, for a part of ours. */
 const scriptParts: Readonly<Partial<Record<PartName, readonly string[]>>> = {
   jobs: ['jobs'],
-  steps: ['flop', 'steps'],
+  steps: values.compile ? ['flop', 'steps', 'compiled'] : ['flop', 'steps'],
   vae: ['vae'],
   large: ['large'],
 };

@@ -163,6 +163,25 @@ class Side:
         # Several in a row, because that is how they run in a clip.
         return {"firstMs": first, "ms": self.median(step, self.plan["repeats"], 3)}
 
+    def compiled(self) -> None:
+        """The steps with guidance by torch.compile in its default mode, which is what a user would pick."""
+        for shape in self.plan["steps"]:
+            if shape["batch"] == 2:
+                self.measure("compiled", shape["key"], partial(self.compiled_step_of, shape))
+
+    @torch.no_grad()
+    def compiled_step_of(self, shape: dict) -> dict:
+        # For this shape alone: a second one would be compiled with sizes that are not known.
+        torch.compiler.reset()
+        unet, inputs = torch.compile(self.pipe.unet), self.unet_inputs(shape, self.device, self.dtype)
+
+        def step() -> torch.Tensor:
+            return unet(**inputs, return_dict=False)[0]
+
+        seconds = self.timed(step) / 1000
+        step()
+        return {"compileSeconds": seconds, "ms": self.median(step, self.plan["repeats"], 3)}
+
     @torch.no_grad()
     def vae(self) -> None:
         vae, factor = self.pipe.vae, self.pipe.vae_scale_factor

@@ -39,6 +39,16 @@ export function makeTables(measured: Measurements, plan: Plan): Table[] {
   };
   const peak = of('diffusers', 'matrix', 'peak', 'tflops');
 
+  /** Only where it was asked for. */
+  const compiledColumns = (key: string, kinora: number | undefined): Row => {
+    if (measured.keys('compiled').length === 0) return {};
+    const compiled = of('diffusers', 'compiled', key, 'ms');
+    return {
+      'diffusers with torch.compile ms': rounded(compiled, 1),
+      'ratio to compiled': rounded(divide(kinora, compiled), 3),
+      'compiling s': rounded(of('diffusers', 'compiled', key, 'compileSeconds'), 0),
+    };
+  };
   const steps = measured.keys('steps').map((key): Row => {
     const [diffusers, kinora] = [of('diffusers', 'steps', key, 'ms'), of('kinora', 'steps', key, 'ms')];
     const tflop = of('diffusers', 'flop', key, 'tflop');
@@ -50,6 +60,7 @@ export function makeTables(measured: Measurements, plan: Plan): Table[] {
       'diffusers ms': rounded(diffusers, 1),
       'Kinora ms': rounded(kinora, 1),
       ratio: rounded(divide(kinora, diffusers), 3),
+      ...compiledColumns(key, kinora),
       'diffusers TFLOP/s': rounded(otherRate, 1),
       'Kinora TFLOP/s': rounded(rate, 1),
       'diffusers of peak': share(divide(otherRate, peak)),

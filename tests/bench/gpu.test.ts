@@ -106,6 +106,19 @@ describe('goals and tables', () => {
     expect(rowsOf(measurements, plan, 'gpu-clips')[0]).toMatchObject({ ratio: 0.7, steps: '50' });
   });
 
+  it('has columns for torch.compile where it was asked for', async () => {
+    const plan = await tinyPlan();
+    const measurements = new Measurements(folder, 'a card', false);
+    measurements.add('kinora', 'steps', '64x64x5, batch 2', { ms: 90 });
+    expect(rowsOf(measurements, plan, 'gpu-steps')[0]).not.toHaveProperty('ratio to compiled');
+    measurements.add('diffusers', 'compiled', '64x64x5, batch 2', { ms: 100, compileSeconds: 180.4 });
+    expect(rowsOf(measurements, plan, 'gpu-steps')[0]).toMatchObject({
+      'diffusers with torch.compile ms': 100,
+      'ratio to compiled': 0.9,
+      'compiling s': 180,
+    });
+  });
+
   it('names what failed beside what did not', async () => {
     const plan = await tinyPlan();
     const measurements = new Measurements(folder, 'a card', false);
