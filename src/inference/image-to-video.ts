@@ -62,6 +62,12 @@ export interface Timings {
   readonly [phase: string]: number;
 }
 
+/** From a frame on, fewer frames were decoded at once than was asked for. */
+export interface SmallerRuns {
+  readonly fromFrame: number;
+  readonly frames: number;
+}
+
 export interface GenerationReport {
   /** Names the final latents in the cache; hand it to Variation. */
   readonly videoId: string;
@@ -72,6 +78,8 @@ export interface GenerationReport {
   readonly cache: CacheUse;
   /** Of the prompt, by a model that tells. */
   readonly understood?: Understood;
+  /** For want of memory, and where that changes pixels; empty when all was as asked for. */
+  readonly smallerRuns?: readonly SmallerRuns[];
 }
 
 export interface GenerateHooks {

@@ -1,6 +1,6 @@
 /**
- * Opens what the engine child keeps for all jobs: the pack's sessions, its pipeline and the latent cache. The only place
- * that maps a model family to a pipeline. Knows no messages and no processes.
+ * Opens what the engine child keeps for all jobs: the pack's sessions, its pipeline and the latent cache. Knows no
+ * messages and no processes.
  */
 
 import { parseDevice } from '../../inference/devices/device.ts';
@@ -11,7 +11,7 @@ import { LatentCache } from '../../inference/latent-cache.ts';
 import { loadPack } from '../../inference/packs/files.ts';
 import { openPack } from '../../inference/packs/open.ts';
 import { PictureDecoder } from '../../inference/pictures/decoder-process.ts';
-import { I2VGenXLPipeline } from '../../inference/pipelines/i2vgen-xl.ts';
+import { createPipeline } from '../../inference/pipelines/create-pipeline.ts';
 import type { EngineJob, EngineOptions, EngineResult } from '../protocol.ts';
 import { type JobHooks, runJob } from './run-job.ts';
 import { checkShapes, usualShapes, warmUp } from './warm-up.ts';
@@ -51,7 +51,7 @@ export async function loadEngine(options: EngineOptions): Promise<LoadedEngine> 
     retentionMs: options.cacheRetentionMs,
   });
   const model = pack.manifest.id;
-  const pipeline = new I2VGenXLPipeline(pack, cache);
+  const pipeline = createPipeline(pack, cache);
   const tools = { pipeline, cache, decoder, ffmpegPath, model, device };
   return {
     model,

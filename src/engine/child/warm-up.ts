@@ -9,7 +9,7 @@ import { LatentCache } from '../../inference/latent-cache.ts';
 import type { PackManifest } from '../../inference/packs/manifest.ts';
 import type { OpenPack } from '../../inference/packs/open.ts';
 import { pictureOf } from '../../inference/pictures/known-picture.ts';
-import { I2VGenXLPipeline } from '../../inference/pipelines/i2vgen-xl.ts';
+import { createPipeline } from '../../inference/pipelines/create-pipeline.ts';
 import type { PresetName } from '../../request/presets.ts';
 import type { Shortcuts } from '../../request/request.ts';
 import { resolveRequest } from '../../request/resolve.ts';
@@ -56,7 +56,7 @@ export async function warmUp(
   shortcuts: Shortcuts = {},
 ): Promise<string[]> {
   const nothing = new LatentCache({ folder: '', memoryBytes: 0, diskBytes: 0 });
-  const pipeline = new I2VGenXLPipeline(pack, nothing);
+  const pipeline = createPipeline(pack, nothing);
   const done: string[] = [];
   for (const shape of shapes.toReversed()) {
     const startedAt = performance.now();

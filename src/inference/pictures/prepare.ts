@@ -85,6 +85,11 @@ export function resizeToCover(image: RgbImage, width: number, height: number): R
   });
 }
 
+/** The same of a picture of any size, with those that are much too large averaged down first. */
+export function cropTo(image: RgbImage, width: number, height: number): RgbImage {
+  return resizeToCover(reduceForBoth(image, width, height), width, height);
+}
+
 /** (1, 3, H, W); `map` sees each of the 256 values once per channel. */
 function toTensor(
   { width, height, data }: RgbImage,

@@ -1,69 +1,71 @@
 /**
- * Latents to pixels through the VAE's decoder, a chunk of frames at a time, while the frames of the chunk before are
- * consumed. Knows neither text nor steps. Shapes as in i2vgen-xl.ts.
+ * Latents to pixels through the VAE's decoder, some frames at a time, while the frames before are consumed. Knows neither
+ * text nor steps, and no family. Shapes as in i2vgen-xl.ts.
  */
 import { isKinoraError } from '../../errors.ts';
-import type { Frame, GenerateRequest } from '../image-to-video.ts';
+import type { Frame, GenerateRequest, SmallerRuns } from '../image-to-video.ts';
 import type { OpenPack } from '../packs/open.ts';
 import type { OnnxSession } from '../sessions/session.ts';
 import type { FloatTensor } from '../sessions/tensor.ts';
+import type { DecoderRun, DecoderRuns } from './decode-runs.ts';
 import { pickBytes } from './parts.ts';
 import type { Run } from './run.ts';
 
-/** A failure is a value, since the chunk is awaited only when the frames before it were consumed. */
-type DecodedChunk =
-  | { readonly first: number; readonly count: number; readonly rgb: Uint8Array }
-  | { readonly error: unknown };
+/** A failure is a value, since the run is awaited only when the frames before it were consumed. */
+type Decoded = (DecoderRun & { readonly rgb: Uint8Array }) | { readonly error: unknown };
 
 /**
- * Latents (1, C, F, h, w) to frames. The VAE knows single frames only, so that chunks do not change a pixel. Where memory
- * runs out, smaller ones are tried.
+ * Latents (1, C, F, h, w) to frames. Where memory runs out, smaller runs begin at the first frame that was not handed out.
+ * @returns where they began, if they did
  */
 export async function* decodeFrames(
   pack: OpenPack,
   latents: FloatTensor,
-  { numFrames, width, height, decodeChunkSize }: GenerateRequest,
+  { numFrames, width, height }: Pick<GenerateRequest, 'numFrames' | 'width' | 'height'>,
+  planned: DecoderRuns,
   run: Run,
-): AsyncGenerator<Frame, void> {
+): AsyncGenerator<Frame, SmallerRuns[]> {
   const factor = 1 / pack.manifest.architecture.vaeScalingFactor;
   const frameBytes = width * height * 3;
-  let chunkSize = Math.min(decodeChunkSize, numFrames);
-  const decodeFrom = async (index: number): Promise<DecodedChunk> => {
-    // The last chunk is smaller. Where another shape costs a search for kernels, it begins within the one before.
-    const first = pack.prefersEqualShapes ? Math.min(index, numFrames - chunkSize) : index;
-    const count = Math.min(chunkSize, numFrames - first);
+  let runs = planned;
+  const changes: SmallerRuns[] = [];
+  const decodeFor = async (index: number): Promise<Decoded> => {
+    const next = runs.runFor(index);
     try {
-      const latent = takeFrames(latents, first, count, factor);
-      const rgb = await decodeChunk(pack.sessions.vae_decoder, latent, [count, height, width]);
-      return { first, count, rgb };
+      const latent = takeFrames(latents, next.first, next.count, factor);
+      const rgb = await decodeChunk(pack.sessions.vae_decoder, latent, [next.count, height, width]);
+      return { ...next, rgb };
     } catch (error) {
       return { error };
     }
   };
 
-  let chunk = decodeFrom(0);
+  let decoding = decodeFor(0);
   try {
     for (let index = 0; index < numFrames; ) {
       run.check();
-      const decoded = await chunk;
+      const decoded = await decoding;
       if ('error' in decoded) {
         const { error } = decoded;
-        if (!isKinoraError(error) || error.code !== 'OUT_OF_MEMORY' || chunkSize === 1) throw error;
-        chunkSize = Math.ceil(chunkSize / 2);
+        const smaller = runs.smaller();
+        if (!isKinoraError(error) || error.code !== 'OUT_OF_MEMORY' || !smaller) throw error;
+        runs = smaller;
+        changes.push({ fromFrame: index, frames: runs.size });
         await pack.makeRoom();
-        chunk = decodeFrom(index);
+        decoding = decodeFor(index);
         continue;
       }
-      const { first, count, rgb } = decoded;
-      if (first + count < numFrames) chunk = decodeFrom(first + count);
-      for (; index < first + count; index++) {
+      const { first, end, rgb } = decoded;
+      if (end < numFrames) decoding = decodeFor(end);
+      for (; index < end; index++) {
         run.step();
         const start = (index - first) * frameBytes;
         yield { index, width, height, data: rgb.subarray(start, start + frameBytes) };
       }
     }
+    return changes;
   } finally {
-    await chunk; // the sessions are free for the next job
+    await decoding; // the sessions are free for the next job
   }
 }
 

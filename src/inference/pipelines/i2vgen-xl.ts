@@ -16,6 +16,7 @@ import { ThreadTensors } from '../sessions/thread-tensors.ts';
 import { clipShape, fingerprint, sessionMs } from './clip.ts';
 import { condition, drawnParts } from './conditioning.ts';
 import { decodeFrames } from './decode-frames.ts';
+import { exactChunks } from './decode-runs.ts';
 import { denoise } from './denoise.ts';
 import { drawnSeeds, drawsOf } from './drawn-clip.ts';
 import { encodeImage, preparePicture } from './encode-image.ts';
@@ -111,7 +112,9 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
           ...(drawn ? { drawn } : {}),
         },
       });
-      yield* decodeFrames(pack, latents, { ...request, decodeChunkSize }, run);
+      const chunkSize = Math.min(decodeChunkSize, numFrames);
+      const chunks = exactChunks(numFrames, chunkSize, pack.prefersEqualShapes);
+      yield* decodeFrames(pack, latents, request, chunks, run);
       run.advance('decode');
       const report = { videoId, numFrames, width, height, timings: run.timings(), cache: run.cacheUse() };
       hooks.onReport({

@@ -64,7 +64,7 @@ function space(options: TimestepOptions): number[] {
 }
 
 /** numpy's round. */
-function roundHalfToEven(x: number): number {
+export function roundHalfToEven(x: number): number {
   const rounded = Math.round(x);
   return rounded - x === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded;
 }
