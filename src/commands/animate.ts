@@ -288,6 +288,7 @@ function describe({ request, picture, ignored }: Task, result: EngineResult): Re
     notes: result.notes,
     ...(result.understood === undefined ? {} : { understood: result.understood }),
     ...(ignored.length === 0 ? {} : { ignored }),
+    ...(result.smallerRuns === undefined ? {} : { smallerRuns: result.smallerRuns }),
     ...(cut === undefined ? {} : { cut }),
   };
 }
@@ -309,6 +310,13 @@ function describeUnderstood({ understood }: EngineResult): string[] {
   return [...(named ? [`  understood: ${named}`] : []), ...(note ? [`  note: ${note}`] : [])];
 }
 
+function describeSmallerRuns({ smallerRuns = [] }: EngineResult): string[] {
+  return smallerRuns.map(
+    ({ fromFrame, frames }) =>
+      `  note: Memory was short, so from frame ${fromFrame} on ${frames} were decoded at once; neighbours may flicker a little.`,
+  );
+}
+
 function summarize({ picture, ignored }: Task, result: EngineResult, seconds: number): string {
   const { outPath, width, height, numFrames, fps, durationSeconds, bytes, seed, videoId, cache, notes } =
     result;
@@ -326,6 +334,7 @@ function summarize({ picture, ignored }: Task, result: EngineResult, seconds: nu
       ? []
       : [`  note: Memory ran out, so it was made smaller, as the preset ${reducedTo} would have it.`]),
     ...notes.map((note) => `  note: ${note}`),
+    ...describeSmallerRuns(result),
     ...ignored.map((name) => `  note: ${flagOf(name)} has no effect with ${result.model}.`),
     ...(cut === undefined ? [] : [`  note: ${describeCut(cut)}`]),
     '',

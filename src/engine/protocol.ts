@@ -1,6 +1,6 @@
 /** The messages between parent and engine child. Plain data only: structured cloning carries it between processes. */
 import type { SerializedError } from '../errors.ts';
-import type { ClipOrigin, Phase, Timings } from '../inference/image-to-video.ts';
+import type { ClipOrigin, Phase, SmallerRuns, Timings } from '../inference/image-to-video.ts';
 import type { CacheUse } from '../inference/latent-cache.ts';
 import type { Shortcuts } from '../request/request.ts';
 import type { ClipRequest, VideoRequest } from '../request/resolve.ts';
@@ -94,6 +94,8 @@ export interface EngineResult {
   readonly timings: Timings;
   /** As GenerationReport.understood. */
   readonly understood?: Understood;
+  /** As GenerationReport.smallerRuns, where there are any. */
+  readonly smallerRuns?: readonly SmallerRuns[];
   /** What people may want to know about their picture, in sentences: "… only its first frame is used." */
   readonly notes: readonly string[];
 }

@@ -1,6 +1,6 @@
 /** What a job costs and who may queue how much, as the settings say. */
 import { costOf } from '../request/cost.ts';
-import { type ModelLimits, withEffect } from '../request/model-limits.ts';
+import { type Heed, type ModelLimits, withEffect } from '../request/model-limits.ts';
 import { presetNames, presetOf } from '../request/presets.ts';
 import type { QueueTerms } from './client.ts';
 import type { AdmissionLimits } from './ledger.ts';
@@ -20,7 +20,7 @@ export interface QueueSettings {
  */
 export function queueTerms(
   settings: QueueSettings,
-  modelOf: (id: string | undefined) => Pick<ModelLimits, 'presets' | 'ignoredOptions'> | undefined,
+  modelOf: (id: string | undefined) => (Heed & Pick<ModelLimits, 'presets'>) | undefined,
 ): QueueTerms {
   return {
     cost: ({ generation, model: id }) => {

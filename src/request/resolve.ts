@@ -128,7 +128,7 @@ export function resolveRequest(
   const { variation, maxBytes } = options;
   return {
     preset,
-    ...conditioningOf(manifest, options, motion, guidanceScale),
+    ...conditioningOf(manifest, options, motion, guidanceScale, { numFrames, decodeChunkSize }),
     seed: whole('seed', options.seed ?? randomInt(2 ** 32), optionTable.seed),
     ...size,
     ...passageIn(manifest, sizeText, image),
@@ -158,6 +158,7 @@ function conditioningOf(
   { prompt, negativePrompt, motionBucket, noiseAug, decodeOverlap }: GenerationOptions,
   motion: Motion,
   guidanceScale: number,
+  clip: Decoded,
 ): Conditioning {
   switch (manifest.family) {
     case 'i2vgen-xl': {
@@ -174,7 +175,6 @@ function conditioningOf(
     case 'svd': {
       const { defaults, limits, motionBuckets } = manifest;
       const bucket = motionBucket ?? motionBuckets[motion];
-      const overlap = decodeOverlap ?? defaults.decodeOverlap;
       return {
         prompt: '',
         negativePrompt: '',
@@ -184,10 +184,28 @@ function conditioningOf(
           noiseAug: within('noise on the picture', noiseAug ?? defaults.noiseAug, limits.noiseAug),
           minGuidance: Math.min(defaults.minGuidance, guidanceScale),
         },
-        decodeOverlap: whole('decode overlap', overlap, optionTable.decodeOverlap),
+        decodeOverlap: overlapOf(decodeOverlap, defaults.decodeOverlap, clip),
       };
     }
   }
+}
+
+type Decoded = Pick<ClipRequest, 'numFrames' | 'decodeChunkSize'>;
+
+/** The most neighbours on either side that a window of the decoder can give to at least one of its frames. */
+export function mostOverlap(decodeChunkSize: number): number {
+  return Math.floor((decodeChunkSize - 1) / 2);
+}
+
+/** As asked for; the usual one as far as the window has room for it. */
+function overlapOf(
+  asked: number | undefined,
+  usual: number,
+  { numFrames, decodeChunkSize }: Decoded,
+): number {
+  const { min, max } = optionTable.decodeOverlap;
+  const most = decodeChunkSize < numFrames ? Math.min(max, mostOverlap(decodeChunkSize)) : max;
+  return asked === undefined ? Math.min(usual, most) : whole('decode overlap', asked, { min, max: most });
 }
 
 /** Stable Video Diffusion affords larger windows, which differ less from all frames at once, below this many pixels. */

@@ -1,11 +1,11 @@
 /** Encodes frames, raw RGB, to an MP4 while they are made. Knows nothing of models, queues or chats. */
-import { writeFile } from 'node:fs/promises';
+import { rename, rm, writeFile } from 'node:fs/promises';
 import { KinoraError } from '../errors.ts';
 import { applicable, defaultCrf, encoderOptions, evenSize, filterGraph, numFramesAfter } from './filters.ts';
 import { type Fitted, fitInPlace, validateBudget } from './fit.ts';
 import { metadataOptions, type VideoMetadata } from './metadata.ts';
 import { type Mp4Info, readMp4Info } from './mp4.ts';
-import { writeAtomically, writing } from './output-file.ts';
+import { temporaryFilesOf, writeAtomically, writing } from './output-file.ts';
 import { runFfmpeg } from './run-ffmpeg.ts';
 import { createThumbnail } from './thumbnail.ts';
 
@@ -33,6 +33,8 @@ export interface EncodeOptions {
   readonly maxBytes?: number | undefined;
   /** Written into the file when present. */
   readonly metadata?: VideoMetadata | undefined;
+  /** What is known only after the last frame, to be written beside `metadata`; nothing where it is empty. */
+  readonly lateMetadata?: (() => VideoMetadata) | undefined;
   /** JPEG of the first frame, at most 320 pixels a side. */
   readonly thumbnailPath?: string | undefined;
   /** How many frames must come; any other number is an error. */
@@ -123,6 +125,7 @@ async function encodeTo(
     throw new KinoraError('ENCODE_FAILED', `${source.count} of ${options.numFrames} frames arrived.`);
   }
   const expected = numFramesAfter(source.count, wanted);
+  await addLateMetadata(temporaryPath, { ...options, deadlineMs });
   let info = await verify(temporaryPath, expected);
   let fitted: Fitted | undefined;
   if (maxBytes !== undefined && info.bytes > maxBytes) {
@@ -134,6 +137,31 @@ async function encodeTo(
     await writing(options.thumbnailPath ?? jpegPath, writeFile(jpegPath, jpeg));
   }
   return describe(info, fitted);
+}
+
+/** The tags stand before the frames, so the file is written once more, without encoding it again. */
+async function addLateMetadata(
+  path: string,
+  options: EncodeOptions & { readonly deadlineMs: number },
+): Promise<void> {
+  const { outPath, metadata, lateMetadata, ffmpegPath, signal, deadlineMs, sharesProcessGroup } = options;
+  const late = lateMetadata?.() ?? {};
+  if (Object.keys(late).length === 0) return;
+  const { candidate } = temporaryFilesOf(path);
+  try {
+    await runFfmpeg({
+      ...{ ffmpegPath, outPath, signal, deadlineMs, sharesProcessGroup, target: candidate },
+      source: { file: path },
+      inputOptions: [],
+      outputOptions: [
+        ...['-c', 'copy', '-map_metadata', '-1', '-movflags', '+faststart', '-f', 'mp4'],
+        ...metadataOptions({ ...metadata, ...late }),
+      ],
+    });
+    await writing(outPath, rename(candidate, path));
+  } finally {
+    await rm(candidate, { force: true });
+  }
 }
 
 export function describe(info: Mp4Info, fitted: Fitted | undefined): EncodedVideo {

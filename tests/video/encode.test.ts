@@ -278,6 +278,24 @@ describe.each(builds)('with the ffmpeg of %s', (_name, path) => {
     });
   });
 
+  it('adds what is known after the last frame, and encodes nothing again for it', async () => {
+    const [plain, late] = [newPath(), newPath()];
+    const options = { ...{ width: 64, height: 64, fps: 8, ffmpegPath: path }, metadata: { seed: '7' } };
+    await encodeVideo(texture(4, 64, 64), { ...options, outPath: plain, lateMetadata: () => ({}) });
+    await encodeVideo(texture(4, 64, 64), {
+      ...{ ...options, outPath: late },
+      lateMetadata: () => ({ decodedAtOnce: '5 from frame 2 on' }),
+    });
+    expect(JSON.parse(ffprobe(plain).format.tags?.['comment'] ?? '')).toEqual({ seed: '7' });
+    expect(JSON.parse(ffprobe(late).format.tags?.['comment'] ?? '')).toEqual({
+      seed: '7',
+      decodedAtOnce: '5 from frame 2 on',
+    });
+    expect(topLevelBoxes(late)).toEqual(topLevelBoxes(plain));
+    expect(decodeFrames(late, 64, 64)).toEqual(decodeFrames(plain, 64, 64));
+    expect(readdirSync(folder).filter((name) => name.startsWith('.'))).toEqual([]);
+  });
+
   it('writes metadata that survives quotes, line breaks and every script', async () => {
     const metadata = {
       prompt: 'zoom "in"; \\ = # \'x\'\n猫がゆっくり 🐈‍⬛ ÀÉ\u0000\u001b[31m',

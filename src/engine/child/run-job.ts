@@ -9,6 +9,7 @@ import type {
   GenerationReport,
   ImageToVideoPipeline,
   ProgressEvent,
+  SmallerRuns,
 } from '../../inference/image-to-video.ts';
 import type { LatentCache } from '../../inference/latent-cache.ts';
 import type { PictureDecoder } from '../../inference/pictures/decoder-process.ts';
@@ -109,6 +110,7 @@ export async function runJob(
     const video = await encodeVideo(frames, {
       ...encodeOptions({ ...job, ...withSize(job, width, height) }),
       ...{ tempPath, ffmpegPath, signal, framesAreComing },
+      ...(job.metadata ? { lateMetadata: () => describeRuns(report?.smallerRuns) } : {}),
     });
     if (!report) throw new Error('The pipeline ended without a report.');
     const endedAt = performance.now();
@@ -132,8 +134,7 @@ export async function runJob(
         total: endedAt - startedAt,
       },
       notes: picture.notes,
-      ...(report.understood ? { understood: report.understood } : {}),
-      ...(pictureSize ? { isPassage: true } : {}),
+      ...toldBy(report, pictureSize !== undefined),
       ...(fitted ? { isCompressed: true } : {}),
     };
   } finally {
@@ -150,6 +151,24 @@ function withSize({ metadata }: EngineJob, width: number, height: number): Parti
   const size = { width, height };
   if (!metadata) return size;
   return { ...size, metadata: { ...metadata, width: String(width), height: String(height) } };
+}
+
+/** What is worth telling where there is any of it. */
+function toldBy(
+  { understood, smallerRuns = [] }: GenerationReport,
+  isPassage: boolean,
+): Pick<EngineResult, 'understood' | 'smallerRuns' | 'isPassage'> {
+  return {
+    ...(understood ? { understood } : {}),
+    ...(smallerRuns.length > 0 ? { smallerRuns } : {}),
+    ...(isPassage ? { isPassage } : {}),
+  };
+}
+
+/** What a file says of its decoding where that was not as asked for: the frames of such clips look a little different. */
+function describeRuns(smallerRuns: readonly SmallerRuns[] = []): Record<string, string> {
+  const runs = smallerRuns.map(({ fromFrame, frames }) => `${frames} from frame ${fromFrame} on`);
+  return runs.length === 0 ? {} : { decodedAtOnce: runs.join(', ') };
 }
 
 function encodeOptions(job: EngineJob): Omit<EncodeOptions, 'ffmpegPath'> {

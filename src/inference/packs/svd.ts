@@ -56,9 +56,9 @@ export const svdManifestSchema = z.strictObject({
   /** Options that change nothing that anybody could see with this model: they are neither offered nor charged. */
   ignoredOptions: z.array(z.enum(ignorableOptions)).max(ignorableOptions.length).optional(),
 });
-type Manifest = z.infer<typeof svdManifestSchema>;
+export type SvdManifest = z.infer<typeof svdManifestSchema>;
 
-export function svd(manifest: Manifest): FamilyParts {
+export function svd(manifest: SvdManifest): FamilyParts {
   const { limits, motionBuckets, defaults } = manifest;
   const { motionBucket, noiseAug, targetFps } = limits;
   const bounded = [
@@ -81,7 +81,7 @@ export function svd(manifest: Manifest): FamilyParts {
   };
 }
 
-function shapesOf(manifest: Manifest): Partial<Record<GraphName, GraphShapes>> {
+function shapesOf(manifest: SvdManifest): Partial<Record<GraphName, GraphShapes>> {
   const { latentChannels: c, imageEncoderSize: s } = manifest.architecture;
   // Inputs that are the same for both rows of guidance have one row.
   const coreInputs: Readonly<Record<string, Shape>> = {

@@ -1,4 +1,5 @@
 /** Which frames are decoded together, and which of them are handed out. Pure numbers; decode-frames.ts carries them out. */
+import { mostOverlap } from '../../request/resolve.ts';
 import { smallerChunk } from '../residency/memory-plan.ts';
 import { roundHalfToEven } from '../schedulers/timesteps.ts';
 
@@ -53,11 +54,6 @@ export function decoderWindows(numFrames: number, wanted: number, wantedOverlap:
     smaller: () =>
       size === 1 ? undefined : decoderWindows(numFrames, smallerChunk(size, true), wantedOverlap),
   };
-}
-
-/** The most neighbours on either side that a window can give to at least one of its frames. */
-export function mostOverlap(size: number): number {
-  return Math.floor((size - 1) / 2);
 }
 
 function evenWindows(numFrames: number, size: number, overlap: number): DecoderRun[] {

@@ -4,8 +4,8 @@ import {
   type DecoderRuns,
   decoderWindows,
   exactChunks,
-  mostOverlap,
 } from '../../../src/inference/pipelines/decode-runs.ts';
+import { mostOverlap } from '../../../src/request/resolve.ts';
 
 /** All runs of a clip, as decode-frames.ts makes them. */
 function allRuns(runs: DecoderRuns, numFrames: number, from = 0): DecoderRun[] {

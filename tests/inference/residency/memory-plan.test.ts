@@ -1,7 +1,11 @@
 /** What is given up for a budget, in which order; the numbers of packs are those of I2VGen-XL in FP16. */
 import { describe, expect, it } from 'vitest';
 import type { GraphName } from '../../../src/inference/packs/graphs.ts';
-import { i2vgenXlMemory, measuredMemory } from '../../../src/inference/residency/measured-memory.ts';
+import {
+  i2vgenXlMemory,
+  measuredMemory,
+  svdMemory,
+} from '../../../src/inference/residency/measured-memory.ts';
 import {
   activationBytesOfRun,
   type ClipShape,
@@ -262,5 +266,56 @@ describe('sessions that take turns', () => {
     expect(takeTurns('vae_decoder', 'vae_encoder', 'core-only')).toBe(true);
     expect(takeTurns('unet_core', 'text_encoder', 'core-only')).toBe(false);
     expect(takeTurns('vae_decoder', 'unet_core', 'all')).toBe(false);
+  });
+});
+
+describe('Stable Video Diffusion', () => {
+  const xt: PackMemory = {
+    weightBytes: {
+      image_encoder: 1.26e9,
+      vae_encoder: 0.137e9,
+      unet_cond: 0.61e9,
+      unet_core: 2.64e9,
+      vae_decoder: 0.127e9,
+    },
+    graphs: svdMemory,
+    decoderMixesFrames: true,
+    bytesPerValue: 2,
+    vaeScaleFactor: 8,
+  };
+  const fullSize = clip({ width: 1024, height: 576, numFrames: 25, decodeChunkSize: 7 });
+
+  it('keeps its windows, which decide pixels, as long as anything else can be given up', () => {
+    const seen: string[] = [];
+    const { peakBytes } = planMemory(fullSize, xt, undefined);
+    for (let budget = 1.1 * peakBytes; ; budget -= 0.1 * gibibyte) {
+      try {
+        const { residency, coreBatch, decodeChunkSize } = planMemory(fullSize, xt, budget);
+        const step = `${residency} ${coreBatch} ${decodeChunkSize}`;
+        if (seen.at(-1) !== step) seen.push(step);
+      } catch {
+        break;
+      }
+    }
+    const windows = seen.map((step) => Number(step.split(' ').at(-1)));
+    expect(windows).toEqual(windows.toSorted((a, b) => b - a));
+    expect(windows.at(-1)).toBeLessThan(7);
+    // All that can be given up before the window was.
+    expect(seen[windows.findIndex((window) => window < 7) - 1]).toMatch(/^(core-only|one-at-a-time)/);
+  });
+
+  it('at full size has about the memory that was reckoned', () => {
+    const rows = (shape: ClipShape): number => leastMemoryPlan(shape, xt).activationBytes.unet_core ?? 0;
+    expect(rows(fullSize) / gibibyte).toBeGreaterThan(2.5);
+    expect(rows(fullSize) / gibibyte).toBeLessThan(3.3);
+    expect(leastMemoryPlan(fullSize, xt)).toMatchObject({ decodeChunkSize: 5, coreBatch: 1 });
+    expect(leastMemoryPlan({ ...fullSize, decodeChunkSize: 2 }, xt).decodeChunkSize).toBe(2);
+  });
+
+  it('has a cond whose size knows no cells, and an encoder in float32', () => {
+    const { activationBytes: large } = planMemory(fullSize, xt, undefined);
+    const { activationBytes: small } = planMemory(clip({ width: 256, height: 256 }), xt, undefined);
+    expect(large.unet_cond).toBe(small.unet_cond);
+    expect(large.vae_encoder).toBeCloseTo(1024 * 576 * 2048 * 2, -8);
   });
 });
