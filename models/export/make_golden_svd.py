@@ -57,7 +57,7 @@ PIPELINES: dict[str, dict[str, Any]] = {
     ),
     "square-14-n25": dict(picture="square", seed=2**53 - 1, numInferenceSteps=25),
     "large-14-n3": dict(picture="large", seed=6, numInferenceSteps=3),
-    # The pipeline takes the scale of its only frame, minGuidance, and fails where that is 1 and guidance not off.
+    # The pipeline takes the scale of its only frame, minGuidance, and fails where only that one is 1.
     "one-frame-n4": dict(picture="wide", seed=8, numFrames=1, numInferenceSteps=4, guidanceScale=1),
     # diffusers subtracts numbers of about 700 here, so these are less exact.
     "square-14-n1": dict(picture="square", seed=9, numInferenceSteps=1),
