@@ -25,6 +25,8 @@ OPPOSED = [*OPPOSITES, {"wind-left", "wind-right"}]
 # What the wind carries, when a prompt says where.
 WINDY = "snow snow rain leaves petals fog embers dust steam clouds bubbles".split()
 SCENES = [("things", "deeds"), ("things", "deeds"), ("water", "calm"), ("places", "lights")]
+# Their things may be in a picture and keep still.
+THERE = ["flicker", "sway"]
 GRAMMAR_KINDS = {*MOVING_KINDS, "static"}
 # A clause begins with a character of MARKS, first kind * 32 + second kind, each one more than its index, and
 # ends with END.
@@ -122,6 +124,7 @@ class Phrases(Draws):
         for name, words in self.words.items():
             if name in self.languages:
                 self.languages[name].others = words
+        self.resting = {name: resting(language) for name, language in self.languages.items()}
 
     def generate(self, count: int) -> list[Caption]:
         return [self.caption() for _ in range(count)]
@@ -165,15 +168,15 @@ class Phrases(Draws):
     def motion(self, language: Language) -> tuple[str, Labels]:
         """Clauses, and what they ask for; empty for captions of distractors alone."""
         x = self.rng.random()
-        if x < 0.11:
+        if x < 0.14:
             return "", {}
-        if x < 0.12:
+        if x < 0.15:
             return language.everything(self.pick([1, 3])), {}
-        if x < 0.17 and language.pairs:
+        if x < 0.19 and language.pairs:
             return self.pair(language)
-        if x < 0.2:
+        if x < 0.23:
             return self.windy(language)
-        if x < 0.26:
+        if x < 0.29:
             return self.negated(language)
         if x < 0.63:
             kind = self.kinds(1)[0]
@@ -192,6 +195,14 @@ class Phrases(Draws):
                 return kinds
 
     def clause(self, language: Language, kind: str, speed: int) -> str:
+        clause = self.clause_alone(language, kind, speed)
+        if kind.startswith(("pan", "tilt")) and self.chance(0.08):
+            # Where the camera arrives is no reason to go nearer.
+            tail = language.filled(self.pick(language.vocabulary.words["reach"]).replace("{x}", "{subject}"))
+            return mark(clause + ("" if tail[0] in ",，、" else language.blank) + tail, kind)
+        return clause
+
+    def clause_alone(self, language: Language, kind: str, speed: int) -> str:
         grammar = self.grammars.get(language.name)
         if self.chance(0.14):
             spot, clause = self.spot(language), language.clause(kind, speed)
@@ -242,6 +253,11 @@ class Phrases(Draws):
         """A weather, and where the wind carries it."""
         kind, side = self.pick(WINDY), self.pick(["left", "right"])
         strength, wind = self.pick([("", NORMAL), ("", NORMAL), ("_slow", SLOW), ("_fast", FAST)])
+        if kind != "clouds" and self.chance(0.3):
+            text = language.filled(
+                language.vocabulary.carried(kind, side, strength).replace("{x}", "{subject}")
+            )
+            return mark(text, kind, f"wind-{side}"), {kind: NORMAL, f"wind-{side}": wind}
         speed = self.speed()
         if self.chance(0.4):
             clauses = [
@@ -269,7 +285,7 @@ class Phrases(Draws):
             labels = {kind: NORMAL if kind == "static" else speed for kind in kinds}
             return (text if speed == NORMAL else language.shared(text, speed, alike)), labels
         labels = {kind: self.speed_of(kind) for kind in kinds}
-        if self.chance(0.4):
+        if self.chance(0.5):
             # One motion has a speed of its own, and the others have none.
             special = self.pick(kinds)
             labels = {kind: speed if kind == special else NORMAL for kind, speed in labels.items()}
@@ -285,6 +301,9 @@ class Phrases(Draws):
             short = len(join.strip()) <= (3 if language.blank else 1)
             if loose and short and self.chance(0.6) and not set(",;.，、。；\n") & set(join):
                 join = self.pick(["，", "，", "、", "。"] if not language.blank else [", ", ", ", ". ", "; "])
+            if loose and not short and self.chance(0.15):
+                text += join + self.distractor(language)
+                join = self.pick(["，", "，", "。"] if not language.blank else [", ", ", ", ". "])
             text += join + clause
         return text
 
@@ -312,13 +331,13 @@ class Phrases(Draws):
     def around(self, motion: str, language: Language) -> str:
         """The motions among distractors."""
         x = self.rng.random()
-        if motion and x < 0.42:
+        if motion and x < 0.36:
             return motion
         text = motion
-        if motion and x < 0.76:
+        if motion and x < 0.7:
             text = language.sentence(motion)
         parts = [text] if text else []
-        more = self.rng.choices((0, 1, 2, 3, 5), (0.58, 0.3, 0.08, 0.03, 0.01))[0]
+        more = self.rng.choices((0, 1, 2, 3, 5), (0.46, 0.36, 0.12, 0.04, 0.02))[0]
         for _ in range(more or not parts):
             parts.insert(int(self.rng.random() * (len(parts) + 1)), self.distractor(language))
         breaks = [", ", ", ", ", ", ". ", ". ", " ", "; ", "\n", " - ", "! "]
@@ -333,19 +352,31 @@ class Phrases(Draws):
     def distractor(self, language: Language) -> str:
         if self.chance(0.05):
             language = self.languages[self.pick(self.names)]
+        vocabulary = language.vocabulary
+        words = self.words.get(language.name) or self.words[self.names[0]]
         x = self.rng.random()
-        if x < 0.06:
+        if x < 0.05:
             return " ".join(self.nonsense(language.name) for _ in range(self.rng.randint(1, 3)))
-        if x < 0.22:
-            words = self.words.get(language.name) or self.words[self.names[0]]
+        if x < 0.17:
             return language.blank.join(self.pick(words) for _ in range(self.rng.randint(1, 5)))
+        if x < 0.34:
+            text = language.filled(vocabulary.bystander().replace("{x}", "{subject}"))
+            return text + language.blank + self.pick(words) if self.chance(0.2) else text
         if x < 0.4:
+            return vocabulary.framed(
+                self.pick(vocabulary.words["there"]), self.pick(self.resting[language.name])
+            )
+        if x < 0.46:
+            return self.pick(vocabulary.words["scenes"])
+        if x < 0.5:
+            return language.filled(self.pick(vocabulary.words["orbit"]).replace("{x}", "{subject}"))
+        if x < 0.61:
             scenes = self.scenes[language.name]
             parts = self.pick(SCENES)
             return language.blank.join(self.pick(scenes[part]) for part in parts)
-        if x < 0.55:
-            return self.pick(language.vocabulary.words["idle"])
-        if x < 0.66 and language.name in self.grammars:
+        if x < 0.72:
+            return self.pick(vocabulary.words["idle"])
+        if x < 0.8 and language.name in self.grammars:
             return self.grammars[language.name].distractor()
         return language.distractor()
 
@@ -380,6 +411,13 @@ class Phrases(Draws):
         elif y < 0.24:
             text += " " + " ".join(self.pick(EMOJI) for _ in range(self.rng.randint(1, 3)))
         return text
+
+
+def resting(language: Language) -> list[str]:
+    """Things that may stand in a picture, but for those that ask for a motion by being named."""
+    asking = {phrase for motion in language.motions.values() for phrase in motion["phrases"]}
+    things = [thing for kind in THERE for thing in language.vocabulary.some(kind, "things")]
+    return [thing for thing in things if thing.removesuffix("が") not in asking]
 
 
 def common_words(name: str, language: Language) -> list[str]:

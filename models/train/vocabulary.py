@@ -3,9 +3,12 @@
 A kind has `things` that `do` something, each by itself or slow and fast (light and heavy) by its own meaning,
 and `whole` clauses. Entries are separated by "|". What a kind towards the right says is that of the left,
 mirrored. [words] has what goes with any of them: requests, few and many of a thing, denials, adverbs, words
-that say nothing about a speed, places, and `idle`: what asks for no motion, although it may sound like one.
+that say nothing about a speed, places, where a camera's move ends (`reach`), winds that `carry` a thing, and
+what asks for no motion, although it may sound like one: `idle`, `people` and their `acts`, `scenes`, things
+that are merely `there`, and a camera that would have to go around something (`orbit`).
 """
 
+import re
 import tomllib
 import zlib
 from pathlib import Path
@@ -21,7 +24,10 @@ UNSPACED = {"zh", "ja"}
 RESTING = {"waves", "sway", "clouds", "flicker", "rays", "dusk"}
 SPEEDS = {SLOW: "slow_", NORMAL: "", FAST: "fast_"}
 FIELDS = [speed + part for speed in SPEEDS.values() for part in ("things", "does", "whole")]
-WORDS = "requests few many denied slow fast neutral after places idle".split()
+# What left and right are exchanged in.
+SIDED = ["acts", "carry", "carry_slow", "carry_fast"]
+WORDS = "requests few many denied slow fast neutral after places idle people scenes there orbit reach".split()
+VOWEL = re.compile(r"(?<=[^\W\d_])[aeiouаеиоуыюя](?=[^\W\d_])", re.IGNORECASE)
 
 
 def entries(text: str) -> list[str]:
@@ -47,8 +53,13 @@ class Vocabulary(Draws):
         lists = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
         words = lists.pop("words")
         self.words = {key: entries(words[key]) for key in WORDS}
+        sides = entries(words["mirror"])
         for kind in ("pan", "wind"):
-            lists[f"{kind}-right"] = mirrored(lists[f"{kind}-left"], entries(words["mirror"]))
+            lists[f"{kind}-right"] = mirrored(lists[f"{kind}-left"], sides)
+        left = {key: words[key] for key in SIDED}
+        right = mirrored(left, sides)
+        self.words |= {f"{key}-left": entries(left[key]) for key in SIDED}
+        self.words |= {f"{key}-right": entries(right[key]) for key in SIDED}
         unknown = {field for fields in lists.values() for field in fields} - set(FIELDS)
         if unknown:
             raise ValueError(f"parts/{name}.toml: unknown {sorted(unknown)}")
@@ -99,7 +110,8 @@ class Vocabulary(Draws):
         ]
         if kind in self.counted and self.some(kind, "things"):
             amounts = self.words["few" if speed == SLOW else "many"]
-            ways.append((10, lambda: self.framed(self.pick(amounts), self.pick(self.some(kind, "things")))))
+            things = self.some(kind, "things")
+            ways.append((12, lambda: self.framed(self.stretched(self.pick(amounts)), self.pick(things))))
         ways.append((14, lambda: self.with_adverb(self.normal(kind), speed)))
         way = self.rng.choices([make for _, make in ways], [weight for weight, _ in ways])[0]
         return way()
@@ -126,8 +138,27 @@ class Vocabulary(Draws):
             thing = thing[:-1]
         return frame.replace("{n}", thing)
 
+    def stretched(self, text: str) -> str:
+        """Now and then with a vowel drawn out: muuuito, sooo many."""
+        vowels = list(VOWEL.finditer(text)) if self.chance(0.06) else []
+        if not vowels:
+            return text
+        at = self.pick(vowels).start()
+        return text[:at] + text[at] * self.rng.randint(3, 6) + text[at + 1 :]
+
+    def bystander(self) -> str:
+        """Somebody or something that moves by itself, or looks somewhere."""
+        act = self.pick(self.words[self.pick(["acts-left", "acts-right"])])
+        return self.pick(self.words["people"]) + self.blank + act
+
+    def carried(self, kind: str, side: str, strength: str) -> str:
+        """A wind to the side that carries the kind's thing."""
+        return self.framed(
+            self.pick(self.words[f"carry{strength}-{side}"]), self.pick(self.some(kind, "things"))
+        )
+
     def with_adverb(self, text: str, speed: int) -> str:
-        adverb = self.pick(self.words["slow" if speed == SLOW else "fast"])
+        adverb = self.stretched(self.pick(self.words["slow" if speed == SLOW else "fast"]))
         x = self.rng.random()
         if x < 0.3:
             return adverb + self.blank + text
