@@ -6,7 +6,9 @@ import re
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import pytest
+import torch
 
 import phrases
 import train_words
@@ -74,14 +76,48 @@ def test_a_part_is_read_as_its_captions_say(tmp_path: Path) -> None:
     (tmp_path / "common_words.json").write_text(json.dumps(words))
     source = train_words.Source(tmp_path, 3, held_out=False)
     part = source.part(200)
-    assert sum(len(columns[0]) for columns in part.values()) == 200
+    assert 190 <= sum(len(columns[0]) for columns in part.values()) <= 200
     for length, (ids, classes, first, second, known) in part.items():
         n = len(ids)
         assert ids.shape == first.shape == second.shape == (n, length)
         assert classes.shape == (n, len(KINDS)) and known.shape == (n,)
         assert (ids >= 0).all() and (first <= len(KINDS)).all()
-    batches = train_words.batches_of([part, part], 100)
-    assert sum(len(batch.ids) for batch in batches) == 400
+    batches = train_words.batches_of(part, 100)
+    assert sum(len(batch.ids) for batch in batches) == sum(len(columns[0]) for columns in part.values())
+
+
+def source_in(folder: Path, lengths: tuple[int, ...] = tuple(range(78))) -> train_words.Source:
+    (folder / "tokenizer.json").write_bytes((WEIGHTS / "tokenizer.json").read_bytes())
+    words = {name: ["table", "日"] for name in phrases.LANGUAGES}
+    (folder / "common_words.json").write_text(json.dumps(words))
+    return train_words.Source(folder, 3, held_out=False, lengths=lengths)
+
+
+def test_full_batches_lose_no_caption(tmp_path: Path) -> None:
+    source = source_in(tmp_path, train_words.GPU_LENGTHS)
+    full = train_words.FullBatches(320)
+    seen = 0
+    for _ in range(5):
+        part = source.part(100)
+        seen += sum(len(columns[0]) for columns in part.values())
+        for batch in full.add(part):
+            assert batch.ids.shape[1] in train_words.GPU_LENGTHS
+            assert len(batch.ids) == len(batch.classes) == 320 // batch.ids.shape[1]
+            seen -= len(batch.ids)
+    assert seen == sum(len(columns[0]) for some in full.waiting.values() for columns in some)
+
+
+def test_padding_changes_no_loss(tmp_path: Path) -> None:
+    source = source_in(tmp_path)
+    model = train_words.Model(source.plain.get_vocab_size(), source.end).eval()
+    ids, *others = max(source.part(300).values(), key=lambda columns: len(columns[0]))
+    first, second = (np.pad(others[at], ((0, 0), (0, 9))) for at in (1, 2))
+    padded = np.pad(ids, ((0, 0), (0, 9)), constant_values=source.end), others[0], first, second, others[3]
+    losses = [
+        model.loss(train_words.Batch(*map(torch.from_numpy, columns)).wide())[0].item()
+        for columns in ((ids, *others), padded)
+    ]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
 
 
 def test_training_goes_on_from_what_it_wrote(tmp_path: Path) -> None:

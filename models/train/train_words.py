@@ -2,9 +2,10 @@
 
 FOLDER has tokenizer.json and common_words.json, both made by words_tokenizer.py. Every caption is new.
 Besides the classes of the whole caption, what every letter belongs to is known (phrases.py), so each token
-is told its kind and speed, and each kind where to look. Captions of one length are trained together,
-without padding. Now and then the averaged weights are written to FOLDER in float16, and a checkpoint that
-the next run goes on from; where only the weights are, it goes on from these.
+is told its kind and speed, and each kind where to look. On a CPU captions of one length are trained
+together, without padding; on a GPU they are padded to one of a few lengths, in batches that are all of one
+size. Now and then the averaged weights are written to FOLDER in float16, and a checkpoint that the next run
+goes on from; where only the weights are, it goes on from these.
 
 On a CPU a few processes train the same weights. On a GPU the captions are made by other processes, and when
 they are late, captions of before are learnt again.
@@ -12,6 +13,7 @@ they are late, captions of before are learnt again.
 
 import argparse
 import json
+import math
 import os
 import queue
 import random
@@ -30,18 +32,20 @@ import phrases
 import words_tokenizer
 from draws import Labels
 from kinds import INDEX, KINDS
-from words_nets import EMBED, MotionHead, TextEncoder
+from words_nets import EMBED, MAX_TOKENS, MotionHead, TextEncoder
 
 CHUNK = 16384
 # Per step.
-CPU_TOKENS, GPU_TOKENS = 1536, 16384
-# Parts of CHUNK / 4 captions that are sorted by length together, on a GPU.
+CPU_TOKENS, GPU_TOKENS = 1536, 49152
+# What captions are padded to on a GPU.
+GPU_LENGTHS = (6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 28, 32, 40, 56, 77)
+# Parts of CHUNK / 4 captions whose batches are learnt in random order together, on a GPU.
 GPU_PARTS = 16
 KEPT_CHUNKS = 200
 PARTS = {"text_encoder": "encoder.", "motion_head": "head.", "tagger": "tagger."}
 
-# Of one length T: ids (n, T), classes (n, kinds), first and second kind of every token (n, T), one more than
-# their index and 0 for none, and whether these are known (n,).
+# Of one length T, padded with the end token: ids (n, T), classes (n, kinds), first and second kind of every
+# token (n, T), one more than their index and 0 for none, and whether these are known (n,).
 Columns = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -56,7 +60,10 @@ class Batch:
     known: Tensor
 
     def to(self, device: str) -> "Batch":
-        return Batch(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+        columns = [getattr(self, name) for name in self.__dataclass_fields__]
+        if device == "cpu" or columns[0].is_cuda:
+            return Batch(*(column.to(device) for column in columns))
+        return Batch(*(column.pin_memory().to(device, non_blocking=True) for column in columns))
 
     def wide(self) -> "Batch":
         """With the whole numbers that losses take; they are kept small."""
@@ -70,24 +77,48 @@ def classes_of(labels: Labels) -> np.ndarray:
     return classes
 
 
-def batches_of(parts: list[dict[int, Columns]], tokens: int) -> list[Batch]:
-    """The captions of all parts in batches of `tokens` tokens at most."""
+def batches_of(part: dict[int, Columns], tokens: int) -> list[Batch]:
+    """The part's captions in batches of `tokens` tokens at most."""
     out = []
-    for length in sorted({length for part in parts for length in part}):
-        columns = [
-            torch.from_numpy(np.concatenate(group))
-            for group in zip(*(part[length] for part in parts if length in part), strict=True)
-        ]
+    for length, columns in sorted(part.items()):
         size = max(4, tokens // length)
-        for a in range(0, len(columns[0]), size):
-            out.append(Batch(*(column[a : a + size] for column in columns)))
+        tensors = [torch.from_numpy(column) for column in columns]
+        for a in range(0, len(tensors[0]), size):
+            out.append(Batch(*(tensor[a : a + size] for tensor in tensors)))
     return out
+
+
+class FullBatches:
+    """Batches of `tokens` tokens each, as soon as there are captions enough of a length."""
+
+    def __init__(self, tokens: int) -> None:
+        self.tokens = tokens
+        self.waiting: dict[int, list[Columns]] = {}
+
+    def add(self, part: dict[int, Columns]) -> list[Batch]:
+        out = []
+        for length, columns in part.items():
+            size = self.tokens // length
+            waiting = [*self.waiting.get(length, []), columns]
+            if sum(len(some[0]) for some in waiting) >= size:
+                joined = [np.concatenate(group) for group in zip(*waiting, strict=True)]
+                full = len(joined[0]) // size * size
+                for a in range(0, full, size):
+                    out.append(Batch(*(torch.from_numpy(column[a : a + size]) for column in joined)))
+                ids, classes, first, second, known = (column[full:].copy() for column in joined)
+                waiting = [(ids, classes, first, second, known)]
+            self.waiting[length] = waiting
+        return out
 
 
 class Source:
     """New captions, as numbers."""
 
-    def __init__(self, folder: Path, seed: int, held_out: bool) -> None:
+    def __init__(
+        self, folder: Path, seed: int, held_out: bool, lengths: tuple[int, ...] = tuple(range(MAX_TOKENS + 1))
+    ) -> None:
+        """`lengths`: what captions are padded to."""
+        self.lengths = lengths
         common = phrases.read_common_words(folder)
         self.captions = phrases.Phrases(seed, common=common, held=False if held_out else None)
         path = folder / "tokenizer.json"
@@ -101,13 +132,15 @@ class Source:
         self.rng = random.Random(seed)
 
     def part(self, count: int) -> dict[int, Columns]:
-        """Length in tokens → `count` captions in all."""
+        """Length in tokens → about `count` captions in all; those that are cut at the end are left out."""
         made = self.captions.generate(count)
         rows: dict[int, list[Columns]] = {}
         half = count * 3 // 5
         for tokenizer, some in ((self.plain, made[:half]), (self.broken, made[half:])):
             encoded = tokenizer.encode_batch([c.text.translate(self.fold) for c in some])
             for caption, e in zip(some, encoded, strict=True):
+                if e.overflowing:
+                    continue
                 first, second = (np.zeros(len(caption.text) + 1, dtype=np.uint8) for _ in range(2))
                 for start, end, kinds in caption.spans:
                     first[start:end] = INDEX[kinds[0]] + 1
@@ -116,16 +149,20 @@ class Source:
                 at, real = offsets[:, 0], (offsets[:, 1] > offsets[:, 0]).astype(np.uint8)
                 spanned = {kind for _, _, kinds in caption.spans for kind in kinds}
                 known = np.array(spanned >= set(caption.labels))
-                ids = np.array(e.ids, dtype=np.int16)
-                row = ids, classes_of(caption.labels), first[at] * real, second[at] * real, known
-                rows.setdefault(len(ids), []).append(row)
+                length = next(length for length in self.lengths if length >= len(e.ids))
+                ids = np.full(length, self.end, dtype=np.int16)
+                ids[: len(e.ids)] = e.ids
+                behind = (0, length - len(e.ids))
+                kinds_of = [np.pad(kinds[at] * real, behind) for kinds in (first, second)]
+                row = ids, classes_of(caption.labels), kinds_of[0], kinds_of[1], known
+                rows.setdefault(length, []).append(row)
         return {
             length: tuple(np.stack(column) for column in zip(*group, strict=True))
             for length, group in rows.items()
         }
 
     def batches(self, count: int) -> list[Batch]:
-        out = batches_of([self.part(count)], CPU_TOKENS)
+        out = batches_of(self.part(count), CPU_TOKENS)
         self.rng.shuffle(out)
         return out
 
@@ -133,7 +170,7 @@ class Source:
 def make_parts(folder: Path, seed: int, held_out: bool, parts: "mp.Queue") -> None:
     torch.set_num_threads(1)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    source = Source(folder, seed, held_out)
+    source = Source(folder, seed, held_out, GPU_LENGTHS)
     while True:
         parts.put(source.part(CHUNK // 4))
 
@@ -156,11 +193,15 @@ class Feed:
 
     def collect(self) -> None:
         # The first ones are few, so that training begins soon.
-        size = 4
+        count = 4
+        full = FullBatches(GPU_TOKENS)
         while True:
-            parts = [self.parts.get() for _ in range(size)]
-            self.ready.put([batch.to(self.device) for batch in batches_of(parts, GPU_TOKENS)])
-            size = GPU_PARTS
+            batches: list[Batch] = []
+            for _ in range(count):
+                batches += [batch.to(self.device) for batch in full.add(self.parts.get())]
+            if batches:
+                self.ready.put(batches)
+                count = GPU_PARTS
 
     def batches(self, _count: int) -> list[Batch]:
         try:
@@ -195,6 +236,8 @@ class Model(nn.Module):
     def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The sum to minimise, and the share of captions read wrongly."""
         device = batch.ids.device.type
+        ends = (batch.ids == self.encoder.end_token).long()
+        real = ends.cumsum(1) == ends
         with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
             words = self.encoder(batch.ids)
         words = words.float()
@@ -205,7 +248,7 @@ class Model(nn.Module):
         wrong = (logits.argmax(-1) != batch.classes).any(1).float().mean()
 
         # Tokens of two kinds are left out here; the heads look at them for both.
-        known = (batch.known[:, None] > 0) & (batch.second == 0)
+        known = (batch.known[:, None] > 0) & (batch.second == 0) & real
         told = self.tagger.kind(words).reshape(-1, len(KINDS) + 1)
         loss = loss + 2 * mean_where(F.cross_entropy(told, batch.first.reshape(-1), reduction="none"), known)
         speeds = F.pad(batch.classes, (1, 0)).gather(1, batch.first)
@@ -258,7 +301,8 @@ class Trainer:
                 if done >= 1:
                     break
                 warm = (self.step - first_step + 1) / 300
-                self.update(batch, min(1.0, warm, max(0.01, (1 - done) / self.options.cooldown)), results)
+                falling = max(0.0, 1 - (1 - done) / self.options.cooldown)
+                self.update(batch, min(warm, (1 + math.cos(math.pi * falling)) / 2), results)
                 now = time.time()
                 if self.number == 0 and now - told > 30:
                     loss, wrong = torch.stack(results).mean(0).tolist()
@@ -367,6 +411,7 @@ def main() -> None:
     options.processes = options.processes or (
         2 if options.device == "cpu" else max(1, (os.cpu_count() or 4) - 2)
     )
+    torch.set_float32_matmul_precision("high")
     tokenizer, end = words_tokenizer.load(options.folder / "tokenizer.json")
     torch.manual_seed(options.seed)
     model = Model(tokenizer.get_vocab_size(), end)
