@@ -24,11 +24,11 @@ class Sizes:
     """What is inside the encoder: `width` numbers for a token, `hidden` of a window, `rounds` of attention
     with a window before, between and after them, each of `heads` that compare `compared` numbers."""
 
-    width: int = 192
-    hidden: int = 320
+    width: int = 256
+    hidden: int = 384
     rounds: int = 3
     heads: int = 8
-    compared: int = 24
+    compared: int = 32
 
     @classmethod
     def of(cls, state: dict[str, Tensor]) -> "Sizes":
