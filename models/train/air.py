@@ -283,10 +283,16 @@ def flicker(
 
 @torch.jit.script_if_tracing
 def dusk(
-    p: Tensor, x: Tensor, y: Tensor, course: Tensor, details: Tensor, level: Tensor
+    p: Tensor,
+    x: Tensor,
+    y: Tensor,
+    noise: Tensor,
+    course: Tensor,
+    details: Tensor,
+    level: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """From the picture as it is to dusk: darker and bluer above, a glow of one hue at a horizon. Does not
-    come back: the last frame is the darkest.
+    """From the picture as it is to dusk: darker and bluer above and towards one side, a glow of one hue at a
+    horizon, and shadows of clouds that pass. Does not come back: the last frame is the darkest.
     """
     if bool(level == 0):
         a = torch.ones_like(p)
@@ -294,24 +300,31 @@ def dusk(
     else:
         c = course[:, :, None, None]
         d = details[:, :, None, None]
-        # Early or late: the power is between 0.5 and 2.
-        power = torch.exp(1.4 * (c[:, 8:9] - 0.5))
+        # Early or late: the power is between 0.37 and 2.7.
+        power = torch.exp(2.0 * (c[:, 8:9] - 0.5) + 0.5 * (d[:, 0:1] - 0.5))
         way = torch.exp(power * torch.log(p.clamp(min=1e-9)))
         hue, late = c[:, 9:10], c[:, 10:11]
-        deep = level * (0.75 + 0.5 * c[:, 11:12])
-        # From orange through rose to violet, under a sky from warm grey to deep blue.
-        glow = torch.cat([1.0 - 0.26 * hue * hue, 0.60 - 0.24 * hue, 0.22 + 0.46 * hue], 1)
-        sky = torch.cat([0.46 - 0.24 * late, 0.37 - 0.06 * late, 0.50 + 0.16 * late], 1)
-        ground = torch.cat([0.46 - 0.18 * late, 0.38 - 0.06 * late, 0.44 + 0.12 * late], 1)
-        line = 0.7 * (c[:, 12:13] - 0.5) - 0.1
-        sun = 2.4 * (c[:, 13:14] - 0.5) * x.amax(3, keepdim=True)
+        deep = level * (0.7 + 0.6 * c[:, 11:12])
+        # From orange through rose to violet, under a sky from a warm afterglow to deep blue.
+        glow = torch.cat([1.0 - 0.24 * hue * hue, 0.62 - 0.20 * hue, 0.22 + 0.40 * hue], 1)
+        sky = torch.cat([0.60 - 0.42 * late, 0.40 - 0.12 * late, 0.44 + 0.22 * late], 1)
+        ground = torch.cat([0.54 - 0.32 * late, 0.38 - 0.09 * late, 0.36 + 0.20 * late], 1)
+        line = 0.9 * (c[:, 12:13] - 0.5) - 0.1 + 0.2 * (d[:, 1:2] - 0.5)
+        sun = (2.4 * (c[:, 13:14] - 0.5) + 0.5 * (d[:, 2:3] - 0.5)) * x.amax(3, keepdim=True)
         end = ground + (sky - ground) * smooth(0.5, -0.7, y - line)
         away = (x - sun) ** 2
-        near = torch.exp(-((y - line) ** 2) / 0.24) * (0.35 + 0.65 * torch.exp(-away / 1.1))
-        end = end + (glow - end) * 0.72 * near
-        edge = 1 - 0.08 * (away + y * y).clamp(max=4) * (0.8 + 0.4 * d[:, 0:1])
-        a = torch.exp(way * deep * torch.log((end * edge).clamp(min=0.05)))
-        b = way * deep * 0.10 * near * glow
+        near = torch.exp(-((y - line) ** 2) / 0.24) * (0.25 + 0.75 * torch.exp(-away / 1.1))
+        end = end + (glow - end) * 0.8 * near
+        # The side away from the sun is darker, and so are the corners.
+        edge = 1 - (0.03 + 0.08 * c[:, 14:15]) * (away + y * y).clamp(max=4)
+        shade = look_up(
+            noise,
+            0.14 * x + 0.10 * p + d[:, 3:4] + c[:, 15:16],
+            0.24 * y + 0.03 * p + d[:, 4:5] + c[:, 16:17],
+        )
+        cloud = torch.exp(0.16 * shade.clamp(-2, 2))
+        a = torch.exp(way * deep * torch.log((end * edge * cloud).clamp(0.05, 1)))
+        b = way * deep * 0.12 * near * glow
     return a, b
 
 

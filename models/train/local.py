@@ -24,7 +24,7 @@ from torch import Tensor
 WAVES, SWAY, CLOUDS, WIND_LEFT, WIND_RIGHT = 9, 10, 11, 27, 28
 TAU = 2 * math.pi
 # By class: absent, slow, normal, fast.
-WAVE_SIZE = (0.0, 0.65, 1.05, 1.5)
+WAVE_SIZE = (0.0, 0.75, 1.2, 1.7)
 SWAY_SIZE = (0.0, 0.55, 1.0, 1.5)
 # Way of the clouds in a clip, in half short sides.
 CLOUD_WAY = (0.0, 0.16, 0.30, 0.46)
@@ -44,7 +44,7 @@ SEA = (
 )
 # Crests are seen foreshortened: up and down they are this much shorter than across.
 FORESHORTENING = 1.9
-LIGHT = 3.4
+LIGHT = 4.2
 # Gusts: length, reach in half short sides, cycles by class.
 GUSTS = (
     (2.6, 0.0120, (1.0, 1.0, 1.0, 2.0)),
@@ -128,7 +128,7 @@ def waves(
         k = j % 4
         seed = (course if j < 4 else details)[:, :, None, None, None]
         angle = (seed[:, 9 + k] - 0.5) * 2 * turn + 0.35 * blows[:, None, None, None]
-        longer = length * (0.85 + 0.3 * seed[:, 13 + k])
+        longer = length * (0.75 + 0.6 * seed[:, 13 + k])
         across = angle.sin() * plane.x * 1.1 / (near + 0.25)
         towards = angle.cos() * FORESHORTENING / 0.86 * 2 * plane.ay * extent * near.log()
         phase = TAU * ((across + towards) / longer + seed[:, 17 + k])

@@ -47,11 +47,11 @@ def _axis(cells: Tensor, dim: int) -> Tensor:
     return (2 * torch.arange(cells.shape[dim], device=cells.device).to(cells.dtype) + 1 - n) / n
 
 
-def focus(picture: Tensor, course: Tensor) -> Tensor:
-    """The point the camera goes for: one of the three places that stand out most, drawn by course[:, 0], the
-    more so the more it stands out, and moved a little by course[:, 1:3].
+def places(picture: Tensor) -> tuple[Tensor, Tensor]:
+    """The three places that stand out most, the first one first.
 
-    picture (N, 3, H, W) in 0 … 1, course (N, 32) → (N, 2), x and y in -1 … 1 of the picture.
+    picture (N, 3, H, W) in 0 … 1 → their middles (N, 3, 2), x and y in -1 … 1 of the picture, and how much
+    each stands out (N, 3).
     """
     left = salience(picture)
     x, y = _axis(left, 3)[None, None, None, :], _axis(left, 2)[None, None, :, None]
@@ -72,10 +72,20 @@ def focus(picture: Tensor, course: Tensor) -> Tensor:
         ys.append(py)
         strengths.append(top[:, :, 0, 0])
         left = left * (1 - torch.exp(-distance / 0.18))
-    strength = torch.cat(strengths, 1) ** SHARPNESS
+    return torch.stack([torch.cat(xs, 1), torch.cat(ys, 1)], 2), torch.cat(strengths, 1)
+
+
+def focus(found: tuple[Tensor, Tensor], course: Tensor) -> Tensor:
+    """The point the camera goes for: one of three places, drawn by course[:, 0], the more so the more it
+    stands out, and moved a little by course[:, 1:3].
+
+    course (N, 32) → (N, 2), x and y in -1 … 1 of the picture.
+    """
+    middles, strengths = found
+    strength = strengths**SHARPNESS
     share = strength / strength.sum(1, keepdim=True)
     before = torch.cumsum(share, 1) - share
     chosen = (course[:, :1] >= before).to(share.dtype) * (course[:, :1] < before + share).to(share.dtype)
     chosen = chosen + (1 - chosen.sum(1, keepdim=True)) * before.new_tensor([[1.0, 0.0, 0.0]])
-    point = torch.stack([(chosen * torch.cat(xs, 1)).sum(1), (chosen * torch.cat(ys, 1)).sum(1)], 1)
+    point = (chosen[:, :, None] * middles).sum(1)
     return (point + 0.36 * (course[:, 1:3] - 0.5)).clamp(-0.85, 0.85)

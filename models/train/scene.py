@@ -28,7 +28,7 @@ WIND = ("wind-left", "wind-right")
 PLACED = ("waves", "sway", "clouds")
 
 # What all frames share, in the order of Prepare's results and of Frame's arguments.
-SHARED = ("picture", "size", "cycles", "factors", "way", "second", "hot", "course", "details", "focus")
+SHARED = ("picture", "size", "cycles", "factors", "way", "second", "hot", "course", "details", "first")
 
 
 def fps_gain(fps: Tensor) -> Tensor:
@@ -110,7 +110,8 @@ class Prepare(nn.Module):
         course, details = draws[:, : DRAWS // 2], draws[:, DRAWS // 2 :]
         height, width = (torch.as_tensor(n).to(picture.dtype) for n in picture.shape[2:])
         short = torch.minimum(height, width)
-        focus = salience.focus(picture * 0.5 + 0.5, course)
+        standing_out = salience.places(picture * 0.5 + 0.5)
+        focus = salience.focus(standing_out, course)
         p = frame_positions[None]
         seen = frame_size.to(picture.dtype) / short
         half = (width / short, height / short)
@@ -121,7 +122,7 @@ class Prepare(nn.Module):
         rest = image_embeddings.new_zeros(1, ASKED - len(KINDS))
         row = torch.cat([done, rest, wanted, rest], 1)[:, None]
         context = torch.cat([image_embeddings, row.expand(image_embeddings.shape[0], -1, -1)], 1)
-        shared = (picture, frame_size, *moving, hot, course, details, focus)
+        shared = (picture, frame_size, *moving, hot, course, details, standing_out[0][:, 0])
         return fps_features(rate), context, frames, *shared
 
 
@@ -150,9 +151,12 @@ class Frame(nn.Module):
         hot: Tensor,
         course: Tensor,
         details: Tensor,
-        focus: Tensor,
+        first: Tensor,
     ) -> Tensor:
-        """place (5,): m, cx, cy, angle and position; the others as Prepare gives them → (32, h, w)."""
+        """place (5,): m, cx, cy, angle and position; the others as Prepare gives them → (32, h, w).
+
+        first (1, 2): the place that stands out most, in -1 … 1 of the picture.
+        """
         m, cx, cy, angle, p = place[0], place[1], place[2], place[3], place[4:5]
         height, width = (torch.as_tensor(n).to(place.dtype) for n in picture.shape[2:])
         short = torch.minimum(height, width)
@@ -165,7 +169,10 @@ class Frame(nn.Module):
         grid = torch.stack([u / ax, v / ay], -1)
         field = local.field((cycles, factors, way, second), p)
         frame = local.look(picture, grid, field) * 0.5 + 0.5
-        frame = self.weather(frame, hot, p, course, details, picture * 0.5 + 0.5, focus)
+        # What rises stays with the thing that it rises from.
+        x, y = first[:, 0] * ax - cx, first[:, 1] * ay - cy
+        source = torch.stack([angle.cos() * x - angle.sin() * y, angle.sin() * x + angle.cos() * y], 1) * m
+        frame = self.weather(frame, hot, p, course, details, picture * 0.5 + 0.5, source)
         return self.encoder(frame * 2 - 1)[0]
 
 

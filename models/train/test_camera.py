@@ -160,6 +160,6 @@ def test_the_focus_is_what_stands_out() -> None:
     hits = 0
     for course in courses(20):
         course[:, 1:3] = 0.5
-        x, y = salience.focus(picture, course)[0].tolist()
+        x, y = salience.focus(salience.places(picture), course)[0].tolist()
         hits += abs(x - 0.5) < 0.2 and abs(y + 0.25) < 0.25
     assert hits >= 15

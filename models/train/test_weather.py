@@ -29,7 +29,9 @@ class Clip(nn.Module):
 
     def forward(self, picture: Tensor, one_hot: Tensor, p: Tensor, course: Tensor, details: Tensor) -> Tensor:
         n = p.shape[0]
-        focus = salience.focus(picture, course).expand(n, -1)
+        height, width = (torch.as_tensor(side).to(p.dtype) for side in picture.shape[2:])
+        half = torch.stack([width, height]) / torch.minimum(width, height)
+        source = (salience.places(picture)[0][:, 0] * half).expand(n, -1)
         return self.weather(
             picture.expand(n, -1, -1, -1),
             one_hot.expand(n, -1, -1),
@@ -37,7 +39,7 @@ class Clip(nn.Module):
             course.expand(n, -1),
             details.expand(n, -1),
             picture,
-            focus,
+            source,
         )
 
 
@@ -122,6 +124,34 @@ def test_another_seed_is_another_clip(kind: str) -> None:
     clips = [clip({kind: 2}, p, seed) for seed in (1, 2, 3)]
     for a, b in itertools.combinations(clips, 2):
         assert float((a - b).square().mean()) > 4e-4
+
+
+def test_details_alone_change_dusk_a_little() -> None:
+    p = torch.linspace(0, 1, 9)[1:]
+    still, classes, _, course, details = feed({"dusk": 2}, p)
+    _, _, _, other, others = feed({"dusk": 2}, p, seed=2)
+    with torch.no_grad():
+        clips = [
+            CLIP(still, classes, p, c, d) for c, d in ((course, details), (course, others), (other, others))
+        ]
+    subtle, strong = (float((clip - clips[0]).square().mean()) for clip in clips[1:])
+    assert 3e-4 < subtle < strong
+    assert all(float(clip[-1].mean() / still.mean()) < 0.7 for clip in clips)
+
+
+def test_steam_rises_from_what_stands_out() -> None:
+    grey = torch.full((1, 3, 128, 192), 0.4)
+    grey[:, 0, 72:96, 112:136] = 0.9
+    for seed in (1, 2, 3):
+        _, *others = feed({"steam": 2}, torch.linspace(0, 1, 7)[:-1], seed=seed)
+        with torch.no_grad():
+            change = (CLIP(grey, *others) - grey).abs().mean((0, 1))
+        x, y = torch.arange(192), torch.arange(128)
+        across = float((change.sum(0) * x).sum() / change.sum())
+        # From the square upwards, over and beside it but not below.
+        assert abs(across - 124) < 30
+        assert float(change[100:].sum()) < 0.06 * float(change.sum())
+        assert float((change.sum(1) * y).sum() / change.sum()) < 72
 
 
 def shift(first: Tensor, second: Tensor) -> tuple[int, int]:

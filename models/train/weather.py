@@ -144,10 +144,11 @@ class Weather(nn.Module):
         course: Tensor,
         details: Tensor,
         picture: Tensor,
-        focus: Tensor,
+        source: Tensor,
     ) -> Tensor:
         """frames (N, 3, H, W) in 0 … 1, H and W multiples of 16; p (N,) in 0 … 1; picture (1, 3, H, W) in
-        0 … 1 is the clip's; focus (N, 2) in -1 … 1 is where the camera goes. one_hot (N, 29, 4), course and
+        0 … 1 is the clip's; source (N, 2), in half short sides from the middle of the frame, is what steam
+        rises from. one_hot (N, 29, 4), course and
         details (N, 32) are those of one clip: their first row is read → (N, 3, H, W) in 0 … 1.
         """
         hot, course, details = one_hot[0], course[:1], details[:1]
@@ -156,7 +157,7 @@ class Weather(nn.Module):
         size = torch.stack([height, width, torch.minimum(height, width)])
         level = hot @ hot.new_tensor(LEVELS)
         wind = level[INDEX["wind-right"]] - level[INDEX["wind-left"]]
-        graded = self._grade(frames, hot, p, course, details, picture, focus, size, wind)
+        graded = self._grade(frames, hot, p, course, details, picture, source, size, wind)
         tone = picture.mean((0, 2, 3))
         return self._particles(graded, hot, p[:, None], course, details, size, tone, wind)
 
@@ -168,7 +169,7 @@ class Weather(nn.Module):
         course: Tensor,
         details: Tensor,
         picture: Tensor,
-        focus: Tensor,
+        source: Tensor,
         size: Tensor,
         wind: Tensor,
     ) -> Tensor:
@@ -180,14 +181,14 @@ class Weather(nn.Module):
         y = _coarse(frames.shape[2], size[0], ay, p)[None, None, :, None]
         tone, lit = _light(picture, ax)
         # Steam needs room above its source.
-        low = focus[:1, 1].clamp(min=-0.1) + 0.35 * (focus[:1, 1] + 0.1).clamp(max=0) + 0.1
-        source = torch.stack([focus[:1, 0] * ax, low * ay], 1)[:, :, None, None]
+        low = (source[:, 1] / ay).clamp(-0.25, 0.85)
+        source = torch.stack([source[:, 0], low * ay], 1)[:, :, None, None]
         p = p[:, None, None, None]
         leaning = wind + (1 - wind.abs()) * 0.5 * (course[0, 26] - 0.5)
         fog, steam, rays = by_class("fog", FOG), by_class("steam", STEAM), by_class("rays", RAYS)
         flicker, dusk = by_class("flicker", FLICKER), by_class("dusk", DUSK)
         storm, rain = by_class("lightning", LIGHTNING), by_class("rain", RAIN_GREY)
-        field = air.dusk(p, x, y, course, details, dusk)
+        field = air.dusk(p, x, y, self.noise, course, details, dusk)
         for other in (
             lightning.storm(p, x, y, course, details, storm, by_class("lightning", STRIKES)),
             (1 - 0.55 * rain + 0 * p, 0.02 * rain + 0 * p),
