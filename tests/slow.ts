@@ -34,6 +34,7 @@ export const slow = [
   'tests/engine/faults.test.ts',
   'tests/engine/memory.test.ts',
   'tests/engine/supervisor.test.ts',
+  'tests/engine/svd.test.ts',
   'tests/fakes/telegram.test.ts',
   'tests/inference/devices/main-memory.test.ts',
   'tests/inference/devices/required-device.test.ts',
