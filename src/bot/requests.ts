@@ -170,9 +170,12 @@ export class Requests {
     const isHeeded = (option: IgnorableOption): boolean =>
       offered.length === 0 || offered.some((model) => heeds(model, option));
     return {
+      prompt: isHeeded('prompt'),
+      camera: isHeeded('camera'),
       negative: isHeeded('negativePrompt'),
       guidance: isHeeded('guidanceScale'),
       motions: motionsFor(first),
+      attributions: [...new Set(offered.flatMap(({ attribution }) => attribution ?? []))],
     };
   }
 
@@ -182,7 +185,7 @@ export class Requests {
     const named = options.model ?? base?.model;
     const model = this.#tools.models.chosen(named);
     if (model && 'kind' in model) return model;
-    const generation: Generation = withEffect(model ?? {}, {
+    const asked: Generation = {
       prompt: '',
       preset: 'standard',
       ...base,
@@ -190,11 +193,13 @@ export class Requests {
       seed: options.seed ?? base?.seed ?? randomInt(2 ** 32),
       maxBytes: Math.floor(place.maxBytes * uploadShare),
       ...(named === undefined || !model ? {} : { model: model.id }),
-    });
+    };
+    const generation = withEffect(model ?? {}, asked);
     // While the rules cannot be read, nothing is allowed.
     const rules = place.communityKey ? await book.of(place.communityKey) : undefined;
     if (rules === 'unavailable') return refused('unavailable');
-    const broken = rules && (await this.#brokenRule(request, rules, generation, model?.id));
+    // Words that the model will not read are words in a chat all the same.
+    const broken = rules && (await this.#brokenRule(request, rules, asked, model?.id));
     if (broken) return broken;
     const job = jobRequestSchema.parse({
       id: jobId,

@@ -22,7 +22,7 @@ import { pictureName } from '../inference/pictures/format.ts';
 import type { ImageHeader } from '../inference/pictures/header.ts';
 import { checkMaskShape, readMask } from '../inference/pictures/motion-mask.ts';
 import { createLogger } from '../log.ts';
-import { type IgnorableOption, withoutEffect } from '../request/model-limits.ts';
+import { type IgnorableOption, readsNoText, withoutEffect, withoutTexts } from '../request/model-limits.ts';
 import { flagOf, readFlags } from '../request/options-text.ts';
 import { type GenerationOptions, variationStrengths } from '../request/request.ts';
 import { describeRequest, type ResolvedRequest, resolveRequest } from '../request/resolve.ts';
@@ -310,6 +310,18 @@ function describeUnderstood({ understood }: EngineResult): string[] {
   return [...(named ? [`  understood: ${named}`] : []), ...(note ? [`  note: ${note}`] : [])];
 }
 
+function describeIgnored(ignored: readonly IgnorableOption[], model: string): string[] {
+  const others = readsNoText(ignored) ? withoutTexts(ignored) : ignored;
+  return [
+    ...(readsNoText(ignored)
+      ? [
+          `  note: ${model} looks only at your picture; it does not read descriptions. --motion low, medium or high decides how much moves.`,
+        ]
+      : []),
+    ...others.map((name) => `  note: ${flagOf(name)} has no effect with ${model}.`),
+  ];
+}
+
 function describeSmallerRuns({ smallerRuns = [] }: EngineResult): string[] {
   return smallerRuns.map(
     ({ fromFrame, frames }) =>
@@ -335,7 +347,7 @@ function summarize({ picture, ignored }: Task, result: EngineResult, seconds: nu
       : [`  note: Memory ran out, so it was made smaller, as the preset ${reducedTo} would have it.`]),
     ...notes.map((note) => `  note: ${note}`),
     ...describeSmallerRuns(result),
-    ...ignored.map((name) => `  note: ${flagOf(name)} has no effect with ${result.model}.`),
+    ...describeIgnored(ignored, result.model),
     ...(cut === undefined ? [] : [`  note: ${describeCut(cut)}`]),
     '',
   ].join('\n');

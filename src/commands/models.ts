@@ -21,8 +21,9 @@ export async function listModels(config: Config): Promise<void> {
     process.stdout.write(
       [
         `${mark} ${name.padEnd(20)} ${manifest.title}\n`,
-        `  ${''.padEnd(20)} ${manifest.id}, ${manifest.flavour}, ${(bytes / 1e6).toFixed(0)} MB, licence ${manifest.licence}\n`,
+        `  ${''.padEnd(20)} ${manifest.id}, family ${manifest.family}, ${manifest.flavour}, ${(bytes / 1e6).toFixed(0)} MB, licence ${manifest.licence}\n`,
         `  ${''.padEnd(20)} sides ${side.min} to ${side.max}, ${numFrames.min} to ${numFrames.max} frames\n`,
+        ...(manifest.attribution === undefined ? [] : [`  ${''.padEnd(20)} ${manifest.attribution}\n`]),
         `  ${''.padEnd(20)} ${folder}\n`,
       ].join(''),
     );

@@ -117,6 +117,18 @@ export function hasShallowCore({ files }: Pick<ModelLimits, 'files'>): boolean {
   return files.some((file) => file.path === 'unet_shallow/model.onnx');
 }
 
+/** Options that are words about the clip: a model that reads none ignores them all. */
+const texts: readonly IgnorableOption[] = ['prompt', 'camera', 'negativePrompt'];
+
+/** Whether what was chosen in vain has words in it that the model does not read. */
+export function readsNoText(inVain: readonly IgnorableOption[]): boolean {
+  return inVain.includes('prompt') || inVain.includes('camera');
+}
+
+export function withoutTexts(inVain: readonly IgnorableOption[]): readonly IgnorableOption[] {
+  return inVain.filter((name) => !texts.includes(name));
+}
+
 /** Of a model, or of one that is not known. */
 export type Heed = Partial<Pick<ModelLimits, 'family' | 'ignoredOptions'>>;
 

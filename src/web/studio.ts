@@ -29,6 +29,7 @@ const rangeSchema = z.object({ min: z.number(), max: z.number() }).describe('Bot
 
 /** Parameters that may change nothing, by the model. */
 const ignorable = [
+  'prompt',
   'num_inference_steps',
   'guidance_scale',
   'guidance_end',
@@ -256,6 +257,7 @@ export function ignoredBy(manifest: PackManifest): Studio['ignored'] {
   const isGuided = guidanceScale.max > 1;
   const says = (option: IgnorableOption): boolean => !heeds(manifest, option);
   const ignored: Record<(typeof ignorable)[number], boolean> = {
+    prompt: says('prompt'),
     num_inference_steps: says('numInferenceSteps'),
     guidance_scale: says('guidanceScale') || guidanceScale.min === guidanceScale.max,
     guidance_end: says('guidanceEnd') || !isGuided,

@@ -23,6 +23,7 @@ import type { ChatOptions } from '../../src/request/request.ts';
 import { ann, bob, here, mei, pictureBytes, root, Talk } from '../helpers/conversation-fixture.ts';
 import { tinyPackPath } from '../helpers/golden.ts';
 import { log, openTerms } from '../helpers/queue-harness.ts';
+import { svdManifest } from '../helpers/svd-manifest.ts';
 import { ffprobe } from '../helpers/video-fixture.ts';
 
 let talk: Talk;
@@ -165,6 +166,37 @@ describe('asking', () => {
     expect(renderRequest(asked, zh).text).toContain(zh.status.ignored('引导强度'));
     const plain = await ask('i-2', bob, { prompt: 'waves' });
     expect(plain).toMatchObject({ kind: 'accepted', ignored: [] });
+  });
+
+  it('tells once those who describe something to a model that looks only at the picture', async () => {
+    const { client, artifacts } = talk.services;
+    const rules = new RuleBook(new RuleStore(talk.admin.trail));
+    const models = new Models([svdManifest()]);
+    const requests = new Requests({ client, artifacts, rules, day: openTerms.day, models, log });
+    const picture = await pictureBytes('orientation-1.jpg');
+    const ask = async (jobId: string, person: Person, options: ChatOptions) =>
+      await requests.submit({ jobId, person, place: here, replyTo: {}, picture, options });
+    const words = { prompt: 'waves', camera: 'zoom-in', negativePrompt: 'rain', motion: 'high' } as const;
+    const told = await ask('v-1', ann, words);
+    if (told.kind !== 'accepted') throw new Error('refused');
+    expect(told.job.request.generation).toMatchObject({ prompt: '', motion: 'high' });
+    expect(told.job.request.generation).not.toHaveProperty('negativePrompt');
+    expect(told.tip).toBeUndefined();
+    expect(renderRequest(told, en).text.split(en.status.looksOnly)).toHaveLength(2);
+    expect(renderRequest(told, en).text).not.toContain(en.status.ignored('Negative prompt'));
+    expect(renderRequest(told, zh).text).toContain(zh.status.looksOnly);
+    const silent = await ask('v-2', bob, { motion: 'high' });
+    if (silent.kind !== 'accepted') throw new Error('refused');
+    expect(renderRequest(silent, en).text).not.toContain(en.status.looksOnly);
+    expect(silent.cost).toBe(told.cost);
+
+    expect(requests.offered).toMatchObject({ prompt: false, camera: false, negative: false, motions: [] });
+    for (const help of [en.helpText.captions(requests.offered), en.helpText.commands(requests.offered)]) {
+      expect(help).toContain(en.status.looksOnly);
+      expect(help).not.toContain('words about the motion');
+      expect(help).toMatch(/Powered by Stability AI$/);
+    }
+    expect(zh.helpText.captions(requests.offered)).toContain('Powered by Stability AI');
   });
 
   it('twice is one job', async () => {

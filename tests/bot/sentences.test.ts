@@ -270,7 +270,10 @@ describe('Chinese', () => {
       if (composed.includes(key)) continue;
       // biome-ignore lint/suspicious/noExplicitAny: each sentence takes other arguments; here all take the same thing
       const say = value as string | ((...parts: any[]) => string);
-      const offered = { motions: ['waves'], negative: true, guidance: true };
+      const offered = {
+        ...{ motions: ['waves'], attributions: [] },
+        ...{ prompt: true, camera: true, negative: true, guidance: true },
+      };
       const parts =
         key === 'result.reused'
           ? [['甲'], '1.0']

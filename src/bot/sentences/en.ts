@@ -7,8 +7,11 @@ import { buttons, credits, duration, help, jobs, labels, status } from './words-
 
 const people = (count: number): string => (count === 1 ? '1 person' : `${count} people`);
 
-/** The motions of the model, and whether it heeds an option that it may ignore. */
+/** The motions of the model, whether it heeds an option that it may ignore, and what its licence wants to be said. */
 export interface Offered {
+  readonly attributions: readonly string[];
+  readonly prompt: boolean;
+  readonly camera: boolean;
   readonly motions: readonly MotionKind[];
   readonly negative: boolean;
   readonly guidance: boolean;
@@ -18,9 +21,12 @@ export interface Offered {
 function helpText(how: string, offered: Offered, options: string): string {
   return (
     `${how}\n` +
-    `Motions: ${offered.motions.map((motion) => motions.names[motion]).join(', ')}; slow or fast.\n` +
+    (offered.motions.length > 0
+      ? `Motions: ${offered.motions.map((motion) => motions.names[motion]).join(', ')}; slow or fast.\n`
+      : '') +
     `${options}\n` +
-    'The buttons under a video make variations of it. /queue tells how long it takes, /me your credits and jobs, /web opens the page with all your videos, /privacy tells what is stored.'
+    'The buttons under a video make variations of it. /queue tells how long it takes, /me your credits and jobs, /web opens the page with all your videos, /privacy tells what is stored.' +
+    offered.attributions.map((line) => `\n${line}`).join('')
   );
 }
 
@@ -213,16 +219,20 @@ export const en = {
     /** Where options are written into the caption. */
     captions: (offered: Offered) =>
       helpText(
-        'Send a picture with a few words about the motion, for example "camera slowly zooming in, waves rolling". In groups, begin with /animate, or reply /animate and your words to a picture.',
+        offered.prompt
+          ? 'Send a picture with a few words about the motion, for example "camera slowly zooming in, waves rolling". In groups, begin with /animate, or reply /animate and your words to a picture.'
+          : `Send a picture. ${status.looksOnly} In groups, begin with /animate, or reply /animate to a picture.`,
         offered,
         `Options, anywhere in the words: preset=fast|standard|high|creative, motion=low|medium|high, seed=NUMBER, frames=NUMBER, ${offered.guidance ? 'guidance=NUMBER, ' : ''}${offered.negative ? 'negative="…", ' : ''}loop, smooth, private (in a group: for you alone).`,
       ),
     /** Where the options of a command have fields of their own. */
     commands: (offered: Offered) =>
       helpText(
-        'Use /animate with a picture and a few words about the motion, for example "camera slowly zooming in, waves rolling"; or Apps > Animate on any message with a picture.',
+        offered.prompt
+          ? 'Use /animate with a picture and a few words about the motion, for example "camera slowly zooming in, waves rolling"; or Apps > Animate on any message with a picture.'
+          : `Use /animate with a picture, or Apps > Animate on any message with one. ${status.looksOnly}`,
         offered,
-        `The options of /animate: preset (how much time goes into it), motion, camera, seed (the same gives the same video), ${offered.negative ? 'negative (what should not appear), ' : ''}frames, ${offered.guidance ? 'guidance, ' : ''}loop, smooth, private (only you see it).`,
+        `The options of /animate: preset (how much time goes into it), motion, ${offered.camera ? 'camera, ' : ''}seed (the same gives the same video), ${offered.negative ? 'negative (what should not appear), ' : ''}frames, ${offered.guidance ? 'guidance, ' : ''}loop, smooth, private (only you see it).`,
       ),
   },
 

@@ -7,7 +7,7 @@ import type { QueueEvent } from '../../queue/events.ts';
 import type { Artifact } from '../../queue/jobs.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
 import type { QueuePosition } from '../../queue/time-left.ts';
-import type { IgnorableOption } from '../../request/model-limits.ts';
+import { type IgnorableOption, readsNoText, withoutTexts } from '../../request/model-limits.ts';
 import { typedValues } from '../../request/options-text.ts';
 import type { PromptTip } from '../../request/prompt-tip.ts';
 import { type Generation, optionTable, wordOf } from '../../request/request.ts';
@@ -59,7 +59,9 @@ function renderAccepted(
   const lines = [renderPosition(position, say), say.status.cost(cost, left)];
   if (isAnimated) lines.push(say.status.firstFrame);
   if (cut) lines.push(say.status.cut(cut));
-  lines.push(...ignored.flatMap((name) => optionLabel(name, say)).map(say.status.ignored));
+  if (readsNoText(ignored)) lines.push(say.status.looksOnly);
+  const others = readsNoText(ignored) ? withoutTexts(ignored) : ignored;
+  lines.push(...others.flatMap((name) => optionLabel(name, say)).map(say.status.ignored));
   if (tip) lines.push(renderTip(tip, say));
   return { text: lines.join('\n'), buttons: [button('cancel', job.id, say)] };
 }

@@ -38,6 +38,8 @@ export const status = {
   decoding: (done: number, total: number) => `Turning it into frames… ${done}/${total}`,
   finishing: 'Writing the video…',
   ignored: (option: string) => `This model takes no notice of “${option}”; it is left out and costs nothing.`,
+  looksOnly:
+    'This model looks only at your picture; it does not read descriptions. motion=low, medium or high decides how much moves.',
   firstFrame: 'The picture is animated; only its first frame is used.',
   cut: ({ of, percent }: Cut) =>
     of === 'width'

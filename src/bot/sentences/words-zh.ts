@@ -35,6 +35,7 @@ export const status: typeof en.status = {
   denoising: (bar, done, total) => `${bar} 第 ${done}/${total} 步`,
   decoding: (done, total) => `正在生成画面… ${done}/${total}`,
   finishing: '正在写入视频…',
+  looksOnly: '这个模型只看图片，不读描述；动多少由 motion=low、medium 或 high 决定。',
   ignored: (option) => `这个模型不理会“${option}”，已略去，不另收点数。`,
   firstFrame: '这是动图，只使用第一帧。',
   cut: ({ of, percent }) =>

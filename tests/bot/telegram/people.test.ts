@@ -258,7 +258,10 @@ describe.concurrent('commands of admins in a group', () => {
     for (const command of [`/quota grant ${ada.id} 500`, '/ban 5003 24 spam', '/pause']) {
       group.sendsText(command, { from: boss, forwarded: true });
       expect(await answered(fake, alone, () => alone.sendsText(command, { forwarded: true }))).toBe(
-        en.helpText.captions({ negative: true, guidance: true, motions: offeredMotions(undefined) }),
+        en.helpText.captions({
+          ...{ prompt: true, camera: true, negative: true, guidance: true },
+          ...{ motions: offeredMotions(undefined), attributions: [] },
+        }),
       );
     }
     expect(await says('/stats')).toMatch(/^Queue: running/);
