@@ -31,6 +31,7 @@ GRAMMAR_KINDS = {*MOVING_KINDS, "static"}
 # A clause begins with a character of MARKS, first kind * 32 + second kind, each one more than its index, and
 # ends with END.
 MARKS, END = 0xE000, "\uf8ff"
+ARTICLE = re.compile(r"^(?:(?:the|der|die|das|el|las?|los|les?|os?|as?) |l')")
 EMOJI = "😀 ✨ 🎥 📷 🔥 ❄️ 🌊 🌸 🙏 ❤️ 😍 🎬 🌧️ 🍂 👍 🙂 🌙 ☀️ 🐱 🎉".split()
 
 
@@ -417,6 +418,7 @@ def resting(language: Language) -> list[str]:
     """Things that may stand in a picture, but for those that ask for a motion by being named."""
     asking = {phrase for motion in language.motions.values() for phrase in motion["phrases"]}
     things = [thing for kind in THERE for thing in language.vocabulary.some(kind, "things")]
+    things += [ARTICLE.sub("", thing) for thing in things if ARTICLE.match(thing)]
     return [thing for thing in things if thing.removesuffix("が") not in asking]
 
 

@@ -39,6 +39,18 @@ def test_every_kind_is_said_at_every_speed(name: str) -> None:
             assert not any("{n}" in text or "|" in text for text in said)
 
 
+@pytest.mark.parametrize("name", phrases.LANGUAGES)
+def test_a_thing_alone_has_no_speed(name: str) -> None:
+    vocabulary = Vocabulary(Random(1), name)
+    for kind in vocabulary.counted:
+        things = set(vocabulary.some(kind, "things"))
+        for speed, field in ((SLOW, "slow_things"), (FAST, "fast_things")):
+            own = set(vocabulary.some(kind, field))
+            said = {vocabulary.at_speed(kind, speed) for _ in range(600)}
+            assert not said & (things - own), kind
+            assert said & own or not own, kind
+
+
 def test_right_is_left_mirrored() -> None:
     fields = {"whole": "pan left|leftwards to the right", "things": "camera"}
     assert mirrored(fields, entries("leftwards:rightwards|left:right")) == {

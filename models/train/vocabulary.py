@@ -110,8 +110,8 @@ class Vocabulary(Draws):
         ]
         if kind in self.counted and self.some(kind, "things"):
             amounts = self.words["few" if speed == SLOW else "many"]
-            things = self.some(kind, "things")
-            ways.append((12, lambda: self.framed(self.stretched(self.pick(amounts)), self.pick(things))))
+            any_of = self.some(kind, "things")
+            ways.append((12, lambda: self.framed(self.stretched(self.pick(amounts)), self.pick(any_of))))
         ways.append((14, lambda: self.with_adverb(self.normal(kind), speed)))
         way = self.rng.choices([make for _, make in ways], [weight for weight, _ in ways])[0]
         return way()

@@ -80,6 +80,9 @@ class Language(Draws):
         self.nouns: dict[str, list[str]] = self.speeds.get("nouns", lists.get("nouns", {}))
         self.pairs: list[Pair] = lists.get("pairs", [])
         self.sentences: Sentences = lists["sentences"]
+        around = [*self.sentences["openings"], *self.sentences["with_subject"]]
+        if lost := [text for text in around if "{m}" not in text]:
+            raise ValueError(f"{name}.toml: sentences without their motion {lost}")
         self.subjects: list[str] = lists["subjects"]["phrases"]
         self.distractors: list[str] = lists["distractors"]["phrases"]
         self.blank = "" if name in UNSPACED else " "
