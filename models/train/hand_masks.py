@@ -16,9 +16,10 @@ from torch import Tensor
 
 import local
 import masks
+from mask_net import CLASSES
 
 FOLDER = Path(__file__).parents[2] / "tests" / "fixtures" / "masks"
-# What moves where, in the order of masks.CLASSES.
+# What moves where, in the order of CLASSES.
 KINDS = {"waves": local.WAVES, "sway": local.SWAY, "clouds": local.CLOUDS}
 FRAMES = 8
 
@@ -41,7 +42,7 @@ def photos() -> list[Photo]:
         image = Image.open(FOLDER / entry["file"]).convert("RGB")
         width, height = image.size
         drawn = []
-        for kind in masks.CLASSES:
+        for kind in CLASSES:
             layer = Image.new("1", image.size, entry["ground"] == kind)
             draw = ImageDraw.Draw(layer)
             for area in entry["areas"]:
@@ -104,7 +105,7 @@ class Result:
     bent: float
 
 
-def measure(photo: Photo, net: masks.MaskNet, speed: int = 2, seed: int = 1) -> list[Result]:
+def measure(photo: Photo, net: masks.Masks, speed: int = 2, seed: int = 1) -> list[Result]:
     """One result for each of waves, sway and clouds, asked for alone, whether it fits or not."""
     m = net(photo.picture)
     fitting = masks.fits(m)[0]

@@ -9,7 +9,7 @@ PHOTOS = {photo.name: photo for photo in hand_masks.photos()}
 
 
 @pytest.fixture(scope="module")
-def net() -> masks.MaskNet:
+def net() -> masks.Masks:
     return masks.load()
 
 
@@ -21,21 +21,20 @@ def test_the_photographs_are_enough() -> None:
 
 
 @pytest.mark.parametrize("photo", PHOTOS.values(), ids=PHOTOS.keys())
-def test_what_fits_moves_where_it_was_drawn(photo: hand_masks.Photo, net: masks.MaskNet) -> None:
+def test_what_fits_moves_where_it_was_drawn(photo: hand_masks.Photo, net: masks.Masks) -> None:
     for result in hand_masks.measure(photo, net):
-        # Polished metal in the shape of waves is the one known false alarm, on a photograph held out.
-        if result.fits and (photo.name, result.kind) != ("abstract-spiral", "waves"):
+        if result.fits:
             # Of a sky without a cloud only the displacement says anything, of dark water only the change.
             assert max(result.energy_inside, result.way_inside) >= 0.8, result
             assert result.bent < 0.5, result
 
 
-def test_nothing_fits_where_nothing_could_move(net: masks.MaskNet) -> None:
-    for name in ("cat", "coffee", "astronaut"):
+def test_nothing_fits_where_nothing_could_move(net: masks.Masks) -> None:
+    for name in ("cat", "coffee", "astronaut", "abstract-spiral"):
         assert not masks.fits(net(PHOTOS[name].picture)).any(), name
 
 
-def test_the_plain_cases_fit(net: masks.MaskNet) -> None:
+def test_the_plain_cases_fit(net: masks.Masks) -> None:
     for name, kind in (
         ("ocean-waves", 0),
         ("lake-sherburne", 0),
@@ -46,5 +45,8 @@ def test_the_plain_cases_fit(net: masks.MaskNet) -> None:
         ("singaporean-cityscape", 0),
         ("perched-osprey", 1),
         ("tea-gardens", 2),
+        ("oakland-zoo-otters", 0),
+        ("roman-colosseum", 2),
+        ("rocket", 2),
     ):
         assert masks.fits(net(PHOTOS[name].picture))[0, kind], name
