@@ -97,16 +97,22 @@ describe('kinora animate', () => {
   });
 });
 
-it('kinora start refuses a setting that its model pack cannot do, before anything is started', async () => {
-  const { code, stderr } = await runCli(['start'], {
-    folder,
-    environment: { KINORA_REUSE: '2', KINORA_INBOX: path.join(folder, 'inbox') },
-  });
-  expect(stderr).toMatch(
+it.each([
+  [
+    'KINORA_REUSE',
+    '2',
     /KINORA_REUSE is 2, but the model pack tiny-i2vgen-xl was exported without --deepcache/,
-  );
-  expect(code).toBe(2);
-});
+  ],
+  ['KINORA_SCHEDULER', 'euler', /KINORA_SCHEDULER is euler; .* tiny-i2vgen-xl knows ddim and dpm\+\+2m/],
+])(
+  'kinora start refuses a %s that its model pack cannot do, before anything is started',
+  async (name, value, sentence) => {
+    const environment = { [name]: value, KINORA_INBOX: path.join(folder, 'inbox') };
+    const { code, stderr } = await runCli(['start'], { folder, environment });
+    expect(stderr).toMatch(sentence);
+    expect(code).toBe(2);
+  },
+);
 
 it('jobs from chats use what the operator chose', async () => {
   const pack = await loadPack(packFolder);

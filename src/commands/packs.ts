@@ -6,7 +6,7 @@ import { KinoraError } from '../errors.ts';
 import { providerOf, whatIsMissing } from '../inference/devices/cuda-libraries.ts';
 import { requiredDevice } from '../inference/devices/required-device.ts';
 import { findPacks, loadPack, type Pack } from '../inference/packs/files.ts';
-import { hasShallowCore } from '../request/model-limits.ts';
+import { hasShallowCore, schedulersOf } from '../request/model-limits.ts';
 
 /**
  * The pack of that name, or at that path.
@@ -24,9 +24,19 @@ export async function choosePack(config: Config, name: string): Promise<Pack> {
   return match.pack;
 }
 
-/** @throws KinoraError INVALID_CONFIG when KINORA_REUSE needs a graph that the pack does not have */
+/**
+ * @throws KinoraError INVALID_CONFIG when KINORA_REUSE needs a graph that the pack does not have, and when its model does
+ * not know KINORA_SCHEDULER
+ */
 export function assertShortcuts({ shortcuts }: Config, { manifest }: Pack): void {
-  const { featureReuse = 1 } = shortcuts;
+  const { featureReuse = 1, scheduler } = shortcuts;
+  const known: readonly string[] = schedulersOf(manifest);
+  if (scheduler !== undefined && !known.includes(scheduler)) {
+    throw new KinoraError(
+      'INVALID_CONFIG',
+      `KINORA_SCHEDULER is ${scheduler}; the model pack ${manifest.id} knows ${known.join(' and ')}.`,
+    );
+  }
   if (featureReuse === 1 || hasShallowCore(manifest)) return;
   throw new KinoraError(
     'INVALID_CONFIG',

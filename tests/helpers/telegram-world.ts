@@ -12,6 +12,7 @@ import type { TestContext } from 'vitest';
 import { type RunningBot, startBot } from '../../src/bot/main.ts';
 import { Models } from '../../src/bot/models.ts';
 import { TelegramPlatform } from '../../src/bot/telegram/adapter.ts';
+import type { PackManifest } from '../../src/inference/packs/manifest.ts';
 import { createLogger } from '../../src/log.ts';
 import { Artifacts } from '../../src/queue/artifacts.ts';
 import type { QueueTerms } from '../../src/queue/client.ts';
@@ -58,6 +59,8 @@ export async function telegramWorld(
 }
 
 interface Overrides {
+  /** That the bot's settings name. */
+  readonly models?: readonly PackManifest[];
   readonly adminUserIds?: readonly number[];
   readonly statusEveryMs?: number;
   readonly notifyAfterMs?: number;
@@ -151,7 +154,7 @@ export class TelegramWorld {
       shortestPauseMs: 50,
     });
     this.#bot = await startBot({
-      models: new Models(),
+      models: new Models(this.#overrides.models),
       address: this.redis.address,
       jobsFolder: join(this.folder, 'jobs'),
       terms,

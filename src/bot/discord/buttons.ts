@@ -179,6 +179,7 @@ export class DiscordButtons {
       return;
     }
     const { discord, buttons, settings } = messagesFor(interaction.locale);
+    const { offered } = this.#tools.services.requests;
     const { prompt, negativePrompt = '', seed } = opened.entry.request.generation;
     const field = (id: string, label: string, value: string, style: TextInputStyle, max: number) =>
       ({
@@ -197,8 +198,10 @@ export class DiscordButtons {
       custom_id: interaction.customId,
       title: buttons.remix,
       components: [
-        field('prompt', discord.prompt, prompt, TextInputStyle.Paragraph, maxPromptLength),
-        ...(this.#tools.services.requests.offered.negative
+        ...(offered.prompt
+          ? [field('prompt', discord.prompt, prompt, TextInputStyle.Paragraph, maxPromptLength)]
+          : []),
+        ...(offered.negative
           ? [field('negative', discord.negative, negativePrompt, TextInputStyle.Paragraph, maxPromptLength)]
           : []),
         field('seed', settings.labels.seed, String(seed), TextInputStyle.Short, 16),
@@ -220,11 +223,15 @@ function commandOf({ request }: LedgerEntry): string {
 function changesIn({ fields }: ModalSubmitInteraction): Readonly<Record<string, unknown>> {
   const seed = fields.getTextInputValue('seed').trim();
   return {
-    prompt: fields.getTextInputValue('prompt'),
-    // A form of a model that heeds none has no such field.
-    negative: fields.fields.has('negative') ? fields.getTextInputValue('negative') : undefined,
+    // A form of a model that heeds one of them not has no such field.
+    prompt: textIn(fields, 'prompt'),
+    negative: textIn(fields, 'negative'),
     ...(seed === '' ? {} : { seed: /^\d+$/.test(seed) ? Number(seed) : seed }),
   };
+}
+
+function textIn(fields: ModalSubmitInteraction['fields'], name: string): string | undefined {
+  return fields.fields.has(name) ? fields.getTextInputValue(name) : undefined;
 }
 
 /** Posts the message that the next answer will replace. */

@@ -224,10 +224,14 @@ export class TelegramCommands {
       pictureFor(message) ?? resultJob(replied, me.id) ?? ('text' in message && offers.kept(message.chat.id));
     if (text !== '' && isForPicture) return await this.#animate(incoming, text);
     if (isAnswered || !isContent(message)) return;
-    if (pictureOf(message)) return await offers.offer(message, person);
+    const { requests } = this.#tools.services;
+    if (pictureOf(message)) {
+      // A model that reads no words needs none.
+      if (!requests.offered.prompt) return await this.#animate(incoming, '');
+      return await offers.offer(message, person);
+    }
     const say = messagesFor(person.locale);
     const isOtherMedia = otherMedia.some((kind) => kind in message);
-    const { requests } = this.#tools.services;
     await this.#say(message, isOtherMedia ? say.refusal.noPicture : say.helpText.captions(requests.offered));
   }
 

@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { en } from '../../../src/bot/sentences/en.ts';
 import type { FakeChat } from '../../fakes/telegram/chat.ts';
 import type { FakeMessage } from '../../fakes/telegram/message.ts';
+import { svdManifest } from '../../helpers/svd-manifest.ts';
 import { photo, type TelegramWorld, telegramWorld } from '../../helpers/telegram-world.ts';
 
 /** Sends a photo without words, and returns what Kinora says to it. */
@@ -69,6 +70,16 @@ describe.concurrent('a photo without words, in a private chat', () => {
     chat.repliesTo(question, 'snow falling');
     expect((await fake.until(() => world.videos(chat)[0])).media?.spoiler).toBe(true);
     expect(promptsOf(world)).toEqual(['snow falling']);
+  });
+
+  it('is animated at once by a model that reads no words', async (test) => {
+    const world = await telegramWorld(test, { models: [svdManifest()] });
+    const chat = world.fake.privateChat();
+    const request = await chat.sendsPhoto(await photo());
+    const isTaken = ({ replyTo, buttons }: FakeMessage): boolean =>
+      replyTo === request && buttons.map(({ text }) => text).join() === en.buttons.cancel;
+    await world.fake.until(() => world.fake.answers(chat).some(isTaken));
+    expect(world.fake.answers(chat)).toHaveLength(1);
   });
 
   it('gives way to the next one, and an album is one', async (test) => {
