@@ -18,7 +18,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { loadPack } from '../src/inference/packs/files.ts';
 import { findFfmpeg } from '../src/video/ffmpeg-path.ts';
-import { measureDiffusers } from './gpu/diffusers-side.ts';
+import { diffusersRequest, measureDiffusers } from './gpu/diffusers-side.ts';
 import { describeCard, kinoraParts } from './gpu/kinora-parts.ts';
 import { Measurements } from './gpu/measurements.ts';
 import { makePlan, type PartName, partNames } from './gpu/plan.ts';
@@ -128,17 +128,13 @@ if (ordinal !== undefined && !vram.works)
   process.stdout.write('nvidia-smi gives no samples: no peaks of memory.\n');
 try {
   if (sides.includes('diffusers') && checkpoint !== undefined) {
-    const { manifest } = pack;
-    if (manifest.family !== 'i2vgen-xl') throw new Error(`${manifest.family} has no side of diffusers yet`);
-    const { defaults, motionFps } = manifest;
     const work = measureDiffusers(
       plan,
       {
         ...{ python: values.python, checkpoint, device, image, prompt, folder, ffmpegPath },
         parts: ['matrix', ...parts.flatMap((part) => scriptParts[part] ?? [])],
-        negativePrompt: defaults.negativePrompt,
-        targetFps: motionFps.medium,
-        fps: defaults.fps,
+        request: diffusersRequest(pack.manifest),
+        fps: pack.manifest.defaults.fps,
       },
       measurements,
       vram,

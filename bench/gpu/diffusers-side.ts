@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { PackManifest } from '../../src/inference/packs/manifest.ts';
 import { defaultCrf, encoderOptions, filterGraph } from '../../src/video/filters.ts';
 import { runHelper } from './helper-process.ts';
 import type { Measurements } from './measurements.ts';
@@ -16,12 +17,30 @@ export interface DiffusersOptions {
   readonly parts: readonly string[];
   readonly image: string;
   readonly prompt: string;
-  readonly negativePrompt: string;
-  readonly targetFps: number;
+  /** Arguments of the pipeline besides picture, prompt, size, steps and guidance. */
+  readonly request: Readonly<Record<string, string | number>>;
   readonly fps: number;
   readonly ffmpegPath: string;
   /** For the plan and the MP4s. */
   readonly folder: string;
+}
+
+/** What a clip of Kinora's gets without options, in the words of the family's pipeline. */
+export function diffusersRequest(manifest: PackManifest): DiffusersOptions['request'] {
+  switch (manifest.family) {
+    case 'i2vgen-xl':
+      return { negative_prompt: manifest.defaults.negativePrompt, target_fps: manifest.motionFps.medium };
+    case 'svd': {
+      const { targetFps, noiseAug, minGuidance, decodeChunkSize } = manifest.defaults;
+      return {
+        fps: targetFps,
+        motion_bucket_id: manifest.motionBuckets.medium,
+        noise_aug_strength: noiseAug,
+        min_guidance_scale: minGuidance,
+        decode_chunk_size: decodeChunkSize,
+      };
+    }
+  }
 }
 
 /** What encodeVideo gives ffmpeg for a clip without loop and smoothing. */
@@ -44,12 +63,12 @@ export async function measureDiffusers(
 ): Promise<void> {
   const withFfmpeg = (job: Job) => ({ ...job, ffmpegOptions: ffmpegOptions(job, options) });
   const planFile = path.join(options.folder, 'plan.json');
-  const { checkpoint, device, parts, image, prompt, negativePrompt, targetFps, ffmpegPath } = options;
+  const { checkpoint, device, parts, image, prompt, request, ffmpegPath } = options;
   writeFileSync(
     planFile,
     JSON.stringify({
       ...plan,
-      ...{ checkpoint, device, parts, image, prompt, negativePrompt, targetFps, ffmpeg: ffmpegPath },
+      ...{ checkpoint, device, parts, image, prompt, request, ffmpeg: ffmpegPath },
       jobs: plan.jobs.map(withFfmpeg),
       large: [withFfmpeg(plan.large)],
     }),

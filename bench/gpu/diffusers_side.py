@@ -3,9 +3,9 @@
     python diffusers_side.py PLAN
 
 PLAN is a JSON file that bench/gpu.ts wrote; its fields are the ones read here. Everything runs as people run
-it: the I2VGenXLPipeline of diffusers with its own defaults (decode_chunk_size=1, PIL frames), eager, in FP16
-on a GPU and in float32 on the CPU. Prints one JSON object per line: results, and marks around what needs its
-peak of GPU memory measured by the caller. Knows nothing of Kinora's side.
+it: the pipeline of diffusers, eager, with its own defaults and PIL frames, in FP16 on a GPU and in float32 on
+the CPU. Prints one JSON object per line: results, and marks around what needs its peak of GPU memory measured
+by the caller. Knows nothing of Kinora's side.
 """
 
 import gc
@@ -22,9 +22,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import I2VGenXLPipeline
+from diffusers import DiffusionPipeline
 from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
+
+from diffusers_families import Family, family_of
 
 
 def emit(**values: object) -> None:
@@ -38,7 +40,8 @@ class Side:
         self.device = plan["device"]
         self.is_gpu = self.device.startswith("cuda")
         self.dtype = torch.float16 if self.is_gpu else torch.float32
-        self.pipe: I2VGenXLPipeline  # set by load()
+        self.pipe: DiffusionPipeline  # set by load()
+        self.family: Family
 
     # --- tools ----------------------------------------------------------------------------------------------
 
@@ -81,17 +84,17 @@ class Side:
     def load(self) -> None:
         def work() -> dict:
             start = time.perf_counter()
-            pipe = I2VGenXLPipeline.from_pretrained(self.plan["checkpoint"], torch_dtype=self.dtype).to(
+            pipe = DiffusionPipeline.from_pretrained(self.plan["checkpoint"], torch_dtype=self.dtype).to(
                 self.device
             )
             self.wait()
             seconds = time.perf_counter() - start
             pipe.set_progress_bar_config(disable=True)
-            if not hasattr(pipe.text_encoder, "text_model"):
+            if hasattr(pipe, "text_encoder") and not hasattr(pipe.text_encoder, "text_model"):
                 # transformers 5 has the layers in the model itself; the pipeline looks for them where they
                 # were.
                 pipe.text_encoder.__dict__["text_model"] = pipe.text_encoder
-            self.pipe = pipe
+            self.pipe, self.family = pipe, family_of(pipe, self.plan)
             return {"loadSeconds": seconds}
 
         self.measure("load", "pipeline", work)
@@ -116,25 +119,12 @@ class Side:
         self.measure("matrix", "peak", work)
 
     def unet_inputs(self, shape: dict, device: str, dtype: torch.dtype) -> dict:
-        config, factor = self.pipe.unet.config, self.pipe.vae_scale_factor
-        batch, frames = shape["batch"], shape["numFrames"]
-        height, width = shape["height"] // factor, shape["width"] // factor
-        tokens, dim = self.pipe.tokenizer.model_max_length, config.cross_attention_dim
-        latents = (batch, config.in_channels, frames, height, width)
-
         def noise(*dims: int) -> torch.Tensor:
             if device == "meta":
                 return torch.empty(dims, device=device, dtype=dtype)
             return torch.randn(dims, device=device, dtype=dtype)
 
-        return {
-            "sample": noise(*latents),
-            "timestep": torch.full((), 501, device=device),
-            "fps": torch.full((batch,), self.plan["targetFps"], device=device),
-            "image_latents": noise(*latents),
-            "image_embeddings": noise(batch, 1, dim),
-            "encoder_hidden_states": noise(batch, tokens, dim),
-        }
+        return self.family.unet_inputs(shape, noise)
 
     def flop(self) -> None:
         """Arithmetic of one step, counted without doing it."""
@@ -197,13 +187,13 @@ class Side:
 
     def encode(self, sample: torch.Tensor) -> dict:
         def encode() -> object:
-            return self.pipe.vae.encode(sample).latent_dist
+            return self.family.encode(sample)
 
         return {"firstMs": self.timed(encode), "ms": self.median(encode, self.plan["repeats"])}
 
     def decode(self, latents: torch.Tensor, chunk: int) -> dict:
         def decode() -> torch.Tensor:
-            parts = [self.pipe.vae.decode(part).sample for part in latents.split(chunk)]
+            parts = [self.family.decode(part) for part in latents.split(chunk)]
             # Both sides deliver pixels in main memory.
             return torch.cat(parts).float().cpu()
 
@@ -218,10 +208,10 @@ class Side:
         after = {}
         decode_latents = self.pipe.decode_latents
 
-        def noting(latents: torch.Tensor, **kwargs: object) -> torch.Tensor:
+        def noting(latents: torch.Tensor, *args: object, **kwargs: object) -> torch.Tensor:
             self.wait()
             after["at"] = time.perf_counter()
-            return decode_latents(latents, **kwargs)
+            return decode_latents(latents, *args, **kwargs)
 
         self.pipe.decode_latents = noting
         try:
@@ -229,15 +219,11 @@ class Side:
             start = time.perf_counter()
             image = Image.open(self.plan["image"]).convert("RGB")
             frames = self.pipe(
-                prompt=f"{self.plan['prompt']} {seed}",
-                image=image,
+                **self.family.call(job, seed, image),
                 width=job["width"],
                 height=job["height"],
-                target_fps=self.plan["targetFps"],
                 num_frames=job["numFrames"],
                 num_inference_steps=steps,
-                guidance_scale=job["guidanceScale"],
-                negative_prompt=self.plan["negativePrompt"],
                 generator=torch.manual_seed(seed),
             ).frames[0]
             generated = time.perf_counter()

@@ -6,6 +6,7 @@
 import type { PackManifest } from '../../src/inference/packs/manifest.ts';
 import { allowedChunk } from '../../src/inference/residency/memory-plan.ts';
 import { type PresetName, presetOf } from '../../src/request/presets.ts';
+import { bestSize } from '../../src/request/sizes.ts';
 
 export const partNames = ['jobs', 'steps', 'tail', 'remix', 'budgets', 'options', 'vae', 'large'] as const;
 export type PartName = (typeof partNames)[number];
@@ -59,12 +60,16 @@ export const shapeKey = ({ width, height, numFrames }: Shape): string => `${widt
 
 export function makePlan(manifest: PackManifest, { stepsScale, repeats }: PlanOptions): Plan {
   const { limits, sizeMultiple } = manifest;
-  const square = (size: number, numFrames: number): Shape => ({ width: size, height: size, numFrames });
+  const shapeOf = (size: number, numFrames: number): Shape => {
+    // A family that was trained with wide pictures is measured with such.
+    const wide = manifest.family === 'svd' ? bestSize({ width: 16, height: 9 }, size, manifest) : undefined;
+    return { ...(wide ?? { width: size, height: size }), numFrames };
+  };
   const jobOf = (name: PresetName, runs: number): Job => {
     const { size, numFrames, numInferenceSteps, guidanceScale } = presetOf(manifest, name);
     return {
       key: name,
-      ...square(size, numFrames),
+      ...shapeOf(size, numFrames),
       numInferenceSteps: Math.max(1, Math.round(numInferenceSteps * stepsScale)),
       guidanceScale,
       repeats: runs,
@@ -80,7 +85,10 @@ export function makePlan(manifest: PackManifest, { stepsScale, repeats }: PlanOp
   const standard = presetOf(manifest, 'standard');
   // Half the side: bound by launches rather than arithmetic on a large card.
   const small = Math.max(limits.side.min, sizeMultiple * Math.round(standard.size / 2 / sizeMultiple));
-  const shapes = [square(small, standard.numFrames), ...jobs];
+  const high = presetOf(manifest, 'high');
+  // As many frames as the smaller model of the family makes.
+  const fewer = manifest.family === 'svd' && high.numFrames > 14 ? [shapeOf(high.size, 14)] : [];
+  const shapes = [shapeOf(small, standard.numFrames), ...fewer, ...jobs];
   const largest = Math.min(limits.side.max, 2 * standard.size);
   return {
     jobs,
@@ -104,7 +112,7 @@ export function makePlan(manifest: PackManifest, { stepsScale, repeats }: PlanOp
     budgets,
     large: {
       key: 'large',
-      ...square(largest, limits.numFrames.max),
+      ...shapeOf(largest, limits.numFrames.max),
       numInferenceSteps: 2,
       guidanceScale: standard.guidanceScale,
       repeats: 0,

@@ -6,6 +6,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { diffusersRequest } from '../../bench/gpu/diffusers-side.ts';
 import { Measurements } from '../../bench/gpu/measurements.ts';
 import { makePlan, type Plan } from '../../bench/gpu/plan.ts';
 import { makeTables } from '../../bench/gpu/tables.ts';
@@ -69,6 +70,32 @@ describe('the plan', () => {
       [1, 2, 4, 8],
     ]);
     expect(plan.large).toMatchObject({ width: 1024, height: 1024, numFrames: 32 });
+  });
+});
+
+describe('the plan of Stable Video Diffusion', () => {
+  it('has clips of 16:9, with the frames of both models', async () => {
+    const { manifest } = await loadPack(path.join(project, 'tests/fixtures/packs/tiny-svd'));
+    if (manifest.family !== 'svd') throw new Error('another pack');
+    const high = { size: 768, numFrames: 25, numInferenceSteps: 30, guidanceScale: 3 };
+    const full = {
+      ...manifest,
+      presets: { ...manifest.presets, high },
+      limits: {
+        ...manifest.limits,
+        side: { min: 256, max: 1024 },
+        pixels: { min: 256 * 256, max: 1024 * 576 },
+      },
+    };
+    const plan = makePlan(full, { stepsScale: 1, repeats: 3 });
+    expect(plan.steps.map(({ key }) => key)).toEqual(
+      expect.arrayContaining(['1024x576x14, batch 2', '1024x576x25, batch 2', '1024x576x25, batch 1']),
+    );
+    expect(diffusersRequest(manifest)).toMatchObject({
+      fps: 7,
+      motion_bucket_id: 127,
+      min_guidance_scale: 1,
+    });
   });
 });
 
