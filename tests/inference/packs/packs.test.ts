@@ -8,9 +8,14 @@ import { findPacks, loadPack, verifyPack } from '../../../src/inference/packs/fi
 import { type PackManifest, packManifestSchema } from '../../../src/inference/packs/manifest.ts';
 import { openPack } from '../../../src/inference/packs/open.ts';
 import { tinyPackPath } from '../../helpers/golden.ts';
+import { svdPackPath } from '../../helpers/golden-svd.ts';
 import { loadI2VGenXL } from '../../helpers/i2vgen-xl-pack.ts';
 
 const onCpu = { device: 'cpu', threads: 1 };
+const eulerOfBetas = JSON.stringify({
+  _class_name: 'EulerDiscreteScheduler',
+  prediction_type: 'v_prediction',
+});
 let root: string;
 let copies = 0;
 beforeAll(async () => {
@@ -23,9 +28,9 @@ afterAll(async () => {
 /** The manifest as plain JSON that tests may bend. */
 type Json = Record<string, unknown> & { files: { path: string; bytes: number; sha256: string }[] };
 
-async function copyPack(): Promise<string> {
+async function copyPack(original = tinyPackPath): Promise<string> {
   const folder = path.join(root, String(copies++), 'pack');
-  await cp(tinyPackPath, folder, { recursive: true });
+  await cp(original, folder, { recursive: true });
   return folder;
 }
 
@@ -305,6 +310,40 @@ describe('a pack whose files are not the published ones is refused before anythi
     expect(problems).toHaveLength(2);
     expect(progress).toHaveLength(pack.manifest.files.length);
     expect(progress.at(-1)).toBe(1);
+  });
+});
+
+describe('a pack of Stable Video Diffusion', () => {
+  it('opens without a tokenizer and without a text encoder', async () => {
+    const opened = await openPack(await loadPack(svdPackPath), onCpu);
+    expect(opened.tokenizer).toBeUndefined();
+    expect(Object.keys(opened.sessions)).not.toContain('text_encoder');
+    await opened.release();
+  });
+
+  it.each([
+    ['scheduler of DDIM', 'scheduler/scheduler_config.json', '{}', /not one of the family svd/],
+    [
+      'scheduler of other levels',
+      'scheduler/scheduler_config.json',
+      eulerOfBetas,
+      /use_karras_sigmas = missing/,
+    ],
+  ])('with a %s is refused', async (_name, file, text, words) => {
+    const folder = await copyPack(svdPackPath);
+    await replaceFile(folder, file, Buffer.from(text));
+    const error = await errorOf(openPack(await loadPack(folder), onCpu));
+    expect(error.code).toBe('PACK_INVALID');
+    expect(error.message).toMatch(words);
+  });
+
+  it('with a core of another family is refused', async () => {
+    const folder = await copyPack(svdPackPath);
+    const core = await readFile(path.join(tinyPackPath, 'unet_core/model.onnx'));
+    await replaceFile(folder, 'unet_core/model.onnx', core);
+    const error = await errorOf(openPack(await loadPack(folder), onCpu));
+    expect(error.code).toBe('PACK_INVALID');
+    expect(error.message).toMatch(/unet_core.*expected sample, timestep, image_latents, cond_emb/);
   });
 });
 

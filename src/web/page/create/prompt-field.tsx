@@ -18,6 +18,7 @@ export function PromptField({ studio, errors }: { studio: Studio | undefined; er
   const id = useId();
   const tip = useTip(now.prompt, studio);
   const error = errors['prompt'];
+  if (studio?.ignored.includes('prompt')) return <p class="hint">{text.unread}</p>;
   return (
     <div class="prompt-field">
       <div class="field">

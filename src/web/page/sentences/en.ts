@@ -587,6 +587,7 @@ export const en = {
       label: 'What should move, and how?',
       placeholder: 'camera slowly zooming in, waves rolling',
       chips: 'Motions to add',
+      unread: `This model looks only at your picture; it does not read descriptions. “${labels.motion}” decides how much moves.`,
       empty: 'Choose motions, or write your own. Without words the model chooses.',
       negative: 'What should not appear',
       negativeUnused: 'Used only with a guidance above 1.',

@@ -572,6 +572,7 @@ export const zh: typeof en = {
       label: '什么要动，怎么动？',
       placeholder: '镜头缓缓推近，海浪翻滚',
       chips: '可添加的运动',
+      unread: `这个模型只看图片，不读描述；动多少由“${labels.motion}”决定。`,
       empty: '选择运动，或者自己写。不写则由模型决定。',
       negative: '不要出现什么',
       negativeUnused: '只有引导强度大于 1 时才起作用。',
