@@ -27,7 +27,7 @@ function versionOf(name: string): string {
   return (JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }).version;
 }
 
-/** One line: machine, versions and commit; a copy that is not a checkout is told its commit. */
+/** One line: machine, versions, commit and date; a copy that is not a checkout is told its commit. */
 export function environmentLine(measured = commit): string {
   const [cpu] = cpus();
   return [
@@ -36,6 +36,7 @@ export function environmentLine(measured = commit): string {
     `Node ${process.versions.node}`,
     `onnxruntime-node ${versionOf('onnxruntime-node')}`,
     measured,
+    new Date().toISOString().slice(0, 10),
   ].join(', ');
 }
 
