@@ -138,7 +138,7 @@ it('jobs from chats use what the operator chose', async () => {
     const times = { createdAt: 0, starts: 1 };
     const { videoId } = await engineGenerate(
       engine,
-      pack,
+      [pack],
       true,
       shortcuts,
     )({ ...entry, ...times }, files, hooks);

@@ -84,7 +84,7 @@ export class EngineUnderTest {
     });
     const startedAt = Date.now();
     const log = createLogger('bench', 'error');
-    const { engine } = await startEngine(config, options.pack, options.device, log);
+    const { engine } = await startEngine(config, [options.pack], options.device, log);
     try {
       await engine.ready();
     } catch (error) {

@@ -36,7 +36,7 @@ async function main(options: WorkerOptions): Promise<void> {
     log,
   );
   await engine.ready();
-  const generate = engineGenerate(engine, pack, false);
+  const generate = engineGenerate(engine, [pack], false);
   const worker = new JobWorker(
     connectRedis({ socketPath: options.socketPath }, 'patient', (error) => log.error({ err: error.message })),
     new Artifacts(options.jobsFolder),

@@ -154,7 +154,7 @@ export async function animate(
   // Without a warm-up: the first video warms up the engine with its own shape.
   const settings = { ...config, warmUp: config.warmUp ?? [] };
   const log = createLogger('engine', logLevel);
-  const { engine, choice, advice } = await startEngine(settings, pack, wanted, log);
+  const { engine, choice, advice } = await startEngine(settings, [pack], wanted, log);
   if (advice !== undefined && !options.quiet) process.stderr.write(`${advice}\n`);
   // A named device needs no explanation.
   if (wanted === 'auto' && !options.json && !options.quiet) {

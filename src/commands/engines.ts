@@ -8,7 +8,7 @@ import { deviceAdvice, requiredDevice } from '../inference/devices/required-devi
 import type { Pack } from '../inference/packs/files.ts';
 import type { Logger } from '../log.ts';
 import { findFfmpeg } from '../video/ffmpeg-path.ts';
-import { deviceCandidates, whyNoGpu } from './packs.ts';
+import { deviceCandidates, type PacksOfEngine, whyNoGpu } from './packs.ts';
 
 export interface StartedEngine {
   readonly engine: Engine;
@@ -20,21 +20,23 @@ export interface StartedEngine {
 }
 
 /**
- * The engine may still be loading when this returns; run() waits for it, ready() tells how it went. Only "auto" tries
+ * The engine may still be loading its first pack when this returns; run() waits for it, ready() tells how it went. Only "auto" tries
  * another device, and only when the first is not available: a named device is used or refused.
  */
 export async function startEngine(
   config: Config,
-  pack: Pack,
+  packs: PacksOfEngine,
   wanted: string,
   log: Logger,
-  candidates = deviceCandidates(wanted, pack),
+  candidates = deviceCandidates(wanted, packs),
 ): Promise<StartedEngine> {
   const { path: ffmpegPath } = await findFfmpeg({ ffmpegPath: config.ffmpegPath });
+  const [pack, ...others] = packs;
   let passedOver = '';
   for (const [index, device] of candidates.entries()) {
     const options = {
       packPath: pack.folder,
+      otherPackPaths: others.map(({ folder }) => folder),
       device,
       threads: config.threads,
       memoryBudgetBytes: await memoryBudget(config, device),
@@ -51,8 +53,10 @@ export async function startEngine(
     const isLast = index === candidates.length - 1;
     try {
       if (!isLast) await engine.ready();
-      const advice = deviceAdvice(pack.manifest, device);
-      const reason = wanted === 'auto' ? passedOver || (await whyChosen(device, pack)) : 'asked for by name';
+      const advice = packs
+        .map(({ manifest }) => deviceAdvice(manifest, device))
+        .find((text) => text !== undefined);
+      const reason = wanted === 'auto' ? passedOver || (await whyChosen(device, packs)) : 'asked for by name';
       return { engine, device, choice: `${device}: ${reason}`, advice };
     } catch (error) {
       await engine.stop();
@@ -64,9 +68,9 @@ export async function startEngine(
 }
 
 /** Why "auto" took its first choice, as the end of a sentence. */
-async function whyChosen(device: string, pack: Pack): Promise<string> {
-  const required = requiredDevice(pack.manifest);
-  if (required !== undefined) return `${pack.manifest.id} runs on nothing else`;
+async function whyChosen(device: string, packs: readonly Pack[]): Promise<string> {
+  const bound = packs.find(({ manifest }) => requiredDevice(manifest) !== undefined);
+  if (bound) return `${bound.manifest.id} runs on nothing else`;
   if (device === 'cpu') return whyNoGpu();
   const gpu = await findGpu(parseDevice(device).ordinal);
   return gpu

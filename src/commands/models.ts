@@ -10,7 +10,7 @@ export async function listModels(config: Config): Promise<void> {
     throw new KinoraError('PACK_NOT_FOUND', `There is no model pack in ${config.modelsDirs.join(' or ')}.`);
   }
   for (const { name, folder, pack } of found) {
-    const mark = name === config.model ? '*' : ' ';
+    const mark = config.models.includes(name) ? '*' : ' ';
     if (pack instanceof KinoraError) {
       process.stdout.write(`${mark} ${name.padEnd(20)} broken: ${pack.message}\n`);
       continue;

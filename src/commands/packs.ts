@@ -24,6 +24,27 @@ export async function choosePack(config: Config, name: string): Promise<Pack> {
   return match.pack;
 }
 
+/** The first makes the jobs that name no model. */
+export type PacksOfEngine = readonly [Pack, ...Pack[]];
+
+/**
+ * All packs of the settings, the default first.
+ * @throws what choosePack() throws, and KinoraError INVALID_CONFIG when two of them have one id
+ */
+export async function choosePacks(config: Config): Promise<PacksOfEngine> {
+  const [first, ...others] = config.models;
+  const packs: [Pack, ...Pack[]] = [await choosePack(config, first ?? config.model)];
+  for (const name of others) {
+    const pack = await choosePack(config, name);
+    const { id } = pack.manifest;
+    if (packs.some(({ manifest }) => manifest.id === id)) {
+      throw new KinoraError('INVALID_CONFIG', `KINORA_MODEL: two of its packs are the model ${id}.`);
+    }
+    packs.push(pack);
+  }
+  return packs;
+}
+
 /**
  * @throws KinoraError INVALID_CONFIG when KINORA_REUSE needs a graph that the pack does not have, and when its model does
  * not know KINORA_SCHEDULER
@@ -45,9 +66,9 @@ export function assertShortcuts({ shortcuts }: Config, { manifest }: Pack): void
 }
 
 /** The devices to try, in order. "auto" is CUDA where the runtime's library for it is installed, then the CPU. */
-export function deviceCandidates(device: string, pack: Pack): readonly string[] {
+export function deviceCandidates(device: string, packs: readonly Pack[]): readonly string[] {
   if (device !== 'auto') return [device];
-  const required = requiredDevice(pack.manifest);
+  const required = packs.flatMap(({ manifest }) => requiredDevice(manifest) ?? [])[0];
   if (required !== undefined) return [required];
   return providerOf('cuda') === undefined ? ['cpu'] : ['cuda', 'cpu'];
 }

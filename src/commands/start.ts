@@ -13,7 +13,7 @@ import { SupervisedRedis } from '../supervisor/supervised-redis.ts';
 import { whenPortIsFree } from '../web/port.ts';
 import { assertSomeChat, usualWebPort } from './chats.ts';
 import { CommandError } from './command-error.ts';
-import { assertShortcuts, choosePack } from './packs.ts';
+import { assertShortcuts, choosePacks } from './packs.ts';
 import { endRequested, prepareDataFolder } from './process.ts';
 import { announcePage } from './sign-in.ts';
 
@@ -25,7 +25,7 @@ export async function runAll(config: Config): Promise<void> {
   const log = createLogger('kinora', config.logLevel);
   // Checked here too: a process that refuses its settings later would be started again and again.
   assertSomeChat(config, config.web.port ?? usualWebPort);
-  assertShortcuts(config, await choosePack(config, config.model));
+  for (const pack of await choosePacks(config)) assertShortcuts(config, pack);
   await prepareDataFolder(config);
   if (config.redis) await refuseUntrustworthy(config.redis);
   const ended = endRequested();
@@ -42,7 +42,7 @@ export async function runAll(config: Config): Promise<void> {
     (command) => new SupervisedProcess(command, environment, log),
   );
   process.stderr.write(
-    `Kinora is running: model ${config.model}, ${redis ? 'its own Redis' : 'your Redis'}, data in ${config.dataDir}${webPort ? `, API at http://${config.web.host}:${webPort}` : ''}.\n`,
+    `Kinora is running: model ${config.models.join(', ')}, ${redis ? 'its own Redis' : 'your Redis'}, data in ${config.dataDir}${webPort ? `, API at http://${config.web.host}:${webPort}` : ''}.\n`,
   );
   const announcing = new AbortController();
   const announced = announce(config, webPort, redis, announcing.signal, log);

@@ -15,7 +15,7 @@ import { WorkerMetrics } from '../worker/metrics.ts';
 import { Vitals } from '../worker/vitals.ts';
 import { JobWorker } from '../worker/worker.ts';
 import { startEngine } from './engines.ts';
-import { assertShortcuts, choosePack, deviceCandidates } from './packs.ts';
+import { assertShortcuts, choosePacks, deviceCandidates } from './packs.ts';
 import { metricsProbe, prepareDataFolder, serve, sharedRedis } from './process.ts';
 
 /** No video is begun, and what was accepted waits, when less is free than this share of what requests must leave free. */
@@ -35,13 +35,13 @@ export async function runWorker(config: Config): Promise<void> {
     const redis = connectRedis(address, 'patient', (error) => log.warn({ err: error.message }, 'redis'));
     await assertTrustworthy(redis);
     await claimSchema(redis, new Keys());
-    const pack = await choosePack(config, config.model);
-    assertShortcuts(config, pack);
+    const packs = await choosePacks(config);
+    for (const pack of packs) assertShortcuts(config, pack);
     let engineStatus: () => EngineStatus | undefined = () => undefined;
-    const firstDevice = deviceCandidates(config.device, pack)[0] ?? 'cpu';
+    const firstDevice = deviceCandidates(config.device, packs)[0] ?? 'cpu';
     const vitals = new Vitals({
       device: firstDevice,
-      model: pack.manifest.id,
+      model: packs[0].manifest.id,
       engineStatus: () => engineStatus(),
       cacheFolder: config.cacheFolder,
     });
@@ -50,15 +50,15 @@ export async function runWorker(config: Config): Promise<void> {
       new WorkerMetrics({ probe: metricsProbe(address), vitals, engineStatus: () => engineStatus() });
     // Before the model is loaded, which may take minutes.
     if (metrics) await startMetricsServer(config.metricsPorts.worker, metrics);
-    const { id } = pack.manifest;
     const models = {
-      models: [id],
-      loaded: () => (/^(idle|busy)$/.test(engineStatus()?.state ?? '') ? [id] : []),
+      models: packs.map(({ manifest }) => manifest.id),
+      loaded: () => engineStatus()?.loaded ?? [],
     };
-    await tellOfModels(redis, new Keys(), new Map([[id, JSON.stringify(pack.manifest)]]));
+    const descriptions = packs.map(({ manifest }) => [manifest.id, JSON.stringify(manifest)] as const);
+    await tellOfModels(redis, new Keys(), new Map(descriptions));
     const beat = new WorkerBeat(redis, new Keys(), firstDevice, () => vitals.read(), models);
     beat.begin();
-    const { engine, device, choice, advice } = await startEngine(config, pack, config.device, log);
+    const { engine, device, choice, advice } = await startEngine(config, packs, config.device, log);
     if (advice !== undefined) log.warn({ device }, advice);
     engineStatus = () => engine.status();
     vitals.runsOn(device);
@@ -68,8 +68,11 @@ export async function runWorker(config: Config): Promise<void> {
       await Promise.all([engine.stop(), beat.stop()]);
       throw error;
     }
-    process.stderr.write(`The model ${pack.manifest.id} runs on ${choice}.\n`);
-    const generate = vitals.measured(engineGenerate(engine, pack, config.metadata, config.shortcuts));
+    const names = models.models.join(', ');
+    process.stderr.write(
+      `The model${packs.length > 1 ? 's' : ''} ${names} run${packs.length > 1 ? '' : 's'} on ${choice}.\n`,
+    );
+    const generate = vitals.measured(engineGenerate(engine, packs, config.metadata, config.shortcuts));
     const worker = new JobWorker(
       redis,
       new Artifacts(config.jobsFolder, config.jobFiles.minFreeBytes * roomForVideo),

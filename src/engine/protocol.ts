@@ -10,6 +10,8 @@ import type { Understood } from '../request/understood.ts';
 export interface EngineOptions {
   /** Absolute path of the model pack. */
   readonly packPath: string;
+  /** Of further packs, which are loaded when their jobs come and share the memory. */
+  readonly otherPackPaths?: readonly string[] | undefined;
   /** "cpu", "cuda", "cuda:1", "tensorrt", "webgpu". Never replaced in silence. */
   readonly device: string;
   /** Threads of one ONNX session; 0 lets the runtime decide. */
@@ -49,6 +51,8 @@ export type SmallerJob = Pick<
 /** One clip to make. Options are already validated; the picture is a file that may be hostile. */
 export interface EngineJob extends ClipRequest, VideoRequest {
   readonly id: string;
+  /** Id of its pack; the first of the engine's where it is absent. */
+  readonly model?: string;
   readonly imagePath: string;
   /** A picture of the same shape, white where the clip may move; may be hostile, too. */
   readonly maskPath?: string;
@@ -89,7 +93,7 @@ export interface EngineResult {
   /**
    * Milliseconds: what the pipeline reports (`encodeText` beside other parts, the others one after the other), plus
    * `decodePicture` (part of `readPicture` or `encodeImage`; absent for a known picture), `finishing` (encoder after
-   * the last frame), `total`.
+   * the last frame), `total`, and before all that `load` where the model had to be loaded.
    */
   readonly timings: Timings;
   /** As GenerationReport.understood. */
@@ -120,6 +124,8 @@ export type FromEngine =
       readonly model: string;
       readonly loadMs: number;
       readonly rssBytes: number;
+      /** Ids of the packs that are loaded. */
+      readonly loaded: readonly string[];
       /** One sentence per shape: how long it took, or why it was not run. */
       readonly warmUp: readonly string[];
     }
@@ -134,10 +140,16 @@ export type FromEngine =
     }
   /** The child waits for ffmpeg, which has its own deadlines, or opens a session: it is in no native run. */
   | { readonly type: 'alive'; readonly jobId: string }
-  | { readonly type: 'result'; readonly result: EngineResult; readonly rssBytes: number }
+  | {
+      readonly type: 'result';
+      readonly result: EngineResult;
+      readonly rssBytes: number;
+      readonly loaded: readonly string[];
+    }
   | {
       readonly type: 'error';
       readonly jobId: string;
       readonly error: SerializedError;
       readonly rssBytes: number;
+      readonly loaded: readonly string[];
     };

@@ -31,6 +31,8 @@ export interface EngineStatus {
   readonly starts: number;
   /** Resident memory of the child when it last reported, in bytes. */
   readonly rssBytes: number;
+  /** Ids of the packs that are loaded, as the child last said. */
+  readonly loaded: readonly string[];
   /** Why the engine is dead. */
   readonly error: SerializedError | null;
 }
@@ -49,6 +51,9 @@ export class Engine {
   #jobsServed = 0;
   #rssBytes = 0;
   #rssAfterFirstJob = 0;
+  #loaded: readonly string[] = [];
+  /** Those whose first job in this child is done. */
+  readonly #servedModels = new Set<string>();
   /** Children in a row that died without serving a job. */
   #fruitlessStarts = 0;
   #startError: SerializedError | null = null;
@@ -59,8 +64,8 @@ export class Engine {
   #loadTimer: NodeJS.Timeout | undefined;
   #restartTimer: NodeJS.Timeout | undefined;
   #leaveTimer: NodeJS.Timeout | undefined;
-  /** The usual step of the last job that came as far as two steps, and how much work a step was. */
-  #measured: { readonly stepMs: number; readonly work: number } | null = null;
+  /** By model: the usual step of the last job that came as far as two steps, and how much work a step was. */
+  readonly #measured = new Map<string, { readonly stepMs: number; readonly work: number }>();
   readonly #readyWaiters: { resolve: () => void; reject: (error: KinoraError) => void }[] = [];
 
   private constructor(options: EngineOptions, settings: EngineSettings, logger: EngineLogger) {
@@ -75,9 +80,10 @@ export class Engine {
     settings: Partial<EngineSettings> = {},
     logger: EngineLogger = silentLogger,
   ): Engine {
-    const { packPath, cachePath, ffmpegPath } = options;
+    const { packPath, otherPackPaths = [], cachePath, ffmpegPath } = options;
     const paths = {
       packPath: path.resolve(packPath),
+      otherPackPaths: otherPackPaths.map((other) => path.resolve(other)),
       cachePath: path.resolve(cachePath),
       // A bare name is looked up in PATH.
       ffmpegPath: /[\\/]/.test(ffmpegPath) ? path.resolve(ffmpegPath) : ffmpegPath,
@@ -134,6 +140,7 @@ export class Engine {
       jobsServed: this.#jobsServed,
       starts: this.#starts,
       rssBytes: this.#rssBytes,
+      loaded: this.#loaded,
       error: this.#startError,
     };
   }
@@ -164,6 +171,8 @@ export class Engine {
     this.#starts += 1;
     this.#jobsServed = 0;
     this.#rssAfterFirstJob = 0;
+    this.#loaded = [];
+    this.#servedModels.clear();
     this.#leaving = false;
     this.#startError = null;
     let child: EngineProcess;
@@ -199,7 +208,7 @@ export class Engine {
       case 'ready': {
         const { loadMs, model, warmUp } = message;
         clearTimeout(this.#loadTimer);
-        this.#rssBytes = message.rssBytes;
+        this.#note(message);
         this.logger.info({ pid: child.pid, loadMs, model, warmUp }, 'engine ready');
         if (this.#state !== 'loading') return;
         this.#state = 'idle';
@@ -221,16 +230,21 @@ export class Engine {
         this.#runningAs(message.jobId)?.watchdog?.noteAlive();
         return;
       case 'result':
-        this.#rssBytes = message.rssBytes;
+        this.#note(message);
         this.#onAnswer(message.result.jobId)?.resolve(message.result);
         return;
       case 'error': {
         const { jobId, error } = message;
-        this.#rssBytes = message.rssBytes;
+        this.#note(message);
         this.#onAnswer(jobId, error.code)?.reject(deserializeError(error));
         return;
       }
     }
+  }
+
+  #note({ rssBytes, loaded }: { readonly rssBytes: number; readonly loaded: readonly string[] }): void {
+    this.#rssBytes = rssBytes;
+    this.#loaded = loaded;
   }
 
   #recycleIfDue(errorCode: string | undefined): void {
@@ -256,6 +270,7 @@ export class Engine {
   #onGone(child: EngineProcess | null, how: string): void {
     if (child !== this.#child) return;
     this.#child = null;
+    this.#loaded = [];
     clearTimeout(this.#loadTimer);
     clearTimeout(this.#leaveTimer);
     const running = this.#running?.watchdog ? this.#running : null;
@@ -316,8 +331,8 @@ export class Engine {
     // The end of a child is reported a moment later: then the job waits for the next child.
     if (this.#state !== 'idle' || !child?.canHear || !running) return;
     const { job, tempPath, leastMemory } = running;
-    const expectedStepMs =
-      this.#measured && scaleStepMs(this.#measured.stepMs, this.#measured.work, running.work);
+    const measured = this.#measured.get(job.model ?? '');
+    const expectedStepMs = measured ? scaleStepMs(measured.stepMs, measured.work, running.work) : null;
     running.watchdog = new Watchdog(this.#settings, expectedStepMs, (reason) => {
       if (reason) running.condemn(reason);
       child.kill();
@@ -338,7 +353,11 @@ export class Engine {
     this.#endWatch(running);
     this.#jobsServed += 1;
     this.#fruitlessStarts = 0;
-    if (this.#jobsServed === 1) this.#rssAfterFirstJob = this.#rssBytes;
+    // The weights of another model are no growth.
+    const { model = '' } = running.job;
+    if (!this.#servedModels.has(model))
+      this.#rssAfterFirstJob = Math.max(this.#rssAfterFirstJob, this.#rssBytes);
+    this.#servedModels.add(model);
     if (this.#state === 'busy') {
       this.#state = 'idle';
       // A job that was refused for its size, before the device was asked for anything, leaves the child as it was.
@@ -348,10 +367,10 @@ export class Engine {
     return running;
   }
 
-  #endWatch({ watchdog, work }: RunningJob): void {
+  #endWatch({ watchdog, work, job }: RunningJob): void {
     watchdog?.stop();
     const stepMs = watchdog?.stepMs() ?? null;
-    if (stepMs !== null) this.#measured = { stepMs, work };
+    if (stepMs !== null) this.#measured.set(job.model ?? '', { stepMs, work });
   }
 
   #cancel(running: RunningJob): void {

@@ -3,6 +3,7 @@
 import { runWithinMemory, smallerJobs } from '../engine/memory-ladder.ts';
 import type { EngineJob } from '../engine/protocol.ts';
 import type { Engine } from '../engine/supervisor.ts';
+import { KinoraError } from '../errors.ts';
 import type { Pack } from '../inference/packs/files.ts';
 import { readImageHeader } from '../inference/pictures/header.ts';
 import type { JobFiles } from '../queue/artifacts.ts';
@@ -14,19 +15,22 @@ import { PhaseTimes } from './phase-times.ts';
 import type { Generate } from './worker.ts';
 
 /**
+ * @param packs those that the engine was started with, in their order
  * @param embedMetadata whether prompt, seed and parameters are written into the MP4
  * @param shortcuts what the operator gives up for speed
  */
 export function engineGenerate(
   engine: Engine,
-  pack: Pack,
+  packs: readonly Pack[],
   embedMetadata: boolean,
   shortcuts: Shortcuts = {},
 ): Generate {
-  const times = new PhaseTimes();
+  const times = new Map(packs.map(({ manifest }) => [manifest.id, new PhaseTimes()]));
   return async (entry, files, { signal, onProgress }) => {
+    const pack = packs.find(({ manifest }) => entry.model === undefined || manifest.id === entry.model);
+    if (!pack) throw new KinoraError('PACK_NOT_FOUND', `This worker does not have the model ${entry.model}.`);
     const job = await engineJob(entry, files, pack, embedMetadata, shortcuts);
-    const withTimeLeft = times.begin(job);
+    const withTimeLeft = times.get(pack.manifest.id)?.begin(job) ?? ((event) => event);
     const result = await runWithinMemory(engine, job, {
       signal,
       onProgress: (event) => onProgress(withTimeLeft(event)),
@@ -50,6 +54,7 @@ async function engineJob(
   return {
     ...numbers,
     id: entry.id,
+    model: pack.manifest.id,
     imagePath: files.image,
     ...(entry.request.hasMask ? { maskPath: files.mask } : {}),
     outPath: files.video,

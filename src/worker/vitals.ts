@@ -24,6 +24,7 @@ const keptSteps = 20;
 export interface VitalsOptions {
   /** On which the engine is tried first. */
   readonly device: string;
+  /** Told while none is loaded. */
   readonly model: string;
   /** Undefined until the engine is started. */
   readonly engineStatus: () => EngineStatus | undefined;
@@ -122,7 +123,7 @@ export class Vitals {
     return {
       ...this.#stateAt(status, now),
       upMs: Math.round(now - this.#startedAt),
-      model,
+      model: status?.loaded.join(', ') || model,
       hardware: this.#gpus ? (gpu?.name ?? null) : (os.cpus()[0]?.model.trim() ?? null) || null,
       engineRestarts: Math.max(0, (status?.starts ?? 0) - 1),
       engineError: status?.error?.code ?? null,

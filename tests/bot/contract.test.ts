@@ -229,7 +229,7 @@ describe.each([
     const options = { packPath, device: 'cpu', threads: 2, cacheRetentionMs: 1e9, ffmpegPath, ...cache };
     engine = Engine.start(options, {}, log);
     const artifacts = new Artifacts(join(folder, 'jobs'));
-    worker = new JobWorker(redis.patient(), artifacts, engineGenerate(engine, pack, true), log, {
+    worker = new JobWorker(redis.patient(), artifacts, engineGenerate(engine, [pack], true), log, {
       models: [pack.manifest.id],
     });
     await worker.start();

@@ -70,7 +70,7 @@ setInterval(tellPid, 20).unref();
 await engine.ready();
 tellPid();
 
-const generate = engineGenerate(engine, pack, false);
+const generate = engineGenerate(engine, [pack], false);
 const worker = new JobWorker(
   connectRedis(options.address, 'patient', () => {}),
   new Artifacts(join(options.folder, 'jobs')),
@@ -85,7 +85,7 @@ const worker = new JobWorker(
     });
   },
   log,
-  {},
+  { models: [pack.manifest.id] },
   new Keys('t'),
 );
 /** As the product does: what was accepted is safe in a Redis that does not answer. */

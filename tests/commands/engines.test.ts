@@ -22,7 +22,7 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 
 // Device 99 is on no machine.
 it('auto goes on to the next device and says why', async () => {
-  const { engine, device, choice } = await startEngine(config, pack, 'auto', log, ['cuda:99', 'cpu']);
+  const { engine, device, choice } = await startEngine(config, [pack], 'auto', log, ['cuda:99', 'cpu']);
   await engine.ready();
   await engine.stop();
   expect(device).toBe('cpu');
@@ -30,20 +30,20 @@ it('auto goes on to the next device and says why', async () => {
 });
 
 it('auto that has the CPU alone says why there is no GPU', async () => {
-  const { engine, choice } = await startEngine(config, pack, 'auto', log, ['cpu']);
+  const { engine, choice } = await startEngine(config, [pack], 'auto', log, ['cpu']);
   await engine.stop();
   expect(choice).toBe(`cpu: ${whyNoGpu()}`);
   expect(whyNoGpu()).toMatch(/there is no NVIDIA driver|CUDA|GPU/);
 });
 
 it('a device asked for by name is never replaced', async () => {
-  const { engine } = await startEngine(config, pack, 'cuda:99', log);
+  const { engine } = await startEngine(config, [pack], 'cuda:99', log);
   await expect(engine.ready()).rejects.toMatchObject({ code: 'DEVICE_UNAVAILABLE' });
   await engine.stop();
 });
 
 it('a pack for CUDA alone is never tried on the CPU', () => {
   const cudaPack = { ...pack, manifest: { ...pack.manifest, flavour: 'cuda' as const } };
-  expect(deviceCandidates('auto', cudaPack)).toEqual(['cuda']);
-  expect(deviceCandidates('auto', pack).at(-1)).toBe('cpu');
+  expect(deviceCandidates('auto', [cudaPack])).toEqual(['cuda']);
+  expect(deviceCandidates('auto', [pack]).at(-1)).toBe('cpu');
 });

@@ -88,11 +88,11 @@ export class Stage {
     await mkdir(config.dataDir, { recursive: true });
     this.#pack = await choosePack(config, config.model);
     this.#redis = await startPrivateRedis(config.dataDir, this.#log);
-    const { engine } = await startEngine(config, this.#pack, config.device, this.#log);
+    const { engine } = await startEngine(config, [this.#pack], config.device, this.#log);
     this.#engine = engine;
     const connection = connectRedis(this.#address, 'patient', () => {});
     this.#closeRedis = () => connection.disconnect();
-    const generate = engineGenerate(engine, this.#pack, config.metadata);
+    const generate = engineGenerate(engine, [this.#pack], config.metadata);
     this.#worker = new JobWorker(connection, new Artifacts(this.#jobsFolder), generate, this.#log, {
       models: [this.#pack.manifest.id],
     });

@@ -150,7 +150,7 @@ describe('the metrics', () => {
     await writeFile(harness.artifacts.files('t-damaged').image, 'no picture');
     await client.submit(await request('thrown-out', 'test:cid'));
     await harness.worker(
-      worker.metrics.measured(engineGenerate(engine, await loadPack(tinyPackPath), false)),
+      worker.metrics.measured(engineGenerate(engine, [await loadPack(tinyPackPath)], false)),
     );
     await eventually('everything is over', async () => {
       const sample = await scrape(bot.server);

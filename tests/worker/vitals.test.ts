@@ -20,6 +20,7 @@ const loading: EngineStatus = {
   jobsServed: 0,
   starts: 1,
   rssBytes: 0,
+  loaded: [],
   error: null,
 };
 

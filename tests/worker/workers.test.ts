@@ -41,7 +41,7 @@ describe('three workers on one Redis', () => {
     const pack = await loadPack(tinyPackPath);
     const used = new Set<string>();
     for (const name of ['a', 'b', 'c']) {
-      const generate = engineGenerate(await startEngine(), pack, true);
+      const generate = engineGenerate(await startEngine(), [pack], true);
       await harness.worker(async (entry, files, hooks) => {
         used.add(name);
         return await generate(entry, files, hooks);

@@ -41,12 +41,12 @@ export async function checkDevice(config: Config): Promise<Check> {
   const name = 'device';
   try {
     const pack = await choosePack(config, config.model);
-    const candidates = deviceCandidates(config.device, pack);
+    const candidates = deviceCandidates(config.device, [pack]);
     // A warm-up takes long and finds nothing more.
     const settings = { ...config, warmUp: [] };
     const { engine, device, choice } = await startEngine(
       settings,
-      pack,
+      [pack],
       config.device,
       createLogger('engine', 'silent'),
     );
@@ -70,7 +70,7 @@ export async function checkDevice(config: Config): Promise<Check> {
 /** Nothing where a GPU is tried first, or where the model is small. */
 export async function checkMainMemory(config: Config, free = freeMainMemory): Promise<Check[]> {
   const pack = await choosePack(config, config.model).catch(() => undefined); // checkPacks reports the problem
-  if (!pack || deviceCandidates(config.device, pack)[0] !== 'cpu') return [];
+  if (!pack || deviceCandidates(config.device, [pack])[0] !== 'cpu') return [];
   const { loadedBytes, clipBytes } = mainMemoryOf(pack.manifest);
   if (clipBytes < smallModelBytes) return [];
   const bytes = await free();

@@ -53,9 +53,11 @@ async function load(options: EngineOptions): Promise<void> {
     model: loaded.model,
     warmUp: loaded.warmUp,
     loadMs: performance.now() - startedAt,
-    rssBytes: process.memoryUsage.rss(),
+    ...standing(),
   });
 }
+
+const standing = () => ({ rssBytes: process.memoryUsage.rss(), loaded: loaded?.loaded() ?? [] });
 
 async function serve(
   engine: LoadedEngine,
@@ -76,13 +78,13 @@ async function serve(
         void send({ type: 'alive', jobId: job.id });
       },
     });
-    answer = { type: 'result', result, rssBytes: process.memoryUsage.rss() };
+    answer = { type: 'result', result, ...standing() };
   } catch (error) {
     if (!isKinoraError(error)) console.error(error); // the parent logs it; the user gets the sentence only
     const serialized = signal.aborted
       ? ({ code: 'CANCELLED', message: 'The job was cancelled.' } as const)
       : serializeError(error);
-    answer = { type: 'error', jobId: job.id, error: serialized, rssBytes: process.memoryUsage.rss() };
+    answer = { type: 'error', jobId: job.id, error: serialized, ...standing() };
   }
   parentWatch.postMessage([]);
   current = null;
@@ -112,7 +114,7 @@ process.on('message', (message: ToEngine) => {
           code: 'INTERNAL',
           message: 'The engine was given a job while it could not take one.',
         } as const;
-        void send({ type: 'error', jobId: message.job.id, error, rssBytes: process.memoryUsage.rss() });
+        void send({ type: 'error', jobId: message.job.id, error, ...standing() });
         return;
       }
       const abort = new AbortController();

@@ -7,6 +7,7 @@ import { assertDevice, deviceOfGraph } from '../devices/required-device.ts';
 import type { ClipShape, MemoryPlan, PackMemory } from '../residency/memory-plan.ts';
 import type { PackSession } from '../residency/pack-session.ts';
 import { SessionPool } from '../residency/session-pool.ts';
+import type { SharedMemory } from '../residency/shared-memory.ts';
 import { readSchedulerConfig } from '../schedulers/scheduler-config.ts';
 import type { SessionOptions } from '../sessions/session.ts';
 import { type ClipTokenizer, loadTokenizer } from '../tokenizer.ts';
@@ -39,11 +40,17 @@ export interface OpenPack extends Pack {
   /** After a run ran out of memory: releases all sessions; the rest of this clip opens one at a time. */
   readonly makeRoom: () => Promise<void>;
   readonly release: () => Promise<void>;
+  /** Whether it has not made room for another pack since it was loaded last. */
+  readonly isLoaded: () => boolean;
+  /** Opens its sessions again after that. Throws what opening throws. */
+  readonly load: () => Promise<void>;
 }
 
 export interface OpenPackOptions extends SessionOptions {
   /** Bytes of the device's memory that may be used; undefined: every session stays open. */
   readonly memoryBudgetBytes?: number | undefined;
+  /** Shared with other packs, which make room for this one; absent where there is no other. */
+  readonly memory?: SharedMemory;
   /** Called every second while a session opens. */
   readonly whileOpening?: () => void;
   /** Open sessions per graph, each for one shape. Default: 4 on CUDA, where a change of shape costs time; else 1. */
@@ -91,6 +98,7 @@ export async function openPack(pack: Pack, options: OpenPackOptions): Promise<Op
   const pool = new SessionPool(graphs, {
     memory: packMemory(manifest),
     budgetBytes: options.memoryBudgetBytes,
+    shared: options.memory,
     latentChannels: manifest.architecture.latentChannels,
     // A TensorRT engine was compiled for all the shapes that it takes.
     searchesPerShape: options.prefersEqualShapes ?? kinds.get('unet_core') === 'cuda',
@@ -116,6 +124,8 @@ export async function openPack(pack: Pack, options: OpenPackOptions): Promise<Op
     prepare: (clip, leastMemory) => pool.prepare(clip, leastMemory),
     makeRoom: () => pool.makeRoom(),
     release: () => pool.release(),
+    isLoaded: () => pool.isLoaded,
+    load: () => pool.openAll(),
   };
 }
 

@@ -3,6 +3,8 @@
  * have sessions of their own. Every graph has at most one session that the plan counts; further sessions, one per shape,
  * are extra: they use what the plan leaves of the budget and are released first.
  */
+
+import { isKinoraError } from '../../errors.ts';
 import type { GraphName } from '../packs/graphs.ts';
 import type { SessionOptions } from '../sessions/session.ts';
 import {
@@ -25,6 +27,7 @@ import {
   type SessionOwner,
   sameDims,
 } from './pack-session.ts';
+import type { MemoryUser, SharedMemory } from './shared-memory.ts';
 
 /** Graphs with convolutions, for whose shapes cuDNN searches kernels; the one with the longest search first. */
 const searchingGraphs: readonly GraphName[] = ['unet_core', 'unet_shallow', 'vae_encoder', 'vae_decoder'];
@@ -41,6 +44,8 @@ export interface SessionPoolOptions {
   readonly memory: PackMemory;
   /** Undefined: every graph stays open, with one session. */
   readonly budgetBytes: number | undefined;
+  /** With the packs that share it; absent where there is no other. */
+  readonly shared?: SharedMemory | undefined;
   readonly latentChannels: number;
   /** A change of the core's shape costs a search for kernels. */
   readonly searchesPerShape: boolean;
@@ -58,7 +63,7 @@ interface ExtraSession {
   readonly bytes: number;
 }
 
-export class SessionPool implements SessionOwner {
+export class SessionPool implements SessionOwner, MemoryUser {
   readonly sessions: readonly PackSession[];
   readonly whileOpening: () => void;
   readonly #options: SessionPoolOptions;
@@ -66,6 +71,7 @@ export class SessionPool implements SessionOwner {
   /** Settles when the last of the tasks has ended. */
   #lastTask: Promise<void> = Promise.resolve();
   #taskCount = 0;
+  #isLoaded = false;
 
   constructor(graphs: readonly PooledGraph[], options: SessionPoolOptions) {
     this.#options = options;
@@ -79,6 +85,7 @@ export class SessionPool implements SessionOwner {
 
   /** Opens every session once, the core last: a broken pack is refused now, not in the middle of a clip. */
   async openAll(): Promise<void> {
+    await this.#takeRoom(this.#options.usualClip, false);
     const isCore = ({ name }: PackSession): number => (name === 'unet_core' ? 1 : 0);
     for (const session of [...this.sessions].sort((a, b) => isCore(a) - isCore(b))) {
       await session.open();
@@ -86,10 +93,52 @@ export class SessionPool implements SessionOwner {
       const isIdle = session.name === 'unet_shallow' || isOnDemand(session.name, this.#plan.residency);
       if (isIdle && session.name !== 'unet_core') await session.release();
     }
+    this.#isLoaded = true;
+  }
+
+  /** Since openAll(), unless it was set aside. */
+  get isLoaded(): boolean {
+    return this.#isLoaded;
+  }
+
+  get heldBytes(): number {
+    return this.#bytesBeside(new Map());
+  }
+
+  async setAside(): Promise<void> {
+    this.#isLoaded = false;
+    await this.release();
+  }
+
+  /** What may be used beside the packs that share the device. */
+  get #budgetBytes(): number | undefined {
+    const { budgetBytes, shared } = this.#options;
+    return budgetBytes === undefined ? undefined : budgetBytes - (shared?.bytesOfOthers(this) ?? 0);
+  }
+
+  /** Sets other packs aside, as far as the clip would not get all that it wants beside them. */
+  async #takeRoom(clip: ClipShape, leastMemory: boolean): Promise<void> {
+    const { shared } = this.#options;
+    shared?.use(this);
+    while (shared && !this.#hasRoom(clip, leastMemory)) {
+      if (!(await shared.makeRoomFor(this))) return;
+    }
+  }
+
+  #hasRoom(clip: ClipShape, leastMemory: boolean): boolean {
+    if (this.#options.budgetBytes === undefined) return this.#options.shared?.isMain === true && !leastMemory;
+    if (leastMemory) return false;
+    try {
+      return this.#choosePlanned(clip, false).plan.residency === 'all';
+    } catch (error) {
+      if (isKinoraError(error)) return false; // it does not fit
+      throw error;
+    }
   }
 
   /** As OpenPack.prepare. */
   async prepare(clip: ClipShape, leastMemory = false): Promise<MemoryPlan> {
+    await this.#takeRoom(clip, leastMemory);
     let { plan, planned } = this.#choosePlanned(clip, leastMemory);
     // Guidance that ends early changes the core's batch twice per clip. With one session each change is a search, which
     // takes longer than the steps without guidance save. So all runs have batch 1, at some per cent of a step.
@@ -116,6 +165,7 @@ export class SessionPool implements SessionOwner {
 
   /** As OpenPack.makeRoom. */
   async makeRoom(): Promise<void> {
+    while (await this.#options.shared?.makeRoomFor(this));
     this.#plan = { ...this.#plan, residency: 'one-at-a-time' };
     await this.release();
   }
@@ -193,7 +243,8 @@ export class SessionPool implements SessionOwner {
    * fresh one fits beside all open ones; else the least recently used, which will change its shape.
    */
   #choosePlanned(clip: ClipShape, leastMemory: boolean): { plan: MemoryPlan; planned: PlannedSessions } {
-    const { memory, budgetBytes } = this.#options;
+    const { memory } = this.#options;
+    const budgetBytes = this.#budgetBytes;
     const planWith = (planned: PlannedSessions): MemoryPlan => {
       const held = Object.fromEntries([...planned].map(([name, { heldBytes }]) => [name, heldBytes]));
       return leastMemory ? leastMemoryPlan(clip, memory, held) : planMemory(clip, memory, budgetBytes, held);

@@ -69,7 +69,7 @@ describe('a request', () => {
       ffmpegPath: stage.ffmpegPath,
     });
     engines.push(engine);
-    await stage.startWorker(engineGenerate(engine, await loadPack(tinyPackPath), true));
+    await stage.startWorker(engineGenerate(engine, [await loadPack(tinyPackPath)], true));
 
     // Long enough that a step is seen, however slow the first edits are.
     const asked = ada.runs('/animate', { ...picture, preset: 'high', seed: 7 }, { channel });

@@ -108,7 +108,7 @@ describe('packs of TensorRT engines', () => {
   });
 
   it('are what auto takes them to', async () => {
-    expect(deviceCandidates('auto', await loadPack(folder))).toEqual(['tensorrt']);
+    expect(deviceCandidates('auto', [await loadPack(folder)])).toEqual(['tensorrt']);
   });
 });
 
