@@ -5,6 +5,7 @@
 import type { Redis } from 'ioredis';
 import { type PackManifest, packManifestSchema } from '../inference/packs/manifest.ts';
 import type { Logger } from '../log.ts';
+import { measureCostFactors, readCostFactors } from '../queue/cost-factors.ts';
 import type { Keys } from '../queue/keys.ts';
 import { readJson } from '../queue/stored-json.ts';
 import { workerEntries } from '../queue/worker-registry.ts';
@@ -13,6 +14,7 @@ import { invalid, type Refused } from './refusals.ts';
 import { Periodic } from './upkeep/periodic.ts';
 
 const lookEveryMs = 2_000;
+const measureEveryMs = 60_000;
 
 export class Models {
   /** Of the settings, the default first. */
@@ -20,6 +22,8 @@ export class Models {
   /** All that were ever told of, by id. */
   #known: ReadonlyMap<string, PackManifest>;
   #offered: readonly PackManifest[];
+  #factors: ReadonlyMap<string, number> = new Map();
+  #measuredAt = Number.NEGATIVE_INFINITY;
   #texts: ReadonlyMap<string, string> = new Map();
   #periodic: Periodic | null = null;
   readonly #listeners = new Set<() => void>();
@@ -54,9 +58,20 @@ export class Models {
     const found = living.length === 0 ? this.#own : this.#of(living);
     // Workers of another version, which tell of no models, have those of the settings.
     this.#offered = found.length === 0 ? this.#own : found;
+    await this.#readFactors(redis, keys);
     const isSame =
       before.length === this.#offered.length && before.every((one, i) => one === this.#offered[i]);
     if (!isSame) for (const listener of this.#listeners) listener();
+  }
+
+  async #readFactors(redis: Redis, keys: Keys): Promise<void> {
+    const now = performance.now();
+    if (now - this.#measuredAt > measureEveryMs) {
+      const ids = this.#offered.map(({ id }) => id);
+      await measureCostFactors(redis, keys, ids);
+      this.#measuredAt = now;
+    }
+    this.#factors = await readCostFactors(redis, keys);
   }
 
   /** What is told may be of a version that this one cannot read: then it is not offered. */
@@ -118,6 +133,11 @@ export class Models {
     if (found) return found;
     const models = this.#offered.map(({ id }) => id);
     return invalid({ kind: 'noSuchModel', got: name.slice(0, 64), models });
+  }
+
+  /** What its presets cost relative to those of the default one. */
+  factorOf(id: string | undefined): number {
+    return this.#factors.get(id ?? this.default?.id ?? '') ?? 1;
   }
 
   /** The presets as a model runs them; the general ones where it is not known. */

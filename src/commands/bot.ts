@@ -35,7 +35,11 @@ export async function runBot(config: Config): Promise<void> {
       cacheFolder: config.cacheFolder,
       jobFiles: config.jobFiles,
       expireAfterMs: config.queue.expireAfterMs,
-      terms: queueTerms(config.queue, (id) => models.of(id)),
+      terms: queueTerms(
+        config.queue,
+        (id) => models.of(id),
+        (id) => models.factorOf(id),
+      ),
       platforms: await platformsOf(config, address, log),
       models,
       ffmpegPath,

@@ -39,8 +39,13 @@ async function record(redis: Redis, keys: Keys, device: string, list: string, ms
 
 /** The moving median of a list of such times; undefined where there is none. */
 export async function usualMs(redis: Redis, list: string): Promise<number | undefined> {
+  return await measuredMs(redis, list, 1);
+}
+
+/** The same; undefined where there are fewer than `least`. */
+export async function measuredMs(redis: Redis, list: string, least: number): Promise<number | undefined> {
   const values = await redis.lrange(list, 0, remembered - 1);
-  return median(values.map(Number));
+  return values.length < least ? undefined : median(values.map(Number));
 }
 
 /**

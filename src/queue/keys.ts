@@ -177,6 +177,10 @@ export class Keys {
   get models(): string {
     return `${this.prefix}:models`;
   }
+  /** Hash model → what its clips cost relative to the default's; '' → the model that is the default of that. */
+  get costFactors(): string {
+    return `${this.prefix}:costfactors`;
+  }
   /** Hash workerId → JSON heartbeat of a worker. */
   get workers(): string {
     return `${this.prefix}:workers`;

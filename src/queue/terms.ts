@@ -17,19 +17,30 @@ export interface QueueSettings {
 /**
  * @param modelOf the one that makes a job: its presets replace the general ones, and what it ignores costs nothing; where
  * it is not known, the general presets count
+ * @param factorOf what its presets cost relative to the settings; see cost-factors.ts
  */
 export function queueTerms(
   settings: QueueSettings,
   modelOf: (id: string | undefined) => (Heed & Pick<ModelLimits, 'presets'>) | undefined,
+  factorOf: (id: string | undefined) => number = () => 1,
 ): QueueTerms {
   return {
     cost: ({ generation, model: id }) => {
       const model = modelOf(id) ?? {};
       const preset = presetNames.find((name) => name === generation.preset) ?? 'standard';
-      return costOf(withEffect(model, generation), settings.costs[preset] ?? 1, presetOf(model, preset));
+      return costOf(
+        withEffect(model, generation),
+        presetCredits(settings.costs[preset] ?? 1, factorOf(id)),
+        presetOf(model, preset),
+      );
     },
     day: (now) => calendarDay(now, settings.timeZone),
     cooldownMs: settings.cooldownMs,
     limits: settings.limits,
   };
+}
+
+/** Credits of a preset with a model of that factor: whole ones, and at least one. */
+export function presetCredits(credits: number, factor: number): number {
+  return Math.max(1, Math.round(credits * factor));
 }

@@ -9,6 +9,7 @@ import type { Redis } from 'ioredis';
 import { isKinoraError, KinoraError, serializeError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Artifacts, JobFiles } from '../queue/artifacts.ts';
+import { readCostFactors } from '../queue/cost-factors.ts';
 import { recordDuration, recordLoad } from '../queue/durations.ts';
 import { publishProgress, type QueueEvent, subscribeEvents } from '../queue/events.ts';
 import { type Artifact, type QueueData, queueDataSchema } from '../queue/jobs.ts';
@@ -18,6 +19,7 @@ import { LockRenewal } from '../queue/lock-renewal.ts';
 import { generateQueueOf, kindName } from '../queue/models.ts';
 import { OverdueDelays } from '../queue/overdue-delays.ts';
 import { untilRedisCan } from '../queue/redis.ts';
+import { presetCredits } from '../queue/terms.ts';
 import { WorkerBeat, workerEntries } from '../queue/worker-registry.ts';
 import { diedHere, Reclaimer } from './reclaim.ts';
 import { Turns, TurnWorker } from './turns.ts';
@@ -255,7 +257,7 @@ export class JobWorker {
     const started = await this.#move(jobId, 'start', { worker: this.id });
     if (!started.changed) return; // it has its final state already
     const finished = await this.#artifacts.readRecord(jobId);
-    if (finished) return await this.#finish(jobId, finished);
+    if (finished) return await this.#finish(entry, finished);
     // Answered before, without a video that is left: Redis has lost that, and the delivery puts it right.
     const isAnswered = (await this.#artifacts.answered(jobId)) !== undefined;
     if (isAnswered || entry.cancelRequestedBy !== undefined) {
@@ -278,7 +280,7 @@ export class JobWorker {
           publishProgress(this.#redis, this.#keys, { type: 'progress', jobId, ...progress }),
       });
       await this.#artifacts.storeRecord(jobId, artifact);
-      await this.#finish(jobId, artifact);
+      await this.#finish(entry, artifact);
       await this.#recordTimes(entry, artifact, performance.now() - startedAt).catch(() => {}); // an estimate
     } catch (error) {
       await this.#fail(job, token, entry, current.reason, error);
@@ -299,8 +301,11 @@ export class JobWorker {
     }
   }
 
-  async #finish(jobId: string, artifact: Artifact): Promise<void> {
-    const cost = artifact.reducedTo === undefined ? undefined : this.#settings.costs[artifact.reducedTo];
+  async #finish({ id: jobId, model }: LedgerEntry, artifact: Artifact): Promise<void> {
+    const credits = artifact.reducedTo === undefined ? undefined : this.#settings.costs[artifact.reducedTo];
+    const factors =
+      credits === undefined ? undefined : await untilRedisCan(() => readCostFactors(this.#redis, this.#keys));
+    const cost = credits && presetCredits(credits, factors?.get(model ?? '') ?? 1);
     const fields = {
       artifact: JSON.stringify(artifact),
       ...(cost === undefined ? {} : { cost: String(cost) }),
