@@ -214,17 +214,24 @@ export class InboxPlatform implements ChatPlatform {
     jobId: string,
     { picture, generation }: Extract<Content, { generation: Generation }>,
     records: InboxRecords,
-    { artifacts, client }: Services,
+    { artifacts, client, models }: Services,
   ): Promise<boolean> {
     if (performance.now() < this.#offerAgainAt) return false;
     const record = records.get(name);
+    const model = models.chosen(generation.model);
+    if (model && 'reason' in model) {
+      records.set(name, { ...record, jobId, sight, isAnswered: false });
+      await this.#fail(name, jobId, renderRefusal(model.reason, messagesFor('en')));
+      return true;
+    }
     // Known before the queue has it: its answer may come before that of the queue.
     records.set(name, { ...record, jobId, sight, isAnswered: false });
     let submission: Submission = { decision: 'unavailable' };
     try {
       await artifacts.storeImage(jobId, picture);
       const replyTo = { file: shown(name), name: Buffer.from(name, 'latin1').toString('hex') };
-      submission = await client.submit({ id: jobId, userKey, generation, replyTo }, undefined, true);
+      const request = { id: jobId, userKey, generation, model: model?.id, replyTo };
+      submission = await client.submit(request, undefined, true);
     } finally {
       if (submission.decision !== 'accepted' && submission.decision !== 'duplicate')
         records.set(name, record);

@@ -19,7 +19,6 @@ import {
   heeds,
   type IgnorableOption,
   knownMotions,
-  motionsFor,
   withEffect,
   withoutEffect,
 } from '../request/model-limits.ts';
@@ -31,6 +30,7 @@ import { type Cut, cutOf } from '../request/sizes.ts';
 import { brokenRule, type ReadyRules, type RuleBook } from './admin/rules.ts';
 import { uploadShare } from './buttons.ts';
 import type { Models } from './models.ts';
+import { offeredBy } from './offered.ts';
 import type { Person, Place } from './people.ts';
 import { failed, type QueueRefusal, type Refused, refused } from './refusals.ts';
 import type { Offered } from './sentences/en.ts';
@@ -161,22 +161,8 @@ export class Requests {
     return knownMotions(model) || !heeds(model ?? {}, 'prompt') ? undefined : promptTip(prompt);
   }
 
-  /**
-   * The motions of the default model, and whether any model heeds the options that it may ignore, by the words that people
-   * type. Where none is known, it does.
-   */
   get offered(): Offered {
-    const { offered, default: first } = this.#tools.models;
-    const isHeeded = (option: IgnorableOption): boolean =>
-      offered.length === 0 || offered.some((model) => heeds(model, option));
-    return {
-      prompt: isHeeded('prompt'),
-      camera: isHeeded('camera'),
-      negative: isHeeded('negativePrompt'),
-      guidance: isHeeded('guidanceScale'),
-      motions: motionsFor(first),
-      attributions: [...new Set(offered.flatMap(({ attribution }) => attribution ?? []))],
-    };
+    return offeredBy(this.#tools.models, this.#tools.client);
   }
 
   async #submit(request: ChatRequest): Promise<RequestOutcome> {

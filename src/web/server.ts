@@ -26,6 +26,7 @@ import { type CallLimits, defaultCallLimits, localeOf, requireCaller } from './c
 import { describeRoutes } from './describe.ts';
 import { healthRoutes } from './health.ts';
 import { keyRoutes } from './keys.ts';
+import { modelRoutes } from './models.ts';
 import { isNavigation, Origins, type OwnAddress } from './origin.ts';
 import { pageRoutes } from './page-files.ts';
 import { type HttpProblem, invalidParameter, type Problem, ProblemError, renderProblem } from './problem.ts';
@@ -131,6 +132,7 @@ export async function buildServer(tools: ServerTools): Promise<WebServer> {
   healthRoutes(app, redis, keys);
   await videoRoutes(app, tools.videos);
   studioRoutes(app, { redis, ...tools.videos });
+  modelRoutes(app, tools.videos);
   webhookRoutes(app, tools.webhooks);
   const { account, administration } = tools.videos.services;
   accountRoutes(app, account);

@@ -39,6 +39,10 @@ const ignorable = [
   'feature_reuse',
 ] as const;
 
+export const ignoredSchema = z
+  .array(z.enum(ignorable))
+  .describe('Parameters that change nothing with this model.');
+
 export const studioSchema = z
   .object({
     object: z.literal('studio'),
@@ -52,7 +56,9 @@ export const studioSchema = z
           id: z.string(),
           title: z.string(),
           licence: z.string(),
-          credits: z.number().describe('Of the preset for those who choose none.'),
+          size: z.int().describe('Of the preset for those who choose none, as below.'),
+          num_frames: z.int(),
+          credits: z.number(),
           seconds_now: z.number().nullable().describe('The same, until the video.'),
         }),
       )
@@ -110,7 +116,7 @@ export const studioSchema = z
       guidance_end: z.number(),
       feature_reuse: z.int(),
     }),
-    ignored: z.array(z.enum(ignorable)).describe('Parameters that change nothing with this model.'),
+    ignored: ignoredSchema,
     upload: z.object({
       bytes: z.int().describe('Of the picture.'),
       min_side: z.int(),
@@ -150,6 +156,12 @@ export function studioRoutes(app: WebServer, tools: StudioTools): void {
   );
 }
 
+function shownOf(model: PackManifest) {
+  const { id, title, licence } = model;
+  const { size, numFrames } = presetOf(model, defaultPreset);
+  return { id, title, licence, size, num_frames: numFrames };
+}
+
 /** The model with this id; the default where there is none. */
 function askedModel(id: string | undefined, models: Models): PackManifest | undefined {
   if (id === undefined || models.isOffered(id)) return models.of(id);
@@ -181,10 +193,10 @@ async function studioFor(
   return {
     object: 'studio',
     model: manifest ? { id: manifest.id, title: manifest.title } : null,
-    models: models.offered.map(({ id, title, licence }) => ({
-      ...{ id, title, licence },
-      credits: creditsOf(defaultPreset, id),
-      seconds_now: secondsOf(defaultPreset, id),
+    models: models.offered.map((model) => ({
+      ...shownOf(model),
+      credits: creditsOf(defaultPreset, model.id),
+      seconds_now: secondsOf(defaultPreset, model.id),
     })),
     mode: storedModeSchema.parse(stored),
     motions: motionsFor(manifest).map((name) => ({ name, prompt: motionWords[name] })),

@@ -146,9 +146,9 @@ export class Stage {
     this.#bot = null;
   }
 
-  async startWorker(generate: Generate): Promise<void> {
+  async startWorker(generate: Generate, models: readonly string[] = []): Promise<void> {
     const log = createLogger('worker', 'silent');
-    this.#worker = new JobWorker(this.redis.patient(), this.jobs, generate, log);
+    this.#worker = new JobWorker(this.redis.patient(), this.jobs, generate, log, { models });
     await this.#worker.start();
   }
 

@@ -9,11 +9,13 @@ import { Engine } from '../../src/engine/supervisor.ts';
 import { loadPack } from '../../src/inference/packs/files.ts';
 import { type ApiKeyScope, ApiKeys } from '../../src/queue/api-keys.ts';
 import { Artifacts } from '../../src/queue/artifacts.ts';
+import { Keys } from '../../src/queue/keys.ts';
+import { tellOfModels } from '../../src/queue/models.ts';
 import { type WebOptions, WebPlatform } from '../../src/web/platform.ts';
 import { engineGenerate } from '../../src/worker/generate.ts';
 import { type Generate, JobWorker } from '../../src/worker/worker.ts';
 import { engineOptions, ffmpegPath, tinyPack } from './engine-fixture.ts';
-import { log, openTerms } from './queue-harness.ts';
+import { eventually, log, openTerms } from './queue-harness.ts';
 import { TestRedis } from './redis-server.ts';
 import { WebPerson } from './web-person.ts';
 
@@ -42,6 +44,7 @@ export class WebFixture {
   readonly folder: string;
   readonly #options: WebFixtureOptions;
   readonly #cleanups: (() => Promise<unknown>)[] = [];
+  readonly #models = new Models([manifest]);
   #running: { readonly web: WebPlatform; readonly stop: () => Promise<void> } | null = null;
 
   private constructor(redis: TestRedis, folder: string, options: WebFixtureOptions) {
@@ -97,7 +100,7 @@ export class WebFixture {
       platforms: [web, ...platforms],
       publicUrl,
       ffmpegPath,
-      models: new Models([manifest]),
+      models: this.#models,
       log,
       ...bot,
     });
@@ -117,9 +120,14 @@ export class WebFixture {
   }
 
   /** A worker with a real engine. */
-  async realWorker(packPath = tinyPack): Promise<JobWorker> {
-    const engine = Engine.start(engineOptions(this.folder, { packPath }));
-    const worker = await this.worker(engineGenerate(engine, await loadPack(packPath), true));
+  async realWorker(packPath = tinyPack, otherPackPaths: readonly string[] = []): Promise<JobWorker> {
+    const engine = Engine.start(engineOptions(this.folder, { packPath, otherPackPaths }));
+    const packs = await Promise.all([packPath, ...otherPackPaths].map((folder) => loadPack(folder)));
+    const ids = packs.map((pack) => pack.manifest.id);
+    const descriptions = packs.map((pack) => [pack.manifest.id, JSON.stringify(pack.manifest)] as const);
+    await tellOfModels(this.redis.connect(), new Keys(), new Map(descriptions));
+    const worker = await this.worker(engineGenerate(engine, packs, true), ids);
+    await eventually('the bot knows of them', () => ids.every((id) => this.#models.isOffered(id)));
     this.#cleanups.push(() => engine.stop());
     return worker;
   }

@@ -72,6 +72,7 @@ export class DiscordPlatform implements ChatPlatform {
   readonly #stopping = new AbortController();
   readonly #adminRoles: AdminRoles;
   #running: Running | null = null;
+  #unwatch: (() => void) | null = null;
 
   constructor(options: DiscordOptions) {
     this.#options = options;
@@ -128,6 +129,7 @@ export class DiscordPlatform implements ChatPlatform {
       buttons: new DiscordButtons({ services, admins, api: this.#api, requests }),
       commands: new DiscordCommands({ services, admins: this.#admins, log: this.#log }),
     };
+    this.#unwatch = services.models.onChange(() => this.#registerAgain());
     await board.start();
     await this.#gateway.start();
   }
@@ -148,6 +150,7 @@ export class DiscordPlatform implements ChatPlatform {
   /** Answers under way may still be posted afterwards. */
   async stop(): Promise<void> {
     this.#stopping.abort();
+    this.#unwatch?.();
     this.#running?.board.stop();
     this.#tokens.stop();
     const late = sleep(finishWithinMs, undefined, { ref: false });
@@ -185,6 +188,12 @@ export class DiscordPlatform implements ChatPlatform {
     );
   }
 
+  /** Other models may heed other options. */
+  #registerAgain(): void {
+    const { client } = this.#gateway;
+    if (client?.isReady() && !this.#stopping.signal.aborted) this.#finishBeforeStop(this.#register(client));
+  }
+
   async #register({ rest, application }: Client<true>): Promise<void> {
     const { adminServerIds = [], dataFolder } = this.#options;
     const { signal } = this.#stopping;
@@ -201,7 +210,8 @@ export class DiscordPlatform implements ChatPlatform {
 }
 
 async function dispatch(interaction: Interaction, { requests, buttons, commands }: Running): Promise<void> {
-  if (interaction.isChatInputCommand()) {
+  if (interaction.isAutocomplete()) await requests.complete(interaction);
+  else if (interaction.isChatInputCommand()) {
     if (interaction.commandName === 'animate') await requests.command(interaction);
     else await commands.command(interaction);
   } else if (interaction.isMessageContextMenuCommand()) {

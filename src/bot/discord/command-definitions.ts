@@ -154,6 +154,11 @@ const animateOptions: LeafOption[] = [
   text(['preset', 'How much time goes into it', '预设', '花多少时间生成'], {
     choices: choicesOf(presetNames),
   }),
+  {
+    ...named(['model', 'Which model makes it', '模型', '用哪个模型生成']),
+    type: Option.String,
+    autocomplete: true,
+  },
   text(['motion', 'How much moves', '运动', '运动的幅度'], { choices: choicesOf(motions) }),
   text(['camera', 'What the camera does', '镜头', '镜头的运动'], { choices: choicesOf(cameras) }),
   whole(['seed', 'The same seed gives the same video', '种子', '相同的种子得到相同的视频'], seed),

@@ -3,6 +3,7 @@
  * first, then the picture is fetched, then the queue decides, and the same message says what came of it.
  */
 import {
+  type AutocompleteInteraction,
   type ChatInputCommandInteraction,
   ComponentType,
   type MessageComponentInteraction,
@@ -60,6 +61,9 @@ export interface RequestTools {
   readonly log: Logger;
 }
 
+/** As many choices, and as long ones, as Discord takes. */
+const mostChoices = 25;
+const longestChoice = 100;
 const formPrefix = 'animate:';
 /** As long as Discord takes a form. */
 const formLifeMs = 15 * 60_000;
@@ -94,6 +98,20 @@ export class DiscordRequests {
     const values = options.data.flatMap(({ name, value }) => (files.includes(name) ? [] : [[name, value]]));
     const asked = { ...Object.fromEntries(values), private: isPrivate };
     await this.#animate(interaction, isPrivate, { pictures: [pictureOf(image)], mask: mask?.url }, asked);
+  }
+
+  /** What /animate offers while somebody types a model. */
+  async complete(interaction: AutocompleteInteraction): Promise<void> {
+    const { discord } = messagesFor(interaction.locale);
+    const typed = interaction.options.getFocused().toLowerCase();
+    const { model = [] } = this.#tools.services.requests.offered;
+    const fitting = model.filter(({ id, title }) => `${id} ${title}`.toLowerCase().includes(typed));
+    await interaction.respond(
+      fitting.slice(0, mostChoices).map(({ id, title, credits }) => ({
+        name: discord.model(title, credits).slice(0, longestChoice),
+        value: id,
+      })),
+    );
   }
 
   /** A form can only be the very first answer. */

@@ -15,7 +15,21 @@ export interface Offered {
   readonly motions: readonly MotionKind[];
   readonly negative: boolean;
   readonly guidance: boolean;
+  /** There is more than one, the default first. */
+  readonly model: readonly OfferedModel[] | undefined;
 }
+
+export interface OfferedModel {
+  /** As it is typed. */
+  readonly id: string;
+  readonly title: string;
+  readonly licence: string;
+  /** Of a video of the usual preset. */
+  readonly credits: number;
+}
+
+const modelLine = ({ id, title, licence, credits: cost }: OfferedModel): string =>
+  `${id}: ${title}, ${credits(cost)}, licence ${licence}.\n`;
 
 /** What /help says: motions, buttons and commands are the same on every platform. */
 function helpText(how: string, offered: Offered, options: string): string {
@@ -25,6 +39,7 @@ function helpText(how: string, offered: Offered, options: string): string {
       ? `Motions: ${offered.motions.map((motion) => motions.names[motion]).join(', ')}; slow or fast.\n`
       : '') +
     `${options}\n` +
+    `${(offered.model ?? []).map(modelLine).join('')}` +
     'The buttons under a video make variations of it. /queue tells how long it takes, /me your credits and jobs, /web opens the page with all your videos, /privacy tells what is stored.' +
     offered.attributions.map((line) => `\n${line}`).join('')
   );
@@ -223,7 +238,7 @@ export const en = {
           ? 'Send a picture with a few words about the motion, for example "camera slowly zooming in, waves rolling". In groups, begin with /animate, or reply /animate and your words to a picture.'
           : `Send a picture. ${status.looksOnly} In groups, begin with /animate, or reply /animate to a picture.`,
         offered,
-        `Options, anywhere in the words: preset=fast|standard|high|creative, motion=low|medium|high, seed=NUMBER, frames=NUMBER, ${offered.guidance ? 'guidance=NUMBER, ' : ''}${offered.negative ? 'negative="…", ' : ''}loop, smooth, private (in a group: for you alone).`,
+        `Options, anywhere in the words: preset=fast|standard|high|creative, ${offered.model ? `model=${offered.model.map(({ id }) => id).join('|')}, ` : ''}motion=low|medium|high, seed=NUMBER, frames=NUMBER, ${offered.guidance ? 'guidance=NUMBER, ' : ''}${offered.negative ? 'negative="…", ' : ''}loop, smooth, private (in a group: for you alone).`,
       ),
     /** Where the options of a command have fields of their own. */
     commands: (offered: Offered) =>
@@ -232,13 +247,14 @@ export const en = {
           ? 'Use /animate with a picture and a few words about the motion, for example "camera slowly zooming in, waves rolling"; or Apps > Animate on any message with a picture.'
           : `Use /animate with a picture, or Apps > Animate on any message with one. ${status.looksOnly}`,
         offered,
-        `The options of /animate: preset (how much time goes into it), motion, ${offered.camera ? 'camera, ' : ''}seed (the same gives the same video), ${offered.negative ? 'negative (what should not appear), ' : ''}frames, ${offered.guidance ? 'guidance, ' : ''}loop, smooth, private (only you see it).`,
+        `The options of /animate: preset (how much time goes into it), ${offered.model ? 'model, ' : ''}motion, ${offered.camera ? 'camera, ' : ''}seed (the same gives the same video), ${offered.negative ? 'negative (what should not appear), ' : ''}frames, ${offered.guidance ? 'guidance, ' : ''}loop, smooth, private (only you see it).`,
       ),
   },
 
   /** What only Discord needs: where an answer went when it could not stay in its place, and the labels of forms. */
   discord: {
     placeholder: 'One moment…',
+    model: (title: string, cost: number) => `${title} · ${credits(cost)}`,
     willBeDm:
       'This takes longer than Discord lets me answer here, so the video will come as a direct message.',
     tooLate: 'It took longer than Discord lets me answer where you asked, so here it is.',

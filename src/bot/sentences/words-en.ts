@@ -28,6 +28,8 @@ export const buttons = {
 /** While a job waits and runs. */
 export const status = {
   next: 'Accepted. Yours is next.',
+  stranded:
+    'Accepted. No worker has the model of this video just now: it waits until one comes that has, or you cancel it.',
   waiting: (ahead: number) => `Accepted. ${jobs(ahead)} before yours.`,
   /** Behind another sentence, with the space that the language has there. */
   readyIn: (ms: number) => ` Ready in about ${duration(ms)}.`,

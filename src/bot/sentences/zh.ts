@@ -1,11 +1,14 @@
 /** Chinese, simplified. Whatever English has and this lacks does not compile. */
 import { type DetailSentences, renderDetail } from '../../error-details.ts';
 import type { ErrorCode, SerializedError } from '../../errors.ts';
-import type { en, Offered } from './en.ts';
+import type { en, Offered, OfferedModel } from './en.ts';
 import { motions } from './motions-zh.ts';
 import { buttons, duration, help, jobs, labels, status } from './words-zh.ts';
 
 const people = (count: number): string => `${count} 人`;
+
+const modelLine = ({ id, title, licence, credits: cost }: OfferedModel): string =>
+  `${id}：${title}，${cost} 点，许可证 ${licence}。\n`;
 
 /** What /help says: motions, buttons and commands are the same on every platform. */
 function helpText(how: string, offered: Offered, options: string): string {
@@ -15,6 +18,7 @@ function helpText(how: string, offered: Offered, options: string): string {
       ? `可用的运动：${offered.motions.map((motion) => motions.names[motion]).join('、')}；可以慢，也可以快。\n`
       : '') +
     `${options}\n` +
+    `${(offered.model ?? []).map(modelLine).join('')}` +
     '视频下方的按钮可以做出变化。/queue 查看排队情况，/me 查看点数和任务，/web 打开有你全部视频的网页，/privacy 查看保存了什么。' +
     offered.attributions.map((line) => `\n${line}`).join('')
   );
@@ -283,7 +287,7 @@ export const zh: typeof en = {
           ? '发送一张图片，并用几个词描述怎么动，例如“镜头缓缓推近，海浪翻滚”。在群里请以 /animate 开头，或用 /animate 加上描述回复一张图片。'
           : `发送一张图片。${status.looksOnly}在群里请以 /animate 开头，或用 /animate 回复一张图片。`,
         offered,
-        `选项，写在描述里任何位置：preset=fast|standard|high|creative，motion=low|medium|high，seed=数字，frames=数字，${offered.guidance ? 'guidance=数字，' : ''}${offered.negative ? 'negative="…"，' : ''}loop，smooth，private（在群里：只发给你）。`,
+        `选项，写在描述里任何位置：preset=fast|standard|high|creative，${offered.model ? `model=${offered.model.map(({ id }) => id).join('|')}，` : ''}motion=low|medium|high，seed=数字，frames=数字，${offered.guidance ? 'guidance=数字，' : ''}${offered.negative ? 'negative="…"，' : ''}loop，smooth，private（在群里：只发给你）。`,
       ),
     commands: (offered) =>
       helpText(
@@ -291,12 +295,13 @@ export const zh: typeof en = {
           ? '使用 /animate，附上一张图片和几个描述运动的词，例如“镜头缓缓推近，海浪翻滚”；或在任何带图片的消息上选择 应用 > 让图片动起来。'
           : `使用 /animate 并附上一张图片；或在任何带图片的消息上选择 应用 > 让图片动起来。${status.looksOnly}`,
         offered,
-        `/animate 的选项：预设（花多少时间）、运动、${offered.camera ? '镜头、' : ''}种子（相同的种子得到相同的视频）、${offered.negative ? '反向提示词、' : ''}帧数、${offered.guidance ? '引导强度、' : ''}循环、流畅、私密（只有你能看到）。`,
+        `/animate 的选项：预设（花多少时间）、${offered.model ? '模型、' : ''}运动、${offered.camera ? '镜头、' : ''}种子（相同的种子得到相同的视频）、${offered.negative ? '反向提示词、' : ''}帧数、${offered.guidance ? '引导强度、' : ''}循环、流畅、私密（只有你能看到）。`,
       ),
   },
 
   discord: {
     placeholder: '请稍等…',
+    model: (title, cost) => `${title} · ${cost} 点`,
     willBeDm: '所需时间超过 Discord 允许在这里回复的时间，视频会以私信发送。',
     tooLate: '生成时间超过了 Discord 允许在原处回复的时间，所以发到这里。',
     missing: (permissions) => `无法发到你发起的地方：我在那里缺少权限 ${permissions}。`,

@@ -259,7 +259,7 @@ describe.concurrent('commands of admins in a group', () => {
       group.sendsText(command, { from: boss, forwarded: true });
       expect(await answered(fake, alone, () => alone.sendsText(command, { forwarded: true }))).toBe(
         en.helpText.captions({
-          ...{ prompt: true, camera: true, negative: true, guidance: true },
+          ...{ prompt: true, camera: true, negative: true, guidance: true, model: undefined },
           ...{ motions: offeredMotions(undefined), attributions: [] },
         }),
       );

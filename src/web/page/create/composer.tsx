@@ -7,6 +7,7 @@ import { sayError, useSay } from '../sentences/say.ts';
 import { session } from '../state/session.ts';
 import { useStore } from '../state/store.ts';
 import { type Draft, draft } from './draft.ts';
+import { ModelCards } from './model-cards.tsx';
 import { MoreSettings } from './more-settings.tsx';
 import { creditsOf, presetOf } from './options.ts';
 import { PictureField } from './picture-field.tsx';
@@ -86,6 +87,7 @@ export function Composer({ studio }: { studio: Studio | undefined }) {
         onRefuse={(why) => refuse('input_reference', why)}
       />
       <PromptField studio={studio} errors={shown} />
+      <ModelCards studio={studio} />
       <PresetCards studio={studio} />
       <MoreSettings studio={studio} errors={shown} />
       {shown[''] ? <Message kind="error">{shown['']}</Message> : null}

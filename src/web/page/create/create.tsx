@@ -14,12 +14,13 @@ import { session } from '../state/session.ts';
 import { useStore } from '../state/store.ts';
 import { useStudio } from '../state/studio.ts';
 import { Composer } from './composer.tsx';
-import { changeDraft, draft, draftOf, emptyDraft, keepDraft } from './draft.ts';
+import { changeDraft, chooseModel, draft, draftOf, emptyDraft, keepDraft } from './draft.ts';
 import { Live } from './live.tsx';
 
 export function Create() {
   const say = useSay();
-  const studio = useStudio();
+  const studio = useStudio(useStore(draft).model);
+  useOfferedModel(studio);
   const isLoaded = useKeptDraft(studio);
   // What one sees stands still: it waits for what decides its form, unless that does not come.
   const isReady = useStore(connection) !== 'fine' || (isLoaded && studio !== undefined);
@@ -40,6 +41,15 @@ export function Create() {
       </div>
     </Screen>
   );
+}
+
+/** A model that no worker has any more gives way to the default. */
+function useOfferedModel(studio: Studio | undefined): void {
+  const { model } = useStore(draft);
+  const isGone = model !== undefined && studio?.models.some(({ id }) => id === model) === false;
+  useEffect(() => {
+    if (isGone) chooseModel(undefined);
+  }, [isGone]);
 }
 
 /** Loads the draft of this person, then the settings of the video in the address, where there is one. */

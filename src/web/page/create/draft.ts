@@ -51,6 +51,8 @@ export interface Draft {
   readonly prompt: string;
   /** Undefined for the default one. */
   readonly preset: PresetName | undefined;
+  /** Undefined for the default one. */
+  readonly model: string | undefined;
   readonly values: Values;
 }
 
@@ -59,6 +61,7 @@ export const emptyDraft: Draft = {
   from: undefined,
   prompt: '',
   preset: undefined,
+  model: undefined,
   values: {},
 };
 export const unedited: Edit = { turns: 0, crop: undefined };
@@ -67,6 +70,22 @@ export const draft = createStore<Draft>(emptyDraft);
 
 export function changeDraft(change: Partial<Draft>): void {
   draft.set({ ...draft.get(), ...change });
+}
+
+/** What one model takes, another one may not. */
+const ofModel: ReadonlySet<string> = new Set([
+  'size',
+  'num_frames',
+  'num_inference_steps',
+  'guidance_scale',
+  'scheduler',
+  'feature_reuse',
+]);
+
+/** @param model undefined for the default one */
+export function chooseModel(model: string | undefined): void {
+  const kept = Object.entries(draft.get().values).filter(([name]) => !ofModel.has(name));
+  changeDraft({ model, values: Object.fromEntries(kept) });
 }
 
 /** @param value undefined gives it back to the preset */
@@ -111,7 +130,7 @@ export async function keepDraft(user: string): Promise<() => void> {
 }
 
 /** The settings of a finished video, as they can be chosen. */
-export function draftOf(video: Video, { presets }: Studio): Draft {
+export function draftOf(video: Video, { presets, models }: Studio): Draft {
   const preset = presets.find(({ name }) => name === video.preset);
   const { num_frames, num_inference_steps, guidance_scale, fps, motion, scheduler, seed } = video;
   const own = <T>(value: T | null, usual: T | undefined): T | undefined =>
@@ -141,6 +160,7 @@ export function draftOf(video: Video, { presets }: Studio): Draft {
     },
     prompt: video.prompt,
     preset: preset?.name,
+    model: models.slice(1).find(({ id }) => id === video.model)?.id,
     values: Object.fromEntries(Object.entries(chosen).filter(([, value]) => value !== undefined)),
   };
 }

@@ -57,14 +57,19 @@ export function clipSize(
 
 /** What is sent beside the picture. */
 export function fieldsOf(
-  { prompt, preset, values }: Draft,
+  { prompt, preset, model, values }: Draft,
   studio: Studio,
 ): Record<string, string | number | boolean> {
   const ignored: ReadonlySet<string> = new Set(studio.ignored);
   const chosen = Object.entries(values).filter(
     (entry): entry is [string, string | number | boolean] => entry[1] !== undefined && !ignored.has(entry[0]),
   );
-  return { prompt, preset: preset ?? studio.defaults.preset, ...Object.fromEntries(chosen) };
+  return {
+    prompt,
+    preset: preset ?? studio.defaults.preset,
+    ...(model === undefined ? {} : { model }),
+    ...Object.fromEntries(chosen),
+  };
 }
 
 /** A remix keeps what it does not name, so it names all that could be another's. */
@@ -81,7 +86,8 @@ export function remixFieldsOf(draft: Draft, preset: PresetInfo, studio: Studio):
     seed: randomSeed(),
     ...(studio.defaults.fps === null ? {} : { fps: studio.defaults.fps }),
   };
-  const fields = fieldsOf({ ...draft, values: { ...usual, ...draft.values } }, studio);
+  const model = draft.model ?? studio.models[0]?.id;
+  const fields = fieldsOf({ ...draft, model, values: { ...usual, ...draft.values } }, studio);
   return draft.from?.mask === 'left out' ? { ...fields, motion_mask: 'none' } : fields;
 }
 

@@ -139,9 +139,10 @@ function MakeAgain({ clip, onRemix, onError }: MakeAgainProps) {
   const say = useSay();
   const { busy, make } = useMakeAgain(clip, onError);
   const credits = say.credits(clip.credits);
-  const model = useStudio()?.model;
+  const models = useStudio()?.models ?? [];
   // Another model cannot go on from what this one made.
-  const isMade = clip.status === 'completed' && (!model || model.id === clip.model);
+  const isThere = models.length === 0 || models.some(({ id }) => id === clip.model);
+  const isMade = clip.status === 'completed' && isThere;
   const others = [
     ['reroll', 'dice'] as const,
     ...(isMade

@@ -592,6 +592,10 @@ export const en = {
       negative: 'What should not appear',
       negativeUnused: 'Used only with a guidance above 1.',
     },
+    model: {
+      label: 'Which model makes it',
+      licence: (name: string) => `licence: ${name}`,
+    },
     preset: {
       label: 'How much time goes into it',
       names: { fast: 'Fast', standard: 'Standard', high: 'High', creative: 'Creative' },

@@ -577,6 +577,10 @@ export const zh: typeof en = {
       negative: '不要出现什么',
       negativeUnused: '只有引导强度大于 1 时才起作用。',
     },
+    model: {
+      label: '用哪个模型生成',
+      licence: (name) => `许可证：${name}`,
+    },
     preset: {
       label: '花多少时间',
       names: { fast: '快速', standard: '标准', high: '高质量', creative: '创意' },

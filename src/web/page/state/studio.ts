@@ -9,15 +9,25 @@ export const studio = createStore<Studio | undefined>(undefined);
 
 const askEveryMs = { known: 12_000, unknown: 3_000 } as const;
 
-/** Times and the queue's mode change; the rest stays what it was, so nothing that is shown moves. */
-export function useStudio(): Studio | undefined {
+/** Of a model; of the default where there is no such model. */
+async function askFor(model: string | undefined, signal: AbortSignal): Promise<Studio> {
+  const ofDefault = () => call<Studio>('/v1/studio', { signal });
+  if (model === undefined) return await ofDefault();
+  return await call<Studio>(`/v1/studio?model=${encodeURIComponent(model)}`, { signal }).catch(ofDefault);
+}
+
+/**
+ * Times and the queue's mode change; the rest stays what it was, so nothing that is shown moves.
+ * @param model whose; undefined for the default one
+ */
+export function useStudio(model?: string): Studio | undefined {
   useEffect(() => {
     let timer: ReturnType<typeof setTimeout>;
     const stop = new AbortController();
     const ask = async (): Promise<void> => {
       if (!document.hidden) {
         const { signal } = stop;
-        const now = await call<Studio>('/v1/studio', { signal }).catch(() => undefined);
+        const now = await askFor(model, signal).catch(() => undefined);
         if (signal.aborted) return;
         if (now) studio.set(now);
       }
@@ -28,6 +38,6 @@ export function useStudio(): Studio | undefined {
       clearTimeout(timer);
       stop.abort();
     };
-  }, []);
+  }, [model]);
   return useStore(studio);
 }

@@ -1,0 +1,61 @@
+/** Several models in Discord: offered while there are several, completed as somebody types, and refused by name. */
+import { afterEach, expect, it } from 'vitest';
+import { loadPack } from '../../../src/inference/packs/files.ts';
+import type { PackManifest } from '../../../src/inference/packs/manifest.ts';
+import { Keys } from '../../../src/queue/keys.ts';
+import { Ledger } from '../../../src/queue/ledger.ts';
+import { tellOfModels } from '../../../src/queue/models.ts';
+import { photo, Stage } from '../../helpers/discord-stage.ts';
+import { tinyPackPath } from '../../helpers/golden.ts';
+
+let stage: Stage | undefined;
+afterEach(async () => {
+  await stage?.stop();
+  stage = undefined;
+});
+
+/** Two models of one worker, which are the same but in name. */
+async function begin(): Promise<Stage> {
+  stage = await Stage.start({ generate: 'nobody' });
+  const { manifest } = await loadPack(tinyPackPath);
+  const models: PackManifest[] = [
+    { ...manifest, id: 'plain-1', title: 'Plain' },
+    { ...manifest, id: 'moving-pictures-2', title: 'Moving pictures', licence: 'of its own' },
+  ];
+  const told = models.map((model) => [model.id, JSON.stringify(model)] as const);
+  await tellOfModels(stage.redis.connect(), new Keys(), new Map(told));
+  await stage.startWorker(
+    stage.clips(),
+    models.map(({ id }) => id),
+  );
+  return stage;
+}
+
+const offersModels = ({ server }: Stage): boolean =>
+  JSON.stringify(server.commands()).includes('"name":"model"');
+
+it('are offered as soon as there is more than one, with what they cost', async () => {
+  const { server, ada, channel } = await begin();
+  await server.until(() => stage && offersModels(stage));
+  const all = await ada.completes('/animate', { model: '' }, 'model', { channel });
+  expect(all).toMatchObject([
+    { name: 'Plain · 1 credit', value: 'plain-1' },
+    { name: 'Moving pictures · 1 credit', value: 'moving-pictures-2' },
+  ]);
+  const some = await ada.completes('/animate', { model: 'PICT' }, 'model', { channel });
+  expect(some).toMatchObject([{ value: 'moving-pictures-2' }]);
+});
+
+it('make what they are asked for; one that nobody has is refused by name', async () => {
+  const { server, ada, channel, redis } = await begin();
+  await server.until(() => stage && offersModels(stage));
+  const asked = ada.runs('/animate', { image: photo, model: 'moving-pictures-2' }, { channel });
+  const shown = await stage?.video(asked);
+  expect(shown?.attachments).toHaveLength(1);
+  const names = await redis.connect().keys('kinora:job:*');
+  const ledger = new Ledger(redis.connect());
+  const [entry] = await ledger.readAll(names.map((name) => name.slice('kinora:job:'.length)));
+  expect(entry).toMatchObject({ model: 'moving-pictures-2', request: { model: 'moving-pictures-2' } });
+  const refused = ada.runs('/animate', { image: photo, model: 'gone-3' }, { channel });
+  await stage?.said(refused, /No worker has the model "gone-3" now; there are plain-1, moving-pictures-2\./);
+});
