@@ -100,6 +100,22 @@ const details: readonly [readonly [string, ErrorDetail], ...(readonly [string, E
     'There is no option "sed"; known are prompt, seed.',
     { kind: 'unknownOption', got: 'sed', known: ['prompt', 'seed'] },
   ],
+  [
+    'The model must be a name in small letters, digits, dots, hyphens or underscores.',
+    { kind: 'nameForm', what: 'model' },
+  ],
+  [
+    'No worker has the model "gone" now; there are one, two.',
+    { kind: 'noSuchModel', got: 'gone', models: ['one', 'two'] },
+  ],
+  [
+    'No worker has the model "gone" now; there is one.',
+    { kind: 'noSuchModel', got: 'gone', models: ['one'] },
+  ],
+  [
+    'No worker has the model "gone" now, and none has another.',
+    { kind: 'noSuchModel', got: 'gone', models: [] },
+  ],
   ['The option "seed" is given twice.', { kind: 'givenTwice', what: 'seed' }],
   ['The size must look like 512 or 640x384.', { kind: 'sizeForm' }],
   [
@@ -217,6 +233,8 @@ const remedies: Readonly<Record<string, string>> = {
   sizeLimits: 'Choose a size inside these limits and try again.',
   oneOf: 'Choose one of these and try again.',
   notOneOf: 'Choose one of these and try again.',
+  nameForm: 'Correct it, or leave it out.',
+  noSuchModel: 'Name one of these, or none for the first of them.',
   unknownOption: 'Correct its name, or leave it out.',
   givenTwice: 'Give it once and try again.',
   otherPicture: 'Give the picture that the video was made of.',
