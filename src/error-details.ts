@@ -33,6 +33,7 @@ const detailSchemas = [
   }),
   kind('otherPicture', { videoId: z.string() }),
   kind('otherShape', { videoId: z.string(), numFrames: z.number(), width: z.number(), height: z.number() }),
+  kind('tooLong', { seconds: z.number(), max: z.number() }),
   kind('maskShape', {
     width: z.number(),
     height: z.number(),
@@ -120,6 +121,7 @@ export const englishDetails: DetailSentences = {
     `The video ${videoId} was made from another picture; a variation needs the same one.`,
   otherShape: ({ videoId, numFrames, width, height }) =>
     `The video ${videoId} has ${numFrames} frames of ${width}x${height}; a variation must have the same.`,
+  tooLong: ({ seconds, max }) => `The extended video would be ${seconds} s long; expected at most ${max} s.`,
   maskShape: ({ width, height, pictureWidth, pictureHeight }) =>
     `The mask has ${width} x ${height} pixels and its picture ${pictureWidth} x ${pictureHeight}; expected the same shape.`,
   maskEmpty: () => 'The mask is black everywhere, so nothing would move; expected white where it may.',
@@ -176,6 +178,7 @@ export const englishRemedies: { readonly [Kind in keyof Details]?: string } = {
   givenTwice: 'Give it once and try again.',
   otherPicture: 'Give the picture that the video was made of.',
   otherShape: 'Leave out the size and the number of frames.',
+  tooLong: 'Start anew from its picture, or extend an earlier part.',
   maskShape: 'Paint the mask over the whole picture, and try again.',
   maskEmpty: 'Paint what should move, or leave the mask out.',
   maskUnreadable: 'Save the mask as PNG and try again.',

@@ -17,6 +17,9 @@ import type { Understood } from '../../src/request/understood.ts';
 export interface MadeClip {
   readonly frames: Uint8Array[];
   readonly understood: Understood;
+  readonly videoId: string;
+  readonly width: number;
+  readonly height: number;
 }
 
 export class Generator {
@@ -43,18 +46,21 @@ export class Generator {
     const image = await decodeImage(file);
     const request = resolveRequest(this.#pack.manifest, { seed: 1, ...options }, image);
     let understood: Understood = { asked: [], done: [] };
+    let videoId = '';
     const hooks = {
       signal: new AbortController().signal,
       onProgress: () => {},
       onReport: (report: GenerationReport) => {
         understood = report.understood ?? understood;
+        videoId = report.videoId;
       },
     };
     const frames: Uint8Array[] = [];
     for await (const { data } of this.#pipeline.generate({ ...request, image: pictureOf(image) }, hooks)) {
       frames.push(data.slice());
     }
-    return { frames, understood };
+    const { width, height } = request;
+    return { frames, understood, videoId, width, height };
   }
 
   async close(): Promise<void> {

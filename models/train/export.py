@@ -27,7 +27,7 @@ from kinds import KINDS
 
 ID = "kinora-builtin-2"
 IMAGE_SIDE = 64
-COND_OUTPUTS = ["fps_emb", "context", "image_latents_enc"]
+COND_OUTPUTS = ["fps_emb", "context", "camera_path", "image_latents_enc"]
 
 
 class VaeEncoder(nn.Module):
@@ -148,6 +148,7 @@ def cond_inputs(words: Tensor, frames: int, h: int, w: int) -> dict[str, Tensor]
         "encoder_hidden_states": words,
         "draws": torch.rand(1, scene.DRAWS),
         "frame_size": torch.tensor([4 * h, 4 * w]),
+        "frame_views": torch.zeros(frames, 4),
     }
 
 
@@ -159,13 +160,14 @@ def conditioner(whole: scene.Scene, inputs: dict[str, Tensor]) -> ModelProto:
         "image_latents": {3: "h", 4: "w"},
         "image_embeddings": {0: "B"},
         "frame_positions": {0: "F"},
+        "frame_views": {0: "F"},
         "encoder_hidden_states": {0: "B", 1: "T"},
         "context": {0: "B"},
         "frames": {0: "F"},
     }
-    outputs = [*COND_OUTPUTS[:2], "frames", *scene.SHARED]
+    outputs = [*COND_OUTPUTS[:3], "frames", *scene.SHARED]
     outer = trace(Graph(prepare, inputs, outputs, axes))
-    _, _, frames, *shared = prepare(*inputs.values())
+    _, _, _, frames, *shared = prepare(*inputs.values())
     frame_inputs = {"place": frames[1], **dict(zip(scene.SHARED, shared, strict=True))}
     inner = trace(
         Graph(

@@ -96,10 +96,13 @@ class Prepare(nn.Module):
         encoder_hidden_states: Tensor,
         draws: Tensor,
         frame_size: Tensor,
+        frame_views: Tensor,
     ) -> tuple[Tensor, ...]:
-        """frame_size (2,): height and width of the frames, at most those of the picture, in pixels.
+        """frame_size (2,): height and width of the frames, at most those of the picture, in pixels. frame_views
+        (F, 4): m, cx, cy and angle of each frame; of one whose m is 0, the clip's own.
 
-        → fps_emb (1, 64), context (B, 2, 128), m, cx, cy, angle, position of each frame (F, 5), SHARED.
+        → fps_emb (1, 64), context (B, 2, 128), camera_path (33, 4): the clip's own views at 0, 1/32 … 1, the
+        view and position of each frame (F, 5), SHARED.
         """
         picture = self.decoder(image_latents[:, :, 0])
         places = self.find(picture)
@@ -112,18 +115,24 @@ class Prepare(nn.Module):
         short = torch.minimum(height, width)
         standing_out = salience.places(picture * 0.5 + 0.5)
         focus = salience.focus(standing_out, course)
-        p = frame_positions[None]
         seen = frame_size.to(picture.dtype) / short
         half = (width / short, height / short)
-        path = camera.camera(hot, gain, p, half, (seen[1], seen[0]), course, focus)
-        frames = torch.stack([*(numbers[0] for numbers in path), frame_positions], 1)
+
+        def views(p: Tensor) -> Tensor:
+            path = camera.camera(hot, gain, p[None], half, (seen[1], seen[0]), course, focus)
+            return torch.cat([numbers.reshape(-1, 1) for numbers in path], 1)
+
+        whole = views(torch.linspace(0, 1, camera.SAMPLES, dtype=picture.dtype))
+        own = views(frame_positions)
+        given = torch.where(frame_views[:, :1] > 0, frame_views, own)
+        frames = torch.cat([given, frame_positions[:, None]], 1)
         moving = local.maps(places, hot, gain, course, details)
         done, wanted = hot @ self.levels, asked @ self.levels
         rest = image_embeddings.new_zeros(1, ASKED - len(KINDS))
         row = torch.cat([done, rest, wanted, rest], 1)[:, None]
         context = torch.cat([image_embeddings, row.expand(image_embeddings.shape[0], -1, -1)], 1)
         shared = (picture, frame_size, *moving, hot, course, details, standing_out[0][:, 0])
-        return fps_features(rate), context, frames, *shared
+        return fps_features(rate), context, whole, frames, *shared
 
 
 @torch.jit.script_if_tracing
@@ -153,11 +162,14 @@ class Frame(nn.Module):
         details: Tensor,
         first: Tensor,
     ) -> Tensor:
-        """place (5,): m, cx, cy, angle and position; the others as Prepare gives them → (32, h, w).
+        """place (5,): m, cx, cy, angle and position, which is 0 … 1, and 1 … 2 in a clip that goes on from
+        the evening of an earlier one; the others as Prepare gives them → (32, h, w).
 
         first (1, 2): the place that stands out most, in -1 … 1 of the picture.
         """
-        m, cx, cy, angle, p = place[0], place[1], place[2], place[3], place[4:5]
+        m, cx, cy, angle = place[0], place[1], place[2], place[3]
+        evening = place[4:5].clamp(max=1)
+        p = place[4:5] - (place[4:5] > 1).to(place.dtype)
         height, width = (torch.as_tensor(n).to(place.dtype) for n in picture.shape[2:])
         short = torch.minimum(height, width)
         ax, ay = width / short, height / short
@@ -172,21 +184,21 @@ class Frame(nn.Module):
         # What rises stays with the thing that it rises from.
         x, y = first[:, 0] * ax - cx, first[:, 1] * ay - cy
         source = torch.stack([angle.cos() * x - angle.sin() * y, angle.sin() * x + angle.cos() * y], 1) * m
-        frame = self.weather(frame, hot, p, course, details, picture * 0.5 + 0.5, source)
+        frame = self.weather(frame, hot, p, course, details, picture * 0.5 + 0.5, source, evening)
         return self.encoder(frame * 2 - 1)[0]
 
 
 class Scene(nn.Module):
-    """Both, as unet_cond has them: → fps_emb, context, image_latents_enc (1, 32, F, h, w)."""
+    """Both, as unet_cond has them: → fps_emb, context, camera_path, image_latents_enc (1, 32, F, h, w)."""
 
     def __init__(self, prepare: Prepare, frame: Frame) -> None:
         super().__init__()
         self.prepare, self.frame = prepare, frame
 
-    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        fps_emb, context, frames, *shared = self.prepare(*inputs)
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        fps_emb, context, path, frames, *shared = self.prepare(*inputs)
         latents = torch.stack([self.frame(place, *shared) for place in frames], 1)
-        return fps_emb, context, latents[None]
+        return fps_emb, context, path, latents[None]
 
 
 class ImageEncoder(nn.Module):

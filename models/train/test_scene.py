@@ -44,7 +44,7 @@ def levels(context: Tensor, offset: int) -> dict[str, float]:
 
 def run(whole: scene.Scene, *rows: dict[str, str], frames: int = 2) -> tuple[Tensor, Tensor]:
     torch.manual_seed(4)
-    _, context, latents = whole(*export.cond_inputs(words(*rows), frames, 16, 20).values())
+    _, context, _, latents = whole(*export.cond_inputs(words(*rows), frames, 16, 20).values())
     return context, latents
 
 
@@ -79,7 +79,7 @@ def test_a_negative_prompt_takes_motions_out(whole: scene.Scene) -> None:
 def test_a_still_clip_is_the_picture(whole: scene.Scene) -> None:
     torch.manual_seed(4)
     inputs = export.cond_inputs(words({"static": "normal"}), 3, 16, 20)
-    _, _, latents = whole(*inputs.values())
+    _, _, _, latents = whole(*inputs.values())
     assert latents.shape == (1, dct.CHANNELS, 3, 16, 20)
     assert float((latents - inputs["image_latents"]).abs().max()) < 1e-4
 
@@ -89,7 +89,7 @@ def test_a_panorama_is_passed_from_end_to_end_pixel_by_pixel(whole: scene.Scene)
     for asked, first, last in (("pan-right", 0, 1), ("pan-left", 1, 0)):
         inputs = export.cond_inputs(words({asked: "normal"}), 3, 16, 64)
         inputs["frame_size"] = torch.tensor([64, 112])
-        _, context, latents = whole(*inputs.values())
+        _, context, _, latents = whole(*inputs.values())
         assert levels(context, 0) == {asked: 0.65}
         assert latents.shape == (1, dct.CHANNELS, 3, 16, 28)
         picture = inputs["image_latents"][:, :, 0]
@@ -113,7 +113,39 @@ def test_the_graph_draws_what_pytorch_draws(whole: scene.Scene, tmp_path: Path) 
     ):
         inputs = export.cond_inputs(words(*rows), frames, h, w)
         inputs["frame_size"] = torch.tensor(size)
+        inputs["frame_views"][1:] = torch.tensor([1.2, 0.05, -0.04, 0.03])
         expected = whole(*inputs.values())
         got = session.run(None, {name: inputs[name].numpy() for name in names})
         for e, g in zip(expected, got, strict=True):
             assert np.abs(e.numpy() - g).max() < 1e-4
+
+
+def test_a_frame_shows_the_view_that_it_is_given(whole: scene.Scene) -> None:
+    torch.manual_seed(4)
+    inputs = export.cond_inputs(words({"pan-left": "fast"}), 3, 16, 20)
+    _, _, path, own = whole(*inputs.values())
+    inputs["frame_views"] = path[[0, 16, 32]].flip(0)
+    _, _, same, given = whole(*inputs.values())
+    assert torch.equal(same, path)
+    assert float((given - own.flip(2)).abs().max()) < 1e-4
+    inputs["frame_views"][:] = torch.tensor([1.0, 0.0, 0.0, 0.0])
+    _, _, _, still = whole(*inputs.values())
+    assert float((still - inputs["image_latents"]).abs().max()) < 1e-4
+
+
+def test_what_goes_round_goes_on_and_an_evening_stays(whole: scene.Scene) -> None:
+    still = torch.tensor([1.0, 0.0, 0.0, 0.0])
+
+    def drawn(asked: dict[str, str], *positions: float) -> Tensor:
+        torch.manual_seed(4)
+        inputs = export.cond_inputs(words(asked), len(positions), 16, 20)
+        inputs["frame_positions"] = torch.tensor(positions)
+        inputs["frame_views"] = still.repeat(len(positions), 1)
+        latents: Tensor = whole(*inputs.values())[3]
+        return latents[0].transpose(0, 1)
+
+    first, _, again = drawn({"snow": "fast", "flicker": "fast"}, 0.3, 0.8, 1.3)
+    assert float((first - again).abs().max()) < 1e-3
+    day, dusk, later, latest = drawn({"dusk": "fast"}, 0.0, 1.0, 1.2, 2.0)
+    assert float((day - dusk).abs().max()) > 0.1
+    assert torch.equal(dusk, later) and torch.equal(dusk, latest)

@@ -40,6 +40,7 @@ class Clip(nn.Module):
             details.expand(n, -1),
             picture,
             source,
+            p,
         )
 
 

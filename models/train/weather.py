@@ -145,10 +145,11 @@ class Weather(nn.Module):
         details: Tensor,
         picture: Tensor,
         source: Tensor,
+        evening: Tensor,
     ) -> Tensor:
         """frames (N, 3, H, W) in 0 … 1, H and W multiples of 16; p (N,) in 0 … 1; picture (1, 3, H, W) in
         0 … 1 is the clip's; source (N, 2), in half short sides from the middle of the frame, is what steam
-        rises from. one_hot (N, 29, 4), course and
+        rises from; evening (N,) in 0 … 1 is how far dusk has come. one_hot (N, 29, 4), course and
         details (N, 32) are those of one clip: their first row is read → (N, 3, H, W) in 0 … 1.
         """
         hot, course, details = one_hot[0], course[:1], details[:1]
@@ -157,7 +158,7 @@ class Weather(nn.Module):
         size = torch.stack([height, width, torch.minimum(height, width)])
         level = hot @ hot.new_tensor(LEVELS)
         wind = level[INDEX["wind-right"]] - level[INDEX["wind-left"]]
-        graded = self._grade(frames, hot, p, course, details, picture, source, size, wind)
+        graded = self._grade(frames, hot, p, course, details, picture, source, evening, size, wind)
         tone = picture.mean((0, 2, 3))
         return self._particles(graded, hot, p[:, None], course, details, size, tone, wind)
 
@@ -170,6 +171,7 @@ class Weather(nn.Module):
         details: Tensor,
         picture: Tensor,
         source: Tensor,
+        evening: Tensor,
         size: Tensor,
         wind: Tensor,
     ) -> Tensor:
@@ -183,12 +185,12 @@ class Weather(nn.Module):
         # Steam needs room above its source.
         low = (source[:, 1] / ay).clamp(-0.25, 0.85)
         source = torch.stack([source[:, 0], low * ay], 1)[:, :, None, None]
-        p = p[:, None, None, None]
+        p, evening = p[:, None, None, None], evening[:, None, None, None]
         leaning = wind + (1 - wind.abs()) * 0.5 * (course[0, 26] - 0.5)
         fog, steam, rays = by_class("fog", FOG), by_class("steam", STEAM), by_class("rays", RAYS)
         flicker, dusk = by_class("flicker", FLICKER), by_class("dusk", DUSK)
         storm, rain = by_class("lightning", LIGHTNING), by_class("rain", RAIN_GREY)
-        field = air.dusk(p, x, y, self.noise, course, details, dusk)
+        field = air.dusk(evening, x, y, self.noise, course, details, dusk)
         for other in (
             lightning.storm(p, x, y, course, details, storm, by_class("lightning", STRIKES)),
             (1 - 0.55 * rain + 0 * p, 0.02 * rain + 0 * p),
@@ -198,7 +200,7 @@ class Weather(nn.Module):
             air.flicker(frames, p, x, y, course, details, flicker, by_class("flicker", FLICKER_TURNS)),
         ):
             field = air.after(field, other)
-        grey = 1.2 * rain + 0.25 * dusk * p + 0.3 * storm * lightning.gathering(p)
+        grey = 1.2 * rain + 0.25 * dusk * evening + 0.3 * storm * lightning.gathering(p)
         present = fog + steam + rays + flicker + dusk + storm + rain
         return air.apply(frames, grey, *field, present)
 

@@ -5,7 +5,8 @@ import type { LedgerEntry } from '../queue/ledger.ts';
 import type { QueuePosition } from '../queue/time-left.ts';
 import type { PromptTip } from '../request/prompt-tip.ts';
 import type { Understood } from '../request/understood.ts';
-import { encodingMsOf, type TrackedJob } from './requests.ts';
+import { encodingMsOf } from './earlier-job.ts';
+import type { TrackedJob } from './requests.ts';
 import type { Answer } from './upkeep/delivery.ts';
 
 export interface Waiting {

@@ -19,6 +19,7 @@ export const actions = [
   'remix',
   'subtle',
   'strong',
+  'extend',
   'settings',
   'smooth',
   'loop',

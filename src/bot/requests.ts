@@ -11,10 +11,11 @@ import { checkMaskShape, readMask } from '../inference/pictures/motion-mask.ts';
 import type { Logger } from '../log.ts';
 import type { Artifacts } from '../queue/artifacts.ts';
 import type { JobClient } from '../queue/client.ts';
-import { type Artifact, type JobRequest, jobRequestSchema } from '../queue/jobs.ts';
+import { type JobRequest, jobRequestSchema, type waysAgain } from '../queue/jobs.ts';
 import type { LedgerEntry } from '../queue/ledger.ts';
 import { msUntilNextDay } from '../queue/quota-day.ts';
 import type { QueuePosition } from '../queue/time-left.ts';
+import { checkExtensionOptions, checkLength } from '../request/extension.ts';
 import {
   heeds,
   type IgnorableOption,
@@ -22,13 +23,13 @@ import {
   withEffect,
   withoutEffect,
 } from '../request/model-limits.ts';
-import type { Preset } from '../request/presets.ts';
 import { type PromptTip, promptTip } from '../request/prompt-tip.ts';
 import { type ChatOptions, type Generation, toGeneration, variationStrengths } from '../request/request.ts';
 import { resolveRequest } from '../request/resolve.ts';
 import { type Cut, cutOf } from '../request/sizes.ts';
 import { brokenRule, type ReadyRules, type RuleBook } from './admin/rules.ts';
 import { uploadShare } from './buttons.ts';
+import { asItWasMade, extensionOf, timeTaken } from './earlier-job.ts';
 import type { Models } from './models.ts';
 import { offeredBy } from './offered.ts';
 import type { Person, Place } from './people.ts';
@@ -55,6 +56,8 @@ export interface ChatRequest {
   readonly picture: Uint8Array | (() => Promise<Uint8Array | Refused>) | { readonly ofJob: string };
   /** A picture of the same shape, white where the video may move; or the job whose mask it is. */
   readonly mask?: Uint8Array | (() => Promise<Uint8Array | Refused>) | { readonly ofJob: string } | undefined;
+  /** Of an extension: the job whose video it continues, or which continues the same video. */
+  readonly continues?: { readonly file: 'video' | 'earlier'; readonly ofJob: string } | undefined;
   /** The picture was sent under a cover, so its video is, too. */
   readonly isCovered?: boolean;
   /** As optionsFrom() gives them. */
@@ -96,7 +99,7 @@ export interface Accepted {
 /** A refused request is over: nothing was charged. A duplicate has its message, or lost it on the way. */
 export type RequestOutcome = Accepted | { readonly kind: 'duplicate' } | Refused;
 
-export type AgainAction = 'reroll' | 'remix' | 'subtle' | 'strong';
+export type AgainAction = (typeof waysAgain)[number];
 
 /** Of a request like an earlier one: the earlier one's, none, or another. */
 export type NewMask = 'kept' | 'none' | Uint8Array;
@@ -281,7 +284,7 @@ export class Requests {
 
   /** Fetches the picture and puts it into the job's folder. One that cannot be animated is refused before it waits. */
   async #storePicture(
-    { jobId, picture, mask: given }: ChatRequest,
+    { jobId, picture, mask: given, continues }: ChatRequest,
     generation: Generation,
     model: PackManifest | undefined,
   ): Promise<StoredPicture | Refused> {
@@ -292,9 +295,12 @@ export class Requests {
     if (isEarlier && !(await artifacts.hasImage(source.ofJob))) return refused('gone');
     const header = await this.#decoder.check(isEarlier ? artifacts.files(source.ofJob).image : source);
     const clip = model && resolveRequest(model, generation, header);
+    const { extension } = generation;
+    if (clip && extension) checkLength(extension.numFrames + clip.numFrames, clip.fps);
     const mask = typeof given === 'function' ? await given() : given;
     if (mask && 'kind' in mask) return mask;
     if (mask instanceof Uint8Array) checkMaskShape(await readMask(() => this.#decoder.check(mask)), header);
+    if (continues) await artifacts.copyEarlier(continues.file, continues.ofJob, jobId);
     if (isEarlier) await artifacts.copy('image', source.ofJob, jobId);
     else await artifacts.storeImage(jobId, source);
     if (mask instanceof Uint8Array) await artifacts.storeMask(jobId, mask);
@@ -319,7 +325,10 @@ export class Requests {
     return known ? { kind: 'duplicate' } : refused({ kind: 'rule', rule });
   }
 
-  /** Submits a request like an earlier one: all is kept, its model too, but the seed, and what `changes` and `mask` say. */
+  /**
+   * Submits a request like an earlier one: all is kept, its model too, but the seed, and what `changes` and `mask` say. An
+   * extension keeps the seed, and only what decides its content can be changed.
+   */
   async submitAgain(
     entry: LedgerEntry,
     action: AgainAction,
@@ -328,7 +337,8 @@ export class Requests {
     mask: NewMask = 'kept',
   ): Promise<RequestOutcome> {
     const { variation: _, seed: earlierSeed, ...rest } = entry.request.generation;
-    const base: Generation = { ...rest, seed: action === 'remix' ? earlierSeed : randomInt(2 ** 32) };
+    const keepsSeed = action === 'remix' || action === 'extend';
+    const base: Generation = { ...rest, seed: keepsSeed ? earlierSeed : randomInt(2 ** 32) };
     // A model that nobody chose may be gone without being missed: the default makes it then.
     const made = entry.model ?? entry.artifact?.model;
     const isThere = made !== undefined && this.#tools.models.isOffered(made);
@@ -338,6 +348,16 @@ export class Requests {
       if (!videoId) return refused('gone');
       base.variation = { videoId, strength: variationStrengths[action] };
       Object.assign(base, asItWasMade(entry, this.#tools.models.presetsOf(made)));
+    }
+    if (action === 'extend') {
+      const checked = optionsFrom(() => {
+        checkExtensionOptions(changes);
+        return changes;
+      });
+      if (checked.kind === 'refused') return checked;
+      const extension = extensionOf(entry);
+      if (!extension) return refused('gone');
+      Object.assign(base, { extension }, asItWasMade(entry, this.#tools.models.presetsOf(made)));
     }
     // A private job stays private, unless the changes say otherwise.
     const options = { ...changes, isPrivate: changes.isPrivate ?? entry.request.isPrivate };
@@ -349,6 +369,10 @@ export class Requests {
     return await this.submit({
       ...origin,
       picture,
+      continues: base.extension && {
+        file: action === 'extend' ? 'video' : 'earlier',
+        ofJob: entry.id,
+      },
       mask: mask === 'none' ? undefined : mask === 'kept' ? ofEarlier : mask,
       isCovered: entry.request.isSpoiler,
       options,
@@ -357,41 +381,4 @@ export class Requests {
       earlier,
     });
   }
-}
-
-/** A variation has the size and frames of its video, also where memory made that smaller than the request. */
-function asItWasMade(
-  { artifact, request: { generation } }: LedgerEntry,
-  presets: Readonly<Record<string, Preset | undefined>>,
-): Partial<Generation> {
-  const { reducedTo: preset = '' } = artifact ?? {};
-  const made = presets[preset];
-  if (!artifact || !made) return {};
-  const requested = presets[generation.preset];
-  const least = (name: 'numFrames' | 'numInferenceSteps'): number =>
-    Math.min(made[name], generation[name] ?? requested?.[name] ?? made[name]);
-  return {
-    preset,
-    size: `${artifact.width}x${artifact.height}`,
-    numFrames: least('numFrames'),
-    numInferenceSteps: least('numInferenceSteps'),
-  };
-}
-
-/** Time that a job took to encode prompt and picture, in ms. */
-export function encodingMsOf({ timings }: Artifact): number {
-  return (timings['encodeText'] ?? 0) + (timings['encodeImage'] ?? 0);
-}
-
-/**
- * What a job took for results that a later one may find in the cache. A job that found its picture there took nothing
- * itself, so the time of the job before it counts.
- */
-function timeTaken({ artifact, request }: LedgerEntry): JobRequest['earlier'] {
-  if (!artifact) return undefined;
-  const encodingMs = Math.max(encodingMsOf(artifact), request.earlier?.encodingMs ?? 0);
-  return {
-    encodingMs: Math.round(encodingMs),
-    denoiseMs: Math.round(artifact.timings['denoise'] ?? 0),
-  };
 }

@@ -16,21 +16,25 @@ import {
   type SerializedError,
   serializeError,
 } from '../errors.ts';
+import type { ClipOrigin } from '../inference/image-to-video.ts';
 import type { Pack } from '../inference/packs/files.ts';
 import { PictureDecoder } from '../inference/pictures/decoder-process.ts';
 import { pictureName } from '../inference/pictures/format.ts';
 import type { ImageHeader } from '../inference/pictures/header.ts';
 import { checkMaskShape, readMask } from '../inference/pictures/motion-mask.ts';
 import { createLogger } from '../log.ts';
+import { checkExtensionOptions, checkLength } from '../request/extension.ts';
 import { type IgnorableOption, readsNoText, withoutEffect, withoutTexts } from '../request/model-limits.ts';
 import { flagOf, readFlags } from '../request/options-text.ts';
-import { type GenerationOptions, variationStrengths } from '../request/request.ts';
+import { type Generation, type GenerationOptions, variationStrengths } from '../request/request.ts';
 import { describeRequest, type ResolvedRequest, resolveRequest } from '../request/resolve.ts';
 import { type Cut, cutOf } from '../request/sizes.ts';
+import { numFramesBefore } from '../video/filters.ts';
 import { validateBudget } from '../video/fit.ts';
+import { readMp4Info } from '../video/mp4.ts';
 import { isFile, Outs } from './animate-files.ts';
 import { startEngine } from './engines.ts';
-import { findKeptVideo } from './kept-video.ts';
+import { findKeptVideo, type KeptVideo } from './kept-video.ts';
 import { choosePack } from './packs.ts';
 import { ProgressBar } from './progress-bar.ts';
 
@@ -40,6 +44,7 @@ export interface AnimateOptions {
   readonly model?: string;
   readonly device?: string;
   readonly from?: string;
+  readonly extend?: string;
   /** A picture, white where the clip may move. */
   readonly mask?: string;
   readonly strength?: string;
@@ -103,26 +108,34 @@ export async function animate(
   config: Config,
   signal: AbortSignal,
 ): Promise<void> {
-  const { from } = options;
-  const named = await splitArguments(args, from === undefined);
+  const { from, extend } = options;
+  if (from !== undefined && extend !== undefined) {
+    throw new KinoraError('INVALID_OPTION', 'There are both --from and --extend; expected one of them.', {
+      remedy: 'Vary the video with --from, or continue it with --extend.',
+    });
+  }
+  const keptId = extend ?? from;
+  const named = await splitArguments(args, keptId === undefined);
   const wanted = options.device ?? config.device;
   if (!isDevice(wanted)) {
     throw new KinoraError('INVALID_OPTION', `The device is "${wanted.slice(0, 40)}"; ${deviceExpectation}.`);
   }
   const strength = strengthOf(options);
   const pack = await choosePack(config, options.model ?? config.model);
-  const kept = from === undefined ? undefined : await findKeptVideo(config, pack, from);
-  const variation = kept ? { variation: { videoId: kept.videoId, strength } } : {};
+  const kept = keptId === undefined ? undefined : await findKeptVideo(config, pack, keptId);
+  const variation = kept && extend === undefined ? { variation: { videoId: kept.videoId, strength } } : {};
   const images = named.images.length > 0 ? named.images : kept?.imagePath ? [kept.imagePath] : [];
   if (images.length === 0) {
     const remedy = 'Name one, such as: npm run animate -- photo.jpg "camera slowly zooming in"';
     throw new KinoraError('IMAGE_NOT_FOUND', 'There is no picture to animate.', { remedy });
   }
   const flags = readFlags(options);
+  const extension = kept && extend !== undefined ? await extensionOf(kept, flags) : undefined;
   const asked = {
     ...kept?.options,
     ...flags,
     ...(named.prompt === undefined ? {} : { prompt: named.prompt }),
+    ...(extension ? { extension } : {}),
   };
   const outs = await Outs.choose(options, images);
 
@@ -137,9 +150,11 @@ export async function animate(
   };
   for (const image of images) {
     try {
-      const wish = { ...config.shortcuts, ...asked, ...variation };
+      const seed = extension ? { seed: flags.seed ?? kept?.seed } : {};
+      const wish = { ...config.shortcuts, ...asked, ...seed, ...variation };
       const mask = options.mask ?? kept?.maskPath;
-      tasks.push(await prepareTask({ image, mask, asked, wish, outs, pack, options, config }));
+      const earlierPath = extension ? kept?.videoPath : kept?.earlierPath;
+      tasks.push(await prepareTask({ image, mask, earlierPath, asked, wish, outs, pack, options, config }));
     } catch (error) {
       fail(image, error);
     }
@@ -207,6 +222,8 @@ function printJson(
 async function prepareTask(task: {
   readonly image: string;
   readonly mask: string | undefined;
+  /** The video that the extension continues. */
+  readonly earlierPath: string | undefined;
   /** What the person chose, which a variation of the video keeps. */
   readonly asked: GenerationOptions;
   readonly wish: GenerationOptions;
@@ -215,12 +232,14 @@ async function prepareTask(task: {
   readonly options: AnimateOptions;
   readonly config: Config;
 }): Promise<Task> {
-  const { image, mask, asked, wish, outs, pack, options, config } = task;
+  const { image, mask, earlierPath, asked, wish, outs, pack, options, config } = task;
   if (wish.maxBytes !== undefined) validateBudget(wish.maxBytes);
   const picture = await new PictureDecoder().check(image);
   if (mask !== undefined) checkMaskShape(await readMask(() => new PictureDecoder().check(mask)), picture);
   const request = resolveRequest(pack.manifest, wish, picture);
   const { preset: _preset, ...numbers } = request;
+  const { extension } = wish;
+  if (extension) checkLength(extension.numFrames + request.numFrames, request.fps);
   const out = await outs.of(image, request.seed);
   const metadata = config.metadata && options.metadata !== false;
   const imagePath = path.resolve(image);
@@ -231,13 +250,42 @@ async function prepareTask(task: {
     id: `cli-${randomUUID()}`,
     imagePath,
     ...ofMask,
-    origin: { imagePath, ...ofMask, options: keptOptions },
+    origin: { imagePath, ...ofMask, options: keptOptions, ...ofVideo(request, out.video, earlierPath) },
+    ...(extension && earlierPath !== undefined ? { earlier: { ...extension, path: earlierPath } } : {}),
     outPath: out.video,
     ...(out.thumbnail === undefined ? {} : { thumbnailPath: out.thumbnail }),
     ...(metadata ? { metadata: describeRequest(request, pack.manifest) } : {}),
     smaller: smallerJobs(pack.manifest, request, metadata),
   };
   return { image, picture, job, request, ignored: withoutEffect(pack.manifest, asked) };
+}
+
+function ofVideo(
+  { seed }: ResolvedRequest,
+  videoPath: string,
+  earlierPath: string | undefined,
+): Pick<ClipOrigin, 'seed' | 'videoPath' | 'earlierPath'> {
+  return { seed, videoPath: path.resolve(videoPath), ...(earlierPath === undefined ? {} : { earlierPath }) };
+}
+
+/** How the video that is kept goes on, with the flags that were given. */
+async function extensionOf(
+  { videoId, videoPath = '', options }: KeptVideo,
+  flags: GenerationOptions,
+): Promise<Generation['extension']> {
+  checkExtensionOptions(flags);
+  const info = await readMp4Info(videoPath).catch((cause: unknown) => {
+    throw new KinoraError(
+      'VIDEO_NOT_FOUND',
+      `${path.basename(videoPath) || 'The video'} is not there any more.`,
+      {
+        cause,
+      },
+    );
+  });
+  const { loop = false, smooth = 1 } = options;
+  const transformation = { loop, smooth: smooth === 2 || smooth === 3 ? smooth : 1 } as const;
+  return { videoId, numFrames: numFramesBefore(info.numFrames, transformation), ...transformation };
 }
 
 function strengthOf({ from, strength }: AnimateOptions): number {

@@ -1,4 +1,4 @@
-/** What is kept of an earlier video, for `kinora animate --from`. */
+/** What is kept of an earlier video, for `kinora animate --from` and `--extend`. */
 import { z } from 'zod';
 import type { Config } from '../config.ts';
 import { KinoraError } from '../errors.ts';
@@ -13,6 +13,10 @@ const originSchema = z.object({
   imagePath: z.string(),
   maskPath: z.string().optional(),
   options: generationSchema.partial(),
+  // Absent where an earlier version kept it.
+  seed: generationSchema.shape.seed.optional(),
+  videoPath: z.string().optional(),
+  earlierPath: z.string().optional(),
 });
 
 type Origin = z.output<typeof originSchema>;
@@ -25,6 +29,10 @@ export interface KeptVideo {
   readonly maskPath: string | undefined;
   /** As it was asked for, in the size and with the frames that it has. */
   readonly options: GenerationOptions;
+  readonly seed: number | undefined;
+  /** Where the video was written, and the one that it continues. */
+  readonly videoPath: string | undefined;
+  readonly earlierPath: string | undefined;
 }
 
 /**
@@ -47,8 +55,9 @@ export async function findKeptVideo(config: Config, pack: Pack, id: string): Pro
   const size = `${width}x${height}`;
   const stored = originSchema.safeParse(entry.meta?.['origin']);
   const origin = stored.success ? stored.data : await findJob(artifacts, videoId, ofJob && id);
-  const { imagePath, maskPath, options } = origin ?? {};
-  return { videoId, imagePath, maskPath, options: { ...options, numFrames, size } };
+  const { imagePath, maskPath, options, seed, videoPath, earlierPath } = origin ?? {};
+  const files = { imagePath, maskPath, videoPath, earlierPath };
+  return { videoId, ...files, seed, options: { ...options, numFrames, size } };
 }
 
 /** Undefined where another version of Kinora kept something else. */
@@ -71,14 +80,21 @@ async function findJob(
     if ((await artifacts.readRecord(jobId))?.videoId !== videoId) continue;
     const accepted = await artifacts.accepted(jobId);
     const {
-      seed: _seed,
+      seed,
       maxBytes: _maxBytes,
       variation: _variation,
       ...options
     } = accepted?.request.generation ?? {};
     if (!(await artifacts.hasImage(jobId))) continue;
-    const { image, mask } = artifacts.files(jobId);
-    return { imagePath: image, options, ...(accepted?.request.hasMask ? { maskPath: mask } : {}) };
+    const { image, mask, video, earlier } = artifacts.files(jobId);
+    return {
+      imagePath: image,
+      options,
+      seed,
+      videoPath: video,
+      ...(accepted?.request.hasMask ? { maskPath: mask } : {}),
+      ...(accepted?.request.generation.extension ? { earlierPath: earlier } : {}),
+    };
   }
   return undefined;
 }

@@ -5,6 +5,7 @@ import type { CacheUse } from '../inference/latent-cache.ts';
 import type { Shortcuts } from '../request/request.ts';
 import type { ClipRequest, VideoRequest } from '../request/resolve.ts';
 import type { Understood } from '../request/understood.ts';
+import type { EarlierVideo } from '../video/continue.ts';
 
 /** How a child is set up, sent once as the first message. */
 export interface EngineOptions {
@@ -62,6 +63,8 @@ export interface EngineJob extends ClipRequest, VideoRequest {
   readonly outPath: string;
   /** JPEG beside the MP4, when wanted. */
   readonly thumbnailPath?: string;
+  /** Of an extension: the video that it continues. */
+  readonly earlier?: EarlierVideo & { readonly thumbnailPath?: string | undefined };
   /** Written into the file when present. */
   readonly metadata?: Readonly<Record<string, string>>;
   /** Smaller versions for when memory runs out, largest first. */

@@ -36,6 +36,10 @@ export interface ClipOrigin {
   readonly imagePath: string;
   readonly maskPath?: string;
   readonly options: GenerationOptions;
+  readonly seed: number;
+  /** Where its video is, and the one that it continues. */
+  readonly videoPath: string;
+  readonly earlierPath?: string;
 }
 
 /** Everything that decides the pixels of a clip. */

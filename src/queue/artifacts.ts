@@ -3,7 +3,7 @@
  * that goes out, the record that says the video is complete, and the mark that says the job was answered. With request
  * and mark, a Redis that has forgotten a job neither loses its answer nor gives it twice. Knows no Redis and no model.
  */
-import { access, copyFile, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { access, copyFile, link, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
 import { replaceFile } from '../atomic-file.ts';
@@ -28,6 +28,9 @@ export interface JobFiles {
   readonly mask: string;
   readonly video: string;
   readonly thumbnail: string;
+  /** Of an extension: the video that it continues, and its thumbnail. */
+  readonly earlier: string;
+  readonly earlierThumbnail: string;
   /** The video smoothed or looped, once somebody asked for that. */
   readonly smooth: string;
   readonly loop: string;
@@ -104,6 +107,8 @@ export class Artifacts {
       mask: join(folder, 'mask'),
       video: join(folder, 'video.mp4'),
       thumbnail: join(folder, 'thumbnail.jpg'),
+      earlier: join(folder, 'earlier.mp4'),
+      earlierThumbnail: join(folder, 'earlier.jpg'),
       smooth: join(folder, 'smooth.mp4'),
       loop: join(folder, 'loop.mp4'),
     };
@@ -137,6 +142,27 @@ export class Artifacts {
     const { folder, [file]: copied } = this.files(jobId);
     await mkdir(folder, { recursive: true, mode: 0o700 });
     await copyFile(this.files(fromJobId)[file], copied);
+  }
+
+  /**
+   * Gives an extension the video that it continues: that of a job, or the one that the job continues itself. Both jobs share
+   * the bytes where the file system can do that, since no file of a video is ever changed.
+   * @throws KinoraError VIDEO_NOT_FOUND
+   */
+  async copyEarlier(from: 'video' | 'earlier', fromJobId: string, jobId: string): Promise<void> {
+    const { folder, earlier, earlierThumbnail } = this.files(jobId);
+    const source = this.files(fromJobId);
+    const isKept = from === 'earlier' || (await this.readRecord(fromJobId)) !== undefined;
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    try {
+      if (!isKept) throw new Error('no complete video');
+      await share(source[from], earlier);
+      await share(from === 'video' ? source.thumbnail : source.earlierThumbnail, earlierThumbnail);
+    } catch (cause) {
+      if (isDiskFull(cause))
+        throw new KinoraError('DISK_FULL', 'The disk of this Kinora is full.', { cause });
+      throw new KinoraError('VIDEO_NOT_FOUND', 'The video to extend is no longer kept.', { cause });
+    }
   }
 
   async hasImage(jobId: string): Promise<boolean> {
@@ -274,4 +300,10 @@ export class Artifacts {
       throw new KinoraError('DISK_FULL', 'The disk of this Kinora is full.', { cause: error });
     }
   }
+}
+
+/** One file under both names; a copy where the file system knows no links. Another name that is there already is replaced. */
+async function share(from: string, to: string): Promise<void> {
+  await rm(to, { force: true });
+  await link(from, to).catch(async () => await copyFile(from, to));
 }

@@ -18,6 +18,9 @@ export const jobIdSchema = z.string().regex(/^[a-z][a-z0-9]*-[\w-]{1,96}$/);
 /** Twice what a server of Discord can have. */
 const mostRoles = 500;
 
+/** How a job is made from an earlier one. */
+export const waysAgain = ['reroll', 'remix', 'subtle', 'strong', 'extend'] as const;
+
 export const jobRequestSchema = z.object({
   id: jobIdSchema,
   userKey: platformKey,
@@ -44,7 +47,7 @@ export const jobRequestSchema = z.object({
   /** A mask lies beside the picture. */
   hasMask: z.boolean().default(false),
   /** The earlier job of the same person that this one was made from, and how. */
-  madeFrom: z.object({ jobId: jobIdSchema, by: z.enum(['reroll', 'remix', 'subtle', 'strong']) }).optional(),
+  madeFrom: z.object({ jobId: jobIdSchema, by: z.enum(waysAgain) }).optional(),
   /** What the earlier job took, in ms, for results that this one may find in the cache. Absent for a first request. */
   earlier: z.object({ encodingMs: z.number(), denoiseMs: z.number() }).optional(),
   /** Where the answer goes: the adapter's own data, opaque here. Never a token. */

@@ -54,6 +54,16 @@ export const generationSchema = z.object({
   smooth: z.int().positive().optional(),
   maxBytes: z.int().positive().optional(),
   variation: z.object({ videoId: z.string().min(1).max(128), strength: z.number().gt(0).max(1) }).optional(),
+  /** Goes on from the end of an earlier clip. */
+  extension: z
+    .object({
+      videoId: z.string().min(1).max(128),
+      /** Frames that it has, before it was looped or smoothed as follows. */
+      numFrames: z.int().positive(),
+      loop: z.boolean(),
+      smooth: z.union([z.literal(1), z.literal(2), z.literal(3)]),
+    })
+    .optional(),
 });
 export type Generation = z.infer<typeof generationSchema>;
 
@@ -194,7 +204,7 @@ export const optionTable = {
     flags: '--max-bytes <number>',
     help: 'make the file no larger than this',
   },
-} as const satisfies Readonly<Record<Exclude<keyof ChatOptions, 'variation'>, Option>>;
+} as const satisfies Readonly<Record<Exclude<keyof ChatOptions, 'variation' | 'extension'>, Option>>;
 
 export type OptionName = keyof typeof optionTable;
 

@@ -32,6 +32,12 @@ export interface Variation {
   readonly strength: number;
 }
 
+/** Go on from the end of an earlier clip of the same picture and size. */
+export interface Extension {
+  /** Id of the earlier clip, as reported in its GenerationReport. */
+  readonly videoId: string;
+}
+
 /** What Stable Video Diffusion is told in place of a text. */
 export interface MotionNumbers {
   /** How much moves. */
@@ -78,6 +84,8 @@ export interface ClipRequest {
   readonly variation?: Variation;
   /** What the clip becomes if the prompt pans or tilts along a picture that is much longer than its frames. */
   readonly passage?: Passage | undefined;
+  /** Then numFrames are those of the part that is made, and the frames are those that come after the earlier clip's. */
+  readonly extension?: Extension;
 }
 
 /** What is done with the frames. */
@@ -125,7 +133,7 @@ export function resolveRequest(
   const scheduler = oneOf('scheduler', options.scheduler ?? defaults.scheduler, schedulersOf(manifest));
   const isDpmChosen = scheduler === 'dpm++2m' && options.scheduler !== undefined;
   const presetSteps = Math.min(chosen.numInferenceSteps, isDpmChosen ? enoughDpmSteps : Infinity);
-  const { variation, maxBytes } = options;
+  const { variation, extension, maxBytes } = options;
   return {
     preset,
     ...conditioningOf(manifest, options, motion, guidanceScale, { numFrames, decodeChunkSize }),
@@ -144,6 +152,7 @@ export function resolveRequest(
     smooth: smoothOf(options.smooth ?? 1),
     ...(maxBytes === undefined ? {} : { maxBytes }),
     ...(variation ? { variation: checkVariation(variation) } : {}),
+    ...(extension ? { extension: { videoId: extension.videoId } } : {}),
   };
 }
 
@@ -239,11 +248,11 @@ const ladder: readonly PresetName[] = ['high', 'standard', 'fast'];
 
 /**
  * The same clip in fewer pixels and frames, largest first: as its own preset would have it, when more than that was
- * asked for, then as the smaller ones. Prompt, seed, guidance and picture stay. Empty for a variation, which must have
- * the size of its earlier clip.
+ * asked for, then as the smaller ones. Prompt, seed, guidance and picture stay. Empty for a variation and an
+ * extension, which must have the size of their earlier clip.
  */
 export function smallerRequests(manifest: ModelLimits, request: ResolvedRequest): ResolvedRequest[] {
-  if (request.variation) return [];
+  if (request.variation || request.extension) return [];
   const from = ladder.indexOf(request.preset);
   const smaller: ResolvedRequest[] = [];
   let volume = request.width * request.height * request.numFrames;

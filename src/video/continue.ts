@@ -2,7 +2,7 @@
  * One MP4 of an earlier one and of the frames that come after it. What is encoded is not encoded again: the earlier frames
  * keep their pixels through any number of continuations. Knows files, no frames.
  */
-import { rename, rm, writeFile } from 'node:fs/promises';
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { KinoraError } from '../errors.ts';
 import { defaultDeadlineMs, describe, type EncodedVideo, verify } from './encode.ts';
 import {
@@ -71,13 +71,57 @@ export async function continueVideo(options: ContinueOptions): Promise<EncodedVi
   );
 }
 
+/**
+ * The first frame of an MP4 of Kinora: RGB, row by row.
+ * @param tempPath as ContinueOptions.tempPath
+ * @throws KinoraError VIDEO_NOT_FOUND, and all that runFfmpeg throws
+ */
+export async function firstFrame(
+  path: string,
+  { tempPath, ffmpegPath, signal }: Pick<ContinueOptions, 'ffmpegPath' | 'signal'> & { tempPath: string },
+): Promise<Uint8Array> {
+  const { before: target } = temporaryFilesOf(tempPath);
+  try {
+    await readMp4Info(path).catch((cause: unknown) => {
+      throw new KinoraError('VIDEO_NOT_FOUND', 'The video to continue is not there any more.', { cause });
+    });
+    await runFfmpeg({
+      ...{
+        ffmpegPath,
+        signal,
+        target,
+        outPath: target,
+        deadlineMs: defaultDeadlineMs,
+        sharesProcessGroup: true,
+      },
+      source: { file: path },
+      inputOptions: [],
+      filter: 'scale=in_color_matrix=bt709:flags=bicubic+accurate_rnd+full_chroma_int',
+      outputOptions: ['-frames:v', '1', '-f', 'rawvideo', '-pix_fmt', 'rgb24'],
+    });
+    return await readFile(target);
+  } finally {
+    await rm(target, { force: true });
+  }
+}
+
 async function join(path: string, earlier: Mp4Info, added: Mp4Info, options: ContinueOptions): Promise<void> {
   const { before, list } = temporaryFilesOf(path);
   const isAlike = earlier.parameterSets.equals(added.parameterSets) && earlier.fps === added.fps;
   try {
     if (!isAlike) await encodeLike(before, earlier, added, options);
-    const parts = [isAlike ? options.earlier.path : before, options.addedPath];
-    const lines = parts.map((part) => `file '${part.replaceAll("'", "'\\''")}'\n`);
+    const parts = [
+      {
+        path: isAlike ? options.earlier.path : before,
+        count: numFramesBefore(earlier.numFrames, options.earlier),
+      },
+      { path: options.addedPath, count: added.numFrames },
+    ];
+    // A file says its length in milliseconds, by which the second part would begin a little late.
+    const lines = parts.map(
+      ({ path, count }) =>
+        `file '${path.replaceAll("'", "'\\''")}'\nduration ${(count / added.fps).toFixed(6)}\n`,
+    );
     await writing(options.outPath, writeFile(list, `ffconcat version 1.0\n${lines.join('')}`));
     await run(options, {
       source: { file: list },

@@ -9,7 +9,7 @@ import { readImageHeader } from '../inference/pictures/header.ts';
 import type { JobFiles } from '../queue/artifacts.ts';
 import { artifactSchema } from '../queue/jobs.ts';
 import type { LedgerEntry } from '../queue/ledger.ts';
-import type { Shortcuts } from '../request/request.ts';
+import type { Generation, Shortcuts } from '../request/request.ts';
 import { describeRequest, resolveRequest } from '../request/resolve.ts';
 import { PhaseTimes } from './phase-times.ts';
 import type { Generate } from './worker.ts';
@@ -39,6 +39,13 @@ export function engineGenerate(
   };
 }
 
+function earlierVideo(
+  { loop, smooth }: NonNullable<Generation['extension']>,
+  { earlier: path, earlierThumbnail: thumbnailPath }: JobFiles,
+): NonNullable<EngineJob['earlier']> {
+  return { path, thumbnailPath, loop, smooth };
+}
+
 async function engineJob(
   entry: LedgerEntry,
   files: JobFiles,
@@ -57,6 +64,7 @@ async function engineJob(
     model: pack.manifest.id,
     imagePath: files.image,
     ...(entry.request.hasMask ? { maskPath: files.mask } : {}),
+    ...(generation.extension ? { earlier: earlierVideo(generation.extension, files) } : {}),
     outPath: files.video,
     thumbnailPath: files.thumbnail,
     ...(embedMetadata ? { metadata: describeRequest(request, pack.manifest) } : {}),

@@ -26,7 +26,7 @@ import { startFakeTelegram } from '../fakes/telegram/server.ts';
 import { loadI2VGenXL } from '../helpers/i2vgen-xl-pack.ts';
 import { eventually, openTerms } from '../helpers/queue-harness.ts';
 import { TestRedis } from '../helpers/redis-server.ts';
-import { ffprobe } from '../helpers/video-fixture.ts';
+import { decodeFrames, ffprobe, psnr } from '../helpers/video-fixture.ts';
 
 const log = createLogger('contract', 'silent');
 const packPath = fileURLToPath(new URL('../../models/builtin', import.meta.url));
@@ -217,6 +217,13 @@ describe.each([
     return stream.nb_read_frames;
   };
 
+  const pixelsOf = async ({ id = 'none', video = new Uint8Array() }: Partial<Seen> = {}) => {
+    const file = join(folder, `seen-${id}.mp4`);
+    await writeFile(file, video);
+    const { width, height } = ffprobe(file).stream;
+    return decodeFrames(file, width, height);
+  };
+
   beforeAll(async () => {
     [chat, redis, folder, { path: ffmpegPath }] = await Promise.all([
       open(),
@@ -256,6 +263,7 @@ describe.each([
       'Remix',
       'Vary subtle',
       'Vary strong',
+      'Extend',
       'Settings',
       'Smooth ×3',
       'Loop',
@@ -329,9 +337,23 @@ describe.each([
     expect(await framesOf(remix)).toBe(8);
   });
 
+  it('an extension shows the earlier frames as they were, and as many more, again and again', async () => {
+    const [first] = videos();
+    chat.presses(first?.id ?? '', 'Extend');
+    const longer = await nextVideo(7);
+    expect(longer.text).toMatch(/seed 7 · fast/);
+    expect(longer.text).toMatch(/earlier video/);
+    expect(await framesOf(longer)).toBe(16);
+    chat.presses(longer.id, 'Extend');
+    const longest = await nextVideo(8);
+    expect(await framesOf(longest)).toBe(24);
+    const [short, long] = await Promise.all([first, longest].map((seen) => pixelsOf(seen)));
+    for (const [i, frame] of (short ?? []).entries()) expect(psnr(frame, long?.[i])).toBe(Infinity);
+  });
+
   it('what is no picture is refused with what to send instead, and nothing is queued', async () => {
     await chat.asks('zoom in', photo.subarray(0, 300));
     await eventually('the sentence', () => chat.heard().some((text) => /JPEG or PNG/.test(text)));
-    expect(videos()).toHaveLength(7);
+    expect(videos()).toHaveLength(9);
   });
 });

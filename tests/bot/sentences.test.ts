@@ -147,6 +147,10 @@ const details: readonly [readonly [string, ErrorDetail], ...(readonly [string, E
     { kind: 'otherShape', videoId: 'v', numFrames: 8, width: 64, height: 32 },
   ],
   [
+    'The extended video would be 72 s long; expected at most 60 s.',
+    { kind: 'tooLong', seconds: 72, max: 60 },
+  ],
+  [
     'This clip cannot be made smaller than 9 bytes; maxBytes is 8.',
     { kind: 'cannotFit', smallestBytes: 9, maxBytes: 8 },
   ],
@@ -240,6 +244,7 @@ const remedies: Readonly<Record<string, string>> = {
   otherPicture: 'Give the picture that the video was made of.',
   otherShape: 'Leave out the size and the number of frames.',
   encoderKilled: 'Try again; if it happens twice, see whether this machine has enough memory.',
+  tooLong: 'Start anew from its picture, or extend an earlier part.',
   cannotFit: 'Allow more bytes, or choose fewer frames or a smaller size.',
   promptLength: 'Shorten it and try again.',
   promptText: 'Write it in plain text and try again.',

@@ -16,7 +16,7 @@ import {
 } from '../helpers/video-fixture.ts';
 
 const folder = temporaryFolder();
-const [width, height, fps] = [192, 128, 8];
+const [width, height, fps] = [192, 128, 24];
 const plain = { loop: false, smooth: 1 } as const;
 const file = (name: string): string => join(folder, name);
 
@@ -49,7 +49,7 @@ describe.each(builds)('with the ffmpeg of %s', (name, path) => {
     const outPath = file(`joined-${name}.mp4`);
     const metadata = { prompt: 'then pan right', seed: '3' };
     const options = { outPath, ffmpegPath: path, metadata };
-    expect(await continued(options)).toMatchObject({ numFrames: 16, fps, durationSeconds: 2 });
+    expect(await continued(options)).toMatchObject({ numFrames: 16, fps, durationSeconds: 16 / fps });
     const again = file(`again-${name}.mp4`);
     const earlier = { path: outPath, ...plain };
     await continued({ ...options, earlier, addedPath: file('third.mp4'), outPath: again });
@@ -60,7 +60,7 @@ describe.each(builds)('with the ffmpeg of %s', (name, path) => {
       color_space: 'bt709',
       start_time: 0,
     });
-    expect(times).toEqual(Array.from({ length: 20 }, (_, i) => i / fps));
+    expect(times).toEqual(Array.from({ length: 20 }, (_, i) => expect.closeTo(i / fps, 5)));
     expect(format.tags?.['title']).toBe('then pan right');
     const alone = ["it's first: 1.mp4", 'second.mp4', 'third.mp4'].flatMap((part) =>
       decodeFrames(file(part), width, height),
@@ -83,13 +83,13 @@ describe.each(builds)('with the ffmpeg of %s', (name, path) => {
       fps,
     });
     for (const [i, frame] of decodeFrames(flat, width, height).entries()) {
-      expect(psnr(frame, textureFrame(width, height, i)), `frame ${i}`).toBeGreaterThan(34);
+      expect(psnr(frame, textureFrame(width, height, i)), `frame ${i}`).toBeGreaterThan(30);
     }
     const outPath = file(`whole-${name}.mp4`);
     const wanted = { loop: true, smooth: 2 } as const;
     const result = await continued({ ...wanted, ffmpegPath: path, outPath });
-    expect(result).toMatchObject({ numFrames: 60, fps: 16 });
-    expect(ffprobe(outPath).times).toEqual(Array.from({ length: 60 }, (_, i) => i / 16));
+    expect(result).toMatchObject({ numFrames: 60, fps: 48 });
+    expect(ffprobe(outPath).times).toEqual(Array.from({ length: 60 }, (_, i) => expect.closeTo(i / 48, 5)));
   });
 });
 
@@ -101,8 +101,8 @@ it('brings a video that was made smaller back to the size of the new frames', as
 });
 
 it('keeps within a byte budget', async () => {
-  const result = await continued({ maxBytes: 12_000 });
-  expect(result.bytes).toBeLessThanOrEqual(12_000);
+  const result = await continued({ maxBytes: 9_000 });
+  expect(result.bytes).toBeLessThanOrEqual(9_000);
   expect(result.fitted).toBeDefined();
 });
 

@@ -61,7 +61,7 @@ const failures: Readonly<Record<ErrorCode, (message: string, remedy: string) => 
     `${message} Send a shorter prompt in plain text, for example "camera slowly zooming in".`,
   INVALID_CONFIG: () => broken,
   VIDEO_NOT_FOUND: () =>
-    'That video is no longer kept here. Animate the picture again; only recent videos can be varied.',
+    'That video is no longer kept here. Animate the picture again; only recent videos can be varied or extended.',
   IMAGE_NOT_FOUND: () => 'The picture is no longer kept here. Send it again.',
   IMAGE_UNSUPPORTED: (message) => `${message} Save it as one of these, or take a screenshot, and send that.`,
   IMAGE_UNREADABLE: () => 'The picture seems damaged. Save it again as JPEG or PNG and send that.',

@@ -19,6 +19,7 @@ export const buttons = {
   remix: 'Remix',
   subtle: 'Vary subtle',
   strong: 'Vary strong',
+  extend: 'Extend',
   settings: 'Settings',
   smooth: 'Smooth ×3',
   loop: 'Loop',

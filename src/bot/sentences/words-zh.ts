@@ -19,6 +19,7 @@ export const buttons: typeof en.buttons = {
   remix: '改提示词',
   subtle: '微调',
   strong: '大改',
+  extend: '续写',
   settings: '参数',
   smooth: '流畅 ×3',
   loop: '循环',

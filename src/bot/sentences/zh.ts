@@ -74,6 +74,7 @@ const details: DetailSentences = {
   otherPicture: ({ videoId }) => `视频 ${videoId} 是用另一张图片生成的，变化需要同一张图片。`,
   otherShape: ({ videoId, numFrames, width, height }) =>
     `视频 ${videoId} 有 ${numFrames} 帧，尺寸是 ${width}x${height}，变化必须与它相同。`,
+  tooLong: ({ seconds, max }) => `续写后的视频会有 ${seconds} 秒，最长 ${max} 秒。`,
   maskShape: ({ width, height, pictureWidth, pictureHeight }) =>
     `蒙版是 ${width} x ${height} 像素，图片是 ${pictureWidth} x ${pictureHeight}；两者的形状必须相同。`,
   maskEmpty: () => '蒙版全是黑色，什么都不会动；请把要动的地方涂成白色。',
@@ -117,7 +118,7 @@ const failures: Readonly<Record<ErrorCode, string>> = {
   INVALID_OPTION: '有一个选项不对，请改正后再试。',
   INVALID_PROMPT: '提示词不能用，请换成短一些的纯文字，例如“镜头缓缓推近”。',
   INVALID_CONFIG: broken,
-  VIDEO_NOT_FOUND: '那个视频已经不在这里了。请重新发送图片；只有近期的视频可以变化。',
+  VIDEO_NOT_FOUND: '那个视频已经不在这里了。请重新发送图片；只有近期的视频可以变化或续写。',
   IMAGE_NOT_FOUND: '图片已经不在这里了，请重新发送。',
   IMAGE_UNSUPPORTED: '不支持这种图片，请转成 JPEG、PNG 或 WebP，或者发送截图。',
   IMAGE_UNREADABLE: '图片好像损坏了。请另存为 JPEG 或 PNG 后再发送。',

@@ -99,6 +99,7 @@ export class TelegramButtons {
       case 'reroll':
       case 'subtle':
       case 'strong':
+      case 'extend':
         return await requests.again(spooled, message, person, pressJobId(query.id), { entry, action });
       case 'remix':
         return await this.#askForPrompt(press, entry);

@@ -2,20 +2,24 @@
  * One job from picture to MP4. Frames go to ffmpeg while later ones are still being decoded. The one place that joins
  * inference and video; knows no messages, no processes and no model family.
  */
-
+import { copyFile, rm } from 'node:fs/promises';
 import type {
   Frame,
   GenerateRequest,
   GenerationReport,
   ImageToVideoPipeline,
+  Picture,
   ProgressEvent,
+  RgbImage,
   SmallerRuns,
 } from '../../inference/image-to-video.ts';
 import type { LatentCache } from '../../inference/latent-cache.ts';
 import type { PictureDecoder } from '../../inference/pictures/decoder-process.ts';
 import { openPicture } from '../../inference/pictures/known-picture.ts';
 import { moveInside, openMask } from '../../inference/pictures/motion-mask.ts';
-import { type EncodeOptions, encodeVideo } from '../../video/encode.ts';
+import { continueVideo, firstFrame } from '../../video/continue.ts';
+import { type EncodedVideo, type EncodeOptions, encodeVideo } from '../../video/encode.ts';
+import { temporaryFilesOf } from '../../video/output-file.ts';
 import type { EngineJob, EngineResult } from '../protocol.ts';
 
 export interface JobTools {
@@ -56,16 +60,13 @@ export async function runJob(
   let report: GenerationReport | undefined;
   const work = new AbortController();
   const isOver = AbortSignal.any([signal, work.signal]);
-  const opening = openPicture(job.imagePath, cache, (bytes) => decoder.decode(bytes, isOver));
+  const decode = (bytes: Uint8Array) => decoder.decode(bytes, isOver);
+  const opening = openPicture(job.imagePath, cache, decode);
   // The decoder has limits of its own; a large picture takes a while.
   const waitingForPicture = setInterval(onAlive, aliveIntervalMs);
   // The pipeline awaits it, unless the output is refused first.
   opening.catch(() => {}).finally(() => clearInterval(waitingForPicture));
-  const weights =
-    job.maskPath === undefined
-      ? undefined
-      : openMask(job.maskPath, opening, job, (bytes) => decoder.decode(bytes, isOver));
-  weights?.catch(() => {}); // awaited with the second frame
+  const { weights, still } = openStill(job, opening, decode, { ffmpegPath, signal: isOver, tempPath });
   let onDenoising = (): void => {};
   const framesAreComing = new Promise<void>((resolve) => {
     onDenoising = resolve;
@@ -94,7 +95,7 @@ export async function runJob(
     if (!work.signal.aborted) waiting = setInterval(onAlive, aliveIntervalMs);
   };
   async function* takeFrames(): AsyncGenerator<Frame, void> {
-    for await (const frame of weights ? moveInside(makeClip(), weights) : makeClip()) {
+    for await (const frame of weights ? moveInside(makeClip(), weights, still) : makeClip()) {
       waitForFfmpeg();
       yield frame;
       clearInterval(waiting);
@@ -107,11 +108,10 @@ export async function runJob(
   const frames = takeFrames();
   try {
     const { width, height, pictureSize } = await shaped;
-    const video = await encodeVideo(frames, {
-      ...encodeOptions({ ...job, ...withSize(job, width, height) }),
-      ...{ tempPath, ffmpegPath, signal, framesAreComing },
-      ...(job.metadata ? { lateMetadata: () => describeRuns(report?.smallerRuns) } : {}),
-    });
+    const late = job.metadata ? { lateMetadata: () => describeRuns(report?.smallerRuns) } : {};
+    const sized = { ...job, ...withSize(job, width, height) };
+    const tools = { tempPath, ffmpegPath, signal, framesAreComing, ...late };
+    const video = await writeVideo(frames, sized, tools);
     if (!report) throw new Error('The pipeline ended without a report.');
     const endedAt = performance.now();
     const picture = await opening;
@@ -146,6 +146,22 @@ export async function runJob(
   }
 }
 
+/** What stays still of a clip with a mask: where, and for an extension the frame that is shown there. */
+function openStill(
+  { maskPath, earlier, ...size }: EngineJob,
+  picture: Promise<Picture>,
+  decode: (bytes: Uint8Array) => Promise<RgbImage>,
+  tools: Parameters<typeof firstFrame>[1],
+): { readonly weights?: Promise<Uint8Array>; readonly still?: Promise<Uint8Array> } {
+  if (maskPath === undefined) return {};
+  const weights = openMask(maskPath, picture, size, decode);
+  const still = earlier && firstFrame(earlier.path, tools);
+  // Awaited with the first frames.
+  weights.catch(() => {});
+  still?.catch(() => {});
+  return { weights, ...(still ? { still } : {}) };
+}
+
 /** The size that the clip has, also in what the file says of itself. */
 function withSize({ metadata }: EngineJob, width: number, height: number): Partial<EngineJob> {
   const size = { width, height };
@@ -171,11 +187,41 @@ function describeRuns(smallerRuns: readonly SmallerRuns[] = []): Record<string, 
   return runs.length === 0 ? {} : { decodedAtOnce: runs.join(', ') };
 }
 
-function encodeOptions(job: EngineJob): Omit<EncodeOptions, 'ffmpegPath'> {
+/** The MP4 of the frames, behind those of an earlier video where there is one. */
+async function writeVideo(
+  frames: AsyncIterable<Frame>,
+  job: EngineJob,
+  {
+    lateMetadata,
+    ...tools
+  }: Pick<EncodeOptions, 'ffmpegPath' | 'signal' | 'framesAreComing' | 'lateMetadata'> & {
+    readonly tempPath: string;
+  },
+): Promise<EncodedVideo> {
   const { width, height, numFrames, fps, outPath, thumbnailPath, loop, smooth, maxBytes, metadata } = job;
-  return {
-    ...{ width, height, numFrames, fps, outPath, thumbnailPath, loop, smooth, maxBytes, metadata },
-    // The engine child leads a process group, so one kill ends it and its ffmpeg.
-    sharesProcessGroup: true,
-  };
+  // The engine child leads a process group, so one kill ends it and its ffmpeg.
+  const encoding = { ...tools, width, height, fps, sharesProcessGroup: true };
+  const whole = { loop, smooth, maxBytes, metadata };
+  const { earlier } = job;
+  if (!earlier)
+    return await encodeVideo(frames, {
+      ...encoding,
+      ...whole,
+      lateMetadata,
+      outPath,
+      numFrames,
+      thumbnailPath,
+    });
+  const { added: addedPath, candidate } = temporaryFilesOf(tools.tempPath);
+  try {
+    await encodeVideo(frames, { ...encoding, outPath: addedPath, tempPath: candidate });
+    // The first frame is the earlier video's.
+    if (thumbnailPath !== undefined && earlier.thumbnailPath !== undefined) {
+      await copyFile(earlier.thumbnailPath, thumbnailPath);
+    }
+    const described = metadata && { ...metadata, ...lateMetadata?.() };
+    return await continueVideo({ ...encoding, ...whole, metadata: described, outPath, earlier, addedPath });
+  } finally {
+    await rm(addedPath, { force: true });
+  }
 }

@@ -51,13 +51,15 @@ export type I2VGenXLManifest = z.infer<typeof i2vgenXlManifestSchema>;
  * Inputs of unet_cond that some packs have. Without `encoder_hidden_states` it depends on the picture alone, and the cores
  * read the text. `frame_positions` (F) are 0 … 1, and image_latents is the picture alone then. `draws` (1, drawsPerClip)
  * decide what the prompt leaves open: such a pack needs no noise. `frame_size` (height, width) in pixels may be smaller than
- * the picture: then the frames pass along it.
+ * the picture: then the frames pass along it. `frame_views` (F, 4) are what each frame shows of the picture, as
+ * continued-camera.ts has them; zeros leave it to the pack, which tells its own views as `camera_path`.
  */
 export const optionalInputs: readonly string[] = [
   'encoder_hidden_states',
   'frame_positions',
   'draws',
   'frame_size',
+  'frame_views',
 ];
 
 /** Of a pack whose unet_cond takes them: one half for the clip's course, one for its details. */
@@ -126,11 +128,13 @@ function shapesOf(
         ...(hasPositions ? { frame_positions: [null] } : {}),
         ...(optional.has('draws') ? { draws: [1, drawsPerClip] } : {}),
         ...(optional.has('frame_size') ? { frame_size: [2] } : {}),
+        ...(optional.has('frame_views') ? { frame_views: [null, 4] } : {}),
       },
       out: {
         fps_emb: [1, 'F'],
         context: [null, null, 'X'],
         image_latents_enc: ['R', null, null, null, null],
+        ...(optional.has('frame_views') ? { camera_path: [null, 4] } : {}),
       },
     },
     unet_core: { in: coreInputs, out: hasShallow ? { ...coreOutputs, ...deepFeatures } : coreOutputs },

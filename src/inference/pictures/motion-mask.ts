@@ -106,12 +106,14 @@ export async function readMask<Mask>(read: () => Promise<Mask>): Promise<Mask> {
 /**
  * The frames, each of them still where the weights are 0. Changes their pixels in place.
  * @param weights as motionWeights() gives them; for all frames of one size
+ * @param before what is shown there, for frames that come after those of an earlier clip; else the first frame
  */
 export async function* moveInside(
   frames: AsyncIterable<Frame>,
   weights: Promise<Uint8Array>,
+  before?: Promise<Uint8Array>,
 ): AsyncGenerator<Frame, void> {
-  let still: Uint8Array | undefined;
+  let still = await before;
   for await (const frame of frames) {
     if (still) keepStill(frame.data, still, await weights);
     else still = frame.data.slice();

@@ -9,22 +9,41 @@ import type { CacheEntry } from '../latent-cache.ts';
 import { drawsPerClip } from '../packs/i2vgen-xl.ts';
 import { TorchGenerator } from '../random.ts';
 import type { FloatTensor } from '../sessions/tensor.ts';
+import { cameraEndSchema } from './continued-camera.ts';
 import { earlierClip } from './earlier-clip.ts';
 import type { Run } from './run.ts';
 
 /** Where the two halves of the draws come from. */
-interface DrawnSeeds {
+export interface DrawnSeeds {
   readonly course: number;
   readonly details: number;
 }
 
-/** What is kept of such a clip for its variations: no latents, since they would shape nothing. */
+/** What a clip showed when it ended, for one that goes on from there. */
+const drawnEndSchema = z.object({
+  camera: cameraEndSchema,
+  detailsSeed: z.int().nonnegative(),
+  prompt: z.string(),
+  negativePrompt: z.string(),
+  targetFps: z.int().positive(),
+  /** Its motions but those of the camera, in words of our own: equal where they look alike. */
+  scenery: z.string(),
+  isEvening: z.boolean(),
+});
+export type DrawnEnd = z.output<typeof drawnEndSchema>;
+
+/** What is kept of such a clip for variations and extensions: no latents, since they would shape nothing. */
 export const drawnClipSchema = z.object({
   courseSeed: z.int().nonnegative(),
   width: z.int().positive(),
   height: z.int().positive(),
   numFrames: z.int().positive(),
+  /** Of its picture, where the frames are smaller and pass along it. */
+  pictureSize: z.object({ width: z.int().positive(), height: z.int().positive() }).optional(),
+  /** Absent where another version kept it, or the pack cannot draw a view that it is given. */
+  end: drawnEndSchema.optional(),
 });
+export type DrawnClip = z.output<typeof drawnClipSchema>;
 
 /** A variation below this strength keeps the course of the earlier clip; "subtle" is below it, "strong" is not. */
 const newCourseFrom = 0.5;

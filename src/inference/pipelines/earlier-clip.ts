@@ -1,10 +1,10 @@
-/** What the cache keeps of an earlier clip, for a variation of it. Knows no session. */
+/** What the cache keeps of an earlier clip, for a variation of it, or one that goes on from its end. Knows no session. */
 import { KinoraError } from '../../errors.ts';
 import { type CacheEntry, LatentCache } from '../latent-cache.ts';
 import type { Run } from './run.ts';
 
 /**
- * @param pictureKey of the variation's picture
+ * @param pictureKey of the new clip's picture
  * @param read what is needed of the clip's entry; undefined where it has none
  * @throws KinoraError VIDEO_NOT_FOUND, INVALID_OPTION when the earlier clip is of another picture
  */
@@ -19,7 +19,7 @@ export async function earlierClip<Kept>(
   if (kept === undefined) {
     throw new KinoraError(
       'VIDEO_NOT_FOUND',
-      `The video ${videoId} is no longer kept, so it cannot be varied.`,
+      `The video ${videoId} is no longer kept, so it can be neither varied nor extended.`,
     );
   }
   // Both pictures would shine through each other.

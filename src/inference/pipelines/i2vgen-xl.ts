@@ -14,14 +14,16 @@ import { isFinite32 } from '../sessions/finite.mjs';
 import { badNumbers } from '../sessions/session.ts';
 import { ThreadTensors } from '../sessions/thread-tensors.ts';
 import { clipShape, fingerprint, sessionMs } from './clip.ts';
-import { condition, drawnParts } from './conditioning.ts';
+import { condition, drawnParts, wholeClip } from './conditioning.ts';
 import { decodeFrames } from './decode-frames.ts';
 import { exactChunks } from './decode-runs.ts';
 import { denoise } from './denoise.ts';
-import { drawnSeeds, drawsOf } from './drawn-clip.ts';
+import { type DrawnSeeds, drawnClipSchema, drawsOf } from './drawn-clip.ts';
+import { keptDrawn, planDrawn, type Words } from './drawn-extension.ts';
 import { encodeImage, preparePicture } from './encode-image.ts';
 import { encodePrompts } from './encode-prompts.ts';
 import { enterSchedule } from './enter-schedule.ts';
+import { continuedImage, withoutFirstFrame } from './extension.ts';
 import { together } from './overlap.ts';
 import { passesAlong } from './passage.ts';
 import { Run } from './run.ts';
@@ -42,11 +44,23 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     request: Request,
     { leastMemory }: Pick<GenerateHooks, 'leastMemory'>,
   ): Promise<Request> {
-    const { passage } = request;
+    const { passage, extension } = request;
+    if (extension) return { ...request, ...(await this.#earlierShape(extension.videoId)) };
     if (!passage || !this.#pack.optionalInputs.has('frame_size')) return request;
     await this.#pack.prepare(clipShape(request), leastMemory);
     if (!(await passesAlong(this.#pack, request, passage))) return request;
     return { ...request, ...passage.frame, pictureSize: passage.picture };
+  }
+
+  /** An extension has the shape of its earlier clip; one that is not kept any more is refused later. */
+  async #earlierShape(
+    videoId: string,
+  ): Promise<Pick<GenerateRequest, 'width' | 'height' | 'pictureSize'> | undefined> {
+    const entry = await this.#cache.get(LatentCache.key('video', videoId));
+    const drawn = drawnClipSchema.safeParse(entry?.meta?.['drawn']).data;
+    if (!drawn) return undefined;
+    const { width, height, pictureSize } = drawn;
+    return { width, height, ...(pictureSize ? { pictureSize } : {}) };
   }
 
   async *generate(request: GenerateRequest, hooks: GenerateHooks): AsyncGenerator<Frame, void> {
@@ -64,28 +78,34 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       );
 
       // 2. Picture: its embedding and its latents
-      const image = await encodeImage(pack, prepared, run);
+      const ofPicture = await encodeImage(pack, prepared, run);
       run.advance('encodeImage');
 
       // 3. Conditioning: the part of the UNet that depends on no timestep
       // 4. Entry into the noise schedule: the plan of the steps, and noise or earlier latents
       const { picture } = prepared;
-      const seeds = pack.optionalInputs.has('draws')
-        ? await drawnSeeds(request, picture.key, run)
-        : undefined;
+      const { extension } = request;
+      const hasDraws = pack.optionalInputs.has('draws');
+      const image = hasDraws ? ofPicture : await continuedImage(ofPicture, request, picture.key, run);
+      const draw = (drawing = wholeClip(request.numFrames), seeds?: DrawnSeeds) =>
+        condition(pack, promptEmbeds, image, request, seeds && drawsOf(seeds), tensors, run, drawing);
+      const encodeWords = (words: Words) =>
+        encodePrompts(pack, this.#fingerprint, { ...request, ...words }, run);
+      const plan = hasDraws ? await planDrawn(request, picture.key, draw, encodeWords, run) : undefined;
+      const drawing = plan?.drawing ?? wholeClip(request.numFrames);
       // Drawing takes nearly all of the clip's time: its parts are steps, by which a hang and the time left are judged.
-      if (isDrawn) run.enter('denoising', drawnParts(request) + request.numInferenceSteps);
+      if (isDrawn) run.enter('denoising', drawnParts(request, drawing) + request.numInferenceSteps);
       const [conditioning, entry] = await together(
-        condition(pack, promptEmbeds, image, request, seeds && drawsOf(seeds), tensors, run),
+        draw(drawing, plan?.seeds),
         enterSchedule(
           pack,
           request,
           {
             pictureKey: picture.key,
-            variation: seeds ? undefined : request.variation,
+            variation: hasDraws ? undefined : request.variation,
             scale: request.guidanceScale,
             isBatched: coreBatch === 2,
-            drawNoise: noiseOf(request, seeds !== undefined),
+            drawNoise: noiseOf(request, hasDraws),
           },
           run,
         ),
@@ -100,10 +120,11 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       run.advance('denoise');
 
       // 6. Decoding. The latents reach the disk meanwhile.
-      run.enter('decoding', request.numFrames);
+      const shown = extension && !hasDraws ? withoutFirstFrame(latents) : latents;
+      const [, , numFrames = 0] = shown.dims;
+      run.enter('decoding', numFrames);
       const videoId = this.#videoId(picture.key, request);
-      const { numFrames, width, height } = request;
-      const drawn = seeds && { courseSeed: seeds.course, width, height, numFrames };
+      const drawn = plan && keptDrawn(request, plan, conditioning);
       run.keep(LatentCache.key('video', videoId), {
         tensors: drawn ? {} : { latents },
         meta: {
@@ -112,10 +133,10 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
           ...(drawn ? { drawn } : {}),
         },
       });
-      const chunkSize = Math.min(decodeChunkSize, numFrames);
-      const chunks = exactChunks(numFrames, chunkSize, pack.prefersEqualShapes);
-      yield* decodeFrames(pack, latents, request, chunks, run);
+      const chunks = exactChunks(numFrames, Math.min(decodeChunkSize, numFrames), pack.prefersEqualShapes);
+      yield* decodeFrames(pack, shown, { ...request, numFrames }, chunks, run);
       run.advance('decode');
+      const { width, height } = request;
       const report = { videoId, numFrames, width, height, timings: run.timings(), cache: run.cacheUse() };
       hooks.onReport({
         ...report,
@@ -129,7 +150,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
   /** The same request names the same clip. Names every field: callers may hand in objects that hold more. */
   #videoId(pictureKey: string, request: GenerateRequest): string {
     const { prompt, negativePrompt, seed, width, height, numFrames, numInferenceSteps } = request;
-    const { guidanceScale, guidanceEnd, targetFps, scheduler, variation, featureReuse } = request;
+    const { guidanceScale, guidanceEnd, targetFps, scheduler, variation, extension, featureReuse } = request;
     const parts: (string | number)[] = [
       this.#fingerprint,
       pictureKey,
@@ -142,6 +163,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     ];
     parts.push(numInferenceSteps, guidanceScale, guidanceEnd, targetFps, scheduler);
     if (variation) parts.push(variation.videoId, variation.strength);
+    if (extension) parts.push('extension', extension.videoId);
     // The exact path keeps the ids that it always had.
     if (featureReuse > 1) parts.push('featureReuse', featureReuse);
     return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 24);

@@ -46,6 +46,7 @@ export async function passesAlong(
     frame_positions: zeros(1),
     frame_size: frameSize(side, side),
     ...(optionalInputs.has('draws') ? { draws: zeros(1, drawsPerClip) } : {}),
+    ...(optionalInputs.has('frame_views') ? { frame_views: zeros(1, 4) } : {}),
   });
   const { asked } = readUnderstood(knownMotions(manifest) ?? [], pick(drawn, 'context'));
   const moves = along[picture.width > picture.height ? 'width' : 'height'];

@@ -17,6 +17,8 @@ declare module 'fastify' {
 
 const pictureName = 'input_reference';
 const maskName = 'motion_mask';
+/** How a form names the `id` of the object `video`. */
+const extendedName = 'video[id]';
 const largestPicture = defaultImageLimits.maxBytes;
 const textBytes = 256 * 1024;
 /** A picture in base64, and the texts beside it. */
@@ -35,7 +37,8 @@ export async function readForm(request: FastifyRequest): Promise<void> {
       if (body.has(name) || isThere) {
         throw invalidParameter(name, { kind: 'givenTwice', what: name });
       }
-      if (part.type === 'field') body.set(name, fieldValue(name, String(part.value)));
+      if (name === extendedName && part.type === 'field') body.set('video', { id: String(part.value) });
+      else if (part.type === 'field') body.set(name, fieldValue(name, String(part.value)));
       else if (name === pictureName) request.picture = await part.toBuffer();
       else if (name === maskName) request.mask = await part.toBuffer();
       else {

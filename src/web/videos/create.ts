@@ -14,7 +14,14 @@ import { maskOf, pictureOf } from './body.ts';
 import type { EventTools } from './events.ts';
 import { hashOf, type Repeatable, type Repetitions } from './idempotency.ts';
 import { fetchPicture } from './picture-url.ts';
-import { type CreateBody, optionsOf, type RemixBody, type VariationBody, type Video } from './schemas.ts';
+import {
+  type CreateBody,
+  type ExtensionBody,
+  optionsOf,
+  type RemixBody,
+  type VariationBody,
+  type Video,
+} from './schemas.ts';
 import { standingOf, videoOf } from './video.ts';
 
 const surface = 'web';
@@ -81,6 +88,26 @@ export async function rerollVideo(
   const once = await tools.repetitions.of(request, hashOf(`reroll ${earlier.id}`, {}));
   return await submitOnce(once, caller, tools, (origin) =>
     tools.services.requests.submitAgain(earlier, 'reroll', origin),
+  );
+}
+
+/** The same video and what comes after it. */
+export async function extendVideo(
+  request: FastifyRequest,
+  earlier: LedgerEntry,
+  { video: _, ...body }: ExtensionBody,
+  caller: Caller,
+  tools: CreateTools,
+): Promise<Video> {
+  const { generation } = earlier.request;
+  const { fps: _fps, ...options } = withSeconds(
+    { fps: generation.fps, ...optionsOf(body) },
+    body.seconds,
+    tools.models.of(earlier.model),
+  );
+  const once = await tools.repetitions.of(request, hashOf(`extend ${earlier.id}`, body));
+  return await submitOnce(once, caller, tools, (origin) =>
+    tools.services.requests.submitAgain(earlier, 'extend', origin, options),
   );
 }
 

@@ -23,10 +23,18 @@ export async function shownVideo(
  */
 export async function openVideo(
   request: FastifyRequest<{ Params: { id: string } }>,
+  tools: CreateTools,
+): Promise<LedgerEntry> {
+  return await namedVideo(request.params.id, request, tools);
+}
+
+/** The video that a body names; throws as openVideo() does. */
+export async function namedVideo(
+  id: string,
+  request: FastifyRequest,
   { services }: CreateTools,
 ): Promise<LedgerEntry> {
   const { person } = callerWith(request, 'use');
-  const { id } = request.params;
   const opened = await services.buttons.open(id, person, 'remix');
   if (opened.kind === 'refused') {
     const isUnknown = opened.reason.kind === 'gone';

@@ -7,14 +7,15 @@ import { errorSchema, ProblemError, refusalProblem } from '../problem.ts';
 import type { WebServer } from '../web-server.ts';
 import { largestBody, readForm } from './body.ts';
 import { assertCompleted, sendContent } from './content.ts';
-import { type CreateTools, createVideo, remixVideo, varyVideo } from './create.ts';
+import { type CreateTools, createVideo, extendVideo, remixVideo, varyVideo } from './create.ts';
 import { eventStream } from './events.ts';
 import { libraryRoutes } from './library.ts';
-import { openVideo, shownVideo } from './open-video.ts';
+import { namedVideo, openVideo, shownVideo } from './open-video.ts';
 import {
   contentSchema,
   createSchema,
   deletedSchema,
+  extensionSchema,
   idSchema,
   listSchema,
   remixSchema,
@@ -178,6 +179,28 @@ function changeRoutes(app: WebServer, tools: CreateTools, admitUpload: Gate): vo
     async (request) => {
       const entry = await openVideo(request, tools);
       return await remixVideo(request, entry, request.body, callerWith(request, 'use'), tools);
+    },
+  );
+  app.post(
+    '/v1/videos/extensions',
+    {
+      bodyLimit: largestBody,
+      onRequest: admitUpload,
+      preValidation: readForm,
+      schema: {
+        summary: 'The same video, and as long again',
+        description: 'Goes on from its end without a seam, up to 60 s in all. Only the new part is paid for.',
+        tags,
+        consumes: bodyTypes,
+        headers: repeatableSchema,
+        body: extensionSchema,
+        response: { 200: videoSchema, ...errors },
+      },
+    },
+    async (request) => {
+      const entry = await namedVideo(request.body.video.id, request, tools);
+      await assertCompleted(entry, client);
+      return await extendVideo(request, entry, request.body, callerWith(request, 'use'), tools);
     },
   );
   app.post(

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { ErrorDetail } from '../../error-details.ts';
 import { keptFiles } from '../../queue/artifacts.ts';
+import { waysAgain } from '../../queue/jobs.ts';
 import { type ChatOptions, type Option, type OptionName, optionTable } from '../../request/request.ts';
 import { understoodSchema } from '../../request/understood.ts';
 
@@ -105,6 +106,21 @@ export const variationSchema = z.strictObject({
 });
 export type VariationBody = z.infer<typeof variationSchema>;
 
+export const extensionSchema = z.strictObject({
+  video: z.strictObject({ id: z.string().max(200) }).describe('The completed video that is extended.'),
+  prompt: prompt.optional().describe('What happens next; as before where it is left out.'),
+  seconds: options.seconds.describe(
+    'Of the new part; as long as the earlier one was made where it is left out.',
+  ),
+  num_frames: options.num_frames.describe('Of the new part.'),
+  seed: options.seed,
+  negative_prompt: options.negative_prompt,
+  motion: options.motion,
+  loop: options.loop,
+  enable_frame_interpolation: options.enable_frame_interpolation,
+});
+export type ExtensionBody = z.infer<typeof extensionSchema>;
+
 export const deletedSchema = z
   .object({ id: z.string(), object: z.literal('video.deleted'), deleted: z.literal(true) })
   .meta({ id: 'VideoDeleted' });
@@ -161,7 +177,7 @@ export const videoSchema = z
     completed_at: seconds.nullable(),
     expires_at: seconds.nullable(),
     remixed_from_video_id: z.string().nullable().describe('Of every way to make one of another.'),
-    remixed_by: z.enum(['reroll', 'remix', 'subtle', 'strong']).nullable(),
+    remixed_by: z.enum(waysAgain).nullable(),
     error: z.object({ code: z.string(), message: z.string() }).nullable(),
     queue_position: z
       .int()

@@ -9,6 +9,7 @@ import { surfaceOf } from '../../queue/jobs.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
 import type { Shortcuts } from '../../request/request.ts';
 import { type ResolvedRequest, resolveRequest } from '../../request/resolve.ts';
+import { numFramesBefore } from '../../video/filters.ts';
 import type { Video } from './schemas.ts';
 
 export interface VideoTools {
@@ -87,7 +88,8 @@ export async function videoOf(
   const resolved = await resolvedOf(entry, tools);
   const made = artifact ?? resolved;
   const fps = resolved?.fps ?? artifact?.fps ?? null;
-  const planned = resolved && resolved.numFrames / resolved.fps;
+  const before = generation.extension?.numFrames ?? 0;
+  const planned = resolved && (before + resolved.numFrames) / resolved.fps;
   return {
     id: entry.id,
     object: 'video',
@@ -111,7 +113,7 @@ export async function videoOf(
     steps: standing.running?.total ?? null,
     preset: artifact?.reducedTo ?? entry.preset,
     seed: artifact?.seed ?? generation.seed,
-    num_frames: resolved?.numFrames ?? artifact?.numFrames ?? null,
+    num_frames: framesOf(entry, resolved),
     fps,
     num_inference_steps: resolved?.numInferenceSteps ?? generation.numInferenceSteps ?? null,
     guidance_scale: resolved?.guidanceScale ?? generation.guidanceScale ?? null,
@@ -134,6 +136,20 @@ export async function videoOf(
     timings: artifact?.timings ?? null,
     understood: artifact?.understood ?? null,
   };
+}
+
+/** Before they are looped or smoothed. */
+function framesOf(
+  { artifact, request: { generation } }: LedgerEntry,
+  resolved: ResolvedRequest | undefined,
+): number | null {
+  const { extension } = generation;
+  if (!extension) return resolved?.numFrames ?? artifact?.numFrames ?? null;
+  if (artifact) {
+    const { loop, smooth } = resolved ?? extension;
+    return numFramesBefore(artifact.numFrames, { loop, smooth });
+  }
+  return resolved ? extension.numFrames + resolved.numFrames : null;
 }
 
 /** The numbers of a request, while its picture is kept and the model is known. */

@@ -84,6 +84,7 @@ describe('a request', () => {
       'Remix',
       'Vary subtle',
       'Vary strong',
+      'Extend',
       'Settings',
       'Smooth ×3',
       'Loop',

@@ -41,6 +41,7 @@ describe.concurrent('a photo in a private chat', () => {
       'Remix',
       'Vary subtle',
       'Vary strong',
+      'Extend',
       'Settings',
       'Smooth ×3',
       'Loop',

@@ -10,7 +10,7 @@ import { loadPack } from '../../../src/inference/packs/files.ts';
 import { type OpenPack, openPack } from '../../../src/inference/packs/open.ts';
 import { decodeImage } from '../../../src/inference/pictures/decode.ts';
 import { pictureOf } from '../../../src/inference/pictures/known-picture.ts';
-import { drawnParts } from '../../../src/inference/pipelines/conditioning.ts';
+import { drawnParts, wholeClip } from '../../../src/inference/pipelines/conditioning.ts';
 import { I2VGenXLPipeline } from '../../../src/inference/pipelines/i2vgen-xl.ts';
 import { TorchGenerator } from '../../../src/inference/random.ts';
 import { golden, picturePath } from '../../helpers/golden.ts';
@@ -99,8 +99,8 @@ describe('a pack whose unet_cond takes draws', () => {
     expect(drawnAt).toEqual({ phase: 'denoising', done: 0, total: 3 });
     expect(fed).toHaveLength(1);
     // 9 frames of 1024 × 1024 are too many at once.
-    expect(drawnParts({ numFrames: 9, width: 1024, height: 1024 })).toBe(2);
-    expect(drawnParts({ numFrames: 72, width: 720, height: 480 })).toBe(4);
+    expect(drawnParts({ width: 1024, height: 1024 }, wholeClip(9))).toBe(2);
+    expect(drawnParts({ width: 720, height: 480 }, wholeClip(72))).toBe(4);
   });
 
   it('makes the same clip of the same seed, and another one of another seed', async () => {

@@ -27,7 +27,7 @@ const longestPrompt = 1_000;
 
 export function Actions({ clip, variant, onVariant, onChange, onGone }: ActionsProps) {
   const say = useSay();
-  const [dialog, setDialog] = useState<'remix' | 'delete'>();
+  const [dialog, setDialog] = useState<'remix' | 'extend' | 'delete'>();
   const [error, setError] = useState<unknown>();
   const isKept = clip.variants.includes('video');
   const isOver = clip.status === 'completed' || clip.status === 'failed';
@@ -68,9 +68,11 @@ export function Actions({ clip, variant, onVariant, onChange, onGone }: ActionsP
           {say.buttons.delete}
         </Button>
       </div>
-      {canMakeAgain ? <MakeAgain clip={clip} onRemix={() => setDialog('remix')} onError={setError} /> : null}
+      {canMakeAgain ? <MakeAgain clip={clip} onWords={setDialog} onError={setError} /> : null}
       {error === undefined ? null : <Message kind="error">{sayError(error, say)}</Message>}
-      {dialog === 'remix' ? <RemixDialog clip={clip} onClose={() => setDialog(undefined)} /> : null}
+      {dialog === 'remix' || dialog === 'extend' ? (
+        <WordsDialog action={dialog} clip={clip} onClose={() => setDialog(undefined)} />
+      ) : null}
       {dialog === 'delete' ? (
         <DeleteDialog id={clip.id} isOver={isOver} onClose={() => setDialog(undefined)} onGone={onGone} />
       ) : null}
@@ -131,11 +133,12 @@ function Versions({ clip, variant, onVariant, onChange, onError }: VersionsProps
 
 interface MakeAgainProps {
   readonly clip: Video;
-  readonly onRemix: () => void;
+  /** These ask for a prompt first. */
+  readonly onWords: (action: 'remix' | 'extend') => void;
   readonly onError: (error: unknown) => void;
 }
 
-function MakeAgain({ clip, onRemix, onError }: MakeAgainProps) {
+function MakeAgain({ clip, onWords, onError }: MakeAgainProps) {
   const say = useSay();
   const { busy, make } = useMakeAgain(clip, onError);
   const credits = say.credits(clip.credits);
@@ -156,9 +159,14 @@ function MakeAgain({ clip, onRemix, onError }: MakeAgainProps) {
     <section class="clip-again" aria-labelledby="again">
       <h2 id="again">{say.clip.again}</h2>
       <div class="clip-buttons">
-        <Button icon="remix" onClick={onRemix}>
+        <Button icon="remix" onClick={() => onWords('remix')}>
           {say.buttons.remix}
         </Button>
+        {isMade ? (
+          <Button icon="play" onClick={() => onWords('extend')}>
+            {say.buttons.extend}
+          </Button>
+        ) : null}
         {others.map(([action, icon]) => (
           <Button
             key={action}
@@ -212,7 +220,13 @@ function newKey(): string {
   return [...crypto.getRandomValues(new Uint32Array(4))].map((part) => part.toString(36)).join('-');
 }
 
-function RemixDialog({ clip, onClose }: { clip: Video; onClose: () => void }) {
+interface WordsDialogProps {
+  readonly action: 'remix' | 'extend';
+  readonly clip: Video;
+  readonly onClose: () => void;
+}
+
+function WordsDialog({ action, clip, onClose }: WordsDialogProps) {
   const say = useSay();
   const [prompt, setPrompt] = useState(clip.prompt);
   const [error, setError] = useState<unknown>();
@@ -220,16 +234,21 @@ function RemixDialog({ clip, onClose }: { clip: Video; onClose: () => void }) {
   // A model that tells what it understood knows better.
   const isTold = useStore(studio)?.tells_understood ?? true;
   const tip = isTold || prompt.trim() === clip.prompt ? undefined : promptTip(prompt);
-  const submit = (): void => void make({ action: 'remix', prompt: prompt.trim() });
+  const { remixTitle, remixHint, remixSubmit, extendTitle, extendHint, extendSubmit } = say.clip;
+  const words = {
+    remix: { icon: 'remix', title: remixTitle, hint: remixHint, submit: remixSubmit } as const,
+    extend: { icon: 'play', title: extendTitle, hint: extendHint, submit: extendSubmit } as const,
+  }[action];
+  const submit = (): void => void make({ action, prompt: prompt.trim() });
   return (
     <Dialog
-      title={say.clip.remixTitle}
+      title={words.title}
       onClose={onClose}
       actions={
         <>
           <Button onClick={onClose}>{say.clip.keepPrompt}</Button>
-          <Button kind="primary" icon="remix" isBusy={busy !== undefined} onClick={submit}>
-            {say.clip.remixSubmit(say.credits(clip.credits))}
+          <Button kind="primary" icon={words.icon} isBusy={busy !== undefined} onClick={submit}>
+            {words.submit(say.credits(clip.credits))}
           </Button>
         </>
       }
@@ -251,7 +270,7 @@ function RemixDialog({ clip, onClose }: { clip: Video; onClose: () => void }) {
           }}
         />
         <p class="hint" id="remix-hint">
-          {say.clip.remixHint}
+          {words.hint}
         </p>
         {tip ? (
           <Message kind="info">

@@ -29,18 +29,20 @@ export async function transformClip(id: string, action: 'smooth' | 'loop'): Prom
 }
 
 export type Again =
-  | { readonly action: 'remix'; readonly prompt: string }
+  | { readonly action: 'remix' | 'extend'; readonly prompt: string }
   | { readonly action: 'reroll' | 'subtle' | 'strong' };
 
 /** @param idempotencyKey the same press, sent again after an answer that was lost, is one clip */
 export async function makeAgain(id: string, again: Again, idempotencyKey: string): Promise<Video> {
+  const words = 'prompt' in again ? { prompt: again.prompt } : {};
   const [route, body] = {
-    remix: ['remix', 'prompt' in again ? { prompt: again.prompt } : {}] as const,
-    reroll: ['reroll', {}] as const,
-    subtle: ['variation', { strength: 'subtle' }] as const,
-    strong: ['variation', { strength: 'strong' }] as const,
+    remix: [`${clipPath(id)}/remix`, words] as const,
+    extend: ['/v1/videos/extensions', { video: { id }, ...words }] as const,
+    reroll: [`${clipPath(id)}/reroll`, {}] as const,
+    subtle: [`${clipPath(id)}/variation`, { strength: 'subtle' }] as const,
+    strong: [`${clipPath(id)}/variation`, { strength: 'strong' }] as const,
   }[again.action];
-  const clip = await call<Video>(`${clipPath(id)}/${route}`, { method: 'POST', body, idempotencyKey });
+  const clip = await call<Video>(route, { method: 'POST', body, idempotencyKey });
   showVideo(clip);
   void refreshSession();
   return clip;

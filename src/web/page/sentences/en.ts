@@ -117,6 +117,9 @@ export const en = {
     remixTitle: 'Remix',
     remixHint: 'The picture, the seed and all else stay as they are.',
     remixSubmit: (credits: string) => `Make it · ${credits}`,
+    extendTitle: 'Extend',
+    extendHint: 'What happens next? As many frames again follow the last one; picture and seed stay.',
+    extendSubmit: (credits: string) => `Extend it · ${credits}`,
     keepPrompt: 'Cancel',
     deleteTitle: 'Delete this clip?',
     deleteHint: 'The video, its picture and its prompt are removed from Kinora for good.',
@@ -167,7 +170,7 @@ export const en = {
     lineageMore: 'There are more; open one of these to see its own.',
     lineageFirst: 'First',
     current: 'this clip',
-    by: { reroll: 'Re-roll', remix: 'Remix', subtle: 'Vary subtle', strong: 'Vary strong' },
+    by: { reroll: 'Re-roll', remix: 'Remix', subtle: 'Vary subtle', strong: 'Vary strong', extend: 'Extend' },
     started: 'It is in the queue.',
   },
 

@@ -111,6 +111,9 @@ export const zh: typeof en = {
     remixTitle: '改提示词',
     remixHint: '图片、种子和其他一切保持不变。',
     remixSubmit: (credits) => `开始生成 · ${credits}`,
+    extendTitle: '续写',
+    extendHint: '接下来发生什么？会在最后一帧之后再生成同样多的画面，图片和种子不变。',
+    extendSubmit: (credits) => `开始续写 · ${credits}`,
     keepPrompt: '取消',
     deleteTitle: '删除这个片段？',
     deleteHint: '视频、图片和提示词将从 Kinora 永久删除。',
@@ -160,7 +163,7 @@ export const zh: typeof en = {
     lineageMore: '还有更多；打开其中一个可以看到它的谱系。',
     lineageFirst: '最初',
     current: '本片段',
-    by: { reroll: '换个种子', remix: '改提示词', subtle: '微调', strong: '大改' },
+    by: { reroll: '换个种子', remix: '改提示词', subtle: '微调', strong: '大改', extend: '续写' },
     started: '已排队。',
   },
 
