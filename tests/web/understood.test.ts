@@ -10,12 +10,12 @@ beforeAll(async () => {
 afterAll(() => web.stop());
 
 it('a video tells which motions were asked for and which were done, once it is made', async () => {
+  await web.realWorker(builtinPackPath);
   const ann = await web.person();
   const options = { size: '128', num_frames: '2' };
   const asked = await ann.create({ ...options, prompt: 'Zoom out quickly' });
   const silent = await ann.create({ ...options, prompt: 'my cat' });
   expect(asked.understood).toBeNull();
-  await web.realWorker(builtinPackPath);
   const zoom = [{ motion: 'zoom-out', speed: 'fast' }];
   expect(await ann.finished(asked.id)).toMatchObject({ understood: { asked: zoom, done: zoom } });
   const pushIn = [{ motion: 'zoom-in', speed: 'slow' }];
