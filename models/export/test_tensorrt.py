@@ -7,6 +7,7 @@ TensorRT-RTX has wheels for Linux on x64. It is not the TensorRT that onnxruntim
 graphs and the shapes of their profiles can be parsed and built, and nothing about onnxruntime.
 """
 
+import json
 import shutil
 import sys
 import time
@@ -168,7 +169,7 @@ def test_an_export_that_cannot_be_compiled_is_a_plain_pack(
 ) -> None:
     def write_pack(_checkpoint: str, folder: Path, *_: object) -> dict:
         shutil.copytree(TINY, folder, dirs_exist_ok=True)
-        return {"vaeScaleFactor": 8}
+        return json.loads((TINY / "kinora.json").read_text())["architecture"]
 
     def fail(*_: object) -> dict:
         raise SystemExit("TensorRT does not compile unet_core: no reason")
