@@ -362,7 +362,8 @@ describe('kinora animate --from a video of a chat', () => {
     const find = async (id: string) => await findKeptVideo(config, pack, id);
     const options = { prompt: 'waves', preset: 'fast', numInferenceSteps: 3, size: '64x64', numFrames: 4 };
     for (const id of [videoId, jobId]) {
-      expect(await find(id)).toEqual({ videoId, imagePath: artifacts.files(jobId).image, options });
+      const { image: imagePath, video: videoPath } = artifacts.files(jobId);
+      expect(await find(id)).toEqual({ videoId, imagePath, videoPath, seed: 5, options });
     }
     const varied = await runCli(['animate', 'pan left', '--from', jobId, '--json'], { folder });
     const made = JSON.parse(varied.stdout);
@@ -373,6 +374,11 @@ describe('kinora animate --from a video of a chat', () => {
       height: 64,
       cache: { hits: expect.arrayContaining(['image', 'video']) },
     });
+    const extended = await runCli(['animate', 'pan left', '--extend', jobId, '--json'], { folder });
+    // The frame that stands for the last one is left out.
+    expect(JSON.parse(extended.stdout)).toMatchObject({ prompt: 'pan left', seed: 5, numFrames: 4 + 3 });
+    const unfit = await runCli(['animate', '--extend', jobId, '--fps', '5'], { folder });
+    expect(unfit.stderr).toContain('There is no option "fps"');
     await artifacts.remove(jobId);
     const pictureKeys = new Set([pictureKey]);
     await forgetEntries(cacheFolder, { pictureKeys, fileHashes: new Set(), videoIds: new Set([videoId]) });

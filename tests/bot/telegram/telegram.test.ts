@@ -635,7 +635,7 @@ describe.concurrent('trouble with Telegram', () => {
     const result = await fake.until(() => world.videos(chat)[0]);
     expect(result.replyTo).toBe(request);
     expect(result.video).toMatchObject({ width: 64, height: 48, thumbnail: { width: 64 } });
-    expect(result.buttons).toHaveLength(8);
+    expect(result.buttons).toHaveLength(9);
   });
 
   it('gives up at once, and the credits back, where the bot was blocked', async (test) => {
