@@ -35,7 +35,7 @@ class Reader:
     def read(self, prompts: Sequence[str]) -> list[dict[str, str]]:
         ids = torch.tensor([e.ids for e in self.tokenizer.encode_batch(list(prompts))])
         with torch.inference_mode():
-            classes = self.head(self.encoder(ids)).argmax(-1)
+            classes = words_nets.classes_of(self.head(self.encoder(ids)))
         return [{KINDS[k]: SPEEDS[int(row[k])] for k in range(len(KINDS)) if row[k]} for row in classes]
 
 

@@ -17,6 +17,7 @@ import masks
 import salience
 import weather
 from kinds import INDEX, KINDS, LEVELS
+from words_nets import classes_of
 
 EMBED = 128  # of image_embeds and context; the words have their own
 DRAWS = 64
@@ -72,7 +73,7 @@ class Prepare(nn.Module):
         """Embedded prompts (B, T, width) → one-hot classes of the prompt (1, 29, 4), and 1 for each kind that
         the first of two rows, the negative prompt, names (1, 29, 1).
         """
-        hot = self.classes[self.head(words).argmax(-1)]
+        hot = self.classes[classes_of(self.head(words))]
         guided = (torch.as_tensor(words.shape[0]) > 1).to(words.dtype)
         return hot[-1:], (1 - hot[:1, :, :1]) * guided
 

@@ -143,6 +143,16 @@ class MotionHead(nn.Module):
         return self.read(prompt_embeds, self.looks(prompt_embeds))
 
 
+# In nats. A motion that nobody asked for is worse than one that is missed: it must be this much likelier than
+# none.
+DOUBT = 1.0
+
+
+def classes_of(logits: Tensor) -> Tensor:
+    """MotionHead's logits (…, 4) → the class of every kind (…): 0 absent, 1 slow, 2 normal, 3 fast."""
+    return torch.cat([logits[..., :1] + DOUBT, logits[..., 1:]], -1).argmax(-1)
+
+
 def load(folder: Path, vocabulary: int, end_token: int) -> tuple[TextEncoder, MotionHead]:
     """The networks with the weights of train_words.py's folder, not to be trained."""
     states = [
