@@ -34,7 +34,7 @@ describe('the configuration', () => {
     ['KINORA_WARMUP', 'on'],
     ['KINORA_WARMUP', '512x512'],
     ['KINORA_CACHE_MEMORY_MB', '1e99'],
-    ['KINORA_SCHEDULER', 'euler'],
+    ['KINORA_SCHEDULER', 'heun'],
     ['KINORA_GUIDANCE_END', '1.5'],
     ['KINORA_REUSE', '4'],
     ['KINORA_METADATA', 'yes'],
