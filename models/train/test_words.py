@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+import evaluate_words
 import phrases
 import train_words
 from draws import FAST, NORMAL, SLOW
@@ -157,3 +158,20 @@ def test_training_goes_on_from_what_it_wrote(tmp_path: Path) -> None:
     assert (other.encoder.tokens.weight - average).abs().max() < 2e-3
     assert isinstance(other.encoder, TextEncoder) and isinstance(other.head, MotionHead)
     assert (tmp_path / "text_encoder.pt").stat().st_size < 16 * 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("snow", "snow Schnee nieve neve neige снег 雪 下雪"),
+        ("rain", "rain Regen lluvia chuva pluie дождь 雨 下雨"),
+        ("fog", "fog Nebel niebla neblina brouillard туман 霧 雾"),
+        ("waves", "waves Wellen olas ondas vagues волны 波 海浪"),
+        ("lightning", "lightning Blitze relámpagos éclairs молния 稲妻 闪电"),
+        ("zoom-in", "zoom"),
+    ],
+)
+def test_one_word_is_enough(kind: str, words: str) -> None:
+    reader = evaluate_words.Reader(Path(__file__).parent / "weights")
+    for word in words.split():
+        assert kind in reader.read([word])[0], word

@@ -144,13 +144,19 @@ class MotionHead(nn.Module):
 
 
 # In nats. A motion that nobody asked for is worse than one that is missed: it must be this much likelier than
-# none.
-DOUBT = 1.0
+# none. The likeliest of a prompt need not: somebody who writes one word means it.
+DOUBT = 1.5
 
 
 def classes_of(logits: Tensor) -> Tensor:
-    """MotionHead's logits (…, 4) → the class of every kind (…): 0 absent, 1 slow, 2 normal, 3 fast."""
-    return torch.cat([logits[..., :1] + DOUBT, logits[..., 1:]], -1).argmax(-1)
+    """MotionHead's logits (n, kinds, 4) → the class of every kind (n, kinds).
+
+    0 absent, 1 slow, 2 normal, 3 fast.
+    """
+    speed = logits[..., 1:].argmax(-1) + 1
+    lead = logits[..., 1:].amax(-1) - logits[..., 0]
+    needed = torch.where(lead == lead.amax(1, keepdim=True), 0.0, DOUBT)
+    return torch.where(lead > needed, speed, torch.zeros_like(speed))
 
 
 def load(folder: Path, vocabulary: int, end_token: int) -> tuple[TextEncoder, MotionHead]:
