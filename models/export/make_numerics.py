@@ -57,7 +57,7 @@ I2VGEN_XL = {
     "timestep_spacing": "leading",
     "rescale_betas_zero_snr": True,
 }
-SVD = {
+SVD: dict[str, Any] = {
     "num_train_timesteps": 1000,
     "beta_start": 0.00085,
     "beta_end": 0.012,
@@ -109,7 +109,7 @@ def make_scheduler(name: str, config: dict) -> Scheduler:
     return ddim if name == "ddim" else DPMSolverMultistepScheduler.from_config(ddim.config)
 
 
-def model_output(sample: Tensor, t: int, pattern: Tensor, gain: float) -> Tensor:
+def model_output(sample: Tensor, t: float, pattern: Tensor, gain: float) -> Tensor:
     """Stands in for a UNet: a function that both sides compute alike and that keeps the sample bounded."""
     return sample * (gain + 0.1 * t / 1000) + pattern * 0.2
 
@@ -261,7 +261,7 @@ def dpm_loop(count: int, start: Tensor, pattern: Tensor, gain: float) -> dict:
 def lcm_loop(count: int, start: Tensor, pattern: Tensor, gain: float, noises: list[Tensor]) -> dict:
     """AnimateLCM-SVD's sampler, as the formulas of its scheduler, in double."""
     ramp = np.arange(count) * (LCM_LEVELS // count) / (LCM_LEVELS - 1)
-    low, high = SVD["sigma_min"] ** (1 / 7), SVD["sigma_max"] ** (1 / 7)
+    low, high = (SVD[end] ** (1 / 7) for end in ("sigma_min", "sigma_max"))
     sigmas = np.append((high + ramp * (low - high)) ** 7, 0).astype(np.float32)
     x = start.double() * (float(sigmas[0]) ** 2 + 1) ** 0.5
     for i, sigma in enumerate(map(float, sigmas[:-1])):

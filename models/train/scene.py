@@ -99,8 +99,8 @@ class Prepare(nn.Module):
         frame_size: Tensor,
         frame_views: Tensor,
     ) -> tuple[Tensor, ...]:
-        """frame_size (2,): height and width of the frames, at most those of the picture, in pixels. frame_views
-        (F, 4): m, cx, cy and angle of each frame; of one whose m is 0, the clip's own.
+        """frame_size (2,): height and width of the frames, at most those of the picture, in pixels.
+        frame_views (F, 4): m, cx, cy and angle of each frame; of one whose m is 0, the clip's own.
 
         → fps_emb (1, 64), context (B, 2, 128), camera_path (33, 4): the clip's own views at 0, 1/32 … 1, the
         view and position of each frame (F, 5), SHARED.
