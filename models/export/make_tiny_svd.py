@@ -4,8 +4,9 @@ weights.
     python make_tiny_svd.py CHECKPOINT PACK
 
 Writes a diffusers folder to CHECKPOINT and its export, with --deepcache, to PACK. Three levels, every kind of
-block, the published scheduler configuration, a VAE of factor 8. Every parameter is drawn anew, the shares of
-the AlphaBlenders and all biases too: a fresh model has nothing there that a mistake could change.
+block but CrossAttnDownBlock, which is left out for the size of the pack and which test_svd.py has, the
+published scheduler configuration, a VAE of factor 8. Every parameter is drawn anew, the shares of the
+AlphaBlenders and all biases too: a fresh model has nothing there that a mistake could change.
 """
 
 import argparse
@@ -77,16 +78,17 @@ def make_unet(**changes: object) -> UNetSpatioTemporalConditionModel:
     torch.manual_seed(0)
     config = {
         "sample_size": 8,
-        # The norms have 32 groups. The published model has one more level; here that would have one or two
-        # cells, and a norm of two numbers gives their signs.
-        "block_out_channels": (32, 32, 32),
+        # The norms have 32 groups. Where that is one channel per group, the norm takes away what the
+        # embedding of timestep and clip added, so one level is twice as wide. The published model has one
+        # more level; here that would have one or two cells, and a norm of two numbers gives their signs.
+        "block_out_channels": (32, 64, 32),
         "layers_per_block": 1,
-        "down_block_types": (*("CrossAttnDownBlockSpatioTemporal",) * 2, "DownBlockSpatioTemporal"),
-        "up_block_types": ("UpBlockSpatioTemporal", *("CrossAttnUpBlockSpatioTemporal",) * 2),
+        "down_block_types": ("DownBlockSpatioTemporal",) * 3,
+        "up_block_types": (*("UpBlockSpatioTemporal",) * 2, "CrossAttnUpBlockSpatioTemporal"),
         "cross_attention_dim": DIM,
         "num_attention_heads": (4, 4, 4),
-        "addition_time_embed_dim": 32,
-        "projection_class_embeddings_input_dim": 96,
+        "addition_time_embed_dim": 16,
+        "projection_class_embeddings_input_dim": 48,
         "num_frames": FRAMES,
     }
     unet = UNetSpatioTemporalConditionModel(**{**config, **changes})
@@ -99,6 +101,11 @@ def make_unet(**changes: object) -> UNetSpatioTemporalConditionModel:
             if isinstance(module, (nn.Linear, nn.Conv2d, nn.Conv3d)):
                 is_branch = name.endswith(("conv2", "attn1.to_out.0", "ff.net.2", "ff_in.net.2", "proj_out"))
                 module.weight *= 0.5 if is_branch else 1
+                # A small change of the timestep or of the clip's numbers is to be seen in the output.
+                if name in ("time_embedding.linear_1", "add_embedding.linear_1"):
+                    module.weight *= 3
+                elif name.endswith("time_emb_proj"):
+                    module.weight *= 4
         unet.conv_out.weight *= 0.4
     return unet.eval()
 

@@ -124,6 +124,28 @@ def test_committed_pack_is_the_export_of_the_committed_script() -> None:
     assert sum(file["bytes"] for file in manifest["files"]) < 8e6
 
 
+def test_committed_pack_shows_each_number_that_it_is_told() -> None:
+    """By ten times the tolerance of the golden numbers, or these could not see a wrong one."""
+    torch.manual_seed(8)
+    values = host(svd.unet_case(make_tiny_svd.make_unet().config, 1, 2, 8, 8, 0.3))
+    told = {"timestep": np.float32([0.3]), "added_time_ids": np.float32([[6, 127, 0.02]])}
+    changes = {
+        "timestep": {"timestep": np.float32([0.3 * 1.05])},
+        "fps": {"added_time_ids": np.float32([[7, 127, 0.02]])},
+        "bucket": {"added_time_ids": np.float32([[6, 180, 0.02]])},
+        "noise_aug": {"added_time_ids": np.float32([[6, 127, 0.1]])},
+    }
+    with open_session(PLAIN_PACK / "unet_cond") as cond, open_session(PLAIN_PACK / "unet_core") as core:
+
+        def output(change: dict[str, np.ndarray]) -> np.ndarray:
+            inputs = {**values, **told, **change}
+            return run(core, {**inputs, **run(cond, inputs)})["out_sample"]
+
+        usual = output({})
+        moved = {name: np.abs(output(change) - usual).max() for name, change in changes.items()}
+    assert min(moved.values()) > 1e-3, moved
+
+
 def test_what_all_rows_share_has_a_fixed_one(cuda_graphs: Path) -> None:
     """Kinora learns from these dimensions which tensors all rows share."""
     shared = {"added_time_ids", "cond_emb", "positions", "sample", "out_sample"}
