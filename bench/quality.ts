@@ -11,7 +11,7 @@
  * 5. Masks: how much of waves, sway and clouds lies inside masks drawn by hand; whether the first frame is the picture;
  *    how far apart two seeds are there (quality/places.ts).
  * 6. Seeds: how far apart are the clips of two seeds, in all frames but the first, which is the picture?
- * 7. Sheets: a contact sheet of all kinds and a moving picture, to be looked at.
+ * 7. Sheets: a contact sheet of all kinds and three moving pictures, to be looked at.
  *
  * Options: --only prompts|camera|pixels|weather|masks|seeds|sheets · --quick (a part of each) · --set second|third|test|dev
  * · --limit N · --threads N · --readme (sheets go to docs/) · --save (tables go to bench/results instead of out/bench)
@@ -243,22 +243,34 @@ async function examineSeeds(generator: Generator): Promise<boolean> {
   return rows.every((row) => Number(row['dB']) <= Number(row['at most']));
 }
 
+/** Where a motion needs something in the picture; the others take turns with the examples. */
+const placesOf: Readonly<Record<string, string>> = {
+  waves: 'ocean-waves.jpg',
+  sway: 'tea-gardens.jpg',
+  clouds: 'singaporean-cityscape.jpg',
+  steam: 'coffee.jpg',
+};
+const masked = (name: string): string => path.join(project, 'tests/fixtures/masks', name);
+
 async function drawSheets(generator: Generator): Promise<void> {
   const folder = path.join(project, values.readme ? 'docs' : 'out');
   mkdirSync(folder, { recursive: true });
   const [width, height, columns, label] = [240, 160, 5, 20] as const;
   const tiles: OverlayOptions[] = [];
   const kinds = Object.entries(motionWords).filter(([kind]) => !kind.startsWith('wind'));
-  for (const [row, [, prompt]] of kinds.entries()) {
-    const options = { prompt, size: '384x256', numFrames: columns };
-    const frames = await generator.frames(pictures[row % 3] ?? '', options);
+  for (const [row, [kind, prompt]] of kinds.entries()) {
+    const place = placesOf[kind];
+    const picture = place ? masked(place) : (pictures[row % 3] ?? '');
+    // As the presets make them: fewer frames would show less of what falls and drifts.
+    const clip = await generator.clip(picture, { prompt, size: '384', numFrames: 4 * columns - 3 });
     const top = row * (height + label + 4);
     const name = await sharp({ text: { text: prompt, dpi: 96, rgba: true } })
       .png()
       .toBuffer();
     tiles.push({ input: name, left: 0, top });
-    for (const [column, frame] of frames.entries()) {
-      const raw = { width: 384, height: 256, channels: 3 as const };
+    for (let column = 0; column < columns; column++) {
+      const raw = { width: clip.width, height: clip.height, channels: 3 as const };
+      const frame = clip.frames[4 * column];
       const input = await sharp(frame, { raw }).resize(width, height).png().toBuffer();
       tiles.push({ input, left: column * (width + 4), top: top + label });
     }
@@ -269,22 +281,29 @@ async function drawSheets(generator: Generator): Promise<void> {
     channels: 3 as const,
     background: '#ffffff',
   };
-  const sheet = await sharp({ create }).composite(tiles).jpeg({ quality: 85 }).toBuffer();
+  const sheet = await sharp({ create }).composite(tiles).jpeg({ quality: 70 }).toBuffer();
   writeFileSync(path.join(folder, 'motions.jpg'), sheet);
-
-  const frames = await generator.frames(example('cat.jpg'), {
-    prompt: 'camera slowly zooming in',
-    size: '384x256',
-    numFrames: 36,
-  });
-  // Played to the end and back, as --loop does.
-  const pages = [...frames, ...frames.slice(1, -1).reverse()];
-  const raw = { width: 384, height: 256 * pages.length, channels: 3 as const, pageHeight: 256 };
-  const moving = await sharp(Buffer.concat(pages), { raw })
-    .webp({ quality: 70, loop: 0, delay: pages.map(() => 60) })
-    .toBuffer();
-  writeFileSync(path.join(folder, 'cat.webp'), moving);
-  process.stdout.write(`\nSheets: ${folder}/motions.jpg, ${folder}/cat.webp\n`);
+  const moving = [
+    // Goes back at its end, as --loop does. What falls and flows repeats by itself.
+    { name: 'cat', picture: example('cat.jpg'), prompt: 'camera slowly zooming in', isPlayedBack: true },
+    { name: 'snow', picture: masked('raccoon.jpg'), prompt: 'snow falling', isPlayedBack: false },
+    {
+      name: 'city',
+      picture: masked('singaporean-cityscape.jpg'),
+      prompt: 'waves, clouds drifting',
+      isPlayedBack: false,
+    },
+  ];
+  for (const { name, picture, prompt, isPlayedBack } of moving) {
+    const { frames, width, height } = await generator.clip(picture, { prompt, size: '320', numFrames: 40 });
+    const pages = isPlayedBack ? [...frames, ...frames.slice(1, -1).reverse()] : frames;
+    const raw = { width, height: height * pages.length, channels: 3 as const, pageHeight: height };
+    await sharp(Buffer.concat(pages), { raw })
+      // Below, blocks of earlier frames stay where little moves.
+      .webp({ quality: 85, loop: 0, delay: pages.map(() => 60) })
+      .toFile(path.join(folder, `${name}.webp`));
+  }
+  process.stdout.write(`\nSheets: motions.jpg, cat.webp, snow.webp and city.webp in ${folder}\n`);
 }
 
 process.stdout.write(`${environmentLine()}\n`);
