@@ -250,6 +250,25 @@ describe('the page of a clip', () => {
     expect((await ann.call(`/v1/videos/${id}`)).status).toBe(404);
   });
 
+  test('goes on from its end with other words', async ({ studio }) => {
+    const ann = await studio.person();
+    const first = await made(ann, 'zoom in', { seed: '7' });
+    const page = await studio.open(`/library/${first.id}`, { person: ann, screen: 'phone' });
+    await page.getByRole('button', { name: 'Extend', exact: true }).click();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByLabel('Prompt').fill('pan right');
+    await studio.expectAccessible(page);
+    await studio.screenshot(page, 'extend phone');
+    await dialog.getByRole('button', { name: 'Extend it · 1 credit' }).click();
+    await expect.poll(() => page.url()).not.toContain(first.id);
+    const id = new URL(page.url()).pathname.split('/').at(-1) ?? '';
+    expect(await ann.finished(id)).toMatchObject({
+      ...{ status: 'completed', prompt: 'pan right', remixed_from_video_id: first.id, remixed_by: 'extend' },
+    });
+    await page.locator('video').waitFor();
+    await page.locator('.clip-relative[aria-current]', { hasText: 'Extend · this clip' }).waitFor();
+  });
+
   test('is re-rolled, and varied subtly and strongly, by a press each', async ({ studio }) => {
     const ann = await studio.person();
     const first = await made(ann, 'zoom in', { seed: '7' });
