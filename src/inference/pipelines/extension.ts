@@ -14,15 +14,33 @@ import type { Run } from './run.ts';
  * The picture as the extension sees it. What stands for its meaning stays that of the first picture, which keeps a long
  * chain from wandering off.
  * @param image of the first picture; as it is where the request is no extension
- * @throws KinoraError VIDEO_NOT_FOUND; INVALID_OPTION when the earlier clip does not fit, or nothing would be added
+ * @throws KinoraError as endOfEarlierClip does
  */
 export async function continuedImage(
   image: EncodedImage,
-  { extension, numFrames }: GenerateRequest,
+  request: GenerateRequest,
   pictureKey: string,
   run: Run,
 ): Promise<EncodedImage> {
+  const { extension } = request;
   if (!extension) return image;
+  const { dims } = image.imageLatents;
+  const imageLatents = await endOfEarlierClip(extension.videoId, request, pictureKey, dims, run);
+  return { ...image, imageLatents };
+}
+
+/**
+ * Latents of the last frame of the clip that is extended.
+ * @param dims (1, C, h, w), of the result
+ * @throws KinoraError VIDEO_NOT_FOUND; INVALID_OPTION when the earlier clip does not fit, or nothing would be added
+ */
+export async function endOfEarlierClip(
+  videoId: string,
+  { numFrames }: GenerateRequest,
+  pictureKey: string,
+  dims: readonly number[],
+  run: Run,
+): Promise<FloatTensor> {
   if (numFrames < 2) {
     const bounds = { min: 2, max: Number.MAX_SAFE_INTEGER, isWhole: true };
     throw new KinoraError('INVALID_OPTION', {
@@ -32,16 +50,15 @@ export async function continuedImage(
       got: numFrames,
     });
   }
-  const { videoId } = extension;
   const latents = await earlierClip(videoId, pictureKey, ({ tensors }) => tensors['latents'], run);
-  const imageLatents = lastFrame(latents);
-  if (imageLatents.dims.join() !== image.imageLatents.dims.join()) {
+  const last = lastFrame(latents);
+  if (last.dims.join() !== dims.join()) {
     throw new KinoraError(
       'VIDEO_NOT_FOUND',
       `The video ${videoId} has another size, so it cannot be extended.`,
     );
   }
-  return { ...image, imageLatents };
+  return last;
 }
 
 /** (1, C, h, w) of (1, C, F, h, w) */

@@ -21,6 +21,7 @@ import { decodeFrames } from './decode-frames.ts';
 import { decoderWindows } from './decode-runs.ts';
 import { denoise } from './denoise.ts';
 import { enterSchedule } from './enter-schedule.ts';
+import { endOfEarlierClip, withoutFirstFrame } from './extension.ts';
 import { together } from './overlap.ts';
 import { Run } from './run.ts';
 import { type SeenPicture, seePicture } from './svd-picture.ts';
@@ -39,7 +40,7 @@ export class SvdPipeline implements ImageToVideoPipeline {
 
   async *generate(request: GenerateRequest, hooks: GenerateHooks): AsyncGenerator<Frame, void> {
     const pack = this.#pack;
-    const { motionNumbers, numFrames, width, height } = request;
+    const { motionNumbers, extension, width, height } = request;
     if (!motionNumbers) throw new Error('a request that was not resolved for Stable Video Diffusion');
     const run = new Run(hooks, this.#cache, () => sessionMs(pack));
     const { decodeChunkSize, coreBatch } = await pack.prepare(clipShape(request), hooks.leastMemory);
@@ -49,14 +50,22 @@ export class SvdPipeline implements ImageToVideoPipeline {
       run.enter('encoding', 3);
       const generator = new TorchGenerator(request.seed);
       const pictureNoise = generator.randn(3 * height * width);
-      const seen = await seePicture(pack, this.#fingerprint, request, motionNumbers, pictureNoise, run);
+      const ofPicture = await seePicture(pack, this.#fingerprint, request, motionNumbers, pictureNoise, run);
+      const seen = extension ? await this.#seeEnd(extension.videoId, ofPicture, request, run) : ofPicture;
       run.advance('encodeImage');
 
       // 2. Conditioning: the part of the UNet that depends on no timestep
       // 3. Entry into the noise schedule: the plan of the steps, and noise or earlier latents
       const { picture } = seen;
       const [inputs, entry] = await together(
-        condition(pack, seen, request, motionNumbers, tensors),
+        // No noise lies on the latents that an extension begins with.
+        condition(
+          pack,
+          seen,
+          request,
+          extension ? { ...motionNumbers, noiseAug: 0 } : motionNumbers,
+          tensors,
+        ),
         enterSchedule(
           pack,
           request,
@@ -80,6 +89,8 @@ export class SvdPipeline implements ImageToVideoPipeline {
       run.advance('denoise');
 
       // 5. Decoding. The latents reach the disk meanwhile.
+      const shown = extension ? withoutFirstFrame(latents) : latents;
+      const [, , numFrames = 0] = shown.dims;
       run.enter('decoding', numFrames);
       const videoId = this.#videoId(picture.key, request, motionNumbers);
       run.keep(LatentCache.key('video', videoId), {
@@ -89,7 +100,7 @@ export class SvdPipeline implements ImageToVideoPipeline {
       const windows = decoderWindows(numFrames, decodeChunkSize, request.decodeOverlap ?? 0);
       const wanted = Math.min(request.decodeChunkSize, numFrames);
       const planned = windows.size < wanted ? [{ fromFrame: 0, frames: windows.size }] : [];
-      const changed = yield* decodeFrames(pack, latents, request, windows, run);
+      const changed = yield* decodeFrames(pack, shown, { ...request, numFrames }, windows, run);
       run.advance('decode');
       const report = { videoId, numFrames, width, height, timings: run.timings(), cache: run.cacheUse() };
       hooks.onReport({ ...report, smallerRuns: [...planned, ...changed] });
@@ -98,15 +109,29 @@ export class SvdPipeline implements ImageToVideoPipeline {
     }
   }
 
+  /** The end of an earlier clip in the place of the picture. */
+  async #seeEnd(
+    videoId: string,
+    seen: SeenPicture,
+    request: GenerateRequest,
+    run: Run,
+  ): Promise<SeenPicture> {
+    const { dims } = seen.pictureLatents;
+    const end = await endOfEarlierClip(videoId, request, seen.picture.key, dims, run);
+    const { vaeScalingFactor } = this.#pack.manifest.architecture;
+    return { ...seen, pictureLatents: { dims, data: end.data.map((value) => value / vaeScalingFactor) } };
+  }
+
   /** The same request names the same latents, however they are decoded. */
   #videoId(pictureKey: string, request: GenerateRequest, numbers: MotionNumbers): string {
     const { seed, width, height, numFrames, numInferenceSteps, scheduler, targetFps } = request;
-    const { guidanceScale, guidanceEnd, variation, featureReuse } = request;
+    const { guidanceScale, guidanceEnd, variation, extension, featureReuse } = request;
     const { motionBucket, noiseAug, minGuidance } = numbers;
     const parts = [
       ...[this.#fingerprint, pictureKey, seed, width, height, numFrames, numInferenceSteps, scheduler],
       ...[guidanceScale, minGuidance, guidanceEnd, targetFps, motionBucket, noiseAug],
       ...(variation ? [variation.videoId, variation.strength] : []),
+      ...(extension ? ['extension', extension.videoId] : []),
       ...(featureReuse > 1 ? ['featureReuse', featureReuse] : []),
     ];
     return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 24);

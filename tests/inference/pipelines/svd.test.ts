@@ -166,6 +166,56 @@ describe('whole clips are what diffusers makes', () => {
   });
 });
 
+describe('an extension', () => {
+  it('sees the last latents as its picture, without noise, and leaves out the frame that stands for them', async () => {
+    const cache = newCache();
+    const first = await generate(await short(), { cache });
+    const extension = { videoId: first.report.videoId };
+    const second = await generate(await short({ extension }), { cache });
+    expect([first.frames.length, second.frames.length, second.report.numFrames]).toEqual([4, 3, 3]);
+
+    // The same clip of a picture whose latents are put in by hand, and whose noise has no strength.
+    const [, channels = 0, frames = 0, h = 0, w = 0] = first.latents.dims;
+    const last = new Float32Array(2 * channels * h * w);
+    for (let c = 0; c < channels; c++) {
+      const start = ((c + 1) * frames - 1) * h * w;
+      const end = first.latents.data.subarray(start, start + h * w);
+      last.set(
+        end.map((value) => value / pack.manifest.architecture.vaeScalingFactor),
+        c * h * w,
+      );
+    }
+    const moments = { data: last, dims: [1, 2 * channels, h, w] };
+    const request = await short();
+    const { motionNumbers = expect.fail('no numbers') } = request;
+    const byHand = await generate(
+      { ...request, motionNumbers: { ...motionNumbers, noiseAug: 0 } },
+      {
+        opened: {
+          ...pack,
+          sessions: {
+            ...pack.sessions,
+            vae_encoder: withRun(pack.sessions.vae_encoder, async () => ({ moments })),
+          },
+        },
+      },
+    );
+    expect(maxDifference(second.latents.data, byHand.latents.data)).toBe(0);
+  });
+
+  it('is refused of a clip that is not kept, or of another size', async () => {
+    const cache = newCache();
+    const extension = { videoId: (await generate(await short(), { cache })).report.videoId };
+    const [missing, larger] = [
+      await short({ extension: { videoId: 'f'.repeat(24) } }),
+      await short({ extension, width: 128 }),
+    ];
+    for (const request of [missing, larger]) {
+      await expect(generate(request, { cache })).rejects.toMatchObject({ code: 'VIDEO_NOT_FOUND' });
+    }
+  });
+});
+
 describe('where memory is short', () => {
   it('one row of guidance after the other makes the same clip', async () => {
     const request = await short({ guidanceEnd: 0.5, numInferenceSteps: 3 });
