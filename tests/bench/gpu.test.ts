@@ -234,7 +234,7 @@ describe('from end to end', () => {
     );
     expect(stdout).toContain('remix of a known picture');
     const csv = readFileSync(path.join(folder, 'gpu-remix.csv'), 'utf8').split('\n');
-    expect(csv[0]).toMatch(/^# cpu, .*onnxruntime-node .*, abc1234$/);
+    expect(csv[0]).toMatch(/^# cpu, .*onnxruntime-node .*, abc1234, \d{4}-\d\d-\d\d$/);
     expect(csv[2]).toMatch(/^"64x64x5, new prompt and seed",[\d.]+,[\d.]+,/);
     expect(csv[3]).toMatch(/^"64x64x5, new seed",[\d.]+,0,/);
     const vae = readFileSync(path.join(folder, 'gpu-vae.csv'), 'utf8').split('\n');
