@@ -16,9 +16,11 @@ from huggingface_hub import HfApi
 
 import checkpoint as looks
 import export
+import i2vgen_xl
 import make_tiny
 import progress
-from i2vgen_xl import FAMILY, SCHEDULER_VALUES
+import svd
+from i2vgen_xl import FAMILY
 
 
 @pytest.fixture(scope="module")
@@ -80,15 +82,28 @@ def test_schedulers_that_kinora_does_not_know_are_refused(
     assert not (tmp_path / "pack").exists()
 
 
-def test_values_of_the_scheduler_are_those_of_the_engine() -> None:
+@pytest.mark.parametrize(
+    ("values", "schema", "unknown"),
+    [
+        (i2vgen_xl.SCHEDULER_VALUES, "betaConfigSchema", set()),
+        # The engine's levels of Karras know no betas.
+        (svd.SCHEDULER_VALUES, "karrasConfigSchema", {"trained_betas", "rescale_betas_zero_snr"}),
+    ],
+)
+def test_values_of_the_scheduler_are_those_of_the_engine(
+    values: dict[str, tuple[object, ...]], schema: str, unknown: set[str]
+) -> None:
     source = Path(__file__).parents[2] / "src" / "inference" / "schedulers" / "scheduler-config.ts"
     text = source.read_text("utf-8")
-    for field, values in SCHEDULER_VALUES.items():
-        (line,) = (line for line in text.splitlines() if line.strip().startswith(f"{field}:"))
+    fields = text.split(f"const {schema} = z.object({{")[1].split("});")[0]
+    for field, known in values.items():
+        lines = [line for line in fields.splitlines() if line.strip().startswith(f"{field}:")]
+        assert len(lines) == (0 if field in unknown else 1), field
         if field == "timestep_spacing":
-            line = next(line for line in text.splitlines() if "timestepSpacings =" in line)
-        named = [value for value in values if isinstance(value, str)]
-        assert all(f"'{value}'" in line for value in named) and line.count("'") == 2 * len(named)
+            lines = [line for line in text.splitlines() if "timestepSpacings =" in line]
+        named = [value for value in known if isinstance(value, str)]
+        for line in lines:
+            assert all(f"'{value}'" in line for value in named) and line.count("'") == 2 * len(named)
 
 
 def test_room_is_looked_at_first(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
