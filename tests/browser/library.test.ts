@@ -211,7 +211,7 @@ describe('the page of a clip', () => {
     await page.getByRole('heading', { name: 'Family' }).waitFor();
     const current = page.locator('.clip-relative[aria-current]');
     await expect.poll(() => current.textContent()).toContain('Remix · this clip');
-    expect(await current.textContent()).toContain(`Seed ${seed}`);
+    await expect.poll(() => current.textContent()).toContain(`Seed ${seed}`);
     await page.getByRole('link', { name: /^First/ }).click();
     await expect.poll(() => page.url()).toContain(id);
   });
