@@ -148,6 +148,8 @@ export function studioRoutes(app: WebServer, tools: StudioTools): void {
         }),
         response: { 200: studioSchema, '4xx': errorSchema, '5xx': errorSchema },
       },
+      // For a model that no worker has.
+      config: { answers: [404] },
     },
     async (request) => {
       const { userKey } = callerWith(request, 'use').person;

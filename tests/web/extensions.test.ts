@@ -82,6 +82,20 @@ describe('an extension', () => {
     expect(await left()).toEqual(before);
   });
 
+  it('takes a form, with the id as clients name it or as JSON', async () => {
+    for (const [name, value] of [
+      ['video[id]', 'nothing'],
+      ['video', '{"id": "nothing"}'],
+    ] as const) {
+      const body = new FormData();
+      body.set(name, value);
+      expect((await ann.call('/v1/videos/extensions', { method: 'POST', body })).status).toBe(404);
+    }
+    const body = new FormData();
+    body.set('video', 'nothing');
+    expect((await ann.call('/v1/videos/extensions', { method: 'POST', body })).status).toBe(400);
+  });
+
   it('says how long a video may become', async () => {
     const id = await create();
     await ann.finished(id);

@@ -20,6 +20,7 @@ import {
   targetOf,
   targetSchema,
   userSchema,
+  userTargetSchema,
 } from './run.ts';
 
 const quotaSchema = z.object({
@@ -89,6 +90,7 @@ export function quotaRoutes(app: WebServer, tools: AdminRouteTools): void {
         summary: 'Credits of a user, role or community',
         tags,
         params: targetSchema,
+        userTargetSchema,
         response: { 200: quotaSchema, ...errors },
       },
     },
@@ -101,6 +103,7 @@ export function quotaRoutes(app: WebServer, tools: AdminRouteTools): void {
         summary: 'Set the credits per day',
         tags,
         params: targetSchema,
+        userTargetSchema,
         body: z.strictObject({ per_day: z.int().min(0).max(1_000_000), reason }),
         response: { 200: quotaSchema, ...errors },
       },
@@ -119,6 +122,7 @@ export function quotaRoutes(app: WebServer, tools: AdminRouteTools): void {
         summary: 'Back to what applies to everybody',
         tags,
         params: targetSchema,
+        userTargetSchema,
         response: { 200: changedSchema, ...errors },
       },
     },
@@ -137,7 +141,7 @@ function grantRoutes(app: WebServer, { administration }: AdminRouteTools): void 
       schema: {
         summary: 'Give a user the whole allowance of today back',
         tags,
-        params: targetSchema,
+        params: userTargetSchema,
         response: { 200: changedSchema, ...errors },
       },
     },

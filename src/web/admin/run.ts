@@ -28,6 +28,9 @@ export const targetSchema = z.object({
     .describe('"user:discord:8035", "role:…" or "community:…".')
     .meta({ pattern: `^(user|role|community):${keyPattern}` }),
 });
+export const userTargetSchema = z.object({
+  target: target.describe('"user:discord:8035".').meta({ pattern: `^user:${keyPattern}` }),
+});
 export const ownerSchema = z.object({
   target: target
     .describe('"user:discord:8035" or "community:…".')

@@ -17,8 +17,9 @@ declare module 'fastify' {
 
 const pictureName = 'input_reference';
 const maskName = 'motion_mask';
-/** How a form names the `id` of the object `video`. */
-const extendedName = 'video[id]';
+const extendedName = 'video';
+/** How clients name the `id` of that object in a form, where they do not write it as JSON. */
+const extendedIdName = 'video[id]';
 const largestPicture = defaultImageLimits.maxBytes;
 const textBytes = 256 * 1024;
 /** A picture in base64, and the texts beside it. */
@@ -37,7 +38,8 @@ export async function readForm(request: FastifyRequest): Promise<void> {
       if (body.has(name) || isThere) {
         throw invalidParameter(name, { kind: 'givenTwice', what: name });
       }
-      if (name === extendedName && part.type === 'field') body.set('video', { id: String(part.value) });
+      if (name === extendedIdName && part.type === 'field')
+        body.set(extendedName, { id: String(part.value) });
       else if (part.type === 'field') body.set(name, fieldValue(name, String(part.value)));
       else if (name === pictureName) request.picture = await part.toBuffer();
       else if (name === maskName) request.mask = await part.toBuffer();
@@ -60,9 +62,19 @@ export function unknownParameter(name: string): ProblemError {
 }
 
 function fieldValue(name: string, text: string): unknown {
+  if (name === extendedName) return jsonOr(text);
   if (numberParameters.has(name)) return /^-?\d+(\.\d+)?(e[+-]?\d+)?$/i.test(text) ? Number(text) : text;
   if (booleanParameters.has(name)) return text === 'true' ? true : text === 'false' ? false : text;
   return text;
+}
+
+/** What the schema refuses stays a text. */
+function jsonOr(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
 }
 
 /**
