@@ -303,7 +303,7 @@ def export_fused_core(
         options.count(out / "unet_core", expected)
         return
     axes = {**axes, "deep_features": {0: "batch_frames", 1: "latent_height", 2: "latent_width"}}
-    deep = svd_fused.UnetCoreDeep(core)
+    deep = svd_graphs.UnetCoreDeep(core)
     save_fused(deep, inputs, ["out_sample", "deep_features"], out / "unet_core", axes)
     options.count(out / "unet_core", expected)
     with torch.no_grad():

@@ -265,27 +265,6 @@ class UnetCore(nn.Module):
         return combine(sample, out.float(), factors)
 
 
-class UnetCoreDeep(nn.Module):
-    """UnetCore with a second output for UnetShallow: deep_features (B*F, h, w, C), in the precision of the
-    inside, because they are large and travel to the host and back."""
-
-    def __init__(self, core: UnetCore) -> None:
-        super().__init__()
-        self.core = core
-
-    def forward(
-        self,
-        sample: Tensor,
-        timestep: Tensor,
-        image_latents: Tensor,
-        cond_emb: Tensor,
-        context: Tensor,
-        positions: Tensor,
-        factors: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        return self.core.run(sample, timestep, image_latents, cond_emb, context, positions, factors)
-
-
 class UnetShallow(nn.Module):
     """The first and the last layer of the UNet around deep_features of an earlier step (DeepCache)."""
 

@@ -299,9 +299,13 @@ def combine(sample: Tensor, predictions: Tensor, factors: Tensor) -> Tensor:
 
 
 class UnetCoreDeep(nn.Module):
-    """UnetCore with a second output, deep_features (B*F, C, h, w), for UnetShallow."""
+    """A core, this one or svd_fused's, with a second output, deep_features, for its UnetShallow.
 
-    def __init__(self, core: UnetCore) -> None:
+    (B*F, C, h, w), or fused (B*F, h, w, C) in the precision of the inside, because they are large and travel
+    to the host and back.
+    """
+
+    def __init__(self, core: nn.Module) -> None:
         super().__init__()
         self.core = core
 
