@@ -3,7 +3,7 @@
  * pack satisfies this interface.
  */
 import { type MotionKind, offeredMotions } from './motions.ts';
-import type { OwnPresets } from './presets.ts';
+import type { Motion, OwnPresets } from './presets.ts';
 
 /** Families of models, by the names that manifests have for them. */
 export type Family = 'i2vgen-xl' | 'svd';
@@ -14,9 +14,6 @@ export type Family = 'i2vgen-xl' | 'svd';
  */
 export const schedulerNames = ['ddim', 'dpm++2m', 'euler', 'lcm'] as const;
 export type SchedulerName = (typeof schedulerNames)[number];
-
-export const motions = ['low', 'medium', 'high'] as const;
-export type Motion = (typeof motions)[number];
 
 /** Options that a model may pay no heed to. */
 export const ignorableOptions = [

@@ -1,10 +1,12 @@
-import type { Motion } from './model-limits.ts';
-
 /** The presets: named sets of numbers that people choose from. A model pack may replace each of them. */
 export const presetNames = ['fast', 'standard', 'high', 'creative'] as const;
 export type PresetName = (typeof presetNames)[number];
 /** Of requests that name none. */
 export const defaultPreset: PresetName = 'standard';
+
+/** How much moves. */
+export const motions = ['low', 'medium', 'high'] as const;
+export type Motion = (typeof motions)[number];
 
 export interface Preset {
   /** Side of the square whose area the working size approaches. */

@@ -3,9 +3,9 @@
  * queue and engine share it. A new option has an entry in generationSchema and one in optionTable, both below.
  */
 import { z } from 'zod';
-import { motions, schedulerNames } from './model-limits.ts';
+import { schedulerNames } from './model-limits.ts';
 import { motionWords } from './motions.ts';
-import { presetNames } from './presets.ts';
+import { motions, presetNames } from './presets.ts';
 import { cleanPrompt, isBlank } from './prompt.ts';
 
 /** Camera choices and the words by which models know them. */

@@ -9,14 +9,12 @@ import {
   heeds,
   knownMotions,
   type ModelLimits,
-  type Motion,
-  motions,
   type Range,
   type SchedulerName,
   schedulersOf,
   withEffect,
 } from './model-limits.ts';
-import { defaultPreset, type PresetName, presetNames, presetOf } from './presets.ts';
+import { defaultPreset, type Motion, motions, type PresetName, presetNames, presetOf } from './presets.ts';
 import { cleanPrompt } from './prompt.ts';
 import { type GenerationOptions, optionTable } from './request.ts';
 import { type Passage, passageOf, workingSize } from './size.ts';

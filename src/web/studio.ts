@@ -13,12 +13,11 @@ import {
   heedsMotion,
   type IgnorableOption,
   knownMotions,
-  motions,
   motionsFor,
   schedulersOf,
 } from '../request/model-limits.ts';
 import { motionKinds, motionWords } from '../request/motions.ts';
-import { defaultPreset, presetNames, presetOf } from '../request/presets.ts';
+import { defaultPreset, motions, presetNames, presetOf } from '../request/presets.ts';
 import { optionTable, type Shortcuts } from '../request/request.ts';
 import { enoughDpmSteps } from '../request/resolve.ts';
 import { callerWith } from './caller.ts';

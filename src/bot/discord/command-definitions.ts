@@ -15,8 +15,7 @@ import { reasonLength } from '../../queue/audit.ts';
 import { banHours } from '../../queue/bans.ts';
 import { creditRange, grantRange } from '../../queue/quota.ts';
 import { weightRange } from '../../queue/weights.ts';
-import { motions } from '../../request/model-limits.ts';
-import { presetNames } from '../../request/presets.ts';
+import { motions, presetNames } from '../../request/presets.ts';
 import { cameras, optionTable } from '../../request/request.ts';
 import type { Offered } from '../sentences/en.ts';
 

@@ -1,6 +1,6 @@
 /** Fields of a manifest that all families have, and what fields are made of. Bounds: see manifest.ts. */
 import { z } from 'zod';
-import { motions } from '../../request/model-limits.ts';
+import { motions } from '../../request/presets.ts';
 
 export const intUpTo = (max: number) => z.int().min(1).max(max);
 
