@@ -24,6 +24,7 @@ const ofExtension: readonly OptionName[] = [
   'prompt',
   'negativePrompt',
   'motion',
+  'motionBucket',
   'camera',
   'seed',
   'numFrames',

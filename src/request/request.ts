@@ -221,17 +221,21 @@ function withoutUndefined<T extends object>(values: T): { [Name in keyof T]: Exc
 }
 
 /**
- * The fields of a request that the options decide. The others are absent.
+ * The fields of a request that the options decide. The others are absent. One that is undefined is the earlier request's
+ * no longer.
  * @param base the earlier request that is changed: a camera choice is added to its prompt when there is no new one
  * @throws KinoraError INVALID_PROMPT for a prompt that is too long or no text
  */
 export function toGeneration(chosen: ChatOptions, base?: Pick<Generation, 'prompt'>): Partial<Generation> {
   const { camera, isPrivate: _, prompt, negativePrompt, ...rest } = chosen;
+  // An amount that was chosen takes the place of the earlier one, whichever of the two says it.
+  const isMotionNew = rest.motion !== undefined && rest.motionBucket === undefined;
   const parts = [prompt ?? base?.prompt ?? '', camera ? cameraWords[camera] : ''];
   const words = parts.filter((part) => !isBlank(part)).join(', ');
-  return withoutUndefined({
+  const named = withoutUndefined({
     ...rest,
     prompt: prompt === undefined && camera === undefined ? undefined : cleanPrompt('prompt', words),
     negativePrompt: negativePrompt === undefined ? undefined : cleanPrompt('negative prompt', negativePrompt),
   });
+  return isMotionNew ? { ...named, motionBucket: undefined } : named;
 }

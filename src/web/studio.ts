@@ -35,6 +35,8 @@ const ignorable = [
   'negative_prompt',
   'scheduler',
   'motion',
+  'motion_bucket_id',
+  'noise_aug_strength',
   'feature_reuse',
 ] as const;
 
@@ -81,6 +83,7 @@ export const studioSchema = z
         num_frames: z.int(),
         num_inference_steps: z.int(),
         guidance_scale: z.number(),
+        motion: z.enum(motions),
       }),
     ),
     queue_position: z.int().describe('Videos that would be made before one that is asked for now.'),
@@ -89,6 +92,8 @@ export const studioSchema = z
       num_inference_steps: rangeSchema,
       guidance_scale: rangeSchema,
       guidance_end: rangeSchema,
+      motion_bucket_id: rangeSchema,
+      noise_aug_strength: rangeSchema,
       fps: rangeSchema,
       seed: rangeSchema,
     }),
@@ -106,10 +111,14 @@ export const studioSchema = z
       }),
     ),
     motion_levels: z.array(z.enum(motions)),
+    motion_buckets: z
+      .record(z.string(), z.int())
+      .nullable()
+      .describe('The `motion_bucket_id` of each level; null for a model that takes none.'),
     defaults: z.object({
       preset: z.enum(presetNames),
-      motion: z.enum(motions),
       fps: z.number().nullable(),
+      noise_aug_strength: z.number().nullable(),
       negative_prompt: z.string().nullable(),
       scheduler: z.string().nullable(),
       guidance_end: z.number(),
@@ -189,6 +198,7 @@ async function studioFor(
     return leftMs === undefined ? null : Math.ceil(leftMs / 1000);
   };
   const { numFrames, numInferenceSteps, guidanceScale } = manifest?.limits ?? optionTable;
+  const { motionBucket, noiseAug } = manifest?.family === 'svd' ? manifest.limits : optionTable;
   const { fps, seed, guidanceEnd } = optionTable;
   const range = ({ min, max }: { readonly min: number; readonly max: number }) => ({ min, max });
   return {
@@ -212,6 +222,7 @@ async function studioFor(
         num_frames: preset.numFrames,
         num_inference_steps: preset.numInferenceSteps,
         guidance_scale: preset.guidanceScale,
+        motion: preset.motion ?? 'medium',
       };
     }),
     queue_position: places.get(kindName({ preset: defaultPreset, model: manifest?.id }))?.ahead ?? 0,
@@ -220,6 +231,8 @@ async function studioFor(
       num_inference_steps: range(narrower(numInferenceSteps, optionTable.numInferenceSteps)),
       guidance_scale: range(narrower(guidanceScale, optionTable.guidanceScale)),
       guidance_end: range(guidanceEnd),
+      motion_bucket_id: range(narrower(motionBucket, optionTable.motionBucket)),
+      noise_aug_strength: range(narrower(noiseAug, optionTable.noiseAug)),
       fps: range(fps),
       seed: range(seed),
     },
@@ -235,10 +248,11 @@ async function studioFor(
       most_preset_steps: name === 'dpm++2m' ? enoughDpmSteps : null,
     })),
     motion_levels: [...motions],
+    motion_buckets: manifest?.family === 'svd' ? manifest.motionBuckets : null,
     defaults: {
       preset: defaultPreset,
-      motion: 'medium',
       fps: manifest?.defaults.fps ?? null,
+      noise_aug_strength: manifest?.family === 'svd' ? manifest.defaults.noiseAug : null,
       negative_prompt: manifest?.family === 'i2vgen-xl' ? manifest.defaults.negativePrompt : null,
       scheduler: shortcuts.scheduler ?? manifest?.defaults.scheduler ?? null,
       guidance_end: shortcuts.guidanceEnd ?? 1,
@@ -277,6 +291,8 @@ export function ignoredBy(manifest: PackManifest): Studio['ignored'] {
     negative_prompt: says('negativePrompt') || !isGuided,
     scheduler: says('scheduler'),
     motion: !heedsMotion(manifest),
+    motion_bucket_id: says('motionBucket'),
+    noise_aug_strength: says('noiseAug'),
     feature_reuse: !hasShallowCore(manifest),
   };
   return ignorable.filter((name) => ignored[name]);

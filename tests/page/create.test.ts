@@ -6,12 +6,21 @@ import { costOf } from '../../src/request/cost.ts';
 import { motionWords } from '../../src/request/motions.ts';
 import type { Studio, Video } from '../../src/web/page/api/types.ts';
 import { grips, move, ofShape, resize } from '../../src/web/page/create/crop.ts';
-import { type Draft, draftOf, emptyDraft } from '../../src/web/page/create/draft.ts';
+import {
+  chooseModel,
+  chooseMotion,
+  chooseValue,
+  type Draft,
+  draft,
+  draftOf,
+  emptyDraft,
+} from '../../src/web/page/create/draft.ts';
 import {
   clipSize,
   creditsOf,
   fieldsOf,
   hasWords,
+  motionBucketOf,
   presetOf,
   remixFieldsOf,
   stepsOf,
@@ -34,6 +43,7 @@ const studio: Studio = {
       num_frames: 16,
       num_inference_steps: 50,
       guidance_scale: 9,
+      motion: 'medium',
     },
     {
       name: 'high',
@@ -43,6 +53,7 @@ const studio: Studio = {
       num_frames: 24,
       num_inference_steps: 80,
       guidance_scale: 10,
+      motion: 'high',
     },
   ],
   queue_position: 0,
@@ -51,6 +62,8 @@ const studio: Studio = {
     num_inference_steps: { min: 1, max: 100 },
     guidance_scale: { min: 1, max: 20 },
     guidance_end: { min: 0, max: 1 },
+    motion_bucket_id: { min: 1, max: 255 },
+    noise_aug_strength: { min: 0, max: 0.5 },
     fps: { min: 1, max: 60 },
     seed: { min: 0, max: Number.MAX_SAFE_INTEGER },
   },
@@ -60,10 +73,11 @@ const studio: Studio = {
     { name: 'dpm++2m', most_preset_steps: 25 },
   ],
   motion_levels: ['low', 'medium', 'high'],
+  motion_buckets: null,
   defaults: {
     preset: 'standard',
-    motion: 'medium',
     fps: 8,
+    noise_aug_strength: null,
     negative_prompt: 'blurry',
     scheduler: 'ddim',
     guidance_end: 1,
@@ -177,13 +191,46 @@ describe('a draft', () => {
       num_frames: 8,
       num_inference_steps: 80,
       guidance_scale: 10,
-      motion: 'medium',
+      motion: 'high',
       negative_prompt: 'blurry',
       loop: false,
       enable_frame_interpolation: false,
       fps: 8,
       seed: 5,
     });
+  });
+
+  it('gives a model that is told how much moves as a number that of the level, or one of its own', () => {
+    const svd: Studio = {
+      ...studio,
+      motion_buckets: { low: 60, medium: 127, high: 180 },
+      defaults: { ...studio.defaults, noise_aug_strength: 0.02 },
+      ignored: ['prompt', 'negative_prompt', 'feature_reuse'],
+    };
+    const [, high] = svd.presets;
+    if (!high) throw new Error('there is a preset');
+    expect(motionBucketOf(drafted({}), standard, studio)).toBeUndefined();
+    expect(motionBucketOf(drafted({}), high, svd)).toBe(180);
+    expect(motionBucketOf(drafted({ values: { motion: 'low' } }), high, svd)).toBe(60);
+    draft.set(drafted({ values: { motion: 'low', noise_aug_strength: 0.1 } }));
+    chooseValue('motion_bucket_id', 33);
+    expect(motionBucketOf(draft.get(), high, svd)).toBe(33);
+    expect(fieldsOf(draft.get(), svd)).toMatchObject({ motion_bucket_id: 33, noise_aug_strength: 0.1 });
+    chooseMotion('high');
+    expect(draft.get().values).toEqual({ motion: 'high', noise_aug_strength: 0.1 });
+    // A model that takes none is not sent what was chosen for another one.
+    chooseValue('motion_bucket_id', 33);
+    chooseModel('test-1');
+    expect(draft.get().values).toEqual({ motion: 'high' });
+    draft.set(emptyDraft);
+
+    // A remix names what the earlier video may have had, and takes over what differs from the level.
+    expect(remixFieldsOf(drafted({}), high, svd)).toMatchObject({ motion: 'high', noise_aug_strength: 0.02 });
+    const numbers = (motion_bucket_id: number, noise_aug_strength: number, motion: string | null = null) =>
+      draftOf({ variants: [], motion, motion_bucket_id, noise_aug_strength } as unknown as Video, svd).values;
+    expect(numbers(60, 0.02, 'low')).toMatchObject({ motion: 'low' });
+    expect(numbers(60, 0.02, 'low').motion_bucket_id).toBeUndefined();
+    expect(numbers(61, 0.1)).toMatchObject({ motion_bucket_id: 61, noise_aug_strength: 0.1 });
   });
 
   it('has the steps of a scheduler that needs fewer, unless others were chosen', () => {

@@ -177,6 +177,9 @@ describe('options', () => {
     expect(toGeneration({ camera: 'static', prompt: 'waves' })).toEqual({ prompt: 'waves, static camera' });
     expect(toGeneration({ camera: 'static' }, { prompt: 'rain' })).toEqual({ prompt: 'rain, static camera' });
     expect(toGeneration({}, { prompt: 'rain' })).toEqual({});
+    // An amount by its name takes the place of an earlier number.
+    expect(toGeneration({ motion: 'low' })).toEqual({ motion: 'low', motionBucket: undefined });
+    expect(toGeneration({ motion: 'low', motionBucket: 3 })).toEqual({ motion: 'low', motionBucket: 3 });
     expect(cameras).toContain('zoom-out');
   });
 

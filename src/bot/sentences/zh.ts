@@ -34,6 +34,9 @@ const names: Readonly<Record<string, string>> = {
   ...labels,
   'negative prompt': labels.negative,
   camera: '镜头',
+  'guidance end': '使用引导的步数比例',
+  'motion bucket': '运动量',
+  'noise on the picture': '图片噪声',
   credits: '点数',
   'number of entries': '条数',
 };

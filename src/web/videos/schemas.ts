@@ -21,6 +21,8 @@ const optionNames = {
   scheduler: 'scheduler',
   guidance_end: 'guidanceEnd',
   feature_reuse: 'featureReuse',
+  motion_bucket_id: 'motionBucket',
+  noise_aug_strength: 'noiseAug',
 } as const satisfies Readonly<Record<string, OptionName>>;
 
 const number = ({ min, max, isWhole }: { min: number; max: number; isWhole: boolean }) =>
@@ -62,6 +64,12 @@ const options = {
     .describe('Three times as many frames, for smoother motion.'),
   preset: z.enum(optionTable.preset.allowed).optional().describe('How much time goes into it.'),
   motion: z.enum(optionTable.motion.allowed).optional(),
+  motion_bucket_id: number(optionTable.motionBucket).describe(
+    'How much moves, for Stable Video Diffusion; in place of `motion`.',
+  ),
+  noise_aug_strength: number(optionTable.noiseAug).describe(
+    'Noise on the picture, for Stable Video Diffusion: more leads further from it.',
+  ),
   loop: z.boolean().optional().describe('Forwards, then backwards.'),
   scheduler: z.enum(optionTable.scheduler.allowed).optional().describe('"dpm++2m" is as good in 25 steps.'),
   guidance_end: number(optionTable.guidanceEnd).describe('Share of the steps that use guidance.'),
@@ -116,6 +124,7 @@ export const extensionSchema = z.strictObject({
   seed: options.seed,
   negative_prompt: options.negative_prompt,
   motion: options.motion,
+  motion_bucket_id: options.motion_bucket_id,
   loop: options.loop,
   enable_frame_interpolation: options.enable_frame_interpolation,
 });
@@ -198,6 +207,8 @@ export const videoSchema = z
     guidance_scale: z.number().nullable(),
     negative_prompt: z.string().nullable(),
     motion: z.string().nullable(),
+    motion_bucket_id: z.int().nullable().describe('Null for a model that takes none.'),
+    noise_aug_strength: z.number().nullable().describe('Null for a model that takes none.'),
     has_motion_mask: z.boolean().describe('A mask says what may move.'),
     loop: z.boolean(),
     enable_frame_interpolation: z.boolean(),
@@ -294,11 +305,18 @@ export function parameterOf(detail: ErrorDetail | undefined): string | undefined
   }
 }
 
+/** How errors name options that cannot be typed in a chat. */
+const spelledOut: { readonly [Name in OptionName]?: string } = {
+  guidanceEnd: 'guidance end',
+  motionBucket: 'motion bucket',
+  noiseAug: 'noise on the picture',
+};
+
 /** "frames", as it is typed in a chat, is "num_frames" here. */
 function parameterOfWord(word: string): string {
   const found = Object.entries(optionNames).find(([, name]) => {
     const option: Option = optionTable[name];
-    return option.word === word;
+    return (option.word ?? spelledOut[name]) === word;
   });
   return found?.[0] ?? word;
 }
@@ -336,5 +354,7 @@ export const numberParameters: ReadonlySet<string> = new Set([
   'guidance_scale',
   'guidance_end',
   'feature_reuse',
+  'motion_bucket_id',
+  'noise_aug_strength',
 ]);
 export const booleanParameters: ReadonlySet<string> = new Set(['enable_frame_interpolation', 'loop']);

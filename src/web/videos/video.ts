@@ -119,6 +119,8 @@ export async function videoOf(
     guidance_scale: resolved?.guidanceScale ?? generation.guidanceScale ?? null,
     negative_prompt: resolved?.negativePrompt ?? generation.negativePrompt ?? null,
     motion: generation.motion ?? null,
+    motion_bucket_id: (resolved ? resolved.motionNumbers : generation)?.motionBucket ?? null,
+    noise_aug_strength: (resolved ? resolved.motionNumbers : generation)?.noiseAug ?? null,
     has_motion_mask: entry.request.hasMask,
     loop: generation.loop ?? false,
     enable_frame_interpolation: (generation.smooth ?? 1) > 1,

@@ -26,6 +26,8 @@ const placed: ReadonlySet<string> = new Set([
   'guidance_scale',
   'guidance_end',
   'feature_reuse',
+  'motion_bucket_id',
+  'noise_aug_strength',
   'fps',
   'size',
   'seed',

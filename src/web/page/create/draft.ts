@@ -80,12 +80,20 @@ const ofModel: ReadonlySet<string> = new Set([
   'guidance_scale',
   'scheduler',
   'feature_reuse',
+  'motion_bucket_id',
+  'noise_aug_strength',
 ]);
 
 /** @param model undefined for the default one */
 export function chooseModel(model: string | undefined): void {
   const kept = Object.entries(draft.get().values).filter(([name]) => !ofModel.has(name));
   changeDraft({ model, values: Object.fromEntries(kept) });
+}
+
+/** Of a level there is no number of one's own. */
+export function chooseMotion(motion: Values['motion']): void {
+  chooseValue('motion_bucket_id', undefined);
+  chooseValue('motion', motion);
 }
 
 /** @param value undefined gives it back to the preset */
@@ -130,7 +138,7 @@ export async function keepDraft(user: string): Promise<() => void> {
 }
 
 /** The settings of a finished video, as they can be chosen. */
-export function draftOf(video: Video, { presets, models }: Studio): Draft {
+export function draftOf(video: Video, { presets, models, motion_buckets, defaults }: Studio): Draft {
   const preset = presets.find(({ name }) => name === video.preset);
   const { num_frames, num_inference_steps, guidance_scale, fps, motion, scheduler, seed } = video;
   const own = <T>(value: T | null, usual: T | undefined): T | undefined =>
@@ -142,6 +150,14 @@ export function draftOf(video: Video, { presets, models }: Studio): Draft {
     negative_prompt: video.negative_prompt || undefined,
     fps: fps ?? undefined,
     motion: motion ?? undefined,
+    motion_bucket_id: own(
+      motion_buckets && video.motion_bucket_id,
+      motion_buckets?.[motion ?? preset?.motion ?? 'medium'],
+    ),
+    noise_aug_strength: own(
+      motion_buckets && video.noise_aug_strength,
+      defaults.noise_aug_strength ?? undefined,
+    ),
     scheduler: scheduler ?? undefined,
     guidance_end: own(video.guidance_end, 1),
     feature_reuse: own(video.feature_reuse, 1),

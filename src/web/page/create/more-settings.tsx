@@ -6,8 +6,8 @@ import { Icon } from '../parts/icon.tsx';
 import { Slider } from '../parts/slider.tsx';
 import { useSay } from '../sentences/say.ts';
 import { useStore } from '../state/store.ts';
-import { changeDraft, chooseValue, draft, type Values } from './draft.ts';
-import { guidanceOf, type PresetInfo, presetOf, randomSeed, stepsOf } from './options.ts';
+import { changeDraft, chooseMotion, chooseValue, draft, type Values } from './draft.ts';
+import { guidanceOf, motionBucketOf, type PresetInfo, presetOf, randomSeed, stepsOf } from './options.ts';
 import type { Refusal } from './refusal.ts';
 
 interface SettingsProps {
@@ -34,7 +34,8 @@ export function MoreSettings({ studio, errors }: { studio: Studio | undefined; e
       {studio && preset ? (
         <div class="more-body">
           <Numbers {...{ studio, preset, errors }} />
-          <Choices {...{ studio, preset, errors }} />
+          <Motion {...{ studio, preset, errors }} />
+          <Seed {...{ studio, errors }} />
           <SpeedOptions {...{ studio, preset, errors }} />
           <fieldset class="switches-field">
             <legend class="field-label">{more.playback}</legend>
@@ -52,7 +53,14 @@ export function MoreSettings({ studio, errors }: { studio: Studio | undefined; e
   );
 }
 
-type NumberName = 'num_frames' | 'num_inference_steps' | 'guidance_scale' | 'guidance_end' | 'fps';
+type NumberName =
+  | 'num_frames'
+  | 'num_inference_steps'
+  | 'guidance_scale'
+  | 'guidance_end'
+  | 'motion_bucket_id'
+  | 'noise_aug_strength'
+  | 'fps';
 
 interface NumberProps {
   readonly name: NumberName;
@@ -143,12 +151,12 @@ function SizeOption({ studio: { size }, preset, errors }: SettingsProps) {
   );
 }
 
-function Choices({ studio, errors }: SettingsProps) {
-  const say = useSay();
-  const { more } = say.create;
-  const { values } = useStore(draft);
-  const id = useId();
-  const motion = values.motion ?? studio.defaults.motion;
+function Motion({ studio, preset, errors }: SettingsProps) {
+  const { more } = useSay().create;
+  const now = useStore(draft);
+  const motion = now.values.motion ?? preset.motion;
+  const bucket = motionBucketOf(now, preset, studio);
+  const noise = now.values.noise_aug_strength ?? studio.defaults.noise_aug_strength;
   return (
     <>
       {studio.ignored.includes('motion') ? null : (
@@ -161,7 +169,7 @@ function Choices({ studio, errors }: SettingsProps) {
                   type="radio"
                   name="motion"
                   checked={motion === level}
-                  onChange={() => chooseValue('motion', level === studio.defaults.motion ? undefined : level)}
+                  onChange={() => chooseMotion(level === preset.motion ? undefined : level)}
                 />
                 <span>{more.levels[level]}</span>
               </label>
@@ -169,33 +177,59 @@ function Choices({ studio, errors }: SettingsProps) {
           </div>
         </fieldset>
       )}
-      <div class="field">
-        <label class="field-label" for={id}>
-          {more.seed}
-        </label>
-        <div class="seed">
-          <input
-            id={id}
-            class="input numbers"
-            inputMode="numeric"
-            value={values.seed === undefined ? '' : String(values.seed)}
-            aria-describedby={`${id}-hint`}
-            aria-invalid={errors['seed'] ? true : undefined}
-            onInput={(event) => {
-              const digits = event.currentTarget.value.replace(/\D/g, '');
-              chooseValue(
-                'seed',
-                digits === '' ? undefined : Math.min(Number(digits), studio.ranges.seed.max),
-              );
-            }}
-          />
-          <IconButton icon="dice" label={more.dice} onClick={() => chooseValue('seed', randomSeed())} />
-        </div>
-        <p class={errors['seed'] ? 'field-error' : 'hint'} id={`${id}-hint`}>
-          {errors['seed'] ?? more.seedHint}
-        </p>
-      </div>
+      {bucket === undefined ? null : (
+        <NumberOption
+          name="motion_bucket_id"
+          label={more.motionBucket}
+          hint={more.motionBucketHint}
+          value={bucket}
+          range={studio.ranges.motion_bucket_id}
+          errors={errors}
+        />
+      )}
+      {noise === null ? null : (
+        <NumberOption
+          name="noise_aug_strength"
+          label={more.noiseAug}
+          hint={more.noiseAugHint}
+          value={noise}
+          range={studio.ranges.noise_aug_strength}
+          step={0.01}
+          errors={errors}
+        />
+      )}
     </>
+  );
+}
+
+function Seed({ studio, errors }: Omit<SettingsProps, 'preset'>) {
+  const { more } = useSay().create;
+  const { values } = useStore(draft);
+  const id = useId();
+  return (
+    <div class="field">
+      <label class="field-label" for={id}>
+        {more.seed}
+      </label>
+      <div class="seed">
+        <input
+          id={id}
+          class="input numbers"
+          inputMode="numeric"
+          value={values.seed === undefined ? '' : String(values.seed)}
+          aria-describedby={`${id}-hint`}
+          aria-invalid={errors['seed'] ? true : undefined}
+          onInput={(event) => {
+            const digits = event.currentTarget.value.replace(/\D/g, '');
+            chooseValue('seed', digits === '' ? undefined : Math.min(Number(digits), studio.ranges.seed.max));
+          }}
+        />
+        <IconButton icon="dice" label={more.dice} onClick={() => chooseValue('seed', randomSeed())} />
+      </div>
+      <p class={errors['seed'] ? 'field-error' : 'hint'} id={`${id}-hint`}>
+        {errors['seed'] ?? more.seedHint}
+      </p>
+    </div>
   );
 }
 

@@ -24,6 +24,15 @@ export function guidanceOf({ values }: Draft, preset: PresetInfo): number {
   return values.guidance_scale ?? preset.guidance_scale;
 }
 
+/** How much moves, as a number; undefined for a model that takes none. */
+export function motionBucketOf(
+  { values }: Draft,
+  preset: PresetInfo,
+  { motion_buckets: buckets }: Studio,
+): number | undefined {
+  return buckets ? (values.motion_bucket_id ?? buckets[values.motion ?? preset.motion]) : undefined;
+}
+
 /** Credits of the request, as the queue counts them. */
 export function creditsOf({ values }: Draft, preset: PresetInfo): number {
   const generation = { prompt: '', preset: preset.name, seed: 0 };
@@ -79,12 +88,15 @@ export function remixFieldsOf(draft: Draft, preset: PresetInfo, studio: Studio):
     num_frames: preset.num_frames,
     num_inference_steps: stepsOf(draft, preset, studio),
     guidance_scale: preset.guidance_scale,
-    motion: studio.defaults.motion,
+    motion: preset.motion,
     negative_prompt: studio.defaults.negative_prompt ?? '',
     loop: false,
     enable_frame_interpolation: false,
     seed: randomSeed(),
     ...(studio.defaults.fps === null ? {} : { fps: studio.defaults.fps }),
+    ...(studio.defaults.noise_aug_strength === null
+      ? {}
+      : { noise_aug_strength: studio.defaults.noise_aug_strength }),
   };
   const model = draft.model ?? studio.models[0]?.id;
   const fields = fieldsOf({ ...draft, model, values: { ...usual, ...draft.values } }, studio);

@@ -35,6 +35,8 @@ function rowsOf(clip: Video, say: Sentences): Row[] {
     [labels.steps, numbers(clip.num_inference_steps)],
     [labels.guidance, numbers(clip.guidance_scale)],
     [labels.motion, clip.motion],
+    [fields.motionBucket, numbers(clip.motion_bucket_id)],
+    [fields.noiseAug, numbers(clip.noise_aug_strength)],
     [labels.variation, numbers(clip.variation_strength)],
     [labels.loop, clip.loop ? words.yes : undefined],
     [labels.smooth, factor > 1 ? `×${factor}` : undefined, String(factor)],
