@@ -1,11 +1,9 @@
 /** `kinora animate`: pictures and a prompt to MP4s with one warm engine, without queue or chat. */
 import { randomUUID } from 'node:crypto';
 import path from 'node:path';
-import { motions } from '../bot/sentences/motions-en.ts';
-import { sayUnderstood } from '../bot/sentences/understood.ts';
 import { type Config, deviceExpectation, isDevice } from '../config.ts';
 import { runWithinMemory, smallerJobs } from '../engine/memory-ladder.ts';
-import type { EngineJob, EngineResult } from '../engine/protocol.ts';
+import type { EngineJob } from '../engine/protocol.ts';
 import {
   describeError,
   deserializeError,
@@ -20,19 +18,18 @@ import type { ClipOrigin } from '../inference/image-to-video.ts';
 import type { Pack } from '../inference/packs/files.ts';
 import { PictureDecoder } from '../inference/pictures/decoder-process.ts';
 import { pictureName } from '../inference/pictures/format.ts';
-import type { ImageHeader } from '../inference/pictures/header.ts';
 import { checkMaskShape, readMask } from '../inference/pictures/motion-mask.ts';
 import { createLogger } from '../log.ts';
 import { checkExtensionOptions, checkLength } from '../request/extension.ts';
-import { type IgnorableOption, readsNoText, withoutEffect, withoutTexts } from '../request/model-limits.ts';
-import { flagOf, readFlags } from '../request/options-text.ts';
+import { withoutEffect } from '../request/model-limits.ts';
+import { readFlags } from '../request/options-text.ts';
 import { type Generation, type GenerationOptions, variationStrengths } from '../request/request.ts';
 import { describeRequest, type ResolvedRequest, resolveRequest } from '../request/resolve.ts';
-import { type Cut, cutOf } from '../request/sizes.ts';
 import { numFramesBefore } from '../video/filters.ts';
 import { validateBudget } from '../video/fit.ts';
 import { readMp4Info } from '../video/mp4.ts';
 import { isFile, Outs } from './animate-files.ts';
+import { type Asked, describe, summarize } from './animate-report.ts';
 import { startEngine } from './engines.ts';
 import { findKeptVideo, type KeptVideo } from './kept-video.ts';
 import { choosePack } from './packs.ts';
@@ -56,13 +53,9 @@ export interface AnimateOptions {
   readonly [requestFlag: string]: unknown;
 }
 
-interface Task {
+interface Task extends Asked {
   readonly image: string;
-  readonly picture: ImageHeader;
   readonly job: EngineJob;
-  readonly request: ResolvedRequest;
-  /** Options that were given in vain: the model ignores them. */
-  readonly ignored: readonly IgnorableOption[];
 }
 
 interface Failed {
@@ -307,96 +300,4 @@ function parseStrength(text: string): number {
     );
   }
   return strength;
-}
-
-/** The object of --json. */
-function describe({ request, picture, ignored }: Task, result: EngineResult): Record<string, unknown> {
-  const { outPath, videoId, bytes, seed, width, height, numFrames, fps, durationSeconds } = result;
-  const cut = result.isPassage ? undefined : cutOf(picture, result);
-  return {
-    out: outPath,
-    videoId,
-    seed,
-    prompt: request.prompt,
-    preset: result.reducedTo ?? request.preset,
-    ...(result.reducedTo === undefined ? {} : { reducedTo: result.reducedTo }),
-    width,
-    height,
-    numFrames,
-    fps,
-    durationSeconds,
-    scheduler: request.scheduler,
-    guidanceEnd: request.guidanceEnd,
-    featureReuse: request.featureReuse,
-    bytes,
-    model: result.model,
-    device: result.device,
-    cache: result.cache,
-    timings: Object.fromEntries(Object.entries(result.timings).map(([name, ms]) => [name, Math.round(ms)])),
-    notes: result.notes,
-    ...(result.understood === undefined ? {} : { understood: result.understood }),
-    ...(ignored.length === 0 ? {} : { ignored }),
-    ...(result.smallerRuns === undefined ? {} : { smallerRuns: result.smallerRuns }),
-    ...(cut === undefined ? {} : { cut }),
-  };
-}
-
-const reusable: Readonly<Record<string, string>> = {
-  image: 'what the model saw in the picture',
-  prompt: 'what it understood of the prompt',
-  video: 'the earlier video',
-};
-
-function describeCut({ of, percent }: Cut): string {
-  const ends = of === 'width' ? 'left and right' : 'above and below';
-  return `${percent} % of the picture's ${of} is cut off, ${ends}.`;
-}
-
-function describeUnderstood({ understood }: EngineResult): string[] {
-  if (!understood) return [];
-  const { motions: named, note } = sayUnderstood(understood, motions);
-  return [...(named ? [`  understood: ${named}`] : []), ...(note ? [`  note: ${note}`] : [])];
-}
-
-function describeIgnored(ignored: readonly IgnorableOption[], model: string): string[] {
-  const others = readsNoText(ignored) ? withoutTexts(ignored) : ignored;
-  return [
-    ...(readsNoText(ignored)
-      ? [
-          `  note: ${model} looks only at your picture; it does not read descriptions. --motion low, medium or high decides how much moves.`,
-        ]
-      : []),
-    ...others.map((name) => `  note: ${flagOf(name)} has no effect with ${model}.`),
-  ];
-}
-
-function describeSmallerRuns({ smallerRuns = [] }: EngineResult): string[] {
-  return smallerRuns.map(
-    ({ fromFrame, frames }) =>
-      `  note: Memory was short, so from frame ${fromFrame} on ${frames} were decoded at once; neighbours may flicker a little.`,
-  );
-}
-
-function summarize({ picture, ignored }: Task, result: EngineResult, seconds: number): string {
-  const { outPath, width, height, numFrames, fps, durationSeconds, bytes, seed, videoId, cache, notes } =
-    result;
-  const { reducedTo } = result;
-  const cut = result.isPassage ? undefined : cutOf(picture, result);
-  const size = bytes < 1_000_000 ? `${Math.ceil(bytes / 1000)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
-  const reused = cache.hits.map((kind) => reusable[kind] ?? kind);
-  return [
-    outPath,
-    `  ${width}×${height}, ${numFrames} frames at ${fps} fps (${durationSeconds.toFixed(1)} s), ${size}, made in ${seconds.toFixed(1)} s on ${result.device}`,
-    ...describeUnderstood(result),
-    `  seed ${seed} · video id ${videoId}`,
-    ...(reused.length > 0 ? [`  reused: ${reused.join(', ')}`] : []),
-    ...(reducedTo === undefined
-      ? []
-      : [`  note: Memory ran out, so it was made smaller, as the preset ${reducedTo} would have it.`]),
-    ...notes.map((note) => `  note: ${note}`),
-    ...describeSmallerRuns(result),
-    ...describeIgnored(ignored, result.model),
-    ...(cut === undefined ? [] : [`  note: ${describeCut(cut)}`]),
-    '',
-  ].join('\n');
 }

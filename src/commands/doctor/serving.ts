@@ -5,7 +5,8 @@ import { stat } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { promisify } from 'node:util';
 import { prepareInbox } from '../../bot/inbox-folder.ts';
-import { type Config, misnamedTokens, settingsFile } from '../../config.ts';
+import { type Config, misnamedTokens } from '../../config.ts';
+import { settingsFile } from '../../settings-file.ts';
 import { assertSomeChat, usualWebPort } from '../chats.ts';
 import { type Check, failedCheck } from './check.ts';
 
