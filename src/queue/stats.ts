@@ -3,14 +3,16 @@ import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import type { Keys } from './keys.ts';
 import { type QueueMode, storedModeSchema } from './mode.ts';
-import { countsByPreset } from './models.ts';
+import { countsByPreset, readKind } from './models.ts';
 import { replies } from './redis.ts';
-import { isServing, workerEntries } from './worker-registry.ts';
+import { isServing, isStranded, workerEntries } from './worker-registry.ts';
 
 export interface QueueStats {
   readonly mode: QueueMode;
   /** Waiting jobs per preset. */
   readonly waiting: ReadonlyMap<string, number>;
+  /** Those of them whose model no worker has, by model. */
+  readonly stranded: ReadonlyMap<string, number>;
   readonly running: number;
   /** Jobs that are over and whose answer is on its way. */
   readonly answering: number;
@@ -35,9 +37,18 @@ export async function queueStats(redis: Redis, keys: Keys, day: string): Promise
   );
   const alive = [...(await workerEntries(redis, keys)).values()].filter(isServing);
   const waiting = counts.reduce((sum, count) => sum + count, 0);
+  const serving = alive.map(({ entry }) => entry);
+  const stranded = new Map<string, number>();
+  for (const [index, kind] of kinds.entries()) {
+    const { model } = readKind(kind);
+    const count = counts[index] ?? 0;
+    if (model === undefined || count === 0 || !isStranded(model, serving)) continue;
+    stranded.set(model, (stranded.get(model) ?? 0) + count);
+  }
   return {
     mode,
     waiting: countsByPreset(kinds.map((kind, index) => [kind, counts[index] ?? 0])),
+    stranded,
     running: Math.max(0, active - waiting),
     answering: Math.max(0, pending - active),
     workers: { alive: alive.length, busy: alive.filter(({ entry }) => entry.jobId !== null).length },

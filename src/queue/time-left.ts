@@ -6,7 +6,7 @@ import type { Keys } from './keys.ts';
 import type { Ledger, LedgerEntry, WaitingJob } from './ledger.ts';
 import { type JobKind, kindName, readKind } from './models.ts';
 import { redisTime } from './redis.ts';
-import { canMake, isServing, type WorkerEntry, workerEntries } from './worker-registry.ts';
+import { canMake, isServing, isStranded, type WorkerEntry, workerEntries } from './worker-registry.ts';
 
 /** Where a waiting job stands in the queue. */
 export interface QueuePosition {
@@ -61,7 +61,7 @@ export class TimeLeft {
         count > 0 && (able.length === 0 || able.some((worker) => canMake(worker, kind.model))),
     );
     const total = ahead.reduce((sum, { count }) => sum + count, 0);
-    if (able.length === 0 && living.length > 0) return { ahead: total, isStranded: true };
+    if (isStranded(own.model, living)) return { ahead: total, isStranded: true };
     const devices = await this.#devicesOf(able);
     const rateOf = (name: string) => jobsPerMs(this.#redis, this.#keys, name, devices);
     const rate = await rateOf(kindName(own));

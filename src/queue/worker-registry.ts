@@ -107,6 +107,14 @@ export function canMake({ models }: Pick<WorkerEntry, 'models'>, model: string |
   return model === undefined || models.includes(model);
 }
 
+/**
+ * Jobs of this model wait until a worker comes that has it: workers take jobs, and none of them can make these.
+ * @param serving all that take jobs
+ */
+export function isStranded(model: string | undefined, serving: readonly WorkerEntry[]): boolean {
+  return serving.length > 0 && !serving.some((worker) => canMake(worker, model));
+}
+
 /** What a worker tells of its models. */
 export interface WorkerModels {
   readonly models: readonly string[];

@@ -305,6 +305,8 @@ describe('what is put there', () => {
     await put('old.jpg');
     await put('gbk.txt', Buffer.from([0xbe, 0xb5, 0xcd, 0xb7]));
     await put('gbk.jpg');
+    await put('model.txt', Buffer.from('waves model=gone-3'));
+    await put('model.jpg');
     await put('long.txt', Buffer.from('zoom '.repeat(30_000)));
     await put('long.jpg');
     await eventually('the requests', async () => (await pending()).length === 2);
@@ -312,7 +314,9 @@ describe('what is put there', () => {
       { prompt: 'waves rolling', preset: 'fast', seed: 7, negativePrompt: 'blurry', loop: true },
     ]);
     expect(await asked('old.jpg')).toMatchObject([{ prompt: 'la forêt bouge' }]);
-    await isThere('gbk.error.txt', 'long.error.txt');
+    await isThere('gbk.error.txt', 'long.error.txt', 'model.error.txt');
+    expect(await text('model.error.txt')).toMatch(/^No worker has the model "gone-3" now/);
+    expect(await asked('model.jpg')).toEqual([]);
     expect(await text('gbk.error.txt')).toMatch(/encoding of gbk.txt cannot be told; expected UTF-8/);
   });
 

@@ -1,10 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { en } from '../../src/bot/sentences/en.ts';
+import { zh } from '../../src/bot/sentences/zh.ts';
 import { StatusBoard } from '../../src/bot/status-board.ts';
 import { DeliveryDelayed } from '../../src/bot/upkeep/delivery.ts';
 import { publishEvent } from '../../src/queue/events.ts';
-import { ann, bob, mei, Talk } from '../helpers/conversation-fixture.ts';
-import { eventually, log } from '../helpers/queue-harness.ts';
+import { ann, bob, mei, root, Talk } from '../helpers/conversation-fixture.ts';
+import { eventually, log, timedGenerator } from '../helpers/queue-harness.ts';
 
 interface Shown {
   readonly jobId: string;
@@ -76,6 +78,28 @@ describe('the status board', () => {
     await talk.conversation.cancel('t-1', ann);
     await eventually('the next place', () => textsOf('t-2').length === 2);
     expect(textsOf('t-2')[1]).toBe('已接受，下一个就是你的。');
+  });
+
+  it('says so when no worker has the model of a job any more, as /queue and /stats do', async () => {
+    const made = await board();
+    await talk.harness.worker(timedGenerator(10), { models: ['other-1'] });
+    for (const [id, { userKey, locale }] of [
+      ['1', ann],
+      ['2', mei],
+    ] as const) {
+      await talk.client.submit(await talk.harness.request(id, userKey, { locale, model: 'gone-3' }));
+      made.track(await talk.entry(`t-${id}`));
+    }
+    await eventually('both sentences', () => shown.length >= 2);
+    expect(textsOf('t-1')).toEqual([en.status.stranded]);
+    expect(textsOf('t-2')).toEqual([zh.status.stranded]);
+    expect(await talk.conversation.queue(ann)).toContain(`\n${en.queue.stranded}`);
+    const stats = await talk.conversation.adminWords(root, ['stats']);
+    expect(stats).toContain('No worker has the model of some waiting jobs: gone-3 2. Start a worker');
+    await talk.harness.worker(timedGenerator(10), { models: ['gone-3'] });
+    const isWaiting = async (): Promise<boolean> =>
+      (await talk.conversation.adminWords(root, ['stats'])).includes('gone-3');
+    await eventually('their runs', async () => !(await isWaiting()));
   });
 
   it('shows progress no faster than allowed, and the last that was held back', async () => {

@@ -332,6 +332,7 @@ describe('an admin', () => {
     expect(await admin.stats()).toEqual({
       mode: 'running',
       waiting: new Map(),
+      stranded: new Map(),
       running: 0,
       answering: 0,
       workers: { alive: 0, busy: 0 },
@@ -355,6 +356,7 @@ describe('an admin', () => {
         ['preview', 1],
         ['standard', 2],
       ]),
+      stranded: new Map(),
       running: 1,
       answering: 2,
       workers: { alive: 1, busy: 1 },

@@ -218,6 +218,7 @@ export const en = {
         : `${jobs(waiting)} waiting, ${running} running.`,
     paused: 'Kinora is paused.',
     draining: 'Kinora takes no new jobs at the moment.',
+    stranded: 'Yours: waits until a worker comes that has its model, or you cancel it.',
     yours: (ahead: number, left: string) =>
       `Yours: ${ahead === 0 ? 'next in line' : `${jobs(ahead)} before it`}${left ? `, ready in about ${left}` : ''}.`,
   },
@@ -448,6 +449,8 @@ export const en = {
       creditsUsed: number;
     }) =>
       `Queue: ${p.mode}\nWaiting: ${p.waiting} · running: ${p.running} · answering: ${p.answering}\nWorkers: ${p.alive} (${p.busy} busy)\nCredits used today: ${p.creditsUsed}`,
+    stranded: (list: string) =>
+      `No worker has the model of some waiting jobs: ${list}. Start a worker that has it, or cancel them.`,
     failures: (list: string) => `Failures so far: ${list}`,
     noAudit: 'Nothing has been done yet.',
   },

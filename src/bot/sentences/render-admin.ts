@@ -99,10 +99,12 @@ function renderStats(
   say: Messages,
   names: Names,
 ): string {
-  const { mode, waiting, running, answering, workers, creditsUsed, failures } = stats;
+  const { mode, waiting, stranded, running, answering, workers, creditsUsed, failures } = stats;
   const total = [...waiting.values()].reduce((sum, count) => sum + count, 0);
   const counts = { waiting: total, running, answering, ...workers, creditsUsed };
   const lines = [say.admin.stats({ mode: say.admin.modes[mode], ...counts })];
+  const models = [...stranded].map(([model, count]) => `${model} ${count}`);
+  if (models.length > 0) lines.push(say.admin.stranded(models.join(', ')));
   // With the ids that "cancel" takes.
   for (const { id, state, preset, request } of jobs.slice(0, shownJobs)) {
     const user = names({ kind: 'user', key: request.userKey }, request.userKey);

@@ -204,8 +204,9 @@ export function renderQueue(view: QueueView | Refused, say: Messages): string {
   const { mode, waiting, running, own } = view;
   const lines = mode === 'running' ? [] : [say.queue[mode]];
   lines.push(waiting + running === 0 ? say.queue.empty : say.queue.summary(waiting, running));
-  for (const { ahead, leftMs } of own) {
-    lines.push(say.queue.yours(ahead, leftMs === undefined ? '' : say.duration(leftMs)));
+  for (const { ahead, leftMs, isStranded } of own) {
+    const left = leftMs === undefined ? '' : say.duration(leftMs);
+    lines.push(isStranded ? say.queue.stranded : say.queue.yours(ahead, left));
   }
   return lines.join('\n');
 }

@@ -272,6 +272,7 @@ export const zh: typeof en = {
         : `${jobs(waiting)}在排队，${running} 个正在生成。`,
     paused: 'Kinora 已暂停。',
     draining: 'Kinora 暂不接受新任务。',
+    stranded: '你的任务：等待有工作进程提供它所用的模型，你也可以取消。',
     yours: (ahead, left) =>
       `你的任务：${ahead === 0 ? '下一个就是' : `前面还有 ${jobs(ahead)}`}${left ? `，大约 ${left}后完成` : ''}。`,
   },
@@ -467,6 +468,8 @@ export const zh: typeof en = {
     modes: { running: '运行中', paused: '已暂停', draining: '不接受新任务' },
     stats: (p) =>
       `队列：${p.mode}\n排队：${p.waiting} · 生成中：${p.running} · 回复中：${p.answering}\n工作进程：${p.alive} 个（${p.busy} 个忙碌）\n今天已用点数：${p.creditsUsed}`,
+    stranded: (list) =>
+      `没有工作进程提供这些排队任务所用的模型：${list}。请启动提供该模型的工作进程，或取消它们。`,
     failures: (list) => `至今的失败：${list}`,
     noAudit: '还没有任何操作记录。',
   },

@@ -6,7 +6,7 @@ import { surfaceOf } from '../../queue/jobs.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
 import { storedModeSchema } from '../../queue/mode.ts';
 import { Profiles } from '../../queue/profiles.ts';
-import { workerEntries } from '../../queue/worker-registry.ts';
+import { isServing, isStranded, type WorkerEntry, workerEntries } from '../../queue/worker-registry.ts';
 import type { WebServer } from '../web-server.ts';
 import { type AdminRouteTools, errors, orUnavailable, tags } from './run.ts';
 
@@ -16,6 +16,8 @@ const jobSchema = z.object({
   name: z.string().nullable().describe('What the user is called, where it is known.'),
   surface: z.string().describe('Where it was asked for: "discord", "telegram", "web", "inbox".'),
   preset: z.string(),
+  model: z.string().nullable().describe('The id of its model; null for one of any.'),
+  waits_for_model: z.boolean().describe('Workers take videos, and none of them has its model.'),
   state: z.enum(['waiting', 'running']),
   position: z.int().nullable().describe('How many are served before it; null while it runs.'),
   created_at: z.int(),
@@ -74,15 +76,17 @@ async function queueNow(tools: AdminRouteTools, limit: number): Promise<QueueNow
   const stored = await redis.get(keys.mode);
   const redisMs = performance.now() - askedAt;
   const mode = storedModeSchema.parse(stored);
-  const [running, waiting, active, pending, modeSet, disk] = await Promise.all([
-    runningJobs(tools),
+  const [workers, waiting, active, pending, modeSet, disk] = await Promise.all([
+    workerEntries(redis, keys).then((entries) => [...entries.values()]),
     client.ledger.waiting(limit),
     redis.scard(keys.active('all')),
     redis.zcard(keys.pending),
     mode === 'running' ? null : lastModeChange(tools),
     diskNow(tools),
   ]);
-  const shown = [...running, ...waiting.entries.map(waitingJob)];
+  const running = await runningJobs(tools, workers);
+  const serving = workers.filter(isServing).map(({ entry }) => entry);
+  const shown = [...running, ...waiting.entries.map((entry, place) => waitingJob(entry, place, serving))];
   const last = await lastWaiting(tools);
   const users = [...new Set([...shown.map(({ user }) => user), ...(modeSet ? [modeSet.by] : [])])];
   const names = await new Profiles(redis, keys).namesOf(users);
@@ -107,8 +111,10 @@ async function queueNow(tools: AdminRouteTools, limit: number): Promise<QueueNow
 const seconds = (ms: number): number => Math.floor(ms / 1000);
 
 /** Those that workers have; one whose worker died comes back into the queue within seconds. */
-async function runningJobs({ redis, keys, client }: AdminRouteTools): Promise<QueuedJob[]> {
-  const workers = [...(await workerEntries(redis, keys)).values()];
+async function runningJobs(
+  { client }: AdminRouteTools,
+  workers: readonly { readonly entry: WorkerEntry }[],
+): Promise<QueuedJob[]> {
   const looks = workers.map(async ({ entry: { jobId } }): Promise<QueuedJob[]> => {
     const entry = jobId === null ? undefined : await client.ledger.read(jobId);
     if (entry?.state !== 'running') return [];
@@ -130,12 +136,17 @@ async function runningJobs({ redis, keys, client }: AdminRouteTools): Promise<Qu
   return (await Promise.all(looks)).flat().sort((a, b) => a.created_at - b.created_at);
 }
 
-const waitingJob = (entry: LedgerEntry, position: number): QueuedJob => ({ ...jobOf(entry), position });
+const waitingJob = (entry: LedgerEntry, position: number, serving: readonly WorkerEntry[]): QueuedJob => ({
+  ...jobOf(entry),
+  position,
+  waits_for_model: isStranded(entry.model, serving),
+});
 
-function jobOf({ id, preset, createdAt, cancelRequestedBy, request }: LedgerEntry): QueuedJob {
+function jobOf({ id, preset, model, createdAt, cancelRequestedBy, request }: LedgerEntry): QueuedJob {
   return {
     id,
     ...{ user: request.userKey, name: request.userName ?? null, surface: surfaceOf(request), preset },
+    ...{ model: model ?? null, waits_for_model: false },
     ...{ state: 'waiting', position: null, created_at: seconds(createdAt), started_at: null },
     ...{ phase: null, step: null, steps: null, seconds_left: null, worker: null },
     cancelling: cancelRequestedBy !== undefined,

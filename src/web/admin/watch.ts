@@ -16,6 +16,9 @@ function statsRoute(app: WebServer, { administration }: AdminRouteTools): void {
   const statsSchema = z.object({
     mode: z.enum(['running', 'paused', 'draining']),
     waiting: z.record(z.string(), z.number()).describe('Videos by preset.'),
+    waiting_for_models: z
+      .record(z.string(), z.number())
+      .describe('Those of them whose model no worker has, by model.'),
     running: z.int(),
     answering: z.int(),
     workers: z.object({ alive: z.int(), busy: z.int() }),
@@ -36,6 +39,7 @@ function statsRoute(app: WebServer, { administration }: AdminRouteTools): void {
       const { stats, jobs } = await run(request, administration, { kind: 'stats' }, 'stats');
       const { mode, running, answering, workers, creditsUsed } = stats;
       const waiting = Object.fromEntries(stats.waiting);
+      const waiting_for_models = Object.fromEntries(stats.stranded);
       const failures = Object.fromEntries(stats.failures);
       const videos = jobs.map(({ id, state, preset, request: { userKey } }) => ({
         id,
@@ -43,7 +47,8 @@ function statsRoute(app: WebServer, { administration }: AdminRouteTools): void {
         state,
         preset,
       }));
-      return { mode, waiting, running, answering, workers, credits_used: creditsUsed, failures, videos };
+      const counts = { waiting, waiting_for_models, running, answering };
+      return { mode, ...counts, workers, credits_used: creditsUsed, failures, videos };
     },
   );
 }

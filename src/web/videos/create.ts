@@ -145,10 +145,10 @@ async function submitOnce(
     const known = await tools.client.ledger.read(jobId).catch(() => undefined);
     const createdAt = known?.createdAt ?? Date.now();
     const entry = { ...job, state: 'waiting', cost, priority: 0, starts: 0, createdAt } as const;
-    const { ahead, leftMs } = position;
+    const { ahead, leftMs, isStranded } = position;
     return await videoOf(
       entry,
-      { status: 'queued', progress: 0, ahead, leftMs, running: undefined },
+      { status: 'queued', progress: 0, ahead, leftMs, isStranded, running: undefined },
       tools,
       say,
     );

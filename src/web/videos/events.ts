@@ -131,11 +131,14 @@ async function lookAt(
   return { event: eventOf(entry, standing), isWaiting: standing.ahead !== undefined };
 }
 
-function eventOf({ starts, state }: LedgerEntry, { ahead, leftMs, running }: Standing): StreamEvent {
+function eventOf(
+  { starts, state }: LedgerEntry,
+  { ahead, leftMs, isStranded = false, running }: Standing,
+): StreamEvent {
   const seconds_left = leftMs === undefined ? null : Math.ceil(leftMs / 1000);
   if (ahead !== undefined) {
-    const data = { queue_position: ahead, seconds_left };
-    return { id: `${starts}-position-${ahead}`, name: 'position', data };
+    const data = { queue_position: ahead, waits_for_model: isStranded, seconds_left };
+    return { id: `${starts}-position-${ahead}${isStranded ? '-stranded' : ''}`, name: 'position', data };
   }
   const phase = running?.phase ?? (state === 'running' ? 'loading' : 'finishing');
   const id = `${starts}-${phase}-${running?.done ?? 0}`;

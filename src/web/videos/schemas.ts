@@ -192,6 +192,9 @@ export const videoSchema = z
       .int()
       .nullable()
       .describe('Videos that are made before this one; null once it is begun.'),
+    waits_for_model: z
+      .boolean()
+      .describe('No worker has its model now: it waits until one comes that has, or is cancelled.'),
     seconds_left: z
       .number()
       .nullable()

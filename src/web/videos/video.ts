@@ -28,6 +28,8 @@ export interface Standing {
   readonly progress: number;
   /** Jobs before it; absent where it does not wait. */
   readonly ahead: number | undefined;
+  /** Workers live, and none of them has its model. */
+  readonly isStranded?: boolean | undefined;
   /** Until it is made, as far as that can be told: its wait, and all phases of its making. */
   readonly leftMs: number | undefined;
   /** Absent where it does not run. */
@@ -68,7 +70,8 @@ export async function standingOf(entry: LedgerEntry, client: JobClient): Promise
     return { ...nowhere, ...at, leftMs: await client.timeLeft.ofRunning(entry.id, entry), running: latest };
   }
   const position = await client.timeLeft.position(entry);
-  return { ...nowhere, ...at, ahead: position?.ahead, leftMs: position?.leftMs };
+  const { ahead, leftMs, isStranded } = position ?? {};
+  return { ...nowhere, ...at, ahead, leftMs, isStranded };
 }
 
 function percentOf({ phase, done, total }: ProgressEvent): number {
@@ -107,6 +110,7 @@ export async function videoOf(
     remixed_by: madeFrom?.by ?? null,
     error: errorOf(entry, say),
     queue_position: standing.status === 'queued' ? (standing.ahead ?? null) : null,
+    waits_for_model: standing.isStranded ?? false,
     seconds_left: standing.leftMs === undefined ? null : Math.ceil(standing.leftMs / 1000),
     phase: standing.running?.phase ?? null,
     step: standing.running?.done ?? null,

@@ -8,10 +8,11 @@ import { Progress } from '../parts/progress.tsx';
 import { Notice } from '../parts/states.tsx';
 import { showToast } from '../parts/toasts.tsx';
 import { contentPath, useIsUncovered, VideoTile } from '../parts/video-tile.tsx';
-import { type Sentences, sayError, useSay } from '../sentences/say.ts';
+import { sayError, useSay } from '../sentences/say.ts';
 import { cancelVideo, isUnfinished, type LiveVideo, live } from '../state/live.ts';
 import { askToNotify, notifying } from '../state/notify.ts';
 import { useStore } from '../state/store.ts';
+import { phaseOf } from './phase.ts';
 
 /** Beside all that are unfinished. */
 const finishedShown = 8;
@@ -106,22 +107,6 @@ export function Running({ video, heardAt, isStopping }: LiveVideo) {
 function percentOf({ status, phase, progress }: Video): number | undefined {
   if (status === 'queued' && phase === null) return 0;
   return progress === 0 && phase !== 'denoising' ? undefined : progress;
-}
-
-function phaseOf({ status, phase, step, steps, queue_position }: Video, say: Sentences): string {
-  switch (phase) {
-    case 'loading':
-    case 'encoding':
-    case 'finishing':
-      return say.status[phase];
-    case 'denoising':
-      return step !== null && steps ? say.live.step(step, steps) : say.status.encoding;
-    case 'decoding':
-      return say.status.decoding(step ?? 0, steps ?? 0);
-    case null:
-      if (status === 'in_progress') return say.status.finishing;
-      return queue_position === null ? say.live.accepted : say.live.queued(queue_position);
-  }
 }
 
 /** Counts down from what was heard last. */

@@ -89,7 +89,7 @@ function Row({ job, onCancel }: { job: QueuedJob; onCancel: () => void }) {
           <JobProgress job={job} />
         ) : (
           <>
-            {words.waits}
+            {job.waits_for_model && job.model !== null ? words.waitsFor(job.model) : words.waits}
             <span class="narrow-only hint">
               <Since at={job.created_at * 1000} />
             </span>

@@ -277,6 +277,7 @@ export const en = {
       age: 'Age',
       actions: 'Actions',
       waits: 'Waits',
+      waitsFor: (model: string) => `Waits for a worker that has ${model}`,
       cancelling: 'Stopping…',
       more: (count: number) => (count === 1 ? 'And 1 more.' : `And ${count} more.`),
       cancel: 'Stop it',

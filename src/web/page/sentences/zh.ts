@@ -270,6 +270,7 @@ export const zh: typeof en = {
       age: '已有',
       actions: '操作',
       waits: '等待中',
+      waitsFor: (model) => `等待提供 ${model} 的工作进程`,
       cancelling: '正在停止…',
       more: (count: number) => `还有 ${count} 个。`,
       cancel: '停止',

@@ -206,10 +206,10 @@ function withProgress(video: Video, name: string, data: Partial<Video>): Video {
       return { ...video, ...data, ...running, phase: 'decoding', progress };
     }
     case 'phase':
-      return { ...video, ...data, queue_position: null, step: null, steps: null };
+      return { ...video, ...data, queue_position: null, waits_for_model: false, step: null, steps: null };
     default:
       return video;
   }
 }
 
-const running = { status: 'in_progress', queue_position: null } as const;
+const running = { status: 'in_progress', queue_position: null, waits_for_model: false } as const;
