@@ -1,6 +1,8 @@
 #!/usr/bin/env node
 // Starts the command line. JavaScript that every Node of the last years reads, because it says what is missing: a newer
 // Node, or the packages. Then it registers tsx, which reads TypeScript, and loads main.ts.
+import { fileURLToPath } from 'node:url';
+
 const oldest = { major: 20, minor: 19 };
 
 /** @param {string} sentence */
@@ -17,7 +19,8 @@ function isNewEnough() {
 async function start() {
   try {
     const { register } = await import('tsx/esm/api');
-    register();
+    // Kinora's own, and not one that happens to lie in the current folder.
+    register({ tsconfig: fileURLToPath(new URL('../tsconfig.json', import.meta.url)) });
     await import('./main.ts');
   } catch (error) {
     // Also what an update has added and nobody has installed yet.

@@ -110,6 +110,13 @@ describe('before anything is loaded', () => {
     });
   });
 
+  it('the folder that somebody stands in has no say in what is loaded', async () => {
+    const paths = { commander: ['./foreign.mjs'] };
+    await writeFile(path.join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions: { paths } }));
+    await writeFile(path.join(folder, 'foreign.mjs'), "throw new Error('loaded');");
+    expect(await runCli(['--version'], { folder })).toMatchObject({ code: 0, stderr: '' });
+  });
+
   it('one sentence says that Node is too old', async () => {
     const old =
       "Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '18.20.4' } })";
