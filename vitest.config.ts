@@ -13,7 +13,7 @@ export default defineConfig({
         test: {
           name: 'fast',
           include: ['tests/**/*.test.ts'],
-          exclude: [...slow, 'tests/browser/**'],
+          exclude: [...slow, 'tests/browser/**', 'tests/install/long/**'],
           setupFiles: 'tests/helpers/fast-lane.ts',
         },
       },
@@ -23,6 +23,16 @@ export default defineConfig({
           name: 'slow',
           include: slow,
           globalSetup: ['tests/helpers/needed-programs.ts', 'tests/helpers/executable-ffprobe.ts'],
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'install',
+          include: ['tests/install/long/*.test.ts'],
+          testTimeout: 900_000,
+          hookTimeout: 900_000,
+          sequence: { groupOrder: 2 },
         },
       },
       {

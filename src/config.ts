@@ -2,12 +2,13 @@
 import path from 'node:path';
 import { z } from 'zod';
 import { KinoraError } from './errors.ts';
+import { homeFolder, projectFolder } from './home.ts';
 import { isDeviceName } from './inference/devices/device.ts';
 import { isPublicUrl } from './public-url.ts';
 import type { RedisAddress } from './queue/redis.ts';
 import { schedulerNames } from './request/model-limits.ts';
 import { optionTable } from './request/request.ts';
-import { projectFolder, readValues } from './settings-file.ts';
+import { readValues } from './settings-file.ts';
 
 const number = (min: number, max: number) => {
   const error = `expected a number from ${min} to ${max}`;
@@ -96,8 +97,8 @@ const featureReuse = { '1': 1, '2': 2, '3': 3 } as const;
 
 /** Every setting with its range and default. An empty value counts as unset. */
 export const environmentSchema = z.object({
-  KINORA_ENV_FILE: z.string().default(path.join(projectFolder, '.env')),
-  KINORA_DATA_DIR: z.string().default(path.join(projectFolder, 'data')),
+  KINORA_ENV_FILE: z.string().default(path.join(homeFolder, '.env')),
+  KINORA_DATA_DIR: z.string().default(path.join(homeFolder, 'data')),
   KINORA_MODEL: names.default(['builtin']),
   KINORA_MODELS_DIR: z.string().optional(),
   KINORA_DEVICE: z.string().refine(isDevice, { error: deviceExpectation }).default('auto'),
@@ -225,7 +226,7 @@ function webOf(env: z.output<typeof environmentSchema>) {
 }
 
 function toConfig(env: z.output<typeof environmentSchema>) {
-  const ownModels = path.join(projectFolder, 'models');
+  const ownModels = [...new Set([homeFolder, projectFolder])].map((folder) => path.join(folder, 'models'));
   return {
     dataDir: env.KINORA_DATA_DIR,
     /** Pictures that came in and videos that went out. */
@@ -236,7 +237,7 @@ function toConfig(env: z.output<typeof environmentSchema>) {
     model: env.KINORA_MODEL[0] ?? 'builtin',
     models: [...new Set(env.KINORA_MODEL)],
     /** Searched for packs in this order. */
-    modelsDirs: env.KINORA_MODELS_DIR ? [env.KINORA_MODELS_DIR, ownModels] : [ownModels],
+    modelsDirs: env.KINORA_MODELS_DIR ? [env.KINORA_MODELS_DIR, ...ownModels] : ownModels,
     device: env.KINORA_DEVICE,
     threads: env.KINORA_THREADS,
     /** Bytes of GPU memory that may be used; undefined: those that are free when the engine starts. */

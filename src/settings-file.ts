@@ -2,12 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parse as parseDotenv } from 'dotenv';
 import { KinoraError } from './errors.ts';
-
-/** The folder of package.json. */
-export const projectFolder = fileURLToPath(new URL('..', import.meta.url));
+import { homeFolder } from './home.ts';
 
 type Values = Record<string, string>;
 
@@ -45,7 +42,7 @@ function withHome(file: string): string {
 /** Where the file of settings lies, or would lie. */
 export function settingsFile(environment: NodeJS.ProcessEnv = process.env): string {
   const named = environment['KINORA_ENV_FILE']?.trim();
-  return path.resolve(named ? withHome(named) : path.join(projectFolder, '.env'));
+  return path.resolve(named ? withHome(named) : path.join(homeFolder, '.env'));
 }
 
 /** The settings of .env and of the environment, unchecked. */

@@ -1,6 +1,6 @@
 /**
  * Finds the shared libraries that a GPU needs besides onnxruntime-node: ONNX Runtime's providers, and CUDA with cuDNN.
- * `kinora setup-cuda` installs them into cuda/VERSION beside package.json, because "npm ci" empties node_modules. The
+ * `kinora setup-cuda` installs them into cuda/VERSION of Kinora's folder, because "npm ci" empties node_modules. The
  * providers are linked beside the runtime, which loads them from nowhere else; CUDA's libraries are in the
  * LD_LIBRARY_PATH of the engine child. Loads no library itself.
  */
@@ -19,13 +19,13 @@ import {
 } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
+import { homeFolder } from '../../home.ts';
 import { programEnvironment } from '../../program-environment.ts';
 import { neededLibraries } from './elf.ts';
 
-/** The libraries of this checkout, one folder per version of the runtime. */
-const cudaFolder = fileURLToPath(new URL('../../../cuda', import.meta.url));
+/** One folder per version of the runtime. */
+const cudaFolder = path.join(homeFolder, 'cuda');
 
 export const providerNames = [
   'libonnxruntime_providers_shared.so',
