@@ -24,6 +24,7 @@ import { JobClient, type QueueTerms } from '../src/queue/client.ts';
 import { recordDuration } from '../src/queue/durations.ts';
 import type { JobRequest } from '../src/queue/jobs.ts';
 import { Keys } from '../src/queue/keys.ts';
+import { Ledger } from '../src/queue/ledger.ts';
 import { connectRedis } from '../src/queue/redis.ts';
 import type { Generation } from '../src/request/request.ts';
 import { type PrivateRedis, startPrivateRedis } from '../src/supervisor/private-redis.ts';
@@ -182,7 +183,7 @@ async function measureRequests(): Promise<void> {
     await timeEach(20, 1, (index) => bench.ask(requestOf(`b-warm-${index}`, 'bench:warm'))); // code and scripts
     await take(few, 1);
     await take(few, 16);
-    await take(waiting - 4 * few - 20, 16);
+    await take(waiting - 4 * few - 20, 256);
     await take(few, 1);
     await take(few, 16);
     printTable('Taking requests (every write synced to disk)', rows);
@@ -221,8 +222,38 @@ async function measureRequests(): Promise<void> {
         ...quantiles(taken),
       });
     }
+    const ledger = new Ledger(bench.redis, new Keys());
+    const first = (await ledger.waiting(1_000)).entries;
+    const handOver = async (index: number): Promise<void> => {
+      const entry = first[index];
+      if (!entry) throw new Error('too few jobs wait');
+      await ledger.turnOf([undefined, 'another'], new Set());
+      await ledger.transition(entry.id, 'start');
+    };
+    const { taken, seconds } = await timeEach(Math.min(1_000, first.length), 16, handOver);
+    queries.push({
+      query: 'a worker takes the next job',
+      waiting: total,
+      'at a time': 16,
+      'queries/s': Math.round(taken.length / seconds),
+      ...quantiles(taken),
+    });
     printTable('Looking at a long queue', queries);
     writeCsv(tables, 'queue-position', queries);
+
+    const info = await bench.redis.info();
+    const number = (field: string): number => Number(new RegExp(`^${field}:(\\d+)`, 'm').exec(info)?.[1]);
+    const memory = [
+      {
+        waiting: total,
+        'Redis GB': (number('used_memory') / 1e9).toFixed(2),
+        'bytes per job': Math.round(number('used_memory') / total),
+        'append-only file GB': (number('aof_current_size') / 1e9).toFixed(2),
+        'latest fork ms': (number('latest_fork_usec') / 1000).toFixed(0),
+      },
+    ];
+    printTable('What a long queue takes', memory);
+    writeCsv(tables, 'queue-memory', memory);
   } finally {
     await bench.stop();
   }
