@@ -49,6 +49,7 @@ export const slow = [
   'tests/inference/residency/shared-memory.test.ts',
   'tests/inference/sessions/*.test.ts',
   'tests/install/packed-files.test.ts',
+  'tests/install/units.test.ts',
   'tests/needed-programs.test.ts',
   'tests/queue/admin.test.ts',
   'tests/queue/clock.test.ts',
