@@ -67,7 +67,7 @@ export async function startBot(options: BotOptions): Promise<RunningBot> {
   const patient = connectRedis(address, 'patient', onError);
   const forgets = await assertTrustworthy(patient);
   if (forgets !== undefined) log.warn(forgets);
-  await claimSchema(patient, new Keys());
+  await claimSchema(patient, new Keys(), log);
   await mkdir(jobsFolder, { recursive: true, mode: 0o700 });
 
   const artifacts = new Artifacts(jobsFolder, jobFiles.minFreeBytes);

@@ -7,6 +7,7 @@ import { KinoraError } from '../errors.ts';
 import { RedisProbe } from '../metrics/redis-probe.ts';
 import { Keys } from '../queue/keys.ts';
 import { connectRedis, type RedisAddress } from '../queue/redis.ts';
+import { assertAdopted } from '../queue/schema.ts';
 import { privateSocket } from '../supervisor/private-redis.ts';
 import { CommandError } from './command-error.ts';
 
@@ -68,6 +69,7 @@ export async function withRunningRedis(config: Config, use: (redis: Redis) => Pr
       // The address may hold a password, so it is not printed.
       throw new CommandError('Redis does not answer: start it, or correct REDIS_URL.', 'INVALID_CONFIG');
     });
+    await assertAdopted(redis, new Keys());
     await use(redis);
   } finally {
     redis.disconnect();

@@ -34,7 +34,7 @@ export async function runWorker(config: Config): Promise<void> {
     await prepareDataFolder(config);
     const redis = connectRedis(address, 'patient', (error) => log.warn({ err: error.message }, 'redis'));
     await assertTrustworthy(redis);
-    await claimSchema(redis, new Keys());
+    await claimSchema(redis, new Keys(), log);
     const packs = await choosePacks(config);
     for (const pack of packs) assertShortcuts(config, pack);
     let engineStatus: () => EngineStatus | undefined = () => undefined;

@@ -98,14 +98,10 @@ export class AuditTrail {
    * Changes one value. An act that changes nothing is not added to the trail.
    * @throws KinoraError INVALID_OPTION for a reason that is too long
    */
-  async act({ reason = '', ...act }: Act): Promise<Changed> {
-    const text = JSON.stringify({
-      ...act,
-      by: checkOwner(act.by),
-      reason: checkReason(reason),
-      callId: randomUUID(),
-    });
-    const answer = await runScript(this.redis, 'admin', this.keys.prefix, text);
+  async act({ reason = '', key, ...act }: Act): Promise<Changed> {
+    const text = JSON.stringify({ ...act, by: checkOwner(act.by), reason: checkReason(reason) });
+    const own = { asked: this.keys.asked(randomUUID()), changed: key };
+    const answer = await runScript(this.redis, 'admin', this.keys, own, [text]);
     return changedSchema.parse(JSON.parse(String(answer)));
   }
 

@@ -1,27 +1,24 @@
 /**
- * Names of everything that Kinora keeps in Redis outside BullMQ's own keys. The Lua scripts build the same names
- * from the same prefix; a change here is a change there.
+ * Names of everything that Kinora keeps in Redis outside BullMQ's own keys, in one place: scripts.ts hands the Lua scripts
+ * the names that they need.
  *
- * Only the Lua scripts use these, all below the same prefix:
- * - vtime: string, virtual time of the fair queue: the virtual start of the latest job that was started. Deleted when
- *   the queue is idle.
- * - vfinish: hash userKey → virtual finish of the user's last job, where their next one starts. Deleted with vtime.
- * - sequence: string, counts admitted jobs; orders jobs with the same virtual start.
- * - cooldown:<userKey>: string that exists until the user may ask again.
- * - asked:<uuid>: string, the JSON answer to one act of an admin, kept for an hour: the same act, sent again after a
- *   broken connection, gets the same answer and changes nothing.
- * - reconciled, asleep: strings, when a bot last looked after the jobs, and the ms in which none did.
- * - withdrawn:<uuid>: string that exists for an hour after a request was withdrawn, so that it is refused if it arrives
- *   late.
+ * All begin with one hash tag, so that they lie in one slot of a Redis Cluster, and a script or a transaction may touch
+ * any of them: docs/decisions/0014-one-hash-tag.md.
  */
 export class Keys {
   readonly prefix: string;
+  readonly #name: string;
 
-  /** @param prefix keeps several installations (and tests) apart on one Redis. */
-  constructor(prefix = 'kinora') {
-    this.prefix = prefix;
+  /** @param name keeps several installations (and tests) apart on one Redis. */
+  constructor(name = 'kinora', isTagged = true) {
+    this.#name = name;
+    this.prefix = isTagged ? `{${name}}` : name;
   }
 
+  /** Names of the same installation by versions that knew no hash tag; see adopt.ts. */
+  get untagged(): Keys {
+    return new Keys(this.#name, false);
+  }
   /** Prefix of the BullMQ queues. */
   get bull(): string {
     return `${this.prefix}:bull`;
@@ -42,12 +39,43 @@ export class Keys {
   waiting(kind: string): string {
     return `${this.prefix}:waiting:${kind}`;
   }
-  /** See above: written by the scripts, read for estimates. */
+  /**
+   * String: virtual time of the fair queue, the virtual start of the latest job that was started. Deleted when the queue
+   * is idle.
+   */
   get vtime(): string {
     return `${this.prefix}:vtime`;
   }
+  /** Hash userKey → virtual finish of the user's last job, where their next one starts. Deleted with vtime. */
   get vfinish(): string {
     return `${this.prefix}:vfinish`;
+  }
+  /** String: counts admitted jobs; orders jobs with the same virtual start. */
+  get sequence(): string {
+    return `${this.prefix}:sequence`;
+  }
+  /** String that exists until the user may ask again. */
+  cooldown(userKey: string): string {
+    return `${this.prefix}:cooldown:${userKey}`;
+  }
+  /** String that exists for an hour after a request was withdrawn, so that it is refused if it arrives late. */
+  withdrawn(callId: string): string {
+    return `${this.prefix}:withdrawn:${callId}`;
+  }
+  /**
+   * String: the JSON answer to one act of an admin, kept for an hour: the same act, sent again after a broken connection,
+   * gets the same answer and changes nothing.
+   */
+  asked(callId: string): string {
+    return `${this.prefix}:asked:${callId}`;
+  }
+  /** String: when a bot last looked after the jobs. */
+  get reconciled(): string {
+    return `${this.prefix}:reconciled`;
+  }
+  /** String: ms in which no bot looked after the jobs, in all. */
+  get asleep(): string {
+    return `${this.prefix}:asleep`;
   }
   /** Set of kinds that ever had a waiting job. */
   get presets(): string {

@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
+import { placesOfJob, runJobScript } from './job-scripts.ts';
 import {
   type Artifact,
   artifactSchema,
@@ -18,7 +19,7 @@ import {
 } from './jobs.ts';
 import { Keys } from './keys.ts';
 import { type JobKind, kindName, readKind } from './models.ts';
-import { runScript, type ScriptName } from './scripts.ts';
+import { runScript } from './scripts.ts';
 
 export interface AdmissionLimits {
   /** Jobs that wait or run, over everybody, per person and per community. */
@@ -126,10 +127,6 @@ export class Ledger {
     this.keys = keys;
   }
 
-  async #call(name: ScriptName, ...args: (string | number)[]): Promise<unknown> {
-    return await runScript(this.#redis, name, this.keys.prefix, ...args);
-  }
-
   /**
    * Accepts or refuses a request and reserves its place and credits, in one step.
    * @param cost credits of the job's preset; also its length for the fair order
@@ -153,21 +150,24 @@ export class Ledger {
     },
   ): Promise<Admission> {
     const parsed = jobRequestSchema.parse(request);
-    const answer = await this.#call(
-      'admit',
-      JSON.stringify({
-        ...terms,
-        callId: terms.callId ?? randomUUID(),
-        id: parsed.id,
-        user: parsed.userKey,
-        ...(parsed.communityKey ? { community: parsed.communityKey } : {}),
-        roles: parsed.roleKeys,
-        preset: parsed.generation.preset,
-        kind: kindName({ preset: parsed.generation.preset, model: parsed.model }),
-        ...(parsed.madeFrom ? { madeFrom: parsed.madeFrom.jobId } : {}),
-        data: JSON.stringify(parsed),
-      }),
-    );
+    const { id, userKey: user, communityKey: community } = parsed;
+    const kind = kindName({ preset: parsed.generation.preset, model: parsed.model });
+    const callId = terms.callId ?? randomUUID();
+    const own = {
+      ...placesOfJob(this.keys, id, { user, community: community ?? '', kind, day: terms.day }),
+      cooldown: this.keys.cooldown(user),
+      history: this.keys.history(user),
+      withdrawn: this.keys.withdrawn(callId),
+    };
+    const text = JSON.stringify({
+      ...{ ...terms, callId, id, user, kind },
+      ...(community ? { community } : {}),
+      roles: parsed.roleKeys,
+      preset: parsed.generation.preset,
+      ...(parsed.madeFrom ? { madeFrom: parsed.madeFrom.jobId } : {}),
+      data: JSON.stringify(parsed),
+    });
+    const answer = await runScript(this.#redis, 'admit', this.keys, own, [text]);
     return admissionSchema.parse(JSON.parse(String(answer)));
   }
 
@@ -181,9 +181,10 @@ export class Ledger {
     now?: number,
     fields: Record<string, string> = {},
   ): Promise<Transition> {
-    return transitionSchema.parse(
-      JSON.parse(String(await this.#call('transition', jobId, event, now ?? '', JSON.stringify(fields)))),
-    );
+    const isAlone = event === 'confirm' || event === 'deliver' || event === 'undeliver';
+    const args = [jobId, event, now ?? '', JSON.stringify(fields)] as const;
+    const answer = await runJobScript(this.#redis, 'transition', this.keys, args, { isAlone });
+    return transitionSchema.parse(JSON.parse(String(answer)));
   }
 
   /** Ends the accounting once the answer has arrived or never will. True when this call ended it. */
@@ -193,7 +194,8 @@ export class Ledger {
     now: number | undefined,
     retentionSeconds: number,
   ): Promise<boolean> {
-    return (await this.#call('settle', jobId, now ?? '', outcome, retentionSeconds)) === 1;
+    const args = [jobId, now ?? '', outcome, retentionSeconds] as const;
+    return (await runJobScript(this.#redis, 'settle', this.keys, args)) === 1;
   }
 
   /** Undoes the admission by a call, also one that Redis has yet to execute. True when there was something to undo. */
@@ -203,7 +205,8 @@ export class Ledger {
     now: number | undefined,
     retentionSeconds: number,
   ): Promise<boolean> {
-    return (await this.#call('withdraw', jobId, callId, now ?? '', retentionSeconds)) === 1;
+    const args = [jobId, callId, now ?? '', retentionSeconds] as const;
+    return (await runJobScript(this.#redis, 'withdraw', this.keys, args, { callId })) === 1;
   }
 
   /**
@@ -219,8 +222,8 @@ export class Ledger {
   ): Promise<string | undefined> {
     const ready = models.filter((model) => loaded.has(model));
     const names = (some: readonly (string | undefined)[]) => some.map((model) => model ?? '');
-    const ask = { models: names(models), loaded: names(ready), most: mostPassedOver };
-    return models[z.int().parse(await this.#call('turn', JSON.stringify(ask))) - 1];
+    const ask = JSON.stringify({ models: names(models), loaded: names(ready), most: mostPassedOver });
+    return models[z.int().parse(await runScript(this.#redis, 'turn', this.keys, {}, [ask])) - 1];
   }
 
   /** @param isDiscarded whatever its state is, its person wants it gone */
@@ -231,13 +234,14 @@ export class Ledger {
     now?: number,
     isDiscarded = false,
   ): Promise<CancelAnswer> {
-    const flags = [asAdmin ? 1 : 0, now ?? '', isDiscarded ? 1 : 0] as const;
-    return (await this.#call('cancel', jobId, by, ...flags)) as CancelAnswer;
+    const args = [jobId, by, asAdmin ? 1 : 0, now ?? '', isDiscarded ? 1 : 0] as const;
+    return (await runJobScript(this.#redis, 'cancel', this.keys, args)) as CancelAnswer;
   }
 
   /** Marks a job as a favourite, or takes the mark back. False when the person has no such job. */
   async setFavourite(jobId: string, userKey: string, isFavourite: boolean, now: number): Promise<boolean> {
-    return (await this.#call('favourite', jobId, userKey, now, isFavourite ? 1 : 0)) === 1;
+    const args = [userKey, now, isFavourite ? 1 : 0] as const;
+    return (await runScript(this.#redis, 'favourite', this.keys, { job: this.keys.job(jobId) }, args)) === 1;
   }
 
   /** Forgets a job that is over. */
@@ -253,7 +257,8 @@ export class Ledger {
    * @returns by how much, 0 when nothing was changed
    */
   async rebase(atLeast: number): Promise<number> {
-    return z.int().parse(await this.#call('rebase', atLeast));
+    const own = { activeAll: this.keys.active('all') };
+    return z.int().parse(await runScript(this.#redis, 'rebase', this.keys, own, [atLeast]));
   }
 
   /**
@@ -262,7 +267,7 @@ export class Ledger {
    * @returns ms in which nobody did, in all; a job's `asleep` is what they were when it was admitted
    */
   async awake(now: number, pauseMs: number): Promise<number> {
-    return z.int().parse(await this.#call('awake', now, pauseMs));
+    return z.int().parse(await runScript(this.#redis, 'awake', this.keys, {}, [now, pauseMs]));
   }
 
   /**
@@ -271,7 +276,7 @@ export class Ledger {
    * @returns how many were dropped
    */
   async repair(set: string): Promise<number> {
-    return z.int().parse(await this.#call('repair', set));
+    return z.int().parse(await runScript(this.#redis, 'repair', this.keys, { set }, []));
   }
 
   async read(jobId: string): Promise<LedgerEntry | undefined> {

@@ -9,5 +9,6 @@ import { runScript } from './scripts.ts';
  * under the old key are held to them, too.
  */
 export async function moveCommunity(redis: Redis, keys: Keys, from: string, to: string): Promise<void> {
-  await runScript(redis, 'move', keys.prefix, checkOwner(from), checkOwner(to));
+  const args = [checkOwner(from), checkOwner(to)] as const;
+  await runScript(redis, 'move', keys, { oldRules: keys.rules(from), newRules: keys.rules(to) }, args);
 }

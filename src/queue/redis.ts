@@ -5,6 +5,7 @@ import { Redis, type RedisOptions } from 'ioredis';
 import type { z } from 'zod';
 import { KinoraError } from '../errors.ts';
 import { retry } from '../retry.ts';
+import { Keys } from './keys.ts';
 
 /** Where Redis listens: a URL, or the unix socket of the private server. */
 export type RedisAddress = { readonly url: string } | { readonly socketPath: string };
@@ -112,7 +113,7 @@ export async function assertTrustworthy(redis: Redis): Promise<string | undefine
     const field = (name: string): string => new RegExp(`^${name}:(.*)$`, 'm').exec(info)?.[1]?.trim() ?? '';
     refuseByInfo(field);
     // A user who may not run scripts, or not over Kinora's keys, is refused here rather than with every request.
-    await untilRedisCan(() => redis.eval("return redis.call('EXISTS', KEYS[1])", 1, 'kinora:jobs'));
+    await untilRedisCan(() => redis.eval("return redis.call('EXISTS', KEYS[1])", 1, new Keys().schema));
     return await whatItForgets(redis, field);
   } catch (error) {
     throw asRefusal(error);

@@ -179,7 +179,7 @@ export class WorkerBeat {
       ...(this.#vitals ? { vitals: this.#vitals() } : {}),
     };
     const beat = JSON.stringify(entry);
-    runScript(this.#redis, 'beat', this.#keys.prefix, this.id, beat).catch(() => {}); // the next beat tries again
+    runScript(this.#redis, 'beat', this.#keys, {}, [this.id, beat]).catch(() => {}); // the next beat tries again
   }
 
   async stop(): Promise<void> {

@@ -69,7 +69,7 @@ describe('Telegram', () => {
       times: 1_000,
     });
     world.isHeld = false;
-    await fake.until(async () => (await world.redis.connect().zcard('kinora:pending')) === 0);
+    await fake.until(async () => (await world.redis.connect().zcard('{kinora}:pending')) === 0);
     expect(gone.hits).toBeGreaterThan(0);
     expect(gone.hits).toBeLessThanOrEqual(2); // with the topic, and once more without
   });

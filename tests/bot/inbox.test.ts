@@ -48,7 +48,7 @@ async function open(): Promise<void> {
 }
 
 const names = (): Promise<string[]> => readdir(folder);
-const pending = (): Promise<string[]> => talk.harness.server.connect().zrange('t:pending', '0', '-1');
+const pending = (): Promise<string[]> => talk.harness.server.connect().zrange('{t}:pending', '0', '-1');
 
 /** Makes what waits, and brings it into the folder. */
 async function serve(jobMs = 10, report: Partial<Artifact> = {}): Promise<void> {
@@ -71,7 +71,7 @@ it('a picture whose request was withdrawn, because Redis did not answer, is aske
   await writeFile(join(folder, 'cat.jpg'), await pictureBytes());
   await eventually('the request', async () => (await pending()).length === 1);
   const [id = ''] = await pending();
-  const ask = (await talk.harness.server.connect().hget(`t:job:${id}`, 'ask')) ?? '';
+  const ask = (await talk.harness.server.connect().hget(`{t}:job:${id}`, 'ask')) ?? '';
   expect(await talk.client.ledger.withdraw(id, ask, Date.now(), 60)).toBe(true);
   await eventually('another request', async () => (await pending()).length === 1);
   expect(await pending()).toEqual([`${id}-2`]);
@@ -112,7 +112,7 @@ const isThere = async (...wanted: string[]): Promise<void> => {
 /** What was asked for a picture, the latest first. */
 async function asked(file: string): Promise<{ prompt: string; [option: string]: unknown }[]> {
   const redis = talk.harness.server.connect();
-  const ids = await redis.zrevrange('t:history:inbox:folder', '0', '-1');
+  const ids = await redis.zrevrange('{t}:history:inbox:folder', '0', '-1');
   const entries = await Promise.all(ids.map((id) => talk.client.ledger.read(id)));
   return entries.flatMap((entry) =>
     entry?.request.replyTo['file'] === file ? [entry.request.generation] : [],

@@ -81,7 +81,7 @@ describe.concurrent('Discord: a bot that is killed', () => {
     return { stage, server, bot, asked };
   }
   const isSettled = async (stage: Stage): Promise<boolean> =>
-    (await stage.redis.connect().zcard('kinora:pending')) === 0;
+    (await stage.redis.connect().zcard('{kinora}:pending')) === 0;
 
   it.for([
     ['by the interaction', { method: 'PATCH', route: '/webhooks/' }],
@@ -127,7 +127,7 @@ describe.concurrent('Telegram: a bot that is killed', () => {
     return { world, fake, bot };
   }
   const isSettled = async (world: TelegramWorld): Promise<boolean> =>
-    world.runs.length > 0 && (await world.redis.connect().zcard('kinora:pending')) === 0;
+    world.runs.length > 0 && (await world.redis.connect().zcard('{kinora}:pending')) === 0;
 
   it('while its upload was taken but not yet confirmed posts once', async (test) => {
     const { world, fake, bot } = await begin(test);

@@ -128,5 +128,5 @@ test('everything is deleted, when the word was typed', async ({ studio }) => {
   await button.click();
   await page.getByRole('heading', { name: 'Sign in to go on' }).first().waitFor();
   await page.getByText('Everything about you is deleted, 1 video too.').waitFor();
-  expect(await studio.redis.exists(`kinora:job:${id}`)).toBe(0);
+  expect(await studio.redis.exists(`{kinora}:job:${id}`)).toBe(0);
 });

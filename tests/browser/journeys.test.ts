@@ -99,7 +99,7 @@ describe('from chat to page', () => {
     await dialog.getByRole('button', { name: 'Delete everything' }).click();
     await page.getByText('Everything about you is deleted').waitFor();
     // That of the chat, too.
-    expect(await studio.redis.keys('kinora:history:*')).toEqual([]);
+    expect(await studio.redis.keys('{kinora}:history:*')).toEqual([]);
     expect((await readdir(join(kinora.folder, 'data', 'jobs'))).length).toBe(0);
     expect(studio.faults).toEqual([]);
   });

@@ -30,7 +30,7 @@ it('a key is told once, found by its token, and kept as a hash', async () => {
   expect(token).toMatch(/^kinora_[0-9a-f]{12}_[\w-]{43}$/);
   expect(key.userKey).toMatch(/^web:[0-9a-f]{12}$/);
   expect(await keys.find(token)).toEqual(key);
-  const stored = JSON.stringify(await redis.hgetall('kinora:apikeys'));
+  const stored = JSON.stringify(await redis.hgetall('{kinora}:apikeys'));
   expect(stored).not.toContain(token.split('_').slice(2).join('_'));
   expect(scrubSecrets(`authorization: Bearer ${token}`)).toBe('authorization: Bearer [secret]');
 });
@@ -83,7 +83,7 @@ it('somebody without a chat is invited, listed, let in once, and shut out', asyn
   const [invitation] = await links.invitations();
   expect((invitation?.expiresAt ?? 0) - (invitation?.createdAt ?? 0)).toBe(2 * 86_400_000);
   const [, token = ''] = made.stdout.trim().split('#');
-  expect(JSON.stringify(await redis.get(`kinora:signin:${token}`))).toBe('null');
+  expect(JSON.stringify(await redis.get(`{kinora}:signin:${token}`))).toBe('null');
   expect((await cli('list')).stdout).toMatch(
     new RegExp(`^${invitation?.id} {2}somebody new {2}use {2}invited until \\S+Z {2}Grace\n$`),
   );

@@ -144,7 +144,7 @@ describe.each(wrongClocks)('a bot whose clock is %d ms ahead', (aheadMs) => {
     await client.submit(await harness.request('a'));
     await eventually('the answer', () => answers.length === 1);
     const days = [before, await dayOfRedis()]; // the test may run at midnight
-    expect(days).toContain((await redis.keys('t:used:*'))[0]?.slice('t:used:'.length));
+    expect(days).toContain((await redis.keys('{t}:used:*'))[0]?.slice('{t}:used:'.length));
     const quotas = new Quotas(new AuditTrail(redis, harness.keys), { ...openTerms, day });
     if (days[0] === days[1]) expect((await quotas.quotaOf('test:ann')).used).toBe(1);
     expect(answers).toMatchObject([{ kind: 'video', waitedMs: expect.any(Number) }]);
@@ -165,7 +165,7 @@ describe.each(wrongClocks)('a bot whose clock is %d ms ahead', (aheadMs) => {
     const links = new SignInLinks(redis, harness.keys);
     const token = await links.create({ userKey: 'test:ann', scopes: ['use'] });
     expect(await links.look(token)).toBeDefined();
-    const ttl = await redis.pttl((await redis.keys('t:*')).find((key) => key.includes('sign')) ?? '');
+    const ttl = await redis.pttl((await redis.keys('{t}:*')).find((key) => key.includes('sign')) ?? '');
     expect(ttl).toBeGreaterThan(0);
     expect(ttl).toBeLessThanOrEqual(300_000);
   });

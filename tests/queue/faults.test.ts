@@ -109,7 +109,7 @@ describe('Redis', () => {
     await harness.worker(timedGenerator(10, runs));
     await harness.delivery();
     const redis = harness.server.connect();
-    await eventually('the withdrawal', async () => (await redis.scard('t:active:all')) === 0);
+    await eventually('the withdrawal', async () => (await redis.scard('{t}:active:all')) === 0);
     await sleep(1_500);
     expect(await harness.creditsUsed()).toBe(0);
     expect(harness.posted).toEqual([]);

@@ -35,7 +35,7 @@ async function admitted(id: string, userKey?: string, over: Partial<typeof terms
   return answer.priority;
 }
 const used = async (day = terms.day): Promise<number> =>
-  Number((await redis.hget(`test:used:${day}`, 'test:ann')) ?? 0);
+  Number((await redis.hget(`{test}:used:${day}`, 'test:ann')) ?? 0);
 
 describe('admission', () => {
   it('makes one job of a request that arrives a hundred times', async () => {
@@ -43,7 +43,7 @@ describe('admission', () => {
     expect(answers.filter((answer) => answer.decision === 'accepted')).toHaveLength(1);
     expect(answers.filter((answer) => answer.decision === 'duplicate')).toHaveLength(99);
     expect(await used()).toBe(2);
-    expect(await redis.zcard('test:pending')).toBe(1);
+    expect(await redis.zcard('{test}:pending')).toBe(1);
   });
 
   it('keeps two hundred parallel requests within the caps and names the cap', async () => {
@@ -86,7 +86,7 @@ describe('admission', () => {
   });
 
   it('uses granted credits after the daily ones and gives each back to its own purse', async () => {
-    await redis.hset('test:grants', 'test:ann', 5);
+    await redis.hset('{test}:grants', 'test:ann', 5);
     const tight = { ...terms, limits: { ...limits, credits: 3 }, cost: 4 };
     expect(await ledger.admit(request('a'), tight)).toMatchObject({
       decision: 'accepted',
@@ -95,7 +95,7 @@ describe('admission', () => {
     });
     await ledger.transition('t-a', 'failed', 2_000);
     expect(await used()).toBe(0);
-    expect(await redis.hget('test:grants', 'test:ann')).toBe('5');
+    expect(await redis.hget('{test}:grants', 'test:ann')).toBe('5');
   });
 
   it('lets an override for the person beat roles, roles beat the community, and that the default', async () => {
@@ -103,16 +103,16 @@ describe('admission', () => {
       ledger.admit(request(id, 'test:ann', over), { ...terms, cost: 7, limits: { ...limits, credits: 1 } });
     const everywhere = { communityKey: 'test:group', roleKeys: ['test:member', 'test:patron'] };
     expect((await ask('a', everywhere)).decision).toBe('quota');
-    await redis.hset('test:limits', 'community:test:group', 7);
+    await redis.hset('{test}:limits', 'community:test:group', 7);
     expect((await ask('b', everywhere)).decision).toBe('accepted');
-    await redis.hset('test:limits', 'role:test:member', 1, 'role:test:patron', 14);
+    await redis.hset('{test}:limits', 'role:test:member', 1, 'role:test:patron', 14);
     expect((await ask('c', everywhere)).decision).toBe('accepted');
-    await redis.hset('test:limits', 'user:test:ann', 0);
+    await redis.hset('{test}:limits', 'user:test:ann', 0);
     expect(await ask('d', everywhere)).toMatchObject({ decision: 'quota', limit: 0 });
   });
 
   it('refuses the banned with the reason until the ban ends', async () => {
-    await redis.hset('test:bans', 'test:ann', JSON.stringify({ untilMs: 5_000, reason: 'spam' }));
+    await redis.hset('{test}:bans', 'test:ann', JSON.stringify({ untilMs: 5_000, reason: 'spam' }));
     expect(await ledger.admit(request('a'), terms)).toEqual({
       decision: 'banned',
       untilMs: 5_000,
@@ -123,9 +123,9 @@ describe('admission', () => {
   });
 
   it('refuses everybody while paused or draining, and says which', async () => {
-    await redis.set('test:mode', 'paused');
+    await redis.set('{test}:mode', 'paused');
     expect(await ledger.admit(request('a'), terms)).toEqual({ decision: 'paused' });
-    await redis.set('test:mode', 'draining');
+    await redis.set('{test}:mode', 'draining');
     expect(await ledger.admit(request('a'), terms)).toEqual({ decision: 'draining' });
   });
 
@@ -154,7 +154,7 @@ describe('fairness', () => {
   });
 
   it('shares the worker by weight', async () => {
-    await redis.hset('test:weights', 'user:test:bob', 3);
+    await redis.hset('{test}:weights', 'user:test:bob', 3);
     const order: [number, string][] = [];
     for (let i = 0; i < 12; i++) order.push([await admitted(`a${i}`), 'ann']);
     for (let i = 0; i < 12; i++) order.push([await admitted(`b${i}`, 'test:bob'), 'bob']);
@@ -202,12 +202,12 @@ describe('the end of a job', () => {
     await admitted('a');
     await ledger.transition('t-a', 'start', 2);
     expect(await ledger.settle('t-a', 'delivered', 3, 100)).toBe(false);
-    expect(await redis.zcard('test:pending')).toBe(1);
+    expect(await redis.zcard('{test}:pending')).toBe(1);
     await ledger.transition('t-a', 'generated', 3);
     const ended = await Promise.all([1, 2, 3].map(() => ledger.settle('t-a', 'delivered', 4, 100)));
     expect(ended.filter(Boolean)).toHaveLength(1);
     expect(await used()).toBe(2);
-    expect(await redis.zcard('test:pending')).toBe(0);
+    expect(await redis.zcard('{test}:pending')).toBe(0);
   });
 
   it('gives the credits back when a finished video cannot be delivered', async () => {
@@ -220,17 +220,17 @@ describe('the end of a job', () => {
 
   it('charges what was delivered when that is cheaper, never more, and gives the rest back once', async () => {
     const tight = { limits: { ...limits, credits: 4 }, cost: 6 };
-    await redis.hset('test:grants', 'test:ann', '5');
+    await redis.hset('{test}:grants', 'test:ann', '5');
     await admitted('a', 'test:ann', tight); // four of the day, two granted
     await ledger.transition('t-a', 'start', 2_000, { worker: 'w' });
     expect((await ledger.transition('t-a', 'generated', 3_000, { cost: '1' })).changed).toBe(true);
     expect((await ledger.transition('t-a', 'generated', 3_000, { cost: '1' })).changed).toBe(false);
     expect(await ledger.read('t-a')).toMatchObject({ cost: 1, state: 'generated' });
-    expect([await used(), await redis.hget('test:grants', 'test:ann')]).toEqual([1, '5']);
+    expect([await used(), await redis.hget('{test}:grants', 'test:ann')]).toEqual([1, '5']);
 
     // What is left of it goes back as well when the video cannot be delivered.
     await ledger.settle('t-a', 'undeliverable', 4_000, 60);
-    expect([await used(), await redis.hget('test:grants', 'test:ann')]).toEqual([0, '5']);
+    expect([await used(), await redis.hget('{test}:grants', 'test:ann')]).toEqual([0, '5']);
 
     await admitted('b', 'test:ann', { cost: 2 });
     await ledger.transition('t-b', 'start', 2_000, { worker: 'w' });

@@ -53,11 +53,11 @@ async function expectTruth(harness: Harness, asked: readonly Asked[]): Promise<v
     () => harness.posted.length >= accepted.length,
     40_000,
   );
-  await eventually('nothing is pending', async () => (await redis.zcard('t:pending')) === 0);
+  await eventually('nothing is pending', async () => (await redis.zcard('{t}:pending')) === 0);
   expect(harness.posted.map(({ jobId }) => jobId).sort()).toEqual(accepted.sort());
   expect(harness.posted.every(({ kind }) => kind === 'video')).toBe(true);
-  expect(await redis.scard('t:active:all')).toBe(0);
-  expect(await redis.scard('t:active:test:ann')).toBe(0);
+  expect(await redis.scard('{t}:active:all')).toBe(0);
+  expect(await redis.scard('{t}:active:test:ann')).toBe(0);
   expect(await harness.creditsUsed()).toBe(accepted.length);
 }
 
@@ -145,8 +145,8 @@ describe.concurrent('a network that', () => {
       proxy.silentForNewcomers = true;
       proxy.hang();
       expect((await asked).answer.decision).toBe('unavailable');
-      await eventually('nothing is pending', async () => (await redis.zcard('t:pending')) === 0, 3_000);
-      expect(await redis.exists(`t:withdrawn:${await redis.hget('t:job:t-a', 'ask')}`)).toBe(0);
+      await eventually('nothing is pending', async () => (await redis.zcard('{t}:pending')) === 0, 3_000);
+      expect(await redis.exists(`{t}:withdrawn:${await redis.hget('{t}:job:t-a', 'ask')}`)).toBe(0);
       expect(harness.posted).toEqual([]);
       expect(await harness.creditsUsed()).toBe(0);
       proxy.latencyMs = 0;
@@ -208,7 +208,7 @@ describe.concurrent('a network that', () => {
       const redis = harness.server.connect();
       proxy.latencyMs = 400;
       const asked = [await ask(harness, client, 'a')];
-      await eventually('it is handed out', async () => (await redis.llen('t:bull:generate:active')) === 1);
+      await eventually('it is handed out', async () => (await redis.llen('{t}:bull:generate:active')) === 1);
       proxy.reset();
       proxy.latencyMs = 0;
       await eventually('the answer', () => harness.posted.length === 1, 25_000); // the lock lasts 30 s
@@ -225,7 +225,7 @@ describe.concurrent('a network that', () => {
       const redis = harness.server.connect();
       proxy.latencyMs = 400;
       expect((await client.submit(await engineRequest(harness, 'a'))).decision).toBe('accepted');
-      await eventually('it is handed out', async () => (await redis.llen('t:bull:generate:active')) === 1);
+      await eventually('it is handed out', async () => (await redis.llen('{t}:bull:generate:active')) === 1);
       await first.end('SIGKILL');
       proxy.latencyMs = 0;
       expect((await client.ledger.read('t-a'))?.state).toBe('waiting');

@@ -147,7 +147,7 @@ describe('a job', () => {
     await worker.stop(1_000);
     // As if the worker had died between storing the video and saying so.
     const redis = harness.server.connect();
-    await redis.hset('t:job:t-a', 'state', 'waiting');
+    await redis.hset('{t}:job:t-a', 'state', 'waiting');
     const entry = await client.ledger.read('t-a');
     if (!entry) throw new Error('lost');
     await client.enqueueAgain(entry);
@@ -235,8 +235,8 @@ describe('cancelling', () => {
       harness.posted.filter((posted) => posted.kind === 'video').length,
     );
     const redis = harness.server.connect();
-    expect(await redis.scard('t:active:all')).toBe(0);
-    expect(await redis.zcard('t:pending')).toBe(0);
+    expect(await redis.scard('{t}:active:all')).toBe(0);
+    expect(await redis.zcard('{t}:pending')).toBe(0);
   });
 });
 
@@ -267,7 +267,7 @@ describe('delivery', () => {
     });
     await client.submit(await harness.request('a'));
     const redis = harness.server.connect();
-    await eventually('the end', async () => (await redis.hexists('t:job:t-a', 'deliveredAt')) === 1);
+    await eventually('the end', async () => (await redis.hexists('{t}:job:t-a', 'deliveredAt')) === 1);
     expect(harness.posted).toEqual([]);
     expect(await harness.creditsUsed()).toBe(0);
   });

@@ -4,7 +4,7 @@ import { Keys } from '../../src/queue/keys.ts';
 import { assertTrustworthy, connectRedis } from '../../src/queue/redis.ts';
 import { assertSchema, claimSchema } from '../../src/queue/schema.ts';
 import { FaultyProxy } from '../helpers/proxy.ts';
-import { eventually } from '../helpers/queue-harness.ts';
+import { eventually, log } from '../helpers/queue-harness.ts';
 import { TestRedis } from '../helpers/redis-server.ts';
 
 const closing: (() => unknown)[] = [];
@@ -114,11 +114,11 @@ describe('the data of another version', () => {
     const redis = (await server()).failFast();
     const keys = new Keys('t');
     await assertSchema(redis, keys);
-    await claimSchema(redis, keys);
-    await claimSchema(redis, keys);
-    await redis.set(keys.schema, 2);
-    await expect(claimSchema(redis, keys)).rejects.toThrow('another version of Kinora (its schema is 2');
-    expect(await redis.get(keys.schema)).toBe('2');
+    await claimSchema(redis, keys, log);
+    await claimSchema(redis, keys, log);
+    await redis.set(keys.schema, 3);
+    await expect(claimSchema(redis, keys, log)).rejects.toThrow('another version of Kinora (its schema is 3');
+    expect(await redis.get(keys.schema)).toBe('3');
   });
 
   it('on the channel of events are passed over', async () => {

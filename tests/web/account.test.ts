@@ -24,7 +24,7 @@ const accountOf = async (who: WebPerson): Promise<z.infer<typeof accountSchema>>
 async function traces(userKey: string): Promise<string[]> {
   const redis = web.redis.connect();
   const found: string[] = [];
-  for (const key of await redis.keys('kinora:*')) {
+  for (const key of await redis.keys('{kinora}:*')) {
     const type = await redis.type(key);
     const content = type === 'hash' ? JSON.stringify(await redis.hgetall(key)) : '';
     if (`${key} ${content}`.includes(userKey)) found.push(key);
@@ -53,7 +53,8 @@ it('deletes what waits, runs and is done, with webhooks and keys, and nobody els
   await worker.stop(0);
   const waiting = await ann.create();
   const redis = web.redis.connect();
-  for (const jobId of [id, theirs.id]) await redis.xadd('kinora:log', '*', 'line', JSON.stringify({ jobId }));
+  for (const jobId of [id, theirs.id])
+    await redis.xadd('{kinora}:log', '*', 'line', JSON.stringify({ jobId }));
   const response = await ann.call('/v1/account', { method: 'DELETE' });
   expect([response.status, await response.json()]).toEqual([
     200,
@@ -61,10 +62,10 @@ it('deletes what waits, runs and is done, with webhooks and keys, and nobody els
   ]);
   expect((await ann.call('/v1/account')).status).toBe(401);
   expect(await web.artifacts.jobIds()).toEqual([theirs.id]);
-  const [line, ...others] = await redis.xrange('kinora:log', '-', '+');
+  const [line, ...others] = await redis.xrange('{kinora}:log', '-', '+');
   expect([line?.[1][1], others]).toEqual([JSON.stringify({ jobId: theirs.id }), []]);
   // What was used today stays, or every deletion would give a new allowance; places end when the queue is idle.
-  const allowed = ['kinora:used:2026-11-21', 'kinora:vfinish'];
+  const allowed = ['{kinora}:used:2026-11-21', '{kinora}:vfinish'];
   expect((await traces(ann.userKey)).filter((key) => !allowed.includes(key))).toEqual([]);
   // A message to a webhook that is gone ends at its next attempt.
   await eventually('no traces', async () => (await traces(waiting.id)).length === 0);

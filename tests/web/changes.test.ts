@@ -24,7 +24,7 @@ const remove = (who: WebPerson, id: string): Promise<Response> =>
 async function traces(id: string): Promise<string[]> {
   const redis = web.redis.connect();
   const found: string[] = [];
-  for (const key of await redis.keys('kinora:*')) {
+  for (const key of await redis.keys('{kinora}:*')) {
     if (key.includes(id)) found.push(key);
     else if ((await redis.type(key)) === 'zset' && (await redis.zscore(key, id)) !== null) found.push(key);
   }
@@ -137,7 +137,7 @@ describe('with a worker that takes its time', () => {
       await web.startBot();
       ids.add((await videoOf(await bob.post(fields, with_('a')))).id);
       expect(ids.size).toBe(1);
-      expect(await web.redis.connect().hget('kinora:used:2026-11-21', bob.userKey)).toBe('1');
+      expect(await web.redis.connect().hget('{kinora}:used:2026-11-21', bob.userKey)).toBe('1');
       // Of another person, or under another key, it is another request.
       ids.add((await videoOf(await (await web.person()).post(fields, with_('a')))).id);
       ids.add((await videoOf(await bob.post(fields, with_('b')))).id);
@@ -175,9 +175,9 @@ describe('with a worker that takes its time', () => {
 
     it('of a request that was refused may be tried again', async () => {
       const bob = await web.person();
-      await web.redis.connect().set('kinora:mode', 'paused');
+      await web.redis.connect().set('{kinora}:mode', 'paused');
       expect(await refusal(await bob.post(fields, with_('a')))).toEqual([503, 'paused']);
-      await web.redis.connect().del('kinora:mode');
+      await web.redis.connect().del('{kinora}:mode');
       expect((await bob.post(fields, with_('a'))).status).toBe(200);
     });
   });

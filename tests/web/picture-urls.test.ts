@@ -148,8 +148,8 @@ it('is fetched once for a request that is sent twice, whatever is there by then'
 
 it('is not fetched for somebody whose request would be refused', async () => {
   const bob = await web.person();
-  await web.redis.connect().set('kinora:mode', 'paused');
+  await web.redis.connect().set('{kinora}:mode', 'paused');
   expect((await ask('http://one.test/cat', {}, bob)).status).toBe(503);
-  await web.redis.connect().del('kinora:mode');
+  await web.redis.connect().del('{kinora}:mode');
   expect(called).toEqual([]);
 });

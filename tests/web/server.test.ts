@@ -64,7 +64,7 @@ describe('keys', () => {
     for (const headers of [{ authorization: `Bearer ${token}` }, { 'x-api-key': token }]) {
       expect((await get('/nowhere', headers)).status).toBe(404);
     }
-    await web.redis.connect().del('kinora:apikeys');
+    await web.redis.connect().del('{kinora}:apikeys');
     expect((await get('/nowhere', { 'x-api-key': token })).status).toBe(401);
   });
 });
@@ -195,10 +195,10 @@ describe('health', () => {
     const worker = await web.worker(timedGenerator(10));
     await eventually('the worker', async () => (await get('/ready')).status === 200);
     for (const mode of ['paused', 'draining']) {
-      await redis.set('kinora:mode', mode);
+      await redis.set('{kinora}:mode', mode);
       expect(await ready()).toEqual([503, { status: 'not_ready', mode, workers: 1 }]);
     }
-    await redis.del('kinora:mode');
+    await redis.del('{kinora}:mode');
     await worker.stop(0);
     expect(await ready()).toEqual([503, { status: 'not_ready', mode: 'running', workers: 0 }]);
   });

@@ -222,7 +222,7 @@ describe('a session', () => {
     const browser = await Browser.of(web, 'discord:7030');
     const redis = web.redis.connect();
     await redis.hset(
-      'kinora:bans',
+      '{kinora}:bans',
       'discord:7030',
       JSON.stringify({ untilMs: 0, reason: 'spam', kind: 'user' }),
     );

@@ -90,7 +90,7 @@ it('a receiver verifies the message with the package of the specification, and f
   // The secret is shown once, and Redis does not have it; the key in the data folder is for nobody else to read.
   const bytes = secret.slice('whsec_'.length);
   const redis = web.redis.connect();
-  expect(JSON.stringify(await redis.hgetall('kinora:webhooks'))).not.toContain(bytes);
+  expect(JSON.stringify(await redis.hgetall('{kinora}:webhooks'))).not.toContain(bytes);
   const key = join(web.folder, 'webhook.key');
   expect([(await readFile(key)).length, (await stat(key)).mode & 0o777]).toEqual([32, 0o600]);
 });
@@ -174,7 +174,7 @@ it('no address of this machine is called unless the operator allows it, whatever
   await bob.finished(id);
   const redis = strict.redis.connect();
   await eventually('the end of the attempts', async () => {
-    const queued = await redis.keys('kinora:bull:webhook:video-*');
+    const queued = await redis.keys('{kinora}:bull:webhook:video-*');
     return queued.length === 0;
   });
   expect(calls).toEqual([]);

@@ -259,13 +259,14 @@ class Forgetting {
     await new SignInLinks(redis, keys).revokeOf(this.#userKey, this.#wishedAt);
     await new Profiles(redis, keys).remove(this.#userKey);
     const today = keys.used(day(await redisTime(redis)));
-    const days: string[] = [];
+    const days: string[] = []; // the keys of those whose use of credits is removed
     for await (const names of redis.scanStream({ match: keys.used('*'), count: scanCount })) {
-      for (const name of names as string[]) if (name !== today) days.push(name.slice(keys.used('').length));
+      for (const name of names as string[]) if (name !== today) days.push(name);
     }
     await this.#clearTraces();
-    const who = [keys.prefix, this.#userKey, this.#wishedAt] as const;
-    const forgotten = await runScript(redis, 'forget', ...who, randomUUID(), ...days);
+    const user = this.#userKey;
+    const own = { cooldown: keys.cooldown(user), history: keys.history(user) };
+    const forgotten = await runScript(redis, 'forget', keys, own, [user, this.#wishedAt, randomUUID()], days);
     return z.tuple([z.int(), z.int()]).parse(forgotten);
   }
 

@@ -217,7 +217,7 @@ export class Housekeeper {
   /** Entries of the ledger expire by themselves; the list of a person's jobs does not. */
   async #forgetHistories(now: number): Promise<void> {
     const oldest = now - this.#settings.retentionMs - historySlackMs;
-    const match = `${this.#keys.prefix}:history:*`;
+    const match = this.#keys.history('*');
     for await (const names of this.#redis.scanStream({ match, count: scanCount })) {
       const batch = this.#redis.pipeline();
       for (const name of names as string[]) batch.zremrangebyscore(name, '-inf', oldest);

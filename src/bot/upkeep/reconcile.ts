@@ -340,7 +340,7 @@ export class Reconciler {
     for (const kind of await this.#redis.smembers(this.#keys.presets)) {
       leaks += await this.#ledger.repair(this.#keys.waiting(kind));
     }
-    const match = `${this.#keys.prefix}:active:*`;
+    const match = this.#keys.active('*');
     for await (const names of this.#redis.scanStream({ match, count: scanCount })) {
       for (const name of names as string[]) leaks += await this.#ledger.repair(name);
     }

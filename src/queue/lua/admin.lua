@@ -1,28 +1,28 @@
 -- One act of an admin or moderator: changes one value and adds a line to the audit trail, in one step.
--- ARGV: prefix, JSON act
---   act: callId by action target reason now change, and the arguments of the change: key (in full) field value least most
+-- Own keys: asked (of this call: the same call, sent twice by a broken connection, gets the same answer and changes
+--   nothing), changed (the one that is changed)
+-- ARGV: JSON act
+--   act: by action target reason now change, and the arguments of the change: field value least most
 --   now: ms since 1970; Redis's own time where it is left out
---   callId: id of this call; the same call, sent twice by a broken connection, gets the same answer and changes nothing
 -- Changes: set (field of a hash) · delete (field of a hash) · add (to a field, clamped to least..most) ·
 --   replace (a whole string; deleted when value is '')
 -- Returns JSON { changed, before, after }; before and after are absent where there is no value. An act that changes
 -- nothing is not added to the trail.
-local act = cjson.decode(ARGV[2])
-local answerKey = key('asked:' .. act.callId)
-local said = redis.call('GET', answerKey)
+local act = cjson.decode(ARGV[1])
+local said = redis.call('GET', keys.asked)
 if said then return said end
 
 local before, after
 if act.change == 'replace' then
-  before = redis.call('GET', act.key) or nil
+  before = redis.call('GET', keys.changed) or nil
   if act.value == '' then
-    redis.call('DEL', act.key)
+    redis.call('DEL', keys.changed)
   else
-    redis.call('SET', act.key, act.value)
+    redis.call('SET', keys.changed, act.value)
     after = act.value
   end
 else
-  before = redis.call('HGET', act.key, act.field) or nil
+  before = redis.call('HGET', keys.changed, act.field) or nil
   if act.change == 'set' then
     after = act.value
   elseif act.change == 'add' then
@@ -31,14 +31,14 @@ else
     if not before and after == '0' then after = nil end
   end
   if after then
-    redis.call('HSET', act.key, act.field, after)
+    redis.call('HSET', keys.changed, act.field, after)
   else
-    redis.call('HDEL', act.key, act.field)
+    redis.call('HDEL', keys.changed, act.field)
   end
 end
 
 local changed = before ~= after
 if changed then audit(act.now or redisTime(), act.by, act.action, act.target, before, after, act.reason) end
 local answer = cjson.encode({ changed = changed, before = before, after = after })
-redis.call('SET', answerKey, answer, 'EX', 3600)
+redis.call('SET', keys.asked, answer, 'EX', 3600)
 return answer

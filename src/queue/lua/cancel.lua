@@ -1,10 +1,12 @@
 -- Cancels a job by its exact id. A waiting job ends here. For a job that runs or is being uploaded the request is
 -- stored, and its worker or delivery obeys if it is not too late.
--- ARGV: prefix, job id, userKey of who cancels, 1 when that is an admin, now (Redis's own
+-- Own keys: those of the job, and of its user, community, kind and day as `owner` tells them
+-- ARGV: owner, job id, userKey of who cancels, 1 when that is an admin, now (Redis's own
 --   time where it is empty), 1 when its person wants it gone
--- Returns: unknown · forbidden · finished (nothing left to cancel) · cancelled (ended here) · requested
+-- Returns: again (owner is another by now) · unknown · forbidden · finished (nothing left to cancel) · cancelled (ended here) · requested
 local id, by, admin, now = ARGV[2], ARGV[3], ARGV[4] == '1', timeOr(ARGV[5])
-local jobKey = key('job:' .. id)
+local jobKey = keys.job
+if not isNamed(jobKey, ARGV[1]) then return 'again' end
 local state = redis.call('HGET', jobKey, 'state')
 if not state then return 'unknown' end
 if not admin and redis.call('HGET', jobKey, 'user') ~= by then return 'forbidden' end

@@ -1,6 +1,6 @@
--- Prepended to every script of this folder: names of keys, and functions that more than one script needs.
-local prefix = ARGV[1]
-local function key(name) return prefix .. ':' .. name end
+-- Prepended to every script of this folder: functions that more than one of them needs. Before it stand `keys`, the names
+-- that scripts.ts declares for the script, and `named`, how many those are.
+setmetatable(keys, { __index = function(_, name) error('the key ' .. name .. ' is not declared in scripts.ts') end })
 
 -- Milliseconds since 1970 by the clock of Redis, the one that all machines share.
 local function redisTime()
@@ -11,6 +11,14 @@ end
 -- A time that was given as an argument, or that of Redis where it is empty.
 local function timeOr(text) return tonumber(text) or redisTime() end
 
+-- Whether the caller has named the keys of a job's user, community, kind and day as they are in its entry, where they
+-- never change. It has read them before: if the job was not there then, and is now, it reads them again.
+local function isNamed(jobKey, owner)
+  local fields = redis.call('HMGET', jobKey, 'user', 'community', 'kind', 'preset', 'day')
+  local kind = fields[3] or fields[4] or ''
+  return table.concat({ fields[1] or '', fields[2] or '', kind, fields[5] or '' }, '\n') == owner
+end
+
 -- What a job waits as: its preset and its model. Jobs of an earlier version have no model.
 local function kindOf(jobKey)
   return redis.call('HGET', jobKey, 'kind') or redis.call('HGET', jobKey, 'preset')
@@ -19,11 +27,11 @@ end
 -- Gives credits of a job back: fromDay to the day's allowance, fromGrant to the extra credits.
 local function giveBack(jobKey, fromDay, fromGrant)
   local user = redis.call('HGET', jobKey, 'user')
-  local usedKey = key('used:' .. redis.call('HGET', jobKey, 'day'))
+  local usedKey = keys.used
   -- An admin may have reset the day's count since: it never goes below zero.
   local used = tonumber(redis.call('HGET', usedKey, user) or '0')
   if fromDay > 0 and used > 0 then redis.call('HINCRBY', usedKey, user, -math.min(fromDay, used)) end
-  if fromGrant > 0 then redis.call('HINCRBY', key('grants'), user, fromGrant) end
+  if fromGrant > 0 then redis.call('HINCRBY', keys.grants, user, fromGrant) end
 end
 
 -- Gives all credits of a job back, once.
@@ -43,22 +51,22 @@ local function endJob(jobKey, id, state, now)
   local user, community, was = field('user'), field('community'), field('state')
   if state ~= 'generated' and (was == 'reserved' or was == 'waiting') then
     -- A job that never ran must not delay the user's next one.
-    local finish = tonumber(redis.call('HGET', key('vfinish'), user) or '0')
-    redis.call('HSET', key('vfinish'), user, string.format('%d', math.max(0, finish - tonumber(field('span')))))
+    local finish = tonumber(redis.call('HGET', keys.vfinish, user) or '0')
+    redis.call('HSET', keys.vfinish, user, string.format('%d', math.max(0, finish - tonumber(field('span')))))
   end
-  redis.call('ZREM', key('waiting:' .. kindOf(jobKey)), id)
-  redis.call('SREM', key('active:all'), id)
-  redis.call('SREM', key('active:' .. user), id)
-  if community ~= '' then redis.call('SREM', key('active:' .. community), id) end
+  redis.call('ZREM', keys.waiting, id)
+  redis.call('SREM', keys.activeAll, id)
+  redis.call('SREM', keys.activeUser, id)
+  if community ~= '' then redis.call('SREM', keys.activeCommunity, id) end
   redis.call('HSET', jobKey, 'state', state, 'endedAt', now)
   if state ~= 'generated' then refund(jobKey) end
 end
 
 -- Adds a line to the audit trail. before and after are texts, or nil where there is no value.
 local function audit(now, by, action, target, before, after, reason)
-  redis.call('XADD', key('audit'), 'MAXLEN', '=', 10000, '*', 'at', now, 'by', by, 'action', action, 'target', target,
+  redis.call('XADD', keys.audit, 'MAXLEN', '=', 10000, '*', 'at', now, 'by', by, 'action', action, 'target', target,
     'before', before or '', 'after', after or '', 'reason', reason or '')
 end
 
 -- The key under which a community goes on.
-local function current(owner) return redis.call('HGET', key('moved'), owner) or owner end
+local function current(owner) return redis.call('HGET', keys.moved, owner) or owner end

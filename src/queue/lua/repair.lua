@@ -1,7 +1,8 @@
 -- Removes ids from one set of jobs whose job no longer belongs in it: slots that a lost write has leaked.
--- ARGV: prefix, key of the set (a set of active jobs, or a sorted set of waiting ones)
+-- Own keys: set (of active jobs, or a sorted set of waiting ones)
+-- ARGV: what the keys of jobs begin with
 -- Returns how many ids were removed.
-local set = ARGV[2]
+local set, jobStem = keys.set, ARGV[1]
 local kind = redis.call('TYPE', set).ok
 local members, remove
 if kind == 'set' then
@@ -13,7 +14,7 @@ else
 end
 local dropped = 0
 for _, id in ipairs(members) do
-  local state = redis.call('HGET', key('job:' .. id), 'state')
+  local state = redis.call('HGET', jobStem .. id, 'state')
   local belongs = state == 'reserved' or state == 'waiting' or (state == 'running' and kind == 'set')
   if not belongs then dropped = dropped + redis.call(remove, set, id) end
 end

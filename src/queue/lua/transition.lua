@@ -1,11 +1,16 @@
 -- Moves a job to its next state. An event that does not fit the present state changes nothing, so of two racing
 -- events only the first counts.
--- ARGV: prefix, job id, event, now (Redis's own time where it is empty), JSON fields to store
+-- Own keys: those of the job, and of its user, community, kind and day as `owner` tells them. Events that touch the job
+--   alone need no owner.
+-- ARGV: owner, job id, event, now (Redis's own time where it is empty), JSON fields to store
 -- Events: confirm (BullMQ has it) · start · handback (will run again) · generated · deliver (its upload begins) ·
 --   undeliver (the upload failed and will be tried again) · failed · cancelled · expired (failed, but only while it waits)
--- Returns JSON { changed, state, starts }; state is '' when the ledger does not know the job.
+-- Returns JSON { changed, state, starts }; state is '' when the ledger does not know the job. Or "again" when owner is
+-- another by now.
 local id, event, now = ARGV[2], ARGV[3], timeOr(ARGV[4])
-local jobKey = key('job:' .. id)
+local jobKey = keys.job
+local isAlone = event == 'confirm' or event == 'deliver' or event == 'undeliver'
+if not isAlone and not isNamed(jobKey, ARGV[1]) then return 'again' end
 local function answer(changed)
   local state = redis.call('HGET', jobKey, 'state') or ''
   local starts = tonumber(redis.call('HGET', jobKey, 'starts') or '0')
@@ -28,20 +33,19 @@ if not state or not allowed[event][state] or redis.call('HEXISTS', jobKey, 'deli
   return answer(false)
 end
 local function field(name) return redis.call('HGET', jobKey, name) end
-local waitingKey = key('waiting:' .. kindOf(jobKey))
 
 if event == 'confirm' then
   redis.call('HSET', jobKey, 'state', 'waiting')
 elseif event == 'start' then
-  local vtime = tonumber(redis.call('GET', key('vtime')) or '0')
+  local vtime = tonumber(redis.call('GET', keys.vtime) or '0')
   local tag = field('tag')
-  if tonumber(tag) > vtime then redis.call('SET', key('vtime'), tag) end
-  redis.call('ZREM', waitingKey, id)
+  if tonumber(tag) > vtime then redis.call('SET', keys.vtime, tag) end
+  redis.call('ZREM', keys.waiting, id)
   redis.call('HINCRBY', jobKey, 'starts', 1)
   redis.call('HSET', jobKey, 'state', 'running', 'startedAt', now)
 elseif event == 'handback' then
   -- It keeps its virtual start, which is in the past, so it comes first again.
-  redis.call('ZADD', waitingKey, servingOrder(tonumber(field('tag')), tonumber(field('sequence'))), id)
+  redis.call('ZADD', keys.waiting, servingOrder(tonumber(field('tag')), tonumber(field('sequence'))), id)
   redis.call('HSET', jobKey, 'state', 'waiting')
 elseif event == 'deliver' then
   redis.call('HSET', jobKey, 'state', 'delivering')
@@ -67,6 +71,6 @@ if event == 'generated' and fields.cost then
 end
 for name, value in pairs(fields) do redis.call('HSET', jobKey, name, value) end
 if fields.failure and (event == 'failed' or event == 'expired') then
-  redis.call('HINCRBY', key('failures'), cjson.decode(fields.failure).code, 1)
+  redis.call('HINCRBY', keys.failures, cjson.decode(fields.failure).code, 1)
 end
 return answer(true)

@@ -3,19 +3,19 @@
 -- virtual times of both overlap, which means that ideal fair sharing would serve both now, and as long as the other one
 -- was passed over less than `most` times in all. So no job is passed over more often, whatever comes in and however many
 -- workers there are; and those of one person, whose virtual times follow each other, keep their order.
--- ARGV: prefix, JSON { models, loaded, most }; models: those whose jobs can be taken now, '' for jobs that name none;
+-- ARGV: what the keys of jobs and of sets of waiting jobs begin with, JSON { models, loaded, most }; models: those whose jobs can be taken now, '' for jobs that name none;
 --   loaded: those of them that are ready
 -- Returns the place of the chosen one in models, from 1; 0 when none of them has a waiting job.
-local ask = cjson.decode(ARGV[2])
+local jobStem, waitingStem, ask = ARGV[1], ARGV[2], cjson.decode(ARGV[3])
 -- More than these are not about equally next.
 local mostPassed = 50
 
 -- The sets of waiting jobs of each model.
 local sets = {}
-for _, kind in ipairs(redis.call('SMEMBERS', key('presets'))) do
+for _, kind in ipairs(redis.call('SMEMBERS', keys.presets)) do
   local model = string.match(kind, '@([^@]*)$') or ''
   sets[model] = sets[model] or {}
-  table.insert(sets[model], key('waiting:' .. kind))
+  table.insert(sets[model], waitingStem .. kind)
 end
 
 local function first(model)
@@ -43,7 +43,7 @@ end
 if not fair then return 0 end
 if not ready or ready.place == fair.place then return fair.place end
 
-local tag = tonumber(redis.call('HGET', key('job:' .. ready.id), 'tag') or nil)
+local tag = tonumber(redis.call('HGET', jobStem .. ready.id, 'tag') or nil)
 if not tag then return fair.place end
 local passed = {}
 for _, model in ipairs(ask.models) do
@@ -54,9 +54,9 @@ for _, model in ipairs(ask.models) do
 end
 if #passed > mostPassed then return fair.place end
 for _, id in ipairs(passed) do
-  local other = redis.call('HMGET', key('job:' .. id), 'tag', 'span', 'passed')
+  local other = redis.call('HMGET', jobStem .. id, 'tag', 'span', 'passed')
   local finish = (tonumber(other[1] or nil) or 0) + (tonumber(other[2] or nil) or 0)
   if tag >= finish or (tonumber(other[3] or nil) or 0) >= ask.most then return fair.place end
 end
-for _, id in ipairs(passed) do redis.call('HINCRBY', key('job:' .. id), 'passed', 1) end
+for _, id in ipairs(passed) do redis.call('HINCRBY', jobStem .. id, 'passed', 1) end
 return ready.place

@@ -76,7 +76,7 @@ describe('a video that was long in coming', () => {
     const call = await server.until(() => calls(channel.visible, stage)[0]);
     expect(call.text).toContain('Your video is ready.');
     expect(call.origin.repliesTo).toBe(shown);
-    await server.until(async () => (await stage.redis.connect().zcard('kinora:pending')) === 0);
+    await server.until(async () => (await stage.redis.connect().zcard('{kinora}:pending')) === 0);
     expect(channel.visible).toEqual([shown, call]);
   });
 
@@ -88,7 +88,7 @@ describe('a video that was long in coming', () => {
     const lost = server.fail({ method: 'POST', route: '/channels/', status: 'after', times: 2 });
     await stage.startWorker(stage.clips());
     await server.until(() => lost.hits === 2);
-    await server.until(async () => (await stage.redis.connect().zcard('kinora:pending')) === 0);
+    await server.until(async () => (await stage.redis.connect().zcard('{kinora}:pending')) === 0);
     expect(calls(channel.visible, stage)).toHaveLength(1);
   });
 
@@ -112,7 +112,7 @@ describe('a video that was long in coming', () => {
     const stage = await begin();
     const { ada, channel, server } = stage;
     const shown = await stage.video(ada.runs('/animate', picture, { channel }));
-    await server.until(async () => (await stage.redis.connect().zcard('kinora:pending')) === 0);
+    await server.until(async () => (await stage.redis.connect().zcard('{kinora}:pending')) === 0);
     expect(channel.visible).toEqual([shown]);
     expect(calls(channel.visible, stage)).toEqual([]);
   });

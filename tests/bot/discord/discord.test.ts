@@ -337,9 +337,9 @@ describe('the answer', () => {
     stage.ada.closesDms();
     await stage.startWorker(stage.clips());
     const redis = stage.redis.connect();
-    await stage.server.until(async () => (await redis.zcard('kinora:pending')) === 0);
+    await stage.server.until(async () => (await redis.zcard('{kinora}:pending')) === 0);
     expect(stage.logged.join('')).toContain('Discord takes no answer');
-    const used = await redis.hget('kinora:used:2026-11-21', `discord:${stage.ada.id}`);
+    const used = await redis.hget('{kinora}:used:2026-11-21', `discord:${stage.ada.id}`);
     expect(Number(used ?? 0)).toBe(0);
   });
 
@@ -356,7 +356,7 @@ describe('the answer', () => {
     const trouble = stage.server.fail({ method: 'PATCH', route: '/webhooks/', ...fault });
     await stage.startWorker(stage.clips({ steps: 0 }));
     const shown = await stage.video(asked);
-    await stage.server.until(async () => (await stage.redis.connect().zcard('kinora:pending')) === 0);
+    await stage.server.until(async () => (await stage.redis.connect().zcard('{kinora}:pending')) === 0);
     expect(trouble.hits).toBe(fault.times);
     expect(shown.attachments).toHaveLength(1);
     expect(stage.channel.visible).toEqual([shown]);
@@ -369,7 +369,7 @@ describe('the answer', () => {
     const fault = stage.server.fail({ method: 'POST', route: '/channels/', status: 'after', times: 2 });
     await stage.startWorker(stage.clips());
     await stage.server.until(() => fault.hits === 2);
-    await stage.server.until(async () => (await stage.redis.connect().zcard('kinora:pending')) === 0);
+    await stage.server.until(async () => (await stage.redis.connect().zcard('{kinora}:pending')) === 0);
     expect(stage.channel.visible).toHaveLength(1);
   });
 
@@ -487,7 +487,7 @@ describe('buttons', () => {
     await stage.said(ada.presses(shown, 'Cancel'), /Stopping/);
     await stage.said(running, /^Cancelled/);
     expect(shown.pressables).toEqual([]);
-    await server.until(async () => (await stage.redis.connect().zcard('kinora:pending')) === 0);
+    await server.until(async () => (await stage.redis.connect().zcard('{kinora}:pending')) === 0);
   });
 
   it('say no to a re-roll in private, and leave nothing behind', async () => {

@@ -52,9 +52,9 @@ it('make what they are asked for; one that nobody has is refused by name', async
   const asked = ada.runs('/animate', { image: photo, model: 'moving-pictures-2' }, { channel });
   const shown = await stage?.video(asked);
   expect(shown?.attachments).toHaveLength(1);
-  const names = await redis.connect().keys('kinora:job:*');
+  const names = await redis.connect().keys('{kinora}:job:*');
   const ledger = new Ledger(redis.connect());
-  const [entry] = await ledger.readAll(names.map((name) => name.slice('kinora:job:'.length)));
+  const [entry] = await ledger.readAll(names.map((name) => name.slice('{kinora}:job:'.length)));
   expect(entry).toMatchObject({ model: 'moving-pictures-2', request: { model: 'moving-pictures-2' } });
   const refused = ada.runs('/animate', { image: photo, model: 'gone-3' }, { channel });
   await stage?.said(refused, /No worker has the model "gone-3" now; there are plain-1, moving-pictures-2\./);

@@ -8,7 +8,7 @@ import { photo, type TelegramWorld, telegramWorld } from '../../helpers/telegram
 
 /** Nothing waits for an answer any more. */
 const settled = async ({ redis }: TelegramWorld): Promise<boolean> =>
-  (await redis.connect().zcard('kinora:pending')) === 0;
+  (await redis.connect().zcard('{kinora}:pending')) === 0;
 
 /** A request whose job has begun, and waits at its first step. */
 async function running(world: TelegramWorld, group: FakeChat, threadId?: number): Promise<FakeMessage> {

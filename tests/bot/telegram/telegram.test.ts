@@ -699,7 +699,7 @@ describe.concurrent('a dead Redis', () => {
     } finally {
       world.redis.process.kill('SIGCONT');
     }
-    await fake.until(async () => (await world.redis.connect().zcard('kinora:pending')) === 0);
+    await fake.until(async () => (await world.redis.connect().zcard('{kinora}:pending')) === 0);
     chat.sendsText('/me');
     await fake.until(() => world.last(chat)?.text.startsWith('Credits: 2 of 50'));
     await fake.until(() => settled(world));
@@ -800,5 +800,5 @@ describe.concurrent('/privacy', () => {
 
 /** Nothing waits for an answer any more. */
 async function settled(world: TelegramWorld): Promise<boolean> {
-  return world.runs.length > 0 && (await world.redis.connect().zcard('kinora:pending')) === 0;
+  return world.runs.length > 0 && (await world.redis.connect().zcard('{kinora}:pending')) === 0;
 }

@@ -69,7 +69,7 @@ function tools(settings: Partial<ForgetSettings> = {}): ForgetTools {
 /** Names of keys, and the members or fields in them, in which a person appears. */
 async function tracesOf(userKey: string): Promise<string[]> {
   const traces: string[] = [];
-  for (const key of await redis.keys('t:*')) {
+  for (const key of await redis.keys('{t}:*')) {
     if ((await contentOf(key)).includes(userKey)) traces.push(key);
   }
   return traces.sort();
@@ -371,7 +371,7 @@ describe('a wish to be forgotten', () => {
     expect(runs).toEqual([]); // what was cancelled is not made
     expect(harness.posted).toEqual([{ jobId: 't-a', kind: 'cancelled' }]);
     expect(await folders()).toEqual([]);
-    expect(await tracesOf(ann)).toEqual(['t:used:2026-11-21']);
+    expect(await tracesOf(ann)).toEqual(['{t}:used:2026-11-21']);
     expect(await harness.creditsUsed()).toBe(0);
   });
 });

@@ -78,7 +78,7 @@ describe('retention', () => {
     const jobId = await delivered('a', now);
     expect(await housekeeper().run(now + 30 * day - 1)).toMatchObject({ folders: 0 });
     expect(existsSync(folderOf(jobId))).toBe(true);
-    const ttl = await harness.server.connect().ttl(`t:job:${jobId}`);
+    const ttl = await harness.server.connect().ttl(`{t}:job:${jobId}`);
     expect(ttl).toBeGreaterThan(30 * 86_400 - 60);
     expect(ttl).toBeLessThanOrEqual(30 * 86_400);
     expect(await housekeeper().run(now + 30 * day)).toMatchObject({ folders: 1 });
@@ -103,7 +103,7 @@ describe('retention', () => {
 
   it('ends with the ledger entry when that went first', async () => {
     const jobId = await delivered('a', Date.now());
-    await harness.server.connect().del(`t:job:${jobId}`);
+    await harness.server.connect().del(`{t}:job:${jobId}`);
     expect(await housekeeper().run()).toMatchObject({ folders: 0 }); // another Redis is no reason to lose videos
     expect(await housekeeper().run(Date.now() + 31 * day)).toMatchObject({ folders: 1 });
   });
@@ -154,7 +154,7 @@ describe('retention', () => {
     await delivered('old', Date.now() - 50 * day);
     await delivered('new', Date.now() - 10 * day);
     await housekeeper().run();
-    expect(await harness.server.connect().zrange('t:history:test:ann', 0, '-1')).toEqual(['t-new']);
+    expect(await harness.server.connect().zrange('{t}:history:test:ann', 0, '-1')).toEqual(['t-new']);
   });
 
   it('removes nothing while Redis is away', async () => {

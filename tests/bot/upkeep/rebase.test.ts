@@ -17,11 +17,11 @@ async function startClockAt(vtime: number): Promise<void> {
   // A job that runs all the time keeps the clock from starting anew.
   await client.submit(await harness.request('old', 'test:old'));
   await client.ledger.transition('t-old', 'start', 1, { worker: 'elsewhere' });
-  await redis.zrem('t:bull:generate:prioritized', 't-old');
-  await redis.hset('t:job:t-old', 'tag', vtime);
-  await redis.hset('t:bull:generate:t-old', 'priority', Math.min(vtime + 1, maxPriority));
-  await redis.set('t:vtime', vtime);
-  await redis.hset('t:vfinish', 'test:old', vtime + 12);
+  await redis.zrem('{t}:bull:generate:prioritized', 't-old');
+  await redis.hset('{t}:job:t-old', 'tag', vtime);
+  await redis.hset('{t}:bull:generate:t-old', 'priority', Math.min(vtime + 1, maxPriority));
+  await redis.set('{t}:vtime', vtime);
+  await redis.hset('{t}:vfinish', 'test:old', vtime + 12);
 }
 
 const reconciler = (): Reconciler =>
@@ -29,7 +29,7 @@ const reconciler = (): Reconciler =>
 
 async function queued(): Promise<{ id: string; priority: number }[]> {
   const redis = harness.server.connect();
-  const flat = await redis.zrange('t:bull:generate:prioritized', 0, '-1', 'WITHSCORES');
+  const flat = await redis.zrange('{t}:bull:generate:prioritized', 0, '-1', 'WITHSCORES');
   return flat.flatMap((id, index) =>
     index % 2 === 0 ? [{ id, priority: Math.floor(Number(flat[index + 1]) / 2 ** 32) }] : [],
   );
@@ -37,7 +37,7 @@ async function queued(): Promise<{ id: string; priority: number }[]> {
 
 /** Ids in the order of the ledger. */
 async function waiting(): Promise<string[]> {
-  return await harness.server.connect().zrange('t:waiting:standard', 0, '-1');
+  return await harness.server.connect().zrange('{t}:waiting:standard', 0, '-1');
 }
 
 describe('virtual time', () => {
@@ -101,7 +101,7 @@ describe('virtual time', () => {
     expect(newcomer).toBeLessThan(12);
     const own = runs.map(({ jobId }) => jobId).filter((id) => id !== 't-n');
     expect(own).toEqual(Array.from({ length: 20 }, (_, i) => `t-h${i}`));
-    expect(Number(await harness.server.connect().get('t:vtime'))).toBeLessThan(1_000);
+    expect(Number(await harness.server.connect().get('{t}:vtime'))).toBeLessThan(1_000);
   });
 
   it('leaves a job that is handed back later first in line', async () => {

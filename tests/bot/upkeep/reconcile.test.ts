@@ -40,7 +40,7 @@ const nothing = {
 /** Forgets everything that BullMQ knows, as when Redis lost its last second between two writes. */
 async function loseFlows(): Promise<void> {
   const redis = harness.server.connect();
-  for (const name of await redis.keys('t:bull:*')) {
+  for (const name of await redis.keys('{t}:bull:*')) {
     if (!name.endsWith(':meta')) await redis.del(name);
   }
 }
@@ -50,8 +50,8 @@ async function settled(count: number): Promise<void> {
   await sleep(150); // a second answer would come at once
   expect(harness.posted).toHaveLength(count);
   const redis = harness.server.connect();
-  await eventually('an empty ledger', async () => (await redis.zcard('t:pending')) === 0);
-  expect(await redis.scard('t:active:all')).toBe(0);
+  await eventually('an empty ledger', async () => (await redis.zcard('{t}:pending')) === 0);
+  expect(await redis.scard('{t}:active:all')).toBe(0);
 }
 
 describe('a vanished job', () => {
@@ -81,10 +81,10 @@ describe('a vanished job', () => {
   it('of which only one half is left is made whole', async () => {
     for (const id of ['a', 'b']) await client.submit(await harness.request(id));
     const redis = harness.server.connect();
-    await redis.del('t:bull:deliver:t-a', 't:bull:deliver:t-a:dependencies');
-    await redis.zrem('t:bull:deliver:waiting-children', 't-a');
-    await redis.del('t:bull:generate:t-b');
-    await redis.zrem('t:bull:generate:prioritized', 't-b');
+    await redis.del('{t}:bull:deliver:t-a', '{t}:bull:deliver:t-a:dependencies');
+    await redis.zrem('{t}:bull:deliver:waiting-children', 't-a');
+    await redis.del('{t}:bull:generate:t-b');
+    await redis.zrem('{t}:bull:generate:prioritized', 't-b');
     expect(await reconciler().run()).toEqual({ ...nothing, rescued: 2 });
     await harness.worker(timedGenerator(20));
     await harness.delivery();
@@ -118,7 +118,7 @@ describe('a vanished job', () => {
   it('whose picture is gone, or that vanishes for ever, ends with one answer and its credits back', async () => {
     for (const id of ['a', 'b']) await client.submit(await harness.request(id));
     await rm(harness.artifacts.files('t-a').folder, { recursive: true });
-    await harness.server.connect().hset('t:job:t-b', 'rescues', 3);
+    await harness.server.connect().hset('{t}:job:t-b', 'rescues', 3);
     await loseFlows();
     expect(await reconciler({ maxRescues: 3 }).run()).toEqual({ ...nothing, lost: 2 });
     await harness.delivery();
@@ -129,7 +129,7 @@ describe('a vanished job', () => {
 
   it('that cannot be read gives its credits back and keeps nobody else from being saved', async () => {
     for (const id of ['a', 'b']) await client.submit(await harness.request(id));
-    await harness.server.connect().hset('t:job:t-a', 'request', '{"from":"the future"}');
+    await harness.server.connect().hset('{t}:job:t-a', 'request', '{"from":"the future"}');
     await loseFlows();
     expect(await reconciler().run()).toEqual({ ...nothing, rescued: 1, lost: 1 });
     await harness.worker(timedGenerator(20));
@@ -194,7 +194,7 @@ describe('a Redis that forgets everything', () => {
     await full.submit(await harness.request('b', 'test:bob'));
     const redis = harness.server.connect();
     await redis.flushall();
-    await redis.set('t:mode', 'draining');
+    await redis.set('{t}:mode', 'draining');
     await redis.hset(harness.keys.used('2026-11-21'), 'test:ann', 1);
     const bot = new Reconciler(harness.server.failFast(), full, harness.artifacts, log, { graceMs: 0 });
     expect(await bot.run()).toEqual({ ...nothing, restored: 1 }); // the other one never was accepted
@@ -252,7 +252,7 @@ describe('BullMQ that keeps losing halves of flows', () => {
     const lose = async (jobId: string, queues: readonly string[]): Promise<void> => {
       const batch = redis.multi();
       for (const queue of queues) {
-        const name = `t:bull:${queue}`;
+        const name = `{t}:bull:${queue}`;
         for (const part of ['', ':lock', ':dependencies', ':processed', ':failed', ':unsuccessful']) {
           batch.del(`${name}:${jobId}${part}`);
         }
@@ -273,7 +273,7 @@ describe('BullMQ that keeps losing halves of flows', () => {
     for (let i = 0; i < 120; i++) {
       await client.submit(await harness.request(`${i}`, `test:p${i % people}`));
       if (i % 10 === 9) await client.cancel(`t-${i}`, `test:p${i % people}`);
-      const pending = await redis.zrange('t:pending', 0, '-1');
+      const pending = await redis.zrange('{t}:pending', 0, '-1');
       const victim = pending[(i * 7) % Math.max(1, pending.length)];
       if (victim && i % 4 > 0) await lose(victim, halves[i % halves.length] ?? []);
     }
@@ -321,8 +321,8 @@ describe('a lost answer', () => {
     await client.submit(await harness.request('a'));
     await client.ledger.transition('t-a', 'failed', Date.now());
     const redis = harness.server.connect();
-    await redis.del('t:bull:generate:t-a');
-    await redis.zrem('t:bull:generate:prioritized', 't-a');
+    await redis.del('{t}:bull:generate:t-a');
+    await redis.zrem('{t}:bull:generate:prioritized', 't-a');
     expect(await reconciler().run()).toEqual({ ...nothing, answers: 1 });
     await harness.delivery();
     await settled(1);
@@ -454,25 +454,25 @@ describe('leaked places', () => {
     await client.submit(await harness.request('c'));
     await client.cancel('t-c', 'test:ann');
     for (const owner of ['all', 'test:ann', 'test:group', 'test:nobody']) {
-      await redis.sadd(`t:active:${owner}`, 't-c', 't-unknown');
+      await redis.sadd(`{t}:active:${owner}`, 't-c', 't-unknown');
     }
-    await redis.zadd('t:waiting:standard', 5, 't-a', 6, 't-c', 7, 't-unknown');
-    await redis.zadd('t:pending', 5, 't-unknown');
+    await redis.zadd('{t}:waiting:standard', 5, 't-a', 6, 't-c', 7, 't-unknown');
+    await redis.zadd('{t}:pending', 5, 't-unknown');
     expect(await reconciler().run()).toEqual({ ...nothing, leaks: 11, forgotten: 1 });
     for (const owner of ['all', 'test:ann', 'test:group']) {
-      expect((await redis.smembers(`t:active:${owner}`)).sort()).toEqual(['t-a', 't-b']);
+      expect((await redis.smembers(`{t}:active:${owner}`)).sort()).toEqual(['t-a', 't-b']);
     }
-    expect(await redis.exists('t:active:test:nobody')).toBe(0);
-    expect(await redis.zrange('t:waiting:standard', 0, '-1')).toEqual(['t-b']);
+    expect(await redis.exists('{t}:active:test:nobody')).toBe(0);
+    expect(await redis.zrange('{t}:waiting:standard', 0, '-1')).toEqual(['t-b']);
   });
 
   it('of the worker registry are forgotten after a day', async () => {
     const redis = harness.server.connect();
     const beat = { pid: 1, host: 'h', jobId: null, device: 'cpu' };
-    await redis.hset('t:workers', 'old', JSON.stringify({ ...beat, beatAt: Date.now() - 90_000_000 }));
-    await redis.hset('t:workers', 'new', JSON.stringify({ ...beat, beatAt: Date.now() - 60_000 }));
+    await redis.hset('{t}:workers', 'old', JSON.stringify({ ...beat, beatAt: Date.now() - 90_000_000 }));
+    await redis.hset('{t}:workers', 'new', JSON.stringify({ ...beat, beatAt: Date.now() - 60_000 }));
     await reconciler().run();
-    expect(await redis.hkeys('t:workers')).toEqual(['new']);
+    expect(await redis.hkeys('{t}:workers')).toEqual(['new']);
   });
 });
 
@@ -480,14 +480,14 @@ describe('what another version left in Redis', () => {
   it('is passed over, and removed', async () => {
     const redis = harness.server.connect();
     const beat = { pid: 1, host: 'h', jobId: null, device: 'cpu', beatAt: Date.now() };
-    for (const text of ['no JSON', '{"beat":1}', '7']) await redis.hset('t:workers', text, text);
-    await redis.hset('t:workers', 'ours', JSON.stringify(beat));
-    await redis.hset('t:bans', 'test:ann', 'no JSON', 'test:bob', '{"until":"never"}', 'test:cat', '[]');
-    await redis.hset('t:bans', 'test:dan', JSON.stringify({ untilMs: 0, reason: 'spam' }));
-    await redis.hset('t:limits', 'user:test:ann', 'many');
-    await redis.hset('t:weights', 'user:test:bob', 'heavy');
-    await redis.set('t:mode', 'dancing');
-    await redis.set('t:reconciled', 'lately');
+    for (const text of ['no JSON', '{"beat":1}', '7']) await redis.hset('{t}:workers', text, text);
+    await redis.hset('{t}:workers', 'ours', JSON.stringify(beat));
+    await redis.hset('{t}:bans', 'test:ann', 'no JSON', 'test:bob', '{"until":"never"}', 'test:cat', '[]');
+    await redis.hset('{t}:bans', 'test:dan', JSON.stringify({ untilMs: 0, reason: 'spam' }));
+    await redis.hset('{t}:limits', 'user:test:ann', 'many');
+    await redis.hset('{t}:weights', 'user:test:bob', 'heavy');
+    await redis.set('{t}:mode', 'dancing');
+    await redis.set('{t}:reconciled', 'lately');
     for (const person of ['ann', 'bob', 'cat']) {
       const request = await harness.request(person, `test:${person}`);
       expect(await client.submit(request)).toMatchObject({ decision: 'accepted' });
@@ -498,8 +498,8 @@ describe('what another version left in Redis', () => {
     await harness.worker(timedGenerator(10, runs));
     await eventually('the runs', () => runs.length === 3);
     await reconciler().run();
-    expect(await redis.hkeys('t:bans')).toEqual(['test:dan']);
-    const left = await redis.hkeys('t:workers');
+    expect(await redis.hkeys('{t}:bans')).toEqual(['test:dan']);
+    const left = await redis.hkeys('{t}:workers');
     expect(left).toContain('ours');
     expect(left).toHaveLength(2);
   });
@@ -508,7 +508,7 @@ describe('what another version left in Redis', () => {
 it('a job of another version ends soon, and its credits go back', async () => {
   await client.submit(await harness.request('a'));
   await client.submit(await harness.request('b'));
-  await harness.server.connect().hset('t:job:t-a', 'request', 'no JSON');
+  await harness.server.connect().hset('{t}:job:t-a', 'request', 'no JSON');
   await harness.worker(timedGenerator(10));
   await harness.delivery();
   await settled(1);
@@ -519,7 +519,7 @@ it('a job of another version ends soon, and its credits go back', async () => {
 describe('a priority that a crash left behind', () => {
   it('follows the ledger', async () => {
     await client.submit(await harness.request('a'));
-    const queue = new Queue('generate', { connection: harness.server.connect(), prefix: 't:bull' });
+    const queue = new Queue('generate', { connection: harness.server.connect(), prefix: '{t}:bull' });
     const job = await Job.fromId(queue, 't-a');
     await job?.changePriority({ priority: 99 });
     expect(await reconciler({ graceMs: 60_000 }).run()).toEqual({ ...nothing, priorities: 1 });

@@ -25,7 +25,7 @@ it('says what a Redis forgets, and what would be lost', async () => {
 });
 
 it('says which setting is wrong, and whose data lie there', async () => {
-  await server.connect().set('kinora:schema', 99);
+  await server.connect().set('{kinora}:schema', 99);
   expect(await check()).toMatchObject({ state: 'fail', detail: expect.stringContaining('another version') });
   await server.connect().config('SET', 'requirepass', 'secret');
   expect(await check()).toMatchObject({ state: 'fail', detail: expect.stringContaining('REDIS_URL') });

@@ -1,0 +1,90 @@
+/**
+ * Takes over the data of versions whose keys had no hash tag: kinora:… becomes {kinora}:…. Every key moves with all that
+ * BullMQ says of it in one step, so this may die at any moment and be run again, or by two processes at a time; nobody
+ * uses the data before all of it has moved.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Redis } from 'ioredis';
+import { z } from 'zod';
+import { KinoraError } from '../errors.ts';
+import type { Logger } from '../log.ts';
+import type { Keys } from './keys.ts';
+import { untilRedisCan } from './redis.ts';
+import { runScript } from './scripts.ts';
+import { workerEntries } from './worker-registry.ts';
+
+/** Keys that move in one step; Redis answers nobody else meanwhile. */
+const keysAtOnce = 200;
+const lookEveryMs = 250;
+
+interface Adoption {
+  /** What an earlier version shall find from now on, which keeps it from starting. */
+  readonly version: number;
+  /** What it would have found. */
+  readonly before: string | null;
+  /** How long its processes may take to end. */
+  readonly quietWithinMs: number;
+}
+
+/**
+ * @throws KinoraError INVALID_CONFIG while processes of an earlier version use the data
+ */
+export async function adoptUntagged(
+  redis: Redis,
+  keys: Keys,
+  { version, before, quietWithinMs }: Adoption,
+  log: Logger,
+): Promise<void> {
+  const old = keys.untagged;
+  await untilQuiet(redis, old, quietWithinMs, log);
+  await untilRedisCan(() => redis.set(old.schema, version));
+  // One that had looked at the version before listens by now.
+  if ((await listeners(redis, old)) > 0) {
+    if (before !== null) await untilRedisCan(() => redis.set(old.schema, before));
+    throw stillUsed();
+  }
+  let moved = 0;
+  for await (const batch of redis.scanStream({ match: `${old.prefix}:*`, count: keysAtOnce })) {
+    // SCAN may answer with more than it was asked for.
+    const names = (batch as string[]).filter((name) => name !== old.schema);
+    for (let at = 0; at < names.length; at += keysAtOnce) {
+      moved += await move(redis, keys, names.slice(at, at + keysAtOnce));
+    }
+  }
+  if (moved > 0)
+    log.warn({ keys: moved }, 'the data of an earlier version were taken over; it can no longer use them');
+}
+
+async function move(redis: Redis, keys: Keys, names: readonly string[]): Promise<number> {
+  const old = keys.untagged;
+  const pairs = names.flatMap((name) => [name, `${keys.prefix}${name.slice(old.prefix.length)}`]);
+  const bull = [`${old.bull}:`, `${keys.bull}:`] as const;
+  return z.int().parse(await untilRedisCan(() => runScript(redis, 'adopt', keys, {}, bull, pairs)));
+}
+
+/** Waits until no process of an earlier version is there. Each listens to events, or is a worker that loads its model. */
+async function untilQuiet(redis: Redis, old: Keys, withinMs: number, log: Logger): Promise<void> {
+  const deadline = performance.now() + withinMs;
+  for (let isTold = false; await isUsed(redis, old); await sleep(lookEveryMs)) {
+    if (performance.now() > deadline) throw stillUsed();
+    if (!isTold) log.warn('waiting for processes of an earlier version of Kinora to end');
+    isTold = true;
+  }
+}
+
+async function isUsed(redis: Redis, old: Keys): Promise<boolean> {
+  if ((await listeners(redis, old)) > 0) return true;
+  return [...(await workerEntries(redis, old)).values()].some(({ alive }) => alive);
+}
+
+async function listeners(redis: Redis, old: Keys): Promise<number> {
+  const [, count] = await redis.pubsub('NUMSUB', old.events);
+  return Number(count);
+}
+
+function stillUsed(): KinoraError {
+  return new KinoraError(
+    'INVALID_CONFIG',
+    'REDIS_URL: processes of an earlier version of Kinora still use this Redis: end all of them, bots and workers, then start this version again.',
+  );
+}
