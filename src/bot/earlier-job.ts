@@ -14,6 +14,28 @@ export function extensionOf({ artifact, request: { generation } }: LedgerEntry):
   return { videoId: artifact.videoId, numFrames, ...transformation };
 }
 
+/** What one model takes, another one may not. */
+const ofModel: ReadonlySet<string> = new Set([
+  'size',
+  'numFrames',
+  'numInferenceSteps',
+  'guidanceScale',
+  'scheduler',
+  'featureReuse',
+  'motionBucket',
+  'noiseAug',
+  'decodeChunkSize',
+  'decodeOverlap',
+  'extension',
+] satisfies (keyof Generation)[]);
+
+/** What another model is asked for: its own presets and defaults decide the numbers, and it begins with the picture. */
+export function forAnotherModel(generation: Generation): Generation {
+  const kept = Object.entries(generation).filter(([name]) => !ofModel.has(name));
+  // Those that are left out may be.
+  return Object.fromEntries(kept) as Generation;
+}
+
 /** A variation has the size and frames of its video, also where memory made that smaller than the request. */
 export function asItWasMade(
   { artifact, request: { generation } }: LedgerEntry,

@@ -14,7 +14,10 @@ export function offeredBy({ offered, default: first }: Models, client: JobClient
     offered.length === 0 || offered.some((model) => heeds(model, option));
   const creditsOf = (model: string): number =>
     client.costOf({ generation: { prompt: '', preset: defaultPreset, seed: 0 }, model });
-  const model = offered.map(({ id, title, licence }) => ({ id, title, licence, credits: creditsOf(id) }));
+  const model = offered.map((one) => {
+    const { id, title, licence } = one;
+    return { id, title, licence, readsWords: heeds(one, 'prompt'), credits: creditsOf(id) };
+  });
   return {
     prompt: isHeeded('prompt'),
     camera: isHeeded('camera'),

@@ -29,7 +29,7 @@ import { resolveRequest } from '../request/resolve.ts';
 import { type Cut, cutOf } from '../request/sizes.ts';
 import { brokenRule, type ReadyRules, type RuleBook } from './admin/rules.ts';
 import { uploadShare } from './buttons.ts';
-import { asItWasMade, extensionOf, timeTaken } from './earlier-job.ts';
+import { asItWasMade, extensionOf, forAnotherModel, timeTaken } from './earlier-job.ts';
 import type { Models } from './models.ts';
 import { offeredBy } from './offered.ts';
 import type { Person, Place } from './people.ts';
@@ -338,9 +338,12 @@ export class Requests {
   ): Promise<RequestOutcome> {
     const { variation: _, seed: earlierSeed, ...rest } = entry.request.generation;
     const keepsSeed = action === 'remix' || action === 'extend';
-    const base: Generation = { ...rest, seed: keepsSeed ? earlierSeed : randomInt(2 ** 32) };
+    const same: Generation = { ...rest, seed: keepsSeed ? earlierSeed : randomInt(2 ** 32) };
     // A model that nobody chose may be gone without being missed: the default makes it then.
     const made = entry.model ?? entry.artifact?.model;
+    const wanted = changes.model === undefined ? undefined : this.#tools.models.chosen(changes.model);
+    const isOther = wanted !== undefined && 'id' in wanted && wanted.id !== made;
+    const base = isOther ? forAnotherModel(same) : same;
     const isThere = made !== undefined && this.#tools.models.isOffered(made);
     if (isThere && base.model === undefined && made !== this.#tools.models.default?.id) base.model = made;
     if (action === 'subtle' || action === 'strong') {

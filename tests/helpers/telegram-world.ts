@@ -173,7 +173,9 @@ export class TelegramWorld {
   }
 
   async startWorker(): Promise<void> {
-    this.#worker = new JobWorker(this.redis.patient(), this.artifacts, this.#generate, this.log);
+    const models = this.#overrides.models?.map(({ id }) => id) ?? [];
+    const generate = this.#generate;
+    this.#worker = new JobWorker(this.redis.patient(), this.artifacts, generate, this.log, { models });
     await this.#worker.start();
   }
 

@@ -102,13 +102,13 @@ export class DiscordRequests {
 
   /** What /animate offers while somebody types a model. */
   async complete(interaction: AutocompleteInteraction): Promise<void> {
-    const { discord } = messagesFor(interaction.locale);
+    const { models } = messagesFor(interaction.locale);
     const typed = interaction.options.getFocused().toLowerCase();
     const { model = [] } = this.#tools.services.requests.offered;
     const fitting = model.filter(({ id, title }) => `${id} ${title}`.toLowerCase().includes(typed));
     await interaction.respond(
       fitting.slice(0, mostChoices).map(({ id, title, credits }) => ({
-        name: discord.model(title, credits).slice(0, longestChoice),
+        name: models.choice(title, credits).slice(0, longestChoice),
         value: id,
       })),
     );

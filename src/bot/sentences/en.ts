@@ -24,6 +24,7 @@ export interface OfferedModel {
   readonly id: string;
   readonly title: string;
   readonly licence: string;
+  readonly readsWords: boolean;
   /** Of a video of the usual preset. */
   readonly credits: number;
 }
@@ -154,6 +155,13 @@ export const en = {
       'Write what should move and how, like "clouds drifting slowly". Options may be added, like motion=high.',
   },
 
+  /** Where there are several: on buttons, and while one is typed. */
+  models: {
+    choice: (title: string, cost: number) => `${title} · ${credits(cost)}`,
+    again: (title: string, cost: number) => `Make it with ${title} · ${credits(cost)}`,
+    gone: 'No worker has that model any more. Choose another one.',
+  },
+
   /** Where no form can be shown: the new prompt is sent as a reply. Followed by the old one. */
   remix: {
     ask: 'Reply to this message with the new prompt; everything else stays. Options may be added, like motion=high. The prompt so far:',
@@ -255,7 +263,6 @@ export const en = {
   /** What only Discord needs: where an answer went when it could not stay in its place, and the labels of forms. */
   discord: {
     placeholder: 'One moment…',
-    model: (title: string, cost: number) => `${title} · ${credits(cost)}`,
     willBeDm:
       'This takes longer than Discord lets me answer here, so the video will come as a direct message.',
     tooLate: 'It took longer than Discord lets me answer where you asked, so here it is.',

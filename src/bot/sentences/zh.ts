@@ -213,6 +213,12 @@ export const zh: typeof en = {
     write: '写下什么在动、怎么动，例如“云慢慢飘过”；也可以加上选项，例如 motion=high。',
   },
 
+  models: {
+    choice: (title, cost) => `${title} · ${cost} 点`,
+    again: (title, cost) => `用 ${title} 再做一次 · ${cost} 点`,
+    gone: '已经没有工作进程提供这个模型了，请选择其他模型。',
+  },
+
   remix: {
     ask: '回复这条消息，写上新的提示词；其他一切保持不变。也可以加上选项，例如 motion=high。原来的提示词：',
     noPrompt: '（无）',
@@ -306,7 +312,6 @@ export const zh: typeof en = {
 
   discord: {
     placeholder: '请稍等…',
-    model: (title, cost) => `${title} · ${cost} 点`,
     willBeDm: '所需时间超过 Discord 允许在这里回复的时间，视频会以私信发送。',
     tooLate: '生成时间超过了 Discord 允许在原处回复的时间，所以发到这里。',
     missing: (permissions) => `无法发到你发起的地方：我在那里缺少权限 ${permissions}。`,

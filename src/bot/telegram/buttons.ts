@@ -20,7 +20,14 @@ import {
 import { shorten } from '../sentences/shorten.ts';
 import { CallError, replyTo, type TelegramApi } from './api.ts';
 import { sendVideo } from './delivery.ts';
-import { type Choice, offeredPicture, type PictureOffers, parseOfferButton } from './offers.ts';
+import { type AgainButton, againButtons, markedModel, parseAgainButton } from './models.ts';
+import {
+  type OfferButton,
+  offeredPicture,
+  type PictureOffers,
+  parseOfferButton,
+  withModel,
+} from './offers.ts';
 import { chatAsPerson, isAdminOfGroup, type People } from './people.ts';
 import { codeFrom, inert, inPieces, maxCaptionLength, maxTextLength } from './rendering.ts';
 import { pressJobId, type TelegramRequests } from './requests.ts';
@@ -67,8 +74,10 @@ export class TelegramButtons {
     };
     const forget = parseForgetButton(data);
     if (forget) return await this.#forget(press, forget);
-    const choice = parseOfferButton(data);
-    if (choice) return await this.#chooseMotion(press, choice);
+    const offer = parseOfferButton(data);
+    if (offer) return await this.#onOffer(press, offer);
+    const again = parseAgainButton(data);
+    if (again) return await this.#againWith(press, again);
     const button = parseButtonId(data);
     if (!button) return await this.#answer(query);
     if (button.action === 'cancel') return await this.#cancel(press, button.jobId);
@@ -81,15 +90,41 @@ export class TelegramButtons {
     await this.#act({ ...press, person: opened.person }, button.action, opened.entry);
   }
 
-  async #chooseMotion({ spooled, query, message, person }: Press, choice: Choice): Promise<void> {
+  async #onOffer({ spooled, query, message, person }: Press, { choice, mark }: OfferButton): Promise<void> {
     const { offers, requests } = this.#tools;
+    const say = messagesFor(person.locale);
     const offered = offeredPicture(message);
     // Deleted, or a client that makes buttons of its own.
-    if (!offered) return await this.#answer(query, messagesFor(person.locale).refusal.noPicture, true);
+    if (!offered) return await this.#answer(query, say.refusal.noPicture, true);
+    const { model: models = [] } = this.#tools.services.requests.offered;
+    const model = mark === undefined ? undefined : markedModel(mark, models);
+    if (!model && (mark !== undefined || choice === 'model') && models.length > 0)
+      return await this.#answer(query, say.models.gone, true);
     await this.#answer(query);
-    const words = await offers.wordsOf(choice, message, offered, person);
+    if (choice === 'model' && model?.readsWords)
+      return await offers.choose(model, message, offered, person, models);
+    // One that looks at the picture alone needs no words.
+    const words =
+      choice === 'model'
+        ? withModel('', model?.id)
+        : await offers.wordsOf(choice, model?.id, message, offered, person);
     if (words === undefined) return;
     await requests.animate(spooled, offered.message, person, offered.picture, words, pressJobId(query.id));
+  }
+
+  /** The same again, by another model. */
+  async #againWith(press: Press, { mark, jobId }: AgainButton): Promise<void> {
+    const { spooled, query, message } = press;
+    const { requests, services } = this.#tools;
+    const say = messagesFor(press.person.locale);
+    const model = markedModel(mark, services.requests.offered.model ?? []);
+    if (!model) return await this.#answer(query, say.models.gone, true);
+    const opened = await this.#open(press, jobId, 'remix');
+    if (opened.kind === 'refused') return await this.#answer(query, renderRefusal(opened.reason, say), true);
+    await this.#answer(query);
+    const { entry, person } = opened;
+    const changes = { model: model.id };
+    await requests.again(spooled, message, person, pressJobId(query.id), { entry, action: 'remix', changes });
   }
 
   async #act(press: Press, action: Action, entry: LedgerEntry): Promise<void> {
@@ -155,17 +190,25 @@ export class TelegramButtons {
   }
 
   async #settings({ message, person }: Press, entry: LedgerEntry): Promise<void> {
-    const { api } = this.#tools;
-    const above = inert(`${renderSettings(entry, messagesFor(person.locale))}\n`);
+    const { api, services } = this.#tools;
+    const say = messagesFor(person.locale);
+    const { model = [] } = services.requests.offered;
+    const markup = againButtons(entry.id, entry.model, model, say);
+    const above = inert(`${renderSettings(entry, say)}\n`);
     const command = `/animate ${withoutDirectionControls(optionsAsWords(entry.request.generation))}`;
     if (above.length + command.length <= maxTextLength) {
       const whole = above + command;
-      await api.send(replyTo(message), whole, { entities: codeFrom(whole, above.length) });
+      await api.send(replyTo(message), whole, { entities: codeFrom(whole, above.length), markup });
       return;
     }
     for (const piece of inPieces(above.trim())) await api.send(replyTo(message), piece);
-    for (const piece of inPieces(command)) {
-      await api.send(replyTo(message), piece, { entities: codeFrom(piece, 0) });
+    const pieces = inPieces(command);
+    for (const [index, piece] of pieces.entries()) {
+      const isLast = index === pieces.length - 1;
+      await api.send(replyTo(message), piece, {
+        entities: codeFrom(piece, 0),
+        markup: isLast ? markup : undefined,
+      });
     }
   }
 

@@ -20,7 +20,7 @@ import { renderAdmin, renderHelp } from '../sentences/render-admin.ts';
 import { renderRules } from '../sentences/render-rules.ts';
 import { CallError, replyTo, type TelegramApi } from './api.ts';
 import { forgetButtons, jobOf, remixedJob, resultJob } from './buttons.ts';
-import type { PictureOffers } from './offers.ts';
+import { type PictureOffers, withModel } from './offers.ts';
 import {
   isAdminOfGroup,
   isNotFromPeople,
@@ -190,11 +190,12 @@ export class TelegramCommands {
     const jobId = shown ? undefined : resultJob(replied, me.id);
     if (jobId !== undefined) return await this.#remix(incoming, jobId);
     const kept = shown ? undefined : offers.kept(chatId);
-    // Written down with the update, so that the picture is there after a crash, too.
-    if (kept) Object.assign(message, { reply_to_message: kept });
-    const picture = shown ?? pictureOf(kept);
+    // Written down with the update, so that picture and model are there after a crash, too.
+    const asked = withModel(words, kept?.model);
+    if (kept) Object.assign(message, { reply_to_message: kept.message, text: asked });
+    const picture = shown ?? pictureOf(kept?.message);
     if (picture) {
-      if (await requests.animate(spooled, message, person, picture, words)) offers.forget(chatId);
+      if (await requests.animate(spooled, message, person, picture, asked)) offers.forget(chatId);
       return;
     }
     await this.#say(message, messagesFor(person.locale).refusal.noPicture);
@@ -227,8 +228,9 @@ export class TelegramCommands {
     const { requests } = this.#tools.services;
     if (pictureOf(message)) {
       // A model that reads no words needs none.
-      if (!requests.offered.prompt) return await this.#animate(incoming, '');
-      return await offers.offer(message, person);
+      const { prompt, model } = requests.offered;
+      if (!prompt) return await this.#animate(incoming, '');
+      return await offers.offer(message, person, model);
     }
     const say = messagesFor(person.locale);
     const isOtherMedia = otherMedia.some((kind) => kind in message);

@@ -3,8 +3,10 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { en } from '../../../src/bot/sentences/en.ts';
+import { loadPack } from '../../../src/inference/packs/files.ts';
 import type { FakeChat } from '../../fakes/telegram/chat.ts';
 import type { FakeMessage } from '../../fakes/telegram/message.ts';
+import { tinyPackPath } from '../../helpers/golden.ts';
 import { svdManifest } from '../../helpers/svd-manifest.ts';
 import { photo, type TelegramWorld, telegramWorld } from '../../helpers/telegram-world.ts';
 
@@ -80,6 +82,56 @@ describe.concurrent('a photo without words, in a private chat', () => {
       replyTo === request && buttons.map(({ text }) => text).join() === en.buttons.cancel;
     await world.fake.until(() => world.fake.answers(chat).some(isTaken));
     expect(world.fake.answers(chat)).toHaveLength(1);
+  });
+
+  it('offers the models where there are several, and keeps the chosen one over a restart', async (test) => {
+    const { manifest } = await loadPack(tinyPackPath);
+    const words = { ...manifest, id: 'words-2', title: 'Words' };
+    const world = await telegramWorld(test, { models: [svdManifest(), manifest, words] });
+    const { fake } = world;
+    const chat = fake.privateChat();
+    const offer = await offered(world, chat);
+    const labels = (): string[] => offer.buttons.slice(4).map(({ text }) => text);
+    const [svd, tiny] = [`${svdManifest().title} · 2 credits`, `${manifest.title} · 2 credits`];
+    // The default one reads no words, so the motions are those of the next.
+    expect(labels()).toEqual([svd, `✓ ${tiny}`, 'Words · 2 credits']);
+    chat.presses(offer, 'Words · 2 credits');
+    await fake.until(() => labels().at(-1) === '✓ Words · 2 credits');
+    expect(labels()).toEqual([svd, tiny, '✓ Words · 2 credits']);
+    const made = () => world.runs.map(({ model, request: { generation } }) => [model, generation.prompt]);
+    chat.sendsText('clouds drifting');
+    await fake.until(() => world.videos(chat).length === 1);
+    expect(made().at(-1)).toEqual(['words-2', 'clouds drifting']);
+
+    await world.stopBot();
+    await world.startBot();
+    chat.presses(offer, 'Waves');
+    await fake.until(() => world.videos(chat).length === 2);
+    expect(made().at(-1)).toEqual(['words-2', 'waves rolling']);
+    chat.presses(offer, 'Write your own');
+    const question = await fake.until(() => fake.answers(chat).find(({ text }) => text === en.offer.write));
+    chat.repliesTo(question, 'snow falling model=tiny');
+    await fake.until(() => world.videos(chat).length === 3);
+    expect(made().at(-1)).toEqual([manifest.id, 'snow falling']);
+    // It is made at once by the one that looks at the picture alone.
+    chat.presses(offer, svd);
+    await fake.until(() => world.videos(chat).length === 4);
+    expect(made().at(-1)).toEqual([svdManifest().id, '']);
+
+    // A button under the settings has it made again by another one, whose own numbers count.
+    const asked = await world.animated(chat, 'pan left model=words frames=9 guidance=12 seed=3');
+    chat.presses(asked, 'Settings');
+    const settings = await fake.until(() => fake.answers(chat).find(({ text }) => text.includes('seed=3')));
+    const again = `Make it with ${svd}`;
+    expect(settings.buttons.map(({ text }) => text)).toEqual([again, `Make it with ${tiny}`]);
+    chat.presses(settings, again);
+    await fake.until(() => world.videos(chat).length === 6);
+    const run = world.runs.at(-1);
+    expect(run).toMatchObject({ model: svdManifest().id, request: { generation: { seed: 3 } } });
+    expect(run?.request.generation).not.toHaveProperty('guidanceScale');
+    expect(run?.request.generation).not.toHaveProperty('numFrames');
+    const gone = chat.presses(settings, `model:00000000:${run?.id}`, { forged: true });
+    await fake.until(() => gone.answer?.text === en.models.gone);
   });
 
   it('gives way to the next one, and an album is one', async (test) => {
