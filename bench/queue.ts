@@ -22,11 +22,13 @@ import { RedisProbe } from '../src/metrics/redis-probe.ts';
 import { Artifacts } from '../src/queue/artifacts.ts';
 import { JobClient, type QueueTerms } from '../src/queue/client.ts';
 import { recordDuration } from '../src/queue/durations.ts';
+import { jobFilesIn } from '../src/queue/job-files.ts';
 import type { JobRequest } from '../src/queue/jobs.ts';
 import { Keys } from '../src/queue/keys.ts';
 import { Ledger } from '../src/queue/ledger.ts';
 import { connectRedis } from '../src/queue/redis.ts';
 import type { Generation } from '../src/request/request.ts';
+import { FolderStorage } from '../src/storage/folder-storage.ts';
 import { type PrivateRedis, startPrivateRedis } from '../src/supervisor/private-redis.ts';
 import { machineMs, type WorkerOptions } from './queue/protocol.ts';
 import { WorkerHandle } from './queue/worker-handle.ts';
@@ -109,14 +111,19 @@ class Bench {
   async delivery(onAnswer: (jobId: string, kind: string) => void): Promise<DeliveryWorker> {
     const deliver = async (entry: { id: string }, answer: { kind: string }): Promise<void> =>
       onAnswer(entry.id, answer.kind);
-    const delivery = new DeliveryWorker(this.#delivering, new Artifacts(this.jobsFolder), deliver, log);
+    const delivery = new DeliveryWorker(
+      this.#delivering,
+      new Artifacts(new FolderStorage(this.jobsFolder)),
+      deliver,
+      log,
+    );
     await delivery.start();
     return delivery;
   }
 
   /** Stores the picture as an adapter does, and submits the request. */
   async submit(request: JobRequest, image = picture): Promise<void> {
-    const files = new Artifacts(this.jobsFolder).files(request.id);
+    const files = jobFilesIn(path.join(this.jobsFolder, request.id));
     mkdirSync(files.folder, { recursive: true });
     copyFileSync(image, files.image);
     await this.ask(request);

@@ -11,8 +11,10 @@ import { loadPack } from '../src/inference/packs/files.ts';
 import { Artifacts } from '../src/queue/artifacts.ts';
 import { jobRequestSchema } from '../src/queue/jobs.ts';
 import type { Generation, Shortcuts } from '../src/request/request.ts';
+import { FolderStorage } from '../src/storage/folder-storage.ts';
 import { findFfmpeg } from '../src/video/ffmpeg-path.ts';
 import { engineGenerate } from '../src/worker/generate.ts';
+import { filesOf } from './helpers/job-files.ts';
 import { makeReusePack, reusePackId } from './helpers/other-packs.ts';
 import { runCli } from './helpers/run-cli.ts';
 
@@ -126,10 +128,10 @@ it('jobs from chats use what the operator chose', async () => {
     cacheDiskBytes: 0,
     ffmpegPath,
   });
-  const artifacts = new Artifacts(path.join(folder, 'jobs'));
+  const artifacts = new Artifacts(new FolderStorage(path.join(folder, 'jobs')));
   const hooks = { signal: new AbortController().signal, onProgress: () => {} };
   const make = async (id: string, shortcuts?: Shortcuts): Promise<{ file: string; videoId: string }> => {
-    const files = artifacts.files(id);
+    const files = filesOf(artifacts, id);
     await mkdir(files.folder, { recursive: true });
     await copyFile(cat, files.image);
     const generation: Generation = { prompt: 'zoom in', preset: 'fast', seed: 1, size: '64', numFrames: 2 };

@@ -8,6 +8,7 @@ import { loadPack } from '../../src/inference/packs/files.ts';
 import { createLogger } from '../../src/log.ts';
 import { Artifacts } from '../../src/queue/artifacts.ts';
 import { connectRedis } from '../../src/queue/redis.ts';
+import { FolderStorage } from '../../src/storage/folder-storage.ts';
 import { findFfmpeg } from '../../src/video/ffmpeg-path.ts';
 import { engineGenerate } from '../../src/worker/generate.ts';
 import { JobWorker } from '../../src/worker/worker.ts';
@@ -39,7 +40,7 @@ async function main(options: WorkerOptions): Promise<void> {
   const generate = engineGenerate(engine, [pack], false);
   const worker = new JobWorker(
     connectRedis({ socketPath: options.socketPath }, 'patient', (error) => log.error({ err: error.message })),
-    new Artifacts(options.jobsFolder),
+    new Artifacts(new FolderStorage(options.jobsFolder)),
     async (entry, files, hooks) => {
       say({ type: 'started', jobId: entry.id, at: machineMs() });
       let steps = 0;

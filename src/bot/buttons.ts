@@ -5,8 +5,9 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ZodError } from 'zod';
-import type { Artifacts } from '../queue/artifacts.ts';
+import type { Artifacts, OpenFiles } from '../queue/artifacts.ts';
 import type { JobClient } from '../queue/client.ts';
+import type { JobFiles } from '../queue/job-files.ts';
 import { jobIdSchema } from '../queue/jobs.ts';
 import type { LedgerEntry } from '../queue/ledger.ts';
 import { fitToBytes, loopVideo, smoothVideo } from '../video/transform.ts';
@@ -42,11 +43,13 @@ export function parseButtonId(id: string): JobButton | undefined {
   return action && jobId ? { action, jobId } : undefined;
 }
 
-/** A smoothed or looped clip, as a file in the job's folder. */
+/** A smoothed or looped clip, as a file that is there until the call ends that it was passed to. */
 export interface TransformedClip {
   readonly kind: 'clip';
   readonly action: 'smooth' | 'loop';
   readonly file: string;
+  /** Of the video that it was made of. */
+  readonly thumbnail: string;
   /** Quality was given up to meet the size limit. */
   readonly isCompressed: boolean;
   readonly isSpoiler: boolean;
@@ -102,40 +105,55 @@ export class JobButtons {
     }
   }
 
-  /** Smooths or loops a finished clip, without the queue and without a model. What is made is kept beside it. */
-  async transform(
+  /**
+   * Smooths or loops a finished clip, without the queue and without a model. What is made is kept beside it.
+   * @param use what is done with the clip
+   */
+  async transform<T>(
     entry: LedgerEntry,
     action: 'smooth' | 'loop',
     maxBytes: number,
-  ): Promise<TransformedClip | Refused> {
-    if (!(await this.#artifacts.readRecord(entry.id))) return refused('gone');
-    // One at a time: the cores belong to the model, however often somebody presses.
-    const turn = this.#lastTransform.then(() =>
-      this.#transformed(entry.id, action, Math.floor(maxBytes * uploadShare)),
-    );
-    this.#lastTransform = turn.catch(() => {});
+    use: (clip: TransformedClip) => Promise<T>,
+  ): Promise<T | Refused> {
+    let opened: OpenFiles | undefined;
     try {
-      return { kind: 'clip', action, ...(await turn), isSpoiler: entry.request.isSpoiler };
+      if (!(await this.#artifacts.readRecord(entry.id))) return refused('gone');
+      const isMade = (await this.#artifacts.kept(entry.id)).includes(action);
+      opened = await this.#artifacts.open(entry.id, [isMade ? action : 'video', 'thumbnail']);
     } catch (error) {
       return failed(error);
+    }
+    const { files, keep, close } = opened;
+    try {
+      // One at a time: the cores belong to the model, however often somebody presses.
+      const turn = this.#lastTransform.then(() => this.#transformed(action, files, keep, maxBytes));
+      this.#lastTransform = turn.catch(() => {});
+      const made = await turn.catch(failed);
+      if ('kind' in made) return made;
+      const { thumbnail } = files;
+      return await use({ kind: 'clip', action, ...made, thumbnail, isSpoiler: entry.request.isSpoiler });
+    } finally {
+      await close();
     }
   }
 
   async #transformed(
-    jobId: string,
     action: 'smooth' | 'loop',
+    { folder, video, [action]: file }: JobFiles,
+    keep: OpenFiles['keep'],
     maxBytes: number,
   ): Promise<Pick<TransformedClip, 'file' | 'isCompressed'>> {
-    const { video, folder, [action]: file } = this.#artifacts.files(jobId);
     const options = { ffmpegPath: this.#ffmpegPath };
-    if (!(await this.#artifacts.kept(jobId)).includes(action)) {
+    if (!(await stat(file).catch(() => undefined))) {
       await (action === 'smooth'
         ? smoothVideo(video, file, smoothFactor, options)
         : loopVideo(video, file, options));
+      await keep(action);
     }
-    if ((await stat(file)).size <= maxBytes) return { file, isCompressed: false };
+    const budget = Math.floor(maxBytes * uploadShare);
+    if ((await stat(file)).size <= budget) return { file, isCompressed: false };
     const small = join(folder, `${action}-small.mp4`);
-    await fitToBytes(file, small, maxBytes, options);
+    await fitToBytes(file, small, budget, options);
     return { file: small, isCompressed: true };
   }
 

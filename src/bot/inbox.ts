@@ -285,7 +285,7 @@ export class InboxPlatform implements ChatPlatform {
     if (answer.kind === 'video') {
       const { understood } = answer.artifact;
       const line = understood && understoodLine(understood, messagesFor('en').motions);
-      await this.#place(name, entry.id, 'video', answer.files.video, line);
+      await this.#place(name, entry.id, 'video', (await answer.files()).video, line);
     } else if (answer.kind === 'failure') await this.#fail(name, entry.id, describeError(answer.failure));
     else await this.#fail(name, entry.id, 'Cancelled.');
   };

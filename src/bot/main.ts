@@ -1,7 +1,6 @@
 /**
  * The bot process: chat platforms on one side, the queue on the other. Knows no platform by name.
  */
-import { mkdir } from 'node:fs/promises';
 import type { Logger } from '../log.ts';
 import { Artifacts } from '../queue/artifacts.ts';
 import { JobClient, type QueueTerms } from '../queue/client.ts';
@@ -11,6 +10,7 @@ import { Keys } from '../queue/keys.ts';
 import { assertTrustworthy, connectRedis, type RedisAddress } from '../queue/redis.ts';
 import { claimSchema } from '../queue/schema.ts';
 import { SignInLinks } from '../queue/sign-in-links.ts';
+import type { Storage } from '../storage/storage.ts';
 import { Account } from './account.ts';
 import { Administration } from './admin/administration.ts';
 import { RuleBook } from './admin/rules.ts';
@@ -34,8 +34,8 @@ export interface RunningBot {
 
 export interface BotOptions {
   readonly address: RedisAddress;
-  /** Folder of the jobs' files, shared with the workers. */
-  readonly jobsFolder: string;
+  /** Of the jobs' files, shared with the workers. */
+  readonly storage: Storage;
   readonly terms: QueueTerms;
   readonly jobFiles: Pick<HousekeepingSettings, 'retentionMs' | 'budgetBytes'> & {
     /** With less free, new requests are refused. */
@@ -61,16 +61,15 @@ const upkeepEveryMs = 5 * 60_000;
 
 /** @throws KinoraError INVALID_CONFIG when Redis may not be trusted with jobs */
 export async function startBot(options: BotOptions): Promise<RunningBot> {
-  const { address, jobsFolder, terms, jobFiles, expireAfterMs, platforms, log, metrics } = options;
+  const { address, storage, terms, jobFiles, expireAfterMs, platforms, log, metrics } = options;
   const onError = (error: Error): void => log.warn({ err: error.message }, 'redis');
   const failFast = connectRedis(address, 'fail-fast', onError);
   const patient = connectRedis(address, 'patient', onError);
   const forgets = await assertTrustworthy(patient);
   if (forgets !== undefined) log.warn(forgets);
   await claimSchema(patient, new Keys(), log);
-  await mkdir(jobsFolder, { recursive: true, mode: 0o700 });
 
-  const artifacts = new Artifacts(jobsFolder, jobFiles.minFreeBytes);
+  const artifacts = new Artifacts(storage, jobFiles.minFreeBytes);
   const onDecision = metrics ? { onDecision: metrics.onDecision } : {};
   const client = new JobClient(
     failFast,

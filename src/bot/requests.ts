@@ -293,7 +293,9 @@ export class Requests {
     if ('kind' in source) return source;
     const isEarlier = 'ofJob' in source;
     if (isEarlier && !(await artifacts.hasImage(source.ofJob))) return refused('gone');
-    const header = await this.#decoder.check(isEarlier ? artifacts.files(source.ofJob).image : source);
+    const header = isEarlier
+      ? await artifacts.with(source.ofJob, ['image'], ({ image }) => this.#decoder.check(image))
+      : await this.#decoder.check(source);
     const clip = model && resolveRequest(model, generation, header);
     const { extension } = generation;
     if (clip && extension) checkLength(extension.numFrames + clip.numFrames, clip.fps);

@@ -11,6 +11,7 @@ import { findFfmpeg } from '../video/ffmpeg-path.ts';
 import { assertSomeChat, platformsOf } from './chats.ts';
 import { choosePack } from './packs.ts';
 import { metricsProbe, prepareDataFolder, serve, sharedRedis } from './process.ts';
+import { openStorage } from './storage.ts';
 
 /** Serves until it is asked to end. */
 export async function runBot(config: Config): Promise<void> {
@@ -31,7 +32,7 @@ export async function runBot(config: Config): Promise<void> {
     const models = new Models(own.flatMap((pack) => (pack ? [pack.manifest] : [])));
     const bot = await startBot({
       address,
-      jobsFolder: config.jobsFolder,
+      storage: await openStorage(config),
       cacheFolder: config.cacheFolder,
       jobFiles: config.jobFiles,
       expireAfterMs: config.queue.expireAfterMs,

@@ -7,6 +7,7 @@ import { jobIdSchema } from '../queue/jobs.ts';
 import { Keys } from '../queue/keys.ts';
 import { CommandError } from './command-error.ts';
 import { withRunningRedis } from './process.ts';
+import { openStorage } from './storage.ts';
 
 /** @throws CommandError when the job is unknown or Redis cannot be reached */
 export async function showJob(config: Config, jobId: string, json: boolean): Promise<void> {
@@ -17,7 +18,7 @@ export async function showJob(config: Config, jobId: string, json: boolean): Pro
     );
   }
   await withRunningRedis(config, async (redis) => {
-    const report = await inspectJob(redis, new Keys(), new Artifacts(config.jobsFolder), jobId);
+    const report = await inspectJob(redis, new Keys(), new Artifacts(await openStorage(config)), jobId);
     if (!report) {
       const days = Math.round(config.jobFiles.retentionMs / 86_400_000);
       throw new CommandError(

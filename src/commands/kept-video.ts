@@ -6,8 +6,10 @@ import { type CacheEntry, LatentCache } from '../inference/latent-cache.ts';
 import type { Pack } from '../inference/packs/files.ts';
 import { drawnClipSchema } from '../inference/pipelines/drawn-clip.ts';
 import { Artifacts } from '../queue/artifacts.ts';
+import type { JobFile } from '../queue/job-files.ts';
 import { jobIdSchema } from '../queue/jobs.ts';
 import { type GenerationOptions, generationSchema } from '../request/request.ts';
+import { openStorage } from './storage.ts';
 
 const originSchema = z.object({
   imagePath: z.string(),
@@ -43,7 +45,7 @@ export interface KeptVideo {
 export async function findKeptVideo(config: Config, pack: Pack, id: string): Promise<KeptVideo> {
   const { cacheFolder: folder, cacheDiskBytes: diskBytes } = config;
   const cache = new LatentCache({ folder, memoryBytes: 0, diskBytes });
-  const artifacts = new Artifacts(config.jobsFolder);
+  const artifacts = new Artifacts(await openStorage(config));
   const ofJob = jobIdSchema.safeParse(id).success ? await artifacts.readRecord(id) : undefined;
   const videoId = ofJob?.videoId ?? id;
   const entry = await cache.get(LatentCache.key('video', videoId));
@@ -86,14 +88,20 @@ async function findJob(
       ...options
     } = accepted?.request.generation ?? {};
     if (!(await artifacts.hasImage(jobId))) continue;
-    const { image, mask, video, earlier } = artifacts.files(jobId);
+    const hasMask = accepted?.request.hasMask === true;
+    const hasEarlier = accepted?.request.generation.extension !== undefined;
+    const wanted: JobFile[] = ['image', 'video'];
+    if (hasMask) wanted.push('mask');
+    if (hasEarlier) wanted.push('earlier');
+    // The video that is made of them names them as its origin, so they are not closed.
+    const { files } = await artifacts.open(jobId, wanted);
     return {
-      imagePath: image,
+      imagePath: files.image,
       options,
       seed,
-      videoPath: video,
-      ...(accepted?.request.hasMask ? { maskPath: mask } : {}),
-      ...(accepted?.request.generation.extension ? { earlierPath: earlier } : {}),
+      videoPath: files.video,
+      ...(hasMask ? { maskPath: files.mask } : {}),
+      ...(hasEarlier ? { earlierPath: files.earlier } : {}),
     };
   }
   return undefined;

@@ -17,6 +17,7 @@ import { JobWorker } from '../worker/worker.ts';
 import { startEngine } from './engines.ts';
 import { assertShortcuts, choosePacks, deviceCandidates } from './packs.ts';
 import { metricsProbe, prepareDataFolder, serve, sharedRedis } from './process.ts';
+import { openStorage } from './storage.ts';
 
 /** No video is begun, and what was accepted waits, when less is free than this share of what requests must leave free. */
 const roomForVideo = 1 / 8;
@@ -75,7 +76,7 @@ export async function runWorker(config: Config): Promise<void> {
     const generate = vitals.measured(engineGenerate(engine, packs, config.metadata, config.shortcuts));
     const worker = new JobWorker(
       redis,
-      new Artifacts(config.jobsFolder, config.jobFiles.minFreeBytes * roomForVideo),
+      new Artifacts(await openStorage(config), config.jobFiles.minFreeBytes * roomForVideo),
       metrics?.measured(generate) ?? generate,
       log,
       { device, ...models, costs: config.queue.costs },

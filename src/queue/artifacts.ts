@@ -1,14 +1,15 @@
 /**
  * The files of a job, in one folder named after it: the picture that came in, the request that was accepted, the video
  * that goes out, the record that says the video is complete, and the mark that says the job was answered. With request
- * and mark, a Redis that has forgotten a job neither loses its answer nor gives it twice. Knows no Redis and no model.
+ * and mark, a Redis that has forgotten a job neither loses its answer nor gives it twice. Knows no Redis, no model, and not
+ * where the folders lie.
  */
-import { access, copyFile, link, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { z } from 'zod';
-import { replaceFile } from '../atomic-file.ts';
-import { type FreeSpace, freeSpace, isDiskFull, whatIsFull } from '../disk-space.ts';
+import { type FreeSpace, whatIsFull } from '../disk-space.ts';
 import { KinoraError } from '../errors.ts';
+import type { ByteRange, Place, Storage, StoredFile, StoredFolder } from '../storage/storage.ts';
+import { fileNames, type JobFile, type JobFiles, jobFilesIn } from './job-files.ts';
 import {
   type Artifact,
   artifactSchema,
@@ -20,23 +21,7 @@ import {
 } from './jobs.ts';
 import { readJson } from './stored-json.ts';
 
-export interface JobFiles {
-  readonly folder: string;
-  /** As it was received; may be hostile. */
-  readonly image: string;
-  /** A picture that shows what may move, where the request has one; may be hostile, too. */
-  readonly mask: string;
-  readonly video: string;
-  readonly thumbnail: string;
-  /** Of an extension: the video that it continues, and its thumbnail. */
-  readonly earlier: string;
-  readonly earlierThumbnail: string;
-  /** The video smoothed or looped, once somebody asked for that. */
-  readonly smooth: string;
-  readonly loop: string;
-}
-
-/** What lies on the disk for one job. */
+/** What lies in the folder of one job. */
 export interface JobFolder {
   readonly jobId: string;
   readonly bytes: number;
@@ -60,22 +45,27 @@ export const keptFiles = ['video', 'thumbnail', 'smooth', 'loop'] as const;
 const recordName = 'artifact.json';
 const acceptedName = 'accepted.json';
 const answeredName = 'answered.json';
-/** Temporary names of this file, and of the video writer. */
-const temporaryName = /\.(part|tmp)$|^\..*\.kinora-/;
-/** Folders that are looked into at a time. */
-const measuredAtOnce = 32;
+const calledName = 'called';
+
+/** Files of a job on this machine, until close(). */
+export interface OpenFiles {
+  readonly files: JobFiles;
+  /** Stores a file that was written there. */
+  keep(file: JobFile): Promise<void>;
+  close(): Promise<void>;
+}
 
 export class Artifacts {
-  readonly #root: string;
+  readonly #storage: Storage;
   readonly #minFreeBytes: number;
   #freeSpace: { readonly checkedAt: number; readonly space: Promise<FreeSpace> } | null = null;
 
   /**
-   * @param root folder that bot and workers share
+   * @param storage that bot and workers share
    * @param minFreeBytes free space that new pictures must leave
    */
-  constructor(root: string, minFreeBytes = 0) {
-    this.#root = root;
+  constructor(storage: Storage, minFreeBytes = 0) {
+    this.#storage = storage;
     this.#minFreeBytes = minFreeBytes;
   }
 
@@ -88,88 +78,108 @@ export class Artifacts {
   async freeSpace(): Promise<FreeSpace> {
     const now = performance.now();
     if (!this.#freeSpace || now - this.#freeSpace.checkedAt > freeSpaceCachedMs) {
-      this.#freeSpace = { checkedAt: now, space: this.#space() };
+      this.#freeSpace = { checkedAt: now, space: this.#storage.freeSpace() };
     }
     return await this.#freeSpace.space;
   }
 
-  async #space(): Promise<FreeSpace> {
-    await mkdir(this.#root, { recursive: true, mode: 0o700 });
-    return await freeSpace(this.#root);
+  /** Where a job's files lie, for people. */
+  location(jobId: string): string {
+    return this.#storage.location(folderOf(jobId));
   }
 
-  /** Paths only; nothing is created. The id is checked, so it can never leave the root. */
-  files(jobId: string): JobFiles {
-    const folder = join(this.#root, jobIdSchema.parse(jobId));
+  /** Paths of a job's files where they lie on this machine for good; undefined where they lie elsewhere. */
+  inPlace(jobId: string): JobFiles | undefined {
+    const path = this.#storage.pathOf?.(folderOf(jobId));
+    return path === undefined ? undefined : jobFilesIn(path);
+  }
+
+  /**
+   * Files of a job as files of this machine, for programs that need such.
+   * @param files those of them that are read; absent ones are left out
+   */
+  async open(jobId: string, files: readonly JobFile[]): Promise<OpenFiles> {
+    const names = files.map((file) => fileNames[file]);
+    const copy = await this.#storage.checkOut(folderOf(jobId), names);
     return {
-      folder,
-      image: join(folder, 'picture'),
-      mask: join(folder, 'mask'),
-      video: join(folder, 'video.mp4'),
-      thumbnail: join(folder, 'thumbnail.jpg'),
-      earlier: join(folder, 'earlier.mp4'),
-      earlierThumbnail: join(folder, 'earlier.jpg'),
-      smooth: join(folder, 'smooth.mp4'),
-      loop: join(folder, 'loop.mp4'),
+      files: jobFilesIn(copy.path),
+      keep: async (file) => await copy.keep(fileNames[file]),
+      close: async () => await copy.close(),
     };
+  }
+
+  /** The same for as long as `use` takes. */
+  async with<T>(
+    jobId: string,
+    files: readonly JobFile[],
+    use: (files: JobFiles, keep: OpenFiles['keep']) => Promise<T>,
+  ): Promise<T> {
+    const open = await this.open(jobId, files);
+    try {
+      return await use(open.files, open.keep);
+    } finally {
+      await open.close();
+    }
+  }
+
+  async head(jobId: string, file: JobFile): Promise<StoredFile | undefined> {
+    return await this.#storage.head(placeOf(jobId, fileNames[file]));
+  }
+
+  async stream(jobId: string, file: JobFile, range?: ByteRange): Promise<Readable | undefined> {
+    return await this.#storage.stream(placeOf(jobId, fileNames[file]), range);
+  }
+
+  /** May be hostile. */
+  async readImage(jobId: string): Promise<Buffer | undefined> {
+    return await this.#storage.read(placeOf(jobId, fileNames.image));
   }
 
   /**
    * Stores the picture of a job that is about to be submitted.
    * @throws KinoraError DISK_FULL when less than `minFreeBytes` would be left
    */
-  async storeImage(jobId: string, image: Uint8Array, minFreeBytes = this.#minFreeBytes): Promise<JobFiles> {
-    const files = this.files(jobId);
-    await this.#storeReceived(files, files.image, image, minFreeBytes);
-    return files;
+  async storeImage(jobId: string, image: Uint8Array, minFreeBytes = this.#minFreeBytes): Promise<void> {
+    await this.#storeReceived(placeOf(jobId, fileNames.image), image, minFreeBytes);
   }
 
   /** Stores the mask of such a job; throws as storeImage() does. */
   async storeMask(jobId: string, mask: Uint8Array): Promise<void> {
-    const files = this.files(jobId);
-    await this.#storeReceived(files, files.mask, mask, this.#minFreeBytes);
+    await this.#storeReceived(placeOf(jobId, fileNames.mask), mask, this.#minFreeBytes);
   }
 
-  async #storeReceived({ folder }: JobFiles, file: string, bytes: Uint8Array, minFreeBytes: number) {
-    const problem = whatIsFull(await this.#space(), minFreeBytes + bytes.byteLength);
+  async #storeReceived(place: Place, bytes: Uint8Array, minFreeBytes: number) {
+    const problem = whatIsFull(await this.#storage.freeSpace(), minFreeBytes + bytes.byteLength);
     if (problem !== undefined) throw new KinoraError('DISK_FULL', `The disk of this Kinora ${problem}.`);
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    await this.#writeAtomically(file, bytes);
+    await this.#storage.put(place, bytes);
   }
 
   /** Gives a job the picture or the mask of an earlier one. */
   async copy(file: 'image' | 'mask', fromJobId: string, jobId: string): Promise<void> {
-    const { folder, [file]: copied } = this.files(jobId);
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    await copyFile(this.files(fromJobId)[file], copied);
+    if (await this.#copy(fromJobId, file, jobId, file)) return;
+    throw new Error(`there is no ${file} of ${fromJobId}`);
+  }
+
+  async #copy(fromJobId: string, from: JobFile, jobId: string, to: JobFile): Promise<boolean> {
+    return await this.#storage.copy(placeOf(fromJobId, fileNames[from]), placeOf(jobId, fileNames[to]));
   }
 
   /**
-   * Gives an extension the video that it continues: that of a job, or the one that the job continues itself. Both jobs share
-   * the bytes where the file system can do that, since no file of a video is ever changed.
+   * Gives an extension the video that it continues: that of a job, or the one that the job continues itself.
    * @throws KinoraError VIDEO_NOT_FOUND
    */
   async copyEarlier(from: 'video' | 'earlier', fromJobId: string, jobId: string): Promise<void> {
-    const { folder, earlier, earlierThumbnail } = this.files(jobId);
-    const source = this.files(fromJobId);
     const isKept = from === 'earlier' || (await this.readRecord(fromJobId)) !== undefined;
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    try {
-      if (!isKept) throw new Error('no complete video');
-      await share(source[from], earlier);
-      await share(from === 'video' ? source.thumbnail : source.earlierThumbnail, earlierThumbnail);
-    } catch (cause) {
-      if (isDiskFull(cause))
-        throw new KinoraError('DISK_FULL', 'The disk of this Kinora is full.', { cause });
-      throw new KinoraError('VIDEO_NOT_FOUND', 'The video to extend is no longer kept.', { cause });
-    }
+    const thumbnail = from === 'video' ? 'thumbnail' : 'earlierThumbnail';
+    const isCopied =
+      isKept &&
+      (await this.#copy(fromJobId, from, jobId, 'earlier')) &&
+      (await this.#copy(fromJobId, thumbnail, jobId, 'earlierThumbnail'));
+    if (!isCopied) throw new KinoraError('VIDEO_NOT_FOUND', 'The video to extend is no longer kept.');
   }
 
   async hasImage(jobId: string): Promise<boolean> {
-    return await access(this.files(jobId).image).then(
-      () => true,
-      () => false,
-    );
+    return (await this.head(jobId, 'image')) !== undefined;
   }
 
   /** Writes down that a request was accepted, before its person hears so. */
@@ -198,112 +208,91 @@ export class Artifacts {
     return await this.accepted(jobId);
   }
 
-  /** A folder that is gone stays gone: its person deleted their data. */
-  async #storeNote(jobId: string, name: string, note: unknown): Promise<void> {
-    const { folder } = this.files(jobId);
-    try {
-      await this.#writeAtomically(join(folder, name), JSON.stringify(note));
-    } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
-    }
+  /**
+   * Whether the person of a job may be called to its video: once. The mark is left before the call, so that a crash behind it
+   * does not make a second one; where none can be left, a second call is the smaller evil.
+   */
+  async takeCall(jobId: string): Promise<boolean> {
+    return await this.#storage.put(placeOf(jobId, calledName), '', 'absent').catch(() => true);
+  }
+
+  /** @returns false for a folder that is gone, and stays gone: its person deleted their data */
+  async #storeNote(jobId: string, name: string, note: unknown): Promise<boolean> {
+    return await this.#storage.put(placeOf(jobId, name), JSON.stringify(note), 'beside others');
   }
 
   async #readNote<T>(jobId: string, name: string, schema: z.ZodType<T>): Promise<T | undefined> {
-    const text = await readFile(join(this.files(jobId).folder, name), 'utf8').catch(() => '');
+    const text = (await this.#storage.read(placeOf(jobId, name)))?.toString() ?? '';
     return readJson(text, schema);
   }
 
   /** Marks the video as complete. Written last: whoever sees the record may use the video. */
   async storeRecord(jobId: string, artifact: Artifact): Promise<void> {
-    await this.#writeAtomically(join(this.files(jobId).folder, recordName), JSON.stringify(artifact));
+    if (!(await this.#storeNote(jobId, recordName, artifact)))
+      throw new Error('the folder of the job is gone');
   }
 
   /** The record of a complete video, or undefined when there is none to deliver. */
   async readRecord(jobId: string): Promise<Artifact | undefined> {
     const artifact = await this.#readNote(jobId, recordName, artifactSchema);
-    const size = artifact && (await stat(this.files(jobId).video).catch(() => undefined))?.size;
-    return size === artifact?.bytes ? artifact : undefined; // absent or torn: it will be made again
+    const bytes = artifact && (await this.head(jobId, 'video'))?.bytes;
+    return bytes === artifact?.bytes ? artifact : undefined; // absent or torn: it will be made again
   }
 
   /** Which files of a complete video there are; none when it is not complete. */
   async kept(jobId: string): Promise<(typeof keptFiles)[number][]> {
-    const files = this.files(jobId);
-    const names = new Set(await readdir(files.folder).catch(() => []));
-    const hasVideo = names.has(recordName) && names.has(basename(files.video));
-    return hasVideo ? keptFiles.filter((file) => names.has(basename(files[file]))) : [];
+    const folder = await this.look(jobId);
+    const names = new Set(folder?.files.map(({ name }) => name));
+    const hasVideo = names.has(recordName) && names.has(fileNames.video);
+    return hasVideo ? keptFiles.filter((file) => names.has(fileNames[file])) : [];
   }
 
   async remove(jobId: string): Promise<void> {
-    await rm(this.files(jobId).folder, { recursive: true, force: true });
+    await this.#storage.remove(folderOf(jobId));
   }
 
   /** Removes what a job that failed has written, to give its space back at once; its picture stays. */
   async removeOutput(jobId: string): Promise<void> {
-    const { video, thumbnail } = this.files(jobId);
-    await Promise.all([video, thumbnail].map((file) => rm(file, { force: true })));
+    await this.#storage.remove(folderOf(jobId), [fileNames.video, fileNames.thumbnail]);
     await this.removeLeftovers(jobId, Number.POSITIVE_INFINITY);
   }
 
   /** Removes temporary files of a process that died while it wrote, if they were last written before `beforeMs`. */
   async removeLeftovers(jobId: string, beforeMs: number): Promise<number> {
-    const { folder } = this.files(jobId);
-    let removed = 0;
-    for (const name of await readdir(folder).catch(() => [])) {
-      if (!temporaryName.test(name)) continue;
-      const file = join(folder, name);
-      const entry = await stat(file).catch(() => undefined);
-      if (!entry || entry.mtimeMs >= beforeMs) continue;
-      await rm(file, { force: true });
-      removed++;
-    }
-    return removed;
+    return await this.#storage.removeLeftovers(folderOf(jobId), beforeMs);
   }
 
   /** The jobs that have a folder. Whatever else lies beside them is not ours. */
   async jobIds(): Promise<string[]> {
-    const names = await readdir(this.#root).catch(() => []);
-    return names.filter((name) => jobIdSchema.safeParse(name).success);
+    return (await this.#storage.folders()).filter(isJobId);
   }
 
   /** Every job folder, oldest first. */
   async list(): Promise<JobFolder[]> {
-    const jobIds = await this.jobIds();
-    const found: JobFolder[] = [];
-    for (let at = 0; at < jobIds.length; at += measuredAtOnce) {
-      const batch = await Promise.all(jobIds.slice(at, at + measuredAtOnce).map((id) => this.measure(id)));
-      found.push(...batch.filter((folder) => folder !== undefined));
-    }
-    return found.sort((a, b) => a.modifiedMs - b.modifiedMs);
+    const found = await this.#storage.lookAll(isJobId);
+    return found.map(toJobFolder).sort((a, b) => a.modifiedMs - b.modifiedMs);
   }
 
   /** One job folder, or undefined when there is none. */
   async measure(jobId: string): Promise<JobFolder | undefined> {
-    const { folder } = this.files(jobId);
-    try {
-      let bytes = 0;
-      const names = await readdir(folder);
-      for (const name of names) bytes += (await stat(join(folder, name))).size;
-      const { mtimeMs: modifiedMs } = await stat(folder);
-      const owed = names.includes(acceptedName) && !names.includes(answeredName);
-      return { jobId, bytes, modifiedMs, complete: names.includes(recordName), owed };
-    } catch {
-      return undefined; // removed meanwhile
-    }
+    const folder = await this.look(jobId);
+    return folder && toJobFolder(folder);
   }
 
-  async #writeAtomically(path: string, data: string | Uint8Array): Promise<void> {
-    const write = (temporary: string) => writeFile(temporary, data, { mode: 0o600, flush: true });
-    try {
-      await replaceFile(path, write, `${path}.${process.pid}.part`);
-    } catch (error) {
-      if (!isDiskFull(error)) throw error;
-      throw new KinoraError('DISK_FULL', 'The disk of this Kinora is full.', { cause: error });
-    }
+  /** Every file of one job folder, or undefined when there is none. */
+  async look(jobId: string): Promise<StoredFolder | undefined> {
+    return await this.#storage.look(folderOf(jobId));
   }
 }
 
-/** One file under both names; a copy where the file system knows no links. Another name that is there already is replaced. */
-async function share(from: string, to: string): Promise<void> {
-  await rm(to, { force: true });
-  await link(from, to).catch(async () => await copyFile(from, to));
+/** Checked, so it can never leave the root. */
+const folderOf = (jobId: string): string => jobIdSchema.parse(jobId);
+const placeOf = (jobId: string, name: string): Place => ({ folder: folderOf(jobId), name });
+const isJobId = (name: string): boolean => jobIdSchema.safeParse(name).success;
+
+function toJobFolder({ folder, modifiedMs, files }: StoredFolder): JobFolder {
+  const names = new Set(files.map(({ name }) => name));
+  const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
+  const owed = names.has(acceptedName) && !names.has(answeredName);
+  return { jobId: folder, bytes, modifiedMs, complete: names.has(recordName), owed };
 }

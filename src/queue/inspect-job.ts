@@ -1,6 +1,4 @@
-/** Everything that Redis and the disk know of one job, for debugging. Changes nothing. */
-import { readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+/** Everything that Redis and the storage know of one job, for debugging. Changes nothing. */
 import { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Artifacts } from './artifacts.ts';
@@ -44,7 +42,7 @@ export interface JobReport {
   readonly audit: readonly AuditEntry[];
 }
 
-/** @returns undefined when neither ledger, queues, disk nor audit trail know the job */
+/** @returns undefined when neither ledger, queues, storage nor audit trail know the job */
 export async function inspectJob(
   redis: Redis,
   keys: Keys,
@@ -61,8 +59,8 @@ export async function inspectJob(
   );
   const generate = await queuedJob(redis, keys, generateQueueOf(kind.model), id);
   const deliver = await queuedJob(redis, keys, deliverQueueName, id);
-  const { folder } = artifacts.files(id);
-  const files = await filesIn(folder);
+  const folder = artifacts.location(id);
+  const files = await filesOf(artifacts, id);
   const audit = await auditOf(new AuditTrail(redis, keys), id);
   if (!ledger && !generate && !deliver && !files && audit.length === 0) return undefined;
   const before = ahead && [...ahead.values()].reduce((sum, count) => sum + count, 0);
@@ -108,16 +106,11 @@ async function queuedJob(
   }
 }
 
-async function filesIn(folder: string): Promise<JobReport['files'] | undefined> {
-  const names = await readdir(folder).catch(() => undefined);
-  if (!names) return undefined;
-  const files = await Promise.all(
-    names.sort().map(async (name) => {
-      const entry = await stat(join(folder, name)).catch(() => undefined); // removed meanwhile
-      return entry && { name, bytes: entry.size, modifiedAt: Math.round(entry.mtimeMs) };
-    }),
-  );
-  return files.filter((file) => file !== undefined);
+async function filesOf(artifacts: Artifacts, jobId: string): Promise<JobReport['files'] | undefined> {
+  const folder = await artifacts.look(jobId);
+  return folder?.files
+    .map(({ name, bytes, modifiedMs }) => ({ name, bytes, modifiedAt: Math.round(modifiedMs) }))
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
 async function auditOf(trail: AuditTrail, jobId: string): Promise<AuditEntry[]> {

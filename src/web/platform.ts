@@ -14,6 +14,7 @@ import { whenPortIsFree } from './port.ts';
 import { buildServer, type ServerLimits } from './server.ts';
 import { News } from './videos/events.ts';
 import { Repetitions } from './videos/idempotency.ts';
+import { PictureHeaders } from './videos/picture-headers.ts';
 import type { WebServer } from './web-server.ts';
 import { WebhookSender } from './webhooks/sender.ts';
 import { WebhookSigner } from './webhooks/signing.ts';
@@ -105,7 +106,10 @@ export class WebPlatform implements ChatPlatform {
     const repetitions = new Repetitions(redis, keys);
     const server = await buildServer({
       ...{ redis, keys, log },
-      videos: { services, client, artifacts, models, shortcuts, retentionMs, repetitions, news, outgoing },
+      videos: {
+        ...{ services, client, artifacts, models, shortcuts, retentionMs, repetitions, news, outgoing },
+        pictures: new PictureHeaders(artifacts),
+      },
       address: { publicUrl: this.#options.publicUrl, host: this.#options.host },
       isAdmin: services.isAdmin,
       pageFolder: this.#options.pageFolder ?? builtPage,

@@ -6,7 +6,7 @@ import type { Engine } from '../engine/supervisor.ts';
 import { KinoraError } from '../errors.ts';
 import type { Pack } from '../inference/packs/files.ts';
 import { readImageHeader } from '../inference/pictures/header.ts';
-import type { JobFiles } from '../queue/artifacts.ts';
+import type { JobFiles } from '../queue/job-files.ts';
 import { artifactSchema } from '../queue/jobs.ts';
 import type { LedgerEntry } from '../queue/ledger.ts';
 import type { Generation, Shortcuts } from '../request/request.ts';

@@ -8,10 +8,11 @@ import { DelayedError, type Job } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { isKinoraError, KinoraError, serializeError } from '../errors.ts';
 import type { Logger } from '../log.ts';
-import type { Artifacts, JobFiles } from '../queue/artifacts.ts';
+import type { Artifacts } from '../queue/artifacts.ts';
 import { readCostFactors } from '../queue/cost-factors.ts';
 import { recordDuration, recordLoad } from '../queue/durations.ts';
 import { publishProgress, type QueueEvent, subscribeEvents } from '../queue/events.ts';
+import type { JobFile, JobFiles } from '../queue/job-files.ts';
 import { type Artifact, type QueueData, queueDataSchema } from '../queue/jobs.ts';
 import { Keys } from '../queue/keys.ts';
 import { type JobEvent, Ledger, type LedgerEntry, type Transition } from '../queue/ledger.ts';
@@ -89,6 +90,14 @@ interface Current {
   readonly controller: AbortController;
   /** Why it was aborted: cancelled by a person, or handed back because this worker ends. */
   reason: 'cancelled' | 'handback' | null;
+}
+
+function neededFiles({ request: { hasMask, generation } }: LedgerEntry): JobFile[] {
+  return [
+    'image',
+    ...(hasMask ? (['mask'] as const) : []),
+    ...(generation.extension ? (['earlier', 'earlierThumbnail'] as const) : []),
+  ];
 }
 
 export class JobWorker {
@@ -256,14 +265,6 @@ export class JobWorker {
     if (await this.#isMadeElsewhere(entry)) return await this.#putAside(job, token, madeElsewhereWaitMs);
     const started = await this.#move(jobId, 'start', { worker: this.id });
     if (!started.changed) return; // it has its final state already
-    const finished = await this.#artifacts.readRecord(jobId);
-    if (finished) return await this.#finish(entry, finished);
-    // Answered before, without a video that is left: Redis has lost that, and the delivery puts it right.
-    const isAnswered = (await this.#artifacts.answered(jobId)) !== undefined;
-    if (isAnswered || entry.cancelRequestedBy !== undefined) {
-      await this.#move(jobId, 'cancelled');
-      return;
-    }
 
     const current: Current = { jobId, controller: new AbortController(), reason: null };
     this.#current = current;
@@ -271,15 +272,18 @@ export class JobWorker {
     const cancelPoll = setInterval(() => void this.#obeyCancel(jobId), this.#settings.cancelPollMs);
     const startedAt = performance.now();
     try {
+      const finished = await this.#artifacts.readRecord(jobId);
+      if (finished) return await this.#finish(entry, finished);
+      // Answered before, without a video that is left: Redis has lost that, and the delivery puts it right.
+      const isAnswered = (await this.#artifacts.answered(jobId)) !== undefined;
+      if (isAnswered || entry.cancelRequestedBy !== undefined) {
+        await this.#move(jobId, 'cancelled');
+        return;
+      }
       if (this.#stopping) this.#abort('handback');
       // The disk may have filled since, and every attempt takes as long as the video.
       if (await this.#artifacts.almostFull()) throw new KinoraError('DISK_FULL', 'The disk is full.');
-      const artifact = await this.#generate(entry, this.#artifacts.files(jobId), {
-        signal: current.controller.signal,
-        onProgress: (progress) =>
-          publishProgress(this.#redis, this.#keys, { type: 'progress', jobId, ...progress }),
-      });
-      await this.#artifacts.storeRecord(jobId, artifact);
+      const artifact = await this.#make(entry, current.controller.signal);
       await this.#finish(entry, artifact);
       await this.#recordTimes(entry, artifact, performance.now() - startedAt).catch(() => {}); // an estimate
     } catch (error) {
@@ -289,6 +293,20 @@ export class JobWorker {
       this.#current = null;
       this.#beat.setJob(null);
     }
+  }
+
+  /** Makes the video and stores it: at last its record, with which it counts as complete. */
+  async #make(entry: LedgerEntry, signal: AbortSignal): Promise<Artifact> {
+    const { id: jobId } = entry;
+    const onProgress = (progress: Progress): void =>
+      publishProgress(this.#redis, this.#keys, { type: 'progress', jobId, ...progress });
+    return await this.#artifacts.with(jobId, neededFiles(entry), async (files, keep) => {
+      const artifact = await this.#generate(entry, files, { signal, onProgress });
+      await keep('thumbnail');
+      await keep('video');
+      await this.#artifacts.storeRecord(jobId, artifact);
+      return artifact;
+    });
   }
 
   /** The time of loading its model is not the job's. */

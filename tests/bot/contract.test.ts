@@ -17,6 +17,7 @@ import { Engine } from '../../src/engine/supervisor.ts';
 import type { Pack } from '../../src/inference/packs/files.ts';
 import { createLogger } from '../../src/log.ts';
 import { Artifacts } from '../../src/queue/artifacts.ts';
+import { FolderStorage } from '../../src/storage/folder-storage.ts';
 import { findFfmpeg } from '../../src/video/ffmpeg-path.ts';
 import { engineGenerate } from '../../src/worker/generate.ts';
 import { JobWorker } from '../../src/worker/worker.ts';
@@ -193,7 +194,7 @@ describe.each([
   const startTheBot = async (): Promise<void> => {
     bot = await startBot({
       address: redis.address,
-      jobsFolder: join(folder, 'jobs'),
+      storage: new FolderStorage(join(folder, 'jobs')),
       terms: openTerms,
       jobFiles: { retentionMs: 86_400_000, budgetBytes: 1e9, minFreeBytes: 0 },
       expireAfterMs: 86_400_000,
@@ -235,7 +236,7 @@ describe.each([
     const cache = { cachePath: join(folder, 'cache'), cacheMemoryBytes: 1e8, cacheDiskBytes: 1e8 };
     const options = { packPath, device: 'cpu', threads: 2, cacheRetentionMs: 1e9, ffmpegPath, ...cache };
     engine = Engine.start(options, {}, log);
-    const artifacts = new Artifacts(join(folder, 'jobs'));
+    const artifacts = new Artifacts(new FolderStorage(join(folder, 'jobs')));
     worker = new JobWorker(redis.patient(), artifacts, engineGenerate(engine, [pack], true), log, {
       models: [pack.manifest.id],
     });
@@ -302,7 +303,7 @@ describe.each([
       20_000,
     );
     await bot.stop();
-    const artifacts = new Artifacts(join(folder, 'jobs'));
+    const artifacts = new Artifacts(new FolderStorage(join(folder, 'jobs')));
     await eventually(
       'the fourth video on the disk',
       async () => (await artifacts.list()).filter(({ complete }) => complete).length === 4,

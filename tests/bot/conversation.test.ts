@@ -22,6 +22,7 @@ import { parseWords } from '../../src/request/options-text.ts';
 import type { ChatOptions } from '../../src/request/request.ts';
 import { ann, bob, here, mei, pictureBytes, root, Talk } from '../helpers/conversation-fixture.ts';
 import { tinyPackPath } from '../helpers/golden.ts';
+import { answerFiles, filesOf } from '../helpers/job-files.ts';
 import { log, openTerms } from '../helpers/queue-harness.ts';
 import { svdManifest } from '../helpers/svd-manifest.ts';
 import { ffprobe } from '../helpers/video-fixture.ts';
@@ -57,7 +58,7 @@ describe('asking', () => {
       locale: 'en-US',
       replyTo: { chat: 1 },
     });
-    expect(await readFile(talk.harness.artifacts.files('t-1').image)).toEqual(await pictureBytes());
+    expect(await readFile(filesOf(talk.harness.artifacts, 't-1').image)).toEqual(await pictureBytes());
     expect((await talk.ask('t-2', { person: bob })).text).toContain('1 job before yours');
   });
 
@@ -365,7 +366,7 @@ describe('what is left of a job', () => {
       const { request } = await talk.entry(id);
       expect(request.generation).toMatchObject(kept);
       expect(request.madeFrom).toEqual({ jobId: from.id, by: action });
-      expect(await readFile(talk.harness.artifacts.files(id).image)).toEqual(await pictureBytes());
+      expect(await readFile(filesOf(talk.harness.artifacts, id).image)).toEqual(await pictureBytes());
       return request;
     };
     const reroll = await again('t-2', 'reroll');
@@ -419,7 +420,7 @@ describe('what is left of a job', () => {
       talk.conversation.final(entry, {
         kind: 'video',
         artifact: entry.artifact,
-        files: talk.harness.artifacts.files(entry.id),
+        ...answerFiles(talk.harness.artifacts, entry.id),
         waitedMs: 0,
       } as Answer);
     expect(final(first).text).toBe('"waves rolling" · seed 7 · standard · made in 12 s · 1 credit');
@@ -462,8 +463,8 @@ describe('what is left of a job', () => {
     await talk.ask('t-1', { options: { preset: 'high', numFrames: 6 }, person: mei });
     const first = await talk.delivered('t-1');
     const { artifact } = first as { artifact: Artifact };
-    const files = talk.harness.artifacts.files(first.id);
-    const { text } = talk.conversation.final(first, { kind: 'video', artifact, files, waitedMs: 0 });
+    const files = answerFiles(talk.harness.artifacts, first.id);
+    const { text } = talk.conversation.final(first, { kind: 'video', artifact, ...files, waitedMs: 0 });
     expect(text).toContain(' · fast · ');
     expect(text).toContain(zh.result.reduced('fast'));
     await talk.conversation.askAgain(first, 'subtle', { ...ask, jobId: 't-2' });
@@ -523,8 +524,8 @@ describe('what is left of a job', () => {
     const entry = await talk.entry('t-1');
     expect(entry.request).toMatchObject({ earlier: { encodingMs: 2_000, denoiseMs: 9_000 } });
     const { artifact } = entry as { artifact: Artifact };
-    const files = talk.harness.artifacts.files('t-1');
-    const final = talk.conversation.final(entry, { kind: 'video', artifact, files, waitedMs: 0 });
+    const files = answerFiles(talk.harness.artifacts, 't-1');
+    const final = talk.conversation.final(entry, { kind: 'video', artifact, ...files, waitedMs: 0 });
     expect(final).toMatchObject({ isSpoiler: true, text: expect.stringContaining('种子') });
     expect(await talk.conversation.open('t-1', bob, 'settings')).toBe(en.refusal.notYours);
   });

@@ -13,6 +13,7 @@ import { loadPack } from '../../src/inference/packs/files.ts';
 import { Artifacts } from '../../src/queue/artifacts.ts';
 import { Keys } from '../../src/queue/keys.ts';
 import { connectRedis, type RedisAddress } from '../../src/queue/redis.ts';
+import { FolderStorage } from '../../src/storage/folder-storage.ts';
 import { findFfmpeg } from '../../src/video/ffmpeg-path.ts';
 import { engineGenerate } from '../../src/worker/generate.ts';
 import { JobWorker, type Progress } from '../../src/worker/worker.ts';
@@ -73,7 +74,7 @@ tellPid();
 const generate = engineGenerate(engine, [pack], false);
 const worker = new JobWorker(
   connectRedis(options.address, 'patient', () => {}),
-  new Artifacts(join(options.folder, 'jobs')),
+  new Artifacts(new FolderStorage(join(options.folder, 'jobs'))),
   async (entry, files, { signal, onProgress }) => {
     await appendFile(options.runLog, `${entry.id} ${process.pid} ${Date.now()}\n`);
     return await generate(entry, files, {

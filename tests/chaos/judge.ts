@@ -1,6 +1,7 @@
 /** Whether the queue kept its promises, from what people saw, what Redis holds and what lies on the disk. */
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { filesOf } from '../helpers/job-files.ts';
 import type { Harness } from '../helpers/queue-harness.ts';
 
 export interface Verdict {
@@ -70,7 +71,7 @@ export async function judge(
 
   const runs = await harness.runs();
   for (const { jobId, startedAt } of await harness.timedRuns()) {
-    const record = await stat(join(harness.artifacts.files(jobId).folder, 'artifact.json')).catch(
+    const record = await stat(join(filesOf(harness.artifacts, jobId).folder, 'artifact.json')).catch(
       () => undefined,
     );
     // The record's time has the granularity of the clock; a run that began after it had no reason to.

@@ -6,6 +6,7 @@ import { createRequire } from 'node:module';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { JobRequest } from '../../src/queue/jobs.ts';
+import { filesOf } from '../helpers/job-files.ts';
 import { eventually, type Harness } from '../helpers/queue-harness.ts';
 import type { EngineWorkerEvent, EngineWorkerOptions } from './engine-worker.ts';
 
@@ -106,7 +107,7 @@ export async function engineRequest(
   userKey = 'test:ann',
   over: Partial<JobRequest['generation']> = {},
 ): Promise<JobRequest> {
-  const { folder, image } = harness.artifacts.files(`t-${id}`);
+  const { folder, image } = filesOf(harness.artifacts, `t-${id}`);
   await mkdir(folder, { recursive: true });
   await copyFile(picture, image);
   const generation = {

@@ -15,7 +15,9 @@ import { loadConfig } from '../../src/config.ts';
 import { forgetEntries, LatentCache } from '../../src/inference/latent-cache.ts';
 import { loadPack } from '../../src/inference/packs/files.ts';
 import { Artifacts } from '../../src/queue/artifacts.ts';
+import { FolderStorage } from '../../src/storage/folder-storage.ts';
 import { builtinPackPath, tinyPackPath } from '../helpers/golden.ts';
+import { filesOf } from '../helpers/job-files.ts';
 import { runCli } from '../helpers/run-cli.ts';
 import { columnsChange, decodeFrames } from '../helpers/video-fixture.ts';
 
@@ -333,8 +335,9 @@ describe('kinora animate --from a video of a chat', () => {
     await rm(join(cacheFolder, key));
     cache.set(key, { tensors: entry?.tensors ?? {}, meta: { pictureKey } });
     await cache.flush();
-    const artifacts = new Artifacts(join(folder, 'data', 'jobs'));
-    const { video } = await artifacts.storeImage(jobId, readFileSync(cat), 0);
+    const artifacts = new Artifacts(new FolderStorage(join(folder, 'data', 'jobs')));
+    await artifacts.storeImage(jobId, readFileSync(cat), 0);
+    const { video } = filesOf(artifacts, jobId);
     const generation = {
       prompt: 'waves',
       preset: 'fast',
@@ -362,7 +365,7 @@ describe('kinora animate --from a video of a chat', () => {
     const find = async (id: string) => await findKeptVideo(config, pack, id);
     const options = { prompt: 'waves', preset: 'fast', numInferenceSteps: 3, size: '64x64', numFrames: 4 };
     for (const id of [videoId, jobId]) {
-      const { image: imagePath, video: videoPath } = artifacts.files(jobId);
+      const { image: imagePath, video: videoPath } = filesOf(artifacts, jobId);
       expect(await find(id)).toEqual({ videoId, imagePath, videoPath, seed: 5, options });
     }
     const varied = await runCli(['animate', 'pan left', '--from', jobId, '--json'], { folder });

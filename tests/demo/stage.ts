@@ -19,6 +19,7 @@ import { createLogger, type Logger } from '../../src/log.ts';
 import { Artifacts } from '../../src/queue/artifacts.ts';
 import { connectRedis } from '../../src/queue/redis.ts';
 import { queueTerms } from '../../src/queue/terms.ts';
+import { FolderStorage } from '../../src/storage/folder-storage.ts';
 import { type PrivateRedis, startPrivateRedis } from '../../src/supervisor/private-redis.ts';
 import { findFfmpeg } from '../../src/video/ffmpeg-path.ts';
 import { WebPlatform } from '../../src/web/platform.ts';
@@ -93,9 +94,15 @@ export class Stage {
     const connection = connectRedis(this.#address, 'patient', () => {});
     this.#closeRedis = () => connection.disconnect();
     const generate = engineGenerate(engine, [this.#pack], config.metadata);
-    this.#worker = new JobWorker(connection, new Artifacts(this.#jobsFolder), generate, this.#log, {
-      models: [this.#pack.manifest.id],
-    });
+    this.#worker = new JobWorker(
+      connection,
+      new Artifacts(new FolderStorage(this.#jobsFolder)),
+      generate,
+      this.#log,
+      {
+        models: [this.#pack.manifest.id],
+      },
+    );
     await this.#worker.start();
     await this.startBot();
     await this.discord.until(() => this.discord.commands().length > 0);
@@ -138,7 +145,7 @@ export class Stage {
     ];
     this.#bot = await startBot({
       address: this.#address,
-      jobsFolder: this.#jobsFolder,
+      storage: new FolderStorage(this.#jobsFolder),
       terms: queueTerms(config.queue, () => manifest),
       jobFiles: config.jobFiles,
       expireAfterMs: config.queue.expireAfterMs,

@@ -8,6 +8,7 @@ import { startBot } from '../../src/bot/main.ts';
 import { Models } from '../../src/bot/models.ts';
 import { TelegramPlatform } from '../../src/bot/telegram/adapter.ts';
 import { createLogger } from '../../src/log.ts';
+import { FolderStorage } from '../../src/storage/folder-storage.ts';
 import { openTerms } from './queue-harness.ts';
 
 export interface BotProcessSettings {
@@ -29,7 +30,7 @@ const common = { token, log, dataFolder, ffmpegPath };
 await startBot({
   models: new Models(),
   address: { socketPath },
-  jobsFolder: join(folder, 'jobs'),
+  storage: new FolderStorage(join(folder, 'jobs')),
   terms: openTerms,
   jobFiles: { retentionMs: 86_400_000, budgetBytes: 1e9, minFreeBytes: 0 },
   expireAfterMs: 86_400_000,

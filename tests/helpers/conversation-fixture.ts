@@ -98,7 +98,7 @@ class Conversation {
 
   async transform(entry: LedgerEntry, action: 'smooth' | 'loop', person: Person, maxBytes: number) {
     const say = messagesFor(person.locale);
-    const clip = await this.#services.buttons.transform(entry, action, maxBytes);
+    const clip = await this.#services.buttons.transform(entry, action, maxBytes, async (made) => made);
     return clip.kind === 'refused'
       ? renderRefusal(clip.reason, say)
       : { ...clip, text: renderTransformed(clip, say) };

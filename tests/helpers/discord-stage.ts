@@ -16,6 +16,7 @@ import { Models } from '../../src/bot/models.ts';
 import { createLogger } from '../../src/log.ts';
 import { Artifacts } from '../../src/queue/artifacts.ts';
 import type { QueueTerms } from '../../src/queue/client.ts';
+import { FolderStorage } from '../../src/storage/folder-storage.ts';
 import { findFfmpeg } from '../../src/video/ffmpeg-path.ts';
 import { type Generate, JobWorker } from '../../src/worker/worker.ts';
 import type { FakeChannel } from '../fakes/discord/channel.ts';
@@ -80,7 +81,7 @@ export class Stage {
     this.folder = folder;
     this.ffmpegPath = ffmpegPath;
     this.options = options;
-    this.jobs = new Artifacts(join(folder, 'jobs'));
+    this.jobs = new Artifacts(new FolderStorage(join(folder, 'jobs')));
     this.guild = server.guild({ name: 'Painters' });
     this.keepers = this.guild.role({ name: 'keepers' });
     this.channel = this.guild.channel({ name: 'animations' });
@@ -129,7 +130,7 @@ export class Stage {
     this.#bot = await startBot({
       models: new Models(),
       address: redis.address,
-      jobsFolder: join(folder, 'jobs'),
+      storage: new FolderStorage(join(folder, 'jobs')),
       terms: { ...openTerms, ...this.options.terms },
       jobFiles: { retentionMs: 86_400_000, budgetBytes: 1e9, minFreeBytes: 0 },
       expireAfterMs: 86_400_000,

@@ -17,6 +17,7 @@ import { JobClient, type QueueTerms } from '../../src/queue/client.ts';
 import type { Artifact, JobRequest } from '../../src/queue/jobs.ts';
 import { Keys } from '../../src/queue/keys.ts';
 import type { LedgerEntry } from '../../src/queue/ledger.ts';
+import { FolderStorage } from '../../src/storage/folder-storage.ts';
 import { type Generate, JobWorker, type WorkerSettings } from '../../src/worker/worker.ts';
 import { cancelledError } from './cancelled.ts';
 import { TestRedis } from './redis-server.ts';
@@ -86,7 +87,7 @@ export class Harness {
   private constructor(server: TestRedis, folder: string) {
     this.server = server;
     this.folder = folder;
-    this.artifacts = new Artifacts(join(folder, 'jobs'));
+    this.artifacts = new Artifacts(new FolderStorage(join(folder, 'jobs')));
   }
 
   static async start(...redisArguments: string[]): Promise<Harness> {

@@ -17,6 +17,7 @@ import { createLogger } from '../../src/log.ts';
 import { Artifacts } from '../../src/queue/artifacts.ts';
 import type { QueueTerms } from '../../src/queue/client.ts';
 import type { LedgerEntry } from '../../src/queue/ledger.ts';
+import { FolderStorage } from '../../src/storage/folder-storage.ts';
 import { encodeVideo } from '../../src/video/encode.ts';
 import { findFfmpeg } from '../../src/video/ffmpeg-path.ts';
 import { type Generate, JobWorker } from '../../src/worker/worker.ts';
@@ -97,7 +98,7 @@ export class TelegramWorld {
     this.redis = redis;
     this.folder = folder;
     this.ffmpegPath = ffmpegPath;
-    this.artifacts = new Artifacts(join(folder, 'jobs'));
+    this.artifacts = new Artifacts(new FolderStorage(join(folder, 'jobs')));
     this.#overrides = overrides;
   }
 
@@ -156,7 +157,7 @@ export class TelegramWorld {
     this.#bot = await startBot({
       models: new Models(this.#overrides.models),
       address: this.redis.address,
-      jobsFolder: join(this.folder, 'jobs'),
+      storage: new FolderStorage(join(this.folder, 'jobs')),
       terms,
       jobFiles: { retentionMs: 86_400_000, budgetBytes: 1e9, minFreeBytes: 0 },
       expireAfterMs: 3_600_000,

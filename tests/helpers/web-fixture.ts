@@ -11,6 +11,7 @@ import { type ApiKeyScope, ApiKeys } from '../../src/queue/api-keys.ts';
 import { Artifacts } from '../../src/queue/artifacts.ts';
 import { Keys } from '../../src/queue/keys.ts';
 import { tellOfModels } from '../../src/queue/models.ts';
+import { FolderStorage } from '../../src/storage/folder-storage.ts';
 import { type WebOptions, WebPlatform } from '../../src/web/platform.ts';
 import { engineGenerate } from '../../src/worker/generate.ts';
 import { type Generate, JobWorker } from '../../src/worker/worker.ts';
@@ -66,7 +67,7 @@ export class WebFixture {
   }
 
   get artifacts(): Artifacts {
-    return new Artifacts(join(this.folder, 'jobs'));
+    return new Artifacts(new FolderStorage(join(this.folder, 'jobs')));
   }
 
   async startBot(): Promise<void> {
@@ -92,7 +93,7 @@ export class WebFixture {
     });
     const running = await startBot({
       address,
-      jobsFolder: join(this.folder, 'jobs'),
+      storage: new FolderStorage(join(this.folder, 'jobs')),
       cacheFolder: join(this.folder, 'cache'),
       terms: openTerms,
       jobFiles: { retentionMs: 86_400_000, budgetBytes: 1e9, minFreeBytes: 0 },

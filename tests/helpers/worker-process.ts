@@ -7,6 +7,7 @@ import { appendFile } from 'node:fs/promises';
 import { Artifacts } from '../../src/queue/artifacts.ts';
 import { Keys } from '../../src/queue/keys.ts';
 import { connectRedis } from '../../src/queue/redis.ts';
+import { FolderStorage } from '../../src/storage/folder-storage.ts';
 import { JobWorker } from '../../src/worker/worker.ts';
 import { log, timedGenerator } from './queue-harness.ts';
 
@@ -14,7 +15,7 @@ const [socketPath = '', folder = '', ms = '0', runLog = '', graceMs = '0'] = pro
 const generate = timedGenerator(Number(ms));
 const worker = new JobWorker(
   connectRedis({ socketPath }, 'patient', () => {}),
-  new Artifacts(folder),
+  new Artifacts(new FolderStorage(folder)),
   async (entry, files, hooks) => {
     await appendFile(runLog, `${entry.id} ${process.pid} ${Date.now()}\n`);
     return await generate(entry, files, hooks);

@@ -14,6 +14,7 @@ import { z } from 'zod';
 import { Reconciler } from '../../src/bot/upkeep/reconcile.ts';
 import { publishEvent, subscribeEvents } from '../../src/queue/events.ts';
 import { assertAdopted, assertSchema, claimSchema } from '../../src/queue/schema.ts';
+import { filesOf } from '../helpers/job-files.ts';
 import { artifactOf, eventually, Harness, log, timedGenerator } from '../helpers/queue-harness.ts';
 
 const fixture = new URL('../fixtures/redis-schema-1.json', import.meta.url);
@@ -103,7 +104,7 @@ describe('the data of a version without a hash tag', () => {
     const made = await client.ledger.read('t-undelivered');
     if (!made) throw new Error('an entry is missing');
     await harness.request('undelivered');
-    const files = harness.artifacts.files('t-undelivered');
+    const files = filesOf(harness.artifacts, 't-undelivered');
     await writeFile(files.video, 'video of t-undelivered');
     await harness.artifacts.storeRecord('t-undelivered', artifactOf(made, 22));
     // It would be tried again in an hour.

@@ -19,6 +19,7 @@ import { WorkerMetrics } from '../../src/worker/metrics.ts';
 import { Vitals } from '../../src/worker/vitals.ts';
 import { engineRequest } from '../chaos/worker-handle.ts';
 import { tinyPackPath } from '../helpers/golden.ts';
+import { filesOf } from '../helpers/job-files.ts';
 import { eventually, Harness, log, openTerms } from '../helpers/queue-harness.ts';
 
 /** Page of a metrics server: status, text, and how long it took. */
@@ -147,7 +148,7 @@ describe('the metrics', () => {
   it('count how jobs end, why they fail, and every attempt to deliver', async () => {
     await client.cancel('t-third', 'test:ann');
     await client.submit(await request('damaged', 'test:cid'));
-    await writeFile(harness.artifacts.files('t-damaged').image, 'no picture');
+    await writeFile(filesOf(harness.artifacts, 't-damaged').image, 'no picture');
     await client.submit(await request('thrown-out', 'test:cid'));
     await harness.worker(
       worker.metrics.measured(engineGenerate(engine, [await loadPack(tinyPackPath)], false)),

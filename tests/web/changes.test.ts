@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { errorSchema } from '../../src/web/problem.ts';
 import { type Video, videoListSchema } from '../../src/web/videos/schemas.ts';
 import type { JobWorker } from '../../src/worker/worker.ts';
+import { filesOf } from '../helpers/job-files.ts';
 import { eventually, openTerms, timedGenerator } from '../helpers/queue-harness.ts';
 import { photo, videoOf, WebFixture, type WebPerson } from '../helpers/web-fixture.ts';
 
@@ -31,7 +32,7 @@ async function traces(id: string): Promise<string[]> {
   return found;
 }
 async function hasFolder(id: string): Promise<boolean> {
-  return await stat(web.artifacts.files(id).folder).then(
+  return await stat(filesOf(web.artifacts, id).folder).then(
     () => true,
     () => false,
   );

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Ledger } from '../../src/queue/ledger.ts';
 import { errorSchema } from '../../src/web/problem.ts';
 import { lineageSchema, type Video, videoListSchema } from '../../src/web/videos/schemas.ts';
+import { filesOf } from '../helpers/job-files.ts';
 import { openTerms, timedGenerator } from '../helpers/queue-harness.ts';
 import { videoOf, WebFixture, type WebPerson } from '../helpers/web-fixture.ts';
 
@@ -57,7 +58,7 @@ async function finish(id: string, model = 'test'): Promise<void> {
   const ledger = new Ledger(redis);
   const entry = await ledger.read(id);
   if (!entry) throw new Error(id);
-  const files = web.artifacts.files(id);
+  const files = filesOf(web.artifacts, id);
   const signal = new AbortController().signal;
   const made = await timedGenerator(1)(entry, files, { signal, onProgress: () => {} });
   const artifact = { ...made, model };

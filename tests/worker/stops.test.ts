@@ -2,6 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { EngineWorkerHandle, engineRequest } from '../chaos/worker-handle.ts';
 import { isRunning } from '../helpers/engine-fixture.ts';
+import { filesOf } from '../helpers/job-files.ts';
 import { eventually, type Generation, Harness, timedGenerator } from '../helpers/queue-harness.ts';
 
 const manySteps = { size: '64', numFrames: 16, numInferenceSteps: 40 };
@@ -35,7 +36,7 @@ describe('a worker with an engine', () => {
     expect(Date.now() - toldAt).toBeLessThan(5_000);
     expect(isRunning(engine)).toBe(false);
     expect((await client.ledger.read('t-long'))?.state).toBe('waiting');
-    expect((await readdir(harness.artifacts.files('t-long').folder)).sort()).toEqual([
+    expect((await readdir(filesOf(harness.artifacts, 't-long').folder)).sort()).toEqual([
       'accepted.json',
       'picture',
     ]);

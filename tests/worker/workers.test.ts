@@ -7,6 +7,7 @@ import { readMp4Info } from '../../src/video/mp4.ts';
 import { engineGenerate } from '../../src/worker/generate.ts';
 import { engineRequest } from '../chaos/worker-handle.ts';
 import { tinyPackPath } from '../helpers/golden.ts';
+import { filesOf } from '../helpers/job-files.ts';
 import { eventually, Harness } from '../helpers/queue-harness.ts';
 
 let harness: Harness;
@@ -55,6 +56,6 @@ describe('three workers on one Redis', () => {
     expect(used.size).toBe(3);
     const entry = await client.ledger.read('t-j5');
     expect(entry?.artifact).toMatchObject({ numFrames: 4, seed: 5, model: 'tiny-i2vgen-xl' });
-    expect(await readMp4Info(harness.artifacts.files('t-j5').video)).toMatchObject({ numFrames: 4 });
+    expect(await readMp4Info(filesOf(harness.artifacts, 't-j5').video)).toMatchObject({ numFrames: 4 });
   });
 });

@@ -13,7 +13,7 @@ import { withDeadline } from '../../deadline.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
 import { readOptions, typedValues } from '../../request/options-text.ts';
 import type { ChatOptions } from '../../request/request.ts';
-import { type Action, parseButtonId } from '../buttons.ts';
+import { type Action, parseButtonId, type TransformedClip } from '../buttons.ts';
 import type { Person } from '../people.ts';
 import type { Services } from '../platform.ts';
 import { refused } from '../refusals.ts';
@@ -146,15 +146,13 @@ export class DiscordButtons {
     try {
       const placeholder = await followUp(interaction, entry.request.isPrivate);
       const { maxBytes } = placeOf(interaction);
-      const done = await this.#tools.services.buttons.transform(entry, action, maxBytes);
+      const read = async (clip: TransformedClip) => ({ ...clip, data: await readFile(clip.file) });
+      const done = await this.#tools.services.buttons.transform(entry, action, maxBytes, read);
       const say = messagesFor(person.locale);
       if (done.kind === 'refused') {
         return await takeBack(interaction, placeholder.id, renderRefusal(done.reason, say));
       }
-      const upload = {
-        name: fileName(`kinora-${action}.mp4`, done.isSpoiler),
-        data: await readFile(done.file),
-      };
+      const upload = { name: fileName(`kinora-${action}.mp4`, done.isSpoiler), data: done.data };
       const body = toBody({ text: renderTransformed(done, say), buttons: [] });
       await waitForLimit(() =>
         this.#tools.api.editByToken(tokenOf(interaction), placeholder.id, body, upload),

@@ -15,7 +15,7 @@ import { fitToBytes } from '../../video/transform.ts';
 import { finalAnswer, videoAnswer } from '../answers.ts';
 import type { TrackedJob } from '../requests.ts';
 import { type ChatMessage, messagesOf, renderFinal, renderVideo } from '../sentences/render.ts';
-import { type Answer, DeliveryImpossible, takeCall } from '../upkeep/delivery.ts';
+import { type Answer, DeliveryImpossible, mayCall } from '../upkeep/delivery.ts';
 import { type DiscordApi, Refused, type Sent, TooLarge, type Upload } from './api.ts';
 import { type NeededPermission, userIdOf } from './people.ts';
 import { fileName, type MessageBody, toBody } from './rendering.ts';
@@ -143,7 +143,7 @@ export class DiscordDelivery {
   async #notify(entry: LedgerEntry, answer: Answer, signal: AbortSignal): Promise<void> {
     const { api, tokens, lacking, notifyAfterMs } = this.#tools;
     const { request, id } = entry;
-    if (answer.kind !== 'video' || !(await takeCall(answer, notifyAfterMs))) return;
+    if (answer.kind !== 'video' || !(await mayCall(answer, notifyAfterMs))) return;
     const { channelId, messageId, isBotThere } = replyToSchema.parse(request.replyTo);
     const text = messagesOf(entry).result.ready;
     const body = toBody({ text, buttons: [] }, userIdOf(request.userKey));
@@ -202,7 +202,7 @@ class ClipUpload {
   async send(send: Send, signal: AbortSignal): Promise<void> {
     if (this.#answer.kind !== 'video') return await send(undefined, this.#text);
     const name = fileName(`kinora-${this.#answer.artifact.seed}.mp4`, this.#entry.request.isSpoiler);
-    this.#upload ??= { name, data: await readFile(this.#answer.files.video) };
+    this.#upload ??= { name, data: await readFile((await this.#answer.files()).video) };
     for (let attempt = 1; ; attempt++) {
       try {
         return await send(this.#upload, this.#text);
@@ -217,7 +217,7 @@ class ClipUpload {
   async #smaller(bytes: number, signal: AbortSignal): Promise<Buffer> {
     const { ffmpegPath, log } = this.#tools;
     if (this.#answer.kind !== 'video') throw new Error('only videos can be made smaller');
-    const { folder, video } = this.#answer.files;
+    const { folder, video } = await this.#answer.files();
     const out = join(folder, 'smaller.mp4');
     const budget = Math.floor(bytes > safeUploadBytes ? safeUploadBytes : bytes * shrinkBy);
     log.info({ jobId: this.#entry.id, bytes, budget }, 'the clip is too large for its place; made smaller');

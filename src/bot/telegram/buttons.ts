@@ -4,7 +4,7 @@ import type { Logger } from '../../log.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
 import { optionsAsWords } from '../../request/options-text.ts';
 import { readMp4Info } from '../../video/mp4.ts';
-import { type Action, buttonId, parseButtonId } from '../buttons.ts';
+import { type Action, buttonId, parseButtonId, type TransformedClip } from '../buttons.ts';
 import type { Person } from '../people.ts';
 import type { Services } from '../platform.ts';
 import type { Refused } from '../refusals.ts';
@@ -249,17 +249,15 @@ export class TelegramButtons {
     const { api, services } = this.#tools;
     const chat_id = message.chat.id;
     void api.call('sendChatAction', { chat_id, action: 'upload_video' }).catch(() => {}); // only for show
-    const made = await services.buttons.transform(entry, action, api.limits.upload);
     const say = messagesFor(person.locale);
-    if (made.kind === 'refused') {
-      await api.send(replyTo(message), renderRefusal(made.reason, say));
-      return;
-    }
-    const { width, height, durationSeconds } = await readMp4Info(made.file);
-    const { thumbnail } = services.artifacts.files(entry.id);
-    const clip = { file: made.file, thumbnail, width, height, durationSeconds };
-    const caption = shorten(inert(renderTransformed(made, say)), maxCaptionLength);
-    await sendVideo(api, replyTo(message), clip, { caption, markup: undefined, isSpoiler: made.isSpoiler });
+    const send = async (made: TransformedClip): Promise<undefined> => {
+      const clip = { ...made, ...(await readMp4Info(made.file)) };
+      const caption = shorten(inert(renderTransformed(made, say)), maxCaptionLength);
+      const frame = { caption, markup: undefined, isSpoiler: made.isSpoiler };
+      await sendVideo(api, replyTo(message), clip, frame);
+    };
+    const outcome = await services.buttons.transform(entry, action, api.limits.upload, send);
+    if (outcome) await api.send(replyTo(message), renderRefusal(outcome.reason, say));
   }
 
   async #delete({ message, person }: Press, entry: LedgerEntry): Promise<void> {

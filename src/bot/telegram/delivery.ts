@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { InlineKeyboardMarkup, Opts } from 'telegraf/types';
 import { z } from 'zod';
-import type { JobFiles } from '../../queue/artifacts.ts';
+import type { JobFiles } from '../../queue/job-files.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
 import { fitToBytes } from '../../video/transform.ts';
 import { finalAnswer, videoAnswer } from '../answers.ts';
@@ -17,7 +17,7 @@ import {
   DeliveryDelayed,
   DeliveryImpossible,
   DeliveryRefused,
-  takeCall,
+  mayCall,
 } from '../upkeep/delivery.ts';
 import {
   CallError,
@@ -151,7 +151,8 @@ export class TelegramDelivery {
     answer: Video,
     signal: AbortSignal,
   ): Promise<void> {
-    const { artifact, files } = answer;
+    const { artifact } = answer;
+    const files = await answer.files();
     const clip: Clip = { ...artifact, file: files.video, thumbnail: files.thumbnail };
     let limit = this.#tools.api.limits.upload;
     try {
@@ -199,7 +200,7 @@ export class TelegramDelivery {
   /** Best effort: the video is there. */
   async #notify(place: AnswerPlace, entry: LedgerEntry, video: Video, signal: AbortSignal): Promise<void> {
     const { api, notifyAfterMs } = this.#tools;
-    if (!(await takeCall(video, notifyAfterMs))) return;
+    if (!(await mayCall(video, notifyAfterMs))) return;
     const { ready } = messagesOf(entry).result;
     const message = { ...targetFields(targetOf(place)), text: ready };
     await api.call('sendMessage', message, { signal }).catch(() => {});

@@ -3,14 +3,13 @@
  * because a chat was away. The ledger records that an answer was delivered. Knows of a platform only its Deliver.
  */
 import { randomUUID } from 'node:crypto';
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { type Job, UnrecoverableError, Worker } from 'bullmq';
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import type { Logger } from '../../log.ts';
-import type { Artifacts, JobFiles } from '../../queue/artifacts.ts';
+import type { Artifacts, OpenFiles } from '../../queue/artifacts.ts';
 import { subscribeEvents } from '../../queue/events.ts';
+import type { JobFiles } from '../../queue/job-files.ts';
 import {
   type Artifact,
   deliverQueueName,
@@ -32,7 +31,10 @@ export type Answer =
   | {
       readonly kind: 'video';
       readonly artifact: Artifact;
-      readonly files: JobFiles;
+      /** Video and thumbnail on this machine, for as long as the answer is being posted. */
+      readonly files: () => Promise<JobFiles>;
+      /** Artifacts.takeCall() of the job. */
+      readonly takeCall: () => Promise<boolean>;
       /** For how long its person has waited, by Redis's clock. */
       readonly waitedMs: number;
     }
@@ -65,19 +67,12 @@ export class DeliveryRefused extends Error {
  */
 export type Deliver = (entry: LedgerEntry, answer: Answer, signal: AbortSignal) => Promise<void>;
 
-/**
- * Whether the person is to be called to a video that came by an edit, which notifies nobody: after a long wait, and once.
- * The mark is written before the call, so that a crash behind it does not make a second one.
- */
-export async function takeCall(
-  { waitedMs, files }: Pick<Extract<Answer, { kind: 'video' }>, 'waitedMs' | 'files'>,
+/** Whether the person is to be called to a video that came by an edit, which notifies nobody: after a long wait, and once. */
+export async function mayCall(
+  { waitedMs, takeCall }: Pick<Extract<Answer, { kind: 'video' }>, 'waitedMs' | 'takeCall'>,
   notifyAfterMs: number,
 ): Promise<boolean> {
-  if (waitedMs < notifyAfterMs) return false;
-  return await writeFile(join(files.folder, 'called'), '', { flag: 'wx' }).then(
-    () => true,
-    (error: NodeJS.ErrnoException) => error.code !== 'EEXIST',
-  );
+  return waitedMs >= notifyAfterMs && (await takeCall());
 }
 
 export interface DeliverySettings {
@@ -133,6 +128,8 @@ export class DeliveryWorker {
   readonly #worker: Worker<QueueData>;
   readonly #locks: LockRenewal;
   readonly #uploading = new Map<string, AbortController>();
+  /** Files of the answers that are being posted. */
+  readonly #opened = new Map<string, Promise<OpenFiles>>();
   /** Deliveries that this worker has fetched and not returned. */
   readonly #held = new Set<string>();
   /** Job id → attempts that its platform refused. */
@@ -286,7 +283,21 @@ export class DeliveryWorker {
       await this.#deliver(entry, answer, AbortSignal.any([uploading.signal, deadline]));
     } finally {
       this.#uploading.delete(entry.id);
+      await this.#close(entry.id);
     }
+  }
+
+  /** The files of an answer, fetched when its platform first asks for them. */
+  async #open(jobId: string): Promise<JobFiles> {
+    const opened = this.#opened.get(jobId) ?? this.#artifacts.open(jobId, ['video', 'thumbnail']);
+    this.#opened.set(jobId, opened);
+    return (await opened).files;
+  }
+
+  async #close(jobId: string): Promise<void> {
+    const opened = this.#opened.get(jobId);
+    this.#opened.delete(jobId);
+    await (await opened?.catch(() => undefined))?.close();
   }
 
   /** The person stopped the upload: from here on the answer is that the job was cancelled. */
@@ -307,7 +318,9 @@ export class DeliveryWorker {
       const claim = await this.#ledger.transition(entry.id, 'deliver', now);
       if (claim.changed) {
         const waitedMs = now - entry.createdAt;
-        return { kind: 'video', artifact, files: this.#artifacts.files(entry.id), waitedMs };
+        const files = () => this.#open(entry.id);
+        const takeCall = () => this.#artifacts.takeCall(entry.id);
+        return { kind: 'video', artifact, files, takeCall, waitedMs };
       }
       if (claim.state === 'cancelled') return { kind: 'cancelled' };
     }

@@ -12,7 +12,6 @@
  * Knows no platform: messages in a chat belong to the chat.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { z } from 'zod';
@@ -214,7 +213,7 @@ class Forgetting {
       if (artifact?.pictureKey !== undefined) this.#pictureKeys.add(artifact.pictureKey);
     }
     // A job without a video left its trace in the entry of its picture's file, if it came that far.
-    const picture = await readFile(artifacts.files(jobId).image).catch(() => undefined);
+    const picture = await artifacts.readImage(jobId);
     if (picture) this.#fileHashes.add(createHash('sha256').update(picture).digest('hex'));
   }
 

@@ -3,8 +3,10 @@ import path from 'node:path';
 import type { FastifyReply } from 'fastify';
 import type { keptFiles } from '../../queue/artifacts.ts';
 import type { JobClient } from '../../queue/client.ts';
+import { fileNames } from '../../queue/job-files.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
 import { ProblemError } from '../problem.ts';
+import { sendStored } from './stored-content.ts';
 import { standingOf, type VideoTools } from './video.ts';
 
 /** While nobody can tell how long a video will take. */
@@ -25,13 +27,14 @@ export async function sendContent(
       param: 'variant',
     });
   }
-  const file = artifacts.files(entry.id)[variant];
-  const name = nameOf(entry, variant) + path.extname(file);
+  const name = nameOf(entry, variant) + path.extname(fileNames[variant]);
   // A browser may keep it, and asks each time whether it may still show it.
   reply
     .header('cache-control', 'private, no-cache')
     .header('content-disposition', `inline; ${fileName(name)}`);
-  return reply.sendFile(path.basename(file), path.dirname(file));
+  const inPlace = artifacts.inPlace(entry.id);
+  if (inPlace) return reply.sendFile(fileNames[variant], inPlace.folder);
+  return await sendStored(reply, artifacts, entry.id, variant);
 }
 
 /** Letters of a prompt in a name. In UTF-8 each takes up to four bytes, and most file systems take 255. */

@@ -90,8 +90,8 @@ interface Underway {
 function transformRoutes(app: WebServer, tools: CreateTools): void {
   const underway = new Map<string, Underway>();
   const make = async (entry: LedgerEntry, action: 'smooth' | 'loop'): Promise<void> => {
-    const outcome = await tools.services.buttons.transform(entry, action, anySize);
-    if (outcome.kind === 'refused') throw refusalProblem(outcome.reason);
+    const outcome = await tools.services.buttons.transform(entry, action, anySize, async () => undefined);
+    if (outcome) throw refusalProblem(outcome.reason);
   };
   for (const [action, summary] of [
     ['smooth', 'Three times as many frames, of the finished video'],

@@ -1,7 +1,6 @@
 /** Jobs of the ledger as video objects of the API, with states that are true. */
 import type { Models } from '../../bot/models.ts';
 import type { Messages } from '../../bot/sentences/catalogue.ts';
-import { readImageHeader } from '../../inference/pictures/header.ts';
 import type { Artifacts } from '../../queue/artifacts.ts';
 import type { JobClient } from '../../queue/client.ts';
 import type { ProgressEvent } from '../../queue/events.ts';
@@ -10,11 +9,13 @@ import type { LedgerEntry } from '../../queue/ledger.ts';
 import type { Shortcuts } from '../../request/request.ts';
 import { type ResolvedRequest, resolveRequest } from '../../request/resolve.ts';
 import { numFramesBefore } from '../../video/filters.ts';
+import type { PictureHeaders } from './picture-headers.ts';
 import type { Video } from './schemas.ts';
 
 export interface VideoTools {
   readonly client: JobClient;
   readonly artifacts: Artifacts;
+  readonly pictures: PictureHeaders;
   readonly models: Models;
   /** What the operator gives up for speed. */
   readonly shortcuts: Shortcuts;
@@ -161,7 +162,7 @@ function framesOf(
 /** The numbers of a request, while its picture is kept and the model is known. */
 async function resolvedOf(
   { id, artifact, model, request: { generation } }: LedgerEntry,
-  { artifacts, models, shortcuts }: VideoTools,
+  { pictures, models, shortcuts }: VideoTools,
 ): Promise<ResolvedRequest | undefined> {
   // What was made smaller than it was asked for has other numbers.
   const manifest = models.of(artifact?.model ?? model);
@@ -169,7 +170,7 @@ async function resolvedOf(
   try {
     // A preset of another version is refused, too.
     const options = { ...shortcuts, ...generation, preset: generation.preset as ResolvedRequest['preset'] };
-    return resolveRequest(manifest, options, await readImageHeader(artifacts.files(id).image));
+    return resolveRequest(manifest, options, await pictures.of(id));
   } catch {
     return undefined;
   }

@@ -9,6 +9,7 @@ import { zh } from '../../../src/bot/sentences/zh.ts';
 import { RuleStore } from '../../../src/queue/community-rules.ts';
 import type { ChatOptions } from '../../../src/request/request.ts';
 import { ann, bob, here, mei, root, Talk } from '../../helpers/conversation-fixture.ts';
+import { answerFiles } from '../../helpers/job-files.ts';
 
 const finds = (words: string, text: string): boolean =>
   new BlockedWords(readBlockedWords(words)).find(text) !== undefined;
@@ -351,7 +352,7 @@ describe('rules of a community', () => {
       return talk.conversation.final(entry, {
         kind: 'video',
         artifact: entry.artifact,
-        files: artifacts.files(entry.id),
+        ...answerFiles(artifacts, entry.id),
         waitedMs: 0,
       });
     };

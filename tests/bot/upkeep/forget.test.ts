@@ -24,6 +24,7 @@ import { Quotas } from '../../../src/queue/quota.ts';
 import { Webhooks } from '../../../src/queue/webhooks.ts';
 import { EngineWorkerHandle, engineRequest, longGeneration } from '../../chaos/worker-handle.ts';
 import { cancelledError } from '../../helpers/cancelled.ts';
+import { filesOf } from '../../helpers/job-files.ts';
 import {
   eventually,
   type Generation,
@@ -304,7 +305,7 @@ describe('delete my data', () => {
       return { ...(await timedGenerator(10)(entry, ...rest)), ...(pictureKey ? { pictureKey } : {}) };
     });
     const request = await harness.request('a');
-    await copyFile(pictureOf('grey.jpg'), harness.artifacts.files('t-a').image);
+    await copyFile(pictureOf('grey.jpg'), filesOf(harness.artifacts, 't-a').image);
     await client.submit(request);
     await submit('b');
     await submit('c');

@@ -7,7 +7,9 @@ import { Housekeeper, type HousekeepingSettings } from '../../../src/bot/upkeep/
 import { Artifacts } from '../../../src/queue/artifacts.ts';
 import type { JobClient } from '../../../src/queue/client.ts';
 import type { Outcome } from '../../../src/queue/jobs.ts';
+import { FolderStorage } from '../../../src/storage/folder-storage.ts';
 import type { Generate } from '../../../src/worker/worker.ts';
+import { filesOf } from '../../helpers/job-files.ts';
 import {
   artifactOf,
   eventually,
@@ -34,7 +36,7 @@ const housekeeper = (
   artifacts = harness.artifacts,
 ): Housekeeper => new Housekeeper(harness.server.failFast(), harness.keys, artifacts, log, settings);
 
-const folderOf = (jobId: string): string => harness.artifacts.files(jobId).folder;
+const folderOf = (jobId: string): string => filesOf(harness.artifacts, jobId).folder;
 const folders = async (): Promise<string[]> => (await readdir(join(harness.folder, 'jobs'))).sort();
 
 /** Has a job delivered through the ledger, as a worker and a platform would. */
@@ -50,7 +52,7 @@ async function delivered(
   const entry = await client.ledger.read(jobId);
   if (!entry) throw new Error('lost');
   await client.ledger.transition(jobId, 'start', at, { worker: 'w' });
-  await writeFile(harness.artifacts.files(jobId).video, Buffer.alloc(bytes));
+  await writeFile(filesOf(harness.artifacts, jobId).video, Buffer.alloc(bytes));
   await harness.artifacts.storeRecord(jobId, artifactOf(entry, bytes));
   await client.ledger.transition(jobId, 'generated', at);
   await client.ledger.settle(jobId, outcome, at, 30 * 86_400);
@@ -145,7 +147,7 @@ describe('retention', () => {
         return found;
       }
     }
-    const artifacts = new Watched(join(harness.folder, 'jobs'));
+    const artifacts = new Watched(new FolderStorage(join(harness.folder, 'jobs')));
     expect(await housekeeper({}, artifacts).run()).toMatchObject({ folders: 0 });
     expect(await harness.artifacts.hasImage('t-again')).toBe(true);
   });
@@ -235,7 +237,7 @@ describe('a full disk', () => {
 
   it('refuses new requests with a decision of its own, and recovers by itself', async () => {
     await smallDisk(1_024);
-    const artifacts = new Artifacts(join(harness.folder, 'jobs'), 512 * 1024);
+    const artifacts = new Artifacts(new FolderStorage(join(harness.folder, 'jobs')), 512 * 1024);
     const careful = harness.client({ diskFull: () => artifacts.almostFull() });
     const early = await harness.request('early');
     expect((await careful.submit(early)).decision).toBe('accepted');
@@ -259,7 +261,7 @@ describe('a full disk', () => {
 
   it('without inodes is as full, and says so', async () => {
     unmount = await mountSmallDisk(join(harness.folder, 'jobs'), 1_024, 20);
-    const artifacts = new Artifacts(join(harness.folder, 'jobs'));
+    const artifacts = new Artifacts(new FolderStorage(join(harness.folder, 'jobs')));
     expect(await artifacts.almostFull()).toBe(false);
     for (let i = 0; i < 10; i++) await writeFile(`${filler()}${i}`, '');
     await sleep(1_050);
@@ -272,7 +274,7 @@ describe('a full disk', () => {
 
   it('is looked at once a second, not for every request', async () => {
     await smallDisk(1_024);
-    const artifacts = new Artifacts(join(harness.folder, 'jobs'), 512 * 1024);
+    const artifacts = new Artifacts(new FolderStorage(join(harness.folder, 'jobs')), 512 * 1024);
     expect(await artifacts.almostFull()).toBe(false);
     await writeFile(filler(), Buffer.alloc(700 * 1024));
     expect(await artifacts.almostFull()).toBe(false);
@@ -282,7 +284,7 @@ describe('a full disk', () => {
 
   it('gives the room of failed jobs back at once', async () => {
     await smallDisk(1_024);
-    const artifacts = new Artifacts(join(harness.folder, 'jobs'), 512 * 1024);
+    const artifacts = new Artifacts(new FolderStorage(join(harness.folder, 'jobs')), 512 * 1024);
     await failed('f', Date.now());
     const jobId = await delivered('d', Date.now());
     await writeFile(filler(), Buffer.alloc(700 * 1024));
@@ -335,7 +337,7 @@ describe('a full disk', () => {
     for (const id of ['a', 'b']) await client.submit(await harness.request(id));
     await writeFile(filler(), Buffer.alloc(700 * 1024));
     const runs: Generation[] = [];
-    const careful = new Artifacts(join(harness.folder, 'jobs'), 512 * 1024);
+    const careful = new Artifacts(new FolderStorage(join(harness.folder, 'jobs')), 512 * 1024);
     await harness.worker(timedGenerator(10, runs), { fullDiskWaitMs: 100 }, careful);
     await harness.delivery();
     await eventually('a start', async () => ((await client.ledger.read('t-b'))?.starts ?? 0) > 1);
@@ -346,7 +348,7 @@ describe('a full disk', () => {
   });
 
   it('at the very moment of a picture’s arrival leaves no half picture', async () => {
-    const artifacts = new Artifacts(join(harness.folder, 'jobs'));
+    const artifacts = new Artifacts(new FolderStorage(join(harness.folder, 'jobs')));
     await mkdir(folderOf('t-a'), { recursive: true });
     // Every write to /dev/full says that no space is left.
     await symlink('/dev/full', join(folderOf('t-a'), `picture.${process.pid}.part`));

@@ -4,6 +4,7 @@ import { Job, Queue } from 'bullmq';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Reconciler, type ReconcileSettings } from '../../../src/bot/upkeep/reconcile.ts';
 import type { JobClient } from '../../../src/queue/client.ts';
+import { filesOf } from '../../helpers/job-files.ts';
 import {
   artifactOf,
   eventually,
@@ -117,7 +118,7 @@ describe('a vanished job', () => {
 
   it('whose picture is gone, or that vanishes for ever, ends with one answer and its credits back', async () => {
     for (const id of ['a', 'b']) await client.submit(await harness.request(id));
-    await rm(harness.artifacts.files('t-a').folder, { recursive: true });
+    await rm(filesOf(harness.artifacts, 't-a').folder, { recursive: true });
     await harness.server.connect().hset('{t}:job:t-b', 'rescues', 3);
     await loseFlows();
     expect(await reconciler({ maxRescues: 3 }).run()).toEqual({ ...nothing, lost: 2 });
@@ -163,9 +164,9 @@ describe('a Redis that forgets everything', () => {
     });
     await worker.stop(0);
     await harness.artifacts.storeAnswered('t-a', 'delivered'); // posted before Redis died
-    await rm(harness.artifacts.files('t-c').video);
-    await rm(harness.artifacts.files('t-d').video);
-    await rm(harness.artifacts.files('t-d').image);
+    await rm(filesOf(harness.artifacts, 't-c').video);
+    await rm(filesOf(harness.artifacts, 't-d').video);
+    await rm(filesOf(harness.artifacts, 't-d').image);
     await harness.server.connect().flushall();
 
     expect(await reconciler().run()).toEqual({ ...nothing, restored: 3 });
@@ -296,7 +297,7 @@ describe('a lost answer', () => {
       const entry = await client.ledger.read('t-a');
       if (!entry) throw new Error('lost');
       await client.ledger.transition('t-a', 'start', Date.now(), { worker: 'gone' });
-      const { files } = { files: harness.artifacts.files('t-a') };
+      const { files } = { files: filesOf(harness.artifacts, 't-a') };
       if (state === 'generated' || state === 'delivering') {
         await writeFile(files.video, 'video');
         await harness.artifacts.storeRecord('t-a', artifactOf(entry, 5));

@@ -1,0 +1,74 @@
+/**
+ * Where the files of jobs lie for good: one interface, with a folder of this machine or a bucket of an S3-compatible
+ * service behind it. Every file has a folder and a name, both of letters, digits, ".", "_" and "-". A file appears whole or
+ * not at all, and is never changed afterwards, only replaced. Knows no job.
+ */
+import type { Readable } from 'node:stream';
+import type { FreeSpace } from '../disk-space.ts';
+
+export interface StoredFile {
+  readonly name: string;
+  readonly bytes: number;
+  readonly modifiedMs: number;
+}
+
+export interface StoredFolder {
+  readonly folder: string;
+  /** When a file was last put into it. */
+  readonly modifiedMs: number;
+  readonly files: readonly StoredFile[];
+}
+
+export interface Place {
+  readonly folder: string;
+  readonly name: string;
+}
+
+/** First and last byte, both included. */
+export interface ByteRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** When a file is put: always, only where there is none of its name, or only beside others. */
+export type PutWhen = 'always' | 'absent' | 'beside others';
+
+/** A folder of this machine in which programs can work on stored files. */
+export interface WorkingCopy {
+  readonly path: string;
+  /** Stores a file that was written there. */
+  keep(name: string): Promise<void>;
+  /** Nothing in it is used any more. */
+  close(): Promise<void>;
+}
+
+/**
+ * Every method throws KinoraError DISK_FULL where there is no room; what is not there is undefined.
+ */
+export interface Storage {
+  /** For people, such as "/data/jobs/t-1" or "s3://bucket/prefix/t-1". */
+  location(folder: string): string;
+  /** Where the folder lies on this machine for good; absent where it lies elsewhere. */
+  readonly pathOf?: (folder: string) => string;
+  /** On the disk that new files need first. */
+  freeSpace(): Promise<FreeSpace>;
+  /** @returns false when it was not put, by `when` */
+  put(place: Place, content: string | Uint8Array, when?: PutWhen): Promise<boolean>;
+  /** @returns false when there is nothing to copy */
+  copy(from: Place, to: Place): Promise<boolean>;
+  read(place: Place): Promise<Buffer | undefined>;
+  /** @param range within the file */
+  stream(place: Place, range?: ByteRange): Promise<Readable | undefined>;
+  head(place: Place): Promise<StoredFile | undefined>;
+  folders(): Promise<string[]>;
+  /** What lies in a folder; undefined when there is none. */
+  look(folder: string): Promise<StoredFolder | undefined>;
+  /** What lies in each folder that `isWanted`. */
+  lookAll(isWanted: (folder: string) => boolean): Promise<StoredFolder[]>;
+  /** Removes files of these names, or the whole folder. */
+  remove(folder: string, names?: readonly string[]): Promise<void>;
+  /** Removes what processes that died left unfinished, if it was last written before `beforeMs`. */
+  removeLeftovers(folder: string, beforeMs: number): Promise<number>;
+  /** Makes the folder where it is not there, with those of the named files that there are. */
+  checkOut(folder: string, names: readonly string[]): Promise<WorkingCopy>;
+}
