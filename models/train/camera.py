@@ -104,7 +104,10 @@ def camera(
     # Below this a difference is the rounding of sizes.
     beyond_x, beyond_y = ((2 * (a - f)) * (a > 1.02 * f).to(p.dtype) for a, f in ((ax, fx), (ay, fy)))
     shape = (ax, ay, beyond_x, beyond_y)
-    zoom_s, x_s, y_s, angle_s = _paths(one_hot, gain, grid, *shape, course)
+    # Samples of the whole path and what is asked for at once: half the nodes of the graph.
+    both = torch.cat([grid.expand(p.shape[0], -1), p], 1)
+    paths = [(path[:, :SAMPLES], path[:, SAMPLES:]) for path in _paths(one_hot, gain, both, *shape, course)]
+    (zoom_s, zoom), (x_s, x), (y_s, y), (angle_s, angle) = paths
     present = 1 - one_hot[:, :, 0]
     q = (present[:, INDEX["zoom-in"]] - present[:, INDEX["zoom-out"]])[:, None]
     pans = torch.maximum(present[:, INDEX["pan-left"]], present[:, INDEX["pan-right"]])
@@ -124,7 +127,6 @@ def camera(
     need_y = (fx * sin + fy * cos) / (ay - (y_s - y0).abs())
     need = torch.maximum(need_x, need_y) * torch.exp(-zoom_s)
     overscan = need.amax(1, keepdim=True).clamp(min=1.0)
-    zoom, x, y, angle = _paths(one_hot, gain, p, *shape, course)
     m = overscan * torch.exp(zoom)
     cx, cy = x - x0, y - y0
     cos, sin = angle.cos().abs(), angle.sin().abs()

@@ -4,17 +4,21 @@ WORDS has tokenizer.json, tokenizer_config.json, text_encoder.pt and motion_head
 the masks everything is computed, not learnt. Every graph is compared with PyTorch in several shapes.
 """
 
+import copy
 import hashlib
 import json
 import shutil
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
-from onnx import GraphProto, ModelProto, helper
+from onnx import GraphProto, ModelProto, helper, numpy_helper
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 import dct
 import masks
@@ -113,6 +117,61 @@ def scan(prepare: ModelProto, frame: ModelProto) -> ModelProto:
     return prepare
 
 
+def fold_norms(net: nn.Module) -> nn.Module:
+    """Each norm becomes part of the convolution that its module has right before it, as the tracer would do
+    it, so that these can be rounded as they are kept."""
+    for module in net.modules():
+        for (first, conv), (second, norm) in pairwise(module.named_children()):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                module.register_module(first, fuse_conv_bn_eval(conv, norm))
+                module.register_module(second, nn.Identity())
+    return net
+
+
+class Given(nn.Module):
+    """In Found's place while what lies around the masks is traced: tracing would take only one way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places = self.needed = torch.zeros(())
+
+    def forward(self, picture: Tensor, needed: Tensor) -> Tensor:
+        self.needed = needed
+        return self.places
+
+
+class AroundMasks(nn.Module):
+    """Prepare, its masks an input; another output says whether they are needed."""
+
+    def __init__(self, prepare: scene.Prepare) -> None:
+        super().__init__()
+        self.given = Given()
+        self.prepare = copy.copy(prepare)
+        self.prepare._modules = {**prepare._modules, "found": self.given}
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        *others, self.given.places = inputs
+        return (*self.prepare(*others), self.given.needed)
+
+
+def insert_masks(outer: ModelProto, find: ModelProto) -> ModelProto:
+    """`outer` with its input `places` computed by `find` where its output `needed` is true."""
+    inner, graph = find.graph, outer.graph
+    rename(inner, {name: f"find/{name}" for name in names_made_in(inner) - {"picture"}})
+    graph.initializer.extend(inner.initializer)
+    del inner.initializer[:]
+    del inner.input[:]
+    empty = numpy_helper.from_array(np.zeros(scene.NO_MASKS, np.float32), "no_masks")
+    node = helper.make_node("Constant", [], ["no_masks"], value=empty)
+    kind = helper.make_tensor_value_info("no_masks", onnx.TensorProto.FLOAT, list(scene.NO_MASKS))
+    no = helper.make_graph([node], "no_masks", [], [kind])
+    choice = helper.make_node("If", ["needed"], ["places"], name="masks", then_branch=inner, else_branch=no)
+    first = next(i for i, each in enumerate(graph.node) if "places" in each.input)
+    graph.node.insert(first, choice)
+    graph.input.remove(next(value for value in graph.input if value.name == "places"))
+    return outer
+
+
 class Parts:
     """The networks, rounded as they are kept."""
 
@@ -120,7 +179,7 @@ class Parts:
         tokenizer, end = words_tokenizer.load(words / "tokenizer.json")
         self.vocabulary = tokenizer.get_vocab_size()
         self.text_encoder, head = words_nets.load(words, self.vocabulary, end)
-        self.scene = scene.Scene(scene.Prepare(head, masks.load()), scene.Frame())
+        self.scene = scene.Scene(scene.Prepare(head, fold_norms(masks.load())), scene.Frame())
         for module in (self.text_encoder, self.scene):
             module.eval().requires_grad_(False)
             for parameter in module.parameters():
@@ -165,8 +224,13 @@ def conditioner(whole: scene.Scene, inputs: dict[str, Tensor]) -> ModelProto:
         "context": {0: "B"},
         "frames": {0: "F"},
     }
-    outputs = [*COND_OUTPUTS[:3], "frames", *scene.SHARED]
-    outer = trace(Graph(prepare, inputs, outputs, axes))
+    outputs = [*COND_OUTPUTS[:3], "frames", *scene.SHARED, "needed"]
+    picture = prepare.decoder(inputs["image_latents"][:, :, 0])
+    find = trace(
+        Graph(prepare.found.find, {"picture": picture}, ["places"], {"picture": free, "places": free})
+    )
+    around = {**inputs, "places": prepare.found.find(picture)}
+    outer = insert_masks(trace(Graph(AroundMasks(prepare), around, outputs, {**axes, "places": free})), find)
     _, _, _, frames, *shared = prepare(*inputs.values())
     frame_inputs = {"place": frames[1], **dict(zip(scene.SHARED, shared, strict=True))}
     inner = trace(

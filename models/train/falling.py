@@ -16,13 +16,15 @@ from particles import (
     cover,
     fade,
     fraction,
+    many,
     nothing,
+    present,
     shared,
     smooth,
     some,
-    together,
     wave,
     window,
+    with_layer,
     wrap,
 )
 
@@ -107,8 +109,7 @@ def tumbling_layer(
     frames: Tensor,
     p: Tensor,
     size: Tensor,
-    crowd: Tensor,
-    row: int,
+    line: Tensor,
     wind: Tensor,
     spec: Tensor,
     palette: Tensor,
@@ -117,12 +118,12 @@ def tumbling_layer(
     """Leaves or petals that fall in swings, turn and show both sides.
 
     Each is one of spec[4] that follow one another on one line, so that where it ends the next one begins.
+    line (L, TRAITS): rows of the crowd.
     spec: lines, smallest and largest half length, lives in a clip (whole) and leaves in a line (whole),
     swing, blur, opacity. palette (C, 3).
     """
     short = size[2]
     w, h = size[1] / short, size[0] / short
-    line = some(crowd, row, spec[0])
     number = torch.arange(int((spec[0] * spec[4]).to(torch.int64)))
     first = torch.floor((number.to(p.dtype) + 0.5) / spec[4])
     t = line[first.to(torch.int64)]
@@ -171,14 +172,10 @@ def tumbling_layer(
 def snow(
     frames: Tensor, p: Tensor, size: Tensor, crowd: Tensor, wind: Tensor, spec: Tensor
 ) -> tuple[Tensor, Tensor]:
-    if bool((spec == 0).all()):
-        drawing = nothing(frames)
-    else:
-        drawing = together(
-            snow_layer(frames, p, size, some(crowd, 0, spec[0, 0]), wind, spec[0]),
-            snow_layer(frames, p, size, some(crowd, 600, spec[1, 0]), wind, spec[1]),
-            snow_layer(frames, p, size, some(crowd, 900, spec[2, 0]), wind, spec[2]),
-        )
+    drawing = nothing(frames)
+    for k in range(present(spec)):
+        t = some(crowd, many(k), spec[k, 0])
+        drawing = with_layer(drawing, snow_layer(frames, p, size, t, wind, spec[k]))
     return drawing
 
 
@@ -186,14 +183,10 @@ def snow(
 def rain(
     frames: Tensor, p: Tensor, size: Tensor, crowd: Tensor, wind: Tensor, spec: Tensor
 ) -> tuple[Tensor, Tensor]:
-    if bool((spec == 0).all()):
-        drawing = nothing(frames)
-    else:
-        drawing = together(
-            rain_layer(frames, p, size, some(crowd, 1000, spec[0, 0]), wind, spec[0]),
-            rain_layer(frames, p, size, some(crowd, 1600, spec[1, 0]), wind, spec[1]),
-            rain_layer(frames, p, size, some(crowd, 1900, spec[2, 0]), wind, spec[2]),
-        )
+    drawing = nothing(frames)
+    for k in range(present(spec)):
+        t = some(crowd, 1000 + many(k), spec[k, 0])
+        drawing = with_layer(drawing, rain_layer(frames, p, size, t, wind, spec[k]))
     return drawing
 
 
@@ -207,14 +200,10 @@ def leaves(
     spec: Tensor,
     palette: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    if bool((spec == 0).all()):
-        drawing = nothing(frames)
-    else:
-        drawing = together(
-            tumbling_layer(frames, p, size, crowd, 2000, wind, spec[0], palette, False),
-            tumbling_layer(frames, p, size, crowd, 2100, wind, spec[1], palette, False),
-            tumbling_layer(frames, p, size, crowd, 2200, wind, spec[2], palette, False),
-        )
+    drawing = nothing(frames)
+    for k in range(present(spec)):
+        line = some(crowd, 2000 + 100 * k, spec[k, 0])
+        drawing = with_layer(drawing, tumbling_layer(frames, p, size, line, wind, spec[k], palette, False))
     return drawing
 
 
@@ -228,12 +217,8 @@ def petals(
     spec: Tensor,
     palette: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    if bool((spec == 0).all()):
-        drawing = nothing(frames)
-    else:
-        drawing = together(
-            tumbling_layer(frames, p, size, crowd, 2300, wind, spec[0], palette, True),
-            tumbling_layer(frames, p, size, crowd, 2400, wind, spec[1], palette, True),
-            tumbling_layer(frames, p, size, crowd, 2500, wind, spec[2], palette, True),
-        )
+    drawing = nothing(frames)
+    for k in range(present(spec)):
+        line = some(crowd, 2300 + 100 * k, spec[k, 0])
+        drawing = with_layer(drawing, tumbling_layer(frames, p, size, line, wind, spec[k], palette, True))
     return drawing

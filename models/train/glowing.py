@@ -15,12 +15,14 @@ from particles import (
     cover,
     fade,
     fraction,
+    many,
     nothing,
+    present,
     smooth,
     some,
-    together,
     wave,
     window,
+    with_layer,
     wrap,
 )
 
@@ -225,14 +227,10 @@ def bubble_layer(
 def embers(
     frames: Tensor, p: Tensor, size: Tensor, crowd: Tensor, wind: Tensor, spec: Tensor
 ) -> tuple[Tensor, Tensor]:
-    if bool((spec == 0).all()):
-        drawing = nothing(frames)
-    else:
-        drawing = together(
-            ember_layer(frames, p, size, some(crowd, 2300, spec[0, 0]), wind, spec[0]),
-            ember_layer(frames, p, size, some(crowd, 2900, spec[1, 0]), wind, spec[1]),
-            ember_layer(frames, p, size, some(crowd, 3200, spec[2, 0]), wind, spec[2]),
-        )
+    drawing = nothing(frames)
+    for k in range(present(spec)):
+        t = some(crowd, 2300 + many(k), spec[k, 0])
+        drawing = with_layer(drawing, ember_layer(frames, p, size, t, wind, spec[k]))
     return drawing
 
 
@@ -240,14 +238,10 @@ def embers(
 def fireflies(
     frames: Tensor, p: Tensor, size: Tensor, crowd: Tensor, wind: Tensor, spec: Tensor
 ) -> tuple[Tensor, Tensor]:
-    if bool((spec == 0).all()):
-        drawing = nothing(frames)
-    else:
-        drawing = together(
-            firefly_layer(frames, p, size, some(crowd, 400, spec[0, 0]), wind, spec[0]),
-            firefly_layer(frames, p, size, some(crowd, 1000, spec[1, 0]), wind, spec[1]),
-            firefly_layer(frames, p, size, some(crowd, 1300, spec[2, 0]), wind, spec[2]),
-        )
+    drawing = nothing(frames)
+    for k in range(present(spec)):
+        t = some(crowd, 400 + many(k), spec[k, 0])
+        drawing = with_layer(drawing, firefly_layer(frames, p, size, t, wind, spec[k]))
     return drawing
 
 
@@ -255,14 +249,10 @@ def fireflies(
 def dust(
     frames: Tensor, p: Tensor, size: Tensor, crowd: Tensor, wind: Tensor, spec: Tensor
 ) -> tuple[Tensor, Tensor]:
-    if bool((spec == 0).all()):
-        drawing = nothing(frames)
-    else:
-        drawing = together(
-            dust_layer(frames, p, size, some(crowd, 1500, spec[0, 0]), wind, spec[0]),
-            dust_layer(frames, p, size, some(crowd, 2100, spec[1, 0]), wind, spec[1]),
-            dust_layer(frames, p, size, some(crowd, 2400, spec[2, 0]), wind, spec[2]),
-        )
+    drawing = nothing(frames)
+    for k in range(present(spec)):
+        t = some(crowd, 1500 + many(k), spec[k, 0])
+        drawing = with_layer(drawing, dust_layer(frames, p, size, t, wind, spec[k]))
     return drawing
 
 
@@ -276,14 +266,10 @@ def bokeh(
     spec: Tensor,
     palette: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    if bool((spec == 0).all()):
-        drawing = nothing(frames)
-    else:
-        drawing = together(
-            bokeh_layer(frames, p, size, some(crowd, 3000, spec[0, 0]), wind, spec[0], palette),
-            bokeh_layer(frames, p, size, some(crowd, 3600, spec[1, 0]), wind, spec[1], palette),
-            bokeh_layer(frames, p, size, some(crowd, 3900, spec[2, 0]), wind, spec[2], palette),
-        )
+    drawing = nothing(frames)
+    for k in range(present(spec)):
+        t = some(crowd, 3000 + many(k), spec[k, 0])
+        drawing = with_layer(drawing, bokeh_layer(frames, p, size, t, wind, spec[k], palette))
     return drawing
 
 
@@ -291,12 +277,8 @@ def bokeh(
 def bubbles(
     frames: Tensor, p: Tensor, size: Tensor, crowd: Tensor, wind: Tensor, spec: Tensor
 ) -> tuple[Tensor, Tensor]:
-    if bool((spec == 0).all()):
-        drawing = nothing(frames)
-    else:
-        drawing = together(
-            bubble_layer(frames, p, size, some(crowd, 2900, spec[0, 0]), wind, spec[0]),
-            bubble_layer(frames, p, size, some(crowd, 3500, spec[1, 0]), wind, spec[1]),
-            bubble_layer(frames, p, size, some(crowd, 3800, spec[2, 0]), wind, spec[2]),
-        )
+    drawing = nothing(frames)
+    for k in range(present(spec)):
+        t = some(crowd, 2900 + many(k), spec[k, 0])
+        drawing = with_layer(drawing, bubble_layer(frames, p, size, t, wind, spec[k]))
     return drawing

@@ -5,6 +5,7 @@ check runs against networks whose weights were rounded the same way.
 """
 
 import io
+import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -66,13 +67,32 @@ def trace(graph: Graph) -> onnx.ModelProto:
 
 def save(model: onnx.ModelProto, path: Path) -> None:
     """Writes a graph, its weights as float16."""
-    model = store_half(model)
+    model = store_half(simplify(model))
     model.producer_name, model.doc_string = "kinora", ""
     for node in model.graph.node:
         node.doc_string = ""
     onnx.checker.check_model(model)
     path.parent.mkdir(parents=True, exist_ok=True)
     onnx.save(model, path)
+
+
+def simplify(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Constants folded and nodes without effect left out, which ONNX Runtime would do again at every start.
+    Only what every execution provider has is written."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        options = ort.SessionOptions()
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.optimized_model_filepath = str(path)
+        options.log_severity_level = 3
+        ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        simple = onnx.load(path)
+    if any(node.domain for node in simple.graph.node):
+        raise SystemExit("simplifying made operators of ONNX Runtime's own")
+    standard = [each for each in simple.opset_import if not each.domain]
+    del simple.opset_import[:]
+    simple.opset_import.extend(standard)
+    return simple
 
 
 def store_half(model: onnx.ModelProto) -> onnx.ModelProto:

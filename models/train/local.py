@@ -92,6 +92,16 @@ def _pick(one_hot: Tensor, kind: int, values: tuple[float, ...]) -> Tensor:
     return one_hot[:, kind] @ one_hot.new_tensor(values)
 
 
+def _column(components: tuple[tuple, ...], k: int, like: Tensor) -> Tensor:
+    """Number k of each: (N, 1, 1, 1)."""
+    return like.new_tensor([each[k] for each in components])[:, None, None, None]
+
+
+def _cycles(one_hot: Tensor, kind: int, components: tuple[tuple, ...]) -> Tensor:
+    """Cycles of each component, its third number, at the class that was asked for: (N,)."""
+    return one_hot.new_tensor([each[2] for each in components]) @ one_hot[0, kind]
+
+
 def wind(one_hot: Tensor, course: Tensor) -> Tensor:
     """-1 towards the left, 1 towards the right: the one asked for, else one of the course's: (1,)."""
     asked = (one_hot[:, WIND_LEFT, 0] - one_hot[:, WIND_RIGHT, 0]).clamp(-1, 1)
@@ -123,25 +133,23 @@ def waves(
     near, extent = _depth(water)
     size = _pick(one_hot, WAVES, WAVE_SIZE)[:, None, None, None]
     soft = water * _step(0.2, 0.9, _blur(water, 9))
-    sines, cosines, cycles = [], [], []
-    for j, (length, height, turns, turn) in enumerate(SEA):
-        k = j % 4
-        seed = (course if j < 4 else details)[:, :, None, None, None]
-        angle = (seed[:, 9 + k] - 0.5) * 2 * turn + 0.35 * blows[:, None, None, None]
-        longer = length * (0.75 + 0.6 * seed[:, 13 + k])
-        across = angle.sin() * plane.x * 1.1 / (near + 0.25)
-        towards = angle.cos() * FORESHORTENING / 0.86 * 2 * plane.ay * extent * near.log()
-        phase = TAU * ((across + towards) / longer + seed[:, 17 + k])
-        # What the maps cannot hold is left out.
-        held = _step(3, 6, longer * near / FORESHORTENING / plane.cell)
-        amount = size * height * near * held * soft
-        s, c = phase.sin() * amount, phase.cos() * amount
-        slope = LIGHT / longer
-        # sin(phase - wt) up and down, cos(phase - wt) to and fro and as light.
-        sines.append(torch.cat([0.6 * s, -c, slope * s], 1))
-        cosines.append(torch.cat([0.6 * c, s, slope * c], 1))
-        cycles.append(_pick(one_hot, WAVES, turns))
-    return torch.cat(cycles), torch.stack([torch.cat(sines), torch.cat(cosines)])
+    # One row for each component: the graph has a node for each step, not one for each step and component.
+    lengths, heights, bends = (_column(SEA, k, water) for k in (0, 1, 3))
+    seed = torch.cat([course[:, 9:21].reshape(3, 4), details[:, 9:21].reshape(3, 4)], 1)
+    turn, stretch, start = seed[:, :, None, None, None].unbind()
+    angle = (turn - 0.5) * 2 * bends + 0.35 * blows[:, None, None, None]
+    longer = lengths * (0.75 + 0.6 * stretch)
+    across = angle.sin() * plane.x * 1.1 / (near + 0.25)
+    towards = angle.cos() * FORESHORTENING / 0.86 * 2 * plane.ay * extent * near.log()
+    phase = TAU * ((across + towards) / longer + start)
+    # What the maps cannot hold is left out.
+    held = _step(3, 6, longer * near / FORESHORTENING / plane.cell)
+    amount = size * heights * near * held * soft
+    s, c = phase.sin() * amount, phase.cos() * amount
+    slope = LIGHT / longer
+    # sin(phase - wt) up and down, cos(phase - wt) to and fro and as light.
+    sines, cosines = torch.cat([0.6 * s, -c, slope * s], 1), torch.cat([0.6 * c, s, slope * c], 1)
+    return _cycles(one_hot, WAVES, SEA), torch.stack([sines, cosines])
 
 
 def _rooted(foliage: Tensor) -> Tensor:
@@ -163,39 +171,30 @@ def sway(
     plane = Plane(foliage)
     blows = blows[:, None, None, None]
     amount = free * _pick(one_hot, SWAY, SWAY_SIZE)[:, None, None, None]
-    none = torch.zeros_like(amount)
-    sines, cosines, cycles = [], [], []
-
-    def add(phase: Tensor, du: Tensor, dv: Tensor, turns: Tensor) -> None:
-        s, c = phase.sin(), phase.cos()
-        sines.append(torch.cat([du * c, dv * c, none], 1))
-        cosines.append(torch.cat([du * s, dv * s, none], 1))
-        cycles.append(turns)
-
-    first = none
-    for j, (length, reach, turns) in enumerate(GUSTS):
-        seed = course[:, :, None, None, None]
-        longer = length * (0.8 + 0.4 * seed[:, 21 + j])
-        along = blows * plane.x + 0.6 * (seed[:, 24 + j] - 0.5) * plane.y
-        phase = TAU * (seed[:, 27 + j] - along / longer)
-        turn = _pick(one_hot, SWAY, turns)
-        # The content leans with the wind, so the look goes against it.
-        add(phase, -blows * reach * amount, 0.25 * reach * amount, turn)
-        if j == 1:
-            first, gust_turn = phase, turn
-    for j, (size, reach, turns) in enumerate(FLUTTER):
-        seed = details[:, :, None, None, None]
-        tuft = size * (0.8 + 0.4 * seed[:, 21 + j])
-        # A stalk flutters as one, neighbours out of step and without the order of a wave.
-        a = TAU * (plane.x / tuft + seed[:, 24 + j])
-        b = TAU * (0.4 * plane.y / tuft + seed[:, 27 + j])
-        phase = 1.5 * (a + b.cos()).sin() + 1.5 * (0.62 * a + 2.1 * b).cos() + TAU * seed[:, 18 + j]
-        turn = _pick(one_hot, SWAY, turns)
-        du, dv = reach * amount, 0.4 * reach * amount
-        add(phase, du, dv, turn)
-        add(phase + first, 0.5 * du, 0.5 * dv, turn + gust_turn)
-        add(phase - first, 0.5 * du, 0.5 * dv, turn - gust_turn)
-    return torch.cat(cycles), torch.stack([torch.cat(sines), torch.cat(cosines)])
+    stretch, lean, start = course[:, 21:30].reshape(3, 3, 1, 1, 1).unbind()
+    lengths, reach = (_column(GUSTS, k, foliage) for k in (0, 1))
+    along = blows * plane.x + 0.6 * (lean - 0.5) * plane.y
+    gusts = TAU * (start - along / (lengths * (0.8 + 0.4 * stretch)))
+    # The content leans with the wind, so the look goes against it.
+    gusts_u, gusts_v = -blows * reach * amount, 0.25 * reach * amount
+    own, stretch, across, down = details[:, 18:30].reshape(4, 3, 1, 1, 1).unbind()
+    sizes, reach = (_column(FLUTTER, k, foliage) for k in (0, 1))
+    tuft = sizes * (0.8 + 0.4 * stretch)
+    # A stalk flutters as one, neighbours out of step and without the order of a wave.
+    a = TAU * (plane.x / tuft + across)
+    b = TAU * (0.4 * plane.y / tuft + down)
+    alone = 1.5 * (a + b.cos()).sin() + 1.5 * (0.62 * a + 2.1 * b).cos() + TAU * own
+    # Each also with the second gust's beat.
+    flutter = torch.stack([alone, alone + gusts[1:2], alone - gusts[1:2]], 1).flatten(0, 1)
+    share = flutter.new_tensor([1.0, 0.5, 0.5]).repeat(len(FLUTTER))[:, None, None, None]
+    flutter_u = share * (reach * amount).repeat_interleave(3, 0)
+    phase = torch.cat([gusts, flutter])
+    du, dv = torch.cat([gusts_u, flutter_u]), torch.cat([gusts_v, 0.4 * flutter_u])
+    s, c, none = phase.sin(), phase.cos(), torch.zeros_like(phase)
+    sines, cosines = torch.cat([du * c, dv * c, none], 1), torch.cat([du * s, dv * s, none], 1)
+    of_gusts, of_flutter = _cycles(one_hot, SWAY, GUSTS), _cycles(one_hot, SWAY, FLUTTER)
+    beats = torch.stack([of_flutter, of_flutter + of_gusts[1], of_flutter - of_gusts[1]], 1).flatten()
+    return torch.cat([of_gusts, beats]), torch.stack([sines, cosines])
 
 
 def clouds(sky: Tensor, one_hot: Tensor, blows: Tensor, course: Tensor, details: Tensor) -> Tensor:

@@ -50,6 +50,20 @@ def some(crowd: Tensor, row: int, count: Tensor) -> Tensor:
     return crowd[row : row + int(count.to(torch.int64))]
 
 
+def present(spec: Tensor) -> int:
+    """How many layers (L, numbers) are drawn: none of a kind that is absent.
+
+    A loop of so many rounds is one body in the graph. Written out for each layer, all kinds together took
+    four fifths of the time that the graph takes to open.
+    """
+    return int((spec[:, 0] > 0).sum())
+
+
+def many(layer: int) -> int:
+    """Where in its kind's rows of the crowd a layer begins whose particles may be hundreds."""
+    return 600 * layer - 300 * (layer // 2)
+
+
 def wrap(x: Tensor, length: Tensor, margin: Tensor) -> Tensor:
     """x in whole lengths → a place from -margin to length + margin, entering where it leaves."""
     return fraction(x) * (length + 2 * margin) - margin
@@ -111,7 +125,5 @@ def nothing(frames: Tensor) -> tuple[Tensor, Tensor]:
     return torch.zeros([0], dtype=torch.int64), torch.zeros([0], dtype=frames.dtype)
 
 
-def together(
-    back: tuple[Tensor, Tensor], middle: tuple[Tensor, Tensor], front: tuple[Tensor, Tensor]
-) -> tuple[Tensor, Tensor]:
-    return torch.cat([back[0], middle[0], front[0]]), torch.cat([back[1], middle[1], front[1]])
+def with_layer(drawing: tuple[Tensor, Tensor], layer: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    return torch.cat([drawing[0], layer[0]]), torch.cat([drawing[1], layer[1]])

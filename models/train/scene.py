@@ -28,6 +28,8 @@ WIND = ("wind-left", "wind-right")
 # Kinds that need a part of the picture, in the order of the masks: water, foliage, sky.
 PLACED = ("waves", "sway", "clouds")
 
+NO_MASKS = (1, 3, 32, 32)
+
 # What all frames share, in the order of Prepare's results and of Frame's arguments.
 SHARED = ("picture", "size", "cycles", "factors", "way", "second", "hot", "course", "details", "first")
 
@@ -43,6 +45,19 @@ def fps_features(fps: Tensor) -> Tensor:
     return torch.cat([angle.cos(), angle.sin()], 1)
 
 
+class Found(nn.Module):
+    """The masks of `find` where anything needs them; else empty ones, whose size costs nothing."""
+
+    def __init__(self, find: nn.Module) -> None:
+        super().__init__()
+        self.find = find
+
+    def forward(self, picture: Tensor, needed: Tensor) -> Tensor:
+        """picture (1, 3, H, W) in -1 … 1, needed () → (1, 3, h, w)."""
+        found: Tensor = self.find(picture) if bool(needed) else torch.zeros(NO_MASKS)
+        return found
+
+
 class Prepare(nn.Module):
     """What all frames share.
 
@@ -51,7 +66,7 @@ class Prepare(nn.Module):
 
     def __init__(self, head: nn.Module, find: nn.Module) -> None:
         super().__init__()
-        self.head, self.find = head, find
+        self.head, self.found = head, Found(find)
         self.decoder = dct.Decoder()
         self.register_buffer("classes", torch.eye(4), persistent=False)
         self.register_buffer("levels", torch.tensor(LEVELS), persistent=False)
@@ -106,8 +121,8 @@ class Prepare(nn.Module):
         view and position of each frame (F, 5), SHARED.
         """
         picture = self.decoder(image_latents[:, :, 0])
-        places = self.find(picture)
         asked, unwanted = self.asked(encoder_hidden_states)
+        places = self.found(picture, (self.places @ (1 - asked[0, :, 0])).sum() > 0)
         hot = self.done(asked, unwanted, masks.fits(places))
         rate = fps.to(picture.dtype)
         gain = fps_gain(rate)
@@ -123,8 +138,9 @@ class Prepare(nn.Module):
             path = camera.camera(hot, gain, p[None], half, (seen[1], seen[0]), course, focus)
             return torch.cat([numbers.reshape(-1, 1) for numbers in path], 1)
 
-        whole = views(torch.linspace(0, 1, camera.SAMPLES, dtype=picture.dtype))
-        own = views(frame_positions)
+        evenly = torch.linspace(0, 1, camera.SAMPLES, dtype=picture.dtype)
+        both = views(torch.cat([evenly, frame_positions]))
+        whole, own = both[: camera.SAMPLES], both[camera.SAMPLES :]
         given = torch.where(frame_views[:, :1] > 0, frame_views, own)
         frames = torch.cat([given, frame_positions[:, None]], 1)
         moving = local.maps(places, hot, gain, course, details)
