@@ -9,6 +9,7 @@ import type { RedisAddress } from './queue/redis.ts';
 import { schedulerNames } from './request/model-limits.ts';
 import { optionTable } from './request/request.ts';
 import { readValues } from './settings-file.ts';
+import { bucketOf, storageFields } from './storage/settings.ts';
 
 const number = (min: number, max: number) => {
   const error = `expected a number from ${min} to ${max}`;
@@ -120,6 +121,7 @@ export const environmentSchema = z.object({
         'expected redis://:PASSWORD@HOST:PORT/DATABASE, rediss://… or unix:///path; in a password, signs such as @ : / # % are written %40 %3A %2F %23 %25',
     })
     .optional(),
+  ...storageFields,
   KINORA_INBOX: z.string().optional(),
   KINORA_DISCORD_TOKEN: z
     .string()
@@ -229,7 +231,7 @@ function toConfig(env: z.output<typeof environmentSchema>) {
   const ownModels = [...new Set([homeFolder, projectFolder])].map((folder) => path.join(folder, 'models'));
   return {
     dataDir: env.KINORA_DATA_DIR,
-    /** Pictures that came in and videos that went out. */
+    /** Pictures that came in and videos that went out, unless they lie in a bucket. */
     jobsFolder: path.join(env.KINORA_DATA_DIR, 'jobs'),
     /** Disk tier of the latent cache. */
     cacheFolder: path.join(env.KINORA_DATA_DIR, 'cache'),
@@ -262,6 +264,7 @@ function toConfig(env: z.output<typeof environmentSchema>) {
         : { bot: env.KINORA_METRICS_PORT, worker: env.KINORA_METRICS_PORT + 1 },
     web: webOf(env),
     redis: redisAddress(env.REDIS_URL),
+    storage: bucketOf(env, env.KINORA_DATA_DIR),
     /** Folder whose pictures are animated. */
     inboxFolder: env.KINORA_INBOX,
     discord: env.KINORA_DISCORD_TOKEN

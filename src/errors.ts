@@ -52,6 +52,10 @@ export const errorCatalogue = {
   },
   OUTPUT_UNWRITABLE: { exitCode: 7, remedy: 'Choose an output path that you may write to.' },
   DISK_FULL: { exitCode: 7, remedy: 'Free some disk space and try again.' },
+  STORAGE_FAILED: {
+    exitCode: 7,
+    remedy: 'Run "npm run doctor" to see what is wrong with the storage, then try again.',
+  },
   FFMPEG_MISSING: { exitCode: 7, remedy: 'Install ffmpeg, or set FFMPEG_PATH to it.' },
   ENCODE_FAILED: { exitCode: 7, remedy: 'Run "npm run doctor" to check ffmpeg, then try again.' },
   EXPIRED: { exitCode: 6, remedy: 'Its credits were given back; ask again when the queue is shorter.' },

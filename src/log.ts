@@ -14,6 +14,7 @@ const secretPatterns: readonly RegExp[] = [
   /\bwhsec_[\w+/=-]{16,}/g, // Secret of a webhook
   /(?<=\bkinora_session=)[^\s;,"\\]+/g, // Cookie of the studio page
   /(?<=\/sign-in#)[^\s"\\]+/g, // Token of a sign-in link
+  /(?<=\bX-Amz-(?:Signature|Credential|Security-Token)=)[^\s&"\\]+/gi, // Link to a file in the storage
   /(?<=\b(?:Bearer|Basic) )[\w.~+/=-]{8,}/g, // Authorization header
   /(?<=\b[a-z][a-z0-9+.-]{1,20}:\/\/)[^\s/"\\]+(?=@)/gi, // User and password in an address: Redis, a proxy
 ];

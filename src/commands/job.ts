@@ -22,7 +22,7 @@ export async function showJob(config: Config, jobId: string, json: boolean): Pro
     if (!report) {
       const days = Math.round(config.jobFiles.retentionMs / 86_400_000);
       throw new CommandError(
-        `There is no job ${jobId}. A job is forgotten ${days} days after its answer; take the id of another from /stats, from "jobId" in the log, or from the folders in ${config.jobsFolder}.`,
+        `There is no job ${jobId}. A job is forgotten ${days} days after its answer; take the id of another from /stats, from "jobId" in the log, or from the folders in ${config.storage ? 'the bucket' : config.jobsFolder}.`,
         'INVALID_OPTION',
       );
     }

@@ -3,6 +3,11 @@ import type { Config } from '../config.ts';
 import { FolderStorage } from '../storage/folder-storage.ts';
 import type { Storage } from '../storage/storage.ts';
 
-export async function openStorage({ jobsFolder }: Config): Promise<Storage> {
-  return new FolderStorage(jobsFolder);
+/** Loads the client of S3 only where it is used. */
+export async function openStorage({ storage, jobsFolder }: Config): Promise<Storage> {
+  if (!storage) return new FolderStorage(jobsFolder);
+  const { S3Storage } = await import('../storage/s3-storage.ts');
+  const bucket = new S3Storage(storage);
+  await bucket.sweep();
+  return bucket;
 }

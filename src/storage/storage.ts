@@ -43,7 +43,8 @@ export interface WorkingCopy {
 }
 
 /**
- * Every method throws KinoraError DISK_FULL where there is no room; what is not there is undefined.
+ * Every method throws KinoraError DISK_FULL where there is no room, and STORAGE_FAILED where the storage cannot be used
+ * now; what is not there is undefined.
  */
 export interface Storage {
   /** For people, such as "/data/jobs/t-1" or "s3://bucket/prefix/t-1". */

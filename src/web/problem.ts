@@ -269,6 +269,7 @@ function failureStatus(code: ErrorCode): readonly [number, string, ErrorCode] {
     case 'IMAGE_UNSUPPORTED':
       return [415, 'invalid_request_error', code];
     case 'DISK_FULL':
+    case 'STORAGE_FAILED':
       return [503, 'server_error', code];
     case 'INVALID_OPTION':
     case 'INVALID_PROMPT':

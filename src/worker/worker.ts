@@ -44,7 +44,7 @@ export interface WorkerSettings {
   readonly maxEngineDeaths: number;
   /** How often a running job checks whether it was cancelled: the message may be lost. */
   readonly cancelPollMs: number;
-  /** How long a job waits that met a full disk. */
+  /** How long a job waits that met a full disk, or a storage that did not answer. */
   readonly fullDiskWaitMs: number;
   readonly device: string;
   /** The models whose jobs it makes; the first also makes those that name none. */
@@ -385,8 +385,8 @@ export class JobWorker {
         throw error; // BullMQ tries again after its back-off
       }
     }
-    if (code === 'DISK_FULL') {
-      this.#log.warn({ jobId, err: message }, 'the disk is full; the job waits');
+    if (code === 'DISK_FULL' || code === 'STORAGE_FAILED') {
+      this.#log.warn({ jobId, code, err: message }, 'the video cannot be stored now; the job waits');
       await this.#artifacts.removeOutput(jobId).catch(() => {}); // the next attempt removes it
       return await this.#handBack(job, token, this.#settings.fullDiskWaitMs);
     }

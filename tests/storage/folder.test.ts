@@ -6,7 +6,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import { FolderStorage } from '../../src/storage/folder-storage.ts';
 import { conformance } from './conformance.ts';
 
-conformance('a folder as storage', async (folder) => new FolderStorage(join(folder, 'jobs')));
+conformance('a folder as storage', async (folder) => new FolderStorage(join(folder, 'jobs')), 100);
 
 async function emptyFolder(): Promise<{ folder: string; storage: FolderStorage }> {
   const folder = await mkdtemp(join(tmpdir(), 'kinora-folder-'));

@@ -78,6 +78,8 @@ const failures: Readonly<Record<ErrorCode, (message: string, remedy: string) => 
   BAD_NUMBERS: () => 'The model produced no usable picture. Try another seed or a lower guidance.',
   OUTPUT_UNWRITABLE: () => broken,
   DISK_FULL: () => 'There is no disk space left here. The admins have to free some; try again later.',
+  STORAGE_FAILED: () =>
+    'Pictures and videos cannot be stored or fetched right now. Try again in a few minutes.',
   FFMPEG_MISSING: () => broken,
   ENCODE_FAILED: () => 'The video could not be written. Try again, or tell the admins.',
   EXPIRED: () => 'This waited too long in the queue. Ask again when it is shorter.',

@@ -136,6 +136,7 @@ const failures: Readonly<Record<ErrorCode, string>> = {
   BAD_NUMBERS: '模型没有得出可用的画面。请换一个种子，或降低引导强度。',
   OUTPUT_UNWRITABLE: broken,
   DISK_FULL: '服务器的磁盘已满，需要管理员清理空间。请稍后再试。',
+  STORAGE_FAILED: '现在无法保存或读取图片和视频，请过几分钟再试。',
   FFMPEG_MISSING: broken,
   ENCODE_FAILED: '视频写入失败。请再试一次，或告诉管理员。',
   EXPIRED: '排队时间太长，任务已过期。请等队伍短一些再试。',

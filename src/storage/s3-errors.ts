@@ -1,0 +1,95 @@
+/** What an S3 service answers, in sentences: without its own words, which may hold keys. */
+import { KinoraError } from '../errors.ts';
+
+const codeOf = (error: unknown): string => {
+  if (typeof error !== 'object' || error === null) return '';
+  // Those of the service have a name; those of the network a code.
+  if ('code' in error && typeof error.code === 'string') return error.code;
+  return 'name' in error && typeof error.name === 'string' ? error.name : '';
+};
+
+function statusOf(error: unknown): number {
+  const metadata =
+    typeof error === 'object' && error !== null && '$metadata' in error ? error.$metadata : undefined;
+  const isKnown = typeof metadata === 'object' && metadata !== null && 'httpStatusCode' in metadata;
+  return isKnown ? Number(metadata.httpStatusCode) : 0;
+}
+
+export function isAbsent(error: unknown): boolean {
+  return statusOf(error) === 404 && codeOf(error) !== 'NoSuchBucket';
+}
+
+/** Somebody was faster, where a file may only be put if there is none. */
+export function isThereAlready(error: unknown): boolean {
+  return statusOf(error) === 412 || statusOf(error) === 409;
+}
+
+const fullCodes: ReadonlySet<string> = new Set([
+  'QuotaExceeded',
+  'XMinioStorageFull',
+  'XMinioAdminBucketQuotaExceeded',
+  'InsufficientStorage',
+  'StorageFull',
+]);
+const clockCodes: ReadonlySet<string> = new Set(['RequestTimeTooSkewed', 'RequestExpired']);
+const keyCodes: ReadonlySet<string> = new Set([
+  'InvalidAccessKeyId',
+  'SignatureDoesNotMatch',
+  'ExpiredToken',
+  'InvalidToken',
+]);
+const regionCodes: ReadonlySet<string> = new Set([
+  'AuthorizationHeaderMalformed',
+  'PermanentRedirect',
+  'IllegalLocationConstraintException',
+]);
+const passingCodes: ReadonlySet<string> = new Set([
+  'RequestTimeout',
+  'SlowDown',
+  'TooManyRequests',
+  ...clockCodes,
+]);
+
+/** Whether the same call may succeed soon. The client corrects its idea of the time by each answer. */
+export function isPassing(error: unknown): boolean {
+  const status = statusOf(error);
+  if (fullCodes.has(codeOf(error)) || status === 507 || status === 501) return false;
+  // Without a status nobody answered.
+  return status === 0 || status === 429 || status >= 500 || passingCodes.has(codeOf(error));
+}
+
+/** @param bucket its name, for the sentence */
+export function toKinoraError(error: unknown, bucket: string): KinoraError {
+  if (error instanceof KinoraError) return error;
+  const code = codeOf(error);
+  const status = statusOf(error);
+  const failed = (sentence: string, remedy?: string): KinoraError =>
+    new KinoraError('STORAGE_FAILED', sentence, { remedy });
+  if (fullCodes.has(code) || status === 507) {
+    const remedy = 'Make room in the bucket, or raise its quota.';
+    return new KinoraError('DISK_FULL', 'The storage of this Kinora is full.', { remedy });
+  }
+  if (code === 'NoSuchBucket')
+    return failed(`The bucket ${bucket} does not exist.`, 'Make it, or correct KINORA_STORAGE.');
+  if (clockCodes.has(code))
+    return failed(
+      'The clock of this machine and that of the storage differ too much.',
+      "Set this machine's clock, best by NTP.",
+    );
+  if (keyCodes.has(code))
+    return failed(
+      'The storage does not know the keys.',
+      'Correct AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.',
+    );
+  if (code === 'CredentialsProviderError')
+    return failed('There are no keys for the storage.', 'Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.');
+  if (regionCodes.has(code) || status === 301)
+    return failed(`The bucket ${bucket} is in another region.`, 'Correct AWS_REGION or AWS_ENDPOINT_URL.');
+  if (status === 401 || status === 403)
+    return failed(
+      `The storage does not let Kinora use the bucket ${bucket}.`,
+      'Its keys must allow to list the bucket, and to get, put and delete objects.',
+    );
+  const what = status === 0 ? code || 'no answer' : `status ${status}`;
+  return failed(`The storage does not answer as it should (${what}).`);
+}

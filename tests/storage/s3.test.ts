@@ -1,0 +1,168 @@
+/** The storage that is a bucket, before a stand-in of an S3 service, and what happens when that fails. */
+import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { S3Patience, S3Settings } from '../../src/storage/s3-client.ts';
+import { S3Storage } from '../../src/storage/s3-storage.ts';
+import { FakeS3, type Fault } from '../fakes/s3.ts';
+import { conformance } from './conformance.ts';
+
+/** Long enough for a busy machine, and for nothing else. */
+const patience: Partial<S3Patience> = { firstPauseMs: 5, silenceMs: 1_000, attempts: 3 };
+
+let s3: FakeS3;
+beforeAll(async () => {
+  s3 = await FakeS3.start();
+});
+afterAll(() => s3.stop());
+afterEach(() => {
+  s3.objects.clear();
+  s3.faults.length = 0;
+  s3.seen.length = 0;
+  s3.clockMs = 0;
+  s3.quotaBytes = Number.POSITIVE_INFINITY;
+});
+
+const open = async (folder: string, changes: Partial<S3Settings> = {}): Promise<S3Storage> =>
+  new S3Storage(s3.settings(join(folder, 'work'), changes), patience);
+
+conformance('a bucket as storage', (folder) => open(folder), 100);
+conformance('a bucket without a prefix as storage', (folder) => open(folder, { prefix: '' }), 100);
+
+describe('a bucket', () => {
+  const place = { folder: 't-1', name: 'video.mp4' };
+  let folder: string;
+  let storage: S3Storage;
+  const fail = (method: string, kind: Fault['kind'], times = 1): void => {
+    s3.faults.push({ method, kind, times, path: 'video.mp4' });
+  };
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'kinora-s3-'));
+    storage = await open(folder);
+  });
+  afterEach(() => rm(folder, { recursive: true, force: true }));
+
+  it('has names that people can find, and types that browsers play', async () => {
+    await storage.put(place, 'video');
+    expect([...s3.objects.keys()]).toEqual(['some/where/t-1/video.mp4']);
+    expect(s3.objects.get('some/where/t-1/video.mp4')?.type).toBe('video/mp4');
+    expect(storage.location('t-1')).toBe('s3://kinora-test/some/where/t-1');
+  });
+
+  const mb = Buffer.alloc(1_000_000, 'kinora');
+  it.each([
+    ['status 500', { status: 500, code: 'InternalError' }],
+    ['status 503', { status: 503, code: 'SlowDown' }],
+    ['status 429', { status: 429, code: 'TooManyRequests' }],
+    ['a connection cut in the middle', 'cut in the middle of the upload'],
+    ['no answer', 'silent'],
+  ] as const)('puts a file in spite of %s', async (_, kind) => {
+    await writeFile(join(folder, 'video.mp4'), mb);
+    fail('PUT', kind, 2);
+    const copy = await storage.checkOut('t-1', []);
+    await writeFile(join(copy.path, 'video.mp4'), mb);
+    await copy.keep('video.mp4');
+    await copy.close();
+    expect(s3.objects.get('some/where/t-1/video.mp4')?.bytes.equals(mb)).toBe(true);
+    expect(s3.seen.filter((line) => line.startsWith('PUT'))).toHaveLength(3);
+  });
+
+  it('has nothing of a file that could not be put as a whole', async () => {
+    await storage.put(place, 'earlier');
+    fail('PUT', 'cut in the middle of the upload', 3);
+    await expect(storage.put(place, mb)).rejects.toMatchObject({ code: 'STORAGE_FAILED' });
+    expect((await storage.read(place))?.toString()).toBe('earlier');
+  });
+
+  it.each([
+    ['status 500', { status: 500, code: 'InternalError' }],
+    ['a connection cut in the middle', 'cut in the middle of the download'],
+    ['no answer', 'silent'],
+    ['silence in the middle', 'silent in the middle of the download'],
+  ] as const)('fetches a file in spite of %s', async (_, kind) => {
+    await storage.put(place, mb);
+    fail('GET', kind, 1);
+    const copy = await storage.checkOut('t-1', ['video.mp4']);
+    expect((await readFile(join(copy.path, 'video.mp4'))).equals(mb)).toBe(true);
+    await copy.close();
+    fail('GET', kind, 1);
+    expect((await storage.read(place))?.equals(mb)).toBe(true);
+  });
+
+  it('leaves no copy of what could not be fetched, and breaks a stream that is cut', async () => {
+    await storage.put(place, mb);
+    fail('GET', 'cut in the middle of the download', 3);
+    await expect(storage.checkOut('t-1', ['video.mp4'])).rejects.toMatchObject({ code: 'STORAGE_FAILED' });
+    expect(await readdir(join(folder, 'work'))).toEqual([]);
+    fail('GET', 'cut in the middle of the download', 1);
+    const stream = await storage.stream(place);
+    await expect(stream && buffer(stream)).rejects.toThrow();
+  });
+
+  it('waits for a reader as long as they like', async () => {
+    const large = Buffer.alloc(8_000_000, 'kinora');
+    await storage.put(place, large);
+    const slow = new S3Storage(s3.settings(join(folder, 'work')), { ...patience, silenceMs: 200 });
+    const stream = await slow.stream(place);
+    if (!stream) throw new Error('no stream');
+    await new Promise((resolve) => setTimeout(resolve, 600)); // longer than silence may be
+    expect((await buffer(stream)).equals(large)).toBe(true);
+  });
+
+  it('is used in spite of a wrong clock, by the time of its answers', async () => {
+    s3.clockMs = 3 * 3_600_000;
+    await storage.put(place, 'video');
+    expect((await storage.read(place))?.toString()).toBe('video');
+  });
+
+  const secret = /a\+secret|AKIA/;
+  it.each([
+    ['with a clock that cannot be corrected', 403, 'RequestTimeTooSkewed', 'STORAGE_FAILED', /clock/],
+    ['that is full', 403, 'QuotaExceeded', 'DISK_FULL', /full/],
+    ['of a full machine', 507, 'XMinioStorageFull', 'DISK_FULL', /full/],
+    ['that may not be used', 403, 'AccessDenied', 'STORAGE_FAILED', /does not let/],
+    ['that was made elsewhere', 301, 'PermanentRedirect', 'STORAGE_FAILED', /region/],
+    ['with keys that ran out', 400, 'ExpiredToken', 'STORAGE_FAILED', /keys/],
+    ['of a broken service', 500, 'InternalError', 'STORAGE_FAILED', /status 500/],
+  ] as const)('%s is one sentence', async (_, status, code, expected, sentence) => {
+    fail('PUT', { status, code }, 3);
+    const error = await storage.put(place, 'video').catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ code: expected, message: expect.stringMatching(sentence) });
+    expect(JSON.stringify(error) + String(error)).not.toMatch(secret);
+  });
+
+  it('that is not there, has other keys, or does not answer is one sentence', async () => {
+    const said = async (changes: Partial<S3Settings>): Promise<string> => {
+      const other = await open(folder, changes);
+      const error = await other.read(place).catch((reason: unknown) => reason);
+      expect(error).toMatchObject({ code: 'STORAGE_FAILED' });
+      expect(JSON.stringify(error) + String(error)).not.toMatch(secret);
+      return String(error);
+    };
+    expect(await said({ bucket: 'another' })).toMatch(/bucket another does not exist/);
+    const { credentials = { accessKeyId: '', secretAccessKey: '' } } = s3.settings(folder);
+    expect(await said({ credentials: { ...credentials, secretAccessKey: 'x' } })).toMatch(/know the keys/);
+    expect(await said({ endpoint: 'http://127.0.0.1:9' })).toMatch(/does not answer/);
+  });
+
+  it('that is full takes what fits again', async () => {
+    s3.quotaBytes = 10;
+    await expect(storage.put(place, mb)).rejects.toMatchObject({ code: 'DISK_FULL' });
+    await storage.put(place, 'fits');
+    expect((await storage.read(place))?.toString()).toBe('fits');
+  });
+
+  it('loses the copies on this machine with the folder, and those of processes that died', async () => {
+    await storage.put(place, 'video');
+    const old = await storage.checkOut('t-1', ['video.mp4']);
+    await utimes(old.path, 1, 1);
+    await storage.checkOut('t-2', []);
+    await storage.sweep();
+    expect(await readdir(join(folder, 'work'))).toEqual([expect.stringMatching(/^t-2\./)]);
+    await storage.remove('t-2');
+    expect(await readdir(join(folder, 'work'))).toEqual([]);
+    expect((await storage.read(place))?.toString()).toBe('video');
+  });
+});
