@@ -82,6 +82,7 @@ const nobody: Waiting = { model: undefined, enter: () => {} };
 export class TurnWorker extends Worker<QueueData> {
   readonly #turns: Turns;
   readonly #model: string | undefined;
+  #isProcessing = false;
 
   constructor(
     queue: string,
@@ -109,10 +110,24 @@ export class TurnWorker extends Worker<QueueData> {
 
   /** The next job is taken when its turn comes, not together with the end of this one. */
   override async processJob(job: Job<QueueData>, token: string): Promise<void> {
+    this.#isProcessing = true;
     try {
       await super.processJob(job, token, () => false);
     } finally {
+      this.#isProcessing = false;
       this.#turns.leave();
     }
+  }
+
+  /**
+   * No next job comes with the end of one, by which BullMQ would take the queue for empty, and ask Redis whether it is
+   * before it waits for its turn again: too late to be preferred.
+   */
+  override async nextJobFromJobData(
+    ...args: Parameters<Worker<QueueData>['nextJobFromJobData']>
+  ): Promise<Job<QueueData>> {
+    // BullMQ's type leaves out the undefined by which it says itself that there is no job.
+    if (this.#isProcessing) return undefined as unknown as Job<QueueData>;
+    return await super.nextJobFromJobData(...args);
   }
 }
