@@ -29,6 +29,7 @@ export const slow = [
   'tests/commands/engines.test.ts',
   'tests/commands/job.test.ts',
   'tests/commands/keys.test.ts',
+  'tests/commands/several-workers.test.ts',
   'tests/commands/setup-cuda/*.test.ts',
   'tests/demo/*.test.ts',
   'tests/engine/faults.test.ts',

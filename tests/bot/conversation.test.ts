@@ -172,6 +172,8 @@ describe('asking', () => {
   it('tells once those who describe something to a model that looks only at the picture', async () => {
     const { client, artifacts } = talk.services;
     const rules = new RuleBook(new RuleStore(talk.admin.trail));
+    const moderator = { ...ann, isModerator: true };
+    await talk.conversation.ruleWords(moderator, here, ['words', 'add', 'gore']);
     const models = new Models([svdManifest()]);
     const requests = new Requests({ client, artifacts, rules, day: openTerms.day, models, log });
     const picture = await pictureBytes('orientation-1.jpg');
@@ -190,6 +192,13 @@ describe('asking', () => {
     if (silent.kind !== 'accepted') throw new Error('refused');
     expect(renderRequest(silent, en).text).not.toContain(en.status.looksOnly);
     expect(silent.cost).toBe(told.cost);
+
+    // Words that it does not read stand in the chat all the same.
+    const blocked = await ask('v-3', bob, { prompt: 'gore' });
+    expect(renderRequest(blocked, en).text).toBe(en.rules.refused.word('g…'));
+    const negative = await ask('v-4', bob, { negativePrompt: 'gore' });
+    expect(renderRequest(negative, en).text).toBe(en.rules.refused.word('g…'));
+    expect(await talk.client.ledger.read('v-3')).toBeUndefined();
 
     expect(requests.offered).toMatchObject({ prompt: false, camera: false, negative: false, motions: [] });
     for (const help of [en.helpText.captions(requests.offered), en.helpText.commands(requests.offered)]) {

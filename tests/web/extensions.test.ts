@@ -66,6 +66,19 @@ describe('an extension', () => {
     expect(long.slice(0, 6)).toEqual(short);
     expect(longest.slice(0, 12)).toEqual(long);
     expect(new Set(longest).size).toBe(16);
+
+    // A remix keeps the frames of the earlier video, too, and makes what comes next in another way.
+    const remix = await videoOf(
+      await ann.postJson(`/v1/videos/${second.id}/remix`, { prompt: 'pan left', num_frames: 4 }),
+    );
+    expect(await ann.finished(remix.id)).toMatchObject({
+      ...{ status: 'completed', prompt: 'pan left', num_frames: 10, remixed_by: 'remix' },
+      remixed_from_video_id: second.id,
+    });
+    const other = await framesOf(remix.id);
+    expect(other.slice(0, 6)).toEqual(short);
+    expect(other).toHaveLength(10);
+    expect(other.slice(6)).not.toEqual(long.slice(6, 10));
   });
 
   it('is refused of a video that is not there, of somebody else, or deleted, and costs nothing then', async () => {

@@ -81,6 +81,24 @@ describe('a mask', () => {
     expect(Math.min(free.left, free.right)).toBeGreaterThan(2);
   });
 
+  it('stays with an extension, and with what is made of that', async () => {
+    // What is still is the earlier file's last frame, which is encoded a second time.
+    const still = 6;
+    const first = await videoOf(await ask({ motion_mask: dataUrl(left) }));
+    await ann.finished(first.id);
+    const longer = await videoOf(await ann.postJson('/v1/videos/extensions', { video: { id: first.id } }));
+    expect(longer.has_motion_mask).toBe(true);
+    const kept = await changes(longer);
+    expect(kept.right).toBeLessThan(still);
+    expect(kept.left).toBeGreaterThan(3 * kept.right);
+    expect((await ann.video(longer.id)).num_frames).toBe(3 + 2);
+    const body = { prompt: 'zoom out' };
+    const remix = await videoOf(await ann.postJson(`/v1/videos/${longer.id}/remix`, body));
+    const other = await changes(remix);
+    expect(other.right).toBeLessThan(still);
+    expect(other.left).toBeGreaterThan(3 * other.right);
+  });
+
   it('comes as the file of a form, too', async () => {
     const form = new FormData();
     form.append('input_reference', new Blob([new Uint8Array(photo)]), 'photo.jpg');
