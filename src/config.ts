@@ -76,6 +76,23 @@ const warmUp = z
   )
   .optional();
 
+const minuteMs = 60_000;
+const unitMs = { s: 1000, m: minuteMs, h: 60 * minuteMs };
+/** "off", or a time such as 10m. In ms. */
+const idleUnload = z
+  .string()
+  .regex(/^(off|\d{1,6} ?[smh])$/, { error: 'expected off, or a time such as 90s, 10m or 2h' })
+  .transform((text) => {
+    const unit = /[smh]$/.exec(text)?.[0];
+    return unit === 's' || unit === 'm' || unit === 'h'
+      ? Number.parseInt(text, 10) * unitMs[unit]
+      : undefined;
+  })
+  .refine((ms) => ms === undefined || (ms >= minuteMs && ms <= 24 * 60 * minuteMs), {
+    error: 'expected off, or a time from 1m to 24h',
+  })
+  .optional();
+
 /** Sometimes written without its scheme. */
 const proxy = z
   .string()
@@ -106,6 +123,7 @@ export const environmentSchema = z.object({
   KINORA_THREADS: whole(0, 256).default(0),
   KINORA_VRAM_GB: number(0.5, 1024).optional(),
   KINORA_WARMUP: warmUp,
+  KINORA_IDLE_UNLOAD: idleUnload,
   KINORA_SCHEDULER: oneOf(...schedulerNames).optional(),
   KINORA_GUIDANCE_END: number(optionTable.guidanceEnd.min, optionTable.guidanceEnd.max).default(1),
   KINORA_REUSE: oneOf('1', '2', '3').default('1'),
@@ -227,6 +245,14 @@ function webOf(env: z.output<typeof environmentSchema>) {
   };
 }
 
+function shortcutsOf(env: z.output<typeof environmentSchema>) {
+  return {
+    ...(env.KINORA_SCHEDULER === undefined ? {} : { scheduler: env.KINORA_SCHEDULER }),
+    guidanceEnd: env.KINORA_GUIDANCE_END,
+    featureReuse: featureReuse[env.KINORA_REUSE],
+  };
+}
+
 function toConfig(env: z.output<typeof environmentSchema>) {
   const ownModels = [...new Set([homeFolder, projectFolder])].map((folder) => path.join(folder, 'models'));
   return {
@@ -242,16 +268,14 @@ function toConfig(env: z.output<typeof environmentSchema>) {
     modelsDirs: env.KINORA_MODELS_DIR ? [env.KINORA_MODELS_DIR, ...ownModels] : ownModels,
     device: env.KINORA_DEVICE,
     threads: env.KINORA_THREADS,
-    /** Bytes of GPU memory that may be used; undefined: those that are free when the engine starts. */
+    /** Bytes of GPU memory that may be used; undefined: those that are free when a model is loaded. */
     vramBytes: env.KINORA_VRAM_GB === undefined ? undefined : env.KINORA_VRAM_GB * bytesPerGigabyte,
     /** Shapes that are run before the first job; undefined: a choice by device. */
     warmUp: env.KINORA_WARMUP,
+    /** After so many ms without a job, a worker's engine gives all its memory back; undefined: never. */
+    idleUnloadMs: env.KINORA_IDLE_UNLOAD,
     /** Defaults of requests that trade exactness for speed; without settings there are none. */
-    shortcuts: {
-      ...(env.KINORA_SCHEDULER === undefined ? {} : { scheduler: env.KINORA_SCHEDULER }),
-      guidanceEnd: env.KINORA_GUIDANCE_END,
-      featureReuse: featureReuse[env.KINORA_REUSE],
-    },
+    shortcuts: shortcutsOf(env),
     cacheMemoryBytes: env.KINORA_CACHE_MEMORY_MB * bytesPerMegabyte,
     cacheDiskBytes: env.KINORA_CACHE_DISK_MB * bytesPerMegabyte,
     metadata: env.KINORA_METADATA === 'on',

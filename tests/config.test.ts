@@ -116,6 +116,19 @@ describe('the configuration', () => {
     ]);
   });
 
+  it.each([
+    ['10m', 600_000],
+    ['90s', 90_000],
+    ['2 h', 7_200_000],
+    ['off', undefined],
+  ])('reads KINORA_IDLE_UNLOAD=%s', (text, ms) => {
+    expect(read({ KINORA_IDLE_UNLOAD: text }).idleUnloadMs).toBe(ms);
+  });
+
+  it.each(['10', '5s', '25h', 'never'])('refuses KINORA_IDLE_UNLOAD=%s', (text) => {
+    expect(() => read({ KINORA_IDLE_UNLOAD: text })).toThrow(/KINORA_IDLE_UNLOAD.*expected off, or a time/);
+  });
+
   it('knows proxies in small letters, and without their scheme', () => {
     const proxies = { https: 'http://proxy:3128', http: undefined, all: 'socks5h://u:p@proxy:1', no: 'a.b' };
     const values = { https_proxy: 'proxy:3128', ALL_PROXY: 'socks5h://u:p@proxy:1', no_proxy: 'a.b' };

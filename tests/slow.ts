@@ -33,6 +33,7 @@ export const slow = [
   'tests/commands/setup-cuda/*.test.ts',
   'tests/demo/*.test.ts',
   'tests/engine/faults.test.ts',
+  'tests/engine/idle.test.ts',
   'tests/engine/memory.test.ts',
   'tests/engine/packs.test.ts',
   'tests/engine/supervisor.test.ts',

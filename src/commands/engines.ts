@@ -39,7 +39,7 @@ export async function startEngine(
       otherPackPaths: others.map(({ folder }) => folder),
       device,
       threads: config.threads,
-      memoryBudgetBytes: await memoryBudget(config, device),
+      memoryBudgetBytes: config.vramBytes,
       warmUp: config.warmUp,
       shortcuts: config.shortcuts,
       cachePath: config.cacheFolder,
@@ -49,7 +49,8 @@ export async function startEngine(
       cacheRetentionMs: config.jobFiles.retentionMs,
       ffmpegPath,
     };
-    const engine = Engine.start(options, {}, log.child({ part: 'engine' }));
+    const settings = { idleUnloadMs: config.idleUnloadMs };
+    const engine = Engine.start(options, settings, log.child({ part: 'engine' }));
     const isLast = index === candidates.length - 1;
     try {
       if (!isLast) await engine.ready();
@@ -76,13 +77,4 @@ async function whyChosen(device: string, packs: readonly Pack[]): Promise<string
   return gpu
     ? `${gpu.name} with ${(gpu.totalBytes / 1024 ** 3).toFixed(0)} GiB is ready`
     : 'it is ready, and faster than the cpu';
-}
-
-/** Bytes of GPU memory that the setting allows, else those that are free now; undefined when unknown or without a GPU. */
-async function memoryBudget(config: Config, device: string): Promise<number | undefined> {
-  const { kind, ordinal } = parseDevice(device);
-  if (kind !== 'cuda' && kind !== 'tensorrt') return undefined;
-  if (config.vramBytes !== undefined) return config.vramBytes;
-  const gpu = await findGpu(ordinal);
-  return gpu && gpu.totalBytes - gpu.usedBytes;
 }

@@ -1,9 +1,10 @@
 /** `kinora worker`: one worker process, with an engine child, for one device. */
 import type { Config } from '../config.ts';
-import type { EngineStatus } from '../engine/supervisor.ts';
+import type { EngineStatus } from '../engine/status.ts';
 import { createLogger } from '../log.ts';
 import { startMetricsServer } from '../metrics/server.ts';
 import { Artifacts } from '../queue/artifacts.ts';
+import { recordLoad } from '../queue/durations.ts';
 import { Keys } from '../queue/keys.ts';
 import { shareLog } from '../queue/live-log.ts';
 import { tellOfModels } from '../queue/models.ts';
@@ -69,6 +70,9 @@ export async function runWorker(config: Config): Promise<void> {
       await Promise.all([engine.stop(), beat.stop()]);
       throw error;
     }
+    const { loadMs } = engine.status();
+    // From the first estimate on, it counts what an idle engine needs to load again.
+    if (loadMs !== null) await recordLoad(redis, new Keys(), packs[0].manifest.id, device, loadMs);
     const names = models.models.join(', ');
     process.stderr.write(
       `The model${packs.length > 1 ? 's' : ''} ${names} run${packs.length > 1 ? '' : 's'} on ${choice}.\n`,

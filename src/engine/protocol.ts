@@ -1,4 +1,5 @@
 /** The messages between parent and engine child. Plain data only: structured cloning carries it between processes. */
+import path from 'node:path';
 import type { SerializedError } from '../errors.ts';
 import type { ClipOrigin, Phase, SmallerRuns, Timings } from '../inference/image-to-video.ts';
 import type { CacheUse } from '../inference/latent-cache.ts';
@@ -23,7 +24,7 @@ export interface EngineOptions {
   /** As LatentCacheOptions.retentionMs. */
   readonly cacheRetentionMs?: number | undefined;
   readonly ffmpegPath: string;
-  /** Memory of the GPU that may be used; absent without a GPU, or when its size is unknown. */
+  /** Memory of the GPU that may be used; absent: what is free whenever a pack is loaded. */
   readonly memoryBudgetBytes?: number | undefined;
   /**
    * Clips whose shapes are run once before the first job, so that no job waits for the libraries' search for the best
@@ -32,6 +33,19 @@ export interface EngineOptions {
   readonly warmUp?: readonly WarmUpShape[] | undefined;
   /** The shortcuts that most jobs will use, to warm up the same graphs. Each job carries its own. */
   readonly shortcuts?: Shortcuts | undefined;
+}
+
+/** The child has another working directory. */
+export function withAbsoluteFolders(options: EngineOptions): EngineOptions {
+  const { packPath, otherPackPaths = [], cachePath, ffmpegPath } = options;
+  return {
+    ...options,
+    packPath: path.resolve(packPath),
+    otherPackPaths: otherPackPaths.map((other) => path.resolve(other)),
+    cachePath: path.resolve(cachePath),
+    // A bare name is looked up in PATH.
+    ffmpegPath: /[\\/]/.test(ffmpegPath) ? path.resolve(ffmpegPath) : ffmpegPath,
+  };
 }
 
 export interface WarmUpShape {

@@ -20,6 +20,8 @@ export class RunningJob {
   watchdog: Watchdog | undefined;
   /** Set just before the child is told to end the job, or is killed: the error for the caller. */
   #verdict: KinoraError | undefined;
+  #loadingSince: number | undefined;
+  #loadMs = 0;
 
   /** @param onProgress must not throw */
   constructor(job: EngineJob, leastMemory: boolean, onProgress: (event: ProgressEvent) => void) {
@@ -44,13 +46,27 @@ export class RunningJob {
     if (!this.watchdog?.isCancelled) this.#onProgress(event);
   }
 
+  /** It waits until a child has loaded the first pack. */
+  waitForLoad(): void {
+    this.#loadingSince = performance.now();
+    this.report({ phase: 'loading', done: 0, total: 1 });
+  }
+
+  /** The child gets the job. */
+  begin(watchdog: Watchdog): void {
+    if (this.#loadingSince !== undefined) this.#loadMs = performance.now() - this.#loadingSince;
+    this.watchdog = watchdog;
+  }
+
   /** From now on the job fails with this error, unless one was set before or it succeeds all the same. */
   condemn(verdict: KinoraError): void {
     this.#verdict ??= verdict;
   }
 
   resolve(result: EngineResult): void {
-    this.#resolve(result);
+    const { load = 0, ...timings } = result.timings;
+    const loadMs = this.#loadMs + load;
+    this.#resolve(loadMs > 0 ? { ...result, timings: { load: loadMs, ...timings } } : result);
   }
 
   reject(error: KinoraError): void {

@@ -14,6 +14,8 @@ export interface EngineSettings extends WatchdogSettings {
   readonly maxStartAttempts: number;
   /** Wait before the second attempt; doubled for each one after. */
   readonly restartDelayMs: number;
+  /** An idle child leaves after this, so that others may use the device; undefined: it stays. */
+  readonly idleUnloadMs?: number | undefined;
 }
 
 export const defaultEngineSettings: EngineSettings = {

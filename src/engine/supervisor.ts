@@ -4,14 +4,22 @@
  *
  * Every promise settles: with a result, or with a KinoraError from the catalogue.
  */
-import path from 'node:path';
 import { deserializeError, KinoraError, type SerializedError } from '../errors.ts';
 import type { ProgressEvent } from '../inference/image-to-video.ts';
+import { ChildRecord } from './child-record.ts';
+import { MeasuredSteps } from './measured-steps.ts';
 import { type EngineLogger, EngineProcess } from './process.ts';
-import type { EngineJob, EngineOptions, EngineResult, FromEngine } from './protocol.ts';
+import {
+  type EngineJob,
+  type EngineOptions,
+  type EngineResult,
+  type FromEngine,
+  withAbsoluteFolders,
+} from './protocol.ts';
 import { RunningJob } from './running-job.ts';
 import { defaultEngineSettings, type EngineSettings, recycleReason, restartDelay } from './settings.ts';
-import { scaleStepMs, Watchdog } from './watchdog.ts';
+import type { EngineStatus } from './status.ts';
+import { Watchdog } from './watchdog.ts';
 
 export interface RunHooks {
   /** Aborting it ends the job at the next step boundary; run() then rejects with CANCELLED once nothing is left behind. */
@@ -19,22 +27,6 @@ export interface RunHooks {
   readonly onProgress?: (event: ProgressEvent) => void;
   /** As GenerateHooks.leastMemory. */
   readonly leastMemory?: boolean;
-}
-
-export interface EngineStatus {
-  /** `dead`: it could not be started; the next run() tries again. `stopped`: by stop(), for good. */
-  readonly state: 'loading' | 'idle' | 'busy' | 'dead' | 'stopped';
-  readonly pid: number | null;
-  /** Jobs that the present child has answered, with a result or an error. */
-  readonly jobsServed: number;
-  /** Children started so far. */
-  readonly starts: number;
-  /** Resident memory of the child when it last reported, in bytes. */
-  readonly rssBytes: number;
-  /** Ids of the packs that are loaded, as the child last said. */
-  readonly loaded: readonly string[];
-  /** Why the engine is dead. */
-  readonly error: SerializedError | null;
 }
 
 const silentLogger: EngineLogger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
@@ -48,12 +40,10 @@ export class Engine {
   #child: EngineProcess | null = null;
   #running: RunningJob | null = null;
   #starts = 0;
-  #jobsServed = 0;
+  #record = new ChildRecord();
   #rssBytes = 0;
-  #rssAfterFirstJob = 0;
+  #loadMs: number | null = null;
   #loaded: readonly string[] = [];
-  /** Those whose first job in this child is done. */
-  readonly #servedModels = new Set<string>();
   /** Children in a row that died without serving a job. */
   #fruitlessStarts = 0;
   #startError: SerializedError | null = null;
@@ -64,8 +54,8 @@ export class Engine {
   #loadTimer: NodeJS.Timeout | undefined;
   #restartTimer: NodeJS.Timeout | undefined;
   #leaveTimer: NodeJS.Timeout | undefined;
-  /** By model: the usual step of the last job that came as far as two steps, and how much work a step was. */
-  readonly #measured = new Map<string, { readonly stepMs: number; readonly work: number }>();
+  #idleTimer: NodeJS.Timeout | undefined;
+  readonly #steps = new MeasuredSteps();
   readonly #readyWaiters: { resolve: () => void; reject: (error: KinoraError) => void }[] = [];
 
   private constructor(options: EngineOptions, settings: EngineSettings, logger: EngineLogger) {
@@ -80,15 +70,11 @@ export class Engine {
     settings: Partial<EngineSettings> = {},
     logger: EngineLogger = silentLogger,
   ): Engine {
-    const { packPath, otherPackPaths = [], cachePath, ffmpegPath } = options;
-    const paths = {
-      packPath: path.resolve(packPath),
-      otherPackPaths: otherPackPaths.map((other) => path.resolve(other)),
-      cachePath: path.resolve(cachePath),
-      // A bare name is looked up in PATH.
-      ffmpegPath: /[\\/]/.test(ffmpegPath) ? path.resolve(ffmpegPath) : ffmpegPath,
-    };
-    const engine = new Engine({ ...options, ...paths }, { ...defaultEngineSettings, ...settings }, logger);
+    const engine = new Engine(
+      withAbsoluteFolders(options),
+      { ...defaultEngineSettings, ...settings },
+      logger,
+    );
     engine.#spawn();
     return engine;
   }
@@ -98,6 +84,7 @@ export class Engine {
     if (this.#state === 'idle' || this.#state === 'busy') return;
     if (this.#state === 'stopped') throw stoppedError();
     if (this.#state === 'dead') throw this.#deadError();
+    this.#loadAgain();
     await new Promise<void>((resolve, reject) => this.#readyWaiters.push({ resolve, reject }));
   }
 
@@ -124,7 +111,8 @@ export class Engine {
     signal?.addEventListener('abort', onAbort, { once: true });
     this.#running = running;
     if (this.#state === 'dead') this.#revive();
-    if (this.#state === 'loading') running.report({ phase: 'loading', done: 0, total: 1 });
+    this.#loadAgain();
+    if (this.#state === 'loading') running.waitForLoad();
     this.#dispatch();
     try {
       return await running.settled;
@@ -137,12 +125,23 @@ export class Engine {
     return {
       state: this.#state,
       pid: this.#child?.pid ?? null,
-      jobsServed: this.#jobsServed,
+      jobsServed: this.#record.jobs,
       starts: this.#starts,
       rssBytes: this.#rssBytes,
+      loadMs: this.#loadMs,
       loaded: this.#loaded,
       error: this.#startError,
     };
+  }
+
+  /** Ends an idle child: a GPU's memory is given back whole only when the process is gone. The next run() forks another. */
+  unload(): void {
+    const child = this.#child;
+    if (this.#state !== 'idle' || !child) return;
+    this.logger.info({ pid: child.pid }, 'idle engine is unloaded');
+    this.#state = 'unloaded';
+    this.#loaded = [];
+    this.#askToLeave(child);
   }
 
   /** Cancels the job, ends the child and waits until it is gone. May be called more than once. */
@@ -154,6 +153,7 @@ export class Engine {
   async #stop(): Promise<void> {
     this.#state = 'stopped';
     clearTimeout(this.#restartTimer);
+    clearTimeout(this.#idleTimer);
     this.#rejectWaiting(stoppedError());
     this.#running?.condemn(stoppedError());
     const child = this.#child;
@@ -169,10 +169,8 @@ export class Engine {
   #spawn(): void {
     this.#state = 'loading';
     this.#starts += 1;
-    this.#jobsServed = 0;
-    this.#rssAfterFirstJob = 0;
+    this.#record = new ChildRecord();
     this.#loaded = [];
-    this.#servedModels.clear();
     this.#leaving = false;
     this.#startError = null;
     let child: EngineProcess;
@@ -211,7 +209,8 @@ export class Engine {
         this.#note(message);
         this.logger.info({ pid: child.pid, loadMs, model, warmUp }, 'engine ready');
         if (this.#state !== 'loading') return;
-        this.#state = 'idle';
+        this.#loadMs = loadMs;
+        this.#becomeIdle();
         for (const { resolve } of this.#readyWaiters.splice(0)) resolve();
         this.#dispatch();
         return;
@@ -248,8 +247,8 @@ export class Engine {
   }
 
   #recycleIfDue(errorCode: string | undefined): void {
-    const rssGrowthBytes = this.#rssBytes - this.#rssAfterFirstJob - this.#options.cacheMemoryBytes;
-    const served = { errorCode, jobs: this.#jobsServed, rssGrowthBytes };
+    const rssGrowthBytes = this.#record.growth(this.#rssBytes) - this.#options.cacheMemoryBytes;
+    const served = { errorCode, jobs: this.#record.jobs, rssGrowthBytes };
     const reason = recycleReason(served, this.#settings);
     const child = this.#child;
     if (reason === undefined || !child) return;
@@ -282,7 +281,7 @@ export class Engine {
       this.#running = null;
       this.#tidied = running.rejectAfterCrash(how, child?.diedOutOfMemory === true);
     }
-    if (this.#state === 'stopped') return;
+    if (this.#state === 'stopped' || this.#state === 'unloaded') return;
     // The queue bounds deaths during a job; a recycled child did not die.
     if (running || (this.#leaving && this.#startError === null)) this.#spawn();
     else this.#startAgain(child, how);
@@ -317,6 +316,20 @@ export class Engine {
     this.#spawn();
   }
 
+  #loadAgain(): void {
+    if (this.#state !== 'unloaded') return;
+    this.#state = 'loading';
+    // While the old child is on its way out, its end starts the next one.
+    if (!this.#child) this.#spawn();
+  }
+
+  #becomeIdle(): void {
+    this.#state = 'idle';
+    const { idleUnloadMs } = this.#settings;
+    clearTimeout(this.#idleTimer);
+    if (idleUnloadMs !== undefined) this.#idleTimer = setTimeout(() => this.unload(), idleUnloadMs);
+  }
+
   #deadError(): KinoraError {
     return deserializeError(
       this.#startError ?? { code: 'ENGINE_CRASHED', message: 'The engine is not running.' },
@@ -331,13 +344,14 @@ export class Engine {
     // The end of a child is reported a moment later: then the job waits for the next child.
     if (this.#state !== 'idle' || !child?.canHear || !running) return;
     const { job, tempPath, leastMemory } = running;
-    const measured = this.#measured.get(job.model ?? '');
-    const expectedStepMs = measured ? scaleStepMs(measured.stepMs, measured.work, running.work) : null;
-    running.watchdog = new Watchdog(this.#settings, expectedStepMs, (reason) => {
+    const expectedMs = this.#steps.expectedMs(running);
+    const onSilence = (reason?: KinoraError): void => {
       if (reason) running.condemn(reason);
       child.kill();
-    });
+    };
+    running.begin(new Watchdog(this.#settings, expectedMs, onSilence));
     this.#state = 'busy';
+    clearTimeout(this.#idleTimer);
     child.send({ type: 'job', job, tempPath, leastMemory });
   }
 
@@ -351,15 +365,10 @@ export class Engine {
     if (!running) return null;
     this.#running = null;
     this.#endWatch(running);
-    this.#jobsServed += 1;
     this.#fruitlessStarts = 0;
-    // The weights of another model are no growth.
-    const { model = '' } = running.job;
-    if (!this.#servedModels.has(model))
-      this.#rssAfterFirstJob = Math.max(this.#rssAfterFirstJob, this.#rssBytes);
-    this.#servedModels.add(model);
+    this.#record.note(running.job.model ?? '', this.#rssBytes);
     if (this.#state === 'busy') {
-      this.#state = 'idle';
+      this.#becomeIdle();
       // A job that was refused for its size, before the device was asked for anything, leaves the child as it was.
       const wasRefused = errorCode === 'OUT_OF_MEMORY' && running.watchdog?.hasBegun === false;
       if (!wasRefused) this.#recycleIfDue(errorCode);
@@ -367,10 +376,9 @@ export class Engine {
     return running;
   }
 
-  #endWatch({ watchdog, work, job }: RunningJob): void {
-    watchdog?.stop();
-    const stepMs = watchdog?.stepMs() ?? null;
-    if (stepMs !== null) this.#measured.set(job.model ?? '', { stepMs, work });
+  #endWatch(running: RunningJob): void {
+    running.watchdog?.stop();
+    this.#steps.note(running);
   }
 
   #cancel(running: RunningJob): void {

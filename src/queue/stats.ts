@@ -16,7 +16,12 @@ export interface QueueStats {
   readonly running: number;
   /** Jobs that are over and whose answer is on its way. */
   readonly answering: number;
-  readonly workers: { readonly alive: number; readonly busy: number };
+  readonly workers: {
+    readonly alive: number;
+    readonly busy: number;
+    /** Those that gave their memory back since they had nothing to do. */
+    readonly unloaded: number;
+  };
   /** Of all users on the given day. */
   readonly creditsUsed: number;
   /** Error code → jobs that ever failed with it. */
@@ -51,7 +56,11 @@ export async function queueStats(redis: Redis, keys: Keys, day: string): Promise
     stranded,
     running: Math.max(0, active - waiting),
     answering: Math.max(0, pending - active),
-    workers: { alive: alive.length, busy: alive.filter(({ entry }) => entry.jobId !== null).length },
+    workers: {
+      alive: alive.length,
+      busy: alive.filter(({ entry }) => entry.jobId !== null).length,
+      unloaded: alive.filter(({ entry }) => entry.vitals?.state === 'unloaded').length,
+    },
     creditsUsed: used.reduce((sum, credits) => sum + credits, 0),
     failures: new Map(Object.entries(failures)),
   };

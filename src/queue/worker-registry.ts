@@ -15,7 +15,7 @@ const aliveForMs = 10_000;
 /** What a worker tells of its machine and work. What it cannot measure is null, never a guess. */
 const vitalsSchema = z.object({
   /** Of the engine; `starting`: the worker loads its model for the first time and takes no jobs yet. */
-  state: z.enum(['starting', 'loading', 'idle', 'busy', 'dead', 'stopped']),
+  state: z.enum(['starting', 'loading', 'idle', 'busy', 'unloaded', 'dead', 'stopped']),
   /** For how long. */
   stateMs: z.number(),
   upMs: z.number(),

@@ -3,7 +3,7 @@
  * prompt. Knows no platform, and only the status of the engine.
  */
 import { collectDefaultMetrics } from 'prom-client';
-import type { EngineStatus } from '../engine/supervisor.ts';
+import type { EngineStatus } from '../engine/status.ts';
 import { serializeError } from '../errors.ts';
 import { Instruments } from '../metrics/instruments.ts';
 import { RedisMetrics } from '../metrics/redis-metrics.ts';
@@ -25,6 +25,7 @@ const engineStates = [
   'loading',
   'idle',
   'busy',
+  'unloaded',
   'dead',
   'stopped',
 ] as const satisfies EngineStatus['state'][];

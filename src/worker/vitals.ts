@@ -5,7 +5,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import type { EngineStatus } from '../engine/supervisor.ts';
+import type { EngineStatus } from '../engine/status.ts';
 import { cpuCelsius } from '../inference/devices/cpu-temperature.ts';
 import { parseDevice } from '../inference/devices/device.ts';
 import { type GpuReading, GpuWatch } from '../inference/devices/gpu-memory.ts';

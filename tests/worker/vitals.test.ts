@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest';
-import type { EngineStatus } from '../../src/engine/supervisor.ts';
+import type { EngineStatus } from '../../src/engine/status.ts';
 import { cpuCelsius } from '../../src/inference/devices/cpu-temperature.ts';
 import { parseGpuReadings } from '../../src/inference/devices/gpu-memory.ts';
 import { Vitals } from '../../src/worker/vitals.ts';
@@ -20,6 +20,7 @@ const loading: EngineStatus = {
   jobsServed: 0,
   starts: 1,
   rssBytes: 0,
+  loadMs: null,
   loaded: [],
   error: null,
 };

@@ -3,6 +3,7 @@
  * had to make room.
  */
 import { isKinoraError, KinoraError } from '../../errors.ts';
+import { freeGpuBytes } from '../../inference/devices/gpus.ts';
 import { assertMainMemory } from '../../inference/devices/main-memory.ts';
 import { withDeviceRemedy } from '../../inference/devices/required-device.ts';
 import type { ImageToVideoPipeline } from '../../inference/image-to-video.ts';
@@ -10,6 +11,7 @@ import type { LatentCache } from '../../inference/latent-cache.ts';
 import type { Pack } from '../../inference/packs/files.ts';
 import { type OpenPack, type OpenPackOptions, openPack } from '../../inference/packs/open.ts';
 import { createPipeline } from '../../inference/pipelines/create-pipeline.ts';
+import { measuredMemory } from '../../inference/residency/measured-memory.ts';
 import { SharedMemory } from '../../inference/residency/shared-memory.ts';
 
 export interface ReadyPack {
@@ -22,6 +24,8 @@ export interface ReadyPack {
 export class EnginePacks {
   readonly #found: readonly Pack[];
   readonly #options: OpenPackOptions;
+  /** Nobody set a budget: what is free is measured before each load, since other programs use the GPU, too. */
+  readonly #isMeasured: boolean;
   readonly #cache: LatentCache;
   readonly #memory: SharedMemory;
   readonly #opened = new Map<string, Omit<ReadyPack, 'loadMs'>>();
@@ -31,6 +35,7 @@ export class EnginePacks {
     this.#found = found;
     this.#memory = new SharedMemory(options.device === 'cpu');
     this.#options = { ...options, memory: this.#memory };
+    this.#isMeasured = options.memoryBudgetBytes === undefined;
     this.#cache = cache;
   }
 
@@ -51,6 +56,7 @@ export class EnginePacks {
     onLoading();
     const startedAt = performance.now();
     try {
+      await this.#measure();
       await this.#makeRoomFor(found);
       await known?.pack.load();
       const ready = known ?? (await this.#open(found));
@@ -61,10 +67,20 @@ export class EnginePacks {
   }
 
   async #open(found: Pack): Promise<Omit<ReadyPack, 'loadMs'>> {
-    const pack = await openPack(found, this.#options);
+    const memoryBudgetBytes = this.#options.memoryBudgetBytes ?? this.#memory.budgetBytes;
+    const pack = await openPack(found, { ...this.#options, memoryBudgetBytes });
     const ready = { pack, pipeline: createPipeline(pack, this.#cache) };
     this.#opened.set(found.manifest.id, ready);
     return ready;
+  }
+
+  /** What the open packs hold is theirs; the rest of what this process has on the GPU is its context. */
+  async #measure(): Promise<void> {
+    if (!this.#isMeasured) return;
+    const free = await freeGpuBytes(this.#options.device);
+    if (free === undefined) return;
+    const held = this.#memory.bytesOfOthers(undefined);
+    this.#memory.budgetBytes = free + held + (this.#opened.size > 0 ? measuredMemory.contextBytes : 0);
   }
 
   /** On the CPU, what is free is known only now; with a GPU, the pack makes its own room while it opens. */

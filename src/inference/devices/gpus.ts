@@ -1,4 +1,5 @@
 /** The GPUs of this machine, as NVIDIA's driver lists them. gpu-memory.ts watches them over time. */
+import { parseDevice } from './device.ts';
 import { type GpuMemory, parseGpuMemory } from './gpu-memory.ts';
 import { type NoGpus, queryGpus } from './nvidia-smi.ts';
 
@@ -39,6 +40,14 @@ export async function askGpus(): Promise<{ readonly kind: 'gpus'; readonly gpus:
 export async function findGpu(ordinal: number): Promise<Gpu | undefined> {
   const answer = await askGpus();
   return answer.kind === 'gpus' ? visibleGpus(answer.gpus)[ordinal] : undefined;
+}
+
+/** Bytes that nobody uses now; undefined on another device than an NVIDIA GPU, and where nvidia-smi does not say. */
+export async function freeGpuBytes(device: string): Promise<number | undefined> {
+  const { kind, ordinal } = parseDevice(device);
+  if (kind !== 'cuda' && kind !== 'tensorrt') return undefined;
+  const gpu = await findGpu(ordinal);
+  return gpu && gpu.totalBytes - gpu.usedBytes;
 }
 
 /**

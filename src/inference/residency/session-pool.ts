@@ -113,7 +113,8 @@ export class SessionPool implements SessionOwner, MemoryUser {
   /** What may be used beside the packs that share the device. */
   get #budgetBytes(): number | undefined {
     const { budgetBytes, shared } = this.#options;
-    return budgetBytes === undefined ? undefined : budgetBytes - (shared?.bytesOfOthers(this) ?? 0);
+    if (budgetBytes === undefined) return undefined;
+    return (shared?.budgetBytes ?? budgetBytes) - (shared?.bytesOfOthers(this) ?? 0);
   }
 
   /** Sets other packs aside, as far as the clip would not get all that it wants beside them. */

@@ -14,6 +14,8 @@ export interface MemoryUser {
 export class SharedMemory {
   /** Main memory, of which nobody keeps a budget: who loads a pack looks whether there is room for it. */
   readonly isMain: boolean;
+  /** What the packs may use together, as it was measured last; undefined where they keep the budget they were opened with. */
+  budgetBytes: number | undefined;
   /** Those that hold some, the least recently used first. */
   #users: readonly MemoryUser[] = [];
 

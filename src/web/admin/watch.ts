@@ -21,7 +21,7 @@ function statsRoute(app: WebServer, { administration }: AdminRouteTools): void {
       .describe('Those of them whose model no worker has, by model.'),
     running: z.int(),
     answering: z.int(),
-    workers: z.object({ alive: z.int(), busy: z.int() }),
+    workers: z.object({ alive: z.int(), busy: z.int(), unloaded: z.int() }),
     credits_used: z.number(),
     failures: z.record(z.string(), z.number()),
     videos: z.array(z.object({ id: z.string(), user: z.string(), state: z.string(), preset: z.string() })),
@@ -61,7 +61,7 @@ const workerSchema = z.object({
   last_seen: z.string(),
   video_id: z.string().nullable(),
   state: z
-    .enum(['loading', 'idle', 'paused', 'working', 'broken', 'gone'])
+    .enum(['loading', 'idle', 'unloaded', 'paused', 'working', 'broken', 'gone'])
     .describe('broken: the engine cannot be started. gone: not heard of for ten seconds.'),
   since: z.string().nullable().describe('When it came into that state.'),
   started_at: z.string().nullable(),
@@ -140,7 +140,8 @@ function stateOf({ vitals, jobId }: WorkerEntry, alive: boolean, isPaused: boole
   if (vitals?.state === 'dead' || vitals?.state === 'stopped') return 'broken';
   if (jobId !== null) return 'working';
   if (vitals?.state === 'starting' || vitals?.state === 'loading') return 'loading';
-  return isPaused ? 'paused' : 'idle';
+  if (isPaused) return 'paused';
+  return vitals?.state === 'unloaded' ? 'unloaded' : 'idle';
 }
 
 const auditSchema = z.object({

@@ -46,8 +46,7 @@ function usualBytes({ manifest }: Pack): number {
   return planMemory({ ...clip, batch: 2 }, packMemory(manifest), undefined).peakBytes;
 }
 
-async function openBoth(memoryBudgetBytes: number | undefined, isMain = false) {
-  const memory = new SharedMemory(isMain);
+async function openBoth(memoryBudgetBytes: number | undefined, memory = new SharedMemory(false)) {
   const options = { device: 'cpu', threads: 1, memoryBudgetBytes, memory };
   return [await openPack(packs[0], options), await openPack(packs[1], options)] as const;
 }
@@ -75,8 +74,19 @@ it.each([
   await Promise.all([first.release(), second.release()]);
 });
 
+it('take turns when another program has taken memory since they were loaded', async () => {
+  const memory = new SharedMemory(false);
+  const bytes = packs.map(usualBytes);
+  const [first, second] = await openBoth(bytes.reduce((sum, more) => sum + more) * 1.3, memory);
+  expect([first, second].map((pack) => pack.isLoaded())).toEqual([true, true]);
+  memory.budgetBytes = Math.max(...bytes) * 1.15;
+  await generate(first);
+  expect([first, second].map((pack) => pack.isLoaded())).toEqual([true, false]);
+  await Promise.all([first.release(), second.release()]);
+});
+
 it('in main memory stay, until one of them runs out of it', async () => {
-  const [first, second] = await openBoth(undefined, true);
+  const [first, second] = await openBoth(undefined, new SharedMemory(true));
   await generate(first);
   expect([first, second].map((pack) => pack.isLoaded())).toEqual([true, true]);
   await first.makeRoom();

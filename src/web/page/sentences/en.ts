@@ -237,6 +237,7 @@ export const en = {
       states: {
         loading: 'Loading the model',
         idle: 'Idle',
+        unloaded: 'Idle, model unloaded',
         paused: 'Paused',
         working: 'Working',
         broken: 'Broken',
