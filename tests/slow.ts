@@ -15,6 +15,7 @@ export const slow = [
   'tests/bot/memory.test.ts',
   'tests/bot/proxies.test.ts',
   'tests/bot/status-board.test.ts',
+  'tests/bot/svd-in-chats.test.ts',
   'tests/bot/telegram/people.test.ts',
   'tests/bot/telegram/offers.test.ts',
   'tests/bot/telegram/pictures.test.ts',

@@ -62,6 +62,8 @@ export async function telegramWorld(
 interface Overrides {
   /** That the bot's settings name. */
   readonly models?: readonly PackManifest[];
+  /** In place of one that copies a clip. */
+  readonly generate?: Generate;
   readonly adminUserIds?: readonly number[];
   readonly statusEveryMs?: number;
   readonly notifyAfterMs?: number;
@@ -175,7 +177,7 @@ export class TelegramWorld {
 
   async startWorker(): Promise<void> {
     const models = this.#overrides.models?.map(({ id }) => id) ?? [];
-    const generate = this.#generate;
+    const { generate = this.#generate } = this.#overrides;
     this.#worker = new JobWorker(this.redis.patient(), this.artifacts, generate, this.log, { models });
     await this.#worker.start();
   }

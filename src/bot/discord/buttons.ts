@@ -1,14 +1,7 @@
 /** Buttons under the bot's messages. A press is acknowledged first; whether the person may press is looked up then. */
 
 import { readFile } from 'node:fs/promises';
-import {
-  type ButtonInteraction,
-  ComponentType,
-  type Message,
-  MessageFlags,
-  type ModalSubmitInteraction,
-  TextInputStyle,
-} from 'discord.js';
+import { type ButtonInteraction, type Message, MessageFlags, type ModalSubmitInteraction } from 'discord.js';
 import { withDeadline } from '../../deadline.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
 import { readOptions, typedValues } from '../../request/options-text.ts';
@@ -21,8 +14,9 @@ import { type AgainAction, optionsFrom } from '../requests.ts';
 import { messagesFor } from '../sentences/catalogue.ts';
 import { renderCancelled, renderRefusal, renderSettings, renderTransformed } from '../sentences/render.ts';
 import type { DiscordApi } from './api.ts';
-import { animateOptionNames, maxPromptLength } from './command-definitions.ts';
+import { animateOptionNames } from './command-definitions.ts';
 import { type Admins, personOf, placeOf } from './people.ts';
+import { changesIn, remixForm } from './remix-form.ts';
 import { asCode, contentOf, fileName, toBody } from './rendering.ts';
 import { type DiscordRequests, takeBack, tokenOf, waitForLimit } from './requests.ts';
 
@@ -30,8 +24,6 @@ type Press = ButtonInteraction | ModalSubmitInteraction;
 
 /** Discord waits three seconds for a form, which can only be the first answer. */
 const formWithinMs = 2_000;
-/** The most that Discord takes into a field. */
-const maxField = 4_000;
 
 export interface ButtonTools {
   readonly services: Services;
@@ -79,7 +71,7 @@ export class DiscordButtons {
     const jobId = parseButtonId(interaction.customId)?.jobId ?? '';
     await interaction.deferUpdate();
     await this.#opened(interaction, 'remix', jobId, (entry) =>
-      this.#again(interaction, 'remix', entry, () => readOptions(changesIn(interaction))),
+      this.#again(interaction, 'remix', entry, () => readOptions(changesIn(interaction, entry))),
     );
   }
 
@@ -176,34 +168,13 @@ export class DiscordButtons {
       await interaction.reply({ content, flags: MessageFlags.Ephemeral });
       return;
     }
-    const { discord, buttons, settings } = messagesFor(interaction.locale);
-    const { offered } = this.#tools.services.requests;
-    const { prompt, negativePrompt = '', seed } = opened.entry.request.generation;
-    const field = (id: string, label: string, value: string, style: TextInputStyle, max: number) =>
-      ({
-        type: ComponentType.Label,
-        label,
-        component: {
-          type: ComponentType.TextInput,
-          custom_id: id,
-          style,
-          required: false,
-          max_length: Math.min(Math.max(max, value.length), maxField),
-          ...(value === '' ? {} : { value }),
-        },
-      }) as const;
+    const { requests, models } = this.#tools.services;
+    const { entry } = opened;
+    const say = messagesFor(interaction.locale);
     await interaction.showModal({
       custom_id: interaction.customId,
-      title: buttons.remix,
-      components: [
-        ...(offered.prompt
-          ? [field('prompt', discord.prompt, prompt, TextInputStyle.Paragraph, maxPromptLength)]
-          : []),
-        ...(offered.negative
-          ? [field('negative', discord.negative, negativePrompt, TextInputStyle.Paragraph, maxPromptLength)]
-          : []),
-        field('seed', settings.labels.seed, String(seed), TextInputStyle.Short, 16),
-      ],
+      title: say.buttons.remix,
+      components: remixForm(entry, requests.offered, models.of(entry.model), say),
     });
   }
 }
@@ -215,21 +186,6 @@ function commandOf({ request }: LedgerEntry): string {
     return [`${word}:${word === 'smooth' ? Number(value) > 1 : value}`];
   });
   return `/animate ${words.join(' ')}`;
-}
-
-/** Values by the words of their options. */
-function changesIn({ fields }: ModalSubmitInteraction): Readonly<Record<string, unknown>> {
-  const seed = fields.getTextInputValue('seed').trim();
-  return {
-    // A form of a model that heeds one of them not has no such field.
-    prompt: textIn(fields, 'prompt'),
-    negative: textIn(fields, 'negative'),
-    ...(seed === '' ? {} : { seed: /^\d+$/.test(seed) ? Number(seed) : seed }),
-  };
-}
-
-function textIn(fields: ModalSubmitInteraction['fields'], name: string): string | undefined {
-  return fields.fields.has(name) ? fields.getTextInputValue(name) : undefined;
 }
 
 /** Posts the message that the next answer will replace. */

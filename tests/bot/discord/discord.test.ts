@@ -99,6 +99,7 @@ describe('a request', () => {
     expect(form.inputs.map(({ input }) => ('value' in input ? input.value : undefined))).toEqual([
       'waves rolling',
       undefined,
+      undefined,
       '7',
     ]);
     const remix = ada.submits(form, { prompt: 'camera zooming out' });

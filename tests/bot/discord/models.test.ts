@@ -56,6 +56,18 @@ it('make what they are asked for; one that nobody has is refused by name', async
   const ledger = new Ledger(redis.connect());
   const [entry] = await ledger.readAll(names.map((name) => name.slice('{kinora}:job:'.length)));
   expect(entry).toMatchObject({ model: 'moving-pictures-2', request: { model: 'moving-pictures-2' } });
+  // The form of a remix offers them, too.
+  const pressed = ada.presses(shown ?? expect.fail('no video'), 'Remix');
+  const form = await server.until(() => pressed.modal());
+  const again = ada.submits(form, { prompt: 'waves', model: ['plain-1'] });
+  const other = await stage?.video(again);
+  expect(other?.text).toContain('"waves"');
+  const models = async (): Promise<(string | undefined)[]> => {
+    const ids = await redis.connect().keys(new Keys().job('*'));
+    const entries = await ledger.readAll(ids.map((key) => key.slice(new Keys().job('').length)));
+    return entries.map((one) => one.model).sort();
+  };
+  expect(await models()).toEqual(['moving-pictures-2', 'plain-1']);
   const refused = ada.runs('/animate', { image: photo, model: 'gone-3' }, { channel });
   await stage?.said(refused, /No worker has the model "gone-3" now; there are plain-1, moving-pictures-2\./);
 });
