@@ -176,6 +176,7 @@ export const environmentSchema = z.object({
   KINORA_EXPIRE_HOURS: number(0.1, 8_760).default(24),
   KINORA_GRACE_SECONDS: number(0, 3_600).default(25),
   KINORA_METRICS_PORT: whole(0, 65_534).default(0),
+  KINORA_METRICS_HOST: z.string().default('127.0.0.1'),
   KINORA_WEB_HOST: z.string().default('127.0.0.1'),
   KINORA_PUBLIC_URL: publicUrl,
   KINORA_WEBHOOK_PRIVATE: oneOf('on', 'off').default('off'),
@@ -281,11 +282,12 @@ function toConfig(env: z.output<typeof environmentSchema>) {
     metadata: env.KINORA_METADATA === 'on',
     logLevel: env.KINORA_LOG_LEVEL,
     ffmpegPath: env.FFMPEG_PATH,
-    /** Ports of 127.0.0.1 for /metrics and /healthz; undefined: none. */
+    /** Ports for /metrics and /healthz; undefined: none. */
     metricsPorts:
       env.KINORA_METRICS_PORT === 0
         ? undefined
         : { bot: env.KINORA_METRICS_PORT, worker: env.KINORA_METRICS_PORT + 1 },
+    metricsHost: env.KINORA_METRICS_HOST,
     web: webOf(env),
     redis: redisAddress(env.REDIS_URL),
     storage: bucketOf(env, env.KINORA_DATA_DIR),

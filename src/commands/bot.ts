@@ -23,7 +23,7 @@ export async function runBot(config: Config): Promise<void> {
     await prepareDataFolder(config);
     const { metricsPorts } = config;
     const metrics = metricsPorts && new BotMetrics(metricsProbe(address));
-    if (metrics) await startMetricsServer(metricsPorts.bot, metrics);
+    if (metrics) await startMetricsServer(metricsPorts.bot, metrics, config.metricsHost);
     const { path: ffmpegPath } = await findFfmpeg({ ffmpegPath: config.ffmpegPath });
     // On a machine without workers there may be no packs.
     const own = await Promise.all(

@@ -51,7 +51,7 @@ export async function runWorker(config: Config): Promise<void> {
       config.metricsPorts &&
       new WorkerMetrics({ probe: metricsProbe(address), vitals, engineStatus: () => engineStatus() });
     // Before the model is loaded, which may take minutes.
-    if (metrics) await startMetricsServer(config.metricsPorts.worker, metrics);
+    if (metrics) await startMetricsServer(config.metricsPorts.worker, metrics, config.metricsHost);
     const models = {
       models: packs.map(({ manifest }) => manifest.id),
       loaded: () => engineStatus()?.loaded ?? [],

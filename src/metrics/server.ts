@@ -1,5 +1,5 @@
 /**
- * `/metrics` for Prometheus and `/healthz` for liveness checks, on a port of localhost. Both answer within a second
+ * `/metrics` for Prometheus and `/healthz` for liveness checks, on a port of its own. Both answer within a second
  * whatever Redis does. Knows no metric and no problem by name.
  */
 import { once } from 'node:events';
@@ -27,13 +27,16 @@ export interface MetricsServer {
   close(): Promise<void>;
 }
 
-const localhost = '127.0.0.1';
-
 /**
  * @param port 0 takes any free one
+ * @param host address of this machine on which it listens
  * @throws KinoraError INVALID_CONFIG when the port is taken
  */
-export async function startMetricsServer(port: number, observed: Observed): Promise<MetricsServer> {
+export async function startMetricsServer(
+  port: number,
+  observed: Observed,
+  host = '127.0.0.1',
+): Promise<MetricsServer> {
   const server = createServer((request, response) => {
     const answer = (status: number, type: string, text: string): void => {
       response.writeHead(status, { 'content-type': type, 'cache-control': 'no-store' }).end(text);
@@ -47,13 +50,13 @@ export async function startMetricsServer(port: number, observed: Observed): Prom
       (error: unknown) => answer(500, 'text/plain', `${String(error)}\n`),
     );
   });
-  server.listen(port, localhost);
+  server.listen(port, host);
   try {
     await once(server, 'listening');
   } catch (error) {
     throw new KinoraError(
       'INVALID_CONFIG',
-      `KINORA_METRICS_PORT: ${localhost}:${port} cannot be used (${(error as NodeJS.ErrnoException).code}).`,
+      `KINORA_METRICS_PORT: ${host}:${port} cannot be used (${(error as NodeJS.ErrnoException).code}).`,
       { cause: error },
     );
   }

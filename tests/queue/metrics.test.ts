@@ -329,8 +329,10 @@ describe('KINORA_METRICS_PORT', () => {
     }
   }
 
-  it('opens the port of the bot, and the next one of the worker', async () => {
+  it('opens the port of the bot, and the next one of the worker, on KINORA_METRICS_HOST', async () => {
     const port = await freePair();
+    // Others have one address of this machine only.
+    const host = process.platform === 'linux' ? '127.0.0.2' : '127.0.0.1';
     const entry = fileURLToPath(new URL('../../src/kinora.mjs', import.meta.url));
     const env = {
       ...process.env,
@@ -340,6 +342,7 @@ describe('KINORA_METRICS_PORT', () => {
       KINORA_MODEL: tinyPackPath,
       KINORA_THREADS: '1',
       KINORA_METRICS_PORT: String(port),
+      KINORA_METRICS_HOST: host,
       REDIS_URL: `unix://${harness.server.socketPath}`,
     };
     const children = ['bot', 'worker'].map((part) =>
@@ -347,14 +350,14 @@ describe('KINORA_METRICS_PORT', () => {
     );
     try {
       const health = async (at: number) => {
-        const response = await fetch(`http://127.0.0.1:${at}/healthz`).catch(() => undefined);
+        const response = await fetch(`http://${host}:${at}/healthz`).catch(() => undefined);
         return (await response?.json()) as { status: string; engine?: { state: string } } | undefined;
       };
       await eventually('the bot is well', async () => (await health(port))?.status === 'ok');
       await eventually('the engine is ready', async () => (await health(port + 1))?.engine?.state === 'idle');
       expect(await health(port)).not.toHaveProperty('engine');
       await eventually('they see each other', async () => {
-        const page = await fetch(`http://127.0.0.1:${port}/metrics`);
+        const page = await fetch(`http://${host}:${port}/metrics`);
         return /^kinora_workers 1$/m.test(await page.text());
       });
     } finally {

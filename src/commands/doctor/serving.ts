@@ -64,12 +64,12 @@ export async function checkInbox({ inboxFolder }: Config): Promise<Check[]> {
 }
 
 /** Only where something is wrong. */
-export async function checkPorts({ metricsPorts, web }: Config): Promise<Check[]> {
+export async function checkPorts({ metricsPorts, metricsHost, web }: Config): Promise<Check[]> {
   const ports = [
     ...(web.port === undefined ? [[usualWebPort, web.host, '/health', 'KINORA_WEB_PORT'] as const] : []),
     ...(web.port ? [[web.port, web.host, '/health', 'KINORA_WEB_PORT'] as const] : []),
     ...Object.values(metricsPorts ?? {}).map(
-      (port) => [port, '127.0.0.1', '/healthz', 'KINORA_METRICS_PORT'] as const,
+      (port) => [port, metricsHost, '/healthz', 'KINORA_METRICS_PORT'] as const,
     ),
   ];
   const checks = ports.map(async ([port, host, page, setting]): Promise<Check | undefined> => {
