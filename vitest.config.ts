@@ -13,7 +13,7 @@ export default defineConfig({
         test: {
           name: 'fast',
           include: ['tests/**/*.test.ts'],
-          exclude: [...slow, 'tests/browser/**', 'tests/install/long/**'],
+          exclude: [...slow, 'tests/browser/**', 'tests/install/long/**', 'tests/storage/long/**'],
           setupFiles: 'tests/helpers/fast-lane.ts',
         },
       },
@@ -34,6 +34,10 @@ export default defineConfig({
           hookTimeout: 900_000,
           sequence: { groupOrder: 2 },
         },
+      },
+      {
+        extends: true,
+        test: { name: 'storage', include: ['tests/storage/long/*.test.ts'], sequence: { groupOrder: 3 } },
       },
       {
         extends: true,

@@ -69,6 +69,7 @@ export const slow = [
   'tests/queue/redis.test.ts',
   'tests/queue/turns.test.ts',
   'tests/shortcuts.test.ts',
+  'tests/storage/two-machines.test.ts',
   'tests/supervisor/*.test.ts',
   'tests/video/*.test.ts',
   'tests/web/*.test.ts',

@@ -50,7 +50,7 @@ const calledName = 'called';
 /** Files of a job on this machine, until close(). */
 export interface OpenFiles {
   readonly files: JobFiles;
-  /** Stores a file that was written there. */
+  /** Stores a file, if it was written there. */
   keep(file: JobFile): Promise<void>;
   close(): Promise<void>;
 }

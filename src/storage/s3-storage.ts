@@ -265,7 +265,9 @@ export class S3Storage implements Storage {
       throw error;
     }
     const keep = async (name: string): Promise<void> => {
-      await this.#put({ folder, name }, { file: join(path, name) });
+      const file = join(path, name);
+      const isThere = await stat(file).catch(() => undefined);
+      if (isThere) await this.#put({ folder, name }, { file });
     };
     return { path, keep, close };
   }

@@ -36,7 +36,7 @@ export type PutWhen = 'always' | 'absent' | 'beside others';
 /** A folder of this machine in which programs can work on stored files. */
 export interface WorkingCopy {
   readonly path: string;
-  /** Stores a file that was written there. */
+  /** Stores a file, if one of that name was written there. */
   keep(name: string): Promise<void>;
   /** Nothing in it is used any more. */
   close(): Promise<void>;

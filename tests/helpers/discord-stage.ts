@@ -17,6 +17,7 @@ import { createLogger } from '../../src/log.ts';
 import { Artifacts } from '../../src/queue/artifacts.ts';
 import type { QueueTerms } from '../../src/queue/client.ts';
 import { FolderStorage } from '../../src/storage/folder-storage.ts';
+import type { Storage } from '../../src/storage/storage.ts';
 import { findFfmpeg } from '../../src/video/ffmpeg-path.ts';
 import { type Generate, JobWorker } from '../../src/worker/worker.ts';
 import type { FakeChannel } from '../fakes/discord/channel.ts';
@@ -46,6 +47,8 @@ export interface StageOptions extends FakeDiscordOptions {
   /** Without a worker jobs wait. */
   readonly generate?: Generate | 'nobody';
   readonly terms?: Partial<QueueTerms>;
+  /** Of a bot and a worker on machines of their own; one folder for both when absent. */
+  readonly storage?: { readonly bot: Storage; readonly worker: Storage };
   readonly platform?: Partial<DiscordOptions>;
   readonly restTimeoutMs?: number;
 }
@@ -81,7 +84,7 @@ export class Stage {
     this.folder = folder;
     this.ffmpegPath = ffmpegPath;
     this.options = options;
-    this.jobs = new Artifacts(new FolderStorage(join(folder, 'jobs')));
+    this.jobs = new Artifacts(options.storage?.worker ?? new FolderStorage(join(folder, 'jobs')));
     this.guild = server.guild({ name: 'Painters' });
     this.keepers = this.guild.role({ name: 'keepers' });
     this.channel = this.guild.channel({ name: 'animations' });
@@ -130,7 +133,7 @@ export class Stage {
     this.#bot = await startBot({
       models: new Models(),
       address: redis.address,
-      storage: new FolderStorage(join(folder, 'jobs')),
+      storage: this.options.storage?.bot ?? new FolderStorage(join(folder, 'jobs')),
       terms: { ...openTerms, ...this.options.terms },
       jobFiles: { retentionMs: 86_400_000, budgetBytes: 1e9, minFreeBytes: 0 },
       expireAfterMs: 86_400_000,

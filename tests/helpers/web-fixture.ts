@@ -12,9 +12,10 @@ import { Artifacts } from '../../src/queue/artifacts.ts';
 import { Keys } from '../../src/queue/keys.ts';
 import { tellOfModels } from '../../src/queue/models.ts';
 import { FolderStorage } from '../../src/storage/folder-storage.ts';
+import type { Storage } from '../../src/storage/storage.ts';
 import { type WebOptions, WebPlatform } from '../../src/web/platform.ts';
 import { engineGenerate } from '../../src/worker/generate.ts';
-import { type Generate, JobWorker } from '../../src/worker/worker.ts';
+import { type Generate, JobWorker, type WorkerSettings } from '../../src/worker/worker.ts';
 import { engineOptions, ffmpegPath, tinyPack } from './engine-fixture.ts';
 import { eventually, log, openTerms } from './queue-harness.ts';
 import { TestRedis } from './redis-server.ts';
@@ -35,6 +36,8 @@ export interface WebFixtureOptions {
   /** Without it, addresses of this machine are refused as they are by default. */
   readonly outgoing?: WebOptions['outgoing'];
   readonly webhookPausesMs?: readonly number[];
+  /** Of a bot and a worker on machines of their own; one folder for both when absent. */
+  readonly storage?: { readonly bot: Storage; readonly worker: Storage };
   readonly bot?: Partial<Pick<BotOptions, 'terms' | 'jobFiles'>>;
   /** Other surfaces beside the API. */
   readonly platforms?: readonly ChatPlatform[];
@@ -67,7 +70,12 @@ export class WebFixture {
   }
 
   get artifacts(): Artifacts {
-    return new Artifacts(new FolderStorage(join(this.folder, 'jobs')));
+    return new Artifacts(this.#storage.worker);
+  }
+
+  get #storage(): { readonly bot: Storage; readonly worker: Storage } {
+    const folder = new FolderStorage(join(this.folder, 'jobs'));
+    return this.#options.storage ?? { bot: folder, worker: folder };
   }
 
   async startBot(): Promise<void> {
@@ -93,7 +101,7 @@ export class WebFixture {
     });
     const running = await startBot({
       address,
-      storage: new FolderStorage(join(this.folder, 'jobs')),
+      storage: this.#storage.bot,
       cacheFolder: join(this.folder, 'cache'),
       terms: openTerms,
       jobFiles: { retentionMs: 86_400_000, budgetBytes: 1e9, minFreeBytes: 0 },
@@ -113,8 +121,13 @@ export class WebFixture {
     this.#running = null;
   }
 
-  async worker(generate: Generate, models: readonly string[] = [model]): Promise<JobWorker> {
-    const worker = new JobWorker(this.redis.patient(), this.artifacts, generate, log, { models });
+  async worker(
+    generate: Generate,
+    models: readonly string[] = [model],
+    settings: Partial<WorkerSettings> = {},
+  ): Promise<JobWorker> {
+    const all = { models, ...settings };
+    const worker = new JobWorker(this.redis.patient(), this.artifacts, generate, log, all);
     await worker.start();
     this.#cleanups.push(() => worker.stop(0));
     return worker;

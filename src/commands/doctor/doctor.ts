@@ -5,6 +5,7 @@ import type { Check } from './check.ts';
 import { checkDisk, checkFfmpeg, checkNode, checkRedis, checkSettings } from './machine.ts';
 import { checkDevice, checkGpu, checkMainMemory, checkPacks } from './model.ts';
 import { checkChats, checkInbox, checkPorts, checkRedisServer, checkSecrecy } from './serving.ts';
+import { checkStorage } from './storage.ts';
 
 type Settings = ReturnType<typeof inspectConfig>;
 
@@ -19,6 +20,7 @@ async function examine({ config, problems }: Settings): Promise<Check[]> {
     () => checkMainMemory(config),
     () => checkDevice(config),
     () => checkDisk(config),
+    () => checkStorage(config),
     async () => {
       if (problems.some((problem) => problem.startsWith('REDIS_URL'))) return [];
       return await (config.redis ? checkRedis(config) : checkRedisServer());

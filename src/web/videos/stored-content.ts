@@ -1,5 +1,6 @@
 /** A file that lies elsewhere than on this machine, passed on whole or in one range. */
 import path from 'node:path';
+import { Readable } from 'node:stream';
 import type { FastifyReply } from 'fastify';
 import type { Artifacts } from '../../queue/artifacts.ts';
 import { fileNames, type JobFile } from '../../queue/job-files.ts';
@@ -28,11 +29,12 @@ export async function sendStored(
   const isSame = headers['if-range'] === undefined || headers['if-range'].includes(tag);
   const range = isSame ? readRange(headers.range, bytes) : undefined;
   if (range === 'unsatisfiable') {
-    return reply.code(416).header('content-range', `bytes */${bytes}`).send();
+    reply.header('content-range', `bytes */${bytes}`);
+    throw new ProblemError({ kind: 'range' });
   }
   if (range) reply.code(206).header('content-range', `bytes ${range.start}-${range.end}/${bytes}`);
   reply.header('content-length', range ? range.end - range.start + 1 : bytes);
-  if (method === 'HEAD') return reply.send();
+  if (method === 'HEAD') return reply.send(Readable.from([])); // keeps the length
   const stream = await artifacts.stream(jobId, file, range);
   if (!stream) throw new ProblemError({ kind: 'expired' });
   return reply.send(stream);

@@ -1,0 +1,163 @@
+/** A bot and a worker that share a Redis and a bucket, and no folder. */
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { Housekeeper } from '../../src/bot/upkeep/housekeeping.ts';
+import { Keys } from '../../src/queue/keys.ts';
+import { S3Storage } from '../../src/storage/s3-storage.ts';
+import { readMp4Info } from '../../src/video/mp4.ts';
+import { FakeS3 } from '../fakes/s3.ts';
+import { photo, Stage } from '../helpers/discord-stage.ts';
+import { eventually, log, timedGenerator } from '../helpers/queue-harness.ts';
+import { WebFixture, type WebPerson } from '../helpers/web-fixture.ts';
+
+let s3: FakeS3;
+let folder: string;
+let storage: { readonly bot: S3Storage; readonly worker: S3Storage };
+beforeEach(async () => {
+  s3 = await FakeS3.start();
+  folder = await mkdtemp(join(tmpdir(), 'kinora-machines-'));
+  const of = (machine: string): S3Storage =>
+    new S3Storage(s3.settings(join(folder, machine, 'work')), { firstPauseMs: 5, attempts: 3 });
+  storage = { bot: of('bot'), worker: of('worker') };
+});
+afterEach(async () => {
+  await s3.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const keysOf = (jobId: string): string[] =>
+  [...s3.objects.keys()].flatMap((key) => key.split(`some/where/${jobId}/`).slice(1)).sort();
+
+/** What lies on the disks of both machines. */
+async function left(): Promise<string[]> {
+  const works = ['bot', 'worker'].map((machine) => readdir(join(folder, machine, 'work')).catch(() => []));
+  return (await Promise.all(works)).flat();
+}
+
+describe('in a chat', () => {
+  it('a photo becomes an MP4, and the MP4 a loop, with nothing left on either machine', async () => {
+    const stage = await Stage.start({ storage });
+    try {
+      const asked = stage.ada.runs(
+        '/animate',
+        { image: photo, prompt: 'waves rolling' },
+        { channel: stage.channel },
+      );
+      const message = await stage.video(asked);
+      const file = join(folder, 'seen.mp4');
+      await writeFile(file, message.attachments[0]?.bytes ?? '');
+      expect((await readMp4Info(file)).numFrames).toBeGreaterThan(1);
+      const [jobId = ''] = await stage.jobs.jobIds();
+      await eventually('the answer is marked', () => keysOf(jobId).includes('answered.json'));
+      const looped = stage.ada.presses(message, 'Loop');
+      expect((await stage.video(looped)).attachments[0]?.name).toBe('kinora-loop.mp4');
+      expect(keysOf(jobId)).toEqual([
+        'accepted.json',
+        'answered.json',
+        'artifact.json',
+        'loop.mp4',
+        'picture',
+        'video.mp4',
+      ]);
+      expect(await left()).toEqual([]);
+      expect(await readdir(stage.folder)).not.toContain('jobs');
+    } finally {
+      await stage.stop();
+    }
+  });
+});
+
+describe('over the API', () => {
+  let web: WebFixture;
+  let ann: WebPerson;
+  beforeEach(async () => {
+    web = await WebFixture.start({ storage });
+    ann = await web.person();
+  });
+  afterEach(() => web.stop());
+
+  const content = async (id: string, init: Parameters<WebPerson['call']>[1] = {}) =>
+    await ann.call(`/v1/videos/${id}/content`, init);
+
+  it('a video is passed on whole, in ranges, and not at all where it is known', async () => {
+    await web.worker(timedGenerator(10));
+    const { id } = await ann.create();
+    await ann.finished(id);
+    const whole = await content(id);
+    const text = `video of ${id}`;
+    expect(whole.headers.get('content-type')).toBe('video/mp4');
+    expect(whole.headers.get('content-disposition')).toMatch(/^inline; filename="zoom-in-/);
+    expect(await whole.text()).toBe(text);
+    const range = async (value: string) => {
+      const part = await content(id, { headers: { range: value } });
+      return [part.status, part.headers.get('content-range'), await part.text()];
+    };
+    const bytes = text.length;
+    expect(await range('bytes=0-4')).toEqual([206, `bytes 0-4/${bytes}`, 'video']);
+    expect(await range('bytes=-3')).toEqual([
+      206,
+      `bytes ${bytes - 3}-${bytes - 1}/${bytes}`,
+      text.slice(-3),
+    ]);
+    expect(await range('bytes=6-')).toEqual([206, `bytes 6-${bytes - 1}/${bytes}`, text.slice(6)]);
+    expect((await range('bytes=1-2,4-5'))[0]).toBe(200);
+    expect((await range('bytes=9999-'))[0]).toBe(416);
+    const tag = whole.headers.get('etag') ?? '';
+    expect((await content(id, { headers: { 'if-none-match': tag } })).status).toBe(304);
+    const head = await content(id, { method: 'HEAD' });
+    expect([head.headers.get('content-length'), await head.text()]).toEqual([String(bytes), '']);
+    expect((await (await web.person()).call(`/v1/videos/${id}/content`)).status).toBe(404);
+    expect((await ann.video(id)).variants).toEqual(['video']);
+  });
+
+  it('a job waits while its video cannot be stored, and a video that cannot be read is not lost', async () => {
+    s3.faults.push({ method: 'PUT', path: 'video.mp4', times: 6, kind: { status: 503, code: 'SlowDown' } });
+    s3.faults.push({
+      method: 'GET',
+      path: 'artifact.json',
+      times: 9,
+      kind: 'cut in the middle of the download',
+    });
+    const runs: Parameters<typeof timedGenerator>[1] = [];
+    await web.worker(timedGenerator(10, runs), undefined, { fullDiskWaitMs: 100 });
+    const { id } = await ann.create();
+    expect((await ann.finished(id)).status).toBe('completed');
+    expect(runs.filter(({ jobId }) => jobId === id)).toHaveLength(3);
+    await eventually('the content', async () => (await content(id)).status === 200);
+    await eventually('the answer is marked', () => keysOf(id).includes('answered.json'));
+    expect(await left()).toEqual([]);
+  });
+
+  it('a request is refused with a sentence while the bucket is away, and taken afterwards', async () => {
+    s3.faults.push({ method: 'PUT', times: 3, kind: { status: 500, code: 'InternalError' } });
+    const refused = await ann.post({ prompt: 'zoom in' });
+    expect([refused.status, await refused.json()]).toEqual([
+      503,
+      { error: expect.objectContaining({ code: 'STORAGE_FAILED', message: expect.stringMatching(/again/) }) },
+    ]);
+    expect((await ann.create()).status).toBe('queued');
+  });
+
+  it('nothing stays of what its person deletes, and of what is too old', async () => {
+    const bob = await web.person();
+    await web.worker(timedGenerator(10));
+    const [first, second] = [await ann.create(), await bob.create()];
+    for (const [who, { id }] of [[ann, first] as const, [bob, second] as const]) await who.finished(id);
+    await eventually('both answers are marked', () =>
+      [first, second].every(({ id }) => keysOf(id).includes('answered.json')),
+    );
+    expect((await ann.call('/v1/account', { method: 'DELETE' })).status).toBe(200);
+    expect(keysOf(first.id)).toEqual([]);
+    expect(keysOf(second.id)).toContain('video.mp4');
+
+    const keeper = new Housekeeper(web.redis.failFast(), new Keys(), web.artifacts, log, {
+      retentionMs: 3_600_000,
+    });
+    expect(await keeper.run(Date.now() + 60_000)).toMatchObject({ folders: 0 });
+    expect(await keeper.run(Date.now() + 3_700_000)).toMatchObject({ folders: 1 });
+    expect(keysOf(second.id)).toEqual([]);
+    expect(await left()).toEqual([]);
+  });
+});
