@@ -6,6 +6,7 @@ import { homeFolder, projectFolder } from './home.ts';
 import { isDeviceName } from './inference/devices/device.ts';
 import { isPublicUrl } from './public-url.ts';
 import type { RedisAddress } from './queue/redis.ts';
+import { isQuietPattern } from './quiet-hours.ts';
 import { schedulerNames } from './request/model-limits.ts';
 import { optionTable } from './request/request.ts';
 import { readValues } from './settings-file.ts';
@@ -124,6 +125,13 @@ export const environmentSchema = z.object({
   KINORA_VRAM_GB: number(0.5, 1024).optional(),
   KINORA_WARMUP: warmUp,
   KINORA_IDLE_UNLOAD: idleUnload,
+  KINORA_QUIET_HOURS: z
+    .string()
+    .refine(isQuietPattern, {
+      error:
+        'expected five fields of cron that leave some minutes of a week free, such as "* 22-23,0-6 * * *"',
+    })
+    .optional(),
   KINORA_SCHEDULER: oneOf(...schedulerNames).optional(),
   KINORA_GUIDANCE_END: number(optionTable.guidanceEnd.min, optionTable.guidanceEnd.max).default(1),
   KINORA_REUSE: oneOf('1', '2', '3').default('1'),
@@ -254,6 +262,30 @@ function shortcutsOf(env: z.output<typeof environmentSchema>) {
   };
 }
 
+function queueOf(env: z.output<typeof environmentSchema>) {
+  return {
+    limits: {
+      queue: env.KINORA_QUEUE_LIMIT,
+      user: env.KINORA_USER_LIMIT,
+      community: env.KINORA_COMMUNITY_LIMIT,
+      credits: env.KINORA_CREDITS_PER_DAY,
+    },
+    /** Credits per preset. */
+    costs: {
+      fast: env.KINORA_COST_FAST,
+      standard: env.KINORA_COST_STANDARD,
+      high: env.KINORA_COST_HIGH,
+      creative: env.KINORA_COST_CREATIVE,
+    },
+    cooldownMs: env.KINORA_COOLDOWN_SECONDS * 1000,
+    timeZone: env.KINORA_TIME_ZONE,
+    /** How long a running job may continue when its worker is asked to end. */
+    graceMs: env.KINORA_GRACE_SECONDS * 1000,
+    /** A job that waits longer fails as expired. */
+    expireAfterMs: env.KINORA_EXPIRE_HOURS * 3_600_000,
+  };
+}
+
 function toConfig(env: z.output<typeof environmentSchema>) {
   const ownModels = [...new Set([homeFolder, projectFolder])].map((folder) => path.join(folder, 'models'));
   return {
@@ -275,6 +307,8 @@ function toConfig(env: z.output<typeof environmentSchema>) {
     warmUp: env.KINORA_WARMUP,
     /** After so many ms without a job, a worker's engine gives all its memory back; undefined: never. */
     idleUnloadMs: env.KINORA_IDLE_UNLOAD,
+    /** Cron pattern of the minutes in which this machine begins no job, by `queue.timeZone`. */
+    quietHours: env.KINORA_QUIET_HOURS,
     /** Defaults of requests that trade exactness for speed; without settings there are none. */
     shortcuts: shortcutsOf(env),
     cacheMemoryBytes: env.KINORA_CACHE_MEMORY_MB * bytesPerMegabyte,
@@ -312,27 +346,7 @@ function toConfig(env: z.output<typeof environmentSchema>) {
         }
       : undefined,
     proxies: proxiesOf(env),
-    queue: {
-      limits: {
-        queue: env.KINORA_QUEUE_LIMIT,
-        user: env.KINORA_USER_LIMIT,
-        community: env.KINORA_COMMUNITY_LIMIT,
-        credits: env.KINORA_CREDITS_PER_DAY,
-      },
-      /** Credits per preset. */
-      costs: {
-        fast: env.KINORA_COST_FAST,
-        standard: env.KINORA_COST_STANDARD,
-        high: env.KINORA_COST_HIGH,
-        creative: env.KINORA_COST_CREATIVE,
-      },
-      cooldownMs: env.KINORA_COOLDOWN_SECONDS * 1000,
-      timeZone: env.KINORA_TIME_ZONE,
-      /** How long a running job may continue when its worker is asked to end. */
-      graceMs: env.KINORA_GRACE_SECONDS * 1000,
-      /** A job that waits longer fails as expired. */
-      expireAfterMs: env.KINORA_EXPIRE_HOURS * 3_600_000,
-    },
+    queue: queueOf(env),
     /** The jobs' folders. */
     jobFiles: {
       /** How long the files and the ledger entry of a delivered job are kept. */

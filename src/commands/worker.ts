@@ -11,6 +11,7 @@ import { tellOfModels } from '../queue/models.ts';
 import { assertTrustworthy, connectRedis } from '../queue/redis.ts';
 import { claimSchema } from '../queue/schema.ts';
 import { WorkerBeat } from '../queue/worker-registry.ts';
+import { QuietHours } from '../quiet-hours.ts';
 import { engineGenerate } from '../worker/generate.ts';
 import { WorkerMetrics } from '../worker/metrics.ts';
 import { Vitals } from '../worker/vitals.ts';
@@ -24,6 +25,8 @@ import { openStorage } from './storage.ts';
 const roomForVideo = 1 / 8;
 /** How long the engine may need to stop a job that is given back to the queue. */
 const handBackMs = 10_000;
+/** In quiet hours an engine without a job gives its memory back. */
+const unloadLookMs = 10_000;
 
 /**
  * Serves until it is asked to end. The running job may finish within the grace period; else it goes back to the queue.
@@ -52,9 +55,12 @@ export async function runWorker(config: Config): Promise<void> {
       new WorkerMetrics({ probe: metricsProbe(address), vitals, engineStatus: () => engineStatus() });
     // Before the model is loaded, which may take minutes.
     if (metrics) await startMetricsServer(config.metricsPorts.worker, metrics, config.metricsHost);
+    const quiet =
+      config.quietHours === undefined ? undefined : new QuietHours(config.quietHours, config.queue.timeZone);
     const models = {
       models: packs.map(({ manifest }) => manifest.id),
       loaded: () => engineStatus()?.loaded ?? [],
+      quietMs: () => quiet?.restMs() ?? 0,
     };
     const descriptions = packs.map(({ manifest }) => [manifest.id, JSON.stringify(manifest)] as const);
     await tellOfModels(redis, new Keys(), new Map(descriptions));
@@ -87,8 +93,12 @@ export async function runWorker(config: Config): Promise<void> {
       new Keys(),
       beat,
     );
+    const unloading = setInterval(() => {
+      if (models.quietMs() > 0) engine.unload();
+    }, unloadLookMs);
     await worker.start();
     return async () => {
+      clearInterval(unloading);
       await worker.stop(config.queue.graceMs);
       await engine.stop();
     };

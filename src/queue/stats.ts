@@ -21,6 +21,8 @@ export interface QueueStats {
     readonly busy: number;
     /** Those that gave their memory back since they had nothing to do. */
     readonly unloaded: number;
+    /** Those that begin no job now. */
+    readonly quiet: number;
   };
   /** Of all users on the given day. */
   readonly creditsUsed: number;
@@ -60,6 +62,7 @@ export async function queueStats(redis: Redis, keys: Keys, day: string): Promise
       alive: alive.length,
       busy: alive.filter(({ entry }) => entry.jobId !== null).length,
       unloaded: alive.filter(({ entry }) => entry.vitals?.state === 'unloaded').length,
+      quiet: alive.filter(({ entry }) => entry.quietMs > 0).length,
     },
     creditsUsed: used.reduce((sum, credits) => sum + credits, 0),
     failures: new Map(Object.entries(failures)),

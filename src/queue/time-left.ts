@@ -16,6 +16,8 @@ export interface QueuePosition {
   readonly leftMs?: number;
   /** Workers live, and none of them has its model: it waits until one comes that has. */
   readonly isStranded?: true;
+  /** Milliseconds until one of the workers that have its model ends its quiet hours: until then none begins a job. */
+  readonly quietMs?: number;
 }
 
 /** Of the jobs that fill somebody's share of the queue, so many are looked at. */
@@ -65,12 +67,14 @@ export class TimeLeft {
     const devices = await this.#devicesOf(able);
     const rateOf = (name: string) => jobsPerMs(this.#redis, this.#keys, name, devices);
     const rate = await rateOf(kindName(own));
-    if (rate === undefined) return { ahead: total };
-    let waitMs = await this.#loadsMs([own, ...ahead.map(({ kind }) => kind)], able);
+    const quietMs = able.length > 0 ? Math.min(...able.map((worker) => worker.quietMs)) : 0;
+    const quiet = quietMs > 0 ? { quietMs } : {};
+    if (rate === undefined) return { ahead: total, ...quiet };
+    let waitMs = quietMs + (await this.#loadsMs([own, ...ahead.map(({ kind }) => kind)], able));
     for (const rest of await this.#rests(able)) waitMs += rest / devices.length;
     for (const { name, count } of ahead) waitMs += count / ((await rateOf(name)) ?? rate);
     // Faster workers take more of the jobs, so this is the time of one job on average.
-    return { ahead: total, leftMs: waitMs + devices.length / rate };
+    return { ahead: total, leftMs: waitMs + devices.length / rate, ...quiet };
   }
 
   /** Until the models of these jobs are loaded that none of these workers has ready. */

@@ -59,6 +59,8 @@ export const workerSchema = z.object({
   models: z.array(z.string()).default([]),
   /** Those of them whose next job need not wait for their weights. */
   loaded: z.array(z.string()).default([]),
+  /** Ms until it begins jobs again: it has quiet hours. */
+  quietMs: z.number().default(0),
   /** Another version may tell other things. */
   vitals: vitalsSchema.optional().catch(undefined),
 });
@@ -119,6 +121,8 @@ export function isStranded(model: string | undefined, serving: readonly WorkerEn
 export interface WorkerModels {
   readonly models: readonly string[];
   readonly loaded: () => readonly string[];
+  /** As QuietHours.restMs(). */
+  readonly quietMs?: () => number;
 }
 
 /** One worker's line in the registry, renewed while the process lives. */
@@ -176,6 +180,7 @@ export class WorkerBeat {
       isServing: this.#isServing,
       models: [...this.#models.models],
       loaded: [...this.#models.loaded()],
+      quietMs: this.#models.quietMs?.() ?? 0,
       ...(this.#vitals ? { vitals: this.#vitals() } : {}),
     };
     const beat = JSON.stringify(entry);

@@ -5,6 +5,8 @@
 import { type Job, Worker, type WorkerOptions } from 'bullmq';
 import type { QueueData } from '../queue/jobs.ts';
 
+const quietLookMs = 60_000;
+
 interface Waiting {
   readonly model: string | undefined;
   readonly enter: (mayGoOn: boolean) => void;
@@ -19,14 +21,20 @@ export type ChooseTurn = (models: readonly (string | undefined)[]) => Promise<st
 export class Turns {
   readonly #choose: ChooseTurn;
   readonly #onError: (error: Error) => void;
+  readonly #quietMs: () => number;
+  #quietTimer: NodeJS.Timeout | undefined;
   #waiting: readonly Waiting[] = [];
   #isTaken = false;
   #isStopped = false;
 
-  /** @param choose is asked where several wait; when it fails, the one that came first goes on */
-  constructor(choose: ChooseTurn, onError: (error: Error) => void) {
+  /**
+   * @param choose is asked where several wait; when it fails, the one that came first goes on
+   * @param quietMs for how long nobody's turn may begin
+   */
+  constructor(choose: ChooseTurn, onError: (error: Error) => void, quietMs: () => number = () => 0) {
     this.#choose = choose;
     this.#onError = onError;
+    this.#quietMs = quietMs;
   }
 
   /** Resolves when it is this model's turn, which lasts until leave(); to false when there will be none any more. */
@@ -46,18 +54,27 @@ export class Turns {
   /** Nobody has a turn from now on but the one that has it. */
   stop(): void {
     this.#isStopped = true;
+    clearTimeout(this.#quietTimer);
     for (const { enter } of this.#waiting) enter(false);
     this.#waiting = [];
   }
 
   async #next(): Promise<void> {
-    if (this.#isTaken || this.#waiting.length === 0) return;
+    if (this.#isTaken || this.#waiting.length === 0 || this.#isQuiet()) return;
     this.#isTaken = true;
     const chosen = await this.#chosen();
     // Stopped meanwhile.
     if (!this.#waiting.includes(chosen)) return;
     this.#waiting = this.#waiting.filter((other) => other !== chosen);
     chosen.enter(true);
+  }
+
+  /** Looks again from time to time: a clock may be set. */
+  #isQuiet(): boolean {
+    const restMs = this.#quietMs();
+    clearTimeout(this.#quietTimer);
+    if (restMs > 0) this.#quietTimer = setTimeout(() => void this.#next(), Math.min(restMs, quietLookMs));
+    return restMs > 0;
   }
 
   async #chosen(): Promise<Waiting> {

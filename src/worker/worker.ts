@@ -51,6 +51,8 @@ export interface WorkerSettings {
   readonly models: readonly string[];
   /** Those of them that are ready: they are preferred among jobs that are about equally next. */
   readonly loaded: () => readonly string[];
+  /** For how long it begins no job. */
+  readonly quietMs: () => number;
   /** Credits per preset, for videos that had to be made smaller than they were asked for. */
   readonly costs: Readonly<Record<string, number>>;
 }
@@ -65,6 +67,7 @@ const defaultWorkerSettings: WorkerSettings = {
   device: 'cpu',
   models: [],
   loaded: () => [],
+  quietMs: () => 0,
   costs: {},
 };
 
@@ -139,10 +142,10 @@ export class JobWorker {
     this.#generate = generate;
     this.#settings = { ...defaultWorkerSettings, ...settings };
     this.#log = log;
-    const { device, models, loaded } = this.#settings;
-    this.#beat = beat ?? new WorkerBeat(redis, keys, device, undefined, { models, loaded });
+    const { device, models, loaded, quietMs } = this.#settings;
+    this.#beat = beat ?? new WorkerBeat(redis, keys, device, undefined, { models, loaded, quietMs });
     this.id = this.#beat.id;
-    this.#turns = new Turns((waiting) => this.#chooseTurn(waiting), this.#onError);
+    this.#turns = new Turns((waiting) => this.#chooseTurn(waiting), this.#onError, quietMs);
     this.#lanes = [undefined, ...models].map((model) => this.#openLane(model));
   }
 

@@ -455,10 +455,11 @@ export const en = {
       answering: number;
       alive: number;
       unloaded: number;
+      quiet: number;
       busy: number;
       creditsUsed: number;
     }) =>
-      `Queue: ${p.mode}\nWaiting: ${p.waiting} · running: ${p.running} · answering: ${p.answering}\nWorkers: ${p.alive} (${p.busy} busy${p.unloaded > 0 ? `, ${p.unloaded} unloaded` : ''})\nCredits used today: ${p.creditsUsed}`,
+      `Queue: ${p.mode}\nWaiting: ${p.waiting} · running: ${p.running} · answering: ${p.answering}\nWorkers: ${p.alive} (${p.busy} busy${p.unloaded > 0 ? `, ${p.unloaded} unloaded` : ''}${p.quiet > 0 ? `, ${p.quiet} in quiet hours` : ''})\nCredits used today: ${p.creditsUsed}`,
     stranded: (list: string) =>
       `No worker has the model of some waiting jobs: ${list}. Start a worker that has it, or cancel them.`,
     failures: (list: string) => `Failures so far: ${list}`,

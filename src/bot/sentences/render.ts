@@ -81,10 +81,11 @@ export function renderTip(tip: PromptTip, { help }: Messages): string {
   return tip.kind === 'vague' ? help.vague(tip.word) : help[tip.kind];
 }
 
-function renderPosition({ ahead, leftMs, isStranded }: QueuePosition, { status }: Messages): string {
+function renderPosition({ ahead, leftMs, isStranded, quietMs }: QueuePosition, { status }: Messages): string {
   if (isStranded) return status.stranded;
   const text = ahead === 0 ? status.next : status.waiting(ahead);
-  return leftMs === undefined ? text : `${text}${status.readyIn(leftMs)}`;
+  const quiet = quietMs === undefined ? '' : status.quiet(quietMs);
+  return `${text}${quiet}${leftMs === undefined ? '' : status.readyIn(leftMs)}`;
 }
 
 /** The status message of a running job. */

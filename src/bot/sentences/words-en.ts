@@ -33,6 +33,7 @@ export const status = {
     'Accepted. No worker has the model of this video just now: it waits until one comes that has, or you cancel it.',
   waiting: (ahead: number) => `Accepted. ${jobs(ahead)} before yours.`,
   /** Behind another sentence, with the space that the language has there. */
+  quiet: (ms: number) => ` The machine has quiet hours and goes on in ${duration(ms)}.`,
   readyIn: (ms: number) => ` Ready in about ${duration(ms)}.`,
   left: (ms: number) => `about ${duration(ms)} left`,
   loading: 'Loading the model…',

@@ -30,6 +30,7 @@ export const status: typeof en.status = {
   next: '已接受，下一个就是你的。',
   stranded: '已接受。现在没有工作进程提供这个视频所用的模型：它会一直等到有工作进程提供为止，你也可以取消。',
   waiting: (ahead) => `已接受，前面还有 ${jobs(ahead)}。`,
+  quiet: (ms) => `机器正处于安静时段，${duration(ms)}后继续。`,
   readyIn: (ms) => `大约 ${duration(ms)}后完成。`,
   left: (ms) => `大约还需 ${duration(ms)}`,
   loading: '正在加载模型…',

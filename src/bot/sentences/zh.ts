@@ -473,7 +473,7 @@ export const zh: typeof en = {
     sources: { user: '用户', role: '身份组', community: '社区', default: '默认设置' },
     modes: { running: '运行中', paused: '已暂停', draining: '不接受新任务' },
     stats: (p) =>
-      `队列：${p.mode}\n排队：${p.waiting} · 生成中：${p.running} · 回复中：${p.answering}\n工作进程：${p.alive} 个（${p.busy} 个忙碌${p.unloaded > 0 ? `，${p.unloaded} 个已卸载模型` : ''}）\n今天已用点数：${p.creditsUsed}`,
+      `队列：${p.mode}\n排队：${p.waiting} · 生成中：${p.running} · 回复中：${p.answering}\n工作进程：${p.alive} 个（${p.busy} 个忙碌${p.unloaded > 0 ? `，${p.unloaded} 个已卸载模型` : ''}${p.quiet > 0 ? `，${p.quiet} 个处于安静时段` : ''}）\n今天已用点数：${p.creditsUsed}`,
     stranded: (list) =>
       `没有工作进程提供这些排队任务所用的模型：${list}。请启动提供该模型的工作进程，或取消它们。`,
     failures: (list) => `至今的失败：${list}`,

@@ -21,7 +21,7 @@ function statsRoute(app: WebServer, { administration }: AdminRouteTools): void {
       .describe('Those of them whose model no worker has, by model.'),
     running: z.int(),
     answering: z.int(),
-    workers: z.object({ alive: z.int(), busy: z.int(), unloaded: z.int() }),
+    workers: z.object({ alive: z.int(), busy: z.int(), unloaded: z.int(), quiet: z.int() }),
     credits_used: z.number(),
     failures: z.record(z.string(), z.number()),
     videos: z.array(z.object({ id: z.string(), user: z.string(), state: z.string(), preset: z.string() })),
@@ -61,7 +61,7 @@ const workerSchema = z.object({
   last_seen: z.string(),
   video_id: z.string().nullable(),
   state: z
-    .enum(['loading', 'idle', 'unloaded', 'paused', 'working', 'broken', 'gone'])
+    .enum(['loading', 'idle', 'unloaded', 'quiet', 'paused', 'working', 'broken', 'gone'])
     .describe('broken: the engine cannot be started. gone: not heard of for ten seconds.'),
   since: z.string().nullable().describe('When it came into that state.'),
   started_at: z.string().nullable(),
@@ -135,12 +135,17 @@ function workerOf(id: string, entry: WorkerEntry, alive: boolean, isPaused: bool
   };
 }
 
-function stateOf({ vitals, jobId }: WorkerEntry, alive: boolean, isPaused: boolean): ShownWorker['state'] {
+function stateOf(
+  { vitals, jobId, quietMs }: WorkerEntry,
+  alive: boolean,
+  isPaused: boolean,
+): ShownWorker['state'] {
   if (!alive) return 'gone';
   if (vitals?.state === 'dead' || vitals?.state === 'stopped') return 'broken';
   if (jobId !== null) return 'working';
   if (vitals?.state === 'starting' || vitals?.state === 'loading') return 'loading';
   if (isPaused) return 'paused';
+  if (quietMs > 0) return 'quiet';
   return vitals?.state === 'unloaded' ? 'unloaded' : 'idle';
 }
 

@@ -238,6 +238,7 @@ export const en = {
         loading: 'Loading the model',
         idle: 'Idle',
         unloaded: 'Idle, model unloaded',
+        quiet: 'Quiet hours',
         paused: 'Paused',
         working: 'Working',
         broken: 'Broken',

@@ -231,6 +231,7 @@ export const zh: typeof en = {
         loading: '正在加载模型',
         idle: '空闲',
         unloaded: '空闲，模型已卸载',
+        quiet: '安静时段',
         paused: '已暂停',
         working: '工作中',
         broken: '故障',
