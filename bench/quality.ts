@@ -9,7 +9,7 @@
  * 3. Pixels: those of the prompts that ask for one camera move alone, by what the clip's pixels show, speed included.
  * 4. Weather: more where heavy was asked for, and with the wind, by counting and following particles (quality/weather.ts).
  * 5. Masks: how much of waves, sway and clouds lies inside masks drawn by hand; whether the first frame is the picture;
- *    how far apart two seeds are there (quality/places.ts).
+ *    how far apart two seeds are there; whether clouds move more when fast, and with the wind (quality/places.ts).
  * 6. Seeds: how far apart are the clips of two seeds, in all frames but the first, which is the picture?
  * 7. Sheets: a contact sheet of all kinds and three moving pictures, to be looked at.
  *
@@ -27,7 +27,7 @@ import { motionWords } from '../src/request/motions.ts';
 import { cameraPrompts, readCamera } from './quality/camera.ts';
 import { Generator, originalPicture } from './quality/generate.ts';
 import { psnr, resample } from './quality/pixels.ts';
-import { examinePlaces } from './quality/places.ts';
+import { cloudsObey, examinePlaces } from './quality/places.ts';
 import { fitSimilarity, identity, warpOf } from './quality/similarity.ts';
 import { examineWeather } from './quality/weather.ts';
 import { environmentLine, printTable, type Row, tablesFolder, writeCsv } from './report.ts';
@@ -154,7 +154,12 @@ async function examineMasks(generator: Generator): Promise<boolean> {
   writeCsv(tables, 'quality-masks', rows);
   return rows
     .filter((row) => row['done'] === 'yes')
-    .every((row) => Number(row['inside %']) >= 80 && Number(row['first dB']) >= 40);
+    .every(
+      (row) =>
+        Number(row['inside %']) >= 80 &&
+        Number(row['first dB']) >= 40 &&
+        (row['kind'] !== 'clouds' || cloudsObey(row)),
+    );
 }
 
 const borderPixels = 4;

@@ -55,7 +55,8 @@ export type Row = Readonly<Record<string, string | number>>;
 
 /** Prints rows as an aligned table under a title. */
 export function printTable(title: string, rows: readonly Row[]): void {
-  const columns = Object.keys(rows[0] ?? {});
+  // Rows of one table may leave columns out.
+  const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))];
   const widths = columns.map((column) =>
     Math.max(column.length, ...rows.map((row) => String(row[column] ?? '').length)),
   );
@@ -76,7 +77,8 @@ export function writeCsv(
   rows: readonly Row[],
   environment = environmentLine(),
 ): void {
-  const columns = Object.keys(rows[0] ?? {});
+  // Rows of one table may leave columns out.
+  const columns = [...new Set(rows.flatMap((row) => Object.keys(row)))];
   const cell = (value: string | number): string => {
     const text = String(value);
     return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;

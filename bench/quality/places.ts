@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { decodeImage } from '../../src/inference/pictures/decode.ts';
 import { motionWords } from '../../src/request/motions.ts';
 import type { Row } from '../report.ts';
-import { type Generator, originalPicture } from './generate.ts';
+import { type Generator, type MadeClip, originalPicture } from './generate.ts';
 import { psnr } from './pixels.ts';
 
 const kinds = { waves: 'water', sway: 'foliage', clouds: 'sky' } as const;
@@ -35,9 +35,12 @@ export async function examinePlaces(generator: Generator, folder: string, isQuic
     const height = Math.round((width * shape.height) / shape.width / 16) * 16;
     const picture = await originalPicture(file, width, height);
     for (const [kind, place] of Object.entries(kinds)) {
-      const make = (seed: number) =>
+      const make = (
+        seed: number,
+        prompt: string = motionWords[kind as Kind], // a key of `kinds`
+      ) =>
         generator.clip(file, {
-          prompt: motionWords[kind as Kind], // a key of `kinds`
+          prompt,
           size: `${width}x${height}`,
           numFrames: 9,
           seed,
@@ -65,10 +68,81 @@ export async function examinePlaces(generator: Generator, folder: string, isQuic
         'inside %': (100 * mean(inside)).toFixed(0),
         'first dB': psnr(first, picture.data).toFixed(1),
         'seeds dB': share > 0.02 ? mean(apart).toFixed(1) : '',
+        ...(kind === 'clouds' ? await cloudsOf(make, mask, { width, height }) : {}),
       });
     }
   }
   return rows;
+}
+
+const speeds = ['slowly', '', 'fast'] as const;
+const winds = { left: -1, right: 1 } as const;
+
+/** How much clouds change inside the mask at each speed, of 255, and whether they go with either wind. */
+async function cloudsOf(
+  make: (seed: number, prompt: string) => Promise<MadeClip>,
+  mask: Uint8Array,
+  size: { readonly width: number; readonly height: number },
+): Promise<Row> {
+  const changes: number[] = [];
+  for (const speed of speeds) {
+    const { frames } = await make(1, `clouds drifting ${speed}`.trim());
+    const [first = mask] = frames;
+    changes.push(mean(frames.slice(1, -1).map((frame) => changeInside(frame, first, mask))));
+  }
+  let right = 0;
+  for (const [side, sign] of Object.entries(winds)) {
+    const { frames } = await make(1, `clouds drifting, wind blowing to the ${side}`);
+    if (sign * driftInside(frames, mask, size) > 0) right++;
+  }
+  return { 'slow, normal, fast': changes.map((value) => value.toFixed(1)).join(' < '), wind: `${right}/2` };
+}
+
+/** Whether the numbers of a row of clouds grow with the speed, and both winds were obeyed. */
+export function cloudsObey(row: Row): boolean {
+  const [slow = 0, normal = 0, fast = 0] = String(row['slow, normal, fast']).split(' < ').map(Number);
+  return slow < normal && normal < fast && row['wind'] === '2/2';
+}
+
+function changeInside(frame: Uint8Array, first: Uint8Array, mask: Uint8Array): number {
+  const area = 3 * mask.reduce((sum, value) => sum + value, 0);
+  return (
+    frame.reduce(
+      (sum, value, i) => sum + Math.abs(value - (first[i] ?? 0)) * (mask[Math.floor(i / 3)] ?? 0),
+      0,
+    ) / area
+  );
+}
+
+/** By how many pixels to the right what was added to the first frame moves from frame to frame, in mid-clip. */
+function driftInside(
+  frames: readonly Uint8Array[],
+  mask: Uint8Array,
+  { width, height }: { readonly width: number; readonly height: number },
+): number {
+  const [first = mask] = frames;
+  const added = frames.map((frame) =>
+    Float64Array.from({ length: mask.length }, (_, i) => (frame[3 * i] ?? 0) - (first[3 * i] ?? 0)),
+  );
+  const middle = frames.length >> 1;
+  const mostPixels = 48;
+  let best = { way: 0, error: Infinity };
+  for (let way = -mostPixels; way <= mostPixels; way++) {
+    let [squares, seen] = [0, 0];
+    for (const k of [middle - 1, middle]) {
+      for (let y = 0; y < height; y += 2) {
+        for (let x = mostPixels; x < width - mostPixels; x += 2) {
+          const [from, to] = [y * width + x, y * width + x + way];
+          if (!mask[from] || !mask[to]) continue;
+          squares += ((added[k + 1]?.[to] ?? 0) - (added[k]?.[from] ?? 0)) ** 2;
+          seen++;
+        }
+      }
+    }
+    const error = seen === 0 ? Infinity : squares / seen;
+    if (error < best.error) best = { way, error };
+  }
+  return best.way;
 }
 
 const mean = (list: readonly number[]): number => list.reduce((sum, value) => sum + value, 0) / list.length;

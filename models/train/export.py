@@ -245,6 +245,7 @@ def conditioner(whole: scene.Scene, inputs: dict[str, Tensor]) -> ModelProto:
                 "cycles": {0: "M"},
                 "factors": {0: "2 M", 2: "h2", 3: "w2"},
                 **{name: {2: "h2", 3: "w2"} for name in ("way", "second")},
+                "sky": {2: "h4", 3: "w4"},
                 "latents": {1: "h", 2: "w"},
             },
         )

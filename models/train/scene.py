@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import camera
+import clouds
 import dct
 import local
 import masks
@@ -31,7 +32,20 @@ PLACED = ("waves", "sway", "clouds")
 NO_MASKS = (1, 3, 32, 32)
 
 # What all frames share, in the order of Prepare's results and of Frame's arguments.
-SHARED = ("picture", "size", "cycles", "factors", "way", "second", "hot", "course", "details", "first")
+SHARED = (
+    "picture",
+    "size",
+    "cycles",
+    "factors",
+    "way",
+    "second",
+    "sky",
+    "drift",
+    "hot",
+    "course",
+    "details",
+    "first",
+)
 
 
 def fps_gain(fps: Tensor) -> Tensor:
@@ -148,7 +162,9 @@ class Prepare(nn.Module):
         rest = image_embeddings.new_zeros(1, ASKED - len(KINDS))
         row = torch.cat([done, rest, wanted, rest], 1)[:, None]
         context = torch.cat([image_embeddings, row.expand(image_embeddings.shape[0], -1, -1)], 1)
-        shared = (picture, frame_size, *moving, hot, course, details, standing_out[0][:, 0])
+        drift = clouds.drift(hot, gain, course)
+        sky = clouds.sky(picture * 0.5 + 0.5, places[:, 2:], drift)
+        shared = (picture, frame_size, *moving, sky, drift, hot, course, details, standing_out[0][:, 0])
         return fps_features(rate), context, whole, frames, *shared
 
 
@@ -174,6 +190,8 @@ class Frame(nn.Module):
         factors: Tensor,
         way: Tensor,
         second: Tensor,
+        sky: Tensor,
+        drift: Tensor,
         hot: Tensor,
         course: Tensor,
         details: Tensor,
@@ -198,6 +216,7 @@ class Frame(nn.Module):
         grid = torch.stack([u / ax, v / ay], -1)
         field = local.field((cycles, factors, way, second), p)
         frame = local.look(picture, grid, field) * 0.5 + 0.5
+        frame = clouds.overcast(frame, grid, sky, self.weather.noise, p, drift, course, details)
         # What rises stays with the thing that it rises from.
         x, y = first[:, 0] * ax - cx, first[:, 1] * ay - cy
         source = torch.stack([angle.cos() * x - angle.sin() * y, angle.sin() * x + angle.cos() * y], 1) * m
