@@ -25,7 +25,7 @@ import { understoodLine } from './sentences/understood.ts';
 import type { Answer } from './upkeep/delivery.ts';
 import { Periodic } from './upkeep/periodic.ts';
 
-const lookEveryMs = 1_000;
+const usualLookEveryMs = 1_000;
 /** Pause before a picture is offered again that the queue did not take: every offer writes it to the disk. */
 const offerEveryMs = 3_000;
 const userKey = 'inbox:folder';
@@ -46,6 +46,7 @@ const replyToSchema = z.object({
 export interface InboxOptions {
   /** Keeps over restarts what was asked and answered. */
   readonly recordsFile?: string;
+  readonly lookEveryMs?: number;
   /** Shows one plain line to the person who started Kinora. */
   readonly say?: (line: string) => void;
 }
@@ -77,7 +78,11 @@ export class InboxPlatform implements ChatPlatform {
   #saidWaiting: string | undefined;
   #offerAgainAt = 0;
 
-  constructor(folder: string, log: Logger, { recordsFile, say = () => {} }: InboxOptions = {}) {
+  constructor(
+    folder: string,
+    log: Logger,
+    { recordsFile, lookEveryMs = usualLookEveryMs, say = () => {} }: InboxOptions = {},
+  ) {
     this.#path = path.resolve(folder);
     this.#folder = new InboxFolder(this.#path);
     this.#log = log;

@@ -38,10 +38,16 @@ afterEach(async () => {
   await talk.harness.stop();
 });
 
+const quickMs = 150;
+
 /** Begins to watch, as a start of Kinora does. */
-async function open(): Promise<void> {
+async function open(lookEveryMs = quickMs): Promise<void> {
   const recordsFile = join(talk.harness.folder, 'inbox.json');
-  inbox = new InboxPlatform(folder, log, { recordsFile, say: (line) => said.push(line) });
+  inbox = new InboxPlatform(folder, log, {
+    recordsFile,
+    lookEveryMs,
+    say: (line) => said.push(line),
+  });
   await inbox.start(talk.services);
   const opened = inbox;
   cleanups.push(() => opened.stop());
@@ -123,7 +129,7 @@ async function put(name: string | Buffer, bytes?: Uint8Array): Promise<void> {
   await writeFile(path, bytes ?? (await pictureBytes()));
 }
 /** Longer than three looks. */
-const looks = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 3_300));
+const looks = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 5 * quickMs));
 
 describe('whose file it is', () => {
   it("never replaces somebody's own file, also one that comes while the video is made", async () => {
@@ -277,6 +283,8 @@ describe('what is put there', () => {
   });
 
   it('leaves a picture alone for as long as it grows', async () => {
+    await inbox.stop();
+    await open(1_500);
     const whole = await pictureBytes();
     await put('slow.jpg', whole.subarray(0, 100));
     for (let more = 100; more < 1_000; more += 180) {

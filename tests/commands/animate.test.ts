@@ -121,21 +121,21 @@ describe('kinora animate', () => {
       .composite(parts)
       .toFile(panorama);
     const mp4 = join(folder, 'panned.mp4');
-    const options = ['--size', '192', '--frames', '5', '--seed', '7', '--force', '--out', mp4];
+    const options = ['--size', '192', '--frames', '3', '--seed', '7', '--force', '--out', mp4];
     const environment = { KINORA_MODEL: builtinPackPath };
     const animate = (prompt: string, ...more: string[]) =>
       runCli(['animate', panorama, prompt, ...options, ...more], { folder, environment });
 
-    const kept = await animate('zoom in');
+    const kept = await animate('zoom in', '--frames', '2');
     expect(kept.code).toBe(0);
     expect(probe(mp4).streams[0]).toMatchObject({ width: 512, height: 128 });
 
     const panned = await animate('pan left');
     expect(panned.code).toBe(0);
-    expect(panned.stderr).toContain('256×144, 5 frames');
+    expect(panned.stderr).toContain('256×144, 3 frames');
     expect(panned.stderr).not.toMatch(/cut off|reused/);
     const { streams, format } = probe(mp4);
-    expect(streams[0]).toMatchObject({ width: 256, height: 144, nb_read_frames: '5' });
+    expect(streams[0]).toMatchObject({ width: 256, height: 144, nb_read_frames: '3' });
     const tags = { width: '256', height: '144' };
     expect(JSON.parse(format.tags?.['comment'] ?? '{}')).toMatchObject(tags);
     const whole = sharp(panorama).removeAlpha().resize(576, 144, { kernel: 'cubic' });
@@ -143,19 +143,19 @@ describe('kinora animate', () => {
       await whole.clone().extract({ left, top: 0, width: 256, height: 144 }).raw().toBuffer();
     let frames = decodeFrames(mp4, 256, 144);
     expect(psnr(frames[0] ?? new Uint8Array(), await end(320))).toBeGreaterThan(26);
-    expect(psnr(frames[4] ?? new Uint8Array(), await end(0))).toBeGreaterThan(26);
+    expect(psnr(frames[2] ?? new Uint8Array(), await end(0))).toBeGreaterThan(26);
 
     // A variation passes along it as its video did.
     const [, videoId = ''] = /video id (\w+)/.exec(panned.stderr) ?? [];
     const out = join(folder, 'varied.mp4');
     await runCli(['animate', '--from', videoId, '--out', out], { folder, environment });
     frames = decodeFrames(out, 256, 144);
-    expect(psnr(frames[4] ?? new Uint8Array(), await end(0))).toBeGreaterThan(26);
+    expect(psnr(frames[2] ?? new Uint8Array(), await end(0))).toBeGreaterThan(26);
 
     // What a mask leaves still would travel with the camera.
     const mask = join(folder, 'mask.png');
     await sharp({ create: { ...frame, channels: 3, background: 'white' } }).toFile(mask);
-    await animate('pan left', '--mask', mask);
+    await animate('pan left', '--mask', mask, '--frames', '2');
     expect(probe(mp4).streams[0]).toMatchObject({ width: 512, height: 128 });
   });
 
@@ -429,8 +429,6 @@ describe('bad input ends in a sentence, an exit code and no file', () => {
     ['a picture that is not there', 3, ['nope.jpg', 'zoom in'], /no picture at "nope.jpg".*Check the path/],
     ['a folder as picture', 3, ['.'], /is a folder/],
     ['a fraction of a frame', 2, [cat, '--frames', '9.5'], /whole number from 1 to 32/],
-    ['too many steps', 2, [cat, '--steps', '1e99'], /whole number from 1 to 100/],
-    ['a negative seed', 2, [cat, '--seed', '-1'], /seed is -1; expected a whole number from 0/],
     ['a word for a number', 2, [cat, '--seed', 'abc'], /Expected a number/],
     [
       'an unknown preset',
@@ -440,8 +438,6 @@ describe('bad input ends in a sentence, an exit code and no file', () => {
     ],
     ['no picture', 3, [], /^There is no picture to animate. Name one, such as: npm run animate -- /],
     ['an unknown option', 2, [cat, '--zoom'], /unknown option '--zoom'/],
-    ['an odd size', 2, [cat, '--size', '100x100'], /multiples of 64/],
-    ['a huge prompt', 2, [cat, 'a'.repeat(5000)], /5000 characters; at most 1000/],
     ['a binary prompt', 2, [cat, 'zoom\u0007in'], /not plain text/],
     ['two prompts', 2, [cat, 'zoom in', 'pan left'], /several prompts.*one pair of quotes/],
     ['strength without a video', 2, [cat, '--strength', '0.5'], /--from/],
@@ -477,20 +473,28 @@ describe('bad input ends in a sentence, an exit code and no file', () => {
     expect({ code, stdout, files: files() }).toEqual({ code: exitCode, stdout: '', files: [] });
   });
 
-  // Every kind is tried on the decoder itself; here a few go all the way.
-  it.each([
-    ['empty.jpg', /empty file/],
-    ['truncated.jpg', /cannot be decoded/],
-    ['bomb.png', /at most 200 megapixels/],
-    ['one-pixel.png', /at least 8 x 8/],
-    ['photo.heic', /HEIC.*expected JPEG, PNG or WebP/],
-    ['drawing.svg', /SVG/],
-    ['paper.pdf', /PDF/],
-  ])('the picture %s', async (name, sentence) => {
-    const { code, stderr } = await runCli(['animate', picture(name), 'zoom in'], { folder });
-    expect(stderr).toMatch(sentence);
-    expect(stderr.trim().split('\n')).toHaveLength(1);
-    expect({ code, files: files() }).toEqual({ code: 3, files: [] });
+  // Every kind is tried on the decoder itself; here a few go all the way, with one that is fine among them.
+  it('and so does each bad picture of a batch', async () => {
+    const pictures: readonly [string, RegExp][] = [
+      ['empty.jpg', /empty file/],
+      ['truncated.jpg', /cannot be decoded/],
+      ['bomb.png', /at most 200 megapixels/],
+      ['one-pixel.png', /at least 8 x 8/],
+      ['photo.heic', /HEIC.*expected JPEG, PNG or WebP/],
+      ['drawing.svg', /SVG/],
+      ['paper.pdf', /PDF/],
+    ];
+    const bad = pictures.map(([name]) => picture(name));
+    const { code, stderr } = await runCli(['animate', ...bad, cat, 'zoom in', '--quiet', ...small], {
+      folder,
+    });
+    const lines = stderr.trim().split('\n');
+    expect(lines).toHaveLength(pictures.length);
+    for (const [name, sentence] of pictures) {
+      const line = lines.find((one) => one.startsWith(`${picture(name)}: `));
+      expect(line).toMatch(sentence);
+    }
+    expect({ code, files: files().length }).toEqual({ code: 3, files: 1 });
   });
 
   it('a setting that is out of range', async () => {

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFile, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -18,12 +18,15 @@ const picture = (name: string): string =>
   fileURLToPath(new URL(`../fixtures/pictures/${name}`, import.meta.url));
 const cat = fileURLToPath(new URL('../../examples/cat.jpg', import.meta.url));
 
+const commands = ['bot', 'worker', 'start'] as const;
+
 let folder: string;
 let inbox: string;
 let running: ChildProcess | undefined;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'kinora-start-'));
   inbox = join(folder, 'inbox');
+  for (const command of commands) await mkdir(join(folder, command));
 });
 afterEach(async () => {
   if (running) await stop('SIGKILL');
@@ -197,22 +200,22 @@ it('bot and worker end when start is killed while they load', async () => {
   await eventually('the end of every part', async () => (await processesOf(folder)).length === 0);
 });
 
-it.each(['bot', 'worker', 'start'])(
-  '%s ends when its Redis may not be trusted, and says why',
-  async (command) => {
-    const server = await TestRedis.start('--maxmemory', '50mb', '--maxmemory-policy', 'allkeys-lru');
-    try {
-      const environment = { REDIS_URL: `unix://${server.socketPath}`, KINORA_INBOX: inbox };
-      const { code, stderr } = await runCli([command], { folder, environment });
+it('every part ends when its Redis may not be trusted, and says why', async () => {
+  const server = await TestRedis.start('--maxmemory', '50mb', '--maxmemory-policy', 'allkeys-lru');
+  try {
+    const environment = { REDIS_URL: `unix://${server.socketPath}`, KINORA_INBOX: inbox };
+    for (const { code, stderr } of await Promise.all(
+      commands.map((command) => runCli([command], { folder: join(folder, command), environment })),
+    )) {
       expect(stderr).toMatch(/^Redis would evict.*set "maxmemory-policy noeviction".*\n$/);
       expect(code).toBe(2);
-    } finally {
-      await server.stop();
     }
-  },
-);
+  } finally {
+    await server.stop();
+  }
+});
 
-it.each(['bot', 'worker', 'start'])('%s names the setting when Redis lets it not in', async (command) => {
+it('every part names the setting when Redis lets it not in', async () => {
   const server = await TestRedis.start('--port', '0');
   const proxy = await FaultyProxy.start(server.socketPath);
   try {
@@ -220,9 +223,12 @@ it.each(['bot', 'worker', 'start'])('%s names the setting when Redis lets it not
     for (const user of ['', ':wrong@']) {
       const url = proxy.url.replace('redis://', `redis://${user}`);
       const environment = { REDIS_URL: url, KINORA_INBOX: inbox, KINORA_LOG_LEVEL: 'silent' };
-      const { code, stderr } = await runCli([command], { folder, environment });
-      expect(stderr).toMatch(/^REDIS_URL: Redis (asks for a|refuses the user or the) password.*\n$/);
-      expect(code).toBe(2);
+      for (const { code, stderr } of await Promise.all(
+        commands.map((command) => runCli([command], { folder: join(folder, command), environment })),
+      )) {
+        expect(stderr).toMatch(/^REDIS_URL: Redis (asks for a|refuses the user or the) password.*\n$/);
+        expect(code).toBe(2);
+      }
     }
   } finally {
     await proxy.stop();
@@ -250,18 +256,21 @@ it('a fault is logged without the secrets that its text holds', async () => {
   }
 });
 
-it.each(['bot', 'worker', 'start'])(
-  '%s names the setting when its data folder cannot be',
-  async (command) => {
-    await writeFile(join(folder, 'file'), '');
-    const environment = { KINORA_DATA_DIR: join(folder, 'file', 'data'), KINORA_INBOX: inbox };
-    // Nobody answers there; the folder is looked at first.
-    if (command !== 'start') Object.assign(environment, { REDIS_URL: 'redis://127.0.0.1:1' });
-    const { code, stderr } = await runCli([command], { folder, environment });
+it('every part names the setting when its data folder cannot be', async () => {
+  await writeFile(join(folder, 'file'), '');
+  const given = { KINORA_DATA_DIR: join(folder, 'file', 'data'), KINORA_INBOX: inbox };
+  // Nobody answers there; the folder is looked at first.
+  const nobody = { REDIS_URL: 'redis://127.0.0.1:1' };
+  for (const { code, stderr } of await Promise.all(
+    commands.map((command) => {
+      const environment = command === 'start' ? given : { ...given, ...nobody };
+      return runCli([command], { folder, environment });
+    }),
+  )) {
     expect(stderr).toMatch(/^KINORA_DATA_DIR: .* cannot be written to \(ENOTDIR\)/m);
     expect(code).toBe(2);
-  },
-);
+  }
+});
 
 it('start ends when a part refuses what it is given, and says why once', async () => {
   const environment = { KINORA_INBOX: inbox, KINORA_DEVICE: 'cuda:7' };
