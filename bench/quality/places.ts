@@ -15,7 +15,7 @@ const photosSchema = z.object({
   photos: z.array(
     z.object({
       file: z.string(),
-      heldOut: z.boolean(),
+      group: z.number(),
       ground: z.string(),
       areas: z.array(z.object({ kind: z.string(), outline: z.array(z.tuple([z.number(), z.number()])) })),
     }),
@@ -50,7 +50,8 @@ export async function examinePlaces(generator: Generator, folder: string, isQuic
       const mask = drawn(photo, place, { width, height });
       const share = mask.reduce((sum, value) => sum + value, 0) / mask.length;
       if (!isDone) {
-        if (share > 0.05) rows.push({ photo: nameOf(photo), kind, drawn: share.toFixed(2), done: 'no' });
+        if (share > 0.05)
+          rows.push({ photo: nameOf(photo), group: photo.group, kind, drawn: share.toFixed(2), done: 'no' });
         continue;
       }
       const other = await make(2);
@@ -62,6 +63,7 @@ export async function examinePlaces(generator: Generator, folder: string, isQuic
         .map((frame, k) => psnrInside(frame, other.frames[k + 1] ?? frame, mask));
       rows.push({
         photo: nameOf(photo),
+        group: photo.group,
         kind,
         drawn: share.toFixed(2),
         done: 'yes',
@@ -146,8 +148,7 @@ function driftInside(
 }
 
 const mean = (list: readonly number[]): number => list.reduce((sum, value) => sum + value, 0) / list.length;
-const nameOf = ({ file, heldOut }: Photo): string =>
-  `${file.replace('.jpg', '')}${heldOut ? ' (held out)' : ''}`;
+const nameOf = ({ file }: Photo): string => file.replace('.jpg', '');
 
 /** 0 or 1 for each pixel. Later areas lie over earlier ones. */
 function drawn(

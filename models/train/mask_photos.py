@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 LABELS = Path(__file__).with_name("mask_labels.json")
-KINDS = ("none", "water", "foliage", "sky", "skip")
-NONE, WATER, FOLIAGE, SKY, SKIP = range(5)
+KINDS = ("none", "water", "foliage", "sky", "soft", "skip")
+NONE, WATER, FOLIAGE, SKY, SOFT, SKIP = range(6)
 # Long side of a photograph; a panorama is as it comes, twice as wide as high.
 SIDE = 640
 # Outlines are drawn to about this many pixels; what is nearer to one is not counted.

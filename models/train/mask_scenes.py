@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mask_net import WORK
-from mask_photos import FOLIAGE, NONE, SIDE, SKIP, SKY, WATER, Labelled
+from mask_photos import FOLIAGE, NONE, SIDE, SKIP, SKY, SOFT, WATER, Labelled
 from scenes import Scenes
 
 # Views of each panorama: pictures of 90 to 110 degrees. Of its sky alone as many more.
@@ -45,6 +45,8 @@ SKIES = (
 )
 # How often a picture is drawn from those with water, with other things that move, and with nothing.
 DRAWN = (0.33, 0.37, 0.30)
+# How many pictures are photographs as they are.
+PLAIN = 0.35
 
 
 class MaskScenes:
@@ -83,7 +85,9 @@ class MaskScenes:
         self.pictures, self.labels = torch.stack(pictures), torch.stack(labels)
         self.sizes = torch.tensor(sizes, device=device).float()
         weight = torch.tensor(weights, device=device)
-        part = torch.stack([(self.labels == k).flatten(1).float().mean(1) for k in (WATER, FOLIAGE, SKY)], 1)
+        part = torch.stack(
+            [(self.labels == k).flatten(1).float().mean(1) for k in (WATER, FOLIAGE, SKY, SOFT)], 1
+        )
         wet = (part[:, 0] > 0.02).float()
         moving = (part.amax(1) > 0.01).float() * (1 - wet)
         still = (1 - wet) * (1 - moving)
@@ -308,9 +312,10 @@ class MaskScenes:
     def batch(self, n: int) -> tuple[Tensor, Tensor]:
         """Pictures (n, 3, WORK, WORK) in -1 … 1 and labels (n, WORK, WORK)."""
         picture, label = self.crops(self.pick(self.weight, n))
+        plain = self.uniform(n) < PLAIN
 
         def chosen(share: float) -> Tensor:
-            return self.uniform(n) < share
+            return (self.uniform(n) < share) & ~plain
 
         def put(new: Tensor, where: Tensor, kind: int | Tensor) -> None:
             nonlocal picture, label
@@ -328,6 +333,7 @@ class MaskScenes:
             (WATER, self.tinted(picture, WATERS), 0.45),
             (SKY, self.tinted(picture, SKIES), 0.3),
             (FOLIAGE, self.coloured(picture, 1.2), 0.4),
+            (SOFT, self.coloured(picture, 1.2), 0.4),
         ):
             put(other, (label == kind) & chosen(share), kind)
         put(self.sky(n), (label == SKY) & chosen(0.4), SKY)
@@ -360,6 +366,6 @@ class MaskScenes:
             shape = u.abs() ** power + v.abs() ** power + 0.15 * self.noise(n, 1.8, 2.4) < 1
             put(thing, shape & chosen(0.3), NONE)
         flag, inside = self.cloth(n)
-        put(flag, inside & chosen(0.06), FOLIAGE)
+        put(flag, inside & chosen(0.1), SOFT)
         put(self.metal(n), chosen(0.05).expand_as(label), NONE)
         return self.developed(picture) * 2 - 1, label

@@ -1,4 +1,4 @@
-"""Where water, foliage and sky are in a picture: a small U-Net over the picture squeezed to a square.
+"""Where water, foliage and sky are in a picture: a small network over the picture squeezed to a square.
 
 For whoever builds the graph:
 
@@ -7,10 +7,11 @@ For whoever builds the graph:
                                    # → (N, 3, H/4, W/4), softly 0 … 1: water, foliage, sky
     ok = masks.fits(m)             # (N, 3) 0 or 1: whether waves, sway, clouds find enough to move
 
-Foliage is leaves, grass and flowers. Everything traces into ONNX with free N, H,
-W. One picture of a clip needs it once.
+Foliage is leaves, grass and flowers. Hair and cloth are learnt, too, but not well enough to be moved: they
+are none of the three. Everything traces into ONNX with free N, H, W. One picture of a clip needs it once.
 """
 
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -21,11 +22,13 @@ from torch import Tensor, nn
 from mask_net import WORK, MaskNet
 
 WEIGHTS = Path(__file__).with_name("masks.safetensors")
-# The part of the picture below which a kind does not fit, in the order of mask_net.CLASSES.
-LEAST = (0.03, 0.05, 0.08)
+# The part of the picture below which a kind does not fit: water, foliage, sky.
+LEAST = (0.03, 0.07, 0.08)
 # How sure the network must be that anything moves, in the same order, and how much surer for all to move.
-DOUBT = (0.3, 0.2, 0.3)
+DOUBT = (0.3, 0.55, 0.4)
 SURE = 0.25
+# How likely a green is foliage rather than nothing, as a logarithm, between the greens given.
+GREENS = ((-0.05, -3.0), (0.0, 0.0), (0.1, 1.5), (0.25, 4.5), (0.45, 6.5))
 
 
 def _cells(x: Tensor, size: int) -> Tensor:
@@ -47,19 +50,22 @@ class Masks(nn.Module):
 
     def forward(self, picture: Tensor) -> Tensor:
         """(N, 3, H, W) in -1 … 1 → (N, 3, H/4, W/4). Doubt counts as no: what moves wrongly looks worse than
-        what stands still. Hair and cloth are learnt as foliage, but only what is green enough is taken: the
-        network takes fur for hair."""
+        what stands still."""
         small = F.avg_pool2d(picture, 4)
         seen = F.interpolate(
             F.avg_pool2d(picture, 2), size=(WORK, WORK), mode="bilinear", align_corners=False
         )
-        p = self.net(seen).sigmoid()
-        # What may as well be another kind is none.
-        p = (2 * p - p.sum(1, keepdim=True)).clamp(min=0)
-        p = _guided(small, _as(p, small))
+        p = _as(self.net(seen).softmax(1), small)
+        none, water, foliage, sky = p[:, :4].split(1, 1)
+        # The network has seen too few meadows and woods, so colour has a say in what it thinks is nothing.
+        greener = foliage * _green(small).exp()
+        foliage = (none + foliage) * greener / (greener + none).clamp(min=1e-6)
+        p = _guided(small, torch.cat([water, foliage, sky], 1))
         t = ((p - self.doubt) / SURE).clamp(0, 1)
         t = t * t * (3 - 2 * t)
-        return torch.cat([t[:, :1], t[:, 1:2] * _leafy(small), t[:, 2:] * _open(picture)], 1)
+        # Borders of the sky are found to a few pixels, and what stands before it must not drift with it.
+        sky = -F.max_pool2d(-t[:, 2:], 5, 1, 2)
+        return torch.cat([t[:, :2], sky * _open(picture) * (1 - _above(_excess(small), 0.16, 0.08))], 1)
 
 
 def _as(x: Tensor, like: Tensor) -> Tensor:
@@ -78,22 +84,34 @@ def _guided(picture: Tensor, p: Tensor, size: int = 9, least: float = 4e-3) -> T
     return p
 
 
-def _leafy(picture: Tensor) -> Tensor:
-    """1 where the surroundings are as green or yellow as plants are, 0 where they are brown, grey or red:
-    (N, 1, h, w). Wood, fur and heaps of spice have the texture of foliage."""
-    red, green, blue = (_blur(picture, 17) * 0.5 + 0.53).split(1, 1)
-    greenness = (green - red + 0.6 * (green - blue)) / (red + green + blue)
-    return ((greenness + 0.02) / 0.04).clamp(0, 1)
+def _excess(picture: Tensor) -> Tensor:
+    """How much greener than grey the surroundings of each cell are: (N, 1, h, w), -0.9 … 1.8."""
+    red, green, blue = (_blur(picture, 9) * 0.5 + 0.5).split(1, 1)
+    return (2 * green - red - blue) / (red + green + blue + 0.1)
+
+
+def _green(picture: Tensor) -> Tensor:
+    """GREENS at each cell: (N, 1, h, w)."""
+    excess = _excess(picture)
+    likely = torch.full_like(excess, GREENS[0][1])
+    for (low, before), (high, after) in pairwise(GREENS):
+        likely = likely + (after - before) * ((excess - low) / (high - low)).clamp(0, 1)
+    return likely
+
+
+def _above(x: Tensor, least: float, step: float) -> Tensor:
+    return ((x - least) / step).clamp(0, 1)
 
 
 def _open(picture: Tensor) -> Tensor:
-    """0 on dark things thinner than some 14 pixels, else 1: (N, 1, h, w). Masts and wires in front of the sky
-    are thinner than the network sees."""
+    """0 on things thinner than some 14 pixels, else 1: (N, 1, h, w). Masts and wires in front of the sky are
+    thinner than the network sees. Bright ones must stand out more, since clouds are brighter than the sky."""
     luma = _cells(0.3 * picture[:, :1] + 0.59 * picture[:, 1:2] + 0.11 * picture[:, 2:], 2)
     light = (0.5 * luma + 0.6).clamp(min=0.05).log()
     closed = -F.max_pool2d(-F.max_pool2d(light, 7, 1, 3), 7, 1, 3)
-    thin = F.max_pool2d(F.max_pool2d(closed - light, 2), 3, 1, 1)
-    return 1 - ((thin - 0.16) / 0.12).clamp(0, 1)
+    opened = F.max_pool2d(-F.max_pool2d(-light, 7, 1, 3), 7, 1, 3)
+    thin = torch.maximum(_above(closed - light, 0.16, 0.12), _above(light - opened, 0.13, 0.1))
+    return 1 - F.max_pool2d(F.max_pool2d(thin, 2), 5, 1, 2)
 
 
 def fits(masks: Tensor) -> Tensor:

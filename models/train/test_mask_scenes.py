@@ -10,7 +10,7 @@ from PIL import Image
 
 import hand_masks
 import mask_photos
-from mask_net import WORK, MaskNet
+from mask_net import CLASSES, WORK, Encoder, MaskNet
 from mask_photos import FOLIAGE, NONE, SKIP, SKY, WATER, Labelled
 from mask_scenes import MaskScenes
 
@@ -76,6 +76,18 @@ def test_a_panorama_is_read(tmp_path: Path) -> None:
     assert light[1, 0].tolist() == [1.0, 0.5, 0.25] and light[0, 7].tolist() == [1.0, 0.5, 0.0625]
 
 
-def test_the_network_gives_three_masks() -> None:
+def test_the_network_weighs_four_kinds_and_nothing() -> None:
     seen = torch.zeros(2, 3, WORK, WORK)
-    assert MaskNet().eval()(seen).shape == (2, 3, WORK // 2, WORK // 2)
+    assert MaskNet().eval()(seen).shape == (2, 1 + len(CLASSES), WORK // 2, WORK // 2)
+    assert mask_photos.KINDS[1 : 1 + len(CLASSES)] == CLASSES
+
+
+def test_the_encoder_refuses_weights_of_another(tmp_path: Path) -> None:
+    encoder = Encoder()
+    known = {name: torch.full_like(value, 0.5) for name, value in encoder.state_dict().items()}
+    torch.save(known, tmp_path / "known.pth")
+    encoder.start_from(tmp_path / "known.pth")
+    assert all(bool((p == 0.5).all()) for p in encoder.parameters())
+    torch.save({name: value[:1] for name, value in known.items() if value.ndim}, tmp_path / "other.pth")
+    with pytest.raises(ValueError, match="does not fit"):
+        encoder.start_from(tmp_path / "other.pth")

