@@ -345,9 +345,9 @@ def write_manifest(pack: Path) -> None:
         "title": "Kinora built-in",
         "family": "i2vgen-xl",
         "flavour": "plain",
-        "licence": "MIT",
+        "licence": "MIT AND Apache-2.0",
         "source": "computed and trained by models/train: its words learnt from generated captions, "
-        "its masks from free photographs",
+        "its masks from free photographs, from EfficientNet-Lite0 on",
         "architecture": {
             "latentChannels": dct.CHANNELS,
             "vaeScaleFactor": dct.CELL,
