@@ -23,7 +23,7 @@ from mask_net import WORK, MaskNet
 
 WEIGHTS = Path(__file__).with_name("masks.safetensors")
 # The part of the picture below which a kind does not fit: water, foliage, sky.
-LEAST = (0.03, 0.07, 0.08)
+LEAST = (0.05, 0.1, 0.08)
 # How sure the network must be that anything moves, in the same order, and how much surer for all to move.
 DOUBT = (0.3, 0.55, 0.4)
 SURE = 0.25
@@ -63,9 +63,13 @@ class Masks(nn.Module):
         p = _guided(small, torch.cat([water, foliage, sky], 1))
         t = ((p - self.doubt) / SURE).clamp(0, 1)
         t = t * t * (3 - 2 * t)
+        water, foliage, sky = t.split(1, 1)
         # Borders of the sky are found to a few pixels, and what stands before it must not drift with it.
-        sky = -F.max_pool2d(-t[:, 2:], 5, 1, 2)
-        return torch.cat([t[:, :2], sky * _open(picture) * (1 - _above(_excess(small), 0.16, 0.08))], 1)
+        sky = -F.max_pool2d(-sky, 5, 1, 2) * _open(picture)
+        # Mist over meadows is greener than either.
+        excess = _excess(small)
+        water = water * (1 - _above(excess, 0.2, 0.08))
+        return torch.cat([water, foliage, sky * (1 - _above(excess, 0.16, 0.08))], 1)
 
 
 def _as(x: Tensor, like: Tensor) -> Tensor:
@@ -103,14 +107,21 @@ def _above(x: Tensor, least: float, step: float) -> Tensor:
     return ((x - least) / step).clamp(0, 1)
 
 
+def _light(luma: Tensor) -> Tensor:
+    return (0.5 * luma + 0.6).clamp(min=0.05).log()
+
+
 def _open(picture: Tensor) -> Tensor:
     """0 on things thinner than some 14 pixels, else 1: (N, 1, h, w). Masts and wires in front of the sky are
     thinner than the network sees. Bright ones must stand out more, since clouds are brighter than the sky."""
-    luma = _cells(0.3 * picture[:, :1] + 0.59 * picture[:, 1:2] + 0.11 * picture[:, 2:], 2)
-    light = (0.5 * luma + 0.6).clamp(min=0.05).log()
+    luma = 0.3 * picture[:, :1] + 0.59 * picture[:, 1:2] + 0.11 * picture[:, 2:]
+    light = _light(_cells(luma, 2))
+    # A wire of one pixel counts as much as one of two.
+    bright = _light(F.max_pool2d(luma, 2, ceil_mode=True))
+    dark = _light(-F.max_pool2d(-luma, 2, ceil_mode=True))
     closed = -F.max_pool2d(-F.max_pool2d(light, 7, 1, 3), 7, 1, 3)
     opened = F.max_pool2d(-F.max_pool2d(-light, 7, 1, 3), 7, 1, 3)
-    thin = torch.maximum(_above(closed - light, 0.16, 0.12), _above(light - opened, 0.13, 0.1))
+    thin = torch.maximum(_above(closed - dark, 0.16, 0.12), _above(bright - opened, 0.13, 0.1))
     return 1 - F.max_pool2d(F.max_pool2d(thin, 2), 5, 1, 2)
 
 
