@@ -8,7 +8,7 @@ import type { Readable } from 'node:stream';
 import { z } from 'zod';
 import { type FreeSpace, whatIsFull } from '../disk-space.ts';
 import { KinoraError } from '../errors.ts';
-import type { ByteRange, Place, Storage, StoredFile, StoredFolder } from '../storage/storage.ts';
+import type { ByteRange, Links, Place, Storage, StoredFile, StoredFolder } from '../storage/storage.ts';
 import { fileNames, type JobFile, type JobFiles, jobFilesIn } from './job-files.ts';
 import {
   type Artifact,
@@ -20,6 +20,7 @@ import {
   storedRequestSchema,
 } from './jobs.ts';
 import { readJson } from './stored-json.ts';
+import { isUpload, Uploads } from './uploads.ts';
 
 /** What lies in the folder of one job. */
 export interface JobFolder {
@@ -56,6 +57,7 @@ export interface OpenFiles {
 }
 
 export class Artifacts {
+  readonly uploads: Uploads;
   readonly #storage: Storage;
   readonly #minFreeBytes: number;
   #freeSpace: { readonly checkedAt: number; readonly space: Promise<FreeSpace> } | null = null;
@@ -66,6 +68,7 @@ export class Artifacts {
    */
   constructor(storage: Storage, minFreeBytes = 0) {
     this.#storage = storage;
+    this.uploads = new Uploads(storage);
     this.#minFreeBytes = minFreeBytes;
   }
 
@@ -128,6 +131,15 @@ export class Artifacts {
 
   async stream(jobId: string, file: JobFile, range?: ByteRange): Promise<Readable | undefined> {
     return await this.#storage.stream(placeOf(jobId, fileNames[file]), range);
+  }
+
+  /** A link to a file; undefined where there are none. */
+  async link(
+    jobId: string,
+    file: JobFile,
+    as: Parameters<Links['download']>[1],
+  ): Promise<string | undefined> {
+    return await this.#storage.links?.download(placeOf(jobId, fileNames[file]), as);
   }
 
   /** May be hostile. */
@@ -264,10 +276,10 @@ export class Artifacts {
 
   /** The jobs that have a folder. Whatever else lies beside them is not ours. */
   async jobIds(): Promise<string[]> {
-    return (await this.#storage.folders()).filter(isJobId);
+    return (await this.#storage.folders()).filter((name) => isJobId(name) && !isUpload(name));
   }
 
-  /** Every job folder, oldest first. */
+  /** Every job folder, and those of uploads, oldest first. */
   async list(): Promise<JobFolder[]> {
     const found = await this.#storage.lookAll(isJobId);
     return found.map(toJobFolder).sort((a, b) => a.modifiedMs - b.modifiedMs);

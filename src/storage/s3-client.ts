@@ -8,6 +8,8 @@ export interface S3Settings {
   readonly region: string;
   /** Of another service than Amazon's. */
   readonly endpoint?: string | undefined;
+  /** The same as people reach it; undefined: they do not. */
+  readonly publicEndpoint?: string | undefined;
   /** Of this machine, for working copies. */
   readonly workFolder: string;
   /** Undefined: those of the machine, such as a role that Amazon gave it. */

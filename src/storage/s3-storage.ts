@@ -25,7 +25,17 @@ import { type FreeSpace, freeSpace } from '../disk-space.ts';
 import { retry } from '../retry.ts';
 import { type S3Patience, type S3Settings, s3Client } from './s3-client.ts';
 import { isAbsent, isPassing, isThereAlready, toKinoraError } from './s3-errors.ts';
-import type { ByteRange, Place, PutWhen, Storage, StoredFile, StoredFolder, WorkingCopy } from './storage.ts';
+import { s3Links } from './s3-links.ts';
+import type {
+  ByteRange,
+  Links,
+  Place,
+  PutWhen,
+  Storage,
+  StoredFile,
+  StoredFolder,
+  WorkingCopy,
+} from './storage.ts';
 
 const usualPatience: S3Patience = { connectMs: 3_000, silenceMs: 10_000, attempts: 5, firstPauseMs: 400 };
 const longestPauseMs = 5_000;
@@ -42,6 +52,7 @@ const types: Readonly<Record<string, string>> = {
 type Content = string | Uint8Array | { readonly file: string };
 
 export class S3Storage implements Storage {
+  readonly links?: Links;
   readonly #client: S3Client;
   readonly #settings: S3Settings;
   readonly #workFolder: string;
@@ -52,6 +63,11 @@ export class S3Storage implements Storage {
     this.#workFolder = settings.workFolder;
     this.#patience = { ...usualPatience, ...patience };
     this.#client = s3Client(settings, this.#patience);
+    const { publicEndpoint: endpoint } = settings;
+    if (endpoint !== undefined) {
+      const client = s3Client({ ...settings, endpoint }, this.#patience);
+      this.links = s3Links(client, (place) => this.#object(place));
+    }
   }
 
   /** Removes the working copies that processes of this machine left when they died. */

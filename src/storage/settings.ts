@@ -15,6 +15,7 @@ const endpoint = z.url({ protocol: /^https?$/, error: 'expected https://… or h
 
 export const storageFields = {
   KINORA_STORAGE: storageAddress,
+  KINORA_STORAGE_URL: endpoint,
   AWS_ACCESS_KEY_ID: z.string().optional(),
   AWS_SECRET_ACCESS_KEY: z.string().optional(),
   AWS_SESSION_TOKEN: z.string().optional(),
@@ -37,6 +38,7 @@ export function bucketOf(env: StorageEnvironment, dataDir: string): S3Settings |
     prefix: prefix.filter((part) => part !== '').join('/'),
     region: env.AWS_REGION,
     endpoint: env.AWS_ENDPOINT_URL_S3 ?? env.AWS_ENDPOINT_URL,
+    publicEndpoint: env.KINORA_STORAGE_URL,
     workFolder: path.join(dataDir, 'work'),
     credentials:
       accessKeyId !== undefined && secretAccessKey !== undefined

@@ -42,6 +42,15 @@ export interface WorkingCopy {
   close(): Promise<void>;
 }
 
+/** Addresses that let whoever has them do one thing with one file, for some minutes. */
+export interface Links {
+  readonly validMs: number;
+  /** @param as the headers with which it is answered */
+  download(place: Place, as: { readonly disposition: string; readonly type: string }): Promise<string>;
+  /** By PUT, with these headers exactly. */
+  upload(place: Place, as: { readonly bytes: number; readonly type: string }): Promise<string>;
+}
+
 /**
  * Every method throws KinoraError DISK_FULL where there is no room, and STORAGE_FAILED where the storage cannot be used
  * now; what is not there is undefined.
@@ -51,6 +60,8 @@ export interface Storage {
   location(folder: string): string;
   /** Where the folder lies on this machine for good; absent where it lies elsewhere. */
   readonly pathOf?: (folder: string) => string;
+  /** Absent where people do not reach the storage. */
+  readonly links?: Links;
   /** On the disk that new files need first. */
   freeSpace(): Promise<FreeSpace>;
   /** @returns false when it was not put, by `when` */

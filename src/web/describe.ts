@@ -103,6 +103,10 @@ function answersOf(schema: Described, { config }: RouteOptions): Record<string, 
       if (status === 206) Object.assign(own[status] as object, { content: file });
       continue;
     }
+    if (status === 302) {
+      own[status] = { description: 'Location is a link to the file, valid for some minutes.' };
+      continue;
+    }
     own[status] = {
       description: `The code is one of ${codesByStatus(status).join(', ')}.`,
       content: errorContent,

@@ -25,6 +25,7 @@ const httpProblems = {
   unknownHost: [403, 'permission_error', 'unknown_host'],
   wrongScope: [403, 'permission_error', 'missing_scope'],
   notFound: [404, 'not_found_error', 'not_found'],
+  noUploads: [404, 'not_found_error', 'uploads_not_offered'],
   methodNotAllowed: [405, 'invalid_request_error', 'method_not_allowed'],
   videoNotFound: [404, 'not_found_error', 'video_not_found'],
   notReady: [409, 'conflict_error', 'video_not_ready'],
@@ -137,6 +138,8 @@ export function refusalProblem(reason: Refusal): ProblemError {
       return new ProblemError({ kind: 'finished' });
     case 'gone':
       return new ProblemError({ kind: 'expired' });
+    case 'noPicture':
+      return new ProblemError({ kind: 'noPicture', param: pictureParam });
     case 'notYours':
       return new ProblemError({ kind: 'videoNotFound' });
     default:

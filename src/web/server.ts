@@ -36,6 +36,7 @@ import { unknownParameter } from './videos/body.ts';
 import type { CreateTools } from './videos/create.ts';
 import { videoRoutes } from './videos/routes.ts';
 import { detailOf } from './videos/schemas.ts';
+import { uploadRoutes } from './videos/uploads.ts';
 import type { WebServer } from './web-server.ts';
 import { type WebhookTools, webhookRoutes } from './webhooks/routes.ts';
 
@@ -131,6 +132,7 @@ export async function buildServer(tools: ServerTools): Promise<WebServer> {
   });
   healthRoutes(app, redis, keys);
   await videoRoutes(app, tools.videos);
+  uploadRoutes(app, tools.videos);
   studioRoutes(app, { redis, ...tools.videos });
   modelRoutes(app, tools.videos);
   webhookRoutes(app, tools.webhooks);

@@ -3,24 +3,27 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import { Housekeeper } from '../../src/bot/upkeep/housekeeping.ts';
 import { Keys } from '../../src/queue/keys.ts';
+import type { S3Settings } from '../../src/storage/s3-client.ts';
 import { S3Storage } from '../../src/storage/s3-storage.ts';
 import { readMp4Info } from '../../src/video/mp4.ts';
 import { FakeS3 } from '../fakes/s3.ts';
 import { photo, Stage } from '../helpers/discord-stage.ts';
 import { eventually, log, timedGenerator } from '../helpers/queue-harness.ts';
-import { WebFixture, type WebPerson } from '../helpers/web-fixture.ts';
+import { photo as cat, WebFixture, type WebPerson } from '../helpers/web-fixture.ts';
 
 let s3: FakeS3;
 let folder: string;
 let storage: { readonly bot: S3Storage; readonly worker: S3Storage };
+let machine: (name: string, changes?: Partial<S3Settings>) => S3Storage;
 beforeEach(async () => {
   s3 = await FakeS3.start();
   folder = await mkdtemp(join(tmpdir(), 'kinora-machines-'));
-  const of = (machine: string): S3Storage =>
-    new S3Storage(s3.settings(join(folder, machine, 'work')), { firstPauseMs: 5, attempts: 3 });
-  storage = { bot: of('bot'), worker: of('worker') };
+  machine = (name, changes) =>
+    new S3Storage(s3.settings(join(folder, name, 'work'), changes), { firstPauseMs: 5, attempts: 3 });
+  storage = { bot: machine('bot'), worker: machine('worker') };
 });
 afterEach(async () => {
   await s3.stop();
@@ -32,7 +35,7 @@ const keysOf = (jobId: string): string[] =>
 
 /** What lies on the disks of both machines. */
 async function left(): Promise<string[]> {
-  const works = ['bot', 'worker'].map((machine) => readdir(join(folder, machine, 'work')).catch(() => []));
+  const works = ['bot', 'worker'].map((name) => readdir(join(folder, name, 'work')).catch(() => []));
   return (await Promise.all(works)).flat();
 }
 
@@ -138,6 +141,11 @@ describe('over the API', () => {
       { error: expect.objectContaining({ code: 'STORAGE_FAILED', message: expect.stringMatching(/again/) }) },
     ]);
     expect((await ann.create()).status).toBe('queued');
+    const upload = await ann.postJson('/v1/uploads', { bytes: 100, type: 'image/png' });
+    expect([upload.status, await upload.json()]).toMatchObject([
+      404,
+      { error: { code: 'uploads_not_offered' } },
+    ]);
   });
 
   it('nothing stays of what its person deletes, and of what is too old', async () => {
@@ -161,3 +169,81 @@ describe('over the API', () => {
     expect(await left()).toEqual([]);
   });
 });
+
+describe('by links', () => {
+  let web: WebFixture;
+  let ann: WebPerson;
+  beforeEach(async () => {
+    const bot = machine('bot', { publicEndpoint: s3.endpoint });
+    web = await WebFixture.start({ storage: { ...storage, bot } });
+    ann = await web.person();
+  });
+  afterEach(() => web.stop());
+
+  it('a client fetches its video from the bucket, after the same checks', async () => {
+    await web.worker(timedGenerator(10));
+    const { id } = await ann.create();
+    await ann.finished(id);
+    const answer = await ann.call(`/v1/videos/${id}/content`, { redirect: 'manual' });
+    expect([answer.status, answer.headers.get('cache-control')]).toEqual([302, 'private, no-store']);
+    const link = answer.headers.get('location') ?? '';
+    expect(link.startsWith(s3.endpoint)).toBe(true);
+    const video = await fetch(link, { headers: { range: 'bytes=0-4' } });
+    expect([video.status, await video.text()]).toEqual([206, 'video']);
+    expect(video.headers.get('content-type')).toBe('video/mp4');
+    expect(video.headers.get('content-disposition')).toMatch(/^inline; filename="zoom-in-/);
+    // As clients do it by themselves.
+    expect(await (await ann.call(`/v1/videos/${id}/content`)).text()).toBe(`video of ${id}`);
+    const bob = await web.person();
+    expect((await bob.call(`/v1/videos/${id}/content`, { redirect: 'manual' })).status).toBe(404);
+    s3.clockMs = 11 * 60_000;
+    expect((await fetch(link)).status).toBe(403);
+  });
+
+  const uploadSchema = z.object({
+    id: z.string(),
+    url: z.string(),
+    headers: z.record(z.string(), z.string()),
+  });
+  const begin = async (bytes: number): Promise<z.output<typeof uploadSchema>> =>
+    uploadSchema.parse(await (await ann.postJson('/v1/uploads', { bytes, type: 'image/jpeg' })).json());
+  const put = async ({ url, headers }: z.output<typeof uploadSchema>, body: Uint8Array): Promise<number> =>
+    (await fetch(url, { method: 'PUT', headers, body: new Uint8Array(body) })).status;
+  const ask = async (who: WebPerson, id: string) =>
+    await who.postJson('/v1/videos', { prompt: 'zoom in', input_reference: id });
+
+  it('a picture is put into the bucket, and only its person has a video made of it', async () => {
+    const upload = await begin(cat.length);
+    expect((await ask(ann, upload.id)).status).toBe(400); // nothing is there yet
+    expect(await put(upload, Buffer.concat([cat, cat]))).toBe(403);
+    expect(await put({ ...upload, headers: { 'content-type': 'text/html' } }, cat)).toBe(403);
+    expect(await put(upload, cat)).toBe(200);
+    expect((await ask(await web.person(), upload.id)).status).toBe(400);
+    const made = await ask(ann, upload.id);
+    expect(made.status).toBe(200);
+    const { id } = videoIdSchema.parse(await made.json());
+    expect(s3.objects.get(`some/where/${id}/picture`)?.bytes.equals(cat)).toBe(true);
+    expect(await web.artifacts.jobIds()).toEqual([id]);
+
+    expect((await ann.call('/v1/account', { method: 'DELETE' })).status).toBe(200);
+    expect([...s3.objects.keys()]).toEqual([]);
+  });
+
+  it('what is no picture is refused when it is used, and what is left lying goes after a day', async () => {
+    const text = Buffer.from('this is no picture');
+    const upload = await begin(text.length);
+    expect(await put(upload, text)).toBe(200);
+    const refused = await ask(ann, upload.id);
+    expect([refused.status, await refused.json()]).toMatchObject([
+      415,
+      { error: { code: 'IMAGE_UNSUPPORTED' } },
+    ]);
+    expect((await ann.postJson('/v1/uploads', { bytes: 65 * 2 ** 20, type: 'image/jpeg' })).status).toBe(400);
+    const keeper = new Housekeeper(web.redis.failFast(), new Keys(), web.artifacts, log);
+    expect(await keeper.run(Date.now() + 23 * 3_600_000)).toMatchObject({ folders: 0 });
+    expect(await keeper.run(Date.now() + 25 * 3_600_000)).toMatchObject({ folders: 1 });
+    expect([...s3.objects.keys()]).toEqual([]);
+  });
+});
+
+const videoIdSchema = z.object({ id: z.string() });

@@ -326,6 +326,8 @@ export const en = {
       'The url of a webhook is an http or https address without a password, and not of this machine or a private network.',
     webhookNotFound: 'There is no such webhook among yours.',
     webhookLimit: 'You have 10 webhooks, which is the limit. Delete one first.',
+    noUploads:
+      'Pictures cannot be put into the storage here. Send the picture with the request for the video.',
     variantNotMade: 'This variant is not made yet. POST /smooth or /loop of the video makes it.',
     transforming: 'One at a time: your other clip is still being made. Try again in a moment.',
     expired: 'The video is no longer kept here. Animate the picture again.',

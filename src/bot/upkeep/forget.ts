@@ -151,6 +151,7 @@ class Forgetting {
       await sleep(cacheSettlesMs);
       await this.#removeCacheEntries();
     }
+    await this.#tools.artifacts.uploads.forget(this.#userKey);
     const [quotaDays, grantedCredits] = left.length === 0 ? await this.#finish() : [0, 0];
     const counts = { jobs: this.#jobs, cancelled: this.#cancelled, folders: this.#folders };
     const report = { ...counts, cacheEntries: this.#cacheEntries, quotaDays, grantedCredits };

@@ -4,6 +4,7 @@
  */
 import type { FastifyRequest } from 'fastify';
 import { defaultImageLimits } from '../../inference/pictures/header.ts';
+import { isUpload } from '../../queue/uploads.ts';
 import { invalidParameter, ProblemError } from '../problem.ts';
 import { booleanParameters, type CreateBody, createSchema, numberParameters } from './schemas.ts';
 
@@ -78,16 +79,17 @@ function jsonOr(text: string): unknown {
 }
 
 /**
- * The picture of a request, from a form's file or from a data URL, or the address where it is.
+ * The picture of a request, from a form's file or from a data URL, or the address or upload where it is.
  * @throws ProblemError when there is neither
  */
 export function pictureOf(
   picture: Uint8Array | undefined,
   given: CreateBody['input_reference'],
-): Uint8Array | { readonly url: string } {
+): Uint8Array | { readonly url: string } | { readonly upload: string } {
   if (picture) return picture;
   const url = typeof given === 'object' ? given.image_url : given;
   if (url === undefined) throw new ProblemError({ kind: 'noPicture', param: pictureName });
+  if (isUpload(url)) return { upload: url };
   if (!/^data:/i.test(url)) return { url };
   const bytes = bytesOf(url);
   if (!bytes) throw new ProblemError({ kind: 'noPicture', param: pictureName });

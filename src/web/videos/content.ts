@@ -6,7 +6,7 @@ import type { JobClient } from '../../queue/client.ts';
 import { fileNames } from '../../queue/job-files.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
 import { ProblemError } from '../problem.ts';
-import { sendStored } from './stored-content.ts';
+import { contentType, sendStored } from './stored-content.ts';
 import { standingOf, type VideoTools } from './video.ts';
 
 /** While nobody can tell how long a video will take. */
@@ -28,12 +28,16 @@ export async function sendContent(
     });
   }
   const name = nameOf(entry, variant) + path.extname(fileNames[variant]);
+  const disposition = `inline; ${fileName(name)}`;
   // A browser may keep it, and asks each time whether it may still show it.
-  reply
-    .header('cache-control', 'private, no-cache')
-    .header('content-disposition', `inline; ${fileName(name)}`);
+  reply.header('cache-control', 'private, no-cache').header('content-disposition', disposition);
   const inPlace = artifacts.inPlace(entry.id);
   if (inPlace) return reply.sendFile(fileNames[variant], inPlace.folder);
+  // The page's policy names no other host.
+  const isClient = reply.request.headers.authorization !== undefined;
+  const type = contentType(fileNames[variant]);
+  const link = isClient ? await artifacts.link(entry.id, variant, { disposition, type }) : undefined;
+  if (link !== undefined) return reply.header('cache-control', 'private, no-store').redirect(link);
   return await sendStored(reply, artifacts, entry.id, variant);
 }
 

@@ -2,9 +2,11 @@
 import type { FastifyRequest } from 'fastify';
 import type { Models } from '../../bot/models.ts';
 import type { Services } from '../../bot/platform.ts';
+import { type Refused, refused } from '../../bot/refusals.ts';
 import type { RequestOrigin, RequestOutcome } from '../../bot/requests.ts';
 import { messagesFor } from '../../bot/sentences/catalogue.ts';
 import type { PackManifest } from '../../inference/packs/manifest.ts';
+import { defaultImageLimits } from '../../inference/pictures/header.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
 import type { ChatOptions } from '../../request/request.ts';
 import type { Caller } from '../caller.ts';
@@ -46,14 +48,26 @@ export async function createVideo(
   const options = withSeconds(chosen, body.seconds, tools.models.of(model));
   const picture = pictureOf(request.picture, input_reference);
   const mask = maskOf(request.mask, motion_mask);
-  const isAddress = 'url' in picture;
+  const isSent = picture instanceof Uint8Array;
   // What an address leads to may change; the request is the same.
-  const asked = isAddress ? { ...body, ...picture } : body;
-  const files = { picture: isAddress ? undefined : picture, mask };
+  const asked = isSent ? body : { ...body, ...picture };
+  const files = { picture: isSent ? picture : undefined, mask };
   const once = await tools.repetitions.of(request, hashOf('create', asked, files));
-  const source = isAddress ? () => fetchPicture(picture.url, tools.outgoing) : picture;
+  const source = isSent ? picture : () => fetched(picture, caller, tools);
   return await submitOnce(once, caller, tools, (origin) =>
     tools.services.requests.submit({ ...origin, picture: source, mask, options }),
+  );
+}
+
+async function fetched(
+  where: { readonly url: string } | { readonly upload: string },
+  { person }: Caller,
+  { artifacts, outgoing }: CreateTools,
+): Promise<Uint8Array | Refused> {
+  if ('url' in where) return await fetchPicture(where.url, outgoing);
+  const { maxBytes } = defaultImageLimits;
+  return (
+    (await artifacts.uploads.read(person.userKey, where.upload, maxBytes)) ?? refused({ kind: 'noPicture' })
   );
 }
 

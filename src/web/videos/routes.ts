@@ -119,11 +119,11 @@ function readRoutes(app: WebServer, tools: CreateTools): void {
   app.get(
     '/v1/videos/:id/content',
     {
-      config: { answers: [206, 409, 410, 416] },
+      config: { answers: [206, 302, 409, 410, 416] },
       schema: {
         summary: 'The file of a video, or its thumbnail',
         description:
-          'Takes ranges. 409 while it is not made, with Retry-After; 410 when it is no longer kept.',
+          'Takes ranges. 409 while it is not made, with Retry-After; 410 when it is no longer kept. 302 to a link where Kinora keeps it in a bucket that clients reach.',
         tags,
         params: idSchema,
         querystring: contentSchema,

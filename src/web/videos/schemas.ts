@@ -89,7 +89,7 @@ export const createSchema = z.strictObject({
   input_reference: pictureText
     .optional()
     .describe(
-      'The picture: a file of multipart/form-data, a data URL, or an http or https address. JPEG, PNG, WebP, GIF or TIFF.',
+      'The picture: a file of multipart/form-data, a data URL, an http or https address, or the id of an upload. JPEG, PNG, WebP, GIF or TIFF.',
     ),
   motion_mask: z
     .string()

@@ -9,6 +9,8 @@ import { ProblemError } from '../problem.ts';
 
 const types: Readonly<Record<string, string>> = { '.mp4': 'video/mp4', '.jpg': 'image/jpeg' };
 
+export const contentType = (name: string): string => types[path.extname(name)] ?? 'application/octet-stream';
+
 export async function sendStored(
   reply: FastifyReply,
   artifacts: Artifacts,
@@ -24,7 +26,7 @@ export async function sendStored(
     .header('accept-ranges', 'bytes')
     .header('etag', `W/${tag}`)
     .header('last-modified', new Date(modifiedMs).toUTCString())
-    .type(types[path.extname(fileNames[file])] ?? 'application/octet-stream');
+    .type(contentType(fileNames[file]));
   if (headers['if-none-match']?.includes(tag)) return reply.code(304).send();
   const isSame = headers['if-range'] === undefined || headers['if-range'].includes(tag);
   const range = isSame ? readRange(headers.range, bytes) : undefined;

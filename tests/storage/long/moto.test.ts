@@ -25,6 +25,12 @@ let settings: Omit<S3Settings, 'prefix' | 'workFolder'>;
 const stops: (() => unknown)[] = [];
 let count = 0;
 
+/** @param calls that are let through unchecked */
+async function checkNothingFor(endpoint: string, calls: string): Promise<void> {
+  const headers = { 'content-type': 'text/plain' };
+  await fetch(`${endpoint}/moto-api/reset-auth`, { method: 'POST', headers, body: calls });
+}
+
 /** Whoever asks unsigned may make a user while moto checks nothing; afterwards only that user may do anything. */
 async function makeUser(endpoint: string): Promise<{ accessKeyId: string; secretAccessKey: string }> {
   const credential = 'Credential=x/20260101/us-east-1/iam/aws4_request';
@@ -38,8 +44,7 @@ async function makeUser(endpoint: string): Promise<{ accessKeyId: string; secret
   const Statement = [{ Effect: 'Allow', Action: 's3:*', Resource: '*' }];
   const PolicyDocument = JSON.stringify({ Version: '2012-10-17', Statement });
   await ask({ Action: 'PutUserPolicy', PolicyName: 'all', PolicyDocument });
-  const headers = { 'content-type': 'text/plain' };
-  await fetch(`${endpoint}/moto-api/reset-auth`, { method: 'POST', headers, body: '0' });
+  await checkNothingFor(endpoint, '0');
   const field = (name: string): string => new RegExp(`<${name}>(.*?)</${name}>`).exec(key)?.[1] ?? '';
   return { accessKeyId: field('AccessKeyId'), secretAccessKey: field('SecretAccessKey') };
 }
@@ -84,6 +89,23 @@ it('with wrong keys, and without the bucket, is one sentence', async () => {
   await expect(wrong.put(place, 'x')).rejects.toThrow('The storage does not know the keys.');
   const missing = await open(folder, { bucket: 'never-made' });
   await expect(missing.put(place, 'x')).rejects.toThrow('The bucket never-made does not exist.');
+});
+
+it('gives and takes single files by links', async () => {
+  // moto cannot check links (it answers 500); tests/fakes/s3.ts does.
+  await checkNothingFor(settings.endpoint ?? '', 'inf');
+  const folder = await mkdtemp(join(tmpdir(), 'kinora-moto-'));
+  stops.push(() => rm(folder, { recursive: true, force: true }));
+  const storage = await open(folder, { publicEndpoint: settings.endpoint });
+  const place = { folder: 'upload-1', name: 'picture' };
+  const url = (await storage.links?.upload(place, { bytes: 7, type: 'image/png' })) ?? '';
+  const put = async (body: string, type: string): Promise<number> =>
+    (await fetch(url, { method: 'PUT', body, headers: { 'content-type': type } })).status;
+  expect(await put('picture', 'image/png')).toBe(200);
+  const link = (await storage.links?.download(place, { disposition: 'inline', type: 'image/png' })) ?? '';
+  const got = await fetch(link);
+  expect([got.headers.get('content-disposition'), await got.text()]).toEqual(['inline', 'picture']);
+  await checkNothingFor(settings.endpoint ?? '', '0');
 });
 
 it('is all that a bot and a worker share', async () => {
