@@ -109,11 +109,12 @@ it('in Discord makes, remixes, varies, extends and smooths a picture without wor
     await stage.startWorker(generate, [pack.manifest.id]);
     const job = async (shown: Awaited<ReturnType<Stage['video']>>) =>
       await jobOf(redis, shown.pressables[0]?.customId);
-    const asked = { image: photo, motion: 'high', seed: 7 };
+    const asked = { image: photo, motion: 'high', seed: 7, fps: 5 };
     await server.until(() => !JSON.stringify(server.commands()).includes('"name":"prompt"'));
     const first = await stage.video(ada.runs('/animate', asked, { channel }));
     const usual = { prompt: '', model: 'tiny-svd', numFrames: 5 };
     expect(numbers(await job(first))).toEqual({ ...usual, motion: 'high', seed: 7 });
+    expect((await job(first)).artifact?.fps).toBe(5);
     const pressed = ada.presses(first, 'Remix');
     const form = await server.until(() => pressed.modal());
     const remix = await stage.video(ada.submits(form, { motion: ['low'] }));

@@ -133,7 +133,7 @@ function actions(...values: readonly string[]): LeafOption {
 
 const page = whole(['page', 'Page of the list', '页', '列表的页码'], { min: 1 });
 
-const { seed, numFrames, guidanceScale } = optionTable;
+const { seed, numFrames, guidanceScale, fps } = optionTable;
 const animateOptions: LeafOption[] = [
   required(
     plain(
@@ -165,6 +165,7 @@ const animateOptions: LeafOption[] = [
     max_length: maxPromptLength,
   }),
   whole(['frames', 'How many frames', '帧数', '视频的帧数'], numFrames),
+  whole(['fps', 'Frames per second', '帧率', '视频每秒的帧数'], fps),
   number(['guidance', 'How closely the prompt is followed', '引导强度', '遵循提示词的程度'], guidanceScale),
   plain(['loop', 'Play forwards and back', '循环', '正放后倒放'], Option.Boolean),
   plain(['smooth', 'Three times the frames', '流畅', '帧数增加到三倍'], Option.Boolean),

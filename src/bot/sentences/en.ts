@@ -249,7 +249,7 @@ export const en = {
           ? 'Send a picture with a few words about the motion, for example "camera slowly zooming in, waves rolling". In groups, begin with /animate, or reply /animate and your words to a picture.'
           : `Send a picture. ${status.looksOnly} In groups, begin with /animate, or reply /animate to a picture.`,
         offered,
-        `Options, anywhere in the words: preset=fast|standard|high|creative, ${offered.model ? `model=${offered.model.map(({ id }) => id).join('|')}, ` : ''}motion=low|medium|high, seed=NUMBER, frames=NUMBER, ${offered.guidance ? 'guidance=NUMBER, ' : ''}${offered.negative ? 'negative="…", ' : ''}loop, smooth, private (in a group: for you alone).`,
+        `Options, anywhere in the words: preset=fast|standard|high|creative, ${offered.model ? `model=${offered.model.map(({ id }) => id).join('|')}, ` : ''}motion=low|medium|high, seed=NUMBER, frames=NUMBER, fps=NUMBER, ${offered.guidance ? 'guidance=NUMBER, ' : ''}${offered.negative ? 'negative="…", ' : ''}loop, smooth, private (in a group: for you alone).`,
       ),
     /** Where the options of a command have fields of their own. */
     commands: (offered: Offered) =>
@@ -258,7 +258,7 @@ export const en = {
           ? 'Use /animate with a picture and a few words about the motion, for example "camera slowly zooming in, waves rolling"; or Apps > Animate on any message with a picture.'
           : `Use /animate with a picture, or Apps > Animate on any message with one. ${status.looksOnly}`,
         offered,
-        `The options of /animate: preset (how much time goes into it), ${offered.model ? 'model, ' : ''}motion, ${offered.camera ? 'camera, ' : ''}seed (the same gives the same video), ${offered.negative ? 'negative (what should not appear), ' : ''}frames, ${offered.guidance ? 'guidance, ' : ''}loop, smooth, private (only you see it).`,
+        `The options of /animate: preset (how much time goes into it), ${offered.model ? 'model, ' : ''}motion, ${offered.camera ? 'camera, ' : ''}seed (the same gives the same video), ${offered.negative ? 'negative (what should not appear), ' : ''}frames, fps (frames per second), ${offered.guidance ? 'guidance, ' : ''}loop, smooth, private (only you see it).`,
       ),
   },
 

@@ -299,7 +299,7 @@ export const zh: typeof en = {
           ? '发送一张图片，并用几个词描述怎么动，例如“镜头缓缓推近，海浪翻滚”。在群里请以 /animate 开头，或用 /animate 加上描述回复一张图片。'
           : `发送一张图片。${status.looksOnly}在群里请以 /animate 开头，或用 /animate 回复一张图片。`,
         offered,
-        `选项，写在描述里任何位置：preset=fast|standard|high|creative，${offered.model ? `model=${offered.model.map(({ id }) => id).join('|')}，` : ''}motion=low|medium|high，seed=数字，frames=数字，${offered.guidance ? 'guidance=数字，' : ''}${offered.negative ? 'negative="…"，' : ''}loop，smooth，private（在群里：只发给你）。`,
+        `选项，写在描述里任何位置：preset=fast|standard|high|creative，${offered.model ? `model=${offered.model.map(({ id }) => id).join('|')}，` : ''}motion=low|medium|high，seed=数字，frames=数字，fps=数字，${offered.guidance ? 'guidance=数字，' : ''}${offered.negative ? 'negative="…"，' : ''}loop，smooth，private（在群里：只发给你）。`,
       ),
     commands: (offered) =>
       helpText(
@@ -307,7 +307,7 @@ export const zh: typeof en = {
           ? '使用 /animate，附上一张图片和几个描述运动的词，例如“镜头缓缓推近，海浪翻滚”；或在任何带图片的消息上选择 应用 > 让图片动起来。'
           : `使用 /animate 并附上一张图片；或在任何带图片的消息上选择 应用 > 让图片动起来。${status.looksOnly}`,
         offered,
-        `/animate 的选项：预设（花多少时间）、${offered.model ? '模型、' : ''}运动、${offered.camera ? '镜头、' : ''}种子（相同的种子得到相同的视频）、${offered.negative ? '反向提示词、' : ''}帧数、${offered.guidance ? '引导强度、' : ''}循环、流畅、私密（只有你能看到）。`,
+        `/animate 的选项：预设（花多少时间）、${offered.model ? '模型、' : ''}运动、${offered.camera ? '镜头、' : ''}种子（相同的种子得到相同的视频）、${offered.negative ? '反向提示词、' : ''}帧数、帧率、${offered.guidance ? '引导强度、' : ''}循环、流畅、私密（只有你能看到）。`,
       ),
   },
 
