@@ -13,7 +13,13 @@ export default defineConfig({
         test: {
           name: 'fast',
           include: ['tests/**/*.test.ts'],
-          exclude: [...slow, 'tests/browser/**', 'tests/install/long/**', 'tests/storage/long/**'],
+          exclude: [
+            ...slow,
+            'tests/browser/**',
+            'tests/cluster/**',
+            'tests/install/long/**',
+            'tests/storage/long/**',
+          ],
           setupFiles: 'tests/helpers/fast-lane.ts',
         },
       },
@@ -38,6 +44,16 @@ export default defineConfig({
       {
         extends: true,
         test: { name: 'storage', include: ['tests/storage/long/*.test.ts'], sequence: { groupOrder: 3 } },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'cluster',
+          include: ['tests/cluster/*.test.ts'],
+          // Times are measured.
+          maxWorkers: 1,
+          sequence: { groupOrder: 4 },
+        },
       },
       {
         extends: true,

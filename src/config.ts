@@ -6,6 +6,7 @@ import { homeFolder, projectFolder } from './home.ts';
 import { isDeviceName } from './inference/devices/device.ts';
 import { isPublicUrl } from './public-url.ts';
 import type { RedisAddress } from './queue/redis.ts';
+import { readRedisUrl, redisUrlExpectation } from './queue/redis-url.ts';
 import { isQuietPattern } from './quiet-hours.ts';
 import { schedulerNames } from './request/model-limits.ts';
 import { optionTable } from './request/request.ts';
@@ -28,14 +29,7 @@ const oneOf = <const T extends readonly string[]>(...names: T) =>
 /** Whether an address is one that ioredis understands; a password must be percent-encoded. */
 function isRedisUrl(text: string): boolean {
   if (text.startsWith('unix://')) return text.length > 'unix://'.length;
-  try {
-    const { protocol, hostname, pathname, search, hash, username, password } = new URL(text);
-    decodeURIComponent(username + password);
-    const isWhole = hostname !== '' && hash === '' && !search.includes('@') && /^\/?\d*$/.test(pathname);
-    return isWhole && /^rediss?:$/.test(protocol);
-  } catch {
-    return false;
-  }
+  return readRedisUrl(text) !== undefined;
 }
 
 /** What --device and KINORA_DEVICE may be. */
@@ -140,13 +134,7 @@ export const environmentSchema = z.object({
   KINORA_METADATA: oneOf('on', 'off').default('on'),
   KINORA_LOG_LEVEL: oneOf('silent', 'error', 'warn', 'info', 'debug').default('warn'),
   FFMPEG_PATH: z.string().optional(),
-  REDIS_URL: z
-    .string()
-    .refine(isRedisUrl, {
-      error:
-        'expected redis://:PASSWORD@HOST:PORT/DATABASE, rediss://… or unix:///path; in a password, signs such as @ : / # % are written %40 %3A %2F %23 %25',
-    })
-    .optional(),
+  REDIS_URL: z.string().refine(isRedisUrl, { error: redisUrlExpectation }).optional(),
   ...storageFields,
   KINORA_INBOX: z.string().optional(),
   KINORA_DISCORD_TOKEN: z

@@ -60,6 +60,13 @@ describe('the configuration', () => {
     ['REDIS_URL', 'redis://host/jobs'],
     ['REDIS_URL', 'redis://'],
     ['REDIS_URL', 'unix://'],
+    ['REDIS_URL', 'redis+sentinel://host'],
+    ['REDIS_URL', 'redis+sentinel://host:26379,/mine'],
+    ['REDIS_URL', 'redis+sentinel://:p@ss@host/mine'],
+    ['REDIS_URL', 'redis+sentinel://host/mine?password=word'],
+    ['REDIS_URL', 'redis+cluster://host:70000'],
+    ['REDIS_URL', 'redis+cluster://host/3'],
+    ['REDIS_URL', 'redis+cluster://:a%d@host'],
   ])('refuses %s=%s by name', (name, value) => {
     expect(() => read({ [name]: value })).toThrow(expect.objectContaining({ code: 'INVALID_CONFIG' }));
     expect(() => read({ [name]: value })).toThrow(new RegExp(`^${name}: `));
@@ -75,12 +82,17 @@ describe('the configuration', () => {
     expect(read({ KINORA_PUBLIC_URL: value }).web.publicUrl).toBe(origin);
   });
 
-  it.each(['redis://:p%40ss%3Aw%2Fo%23r%25d+=@127.0.0.1:6379/3', 'rediss://host', 'unix:///run/redis.sock'])(
-    'takes REDIS_URL=%s',
-    (url) => {
-      expect(read({ REDIS_URL: url }).redis).toBeDefined();
-    },
-  );
+  it.each([
+    'redis://:p%40ss%3Aw%2Fo%23r%25d+=@127.0.0.1:6379/3',
+    'rediss://host',
+    'unix:///run/redis.sock',
+    'redis+sentinel://a:26379,b,[::1]:26380/mine/2',
+    'rediss+sentinel://user:p%40ss@a/mine?sentinelPassword=w%23rd',
+    'redis+cluster://:p%40ss@a:7000,b:7001',
+    'rediss+cluster://a/0',
+  ])('takes REDIS_URL=%s', (url) => {
+    expect(read({ REDIS_URL: url }).redis).toBeDefined();
+  });
 
   it('names what is wrong to whoever looks at the rest, too', () => {
     const environment = { KINORA_ENV_FILE: '/dev/null', KINORA_THREADS: '-1', KINORA_QUEUE_LIMIT: '7' };
@@ -90,7 +102,13 @@ describe('the configuration', () => {
   });
 
   it('never repeats a value, which may be a secret', () => {
-    expect(() => read({ REDIS_URL: 'tcp://:hunter2@host' })).toThrow(/^(?!.*hunter2)/);
+    for (const url of [
+      'tcp://:hunter2@host',
+      'redis+sentinel://:hunter2@host',
+      'redis+cluster://:hunter2@',
+    ]) {
+      expect(() => read({ REDIS_URL: url })).toThrow(/^(?!.*hunter2)/);
+    }
   });
 
   it('names everything that is wrong at once', () => {

@@ -57,6 +57,7 @@ export const slow = [
   'tests/queue/admin.test.ts',
   'tests/queue/adopt.test.ts',
   'tests/queue/clock.test.ts',
+  'tests/queue/cluster.test.ts',
   'tests/queue/cost-factors.test.ts',
   'tests/queue/declared-keys.test.ts',
   'tests/queue/faults.test.ts',

@@ -2,11 +2,11 @@
  * The models that people can have now: those of the workers that live, by what each told when it was started. Where none
  * lives, those of the settings. Read in the background, so that a question never waits.
  */
-import type { Redis } from 'ioredis';
 import { type PackManifest, packManifestSchema } from '../inference/packs/manifest.ts';
 import type { Logger } from '../log.ts';
 import { measureCostFactors, readCostFactors } from '../queue/cost-factors.ts';
 import type { Keys } from '../queue/keys.ts';
+import type { Redis } from '../queue/redis.ts';
 import { readJson } from '../queue/stored-json.ts';
 import { workerEntries } from '../queue/worker-registry.ts';
 import { generalPresets, type Preset, type PresetName } from '../request/presets.ts';

@@ -1,8 +1,8 @@
 /** What the people behind user keys are called, for those who administer Kinora. */
-import type { Redis } from 'ioredis';
 import type { Keys } from '../queue/keys.ts';
 import { Ledger } from '../queue/ledger.ts';
 import { Profiles } from '../queue/profiles.ts';
+import type { Redis } from '../queue/redis.ts';
 
 /** The names of their profiles, else those that their latest requests carry. Users without one are left out. */
 export async function namesOf(

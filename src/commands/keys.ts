@@ -1,9 +1,8 @@
 /** `kinora keys`: who may call the HTTP API, and who may come to the studio page without a chat. */
-import type { Redis } from 'ioredis';
 import type { Config } from '../config.ts';
 import { type ApiKeyScope, ApiKeys, apiKeyScopes } from '../queue/api-keys.ts';
 import { Profiles } from '../queue/profiles.ts';
-import { redisTime } from '../queue/redis.ts';
+import { type Redis, redisTime } from '../queue/redis.ts';
 import { Sessions } from '../queue/sessions.ts';
 import { ownerKey, SignInLinks, signInAddress } from '../queue/sign-in-links.ts';
 import { CommandError } from './command-error.ts';

@@ -1,12 +1,11 @@
 /** What the long-running commands share: how they end, their data folder, and their connection for metrics. */
 import { access, constants, mkdir } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Redis } from 'ioredis';
 import type { Config } from '../config.ts';
 import { KinoraError } from '../errors.ts';
 import { RedisProbe } from '../metrics/redis-probe.ts';
 import { Keys } from '../queue/keys.ts';
-import { connectRedis, type RedisAddress } from '../queue/redis.ts';
+import { connectRedis, type Redis, type RedisAddress } from '../queue/redis.ts';
 import { assertAdopted } from '../queue/schema.ts';
 import { privateSocket } from '../supervisor/private-redis.ts';
 import { CommandError } from './command-error.ts';

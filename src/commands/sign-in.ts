@@ -1,8 +1,8 @@
 /** The link of whoever keeps this machine: `kinora sign-in`, and `kinora start` in a terminal. */
 import { fstatSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Redis } from 'ioredis';
 import type { Config } from '../config.ts';
+import type { Redis } from '../queue/redis.ts';
 import { linkMs, ownerKey, SignInLinks, signInAddress } from '../queue/sign-in-links.ts';
 import { localAddress, pageAddress } from './page-address.ts';
 import { withRunningRedis } from './process.ts';

@@ -2,12 +2,11 @@
  * Reads the state of Redis and of the queue for metrics, over a connection of its own and with a deadline. While an
  * answer is outstanding, the same command is not sent again. Knows nothing of how the numbers are shown.
  */
-import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { withDeadline } from '../deadline.ts';
 import type { Keys } from '../queue/keys.ts';
 import { countsByPreset } from '../queue/models.ts';
-import { redisTime } from '../queue/redis.ts';
+import { type Redis, redisTime } from '../queue/redis.ts';
 import { countLiveWorkers } from '../queue/worker-registry.ts';
 
 /** Leaves the rest of a second for the other parts of an answer. */
@@ -37,7 +36,7 @@ export type Probed<T> = { readonly ms: number; readonly value: T } | undefined;
 export class RedisProbe {
   readonly #redis: Redis;
   readonly #keys: Keys;
-  #ping: Promise<Probed<string>> | null = null;
+  #ping: Promise<Probed<number>> | null = null;
   #reading: Promise<Probed<QueueReading>> | null = null;
 
   /** @param redis a fail-fast connection for this probe alone; close() closes it */
@@ -46,8 +45,9 @@ export class RedisProbe {
     this.#keys = keys;
   }
 
-  ping(): Promise<Probed<string>> {
-    this.#ping ??= timed(() => this.#redis.ping()).finally(() => {
+  ping(): Promise<Probed<number>> {
+    // Of a key: in a Cluster, only the server that holds ours counts.
+    this.#ping ??= timed(() => this.#redis.exists(this.#keys.mode)).finally(() => {
       this.#ping = null;
     });
     return withDeadline(deadlineMs, this.#ping, () => undefined);

@@ -4,7 +4,7 @@
  * uses the data before all of it has moved.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Redis } from 'ioredis';
+import type { Redis as SingleRedis } from 'ioredis';
 import { z } from 'zod';
 import { KinoraError } from '../errors.ts';
 import type { Logger } from '../log.ts';
@@ -30,7 +30,7 @@ interface Adoption {
  * @throws KinoraError INVALID_CONFIG while processes of an earlier version use the data
  */
 export async function adoptUntagged(
-  redis: Redis,
+  redis: SingleRedis,
   keys: Keys,
   { version, before, quietWithinMs }: Adoption,
   log: Logger,
@@ -55,7 +55,7 @@ export async function adoptUntagged(
     log.warn({ keys: moved }, 'the data of an earlier version were taken over; it can no longer use them');
 }
 
-async function move(redis: Redis, keys: Keys, names: readonly string[]): Promise<number> {
+async function move(redis: SingleRedis, keys: Keys, names: readonly string[]): Promise<number> {
   const old = keys.untagged;
   const pairs = names.flatMap((name) => [name, `${keys.prefix}${name.slice(old.prefix.length)}`]);
   const bull = [`${old.bull}:`, `${keys.bull}:`] as const;
@@ -63,7 +63,7 @@ async function move(redis: Redis, keys: Keys, names: readonly string[]): Promise
 }
 
 /** Waits until no process of an earlier version is there. Each listens to events, or is a worker that loads its model. */
-async function untilQuiet(redis: Redis, old: Keys, withinMs: number, log: Logger): Promise<void> {
+async function untilQuiet(redis: SingleRedis, old: Keys, withinMs: number, log: Logger): Promise<void> {
   const deadline = performance.now() + withinMs;
   for (let isTold = false; await isUsed(redis, old); await sleep(lookEveryMs)) {
     if (performance.now() > deadline) throw stillUsed();
@@ -72,12 +72,12 @@ async function untilQuiet(redis: Redis, old: Keys, withinMs: number, log: Logger
   }
 }
 
-async function isUsed(redis: Redis, old: Keys): Promise<boolean> {
+async function isUsed(redis: SingleRedis, old: Keys): Promise<boolean> {
   if ((await listeners(redis, old)) > 0) return true;
   return [...(await workerEntries(redis, old)).values()].some(({ alive }) => alive);
 }
 
-async function listeners(redis: Redis, old: Keys): Promise<number> {
+async function listeners(redis: SingleRedis, old: Keys): Promise<number> {
   const [, count] = await redis.pubsub('NUMSUB', old.events);
   return Number(count);
 }

@@ -4,12 +4,11 @@
  * at once.
  */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
-import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { KinoraError } from '../errors.ts';
 import { checkOwner } from './checks.ts';
 import { Keys } from './keys.ts';
-import { redisTime } from './redis.ts';
+import { type Redis, redisTime } from './redis.ts';
 import { readJson } from './stored-json.ts';
 
 /** What a key may do: make videos and ask for one's own, or what admins do. */

@@ -3,11 +3,11 @@
  * one step, so both survive together or not at all. Does not decide who is an admin, and knows no platform.
  */
 import { randomUUID } from 'node:crypto';
-import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { KinoraError } from '../errors.ts';
 import { checkOwner, checkWhole } from './checks.ts';
 import type { Keys } from './keys.ts';
+import type { Redis } from './redis.ts';
 import { runScript } from './scripts.ts';
 
 export const reasonLength = { min: 0, max: 300 } as const;

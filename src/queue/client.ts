@@ -4,7 +4,6 @@
  */
 import { randomUUID } from 'node:crypto';
 import { FlowProducer, Queue } from 'bullmq';
-import type { Redis } from 'ioredis';
 import { withDeadline } from '../deadline.ts';
 import type { Logger } from '../log.ts';
 import type { Generation } from '../request/request.ts';
@@ -23,6 +22,7 @@ import {
   type WaitingJob,
 } from './ledger.ts';
 import { generateQueueOf, generateQueues, readKind } from './models.ts';
+import type { Redis } from './redis.ts';
 import { RedisClock } from './redis-clock.ts';
 import { type QueuePosition, TimeLeft } from './time-left.ts';
 

@@ -1,8 +1,8 @@
 /** Rules of a community as they are stored, field by field. What a field may contain is for the caller to know. */
-import type { Redis } from 'ioredis';
 import type { AuditTrail } from './audit.ts';
 import { checkOwner } from './checks.ts';
 import type { Keys } from './keys.ts';
+import { type Redis, scanKeys } from './redis.ts';
 
 export class RuleStore {
   readonly #trail: AuditTrail;
@@ -42,8 +42,8 @@ const mostListed = 1_000;
 export async function rulesOfAll(redis: Redis, keys: Keys): Promise<string[]> {
   const prefix = keys.rules('');
   const found = new Set<string>();
-  for await (const names of redis.scanStream({ match: `${prefix}*`, count: mostListed })) {
-    for (const name of names as string[]) found.add(name.slice(prefix.length)); // what SCAN answers
+  for await (const names of scanKeys(redis, keys, `${prefix}*`, mostListed)) {
+    for (const name of names) found.add(name.slice(prefix.length)); // what SCAN answers
   }
   return [...found].sort().slice(0, mostListed);
 }

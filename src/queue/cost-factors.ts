@@ -3,11 +3,11 @@
  * the same device. What people are shown before they ask is what they pay, so a factor is kept, and changes only when
  * what is measured is clearly something else.
  */
-import type { Redis } from 'ioredis';
 import { defaultPreset, presetNames } from '../request/presets.ts';
 import { measuredMs } from './durations.ts';
 import type { Keys } from './keys.ts';
 import { kindName } from './models.ts';
+import type { Redis } from './redis.ts';
 
 /** No model is cheaper or dearer than that, whatever is measured. */
 export const costFactorRange = { min: 0.25, max: 10 } as const;

@@ -2,8 +2,8 @@
  * How long jobs of each kind took on each device, and how long its model took to load, for estimates of waiting times.
  * The workers of one queue may differ much in speed.
  */
-import type { Redis } from 'ioredis';
 import type { Keys } from './keys.ts';
+import type { Redis } from './redis.ts';
 
 const remembered = 50;
 

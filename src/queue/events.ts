@@ -2,10 +2,11 @@
  * Events between bot and workers while a job runs: progress, and requests to cancel. Redis pub/sub, best effort: an
  * event may be lost, so nothing depends on one.
  */
-import type { Redis } from 'ioredis';
+import { Cluster } from 'ioredis';
 import { z } from 'zod';
 import { jobIdSchema } from './jobs.ts';
 import type { Keys } from './keys.ts';
+import type { Redis } from './redis.ts';
 import { readJson } from './stored-json.ts';
 
 /** Of a running job. */
@@ -81,7 +82,8 @@ export async function subscribeEvents(
   onEvent: (event: QueueEvent) => void,
 ): Promise<() => void> {
   // ioredis leaves nobody to hear of it when its own resubscription fails, and that would end the process.
-  const subscriber = redis.duplicate({ autoResubscribe: false });
+  const subscriber =
+    redis instanceof Cluster ? redis.duplicate() : redis.duplicate({ autoResubscribe: false });
   subscriber.on('error', () => {}); // ioredis reconnects
   subscriber.on('message', (_channel, message) => {
     const event = readJson(message, queueEventSchema); // another version may say things of its own

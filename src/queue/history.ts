@@ -2,11 +2,10 @@
  * A person's jobs of every surface, for lists and for the tree of what was made from what. Places in a list are times
  * and ids, so that a page goes on where the last one ended, whatever was added or removed meanwhile.
  */
-import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { artifactSchema, jobIdSchema } from './jobs.ts';
 import type { Ledger, LedgerEntry } from './ledger.ts';
-import { replies } from './redis.ts';
+import { type Redis, replies } from './redis.ts';
 import { readJson } from './stored-json.ts';
 
 export interface HistoryFilter {

@@ -1,6 +1,5 @@
 /** Everything that Redis and the storage know of one job, for debugging. Changes nothing. */
 import { Queue } from 'bullmq';
-import type { Redis } from 'ioredis';
 import type { Artifacts } from './artifacts.ts';
 import { type AuditEntry, AuditTrail, auditEntries } from './audit.ts';
 import { independentOfRedis } from './client.ts';
@@ -8,6 +7,7 @@ import { deliverQueueName } from './jobs.ts';
 import type { Keys } from './keys.ts';
 import { Ledger } from './ledger.ts';
 import { generateQueueOf, readKind } from './models.ts';
+import type { Redis } from './redis.ts';
 import { type WorkerEntry, workerEntries } from './worker-registry.ts';
 
 /** A job of BullMQ: one of its two queues. Times are in ms since 1970. */

@@ -1,6 +1,6 @@
 /** Runs the scripts that end a job or give its credits back: they touch what belongs to its user, community and day. */
-import type { Redis } from 'ioredis';
 import type { Keys } from './keys.ts';
+import type { Redis } from './redis.ts';
 import { type OwnKeys, runScript } from './scripts.ts';
 
 /** What the entry of a job says of whom it belongs to, and never changes; '' where it says nothing, or there is none. */

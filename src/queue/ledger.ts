@@ -3,7 +3,6 @@
  * BullMQ's own clean-up. A thin, typed face of the Lua scripts beside it. Knows no platform and never talks to BullMQ.
  */
 import { randomUUID } from 'node:crypto';
-import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { placesOfJob, runJobScript } from './job-scripts.ts';
 import {
@@ -19,6 +18,7 @@ import {
 } from './jobs.ts';
 import { Keys } from './keys.ts';
 import { type JobKind, kindName, readKind } from './models.ts';
+import type { Redis } from './redis.ts';
 import { runScript } from './scripts.ts';
 
 export interface AdmissionLimits {

@@ -3,11 +3,10 @@
  * effort. Standard error stays the log. Lines are written in batches over a connection of their own, nobody waits for
  * them, and while Redis is away the latest are kept in memory and the others dropped and counted.
  */
-import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { onLogLine } from '../log.ts';
 import { Keys } from './keys.ts';
-import { connectRedis, type RedisAddress } from './redis.ts';
+import { connectRedis, type Redis, type RedisAddress } from './redis.ts';
 import { readJson } from './stored-json.ts';
 
 /** Of all processes together. */

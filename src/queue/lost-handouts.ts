@@ -2,7 +2,7 @@
  * Finds jobs that BullMQ handed out in an answer that a broken connection lost: they are active and locked under the
  * worker's name, but the worker does not have them. Without this they wait until the lock expires. Knows no ledger.
  */
-import type { Redis } from 'ioredis';
+import type { Redis } from './redis.ts';
 
 export class LostHandouts {
   readonly #redis: Redis;

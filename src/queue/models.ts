@@ -2,9 +2,9 @@
  * Which model packs there are, by what workers tell of theirs, and under which names the jobs of each wait. A model is
  * named by the id of its pack. Its description is kept as text: only those who know packs can read it.
  */
-import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import type { Keys } from './keys.ts';
+import type { Redis } from './redis.ts';
 
 export const modelIdSchema = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/);
 

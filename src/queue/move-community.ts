@@ -1,7 +1,7 @@
 /** A community that its platform calls by another key now. */
-import type { Redis } from 'ioredis';
 import { checkOwner } from './checks.ts';
 import type { Keys } from './keys.ts';
+import type { Redis } from './redis.ts';
 import { runScript } from './scripts.ts';
 
 /**

@@ -3,7 +3,7 @@
  * another, or by the same clock when it has been set back: a pause of a second can then last for hours. This goes by the
  * monotonic clock, and by nothing that another machine says.
  */
-import type { Redis } from 'ioredis';
+import type { Redis } from './redis.ts';
 
 interface Seen {
   /** When BullMQ means it to be due; another delay of the same job has another. */

@@ -1,7 +1,7 @@
 /** What people who signed in on the studio page are called, and which language they speak. */
-import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { Keys } from './keys.ts';
+import type { Redis } from './redis.ts';
 import { readJson } from './stored-json.ts';
 
 const profileSchema = z.object({

@@ -2,13 +2,12 @@
  * Allowances: credits per day, set for a user, a role or a community, and extra credits of a user. lua/admit.lua spends
  * them by the same rules that quotaOf() tells.
  */
-import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import type { AuditTrail } from './audit.ts';
 import { checkOwner, checkWhole, parseTarget, type Target, targetField } from './checks.ts';
 import type { QueueTerms } from './client.ts';
 import type { Keys } from './keys.ts';
-import { redisTime, replies } from './redis.ts';
+import { type Redis, redisTime, replies } from './redis.ts';
 
 export const creditRange = { min: 0, max: 1_000_000 } as const;
 export const grantRange = { min: -1_000_000, max: 1_000_000 } as const;

@@ -1,6 +1,5 @@
 /** Redis's clock without a question each time: on a slow network people wait for every one. */
-import type { Redis } from 'ioredis';
-import { redisTime } from './redis.ts';
+import { type Redis, redisTime } from './redis.ts';
 
 /** Older than this, it is measured again beside its use. */
 const refreshAfterMs = 10_000;

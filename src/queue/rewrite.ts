@@ -1,8 +1,9 @@
 /** What was deleted stays in Redis's append-only file until Redis writes the file anew. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Redis } from 'ioredis';
+import type { Redis as SingleRedis } from 'ioredis';
 import type { Logger } from '../log.ts';
 import type { Keys } from './keys.ts';
+import { type Redis, serversOf } from './redis.ts';
 
 /**
  * Has the file written anew if somebody was forgotten since that was last done, and waits for it. What does not succeed
@@ -21,7 +22,7 @@ export async function rewriteWithoutForgotten(
     // Only a rewrite that begins after they were forgotten is without them.
     const forgotten = await redis.smembers(keys.rewrites);
     if (forgotten.length === 0) return;
-    const result = await rewrite(redis, deadline, lookEveryMs).catch((error: unknown) => {
+    const result = await rewriteAll(redis, keys, deadline, lookEveryMs).catch((error: unknown) => {
       if (!/^(NOPERM|ERR unknown command)/.test(error instanceof Error ? error.message : '')) throw error;
       log.warn({ err: String(error) }, 'Redis may keep deleted data in its files until BGREWRITEAOF is run');
       return 'done';
@@ -34,8 +35,22 @@ export async function rewriteWithoutForgotten(
   }
 }
 
-async function rewrite(
+/** Of a Cluster's shard, the replicas have files of their own. */
+async function rewriteAll(
   redis: Redis,
+  keys: Keys,
+  deadline: number,
+  lookEveryMs: number,
+): Promise<'done' | 'failed' | 'busy'> {
+  for (const server of await serversOf(redis, keys)) {
+    const result = await rewrite(server, deadline, lookEveryMs);
+    if (result !== 'done') return result;
+  }
+  return 'done';
+}
+
+async function rewrite(
+  redis: SingleRedis,
   deadline: number,
   lookEveryMs: number,
 ): Promise<'done' | 'failed' | 'busy'> {
@@ -56,7 +71,7 @@ async function rewrite(
   return 'busy';
 }
 
-async function persistence(redis: Redis): Promise<ReadonlyMap<string, string>> {
+async function persistence(redis: SingleRedis): Promise<ReadonlyMap<string, string>> {
   const lines = (await redis.info('persistence')).split('\r\n');
   return new Map(lines.map((line) => [line.split(':')[0] ?? '', line.split(':')[1] ?? '']));
 }

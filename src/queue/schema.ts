@@ -1,10 +1,10 @@
 /** Which version of Kinora's data lies in Redis: two versions over one Redis would undo each other's work. */
-import type { Redis } from 'ioredis';
+import { Cluster } from 'ioredis';
 import { KinoraError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { adoptUntagged } from './adopt.ts';
 import type { Keys } from './keys.ts';
-import { untilRedisCan } from './redis.ts';
+import { type Redis, untilRedisCan } from './redis.ts';
 
 /** To be raised when an older Kinora could no longer read what this one writes, or the other way round. */
 const schemaVersion = 2;
@@ -27,7 +27,14 @@ export async function claimSchema(
   await assertSchema(redis, keys);
   if ((await redis.get(keys.schema)) !== null) return;
   const before = await redis.get(keys.untagged.schema);
-  await adoptUntagged(redis, keys, { version: schemaVersion, before, quietWithinMs }, log);
+  if (!(redis instanceof Cluster)) {
+    await adoptUntagged(redis, keys, { version: schemaVersion, before, quietWithinMs }, log);
+  } else if (before !== null) {
+    throw new KinoraError(
+      'INVALID_CONFIG',
+      'REDIS_URL: this Cluster holds the data of an earlier version of Kinora, which cannot be renamed there: start this version once over a single Redis with those data, then bring them to the Cluster; docs/redis.md tells how.',
+    );
+  }
   await untilRedisCan(() => redis.set(keys.schema, schemaVersion, 'NX'));
 }
 

@@ -4,8 +4,8 @@
  */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import type { Redis } from 'ioredis';
 import type { Keys } from './keys.ts';
+import type { Redis } from './redis.ts';
 
 /** Keys of which there is one. */
 type SoleKey = { [K in keyof Keys]: Keys[K] extends string ? K : never }[keyof Keys];

@@ -3,11 +3,10 @@
  * drops it after 30 days. Every call looks its session up: one that is revoked ends at once.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { type ApiKeyScope, apiKeyScopes } from './api-keys.ts';
 import { Keys } from './keys.ts';
-import { redisTime } from './redis.ts';
+import { type Redis, redisTime } from './redis.ts';
 import { readJson } from './stored-json.ts';
 
 const storedSchema = z.object({

@@ -3,14 +3,13 @@
  * hash of its token and drops it when the link expires. One for somebody who is known ends the one before.
  */
 import { randomBytes } from 'node:crypto';
-import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { KinoraError } from '../errors.ts';
 import { type ApiKeyScope, apiKeyScopes } from './api-keys.ts';
 import { checkOwner, checkWhole } from './checks.ts';
 import { Keys } from './keys.ts';
 import { nameIn, nameLength } from './profiles.ts';
-import { redisTime } from './redis.ts';
+import { type Redis, redisTime } from './redis.ts';
 import { hashOfToken, newToken } from './sessions.ts';
 import { readJson } from './stored-json.ts';
 

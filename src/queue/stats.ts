@@ -1,10 +1,9 @@
 /** The queue in numbers. */
-import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import type { Keys } from './keys.ts';
 import { type QueueMode, storedModeSchema } from './mode.ts';
 import { countsByPreset, readKind } from './models.ts';
-import { replies } from './redis.ts';
+import { type Redis, replies } from './redis.ts';
 import { isServing, isStranded, workerEntries } from './worker-registry.ts';
 
 export interface QueueStats {

@@ -1,11 +1,10 @@
 /** How long jobs will still take, by what the running ones say of themselves and by what recent ones took. */
-import type { Redis } from 'ioredis';
 import { jobsPerMs, usualMs } from './durations.ts';
 import { keptProgress } from './events.ts';
 import type { Keys } from './keys.ts';
 import type { Ledger, LedgerEntry, WaitingJob } from './ledger.ts';
 import { type JobKind, kindName, readKind } from './models.ts';
-import { redisTime } from './redis.ts';
+import { type Redis, redisTime } from './redis.ts';
 import { canMake, isServing, isStranded, type WorkerEntry, workerEntries } from './worker-registry.ts';
 
 /** Where a waiting job stands in the queue. */

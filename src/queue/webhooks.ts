@@ -1,9 +1,8 @@
 /** Addresses that people of the HTTP API want to be told at when their videos are over. Knows no HTTP. */
 import { randomBytes } from 'node:crypto';
-import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { Keys } from './keys.ts';
-import { redisTime } from './redis.ts';
+import { type Redis, redisTime } from './redis.ts';
 import { readJson } from './stored-json.ts';
 
 const storedSchema = z.object({

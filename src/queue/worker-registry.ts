@@ -2,10 +2,9 @@
 import { randomUUID } from 'node:crypto';
 import { readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
-import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import type { Keys } from './keys.ts';
-import { redisTime } from './redis.ts';
+import { type Redis, redisTime } from './redis.ts';
 import { runScript } from './scripts.ts';
 import { readJson } from './stored-json.ts';
 

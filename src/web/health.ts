@@ -1,9 +1,9 @@
 /** `/health` and `/ready`, for those who watch over Kinora: whether it answers, and whether it takes requests. */
-import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { withDeadline } from '../deadline.ts';
 import type { Keys } from '../queue/keys.ts';
 import { storedModeSchema } from '../queue/mode.ts';
+import type { Redis } from '../queue/redis.ts';
 import { countLiveWorkers } from '../queue/worker-registry.ts';
 import type { WebServer } from './web-server.ts';
 

@@ -13,11 +13,11 @@ import {
   type ZodFastifySchemaValidationError,
   type ZodTypeProvider,
 } from 'fastify-type-provider-zod';
-import type { Redis } from 'ioredis';
 import type { Logger } from '../log.ts';
 import { ApiKeys } from '../queue/api-keys.ts';
 import type { Keys } from '../queue/keys.ts';
 import { Profiles } from '../queue/profiles.ts';
+import type { Redis } from '../queue/redis.ts';
 import { Sessions } from '../queue/sessions.ts';
 import { SignInLinks } from '../queue/sign-in-links.ts';
 import { accountRoutes } from './account.ts';

@@ -1,5 +1,4 @@
 /** `/v1/studio`: what whoever asks for a video may choose, by what the loaded model can do, and how long it takes now. */
-import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import type { Models } from '../bot/models.ts';
 import type { PackManifest } from '../inference/packs/manifest.ts';
@@ -7,6 +6,7 @@ import { defaultImageLimits } from '../inference/pictures/header.ts';
 import type { JobClient } from '../queue/client.ts';
 import { storedModeSchema } from '../queue/mode.ts';
 import { kindName } from '../queue/models.ts';
+import type { Redis } from '../queue/redis.ts';
 import {
   hasShallowCore,
   heeds,

@@ -3,10 +3,10 @@
  * its process is gone from this machine or container, or when its heartbeat was missing at two looks in a row. A job of
  * this worker is lost when it was active at two looks in a row while the worker did not have it.
  */
-import type { Redis } from 'ioredis';
 import type { Logger } from '../log.ts';
 import type { Keys } from '../queue/keys.ts';
 import { handedTo, takeBack } from '../queue/lost-handouts.ts';
+import type { Redis } from '../queue/redis.ts';
 import { processSpace, type WorkerEntry, workerEntries } from '../queue/worker-registry.ts';
 
 export class Reclaimer {

@@ -5,7 +5,6 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DelayedError, type Job } from 'bullmq';
-import type { Redis } from 'ioredis';
 import { isKinoraError, KinoraError, serializeError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Artifacts } from '../queue/artifacts.ts';
@@ -19,7 +18,7 @@ import { type JobEvent, Ledger, type LedgerEntry, type Transition } from '../que
 import { LockRenewal } from '../queue/lock-renewal.ts';
 import { generateQueueOf, kindName } from '../queue/models.ts';
 import { OverdueDelays } from '../queue/overdue-delays.ts';
-import { untilRedisCan } from '../queue/redis.ts';
+import { type Redis, untilRedisCan } from '../queue/redis.ts';
 import { presetCredits } from '../queue/terms.ts';
 import { WorkerBeat, workerEntries } from '../queue/worker-registry.ts';
 import { diedHere, Reclaimer } from './reclaim.ts';

@@ -3,13 +3,13 @@
  * version. Arguments: socket path, and how many steps it makes first.
  */
 
+import { Redis } from 'ioredis';
 import { createLogger } from '../../src/log.ts';
 import { Keys } from '../../src/queue/keys.ts';
-import { connectRedis } from '../../src/queue/redis.ts';
 import { claimSchema } from '../../src/queue/schema.ts';
 
 const [socketPath = '', steps = '0'] = process.argv.slice(2);
-const redis = connectRedis({ socketPath }, 'patient', () => {});
+const redis = new Redis({ path: socketPath });
 const send = redis.sendCommand.bind(redis);
 let left = Number(steps);
 redis.sendCommand = (command, ...rest) => {

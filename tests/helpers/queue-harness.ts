@@ -91,10 +91,12 @@ export class Harness {
   }
 
   static async start(...redisArguments: string[]): Promise<Harness> {
-    return new Harness(
-      await TestRedis.start(...redisArguments),
-      await mkdtemp(join(tmpdir(), 'kinora-queue-')),
-    );
+    return await Harness.over(await TestRedis.start(...redisArguments));
+  }
+
+  /** Takes the server over, and stops it. */
+  static async over(server: TestRedis): Promise<Harness> {
+    return new Harness(server, await mkdtemp(join(tmpdir(), 'kinora-queue-')));
   }
 
   client(terms: Partial<QueueTerms> = {}): JobClient {
@@ -135,7 +137,7 @@ export class Harness {
         '--import',
         `data:text/javascript,${encodeURIComponent(clock)}`,
         fileURLToPath(new URL('./worker-process.ts', import.meta.url)),
-        this.server.socketPath,
+        JSON.stringify(this.server.address),
         join(this.folder, 'jobs'),
         String(jobMs),
         this.runLog,

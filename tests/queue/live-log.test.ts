@@ -1,10 +1,10 @@
 /** The log that admins read from afar: all processes', without secrets, capped, and at nobody's expense. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Redis } from 'ioredis';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { createLogger } from '../../src/log.ts';
 import { Keys } from '../../src/queue/keys.ts';
 import { LogSharing, SharedLog } from '../../src/queue/live-log.ts';
+import type { Redis } from '../../src/queue/redis.ts';
 import { eventually } from '../helpers/queue-harness.ts';
 import { TestRedis } from '../helpers/redis-server.ts';
 

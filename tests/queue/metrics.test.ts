@@ -21,6 +21,7 @@ import { engineRequest } from '../chaos/worker-handle.ts';
 import { tinyPackPath } from '../helpers/golden.ts';
 import { filesOf } from '../helpers/job-files.ts';
 import { eventually, Harness, log, openTerms } from '../helpers/queue-harness.ts';
+import { isCluster } from '../helpers/redis-server.ts';
 
 /** Page of a metrics server: status, text, and how long it took. */
 async function fetchPage(server: MetricsServer, path: string) {
@@ -329,48 +330,54 @@ describe('KINORA_METRICS_PORT', () => {
     }
   }
 
-  it('opens the port of the bot, and the next one of the worker, on KINORA_METRICS_HOST', async () => {
-    const port = await freePair();
-    // Others have one address of this machine only.
-    const host = process.platform === 'linux' ? '127.0.0.2' : '127.0.0.1';
-    const entry = fileURLToPath(new URL('../../src/kinora.mjs', import.meta.url));
-    const env = {
-      ...process.env,
-      KINORA_ENV_FILE: '/dev/null',
-      KINORA_DATA_DIR: join(harness.folder, 'data'),
-      KINORA_INBOX: join(harness.folder, 'inbox'),
-      KINORA_MODEL: tinyPackPath,
-      KINORA_THREADS: '1',
-      KINORA_METRICS_PORT: String(port),
-      KINORA_METRICS_HOST: host,
-      REDIS_URL: `unix://${harness.server.socketPath}`,
-    };
-    const children = ['bot', 'worker'].map((part) =>
-      spawn(process.execPath, [entry, part], { env, stdio: 'ignore' }),
-    );
-    try {
-      const health = async (at: number) => {
-        const response = await fetch(`http://${host}:${at}/healthz`).catch(() => undefined);
-        return (await response?.json()) as { status: string; engine?: { state: string } } | undefined;
+  it.skipIf(isCluster)(
+    'opens the port of the bot, and the next one of the worker, on KINORA_METRICS_HOST',
+    async () => {
+      const port = await freePair();
+      // Others have one address of this machine only.
+      const host = process.platform === 'linux' ? '127.0.0.2' : '127.0.0.1';
+      const entry = fileURLToPath(new URL('../../src/kinora.mjs', import.meta.url));
+      const env = {
+        ...process.env,
+        KINORA_ENV_FILE: '/dev/null',
+        KINORA_DATA_DIR: join(harness.folder, 'data'),
+        KINORA_INBOX: join(harness.folder, 'inbox'),
+        KINORA_MODEL: tinyPackPath,
+        KINORA_THREADS: '1',
+        KINORA_METRICS_PORT: String(port),
+        KINORA_METRICS_HOST: host,
+        REDIS_URL: `unix://${harness.server.socketPath}`,
       };
-      await eventually('the bot is well', async () => (await health(port))?.status === 'ok');
-      await eventually('the engine is ready', async () => (await health(port + 1))?.engine?.state === 'idle');
-      expect(await health(port)).not.toHaveProperty('engine');
-      await eventually('they see each other', async () => {
-        const page = await fetch(`http://${host}:${port}/metrics`);
-        return /^kinora_workers 1$/m.test(await page.text());
-      });
-    } finally {
-      await Promise.all(
-        children.map(async (child) => {
-          if (child.exitCode !== null) return;
-          const ended = once(child, 'exit');
-          child.kill('SIGTERM');
-          await ended;
-        }),
+      const children = ['bot', 'worker'].map((part) =>
+        spawn(process.execPath, [entry, part], { env, stdio: 'ignore' }),
       );
-    }
-  });
+      try {
+        const health = async (at: number) => {
+          const response = await fetch(`http://${host}:${at}/healthz`).catch(() => undefined);
+          return (await response?.json()) as { status: string; engine?: { state: string } } | undefined;
+        };
+        await eventually('the bot is well', async () => (await health(port))?.status === 'ok');
+        await eventually(
+          'the engine is ready',
+          async () => (await health(port + 1))?.engine?.state === 'idle',
+        );
+        expect(await health(port)).not.toHaveProperty('engine');
+        await eventually('they see each other', async () => {
+          const page = await fetch(`http://${host}:${port}/metrics`);
+          return /^kinora_workers 1$/m.test(await page.text());
+        });
+      } finally {
+        await Promise.all(
+          children.map(async (child) => {
+            if (child.exitCode !== null) return;
+            const ended = once(child, 'exit');
+            child.kill('SIGTERM');
+            await ended;
+          }),
+        );
+      }
+    },
+  );
 });
 
 it('memory of GPUs is read from what nvidia-smi prints', () => {

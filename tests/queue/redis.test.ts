@@ -5,7 +5,7 @@ import { assertTrustworthy, connectRedis } from '../../src/queue/redis.ts';
 import { assertSchema, claimSchema } from '../../src/queue/schema.ts';
 import { FaultyProxy } from '../helpers/proxy.ts';
 import { eventually, log } from '../helpers/queue-harness.ts';
-import { TestRedis } from '../helpers/redis-server.ts';
+import { freePort, TestRedis } from '../helpers/redis-server.ts';
 
 const closing: (() => unknown)[] = [];
 afterEach(async () => {
@@ -73,7 +73,7 @@ describe('an address that is refused', () => {
   });
 
   it('leads to a cluster', async () => {
-    const cluster = await server('--cluster-enabled', 'yes');
+    const cluster = await server('--cluster-enabled', 'yes', '--cluster-port', `${await freePort()}`);
     await expect(assertTrustworthy(cluster.failFast())).rejects.toThrow('this is a Redis Cluster');
   });
 });

@@ -1,5 +1,4 @@
 /** Carries out the commands of admins. The caller has checked that the person is one. Knows no platform. */
-import type { Redis } from 'ioredis';
 import { KinoraError } from '../../errors.ts';
 import type { Logger } from '../../log.ts';
 import { type AuditEntry, AuditTrail } from '../../queue/audit.ts';
@@ -9,6 +8,7 @@ import type { JobClient, QueueTerms } from '../../queue/client.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
 import { ModeSwitch } from '../../queue/mode.ts';
 import { type Quota, Quotas } from '../../queue/quota.ts';
+import type { Redis } from '../../queue/redis.ts';
 import { type QueueStats, queueStats } from '../../queue/stats.ts';
 import { type Weight, Weights } from '../../queue/weights.ts';
 import { type Refused, refused } from '../refusals.ts';

@@ -4,7 +4,6 @@
  */
 import { randomUUID } from 'node:crypto';
 import { type Job, UnrecoverableError, Worker } from 'bullmq';
-import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import type { Logger } from '../../log.ts';
 import type { Artifacts, OpenFiles } from '../../queue/artifacts.ts';
@@ -23,7 +22,7 @@ import { Ledger, type LedgerEntry } from '../../queue/ledger.ts';
 import { LockRenewal } from '../../queue/lock-renewal.ts';
 import { LostHandouts } from '../../queue/lost-handouts.ts';
 import { OverdueDelays } from '../../queue/overdue-delays.ts';
-import { redisTime, untilRedisCan } from '../../queue/redis.ts';
+import { type Redis, redisTime, untilRedisCan } from '../../queue/redis.ts';
 import { Periodic } from './periodic.ts';
 
 /** The one final answer of a job. */

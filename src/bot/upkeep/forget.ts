@@ -13,7 +13,6 @@
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { forgetEntries } from '../../inference/latent-cache.ts';
 import type { Logger } from '../../log.ts';
@@ -24,7 +23,7 @@ import { deliverQueueName } from '../../queue/jobs.ts';
 import { SharedLog } from '../../queue/live-log.ts';
 import { generateQueues } from '../../queue/models.ts';
 import { Profiles } from '../../queue/profiles.ts';
-import { redisTime } from '../../queue/redis.ts';
+import { type Redis, redisTime, scanKeys } from '../../queue/redis.ts';
 import { rewriteWithoutForgotten } from '../../queue/rewrite.ts';
 import { runScript } from '../../queue/scripts.ts';
 import { Sessions } from '../../queue/sessions.ts';
@@ -260,8 +259,8 @@ class Forgetting {
     await new Profiles(redis, keys).remove(this.#userKey);
     const today = keys.used(day(await redisTime(redis)));
     const days: string[] = []; // the keys of those whose use of credits is removed
-    for await (const names of redis.scanStream({ match: keys.used('*'), count: scanCount })) {
-      for (const name of names as string[]) if (name !== today) days.push(name);
+    for await (const names of scanKeys(redis, keys, keys.used('*'), scanCount)) {
+      for (const name of names) if (name !== today) days.push(name);
     }
     await this.#clearTraces();
     const user = this.#userKey;

@@ -3,11 +3,10 @@
  * Jobs that wait for their answer are never touched. Several bots may do this at once. Knows no platform and no model;
  * the latent cache keeps its own budget.
  */
-import type { Redis } from 'ioredis';
 import type { Logger } from '../../log.ts';
 import type { Artifacts, JobFolder } from '../../queue/artifacts.ts';
 import type { Keys } from '../../queue/keys.ts';
-import { redisTime } from '../../queue/redis.ts';
+import { type Redis, redisTime, scanKeys } from '../../queue/redis.ts';
 import { Periodic } from './periodic.ts';
 
 export interface HousekeepingSettings {
@@ -218,9 +217,9 @@ export class Housekeeper {
   async #forgetHistories(now: number): Promise<void> {
     const oldest = now - this.#settings.retentionMs - historySlackMs;
     const match = this.#keys.history('*');
-    for await (const names of this.#redis.scanStream({ match, count: scanCount })) {
+    for await (const names of scanKeys(this.#redis, this.#keys, match, scanCount)) {
       const batch = this.#redis.pipeline();
-      for (const name of names as string[]) batch.zremrangebyscore(name, '-inf', oldest);
+      for (const name of names) batch.zremrangebyscore(name, '-inf', oldest);
       await batch.exec();
     }
   }

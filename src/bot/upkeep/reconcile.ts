@@ -3,7 +3,6 @@
  * have died between two steps. Young jobs are left alone. Every repair is idempotent, so several bots can do this at
  * once. Knows no platform and no model.
  */
-import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import type { Logger } from '../../log.ts';
 import type { Artifacts } from '../../queue/artifacts.ts';
@@ -13,7 +12,7 @@ import { deliverQueueName, type Failure, type JobState, jobStates } from '../../
 import type { Keys } from '../../queue/keys.ts';
 import type { Ledger } from '../../queue/ledger.ts';
 import { generateQueueOf, readKind } from '../../queue/models.ts';
-import { redisTime, replies } from '../../queue/redis.ts';
+import { type Redis, redisTime, replies, scanKeys } from '../../queue/redis.ts';
 import { readJson } from '../../queue/stored-json.ts';
 import { workerEntries, workerSchema } from '../../queue/worker-registry.ts';
 import { Periodic } from './periodic.ts';
@@ -341,8 +340,8 @@ export class Reconciler {
       leaks += await this.#ledger.repair(this.#keys.waiting(kind));
     }
     const match = this.#keys.active('*');
-    for await (const names of this.#redis.scanStream({ match, count: scanCount })) {
-      for (const name of names as string[]) leaks += await this.#ledger.repair(name);
+    for await (const names of scanKeys(this.#redis, this.#keys, match, scanCount)) {
+      for (const name of names) leaks += await this.#ledger.repair(name);
     }
     await this.#removeForeign(this.#keys.workers, workerSchema);
     await this.#removeForeign(this.#keys.bans, storedBanSchema);

@@ -1,6 +1,5 @@
 /** Carries out the commands of admins for calls of the API. */
 import type { FastifyRequest } from 'fastify';
-import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import type { Administration } from '../../bot/admin/administration.ts';
 import type { AdminCommand } from '../../bot/admin/commands.ts';
@@ -10,6 +9,7 @@ import { reasonLength } from '../../queue/audit.ts';
 import { parseTarget, type Target } from '../../queue/checks.ts';
 import type { JobClient } from '../../queue/client.ts';
 import type { Keys } from '../../queue/keys.ts';
+import type { Redis } from '../../queue/redis.ts';
 import { callerWith } from '../caller.ts';
 import { errorSchema, invalidParameter, ProblemError, refusalProblem } from '../problem.ts';
 

@@ -5,10 +5,10 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
-import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import { jobIdSchema } from '../../queue/jobs.ts';
 import type { Keys } from '../../queue/keys.ts';
+import type { Redis } from '../../queue/redis.ts';
 import { readJson } from '../../queue/stored-json.ts';
 import { ProblemError } from '../problem.ts';
 

@@ -3,7 +3,6 @@
  * holds up nothing else.
  */
 import { Queue, UnrecoverableError, Worker } from 'bullmq';
-import type { Redis } from 'ioredis';
 import { z } from 'zod';
 import type { Answer } from '../../bot/upkeep/delivery.ts';
 import { Periodic } from '../../bot/upkeep/periodic.ts';
@@ -13,7 +12,7 @@ import { jobIdSchema } from '../../queue/jobs.ts';
 import type { Keys } from '../../queue/keys.ts';
 import { Ledger, type LedgerEntry } from '../../queue/ledger.ts';
 import { OverdueDelays } from '../../queue/overdue-delays.ts';
-import { redisTime } from '../../queue/redis.ts';
+import { type Redis, redisTime } from '../../queue/redis.ts';
 import { Webhooks, webhookQueueName } from '../../queue/webhooks.ts';
 import type { Outgoing } from '../outgoing/outgoing.ts';
 import type { WebhookSigner } from './signing.ts';
