@@ -54,3 +54,31 @@ export function psnr(a: Uint8Array, b: Uint8Array): number {
   for (let i = 0; i < a.length; i++) sum += ((a[i] as number) - (b[i] as number)) ** 2;
   return sum === 0 ? 99 : Math.min(99, 10 * Math.log10((255 ** 2 * a.length) / sum));
 }
+
+/** Below this, of 255, a difference from the first frame is rounding. */
+const leastChange = 3;
+
+/**
+ * psnr() of two clips over the pixels that change in either, all frames but the first: of what moves only where water,
+ * foliage or sky is. Over the whole picture the same waves would count as another clip on a sea and as the same one on
+ * a pond, by nothing but how much of the picture stands still in both.
+ */
+export function psnrOfMoved(one: readonly Uint8Array[], other: readonly Uint8Array[]): number {
+  const [first = new Uint8Array()] = one;
+  const isMoved = new Uint8Array(first.length / 3);
+  for (const frame of [...one, ...other]) {
+    frame.forEach((value, i) => {
+      if (Math.abs(value - (first[i] as number)) > leastChange) isMoved[Math.floor(i / 3)] = 1;
+    });
+  }
+  let [sum, count] = [0, 0];
+  for (const [k, frame] of one.slice(1).entries()) {
+    const compared = other[k + 1] ?? frame;
+    frame.forEach((value, i) => {
+      if (!isMoved[Math.floor(i / 3)]) return;
+      sum += (value - (compared[i] as number)) ** 2;
+      count++;
+    });
+  }
+  return sum === 0 ? 99 : 10 * Math.log10((255 ** 2 * count) / sum);
+}

@@ -44,7 +44,7 @@ SEA = (
 )
 # Crests are seen foreshortened: up and down they are this much shorter than across.
 FORESHORTENING = 1.9
-LIGHT = 4.2
+LIGHT = 5.6
 # Gusts: length, reach in half short sides, cycles by class.
 GUSTS = (
     (2.6, 0.0120, (1.0, 1.0, 1.0, 2.0)),
