@@ -38,6 +38,7 @@ const keyCodes: ReadonlySet<string> = new Set([
   'ExpiredToken',
   'InvalidToken',
 ]);
+const noKeys = 'CredentialsProviderError';
 const regionCodes: ReadonlySet<string> = new Set([
   'AuthorizationHeaderMalformed',
   'PermanentRedirect',
@@ -54,6 +55,7 @@ const passingCodes: ReadonlySet<string> = new Set([
 export function isPassing(error: unknown): boolean {
   const status = statusOf(error);
   if (fullCodes.has(codeOf(error)) || status === 507 || status === 501) return false;
+  if (codeOf(error) === noKeys) return false;
   // Without a status nobody answered.
   return status === 0 || status === 429 || status >= 500 || passingCodes.has(codeOf(error));
 }
@@ -81,7 +83,7 @@ export function toKinoraError(error: unknown, bucket: string): KinoraError {
       'The storage does not know the keys.',
       'Correct AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.',
     );
-  if (code === 'CredentialsProviderError')
+  if (code === noKeys)
     return failed('There are no keys for the storage.', 'Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.');
   if (regionCodes.has(code) || status === 301)
     return failed(`The bucket ${bucket} is in another region.`, 'Correct AWS_REGION or AWS_ENDPOINT_URL.');

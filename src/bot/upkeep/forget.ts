@@ -80,6 +80,8 @@ export interface Forgotten {
 }
 
 const jobsAtOnce = 8;
+/** In a bucket each takes some milliseconds. */
+const readAtOnce = 32;
 const scanCount = 1_000;
 
 /**
@@ -160,10 +162,14 @@ class Forgetting {
 
   async #findFolders(): Promise<void> {
     const { artifacts } = this.#tools;
-    for (const id of await artifacts.jobIds()) {
+    const ids = await artifacts.jobIds();
+    const look = async (id: string): Promise<void> => {
       const accepted = await artifacts.accepted(id);
       const isTheirs = accepted?.request.userKey === this.#userKey && accepted.acceptedAt <= this.#wishedAt;
       if (isTheirs) this.#inFolders.add(id);
+    };
+    for (let at = 0; at < ids.length; at += readAtOnce) {
+      await Promise.all(ids.slice(at, at + readAtOnce).map(look));
     }
   }
 
