@@ -246,7 +246,9 @@ function refuseByInfo(field: (name: string) => string, isCluster: boolean, mayBe
   }
   // Dragonfly says so where it emulates one, and is spoken to as a single server.
   const isDragonfly = field('dragonfly_version') !== '';
-  if (field('redis_mode') === 'cluster' && !isCluster && !isDragonfly) {
+  // Valkey has a name of its own for it.
+  const mode = field('redis_mode') || field('server_mode');
+  if (mode === 'cluster' && !isCluster && !isDragonfly) {
     refuse('REDIS_URL: this is a Redis Cluster: write redis+cluster://HOST:PORT.');
   }
   if (!mayBeReplica && /^(slave|replica)$/.test(field('role'))) {

@@ -56,7 +56,7 @@ const losses = {
     server.process.kill('SIGSTOP');
     setTimeout(() => server.process.kill('SIGCONT'), 20_000);
   },
-  'is killed, with a second of writes that it had acknowledged': async (server: TestRedis) => {
+  'is killed a second after its replicas froze': async (server: TestRedis) => {
     for (const replica of server.replicas) replica.kill('SIGSTOP');
     await sleep(1_000);
     await ended(server.process);
