@@ -136,6 +136,23 @@ program
   });
 
 program
+  .command('backup')
+  .description('write all that is kept into one file, also while Kinora runs; docs/operations.md')
+  .argument('<file>', 'a new .tar file')
+  .option('-f, --force', 'overwrite it')
+  .action(async (file: string, { force = false }: { force?: boolean }) =>
+    (await import('./commands/backup.ts')).backUp(loadConfig(), version, file, force),
+  );
+program
+  .command('restore')
+  .description('put back what "backup" wrote, while Kinora does not run')
+  .argument('<file>', 'what "backup" wrote')
+  .option('--replace', 'remove what is here')
+  .action(async (file: string, { replace = false }: { replace?: boolean }) =>
+    (await import('./commands/backup.ts')).restore(loadConfig(), file, replace),
+  );
+
+program
   .command('job')
   .description('print everything that is known of a job')
   .argument('<id>', 'as in /stats, in the log, or the name of its folder in data/jobs')

@@ -26,6 +26,7 @@ export const slow = [
   'tests/bot/upkeep/*.test.ts',
   'tests/chaos/*.test.ts',
   'tests/commands/animate.test.ts',
+  'tests/commands/backup.test.ts',
   'tests/commands/doctor/*.test.ts',
   'tests/commands/engines.test.ts',
   'tests/commands/job.test.ts',

@@ -1,0 +1,145 @@
+/** `kinora backup` and `kinora restore`: all that is kept, in one file. */
+import { rm, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { replaceFile } from '../atomic-file.ts';
+import { type About, readArchive, writeArchive } from '../backup/archive.ts';
+import {
+  isEmpty,
+  listeners,
+  readKeys,
+  removeKeys,
+  type StoredKey,
+  writeKeys,
+} from '../backup/redis-snapshot.ts';
+import type { Config } from '../config.ts';
+import { createLogger } from '../log.ts';
+import { Keys } from '../queue/keys.ts';
+import { connectRedis, type Redis, type RedisAddress } from '../queue/redis.ts';
+import { assertAdopted } from '../queue/schema.ts';
+import type { Place } from '../storage/storage.ts';
+import { privateSocket, startPrivateRedis } from '../supervisor/private-redis.ts';
+import { CommandError } from './command-error.ts';
+import { choosePacks } from './packs.ts';
+import { prepareDataFolder } from './process.ts';
+import { openStorage } from './storage.ts';
+
+const megabyte = 1e6;
+
+/** Of a running Kinora or of one that rests. @throws CommandError when the file is there */
+export async function backUp(config: Config, version: string, file: string, force: boolean): Promise<void> {
+  if (!force && (await isThere(file))) {
+    throw new CommandError(`${file} is there already; name another file, or add --force.`, 'INVALID_OPTION');
+  }
+  const packs = (await choosePacks(config)).map(({ folder, manifest }) => ({ id: manifest.id, folder }));
+  await withRedis(config, async (redis) => {
+    // Redis before the files: what is answered meanwhile is marked in its folder, so no restore answers it again.
+    const keys = await readKeys(redis, new Keys());
+    const about = {
+      ...{ version, packs, keys: keys.length, redis: await kindOf(redis) },
+      createdAt: new Date().toISOString(),
+    };
+    const storage = await openStorage(config);
+    const { files, bytes } = await replaceFile(path.resolve(file), async (temporary) => {
+      await rm(temporary, { force: true });
+      return await writeArchive(temporary, about, keys, storage);
+    });
+    process.stderr.write(
+      `${file}: ${keys.length} keys of Redis and ${files} files of jobs, ${(bytes / megabyte).toFixed(1)} MB. Settings (.env) and models are not inside: ${packs.map(({ folder }) => folder).join(', ')}.\n`,
+    );
+  });
+}
+
+/**
+ * Onto a machine whose Kinora is not running.
+ * @param replace removes what is there
+ * @throws CommandError when something is there, or Kinora runs
+ */
+export async function restore(config: Config, file: string, replace: boolean): Promise<void> {
+  await prepareDataFolder(config);
+  // Read once as a whole first: nothing is touched for a file that is cut off.
+  let about: About | undefined;
+  let stored: readonly StoredKey[] = [];
+  await readArchive(file, {
+    onAbout: async (found) => {
+      about = found;
+    },
+    onKeys: async (found) => {
+      stored = found;
+    },
+    onFile: async () => {},
+  });
+  const storage = await openStorage(config);
+  const keys = new Keys();
+  await withRedis(config, async (redis) => {
+    if ((await listeners(redis, keys)) > 0) {
+      throw new CommandError('Kinora runs on this data: end its bots and workers first.', 'INVALID_CONFIG');
+    }
+    const folders = await storage.folders();
+    if (!replace && (folders.length > 0 || !(await isEmpty(redis, keys)))) {
+      throw new CommandError(
+        'There are data of Kinora here already; --replace removes them, and puts the backup in their place.',
+        'INVALID_CONFIG',
+      );
+    }
+    await removeKeys(redis, keys);
+    for (const folder of folders) await storage.remove(folder);
+    const onFile = async (place: Place, content: Buffer): Promise<void> => {
+      await storage.put(place, content);
+    };
+    const { files } = await readArchive(file, { onAbout: async () => {}, onKeys: async () => {}, onFile });
+    await writeKeys(redis, keys, stored);
+    process.stderr.write(`${stored.length} keys of Redis and ${files} files of jobs are back.\n`);
+  });
+  for (const { id, folder } of about?.packs ?? []) {
+    process.stderr.write(
+      `It was made with the model ${id} (${folder}): KINORA_MODEL must find it here, too.\n`,
+    );
+  }
+}
+
+const isThere = async (file: string): Promise<boolean> =>
+  await stat(file).then(
+    () => true,
+    () => false,
+  );
+
+async function kindOf(redis: Redis): Promise<string> {
+  const info = await redis.info('server');
+  const value = (field: string): string | undefined =>
+    new RegExp(`^${field}:(.+?)\\r?$`, 'm').exec(info)?.[1];
+  const valkey = value('valkey_version');
+  return valkey ? `Valkey ${valkey}` : `Redis ${value('redis_version') ?? 'unknown'}`;
+}
+
+/** That of the settings, that of a running "kinora start", or the private one of the data folder, started for as long. */
+async function withRedis(config: Config, use: (redis: Redis) => Promise<void>): Promise<void> {
+  if (config.redis) return await connected(config.redis, use);
+  const address = { socketPath: privateSocket(config.dataDir) };
+  if (await answers(address)) return await connected(address, use);
+  const server = await startPrivateRedis(config.dataDir, createLogger('backup', config.logLevel));
+  try {
+    await connected(address, use);
+  } finally {
+    await server.stop();
+  }
+}
+
+async function answers(address: RedisAddress): Promise<boolean> {
+  return await connected(address, async () => {}).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function connected(address: RedisAddress, use: (redis: Redis) => Promise<void>): Promise<void> {
+  const redis = connectRedis(address, 'fail-fast', () => {});
+  try {
+    await redis.ping().catch(() => {
+      throw new CommandError('Redis does not answer: start it, or correct REDIS_URL.', 'INVALID_CONFIG');
+    });
+    await assertAdopted(redis, new Keys());
+    await use(redis);
+  } finally {
+    redis.disconnect();
+  }
+}

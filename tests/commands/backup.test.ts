@@ -1,0 +1,135 @@
+/** `kinora backup` and `kinora restore`: real Redis servers, the real command line. */
+import { readFile, stat, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { readArchive, writeArchive } from '../../src/backup/archive.ts';
+import { readKeys, type StoredKey, writeKeys } from '../../src/backup/redis-snapshot.ts';
+import { FolderStorage } from '../../src/storage/folder-storage.ts';
+import { startPrivateRedis } from '../../src/supervisor/private-redis.ts';
+import { eventually, Harness, log, timedGenerator } from '../helpers/queue-harness.ts';
+import { runCli } from '../helpers/run-cli.ts';
+
+let from: Harness;
+let to: Harness;
+beforeEach(async () => {
+  [from, to] = await Promise.all([Harness.start(), Harness.start()]);
+});
+afterEach(() => Promise.all([from.stop(), to.stop()]));
+
+const about = { version: '1.0.0', redis: 'Redis', keys: 0, packs: [], createdAt: new Date(0).toISOString() };
+const storageOf = (harness: Harness): FolderStorage => new FolderStorage(path.join(harness.folder, 'jobs'));
+
+async function backUp(file: string): Promise<void> {
+  const keys = await readKeys(from.server.connect(), from.keys);
+  await writeArchive(file, about, keys, storageOf(from));
+}
+
+async function restore(file: string): Promise<void> {
+  const storage = storageOf(to);
+  let stored: readonly StoredKey[] = [];
+  await readArchive(file, {
+    onAbout: async () => {},
+    onKeys: async (found) => {
+      stored = found;
+    },
+    onFile: async (place, content) => {
+      await storage.put(place, content);
+    },
+  });
+  await writeKeys(to.server.connect(), to.keys, stored);
+}
+
+it('answers on the new machine what was open, and nothing twice, though all was in motion', async () => {
+  const client = from.client();
+  await from.worker(timedGenerator(30));
+  await from.delivery();
+  const accepted: string[] = [];
+  let isOpen = true;
+  const people = [0, 1].map(async (person) => {
+    for (let count = 0; isOpen; count++) {
+      const request = await from.request(`${person}-${count}`, `test:u${person}`);
+      await client.submit(request);
+      accepted.push(request.id);
+    }
+  });
+  await eventually('some answers', () => from.posted.length >= 5);
+  const [openBefore, answeredBefore] = [[...accepted], from.posted.map(({ jobId }) => jobId)];
+  const file = path.join(from.folder, 'backup.tar');
+  await backUp(file);
+  isOpen = false;
+  await Promise.all(people);
+  expect((await stat(file)).mode & 0o777).toBe(0o600);
+  await restore(file);
+
+  const [redis, restored] = [to.server.connect(), to.client()];
+  const used: Record<string, string> = await redis.hgetall(to.keys.used('2026-11-21'));
+  const pending = await redis.zrange(to.keys.pending, '0', '-1');
+  for (const id of pending) expect(await restored.ledger.read(id)).toBeDefined();
+  const credits = Object.values(used).reduce((sum, value) => sum + Number(value), 0);
+  expect(credits).toBeGreaterThanOrEqual(openBefore.length);
+
+  await to.worker(timedGenerator(1));
+  await to.delivery();
+  await eventually('all answers', async () => (await redis.zcard(to.keys.pending)) === 0);
+  const answeredAfter = to.posted.map(({ jobId }) => jobId);
+  expect(new Set(answeredAfter).size).toBe(answeredAfter.length);
+  expect(answeredAfter.filter((id) => answeredBefore.includes(id))).toEqual([]);
+  const everywhere = new Set([...answeredAfter, ...from.posted.map(({ jobId }) => jobId)]);
+  expect(openBefore.filter((id) => !everywhere.has(id))).toEqual([]);
+  expect(to.posted.every(({ kind }) => kind === 'video')).toBe(true);
+});
+
+it('keeps the time at which keys expire, and leaves out those whose time has come', async () => {
+  const [old, fresh] = [from.server.connect(), to.server.connect()];
+  await old.set(`${from.keys.prefix}:long`, 'a', 'PX', 3_600_000);
+  await old.set(`${from.keys.prefix}:bytes`, Buffer.from([0, 255, 10]));
+  const stored = await readKeys(old, from.keys);
+  const gone = { ...(stored[0] ?? { key: '', dump: '' }), key: `${from.keys.prefix}:gone`, expiresAt: 1 };
+  await writeKeys(fresh, to.keys, [...stored, gone]);
+  expect(await fresh.pttl(`${to.keys.prefix}:long`)).toBeGreaterThan(3_000_000);
+  expect(await fresh.getBuffer(`${to.keys.prefix}:bytes`)).toEqual(Buffer.from([0, 255, 10]));
+  expect(await fresh.exists(`${to.keys.prefix}:gone`)).toBe(0);
+});
+
+it.each([
+  ['cut off', (bytes: Buffer) => bytes.subarray(0, bytes.length - 2_000), /cut off|Unexpected end/],
+  ['no backup', () => Buffer.from('a text'.repeat(500)), /no whole backup/],
+])('refuses a file that is %s', async (_name, damage, sentence) => {
+  await from.client().submit(await from.request('a'));
+  const file = path.join(from.folder, 'backup.tar');
+  await backUp(file);
+  await writeFile(file, damage(await readFile(file)));
+  await expect(restore(file)).rejects.toMatchObject({
+    code: 'INVALID_CONFIG',
+    message: expect.stringMatching(sentence),
+  });
+  expect(await to.server.connect().dbsize()).toBe(0);
+});
+
+it('from the command line, for a Kinora that rests: onto an empty folder, else only if told so', async () => {
+  const [source, target] = [path.join(from.folder, 'data'), path.join(to.folder, 'data')];
+  const file = path.join(from.folder, 'k.tar');
+  const run = (dataDir: string, ...args: string[]) => runCli(args, { folder: path.dirname(dataDir) });
+  await new FolderStorage(path.join(source, 'jobs')).put({ folder: 't-1', name: 'video.mp4' }, 'a video');
+  const done = await run(source, 'backup', file);
+  expect(done).toMatchObject({ code: 0, stderr: expect.stringContaining('1 files of jobs') });
+  expect(await run(source, 'backup', file)).toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining('--force'),
+  });
+
+  expect(await run(target, 'restore', file)).toMatchObject({
+    code: 0,
+    stderr: expect.stringContaining('back'),
+  });
+  expect(await readFile(path.join(target, 'jobs/t-1/video.mp4'), 'utf8')).toBe('a video');
+  expect(await run(target, 'restore', file)).toMatchObject({ stderr: expect.stringContaining('--replace') });
+  expect(await run(target, 'restore', file, '--replace')).toMatchObject({ code: 0 });
+
+  const running = await startPrivateRedis(target, log);
+  try {
+    expect(await run(target, 'backup', path.join(to.folder, 'l.tar'))).toMatchObject({ code: 0 });
+  } finally {
+    await running.stop();
+  }
+});
