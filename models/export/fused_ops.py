@@ -6,8 +6,9 @@ the 66 attentions of this UNet's core, and depends on the version of torch that 
 channels-last, the layout of these kernels: NHWC if they have four dimensions, (batch, sequence, channels)
 otherwise.
 
-No function here computes with shapes: `reshape` takes constants, where 0 keeps a dimension, and
-`reshape_like` takes the shape of another tensor. So no node of such a graph runs on the CPU.
+Shapes: `reshape` takes constants, where 0 keeps a dimension, and `reshape_like` takes the shape of another
+tensor. What neither can say is `shape_of` a small tensor; such a product of a few numbers is all that runs on
+the CPU of such a graph.
 
 Knows nothing of diffusers (fused.py) or files.
 """
@@ -42,9 +43,8 @@ class _NhwcConv(torch.autograd.Function):
         weight: Tensor,
         strides: tuple[int, int],
         pads: tuple[int, int],
-        *bias: Tensor,
     ) -> Tensor:
-        out = F.conv2d(x.permute(0, 3, 1, 2), weight.permute(0, 3, 1, 2), *bias, stride=strides, padding=pads)
+        out = F.conv2d(x.permute(0, 3, 1, 2), weight.permute(0, 3, 1, 2), stride=strides, padding=pads)
         return out.permute(0, 2, 3, 1).contiguous()
 
     @staticmethod
@@ -54,25 +54,22 @@ class _NhwcConv(torch.autograd.Function):
         weight: Value,
         strides: tuple[int, int],
         pads: tuple[int, int],
-        *bias: Value,
     ) -> Value:
         kernel = weight.type().sizes()[1:3]
         out = g.op(
-            f"{DOMAIN}::NhwcConv", x, weight, *bias, kernel_shape_i=kernel, strides_i=list(strides),
+            f"{DOMAIN}::NhwcConv", x, weight, kernel_shape_i=kernel, strides_i=list(strides),
             pads_i=[*pads, *pads], dilations_i=[1, 1], group_i=1,
         )  # fmt: skip
         return typed(out, x, 4)
 
 
 def nhwc_conv(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    strides: tuple[int, int] = (1, 1),
-    pads: tuple[int, int] = (0, 0),
+    x: Tensor, weight: Tensor, strides: tuple[int, int] = (1, 1), pads: tuple[int, int] = (0, 0)
 ) -> Tensor:
-    """x (N, H, W, C), weight (M, kH, kW, C), bias (M) -> (N, H', W', M)."""
-    return _NhwcConv.apply(x, weight, strides, pads, *([] if bias is None else [bias]))
+    """x (N, H, W, C), weight (M, kH, kW, C) -> (N, H', W', M). A bias is better added afterwards: the node's
+    own takes more than twice the time of an Add.
+    """
+    return _NhwcConv.apply(x, weight, strides, pads)
 
 
 def _group_norm(x: Tensor, gamma: Tensor, beta: Tensor, groups: int, eps: float, silu: bool) -> Tensor:
@@ -211,6 +208,27 @@ def bias_add(x: Tensor, bias: Tensor, skip: Tensor) -> Tensor:
     return _BiasAdd.apply(x, bias, skip)
 
 
+class _MatmulAdd(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, weight: Tensor, addend: Tensor, share: float) -> Tensor:
+        return (x @ weight).reshape(addend.shape) + share * addend
+
+    @staticmethod
+    def symbolic(g: "GraphContext", x: Value, weight: Value, addend: Value, share: float) -> Value:
+        rows = g.op("Constant", value_t=torch.tensor([-1, weight.type().sizes()[0]]))
+        like = g.op("Constant", value_t=torch.tensor([-1, weight.type().sizes()[1]]))
+        x, flat = g.op("Reshape", x, rows), g.op("Reshape", addend, like)
+        out = g.op("Gemm", x, weight, flat, beta_f=share)
+        return typed(g.op("Reshape", out, g.op("Shape", addend)), addend, addend.type().dim())
+
+
+def matmul_add(x: Tensor, weight: Tensor, addend: Tensor, share: float = 1.0) -> Tensor:
+    """x (..., K) @ weight (K, N) + share * addend, which has as many rows, in its shape. One kernel and a
+    copy of the addend.
+    """
+    return _MatmulAdd.apply(x, weight, addend, share)
+
+
 class _Reshape(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -274,19 +292,37 @@ def split_first(x: Tensor, parts: int) -> tuple[Tensor, ...]:
 class _ShapeOf(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, channels: int) -> Tensor:
-        return (x == 0).expand(*x.shape[:-1], channels)
+        return torch.tensor([*x.shape[:-1], channels])
 
     @staticmethod
     def symbolic(g: "GraphContext", x: Value, channels: int) -> Value:
-        zeros = g.op("Constant", value_t=torch.zeros(channels))
-        out = g.op("Equal", x, zeros)
-        out.setType(x.type().with_sizes([None] * x.type().dim()).with_dtype(torch.bool))
+        rank = x.type().dim()
+        widths = g.op("Constant", value_t=torch.tensor([1] * (rank - 1) + [channels]))
+        out = g.op("Mul", g.op("Shape", x), widths)
+        out.setType(x.type().with_sizes([rank]).with_dtype(torch.int64))
         return out
 
 
 def shape_of(x: Tensor, channels: int) -> Tensor:
-    """x (..., 1) -> a tensor (..., channels) of which only the shape is used; one byte an element."""
+    """x (..., 1) -> the shape (..., channels) for `reshape_to`: numbers, which ONNX Runtime keeps on the CPU
+    and multiplies there while the GPU works.
+    """
     return _ShapeOf.apply(x, channels)
+
+
+class _ReshapeTo(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, shape: Tensor) -> Tensor:
+        return x.reshape(shape.tolist())
+
+    @staticmethod
+    def symbolic(g: "GraphContext", x: Value, shape: Value) -> Value:
+        return typed(g.op("Reshape", x, shape), x, shape.type().sizes()[0])
+
+
+def reshape_to(x: Tensor, shape: Tensor) -> Tensor:
+    """`shape` is one of `shape_of`."""
+    return _ReshapeTo.apply(x, shape)
 
 
 class _UpsampleNearest(torch.autograd.Function):
@@ -328,3 +364,46 @@ class _PadEnd(torch.autograd.Function):
 def pad_end(x: Tensor) -> Tensor:
     """(N, H, W, C) -> (N, H + 1, W + 1, C), zeros below and to the right."""
     return _PadEnd.apply(x)
+
+
+class _CornersToRows(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, channels: int) -> Tensor:
+        n, height, width, _ = x.shape
+        rows = x.reshape(n, height, width, 2, 2 * channels).transpose(2, 3)
+        return rows.reshape(n, 2 * height, 2 * width, channels)
+
+    @staticmethod
+    def symbolic(g: "GraphContext", x: Value, channels: int) -> Value:
+        def constant(*values: int) -> Value:
+            return g.op("Constant", value_t=torch.tensor(values, dtype=torch.int64))
+
+        out = g.op("Reshape", x, constant(0, 0, 0, 2, 2 * channels))
+        out = g.op("Transpose", out, perm_i=[0, 1, 3, 2, 4])  # (N, h, 2, w, 2C)
+        # A constant has one unknown size, so a dimension of one keeps the others in their places meanwhile.
+        out = g.op("Reshape", out, constant(0, 1, -1, 0, 2 * channels))
+        out = g.op("Reshape", out, constant(0, 1, 0, -1, channels))
+        return typed(g.op("Squeeze", out, constant(1)), x, 4)
+
+
+def corners_to_rows(x: Tensor, channels: int) -> Tensor:
+    """x (N, h, w, 2*2*C) with two rows and two columns in its channels -> (N, 2h, 2w, C)."""
+    return _CornersToRows.apply(x, channels)
+
+
+class _CutBorder(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor) -> Tensor:
+        return x[:, 1:-1, 1:-1].contiguous()
+
+    @staticmethod
+    def symbolic(g: "GraphContext", x: Value) -> Value:
+        def constant(*values: int) -> Value:
+            return g.op("Constant", value_t=torch.tensor(values, dtype=torch.int64))
+
+        return typed(g.op("Slice", x, constant(1, 1), constant(-1, -1), constant(1, 2)), x, 4)
+
+
+def cut_border(x: Tensor) -> Tensor:
+    """(N, H, W, C) -> (N, H - 2, W - 2, C)."""
+    return _CutBorder.apply(x)

@@ -5,10 +5,9 @@ Layouts, waiting sums and packed attention over time are those of fused.py. What
 
 * The rows of guidance see different pictures from the first convolution on, so nothing is computed once for
   both but the noisy half of that convolution.
-* A cross-attention adds one vector to all tokens of a clip (svd_graphs.py). The kernel of a norm adds a
-  vector that is the same for all clips, so this one is added before it.
-* What belongs to a frame's number is the same for all positions: the norm over channels adds it while it
-  reads.
+* A cross-attention adds one vector to all tokens of a clip (svd_graphs.py). Over space it is added before
+  the norm, whose kernel adds a vector that is the same for all clips; over time the norm adds it, see
+  Transformer, and with it what belongs to a frame's number.
 
 Knows nothing of files.
 """
@@ -22,6 +21,7 @@ from diffusers import AutoencoderKLTemporalDecoder, UNetSpatioTemporalConditionM
 from torch import Tensor, nn
 
 from fused import (
+    TURNED_WIDTH,
     Attention,
     Conv,
     FeedForward,
@@ -31,26 +31,39 @@ from fused import (
     Norm,
     Sizes,
     Sum,
+    UpsampledConv,
     VaeAttention,
     join,
     levels_of,
+    positions_of,
+    turned,
 )
 from fused import Resnet as ResnetOverSpace
-from fused_ops import bias_add, expand_like, reshape, reshape_like, upsample_nearest
+from fused_ops import expand_like, reshape, reshape_like, upsample_nearest
 from graphs import pixels_of
-from svd_graphs import alpha_of, blended_conv, check_transformer, combine, halves_of_inputs, layers_of
+from svd_graphs import (
+    alpha_of,
+    blended_conv,
+    check_transformer,
+    combine,
+    halves_of_inputs,
+    layers_of,
+    transformers_of,
+)
 
 
 @dataclass
 class Clips:
     """What every layer sees of B clips: silu of the embedding (1, E) and the same for every frame (B*F, E),
-    ones (B, 1, 1, 1), context (B, 2P) and positions (1, F, P).
+    ones (B, 1, 1, 1), context (B, 2P), and for every frame of all clips context and positions, (1, B*F, 2P)
+    and (1, B*F, P).
     """
 
     emb: Tensor
     frame_emb: Tensor
     ones: Tensor
     context: Tensor
+    frame_context: Tensor
     positions: Tensor
 
 
@@ -62,7 +75,10 @@ class Resnet(nn.Module):
         time = block.temporal_res_block
         self.space = ResnetOverSpace(block.spatial_res_block)
         self.norm1, self.norm2 = Norm(time.norm1, True), Norm(time.norm2, True)
-        self.conv1, self.conv2 = Conv(time.conv1), Conv(blended_conv(block))
+        self.is_turned = self.norm1.channels == TURNED_WIDTH
+        self.conv1, self.conv2 = (
+            Conv(conv, is_turned=self.is_turned) for conv in (time.conv1, blended_conv(block))
+        )
         self.time = None if time.time_emb_proj is None else Linear(time.time_emb_proj)
         if self.time is not None:
             self.time.bias = self.time.bias + self.conv1.bias
@@ -71,33 +87,33 @@ class Resnet(nn.Module):
         act = self.space(act, sizes, None if clips is None else clips.frame_emb)
         y = self.norm1(act, "time", sizes)
         identity = act.value(sizes, "time")
+        if self.is_turned:
+            y = turned(y)
         if self.time is None or clips is None:
             y = self.norm2(Sum(self.conv1(y), "time", self.conv1.width), "time", sizes)
         else:
             skip = clips.ones * reshape(self.time.with_bias(clips.emb), 0, 1, 1, -1)
             y, _ = self.norm2.with_skip(self.conv1(y, with_bias=False), skip)
-        return Sum(self.conv2(y, with_bias=False), "time", self.conv2.width, identity, self.conv2.bias)
+        y = self.conv2(y, with_bias=False)
+        y = turned(y) if self.is_turned else y
+        return Sum(y, "time", self.conv2.width, identity, self.conv2.bias)
 
 
 class Block(nn.Module):
-    """The self-attention of a transformer block, what its cross-attention adds, and its feed-forward."""
+    """The self-attention of a transformer block and its feed-forward."""
 
     def __init__(self, block: nn.Module, ff_parts: int) -> None:
         super().__init__()
         self.norm1, self.norm3 = LayerNorm(block.norm1), LayerNorm(block.norm3)
         self.attn, self.ff = Attention(block.attn1), FeedForward(block.ff, ff_parts)
-        self.channels = self.norm1.shape[0]
-
-    def after(self, attended: Tensor, x: Tensor, seen: Tensor, sizes: Sizes) -> Tensor:
-        """`attended` is the attention without its last Linear, x the residual, seen (B, 1, C)."""
-        out = self.attn.out(attended)
-        total = sizes.to(out, "clips", self.channels) + (seen + self.attn.out.bias)
-        y, x = self.norm3.with_skip(reshape_like(total, out), x, None)
-        return bias_add(self.ff(y), self.ff.out.bias, x)
 
 
 class Transformer(nn.Module):
-    """TransformerSpatioTemporalModel, whose vectors begin at `start` in positions."""
+    """TransformerSpatioTemporalModel, whose vectors begin at `start` in positions.
+
+    Over space a tensor is (B*F, h*w, C), over time (h*w, B*F, C): what belongs to a frame of a clip repeats
+    with the positions there, so that the norm over channels adds it while it reads.
+    """
 
     def __init__(self, model: nn.Module, start: int, level: Level) -> None:
         super().__init__()
@@ -109,34 +125,45 @@ class Transformer(nn.Module):
         self.space, self.time = Block(space, level.ff_parts), Block(time, level.ff_parts)
         self.norm_in, self.ff_in = LayerNorm(time.norm_in), FeedForward(time.ff_in, level.ff_parts)
         self.proj_out = Linear(model.proj_out)
-        # alpha * y + (1 - alpha) * z, with the larger factor in the Linear that comes next.
+        # alpha * y + (1 - alpha) * z, with the larger factor in the Linear that comes next. y and z lack the
+        # biases of their feed-forwards, which that Linear's has instead.
         alpha = float(alpha_of(model.time_mixer))
         larger = max(alpha, 1 - alpha)
         self.is_mostly_space, self.share = alpha >= 0.5, min(alpha, 1 - alpha) / larger
-        self.proj_out.weight = (self.proj_out.weight.float() * larger).to(self.proj_out.weight.dtype)
+        weight, bias = self.proj_out.weight.float(), self.proj_out.bias
+        waiting = alpha * self.space.ff.out.bias.float() + (1 - alpha) * self.time.ff.out.bias.float()
+        self.proj_out.bias = (bias.float() + waiting @ weight).to(bias.dtype)
+        self.proj_out.weight = (weight * larger).to(bias.dtype)
+        if self.is_mostly_space:
+            out = self.time.ff.out
+            out.weight = (out.weight.float() * self.share).to(out.weight.dtype)
 
     def forward(self, act: Sum, sizes: Sizes, clips: Clips) -> Sum:
         channels, start = self.channels, self.start
         over_space = clips.context[:, 2 * start : 2 * start + channels]
-        over_time = clips.context[:, 2 * start + channels : 2 * start + 2 * channels]
-        position = clips.positions[:, :, start : start + channels]  # (1, F, C)
+        over_time = clips.frame_context[:, :, 2 * start + channels : 2 * start + 2 * channels]
+        position = clips.positions[:, :, start : start + channels]
+        space, time = self.space, self.time
 
         x = self.proj_in(reshape(self.norm(act, "space", sizes), 0, -1, channels))
-        # One token is one batch entry here, so that the kernel repeats the bias over all of them.
-        y, total = self.space.norm1.with_skip(reshape(x, -1, 1, channels), self.bias_in, None)
-        y, total = reshape_like(y, x), reshape_like(total, x)
-        y = self.space.after(self.space.attn(y), total, reshape(over_space, 0, 1, -1), sizes)
+        # One token is one batch entry here, so that the kernel repeats the bias over all of them. The sum
+        # waits for the vector that the cross-attention adds.
+        y, _ = space.norm1.with_skip(reshape(x, -1, 1, channels), self.bias_in, None)
+        out = space.attn.out(space.attn(reshape_like(y, x)))
+        seen = reshape(over_space, 0, 1, -1) + (space.attn.out.bias + self.proj_in.bias)
+        y, x = space.norm3.with_skip(reshape_like(sizes.to(out, "clips", channels) + seen, out), x, None)
+        y = space.ff.plus(y, x).permute(1, 0, 2)
 
-        z = sizes.to(sizes.to(y, "time", channels).permute(0, 2, 1, 3), "pixels", channels)  # (B*h*w, F, C)
-        x, z = self.norm_in.with_skip(z, position, None)
-        x, z = self.time.norm1.with_skip(self.ff_in(x), z, self.ff_in.out.bias)
-        attended = self.time.attn.over_frames(x, sizes, self.positions)
-        z = self.time.after(attended, z, reshape(over_time, 0, 1, -1), sizes)
-        z = sizes.to(sizes.to(z, "frames last", channels).permute(0, 2, 1, 3), "tokens", channels)
+        x, z = self.norm_in.with_skip(y, position, space.ff.out.bias)
+        x, z = time.norm1.with_skip(self.ff_in(x), z, self.ff_in.out.bias)
+        attended = time.attn.over_frames(sizes.to(x, "pixels", channels), sizes, self.positions)
+        total = time.attn.out.plus(attended, z)
+        x, z = time.norm3.with_skip(total, over_time, time.attn.out.bias)
+        less, more = (z, y) if self.is_mostly_space else (y, z)
+        mixed = time.ff.plus(x, less, self.share) + more
 
-        mixed = y + z * self.share if self.is_mostly_space else z + y * self.share
         skip = act.value(sizes, "space")
-        out = reshape_like(self.proj_out(mixed), skip)
+        out = reshape_like(self.proj_out(mixed.permute(1, 0, 2)), skip)
         return Sum(out, "space", channels, skip, self.proj_out.bias)
 
 
@@ -171,7 +198,7 @@ class UnetCore(nn.Module):
         self.conv_noisy, self.conv_picture = (Conv(conv) for conv in halves_of_inputs(unet.conv_in))
 
         count = len(unet.down_blocks)
-        levels = levels_of(count)
+        levels = levels_of(count, positions_of(unet.config.num_frames))
         order = [*levels, levels[-1], *reversed(levels)]
         blocks = [
             nn.ModuleList(Layer(*layer, level) for layer in layers)
@@ -181,7 +208,8 @@ class UnetCore(nn.Module):
         self.up = nn.ModuleList(blocks[count + 1 :])
         downs, ups = unet.down_blocks, unet.up_blocks
         self.downsamplers = nn.ModuleList(Conv(b.downsamplers[0].conv) for b in downs if b.downsamplers)
-        self.upsamplers = nn.ModuleList(Conv(b.upsamplers[0].conv) for b in ups if b.upsamplers)
+        self.upsamplers = nn.ModuleList(UpsampledConv(b.upsamplers[0].conv) for b in ups if b.upsamplers)
+        self.vectors = sum(model.in_channels for model in transformers_of(unet))
         self.norm_out = Norm(unet.conv_norm_out, True)
         self.out_channels = unet.config.out_channels
         self.conv_out = Conv(unet.conv_out, out_multiple=8)
@@ -230,7 +258,7 @@ class UnetCore(nn.Module):
                 deep = act.value(levels[-1], "space")
                 act = layer(join(deep, act.channels, skips.pop(), levels[-1]), levels[-1], clips)
             if i < len(self.upsamplers):
-                y = self.upsamplers[i](upsample_nearest(act.value(levels[-1], "space")))
+                y = self.upsamplers[i](act.value(levels[-1], "space"))
                 levels.pop()
                 act = Sum(y, "space", self.upsamplers[i].width)
         return self.last(act, sizes, sample, factors), deep
@@ -246,7 +274,15 @@ class UnetCore(nn.Module):
         sizes = Sizes(sample[:, 0] + context[:, :1, None, None] * 0, self.dtype)
         ones = (sizes.plane[:, :1, :1, :1] * 0 + 1).to(self.dtype)
         frame_emb = reshape(expand_like(emb[:, None], sizes.clip), -1, self.time2.width)
-        return sizes, Clips(emb, frame_emb, ones, context.to(self.dtype), positions.to(self.dtype))
+        context = context.to(self.dtype)
+
+        def for_frames(x: Tensor, width: int) -> Tensor:
+            """(B or 1, F or 1, width) -> (1, B*F, width)."""
+            return reshape(expand_like(x.to(self.dtype), sizes.clip), 1, -1, width)
+
+        frame_context = for_frames(reshape(context, 0, 1, -1), 2 * self.vectors)
+        positions = for_frames(positions, self.vectors)
+        return sizes, Clips(emb, frame_emb, ones, context, frame_context, positions)
 
     def first(self, sample: Tensor, image_latents: Tensor) -> Sum:
         """A convolution is a sum over channels: the noisy ones are the same for every row, the picture's for

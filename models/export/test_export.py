@@ -86,8 +86,10 @@ def test_counts_of_fusions_follow_from_the_modules(pack: Path) -> None:
         assert found[unfused] == 0
 
 
-def test_no_arithmetic_with_shapes(pack: Path) -> None:
-    """A shape goes straight into a Reshape or an Expand, so ONNX Runtime leaves nothing to the CPU."""
+def test_no_arithmetic_with_shapes_but_one_product(pack: Path) -> None:
+    """A shape goes straight into a Reshape or an Expand, or is multiplied by constants for a Reshape: all
+    that ONNX Runtime leaves to the CPU.
+    """
     for name in ("unet_core", "unet_shallow", "vae_encoder", "vae_decoder"):
         graph = onnx.load(pack / name / "model.onnx", load_external_data=False).graph
         producers = {output: node for node in graph.node for output in node.output}
@@ -96,13 +98,33 @@ def test_no_arithmetic_with_shapes(pack: Path) -> None:
             for value in node.input:
                 source = producers.get(value)
                 if source is not None and source.op_type == "Shape":
-                    assert node.op_type in ("Reshape", "Expand")
+                    if node.op_type == "Mul":
+                        assert producers[node.input[1]].op_type == "Constant"
+                        assert {n.op_type for n in graph.node if node.output[0] in n.input} == {"Reshape"}
+                    else:
+                        assert node.op_type in ("Reshape", "Expand")
                     assert (
                         producers.get(source.input[0]) is None
                         or producers[source.input[0]].op_type != "Transpose"
                     )
             if node.op_type == "Expand":
                 assert node.input[0] not in weights
+
+
+@pytest.mark.parametrize("height,width", [(1, 1), (3, 5)])
+def test_convolution_of_what_is_upsampled_without_upsampling_it(height: int, width: int) -> None:
+    torch.manual_seed(1)
+    conv = torch.nn.Conv2d(6, 4, 3, padding=1)
+    x = torch.randn(2, 6, height, width)
+    with torch.no_grad():
+        expected = conv(torch.nn.functional.interpolate(x, scale_factor=2.0, mode="nearest"))
+        out = fused.UpsampledConv(conv)(x.permute(0, 2, 3, 1))
+    assert (out.permute(0, 3, 1, 2) - expected).abs().max() <= 1e-5
+
+
+def test_packed_sequences_are_as_long_as_the_kernel_computes_at_once() -> None:
+    packed = {frames: fused.positions_of(frames) for frames in (8, 14, 16, 25, 32, 64, 200)}
+    assert packed == {8: 16, 14: 8, 16: 8, 25: 4, 32: 4, 64: 2, 200: 1}
 
 
 def test_no_output_without_a_reader(pack: Path) -> None:

@@ -17,6 +17,7 @@ import onnx
 import pytest
 import requests
 import torch
+from diffusers.models.resnet import SpatioTemporalResBlock
 from huggingface_hub import HfApi
 from huggingface_hub.errors import GatedRepoError
 from safetensors.torch import load_file, save_file
@@ -230,6 +231,26 @@ def test_real_widths_lose_nothing(tmp_path: Path) -> None:
     # Three transformers of the higher resolution, whose feed-forwards go in two parts, and one of the lower.
     assert found["BiasSplitGelu"] == 3 * 3 * 2 + 3
     assert found["Erf"] == found["Gelu"] == 0
+
+
+def test_convolutions_over_time_of_a_width_that_is_turned() -> None:
+    torch.manual_seed(9)
+    width, frames, height = fused.TURNED_WIDTH, 3, 2
+    block = SpatioTemporalResBlock(width, width, temb_channels=32).eval()
+    for parameter in block.parameters():
+        torch.nn.init.normal_(parameter, std=0.03)
+    x, emb = torch.randn(2 * frames, width, height, 4), torch.randn(1, 32)
+    sizes = fused.Sizes(torch.zeros(2, frames, height, 4), torch.float32)
+    unread = torch.zeros(1)
+    seen = torch.nn.functional.silu(emb)
+    clips = svd_fused.Clips(seen, seen.expand(2 * frames, -1), torch.ones(2, 1, 1, 1), unread, unread, unread)
+    with torch.no_grad():
+        expected = block(x, emb.expand(2 * frames, -1), torch.zeros(2, frames))
+        resnet = svd_fused.Resnet(block)
+        act = resnet(fused.Sum(x.permute(0, 2, 3, 1).contiguous(), "space", width), sizes, clips)
+        out = act.value(sizes, "space").permute(0, 3, 1, 2)
+    assert resnet.is_turned and expected.std() > 0.5
+    assert (out - expected).abs().max() <= 1e-4
 
 
 def test_a_lost_fusion_stops_the_export(cuda_graphs: Path) -> None:
