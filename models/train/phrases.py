@@ -78,7 +78,7 @@ class MarkedEnglish(English):
         self.lists = lists
 
     def clause(self, kind: str, speed: int) -> str:
-        if self.chance(0.25):
+        if self.chance(0.5):
             return mark(self.lists.clause(kind, speed), kind)
         return mark(super().clause(kind, speed), kind)
 
@@ -91,7 +91,7 @@ class MarkedChinese(Chinese):
         self.lists = lists
 
     def clause(self, kind: str, speed: int) -> str:
-        if self.chance(0.35):
+        if self.chance(0.5):
             return mark(self.lists.clause(kind, speed), kind)
         return mark(super().clause(kind, speed), kind)
 
@@ -126,6 +126,7 @@ class Phrases(Draws):
             if name in self.languages:
                 self.languages[name].others = words
         self.resting = {name: resting(language) for name, language in self.languages.items()}
+        self.alone = {name: language.vocabulary.alone() for name, language in self.languages.items()}
 
     def generate(self, count: int) -> list[Caption]:
         return [self.caption() for _ in range(count)]
@@ -133,6 +134,8 @@ class Phrases(Draws):
     def caption(self) -> Caption:
         name = self.rng.choices(self.names, self.weights)[0]
         language = self.languages[name]
+        if self.chance(0.02):
+            return self.noun_alone(language)
         if name in self.grammars and self.chance(0.3):
             motion, labels = self.of_grammar(name)
         else:
@@ -142,8 +145,16 @@ class Phrases(Draws):
             text = self.grammars[name].sentence(motion, foreign)
         else:
             text = self.around(motion, language)
+        if not labels and text.strip(" .。!！,，").casefold() in self.alone[name]:
+            return self.noun_alone(language)
         text, spans = unmarked(self.spoiled(text, name))
         return Caption(name, text, labels, spans)
+
+    def noun_alone(self, language: Language) -> Caption:
+        """What is in many pictures and moves if nothing else is asked for: clouds, sunset."""
+        noun, kind = self.pick(list(self.alone[language.name].items()))
+        text, spans = unmarked(self.spoiled(mark(noun, kind), language.name))
+        return Caption(language.name, text, {kind: NORMAL}, spans)
 
     # Motions ------------------------------------------------------------------------------------------------
 
@@ -179,6 +190,8 @@ class Phrases(Draws):
             return self.windy(language)
         if x < 0.29:
             return self.negated(language)
+        if x < 0.32:
+            return self.towards(language)
         if x < 0.63:
             kind = self.kinds(1)[0]
             speed = self.speed_of(kind)
@@ -215,7 +228,7 @@ class Phrases(Draws):
             return mark(clause, kind) + " " + spot
         if grammar and kind in GRAMMAR_KINDS:
             return grammar.clause(kind, speed)
-        if language.name != "en" and self.chance(0.02):
+        if language.name != "en" and self.chance(0.04):
             language = self.languages["en"]
         return mark(language.clause(kind, speed), kind)
 
@@ -271,6 +284,24 @@ class Phrases(Draws):
         blank = "" if tail[0] in ",，、" else language.blank
         labels = {kind: speed, f"wind-{side}": wind}
         return self.clause(language, kind, speed) + blank + mark(tail, f"wind-{side}"), labels
+
+    def towards(self, language: Language) -> tuple[str, Labels]:
+        """A camera that goes to what moves by itself: each has its own speed, the adverb between them too."""
+        vocabulary = language.vocabulary
+        whole = {kind: [p for p in vocabulary.some(kind, "whole") if "{x}" in p] for kind in CAMERA}
+        camera = self.pick([kind for kind, phrases in whole.items() if phrases])
+        moving = self.pick([kind for kind in KINDS[9:] if vocabulary.some(kind, "things")])
+        speed = self.speed()
+        before, _, after = self.pick(whole[camera]).partition("{x}")
+        if speed != NORMAL:
+            adverb = self.pick(vocabulary.words["slow" if speed == SLOW else "fast"])
+            before = self.pick([f"{adverb}{language.blank}{before}", f"{before}{adverb}{language.blank}"])
+        parts = [self.pick(vocabulary.some(moving, "things")), self.pick(vocabulary.some(moving, "does"))]
+        thing = self.pick(self.scenes[language.name]["which"]).join(parts)
+        thing = language.filled(thing.replace("{x}", "{subject}"))
+        clauses = [(before, camera), (thing, moving), (after, camera)]
+        text = "".join(mark(part, kind) for part, kind in clauses if part)
+        return text, {camera: speed, moving: NORMAL}
 
     def several(self, language: Language) -> tuple[str, Labels]:
         """Two or three kinds, each with its speed or all with one."""

@@ -48,3 +48,22 @@ def test_the_text_is_folded() -> None:
     assert read("ÉLOIGNE ñandú Ёлка Й") == "eloigne nandu елка и"
     assert read("鏡頭緩慢推近") == "镜头缓慢推近"
     assert read("ＺＯＯＭ ズームが") == "zoom ズームが"
+
+
+def test_a_noun_of_many_pictures_asks_for_its_motion_alone() -> None:
+    captions = phrases.Phrases(3, names={"en": 1.0})
+    made = [captions.noun_alone(captions.languages["en"]) for _ in range(200)]
+    assert {kind for caption in made for kind in caption.labels} >= {"clouds", "waves", "dusk"}
+    assert captions.alone["en"]["clouds"] == "clouds"
+    nouns = captions.alone["en"]
+    assert not any(
+        caption.text.casefold() in nouns for caption in captions.generate(2000) if not caption.labels
+    )
+
+
+def test_what_the_camera_goes_to_has_no_speed_of_the_camera() -> None:
+    captions = phrases.Phrases(4, names={"en": 1.0})
+    for _ in range(200):
+        _, labels = captions.towards(captions.languages["en"])
+        camera, moving = labels
+        assert camera in phrases.CAMERA and labels[moving] == phrases.NORMAL

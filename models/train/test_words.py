@@ -17,7 +17,7 @@ from draws import FAST, NORMAL, SLOW
 from kinds import KINDS
 from typos import Typos
 from vocabulary import Vocabulary, entries, held, mirrored
-from words_nets import MotionHead, TextEncoder
+from words_nets import MotionHead, Sizes, TextEncoder, widened
 
 TEXTS = {
     "zh": "镜头慢慢推近，雨一直下",
@@ -47,7 +47,7 @@ def test_a_thing_alone_has_no_speed(name: str) -> None:
         things = set(vocabulary.some(kind, "things"))
         for speed, field in ((SLOW, "slow_things"), (FAST, "fast_things")):
             own = set(vocabulary.some(kind, field))
-            said = {vocabulary.at_speed(kind, speed) for _ in range(600)}
+            said = {vocabulary.at_speed(kind, speed) for _ in range(4000)}
             assert not said & (things - own), kind
             assert said & own or not own, kind
 
@@ -118,6 +118,15 @@ def test_full_batches_lose_no_caption(tmp_path: Path) -> None:
             assert len(batch.ids) == len(batch.classes) == 320 // batch.ids.shape[1]
             seen -= len(batch.ids)
     assert seen == sum(len(columns[0]) for some in full.waiting.values() for columns in some)
+
+
+def test_wider_windows_read_as_before() -> None:
+    torch.manual_seed(1)
+    encoder = TextEncoder(50, 1, Sizes(hidden=24)).eval()
+    wide = TextEncoder(50, 1, Sizes(hidden=40)).eval()
+    wide.load_state_dict(widened(encoder.state_dict(), 40))
+    ids = torch.randint(2, 50, (3, 9))
+    assert torch.allclose(wide(ids), encoder(ids), atol=1e-5)
 
 
 def test_padding_changes_no_loss(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ import phrases
 import words_tokenizer
 from draws import Labels
 from kinds import INDEX, KINDS
-from words_nets import EMBED, MAX_TOKENS, MotionHead, TextEncoder
+from words_nets import EMBED, MAX_TOKENS, MotionHead, Sizes, TextEncoder, widened
 
 CHUNK = 16384
 # Per step.
@@ -380,6 +380,8 @@ def load_model(options: argparse.Namespace, model: Model) -> None:
             path = options.folder / f"{name}.pt"
             if path.exists():
                 part = torch.load(path, map_location="cpu", weights_only=True)
+                if name == "text_encoder":
+                    part = widened(part, Sizes().hidden)
                 model.get_submodule(prefix.removesuffix(".")).load_state_dict(part)
 
 

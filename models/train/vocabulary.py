@@ -1,11 +1,12 @@
 """Clauses built from the words of wordlists/parts/LANG.toml: `Vocabulary(rng, "en").clause(kind, speed)`.
 
 A kind has `things` that `do` something, each by itself or slow and fast (light and heavy) by its own meaning,
-and `whole` clauses. Entries are separated by "|". What a kind towards the right says is that of the left,
-mirrored. [words] has what goes with any of them: requests, few and many of a thing, denials, adverbs, words
-that say nothing about a speed, places, where a camera's move ends (`reach`), winds that `carry` a thing, and
-what asks for no motion, although it may sound like one: `idle`, `people` and their `acts`, `scenes`, things
-that are merely `there`, and a camera that would have to go around something (`orbit`).
+`whole` clauses, and things that ask for it where they are the whole prompt (`alone`). Entries are separated
+by "|". What a kind towards the right says is that of the left, mirrored. [words] has what goes with any of
+them: requests, few and many of a thing, denials, adverbs, words that say nothing about a speed, places,
+where a camera's move ends (`reach`), winds that `carry` a thing, and what asks for no motion, although it
+may sound like one: `idle`, `people` and their `acts`, `scenes`, things that are merely `there`, and a
+camera that would have to go around something (`orbit`).
 """
 
 import re
@@ -24,6 +25,7 @@ UNSPACED = {"zh", "ja"}
 RESTING = {"waves", "sway", "clouds", "flicker", "rays", "dusk"}
 SPEEDS = {SLOW: "slow_", NORMAL: "", FAST: "fast_"}
 FIELDS = [speed + part for speed in SPEEDS.values() for part in ("things", "does", "whole")]
+ALONE = "alone"
 # What left and right are exchanged in.
 SIDED = ["acts", "carry", "carry_slow", "carry_fast"]
 WORDS = "requests few many denied slow fast neutral after places idle people scenes there orbit reach".split()
@@ -60,7 +62,7 @@ class Vocabulary(Draws):
         right = mirrored(left, sides)
         self.words |= {f"{key}-left": entries(left[key]) for key in SIDED}
         self.words |= {f"{key}-right": entries(right[key]) for key in SIDED}
-        unknown = {field for fields in lists.values() for field in fields} - set(FIELDS)
+        unknown = {field for fields in lists.values() for field in fields} - {*FIELDS, ALONE}
         if unknown:
             raise ValueError(f"parts/{name}.toml: unknown {sorted(unknown)}")
         self.kinds = {
@@ -76,6 +78,10 @@ class Vocabulary(Draws):
 
     def some(self, kind: str, field: str) -> list[str]:
         return self.kinds.get(kind, {}).get(field, [])
+
+    def alone(self) -> dict[str, str]:
+        """Noun → the kind that it asks for where it is the whole prompt."""
+        return {noun.casefold(): kind for kind in self.kinds for noun in self.some(kind, ALONE)}
 
     def clause(self, kind: str, speed: int) -> str:
         """What asks for one motion at one speed."""
@@ -111,8 +117,8 @@ class Vocabulary(Draws):
         if kind in self.counted and self.some(kind, "things"):
             amounts = self.words["few" if speed == SLOW else "many"]
             any_of = self.some(kind, "things")
-            ways.append((12, lambda: self.framed(self.stretched(self.pick(amounts)), self.pick(any_of))))
-        ways.append((14, lambda: self.with_adverb(self.normal(kind), speed)))
+            ways.append((20, lambda: self.framed(self.stretched(self.pick(amounts)), self.pick(any_of))))
+        ways.append((20, lambda: self.with_adverb(self.normal(kind), speed)))
         way = self.rng.choices([make for _, make in ways], [weight for weight, _ in ways])[0]
         return way()
 

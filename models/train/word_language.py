@@ -110,6 +110,9 @@ class Language(Draws):
         return (before + adverb + after).strip()
 
     def adverb(self, speed: int) -> str:
+        """What says the speed of one motion."""
+        if self.chance(0.35):
+            return self.pick(self.vocabulary.words["slow" if speed == SLOW else "fast"])
         return self.pick(self.after[speed])
 
     def everything(self, speed: int) -> str:

@@ -25,7 +25,7 @@ class Sizes:
     with a window before, between and after them, each of `heads` that compare `compared` numbers."""
 
     width: int = 256
-    hidden: int = 384
+    hidden: int = 640
     rounds: int = 3
     heads: int = 8
     compared: int = 32
@@ -41,6 +41,23 @@ class Sizes:
             heads=heads,
             compared=state["attention.0.queries.weight"].shape[0] // heads,
         )
+
+
+def widened(state: dict[str, Tensor], hidden: int) -> dict[str, Tensor]:
+    """An encoder's weights with windows of `hidden` numbers, which read every prompt as before: the new units
+    are drawn, always the same ones, and say nothing yet."""
+    draw = torch.Generator().manual_seed(0)
+    out = dict(state)
+    for name, weight in state.items():
+        more = hidden - weight.shape[0] if ".inner." in name else hidden - weight.shape[-1]
+        if name.endswith(".inner.weight") and more:
+            drawn = torch.randn(more, weight.shape[1], generator=draw) * weight.float().std()
+            out[name] = torch.cat([weight, drawn.to(weight.dtype)])
+        elif name.endswith(".inner.bias"):
+            out[name] = F.pad(weight, (0, more))
+        elif name.endswith(".outer.weight"):
+            out[name] = F.pad(weight, (0, more))
+    return out
 
 
 class Window(nn.Module):
