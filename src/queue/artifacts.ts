@@ -9,7 +9,15 @@ import { z } from 'zod';
 import { type FreeSpace, whatIsFull } from '../disk-space.ts';
 import { KinoraError } from '../errors.ts';
 import type { ByteRange, Links, Place, Storage, StoredFile, StoredFolder } from '../storage/storage.ts';
-import { fileNames, type JobFile, type JobFiles, jobFilesIn } from './job-files.ts';
+import {
+  fileNames,
+  isJobFileName,
+  isOwnFolder,
+  type JobFile,
+  type JobFiles,
+  jobFilesIn,
+  noteNames,
+} from './job-files.ts';
 import {
   type Artifact,
   artifactSchema,
@@ -43,10 +51,6 @@ const answeredSchema = z.object({ outcome: outcomeSchema });
 const freeSpaceCachedMs = 1_000;
 /** What people can have of a finished job. */
 export const keptFiles = ['video', 'thumbnail', 'smooth', 'loop'] as const;
-const recordName = 'artifact.json';
-const acceptedName = 'accepted.json';
-const answeredName = 'answered.json';
-const calledName = 'called';
 
 /** Files of a job on this machine, until close(). */
 export interface OpenFiles {
@@ -196,22 +200,22 @@ export class Artifacts {
 
   /** Writes down that a request was accepted, before its person hears so. */
   async storeAccepted(request: JobRequest, acceptedAt: number): Promise<void> {
-    await this.#storeNote(request.id, acceptedName, { acceptedAt, request });
+    await this.#storeNote(request.id, noteNames.accepted, { acceptedAt, request });
   }
 
   /** Writes down how a job was answered, before the ledger hears so. */
   async storeAnswered(jobId: string, outcome: Outcome): Promise<void> {
-    await this.#storeNote(jobId, answeredName, { outcome });
+    await this.#storeNote(jobId, noteNames.answered, { outcome });
   }
 
   /** How a job was answered; undefined while it was not. */
   async answered(jobId: string): Promise<Outcome | undefined> {
-    return (await this.#readNote(jobId, answeredName, answeredSchema))?.outcome;
+    return (await this.#readNote(jobId, noteNames.answered, answeredSchema))?.outcome;
   }
 
   /** The request of a job as it was accepted; undefined before, and of a folder that is gone. */
   async accepted(jobId: string): Promise<Accepted | undefined> {
-    return await this.#readNote(jobId, acceptedName, acceptedSchema);
+    return await this.#readNote(jobId, noteNames.accepted, acceptedSchema);
   }
 
   /** The request of a job that was accepted and not answered. */
@@ -225,7 +229,7 @@ export class Artifacts {
    * does not make a second one; where none can be left, a second call is the smaller evil.
    */
   async takeCall(jobId: string): Promise<boolean> {
-    return await this.#storage.put(placeOf(jobId, calledName), '', 'absent').catch(() => true);
+    return await this.#storage.put(placeOf(jobId, noteNames.called), '', 'absent').catch(() => true);
   }
 
   /** @returns false for a folder that is gone, and stays gone: its person deleted their data */
@@ -240,13 +244,13 @@ export class Artifacts {
 
   /** Marks the video as complete. Written last: whoever sees the record may use the video. */
   async storeRecord(jobId: string, artifact: Artifact): Promise<void> {
-    if (!(await this.#storeNote(jobId, recordName, artifact)))
+    if (!(await this.#storeNote(jobId, noteNames.record, artifact)))
       throw new Error('the folder of the job is gone');
   }
 
   /** The record of a complete video, or undefined when there is none to deliver. */
   async readRecord(jobId: string): Promise<Artifact | undefined> {
-    const artifact = await this.#readNote(jobId, recordName, artifactSchema);
+    const artifact = await this.#readNote(jobId, noteNames.record, artifactSchema);
     const bytes = artifact && (await this.head(jobId, 'video'))?.bytes;
     return bytes === artifact?.bytes ? artifact : undefined; // absent or torn: it will be made again
   }
@@ -255,7 +259,7 @@ export class Artifacts {
   async kept(jobId: string): Promise<(typeof keptFiles)[number][]> {
     const folder = await this.look(jobId);
     const names = new Set(folder?.files.map(({ name }) => name));
-    const hasVideo = names.has(recordName) && names.has(fileNames.video);
+    const hasVideo = names.has(noteNames.record) && names.has(fileNames.video);
     return hasVideo ? keptFiles.filter((file) => names.has(fileNames[file])) : [];
   }
 
@@ -276,13 +280,14 @@ export class Artifacts {
 
   /** The jobs that have a folder. Whatever else lies beside them is not ours. */
   async jobIds(): Promise<string[]> {
-    return (await this.#storage.folders()).filter((name) => isJobId(name) && !isUpload(name));
+    return (await this.#storage.folders()).filter((name) => isOwnFolder(name) && !isUpload(name));
   }
 
-  /** Every job folder, and those of uploads, oldest first. */
+  /** Every job folder, and those of uploads, oldest first. One that holds anything else is somebody else's. */
   async list(): Promise<JobFolder[]> {
-    const found = await this.#storage.lookAll(isJobId);
-    return found.map(toJobFolder).sort((a, b) => a.modifiedMs - b.modifiedMs);
+    const found = await this.#storage.lookAll(isOwnFolder);
+    const own = found.filter(({ files }) => files.every(({ name }) => isJobFileName(name)));
+    return own.map(toJobFolder).sort((a, b) => a.modifiedMs - b.modifiedMs);
   }
 
   /** One job folder, or undefined when there is none. */
@@ -300,11 +305,10 @@ export class Artifacts {
 /** Checked, so it can never leave the root. */
 const folderOf = (jobId: string): string => jobIdSchema.parse(jobId);
 const placeOf = (jobId: string, name: string): Place => ({ folder: folderOf(jobId), name });
-const isJobId = (name: string): boolean => jobIdSchema.safeParse(name).success;
 
 function toJobFolder({ folder, modifiedMs, files }: StoredFolder): JobFolder {
   const names = new Set(files.map(({ name }) => name));
   const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
-  const owed = names.has(acceptedName) && !names.has(answeredName);
-  return { jobId: folder, bytes, modifiedMs, complete: names.has(recordName), owed };
+  const owed = names.has(noteNames.accepted) && !names.has(noteNames.answered);
+  return { jobId: folder, bytes, modifiedMs, complete: names.has(noteNames.record), owed };
 }

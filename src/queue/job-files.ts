@@ -1,5 +1,6 @@
-/** The names of a job's files, in whatever folder they lie. */
+/** The names of a job's files and notes, in whatever folder they lie, and what makes a folder Kinora's own. */
 import { join } from 'node:path';
+import { jobIdSchema } from './jobs.ts';
 
 export const fileNames = {
   /** As it was received; may be hostile. */
@@ -17,6 +18,28 @@ export const fileNames = {
 } as const;
 
 export type JobFile = keyof typeof fileNames;
+
+/** What is written down about a job, beside its files. */
+export const noteNames = {
+  record: 'artifact.json',
+  accepted: 'accepted.json',
+  answered: 'answered.json',
+  called: 'called',
+} as const;
+
+const ownNames: ReadonlySet<string> = new Set([...Object.values(fileNames), ...Object.values(noteNames)]);
+/** Names under which one of these is written: those of files put as a whole, and those of the video writer. */
+const temporaryNames = [/^(.+?)(?:\.\d+)?\.(?:part|tmp)$/, /^\.(.+)\.kinora-[^/]*$/];
+
+/** Whether Kinora gives files in the folder of a job, or of an upload, this name. */
+export function isJobFileName(name: string): boolean {
+  return (
+    ownNames.has(name) || temporaryNames.some((temporary) => ownNames.has(temporary.exec(name)?.[1] ?? ''))
+  );
+}
+
+/** Whether Kinora gives folders such a name: that of a job, or of an upload. Others may do so, too. */
+export const isOwnFolder = (folder: string): boolean => jobIdSchema.safeParse(folder).success;
 
 /** Paths in one folder of this machine. */
 export type JobFiles = Readonly<Record<JobFile, string>> & { readonly folder: string };

@@ -202,8 +202,9 @@ export class S3Storage implements Storage {
     const found = new Map<string, StoredFile[]>();
     for await (const { files } of this.#pages(prefix)) {
       for (const { path, ...file } of files) {
-        const [folder = '', name, ...more] = path.split('/');
-        if (name === undefined || more.length > 0 || !isWanted(folder)) continue;
+        const [folder = '', ...names] = path.split('/');
+        if (names.length === 0 || !isWanted(folder)) continue;
+        const name = names.join('/'); // with "/" it is none of Kinora's
         const known = found.get(folder) ?? [];
         known.push({ ...file, name });
         found.set(folder, known);

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { Artifacts } from '../../src/queue/artifacts.ts';
 import type { S3Patience, S3Settings } from '../../src/storage/s3-client.ts';
 import { S3Storage } from '../../src/storage/s3-storage.ts';
 import { FakeS3, type Fault } from '../fakes/s3.ts';
@@ -115,6 +116,14 @@ describe('a bucket', () => {
     s3.clockMs = 3 * 3_600_000;
     await storage.put(place, 'video');
     expect((await storage.read(place))?.toString()).toBe('video');
+  });
+
+  it('may hold the folders of others, whose names look like those of jobs', async () => {
+    const shared = await open(folder, { prefix: '' });
+    await shared.put({ folder: 't-1', name: 'picture' }, 'picture');
+    await shared.put({ folder: 'team-photos', name: 'picture' }, 'not ours');
+    await shared.put({ folder: 'team-photos/2031', name: 'picture' }, 'not ours');
+    expect((await new Artifacts(shared).list()).map(({ jobId }) => jobId)).toEqual(['t-1']);
   });
 
   const secret = /a\+secret|AKIA/;

@@ -1,6 +1,7 @@
 /** The check of the bucket, where one is set: what Kinora does there is done once. */
 import { randomUUID } from 'node:crypto';
 import type { Config } from '../../config.ts';
+import { fileNames } from '../../queue/job-files.ts';
 import { openStorage } from '../storage.ts';
 import { type Check, failedCheck } from './check.ts';
 
@@ -12,7 +13,8 @@ export async function checkStorage(config: Pick<Config, 'storage' | 'jobsFolder'
   if (!config.storage) return [];
   const name = 'storage';
   const folder = `doctor-${randomUUID()}`;
-  const place = { folder, name: 'check' };
+  // With a name of a job's file, so that what a killed check leaves goes in time.
+  const place = { folder, name: fileNames.image };
   try {
     const storage = await openStorage(config);
     const written = randomUUID();

@@ -138,6 +138,22 @@ describe('retention', () => {
     expect(await housekeeper().run(Date.now() + 2 * day)).toMatchObject({ folders: 2 });
   });
 
+  it('leaves a folder with a name like a job’s alone when it holds what Kinora never writes', async () => {
+    for (const [folder, name] of [
+      ['team-photos', 'beach.jpg'],
+      ['team-films', 'film.mp4.part'],
+      ['team-notes', '2031'],
+    ] as const) {
+      await orphan(folder, 0);
+      await writeFile(join(folderOf(folder), name), 'not ours');
+    }
+    await orphan('t-mine', 0);
+    await writeFile(join(folderOf('t-mine'), '.video.mp4.kinora-0123456789ab.list'), 'half');
+    expect(await housekeeper({ budgetBytes: 0 }).run(Date.now() + 100 * day)).toMatchObject({ folders: 1 });
+    expect(await folders()).toEqual(['team-films', 'team-notes', 'team-photos']);
+    expect(await readdir(folderOf('team-films'))).toEqual(['film.mp4.part', 'picture']);
+  });
+
   it('leaves a folder that is used again between the look and the removal', async () => {
     await orphan('t-again', 25 * hour);
     class Watched extends Artifacts {
@@ -203,9 +219,9 @@ describe('the disk budget', () => {
 });
 
 describe('temporary files', () => {
-  it('of dead processes go after an hour; those of running jobs and foreign ones stay', async () => {
+  it('of dead processes go after an hour; those of running jobs stay', async () => {
     const leave = async (id: string): Promise<void> => {
-      for (const name of ['picture.77.part', '.video.mp4.kinora-0123456789ab', 'x.tmp', 'mine.txt']) {
+      for (const name of ['picture.77.part', '.video.mp4.kinora-0123456789ab', 'loop.mp4.tmp']) {
         const file = join(folderOf(id), name);
         await writeFile(file, 'half');
         await utimes(file, new Date(Date.now() - 2 * hour), new Date(Date.now() - 2 * hour));
@@ -217,9 +233,9 @@ describe('temporary files', () => {
     await leave('t-runs');
     await writeFile(join(folderOf('t-waits'), 'video.mp4.1.part'), 'fresh');
     expect(await housekeeper().run()).toEqual({ folders: 0, bytes: 0, leftovers: 3 });
-    const kept = ['accepted.json', 'mine.txt', 'picture', 'video.mp4.1.part'];
+    const kept = ['accepted.json', 'picture', 'video.mp4.1.part'];
     expect((await readdir(folderOf('t-waits'))).sort()).toEqual(kept);
-    expect(await readdir(folderOf('t-runs'))).toHaveLength(6);
+    expect(await readdir(folderOf('t-runs'))).toHaveLength(5);
   });
 });
 
