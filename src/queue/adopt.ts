@@ -16,11 +16,16 @@ import { workerEntries } from './worker-registry.ts';
 /** Keys that move in one step; Redis answers nobody else meanwhile. */
 const keysAtOnce = 200;
 const lookEveryMs = 250;
+/**
+ * A process of an earlier version that had looked at the schema just before it changed listens, or beats every two
+ * seconds while it loads its model, by then.
+ */
+const startsWithinMs = 5_000;
 
 interface Adoption {
   /** What an earlier version shall find from now on, which keeps it from starting. */
   readonly version: number;
-  /** What it would have found. */
+  /** What it would have found; null where none ever used this database. */
   readonly before: string | null;
   /** How long its processes may take to end. */
   readonly quietWithinMs: number;
@@ -36,13 +41,26 @@ export async function adoptUntagged(
   log: Logger,
 ): Promise<void> {
   const old = keys.untagged;
-  await untilQuiet(redis, old, quietWithinMs, log);
+  // Listeners are those of the whole server: where there was no earlier version, they are of another database.
+  if (before !== null) await untilQuiet(redis, old, quietWithinMs, log);
   await untilRedisCan(() => redis.set(old.schema, version));
-  // One that had looked at the version before listens by now.
-  if ((await listeners(redis, old)) > 0) {
-    if (before !== null) await untilRedisCan(() => redis.set(old.schema, before));
-    throw stillUsed();
+  if (before !== null) {
+    await sleep(Math.min(startsWithinMs, quietWithinMs));
+    if (await isUsed(redis, old)) {
+      await untilRedisCan(() => redis.set(old.schema, before));
+      throw stillUsed();
+    }
   }
+  // A scan that goes on at another master, or at one that was restarted, may skip keys.
+  let moved = 0;
+  for (let found = -1; found !== 0; moved += found) found = await moveAll(redis, keys);
+  if (moved > 0)
+    log.warn({ keys: moved }, 'the data of an earlier version were taken over; it can no longer use them');
+}
+
+/** One pass. @returns how many keys it moved */
+async function moveAll(redis: SingleRedis, keys: Keys): Promise<number> {
+  const old = keys.untagged;
   let moved = 0;
   for await (const batch of redis.scanStream({ match: `${old.prefix}:*`, count: keysAtOnce })) {
     // SCAN may answer with more than it was asked for.
@@ -51,8 +69,7 @@ export async function adoptUntagged(
       moved += await move(redis, keys, names.slice(at, at + keysAtOnce));
     }
   }
-  if (moved > 0)
-    log.warn({ keys: moved }, 'the data of an earlier version were taken over; it can no longer use them');
+  return moved;
 }
 
 async function move(redis: SingleRedis, keys: Keys, names: readonly string[]): Promise<number> {

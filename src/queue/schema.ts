@@ -26,8 +26,12 @@ export async function claimSchema(
 ): Promise<void> {
   await assertSchema(redis, keys);
   if ((await redis.get(keys.schema)) !== null) return;
-  const before = await redis.get(keys.untagged.schema);
-  if (!(redis instanceof Cluster)) {
+  const before = await untaggedSchema(redis, keys);
+  if (before === undefined) {
+    log.warn(
+      'the user of Redis has no right to keys of earlier versions: if there are any, they stay behind',
+    );
+  } else if (!(redis instanceof Cluster)) {
     await adoptUntagged(redis, keys, { version: schemaVersion, before, quietWithinMs }, log);
   } else if (before !== null) {
     throw new KinoraError(
@@ -41,9 +45,9 @@ export async function claimSchema(
 /** Changes nothing. @throws KinoraError INVALID_CONFIG when the data are of another version that this one cannot take over */
 export async function assertSchema(redis: Redis, keys: Keys): Promise<void> {
   const found = await redis.get(keys.schema);
-  const untagged = found === null ? await redis.get(keys.untagged.schema) : null;
+  const untagged = found === null ? await untaggedSchema(redis, keys) : null;
   const known = [String(schemaVersion), ...(found === null ? [String(untaggedVersion)] : [])];
-  const version = found ?? untagged;
+  const version = found ?? untagged ?? null;
   if (version === null || known.includes(version)) return;
   throw new KinoraError(
     'INVALID_CONFIG',
@@ -58,9 +62,21 @@ export async function assertSchema(redis: Redis, keys: Keys): Promise<void> {
  */
 export async function assertAdopted(redis: Redis, keys: Keys): Promise<void> {
   await assertSchema(redis, keys);
-  if ((await redis.get(keys.schema)) !== null || (await redis.get(keys.untagged.schema)) === null) return;
+  if ((await redis.get(keys.schema)) !== null) return;
+  const untagged = await untaggedSchema(redis, keys);
+  if (untagged === null || untagged === undefined) return;
   throw new KinoraError(
     'INVALID_CONFIG',
     'This Redis holds the data of an earlier version of Kinora: start this version once, which takes them over.',
   );
+}
+
+/** What an earlier version finds: null where there was none, undefined where the user has no right to its keys. */
+async function untaggedSchema(redis: Redis, keys: Keys): Promise<string | null | undefined> {
+  try {
+    return await redis.get(keys.untagged.schema);
+  } catch (error) {
+    if (error instanceof Error && error.message.startsWith('NOPERM')) return undefined;
+    throw error;
+  }
 }

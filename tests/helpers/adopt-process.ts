@@ -16,4 +16,4 @@ redis.sendCommand = (command, ...rest) => {
   if (/^eval/.test(command.name) && left-- === 0) process.kill(process.pid, 'SIGKILL');
   return send(command, ...rest);
 };
-await claimSchema(redis, new Keys('t'), createLogger('test', 'silent'));
+await claimSchema(redis, new Keys('t'), createLogger('test', 'silent'), 300);

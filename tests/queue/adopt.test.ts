@@ -181,8 +181,44 @@ describe('the data of a version without a hash tag', () => {
     await expectMoved(stored);
   });
 
-  it('of nobody are claimed at once, and keep that version away', async () => {
+  it('are left alone by a process that finds a worker of that version which has just started', async () => {
+    const stored = await load();
+    const [seconds] = await redis.time();
+    const beat = { pid: 1, host: 'elsewhere', jobId: null, device: 'cpu', beatAt: Number(seconds) * 1000 };
+    const connection = harness.server.connect();
+    const send = connection.sendCommand.bind(connection);
+    let hasStarted = false;
+    connection.sendCommand = (command, ...rest) => {
+      if (command.name === 'set' && !hasStarted) {
+        hasStarted = true;
+        // Over the same connection, so before what the new one asks after its wait.
+        setTimeout(() => void connection.hset('t:workers', 'started', JSON.stringify(beat)), 10);
+      }
+      return send(command, ...rest);
+    };
+    await expect(claimSchema(connection, harness.keys, log, 300)).rejects.toThrow('still use this Redis');
+    expect((await untaggedKeys()).length).toBe(stored.length);
+    expect(await redis.get('t:schema')).toBe('1');
+  });
+
+  it('are taken over whole where a scan skipped keys', async () => {
+    const stored = await load();
+    const connection = harness.server.connect();
+    const scan = connection.scanStream.bind(connection);
+    let scans = 0;
+    // As after a failover: the new master takes the cursor of the old one for the end.
+    connection.scanStream = (options) => scan(scans++ === 0 ? { ...options, match: 't:pending' } : options);
+    await claimSchema(connection, harness.keys, log, 300);
+    expect(scans).toBe(3);
+    await expectMoved(stored);
+  });
+
+  it('of nobody are claimed at once, whoever listens in another database, and keep that version away', async () => {
+    // Redis does not say of which database a listener is.
+    const listener = harness.server.patient();
+    const unsubscribe = await subscribeEvents(listener, 't:events', () => {});
     await claim();
+    unsubscribe();
     expect(await redis.mget('t:schema', '{t}:schema')).toEqual(['2', '2']);
   });
 });

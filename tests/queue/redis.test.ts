@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { subscribeEvents } from '../../src/queue/events.ts';
 import { Keys } from '../../src/queue/keys.ts';
 import { assertTrustworthy, connectRedis } from '../../src/queue/redis.ts';
-import { assertSchema, claimSchema } from '../../src/queue/schema.ts';
+import { assertAdopted, assertSchema, claimSchema } from '../../src/queue/schema.ts';
 import { FaultyProxy } from '../helpers/proxy.ts';
 import { eventually, log } from '../helpers/queue-harness.ts';
 import { freePort, TestRedis } from '../helpers/redis-server.ts';
@@ -119,6 +119,21 @@ describe('the data of another version', () => {
     await redis.set(keys.schema, 3);
     await expect(claimSchema(redis, keys, log)).rejects.toThrow('another version of Kinora (its schema is 3');
     expect(await redis.get(keys.schema)).toBe('3');
+  });
+
+  it('are left behind by a user who has rights to the keys of this version only', async () => {
+    const started = await server();
+    const admin = started.connect();
+    await admin.set('t:schema', 1);
+    await admin.call('ACL', 'SETUSER', 'narrow', 'on', '>secret', '~{t}:*', '&{t}:*', '+@all', '-@admin');
+    const redis = started.failFast();
+    await redis.call('AUTH', 'narrow', 'secret');
+    const keys = new Keys('t');
+    await assertSchema(redis, keys);
+    await assertAdopted(redis, keys);
+    await claimSchema(redis, keys, log);
+    await claimSchema(redis, keys, log);
+    expect(await admin.mget('t:schema', '{t}:schema')).toEqual(['1', '2']);
   });
 
   it('on the channel of events are passed over', async () => {
