@@ -27,7 +27,7 @@ import { z } from 'zod';
 import { motionWords } from '../src/request/motions.ts';
 import { cameraPrompts, readCamera } from './quality/camera.ts';
 import { Generator, originalPicture } from './quality/generate.ts';
-import { psnr, psnrOfMoved, resample } from './quality/pixels.ts';
+import { psnr, psnrOfChanged, psnrOfMoved, resample } from './quality/pixels.ts';
 import { cloudsObey, examinePlaces } from './quality/places.ts';
 import { fitSimilarity, identity, warpOf } from './quality/similarity.ts';
 import { examineWeather } from './quality/weather.ts';
@@ -236,12 +236,9 @@ async function examineSeeds(generator: Generator): Promise<boolean> {
         await generator.clip(file, { prompt, size: '384x256', numFrames: 9, seed: 2 }),
       ];
       if (!one.understood.done.some(({ motion }) => motion === kind)) continue;
-      // The first frame of most kinds is the picture, whatever the seed.
+      // The first frame of most kinds is the picture, whatever the seed, and so is the last one of flicker and lightning.
       if (photos) scores.push(psnrOfMoved(one.frames.slice(0, -1), other.frames.slice(0, -1)));
-      else
-        scores.push(
-          ...one.frames.slice(1).map((frame, index) => psnr(frame, other.frames[index + 1] ?? frame)),
-        );
+      else scores.push(...psnrOfChanged(one.frames, other.frames));
     }
     const isCamera = kind in cameraPrompts;
     const most = isCamera ? enoughDistance.camera : enoughDistance.other;

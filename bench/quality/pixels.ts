@@ -55,6 +55,16 @@ export function psnr(a: Uint8Array, b: Uint8Array): number {
   return sum === 0 ? 99 : Math.min(99, 10 * Math.log10((255 ** 2 * a.length) / sum));
 }
 
+/** psnr() of each pair of frames, without those where both clips show what both began with. */
+export function psnrOfChanged(one: readonly Uint8Array[], other: readonly Uint8Array[]): number[] {
+  const [first = new Uint8Array()] = one;
+  const isFirst = (frame: Uint8Array): boolean => psnr(frame, first) === 99;
+  return one.flatMap((frame, index) => {
+    const compared = other[index] ?? frame;
+    return index === 0 || (isFirst(frame) && isFirst(compared)) ? [] : [psnr(frame, compared)];
+  });
+}
+
 /** Below this, of 255, a difference from the first frame is rounding. */
 const leastChange = 3;
 
