@@ -123,7 +123,7 @@ export const environmentSchema = z.object({
     .string()
     .refine(isQuietPattern, {
       error:
-        'expected five fields of cron that leave some minutes of a week free, such as "* 22-23,0-6 * * *"',
+        'expected five fields of cron, the third and fourth "*", that leave some minutes of a week free, such as "* 22-23,0-6 * * *"',
     })
     .optional(),
   KINORA_SCHEDULER: oneOf(...schedulerNames).optional(),

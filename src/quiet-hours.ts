@@ -3,14 +3,18 @@ import { Cron } from 'croner';
 
 const minuteMs = 60_000;
 const weekMinutes = 7 * 24 * 60;
+/** A Monday: patterns name hours and days of the week, so any week will do to judge one. */
+const someWeekMs = Date.UTC(2024, 0, 1);
 
 const cronOf = (pattern: string, timeZone: string): Cron =>
   new Cron(pattern, { mode: '5-part', timezone: timeZone, paused: true });
 
-/** Whether these are five fields of cron, and leave a minute of each week in which jobs are begun. */
+/** Whether these are five fields of cron, "*" for day of month and month, that leave a minute of the week free. */
 export function isQuietPattern(pattern: string): boolean {
+  const [, , day, month] = pattern.trim().split(/\s+/);
+  if (day !== '*' || month !== '*') return false;
   try {
-    return restOf(cronOf(pattern, 'UTC'), Date.now()) !== undefined;
+    return restOf(cronOf(pattern, 'UTC'), someWeekMs) !== undefined;
   } catch {
     return false;
   }
@@ -28,8 +32,8 @@ function restOf(cron: Cron, nowMs: number): number | undefined {
 
 export class QuietHours {
   readonly #cron: Cron;
-  /** The end that was found last. */
-  #endMs = 0;
+  /** The rest that was reckoned last: until `endMs`, at `atMs`. */
+  #known = { atMs: 0, endMs: 0 };
 
   /**
    * @param pattern as isQuietPattern() takes it: "* 22-23,0-6 * * *" is from 22:00 to 7:00
@@ -41,9 +45,12 @@ export class QuietHours {
 
   /** Milliseconds until jobs are begun again; 0 while they are. */
   restMs(nowMs = Date.now()): number {
-    if (this.#endMs <= nowMs || this.#endMs - nowMs > weekMinutes * minuteMs) {
-      this.#endMs = nowMs + (restOf(this.#cron, nowMs) ?? weekMinutes * minuteMs);
+    const { atMs, endMs } = this.#known;
+    // A clock that was set back makes an end that was reckoned before worthless.
+    if (nowMs < atMs || nowMs >= endMs) {
+      const restMs = restOf(this.#cron, nowMs) ?? weekMinutes * minuteMs;
+      this.#known = { atMs: nowMs, endMs: nowMs + restMs };
     }
-    return this.#endMs - nowMs;
+    return this.#known.endMs - nowMs;
   }
 }

@@ -32,11 +32,17 @@ it('finds each end again', () => {
   expect(rests).toEqual([30, 20, 0, 0, 30, 15]);
 });
 
+it('begins jobs again at once when a clock that was days ahead is set back', () => {
+  const quiet = new QuietHours('* 22-23,0-6 * * *', 'UTC');
+  expect(quiet.restMs(Date.parse('2026-03-05T23:00:00Z')) / hourMs).toBe(8);
+  expect(quiet.restMs(Date.parse('2026-03-02T12:00:00Z'))).toBe(0);
+});
+
 it.each(['* 22-23,0-6 * * *', '0-30 12 * * MON'])('takes %s', (pattern) => {
   expect(isQuietPattern(pattern)).toBe(true);
 });
 
-it.each(['at night', '22-7', '* 25 * * *', '* * * * * *', '* * * * *', ''])(
+it.each(['at night', '22-7', '* 25 * * *', '* * * * * *', '* * * * *', '* * 1-15 * *', '* * * 12 *', ''])(
   'refuses "%s", which is no pattern or leaves no time',
   (pattern) => {
     expect(isQuietPattern(pattern)).toBe(false);

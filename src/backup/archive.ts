@@ -1,5 +1,5 @@
 /**
- * A backup as a tar file: kinora.json, redis.jsonl with a key a line, the files of jobs as jobs/FOLDER/NAME, and end.json,
+ * A backup as a tar file: kinora.json, redis/N.jsonl with a key a line, the files of jobs as jobs/FOLDER/NAME, and end.json,
  * without which the file was cut off.
  */
 import { createReadStream, createWriteStream } from 'node:fs';
@@ -14,6 +14,8 @@ import type { Place, Storage } from '../storage/storage.ts';
 import { type StoredKey, storedKeySchema } from './redis-snapshot.ts';
 
 const format = 1;
+/** In one entry: all of them would be longer than a text may be. */
+const keysAtOnce = 10_000;
 
 const aboutSchema = z.object({
   format: z.literal(format),
@@ -49,7 +51,10 @@ export async function writeArchive(
   const totals = { files: 0, bytes: 0 };
   const fill = async (): Promise<void> => {
     await add(archive, 'kinora.json', JSON.stringify({ format, ...about }, null, 2));
-    await add(archive, 'redis.jsonl', keys.map((key) => JSON.stringify(key)).join('\n'));
+    for (let at = 0; at < keys.length; at += keysAtOnce) {
+      const lines = keys.slice(at, at + keysAtOnce).map((key) => JSON.stringify(key));
+      await add(archive, `redis/${at}.jsonl`, lines.join('\n'));
+    }
     for (const folder of await storage.folders()) {
       for (const { name } of (await storage.look(folder))?.files ?? []) {
         const content = await storage.read({ folder, name });
@@ -88,7 +93,7 @@ export async function readArchive(file: string, reader: ArchiveReader): Promise<
       await reader.onFile({ folder, name: file }, content);
     } else if (name === 'kinora.json')
       await reader.onAbout(aboutSchema.parse(JSON.parse(content.toString())));
-    else if (name === 'redis.jsonl') await reader.onKeys(keysIn(content.toString()));
+    else if (/^redis\/\d+\.jsonl$/.test(name)) await reader.onKeys(keysIn(content.toString()));
     else if (name === 'end.json') end = endSchema.parse(JSON.parse(content.toString()));
     else throw new Error(`it holds "${name.slice(0, 100)}"`);
   };

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { KinoraError } from '../errors.ts';
 import type { Keys } from '../queue/keys.ts';
 import { type Redis, replies, scanKeys, serversOf } from '../queue/redis.ts';
+import { workerEntries } from '../queue/worker-registry.ts';
 
 /** Requests may come in all the while: a look that they changed is repeated. */
 const mostLooks = 100;
@@ -34,7 +35,8 @@ async function namesOf(redis: Redis, keys: Keys): Promise<Set<string>> {
 }
 
 /**
- * Reads all keys in one transaction, during which Redis answers nobody else: about a second for a million jobs.
+ * Reads all keys in one transaction, during which Redis answers nobody else, and which this process holds in memory.
+ * @param redis a patient connection: with many keys the answer takes longer than a person would wait
  * @throws KinoraError INTERNAL when so much happens that no transaction names every key
  */
 export async function readKeys(redis: Redis, keys: Keys): Promise<StoredKey[]> {
@@ -69,16 +71,38 @@ export async function readKeys(redis: Redis, keys: Keys): Promise<StoredKey[]> {
   );
 }
 
+/**
+ * Tries one key of each kind of data, and leaves nothing behind.
+ * @throws KinoraError INVALID_CONFIG when this Redis cannot read what the other one wrote
+ */
+export async function assertReadable(redis: Redis, keys: Keys, stored: readonly StoredKey[]): Promise<void> {
+  // The first byte of a dump says its kind.
+  const kinds = new Map(stored.map(({ dump }) => [Buffer.from(dump.slice(0, 4), 'base64')[0], dump]));
+  const key = `${keys.prefix}:restore-try`;
+  const expiresAt = Date.now() + 3_600_000;
+  try {
+    await writeKeys(
+      redis,
+      keys,
+      [...kinds.values()].map((dump) => ({ key, expiresAt, dump })),
+    );
+  } finally {
+    await redis.unlink(key);
+  }
+}
+
 /** Whether nothing of this installation is there. */
 export async function isEmpty(redis: Redis, keys: Keys): Promise<boolean> {
   return (await namesOf(redis, keys)).size === 0;
 }
 
-/** Bots and workers, which listen to events. */
-export async function listeners(redis: Redis, keys: Keys): Promise<number> {
+/** Whether bots or workers use the data: they listen to events; a worker that still loads its model only beats. */
+export async function isUsed(redis: Redis, keys: Keys): Promise<boolean> {
+  const workers = [...(await workerEntries(redis, keys)).values()];
+  if (workers.some(({ alive }) => alive)) return true;
   const servers = redis instanceof Cluster ? redis.nodes('all') : [redis];
   const counts = await Promise.all(servers.map((server) => server.pubsub('NUMSUB', keys.events)));
-  return counts.reduce((sum, [, count]) => sum + Number(count), 0);
+  return counts.some(([, count]) => Number(count) > 0);
 }
 
 export async function removeKeys(redis: Redis, keys: Keys): Promise<void> {

@@ -4,8 +4,9 @@ import path from 'node:path';
 import { replaceFile } from '../atomic-file.ts';
 import { type About, readArchive, writeArchive } from '../backup/archive.ts';
 import {
+  assertReadable,
   isEmpty,
-  listeners,
+  isUsed,
   readKeys,
   removeKeys,
   type StoredKey,
@@ -64,14 +65,14 @@ export async function restore(config: Config, file: string, replace: boolean): P
       about = found;
     },
     onKeys: async (found) => {
-      stored = found;
+      stored = [...stored, ...found];
     },
     onFile: async () => {},
   });
   const storage = await openStorage(config);
   const keys = new Keys();
   await withRedis(config, async (redis) => {
-    if ((await listeners(redis, keys)) > 0) {
+    if (await isUsed(redis, keys)) {
       throw new CommandError('Kinora runs on this data: end its bots and workers first.', 'INVALID_CONFIG');
     }
     const folders = await storage.folders();
@@ -81,6 +82,7 @@ export async function restore(config: Config, file: string, replace: boolean): P
         'INVALID_CONFIG',
       );
     }
+    await assertReadable(redis, keys, stored);
     await removeKeys(redis, keys);
     for (const folder of folders) await storage.remove(folder);
     const onFile = async (place: Place, content: Buffer): Promise<void> => {
@@ -132,12 +134,17 @@ async function answers(address: RedisAddress): Promise<boolean> {
 }
 
 async function connected(address: RedisAddress, use: (redis: Redis) => Promise<void>): Promise<void> {
-  const redis = connectRedis(address, 'fail-fast', () => {});
+  const asking = connectRedis(address, 'fail-fast', () => {});
   try {
-    await redis.ping().catch(() => {
+    await asking.ping().catch(() => {
       throw new CommandError('Redis does not answer: start it, or correct REDIS_URL.', 'INVALID_CONFIG');
     });
-    await assertAdopted(redis, new Keys());
+    await assertAdopted(asking, new Keys());
+  } finally {
+    asking.disconnect();
+  }
+  const redis = connectRedis(address, 'patient', () => {});
+  try {
     await use(redis);
   } finally {
     redis.disconnect();

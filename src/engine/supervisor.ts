@@ -137,7 +137,8 @@ export class Engine {
   /** Ends an idle child: a GPU's memory is given back whole only when the process is gone. The next run() forks another. */
   unload(): void {
     const child = this.#child;
-    if (this.#state !== 'idle' || !child) return;
+    // With a job in hand the child is on its way out by itself.
+    if (this.#state !== 'idle' || this.#running || !child) return;
     this.logger.info({ pid: child.pid }, 'idle engine is unloaded');
     this.#state = 'unloaded';
     this.#loaded = [];

@@ -30,7 +30,7 @@ async function restore(file: string): Promise<void> {
   await readArchive(file, {
     onAbout: async () => {},
     onKeys: async (found) => {
-      stored = found;
+      stored = [...stored, ...found];
     },
     onFile: async (place, content) => {
       await storage.put(place, content);

@@ -25,7 +25,7 @@ export function remixForm(
   { request: { generation }, model: ownModel }: LedgerEntry,
   offered: Offered,
   model: PackManifest | undefined,
-  { discord, settings, models }: Messages,
+  { discord, settings }: Messages,
 ): Fields {
   const { prompt, negativePrompt = '', seed, motion } = generation;
   const { Paragraph, Short } = TextInputStyle;
@@ -52,9 +52,9 @@ export function remixForm(
             'model',
             labels.model,
             ownModel,
-            ids.map(({ id, title, credits }) => ({
+            ids.map(({ id, title }) => ({
               value: id,
-              label: models.choice(title, credits).slice(0, longestChoice),
+              label: title.slice(0, longestChoice),
             })),
           ),
         ]

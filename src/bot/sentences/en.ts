@@ -160,7 +160,8 @@ export const en = {
   /** Where there are several: on buttons, and while one is typed. */
   models: {
     choice: (title: string, cost: number) => `${title} · ${credits(cost)}`,
-    again: (title: string, cost: number) => `Make it with ${title} · ${credits(cost)}`,
+    /** What it costs depends on the options of the earlier video, and is said with the answer. */
+    again: (title: string) => `Make it with ${title}`,
     gone: 'No worker has that model any more. Choose another one.',
   },
 

@@ -216,7 +216,7 @@ export const zh: typeof en = {
 
   models: {
     choice: (title, cost) => `${title} · ${cost} 点`,
-    again: (title, cost) => `用 ${title} 再做一次 · ${cost} 点`,
+    again: (title) => `用 ${title} 再做一次`,
     gone: '已经没有工作进程提供这个模型了，请选择其他模型。',
   },
 

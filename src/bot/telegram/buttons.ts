@@ -98,7 +98,7 @@ export class TelegramButtons {
     if (!offered) return await this.#answer(query, say.refusal.noPicture, true);
     const { model: models = [] } = this.#tools.services.requests.offered;
     const model = mark === undefined ? undefined : markedModel(mark, models);
-    if (!model && (mark !== undefined || choice === 'model') && models.length > 0)
+    if (!model && (mark !== undefined || choice === 'model'))
       return await this.#answer(query, say.models.gone, true);
     await this.#answer(query);
     if (choice === 'model' && model?.readsWords)

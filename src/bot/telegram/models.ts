@@ -40,8 +40,8 @@ export function againButtons(
   const others = models.filter(({ id }) => id !== ownModel);
   if (others.length === 0) return undefined;
   return {
-    inline_keyboard: others.map(({ id, title, credits }) => [
-      { text: inert(words.again(title, credits)), callback_data: `model:${markOf(id)}:${jobId}` },
+    inline_keyboard: others.map(({ id, title }) => [
+      { text: inert(words.again(title)), callback_data: `model:${markOf(id)}:${jobId}` },
     ]),
   };
 }

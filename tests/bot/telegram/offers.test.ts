@@ -122,8 +122,8 @@ describe.concurrent('a photo without words, in a private chat', () => {
     const asked = await world.animated(chat, 'pan left model=words frames=9 guidance=12 seed=3');
     chat.presses(asked, 'Settings');
     const settings = await fake.until(() => fake.answers(chat).find(({ text }) => text.includes('seed=3')));
-    const again = `Make it with ${svd}`;
-    expect(settings.buttons.map(({ text }) => text)).toEqual([again, `Make it with ${tiny}`]);
+    const again = `Make it with ${svdManifest().title}`;
+    expect(settings.buttons.map(({ text }) => text)).toEqual([again, `Make it with ${manifest.title}`]);
     chat.presses(settings, again);
     await fake.until(() => world.videos(chat).length === 6);
     const run = world.runs.at(-1);
