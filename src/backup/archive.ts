@@ -10,6 +10,7 @@ import { pipeline } from 'node:stream/promises';
 import { extract, type Header, type Pack, pack } from 'tar-stream';
 import { z } from 'zod';
 import { KinoraError } from '../errors.ts';
+import { isJobFileName, isOwnFolder } from '../queue/job-files.ts';
 import type { Place, Storage } from '../storage/storage.ts';
 import { type StoredKey, storedKeySchema } from './redis-snapshot.ts';
 
@@ -55,8 +56,10 @@ export async function writeArchive(
       const lines = keys.slice(at, at + keysAtOnce).map((key) => JSON.stringify(key));
       await add(archive, `redis/${at}.jsonl`, lines.join('\n'));
     }
-    for (const folder of await storage.folders()) {
+    // What else lies there is somebody else's.
+    for (const folder of (await storage.folders()).filter(isOwnFolder)) {
       for (const { name } of (await storage.look(folder))?.files ?? []) {
+        if (!isJobFileName(name)) continue;
         const content = await storage.read({ folder, name });
         if (!content) continue; // removed meanwhile
         await add(archive, `jobs/${folder}/${name}`, content);
@@ -87,7 +90,7 @@ export async function readArchive(file: string, reader: ArchiveReader): Promise<
   let end: Totals | undefined;
   const take = async ({ name }: Header, content: Buffer): Promise<void> => {
     const [, folder, file] = /^jobs\/([\w.-]+)\/([\w.-]+)$/.exec(name) ?? [];
-    if (folder !== undefined && file !== undefined && !/^\.+$/.test(folder) && !/^\.+$/.test(file)) {
+    if (folder !== undefined && file !== undefined && isOwnFolder(folder) && isJobFileName(file)) {
       found.files += 1;
       found.bytes += content.length;
       await reader.onFile({ folder, name: file }, content);

@@ -14,6 +14,7 @@ import {
 } from '../backup/redis-snapshot.ts';
 import type { Config } from '../config.ts';
 import { createLogger } from '../log.ts';
+import { isOwnFolder } from '../queue/job-files.ts';
 import { Keys } from '../queue/keys.ts';
 import { connectRedis, type Redis, type RedisAddress } from '../queue/redis.ts';
 import { assertAdopted } from '../queue/schema.ts';
@@ -75,7 +76,7 @@ export async function restore(config: Config, file: string, replace: boolean): P
     if (await isUsed(redis, keys)) {
       throw new CommandError('Kinora runs on this data: end its bots and workers first.', 'INVALID_CONFIG');
     }
-    const folders = await storage.folders();
+    const folders = (await storage.folders()).filter(isOwnFolder);
     if (!replace && (folders.length > 0 || !(await isEmpty(redis, keys)))) {
       throw new CommandError(
         'There are data of Kinora here already; --replace removes them, and puts the backup in their place.',

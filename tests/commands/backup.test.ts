@@ -1,5 +1,5 @@
 /** `kinora backup` and `kinora restore`: real Redis servers, the real command line. */
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { readArchive, writeArchive } from '../../src/backup/archive.ts';
@@ -110,7 +110,11 @@ it('from the command line, for a Kinora that rests: onto an empty folder, else o
   const [source, target] = [path.join(from.folder, 'data'), path.join(to.folder, 'data')];
   const file = path.join(from.folder, 'k.tar');
   const run = (dataDir: string, ...args: string[]) => runCli(args, { folder: path.dirname(dataDir) });
-  await new FolderStorage(path.join(source, 'jobs')).put({ folder: 't-1', name: 'video.mp4' }, 'a video');
+  const storage = new FolderStorage(path.join(source, 'jobs'));
+  await storage.put({ folder: 't-1', name: 'video.mp4' }, 'a video');
+  // Not Kinora's.
+  await writeFile(path.join(source, 'jobs/t-1/video (1).mp4'), 'a copy');
+  await mkdir(path.join(source, 'jobs/lost+found'));
   const done = await run(source, 'backup', file);
   expect(done).toMatchObject({ code: 0, stderr: expect.stringContaining('1 files of jobs') });
   expect(await run(source, 'backup', file)).toMatchObject({
