@@ -4,8 +4,8 @@ import { copyFile, link, mkdir, open, readdir, readFile, rm, stat, writeFile } f
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { replaceFile } from '../atomic-file.ts';
-import { type FreeSpace, freeSpace, isDiskFull } from '../disk-space.ts';
-import { KinoraError } from '../errors.ts';
+import { type FreeSpace, freeSpace } from '../disk-space.ts';
+import { asFull } from './full-disk.ts';
 import type { ByteRange, Place, PutWhen, Storage, StoredFile, StoredFolder, WorkingCopy } from './storage.ts';
 
 /** Temporary names of this file, and of the video writer. */
@@ -146,9 +146,4 @@ async function unlessAbsent<T>(work: Promise<T>): Promise<T | undefined> {
     if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return undefined;
     throw error;
   }
-}
-
-function asFull(error: unknown): unknown {
-  if (!isDiskFull(error)) return error;
-  return new KinoraError('DISK_FULL', 'The disk of this Kinora is full.', { cause: error });
 }

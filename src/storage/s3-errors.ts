@@ -19,10 +19,11 @@ export function isAbsent(error: unknown): boolean {
   return statusOf(error) === 404 && codeOf(error) !== 'NoSuchBucket';
 }
 
-/** Somebody was faster, where a file may only be put if there is none. */
-export function isThereAlready(error: unknown): boolean {
-  return statusOf(error) === 412 || statusOf(error) === 409;
-}
+/** There is one, where a file may only be put if there is none. */
+export const isThereAlready = (error: unknown): boolean => statusOf(error) === 412;
+
+/** Somebody else is putting or removing the same object just now: this call did nothing. */
+export const isConflict = (error: unknown): boolean => statusOf(error) === 409;
 
 const fullCodes: ReadonlySet<string> = new Set([
   'QuotaExceeded',
@@ -53,11 +54,12 @@ const passingCodes: ReadonlySet<string> = new Set([
 
 /** Whether the same call may succeed soon. The client corrects its idea of the time by each answer. */
 export function isPassing(error: unknown): boolean {
+  if (error instanceof KinoraError) return false;
   const status = statusOf(error);
   if (fullCodes.has(codeOf(error)) || status === 507 || status === 501) return false;
   if (codeOf(error) === noKeys) return false;
   // Without a status nobody answered.
-  return status === 0 || status === 429 || status >= 500 || passingCodes.has(codeOf(error));
+  return status === 0 || status === 409 || status === 429 || status >= 500 || passingCodes.has(codeOf(error));
 }
 
 /** @param bucket its name, for the sentence */

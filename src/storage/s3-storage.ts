@@ -23,8 +23,9 @@ import {
 import { withDeadline } from '../deadline.ts';
 import { type FreeSpace, freeSpace } from '../disk-space.ts';
 import { retry } from '../retry.ts';
+import { asFull } from './full-disk.ts';
 import { type S3Patience, type S3Settings, s3Client } from './s3-client.ts';
-import { isAbsent, isPassing, isThereAlready, toKinoraError } from './s3-errors.ts';
+import { isAbsent, isConflict, isPassing, isThereAlready, toKinoraError } from './s3-errors.ts';
 import { s3Links } from './s3-links.ts';
 import type {
   ByteRange,
@@ -117,6 +118,8 @@ export class S3Storage implements Storage {
   }
 
   async #put(place: Place, content: Content, ifNoneMatch?: string): Promise<boolean> {
+    // An attempt that failed may have put it all the same, with its answer lost.
+    let mayBeOurs = false;
     const isPut = await this.#try(async () => {
       // Every attempt sends all of it: what was cut off has left nothing behind.
       const { body, bytes } = await bodyOf(content);
@@ -132,8 +135,10 @@ export class S3Storage implements Storage {
         );
         return true;
       } catch (error) {
-        if (ifNoneMatch !== undefined && isThereAlready(error)) return false;
-        throw error;
+        if (ifNoneMatch !== undefined && isThereAlready(error)) return mayBeOurs;
+        if (!isConflict(error)) mayBeOurs = true;
+        // Nothing is absent where something is put: this is no answer of a working service.
+        throw isAbsent(error) ? toKinoraError(error, this.#settings.bucket) : error;
       } finally {
         if (typeof body === 'object' && 'destroy' in body) body.destroy();
       }
@@ -166,13 +171,18 @@ export class S3Storage implements Storage {
     // From here on the reader decides how fast it goes.
     if (Body instanceof IncomingMessage) Body.socket.setTimeout(0);
     const chunks = unlessSilent(Body, this.#patience.silenceMs);
-    return { stream: Readable.from(chunks, { objectMode: false }), bytes: ContentLength };
+    const stream = Readable.from(chunks, { objectMode: false });
+    // A generator that nobody began has no end either.
+    stream.once('close', () => Body.destroy());
+    return { stream, bytes: ContentLength };
   }
 
   async #download(place: Place, path: string): Promise<void> {
     await this.#try(async () => {
       const { stream, bytes } = await this.#get(place);
-      await pipeline(stream, createWriteStream(path, { mode: 0o600 }));
+      await pipeline(stream, createWriteStream(path, { mode: 0o600 })).catch((error: unknown) => {
+        throw asFull(error);
+      });
       if ((await stat(path)).size !== bytes) throw new Error('cut off');
     });
   }
@@ -274,12 +284,12 @@ export class S3Storage implements Storage {
   async checkOut(folder: string, names: readonly string[]): Promise<WorkingCopy> {
     const path = join(this.#workFolder, `${folder}.${randomUUID()}`);
     const close = (): Promise<void> => rm(path, { recursive: true, force: true });
-    await mkdir(path, { recursive: true, mode: 0o700 });
     try {
+      await mkdir(path, { recursive: true, mode: 0o700 });
       await Promise.all(names.map((name) => this.#download({ folder, name }, join(path, name))));
     } catch (error) {
       await close();
-      throw error;
+      throw asFull(error);
     }
     const keep = async (name: string): Promise<void> => {
       const file = join(path, name);

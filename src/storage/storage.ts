@@ -81,6 +81,9 @@ export interface Storage {
   remove(folder: string, names?: readonly string[]): Promise<void>;
   /** Removes what processes that died left unfinished, if it was last written before `beforeMs`. */
   removeLeftovers(folder: string, beforeMs: number): Promise<number>;
-  /** Makes the folder where it is not there, with those of the named files that there are. */
+  /**
+   * A bucket gives a new folder with copies of those of the named files that there are; a folder gives itself, with all that
+   * is in it, and is not made where it is not there.
+   */
   checkOut(folder: string, names: readonly string[]): Promise<WorkingCopy>;
 }

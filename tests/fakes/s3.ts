@@ -23,6 +23,7 @@ export interface Fault {
   readonly kind:
     | 'cut in the middle of the upload'
     | 'cut in the middle of the download'
+    | 'put, with its answer lost'
     | 'silent'
     | 'silent in the middle of the download'
     | { readonly status: number; readonly code: string };
@@ -57,10 +58,13 @@ export class FakeS3 {
   /** By how much its clock is ahead. */
   clockMs = 0;
   quotaBytes = Number.POSITIVE_INFINITY;
+  #answering = 0;
   readonly #server: Server;
 
   private constructor() {
     this.#server = createServer((request, response) => {
+      this.#answering++;
+      response.once('close', () => this.#answering--);
       this.#serve(request, response).catch((error: unknown) => {
         if (error instanceof S3Error) refuse(response, error);
         else response.destroy();
@@ -83,6 +87,11 @@ export class FakeS3 {
     const { bucket, endpoint } = this;
     const where = { bucket, prefix: 'some/where', region: 'eu-central-1', endpoint };
     return { ...where, credentials, workFolder, ...changes };
+  }
+
+  /** Answers that are neither sent nor given up. */
+  get answering(): number {
+    return this.#answering;
   }
 
   async stop(): Promise<void> {
@@ -117,6 +126,7 @@ export class FakeS3 {
     if (bucket !== this.bucket) throw new S3Error(404, 'NoSuchBucket');
     const key = rest.join('/');
     if (method === 'GET' && key === '') return this.#list(url.searchParams, response);
+    if (kind === 'put, with its answer lost') request.socket.destroy();
     if (method === 'PUT') return this.#put(request, key, body, response);
     if (method === 'DELETE') {
       this.objects.delete(key);

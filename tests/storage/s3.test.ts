@@ -3,10 +3,13 @@ import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promi
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Artifacts } from '../../src/queue/artifacts.ts';
 import type { S3Patience, S3Settings } from '../../src/storage/s3-client.ts';
 import { S3Storage } from '../../src/storage/s3-storage.ts';
+import type { Place } from '../../src/storage/storage.ts';
+import { PictureHeaders } from '../../src/web/videos/picture-headers.ts';
 import { FakeS3, type Fault } from '../fakes/s3.ts';
 import { conformance } from './conformance.ts';
 
@@ -100,6 +103,69 @@ describe('a bucket', () => {
     fail('GET', 'cut in the middle of the download', 1);
     const stream = await storage.stream(place);
     await expect(stream && buffer(stream)).rejects.toThrow();
+  });
+
+  it('takes for its own what it put before the answer was lost, and nothing that others put', async () => {
+    fail('PUT', 'put, with its answer lost');
+    expect(await storage.put(place, 'video', 'absent')).toBe(true);
+    expect(await storage.put(place, 'another', 'absent')).toBe(false);
+    await storage.remove('t-1');
+    fail('PUT', { status: 409, code: 'ConditionalRequestConflict' });
+    expect(await storage.put(place, 'video', 'absent')).toBe(true);
+    // They come between the look and the two attempts.
+    fail('HEAD', { status: 404, code: 'NotFound' });
+    fail('PUT', { status: 409, code: 'ConditionalRequestConflict' });
+    expect(await storage.put(place, 'another', 'absent')).toBe(false);
+    expect((await storage.read(place))?.toString()).toBe('video');
+  });
+
+  it('does not take "not found" for an answer to what it puts', async () => {
+    fail('PUT', { status: 404, code: 'NotFound' });
+    await expect(storage.put(place, 'video')).rejects.toMatchObject({ code: 'STORAGE_FAILED' });
+  });
+
+  it('ends the connection of a stream that nobody reads', async () => {
+    const own = await FakeS3.start();
+    try {
+      const other = new S3Storage(own.settings(join(folder, 'work')), patience);
+      await other.put(place, Buffer.alloc(16_000_000, 'kinora'));
+      const stream = await other.stream(place);
+      await expect.poll(() => own.answering, { timeout: 20_000 }).toBe(1);
+      stream?.destroy();
+      await expect.poll(() => own.answering, { timeout: 20_000 }).toBe(0);
+    } finally {
+      await own.stop();
+    }
+  });
+
+  it('fetches a few pictures at a time for their headers, each once, and remembers where there is none', async () => {
+    let [now, most] = [0, 0];
+    class Watched extends S3Storage {
+      override async read(of: Place): Promise<Buffer | undefined> {
+        most = Math.max(most, ++now);
+        return await super.read(of).finally(() => now--);
+      }
+    }
+    const watched = new Watched(s3.settings(join(folder, 'work')), patience);
+    const ids = Array.from({ length: 12 }, (_, index) => `t-${index}`);
+    const kept = ids.slice(1);
+    const photo = await readFile(fileURLToPath(new URL('../../examples/cat.jpg', import.meta.url)));
+    for (const id of kept) await storage.put({ folder: id, name: 'picture' }, photo);
+    const headers = new PictureHeaders(new Artifacts(watched));
+    const sizes = async () =>
+      await Promise.all(
+        ids.map((id) =>
+          headers.of(id).then(
+            ({ width }) => width > 0,
+            () => false,
+          ),
+        ),
+      );
+    const expected = [false, ...kept.map(() => true)];
+    expect(await Promise.all([sizes(), sizes()])).toEqual([expected, expected]);
+    expect(await sizes()).toEqual(expected);
+    expect(s3.seen.filter((line) => line.startsWith('GET'))).toHaveLength(ids.length);
+    expect(most).toBe(4);
   });
 
   it('waits for a reader as long as they like', async () => {

@@ -12,6 +12,7 @@ import { readMp4Info } from '../../src/video/mp4.ts';
 import { FakeS3 } from '../fakes/s3.ts';
 import { photo, Stage } from '../helpers/discord-stage.ts';
 import { eventually, log, timedGenerator } from '../helpers/queue-harness.ts';
+import { mountSmallDisk } from '../helpers/small-disk.ts';
 import { photo as cat, WebFixture, type WebPerson } from '../helpers/web-fixture.ts';
 
 let s3: FakeS3;
@@ -38,6 +39,19 @@ async function left(): Promise<string[]> {
   const works = ['bot', 'worker'].map((name) => readdir(join(folder, name, 'work')).catch(() => []));
   return (await Promise.all(works)).flat();
 }
+
+it('a full disk of one machine is said at once, and leaves nothing there', async () => {
+  const unmount = await mountSmallDisk(join(folder, 'worker', 'work'), 256);
+  try {
+    await storage.bot.put({ folder: 't-1', name: 'video.mp4' }, Buffer.alloc(1_000_000));
+    const error = await storage.worker.checkOut('t-1', ['video.mp4']).catch((reason: unknown) => reason);
+    expect(error).toMatchObject({ code: 'DISK_FULL', message: 'The disk of this Kinora is full.' });
+    expect(s3.seen.filter((line) => line.startsWith('GET'))).toHaveLength(1);
+    expect(await left()).toEqual([]);
+  } finally {
+    unmount();
+  }
+});
 
 describe('in a chat', () => {
   it('a photo becomes an MP4, and the MP4 a loop, with nothing left on either machine', async () => {
@@ -192,6 +206,8 @@ describe('by links', () => {
     expect([video.status, await video.text()]).toEqual([206, 'video']);
     expect(video.headers.get('content-type')).toBe('video/mp4');
     expect(video.headers.get('content-disposition')).toMatch(/^inline; filename="zoom-in-/);
+    const head = await ann.call(`/v1/videos/${id}/content`, { method: 'HEAD', redirect: 'manual' });
+    expect([head.status, head.headers.get('content-length')]).toEqual([200, `${`video of ${id}`.length}`]);
     // As clients do it by themselves.
     expect(await (await ann.call(`/v1/videos/${id}/content`)).text()).toBe(`video of ${id}`);
     const bob = await web.person();

@@ -33,8 +33,9 @@ export async function sendContent(
   reply.header('cache-control', 'private, no-cache').header('content-disposition', disposition);
   const inPlace = artifacts.inPlace(entry.id);
   if (inPlace) return reply.sendFile(fileNames[variant], inPlace.folder);
-  // The page's policy names no other host.
-  const isClient = reply.request.headers.authorization !== undefined;
+  // The page's policy names no other host, and a link is signed for GET alone.
+  const { method, headers } = reply.request;
+  const isClient = method === 'GET' && headers.authorization !== undefined;
   const type = contentType(fileNames[variant]);
   const link = isClient ? await artifacts.link(entry.id, variant, { disposition, type }) : undefined;
   if (link !== undefined) return reply.header('cache-control', 'private, no-store').redirect(link);
