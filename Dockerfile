@@ -1,5 +1,5 @@
-# Kinora as an image: "cpu" (amd64, arm64) and "cuda" (amd64, an NVIDIA GPU). compose.yaml builds and runs them; where no
-# registry is reached, deploy/docker/local-base.sh makes a base image for tests.
+# Kinora as an image: "cpu" (amd64, arm64) and "cuda" (amd64, an NVIDIA GPU). compose.yaml builds and runs them;
+# deploy/docker/local-base.sh makes a base image for tests.
 ARG NODE_IMAGE=docker.io/library/node:22-bookworm-slim
 # Debian and Ubuntu alike: CUDA 13's libraries, cuBLAS, cuFFT, cuRAND, NVRTC, and cuDNN 9.
 ARG CUDA_IMAGE=docker.io/nvidia/cuda:13.0.2-cudnn-runtime-ubuntu24.04
@@ -18,6 +18,8 @@ FROM packages AS app
 COPY tsconfig.json LICENSE .env.example deploy/docker/healthcheck.mjs ./
 COPY models/builtin models/builtin
 COPY src src
+# Of a checkout that only its owner may read, user 1000 could read nothing.
+RUN chmod -R a+rX /app
 
 # ONNX Runtime's CUDA provider, for the version of onnxruntime-node in package-lock.json. Python stays in this stage.
 FROM app AS cuda-app

@@ -1,6 +1,6 @@
 /**
- * The image of the Dockerfile's target "cpu": built by buildah in a chroot, run as a container engine would run it. Without
- * a registry the base image is made here. Needs Linux, root, buildah and debootstrap: `npm run test:image`.
+ * The image of the Dockerfile's target "cpu": built by buildah in a chroot, run as a container engine would run it. A
+ * base image that is not there is made here. Needs Linux, root, buildah and debootstrap: `npm run test:image`.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -161,6 +161,16 @@ it("runs the README's first command", async () => {
   expect(text).toContain('understood: zoom in');
   expect(code).toBe(0);
   expect(isMp4(await readFile(path.join(folder, 'data/cat.mp4')))).toBe(true);
+});
+
+it('is healthy as a worker, and as a bot without a page', async () => {
+  // Process 1 with the arguments that tini has, and the check in its place.
+  const checkIn = async (check: string, command: string): Promise<unknown> =>
+    (await outputOf(inImage(['/bin/sh', '-c', `${check}; exit $?`, '/app/src/kinora.mjs', command]))).code;
+  const check = 'node /app/healthcheck.mjs';
+  expect(await checkIn(check, 'worker')).toBe(0);
+  expect(await checkIn(`KINORA_WEB_PORT= ${check}`, 'bot')).toBe(0);
+  expect(await checkIn(check, 'bot')).toBe(1);
 });
 
 it('makes videos, loses none when it is killed, and stops in time', async () => {
