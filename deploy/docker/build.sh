@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds a target of the Dockerfile without Docker, as root: buildah in a chroot, with the registry and certificates that npm
-# and pip use on this machine.
+# Builds a target of the Dockerfile without Docker, as root: buildah in a chroot. Behind a proxy or a mirror, npm and
+# pip take their registry and certificates from the settings of npm and NODE_EXTRA_CA_CERTS.
 #   deploy/docker/build.sh cpu|cuda [NAME]
 set -euo pipefail
 cd "$(dirname "$0")/../.."

@@ -1,18 +1,17 @@
 #!/usr/bin/env bash
-# Makes the base image of the Dockerfile where no image registry is reached: a small Debian 12 by debootstrap, with Node and
-# npm from the package registries, under the name that the Dockerfile uses. For tests; publish nothing that is built on it.
-# Needs root, debootstrap, buildah and npm.
+# Makes a base image for the Dockerfile: a small Debian 12 by debootstrap (from DEBIAN_MIRROR, if set), with Node and npm as
+# packages of npm, under the name that the Dockerfile uses. For tests; publish nothing that is built on it. Needs root,
+# debootstrap, buildah and npm.
 #   deploy/docker/local-base.sh [NAME] [NODE-VERSION]
 set -euo pipefail
 name=${1:-docker.io/library/node:22-bookworm-slim}
 node=${2:-22}
-mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 root=$scratch/root
 
-debootstrap --variant=minbase bookworm "$root" "$mirror" >"$scratch/debootstrap.log" || {
+debootstrap --variant=minbase bookworm "$root" ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"} >"$scratch/debootstrap.log" || {
   tail -n 5 "$scratch/debootstrap.log" >&2
   exit 1
 }

@@ -15,7 +15,7 @@ scratch=$(mktemp -d)
 root=$scratch/root
 trap 'umount -l -R "$root/proc" "$root/dev" "$root/sys" || true; rm -rf --one-file-system "$scratch"' EXIT
 
-debootstrap --variant=minbase bookworm "$root" "${DEBIAN_MIRROR:-http://deb.debian.org/debian}" >"$scratch/log" || {
+debootstrap --variant=minbase bookworm "$root" ${DEBIAN_MIRROR:+"$DEBIAN_MIRROR"} >"$scratch/log" || {
   tail -n 5 "$scratch/log" >&2
   exit 1
 }
@@ -26,7 +26,7 @@ cp -a "$scratch/node/node_modules/npm" "$root/usr/local/lib/node_modules/npm"
 ln -s ../lib/node_modules/npm/bin/npm-cli.js "$root/usr/local/bin/npm"
 ln -s ../lib/node_modules/npm/bin/npx-cli.js "$root/usr/local/bin/npx"
 git -C "$project" ls-files -z | tar -C "$project" --null -T - -cf - | tar -C "$root/kinora" --no-same-owner -xf -
-# How this machine reaches the registries.
+# Behind a proxy or a mirror.
 printf 'registry=%s\n' "$(npm config get registry)" >"$root/root/.npmrc"
 if [ -n "${NODE_EXTRA_CA_CERTS:-}" ]; then
   cp -L "$NODE_EXTRA_CA_CERTS" "$root/etc/registry-ca.crt"
