@@ -335,7 +335,7 @@ describe('an admin', () => {
       stranded: new Map(),
       running: 0,
       answering: 0,
-      workers: { alive: 0, busy: 0 },
+      workers: { alive: 0, busy: 0, unloaded: 0, quiet: 0 },
       creditsUsed: 0,
       failures: new Map(),
     });
@@ -359,7 +359,7 @@ describe('an admin', () => {
       stranded: new Map(),
       running: 1,
       answering: 2,
-      workers: { alive: 1, busy: 1 },
+      workers: { alive: 1, busy: 1, unloaded: 0, quiet: 0 },
       creditsUsed: 4,
       failures: new Map([['IMAGE_UNREADABLE', 2]]),
     });
