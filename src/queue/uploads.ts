@@ -1,13 +1,20 @@
 /**
  * Pictures that people put into the storage themselves, by a link, before they ask for a video of them. Each lies in a folder
- * that names its person by a hash; like the folder of a request that was refused, it goes after a day.
+ * that names its person by a hash, and goes when a video of it was asked for, or after an hour.
  */
 import { createHash, randomUUID } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
 import type { Place, Storage } from '../storage/storage.ts';
 import { fileNames } from './job-files.ts';
 
 const prefix = 'upload-';
 const ownerLetters = 24;
+/** Uploads that a person may have begun and not used. The sentence of the API names it. */
+const mostOpen = 20;
+/** Time after which one counts no more: housekeeping has removed it. */
+const countedMs = 4_200_000;
+/** People whose uploads are counted. */
+const countedPeople = 10_000;
 
 const ownedPrefix = (userKey: string): string =>
   `${prefix}${createHash('sha256').update(userKey).digest('hex').slice(0, ownerLetters)}-`;
@@ -18,7 +25,7 @@ export const isUpload = (id: string): boolean => /^upload-[\w-]{1,96}$/.test(id)
 
 export interface Upload {
   readonly id: string;
-  /** Takes one PUT with these headers, and a body of this length. */
+  /** Takes a PUT with these headers and a body of this length, while it is valid; a later one replaces the earlier. */
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly validMs: number;
@@ -26,16 +33,23 @@ export interface Upload {
 
 export class Uploads {
   readonly #storage: Storage;
+  /** By person, when each upload began: a link that was given out may be used without a word to Kinora. */
+  readonly #open = new LRUCache<string, Map<string, number>>({ max: countedPeople });
 
   constructor(storage: Storage) {
     this.#storage = storage;
   }
 
-  /** A link for a picture of so many bytes; undefined where people do not reach the storage. */
-  async begin(userKey: string, bytes: number, type: string): Promise<Upload | undefined> {
+  /** A link for a picture of so many bytes, where people reach the storage. */
+  async begin(userKey: string, bytes: number, type: string): Promise<Upload | 'not offered' | 'too many'> {
     const { links } = this.#storage;
-    if (!links) return undefined;
+    if (!links) return 'not offered';
+    const now = Date.now();
+    const known = [...(this.#open.get(userKey) ?? [])];
+    const open = new Map(known.filter(([, beganAt]) => now - beganAt < countedMs));
+    if (open.size >= mostOpen) return 'too many';
     const id = ownedPrefix(userKey) + randomUUID();
+    this.#open.set(userKey, open.set(id, now));
     const url = await links.upload(placeOf(id), { bytes, type });
     return { id, url, headers: { 'content-type': type }, validMs: links.validMs };
   }
@@ -49,6 +63,13 @@ export class Uploads {
     const found = await this.#storage.head(placeOf(id));
     if (!found || found.bytes > maxBytes) return undefined;
     return await this.#storage.read(placeOf(id));
+  }
+
+  /** A video of it was asked for, and has a picture of its own. */
+  async remove(userKey: string, id: string): Promise<void> {
+    if (!isUpload(id) || !id.startsWith(ownedPrefix(userKey))) return;
+    await this.#storage.remove(id);
+    this.#open.get(userKey)?.delete(id);
   }
 
   async forget(userKey: string): Promise<void> {

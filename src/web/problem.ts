@@ -26,6 +26,7 @@ const httpProblems = {
   wrongScope: [403, 'permission_error', 'missing_scope'],
   notFound: [404, 'not_found_error', 'not_found'],
   noUploads: [404, 'not_found_error', 'uploads_not_offered'],
+  uploadLimit: [409, 'conflict_error', 'upload_limit'],
   methodNotAllowed: [405, 'invalid_request_error', 'method_not_allowed'],
   videoNotFound: [404, 'not_found_error', 'video_not_found'],
   notReady: [409, 'conflict_error', 'video_not_ready'],

@@ -240,12 +240,13 @@ describe('by links', () => {
     const { id } = videoIdSchema.parse(await made.json());
     expect(s3.objects.get(`some/where/${id}/picture`)?.bytes.equals(cat)).toBe(true);
     expect(await web.artifacts.jobIds()).toEqual([id]);
+    expect([...s3.objects.keys()].filter((key) => key.includes(upload.id))).toEqual([]); // it was used
 
     expect((await ann.call('/v1/account', { method: 'DELETE' })).status).toBe(200);
     expect([...s3.objects.keys()]).toEqual([]);
   });
 
-  it('what is no picture is refused when it is used, and what is left lying goes after a day', async () => {
+  it('what is no picture is refused when it is used, and what is left lying goes after an hour', async () => {
     const text = Buffer.from('this is no picture');
     const upload = await begin(text.length);
     expect(await put(upload, text)).toBe(200);
@@ -256,9 +257,22 @@ describe('by links', () => {
     ]);
     expect((await ann.postJson('/v1/uploads', { bytes: 65 * 2 ** 20, type: 'image/jpeg' })).status).toBe(400);
     const keeper = new Housekeeper(web.redis.failFast(), new Keys(), web.artifacts, log);
-    expect(await keeper.run(Date.now() + 23 * 3_600_000)).toMatchObject({ folders: 0 });
-    expect(await keeper.run(Date.now() + 25 * 3_600_000)).toMatchObject({ folders: 1 });
+    expect(await keeper.run(Date.now() + 50 * 60_000)).toMatchObject({ folders: 0 });
+    expect(await keeper.run(Date.now() + 70 * 60_000)).toMatchObject({ folders: 1 });
     expect([...s3.objects.keys()]).toEqual([]);
+  });
+
+  it('pictures of one person are limited, and push out nobody’s videos', async () => {
+    await storage.bot.put({ folder: 't-1', name: 'artifact.json' }, '{}');
+    for (let count = 0; count < 19; count++) await begin(cat.length);
+    const last = await begin(cat.length);
+    const { status } = await ann.postJson('/v1/uploads', { bytes: cat.length, type: 'image/jpeg' });
+    expect(status).toBe(409);
+    expect(await put(last, cat)).toBe(200);
+    const keeper = new Housekeeper(web.redis.failFast(), new Keys(), web.artifacts, log, { budgetBytes: 10 });
+    expect(await keeper.run()).toMatchObject({ folders: 0 });
+    expect((await ask(ann, last.id)).status).toBe(200);
+    await begin(cat.length); // what was used counts no more
   });
 });
 

@@ -329,6 +329,8 @@ export const en = {
     webhookLimit: 'You have 10 webhooks, which is the limit. Delete one first.',
     noUploads:
       'Pictures cannot be put into the storage here. Send the picture with the request for the video.',
+    uploadLimit:
+      'You have 20 open uploads, which is the limit. Ask for videos of them first; unused ones go after an hour.',
     variantNotMade: 'This variant is not made yet. POST /smooth or /loop of the video makes it.',
     transforming: 'One at a time: your other clip is still being made. Try again in a moment.',
     expired: 'The video is no longer kept here. Animate the picture again.',

@@ -368,6 +368,7 @@ export const zh: typeof en = {
     webhookNotFound: '你的 webhook 里没有这一个。',
     webhookLimit: '你已有 10 个 webhook，达到上限，请先删除一个。',
     noUploads: '这里不能把图片直接上传到存储。请随视频请求一起发送图片。',
+    uploadLimit: '你已有 20 个未使用的上传，达到上限。请先用它们生成视频；未使用的会在一小时后删除。',
     variantNotMade: '这个版本还没有生成：对该视频 POST /smooth 或 /loop 即可生成。',
     transforming: '一次只能做一个：你的另一个片段还在处理，请稍后再试。',
     expired: '视频已不在这里保存，请重新让图片动起来。',

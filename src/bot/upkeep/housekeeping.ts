@@ -7,13 +7,14 @@ import type { Logger } from '../../log.ts';
 import type { Artifacts, JobFolder } from '../../queue/artifacts.ts';
 import type { Keys } from '../../queue/keys.ts';
 import { type Redis, redisTime, scanKeys } from '../../queue/redis.ts';
+import { isUpload } from '../../queue/uploads.ts';
 import { Periodic } from './periodic.ts';
 
 export interface HousekeepingSettings {
   readonly everyMs: number;
   /** How long a delivered video stays, and the buttons under it work. The ledger keeps its entry as long. */
   readonly retentionMs: number;
-  /** Bytes that all job folders may take; the oldest delivered ones go first. */
+  /** Bytes that all job folders may take, without those of uploads; the oldest delivered ones go first. */
   readonly budgetBytes: number;
   /** How long the picture of a job without a delivered video stays, for another attempt. */
   readonly failedRetentionMs: number;
@@ -21,6 +22,8 @@ export interface HousekeepingSettings {
   readonly orphanMs: number;
   /** The same when the disk is almost full. */
   readonly orphanWhenFullMs: number;
+  /** Age at which a picture is removed that somebody put into the storage by a link, and did not use. */
+  readonly uploadMs: number;
   /** Age of the last write at which a temporary file is removed. */
   readonly leftoverMs: number;
 }
@@ -32,6 +35,7 @@ const defaultHousekeepingSettings: HousekeepingSettings = {
   failedRetentionMs: 86_400_000,
   orphanMs: 86_400_000,
   orphanWhenFullMs: 3_600_000,
+  uploadMs: 3_600_000,
   leftoverMs: 3_600_000,
 };
 
@@ -152,7 +156,7 @@ export class Housekeeper {
     full: boolean,
     now: number,
   ): Pick<Kept, 'until' | 'worth' | 'since'> {
-    const { retentionMs, failedRetentionMs, orphanMs, orphanWhenFullMs } = this.#settings;
+    const { retentionMs, failedRetentionMs, orphanMs, orphanWhenFullMs, uploadMs } = this.#settings;
     if (known) {
       const { deliveredAt } = known;
       const hasVideo = known.hasVideo || (known.isMade && folder.complete);
@@ -162,6 +166,7 @@ export class Housekeeper {
     }
     // Its retention ended, or this is another ledger, whose videos keep their time.
     const since = folder.modifiedMs;
+    if (isUpload(folder.jobId)) return { until: since + uploadMs, worth: 'none', since };
     // The reconciler brings it back into the ledger, and ends it when it is too old.
     if (folder.owed) return { until: since + retentionMs, worth: 'owed', since };
     if (folder.complete) return { until: since + retentionMs, worth: 'video', since };
@@ -186,11 +191,11 @@ export class Housekeeper {
     });
   }
 
-  /** Folders past their time, then those over the budget. */
+  /** Folders past their time, then those over the budget. What somebody uploads pushes out nobody's video. */
   #surplus(folders: readonly Kept[], now: number): Kept[] {
     const surplus = folders.filter(({ until }) => until <= now);
     const rest = folders
-      .filter(({ until }) => until > now)
+      .filter(({ until, jobId }) => until > now && !isUpload(jobId))
       .sort((a, b) => worths[a.worth] - worths[b.worth] || a.since - b.since);
     let total = rest.reduce((sum, { bytes }) => sum + bytes, 0);
     for (const folder of rest) {

@@ -54,9 +54,14 @@ export async function createVideo(
   const files = { picture: isSent ? picture : undefined, mask };
   const once = await tools.repetitions.of(request, hashOf('create', asked, files));
   const source = isSent ? picture : () => fetched(picture, caller, tools);
-  return await submitOnce(once, caller, tools, (origin) =>
+  const video = await submitOnce(once, caller, tools, (origin) =>
     tools.services.requests.submit({ ...origin, picture: source, mask, options }),
   );
+  if (!isSent && 'upload' in picture) {
+    // One that cannot be removed now goes in time.
+    await tools.artifacts.uploads.remove(caller.person.userKey, picture.upload).catch(() => {});
+  }
+  return video;
 }
 
 async function fetched(

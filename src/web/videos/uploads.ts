@@ -18,9 +18,11 @@ const uploadSchema = z
     object: z.literal('upload'),
     id: z.string().describe('What `input_reference` of a request may be.'),
     method: z.literal('PUT'),
-    url: z.string().describe('Takes the picture once, without any key.'),
+    url: z.string().describe('Takes the picture by PUT, without any key, until it stops working.'),
     headers: z.record(z.string(), z.string()).describe('To be sent with it.'),
-    expires_at: z.int().describe('When the address stops working; the picture is kept for a day.'),
+    expires_at: z
+      .int()
+      .describe('When the address stops working. The picture is kept until it is used, for an hour at most.'),
   })
   .meta({ id: 'Upload' });
 
@@ -28,7 +30,7 @@ export function uploadRoutes(app: WebServer, { artifacts }: { readonly artifacts
   app.post(
     '/v1/uploads',
     {
-      config: { answers: [404] },
+      config: { answers: [404, 409] },
       schema: {
         summary: 'A link to put a picture into the storage',
         description: 'Where Kinora keeps its files in a bucket that clients reach; 404 elsewhere.',
@@ -41,7 +43,8 @@ export function uploadRoutes(app: WebServer, { artifacts }: { readonly artifacts
       const { person } = callerWith(request, 'use');
       const { bytes, type } = request.body;
       const upload = await artifacts.uploads.begin(person.userKey, bytes, type);
-      if (!upload) throw new ProblemError({ kind: 'noUploads' });
+      if (upload === 'not offered') throw new ProblemError({ kind: 'noUploads' });
+      if (upload === 'too many') throw new ProblemError({ kind: 'uploadLimit' });
       const { id, url, headers, validMs } = upload;
       const expires_at = Math.floor((Date.now() + validMs) / 1000);
       return {
