@@ -1,10 +1,9 @@
 /** All that Kinora keeps in Redis, as it was at one moment, and back. */
-import { Cluster, type Redis as SingleRedis } from 'ioredis';
+import type { Redis as SingleRedis } from 'ioredis';
 import { z } from 'zod';
 import { KinoraError } from '../errors.ts';
 import type { Keys } from '../queue/keys.ts';
 import { type Redis, replies, scanKeys, serversOf } from '../queue/redis.ts';
-import { workerEntries } from '../queue/worker-registry.ts';
 
 /** Requests may come in all the while: a look that they changed is repeated. */
 const mostLooks = 100;
@@ -94,15 +93,6 @@ export async function assertReadable(redis: Redis, keys: Keys, stored: readonly 
 /** Whether nothing of this installation is there. */
 export async function isEmpty(redis: Redis, keys: Keys): Promise<boolean> {
   return (await namesOf(redis, keys)).size === 0;
-}
-
-/** Whether bots or workers use the data: they listen to events; a worker that still loads its model only beats. */
-export async function isUsed(redis: Redis, keys: Keys): Promise<boolean> {
-  const workers = [...(await workerEntries(redis, keys)).values()];
-  if (workers.some(({ alive }) => alive)) return true;
-  const servers = redis instanceof Cluster ? redis.nodes('all') : [redis];
-  const counts = await Promise.all(servers.map((server) => server.pubsub('NUMSUB', keys.events)));
-  return counts.some(([, count]) => Number(count) > 0);
 }
 
 export async function removeKeys(redis: Redis, keys: Keys): Promise<void> {

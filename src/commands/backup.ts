@@ -6,7 +6,6 @@ import { type About, readArchive, writeArchive } from '../backup/archive.ts';
 import {
   assertReadable,
   isEmpty,
-  isUsed,
   readKeys,
   removeKeys,
   type StoredKey,
@@ -14,6 +13,7 @@ import {
 } from '../backup/redis-snapshot.ts';
 import type { Config } from '../config.ts';
 import { createLogger } from '../log.ts';
+import { isInUse } from '../queue/in-use.ts';
 import { isOwnFolder } from '../queue/job-files.ts';
 import { Keys } from '../queue/keys.ts';
 import { connectRedis, type Redis, type RedisAddress } from '../queue/redis.ts';
@@ -73,7 +73,7 @@ export async function restore(config: Config, file: string, replace: boolean): P
   const storage = await openStorage(config);
   const keys = new Keys();
   await withRedis(config, async (redis) => {
-    if (await isUsed(redis, keys)) {
+    if (await isInUse(redis, keys)) {
       throw new CommandError('Kinora runs on this data: end its bots and workers first.', 'INVALID_CONFIG');
     }
     const folders = (await storage.folders()).filter(isOwnFolder);

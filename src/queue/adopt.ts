@@ -8,10 +8,10 @@ import type { Redis as SingleRedis } from 'ioredis';
 import { z } from 'zod';
 import { KinoraError } from '../errors.ts';
 import type { Logger } from '../log.ts';
+import { isInUse } from './in-use.ts';
 import type { Keys } from './keys.ts';
 import { untilRedisCan } from './redis.ts';
 import { runScript } from './scripts.ts';
-import { workerEntries } from './worker-registry.ts';
 
 /** Keys that move in one step; Redis answers nobody else meanwhile. */
 const keysAtOnce = 200;
@@ -46,7 +46,7 @@ export async function adoptUntagged(
   await untilRedisCan(() => redis.set(old.schema, version));
   if (before !== null) {
     await sleep(Math.min(startsWithinMs, quietWithinMs));
-    if (await isUsed(redis, old)) {
+    if (await isInUse(redis, old)) {
       await untilRedisCan(() => redis.set(old.schema, before));
       throw stillUsed();
     }
@@ -82,21 +82,11 @@ async function move(redis: SingleRedis, keys: Keys, names: readonly string[]): P
 /** Waits until no process of an earlier version is there. Each listens to events, or is a worker that loads its model. */
 async function untilQuiet(redis: SingleRedis, old: Keys, withinMs: number, log: Logger): Promise<void> {
   const deadline = performance.now() + withinMs;
-  for (let isTold = false; await isUsed(redis, old); await sleep(lookEveryMs)) {
+  for (let isTold = false; await isInUse(redis, old); await sleep(lookEveryMs)) {
     if (performance.now() > deadline) throw stillUsed();
     if (!isTold) log.warn('waiting for processes of an earlier version of Kinora to end');
     isTold = true;
   }
-}
-
-async function isUsed(redis: SingleRedis, old: Keys): Promise<boolean> {
-  if ((await listeners(redis, old)) > 0) return true;
-  return [...(await workerEntries(redis, old)).values()].some(({ alive }) => alive);
-}
-
-async function listeners(redis: SingleRedis, old: Keys): Promise<number> {
-  const [, count] = await redis.pubsub('NUMSUB', old.events);
-  return Number(count);
 }
 
 function stillUsed(): KinoraError {
