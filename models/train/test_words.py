@@ -43,13 +43,27 @@ def test_every_kind_is_said_at_every_speed(name: str) -> None:
 @pytest.mark.parametrize("name", phrases.LANGUAGES)
 def test_a_thing_alone_has_no_speed(name: str) -> None:
     vocabulary = Vocabulary(Random(1), name)
-    for kind in vocabulary.counted:
+    # In one order, so that every run draws the same: a set of names has another order in each process.
+    for kind in sorted(vocabulary.counted):
         things = set(vocabulary.some(kind, "things"))
         for speed, field in ((SLOW, "slow_things"), (FAST, "fast_things")):
             own = set(vocabulary.some(kind, field))
             said = {vocabulary.at_speed(kind, speed) for _ in range(4000)}
             assert not said & (things - own), kind
             assert said & own or not own, kind
+
+
+@pytest.mark.parametrize("name", phrases.LANGUAGES)
+def test_a_few_of_a_thing_is_no_other_thing(name: str) -> None:
+    vocabulary = Vocabulary(Random(1), name)
+    for kind in vocabulary.counted:
+        things = vocabulary.some(kind, "things")
+        for amounts, field in (("few", "slow_things"), ("many", "fast_things")):
+            other = set(things) - set(vocabulary.some(kind, field))
+            said = {
+                vocabulary.framed(amount, thing) for amount in vocabulary.words[amounts] for thing in things
+            }
+            assert not said & other, kind
 
 
 def test_right_is_left_mirrored() -> None:
