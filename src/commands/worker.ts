@@ -1,6 +1,7 @@
 /** `kinora worker`: one worker process, with an engine child, for one device. */
 import type { Config } from '../config.ts';
 import type { EngineStatus } from '../engine/status.ts';
+import type { Engine } from '../engine/supervisor.ts';
 import { createLogger } from '../log.ts';
 import { startMetricsServer } from '../metrics/server.ts';
 import { Artifacts } from '../queue/artifacts.ts';
@@ -10,8 +11,10 @@ import { shareLog } from '../queue/live-log.ts';
 import { tellOfModels } from '../queue/models.ts';
 import { assertTrustworthy, connectRedis } from '../queue/redis.ts';
 import { claimSchema } from '../queue/schema.ts';
+import { UncachedList } from '../queue/uncached.ts';
 import { WorkerBeat } from '../queue/worker-registry.ts';
 import { QuietHours } from '../quiet-hours.ts';
+import { ForgottenEntries } from '../worker/forgotten-entries.ts';
 import { engineGenerate } from '../worker/generate.ts';
 import { WorkerMetrics } from '../worker/metrics.ts';
 import { Vitals } from '../worker/vitals.ts';
@@ -66,13 +69,23 @@ export async function runWorker(config: Config): Promise<void> {
     await tellOfModels(redis, new Keys(), new Map(descriptions));
     const beat = new WorkerBeat(redis, new Keys(), firstDevice, () => vitals.read(), models);
     beat.begin();
+    let forgetInMemory: Engine['forget'] = () => {};
+    const forgotten = new ForgottenEntries(
+      new UncachedList(redis, new Keys()),
+      config.cacheFolder,
+      (named) => forgetInMemory(named),
+      log,
+    );
+    await forgotten.start();
     const { engine, device, choice, advice } = await startEngine(config, packs, config.device, log);
     if (advice !== undefined) log.warn({ device }, advice);
+    forgetInMemory = (named) => engine.forget(named);
     engineStatus = () => engine.status();
     vitals.runsOn(device);
     try {
       await engine.ready();
     } catch (error) {
+      forgotten.stop();
       await Promise.all([engine.stop(), beat.stop()]);
       throw error;
     }
@@ -99,6 +112,7 @@ export async function runWorker(config: Config): Promise<void> {
     await worker.start();
     return async () => {
       clearInterval(unloading);
+      forgotten.stop();
       await worker.stop(config.queue.graceMs);
       await engine.stop();
     };

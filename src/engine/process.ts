@@ -13,6 +13,13 @@ import type { FromEngine, ToEngine } from './protocol.ts';
 
 export type EngineLogger = Pick<Logger, 'debug' | 'info' | 'warn' | 'error'>;
 
+export const silentLogger: EngineLogger = {
+  debug: () => {},
+  info: () => {},
+  warn: () => {},
+  error: () => {},
+};
+
 export interface EngineProcessEvents {
   readonly onMessage: (message: FromEngine) => void;
   /** Called once, after the process was waited for. `how` is the end of a sentence: "signal SIGKILL". */

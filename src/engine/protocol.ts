@@ -132,6 +132,8 @@ export type ToEngine =
       readonly leastMemory: boolean;
     }
   | { readonly type: 'cancel'; readonly jobId: string }
+  /** What was removed from the cache on the disk leaves its memory, too: names as forgetEntries takes them. */
+  | { readonly type: 'forget'; readonly named: readonly string[] | 'all' }
   /** Cancel the job, if any, tidy up and exit. */
   | { readonly type: 'stop' };
 

@@ -101,3 +101,6 @@ function withAbsolutePaths(job: EngineJob): EngineJob {
     ...(job.thumbnailPath === undefined ? {} : { thumbnailPath: path.resolve(job.thumbnailPath) }),
   };
 }
+
+export const cancelledError = (): KinoraError => new KinoraError('CANCELLED', 'The job was cancelled.');
+export const stoppedError = (): KinoraError => new KinoraError('CANCELLED', 'The engine was stopped.');

@@ -8,7 +8,7 @@ import { deserializeError, KinoraError, type SerializedError } from '../errors.t
 import type { ProgressEvent } from '../inference/image-to-video.ts';
 import { ChildRecord } from './child-record.ts';
 import { MeasuredSteps } from './measured-steps.ts';
-import { type EngineLogger, EngineProcess } from './process.ts';
+import { type EngineLogger, EngineProcess, silentLogger } from './process.ts';
 import {
   type EngineJob,
   type EngineOptions,
@@ -16,7 +16,7 @@ import {
   type FromEngine,
   withAbsoluteFolders,
 } from './protocol.ts';
-import { RunningJob } from './running-job.ts';
+import { cancelledError, RunningJob, stoppedError } from './running-job.ts';
 import { defaultEngineSettings, type EngineSettings, recycleReason, restartDelay } from './settings.ts';
 import type { EngineStatus } from './status.ts';
 import { Watchdog } from './watchdog.ts';
@@ -28,8 +28,6 @@ export interface RunHooks {
   /** As GenerateHooks.leastMemory. */
   readonly leastMemory?: boolean;
 }
-
-const silentLogger: EngineLogger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
 export class Engine {
   readonly #options: EngineOptions;
@@ -143,6 +141,11 @@ export class Engine {
     this.#state = 'unloaded';
     this.#loaded = [];
     this.#askToLeave(child);
+  }
+
+  /** Removes entries from the memory of the child's cache, as forgetEntries does from the disk. */
+  forget(named: ReadonlySet<string> | 'all'): void {
+    this.#child?.send({ type: 'forget', named: named === 'all' ? named : [...named] });
   }
 
   /** Cancels the job, ends the child and waits until it is gone. May be called more than once. */
@@ -403,6 +406,3 @@ export class Engine {
     running.reject(error);
   }
 }
-
-const cancelledError = (): KinoraError => new KinoraError('CANCELLED', 'The job was cancelled.');
-const stoppedError = (): KinoraError => new KinoraError('CANCELLED', 'The engine was stopped.');

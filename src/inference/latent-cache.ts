@@ -8,10 +8,11 @@
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { lstatSync, readdirSync } from 'node:fs';
-import { lstat, mkdir, open, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, rm, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { LRUCache } from 'lru-cache';
 import { replaceFile } from '../atomic-file.ts';
+import { encode, readEntry } from './cache-file.ts';
 import type { FloatTensor } from './sessions/tensor.ts';
 
 /** What a job took from the latent cache. */
@@ -31,14 +32,6 @@ export interface CacheEntry {
   readonly tensors: Tensors;
   /** Any JSON. Parse it before use: another version may have written it. `pictureKey` names the picture behind it. */
   readonly meta?: Readonly<Record<string, unknown>>;
-}
-
-/** Names the entries of one person. */
-export interface OwnedEntries {
-  readonly pictureKeys: ReadonlySet<string>;
-  /** SHA-256 of whole picture files, in hex. */
-  readonly fileHashes: ReadonlySet<string>;
-  readonly videoIds: ReadonlySet<string>;
 }
 
 export interface LatentCacheOptions {
@@ -63,22 +56,15 @@ export interface CacheCounters {
   readonly writeFailures: number;
 }
 
-/** Changes with the meaning or the layout of entries: files of another version are misses. */
-const magic = 'kinora-latents-3\n';
-const digestBytes = 32;
-const headerLengthBytes = 4;
-
 /** Hexadecimal digits of an entry's name that stand for the picture or file: 96 bits, and 160 for the rest. */
 const prefixDigits = 24;
 
-const entryName = /^(?:image|prompt|video|file)-[0-9a-f]{64}$/;
+/** The file name of an entry. */
+export const entryName = /^(?:image|prompt|video|file)-[0-9a-f]{64}$/;
 const temporaryName = /^\.(?:image|prompt|video|file)-[0-9a-f]{64}\.[0-9a-f-]{36}\.part$/;
 const defaultRetentionMs = 30 * 86_400_000;
 /** A younger temporary file may be one that another process is writing. */
 const leftoverAfterMs = 3_600_000;
-/** Far more than the entry of a file takes. */
-const maxFileEntryBytes = 65_536;
-
 export class LatentCache {
   readonly #folder: string;
   readonly #diskLimit: number;
@@ -158,6 +144,19 @@ export class LatentCache {
     if (this.#diskLimit > 0) this.#enqueue(() => this.#write(key, entry));
   }
 
+  /** Drops from memory what forgetEntries removes from the disk. */
+  forget(named: ReadonlySet<string>): void {
+    const pictureKeys = [...(this.#memory?.entries() ?? [])].map(
+      ([key, { meta }]) => [key, meta?.['pictureKey']] as const,
+    );
+    for (const key of entriesOf(named, new Map(pictureKeys))) this.#memory?.delete(key);
+  }
+
+  /** Drops everything from memory. */
+  clear(): void {
+    this.#memory?.clear();
+  }
+
   /** Settles when all entries are on disk, or failed to get there. */
   async flush(): Promise<void> {
     await this.#diskWork;
@@ -220,82 +219,25 @@ export class LatentCache {
 }
 
 /**
- * Removes what the disk tier keeps for a person: everything computed from their pictures, what is known about their
- * files and about every other file that shows one of these pictures, and the latents of their videos and of all others
- * that were made of these pictures. Entries of another version go too: no job can use them, and they do not say whose they are.
- * @returns how many files were removed
+ * Which entries belong to what is named: besides those that have such a name, all that were made of the same pictures.
+ * @param named names of entries, or what names begin with: LatentCache.picturePrefix, filePrefix and key
+ * @param pictureKeys of entries by their names; undefined where an entry does not say which picture is behind it
  */
-export async function forgetEntries(folder: string, owned: OwnedEntries): Promise<number> {
-  const names = (await readdir(folder).catch(() => [])).filter((name) => entryName.test(name));
-  const filePrefixes = [...owned.fileHashes].map((hash) => LatentCache.filePrefix(hash));
-  const pictureKeys = new Set<unknown>(owned.pictureKeys);
-  const outdated = new Set<string>();
-  const keyOfFile = new Map<string, unknown>();
-  for (const name of names) {
-    if (await isOfOtherVersion(path.join(folder, name))) outdated.add(name);
-    else if (name.startsWith('file-')) {
-      const key = (await readEntry(folder, name, maxFileEntryBytes).catch(() => undefined))?.meta?.[
-        'pictureKey'
-      ];
-      keyOfFile.set(name, key);
-      if (key !== undefined && filePrefixes.some((prefix) => name.startsWith(prefix))) pictureKeys.add(key);
-    } else if (name.startsWith('video-')) {
-      keyOfFile.set(name, (await readMeta(path.join(folder, name)))?.['pictureKey']);
-    }
+export function entriesOf(
+  named: ReadonlySet<string>,
+  pictureKeys: ReadonlyMap<string, unknown>,
+): readonly string[] {
+  const wanted = new Set(named);
+  const isWanted = (name: string): boolean =>
+    wanted.has(name) || wanted.has(name.slice(0, name.indexOf('-') + 1 + prefixDigits));
+  const pictureOf = (key: unknown): string => LatentCache.picturePrefix(String(key));
+  // Another file that shows the same picture is found by the picture.
+  for (const [name, key] of pictureKeys) {
+    if (name.startsWith('file-') && key !== undefined && isWanted(name)) wanted.add(pictureOf(key));
   }
-  const prefixes = [
-    ...filePrefixes,
-    ...[...pictureKeys].map((key) => LatentCache.picturePrefix(String(key))),
-    ...[...owned.videoIds].map((id) => LatentCache.key('video', id)),
-  ];
-  let removed = 0;
-  for (const name of names) {
-    const isTheirs =
-      pictureKeys.has(keyOfFile.get(name)) || prefixes.some((prefix) => name.startsWith(prefix));
-    if (!isTheirs && !outdated.has(name)) continue;
-    await rm(path.join(folder, name), { force: true });
-    removed++;
-  }
-  return removed;
-}
-
-async function isOfOtherVersion(file: string): Promise<boolean> {
-  const found = await lstat(file).catch(() => undefined);
-  if (!found?.isFile()) return false;
-  const handle = await open(file).catch(() => undefined);
-  try {
-    const start = await handle?.read({ buffer: Buffer.alloc(magic.length) });
-    return start !== undefined && start.buffer.toString('latin1') !== magic;
-  } finally {
-    await handle?.close();
-  }
-}
-
-/** What an entry says about itself, without its tensors. */
-async function readMeta(file: string): Promise<CacheEntry['meta']> {
-  const handle = await open(file).catch(() => undefined);
-  try {
-    const { buffer: start } = (await handle?.read({ buffer: Buffer.alloc(maxFileEntryBytes) })) ?? {};
-    const headerAt = magic.length + digestBytes + headerLengthBytes;
-    const length = start?.readUInt32LE(headerAt - headerLengthBytes) ?? 0;
-    return (JSON.parse(start?.toString('utf8', headerAt, headerAt + length) ?? '') as EntryHeader).meta;
-  } catch {
-    return undefined; // damaged: no job can use it
-  } finally {
-    await handle?.close();
-  }
-}
-
-/**
- * Reads an entry of the disk tier without counting as its use.
- * @returns undefined when it is not intact
- * @throws the file system's error when it is not there
- */
-async function readEntry(folder: string, key: string, maxBytes: number): Promise<CacheEntry | undefined> {
-  const file = path.join(folder, key);
-  const found = await lstat(file);
-  // Foreign: not a regular file (reading a pipe would block), or larger than all entries together.
-  return found.isFile() && found.size <= maxBytes ? decode(key, await readFile(file)) : undefined;
+  return [...pictureKeys]
+    .filter(([name, key]) => isWanted(name) || (key !== undefined && wanted.has(pictureOf(key))))
+    .map(([name]) => name);
 }
 
 function hashOf(parts: readonly (string | number)[]): string {
@@ -334,54 +276,4 @@ function listFiles(folder: string): CacheFile[] {
 function entryBytes({ tensors, meta }: CacheEntry): number {
   const metaBytes = meta ? JSON.stringify(meta).length : 0;
   return Object.values(tensors).reduce((sum, { data }) => sum + data.byteLength, metaBytes);
-}
-
-interface EntryHeader {
-  /** The file's own name: a file that was copied to another one is foreign. */
-  readonly key: string;
-  readonly tensors: readonly (readonly [name: string, dims: readonly number[]])[];
-  readonly meta?: CacheEntry['meta'];
-}
-
-/** magic · SHA-256 of the rest · header length (uint32) · header (JSON) · float32 data in order, little-endian. */
-function encode(key: string, { tensors, meta }: CacheEntry): Uint8Array[] {
-  const shapes = Object.entries(tensors).map(([name, { dims }]) => [name, dims] as const);
-  const header = Buffer.from(
-    JSON.stringify({ key, tensors: shapes, ...(meta ? { meta } : {}) } satisfies EntryHeader),
-  );
-  const length = Buffer.alloc(headerLengthBytes);
-  length.writeUInt32LE(header.byteLength);
-  const body = [length, header, ...Object.values(tensors).map(({ data }) => bytesOf(data))];
-  const hash = createHash('sha256');
-  for (const part of body) hash.update(part);
-  return [Buffer.from(magic), hash.digest(), ...body];
-}
-
-function bytesOf(data: Float32Array): Uint8Array {
-  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-}
-
-/** The entry, or undefined when the bytes are not an intact entry of that key. */
-function decode(key: string, bytes: Buffer): CacheEntry | undefined {
-  const bodyStart = magic.length + digestBytes;
-  if (bytes.byteLength < bodyStart + headerLengthBytes) return undefined;
-  if (bytes.toString('latin1', 0, magic.length) !== magic) return undefined;
-  const body = bytes.subarray(bodyStart);
-  const digest = createHash('sha256').update(body).digest();
-  if (!digest.equals(bytes.subarray(magic.length, bodyStart))) return undefined;
-
-  // The digest matched, so what follows is what encode() wrote.
-  const headerEnd = headerLengthBytes + body.readUInt32LE(0);
-  const header = JSON.parse(body.toString('utf8', headerLengthBytes, headerEnd)) as EntryHeader;
-  if (header.key !== key) return undefined;
-  const tensors: Record<string, FloatTensor> = {};
-  let offset = headerEnd;
-  for (const [name, dims] of header.tensors) {
-    // Copied: a float32 view needs an aligned start.
-    const data = new Float32Array(dims.reduce((product, size) => product * size, 1));
-    bytesOf(data).set(body.subarray(offset, offset + data.byteLength));
-    offset += data.byteLength;
-    tensors[name] = { data, dims };
-  }
-  return { tensors, ...(header.meta ? { meta: header.meta } : {}) };
 }

@@ -133,6 +133,14 @@ export class Keys {
   get forgetting(): string {
     return `${this.prefix}:forgetting`;
   }
+  /** Stream: names of cache entries that every machine has to remove; see uncached.ts. */
+  get uncached(): string {
+    return `${this.prefix}:uncached`;
+  }
+  /** String: how many entries that stream ever had. */
+  get uncachedCount(): string {
+    return `${this.prefix}:uncachedcount`;
+  }
   /** Hash webhook id → JSON {userKey, url, createdAt, isDisabled}. */
   get webhooks(): string {
     return `${this.prefix}:webhooks`;

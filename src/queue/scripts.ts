@@ -76,6 +76,7 @@ const scripts = {
   settle: script('settle', { sole: ['endings', 'grants', 'pending'], own: ['job', 'used'] }),
   transition: script('transition', { sole: ['failures', 'grants', 'vfinish', 'vtime'], own: placesOfJob }),
   turn: script('turn', { sole: ['presets'], own: [], stems: ['job', 'waiting'] }),
+  uncache: script('uncache', { sole: ['uncached', 'uncachedCount'], own: [] }),
   withdraw: script('withdraw', {
     sole: ['grants', 'pending', 'vfinish'],
     own: [...placesOfJob, 'withdrawn'],

@@ -12,7 +12,8 @@ import { splitArguments } from '../../src/commands/animate.ts';
 import { describeExitCodes } from '../../src/commands/exit-codes.ts';
 import { findKeptVideo } from '../../src/commands/kept-video.ts';
 import { loadConfig } from '../../src/config.ts';
-import { forgetEntries, LatentCache } from '../../src/inference/latent-cache.ts';
+import { forgetEntries, namesOf } from '../../src/inference/forget-entries.ts';
+import { LatentCache } from '../../src/inference/latent-cache.ts';
 import { loadPack } from '../../src/inference/packs/files.ts';
 import { Artifacts } from '../../src/queue/artifacts.ts';
 import { FolderStorage } from '../../src/storage/folder-storage.ts';
@@ -384,7 +385,8 @@ describe('kinora animate --from a video of a chat', () => {
     expect(unfit.stderr).toContain('There is no option "fps"');
     await artifacts.remove(jobId);
     const pictureKeys = new Set([pictureKey]);
-    await forgetEntries(cacheFolder, { pictureKeys, fileHashes: new Set(), videoIds: new Set([videoId]) });
+    const owned = { pictureKeys, fileHashes: new Set<string>(), videoIds: new Set([videoId]) };
+    await forgetEntries(cacheFolder, namesOf(owned));
     expect(readdirSync(cacheFolder).filter((name) => !name.startsWith('prompt-'))).toEqual([]);
     for (const id of [videoId, jobId, made.videoId]) {
       await expect(find(id)).rejects.toMatchObject({ code: 'VIDEO_NOT_FOUND' });

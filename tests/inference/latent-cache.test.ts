@@ -16,6 +16,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { namesOf } from '../../src/inference/forget-entries.ts';
 import { type CacheEntry, LatentCache } from '../../src/inference/latent-cache.ts';
 
 let root: string;
@@ -54,6 +55,33 @@ async function diskBytes(): Promise<number> {
 }
 
 describe('keeps and finds', () => {
+  it('nothing in memory of what a person deleted, nor of what was made of the same pictures', async () => {
+    const cache = open({ diskBytes: 0 });
+    const [picture, other] = ['a'.repeat(64), 'b'.repeat(64)];
+    const entries: [string, CacheEntry['meta']?][] = [
+      [LatentCache.pictureEntry(picture, 64)],
+      [LatentCache.fileEntry('f1', 'decoder'), { pictureKey: picture }],
+      [LatentCache.fileEntry('f2', 'decoder'), { pictureKey: picture }],
+      [LatentCache.key('video', 'v-1'), { pictureKey: picture }],
+      [LatentCache.pictureEntry(other, 64)],
+      [LatentCache.fileEntry('f3', 'decoder'), { pictureKey: other }],
+      [LatentCache.key('video', 'v-2'), { pictureKey: other }],
+      [LatentCache.key('prompt', 'zoom in')],
+    ];
+    for (const [key, meta] of entries) cache.set(key, { tensors: {}, ...(meta ? { meta } : {}) });
+    const kept = async (): Promise<number[]> => {
+      const found = await Promise.all(entries.map(([key]) => cache.get(key)));
+      return found.flatMap((entry, index) => (entry ? [index] : []));
+    };
+    // All that is known of a job without a video is its picture's file.
+    cache.forget(namesOf({ pictureKeys: new Set(), fileHashes: new Set(['f1']), videoIds: new Set() }));
+    expect(await kept()).toEqual([4, 5, 6, 7]);
+    cache.forget(namesOf({ pictureKeys: new Set(), fileHashes: new Set(), videoIds: new Set(['v-2']) }));
+    expect(await kept()).toEqual([4, 5, 7]);
+    cache.clear();
+    expect(await kept()).toEqual([]);
+  });
+
   it('an entry in memory, bit for bit', async () => {
     const cache = open({ diskBytes: 0 });
     cache.set(keyOf('a'), entryOf(1));

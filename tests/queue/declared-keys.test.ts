@@ -15,6 +15,7 @@ import { moveCommunity } from '../../src/queue/move-community.ts';
 import { Quotas } from '../../src/queue/quota.ts';
 import { claimSchema } from '../../src/queue/schema.ts';
 import { runScript } from '../../src/queue/scripts.ts';
+import { UncachedList } from '../../src/queue/uncached.ts';
 import { WorkerBeat } from '../../src/queue/worker-registry.ts';
 import { eventually, log, openTerms } from '../helpers/queue-harness.ts';
 import { TestRedis } from '../helpers/redis-server.ts';
@@ -138,6 +139,7 @@ async function everything(monitor: Redis): Promise<void> {
   await moveCommunity(redis, keys, 'test:old', 'test:new');
   const own = { cooldown: keys.cooldown('test:ann'), history: keys.history('test:ann') };
   await runScript(redis, 'forget', keys, own, ['test:ann', 1, 'id'], [keys.used(day)]);
+  await new UncachedList(redis, keys).add(['image-1']);
   const beat = new WorkerBeat(redis, keys, 'cpu');
   beat.begin();
   await eventually('the heartbeat', () => calls.some(({ name }) => name === 'beat'), 20_000);

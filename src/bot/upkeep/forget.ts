@@ -5,8 +5,7 @@
  * These stay, or a deletion would undo them:
  * - bans, limits set by admins (allowance, weight), and the audit trail of what admins did;
  * - the credits used today, or every deletion would give a new allowance. Redis drops them within days.
- * These expire by themselves: the picture of a refused request (housekeeping), and what workers hold in memory, which is
- * never written anywhere. Encodings of prompts are named by a hash of their tokens and shared by everyone who wrote the
+ * These expire by themselves: the picture of a refused request (housekeeping). Encodings of prompts are named by a hash of their tokens and shared by everyone who wrote the
  * same; they leave with the cache's age.
  *
  * Knows no platform: messages in a chat belong to the chat.
@@ -14,7 +13,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
-import { forgetEntries } from '../../inference/latent-cache.ts';
+import { forgetEntries, namesOf } from '../../inference/forget-entries.ts';
 import type { Logger } from '../../log.ts';
 import { ApiKeys } from '../../queue/api-keys.ts';
 import type { Artifacts } from '../../queue/artifacts.ts';
@@ -28,6 +27,7 @@ import { rewriteWithoutForgotten } from '../../queue/rewrite.ts';
 import { runScript } from '../../queue/scripts.ts';
 import { Sessions } from '../../queue/sessions.ts';
 import { SignInLinks } from '../../queue/sign-in-links.ts';
+import { UncachedList } from '../../queue/uncached.ts';
 import { Webhooks, webhookQueueName } from '../../queue/webhooks.ts';
 import { workerEntries } from '../../queue/worker-registry.ts';
 
@@ -36,7 +36,7 @@ export interface ForgetTools {
   readonly redis: Redis;
   readonly client: JobClient;
   readonly artifacts: Artifacts;
-  /** Folder of the latent cache's disk tier. */
+  /** Folder of the latent cache's disk tier on this machine; workers remove from theirs what they are told. */
   readonly cacheFolder: string;
   /** Calendar day of the allowance, as QueueTerms.day. */
   readonly day: (now: number) => string;
@@ -127,6 +127,8 @@ class Forgetting {
   /** Jobs whose folders name the user. A Redis that lost its data knows nothing of them. */
   readonly #inFolders = new Set<string>();
   readonly #jobIds = new Set<string>();
+  /** Names of cache entries that all machines were told to remove. */
+  readonly #told = new Set<string>();
   #jobs = 0;
   #cancelled = 0;
   #folders = 0;
@@ -150,6 +152,7 @@ class Forgetting {
     }
     if (this.#ended.size > 0) {
       await sleep(cacheSettlesMs);
+      this.#told.clear();
       await this.#removeCacheEntries();
     }
     await this.#tools.artifacts.uploads.forget(this.#userKey);
@@ -224,11 +227,16 @@ class Forgetting {
   }
 
   async #removeCacheEntries(): Promise<void> {
-    this.#cacheEntries += await forgetEntries(this.#tools.cacheFolder, {
+    const names = namesOf({
       pictureKeys: this.#pictureKeys,
       fileHashes: this.#fileHashes,
       videoIds: this.#videoIds,
     });
+    const { redis, client, cacheFolder } = this.#tools;
+    const untold = [...names].filter((name) => !this.#told.has(name));
+    await new UncachedList(redis, client.keys).add(untold);
+    for (const name of untold) this.#told.add(name);
+    this.#cacheEntries += await forgetEntries(cacheFolder, names);
   }
 
   async #removeJob(jobId: string): Promise<boolean> {

@@ -22,6 +22,8 @@ export interface LoadedEngine {
   /** Ids of the packs that are loaded now. */
   loaded(): readonly string[];
   runJob(job: EngineJob, hooks: JobHooks): Promise<EngineResult>;
+  /** Removes from the cache's memory what is named as for forgetEntries, or all. */
+  forget(named: readonly string[] | 'all'): void;
   /** Waits until the cache has reached the disk. */
   close(): Promise<void>;
 }
@@ -63,6 +65,7 @@ export async function loadEngine(options: EngineOptions): Promise<LoadedEngine> 
       });
       return ready.loadMs === 0 ? result : { ...result, timings: { load: ready.loadMs, ...result.timings } };
     },
+    forget: (named) => (named === 'all' ? cache.clear() : cache.forget(new Set(named))),
     close: () => cache.flush(),
   };
 }

@@ -127,6 +127,9 @@ process.on('message', (message: ToEngine) => {
     case 'cancel':
       if (current?.job.id === message.jobId) current.abort.abort();
       return;
+    case 'forget':
+      loaded?.forget(message.named); // a cache that is not there yet holds nothing
+      return;
     case 'stop':
       void leave();
       return;
