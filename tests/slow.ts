@@ -67,6 +67,7 @@ export const slow = [
   'tests/queue/lost-redis.test.ts',
   'tests/queue/metrics.test.ts',
   'tests/queue/network.test.ts',
+  'tests/queue/newer.test.ts',
   'tests/queue/queue.test.ts',
   'tests/queue/redis.test.ts',
   'tests/queue/turns.test.ts',

@@ -6,6 +6,7 @@ import { type CacheEntry, LatentCache } from '../inference/latent-cache.ts';
 import type { Pack } from '../inference/packs/files.ts';
 import { drawnClipSchema } from '../inference/pipelines/drawn-clip.ts';
 import { Artifacts } from '../queue/artifacts.ts';
+import { skipNewer } from '../queue/contract.ts';
 import type { JobFile } from '../queue/job-files.ts';
 import { jobIdSchema } from '../queue/jobs.ts';
 import { type GenerationOptions, generationSchema } from '../request/request.ts';
@@ -79,7 +80,7 @@ async function findJob(
   knownId: string | undefined,
 ): Promise<Origin | undefined> {
   for (const jobId of knownId === undefined ? await artifacts.jobIds() : [knownId]) {
-    if ((await artifacts.readRecord(jobId))?.videoId !== videoId) continue;
+    if ((await artifacts.readRecord(jobId).catch(skipNewer))?.videoId !== videoId) continue;
     const accepted = await artifacts.accepted(jobId);
     const {
       seed,

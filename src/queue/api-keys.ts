@@ -9,7 +9,7 @@ import { KinoraError } from '../errors.ts';
 import { checkOwner } from './checks.ts';
 import { Keys } from './keys.ts';
 import { type Redis, redisTime } from './redis.ts';
-import { readJson } from './stored-json.ts';
+import { readJson, readOfAny, readUnlessNewer, writeJson } from './stored-json.ts';
 
 /** What a key may do: make videos and ask for one's own, or what admins do. */
 export const apiKeyScopes = ['use', 'admin'] as const;
@@ -23,6 +23,8 @@ const storedSchema = z.object({
   hash: z.string(),
   createdAt: z.number(),
 });
+
+const ownedSchema = storedSchema.pick({ userKey: true, createdAt: true });
 
 export interface ApiKey extends Omit<z.infer<typeof storedSchema>, 'hash'> {
   readonly id: string;
@@ -72,15 +74,18 @@ export class ApiKeys {
       createdAt: now ?? (await redisTime(this.#redis)),
     };
     const stored = { ...key, hash: hashOf(secret).toString('hex') } satisfies z.infer<typeof storedSchema>;
-    await this.#redis.hset(this.#key, id, JSON.stringify(stored));
+    await this.#redis.hset(this.#key, id, writeJson(stored));
     return { key: { id, ...key }, token: `kinora_${id}_${secret}` };
   }
 
-  /** The key that a token belongs to, or undefined when it is none, or was revoked. */
+  /**
+   * The key that a token belongs to, or undefined when it is none, or was revoked.
+   * @throws NewerRecord
+   */
   async find(token: string): Promise<ApiKey | undefined> {
     const [, id, secret] = form.exec(token) ?? [];
     if (id === undefined || secret === undefined) return undefined;
-    const stored = readJson((await this.#redis.hget(this.#key, id)) ?? '', storedSchema);
+    const stored = readUnlessNewer((await this.#redis.hget(this.#key, id)) ?? '', storedSchema);
     if (!stored) return undefined;
     const { hash, ...key } = stored;
     const expected = Buffer.from(hash, 'hex');
@@ -107,9 +112,9 @@ export class ApiKeys {
 
   /** Revokes the keys that a user had at a time. */
   async revokeOf(userKey: string, createdBefore: number): Promise<void> {
-    const theirs = (await this.list()).filter(
-      (key) => key.userKey === userKey && key.createdAt <= createdBefore,
-    );
-    for (const { id } of theirs) await this.revoke(id);
+    for (const [id, text] of Object.entries(await this.#redis.hgetall(this.#key))) {
+      const owned = readOfAny(text, ownedSchema);
+      if (owned?.userKey === userKey && owned.createdAt <= createdBefore) await this.revoke(id);
+    }
   }
 }

@@ -1,14 +1,15 @@
 /**
  * The files of a job, in one folder named after it: the picture that came in, the request that was accepted, the video
  * that goes out, the record that says the video is complete, and the mark that says the job was answered. With request
- * and mark, a Redis that has forgotten a job neither loses its answer nor gives it twice. Knows no Redis, no model, and not
- * where the folders lie.
+ * and mark, a Redis that has forgotten a job neither loses its answer nor gives it twice. What reads notes throws NewerRecord
+ * where a newer version wrote them. Knows no Redis, no model, and not where the folders lie.
  */
 import type { Readable } from 'node:stream';
 import { z } from 'zod';
 import { type FreeSpace, whatIsFull } from '../disk-space.ts';
 import { KinoraError } from '../errors.ts';
 import type { ByteRange, Links, Place, Storage, StoredFile, StoredFolder } from '../storage/storage.ts';
+import { firstContract } from './contract.ts';
 import {
   fileNames,
   isJobFileName,
@@ -27,7 +28,7 @@ import {
   outcomeSchema,
   storedRequestSchema,
 } from './jobs.ts';
-import { readJson } from './stored-json.ts';
+import { readUnlessNewer, writeJson } from './stored-json.ts';
 import { isUpload, Uploads } from './uploads.ts';
 
 /** What lies in the folder of one job. */
@@ -200,7 +201,8 @@ export class Artifacts {
 
   /** Writes down that a request was accepted, before its person hears so. */
   async storeAccepted(request: JobRequest, acceptedAt: number): Promise<void> {
-    await this.#storeNote(request.id, noteNames.accepted, { acceptedAt, request });
+    const { contract = firstContract } = request;
+    await this.#storeNote(request.id, noteNames.accepted, { contract, acceptedAt, request });
   }
 
   /** Writes down how a job was answered, before the ledger hears so. */
@@ -233,13 +235,13 @@ export class Artifacts {
   }
 
   /** @returns false for a folder that is gone, and stays gone: its person deleted their data */
-  async #storeNote(jobId: string, name: string, note: unknown): Promise<boolean> {
-    return await this.#storage.put(placeOf(jobId, name), JSON.stringify(note), 'beside others');
+  async #storeNote(jobId: string, name: string, note: object): Promise<boolean> {
+    return await this.#storage.put(placeOf(jobId, name), writeJson(note), 'beside others');
   }
 
   async #readNote<T>(jobId: string, name: string, schema: z.ZodType<T>): Promise<T | undefined> {
     const text = (await this.#storage.read(placeOf(jobId, name)))?.toString() ?? '';
-    return readJson(text, schema);
+    return readUnlessNewer(text, schema);
   }
 
   /** Marks the video as complete. Written last: whoever sees the record may use the video. */

@@ -4,7 +4,7 @@ import { KinoraError } from '../errors.ts';
 import { type AuditTrail, checkReason } from './audit.ts';
 import { checkOwner, type Target } from './checks.ts';
 import { redisTime } from './redis.ts';
-import { readJson } from './stored-json.ts';
+import { readJson, writeJson } from './stored-json.ts';
 
 const banMs = { min: 1, max: 10 * 366 * 86_400_000 } as const;
 /** How long a ban can be made that ends. */
@@ -63,7 +63,7 @@ export class Bans {
       change: 'set',
       key: this.#trail.keys.bans,
       field: checkOwner(owner.key),
-      value: JSON.stringify(ban),
+      value: writeJson(ban),
       reason,
       now,
     });

@@ -8,6 +8,7 @@ import { withDeadline } from '../deadline.ts';
 import type { Logger } from '../log.ts';
 import type { Generation } from '../request/request.ts';
 import { retry } from '../retry.ts';
+import { firstContract } from './contract.ts';
 import { type KeptProgress, keptProgress, publishEvent, type QueueEvent, subscribeEvents } from './events.ts';
 import { History } from './history.ts';
 import { deliverQueueName, type JobRequest, type QueueData } from './jobs.ts';
@@ -34,7 +35,7 @@ export interface CostedJob {
 }
 
 /** What says in which queue of BullMQ a job is. */
-type QueuedJob = Pick<WaitingJob, 'id' | 'model'>;
+type QueuedJob = Pick<WaitingJob, 'id' | 'model' | 'contract'>;
 
 export interface QueueTerms {
   /** Credits of one job, and its length for the fair order of the queue. */
@@ -232,7 +233,8 @@ export class JobClient {
     }
     if (admission.decision !== 'accepted') return admission;
     await this.#enqueue(request, admission.priority, now);
-    const job = { id: request.id, preset: generation.preset, model: request.model };
+    const { id, model, contract } = request;
+    const job = { id, preset: generation.preset, model, contract };
     const position = (await this.timeLeft.position(job)) ?? { ahead: 0 };
     const cost = this.#terms.cost(request);
     return { decision: 'accepted', position, cost, left: admission.left + admission.granted };
@@ -250,17 +252,18 @@ export class JobClient {
 
   /** Puts the flow of an admitted job into BullMQ; adding what is there already changes nothing. */
   async #enqueue(job: QueuedJob, priority: number, now?: number): Promise<void> {
-    const { id: jobId, model } = job;
+    const { id: jobId, model, contract = firstContract } = job;
+    const data: QueueData = { jobId, contract };
     await this.#flows.add({
       name: 'deliver',
       queueName: deliverQueueName,
-      data: { jobId } satisfies QueueData,
+      data,
       opts: { jobId, ...deliverOptions },
       children: [
         {
           name: 'generate',
           queueName: generateQueueOf(model),
-          data: { jobId } satisfies QueueData,
+          data,
           opts: {
             jobId,
             priority: Math.min(priority, maxPriority),
@@ -303,7 +306,7 @@ export class JobClient {
     if ((await this.#deliverQueue.getJobState(jobId)) === 'waiting-children') {
       await this.#deliverQueue.remove(jobId);
     }
-    await this.#deliverQueue.add('deliver', { jobId }, { jobId, ...deliverOptions });
+    await this.#deliverQueue.add('deliver', { jobId, contract: firstContract }, { jobId, ...deliverOptions });
   }
 
   /** Lets the answer of a job that ended while it waited go out at once, not when its turn to be generated comes. */

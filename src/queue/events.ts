@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { jobIdSchema } from './jobs.ts';
 import type { Keys } from './keys.ts';
 import type { Redis } from './redis.ts';
-import { readJson } from './stored-json.ts';
+import { readJson, writeJson } from './stored-json.ts';
 
 /** Of a running job. */
 export const phases = ['loading', 'encoding', 'denoising', 'decoding', 'finishing'] as const;
@@ -42,7 +42,7 @@ const phasesBefore: readonly ProgressEvent['phase'][] = ['loading', 'encoding'];
 
 /** Publishes progress, and keeps the latest of each job for those who were not listening. */
 export function publishProgress(redis: Redis, keys: Keys, event: ProgressEvent): void {
-  const text = JSON.stringify(event);
+  const text = writeJson(event);
   const key = keys.progress(event.jobId);
   const isBegun = !phasesBefore.includes(event.phase);
   // Kept first: whoever hears of it may look it up.
@@ -63,7 +63,7 @@ export async function keptProgress(
 }
 
 export function publishEvent(redis: Redis, channel: string, event: QueueEvent): void {
-  redis.publish(channel, JSON.stringify(event)).catch(() => {}); // best effort by contract
+  redis.publish(channel, writeJson(event)).catch(() => {}); // best effort by contract
 }
 
 /**

@@ -1,12 +1,13 @@
 /**
- * The contract of a job: what a chat adapter submits, what the ledger keeps, and what the two BullMQ queues carry.
- * Every reader parses with these schemas. Knows no platform, no Redis and no model.
+ * A job: what a chat adapter submits, what the ledger keeps, and what the two BullMQ queues carry. Every reader parses
+ * with these schemas. Knows no platform, no Redis and no model.
  */
 import { z } from 'zod';
 import { errorDetailSchema } from '../error-details.ts';
 import { type ErrorCode, errorCatalogue } from '../errors.ts';
 import { generationSchema } from '../request/request.ts';
 import { understoodSchema } from '../request/understood.ts';
+import { assertKnown, contractField } from './contract.ts';
 import { modelIdSchema } from './models.ts';
 
 /** "<platform>:<id>", for example "discord:8035…". */
@@ -22,6 +23,11 @@ const mostRoles = 500;
 export const waysAgain = ['reroll', 'remix', 'subtle', 'strong', 'extend'] as const;
 
 export const jobRequestSchema = z.object({
+  /**
+   * The lowest contract whose workers make of it what is meant. Whoever fills a field that came after the first contract,
+   * and that changes what is made, says the contract of that field.
+   */
+  contract: contractField,
   id: jobIdSchema,
   userKey: platformKey,
   /** What the person is called, for those who administer Kinora. */
@@ -123,7 +129,8 @@ export const artifactSchema = z.object({
 export type Artifact = z.infer<typeof artifactSchema>;
 
 export const failureSchema = z.object({
-  code: z.enum(errorCodes),
+  /** One that another version knows is told as a fault: the person has to hear that there is no video. */
+  code: z.enum(errorCodes).catch('INTERNAL'),
   message: z.string(),
   /** A detail of another version is left out: the code says enough. */
   detail: errorDetailSchema.optional().catch(undefined),
@@ -131,7 +138,13 @@ export const failureSchema = z.object({
 export type Failure = z.infer<typeof failureSchema>;
 
 /** Queue data stays small: everything about the job is in the ledger under its id. */
-export const queueDataSchema = z.object({ jobId: jobIdSchema });
-export type QueueData = z.infer<typeof queueDataSchema>;
+const queueDataSchema = z.object({ contract: contractField, jobId: jobIdSchema });
+export type QueueData = z.input<typeof queueDataSchema>;
+
+/** @throws NewerRecord */
+export function readQueueData(data: unknown): { readonly jobId: string } {
+  assertKnown(data);
+  return queueDataSchema.parse(data);
+}
 
 export const deliverQueueName = 'deliver';

@@ -4,6 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
+import { assertKnown, firstContract } from './contract.ts';
 import { placesOfJob, runJobScript } from './job-scripts.ts';
 import {
   type Artifact,
@@ -84,6 +85,8 @@ export type CancelAnswer = 'unknown' | 'forbidden' | 'finished' | 'cancelled' | 
 export interface LedgerEntry {
   readonly id: string;
   readonly request: z.output<typeof jobRequestSchema>;
+  /** As its request says it; the first one where it is absent. */
+  readonly contract?: number;
   readonly state: (typeof jobStates)[number];
   readonly preset: string;
   /** Absent in jobs that were made before there were several, or while none was known. */
@@ -109,6 +112,8 @@ export interface LedgerEntry {
 /** What says where a job waits. */
 export interface WaitingJob extends JobKind {
   readonly id: string;
+  /** The first one where it is absent. */
+  readonly contract?: number | undefined;
 }
 
 /** The latest jobs of one user, and of all, among which pending ones are searched. */
@@ -164,6 +169,7 @@ export class Ledger {
       ...(community ? { community } : {}),
       roles: parsed.roleKeys,
       preset: parsed.generation.preset,
+      contract: parsed.contract,
       ...(parsed.madeFrom ? { madeFrom: parsed.madeFrom.jobId } : {}),
       data: JSON.stringify(parsed),
     });
@@ -279,6 +285,7 @@ export class Ledger {
     return z.int().parse(await runScript(this.#redis, 'repair', this.keys, { set }, []));
   }
 
+  /** @throws NewerRecord */
   async read(jobId: string): Promise<LedgerEntry | undefined> {
     const fields = await this.#redis.hgetall(this.keys.job(jobId));
     return fields['state'] ? parseEntry(jobId, fields) : undefined;
@@ -374,10 +381,18 @@ function parseEntry(id: string, fields: Record<string, string>): LedgerEntry {
     const text = fields[name];
     return text === undefined ? {} : ({ [name]: parse(text) } as { [key in K]?: V });
   };
-  const request = storedRequestSchema.parse(JSON.parse(fields['request'] ?? ''));
+  // Before the parts of it, which a later contract may write in another way.
+  assertKnown({ contract: Number(fields['contract'] ?? firstContract) });
+  const stored = <T>(text: string, schema: z.ZodType<T>): T => {
+    const record: unknown = JSON.parse(text);
+    assertKnown(record);
+    return schema.parse(record);
+  };
+  const request = stored(fields['request'] ?? '', storedRequestSchema);
   return {
     id,
     request,
+    contract: request.contract,
     ...(request.model === undefined ? {} : { model: request.model }),
     state: z.enum(jobStates).parse(fields['state']),
     preset: fields['preset'] ?? '',
@@ -393,7 +408,7 @@ function parseEntry(id: string, fields: Record<string, string>): LedgerEntry {
     ...optional('worker', String),
     ...optional('cancelRequestedBy', String),
     ...optional('deliveredAt', Number),
-    ...optional('artifact', (text) => artifactSchema.parse(JSON.parse(text))),
-    ...optional('failure', (text) => failureSchema.parse(JSON.parse(text))),
+    ...optional('artifact', (text) => stored(text, artifactSchema)),
+    ...optional('failure', (text) => stored(text, failureSchema)),
   };
 }

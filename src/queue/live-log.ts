@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { onLogLine } from '../log.ts';
 import { Keys } from './keys.ts';
 import { connectRedis, type Redis, type RedisAddress } from './redis.ts';
-import { readJson } from './stored-json.ts';
+import { readJson, writeJson } from './stored-json.ts';
 
 /** Of all processes together. */
 const mostKept = 2_000;
@@ -88,7 +88,7 @@ export class LogSharing {
   #hold(line: string): void {
     const entry = entryOf(line);
     if (!entry) return;
-    this.#held.push(JSON.stringify(entry));
+    this.#held.push(writeJson(entry));
     if (this.#held.length > mostHeld) {
       this.#held.shift();
       this.#dropped++;
@@ -107,7 +107,7 @@ export class LogSharing {
   async #write(): Promise<void> {
     this.#isWriting = true;
     const lines = this.#held.splice(0);
-    if (this.#dropped > 0) lines.unshift(JSON.stringify(droppedEntry(this.#dropped)));
+    if (this.#dropped > 0) lines.unshift(writeJson(droppedEntry(this.#dropped)));
     this.#dropped = 0;
     const batch = this.#redis.pipeline();
     for (const line of lines) batch.xadd(this.#key, 'MAXLEN', '~', mostKept, '*', 'line', line);

@@ -2,9 +2,10 @@
 import { z } from 'zod';
 import { Keys } from './keys.ts';
 import type { Redis } from './redis.ts';
-import { readJson } from './stored-json.ts';
+import { readJson, readUnlessNewer, writeJson } from './stored-json.ts';
 
-const profileSchema = z.object({
+// Loose: as in webhooks.ts.
+const profileSchema = z.looseObject({
   name: z.string(),
   /** As the chat tells it; absent for those who are in none. */
   locale: z.string().optional(),
@@ -29,8 +30,9 @@ export class Profiles {
     this.#key = keys.profiles;
   }
 
+  /** @throws NewerRecord */
   async read(userKey: string): Promise<Profile | undefined> {
-    return readJson((await this.#redis.hget(this.#key, userKey)) ?? '', profileSchema);
+    return readUnlessNewer((await this.#redis.hget(this.#key, userKey)) ?? '', profileSchema);
   }
 
   /** Of these users, by userKey; those without a profile are left out. */
@@ -54,8 +56,13 @@ export class Profiles {
     return profiles;
   }
 
-  async store(userKey: string, profile: Profile): Promise<void> {
-    await this.#redis.hset(this.#key, userKey, JSON.stringify(profile));
+  /** @throws NewerRecord */
+  async store(
+    userKey: string,
+    { name, locale }: { readonly name: string; readonly locale?: string },
+  ): Promise<void> {
+    const stored = await this.read(userKey);
+    await this.#redis.hset(this.#key, userKey, writeJson({ ...stored, name, locale }));
   }
 
   async remove(userKey: string): Promise<void> {

@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { type ApiKeyScope, apiKeyScopes } from './api-keys.ts';
 import { Keys } from './keys.ts';
 import { type Redis, redisTime } from './redis.ts';
-import { readJson } from './stored-json.ts';
+import { readJson, readUnlessNewer, writeJson } from './stored-json.ts';
 
 const storedSchema = z.object({
   userKey: z.string(),
@@ -64,7 +64,7 @@ export class Sessions {
     const index = this.#keys.sessions(userKey);
     await this.#redis
       .multi()
-      .set(this.#keys.session(hash), JSON.stringify(stored), 'PXAT', stored.expiresAt)
+      .set(this.#keys.session(hash), writeJson(stored), 'PXAT', stored.expiresAt)
       .zremrangebyscore(index, '-inf', now)
       .zadd(index, stored.expiresAt, hash)
       .pexpireat(index, stored.expiresAt)
@@ -72,10 +72,13 @@ export class Sessions {
     return { session: { id: hash.slice(0, idLength), ...stored }, token };
   }
 
-  /** The session that a token belongs to, or undefined when it is none, has ended or was revoked. */
+  /**
+   * The session that a token belongs to, or undefined when it is none, has ended or was revoked.
+   * @throws NewerRecord
+   */
   async find(token: string): Promise<Session | undefined> {
     const hash = hashOfToken(token);
-    return hash === undefined ? undefined : await this.#read(hash);
+    return hash === undefined ? undefined : await this.#read(hash, readUnlessNewer);
   }
 
   /** Newest first. */
@@ -106,8 +109,8 @@ export class Sessions {
     return revoked;
   }
 
-  async #read(hash: string): Promise<Session | undefined> {
-    const stored = readJson((await this.#redis.get(this.#keys.session(hash))) ?? '', storedSchema);
+  async #read(hash: string, read: typeof readJson = readJson): Promise<Session | undefined> {
+    const stored = read((await this.#redis.get(this.#keys.session(hash))) ?? '', storedSchema);
     return stored && { id: hash.slice(0, idLength), ...stored };
   }
 

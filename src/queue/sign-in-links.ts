@@ -11,7 +11,7 @@ import { Keys } from './keys.ts';
 import { nameIn, nameLength } from './profiles.ts';
 import { type Redis, redisTime } from './redis.ts';
 import { hashOfToken, newToken } from './sessions.ts';
-import { readJson } from './stored-json.ts';
+import { readJson, readUnlessNewer, writeJson } from './stored-json.ts';
 
 /** Who keeps this machine: a user of their own, in no chat. */
 export const ownerKey = 'web:owner';
@@ -99,16 +99,17 @@ export class SignInLinks {
     return { invitation: { id: hash.slice(0, idLength), ...link }, token };
   }
 
-  /** What a link is for, while it can be used. */
+  /** What a link is for, while it can be used. @throws NewerRecord */
   async look(token: string): Promise<SignInLink | undefined> {
     const hash = hashOfToken(token);
-    return hash === undefined ? undefined : await this.#read(hash);
+    return hash === undefined ? undefined : await this.#read(hash, readUnlessNewer);
   }
 
-  /** Uses a link up: of several calls at once, one gets it. */
+  /** Uses a link up: of several calls at once, one gets it. @throws NewerRecord, and the link stays */
   async use(token: string): Promise<(SignInLink & { readonly userKey: string }) | undefined> {
     const hash = hashOfToken(token);
     if (hash === undefined) return undefined;
+    await this.#read(hash, readUnlessNewer);
     const link = readJson((await this.#redis.getdel(this.#keys.signIn(hash))) ?? '', storedSchema);
     await this.#redis.zrem(this.#keys.invitations, hash);
     return link && { ...link, userKey: link.userKey ?? newUser() };
@@ -156,7 +157,7 @@ export class SignInLinks {
       createdAt: now,
       expiresAt: now + forMs,
     };
-    await this.#redis.set(this.#keys.signIn(hash), JSON.stringify(link), 'PXAT', link.expiresAt);
+    await this.#redis.set(this.#keys.signIn(hash), writeJson(link), 'PXAT', link.expiresAt);
     if (userKey !== undefined) {
       const before = await this.#redis.getset(this.#keys.signInOf(userKey), hash);
       await this.#redis.pexpireat(this.#keys.signInOf(userKey), link.expiresAt);
@@ -165,8 +166,8 @@ export class SignInLinks {
     return { token, hash, link };
   }
 
-  async #read(hash: string): Promise<SignInLink | undefined> {
-    return readJson((await this.#redis.get(this.#keys.signIn(hash))) ?? '', storedSchema);
+  async #read(hash: string, read: typeof readJson = readJson): Promise<SignInLink | undefined> {
+    return read((await this.#redis.get(this.#keys.signIn(hash))) ?? '', storedSchema);
   }
 
   async #remove(hash: string): Promise<boolean> {

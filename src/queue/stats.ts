@@ -48,7 +48,7 @@ export async function queueStats(redis: Redis, keys: Keys, day: string): Promise
   for (const [index, kind] of kinds.entries()) {
     const { model } = readKind(kind);
     const count = counts[index] ?? 0;
-    if (model === undefined || count === 0 || !isStranded(model, serving)) continue;
+    if (model === undefined || count === 0 || !isStranded({ model }, serving)) continue;
     stranded.set(model, (stranded.get(model) ?? 0) + count);
   }
   return {

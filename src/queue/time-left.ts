@@ -5,7 +5,14 @@ import type { Keys } from './keys.ts';
 import type { Ledger, LedgerEntry, WaitingJob } from './ledger.ts';
 import { type JobKind, kindName, readKind } from './models.ts';
 import { type Redis, redisTime } from './redis.ts';
-import { canMake, isServing, isStranded, type WorkerEntry, workerEntries } from './worker-registry.ts';
+import {
+  canMake,
+  isServing,
+  isStranded,
+  type Needs,
+  type WorkerEntry,
+  workerEntries,
+} from './worker-registry.ts';
 
 /** Where a waiting job stands in the queue. */
 export interface QueuePosition {
@@ -13,7 +20,7 @@ export interface QueuePosition {
   readonly ahead: number;
   /** Milliseconds until its video, by what recent jobs took on the workers' devices; undefined while there is no history. */
   readonly leftMs?: number;
-  /** Workers live, and none of them has its model: it waits until one comes that has. */
+  /** Workers live, and none of them can make it: it waits until one comes that has its model and understands its contract. */
   readonly isStranded?: true;
   /** Milliseconds until one of the workers that have its model ends its quiet hours: until then none begins a job. */
   readonly quietMs?: number;
@@ -51,18 +58,17 @@ export class TimeLeft {
   /** @param all jobs that are served before, by the names of their kinds */
   async #placeOf(
     all: ReadonlyMap<string, number>,
-    own: JobKind,
+    own: JobKind & Needs,
     living: readonly WorkerEntry[],
   ): Promise<QueuePosition> {
-    const able = living.filter((worker) => canMake(worker, own.model));
+    const able = living.filter((worker) => canMake(worker, own));
     // Jobs for which none of these workers has the model are in nobody's way.
     const waiting = [...all].map(([name, count]) => ({ kind: readKind(name), name, count }));
     const ahead = waiting.filter(
-      ({ kind, count }) =>
-        count > 0 && (able.length === 0 || able.some((worker) => canMake(worker, kind.model))),
+      ({ kind, count }) => count > 0 && (able.length === 0 || able.some((worker) => canMake(worker, kind))),
     );
     const total = ahead.reduce((sum, { count }) => sum + count, 0);
-    if (isStranded(own.model, living)) return { ahead: total, isStranded: true };
+    if (isStranded(own, living)) return { ahead: total, isStranded: true };
     const devices = await this.#devicesOf(able);
     const rateOf = (name: string) => jobsPerMs(this.#redis, this.#keys, name, devices);
     const rate = await rateOf(kindName(own));
@@ -96,10 +102,10 @@ export class TimeLeft {
     const progress = await keptProgress(this.#redis, this.#keys, jobId);
     if (progress?.latest.leftMs !== undefined) return progress.latest.leftMs;
     // It has not said so yet: as long as such jobs take, less the time since its start.
-    const known = entry ?? (await this.#ledger.read(jobId));
+    const known = entry ?? (await this.#ledger.readAll([jobId]))[0];
     if (known?.startedAt === undefined) return undefined;
     const living = await this.#living();
-    const devices = await this.#devicesOf(living.filter((worker) => canMake(worker, known.model)));
+    const devices = await this.#devicesOf(living.filter((worker) => canMake(worker, known)));
     const rate = await jobsPerMs(this.#redis, this.#keys, kindName(known), devices);
     return rate && Math.max(0, devices.length / rate - ((await redisTime(this.#redis)) - known.startedAt));
   }
@@ -117,8 +123,7 @@ export class TimeLeft {
     const running = await this.#rests(living.filter((_, index) => areOwn[index] === 1));
     if (running.length > 0) return Math.min(...running);
     const ids = (await this.#redis.smembers(set)).slice(0, lookedAt);
-    const entries = await Promise.all(ids.map((id) => this.#ledger.read(id)));
-    const [first] = entries.flatMap((entry) => entry ?? []).toSorted((a, b) => a.priority - b.priority);
+    const [first] = (await this.#ledger.readAll(ids)).toSorted((a, b) => a.priority - b.priority);
     return first && (await this.position(first))?.leftMs;
   }
 

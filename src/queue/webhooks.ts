@@ -3,15 +3,18 @@ import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import { Keys } from './keys.ts';
 import { type Redis, redisTime } from './redis.ts';
-import { readJson } from './stored-json.ts';
+import { readJson, readOfAny, readUnlessNewer, writeJson } from './stored-json.ts';
 
-const storedSchema = z.object({
+// Loose: what a version with more fields wrote keeps them when this one writes it anew.
+const storedSchema = z.looseObject({
   userKey: z.string(),
   url: z.string(),
   createdAt: z.number(),
   /** Its server said that it is gone. */
   isDisabled: z.boolean(),
 });
+
+const ownedSchema = storedSchema.pick({ userKey: true, createdAt: true });
 
 export interface Webhook extends z.infer<typeof storedSchema> {
   readonly id: string;
@@ -50,8 +53,9 @@ export class Webhooks {
     return await redisTime(this.#redis);
   }
 
+  /** @throws NewerRecord */
   async read(id: string): Promise<Webhook | undefined> {
-    const stored = readJson((await this.#redis.hget(this.#key, id)) ?? '', storedSchema);
+    const stored = readUnlessNewer((await this.#redis.hget(this.#key, id)) ?? '', storedSchema);
     return stored && { id, ...stored };
   }
 
@@ -75,11 +79,13 @@ export class Webhooks {
 
   /** Removes those that a user had at a time. */
   async removeOf(userKey: string, createdBefore: number): Promise<void> {
-    const theirs = (await this.of(userKey)).filter(({ createdAt }) => createdAt <= createdBefore);
-    for (const { id } of theirs) await this.remove(id);
+    for (const [id, text] of Object.entries(await this.#redis.hgetall(this.#key))) {
+      const owned = readOfAny(text, ownedSchema);
+      if (owned?.userKey === userKey && owned.createdAt <= createdBefore) await this.remove(id);
+    }
   }
 
   async #store({ id, ...stored }: Webhook): Promise<void> {
-    await this.#redis.hset(this.#key, id, JSON.stringify(stored));
+    await this.#redis.hset(this.#key, id, writeJson(stored));
   }
 }

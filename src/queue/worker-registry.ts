@@ -3,10 +3,11 @@ import { randomUUID } from 'node:crypto';
 import { readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { z } from 'zod';
+import { contract, contractField, firstContract } from './contract.ts';
 import type { Keys } from './keys.ts';
 import { type Redis, redisTime } from './redis.ts';
 import { runScript } from './scripts.ts';
-import { readJson } from './stored-json.ts';
+import { readJson, writeJson } from './stored-json.ts';
 
 const beatEveryMs = 2_000;
 const aliveForMs = 10_000;
@@ -52,6 +53,8 @@ export const workerSchema = z.object({
   host: z.string(),
   jobId: z.string().nullable(),
   device: z.string(),
+  /** The latest contract that it understands: it leaves jobs of later ones to others. */
+  reads: contractField,
   /** Takes jobs, and does not still load its model for the first time. */
   isServing: z.boolean().default(true),
   /** The models that it makes clips with; the first also makes those that name none. */
@@ -103,17 +106,28 @@ export async function countLiveWorkers(redis: Redis, keys: Keys): Promise<number
 export const isServing = ({ entry, alive }: { entry: WorkerEntry; alive: boolean }): boolean =>
   alive && entry.isServing;
 
-/** Whether its worker makes clips of a model, or of any where the job has none. */
-export function canMake({ models }: Pick<WorkerEntry, 'models'>, model: string | undefined): boolean {
-  return model === undefined || models.includes(model);
+/** What a worker needs for a job. */
+export interface Needs {
+  /** Absent where any model will do. */
+  readonly model?: string | undefined;
+  /** The first one where it is absent. */
+  readonly contract?: number | undefined;
+}
+
+/** Whether its worker makes such clips. */
+export function canMake(
+  { models, reads }: Pick<WorkerEntry, 'models' | 'reads'>,
+  { model, contract: needed = firstContract }: Needs,
+): boolean {
+  return needed <= reads && (model === undefined || models.includes(model));
 }
 
 /**
- * Jobs of this model wait until a worker comes that has it: workers take jobs, and none of them can make these.
+ * Such jobs wait until a worker comes that can make them: workers take jobs, and none of them can make these.
  * @param serving all that take jobs
  */
-export function isStranded(model: string | undefined, serving: readonly WorkerEntry[]): boolean {
-  return serving.length > 0 && !serving.some((worker) => canMake(worker, model));
+export function isStranded(job: Needs, serving: readonly WorkerEntry[]): boolean {
+  return serving.length > 0 && !serving.some((worker) => canMake(worker, job));
 }
 
 /** What a worker tells of its models. */
@@ -176,13 +190,14 @@ export class WorkerBeat {
       host: processSpace(),
       jobId: this.#jobId,
       device: this.#device,
+      reads: contract,
       isServing: this.#isServing,
       models: [...this.#models.models],
       loaded: [...this.#models.loaded()],
       quietMs: this.#models.quietMs?.() ?? 0,
       ...(this.#vitals ? { vitals: this.#vitals() } : {}),
     };
-    const beat = JSON.stringify(entry);
+    const beat = writeJson(entry);
     runScript(this.#redis, 'beat', this.#keys, {}, [this.id, beat]).catch(() => {}); // the next beat tries again
   }
 

@@ -15,6 +15,7 @@ import {
 } from 'fastify-type-provider-zod';
 import type { Logger } from '../log.ts';
 import { ApiKeys } from '../queue/api-keys.ts';
+import { NewerRecord } from '../queue/contract.ts';
 import type { Keys } from '../queue/keys.ts';
 import { Profiles } from '../queue/profiles.ts';
 import type { Redis } from '../queue/redis.ts';
@@ -218,6 +219,7 @@ const problemsByStatus: Readonly<Record<number, HttpProblem>> = {
 
 function problemOf(error: unknown): Problem {
   if (error instanceof ProblemError) return error.problem;
+  if (error instanceof NewerRecord) return { kind: 'unavailable' }; // a bot of that version is about to be back
   if (hasZodFastifySchemaValidationErrors(error)) {
     const [first] = error.validation;
     return first ? invalidInput(first) : { kind: 'badRequest' };

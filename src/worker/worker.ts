@@ -8,20 +8,24 @@ import { DelayedError, type Job } from 'bullmq';
 import { isKinoraError, KinoraError, serializeError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Artifacts } from '../queue/artifacts.ts';
+import { NewerRecord } from '../queue/contract.ts';
 import { readCostFactors } from '../queue/cost-factors.ts';
 import { recordDuration, recordLoad } from '../queue/durations.ts';
 import { publishProgress, type QueueEvent, subscribeEvents } from '../queue/events.ts';
 import type { JobFile, JobFiles } from '../queue/job-files.ts';
-import { type Artifact, type QueueData, queueDataSchema } from '../queue/jobs.ts';
+import { type Artifact, type QueueData, readQueueData } from '../queue/jobs.ts';
 import { Keys } from '../queue/keys.ts';
+import { leavingNewer } from '../queue/leave.ts';
 import { type JobEvent, Ledger, type LedgerEntry, type Transition } from '../queue/ledger.ts';
 import { LockRenewal } from '../queue/lock-renewal.ts';
 import { generateQueueOf, kindName } from '../queue/models.ts';
 import { OverdueDelays } from '../queue/overdue-delays.ts';
 import { type Redis, untilRedisCan } from '../queue/redis.ts';
+import { writeJson } from '../queue/stored-json.ts';
 import { presetCredits } from '../queue/terms.ts';
 import { WorkerBeat, workerEntries } from '../queue/worker-registry.ts';
 import { diedHere, Reclaimer } from './reclaim.ts';
+import { defaultWorkerSettings, type WorkerSettings } from './settings.ts';
 import { Turns, TurnWorker } from './turns.ts';
 
 export type Progress = Omit<Extract<QueueEvent, { type: 'progress' }>, 'type' | 'jobId'>;
@@ -32,43 +36,6 @@ export type Generate = (
   files: JobFiles,
   hooks: { readonly signal: AbortSignal; readonly onProgress: (progress: Progress) => void },
 ) => Promise<Artifact>;
-
-export interface WorkerSettings {
-  /** BullMQ's lock; renewed at a third of it. */
-  readonly lockDurationMs: number;
-  readonly stalledIntervalMs: number;
-  /** How often jobs of dead workers are taken back. */
-  readonly reclaimEveryMs: number;
-  /** Deaths of the engine or its ffmpeg under one job before the job is given up. */
-  readonly maxEngineDeaths: number;
-  /** How often a running job checks whether it was cancelled: the message may be lost. */
-  readonly cancelPollMs: number;
-  /** How long a job waits that met a full disk, or a storage that did not answer. */
-  readonly fullDiskWaitMs: number;
-  readonly device: string;
-  /** The models whose jobs it makes; the first also makes those that name none. */
-  readonly models: readonly string[];
-  /** Those of them that are ready: they are preferred among jobs that are about equally next. */
-  readonly loaded: () => readonly string[];
-  /** For how long it begins no job. */
-  readonly quietMs: () => number;
-  /** Credits per preset, for videos that had to be made smaller than they were asked for. */
-  readonly costs: Readonly<Record<string, number>>;
-}
-
-const defaultWorkerSettings: WorkerSettings = {
-  lockDurationMs: 60_000,
-  stalledIntervalMs: 3_000,
-  reclaimEveryMs: 5_000,
-  maxEngineDeaths: 3,
-  cancelPollMs: 1_000,
-  fullDiskWaitMs: 10_000,
-  device: 'cpu',
-  models: [],
-  loaded: () => [],
-  quietMs: () => 0,
-  costs: {},
-};
 
 const takeBackLooks = 100;
 /** Wait of a job that another worker has. */
@@ -252,10 +219,14 @@ export class JobWorker {
   }
 
   async #process(job: Job<QueueData>, token: string | undefined, locks: LockRenewal): Promise<void> {
-    const { jobId } = queueDataSchema.parse(job.data);
+    const jobId = job.id ?? '';
     this.#held = jobId;
     try {
-      await locks.during(jobId, token, () => this.#serve(job, jobId, token));
+      await locks.during(jobId, token, () =>
+        leavingNewer(job, token, this.#log, async () => {
+          await this.#serve(job, readQueueData(job.data).jobId, token);
+        }),
+      );
     } finally {
       this.#held = null;
     }
@@ -327,7 +298,7 @@ export class JobWorker {
       credits === undefined ? undefined : await untilRedisCan(() => readCostFactors(this.#redis, this.#keys));
     const cost = credits && presetCredits(credits, factors?.get(model ?? '') ?? 1);
     const fields = {
-      artifact: JSON.stringify(artifact),
+      artifact: writeJson(artifact),
       ...(cost === undefined ? {} : { cost: String(cost) }),
     };
     await this.#move(jobId, 'generated', fields);
@@ -373,6 +344,10 @@ export class JobWorker {
     const { code, message } = serialized;
     // Delayed until now: unlike moveToWait, this wakes another worker.
     if (reason === 'handback') return await this.#handBack(job, token, 0);
+    if (error instanceof NewerRecord) {
+      await this.#move(jobId, 'handback');
+      throw error;
+    }
     if (reason === 'cancelled') {
       await this.#move(jobId, 'cancelled');
       return;
@@ -398,7 +373,7 @@ export class JobWorker {
         ? serialized
         : { code: 'INTERNAL' as const, message: 'Something broke.' };
     this.#log.error({ jobId, code, err: message }, 'job failed');
-    const { changed } = await this.#move(jobId, 'failed', { failure: JSON.stringify(failure) });
+    const { changed } = await this.#move(jobId, 'failed', { failure: writeJson(failure) });
     // On a disk that is almost full the next job needs the space before housekeeping runs.
     if (changed) await this.#artifacts.removeOutput(jobId).catch(() => {});
   }

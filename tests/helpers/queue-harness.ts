@@ -18,11 +18,14 @@ import type { Artifact, JobRequest } from '../../src/queue/jobs.ts';
 import { Keys } from '../../src/queue/keys.ts';
 import type { LedgerEntry } from '../../src/queue/ledger.ts';
 import { FolderStorage } from '../../src/storage/folder-storage.ts';
-import { type Generate, JobWorker, type WorkerSettings } from '../../src/worker/worker.ts';
+import type { WorkerSettings } from '../../src/worker/settings.ts';
+import { type Generate, JobWorker } from '../../src/worker/worker.ts';
 import { cancelledError } from './cancelled.ts';
 import { TestRedis } from './redis-server.ts';
 
 export const log = createLogger('test', process.env['TEST_LOG'] ?? 'silent');
+
+const ownRoot = fileURLToPath(new URL('../..', import.meta.url));
 
 export const openTerms: QueueTerms = {
   cost: () => 1,
@@ -126,8 +129,9 @@ export class Harness {
   /**
    * A worker in its own process; killed at the end of the test if it still lives.
    * @param clockMs by how much the clock of its machine is ahead
+   * @param root of another version, as other-version.ts makes one
    */
-  async workerProcess(jobMs: number, graceMs = 0, clockMs = 0): Promise<ChildProcess> {
+  async workerProcess(jobMs: number, graceMs = 0, clockMs = 0, root = ownRoot): Promise<ChildProcess> {
     const clock = `const { now } = Date; Date.now = () => now() + ${clockMs};`;
     const child = spawn(
       process.execPath,
@@ -136,7 +140,7 @@ export class Harness {
         createRequire(import.meta.url).resolve('tsx'),
         '--import',
         `data:text/javascript,${encodeURIComponent(clock)}`,
-        fileURLToPath(new URL('./worker-process.ts', import.meta.url)),
+        join(root, 'tests/helpers/worker-process.ts'),
         JSON.stringify(this.server.address),
         join(this.folder, 'jobs'),
         String(jobMs),

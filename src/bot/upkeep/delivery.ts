@@ -15,14 +15,16 @@ import {
   type Failure,
   type Outcome,
   type QueueData,
-  queueDataSchema,
+  readQueueData,
 } from '../../queue/jobs.ts';
 import { Keys } from '../../queue/keys.ts';
+import { leavingNewer } from '../../queue/leave.ts';
 import { Ledger, type LedgerEntry } from '../../queue/ledger.ts';
 import { LockRenewal } from '../../queue/lock-renewal.ts';
 import { LostHandouts } from '../../queue/lost-handouts.ts';
 import { OverdueDelays } from '../../queue/overdue-delays.ts';
 import { type Redis, redisTime, untilRedisCan } from '../../queue/redis.ts';
+import { writeJson } from '../../queue/stored-json.ts';
 import { Periodic } from './periodic.ts';
 
 /** The one final answer of a job. */
@@ -204,12 +206,14 @@ export class DeliveryWorker {
   }
 
   async #process(job: Job<QueueData>, token: string | undefined): Promise<void> {
-    const { jobId } = queueDataSchema.parse(job.data);
+    const jobId = job.id ?? '';
     // When Redis was away for longer than the lock, BullMQ assigns a delivery again that is still being posted.
     if (this.#held.has(jobId)) throw new DeliveryDelayed('It is being posted already.', postedAlreadyMs);
     this.#held.add(jobId);
     try {
-      await this.#locks.during(jobId, token, () => this.#serve(job, jobId));
+      await this.#locks.during(jobId, token, () =>
+        leavingNewer(job, token, this.#log, () => this.#serve(job, readQueueData(job.data).jobId)),
+      );
     } finally {
       this.#held.delete(jobId);
     }
@@ -324,7 +328,7 @@ export class DeliveryWorker {
       if (claim.state === 'cancelled') return { kind: 'cancelled' };
     }
     // BullMQ gave up the generation, or its files are gone: the person still gets one final answer.
-    await this.#ledger.transition(entry.id, 'failed', undefined, { failure: JSON.stringify(lost) });
+    await this.#ledger.transition(entry.id, 'failed', undefined, { failure: writeJson(lost) });
     return { kind: 'failure', failure: lost };
   }
 

@@ -18,6 +18,7 @@ import type { Logger } from '../../log.ts';
 import { ApiKeys } from '../../queue/api-keys.ts';
 import type { Artifacts } from '../../queue/artifacts.ts';
 import type { JobClient } from '../../queue/client.ts';
+import { skipNewer } from '../../queue/contract.ts';
 import { deliverQueueName } from '../../queue/jobs.ts';
 import { SharedLog } from '../../queue/live-log.ts';
 import { generateQueues } from '../../queue/models.ts';
@@ -167,7 +168,7 @@ class Forgetting {
     const { artifacts } = this.#tools;
     const ids = await artifacts.jobIds();
     const look = async (id: string): Promise<void> => {
-      const accepted = await artifacts.accepted(id);
+      const accepted = await artifacts.accepted(id).catch(skipNewer);
       const isTheirs = accepted?.request.userKey === this.#userKey && accepted.acceptedAt <= this.#wishedAt;
       if (isTheirs) this.#inFolders.add(id);
     };
@@ -217,7 +218,7 @@ class Forgetting {
   async #findCacheEntries(jobId: string): Promise<void> {
     const { artifacts, client } = this.#tools;
     const entry = await client.ledger.read(jobId).catch(() => undefined); // of a version that this one cannot read
-    for (const artifact of [entry?.artifact, await artifacts.readRecord(jobId)]) {
+    for (const artifact of [entry?.artifact, await artifacts.readRecord(jobId).catch(skipNewer)]) {
       if (artifact) this.#videoIds.add(artifact.videoId);
       if (artifact?.pictureKey !== undefined) this.#pictureKeys.add(artifact.pictureKey);
     }

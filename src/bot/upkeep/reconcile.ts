@@ -8,12 +8,14 @@ import type { Logger } from '../../log.ts';
 import type { Artifacts } from '../../queue/artifacts.ts';
 import { storedBanSchema } from '../../queue/bans.ts';
 import { type JobClient, maxPriority } from '../../queue/client.ts';
+import { firstContract, isNewer, NewerRecord } from '../../queue/contract.ts';
 import { deliverQueueName, type Failure, type JobState, jobStates } from '../../queue/jobs.ts';
 import type { Keys } from '../../queue/keys.ts';
+import { tellOfNewer } from '../../queue/leave.ts';
 import type { Ledger } from '../../queue/ledger.ts';
 import { generateQueueOf, readKind } from '../../queue/models.ts';
 import { type Redis, redisTime, replies, scanKeys } from '../../queue/redis.ts';
-import { readJson } from '../../queue/stored-json.ts';
+import { isNewerJson, readJson, writeJson } from '../../queue/stored-json.ts';
 import { workerEntries, workerSchema } from '../../queue/worker-registry.ts';
 import { Periodic } from './periodic.ts';
 
@@ -82,6 +84,8 @@ interface Snapshot {
   readonly asleepMs: number;
   /** undefined when the ledger has no entry, or one without a state. */
   readonly state: JobState | undefined;
+  /** It belongs to processes of a newer version. */
+  readonly isNewer: boolean;
   readonly answered: boolean;
   readonly priority: number;
   /** BullMQ's priority of the generation; undefined when there is none. */
@@ -151,6 +155,10 @@ export class Reconciler {
     const ids = await this.#redis.zrange(this.#keys.pending, 0, '-1');
     for (let at = 0; at < ids.length; at += batchSize) {
       for (const snapshot of await this.#look(ids.slice(at, at + batchSize))) {
+        if (snapshot.isNewer) {
+          tellOfNewer(this.#log, snapshot.jobId);
+          continue;
+        }
         const onItsWay = now - snapshot.createdAt < this.#settings.graceMs || running.has(snapshot.jobId);
         try {
           const repair = onItsWay ? undefined : await this.#repairJob(snapshot, now, asleepMs);
@@ -182,16 +190,17 @@ export class Reconciler {
       for (const id of batch) pipeline.exists(this.#keys.job(id));
       const known = replies(await pipeline.exec(), z.array(z.int()));
       for (const jobId of batch.filter((_, index) => known[index] === 0)) {
-        if ((await this.#artifacts.answered(jobId)) !== undefined) this.#over.add(jobId);
-        const owed = await this.#artifacts.owed(jobId);
-        // Without one, its request was refused or is about to be accepted. The ledger keeps an entry for the retention.
-        if (!owed || now - owed.acceptedAt > this.#settings.retentionSeconds * 1000) continue;
         try {
+          if ((await this.#artifacts.answered(jobId)) !== undefined) this.#over.add(jobId);
+          const owed = await this.#artifacts.owed(jobId);
+          // Without one, its request was refused or is about to be accepted. The ledger keeps an entry for the retention.
+          if (!owed || now - owed.acceptedAt > this.#settings.retentionSeconds * 1000) continue;
           await this.#client.restore(owed.request, owed.acceptedAt);
           this.#log.warn({ jobId }, 'Redis had forgotten an accepted job; it is back');
           restored++;
         } catch (error) {
-          this.#log.warn({ jobId, err: String(error) }, 'bringing a forgotten job back failed');
+          if (error instanceof NewerRecord) tellOfNewer(this.#log, jobId);
+          else this.#log.warn({ jobId, err: String(error) }, 'bringing a forgotten job back failed');
         }
       }
     }
@@ -218,7 +227,7 @@ export class Reconciler {
     const models = kinds.map(([kind, preset]) => readKind(kind ?? preset ?? '').model);
     const batch = this.#redis.multi();
     for (const [index, id] of ids.entries()) {
-      batch.hmget(this.#keys.job(id), 'state', 'deliveredAt', 'tag', 'createdAt', 'asleep');
+      batch.hmget(this.#keys.job(id), 'state', 'deliveredAt', 'tag', 'createdAt', 'asleep', 'contract');
       batch.hmget(`${bull}:${generateQueueOf(models[index])}:${id}`, 'priority', 'name');
       batch.exists(`${bull}:${deliverQueueName}:${id}`);
       batch.zscore(`${bull}:${deliverQueueName}:waiting-children`, id);
@@ -230,7 +239,7 @@ export class Reconciler {
         if (error) throw error;
         return value;
       };
-      const [state, deliveredAt, tag, createdAt, asleep] = reply(0) as (string | null)[];
+      const [state, deliveredAt, tag, createdAt, asleep, stamp] = reply(0) as (string | null)[];
       const [queuedPriority, queuedName] = reply(1) as (string | null)[];
       const waitsForGeneration = reply(3) !== null;
       return {
@@ -239,6 +248,7 @@ export class Reconciler {
         createdAt: Number(createdAt ?? 0),
         asleepMs: Number(asleep ?? 0),
         state: jobStates.find((known) => known === state),
+        isNewer: isNewer({ contract: Number(stamp ?? firstContract) }),
         answered: typeof deliveredAt === 'string',
         priority: Math.min(Number(tag) + 1, maxPriority),
         queuedPriority: typeof queuedName === 'string' ? Number(queuedPriority ?? 0) : undefined,
@@ -273,7 +283,7 @@ export class Reconciler {
       message: `The job waited for more than ${hours} ${hours === 1 ? 'hour' : 'hours'} and was given up.`,
     };
     const { changed } = await this.#ledger.transition(job.jobId, 'expired', now, {
-      failure: JSON.stringify(failure),
+      failure: writeJson(failure),
     });
     if (!changed) return undefined; // it has just been started
     await this.#sendAnswer(job);
@@ -282,7 +292,9 @@ export class Reconciler {
 
   /** Puts a vanished job back, or fails it when its files are gone or it vanished too often. */
   async #rescue({ jobId, state }: Snapshot, now: number): Promise<Repair> {
-    const entry = await this.#ledger.read(jobId).catch(() => undefined);
+    const entry = await this.#ledger.read(jobId).catch((error: unknown) => {
+      if (error instanceof NewerRecord) throw error;
+    });
     if (!entry) {
       // An entry of another version: its person cannot be told, but the credits go back.
       await this.#ledger.transition(jobId, 'failed', now);
@@ -298,7 +310,7 @@ export class Reconciler {
         code: 'INTERNAL',
         message: 'The job was lost and could not be started again.',
       };
-      await this.#ledger.transition(jobId, 'failed', now, { failure: JSON.stringify(failure) });
+      await this.#ledger.transition(jobId, 'failed', now, { failure: writeJson(failure) });
       await this.#client.deliverAgain(jobId);
       return 'lost';
     }
@@ -349,10 +361,10 @@ export class Reconciler {
     return leaks;
   }
 
-  /** Everybody passes over fields of a hash that another version wrote; here they go. */
+  /** Everybody passes over fields of a hash that an older version wrote; here they go. */
   async #removeForeign(key: string, schema: z.ZodType): Promise<void> {
     for (const [field, text] of Object.entries(await this.#redis.hgetall(key))) {
-      if (readJson(text, schema) !== undefined) continue;
+      if (isNewerJson(text) || readJson(text, schema) !== undefined) continue;
       this.#log.warn({ key, field }, 'removed what this version of Kinora cannot read');
       await this.#redis.hdel(key, field);
     }

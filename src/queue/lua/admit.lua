@@ -2,7 +2,7 @@
 -- Own keys: those of the job, of its user, community, kind and day, and withdrawn (of this call). Where it has no
 --   community, activeCommunity is not looked at.
 -- ARGV: JSON request
---   request: id callId user community roles[] preset kind cost now day cooldownMs limits{queue,user,community,credits} data
+--   request: id contract callId user community roles[] preset kind cost now day cooldownMs limits{queue,user,community,credits} data
 --     madeFrom
 --   now: ms since 1970; Redis's own time where it is left out
 --   isRestored: it was accepted before, and Redis has lost it: it gets its place, and is charged what there is
@@ -122,7 +122,7 @@ redis.call('HSET', keys.vfinish, request.user, string.format('%d', tag + span))
 local sequence = redis.call('INCR', keys.sequence)
 
 redis.call('HSET', jobKey,
-  'state', 'reserved', 'user', request.user, 'community', request.community or '',
+  'contract', request.contract, 'state', 'reserved', 'user', request.user, 'community', request.community or '',
   'preset', request.preset, 'kind', request.kind, 'cost', request.cost, 'fromDay', fromDay, 'fromGrant', fromGrant, 'day', request.day,
   'tag', string.format('%d', tag), 'span', span, 'sequence', sequence, 'createdAt', string.format('%d', now), 'starts', 0,
   'ask', request.callId, 'left', creditLimit - used - fromDay, 'granted', granted - fromGrant,

@@ -116,7 +116,7 @@ async function runningJobs(
   workers: readonly { readonly entry: WorkerEntry }[],
 ): Promise<QueuedJob[]> {
   const looks = workers.map(async ({ entry: { jobId } }): Promise<QueuedJob[]> => {
-    const entry = jobId === null ? undefined : await client.ledger.read(jobId);
+    const entry = jobId === null ? undefined : (await client.ledger.readAll([jobId]))[0];
     if (entry?.state !== 'running') return [];
     const kept = await client.progress(entry.id);
     const { phase, done, total, leftMs } = kept?.latest ?? {};
@@ -139,7 +139,7 @@ async function runningJobs(
 const waitingJob = (entry: LedgerEntry, position: number, serving: readonly WorkerEntry[]): QueuedJob => ({
   ...jobOf(entry),
   position,
-  waits_for_model: isStranded(entry.model, serving),
+  waits_for_model: isStranded(entry, serving),
 });
 
 function jobOf({ id, preset, model, createdAt, cancelRequestedBy, request }: LedgerEntry): QueuedJob {

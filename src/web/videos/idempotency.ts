@@ -9,7 +9,7 @@ import { z } from 'zod';
 import { jobIdSchema } from '../../queue/jobs.ts';
 import type { Keys } from '../../queue/keys.ts';
 import type { Redis } from '../../queue/redis.ts';
-import { readJson } from '../../queue/stored-json.ts';
+import { readUnlessNewer, writeJson } from '../../queue/stored-json.ts';
 import { ProblemError } from '../problem.ts';
 
 const keptSeconds = 86_400;
@@ -17,7 +17,7 @@ const videoPrefix = 'video-';
 const idBytes = 12;
 const newVideoId = (): string => `${videoPrefix}${randomBytes(idBytes).toString('hex')}`;
 
-const storedSchema = z.object({
+const storedSchema = z.looseObject({
   jobId: jobIdSchema,
   bodyHash: z.string(),
   /** The job was accepted: where it is gone, it was deleted, and is not made again. */
@@ -76,9 +76,9 @@ export class Repetitions {
     const key = this.#keys.idempotency(caller?.id ?? '', createHash('sha256').update(header).digest('hex'));
     try {
       const fresh = { jobId: newVideoId(), bodyHash, isAccepted: false };
-      if (await this.#redis.set(key, JSON.stringify(fresh), 'EX', keptSeconds, 'NX'))
+      if (await this.#redis.set(key, writeJson(fresh), 'EX', keptSeconds, 'NX'))
         return this.#repeatable(key, fresh);
-      const stored = readJson((await this.#redis.get(key)) ?? '', storedSchema);
+      const stored = readUnlessNewer((await this.#redis.get(key)) ?? '', storedSchema);
       if (stored && stored.bodyHash !== bodyHash) throw new ProblemError({ kind: 'otherBody' });
       return this.#repeatable(key, stored ?? fresh);
     } catch (error) {
@@ -97,7 +97,7 @@ export class Repetitions {
 
   #repeatable(key: string, stored: z.infer<typeof storedSchema>): Repeatable {
     const store = async (value: z.infer<typeof storedSchema>): Promise<void> => {
-      await this.#redis.set(key, JSON.stringify(value), 'EX', keptSeconds);
+      await this.#redis.set(key, writeJson(value), 'EX', keptSeconds);
     };
     return {
       jobId: stored.jobId,

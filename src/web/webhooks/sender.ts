@@ -8,8 +8,10 @@ import type { Answer } from '../../bot/upkeep/delivery.ts';
 import { Periodic } from '../../bot/upkeep/periodic.ts';
 import type { Logger } from '../../log.ts';
 import { independentOfRedis } from '../../queue/client.ts';
+import { assertKnown, contractField, firstContract } from '../../queue/contract.ts';
 import { jobIdSchema } from '../../queue/jobs.ts';
 import type { Keys } from '../../queue/keys.ts';
+import { leavingNewer } from '../../queue/leave.ts';
 import { Ledger, type LedgerEntry } from '../../queue/ledger.ts';
 import { OverdueDelays } from '../../queue/overdue-delays.ts';
 import { type Redis, redisTime } from '../../queue/redis.ts';
@@ -26,12 +28,13 @@ const lookForDelaysEveryMs = 5_000;
 const atOnce = 16;
 
 const messageSchema = z.object({
+  contract: contractField,
   webhookId: z.string(),
   jobId: jobIdSchema,
   status: z.enum(['completed', 'failed']),
   at: z.number(),
 });
-type Message = z.infer<typeof messageSchema>;
+type Message = z.input<typeof messageSchema>;
 
 export interface SenderTools {
   /** A fail-fast connection, and a patient one; the caller closes them after stop(). */
@@ -74,7 +77,11 @@ export class WebhookSender {
     }).on('error', onError);
     this.#worker = new Worker<Message>(
       webhookQueueName,
-      ({ data, id }) => this.#send(messageSchema.parse(data), id ?? ''),
+      (job, token) =>
+        leavingNewer(job, token, log, async () => {
+          assertKnown(job.data);
+          await this.#send(messageSchema.parse(job.data), job.id ?? '');
+        }),
       {
         connection: patient,
         prefix: keys.bull,
@@ -105,7 +112,7 @@ export class WebhookSender {
     const at = await redisTime(this.#tools.redis);
     for (const { id: webhookId, isDisabled } of await this.#webhooks.of(request.userKey)) {
       if (isDisabled) continue;
-      const message = { webhookId, jobId, status, at } as const;
+      const message = { contract: firstContract, webhookId, jobId, status, at } as const;
       await this.#queue.add(status, message, { jobId: `${jobId}-${webhookId}` });
     }
   }
