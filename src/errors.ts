@@ -4,6 +4,7 @@
  *
  * Errors cross process borders as plain objects: compare `error.code`, never `instanceof`.
  */
+import { calledAs } from './called-as.ts';
 import { isDiskFull } from './disk-space.ts';
 import { type ErrorDetail, englishDetails, englishRemedies, renderDetail } from './error-details.ts';
 
@@ -31,14 +32,14 @@ export const errorCatalogue = {
   },
   IMAGE_TOO_LARGE: { exitCode: 3, remedy: 'Scale the picture down and try again.' },
   IMAGE_TOO_SMALL: { exitCode: 3, remedy: 'Send a larger picture.' },
-  PACK_NOT_FOUND: { exitCode: 4, remedy: 'Run "npm run kinora -- models list" to see what is installed.' },
+  PACK_NOT_FOUND: { exitCode: 4, remedy: `Run "${calledAs('models', 'list')}" to see what is installed.` },
   PACK_INVALID: {
     exitCode: 4,
-    remedy: 'Run "npm run kinora -- models verify" and install the model pack again.',
+    remedy: `Run "${calledAs('models', 'verify')}" and install the model pack again.`,
   },
   DEVICE_UNAVAILABLE: {
     exitCode: 5,
-    remedy: 'Run "npm run doctor" to see what is missing, or choose --device cpu.',
+    remedy: `Run "${calledAs('doctor')}" to see what is missing, or choose --device cpu.`,
   },
   OUT_OF_MEMORY: { exitCode: 5, remedy: 'Choose a smaller preset, a smaller size or fewer frames.' },
   ENGINE_CRASHED: { exitCode: 6, remedy: 'The engine was restarted; try again.' },
@@ -54,10 +55,10 @@ export const errorCatalogue = {
   DISK_FULL: { exitCode: 7, remedy: 'Free some disk space and try again.' },
   STORAGE_FAILED: {
     exitCode: 7,
-    remedy: 'Run "npm run doctor" to see what is wrong with the storage, then try again.',
+    remedy: `Run "${calledAs('doctor')}" to see what is wrong with the storage, then try again.`,
   },
   FFMPEG_MISSING: { exitCode: 7, remedy: 'Install ffmpeg, or set FFMPEG_PATH to it.' },
-  ENCODE_FAILED: { exitCode: 7, remedy: 'Run "npm run doctor" to check ffmpeg, then try again.' },
+  ENCODE_FAILED: { exitCode: 7, remedy: `Run "${calledAs('doctor')}" to check ffmpeg, then try again.` },
   EXPIRED: { exitCode: 6, remedy: 'Its credits were given back; ask again when the queue is shorter.' },
   CANCELLED: { exitCode: 130, remedy: 'Nothing was kept; start again whenever you like.' },
 } as const satisfies Record<string, ErrorEntry>;

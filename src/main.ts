@@ -1,6 +1,8 @@
 /** The command line: reads arguments, calls the commands, and turns every failure into a sentence and an exit code. */
+
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { calledAs } from './called-as.ts';
 import type { AnimateOptions } from './commands/animate.ts';
 import { CommandError } from './commands/command-error.ts';
 import { describeExitCodes } from './commands/exit-codes.ts';
@@ -199,7 +201,7 @@ keys
 keys
   .command('revoke')
   .description('end a key or an invitation at once, or all keys and sessions of a user')
-  .argument('<id>', 'as "npm run kinora -- keys list" prints it, or a user such as web:4f0c2ab81e77')
+  .argument('<id>', `as "${calledAs('keys', 'list')}" prints it, or a user such as web:4f0c2ab81e77`)
   .action(async (id: string) => (await import('./commands/keys.ts')).revokeKey(loadConfig(), id));
 
 /** Resolves when the text was written, or cannot be. */

@@ -1,6 +1,8 @@
 /** `kinora animate`: pictures and a prompt to MP4s with one warm engine, without queue or chat. */
+
 import { randomUUID } from 'node:crypto';
 import path from 'node:path';
+import { calledAs } from '../called-as.ts';
 import { type Config, deviceExpectation, isDevice } from '../config.ts';
 import { runWithinMemory, smallerJobs } from '../engine/memory-ladder.ts';
 import type { EngineJob } from '../engine/protocol.ts';
@@ -119,7 +121,7 @@ export async function animate(
   const variation = kept && extend === undefined ? { variation: { videoId: kept.videoId, strength } } : {};
   const images = named.images.length > 0 ? named.images : kept?.imagePath ? [kept.imagePath] : [];
   if (images.length === 0) {
-    const remedy = 'Name one, such as: npm run animate -- photo.jpg "camera slowly zooming in"';
+    const remedy = `Name one, such as: ${calledAs('animate', 'photo.jpg "camera slowly zooming in"')}`;
     throw new KinoraError('IMAGE_NOT_FOUND', 'There is no picture to animate.', { remedy });
   }
   const flags = readFlags(options);

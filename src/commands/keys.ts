@@ -1,4 +1,5 @@
 /** `kinora keys`: who may call the HTTP API, and who may come to the studio page without a chat. */
+import { calledAs } from '../called-as.ts';
 import type { Config } from '../config.ts';
 import { type ApiKeyScope, ApiKeys, apiKeyScopes } from '../queue/api-keys.ts';
 import { Profiles } from '../queue/profiles.ts';
@@ -83,7 +84,7 @@ export async function listKeys(config: Config, json: boolean): Promise<void> {
       }),
       ...people.map(({ userKey, name }) => [userKey, 'has signed in', name]),
     ].map((parts) => parts.join('  ').trimEnd());
-    const none = 'There are no keys; "npm run kinora -- keys create NAME" makes one.';
+    const none = `There are no keys; "${calledAs('keys', 'create NAME')}" makes one.`;
     process.stdout.write(`${lines.length === 0 ? none : lines.join('\n')}\n`);
   });
 }
@@ -108,7 +109,7 @@ export async function revokeKey(config: Config, id: string): Promise<void> {
     }
     if ((await new ApiKeys(redis).revoke(id)) || (await links.revoke(id))) return;
     throw new CommandError(
-      `There is no key ${id.slice(0, 40)}, and no such invitation; "npm run kinora -- keys list" names all.`,
+      `There is no key ${id.slice(0, 40)}, and no such invitation; "${calledAs('keys', 'list')}" names all.`,
       'INVALID_OPTION',
     );
   });

@@ -1,6 +1,7 @@
 /** What the long-running commands share: how they end, their data folder, and their connection for metrics. */
 import { access, constants, mkdir } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { calledAs } from '../called-as.ts';
 import type { Config } from '../config.ts';
 import { KinoraError } from '../errors.ts';
 import { RedisProbe } from '../metrics/redis-probe.ts';
@@ -52,7 +53,7 @@ export function sharedRedis(config: Config): RedisAddress {
   if (config.redis) return config.redis;
   throw new KinoraError(
     'INVALID_CONFIG',
-    'REDIS_URL is not set; only "npm start" brings a Redis of its own.',
+    `REDIS_URL is not set; only "${calledAs('start')}" brings a Redis of its own.`,
   );
 }
 

@@ -1,7 +1,9 @@
 /** The link of whoever keeps this machine: `kinora sign-in`, and `kinora start` in a terminal. */
 import { fstatSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { calledAs } from '../called-as.ts';
 import type { Config } from '../config.ts';
+import { place } from '../home.ts';
 import type { Redis } from '../queue/redis.ts';
 import { linkMs, ownerKey, SignInLinks, signInAddress } from '../queue/sign-in-links.ts';
 import { localAddress, pageAddress } from './page-address.ts';
@@ -37,7 +39,7 @@ export async function announcePage(
   const { origin } = pageAddress(config, port);
   if (isKept()) {
     process.stderr.write(
-      `The page is at ${origin}; "npm run kinora -- sign-in" prints a link for you, the owner.\n`,
+      `The page is at ${origin}; "${calledAs('sign-in')}"${place === 'image' ? ', run in this container,' : ''} prints a link for you, the owner.\n`,
     );
     return;
   }
@@ -56,7 +58,8 @@ async function answers(url: string, signal: AbortSignal): Promise<boolean> {
   );
 }
 
-/** Whether what is printed stays in a file, or in the journal of systemd, which others may read. */
+/** Whether what is printed stays in a file, in the journal of systemd, or in the log of a container: others may read those. */
 function isKept(): boolean {
-  return process.env['JOURNAL_STREAM'] !== undefined || fstatSync(1).isFile();
+  if (process.env['JOURNAL_STREAM'] !== undefined || fstatSync(1).isFile()) return true;
+  return place === 'image' && !process.stdout.isTTY;
 }

@@ -1,8 +1,10 @@
 /** `/openapi.json`, and `/docs`, which shows it: what the routes' schemas say, and what holds for all routes. */
+
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifySchema, RouteOptions } from 'fastify';
 import { jsonSchemaTransform, jsonSchemaTransformObject } from 'fastify-type-provider-zod';
+import { calledAs } from '../called-as.ts';
 import { codesByStatus } from './problem.ts';
 import type { WebServer } from './web-server.ts';
 
@@ -20,7 +22,7 @@ const pageCsp =
   "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 const securitySchemes = {
-  bearer: { type: 'http', scheme: 'bearer', description: 'A key of "npm run kinora -- keys create".' },
+  bearer: { type: 'http', scheme: 'bearer', description: `A key of "${calledAs('keys', 'create')}".` },
   apiKey: { type: 'apiKey', in: 'header', name: 'X-Api-Key' },
   session: {
     type: 'apiKey',

@@ -1,4 +1,5 @@
 /** English. */
+import { calledAs } from '../../called-as.ts';
 import { type ErrorCode, remedyOf, type SerializedError } from '../../errors.ts';
 import type { MotionKind } from '../../request/motions.ts';
 import type { AdminCommandName } from '../admin/commands.ts';
@@ -298,8 +299,7 @@ export const en = {
   /** Errors of the HTTP API. */
   api: {
     badRequest: 'The request is not in the form that /docs describes.',
-    invalidKey:
-      'This needs a key: "Authorization: Bearer kinora_…". The owner of this Kinora makes one with "npm run kinora -- keys create NAME".',
+    invalidKey: `This needs a key: "Authorization: Bearer kinora_…". The owner of this Kinora makes one with "${calledAs('keys', 'create NAME')}".`,
     wrongScope: 'This key may not do that; ask the owner of this Kinora for one with another scope.',
     signedOut:
       'You are not signed in any more. Write /web to Kinora in Discord or Telegram for a new link, or ask the owner of this Kinora for one.',

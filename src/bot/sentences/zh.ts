@@ -1,4 +1,5 @@
 /** Chinese, simplified. Whatever English has and this lacks does not compile. */
+import { calledAs } from '../../called-as.ts';
 import { type DetailSentences, renderDetail } from '../../error-details.ts';
 import type { ErrorCode, SerializedError } from '../../errors.ts';
 import type { en, Offered, OfferedModel } from './en.ts';
@@ -340,8 +341,7 @@ export const zh: typeof en = {
 
   api: {
     badRequest: '请求的格式不对，正确的格式见 /docs。',
-    invalidKey:
-      '需要密钥：“Authorization: Bearer kinora_…”。请这个 Kinora 的所有者用 “npm run kinora -- keys create NAME” 生成一个。',
+    invalidKey: `需要密钥：“Authorization: Bearer kinora_…”。请这个 Kinora 的所有者用 “${calledAs('keys', 'create NAME')}” 生成一个。`,
     wrongScope: '这个密钥没有这项权限，请向这个 Kinora 的所有者要一个权限合适的密钥。',
     signedOut:
       '你已不在登录状态。请在 Discord 或 Telegram 里向 Kinora 发送 /web 获取新链接，或向这个 Kinora 的所有者索取。',

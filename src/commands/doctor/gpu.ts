@@ -2,8 +2,10 @@
  * Checks of NVIDIA GPUs: driver, card and its memory, the runtime's provider, CUDA, cuDNN and TensorRT, each with a remedy
  * of its own. Reads files and runs nvidia-smi; model.ts tries whether the GPU runs the model.
  */
+
 import { realpathSync } from 'node:fs';
 import path from 'node:path';
+import { calledAs } from '../../called-as.ts';
 import {
   type CudaPlaces,
   cudaMajorOf,
@@ -30,7 +32,7 @@ const scarceBytes = 6 * 1024 ** 3;
 /** A pack below this size fits any GPU. */
 const largePackBytes = 1024 ** 3;
 
-const setupRemedy = 'Run "npm run setup:cuda".';
+const setupRemedy = `Run "${calledAs('setup-cuda')}".`;
 const gibibytes = (bytes: number): string => `${(bytes / 1024 ** 3).toFixed(1)} GiB`;
 
 /**
@@ -98,7 +100,7 @@ function checkDriver(
   const remedy =
     cuda === 12
       ? `Install driver ${oldest} or newer.`
-      : `Install driver ${oldest} or newer; for drivers from 525 on, "npm run setup:cuda -- --cuda 12".`;
+      : `Install driver ${oldest} or newer; for drivers from 525 on, "${calledAs('setup-cuda', '--cuda 12')}".`;
   return { name, state: 'fail', detail: `${detail}; too old for CUDA ${cuda ?? usualCuda}`, remedy };
 }
 

@@ -1,5 +1,7 @@
 /** Checks of the machine: Node, settings, ffmpeg, disk and Redis. */
+
 import { access, constants, mkdir } from 'node:fs/promises';
+import { calledAs } from '../../called-as.ts';
 import { type Config, unknownSettings } from '../../config.ts';
 import { freeSpace, whatIsFull } from '../../disk-space.ts';
 import { errorCatalogue, isKinoraError, serializeError } from '../../errors.ts';
@@ -73,7 +75,11 @@ export async function checkDisk(config: Config): Promise<Check> {
 
 export async function checkRedis(config: Config): Promise<Check> {
   if (config.redis === undefined) {
-    return { name: 'Redis', state: 'ok', detail: 'REDIS_URL is not set; "npm run animate" needs none' };
+    return {
+      name: 'Redis',
+      state: 'ok',
+      detail: `REDIS_URL is not set; "${calledAs('animate')}" needs none`,
+    };
   }
   const redis = connectRedis(config.redis, 'fail-fast', () => {});
   try {

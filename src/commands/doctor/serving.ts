@@ -1,10 +1,12 @@
 /** Checks of what `npm start` needs beyond a machine that can animate: redis-server, chats, inbox, ports, secrecy. */
+
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { stat } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { promisify } from 'node:util';
 import { prepareInbox } from '../../bot/inbox-folder.ts';
+import { calledAs } from '../../called-as.ts';
 import { type Config, misnamedTokens } from '../../config.ts';
 import { settingsFile } from '../../settings-file.ts';
 import { assertSomeChat, usualWebPort } from '../chats.ts';
@@ -21,10 +23,10 @@ export async function checkRedisServer(): Promise<Check> {
       timeout: programDeadlineMs,
     });
     const version = /v=([\d.]+)/.exec(stdout)?.[1] ?? 'of an unknown version';
-    return { name, state: 'ok', detail: `redis-server ${version} is here for "npm start"` };
+    return { name, state: 'ok', detail: `redis-server ${version} is here for "${calledAs('start')}"` };
   } catch {
     const remedy = 'Install it by "sudo apt install redis-server" or "brew install redis", or set REDIS_URL.';
-    const detail = 'there is no redis-server, which "npm start" needs; "npm run animate" does not';
+    const detail = `there is no redis-server, which "${calledAs('start')}" needs; "${calledAs('animate')}" does not`;
     return { name, state: 'fail', detail, remedy };
   }
 }
@@ -46,7 +48,7 @@ export function checkChats(config: Config): Check {
   if (chats.length > 0) return { name, state: 'ok', detail: chats.join(', ') };
   try {
     assertSomeChat(config, web.port ?? usualWebPort);
-    return { name, state: 'ok', detail: 'none is set; "npm start" opens the API alone' };
+    return { name, state: 'ok', detail: `none is set; "${calledAs('start')}" opens the API alone` };
   } catch (error) {
     return failedCheck(name, error);
   }

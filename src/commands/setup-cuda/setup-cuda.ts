@@ -3,8 +3,10 @@
  * Runtime's providers, CUDA, cuBLAS, cuFFT, cuRAND and cuDNN. pip downloads and unpacks them; no Python is needed
  * afterwards. Everything is made in a folder beside the final one, checked, and renamed: an installed folder is complete.
  */
+
 import { mkdir, rename, rm, statfs, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { calledAs } from '../../called-as.ts';
 import {
   type CudaPlaces,
   cudaPlaces,
@@ -119,7 +121,7 @@ async function moveIntoPlace(
   }
   say(`Installed: ${summary(installed)}`);
   say(`It lies in ${final}; delete that folder to remove it.`);
-  say('"npm run doctor" says whether the GPU is ready.');
+  say(`"${calledAs('doctor')}" says whether the GPU is ready.`);
 }
 
 function assertPlatform(): void {

@@ -4,6 +4,7 @@
  * providers are linked beside the runtime, which loads them from nowhere else; CUDA's libraries are in the
  * LD_LIBRARY_PATH of the engine child. Loads no library itself.
  */
+
 import { execFileSync } from 'node:child_process';
 import {
   createReadStream,
@@ -20,6 +21,7 @@ import {
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { z } from 'zod';
+import { calledAs } from '../../called-as.ts';
 import { homeFolder } from '../../home.ts';
 import { programEnvironment } from '../../program-environment.ts';
 import { neededLibraries } from './elf.ts';
@@ -230,8 +232,8 @@ export function whatIsMissing(
       return `onnxruntime-node has no ${device} for ${process.platform}-${process.arch}`;
     }
     return other
-      ? `its libraries are for onnxruntime-node ${other}, but ${places.runtime.version} is installed; run "npm run setup:cuda" again`
-      : 'the runtime\'s CUDA library is not installed; "npm run setup:cuda" brings it';
+      ? `its libraries are for onnxruntime-node ${other}, but ${places.runtime.version} is installed; run "${calledAs('setup-cuda')}" again`
+      : `the runtime's CUDA library is not installed; "${calledAs('setup-cuda')}" brings it`;
   }
   let missing: string[];
   try {
@@ -248,5 +250,5 @@ export function whatIsMissing(
   const names = missing.join(', ');
   return missing.every((name) => /^libnv(infer|onnxparser)/.test(name))
     ? `TensorRT is not installed (there is no ${names})`
-    : `CUDA is not complete (there is no ${names}); "npm run setup:cuda" brings it`;
+    : `CUDA is not complete (there is no ${names}); "${calledAs('setup-cuda')}" brings it`;
 }

@@ -2,8 +2,10 @@
  * Packs that run on one kind of device only: fused graphs for CUDA, TensorRT engines for one GPU model. Decides where such
  * a pack may be opened and which of its graphs TensorRT runs. Opens nothing.
  */
+
 import { open } from 'node:fs/promises';
 import path from 'node:path';
+import { calledAs } from '../../called-as.ts';
 import { isKinoraError, KinoraError } from '../../errors.ts';
 import type { PackManifest } from '../packs/manifest.ts';
 
@@ -30,8 +32,7 @@ export function withDeviceRemedy(error: unknown, manifest: PackManifest): unknow
   if (!isKinoraError(error) || error.code !== 'DEVICE_UNAVAILABLE' || error.remedy !== undefined)
     return error;
   if (requiredDevice(manifest) === undefined) return error;
-  const remedy =
-    'What is missing is named by "npm run doctor"; or choose a model that runs on the CPU: --model builtin.';
+  const remedy = `What is missing is named by "${calledAs('doctor')}"; or choose a model that runs on the CPU: --model builtin.`;
   return new KinoraError(error.code, error.detail ?? error.message, { cause: error, remedy });
 }
 

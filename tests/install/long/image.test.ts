@@ -108,10 +108,14 @@ async function eventually<T>(what: string, look: () => Promise<T | undefined>, s
 const healthCode = async (): Promise<unknown> =>
   (await outputOf(inImage(config.Healthcheck.Test.slice(1)))).code;
 const untilHealthy = () => eventually('healthy', async () => ((await healthCode()) === 0 ? true : undefined));
+let log = '';
 const start = (): ChildProcess => {
   const child = inImage([...config.Entrypoint, ...config.Cmd]);
-  child.stdout?.resume();
-  child.stderr?.resume();
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding('utf8').on('data', (piece: string) => {
+      log += piece;
+    });
+  }
   return child;
 };
 
@@ -203,4 +207,6 @@ it('makes videos, loses none when it is killed, and stops in time', async () => 
   expect(isMp4(await videoOf(key, stopping))).toBe(true);
   process.kill(await firstInside(child), 'SIGTERM');
   await once(child, 'exit');
+  expect(log).toContain('"kinora sign-in", run in this container, prints a link');
+  expect(log).not.toContain('/sign-in#');
 });

@@ -32,7 +32,7 @@ export const en = {
     toCreate: 'Go to Create',
     signedOut: 'Sign in to go on',
     signedOutHint:
-      'Write /web to Kinora in Discord or Telegram, and open the link that it answers with. On the machine itself, npm start prints one.',
+      'Write /web to Kinora in Discord or Telegram, and open the link that it answers with. On the machine itself, Kinora’s command “sign-in” prints one.',
     progressTitle: (percent: number, page: string) => `${percent} % · ${page}`,
     close: 'Close',
     retry: 'Try again',
@@ -233,7 +233,8 @@ export const en = {
     workers: {
       title: 'Workers',
       none: 'No worker has started',
-      noneHint: 'npm start runs one; npm run kinora -- worker starts another on this or another machine.',
+      noneHint:
+        'Kinora’s command “start” runs one; its command “worker” starts another on this or another machine.',
       states: {
         loading: 'Loading the model',
         idle: 'Idle',
@@ -530,7 +531,7 @@ export const en = {
     replaces: (name: string) => `${name} is signed in here now, and will be signed out.`,
     used: 'This link does not work any more',
     usedHint:
-      'It was used before, or its time is over. Write /web to Kinora in Discord or Telegram for a new one. If you were invited, ask for another invitation; on the machine itself, run npm run kinora -- sign-in.',
+      'It was used before, or its time is over. Write /web to Kinora in Discord or Telegram for a new one. If you were invited, ask for another invitation; on the machine itself, Kinora’s command “sign-in” prints a link for its owner.',
     failed: 'You could not be signed in',
     already: (name: string) => `You are signed in as ${name}`,
     alreadyHint: 'To sign in as somebody else, open their link in this browser.',

@@ -33,7 +33,7 @@ export const zh: typeof en = {
     toCreate: '去创作',
     signedOut: '请先登录',
     signedOutHint:
-      '在 Discord 或 Telegram 里给 Kinora 发送 /web，然后打开它回复的链接。在本机上，npm start 会显示一个链接。',
+      '在 Discord 或 Telegram 里给 Kinora 发送 /web，然后打开它回复的链接。在本机上，Kinora 的命令 sign-in 会显示一个链接。',
     progressTitle: (percent, page) => `${percent}% · ${page}`,
     close: '关闭',
     retry: '重试',
@@ -226,7 +226,7 @@ export const zh: typeof en = {
     workers: {
       title: '工作进程',
       none: '还没有启动工作进程',
-      noneHint: 'npm start 会启动一个；npm run kinora -- worker 在这台或另一台机器上再启动一个。',
+      noneHint: 'Kinora 的命令 start 会启动一个；命令 worker 在这台或另一台机器上再启动一个。',
       states: {
         loading: '正在加载模型',
         idle: '空闲',
@@ -516,7 +516,7 @@ export const zh: typeof en = {
     replaces: (name) => `${name} 目前在这里登录，之后会退出。`,
     used: '这个链接已不能使用',
     usedHint:
-      '它已被使用，或已过期。请在 Discord 或 Telegram 里向 Kinora 发送 /web 获取新链接。如果你是受邀而来，请再要一个邀请；在机器本身上，请运行 npm run kinora -- sign-in。',
+      '它已被使用，或已过期。请在 Discord 或 Telegram 里向 Kinora 发送 /web 获取新链接。如果你是受邀而来，请再要一个邀请；在机器本身上，Kinora 的命令 sign-in 会为所有者打印一个链接。',
     failed: '无法登录',
     already: (name) => `你已以 ${name} 的身份登录`,
     alreadyHint: '若要以别人的身份登录，请在此浏览器打开其链接。',
