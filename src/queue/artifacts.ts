@@ -13,6 +13,7 @@ import { firstContract } from './contract.ts';
 import {
   fileNames,
   isJobFileName,
+  isNoteName,
   isOwnFolder,
   type JobFile,
   type JobFiles,
@@ -269,6 +270,15 @@ export class Artifacts {
     await this.#storage.remove(folderOf(jobId));
   }
 
+  /** Removes what Kinora has written there: what somebody put beside it stays, with the folder. */
+  async removeOwn(jobId: string): Promise<void> {
+    const names = (await this.look(jobId))?.files.map(({ name }) => name) ?? [];
+    if (names.every(isJobFileName)) return await this.remove(jobId);
+    // The request first: without the mark of its answer it would be answered again.
+    await this.#storage.remove(folderOf(jobId), [noteNames.accepted]);
+    await this.#storage.remove(folderOf(jobId), names.filter(isJobFileName));
+  }
+
   /** Removes what a job that failed has written, to give its space back at once; its picture stays. */
   async removeOutput(jobId: string): Promise<void> {
     await this.#storage.remove(folderOf(jobId), [fileNames.video, fileNames.thumbnail]);
@@ -285,10 +295,13 @@ export class Artifacts {
     return (await this.#storage.folders()).filter((name) => isOwnFolder(name) && !isUpload(name));
   }
 
-  /** Every job folder, and those of uploads, oldest first. One that holds anything else is somebody else's. */
+  /** Every job folder, and those of uploads, oldest first. One without a note of ours that holds anything else is somebody else's. */
   async list(): Promise<JobFolder[]> {
     const found = await this.#storage.lookAll(isOwnFolder);
-    const own = found.filter(({ files }) => files.every(({ name }) => isJobFileName(name)));
+    const own = found.filter(
+      ({ files }) =>
+        files.every(({ name }) => isJobFileName(name)) || files.some(({ name }) => isNoteName(name)),
+    );
     return own.map(toJobFolder).sort((a, b) => a.modifiedMs - b.modifiedMs);
   }
 
@@ -310,7 +323,8 @@ const placeOf = (jobId: string, name: string): Place => ({ folder: folderOf(jobI
 
 function toJobFolder({ folder, modifiedMs, files }: StoredFolder): JobFolder {
   const names = new Set(files.map(({ name }) => name));
-  const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
+  const own = files.filter(({ name }) => isJobFileName(name));
+  const bytes = own.reduce((sum, file) => sum + file.bytes, 0);
   const owed = names.has(noteNames.accepted) && !names.has(noteNames.answered);
   return { jobId: folder, bytes, modifiedMs, complete: names.has(noteNames.record), owed };
 }

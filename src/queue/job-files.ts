@@ -27,6 +27,10 @@ export const noteNames = {
   called: 'called',
 } as const;
 
+const noteNameSet: ReadonlySet<string> = new Set(Object.values(noteNames));
+/** Whether a file of this name makes its folder that of a job, whatever else lies there. */
+export const isNoteName = (name: string): boolean => noteNameSet.has(name) && name !== noteNames.called;
+
 const ownNames: ReadonlySet<string> = new Set([...Object.values(fileNames), ...Object.values(noteNames)]);
 /** Names under which one of these is written: those of files put as a whole, and those of the video writer. */
 const temporaryNames = [/^(.+?)(?:\.\d+)?\.(?:part|tmp)$/, /^\.(.+)\.kinora-[^/]*$/];

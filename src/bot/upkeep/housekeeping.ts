@@ -214,7 +214,7 @@ export class Housekeeper {
     if (!present || present.modifiedMs !== folder.modifiedMs) return false;
     const [known] = await this.#known([folder.jobId]);
     if (known && known.deliveredAt === undefined) return false;
-    await this.#artifacts.remove(folder.jobId);
+    await this.#artifacts.removeOwn(folder.jobId);
     return true;
   }
 

@@ -154,6 +154,21 @@ describe('retention', () => {
     expect(await readdir(folderOf('team-films'))).toEqual(['film.mp4.part', 'picture']);
   });
 
+  it('removes its own from a job’s folder in which somebody left something, and no more', async () => {
+    const now = Date.now();
+    const jobId = await delivered('a', now);
+    await harness.artifacts.storeAccepted(await harness.request('a'), now);
+    await harness.artifacts.storeAnswered(jobId, 'delivered');
+    await writeFile(join(folderOf(jobId), '.DS_Store'), 'a'.repeat(1_000));
+    expect(await housekeeper({ budgetBytes: 2_000 }).run(now)).toMatchObject({ folders: 0 });
+    const removed = await housekeeper({ budgetBytes: 0 }).run(now);
+    expect(removed.folders).toBe(1);
+    expect(removed.bytes).toBeLessThan(1_000);
+    expect(await readdir(folderOf(jobId))).toEqual(['.DS_Store']);
+    expect(await harness.artifacts.jobIds()).toEqual([jobId]);
+    expect(await housekeeper().run(now + 100 * day)).toMatchObject({ folders: 0 });
+  });
+
   it('leaves a folder that is used again between the look and the removal', async () => {
     await orphan('t-again', 25 * hour);
     class Watched extends Artifacts {
