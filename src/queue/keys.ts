@@ -177,6 +177,10 @@ export class Keys {
   get profiles(): string {
     return `${this.prefix}:profiles`;
   }
+  /** Sorted set of the ids of a user's uploads that are not used, by the time they began. */
+  uploads(userKey: string): string {
+    return `${this.prefix}:uploads:${userKey}`;
+  }
   /** Set of ids: each stands for someone who was forgotten and may still be in Redis's append-only file. */
   get rewrites(): string {
     return `${this.prefix}:rewrites`;

@@ -3,18 +3,11 @@
  * that names its person by a hash, and goes when a video of it was asked for, or after an hour.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { LRUCache } from 'lru-cache';
 import type { Place, Storage } from '../storage/storage.ts';
 import { fileNames } from './job-files.ts';
 
 const prefix = 'upload-';
 const ownerLetters = 24;
-/** Uploads that a person may have begun and not used. The sentence of the API names it. */
-const mostOpen = 20;
-/** Time after which one counts no more: housekeeping has removed it. */
-const countedMs = 4_200_000;
-/** People whose uploads are counted. */
-const countedPeople = 10_000;
 
 const ownedPrefix = (userKey: string): string =>
   `${prefix}${createHash('sha256').update(userKey).digest('hex').slice(0, ownerLetters)}-`;
@@ -33,23 +26,16 @@ export interface Upload {
 
 export class Uploads {
   readonly #storage: Storage;
-  /** By person, when each upload began: a link that was given out may be used without a word to Kinora. */
-  readonly #open = new LRUCache<string, Map<string, number>>({ max: countedPeople });
 
   constructor(storage: Storage) {
     this.#storage = storage;
   }
 
-  /** A link for a picture of so many bytes, where people reach the storage. */
-  async begin(userKey: string, bytes: number, type: string): Promise<Upload | 'not offered' | 'too many'> {
+  /** A link for a picture of so many bytes; undefined where people do not reach the storage. */
+  async begin(userKey: string, bytes: number, type: string): Promise<Upload | undefined> {
     const { links } = this.#storage;
-    if (!links) return 'not offered';
-    const now = Date.now();
-    const known = [...(this.#open.get(userKey) ?? [])];
-    const open = new Map(known.filter(([, beganAt]) => now - beganAt < countedMs));
-    if (open.size >= mostOpen) return 'too many';
+    if (!links) return undefined;
     const id = ownedPrefix(userKey) + randomUUID();
-    this.#open.set(userKey, open.set(id, now));
     const url = await links.upload(placeOf(id), { bytes, type });
     return { id, url, headers: { 'content-type': type }, validMs: links.validMs };
   }
@@ -69,7 +55,6 @@ export class Uploads {
   async remove(userKey: string, id: string): Promise<void> {
     if (!isUpload(id) || !id.startsWith(ownedPrefix(userKey))) return;
     await this.#storage.remove(id);
-    this.#open.get(userKey)?.delete(id);
   }
 
   async forget(userKey: string): Promise<void> {

@@ -5,6 +5,7 @@ import type { ChatPlatform, Services } from '../bot/platform.ts';
 import { type Deliver, DeliveryDelayed } from '../bot/upkeep/delivery.ts';
 import { KinoraError } from '../errors.ts';
 import type { Logger } from '../log.ts';
+import { OpenUploads } from '../queue/open-uploads.ts';
 import { connectRedis, type RedisAddress } from '../queue/redis.ts';
 import { Webhooks } from '../queue/webhooks.ts';
 import type { Shortcuts } from '../request/request.ts';
@@ -109,6 +110,7 @@ export class WebPlatform implements ChatPlatform {
       videos: {
         ...{ services, client, artifacts, models, shortcuts, retentionMs, repetitions, news, outgoing },
         pictures: new PictureHeaders(artifacts),
+        openUploads: new OpenUploads(redis, keys),
       },
       address: { publicUrl: this.#options.publicUrl, host: this.#options.host },
       isAdmin: services.isAdmin,

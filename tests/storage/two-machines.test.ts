@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { Housekeeper } from '../../src/bot/upkeep/housekeeping.ts';
 import { Keys } from '../../src/queue/keys.ts';
+import { OpenUploads } from '../../src/queue/open-uploads.ts';
 import type { S3Settings } from '../../src/storage/s3-client.ts';
 import { S3Storage } from '../../src/storage/s3-storage.ts';
 import { readMp4Info } from '../../src/video/mp4.ts';
@@ -264,15 +265,23 @@ describe('by links', () => {
 
   it('pictures of one person are limited, and push out nobody’s videos', async () => {
     await storage.bot.put({ folder: 't-1', name: 'artifact.json' }, '{}');
-    for (let count = 0; count < 19; count++) await begin(cat.length);
     const last = await begin(cat.length);
-    const { status } = await ann.postJson('/v1/uploads', { bytes: cat.length, type: 'image/jpeg' });
-    expect(status).toBe(409);
+    const another = () => ann.postJson('/v1/uploads', { bytes: cat.length, type: 'image/jpeg' });
+    const asked = await Promise.all(Array.from({ length: 19 }, another));
+    expect(asked.map(({ status }) => status)).toEqual(Array.from({ length: 19 }, () => 200));
+    expect((await Promise.all([another(), another()])).map(({ status }) => status)).toEqual([409, 409]);
+    // Another bot, or this one after it was started anew.
+    const elsewhere = new OpenUploads(web.redis.failFast(), new Keys());
+    expect(await elsewhere.add(ann.userKey, 'upload-1')).toBe(false);
+    expect(await elsewhere.add('web:bob', 'upload-1')).toBe(true);
     expect(await put(last, cat)).toBe(200);
     const keeper = new Housekeeper(web.redis.failFast(), new Keys(), web.artifacts, log, { budgetBytes: 10 });
     expect(await keeper.run()).toMatchObject({ folders: 0 });
     expect((await ask(ann, last.id)).status).toBe(200);
     await begin(cat.length); // what was used counts no more
+    expect((await another()).status).toBe(409);
+    expect((await ann.call('/v1/account', { method: 'DELETE' })).status).toBe(200);
+    expect(await web.redis.connect().exists(new Keys().uploads(ann.userKey))).toBe(0);
   });
 });
 

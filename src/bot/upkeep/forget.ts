@@ -272,6 +272,7 @@ class Forgetting {
     await new Sessions(redis, keys).revokeOf(this.#userKey, this.#wishedAt);
     await new SignInLinks(redis, keys).revokeOf(this.#userKey, this.#wishedAt);
     await new Profiles(redis, keys).remove(this.#userKey);
+    await redis.del(keys.uploads(this.#userKey));
     const today = keys.used(day(await redisTime(redis)));
     const days: string[] = []; // the keys of those whose use of credits is removed
     for await (const names of scanKeys(redis, keys, keys.used('*'), scanCount)) {

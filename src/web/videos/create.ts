@@ -8,6 +8,7 @@ import { messagesFor } from '../../bot/sentences/catalogue.ts';
 import type { PackManifest } from '../../inference/packs/manifest.ts';
 import { defaultImageLimits } from '../../inference/pictures/header.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
+import type { OpenUploads } from '../../queue/open-uploads.ts';
 import type { ChatOptions } from '../../request/request.ts';
 import type { Caller } from '../caller.ts';
 import type { Outgoing } from '../outgoing/outgoing.ts';
@@ -35,6 +36,7 @@ export interface CreateTools extends EventTools {
   readonly services: Services;
   readonly repetitions: Repetitions;
   readonly outgoing: Outgoing;
+  readonly openUploads: OpenUploads;
 }
 
 export async function createVideo(
@@ -58,8 +60,10 @@ export async function createVideo(
     tools.services.requests.submit({ ...origin, picture: source, mask, options }),
   );
   if (!isSent && 'upload' in picture) {
+    const { userKey } = caller.person;
     // One that cannot be removed now goes in time.
-    await tools.artifacts.uploads.remove(caller.person.userKey, picture.upload).catch(() => {});
+    await tools.artifacts.uploads.remove(userKey, picture.upload).catch(() => {});
+    await tools.openUploads.remove(userKey, picture.upload).catch(() => {});
   }
   return video;
 }

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { defaultImageLimits } from '../../inference/pictures/header.ts';
 import type { Artifacts } from '../../queue/artifacts.ts';
+import type { OpenUploads } from '../../queue/open-uploads.ts';
 import { callerWith } from '../caller.ts';
 import { errorSchema, ProblemError } from '../problem.ts';
 import type { WebServer } from '../web-server.ts';
@@ -26,7 +27,10 @@ const uploadSchema = z
   })
   .meta({ id: 'Upload' });
 
-export function uploadRoutes(app: WebServer, { artifacts }: { readonly artifacts: Artifacts }): void {
+export function uploadRoutes(
+  app: WebServer,
+  { artifacts, openUploads }: { readonly artifacts: Artifacts; readonly openUploads: OpenUploads },
+): void {
   app.post(
     '/v1/uploads',
     {
@@ -43,8 +47,9 @@ export function uploadRoutes(app: WebServer, { artifacts }: { readonly artifacts
       const { person } = callerWith(request, 'use');
       const { bytes, type } = request.body;
       const upload = await artifacts.uploads.begin(person.userKey, bytes, type);
-      if (upload === 'not offered') throw new ProblemError({ kind: 'noUploads' });
-      if (upload === 'too many') throw new ProblemError({ kind: 'uploadLimit' });
+      if (!upload) throw new ProblemError({ kind: 'noUploads' });
+      if (!(await openUploads.add(person.userKey, upload.id)))
+        throw new ProblemError({ kind: 'uploadLimit' });
       const { id, url, headers, validMs } = upload;
       const expires_at = Math.floor((Date.now() + validMs) / 1000);
       return {
