@@ -15,7 +15,7 @@ import { type JobRequest, jobRequestSchema, type waysAgain } from '../queue/jobs
 import type { LedgerEntry } from '../queue/ledger.ts';
 import { msUntilNextDay } from '../queue/quota-day.ts';
 import type { QueuePosition } from '../queue/time-left.ts';
-import { checkExtensionOptions, checkLength } from '../request/extension.ts';
+import { checkExtensionOptions, checkLength, framesAdded } from '../request/extension.ts';
 import {
   heeds,
   type IgnorableOption,
@@ -298,7 +298,7 @@ export class Requests {
       : await this.#decoder.check(source);
     const clip = model && resolveRequest(model, generation, header);
     const { extension } = generation;
-    if (clip && extension) checkLength(extension.numFrames + clip.numFrames, clip.fps);
+    if (clip && extension) checkLength(extension.numFrames + framesAdded(model, clip.numFrames), clip.fps);
     const mask = typeof given === 'function' ? await given() : given;
     if (mask && 'kind' in mask) return mask;
     if (mask instanceof Uint8Array) checkMaskShape(await readMask(() => this.#decoder.check(mask)), header);

@@ -22,7 +22,7 @@ import { PictureDecoder } from '../inference/pictures/decoder-process.ts';
 import { pictureName } from '../inference/pictures/format.ts';
 import { checkMaskShape, readMask } from '../inference/pictures/motion-mask.ts';
 import { createLogger } from '../log.ts';
-import { checkExtensionOptions, checkLength } from '../request/extension.ts';
+import { checkExtensionOptions, checkLength, framesAdded } from '../request/extension.ts';
 import { withoutEffect } from '../request/model-limits.ts';
 import { readFlags } from '../request/options-text.ts';
 import { type Generation, type GenerationOptions, variationStrengths } from '../request/request.ts';
@@ -234,7 +234,9 @@ async function prepareTask(task: {
   const request = resolveRequest(pack.manifest, wish, picture);
   const { preset: _preset, ...numbers } = request;
   const { extension } = wish;
-  if (extension) checkLength(extension.numFrames + request.numFrames, request.fps);
+  if (extension) {
+    checkLength(extension.numFrames + framesAdded(pack.manifest, request.numFrames), request.fps);
+  }
   const out = await outs.of(image, request.seed);
   const metadata = config.metadata && options.metadata !== false;
   const imagePath = path.resolve(image);

@@ -1,9 +1,18 @@
 /** What may be said of a video that goes on from the end of an earlier one, and how long it may become. */
 import { KinoraError } from '../errors.ts';
+import { heeds, type ModelLimits } from './model-limits.ts';
 import { type GenerationOptions, type OptionName, optionTable, wordOf } from './request.ts';
 
 /** What people watch, and what fits into a message. */
 const longestSeconds = 60;
+
+/**
+ * How many frames an extension adds, of those that are asked for: a clip that is made of noise begins with a frame that
+ * stands for the earlier one's last, and is left out. A model that takes no steps draws its frames, and all are new.
+ */
+export function framesAdded(model: ModelLimits, numFrames: number): number {
+  return heeds(model, 'numInferenceSteps') ? numFrames - 1 : numFrames;
+}
 
 /**
  * @param numFrames of the earlier video and of what is added, before both are looped or smoothed

@@ -50,7 +50,8 @@ it('makes a video without a prompt with the numbers that were asked for, and oth
   expect(await remix(own.id, { motion: 'low' })).toMatchObject({ motion: 'low', motion_bucket_id: 60 });
   const extension = { video: { id: made.id }, motion_bucket_id: 200 };
   const longer = await videoOf(await ann.postJson('/v1/videos/extensions', extension));
-  expect(longer).toMatchObject({ motion_bucket_id: 200, noise_aug_strength: 0.1 });
+  // Before it is made, too: the first of its frames stands for the last of the earlier video.
+  expect(longer).toMatchObject({ motion_bucket_id: 200, noise_aug_strength: 0.1, num_frames: 15 });
   expect(await ann.finished(longer.id)).toMatchObject({ status: 'completed', num_frames: 15 });
 });
 

@@ -6,6 +6,8 @@ import type { JobClient } from '../../queue/client.ts';
 import type { ProgressEvent } from '../../queue/events.ts';
 import { surfaceOf } from '../../queue/jobs.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
+import { framesAdded } from '../../request/extension.ts';
+import type { ModelLimits } from '../../request/model-limits.ts';
 import type { Shortcuts } from '../../request/request.ts';
 import { type ResolvedRequest, resolveRequest } from '../../request/resolve.ts';
 import { numFramesBefore } from '../../video/filters.ts';
@@ -92,8 +94,8 @@ export async function videoOf(
   const resolved = await resolvedOf(entry, tools);
   const made = artifact ?? resolved;
   const fps = resolved?.fps ?? artifact?.fps ?? null;
-  const before = generation.extension?.numFrames ?? 0;
-  const planned = resolved && (before + resolved.numFrames) / resolved.fps;
+  const numFrames = framesOf(entry, resolved, tools.models.of(artifact?.model ?? entry.model));
+  const planned = resolved && numFrames !== null ? numFrames / resolved.fps : undefined;
   return {
     id: entry.id,
     object: 'video',
@@ -118,7 +120,7 @@ export async function videoOf(
     steps: standing.running?.total ?? null,
     preset: artifact?.reducedTo ?? entry.preset,
     seed: artifact?.seed ?? generation.seed,
-    num_frames: framesOf(entry, resolved),
+    num_frames: numFrames,
     fps,
     num_inference_steps: resolved?.numInferenceSteps ?? generation.numInferenceSteps ?? null,
     guidance_scale: resolved?.guidanceScale ?? generation.guidanceScale ?? null,
@@ -149,6 +151,7 @@ export async function videoOf(
 function framesOf(
   { artifact, request: { generation } }: LedgerEntry,
   resolved: ResolvedRequest | undefined,
+  model: ModelLimits | undefined,
 ): number | null {
   const { extension } = generation;
   if (!extension) return resolved?.numFrames ?? artifact?.numFrames ?? null;
@@ -156,7 +159,7 @@ function framesOf(
     const { loop, smooth } = resolved ?? extension;
     return numFramesBefore(artifact.numFrames, { loop, smooth });
   }
-  return resolved ? extension.numFrames + resolved.numFrames : null;
+  return resolved && model ? extension.numFrames + framesAdded(model, resolved.numFrames) : null;
 }
 
 /** The numbers of a request, while its picture is kept and the model is known. */
