@@ -7,6 +7,8 @@ const args = readFileSync('/proc/1/cmdline', 'utf8').split('\0');
 const command = args[args.findIndex((argument) => /(^|\/)kinora(\.mjs)?$/.test(argument)) + 1];
 const port = process.env['KINORA_WEB_PORT'] || (command === 'bot' ? '0' : '7080');
 if (command !== 'worker' && port !== '0') {
-  const { ok } = await fetch(`http://127.0.0.1:${port}/ready`).catch(() => ({ ok: false }));
-  process.exitCode = ok ? 0 : 1;
+  const answer = await fetch(`http://127.0.0.1:${port}/ready`).catch(() => undefined);
+  // A bot that stands by is as it should be.
+  const isHealthy = answer?.ok || (await answer?.json().catch(() => undefined))?.status === 'standing_by';
+  process.exitCode = isHealthy ? 0 : 1;
 }

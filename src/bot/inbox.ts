@@ -70,7 +70,8 @@ export class InboxPlatform implements ChatPlatform {
   readonly #folder: InboxFolder;
   readonly #log: Logger;
   readonly #say: (line: string) => void;
-  readonly #records: Promise<InboxRecords>;
+  readonly #recordsFile: string | undefined;
+  #records: Promise<InboxRecords> | undefined;
   readonly #looks: Periodic;
   #services: Services | null = null;
   /** Of the look before: what looks otherwise now may still be written to. */
@@ -87,7 +88,7 @@ export class InboxPlatform implements ChatPlatform {
     this.#folder = new InboxFolder(this.#path);
     this.#log = log;
     this.#say = say;
-    this.#records = InboxRecords.open(recordsFile, this.#path, log);
+    this.#recordsFile = recordsFile;
     this.#looks = new Periodic(
       () => this.#look(),
       lookEveryMs,
@@ -102,13 +103,19 @@ export class InboxPlatform implements ChatPlatform {
     this.#looks.start();
   }
 
+  /** Not before this one leads: another bot may serve the folder until then. */
+  #opened(): Promise<InboxRecords> {
+    this.#records ??= InboxRecords.open(this.#recordsFile, this.#path, this.#log);
+    return this.#records;
+  }
+
   async stop(): Promise<void> {
     this.#services = null;
     await this.#looks.stop();
   }
 
   async #look(): Promise<void> {
-    const records = await this.#records;
+    const records = await this.#opened();
     const names = await this.#folder.names();
     const listing = new Set(names);
     // Also photo.TXT. The sentence about another picture is no prompt.
@@ -284,7 +291,7 @@ export class InboxPlatform implements ChatPlatform {
     const name = (hex === undefined ? Buffer.from(path.basename(file)) : Buffer.from(hex, 'hex')).toString(
       'latin1',
     );
-    const record = (await this.#records).get(name);
+    const record = (await this.#opened()).get(name);
     // Another request was made of the picture meanwhile, or the answer was delivered before a crash.
     if (record && (record.jobId !== entry.id || record.isAnswered)) return;
     if (answer.kind === 'video') {
@@ -307,7 +314,7 @@ export class InboxPlatform implements ChatPlatform {
     content: string | Uint8Array,
     line = '',
   ): Promise<void> {
-    const records = await this.#records;
+    const records = await this.#opened();
     const earlier = records.get(name);
     const names = answerNames(name, endings[kind]);
     const placed = await this.#folder.place(content, names, `.kinora-${jobId}.part`, earlier?.[kind]);

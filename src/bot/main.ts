@@ -21,7 +21,7 @@ import type { Models } from './models.ts';
 import type { ChatPlatform, Services } from './platform.ts';
 import { Requests } from './requests.ts';
 import { StudioLinks } from './studio-links.ts';
-import { type Deliver, DeliveryImpossible, DeliveryWorker } from './upkeep/delivery.ts';
+import { type Deliver, DeliveryDelayed, DeliveryImpossible, DeliveryWorker } from './upkeep/delivery.ts';
 import { type ForgetTools, finishForgetting } from './upkeep/forget.ts';
 import { Housekeeper, type HousekeepingSettings } from './upkeep/housekeeping.ts';
 import { Periodic } from './upkeep/periodic.ts';
@@ -52,12 +52,15 @@ export interface BotOptions {
   readonly ffmpegPath: string;
   /** Under which people reach the studio page; absent where nobody has said. */
   readonly publicUrl?: string | undefined;
+  /** Lease.mayAct: where several bots may run, whether this one still leads. */
+  readonly mayAct?: () => Promise<boolean>;
   /** Called with decisions and deliveries; absent where no metrics are served. */
   readonly metrics?: BotMetrics;
 }
 
 /** How often deletions and a pause that could not take full effect are tried again. */
 const upkeepEveryMs = 5 * 60_000;
+const notLeadingMs = 1_000;
 
 /** @throws KinoraError INVALID_CONFIG when Redis may not be trusted with jobs */
 export async function startBot(options: BotOptions): Promise<RunningBot> {
@@ -83,7 +86,7 @@ export async function startBot(options: BotOptions): Promise<RunningBot> {
   );
   // Files and ledger forget a delivered job at the same time.
   const retentionSeconds = Math.round(jobFiles.retentionMs / 1000);
-  const deliver = deliverBy(platforms);
+  const deliver = deliverBy(platforms, options.mayAct);
   const delivery = new DeliveryWorker(patient, artifacts, metrics?.measured(deliver) ?? deliver, log, {
     retentionSeconds,
     wasDenied: (callId) => client.wasDenied(callId),
@@ -160,9 +163,10 @@ function isAdminOf(platforms: readonly ChatPlatform[]): Services['isAdmin'] {
 }
 
 /** Each job goes to the platform where it was asked for. */
-function deliverBy(platforms: readonly ChatPlatform[]): Deliver {
+function deliverBy(platforms: readonly ChatPlatform[], mayAct: BotOptions['mayAct']): Deliver {
   const byName = new Map(platforms.map((platform) => [platform.name, platform]));
   return async (entry, answer, signal) => {
+    if ((await mayAct?.()) === false) throw new DeliveryDelayed('another bot leads', notLeadingMs);
     const name = surfaceOf(entry.request);
     const platform = byName.get(name);
     if (!platform) throw new DeliveryImpossible(`the platform ${name} is not switched on`);

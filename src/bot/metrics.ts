@@ -14,6 +14,11 @@ export class BotMetrics implements Observed {
   readonly registry = new Instruments();
   readonly #probe: RedisProbe;
   readonly #redis: RedisMetrics;
+  readonly #leads: () => boolean;
+  readonly #leading = this.registry.gauge(
+    'kinora_bot_leading',
+    '1 for the bot that leads, 0 for one that stands by; the others below are those of the leader.',
+  );
   readonly #waiting = this.registry.gauge('kinora_queue_waiting', 'Jobs that wait.', 'preset');
   readonly #oldest = this.registry.gauge(
     'kinora_queue_oldest_waiting_seconds',
@@ -62,9 +67,11 @@ export class BotMetrics implements Observed {
     'platform',
   );
 
-  constructor(probe: RedisProbe) {
+  /** @param leads whether this bot leads: sums over bots are right because only that one tells of the queue */
+  constructor(probe: RedisProbe, leads: () => boolean) {
     collectDefaultMetrics({ register: this.registry });
     this.#probe = probe;
+    this.#leads = leads;
     this.#redis = new RedisMetrics(probe, this.registry);
   }
 
@@ -91,10 +98,17 @@ export class BotMetrics implements Observed {
   }
 
   async refresh(): Promise<void> {
-    const [, reading] = await Promise.all([this.#redis.refresh(), this.#probe.queue()]);
+    const leads = this.#leads();
+    this.#leading.set(Number(leads));
+    const [, reading] = await Promise.all([this.#redis.refresh(), leads ? this.#probe.queue() : undefined]);
     this.#waiting.reset();
     this.#ended.reset();
     this.#failures.reset();
+    if (!leads) {
+      const own = [this.#oldest, this.#running, this.#undelivered, this.#workers, this.#open];
+      for (const gauge of own) gauge.remove();
+      return;
+    }
     // Unknown numbers are absent, not zero.
     const { waiting, oldestWaitingMs, running, undelivered, liveWorkers, takesRequests, endings, failures } =
       reading?.value ?? unknown;
@@ -109,7 +123,8 @@ export class BotMetrics implements Observed {
   }
 
   async health(): Promise<Record<string, HealthReport>> {
-    return { redis: await this.#redis.health() };
+    const state = this.#leads() ? 'leads' : 'stands by';
+    return { redis: await this.#redis.health(), bot: { state } };
   }
 
   close(): void {

@@ -22,8 +22,16 @@ export function assertSomeChat({ inboxFolder, discord, telegram, web }: Config, 
   );
 }
 
-/** Loads the libraries of these chats only. */
-export async function platformsOf(config: Config, redis: RedisAddress, log: Logger): Promise<ChatPlatform[]> {
+/**
+ * Loads the libraries of these chats only.
+ * @param mayAct asked before anything is said to a chat
+ */
+export async function platformsOf(
+  config: Config,
+  redis: RedisAddress,
+  mayAct: () => Promise<boolean>,
+  log: Logger,
+): Promise<ChatPlatform[]> {
   const { dataDir: dataFolder, ffmpegPath, discord, telegram, web, proxies } = config;
   if (proxies.https ?? proxies.http ?? proxies.all) {
     const { useProxies } = await import('../bot/proxies.ts');
@@ -37,11 +45,11 @@ export async function platformsOf(config: Config, redis: RedisAddress, log: Logg
   }
   if (discord) {
     const { DiscordPlatform } = await import('../bot/discord/adapter.ts');
-    platforms.push(new DiscordPlatform({ ...discord, dataFolder, ffmpegPath, log }));
+    platforms.push(new DiscordPlatform({ ...discord, dataFolder, ffmpegPath, mayAct, log }));
   }
   if (telegram) {
     const { TelegramPlatform } = await import('../bot/telegram/adapter.ts');
-    platforms.push(new TelegramPlatform({ ...telegram, dataFolder, ffmpegPath, log }));
+    platforms.push(new TelegramPlatform({ ...telegram, dataFolder, ffmpegPath, mayAct, log }));
   }
   if (web.port) {
     const { WebPlatform } = await import('../web/platform.ts');

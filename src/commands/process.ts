@@ -13,6 +13,8 @@ import { CommandError } from './command-error.ts';
 
 /** How long a process that ends waits for Redis: accepted jobs are safe there already. */
 const redisDeadlineMs = 5_000;
+/** How long one that is asked to end while it starts may take to say so to others. */
+const startDeadlineMs = 500;
 
 /** Resolves with the first signal that asks the process to end. */
 export function endRequested(): Promise<void> {
@@ -29,7 +31,7 @@ export async function serve(start: () => Promise<() => Promise<void>>, graceMs: 
   process.on('disconnect', () => process.exit(1));
   if (process.connected === false) process.exit(1); // the channel closed while the modules were loaded
   const ended = endRequested();
-  const stop = await Promise.race([start(), ended]);
+  const stop = await Promise.race([start(), ended.then(() => sleep(startDeadlineMs))]);
   if (stop) {
     await ended;
     await Promise.race([stop(), sleep(graceMs + redisDeadlineMs)]);

@@ -225,4 +225,12 @@ export class Keys {
   get workers(): string {
     return `${this.prefix}:workers`;
   }
+  /** String: which bot leads, and how often it has renewed that; see lease.ts. */
+  get leader(): string {
+    return `${this.prefix}:leader`;
+  }
+  /** Hash botId → JSON heartbeat of a bot, whether it leads or stands by. */
+  get bots(): string {
+    return `${this.prefix}:bots`;
+  }
 }

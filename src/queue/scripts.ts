@@ -63,6 +63,7 @@ const scripts = {
     sole: ['forgetting', 'grants', 'rewrites', 'vfinish'],
     own: ['cooldown', 'history'],
   }),
+  lead: script('lead', { sole: ['bots', 'leader'], own: [] }),
   move: script('move', {
     sole: ['bans', 'grants', 'limits', 'moved', 'weights'],
     own: ['oldRules', 'newRules'],

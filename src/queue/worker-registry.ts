@@ -1,6 +1,6 @@
 /** Which workers are alive and what they do. */
 import { randomUUID } from 'node:crypto';
-import { readlinkSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { z } from 'zod';
 import { contract, contractField, firstContract } from './contract.ts';
@@ -69,14 +69,26 @@ export const workerSchema = z.object({
 export type WorkerEntry = z.infer<typeof workerSchema>;
 
 /**
- * Names the process number space: this host and, on Linux, this container. Containers that share the host's name each
- * number their processes from one.
+ * Names the process number space: this host and, on Linux, this container and this start of the machine. Containers that
+ * share the host's name each number their processes from one, and so do machines of one name.
  */
 export function processSpace(): string {
   try {
-    return `${hostname()} ${readlinkSync('/proc/self/ns/pid')}`;
+    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+    return `${hostname()} ${readlinkSync('/proc/self/ns/pid')} ${boot}`;
   } catch {
     return hostname(); // not Linux
+  }
+}
+
+/** Whether a process of Kinora was on this machine, or in this container, and is gone. */
+export function diedHere({ host, pid }: Pick<WorkerEntry, 'host' | 'pid'>): boolean {
+  if (host !== processSpace()) return false;
+  try {
+    process.kill(pid, 0);
+    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ESRCH';
   }
 }
 

@@ -160,7 +160,11 @@ function personOf(
 
 /** The first language of a request: "de" in "de;q=0.9, en". */
 export function localeOf({ headers }: FastifyRequest): string {
-  return /^\s*([A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*)/.exec(headers['accept-language'] ?? '')?.[1] ?? 'en';
+  return languageOf(headers['accept-language']);
+}
+
+export function languageOf(acceptLanguage = ''): string {
+  return /^\s*([A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*)/.exec(acceptLanguage)?.[1] ?? 'en';
 }
 
 /** @throws ProblemError when the key or session of the request may not do this */

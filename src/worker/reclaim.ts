@@ -7,7 +7,7 @@ import type { Logger } from '../log.ts';
 import type { Keys } from '../queue/keys.ts';
 import { handedTo, takeBack } from '../queue/lost-handouts.ts';
 import type { Redis } from '../queue/redis.ts';
-import { processSpace, type WorkerEntry, workerEntries } from '../queue/worker-registry.ts';
+import { diedHere, workerEntries } from '../queue/worker-registry.ts';
 
 export class Reclaimer {
   readonly #redis: Redis;
@@ -65,16 +65,5 @@ export class Reclaimer {
     this.#log.warn({ orphans }, 'taking back jobs of a worker that died');
     await takeBack(this.#redis, queue, orphans);
     return orphans;
-  }
-}
-
-/** Whether its process was on this machine, or in this container, and is gone. */
-export function diedHere(worker: WorkerEntry): boolean {
-  if (worker.host !== processSpace()) return false;
-  try {
-    process.kill(worker.pid, 0);
-    return false;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ESRCH';
   }
 }

@@ -23,8 +23,8 @@ import { OverdueDelays } from '../queue/overdue-delays.ts';
 import { type Redis, untilRedisCan } from '../queue/redis.ts';
 import { writeJson } from '../queue/stored-json.ts';
 import { presetCredits } from '../queue/terms.ts';
-import { WorkerBeat, workerEntries } from '../queue/worker-registry.ts';
-import { diedHere, Reclaimer } from './reclaim.ts';
+import { diedHere, WorkerBeat, workerEntries } from '../queue/worker-registry.ts';
+import { Reclaimer } from './reclaim.ts';
 import { defaultWorkerSettings, type WorkerSettings } from './settings.ts';
 import { Turns, TurnWorker } from './turns.ts';
 

@@ -22,8 +22,8 @@ class Bot {
   #process: ChildProcess | undefined;
   logged = '';
 
-  constructor(settings: Omit<BotProcessSettings, 'socketPath'>, redis: TestRedis) {
-    this.#settings = { ...settings, socketPath: redis.socketPath };
+  constructor(settings: Omit<BotProcessSettings, 'address'>, redis: TestRedis) {
+    this.#settings = { ...settings, address: { socketPath: redis.socketPath } };
     this.#redis = redis;
   }
 

@@ -20,9 +20,9 @@ it('thirty large pictures of a banned person at once leave the bot as it was', a
   await world.stopBot();
   const { fake, redis, folder, ffmpegPath } = world;
   const { token, apiRoot: server } = fake;
-  const { socketPath } = redis;
+  const { address } = redis;
   const settings: BotProcessSettings = {
-    ...{ platform: 'telegram', token, server, socketPath },
+    ...{ platform: 'telegram', token, server, address },
     ...{ dataFolder: folder, folder, ffmpegPath },
   };
   const bot = spawn(process.execPath, ['--import', 'tsx', script, JSON.stringify(settings)], {

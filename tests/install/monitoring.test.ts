@@ -17,7 +17,7 @@ const describedSchema = z.object({ name: z.string(), type: z.string(), labelName
 const redis = new Redis({ lazyConnect: true });
 const vitals = new Vitals({ device: 'cpu', model: '', engineStatus: () => undefined, cacheFolder: '' });
 const registries = [
-  new BotMetrics(new RedisProbe(redis, new Keys())),
+  new BotMetrics(new RedisProbe(redis, new Keys()), () => true),
   new WorkerMetrics({ probe: new RedisProbe(redis, new Keys()), engineStatus: () => undefined, vitals }),
 ].map(({ registry }) => registry.getMetricsAsArray());
 vitals.stop();

@@ -10,6 +10,7 @@ import { AuditTrail } from '../../src/queue/audit.ts';
 import { Bans } from '../../src/queue/bans.ts';
 import { RuleStore } from '../../src/queue/community-rules.ts';
 import { Keys } from '../../src/queue/keys.ts';
+import { Lease } from '../../src/queue/lease.ts';
 import { Ledger } from '../../src/queue/ledger.ts';
 import { moveCommunity } from '../../src/queue/move-community.ts';
 import { Quotas } from '../../src/queue/quota.ts';
@@ -144,6 +145,13 @@ async function everything(monitor: Redis): Promise<void> {
   beat.begin();
   await eventually('the heartbeat', () => calls.some(({ name }) => name === 'beat'), 20_000);
   await beat.stop();
+  const lease = new Lease(redis, keys, log);
+  await lease.lead(
+    new AbortController().signal,
+    async () => {},
+    () => {},
+  );
+  await lease.leave();
   await eventually('the end', () => calls.some(({ name }) => name === 'forget'), 20_000);
   monitor.disconnect();
 }

@@ -78,7 +78,7 @@ async function startEngine(packPath: string): Promise<Engine> {
 beforeAll(async () => {
   harness = await Harness.start();
   engine = await startEngine(tinyPackPath);
-  const botMetrics = new BotMetrics(probe());
+  const botMetrics = new BotMetrics(probe(), () => true);
   bot = { metrics: botMetrics, server: await startMetricsServer(0, botMetrics) };
   const engineStatus = () => engine.status();
   vitals = new Vitals({

@@ -11,7 +11,7 @@ import { renderRefusal } from '../sentences/render.ts';
 import { StatusBoard } from '../status-board.ts';
 import { type Deliver, DeliveryDelayed } from '../upkeep/delivery.ts';
 import { AdminRoles } from './admin-roles.ts';
-import { codeOf, DiscordApi, restTimeoutMs } from './api.ts';
+import { codeOf, DiscordApi, guarded, restTimeoutMs } from './api.ts';
 import { DiscordButtons } from './buttons.ts';
 import { DiscordCommands } from './commands.ts';
 import { DiscordDelivery } from './delivery.ts';
@@ -33,6 +33,8 @@ export interface DiscordOptions {
   /** For interaction tokens and the hash of registered commands; without it both are forgotten at a restart. */
   readonly dataFolder?: string | undefined;
   readonly ffmpegPath?: string | undefined;
+  /** Lease.mayAct: asked before every call to Discord, where several bots may run. */
+  readonly mayAct?: () => Promise<boolean>;
   readonly log: Logger;
   readonly clientOptions?: Partial<ClientOptions>;
   /** From where pictures may be fetched. */
@@ -79,8 +81,8 @@ export class DiscordPlatform implements ChatPlatform {
     this.#log = options.log;
     this.#admins = { userIds: options.adminUserIds, roleIds: options.adminRoleIds };
     this.#adminRoles = new AdminRoles(options.adminRoleIds, () => this.#gateway.client, options.log);
-    const { clientOptions = {}, dataFolder, token, log } = options;
-    const rest = { timeout: restTimeoutMs, ...clientOptions.rest };
+    const { clientOptions = {}, dataFolder, token, log, mayAct = async () => true } = options;
+    const rest = { timeout: restTimeoutMs, ...clientOptions.rest, makeRequest: guarded(mayAct) };
     this.#gateway = new Gateway({
       token,
       clientOptions: { ...clientOptions, rest },

@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import {
+  DefaultRestOptions,
   DiscordAPIError,
   HTTPError,
   MessageFlags,
@@ -60,6 +61,14 @@ export interface Sent {
 
 /** Deadline of one call: a large upload takes its time. */
 export const restTimeoutMs = 60_000;
+
+/** Calls Discord as discord.js does, unless another bot leads: then it rejects. */
+export function guarded(mayAct: () => Promise<boolean>): RESTOptions['makeRequest'] {
+  return async (url, init) => {
+    if (!(await mayAct())) throw new Error('another bot leads');
+    return await DefaultRestOptions.makeRequest(url, init);
+  };
+}
 
 export class DiscordApi {
   readonly #rest: REST;

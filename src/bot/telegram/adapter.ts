@@ -28,6 +28,8 @@ export interface TelegramOptions {
   readonly token: string;
   /** Numeric ids of the people who are admins, wherever they write under their own name. */
   readonly adminUserIds: readonly (number | string)[];
+  /** Lease.mayAct: asked before every call to Telegram, where several bots may run. */
+  readonly mayAct?: () => Promise<boolean>;
   readonly log: Logger;
   /** Keeps updates until they are handled; without it a crash loses those that are not. */
   readonly dataFolder?: string | undefined;
@@ -84,11 +86,12 @@ export class TelegramPlatform implements ChatPlatform {
 
   async start(services: Services): Promise<void> {
     const { token, adminUserIds, dataFolder, apiRoot = 'https://api.telegram.org' } = this.#options;
-    const { isLocalServer = false } = this.#options;
+    const { isLocalServer = false, mayAct = async () => true } = this.#options;
     const log = this.#log;
     const moves = new GroupMoves(services.administration, log);
     const api = new TelegramApi(
       new Telegram(token, { apiRoot, webhookReply: false }),
+      mayAct,
       (move) => void moves.follow(move).catch(() => {}), // the next call tells it again
       isLocalServer ? fileLimits.local : fileLimits.telegram,
     );
@@ -132,6 +135,8 @@ export class TelegramPlatform implements ChatPlatform {
       token,
       apiRoot,
       onUpdate: async (update) => {
+        // Left unconfirmed: it comes to the bot that leads.
+        if (!(await mayAct())) await new Promise(() => {});
         const move = groupMove(update);
         if (move) {
           api.hasMoved(move);

@@ -159,18 +159,24 @@ export const fileLimits = {
 export class TelegramApi {
   readonly limits: FileLimits;
   readonly #telegram: Telegram;
+  readonly #mayAct: () => Promise<boolean>;
   readonly #onMoved: (move: GroupMove) => void;
   /** Groups that have another id now. What is not known here, Telegram tells. */
   readonly #moved = new Map<number, number>();
 
-  /** @param onMoved called when a call tells that a group has another id now */
+  /**
+   * @param mayAct asked before every call; without it, the call fails
+   * @param onMoved called when a call tells that a group has another id now
+   */
   constructor(
     telegram: Telegram,
+    mayAct: () => Promise<boolean>,
     onMoved: (move: GroupMove) => void,
     limits: FileLimits = fileLimits.telegram,
   ) {
     this.limits = limits;
     this.#telegram = telegram;
+    this.#mayAct = mayAct;
     this.#onMoved = onMoved;
   }
 
@@ -191,6 +197,7 @@ export class TelegramApi {
     const { chat_id: chatId } = payload as { readonly chat_id?: unknown }; // most methods have it
     const movedTo = this.#moved.get(Number(chatId));
     if (movedTo !== undefined) throw new CallError(method, 400, 'the group has moved', undefined, movedTo);
+    if (!(await this.#mayAct())) throw new CallError(method, 0, 'another bot leads');
     const deadline = AbortSignal.timeout(deadlineMs);
     try {
       return await this.#telegram.callApi(method, payload, {

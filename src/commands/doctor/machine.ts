@@ -5,6 +5,7 @@ import { calledAs } from '../../called-as.ts';
 import { type Config, unknownSettings } from '../../config.ts';
 import { freeSpace, whatIsFull } from '../../disk-space.ts';
 import { errorCatalogue, isKinoraError, serializeError } from '../../errors.ts';
+import { type BotEntry, botEntries } from '../../queue/bot-registry.ts';
 import { Keys } from '../../queue/keys.ts';
 import { asRefusal, assertTrustworthy, connectRedis, redisTime } from '../../queue/redis.ts';
 import { assertSchema } from '../../queue/schema.ts';
@@ -94,7 +95,8 @@ export async function checkRedis(config: Config): Promise<Check> {
       const detail = `its clock and that of this machine are ${Math.round(apartMs / 1000)} s apart`;
       return { name: 'Redis', state: 'warn', detail, remedy: 'Let both machines set their clocks by NTP.' };
     }
-    return { name: 'Redis', state: 'ok', detail: 'answers and keeps what it is given' };
+    const bots = (await botEntries(redis, new Keys())).filter(({ isAlive }) => isAlive);
+    return { name: 'Redis', state: 'ok', detail: `answers and keeps what it is given${saidOf(bots)}` };
   } catch (cause) {
     const error = asRefusal(cause);
     if (isKinoraError(error)) return failedCheck('Redis', error);
@@ -104,4 +106,12 @@ export async function checkRedis(config: Config): Promise<Check> {
   } finally {
     redis.disconnect();
   }
+}
+
+/** Which bot leads, where there are several. */
+function saidOf(bots: readonly BotEntry[]): string {
+  if (bots.length < 2) return '';
+  const leader = bots.find(({ leads }) => leads);
+  const where = leader ? `on ${leader.host.split(' ')[0]} (process ${leader.pid})` : 'none now';
+  return `; of ${bots.length} bots, the one that leads is ${where}`;
 }

@@ -19,6 +19,15 @@ it('says that a Redis keeps what it is given', async () => {
   expect(await check()).toMatchObject({ state: 'ok', detail: 'answers and keeps what it is given' });
 });
 
+it('says which of several bots leads', async () => {
+  const beat = (host: string): string => JSON.stringify({ beatAt: Date.now(), pid: 7, host });
+  const redis = server.connect();
+  await redis.hset('{kinora}:bots', { one: beat('attic pid:[1]'), two: beat('cellar pid:[1]') });
+  await redis.set('{kinora}:leader', 'two 12');
+  const detail = expect.stringMatching(/of 2 bots, the one that leads is on cellar \(process 7\)$/);
+  expect(await check()).toMatchObject({ state: 'ok', detail });
+});
+
 it('says what a Redis forgets, and what would be lost', async () => {
   await server.connect().config('SET', 'appendonly', 'no');
   expect(await check()).toMatchObject({ state: 'warn', detail: expect.stringContaining('keeps nothing') });

@@ -1,0 +1,229 @@
+/**
+ * Of several bots over one Redis one leads: it alone talks to the chats. Redis is only the register in which the leader
+ * counts its renewals; how long the last one holds is judged by monotonic clocks on both sides, so neither a clock that is
+ * set nor a replica that lags lets two lead. docs/decisions/0017-one-bot-leads.md says what that rests on.
+ */
+import { randomUUID } from 'node:crypto';
+import { uptime } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { z } from 'zod';
+import { withDeadline } from '../deadline.ts';
+import type { Logger } from '../log.ts';
+import { type BotBeat, botEntries } from './bot-registry.ts';
+import type { Keys } from './keys.ts';
+import type { Redis } from './redis.ts';
+import { runScript } from './scripts.ts';
+import { writeJson } from './stored-json.ts';
+import { diedHere, processSpace } from './worker-registry.ts';
+
+export interface LeaseTimes {
+  /** After the last renewal. A failover of Redis takes 3 to 7 s. */
+  readonly lastsMs: number;
+  /** The leader stops so long before somebody else may begin: clocks differ, and ending takes its moment. */
+  readonly marginMs: number;
+  readonly renewEveryMs: number;
+  /** How often a bot that stands by looks. */
+  readonly lookEveryMs: number;
+}
+
+const usualTimes: LeaseTimes = { lastsMs: 10_000, marginMs: 1_000, renewEveryMs: 1_000, lookEveryMs: 500 };
+/** A look that is not answered by then failed: Redis is away. */
+const answerWithinMs = 2_000;
+/** How often the leader asks its clock whether it still leads. */
+const checkEveryMs = 200;
+/** A dead bot's lease is taken after looks over so long, without a failed one: the first may come from a lagging replica. */
+const steadyMs = 1_500;
+
+const replySchema = z.tuple([z.string(), z.int()]);
+const free = 'free';
+
+const began = { ms: performance.now(), upS: uptime() };
+/**
+ * Ms by clocks that nobody sets. The monotonic one stops while a machine sleeps, in which time another bot may have taken
+ * over; that of the uptime goes on.
+ */
+const steadyNow = (): number => Math.max(performance.now() - began.ms, (uptime() - began.upS) * 1_000);
+
+const idOf = (lease: string): string => lease.split(' ')[0] ?? '';
+
+export class Lease {
+  readonly #redis: Redis;
+  readonly #keys: Keys;
+  readonly #log: Logger;
+  readonly #times: LeaseTimes;
+  readonly #id = randomUUID();
+  #onLost: (() => void) | undefined;
+  #state: 'standing by' | 'leading' | 'over' = 'standing by';
+  #heldUntil = Number.NEGATIVE_INFINITY;
+  /** Whether no other bot lived at the last answer. */
+  #isAlone = false;
+  /** When the latest attempt that failed was begun. */
+  #failedAt = Number.NEGATIVE_INFINITY;
+  #renewing: Promise<void> | undefined;
+  #timers: NodeJS.Timeout[] = [];
+  /** The lease of another bot as it was last seen, and when it last changed. */
+  #seen = { lease: '', at: Number.NEGATIVE_INFINITY };
+  /** Since when every look was answered. */
+  #steadySince = Number.POSITIVE_INFINITY;
+
+  /** @param redis a fail-fast connection of its own, so that nothing delays a renewal; the caller closes it */
+  constructor(redis: Redis, keys: Keys, log: Logger, times: LeaseTimes = usualTimes) {
+    this.#redis = redis;
+    this.#keys = keys;
+    this.#log = log;
+    this.#times = times;
+  }
+
+  get leads(): boolean {
+    return this.#state === 'leading';
+  }
+
+  /**
+   * Stands by until this process leads, and renews the lease from then on.
+   * @param signal ends the wait
+   * @param onStandingBy called once when another bot leads; what it throws ends the wait, too
+   * @param onLost called once when this one does not lead any more: before it returns, everything has to end
+   * @returns whether it leads
+   */
+  async lead(signal: AbortSignal, onStandingBy: () => Promise<void>, onLost: () => void): Promise<boolean> {
+    this.#onLost = onLost;
+    let isStandingBy = false;
+    while (!signal.aborted) {
+      const lease = await this.#look();
+      if (this.leads) return true;
+      if (!isStandingBy && lease !== undefined) {
+        isStandingBy = true;
+        this.#log.info('another bot leads; standing by');
+        await onStandingBy();
+      }
+      await sleep(this.#times.lookEveryMs, undefined, { signal }).catch(() => {});
+    }
+    await this.leave();
+    return false;
+  }
+
+  /** @returns the lease as it is; undefined where Redis does not say */
+  async #look(): Promise<string | undefined> {
+    try {
+      const expected = await this.#takeable();
+      const sentAt = steadyNow();
+      const { lease, others } = await this.#ask('take', expected);
+      if (idOf(lease) === this.#id) this.#begin(sentAt, others);
+      else this.#note(lease, sentAt);
+      return lease;
+    } catch (error) {
+      this.#steadySince = Number.POSITIVE_INFINITY;
+      this.#log.debug({ err: String(error) }, 'Redis cannot be asked which bot leads');
+      return undefined;
+    }
+  }
+
+  /** What a look leaves behind. */
+  #note(lease: string, at: number): void {
+    if (this.#steadySince > at) this.#steadySince = at;
+    if (lease !== '' && lease !== free && lease !== this.#seen.lease) this.#seen = { lease, at: steadyNow() };
+    if (lease === '' || lease === free) this.#seen = { ...this.#seen, lease };
+  }
+
+  /** The lease that may be replaced now, as it was last seen; one that was given up always may. */
+  async #takeable(): Promise<string> {
+    const { lease, at } = this.#seen;
+    // Nobody was ever seen to lead: the database is new, or the last leader died long ago.
+    if (at === Number.NEGATIVE_INFINITY) return '';
+    const now = steadyNow();
+    const isSteady = now - this.#steadySince >= steadyMs;
+    const { lastsMs, marginMs } = this.#times;
+    // Redis has let it expire, as far as its clock can be trusted; where it has not, it is late.
+    const isOver = now - at >= (lease === '' ? lastsMs : lastsMs + marginMs);
+    if (isOver && isSteady) return lease;
+    return lease !== '' && (await this.#hasDied(idOf(lease))) ? lease : free;
+  }
+
+  async #hasDied(id: string): Promise<boolean> {
+    const bots = await botEntries(this.#redis, this.#keys);
+    const leader = bots.find((bot) => bot.id === id);
+    return leader !== undefined && diedHere(leader);
+  }
+
+  #begin(sentAt: number, others: number): void {
+    this.#state = 'leading';
+    this.#hold(sentAt, others);
+    const renew = setInterval(() => void this.#renew(), this.#times.renewEveryMs);
+    const check = setInterval(() => this.#isHeld(), checkEveryMs);
+    this.#timers = [renew, check];
+  }
+
+  #hold(sentAt: number, others: number): void {
+    const { lastsMs, marginMs } = this.#times;
+    this.#heldUntil = Math.max(this.#heldUntil, sentAt + lastsMs - marginMs);
+    this.#isAlone = others === 0;
+  }
+
+  /** Resolves when an answer has come, or none. */
+  #renew(): Promise<void> {
+    this.#renewing ??= this.#tryToRenew().finally(() => {
+      this.#renewing = undefined;
+    });
+    return this.#renewing;
+  }
+
+  async #tryToRenew(): Promise<void> {
+    const sentAt = steadyNow();
+    try {
+      const { lease, others } = await this.#ask('hold');
+      if (idOf(lease) === this.#id) this.#hold(sentAt, others);
+      else this.#lose('another bot leads now');
+    } catch (error) {
+      this.#failedAt = sentAt;
+      this.#log.debug({ err: String(error) }, 'the lease could not be renewed');
+    }
+  }
+
+  /** Ends the leadership where somebody else may have begun. */
+  #isHeld(): boolean {
+    if (steadyNow() <= this.#heldUntil) return true;
+    if (!this.#isAlone) this.#lose('the lease could not be renewed in time, and another bot stands by');
+    return false;
+  }
+
+  /**
+   * To be asked before anything is said to a chat: a process that was frozen may go on in the middle of what it did. Where
+   * no other bot lived, one that cannot reach Redis goes on: nobody else could tell people that Kinora is not available.
+   */
+  async mayAct(): Promise<boolean> {
+    if (this.leads && this.#isHeld()) return true;
+    // It has slept, unless an attempt since then has failed.
+    while (this.leads && steadyNow() > this.#heldUntil && this.#failedAt <= this.#heldUntil)
+      await this.#renew();
+    return this.leads;
+  }
+
+  #lose(why: string): void {
+    if (this.#state !== 'leading') return;
+    this.#end();
+    this.#log.error(`${why}: this one stops at once`);
+    this.#onLost?.();
+  }
+
+  #end(): void {
+    this.#state = 'over';
+    for (const timer of this.#timers) clearInterval(timer);
+  }
+
+  /** Lets another bot begin at once. Called when nothing is done any more. */
+  async leave(): Promise<void> {
+    this.#end();
+    await this.#ask('leave').catch(() => {}); // it runs out by itself
+  }
+
+  async #ask(act: 'hold' | 'take' | 'leave', expected = ''): Promise<{ lease: string; others: number }> {
+    const beat: Omit<BotBeat, 'beatAt'> = { pid: process.pid, host: processSpace() };
+    const args = [this.#id, writeJson(beat), this.#times.lastsMs, act, expected];
+    const reply = runScript(this.#redis, 'lead', this.#keys, {}, args);
+    const late = (): never => {
+      throw new Error('Redis does not answer');
+    };
+    const [lease, others] = replySchema.parse(await withDeadline(answerWithinMs, reply, late));
+    return { lease, others };
+  }
+}

@@ -1,0 +1,209 @@
+/** Two bots over one Redis: one leads, the other takes over, however the first one goes. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it, type TestContext, vi } from 'vitest';
+import type { BotProcessSettings } from '../helpers/bot-process.ts';
+import { FaultyProxy } from '../helpers/proxy.ts';
+import { eventually } from '../helpers/queue-harness.ts';
+import { freePort, TestRedis } from '../helpers/redis-server.ts';
+import { photo, TelegramWorld } from '../helpers/telegram-world.ts';
+
+/** Bounds a wait for ever, on a machine that may be busy with other things. */
+const patienceMs = 120_000;
+vi.setConfig({ testTimeout: 4 * patienceMs });
+/** As it is promised, from the end of the leader to the beginning of the other. */
+const takeoverMs = 15_000;
+/** For the processes to be run, on a busy machine. */
+const slackMs = 15_000;
+
+const script = fileURLToPath(new URL('../helpers/bot-process.ts', import.meta.url));
+const command = fileURLToPath(new URL('../../src/kinora.mjs', import.meta.url));
+
+class Bot {
+  readonly #process: ChildProcess;
+  said = '';
+  logged = '';
+  leadsSince = Number.NaN;
+  readonly exited: Promise<unknown>;
+
+  constructor(args: readonly string[], env: NodeJS.ProcessEnv = process.env) {
+    this.#process = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    this.exited = once(this.#process, 'exit');
+    this.#process.stdout?.on('data', (chunk: Buffer) => {
+      this.said += chunk.toString();
+      if (Number.isNaN(this.leadsSince) && this.says('leads')) this.leadsSince = performance.now();
+    });
+    this.#process.stderr?.on('data', (chunk: Buffer) => {
+      this.logged += chunk.toString();
+    });
+  }
+
+  static of(settings: Omit<BotProcessSettings, 'isOneOfSeveral'>): Bot {
+    return new Bot(['--import', 'tsx', script, JSON.stringify({ ...settings, isOneOfSeveral: true })]);
+  }
+
+  says(line: string): boolean {
+    return this.said.split('\n').includes(line);
+  }
+
+  async until(line: string): Promise<this> {
+    await eventually(`a bot ${line}`, () => this.says(line), patienceMs);
+    return this;
+  }
+
+  get exitCode(): number | null {
+    return this.#process.exitCode;
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#process.kill(signal);
+  }
+
+  async end(): Promise<void> {
+    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
+    this.#process.kill('SIGCONT');
+    this.#process.kill('SIGKILL');
+    await this.exited;
+  }
+}
+
+/** Two machines: each bot has a data folder of its own. */
+async function beginTelegram({ onTestFinished }: TestContext) {
+  const world = await TelegramWorld.start();
+  await world.stopBot();
+  const { fake, redis, folder, ffmpegPath } = world;
+  const proxy = await FaultyProxy.start(redis.socketPath);
+  const bots: Bot[] = [];
+  onTestFinished(async () => {
+    await Promise.all(bots.map((bot) => bot.end()));
+    await proxy.stop();
+    const logged = bots.map((bot) => bot.logged).join('');
+    const leaked = fake.secrets().filter((secret) => logged.includes(secret));
+    await world.stop();
+    if (leaked.length > 0) throw new Error('a secret was logged');
+  });
+  const start = async (address: BotProcessSettings['address'] = redis.address): Promise<Bot> => {
+    const dataFolder = await mkdtemp(join(folder, 'machine-'));
+    const { token, apiRoot: server } = fake;
+    const bot = Bot.of({ platform: 'telegram', token, server, address, dataFolder, folder, ffmpegPath });
+    bots.push(bot);
+    return bot;
+  };
+  const first = await (await start({ url: proxy.url })).until('ready');
+  const second = await (await start()).until('stands by');
+  const isSettled = async (): Promise<boolean> => (await redis.connect().zcard('{kinora}:pending')) === 0;
+  return { world, fake, proxy, first, second, isSettled };
+}
+
+describe.concurrent('Telegram: the bot that leads', () => {
+  it.for(['is killed', 'is frozen', 'is cut off from Redis'] as const)(
+    '%s: each request is answered once',
+    async (how, test) => {
+      const { world, fake, proxy, first, second, isSettled } = await beginTelegram(test);
+      const chats = Array.from({ length: 3 }, () => fake.privateChat({ user: fake.user() }));
+      const [running, late, later] = chats;
+      if (!running || !late || !later) throw new Error('no chats');
+      world.isHeld = true;
+      await running.sendsPhoto(await photo(), 'waves');
+      await fake.until(() => world.runs.length === 1, patienceMs);
+      const goneAt = performance.now();
+      if (how === 'is killed') first.signal('SIGKILL');
+      else if (how === 'is frozen') first.signal('SIGSTOP');
+      else {
+        proxy.silentForNewcomers = true;
+        proxy.hang();
+      }
+      await late.sendsPhoto(await photo(), 'waves');
+      await second.until('ready');
+      expect(second.leadsSince - goneAt).toBeLessThan(takeoverMs);
+      world.isHeld = false;
+      await later.sendsPhoto(await photo(), 'waves');
+      await fake.until(async () => world.runs.length >= 2 && (await isSettled()), patienceMs);
+      first.signal('SIGCONT');
+      await first.exited;
+      // Who is cut off says what a person has to do now; it is never answered by both.
+      const expected = how === 'is cut off from Redis' ? [1, undefined, 1] : [1, 1, 1];
+      await fake.until(
+        () => chats.every((chat, at) => expected[at] === undefined || world.videos(chat).length > 0),
+        patienceMs,
+      );
+      expect(chats.map((chat) => world.videos(chat).length)).toEqual(
+        expected.map((count, at) => count ?? (chats[at] && world.videos(chats[at]).length)),
+      );
+      expect(chats.map((chat) => fake.answers(chat).length)).toEqual([1, 1, 1]);
+      expect(new Set(world.runs.map(({ id }) => id)).size).toBe(world.runs.length);
+    },
+  );
+
+  it('is asked to end: the other one leads at once', async (test) => {
+    const { world, fake, first, second } = await beginTelegram(test);
+    const chat = fake.privateChat();
+    await world.animated(chat);
+    const goneAt = performance.now();
+    first.signal('SIGTERM');
+    await second.until('ready');
+    expect(second.leadsSince - goneAt).toBeLessThan(5_000 + slackMs);
+    await world.animated(chat);
+    expect(world.videos(chat)).toHaveLength(2);
+    await first.exited;
+    expect(first.exitCode).toBe(0);
+  });
+});
+
+it('kinora bot: the page of one that stands by sends everybody to the leader', async ({ onTestFinished }) => {
+  const redis = await TestRedis.start('--maxmemory-policy', 'noeviction');
+  const folder = await mkdtemp(join(tmpdir(), 'kinora-standby-'));
+  const bots: Bot[] = [];
+  onTestFinished(async () => {
+    await Promise.all(bots.map((bot) => bot.end()));
+    await redis.stop();
+    await rm(folder, { recursive: true, force: true });
+  });
+  const envFile = join(folder, 'settings.env');
+  await writeFile(envFile, '');
+  const start = async (name: string) => {
+    const [port, metricsPort] = [await freePort(), await freePort()];
+    const bot = new Bot([command, 'bot'], {
+      PATH: process.env['PATH'],
+      KINORA_ENV_FILE: envFile,
+      KINORA_DATA_DIR: join(folder, name),
+      KINORA_WEB_PORT: String(port),
+      KINORA_METRICS_PORT: String(metricsPort),
+      REDIS_URL: `unix://${redis.socketPath}`,
+    });
+    bots.push(bot);
+    const get = async (path: string, at = port): Promise<{ status: number; text: string }> => {
+      const answer = await fetch(`http://127.0.0.1:${at}${path}`).catch(() => undefined);
+      return { status: answer?.status ?? 0, text: (await answer?.text()) ?? '' };
+    };
+    return { bot, get, metrics: async () => (await get('/metrics', metricsPort)).text };
+  };
+  const first = await start('first');
+  await eventually('the first leads', async () => (await first.get('/v1/models')).status === 401);
+  const second = await start('second');
+  await eventually('the second stands by', async () => (await second.get('/health')).status === 200);
+  expect(await second.get('/ready')).toEqual({ status: 503, text: '{"status":"standing_by"}' });
+  const refused = await second.get('/v1/videos');
+  expect(refused.status).toBe(503);
+  expect(JSON.parse(refused.text)).toMatchObject({ error: { code: 'unavailable' } });
+  expect(await first.metrics()).toMatch(/^kinora_bot_leading 1$/m);
+  const ofSecond = await second.metrics();
+  expect(ofSecond).toMatch(/^kinora_bot_leading 0$/m);
+  expect(ofSecond).not.toMatch(/^kinora_queue_open /m);
+  first.bot.signal('SIGTERM');
+  await eventually('the second leads', async () => (await second.get('/v1/models')).status === 401);
+  expect(await second.metrics()).toMatch(/^kinora_bot_leading 1$/m);
+  await first.bot.exited;
+  expect(first.bot.exitCode).toBe(0);
+  // Asked to end while it stands by, one leaves no trace.
+  const third = await start('third');
+  await eventually('the third stands by', async () => (await third.get('/health')).status === 200);
+  third.bot.signal('SIGTERM');
+  await third.bot.exited;
+  expect(third.bot.exitCode).toBe(0);
+  expect(await redis.connect().hlen('{kinora}:bots')).toBe(1);
+});
