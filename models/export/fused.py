@@ -46,7 +46,7 @@ from fused_ops import (
     shape_of,
     skip_group_norm,
     skip_layer_norm,
-    split_first,
+    split_evenly,
     upsample_nearest,
 )
 from graphs import combine, pixels_of
@@ -75,11 +75,20 @@ class Sizes:
             "frames last": reshape(reshape(plane, 0, 0, -1).permute(0, 2, 1), 0, 0, -1, 1),  # (B, h*w, F, 1)
         }
         self._wide: dict[tuple[str, int], Tensor] = {}
+        self._parts: dict[int, Sizes] = {}
         # They depend on the number of frames only, so all resolutions share them.
         self._masks = {} if masks is None else masks
 
     def half(self) -> "Sizes":
         return Sizes(self.plane[:, :, ::2, ::2], self.dtype, self._masks)
+
+    def part(self, parts: int) -> "Sizes":
+        """Of one of `parts` equal parts of the positions, a power of two: halves of height and width."""
+        if parts not in self._parts:
+            rows = 2 ** math.ceil(math.log2(parts) / 2)
+            plane = self.plane[:, :, ::rows, :: parts // rows]
+            self._parts[parts] = Sizes(plane, self.dtype, self._masks) if parts > 1 else self
+        return self._parts[parts]
 
     def packed(self, x: Tensor, positions: int, channels: int) -> Tensor:
         """(B*h*w, F, C) -> (B*h*w / positions, positions*F, C)."""
@@ -400,7 +409,7 @@ class FeedForward(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.parts == 1:
             return self.part(x)
-        parts = split_first(reshape(x, self.parts, -1, self.channels), self.parts)
+        parts = split_evenly(reshape(x, self.parts, -1, self.channels), self.parts)
         return reshape_like(torch.cat([self.part(part) for part in parts]), x)
 
     def part(self, x: Tensor) -> Tensor:
@@ -410,7 +419,7 @@ class FeedForward(nn.Module):
         """With share * addend, which has x's shape."""
         if self.parts == 1:
             return self.out.plus(self.between(x), addend, share)
-        both = (split_first(reshape(y, self.parts, -1, self.channels), self.parts) for y in (x, addend))
+        both = (split_evenly(reshape(y, self.parts, -1, self.channels), self.parts) for y in (x, addend))
         parts = [self.out.plus(self.between(part), more, share) for part, more in zip(*both, strict=True)]
         return reshape_like(torch.cat(parts), addend)
 
@@ -560,9 +569,9 @@ class Layer(nn.Module):
         self.attn: SpatialTransformer | None = None
         self.temp_attn: TemporalTransformer | None = None
         if attention is not None:
-            self.attn = SpatialTransformer(block.attentions[attention], level.ff_parts)
+            self.attn = SpatialTransformer(block.attentions[attention], level.parts)
             self.temp_attn = TemporalTransformer(
-                block.temp_attentions[attention], level.ff_parts, level.positions
+                block.temp_attentions[attention], level.parts, level.positions
             )
 
     def forward(self, act: Sum, sizes: Sizes, clips: Clips) -> Sum:
@@ -591,7 +600,6 @@ def layers_of(block: nn.Module, level: "Level") -> nn.ModuleList:
 #   (1,)     5.2, 129      10.2, 470     fails: more than 2^31 elements
 #   (2, 1)   4.2, 130      8.2, 472      19.2, 1208
 #   (4, 2)   4.2, 132      7.2, 477      17.2, 1213
-# Stable Video Diffusion at 1024x576x25 on an H200: 2 GiB more and 1 % less time with (1,).
 FF_PARTS = (2, 1)
 
 
@@ -613,21 +621,26 @@ def positions_of(frames: int) -> int:
 
 @dataclass
 class Level:
-    """How one resolution is computed."""
+    """How one resolution is computed: in how many parts what takes the most memory, and how many positions
+    are one sequence of the attention over time.
+    """
 
-    ff_parts: int
+    parts: int
     positions: int
 
 
-def levels_of(count: int, positions: int) -> list[Level]:
-    """Height and width can be halved at each level but the last, so the number of positions can be divided by
-    four as often.
+def divisors_of(count: int) -> list[int]:
+    """What divides the number of positions of each of `count` levels: height and width can be halved at each
+    but the last.
     """
+    return [4 ** (count - 1 - level) for level in range(count)]
+
+
+def levels_of(count: int, positions: int) -> list[Level]:
     wanted = [*FF_PARTS, *[1] * count][:count]
-    factors = [4 ** (count - 1 - level) for level in range(count)]
     return [
-        Level(min(parts, factor), min(positions, factor))
-        for parts, factor in zip(wanted, factors, strict=True)
+        Level(min(parts, divisor), min(positions, divisor))
+        for parts, divisor in zip(wanted, divisors_of(count), strict=True)
     ]
 
 
@@ -653,7 +666,7 @@ class UnetCore(nn.Module):
         self.conv_in = Conv(unet.conv_in)
         # Its feed-forward is twice as wide as all others of this resolution.
         self.transformer_in = TemporalTransformer(
-            unet.transformer_in, min(2 * levels[0].ff_parts, 4 ** (len(levels) - 1)), levels[0].positions
+            unet.transformer_in, min(2 * levels[0].parts, 4 ** (len(levels) - 1)), levels[0].positions
         )
         self.down = nn.ModuleList(
             layers_of(block, level) for block, level in zip(unet.down_blocks, levels, strict=True)

@@ -274,19 +274,21 @@ def expand_like(x: Tensor, like: Tensor) -> Tensor:
     return _ExpandLike.apply(x, like)
 
 
-class _SplitFirst(torch.autograd.Function):
+class _SplitEvenly(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor, parts: int) -> tuple[Tensor, ...]:
-        return x.chunk(parts)
+    def forward(ctx: FunctionCtx, x: Tensor, parts: int, axis: int) -> tuple[Tensor, ...]:
+        return tuple(part.contiguous() for part in x.chunk(parts, dim=axis))
 
     @staticmethod
-    def symbolic(g: "GraphContext", x: Value, parts: int) -> tuple[Value, ...]:
-        return tuple(typed(out, x, x.type().dim()) for out in g.op("Split", x, outputs=parts, axis_i=0))
+    def symbolic(g: "GraphContext", x: Value, parts: int, axis: int) -> tuple[Value, ...]:
+        return tuple(typed(out, x, x.type().dim()) for out in g.op("Split", x, outputs=parts, axis_i=axis))
 
 
-def split_first(x: Tensor, parts: int) -> tuple[Tensor, ...]:
-    """x (parts * n, ...) -> `parts` tensors (n, ...)."""
-    return _SplitFirst.apply(x, parts)
+def split_evenly(x: Tensor, parts: int, axis: int = 0) -> tuple[Tensor, ...]:
+    """`parts` tensors of the same size, which must divide x's along the axis."""
+    if parts == 1:
+        return (x,)
+    return _SplitEvenly.apply(x, parts, axis)
 
 
 class _ShapeOf(torch.autograd.Function):

@@ -13,6 +13,7 @@ Knows nothing of files.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -33,13 +34,13 @@ from fused import (
     Sum,
     UpsampledConv,
     VaeAttention,
+    divisors_of,
     join,
-    levels_of,
     positions_of,
     turned,
 )
 from fused import Resnet as ResnetOverSpace
-from fused_ops import expand_like, reshape, reshape_like, upsample_nearest
+from fused_ops import expand_like, reshape, reshape_like, split_evenly, upsample_nearest
 from graphs import pixels_of
 from svd_graphs import (
     alpha_of,
@@ -50,6 +51,29 @@ from svd_graphs import (
     layers_of,
     transformers_of,
 )
+
+# Cells of the largest picture, 1024x576.
+MOST_CELLS = 128 * 72
+# Of a feed-forward's widest tensor. onnxruntime's arena takes memory in regions of powers of two, so a larger
+# one takes 4 GiB and more at once. 25 frames of two rows have 2.2 GiB at the highest resolution, and take
+# 2 GiB less of the card in two parts; 14 frames have 1.2, and parts are for nothing.
+WIDEST_BYTES = 2**31
+
+
+def levels_of(widths: Sequence[int], frames: int) -> list[Level]:
+    """Of a UNet with these channels per level, trained with as many frames.
+
+    The parts of a transformer are parts of a frame's positions, from its first feed-forward on, and each has
+    sequences of its own in the attention over time. This takes two copies of the tokens before and one after;
+    with feed-forwards in parts of their own it would be eight.
+    """
+    levels = []
+    for i, (channels, divisor) in enumerate(zip(widths, divisors_of(len(widths)), strict=True)):
+        # Value and gate of 4C each, in FP16.
+        widest = 2 * frames * (MOST_CELLS // 4**i) * 8 * channels * 2
+        parts = min(2 ** max(math.ceil(math.log2(widest / WIDEST_BYTES)), 0), divisor)
+        levels.append(Level(parts, min(positions_of(frames), divisor // parts)))
+    return levels
 
 
 @dataclass
@@ -102,10 +126,10 @@ class Resnet(nn.Module):
 class Block(nn.Module):
     """The self-attention of a transformer block and its feed-forward."""
 
-    def __init__(self, block: nn.Module, ff_parts: int) -> None:
+    def __init__(self, block: nn.Module) -> None:
         super().__init__()
         self.norm1, self.norm3 = LayerNorm(block.norm1), LayerNorm(block.norm3)
-        self.attn, self.ff = Attention(block.attn1), FeedForward(block.ff, ff_parts)
+        self.attn, self.ff = Attention(block.attn1), FeedForward(block.ff, 1)
 
 
 class Transformer(nn.Module):
@@ -119,11 +143,11 @@ class Transformer(nn.Module):
         super().__init__()
         check_transformer(model)
         space, time = model.transformer_blocks[0], model.temporal_transformer_blocks[0]
-        self.start, self.positions, self.channels = start, level.positions, model.in_channels
+        self.start, self.level, self.channels = start, level, model.in_channels
         self.norm, self.proj_in = Norm(model.norm, False), Linear(model.proj_in)
         self.register_buffer("bias_in", self.proj_in.bias[None, None])
-        self.space, self.time = Block(space, level.ff_parts), Block(time, level.ff_parts)
-        self.norm_in, self.ff_in = LayerNorm(time.norm_in), FeedForward(time.ff_in, level.ff_parts)
+        self.space, self.time = Block(space), Block(time)
+        self.norm_in, self.ff_in = LayerNorm(time.norm_in), FeedForward(time.ff_in, 1)
         self.proj_out = Linear(model.proj_out)
         # alpha * y + (1 - alpha) * z, with the larger factor in the Linear that comes next. y and z lack the
         # biases of their feed-forwards, which that Linear's has instead.
@@ -139,11 +163,22 @@ class Transformer(nn.Module):
             out.weight = (out.weight.float() * self.share).to(out.weight.dtype)
 
     def forward(self, act: Sum, sizes: Sizes, clips: Clips) -> Sum:
-        channels, start = self.channels, self.start
+        channels, parts = self.channels, self.level.parts
+        y, x = self.over_space(act, sizes, clips)
+        mixed = [
+            self.over_time(self.space.ff.plus(*both).permute(1, 0, 2), sizes.part(parts), clips).permute(
+                1, 0, 2
+            )
+            for both in zip(*(split_evenly(value, parts, axis=1) for value in (y, x)), strict=True)
+        ]
+        skip = act.value(sizes, "space")
+        out = reshape_like(self.proj_out(mixed[0] if parts == 1 else torch.cat(mixed, dim=1)), skip)
+        return Sum(out, "space", channels, skip, self.proj_out.bias)
+
+    def over_space(self, act: Sum, sizes: Sizes, clips: Clips) -> tuple[Tensor, Tensor]:
+        """-> the input of the feed-forward, and the residual, (B*F, h*w, C)."""
+        channels, start, space = self.channels, self.start, self.space
         over_space = clips.context[:, 2 * start : 2 * start + channels]
-        over_time = clips.frame_context[:, :, 2 * start + channels : 2 * start + 2 * channels]
-        position = clips.positions[:, :, start : start + channels]
-        space, time = self.space, self.time
 
         x = self.proj_in(reshape(self.norm(act, "space", sizes), 0, -1, channels))
         # One token is one batch entry here, so that the kernel repeats the bias over all of them. The sum
@@ -151,20 +186,21 @@ class Transformer(nn.Module):
         y, _ = space.norm1.with_skip(reshape(x, -1, 1, channels), self.bias_in, None)
         out = space.attn.out(space.attn(reshape_like(y, x)))
         seen = reshape(over_space, 0, 1, -1) + (space.attn.out.bias + self.proj_in.bias)
-        y, x = space.norm3.with_skip(reshape_like(sizes.to(out, "clips", channels) + seen, out), x, None)
-        y = space.ff.plus(y, x).permute(1, 0, 2)
+        return space.norm3.with_skip(reshape_like(sizes.to(out, "clips", channels) + seen, out), x, None)
 
-        x, z = self.norm_in.with_skip(y, position, space.ff.out.bias)
+    def over_time(self, y: Tensor, sizes: Sizes, clips: Clips) -> Tensor:
+        """y (h*w, B*F, C), what space gives -> the blend of space and time; `sizes` are those of y."""
+        channels, start, time = self.channels, self.start, self.time
+        over_time = clips.frame_context[:, :, 2 * start + channels : 2 * start + 2 * channels]
+        position = clips.positions[:, :, start : start + channels]
+
+        x, z = self.norm_in.with_skip(y, position, self.space.ff.out.bias)
         x, z = time.norm1.with_skip(self.ff_in(x), z, self.ff_in.out.bias)
-        attended = time.attn.over_frames(sizes.to(x, "pixels", channels), sizes, self.positions)
+        attended = time.attn.over_frames(sizes.to(x, "pixels", channels), sizes, self.level.positions)
         total = time.attn.out.plus(attended, z)
         x, z = time.norm3.with_skip(total, over_time, time.attn.out.bias)
         less, more = (z, y) if self.is_mostly_space else (y, z)
-        mixed = time.ff.plus(x, less, self.share) + more
-
-        skip = act.value(sizes, "space")
-        out = reshape_like(self.proj_out(mixed.permute(1, 0, 2)), skip)
-        return Sum(out, "space", channels, skip, self.proj_out.bias)
+        return time.ff.plus(x, less, self.share) + more
 
 
 class Layer(nn.Module):
@@ -198,7 +234,7 @@ class UnetCore(nn.Module):
         self.conv_noisy, self.conv_picture = (Conv(conv) for conv in halves_of_inputs(unet.conv_in))
 
         count = len(unet.down_blocks)
-        levels = levels_of(count, positions_of(unet.config.num_frames))
+        levels = levels_of(unet.config.block_out_channels, unet.config.num_frames)
         order = [*levels, levels[-1], *reversed(levels)]
         blocks = [
             nn.ModuleList(Layer(*layer, level) for layer in layers)

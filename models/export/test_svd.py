@@ -11,6 +11,7 @@ import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -39,7 +40,7 @@ torch.set_num_threads(2)
 
 # As published, but for the widths. Those of 64 let the timestep through the norms of 32 groups; the first is
 # all that the shallow core has.
-FOUR_LEVELS = {
+FOUR_LEVELS: dict[str, Any] = {
     "block_out_channels": (64, 32, 64, 64),
     "num_attention_heads": (4, 4, 4, 4),
     "down_block_types": (*("CrossAttnDownBlockSpatioTemporal",) * 3, "DownBlockSpatioTemporal"),
@@ -65,11 +66,20 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def cuda_graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The published arrangement of blocks in float32, with both cores."""
+    """The published arrangement of blocks in float32, with both cores. The transformers of the highest
+    resolution go in two parts, as with the published widths.
+    """
     folder = tmp_path_factory.mktemp("svd")
     options = Options(**CUDA, deepcache=True, checks=False)  # the tests compare
-    svd.export_unet(make_tiny_svd.make_unet(**FOUR_LEVELS), folder, options)
+    with pytest.MonkeyPatch.context() as patch:
+        widest = svd_fused.WIDEST_BYTES * FOUR_LEVELS["block_out_channels"][0] // 320
+        patch.setattr(svd_fused, "WIDEST_BYTES", widest)
+        svd.export_unet(make_tiny_svd.make_unet(**FOUR_LEVELS), folder, options)
     return folder
+
+
+# Of the highest resolution in FOUR_LEVELS: one down, two up.
+IN_TWO_PARTS = 3
 
 
 def run_graph(folder: Path, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -195,8 +205,8 @@ def test_fusions_follow_from_the_modules(cuda_graphs: Path) -> None:
     unet = make_tiny_svd.make_unet(**FOUR_LEVELS)
     transformers = len(svd_graphs.transformers_of(unet))
     found = fusions.count(cuda_graphs / "unet_core" / "model.onnx")
-    assert found["MultiHeadAttention"] == 2 * transformers == 20
-    assert found["SkipLayerNormalization"] == 5 * transformers
+    assert found["MultiHeadAttention"] == 2 * transformers + IN_TWO_PARTS == 23
+    assert found["SkipLayerNormalization"] == 5 * transformers + 3 * IN_TWO_PARTS
     assert found["GroupNorm"] + found["SkipGroupNorm"] == 14 * 4 + transformers + 1
     for unfused in ("LayerNormalization", "InstanceNormalization", "Conv", "Softmax"):
         assert found[unfused] == 0
@@ -215,6 +225,31 @@ def test_published_arrangement_has_the_counts_of_the_specification() -> None:
     assert expected["NhwcConv"] == 110 - shortcuts + 1
 
 
+def test_parts_are_as_few_as_the_arena_takes_well() -> None:
+    """One more region of memory is what a tensor of more than 2 GiB costs."""
+    widths = (320, 640, 1280, 1280)
+    assert [level.parts for level in svd_fused.levels_of(widths, 25)] == [2, 1, 1, 1]
+    assert [level.parts for level in svd_fused.levels_of(widths, 14)] == [1, 1, 1, 1]
+    wider = [4 * width for width in widths]
+    assert [level.parts for level in svd_fused.levels_of(wider, 25)] == [8, 4, 2, 1]
+
+
+def test_parts_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four parts, halves of height and width; the graphs above have two."""
+    unet = make_tiny_svd.make_unet(**FOUR_LEVELS)
+    widest = 2 * unet.config.num_frames * svd_fused.MOST_CELLS * 8 * 64 * 2
+    monkeypatch.setattr(svd_fused, "WIDEST_BYTES", widest // 4)
+    torch.manual_seed(4)
+    inputs = svd.unet_case(unet.config, 2, 3, 8, 8, 0.3)
+    with torch.no_grad():
+        cond = svd_graphs.UnetCond(unet)(*(inputs[name] for name in svd.COND_NAMES))
+        core = svd_fused.UnetCore(unet, torch.float32)
+        first = (inputs[name] for name in ("sample", "timestep", "image_latents"))
+        out = core(*first, *cond, inputs["factors"])
+    assert core.down[0][0].transformer.level.parts == 4
+    assert (out - svd.reference_sample(unet, inputs)).abs().max() <= 1e-4
+
+
 def test_real_widths_lose_nothing(tmp_path: Path) -> None:
     unet = make_random.make_svd_unet(
         "cpu",
@@ -228,7 +263,7 @@ def test_real_widths_lose_nothing(tmp_path: Path) -> None:
     )
     svd.export_unet(unet, tmp_path, Options(flavour="cuda", dtype=torch.float32, device="cpu", checks=False))
     found = fusions.count(tmp_path / "unet_core" / "model.onnx")
-    # Three transformers of the higher resolution, whose feed-forwards go in two parts, and one of the lower.
+    # Three transformers of the higher resolution, which go in two parts, and one of the lower.
     assert found["BiasSplitGelu"] == 3 * 3 * 2 + 3
     assert found["Erf"] == found["Gelu"] == 0
 
@@ -290,7 +325,7 @@ def test_attention_over_time_packs_positions_behind_a_mask(
     """All but that of the lowest resolution, the middle block's, whose number of positions may be odd."""
     graph = onnx.load(cuda_graphs / "unet_core" / "model.onnx", load_external_data=False).graph
     packed = [node for node in graph.node if node.op_type == "MultiHeadAttention" and len(node.input) == 6]
-    assert len(packed) == 10 - 1
+    assert len(packed) == 10 - 1 + IN_TWO_PARTS
 
     unet = make_tiny_svd.make_unet()
     torch.manual_seed(6)

@@ -76,7 +76,7 @@ export function svd(manifest: SvdManifest): FamilyParts {
       .map(([path, , , limit]) => ({ path, message: `expected a number within limits.${limit}` })),
     integerInputs: new Set(),
     shapes: () => shapesOf(manifest),
-    memory: svdMemory,
+    memory: svdMemory(manifest.architecture.trainedFrames),
     decoderMixesFrames: true,
   };
 }

@@ -278,7 +278,7 @@ describe('Stable Video Diffusion', () => {
       unet_core: 2.64e9,
       vae_decoder: 0.127e9,
     },
-    graphs: svdMemory,
+    graphs: svdMemory(25),
     decoderMixesFrames: true,
     bytesPerValue: 2,
     vaeScaleFactor: 8,
@@ -310,6 +310,15 @@ describe('Stable Video Diffusion', () => {
     expect(rows(fullSize) / gibibyte).toBeLessThan(3.3);
     expect(leastMemoryPlan(fullSize, xt)).toMatchObject({ decodeChunkSize: 5, coreBatch: 1 });
     expect(leastMemoryPlan({ ...fullSize, decodeChunkSize: 2 }, xt).decodeChunkSize).toBe(2);
+  });
+
+  it('reckons more for the core of a model of few frames, whose transformers are whole', () => {
+    const few = clip({ ...fullSize, numFrames: 14 });
+    const core = (pack: PackMemory, shape: ClipShape): number =>
+      (planMemory(shape, pack, undefined).activationBytes.unet_core ?? 0) / gibibyte;
+    expect(core(xt, fullSize)).toBeGreaterThan(4.1); // as measured
+    expect(core({ ...xt, graphs: svdMemory(14) }, few)).toBeGreaterThan((14 / 25) * 6.1);
+    expect(core(xt, few)).toBeLessThan((14 / 25) * 6.1);
   });
 
   it('has a cond whose size knows no cells, and an encoder in float32', () => {
