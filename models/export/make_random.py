@@ -103,6 +103,10 @@ def with_random_weights(
         )
         parameter.copy_(values)
 
+    for name, buffer in module.named_buffers():
+        if not name.endswith("position_ids"):
+            raise NotImplementedError(f"nothing is known of the buffer {name}")
+        buffer.copy_(torch.arange(buffer.shape[-1], device=device))
     drawn: set[int] = set()
     for name, child in module.named_modules():
         if isinstance(child, (nn.Linear, nn.Conv2d, nn.Conv3d)):

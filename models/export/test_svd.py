@@ -22,6 +22,7 @@ from diffusers.models.resnet import SpatioTemporalResBlock
 from huggingface_hub import HfApi
 from huggingface_hub.errors import GatedRepoError
 from safetensors.torch import load_file, save_file
+from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
 import checkpoint as looks
 import export
@@ -266,6 +267,16 @@ def test_real_widths_lose_nothing(tmp_path: Path) -> None:
     # Three transformers of the higher resolution, which go in two parts, and one of the lower.
     assert found["BiasSplitGelu"] == 3 * 3 * 2 + 3
     assert found["Erf"] == found["Gelu"] == 0
+
+
+def test_random_models_know_their_positions() -> None:
+    """to_empty leaves what is no parameter as it finds it."""
+    config = CLIPVisionConfig(
+        hidden_size=32, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2
+    )
+    model = make_random.with_random_weights(lambda: CLIPVisionModelWithProjection(config), 0, "cpu")
+    (positions,) = model.buffers()
+    assert torch.equal(positions, torch.arange((224 // 32) ** 2 + 1)[None])
 
 
 def test_convolutions_over_time_of_a_width_that_is_turned() -> None:
