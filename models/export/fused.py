@@ -727,21 +727,10 @@ class UnetCore(nn.Module):
         out = sizes.to(out, "pictures", self.in_channels)[..., : self.out_channels].permute(0, 4, 1, 2, 3)
         return combine(sample, out.float(), factors)
 
-    def forward(
-        self,
-        sample: Tensor,
-        timestep: Tensor,
-        encoder_hidden_states: Tensor,
-        fps_emb: Tensor,
-        context: Tensor,
-        image_latents_enc: Tensor,
-        factors: Tensor,
-    ) -> Tensor:
-        return self.run(
-            sample, timestep, encoder_hidden_states, fps_emb, context, image_latents_enc, factors
-        )[0]
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.with_deep_features(*inputs)[0]
 
-    def run(
+    def with_deep_features(
         self,
         sample: Tensor,
         timestep: Tensor,
@@ -753,37 +742,52 @@ class UnetCore(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """-> out_sample, and the input of the last layer (B*F, h, w, C), before its skip connection."""
         one, clips = self.clips(sample, timestep, encoder_hidden_states, fps_emb, context)
-        levels = [clips.sizes]
         first = self.first(sample, image_latents_enc, one.sizes)
 
-        act = first
-        skips: list[Sum] = []
-        for i, layers in enumerate(self.down):
-            for layer in layers:
-                act = layer(act, levels[-1], clips) if skips else layer.from_one(act, one, clips)
-                skips.append(act)
-            if i < len(self.downsamplers):
-                y = self.downsamplers[i](act.value(levels[-1], "space"))
-                levels.append(levels[-1].half())
-                act = Sum(y, "space", self.downsamplers[i].width)
-                skips.append(act)
+        def run(layer: nn.Module, act: Sum, sizes: Sizes) -> Sum:
+            return layer.from_one(act, one, clips) if layer is self.down[0][0] else layer(act, sizes, clips)
 
-        # The middle block goes residual, attention, residual; a Layer of the first pair and one without
-        # attention.
-        for layer in self.mid:
-            act = layer(act, levels[-1], clips)
+        act, deep = through_blocks(self, first, clips.sizes, run, lambda: repeat_sum(first, one, clips))
+        return self.last(act, clips.sizes, sample, factors), deep
 
-        for i, layers in enumerate(self.up):
-            for layer in layers:
-                sizes = levels[-1]
-                deep = act.value(sizes, "space")
-                skip = skips.pop() if skips else repeat_sum(first, one, clips)
-                act = layer(join(deep, act.channels, skip, sizes), sizes, clips)
-            if i < len(self.upsamplers):
-                y = self.upsamplers[i](act.value(levels[-1], "space"))
-                levels.pop()
-                act = Sum(y, "space", self.upsamplers[i].width)
-        return self.last(act, levels[0], sample, factors), deep
+
+def through_blocks(
+    core: nn.Module,
+    act: Sum,
+    sizes: Sizes,
+    run: Callable[[nn.Module, Sum, Sizes], Sum],
+    first_skip: Callable[[], Sum],
+) -> tuple[Sum, Tensor]:
+    """Through `down`, `mid` and `up` of a core, each layer by `run`, with the skip connections between them.
+    The last one, from the input of the first layer, is `first_skip`.
+
+    -> what the last layer gives, and its input (B*F, h, w, C), before its skip connection.
+    """
+    levels = [sizes]
+    skips: list[Sum] = []
+    for i, layers in enumerate(core.down):
+        for layer in layers:
+            act = run(layer, act, levels[-1])
+            skips.append(act)
+        if i < len(core.downsamplers):
+            y = core.downsamplers[i](act.value(levels[-1], "space"))
+            levels.append(levels[-1].half())
+            act = Sum(y, "space", core.downsamplers[i].width)
+            skips.append(act)
+    # The middle block goes residual, attention, residual; a layer of the first pair and one without
+    # attention.
+    for layer in core.mid:
+        act = run(layer, act, levels[-1])
+    for i, layers in enumerate(core.up):
+        for layer in layers:
+            deep = act.value(levels[-1], "space")
+            skip = skips.pop() if skips else first_skip()
+            act = run(layer, join(deep, act.channels, skip, levels[-1]), levels[-1])
+        if i < len(core.upsamplers):
+            y = core.upsamplers[i](act.value(levels[-1], "space"))
+            levels.pop()
+            act = Sum(y, "space", core.upsamplers[i].width)
+    return act, deep
 
 
 def repeat_sum(act: Sum, one: Clips, clips: Clips) -> Sum:
@@ -794,29 +798,6 @@ def repeat_sum(act: Sum, one: Clips, clips: Clips) -> Sum:
 
 def join(x: Tensor, channels: int, skip: Sum, sizes: Sizes) -> Sum:
     return Sum(torch.cat([x, skip.value(sizes, "space")], dim=-1), "space", channels + skip.channels)
-
-
-class UnetCoreDeep(nn.Module):
-    """UnetCore with a second output for UnetShallow: deep_features (B*F, h, w, C), in the precision of the
-    inside, because they are large and travel to the host and back."""
-
-    def __init__(self, core: UnetCore) -> None:
-        super().__init__()
-        self.core = core
-
-    def forward(
-        self,
-        sample: Tensor,
-        timestep: Tensor,
-        encoder_hidden_states: Tensor,
-        fps_emb: Tensor,
-        context: Tensor,
-        image_latents_enc: Tensor,
-        factors: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        return self.core.run(
-            sample, timestep, encoder_hidden_states, fps_emb, context, image_latents_enc, factors
-        )
 
 
 class UnetShallow(nn.Module):

@@ -78,6 +78,14 @@ def pixels_of(sample: Tensor) -> Tensor:
 
 # Of both flavours. Kinora reads rgb: a quarter of the bytes, and no conversion.
 DECODER_OUTPUTS = ["sample", "rgb", "mean"]
+# Free dimensions.
+ENCODER_AXES = {"sample": {2: "height", 3: "width"}, "moments": {2: "latent_height", 3: "latent_width"}}
+DECODER_AXES = {
+    "latent": {0: "n", 2: "latent_height", 3: "latent_width"},
+    "sample": {0: "n", 2: "height", 3: "width"},
+    "rgb": {0: "n", 1: "height", 2: "width"},
+    "mean": {},
+}
 
 
 class VaeDecoder(nn.Module):
@@ -248,25 +256,18 @@ class UnetCore(nn.Module):
 
 
 class UnetCoreDeep(nn.Module):
-    """UnetCore with a second output, deep_features (B*F, C, h, w), for UnetShallow."""
+    """A core of any family and flavour with a second output, deep_features, for its UnetShallow.
 
-    def __init__(self, core: UnetCore) -> None:
+    (B*F, C, h, w), or fused (B*F, h, w, C) in the precision of the inside, because they are large and travel
+    to the host and back.
+    """
+
+    def __init__(self, core: nn.Module) -> None:
         super().__init__()
         self.core = core
 
-    def forward(
-        self,
-        sample: Tensor,
-        timestep: Tensor,
-        encoder_hidden_states: Tensor,
-        fps_emb: Tensor,
-        context: Tensor,
-        image_latents_enc: Tensor,
-        factors: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        return self.core.with_deep_features(
-            sample, timestep, encoder_hidden_states, fps_emb, context, image_latents_enc, factors
-        )
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        return self.core.with_deep_features(*inputs)
 
 
 class UnetShallow(nn.Module):

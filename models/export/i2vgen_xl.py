@@ -147,27 +147,20 @@ def export_vae(vae: AutoencoderKL, out: Path, options: Options) -> None:
             decoder_cases.append(
                 ({"latent": latent}, {"sample": vae.decode(as_weights(latent, vae)).sample.float()})
             )
-    encoder_axes = {"sample": {2: "height", 3: "width"}, "moments": {2: "latent_height", 3: "latent_width"}}
-    decoder_axes = {"latent": {0: "n", 2: "latent_height", 3: "latent_width"}}
-    decoder_axes |= {
-        "sample": {0: "n", 2: "height", 3: "width"},
-        "rgb": {0: "n", 1: "height", 2: "width"},
-        "mean": {},
-    }
     if options.is_cuda:
         vae.to(options.dtype)
         encoder, decoder = (kind(vae, options.dtype).eval() for kind in (fused.VaeEncoder, fused.VaeDecoder))
         inputs = {"sample": torch.rand(1, 3, 4 * factor, 6 * factor)}
-        save_fused(encoder, inputs, ["moments"], out / "vae_encoder", encoder_axes)
+        save_fused(encoder, inputs, ["moments"], out / "vae_encoder", graphs.ENCODER_AXES)
         options.count(out / "vae_encoder", fusions.expected_of([vae.encoder, vae.quant_conv]))
         inputs = {"latent": torch.rand(2, channels, 4, 6)}
-        save_fused(decoder, inputs, graphs.DECODER_OUTPUTS, out / "vae_decoder", decoder_axes)
+        save_fused(decoder, inputs, graphs.DECODER_OUTPUTS, out / "vae_decoder", graphs.DECODER_AXES)
         options.count(out / "vae_decoder", fusions.expected_of([vae.decoder, vae.post_quant_conv]))
     else:
         rewrite_vae(vae)
-        save_graph(graphs.VaeEncoder(vae).eval(), encoder_cases, out / "vae_encoder", encoder_axes)
+        save_graph(graphs.VaeEncoder(vae).eval(), encoder_cases, out / "vae_encoder", graphs.ENCODER_AXES)
         decoder = graphs.VaeDecoder(vae).eval()
-        save_graph(decoder, decoder_cases, out / "vae_decoder", decoder_axes, graphs.DECODER_OUTPUTS)
+        save_graph(decoder, decoder_cases, out / "vae_decoder", graphs.DECODER_AXES, graphs.DECODER_OUTPUTS)
     options.check(out, encoder_cases, ["vae_encoder"])
     options.check(out, decoder_cases, ["vae_decoder"])
 
@@ -272,10 +265,10 @@ def export_fused_core(unet: I2VGenXLUNet, inputs: dict, axes: dict, out: Path, o
         return
     deep_axes = {0: "batch_frames", 1: "latent_height", 2: "latent_width"}
     axes = {**axes, "deep_features": deep_axes}
-    save_fused(fused.UnetCoreDeep(core), inputs, ["out_sample", "deep_features"], out / "unet_core", axes)
+    save_fused(graphs.UnetCoreDeep(core), inputs, ["out_sample", "deep_features"], out / "unet_core", axes)
     options.count(out / "unet_core", expected)
     with torch.no_grad():
-        deep = fused.UnetCoreDeep(core)(*inputs.values())[1]
+        deep = graphs.UnetCoreDeep(core)(*inputs.values())[1]
     inputs = {**inputs, "deep_features": deep}
     save_fused(fused.UnetShallow(core), inputs, ["out_sample"], out / "unet_shallow", axes)
 

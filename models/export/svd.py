@@ -274,7 +274,7 @@ def export_core(
     core = svd_graphs.UnetCore(unet).eval()
     if options.deepcache:
         axes = {**axes, "deep_features": {0: "batch_frames", 2: "latent_height", 3: "latent_width"}}
-        whole = svd_graphs.UnetCoreDeep(core).eval()
+        whole = graphs.UnetCoreDeep(core).eval()
         with torch.no_grad():
             outputs = dict(zip(("out_sample", "deep_features"), whole(**inputs), strict=True))
         save_graph(whole, [(inputs, outputs)], out / "unet_core", axes)
@@ -303,7 +303,7 @@ def export_fused_core(
         options.count(out / "unet_core", expected)
         return
     axes = {**axes, "deep_features": {0: "batch_frames", 1: "latent_height", 2: "latent_width"}}
-    deep = svd_graphs.UnetCoreDeep(core)
+    deep = graphs.UnetCoreDeep(core)
     save_fused(deep, inputs, ["out_sample", "deep_features"], out / "unet_core", axes)
     options.count(out / "unet_core", expected)
     with torch.no_grad():
@@ -348,27 +348,22 @@ def export_vae(vae: AutoencoderKLTemporalDecoder, out: Path, options: Options) -
             encoder_cases.append(({"sample": sample}, {"moments": moments.float()}))
             decoded = vae.decode(as_weights(latent, vae), num_frames=n).sample
             decoder_cases.append(({"latent": latent}, {"sample": decoded.float()}))
-    encoder_axes = {"sample": {2: "height", 3: "width"}, "moments": {2: "latent_height", 3: "latent_width"}}
-    decoder_axes = {"latent": {0: "n", 2: "latent_height", 3: "latent_width"}}
-    decoder_axes |= {
-        "sample": {0: "n", 2: "height", 3: "width"},
-        "rgb": {0: "n", 1: "height", 2: "width"},
-        "mean": {},
-    }
     for module in vae.modules():
         if isinstance(module, Attention):
             module.set_processor(OnnxAttention())
-    save_graph(graphs.VaeEncoder(vae).float().cpu().eval(), encoder_cases, out / "vae_encoder", encoder_axes)
+    save_graph(
+        graphs.VaeEncoder(vae).float().cpu().eval(), encoder_cases, out / "vae_encoder", graphs.ENCODER_AXES
+    )
     if options.is_cuda:
         expected = fusions.expected_of([vae.decoder])
         vae.decoder.to(options.dtype)
         decoder = svd_fused.VaeDecoder(vae, options.dtype).eval()
         inputs = {"latent": torch.rand(2, channels, 4, 6)}
-        save_fused(decoder, inputs, graphs.DECODER_OUTPUTS, out / "vae_decoder", decoder_axes)
+        save_fused(decoder, inputs, graphs.DECODER_OUTPUTS, out / "vae_decoder", graphs.DECODER_AXES)
         options.count(out / "vae_decoder", expected)
     else:
         decoder = svd_graphs.VaeDecoder(vae).eval()
-        save_graph(decoder, decoder_cases, out / "vae_decoder", decoder_axes, graphs.DECODER_OUTPUTS)
+        save_graph(decoder, decoder_cases, out / "vae_decoder", graphs.DECODER_AXES, graphs.DECODER_OUTPUTS)
     options.check(out, encoder_cases, ["vae_encoder"])
     options.check(out, decoder_cases, ["vae_decoder"])
 

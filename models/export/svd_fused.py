@@ -37,6 +37,7 @@ from fused import (
     divisors_of,
     join,
     positions_of,
+    through_blocks,
     turned,
 )
 from fused import Resnet as ResnetOverSpace
@@ -250,19 +251,10 @@ class UnetCore(nn.Module):
         self.out_channels = unet.config.out_channels
         self.conv_out = Conv(unet.conv_out, out_multiple=8)
 
-    def forward(
-        self,
-        sample: Tensor,
-        timestep: Tensor,
-        image_latents: Tensor,
-        cond_emb: Tensor,
-        context: Tensor,
-        positions: Tensor,
-        factors: Tensor,
-    ) -> Tensor:
-        return self.run(sample, timestep, image_latents, cond_emb, context, positions, factors)[0]
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.with_deep_features(*inputs)[0]
 
-    def run(
+    def with_deep_features(
         self,
         sample: Tensor,
         timestep: Tensor,
@@ -274,29 +266,12 @@ class UnetCore(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """-> out_sample, and the input of the last layer (B*F, h, w, C), before its skip connection."""
         sizes, clips = self.clips(sample, timestep, cond_emb, context, positions)
-        levels = [sizes]
-        act = self.first(sample, image_latents)
-        skips = [act]
-        deep = act.x
-        for i, layers in enumerate(self.down):
-            for layer in layers:
-                act = layer(act, levels[-1], clips)
-                skips.append(act)
-            if i < len(self.downsamplers):
-                y = self.downsamplers[i](act.value(levels[-1], "space"))
-                levels.append(levels[-1].half())
-                act = Sum(y, "space", self.downsamplers[i].width)
-                skips.append(act)
-        for layer in self.mid:
-            act = layer(act, levels[-1], clips)
-        for i, layers in enumerate(self.up):
-            for layer in layers:
-                deep = act.value(levels[-1], "space")
-                act = layer(join(deep, act.channels, skips.pop(), levels[-1]), levels[-1], clips)
-            if i < len(self.upsamplers):
-                y = self.upsamplers[i](act.value(levels[-1], "space"))
-                levels.pop()
-                act = Sum(y, "space", self.upsamplers[i].width)
+        first = self.first(sample, image_latents)
+
+        def run(layer: nn.Module, act: Sum, sizes: Sizes) -> Sum:
+            return layer(act, sizes, clips)
+
+        act, deep = through_blocks(self, first, sizes, run, lambda: first)
         return self.last(act, sizes, sample, factors), deep
 
     def clips(

@@ -216,19 +216,10 @@ class UnetCore(nn.Module):
         self.upsamplers = nn.ModuleList(b.upsamplers[0] for b in unet.up_blocks if b.upsamplers)
         self.conv_norm_out, self.conv_out = unet.conv_norm_out, unet.conv_out
 
-    def forward(
-        self,
-        sample: Tensor,
-        timestep: Tensor,
-        image_latents: Tensor,
-        cond_emb: Tensor,
-        context: Tensor,
-        positions: Tensor,
-        factors: Tensor,
-    ) -> Tensor:
-        return self.run(sample, timestep, image_latents, cond_emb, context, positions, factors)[0]
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.with_deep_features(*inputs)[0]
 
-    def run(
+    def with_deep_features(
         self,
         sample: Tensor,
         timestep: Tensor,
@@ -296,30 +287,6 @@ def combine(sample: Tensor, predictions: Tensor, factors: Tensor) -> Tensor:
     """As graphs.combine, with factors (1 + B, F): guidance differs from frame to frame."""
     rows = torch.cat([sample, predictions])
     return (factors[:, None, :, None, None] * rows).sum(dim=0, keepdim=True)
-
-
-class UnetCoreDeep(nn.Module):
-    """A core, this one or svd_fused's, with a second output, deep_features, for its UnetShallow.
-
-    (B*F, C, h, w), or fused (B*F, h, w, C) in the precision of the inside, because they are large and travel
-    to the host and back.
-    """
-
-    def __init__(self, core: nn.Module) -> None:
-        super().__init__()
-        self.core = core
-
-    def forward(
-        self,
-        sample: Tensor,
-        timestep: Tensor,
-        image_latents: Tensor,
-        cond_emb: Tensor,
-        context: Tensor,
-        positions: Tensor,
-        factors: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        return self.core.run(sample, timestep, image_latents, cond_emb, context, positions, factors)
 
 
 class UnetShallow(nn.Module):

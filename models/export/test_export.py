@@ -300,7 +300,7 @@ def test_features_of_another_step_change_the_shallow_core(pack: Path) -> None:
     with torch.no_grad():
         cond = graphs.UnetCond(unet)(torch.tensor([8]), latents, torch.randn(1, 1, 32))
         inputs = (sample, torch.tensor([501]), torch.randn(1, 77, 32), *cond, torch.tensor([0.0, 1.0]))
-        out, deep = core.run(*inputs)
+        out, deep = core.with_deep_features(*inputs)
         other = fused.UnetShallow(core)(*inputs, deep * 0)
     assert (out - other).abs().max() > 0.1
 
