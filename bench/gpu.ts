@@ -6,7 +6,7 @@
  * Tables are saved after every part, so that a run that is cut off leaves what it had.
  *
  * Options: --pack PACK (cuda flavour) · --checkpoint FOLDER (diffusers; the pack's) · --python PATH · --device cuda[:N]|cpu
- * · --only part,part (jobs, steps, tail, remix, budgets, options, vae, large) · --side diffusers|kinora · --continue (keep what an
+ * · --only part,part (jobs, steps, tail, remix, budgets, idle, options, vae, large) · --side diffusers|kinora · --continue (keep what an
  * earlier run measured) · --quick (one run of each clip, 2/5 of the steps) · --steps-scale X · --repeats N · --seconds N
  * (no part is begun later) · --compile (steps of diffusers with torch.compile, too: minutes a shape) · --out FOLDER (default:
  * out/bench) · --save (into bench/results) · --commit TEXT (where there is no checkout) · --threads N

@@ -25,6 +25,7 @@ export const kinoraParts: Readonly<Record<PartName, (bench: Bench) => Promise<vo
   tail: measureTail,
   remix: measureRemix,
   budgets: measureBudgets,
+  idle: measureIdle,
   options: measureOptions,
   vae: measureVae,
   large: measureLarge,
@@ -103,6 +104,31 @@ async function measureJobs(bench: Bench): Promise<void> {
 async function measureBudgets(bench: Bench): Promise<void> {
   for (const job of bench.plan.budgets) await note(bench, 'budgets', job.key, () => measureJob(bench, job));
 }
+
+/** What an engine without work gives back, and what the next job pays for it. */
+async function measureIdle(bench: Bench): Promise<void> {
+  const job = bench.plan.jobs[1];
+  if (!job) return;
+  await note(bench, 'idle', shapeKey(job), () =>
+    withEngine(bench, async (engine) => {
+      const run = async (): Promise<number> =>
+        (await engine.run(job, { guidanceScale: job.guidanceScale, numInferenceSteps: 1 })).wallMs / 1000;
+      const firstSeconds = await run();
+      const loaded = engine.memory();
+      await engine.unload();
+      const unloaded = engine.memory();
+      return {
+        firstSeconds,
+        ...measured('loadedGiB', loaded),
+        ...measured('unloadedGiB', unloaded),
+        againSeconds: await run(),
+      };
+    }),
+  );
+}
+
+const measured = (name: string, value: number | undefined): Values =>
+  value === undefined ? {} : { [name]: value };
 
 /** Memory of the largest clip, which does not depend on the number of steps. */
 async function measureLarge(bench: Bench): Promise<void> {

@@ -5,6 +5,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdtempSync } from 'node:fs';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import sharp from 'sharp';
 import { startEngine } from '../../src/commands/engines.ts';
 import { loadConfig } from '../../src/config.ts';
@@ -43,6 +44,8 @@ export interface MeasuredJob {
   readonly lastStepToFileMs: number;
   readonly result: EngineResult;
 }
+
+const goneDeadlineMs = 30_000;
 
 export const median = (list: readonly number[]): number =>
   [...list].sort((a, b) => a - b)[list.length >> 1] ?? Number.NaN;
@@ -165,6 +168,22 @@ export class EngineUnderTest {
     return peak === undefined || this.#memoryBefore === undefined
       ? {}
       : { peakGiB: peak - this.#memoryBefore };
+  }
+
+  /** GiB in use now over what was in use before the engine; undefined without a meter. */
+  memory(): number | undefined {
+    const now = this.#vram.now();
+    return now === undefined || this.#memoryBefore === undefined ? undefined : now - this.#memoryBefore;
+  }
+
+  /** As KINORA_IDLE_UNLOAD does it; waits until the process is gone. */
+  async unload(): Promise<void> {
+    this.#engine.unload();
+    const deadline = Date.now() + goneDeadlineMs;
+    while (this.#engine.status().pid !== null) {
+      if (Date.now() > deadline) throw new Error('the idle engine did not leave');
+      await sleep(20);
+    }
   }
 
   async stop(): Promise<void> {

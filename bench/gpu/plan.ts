@@ -8,7 +8,17 @@ import { allowedChunk } from '../../src/inference/residency/memory-plan.ts';
 import { type PresetName, presetOf } from '../../src/request/presets.ts';
 import { bestSize } from '../../src/request/sizes.ts';
 
-export const partNames = ['jobs', 'steps', 'tail', 'remix', 'budgets', 'options', 'vae', 'large'] as const;
+export const partNames = [
+  'jobs',
+  'steps',
+  'tail',
+  'remix',
+  'budgets',
+  'idle',
+  'options',
+  'vae',
+  'large',
+] as const;
 export type PartName = (typeof partNames)[number];
 
 export interface Shape {
@@ -41,6 +51,8 @@ export interface VaeCase extends Shape {
 export interface Plan {
   readonly jobs: readonly Job[];
   readonly steps: readonly StepShape[];
+  /** Those of `steps` that are measured with torch.compile, too, which takes minutes each. */
+  readonly compiled: readonly StepShape[];
   readonly vae: readonly VaeCase[];
   /** Clips with the memory of smaller cards. */
   readonly budgets: readonly Job[];
@@ -89,15 +101,13 @@ export function makePlan(manifest: PackManifest, { stepsScale, repeats }: PlanOp
   // As many frames as the smaller model of the family makes.
   const fewer = manifest.family === 'svd' && high.numFrames > 14 ? [shapeOf(high.size, 14)] : [];
   const shapes = [shapeOf(small, standard.numFrames), ...fewer, ...jobs];
+  const steps = ([2, 1] as const).flatMap((batch) => differing(shapes).map((shape) => stepOf(shape, batch)));
+  const compiled = differing([...fewer, ...jobs.slice(1)]).map((shape) => stepOf(shape, 2));
   const largest = Math.min(limits.side.max, 2 * standard.size);
   return {
     jobs,
-    steps: ([2, 1] as const).flatMap((batch) =>
-      differing(shapes).map(({ width, height, numFrames }) => ({
-        key: `${shapeKey({ width, height, numFrames })}, batch ${batch}`,
-        ...{ width, height, numFrames, batch },
-      })),
-    ),
+    steps,
+    compiled,
     vae: jobs.slice(1).map(({ width, height, numFrames }) => ({
       key: shapeKey({ width, height, numFrames }),
       ...{ width, height, numFrames },
@@ -122,6 +132,11 @@ export function makePlan(manifest: PackManifest, { stepsScale, repeats }: PlanOp
     repeats,
   };
 }
+
+const stepOf = ({ width, height, numFrames }: Shape, batch: 1 | 2): StepShape => ({
+  key: `${shapeKey({ width, height, numFrames })}, batch ${batch}`,
+  ...{ width, height, numFrames, batch },
+});
 
 /** A small pack may have the same shape twice. */
 const differing = (shapes: readonly Shape[]): Shape[] => [

@@ -160,6 +160,18 @@ export function makeTables(measured: Measurements, plan: Plan): Table[] {
     };
   });
 
+  const idle = measured.keys('idle').map((key): Row => {
+    const get = (name: string) => rounded(of('kinora', 'idle', key, name), 2);
+    return {
+      'idle engine': key,
+      'GiB with its model': get('loadedGiB'),
+      'GiB after it left': get('unloadedGiB'),
+      'first video of one step, s': get('firstSeconds'),
+      'the same after it left, s': get('againSeconds'),
+      ...failures('idle', key),
+    };
+  });
+
   const options = measured.keys('options').map((key): Row => {
     const seconds = of('kinora', 'options', key, 'seconds');
     const gain = divide(of('kinora', 'options', 'exact', 'seconds'), seconds);
@@ -185,6 +197,7 @@ export function makeTables(measured: Measurements, plan: Plan): Table[] {
     { name: 'gpu-steps', title: 'One denoising step, medians', rows: steps },
     { name: 'gpu-clips', title: 'Photo to MP4, warm, medians', rows: clips },
     { name: 'gpu-budgets', title: 'With less memory', rows: budgets },
+    { name: 'gpu-idle', title: 'What an idle engine gives back', rows: idle },
     { name: 'gpu-vae', title: 'VAE alone', rows: vae },
     { name: 'gpu-tail', title: 'From the last step to the MP4', rows: tail },
     { name: 'gpu-remix', title: 'Before the first step', rows: remix },

@@ -137,6 +137,7 @@ describe('goals and tables', () => {
     const plan = await tinyPlan();
     const measurements = new Measurements(folder, 'a card', false);
     measurements.add('kinora', 'steps', '64x64x5, batch 2', { ms: 90 });
+    expect(plan.compiled.map(({ key }) => key)).toEqual(['64x64x5, batch 2', '128x128x6, batch 2']);
     expect(rowsOf(measurements, plan, 'gpu-steps')[0]).not.toHaveProperty('ratio to compiled');
     measurements.add('diffusers', 'compiled', '64x64x5, batch 2', { ms: 100, compileSeconds: 180.4 });
     expect(rowsOf(measurements, plan, 'gpu-steps')[0]).toMatchObject({
