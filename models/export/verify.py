@@ -2,6 +2,7 @@
 
     python verify.py CHECKPOINT PACK          a diffusers folder and the pack that export.py made of it
     python verify.py --random FOLDER          makes both at full size in FOLDER, UNet and VAE only
+    python verify.py --random FOLDER --tiny   makes them tiny: a rehearsal, on the CPU if need be
 
 Per stage, as far as --seconds allows: relative error of the UNet's output at three timesteps against PyTorch
 in float32 (and PyTorch's own in FP16, for comparison), milliseconds of one step through `session.run` with
@@ -13,14 +14,12 @@ VAE per chunk size, and with --profile the GPU time per kernel. The exit status 
 import argparse
 import gc
 import json
-import statistics
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -30,74 +29,30 @@ from torch import Tensor
 
 import i2vgen_xl
 import make_random
+import make_tiny
+from gpu_sessions import open_session, used_gib
 from make_tiny import make_scheduler
+from measuring import (
+    DEVICE,
+    HAS_GPU,
+    TOLERANCE,
+    Report,
+    begin_peak,
+    copy_of,
+    kernel_table,
+    milliseconds,
+    options_for,
+    options_of,
+    relative,
+    report_of,
+)
 from onnx_files import run
-from options import Options
 
-TOLERANCE = 1e-2
 GUIDANCE_SCALE = 9.0
-DEVICE = "cuda"
-
-
-class Report:
-    """Results so far; written after every stage, so that a run which is cut short leaves what it had."""
-
-    def __init__(self, path: Path | None, seconds: float, without: list[str]) -> None:
-        self.path, self.end, self.without = path, time.monotonic() + seconds, without
-        self.values: dict[str, Any] = {}
-
-    def stage(self, name: str, work: Callable[[dict], None], needs: float = 0) -> None:
-        """Runs a stage unless fewer seconds are left than it needs. `work` fills the dictionary that it is
-        given; its failure is a result, too.
-        """
-        if name in self.without:
-            return
-        left = self.end - time.monotonic()
-        result: dict[str, Any] = {}
-        start = time.monotonic()
-        try:
-            if left < needs:
-                result["skipped"] = f"{left:.0f} s left of {needs:.0f} s"
-            else:
-                work(result)
-        except Exception as error:  # the other stages still tell something
-            result["error"] = f"{type(error).__name__}: {error}"[:600]
-        result["seconds"] = round(time.monotonic() - start, 1)
-        self.values[name] = result
-        print(name, json.dumps(result), flush=True)
-        if self.path:
-            self.path.write_text(json.dumps(self.values, indent=1))
-
-
-def relative(value: np.ndarray, reference: Tensor) -> float:
-    value = torch.from_numpy(np.ascontiguousarray(value)).to(reference.device).float()
-    return float((value - reference.float()).norm() / reference.float().norm())
-
-
-def milliseconds(run: Callable[[], object], repeats: int) -> float:
-    """Median; `run` must end when the work has ended."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        times.append((time.perf_counter() - start) * 1000)
-    return round(statistics.median(times), 2)
 
 
 # Options that onnxruntime-node cannot set, for comparison.
 SMALL = {"arena_extend_strategy": "kSameAsRequested", "cudnn_conv_use_max_workspace": "0"}
-
-
-def open_session(folder: Path, memory_pattern: bool = True, **cuda: str) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    options.enable_mem_pattern = memory_pattern
-    session = ort.InferenceSession(
-        folder / "model.onnx", options, providers=[("CUDAExecutionProvider", cuda)]
-    )
-    if session.get_providers()[0] != "CUDAExecutionProvider":
-        raise SystemExit("onnxruntime could not open the CUDA execution provider")
-    return session
 
 
 def nodes_on_cpu(folder: Path, values: dict) -> dict[str, int]:
@@ -169,17 +124,6 @@ def eager(unet: I2VGenXLUNet, inputs: dict, t: int) -> Tensor:
     return i2vgen_xl.reference_sample(unet, {**inputs, "timestep": torch.tensor([t])})
 
 
-def kernel_table(run: Callable[[], object]) -> list[list]:
-    """GPU microseconds and calls of the largest kernels of one run."""
-    from torch.profiler import ProfilerActivity, profile
-
-    with profile(activities=[ProfilerActivity.CUDA]) as result:
-        run()
-        torch.cuda.synchronize()
-    rows = [(e.key[:110], round(e.self_device_time_total), e.count) for e in result.key_averages()]
-    return [list(row) for row in sorted(rows, key=lambda row: -row[1])[:28]]
-
-
 class Verification:
     """The stages, in the order of STAGES, and what they share."""
 
@@ -212,11 +156,11 @@ class Verification:
         self.cond = open_session(self.pack / "unet_cond")
 
     def first_run(self, result: dict) -> None:
-        free = torch.cuda.mem_get_info()[0]
+        before = used_gib()
         self.values = self.features(self.inputs)
         result["finite"] = bool(np.isfinite(self.step(self.values, 981)).all())
         self.step(self.values, 981)
-        result["coreGiB"] = round((free - torch.cuda.mem_get_info()[0]) / 2**30, 2)
+        result["coreGiB"] = round(used_gib() - before, 2)
 
     def step_time(self, result: dict) -> None:
         result["ort"] = milliseconds(lambda: self.step(self.values, 501), 9)
@@ -235,7 +179,7 @@ class Verification:
             }
         result["ok"] = all(result[str(t)]["ort"] <= TOLERANCE for t in (981, 501, 1))
         del exact
-        torch.cuda.empty_cache()
+        begin_peak()
 
     def kernels(self, result: dict) -> None:
         result["ort"] = kernel_table(lambda: self.step(self.values, 501))
@@ -324,7 +268,8 @@ class Verification:
             del other, step
 
     def larger(self, result: dict) -> None:
-        large = make_inputs(self.unet, 768, 24, 2, self.args.tokens)
+        side, frames = (int(part) for part in self.args.large.split("x"))
+        large = make_inputs(self.unet, side, frames, 2, self.args.tokens)
         values = self.features(large)
         result["finite"] = bool(np.isfinite(self.step(values, 501)).all())
         result["ort"] = milliseconds(lambda: self.step(values, 501), 3)
@@ -356,7 +301,8 @@ class Verification:
             gc.collect()
 
 
-# Name, method, and the seconds that it needs. "kernels of a step" runs with --profile only.
+# Name, method, and the seconds that it needs. "kernels of a step" runs with --profile only, and without a GPU
+# none of ON_GPU.
 STAGES: list[tuple[str, Callable[[Verification, dict], None], float]] = [
     ("session", Verification.open_sessions, 0),
     ("first run", Verification.first_run, 0),
@@ -370,9 +316,10 @@ STAGES: list[tuple[str, Callable[[Verification, dict], None], float]] = [
     ("nodes on the CPU", Verification.cpu_nodes, 15),
     ("deepcache", Verification.deepcache, 20),
     ("attention kernels", Verification.attention_kernels, 30),
-    ("768x768, 24 frames", Verification.larger, 40),
+    ("larger", Verification.larger, 40),
     ("memory", Verification.memory, 30),
 ]
+ON_GPU = ("kernels of a step", "strict SkipLayerNorm", "nodes on the CPU", "attention kernels", "memory")
 
 
 def verify(
@@ -380,89 +327,59 @@ def verify(
 ) -> None:
     verification = Verification(unet, vae, pack, args)
     for name, work, needs in STAGES:
-        if name != "kernels of a step" or args.profile:
+        if (name != "kernels of a step" or args.profile) and (HAS_GPU or name not in ON_GPU):
             report.stage(name, partial(work, verification), needs)
 
 
-def copy_of(module: torch.nn.Module) -> torch.nn.Module:
-    """The same weights in float32."""
-    with torch.device("meta"):
-        copy = type(module).from_config(module.config)
-    copy = copy.to_empty(device=DEVICE).eval()
-    copy.load_state_dict(module.state_dict())
-    return copy
-
-
-def make_both(folder: Path, report: Report, with_vae: bool) -> tuple[I2VGenXLUNet, AutoencoderKL | None]:
-    """A UNet and a VAE with random weights on the GPU, and what export.py makes of them in `folder`."""
-    options = Options(flavour="cuda", checks=False, deepcache=True)
+def make_both(args: argparse.Namespace, report: Report) -> tuple[I2VGenXLUNet, AutoencoderKL | None]:
+    """A UNet and a VAE with random weights, and what export.py makes of them in the folder."""
+    folder, options = args.random, options_for(args)
+    folder.mkdir(parents=True, exist_ok=True)
     made: dict[str, torch.nn.Module] = {}
 
     def make(result: dict) -> None:
-        made["unet"] = make_random.make_unet("cuda")
-        if with_vae:
-            made["vae"] = make_random.make_vae("cuda")
+        made["unet"] = make_tiny.make_unet() if args.tiny else make_random.make_unet(DEVICE)
+        if not args.no_vae:
+            made["vae"] = make_tiny.make_vae() if args.tiny else make_random.make_vae(DEVICE)
         result["weights"] = sum(p.numel() for p in made["unet"].parameters())
 
     def export_unet(_: dict) -> None:
         i2vgen_xl.export_unet(made["unet"], folder, 77, options)
-        made["unet"].to("cuda")
+        made["unet"].to(DEVICE)
 
     def export_vae(_: dict) -> None:
         i2vgen_xl.export_vae(made["vae"], folder, options)
-        made["vae"].to("cuda")
+        made["vae"].to(DEVICE)
 
     report.stage("make_random", make)
     report.stage("export", export_unet)
-    if with_vae:
+    if not args.no_vae:
         report.stage("export vae", export_vae)
     return made["unet"], made.get("vae")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("checkpoint", nargs="?", type=Path)
-    parser.add_argument("pack", nargs="?", type=Path)
-    parser.add_argument("--random", type=Path, metavar="FOLDER")
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--frames", type=int, default=16)
+    parser.add_argument("--large", default="768x24", help="side x frames of the step that is measured last")
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--tokens", type=int, default=77)
     parser.add_argument("--no-vae", action="store_true")
     parser.add_argument("--profile", action="store_true")
-    parser.add_argument(
-        "--seconds", type=float, default=600, help="stages that would take longer are left out"
-    )
-    parser.add_argument("--without", default="", help="stages to leave out, with commas between")
-    parser.add_argument("--json", type=Path, help="write the results here as well, after every stage")
-    args = parser.parse_args()
-    if not torch.cuda.is_available():
-        raise SystemExit("verify.py needs a GPU")
-    if hasattr(ort, "preload_dlls"):
-        ort.preload_dlls()  # CUDA and cuDNN from PyTorch's packages
-    report = Report(args.json, args.seconds, args.without.split(","))
-    report.values["device"] = torch.cuda.get_device_name()
-    report.values["versions"] = {"torch": torch.__version__, "onnxruntime": ort.__version__}
+    args = options_of(parser)
+    report = report_of(args)
     if args.random:
-        args.random.mkdir(parents=True, exist_ok=True)
-        unet, vae = make_both(args.random, report, not args.no_vae)
+        unet, vae = make_both(args, report)
         pack = args.random
-    elif args.pack:
-        half = {"torch_dtype": torch.float16}
-        unet = I2VGenXLUNet.from_pretrained(args.checkpoint, subfolder="unet", **half).to("cuda").eval()
-        vae = AutoencoderKL.from_pretrained(args.checkpoint, subfolder="vae", **half).to("cuda").eval()
-        pack = args.pack
     else:
-        parser.error("name a checkpoint and a pack, or --random FOLDER")
+        half = {"torch_dtype": torch.float16}
+        unet = I2VGenXLUNet.from_pretrained(args.checkpoint, subfolder="unet", **half).to(DEVICE).eval()
+        vae = AutoencoderKL.from_pretrained(args.checkpoint, subfolder="vae", **half).to(DEVICE).eval()
+        pack = args.pack
     verify(report, unet, vae, pack, args)
     print(json.dumps(report.values))
-    return 0 if is_good(report.values) else 1
-
-
-def is_good(values: dict) -> bool:
-    stages = [stage for stage in values.values() if isinstance(stage, dict)]
-    failed = any("error" in stage and isinstance(stage["error"], str) for stage in stages)
-    return not failed and all(stage.get("ok", True) and stage.get("finite", True) for stage in stages)
+    return 0 if report.is_good() else 1
 
 
 if __name__ == "__main__":

@@ -1,19 +1,21 @@
-"""Compares a `cuda` pack of Stable Video Diffusion with PyTorch on the GPU: equality, speed, memory.
+"""Compares a `cuda` pack of Stable Video Diffusion with PyTorch on the GPU: equality, speed, memory, jobs.
 
-    python verify_svd.py CHECKPOINT PACK     a diffusers folder and the pack that export.py made of it
-    python verify_svd.py --random FOLDER     makes both at full size in FOLDER, UNet and VAE only
+    python verify_svd.py CHECKPOINT PACK            a diffusers folder and the pack export.py made of it
+    python verify_svd.py --random FOLDER            makes both at full size in FOLDER
+    python verify_svd.py --random FOLDER --tiny     makes them tiny: a rehearsal, on the CPU if need be
 
-Prints one JSON object. Per stage, as far as --seconds allows: relative error of the UNet's output at three
-levels of noise against PyTorch in float32, milliseconds of one step through `session.run` with host tensors,
-as the engine does it, against eager FP16 and, with --compile, torch.compile; a whole denoising loop without
-NaN or infinity; the decoder per window; and the memory that a process of its own takes. The exit status is 1
-when an error is above 1e-2 or a number is not finite.
+Prints one JSON object, and with --csv FILE writes the table of docs/performance.md. Per stage, as far as
+--seconds allows: relative error of the UNet's output at three levels of noise against PyTorch in float32;
+milliseconds of one step through `session.run` with host tensors, as the engine does it, against eager FP16;
+the decoder per window; a whole job, from the picture to frames in main memory, against the pipeline of
+diffusers, from the same noise; with --compile, step and job with torch.compile; the memory that a process of
+its own takes. The exit status is 1 when an error is above 1e-2 or a number is not finite.
 """
 
 import argparse
 import gc
 import json
-import subprocess
+import math
 import sys
 import time
 from functools import partial
@@ -23,27 +25,48 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 import torch
-from diffusers import AutoencoderKLTemporalDecoder, UNetSpatioTemporalConditionModel
+from diffusers import (
+    AutoencoderKLTemporalDecoder,
+    StableVideoDiffusionPipeline,
+    UNetSpatioTemporalConditionModel,
+)
 from diffusers.configuration_utils import FrozenDict
-from torch import Tensor
+from diffusers.pipelines.stable_video_diffusion.pipeline_stable_video_diffusion import (
+    _resize_with_antialiasing,
+)
+from PIL import Image
+from torch import Tensor, nn
+from transformers import CLIPImageProcessor, CLIPVisionModelWithProjection
 
+import image_encoder
 import make_random
+import make_tiny_svd
 import svd
-import svd_graphs
+from gpu_sessions import memory_in_own_process, open_session, used_gib
 from make_golden_svd import levels_of_karras
-from onnx_files import run
-from options import Options
-from verify import (
+from measuring import (
     DEVICE,
+    HAS_GPU,
     TOLERANCE,
     Report,
+    begin_peak,
     copy_of,
-    is_good,
     kernel_table,
     milliseconds,
-    open_session,
+    options_for,
+    options_of,
+    peak_gib,
     relative,
+    report_of,
+    wait,
 )
+from onnx_files import run
+from svd_table import write_table
+
+# Of a pack: frames decoded at once, and neighbours on either side.
+WINDOW, OVERLAP = 7, 2
+# What a request gets without options.
+FPS, BUCKET, NOISE_AUG, GUIDANCE = 7, 127, 0.02, 3.0
 
 
 def parse_size(text: str) -> tuple[int, int, int]:
@@ -67,7 +90,7 @@ def make_inputs(config: FrozenDict, size: tuple[int, int, int], rows: int) -> di
 class Eager:
     """A forward pass of the untouched UNet as the pipeline makes it, everything on the GPU."""
 
-    def __init__(self, unet: torch.nn.Module, inputs: dict[str, Tensor], dtype: torch.dtype) -> None:
+    def __init__(self, unet: nn.Module, inputs: dict[str, Tensor], dtype: torch.dtype) -> None:
         self.unet = unet
         pictures, frames = inputs["image_latents"], inputs["sample"].shape[2]
         noisy = inputs["sample"].transpose(1, 2).expand(len(pictures), -1, -1, -1, -1)
@@ -75,13 +98,92 @@ class Eager:
         self.joined = joined.to(DEVICE, dtype)
         self.timestep = inputs["timestep"].to(DEVICE)[0]
         self.embeddings = inputs["image_embeddings"].to(DEVICE, dtype)
-        self.ids = inputs["added_time_ids"].to(DEVICE, dtype).expand(len(pictures), -1)
+        self.ids = inputs["added_time_ids"].to(DEVICE, dtype).repeat(len(pictures), 1)
 
     @torch.no_grad()
     def __call__(self) -> Tensor:
-        out = self.unet(self.joined, self.timestep, self.embeddings, self.ids, return_dict=False)[0]
-        torch.cuda.synchronize()
+        out = self.unet(
+            self.joined,
+            self.timestep,
+            encoder_hidden_states=self.embeddings,
+            added_time_ids=self.ids,
+            return_dict=False,
+        )[0]
+        wait()
         return out
+
+
+class Normalise(CLIPImageProcessor):
+    """What is left of the feature extractor's work, the same with every release of transformers."""
+
+    def __call__(self, images: Tensor, **_: object) -> argparse.Namespace:
+        mean, std = (
+            torch.tensor(values, dtype=images.dtype)[:, None, None]
+            for values in (self.image_mean, self.image_std)
+        )
+        return argparse.Namespace(pixel_values=(images - mean) / std)
+
+
+def windows_of(frames: int) -> list[range]:
+    """As src/inference/pipelines/decode-runs.ts: even windows, whose middles are kept."""
+    if frames <= WINDOW:
+        return [range(frames)]
+    count = math.ceil((frames - 2 * OVERLAP) / (WINDOW - 2 * OVERLAP))
+    starts = [round(i * (frames - WINDOW) / (count - 1)) for i in range(count)]
+    return [range(start, start + WINDOW) for start in starts]
+
+
+class Sessions:
+    """The graphs of a pack, and a job through them, from a picture to the frames in main memory."""
+
+    def __init__(self, pack: Path) -> None:
+        names = ("image_encoder", "vae_encoder", "unet_cond", "unet_core", "vae_decoder")
+        self.open = {name: open_session(pack / name, memory_pattern=False) for name in names}
+
+    def job(
+        self, pixels: np.ndarray, picture: np.ndarray, noise: np.ndarray, steps: int, scale: float
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
+        """pixels (1, 3, 224, 224), picture (1, 3, H, W) with its noise, noise (1, 4, F, h, w)
+        -> latents (1, 4, F, h, w), frames (n, H, W, 3) uint8 of each window.
+        """
+        frames = noise.shape[2]
+        embedding = run(self.open["image_encoder"], {"pixel_values": pixels})["image_embeds"][None]
+        latents = run(self.open["vae_encoder"], {"sample": picture})["moments"][:, :4]
+        host: dict[str, np.ndarray] = {
+            "added_time_ids": np.array([[FPS - 1, BUCKET, NOISE_AUG]], np.float32),
+            "image_embeddings": np.concatenate([embedding * 0, embedding]),
+            "frame_index": np.arange(frames, dtype=np.float32),
+            "image_latents": np.concatenate([latents * 0, latents]),
+        }
+        host |= run(self.open["unet_cond"], host)
+        y = denoise(self.open["unet_core"], {**host, "sample": noise}, steps, scale)
+        per_frame = np.ascontiguousarray(y[0].transpose(1, 0, 2, 3)) / 0.18215
+        decoder = self.open["vae_decoder"]
+        rgb = [
+            decoder.run(["rgb", "mean"], {"latent": per_frame[window.start : window.stop]})[0]
+            for window in windows_of(frames)
+        ]
+        return y, rgb
+
+
+def denoise(
+    core: ort.InferenceSession, values: dict[str, np.ndarray], steps: int, scale: float
+) -> np.ndarray:
+    """Guidance from 1 to `scale`, Euler in the terms of a sample of unit variance; all `steps` levels."""
+    y = values["sample"]
+    frames = y.shape[2]
+    guidance = np.linspace(1, scale, frames)
+    sigmas = levels_of_karras(steps)
+    names = [value.name for value in core.get_inputs()]
+    for sigma, after in zip(sigmas, sigmas[1:], strict=False):
+        a, a1 = (1 / (level**2 + 1) ** 0.5 for level in (sigma, after))
+        b, b1 = sigma * a, after * a1
+        of_sample, of_output = a1 * a + b1 * b, b1 * a - a1 * b
+        factors = [np.full(frames, of_sample), of_output * (1 - guidance), of_output * guidance]
+        timestep = np.array([0.25 * np.log(sigma)], np.float32)
+        step = {**values, "sample": y, "timestep": timestep, "factors": np.array(factors, np.float32)}
+        y = core.run(["out_sample"], {name: step[name] for name in names})[0]
+    return y
 
 
 class Verification:
@@ -91,23 +193,32 @@ class Verification:
         self,
         unet: UNetSpatioTemporalConditionModel,
         vae: AutoencoderKLTemporalDecoder,
+        encoder: CLIPVisionModelWithProjection,
         pack: Path,
         args: argparse.Namespace,
     ) -> None:
         self.unet, self.vae, self.pack, self.args = unet, vae, pack, args
-        # Set by open_sessions.
-        self.core: ort.InferenceSession
-        self.cond: ort.InferenceSession
+        self.pipe = StableVideoDiffusionPipeline(
+            vae=vae,
+            image_encoder=encoder,
+            unet=unet,
+            scheduler=make_tiny_svd.make_scheduler(),
+            feature_extractor=Normalise(),
+        )
+        self.pipe.set_progress_bar_config(disable=True)
+        self.sessions: Sessions  # set by open_sessions
 
     def open_sessions(self, result: dict) -> None:
-        start = time.monotonic()
-        self.core = open_session(self.pack / "unet_core", memory_pattern=False)
-        result["coreSeconds"] = round(time.monotonic() - start, 1)
-        self.cond = open_session(self.pack / "unet_cond")
+        self.sessions = Sessions(self.pack)
+        result["usedGiB"] = used_gib()
+
+    @property
+    def core(self) -> ort.InferenceSession:
+        return self.sessions.open["unet_core"]
 
     def values(self, inputs: dict[str, Tensor]) -> dict[str, np.ndarray]:
         host = {name: value.numpy() for name, value in inputs.items()}
-        return {**host, **run(self.cond, host)}
+        return {**host, **run(self.sessions.open["unet_cond"], host)}
 
     def step(self, values: dict[str, np.ndarray]) -> np.ndarray:
         feed = {i.name: values[i.name] for i in self.core.get_inputs()}
@@ -125,7 +236,7 @@ class Verification:
             }
         result["ok"] = all(entry["ort"] <= TOLERANCE for entry in result.values())
         del exact
-        torch.cuda.empty_cache()
+        begin_peak()
 
     def step_time(self, size: tuple[int, int, int], result: dict) -> None:
         inputs = make_inputs(self.unet.config, size, 2)
@@ -140,39 +251,81 @@ class Verification:
         self.step(row)
         result["oneRow"] = milliseconds(lambda: self.step(row), 5)
         eager = Eager(self.unet, inputs, self.unet.dtype)
-        torch.cuda.reset_peak_memory_stats()
+        begin_peak()
         eager(), eager()
         result["eager"] = milliseconds(eager, 5)
-        result["eagerAllocatedGiB"] = round(torch.cuda.max_memory_allocated() / 2**30, 2)
+        result["eagerGiB"] = peak_gib()
         result["ratio"] = round(result["ort"] / result["eager"], 3)
 
     def kernels(self, size: tuple[int, int, int], result: dict) -> None:
         values = self.values(make_inputs(self.unet.config, size, 2))
         result["ort"] = kernel_table(lambda: self.step(values))
 
-    def whole_loop(self, size: tuple[int, int, int], result: dict) -> None:
-        """Guidance from 1 to 3, Euler in the terms of a sample of unit variance."""
-        values = self.values(make_inputs(self.unet.config, size, 2))
-        sigmas = levels_of_karras(self.args.steps)
-        scale = np.linspace(1, 3, size[2])
-        y = values["sample"]
+    def job(self, size: tuple[int, int, int], result: dict) -> None:
+        """Seconds of a whole job on both sides, and how far their latents are from each other."""
+        result["steps"], result["windows"] = self.args.steps, len(windows_of(size[2]))
+        self.our_job(size, 1)
+        result["ort"], latents = self.our_job(size, self.args.steps)
+        result["finite"] = bool(np.isfinite(latents).all())
+        self.their_job(size, 1)
+        begin_peak()
+        result["eager"], theirs = self.their_job(size, self.args.steps)
+        result["eagerGiB"] = peak_gib()
+        result["ratio"] = round(result["ort"] / result["eager"], 3)
+        result["difference"] = relative(latents, theirs.float().cpu().transpose(1, 2))
+
+    def photo(self, size: tuple[int, int, int]) -> Image.Image:
+        """A smooth one: what a picture of noise becomes after resizing says little."""
+        small = np.random.default_rng(0).integers(0, 255, (9, 16, 3), dtype=np.uint8)
+        return Image.fromarray(small).resize(size[:2], Image.Resampling.BICUBIC)
+
+    def noises(self, size: tuple[int, int, int]) -> tuple[torch.Generator, Tensor]:
+        """The generator from which the picture's noise is drawn, and the clip's noise (1, F, 4, h, w)."""
+        width, height, frames = size
+        shape = (1, frames, 4, height // 8, width // 8)
+        return torch.Generator().manual_seed(1), torch.randn(
+            shape, generator=torch.Generator().manual_seed(2)
+        )
+
+    def our_job(self, size: tuple[int, int, int], steps: int) -> tuple[float, np.ndarray]:
+        photo, (generator, noise) = self.photo(size), self.noises(size)
         start = time.monotonic()
-        for sigma, after in zip(sigmas, sigmas[1:], strict=False):
-            a, a1 = (1 / (level**2 + 1) ** 0.5 for level in (sigma, after))
-            b, b1 = sigma * a, after * a1
-            of_sample, of_output = a1 * a + b1 * b, b1 * a - a1 * b
-            factors = [np.full(size[2], of_sample), of_output * (1 - scale), of_output * scale]
-            timestep = np.array([0.25 * np.log(sigma)], np.float32)
-            y = self.step(
-                {**values, "sample": y, "timestep": timestep, "factors": np.array(factors, np.float32)}
-            )
-        result["loopSeconds"] = round(time.monotonic() - start, 2)
-        result["steps"] = self.args.steps
-        result["finite"], result["latentsStd"] = bool(np.isfinite(y).all()), float(y.std())
+        processor = self.pipe.video_processor
+        pixels = processor.numpy_to_pt(processor.pil_to_numpy(photo)) * 2 - 1
+        pixels = (_resize_with_antialiasing(pixels, (224, 224)) + 1) / 2
+        pixels = self.pipe.feature_extractor(images=pixels).pixel_values
+        picture = processor.preprocess(photo, height=size[1], width=size[0])
+        picture = picture + NOISE_AUG * torch.randn(picture.shape, generator=generator)
+        latents, _ = self.sessions.job(
+            pixels.numpy(), picture.numpy(), noise.transpose(1, 2).contiguous().numpy(), steps, GUIDANCE
+        )
+        return round(time.monotonic() - start, 2), latents
+
+    def their_job(self, size: tuple[int, int, int], steps: int) -> tuple[float, Tensor]:
+        photo, (generator, noise) = self.photo(size), self.noises(size)
+        kept: dict[str, Tensor] = {}
+
+        def keep(_pipe: object, _step: int, _timestep: object, values: dict) -> dict:
+            kept.update(values)
+            return {}
+
+        start = time.monotonic()
+        self.pipe(
+            photo,
+            **{"width": size[0], "height": size[1], "num_frames": size[2], "num_inference_steps": steps},
+            **{"min_guidance_scale": 1.0, "max_guidance_scale": GUIDANCE, "decode_chunk_size": WINDOW},
+            **{"fps": FPS, "motion_bucket_id": BUCKET, "noise_aug_strength": NOISE_AUG},
+            generator=generator,
+            latents=noise.to(DEVICE, self.unet.dtype),
+            callback_on_step_end=keep,
+            output_type="pil",
+        )
+        wait()
+        return round(time.monotonic() - start, 2), kept["latents"]
 
     def decoder(self, size: tuple[int, int, int], result: dict) -> None:
         """Milliseconds of one window of n frames; both sides deliver pixels in main memory."""
-        decoder = open_session(self.pack / "vae_decoder", memory_pattern=False)
+        decoder = self.sessions.open["vae_decoder"]
         for n in (1, 2, 4, 7, 11, 14):
             torch.manual_seed(n)
             latent = torch.randn(n, 4, size[1] // 8, size[0] // 8) / self.vae.config.scaling_factor
@@ -192,7 +345,7 @@ class Verification:
                 result["ok"] = entry["error"] <= TOLERANCE
                 del exact
             result[f"window {n}"] = entry
-            torch.cuda.empty_cache()
+            begin_peak()
 
     @torch.no_grad()
     def decode_eagerly(self, latent: Tensor) -> Tensor:
@@ -212,6 +365,8 @@ class Verification:
         result["featuresMiB"] = round(outputs["deep_features"].nbytes / 2**20)
 
     def compiled(self, size: tuple[int, int, int], result: dict) -> None:
+        """Step and job by torch.compile in its default mode, for this size alone."""
+        torch.compiler.reset()
         eager = Eager(self.unet, make_inputs(self.unet.config, size, 2), self.unet.dtype)
         eager.unet = torch.compile(self.unet)
         start = time.monotonic()
@@ -219,56 +374,26 @@ class Verification:
         result["compileSeconds"] = round(time.monotonic() - start)
         eager(), eager()
         result["compiled"] = milliseconds(eager, 5)
+        self.pipe.unet = eager.unet
+        try:
+            start = time.monotonic()
+            self.their_job(size, 1)
+            result["firstJobSeconds"] = round(time.monotonic() - start)
+            result["compiledJob"] = self.their_job(size, self.args.steps)[0]
+        finally:
+            self.pipe.unet = self.unet
 
     def memory(self, result: dict) -> None:
         """Closes the sessions, so it is the last."""
-        del self.core, self.cond
-        self.unet.to("cpu")
-        self.vae.to("cpu")
+        del self.sessions
+        self.pipe.to("cpu")
         gc.collect()
-        torch.cuda.empty_cache()
-        for text in self.args.sizes.split(","):
-            for what in ("2 rows", "1 row"):
-                result[f"{text}, {what}"] = memory_of(self.pack, text, what)
-        for n in (2, 7, 14):
-            result[f"decoder, {n} frames"] = memory_of(
-                self.pack, self.args.sizes.split(",")[0], f"decoder {n}"
-            )
-
-
-def memory_of(pack: Path, size: str, what: str) -> dict:
-    command = [sys.executable, __file__, "--memory-of", what, "--sizes", size, "-", str(pack)]
-    output = subprocess.run(command, capture_output=True, text=True, check=False)
-    try:
-        return json.loads(output.stdout.strip().splitlines()[-1])
-    except (ValueError, IndexError):
-        return {"error": output.stderr[-300:]}
-
-
-def used_gib() -> float:
-    """Of the whole card."""
-    command = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[0]) / 1024
-
-
-def print_memory(pack: Path, what: str, size: tuple[int, int, int]) -> None:
-    """GiB of the card that this process takes for one graph: CUDA context, weights and arena."""
-    before = used_gib()
-    width, height, frames = size
-    if what.startswith("decoder"):
-        session = open_session(pack / "vae_decoder", memory_pattern=False)
-        feed = {"latent": np.zeros((int(what.split()[1]), 4, height // 8, width // 8), np.float32)}
-        outputs = ["rgb", "mean"]
-    else:
-        session, outputs = open_session(pack / "unet_core", memory_pattern=False), ["out_sample"]
-        dims = {"batch": int(what.split()[0]), "frames": frames, "factors": 1 + int(what.split()[0])}
-        dims |= {"latent_height": height // 8, "latent_width": width // 8}
-        shapes = {i.name: [dims.get(dim, dim) for dim in i.shape] for i in session.get_inputs()}
-        feed = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
-    opened = used_gib()
-    for _ in range(3):
-        session.run(outputs, feed)
-    print(json.dumps({"openedGiB": round(opened - before, 2), "usedGiB": round(used_gib() - before, 2)}))
+        begin_peak()
+        sizes = self.args.sizes.split(",")
+        asked = [(what, size) for size in sizes for what in ("2 rows", "1 row", "job")]
+        asked += [(f"decoder {n} frames", sizes[0]) for n in (7, 14)]
+        for what, size in asked:
+            result[f"{size}, {what}"] = memory_in_own_process(self.pack, what, size)
 
 
 def verify(report: Report, verification: Verification, args: argparse.Namespace) -> None:
@@ -278,10 +403,11 @@ def verify(report: Report, verification: Verification, args: argparse.Namespace)
     report.stage("error", partial(verification.error, first), 15)
     for text, size in sizes.items():
         report.stage(f"step {text}", partial(verification.step_time, size), 20)
+    for text, size in sizes.items():
+        report.stage(f"job {text}", partial(verification.job, size), 45)
     report.stage("decoder", partial(verification.decoder, first), 30)
-    report.stage("whole loop", partial(verification.whole_loop, list(sizes.values())[-1]), 25)
     report.stage("deepcache", partial(verification.deepcache, first), 15)
-    if args.profile:
+    if args.profile and HAS_GPU:
         report.stage("kernels of a step", partial(verification.kernels, first), 15)
     if args.compile:
         for text, size in sizes.items():
@@ -289,72 +415,67 @@ def verify(report: Report, verification: Verification, args: argparse.Namespace)
     report.stage("memory", verification.memory, 60)
 
 
-def make_both(folder: Path, report: Report) -> tuple[UNetSpatioTemporalConditionModel, Any]:
-    """A UNet and a VAE with random weights on the GPU, and what the export makes of them in `folder`."""
-    options = Options(flavour="cuda", checks=False, deepcache=True)
+def make_both(args: argparse.Namespace, report: Report) -> tuple[Any, Any, Any]:
+    """UNet, VAE and image encoder with random weights, and what the export makes of them in the folder."""
+    folder, options = args.random, options_for(args)
+    folder.mkdir(parents=True, exist_ok=True)
     made: dict[str, Any] = {}
 
+    def make_vae() -> AutoencoderKLTemporalDecoder:
+        return make_tiny_svd.make_vae() if args.tiny else make_random.make_svd_vae(DEVICE)
+
     def make(result: dict) -> None:
-        made["unet"], made["vae"] = make_random.make_svd_unet("cuda"), make_random.make_svd_vae("cuda")
+        made["unet"] = make_tiny_svd.make_unet() if args.tiny else make_random.make_svd_unet(DEVICE)
         result["weights"] = sum(p.numel() for p in made["unet"].parameters())
-        result["transformers"] = len(svd_graphs.transformers_of(made["unet"]))
 
     def export(_: dict) -> None:
         svd.export_unet(made["unet"], folder, options)
-        made["unet"].to("cuda")
+        made["unet"].to(DEVICE)
 
-    def export_vae(_: dict) -> None:
-        svd.export_vae(made["vae"], folder, options)
-        made["vae"] = make_random.make_svd_vae("cuda")
+    def export_rest(_: dict) -> None:
+        svd.export_vae(make_vae(), folder, options)
+        made["vae"] = make_vae()  # the export changes it
+        encoder = make_tiny_svd.make_image_encoder() if args.tiny else make_random.make_image_encoder(DEVICE)
+        image_encoder.export_image_encoder(encoder.float().cpu(), folder, options)
+        made["encoder"] = encoder.to(DEVICE, made["unet"].dtype)
 
     report.stage("make_random", make)
     report.stage("export", export)
-    report.stage("export vae", export_vae)
-    return made["unet"], made["vae"]
+    report.stage("export the rest", export_rest)
+    return made["unet"], made["vae"], made["encoder"]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("checkpoint", nargs="?", type=Path)
-    parser.add_argument("pack", nargs="?", type=Path)
-    parser.add_argument("--random", type=Path, metavar="FOLDER")
-    parser.add_argument("--sizes", default="1024x576x14,1024x576x25", help="WxHxF, with commas between")
+    parser.add_argument("--sizes", help="WxHxF, with commas between; default 1024x576x14,1024x576x25")
     parser.add_argument("--steps", type=int, default=25)
     parser.add_argument(
         "--compile", action="store_true", help="beside torch.compile, which takes minutes a size"
     )
+    parser.add_argument("--csv", type=Path, help="write the table here as well")
     parser.add_argument("--profile", action="store_true")
-    parser.add_argument("--seconds", type=float, default=600)
-    parser.add_argument("--json", type=Path, help="write the results here as well, after every stage")
-    parser.add_argument("--memory-of", help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if not torch.cuda.is_available():
-        raise SystemExit("verify_svd.py needs a GPU")
-    if hasattr(ort, "preload_dlls"):
-        ort.preload_dlls()  # CUDA and cuDNN from PyTorch's packages
-    if args.memory_of:
-        print_memory(args.pack, args.memory_of, parse_size(args.sizes))
-        return 0
-    report = Report(args.json, args.seconds, [])
-    report.values["device"] = torch.cuda.get_device_name()
-    report.values["versions"] = {"torch": torch.__version__, "onnxruntime": ort.__version__}
+    args = options_of(parser)
+    args.sizes = args.sizes or ("64x64x8,128x64x4" if args.tiny else "1024x576x14,1024x576x25")
+    report = report_of(args)
     if args.random:
-        args.random.mkdir(parents=True, exist_ok=True)
-        unet, vae = make_both(args.random, report)
-        pack = args.random
-    elif args.pack:
+        models, pack = make_both(args, report), args.random
+    else:
         half = {"torch_dtype": torch.float16}
-        models = (UNetSpatioTemporalConditionModel, AutoencoderKLTemporalDecoder)
-        unet, vae = (
-            model.from_pretrained(args.checkpoint, subfolder=part, **half).to("cuda").eval()
-            for model, part in zip(models, ("unet", "vae"), strict=True)
+        kinds = (
+            UNetSpatioTemporalConditionModel,
+            AutoencoderKLTemporalDecoder,
+            CLIPVisionModelWithProjection,
+        )
+        models = tuple(
+            kind.from_pretrained(args.checkpoint, subfolder=part, **half).to(DEVICE).eval()
+            for kind, part in zip(kinds, svd.FAMILY.parts, strict=True)
         )
         pack = args.pack
-    else:
-        parser.error("name a checkpoint and a pack, or --random FOLDER")
-    verify(report, Verification(unet, vae, pack, args), args)
+    verify(report, Verification(*models, pack, args), args)
+    if args.csv:
+        write_table(args.csv, report.values, args.sizes.split(","))
     print(json.dumps(report.values))
-    return 0 if is_good(report.values) else 1
+    return 0 if report.is_good() else 1
 
 
 if __name__ == "__main__":

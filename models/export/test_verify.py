@@ -1,0 +1,46 @@
+"""Rehearses verify_svd.py with tiny models on the CPU: its table, and a job beside that of diffusers."""
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+import svd_table
+import verify_svd
+
+
+def test_a_whole_job_is_that_of_diffusers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table, results = tmp_path / "table.csv", tmp_path / "results.json"
+    arguments = ["--random", str(tmp_path / "pack"), "--tiny", "--sizes", "64x64x8", "--steps", "3"]
+    arguments += ["--without", "decoder,deepcache,memory,error", "--csv", str(table), "--json", str(results)]
+    monkeypatch.setattr(sys, "argv", ["verify_svd.py", *arguments])
+    assert verify_svd.main() == 0
+    job = json.loads(results.read_text())["job 64x64x8"]
+    assert job["windows"] == 2 and job["finite"]
+    assert job["difference"] <= 1e-4
+    first, *lines = table.read_text().splitlines()
+    assert first.startswith("# ") and "diffusers" in first
+    rows = {row["what"]: row for row in csv.DictReader(lines)}
+    assert float(rows["job 64x64x8, 3 steps"]["of diffusers"]) > 0
+
+
+def test_windows_are_even_and_keep_their_neighbours() -> None:
+    """As in tests of src/inference/pipelines/decode-runs.ts."""
+    starts = [window.start for window in verify_svd.windows_of(25)]
+    assert starts == [0, 3, 6, 9, 12, 15, 18]
+    assert [window.start for window in verify_svd.windows_of(14)] == [0, 2, 5, 7]
+    assert verify_svd.windows_of(7) == [range(7)]
+
+
+def test_the_table_has_what_was_measured() -> None:
+    values = {
+        "step 1x1x2": {"ort": 6.0, "eager": 10.0, "eagerGiB": 8.0},
+        "compiled 1x1x2": {"compiled": 8.0, "compileSeconds": 120},
+        "memory": {"1x1x2, 2 rows": {"usedGiB": 5.0}},
+    }
+    step, compiling = svd_table.rows_of(values, ["1x1x2"])
+    assert (step["of diffusers"], step["of torch.compile"]) == (0.6, 0.75)
+    assert (step["Kinora GiB"], step["diffusers GiB"]) == (5.0, 8.0)
+    assert compiling["torch.compile"] == 120
