@@ -1,6 +1,6 @@
 /** The names of a job's files and notes, in whatever folder they lie, and what makes a folder Kinora's own. */
 import { join } from 'node:path';
-import { jobIdSchema } from './jobs.ts';
+import { type JobRequest, jobIdSchema } from './jobs.ts';
 
 export const fileNames = {
   /** As it was received; may be hostile. */
@@ -44,6 +44,15 @@ export function isJobFileName(name: string): boolean {
 
 /** Whether Kinora gives folders such a name: that of a job, or of an upload. Others may do so, too. */
 export const isOwnFolder = (folder: string): boolean => jobIdSchema.safeParse(folder).success;
+
+/** What is read when a job is made. */
+export function neededFiles({ hasMask, generation }: Pick<JobRequest, 'hasMask' | 'generation'>): JobFile[] {
+  return [
+    'image',
+    ...(hasMask ? (['mask'] as const) : []),
+    ...(generation.extension ? (['earlier', 'earlierThumbnail'] as const) : []),
+  ];
+}
 
 /** Paths in one folder of this machine. */
 export type JobFiles = Readonly<Record<JobFile, string>> & { readonly folder: string };

@@ -12,7 +12,7 @@ import { NewerRecord } from '../queue/contract.ts';
 import { readCostFactors } from '../queue/cost-factors.ts';
 import { recordDuration, recordLoad } from '../queue/durations.ts';
 import { publishProgress, type QueueEvent, subscribeEvents } from '../queue/events.ts';
-import type { JobFile, JobFiles } from '../queue/job-files.ts';
+import { type JobFiles, neededFiles } from '../queue/job-files.ts';
 import { type Artifact, type QueueData, readQueueData } from '../queue/jobs.ts';
 import { Keys } from '../queue/keys.ts';
 import { leavingNewer } from '../queue/leave.ts';
@@ -57,16 +57,8 @@ interface Lane {
 interface Current {
   readonly jobId: string;
   readonly controller: AbortController;
-  /** Why it was aborted: cancelled by a person, or handed back because this worker ends. */
-  reason: 'cancelled' | 'handback' | null;
-}
-
-function neededFiles({ request: { hasMask, generation } }: LedgerEntry): JobFile[] {
-  return [
-    'image',
-    ...(hasMask ? (['mask'] as const) : []),
-    ...(generation.extension ? (['earlier', 'earlierThumbnail'] as const) : []),
-  ];
+  /** Why it was aborted: cancelled by a person, handed back because this worker ends, or another worker has it. */
+  reason: 'cancelled' | 'handback' | 'taken' | null;
 }
 
 export class JobWorker {
@@ -203,7 +195,7 @@ export class JobWorker {
     }
   }
 
-  #abort(reason: 'cancelled' | 'handback'): void {
+  #abort(reason: NonNullable<Current['reason']>): void {
     if (!this.#current || this.#current.reason) return;
     this.#current.reason = reason;
     this.#current.controller.abort();
@@ -213,9 +205,9 @@ export class JobWorker {
   async #obeyCancel(jobId: string): Promise<void> {
     if (this.#current?.jobId !== jobId) return;
     const entry = await this.#ledger.read(jobId).catch(() => undefined);
-    if (entry && (entry.cancelRequestedBy !== undefined || entry.state === 'cancelled')) {
-      if (this.#current?.jobId === jobId) this.#abort('cancelled');
-    }
+    if (!entry || this.#current?.jobId !== jobId) return;
+    if (this.#isOfAnother(entry)) this.#abort('taken');
+    else if (entry.cancelRequestedBy !== undefined || entry.state === 'cancelled') this.#abort('cancelled');
   }
 
   async #process(job: Job<QueueData>, token: string | undefined, locks: LockRenewal): Promise<void> {
@@ -257,6 +249,7 @@ export class JobWorker {
       // The disk may have filled since, and every attempt takes as long as the video.
       if (await this.#artifacts.almostFull()) throw new KinoraError('DISK_FULL', 'The disk is full.');
       const artifact = await this.#make(entry, current.controller.signal);
+      if (!artifact) return;
       await this.#finish(entry, artifact);
       await this.#recordTimes(entry, artifact, performance.now() - startedAt).catch(() => {}); // an estimate
     } catch (error) {
@@ -268,13 +261,17 @@ export class JobWorker {
     }
   }
 
-  /** Makes the video and stores it: at last its record, with which it counts as complete. */
-  async #make(entry: LedgerEntry, signal: AbortSignal): Promise<Artifact> {
+  /**
+   * Makes the video and stores it: at last its record, with which it counts as complete.
+   * @returns undefined where another worker has the job by now: then nothing is stored
+   */
+  async #make(entry: LedgerEntry, signal: AbortSignal): Promise<Artifact | undefined> {
     const { id: jobId } = entry;
     const onProgress = (progress: Progress): void =>
       publishProgress(this.#redis, this.#keys, { type: 'progress', jobId, ...progress });
-    return await this.#artifacts.with(jobId, neededFiles(entry), async (files, keep) => {
+    return await this.#artifacts.with(jobId, neededFiles(entry.request), async (files, keep) => {
       const artifact = await this.#generate(entry, files, { signal, onProgress });
+      if (await this.#wasTaken(jobId)) return undefined;
       await keep('thumbnail');
       await keep('video');
       await this.#artifacts.storeRecord(jobId, artifact);
@@ -332,6 +329,21 @@ export class JobWorker {
     return holder.entry.jobId === id;
   }
 
+  /**
+   * Whether the job was taken from this worker, which was cut off from Redis and counted as dead. Its files are then those
+   * of another worker. Waits for as long as Redis is away.
+   */
+  async #wasTaken(jobId: string): Promise<boolean> {
+    const entry = await untilRedisCan(() => this.#ledger.read(jobId));
+    const isTaken = entry !== undefined && this.#isOfAnother(entry);
+    if (isTaken) this.#log.warn({ jobId }, 'another worker has the job by now; this result is dropped');
+    return isTaken;
+  }
+
+  #isOfAnother({ worker }: LedgerEntry): boolean {
+    return worker !== undefined && worker !== this.id;
+  }
+
   async #fail(
     job: Job<QueueData>,
     token: string | undefined,
@@ -342,12 +354,13 @@ export class JobWorker {
     const jobId = entry.id;
     const serialized = serializeError(error);
     const { code, message } = serialized;
-    // Delayed until now: unlike moveToWait, this wakes another worker.
-    if (reason === 'handback') return await this.#handBack(job, token, 0);
     if (error instanceof NewerRecord) {
       await this.#move(jobId, 'handback');
       throw error;
     }
+    if (reason === 'taken' || (await this.#wasTaken(jobId))) return;
+    // Delayed until now: unlike moveToWait, this wakes another worker.
+    if (reason === 'handback') return await this.#handBack(job, token, 0);
     if (reason === 'cancelled') {
       await this.#move(jobId, 'cancelled');
       return;

@@ -5,8 +5,12 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { Housekeeper } from '../../src/bot/upkeep/housekeeping.ts';
+import { KinoraError } from '../../src/errors.ts';
 import { Keys } from '../../src/queue/keys.ts';
+import { Ledger } from '../../src/queue/ledger.ts';
+import { generateQueueOf } from '../../src/queue/models.ts';
 import { OpenUploads } from '../../src/queue/open-uploads.ts';
+import { workerEntries } from '../../src/queue/worker-registry.ts';
 import type { S3Settings } from '../../src/storage/s3-client.ts';
 import { S3Storage } from '../../src/storage/s3-storage.ts';
 import { readMp4Info } from '../../src/video/mp4.ts';
@@ -146,6 +150,34 @@ describe('over the API', () => {
     await eventually('the content', async () => (await content(id)).status === 200);
     await eventually('the answer is marked', () => keysOf(id).includes('answered.json'));
     expect(await left()).toEqual([]);
+  });
+
+  it.each([
+    ['finishes it', undefined],
+    ['cannot store it', new KinoraError('STORAGE_FAILED', 'The storage does not answer.')],
+  ])('a worker that was counted as dead, and %s later, leaves alone what another made', async (_, error) => {
+    const redis = web.redis.connect();
+    const keys = new Keys();
+    let hasEnded = false;
+    await web.worker(async (entry, files, hooks) => {
+      const artifact = await timedGenerator(10)(entry, files, hooks);
+      // As the other one does it meanwhile.
+      const lock = `${keys.bull}:${generateQueueOf(entry.model)}:${entry.id}:lock`;
+      await redis.set(lock, 'of another worker', 'KEEPTTL');
+      await new Ledger(redis, keys).transition(entry.id, 'start', undefined, { worker: 'another' });
+      await storage.bot.put({ folder: entry.id, name: 'video.mp4' }, 'another video');
+      hasEnded = true;
+      if (error) throw error;
+      return artifact;
+    });
+    const { id } = await ann.create();
+    await eventually('the end of the late worker', async () => {
+      const workers = [...(await workerEntries(redis, keys)).values()];
+      return hasEnded && workers.every(({ entry }) => entry.jobId === null);
+    });
+    expect(s3.objects.get(`some/where/${id}/video.mp4`)?.bytes.toString()).toBe('another video');
+    expect(keysOf(id)).toEqual(['accepted.json', 'picture', 'video.mp4']);
+    expect((await new Ledger(redis, keys).read(id))?.state).toBe('running');
   });
 
   it('a request is refused with a sentence while the bucket is away, and taken afterwards', async () => {
