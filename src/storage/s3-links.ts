@@ -6,24 +6,27 @@ import type { Links, Place } from './storage.ts';
 /** As long as a slow client may need to begin. */
 const expiresIn = 600;
 
-/** @param client whose endpoint is the one that people reach */
+/**
+ * @param client whose endpoint is the one that people reach
+ * @param clockOffsetMs by how much the service's clock is ahead of this machine's, as far as its answers have told
+ */
 export function s3Links(
   client: S3Client,
+  clockOffsetMs: () => number,
   objectOf: (place: Place) => { Bucket: string; Key: string },
 ): Links {
+  const terms = () => ({ expiresIn, signingDate: new Date(Date.now() + clockOffsetMs()) });
   return {
     validMs: expiresIn * 1000,
     download: async (place, { disposition, type }) => {
       const answer = { ResponseContentDisposition: disposition, ResponseContentType: type };
-      return await getSignedUrl(client, new GetObjectCommand({ ...objectOf(place), ...answer }), {
-        expiresIn,
-      });
+      return await getSignedUrl(client, new GetObjectCommand({ ...objectOf(place), ...answer }), terms());
     },
     upload: async (place, { bytes, type }) => {
       const command = new PutObjectCommand({ ...objectOf(place), ContentLength: bytes, ContentType: type });
       // A body of another length or type has another signature.
       const signableHeaders = new Set(['host', 'content-length', 'content-type']);
-      return await getSignedUrl(client, command, { expiresIn, signableHeaders });
+      return await getSignedUrl(client, command, { ...terms(), signableHeaders });
     },
   };
 }

@@ -67,7 +67,12 @@ export class S3Storage implements Storage {
     const { publicEndpoint: endpoint } = settings;
     if (endpoint !== undefined) {
       const client = s3Client({ ...settings, endpoint }, this.#patience);
-      this.links = s3Links(client, (place) => this.#object(place));
+      const { config } = this.#client;
+      this.links = s3Links(
+        client,
+        () => config.systemClockOffset,
+        (place) => this.#object(place),
+      );
     }
   }
 

@@ -184,6 +184,14 @@ describe('a bucket', () => {
     expect((await storage.read(place))?.toString()).toBe('video');
   });
 
+  it('gives links that are good by its own clock', async () => {
+    s3.clockMs = 3 * 3_600_000;
+    const linked = await open(folder, { publicEndpoint: s3.endpoint });
+    await linked.put(place, 'video');
+    const link = await linked.links?.download(place, { disposition: 'inline', type: 'video/mp4' });
+    expect(await (await fetch(link ?? '')).text()).toBe('video');
+  });
+
   it('may hold the folders of others, whose names look like those of jobs', async () => {
     const shared = await open(folder, { prefix: '' });
     await shared.put({ folder: 't-1', name: 'picture' }, 'picture');
