@@ -158,7 +158,7 @@ export async function runWebChaos(
     }
     await parts.ready();
     await chaos.settled();
-    const verdict = await judge(chaos.people, parts.redis.connect());
+    const verdict = await judgeClients(chaos.people, parts.redis.connect());
     return {
       seed,
       seconds: Math.round((performance.now() - startedAt) / 1000),
@@ -182,7 +182,7 @@ async function killOne(parts: Parts, random: () => number): Promise<PartName> {
 }
 
 /** Asks for everything once more, now that nothing is killed, and looks into the books. */
-async function judge(people: readonly WebClient[], redis: Redis) {
+export async function judgeClients(people: readonly WebClient[], redis: Redis) {
   const violations: string[] = [];
   const count = { completed: 0, cancelled: 0, deleted: 0 };
   const keys = new Keys();

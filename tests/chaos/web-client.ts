@@ -53,11 +53,14 @@ export class WebClient {
   unanswered = 0;
   readonly #url: string;
   readonly #token: string;
+  readonly #patienceMs: number | undefined;
 
-  constructor(url: string, token: string, userKey: string) {
+  /** @param patienceMs for one answer to a call; without it, as long as it takes */
+  constructor(url: string, token: string, userKey: string, patienceMs?: number) {
     this.#url = url;
     this.#token = token;
     this.userKey = userKey;
+    this.#patienceMs = patienceMs;
   }
 
   async #fetch(path: string, init: RequestInit = {}): Promise<Response | undefined> {
@@ -76,7 +79,8 @@ export class WebClient {
   /** Asks until somebody answers. */
   async call(path: string, init: RequestInit = {}): Promise<Answer> {
     for (;;) {
-      const response = await this.#fetch(path, init);
+      const signal = this.#patienceMs === undefined ? {} : { signal: AbortSignal.timeout(this.#patienceMs) };
+      const response = await this.#fetch(path, { ...init, ...signal });
       const bytes = await response?.arrayBuffer().catch(() => undefined);
       if (response && bytes) return { status: response.status, bytes: new Uint8Array(bytes) };
       await sleep(retryMs);
@@ -185,6 +189,13 @@ export class WebClient {
     }
     if (textOf(bytes.subarray(4, 8)) !== 'ftyp') this.violations.push(`${video.id} is no MP4`);
     return createHash('sha256').update(bytes).digest('hex');
+  }
+
+  /** The link into the bucket that it is sent to for the content; undefined where it gets that here. */
+  async linkTo(video: Known): Promise<string | undefined> {
+    const response = await this.#fetch(`/v1/videos/${video.id}/content`, { redirect: 'manual' });
+    await response?.arrayBuffer();
+    return response?.headers.get('location') ?? undefined;
   }
 
   /** Listens to its events to the end, over as many connections as it takes. */

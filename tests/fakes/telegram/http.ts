@@ -48,10 +48,12 @@ export class FakeHttp {
   readonly #methods: ReadonlyMap<string, Methods[string]>;
   readonly #server: Server;
   readonly #faults: Fault[] = [];
+  readonly #host: string;
   #port = 0;
 
-  constructor(world: World, methods: Methods) {
+  constructor(world: World, methods: Methods, host: string) {
     this.#world = world;
+    this.#host = host;
     this.#methods = new Map(Object.entries(methods).map(([name, method]) => [name.toLowerCase(), method]));
     this.#server = createServer((incoming, outgoing) => {
       this.#serve(incoming, outgoing).catch((error: unknown) => {
@@ -63,10 +65,10 @@ export class FakeHttp {
 
   /** On the same port as before, if there was one. @returns the base URL */
   async listen(): Promise<string> {
-    await new Promise<void>((resolve) => this.#server.listen(this.#port, '127.0.0.1', resolve));
+    await new Promise<void>((resolve) => this.#server.listen(this.#port, this.#host, resolve));
     // A server that listens on a port has this form of address.
     this.#port = (this.#server.address() as AddressInfo).port;
-    return `http://127.0.0.1:${this.#port}`;
+    return `http://${this.#host}:${this.#port}`;
   }
 
   async close(): Promise<void> {

@@ -23,6 +23,8 @@ export interface FakeTelegramOptions {
   readonly pressLifeMs?: number;
   /** As a server of the owner's with --local: files have no limit, and lie in this folder. */
   readonly localFolder?: string;
+  /** Address of this machine to listen at; 127.0.0.1 when absent. */
+  readonly host?: string;
 }
 
 export class FakeTelegram {
@@ -32,10 +34,11 @@ export class FakeTelegram {
 
   private constructor(options: FakeTelegramOptions) {
     const { botUsername = 'kinora_bot', pressLifeMs = 15_000, readsAllGroupMessages = false } = options;
+    const { host = '127.0.0.1' } = options;
     this.world = new World({ botUsername, pressLifeMs });
     this.world.files.localFolder = options.localFolder;
     this.world.bot.can_read_all_group_messages = readsAllGroupMessages;
-    this.#http = new FakeHttp(this.world, { ...botMethods, ...messageMethods });
+    this.#http = new FakeHttp(this.world, { ...botMethods, ...messageMethods }, host);
   }
 
   static async start(options: FakeTelegramOptions): Promise<FakeTelegram> {
