@@ -56,7 +56,7 @@ class WebChaos {
     const apiKeys = new ApiKeys(parts.redis.connect());
     const people = Array.from({ length: manyPeople }, async (_, i) => {
       const { key, token } = await apiKeys.create({ name: `p${i}`, scopes: ['use'] });
-      return new WebClient(parts.url, token, key.userKey);
+      return new WebClient(() => parts.url, token, key.userKey);
     });
     const chaos = new WebChaos(random, await Promise.all(people));
     chaos.#doing.push(...chaos.#people.map((person) => chaos.#poll(person)));

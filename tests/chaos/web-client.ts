@@ -51,12 +51,15 @@ export class WebClient {
   readonly violations: string[] = [];
   /** Calls that got no answer, or one that says to try again. */
   unanswered = 0;
-  readonly #url: string;
+  readonly #url: () => string;
   readonly #token: string;
   readonly #patienceMs: number | undefined;
 
-  /** @param patienceMs for one answer to a call; without it, as long as it takes */
-  constructor(url: string, token: string, userKey: string, patienceMs?: number) {
+  /**
+   * @param url where it is served, asked at every call
+   * @param patienceMs for one answer to a call; without it, as long as it takes
+   */
+  constructor(url: () => string, token: string, userKey: string, patienceMs?: number) {
     this.#url = url;
     this.#token = token;
     this.userKey = userKey;
@@ -66,7 +69,7 @@ export class WebClient {
   async #fetch(path: string, init: RequestInit = {}): Promise<Response | undefined> {
     try {
       const headers = { ...init.headers, authorization: `Bearer ${this.#token}` };
-      const response = await fetch(`${this.#url}${path}`, { ...init, headers });
+      const response = await fetch(`${this.#url()}${path}`, { ...init, headers });
       if (response.status < 500) return response;
       await response.arrayBuffer();
     } catch {

@@ -58,7 +58,7 @@ export class Crowd {
     const apiKeys = new ApiKeys(installation.redis);
     const people = Array.from({ length: clients }, async (_, i) => {
       const { key, token } = await apiKeys.create({ name: `p${i}`, scopes: ['use'] });
-      return new WebClient(installation.url, token, key.userKey, patienceMs);
+      return new WebClient(() => installation.url, token, key.userKey, patienceMs);
     });
     return new Crowd(installation, await Promise.all(people));
   }

@@ -11,9 +11,15 @@ export interface Program {
   readonly env: Readonly<Record<string, string>>;
 }
 
-/** Names the host, starts the program, and takes in orphans, as the first process of a machine does. */
-const init =
-  'echo "$0" > /proc/sys/kernel/hostname; "$@" & wait $!; echo "ended with $?" >&2; sleep infinity';
+/** Names the host, starts the program again when it ends, and takes in orphans. */
+const init = `
+  echo "$0" > /proc/sys/kernel/hostname
+  while :; do
+    "$@" &
+    wait $!
+    echo "ended with $?" >&2
+    sleep 1
+  done`;
 
 export class Host {
   readonly plug: Plug;

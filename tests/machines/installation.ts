@@ -1,6 +1,7 @@
 /** Kinora on hosts of its own: Redis, a server of S3, bots and workers, each as people run them. */
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { CreateBucketCommand } from '@aws-sdk/client-s3';
 import { Redis } from 'ioredis';
@@ -38,11 +39,15 @@ export class Installation {
   readonly redisHost: Host;
   readonly s3Host: Host;
   readonly bot: Host;
+  /** A second bot, which is switched on where a scenario has two. */
+  readonly standby: Host;
   readonly workers: readonly [Host, Host, Host];
   readonly redis: Redis;
   readonly keys = new Keys();
   readonly artifacts: Artifacts;
   readonly #folder: string;
+  #leader: Host;
+  #isOver = false;
 
   private constructor(network: Network, telegram: FakeTelegram, folder: string) {
     this.telegram = telegram;
@@ -64,19 +69,22 @@ export class Installation {
       AWS_SECRET_ACCESS_KEY: 'kinora',
       AWS_ENDPOINT_URL: `http://${s3}:${ports.s3}`,
     };
-    this.bot = host('bot', (address) =>
-      this.#kinora('bot', 'bot', {
-        ...shared,
-        KINORA_STORAGE_URL: shared.AWS_ENDPOINT_URL,
-        KINORA_TELEGRAM_TOKEN: telegram.token,
-        KINORA_TELEGRAM_API: telegram.apiRoot,
-        KINORA_WEB_HOST: address,
-        KINORA_WEB_PORT: String(ports.web),
-        KINORA_USER_LIMIT: '1000',
-        KINORA_COMMUNITY_LIMIT: '1000',
-        KINORA_CREDITS_PER_DAY: '100000',
-      }),
-    );
+    const bot = (name: string): Host =>
+      host(name, (address) =>
+        this.#kinora(name, 'bot', {
+          ...shared,
+          KINORA_STORAGE_URL: shared.AWS_ENDPOINT_URL,
+          KINORA_TELEGRAM_TOKEN: telegram.token,
+          KINORA_TELEGRAM_API: telegram.apiRoot,
+          KINORA_WEB_HOST: address,
+          KINORA_WEB_PORT: String(ports.web),
+          KINORA_USER_LIMIT: '1000',
+          KINORA_COMMUNITY_LIMIT: '1000',
+          KINORA_CREDITS_PER_DAY: '100000',
+        }),
+      );
+    [this.bot, this.standby] = [bot('bot'), bot('standby')];
+    this.#leader = this.bot;
     const worker = (index: 0 | 1 | 2): Host => {
       const name = `worker${index + 1}`;
       return host(name, () => this.#kinora(name, 'worker', { ...shared, ...workerSettings[index] }));
@@ -98,11 +106,18 @@ export class Installation {
    * Resolves when all serve.
    * @param folder for data and logs of the hosts
    * @param clocks that are wrong
+   * @param hasStandby a second bot stands by
    */
-  static async start(network: Network, folder: string, clocks: Clocks = {}): Promise<Installation> {
+  static async start(
+    network: Network,
+    folder: string,
+    clocks: Clocks = {},
+    hasStandby = false,
+  ): Promise<Installation> {
     const made = new Installation(network, await startFakeTelegram({ host: outside }), folder);
     try {
       await made.#begin(clocks);
+      if (hasStandby) await made.#standBy();
     } catch (error) {
       await made.stop();
       throw error;
@@ -130,26 +145,41 @@ export class Installation {
   }
 
   get hosts(): readonly Host[] {
-    return [this.redisHost, this.s3Host, this.bot, ...this.workers];
+    return [this.redisHost, this.s3Host, this.bot, this.standby, ...this.workers];
   }
 
+  /** Of the bot that led at the last look: what a load balancer passes requests on to. */
   get url(): string {
-    return `http://${this.bot.address}:${ports.web}`;
+    return urlOf(this.#leader);
+  }
+
+  get leader(): Host {
+    return this.#leader;
+  }
+
+  async #standBy(): Promise<void> {
+    this.standby.switchOn();
+    await eventually('a bot that stands by', async () =>
+      (await readiness(this.standby)).includes('standing_by'),
+    );
+    void this.#watch();
+  }
+
+  async #watch(): Promise<void> {
+    while (!this.#isOver) {
+      for (const bot of [this.bot, this.standby]) {
+        const said = await readiness(bot);
+        if (said.includes('"mode"')) this.#leader = bot;
+      }
+      await sleep(200);
+    }
   }
 
   /** Resolves when the API takes requests and all workers serve. */
   async ready(): Promise<void> {
-    await eventually(
-      'all hosts serve',
-      async () => {
-        const answer = await fetch(`${this.url}/ready`, { signal: AbortSignal.timeout(2_000) }).catch(
-          () => undefined,
-        );
-        const text = (await answer?.text().catch(() => '')) ?? '';
-        return text.includes(`"workers":${this.workers.length}`);
-      },
-      readyWithinMs,
-    );
+    const isReady = async (): Promise<boolean> =>
+      (await readiness(this.#leader)).includes(`"workers":${this.workers.length}`);
+    await eventually('all hosts serve', isReady, readyWithinMs);
   }
 
   /** @returns what a host is switched on with, so that it has a clock of its own */
@@ -186,6 +216,7 @@ export class Installation {
 
   /** Switches everything off. */
   async stop(): Promise<void> {
+    this.#isOver = true;
     this.redis.disconnect();
     await Promise.all(this.hosts.map((host) => host.switchOff()));
     await this.telegram.stop();
@@ -208,6 +239,14 @@ function s3Server(address: string): Program {
 export function wrongClockLibrary(): string | undefined {
   const folders = readdirSync('/usr/lib').map((name) => `/usr/lib/${name}/faketime/libfaketimeMT.so.1`);
   return folders.find((file) => existsSync(file));
+}
+
+const urlOf = ({ address }: Host): string => `http://${address}:${ports.web}`;
+
+/** What a bot answers to those who watch over it; '' where it does not. */
+export async function readiness(bot: Host): Promise<string> {
+  const asked = fetch(`${urlOf(bot)}/ready`, { signal: AbortSignal.timeout(1_500) });
+  return await asked.then((answer) => answer.text()).catch(() => '');
 }
 
 async function answers(url: string): Promise<boolean> {

@@ -72,7 +72,7 @@ async function play(network: Network, name: string): Promise<{ row: Row; violati
   await mkdir(folder, { recursive: true });
   let installation: Installation | undefined;
   try {
-    installation = await Installation.start(network, folder, scenario.clocks);
+    installation = await Installation.start(network, folder, scenario.clocks, scenario.hasStandby);
     say(`${name}: all hosts serve`);
     const crowd = await Crowd.gather(installation);
     const own = await scenario.play({ installation, crowd, say });

@@ -5,7 +5,7 @@ import { workerEntries } from '../../src/queue/worker-registry.ts';
 import { eventually } from '../helpers/queue-harness.ts';
 import type { Crowd } from './crowd.ts';
 import type { Host } from './host.ts';
-import { type Clocks, type Installation, models } from './installation.ts';
+import { type Clocks, type Installation, models, readiness } from './installation.ts';
 import { cut, heal, slowDown } from './network.ts';
 
 export interface Stage {
@@ -17,6 +17,8 @@ export interface Stage {
 export interface Scenario {
   /** By how much hosts' clocks are wrong from the start: "+3h", "-2d". */
   readonly clocks?: Clocks;
+  /** A second bot stands by. */
+  readonly hasStandby?: true;
   /** Resolves when the fault is over, with what should have been otherwise meanwhile. */
   readonly play: (stage: Stage) => Promise<readonly string[]>;
 }
@@ -211,6 +213,58 @@ function signedAt(link: string): number {
   return new Date(iso).getTime();
 }
 
+/** Within which another bot leads. */
+const takeOverMs = 15_000;
+
+/** Loses the bot that leads four times; each time the other one takes over, and the first one comes back to stand by. */
+const leaderLost: Scenario['play'] = async ({ installation, crowd, say }) => {
+  const late: string[] = [];
+  const lose = async (
+    how: string,
+    away: (host: Host) => unknown,
+    back: (host: Host) => unknown,
+  ): Promise<void> => {
+    crowd.ask(9, 12_000);
+    await sleep(5_000);
+    const { leader } = installation;
+    await away(leader);
+    const since = performance.now();
+    say(`${leader.name} led, and ${how}`);
+    await eventually('another bot leads', () => installation.leader !== leader);
+    const tookMs = performance.now() - since;
+    say(`${installation.leader.name} leads after ${(tookMs / 1000).toFixed(1)} s`);
+    if (tookMs > takeOverMs) late.push(`a leader that ${how} was replaced after ${Math.round(tookMs)} ms`);
+    await sleep(5_000);
+    await back(leader);
+    await eventually(`${leader.name} stands by`, async () =>
+      (await readiness(leader)).includes('standing_by'),
+    );
+    if (installation.leader === leader) late.push(`${leader.name} leads again`);
+  };
+  const { plug: redis } = installation.redisHost;
+  await lose(
+    'was killed',
+    (host) => host.switchOff(),
+    (host) => host.switchOn(),
+  );
+  await lose(
+    'was cut off',
+    ({ plug }) => cut(plug),
+    ({ plug }) => heal(plug),
+  );
+  await lose(
+    'was cut off from Redis alone',
+    ({ plug }) => cut(plug, redis),
+    ({ plug }) => heal(plug),
+  );
+  await lose(
+    'was frozen',
+    (host) => host.signal('SIGSTOP'),
+    (host) => host.signal('SIGCONT'),
+  );
+  return late;
+};
+
 export const scenarios: Readonly<Record<string, Scenario>> = {
   'worker-cut': { play: workerCut },
   'worker-without-redis': { play: workerWithoutRedis },
@@ -221,4 +275,5 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
   'worker-killed': { play: workerKilled },
   'bot-killed': { play: botKilled },
   'redis-killed': { play: redisKilled },
+  'leader-lost': { play: leaderLost, hasStandby: true },
 };
