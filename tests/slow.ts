@@ -74,6 +74,7 @@ export const slow = [
   'tests/queue/redis.test.ts',
   'tests/queue/turns.test.ts',
   'tests/shortcuts.test.ts',
+  'tests/storage/travelling-latents.test.ts',
   'tests/storage/two-machines.test.ts',
   'tests/supervisor/*.test.ts',
   'tests/video/*.test.ts',

@@ -302,7 +302,19 @@ export class Requests {
     const mask = typeof given === 'function' ? await given() : given;
     if (mask && 'kind' in mask) return mask;
     if (mask instanceof Uint8Array) checkMaskShape(await readMask(() => this.#decoder.check(mask)), header);
-    if (continues) await artifacts.copyEarlier(continues.file, continues.ofJob, jobId);
+    if (continues) {
+      const { file, ofJob } = continues;
+      await artifacts.copyEarlier(file, ofJob, jobId);
+      await artifacts.copyLatents(
+        file === 'video' ? 'latents' : 'earlierLatents',
+        ofJob,
+        'earlierLatents',
+        jobId,
+      );
+    }
+    if (isEarlier && generation.variation) {
+      await artifacts.copyLatents('latents', source.ofJob, 'variedLatents', jobId);
+    }
     if (isEarlier) await artifacts.copy('image', source.ofJob, jobId);
     else await artifacts.storeImage(jobId, source);
     if (mask instanceof Uint8Array) await artifacts.storeMask(jobId, mask);

@@ -17,6 +17,7 @@ import { QuietHours } from '../quiet-hours.ts';
 import { ForgottenEntries } from '../worker/forgotten-entries.ts';
 import { engineGenerate } from '../worker/generate.ts';
 import { WorkerMetrics } from '../worker/metrics.ts';
+import { TravellingLatents } from '../worker/travelling-latents.ts';
 import { Vitals } from '../worker/vitals.ts';
 import { JobWorker } from '../worker/worker.ts';
 import { startEngine } from './engines.ts';
@@ -97,12 +98,14 @@ export async function runWorker(config: Config): Promise<void> {
       `The model${packs.length > 1 ? 's' : ''} ${names} run${packs.length > 1 ? '' : 's'} on ${choice}.\n`,
     );
     const generate = vitals.measured(engineGenerate(engine, packs, config.metadata, config.shortcuts));
+    const artifacts = new Artifacts(await openStorage(config), config.jobFiles.minFreeBytes * roomForVideo);
+    const latents = new TravellingLatents(artifacts, config.cacheFolder, log);
     const worker = new JobWorker(
       redis,
-      new Artifacts(await openStorage(config), config.jobFiles.minFreeBytes * roomForVideo),
-      metrics?.measured(generate) ?? generate,
+      artifacts,
+      latents.before(metrics?.measured(generate) ?? generate),
       log,
-      { device, ...models, costs: config.queue.costs },
+      { device, ...models, onMade: (...made) => latents.store(...made), costs: config.queue.costs },
       new Keys(),
       beat,
     );
@@ -115,6 +118,7 @@ export async function runWorker(config: Config): Promise<void> {
       forgotten.stop();
       await worker.stop(config.queue.graceMs);
       await engine.stop();
+      await latents.settle();
     };
   }, config.queue.graceMs + handBackMs);
 }

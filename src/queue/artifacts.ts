@@ -196,6 +196,31 @@ export class Artifacts {
     if (!isCopied) throw new KinoraError('VIDEO_NOT_FOUND', 'The video to extend is no longer kept.');
   }
 
+  /**
+   * Gives a job what its clip is made from of an earlier one's, where workers have no folder together. Nothing is given where
+   * nothing is kept: a worker may know it all the same.
+   */
+  async copyLatents(
+    from: 'latents' | 'earlierLatents',
+    fromJobId: string,
+    to: 'earlierLatents' | 'variedLatents',
+    jobId: string,
+  ): Promise<void> {
+    if (!this.inPlace(jobId)) await this.#copy(fromJobId, from, jobId, to);
+  }
+
+  /** Keeps what later jobs need that are made from this one's clip; nothing in a folder that is gone. */
+  async storeLatents(jobId: string, latents: Uint8Array): Promise<void> {
+    await this.#storage.put(placeOf(jobId, fileNames.latents), latents, 'beside others');
+  }
+
+  async readLatents(
+    jobId: string,
+    file: 'latents' | 'earlierLatents' | 'variedLatents',
+  ): Promise<Buffer | undefined> {
+    return await this.#storage.read(placeOf(jobId, fileNames[file]));
+  }
+
   async hasImage(jobId: string): Promise<boolean> {
     return (await this.head(jobId, 'image')) !== undefined;
   }

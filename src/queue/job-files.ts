@@ -12,6 +12,13 @@ export const fileNames = {
   /** Of an extension: the video that it continues, and its thumbnail. */
   earlier: 'earlier.mp4',
   earlierThumbnail: 'earlier.jpg',
+  /**
+   * Entries of the latent cache, where workers have no folder together: of the clip itself, of the one that it extends, and of
+   * the one that it varies.
+   */
+  latents: 'latents',
+  earlierLatents: 'earlier.latents',
+  variedLatents: 'varied.latents',
   /** The video smoothed or looped, once somebody asked for that. */
   smooth: 'smooth.mp4',
   loop: 'loop.mp4',
@@ -68,6 +75,9 @@ export function jobFilesIn(folder: string): JobFiles {
     thumbnail: path('thumbnail'),
     earlier: path('earlier'),
     earlierThumbnail: path('earlierThumbnail'),
+    latents: path('latents'),
+    earlierLatents: path('earlierLatents'),
+    variedLatents: path('variedLatents'),
     smooth: path('smooth'),
     loop: path('loop'),
   };

@@ -1,4 +1,6 @@
 /** What a JobWorker may be told; everything has a default. */
+import type { Artifact } from '../queue/jobs.ts';
+
 export interface WorkerSettings {
   /** BullMQ's lock; renewed at a third of it. */
   readonly lockDurationMs: number;
@@ -18,6 +20,8 @@ export interface WorkerSettings {
   readonly loaded: () => readonly string[];
   /** For how long it begins no job. */
   readonly quietMs: () => number;
+  /** Hears of each video whose record is stored. */
+  readonly onMade: (jobId: string, artifact: Artifact) => void;
   /** Credits per preset, for videos that had to be made smaller than they were asked for. */
   readonly costs: Readonly<Record<string, number>>;
 }
@@ -33,5 +37,6 @@ export const defaultWorkerSettings: WorkerSettings = {
   models: [],
   loaded: () => [],
   quietMs: () => 0,
+  onMade: () => {},
   costs: {},
 };

@@ -251,6 +251,7 @@ export class JobWorker {
       const artifact = await this.#make(entry, current.controller.signal);
       if (!artifact) return;
       await this.#finish(entry, artifact);
+      this.#settings.onMade(jobId, artifact);
       await this.#recordTimes(entry, artifact, performance.now() - startedAt).catch(() => {}); // an estimate
     } catch (error) {
       await this.#fail(job, token, entry, current.reason, error);

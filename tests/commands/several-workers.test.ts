@@ -106,6 +106,9 @@ it('makes each video in the worker that has its model', async () => {
   for (const [i, id] of ids.entries()) {
     const video = await ann.finished(id);
     const model = models[i % 2] ?? '';
+    await eventually('what it can be extended by', () =>
+      [...s3.objects.keys()].some((key) => key.endsWith(`${id}/latents`)),
+    );
     expect(video).toMatchObject({ status: 'completed', model, num_frames: 2 });
     workers.set(model, (workers.get(model) ?? new Set()).add((await ledger.read(id))?.worker));
   }

@@ -16,6 +16,7 @@ import type { Storage } from '../../src/storage/storage.ts';
 import { type WebOptions, WebPlatform } from '../../src/web/platform.ts';
 import { engineGenerate } from '../../src/worker/generate.ts';
 import type { WorkerSettings } from '../../src/worker/settings.ts';
+import { TravellingLatents } from '../../src/worker/travelling-latents.ts';
 import { type Generate, JobWorker } from '../../src/worker/worker.ts';
 import { engineOptions, ffmpegPath, tinyPack } from './engine-fixture.ts';
 import { eventually, log, openTerms } from './queue-harness.ts';
@@ -134,14 +135,22 @@ export class WebFixture {
     return worker;
   }
 
-  /** A worker with a real engine. */
-  async realWorker(packPath = tinyPack, otherPackPaths: readonly string[] = []): Promise<JobWorker> {
-    const engine = Engine.start(engineOptions(this.folder, { packPath, otherPackPaths }));
+  /** A worker with a real engine. @param machine has a latent cache of its own */
+  async realWorker(
+    packPath = tinyPack,
+    otherPackPaths: readonly string[] = [],
+    machine = '.',
+  ): Promise<JobWorker> {
+    const folder = join(this.folder, machine);
+    const engine = Engine.start(engineOptions(folder, { packPath, otherPackPaths }));
+    const latents = new TravellingLatents(this.artifacts, join(folder, 'cache'), log);
     const packs = await Promise.all([packPath, ...otherPackPaths].map((folder) => loadPack(folder)));
     const ids = packs.map((pack) => pack.manifest.id);
     const descriptions = packs.map((pack) => [pack.manifest.id, JSON.stringify(pack.manifest)] as const);
     await tellOfModels(this.redis.connect(), new Keys(), new Map(descriptions));
-    const worker = await this.worker(engineGenerate(engine, packs, true), ids);
+    const generate = latents.before(engineGenerate(engine, packs, true));
+    const onMade: WorkerSettings['onMade'] = (...made) => latents.store(...made);
+    const worker = await this.worker(generate, ids, { onMade, fullDiskWaitMs: 100 });
     await eventually('the bot knows of them', () => ids.every((id) => this.#models.isOffered(id)));
     this.#cleanups.push(() => engine.stop());
     return worker;
