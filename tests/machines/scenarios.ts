@@ -91,12 +91,14 @@ const workerWithoutRedis: Scenario['play'] = async ({ installation, crowd, say }
 };
 
 const redisCut: Scenario['play'] = async ({ installation, crowd, say }) => {
-  crowd.ask(24, 40_000);
+  crowd.ask(15, 28_000);
   await sleep(8_000);
   cut(installation.redisHost.plug);
   say('Redis is cut off');
   await sleep(20_000);
   heal(installation.redisHost.plug);
+  // Workers and bot find their way back one by one.
+  crowd.ask(12, 6_000);
   return [];
 };
 
