@@ -1,6 +1,6 @@
 /**
  * The models that people can have now: those of the workers that live, by what each told when it was started. Where none
- * lives, those of the settings. Read in the background, so that a question never waits.
+ * lives, those of the workers that were there last, which come back when Redis does; else those of the settings. Read in the background, so that a question never waits.
  */
 import { type PackManifest, packManifestSchema } from '../inference/packs/manifest.ts';
 import type { Logger } from '../log.ts';
@@ -53,9 +53,11 @@ export class Models {
   async look(redis: Redis, keys: Keys): Promise<void> {
     const [told, workers] = await Promise.all([redis.hgetall(keys.models), workerEntries(redis, keys)]);
     this.#read(told);
-    const living = [...workers.values()].filter(({ alive }) => alive).map(({ entry }) => entry.models);
+    const registered = [...workers.values()];
+    const living = registered.filter(({ alive }) => alive);
+    const present = (living.length > 0 ? living : registered).map(({ entry }) => entry.models);
     const before = this.#offered;
-    const found = living.length === 0 ? this.#own : this.#of(living);
+    const found = present.length === 0 ? this.#own : this.#of(present);
     // Workers of another version, which tell of no models, have those of the settings.
     this.#offered = found.length === 0 ? this.#own : found;
     await this.#readFactors(redis, keys);
@@ -87,11 +89,11 @@ export class Models {
   }
 
   /** The default first: that of the settings, else the one that most workers name first; the others by their titles. */
-  #of(living: readonly (readonly string[])[]): PackManifest[] {
-    const first = (id: string): number => living.filter((models) => models[0] === id).length;
+  #of(present: readonly (readonly string[])[]): PackManifest[] {
+    const first = (id: string): number => present.filter((models) => models[0] === id).length;
     const own = this.#own[0]?.id;
     const rank = (id: string): number => (id === own ? Infinity : first(id));
-    return [...new Set(living.flat())]
+    return [...new Set(present.flat())]
       .flatMap((id) => this.#known.get(id) ?? [])
       .sort((a, b) => a.title.localeCompare(b.title) || a.id.localeCompare(b.id))
       .map((manifest, place) => ({ manifest, place }))

@@ -1,12 +1,15 @@
 /** Several models in Discord: offered while there are several, completed as somebody types, and refused by name. */
 import { afterEach, expect, it } from 'vitest';
+import { Models } from '../../../src/bot/models.ts';
 import { loadPack } from '../../../src/inference/packs/files.ts';
 import type { PackManifest } from '../../../src/inference/packs/manifest.ts';
 import { Keys } from '../../../src/queue/keys.ts';
 import { Ledger } from '../../../src/queue/ledger.ts';
 import { tellOfModels } from '../../../src/queue/models.ts';
+import { redisTime } from '../../../src/queue/redis.ts';
 import { photo, Stage } from '../../helpers/discord-stage.ts';
 import { tinyPackPath } from '../../helpers/golden.ts';
+import { TestRedis } from '../../helpers/redis-server.ts';
 
 let stage: Stage | undefined;
 afterEach(async () => {
@@ -70,4 +73,31 @@ it('make what they are asked for; one that nobody has is refused by name', async
   expect(await models()).toEqual(['moving-pictures-2', 'plain-1']);
   const refused = ada.runs('/animate', { image: photo, model: 'gone-3' }, { channel });
   await stage?.said(refused, /No worker has the model "gone-3" now; there are plain-1, moving-pictures-2\./);
+});
+
+it('are offered while no worker is heard of, as after Redis was away, and not beside those that live', async () => {
+  const redis = await TestRedis.start();
+  try {
+    const [look, keys] = [redis.connect(), new Keys()];
+    const { manifest } = await loadPack(tinyPackPath);
+    const told = ['plain-1', 'other-2'].map((id) => [id, JSON.stringify({ ...manifest, id })] as const);
+    await tellOfModels(look, keys, new Map(told));
+    const worker = (id: string, beatAt: number) => {
+      const entry = { beatAt, pid: 1, host: 'elsewhere', jobId: null, device: 'cpu', models: [id] };
+      return look.hset(keys.workers, id, JSON.stringify(entry));
+    };
+    const models = new Models([manifest]);
+    const offered = async (): Promise<string[]> => {
+      await models.look(look, keys);
+      return models.offered.map(({ id }) => id);
+    };
+    expect(await offered()).toEqual([manifest.id]);
+    const now = await redisTime(look);
+    await worker('plain-1', now - 60_000);
+    expect(await offered()).toEqual(['plain-1']);
+    await worker('other-2', now);
+    expect(await offered()).toEqual(['other-2']);
+  } finally {
+    await redis.stop();
+  }
 });
