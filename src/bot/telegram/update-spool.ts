@@ -11,6 +11,8 @@ import type { Update } from 'telegraf/types';
 import { z } from 'zod';
 import { replaceFile } from '../../atomic-file.ts';
 import type { Logger } from '../../log.ts';
+import { NewerRecord } from '../../queue/contract.ts';
+import { readUnlessNewer, writeJson } from '../../queue/stored-json.ts';
 import { CallError, errorCode, whereOf } from './api.ts';
 
 /** An update, with notes of what was done about it so far. */
@@ -75,10 +77,16 @@ export class UpdateSpool {
     const names = (await readdir(folder)).filter((name) => /^\d+\.json$/.test(name));
     for (const name of names.sort((a, b) => Number.parseInt(a, 10) - Number.parseInt(b, 10))) {
       try {
-        const { update, notes } = recordSchema.parse(JSON.parse(await readFile(join(folder, name), 'utf8')));
+        const record = readUnlessNewer(await readFile(join(folder, name), 'utf8'), recordSchema);
+        if (!record) throw new Error('not an update');
+        const { update, notes } = record;
         if (this.#known.has(update.update_id)) await rm(join(folder, name), { force: true });
         else this.#enqueue(update, notes);
       } catch (error) {
+        if (error instanceof NewerRecord) {
+          log.warn('a newer version of Kinora kept a Telegram update: it waits for a bot of that version');
+          continue;
+        }
         log.warn({ err: errorCode(error) }, 'a kept Telegram update cannot be read and is dropped');
         await rm(join(folder, name), { force: true });
       }
@@ -163,7 +171,7 @@ export class UpdateSpool {
     const { folder } = this.#options;
     if (folder === undefined) return;
     const file = join(folder, `${update.update_id}.json`);
-    const record = JSON.stringify({ update, notes });
+    const record = writeJson({ update, notes });
     await replaceFile(file, (temporary) => writeFile(temporary, record, { mode: 0o600 }));
   }
 

@@ -7,6 +7,7 @@ import type { Update } from 'telegraf/types';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type SpooledUpdate, UpdateSpool } from '../../../src/bot/telegram/update-spool.ts';
 import { createLogger } from '../../../src/log.ts';
+import { contract } from '../../../src/queue/contract.ts';
 
 const log = createLogger('test', 'silent');
 
@@ -118,6 +119,20 @@ describe('the spool of updates', () => {
     while (served.length < 2) await sleep(5);
     await second.stop();
     expect(served).toEqual([1, 2]);
+  });
+
+  it('reads what a version before kept, and leaves alone what a newer one did', async () => {
+    await writeFile(join(folder, '7.json'), JSON.stringify({ update: update(7), notes: {} }));
+    await writeFile(join(folder, '8.json'), JSON.stringify({ contract: contract + 1, updates: [] }));
+    const served: number[] = [];
+    const it = spool(async ({ update: { update_id: id } }) => {
+      served.push(id);
+    });
+    await it.start();
+    while (served.length === 0) await sleep(5);
+    await it.stop();
+    expect(served).toEqual([7]);
+    expect((await readdir(folder)).sort()).toEqual(['8.json', 'done']);
   });
 
   it('serves all the same where it cannot write, and drops files that it cannot read', async () => {
