@@ -8,6 +8,7 @@ import path from 'node:path';
 import { replaceFile } from '../atomic-file.ts';
 import { forgetEntries } from '../inference/forget-entries.ts';
 import type { Logger } from '../log.ts';
+import { untilRedisCan } from '../queue/redis.ts';
 import { readJson } from '../queue/stored-json.ts';
 import { beginning, type Position, positionSchema, type UncachedList } from '../queue/uncached.ts';
 
@@ -68,7 +69,7 @@ export class ForgottenEntries {
   /** Resolves with whether that was all. */
   async #step(): Promise<boolean> {
     const before = this.#position ?? (await this.#readPosition());
-    const { names, position, isLast } = await this.#list.after(before);
+    const { names, position, isLast } = await untilRedisCan(() => this.#list.after(before));
     const isNew = names === 'all' || names.size > 0;
     if (isNew) {
       const removed = await forgetEntries(this.#folder, names);

@@ -2,6 +2,7 @@
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { namesOf } from '../../src/inference/forget-entries.ts';
@@ -120,6 +121,28 @@ it.each([
   await list.add(['video-4']);
   await start('off');
   expect(await entriesOf('off')).toContain(theirs);
+});
+
+it('uses nothing while Redis says that it cannot tell now', async () => {
+  await fill('off', theirs);
+  await list.add(named);
+  const admin = server.connect();
+  await admin.config('SET', 'replica-serve-stale-data', 'no');
+  await admin.replicaof('127.0.0.1', 1); // nobody is there
+  try {
+    let isReady = false;
+    const starting = start('off').then(() => {
+      isReady = true;
+    });
+    await expect(redis.get(keys.uncachedCount)).rejects.toThrow('MASTERDOWN');
+    await sleep(300);
+    expect(isReady).toBe(false);
+    await admin.replicaof('NO', 'ONE');
+    await starting;
+    expect(await entriesOf('off')).toEqual([]);
+  } finally {
+    await admin.replicaof('NO', 'ONE');
+  }
 });
 
 it('tries again when the disk does not let it', async () => {
