@@ -1,7 +1,7 @@
 /**
  * Of several bots over one Redis one leads: it alone talks to the chats. Redis is only the register in which the leader
- * counts its renewals; how long the last one holds is judged by monotonic clocks on both sides, so neither a clock that is
- * set nor a replica that lags lets two lead. docs/decisions/0017-one-bot-leads.md says what that rests on.
+ * counts its renewals; how long the last one holds is judged by monotonic clocks on both sides, so no clock that is set lets
+ * two lead. docs/decisions/0017-one-bot-leads.md says what that rests on, and what remains.
  */
 import { randomUUID } from 'node:crypto';
 import { uptime } from 'node:os';
@@ -55,7 +55,7 @@ export class Lease {
   #onLost: (() => void) | undefined;
   #state: 'standing by' | 'leading' | 'over' = 'standing by';
   #heldUntil = Number.NEGATIVE_INFINITY;
-  /** Whether no other bot lived at the last answer. */
+  /** Whether no other bot had been heard of for two minutes at the last answer. */
   #isAlone = false;
   /** When the latest attempt that failed was begun. */
   #failedAt = Number.NEGATIVE_INFINITY;
@@ -188,7 +188,7 @@ export class Lease {
 
   /**
    * To be asked before anything is said to a chat: a process that was frozen may go on in the middle of what it did. Where
-   * no other bot lived, one that cannot reach Redis goes on: nobody else could tell people that Kinora is not available.
+   * no other bot was heard of, one that cannot reach Redis goes on: nobody else could tell people that Kinora is not available.
    */
   async mayAct(): Promise<boolean> {
     if (this.leads && this.#isHeld()) return true;

@@ -136,6 +136,22 @@ describe.concurrent('the lease of the bot that leads', () => {
     await proxy.stop();
   });
 
+  it('is given up by a bot that is cut off also where the other one was cut off before', async (test) => {
+    const world = await World.start(test);
+    const first = await world.behindProxy('A');
+    await first.bot.start().begun();
+    const second = await world.behindProxy('B');
+    second.bot.start();
+    await world.isWatched();
+    for (const { proxy } of [second, first]) {
+      proxy.silentForNewcomers = true;
+      proxy.hang();
+      await sleep(times.lastsMs + 500);
+    }
+    expect(world.story).toEqual(['A begins', 'A stops']);
+    await Promise.all([first.proxy.stop(), second.proxy.stop()]);
+  });
+
   it('survives a Redis that restarts, or forgets everything', async (test) => {
     const world = await World.start(test);
     const { redis, story } = world;

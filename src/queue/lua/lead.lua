@@ -2,8 +2,11 @@
 -- counts its renewals, so that whoever watches it can tell by a clock of their own when the last one came.
 -- ARGV: bot id, JSON of the bot without its time, ms that the lease lasts, what is done: "hold" when it leads, "take" when the
 --   lease is free, or still what the last argument says, "leave" when it ends, that lease
--- Returns the lease: "" where there is none, "free" where its bot gave it up, else id and number; and how many other bots live
+-- Returns the lease: "" where there is none, "free" where its bot gave it up, else id and number; and how many other bots may
+--   be there
 local id, lasts, act, expected = ARGV[1], tonumber(ARGV[3]), ARGV[4], ARGV[5]
+-- A bot that is cut off is silent for longer than a lease lasts, and may be the one that takes over; one that ends says so.
+local maybeThere = 120000
 local now = redisTime()
 local lease = redis.call('GET', keys.leader) or ''
 local isOwn = string.sub(lease, 1, #id + 1) == id .. ' '
@@ -31,7 +34,7 @@ local bots = redis.call('HGETALL', keys.bots)
 for at = 1, #bots, 2 do
   local beatAt = tonumber(string.match(bots[at + 1], '"beatAt":(%d+)')) or 0
   local age = math.abs(now - beatAt)
-  if bots[at] ~= id and age < lasts then others = others + 1 end
+  if bots[at] ~= id and age < maybeThere then others = others + 1 end
   if age > 3600000 then redis.call('HDEL', keys.bots, bots[at]) end
 end
 return { lease, others }
