@@ -416,32 +416,34 @@ def verify(report: Report, verification: Verification, args: argparse.Namespace)
 
 
 def make_both(args: argparse.Namespace, report: Report) -> tuple[Any, Any, Any]:
-    """UNet, VAE and image encoder with random weights, and what the export makes of them in the folder."""
+    """UNet, VAE and image encoder with random weights, and what the export makes of them in the folder. The
+    same device draws the same weights again, so what an earlier run exported is left as it is.
+    """
     folder, options = args.random, options_for(args)
+    is_whole = (folder / "image_encoder" / "model.onnx").exists()
     folder.mkdir(parents=True, exist_ok=True)
     made: dict[str, Any] = {}
 
     def make_vae() -> AutoencoderKLTemporalDecoder:
         return make_tiny_svd.make_vae() if args.tiny else make_random.make_svd_vae(DEVICE)
 
+    def make_encoder() -> CLIPVisionModelWithProjection:
+        return make_tiny_svd.make_image_encoder() if args.tiny else make_random.make_image_encoder(DEVICE)
+
     def make(result: dict) -> None:
         made["unet"] = make_tiny_svd.make_unet() if args.tiny else make_random.make_svd_unet(DEVICE)
+        made["vae"], made["encoder"] = make_vae(), make_encoder()
         result["weights"] = sum(p.numel() for p in made["unet"].parameters())
 
     def export(_: dict) -> None:
         svd.export_unet(made["unet"], folder, options)
         made["unet"].to(DEVICE)
-
-    def export_rest(_: dict) -> None:
-        svd.export_vae(make_vae(), folder, options)
-        made["vae"] = make_vae()  # the export changes it
-        encoder = make_tiny_svd.make_image_encoder() if args.tiny else make_random.make_image_encoder(DEVICE)
-        image_encoder.export_image_encoder(encoder.float().cpu(), folder, options)
-        made["encoder"] = encoder.to(DEVICE, made["unet"].dtype)
+        svd.export_vae(make_vae(), folder, options)  # it changes the VAE
+        image_encoder.export_image_encoder(make_encoder().float().cpu(), folder, options)
 
     report.stage("make_random", make)
-    report.stage("export", export)
-    report.stage("export the rest", export_rest)
+    if not is_whole:
+        report.stage("export", export)
     return made["unet"], made["vae"], made["encoder"]
 
 
