@@ -40,6 +40,8 @@ const programs: readonly (readonly string[])[] = [
 function whyNot(): string | undefined {
   if (process.platform !== 'linux') return 'This needs the namespaces of Linux.';
   if (process.getuid?.() !== 0) return 'This needs root, for network namespaces: run it with sudo.';
+  const unknown = values.only?.find((name) => !Object.hasOwn(scenarios, name));
+  if (unknown !== undefined) return `There is no ${unknown}; there are ${Object.keys(scenarios).join(', ')}.`;
   const missing = programs
     .filter(([name = '', ...args]) => spawnSync(name, args).status !== 0)
     .map(([name]) => name);
@@ -64,7 +66,7 @@ const seconds = (since: number): number => Math.round((performance.now() - since
 
 async function play(network: Network, name: string): Promise<{ row: Row; violations: readonly string[] }> {
   const scenario = scenarios[name];
-  if (!scenario) throw new Error(`There is no ${name}; there are ${Object.keys(scenarios).join(', ')}.`);
+  if (!scenario) throw new Error(`there is no ${name}`);
   const startedAt = performance.now();
   const say = (line: string): void => void process.stderr.write(`${seconds(startedAt)} s ${line}\n`);
   const folder = join(logs, name);

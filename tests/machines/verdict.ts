@@ -8,6 +8,7 @@ import { readAnswerPlace } from '../../src/bot/telegram/delivery.ts';
 import { Ledger, type LedgerEntry } from '../../src/queue/ledger.ts';
 import { judgeAnswers } from '../chaos/judge.ts';
 import { judgeClients } from '../chaos/web-chaos.ts';
+import type { FakeMessage } from '../fakes/telegram/message.ts';
 import makeExecutable from '../helpers/executable-ffprobe.ts';
 import type { Posted } from '../helpers/queue-harness.ts';
 import type { Crowd } from './crowd.ts';
@@ -18,6 +19,8 @@ export interface Verdict {
   readonly videos: number;
   /** Requests in chats that were told that the queue, or the storage, cannot be reached. */
   readonly refused: number;
+  /** First messages in chats that were left behind by bots that died while they posted them. */
+  readonly orphans: number;
   /** Runs beyond the first of a job: work that the fault cost. */
   readonly repeatedRuns: number;
   /** Calls of the API that got no answer, or one of 500 and above. */
@@ -52,6 +55,7 @@ export async function judge(installation: Installation, crowd: Crowd): Promise<V
     jobs: entries.length,
     videos: videos.length,
     refused: chats.refused,
+    orphans: chats.orphans,
     repeatedRuns: entries.reduce((sum, { starts }) => sum + starts - 1, 0),
     unanswered: crowd.web.reduce((sum, { unanswered }) => sum + unanswered, 0),
     violations: [
@@ -77,6 +81,7 @@ function postsOf(crowd: Crowd, entries: readonly LedgerEntry[]) {
   const posted: Posted[] = [];
   const violations: string[] = [];
   let refused = 0;
+  let orphans = 0;
   const jobOf = new Map(
     entries.map(({ id, request }) => {
       const { chatId, requestId } = readAnswerPlace(request.replyTo);
@@ -86,7 +91,11 @@ function postsOf(crowd: Crowd, entries: readonly LedgerEntry[]) {
   for (const photo of crowd.sent) {
     const name = `photo ${photo.id} of ${photo.chat.name}`;
     const jobId = jobOf.get(`${photo.chat.id} ${photo.id}`);
-    const said = crowd.answersTo(photo);
+    // A bot that dies while its first message is on the way does not know of it, and posts another.
+    const isOrphan = ({ video, text }: FakeMessage): boolean => !video && text === en.status.encoding;
+    const all = crowd.answersTo(photo);
+    const said = all.every(isOrphan) ? all : all.filter((message) => !isOrphan(message));
+    orphans += all.length - said.length;
     const texts = said.map(({ text }) => JSON.stringify(text)).join(', ');
     if (said.length !== 1) violations.push(`${name} has ${said.length} answers: ${texts}`);
     for (const { video, text } of said) {
@@ -96,7 +105,7 @@ function postsOf(crowd: Crowd, entries: readonly LedgerEntry[]) {
       else violations.push(`${name} was not accepted, and told ${texts}`);
     }
   }
-  return { posted, refused, violations };
+  return { posted, refused, orphans, violations };
 }
 
 async function creditsOf({ redis, keys }: Installation, userKey: string): Promise<number> {
