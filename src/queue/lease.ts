@@ -29,6 +29,10 @@ export interface LeaseTimes {
 const usualTimes: LeaseTimes = { lastsMs: 10_000, marginMs: 1_000, renewEveryMs: 1_000, lookEveryMs: 500 };
 /** A look that is not answered by then failed: Redis is away. */
 const answerWithinMs = 2_000;
+/** How often it is said that Redis does not take what a bot that leads, or would lead, has to write. */
+const tellEveryMs = 60_000;
+/** Redis answers, but takes no writes: full, without a disk, or without a replica. In older ones the code comes later. */
+const takesNoWrites = /\b(OOM|MISCONF|NOREPLICAS) /;
 /** How often the leader asks its clock whether it still leads. */
 const checkEveryMs = 200;
 /** A dead bot's lease is taken after looks over so long, without a failed one: the first may come from a lagging replica. */
@@ -65,6 +69,7 @@ export class Lease {
   #seen = { lease: '', at: Number.NEGATIVE_INFINITY };
   /** Since when every look was answered. */
   #steadySince = Number.POSITIVE_INFINITY;
+  #toldAt = Number.NEGATIVE_INFINITY;
 
   /** @param redis a fail-fast connection of its own, so that nothing delays a renewal; the caller closes it */
   constructor(redis: Redis, keys: Keys, log: Logger, times: LeaseTimes = usualTimes) {
@@ -81,7 +86,7 @@ export class Lease {
   /**
    * Stands by until this process leads, and renews the lease from then on.
    * @param signal ends the wait
-   * @param onStandingBy called once when another bot leads; what it throws ends the wait, too
+   * @param onStandingBy called once when it cannot lead at once; what it throws ends the wait, too
    * @param onLost called once when this one does not lead any more: before it returns, everything has to end
    * @returns whether it leads
    */
@@ -89,11 +94,11 @@ export class Lease {
     this.#onLost = onLost;
     let isStandingBy = false;
     while (!signal.aborted) {
-      const lease = await this.#look();
+      await this.#look();
       if (this.leads) return true;
-      if (!isStandingBy && lease !== undefined) {
+      if (!isStandingBy) {
         isStandingBy = true;
-        this.#log.info('another bot leads; standing by');
+        this.#log.info('standing by: another bot leads, did so a moment ago, or Redis does not say');
         await onStandingBy();
       }
       await sleep(this.#times.lookEveryMs, undefined, { signal }).catch(() => {});
@@ -102,20 +107,35 @@ export class Lease {
     return false;
   }
 
-  /** @returns the lease as it is; undefined where Redis does not say */
-  async #look(): Promise<string | undefined> {
+  async #look(): Promise<void> {
     try {
       const expected = await this.#takeable();
       const sentAt = steadyNow();
       const { lease, others } = await this.#ask('take', expected);
       if (idOf(lease) === this.#id) this.#begin(sentAt, others);
       else this.#note(lease, sentAt);
-      return lease;
     } catch (error) {
       this.#steadySince = Number.POSITIVE_INFINITY;
-      this.#log.debug({ err: String(error) }, 'Redis cannot be asked which bot leads');
-      return undefined;
+      this.#tell(error, 'Redis does not say which bot leads, or takes no writes');
+      if (takesNoWrites.test(String(error)) && (await this.#isOnly().catch(() => false))) {
+        this.#begin(steadyNow(), 0);
+      }
     }
+  }
+
+  /** One line a minute, with the words of Redis. */
+  #tell(error: unknown, what: string): void {
+    if (steadyNow() - this.#toldAt < tellEveryMs) return;
+    this.#toldAt = steadyNow();
+    this.#log.warn({ err: String(error) }, what);
+  }
+
+  /** Whether Redis knows of no other bot at all: then this one tells people why Kinora is not available. */
+  async #isOnly(): Promise<boolean> {
+    if (await this.#redis.get(this.#keys.leader)) return false;
+    const bots = await botEntries(this.#redis, this.#keys);
+    const gone = bots.filter((bot) => bot.id === this.#id || diedHere(bot));
+    return (await this.#redis.hlen(this.#keys.bots)) === gone.length;
   }
 
   /** What a look leaves behind. */
@@ -175,7 +195,7 @@ export class Lease {
       else this.#lose('another bot leads now');
     } catch (error) {
       this.#failedAt = sentAt;
-      this.#log.debug({ err: String(error) }, 'the lease could not be renewed');
+      this.#tell(error, 'the lease could not be renewed');
     }
   }
 

@@ -188,6 +188,26 @@ describe.concurrent('the lease of the bot that leads', () => {
     await proxy.stop();
   });
 
+  it('is led without by the only bot where Redis takes no writes; one of two stands by', async (test) => {
+    const world = await World.start(test);
+    const { redis, story } = world;
+    const admin = redis.connect();
+    await admin.config('SET', 'maxmemory', '1');
+    const first = await world.bot('A').start().begun();
+    await sleep(times.lastsMs);
+    expect(await first.lease.mayAct()).toBe(true);
+    await admin.config('SET', 'maxmemory', '0');
+    await eventually('a lease', async () => (await admin.get(keys.leader)) !== null);
+    await world.standingBy('B');
+    await world.isWatched();
+    await admin.config('SET', 'maxmemory', '1');
+    await eventually('A stops', () => story.includes('A stops'));
+    const third = await world.standingBy('C');
+    await sleep(3 * times.lookEveryMs);
+    expect(third.lease.leads).toBe(false);
+    expect(story).toEqual(['A begins', 'A stops']);
+  });
+
   it('is taken at once where its process died on this machine', async (test) => {
     const world = await World.start(test);
     const { redis } = world;
