@@ -1,4 +1,5 @@
 /** `kinora bot`: the bot process alone. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { startBot } from '../bot/main.ts';
 import { BotMetrics } from '../bot/metrics.ts';
 import { Models } from '../bot/models.ts';
@@ -19,6 +20,9 @@ import { openStorage } from './storage.ts';
 
 /** Of a bot that does not lead any more: whatever keeps the process running starts it again, and it stands by. */
 const lostExitCode = 1;
+
+/** For posts under way. One second less than serve() waits, in which the next leader is told. */
+const stopWithinMs = 4_000;
 
 /** Stands by while another bot leads, then serves until it is asked to end. */
 export async function runBot(config: Config): Promise<void> {
@@ -47,6 +51,9 @@ export async function runBot(config: Config): Promise<void> {
     const models = new Models(own.flatMap((pack) => (pack ? [pack.manifest] : [])));
     const storage = await openStorage(config);
     const platforms = await platformsOf(config, address, () => lease.mayAct(), log);
+    let isServing = false;
+    // One that is asked to end while it starts is given half a second: nothing that asks the lease acts from here on.
+    ending.signal.addEventListener('abort', () => void (isServing || lease.leave()));
     if (!(await leads(lease, config, ending.signal))) return async () => {};
     const bot = await startBot({
       address,
@@ -66,10 +73,13 @@ export async function runBot(config: Config): Promise<void> {
       mayAct: () => lease.mayAct(),
       log,
       ...(metrics ? { metrics } : {}),
-    });
-    return async () => {
-      await bot.stop();
+    }).catch(async (error: unknown) => {
       await lease.leave();
+      throw error;
+    });
+    isServing = true;
+    return async () => {
+      await Promise.race([bot.stop(), sleep(stopWithinMs)]).finally(() => lease.leave());
     };
   }, 0);
 }

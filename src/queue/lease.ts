@@ -166,6 +166,7 @@ export class Lease {
   }
 
   #begin(sentAt: number, others: number): void {
+    if (this.#state === 'over') return; // it was left while the answer was on its way
     this.#state = 'leading';
     this.#hold(sentAt, others);
     const renew = setInterval(() => void this.#renew(), this.#times.renewEveryMs);
