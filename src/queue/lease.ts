@@ -61,8 +61,8 @@ export class Lease {
   #heldUntil = Number.NEGATIVE_INFINITY;
   /** Whether no other bot had been heard of for two minutes at the last answer. */
   #isAlone = false;
-  /** When the latest attempt that failed was begun. */
-  #failedAt = Number.NEGATIVE_INFINITY;
+  /** Attempts in a row that failed, of those begun after the lease was over. */
+  #failures = 0;
   #renewing: Promise<void> | undefined;
   #timers: NodeJS.Timeout[] = [];
   /** The lease of another bot as it was last seen, and when it last changed. */
@@ -178,6 +178,7 @@ export class Lease {
     const { lastsMs, marginMs } = this.#times;
     this.#heldUntil = Math.max(this.#heldUntil, sentAt + lastsMs - marginMs);
     this.#isAlone = others === 0;
+    this.#failures = 0;
   }
 
   /** Resolves when an answer has come, or none. */
@@ -195,7 +196,7 @@ export class Lease {
       if (idOf(lease) === this.#id) this.#hold(sentAt, others);
       else this.#lose('another bot leads now');
     } catch (error) {
-      this.#failedAt = sentAt;
+      if (sentAt > this.#heldUntil) this.#failures++;
       this.#tell(error, 'the lease could not be renewed');
     }
   }
@@ -213,9 +214,8 @@ export class Lease {
    */
   async mayAct(): Promise<boolean> {
     if (this.leads && this.#isHeld()) return true;
-    // It has slept, unless an attempt since then has failed.
-    while (this.leads && steadyNow() > this.#heldUntil && this.#failedAt <= this.#heldUntil)
-      await this.#renew();
+    // It has slept, unless attempts since then have failed; the first one may only have found that its connection is dead.
+    while (this.leads && steadyNow() > this.#heldUntil && this.#failures < 2) await this.#renew();
     return this.leads;
   }
 

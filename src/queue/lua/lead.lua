@@ -23,7 +23,7 @@ else
   -- The text is put together, as in beat.lua.
   local beat = string.format('{"beatAt":%.0f,', now) .. string.sub(ARGV[2], 2)
   redis.call('HSET', keys.bots, id, beat)
-  if act == 'hold' and (isOwn or lease == '') or act == 'take' and (lease == 'free' or lease == expected) then
+  if act == 'hold' and (isOwn or lease == '') or act == 'take' and (isOwn or lease == 'free' or lease == expected) then
     local count = isOwn and tonumber(string.match(lease, '%d+$')) or 0
     set(id .. ' ' .. (count + 1))
   end
