@@ -148,15 +148,24 @@ export class Lease {
   /** The lease that may be replaced now, as it was last seen; one that was given up always may. */
   async #takeable(): Promise<string> {
     const { lease, at } = this.#seen;
-    // Nobody was ever seen to lead: the database is new, or the last leader died long ago.
-    if (at === Number.NEGATIVE_INFINITY) return '';
     const now = steadyNow();
-    const isSteady = now - this.#steadySince >= steadyMs;
     const { lastsMs, marginMs } = this.#times;
+    if (at === Number.NEGATIVE_INFINITY) {
+      // Nobody was ever seen to lead: the database is new, the last leader died long ago, or Redis has lost the lease.
+      const canBegin = now - this.#steadySince >= lastsMs || !(await this.#isAccompanied());
+      return canBegin ? '' : free;
+    }
+    const isSteady = now - this.#steadySince >= steadyMs;
     // Redis has let it expire, as far as its clock can be trusted; where it has not, it is late.
     const isOver = now - at >= (lease === '' ? lastsMs : lastsMs + marginMs);
     if (isOver && isSteady) return lease;
     return lease !== '' && (await this.#hasDied(idOf(lease))) ? lease : free;
+  }
+
+  /** Whether another bot lives: it may lead, and renew a lease that Redis has lost. */
+  async #isAccompanied(): Promise<boolean> {
+    const bots = await botEntries(this.#redis, this.#keys);
+    return bots.some((bot) => bot.id !== this.#id && bot.isAlive && !diedHere(bot));
   }
 
   async #hasDied(id: string): Promise<boolean> {

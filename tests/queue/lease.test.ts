@@ -224,6 +224,16 @@ describe.concurrent('the lease of the bot that leads', () => {
     expect(performance.now() - seenAt).toBeLessThan(times.lastsMs);
   });
 
+  it('is not taken at once where Redis has lost it, and another bot lives', async (test) => {
+    const world = await World.start(test);
+    const redis = world.redis.connect();
+    const beat = JSON.stringify({ beatAt: Date.now(), pid: 1, host: 'elsewhere' });
+    await redis.hset(keys.bots, 'other', beat);
+    const beganAt = performance.now();
+    await (await world.standingBy('B')).begun();
+    expect(performance.now() - beganAt).toBeGreaterThan(times.lastsMs - times.lookEveryMs);
+  });
+
   it('is taken from a dead bot also where Redis does not let it expire', async (test) => {
     const world = await World.start(test);
     const { redis } = world;
