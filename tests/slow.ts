@@ -24,6 +24,7 @@ export const slow = [
   'tests/bot/telegram/private.test.ts',
   'tests/bot/telegram/local-server.test.ts',
   'tests/bot/telegram/telegram.test.ts',
+  'tests/bot/telegram/update-spool.test.ts',
   'tests/bot/upkeep/*.test.ts',
   'tests/chaos/*.test.ts',
   'tests/commands/animate.test.ts',

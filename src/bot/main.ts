@@ -142,6 +142,7 @@ function servicesOf(
   const rules = new RuleBook(new RuleStore(admin.trail));
   const retentionDays = Math.round(jobFiles.retentionMs / 86_400_000);
   return {
+    redis,
     client,
     artifacts,
     models,

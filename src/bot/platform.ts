@@ -4,6 +4,7 @@
  */
 import type { Artifacts } from '../queue/artifacts.ts';
 import type { JobClient } from '../queue/client.ts';
+import type { Redis } from '../queue/redis.ts';
 import type { Account } from './account.ts';
 import type { Administration } from './admin/administration.ts';
 import type { JobButtons } from './buttons.ts';
@@ -14,6 +15,8 @@ import type { Deliver } from './upkeep/delivery.ts';
 
 /** What the adapters call: the same on every platform. */
 export interface Services {
+  /** A fail-fast connection. */
+  readonly redis: Redis;
   readonly client: JobClient;
   readonly artifacts: Artifacts;
   readonly models: Models;

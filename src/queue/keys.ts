@@ -225,6 +225,14 @@ export class Keys {
   get workers(): string {
     return `${this.prefix}:workers`;
   }
+  /** Hash update id → JSON of an update from Telegram that is not handled yet, with notes. */
+  get updates(): string {
+    return `${this.prefix}:updates`;
+  }
+  /** Sorted set: ids of the updates that were handled last, by when. */
+  get updatesDone(): string {
+    return `${this.prefix}:updates:done`;
+  }
   /** String: which bot leads, and how often it has renewed that; see lease.ts. */
   get leader(): string {
     return `${this.prefix}:leader`;

@@ -185,10 +185,11 @@ export class Talk {
 
   #newServices(): Services {
     const { admin } = this;
-    const { client, artifacts, day } = this.#forget;
+    const { redis, client, artifacts, day } = this.#forget;
     const rules = new RuleBook(new RuleStore(admin.trail));
     const models = new Models();
     return {
+      redis,
       client,
       artifacts,
       models,

@@ -31,7 +31,7 @@ export interface TelegramOptions {
   /** Lease.mayAct: asked before every call to Telegram, where several bots may run. */
   readonly mayAct?: () => Promise<boolean>;
   readonly log: Logger;
-  /** Keeps updates until they are handled; without it a crash loses those that are not. */
+  /** Where earlier versions kept updates. */
   readonly dataFolder?: string | undefined;
   /** Of a Bot API server; Telegram's own when absent. */
   readonly apiRoot?: string | undefined;
@@ -121,6 +121,8 @@ export class TelegramPlatform implements ChatPlatform {
       (me) => new TelegramCommands({ me, api, people, services, requests, offers }),
     );
     const spool = new UpdateSpool({
+      redis: services.redis,
+      keys: services.client.keys,
       folder: dataFolder === undefined ? undefined : join(dataFolder, 'telegram-updates'),
       handle: async (spooled) => {
         const move = groupMove(spooled.update);

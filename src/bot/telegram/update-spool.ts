@@ -1,18 +1,20 @@
 /**
- * Keeps updates until they are handled, since Telegram forgets them when the next are fetched: a file for each, and the
- * ids of the handled ones. Serves several people at once, and each person's updates in their order. Does not know what
- * updates mean.
+ * Keeps updates in Redis until they are handled, since Telegram forgets them when the next are fetched, with the ids of those
+ * that were: whichever bot leads next takes them up. Serves several people at once, and each person's updates in their
+ * order. Does not know what updates mean.
  */
 import { setMaxListeners } from 'node:events';
-import { appendFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Update } from 'telegraf/types';
 import { z } from 'zod';
-import { replaceFile } from '../../atomic-file.ts';
+import { withDeadline } from '../../deadline.ts';
 import type { Logger } from '../../log.ts';
-import { NewerRecord } from '../../queue/contract.ts';
-import { readUnlessNewer, writeJson } from '../../queue/stored-json.ts';
+import type { Keys } from '../../queue/keys.ts';
+import { type Redis, replies } from '../../queue/redis.ts';
+import { isNewerJson, readJson, writeJson } from '../../queue/stored-json.ts';
+import { retry } from '../../retry.ts';
 import { CallError, errorCode, whereOf } from './api.ts';
 
 /** An update, with notes of what was done about it so far. */
@@ -20,14 +22,17 @@ export interface SpooledUpdate {
   readonly update: Update;
   /** What must not be done again after a crash, by name: for example the id of a message that was posted. */
   readonly notes: Readonly<Record<string, number>>;
-  /** Resolves when the note is on the disk. */
+  /** Resolves when the note is kept. */
   readonly note: (name: string, value: number) => Promise<void>;
-  /** Aborted when the process ends: what is given up then is taken up at the next start. */
+  /** Aborted when the process ends: what is given up then is taken up by the bot that leads next. */
   readonly signal: AbortSignal;
 }
 
 export interface UpdateSpoolOptions {
-  /** Without a folder, updates are kept in memory only, and a crash loses those that are not handled. */
+  /** A fail-fast connection. */
+  readonly redis: Redis;
+  readonly keys: Keys;
+  /** Where earlier versions kept updates: they are taken over once. */
   readonly folder?: string | undefined;
   readonly handle: (spooled: SpooledUpdate) => Promise<void>;
   /** Updates with the same key are served one after another. */
@@ -36,16 +41,22 @@ export interface UpdateSpoolOptions {
 }
 
 const recordSchema = z.object({
-  // The file holds an update as Telegram sent it; handlers check the fields that they use.
+  // An update as Telegram sent it; handlers check the fields that they use.
   update: z.custom<Update>((value) => z.object({ update_id: z.int() }).safeParse(value).success),
   notes: z.record(z.string(), z.number()),
 });
+
+/** When it was handled, and whether it was new. */
+const takenSchema = z.tuple([z.string().nullable(), z.int()]);
 
 /** Downloads are at most 20 MB each. */
 const servedAtOnce = 16;
 /** While Telegram is away: about a minute in all, on top of the repeated calls. */
 const attempts = 5;
 const firstPauseMs = 1_000;
+/** Without Redis an update is served all the same: its person waits, and only a crash would lose it. */
+const keptWithinMs = 250;
+const tickAgainMs = 1_000;
 /** Telegram repeats what was not confirmed: the last hundred updates. */
 const rememberedIds = 5_000;
 
@@ -55,9 +66,9 @@ export class UpdateSpool {
   readonly #lines = new Map<string, Promise<void>>();
   readonly #waiting: (() => void)[] = [];
   #served = 0;
-  #linesInFile = 0;
   readonly #stopping = new AbortController();
-  #writing: Promise<void> = Promise.resolve();
+  /** Updates that are being ticked off. */
+  readonly #ticking = new Set<Promise<void>>();
 
   constructor(options: UpdateSpoolOptions) {
     this.#options = options;
@@ -65,52 +76,75 @@ export class UpdateSpool {
     setMaxListeners(2 * servedAtOnce, this.#stopping.signal);
   }
 
-  /** Reads the ids of handled updates, and takes up those that a crash left. */
+  /** Reads the ids of handled updates, and takes up those that another bot, or an earlier start, left. */
   async start(): Promise<void> {
-    const { folder, log } = this.#options;
-    if (folder === undefined) return;
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    const done = await readFile(this.#doneFile(folder), 'utf8').catch(() => '');
-    const ids = done.split('\n').filter(Boolean).map(Number).filter(Number.isSafeInteger);
-    for (const id of ids.slice(-rememberedIds)) this.#known.add(id);
-    await this.#rewriteDone(folder);
-    const names = (await readdir(folder)).filter((name) => /^\d+\.json$/.test(name));
-    for (const name of names.sort((a, b) => Number.parseInt(a, 10) - Number.parseInt(b, 10))) {
-      try {
-        const record = readUnlessNewer(await readFile(join(folder, name), 'utf8'), recordSchema);
-        if (!record) throw new Error('not an update');
-        const { update, notes } = record;
-        if (this.#known.has(update.update_id)) await rm(join(folder, name), { force: true });
-        else this.#enqueue(update, notes);
-      } catch (error) {
-        if (error instanceof NewerRecord) {
-          log.warn('a newer version of Kinora kept a Telegram update: it waits for a bot of that version');
-          continue;
-        }
-        log.warn({ err: errorCode(error) }, 'a kept Telegram update cannot be read and is dropped');
-        await rm(join(folder, name), { force: true });
+    const { redis, keys, folder, log } = this.#options;
+    if (folder !== undefined) await this.#adopt(folder);
+    for (const id of await redis.zrange(keys.updatesDone, 0, '-1')) this.#known.add(Number(id));
+    const kept = Object.entries(await redis.hgetall(keys.updates));
+    for (const [id, text] of kept.sort(([a], [b]) => Number(a) - Number(b))) {
+      if (isNewerJson(text)) {
+        log.warn('a newer version of Kinora kept a Telegram update: it waits for a bot of that version');
+        continue;
       }
+      const record = readJson(text, recordSchema);
+      if (record && !this.#known.has(Number(id))) this.#enqueue(record.update, record.notes);
+      else await redis.hdel(keys.updates, id);
+      if (!record) log.warn('a kept Telegram update cannot be read and is dropped');
     }
   }
 
-  /** Resolves when the update is on the disk; it is served soon after. A known update is dropped. */
+  /** What an earlier version left on the disk of this machine. */
+  async #adopt(folder: string): Promise<void> {
+    const { redis, keys } = this.#options;
+    const names = await readdir(folder).catch(() => []);
+    if (names.length === 0) return;
+    const read = (name: string): Promise<string> => readFile(join(folder, name), 'utf8').catch(() => '');
+    const done = new Set((await read('done')).split('\n').filter(Boolean));
+    for (const name of names.filter((each) => /^\d+\.json$/.test(each))) {
+      const text = await read(name);
+      const id = name.replace('.json', '');
+      const isOne = isNewerJson(text) || readJson(text, recordSchema) !== undefined;
+      if (isOne && !done.has(id)) await redis.hsetnx(keys.updates, id, text);
+    }
+    const now = Date.now();
+    const ids = [...done].filter((id) => Number.isSafeInteger(Number(id))).slice(-rememberedIds);
+    if (ids.length > 0) await redis.zadd(keys.updatesDone, ...ids.flatMap((id) => [now, id]));
+    await rm(folder, { recursive: true, force: true });
+  }
+
+  /** Resolves when the update is kept; it is served soon after. One that is known, or that another bot served, is dropped. */
   async take(update: Update): Promise<void> {
+    const { redis, keys } = this.#options;
     if (this.#known.has(update.update_id)) return;
     this.#known.add(update.update_id);
+    const look = redis.multi().zscore(keys.updatesDone, String(update.update_id));
+    look.hsetnx(keys.updates, String(update.update_id), writeJson({ update, notes: {} }));
+    const [doneAt] = await this.#kept(
+      look.exec().then((answers) => replies(answers, takenSchema)),
+      [null, 1],
+    );
+    if (doneAt === null) this.#enqueue(update, {});
+    else await this.#kept(redis.hdel(keys.updates, String(update.update_id)), 0);
+  }
+
+  async #kept<T>(work: Promise<T>, otherwise: T): Promise<T> {
+    const late = (): never => {
+      throw new Error('Redis does not answer');
+    };
     try {
-      await this.#save(update, {});
+      return await withDeadline(keptWithinMs, work, late);
     } catch (error) {
-      // On a full disk the update is served all the same; only a crash would lose it.
-      this.#options.log.warn({ err: errorCode(error) }, 'a Telegram update could not be written down');
+      this.#options.log.warn({ err: errorCode(error) }, 'a Telegram update could not be kept');
+      return otherwise;
     }
-    this.#enqueue(update, {});
   }
 
   /** Waits for updates that are being served; the others are left for the next start. */
   async stop(): Promise<void> {
     this.#stopping.abort();
     await Promise.all(this.#lines.values());
-    await this.#writing;
+    await Promise.all(this.#ticking);
   }
 
   #enqueue(update: Update, notes: Readonly<Record<string, number>>): void {
@@ -126,16 +160,15 @@ export class UpdateSpool {
   }
 
   async #serve(update: Update, notes: Record<string, number>): Promise<void> {
-    const { handle, log } = this.#options;
+    const { handle, redis, keys } = this.#options;
     while (this.#served >= servedAtOnce) await new Promise<void>((resolve) => this.#waiting.push(resolve));
     this.#served++;
     try {
       const { signal } = this.#stopping;
       const note = async (name: string, value: number): Promise<void> => {
         notes[name] = value;
-        await this.#save(update, notes).catch((error) => {
-          log.warn({ err: errorCode(error) }, 'a Telegram update could not be written down');
-        });
+        const record = writeJson({ update, notes });
+        await this.#kept(redis.hset(keys.updates, String(update.update_id), record), 0);
       };
       let isOver = false;
       for (let attempt = 1; !isOver && !signal.aborted; attempt++) {
@@ -146,7 +179,7 @@ export class UpdateSpool {
           isOver = !signal.aborted && (await this.#isOver(error, attempt));
         }
       }
-      if (isOver) await this.#markDone(update.update_id);
+      if (isOver) this.#tickOff(update.update_id);
     } finally {
       this.#served--;
       this.#waiting.shift()?.();
@@ -167,40 +200,24 @@ export class UpdateSpool {
     return false;
   }
 
-  async #save(update: Update, notes: Readonly<Record<string, number>>): Promise<void> {
-    const { folder } = this.#options;
-    if (folder === undefined) return;
-    const file = join(folder, `${update.update_id}.json`);
-    const record = writeJson({ update, notes });
-    await replaceFile(file, (temporary) => writeFile(temporary, record, { mode: 0o600 }));
-  }
-
-  async #markDone(id: number): Promise<void> {
-    const { folder, log } = this.#options;
+  /** Repeated while Redis is away: at the next start it would be served again. */
+  #tickOff(id: number): void {
+    const { redis, keys, log } = this.#options;
     if (this.#known.size > 2 * rememberedIds) {
       for (const old of [...this.#known].slice(0, rememberedIds)) this.#known.delete(old);
     }
-    if (folder === undefined) return;
-    this.#writing = this.#writing
-      .then(async () => {
-        await appendFile(this.#doneFile(folder), `${id}\n`, { mode: 0o600 });
-        await rm(join(folder, `${id}.json`), { force: true });
-        this.#linesInFile++;
-        if (this.#linesInFile > 4 * rememberedIds) await this.#rewriteDone(folder);
-      })
-      .catch((error) => log.warn({ err: errorCode(error) }, 'a Telegram update could not be ticked off'));
-    await this.#writing;
-  }
-
-  async #rewriteDone(folder: string): Promise<void> {
-    const ids = [...this.#known].slice(-rememberedIds);
-    const file = this.#doneFile(folder);
-    const lines = ids.map((id) => `${id}\n`).join('');
-    await replaceFile(file, (temporary) => writeFile(temporary, lines, { mode: 0o600 }));
-    this.#linesInFile = ids.length;
-  }
-
-  #doneFile(folder: string): string {
-    return join(folder, 'done');
+    const tick = async (): Promise<void> => {
+      const batch = redis
+        .multi()
+        .hdel(keys.updates, String(id))
+        .zadd(keys.updatesDone, Date.now(), String(id));
+      batch.zremrangebyrank(keys.updatesDone, 0, -rememberedIds - 1);
+      replies(await batch.exec(), z.array(z.unknown()));
+    };
+    const { signal } = this.#stopping;
+    const ticking = retry(tick, () => (signal.aborted ? undefined : tickAgainMs))
+      .catch((error) => log.warn({ err: errorCode(error) }, 'a Telegram update could not be ticked off'))
+      .finally(() => this.#ticking.delete(ticking));
+    this.#ticking.add(ticking);
   }
 }

@@ -1,6 +1,4 @@
 /** A photo alone, and the words after it: how most people begin. */
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { en } from '../../../src/bot/sentences/en.ts';
 import { loadPack } from '../../../src/inference/packs/files.ts';
@@ -163,8 +161,9 @@ describe.concurrent('a photo without words, in a private chat', () => {
     await fake.until(() => world.videos(chat).length === 1);
     expect(fake.answers(chat)).toHaveLength(2);
     // Nothing of it is left behind.
-    const done = await readFile(join(world.folder, 'telegram-updates', 'done'), 'utf8');
-    expect(done.split('\n').filter(Boolean)).toHaveLength(2);
+    const redis = world.redis.connect();
+    await fake.until(async () => (await redis.zcard('{kinora}:updates:done')) === 2);
+    expect(await redis.exists('{kinora}:updates')).toBe(0);
   });
 
   it('that is gone cannot be animated by its buttons', async (test) => {

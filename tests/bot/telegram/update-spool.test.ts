@@ -1,5 +1,5 @@
 /** Updates between Telegram and their being served: kept through a crash, served once, in their order per person. */
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { access, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -8,14 +8,23 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type SpooledUpdate, UpdateSpool } from '../../../src/bot/telegram/update-spool.ts';
 import { createLogger } from '../../../src/log.ts';
 import { contract } from '../../../src/queue/contract.ts';
+import { Keys } from '../../../src/queue/keys.ts';
+import { TestRedis } from '../../helpers/redis-server.ts';
 
 const log = createLogger('test', 'silent');
 
+const keys = new Keys('t');
+
 let folder: string;
+let redis: TestRedis;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'kinora-spool-'));
+  redis = await TestRedis.start();
 });
-afterEach(() => rm(folder, { recursive: true, force: true }));
+afterEach(async () => {
+  await redis.stop();
+  await rm(folder, { recursive: true, force: true });
+});
 
 function update(id: number, from = 1): Update {
   const person = { id: from, is_bot: false, first_name: 'Ada' };
@@ -23,13 +32,13 @@ function update(id: number, from = 1): Update {
   return { update_id: id, message: { message_id: id, date: 0, chat, from: person, text: `${id}` } };
 }
 
-function spool(
-  handle: (spooled: SpooledUpdate) => Promise<void>,
-  where: string | undefined = folder,
-): UpdateSpool {
+/** A bot on a machine of its own. */
+function spool(handle: (spooled: SpooledUpdate) => Promise<void>, oldFolder?: string): UpdateSpool {
   const keyOf = (it: Update) => ('message' in it ? String(it.message.from?.id) : '');
-  return new UpdateSpool({ folder: where, handle, keyOf, log });
+  return new UpdateSpool({ redis: redis.failFast(), keys, folder: oldFolder, handle, keyOf, log });
 }
+
+const keptUpdates = async (): Promise<string[]> => (await redis.connect().hkeys(keys.updates)).sort();
 
 describe('the spool of updates', () => {
   it('serves what a dead process left, with its notes, and nothing that was done', async () => {
@@ -50,7 +59,7 @@ describe('the spool of updates', () => {
     await dead.take(update(4, 9)); // another person
     while (served.length < 2) await sleep(5);
     expect(served).toEqual([1, 4]);
-    while ((await readdir(folder)).includes('4.json')) await sleep(5);
+    while ((await keptUpdates()).join() !== '2,3') await sleep(5);
 
     const again: [number, number | undefined][] = [];
     const next = spool(async ({ update: { update_id: id }, notes }) => {
@@ -67,7 +76,7 @@ describe('the spool of updates', () => {
       [3, undefined],
       [5, undefined],
     ]);
-    expect(await readdir(folder)).toEqual(['done']);
+    expect(await keptUpdates()).toEqual([]);
   });
 
   it('takes updates while those before them are still being served', async () => {
@@ -93,7 +102,7 @@ describe('the spool of updates', () => {
     await it.start();
     await it.take(update(1));
     await it.take(update(2));
-    while ((await readdir(folder)).length > 1) await sleep(5);
+    while (calls < 2 || (await keptUpdates()).length > 0) await sleep(5);
     await it.take(update(1));
     await it.stop();
     expect(calls).toBe(2);
@@ -121,44 +130,67 @@ describe('the spool of updates', () => {
     expect(served).toEqual([1, 2]);
   });
 
-  it('reads what a version before kept, and leaves alone what a newer one did', async () => {
-    await writeFile(join(folder, '7.json'), JSON.stringify({ update: update(7), notes: {} }));
-    await writeFile(join(folder, '8.json'), JSON.stringify({ contract: contract + 1, updates: [] }));
+  it('drops what another bot has served', async () => {
+    const served: number[] = [];
+    const handle = async ({ update: { update_id: id } }: SpooledUpdate) => {
+      served.push(id);
+    };
+    const frozen = spool(handle);
+    const leader = spool(handle);
+    await frozen.start();
+    await leader.start();
+    await leader.take(update(1));
+    while ((await redis.connect().zcard(keys.updatesDone)) === 0) await sleep(5);
+    await frozen.take(update(1));
+    await Promise.all([leader.stop(), frozen.stop()]);
+    expect(served).toEqual([1]);
+    expect(await keptUpdates()).toEqual([]);
+  });
+
+  it('serves all the same where Redis is away', async () => {
     const served: number[] = [];
     const it = spool(async ({ update: { update_id: id } }) => {
       served.push(id);
     });
     await it.start();
+    await redis.stop();
+    await it.take(update(8));
+    await it.take(update(8));
+    await it.stop();
+    expect(served).toEqual([8]);
+  });
+
+  it('leaves alone what a newer version kept', async () => {
+    const newer = JSON.stringify({ contract: contract + 1, updates: [] });
+    await redis
+      .connect()
+      .hset(keys.updates, { 7: JSON.stringify({ update: update(7), notes: {} }), 8: newer });
+    await writeFile(join(folder, '9.json'), newer);
+    const served: number[] = [];
+    const it = spool(async ({ update: { update_id: id } }) => {
+      served.push(id);
+    }, folder);
+    await it.start();
     while (served.length === 0) await sleep(5);
     await it.stop();
     expect(served).toEqual([7]);
-    expect((await readdir(folder)).sort()).toEqual(['8.json', 'done']);
+    expect(await keptUpdates()).toEqual(['8', '9']);
   });
 
-  it('serves all the same where it cannot write, and drops files that it cannot read', async () => {
-    await writeFile(join(folder, '7.json'), '{"update":');
-    const served: number[] = [];
-    const handle = async ({ update: { update_id: id } }: SpooledUpdate) => {
-      served.push(id);
-    };
-    const torn = spool(handle);
-    await torn.start();
-    expect(await readdir(folder)).toEqual(['done']);
-    await torn.stop();
-
-    const full = join(folder, 'full');
-    const unwritable = spool(handle, full);
-    await unwritable.start();
-    await rm(full, { recursive: true });
-    await unwritable.take(update(8));
-    await unwritable.take(update(8));
-    await unwritable.stop();
-    await mkdir(full);
-    const inMemory = new UpdateSpool({ handle, keyOf: () => '', log });
-    await inMemory.start();
-    await inMemory.take(update(9));
-    await inMemory.take(update(9));
-    await inMemory.stop();
-    expect(served).toEqual([8, 9]);
+  it('takes over what an earlier version kept on the disk', async () => {
+    const record = (id: number): string => JSON.stringify({ update: update(id), notes: { status: 70 + id } });
+    for (const id of [7, 8]) await writeFile(join(folder, `${id}.json`), record(id));
+    await writeFile(join(folder, '9.json'), '{"update":');
+    await writeFile(join(folder, 'done'), '6\n7\n');
+    const served: [number, number | undefined][] = [];
+    const it = spool(async ({ update: { update_id: id }, notes }) => {
+      served.push([id, notes['status']]);
+    }, folder);
+    await it.start();
+    await it.take(update(6));
+    while (served.length === 0) await sleep(5);
+    await it.stop();
+    expect(served).toEqual([[8, 78]]);
+    await expect(access(folder)).rejects.toThrow('ENOENT');
   });
 });
