@@ -225,6 +225,14 @@ export class Keys {
   get workers(): string {
     return `${this.prefix}:workers`;
   }
+  /** String: how a job of Discord is answered in place, encrypted; expires when Discord forgets it. */
+  interaction(jobId: string): string {
+    return `${this.prefix}:interaction:${jobId}`;
+  }
+  /** String: JSON of what was last registered with Discord, as hashes. */
+  get discordCommands(): string {
+    return `${this.prefix}:discord:commands`;
+  }
   /** Hash update id → JSON of an update from Telegram that is not handled yet, with notes. */
   get updates(): string {
     return `${this.prefix}:updates`;

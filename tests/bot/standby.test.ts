@@ -7,13 +7,14 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, type TestContext, vi } from 'vitest';
 import type { BotProcessSettings } from '../helpers/bot-process.ts';
+import { photo as discordPhoto, Stage } from '../helpers/discord-stage.ts';
 import { FaultyProxy } from '../helpers/proxy.ts';
 import { eventually } from '../helpers/queue-harness.ts';
 import { freePort, TestRedis } from '../helpers/redis-server.ts';
 import { photo, TelegramWorld } from '../helpers/telegram-world.ts';
 
 /** Bounds a wait for ever, on a machine that may be busy with other things. */
-const patienceMs = 120_000;
+const patienceMs = 240_000;
 vi.setConfig({ testTimeout: 4 * patienceMs });
 /** As it is promised, from the end of the leader to the beginning of the other. */
 const takeoverMs = 15_000;
@@ -51,7 +52,11 @@ class Bot {
   }
 
   async until(line: string): Promise<this> {
-    await eventually(`a bot ${line}`, () => this.says(line), patienceMs);
+    try {
+      await eventually(`a bot ${line}`, () => this.says(line), patienceMs);
+    } catch (error) {
+      throw new Error(`${this.said}\n${this.logged.slice(-2_000)}`, { cause: error });
+    }
     return this;
   }
 
@@ -151,6 +156,56 @@ describe.concurrent('Telegram: the bot that leads', () => {
     expect(world.videos(chat)).toHaveLength(2);
     await first.exited;
     expect(first.exitCode).toBe(0);
+  });
+});
+
+describe.concurrent('Discord: the bot that leads', () => {
+  it('is frozen: a private answer comes in its place, once', async ({ onTestFinished }) => {
+    const stage = await Stage.start({ generate: 'nobody' });
+    await stage.stopBot();
+    const { server, redis, folder, ffmpegPath, ada, channel } = stage;
+    const bots: Bot[] = [];
+    onTestFinished(async () => {
+      await Promise.all(bots.map((bot) => bot.end()));
+      const logged = bots.map((bot) => bot.logged).join('');
+      const leaked = server.secrets().filter((secret) => logged.includes(secret));
+      await stage.stop();
+      if (leaked.length > 0) throw new Error('a secret was logged');
+    });
+    const start = (name: string): Bot => {
+      const { token, cdn } = server;
+      const machine = { dataFolder: join(folder, name), folder, ffmpegPath, address: redis.address };
+      const bot = Bot.of({ platform: 'discord', token, server: cdn, ...machine });
+      bots.push(bot);
+      return bot;
+    };
+    const first = await start('first').until('ready');
+    const second = await start('second').until('stands by');
+    await server.until(() => server.gateway.connected, patienceMs);
+    const options = { image: discordPhoto, prompt: 'waves rolling' };
+    const asked = ada.runs('/animate', { ...options, private: true }, { channel });
+    await stage.said(asked, /^Accepted/);
+    const { identifies } = server.gateway;
+    const goneAt = performance.now();
+    first.signal('SIGSTOP');
+    await second.until('ready');
+    expect(second.leadsSince - goneAt).toBeLessThan(takeoverMs);
+    await server.until(() => server.gateway.identifies > identifies, patienceMs);
+    // Discord sends it to both connections, and the frozen one finds it when it wakes.
+    const later = ada.runs('/animate', options, { channel });
+    await stage.startWorker(stage.clips({ steps: 3 }));
+    const shown = await stage.video(asked);
+    expect(shown).toBe(asked.original);
+    expect(shown.ephemeral).toBe(true);
+    await stage.video(later);
+    const said = [asked.replies().length, later.replies().length];
+    first.signal('SIGCONT');
+    await first.exited;
+    expect(first.exitCode).toBe(1);
+    expect([asked.replies().length, later.replies().length]).toEqual(said);
+    expect((await stage.video(asked)).attachments).toHaveLength(1);
+    expect((await stage.video(later)).attachments).toHaveLength(1);
+    expect(channel.visible).toHaveLength(1);
   });
 });
 

@@ -30,7 +30,7 @@ export interface DiscordOptions {
   readonly adminRoleIds: readonly string[];
   /** Servers in which the commands of admins are offered. */
   readonly adminServerIds?: readonly string[] | undefined;
-  /** For interaction tokens and the hash of registered commands; without it both are forgotten at a restart. */
+  /** Where earlier versions kept interaction tokens. */
   readonly dataFolder?: string | undefined;
   readonly ffmpegPath?: string | undefined;
   /** Lease.mayAct: asked before every call to Discord, where several bots may run. */
@@ -69,7 +69,6 @@ export class DiscordPlatform implements ChatPlatform {
   readonly #admins: Admins;
   readonly #gateway: Gateway;
   readonly #api: DiscordApi;
-  readonly #tokens: TokenStore;
   readonly #handling = new Set<Promise<void>>();
   readonly #stopping = new AbortController();
   readonly #adminRoles: AdminRoles;
@@ -81,7 +80,7 @@ export class DiscordPlatform implements ChatPlatform {
     this.#log = options.log;
     this.#admins = { userIds: options.adminUserIds, roleIds: options.adminRoleIds };
     this.#adminRoles = new AdminRoles(options.adminRoleIds, () => this.#gateway.client, options.log);
-    const { clientOptions = {}, dataFolder, token, log, mayAct = async () => true } = options;
+    const { clientOptions = {}, token, log, mayAct = async () => true } = options;
     const rest = { timeout: restTimeoutMs, ...clientOptions.rest, makeRequest: guarded(mayAct) };
     this.#gateway = new Gateway({
       token,
@@ -92,11 +91,13 @@ export class DiscordPlatform implements ChatPlatform {
       log,
     });
     this.#api = new DiscordApi(token, rest);
-    this.#tokens = new TokenStore(dataFolder && join(dataFolder, 'discord-tokens'), log);
   }
 
   async start(services: Services): Promise<void> {
-    await this.#tokens.start();
+    const { redis, client } = services;
+    const tokens = new TokenStore(redis, client.keys, this.#options.token, this.#log);
+    const { dataFolder } = this.#options;
+    if (dataFolder !== undefined) await tokens.adopt(join(dataFolder, 'discord-tokens'));
     if (
       this.#admins.userIds.length + this.#admins.roleIds.length > 0 &&
       !this.#options.adminServerIds?.length
@@ -106,7 +107,7 @@ export class DiscordPlatform implements ChatPlatform {
     const { statusEveryMs = 2_500, notifyAfterMs = defaultNotifyAfterMs } = this.#options;
     const { pictureOrigins, pictureDeadlineMs } = this.#options;
     const lacking = (channelId: string): NeededPermission[] => this.#lacking(channelId);
-    const shared = { api: this.#api, tokens: this.#tokens, lacking, log: this.#log };
+    const shared = { api: this.#api, tokens, lacking, log: this.#log };
     const ffmpegPath = async () => (await findFfmpeg({ ffmpegPath: this.#options.ffmpegPath })).path;
     const delivery = new DiscordDelivery({ ...shared, ffmpegPath, notifyAfterMs });
     const board = new StatusBoard({
@@ -154,7 +155,6 @@ export class DiscordPlatform implements ChatPlatform {
     this.#stopping.abort();
     this.#unwatch?.();
     this.#running?.board.stop();
-    this.#tokens.stop();
     const late = sleep(finishWithinMs, undefined, { ref: false });
     await Promise.race([Promise.allSettled(this.#handling), late]);
     await this.#gateway.stop();
@@ -197,13 +197,15 @@ export class DiscordPlatform implements ChatPlatform {
   }
 
   async #register({ rest, application }: Client<true>): Promise<void> {
-    const { adminServerIds = [], dataFolder } = this.#options;
+    const { adminServerIds = [] } = this.#options;
     const { signal } = this.#stopping;
-    const file = dataFolder && join(dataFolder, 'discord-commands.json');
     const { id: applicationId } = application;
-    // start() comes before the gateway opens; without it everything is offered.
-    const offered = this.#running?.services.requests.offered;
-    const commands = { rest, applicationId, adminServerIds, offered, file, log: this.#log };
+    // start() comes before the gateway opens.
+    if (!this.#running) return;
+    const { redis, client, requests } = this.#running.services;
+    const { offered } = requests;
+    const where = { redis, keys: client.keys, log: this.#log };
+    const commands = { rest, applicationId, adminServerIds, offered, ...where };
     while (!signal.aborted) {
       if (await registerCommands(commands)) return;
       await sleep(registerAgainMs, undefined, { signal, ref: false }).catch(() => {});

@@ -62,7 +62,7 @@ export class DiscordDelivery {
   async show({ id, request }: TrackedJob, message: ChatMessage): Promise<boolean> {
     const { api, tokens } = this.#tools;
     const reply = replyToSchema.parse(request.replyTo);
-    const token = tokens.read(id);
+    const token = await tokens.read(id);
     const canEdit = !request.isPrivate && reply.isBotThere && !this.#unshowable.has(id);
     try {
       if (token) await api.editByToken(token, reply.webhookMessage, toBody(message));
@@ -70,7 +70,7 @@ export class DiscordDelivery {
       return token !== undefined || canEdit;
     } catch (error) {
       // Discord bans addresses that repeat what it refuses.
-      if (error instanceof Refused && token) await tokens.forget(id);
+      if (error instanceof Refused && token) tokens.forget(id);
       else if (error instanceof Refused) this.#unshowable.set(id, true);
       throw error;
     }
@@ -98,13 +98,13 @@ export class DiscordDelivery {
       }
     };
     const byToken = async (): Promise<boolean> => {
-      const token = tokens.read(entry.id);
+      const token = await tokens.read(entry.id);
       if (!token) return false;
       const isDone = await attempt('interaction', (upload, text) =>
         api.editByToken(token, reply.webhookMessage, body(text), upload, signal),
       );
       if (isDone) await this.#notify(entry, answer, signal);
-      else await tokens.forget(entry.id);
+      else tokens.forget(entry.id);
       return isDone;
     };
     const byBot = async (): Promise<boolean> => {
@@ -133,7 +133,7 @@ export class DiscordDelivery {
       }
       if (!entry.request.isPrivate) await this.#sayWhere(reply, discord.sentAsDm(named));
     }
-    await tokens.forget(entry.id);
+    tokens.forget(entry.id);
   }
 
   /**
@@ -155,7 +155,7 @@ export class DiscordDelivery {
     } catch (error) {
       if (!(error instanceof Refused)) return;
     }
-    const token = tokens.read(id);
+    const token = await tokens.read(id);
     if (token) await api.followUp(token, body, { isPrivate: request.isPrivate, signal }).catch(() => {});
   }
 

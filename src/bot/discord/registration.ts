@@ -1,14 +1,14 @@
 /**
  * Tells Discord about the commands, by bulk overwrite and only when something changed: Discord allows 200 new commands
- * a day. What was registered is remembered in a file as a hash.
+ * a day. What was registered is remembered in Redis as hashes, for whichever bot leads next.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import { type REST, type RESTPostAPIApplicationCommandsJSONBody, Routes } from 'discord.js';
 import { z } from 'zod';
-import { replaceFile } from '../../atomic-file.ts';
 import type { Logger } from '../../log.ts';
+import type { Keys } from '../../queue/keys.ts';
+import type { Redis } from '../../queue/redis.ts';
+import { readJson, writeJson } from '../../queue/stored-json.ts';
 import type { Offered } from '../sentences/en.ts';
 import { codeOf } from './api.ts';
 import { adminCommands, publicCommands } from './command-definitions.ts';
@@ -22,21 +22,19 @@ type Remembered = z.infer<typeof rememberedSchema>;
 
 type Commands = readonly RESTPostAPIApplicationCommandsJSONBody[];
 
-/**
- * @param file without it everything is registered at every start
- * @returns false when something could not be registered and should be tried again
- */
+/** @returns false when something could not be registered and should be tried again */
 export async function registerCommands(options: {
   readonly rest: REST;
   readonly applicationId: string;
   readonly adminServerIds: readonly string[];
   /** Which options of /animate the model heeds; all when absent. */
   readonly offered?: Offered | undefined;
-  readonly file: string | undefined;
+  readonly redis: Redis;
+  readonly keys: Keys;
   readonly log: Logger;
 }): Promise<boolean> {
-  const { rest, applicationId, adminServerIds, offered, file, log } = options;
-  const before = await remembered(file, applicationId);
+  const { rest, applicationId, adminServerIds, offered, redis, keys, log } = options;
+  const before = await remembered(redis, keys, applicationId);
   const guilds: Record<string, string> = {};
   let { everywhere } = before;
   let complete = true;
@@ -68,7 +66,10 @@ export async function registerCommands(options: {
     if (done && commands.length > 0) guilds[id] = hash;
     else if (!done && known !== undefined) guilds[id] = known;
   }
-  await remember(file, { applicationId, everywhere, guilds }, log);
+  const registered: Remembered = { applicationId, everywhere, guilds };
+  await redis.set(keys.discordCommands, writeJson(registered)).catch((error: unknown) => {
+    log.warn({ err: codeOf(error) }, 'the next start will register the commands again');
+  });
   return complete;
 }
 
@@ -76,23 +77,9 @@ function hashOf(commands: Commands): string {
   return createHash('sha256').update(JSON.stringify(commands)).digest('hex');
 }
 
-async function remembered(file: string | undefined, applicationId: string): Promise<Remembered> {
-  const nothing = { applicationId, everywhere: '', guilds: {} };
-  if (file === undefined) return nothing;
-  try {
-    const parsed = rememberedSchema.parse(JSON.parse(await readFile(file, 'utf8')));
-    return parsed.applicationId === applicationId ? parsed : nothing;
-  } catch {
-    return nothing; // the first start, or a torn file: registering again is harmless
-  }
-}
-
-async function remember(file: string | undefined, hashes: Remembered, log: Logger): Promise<void> {
-  if (file === undefined) return;
-  try {
-    await mkdir(dirname(file), { recursive: true, mode: 0o700 });
-    await replaceFile(file, (temporary) => writeFile(temporary, JSON.stringify(hashes)));
-  } catch (error) {
-    log.warn({ err: codeOf(error) }, 'the next start will register the commands again');
-  }
+/** Nothing at the first start, or without Redis: registering again is harmless. */
+async function remembered(redis: Redis, keys: Keys, applicationId: string): Promise<Remembered> {
+  const text = await redis.get(keys.discordCommands).catch(() => null);
+  const known = readJson(text ?? '', rememberedSchema);
+  return known?.applicationId === applicationId ? known : { applicationId, everywhere: '', guilds: {} };
 }

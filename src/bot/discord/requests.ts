@@ -279,11 +279,11 @@ export class DiscordRequests {
     const { jobId, person } = origin;
     const show = (message: ChatMessage): Promise<void> =>
       waitForLimit(() => api.editByToken(token, replyTo.webhookMessage, toBody(message)));
-    await tokens.save(jobId, token);
+    tokens.save(jobId, token);
     const outcome = await submit(origin);
     const message = renderRequest(outcome, messagesFor(person.locale));
     if (outcome.kind !== 'accepted') {
-      if (outcome.kind === 'refused') await tokens.forget(jobId);
+      if (outcome.kind === 'refused') tokens.forget(jobId);
       return refuse ? await refuse(message.text) : await show(message);
     }
     try {
@@ -291,7 +291,7 @@ export class DiscordRequests {
     } catch (error) {
       // The job runs all the same; its progress and its answer find their own way.
       log.warn({ jobId, err: String(error) }, 'the acceptance could not be shown');
-      if (error instanceof Refused) await tokens.forget(jobId);
+      if (error instanceof Refused) tokens.forget(jobId);
     }
     board.track(outcome.job);
   }

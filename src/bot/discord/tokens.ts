@@ -1,84 +1,106 @@
 /**
- * The interaction tokens of jobs that are not answered yet. They are secrets: only memory and files with mode 0600 hold
- * them, so that they survive a restart. They are removed after 14 minutes, when Discord forgets them, too.
+ * The interaction tokens of jobs that are not answered yet, in Redis for whichever bot leads then. They are secrets: Redis
+ * has them encrypted with a key that comes from the bot's own token, which it never sees. They are removed after 14 minutes,
+ * when Discord forgets them, too.
  */
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto';
+import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import type { Logger } from '../../log.ts';
 import { jobIdSchema } from '../../queue/jobs.ts';
+import type { Keys } from '../../queue/keys.ts';
+import { type Redis, replies } from '../../queue/redis.ts';
+import { readJson } from '../../queue/stored-json.ts';
 import type { InteractionToken } from './api.ts';
 
 /** Discord's limit is 15 minutes; an upload that begins now should also end in time. */
 export const tokenLifeMs = 14 * 60_000;
-const sweepEveryMs = 60_000;
+const mostInMemory = 10_000;
 
-const savedSchema = z.object({ applicationId: z.string(), token: z.string(), expiresAt: z.number() });
-type Saved = z.infer<typeof savedSchema>;
+const tokenSchema = z.object({ applicationId: z.string(), token: z.string() });
+const foundSchema = z.tuple([z.string().nullable(), z.int()]);
+/** As earlier versions kept it in a file. */
+const fileSchema = tokenSchema.extend({ expiresAt: z.number() });
+
+const cipher = 'aes-256-gcm';
+const bytesOf = { iv: 12, tag: 16 } as const;
 
 export class TokenStore {
-  readonly #folder: string | undefined;
+  readonly #redis: Redis;
+  readonly #keys: Keys;
+  readonly #key: Buffer;
   readonly #log: Logger;
-  readonly #tokens = new Map<string, Saved>();
-  #sweeping: NodeJS.Timeout | null = null;
+  readonly #tokens = new LRUCache<string, InteractionToken>({ max: mostInMemory, ttl: tokenLifeMs });
 
-  /** @param folder without it, a restart forgets all tokens */
-  constructor(folder: string | undefined, log: Logger) {
-    this.#folder = folder;
+  /**
+   * @param redis the fail-fast connection over which jobs are submitted: what is saved before is there before
+   * @param secret the bot's token
+   */
+  constructor(redis: Redis, keys: Keys, secret: string, log: Logger) {
+    this.#redis = redis;
+    this.#keys = keys;
+    this.#key = Buffer.from(hkdfSync('sha256', secret, '', 'kinora: interaction tokens', 32));
     this.#log = log;
   }
 
-  async start(): Promise<void> {
-    if (this.#folder !== undefined) {
-      await mkdir(this.#folder, { recursive: true, mode: 0o700 });
-      for (const name of await readdir(this.#folder)) {
-        const text = await readFile(join(this.#folder, name), 'utf8').catch(() => '');
-        const saved = savedSchema.safeParse(parseJson(text));
-        if (saved.success && jobIdSchema.safeParse(name).success) this.#tokens.set(name, saved.data);
-        else await rm(join(this.#folder, name), { force: true });
-      }
+  /** Takes over, once, what an earlier version kept in the folder. */
+  async adopt(folder: string): Promise<void> {
+    for (const name of await readdir(folder).catch(() => [])) {
+      const saved = readJson(await readFile(join(folder, name), 'utf8').catch(() => ''), fileSchema);
+      const leftMs = saved ? saved.expiresAt - Date.now() : 0;
+      if (saved && leftMs > 0 && jobIdSchema.safeParse(name).success) this.save(name, saved, leftMs);
     }
-    await this.#sweep();
-    this.#sweeping = setInterval(() => void this.#sweep(), sweepEveryMs).unref();
+    await rm(folder, { recursive: true, force: true });
   }
 
-  stop(): void {
-    if (this.#sweeping) clearInterval(this.#sweeping);
-  }
-
-  async save(jobId: string, token: InteractionToken, receivedAt = Date.now()): Promise<void> {
-    const saved = { ...token, expiresAt: receivedAt + tokenLifeMs };
-    this.#tokens.set(jobId, saved);
-    if (this.#folder === undefined) return;
-    const file = join(this.#folder, jobIdSchema.parse(jobId));
-    await writeFile(file, JSON.stringify(saved), { mode: 0o600 }).catch((error: NodeJS.ErrnoException) =>
-      this.#log.warn({ jobId, err: error.code }, 'a restart will not know how to answer in place'),
-    );
+  /** Does not wait: a Redis that is away delays nobody's answer. */
+  save(jobId: string, { applicationId, token }: InteractionToken, lifeMs = tokenLifeMs): void {
+    const saved = { applicationId, token };
+    this.#tokens.set(jobId, saved, { ttl: lifeMs });
+    this.#redis
+      .set(this.#keys.interaction(jobId), this.#seal(jobId, saved), 'PX', Math.ceil(lifeMs))
+      .catch((error: unknown) =>
+        this.#log.warn({ jobId, err: String(error) }, 'another bot will not know how to answer in place'),
+      );
   }
 
   /** The token of a job while it is valid. */
-  read(jobId: string): InteractionToken | undefined {
-    const saved = this.#tokens.get(jobId);
-    return saved && Date.now() < saved.expiresAt ? saved : undefined;
+  async read(jobId: string): Promise<InteractionToken | undefined> {
+    const known = this.#tokens.get(jobId);
+    if (known) return known;
+    const key = this.#keys.interaction(jobId);
+    const [sealed, leftMs] = replies(await this.#redis.multi().get(key).pttl(key).exec(), foundSchema);
+    const token = sealed === null || leftMs <= 0 ? undefined : this.#open(jobId, sealed);
+    if (token) this.#tokens.set(jobId, token, { ttl: leftMs });
+    return token;
   }
 
-  /** For a job that is answered, or a token that Discord refuses. */
-  async forget(jobId: string): Promise<void> {
+  /** For a job that is answered, or a token that Discord refuses. Does not wait, either. */
+  forget(jobId: string): void {
     this.#tokens.delete(jobId);
-    if (this.#folder === undefined) return;
-    await rm(join(this.#folder, jobIdSchema.parse(jobId)), { force: true }).catch(() => {}); // swept at the next start
+    this.#redis.del(this.#keys.interaction(jobId)).catch(() => {}); // it expires
   }
 
-  async #sweep(): Promise<void> {
-    const now = Date.now();
-    for (const [jobId, { expiresAt }] of this.#tokens) if (now >= expiresAt) await this.forget(jobId);
+  #seal(jobId: string, token: InteractionToken): string {
+    const iv = randomBytes(bytesOf.iv);
+    const seal = createCipheriv(cipher, this.#key, iv).setAAD(Buffer.from(jobId));
+    const text = Buffer.concat([seal.update(JSON.stringify(token), 'utf8'), seal.final()]);
+    return Buffer.concat([iv, seal.getAuthTag(), text]).toString('base64');
   }
-}
 
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined; // torn by a crash
+  /** Undefined where it was sealed with another bot's token. */
+  #open(jobId: string, sealed: string): InteractionToken | undefined {
+    const bytes = Buffer.from(sealed, 'base64');
+    const textAt = bytesOf.iv + bytesOf.tag;
+    try {
+      const open = createDecipheriv(cipher, this.#key, bytes.subarray(0, bytesOf.iv));
+      open.setAAD(Buffer.from(jobId)).setAuthTag(bytes.subarray(bytesOf.iv, textAt));
+      const text = Buffer.concat([open.update(bytes.subarray(textAt)), open.final()]).toString('utf8');
+      return readJson(text, tokenSchema);
+    } catch {
+      return undefined;
+    }
   }
 }

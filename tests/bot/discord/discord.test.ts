@@ -1,5 +1,6 @@
 /** The Discord adapter, as people see it: the real discord.js against the fake Discord, with a real queue behind. */
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -20,6 +21,8 @@ import { engineGenerate } from '../../../src/worker/generate.ts';
 import type { FakeMessage } from '../../fakes/discord/message.ts';
 import { photo, Stage, type StageOptions } from '../../helpers/discord-stage.ts';
 import { tinyPackPath } from '../../helpers/golden.ts';
+import { eventually } from '../../helpers/queue-harness.ts';
+import { TestRedis } from '../../helpers/redis-server.ts';
 
 const stages: Stage[] = [];
 const engines: Engine[] = [];
@@ -240,7 +243,7 @@ describe('the answer', () => {
     expect(shown.present.via).toBe('bot');
     // One call tells that the token is dead; it is never used again.
     expect(stage.server.calls({ route: '/webhooks' }).filter(({ status }) => status === 401)).toHaveLength(1);
-    expect(await readdir(join(stage.folder, 'data', 'discord-tokens'))).toEqual([]);
+    expect(await stage.redis.connect().keys('{kinora}:interaction:*')).toEqual([]);
   });
 
   it.each([
@@ -250,14 +253,13 @@ describe('the answer', () => {
     ['40:00', 'bot'],
   ])('comes in place when the job ends after %s, by the %s', async (age, via) => {
     const stage = await begin({ generate: 'nobody' });
-    const { server, folder } = stage;
+    const { server } = stage;
     const asked = await accepted(stage);
     await stage.stopBot();
     const [minutes = 0, seconds = 0] = age.split(':').map(Number);
     const ageMs = (minutes * 60 + seconds) * 1000;
-    const file = join(folder, 'data', 'discord-tokens', `dc-${asked.id}`);
-    const saved = JSON.parse(await readFile(file, 'utf8'));
-    await writeFile(file, JSON.stringify({ ...saved, expiresAt: saved.expiresAt - ageMs }));
+    const token = `{kinora}:interaction:dc-${asked.id}`;
+    expect(await stage.redis.connect().pexpire(token, tokenLifeMs - ageMs)).toBe(1);
     if (ageMs >= 15 * 60_000) server.expireTokens();
     await stage.startBot();
     await stage.startWorker(stage.clips());
@@ -268,17 +270,20 @@ describe('the answer', () => {
     expect(server.calls({ route: '/webhooks' }).filter(({ status = 0 }) => status >= 400)).toEqual([]);
   });
 
-  it('uses a young token after a restart, which only we may read', async () => {
+  it('uses a young token after a restart, which Redis cannot read', async () => {
     const stage = await begin({ generate: 'nobody' });
     const asked = await accepted(stage, {}, { private: true });
-    const folder = join(stage.folder, 'data', 'discord-tokens');
-    const [file = ''] = await readdir(folder);
-    expect((await stat(join(folder, file))).mode & 0o777).toBe(0o600);
+    const redis = stage.redis.connect();
+    const [key = ''] = await redis.keys('{kinora}:interaction:*');
+    expect(await redis.pttl(key)).toBeGreaterThan(tokenLifeMs / 2);
+    const sealed = Buffer.from((await redis.get(key)) ?? '', 'base64');
+    expect(sealed.length).toBeGreaterThan(asked.token.length);
+    expect(sealed.includes(asked.token)).toBe(false);
     await stage.stopBot();
     await stage.startBot();
     await stage.startWorker(stage.clips());
     expect((await stage.video(asked)).ephemeral).toBe(true);
-    await stage.server.until(async () => (await readdir(folder)).length === 0);
+    await stage.server.until(async () => (await redis.exists(key)) === 0);
     const kept = JSON.stringify(await stage.redis.connect().keys('*'));
     expect(kept).not.toContain(asked.token);
   });
@@ -518,24 +523,32 @@ describe('words', () => {
 });
 
 describe('tokens', () => {
-  it('are forgotten after 14 minutes, on the disk too', async () => {
+  it('of an earlier version are taken over from the disk, once', async ({ onTestFinished }) => {
     const folder = await mkdtemp(join(tmpdir(), 'kinora-tokens-'));
-    const log = createLogger('test', 'silent');
+    const redis = await TestRedis.start();
+    onTestFinished(async () => {
+      await redis.stop();
+      await rm(folder, { recursive: true, force: true });
+    });
     const token = { applicationId: '1', token: 'secret' };
-    const before = new TokenStore(folder, log);
-    await before.start();
-    await before.save('dc-1', token, Date.now() - tokenLifeMs);
-    await before.save('dc-2', token);
-    expect(before.read('dc-1')).toBeUndefined();
-    expect(before.read('dc-2')).toMatchObject(token);
-    before.stop();
+    const write = (name: string, expiresAt: number): Promise<void> =>
+      writeFile(join(folder, name), JSON.stringify({ ...token, expiresAt }));
+    await write('dc-1', Date.now() - 1);
+    await write('dc-2', Date.now() + tokenLifeMs);
     await writeFile(join(folder, 'dc-3'), '{"torn');
-    const after = new TokenStore(folder, log);
-    await after.start();
-    expect(await readdir(folder)).toEqual(['dc-2']);
-    expect(after.read('dc-2')).toMatchObject(token);
-    after.stop();
-    await rm(folder, { recursive: true });
+    const keys = new Keys('t');
+    const log = createLogger('test', 'silent');
+    const store = (secret: string): TokenStore => new TokenStore(redis.failFast(), keys, secret, log);
+    const before = store('of the bot');
+    await before.adopt(folder);
+    expect(existsSync(folder)).toBe(false);
+    expect(await before.read('dc-1')).toBeUndefined();
+    expect(await before.read('dc-2')).toEqual(token);
+    await eventually('the token is kept', async () => (await redis.connect().keys('*')).length === 1);
+    expect(await store('of the bot').read('dc-2')).toEqual(token);
+    expect(await store('of another').read('dc-2')).toBeUndefined();
+    before.forget('dc-2');
+    expect(await store('of the bot').read('dc-2')).toBeUndefined();
   });
 });
 
@@ -694,9 +707,9 @@ describe('commands', () => {
     expect(puts()).toBe(2);
     // As an older version, with other commands, would have left it.
     await stage.stopBot();
-    const file = join(stage.folder, 'data', 'discord-commands.json');
-    const remembered = JSON.parse(await readFile(file, 'utf8'));
-    await writeFile(file, JSON.stringify({ ...remembered, everywhere: 'another' }));
+    const redis = stage.redis.connect();
+    const remembered = JSON.parse((await redis.get('{kinora}:discord:commands')) ?? '');
+    await redis.set('{kinora}:discord:commands', JSON.stringify({ ...remembered, everywhere: 'another' }));
     await stage.startBot();
     await stage.server.until(() => puts() === 3);
     await stage.stopBot();
