@@ -241,6 +241,10 @@ export class Keys {
   get updatesDone(): string {
     return `${this.prefix}:updates:done`;
   }
+  /** String: hash of the key from which the secrets of webhooks are made. */
+  get webhookKey(): string {
+    return `${this.prefix}:webhookkey`;
+  }
   /** String: which bot leads, and how often it has renewed that; see lease.ts. */
   get leader(): string {
     return `${this.prefix}:leader`;

@@ -98,6 +98,12 @@ export class WebPlatform implements ChatPlatform {
     const news = new News();
     await news.start(client);
     const signer = await WebhookSigner.open(path.join(dataFolder, 'webhook.key'));
+    const isAnother = await signer.isAnother(redis, keys).catch(() => false); // asked again at the next start
+    if (isAnother) {
+      log.error(
+        'webhook.key in the data folder is not the one with which the webhooks were made, so their receivers refuse what is sent: copy it from the machine where they were made',
+      );
+    }
     const outgoing = new Outgoing(this.#options.outgoing);
     const sender = new WebhookSender({
       ...{ redis, patient, keys, signer, outgoing, log },

@@ -8,7 +8,9 @@ import { Webhook } from 'standardwebhooks';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { z } from 'zod';
 import { KinoraError } from '../../src/errors.ts';
+import { Keys } from '../../src/queue/keys.ts';
 import { errorSchema } from '../../src/web/problem.ts';
+import { WebhookSigner } from '../../src/web/webhooks/signing.ts';
 import { eventually, timedGenerator } from '../helpers/queue-harness.ts';
 import { WebFixture, type WebPerson } from '../helpers/web-fixture.ts';
 
@@ -93,6 +95,18 @@ it('a receiver verifies the message with the package of the specification, and f
   expect(JSON.stringify(await redis.hgetall('{kinora}:webhooks'))).not.toContain(bytes);
   const key = join(web.folder, 'webhook.key');
   expect([(await readFile(key)).length, (await stat(key)).mode & 0o777]).toEqual([32, 0o600]);
+});
+
+it('a machine with another key notices, while there are webhooks', async () => {
+  const [redis, keys] = [web.redis.failFast(), new Keys()];
+  await subscribe(ann);
+  const isAnother = async (file: string): Promise<boolean> =>
+    await (await WebhookSigner.open(join(web.folder, file))).isAnother(redis, keys);
+  expect(await isAnother('webhook.key')).toBe(false);
+  expect(await isAnother('other.key')).toBe(true);
+  for (const { id } of await list(ann)) await ann.call(`/v1/webhooks/${id}`, { method: 'DELETE' });
+  expect(await isAnother('other.key')).toBe(false);
+  expect(await isAnother('webhook.key')).toBe(false);
 });
 
 it('is told of failures, and only of the own videos', async () => {

@@ -3,8 +3,10 @@
  * (https://github.com/standard-webhooks/standard-webhooks). Every secret is derived from one key in the data folder, so
  * Redis holds none.
  */
-import { createHmac, randomBytes } from 'node:crypto';
+import { createHash, createHmac, randomBytes } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
+import type { Keys } from '../../queue/keys.ts';
+import type { Redis } from '../../queue/redis.ts';
 
 const keyBytes = 32;
 
@@ -23,6 +25,18 @@ export class WebhookSigner {
       },
     );
     return new WebhookSigner(await readFile(file));
+  }
+
+  /**
+   * Whether the webhooks that there are were made with another key: that of another machine, or of one that is gone.
+   */
+  async isAnother(redis: Redis, keys: Keys): Promise<boolean> {
+    const own = createHash('sha256').update(this.#key).digest('hex');
+    const [known, webhooks] = await Promise.all([redis.get(keys.webhookKey), redis.hlen(keys.webhooks)]);
+    if (known === own) return false;
+    if (known !== null && webhooks > 0) return true;
+    await redis.set(keys.webhookKey, own);
+    return false;
   }
 
   /** As it is told to the receiver. */
