@@ -27,6 +27,8 @@ WINDY = "snow snow rain leaves petals fog embers dust steam clouds bubbles".spli
 SCENES = [("things", "deeds"), ("things", "deeds"), ("water", "calm"), ("places", "lights")]
 # Their things may be in a picture and keep still.
 THERE = ["flicker", "sway"]
+# What a prompt may single out as all that moves.
+ONLY = "waves waves sway sway clouds flicker steam fog snow rain".split()
 GRAMMAR_KINDS = {*MOVING_KINDS, "static"}
 # A clause begins with a character of MARKS, first kind * 32 + second kind, each one more than its index, and
 # ends with END.
@@ -120,11 +122,12 @@ class Phrases(Draws):
             "en": MarkedEnglish(self.rng, self.languages["en"]),
             "zh": MarkedChinese(self.rng, self.languages["zh"]),
         }
-        self.tails, self.scenes = (read_table(file) for file in ("wind_tails", "scenes"))
+        self.tails, self.scenes, self.named = (read_table(file) for file in ("wind_tails", "scenes", "named"))
         self.words = common or {name: common_words(name, self.languages[name]) for name in self.names}
         for name, words in self.words.items():
             if name in self.languages:
                 self.languages[name].others = words
+        self.written = {name: written(name) for name in self.names}
         self.resting = {name: resting(language) for name, language in self.languages.items()}
         self.alone = {name: language.vocabulary.alone() for name, language in self.languages.items()}
 
@@ -134,7 +137,10 @@ class Phrases(Draws):
     def caption(self) -> Caption:
         name = self.rng.choices(self.names, self.weights)[0]
         language = self.languages[name]
-        if self.chance(0.02):
+        if self.chance(0.06):
+            text, labels = self.pick(self.written[name])
+            return Caption(name, self.spoiled(text, name), labels, [])
+        if self.chance(0.04):
             return self.noun_alone(language)
         if name in self.grammars and self.chance(0.3):
             motion, labels = self.of_grammar(name)
@@ -145,6 +151,8 @@ class Phrases(Draws):
             text = self.grammars[name].sentence(motion, foreign)
         else:
             text = self.around(motion, language)
+        if self.chance(0.06):
+            text = self.chatted(text, language)
         if not labels and text.strip(" .。!！,，").casefold() in self.alone[name]:
             return self.noun_alone(language)
         text, spans = unmarked(self.spoiled(text, name))
@@ -192,7 +200,11 @@ class Phrases(Draws):
             return self.negated(language)
         if x < 0.32:
             return self.towards(language)
-        if x < 0.63:
+        if x < 0.34:
+            return self.only(language)
+        if x < 0.35:
+            return self.through(language)
+        if x < 0.64:
             kind = self.kinds(1)[0]
             speed = self.speed_of(kind)
             if speed != NORMAL and self.chance(0.1):
@@ -223,7 +235,7 @@ class Phrases(Draws):
             if not language.blank and self.chance(0.3):
                 # What the motion belongs to: 大雪的街道, 大雨の街.
                 return mark(clause, kind) + ("的" if language.name == "zh" else "の") + language.subject()
-            if not language.blank or self.chance(0.15):
+            if not language.blank or self.chance(0.4):
                 return spot + self.pick([language.blank, language.blank, ", "]) + mark(clause, kind)
             return mark(clause, kind) + " " + spot
         if grammar and kind in GRAMMAR_KINDS:
@@ -303,6 +315,30 @@ class Phrases(Draws):
         text = "".join(mark(part, kind) for part, kind in clauses if part)
         return text, {camera: speed, moving: NORMAL}
 
+    def only(self, language: Language) -> tuple[str, Labels]:
+        """What shall move, by name, and nothing else; now and then beside a camera that holds still."""
+        lists = self.named[language.name]
+        kinds = list(dict.fromkeys(self.rng.sample(ONLY, self.pick([1, 2, 2, 3]))))
+        nouns = [mark(self.pick(lists[kind]), kind) for kind in kinds]
+        joint = self.pick(lists["joint"])
+        named = lists["joint"][1].join(nouns[:-1]) + joint + nouns[-1] if len(nouns) > 1 else nouns[0]
+        still = self.chance(0.4)
+        text = self.pick(lists["still" if still else "only"]).replace("{n}", named)
+        labels = dict.fromkeys(kinds, NORMAL)
+        return text, {**labels, "static": NORMAL} if still else labels
+
+    def through(self, language: Language) -> tuple[str, Labels]:
+        """A camera that goes through a weather, which has a speed by its own word alone."""
+        lists = self.named[language.name]
+        camera, speed = self.pick(CAMERA), self.speed()
+        field = self.pick([field for field in lists if field.startswith("through_")])
+        _, kind, *strength = field.split("_")
+        tail = self.pick(lists[field])
+        blank = "" if tail[0] in "、，" else " "
+        level = {"slow": SLOW, "fast": FAST}[strength[0]] if strength else NORMAL
+        text = mark(language.clause(camera, speed), camera) + blank + mark(tail, kind)
+        return text, {camera: speed, kind: level}
+
     def several(self, language: Language) -> tuple[str, Labels]:
         """Two or three kinds, each with its speed or all with one."""
         kinds = self.kinds(2 if self.chance(0.8) else 3)
@@ -381,9 +417,29 @@ class Phrases(Draws):
             result += (separator if self.chance(0.6) else self.pick(breaks)) + part
         return result
 
+    def chatted(self, text: str, language: Language) -> str:
+        """With a word or two of chatter."""
+        lists = self.named[language.name]
+        if self.chance(0.5):
+            text = self.pick(lists["hello"]) + language.blank + text
+        if self.chance(0.6):
+            text += language.blank + self.pick(lists["bye"])
+        return text
+
+    def placed(self, language: Language) -> str:
+        """A thing that is somewhere in the picture."""
+        lists = self.named[language.name]
+        text = self.pick(lists["stands"])
+        for hole, field in (("{n}", "objects"), ("{p}", "where")):
+            while hole in text:
+                text = text.replace(hole, self.pick(lists[field]), 1)
+        return text
+
     def distractor(self, language: Language) -> str:
         if self.chance(0.05):
             language = self.languages[self.pick(self.names)]
+        if self.chance(0.07):
+            return self.placed(language)
         vocabulary = language.vocabulary
         words = self.words.get(language.name) or self.words[self.names[0]]
         x = self.rng.random()
@@ -443,6 +499,20 @@ class Phrases(Draws):
         elif y < 0.24:
             text += " " + " ".join(self.pick(EMOJI) for _ in range(self.rng.randint(1, 3)))
         return text
+
+
+def written(name: str) -> list[tuple[str, Labels]]:
+    """Prompts of wordlists/written/LANG.txt, as people type them, and what they ask for.
+
+    A line is kinds, a tab and the prompt; a kind that is slow ends with "-", one that is fast with "+".
+    """
+    prompts = []
+    for line in (FOLDER / "written" / f"{name}.txt").read_text(encoding="utf-8").splitlines():
+        kinds, _, text = line.partition("\t")
+        speeds = {"-": SLOW, "+": FAST}
+        asked = [kind for kind in kinds.split(",") if kind]
+        prompts.append((text, {kind.rstrip("-+"): speeds.get(kind[-1], NORMAL) for kind in asked}))
+    return prompts
 
 
 def resting(language: Language) -> list[str]:

@@ -67,3 +67,45 @@ def test_what_the_camera_goes_to_has_no_speed_of_the_camera() -> None:
         _, labels = captions.towards(captions.languages["en"])
         camera, moving = labels
         assert camera in phrases.CAMERA and labels[moving] == phrases.NORMAL
+
+
+@pytest.mark.parametrize("name", phrases.LANGUAGES)
+def test_what_alone_shall_move_is_asked_for_by_its_name(name: str) -> None:
+    captions = phrases.Phrases(5, names={name: 1.0})
+    still = 0
+    for _ in range(100):
+        text, labels = captions.only(captions.languages[name])
+        _, spans = phrases.unmarked(text)
+        assert {kind for *_, kinds in spans for kind in kinds} == set(labels) - {"static"}
+        assert set(labels.values()) == {phrases.NORMAL}
+        still += "static" in labels
+    assert 20 < still < 60
+
+
+def test_a_weather_that_a_camera_goes_through_keeps_its_own_speed() -> None:
+    captions = phrases.Phrases(5, names={"de": 1.0})
+    pairs = set()
+    for _ in range(300):
+        text, labels = captions.through(captions.languages["de"])
+        (_, speed), (kind, level) = labels.items()
+        heavy = "dichten" in text or "sturm" in text or "strömend" in text
+        assert heavy == (level == phrases.FAST), text
+        pairs.add((speed, kind))
+    assert {(speed, "fog") for speed in (1, 2, 3)} <= pairs
+
+
+@pytest.mark.parametrize("name", phrases.LANGUAGES)
+def test_what_stands_somewhere_in_the_picture_asks_for_nothing(name: str) -> None:
+    captions = phrases.Phrases(5, names={name: 1.0})
+    placed = [captions.placed(captions.languages[name]) for _ in range(50)]
+    assert all(text and not set(text) & set("{}|") for text in placed)
+    assert all(phrases.unmarked(text)[1] == [] for text in placed)
+
+
+@pytest.mark.parametrize("name", phrases.LANGUAGES)
+def test_written_prompts_ask_for_kinds_that_there_are(name: str) -> None:
+    prompts = phrases.written(name)
+    asked = [labels for _, labels in prompts]
+    assert all(text and set(labels) <= set(KINDS) for text, labels in prompts)
+    assert {} in asked
+    assert {speed for labels in asked for speed in labels.values()} == {1, 2, 3}
