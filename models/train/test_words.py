@@ -191,6 +191,10 @@ def test_training_goes_on_from_what_it_wrote(tmp_path: Path) -> None:
         ("fog", "fog Nebel niebla neblina brouillard туман 霧 雾"),
         ("waves", "waves Wellen olas ondas vagues волны 波 海浪"),
         ("lightning", "lightning Blitze relámpagos éclairs молния 稲妻 闪电"),
+        ("clouds", "clouds Wolken nubes nuvens nuages облака 雲 云 白い雲"),
+        ("waves", "sea Meer mar mer море 海 大海 ocean"),
+        ("dusk", "sunset Sonnenuntergang atardecer закат 日没 日落"),
+        ("flicker", "candle Kerze vela bougie свеча ろうそく 蜡烛"),
         ("zoom-in", "zoom"),
     ],
 )

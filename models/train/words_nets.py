@@ -162,7 +162,7 @@ class MotionHead(nn.Module):
 
 # In nats. A motion that nobody asked for is worse than one that is missed: it must be this much likelier than
 # none. The likeliest of a prompt need not: somebody who writes one word means it.
-DOUBT = 1.5
+DOUBT = 3.0
 
 
 def classes_of(logits: Tensor) -> Tensor:
