@@ -77,7 +77,8 @@ async function play(network: Network, name: string): Promise<{ row: Row; violati
     installation = await Installation.start(network, folder, scenario.clocks, scenario.hasStandby);
     say(`${name}: all hosts serve`);
     const crowd = await Crowd.gather(installation);
-    const own = await scenario.play({ installation, crowd, say });
+    const measures: Record<string, number> = {};
+    const own = await scenario.play({ installation, crowd, say, measures });
     const healedAt = performance.now();
     say('the fault is over');
     await installation.ready();
@@ -87,7 +88,14 @@ async function play(network: Network, name: string): Promise<{ row: Row; violati
     say('all are answered');
     const { violations: broken, ...counts } = await judge(installation, crowd);
     const violations = [...own, ...crowd.troubles, ...broken];
-    const row = { scenario: name, ...counts, readyAfterS, settledAfterS, violations: violations.length };
+    const row = {
+      scenario: name,
+      ...counts,
+      ...measures,
+      readyAfterS,
+      settledAfterS,
+      violations: violations.length,
+    };
     return { row: { ...row, seconds: seconds(startedAt) }, violations };
   } catch (error) {
     return { row: { scenario: name, violations: 1 }, violations: [String(error)] };
