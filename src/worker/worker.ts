@@ -24,6 +24,7 @@ import { type Redis, untilRedisCan } from '../queue/redis.ts';
 import { writeJson } from '../queue/stored-json.ts';
 import { presetCredits } from '../queue/terms.ts';
 import { diedHere, WorkerBeat, workerEntries } from '../queue/worker-registry.ts';
+import { Losses } from './losses.ts';
 import { Reclaimer } from './reclaim.ts';
 import { defaultWorkerSettings, type WorkerSettings } from './settings.ts';
 import { Turns, TurnWorker } from './turns.ts';
@@ -57,8 +58,8 @@ interface Lane {
 interface Current {
   readonly jobId: string;
   readonly controller: AbortController;
-  /** Why it was aborted: cancelled by a person, handed back because this worker ends, or another worker has it. */
-  reason: 'cancelled' | 'handback' | 'taken' | null;
+  /** Why it was aborted: cancelled by a person, handed back because this worker ends, or no longer this worker's. */
+  reason: 'cancelled' | 'handback' | 'lost' | null;
 }
 
 export class JobWorker {
@@ -73,6 +74,7 @@ export class JobWorker {
   readonly #turns: Turns;
   readonly #lanes: readonly Lane[];
   readonly #beat: WorkerBeat;
+  readonly #losses: Losses;
   #unsubscribe: (() => void) | null = null;
   #reclaimTimer: NodeJS.Timeout | null = null;
   #current: Current | null = null;
@@ -103,6 +105,7 @@ export class JobWorker {
     const { device, models, loaded, quietMs } = this.#settings;
     this.#beat = beat ?? new WorkerBeat(redis, keys, device, undefined, { models, loaded, quietMs });
     this.id = this.#beat.id;
+    this.#losses = new Losses(redis, keys, artifacts, this.id);
     this.#turns = new Turns((waiting) => this.#chooseTurn(waiting), this.#onError, quietMs);
     this.#lanes = [undefined, ...models].map((model) => this.#openLane(model));
   }
@@ -204,10 +207,13 @@ export class JobWorker {
   /** Checks the ledger: a message alone does not prove that the job was cancelled. */
   async #obeyCancel(jobId: string): Promise<void> {
     if (this.#current?.jobId !== jobId) return;
-    const entry = await this.#ledger.read(jobId).catch(() => undefined);
-    if (!entry || this.#current?.jobId !== jobId) return;
-    if (this.#isOfAnother(entry)) this.#abort('taken');
-    else if (entry.cancelRequestedBy !== undefined || entry.state === 'cancelled') this.#abort('cancelled');
+    const entry = await this.#ledger.read(jobId).catch(() => null);
+    if (entry === null) return; // Redis is away: nothing is known
+    const loss = await this.#losses.of(jobId, entry);
+    if (this.#current?.jobId !== jobId) return;
+    if (loss) this.#abort('lost');
+    else if (entry && (entry.cancelRequestedBy !== undefined || entry.state === 'cancelled'))
+      this.#abort('cancelled');
   }
 
   async #process(job: Job<QueueData>, token: string | undefined, locks: LockRenewal): Promise<void> {
@@ -264,15 +270,19 @@ export class JobWorker {
 
   /**
    * Makes the video and stores it: at last its record, with which it counts as complete.
-   * @returns undefined where another worker has the job by now: then nothing is stored
+   * @returns undefined where the job is no longer this worker's: then nothing is stored
    */
   async #make(entry: LedgerEntry, signal: AbortSignal): Promise<Artifact | undefined> {
     const { id: jobId } = entry;
     const onProgress = (progress: Progress): void =>
       publishProgress(this.#redis, this.#keys, { type: 'progress', jobId, ...progress });
     return await this.#artifacts.with(jobId, neededFiles(entry.request), async (files, keep) => {
-      const artifact = await this.#generate(entry, files, { signal, onProgress });
-      if (await this.#wasTaken(jobId)) return undefined;
+      const made = this.#generate(entry, files, { signal, onProgress });
+      const artifact = await made.catch(async (error: unknown) => {
+        await this.#wasLost(jobId, files);
+        throw error;
+      });
+      if (await this.#wasLost(jobId, files, artifact)) return undefined;
       await keep('thumbnail');
       await keep('video');
       await this.#artifacts.storeRecord(jobId, artifact);
@@ -330,19 +340,13 @@ export class JobWorker {
     return holder.entry.jobId === id;
   }
 
-  /**
-   * Whether the job was taken from this worker, which was cut off from Redis and counted as dead. Its files are then those
-   * of another worker. Waits for as long as Redis is away.
-   */
-  async #wasTaken(jobId: string): Promise<boolean> {
-    const entry = await untilRedisCan(() => this.#ledger.read(jobId));
-    const isTaken = entry !== undefined && this.#isOfAnother(entry);
-    if (isTaken) this.#log.warn({ jobId }, 'another worker has the job by now; this result is dropped');
-    return isTaken;
-  }
-
-  #isOfAnother({ worker }: LedgerEntry): boolean {
-    return worker !== undefined && worker !== this.id;
+  /** Whether this worker has lost the job meanwhile. Waits for as long as Redis is away. */
+  async #wasLost(jobId: string, files?: JobFiles, artifact?: Artifact): Promise<boolean> {
+    const loss = await this.#losses.of(jobId, await untilRedisCan(() => this.#ledger.read(jobId)));
+    if (!loss) return false;
+    this.#log.warn({ jobId, loss }, 'the job is no longer this worker’s; its result is dropped');
+    if (loss === 'deleted' && files) await this.#losses.uncache(files, artifact);
+    return true;
   }
 
   async #fail(
@@ -359,7 +363,7 @@ export class JobWorker {
       await this.#move(jobId, 'handback');
       throw error;
     }
-    if (reason === 'taken' || (await this.#wasTaken(jobId))) return;
+    if (reason === 'lost' || (await this.#wasLost(jobId))) return;
     // Delayed until now: unlike moveToWait, this wakes another worker.
     if (reason === 'handback') return await this.#handBack(job, token, 0);
     if (reason === 'cancelled') {

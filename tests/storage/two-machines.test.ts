@@ -1,4 +1,5 @@
 /** A bot and a worker that share a Redis and a bucket, and no folder. */
+import { createHash } from 'node:crypto';
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,14 +7,17 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { Housekeeper } from '../../src/bot/upkeep/housekeeping.ts';
 import { KinoraError } from '../../src/errors.ts';
+import { namesOf } from '../../src/inference/forget-entries.ts';
 import { Keys } from '../../src/queue/keys.ts';
 import { Ledger } from '../../src/queue/ledger.ts';
 import { generateQueueOf } from '../../src/queue/models.ts';
 import { OpenUploads } from '../../src/queue/open-uploads.ts';
+import { beginning, UncachedList } from '../../src/queue/uncached.ts';
 import { workerEntries } from '../../src/queue/worker-registry.ts';
 import type { S3Settings } from '../../src/storage/s3-client.ts';
 import { S3Storage } from '../../src/storage/s3-storage.ts';
 import { readMp4Info } from '../../src/video/mp4.ts';
+import type { Generate } from '../../src/worker/worker.ts';
 import { FakeS3 } from '../fakes/s3.ts';
 import { photo, Stage } from '../helpers/discord-stage.ts';
 import { eventually, log, timedGenerator } from '../helpers/queue-harness.ts';
@@ -178,6 +182,51 @@ describe('over the API', () => {
     expect(s3.objects.get(`some/where/${id}/video.mp4`)?.bytes.toString()).toBe('another video');
     expect(keysOf(id)).toEqual(['accepted.json', 'picture', 'video.mp4']);
     expect((await new Ledger(redis, keys).read(id))?.state).toBe('running');
+  });
+
+  it.each(['finishes it', 'still makes it'])(
+    'a worker that was counted as dead, and %s when its person has deleted it, leaves nothing of it',
+    async (when) => {
+      const redis = web.redis.connect();
+      const keys = new Keys();
+      const idle = async (): Promise<boolean> =>
+        [...(await workerEntries(redis, keys)).values()].every(({ entry }) => entry.jobId === null);
+      let hasEnded = false;
+      const settings = { cancelPollMs: when === 'finishes it' ? 600_000 : 20 };
+      const late: Generate = async (entry, files, hooks) => {
+        const artifact = await timedGenerator(10)(entry, files, hooks);
+        // As a bot does it meanwhile.
+        await storage.bot.remove(entry.id);
+        await redis.del(keys.job(entry.id));
+        if (when !== 'finishes it') await eventually('it is stopped', () => hooks.signal.aborted);
+        hasEnded = true;
+        hooks.signal.throwIfAborted();
+        return { ...artifact, pictureKey: 'a'.repeat(64) };
+      };
+      await web.worker(late, undefined, settings);
+      const { id } = await ann.create();
+      await eventually('the end of the late worker', async () => hasEnded && (await idle()));
+      expect(keysOf(id)).toEqual([]);
+      const fileHashes = new Set([createHash('sha256').update(cat).digest('hex')]);
+      const made = { pictureKeys: new Set(['a'.repeat(64)]), videoIds: new Set([`v-${id}`]) };
+      const nothing = { pictureKeys: new Set<string>(), videoIds: new Set<string>() };
+      const { names } = await new UncachedList(redis, keys).after(beginning);
+      expect(names).toEqual(namesOf({ fileHashes, ...(when === 'finishes it' ? made : nothing) }));
+    },
+  );
+
+  it('a worker stores what it made when Redis has lost the job, whose person did not delete it', async () => {
+    const redis = web.redis.connect();
+    let isLost = false;
+    const unaware: Generate = async (entry, files, hooks) => {
+      const artifact = await timedGenerator(10)(entry, files, hooks);
+      if (!isLost) await redis.del(new Keys().job(entry.id));
+      isLost = true;
+      return artifact;
+    };
+    await web.worker(unaware);
+    const { id } = await ann.create();
+    await eventually('its record', () => keysOf(id).includes('artifact.json'));
   });
 
   it('a request is refused with a sentence while the bucket is away, and taken afterwards', async () => {
