@@ -58,10 +58,10 @@ export class UncachedList {
   /** What came behind a position: as much as one read takes. */
   async after({ count, id }: Position): Promise<Uncached> {
     const { uncached, uncachedCount } = this.#keys;
-    // Mostly nothing has come. Alone, it also says why Redis cannot tell now; a transaction says that it was discarded.
-    if (Number(await this.#redis.get(uncachedCount)) === count) {
-      return { names: new Set(), position: { count, id }, isLast: true };
-    }
+    const same: Uncached = { names: new Set(), position: { count, id }, isLast: true };
+    // Mostly nothing has come. Alone, this also says why Redis cannot tell now; a transaction says that it was discarded.
+    const [latest] = entriesSchema.parse(await this.#redis.xrevrange(uncached, '+', '-', 'COUNT', 1));
+    if (latest?.[0] === id) return same;
     const answers = await this.#redis
       .multi()
       .get(uncachedCount)
@@ -69,6 +69,8 @@ export class UncachedList {
       .xrevrange(uncached, '+', '-', 'COUNT', 1)
       .exec();
     const [total, found, [newest]] = replies(answers, answerSchema);
+    // A list without entries has had none for long. One with others is new: Redis lost its data, and as many came again.
+    if (total === count && !newest) return same;
     const [first] = found;
     // Entries have left the list, or it is that of another Redis, or of this one after a loss.
     if (first === undefined || numberOf(first) !== count + 1) {

@@ -145,6 +145,16 @@ it('uses nothing while Redis says that it cannot tell now', async () => {
   }
 });
 
+it('a machine that finds as many entries as before, in a Redis that has lost those, empties its cache, too', async () => {
+  await fill('off', theirs);
+  await list.add(['video-1']);
+  await start('off');
+  await redis.flushall();
+  await list.add(named);
+  await start('off');
+  expect(await entriesOf('off')).toEqual([]);
+});
+
 it('tries again when the disk does not let it', async () => {
   const entry = join(root, 'off', theirs);
   await mkdir(entry, { recursive: true });
