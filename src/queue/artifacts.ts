@@ -15,6 +15,7 @@ import {
   isJobFileName,
   isNoteName,
   isOwnFolder,
+  isTemporaryName,
   type JobFile,
   type JobFiles,
   jobFilesIn,
@@ -310,9 +311,9 @@ export class Artifacts {
     await this.removeLeftovers(jobId, Number.POSITIVE_INFINITY);
   }
 
-  /** Removes temporary files of a process that died while it wrote, if they were last written before `beforeMs`. */
+  /** Removes Kinora's temporary files of a process that died while it wrote, if they were last written before `beforeMs`. */
   async removeLeftovers(jobId: string, beforeMs: number): Promise<number> {
-    return await this.#storage.removeLeftovers(folderOf(jobId), beforeMs);
+    return await this.#storage.removeLeftovers(folderOf(jobId), isTemporaryName, beforeMs);
   }
 
   /** The jobs that have a folder. Whatever else lies beside them is not ours. */

@@ -42,12 +42,12 @@ const ownNames: ReadonlySet<string> = new Set([...Object.values(fileNames), ...O
 /** Names under which one of these is written: those of files put as a whole, and those of the video writer. */
 const temporaryNames = [/^(.+?)(?:\.\d+)?\.(?:part|tmp)$/, /^\.(.+)\.kinora-[^/]*$/];
 
+/** Whether Kinora writes a file under this name before it has its own. */
+export const isTemporaryName = (name: string): boolean =>
+  temporaryNames.some((temporary) => ownNames.has(temporary.exec(name)?.[1] ?? ''));
+
 /** Whether Kinora gives files in the folder of a job, or of an upload, this name. */
-export function isJobFileName(name: string): boolean {
-  return (
-    ownNames.has(name) || temporaryNames.some((temporary) => ownNames.has(temporary.exec(name)?.[1] ?? ''))
-  );
-}
+export const isJobFileName = (name: string): boolean => ownNames.has(name) || isTemporaryName(name);
 
 /** Whether Kinora gives folders such a name: that of a job, or of an upload. Others may do so, too. */
 export const isOwnFolder = (folder: string): boolean => jobIdSchema.safeParse(folder).success;

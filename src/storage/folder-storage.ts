@@ -8,8 +8,6 @@ import { type FreeSpace, freeSpace } from '../disk-space.ts';
 import { asFull } from './full-disk.ts';
 import type { ByteRange, Place, PutWhen, Storage, StoredFile, StoredFolder, WorkingCopy } from './storage.ts';
 
-/** Temporary names of this file, and of the video writer. */
-const temporaryName = /\.(part|tmp)$|^\..*\.kinora-/;
 /** Folders that are looked into at a time. */
 const lookedAtOnce = 32;
 
@@ -117,13 +115,17 @@ export class FolderStorage implements Storage {
     await Promise.all(names.map((name) => rm(this.#path({ folder, name }), { force: true })));
   }
 
-  async removeLeftovers(folder: string, beforeMs: number): Promise<number> {
+  async removeLeftovers(
+    folder: string,
+    isTemporary: (name: string) => boolean,
+    beforeMs: number,
+  ): Promise<number> {
     let removed = 0;
     for (const name of (await unlessAbsent(readdir(this.pathOf(folder)))) ?? []) {
-      if (!temporaryName.test(name)) continue;
+      if (!isTemporary(name)) continue;
       const file = this.#path({ folder, name });
       const entry = await unlessAbsent(stat(file));
-      if (!entry || entry.mtimeMs >= beforeMs) continue;
+      if (!entry?.isFile() || entry.mtimeMs >= beforeMs) continue;
       await rm(file, { force: true });
       removed++;
     }

@@ -270,7 +270,7 @@ export class S3Storage implements Storage {
   }
 
   /** In the bucket there are none. */
-  async removeLeftovers(folder: string, beforeMs: number): Promise<number> {
+  async removeLeftovers(folder: string, _: unknown, beforeMs: number): Promise<number> {
     return await this.#removeCopies((name) => name.startsWith(`${folder}.`), beforeMs);
   }
 

@@ -79,8 +79,8 @@ export interface Storage {
   lookAll(isWanted: (folder: string) => boolean): Promise<StoredFolder[]>;
   /** Removes files of these names, or the whole folder. */
   remove(folder: string, names?: readonly string[]): Promise<void>;
-  /** Removes what processes that died left unfinished, if it was last written before `beforeMs`. */
-  removeLeftovers(folder: string, beforeMs: number): Promise<number>;
+  /** Removes the files of such names, and the working copies, that processes left when they died, if last written before `beforeMs`. */
+  removeLeftovers(folder: string, isTemporary: (name: string) => boolean, beforeMs: number): Promise<number>;
   /**
    * A bucket gives a new folder with copies of those of the named files that there are; a folder gives itself, with all that
    * is in it, and is not made where it is not there.

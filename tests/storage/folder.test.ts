@@ -1,5 +1,5 @@
 /** The storage that is a folder; tests/bot/upkeep/housekeeping.test.ts fills its disk. */
-import { mkdtemp, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
@@ -30,14 +30,17 @@ it('has programs write where the files lie, and removes what they left unfinishe
   await storage.put({ folder: 't-1', name: 'picture' }, 'picture');
   const { path, keep } = await storage.checkOut('t-1');
   expect(path).toBe(join(folder, 't-1'));
-  for (const name of ['video.mp4', '.video.mp4.kinora-5', 'video.mp4.7.part', 'thumbnail.jpg.tmp'])
+  const unfinished = ['.video.mp4.kinora-5', 'video.mp4.7.part', 'thumbnail.jpg.tmp', 'cut.tmp'];
+  const isTemporary = (name: string): boolean => unfinished.includes(name);
+  for (const name of ['video.mp4', 'film.mkv.part', ...unfinished.slice(0, 3)])
     await writeFile(join(path, name), name);
+  await mkdir(join(path, 'cut.tmp')); // none of ours
   await keep('video.mp4');
   const old = new Date(Date.now() - 60_000);
   await utimes(join(path, 'video.mp4.7.part'), old, old);
-  expect(await storage.removeLeftovers('t-1', Date.now() - 30_000)).toBe(1);
-  expect(await storage.removeLeftovers('t-1', Number.POSITIVE_INFINITY)).toBe(2);
+  expect(await storage.removeLeftovers('t-1', isTemporary, Date.now() - 30_000)).toBe(1);
+  expect(await storage.removeLeftovers('t-1', isTemporary, Number.POSITIVE_INFINITY)).toBe(2);
   const { files = [] } = (await storage.look('t-1')) ?? {};
-  expect(files.map(({ name }) => name).sort()).toEqual(['picture', 'video.mp4']);
+  expect(files.map(({ name }) => name).sort()).toEqual(['cut.tmp', 'film.mkv.part', 'picture', 'video.mp4']);
   expect(await readFile(join(path, 'video.mp4'), 'utf8')).toBe('video.mp4');
 });

@@ -254,6 +254,23 @@ describe('temporary files', () => {
   });
 });
 
+describe('what somebody else left in a job’s folder', () => {
+  it('stays, whatever its name, and keeps nobody’s history', async () => {
+    await delivered('old', Date.now() - 50 * day);
+    await client.submit(await harness.request('waits'));
+    const foreign = ['film.mkv.part', 'notes.tmp', 'video.mp4.tmp', 'cut.tmp'].map((name) =>
+      join(folderOf('t-waits'), name),
+    );
+    for (const file of foreign.slice(0, 2)) await writeFile(file, 'not ours');
+    for (const folder of foreign.slice(2)) await mkdir(folder);
+    const then = new Date(Date.now() - 2 * hour);
+    for (const file of foreign) await utimes(file, then, then);
+    expect(await housekeeper().run()).toMatchObject({ leftovers: 0 });
+    for (const file of foreign) expect(existsSync(file)).toBe(true);
+    expect(await harness.server.connect().zrange('{t}:history:test:ann', 0, '-1')).toEqual(['t-waits']);
+  });
+});
+
 describe('a full disk', () => {
   let unmount: (() => void) | null = null;
   afterEach(() => {
