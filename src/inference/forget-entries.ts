@@ -27,12 +27,20 @@ export function namesOf({ pictureKeys, fileHashes, videoIds }: OwnedEntries): Re
  * made of these pictures. Entries of another version go too: no job can use them, and they do not say whose they are.
  * @param named as namesOf, or all entries
  * @returns how many files were removed
- * @throws the file system's error when one cannot be removed
+ * @throws the file system's first error, after all that can be removed is; then another call finds the rest
  */
 export async function forgetEntries(folder: string, named: ReadonlySet<string> | 'all'): Promise<number> {
   const names = (await readdir(folder).catch(() => [])).filter((name) => entryName.test(name));
   const gone = named === 'all' ? names : await findEntries(folder, names, named);
-  for (const name of gone) await rm(path.join(folder, name), { force: true });
+  // Entries about files lead to those of their pictures: they go when nothing has to be found by them any more.
+  const leading = (name: string): boolean => name.startsWith('file-');
+  for (const part of [gone.filter((name) => !leading(name)), gone.filter(leading)]) {
+    const results = await Promise.allSettled(
+      part.map((name) => rm(path.join(folder, name), { force: true })),
+    );
+    const failed = results.find((result) => result.status === 'rejected');
+    if (failed) throw failed.reason;
+  }
   return gone.length;
 }
 

@@ -14,6 +14,8 @@ import { beginning, type Position, positionSchema, type UncachedList } from '../
 
 const fileName = 'forgotten.json';
 const lookEveryMs = 5_000;
+/** Between two attempts at what cannot be removed. */
+const longestPauseMs = 300_000;
 
 export class ForgottenEntries {
   readonly #list: UncachedList;
@@ -22,11 +24,14 @@ export class ForgottenEntries {
   readonly #log: Logger;
   #position: Position | undefined;
   #timer: NodeJS.Timeout | undefined;
-  #isLooking = false;
+  #isStopped = false;
+  /** In a row, and what the last one said. */
+  #failures = 0;
+  #lastError: string | undefined;
 
   /**
    * @param folder of the latent cache's disk tier
-   * @param onForgotten hears what was removed from the disk, and may be in somebody's memory
+   * @param onForgotten hears what was to leave the disk, and may be in somebody's memory, also where the disk keeps it
    */
   constructor(
     list: UncachedList,
@@ -43,26 +48,30 @@ export class ForgottenEntries {
   /** Removes what was deleted until now, and goes on until stop(). What cannot be removed is tried again. */
   async start(everyMs = lookEveryMs): Promise<void> {
     await this.#look();
-    this.#timer = setInterval(() => {
-      if (!this.#isLooking) void this.#look();
-    }, everyMs);
+    if (this.#isStopped) return;
+    const pauseMs = Math.max(everyMs, Math.min(everyMs * 2 ** this.#failures, longestPauseMs));
+    this.#timer = setTimeout(() => void this.start(everyMs), pauseMs);
   }
 
   stop(): void {
-    clearInterval(this.#timer);
+    this.#isStopped = true;
+    clearTimeout(this.#timer);
   }
 
   async #look(): Promise<void> {
-    this.#isLooking = true;
     try {
       while (!(await this.#step()));
+      this.#failures = 0;
+      this.#lastError = undefined;
     } catch (error) {
+      this.#failures++;
+      const err = String(error);
+      if (err === this.#lastError) return;
+      this.#lastError = err;
       this.#log.warn(
-        { err: String(error), folder: this.#folder },
+        { err, folder: this.#folder },
         'what people deleted cannot be removed from the cache now; will try again',
       );
-    } finally {
-      this.#isLooking = false;
     }
   }
 
@@ -72,8 +81,7 @@ export class ForgottenEntries {
     const { names, position, isLast } = await untilRedisCan(() => this.#list.after(before));
     const isNew = names === 'all' || names.size > 0;
     if (isNew) {
-      const removed = await forgetEntries(this.#folder, names);
-      this.#onForgotten(names);
+      const removed = await forgetEntries(this.#folder, names).finally(() => this.#onForgotten(names));
       await this.#writePosition(position);
       this.#log.info({ removed, all: names === 'all' }, 'removed deleted data from the latent cache');
     }
