@@ -300,9 +300,16 @@ export class Artifacts {
   async removeOwn(jobId: string): Promise<void> {
     const names = (await this.look(jobId))?.files.map(({ name }) => name) ?? [];
     if (names.every(isJobFileName)) return await this.remove(jobId);
+    const own = names.filter(isJobFileName);
+    const notes = own.filter(isNoteName);
     // The request first: without the mark of its answer it would be answered again.
-    await this.#storage.remove(folderOf(jobId), [noteNames.accepted]);
-    await this.#storage.remove(folderOf(jobId), names.filter(isJobFileName));
+    if (notes.length > 1) await this.#storage.remove(folderOf(jobId), [noteNames.accepted]);
+    // A note last: without one, what could not be removed would pass for somebody else's.
+    await this.#storage.remove(
+      folderOf(jobId),
+      own.filter((name) => !isNoteName(name)),
+    );
+    await this.#storage.remove(folderOf(jobId), notes);
   }
 
   /** Removes what a job that failed has written, to give its space back at once; its picture stays. */

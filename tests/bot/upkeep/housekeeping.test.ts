@@ -169,6 +169,23 @@ describe('retention', () => {
     expect(await housekeeper().run(now + 100 * day)).toMatchObject({ folders: 0 });
   });
 
+  it('comes back to such a folder when its video could not be removed', async () => {
+    const now = Date.now();
+    const jobId = await delivered('a', now);
+    await harness.artifacts.storeAccepted(await harness.request('a'), now);
+    await harness.artifacts.storeAnswered(jobId, 'delivered');
+    await writeFile(join(folderOf(jobId), '.DS_Store'), 'not ours');
+    const { video } = filesOf(harness.artifacts, jobId);
+    await rm(video);
+    await mkdir(video); // cannot be removed like a file
+    await expect(housekeeper({ budgetBytes: 0 }).run(now)).rejects.toThrow();
+    expect(await harness.artifacts.accepted(jobId)).toBeUndefined();
+    await rm(video, { recursive: true });
+    await writeFile(video, 'video');
+    expect(await housekeeper({ budgetBytes: 0 }).run(now)).toMatchObject({ folders: 1 });
+    expect(await readdir(folderOf(jobId))).toEqual(['.DS_Store']);
+  });
+
   it('leaves a folder that is used again between the look and the removal', async () => {
     await orphan('t-again', 25 * hour);
     class Watched extends Artifacts {
