@@ -44,6 +44,8 @@ const longestPauseMs = 5_000;
 const atOnce = 16;
 /** Age at which a working copy was left by a process that died. */
 const abandonedMs = 86_400_000;
+/** Of a working copy, with its folder. */
+const copyName = /^(.+)\.[0-9a-f-]{36}$/;
 const types: Readonly<Record<string, string>> = {
   '.mp4': 'video/mp4',
   '.jpg': 'image/jpeg',
@@ -76,9 +78,18 @@ export class S3Storage implements Storage {
     }
   }
 
-  /** Removes the working copies that processes of this machine left when they died. */
+  /**
+   * Removes the working copies that processes of this machine left when they died: old ones, and those of folders that are gone
+   * from the bucket, whichever machine removed them.
+   */
   async sweep(): Promise<void> {
     await this.#removeCopies(() => true, Date.now() - abandonedMs);
+    const names = await readdir(this.#workFolder).catch(() => []);
+    const folderOf = (name: string): string | undefined => copyName.exec(name)?.[1];
+    for (const folder of new Set(names.map(folderOf))) {
+      if (folder === undefined || (await this.#hasFiles(folder))) continue;
+      await this.#removeCopies((name) => folderOf(name) === folder, Number.POSITIVE_INFINITY);
+    }
   }
 
   location(folder: string): string {

@@ -241,11 +241,26 @@ describe('a bucket', () => {
     await storage.put(place, 'video');
     const old = await storage.checkOut('t-1', ['video.mp4']);
     await utimes(old.path, 1, 1);
+    await storage.put({ folder: 't-2', name: 'picture' }, 'picture');
     await storage.checkOut('t-2', []);
     await storage.sweep();
     expect(await readdir(join(folder, 'work'))).toEqual([expect.stringMatching(/^t-2\./)]);
     await storage.remove('t-2');
     expect(await readdir(join(folder, 'work'))).toEqual([]);
     expect((await storage.read(place))?.toString()).toBe('video');
+  });
+
+  it('loses the copies on this machine also when another machine removes the folder', async () => {
+    const left = async (): Promise<string[]> => await readdir(join(folder, 'work'));
+    for (const name of ['t-1', 't-1.2']) {
+      await storage.put({ folder: name, name: 'picture' }, 'picture');
+      await storage.checkOut(name, ['picture']); // by a process that is killed
+    }
+    await (await open(join(folder, 'bot'))).remove('t-1');
+    s3.faults.push({ method: 'GET', path: '', times: 3, kind: { status: 503, code: 'SlowDown' } });
+    await expect(storage.sweep()).rejects.toMatchObject({ code: 'STORAGE_FAILED' });
+    expect(await left()).toHaveLength(2); // while the bucket cannot tell
+    await storage.sweep();
+    expect(await left()).toEqual([expect.stringMatching(/^t-1\.2\.[^.]+$/)]);
   });
 });
