@@ -8,7 +8,7 @@
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { lstatSync, readdirSync } from 'node:fs';
-import { mkdir, rm, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { LRUCache } from 'lru-cache';
 import { replaceFile } from '../atomic-file.ts';
@@ -75,6 +75,8 @@ export class LatentCache {
   #misses = 0;
   #diskBytes = 0;
   #writeFailures = 0;
+  /** How often something was forgotten. */
+  #forgets = 0;
   /** Disk operations run one after another. No job waits for them. */
   #diskWork: Promise<void> = Promise.resolve();
 
@@ -144,17 +146,35 @@ export class LatentCache {
     if (this.#diskLimit > 0) this.#enqueue(() => this.#write(key, entry));
   }
 
-  /** Drops from memory what forgetEntries removes from the disk. */
+  /** Drops from memory what forgetEntries has removed from the disk, and what was on its way to either. */
   forget(named: ReadonlySet<string>): void {
     const pictureKeys = [...(this.#memory?.entries() ?? [])].map(
       ([key, { meta }]) => [key, meta?.['pictureKey']] as const,
     );
-    for (const key of entriesOf(named, new Map(pictureKeys))) this.#memory?.delete(key);
+    const gone = entriesOf(named, new Map(pictureKeys));
+    for (const key of gone) this.#memory?.delete(key);
+    this.#forgetOnDisk(new Set([...named, ...gone]));
   }
 
-  /** Drops everything from memory. */
+  /** The same with everything. */
   clear(): void {
     this.#memory?.clear();
+    this.#forgetOnDisk('all');
+  }
+
+  /** What waited to be written, or was, when forgetEntries looked. */
+  #forgetOnDisk(named: ReadonlySet<string> | 'all'): void {
+    this.#forgets++;
+    if (this.#diskLimit === 0) return;
+    this.#enqueue(async () => {
+      try {
+        const names = (await readdir(this.#folder)).filter((name) => entryName.test(name));
+        const known = new Map(names.map((name) => [name, undefined]));
+        for (const name of named === 'all' ? names : entriesOf(named, known)) {
+          await rm(path.join(this.#folder, name), { force: true });
+        }
+      } catch {} // the folder is away, as forgetEntries says
+    });
   }
 
   /** Settles when all entries are on disk, or failed to get there. */
@@ -169,14 +189,15 @@ export class LatentCache {
   async #read(key: string): Promise<CacheEntry | undefined> {
     if (this.#diskLimit === 0) return undefined;
     const file = path.join(this.#folder, key);
+    const forgets = this.#forgets;
     let entry: CacheEntry | undefined;
     try {
       entry = await readEntry(this.#folder, key, this.#diskLimit);
     } catch {
       return undefined; // not there, or the disk is away
     }
-    if (entry) this.#memory?.set(key, entry);
-    else await rm(file, { force: true }).catch(() => {});
+    if (entry && forgets === this.#forgets) this.#memory?.set(key, entry);
+    else if (!entry) await rm(file, { force: true }).catch(() => {});
     return entry;
   }
 

@@ -16,7 +16,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { namesOf } from '../../src/inference/forget-entries.ts';
+import { forgetEntries, namesOf } from '../../src/inference/forget-entries.ts';
 import { type CacheEntry, LatentCache } from '../../src/inference/latent-cache.ts';
 
 let root: string;
@@ -80,6 +80,40 @@ describe('keeps and finds', () => {
     expect(await kept()).toEqual([4, 5, 7]);
     cache.clear();
     expect(await kept()).toEqual([]);
+  });
+
+  describe.each(['named', 'all'])('nothing that was forgotten (%s) while it was', (which) => {
+    const picture = 'a'.repeat(64);
+    const theirs = LatentCache.pictureEntry(picture, 64);
+    const theirFile = LatentCache.fileEntry('f1', 'decoder');
+    const others = which === 'all' ? [] : [LatentCache.pictureEntry('b'.repeat(64), 64)];
+    // The job has no video yet: all that is known of it is its picture's file.
+    const named = namesOf({ pictureKeys: new Set(), fileHashes: new Set(['f1']), videoIds: new Set() });
+    const forget = (cache: LatentCache): void => (which === 'all' ? cache.clear() : cache.forget(named));
+
+    it.each([0, 3])('written, %d turns later', async (turns) => {
+      const cache = open();
+      cache.set(theirFile, { tensors: {}, meta: { pictureKey: picture } });
+      for (const key of [theirs, ...others]) cache.set(key, entryOf(1));
+      for (let turn = 0; turn < turns; turn++) await new Promise(setImmediate);
+      await forgetEntries(folder, named); // as the worker does before the engine hears of it
+      forget(cache);
+      cache.set(keyOf('next'), entryOf(2));
+      await cache.flush();
+      expect((await readdir(folder)).sort()).toEqual([...others, keyOf('next')].sort());
+    });
+
+    it('read', async () => {
+      const before = open();
+      before.set(theirFile, { tensors: {}, meta: { pictureKey: picture } });
+      await before.flush();
+      const cache = open();
+      const reading = cache.get(theirFile);
+      forget(cache);
+      await reading;
+      await rm(path.join(folder, theirFile), { force: true });
+      expect(await cache.get(theirFile)).toBeUndefined();
+    });
   });
 
   it('an entry in memory, bit for bit', async () => {
