@@ -28,7 +28,7 @@ export type Position = z.infer<typeof positionSchema>;
 export const beginning: Position = { count: 0, id: '0-0' };
 
 export interface Uncached {
-  /** `all`: entries were missed, so anything may be among them. */
+  /** `all`: entries were missed or cannot be read, so anything may be among them. */
   readonly names: ReadonlySet<string> | 'all';
   readonly position: Position;
   /** Whether there is nothing behind it. */
@@ -77,9 +77,11 @@ export class UncachedList {
       return { names: 'all', position: { count: total, id: newest?.[0] ?? beginning.id }, isLast: true };
     }
     const last = found.at(-1) ?? first;
-    const names = found.flatMap(([, fields]) => readJson(fields[3] ?? '', namesSchema) ?? []);
+    const lists = found.map(([, fields]) => readJson(fields[3] ?? '', namesSchema));
+    const isReadable = lists.every((list) => list !== undefined);
     const position = { count: numberOf(last), id: last[0] };
-    return { names: new Set(names), position, isLast: position.count === total };
+    const names = isReadable ? new Set(lists.flat()) : 'all';
+    return { names, position, isLast: position.count === total };
   }
 }
 

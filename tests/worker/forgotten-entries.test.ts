@@ -156,6 +156,22 @@ it('a machine that finds as many entries as before, in a Redis that has lost tho
   expect(await entriesOf('off')).toEqual([]);
 });
 
+it('so does one that cannot read an entry', async () => {
+  await fill('off', theirs);
+  await list.add(['video-1']);
+  await redis.xadd(
+    keys.uncached,
+    '*',
+    'n',
+    await redis.incr(keys.uncachedCount),
+    'names',
+    '{"of": "a later version"}',
+  );
+  await list.add(['video-2']);
+  await start('off');
+  expect(await entriesOf('off')).toEqual([]);
+});
+
 it('tries again when the disk does not let it, and does and says meanwhile what it can', async () => {
   const entry = join(root, 'off', theirs);
   const theirFile = LatentCache.fileEntry('f', 'model');
