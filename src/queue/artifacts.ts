@@ -212,7 +212,10 @@ export class Artifacts {
 
   /** Keeps what later jobs need that are made from this one's clip; nothing in a folder that is gone. */
   async storeLatents(jobId: string, latents: Uint8Array): Promise<void> {
-    await this.#storage.put(placeOf(jobId, fileNames.latents), latents, 'beside others');
+    if (!(await this.#storage.put(placeOf(jobId, fileNames.latents), latents, 'beside others'))) return;
+    // A bucket looks first and puts then: meanwhile its person may have deleted their data.
+    const { files = [] } = (await this.look(jobId)) ?? {};
+    if (files.every(({ name }) => name === fileNames.latents)) await this.remove(jobId);
   }
 
   async readLatents(

@@ -267,17 +267,24 @@ export class S3Storage implements Storage {
   }
 
   async remove(folder: string, names?: readonly string[]): Promise<void> {
-    const all = names ?? (await this.look(folder))?.files.map(({ name }) => name) ?? [];
+    const look = async (): Promise<string[]> =>
+      (await this.look(folder))?.files.map(({ name }) => name) ?? [];
+    await this.#delete(folder, names ?? (await look()));
+    if (names) return;
+    await this.#delete(folder, await look()); // what was put there meanwhile
+    await this.#removeCopies((name) => name.startsWith(`${folder}.`), Number.POSITIVE_INFINITY);
+  }
+
+  async #delete(folder: string, names: readonly string[]): Promise<void> {
     // One by one: not every service can remove several at once.
-    for (let at = 0; at < all.length; at += atOnce) {
+    for (let at = 0; at < names.length; at += atOnce) {
       await Promise.all(
-        all.slice(at, at + atOnce).map(async (name) => {
+        names.slice(at, at + atOnce).map(async (name) => {
           const command = new DeleteObjectCommand(this.#object({ folder, name }));
           await this.#try(() => this.#client.send(command));
         }),
       );
     }
-    if (!names) await this.#removeCopies((name) => name.startsWith(`${folder}.`), Number.POSITIVE_INFINITY);
   }
 
   /** In the bucket there are none. */

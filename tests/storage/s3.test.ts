@@ -250,6 +250,30 @@ describe('a bucket', () => {
     expect((await storage.read(place))?.toString()).toBe('video');
   });
 
+  it.each(['before', 'after'])(
+    'keeps no latents of a job whose person deletes it just %s they are put',
+    async (when) => {
+      let looks = 0;
+      class Crossed extends S3Storage {
+        override async look(folder: string): ReturnType<S3Storage['look']> {
+          const found = await super.look(folder);
+          if (when === 'after' && looks++ === 0) await artifacts.storeLatents(folder, mb);
+          return found;
+        }
+        override async put(...put: Parameters<S3Storage['put']>): Promise<boolean> {
+          const isPut = await super.put(...put);
+          if (when === 'before' && put[0].name === 'latents') s3.objects.delete('some/where/t-1/picture');
+          return isPut;
+        }
+      }
+      const artifacts = new Artifacts(new Crossed(s3.settings(join(folder, 'work')), patience));
+      await storage.put({ folder: 't-1', name: 'picture' }, 'picture');
+      if (when === 'before') await artifacts.storeLatents('t-1', mb);
+      else await artifacts.remove('t-1');
+      expect([...s3.objects.keys()]).toEqual([]);
+    },
+  );
+
   it('loses the copies on this machine also when another machine removes the folder', async () => {
     const left = async (): Promise<string[]> => await readdir(join(folder, 'work'));
     for (const name of ['t-1', 't-1.2']) {
