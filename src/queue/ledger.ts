@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
-import { assertKnown, firstContract } from './contract.ts';
+import { assertKnown, contract, firstContract } from './contract.ts';
 import { placesOfJob, runJobScript } from './job-scripts.ts';
 import {
   type Artifact,
@@ -228,7 +228,10 @@ export class Ledger {
   ): Promise<string | undefined> {
     const ready = models.filter((model) => loaded.has(model));
     const names = (some: readonly (string | undefined)[]) => some.map((model) => model ?? '');
-    const ask = JSON.stringify({ models: names(models), loaded: names(ready), most: mostPassedOver });
+    const ask = JSON.stringify({
+      ...{ models: names(models), loaded: names(ready), most: mostPassedOver },
+      reads: contract,
+    });
     return models[z.int().parse(await runScript(this.#redis, 'turn', this.keys, {}, [ask])) - 1];
   }
 

@@ -1,6 +1,7 @@
 /** From which model's jobs a worker takes the next one: fair first, then what is loaded, and nobody waits for ever. */
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { contract } from '../../src/queue/contract.ts';
 import { Keys } from '../../src/queue/keys.ts';
 import { Ledger, mostPassedOver } from '../../src/queue/ledger.ts';
 import { TestRedis } from '../helpers/redis-server.ts';
@@ -114,6 +115,23 @@ it('does not let somebody with much to do pass a newcomer', async () => {
   await take(['a', 'b'], ['a']);
   const newcomer = await admit('test:new', 'b');
   expect((await take(['a', 'b'], ['a']))?.job.id).toBe(newcomer);
+});
+
+it('gives no turn to jobs of a later version, and lets them pass nobody', async () => {
+  await redis.flushall();
+  const keys = new Keys('t');
+  const later = [await admit('test:ann', 'a'), await admit('test:bob', 'a')];
+  for (const id of later) await redis.hset(keys.job(id), 'contract', contract + 1);
+  await admit('test:cat', 'b');
+  const last = await admit('test:dan', 'a');
+  expect(await ledger.turnOf(['a', 'b'], new Set())).toBe('b');
+  for (let n = 0; n <= mostPassedOver; n++) {
+    expect(await ledger.turnOf(['a', 'b'], new Set(['b']))).toBe('b');
+  }
+  expect(await redis.hget(keys.job(later[0] ?? ''), 'passed')).toBeNull();
+  expect(await ledger.turnOf(['a'], new Set())).toBe('a');
+  await ledger.transition(last, 'start', 1);
+  expect(await ledger.turnOf(['a'], new Set())).toBeUndefined();
 });
 
 it('does not wait for jobs that other workers have the models for', async () => {
