@@ -30,7 +30,7 @@ import {
   outcomeSchema,
   storedRequestSchema,
 } from './jobs.ts';
-import { readUnlessNewer, writeJson } from './stored-json.ts';
+import { readOfAny, readUnlessNewer, writeJson } from './stored-json.ts';
 import { isUpload, Uploads } from './uploads.ts';
 
 /** What lies in the folder of one job. */
@@ -46,6 +46,12 @@ export interface JobFolder {
 }
 
 const acceptedSchema = z.object({ acceptedAt: z.number(), request: storedRequestSchema });
+/** Of a record of any contract: whose the job is, since when. */
+const ownerSchema = acceptedSchema
+  .pick({ acceptedAt: true })
+  .extend({ request: z.object({ userKey: z.string() }) });
+/** Of a record of any contract: by what the caches name what they keep of a video. */
+export const traceSchema = artifactSchema.pick({ videoId: true, pictureKey: true }).partial();
 /** A request as it was accepted, and when. */
 export type Accepted = z.output<typeof acceptedSchema>;
 const answeredSchema = z.object({ outcome: outcomeSchema });
@@ -250,6 +256,17 @@ export class Artifacts {
     return await this.#readNote(jobId, noteNames.accepted, acceptedSchema);
   }
 
+  /** Whose a job is, for who removes what belongs to somebody. */
+  async owner(jobId: string): Promise<{ readonly userKey: string; readonly acceptedAt: number } | undefined> {
+    const note = readOfAny(await this.#noteText(jobId, noteNames.accepted), ownerSchema);
+    return note && { userKey: note.request.userKey, acceptedAt: note.acceptedAt };
+  }
+
+  /** What the caches keep of a video, for the same. */
+  async trace(jobId: string): Promise<z.infer<typeof traceSchema> | undefined> {
+    return readOfAny(await this.#noteText(jobId, noteNames.record), traceSchema);
+  }
+
   /** The request of a job that was accepted and not answered. */
   async owed(jobId: string): Promise<Accepted | undefined> {
     if ((await this.answered(jobId)) !== undefined) return undefined;
@@ -270,8 +287,11 @@ export class Artifacts {
   }
 
   async #readNote<T>(jobId: string, name: string, schema: z.ZodType<T>): Promise<T | undefined> {
-    const text = (await this.#storage.read(placeOf(jobId, name)))?.toString() ?? '';
-    return readUnlessNewer(text, schema);
+    return readUnlessNewer(await this.#noteText(jobId, name), schema);
+  }
+
+  async #noteText(jobId: string, name: string): Promise<string> {
+    return (await this.#storage.read(placeOf(jobId, name)))?.toString() ?? '';
   }
 
   /** Marks the video as complete. Written last: whoever sees the record may use the video. */

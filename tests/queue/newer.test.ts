@@ -6,10 +6,12 @@ import { Queue } from 'bullmq';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { forgetUser } from '../../src/bot/upkeep/forget.ts';
 import { Reconciler } from '../../src/bot/upkeep/reconcile.ts';
+import { namesOf } from '../../src/inference/forget-entries.ts';
 import type { JobClient } from '../../src/queue/client.ts';
 import { contract, NewerRecord } from '../../src/queue/contract.ts';
 import { Profiles } from '../../src/queue/profiles.ts';
 import { Sessions } from '../../src/queue/sessions.ts';
+import { beginning, UncachedList } from '../../src/queue/uncached.ts';
 import { Webhooks } from '../../src/queue/webhooks.ts';
 import { workerEntries } from '../../src/queue/worker-registry.ts';
 import { copyWithContract } from '../helpers/other-version.ts';
@@ -96,7 +98,14 @@ describe('in the queue', () => {
 
   it('who wants their data deleted is forgotten all the same', async () => {
     await submitNewer('a');
-    await writeFile(join(harness.folder, 'jobs', 't-a', 'artifact.json'), `{"contract":${later}}`);
+    await submitNewer('lost');
+    // Only its folder knows of it.
+    await client.drop('t-lost');
+    await client.ledger.remove('t-lost', 'test:ann');
+    const record = `{"contract":${later},"videoId":"in-folder"}`;
+    await writeFile(join(harness.folder, 'jobs', 't-a', 'artifact.json'), record);
+    const trace = `{"contract":${later},"videoId":"in-redis","pictureKey":"seen"}`;
+    await harness.server.connect().hset(harness.keys.job('t-a'), 'artifact', trace);
     const tools = {
       ...{ redis: harness.server.failFast(), client, artifacts: harness.artifacts, log },
       ...{ cacheFolder: join(harness.folder, 'cache'), day: () => '2026-11-21' },
@@ -108,7 +117,11 @@ describe('in the queue', () => {
     for (const key of [harness.keys.apiKeys, harness.keys.webhooks]) {
       await redis.hset(key, 'theirs', theirs, 'others', others);
     }
-    expect(await forgetUser('test:ann', tools)).toMatchObject({ jobs: 1, unfinished: [] });
+    expect(await forgetUser('test:ann', tools)).toMatchObject({ jobs: 2, unfinished: [] });
+    const told = await new UncachedList(redis, harness.keys).after(beginning);
+    const videoIds = new Set(['in-folder', 'in-redis']);
+    const named = namesOf({ pictureKeys: new Set(['seen']), fileHashes: new Set(), videoIds });
+    expect([...told.names]).toEqual(expect.arrayContaining([...named]));
     for (const key of [harness.keys.apiKeys, harness.keys.webhooks]) {
       expect(await redis.hkeys(key)).toEqual(['others']);
     }

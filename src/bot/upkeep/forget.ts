@@ -16,9 +16,8 @@ import { z } from 'zod';
 import { forgetEntries, namesOf } from '../../inference/forget-entries.ts';
 import type { Logger } from '../../log.ts';
 import { ApiKeys } from '../../queue/api-keys.ts';
-import type { Artifacts } from '../../queue/artifacts.ts';
+import { type Artifacts, traceSchema } from '../../queue/artifacts.ts';
 import type { JobClient } from '../../queue/client.ts';
-import { skipNewer } from '../../queue/contract.ts';
 import { deliverQueueName } from '../../queue/jobs.ts';
 import { SharedLog } from '../../queue/live-log.ts';
 import { generateQueues } from '../../queue/models.ts';
@@ -28,6 +27,7 @@ import { rewriteWithoutForgotten } from '../../queue/rewrite.ts';
 import { runScript } from '../../queue/scripts.ts';
 import { Sessions } from '../../queue/sessions.ts';
 import { SignInLinks } from '../../queue/sign-in-links.ts';
+import { readOfAny } from '../../queue/stored-json.ts';
 import { UncachedList } from '../../queue/uncached.ts';
 import { Webhooks, webhookQueueName } from '../../queue/webhooks.ts';
 import { workerEntries } from '../../queue/worker-registry.ts';
@@ -168,8 +168,8 @@ class Forgetting {
     const { artifacts } = this.#tools;
     const ids = await artifacts.jobIds();
     const look = async (id: string): Promise<void> => {
-      const accepted = await artifacts.accepted(id).catch(skipNewer);
-      const isTheirs = accepted?.request.userKey === this.#userKey && accepted.acceptedAt <= this.#wishedAt;
+      const owner = await artifacts.owner(id);
+      const isTheirs = owner?.userKey === this.#userKey && owner.acceptedAt <= this.#wishedAt;
       if (isTheirs) this.#inFolders.add(id);
     };
     for (let at = 0; at < ids.length; at += readAtOnce) {
@@ -216,11 +216,11 @@ class Forgetting {
   }
 
   async #findCacheEntries(jobId: string): Promise<void> {
-    const { artifacts, client } = this.#tools;
-    const entry = await client.ledger.read(jobId).catch(() => undefined); // of a version that this one cannot read
-    for (const artifact of [entry?.artifact, await artifacts.readRecord(jobId).catch(skipNewer)]) {
-      if (artifact) this.#videoIds.add(artifact.videoId);
-      if (artifact?.pictureKey !== undefined) this.#pictureKeys.add(artifact.pictureKey);
+    const { redis, artifacts, client } = this.#tools;
+    const inLedger = (await redis.hget(client.keys.job(jobId), 'artifact')) ?? '';
+    for (const trace of [readOfAny(inLedger, traceSchema), await artifacts.trace(jobId)]) {
+      if (trace?.videoId !== undefined) this.#videoIds.add(trace.videoId);
+      if (trace?.pictureKey !== undefined) this.#pictureKeys.add(trace.pictureKey);
     }
     // A job without a video left its trace in the entry of its picture's file, if it came that far.
     const picture = await artifacts.readImage(jobId);
