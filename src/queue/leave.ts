@@ -5,7 +5,9 @@ import { NewerRecord } from './contract.ts';
 import { untilRedisCan } from './redis.ts';
 
 /** After which a process takes such a job in hand again; if it is newer itself, it serves it. */
-const pauseMs = 5_000;
+const pauseMs = { least: 5_000, most: 60_000 };
+/** Many that wait for long would keep a worker from its own jobs. */
+const pausePerAge = 0.1;
 /** One line for all that wait, not one for each and every look. */
 const tellEveryMs = 60_000;
 
@@ -36,7 +38,9 @@ export async function leavingNewer(
   } catch (error) {
     if (!(error instanceof NewerRecord)) throw error;
     tellOfNewer(log, job.id ?? '');
-    await untilRedisCan(() => job.moveToDelayed(Date.now() + pauseMs, token));
+    const now = Date.now();
+    const pause = Math.min(pauseMs.most, Math.max(pauseMs.least, (now - job.timestamp) * pausePerAge));
+    await untilRedisCan(() => job.moveToDelayed(now + Math.round(pause), token));
     throw new DelayedError();
   }
 }
