@@ -84,7 +84,10 @@ export async function runBot(config: Config): Promise<void> {
   }, 0);
 }
 
-/** Waits for Redis. A bot that stands by refuses what one that leads would refuse. */
+/**
+ * Waits for Redis. A bot that stands by refuses at its start what one that leads would refuse; startBot asks again, since
+ * Redis may have changed until it leads.
+ */
 async function assertUsable(address: RedisAddress, log: Logger): Promise<void> {
   const redis = connectRedis(address, 'patient', (error) => log.warn({ err: error.message }, 'redis'));
   try {
