@@ -255,7 +255,7 @@ export class JobWorker {
       // The disk may have filled since, and every attempt takes as long as the video.
       if (await this.#artifacts.almostFull()) throw new KinoraError('DISK_FULL', 'The disk is full.');
       const artifact = await this.#make(entry, current.controller.signal);
-      if (!artifact) return;
+      if (!artifact) return await this.#giveUp(job, token);
       await this.#finish(entry, artifact);
       this.#settings.onMade(jobId, artifact);
       await this.#recordTimes(entry, artifact, performance.now() - startedAt).catch(() => {}); // an estimate
@@ -330,6 +330,15 @@ export class JobWorker {
   }
 
   /**
+   * Lets go of a job that this worker has lost. Where BullMQ still counts it as this one's, it would take it for made; so it
+   * goes back, for the case that nobody else makes it.
+   */
+  async #giveUp(job: Job<QueueData>, token: string | undefined): Promise<never> {
+    await job.moveToDelayed(Date.now() + madeElsewhereWaitMs, token).catch(() => {}); // it is another one's
+    throw new DelayedError();
+  }
+
+  /**
    * Whether another worker that lives has the job. Its lock ends early where Redis's clock jumps, as on a machine that
    * slept, and BullMQ then hands the job out again.
    */
@@ -363,7 +372,8 @@ export class JobWorker {
       await this.#move(jobId, 'handback');
       throw error;
     }
-    if (reason === 'lost' || (await this.#wasLost(jobId))) return;
+    if (error instanceof DelayedError) throw error; // it was given up already
+    if (reason === 'lost' || (await this.#wasLost(jobId))) return await this.#giveUp(job, token);
     // Delayed until now: unlike moveToWait, this wakes another worker.
     if (reason === 'handback') return await this.#handBack(job, token, 0);
     if (reason === 'cancelled') {

@@ -229,6 +229,21 @@ describe('over the API', () => {
     await eventually('its record', () => keysOf(id).includes('artifact.json'));
   });
 
+  it('a worker that lost its job to one that then died makes it after all', async () => {
+    const ledger = new Ledger(web.redis.connect(), new Keys());
+    let runs = 0;
+    await web.worker(async (entry, files, hooks) => {
+      const artifact = await timedGenerator(10)(entry, files, hooks);
+      runs++;
+      // BullMQ has not handed the job to that one.
+      if (runs === 1) await ledger.transition(entry.id, 'start', undefined, { worker: 'another' });
+      return artifact;
+    });
+    const { id } = await ann.create();
+    await eventually('the video', async () => (await ledger.read(id))?.artifact !== undefined);
+    expect(runs).toBe(2);
+  });
+
   it('a request is refused with a sentence while the bucket is away, and taken afterwards', async () => {
     s3.faults.push({ method: 'PUT', times: 3, kind: { status: 500, code: 'InternalError' } });
     const refused = await ann.post({ prompt: 'zoom in' });
