@@ -38,8 +38,9 @@ export async function announcePage(
   while (!(await answers(health, signal))) await sleep(askEveryMs, undefined, { signal });
   const { origin } = pageAddress(config, port);
   if (isKept()) {
+    const where = place === 'image' ? 'in this container' : "as this process's user";
     process.stderr.write(
-      `The page is at ${origin}; "${calledAs('sign-in')}"${place === 'image' ? ', run in this container,' : ''} prints a link for you, the owner.\n`,
+      `The page is at ${origin}; "${calledAs('sign-in')}", run ${where}, prints a link for you, the owner.\n`,
     );
     return;
   }
@@ -58,8 +59,9 @@ async function answers(url: string, signal: AbortSignal): Promise<boolean> {
   );
 }
 
-/** Whether what is printed stays in a file, in the journal of systemd, or in the log of a container: others may read those. */
-function isKept(): boolean {
-  if (process.env['JOURNAL_STREAM'] !== undefined || fstatSync(1).isFile()) return true;
-  return place === 'image' && !process.stdout.isTTY;
-}
+/**
+ * Whether what is printed stays in a file, in the journal of systemd, or in the log of a container, which has that of a
+ * terminal, too: others may read those.
+ */
+const isKept = (): boolean =>
+  place === 'image' || process.env['JOURNAL_STREAM'] !== undefined || fstatSync(1).isFile();

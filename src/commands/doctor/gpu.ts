@@ -10,6 +10,7 @@ import {
   type CudaPlaces,
   cudaMajorOf,
   cudaPlaces,
+  cudaRemedy,
   driverLibrary,
   installedCuda,
   isOfVersion,
@@ -32,7 +33,7 @@ const scarceBytes = 6 * 1024 ** 3;
 /** A pack below this size fits any GPU. */
 const largePackBytes = 1024 ** 3;
 
-const setupRemedy = `Run "${calledAs('setup-cuda')}".`;
+const setupRemedy = `${cudaRemedy.slice(0, 1).toUpperCase()}${cudaRemedy.slice(1)}.`;
 const gibibytes = (bytes: number): string => `${(bytes / 1024 ** 3).toFixed(1)} GiB`;
 
 /**

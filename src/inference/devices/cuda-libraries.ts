@@ -22,7 +22,7 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { z } from 'zod';
 import { calledAs } from '../../called-as.ts';
-import { homeFolder } from '../../home.ts';
+import { homeFolder, place } from '../../home.ts';
 import { programEnvironment } from '../../program-environment.ts';
 import { neededLibraries } from './elf.ts';
 
@@ -43,6 +43,12 @@ const openedLater: Readonly<Record<number, readonly string[]>> = {
 
 /** Part of NVIDIA's driver only. */
 export const driverLibrary = 'libcuda.so.1';
+
+/** What to do where something of CUDA is missing: the image without it cannot be added to. */
+export const cudaRemedy =
+  place === 'image'
+    ? 'use the image for GPUs: docker compose --profile gpu up -d'
+    : `run "${calledAs('setup-cuda')}"`;
 
 const installedSchema = z.object({
   /** Version of onnxruntime-node that the providers belong to. */
@@ -232,8 +238,8 @@ export function whatIsMissing(
       return `onnxruntime-node has no ${device} for ${process.platform}-${process.arch}`;
     }
     return other
-      ? `its libraries are for onnxruntime-node ${other}, but ${places.runtime.version} is installed; run "${calledAs('setup-cuda')}" again`
-      : `the runtime's CUDA library is not installed; "${calledAs('setup-cuda')}" brings it`;
+      ? `its libraries are for onnxruntime-node ${other}, but ${places.runtime.version} is installed; ${cudaRemedy}`
+      : `the runtime's CUDA library is not installed; ${cudaRemedy}`;
   }
   let missing: string[];
   try {
@@ -250,5 +256,5 @@ export function whatIsMissing(
   const names = missing.join(', ');
   return missing.every((name) => /^libnv(infer|onnxparser)/.test(name))
     ? `TensorRT is not installed (there is no ${names})`
-    : `CUDA is not complete (there is no ${names}); "${calledAs('setup-cuda')}" brings it`;
+    : `CUDA is not complete (there is no ${names}); ${cudaRemedy}`;
 }
