@@ -221,7 +221,8 @@ export class Artifacts {
     if (!(await this.#storage.put(placeOf(jobId, fileNames.latents), latents, 'beside others'))) return;
     // A bucket looks first and puts then: meanwhile its person may have deleted their data.
     const { files = [] } = (await this.look(jobId)) ?? {};
-    if (files.every(({ name }) => name === fileNames.latents)) await this.remove(jobId);
+    const isAlone = files.length > 0 && files.every(({ name }) => name === fileNames.latents);
+    if (isAlone) await this.remove(jobId);
   }
 
   async readLatents(

@@ -62,6 +62,10 @@ export function isPassing(error: unknown): boolean {
   return status === 0 || status === 409 || status === 429 || status >= 500 || passingCodes.has(codeOf(error));
 }
 
+/** @param what came instead, such as "status 404" */
+export const wrongAnswer = (what: string): KinoraError =>
+  new KinoraError('STORAGE_FAILED', `The storage does not answer as it should (${what}).`);
+
 /** @param bucket its name, for the sentence */
 export function toKinoraError(error: unknown, bucket: string): KinoraError {
   if (error instanceof KinoraError) return error;
@@ -94,6 +98,5 @@ export function toKinoraError(error: unknown, bucket: string): KinoraError {
       `The storage does not let Kinora use the bucket ${bucket}.`,
       'Its keys must allow to list the bucket, and to get, put and delete objects.',
     );
-  const what = status === 0 ? code || 'no answer' : `status ${status}`;
-  return failed(`The storage does not answer as it should (${what}).`);
+  return wrongAnswer(status === 0 ? code || 'no answer' : `status ${status}`);
 }

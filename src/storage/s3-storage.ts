@@ -25,7 +25,7 @@ import { type FreeSpace, freeSpace } from '../disk-space.ts';
 import { retry } from '../retry.ts';
 import { asFull } from './full-disk.ts';
 import { type S3Patience, type S3Settings, s3Client } from './s3-client.ts';
-import { isAbsent, isConflict, isPassing, isThereAlready, toKinoraError } from './s3-errors.ts';
+import { isAbsent, isConflict, isPassing, isThereAlready, toKinoraError, wrongAnswer } from './s3-errors.ts';
 import { s3Links } from './s3-links.ts';
 import type {
   ByteRange,
@@ -255,14 +255,16 @@ export class S3Storage implements Storage {
     do {
       const options = { Bucket, Prefix: root + prefix, Delimiter, MaxKeys, ContinuationToken };
       const page = await this.#try(() => this.#client.send(new ListObjectsV2Command(options)));
-      const files = (page?.Contents ?? []).map(({ Key = '', Size = 0, LastModified }) => ({
+      // Nothing is absent where something is listed: a proxy may have answered while the service was down.
+      if (!page) throw wrongAnswer('status 404');
+      const files = (page.Contents ?? []).map(({ Key = '', Size = 0, LastModified }) => ({
         path: Key.slice(root.length),
         bytes: Size,
         modifiedMs: LastModified?.getTime() ?? 0,
       }));
-      const folders = (page?.CommonPrefixes ?? []).map(({ Prefix = '' }) => Prefix.slice(root.length, -1));
+      const folders = (page.CommonPrefixes ?? []).map(({ Prefix = '' }) => Prefix.slice(root.length, -1));
       yield { files, folders };
-      ContinuationToken = page?.NextContinuationToken;
+      ContinuationToken = page.NextContinuationToken;
     } while (ContinuationToken !== undefined);
   }
 

@@ -26,6 +26,7 @@ export interface Fault {
     | 'put, with its answer lost'
     | 'silent'
     | 'silent in the middle of the download'
+    | 'not found, says a proxy'
     | { readonly status: number; readonly code: string };
 }
 
@@ -120,6 +121,10 @@ export class FakeS3 {
       return;
     }
     const body = await buffer(request);
+    if (kind === 'not found, says a proxy') {
+      response.writeHead(404, { 'content-type': 'text/plain' }).end('404 page not found\n');
+      return;
+    }
     if (typeof kind === 'object') throw new S3Error(kind.status, kind.code);
     this.#check(request, url, body);
     const [, bucket, ...rest] = decodeURIComponent(url.pathname).split('/');

@@ -124,6 +124,22 @@ describe('a bucket', () => {
     await expect(storage.put(place, 'video')).rejects.toMatchObject({ code: 'STORAGE_FAILED' });
   });
 
+  it('does not take "not found" for an empty list', async () => {
+    await storage.put(place, 'video');
+    const { path } = await storage.checkOut('t-1', []);
+    const asked = [
+      () => storage.folders(),
+      () => storage.look('t-1'),
+      () => storage.put({ folder: 't-1', name: 'latents' }, 'latents', 'beside others'),
+      () => storage.sweep(),
+    ];
+    for (const ask of asked) {
+      s3.faults.push({ method: 'GET', path: '', times: 1, kind: 'not found, says a proxy' });
+      await expect(ask()).rejects.toThrow('does not answer as it should (status 404)');
+    }
+    expect(await readdir(path)).toEqual([]); // it is still there
+  });
+
   it('ends the connection of a stream that nobody reads', async () => {
     const own = await FakeS3.start();
     try {
