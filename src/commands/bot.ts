@@ -16,7 +16,7 @@ import { findFfmpeg } from '../video/ffmpeg-path.ts';
 import { assertSomeChat, platformsOf } from './chats.ts';
 import { choosePack } from './packs.ts';
 import { endRequested, metricsProbe, prepareDataFolder, serve, sharedRedis } from './process.ts';
-import { openStorage } from './storage.ts';
+import { openServedStorage } from './storage.ts';
 
 /** Of a bot that does not lead any more: whatever keeps the process running starts it again, and it stands by. */
 const lostExitCode = 1;
@@ -49,7 +49,7 @@ export async function runBot(config: Config): Promise<void> {
       config.models.map((name) => choosePack(config, name).catch(() => undefined)),
     );
     const models = new Models(own.flatMap((pack) => (pack ? [pack.manifest] : [])));
-    const storage = await openStorage(config);
+    const storage = await openServedStorage(config, log);
     const platforms = await platformsOf(config, address, () => lease.mayAct(), log);
     let isServing = false;
     // One that is asked to end while it starts is given half a second: nothing that asks the lease acts from here on.

@@ -23,7 +23,7 @@ import { JobWorker } from '../worker/worker.ts';
 import { startEngine } from './engines.ts';
 import { assertShortcuts, choosePacks, deviceCandidates } from './packs.ts';
 import { metricsProbe, prepareDataFolder, serve, sharedRedis } from './process.ts';
-import { openStorage } from './storage.ts';
+import { openServedStorage } from './storage.ts';
 
 /** No video is begun, and what was accepted waits, when less is free than this share of what requests must leave free. */
 const roomForVideo = 1 / 8;
@@ -98,7 +98,8 @@ export async function runWorker(config: Config): Promise<void> {
       `The model${packs.length > 1 ? 's' : ''} ${names} run${packs.length > 1 ? '' : 's'} on ${choice}.\n`,
     );
     const generate = vitals.measured(engineGenerate(engine, packs, config.metadata, config.shortcuts));
-    const artifacts = new Artifacts(await openStorage(config), config.jobFiles.minFreeBytes * roomForVideo);
+    const storage = await openServedStorage(config, log);
+    const artifacts = new Artifacts(storage, config.jobFiles.minFreeBytes * roomForVideo);
     const latents = new TravellingLatents(artifacts, config.cacheFolder, log);
     const worker = new JobWorker(
       redis,

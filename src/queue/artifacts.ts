@@ -64,7 +64,7 @@ export const keptFiles = ['video', 'thumbnail', 'smooth', 'loop'] as const;
 /** Files of a job on this machine, until close(). */
 export interface OpenFiles {
   readonly files: JobFiles;
-  /** Stores a file, if it was written there. */
+  /** Stores a file that was written there. */
   keep(file: JobFile): Promise<void>;
   close(): Promise<void>;
 }

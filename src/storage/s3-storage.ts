@@ -22,6 +22,7 @@ import {
 } from '@aws-sdk/client-s3';
 import { withDeadline } from '../deadline.ts';
 import { type FreeSpace, freeSpace } from '../disk-space.ts';
+import { KinoraError } from '../errors.ts';
 import { retry } from '../retry.ts';
 import { asFull } from './full-disk.ts';
 import { type S3Patience, type S3Settings, s3Client } from './s3-client.ts';
@@ -44,8 +45,8 @@ const longestPauseMs = 5_000;
 const atOnce = 16;
 /** Age at which a working copy was left by a process that died. */
 const abandonedMs = 86_400_000;
-/** Of a working copy, with its folder. */
-const copyName = /^(.+)\.[0-9a-f-]{36}$/;
+/** Folder of a working copy, by its name. */
+const folderOf = (copy: string): string | undefined => /^(.+)\.[0-9a-f-]{36}$/.exec(copy)?.[1];
 const types: Readonly<Record<string, string>> = {
   '.mp4': 'video/mp4',
   '.jpg': 'image/jpeg',
@@ -60,6 +61,7 @@ export class S3Storage implements Storage {
   readonly #settings: S3Settings;
   readonly #workFolder: string;
   readonly #patience: S3Patience;
+  #hasSwept = false;
 
   constructor(settings: S3Settings, patience: Partial<S3Patience> = {}) {
     this.#settings = settings;
@@ -79,17 +81,26 @@ export class S3Storage implements Storage {
   }
 
   /**
-   * Removes the working copies that processes of this machine left when they died: old ones, and those of folders that are gone
-   * from the bucket, whichever machine removed them.
+   * Removes the working copies that processes of this machine left when they died: those of folders that are gone from this
+   * bucket, whichever machine removed them, and the first time old ones as well. Copies of another bucket look as if theirs were
+   * gone, so only what serves this one sweeps.
+   * @throws the first error, behind everything that could be removed
    */
   async sweep(): Promise<void> {
-    await this.#removeCopies(() => true, Date.now() - abandonedMs);
-    const names = await readdir(this.#workFolder).catch(() => []);
-    const folderOf = (name: string): string | undefined => copyName.exec(name)?.[1];
-    for (const folder of new Set(names.map(folderOf))) {
-      if (folder === undefined || (await this.#hasFiles(folder))) continue;
-      await this.#removeCopies((name) => folderOf(name) === folder, Number.POSITIVE_INFINITY);
-    }
+    const isFirst = !this.#hasSwept;
+    this.#hasSwept = true;
+    const removeOld = async (): Promise<void> => {
+      // A clock that is set later makes no copy old that is in use.
+      if (isFirst) await this.#removeCopies(() => true, Date.now() - abandonedMs);
+    };
+    const removeOrphans = async (): Promise<void> => {
+      const copies = await readdir(this.#workFolder).catch(() => []);
+      await inTurn(new Set(copies.map(folderOf)), async (folder) => {
+        if (folder === undefined || (await this.#hasFiles(folder))) return;
+        await this.#removeCopies((copy) => folderOf(copy) === folder, Number.POSITIVE_INFINITY);
+      });
+    };
+    await inTurn([removeOld, removeOrphans], (remove) => remove());
   }
 
   location(folder: string): string {
@@ -296,13 +307,14 @@ export class S3Storage implements Storage {
 
   async #removeCopies(isMeant: (name: string) => boolean, beforeMs: number): Promise<number> {
     let removed = 0;
-    for (const name of (await readdir(this.#workFolder).catch(() => [])).filter(isMeant)) {
+    const copies = await readdir(this.#workFolder).catch(() => []);
+    await inTurn(copies.filter(isMeant), async (name) => {
       const path = join(this.#workFolder, name);
       const entry = await stat(path).catch(() => undefined);
-      if (!entry || entry.mtimeMs >= beforeMs) continue;
+      if (!entry || entry.mtimeMs >= beforeMs) return;
       await rm(path, { recursive: true, force: true });
       removed++;
-    }
+    });
     return removed;
   }
 
@@ -318,11 +330,21 @@ export class S3Storage implements Storage {
     }
     const keep = async (name: string): Promise<void> => {
       const file = join(path, name);
-      const isThere = await stat(file).catch(() => undefined);
-      if (isThere) await this.#put({ folder, name }, { file });
+      if (!(await stat(file).catch(() => undefined))) {
+        const message = 'What was made is no longer on this machine.';
+        throw new KinoraError('STORAGE_FAILED', message, { remedy: 'Try again.' });
+      }
+      await this.#put({ folder, name }, { file });
     };
     return { path, keep, close };
   }
+}
+
+/** Goes on behind an error, and throws the first one at the end. */
+async function inTurn<T>(items: Iterable<T>, work: (item: T) => Promise<void>): Promise<void> {
+  const errors: unknown[] = [];
+  for (const item of items) await work(item).catch((error: unknown) => errors.push(error));
+  if (errors.length > 0) throw errors[0];
 }
 
 const typeOf = (name: string): string => types[extname(name)] ?? 'application/octet-stream';

@@ -36,7 +36,7 @@ export type PutWhen = 'always' | 'absent' | 'beside others';
 /** A folder of this machine in which programs can work on stored files. */
 export interface WorkingCopy {
   readonly path: string;
-  /** Stores a file, if one of that name was written there. */
+  /** Stores a file that was written there. A bucket throws STORAGE_FAILED where there is none: somebody removed the copy. */
   keep(name: string): Promise<void>;
   /** Nothing in it is used any more. */
   close(): Promise<void>;

@@ -3,6 +3,7 @@
  * makes a heavy native call itself, so locks are always renewed. Knows no platform and no model.
  */
 
+import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DelayedError, type Job } from 'bullmq';
 import { isKinoraError, KinoraError, serializeError } from '../errors.ts';
@@ -283,7 +284,7 @@ export class JobWorker {
         throw error;
       });
       if (await this.#wasLost(jobId, files, artifact)) return undefined;
-      await keep('thumbnail');
+      if (existsSync(files.thumbnail)) await keep('thumbnail'); // a video counts without one
       await keep('video');
       await this.#artifacts.storeRecord(jobId, artifact);
       return artifact;

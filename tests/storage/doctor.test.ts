@@ -1,5 +1,6 @@
 /** What doctor says of a bucket. */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
@@ -7,7 +8,7 @@ import { checkStorage } from '../../src/commands/doctor/storage.ts';
 import { loadConfig } from '../../src/config.ts';
 import { FakeS3 } from '../fakes/s3.ts';
 
-it('names a bucket that works, a wrong clock, and what is wrong with another', async () => {
+it('names a bucket that works, a wrong clock, and what is wrong with another, and removes no copies', async () => {
   const s3 = await FakeS3.start();
   const folder = await mkdtemp(join(tmpdir(), 'kinora-doctor-'));
   onTestFinished(async () => {
@@ -24,6 +25,9 @@ it('names a bucket that works, a wrong clock, and what is wrong with another', a
     AWS_ENDPOINT_URL_S3: s3.endpoint,
     AWS_ENDPOINT_URL: 'http://127.0.0.1:9',
   };
+  // Of a worker whose bucket is another one.
+  const copy = join(folder, 'work', `t-1.${randomUUID()}`);
+  await mkdir(copy, { recursive: true });
   const check = async (changes: NodeJS.ProcessEnv = {}) =>
     (await checkStorage(loadConfig({ ...environment, ...changes })))[0];
   expect(await check()).toEqual({
@@ -41,4 +45,5 @@ it('names a bucket that works, a wrong clock, and what is wrong with another', a
   expect(wrong).toMatchObject({ state: 'fail', remedy: expect.stringContaining('AWS_SECRET_ACCESS_KEY') });
   expect(await check({ KINORA_STORAGE: undefined })).toBeUndefined();
   expect(() => loadConfig({ ...environment, KINORA_STORAGE: 'ftp://x' })).toThrow(/expected s3:/);
+  expect(await readdir(copy)).toEqual([]); // it is still there
 });

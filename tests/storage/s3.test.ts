@@ -1,10 +1,12 @@
 /** The storage that is a bucket, before a stand-in of an S3 service, and what happens when that fails. */
-import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { openServedStorage } from '../../src/commands/storage.ts';
+import { createLogger } from '../../src/log.ts';
 import { Artifacts } from '../../src/queue/artifacts.ts';
 import type { S3Patience, S3Settings } from '../../src/storage/s3-client.ts';
 import { S3Storage } from '../../src/storage/s3-storage.ts';
@@ -34,6 +36,17 @@ const open = async (folder: string, changes: Partial<S3Settings> = {}): Promise<
 
 conformance('a bucket as storage', (folder) => open(folder), 100);
 conformance('a bucket without a prefix as storage', (folder) => open(folder, { prefix: '' }), 100);
+
+const isRoot = process.getuid?.() === 0;
+/** Root may remove everything. */
+async function withoutRoot(work: () => Promise<void>): Promise<void> {
+  if (isRoot) process.seteuid?.(1);
+  try {
+    await work();
+  } finally {
+    if (isRoot) process.seteuid?.(0);
+  }
+}
 
 describe('a bucket', () => {
   const place = { folder: 't-1', name: 'video.mp4' };
@@ -138,6 +151,13 @@ describe('a bucket', () => {
       await expect(ask()).rejects.toThrow('does not answer as it should (status 404)');
     }
     expect(await readdir(path)).toEqual([]); // it is still there
+  });
+
+  it('says so where a file is to be kept whose copy somebody removed', async () => {
+    const copy = await storage.checkOut('t-1', []);
+    await writeFile(join(copy.path, 'video.mp4'), 'video');
+    await rm(copy.path, { recursive: true });
+    await expect(copy.keep('video.mp4')).rejects.toMatchObject({ code: 'STORAGE_FAILED' });
   });
 
   it('ends the connection of a stream that nobody reads', async () => {
@@ -297,10 +317,40 @@ describe('a bucket', () => {
       await storage.checkOut(name, ['picture']); // by a process that is killed
     }
     await (await open(join(folder, 'bot'))).remove('t-1');
-    s3.faults.push({ method: 'GET', path: '', times: 3, kind: { status: 503, code: 'SlowDown' } });
+    s3.faults.push({ method: 'GET', path: '', times: 6, kind: { status: 503, code: 'SlowDown' } });
     await expect(storage.sweep()).rejects.toMatchObject({ code: 'STORAGE_FAILED' });
     expect(await left()).toHaveLength(2); // while the bucket cannot tell
     await storage.sweep();
     expect(await left()).toEqual([expect.stringMatching(/^t-1\.2\.[^.]+$/)]);
+  });
+
+  it('loses copies by their age at the first sweep of a process only: clocks are set', async () => {
+    await storage.put(place, 'video');
+    await storage.sweep();
+    const { path } = await storage.checkOut('t-1', []);
+    await utimes(path, 1, 1);
+    await storage.sweep();
+    expect(await readdir(path)).toEqual([]); // it is still there
+    await (await open(folder)).sweep();
+    await expect(readdir(path)).rejects.toThrow('ENOENT');
+  });
+
+  it('is swept by what serves it, past a copy that cannot be removed, which is said', async () => {
+    const copies = await Promise.all(['t-0', 't-1', 't-2'].map((name) => storage.checkOut(name, [])));
+    const [stuck = '', ...others] = copies.map(({ path }) => path);
+    await writeFile(join(stuck, 'video.mp4'), 'video');
+    await utimes(stuck, 1, 1);
+    await chmod(stuck, 0o500);
+    for (const path of [folder, join(folder, 'work'), stuck, ...others]) if (isRoot) await chown(path, 1, 1);
+    const lines: string[] = [];
+    const log = createLogger('test', 'warn', { write: (line) => lines.push(line) });
+    await withoutRoot(async () => {
+      const settings = { storage: s3.settings(join(folder, 'work')), jobsFolder: folder };
+      await openServedStorage(settings, log);
+      await expect.poll(() => lines, { timeout: 20_000 }).toHaveLength(1);
+    });
+    await chmod(stuck, 0o700);
+    expect(lines[0]).toMatch(/EACCES/);
+    expect(await readdir(join(folder, 'work'))).toEqual([basename(stuck)]);
   });
 });

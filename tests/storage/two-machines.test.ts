@@ -156,6 +156,20 @@ describe('over the API', () => {
     expect(await left()).toEqual([]);
   });
 
+  it('a job is made again when its copy is removed before its video is stored', async () => {
+    const runs: Parameters<typeof timedGenerator>[1] = [];
+    const robbed: Generate = async (entry, files, hooks) => {
+      const artifact = await timedGenerator(10, runs)(entry, files, hooks);
+      if (runs.length === 1) await rm(files.folder, { recursive: true });
+      return artifact;
+    };
+    await web.worker(robbed, undefined, { fullDiskWaitMs: 100 });
+    const { id } = await ann.create();
+    expect((await ann.finished(id)).status).toBe('completed');
+    expect(runs).toHaveLength(2);
+    expect(await (await content(id)).text()).toBe(`video of ${id}`);
+  });
+
   it.each([
     ['finishes it', undefined],
     ['cannot store it', new KinoraError('STORAGE_FAILED', 'The storage does not answer.')],
