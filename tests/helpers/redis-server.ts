@@ -157,7 +157,8 @@ export class TestRedis {
   }
 
   /**
-   * A master with replicas, and three Sentinels that watch them, set as docs/redis.md advises. Connections under test ask the Sentinels; connect() and `process` stay with the first master.
+   * A master with replicas, and three Sentinels that watch them, set as docs/redis.md advises but for a longer lag. Connections
+   * under test ask the Sentinels; connect() and `process` stay with the first master.
    */
   static async startSentinels(replicas: number): Promise<TestRedis> {
     return await onFreePorts(() => TestRedis.#startSentinels(replicas));
