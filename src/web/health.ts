@@ -1,4 +1,4 @@
-/** `/health` and `/ready`, for those who watch over Kinora: whether it answers, and whether it takes requests. */
+/** For those who watch over Kinora: whether it answers, whether it takes requests, and which of two bots leads. */
 import { z } from 'zod';
 import { withDeadline } from '../deadline.ts';
 import type { Keys } from '../queue/keys.ts';
@@ -32,6 +32,20 @@ export function healthRoutes(app: WebServer, redis: Redis, keys: Keys): void {
       },
     },
     () => ({ status: 'ok' as const }),
+  );
+  app.get(
+    '/leading',
+    {
+      config: open,
+      schema: {
+        summary: 'Whether this bot is the one to ask',
+        description: 'For load balancers. A bot that stands by answers 503.',
+        tags: ['operation'],
+        security: [],
+        response: { 200: z.object({ status: z.literal('leading') }) },
+      },
+    },
+    () => ({ status: 'leading' as const }),
   );
   app.get(
     '/ready',

@@ -38,7 +38,7 @@ export async function startStandbyServer(host: string, port: number): Promise<()
 function answer({ url, headers }: IncomingMessage, response: ServerResponse): void {
   const path = url?.split('?')[0];
   if (path === '/health') send(response, 200, { status: 'ok' });
-  else if (path === '/ready') send(response, 503, { status: 'standing_by' });
+  else if (path === '/ready' || path === '/leading') send(response, 503, { status: 'standing_by' });
   else {
     const { status, body } = renderProblem({ kind: 'unavailable' }, languageOf(headers['accept-language']));
     send(response, status, body, { 'retry-after': String(retryAfterMs / 1_000) });

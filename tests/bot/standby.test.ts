@@ -241,7 +241,10 @@ it('kinora bot: the page of one that stands by sends everybody to the leader', a
   await eventually('the first leads', async () => (await first.get('/v1/models')).status === 401);
   const second = await start('second');
   await eventually('the second stands by', async () => (await second.get('/health')).status === 200);
-  expect(await second.get('/ready')).toEqual({ status: 503, text: '{"status":"standing_by"}' });
+  for (const path of ['/ready', '/leading']) {
+    expect(await second.get(path)).toEqual({ status: 503, text: '{"status":"standing_by"}' });
+  }
+  expect((await first.get('/leading')).status).toBe(200);
   const refused = await second.get('/v1/videos');
   expect(refused.status).toBe(503);
   expect(JSON.parse(refused.text)).toMatchObject({ error: { code: 'unavailable' } });

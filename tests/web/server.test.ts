@@ -86,6 +86,7 @@ it('answers nobody without a key or a session, but where everybody may come', as
   // A browser says that it comes from the page: without that, signing in is refused.
   expect(answered.sort()).toEqual([
     'get /health 200',
+    'get /leading 200',
     'get /ready 503',
     'post /v1/sign-in 403',
     'post /v1/sign-in/look 403',
