@@ -1,9 +1,9 @@
 /**
- * A backup as a tar file: kinora.json, redis/N.jsonl with a key a line, the files of jobs as jobs/FOLDER/NAME, and end.json,
- * without which the file was cut off.
+ * A backup as a tar file: kinora.json, redis/N.jsonl with a key a line, the files of jobs as jobs/FOLDER/NAME, those of the
+ * data folder as data/NAME, and end.json, without which the file was cut off.
  */
 import { createReadStream, createWriteStream } from 'node:fs';
-import { chmod } from 'node:fs/promises';
+import { chmod, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
@@ -15,6 +15,8 @@ import type { Place, Storage } from '../storage/storage.ts';
 import { type StoredKey, storedKeySchema } from './redis-snapshot.ts';
 
 const format = 1;
+/** Of the data folder: what Redis must not hold, or forgets too easily. */
+const dataFiles = ['webhook.key', 'inbox.json'];
 /** In one entry: all of them would be longer than a text may be. */
 const keysAtOnce = 10_000;
 
@@ -38,14 +40,17 @@ export interface ArchiveReader {
   readonly onAbout: (about: About) => Promise<void>;
   readonly onKeys: (keys: readonly StoredKey[]) => Promise<void>;
   readonly onFile: (place: Place, content: Buffer) => Promise<void>;
+  /** @param name below the data folder */
+  readonly onDataFile: (name: string, content: Buffer) => Promise<void>;
 }
 
-/** Readable by the owner alone: prompts, pictures and the hashes of keys are inside. */
+/** Readable by the owner alone: prompts, pictures, the hashes of keys and the key of webhooks are inside. */
 export async function writeArchive(
   file: string,
   about: Omit<About, 'format'>,
   keys: readonly StoredKey[],
   storage: Storage,
+  dataFolder: string,
 ): Promise<Totals> {
   const archive = pack();
   const written = pipeline(archive, createWriteStream(file, { flags: 'wx', mode: 0o600, flush: true }));
@@ -55,6 +60,10 @@ export async function writeArchive(
     for (let at = 0; at < keys.length; at += keysAtOnce) {
       const lines = keys.slice(at, at + keysAtOnce).map((key) => JSON.stringify(key));
       await add(archive, `redis/${at}.jsonl`, lines.join('\n'));
+    }
+    for (const name of dataFiles) {
+      const content = await readFile(path.join(dataFolder, name)).catch(absent);
+      if (content) await add(archive, `data/${name}`, content);
     }
     // What else lies there is somebody else's.
     for (const folder of (await storage.folders()).filter(isOwnFolder)) {
@@ -75,6 +84,10 @@ export async function writeArchive(
   return totals;
 }
 
+function absent(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== 'ENOENT') throw error;
+}
+
 /** Waits until there is room for the next entry. */
 async function add(archive: Pack, name: string, content: string | Buffer): Promise<void> {
   await new Promise<void>((resolve, reject) => {
@@ -89,13 +102,14 @@ export async function readArchive(file: string, reader: ArchiveReader): Promise<
   const found: Totals = { files: 0, bytes: 0 };
   let end: Totals | undefined;
   const take = async ({ name }: Header, content: Buffer): Promise<void> => {
+    const dataFile = dataFiles.find((file) => name === `data/${file}`);
     const [, folder, file] = /^jobs\/([\w.-]+)\/([\w.-]+)$/.exec(name) ?? [];
     if (folder !== undefined && file !== undefined && isOwnFolder(folder) && isJobFileName(file)) {
       found.files += 1;
       found.bytes += content.length;
       await reader.onFile({ folder, name: file }, content);
-    } else if (name === 'kinora.json')
-      await reader.onAbout(aboutSchema.parse(JSON.parse(content.toString())));
+    } else if (dataFile !== undefined) await reader.onDataFile(dataFile, content);
+    else if (name === 'kinora.json') await reader.onAbout(aboutSchema.parse(JSON.parse(content.toString())));
     else if (/^redis\/\d+\.jsonl$/.test(name)) await reader.onKeys(keysIn(content.toString()));
     else if (name === 'end.json') end = endSchema.parse(JSON.parse(content.toString()));
     else throw new Error(`it holds "${name.slice(0, 100)}"`);

@@ -1,5 +1,5 @@
 /** `kinora backup` and `kinora restore`: all that is kept, in one file. */
-import { rm, stat } from 'node:fs/promises';
+import { rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { replaceFile } from '../atomic-file.ts';
 import { type About, readArchive, writeArchive } from '../backup/archive.ts';
@@ -16,12 +16,13 @@ import { createLogger } from '../log.ts';
 import { isInUse } from '../queue/in-use.ts';
 import { isOwnFolder } from '../queue/job-files.ts';
 import { Keys } from '../queue/keys.ts';
+import { storedModeSchema } from '../queue/mode.ts';
 import { connectRedis, type Redis, type RedisAddress } from '../queue/redis.ts';
 import { assertAdopted } from '../queue/schema.ts';
 import type { Place } from '../storage/storage.ts';
 import { privateSocket, startPrivateRedis } from '../supervisor/private-redis.ts';
 import { CommandError } from './command-error.ts';
-import { choosePacks } from './packs.ts';
+import { choosePack } from './packs.ts';
 import { prepareDataFolder } from './process.ts';
 import { openStorage } from './storage.ts';
 
@@ -32,7 +33,11 @@ export async function backUp(config: Config, version: string, file: string, forc
   if (!force && (await isThere(file))) {
     throw new CommandError(`${file} is there already; name another file, or add --force.`, 'INVALID_OPTION');
   }
-  const packs = (await choosePacks(config)).map(({ folder, manifest }) => ({ id: manifest.id, folder }));
+  // On a machine without workers there may be no packs.
+  const found = await Promise.all(
+    config.models.map((name) => choosePack(config, name).catch(() => undefined)),
+  );
+  const packs = found.flatMap((pack) => (pack ? [{ id: pack.manifest.id, folder: pack.folder }] : []));
   await withRedis(config, async (redis) => {
     // Redis before the files: what is answered meanwhile is marked in its folder, so no restore answers it again.
     const keys = await readKeys(redis, new Keys());
@@ -43,10 +48,11 @@ export async function backUp(config: Config, version: string, file: string, forc
     const storage = await openStorage(config);
     const { files, bytes } = await replaceFile(path.resolve(file), async (temporary) => {
       await rm(temporary, { force: true });
-      return await writeArchive(temporary, about, keys, storage);
+      return await writeArchive(temporary, about, keys, storage, config.dataDir);
     });
+    const models = packs.map(({ folder }) => ` (${folder})`).join(',');
     process.stderr.write(
-      `${file}: ${keys.length} keys of Redis and ${files} files of jobs, ${(bytes / megabyte).toFixed(1)} MB. Settings (.env) and models are not inside: ${packs.map(({ folder }) => folder).join(', ')}.\n`,
+      `${file}: ${keys.length} keys of Redis and ${files} files of jobs, ${(bytes / megabyte).toFixed(1)} MB. Settings (.env) and models${models} are not inside.\n`,
     );
   });
 }
@@ -69,6 +75,7 @@ export async function restore(config: Config, file: string, replace: boolean): P
       stored = [...stored, ...found];
     },
     onFile: async () => {},
+    onDataFile: async () => {},
   });
   const storage = await openStorage(config);
   const keys = new Keys();
@@ -89,9 +96,21 @@ export async function restore(config: Config, file: string, replace: boolean): P
     const onFile = async (place: Place, content: Buffer): Promise<void> => {
       await storage.put(place, content);
     };
-    const { files } = await readArchive(file, { onAbout: async () => {}, onKeys: async () => {}, onFile });
+    const onDataFile = async (name: string, content: Buffer): Promise<void> => {
+      await replaceFile(path.join(config.dataDir, name), async (temporary) => {
+        await writeFile(temporary, content, { mode: 0o600 });
+      });
+    };
+    const skip = async (): Promise<void> => {};
+    const { files } = await readArchive(file, { onAbout: skip, onKeys: skip, onFile, onDataFile });
     await writeKeys(redis, keys, stored);
     process.stderr.write(`${stored.length} keys of Redis and ${files} files of jobs are back.\n`);
+    const mode = storedModeSchema.parse(await redis.get(keys.mode));
+    if (mode !== 'running') {
+      process.stderr.write(
+        `Kinora is ${mode}, as when the backup was made: requests are refused until an admin resumes it, by /resume or on the page.\n`,
+      );
+    }
   });
   for (const { id, folder } of about?.packs ?? []) {
     process.stderr.write(

@@ -4,8 +4,10 @@ import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { readArchive, writeArchive } from '../../src/backup/archive.ts';
 import { readKeys, type StoredKey, writeKeys } from '../../src/backup/redis-snapshot.ts';
+import { Keys } from '../../src/queue/keys.ts';
+import { connectRedis } from '../../src/queue/redis.ts';
 import { FolderStorage } from '../../src/storage/folder-storage.ts';
-import { startPrivateRedis } from '../../src/supervisor/private-redis.ts';
+import { privateSocket, startPrivateRedis } from '../../src/supervisor/private-redis.ts';
 import { eventually, Harness, log, timedGenerator } from '../helpers/queue-harness.ts';
 import { runCli } from '../helpers/run-cli.ts';
 
@@ -21,7 +23,7 @@ const storageOf = (harness: Harness): FolderStorage => new FolderStorage(path.jo
 
 async function backUp(file: string): Promise<void> {
   const keys = await readKeys(from.server.connect(), from.keys);
-  await writeArchive(file, about, keys, storageOf(from));
+  await writeArchive(file, about, keys, storageOf(from), from.folder);
 }
 
 async function restore(file: string): Promise<void> {
@@ -35,6 +37,7 @@ async function restore(file: string): Promise<void> {
     onFile: async (place, content) => {
       await storage.put(place, content);
     },
+    onDataFile: async () => {},
   });
   await writeKeys(to.server.connect(), to.keys, stored);
 }
@@ -112,6 +115,12 @@ it('from the command line, for a Kinora that rests: onto an empty folder, else o
   const run = (dataDir: string, ...args: string[]) => runCli(args, { folder: path.dirname(dataDir) });
   const storage = new FolderStorage(path.join(source, 'jobs'));
   await storage.put({ folder: 't-1', name: 'video.mp4' }, 'a video');
+  await writeFile(path.join(source, 'webhook.key'), 'a secret');
+  const resting = await startPrivateRedis(source, log);
+  const redis = connectRedis({ socketPath: privateSocket(source) }, 'patient', () => {});
+  await redis.set(new Keys().mode, 'draining');
+  redis.disconnect();
+  await resting.stop();
   // Not Kinora's.
   await writeFile(path.join(source, 'jobs/t-1/video (1).mp4'), 'a copy');
   await mkdir(path.join(source, 'jobs/lost+found'));
@@ -124,8 +133,10 @@ it('from the command line, for a Kinora that rests: onto an empty folder, else o
 
   expect(await run(target, 'restore', file)).toMatchObject({
     code: 0,
-    stderr: expect.stringContaining('back'),
+    stderr: expect.stringMatching(/back\.\nKinora is draining, .* resumes it/),
   });
+  const secret = path.join(target, 'webhook.key');
+  expect([await readFile(secret, 'utf8'), (await stat(secret)).mode & 0o777]).toEqual(['a secret', 0o600]);
   expect(await readFile(path.join(target, 'jobs/t-1/video.mp4'), 'utf8')).toBe('a video');
   expect(await run(target, 'restore', file)).toMatchObject({ stderr: expect.stringContaining('--replace') });
   expect(await run(target, 'restore', file, '--replace')).toMatchObject({ code: 0 });
