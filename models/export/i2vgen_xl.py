@@ -244,7 +244,7 @@ def export_core(unet: I2VGenXLUNet, inputs: dict, axes: dict, out: Path, options
     axes = {**axes, "deep_features": {0: "batch_frames", 2: "latent_height", 3: "latent_width"}}
     whole = graphs.UnetCoreDeep(core).eval()
     with torch.no_grad():
-        outputs = dict(zip(("out_sample", "deep_features"), whole(**inputs), strict=True))
+        outputs = dict(zip(("out_sample", "deep_features"), whole(*inputs.values()), strict=True))
     save_graph(whole, [(inputs, outputs)], out / "unet_core", axes)
     inputs = {**inputs, "deep_features": outputs["deep_features"]}
     save_graph(graphs.UnetShallow(core).eval(), [(inputs, {"out_sample": None})], out / "unet_shallow", axes)

@@ -276,7 +276,7 @@ def export_core(
         axes = {**axes, "deep_features": {0: "batch_frames", 2: "latent_height", 3: "latent_width"}}
         whole = graphs.UnetCoreDeep(core).eval()
         with torch.no_grad():
-            outputs = dict(zip(("out_sample", "deep_features"), whole(**inputs), strict=True))
+            outputs = dict(zip(("out_sample", "deep_features"), whole(*inputs.values()), strict=True))
         save_graph(whole, [(inputs, outputs)], out / "unet_core", axes)
         inputs = {**inputs, "deep_features": outputs["deep_features"]}
         shallow = svd_graphs.UnetShallow(core).eval()
