@@ -155,7 +155,8 @@ export class DiscordDelivery {
     } catch (error) {
       if (!(error instanceof Refused)) return;
     }
-    const token = await tokens.read(id);
+    // The video is posted: a Redis that is away now must not have it posted again.
+    const token = await tokens.read(id).catch(() => undefined);
     if (token) await api.followUp(token, body, { isPrivate: request.isPrivate, signal }).catch(() => {});
   }
 

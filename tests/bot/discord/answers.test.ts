@@ -108,6 +108,24 @@ describe('a video that was long in coming', () => {
     expect(calls(channel.visible, stage)).toHaveLength(1);
   });
 
+  it('is posted once although Redis fails as the person is to be called', async () => {
+    const stage = await begin({ generate: 'nobody', platform: { notifyAfterMs: 0, statusEveryMs: 60_000 } });
+    const { ada, channel, server } = stage;
+    const redis = stage.redis.connect();
+    await stage.said(ada.runs('/animate', picture, { channel }), /^Accepted/);
+    const [jobId] = await redis.zrange('{kinora}:pending', 0, '-1');
+    server.expireTokens();
+    channel.deny(Can.SendMessages);
+    const held = server.fail({ method: 'PATCH', route: '/channels/', status: 'held' });
+    await stage.startWorker(stage.clips());
+    await server.until(() => held.hits === 1);
+    // Redis answers the next look for the token by an error.
+    await redis.lpush(`{kinora}:interaction:${jobId}`, 'no string');
+    held.release();
+    await server.until(async () => (await redis.zcard('{kinora}:pending')) === 0);
+    expect(server.calls({ method: 'PATCH', route: '/channels/' })).toHaveLength(1);
+  });
+
   it('calls nobody after a short wait', async () => {
     const stage = await begin();
     const { ada, channel, server } = stage;
