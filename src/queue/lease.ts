@@ -112,8 +112,10 @@ export class Lease {
       const expected = await this.#takeable();
       const sentAt = steadyNow();
       const { lease, others } = await this.#ask('take', expected);
-      if (idOf(lease) === this.#id) this.#begin(sentAt, others);
-      else this.#note(lease, sentAt);
+      if (idOf(lease) === this.#id) {
+        this.#begin(sentAt, others);
+        if (others > 0) void this.#removeDead().catch(() => {}); // they are forgotten after two minutes
+      } else this.#note(lease, sentAt);
     } catch (error) {
       this.#steadySince = Number.POSITIVE_INFINITY;
       this.#tell(error, 'Redis does not say which bot leads, or takes no writes');
@@ -172,6 +174,13 @@ export class Lease {
     const bots = await botEntries(this.#redis, this.#keys);
     const leader = bots.find((bot) => bot.id === id);
     return leader !== undefined && diedHere(leader);
+  }
+
+  /** Those that died here lead nothing again: without their entries the next renewal finds this bot alone, if it is. */
+  async #removeDead(): Promise<void> {
+    const bots = await botEntries(this.#redis, this.#keys);
+    const dead = bots.filter((bot) => bot.id !== this.#id && diedHere(bot)).map(({ id }) => id);
+    if (dead.length > 0) await this.#redis.hdel(this.#keys.bots, ...dead);
   }
 
   #begin(sentAt: number, others: number): void {

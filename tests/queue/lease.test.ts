@@ -5,6 +5,7 @@ import { botEntries } from '../../src/queue/bot-registry.ts';
 import { Keys } from '../../src/queue/keys.ts';
 import { Lease } from '../../src/queue/lease.ts';
 import { connectRedis, type Redis } from '../../src/queue/redis.ts';
+import { processSpace } from '../../src/queue/worker-registry.ts';
 import { FaultyProxy } from '../helpers/proxy.ts';
 import { eventually, log } from '../helpers/queue-harness.ts';
 import { TestRedis } from '../helpers/redis-server.ts';
@@ -170,9 +171,16 @@ describe.concurrent('the lease of the bot that leads', () => {
 
   it('is kept without Redis by a bot that was alone, until another one has it', async (test) => {
     const world = await World.start(test);
-    const { story } = world;
+    const { redis, story } = world;
+    // Its predecessor, which was killed a moment ago.
+    const killed = { beatAt: Date.now(), pid: 2 ** 22 + 1, host: processSpace() };
+    await redis.connect().hset(keys.bots, 'killed', JSON.stringify(killed));
     const { bot, proxy } = await world.behindProxy('A');
     await bot.start().begun();
+    await eventually(
+      'no trace of the killed one',
+      async () => !(await redis.connect().hexists(keys.bots, 'killed')),
+    );
     await sleep(3 * times.renewEveryMs);
     proxy.silentForNewcomers = true;
     proxy.hang();
