@@ -63,6 +63,11 @@ const rememberedIds = 5_000;
 export class UpdateSpool {
   readonly #options: UpdateSpoolOptions;
   readonly #known = new Set<number>();
+  /**
+   * Score of the id that was ticked off last. No time, since the bot that leads next may have another clock; and not the id,
+   * as Telegram begins with any number again after a week without updates.
+   */
+  #order = 0;
   readonly #lines = new Map<string, Promise<void>>();
   readonly #waiting: (() => void)[] = [];
   #served = 0;
@@ -79,6 +84,8 @@ export class UpdateSpool {
   /** Reads the ids of handled updates, and takes up those that another bot, or an earlier start, left. */
   async start(): Promise<void> {
     const { redis, keys, folder, log } = this.#options;
+    const [, last] = await redis.zrange(keys.updatesDone, '-1', '-1', 'WITHSCORES');
+    this.#order = Number(last ?? 0);
     if (folder !== undefined) await this.#adopt(folder);
     for (const id of await redis.zrange(keys.updatesDone, 0, '-1')) this.#known.add(Number(id));
     const kept = Object.entries(await redis.hgetall(keys.updates));
@@ -107,9 +114,8 @@ export class UpdateSpool {
       const isOne = isNewerJson(text) || readJson(text, recordSchema) !== undefined;
       if (isOne && !done.has(id)) await redis.hsetnx(keys.updates, id, text);
     }
-    const now = Date.now();
     const ids = [...done].filter((id) => Number.isSafeInteger(Number(id))).slice(-rememberedIds);
-    if (ids.length > 0) await redis.zadd(keys.updatesDone, ...ids.flatMap((id) => [now, id]));
+    if (ids.length > 0) await redis.zadd(keys.updatesDone, ...ids.flatMap((id) => [++this.#order, id]));
     await rm(folder, { recursive: true, force: true });
   }
 
@@ -206,11 +212,9 @@ export class UpdateSpool {
     if (this.#known.size > 2 * rememberedIds) {
       for (const old of [...this.#known].slice(0, rememberedIds)) this.#known.delete(old);
     }
+    const order = ++this.#order;
     const tick = async (): Promise<void> => {
-      const batch = redis
-        .multi()
-        .hdel(keys.updates, String(id))
-        .zadd(keys.updatesDone, Date.now(), String(id));
+      const batch = redis.multi().hdel(keys.updates, String(id)).zadd(keys.updatesDone, order, String(id));
       batch.zremrangebyrank(keys.updatesDone, 0, -rememberedIds - 1);
       replies(await batch.exec(), z.array(z.unknown()));
     };

@@ -147,6 +147,21 @@ describe('the spool of updates', () => {
     expect(await keptUpdates()).toEqual([]);
   });
 
+  it('remembers what it served, though earlier bots had later clocks and higher ids', async () => {
+    const later = Date.now() + 3_600_000;
+    const before = Array.from({ length: 5_000 }, (_, at) => [later + at, `${1_000_000 + at}`]).flat();
+    await redis.connect().zadd(keys.updatesDone, ...before);
+    const it = spool(async () => {});
+    await it.start();
+    await it.take(update(1));
+    await it.take(update(2));
+    while ((await keptUpdates()).length > 0) await sleep(5);
+    await it.stop();
+    const done = await redis.connect().zrange(keys.updatesDone, 0, '-1');
+    expect(done).toHaveLength(5_000);
+    expect(done.slice(-3)).toEqual(['1004999', '1', '2']);
+  });
+
   it('serves all the same where Redis is away', async () => {
     const served: number[] = [];
     const it = spool(async ({ update: { update_id: id } }) => {
