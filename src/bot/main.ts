@@ -21,6 +21,7 @@ import type { Models } from './models.ts';
 import type { ChatPlatform, Services } from './platform.ts';
 import { Requests } from './requests.ts';
 import { StudioLinks } from './studio-links.ts';
+import { forgetUpdates } from './telegram/forget-updates.ts';
 import { type Deliver, DeliveryDelayed, DeliveryImpossible, DeliveryWorker } from './upkeep/delivery.ts';
 import { type ForgetTools, finishForgetting } from './upkeep/forget.ts';
 import { Housekeeper, type HousekeepingSettings } from './upkeep/housekeeping.ts';
@@ -100,6 +101,7 @@ export async function startBot(options: BotOptions): Promise<RunningBot> {
     artifacts,
     cacheFolder: options.cacheFolder,
     day: terms.day,
+    forgetUpdates: (userKey, wishedAt) => forgetUpdates(failFast, client.keys, userKey, wishedAt),
     log,
   };
   const upkeep = new Periodic(

@@ -178,7 +178,8 @@ export class Talk {
     const day = openTerms.day;
     const cacheFolder = join(folder, 'cache');
     const settings = { lookEveryMs: 20, cacheSettlesMs: 20 };
-    this.#forget = { redis, client: this.client, artifacts, cacheFolder, day, log, settings };
+    const forgetTools = { redis, client: this.client, artifacts, cacheFolder, day, log, settings };
+    this.#forget = { ...forgetTools, forgetUpdates: async () => {} };
     this.services = this.#newServices();
     this.conversation = new Conversation(this.services);
   }

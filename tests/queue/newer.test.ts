@@ -109,6 +109,7 @@ describe('in the queue', () => {
     const tools = {
       ...{ redis: harness.server.failFast(), client, artifacts: harness.artifacts, log },
       ...{ cacheFolder: join(harness.folder, 'cache'), day: () => '2026-11-21' },
+      forgetUpdates: async () => {},
       settings: { answerWithinMs: 0, cacheSettlesMs: 0 },
     };
     const redis = harness.server.connect();

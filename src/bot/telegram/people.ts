@@ -51,7 +51,7 @@ export class People {
 
   user(user: User): Person {
     return {
-      userKey: `telegram:${user.id}`,
+      userKey: userKeyOf(user.id),
       name: [user.first_name, user.last_name].filter(Boolean).join(' '),
       roleKeys: [],
       locale: user.language_code ?? 'en',
@@ -91,6 +91,8 @@ function isAboutOthers(message: Message): boolean {
 export function chatAsPerson(chatId: number, locale: string | undefined): Person {
   return { userKey: `telegram:as${chatId}`, roleKeys: [], locale: locale ?? 'en', isAdmin: false };
 }
+
+export const userKeyOf = (userId: number): string => `telegram:${userId}`;
 
 /** A person's own chat with the bot; those who write as a group or channel have none. */
 export function privateChatOf({ userKey }: Person): { readonly chatId: number } | undefined {

@@ -41,6 +41,8 @@ export interface ForgetTools {
   readonly cacheFolder: string;
   /** Calendar day of the allowance, as QueueTerms.day. */
   readonly day: (now: number) => string;
+  /** Removes what the chats sent by the user until then (ms), also those that are switched off. */
+  readonly forgetUpdates: (userKey: string, wishedAt: number) => Promise<void>;
   readonly log: Logger;
   readonly settings?: Partial<ForgetSettings>;
 }
@@ -265,8 +267,9 @@ class Forgetting {
 
   /** Removes everything but jobs. Comes last, since a job that ends gives credits back. */
   async #finish(): Promise<[quotaDays: number, grantedCredits: number]> {
-    const { redis, client, day } = this.#tools;
+    const { redis, client, day, forgetUpdates } = this.#tools;
     const { keys } = client;
+    await forgetUpdates(this.#userKey, this.#wishedAt);
     await new ApiKeys(redis, keys).revokeOf(this.#userKey, this.#wishedAt);
     await new Webhooks(redis, keys).removeOf(this.#userKey, this.#wishedAt);
     await new Sessions(redis, keys).revokeOf(this.#userKey, this.#wishedAt);

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Redis } from 'ioredis';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { forgetUpdates } from '../../../src/bot/telegram/forget-updates.ts';
 import {
   type ForgetSettings,
   type ForgetTools,
@@ -19,6 +20,7 @@ import { ApiKeys } from '../../../src/queue/api-keys.ts';
 import { AuditTrail } from '../../../src/queue/audit.ts';
 import { Bans } from '../../../src/queue/bans.ts';
 import type { JobClient } from '../../../src/queue/client.ts';
+import { contract } from '../../../src/queue/contract.ts';
 import type { JobRequest } from '../../../src/queue/jobs.ts';
 import { Quotas } from '../../../src/queue/quota.ts';
 import { Webhooks } from '../../../src/queue/webhooks.ts';
@@ -64,7 +66,11 @@ function tools(settings: Partial<ForgetSettings> = {}): ForgetTools {
   const { artifacts } = harness;
   const day = (): string => today;
   const quick = { lookEveryMs: 20, cacheSettlesMs: 20, ...settings };
-  return { redis: harness.server.failFast(), client, artifacts, cacheFolder, day, log, settings: quick };
+  const { keys } = harness;
+  return {
+    ...{ redis: harness.server.failFast(), client, artifacts, cacheFolder, day, log, settings: quick },
+    forgetUpdates: (userKey, wishedAt) => forgetUpdates(redis, keys, userKey, wishedAt),
+  };
 }
 
 /** Names of keys, and the members or fields in them, in which a person appears. */
@@ -252,6 +258,29 @@ describe('delete my data', () => {
     await sleep(200);
     expect(harness.posted).toEqual([{ jobId: 't-b', kind: 'cancelled' }]);
     expect(await redis.exists(`${harness.keys.bull}:deliver:t-a`)).toBe(0);
+  });
+
+  it('removes updates of Telegram that wait for another version, or for a bot that serves Telegram', async () => {
+    const [user, other, asGroup] = [{ id: 7 }, { id: 8 }, { id: -70 }];
+    const wishedAt = 1_700_000_000_000;
+    const [date, laterDate] = [wishedAt / 1_000 - 60, wishedAt / 1_000 + 60];
+    const newer = contract + 1;
+    const kept = {
+      message: { update: { message: { from: user, date, text: 'zoom in' } }, notes: {} },
+      press: { update: { callback_query: { from: user, data: 'x' } }, notes: {} },
+      newer: { contract: newer, update: { message: { from: user, date } }, shape: 'new' },
+      later: { update: { message: { from: user, date: laterDate } }, notes: {} },
+      others: { contract: newer, update: { message: { from: other, date, chat: user } }, shape: 'new' },
+      group: { update: { message: { from: user, sender_chat: asGroup, date } }, notes: {} },
+      unknown: { contract: newer, shape: 'new' },
+    };
+    const texts = Object.entries(kept).map(([id, record]) => [id, JSON.stringify(record)] as const);
+    await redis.hset(harness.keys.updates, Object.fromEntries(texts));
+    await forgetUser('telegram:7', tools(), wishedAt);
+    const left = ['group', 'later', 'others', 'unknown'];
+    expect((await redis.hkeys(harness.keys.updates)).sort()).toEqual(left);
+    await forgetUser('telegram:as-70', tools(), wishedAt);
+    expect((await redis.hkeys(harness.keys.updates)).sort()).toEqual(left.slice(1));
   });
 
   it('leaves alone what is asked for afterwards', async () => {
