@@ -1,9 +1,10 @@
 /** `kinora backup` and `kinora restore`: real Redis servers, the real command line. */
 import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it, onTestFinished } from 'vitest';
 import { readArchive, writeArchive } from '../../src/backup/archive.ts';
 import { readKeys, type StoredKey, writeKeys } from '../../src/backup/redis-snapshot.ts';
+import { Reconciler } from '../../src/bot/upkeep/reconcile.ts';
 import { Keys } from '../../src/queue/keys.ts';
 import { connectRedis } from '../../src/queue/redis.ts';
 import { FolderStorage } from '../../src/storage/folder-storage.ts';
@@ -73,6 +74,13 @@ it('answers on the new machine what was open, and nothing twice, though all was 
 
   await to.worker(timedGenerator(1));
   await to.delivery();
+  // As in a bot: a job that was admitted at that moment was not in BullMQ yet.
+  const reconciler = new Reconciler(to.server.failFast(), restored, to.artifacts, log, {
+    everyMs: 500,
+    graceMs: 1_000,
+  });
+  reconciler.start();
+  onTestFinished(() => reconciler.stop());
   await eventually('all answers', async () => (await redis.zcard(to.keys.pending)) === 0);
   const answeredAfter = to.posted.map(({ jobId }) => jobId);
   expect(new Set(answeredAfter).size).toBe(answeredAfter.length);
