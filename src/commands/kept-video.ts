@@ -2,7 +2,8 @@
 import { z } from 'zod';
 import type { Config } from '../config.ts';
 import { KinoraError } from '../errors.ts';
-import { type CacheEntry, LatentCache } from '../inference/latent-cache.ts';
+import type { CacheEntry } from '../inference/cache-file.ts';
+import { LatentCache } from '../inference/latent-cache.ts';
 import type { Pack } from '../inference/packs/files.ts';
 import { drawnClipSchema } from '../inference/pipelines/drawn-clip.ts';
 import { Artifacts } from '../queue/artifacts.ts';

@@ -2,8 +2,16 @@
 import { createHash } from 'node:crypto';
 import { lstat, open, readFile } from 'node:fs/promises';
 import path from 'node:path';
-import type { CacheEntry } from './latent-cache.ts';
 import type { FloatTensor } from './sessions/tensor.ts';
+
+export type Tensors = Readonly<Record<string, FloatTensor>>;
+
+/** Named tensors that belong together, and facts about them. */
+export interface CacheEntry {
+  readonly tensors: Tensors;
+  /** Any JSON. Parse it before use: another version may have written it. `pictureKey` names the picture behind it. */
+  readonly meta?: Readonly<Record<string, unknown>>;
+}
 
 /** Changes with the meaning or the layout of entries: files of another version are misses. */
 const magic = 'kinora-latents-3\n';

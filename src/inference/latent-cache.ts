@@ -12,8 +12,7 @@ import { mkdir, readdir, rm, utimes, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { LRUCache } from 'lru-cache';
 import { replaceFile } from '../atomic-file.ts';
-import { encode, readEntry } from './cache-file.ts';
-import type { FloatTensor } from './sessions/tensor.ts';
+import { type CacheEntry, encode, readEntry } from './cache-file.ts';
 
 /** What a job took from the latent cache. */
 export interface CacheUse {
@@ -24,15 +23,6 @@ export interface CacheUse {
 
 /** An entry of kind `file` tells which picture a file shows (known-picture.ts). */
 export type CacheKind = 'image' | 'prompt' | 'video' | 'file';
-
-export type Tensors = Readonly<Record<string, FloatTensor>>;
-
-/** Named tensors that belong together, and facts about them. */
-export interface CacheEntry {
-  readonly tensors: Tensors;
-  /** Any JSON. Parse it before use: another version may have written it. `pictureKey` names the picture behind it. */
-  readonly meta?: Readonly<Record<string, unknown>>;
-}
 
 export interface LatentCacheOptions {
   /** Folder of the disk tier; created when needed. Foreign files in it are left alone. */

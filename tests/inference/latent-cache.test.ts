@@ -16,8 +16,9 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { CacheEntry } from '../../src/inference/cache-file.ts';
 import { forgetEntries, namesOf } from '../../src/inference/forget-entries.ts';
-import { type CacheEntry, LatentCache } from '../../src/inference/latent-cache.ts';
+import { LatentCache } from '../../src/inference/latent-cache.ts';
 
 let root: string;
 let folder: string;

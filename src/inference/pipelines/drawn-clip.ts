@@ -4,8 +4,8 @@
  * second half its details (each flake of snow). Knows no session.
  */
 import { z } from 'zod';
+import type { CacheEntry } from '../cache-file.ts';
 import type { GenerateRequest } from '../image-to-video.ts';
-import type { CacheEntry } from '../latent-cache.ts';
 import { drawsPerClip } from '../packs/i2vgen-xl.ts';
 import { TorchGenerator } from '../random.ts';
 import type { FloatTensor } from '../sessions/tensor.ts';

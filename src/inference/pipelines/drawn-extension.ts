@@ -6,8 +6,8 @@
  */
 import { type MotionKind, motionKinds } from '../../request/motions.ts';
 import type { Understood } from '../../request/understood.ts';
+import type { CacheEntry } from '../cache-file.ts';
 import type { GenerateRequest } from '../image-to-video.ts';
-import type { CacheEntry } from '../latent-cache.ts';
 import type { FloatTensor } from '../sessions/tensor.ts';
 import { type Conditioning, type Drawing, wholeClip } from './conditioning.ts';
 import { type CameraEnd, cameraEnd, continueCamera, type Halves } from './continued-camera.ts';

@@ -1,6 +1,7 @@
 /** What the cache keeps of an earlier clip, for a variation of it, or one that goes on from its end. Knows no session. */
 import { KinoraError } from '../../errors.ts';
-import { type CacheEntry, LatentCache } from '../latent-cache.ts';
+import type { CacheEntry } from '../cache-file.ts';
+import { LatentCache } from '../latent-cache.ts';
 import type { Run } from './run.ts';
 
 /**

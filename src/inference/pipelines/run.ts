@@ -2,8 +2,9 @@
  * Bookkeeping of one clip while a pipeline makes it: progress, cancellation, timings and use of the cache. Knows no model.
  */
 import { KinoraError } from '../../errors.ts';
+import type { CacheEntry, Tensors } from '../cache-file.ts';
 import type { GenerateHooks, Phase } from '../image-to-video.ts';
-import type { CacheEntry, CacheKind, LatentCache, Tensors } from '../latent-cache.ts';
+import type { CacheKind, LatentCache } from '../latent-cache.ts';
 
 /** Milliseconds spent in sessions so far, over all clips. */
 export interface SessionMs {
