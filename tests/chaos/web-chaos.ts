@@ -73,10 +73,7 @@ class WebChaos {
 
   async #poll(person: WebClient): Promise<void> {
     while (!this.#isOver) {
-      await person.list();
-      const videos = [...person.known.values()];
-      const one = videos[Math.floor(Math.random() * videos.length)];
-      if (one) await person.look(one);
+      await person.browse();
       await sleep(lookEveryMs);
     }
   }

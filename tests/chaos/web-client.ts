@@ -153,6 +153,14 @@ export class WebClient {
     return told;
   }
 
+  /** Looks at the list, and at one of the videos. */
+  async browse(): Promise<void> {
+    await this.list();
+    const videos = [...this.known.values()];
+    const one = videos[Math.floor(Math.random() * videos.length)];
+    if (one) await this.look(one);
+  }
+
   #note(video: Known, { status }: Video): void {
     const last = video.states.at(-1);
     if (status === last) return;

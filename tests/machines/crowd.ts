@@ -65,10 +65,7 @@ export class Crowd {
 
   async #poll(person: WebClient): Promise<void> {
     while (!this.#isOver) {
-      await person.list();
-      const videos = [...person.known.values()];
-      const one = videos[Math.floor(Math.random() * videos.length)];
-      if (one) await person.look(one);
+      await person.browse();
       await sleep(lookEveryMs);
     }
   }
