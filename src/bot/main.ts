@@ -7,7 +7,7 @@ import { JobClient, type QueueTerms } from '../queue/client.ts';
 import { RuleStore } from '../queue/community-rules.ts';
 import { surfaceOf } from '../queue/jobs.ts';
 import { Keys } from '../queue/keys.ts';
-import { assertTrustworthy, connectRedis, type RedisAddress } from '../queue/redis.ts';
+import { assertTrustworthy, connectRedis, type Redis, type RedisAddress } from '../queue/redis.ts';
 import { claimSchema } from '../queue/schema.ts';
 import { SignInLinks } from '../queue/sign-in-links.ts';
 import type { Storage } from '../storage/storage.ts';
@@ -21,7 +21,6 @@ import type { Models } from './models.ts';
 import type { ChatPlatform, Services } from './platform.ts';
 import { Requests } from './requests.ts';
 import { StudioLinks } from './studio-links.ts';
-import { forgetUpdates } from './telegram/forget-updates.ts';
 import { type Deliver, DeliveryDelayed, DeliveryImpossible, DeliveryWorker } from './upkeep/delivery.ts';
 import { type ForgetTools, finishForgetting } from './upkeep/forget.ts';
 import { Housekeeper, type HousekeepingSettings } from './upkeep/housekeeping.ts';
@@ -53,6 +52,8 @@ export interface BotOptions {
   readonly ffmpegPath: string;
   /** Under which people reach the studio page; absent where nobody has said. */
   readonly publicUrl?: string | undefined;
+  /** Removes what chats keep of a person in Redis until it is handled; absent where no chat does. */
+  readonly forgetUpdates?: (redis: Redis, keys: Keys, userKey: string, wishedAt: number) => Promise<void>;
   /** Lease.mayAct: where several bots may run, whether this one still leads. */
   readonly mayAct?: () => Promise<boolean>;
   /** Called with decisions and deliveries; absent where no metrics are served. */
@@ -101,7 +102,9 @@ export async function startBot(options: BotOptions): Promise<RunningBot> {
     artifacts,
     cacheFolder: options.cacheFolder,
     day: terms.day,
-    forgetUpdates: (userKey, wishedAt) => forgetUpdates(failFast, client.keys, userKey, wishedAt),
+    forgetUpdates: async (userKey, wishedAt) => {
+      await options.forgetUpdates?.(failFast, client.keys, userKey, wishedAt);
+    },
     log,
   };
   const upkeep = new Periodic(

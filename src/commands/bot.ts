@@ -13,7 +13,7 @@ import { assertTrustworthy, connectRedis, type RedisAddress } from '../queue/red
 import { claimSchema } from '../queue/schema.ts';
 import { queueTerms } from '../queue/terms.ts';
 import { findFfmpeg } from '../video/ffmpeg-path.ts';
-import { assertSomeChat, platformsOf } from './chats.ts';
+import { assertSomeChat, forgetUpdates, platformsOf } from './chats.ts';
 import { choosePack } from './packs.ts';
 import { endRequested, metricsProbe, prepareDataFolder, serve, sharedRedis } from './process.ts';
 import { openServedStorage } from './storage.ts';
@@ -70,6 +70,7 @@ export async function runBot(config: Config): Promise<void> {
       models,
       ffmpegPath,
       publicUrl: config.web.port ? config.web.publicUrl : undefined,
+      forgetUpdates,
       mayAct: () => lease.mayAct(),
       log,
       ...(metrics ? { metrics } : {}),

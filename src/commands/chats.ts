@@ -1,6 +1,7 @@
 /** The chats, and the API, that the settings switch on. */
 import path from 'node:path';
 import { InboxPlatform } from '../bot/inbox.ts';
+import type { BotOptions } from '../bot/main.ts';
 import type { ChatPlatform } from '../bot/platform.ts';
 import type { Config } from '../config.ts';
 import { KinoraError } from '../errors.ts';
@@ -21,6 +22,12 @@ export function assertSomeChat({ inboxFolder, discord, telegram, web }: Config, 
     'There is nothing to take requests from: set KINORA_DISCORD_TOKEN, KINORA_TELEGRAM_TOKEN, KINORA_INBOX or KINORA_WEB_PORT.',
   );
 }
+
+/** Also of a chat that is switched off now. */
+export const forgetUpdates: NonNullable<BotOptions['forgetUpdates']> = async (...args) => {
+  const telegram = await import('../bot/telegram/forget-updates.ts');
+  await telegram.forgetUpdates(...args);
+};
 
 /**
  * Loads the libraries of these chats only.
