@@ -97,7 +97,7 @@ export class S3Storage implements Storage {
       const copies = await readdir(this.#workFolder).catch(() => []);
       await inTurn(new Set(copies.map(folderOf)), async (folder) => {
         if (folder === undefined || (await this.#hasFiles(folder))) return;
-        await this.#removeCopies((copy) => folderOf(copy) === folder, Number.POSITIVE_INFINITY);
+        await this.#removeCopiesOf(folder);
       });
     };
     await inTurn([removeOld, removeOrphans], (remove) => remove());
@@ -285,7 +285,7 @@ export class S3Storage implements Storage {
     await this.#delete(folder, names ?? (await look()));
     if (names) return;
     await this.#delete(folder, await look()); // what was put there meanwhile
-    await this.#removeCopies((name) => name.startsWith(`${folder}.`), Number.POSITIVE_INFINITY);
+    await this.#removeCopiesOf(folder);
   }
 
   async #delete(folder: string, names: readonly string[]): Promise<void> {
@@ -302,7 +302,11 @@ export class S3Storage implements Storage {
 
   /** In the bucket there are none. */
   async removeLeftovers(folder: string, _: unknown, beforeMs: number): Promise<number> {
-    return await this.#removeCopies((name) => name.startsWith(`${folder}.`), beforeMs);
+    return await this.#removeCopiesOf(folder, beforeMs);
+  }
+
+  async #removeCopiesOf(folder: string, beforeMs = Number.POSITIVE_INFINITY): Promise<number> {
+    return await this.#removeCopies((copy) => folderOf(copy) === folder, beforeMs);
   }
 
   async #removeCopies(isMeant: (name: string) => boolean, beforeMs: number): Promise<number> {
