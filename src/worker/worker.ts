@@ -280,10 +280,10 @@ export class JobWorker {
     return await this.#artifacts.with(jobId, neededFiles(entry.request), async (files, keep) => {
       const made = this.#generate(entry, files, { signal, onProgress });
       const artifact = await made.catch(async (error: unknown) => {
-        await this.#wasLost(jobId, files);
+        if (await this.#wasLost(jobId, files)) return undefined;
         throw error;
       });
-      if (await this.#wasLost(jobId, files, artifact)) return undefined;
+      if (!artifact || (await this.#wasLost(jobId, files, artifact))) return undefined;
       if (existsSync(files.thumbnail)) await keep('thumbnail'); // a video counts without one
       await keep('video');
       await this.#artifacts.storeRecord(jobId, artifact);
