@@ -1,5 +1,5 @@
 /** `kinora backup` and `kinora restore`: all that is kept, in one file. */
-import { rm, stat, writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { replaceFile } from '../atomic-file.ts';
 import { type About, readArchive, writeArchive } from '../backup/archive.ts';
@@ -12,6 +12,7 @@ import {
   writeKeys,
 } from '../backup/redis-snapshot.ts';
 import type { Config } from '../config.ts';
+import { isThere } from '../is-there.ts';
 import { createLogger } from '../log.ts';
 import { isInUse } from '../queue/in-use.ts';
 import { isOwnFolder } from '../queue/job-files.ts';
@@ -118,12 +119,6 @@ export async function restore(config: Config, file: string, replace: boolean): P
     );
   }
 }
-
-const isThere = async (file: string): Promise<boolean> =>
-  await stat(file).then(
-    () => true,
-    () => false,
-  );
 
 async function kindOf(redis: Redis): Promise<string> {
   const info = await redis.info('server');

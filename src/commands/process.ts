@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { calledAs } from '../called-as.ts';
 import type { Config } from '../config.ts';
 import { KinoraError } from '../errors.ts';
+import { isThere } from '../is-there.ts';
 import { RedisProbe } from '../metrics/redis-probe.ts';
 import { Keys } from '../queue/keys.ts';
 import { connectRedis, type Redis, type RedisAddress } from '../queue/redis.ts';
@@ -81,11 +82,7 @@ export async function withRunningRedis(config: Config, use: (redis: Redis) => Pr
 async function runningRedis({ redis, dataDir }: Config): Promise<RedisAddress> {
   if (redis) return redis;
   const socketPath = privateSocket(dataDir);
-  const isThere = await access(socketPath).then(
-    () => true,
-    () => false,
-  );
-  if (isThere) return { socketPath };
+  if (await isThere(socketPath)) return { socketPath };
   throw new CommandError(
     `REDIS_URL is not set, and no "kinora start" runs on ${dataDir}; set REDIS_URL, or start Kinora.`,
     'INVALID_CONFIG',

@@ -4,11 +4,12 @@
  * needs them and does not find them in the cache of its machine. Knows no session and no model.
  */
 import { randomUUID } from 'node:crypto';
-import { access, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { replaceFile } from '../atomic-file.ts';
 import { LatentCache } from '../inference/latent-cache.ts';
+import { isThere } from '../is-there.ts';
 import type { Logger } from '../log.ts';
 import type { Artifacts } from '../queue/artifacts.ts';
 import type { Artifact } from '../queue/jobs.ts';
@@ -85,11 +86,4 @@ export class TravellingLatents {
   async settle(): Promise<void> {
     await Promise.all(this.#storing);
   }
-}
-
-async function isThere(file: string): Promise<boolean> {
-  return await access(file).then(
-    () => true,
-    () => false,
-  );
 }
