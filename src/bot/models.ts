@@ -1,6 +1,7 @@
 /**
  * The models that people can have now: those of the workers that live, by what each told when it was started. Where none
- * lives, those of the workers that were there last, which come back when Redis does; else those of the settings. Read in the background, so that a question never waits.
+ * lives, those of the workers that were there last, which come back when Redis does; else those of the settings. Read in the
+ * background, so that a question never waits.
  */
 import { type PackManifest, packManifestSchema } from '../inference/packs/manifest.ts';
 import type { Logger } from '../log.ts';

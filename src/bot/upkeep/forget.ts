@@ -5,8 +5,8 @@
  * These stay, or a deletion would undo them:
  * - bans, limits set by admins (allowance, weight), and the audit trail of what admins did;
  * - the credits used today, or every deletion would give a new allowance. Redis drops them within days.
- * These expire by themselves: the picture of a refused request (housekeeping). Encodings of prompts are named by a hash of their tokens and shared by everyone who wrote the
- * same; they leave with the cache's age.
+ * These expire by themselves: the picture of a refused request (housekeeping). Encodings of prompts are named by a hash of
+ * their tokens and shared by everyone who wrote the same; they leave with the cache's age.
  *
  * Knows no platform: messages in a chat belong to the chat.
  */
