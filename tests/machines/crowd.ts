@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { en } from '../../src/bot/sentences/en.ts';
 import { ApiKeys } from '../../src/queue/api-keys.ts';
 import { type Known, WebClient } from '../chaos/web-client.ts';
 import type { FakeChat } from '../fakes/telegram/chat.ts';
@@ -123,7 +124,12 @@ export class Crowd {
     return all.filter(({ replyTo }) => replyTo === photoMessage);
   }
 
-  /** Waits until all that was accepted has been answered. The judge says what has not. */
+  /** A bot may hold an update for long before it accepts it: while the bucket is away, say. */
+  #isAnswered(photoMessage: FakeMessage): boolean {
+    return this.answersTo(photoMessage).some(({ video, text }) => video || text !== en.status.encoding);
+  }
+
+  /** Waits until all that was asked for has been answered. The judge says what has not. */
   async settled(): Promise<void> {
     const { redis, keys } = this.#installation;
     const isEnded = ({ states }: Known): boolean => ['completed', 'failed'].includes(states.at(-1) ?? '');
@@ -134,6 +140,7 @@ export class Crowd {
         return (
           isAsked &&
           this.#installation.telegram.pendingUpdates === 0 &&
+          this.sent.every((photoMessage) => this.#isAnswered(photoMessage)) &&
           (await redis.zcard(keys.pending)) === 0
         );
       },
