@@ -34,7 +34,7 @@ RUN apt-get update \
   && apt-get install -y --no-install-recommends tini redis-server \
   && rm -rf /var/lib/apt/lists/* \
   && ln -s /app/src/kinora.mjs /usr/local/bin/kinora \
-  && install -d -o 1000 -g 1000 -m 700 /data && install -d /models
+  && install -d -o 1000 -g 1000 -m 700 /data && install -d /models /inbox
 COPY --from=app /app /app
 ENV NODE_ENV=production \
   HOME=/tmp \
@@ -55,7 +55,7 @@ RUN apt-get update \
   && apt-get install -y --no-install-recommends tini redis-server \
   && rm -rf /var/lib/apt/lists/* \
   && ln -s /app/src/kinora.mjs /usr/local/bin/kinora \
-  && install -d -o 1000 -g 1000 -m 700 /data && install -d /models
+  && install -d -o 1000 -g 1000 -m 700 /data && install -d /models /inbox
 COPY --from=packages /usr/local/bin/node /usr/local/bin/node
 COPY --from=cuda-app /app /app
 ENV NODE_ENV=production \

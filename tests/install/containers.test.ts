@@ -27,8 +27,18 @@ it('sets what is a setting', () => {
   expect([...new Set(names)].filter((name) => !(name in environmentSchema.shape))).toEqual([]);
 });
 
+it('has its own variables, with their defaults, in the last part of .env.example', () => {
+  const [, part = ''] = read('.env.example').split('# --- Compose alone');
+  const documented = [...part.matchAll(/^# ([A-Z_]+)=(.*)$/gm)].map(([, name, value]) => `${name}=${value}`);
+  const own = [...compose.matchAll(/\$\{([A-Z_]+):[-+](.*?)\}/g)]
+    .filter(([, name = '']) => !(name in environmentSchema.shape))
+    .map(([, name, value]) => `${name}=${value}`);
+  expect(own.length).toBeGreaterThan(3);
+  expect(documented.sort()).toEqual([...new Set([...own, 'COMPOSE_PROFILES='])].sort());
+});
+
 it('leaves time for a stop', () => {
-  const seconds = Number(/stop_grace_period: (\d+)s/.exec(compose)?.[1]);
+  const seconds = Number(/stop_grace_period: \$\{\w+:-(\d+)s\}/.exec(compose)?.[1]);
   expect(seconds).toBeGreaterThanOrEqual(environmentSchema.parse({}).KINORA_GRACE_SECONDS + 30);
 });
 
