@@ -5,8 +5,8 @@ it.each([
   ['checkout', 'doctor', '', 'npm run doctor'],
   ['checkout', 'setup-cuda', '--cuda 12', 'npm run setup:cuda -- --cuda 12'],
   ['checkout', 'keys', 'create NAME', 'npm run kinora -- keys create NAME'],
-  ['package', 'start', '', 'npx kinora start'],
-  ['package', 'keys', 'list', 'npx kinora keys list'],
+  ['package', 'start', '', 'npx --no-install kinora start'],
+  ['package', 'keys', 'list', 'npx --no-install kinora keys list'],
   ['image', 'sign-in', '', 'kinora sign-in'],
   ['image', 'setup-cuda', '--cuda 12', 'kinora setup-cuda --cuda 12'],
 ] as const)('in a %s, "%s %s" is typed as "%s"', (place, command, args, typed) => {

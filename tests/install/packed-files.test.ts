@@ -44,6 +44,20 @@ it('has the whole model that the manifest names', () => {
   expect(named.filter((name) => !packed.files.has(`models/builtin/${name}`))).toEqual([]);
 });
 
+it('has the pages that sentences and the settings point to', () => {
+  const texts = ['.env.example', ...filesBelow('src').filter((name) => /\.(ts|mjs)$/.test(name))];
+  // Comments are read in a checkout.
+  const isComment = /^\s*(\/?\*|\/\/)/;
+  const named = texts.flatMap((name) =>
+    readFileSync(path.join(project, name), 'utf8')
+      .split('\n')
+      .filter((line) => !isComment.test(line))
+      .flatMap((line) => line.match(/\b(?:docs|models)\/[\w/-]+\.md\b/g) ?? []),
+  );
+  expect(named).toContain('docs/web.md');
+  expect([...new Set(named)].filter((name) => !packed.files.has(name))).toEqual([]);
+});
+
 it('has nothing else', () => {
   const allowed = new Set([
     '.env.example',
@@ -51,12 +65,14 @@ it('has nothing else', () => {
     'LICENSE',
     'README.md',
     'SECURITY.md',
+    'models/README.md',
     'package.json',
     'tsconfig.json',
   ]);
   const strange = [...packed.files].filter(
     (name) =>
       !allowed.has(name) &&
+      !/^docs\/[\w-]+\.md$/.test(name) &&
       !name.startsWith('models/builtin/') &&
       !name.startsWith('deploy/systemd/') &&
       (!name.startsWith('src/') || name.startsWith('src/web/page/') || /\.test\.|\.tsx$/.test(name)),

@@ -13,6 +13,8 @@ let root: string;
 /** A folder of somebody's, with the package installed. */
 let folder: string;
 let environment: NodeJS.ProcessEnv;
+/** The package. */
+let archive: string;
 
 beforeAll(async () => {
   root = await mkdtemp(path.join(tmpdir(), 'kinora-package-'));
@@ -20,9 +22,10 @@ beforeAll(async () => {
   await mkdir(folder);
   const { stdout } = await run('npm', ['pack', '--json', '--pack-destination', root], { cwd: project });
   const [{ filename }] = z.tuple([z.object({ filename: z.string() })]).parse(JSON.parse(stdout));
+  archive = path.join(root, filename);
   environment = { PATH: process.env['PATH'], HOME: path.join(root, 'home') };
   await writeFile(path.join(folder, 'package.json'), '{"private": true}');
-  await run('npm', ['install', '--ignore-scripts', path.join(root, filename)], { cwd: folder });
+  await run('npm', ['install', '--ignore-scripts', archive], { cwd: folder });
   await copyFile(path.join(project, 'examples/cat.jpg'), path.join(folder, 'photo.jpg'));
 });
 
@@ -55,4 +58,24 @@ it('keeps its data in the home folder, where an update leaves it alone', async (
     stderr: expect.stringContaining('none-of-this-name'),
   });
   await rm(settings);
+});
+
+it('runs once without being installed', async () => {
+  const elsewhere = path.join(root, 'elsewhere');
+  await mkdir(elsewhere);
+  await copyFile(path.join(project, 'examples/cat.jpg'), path.join(elsewhere, 'photo.jpg'));
+  // Settings of npm, such as its registry, are in this user's home.
+  const home = { ...process.env, KINORA_DATA_DIR: path.join(root, 'data') };
+  const once = [
+    '--yes',
+    '--ignore-scripts',
+    '--package',
+    archive,
+    'kinora',
+    'animate',
+    'photo.jpg',
+    'zoom in',
+  ];
+  await run('npx', [...once, '--preset', 'fast', '--out', 'photo.mp4'], { cwd: elsewhere, env: home });
+  expect(await readdir(elsewhere)).toContain('photo.mp4');
 });
