@@ -16,31 +16,24 @@ from random import Random
 from chinese import Chinese
 from draws import FAST, LOCAL_KINDS, MOVING_KINDS, NORMAL, OPPOSITES, SLOW, Draws, Labels
 from english import English
-from kinds import INDEX, KINDS
+from kinds import KINDS
+from manners import Manners
+from marks import END, Span, mark, unmarked
 from typos import Typos
 from word_language import CAMERA, FOLDER, Language
 
 LANGUAGES = {"en": 0.15, "zh": 0.15, "es": 0.1, "pt": 0.1, "fr": 0.1, "de": 0.1, "ru": 0.11, "ja": 0.12}
 OPPOSED = [*OPPOSITES, {"wind-left", "wind-right"}]
 # What the wind carries, when a prompt says where.
-WINDY = "snow snow rain leaves petals fog embers dust steam clouds bubbles".split()
+WINDY = "snow snow rain sway leaves petals fog embers dust steam clouds bubbles".split()
 SCENES = [("things", "deeds"), ("things", "deeds"), ("water", "calm"), ("places", "lights")]
 # Their things may be in a picture and keep still.
 THERE = ["flicker", "sway"]
 # What a prompt may single out as all that moves.
 ONLY = "waves waves sway sway clouds flicker steam fog snow rain".split()
 GRAMMAR_KINDS = {*MOVING_KINDS, "static"}
-# A clause begins with a character of MARKS, first kind * 32 + second kind, each one more than its index, and
-# ends with END.
-MARKS, END = 0xE000, "\uf8ff"
 ARTICLE = re.compile(r"^(?:(?:the|der|die|das|el|las?|los|les?|os?|as?) |l')")
 EMOJI = "😀 ✨ 🎥 📷 🔥 ❄️ 🌊 🌸 🙏 ❤️ 😍 🎬 🌧️ 🍂 👍 🙂 🌙 ☀️ 🐱 🎉".split()
-
-
-def mark(text: str, *kinds: str) -> str:
-    first, second = ([INDEX[kind] + 1 for kind in kinds] + [0])[:2]
-    inner = re.sub("[\ue000-\uf8ff]", "", text)
-    return f"{chr(MARKS + first * 32 + second)}{inner}{END}"
 
 
 @dataclass(frozen=True)
@@ -51,25 +44,7 @@ class Caption:
     language: str
     text: str
     labels: Labels
-    spans: list[tuple[int, int, list[str]]]
-
-
-def unmarked(text: str) -> tuple[str, list[tuple[int, int, list[str]]]]:
-    out: list[str] = []
-    spans = []
-    start, kinds = 0, list[str]()
-    for letter in text:
-        code = ord(letter)
-        if letter == END:
-            if kinds:
-                spans.append((start, len(out), kinds))
-            kinds = []
-        elif MARKS <= code < MARKS + 1024:
-            first, second = divmod(code - MARKS, 32)
-            start, kinds = len(out), [KINDS[first - 1]] + ([KINDS[second - 1]] if second else [])
-        else:
-            out.append(letter)
-    return "".join(out), spans
+    spans: list[Span]
 
 
 class MarkedEnglish(English):
@@ -118,6 +93,7 @@ class Phrases(Draws):
         self.names, self.weights = list(names), list(names.values())
         self.languages = {name: Language(self.rng, name, held) for name in sorted({*names, "en", "zh"})}
         self.typos = Typos(self.rng)
+        self.manners = Manners(self.rng)
         self.grammars: dict[str, MarkedEnglish | MarkedChinese] = {
             "en": MarkedEnglish(self.rng, self.languages["en"]),
             "zh": MarkedChinese(self.rng, self.languages["zh"]),
@@ -137,9 +113,13 @@ class Phrases(Draws):
     def caption(self) -> Caption:
         name = self.rng.choices(self.names, self.weights)[0]
         language = self.languages[name]
-        if self.chance(0.06):
+        if self.chance(0.08):
             text, labels = self.pick(self.written[name])
-            return Caption(name, self.spoiled(text, name), labels, [])
+            if self.chance(0.4):
+                text = self.dressed(
+                    self.around(text, language) if self.chance(0.3) else text, language, labels
+                )
+            return Caption(name, unmarked(self.spoiled(text, name))[0], labels, [])
         if self.chance(0.04):
             return self.noun_alone(language)
         if name in self.grammars and self.chance(0.3):
@@ -151,12 +131,21 @@ class Phrases(Draws):
             text = self.grammars[name].sentence(motion, foreign)
         else:
             text = self.around(motion, language)
-        if self.chance(0.06):
-            text = self.chatted(text, language)
+        if self.chance(0.2):
+            text = self.dressed(text, language, labels)
         if not labels and text.strip(" .。!！,，").casefold() in self.alone[name]:
             return self.noun_alone(language)
         text, spans = unmarked(self.spoiled(text, name))
         return Caption(name, text, labels, spans)
+
+    def dressed(self, text: str, language: Language, labels: Labels) -> str:
+        """With polite words, chatter or hashtags around it."""
+        x = self.rng.random()
+        if x < 0.3:
+            return self.chatted(text, language)
+        if x < 0.5:
+            return self.manners.tagged(text, self.words[language.name])
+        return self.manners.wished(text, language) if labels else text
 
     def noun_alone(self, language: Language) -> Caption:
         """What is in many pictures and moves if nothing else is asked for: clouds, sunset."""
@@ -204,7 +193,15 @@ class Phrases(Draws):
             return self.only(language)
         if x < 0.35:
             return self.through(language)
-        if x < 0.64:
+        if x < 0.41:
+            return self.manners.listed(language)
+        if x < 0.45:
+            return self.manners.either(language)
+        if x < 0.49:
+            return self.manners.apart(language)
+        if x < 0.505:
+            return self.manners.steady(language)
+        if x < 0.68:
             kind = self.kinds(1)[0]
             speed = self.speed_of(kind)
             if speed != NORMAL and self.chance(0.1):
@@ -240,7 +237,7 @@ class Phrases(Draws):
             return mark(clause, kind) + " " + spot
         if grammar and kind in GRAMMAR_KINDS:
             return grammar.clause(kind, speed)
-        if language.name != "en" and self.chance(0.04):
+        if language.name != "en" and self.chance(0.06):
             language = self.languages["en"]
         return mark(language.clause(kind, speed), kind)
 
@@ -279,7 +276,7 @@ class Phrases(Draws):
         """A weather, and where the wind carries it."""
         kind, side = self.pick(WINDY), self.pick(["left", "right"])
         strength, wind = self.pick([("", NORMAL), ("", NORMAL), ("_slow", SLOW), ("_fast", FAST)])
-        if kind != "clouds" and self.chance(0.3):
+        if kind not in ("clouds", "sway") and self.chance(0.3):
             text = language.filled(
                 language.vocabulary.carried(kind, side, strength).replace("{x}", "{subject}")
             )
@@ -383,16 +380,19 @@ class Phrases(Draws):
         if self.chance(0.3):
             return phrase, {"static": NORMAL} if denied in CAMERA else {}
         group = next((pair for pair in OPPOSED if denied in pair), {denied})
-        kind = self.pick([kind for kind in KINDS if kind not in group])
-        speed = self.speed_of(kind)
+        kinds = self.kinds(2 if self.chance(0.35) else 1, [kind for kind in KINDS if kind not in group])
+        labels = {kind: self.speed_of(kind) for kind in kinds}
+        clauses = [self.clause(language, kind, speed) for kind, speed in labels.items()]
+        join = self.pick(["，", "，", "。", "、"] if not language.blank else [", ", ", ", ". ", "; ", " - "])
+        if len(kinds) == 2 and self.chance(0.3):
+            return join.join([clauses[0], phrase, clauses[1]]), labels
+        clause = self.joined(clauses, language, loose=len(set(labels.values())) > 1)
         if self.chance(0.5):
             frame = self.pick(self.scenes[language.name]["rather"])
-            clause = self.clause(language, kind, speed)
-            return frame.replace("{n}", phrase).replace("{m}", clause), {kind: speed}
-        parts = [phrase, self.clause(language, kind, speed)]
+            return frame.replace("{n}", phrase).replace("{m}", clause), labels
+        parts = [phrase, clause]
         self.rng.shuffle(parts)
-        join = self.pick(["，", "，", "。", "、"] if not language.blank else [", ", ", ", ". ", "; ", " - "])
-        return join.join(parts), {kind: speed}
+        return join.join(parts), labels
 
     # Around the motions -------------------------------------------------------------------------------------
 
@@ -440,6 +440,8 @@ class Phrases(Draws):
             language = self.languages[self.pick(self.names)]
         if self.chance(0.07):
             return self.placed(language)
+        if self.chance(0.06):
+            return self.manners.asks(language)
         vocabulary = language.vocabulary
         words = self.words.get(language.name) or self.words[self.names[0]]
         x = self.rng.random()
@@ -497,7 +499,8 @@ class Phrases(Draws):
         elif y < 0.2:
             text += self.pick([".", ".", ".", "!", "!!!", "...", "。", "~"])
         elif y < 0.24:
-            text += " " + " ".join(self.pick(EMOJI) for _ in range(self.rng.randint(1, 3)))
+            emoji = " ".join(self.pick(EMOJI) for _ in range(self.rng.randint(1, 3)))
+            text = f"{text} {emoji}" if self.chance(0.85) else f"{emoji} {text}"
         return text
 
 

@@ -2,9 +2,11 @@
 
 import pytest
 
+import japanese
 import phrases
 import words_tokenizer
 from kinds import KINDS
+from marks import unmarked
 from word_language import Language
 
 
@@ -75,7 +77,7 @@ def test_what_alone_shall_move_is_asked_for_by_its_name(name: str) -> None:
     still = 0
     for _ in range(100):
         text, labels = captions.only(captions.languages[name])
-        _, spans = phrases.unmarked(text)
+        _, spans = unmarked(text)
         assert {kind for *_, kinds in spans for kind in kinds} == set(labels) - {"static"}
         assert set(labels.values()) == {phrases.NORMAL}
         still += "static" in labels
@@ -99,7 +101,7 @@ def test_what_stands_somewhere_in_the_picture_asks_for_nothing(name: str) -> Non
     captions = phrases.Phrases(5, names={name: 1.0})
     placed = [captions.placed(captions.languages[name]) for _ in range(50)]
     assert all(text and not set(text) & set("{}|") for text in placed)
-    assert all(phrases.unmarked(text)[1] == [] for text in placed)
+    assert all(unmarked(text)[1] == [] for text in placed)
 
 
 @pytest.mark.parametrize("name", phrases.LANGUAGES)
@@ -109,3 +111,46 @@ def test_written_prompts_ask_for_kinds_that_there_are(name: str) -> None:
     assert all(text and set(labels) <= set(KINDS) for text, labels in prompts)
     assert {} in asked
     assert {speed for labels in asked for speed in labels.values()} == {1, 2, 3}
+
+
+@pytest.mark.parametrize("name", phrases.LANGUAGES)
+def test_a_thing_that_is_not_wanted_is_not_asked_for(name: str) -> None:
+    captions = phrases.Phrases(6, names={name: 1.0})
+    language = captions.languages[name]
+    for _ in range(200):
+        text, labels = captions.manners.either(language)
+        shown, spans = unmarked(text)
+        assert {kind for _, _, kinds in spans for kind in kinds} == set(labels), shown
+        assert "{" not in shown
+
+
+@pytest.mark.parametrize("name", phrases.LANGUAGES)
+def test_an_amount_apart_from_its_thing_is_that_thing_s(name: str) -> None:
+    captions = phrases.Phrases(6, names={name: 1.0})
+    lists, seen = captions.manners.lists[name], set[int]()
+    for _ in range(200):
+        text, labels = captions.manners.apart(captions.languages[name])
+        shown, spans = unmarked(text)
+        (speed,) = labels.values()
+        words = {1: lists["little"], 2: [""], 3: lists["much"]}[speed]
+        assert any(word in shown for word in words), shown
+        assert [kinds for _, _, kinds in spans] == [list(labels)]
+        seen.add(speed)
+    assert seen == {1, 2, 3}
+
+
+@pytest.mark.parametrize(
+    ("verb", "form"),
+    [
+        ("雪が降る", "雪が降って"),
+        ("葉が落ちる", "葉が落ちて"),
+        ("雲が流れていく", "雲が流れていって"),
+        ("雨が降ってくる", "雨が降ってきて"),
+        ("波がうねる", "波がうねって"),
+        ("蛍が飛ぶ", "蛍が飛んで"),
+        ("カメラがズームする", "カメラがズームして"),
+        ("霧が出る", "霧が出て"),
+    ],
+)
+def test_a_japanese_verb_has_another_form(verb: str, form: str) -> None:
+    assert japanese.te_form(verb) == form

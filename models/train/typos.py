@@ -129,7 +129,12 @@ class Typos(Draws):
         return text[:i] + " " + text[i:]
 
     def heard(self, text: str, name: str) -> str:
-        """A sound written in another way."""
+        """A sound written in another way, or a vowel between two consonants, where one is heard."""
+        vowels, consonants = ("еои", "бвгджзклмнпрстфхцчш") if name == "ru" else ("eai", "bcdfghjklmnprstvwz")
+        between = [m.start() for m in re.finditer(f"(?<=[{consonants}])(?=[{consonants}])", text)]
+        if between and self.chance(0.12):
+            i = self.pick(between)
+            return text[:i] + self.pick(vowels[0] + vowels) + text[i:]
         pairs = PAIRS[name]
         for _ in range(4):
             written, heard = self.pick(pairs)

@@ -6,6 +6,7 @@ from random import Random
 from typing import TypedDict
 
 from draws import FAST, NORMAL, SLOW, Draws
+from japanese import other_form
 from kinds import KINDS
 from vocabulary import Vocabulary, chosen
 
@@ -121,6 +122,11 @@ class Language(Draws):
 
     def clause(self, kind: str, speed: int) -> str:
         """What asks for one motion at one speed."""
+        text = self.as_listed(kind, speed)
+        return other_form(self, text) if self.name == "ja" and self.chance(0.3) else text
+
+    def as_listed(self, kind: str, speed: int) -> str:
+        """A clause with its words as the lists have them."""
         if self.vocabulary.has(kind, speed) and self.chance(0.5):
             return self.filled(self.vocabulary.clause(kind, speed).replace("{x}", "{subject}"))
         entry = self.motions[kind]
