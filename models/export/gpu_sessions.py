@@ -7,6 +7,7 @@ WHAT is "2 rows" or "1 row" for the core, "decoder 7 frames" at once, or "job" f
 """
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -37,10 +38,11 @@ def open_session(folder: Path, memory_pattern: bool = True, **cuda: str) -> ort.
 
 
 def used_gib() -> float:
-    """Of the whole card; 0 without one."""
+    """Of the whole card, the first that CUDA_VISIBLE_DEVICES names; 0 without one."""
     if shutil.which("nvidia-smi") is None:
         return 0.0
-    command = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
+    card = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip() or "0"
+    command = ["nvidia-smi", "-i", card, "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[0]) / 1024
 
 
