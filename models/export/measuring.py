@@ -56,9 +56,18 @@ class Report:
             self.path.write_text(json.dumps(self.values, indent=1))
 
     def is_good(self) -> bool:
-        stages = [stage for stage in self.values.values() if isinstance(stage, dict)]
-        failed = any("error" in stage and isinstance(stage["error"], str) for stage in stages)
-        return not failed and all(stage.get("ok", True) and stage.get("finite", True) for stage in stages)
+        return is_good(self.values)
+
+
+def is_good(result: object) -> bool:
+    """Whether all of it was measured, and lies within its bounds. An error in words is a failure, wherever it
+    stands; one in numbers is a measurement.
+    """
+    if not isinstance(result, dict):
+        return True
+    failed = "skipped" in result or isinstance(result.get("error"), str)
+    within = result.get("ok", True) and result.get("finite", True)
+    return not failed and within and all(map(is_good, result.values()))
 
 
 def options_of(parser: argparse.ArgumentParser) -> argparse.Namespace:

@@ -9,6 +9,7 @@ import pytest
 
 import svd_table
 import verify_svd
+from measuring import is_good
 
 
 def test_a_whole_job_is_that_of_diffusers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,3 +45,19 @@ def test_the_table_has_what_was_measured() -> None:
     assert (step["of diffusers"], step["of torch.compile"]) == (0.6, 0.75)
     assert (step["Kinora GiB"], step["diffusers GiB"]) == (5.0, 8.0)
     assert compiling["torch.compile"] == 120
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        {"skipped": "3 s left of 60 s"},
+        {"error": "RuntimeError: out of memory"},
+        {"1x1x2, job": {"error": "no GPU"}},
+        {"ok": False},
+        {"window 4": {"finite": False}},
+    ],
+)
+def test_what_was_not_measured_is_no_success(stage: dict) -> None:
+    measured = {"device": "CPU", "decoder": {"window 4": {"ort": 3.0, "error": 0.002}, "ok": True}}
+    assert is_good(measured)
+    assert not is_good({**measured, "memory": stage})
