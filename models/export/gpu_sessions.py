@@ -79,9 +79,12 @@ def memory_of(pack: Path, what: str, size: str) -> dict[str, float]:
 
 
 def memory_in_own_process(pack: Path, what: str, size: str) -> dict:
-    output = subprocess.run(
-        [sys.executable, __file__, str(pack), what, size], capture_output=True, text=True, check=False
-    )
+    return result_of([__file__, str(pack), what, size])
+
+
+def result_of(command: list[str]) -> dict:
+    """The JSON object that a Python script prints last, or its last words as an error."""
+    output = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
     try:
         return json.loads(output.stdout.strip().splitlines()[-1])
     except (ValueError, IndexError):

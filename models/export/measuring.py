@@ -5,6 +5,7 @@ models, whose times mean nothing.
 """
 
 import argparse
+import gc
 import json
 import statistics
 import time
@@ -148,12 +149,8 @@ def kernel_table(run: Callable[[], object]) -> list[list]:
     return [list(row) for row in sorted(rows, key=lambda row: -row[1])[:28]]
 
 
-def begin_peak() -> None:
-    """Of what torch takes."""
+def give_back() -> None:
+    """The memory that torch keeps for later."""
+    gc.collect()
     if HAS_GPU:
         torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
-
-
-def peak_gib() -> float:
-    return round(torch.cuda.max_memory_reserved() / 2**30, 2) if HAS_GPU else 0.0

@@ -11,9 +11,11 @@ Row = dict[str, str | float]
 
 
 def rows_of(values: dict, sizes: list[str]) -> list[Row]:
-    """A row a measurement: time in its unit, GiB of the card. `values` are those of a report."""
+    """A row a measurement: time in its unit, GiB of the card by a process that does nothing else. `values` is
+    that of a report.
+    """
     rows: list[Row] = []
-    memory = values.get("memory", {})
+    ours_gib, their_gib = values.get("memory", {}), values.get("memory of diffusers", {})
 
     def row(
         what: str, unit: str, ours: float | None, gib_of: str, theirs: dict, compiled: float | None = None
@@ -22,8 +24,9 @@ def rows_of(values: dict, sizes: list[str]) -> list[Row]:
             return
         others = {"diffusers": theirs.get("eager"), "torch.compile": compiled}
         ratios = {f"of {name}": round(ours / other, 3) for name, other in others.items() if other and unit}
-        cells = {"Kinora": ours, **others, **ratios, "Kinora GiB": memory.get(gib_of, {}).get("usedGiB")}
-        cells["diffusers GiB"] = theirs.get("eagerGiB")
+        cells = {"Kinora": ours, **others, **ratios}
+        for name, gib in (("Kinora", ours_gib), ("diffusers", their_gib)):
+            cells[f"{name} GiB"] = gib.get(gib_of, {}).get("usedGiB")
         rows.append(
             {"what": what, "unit": unit} | {name: cell for name, cell in cells.items() if cell is not None}
         )

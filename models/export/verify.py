@@ -37,8 +37,8 @@ from measuring import (
     HAS_GPU,
     TOLERANCE,
     Report,
-    begin_peak,
     copy_of,
+    give_back,
     kernel_table,
     milliseconds,
     options_for,
@@ -179,7 +179,7 @@ class Verification:
             }
         result["ok"] = all(result[str(t)]["ort"] <= TOLERANCE for t in (981, 501, 1))
         del exact
-        begin_peak()
+        give_back()
 
     def kernels(self, result: dict) -> None:
         result["ort"] = kernel_table(lambda: self.step(self.values, 501))

@@ -9,11 +9,11 @@ Prints one JSON object, and with --csv FILE writes the table of docs/performance
 milliseconds of one step through `session.run` with host tensors, as the engine does it, against eager FP16;
 the decoder per window; a whole job, from the picture to frames in main memory, against the pipeline of
 diffusers, from the same noise; with --compile, step and job with torch.compile; the memory that a process of
-its own takes. The exit status is 1 when an error is above 1e-2 or a number is not finite.
+its own takes, with what the measurement needs and nothing else, on both sides. The exit status is 1 when an
+error is above 1e-2, a number is not finite, or something failed or was left out for want of time.
 """
 
 import argparse
-import gc
 import json
 import math
 import sys
@@ -42,20 +42,19 @@ import image_encoder
 import make_random
 import make_tiny_svd
 import svd
-from gpu_sessions import memory_in_own_process, open_session, used_gib
+from gpu_sessions import memory_in_own_process, open_session, result_of, used_gib
 from make_golden_svd import levels_of_karras
 from measuring import (
     DEVICE,
     HAS_GPU,
     TOLERANCE,
     Report,
-    begin_peak,
     copy_of,
+    give_back,
     kernel_table,
     milliseconds,
     options_for,
     options_of,
-    peak_gib,
     relative,
     report_of,
     wait,
@@ -65,6 +64,13 @@ from svd_table import write_table
 
 # Of a pack: frames decoded at once, and neighbours on either side.
 WINDOW, OVERLAP = 7, 2
+# Whose memory is measured.
+MEMORY_WINDOWS = (7, 14)
+KINDS = (
+    UNetSpatioTemporalConditionModel,
+    AutoencoderKLTemporalDecoder,
+    CLIPVisionModelWithProjection,
+)
 # What a request gets without options.
 FPS, BUCKET, NOISE_AUG, GUIDANCE = 7, 127, 0.02, 3.0
 
@@ -236,7 +242,7 @@ class Verification:
             }
         result["ok"] = all(entry["ort"] <= TOLERANCE for entry in result.values())
         del exact
-        begin_peak()
+        give_back()
 
     def step_time(self, size: tuple[int, int, int], result: dict) -> None:
         inputs = make_inputs(self.unet.config, size, 2)
@@ -251,10 +257,8 @@ class Verification:
         self.step(row)
         result["oneRow"] = milliseconds(lambda: self.step(row), 5)
         eager = Eager(self.unet, inputs, self.unet.dtype)
-        begin_peak()
         eager(), eager()
         result["eager"] = milliseconds(eager, 5)
-        result["eagerGiB"] = peak_gib()
         result["ratio"] = round(result["ort"] / result["eager"], 3)
 
     def kernels(self, size: tuple[int, int, int], result: dict) -> None:
@@ -268,9 +272,7 @@ class Verification:
         result["ort"], latents = self.our_job(size, self.args.steps)
         result["finite"] = bool(np.isfinite(latents).all())
         self.their_job(size, 1)
-        begin_peak()
         result["eager"], theirs = self.their_job(size, self.args.steps)
-        result["eagerGiB"] = peak_gib()
         result["ratio"] = round(result["ort"] / result["eager"], 3)
         result["difference"] = relative(latents, theirs.float().cpu().transpose(1, 2))
 
@@ -345,7 +347,7 @@ class Verification:
                 result["ok"] = entry["error"] <= TOLERANCE
                 del exact
             result[f"window {n}"] = entry
-            begin_peak()
+            give_back()
 
     @torch.no_grad()
     def decode_eagerly(self, latent: Tensor) -> Tensor:
@@ -387,13 +389,17 @@ class Verification:
         """Closes the sessions, so it is the last."""
         del self.sessions
         self.pipe.to("cpu")
-        gc.collect()
-        begin_peak()
+        give_back()
         sizes = self.args.sizes.split(",")
         asked = [(what, size) for size in sizes for what in ("2 rows", "1 row", "job")]
-        asked += [(f"decoder {n} frames", sizes[0]) for n in (7, 14)]
+        asked += [(f"decoder {n} frames", sizes[0]) for n in MEMORY_WINDOWS]
         for what, size in asked:
             result[f"{size}, {what}"] = memory_in_own_process(self.pack, what, size)
+
+    def memory_of_diffusers(self, result: dict) -> None:
+        """After `memory`, which leaves the card to others."""
+        script = Path(__file__).with_name("diffusers_memory.py")
+        result.update(result_of([str(script), *sys.argv[1:]]))
 
 
 def verify(report: Report, verification: Verification, args: argparse.Namespace) -> None:
@@ -413,41 +419,40 @@ def verify(report: Report, verification: Verification, args: argparse.Namespace)
         for text, size in sizes.items():
             report.stage(f"compiled {text}", partial(verification.compiled, size), 250)
     report.stage("memory", verification.memory, 60)
+    report.stage("memory of diffusers", verification.memory_of_diffusers, 60)
 
 
-def make_both(args: argparse.Namespace, report: Report) -> tuple[Any, Any, Any]:
-    """UNet, VAE and image encoder with random weights, and what the export makes of them in the folder. The
-    same device draws the same weights again, so what an earlier run exported is left as it is.
-    """
+def make_vae(is_tiny: bool) -> AutoencoderKLTemporalDecoder:
+    return make_tiny_svd.make_vae() if is_tiny else make_random.make_svd_vae(DEVICE)
+
+
+def make_encoder(is_tiny: bool) -> CLIPVisionModelWithProjection:
+    return make_tiny_svd.make_image_encoder() if is_tiny else make_random.make_image_encoder(DEVICE)
+
+
+def models_of(args: argparse.Namespace) -> tuple[Any, Any, Any]:
+    """UNet, VAE and image encoder. The same device draws the same random weights again."""
+    if args.random:
+        unet = make_tiny_svd.make_unet() if args.tiny else make_random.make_svd_unet(DEVICE)
+        return unet, make_vae(args.tiny), make_encoder(args.tiny)
+    unet, vae, encoder = (
+        kind.from_pretrained(args.checkpoint, subfolder=part, torch_dtype=torch.float16).to(DEVICE).eval()
+        for kind, part in zip(KINDS, svd.FAMILY.parts, strict=True)
+    )
+    return unet, vae, encoder
+
+
+def export(unet: UNetSpatioTemporalConditionModel, args: argparse.Namespace) -> None:
+    """Random models into their folder."""
     folder, options = args.random, options_for(args)
-    is_whole = (folder / "image_encoder" / "model.onnx").exists()
     folder.mkdir(parents=True, exist_ok=True)
-    made: dict[str, Any] = {}
-
-    def make_vae() -> AutoencoderKLTemporalDecoder:
-        return make_tiny_svd.make_vae() if args.tiny else make_random.make_svd_vae(DEVICE)
-
-    def make_encoder() -> CLIPVisionModelWithProjection:
-        return make_tiny_svd.make_image_encoder() if args.tiny else make_random.make_image_encoder(DEVICE)
-
-    def make(result: dict) -> None:
-        made["unet"] = make_tiny_svd.make_unet() if args.tiny else make_random.make_svd_unet(DEVICE)
-        made["vae"], made["encoder"] = make_vae(), make_encoder()
-        result["weights"] = sum(p.numel() for p in made["unet"].parameters())
-
-    def export(_: dict) -> None:
-        svd.export_unet(made["unet"], folder, options)
-        made["unet"].to(DEVICE)
-        svd.export_vae(make_vae(), folder, options)  # it changes the VAE
-        image_encoder.export_image_encoder(make_encoder().float().cpu(), folder, options)
-
-    report.stage("make_random", make)
-    if not is_whole:
-        report.stage("export", export)
-    return made["unet"], made["vae"], made["encoder"]
+    svd.export_unet(unet, folder, options)
+    unet.to(DEVICE)
+    svd.export_vae(make_vae(args.tiny), folder, options)  # it changes the VAE
+    image_encoder.export_image_encoder(make_encoder(args.tiny).float().cpu(), folder, options)
 
 
-def main() -> int:
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--sizes", help="WxHxF, with commas between; default 1024x576x14,1024x576x25")
     parser.add_argument("--steps", type=int, default=25)
@@ -458,22 +463,19 @@ def main() -> int:
     parser.add_argument("--profile", action="store_true")
     args = options_of(parser)
     args.sizes = args.sizes or ("64x64x8,128x64x4" if args.tiny else "1024x576x14,1024x576x25")
+    args.pack = args.random or args.pack
+    return args
+
+
+def main() -> int:
+    args = parse()
     report = report_of(args)
-    if args.random:
-        models, pack = make_both(args, report), args.random
-    else:
-        half = {"torch_dtype": torch.float16}
-        kinds = (
-            UNetSpatioTemporalConditionModel,
-            AutoencoderKLTemporalDecoder,
-            CLIPVisionModelWithProjection,
-        )
-        models = tuple(
-            kind.from_pretrained(args.checkpoint, subfolder=part, **half).to(DEVICE).eval()
-            for kind, part in zip(kinds, svd.FAMILY.parts, strict=True)
-        )
-        pack = args.pack
-    verify(report, Verification(*models, pack, args), args)
+    made: dict[str, Any] = {}
+    report.stage("models", lambda _: made.update(models=models_of(args)))
+    # What an earlier run exported is left as it is.
+    if args.random and not (args.random / "image_encoder" / "model.onnx").exists():
+        report.stage("export", lambda _: export(made["models"][0], args))
+    verify(report, Verification(*made["models"], pack=args.pack, args=args), args)
     if args.csv:
         write_table(args.csv, report.values, args.sizes.split(","))
     print(json.dumps(report.values))
