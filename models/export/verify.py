@@ -7,8 +7,9 @@
 Per stage, as far as --seconds allows: relative error of the UNet's output at three timesteps against PyTorch
 in float32 (and PyTorch's own in FP16, for comparison), milliseconds of one step through `session.run` with
 host tensors, as the engine does it, against eager FP16, a whole denoising loop without NaN or infinity, the
-VAE per chunk size, and with --profile the GPU time per kernel. The exit status is 1 when an error is above
-1e-2 or a number is not finite. Needs onnxruntime-gpu and a PyTorch with CUDA of the same major version.
+VAE per chunk size, with --compile the steps with torch.compile, and with --profile the GPU time per kernel.
+The exit status is 1 when an error is above 1e-2, a number is not finite, or something failed or was left out
+for want of time. Needs onnxruntime-gpu and a PyTorch with CUDA of the same major version.
 """
 
 import argparse
@@ -267,15 +268,34 @@ class Verification:
             result[f"{name}, kernels"] = attention_times(step)
             del other, step
 
-    def larger(self, result: dict) -> None:
+    def large_inputs(self) -> dict[str, Tensor]:
         side, frames = (int(part) for part in self.args.large.split("x"))
-        large = make_inputs(self.unet, side, frames, 2, self.args.tokens)
+        return make_inputs(self.unet, side, frames, 2, self.args.tokens)
+
+    def larger(self, result: dict) -> None:
+        large = self.large_inputs()
         values = self.features(large)
         result["finite"] = bool(np.isfinite(self.step(values, 501)).all())
-        result["ort"] = milliseconds(lambda: self.step(values, 501), 3)
+        result["ort"] = milliseconds(lambda: self.step(values, 501), 5)
         eager(self.unet, large, 501)
-        result["eager"] = milliseconds(lambda: eager(self.unet, large, 501), 3)
+        result["eager"] = milliseconds(lambda: eager(self.unet, large, 501), 5)
         result["ratio"] = round(result["ort"] / result["eager"], 3)
+
+    def compiled(self, result: dict) -> None:
+        self.compile_for(self.inputs, result)
+
+    def larger_compiled(self, result: dict) -> None:
+        self.compile_for(self.large_inputs(), result)
+
+    def compile_for(self, inputs: dict[str, Tensor], result: dict) -> None:
+        """A step by torch.compile in its default mode, for these sizes alone."""
+        torch.compiler.reset()
+        unet = torch.compile(self.unet)
+        start = time.monotonic()
+        eager(unet, inputs, 501)
+        result["compileSeconds"] = round(time.monotonic() - start)
+        eager(unet, inputs, 501)
+        result["compiled"] = milliseconds(lambda: eager(unet, inputs, 501), 7)
 
     def memory(self, result: dict) -> None:
         """Closes the sessions, so it is the last."""
@@ -301,8 +321,7 @@ class Verification:
             gc.collect()
 
 
-# Name, method, and the seconds that it needs. "kernels of a step" runs with --profile only, and without a GPU
-# none of ON_GPU.
+# Name, method, and the seconds that it needs. Some run with an option only, and without a GPU none of ON_GPU.
 STAGES: list[tuple[str, Callable[[Verification, dict], None], float]] = [
     ("session", Verification.open_sessions, 0),
     ("first run", Verification.first_run, 0),
@@ -317,6 +336,8 @@ STAGES: list[tuple[str, Callable[[Verification, dict], None], float]] = [
     ("deepcache", Verification.deepcache, 20),
     ("attention kernels", Verification.attention_kernels, 30),
     ("larger", Verification.larger, 40),
+    ("compiled", Verification.compiled, 250),
+    ("larger compiled", Verification.larger_compiled, 250),
     ("memory", Verification.memory, 30),
 ]
 ON_GPU = ("kernels of a step", "strict SkipLayerNorm", "nodes on the CPU", "attention kernels", "memory")
@@ -326,8 +347,9 @@ def verify(
     report: Report, unet: I2VGenXLUNet, vae: AutoencoderKL | None, pack: Path, args: argparse.Namespace
 ) -> None:
     verification = Verification(unet, vae, pack, args)
+    asked = {"kernels of a step": args.profile, "compiled": args.compile, "larger compiled": args.compile}
     for name, work, needs in STAGES:
-        if (name != "kernels of a step" or args.profile) and (HAS_GPU or name not in ON_GPU):
+        if asked.get(name, True) and (HAS_GPU or name not in ON_GPU):
             report.stage(name, partial(work, verification), needs)
 
 
@@ -367,6 +389,9 @@ def main() -> int:
     parser.add_argument("--tokens", type=int, default=77)
     parser.add_argument("--no-vae", action="store_true")
     parser.add_argument("--profile", action="store_true")
+    parser.add_argument(
+        "--compile", action="store_true", help="beside torch.compile, which takes minutes a size"
+    )
     args = options_of(parser)
     report = report_of(args)
     if args.random:
