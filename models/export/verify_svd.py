@@ -475,7 +475,8 @@ def main() -> int:
     # What an earlier run exported is left as it is.
     if args.random and not (args.random / "image_encoder" / "model.onnx").exists():
         report.stage("export", lambda _: export(made["models"][0], args))
-    verify(report, Verification(*made["models"], pack=args.pack, args=args), args)
+    unet, vae, encoder = made["models"]
+    verify(report, Verification(unet, vae, encoder, args.pack, args), args)
     if args.csv:
         write_table(args.csv, report.values, args.sizes.split(","))
     print(json.dumps(report.values))
