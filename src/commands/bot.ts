@@ -50,7 +50,7 @@ export async function runBot(config: Config): Promise<void> {
     );
     const models = new Models(own.flatMap((pack) => (pack ? [pack.manifest] : [])));
     const storage = await openServedStorage(config, log);
-    const platforms = await platformsOf(config, address, () => lease.mayAct(), log);
+    const platforms = await platformsOf(config, address, lease, log);
     let isServing = false;
     // One that is asked to end while it starts is given half a second: nothing that asks the lease acts from here on.
     ending.signal.addEventListener('abort', () => void (isServing || lease.leave()));

@@ -6,6 +6,7 @@ import type { ChatPlatform } from '../bot/platform.ts';
 import type { Config } from '../config.ts';
 import { KinoraError } from '../errors.ts';
 import type { Logger } from '../log.ts';
+import type { Lease } from '../queue/lease.ts';
 import type { RedisAddress } from '../queue/redis.ts';
 
 /** The port of the API with "kinora start", where no other is set. */
@@ -31,12 +32,12 @@ export const forgetUpdates: NonNullable<BotOptions['forgetUpdates']> = async (..
 
 /**
  * Loads the libraries of these chats only.
- * @param mayAct asked before anything is said to a chat
+ * @param lease asked before anything is said to a chat
  */
 export async function platformsOf(
   config: Config,
   redis: RedisAddress,
-  mayAct: () => Promise<boolean>,
+  lease: Pick<Lease, 'mayAct' | 'isFollowed'>,
   log: Logger,
 ): Promise<ChatPlatform[]> {
   const { dataDir: dataFolder, ffmpegPath, discord, telegram, web, proxies } = config;
@@ -45,6 +46,7 @@ export async function platformsOf(
     useProxies(proxies);
   }
   const platforms: ChatPlatform[] = [];
+  const common = { dataFolder, ffmpegPath, mayAct: () => lease.mayAct(), log };
   if (config.inboxFolder !== undefined) {
     const say = (line: string): void => void process.stderr.write(`${line}\n`);
     const recordsFile = path.join(dataFolder, 'inbox.json');
@@ -52,11 +54,11 @@ export async function platformsOf(
   }
   if (discord) {
     const { DiscordPlatform } = await import('../bot/discord/adapter.ts');
-    platforms.push(new DiscordPlatform({ ...discord, dataFolder, ffmpegPath, mayAct, log }));
+    platforms.push(new DiscordPlatform({ ...discord, ...common }));
   }
   if (telegram) {
     const { TelegramPlatform } = await import('../bot/telegram/adapter.ts');
-    platforms.push(new TelegramPlatform({ ...telegram, dataFolder, ffmpegPath, mayAct, log }));
+    platforms.push(new TelegramPlatform({ ...telegram, ...common, isFollowed: () => lease.isFollowed }));
   }
   if (web.port) {
     const { WebPlatform } = await import('../web/platform.ts');

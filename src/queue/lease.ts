@@ -83,6 +83,11 @@ export class Lease {
     return this.#state === 'leading';
   }
 
+  /** Whether another bot leads next when this one ends. */
+  get isFollowed(): boolean {
+    return !this.#isAlone;
+  }
+
   /**
    * Stands by until this process leads, and renews the lease from then on.
    * @param signal ends the wait

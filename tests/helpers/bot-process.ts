@@ -58,7 +58,13 @@ const bot = await startBot({
   expireAfterMs: 86_400_000,
   platforms: [
     platform === 'telegram'
-      ? new TelegramPlatform({ ...common, adminUserIds: [], apiRoot: server, shortestPauseMs: 50 })
+      ? new TelegramPlatform({
+          ...common,
+          isFollowed: () => lease?.isFollowed ?? false,
+          adminUserIds: [],
+          apiRoot: server,
+          shortestPauseMs: 50,
+        })
       : new DiscordPlatform({
           ...common,
           adminUserIds: [],

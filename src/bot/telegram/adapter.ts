@@ -30,6 +30,8 @@ export interface TelegramOptions {
   readonly adminUserIds: readonly (number | string)[];
   /** Lease.mayAct: asked before every call to Telegram, where several bots may run. */
   readonly mayAct?: () => Promise<boolean>;
+  /** Lease.isFollowed: what Redis does not keep is then left to the bot that leads next. */
+  readonly isFollowed?: () => boolean;
   readonly log: Logger;
   /** Where earlier versions kept updates. */
   readonly dataFolder?: string | undefined;
@@ -130,6 +132,7 @@ export class TelegramPlatform implements ChatPlatform {
         else await handleUpdate(spooled, await commands, buttons);
       },
       keyOf: senderKey,
+      mustKeep: this.#options.isFollowed ?? (() => false),
       log,
     });
     const refused = new Signal<void>();

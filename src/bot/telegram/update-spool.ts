@@ -37,6 +37,8 @@ export interface UpdateSpoolOptions {
   readonly handle: (spooled: SpooledUpdate) => Promise<void>;
   /** Updates with the same key are served one after another. */
   readonly keyOf: (update: Update) => string;
+  /** Whether take() waits until Redis keeps an update, rather than have it served without. */
+  readonly mustKeep: () => boolean;
   readonly log: Logger;
 }
 
@@ -54,11 +56,19 @@ const servedAtOnce = 16;
 /** While Telegram is away: about a minute in all, on top of the repeated calls. */
 const attempts = 5;
 const firstPauseMs = 1_000;
-/** Without Redis an update is served all the same: its person waits, and only a crash would lose it. */
 const keptWithinMs = 250;
+const keepAgainMs = 250;
 const tickAgainMs = 1_000;
 /** Telegram repeats what was not confirmed: the last hundred updates. */
 const rememberedIds = 5_000;
+const notKept = 'a Telegram update could not be kept';
+
+async function inTime<T>(work: Promise<T>): Promise<T> {
+  const late = (): never => {
+    throw new Error('Redis does not answer');
+  };
+  return await withDeadline(keptWithinMs, work, late);
+}
 
 export class UpdateSpool {
   readonly #options: UpdateSpoolOptions;
@@ -124,24 +134,37 @@ export class UpdateSpool {
     const { redis, keys } = this.#options;
     if (this.#known.has(update.update_id)) return;
     this.#known.add(update.update_id);
-    const look = redis.multi().zscore(keys.updatesDone, String(update.update_id));
-    look.hsetnx(keys.updates, String(update.update_id), writeJson({ update, notes: {} }));
-    const [doneAt] = await this.#kept(
-      look.exec().then((answers) => replies(answers, takenSchema)),
-      [null, 1],
-    );
+    const doneAt = await this.#keep(update);
     if (doneAt === null) this.#enqueue(update, {});
     else await this.#kept(redis.hdel(keys.updates, String(update.update_id)), 0);
   }
 
-  async #kept<T>(work: Promise<T>, otherwise: T): Promise<T> {
-    const late = (): never => {
-      throw new Error('Redis does not answer');
+  /**
+   * Where nobody leads next, an update is served without Redis, too: its person waits, and only a crash would lose it.
+   * @returns when it was handled, or null
+   */
+  async #keep(update: Update): Promise<string | null> {
+    const { redis, keys, mustKeep, log } = this.#options;
+    const keep = async (): Promise<string | null> => {
+      const look = redis.multi().zscore(keys.updatesDone, String(update.update_id));
+      look.hsetnx(keys.updates, String(update.update_id), writeJson({ update, notes: {} }));
+      const [doneAt] = replies(await look.exec(), takenSchema);
+      return doneAt;
     };
+    return await retry(
+      () => inTime(keep()),
+      (error, attempt) => {
+        if (attempt === 1) log.warn({ err: errorCode(error) }, notKept);
+        return mustKeep() ? keepAgainMs : undefined;
+      },
+    ).catch(() => null);
+  }
+
+  async #kept<T>(work: Promise<T>, otherwise: T): Promise<T> {
     try {
-      return await withDeadline(keptWithinMs, work, late);
+      return await inTime(work);
     } catch (error) {
-      this.#options.log.warn({ err: errorCode(error) }, 'a Telegram update could not be kept');
+      this.#options.log.warn({ err: errorCode(error) }, notKept);
       return otherwise;
     }
   }

@@ -33,9 +33,13 @@ function update(id: number, from = 1): Update {
 }
 
 /** A bot on a machine of its own. */
-function spool(handle: (spooled: SpooledUpdate) => Promise<void>, oldFolder?: string): UpdateSpool {
+function spool(
+  handle: (spooled: SpooledUpdate) => Promise<void>,
+  { oldFolder, isFollowed = false }: { oldFolder?: string; isFollowed?: boolean } = {},
+): UpdateSpool {
   const keyOf = (it: Update) => ('message' in it ? String(it.message.from?.id) : '');
-  return new UpdateSpool({ redis: redis.failFast(), keys, folder: oldFolder, handle, keyOf, log });
+  const mustKeep = () => isFollowed;
+  return new UpdateSpool({ redis: redis.failFast(), keys, folder: oldFolder, handle, keyOf, mustKeep, log });
 }
 
 const keptUpdates = async (): Promise<string[]> => (await redis.connect().hkeys(keys.updates)).sort();
@@ -175,6 +179,33 @@ describe('the spool of updates', () => {
     expect(served).toEqual([8]);
   });
 
+  it('leaves what Redis does not keep to Telegram where another bot leads next', async () => {
+    const served: number[] = [];
+    const it = spool(
+      async ({ update: { update_id: id } }) => {
+        served.push(id);
+      },
+      { isFollowed: true },
+    );
+    await it.start();
+    // As a Redis without its replica: it answers, and takes no writes.
+    const server = redis.connect();
+    await server.config('SET', 'min-replicas-to-write', '1');
+    let isTaken = false;
+    const taking = it.take(update(8)).then(() => {
+      isTaken = true;
+    });
+    const refusals = async (): Promise<number> =>
+      Number(/cmdstat_hsetnx:.*rejected_calls=(\d+)/.exec(await server.info('commandstats'))?.[1] ?? 0);
+    while ((await refusals()) < 2) await sleep(5);
+    expect({ isTaken, served }).toEqual({ isTaken: false, served: [] });
+    await server.config('SET', 'min-replicas-to-write', '0');
+    await taking;
+    await it.stop();
+    expect(served).toEqual([8]);
+    expect(await keptUpdates()).toEqual([]);
+  });
+
   it('leaves alone what a newer version kept', async () => {
     const newer = JSON.stringify({ contract: contract + 1, updates: [] });
     await redis
@@ -182,9 +213,12 @@ describe('the spool of updates', () => {
       .hset(keys.updates, { 7: JSON.stringify({ update: update(7), notes: {} }), 8: newer });
     await writeFile(join(folder, '9.json'), newer);
     const served: number[] = [];
-    const it = spool(async ({ update: { update_id: id } }) => {
-      served.push(id);
-    }, folder);
+    const it = spool(
+      async ({ update: { update_id: id } }) => {
+        served.push(id);
+      },
+      { oldFolder: folder },
+    );
     await it.start();
     while (served.length === 0) await sleep(5);
     await it.stop();
@@ -198,9 +232,12 @@ describe('the spool of updates', () => {
     await writeFile(join(folder, '9.json'), '{"update":');
     await writeFile(join(folder, 'done'), '6\n7\n');
     const served: [number, number | undefined][] = [];
-    const it = spool(async ({ update: { update_id: id }, notes }) => {
-      served.push([id, notes['status']]);
-    }, folder);
+    const it = spool(
+      async ({ update: { update_id: id }, notes }) => {
+        served.push([id, notes['status']]);
+      },
+      { oldFolder: folder },
+    );
     await it.start();
     await it.take(update(6));
     while (served.length === 0) await sleep(5);
