@@ -1,6 +1,7 @@
 /**
  * The bot process: chat platforms on one side, the queue on the other. Knows no platform by name.
  */
+import { withDeadline } from '../deadline.ts';
 import type { Logger } from '../log.ts';
 import { Artifacts } from '../queue/artifacts.ts';
 import { JobClient, type QueueTerms } from '../queue/client.ts';
@@ -63,6 +64,8 @@ export interface BotOptions {
 /** How often deletions and a pause that could not take full effect are tried again. */
 const upkeepEveryMs = 5 * 60_000;
 const notLeadingMs = 1_000;
+/** Of the start, on a storage that may be away. */
+const withdrawWithinMs = 2_000;
 
 /** @throws KinoraError INVALID_CONFIG when Redis may not be trusted with jobs */
 export async function startBot(options: BotOptions): Promise<RunningBot> {
@@ -82,6 +85,7 @@ export async function startBot(options: BotOptions): Promise<RunningBot> {
       ...terms,
       diskFull: () => artifacts.almostFull(),
       onAccepted: (request, at) => artifacts.storeAccepted(request, at),
+      withdrawals: artifacts.withdrawals,
       ...onDecision,
     },
     log,
@@ -109,12 +113,15 @@ export async function startBot(options: BotOptions): Promise<RunningBot> {
   };
   const upkeep = new Periodic(
     async () => {
+      await client.withdrawLeft();
       await admin.mode.enforce();
       await finishForgetting(forget);
     },
     upkeepEveryMs,
     (error) => log.warn({ err: String(error) }, 'upkeep failed; it is tried again'),
   );
+  // Before anything is shown or delivered; upkeep does what is not done by then.
+  await withDeadline(withdrawWithinMs, client.withdrawLeft(), () => {}).catch(() => {});
   await delivery.start();
   reconciler.start();
   housekeeper.start();

@@ -32,6 +32,7 @@ import {
 } from './jobs.ts';
 import { readOfAny, readUnlessNewer, writeJson } from './stored-json.ts';
 import { isUpload, Uploads } from './uploads.ts';
+import { Withdrawals } from './withdrawals.ts';
 
 /** What lies in the folder of one job. */
 export interface JobFolder {
@@ -71,6 +72,7 @@ export interface OpenFiles {
 
 export class Artifacts {
   readonly uploads: Uploads;
+  readonly withdrawals: Withdrawals;
   readonly #storage: Storage;
   readonly #minFreeBytes: number;
   #freeSpace: { readonly checkedAt: number; readonly space: Promise<FreeSpace> } | null = null;
@@ -82,6 +84,7 @@ export class Artifacts {
   constructor(storage: Storage, minFreeBytes = 0) {
     this.#storage = storage;
     this.uploads = new Uploads(storage);
+    this.withdrawals = new Withdrawals(storage);
     this.#minFreeBytes = minFreeBytes;
   }
 

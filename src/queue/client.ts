@@ -26,6 +26,7 @@ import { generateQueueOf, generateQueues, readKind } from './models.ts';
 import type { Redis } from './redis.ts';
 import { RedisClock } from './redis-clock.ts';
 import { type QueuePosition, TimeLeft } from './time-left.ts';
+import type { Withdrawal, Withdrawals } from './withdrawals.ts';
 
 /** What decides the cost of a job. */
 export interface CostedJob {
@@ -48,6 +49,8 @@ export interface QueueTerms {
   readonly diskFull?: () => Promise<boolean>;
   /** Writes down that a job was accepted at a time in ms, for a Redis that forgets it: see restore(). */
   readonly onAccepted?: (request: JobRequest, acceptedAt: number) => Promise<void>;
+  /** Keeps what was withdrawn until Redis has heard of it: see withdrawLeft(). */
+  readonly withdrawals?: Withdrawals;
   /** Called with every decision and the time that it took. */
   readonly onDecision?: (decision: Submission['decision'], ms: number) => void;
 }
@@ -168,7 +171,7 @@ export class JobClient {
       this.#log.warn({ jobId: request.id, err: String(error) }, 'submit failed; withdrawing');
       // The person reads "try again": the job must not be made although Redis may have taken it.
       this.#denied.add(callId);
-      void this.#withdraw(request.id, callId);
+      void this.#withdraw({ jobId: request.id, callId });
       return { decision: 'unavailable' };
     });
     this.#unanswered.set(callId, deciding);
@@ -243,7 +246,7 @@ export class JobClient {
   /**
    * Whether submit() answered "unavailable" in this call. Waits for an answer that is not given yet: a job can be done
    * before its person has read that it was accepted. Only the calls of this process are known; those of others are in
-   * Redis, as soon as their withdrawal has reached it.
+   * Redis, as soon as their withdrawal has reached it, and withdrawLeft() brings it there.
    */
   async wasDenied(callId: string): Promise<boolean> {
     await this.#unanswered.get(callId);
@@ -320,17 +323,30 @@ export class JobClient {
     await queued?.changePriority({ priority });
   }
 
-  async #withdraw(jobId: string, callId: string): Promise<void> {
-    const withdraw = async (): Promise<void> => {
-      const isWithdrawn = await this.ledger.withdraw(jobId, callId, undefined, withdrawnForSeconds);
-      this.#denied.delete(callId);
-      if (!isWithdrawn) return;
-      await this.#removeWaiting(await this.#queuedJob(jobId));
-      publishEvent(this.#redis, this.keys.events, { type: 'cancel', jobId });
-    };
+  async #withdraw(withdrawal: Withdrawal): Promise<void> {
+    const { withdrawals } = this.#terms;
     const pauseMs = (_error: unknown, attempt: number) =>
       attempt < withdrawAttempts ? withdrawEveryMs : undefined;
-    await retry(withdraw, pauseMs).catch(() => {}); // housekeeping removes what is left after ten minutes
+    const withdrawing = retry(() => this.#tryToWithdraw(withdrawal), pauseMs);
+    await (withdrawals?.keepDuring(withdrawal, withdrawing) ?? withdrawing).catch(() => {}); // withdrawLeft() does it
+  }
+
+  async #tryToWithdraw({ jobId, callId }: Withdrawal): Promise<void> {
+    const isWithdrawn = await this.ledger.withdraw(jobId, callId, undefined, withdrawnForSeconds);
+    this.#denied.delete(callId);
+    if (!isWithdrawn) return;
+    await this.#removeWaiting(await this.#queuedJob(jobId));
+    publishEvent(this.#redis, this.keys.events, { type: 'cancel', jobId });
+  }
+
+  /** Withdraws what a process before this one could not, as Redis was away until it ended. */
+  async withdrawLeft(): Promise<void> {
+    const { withdrawals } = this.#terms;
+    for (const withdrawal of (await withdrawals?.left()) ?? []) {
+      await this.#tryToWithdraw(withdrawal);
+      await withdrawals?.remove(withdrawal);
+      this.#log.info({ jobId: withdrawal.jobId }, 'withdrew a request that was answered as Redis was away');
+    }
   }
 
   /** Cancels by exact id. Returns at once; a running job stops at its next step and then gets its final answer. */

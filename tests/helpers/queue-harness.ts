@@ -104,9 +104,10 @@ export class Harness {
 
   client(terms: Partial<QueueTerms> = {}): JobClient {
     const onAccepted = this.artifacts.storeAccepted.bind(this.artifacts);
+    const { withdrawals } = this.artifacts;
     const client = new JobClient(
       this.server.failFast(),
-      { ...openTerms, onAccepted, ...terms },
+      { ...openTerms, onAccepted, withdrawals, ...terms },
       log,
       this.keys,
     );

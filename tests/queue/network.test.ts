@@ -153,6 +153,36 @@ describe.concurrent('a network that', () => {
       proxy.silentForNewcomers = false;
       proxy.hang();
       await expectTruth(harness, [await asked]);
+      await eventually(
+        'no withdrawal is left',
+        async () => (await harness.artifacts.withdrawals.left()).length === 0,
+      );
+    }));
+
+  it('swallows the word that a job was queued, and is back when the bot has ended, brings nothing either', () =>
+    network(async ({ harness, proxy }) => {
+      const client = harness.client();
+      await client.timeLeft.position({ id: 't-x', preset: 'standard' });
+      harness.server.address = { socketPath: harness.server.socketPath };
+      const runs: Generation[] = [];
+      await harness.worker(timedGenerator(5, runs));
+      proxy.latencyMs = 400;
+      const asked = ask(harness, client, 'a');
+      await eventually('it is made', () => runs.length === 1, 2_400);
+      proxy.silentForNewcomers = true;
+      proxy.hang();
+      expect((await asked).answer.decision).toBe('unavailable');
+      // The next leader: nobody is left who knows by heart what the first one said.
+      const { withdrawals } = harness.artifacts;
+      await eventually('it is kept', async () => (await withdrawals.left()).length === 1);
+      await harness.client().withdrawLeft();
+      expect(await withdrawals.left()).toEqual([]);
+      await harness.delivery({ wasDenied: async () => false });
+      const redis = harness.server.connect();
+      await eventually('no answer waits', async () => (await redis.zcard('{t}:pending')) === 0);
+      await eventually('BullMQ has none', async () => !(await redis.exists('{t}:bull:deliver:t-a')));
+      expect(harness.posted).toEqual([]);
+      expect(await harness.creditsUsed()).toBe(0);
     }));
 
   it('goes silent without a word is left for a new connection', () =>
