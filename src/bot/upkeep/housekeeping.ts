@@ -80,6 +80,9 @@ export class Housekeeper {
   readonly #log: Logger;
   readonly #settings: HousekeepingSettings;
   readonly #periodic: Periodic;
+  /** Folders that could not be cleared in the turn before, and in this one: each is said once. */
+  #stuck: ReadonlySet<string> = new Set();
+  #stuckNow = new Set<string>();
 
   /** @param redis a fail-fast connection: without the ledger nothing is removed */
   constructor(
@@ -114,6 +117,8 @@ export class Housekeeper {
   async run(time?: number): Promise<Housekept> {
     const now = time ?? Math.min(Date.now(), await redisTime(this.#redis));
     const folders = await this.#judge(await this.#artifacts.list(), now);
+    this.#stuck = this.#stuckNow;
+    this.#stuckNow = new Set();
     let removed = 0;
     let bytes = 0;
     for (const folder of this.#surplus(folders, now)) {
@@ -124,7 +129,8 @@ export class Housekeeper {
     let leftovers = 0;
     for (const { jobId, running } of folders) {
       if (running) continue; // its encoder may wait for the next frame for hours
-      leftovers += await this.#artifacts.removeLeftovers(jobId, now - this.#settings.leftoverMs);
+      const before = now - this.#settings.leftoverMs;
+      leftovers += (await this.#clear(jobId, () => this.#artifacts.removeLeftovers(jobId, before))) ?? 0;
     }
     await this.#forgetHistories(now);
     const report: Housekept = { folders: removed, bytes, leftovers };
@@ -214,8 +220,23 @@ export class Housekeeper {
     if (!present || present.modifiedMs !== folder.modifiedMs) return false;
     const [known] = await this.#known([folder.jobId]);
     if (known && known.deliveredAt === undefined) return false;
-    await this.#artifacts.removeOwn(folder.jobId);
-    return true;
+    const isRemoved = await this.#clear(folder.jobId, async () => {
+      await this.#artifacts.removeOwn(folder.jobId);
+      return true;
+    });
+    return isRemoved ?? false;
+  }
+
+  /** One folder from which nothing can be removed keeps no other from it; the next turn tries it again. */
+  async #clear<T>(jobId: string, clear: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await clear();
+    } catch (error) {
+      const isNew = !this.#stuck.has(jobId) && !this.#stuckNow.has(jobId);
+      this.#stuckNow.add(jobId);
+      if (isNew) this.#log.warn({ jobId, err: String(error) }, 'the files of a job cannot be removed now');
+      return undefined;
+    }
   }
 
   /** Entries of the ledger expire by themselves; the list of a person's jobs does not. */

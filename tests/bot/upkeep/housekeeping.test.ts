@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Housekeeper, type HousekeepingSettings } from '../../../src/bot/upkeep/housekeeping.ts';
+import { createLogger } from '../../../src/log.ts';
 import { Artifacts } from '../../../src/queue/artifacts.ts';
 import type { JobClient } from '../../../src/queue/client.ts';
 import type { Outcome } from '../../../src/queue/jobs.ts';
@@ -285,6 +286,28 @@ describe('what somebody else left in a job’s folder', () => {
     expect(await housekeeper().run()).toMatchObject({ leftovers: 0 });
     for (const file of foreign) expect(existsSync(file)).toBe(true);
     expect(await harness.server.connect().zrange('{t}:history:test:ann', 0, '-1')).toEqual(['t-waits']);
+  });
+});
+
+describe('a folder that cannot be removed', () => {
+  it('keeps no other, is said once, and is tried again', async () => {
+    const then = Date.now() - 50 * day;
+    const [stuck, next] = [await delivered('stuck', then), await delivered('next', then)];
+    // What somebody else put there stays, and a folder is not removed as the file that it is named after.
+    await writeFile(join(folderOf(stuck), 'notes.txt'), 'not ours');
+    await mkdir(join(folderOf(stuck), 'smooth.mp4'));
+    const logged: string[] = [];
+    const logger = createLogger('test', 'warn', { write: (line: string) => logged.push(line) });
+    const redis = harness.server.failFast();
+    const keeper = new Housekeeper(redis, harness.keys, harness.artifacts, logger);
+    await keeper.run();
+    await keeper.run();
+    expect(existsSync(folderOf(next))).toBe(false);
+    expect(await harness.server.connect().exists('{t}:history:test:ann')).toBe(0);
+    expect(logged.map((line) => JSON.parse(line).jobId)).toEqual([stuck]);
+    await rm(join(folderOf(stuck), 'smooth.mp4'), { recursive: true });
+    await keeper.run();
+    expect(await readdir(folderOf(stuck))).toEqual(['notes.txt']);
   });
 });
 
