@@ -47,6 +47,12 @@ describe('the line about what was understood', () => {
       '识别到：左移，快。 这张图里没有能动的水。',
     ],
     [
+      'sway',
+      'zoom-in slow',
+      'No leaves or grass that could sway were found in this picture: a gentle push-in instead.',
+      '这张图里没有找到能摇曳的草木，改为镜头轻轻推近。',
+    ],
+    [
       'sway, clouds slow',
       'zoom-in slow',
       'Not in this clip: swaying; drifting clouds: a gentle push-in instead.',

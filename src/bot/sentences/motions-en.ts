@@ -51,7 +51,7 @@ export const motions = {
   /** What lacks in a picture for a motion to fit it; the last two end it. */
   noPlace: {
     waves: 'There is no water in this picture that could move',
-    sway: 'There is nothing in this picture that could sway',
+    sway: 'No leaves or grass that could sway were found in this picture',
     clouds: 'There is no sky in this picture where clouds could drift',
   },
   notIn: (motions: string) => `Not in this clip: ${motions}`,

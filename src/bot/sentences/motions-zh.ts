@@ -76,7 +76,7 @@ export const motions: typeof en.motions = {
   nothingElse: '没有别的在动，所以镜头轻轻推近。',
   noPlace: {
     waves: '这张图里没有能动的水',
-    sway: '这张图里没有能摇曳的东西',
+    sway: '这张图里没有找到能摇曳的草木',
     clouds: '这张图里没有云能飘动的天空',
   },
   notIn: (motions) => `这段视频里没有：${motions}`,
