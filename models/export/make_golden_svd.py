@@ -4,7 +4,7 @@
 
 CHECKPOINT is the diffusers folder that make_tiny_svd.py wrote; its export is the pack that the tests run.
 Everything runs in float32 on the CPU. OUT gets index.json, pictures/*.png and tensors/*, in the format of
-make_golden.py; tests/golden/README.md tells what is different here.
+make_golden.py; tests/golden/README.md tells what is different here. And cards.json.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from make_golden import DeepFeatures, Golden, pixels, variation_start
 from manifest import write_json
-from svd import reference_sample, unet_case
+from svd import animate_lcm_card_of, card_of, reference_sample, unet_case
 
 DEFAULTS: dict[str, Any] = {
     "numFrames": 14,
@@ -318,6 +318,12 @@ def run_components(pipe: StableVideoDiffusionPipeline, golden: Golden) -> list:
     return cases
 
 
+def make_cards() -> dict[str, Any]:
+    """What the exporter writes into the packs of published weights, for tests of requests to them."""
+    cards = [card_of(14), card_of(25)]
+    return {card["id"]: card for card in [*cards, *map(animate_lcm_card_of, cards)]}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("checkpoint", type=Path, help="diffusers folder written by make_tiny_svd.py")
@@ -349,6 +355,7 @@ def main() -> None:
         "shortcuts": entries(SHORTCUTS, lambda _: None),
     }
     write_json(args.out / "index.json", index)
+    write_json(args.out / "cards.json", make_cards())
     total = sum(p.stat().st_size for name in ("pictures", "tensors") for p in (args.out / name).iterdir())
     print(f"{args.out}: {total / 1e6:.1f} MB")
 

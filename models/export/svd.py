@@ -69,7 +69,10 @@ def card_of(trained_frames: int) -> dict[str, Any]:
         "fast": {"size": 512, "numFrames": 14, "numInferenceSteps": 20, "guidanceScale": guidance},
         "standard": {"size": 640, "numFrames": 25, "numInferenceSteps": 25, "guidanceScale": guidance},
         "high": {"size": 768, "numFrames": 25, "numInferenceSteps": 30, "guidanceScale": guidance},
-        "creative": {"size": 640, "numFrames": 25, "numInferenceSteps": 25, "guidanceScale": 2.5},
+        "creative": {
+            **{"size": 640, "numFrames": 25, "numInferenceSteps": 25, "guidanceScale": 2.5},
+            "motion": "high",
+        },
     }
     for values in presets.values():
         values["numFrames"] = min(values["numFrames"], trained_frames)

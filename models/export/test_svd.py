@@ -28,6 +28,7 @@ import checkpoint as looks
 import export
 import fused
 import fusions
+import make_golden_svd
 import make_random
 import make_tiny_svd
 import svd
@@ -157,6 +158,12 @@ def test_committed_pack_shows_each_number_that_it_is_told() -> None:
         usual = output({})
         moved = {name: np.abs(output(change) - usual).max() for name, change in changes.items()}
     assert min(moved.values()) > 1e-3, moved
+
+
+def test_cards_are_those_that_requests_are_tested_with() -> None:
+    """tests/request/svd.test.ts compares their presets with the README."""
+    golden = Path(__file__).resolve().parents[2] / "tests" / "golden" / "svd" / "cards.json"
+    assert json.loads(golden.read_text()) == make_golden_svd.make_cards()
 
 
 def test_what_all_rows_share_has_a_fixed_one(cuda_graphs: Path) -> None:

@@ -1,4 +1,6 @@
 /** Requests to Stable Video Diffusion: what it can be told, and what it cannot. */
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { packManifestSchema } from '../../src/inference/packs/manifest.ts';
 import { queueTerms } from '../../src/queue/terms.ts';
@@ -10,9 +12,10 @@ import {
   withEffect,
   withoutEffect,
 } from '../../src/request/model-limits.ts';
+import { presetNames } from '../../src/request/presets.ts';
 import type { GenerationOptions } from '../../src/request/request.ts';
 import { describeRequest, resolveRequest } from '../../src/request/resolve.ts';
-import { svdJson, svdManifest } from '../helpers/svd-manifest.ts';
+import { svdCards, svdJson, svdManifest } from '../helpers/svd-manifest.ts';
 
 const manifest = svdManifest();
 const photo = { width: 1600, height: 900 };
@@ -23,13 +26,31 @@ describe('a request', () => {
     ['fast', { numFrames: 14, numInferenceSteps: 20, guidanceScale: 3, width: 704, height: 384 }, 127],
     ['standard', { numFrames: 25, numInferenceSteps: 25, guidanceScale: 3 }, 127],
     ['high', { numFrames: 25, numInferenceSteps: 30, width: 1024, height: 576 }, 127],
-    ['creative', { numFrames: 25, guidanceScale: 2.5 }, 180],
+    ['creative', { numFrames: 25, numInferenceSteps: 25, guidanceScale: 2.5 }, 180],
   ])('has the numbers of its preset: %s', (preset, numbers, motionBucket) => {
     expect(resolve({ preset })).toMatchObject({
       ...numbers,
       ...{ prompt: '', negativePrompt: '', fps: 7, targetFps: 7, scheduler: 'euler' },
       motionNumbers: { motionBucket, noiseAug: 0.02, minGuidance: 1 },
     });
+  });
+
+  it('has the numbers that the README names', () => {
+    const readme = readFileSync(path.resolve(import.meta.dirname, '../../README.md'), 'utf8');
+    const column = readme.matchAll(/^\| (\w+) +\|[^|]+\| (\d+², \d+ frames, [^|]*?) +\|/gm);
+    const named = Object.fromEntries([...column].map(([, name, numbers]) => [name, numbers]));
+    const { presets } = manifest;
+    const words = presetNames.map((name) => {
+      const { size, numFrames, numInferenceSteps, guidanceScale, motion } = presets[name];
+      const numbers = `${size}², ${numFrames} frames, ${numInferenceSteps} steps, guidance ${guidanceScale}`;
+      return [name, motion ? `${numbers}, motion ${motion}` : numbers];
+    });
+    expect(named).toEqual(Object.fromEntries(words));
+  });
+
+  it.each(Object.keys(svdCards))('differs from preset to preset with %s', (id) => {
+    const presets = Object.values(svdManifest(svdCards[id]).presets);
+    expect(new Set(presets.map((preset) => JSON.stringify(preset))).size).toBe(presetNames.length);
   });
 
   it.each([
@@ -70,7 +91,7 @@ describe('a request', () => {
   });
 
   it('with weights that were distilled for LCM takes no other scheduler', () => {
-    const lcm = svdManifest({ defaults: { ...svdJson.defaults, scheduler: 'lcm' } });
+    const lcm = svdManifest(svdCards['animatelcm-svd-xt']);
     expect(schedulersOf(lcm)).toEqual(['lcm']);
     expect(resolve({}, lcm).scheduler).toBe('lcm');
     expect(() => resolve({ scheduler: 'euler' }, lcm)).toThrow(/expected one of lcm/);
