@@ -197,10 +197,14 @@ export function misnamedTokens(environment: NodeJS.ProcessEnv = process.env): st
     .sort();
 }
 
+/** The documentation has clients of the API use it, which may run on this machine. */
+const keyOfClients = 'KINORA_KEY';
+
 /** Names that begin with KINORA_ and are no setting: mostly typing errors, which would have no effect in silence. */
 export function unknownSettings(environment: NodeJS.ProcessEnv = process.env): string[] {
   return Object.keys(readValues(environment))
-    .filter((name) => name.startsWith('KINORA_') && !Object.hasOwn(environmentSchema.shape, name))
+    .filter((name) => name.startsWith('KINORA_') && name !== keyOfClients)
+    .filter((name) => !Object.hasOwn(environmentSchema.shape, name))
     .sort();
 }
 

@@ -213,7 +213,7 @@ describe('the file of settings', () => {
 
   it('has its misspelt names found', () => {
     const KINORA_ENV_FILE = write('KINORA_THREAD=3\n');
-    expect(unknownSettings({ KINORA_ENV_FILE, KINORA_MODLE: 'x' })).toEqual([
+    expect(unknownSettings({ KINORA_ENV_FILE, KINORA_MODLE: 'x', KINORA_KEY: 'kinora_x' })).toEqual([
       'KINORA_MODLE',
       'KINORA_THREAD',
     ]);
