@@ -3,7 +3,7 @@
  * text nor steps, and no family. Shapes as in i2vgen-xl.ts.
  */
 import { isKinoraError } from '../../errors.ts';
-import type { Frame, GenerateRequest, SmallerRuns } from '../image-to-video.ts';
+import type { Frame, RgbImage, SmallerRuns } from '../image-to-video.ts';
 import type { OpenPack } from '../packs/open.ts';
 import type { OnnxSession } from '../sessions/session.ts';
 import type { FloatTensor } from '../sessions/tensor.ts';
@@ -16,16 +16,19 @@ type Decoded = (DecoderRun & { readonly rgb: Uint8Array }) | { readonly error: u
 
 /**
  * Latents (1, C, F, h, w) to frames. Where memory runs out, smaller runs begin at the first frame that was not handed out.
+ * @param firstShown the frame that becomes the first one; those before it are decoded only as neighbours of others
  * @returns where they began, if they did
  */
 export async function* decodeFrames(
   pack: OpenPack,
   latents: FloatTensor,
-  { numFrames, width, height }: Pick<GenerateRequest, 'numFrames' | 'width' | 'height'>,
+  { width, height }: Pick<RgbImage, 'width' | 'height'>,
   planned: DecoderRuns,
   run: Run,
+  firstShown = 0,
 ): AsyncGenerator<Frame, SmallerRuns[]> {
   const factor = 1 / pack.manifest.architecture.vaeScalingFactor;
+  const [, , numFrames = 0] = latents.dims;
   const frameBytes = width * height * 3;
   let runs = planned;
   const changes: SmallerRuns[] = [];
@@ -40,9 +43,9 @@ export async function* decodeFrames(
     }
   };
 
-  let decoding = decodeFor(0);
+  let decoding = decodeFor(firstShown);
   try {
-    for (let index = 0; index < numFrames; ) {
+    for (let index = firstShown; index < numFrames; ) {
       run.check();
       const decoded = await decoding;
       if ('error' in decoded) {
@@ -50,7 +53,7 @@ export async function* decodeFrames(
         const smaller = runs.smaller();
         if (!isKinoraError(error) || error.code !== 'OUT_OF_MEMORY' || !smaller) throw error;
         runs = smaller;
-        changes.push({ fromFrame: index, frames: runs.size });
+        changes.push({ fromFrame: index - firstShown, frames: runs.size });
         await pack.makeRoom();
         decoding = decodeFor(index);
         continue;
@@ -60,7 +63,7 @@ export async function* decodeFrames(
       for (; index < end; index++) {
         run.step();
         const start = (index - first) * frameBytes;
-        yield { index, width, height, data: rgb.subarray(start, start + frameBytes) };
+        yield { index: index - firstShown, width, height, data: rgb.subarray(start, start + frameBytes) };
       }
     }
     return changes;

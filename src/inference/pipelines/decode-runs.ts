@@ -44,7 +44,7 @@ export function exactChunks(numFrames: number, size: number, haveEqualShapes: bo
 export function decoderWindows(numFrames: number, wanted: number, wantedOverlap: number): DecoderRuns {
   const size = Math.min(wanted, numFrames);
   const overlap = size < numFrames ? Math.min(wantedOverlap, mostOverlap(size)) : 0;
-  const windows = overlap > 0 ? evenWindows(numFrames, size, overlap) : [];
+  const windows = size === numFrames || overlap > 0 ? evenWindows(numFrames, size, overlap) : [];
   return {
     size,
     runFor: (index) => {
@@ -59,7 +59,7 @@ export function decoderWindows(numFrames: number, wanted: number, wantedOverlap:
 function evenWindows(numFrames: number, size: number, overlap: number): DecoderRun[] {
   const count = Math.ceil((numFrames - 2 * overlap) / (size - 2 * overlap));
   const starts = Array.from({ length: count }, (_, i) =>
-    roundHalfToEven((i * (numFrames - size)) / (count - 1)),
+    roundHalfToEven((i * (numFrames - size)) / Math.max(count - 1, 1)),
   );
   return starts.map((first, i) => {
     const next = starts[i + 1];

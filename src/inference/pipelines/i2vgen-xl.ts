@@ -134,7 +134,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
         },
       });
       const chunks = exactChunks(numFrames, Math.min(decodeChunkSize, numFrames), pack.prefersEqualShapes);
-      yield* decodeFrames(pack, shown, { ...request, numFrames }, chunks, run);
+      yield* decodeFrames(pack, shown, request, chunks, run);
       run.advance('decode');
       const { width, height } = request;
       const report = { videoId, numFrames, width, height, timings: run.timings(), cache: run.cacheUse() };

@@ -21,7 +21,7 @@ import { decodeFrames } from './decode-frames.ts';
 import { decoderWindows } from './decode-runs.ts';
 import { denoise } from './denoise.ts';
 import { enterSchedule } from './enter-schedule.ts';
-import { endOfEarlierClip, withoutFirstFrame } from './extension.ts';
+import { behindEarlier, lastFrame, latentsOfEarlierClip } from './extension.ts';
 import { together } from './overlap.ts';
 import { Run } from './run.ts';
 import { type SeenPicture, seePicture } from './svd-picture.ts';
@@ -51,12 +51,15 @@ export class SvdPipeline implements ImageToVideoPipeline {
       const generator = new TorchGenerator(request.seed);
       const pictureNoise = generator.randn(3 * height * width);
       const ofPicture = await seePicture(pack, this.#fingerprint, request, motionNumbers, pictureNoise, run);
-      const seen = extension ? await this.#seeEnd(extension.videoId, ofPicture, request, run) : ofPicture;
+      const { picture } = ofPicture;
+      const { dims } = ofPicture.pictureLatents;
+      const earlier =
+        extension && (await latentsOfEarlierClip(extension.videoId, request, picture.key, dims, run));
+      const seen = earlier ? this.#seeEnd(earlier, ofPicture) : ofPicture;
       run.advance('encodeImage');
 
       // 2. Conditioning: the part of the UNet that depends on no timestep
       // 3. Entry into the noise schedule: the plan of the steps, and noise or earlier latents
-      const { picture } = seen;
       const [inputs, entry] = await together(
         // No noise lies on the latents that an extension begins with.
         condition(
@@ -89,18 +92,23 @@ export class SvdPipeline implements ImageToVideoPipeline {
       run.advance('denoise');
 
       // 5. Decoding. The latents reach the disk meanwhile.
-      const shown = extension ? withoutFirstFrame(latents) : latents;
-      const [, , numFrames = 0] = shown.dims;
+      const { decodeOverlap = 0 } = request;
+      const { latents: decoded, firstNew } = earlier
+        ? behindEarlier(earlier, latents, decodeOverlap)
+        : { latents, firstNew: 0 };
+      const [, , decodedFrames = 0] = decoded.dims;
+      const numFrames = decodedFrames - firstNew;
       run.enter('decoding', numFrames);
       const videoId = this.#videoId(picture.key, request, motionNumbers);
       run.keep(LatentCache.key('video', videoId), {
         tensors: { latents },
         meta: { pictureKey: picture.key, ...(request.origin ? { origin: request.origin } : {}) },
       });
-      const windows = decoderWindows(numFrames, decodeChunkSize, request.decodeOverlap ?? 0);
-      const wanted = Math.min(request.decodeChunkSize, numFrames);
+      // Memory was planned for no more frames at once than the new clip has.
+      const wanted = Math.min(request.decodeChunkSize, request.numFrames, decodedFrames);
+      const windows = decoderWindows(decodedFrames, Math.min(decodeChunkSize, wanted), decodeOverlap);
       const planned = windows.size < wanted ? [{ fromFrame: 0, frames: windows.size }] : [];
-      const changed = yield* decodeFrames(pack, shown, { ...request, numFrames }, windows, run);
+      const changed = yield* decodeFrames(pack, decoded, request, windows, run, firstNew);
       run.advance('decode');
       const report = { videoId, numFrames, width, height, timings: run.timings(), cache: run.cacheUse() };
       hooks.onReport({ ...report, smallerRuns: [...planned, ...changed] });
@@ -110,16 +118,10 @@ export class SvdPipeline implements ImageToVideoPipeline {
   }
 
   /** The end of an earlier clip in the place of the picture. */
-  async #seeEnd(
-    videoId: string,
-    seen: SeenPicture,
-    request: GenerateRequest,
-    run: Run,
-  ): Promise<SeenPicture> {
-    const { dims } = seen.pictureLatents;
-    const end = await endOfEarlierClip(videoId, request, seen.picture.key, dims, run);
+  #seeEnd(earlier: FloatTensor, seen: SeenPicture): SeenPicture {
+    const { data, dims } = lastFrame(earlier);
     const { vaeScalingFactor } = this.#pack.manifest.architecture;
-    return { ...seen, pictureLatents: { dims, data: end.data.map((value) => value / vaeScalingFactor) } };
+    return { ...seen, pictureLatents: { dims, data: data.map((value) => value / vaeScalingFactor) } };
   }
 
   /** The same request names the same latents, however they are decoded. */

@@ -41,6 +41,10 @@ describe('windows of a decoder that mixes frames', () => {
     expect(allRuns(decoderWindows(25, 7, overlap), 25).map(({ first }) => first)).toEqual(starts);
   });
 
+  it('are one where all frames fit, from wherever it is needed', () => {
+    expect(decoderWindows(8, 8, 1).runFor(2)).toEqual({ first: 0, count: 8, end: 8 });
+  });
+
   it('give every frame its neighbours once, from wherever they begin', () => {
     const wrong: number[][] = [];
     for (let numFrames = 1; numFrames <= 25; numFrames += 1) {

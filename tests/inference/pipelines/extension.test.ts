@@ -9,6 +9,7 @@ import { loadPack } from '../../../src/inference/packs/files.ts';
 import { type OpenPack, openPack } from '../../../src/inference/packs/open.ts';
 import { decodeImage } from '../../../src/inference/pictures/decode.ts';
 import { pictureOf } from '../../../src/inference/pictures/known-picture.ts';
+import { behindEarlier } from '../../../src/inference/pipelines/extension.ts';
 import { I2VGenXLPipeline } from '../../../src/inference/pipelines/i2vgen-xl.ts';
 import { resolveRequest } from '../../../src/request/resolve.ts';
 import { builtinPackPath, golden, picturePath, tinyPackPath } from '../../helpers/golden.ts';
@@ -42,6 +43,21 @@ async function make(pack: OpenPack, cache: LatentCache, request: GenerateRequest
   if (!report) throw new Error('no report');
   return { frames, report };
 }
+
+it.each([
+  [2, [13, 14, 21, 22], 2],
+  // The first frame stands for one of the clip before, if there was any.
+  [4, [12, 13, 14, 21, 22], 3],
+  [0, [21, 22], 0],
+])('new frames lie behind %d neighbours, as far as there are any', (neighbours, frames, firstNew) => {
+  // Frames of one cell, in two channels.
+  const clip = (...values: number[]) => ({
+    data: Float32Array.from([...values, ...values.map((value) => -value)]),
+    dims: [1, 2, values.length, 1, 1],
+  });
+  const joined = behindEarlier(clip(11, 12, 13, 14), clip(20, 21, 22), neighbours);
+  expect(joined).toEqual({ latents: clip(...frames), firstNew });
+});
 
 describe('a model that shapes noise', () => {
   let pack: OpenPack;

@@ -92,6 +92,32 @@ async function decoded(latents: FloatTensor, size: number, overlap: number): Pro
   return pixels({ frames });
 }
 
+/** Frames `from` to `to` of latents. */
+function someFrames({ data, dims }: FloatTensor, from: number, to: number): FloatTensor {
+  const [, channels = 0, numFrames = 0, h = 0, w = 0] = dims;
+  const parts = Array.from({ length: channels }, (_, c) =>
+    data.subarray((c * numFrames + from) * h * w, (c * numFrames + to) * h * w),
+  );
+  return {
+    data: Float32Array.from(parts.flatMap((part) => [...part])),
+    dims: [1, channels, to - from, h, w],
+  };
+}
+
+/** The latents of both, as one clip. */
+function behind(earlier: FloatTensor, added: FloatTensor): FloatTensor {
+  const [, channels = 0, before = 0, h = 0, w = 0] = earlier.dims;
+  const after = added.dims[2] ?? 0;
+  const parts = Array.from({ length: channels }, (_, c) => [
+    ...earlier.data.subarray(c * before * h * w, (c + 1) * before * h * w),
+    ...added.data.subarray(c * after * h * w, (c + 1) * after * h * w),
+  ]);
+  return { data: Float32Array.from(parts.flat()), dims: [1, channels, before + after, h, w] };
+}
+
+const meanDifference = (a: Uint8Array, b: Uint8Array): number =>
+  a.reduce((sum, value, i) => sum + Math.abs(value - (b[i] ?? 0)), 0) / a.length;
+
 function caseOf(name: string): SvdCase {
   return golden.pipelines.find((test) => test.name === name) ?? expect.fail(`no case ${name}`);
 }
@@ -201,6 +227,64 @@ describe('an extension', () => {
       },
     );
     expect(maxDifference(second.latents.data, byHand.latents.data)).toBe(0);
+  });
+
+  it('has no seam: its first frames are decoded beside the last ones of the earlier clip', async () => {
+    const cache = newCache();
+    const numbers = { numFrames: 14, numInferenceSteps: 1, decodeChunkSize: 7, decodeOverlap: 2 };
+    const first = await generate(await short(numbers), { cache });
+    const extension = { videoId: first.report.videoId };
+    const second = await generate(await short({ ...numbers, extension }), { cache });
+    const both = behind(first.latents, someFrames(second.latents, 1, 14));
+    const atOnce = await decoded(both, 27, 0);
+    const [atSeam = 255, ...elsewhere] = second.frames.map(({ data }, i) =>
+      meanDifference(data, atOnce.subarray((14 + i) * data.length, (15 + i) * data.length)),
+    );
+    expect(elsewhere).toHaveLength(12);
+    expect(atSeam).toBeLessThanOrEqual(Math.max(...elsewhere));
+  });
+
+  it('has neighbours in windows of any size, and none where chunks lie side by side', async () => {
+    const numbers = { numFrames: 8, numInferenceSteps: 1 };
+    const cache = newCache();
+    const first = await generate(await short({ ...numbers, numFrames: 3 }), { cache });
+    const extension = { videoId: first.report.videoId };
+    const extend = async (
+      decodeChunkSize: number,
+      decodeOverlap: number,
+      opened = pack,
+      leastMemory = false,
+    ) =>
+      await generate(await short({ ...numbers, decodeChunkSize, decodeOverlap, extension }), {
+        ...{ cache, opened, leastMemory },
+      });
+    const expectWindows = async (clip: Clip, neighbours: number, size: number, overlap: number) => {
+      const added = someFrames(clip.latents, 1, 8);
+      const all = neighbours > 0 ? behind(someFrames(first.latents, 3 - neighbours, 3), added) : added;
+      const expected = await decoded(all, size, overlap);
+      const dropped = (expected.length / (neighbours + 7)) * neighbours;
+      expect(Buffer.compare(pixels(clip), expected.subarray(dropped))).toBe(0);
+      expect(clip.frames.map(({ index }) => index)).toEqual([0, 1, 2, 3, 4, 5, 6]);
+    };
+    const usual = await extend(7, 2);
+    await expectWindows(usual, 2, 7, 2);
+    expect(usual.report.smallerRuns).toEqual([]);
+    // All in one run.
+    await expectWindows(await extend(8, 1), 1, 8, 1);
+    await expectWindows(await extend(7, 0), 0, 7, 0);
+
+    const smaller = [{ fromFrame: 0, frames: 5 }];
+    const lean = await extend(7, 2, pack, true);
+    await expectWindows(lean, 2, 5, 2);
+    expect(lean.report.smallerRuns).toEqual(smaller);
+    let runs = 0;
+    const failing = withRun(pack.sessions.vae_decoder, async (...args) => {
+      if (++runs === 1) throw new KinoraError('OUT_OF_MEMORY', 'The device ran out of memory.');
+      return await pack.sessions.vae_decoder.run(...args);
+    });
+    const late = await extend(7, 2, { ...pack, sessions: { ...pack.sessions, vae_decoder: failing } });
+    await expectWindows(late, 2, 5, 2);
+    expect(late.report.smallerRuns).toEqual(smaller);
   });
 
   it('is refused of a clip that is not kept, or of another size', async () => {
