@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { expect, it } from 'vitest';
+import { z } from 'zod';
 
 const project = path.resolve(import.meta.dirname, '..');
 const read = (file: string): string => readFileSync(path.join(project, file), 'utf8');
@@ -51,4 +52,13 @@ it.each(pages)('%s links to what is there', (file) => {
   const links = matches(read(file), /\]\(([^)#\s]+)(?:#[^)]*)?\)/g).filter((link) => !/^\w+:/.test(link));
   const folder = path.join(project, path.dirname(file));
   expect(links.filter((link) => !existsSync(path.join(folder, link)))).toEqual([]);
+});
+
+it('names the version that package.json has', () => {
+  const { version } = z.object({ version: z.string() }).parse(JSON.parse(read('package.json')));
+  const packages = pages.flatMap(([file]) => matches(read(file), /\bkinora-(\d+\.\d+\.\d+)\.tgz/g));
+  expect(packages.length).toBeGreaterThan(2);
+  expect([...new Set(packages)]).toEqual([version]);
+  const [released] = matches(read('CHANGELOG.md'), /^## \[(\d+\.\d+\.\d+)\] - \d{4}-\d\d-\d\d$/gm);
+  expect(released).toBe(version);
 });
