@@ -179,7 +179,7 @@ describe('retention', () => {
     const { video } = filesOf(harness.artifacts, jobId);
     await rm(video);
     await mkdir(video); // cannot be removed like a file
-    await expect(housekeeper({ budgetBytes: 0 }).run(now)).rejects.toThrow();
+    expect(await housekeeper({ budgetBytes: 0 }).run(now)).toMatchObject({ folders: 0 });
     expect(await harness.artifacts.accepted(jobId)).toBeUndefined();
     await rm(video, { recursive: true });
     await writeFile(video, 'video');
