@@ -38,6 +38,7 @@ export const slow = [
   'tests/demo/*.test.ts',
   'tests/engine/faults.test.ts',
   'tests/engine/idle.test.ts',
+  'tests/engine/measured-load.test.ts',
   'tests/engine/memory.test.ts',
   'tests/engine/packs.test.ts',
   'tests/engine/supervisor.test.ts',
