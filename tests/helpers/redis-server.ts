@@ -157,8 +157,8 @@ export class TestRedis {
   }
 
   /**
-   * A master with replicas, and three Sentinels that watch them, set as docs/redis.md advises but for a longer lag. Connections
-   * under test ask the Sentinels; connect() and `process` stay with the first master.
+   * A master with replicas, and three Sentinels that watch them, set as docs/redis.md advises. Connections under test
+   * ask the Sentinels; connect() and `process` stay with the first master.
    */
   static async startSentinels(replicas: number): Promise<TestRedis> {
     return await onFreePorts(() => TestRedis.#startSentinels(replicas));
@@ -167,7 +167,7 @@ export class TestRedis {
   static async #startSentinels(replicas: number): Promise<TestRedis> {
     const folder = await mkdtemp(join(tmpdir(), 'kinora-sentinel-'));
     const port = await freePort();
-    const common = ['--appendonly', 'yes', '--min-replicas-to-write', '1', '--min-replicas-max-lag', '10'];
+    const common = ['--appendonly', 'yes', '--min-replicas-to-write', '1', '--min-replicas-max-lag', '3'];
     const own = ['--bind', '127.0.0.1', ...common];
     const server = new TestRedis(folder, ['--port', `${port}`, ...own]);
     return await server.#orStopped(() => server.#withSentinels(port, own, replicas));
