@@ -113,9 +113,9 @@ export async function startBot(options: BotOptions): Promise<RunningBot> {
   };
   const upkeep = new Periodic(
     async () => {
-      await client.withdrawLeft();
       await admin.mode.enforce();
       await finishForgetting(forget);
+      await client.withdrawLeft();
     },
     upkeepEveryMs,
     (error) => log.warn({ err: String(error) }, 'upkeep failed; it is tried again'),

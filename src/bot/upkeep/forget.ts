@@ -13,6 +13,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
+import { isKinoraError } from '../../errors.ts';
 import { forgetEntries, namesOf } from '../../inference/forget-entries.ts';
 import type { Logger } from '../../log.ts';
 import { ApiKeys } from '../../queue/api-keys.ts';
@@ -107,7 +108,10 @@ export async function finishForgetting(tools: ForgetTools): Promise<number> {
   const key = tools.client.keys.forgetting;
   const wishes = await tools.redis.zrange(key, 0, '-1', 'WITHSCORES');
   for (let i = 0; i + 1 < wishes.length; i += 2) {
-    await forgetUser(wishes[i] ?? '', tools, Number(wishes[i + 1]));
+    // One that fails keeps nobody else's from being finished.
+    await forgetUser(wishes[i] ?? '', tools, Number(wishes[i + 1])).catch((error: unknown) => {
+      tools.log.warn({ err: String(error) }, 'a deletion could not be finished; it is tried again');
+    });
   }
   await rewriteRedisFile(tools);
   return await tools.redis.zcard(key);
@@ -167,10 +171,13 @@ class Forgetting {
   }
 
   async #findFolders(): Promise<void> {
-    const { artifacts } = this.#tools;
+    const { artifacts, log } = this.#tools;
     const ids = await artifacts.jobIds();
     const look = async (id: string): Promise<void> => {
-      const owner = await artifacts.owner(id);
+      const owner = await artifacts.owner(id).catch((error: unknown) => {
+        if (isKinoraError(error)) throw error; // the storage is away
+        log.warn({ jobId: id, err: String(error) }, 'a deletion cannot tell whose the files of a job are');
+      });
       const isTheirs = owner?.userKey === this.#userKey && owner.acceptedAt <= this.#wishedAt;
       if (isTheirs) this.#inFolders.add(id);
     };

@@ -247,6 +247,15 @@ describe('delete my data', () => {
     expect(await folders()).toEqual(['t-c']);
   });
 
+  it('is not kept from anybody by a folder that cannot be read', async () => {
+    await start();
+    for (const id of ['a', 'b']) await submit(id);
+    const strange = filesOf(harness.artifacts, 't-strange').folder;
+    await mkdir(join(strange, 'accepted.json'), { recursive: true });
+    expect(await forgetUser(ann, tools({ answerWithinMs: 0 }))).toMatchObject({ jobs: 2, unfinished: [] });
+    expect(await folders()).toEqual(['t-strange']);
+  });
+
   it('does not wait for a chat that is away, and posts nothing there afterwards', async () => {
     await submit('a');
     const forgotten = await forgetUser(ann, tools({ answerWithinMs: 200 }));
@@ -405,6 +414,20 @@ describe('a wish to be forgotten', () => {
     expect(await tracesOf(ann)).toEqual(['{t}:used:2026-11-21']);
     expect(await harness.creditsUsed()).toBe(0);
   });
+});
+
+it('a wish that cannot come true now keeps no other from it', async () => {
+  await start();
+  await submit('a', ann);
+  await submit('b', bob);
+  const { keys } = harness;
+  await redis.zadd(keys.forgetting, Date.now() + 1_000, ann, Date.now() + 2_000, bob);
+  // What was asked for first fails for a reason of its own.
+  await redis.del(keys.history(ann));
+  await redis.set(keys.history(ann), 'no list');
+  expect(await finishForgetting(tools({ answerWithinMs: 0 }))).toBe(1);
+  expect(await folders()).toEqual(['t-a']);
+  expect(await redis.zrange(keys.forgetting, 0, '-1')).toEqual([ann]);
 });
 
 describe('what is deleted', () => {
