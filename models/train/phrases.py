@@ -440,7 +440,7 @@ class Phrases(Draws):
             language = self.languages[self.pick(self.names)]
         if self.chance(0.07):
             return self.placed(language)
-        if self.chance(0.06):
+        if self.chance(0.08):
             return self.manners.asks(language)
         vocabulary = language.vocabulary
         words = self.words.get(language.name) or self.words[self.names[0]]
