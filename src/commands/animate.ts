@@ -25,7 +25,12 @@ import { createLogger } from '../log.ts';
 import { checkExtensionOptions, checkLength, framesAdded } from '../request/extension.ts';
 import { withoutEffect } from '../request/model-limits.ts';
 import { readFlags } from '../request/options-text.ts';
-import { type Generation, type GenerationOptions, variationStrengths } from '../request/request.ts';
+import {
+  type Generation,
+  type GenerationOptions,
+  type Shortcuts,
+  variationStrengths,
+} from '../request/request.ts';
 import { describeRequest, type ResolvedRequest, resolveRequest } from '../request/resolve.ts';
 import { numFramesBefore } from '../video/filters.ts';
 import { validateBudget } from '../video/fit.ts';
@@ -34,7 +39,7 @@ import { isFile, Outs } from './animate-files.ts';
 import { type Asked, describe, summarize } from './animate-report.ts';
 import { startEngine } from './engines.ts';
 import { findKeptVideo, type KeptVideo } from './kept-video.ts';
-import { choosePack } from './packs.ts';
+import { assertShortcuts, choosePack } from './packs.ts';
 import { ProgressBar } from './progress-bar.ts';
 
 /** The options as commander passes them, those of a request by the names of their flags: readFlags() reads them. */
@@ -103,13 +108,8 @@ export async function animate(
   config: Config,
   signal: AbortSignal,
 ): Promise<void> {
-  const { from, extend } = options;
-  if (from !== undefined && extend !== undefined) {
-    throw new KinoraError('INVALID_OPTION', 'There are both --from and --extend; expected one of them.', {
-      remedy: 'Vary the video with --from, or continue it with --extend.',
-    });
-  }
-  const keptId = extend ?? from;
+  const { extend } = options;
+  const keptId = keptIdOf(options);
   const named = await splitArguments(args, keptId === undefined);
   const wanted = options.device ?? config.device;
   if (!isDevice(wanted)) {
@@ -132,6 +132,7 @@ export async function animate(
     ...(named.prompt === undefined ? {} : { prompt: named.prompt }),
     ...(extension ? { extension } : {}),
   };
+  assertShortcuts(without(config.shortcuts, asked), pack);
   const outs = await Outs.choose(options, images);
 
   // Wrong options are refused before the engine takes memory and time.
@@ -199,6 +200,11 @@ export async function animate(
   if (options.json) printJson(images.length, reports, failed);
   const worst = failed[0]?.failure.code;
   if (worst) process.exitCode = errorCatalogue[worst].exitCode;
+}
+
+/** The settings that no option replaces. */
+function without(shortcuts: Shortcuts, asked: GenerationOptions): Shortcuts {
+  return Object.fromEntries(Object.entries(shortcuts).filter(([name]) => !Object.hasOwn(asked, name)));
 }
 
 function printJson(
@@ -283,6 +289,14 @@ async function extensionOf(
   const { loop = false, smooth = 1 } = options;
   const transformation = { loop, smooth: smooth === 2 || smooth === 3 ? smooth : 1 } as const;
   return { videoId, numFrames: numFramesBefore(info.numFrames, transformation), ...transformation };
+}
+
+/** The video that is varied or continued. */
+function keptIdOf({ from, extend }: AnimateOptions): string | undefined {
+  if (from === undefined || extend === undefined) return extend ?? from;
+  throw new KinoraError('INVALID_OPTION', 'There are both --from and --extend; expected one of them.', {
+    remedy: 'Vary the video with --from, or continue it with --extend.',
+  });
 }
 
 function strengthOf({ from, strength }: AnimateOptions): number {

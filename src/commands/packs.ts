@@ -7,6 +7,7 @@ import { providerOf, whatIsMissing } from '../inference/devices/cuda-libraries.t
 import { requiredDevice } from '../inference/devices/required-device.ts';
 import { findPacks, loadPack, type Pack } from '../inference/packs/files.ts';
 import { hasShallowCore, schedulersOf } from '../request/model-limits.ts';
+import type { Shortcuts } from '../request/request.ts';
 
 /**
  * The pack of that name, or at that path.
@@ -49,8 +50,7 @@ export async function choosePacks(config: Config): Promise<PacksOfEngine> {
  * @throws KinoraError INVALID_CONFIG when KINORA_REUSE needs a graph that the pack does not have, and when its model does
  * not know KINORA_SCHEDULER
  */
-export function assertShortcuts({ shortcuts }: Config, { manifest }: Pack): void {
-  const { featureReuse = 1, scheduler } = shortcuts;
+export function assertShortcuts({ featureReuse = 1, scheduler }: Shortcuts, { manifest }: Pack): void {
   const known: readonly string[] = schedulersOf(manifest);
   if (scheduler !== undefined && !known.includes(scheduler)) {
     throw new KinoraError(

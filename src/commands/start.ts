@@ -25,7 +25,7 @@ export async function runAll(config: Config): Promise<void> {
   const log = createLogger('kinora', config.logLevel);
   // Checked here too: a process that refuses its settings later would be started again and again.
   assertSomeChat(config, config.web.port ?? usualWebPort);
-  for (const pack of await choosePacks(config)) assertShortcuts(config, pack);
+  for (const pack of await choosePacks(config)) assertShortcuts(config.shortcuts, pack);
   await prepareDataFolder(config);
   if (config.redis) await refuseUntrustworthy(config.redis);
   const ended = endRequested();

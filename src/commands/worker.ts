@@ -45,7 +45,7 @@ export async function runWorker(config: Config): Promise<void> {
     await assertTrustworthy(redis);
     await claimSchema(redis, new Keys(), log);
     const packs = await choosePacks(config);
-    for (const pack of packs) assertShortcuts(config, pack);
+    for (const pack of packs) assertShortcuts(config.shortcuts, pack);
     let engineStatus: () => EngineStatus | undefined = () => undefined;
     const firstDevice = deviceCandidates(config.device, packs)[0] ?? 'cpu';
     const vitals = new Vitals({

@@ -18,6 +18,7 @@ import { loadPack } from '../../src/inference/packs/files.ts';
 import { Artifacts } from '../../src/queue/artifacts.ts';
 import { FolderStorage } from '../../src/storage/folder-storage.ts';
 import { builtinPackPath, tinyPackPath } from '../helpers/golden.ts';
+import { svdPackPath } from '../helpers/golden-svd.ts';
 import { filesOf } from '../helpers/job-files.ts';
 import { runCli } from '../helpers/run-cli.ts';
 import { columnsChange, decodeFrames } from '../helpers/video-fixture.ts';
@@ -101,6 +102,18 @@ describe('kinora animate', () => {
       folder,
     });
     expect(none.stderr).toMatch(/^The mask cannot be read; expected a picture as PNG or JPEG/);
+  });
+
+  it('names the setting that its model does not know, unless an option replaces it', async () => {
+    const environment = { KINORA_MODEL: svdPackPath, KINORA_SCHEDULER: 'ddim' };
+    const refused = await runCli(['animate', cat], { folder, environment });
+    expect(refused.stderr).toMatch(/^KINORA_SCHEDULER is ddim; the model pack tiny-svd knows euler and dpm/);
+    expect(refused.code).toBe(2);
+    const replaced = await runCli(['animate', cat, '--scheduler', 'euler', '--frames', '99'], {
+      folder,
+      environment,
+    });
+    expect(replaced.stderr).toMatch(/frames is 99/);
   });
 
   it('keeps the shape of a panorama, or passes along all of it in a pan', async () => {

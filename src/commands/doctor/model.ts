@@ -15,7 +15,7 @@ const smallModelBytes = 1e9;
 export async function checkPacks(config: Config): Promise<Check> {
   try {
     const pack = await choosePack(config, config.model);
-    assertShortcuts(config, pack);
+    assertShortcuts(config.shortcuts, pack);
     const [problem] = await verifyPack(pack);
     if (problem) throw new KinoraError('PACK_INVALID', problem);
     const others = (await findPacks(config.modelsDirs)).filter(({ folder }) => folder !== pack.folder);
