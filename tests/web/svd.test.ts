@@ -4,6 +4,7 @@ import { Keys } from '../../src/queue/keys.ts';
 import { Ledger } from '../../src/queue/ledger.ts';
 import { errorSchema } from '../../src/web/problem.ts';
 import { type Studio, studioSchema } from '../../src/web/studio.ts';
+import { askedVideoSchema } from '../../src/web/videos/schemas.ts';
 import { svdPackPath } from '../helpers/golden-svd.ts';
 import { model as tinyId, videoOf, WebFixture, type WebPerson } from '../helpers/web-fixture.ts';
 
@@ -64,6 +65,24 @@ it('leaves them out for a model that takes none: same clip, same cost', async ()
   const [first, second] = [await ledger.read(plain.id), await ledger.read(told.id)];
   expect(second?.request.generation).not.toHaveProperty('motionBucket');
   expect(second?.artifact?.videoId).toBe(first?.artifact?.videoId);
+});
+
+it('names what a request chose in vain, each time that it is sent', async () => {
+  const ignored = async (answer: Response) => askedVideoSchema.parse(await answer.json()).ignored;
+  const told = { ...small, prompt: 'zoom in', negative_prompt: '', noise_aug_strength: '0.1' };
+  const key = { headers: { 'idempotency-key': 'twice' } };
+  const once = await ann.post(told, key);
+  expect(await ignored(once)).toEqual(['prompt']);
+  expect(await ignored(await ann.post(told, key))).toEqual(['prompt']);
+  const made = await ann.finished((await videoOf(await ann.post(small))).id);
+  const remixed = { prompt: 'zoom in', negative_prompt: 'rain', motion: 'high' };
+  const remix = await ann.postJson(`/v1/videos/${made.id}/remix`, remixed);
+  expect(await ignored(remix)).toEqual(['prompt', 'negative_prompt']);
+  const extension = { video: { id: made.id }, prompt: 'then zoom in' };
+  expect(await ignored(await ann.postJson('/v1/videos/extensions', extension))).toEqual(['prompt']);
+  expect(await ignored(await ann.post({ size: '64x64', motion_bucket_id: '9' }))).toEqual([
+    'motion_bucket_id',
+  ]);
 });
 
 it.each([

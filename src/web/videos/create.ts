@@ -13,11 +13,13 @@ import type { ChatOptions } from '../../request/request.ts';
 import type { Caller } from '../caller.ts';
 import type { Outgoing } from '../outgoing/outgoing.ts';
 import { invalidParameter, ProblemError, refusalProblem } from '../problem.ts';
+import { ignoredBy } from '../studio.ts';
 import { maskOf, pictureOf } from './body.ts';
 import type { EventTools } from './events.ts';
 import { hashOf, type Repeatable, type Repetitions } from './idempotency.ts';
 import { fetchPicture } from './picture-url.ts';
 import {
+  type AskedVideo,
   type CreateBody,
   type ExtensionBody,
   optionsOf,
@@ -44,7 +46,7 @@ export async function createVideo(
   { input_reference, motion_mask, ...body }: CreateBody,
   caller: Caller,
   tools: CreateTools,
-): Promise<Video> {
+): Promise<AskedVideo> {
   const model = modelOf(body.model, tools.models);
   const chosen = { ...optionsOf(body), model };
   const options = withSeconds(chosen, body.seconds, tools.models.of(model));
@@ -65,7 +67,7 @@ export async function createVideo(
     await tools.artifacts.uploads.remove(userKey, picture.upload).catch(() => {});
     await tools.openUploads.remove(userKey, picture.upload).catch(() => {});
   }
-  return video;
+  return told(video, body, tools.models);
 }
 
 async function fetched(
@@ -87,7 +89,7 @@ export async function remixVideo(
   { motion_mask, ...body }: RemixBody,
   caller: Caller,
   tools: CreateTools,
-): Promise<Video> {
+): Promise<AskedVideo> {
   const { fps } = earlier.request.generation;
   const model = modelOf(body.model, tools.models);
   const chosen = { fps, ...optionsOf(body), model };
@@ -96,9 +98,10 @@ export async function remixVideo(
   const files = mask instanceof Uint8Array ? { mask } : {};
   const asked = mask === 'none' ? { ...body, motion_mask } : body;
   const once = await tools.repetitions.of(request, hashOf(`remix ${earlier.id}`, asked, files));
-  return await submitOnce(once, caller, tools, (origin) =>
+  const video = await submitOnce(once, caller, tools, (origin) =>
     tools.services.requests.submitAgain(earlier, 'remix', origin, options, mask),
   );
+  return told(video, body, tools.models);
 }
 
 /** The same request with another seed. */
@@ -121,7 +124,7 @@ export async function extendVideo(
   { video: _, ...body }: ExtensionBody,
   caller: Caller,
   tools: CreateTools,
-): Promise<Video> {
+): Promise<AskedVideo> {
   const { generation } = earlier.request;
   const { fps: _fps, ...options } = withSeconds(
     { fps: generation.fps, ...optionsOf(body) },
@@ -129,9 +132,10 @@ export async function extendVideo(
     tools.models.of(earlier.model),
   );
   const once = await tools.repetitions.of(request, hashOf(`extend ${earlier.id}`, body));
-  return await submitOnce(once, caller, tools, (origin) =>
+  const video = await submitOnce(once, caller, tools, (origin) =>
     tools.services.requests.submitAgain(earlier, 'extend', origin, options),
   );
+  return told(video, body, tools.models);
 }
 
 /** The same video again, from a point part-way through its making. */
@@ -181,6 +185,13 @@ async function submitOnce(
   if (!entry || entry.isDiscarded) throw new ProblemError({ kind: 'videoNotFound' });
   await once.accepted();
   return await videoOf(entry, await standingOf(entry, tools.client), tools, say);
+}
+
+/** The video, and what its request chose in vain. */
+function told(video: Video, body: Partial<CreateBody>, models: Models): AskedVideo {
+  const manifest = models.of(video.model);
+  const isChosen = (name: keyof CreateBody): boolean => body[name] !== undefined && body[name] !== '';
+  return { ...video, ignored: manifest ? ignoredBy(manifest).filter(isChosen) : [] };
 }
 
 /** The id of the model that is asked for; undefined for any. */

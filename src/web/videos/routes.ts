@@ -12,6 +12,7 @@ import { eventStream } from './events.ts';
 import { libraryRoutes } from './library.ts';
 import { namedVideo, openVideo, shownVideo } from './open-video.ts';
 import {
+  askedVideoSchema,
   contentSchema,
   createSchema,
   deletedSchema,
@@ -57,7 +58,7 @@ export async function videoRoutes(app: WebServer, tools: CreateTools): Promise<v
         consumes: bodyTypes,
         headers: repeatableSchema,
         body: createSchema,
-        response: { 200: videoSchema, ...errors },
+        response: { 200: askedVideoSchema, ...errors },
       },
     },
     (request) => createVideo(request, request.body, callerWith(request, 'use'), tools),
@@ -173,7 +174,7 @@ function changeRoutes(app: WebServer, tools: CreateTools, admitUpload: Gate): vo
         consumes: bodyTypes,
         headers: repeatableSchema,
         body: remixSchema,
-        response: { 200: videoSchema, ...errors },
+        response: { 200: askedVideoSchema, ...errors },
       },
     },
     async (request) => {
@@ -194,7 +195,7 @@ function changeRoutes(app: WebServer, tools: CreateTools, admitUpload: Gate): vo
         consumes: bodyTypes,
         headers: repeatableSchema,
         body: extensionSchema,
-        response: { 200: videoSchema, ...errors },
+        response: { 200: askedVideoSchema, ...errors },
       },
     },
     async (request) => {

@@ -236,6 +236,18 @@ export const videoSchema = z
   .meta({ id: 'Video' });
 export type Video = z.infer<typeof videoSchema>;
 
+/** The answer to a request. */
+export const askedVideoSchema = videoSchema
+  .extend({
+    ignored: z
+      .array(z.string())
+      .describe(
+        'Parameters of this request that change nothing with its model: they are left out and cost nothing.',
+      ),
+  })
+  .meta({ id: 'AskedVideo' });
+export type AskedVideo = z.infer<typeof askedVideoSchema>;
+
 export const videoListSchema = z
   .object({
     object: z.literal('list'),
