@@ -116,17 +116,21 @@ function changeInside(frame: Uint8Array, first: Uint8Array, mask: Uint8Array): n
   );
 }
 
-/** By how many pixels to the right what was added to the first frame moves from frame to frame, in mid-clip. */
+/**
+ * By how many pixels to the right what changes from one frame to the next moves until the one after, in mid-clip. Of the
+ * frames' differences from the first one, the clouds of the photograph themselves, which stay in all of them, are the most.
+ */
 function driftInside(
   frames: readonly Uint8Array[],
   mask: Uint8Array,
   { width, height }: { readonly width: number; readonly height: number },
 ): number {
-  const [first = mask] = frames;
-  const added = frames.map((frame) =>
-    Float64Array.from({ length: mask.length }, (_, i) => (frame[3 * i] ?? 0) - (first[3 * i] ?? 0)),
-  );
-  const middle = frames.length >> 1;
+  const changes = frames
+    .slice(1)
+    .map((frame, k) =>
+      Float64Array.from({ length: mask.length }, (_, i) => (frame[3 * i] ?? 0) - (frames[k]?.[3 * i] ?? 0)),
+    );
+  const middle = changes.length >> 1;
   const mostPixels = 48;
   let best = { way: 0, error: Infinity };
   for (let way = -mostPixels; way <= mostPixels; way++) {
@@ -136,7 +140,7 @@ function driftInside(
         for (let x = mostPixels; x < width - mostPixels; x += 2) {
           const [from, to] = [y * width + x, y * width + x + way];
           if (!mask[from] || !mask[to]) continue;
-          squares += ((added[k + 1]?.[to] ?? 0) - (added[k]?.[from] ?? 0)) ** 2;
+          squares += ((changes[k + 1]?.[to] ?? 0) - (changes[k]?.[from] ?? 0)) ** 2;
           seen++;
         }
       }
