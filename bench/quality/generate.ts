@@ -42,7 +42,8 @@ export class Generator {
     return (await this.clip(file, options)).frames;
   }
 
-  async clip(file: string, options: GenerationOptions): Promise<MadeClip> {
+  /** @param motionWeights what was painted to move, 0 to 255 for each pixel of the clip */
+  async clip(file: string, options: GenerationOptions, motionWeights?: Uint8Array): Promise<MadeClip> {
     const image = await decodeImage(file);
     const request = resolveRequest(this.#pack.manifest, { seed: 1, ...options }, image);
     let understood: Understood = { asked: [], done: [] };
@@ -55,8 +56,13 @@ export class Generator {
         videoId = report.videoId;
       },
     };
+    const asked = {
+      ...request,
+      image: pictureOf(image),
+      ...(motionWeights ? { motionWeights: Promise.resolve(motionWeights) } : {}),
+    };
     const frames: Uint8Array[] = [];
-    for await (const { data } of this.#pipeline.generate({ ...request, image: pictureOf(image) }, hooks)) {
+    for await (const { data } of this.#pipeline.generate(asked, hooks)) {
       frames.push(data.slice());
     }
     const { width, height } = request;

@@ -208,6 +208,7 @@ def cond_inputs(words: Tensor, frames: int, h: int, w: int) -> dict[str, Tensor]
         "draws": torch.rand(1, scene.DRAWS),
         "frame_size": torch.tensor([4 * h, 4 * w]),
         "frame_views": torch.zeros(frames, 4),
+        "motion_mask": torch.zeros(1, 1, 1, 1),
     }
 
 
@@ -220,6 +221,7 @@ def conditioner(whole: scene.Scene, inputs: dict[str, Tensor]) -> ModelProto:
         "image_embeddings": {0: "B"},
         "frame_positions": {0: "F"},
         "frame_views": {0: "F"},
+        "motion_mask": {2: "a", 3: "b"},
         "encoder_hidden_states": {0: "B", 1: "T"},
         "context": {0: "B"},
         "frames": {0: "F"},

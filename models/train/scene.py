@@ -127,8 +127,10 @@ class Prepare(nn.Module):
         draws: Tensor,
         frame_size: Tensor,
         frame_views: Tensor,
+        motion_mask: Tensor,
     ) -> tuple[Tensor, ...]:
-        """frame_size (2,): height and width of the frames, at most those of the picture, in pixels.
+        """motion_mask (1, 1, a, b), 0 … 1: what of the picture may move, of any size; zeros where nobody says.
+        frame_size (2,): height and width of the frames, at most those of the picture, in pixels.
         frame_views (F, 4): m, cx, cy and angle of each frame; of one whose m is 0, the clip's own.
 
         → fps_emb (1, 64), context (B, 2, 128), camera_path (33, 4): the clip's own views at 0, 1/32 … 1, the
@@ -137,7 +139,8 @@ class Prepare(nn.Module):
         picture = self.decoder(image_latents[:, :, 0])
         asked, unwanted = self.asked(encoder_hidden_states)
         places = self.found(picture, (self.places @ (1 - asked[0, :, 0])).sum() > 0)
-        hot = self.done(asked, unwanted, masks.fits(places))
+        places, fitting = masks.painted(places, motion_mask)
+        hot = self.done(asked, unwanted, fitting)
         rate = fps.to(picture.dtype)
         gain = fps_gain(rate)
         course, details = draws[:, : DRAWS // 2], draws[:, DRAWS // 2 :]

@@ -70,6 +70,20 @@ def test_what_is_done(whole: scene.Scene, asked: dict[str, str], done: dict[str,
     assert levels(context, scene.ASKED) == {kind: wanted[speed] for kind, speed in asked.items()}
 
 
+def test_what_is_painted_moves_and_the_rest_stays(whole: scene.Scene) -> None:
+    paint = torch.zeros(1, 1, 32, 40)
+    paint[:, :, 8:28, 20:] = 1
+    for kind in scene.PLACED:
+        torch.manual_seed(4)
+        inputs = export.cond_inputs(words({kind: "fast"}), 2, 16, 20)
+        inputs["motion_mask"], inputs["frame_positions"] = paint, torch.tensor([0.0, 0.4])
+        _, context, _, latents = whole(*inputs.values())
+        assert levels(context, 0) == {kind: 1.0}
+        change = (latents[:, :, 1] - latents[:, :, 0]).abs().amax((0, 1))
+        assert float(change[4:14, 10:].max()) > 0.02
+        assert float(change[:, :8].max()) < 0.01
+
+
 def test_a_negative_prompt_takes_motions_out(whole: scene.Scene) -> None:
     context, _ = run(whole, {"snow": "fast"}, {"snow": "slow", "tilt-up": "slow"})
     assert levels(context, 0) == {"tilt-up": 0.35}
@@ -114,6 +128,8 @@ def test_the_graph_draws_what_pytorch_draws(whole: scene.Scene, tmp_path: Path) 
         inputs = export.cond_inputs(words(*rows), frames, h, w)
         inputs["frame_size"] = torch.tensor(size)
         inputs["frame_views"][1:] = torch.tensor([1.2, 0.05, -0.04, 0.03])
+        if len(rows) == 2:
+            inputs["motion_mask"] = (torch.rand(1, 1, 24, 48) > 0.3).float()
         expected = whole(*inputs.values())
         got = session.run(None, {name: inputs[name].numpy() for name in names})
         for e, g in zip(expected, got, strict=True):

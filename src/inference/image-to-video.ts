@@ -46,6 +46,8 @@ export interface ClipOrigin {
 export interface GenerateRequest extends ClipRequest {
   /** May still be on its way: the prompts do not wait for it. */
   readonly image: Picture | Promise<Picture>;
+  /** How much each pixel of the clip may move, 0 to 255, row by row. What goes beyond that is stilled later. */
+  readonly motionWeights?: Promise<Uint8Array>;
   /** Kept with the clip's latents, for whoever asks for a variation of it. */
   readonly origin?: ClipOrigin;
   /** Of a clip that passes along its picture, which is not cut to the frames' shape then; chooseShape() decides it. */

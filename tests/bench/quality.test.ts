@@ -9,6 +9,7 @@ import { psnr, resample } from '../../bench/quality/pixels.ts';
 import { fitSimilarity, identity, type Similarity, warpOf } from '../../bench/quality/similarity.ts';
 import type { RgbImage } from '../../src/inference/image-to-video.ts';
 import { TorchGenerator } from '../../src/inference/random.ts';
+import { motionWords } from '../../src/request/motions.ts';
 
 const side = 128;
 const size = { width: side, height: side };
@@ -85,6 +86,25 @@ it.each([
     expect(read.map(({ motion, speed }) => `${motion} ${speed}`).join()).toBe(expected);
   }
 });
+
+it.each(['waves', 'sway', 'clouds'] as const)(
+  '%s move where somebody painted them, whatever is there',
+  async (kind) => {
+    const options = { prompt: motionWords[kind], size: `${side}x${side}`, numFrames: 5 };
+    const painted = new Uint8Array(side * side).fill(255, (side * side) / 2);
+    const { frames, understood, videoId } = await generator.clip(coffee, options, painted);
+    expect(understood.done.map(({ motion }) => motion)).toEqual([kind]);
+    const [first = picture.data, ...others] = frames;
+    const [upper, lower] = [(3 * side * side) / 2 - 24 * side, (3 * side * side) / 2];
+    expect(
+      Math.min(...others.map((frame) => psnr(frame.subarray(lower), first.subarray(lower)))),
+    ).toBeLessThan(40);
+    for (const frame of others) {
+      expect(psnr(frame.subarray(0, upper), first.subarray(0, upper))).toBeGreaterThan(45);
+    }
+    expect((await generator.clip(coffee, options)).videoId).not.toBe(videoId);
+  },
+);
 
 it('its frames are the picture, moved: 38 dB and better for another photograph at 256', async () => {
   const photograph = await originalPicture(cat, 256, 256);

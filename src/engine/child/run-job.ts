@@ -72,7 +72,11 @@ export async function runJob(
     onDenoising = resolve;
   });
   // A mask has the picture's shape, so its clip keeps that, too.
-  const asked: GenerateRequest = { ...job, image: opening };
+  const asked: GenerateRequest = {
+    ...job,
+    image: opening,
+    ...(weights ? { motionWeights: weights } : {}),
+  };
   const shaped = Promise.resolve(weights ? asked : (pipeline.chooseShape?.(asked, { leastMemory }) ?? asked));
   async function* makeClip(): AsyncGenerator<Frame, void> {
     yield* pipeline.generate(await shaped, {

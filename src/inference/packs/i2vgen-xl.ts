@@ -52,7 +52,8 @@ export type I2VGenXLManifest = z.infer<typeof i2vgenXlManifestSchema>;
  * read the text. `frame_positions` (F) are 0 … 1, and image_latents is the picture alone then. `draws` (1, drawsPerClip)
  * decide what the prompt leaves open: such a pack needs no noise. `frame_size` (height, width) in pixels may be smaller than
  * the picture: then the frames pass along it. `frame_views` (F, 4) are what each frame shows of the picture, as
- * continued-camera.ts has them; zeros leave it to the pack, which tells its own views as `camera_path`.
+ * continued-camera.ts has them; zeros leave it to the pack, which tells its own views as `camera_path`. `motion_mask`
+ * (1, 1, h, w), 0 … 1, is what a person painted to move, of any size; zeros where nobody did.
  */
 export const optionalInputs: readonly string[] = [
   'encoder_hidden_states',
@@ -60,6 +61,7 @@ export const optionalInputs: readonly string[] = [
   'draws',
   'frame_size',
   'frame_views',
+  'motion_mask',
 ];
 
 /** Of a pack whose unet_cond takes them: one half for the clip's course, one for its details. */
@@ -129,6 +131,7 @@ function shapesOf(
         ...(optional.has('draws') ? { draws: [1, drawsPerClip] } : {}),
         ...(optional.has('frame_size') ? { frame_size: [2] } : {}),
         ...(optional.has('frame_views') ? { frame_views: [null, 4] } : {}),
+        ...(optional.has('motion_mask') ? { motion_mask: [1, 1, null, null] } : {}),
       },
       out: {
         fps_emb: [1, 'F'],

@@ -77,6 +77,7 @@ export async function condition(
     hasPositions ? asOneFrame(imageLatents) : withFrameRamp(imageLatents, numFrames),
   );
   const hasViews = pack.optionalInputs.has('frame_views');
+  const weights = pack.optionalInputs.has('motion_mask') ? await request.motionWeights : undefined;
   const computeAs =
     (words: typeof text, look: Omit<Look, 'promptEmbeds'>) =>
     async (part?: PartOfDrawing): Promise<Computed> => {
@@ -88,6 +89,7 @@ export async function condition(
         ...(isTextInContext ? words : {}),
         ...(part ? { frame_positions: part.positions } : {}),
         ...(part && hasViews ? { frame_views: part.views } : {}),
+        ...(pack.optionalInputs.has('motion_mask') ? { motion_mask: motionMask(weights, request) } : {}),
         ...(pack.optionalInputs.has('frame_size') ? { frame_size: frameSize(width, height) } : {}),
         ...(look.draws ? { draws: { ...look.draws, data: look.draws.data.slice() } } : {}),
       };
@@ -133,6 +135,15 @@ async function understoodIn(
   const copy = tensors.empty();
   await tensors.compute([{ target: copy, terms: [[1, context]] }]);
   return readUnderstood(motions, await tensors.take(copy));
+}
+
+/** (1, 1, H, W) from 0 to 1; one 0 where nothing was painted. */
+function motionMask(
+  weights: Uint8Array | undefined,
+  { width, height }: Pick<GenerateRequest, 'width' | 'height'>,
+): FloatTensor {
+  if (!weights) return { data: new Float32Array(1), dims: [1, 1, 1, 1] };
+  return { data: Float32Array.from(weights, (weight) => weight / 255), dims: [1, 1, height, width] };
 }
 
 export function frameSize(width: number, height: number): IntTensor {

@@ -123,7 +123,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       const shown = extension && !hasDraws ? withoutFirstFrame(latents) : latents;
       const [, , numFrames = 0] = shown.dims;
       run.enter('decoding', numFrames);
-      const videoId = this.#videoId(picture.key, request);
+      const videoId = this.#videoId(picture.key, request, await request.motionWeights);
       const drawn = plan && keptDrawn(request, plan, conditioning);
       run.keep(LatentCache.key('video', videoId), {
         tensors: drawn ? {} : { latents },
@@ -148,7 +148,7 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
   }
 
   /** The same request names the same clip. Names every field: callers may hand in objects that hold more. */
-  #videoId(pictureKey: string, request: GenerateRequest): string {
+  #videoId(pictureKey: string, request: GenerateRequest, weights: Uint8Array | undefined): string {
     const { prompt, negativePrompt, seed, width, height, numFrames, numInferenceSteps } = request;
     const { guidanceScale, guidanceEnd, targetFps, scheduler, variation, extension, featureReuse } = request;
     const parts: (string | number)[] = [
@@ -164,6 +164,10 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     parts.push(numInferenceSteps, guidanceScale, guidanceEnd, targetFps, scheduler);
     if (variation) parts.push(variation.videoId, variation.strength);
     if (extension) parts.push('extension', extension.videoId);
+    // Other packs make the same clip whatever is painted; it is stilled afterwards.
+    if (weights && this.#pack.optionalInputs.has('motion_mask')) {
+      parts.push('mask', createHash('sha256').update(weights).digest('hex'));
+    }
     // The exact path keeps the ids that it always had.
     if (featureReuse > 1) parts.push('featureReuse', featureReuse);
     return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 24);

@@ -47,6 +47,7 @@ export async function passesAlong(
     frame_size: frameSize(side, side),
     ...(optionalInputs.has('draws') ? { draws: zeros(1, drawsPerClip) } : {}),
     ...(optionalInputs.has('frame_views') ? { frame_views: zeros(1, 4) } : {}),
+    ...(optionalInputs.has('motion_mask') ? { motion_mask: zeros(1, 1, 1, 1) } : {}),
   });
   const { asked } = readUnderstood(knownMotions(manifest) ?? [], pick(drawn, 'context'));
   const moves = along[picture.width > picture.height ? 'width' : 'height'];
