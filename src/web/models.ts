@@ -5,7 +5,7 @@ import type { JobClient } from '../queue/client.ts';
 import { presetNames } from '../request/presets.ts';
 import { callerWith } from './caller.ts';
 import { errorSchema } from './problem.ts';
-import { ignoredBy, ignoredSchema } from './studio.ts';
+import { attributionSchema, ignoredBy, ignoredSchema } from './studio.ts';
 import type { WebServer } from './web-server.ts';
 
 export const modelListSchema = z
@@ -19,6 +19,7 @@ export const modelListSchema = z
           owned_by: z.literal('kinora'),
           title: z.string(),
           licence: z.string(),
+          attribution: attributionSchema,
           is_default: z.boolean().describe('It makes the videos that name no model.'),
           credits: z.record(z.enum(presetNames), z.number()).describe('By preset.'),
           ignored: ignoredSchema,
@@ -51,6 +52,7 @@ export function modelRoutes(
           owned_by: 'kinora' as const,
           title: model.title,
           licence: model.licence,
+          attribution: model.attribution ?? null,
           is_default: place === 0,
           credits: creditsOf(model.id, client),
           ignored: ignoredBy(model),

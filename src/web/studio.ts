@@ -44,6 +44,11 @@ export const ignoredSchema = z
   .array(z.enum(ignorable))
   .describe('Parameters that change nothing with this model.');
 
+export const attributionSchema = z
+  .string()
+  .nullable()
+  .describe('A line that its licence wants shown to people who use it; null where there is none.');
+
 export const studioSchema = z
   .object({
     object: z.literal('studio'),
@@ -57,6 +62,7 @@ export const studioSchema = z
           id: z.string(),
           title: z.string(),
           licence: z.string(),
+          attribution: attributionSchema,
           size: z.int().describe('Of the preset for those who choose none, as below.'),
           num_frames: z.int(),
           credits: z.number(),
@@ -167,9 +173,9 @@ export function studioRoutes(app: WebServer, tools: StudioTools): void {
 }
 
 function shownOf(model: PackManifest) {
-  const { id, title, licence } = model;
+  const { id, title, licence, attribution = null } = model;
   const { size, numFrames } = presetOf(model, defaultPreset);
-  return { id, title, licence, size, num_frames: numFrames };
+  return { id, title, licence, attribution, size, num_frames: numFrames };
 }
 
 /** The model with this id; the default where there is none. */

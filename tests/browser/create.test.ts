@@ -5,6 +5,7 @@ import type { Page } from 'playwright-core';
 import { AuditTrail } from '../../src/queue/audit.ts';
 import { Keys } from '../../src/queue/keys.ts';
 import { ModeSwitch } from '../../src/queue/mode.ts';
+import { studioSchema } from '../../src/web/studio.ts';
 import { log } from '../helpers/queue-harness.ts';
 import { expect, test } from './studio.ts';
 
@@ -61,6 +62,21 @@ test('a picture is cropped and turned by keyboard, and the draft survives a relo
   expect(made).toMatchObject({ status: 'completed', size: '400x400' });
   await page.getByRole('button', { name: /^Play/ }).click();
   await page.locator('video[controls]').waitFor();
+});
+
+test('the licence of the model is shown, and what it wants said', async ({ studio }) => {
+  const ann = await studio.person();
+  const page = await studio.open('/', { person: ann });
+  await page.getByText(/licence: MIT AND Apache-2.0$/).waitFor();
+  await page.route(/\/v1\/studio/, async (route) => {
+    const response = await route.fetch();
+    const body = studioSchema.parse(await response.json());
+    const models = body.models.map((model) => ({ ...model, attribution: 'Powered by somebody' }));
+    await route.fulfill({ response, json: { ...body, models } });
+  });
+  await page.reload();
+  await page.getByText(/licence: MIT AND Apache-2.0 · Powered by somebody/).waitFor();
+  await page.unrouteAll();
 });
 
 test('what is refused is said where it belongs, and nothing that was set is lost', async ({ studio }) => {

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Keys } from '../../src/queue/keys.ts';
 import { Ledger } from '../../src/queue/ledger.ts';
+import { modelListSchema } from '../../src/web/models.ts';
 import { errorSchema } from '../../src/web/problem.ts';
 import { type Studio, studioSchema } from '../../src/web/studio.ts';
 import { askedVideoSchema } from '../../src/web/videos/schemas.ts';
@@ -35,6 +36,17 @@ it('tells of the numbers of motion only where the model takes them', async () =>
   const other = await studioOf(tinyId);
   expect(other).toMatchObject({ motion_buckets: null, defaults: { noise_aug_strength: null } });
   expect(other.ignored).toEqual(expect.arrayContaining(['motion_bucket_id', 'noise_aug_strength']));
+});
+
+it('tells what the licence wants shown', async () => {
+  const { data } = modelListSchema.parse(await (await ann.call('/v1/models')).json());
+  const { models } = await studioOf(svdId);
+  for (const shown of [data, models]) {
+    expect(shown.map(({ id, attribution }) => [id, attribution])).toEqual([
+      [tinyId, null],
+      [svdId, 'Powered by Stability AI'],
+    ]);
+  }
 });
 
 it('makes a video without a prompt with the numbers that were asked for, and others of it', async () => {
