@@ -103,7 +103,7 @@ export class FolderStorage implements Storage {
     const found: StoredFolder[] = [];
     for (let at = 0; at < folders.length; at += lookedAtOnce) {
       const batch = await Promise.all(
-        folders.slice(at, at + lookedAtOnce).map((folder) => this.look(folder)),
+        folders.slice(at, at + lookedAtOnce).map((folder) => unlessClosed(this.look(folder))),
       );
       found.push(...batch.filter((folder) => folder !== undefined));
     }
@@ -140,6 +140,16 @@ export class FolderStorage implements Storage {
 
 const codeOf = (error: unknown): unknown =>
   error instanceof Error && 'code' in error ? error.code : undefined;
+
+/** One folder that this user may not read, or that leads nowhere, keeps nobody from the others. */
+async function unlessClosed<T>(work: Promise<T>): Promise<T | undefined> {
+  try {
+    return await work;
+  } catch (error) {
+    if (['EACCES', 'EPERM', 'ELOOP'].includes(String(codeOf(error)))) return undefined;
+    throw error;
+  }
+}
 
 async function unlessAbsent<T>(work: Promise<T>): Promise<T | undefined> {
   try {

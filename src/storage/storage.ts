@@ -75,7 +75,7 @@ export interface Storage {
   folders(): Promise<string[]>;
   /** What lies in a folder; undefined when there is none. */
   look(folder: string): Promise<StoredFolder | undefined>;
-  /** What lies in each folder that `isWanted`. */
+  /** What lies in each folder that `isWanted`, as far as it can be read. */
   lookAll(isWanted: (folder: string) => boolean): Promise<StoredFolder[]>;
   /** Removes files of these names, or the whole folder. */
   remove(folder: string, names?: readonly string[]): Promise<void>;

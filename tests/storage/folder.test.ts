@@ -1,5 +1,5 @@
 /** The storage that is a folder; tests/bot/upkeep/housekeeping.test.ts fills its disk. */
-import { mkdir, mkdtemp, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
@@ -23,6 +23,14 @@ it('lets only its user read, and shares the bytes of copies', async () => {
   expect(video.mode & 0o777).toBe(0o600);
   expect((await stat(join(folder, 't-1'))).mode & 0o777).toBe(0o700);
   expect(earlier.ino).toBe(video.ino);
+});
+
+it('finds the other folders beside one that cannot be read', async () => {
+  const { folder, storage } = await emptyFolder();
+  await storage.put({ folder: 't-1', name: 'picture' }, 'picture');
+  // Also for root, whom no permission keeps out.
+  await symlink('t-nowhere', join(folder, 't-nowhere'));
+  expect((await storage.lookAll(() => true)).map((found) => found.folder)).toEqual(['t-1']);
 });
 
 it('has programs write where the files lie, and removes what they left unfinished', async () => {
