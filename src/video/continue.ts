@@ -15,7 +15,7 @@ import {
   type Transformation,
 } from './filters.ts';
 import { type Fitted, fitInPlace } from './fit.ts';
-import { metadataOptions, type VideoMetadata } from './metadata.ts';
+import { metadataOf, metadataOptions, type VideoMetadata } from './metadata.ts';
 import { type Mp4Info, readMp4Info } from './mp4.ts';
 import { temporaryFilesOf, writeAtomically, writing } from './output-file.ts';
 import { type FfmpegRun, runFfmpeg } from './run-ffmpeg.ts';
@@ -39,6 +39,21 @@ export interface ContinueOptions extends Transformation {
   readonly sharesProcessGroup?: boolean | undefined;
   readonly maxBytes?: number | undefined;
   readonly metadata?: VideoMetadata | undefined;
+  /** Added to the metadata, where there is any. */
+  readonly lateMetadata?: ((earlier: EarlierPart) => VideoMetadata) | undefined;
+}
+
+/** What comes before the new frames. */
+export interface EarlierPart {
+  /** Before the whole is looped and smoothed. */
+  readonly numFrames: number;
+  /** As the earlier video tells it. */
+  readonly metadata: VideoMetadata;
+}
+
+export interface ContinuedVideo extends EncodedVideo {
+  /** As EarlierPart.numFrames. */
+  readonly earlierFrames: number;
 }
 
 /**
@@ -46,17 +61,20 @@ export interface ContinueOptions extends Transformation {
  * were looped or smoothed before, or have lost quality or size to a byte budget.
  * @throws KinoraError VIDEO_NOT_FOUND when the earlier video is gone, and all that encodeVideo throws
  */
-export async function continueVideo(options: ContinueOptions): Promise<EncodedVideo> {
+export async function continueVideo(options: ContinueOptions): Promise<ContinuedVideo> {
   const { outPath, tempPath, addedPath, maxBytes, deadlineMs = defaultDeadlineMs } = options;
+  const { metadata, lateMetadata } = options;
   const earlier = await readMp4Info(options.earlier.path).catch((cause: unknown) => {
     throw new KinoraError('VIDEO_NOT_FOUND', 'The video to continue is not there any more.', { cause });
   });
   const added = await readMp4Info(addedPath);
+  const earlierFrames = numFramesBefore(earlier.numFrames, options.earlier);
+  const late = lateMetadata?.({ numFrames: earlierFrames, metadata: metadataOf(earlier.comment) });
   return await writeAtomically(
     outPath,
     async (path) => {
-      const total = numFramesBefore(earlier.numFrames, options.earlier) + added.numFrames;
-      await join(path, earlier, added, options);
+      const total = earlierFrames + added.numFrames;
+      await join(path, earlier, added, { ...options, metadata: metadata && { ...metadata, ...late } });
       await verify(path, total);
       await transform(path, await readMp4Info(path), options);
       let info = await verify(path, numFramesAfter(total, options));
@@ -65,7 +83,7 @@ export async function continueVideo(options: ContinueOptions): Promise<EncodedVi
         fitted = await fitInPlace(path, info, { ...options, maxBytes, deadlineMs });
         info = await verify(path, info.numFrames);
       }
-      return describe(info, fitted);
+      return { ...describe(info, fitted), earlierFrames };
     },
     tempPath,
   );

@@ -1,4 +1,5 @@
 /** The tags of an MP4 that tell how it was made. Knows the container's tags, not the meaning of the values. */
+import { z } from 'zod';
 
 /** Within the limits of players and of a process's command line. */
 const commentLimitBytes = 8 * 1024;
@@ -17,6 +18,17 @@ export function metadataOptions(metadata: VideoMetadata | undefined): string[] {
     ...(title === '' ? [] : ['-metadata', `title=${title}`]),
     ...['-metadata', `comment=${boundedJson(metadata)}`],
   ];
+}
+
+const commentSchema = z.record(z.string(), z.string());
+
+/** The opposite of metadataOptions; empty for a comment that is not Kinora's. */
+export function metadataOf(comment: string): VideoMetadata {
+  try {
+    return commentSchema.parse(JSON.parse(comment));
+  } catch {
+    return {};
+  }
 }
 
 function boundedJson(metadata: VideoMetadata): string {

@@ -21,6 +21,8 @@ export interface Mp4Info {
   readonly durationSeconds: number;
   /** What a decoder has to know before the first frame: equal for files that can be joined as they are. */
   readonly parameterSets: Buffer;
+  /** Its tag of that name; empty without one. */
+  readonly comment: string;
   /** The index comes before the pictures, so that players start while the file is still arriving. */
   readonly isFastStart: boolean;
 }
@@ -53,6 +55,7 @@ export async function readMp4Info(path: string): Promise<Mp4Info> {
       durationSeconds: duration / timescale,
       // The sample entry has 78 bytes before its boxes, and 8 of its own header.
       parameterSets: parameterSets(find(entry.subarray(86), ['avcC']) ?? Buffer.alloc(0)),
+      comment: commentOf(moov),
       isFastStart,
     };
   } catch (error) {
@@ -136,6 +139,16 @@ function need(parent: Buffer, ...path: string[]): Buffer {
   const body = find(parent, path);
   if (!body) throw invalid(`it has no "${path.at(-1)}"`);
   return body;
+}
+
+/** As ffmpeg writes it: `meta` has 4 bytes before its boxes, `data` 8 before the text. Other programs write it otherwise. */
+function commentOf(moov: Buffer): string {
+  try {
+    const data = find(need(moov, 'udta', 'meta').subarray(4), ['ilst', '\xa9cmt', 'data']);
+    return data?.subarray(8).toString() ?? '';
+  } catch {
+    return '';
+  }
 }
 
 /** Those of an avcC box, without what later writers put behind them (ISO/IEC 14496-15, 5.3.3.1). */

@@ -35,6 +35,13 @@ export function engineGenerate(
       signal,
       onProgress: (event) => onProgress(withTimeLeft(event)),
     });
+    const { smallerRuns } = result;
+    if (smallerRuns) {
+      engine.logger.warn(
+        { jobId: entry.id, smallerRuns },
+        'memory was short: fewer frames were decoded at once',
+      );
+    }
     return artifactSchema.parse(result);
   };
 }

@@ -1,20 +1,25 @@
 /** Stable Video Diffusion in the chats, from a picture without words to its deletion, with a real engine. */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { parseButtonId } from '../../src/bot/buttons.ts';
 import { en } from '../../src/bot/sentences/en.ts';
+import { silentLogger } from '../../src/engine/process.ts';
 import { Engine } from '../../src/engine/supervisor.ts';
 import { loadPack, type Pack } from '../../src/inference/packs/files.ts';
+import { Artifacts } from '../../src/queue/artifacts.ts';
+import { jobRequestSchema } from '../../src/queue/jobs.ts';
 import { Keys } from '../../src/queue/keys.ts';
 import { Ledger, type LedgerEntry } from '../../src/queue/ledger.ts';
 import { tellOfModels } from '../../src/queue/models.ts';
+import { FolderStorage } from '../../src/storage/folder-storage.ts';
 import { engineGenerate } from '../../src/worker/generate.ts';
 import type { Generate } from '../../src/worker/worker.ts';
 import { photo, Stage } from '../helpers/discord-stage.ts';
 import { engineOptions } from '../helpers/engine-fixture.ts';
 import { svdPackPath } from '../helpers/golden-svd.ts';
+import { filesOf } from '../helpers/job-files.ts';
 import type { TestRedis } from '../helpers/redis-server.ts';
 import { photo as telegramPhoto, telegramWorld } from '../helpers/telegram-world.ts';
 
@@ -22,10 +27,12 @@ let folder: string;
 let pack: Pack;
 let engine: Engine;
 let generate: Generate;
+const warnings: unknown[] = [];
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'kinora-svd-chats-'));
   pack = await loadPack(svdPackPath);
-  engine = Engine.start(engineOptions(folder, { packPath: svdPackPath }));
+  const warn = (told: unknown) => warnings.push(told);
+  engine = Engine.start(engineOptions(folder, { packPath: svdPackPath }), {}, { ...silentLogger, warn });
   generate = engineGenerate(engine, [pack], true);
 });
 afterAll(async () => {
@@ -130,4 +137,26 @@ it('in Discord makes, remixes, varies, extends and smooths a picture without wor
   } finally {
     await stage.stop();
   }
+});
+
+it('a worker tells its log where memory was short, also when files tell nothing', async () => {
+  const short = new Proxy(engine, {
+    get: (target, name) =>
+      name === 'run'
+        ? (...[job, hooks]: Parameters<Engine['run']>) => target.run(job, { ...hooks, leastMemory: true })
+        : Reflect.get(target, name, target),
+  });
+  const id = 'c-short';
+  const files = filesOf(new Artifacts(new FolderStorage(join(folder, 'jobs'))), id);
+  await mkdir(files.folder, { recursive: true });
+  await writeFile(files.image, photo.bytes);
+  const generation = { prompt: '', preset: 'fast', seed: 1, size: '64', numFrames: 8 };
+  const request = jobRequestSchema.parse({ id, userKey: 'test:ann', generation, replyTo: {} });
+  const numbersOfQueue = { cost: 1, priority: 1, createdAt: 0, starts: 1 };
+  await engineGenerate(short, [pack], false)(
+    { id, request, state: 'running', preset: 'fast', ...numbersOfQueue },
+    files,
+    { signal: new AbortController().signal, onProgress: () => {} },
+  );
+  expect(warnings).toEqual([{ jobId: id, smallerRuns: [{ fromFrame: 0, frames: 5 }] }]);
 });

@@ -4,6 +4,8 @@ import { Readable } from 'node:stream';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { type EncodeOptions, encodeVideo } from '../../src/video/encode.ts';
+import { metadataOf } from '../../src/video/metadata.ts';
+import { readMp4Info } from '../../src/video/mp4.ts';
 import {
   builds,
   decodeFrames,
@@ -310,6 +312,7 @@ describe.each(builds)('with the ffmpeg of %s', (_name, path) => {
     });
     const { tags = {} } = ffprobe(outPath).format;
     expect(JSON.parse(tags['comment'] ?? '')).toEqual(metadata);
+    expect(metadataOf((await readMp4Info(outPath)).comment)).toEqual(metadata);
     expect(tags['title']).toBe('zoom "in"; \\ = # \'x\' 猫がゆっくり 🐈‍⬛ ÀÉ [31m');
   });
 });

@@ -18,7 +18,7 @@ it('reads what ffprobe reads', async () => {
   const path = await example();
   const { stream } = ffprobe(path);
   const info = await readMp4Info(path);
-  expect(info).toMatchObject({ width: 64, height: 48, numFrames: 7, isFastStart: true });
+  expect(info).toMatchObject({ width: 64, height: 48, numFrames: 7, isFastStart: true, comment: '' });
   expect(info.frameRate.join('/')).toBe(stream.avg_frame_rate);
   expect(info.durationSeconds).toBeCloseTo(stream.duration, 5);
 });

@@ -17,7 +17,7 @@ import type { LatentCache } from '../../inference/latent-cache.ts';
 import type { PictureDecoder } from '../../inference/pictures/decoder-process.ts';
 import { openPicture } from '../../inference/pictures/known-picture.ts';
 import { moveInside, openMask } from '../../inference/pictures/motion-mask.ts';
-import { continueVideo, firstFrame } from '../../video/continue.ts';
+import { type ContinuedVideo, continueVideo, type EarlierPart, firstFrame } from '../../video/continue.ts';
 import { type EncodedVideo, type EncodeOptions, encodeVideo } from '../../video/encode.ts';
 import { temporaryFilesOf } from '../../video/output-file.ts';
 import type { EngineJob, EngineResult } from '../protocol.ts';
@@ -112,15 +112,15 @@ export async function runJob(
   const frames = takeFrames();
   try {
     const { width, height, pictureSize } = await shaped;
-    const late = job.metadata ? { lateMetadata: () => describeRuns(report?.smallerRuns) } : {};
+    const lateMetadata = (earlier?: EarlierPart) => describeRuns(report, job, earlier);
     const sized = { ...job, ...withSize(job, width, height) };
-    const tools = { tempPath, ffmpegPath, signal, framesAreComing, ...late };
+    const tools = { tempPath, ffmpegPath, signal, framesAreComing, lateMetadata };
     const video = await writeVideo(frames, sized, tools);
     if (!report) throw new Error('The pipeline ended without a report.');
     const endedAt = performance.now();
     const picture = await opening;
     onProgress({ phase: 'finishing', done: 1, total: 1 });
-    const { fitted, ...file } = video;
+    const { fitted, earlierFrames = 0, ...file } = video;
     return {
       ...file,
       jobId: job.id,
@@ -138,7 +138,7 @@ export async function runJob(
         total: endedAt - startedAt,
       },
       notes: picture.notes,
-      ...toldBy(report, pictureSize !== undefined),
+      ...toldBy(report, pictureSize !== undefined, earlierFrames),
       ...(fitted ? { isCompressed: true } : {}),
     };
   } finally {
@@ -177,18 +177,34 @@ function withSize({ metadata }: EngineJob, width: number, height: number): Parti
 function toldBy(
   { understood, smallerRuns = [] }: GenerationReport,
   isPassage: boolean,
+  earlierFrames: number,
 ): Pick<EngineResult, 'understood' | 'smallerRuns' | 'isPassage'> {
   return {
     ...(understood ? { understood } : {}),
-    ...(smallerRuns.length > 0 ? { smallerRuns } : {}),
+    ...(smallerRuns.length > 0 ? { smallerRuns: behind(earlierFrames, smallerRuns) } : {}),
     ...(isPassage ? { isPassage } : {}),
   };
 }
 
+/** In the frames of the whole clip. */
+function behind(earlierFrames: number, runs: readonly SmallerRuns[]): SmallerRuns[] {
+  return runs.map(({ fromFrame, frames }) => ({ fromFrame: earlierFrames + fromFrame, frames }));
+}
+
 /** What a file says of its decoding where that was not as asked for: the frames of such clips look a little different. */
-function describeRuns(smallerRuns: readonly SmallerRuns[] = []): Record<string, string> {
-  const runs = smallerRuns.map(({ fromFrame, frames }) => `${frames} from frame ${fromFrame} on`);
-  return runs.length === 0 ? {} : { decodedAtOnce: runs.join(', ') };
+function describeRuns(
+  { smallerRuns = [] }: Pick<GenerationReport, 'smallerRuns'> = {},
+  { decodeChunkSize }: EngineJob,
+  { numFrames, metadata: { decodedAtOnce: before } }: EarlierPart = { numFrames: 0, metadata: {} },
+): Record<string, string> {
+  // What is said of the earlier frames ends where the new ones begin.
+  const isUsualAgain = before !== undefined && smallerRuns[0]?.fromFrame !== 0;
+  const usual = isUsualAgain ? [{ fromFrame: 0, frames: decodeChunkSize }] : [];
+  const runs = behind(numFrames, [...usual, ...smallerRuns]).map(
+    ({ fromFrame, frames }) => `${frames} from frame ${fromFrame} on`,
+  );
+  const all = before === undefined ? runs : [before, ...runs];
+  return all.length === 0 ? {} : { decodedAtOnce: all.join(', ') };
 }
 
 /** The MP4 of the frames, behind those of an earlier video where there is one. */
@@ -198,10 +214,11 @@ async function writeVideo(
   {
     lateMetadata,
     ...tools
-  }: Pick<EncodeOptions, 'ffmpegPath' | 'signal' | 'framesAreComing' | 'lateMetadata'> & {
+  }: Pick<EncodeOptions, 'ffmpegPath' | 'signal' | 'framesAreComing'> & {
     readonly tempPath: string;
+    readonly lateMetadata: (earlier?: EarlierPart) => Record<string, string>;
   },
-): Promise<EncodedVideo> {
+): Promise<EncodedVideo & Partial<ContinuedVideo>> {
   const { width, height, numFrames, fps, outPath, thumbnailPath, loop, smooth, maxBytes, metadata } = job;
   // The engine child leads a process group, so one kill ends it and its ffmpeg.
   const encoding = { ...tools, width, height, fps, sharesProcessGroup: true };
@@ -211,7 +228,7 @@ async function writeVideo(
     return await encodeVideo(frames, {
       ...encoding,
       ...whole,
-      lateMetadata,
+      ...(metadata ? { lateMetadata } : {}),
       outPath,
       numFrames,
       thumbnailPath,
@@ -223,8 +240,7 @@ async function writeVideo(
     if (thumbnailPath !== undefined && earlier.thumbnailPath !== undefined) {
       await copyFile(earlier.thumbnailPath, thumbnailPath);
     }
-    const described = metadata && { ...metadata, ...lateMetadata?.() };
-    return await continueVideo({ ...encoding, ...whole, metadata: described, outPath, earlier, addedPath });
+    return await continueVideo({ ...encoding, ...whole, lateMetadata, outPath, earlier, addedPath });
   } finally {
     await rm(addedPath, { force: true });
   }
