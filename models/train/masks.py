@@ -60,6 +60,7 @@ class Masks(nn.Module):
         )
         p = _as(self.net(seen).softmax(1), small)
         none, water, foliage, sky = p[:, :4].split(1, 1)
+        wet = water.mean((1, 2, 3))[:, None, None, None]
         # The network has seen too few meadows and woods, so colour has a say in what it thinks is nothing.
         greener = foliage * _green(small).exp()
         foliage = (none + foliage) * greener / (greener + none).clamp(min=1e-6)
@@ -72,6 +73,12 @@ class Masks(nn.Module):
         # Mist over meadows is greener than either.
         excess = _excess(small)
         water = water * (1 - _above(excess, 0.2, 0.08))
+        across, down = _grain(picture)
+        # Reeds and rocks in front of water are rougher than it.
+        water = water * (1 - _above(across, 0.12, 0.06))
+        # Ripples lie; leaves have no direction. Rows of bushes lie, too, so there must be water.
+        ripples = _above(down - 1.6 * across, 0.01, 0.03) * _above(wet, 0.08, 0.06)
+        foliage = foliage * (1 - ripples)
         return torch.cat([water, foliage, sky * (1 - _above(excess, 0.16, 0.08))], 1)
 
 
@@ -128,15 +135,30 @@ def _open(picture: Tensor) -> Tensor:
     return 1 - F.max_pool2d(F.max_pool2d(thin, 2), 5, 1, 2)
 
 
+def _grain(picture: Tensor) -> tuple[Tensor, Tensor]:
+    """How much lighter or darker than what is on both sides of it whatever is thinner than some 14 pixels is
+    around each cell, as a logarithm: from side to side, and up and down, each (N, 1, h, w)."""
+    luma = 0.3 * picture[:, :1] + 0.59 * picture[:, 1:2] + 0.11 * picture[:, 2:]
+    light = _light(F.avg_pool2d(luma, 2))
+
+    def thin(size: tuple[int, int]) -> Tensor:
+        around = (size[0] // 2, size[1] // 2)
+        closed = -F.max_pool2d(-F.max_pool2d(light, size, 1, around), size, 1, around)
+        opened = F.max_pool2d(-F.max_pool2d(-light, size, 1, around), size, 1, around)
+        return _blur(F.avg_pool2d(torch.maximum(closed - light, light - opened), 2), 9)
+
+    return thin((1, 7)), thin((7, 1))
+
+
 def fits(masks: Tensor) -> Tensor:
     """masks (N, 3, h, w) → (N, 3): 1 where the part of the picture is large enough to be moved, else 0."""
     return (masks.mean((2, 3)) >= masks.new_tensor(LEAST)).to(masks.dtype)
 
 
 def painted(masks: Tensor, paint: Tensor) -> tuple[Tensor, Tensor]:
-    """masks (1, 3, h, w) and what a person painted to move (1, 1, a, b), 0 … 1, zeros for nothing → the masks,
-    and which of the kinds fit (1, 3). Of what is painted, that moves which the network finds there, or all of
-    it where the network finds little: whoever paints hair or a puddle knows better."""
+    """masks (1, 3, h, w) and what a person painted to move (1, 1, a, b), 0 … 1, zeros for nothing → the
+    masks, and which of the kinds fit (1, 3). Of what is painted, that moves which the network finds there, or
+    all of it where the network finds little: whoever paints hair or a puddle knows better."""
     own = _as(paint, masks)
     inside = masks * own
     known = (inside.mean((2, 3)) >= FOUND * own.mean((2, 3))).to(masks.dtype)[:, :, None, None]

@@ -129,7 +129,7 @@ class Prepare(nn.Module):
         frame_views: Tensor,
         motion_mask: Tensor,
     ) -> tuple[Tensor, ...]:
-        """motion_mask (1, 1, a, b), 0 … 1: what of the picture may move, of any size; zeros where nobody says.
+        """motion_mask (1, 1, a, b), 0 … 1: what of the picture may move, of any size; zeros for nothing said.
         frame_size (2,): height and width of the frames, at most those of the picture, in pixels.
         frame_views (F, 4): m, cx, cy and angle of each frame; of one whose m is 0, the clip's own.
 
