@@ -274,6 +274,7 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
   'worker-cut': { play: workerCut },
   'worker-without-redis': { play: workerWithoutRedis },
   'redis-cut': { play: redisCut },
+  'redis-cut-from-two': { play: redisCut, hasStandby: true },
   's3-cut': { play: s3Cut },
   'slow-link': { play: slowLink },
   clocks: { play: wrongClocks, clocks: { bot: '-2d', worker1: '+3h', worker2: '-2d', worker3: '+0' } },
