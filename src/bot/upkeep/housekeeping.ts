@@ -6,6 +6,7 @@
 import type { Logger } from '../../log.ts';
 import type { Artifacts, JobFolder } from '../../queue/artifacts.ts';
 import type { Keys } from '../../queue/keys.ts';
+import { Ledger } from '../../queue/ledger.ts';
 import { type Redis, redisTime, scanKeys } from '../../queue/redis.ts';
 import { isUpload } from '../../queue/uploads.ts';
 import { Periodic } from './periodic.ts';
@@ -61,6 +62,7 @@ interface Kept extends JobFolder {
   /** Folders of the same worth are removed oldest first. */
   readonly since: number;
   readonly running: boolean;
+  readonly deletedBy: string | undefined;
 }
 
 /** Fields of a job in the ledger. */
@@ -71,6 +73,8 @@ interface Known {
   readonly hasVideo: boolean;
   /** It was made; where no chat took it, its person finds it on the page. */
   readonly isMade: boolean;
+  /** The person who deleted it, and whose it was: its files could not be removed then. */
+  readonly deletedBy: string | undefined;
 }
 
 export class Housekeeper {
@@ -150,6 +154,7 @@ export class Housekeeper {
           ...folder,
           ...this.#worth(folder, known[index], full, now),
           running: known[index]?.running ?? false,
+          deletedBy: known[index]?.deletedBy,
         });
       }
     }
@@ -167,6 +172,7 @@ export class Housekeeper {
       const { deliveredAt } = known;
       const hasVideo = known.hasVideo || (known.isMade && folder.complete);
       if (deliveredAt === undefined) return { until: Number.POSITIVE_INFINITY, worth: 'owed', since: now };
+      if (known.deletedBy !== undefined) return { until: now, worth: 'none', since: deliveredAt };
       if (hasVideo) return { until: deliveredAt + retentionMs, worth: 'video', since: deliveredAt };
       return { until: full ? now : deliveredAt + failedRetentionMs, worth: 'none', since: deliveredAt };
     }
@@ -181,18 +187,21 @@ export class Housekeeper {
 
   async #known(jobIds: readonly string[]): Promise<(Known | undefined)[]> {
     const batch = this.#redis.pipeline();
-    for (const jobId of jobIds) batch.hmget(this.#keys.job(jobId), 'state', 'deliveredAt', 'outcome');
+    for (const jobId of jobIds) {
+      batch.hmget(this.#keys.job(jobId), 'state', 'deliveredAt', 'outcome', 'discardedAt', 'user');
+    }
     const replies = (await batch.exec()) ?? [];
     return jobIds.map((_, index) => {
       const [error, value] = replies[index] ?? [new Error('no reply')];
       if (error) throw error;
-      const [state, deliveredAt, outcome] = value as (string | null)[];
+      const [state, deliveredAt, outcome, discardedAt, user] = value as (string | null)[];
       if (typeof state !== 'string') return undefined;
       return {
         running: state === 'running',
         deliveredAt: typeof deliveredAt === 'string' ? Number(deliveredAt) : undefined,
         hasVideo: outcome === 'delivered',
         isMade: state === 'generated',
+        deletedBy: typeof discardedAt === 'string' ? (user ?? undefined) : undefined,
       };
     });
   }
@@ -224,6 +233,9 @@ export class Housekeeper {
       await this.#artifacts.removeOwn(folder.jobId);
       return true;
     });
+    if (isRemoved && folder.deletedBy !== undefined) {
+      await new Ledger(this.#redis, this.#keys).remove(folder.jobId, folder.deletedBy);
+    }
     return isRemoved ?? false;
   }
 

@@ -187,6 +187,16 @@ describe('retention', () => {
     expect(await readdir(folderOf(jobId))).toEqual(['.DS_Store']);
   });
 
+  it('removes at once what its person has deleted, where that failed', async () => {
+    const [jobId] = [await delivered('a', Date.now()), await delivered('b', Date.now())];
+    // The storage was away just then: its files are still there.
+    expect(await client.discard(jobId, 'test:ann')).toBe('finished');
+    expect(await housekeeper().run()).toMatchObject({ folders: 1 });
+    expect(await folders()).toEqual(['t-b']);
+    expect(await client.ledger.read(jobId)).toBeUndefined();
+    expect(await harness.server.connect().zrange('{t}:history:test:ann', 0, '-1')).toEqual(['t-b']);
+  });
+
   it('leaves a folder that is used again between the look and the removal', async () => {
     await orphan('t-again', 25 * hour);
     class Watched extends Artifacts {
