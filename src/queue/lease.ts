@@ -4,29 +4,18 @@
  * two lead. docs/decisions/0017-one-bot-leads.md says what that rests on, and what remains.
  */
 import { randomUUID } from 'node:crypto';
-import { uptime } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { withDeadline } from '../deadline.ts';
 import type { Logger } from '../log.ts';
-import { type BotBeat, botEntries } from './bot-registry.ts';
+import { type BotBeat, type BotEntry, botEntries } from './bot-registry.ts';
 import type { Keys } from './keys.ts';
 import type { Redis } from './redis.ts';
 import { runScript } from './scripts.ts';
 import { writeJson } from './stored-json.ts';
+import { idOf, type LeaseTimes, steadyNow, usualTimes, WatchedLease } from './watched-lease.ts';
 import { diedHere, processSpace } from './worker-registry.ts';
 
-export interface LeaseTimes {
-  /** After the last renewal. A failover of Redis takes 3 to 7 s. */
-  readonly lastsMs: number;
-  /** The leader stops so long before somebody else may begin: clocks differ, and ending takes its moment. */
-  readonly marginMs: number;
-  readonly renewEveryMs: number;
-  /** How often a bot that stands by looks. */
-  readonly lookEveryMs: number;
-}
-
-const usualTimes: LeaseTimes = { lastsMs: 10_000, marginMs: 1_000, renewEveryMs: 1_000, lookEveryMs: 500 };
 /** A look that is not answered by then failed: Redis is away. */
 const answerWithinMs = 2_000;
 /** How often it is said that Redis does not take what a bot that leads, or would lead, has to write. */
@@ -35,21 +24,7 @@ const tellEveryMs = 60_000;
 const takesNoWrites = /\b(OOM|MISCONF|NOREPLICAS) /;
 /** How often the leader asks its clock whether it still leads. */
 const checkEveryMs = 200;
-/** A dead bot's lease is taken after looks over so long, without a failed one: the first may come from a lagging replica. */
-const steadyMs = 1_500;
-
 const replySchema = z.tuple([z.string(), z.int()]);
-const free = 'free';
-
-const began = { ms: performance.now(), upS: uptime() };
-/**
- * Ms by clocks that nobody sets. The monotonic one stops while a machine sleeps, in which time another bot may have taken
- * over; that of the uptime goes on.
- */
-const steadyNow = (): number => Math.max(performance.now() - began.ms, (uptime() - began.upS) * 1_000);
-
-const idOf = (lease: string): string => lease.split(' ')[0] ?? '';
-
 export class Lease {
   readonly #redis: Redis;
   readonly #keys: Keys;
@@ -65,8 +40,7 @@ export class Lease {
   #failures = 0;
   #renewing: Promise<void> | undefined;
   #timers: NodeJS.Timeout[] = [];
-  /** The lease of another bot as it was last seen, and when it last changed. */
-  #seen = { lease: '', at: Number.NEGATIVE_INFINITY };
+  readonly #watched: WatchedLease;
   /** Since when every look was answered. */
   #steadySince = Number.POSITIVE_INFINITY;
   #toldAt = Number.NEGATIVE_INFINITY;
@@ -77,6 +51,7 @@ export class Lease {
     this.#keys = keys;
     this.#log = log;
     this.#times = times;
+    this.#watched = new WatchedLease(times);
   }
 
   get leads(): boolean {
@@ -114,13 +89,16 @@ export class Lease {
 
   async #look(): Promise<void> {
     try {
-      const expected = await this.#takeable();
+      const expected = await this.#watched.takeable(this.#steadySince, () => this.#others());
       const sentAt = steadyNow();
       const { lease, others } = await this.#ask('take', expected);
       if (idOf(lease) === this.#id) {
         this.#begin(sentAt, others);
         if (others > 0) void this.#removeDead().catch(() => {}); // they are forgotten after two minutes
-      } else this.#note(lease, sentAt);
+      } else {
+        this.#steadySince = Math.min(this.#steadySince, sentAt);
+        this.#watched.note(lease);
+      }
     } catch (error) {
       this.#steadySince = Number.POSITIVE_INFINITY;
       this.#tell(error, 'Redis does not say which bot leads, or takes no writes');
@@ -145,46 +123,13 @@ export class Lease {
     return (await this.#redis.hlen(this.#keys.bots)) === gone.length;
   }
 
-  /** What a look leaves behind. */
-  #note(lease: string, at: number): void {
-    if (this.#steadySince > at) this.#steadySince = at;
-    if (lease !== '' && lease !== free && lease !== this.#seen.lease) this.#seen = { lease, at: steadyNow() };
-    if (lease === '' || lease === free) this.#seen = { ...this.#seen, lease };
-  }
-
-  /** The lease that may be replaced now, as it was last seen; one that was given up always may. */
-  async #takeable(): Promise<string> {
-    const { lease, at } = this.#seen;
-    const now = steadyNow();
-    const { lastsMs, marginMs } = this.#times;
-    if (at === Number.NEGATIVE_INFINITY) {
-      // Nobody was ever seen to lead: the database is new, the last leader died long ago, or Redis has lost the lease.
-      const canBegin = now - this.#steadySince >= lastsMs || !(await this.#isAccompanied());
-      return canBegin ? '' : free;
-    }
-    const isSteady = now - this.#steadySince >= steadyMs;
-    // Redis has let it expire, as far as its clock can be trusted; where it has not, it is late.
-    const isOver = now - at >= (lease === '' ? lastsMs : lastsMs + marginMs);
-    if (isOver && isSteady) return lease;
-    return lease !== '' && (await this.#hasDied(idOf(lease))) ? lease : free;
-  }
-
-  /** Whether another bot lives: it may lead, and renew a lease that Redis has lost. */
-  async #isAccompanied(): Promise<boolean> {
-    const bots = await botEntries(this.#redis, this.#keys);
-    return bots.some((bot) => bot.id !== this.#id && bot.isAlive && !diedHere(bot));
-  }
-
-  async #hasDied(id: string): Promise<boolean> {
-    const bots = await botEntries(this.#redis, this.#keys);
-    const leader = bots.find((bot) => bot.id === id);
-    return leader !== undefined && diedHere(leader);
+  async #others(): Promise<BotEntry[]> {
+    return (await botEntries(this.#redis, this.#keys)).filter(({ id }) => id !== this.#id);
   }
 
   /** Those that died here lead nothing again: without their entries the next renewal finds this bot alone, if it is. */
   async #removeDead(): Promise<void> {
-    const bots = await botEntries(this.#redis, this.#keys);
-    const dead = bots.filter((bot) => bot.id !== this.#id && diedHere(bot)).map(({ id }) => id);
+    const dead = (await this.#others()).filter(diedHere).map(({ id }) => id);
     if (dead.length > 0) await this.#redis.hdel(this.#keys.bots, ...dead);
   }
 
