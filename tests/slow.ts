@@ -74,6 +74,7 @@ export const slow = [
   'tests/queue/newer.test.ts',
   'tests/queue/queue.test.ts',
   'tests/queue/redis.test.ts',
+  'tests/queue/shard-leases.test.ts',
   'tests/queue/turns.test.ts',
   'tests/shortcuts.test.ts',
   'tests/storage/travelling-latents.test.ts',

@@ -10,6 +10,8 @@ const botSchema = z.object({
   pid: z.int(),
   /** In which space `pid` is valid; its first word is the name of the machine. */
   host: z.string(),
+  /** Into how many shards it divides Discord; absent where it does not. */
+  shards: z.int().optional(),
 });
 export type BotBeat = z.infer<typeof botSchema>;
 

@@ -249,6 +249,18 @@ export class Keys {
   get leader(): string {
     return `${this.prefix}:leader`;
   }
+  /** Hash shard of Discord → which bot serves it, and how often it has renewed that; see shard-leases.ts. */
+  get shards(): string {
+    return `${this.prefix}:shards`;
+  }
+  /** String that exists until the next bot may log in with a shard of those that share a pace. */
+  shardLogin(pace: number): string {
+    return `${this.prefix}:shardlogin:${pace}`;
+  }
+  /** String that exists while a bot tells somebody in Discord that their request was accepted. */
+  showing(jobId: string): string {
+    return `${this.prefix}:showing:${jobId}`;
+  }
   /** Hash botId → JSON heartbeat of a bot, whether it leads or stands by. */
   get bots(): string {
     return `${this.prefix}:bots`;

@@ -1,7 +1,8 @@
 /**
- * Of several bots over one Redis one leads: it alone talks to the chats. Redis is only the register in which the leader
- * counts its renewals; how long the last one holds is judged by monotonic clocks on both sides, so no clock that is set lets
- * two lead. docs/decisions/0017-one-bot-leads.md says what that rests on, and what remains.
+ * Of several bots over one Redis one leads: it alone talks to the chats, but for shards of Discord that bots share (see
+ * shard-leases.ts). Redis is only the register in which the leader counts its renewals; how long the last one holds is
+ * judged by monotonic clocks on both sides, so no clock that is set lets two lead. docs/decisions/0017-one-bot-leads.md says
+ * what that rests on, and what remains.
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -30,7 +31,8 @@ export class Lease {
   readonly #keys: Keys;
   readonly #log: Logger;
   readonly #times: LeaseTimes;
-  readonly #id = randomUUID();
+  /** Of this bot, for as long as its process lives. */
+  readonly id = randomUUID();
   #onLost: (() => void) | undefined;
   #state: 'standing by' | 'leading' | 'over' = 'standing by';
   #heldUntil = Number.NEGATIVE_INFINITY;
@@ -41,17 +43,22 @@ export class Lease {
   #renewing: Promise<void> | undefined;
   #timers: NodeJS.Timeout[] = [];
   readonly #watched: WatchedLease;
+  readonly #shards: number | undefined;
   /** Since when every look was answered. */
   #steadySince = Number.POSITIVE_INFINITY;
   #toldAt = Number.NEGATIVE_INFINITY;
 
-  /** @param redis a fail-fast connection of its own, so that nothing delays a renewal; the caller closes it */
-  constructor(redis: Redis, keys: Keys, log: Logger, times: LeaseTimes = usualTimes) {
+  /**
+   * @param redis a fail-fast connection of its own, so that nothing delays a renewal; the caller closes it
+   * @param shards into how many all bots divide Discord; absent where they do not
+   */
+  constructor(redis: Redis, keys: Keys, log: Logger, shards?: number, times: LeaseTimes = usualTimes) {
     this.#redis = redis;
     this.#keys = keys;
     this.#log = log;
     this.#times = times;
     this.#watched = new WatchedLease(times);
+    this.#shards = shards;
   }
 
   get leads(): boolean {
@@ -92,7 +99,7 @@ export class Lease {
       const expected = await this.#watched.takeable(this.#steadySince, () => this.#others());
       const sentAt = steadyNow();
       const { lease, others } = await this.#ask('take', expected);
-      if (idOf(lease) === this.#id) {
+      if (idOf(lease) === this.id) {
         this.#begin(sentAt, others);
         if (others > 0) void this.#removeDead().catch(() => {}); // they are forgotten after two minutes
       } else {
@@ -119,12 +126,12 @@ export class Lease {
   async #isOnly(): Promise<boolean> {
     if (await this.#redis.get(this.#keys.leader)) return false;
     const bots = await botEntries(this.#redis, this.#keys);
-    const gone = bots.filter((bot) => bot.id === this.#id || diedHere(bot));
+    const gone = bots.filter((bot) => bot.id === this.id || diedHere(bot));
     return (await this.#redis.hlen(this.#keys.bots)) === gone.length;
   }
 
   async #others(): Promise<BotEntry[]> {
-    return (await botEntries(this.#redis, this.#keys)).filter(({ id }) => id !== this.#id);
+    return (await botEntries(this.#redis, this.#keys)).filter(({ id }) => id !== this.id);
   }
 
   /** Those that died here lead nothing again: without their entries the next renewal finds this bot alone, if it is. */
@@ -161,7 +168,7 @@ export class Lease {
     const sentAt = steadyNow();
     try {
       const { lease, others } = await this.#ask('hold');
-      if (idOf(lease) === this.#id) this.#hold(sentAt, others);
+      if (idOf(lease) === this.id) this.#hold(sentAt, others);
       else this.#lose('another bot leads now');
     } catch (error) {
       if (sentAt > this.#heldUntil) this.#failures++;
@@ -206,8 +213,9 @@ export class Lease {
   }
 
   async #ask(act: 'hold' | 'take' | 'leave', expected = ''): Promise<{ lease: string; others: number }> {
-    const beat: Omit<BotBeat, 'beatAt'> = { pid: process.pid, host: processSpace() };
-    const args = [this.#id, writeJson(beat), this.#times.lastsMs, act, expected];
+    const shards = this.#shards === undefined ? {} : { shards: this.#shards };
+    const beat: Omit<BotBeat, 'beatAt'> = { pid: process.pid, host: processSpace(), ...shards };
+    const args = [this.id, writeJson(beat), this.#times.lastsMs, act, expected];
     const reply = runScript(this.#redis, 'lead', this.#keys, {}, args);
     const late = (): never => {
       throw new Error('Redis does not answer');

@@ -53,6 +53,10 @@ export class WatchedLease {
     this.#lease = lease;
   }
 
+  get isFree(): boolean {
+    return this.#lease === free;
+  }
+
   /**
    * What the lease has to be so that it may be replaced now; one that was given up always may.
    * @param steadySince since when every look was answered

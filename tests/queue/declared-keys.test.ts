@@ -16,6 +16,7 @@ import { moveCommunity } from '../../src/queue/move-community.ts';
 import { Quotas } from '../../src/queue/quota.ts';
 import { claimSchema } from '../../src/queue/schema.ts';
 import { runScript } from '../../src/queue/scripts.ts';
+import { ShardLeases } from '../../src/queue/shard-leases.ts';
 import { UncachedList } from '../../src/queue/uncached.ts';
 import { WorkerBeat } from '../../src/queue/worker-registry.ts';
 import { eventually, log, openTerms } from '../helpers/queue-harness.ts';
@@ -151,6 +152,10 @@ async function everything(monitor: Redis): Promise<void> {
     async () => {},
     () => {},
   );
+  const shards = { count: 2, botId: lease.id, isAlone: () => true };
+  const leases = new ShardLeases(redis, keys, log, shards, () => {});
+  await leases.start({ begin: () => {}, end: async () => {} });
+  await leases.leave();
   await lease.leave();
   await eventually('the end', () => calls.some(({ name }) => name === 'forget'), 20_000);
   monitor.disconnect();

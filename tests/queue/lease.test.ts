@@ -77,7 +77,7 @@ class Bot {
     this.#name = name;
     this.#redis = connection;
     this.#story = story;
-    this.lease = new Lease(connection, keys, log, times);
+    this.lease = new Lease(connection, keys, log, undefined, times);
   }
 
   start(): this {
