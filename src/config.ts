@@ -146,6 +146,7 @@ export const environmentSchema = z.object({
   KINORA_DISCORD_ADMINS: ids,
   KINORA_DISCORD_ADMIN_ROLES: ids,
   KINORA_DISCORD_ADMIN_SERVERS: ids,
+  KINORA_DISCORD_SHARDS: whole(1, 256).optional(),
   KINORA_TELEGRAM_TOKEN: z
     .string()
     .regex(/^\d+:[\w-]+$/, { error: 'expected the token as BotFather gave it' })
@@ -326,6 +327,8 @@ function toConfig(env: z.output<typeof environmentSchema>) {
           adminRoleIds: env.KINORA_DISCORD_ADMIN_ROLES,
           /** Servers in which the admins' commands are shown. */
           adminServerIds: env.KINORA_DISCORD_ADMIN_SERVERS,
+          /** Into how many the bots divide Discord, each serving some; undefined: the one that leads serves all. */
+          shardCount: env.KINORA_DISCORD_SHARDS,
         }
       : undefined,
     telegram: env.KINORA_TELEGRAM_TOKEN

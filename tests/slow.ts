@@ -14,6 +14,7 @@ export const slow = [
   'tests/bot/kill.test.ts',
   'tests/bot/memory.test.ts',
   'tests/bot/proxies.test.ts',
+  'tests/bot/shards.test.ts',
   'tests/bot/standby.test.ts',
   'tests/bot/status-board.test.ts',
   'tests/bot/svd-in-chats.test.ts',

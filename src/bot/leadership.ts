@@ -56,7 +56,10 @@ export class Leadership {
     const deliver = deliverBy(platforms, mayAct);
     this.#delivery = new DeliveryWorker(patient, artifacts, metrics?.measured(deliver) ?? deliver, log, {
       retentionSeconds,
-      wasDenied: (callId) => client.wasDenied(callId),
+      wasDenied: async (callId, { id, request }) => {
+        await platforms.find(({ name }) => name === surfaceOf(request))?.settle?.(id);
+        return await client.wasDenied(callId);
+      },
     });
     this.#reconciler = new Reconciler(redis, client, artifacts, log, { expireAfterMs, retentionSeconds });
     this.#housekeeper = new Housekeeper(redis, client.keys, artifacts, log, jobFiles);

@@ -52,18 +52,11 @@ interface OpenBot extends RunningBot {
   lead(): Promise<void>;
 }
 
-/** @throws KinoraError INVALID_CONFIG when Redis may not be trusted with jobs */
-export async function startBot(options: BotOptions): Promise<RunningBot> {
-  const bot = await openBot(options);
-  await bot.lead();
-  return bot;
-}
-
 /**
  * Begins what each of several bots does, also one that does not lead.
  * @throws KinoraError INVALID_CONFIG when Redis may not be trusted with jobs
  */
-async function openBot(options: BotOptions): Promise<OpenBot> {
+export async function openBot(options: BotOptions): Promise<OpenBot> {
   const { address, storage, terms, jobFiles, platforms, log, metrics } = options;
   const onError = (error: Error): void => log.warn({ err: error.message }, 'redis');
   const failFast = connectRedis(address, 'fail-fast', onError);
@@ -99,6 +92,7 @@ async function openBot(options: BotOptions): Promise<OpenBot> {
   };
   await options.models.start(failFast, client.keys, log);
   const services = servicesOf(options, admin, forget);
+  for (const platform of platforms) await platform.serve?.(services);
   let leadership: Leadership | undefined;
   return {
     lead: async () => {
@@ -110,7 +104,8 @@ async function openBot(options: BotOptions): Promise<OpenBot> {
       }
     },
     stop: async () => {
-      if (leadership) await Promise.all(platforms.map((platform) => platform.stop()));
+      const begun = leadership ? platforms : platforms.filter(({ serve }) => serve !== undefined);
+      await Promise.all(begun.map((platform) => platform.stop()));
       await leadership?.stop();
       await options.models.stop();
       await admin.mode.close();

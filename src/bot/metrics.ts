@@ -8,6 +8,7 @@ import { RedisMetrics } from '../metrics/redis-metrics.ts';
 import type { RedisProbe } from '../metrics/redis-probe.ts';
 import type { HealthReport, Observed } from '../metrics/server.ts';
 import type { Submission } from '../queue/client.ts';
+import type { ShardLeases } from '../queue/shard-leases.ts';
 import { type Deliver, DeliveryDelayed, DeliveryImpossible } from './upkeep/delivery.ts';
 
 export class BotMetrics implements Observed {
@@ -15,9 +16,15 @@ export class BotMetrics implements Observed {
   readonly #probe: RedisProbe;
   readonly #redis: RedisMetrics;
   readonly #leads: () => boolean;
+  readonly #shards: ShardLeases | undefined;
   readonly #leading = this.registry.gauge(
     'kinora_bot_leading',
     '1 for the bot that leads, 0 for one that stands by; the others below are those of the leader.',
+  );
+  readonly #shard = this.registry.gauge(
+    'kinora_discord_shard',
+    '1 for each shard of Discord that this bot serves, 0 for the others; absent without KINORA_DISCORD_SHARDS.',
+    'shard',
   );
   readonly #waiting = this.registry.gauge('kinora_queue_waiting', 'Jobs that wait.', 'preset');
   readonly #oldest = this.registry.gauge(
@@ -67,11 +74,15 @@ export class BotMetrics implements Observed {
     'platform',
   );
 
-  /** @param leads whether this bot leads: sums over bots are right because only that one tells of the queue */
-  constructor(probe: RedisProbe, leads: () => boolean) {
+  /**
+   * @param leads whether this bot leads: sums over bots are right because only that one tells of the queue
+   * @param shards of Discord, where several bots share them
+   */
+  constructor(probe: RedisProbe, leads: () => boolean, shards?: ShardLeases) {
     collectDefaultMetrics({ register: this.registry });
     this.#probe = probe;
     this.#leads = leads;
+    this.#shards = shards;
     this.#redis = new RedisMetrics(probe, this.registry);
   }
 
@@ -100,6 +111,8 @@ export class BotMetrics implements Observed {
   async refresh(): Promise<void> {
     const leads = this.#leads();
     this.#leading.set(Number(leads));
+    const { count = 0, held = [] } = this.#shards ?? {};
+    for (let shard = 0; shard < count; shard++) this.#shard.set({ shard }, Number(held.includes(shard)));
     const [, reading] = await Promise.all([this.#redis.refresh(), leads ? this.#probe.queue() : undefined]);
     this.#waiting.reset();
     this.#ended.reset();
@@ -124,7 +137,8 @@ export class BotMetrics implements Observed {
 
   async health(): Promise<Record<string, HealthReport>> {
     const state = this.#leads() ? 'leads' : 'stands by';
-    return { redis: await this.#redis.health(), bot: { state } };
+    const shards = this.#shards ? { shards: this.#shards.held.join(', ') } : {};
+    return { redis: await this.#redis.health(), bot: { state, ...shards } };
   }
 
   close(): void {

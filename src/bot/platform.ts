@@ -32,8 +32,15 @@ export interface Services {
 export interface ChatPlatform {
   /** First part of its user keys: "discord" in "discord:8035". */
   readonly name: string;
-  /** Begins to take requests. Resolves when people can send them. */
+  /** Begins what each of several bots does, also one that does not lead; absent where the leader does everything. */
+  serve?(services: Services): Promise<void>;
+  /** Begins what the bot that leads does. Resolves when people can send requests. */
   start(services: Services): Promise<void>;
+  /**
+   * Resolves when another bot, which took the request of a job, has said all that it says of it; absent where the leader
+   * takes all.
+   */
+  settle?(jobId: string): Promise<void>;
   /** Posts the final answer of one of its jobs, by the platform's most repeatable call. */
   readonly deliver: Deliver;
   /** Whether one of its users is an admin of Kinora, now; absent where nobody can be. */

@@ -66,6 +66,7 @@ export class StatusBoard {
     const { client, platform, placesEveryMs = 15_000 } = this.#options;
     this.#unwatch = await client.watch((event) => {
       if (event.type === 'progress') void this.#onProgress(event);
+      if (event.type === 'shown') this.#trackOther(event.jobId).catch(() => {}); // best effort
     });
     for (const entry of await client.ledger.pending()) {
       if (surfaceOf(entry.request) === platform) this.track(entry);
@@ -84,6 +85,13 @@ export class StatusBoard {
     const progress = this.#early.get(job.id) ?? null;
     this.#early.delete(job.id);
     this.#rows.set(job.id, { job, ...shown, progress, progressAt: shown.shownAt, isBusy: false });
+  }
+
+  /** A job that another bot has taken. */
+  async #trackOther(jobId: string): Promise<void> {
+    const entry = await this.#options.client.ledger.read(jobId);
+    if (!entry || entry.deliveredAt !== undefined) return;
+    if (surfaceOf(entry.request) === this.#options.platform) this.track(entry);
   }
 
   /** Called before the final answer is posted, so that no late update overwrites it. Waits for one under way. */

@@ -1,19 +1,21 @@
 /** `kinora bot`: the bot process alone. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startBot } from '../bot/main.ts';
+import { type BotOptions, openBot } from '../bot/main.ts';
 import { BotMetrics } from '../bot/metrics.ts';
 import { Models } from '../bot/models.ts';
 import type { Config } from '../config.ts';
+import { KinoraError } from '../errors.ts';
 import { createLogger, type Logger } from '../log.ts';
 import { startMetricsServer } from '../metrics/server.ts';
 import { Keys } from '../queue/keys.ts';
 import { Lease } from '../queue/lease.ts';
 import { shareLog } from '../queue/live-log.ts';
-import { assertTrustworthy, connectRedis, type RedisAddress } from '../queue/redis.ts';
+import { assertTrustworthy, connectRedis, type Redis, type RedisAddress } from '../queue/redis.ts';
 import { claimSchema } from '../queue/schema.ts';
+import { ShardLeases, servedShards } from '../queue/shard-leases.ts';
 import { queueTerms } from '../queue/terms.ts';
 import { findFfmpeg } from '../video/ffmpeg-path.ts';
-import { assertSomeChat, forgetUpdates, platformsOf } from './chats.ts';
+import { assertSomeChat, forgetUpdates, type Leases, platformsOf } from './chats.ts';
 import { choosePack } from './packs.ts';
 import { endRequested, metricsProbe, prepareDataFolder, serve, sharedRedis } from './process.ts';
 import { openServedStorage } from './storage.ts';
@@ -23,6 +25,7 @@ const lostExitCode = 1;
 
 /** For posts under way. One second less than serve() waits, in which the next leader is told. */
 const stopWithinMs = 4_000;
+const leaveWithinMs = 1_000;
 
 /** Stands by while another bot leads, then serves until it is asked to end. */
 export async function runBot(config: Config): Promise<void> {
@@ -32,61 +35,110 @@ export async function runBot(config: Config): Promise<void> {
   shareLog(address);
   const ending = new AbortController();
   void endRequested().then(() => ending.abort());
-  await serve(async () => {
-    await prepareDataFolder(config);
-    await assertUsable(address, log);
-    const lease = new Lease(
-      connectRedis(address, 'fail-fast', () => {}), // a look or a renewal that fails says so itself
-      new Keys(),
-      log,
-    );
-    const { metricsPorts } = config;
-    const metrics = metricsPorts && new BotMetrics(metricsProbe(address), () => lease.leads);
-    if (metrics) await startMetricsServer(metricsPorts.bot, metrics, config.metricsHost);
-    const { path: ffmpegPath } = await findFfmpeg({ ffmpegPath: config.ffmpegPath });
-    // On a machine without workers there may be no packs.
-    const own = await Promise.all(
-      config.models.map((name) => choosePack(config, name).catch(() => undefined)),
-    );
-    const models = new Models(own.flatMap((pack) => (pack ? [pack.manifest] : [])));
-    const storage = await openServedStorage(config, log);
-    const platforms = await platformsOf(config, address, lease, log);
-    let isServing = false;
-    // One that is asked to end while it starts is given half a second: nothing that asks the lease acts from here on.
-    ending.signal.addEventListener('abort', () => void (isServing || lease.leave()));
-    if (!(await leads(lease, config, ending.signal))) return async () => {};
-    const bot = await startBot({
-      address,
-      storage,
-      cacheFolder: config.cacheFolder,
-      jobFiles: config.jobFiles,
-      expireAfterMs: config.queue.expireAfterMs,
-      terms: queueTerms(
-        config.queue,
-        (id) => models.of(id),
-        (id) => models.factorOf(id),
-      ),
-      platforms,
-      models,
-      ffmpegPath,
-      publicUrl: config.web.port ? config.web.publicUrl : undefined,
-      forgetUpdates,
-      mayAct: () => lease.mayAct(),
-      log,
-      ...(metrics ? { metrics } : {}),
-    }).catch(async (error: unknown) => {
-      await lease.leave();
-      throw error;
-    });
-    isServing = true;
-    return async () => {
-      await Promise.race([bot.stop(), sleep(stopWithinMs)]).finally(() => lease.leave());
+  const servesStandingBy = config.discord?.shardCount !== undefined;
+  await serve(
+    async () => await start(config, address, ending.signal, log),
+    0,
+    servesStandingBy ? stopWithinMs + leaveWithinMs : undefined,
+  );
+}
+
+/** @returns what stops it */
+async function start(
+  config: Config,
+  address: RedisAddress,
+  ending: AbortSignal,
+  log: Logger,
+): Promise<() => Promise<void>> {
+  await prepareDataFolder(config);
+  await assertUsable(address, log);
+  const { lease, shards } = leasesOf(config, address, log);
+  const { metricsPorts } = config;
+  const metrics = metricsPorts && new BotMetrics(metricsProbe(address), () => lease.leads, shards);
+  if (metrics) await startMetricsServer(metricsPorts.bot, metrics, config.metricsHost);
+  const { path: ffmpegPath } = await findFfmpeg({ ffmpegPath: config.ffmpegPath });
+  // On a machine without workers there may be no packs.
+  const own = await Promise.all(config.models.map((name) => choosePack(config, name).catch(() => undefined)));
+  const models = new Models(own.flatMap((pack) => (pack ? [pack.manifest] : [])));
+  const storage = await openServedStorage(config, log);
+  const platforms = await platformsOf(config, address, { lease, shards }, log);
+  let isServing = false;
+  // One that is asked to end while it starts is given a moment: nothing that asks the lease acts from here on.
+  ending.addEventListener('abort', () => void (isServing || lease.leave()));
+  const options: BotOptions = {
+    address,
+    storage,
+    cacheFolder: config.cacheFolder,
+    jobFiles: config.jobFiles,
+    expireAfterMs: config.queue.expireAfterMs,
+    terms: queueTerms(
+      config.queue,
+      (id) => models.of(id),
+      (id) => models.factorOf(id),
+    ),
+    platforms,
+    models,
+    ffmpegPath,
+    publicUrl: config.web.port ? config.web.publicUrl : undefined,
+    forgetUpdates,
+    mayAct: () => lease.mayAct(),
+    log,
+    ...(metrics ? { metrics } : {}),
+  };
+  const leave = async (): Promise<void> => {
+    await Promise.all([lease.leave(), shards?.leave()]);
+  };
+  try {
+    // Where bots share Discord, one that stands by serves its shards.
+    const [hasBegun, opened] = await Promise.all([leads(lease, config, ending), shards && openBot(options)]);
+    if (hasBegun && config.discord && !shards) await assertUndivided(address);
+    const bot = opened ?? (hasBegun ? await openBot(options) : undefined);
+    const stop = async (): Promise<void> => {
+      await Promise.race([bot?.stop(), sleep(stopWithinMs)]).finally(leave);
     };
-  }, 0);
+    if (!hasBegun) {
+      await stop();
+      return async () => {};
+    }
+    await bot?.lead();
+    isServing = true;
+    return stop;
+  } catch (error) {
+    await leave();
+    throw error;
+  }
+}
+
+function leasesOf({ discord }: Config, address: RedisAddress, log: Logger): Leases {
+  const count = discord?.shardCount;
+  // A look or a renewal that fails says so itself.
+  const connection = (): Redis => connectRedis(address, 'fail-fast', () => {});
+  const lease = new Lease(connection(), new Keys(), log, count);
+  if (count === undefined) return { lease, shards: undefined };
+  const options = { count, botId: lease.id, isAlone: () => !lease.isFollowed };
+  return { lease, shards: new ShardLeases(connection(), new Keys(), log, options, end) };
+}
+
+/** Anything gentler would let what is under way go on beside what the next one does. */
+const end = (): void => process.exit(lostExitCode);
+
+/** @throws KinoraError INVALID_CONFIG where other bots share Discord, and this one would serve all of it */
+async function assertUndivided(address: RedisAddress): Promise<void> {
+  const redis = connectRedis(address, 'fail-fast', () => {});
+  try {
+    const served = [...(await servedShards(redis, new Keys())).values()].flat();
+    if (served.length === 0) return;
+    throw new KinoraError(
+      'INVALID_CONFIG',
+      'Other bots share the shards of Discord: set KINORA_DISCORD_SHARDS to the same number here, or end them.',
+    );
+  } finally {
+    redis.disconnect();
+  }
 }
 
 /**
- * Waits for Redis. A bot that stands by refuses at its start what one that leads would refuse; startBot asks again, since
+ * Waits for Redis. A bot that stands by refuses at its start what one that leads would refuse; openBot asks again, since
  * Redis may have changed until it leads.
  */
 async function assertUsable(address: RedisAddress, log: Logger): Promise<void> {
@@ -108,8 +160,7 @@ async function leads(lease: Lease, { web }: Config, signal: AbortSignal): Promis
     const { startStandbyServer } = await import('../web/standby.ts');
     close = await startStandbyServer(web.host, web.port);
   };
-  // Anything gentler would let what is under way go on beside what the next leader does.
-  const hasBegun = await lease.lead(signal, onStandingBy, () => process.exit(lostExitCode));
+  const hasBegun = await lease.lead(signal, onStandingBy, end);
   await close?.();
   return hasBegun;
 }

@@ -8,6 +8,7 @@ import { KinoraError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Lease } from '../queue/lease.ts';
 import type { RedisAddress } from '../queue/redis.ts';
+import type { ShardLeases } from '../queue/shard-leases.ts';
 
 /** The port of the API with "kinora start", where no other is set. */
 export const usualWebPort = 7080;
@@ -30,14 +31,18 @@ export const forgetUpdates: NonNullable<BotOptions['forgetUpdates']> = async (..
   await telegram.forgetUpdates(...args);
 };
 
-/**
- * Loads the libraries of these chats only.
- * @param lease asked before anything is said to a chat
- */
+/** What a bot asks before it says anything to a chat. */
+export interface Leases {
+  readonly lease: Lease;
+  /** Where several bots share Discord. */
+  readonly shards: ShardLeases | undefined;
+}
+
+/** Loads the libraries of these chats only. */
 export async function platformsOf(
   config: Config,
   redis: RedisAddress,
-  lease: Pick<Lease, 'mayAct' | 'isFollowed'>,
+  { lease, shards }: Leases,
   log: Logger,
 ): Promise<ChatPlatform[]> {
   const { dataDir: dataFolder, ffmpegPath, discord, telegram, web, proxies } = config;
@@ -54,7 +59,8 @@ export async function platformsOf(
   }
   if (discord) {
     const { DiscordPlatform } = await import('../bot/discord/adapter.ts');
-    platforms.push(new DiscordPlatform({ ...discord, ...common }));
+    const mayAct = async (): Promise<boolean> => await (shards ?? lease).mayAct();
+    platforms.push(new DiscordPlatform({ ...discord, ...common, shards, mayAct }));
   }
   if (telegram) {
     const { TelegramPlatform } = await import('../bot/telegram/adapter.ts');

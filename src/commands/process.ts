@@ -14,8 +14,7 @@ import { CommandError } from './command-error.ts';
 
 /** How long a process that ends waits for Redis: accepted jobs are safe there already. */
 const redisDeadlineMs = 5_000;
-/** How long one that is asked to end while it starts may take to say so to others. */
-const startDeadlineMs = 500;
+const usualStartDeadlineMs = 500;
 
 /** Resolves with the first signal that asks the process to end. */
 export function endRequested(): Promise<void> {
@@ -27,8 +26,13 @@ export function endRequested(): Promise<void> {
 /**
  * Starts a process of Kinora, serves until it is asked to end, and stops within `graceMs`. When "kinora start" is killed,
  * the channel to it closes, and this process ends at once, even while it starts: the private Redis is gone too.
+ * @param startDeadlineMs how long one that is asked to end while it starts may take to say so to others
  */
-export async function serve(start: () => Promise<() => Promise<void>>, graceMs: number): Promise<never> {
+export async function serve(
+  start: () => Promise<() => Promise<void>>,
+  graceMs: number,
+  startDeadlineMs = usualStartDeadlineMs,
+): Promise<never> {
   process.on('disconnect', () => process.exit(1));
   if (process.connected === false) process.exit(1); // the channel closed while the modules were loaded
   const ended = endRequested();

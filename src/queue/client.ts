@@ -405,6 +405,11 @@ export class JobClient {
     return keptProgress(this.#redis, this.keys, jobId);
   }
 
+  /** Tells the bot that leads of a job that this one took. */
+  tellShown(jobId: string): void {
+    publishEvent(this.#redis, this.keys.events, { type: 'shown', jobId });
+  }
+
   /** Calls back on progress of any job until the returned function is called. */
   watch(onEvent: (event: QueueEvent) => void): Promise<() => void> {
     return subscribeEvents(this.#redis, this.keys.events, onEvent);

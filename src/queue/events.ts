@@ -23,6 +23,8 @@ const queueEventSchema = z.discriminatedUnion('type', [
     leftMs: z.number().optional(),
   }),
   z.object({ type: z.literal('cancel'), jobId: jobIdSchema }),
+  /** A bot that does not lead has told somebody that their request was accepted: the leader shows how it goes on. */
+  z.object({ type: z.literal('shown'), jobId: jobIdSchema }),
 ]);
 export type QueueEvent = z.infer<typeof queueEventSchema>;
 

@@ -1,6 +1,4 @@
 /** Two bots over one Redis: one leads, the other takes over, however the first one goes. */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,70 +9,16 @@ import { photo as discordPhoto, Stage } from '../helpers/discord-stage.ts';
 import { FaultyProxy } from '../helpers/proxy.ts';
 import { eventually } from '../helpers/queue-harness.ts';
 import { freePort, TestRedis } from '../helpers/redis-server.ts';
+import { Bot, patienceMs } from '../helpers/several-bots.ts';
 import { photo, TelegramWorld } from '../helpers/telegram-world.ts';
 
-/** Bounds a wait for ever, on a machine that may be busy with other things. */
-const patienceMs = 120_000;
 vi.setConfig({ testTimeout: 2 * patienceMs });
 /** As it is promised, from the end of the leader to the beginning of the other. */
 const takeoverMs = 15_000;
 /** For the processes to be run, on a busy machine. */
 const slackMs = 15_000;
 
-const script = fileURLToPath(new URL('../helpers/bot-process.ts', import.meta.url));
 const command = fileURLToPath(new URL('../../src/kinora.mjs', import.meta.url));
-
-class Bot {
-  readonly #process: ChildProcess;
-  said = '';
-  logged = '';
-  leadsSince = Number.NaN;
-  readonly exited: Promise<unknown>;
-
-  constructor(args: readonly string[], env: NodeJS.ProcessEnv = process.env) {
-    this.#process = spawn(process.execPath, args, { env, stdio: ['ignore', 'pipe', 'pipe'] });
-    this.exited = once(this.#process, 'exit');
-    this.#process.stdout?.on('data', (chunk: Buffer) => {
-      this.said += chunk.toString();
-      if (Number.isNaN(this.leadsSince) && this.says('leads')) this.leadsSince = performance.now();
-    });
-    this.#process.stderr?.on('data', (chunk: Buffer) => {
-      this.logged += chunk.toString();
-    });
-  }
-
-  static of(settings: Omit<BotProcessSettings, 'isOneOfSeveral'>): Bot {
-    return new Bot(['--import', 'tsx', script, JSON.stringify({ ...settings, isOneOfSeveral: true })]);
-  }
-
-  says(line: string): boolean {
-    return this.said.split('\n').includes(line);
-  }
-
-  async until(line: string): Promise<this> {
-    try {
-      await eventually(`a bot ${line}`, () => this.says(line), patienceMs);
-    } catch (error) {
-      throw new Error(`${this.said}\n${this.logged.slice(-2_000)}`, { cause: error });
-    }
-    return this;
-  }
-
-  get exitCode(): number | null {
-    return this.#process.exitCode;
-  }
-
-  signal(signal: NodeJS.Signals): void {
-    this.#process.kill(signal);
-  }
-
-  async end(): Promise<void> {
-    if (this.#process.exitCode !== null || this.#process.signalCode !== null) return;
-    this.#process.kill('SIGCONT');
-    this.#process.kill('SIGKILL');
-    await this.exited;
-  }
-}
 
 /** Two machines: each bot has a data folder of its own. */
 async function beginTelegram({ onTestFinished }: TestContext) {

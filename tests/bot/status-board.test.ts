@@ -66,6 +66,16 @@ describe('the status board', () => {
     expect(shown).toEqual([]);
   });
 
+  it('follows what another bot has taken, once that has told its person', async () => {
+    await board();
+    await talk.ask('t-1');
+    await sleep(3 * placesEveryMs);
+    expect(shown).toEqual([]);
+    talk.client.tellShown('t-1');
+    await eventually('its place', () => textsOf('t-1').length > 0);
+    expect(textsOf('t-1')).toEqual(['Accepted. Yours is next.']);
+  });
+
   it('shows places, each in its own language, and only what changed', async () => {
     const made = await board();
     await talk.ask('t-1');

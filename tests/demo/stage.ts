@@ -7,7 +7,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DiscordPlatform } from '../../src/bot/discord/adapter.ts';
-import { type RunningBot, startBot } from '../../src/bot/main.ts';
+import type { RunningBot } from '../../src/bot/main.ts';
 import { Models } from '../../src/bot/models.ts';
 import { TelegramPlatform } from '../../src/bot/telegram/adapter.ts';
 import { startEngine } from '../../src/commands/engines.ts';
@@ -27,6 +27,7 @@ import { engineGenerate } from '../../src/worker/generate.ts';
 import { JobWorker } from '../../src/worker/worker.ts';
 import { type FakeDiscord, startFakeDiscord } from '../fakes/discord/server.ts';
 import { type FakeTelegram, startFakeTelegram } from '../fakes/telegram/server.ts';
+import { startBot } from '../helpers/leading-bot.ts';
 import { freePort } from '../helpers/running-kinora.ts';
 
 /** Who may do what; known before the bot starts, as in its settings. */

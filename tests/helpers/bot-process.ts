@@ -1,16 +1,18 @@
 /**
  * The bot of one platform in a process of its own, for tests that kill it. Takes its settings as JSON in the first
- * argument and prints "ready"; where there may be several, "stands by" and "leads" before that.
+ * argument and prints "ready"; where there may be several, "stands by" and "leads" before that, and "serves" where they share
+ * Discord.
  */
 import { join } from 'node:path';
 import { DiscordPlatform } from '../../src/bot/discord/adapter.ts';
-import { startBot } from '../../src/bot/main.ts';
+import { openBot } from '../../src/bot/main.ts';
 import { Models } from '../../src/bot/models.ts';
 import { TelegramPlatform } from '../../src/bot/telegram/adapter.ts';
 import { createLogger } from '../../src/log.ts';
 import { Keys } from '../../src/queue/keys.ts';
 import { Lease } from '../../src/queue/lease.ts';
 import { connectRedis, type RedisAddress } from '../../src/queue/redis.ts';
+import { ShardLeases } from '../../src/queue/shard-leases.ts';
 import { FolderStorage } from '../../src/storage/folder-storage.ts';
 import { openTerms } from './queue-harness.ts';
 
@@ -22,6 +24,8 @@ export interface BotProcessSettings {
   readonly address: RedisAddress;
   /** One of several, of which one leads, as the command `kinora bot` is. */
   readonly isOneOfSeveral?: boolean;
+  /** Of Discord, which the bots share. */
+  readonly shards?: number;
   /** Folder of the platform's own files. */
   readonly dataFolder: string;
   readonly folder: string;
@@ -32,23 +36,34 @@ const settings: BotProcessSettings = JSON.parse(process.argv[2] ?? '{}');
 const { platform, token, server, address, dataFolder, folder, ffmpegPath } = settings;
 const log = createLogger('bot', 'debug', { write: (line: string) => process.stderr.write(line) });
 
-async function lead(): Promise<Lease> {
-  const lease = new Lease(
-    connectRedis(address, 'fail-fast', () => {}),
-    new Keys(),
-    log,
-  );
-  const ending = new AbortController();
-  const stand = async () => void process.stdout.write('stands by\n');
-  await lease.lead(ending.signal, stand, () => process.exit(1));
-  process.stdout.write('leads\n');
-  return lease;
+const say = (line: string): void => void process.stdout.write(`${line}\n`);
+const connection = () => connectRedis(address, 'fail-fast', () => {});
+const end = () => process.exit(1);
+const ending = new AbortController();
+const count = settings.shards;
+const lease = settings.isOneOfSeveral ? new Lease(connection(), new Keys(), log, count) : undefined;
+const shards =
+  lease && count !== undefined
+    ? new ShardLeases(
+        connection(),
+        new Keys(),
+        log,
+        { count, botId: lease.id, isAlone: () => !lease.isFollowed },
+        end,
+      )
+    : undefined;
+
+async function leads(): Promise<boolean> {
+  const hasBegun = (await lease?.lead(ending.signal, async () => say('stands by'), end)) ?? true;
+  if (lease && hasBegun) say('leads');
+  return hasBegun;
 }
 
-const lease = settings.isOneOfSeveral ? await lead() : undefined;
+const leading = leads();
+if (!shards) await leading;
 const mayAct = async () => (await lease?.mayAct()) ?? true;
 const common = { token, log, dataFolder, ffmpegPath, mayAct };
-const bot = await startBot({
+const bot = await openBot({
   models: new Models(),
   address,
   mayAct,
@@ -67,11 +82,16 @@ const bot = await startBot({
         })
       : new DiscordPlatform({
           ...common,
+          shards,
+          mayAct: async () => (await (shards ?? lease)?.mayAct()) ?? true,
           adminUserIds: [],
           adminRoleIds: [],
           clientOptions: {
             rest: { api: `${server}/api`, cdn: server, timeout: 10_000 },
-            ws: { buildIdentifyThrottler: () => ({ waitForIdentify: async () => {} }) },
+            // Shards keep the pace that Redis gives.
+            ...(shards
+              ? {}
+              : { ws: { buildIdentifyThrottler: () => ({ waitForIdentify: async () => {} }) } }),
           },
           pictureOrigins: [server],
           statusEveryMs: 60_000,
@@ -81,9 +101,14 @@ const bot = await startBot({
   cacheFolder: join(folder, 'cache'),
   ffmpegPath,
 });
-process.stdout.write('ready\n');
 process.on('SIGTERM', async () => {
+  ending.abort();
   await bot.stop();
-  await lease?.leave();
+  await Promise.all([lease?.leave(), shards?.leave()]);
   process.exit(0);
 });
+if (shards) say('serves');
+if (await leading) {
+  await bot.lead();
+  say('ready');
+}

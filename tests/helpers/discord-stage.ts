@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { PermissionFlagsBits } from 'discord.js';
 import { type DiscordOptions, DiscordPlatform } from '../../src/bot/discord/adapter.ts';
-import { type RunningBot, startBot } from '../../src/bot/main.ts';
+import type { RunningBot } from '../../src/bot/main.ts';
 import { Models } from '../../src/bot/models.ts';
 import { createLogger } from '../../src/log.ts';
 import { Artifacts } from '../../src/queue/artifacts.ts';
@@ -28,6 +28,7 @@ import type { FakeUser } from '../fakes/discord/people.ts';
 import type { FakeRole } from '../fakes/discord/role.ts';
 import { type FakeDiscord, type FakeDiscordOptions, startFakeDiscord } from '../fakes/discord/server.ts';
 import { cancelledError } from './cancelled.ts';
+import { startBot } from './leading-bot.ts';
 import { artifactOf, openTerms } from './queue-harness.ts';
 import { TestRedis } from './redis-server.ts';
 

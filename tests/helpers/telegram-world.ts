@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import sharp from 'sharp';
 import type { TestContext } from 'vitest';
-import { type RunningBot, startBot } from '../../src/bot/main.ts';
+import type { RunningBot } from '../../src/bot/main.ts';
 import { Models } from '../../src/bot/models.ts';
 import { TelegramPlatform } from '../../src/bot/telegram/adapter.ts';
 import type { PackManifest } from '../../src/inference/packs/manifest.ts';
@@ -25,6 +25,7 @@ import type { FakeChat } from '../fakes/telegram/chat.ts';
 import type { FakeMessage } from '../fakes/telegram/message.ts';
 import { type FakeTelegram, startFakeTelegram } from '../fakes/telegram/server.ts';
 import { cancelledError } from './cancelled.ts';
+import { startBot } from './leading-bot.ts';
 import { TestRedis } from './redis-server.ts';
 
 const terms: QueueTerms = {

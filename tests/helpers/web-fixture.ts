@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type BotOptions, startBot } from '../../src/bot/main.ts';
+import type { BotOptions } from '../../src/bot/main.ts';
 import { Models } from '../../src/bot/models.ts';
 import type { ChatPlatform } from '../../src/bot/platform.ts';
 import { Engine } from '../../src/engine/supervisor.ts';
@@ -19,6 +19,7 @@ import type { WorkerSettings } from '../../src/worker/settings.ts';
 import { TravellingLatents } from '../../src/worker/travelling-latents.ts';
 import { type Generate, JobWorker } from '../../src/worker/worker.ts';
 import { engineOptions, ffmpegPath, tinyPack } from './engine-fixture.ts';
+import { startBot } from './leading-bot.ts';
 import { eventually, log, openTerms } from './queue-harness.ts';
 import { TestRedis } from './redis-server.ts';
 import { WebPerson } from './web-person.ts';

@@ -1,11 +1,23 @@
 /** Kinora in Discord: joins the gateway, the handlers of interactions, status messages and final answers. */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Client, type ClientOptions, DiscordAPIError, type Interaction, MessageFlags } from 'discord.js';
+import {
+  type Client,
+  type ClientOptions,
+  DiscordAPIError,
+  type Interaction,
+  MessageFlags,
+  type REST,
+  type RESTGetCurrentApplicationResult,
+  type RESTOptions,
+  Routes,
+} from 'discord.js';
 import type { Logger } from '../../log.ts';
+import type { ShardLeases } from '../../queue/shard-leases.ts';
 import { findFfmpeg } from '../../video/ffmpeg-path.ts';
 import type { ChatPlatform, Services } from '../platform.ts';
 import { failed } from '../refusals.ts';
+import type { TrackedJob } from '../requests.ts';
 import { messagesFor } from '../sentences/catalogue.ts';
 import { renderRefusal } from '../sentences/render.ts';
 import { StatusBoard } from '../status-board.ts';
@@ -15,12 +27,15 @@ import { codeOf, DiscordApi, guarded, restTimeoutMs } from './api.ts';
 import { DiscordButtons } from './buttons.ts';
 import { DiscordCommands } from './commands.ts';
 import { DiscordDelivery } from './delivery.ts';
-import { Gateway } from './gateway.ts';
-import { type Admins, type NeededPermission, neededPermissions, userIdOf } from './people.ts';
+import { Gateway, type Shard } from './gateway.ts';
+import { loginPace } from './login-pace.ts';
+import { type Admins, userIdOf } from './people.ts';
+import { BotPermissions } from './permissions.ts';
 import { discordPictureOrigins } from './pictures.ts';
 import { registerCommands } from './registration.ts';
 import { contentOf } from './rendering.ts';
 import { DiscordRequests } from './requests.ts';
+import { Showings } from './showings.ts';
 import { TokenStore } from './tokens.ts';
 
 export interface DiscordOptions {
@@ -33,7 +48,9 @@ export interface DiscordOptions {
   /** Where earlier versions kept interaction tokens. */
   readonly dataFolder?: string | undefined;
   readonly ffmpegPath?: string | undefined;
-  /** Lease.mayAct: asked before every call to Discord, where several bots may run. */
+  /** Where several bots share Discord; absent where the one that leads serves all of it. */
+  readonly shards?: ShardLeases | undefined;
+  /** Lease.mayAct, or that of the shards: asked before every call to Discord, where several bots may run. */
   readonly mayAct?: () => Promise<boolean>;
   readonly log: Logger;
   readonly clientOptions?: Partial<ClientOptions>;
@@ -67,33 +84,93 @@ export class DiscordPlatform implements ChatPlatform {
   readonly #options: DiscordOptions;
   readonly #log: Logger;
   readonly #admins: Admins;
-  readonly #gateway: Gateway;
+  readonly #rest: Partial<RESTOptions>;
+  /** By shard; one where Discord is not divided. */
+  readonly #gateways = new Map<number, Gateway>();
   readonly #api: DiscordApi;
   readonly #handling = new Set<Promise<void>>();
   readonly #stopping = new AbortController();
   readonly #adminRoles: AdminRoles;
   #running: Running | null = null;
+  #leads = false;
   #unwatch: (() => void) | null = null;
 
   constructor(options: DiscordOptions) {
     this.#options = options;
     this.#log = options.log;
     this.#admins = { userIds: options.adminUserIds, roleIds: options.adminRoleIds };
-    this.#adminRoles = new AdminRoles(options.adminRoleIds, () => this.#gateway.client, options.log);
-    const { clientOptions = {}, token, log, mayAct = async () => true } = options;
-    const rest = { timeout: restTimeoutMs, ...clientOptions.rest, makeRequest: guarded(mayAct) };
-    this.#gateway = new Gateway({
+    const { clientOptions = {}, token, mayAct = async () => true } = options;
+    this.#rest = { timeout: restTimeoutMs, ...clientOptions.rest, makeRequest: guarded(mayAct) };
+    this.#api = new DiscordApi(token, this.#rest);
+    this.#adminRoles = new AdminRoles({
+      roleIds: options.adminRoleIds,
+      clients: () => this.#clients,
+      api: this.#api,
+      elsewhere: (options.shards && options.adminServerIds) ?? [],
+      log: options.log,
+    });
+  }
+
+  get #clients(): Client[] {
+    return [...this.#gateways.values()].flatMap(({ client }) => client ?? []);
+  }
+
+  #open({ redis, client }: Services, shard?: Shard): Gateway {
+    const { clientOptions = {}, token, silentAfterMs, log } = this.#options;
+    const pace = shard ? { buildIdentifyThrottler: loginPace(redis, client.keys) } : {};
+    const gateway = new Gateway({
+      shard,
       token,
-      clientOptions: { ...clientOptions, rest },
-      silentAfterMs: options.silentAfterMs ?? 5 * 60_000,
+      clientOptions: { ...clientOptions, rest: this.#rest, ws: { ...pace, ...clientOptions.ws } },
+      silentAfterMs: silentAfterMs ?? 5 * 60_000,
       onInteraction: (interaction) => this.#finishBeforeStop(this.#handle(interaction)),
-      onReady: (client) => this.#finishBeforeStop(this.#register(client)),
+      // With shards the leader registers the commands, whether it serves one or not.
+      onReady: () => {
+        if (!shard) this.#registerNow();
+      },
       log,
     });
-    this.#api = new DiscordApi(token, rest);
+    this.#gateways.set(shard?.id ?? 0, gateway);
+    return gateway;
+  }
+
+  /** Serves the shards that this bot has, where there are some. */
+  async serve(services: Services): Promise<void> {
+    const { shards, log } = this.#options;
+    if (!shards) return;
+    await this.#prepare(services);
+    let first: Promise<void> | undefined;
+    await shards.start({
+      begin: (id) => {
+        const starting = this.#open(services, { id, count: shards.count }).start();
+        first ??= starting;
+        starting.catch((error: unknown) => log.error({ shard: id }, String(error)));
+      },
+      end: async (id) => {
+        const gateway = this.#gateways.get(id);
+        this.#gateways.delete(id);
+        await gateway?.stop();
+      },
+    });
+    // What Discord refuses to one it refuses to all: a bot with wrong settings does not start.
+    await first;
   }
 
   async start(services: Services): Promise<void> {
+    const { shards } = this.#options;
+    if (!shards) await this.#prepare(services);
+    this.#leads = true;
+    this.#unwatch = services.models.onChange(() => this.#registerNow());
+    await this.#running?.board.start();
+    if (shards) this.#registerNow();
+    else await this.#open(services).start();
+  }
+
+  async settle(jobId: string): Promise<void> {
+    if (this.#options.shards) await this.#running?.requests.settle(jobId);
+  }
+
+  async #prepare(services: Services): Promise<void> {
     const { redis, client } = services;
     const tokens = new TokenStore(redis, client.keys, this.#options.token, this.#log);
     const { dataFolder } = this.#options;
@@ -106,7 +183,9 @@ export class DiscordPlatform implements ChatPlatform {
     }
     const { statusEveryMs = 2_500, notifyAfterMs = defaultNotifyAfterMs } = this.#options;
     const { pictureOrigins, pictureDeadlineMs } = this.#options;
-    const lacking = (channelId: string): NeededPermission[] => this.#lacking(channelId);
+    const isShared = this.#options.shards !== undefined;
+    const permissions = new BotPermissions({ clients: () => this.#clients, api: this.#api, isShared });
+    const lacking = (channelId: string) => permissions.lacking(channelId);
     const shared = { api: this.#api, tokens, lacking, log: this.#log };
     const ffmpegPath = async () => (await findFfmpeg({ ffmpegPath: this.#options.ffmpegPath })).path;
     const delivery = new DiscordDelivery({ ...shared, ffmpegPath, notifyAfterMs });
@@ -123,7 +202,9 @@ export class DiscordPlatform implements ChatPlatform {
       deadlineMs: pictureDeadlineMs ?? 10_000,
     };
     const admins = this.#admins;
-    const requests = new DiscordRequests({ ...shared, services, admins, board, pictures });
+    const showings = this.#options.shards && new Showings(redis, client.keys);
+    const track = (job: TrackedJob): void => (this.#leads ? board.track(job) : client.tellShown(job.id));
+    const requests = new DiscordRequests({ ...shared, services, admins, track, showings, pictures });
     this.#running = {
       services,
       board,
@@ -132,9 +213,6 @@ export class DiscordPlatform implements ChatPlatform {
       buttons: new DiscordButtons({ services, admins, api: this.#api, requests }),
       commands: new DiscordCommands({ services, admins: this.#admins, log: this.#log }),
     };
-    this.#unwatch = services.models.onChange(() => this.#registerAgain());
-    await board.start();
-    await this.#gateway.start();
   }
 
   readonly deliver: Deliver = async (entry, answer, signal) => {
@@ -156,8 +234,9 @@ export class DiscordPlatform implements ChatPlatform {
     this.#unwatch?.();
     this.#running?.board.stop();
     const late = sleep(finishWithinMs, undefined, { ref: false });
-    await Promise.race([Promise.allSettled(this.#handling), late]);
-    await this.#gateway.stop();
+    const handled = Promise.race([Promise.allSettled(this.#handling), late]);
+    await Promise.all([handled, this.#options.shards?.giveUp()]);
+    await Promise.all([...this.#gateways.values()].map((gateway) => gateway.stop()));
   }
 
   #finishBeforeStop(work: Promise<void>): void {
@@ -177,40 +256,43 @@ export class DiscordPlatform implements ChatPlatform {
     }
   }
 
-  #lacking(channelId: string): NeededPermission[] {
-    const channel = this.#gateway.client?.channels.cache.get(channelId);
-    if (!channel || channel.isDMBased()) return [];
-    const { me } = channel.guild.members;
-    const granted = me && channel.permissionsFor(me);
-    if (!granted) return [];
-    const needed = Object.keys(neededPermissions) as NeededPermission[];
-    const elsewhere = channel.isThread() ? 'SendMessages' : 'SendMessagesInThreads';
-    return needed.filter(
-      (permission) => permission !== elsewhere && !granted.has(neededPermissions[permission]),
-    );
+  /** Also again: other models may heed other options. */
+  #registerNow(): void {
+    if (this.#stopping.signal.aborted) return;
+    const ready = this.#clients.find((client) => client.isReady());
+    const identify = this.#options.shards ? () => this.#askIds() : ready && (async () => idsOf(ready));
+    if (identify) this.#finishBeforeStop(this.#register(identify));
   }
 
-  /** Other models may heed other options. */
-  #registerAgain(): void {
-    const { client } = this.#gateway;
-    if (client?.isReady() && !this.#stopping.signal.aborted) this.#finishBeforeStop(this.#register(client));
-  }
-
-  async #register({ rest, application }: Client<true>): Promise<void> {
+  async #register(identify: () => Promise<RegisteringIds>): Promise<void> {
     const { adminServerIds = [] } = this.#options;
     const { signal } = this.#stopping;
-    const { id: applicationId } = application;
-    // start() comes before the gateway opens.
+    // It is prepared before a gateway opens.
     if (!this.#running) return;
     const { redis, client, requests } = this.#running.services;
-    const { offered } = requests;
     const where = { redis, keys: client.keys, log: this.#log };
-    const commands = { rest, applicationId, adminServerIds, offered, ...where };
     while (!signal.aborted) {
-      if (await registerCommands(commands)) return;
+      const ids = await identify().catch(() => undefined);
+      const { offered } = requests;
+      if (ids && (await registerCommands({ ...ids, adminServerIds, offered, ...where }))) return;
       await sleep(registerAgainMs, undefined, { signal, ref: false }).catch(() => {});
     }
   }
+
+  async #askIds(): Promise<RegisteringIds> {
+    const { rest } = this.#api;
+    const { id } = (await rest.get(Routes.currentApplication())) as RESTGetCurrentApplicationResult;
+    return { rest, applicationId: id };
+  }
+}
+
+interface RegisteringIds {
+  readonly rest: REST;
+  readonly applicationId: string;
+}
+
+function idsOf({ rest, application }: Client<true>): RegisteringIds {
+  return { rest, applicationId: application.id };
 }
 
 async function dispatch(interaction: Interaction, { requests, buttons, commands }: Running): Promise<void> {

@@ -71,13 +71,14 @@ export function guarded(mayAct: () => Promise<boolean>): RESTOptions['makeReques
 }
 
 export class DiscordApi {
-  readonly #rest: REST;
+  /** For calls that are not made here. */
+  readonly rest: REST;
 
   /** Has a REST client of its own, which outlives the gateway and never waits for a rate limit by itself. */
   constructor(token: string, options: Partial<RESTOptions> = {}) {
-    this.#rest = new REST({ timeout: restTimeoutMs, ...options, rejectOnRateLimit: () => true });
-    this.#rest.setToken(token);
-    this.#rest.on('error', () => {}); // every failure is thrown to its caller
+    this.rest = new REST({ timeout: restTimeoutMs, ...options, rejectOnRateLimit: () => true });
+    this.rest.setToken(token);
+    this.rest.on('error', () => {}); // every failure is thrown to its caller
   }
 
   /** Edits an answer by its interaction's token. Repeating it changes nothing. */
@@ -89,7 +90,7 @@ export class DiscordApi {
     signal?: AbortSignal,
   ): Promise<void> {
     const route = Routes.webhookMessage(applicationId, token, message);
-    await this.#call(() => this.#rest.patch(route, { ...request(body, upload, signal), auth: false }));
+    await this.#call(() => this.rest.patch(route, { ...request(body, upload, signal), auth: false }));
   }
 
   /** Posts one more message by an interaction's token. Not to be repeated: Discord would post it again. */
@@ -100,7 +101,7 @@ export class DiscordApi {
   ): Promise<void> {
     const whole = isPrivate ? { ...body, flags: MessageFlags.Ephemeral } : body;
     const options = { ...request(whole, undefined, signal), auth: false };
-    await this.#call(() => this.#rest.post(Routes.webhook(applicationId, token), options));
+    await this.#call(() => this.rest.post(Routes.webhook(applicationId, token), options));
   }
 
   /** Edits a message of the bot with the bot's own rights. Repeating it changes nothing. */
@@ -111,7 +112,7 @@ export class DiscordApi {
     signal?: AbortSignal,
   ): Promise<void> {
     const route = Routes.channelMessage(channelId, messageId);
-    await this.#call(() => this.#rest.patch(route, request(body, upload, signal)));
+    await this.#call(() => this.rest.patch(route, request(body, upload, signal)));
   }
 
   /**
@@ -132,7 +133,7 @@ export class DiscordApi {
         ? {}
         : { message_reference: { message_id: repliesTo, fail_if_not_exists: false } }),
     };
-    const send = () => this.#rest.post(Routes.channelMessages(channelId), request(whole, upload, signal));
+    const send = () => this.rest.post(Routes.channelMessages(channelId), request(whole, upload, signal));
     const sent = (await this.#call(send)) as RESTPostAPIChannelMessageResult;
     return { channelId: sent.channel_id, messageId: sent.id };
   }
@@ -140,8 +141,13 @@ export class DiscordApi {
   /** Id of the direct messages with a person. */
   async openDm(userId: string, signal?: AbortSignal): Promise<string> {
     const options = { body: { recipient_id: userId }, ...(signal ? { signal } : {}) };
-    const dm = await this.#call(() => this.#rest.post(Routes.userChannels(), options));
+    const dm = await this.#call(() => this.rest.post(Routes.userChannels(), options));
     return (dm as RESTPostAPICurrentUserCreateDMChannelResult).id;
+  }
+
+  /** What Discord tells of a route. @returns to be parsed by the caller */
+  async read(route: `/${string}`): Promise<unknown> {
+    return await this.#call(() => this.rest.get(route));
   }
 
   async #call<Result>(work: () => Promise<Result>): Promise<Result> {

@@ -41,7 +41,7 @@ export interface DeliveryTools {
   readonly tokens: TokenStore;
   readonly ffmpegPath: () => Promise<string>;
   /** Which permissions the bot lacks in a channel, as far as it can know. */
-  readonly lacking: (channelId: string) => readonly NeededPermission[];
+  readonly lacking: (channelId: string) => Promise<readonly NeededPermission[]>;
   /** Edits notify nobody: after a longer wait than this the person is called. */
   readonly notifyAfterMs: number;
   readonly log: Logger;
@@ -125,7 +125,7 @@ export class DiscordDelivery {
 
     if (!(await byToken()) && !(await byBot())) {
       const { discord } = messagesOf(entry);
-      const lacking = reply.isBotThere ? this.#tools.lacking(reply.channelId) : [];
+      const lacking = reply.isBotThere ? await this.#tools.lacking(reply.channelId) : [];
       const named = lacking.map((permission) => discord.permissions[permission]).join(', ');
       if (!(await byDirectMessage(named ? discord.missing(named) : discord.tooLate))) {
         const lack = named ? ` (it lacks ${named})` : '';
@@ -148,7 +148,7 @@ export class DiscordDelivery {
     const text = messagesOf(entry).result.ready;
     const body = toBody({ text, buttons: [] }, userIdOf(request.userKey));
     try {
-      if (isBotThere && !request.isPrivate && lacking(channelId).length === 0) {
+      if (isBotThere && !request.isPrivate && (await lacking(channelId)).length === 0) {
         await api.post(channelId, `${id}:ready`, body, { repliesTo: messageId, signal });
         return;
       }

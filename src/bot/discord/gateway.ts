@@ -1,6 +1,6 @@
 /**
- * The connection over which Discord sends interactions, in as many shards as Discord asks for. discord.js repairs most
- * breaks; when a shard stays silent for five minutes, all are replaced.
+ * A connection over which Discord sends interactions: in as many shards as Discord asks for, or of one shard, where several
+ * bots share them. discord.js repairs most breaks; when a shard stays silent for five minutes, the connection is replaced.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
@@ -22,7 +22,15 @@ import type { Logger } from '../../log.ts';
 import { codeOf } from './api.ts';
 import { rememberChannel } from './people.ts';
 
+export interface Shard {
+  readonly id: number;
+  /** Into how many Discord is divided. */
+  readonly count: number;
+}
+
 export interface GatewayOptions {
+  /** Absent: all. */
+  readonly shard?: Shard | undefined;
   readonly token: string;
   readonly clientOptions: Partial<ClientOptions>;
   /** Silence of Discord, its heartbeats included, after which the connection is replaced. */
@@ -55,7 +63,9 @@ const refusals: Readonly<Record<number, string>> = {
   [GatewayCloseCodes.DisallowedIntents]:
     'Discord does not allow the bot the intents that it asks for: switch them on under "Bot" in its Developer Portal.',
 };
-/** The number of shards has changed: a new login asks for it. */
+const tooFewShards =
+  'The bot is in too many servers for so few shards: raise KINORA_DISCORD_SHARDS to the same number on all bots.';
+/** The number of shards has changed: a new login asks for it, unless it is set. */
 const isOfShards = (code: number): boolean =>
   code === GatewayCloseCodes.InvalidShard || code === GatewayCloseCodes.ShardingRequired;
 
@@ -99,22 +109,22 @@ export class Gateway {
   }
 
   #newClient(): Client {
-    const { clientOptions, log, onInteraction, onReady } = this.#options;
+    const { shard, clientOptions, log, onInteraction, onReady } = this.#options;
     const client = new Client({
       intents: [GatewayIntentBits.Guilds],
-      shards: 'auto',
+      ...(shard ? { shards: [shard.id], shardCount: shard.count } : { shards: 'auto' }),
       allowedMentions: { parse: [], repliedUser: false },
       ...clientOptions,
     });
-    const heard = (shard: number): void => {
-      if (client === this.#client) this.#heard.set(shard, performance.now());
+    const heard = (id: number): void => {
+      if (client === this.#client) this.#heard.set(id, performance.now());
     };
     const channels = new LRUCache<string, object>({ max: heldInteractions });
     client.ws.on(GatewayDispatchEvents.InteractionCreate, (data: APIInteraction) => {
       if (data.channel) channels.set(data.id, data.channel);
     });
     client.on(Events.InteractionCreate, (interaction) => {
-      heard(interaction.guild?.shardId ?? 0);
+      heard(shard?.id ?? interaction.guild?.shardId ?? 0);
       rememberChannel(interaction, channels.get(interaction.id));
       onInteraction(interaction);
     });
@@ -132,9 +142,13 @@ export class Gateway {
     this.#options.log.warn({ code }, 'discord gateway closed for good');
     if (client !== this.#client || !client.isReady()) return;
     client.destroy().catch(() => {}); // it is given up either way
-    if (isOfShards(code)) return void this.#loginLater();
+    if (isOfShards(code) && !this.#options.shard) return void this.#loginLater();
     this.#client = null;
-    this.#giveUp(new KinoraError('INVALID_CONFIG', refusals[code] ?? `Discord closes with ${code}.`));
+    this.#giveUp(new KinoraError('INVALID_CONFIG', this.#refusalOf(code) ?? `Discord closes with ${code}.`));
+  }
+
+  #refusalOf(code: number): string | undefined {
+    return this.#options.shard && isOfShards(code) ? tooFewShards : refusals[code];
   }
 
   #giveUp(error: unknown): void {
@@ -170,7 +184,7 @@ export class Gateway {
       const isUnknown =
         (error instanceof DiscordjsError && error.code === 'TokenInvalid') ||
         (error instanceof DiscordAPIError && error.status === 401);
-      const refusal = isUnknown ? unknownToken : refusals[closeCode];
+      const refusal = isUnknown ? unknownToken : this.#refusalOf(closeCode);
       if (refusal !== undefined) throw new KinoraError('INVALID_CONFIG', refusal);
       this.#options.log.warn({ err: codeOf(error) }, 'Discord cannot be reached; will try again');
       return false;

@@ -79,19 +79,20 @@ const threads: readonly ChannelType[] = [
   ChannelType.PublicThread,
   ChannelType.PrivateThread,
 ];
+export const isThread = (type: ChannelType): boolean => threads.includes(type);
 
 /** A thread counts as the channel it belongs to. A channel is age-restricted only where Discord says so. */
 function channelOf(interaction: BaseInteraction): Pick<Place, 'channelKey' | 'isAgeRestricted'> {
   const { channel, channelId, client } = interaction;
   const told = toldChannels.get(interaction);
-  const isThread = told ? threads.includes(told.type) : (channel?.isThread() ?? false);
-  const id = isThread ? (told?.parent_id ?? (channel?.isThread() ? channel.parentId : null)) : channelId;
+  const inThread = told ? isThread(told.type) : (channel?.isThread() ?? false);
+  const id = inThread ? (told?.parent_id ?? (channel?.isThread() ? channel.parentId : null)) : channelId;
   const whole = id ? client.channels.cache.get(id) : undefined;
   const known = whole && 'nsfw' in whole ? whole.nsfw : undefined;
   return {
     ...(id ? { channelKey: `${prefix}${id}` } : {}),
     // Of a thread, its channel knows better.
-    isAgeRestricted: (isThread ? (known ?? told?.nsfw) : (told?.nsfw ?? known)) === true,
+    isAgeRestricted: (inThread ? (known ?? told?.nsfw) : (told?.nsfw ?? known)) === true,
   };
 }
 

@@ -22,10 +22,15 @@ import type { ChatOptions } from '../../request/request.ts';
 import { retry } from '../../retry.ts';
 import type { Services } from '../platform.ts';
 import { failed, type Refused as RefusedRequest, refused } from '../refusals.ts';
-import { type Accepted, optionsFrom, type RequestOrigin, type RequestOutcome } from '../requests.ts';
+import {
+  type Accepted,
+  optionsFrom,
+  type RequestOrigin,
+  type RequestOutcome,
+  type TrackedJob,
+} from '../requests.ts';
 import { messagesFor } from '../sentences/catalogue.ts';
 import { type ChatMessage, messagesOf, renderRequest } from '../sentences/render.ts';
-import type { StatusBoard } from '../status-board.ts';
 import { DeliveryDelayed } from '../upkeep/delivery.ts';
 import { type DiscordApi, type InteractionToken, Refused } from './api.ts';
 import { maxPromptLength } from './command-definitions.ts';
@@ -40,6 +45,7 @@ import {
   type ShownPicture,
 } from './pictures.ts';
 import { contentOf, toBody } from './rendering.ts';
+import type { Showings } from './showings.ts';
 import { type TokenStore, tokenLifeMs } from './tokens.ts';
 
 /** What came with a request. */
@@ -54,9 +60,12 @@ export interface RequestTools {
   readonly admins: Admins;
   readonly api: DiscordApi;
   readonly tokens: TokenStore;
-  readonly board: StatusBoard;
+  /** Called with each job whose acceptance was shown. */
+  readonly track: (job: TrackedJob) => void;
+  /** Absent where one bot does everything. */
+  readonly showings?: Showings | undefined;
   /** Which permissions the bot lacks in a channel, as far as it can know. */
-  readonly lacking: (channelId: string) => readonly NeededPermission[];
+  readonly lacking: (channelId: string) => Promise<readonly NeededPermission[]>;
   readonly pictures: PictureRules;
   readonly log: Logger;
 }
@@ -78,7 +87,7 @@ export class DiscordRequests {
   /** Pictures whose form is being filled in, by the interaction that opened it. In memory only: their links are signed. */
   readonly #forms = new LRUCache<string, readonly ShownPicture[]>({ max: maxForms, ttl: formLifeMs });
   /** Jobs whose acceptance is being shown. */
-  readonly #showing = new Map<string, Promise<void>>();
+  readonly #showing = new Map<string, Promise<unknown>>();
 
   constructor(tools: RequestTools) {
     this.#tools = tools;
@@ -87,6 +96,7 @@ export class DiscordRequests {
   /** Resolves when no acceptance of this job can overwrite its final answer. */
   async settle(jobId: string): Promise<void> {
     await this.#showing.get(jobId)?.catch(() => {}); // its interaction reports the failure
+    await this.#tools.showings?.over(jobId);
   }
 
   async command(interaction: ChatInputCommandInteraction): Promise<void> {
@@ -259,7 +269,9 @@ export class DiscordRequests {
     const replyTo: DiscordReply = { ...reply, isBotThere: isBotThere(interaction) };
     const person = personOf(interaction, this.#tools.admins);
     const origin = { jobId, person, place: placeOf(interaction), replyTo };
-    const showing = this.#submitAndShow(origin, replyTo, tokenOf(interaction), submit, refuse);
+    const submitAndShow = () => this.#submitAndShow(origin, replyTo, tokenOf(interaction), submit, refuse);
+    const { showings } = this.#tools;
+    const showing = showings ? showings.during(jobId, submitAndShow) : submitAndShow();
     this.#showing.set(jobId, showing);
     try {
       await showing;
@@ -268,14 +280,15 @@ export class DiscordRequests {
     }
   }
 
+  /** @returns whether the request was accepted, or had been */
   async #submitAndShow(
     origin: RequestOrigin,
     replyTo: DiscordReply,
     token: InteractionToken,
     submit: (origin: RequestOrigin) => Promise<RequestOutcome>,
     refuse: ((text: string) => Promise<void>) | undefined,
-  ): Promise<void> {
-    const { tokens, board, api, log } = this.#tools;
+  ): Promise<boolean> {
+    const { tokens, track, api, log } = this.#tools;
     const { jobId, person } = origin;
     const show = (message: ChatMessage): Promise<void> =>
       waitForLimit(() => api.editByToken(token, replyTo.webhookMessage, toBody(message)));
@@ -284,21 +297,27 @@ export class DiscordRequests {
     const message = renderRequest(outcome, messagesFor(person.locale));
     if (outcome.kind !== 'accepted') {
       if (outcome.kind === 'refused') tokens.forget(jobId);
-      return refuse ? await refuse(message.text) : await show(message);
+      await (refuse ? refuse(message.text) : show(message));
+      return outcome.kind === 'duplicate';
     }
     try {
-      await show(this.#withNotice(message, outcome, replyTo));
+      await show(await this.#withNotice(message, outcome, replyTo));
     } catch (error) {
       // The job runs all the same; its progress and its answer find their own way.
       log.warn({ jobId, err: String(error) }, 'the acceptance could not be shown');
       if (error instanceof Refused) tokens.forget(jobId);
     }
-    board.track(outcome.job);
+    track(outcome.job);
+    return true;
   }
 
   /** Adds that the video will come as a direct message, when its place will be closed to the bot by then. */
-  #withNotice(message: ChatMessage, { job, position }: Accepted, reply: DiscordReply): ChatMessage {
-    const isClosed = this.#tools.lacking(reply.channelId).includes('ViewChannel');
+  async #withNotice(
+    message: ChatMessage,
+    { job, position }: Accepted,
+    reply: DiscordReply,
+  ): Promise<ChatMessage> {
+    const isClosed = (await this.#tools.lacking(reply.channelId)).includes('ViewChannel');
     const canEditLater = !job.request.isPrivate && reply.isBotThere && !isClosed;
     if (canEditLater || (position.leftMs ?? 0) < tokenLifeMs - reserveMs) return message;
     return { ...message, text: `${message.text}\n${messagesOf(job).discord.willBeDm}` };

@@ -92,7 +92,7 @@ export interface DeliverySettings {
   /** How often to look for deliveries that BullMQ assigned to this worker in an answer that was lost, or delays too long. */
   readonly lookForLostEveryMs: number;
   /** Whether the call that submitted the job answered that the queue is not available: JobClient.wasDenied. */
-  readonly wasDenied: (callId: string) => Promise<boolean>;
+  readonly wasDenied: (callId: string, entry: LedgerEntry) => Promise<boolean>;
 }
 
 const defaultDeliverySettings: DeliverySettings = {
@@ -232,7 +232,7 @@ export class DeliveryWorker {
     if (!entry || entry.deliveredAt !== undefined) return;
     const before = await this.#artifacts.answered(jobId);
     if (before !== undefined) return await this.#settleAgain(jobId, before);
-    if (await this.#expectsNothing(jobId)) {
+    if (await this.#expectsNothing(entry)) {
       await untilRedisCan(() => this.#ledger.transition(jobId, 'cancelled', undefined, { silent: '1' }));
       return await this.#settle(jobId, 'undeliverable');
     }
@@ -272,10 +272,11 @@ export class DeliveryWorker {
    * The person was told that the queue is not available, so there is nothing to deliver. The job may have been made all
    * the same, when its withdrawal has not reached Redis yet; the client knows of it first.
    */
-  async #expectsNothing(jobId: string): Promise<boolean> {
-    const callId = await this.#redis.hget(this.#keys.job(jobId), 'ask');
-    if (callId !== null && (await this.#settings.wasDenied(callId))) return true;
-    return (await this.#redis.hexists(this.#keys.job(jobId), 'silent')) === 1;
+  async #expectsNothing(entry: LedgerEntry): Promise<boolean> {
+    const key = this.#keys.job(entry.id);
+    const callId = await this.#redis.hget(key, 'ask');
+    if (callId !== null && (await this.#settings.wasDenied(callId, entry))) return true;
+    return (await this.#redis.hexists(key, 'silent')) === 1;
   }
 
   async #post(entry: LedgerEntry, answer: Answer): Promise<void> {

@@ -9,6 +9,7 @@ import { type BotEntry, botEntries } from '../../queue/bot-registry.ts';
 import { Keys } from '../../queue/keys.ts';
 import { asRefusal, assertTrustworthy, connectRedis, redisTime } from '../../queue/redis.ts';
 import { assertSchema } from '../../queue/schema.ts';
+import { servedShards } from '../../queue/shard-leases.ts';
 import { findFfmpeg } from '../../video/ffmpeg-path.ts';
 import { type Check, failedCheck } from './check.ts';
 
@@ -96,7 +97,8 @@ export async function checkRedis(config: Config): Promise<Check> {
       return { name: 'Redis', state: 'warn', detail, remedy: 'Let both machines set their clocks by NTP.' };
     }
     const bots = (await botEntries(redis, new Keys())).filter(({ isAlive }) => isAlive);
-    return { name: 'Redis', state: 'ok', detail: `answers and keeps what it is given${saidOf(bots)}` };
+    const said = `${saidOf(bots)}${saidOfShards(bots, await servedShards(redis, new Keys()))}`;
+    return { name: 'Redis', state: 'ok', detail: `answers and keeps what it is given${said}` };
   } catch (cause) {
     const error = asRefusal(cause);
     if (isKinoraError(error)) return failedCheck('Redis', error);
@@ -106,6 +108,16 @@ export async function checkRedis(config: Config): Promise<Check> {
   } finally {
     redis.disconnect();
   }
+}
+
+/** Which bot serves which shards of Discord, where they share them. */
+function saidOfShards(bots: readonly BotEntry[], served: ReadonlyMap<string, readonly number[]>): string {
+  const sharing = bots.filter(({ shards }) => shards !== undefined);
+  const shares = sharing.map(({ id, host, pid }) => {
+    const shards = served.get(id) ?? [];
+    return `${shards.length === 0 ? 'none' : shards.join(', ')} by ${host.split(' ')[0]} (process ${pid})`;
+  });
+  return shares.length === 0 ? '' : `; shards of Discord: ${shares.join('; ')}`;
 }
 
 /** Which bot leads, where there are several. */

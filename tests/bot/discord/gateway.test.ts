@@ -2,22 +2,25 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GatewayCloseCodes as Close } from 'discord.js';
 import { afterEach, describe, expect, it } from 'vitest';
-import { Gateway } from '../../../src/bot/discord/gateway.ts';
+import { Gateway, type Shard } from '../../../src/bot/discord/gateway.ts';
 import { isKinoraError } from '../../../src/errors.ts';
 import { createLogger } from '../../../src/log.ts';
+import type { FakeGuild } from '../../fakes/discord/guild.ts';
 import { type FakeDiscord, type FakeDiscordOptions, startFakeDiscord } from '../../fakes/discord/server.ts';
+import { shardOf } from '../../fakes/discord/world.ts';
 
 const ends: (() => Promise<void>)[] = [];
 afterEach(async () => {
   for (const end of ends.splice(0).reverse()) await end();
 });
 
-async function connection(options: FakeDiscordOptions = {}) {
+async function connection({ shard, ...options }: FakeDiscordOptions & { readonly shard?: Shard } = {}) {
   const server = await startFakeDiscord(options);
   ends.push(() => server.stop());
   const logged: string[] = [];
   const heard: (string | null)[] = [];
   const gateway = new Gateway({
+    shard,
     token: server.token,
     clientOptions: server.clientOptions,
     silentAfterMs: 60_000,
@@ -59,6 +62,34 @@ describe('a bot in many servers', () => {
     server.gateway.closeAll(Close.ShardingRequired);
     await server.until(() => server.gateway.identifies === 3 && gateway.client?.isReady());
   });
+
+  it('connects one shard where several bots share them, and hears its servers alone', async () => {
+    const { server, gateway, heard } = await connection({ shards: 3, shard: { id: 1, count: 3 } });
+    await registers(server);
+    const guilds = new Map<number, FakeGuild>();
+    while (guilds.size < 3) {
+      const guild = server.guild();
+      guilds.set(shardOf(guild.id, 3), guild);
+      await sleep(1); // ids count milliseconds
+    }
+    await gateway.start();
+    expect(server.gateway.logins).toEqual([[1, 3]]);
+    const ada = server.user();
+    ada.runs('/ping', {}, { dm: true });
+    const inOrder = [0, 2, 1].flatMap((shard) => guilds.get(shard) ?? []);
+    for (const guild of inOrder) ada.runs('/ping', {}, { channel: guild.channel() });
+    await server.until(() => heard.length > 0);
+    expect(heard).toEqual([guilds.get(1)?.id]);
+  });
+
+  it.each([Close.ShardingRequired, Close.InvalidShard])(
+    'is told to raise the number of shards that is set (%s)',
+    async (code) => {
+      const { server, gateway } = await connection({ shard: { id: 0, count: 2 } });
+      server.gateway.refuse(code);
+      await expect(gateway.start()).rejects.toThrow(/raise KINORA_DISCORD_SHARDS/);
+    },
+  );
 
   it('ends in time when it is stopped in the middle of a login', async () => {
     const { server, gateway } = await connection({ shards: 1 });

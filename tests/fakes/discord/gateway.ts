@@ -46,6 +46,10 @@ export class FakeGateway {
   url = '';
   /** A bot with fewer is closed with 4011, as from 2500 servers per shard on. */
   shards = 1;
+  /** How many shards may log in at a time. */
+  maxConcurrency = 1;
+  /** The shard of each login, of how many. */
+  readonly logins: (readonly [number, number])[] = [];
   readonly #world: World;
   readonly #token: string;
   readonly #sockets = new WebSocketServer({ noServer: true });
@@ -68,6 +72,15 @@ export class FakeGateway {
   /** Whether a bot is connected and past READY. */
   get connected(): boolean {
     return this.#sessions.some(({ socket }) => socket);
+  }
+
+  /** How many connections a shard has, past READY: more than one while a bot takes over from another that hangs. */
+  connectionsOf(shard: number): number {
+    return this.#sessions.filter((session) => session.socket && session.shard[0] === shard).length;
+  }
+
+  isConnected(shard: number): boolean {
+    return this.connectionsOf(shard) > 0;
   }
 
   /**
@@ -172,6 +185,7 @@ export class FakeGateway {
 
   #identify(socket: WebSocket, intents: number, shard: readonly [number, number]): Session {
     this.identifies += 1;
+    this.logins.push(shard);
     const session: Session = { id: randomUUID(), intents, shard, events: [], socket };
     this.#sessions.push(session);
     const guilds = [...this.#world.guilds.values()].filter(

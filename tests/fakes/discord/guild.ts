@@ -106,12 +106,19 @@ export class FakeGuild {
     return memberJson(user.api, [...(this.members.get(user.id)?.roles ?? [])]);
   }
 
+  get #botRole(): FakeRole {
+    const { botRoleId, bot } = this.world;
+    return new FakeRole(botRoleId, { name: bot.username, permissions: this.botPermissions });
+  }
+
+  /** The bot as a member. */
+  botJson(): MemberJson {
+    return memberJson(this.world.bot, [this.#botRole]);
+  }
+
   toJson() {
     const { world } = this;
-    const botRole = new FakeRole(world.botRoleId, {
-      name: world.bot.username,
-      permissions: this.botPermissions,
-    });
+    const botRole = this.#botRole;
     return {
       id: this.id,
       name: this.name,

@@ -10,7 +10,7 @@ const notFound = (message: string) => new ApiError(404, 0, message);
 
 export function applicationRoutes(
   world: World,
-  gateway: () => { readonly url: string; readonly shards: number },
+  gateway: () => { readonly url: string; readonly shards: number; readonly maxConcurrency: number },
 ): Route[] {
   const bot = (method: string, template: string, handle: (request: Request) => Reply): Route => ({
     method,
@@ -70,7 +70,12 @@ export function applicationRoutes(
       ok({
         url: gateway().url,
         shards: gateway().shards,
-        session_start_limit: { total: 1000, remaining: 999, reset_after: 86_400_000, max_concurrency: 1 },
+        session_start_limit: {
+          total: 1000,
+          remaining: 999,
+          reset_after: 86_400_000,
+          max_concurrency: gateway().maxConcurrency,
+        },
       }),
     ),
     bot('GET', '/users/@me', () => ok(world.bot)),
@@ -100,6 +105,7 @@ export function applicationRoutes(
     }),
     bot('GET', '/guilds/:guild/members/:user', (request) => {
       const guild = world.guilds.get(request.param('guild'));
+      if (guild?.hasBot && request.param('user') === world.bot.id) return ok(guild.botJson());
       const member = guild?.members.get(request.param('user'));
       if (!guild?.hasBot || !member) throw new ApiError(404, 10007, 'Unknown Member');
       return ok(guild.memberJson(member.user));

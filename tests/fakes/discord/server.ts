@@ -32,6 +32,8 @@ export interface FakeDiscordOptions extends Partial<Timing> {
   readonly messageContent?: boolean;
   /** Into how many shards Discord wants the bot divided. */
   readonly shards?: number;
+  /** How many of them may log in at a time. */
+  readonly maxConcurrency?: number;
   /** Is told the port, and gives the address under which it is reached: for a Discord behind a proxy. */
   readonly behind?: (port: number) => string;
 }
@@ -61,11 +63,13 @@ export class FakeDiscord {
   static async start({
     messageContent = false,
     shards = 1,
+    maxConcurrency = 1,
     behind,
     ...timing
   }: FakeDiscordOptions): Promise<FakeDiscord> {
     const fake = new FakeDiscord({ ...discordTiming, ...timing }, messageContent);
     fake.gateway.shards = shards;
+    fake.gateway.maxConcurrency = maxConcurrency;
     const url = await fake.#http.listen();
     fake.#baseUrl = behind?.(Number(new URL(url).port)) ?? url;
     fake.world.files.baseUrl = fake.#baseUrl;
