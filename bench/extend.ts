@@ -22,8 +22,8 @@ import { environmentLine, printTable, type Row, tablesFolder, writeCsv } from '.
 
 const { values } = parseArgs({
   options: {
-    frames: { type: 'string', default: '48' },
-    size: { type: 'string', default: '392' },
+    frames: { type: 'string', default: '24' },
+    size: { type: 'string', default: '288' },
     threads: { type: 'string', default: '0' },
     save: { type: 'boolean', default: false },
     keep: { type: 'string' },
@@ -107,15 +107,17 @@ for (const [picture, first, then = first] of chains) {
     rows.push({
       picture,
       prompt,
+      ...{ 'frames of a clip': numFrames, size: `${chain.frames[0]?.width}x${chain.frames[0]?.height}` },
       way,
       'colour shift': round(numbers.colourShift),
       'largest shift': round(numbers.worstShift),
       'shift elsewhere': round(numbers.shiftElsewhere),
       'PSNR at joins': round(numbers.psnrAtJoin, 1),
       'PSNR elsewhere': round(numbers.psnrElsewhere, 1),
+      'least margin': round(numbers.leastMargin, 1),
       detail: round(numbers.detail),
     });
-    const isGood = numbers.colourShift <= 1 && numbers.psnrAtJoin >= numbers.psnrElsewhere;
+    const isGood = numbers.colourShift <= 1 && numbers.leastMargin >= 0;
     if (way === 'extended' && !isGood) missed.push(`${picture}, ${prompt}`);
     if (values.keep !== undefined) {
       mkdirSync(values.keep, { recursive: true });

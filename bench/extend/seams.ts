@@ -11,6 +11,11 @@ export interface SeamNumbers {
   /** Least alike frames on both sides of a join, and least alike other neighbours, in dB. */
   readonly psnrAtJoin: number;
   readonly psnrElsewhere: number;
+  /**
+   * Each join beside the least alike neighbours within the two clips that meet there: dB by which its frames are more alike,
+   * at the join where that is least.
+   */
+  readonly leastMargin: number;
   /** Of the last frame over the first one: energy between neighbouring pixels, at the same number of pixels. */
   readonly detail: number;
 }
@@ -31,6 +36,13 @@ export function measureSeams(frames: readonly RgbImage[], joins: readonly number
     (list ?? []).map((step) => step[name]);
   const mean = (list: readonly number[]): number =>
     list.reduce((sum, value) => sum + value, 0) / Math.max(list.length, 1);
+  // steps[i] is the step to frame i + 1.
+  const psnrs = steps.map((step) => step.psnr);
+  const marginOf = (i: number): number => {
+    const [from, join = 0, to] = [joins[i - 1] ?? 0, joins[i], joins[i + 1] ?? frames.length];
+    const around = [...psnrs.slice(from, join - 1), ...psnrs.slice(join, to - 1)];
+    return (psnrs[join - 1] ?? 0) - Math.min(...around);
+  };
   const [first, last] = [frames[0], frames.at(-1)];
   return {
     colourShift: mean(of(joined, 'shift')),
@@ -38,6 +50,7 @@ export function measureSeams(frames: readonly RgbImage[], joins: readonly number
     shiftElsewhere: mean(of(others, 'shift')),
     psnrAtJoin: Math.min(...of(joined, 'psnr')),
     psnrElsewhere: Math.min(...of(others, 'psnr')),
+    leastMargin: Math.min(...joins.map((_, i) => marginOf(i))),
     detail: first && last ? fineDetail(last) / fineDetail(first) : 0,
   };
 }
