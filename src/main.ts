@@ -69,7 +69,7 @@ animateCommand
   )
   .option(
     '--extend <video-id>',
-    'go on from the end of an earlier video, also one of a chat, for as many frames again',
+    'go on from the end of an earlier video, also one of a chat, for about as many frames again',
   )
   .option('--strength <amount>', 'subtle, strong, or 0.01 to 1; with --from (default: subtle)')
   .option('--mask <file>', 'a picture of the same shape, white where yours may move; the rest stays still')
