@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { runJob } from '../../src/engine/child/run-job.ts';
+import { usualShapes } from '../../src/engine/child/warm-up.ts';
 import type { EngineJob, EngineResult } from '../../src/engine/protocol.ts';
 import { KinoraError } from '../../src/errors.ts';
 import { LatentCache } from '../../src/inference/latent-cache.ts';
@@ -15,6 +16,7 @@ import type { GenerationOptions } from '../../src/request/request.ts';
 import { describeRequest, resolveRequest } from '../../src/request/resolve.ts';
 import { ffmpegPath } from '../helpers/engine-fixture.ts';
 import { picturePath, svdPackPath } from '../helpers/golden-svd.ts';
+import { svdManifest } from '../helpers/svd-manifest.ts';
 import { ffprobe } from '../helpers/video-fixture.ts';
 import { withRun } from '../helpers/with-run.ts';
 
@@ -68,6 +70,13 @@ async function make(
 function described({ outPath }: EngineResult): unknown {
   return JSON.parse(ffprobe(outPath).format.tags?.['comment'] ?? '');
 }
+
+it('is warmed up for pictures of 16:9, the shape that it was trained with', () => {
+  expect(usualShapes(svdManifest())).toEqual([
+    { width: 896, height: 512, numFrames: 25 },
+    { width: 704, height: 384, numFrames: 14 },
+  ]);
+});
 
 it('makes a clip whose file says what decided its pixels, and no prompt', async () => {
   const options = { numFrames: 8, numInferenceSteps: 2, motion: 'high', decodeChunkSize: 8 } as const;

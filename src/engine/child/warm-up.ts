@@ -6,7 +6,7 @@
  */
 import { isKinoraError, KinoraError } from '../../errors.ts';
 import { LatentCache } from '../../inference/latent-cache.ts';
-import type { PackManifest } from '../../inference/packs/manifest.ts';
+import { type PackManifest, partsOf } from '../../inference/packs/manifest.ts';
 import type { OpenPack } from '../../inference/packs/open.ts';
 import { pictureOf } from '../../inference/pictures/known-picture.ts';
 import { createPipeline } from '../../inference/pipelines/create-pipeline.ts';
@@ -15,14 +15,18 @@ import type { Shortcuts } from '../../request/request.ts';
 import { resolveRequest } from '../../request/resolve.ts';
 import type { WarmUpShape } from '../protocol.ts';
 
-/** The most frequent requests, as square clips. */
+/** The most frequent requests. */
 const usualPresets: readonly PresetName[] = ['standard', 'fast'];
 
-/** The shapes that the presets give a square picture, without repetitions. */
+/** The shapes that the presets give a usual picture, without repetitions. */
 export function usualShapes(manifest: PackManifest): WarmUpShape[] {
   const shapes = usualPresets.flatMap((preset) => {
     try {
-      const { width, height, numFrames } = resolveRequest(manifest, { preset }, { width: 1, height: 1 });
+      const { width, height, numFrames } = resolveRequest(
+        manifest,
+        { preset },
+        partsOf(manifest).usualPicture,
+      );
       return [{ width, height, numFrames }];
     } catch {
       return []; // outside the pack's limits, so no job can have it

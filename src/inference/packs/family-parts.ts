@@ -1,4 +1,5 @@
 /** What a family of packs consists of. Each family has a file beside this one that says it: i2vgen-xl.ts, svd.ts. */
+import type { WorkingSize } from '../../request/sizes.ts';
 import type { GraphMemory } from '../residency/measured-memory.ts';
 import type { GraphName } from './graphs.ts';
 
@@ -24,4 +25,6 @@ export interface FamilyParts {
   readonly memory: Readonly<Record<GraphName, GraphMemory>>;
   /** What the decoder makes of a frame depends on the frames that are decoded with it. */
   readonly decoderMixesFrames: boolean;
+  /** Of the shape of the pictures that it was trained with, for which engines warm up. */
+  readonly usualPicture: WorkingSize;
 }
