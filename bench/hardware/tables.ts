@@ -91,7 +91,7 @@ function svdClips(trainedFrames: number): Record<PresetName, Clip> {
 const generalClip = ({ size, numFrames, numInferenceSteps }: Preset): Clip => ({
   ...{ width: size, height: size, numFrames, steps: numInferenceSteps, batch: 2, decodeChunkSize: 2 },
 });
-/** 25 steps, both rows of guidance, on an H200: docs/performance.md. The job of 14 frames by its step. */
+/** Jobs of 25 steps, both rows of guidance, on an H200: gpu-svd.csv. */
 const measuredSvd = {
   width: 1024,
   height: 576,
@@ -120,14 +120,14 @@ const models: readonly Model[] = [
   {
     title: 'Stable Video Diffusion XT (img2vid-xt)',
     table: 'gpu-clips-svd-xt',
-    measured: { ...measuredSvd, numFrames: 25, seconds: 11.3 },
+    measured: { ...measuredSvd, numFrames: 25, seconds: 11.1 },
     clips: svdClips(25),
     memory: svdMemoryOf(25),
   },
   {
     title: 'Stable Video Diffusion (img2vid)',
     table: 'gpu-clips-svd',
-    measured: { ...measuredSvd, numFrames: 14, seconds: 25 * 0.224 + 0.8 },
+    measured: { ...measuredSvd, numFrames: 14, seconds: 6.4 },
     clips: svdClips(14),
     memory: svdMemoryOf(14),
   },
