@@ -253,6 +253,10 @@ def export_core(unet: I2VGenXLUNet, inputs: dict, axes: dict, out: Path, options
 def export_fused_core(unet: I2VGenXLUNet, inputs: dict, axes: dict, out: Path, options: Options) -> None:
     parts = [unet.conv_in, unet.transformer_in, *unet.down_blocks, unet.mid_block, *unet.up_blocks]
     expected = fusions.expected_of([*parts, unet.conv_norm_out, unet.conv_out])
+    # The number of positions may be odd at the lowest resolution.
+    higher = [*unet.down_blocks[:-1], *unet.up_blocks[1:]]
+    temporal = [unet.transformer_in, *(t for b in higher for t in getattr(b, "temp_attentions", []))]
+    expected["packed attention"] = 2 * len(temporal)
     core = fused.UnetCore(unet.to(options.dtype), options.dtype).eval()
     # Small inputs: the trace does not depend on sizes.
     inputs = {

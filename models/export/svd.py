@@ -24,6 +24,7 @@ import graphs
 import svd_fused
 import svd_graphs
 from family import Family
+from fused import PACKED_TOKENS
 from image_encoder import export_image_encoder_of
 from lora import fuse_lora
 from manifest import write_json
@@ -328,6 +329,10 @@ def expected_of_core(unet: UNetSpatioTemporalConditionModel) -> Counter:
     expected = fusions.expected_of(parts)
     # Of the cross-attentions and the norms before them nothing is left; conv_in is two.
     expected["MultiHeadAttention"] = self_attentions(unet)
+    if 2 * unet.config.num_frames <= PACKED_TOKENS:
+        # The number of positions may be odd at the lowest resolution.
+        higher = [*unet.down_blocks[:-1], *unet.up_blocks[1:]]
+        expected["packed attention"] = sum(len(getattr(block, "attentions", [])) for block in higher)
     expected["SkipLayerNorm"] -= 2 * transformers
     expected["BiasAdd"] = 0  # the biases of feed-forwards are in the Linear after them
     expected["NhwcConv"] += 1

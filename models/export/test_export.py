@@ -78,7 +78,7 @@ def test_counts_of_fusions_follow_from_the_modules(pack: Path) -> None:
         re.findall(r"transformer_blocks\.0\.attn1\.to_q\.weight", "\n".join(dict(unet.named_parameters())))
     )
     temporal = len(re.findall(r"temp_convs\.\d+\.conv1\.0\.weight", "\n".join(dict(unet.named_parameters()))))
-    assert found["MultiHeadAttention"] == 2 * blocks == 42
+    assert found["MultiHeadAttention"] + found[fusions.PACKED] == 2 * blocks == 42
     assert found["SkipLayerNormalization"] == 3 * blocks
     assert found["GroupNorm"] + found["SkipGroupNorm"] == 106
     assert temporal == 14
@@ -273,15 +273,11 @@ def test_attention_over_time_packs_positions_behind_a_mask(
     """Two attentions in each temporal transformer but those of the lowest resolution, whose number of
     positions may be odd. Without the mask, positions would see each other.
     """
-
-    def packed(core: Path) -> list[onnx.NodeProto]:
-        graph = onnx.load(core / "model.onnx", load_external_data=False).graph
-        return [node for node in graph.node if node.op_type == "MultiHeadAttention" and len(node.input) == 6]
-
     unet = make_tiny.make_unet()
     transformers = [unet.transformer_in, *(t for b in unet.down_blocks[:3] for t in b.temp_attentions)]
     transformers += [t for b in unet.up_blocks[1:] for t in b.temp_attentions]
-    assert len(packed(pack / "unet_core")) == 2 * len(transformers) == 20
+    found = fusions.count(pack / "unet_core" / "model.onnx")
+    assert found[fusions.PACKED] == 2 * len(transformers) == 20
 
     monkeypatch.setattr(fused, "APART", 0.0)
     options = Options(flavour="cuda", dtype=torch.float32, allow_unfused=True, device="cpu")

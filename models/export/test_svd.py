@@ -213,7 +213,7 @@ def test_fusions_follow_from_the_modules(cuda_graphs: Path) -> None:
     unet = make_tiny_svd.make_unet(**FOUR_LEVELS)
     transformers = len(svd_graphs.transformers_of(unet))
     found = fusions.count(cuda_graphs / "unet_core" / "model.onnx")
-    assert found["MultiHeadAttention"] == 2 * transformers + IN_TWO_PARTS == 23
+    assert found["MultiHeadAttention"] + found[fusions.PACKED] == 2 * transformers + IN_TWO_PARTS == 23
     assert found["SkipLayerNormalization"] == 5 * transformers + 3 * IN_TWO_PARTS
     assert found["GroupNorm"] + found["SkipGroupNorm"] == 14 * 4 + transformers + 1
     for unfused in ("LayerNormalization", "InstanceNormalization", "Conv", "Softmax"):
@@ -226,6 +226,7 @@ def test_published_arrangement_has_the_counts_of_the_specification() -> None:
     assert sum(parameter.numel() for parameter in unet.parameters()) == 1_524_623_082
     expected = svd.expected_of_core(unet)
     assert expected["MultiHeadAttention"] == 32
+    assert expected["packed attention"] == 15
     assert expected["GroupNorm"] == 105
     assert expected["SkipLayerNorm"] == 80
     assert expected["BiasSplitGelu"] == 48
@@ -313,6 +314,13 @@ def test_a_lost_fusion_stops_the_export(cuda_graphs: Path) -> None:
         Options(flavour="cuda").count(cuda_graphs / "unet_core", expected)
 
 
+def test_packing_that_fell_to_one_stops_the_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = Options(flavour="cuda", dtype=torch.float32, device="cpu", checks=False)
+    monkeypatch.setattr(svd_fused, "positions_of", lambda _: 1)
+    with pytest.raises(SystemExit, match="unet_core: 3 of 3 packed attention"):
+        svd.export_unet(make_tiny_svd.make_unet(**SMALL), tmp_path, options)
+
+
 def test_half_precision_is_close_and_the_encoder_is_float32(tmp_path: Path) -> None:
     """svd.export_unet and svd.export_vae refuse a relative error above 1e-2."""
     options = Options(flavour="cuda", allow_unfused=True, device="cpu")
@@ -341,9 +349,8 @@ def test_attention_over_time_packs_positions_behind_a_mask(
     cuda_graphs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All but that of the lowest resolution, the middle block's, whose number of positions may be odd."""
-    graph = onnx.load(cuda_graphs / "unet_core" / "model.onnx", load_external_data=False).graph
-    packed = [node for node in graph.node if node.op_type == "MultiHeadAttention" and len(node.input) == 6]
-    assert len(packed) == 10 - 1 + IN_TWO_PARTS
+    found = fusions.count(cuda_graphs / "unet_core" / "model.onnx")
+    assert found[fusions.PACKED] == 10 - 1 + IN_TWO_PARTS
 
     unet = make_tiny_svd.make_unet()
     torch.manual_seed(6)
