@@ -234,8 +234,9 @@ async function measureRequests(): Promise<void> {
     const handOver = async (index: number): Promise<void> => {
       const entry = first[index];
       if (!entry) throw new Error('too few jobs wait');
-      await ledger.turnOf([undefined, 'another'], new Set());
-      await ledger.transition(entry.id, 'start');
+      const worker = `w${index % 16}`;
+      await ledger.turnOf(worker, [undefined, 'another'], new Set());
+      await ledger.transition(entry.id, 'start', undefined, { worker });
     };
     const { taken, seconds } = await timeEach(Math.min(1_000, first.length), 16, handOver);
     queries.push({

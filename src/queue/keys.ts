@@ -81,6 +81,10 @@ export class Keys {
   get presets(): string {
     return `${this.prefix}:presets`;
   }
+  /** Hash of workers that were given a turn and have started no job since: until when it counts, and the model. */
+  get turns(): string {
+    return `${this.prefix}:turns`;
+  }
   /** Sorted set of a user's job ids by creation time. */
   history(userKey: string): string {
     return `${this.prefix}:history:${userKey}`;

@@ -218,19 +218,21 @@ export class Ledger {
   /**
    * From which of these models' jobs a worker that has them takes the next one: by the fair order, and a little by what
    * is loaded; see turn.lua.
+   * @param worker its id: the turn is its own until it starts a job
    * @param models those whose jobs can be taken now, undefined for jobs without one
    * @param loaded those of them that are ready
    * @returns undefined also when none of them has a waiting job
    */
   async turnOf(
+    worker: string,
     models: readonly (string | undefined)[],
     loaded: ReadonlySet<string | undefined>,
   ): Promise<string | undefined> {
     const ready = models.filter((model) => loaded.has(model));
     const names = (some: readonly (string | undefined)[]) => some.map((model) => model ?? '');
     const ask = JSON.stringify({
-      ...{ models: names(models), loaded: names(ready), most: mostPassedOver },
-      reads: contract,
+      ...{ worker, models: names(models), loaded: names(ready) },
+      ...{ most: mostPassedOver, reads: contract },
     });
     return models[z.int().parse(await runScript(this.#redis, 'turn', this.keys, {}, [ask])) - 1];
   }

@@ -76,8 +76,11 @@ const scripts = {
   repair: script('repair', { sole: [], own: ['set'], stems: ['job'] }),
   settle: script('settle', { sole: ['endings', 'grants', 'pending'], own: ['job', 'used'] }),
   shards: script('shards', { sole: ['bots', 'shards'], own: [] }),
-  transition: script('transition', { sole: ['failures', 'grants', 'vfinish', 'vtime'], own: placesOfJob }),
-  turn: script('turn', { sole: ['presets'], own: [], stems: ['job', 'waiting'] }),
+  transition: script('transition', {
+    sole: ['failures', 'grants', 'turns', 'vfinish', 'vtime'],
+    own: placesOfJob,
+  }),
+  turn: script('turn', { sole: ['presets', 'turns'], own: [], stems: ['job', 'waiting'] }),
   uncache: script('uncache', { sole: ['uncached', 'uncachedCount'], own: [] }),
   withdraw: script('withdraw', {
     sole: ['grants', 'pending', 'vfinish'],

@@ -28,7 +28,7 @@ export class Turns {
   #isStopped = false;
 
   /**
-   * @param choose is asked where several wait; when it fails, the one that came first goes on
+   * @param choose is asked before each turn; when it fails, the one that came first goes on
    * @param quietMs for how long nobody's turn may begin
    */
   constructor(choose: ChooseTurn, onError: (error: Error) => void, quietMs: () => number = () => 0) {
@@ -80,9 +80,8 @@ export class Turns {
   async #chosen(): Promise<Waiting> {
     // Those that were just free come back in the same turn of the event loop.
     await new Promise((resolve) => setImmediate(resolve));
-    const [first, ...others] = this.#waiting;
+    const [first] = this.#waiting;
     if (!first) return nobody;
-    if (others.length === 0) return first;
     try {
       const model = await this.#choose(this.#waiting.map((waiting) => waiting.model));
       return this.#waiting.find((waiting) => waiting.model === model) ?? first;

@@ -141,7 +141,7 @@ export class JobWorker {
     const ready = new Set<string | undefined>(loaded());
     // Jobs that name none are made with the first one.
     if (models[0] !== undefined && ready.has(models[0])) ready.add(undefined);
-    return await this.#ledger.turnOf(waiting, ready);
+    return await this.#ledger.turnOf(this.id, waiting, ready);
   }
 
   /** Takes back what a dead predecessor held, then serves until stop(). */

@@ -108,7 +108,7 @@ async function everything(monitor: Redis): Promise<void> {
   await admit('t-a');
   await admit('t-eve', { userKey: 'test:eve' });
   await admit('t-alone', { userKey: 'test:bob', communityKey: undefined, model: 'svd' });
-  await ledger.turnOf([undefined, 'svd'], new Set(['svd']));
+  await ledger.turnOf('w', [undefined, 'svd'], new Set(['svd']));
   for (const event of ['confirm', 'start', 'handback', 'start'] as const)
     await ledger.transition('t-a', event);
   await ledger.transition('t-a', 'generated', undefined, { cost: '1' });

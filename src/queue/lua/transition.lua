@@ -41,6 +41,9 @@ elseif event == 'start' then
   local tag = field('tag')
   if tonumber(tag) > vtime then redis.call('SET', keys.vtime, tag) end
   redis.call('ZREM', keys.waiting, id)
+  -- The worker's turn has been used; see turn.lua.
+  local worker = cjson.decode(ARGV[5]).worker
+  if worker then redis.call('HDEL', keys.turns, worker) end
   redis.call('HINCRBY', jobKey, 'starts', 1)
   redis.call('HSET', jobKey, 'state', 'running', 'startedAt', now)
 elseif event == 'handback' then
