@@ -595,6 +595,7 @@ describe('the other commands', () => {
     const environment = { KINORA_MODELS_DIR: join(folder, 'packs'), KINORA_MODEL: 'copy' };
     const list = await runCli(['models', 'list'], { folder, environment });
     expect(list.stdout).toMatch(/\* copy +Tiny I2VGen-XL/);
+    expect(list.stdout).toMatch(/ tiny-i2vgen-xl, family i2vgen-xl, plain, \d+ MB, licence MIT\n/);
     const altered = await runCli(['models', 'verify'], { folder, environment });
     expect(altered.stdout).toMatch(/vae_decoder\/model.onnx differs/);
     expect(altered.code).toBe(4);
