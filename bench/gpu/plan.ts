@@ -48,12 +48,22 @@ export interface VaeCase extends Shape {
   readonly chunks: readonly number[];
 }
 
+/** Times of a step with guidance that a change must not lose, as shares of those of diffusers. */
+export interface StepGoal {
+  readonly key: string;
+  readonly ofEager: number;
+  readonly ofCompiled: number;
+}
+
 export interface Plan {
   readonly jobs: readonly Job[];
   readonly steps: readonly StepShape[];
   /** Those of `steps` that are measured with torch.compile, too, which takes minutes each. */
   readonly compiled: readonly StepShape[];
   readonly vae: readonly VaeCase[];
+  readonly stepGoals: readonly StepGoal[];
+  /** Keys of what is decoded by its window or chunk, and the share of the time of diffusers that it may take. */
+  readonly decodeGoals: readonly { readonly key: string; readonly ofDiffusers: number }[];
   /** Clips with the memory of smaller cards. */
   readonly budgets: readonly Job[];
   /** The largest clip, for its memory; a few steps. */
@@ -69,6 +79,8 @@ export interface PlanOptions {
 }
 
 export const shapeKey = ({ width, height, numFrames }: Shape): string => `${width}x${height}x${numFrames}`;
+
+const svdWindows = [7, 14];
 
 export function makePlan(manifest: PackManifest, { stepsScale, repeats }: PlanOptions): Plan {
   const { limits, sizeMultiple } = manifest;
@@ -103,6 +115,13 @@ export function makePlan(manifest: PackManifest, { stepsScale, repeats }: PlanOp
   const shapes = [shapeOf(small, standard.numFrames), ...fewer, ...jobs];
   const steps = ([2, 1] as const).flatMap((batch) => differing(shapes).map((shape) => stepOf(shape, batch)));
   const compiled = differing([...fewer, ...jobs.slice(1)]).map((shape) => stepOf(shape, 2));
+  const isSvd = manifest.family === 'svd';
+  const goalOf = (shape: Shape, ofEager: number, ofCompiled: number): StepGoal => ({
+    ...{ key: stepOf(shape, 2).key, ofEager, ofCompiled },
+  });
+  const [, standardJob = jobOf('standard', 0), highJob = jobOf('high', 0)] = jobs;
+  // The windows that the family decodes by default, beside those that show what a window costs.
+  const usual = isSvd ? svdWindows : [];
   const largest = Math.min(limits.side.max, 2 * standard.size);
   return {
     jobs,
@@ -112,13 +131,19 @@ export function makePlan(manifest: PackManifest, { stepsScale, repeats }: PlanOp
       key: shapeKey({ width, height, numFrames }),
       ...{ width, height, numFrames },
       // All frames at once, as far as memory allows.
-      chunks: [1, 2, 4, 8, 16, numFrames].filter(
-        (chunk, index, all) =>
-          chunk <= numFrames &&
-          all.indexOf(chunk) === index &&
-          chunk <= allowedChunk({ width, height, decodeChunkSize: chunk }),
-      ),
+      chunks: [1, 2, 4, 8, 16, ...usual, numFrames]
+        .filter(
+          (chunk, index, all) =>
+            chunk <= numFrames &&
+            all.indexOf(chunk) === index &&
+            chunk <= allowedChunk({ width, height, decodeChunkSize: chunk }),
+        )
+        .sort((one, other) => one - other),
     })),
+    stepGoals: isSvd
+      ? [...fewer, highJob].map((shape) => goalOf(shape, 0.62, 0.95))
+      : [goalOf(standardJob, 0.56, 0.85), goalOf(highJob, 0.62, 0.85)],
+    decodeGoals: usual.map((chunk) => ({ key: `${shapeKey(highJob)} chunk ${chunk}`, ofDiffusers: 0.7 })),
     budgets,
     large: {
       key: 'large',

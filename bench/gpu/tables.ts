@@ -225,7 +225,8 @@ function makeGoals(measured: Measurements, plan: Plan): Row[] {
   const ratio = (part: string, key: string, name: string) =>
     divide(of('kinora', part, key, name), of('diffusers', part, key, name));
   const [, standard, high] = plan.jobs;
-  const stepKey = (job: typeof standard): string => (job ? `${shapeKey(job)}, batch 2` : '');
+  const compiledRatio = (key: string) =>
+    divide(of('kinora', 'steps', key, 'ms'), of('diffusers', 'compiled', key, 'ms'));
   const tail = (job: typeof standard): number | undefined => {
     const key = job ? shapeKey(job) : '';
     return divide(of('kinora', 'tail', key, 'chunk2Ms'), of('kinora', 'tail', key, 'allMs'));
@@ -237,8 +238,13 @@ function makeGoals(measured: Measurements, plan: Plan): Row[] {
     verdict: value === undefined ? 'not measured' : value <= limit ? 'reached' : 'missed',
   });
   return [
-    row(`step ${stepKey(standard)}, of diffusers`, 0.7, '', ratio('steps', stepKey(standard), 'ms')),
-    row(`step ${stepKey(high)}, of diffusers`, 0.75, '', ratio('steps', stepKey(high), 'ms')),
+    ...plan.stepGoals.flatMap(({ key, ofEager, ofCompiled }) => [
+      row(`step ${key}, of diffusers`, ofEager, '', ratio('steps', key, 'ms')),
+      row(`step ${key}, of torch.compile`, ofCompiled, '', compiledRatio(key)),
+    ]),
+    ...plan.decodeGoals.map(({ key, ofDiffusers }) =>
+      row(`decode ${key}, of diffusers`, ofDiffusers, '', ratio('decode', key, 'ms')),
+    ),
     row('standard, photo to MP4, of diffusers', 0.72, '', clipRatio(measured, 'standard')),
     ...[...plan.budgets, plan.large].map((job) => {
       const peakGiB = of('kinora', job === plan.large ? 'large' : 'budgets', job.key, 'peakGiB');
