@@ -482,6 +482,19 @@ def test_a_file_with_another_unet_replaces_it(checkpoint: Path, tmp_path: Path) 
         svd.unet_of_file(str(checkpoint), tmp_path / "lcm.safetensors")
 
 
+def test_the_command_takes_another_unet(
+    own_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_tiny_svd.make_unet(**SMALL).save_pretrained(own_checkpoint / "unet")
+    weights = load_file(own_checkpoint / "unet" / "diffusion_pytorch_model.safetensors")
+    save_file(weights, tmp_path / "lcm.safetensors")
+    arguments = [own_checkpoint, tmp_path / "pack", "--unet", tmp_path / "lcm.safetensors"]
+    monkeypatch.setattr(sys, "argv", ["export.py", *map(str, arguments)])
+    export.main()
+    manifest = json.loads((tmp_path / "pack" / "kinora.json").read_text())
+    assert manifest["defaults"]["scheduler"] == "lcm" and manifest["id"].startswith("animatelcm-")
+
+
 def test_options_of_the_other_family_are_refused(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
