@@ -107,6 +107,14 @@ def test_cores_run_at_sizes_that_they_were_not_traced_with(
             assert np.abs(values["out_sample"] - expected).max() <= 1e-4
 
 
+def test_published_arrangement_is_exported_as_plain(tmp_path: Path) -> None:
+    """svd.export_unet itself compares the graphs with the untouched UNet; the tiny pack has three levels."""
+    unet = make_tiny_svd.make_unet(**FOUR_LEVELS)
+    svd.export_unet(unet, tmp_path, Options(device="cpu"))
+    attentions = fusions.count(tmp_path / "unet_core" / "model.onnx")["MultiHeadAttention"]
+    assert attentions == 2 * len(svd_graphs.transformers_of(unet)) == 20
+
+
 def test_rows_one_after_the_other_give_the_same_bits() -> None:
     unet = make_tiny_svd.make_unet()
     torch.manual_seed(2)
