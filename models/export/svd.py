@@ -66,7 +66,7 @@ def card_of(trained_frames: int) -> dict[str, Any]:
     """Of img2vid with 14 frames, or of img2vid-xt with 25: no more than a model was trained with."""
     is_xt = trained_frames > 14
     guidance = 3 if is_xt else 2.5
-    presets = {
+    presets: dict[str, dict[str, Any]] = {
         "fast": {"size": 512, "numFrames": 14, "numInferenceSteps": 20, "guidanceScale": guidance},
         "standard": {"size": 640, "numFrames": 25, "numInferenceSteps": 25, "guidanceScale": guidance},
         "high": {"size": 768, "numFrames": 25, "numInferenceSteps": 30, "guidanceScale": guidance},
