@@ -21,7 +21,12 @@ def net() -> masks.Masks:
 
 
 def test_the_photographs_are_enough() -> None:
-    assert [sum(photo.group == group for photo in PHOTOS.values()) for group in (1, 2, 3, 4)] == [12, 6, 9, 11]
+    assert [sum(photo.group == group for photo in PHOTOS.values()) for group in (1, 2, 3, 4)] == [
+        12,
+        6,
+        9,
+        11,
+    ]
     for i in range(3):
         assert sum(float(photo.drawn[:, i].mean()) > 0.1 for photo in PHOTOS.values()) >= 3
 
