@@ -159,6 +159,14 @@ it('passes nobody over more often when eight workers ask before the first of the
   expect(most).toBeLessThanOrEqual(mostPassedOver);
 });
 
+it('passes no job uncounted behind more of them than are looked at', async () => {
+  await redis.flushall();
+  for (let n = 0; n < 60; n++) await admit(`test:u${n}`, 'b');
+  await admit('test:last', 'a');
+  expect(await turnOf(['b'], [], 'other')).toBe('b');
+  expect(await turnOf(['a', 'b'], ['a'])).toBe('b');
+});
+
 it('keeps the fair order where nothing, or everything, is loaded', async () => {
   for (const loaded of [[], all]) {
     await redis.flushall();

@@ -5,8 +5,9 @@
 -- those of one person, whose virtual times follow each other, keep their order.
 -- A worker takes its job in another step, from BullMQ, which hands out the first of the model. Until it has started one, its
 -- turn stands in `turns`, and of each model as many first jobs as have turns are as good as taken: other workers choose among
--- those behind. So the bound holds over all workers. A turn that is not used, since its worker died or found nothing, counts
--- for turnMs; a worker that is slower than that may pass a job over once more.
+-- those behind. So the bound holds over all workers. A turn that is not used, since its worker died or found nothing, stands
+-- for turnMs, in which the first job may be passed over uncounted. A worker that is slower than that may pass a job over once
+-- more.
 -- ARGV: what the keys of jobs and of sets of waiting jobs begin with, JSON { worker, models, loaded, most, reads }; models: those whose jobs can be taken now, '' for jobs that name none;
 --   loaded: those of them that are ready; reads: the latest contract that the worker understands. Jobs of later ones stay in
 --   the sets while they wait for another worker, and are nobody's turn here
@@ -99,6 +100,8 @@ local passed = {}
 for _, model in ipairs(ask.models) do
   for _, set in ipairs(sets[model] or {}) do
     local before = redis.call('ZRANGEBYSCORE', set, '-inf', '(' .. ready.scoreText, 'LIMIT', 0, mostPassed + 1)
+    -- Some may lie behind these, though few of them count.
+    if #before > mostPassed then return answer(fair) end
     for _, id in ipairs(before) do
       if not isTaken[id] and isReadable(id) then table.insert(passed, id) end
     end
