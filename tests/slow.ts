@@ -77,6 +77,7 @@ export const slow = [
   'tests/queue/redis.test.ts',
   'tests/queue/shard-leases.test.ts',
   'tests/queue/turns.test.ts',
+  'tests/queue/withdrawals.test.ts',
   'tests/shortcuts.test.ts',
   'tests/storage/travelling-latents.test.ts',
   'tests/storage/two-machines.test.ts',

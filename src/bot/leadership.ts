@@ -58,7 +58,7 @@ export class Leadership {
       retentionSeconds,
       wasDenied: async (callId, { id, request }) => {
         await platforms.find(({ name }) => name === surfaceOf(request))?.settle?.(id);
-        return await client.wasDenied(callId);
+        return await client.wasDenied({ jobId: id, callId });
       },
     });
     this.#reconciler = new Reconciler(redis, client, artifacts, log, { expireAfterMs, retentionSeconds });
@@ -75,7 +75,7 @@ export class Leadership {
   }
 
   async start(): Promise<void> {
-    // Before anything is shown or delivered; upkeep does what is not done by then.
+    // Before anything is shown; upkeep does what is not done by then, and none of it is delivered meanwhile.
     await withDeadline(withdrawWithinMs, this.#client.withdrawLeft(), () => {}).catch(() => {});
     await this.#delivery.start();
     this.#reconciler.start();

@@ -244,13 +244,15 @@ export class JobClient {
   }
 
   /**
-   * Whether submit() answered "unavailable" in this call. Waits for an answer that is not given yet: a job can be done
-   * before its person has read that it was accepted. Only the calls of this process are known; those of others are in
-   * Redis, as soon as their withdrawal has reached it, and withdrawLeft() brings it there.
+   * Whether submit() answered "unavailable" in this call, and Redis may not have heard of it yet. Waits for an answer that
+   * is not given yet: a job can be done before its person has read that it was accepted. Another process may have given
+   * it, and have ended since.
+   * @throws KinoraError STORAGE_FAILED
    */
-  async wasDenied(callId: string): Promise<boolean> {
-    await this.#unanswered.get(callId);
-    return this.#denied.has(callId);
+  async wasDenied(call: Withdrawal): Promise<boolean> {
+    await this.#unanswered.get(call.callId);
+    if (this.#denied.has(call.callId)) return true;
+    return (await this.#terms.withdrawals?.has(call)) ?? false;
   }
 
   /** Puts the flow of an admitted job into BullMQ; adding what is there already changes nothing. */
@@ -331,22 +333,19 @@ export class JobClient {
     await (withdrawals?.keepDuring(withdrawal, withdrawing) ?? withdrawing).catch(() => {}); // withdrawLeft() does it
   }
 
-  async #tryToWithdraw({ jobId, callId }: Withdrawal): Promise<void> {
+  /** @returns false where there is no such job, or its answer was given already */
+  async #tryToWithdraw({ jobId, callId }: Withdrawal): Promise<boolean> {
     const isWithdrawn = await this.ledger.withdraw(jobId, callId, undefined, withdrawnForSeconds);
     this.#denied.delete(callId);
-    if (!isWithdrawn) return;
+    if (!isWithdrawn) return false;
     await this.#removeWaiting(await this.#queuedJob(jobId));
     publishEvent(this.#redis, this.keys.events, { type: 'cancel', jobId });
+    return true;
   }
 
-  /** Withdraws what a process before this one could not, as Redis was away until it ended. */
+  /** Withdraws what another process could not, as Redis was away until it ended. */
   async withdrawLeft(): Promise<void> {
-    const { withdrawals } = this.#terms;
-    for (const withdrawal of (await withdrawals?.left()) ?? []) {
-      await this.#tryToWithdraw(withdrawal);
-      await withdrawals?.remove(withdrawal);
-      this.#log.info({ jobId: withdrawal.jobId }, 'withdrew a request that was answered as Redis was away');
-    }
+    await this.#terms.withdrawals?.makeLeft((each) => this.#tryToWithdraw(each), this.#log);
   }
 
   /** Cancels by exact id. Returns at once; a running job stops at its next step and then gets its final answer. */

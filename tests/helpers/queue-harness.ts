@@ -17,6 +17,7 @@ import { JobClient, type QueueTerms } from '../../src/queue/client.ts';
 import type { Artifact, JobRequest } from '../../src/queue/jobs.ts';
 import { Keys } from '../../src/queue/keys.ts';
 import type { LedgerEntry } from '../../src/queue/ledger.ts';
+import type { Withdrawal } from '../../src/queue/withdrawals.ts';
 import { FolderStorage } from '../../src/storage/folder-storage.ts';
 import type { WorkerSettings } from '../../src/worker/settings.ts';
 import { type Generate, JobWorker } from '../../src/worker/worker.ts';
@@ -199,7 +200,11 @@ export class Harness {
       this.artifacts,
       deliver,
       log,
-      { firstRetryMs: 20, wasDenied: (callId) => this.#wasDenied(callId), ...settings },
+      {
+        firstRetryMs: 20,
+        wasDenied: (callId, { id }) => this.#wasDenied({ jobId: id, callId }),
+        ...settings,
+      },
       this.keys,
     );
     await delivery.start();
@@ -207,8 +212,8 @@ export class Harness {
     return delivery;
   }
 
-  async #wasDenied(callId: string): Promise<boolean> {
-    const answers = await Promise.all(this.#clients.map((client) => client.wasDenied(callId)));
+  async #wasDenied(call: Withdrawal): Promise<boolean> {
+    const answers = await Promise.all(this.#clients.map((client) => client.wasDenied(call)));
     return answers.includes(true);
   }
 

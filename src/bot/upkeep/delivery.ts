@@ -270,7 +270,7 @@ export class DeliveryWorker {
 
   /**
    * The person was told that the queue is not available, so there is nothing to deliver. The job may have been made all
-   * the same, when its withdrawal has not reached Redis yet; the client knows of it first.
+   * the same, when its withdrawal has not reached Redis yet; asked first, as it is forgotten once Redis has it.
    */
   async #expectsNothing(entry: LedgerEntry): Promise<boolean> {
     const key = this.#keys.job(entry.id);
