@@ -7,6 +7,7 @@ import {
   type APIInteraction,
   Client,
   type ClientOptions,
+  DefaultRestOptions,
   DiscordAPIError,
   DiscordjsError,
   Events,
@@ -14,6 +15,8 @@ import {
   GatewayDispatchEvents,
   GatewayIntentBits,
   type Interaction,
+  type RESTOptions,
+  Routes,
 } from 'discord.js';
 import { LRUCache } from 'lru-cache';
 import { withDeadline } from '../../deadline.ts';
@@ -96,6 +99,7 @@ export class Gateway {
    */
   async start(): Promise<void> {
     if (!(await this.#login())) void this.#loginLater();
+    if (this.#stopping.signal.aborted) return;
     const { silentAfterMs } = this.#options;
     this.#looking = setInterval(() => this.#replaceIfSilent(), silentAfterMs / looksPerSilence);
   }
@@ -115,6 +119,7 @@ export class Gateway {
       ...(shard ? { shards: [shard.id], shardCount: shard.count } : { shards: 'auto' }),
       allowedMentions: { parse: [], repliedUser: false },
       ...clientOptions,
+      rest: { ...clientOptions.rest, makeRequest: this.#unlessStopped(clientOptions.rest?.makeRequest) },
     });
     const heard = (id: number): void => {
       if (client === this.#client) this.#heard.set(id, performance.now());
@@ -126,7 +131,8 @@ export class Gateway {
     client.on(Events.InteractionCreate, (interaction) => {
       heard(shard?.id ?? interaction.guild?.shardId ?? 0);
       rememberChannel(interaction, channels.get(interaction.id));
-      onInteraction(interaction);
+      // Another bot may serve the shard by now, even if discord.js has not closed its connection.
+      if (!this.#stopping.signal.aborted) onInteraction(interaction);
     });
     client.on(Events.ShardReady, heard);
     client.on(Events.ShardResume, heard);
@@ -135,6 +141,15 @@ export class Gateway {
     client.on(Events.ShardDisconnect, ({ code }) => this.#closed(client, code));
     client.on(Events.ClientReady, onReady);
     return client;
+  }
+
+  /** discord.js logs in after destroy() where that came before the answer about the gateway. */
+  #unlessStopped(makeRequest = DefaultRestOptions.makeRequest): RESTOptions['makeRequest'] {
+    return async (url, init) => {
+      const answer = await makeRequest(url, init);
+      if (url.endsWith(Routes.gatewayBot()) && this.#stopping.signal.aborted) throw new Error('stopped');
+      return answer;
+    };
   }
 
   /** Discord has closed a shard for good, after the login. */

@@ -91,6 +91,17 @@ describe('a bot in many servers', () => {
     },
   );
 
+  it('does not log in when it was stopped before Discord told of its gateway', async () => {
+    const { server, gateway } = await connection({ shard: { id: 0, count: 1 } });
+    const fault = server.fail({ route: '/gateway/bot', status: 'held' });
+    const starting = gateway.start();
+    await server.until(() => server.calls({ route: '/gateway/bot' }).length > 0);
+    await gateway.stop();
+    fault.lift();
+    await starting;
+    expect(server.gateway.identifies).toBe(0);
+  });
+
   it('ends in time when it is stopped in the middle of a login', async () => {
     const { server, gateway } = await connection({ shards: 1 });
     await gateway.start();
