@@ -17,6 +17,11 @@ export interface Withdrawal {
 /** All that there is to say is in the name. */
 const nameOf = ({ jobId, callId }: Withdrawal): string => `${callId}.${jobId}`;
 
+interface KeptWithdrawal extends Withdrawal {
+  /** Of its file: one that was being written as the process died is called otherwise. */
+  readonly name: string;
+}
+
 export class Withdrawals {
   readonly #storage: Storage;
 
@@ -28,32 +33,38 @@ export class Withdrawals {
   async keepDuring(withdrawal: Withdrawal, work: Promise<unknown>): Promise<void> {
     const keeping = this.#storage.put({ folder, name: nameOf(withdrawal) }, '').catch(() => false);
     await work;
-    if (await keeping) await this.remove(withdrawal);
+    if (await keeping) await this.#remove(nameOf(withdrawal));
   }
 
-  async remove(withdrawal: Withdrawal): Promise<void> {
-    await this.#storage.remove(folder, [nameOf(withdrawal)]);
+  async #remove(name: string): Promise<void> {
+    await this.#storage.remove(folder, [name]);
   }
 
   async has(withdrawal: Withdrawal): Promise<boolean> {
     return (await this.#storage.head({ folder, name: nameOf(withdrawal) })) !== undefined;
   }
 
-  /** @param withdraw resolves to whether there was something to withdraw */
+  /**
+   * Makes those that are left, and forgets them. One that fails is left for the next time.
+   * @param withdraw resolves to whether there was something to withdraw
+   */
   async makeLeft(withdraw: (withdrawal: Withdrawal) => Promise<boolean>, log: Logger): Promise<void> {
-    for (const withdrawal of await this.left()) {
-      const isWithdrawn = await withdraw(withdrawal);
-      await this.remove(withdrawal);
-      if (!isWithdrawn) continue;
-      log.info({ jobId: withdrawal.jobId }, 'withdrew a request that was answered as Redis was away');
+    for (const { name, jobId, callId } of await this.left()) {
+      try {
+        const isWithdrawn = await withdraw({ jobId, callId });
+        await this.#remove(name);
+        if (isWithdrawn) log.info({ jobId }, 'withdrew a request that was answered as Redis was away');
+      } catch (error) {
+        log.warn({ jobId, err: String(error) }, 'a request could not be withdrawn; it is tried again');
+      }
     }
   }
 
-  async left(): Promise<Withdrawal[]> {
+  async left(): Promise<KeptWithdrawal[]> {
     const { files = [] } = (await this.#storage.look(folder)) ?? {};
     return files.flatMap(({ name }) => {
       const [callId, jobId] = name.split('.');
-      return callId && jobId ? { jobId, callId } : [];
+      return callId && jobId ? { name, jobId, callId } : [];
     });
   }
 }

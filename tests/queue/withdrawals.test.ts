@@ -1,5 +1,5 @@
 /** Refusals of a bot that ended before Redis heard of them. */
-import { rm, symlink } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { createLogger } from '../../src/log.ts';
@@ -68,4 +68,17 @@ it('a delivery waits while nobody can say whether it was refused', async () => {
   await rm(folder);
   await eventually('the answer', () => harness.posted.length > 0);
   expect(harness.posted).toEqual([{ jobId: 't-a', kind: 'video' }]);
+});
+
+it('a refusal that was being written as its bot was killed is withdrawn once, past one that cannot be removed', async () => {
+  const folder = join(harness.folder, 'jobs', 'withdrawn');
+  await refuse('a');
+  const [name = ''] = await readdir(folder);
+  await rename(join(folder, name), join(folder, `${name}.77.part`));
+  await mkdir(join(folder, '0.t-0')); // looked at first
+  await leader.withdrawLeft();
+  expect(await readdir(folder)).toEqual(['0.t-0']);
+  expect((await leader.ledger.read('t-a'))?.state).toBe('cancelled');
+  await leader.withdrawLeft();
+  expect(lines.filter((line) => line.includes('withdrew'))).toHaveLength(1);
 });
