@@ -132,6 +132,8 @@ it.concurrent('two bots answer each server once, though either of them dies', as
   await untilServing(third, shards);
   await stage.video(ada.runs('/animate', picture, { channel: dead }));
   await stage.video(ada.runs('/animate', picture, { dm: true }));
+  // No acceptance waited for Discord to tell of its channel.
+  expect(server.calls({ method: 'GET', route: /^\/channels\/[^/]+$/ })).toEqual([]);
   third.signal('SIGTERM');
   await third.exited;
   expect(third.exitCode).toBe(0);

@@ -317,9 +317,11 @@ export class DiscordRequests {
     { job, position }: Accepted,
     reply: DiscordReply,
   ): Promise<ChatMessage> {
-    const isClosed = (await this.#tools.lacking(reply.channelId)).includes('ViewChannel');
-    const canEditLater = !job.request.isPrivate && reply.isBotThere && !isClosed;
-    if (canEditLater || (position.leftMs ?? 0) < tokenLifeMs - reserveMs) return message;
+    if ((position.leftMs ?? 0) < tokenLifeMs - reserveMs) return message;
+    const mayEditLater = !job.request.isPrivate && reply.isBotThere;
+    // Where other bots share Discord, this may ask it.
+    const isOpen = mayEditLater && !(await this.#tools.lacking(reply.channelId)).includes('ViewChannel');
+    if (isOpen) return message;
     return { ...message, text: `${message.text}\n${messagesOf(job).discord.willBeDm}` };
   }
 }
