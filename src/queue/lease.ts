@@ -18,7 +18,7 @@ import { idOf, type LeaseTimes, steadyNow, usualTimes, WatchedLease } from './wa
 import { diedHere, processSpace } from './worker-registry.ts';
 
 /** A look that is not answered by then failed: Redis is away. */
-const answerWithinMs = 2_000;
+export const answerWithinMs = 2_000;
 /** How often it is said that Redis does not take what a bot that leads, or would lead, has to write. */
 const tellEveryMs = 60_000;
 /** Redis answers, but takes no writes: full, without a disk, or without a replica. In older ones the code comes later. */

@@ -12,6 +12,7 @@ import { z } from 'zod';
 import { withDeadline } from '../../deadline.ts';
 import type { Logger } from '../../log.ts';
 import type { Keys } from '../../queue/keys.ts';
+import { answerWithinMs } from '../../queue/lease.ts';
 import { type Redis, replies } from '../../queue/redis.ts';
 import { isNewerJson, readJson, writeJson } from '../../queue/stored-json.ts';
 import { retry } from '../../retry.ts';
@@ -56,6 +57,7 @@ const servedAtOnce = 16;
 /** While Telegram is away: about a minute in all, on top of the repeated calls. */
 const attempts = 5;
 const firstPauseMs = 1_000;
+/** For what may be done without: people wait no longer for a Redis that is away. */
 const keptWithinMs = 250;
 const keepAgainMs = 250;
 const tickAgainMs = 1_000;
@@ -63,11 +65,11 @@ const tickAgainMs = 1_000;
 const rememberedIds = 5_000;
 const notKept = 'a Telegram update could not be kept';
 
-async function inTime<T>(work: Promise<T>): Promise<T> {
+async function inTime<T>(work: Promise<T>, ms = keptWithinMs): Promise<T> {
   const late = (): never => {
     throw new Error('Redis does not answer');
   };
-  return await withDeadline(keptWithinMs, work, late);
+  return await withDeadline(ms, work, late);
 }
 
 export class UpdateSpool {
@@ -152,7 +154,8 @@ export class UpdateSpool {
       return doneAt;
     };
     return await retry(
-      () => inTime(keep()),
+      // A Redis that is slow, and in time for the lease, must not leave Telegram unanswered.
+      () => inTime(keep(), mustKeep() ? answerWithinMs : keptWithinMs),
       (error, attempt) => {
         if (attempt === 1) log.warn({ err: errorCode(error) }, notKept);
         return mustKeep() ? keepAgainMs : undefined;

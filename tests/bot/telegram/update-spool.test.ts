@@ -9,6 +9,7 @@ import { type SpooledUpdate, UpdateSpool } from '../../../src/bot/telegram/updat
 import { createLogger } from '../../../src/log.ts';
 import { contract } from '../../../src/queue/contract.ts';
 import { Keys } from '../../../src/queue/keys.ts';
+import { FaultyProxy } from '../../helpers/proxy.ts';
 import { TestRedis } from '../../helpers/redis-server.ts';
 
 const log = createLogger('test', 'silent');
@@ -204,6 +205,25 @@ describe('the spool of updates', () => {
     await it.stop();
     expect(served).toEqual([8]);
     expect(await keptUpdates()).toEqual([]);
+  });
+
+  it('serves what a slow Redis keeps where another bot leads next', async () => {
+    const proxy = await FaultyProxy.start(redis.socketPath);
+    redis.address = { url: proxy.url };
+    const served: number[] = [];
+    const it = spool(
+      async ({ update: { update_id: id } }) => {
+        served.push(id);
+      },
+      { isFollowed: true },
+    );
+    await it.start();
+    proxy.latencyMs = 200; // each way
+    await it.take(update(8));
+    proxy.latencyMs = 0;
+    await it.stop();
+    await proxy.stop();
+    expect(served).toEqual([8]);
   });
 
   it('leaves alone what a newer version kept', async () => {
