@@ -18,7 +18,7 @@ import { engineGenerate } from '../../src/worker/generate.ts';
 import type { Generate } from '../../src/worker/worker.ts';
 import { photo, Stage } from '../helpers/discord-stage.ts';
 import { engineOptions } from '../helpers/engine-fixture.ts';
-import { svdPackPath } from '../helpers/golden-svd.ts';
+import { svdPackPath } from '../helpers/golden.ts';
 import { filesOf } from '../helpers/job-files.ts';
 import type { TestRedis } from '../helpers/redis-server.ts';
 import { photo as telegramPhoto, telegramWorld } from '../helpers/telegram-world.ts';

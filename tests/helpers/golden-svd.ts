@@ -8,7 +8,6 @@ import type { FloatTensor } from '../../src/inference/sessions/tensor.ts';
 import type { ClipRequest, MotionNumbers } from '../../src/request/resolve.ts';
 
 const root = new URL('../golden/svd/', import.meta.url);
-export const svdPackPath = fileURLToPath(new URL('../fixtures/packs/tiny-svd', import.meta.url));
 
 interface StoredTensor {
   readonly file: string;

@@ -7,6 +7,7 @@ import type { FloatTensor, IntTensor } from '../../src/inference/sessions/tensor
 const root = new URL('../golden/', import.meta.url);
 export const builtinPackPath = fileURLToPath(new URL('../../models/builtin', import.meta.url));
 export const tinyPackPath = fileURLToPath(new URL('../fixtures/packs/tiny', import.meta.url));
+export const svdPackPath = fileURLToPath(new URL('../fixtures/packs/tiny-svd', import.meta.url));
 
 interface StoredTensor {
   readonly file: string;

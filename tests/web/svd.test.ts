@@ -6,7 +6,7 @@ import { modelListSchema } from '../../src/web/models.ts';
 import { errorSchema } from '../../src/web/problem.ts';
 import { type Studio, studioSchema } from '../../src/web/studio.ts';
 import { askedVideoSchema } from '../../src/web/videos/schemas.ts';
-import { svdPackPath } from '../helpers/golden-svd.ts';
+import { svdPackPath } from '../helpers/golden.ts';
 import { model as tinyId, videoOf, WebFixture, type WebPerson } from '../helpers/web-fixture.ts';
 
 const svdId = 'tiny-svd';

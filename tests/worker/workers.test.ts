@@ -8,8 +8,7 @@ import { findFfmpeg } from '../../src/video/ffmpeg-path.ts';
 import { readMp4Info } from '../../src/video/mp4.ts';
 import { engineGenerate } from '../../src/worker/generate.ts';
 import { engineRequest } from '../chaos/worker-handle.ts';
-import { tinyPackPath } from '../helpers/golden.ts';
-import { svdPackPath } from '../helpers/golden-svd.ts';
+import { svdPackPath, tinyPackPath } from '../helpers/golden.ts';
 import { filesOf } from '../helpers/job-files.ts';
 import { eventually, Harness } from '../helpers/queue-harness.ts';
 

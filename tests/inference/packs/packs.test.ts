@@ -7,8 +7,7 @@ import { isKinoraError } from '../../../src/errors.ts';
 import { findPacks, loadPack, verifyPack } from '../../../src/inference/packs/files.ts';
 import { type PackManifest, packManifestSchema } from '../../../src/inference/packs/manifest.ts';
 import { openPack } from '../../../src/inference/packs/open.ts';
-import { tinyPackPath } from '../../helpers/golden.ts';
-import { svdPackPath } from '../../helpers/golden-svd.ts';
+import { svdPackPath, tinyPackPath } from '../../helpers/golden.ts';
 import { loadI2VGenXL } from '../../helpers/i2vgen-xl-pack.ts';
 
 const onCpu = { device: 'cpu', threads: 1 };

@@ -16,7 +16,7 @@ import { SvdPipeline } from '../../../src/inference/pipelines/svd.ts';
 import type { PackSession } from '../../../src/inference/residency/pack-session.ts';
 import type { FloatTensor } from '../../../src/inference/sessions/tensor.ts';
 import type { MotionNumbers } from '../../../src/request/resolve.ts';
-import { maxDifference } from '../../helpers/golden.ts';
+import { maxDifference, svdPackPath } from '../../helpers/golden.ts';
 import {
   golden,
   picturePath,
@@ -25,7 +25,6 @@ import {
   readTensor,
   requestOf,
   type SvdCase,
-  svdPackPath,
 } from '../../helpers/golden-svd.ts';
 import { withRun } from '../../helpers/with-run.ts';
 
