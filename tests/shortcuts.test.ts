@@ -85,7 +85,7 @@ describe('kinora animate', () => {
       {},
       /tiny-i2vgen-xl was exported without --deepcache/,
     ],
-    ['a setting for such a pack', [], { KINORA_REUSE: '3' }, /reuse of features is 3, but the model pack/],
+    ['a setting for such a pack', [], { KINORA_REUSE: '3' }, /KINORA_REUSE is 3, but the model pack/],
     [
       'a number that is none of them',
       ['--reuse', '5'],
