@@ -225,4 +225,18 @@ it.concurrent('logins keep the pace that Discord sets, over all bots', async ({ 
   expect(order).toHaveLength(1);
   await Promise.all(late);
   expect(performance.now() - startedAt).toBeGreaterThan(10_000);
+  // Where Redis takes no writes, they ask now and then.
+  const admin = redis.connect();
+  await admin.flushall();
+  await admin.config('SET', 'maxmemory', '1');
+  await admin.config('RESETSTAT');
+  const asked = async (): Promise<number> =>
+    Number(/cmdstat_set:.*rejected_calls=(\d+)/.exec(await admin.info('commandstats'))?.[1] ?? 0);
+  const askedAt = performance.now();
+  const waiting = one(0);
+  await eventually('two refusals', async () => (await asked()) >= 2);
+  const refusals = await asked();
+  expect(refusals).toBeLessThan(2 + (performance.now() - askedAt) / 900);
+  await admin.config('SET', 'maxmemory', '0');
+  await waiting;
 });

@@ -11,7 +11,7 @@ import type { Redis } from '../../queue/redis.ts';
 const paceMs = 5_500;
 const askAgainMs = 1_000;
 
-/** @param redis a fail-fast connection; while Redis is away nobody logs in */
+/** @param redis a fail-fast connection; while Redis is away, or takes no writes, nobody logs in */
 export function loginPace(redis: Redis, keys: Keys): NonNullable<WebSocketOptions['buildIdentifyThrottler']> {
   return async (manager) => {
     const { session_start_limit: limit } = await manager.fetchGatewayInformation();
@@ -19,10 +19,12 @@ export function loginPace(redis: Redis, keys: Keys): NonNullable<WebSocketOption
       waitForIdentify: async (shard, signal) => {
         const key = keys.shardLogin(shard % limit.max_concurrency);
         for (;;) {
-          const isFirst = await redis.set(key, String(shard), 'PX', paceMs, 'NX').catch(() => null);
-          if (isFirst) return;
-          const leftMs = await redis.pttl(key).catch(() => askAgainMs);
-          await sleep(Math.max(leftMs, 1), undefined, { signal });
+          let waitMs = askAgainMs;
+          try {
+            if (await redis.set(key, String(shard), 'PX', paceMs, 'NX')) return;
+            waitMs = Math.max(await redis.pttl(key), 1);
+          } catch {} // Redis is away, or takes no writes
+          await sleep(waitMs, undefined, { signal });
         }
       },
     };
