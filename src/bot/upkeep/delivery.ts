@@ -354,7 +354,7 @@ export class DeliveryWorker {
       this.#ledger.settle(jobId, outcome, undefined, this.#settings.retentionSeconds),
     );
     await this.#removeDiscarded(jobId).catch((error: unknown) => {
-      this.#log.warn({ jobId, err: String(error) }, 'a deleted job is removed with its retention only');
+      this.#log.warn({ jobId, err: String(error) }, 'files of a deleted job are left to housekeeping');
     });
   }
 
