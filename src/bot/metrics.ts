@@ -8,22 +8,28 @@ import { RedisMetrics } from '../metrics/redis-metrics.ts';
 import type { RedisProbe } from '../metrics/redis-probe.ts';
 import type { HealthReport, Observed } from '../metrics/server.ts';
 import type { Submission } from '../queue/client.ts';
-import type { ShardLeases } from '../queue/shard-leases.ts';
 import { type Deliver, DeliveryDelayed, DeliveryImpossible } from './upkeep/delivery.ts';
+
+/** Of Discord, where several bots share them. */
+export interface ObservedShards {
+  readonly count: number;
+  /** Those over which Discord sends to this bot now. */
+  readonly served: () => readonly number[];
+}
 
 export class BotMetrics implements Observed {
   readonly registry = new Instruments();
   readonly #probe: RedisProbe;
   readonly #redis: RedisMetrics;
   readonly #leads: () => boolean;
-  readonly #shards: ShardLeases | undefined;
+  readonly #shards: ObservedShards | undefined;
   readonly #leading = this.registry.gauge(
     'kinora_bot_leading',
     '1 for the bot that leads, 0 for one that stands by; the others below are those of the leader.',
   );
   readonly #shard = this.registry.gauge(
     'kinora_discord_shard',
-    '1 for each shard of Discord that this bot serves, 0 for the others; absent without KINORA_DISCORD_SHARDS.',
+    '1 for each shard of Discord over which this bot is connected, 0 for the others; absent without KINORA_DISCORD_SHARDS.',
     'shard',
   );
   readonly #waiting = this.registry.gauge('kinora_queue_waiting', 'Jobs that wait.', 'preset');
@@ -76,9 +82,8 @@ export class BotMetrics implements Observed {
 
   /**
    * @param leads whether this bot leads: sums over bots are right because only that one tells of the queue
-   * @param shards of Discord, where several bots share them
    */
-  constructor(probe: RedisProbe, leads: () => boolean, shards?: ShardLeases) {
+  constructor(probe: RedisProbe, leads: () => boolean, shards?: ObservedShards) {
     collectDefaultMetrics({ register: this.registry });
     this.#probe = probe;
     this.#leads = leads;
@@ -111,8 +116,9 @@ export class BotMetrics implements Observed {
   async refresh(): Promise<void> {
     const leads = this.#leads();
     this.#leading.set(Number(leads));
-    const { count = 0, held = [] } = this.#shards ?? {};
-    for (let shard = 0; shard < count; shard++) this.#shard.set({ shard }, Number(held.includes(shard)));
+    const { count = 0 } = this.#shards ?? {};
+    const served = this.#shards?.served() ?? [];
+    for (let shard = 0; shard < count; shard++) this.#shard.set({ shard }, Number(served.includes(shard)));
     const [, reading] = await Promise.all([this.#redis.refresh(), leads ? this.#probe.queue() : undefined]);
     this.#waiting.reset();
     this.#ended.reset();
@@ -137,7 +143,7 @@ export class BotMetrics implements Observed {
 
   async health(): Promise<Record<string, HealthReport>> {
     const state = this.#leads() ? 'leads' : 'stands by';
-    const shards = this.#shards ? { shards: this.#shards.held.join(', ') } : {};
+    const shards = this.#shards ? { shards: this.#shards.served().join(', ') } : {};
     return { redis: await this.#redis.health(), bot: { state, ...shards } };
   }
 

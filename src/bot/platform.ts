@@ -34,6 +34,8 @@ export interface ChatPlatform {
   readonly name: string;
   /** Begins what each of several bots does, also one that does not lead; absent where the leader does everything. */
   serve?(services: Services): Promise<void>;
+  /** Of the parts that several bots may share, those that this bot hears now; absent where there are none. */
+  readonly servedShards?: readonly number[];
   /** Begins what the bot that leads does. Resolves when people can send requests. */
   start(services: Services): Promise<void>;
   /**

@@ -54,14 +54,16 @@ async function start(
   await assertUsable(address, log);
   const { lease, shards } = leasesOf(config, address, log);
   const { metricsPorts } = config;
-  const metrics = metricsPorts && new BotMetrics(metricsProbe(address), () => lease.leads, shards);
+  const platforms = await platformsOf(config, address, { lease, shards }, log);
+  const served = () => platforms.flatMap(({ servedShards = [] }) => servedShards);
+  const observed = shards && { count: shards.count, served };
+  const metrics = metricsPorts && new BotMetrics(metricsProbe(address), () => lease.leads, observed);
   if (metrics) await startMetricsServer(metricsPorts.bot, metrics, config.metricsHost);
   const { path: ffmpegPath } = await findFfmpeg({ ffmpegPath: config.ffmpegPath });
   // On a machine without workers there may be no packs.
   const own = await Promise.all(config.models.map((name) => choosePack(config, name).catch(() => undefined)));
   const models = new Models(own.flatMap((pack) => (pack ? [pack.manifest] : [])));
   const storage = await openServedStorage(config, log);
-  const platforms = await platformsOf(config, address, { lease, shards }, log);
   let isServing = false;
   // One that is asked to end while it starts is given a moment: nothing that asks the lease acts from here on.
   ending.addEventListener('abort', () => void (isServing || lease.leave()));

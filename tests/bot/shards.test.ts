@@ -140,7 +140,9 @@ it.concurrent('two bots answer each server once, though either of them dies', as
   expect([...(await servedShards(stage.redis.connect(), keys))]).toEqual([]);
 });
 
-it.concurrent('kinora bot: metrics tell which bot serves which shard', async ({ onTestFinished }) => {
+it.concurrent('kinora bot: metrics do not call a shard served that nobody is connected to', async ({
+  onTestFinished,
+}) => {
   const redis = await TestRedis.start('--maxmemory-policy', 'noeviction');
   const folder = await mkdtemp(join(tmpdir(), 'kinora-shards-'));
   const bots: Bot[] = [];
@@ -149,6 +151,7 @@ it.concurrent('kinora bot: metrics tell which bot serves which shard', async ({ 
     await redis.stop();
     await rm(folder, { recursive: true, force: true });
   });
+  const connection = redis.connect();
   const envFile = join(folder, 'settings.env');
   await writeFile(envFile, '');
   const start = async (name: string, settings: NodeJS.ProcessEnv) => {
@@ -169,26 +172,26 @@ it.concurrent('kinora bot: metrics tell which bot serves which shard', async ({ 
       const answer = await fetch(`http://127.0.0.1:${metricsPort}/metrics`).catch(() => undefined);
       return (await answer?.text()) ?? '';
     };
-    const served = async (): Promise<string> =>
-      [...(await metrics()).matchAll(/^kinora_discord_shard\{shard="(\d)"\} 1$/gm)]
-        .map(([, id]) => id)
-        .join();
-    return { bot, metrics, served };
+    const held = async (): Promise<string> => {
+      const entry = (await botEntries(connection, keys)).find(({ pid }) => pid === bot.pid);
+      return (entry && (await servedShards(connection, keys)).get(entry.id))?.join() ?? '';
+    };
+    return { bot, metrics, held };
   };
   const first = await start('first', { KINORA_DISCORD_SHARDS: '2' });
-  await eventually('all shards', async () => (await first.served()) === '0,1', patienceMs);
+  await eventually('all shards', async () => (await first.held()) === '0,1', patienceMs);
   const second = await start('second', { KINORA_DISCORD_SHARDS: '2' });
-  await eventually('a half', async () => (await second.served()) === '1', patienceMs);
-  expect(await first.served()).toBe('0');
+  await eventually('a half', async () => (await second.held()) === '1', patienceMs);
+  expect(await first.held()).toBe('0');
   expect(await second.metrics()).toMatch(/^kinora_bot_leading 0$/m);
+  expect(await second.metrics()).toMatch(/^kinora_discord_shard\{shard="1"\} 0$/m);
   first.bot.signal('SIGTERM');
   await first.bot.exited;
   expect(first.bot.exitCode).toBe(0);
-  await eventually('all shards', async () => (await second.served()) === '0,1', patienceMs);
+  await eventually('all shards', async () => (await second.held()) === '0,1', patienceMs);
   second.bot.signal('SIGTERM');
   await second.bot.exited;
   // One that would serve all of Discord beside a bot that serves a shard does not start.
-  const connection = redis.connect();
   const beats = setInterval(() => {
     const beat = { beatAt: Date.now(), pid: 1, host: 'elsewhere', shards: 2 };
     connection.hset(keys.bots, 'other', JSON.stringify(beat)).catch(() => {}); // the test is over

@@ -115,6 +115,10 @@ export class DiscordPlatform implements ChatPlatform {
     return [...this.#gateways.values()].flatMap(({ client }) => client ?? []);
   }
 
+  get servedShards(): readonly number[] {
+    return [...this.#gateways].flatMap(([shard, { isReady }]) => (isReady ? [shard] : []));
+  }
+
   #open({ redis, client }: Services, shard?: Shard): Gateway {
     const { clientOptions = {}, token, silentAfterMs, log } = this.#options;
     const pace = shard ? { buildIdentifyThrottler: loginPace(redis, client.keys) } : {};

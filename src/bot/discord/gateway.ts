@@ -17,6 +17,7 @@ import {
   type Interaction,
   type RESTOptions,
   Routes,
+  Status,
 } from 'discord.js';
 import { LRUCache } from 'lru-cache';
 import { withDeadline } from '../../deadline.ts';
@@ -91,6 +92,12 @@ export class Gateway {
   /** The present connection; its caches of guilds and channels are empty until it is ready. */
   get client(): Client | null {
     return this.#client;
+  }
+
+  /** Whether Discord sends interactions now. */
+  get isReady(): boolean {
+    const client = this.#client;
+    return client?.isReady() === true && client.ws.shards.every(({ status }) => status === Status.Ready);
   }
 
   /**

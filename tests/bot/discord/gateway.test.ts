@@ -72,7 +72,10 @@ describe('a bot in many servers', () => {
       guilds.set(shardOf(guild.id, 3), guild);
       await sleep(1); // ids count milliseconds
     }
-    await gateway.start();
+    const starting = gateway.start();
+    expect(gateway.isReady).toBe(false);
+    await starting;
+    expect(gateway.isReady).toBe(true);
     expect(server.gateway.logins).toEqual([[1, 3]]);
     const ada = server.user();
     ada.runs('/ping', {}, { dm: true });
@@ -80,6 +83,10 @@ describe('a bot in many servers', () => {
     for (const guild of inOrder) ada.runs('/ping', {}, { channel: guild.channel() });
     await server.until(() => heard.length > 0);
     expect(heard).toEqual([guilds.get(1)?.id]);
+    server.gateway.drop({ resume: true, forMs: 120_000 });
+    await server.until(() => !gateway.isReady);
+    server.gateway.drop({ resume: true });
+    await server.until(() => gateway.isReady);
   });
 
   it.each([Close.ShardingRequired, Close.InvalidShard])(
