@@ -6,7 +6,7 @@ For whoever builds the graph:
     m = net(picture)               # picture (N, 3, H, W) in -1 … 1, H and W multiples of 4
                                    # → (N, 3, H/4, W/4), softly 0 … 1: water, foliage, sky
     ok = masks.fits(m)             # (N, 3) 0 or 1: whether waves, sway, clouds find enough to move
-    m, ok = masks.painted(m, p)    # the same where a person has painted what may move
+    m, ok = masks.painted(m, p, a) # the same where a person has painted what may move
 
 Foliage is leaves, grass and flowers. Hair and cloth are learnt, too, but not well enough to be moved: they
 are none of the three. Everything traces into ONNX with free N, H, W. One picture of a clip needs it once.
@@ -25,8 +25,8 @@ from mask_net import WORK, MaskNet
 WEIGHTS = Path(__file__).with_name("masks.safetensors")
 # The part of the picture below which a kind does not fit: water, foliage, sky.
 LEAST = (0.05, 0.1, 0.08)
-# The part of what is painted in which a kind must be found for the rest of it to stay still.
-FOUND = 0.5
+# A kind is found in what is painted by this part of the paint, or by this part of the kind within it.
+FOUND = 1 / 3
 # How sure the network must be that anything moves, in the same order, and how much surer for all to move.
 DOUBT = (0.3, 0.55, 0.4)
 SURE = 0.25
@@ -155,16 +155,22 @@ def fits(masks: Tensor) -> Tensor:
     return (masks.mean((2, 3)) >= masks.new_tensor(LEAST)).to(masks.dtype)
 
 
-def painted(masks: Tensor, paint: Tensor) -> tuple[Tensor, Tensor]:
-    """masks (1, 3, h, w) and what a person painted to move (1, 1, a, b), 0 … 1, zeros for nothing → the
-    masks, and which of the kinds fit (1, 3). Of what is painted, that moves which the network finds there, or
-    all of it where the network finds little: whoever paints hair or a puddle knows better."""
+def painted(masks: Tensor, paint: Tensor, asked: Tensor) -> tuple[Tensor, Tensor]:
+    """masks (1, 3, h, w), what a person painted to move (1, 1, a, b), 0 … 1, zeros for nothing, and which
+    of the kinds are asked for (3,), 0 or 1 → the masks, and which of the kinds fit (1, 3). A kind moves where
+    the network finds it in the paint. Where it finds hardly any, all the paint moves but what is of another
+    kind asked for: whoever paints hair or a puddle knows better. With hardly any left, it does not fit."""
     own = _as(paint, masks)
     inside = masks * own
-    known = (inside.mean((2, 3)) >= FOUND * own.mean((2, 3))).to(masks.dtype)[:, :, None, None]
-    said = (paint.amax() > 0).to(masks.dtype)
-    chosen = known * inside + (1 - known) * own
-    return said * chosen + (1 - said) * masks, torch.maximum(fits(masks), said)
+    wanted = masks * asked[None, :, None, None]
+    left = own * (1 - wanted.sum(1, keepdim=True) + wanted).clamp(0, 1)
+    # A large paint holds what may move beside much that cannot, so the kind's own size counts, too.
+    size = torch.maximum(masks.mean((2, 3)), masks.new_tensor(LEAST))
+    found = inside.mean((2, 3)) > FOUND * torch.minimum(left.mean((2, 3)), size)
+    fit = found | (left.mean((2, 3)) >= FOUND * own.mean((2, 3)))
+    said = paint.amax() > 0
+    chosen = torch.where(found[:, :, None, None], inside, left)
+    return torch.where(said, chosen, masks), torch.where(said, fit.to(masks.dtype), fits(masks))
 
 
 def load(path: Path = WEIGHTS) -> Masks:

@@ -138,8 +138,8 @@ class Prepare(nn.Module):
         """
         picture = self.decoder(image_latents[:, :, 0])
         asked, unwanted = self.asked(encoder_hidden_states)
-        places = self.found(picture, (self.places @ (1 - asked[0, :, 0])).sum() > 0)
-        places, fitting = masks.painted(places, motion_mask)
+        placed = self.places @ (1 - asked[0, :, 0])
+        places, fitting = masks.painted(self.found(picture, placed.sum() > 0), motion_mask, placed)
         hot = self.done(asked, unwanted, fitting)
         rate = fps.to(picture.dtype)
         gain = fps_gain(rate)

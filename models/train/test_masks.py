@@ -1,6 +1,8 @@
 """The masks against those drawn by hand on the photographs of tests/fixtures/masks."""
 
 import pytest
+import torch
+from torch import Tensor
 
 import hand_masks
 import masks
@@ -67,3 +69,54 @@ def test_the_plain_cases_fit(net: masks.Masks) -> None:
         ("taipei-city", 2),
     ):
         assert masks.fits(net(PHOTOS[name].picture))[0, kind], name
+
+
+# Of a picture of 100 rows: sky, hills down to the lake, then shore. A person paints from one row to another.
+SKY, LAKE = (0, 40), (50, 80)
+
+
+@pytest.mark.parametrize(
+    ("paint", "asked", "moves"),
+    [
+        # Two kinds, each in its own part: of all, of more of the one, of a little of both.
+        ((0, 100), "waves clouds", {"waves": LAKE, "clouds": SKY}),
+        ((25, 100), "waves clouds", {"waves": LAKE, "clouds": (25, 40)}),
+        ((33, 58), "waves clouds", {"waves": (50, 58), "clouds": (33, 40)}),
+        # All but a little is painted: what is not water stays still.
+        ((10, 100), "waves", {"waves": LAKE}),
+        ((0, 62), "waves", {"waves": (50, 62)}),
+        # What is not found moves as a whole, but for what is of another kind that moves.
+        ((84, 98), "sway", {"sway": (84, 98)}),
+        ((20, 48), "sway", {"sway": (20, 48)}),
+        ((20, 51), "waves", {"waves": (20, 51)}),
+        ((20, 60), "sway clouds", {"sway": (40, 60), "clouds": (20, 40)}),
+        # Nothing, or next to nothing, of the paint is left for waves.
+        ((10, 40), "waves clouds", {"clouds": (10, 40)}),
+        ((10, 42), "waves clouds", {"clouds": (10, 40)}),
+    ],
+)
+def test_what_of_the_paint_moves(
+    paint: tuple[int, int], asked: str, moves: dict[str, tuple[int, int]]
+) -> None:
+    kinds = ("waves", "sway", "clouds")
+    found = torch.cat([rows(LAKE), rows((0, 0)), rows(SKY)], 1)
+    wanted = torch.tensor([float(kind in asked.split()) for kind in kinds])
+    chosen, fit = masks.painted(found, rows(paint), wanted)
+    for i, kind in enumerate(kinds):
+        if wanted[i]:
+            assert bool(fit[0, i]) == (kind in moves), kind
+        if wanted[i] and kind in moves:
+            assert torch.equal(chosen[:, i : i + 1], rows(moves[kind])), kind
+
+
+def rows(span: tuple[int, int]) -> Tensor:
+    out = torch.zeros(1, 1, 100, 60)
+    out[:, :, span[0] : span[1]] = 1
+    return out
+
+
+def test_without_paint_the_masks_stay_as_found() -> None:
+    found = torch.cat([rows(LAKE), rows((0, 5)), rows(SKY)], 1)
+    chosen, fit = masks.painted(found, torch.zeros(1, 1, 1, 1), torch.ones(3))
+    assert torch.equal(chosen, found)
+    assert fit.tolist() == [[1, 0, 1]]

@@ -84,6 +84,28 @@ def test_what_is_painted_moves_and_the_rest_stays(whole: scene.Scene) -> None:
         assert float(change[:, :8].max()) < 0.01
 
 
+class SkyAbove(nn.Module):
+    """Sky in the upper half of any picture."""
+
+    def forward(self, picture: Tensor) -> Tensor:
+        found = torch.zeros(1, 3, picture.shape[2] // 4, picture.shape[3] // 4)
+        found[:, 2, : found.shape[2] // 2] = 1
+        return found
+
+
+def test_what_is_painted_and_not_found_leaves_the_sky_to_the_clouds() -> None:
+    whole = scene.Scene(scene.Prepare(Reader(), SkyAbove()), scene.Frame()).eval().requires_grad_(False)
+    torch.manual_seed(4)
+    inputs = export.cond_inputs(words({"sway": "fast", "clouds": "fast"}), 2, 16, 20)
+    inputs["motion_mask"], inputs["frame_positions"] = torch.ones(1, 1, 16, 20), torch.tensor([0.0, 0.4])
+    _, context, _, both = whole(*inputs.values())
+    assert levels(context, 0) == {"sway": 1.0, "clouds": 1.0}
+    _, _, _, clouds = whole(*{**inputs, "encoder_hidden_states": words({"clouds": "fast"})}.values())
+    change = (both - clouds)[:, :, 1].abs().amax((0, 1))
+    assert float(change[:7].max()) < 0.01
+    assert float(change[9:].max()) > 0.02
+
+
 def test_a_negative_prompt_takes_motions_out(whole: scene.Scene) -> None:
     context, _ = run(whole, {"snow": "fast"}, {"snow": "slow", "tilt-up": "slow"})
     assert levels(context, 0) == {"tilt-up": 0.35}
