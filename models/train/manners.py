@@ -94,12 +94,15 @@ class Manners(Draws):
         kind = self.another(language, [])
         clause = self.plain(language, kind) if self.chance(0.4) else language.clause(kind, NORMAL)
         speed = self.pick([SLOW, NORMAL, FAST])
-        if speed == NORMAL:
-            return mark(clause, kind), {kind: speed}
-        amount = self.pick(self.lists[language.name]["little" if speed == SLOW else "much"])
-        breaks = [", ", ", ", " ", " - ", "... "] if language.blank else ["，", "、", " ", "", "。"]
-        parts = [clause, amount] if self.chance(0.85) else [amount, clause]
-        return mark(self.pick(breaks).join(parts), kind), {kind: speed}
+        lists = self.lists[language.name]
+        if speed != NORMAL:
+            amount = self.pick(lists["little" if speed == SLOW else "much"])
+            breaks = [", ", ", ", " ", " - ", "... "] if language.blank else ["，", "、", " ", "", "。"]
+            parts = [clause, amount] if self.chance(0.85) else [amount, clause]
+            clause = self.pick(breaks).join(parts)
+        # Now and then after a camera that is denied: no zoom no pan, just petals, a ton.
+        frame = self.pick(lists["steady"]) if self.chance(0.2) else "{m}"
+        return frame.replace("{m}", mark(clause, kind)), {kind: speed}
 
     def steady(self, language: Language) -> tuple[str, Labels]:
         """Something that moves before a camera that does not."""

@@ -480,6 +480,8 @@ class Phrases(Draws):
     # Spoiling -----------------------------------------------------------------------------------------------
 
     def spoiled(self, text: str, name: str) -> str:
+        if self.chance(0.12):
+            text = self.typos.shortened(text, name)
         if self.chance(0.3):
             text = self.typos.spoil(text, name)
         x = self.rng.random()

@@ -97,6 +97,21 @@ def test_slips_are_small_and_leave_the_marks(name: str) -> None:
         assert abs(len(one) - len(marked)) <= 15
 
 
+def test_words_are_shortened_as_in_a_chat() -> None:
+    typos = Typos(Random(1))
+    for name, text, short in [
+        ("fr", "quelques gouttes", "qqs"),
+        ("pt", "vento para a esquerda", "p/"),
+        ("en", "Please, falling snow", "fallin"),
+        ("ru", "очень чуть-чуть снега", "чутка"),
+    ]:
+        marked = phrases.mark(text, "rain", "snow")
+        said = [typos.shortened(marked, name) for _ in range(60)]
+        assert any(short in one for one in said)
+        assert all(one[0] + one[-1] == marked[0] + marked[-1] for one in said)
+    assert typos.shortened("雪が降る", "ja") == "雪が降る"
+
+
 def test_a_part_is_read_as_its_captions_say(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_bytes((WEIGHTS / "tokenizer.json").read_bytes())
     words = {name: ["table", "日"] for name in phrases.LANGUAGES}

@@ -2,10 +2,11 @@
 
 The private characters that mark clauses (phrases.py) stay where they are. Letters are exchanged, left out,
 doubled or hit beside; a blank goes or comes; sounds are written as they are heard. Of Chinese, a character is
-another one of the same sound; of Japanese, kana change their kind or size.
+another one of the same sound; of Japanese, kana change their kind or size. `shortened` writes as in a chat.
 """
 
 import re
+import tomllib
 from pathlib import Path
 from random import Random
 
@@ -48,6 +49,8 @@ SOUNDS = {
     ),
 }
 PAIRS = {name: [entry.split(" ") for entry in text.split("|")] for name, text in SOUNDS.items()}
+# What the end of a word is clipped to.
+CLIPPED = {"en": ("ing", "in"), "pt": ("ndo", "no"), "es": ("ado", "ao")}
 # Small kana and large ones; then those that look alike.
 LARGE_KANA = str.maketrans("ぁぃぅぇぉっゃゅょァィゥェォッャュョ", "あいうえおつやゆよアイウエオツヤユヨ")
 ALIKE_KANA = str.maketrans("ンソシツノクワーロニ", "ソンツシンワク一口二")
@@ -59,6 +62,12 @@ def homophones() -> dict[str, str]:
     """Character → the frequent ones of the same sound."""
     lines = (FOLDER / "zh" / "homophones.txt").read_text(encoding="utf-8").split()
     return {letter: line.replace(letter, "") for line in lines for letter in line}
+
+
+def short_forms() -> dict[str, dict[str, list[str]]]:
+    """Language → word → how it is shortened in chats."""
+    read = tomllib.loads((FOLDER / "short.toml").read_text(encoding="utf-8"))
+    return {name: {word: forms.split() for word, forms in words.items()} for name, words in read.items()}
 
 
 def neighbours(rows: tuple[str, ...]) -> dict[str, str]:
@@ -79,6 +88,7 @@ class Typos(Draws):
         super().__init__(rng)
         self.keys = {name: neighbours(KEYS.get(name, QWERTY)) for name in ("en", *PAIRS)}
         self.sounds = homophones()
+        self.short = short_forms()
 
     def spoil(self, text: str, name: str) -> str:
         """One to three slips."""
@@ -89,6 +99,20 @@ class Typos(Draws):
                 text = self.kana(text)
             else:
                 text = self.heard(text, name) if self.chance(0.3) else self.hit(text, name)
+        return text
+
+    def shortened(self, text: str, name: str) -> str:
+        """As in a chat: words in their short forms, endings clipped."""
+        forms = self.short.get(name, {})
+
+        def form(word: re.Match[str]) -> str:
+            short = forms.get(word[0].lower())
+            return self.pick(short) if short and self.chance(0.7) else word[0]
+
+        text = re.sub(r"[^\W\d_]+(?:-[^\W\d_]+)*", form, text)
+        if name in CLIPPED and self.chance(0.5):
+            end, clipped = CLIPPED[name]
+            text = re.sub(rf"(?<={LETTER}{{2}}){end}\b", clipped, text)
         return text
 
     def hit(self, text: str, name: str) -> str:
