@@ -4,7 +4,7 @@ import { type BotOptions, openBot } from '../bot/main.ts';
 import { BotMetrics } from '../bot/metrics.ts';
 import { Models } from '../bot/models.ts';
 import type { Config } from '../config.ts';
-import { KinoraError } from '../errors.ts';
+import { errorCatalogue, KinoraError } from '../errors.ts';
 import { createLogger, type Logger } from '../log.ts';
 import { startMetricsServer } from '../metrics/server.ts';
 import { Keys } from '../queue/keys.ts';
@@ -52,9 +52,10 @@ async function start(
 ): Promise<() => Promise<void>> {
   await prepareDataFolder(config);
   await assertUsable(address, log);
-  const { lease, shards } = leasesOf(config, address, log);
+  const leases = leasesOf(config, address, log);
+  const { lease, shards } = leases;
   const { metricsPorts } = config;
-  const platforms = await platformsOf(config, address, { lease, shards }, log);
+  const platforms = await platformsOf(config, address, leases, log);
   const served = () => platforms.flatMap(({ servedShards = [] }) => servedShards);
   const observed = shards && { count: shards.count, served };
   const metrics = metricsPorts && new BotMetrics(metricsProbe(address), () => lease.leads, observed);
@@ -87,9 +88,7 @@ async function start(
     log,
     ...(metrics ? { metrics } : {}),
   };
-  const leave = async (): Promise<void> => {
-    await Promise.all([lease.leave(), shards?.leave()]);
-  };
+  const leave = async (): Promise<void> => await leaveAll(leases);
   try {
     // Where bots share Discord, one that stands by serves its shards.
     const [hasBegun, opened] = await Promise.all([leads(lease, config, ending), shards && openBot(options)]);
@@ -116,9 +115,17 @@ function leasesOf({ discord }: Config, address: RedisAddress, log: Logger): Leas
   // A look or a renewal that fails says so itself.
   const connection = (): Redis => connectRedis(address, 'fail-fast', () => {});
   const lease = new Lease(connection(), new Keys(), log, count);
-  if (count === undefined) return { lease, shards: undefined };
+  if (count === undefined) return { lease, shards: undefined, onRefused: undefined };
   const options = { count, botId: lease.id, isAlone: () => !lease.isFollowed };
-  return { lease, shards: new ShardLeases(connection(), new Keys(), log, options, end) };
+  const shards = new ShardLeases(connection(), new Keys(), log, options, end);
+  // As a start that is refused: another one would only repeat it.
+  const { exitCode } = errorCatalogue.INVALID_CONFIG;
+  const onRefused = () => void leaveAll({ lease, shards }).finally(() => process.exit(exitCode));
+  return { lease, shards, onRefused };
+}
+
+async function leaveAll({ lease, shards }: Pick<Leases, 'lease' | 'shards'>): Promise<void> {
+  await Promise.all([lease.leave(), shards?.leave()]);
 }
 
 /** Anything gentler would let what is under way go on beside what the next one does. */

@@ -36,13 +36,15 @@ export interface Leases {
   readonly lease: Lease;
   /** Where several bots share Discord. */
   readonly shards: ShardLeases | undefined;
+  /** With shards: called when Discord refuses this bot, and may take another. */
+  readonly onRefused: (() => void) | undefined;
 }
 
 /** Loads the libraries of these chats only. */
 export async function platformsOf(
   config: Config,
   redis: RedisAddress,
-  { lease, shards }: Leases,
+  { lease, shards, onRefused }: Leases,
   log: Logger,
 ): Promise<ChatPlatform[]> {
   const { dataDir: dataFolder, ffmpegPath, discord, telegram, web, proxies } = config;
@@ -60,7 +62,7 @@ export async function platformsOf(
   if (discord) {
     const { DiscordPlatform } = await import('../bot/discord/adapter.ts');
     const mayAct = async (): Promise<boolean> => await (shards ?? lease).mayAct();
-    platforms.push(new DiscordPlatform({ ...discord, ...common, shards, mayAct }));
+    platforms.push(new DiscordPlatform({ ...discord, ...common, shards, onRefused, mayAct }));
   }
   if (telegram) {
     const { TelegramPlatform } = await import('../bot/telegram/adapter.ts');

@@ -50,9 +50,9 @@ async function begin({ onTestFinished }: TestContext) {
     return channel;
   };
   const connection = redis.connect();
-  const start = (name: string): Bot => {
+  const start = (name: string, token = server.token): Bot => {
     const machine = { dataFolder: join(folder, name), folder, ffmpegPath, address: redis.address, shards };
-    const bot = Bot.of({ platform: 'discord', token: server.token, server: server.cdn, ...machine });
+    const bot = Bot.of({ platform: 'discord', token, server: server.cdn, ...machine });
     bots.push(bot);
     return bot;
   };
@@ -77,7 +77,16 @@ it.concurrent('two bots answer each server once, though either of them dies', as
   const { stage, server, channelOf, start, shardsOf, untilServing } = await begin(test);
   const { ada } = stage;
   server.gateway.logins.length = 0;
+  // One that Discord refuses ends, and leaves its shards.
+  const wrong = start('wrong', `${'a'.repeat(24)}.${'b'.repeat(6)}.${'c'.repeat(38)}`);
+  await wrong.exited;
+  expect(wrong.exitCode).toBe(2);
+  expect(wrong.logged).toMatch(/KINORA_DISCORD_TOKEN/);
+  // Discord does not let anybody log in yet: the first bot leads all the same.
+  const silent = server.fail({ route: '/gateway/bot', status: 'held', times: 1_000 });
   const first = await start('first').until('ready');
+  expect(server.gateway.logins).toEqual([]);
+  silent.lift();
   await untilServing(first, shards);
   const second = await start('second').until('stands by');
   await untilServing(second, shards / 2);

@@ -59,6 +59,7 @@ async function leads(): Promise<boolean> {
   return hasBegun;
 }
 
+const leave = async () => await Promise.all([lease?.leave(), shards?.leave()]);
 const leading = leads();
 if (!shards) await leading;
 const mayAct = async () => (await lease?.mayAct()) ?? true;
@@ -84,6 +85,7 @@ const bot = await openBot({
           ...common,
           shards,
           mayAct: async () => (await (shards ?? lease)?.mayAct()) ?? true,
+          onRefused: () => void leave().finally(() => process.exit(2)),
           adminUserIds: [],
           adminRoleIds: [],
           clientOptions: {
@@ -104,7 +106,7 @@ const bot = await openBot({
 process.on('SIGTERM', async () => {
   ending.abort();
   await bot.stop();
-  await Promise.all([lease?.leave(), shards?.leave()]);
+  await leave();
   process.exit(0);
 });
 if (shards) say('serves');

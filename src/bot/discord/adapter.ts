@@ -27,7 +27,7 @@ import { codeOf, DiscordApi, guarded, restTimeoutMs } from './api.ts';
 import { DiscordButtons } from './buttons.ts';
 import { DiscordCommands } from './commands.ts';
 import { DiscordDelivery } from './delivery.ts';
-import { Gateway, type Shard } from './gateway.ts';
+import { Gateway, type Shard, TooFewShards } from './gateway.ts';
 import { loginPace } from './login-pace.ts';
 import { type Admins, userIdOf } from './people.ts';
 import { BotPermissions } from './permissions.ts';
@@ -50,6 +50,8 @@ export interface DiscordOptions {
   readonly ffmpegPath?: string | undefined;
   /** Where several bots share Discord; absent where the one that leads serves all of it. */
   readonly shards?: ShardLeases | undefined;
+  /** Called when Discord refuses this bot, and may take another that shares it: the shards have to go to that one. */
+  readonly onRefused?: (() => void) | undefined;
   /** Lease.mayAct, or that of the shards: asked before every call to Discord, where several bots may run. */
   readonly mayAct?: () => Promise<boolean>;
   readonly log: Logger;
@@ -132,6 +134,7 @@ export class DiscordPlatform implements ChatPlatform {
       onReady: () => {
         if (!shard) this.#registerNow();
       },
+      ...(shard ? { onGivenUp: (error) => this.#refused(error) } : {}),
       log,
     });
     this.#gateways.set(shard?.id ?? 0, gateway);
@@ -140,15 +143,16 @@ export class DiscordPlatform implements ChatPlatform {
 
   /** Serves the shards that this bot has, where there are some. */
   async serve(services: Services): Promise<void> {
-    const { shards, log } = this.#options;
+    const { shards } = this.#options;
     if (!shards) return;
     await this.#prepare(services);
-    let first: Promise<void> | undefined;
     await shards.start({
       begin: (id) => {
-        const starting = this.#open(services, { id, count: shards.count }).start();
-        first ??= starting;
-        starting.catch((error: unknown) => log.error({ shard: id }, String(error)));
+        const gateway = this.#open(services, { id, count: shards.count });
+        gateway.start().catch((error: unknown) => {
+          this.#log.error({ shard: id }, String(error));
+          this.#refused(error);
+        });
       },
       end: async (id) => {
         const gateway = this.#gateways.get(id);
@@ -156,8 +160,11 @@ export class DiscordPlatform implements ChatPlatform {
         await gateway?.stop();
       },
     });
-    // What Discord refuses to one it refuses to all: a bot with wrong settings does not start.
-    await first;
+  }
+
+  /** With too few shards each bot that takes the refused one would end, too, until none is left. */
+  #refused(error: unknown): void {
+    if (!(error instanceof TooFewShards)) this.#options.onRefused?.();
   }
 
   async start(services: Services): Promise<void> {

@@ -41,6 +41,8 @@ export interface GatewayOptions {
   readonly silentAfterMs: number;
   readonly onInteraction: (interaction: Interaction) => void;
   readonly onReady: (client: Client<true>) => void;
+  /** Called when no login helps any more, after start(). */
+  readonly onGivenUp?: (error: unknown) => void;
   readonly log: Logger;
 }
 
@@ -67,8 +69,16 @@ const refusals: Readonly<Record<number, string>> = {
   [GatewayCloseCodes.DisallowedIntents]:
     'Discord does not allow the bot the intents that it asks for: switch them on under "Bot" in its Developer Portal.',
 };
-const tooFewShards =
-  'The bot is in too many servers for so few shards: raise KINORA_DISCORD_SHARDS to the same number on all bots.';
+
+/** Discord would refuse the shard to the other bots, too. */
+export class TooFewShards extends KinoraError {
+  constructor() {
+    const sentence =
+      'The bot is in too many servers for so few shards: raise KINORA_DISCORD_SHARDS to the same number on all bots.';
+    super('INVALID_CONFIG', sentence);
+  }
+}
+
 /** The number of shards has changed: a new login asks for it, unless it is set. */
 const isOfShards = (code: number): boolean =>
   code === GatewayCloseCodes.InvalidShard || code === GatewayCloseCodes.ShardingRequired;
@@ -166,11 +176,13 @@ export class Gateway {
     client.destroy().catch(() => {}); // it is given up either way
     if (isOfShards(code) && !this.#options.shard) return void this.#loginLater();
     this.#client = null;
-    this.#giveUp(new KinoraError('INVALID_CONFIG', this.#refusalOf(code) ?? `Discord closes with ${code}.`));
+    this.#giveUp(this.#refusalOf(code) ?? new KinoraError('INVALID_CONFIG', `Discord closes with ${code}.`));
   }
 
-  #refusalOf(code: number): string | undefined {
-    return this.#options.shard && isOfShards(code) ? tooFewShards : refusals[code];
+  #refusalOf(code: number): KinoraError | undefined {
+    if (this.#options.shard && isOfShards(code)) return new TooFewShards();
+    const sentence = refusals[code];
+    return sentence === undefined ? undefined : new KinoraError('INVALID_CONFIG', sentence);
   }
 
   #giveUp(error: unknown): void {
@@ -179,6 +191,7 @@ export class Gateway {
       { err: codeOf(error) },
       `${sentence} Discord stays off until Kinora is started again.`,
     );
+    this.#options.onGivenUp?.(error);
   }
 
   /** @returns false when Discord could not be reached */
@@ -206,8 +219,10 @@ export class Gateway {
       const isUnknown =
         (error instanceof DiscordjsError && error.code === 'TokenInvalid') ||
         (error instanceof DiscordAPIError && error.status === 401);
-      const refusal = isUnknown ? unknownToken : this.#refusalOf(closeCode);
-      if (refusal !== undefined) throw new KinoraError('INVALID_CONFIG', refusal);
+      const refusal = isUnknown
+        ? new KinoraError('INVALID_CONFIG', unknownToken)
+        : this.#refusalOf(closeCode);
+      if (refusal) throw refusal;
       this.#options.log.warn({ err: codeOf(error) }, 'Discord cannot be reached; will try again');
       return false;
     }

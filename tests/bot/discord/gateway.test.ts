@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GatewayCloseCodes as Close } from 'discord.js';
 import { afterEach, describe, expect, it } from 'vitest';
-import { Gateway, type Shard } from '../../../src/bot/discord/gateway.ts';
+import { Gateway, type Shard, TooFewShards } from '../../../src/bot/discord/gateway.ts';
 import { isKinoraError } from '../../../src/errors.ts';
 import { createLogger } from '../../../src/log.ts';
 import type { FakeGuild } from '../../fakes/discord/guild.ts';
@@ -19,8 +19,10 @@ async function connection({ shard, ...options }: FakeDiscordOptions & { readonly
   ends.push(() => server.stop());
   const logged: string[] = [];
   const heard: (string | null)[] = [];
+  const givenUp: unknown[] = [];
   const gateway = new Gateway({
     shard,
+    onGivenUp: (error) => givenUp.push(error),
     token: server.token,
     clientOptions: server.clientOptions,
     silentAfterMs: 60_000,
@@ -29,7 +31,7 @@ async function connection({ shard, ...options }: FakeDiscordOptions & { readonly
     log: createLogger('test', 'warn', { write: (line) => logged.push(line) }),
   });
   ends.push(() => gateway.stop());
-  return { server, gateway, logged, heard };
+  return { server, gateway, logged, heard, givenUp };
 }
 
 async function registers(server: FakeDiscord): Promise<void> {
@@ -94,7 +96,9 @@ describe('a bot in many servers', () => {
     async (code) => {
       const { server, gateway } = await connection({ shard: { id: 0, count: 2 } });
       server.gateway.refuse(code);
-      await expect(gateway.start()).rejects.toThrow(/raise KINORA_DISCORD_SHARDS/);
+      const refusal = gateway.start();
+      await expect(refusal).rejects.toThrow(/raise KINORA_DISCORD_SHARDS/);
+      await expect(refusal).rejects.toThrow(TooFewShards);
     },
   );
 
@@ -140,11 +144,13 @@ describe('a login that can never succeed', () => {
   });
 
   it.each(refusals)('ends a connection that was good with a sentence (%s)', async (code, sentence) => {
-    const { server, gateway, logged } = await connection();
+    const { server, gateway, logged, givenUp } = await connection();
     await gateway.start();
     server.gateway.refuse(code);
     server.gateway.closeAll(code);
-    await server.until(() => logged.some((line) => sentence.test(line)));
+    await server.until(() => givenUp.length > 0);
+    expect(String(givenUp)).toMatch(sentence);
+    expect(logged.join()).toMatch(sentence);
     expect(logged.join()).toMatch(/Discord stays off/);
     expect(logged.join()).not.toMatch(/try again/);
     expect(gateway.client).toBe(null);
