@@ -19,8 +19,10 @@ const answerWithinMs = 2_000;
 const tellEveryMs = 60_000;
 /** How often a bot asks its clock whether it still holds its shards. */
 const checkEveryMs = 200;
+/** Of life until a newcomer is given shards: one that fails soon after each of its starts would cost all others their logins. */
+const usualProbationMs = 30_000;
 
-const replySchema = z.tuple([z.int(), z.int(), z.array(z.string())]);
+const replySchema = z.tuple([z.array(z.string()), z.int(), z.array(z.string())]);
 
 export interface ShardOptions {
   /** Into how many shards all bots divide Discord. */
@@ -29,6 +31,7 @@ export interface ShardOptions {
   readonly botId: string;
   /** Whether no other bot has been heard of for long: then this one goes on without Redis. */
   readonly isAlone: () => boolean;
+  readonly probationMs?: number;
 }
 
 /** Who serves the shards that this bot holds. */
@@ -67,8 +70,8 @@ export class ShardLeases {
   #server: ShardServer | undefined;
   #isOver = false;
   #isLeaving = false;
-  /** Living bots that share the shards, as of the last answer. */
-  #sharers = 1;
+  /** Other living bots that share the shards, as of the last answer: id → since when each was heard of in every one. */
+  #sharers: ReadonlyMap<string, number> = new Map();
   #heldUntil = Number.NEGATIVE_INFINITY;
   /** Attempts in a row that failed, of those begun after the leases were over. */
   #failures = 0;
@@ -104,7 +107,7 @@ export class ShardLeases {
     return [...this.#held].filter((shard) => !this.#ending.has(shard));
   }
 
-  /** Takes its share as it becomes free, and gives up what is more than that. */
+  /** Takes its share as it becomes free, and gives up what is more than that once the others have lived for a while. */
   async start(server: ShardServer): Promise<void> {
     this.#server = server;
     await this.#beat();
@@ -157,11 +160,14 @@ export class ShardLeases {
       this.#heldUntil = Math.max(this.#heldUntil, sentAt + this.#times.lastsMs - this.#times.marginMs);
       this.#failures = 0;
       this.#steadySince = Math.min(this.#steadySince, sentAt);
-      this.#sharers = Math.max(1, sharers);
+      const others = sharers.filter((id) => id !== this.#options.botId);
+      this.#sharers = new Map(others.map((id) => [id, this.#sharers.get(id) ?? sentAt]));
       for (const [shard, lease] of leases.entries()) this.#note(shard, lease);
       if (strangers > 0) this.#tell({ strangers }, 'another bot has another KINORA_DISCORD_SHARDS, or none');
       if (this.#isLeaving) return;
-      for (const shard of this.held.slice(this.#fairShare)) void this.#end(shard);
+      const { probationMs = usualProbationMs } = this.#options;
+      const proven = [...this.#sharers.values()].filter((since) => sentAt - since >= probationMs);
+      for (const shard of this.held.slice(this.#shareBeside(proven.length))) void this.#end(shard);
     } catch (error) {
       this.#steadySince = Number.POSITIVE_INFINITY;
       if (sentAt > this.#heldUntil) this.#failures++;
@@ -185,8 +191,8 @@ export class ShardLeases {
     } else if (isHeld) this.#lose(`another bot serves shard ${shard} of Discord now`);
   }
 
-  get #fairShare(): number {
-    return Math.ceil(this.count / this.#sharers);
+  #shareBeside(others: number): number {
+    return Math.ceil(this.count / (others + 1));
   }
 
   async #end(shard: number): Promise<void> {
@@ -198,7 +204,7 @@ export class ShardLeases {
 
   /** Shards that may be taken now, as many as are missing, each with what its lease has to be. */
   async #takeable(): Promise<[shard: number, lease: string][]> {
-    const missing = this.#isLeaving ? 0 : this.#fairShare - this.held.length;
+    const missing = this.#isLeaving ? 0 : this.#shareBeside(this.#sharers.size) - this.held.length;
     let asked: Promise<BotEntry[]> | undefined;
     const others = async (): Promise<BotEntry[]> => {
       asked ??= botEntries(this.#redis, this.#keys);

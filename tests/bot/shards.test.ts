@@ -187,9 +187,28 @@ it.concurrent('kinora bot: metrics do not call a shard served that nobody is con
     };
     return { bot, metrics, held };
   };
+  // Newcomers get nothing for long: this one has a half, and leaves it to the second.
+  const begin = async (shard: number): Promise<NodeJS.Timeout> => {
+    let beats = 0;
+    const beat = async (): Promise<void> => {
+      const bot = { beatAt: Date.now(), pid: 1, host: 'elsewhere', shards: 2 };
+      const lease = `other ${++beats}`;
+      await connection
+        .multi()
+        .hset(keys.bots, 'other', JSON.stringify(bot))
+        .hset(keys.shards, String(shard), lease)
+        .exec();
+    };
+    await beat();
+    return setInterval(() => void beat().catch(() => {}), 500); // the test may be over
+  };
+  const other = await begin(1);
   const first = await start('first', { KINORA_DISCORD_SHARDS: '2' });
-  await eventually('all shards', async () => (await first.held()) === '0,1', patienceMs);
+  await eventually('a half', async () => (await first.held()) === '0', patienceMs);
   const second = await start('second', { KINORA_DISCORD_SHARDS: '2' });
+  await eventually('three bots', async () => (await botEntries(connection, keys)).length === 3, patienceMs);
+  clearInterval(other);
+  await connection.multi().hdel(keys.bots, 'other').hset(keys.shards, '1', 'free').exec();
   await eventually('a half', async () => (await second.held()) === '1', patienceMs);
   expect(await first.held()).toBe('0');
   expect(await second.metrics()).toMatch(/^kinora_bot_leading 0$/m);
@@ -201,13 +220,8 @@ it.concurrent('kinora bot: metrics do not call a shard served that nobody is con
   second.bot.signal('SIGTERM');
   await second.bot.exited;
   // One that would serve all of Discord beside a bot that serves a shard does not start.
-  const beats = setInterval(() => {
-    const beat = { beatAt: Date.now(), pid: 1, host: 'elsewhere', shards: 2 };
-    connection.hset(keys.bots, 'other', JSON.stringify(beat)).catch(() => {}); // the test is over
-  }, 500);
-  onTestFinished(() => clearInterval(beats));
-  await connection.hset(keys.shards, '0', 'other 1');
-  await connection.persist(keys.shards);
+  const last = await begin(0);
+  onTestFinished(() => clearInterval(last));
   const third = await start('third', {});
   await third.bot.exited;
   expect(third.bot.exitCode).toBe(2);

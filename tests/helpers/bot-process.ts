@@ -48,7 +48,7 @@ const shards =
         connection(),
         new Keys(),
         log,
-        { count, botId: lease.id, isAlone: () => !lease.isFollowed },
+        { count, probationMs: 500, botId: lease.id, isAlone: () => !lease.isFollowed },
         end,
       )
     : undefined;

@@ -35,8 +35,11 @@ class World {
     return world;
   }
 
-  async bot(name: string, { count = 4, connection = this.redis.failFast() } = {}): Promise<Bot> {
-    const bot = new Bot(this, name, connection, count);
+  async bot(
+    name: string,
+    { count = 4, probationMs = 500, connection = this.redis.failFast() } = {},
+  ): Promise<Bot> {
+    const bot = new Bot(this, name, connection, { count, probationMs });
     this.bots.push(bot);
     await bot.start();
     return bot;
@@ -70,12 +73,18 @@ class Bot {
   readonly #stopping = new AbortController();
   #leading: Promise<unknown> = Promise.resolve();
 
-  constructor(world: World, name: string, connection: Redis, count: number) {
+  constructor(
+    world: World,
+    name: string,
+    connection: Redis,
+    { count, probationMs }: Readonly<Record<'count' | 'probationMs', number>>,
+  ) {
     this.#world = world;
     this.#name = name;
     this.#connection = connection;
     this.#lease = new Lease(connection, keys, log, count, times);
-    const options = { count, botId: this.#lease.id, isAlone: () => !this.#lease.isFollowed };
+    const isAlone = (): boolean => !this.#lease.isFollowed;
+    const options = { count, probationMs, botId: this.#lease.id, isAlone };
     this.leases = new ShardLeases(connection, keys, log, options, () => this.#lose(), times);
   }
 
@@ -127,6 +136,23 @@ describe.concurrent('the shards of Discord', () => {
     expect(performance.now() - endedAt).toBeLessThan(times.lastsMs);
     expect(await first.leases.mayAct()).toBe(false);
     expect(world.faults).toEqual([]);
+  });
+
+  it('stay where they are beside bots that end soon after each start', async (test) => {
+    const world = await World.start(test);
+    await world.bot('A', { probationMs: 3_000 });
+    const redis = world.redis.connect();
+    for (let start = 0; start < 12; start++) {
+      const beat = { beatAt: Date.now(), pid: 1, host: 'elsewhere', shards: 4 };
+      // The one before counts as living when the next one comes, as where it is started again within seconds.
+      await redis
+        .multi()
+        .hset(keys.bots, String(start), JSON.stringify(beat))
+        .hdel(keys.bots, String(start - 2))
+        .exec();
+      await sleep(2 * times.renewEveryMs);
+      expect(world.shardsOf('A')).toEqual(all);
+    }
   });
 
   it('of a bot that is cut off are served by the others, after it has stopped', async (test) => {

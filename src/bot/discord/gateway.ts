@@ -46,7 +46,10 @@ export interface GatewayOptions {
   readonly log: Logger;
 }
 
-/** Discord allows 1000 logins a day and then takes the token away; at the longest wait it is 144. */
+/**
+ * Discord allows 1000 logins a day and then takes the token away; at the longest wait it is 144 for each client. Where bots
+ * share the shards, each shard has a client of its own: then discord.js stops in time, since it asks how many are left.
+ */
 const loginAgainMs = { first: 1_000, longest: 600_000 } as const;
 const looksPerSilence = 20;
 const endWithinMs = 5_000;

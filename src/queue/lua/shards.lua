@@ -3,18 +3,19 @@
 -- or not at all: two would serve one server.
 -- ARGV: bot id, number of shards, ms that a lease lasts, JSON of what is done: lists of shards under "hold" and "free", and
 --   under "take" pairs of a shard and what its lease has to be
--- Returns how many living bots divide Discord so, how many do not, and a list of leases by shard: "" where there is none,
+-- Returns the ids of the living bots that divide Discord so, how many do not, and a list of leases by shard: "" where there is none,
 --   "free" where its bot gave it up, else id and number
 local id, count, lasts, wish = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), cjson.decode(ARGV[4])
 local aliveFor = 10000
 local now = redisTime()
 
-local alike, unlike = 0, 0
-for _, bot in ipairs(redis.call('HVALS', keys.bots)) do
-  local beatAt = tonumber(string.match(bot, '"beatAt":(%d+)')) or 0
-  local divided = tonumber(string.match(bot, '"shards":(%d+)'))
+local alike, unlike = {}, 0
+local bots = redis.call('HGETALL', keys.bots)
+for at = 1, #bots, 2 do
+  local beatAt = tonumber(string.match(bots[at + 1], '"beatAt":(%d+)')) or 0
+  local divided = tonumber(string.match(bots[at + 1], '"shards":(%d+)'))
   if math.abs(now - beatAt) >= aliveFor then -- it died, and counts for nothing
-  elseif divided == count then alike = alike + 1
+  elseif divided == count then alike[#alike + 1] = bots[at]
   else unlike = unlike + 1 end
 end
 
