@@ -109,11 +109,12 @@ export class ShardLeases {
 
   /** Takes its share as it becomes free, and gives up what is more than that once the others have lived for a while. */
   async start(server: ShardServer): Promise<void> {
+    if (this.#isOver) return; // its process was asked to end meanwhile
     this.#server = server;
-    await this.#beat();
     const beat = setInterval(() => void this.#beat(), this.#times.renewEveryMs);
     const check = setInterval(() => this.#isHeld(), checkEveryMs);
     this.#timers = [beat, check];
+    await this.#beat();
   }
 
   /**
@@ -138,7 +139,8 @@ export class ShardLeases {
   /** Called when nothing is done any more. */
   async leave(): Promise<void> {
     this.#stop();
-    for (const shard of this.#held) this.#ended.add(shard);
+    // Also those of which it has not heard yet that they are its own.
+    for (let shard = 0; shard < this.count; shard++) this.#ended.add(shard);
     await this.#ask([]).catch(() => {}); // they run out by themselves
   }
 
@@ -154,6 +156,7 @@ export class ShardLeases {
     let sentAt = steadyNow();
     try {
       const take = await this.#takeable();
+      if (this.#isOver) return;
       sentAt = steadyNow();
       const [sharers, strangers, leases] = await this.#ask(take);
       if (this.#isOver) return;

@@ -5,6 +5,7 @@ import { botEntries } from '../../src/queue/bot-registry.ts';
 import { Keys } from '../../src/queue/keys.ts';
 import { Lease } from '../../src/queue/lease.ts';
 import { connectRedis, type Redis } from '../../src/queue/redis.ts';
+import { runScript } from '../../src/queue/scripts.ts';
 import { ShardLeases } from '../../src/queue/shard-leases.ts';
 import { FaultyProxy } from '../helpers/proxy.ts';
 import { eventually, log } from '../helpers/queue-harness.ts';
@@ -35,13 +36,15 @@ class World {
     return world;
   }
 
-  async bot(
-    name: string,
-    { count = 4, probationMs = 500, connection = this.redis.failFast() } = {},
-  ): Promise<Bot> {
+  async bot(name: string, options: Parameters<World['prepare']>[1] = {}): Promise<Bot> {
+    const bot = this.prepare(name, options);
+    await bot.start();
+    return bot;
+  }
+
+  prepare(name: string, { count = 4, probationMs = 500, connection = this.redis.failFast() } = {}): Bot {
     const bot = new Bot(this, name, connection, { count, probationMs });
     this.bots.push(bot);
-    await bot.start();
     return bot;
   }
 
@@ -121,6 +124,29 @@ class Bot {
 }
 
 describe.concurrent('the shards of Discord', () => {
+  it('are renewed with the first beat after an answer was lost, and all freed at the end', async (test) => {
+    const { redis } = await World.start(test);
+    const beat = async (wish: object) =>
+      await runScript(redis.connect(), 'shards', keys, {}, ['A', 2, times.lastsMs, JSON.stringify(wish)]);
+    const take = [[0, '']];
+    await beat({ hold: [], free: [], take });
+    expect(await beat({ hold: [], free: [], take })).toEqual([[], 0, ['A 2', '']]);
+    expect(await beat({ hold: [0], free: [], take: [] })).toEqual([[], 0, ['A 3', '']]);
+    expect(await beat({ hold: [], free: [0, 1], take: [] })).toEqual([[], 0, ['free', '']]);
+  });
+
+  it('are left in the middle of a beat, and not taken afterwards', async (test) => {
+    const world = await World.start(test);
+    const bot = world.prepare('A');
+    const starting = bot.leases.start({ begin: () => {}, end: async () => {} });
+    await bot.leases.leave();
+    await starting;
+    const leases = async () => Object.values(await world.redis.connect().hgetall(keys.shards));
+    expect((await leases()).filter((lease) => lease !== 'free')).toEqual([]);
+    await bot.leases.start({ begin: () => {}, end: async () => {} });
+    expect((await leases()).filter((lease) => lease !== 'free')).toEqual([]);
+  });
+
   it('are shared alike, and go over at once from a bot that ends', async (test) => {
     const world = await World.start(test);
     const first = await world.bot('A');

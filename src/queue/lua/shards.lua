@@ -23,12 +23,16 @@ local function leaseOf(shard) return redis.call('HGET', keys.shards, shard) or '
 local function isOwn(lease) return string.sub(lease, 1, #id + 1) == id .. ' ' end
 local function set(shard, lease) redis.call('HSET', keys.shards, shard, lease) end
 
-for _, shard in ipairs(wish.hold) do
-  local lease = leaseOf(shard)
-  if isOwn(lease) or lease == '' then set(shard, id .. ' ' .. ((tonumber(string.match(lease, '%d+$')) or 0) + 1)) end
-end
 for _, shard in ipairs(wish.free) do
   if isOwn(leaseOf(shard)) then set(shard, 'free') end
+end
+for _, shard in ipairs(wish.hold) do
+  if leaseOf(shard) == '' then set(shard, id .. ' 0') end
+end
+-- Those included that it took without hearing of it: from this beat on it counts with them.
+for shard = 0, count - 1 do
+  local lease = leaseOf(shard)
+  if isOwn(lease) then set(shard, id .. ' ' .. tonumber(string.match(lease, '%d+$')) + 1) end
 end
 if unlike == 0 then
   for _, pair in ipairs(wish.take) do
