@@ -39,8 +39,8 @@ export interface ChatPlatform {
   /** Begins what the bot that leads does. Resolves when people can send requests. */
   start(services: Services): Promise<void>;
   /**
-   * Resolves when another bot, which took the request of a job, has said all that it says of it; absent where the leader
-   * takes all.
+   * Resolves when the bot that took the request of a job, this one or another, has said all that it says of it; absent where
+   * the leader takes all.
    */
   settle?(jobId: string): Promise<void>;
   /** Posts the final answer of one of its jobs, by the platform's most repeatable call. */
