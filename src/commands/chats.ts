@@ -40,6 +40,12 @@ export interface Leases {
   readonly onRefused: (() => void) | undefined;
 }
 
+/** Where bots share Discord, one that leads or did so asks both. */
+export async function mayActInDiscord(lease: Lease, shards: ShardLeases | undefined): Promise<boolean> {
+  if (shards && !(await shards.mayAct())) return false;
+  return shards && !lease.hasBegun ? true : await lease.mayAct();
+}
+
 /** Loads the libraries of these chats only. */
 export async function platformsOf(
   config: Config,
@@ -61,7 +67,7 @@ export async function platformsOf(
   }
   if (discord) {
     const { DiscordPlatform } = await import('../bot/discord/adapter.ts');
-    const mayAct = async (): Promise<boolean> => await (shards ?? lease).mayAct();
+    const mayAct = async (): Promise<boolean> => await mayActInDiscord(lease, shards);
     platforms.push(new DiscordPlatform({ ...discord, ...common, shards, onRefused, mayAct }));
   }
   if (telegram) {

@@ -65,6 +65,11 @@ export class Lease {
     return this.#state === 'leading';
   }
 
+  /** Whether it leads, or did. */
+  get hasBegun(): boolean {
+    return this.#heldUntil > Number.NEGATIVE_INFINITY;
+  }
+
   /** Whether another bot leads next when this one ends. */
   get isFollowed(): boolean {
     return !this.#isAlone;

@@ -8,6 +8,7 @@ import { DiscordPlatform } from '../../src/bot/discord/adapter.ts';
 import { openBot } from '../../src/bot/main.ts';
 import { Models } from '../../src/bot/models.ts';
 import { TelegramPlatform } from '../../src/bot/telegram/adapter.ts';
+import { mayActInDiscord } from '../../src/commands/chats.ts';
 import { createLogger } from '../../src/log.ts';
 import { Keys } from '../../src/queue/keys.ts';
 import { Lease } from '../../src/queue/lease.ts';
@@ -84,7 +85,7 @@ const bot = await openBot({
       : new DiscordPlatform({
           ...common,
           shards,
-          mayAct: async () => (await (shards ?? lease)?.mayAct()) ?? true,
+          mayAct: async () => !lease || (await mayActInDiscord(lease, shards)),
           onRefused: () => void leave().finally(() => process.exit(2)),
           adminUserIds: [],
           adminRoleIds: [],

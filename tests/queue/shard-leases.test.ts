@@ -1,6 +1,7 @@
 /** Bots share the shards of Discord: each shard has one bot, however bots come and go, and never two at a time. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, type TestContext } from 'vitest';
+import { mayActInDiscord } from '../../src/commands/chats.ts';
 import { botEntries } from '../../src/queue/bot-registry.ts';
 import { Keys } from '../../src/queue/keys.ts';
 import { Lease } from '../../src/queue/lease.ts';
@@ -72,7 +73,7 @@ class Bot {
   readonly #world: World;
   readonly #name: string;
   readonly #connection: Redis;
-  readonly #lease: Lease;
+  readonly lease: Lease;
   readonly #stopping = new AbortController();
   #leading: Promise<unknown> = Promise.resolve();
 
@@ -85,15 +86,15 @@ class Bot {
     this.#world = world;
     this.#name = name;
     this.#connection = connection;
-    this.#lease = new Lease(connection, keys, log, count, times);
-    const isAlone = (): boolean => !this.#lease.isFollowed;
-    const options = { count, probationMs, botId: this.#lease.id, isAlone };
+    this.lease = new Lease(connection, keys, log, count, times);
+    const isAlone = (): boolean => !this.lease.isFollowed;
+    const options = { count, probationMs, botId: this.lease.id, isAlone };
     this.leases = new ShardLeases(connection, keys, log, options, () => this.#lose(), times);
   }
 
   async start(): Promise<void> {
     const nothing = async (): Promise<void> => {};
-    this.#leading = this.#lease.lead(this.#stopping.signal, nothing, () => {});
+    this.#leading = this.lease.lead(this.#stopping.signal, nothing, () => {});
     await this.leases.start({
       begin: (shard) => {
         const before = this.#world.serving.get(shard);
@@ -118,7 +119,7 @@ class Bot {
     await this.#leading;
     await this.leases.giveUp();
     await this.leases.leave();
-    await this.#lease.leave();
+    await this.lease.leave();
     this.#connection.disconnect();
   }
 }
@@ -179,6 +180,19 @@ describe.concurrent('the shards of Discord', () => {
       await sleep(2 * times.renewEveryMs);
       expect(world.shardsOf('A')).toEqual(all);
     }
+  });
+
+  it('are no leave to act to a bot that led and does not any more', async (test) => {
+    const world = await World.start(test);
+    const bot = await world.bot('A');
+    await eventually('a leader', () => bot.lease.leads);
+    expect(await mayActInDiscord(bot.lease, bot.leases)).toBe(true);
+    // One that stands by serves its shards.
+    const other = await world.bot('B');
+    expect(await mayActInDiscord(other.lease, other.leases)).toBe(true);
+    await bot.lease.leave();
+    expect(await bot.leases.mayAct()).toBe(true);
+    expect(await mayActInDiscord(bot.lease, bot.leases)).toBe(false);
   });
 
   it('of a bot that is cut off are served by the others, after it has stopped', async (test) => {
