@@ -65,9 +65,10 @@ async function start(
   const own = await Promise.all(config.models.map((name) => choosePack(config, name).catch(() => undefined)));
   const models = new Models(own.flatMap((pack) => (pack ? [pack.manifest] : [])));
   const storage = await openServedStorage(config, log);
-  let isServing = false;
-  // One that is asked to end while it starts is given a moment: nothing that asks the lease acts from here on.
-  ending.addEventListener('abort', () => void (isServing || lease.leave()));
+  const leave = async (): Promise<void> => await leaveAll(leases);
+  let isStarting = true;
+  // One that is asked to end while it starts is given a moment: nothing that asks its leases acts from here on.
+  ending.addEventListener('abort', () => void (isStarting && leave()));
   const options: BotOptions = {
     address,
     storage,
@@ -88,21 +89,26 @@ async function start(
     log,
     ...(metrics ? { metrics } : {}),
   };
-  const leave = async (): Promise<void> => await leaveAll(leases);
   try {
     // Where bots share Discord, one that stands by serves its shards.
-    const [hasBegun, opened] = await Promise.all([leads(lease, config, ending), shards && openBot(options)]);
-    if (hasBegun && config.discord && !shards) await assertUndivided(address);
+    const serveShards = async () => {
+      const bot = await openBot(options);
+      isStarting = false;
+      return bot;
+    };
+    const [hasBegun, opened] = await Promise.all([leads(lease, config, ending), shards && serveShards()]);
+    isStarting = true;
+    if (hasBegun && config.discord && !shards) await assertUndivided(address, log);
     const bot = opened ?? (hasBegun ? await openBot(options) : undefined);
     const stop = async (): Promise<void> => {
       await Promise.race([bot?.stop(), sleep(stopWithinMs)]).finally(leave);
     };
-    if (!hasBegun) {
+    if (!hasBegun || ending.aborted) {
       await stop();
       return async () => {};
     }
     await bot?.lead();
-    isServing = true;
+    isStarting = false;
     return stop;
   } catch (error) {
     await leave();
@@ -132,8 +138,8 @@ async function leaveAll({ lease, shards }: Pick<Leases, 'lease' | 'shards'>): Pr
 const end = (): void => process.exit(lostExitCode);
 
 /** @throws KinoraError INVALID_CONFIG where other bots share Discord, and this one would serve all of it */
-async function assertUndivided(address: RedisAddress): Promise<void> {
-  const redis = connectRedis(address, 'fail-fast', () => {});
+async function assertUndivided(address: RedisAddress, log: Logger): Promise<void> {
+  const redis = connectRedis(address, 'patient', (error) => log.warn({ err: error.message }, 'redis'));
   try {
     const served = [...(await servedShards(redis, new Keys())).values()].flat();
     if (served.length === 0) return;

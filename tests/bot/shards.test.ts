@@ -1,5 +1,7 @@
 /** Two bots share the shards of Discord: each server is answered by one, whichever leads, however the other one goes. */
+import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -187,6 +189,17 @@ it.concurrent('kinora bot: metrics do not call a shard served that nobody is con
     };
     return { bot, metrics, held };
   };
+  // One that is asked to end while it starts, as what it asks of Discord gets no answer, frees its shards.
+  const silent = createServer(() => {}).listen(0, '127.0.0.1');
+  onTestFinished(() => void silent.close());
+  await once(silent, 'listening');
+  const { port } = silent.address() as AddressInfo;
+  const hasty = await start('hasty', { KINORA_DISCORD_SHARDS: '2', HTTPS_PROXY: `http://127.0.0.1:${port}` });
+  const leases = async (): Promise<string[]> => Object.values(await connection.hgetall(keys.shards));
+  await eventually('leases', async () => (await leases()).length === 2, patienceMs);
+  hasty.bot.signal('SIGTERM');
+  await eventually('no lease', async () => (await leases()).join() === 'free,free', patienceMs);
+
   // Newcomers get nothing for long: this one has a half, and leaves it to the second.
   const begin = async (shard: number): Promise<NodeJS.Timeout> => {
     let beats = 0;
