@@ -25,7 +25,7 @@ export class BotMetrics implements Observed {
   readonly #shards: ObservedShards | undefined;
   readonly #leading = this.registry.gauge(
     'kinora_bot_leading',
-    '1 for the bot that leads, 0 for one that stands by; the others below are those of the leader.',
+    '1 for the bot that leads, 0 for one that stands by: only the first tells of deliveries, repair and upkeep.',
   );
   readonly #shard = this.registry.gauge(
     'kinora_discord_shard',
