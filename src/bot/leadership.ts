@@ -66,8 +66,8 @@ export class Leadership {
     this.#upkeep = new Periodic(
       async () => {
         await admin.mode.enforce();
-        await finishForgetting(forget);
         await client.withdrawLeft();
+        await finishForgetting(forget);
       },
       upkeepEveryMs,
       (error) => log.warn({ err: String(error) }, 'upkeep failed; it is tried again'),
