@@ -112,7 +112,8 @@ try {
       ],
       ...['-H', `Authorization: Bearer ${key}`, '-H', `Origin: ${address}`],
       ...['--exclude-name', 'DELETE /v1/account', '--exclude-path-regex', '/(events|log)$'],
-      ...['--phases', 'coverage,fuzzing', '--no-color'],
+      // Seconds: beside other tests an answer may take longer than the usual ten.
+      ...['--request-timeout', '60', '--phases', 'coverage,fuzzing', '--no-color'],
     ],
     clients,
   );
