@@ -7,25 +7,28 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
-import { withDeadline } from '../deadline.ts';
 import type { Logger } from '../log.ts';
 import { type BotBeat, type BotEntry, botEntries } from './bot-registry.ts';
 import type { Keys } from './keys.ts';
 import type { Redis } from './redis.ts';
 import { runScript } from './scripts.ts';
 import { writeJson } from './stored-json.ts';
-import { idOf, type LeaseTimes, steadyNow, usualTimes, WatchedLease } from './watched-lease.ts';
+import {
+  answered,
+  checkEveryMs,
+  idOf,
+  type LeaseTimes,
+  steadyNow,
+  tellEveryMs,
+  usualTimes,
+  WatchedLease,
+} from './watched-lease.ts';
 import { diedHere, processSpace } from './worker-registry.ts';
 
-/** A look that is not answered by then failed: Redis is away. */
-export const answerWithinMs = 2_000;
-/** How often it is said that Redis does not take what a bot that leads, or would lead, has to write. */
-const tellEveryMs = 60_000;
 /** Redis answers, but takes no writes: full, without a disk, or without a replica. In older ones the code comes later. */
 const takesNoWrites = /\b(OOM|MISCONF|NOREPLICAS) /;
-/** How often the leader asks its clock whether it still leads. */
-const checkEveryMs = 200;
 const replySchema = z.tuple([z.string(), z.int()]);
+
 export class Lease {
   readonly #redis: Redis;
   readonly #keys: Keys;
@@ -222,10 +225,7 @@ export class Lease {
     const beat: Omit<BotBeat, 'beatAt'> = { pid: process.pid, host: processSpace(), ...shards };
     const args = [this.id, writeJson(beat), this.#times.lastsMs, act, expected];
     const reply = runScript(this.#redis, 'lead', this.#keys, {}, args);
-    const late = (): never => {
-      throw new Error('Redis does not answer');
-    };
-    const [lease, others] = replySchema.parse(await withDeadline(answerWithinMs, reply, late));
+    const [lease, others] = replySchema.parse(await answered(reply));
     return { lease, others };
   }
 }

@@ -4,21 +4,25 @@
  * docs/decisions/0018-shards-by-leases.md says why.
  */
 import { z } from 'zod';
-import { withDeadline } from '../deadline.ts';
 import type { Logger } from '../log.ts';
 import { type BotEntry, botEntries } from './bot-registry.ts';
 import type { Keys } from './keys.ts';
 import type { Redis } from './redis.ts';
 import { runScript } from './scripts.ts';
 import { writeJson } from './stored-json.ts';
-import { free, idOf, type LeaseTimes, steadyNow, usualTimes, WatchedLease } from './watched-lease.ts';
+import {
+  answered,
+  checkEveryMs,
+  free,
+  idOf,
+  type LeaseTimes,
+  steadyNow,
+  tellEveryMs,
+  usualTimes,
+  WatchedLease,
+} from './watched-lease.ts';
 import { diedHere } from './worker-registry.ts';
 
-/** A beat that is not answered by then failed: Redis is away. */
-const answerWithinMs = 2_000;
-const tellEveryMs = 60_000;
-/** How often a bot asks its clock whether it still holds its shards. */
-const checkEveryMs = 200;
 /** Of life until a newcomer is given shards: one that fails soon after each of its starts would cost all others their logins. */
 const usualProbationMs = 30_000;
 
@@ -255,9 +259,6 @@ export class ShardLeases {
     const wish = writeJson({ hold, free: [...this.#ended], take });
     const args = [this.#options.botId, this.count, this.#times.lastsMs, wish];
     const reply = runScript(this.#redis, 'shards', this.#keys, {}, args);
-    const late = (): never => {
-      throw new Error('Redis does not answer');
-    };
-    return replySchema.parse(await withDeadline(answerWithinMs, reply, late));
+    return replySchema.parse(await answered(reply));
   }
 }

@@ -1,5 +1,6 @@
 /** A lease that another bot may hold, as a watcher sees it: by the watcher's own clock, whatever the time is elsewhere. */
 import { uptime } from 'node:os';
+import { withDeadline } from '../deadline.ts';
 import type { BotEntry } from './bot-registry.ts';
 import { diedHere } from './worker-registry.ts';
 
@@ -19,6 +20,21 @@ export const usualTimes: LeaseTimes = {
   renewEveryMs: 1_000,
   lookEveryMs: 500,
 };
+
+/** A look or a renewal that is not answered by then failed: Redis is away. */
+export const answerWithinMs = 2_000;
+/** How often it is said that Redis does not take what the holder of a lease, or one that would hold it, has to write. */
+export const tellEveryMs = 60_000;
+/** How often the holder of a lease asks its clock whether it still holds it. */
+export const checkEveryMs = 200;
+
+/** @throws Error when Redis does not answer in time */
+export async function answered(reply: Promise<unknown>): Promise<unknown> {
+  const late = (): never => {
+    throw new Error('Redis does not answer');
+  };
+  return await withDeadline(answerWithinMs, reply, late);
+}
 
 /** A dead bot's lease is taken after looks over so long, without a failed one: the first may come from a lagging replica. */
 const steadyMs = 1_500;

@@ -12,9 +12,9 @@ import { z } from 'zod';
 import { withDeadline } from '../../deadline.ts';
 import type { Logger } from '../../log.ts';
 import type { Keys } from '../../queue/keys.ts';
-import { answerWithinMs } from '../../queue/lease.ts';
 import { type Redis, replies } from '../../queue/redis.ts';
 import { isNewerJson, readJson, writeJson } from '../../queue/stored-json.ts';
+import { answerWithinMs } from '../../queue/watched-lease.ts';
 import { retry } from '../../retry.ts';
 import { CallError, errorCode, whereOf } from './api.ts';
 
