@@ -137,34 +137,40 @@ async function leaveAll({ lease, shards }: Pick<Leases, 'lease' | 'shards'>): Pr
 /** Anything gentler would let what is under way go on beside what the next one does. */
 const end = (): void => process.exit(lostExitCode);
 
-/** @throws KinoraError INVALID_CONFIG where other bots share Discord, and this one would serve all of it */
-async function assertUndivided(address: RedisAddress, log: Logger): Promise<void> {
+/** Asks over a connection of its own, which waits for Redis. */
+async function patiently<T>(
+  address: RedisAddress,
+  log: Logger,
+  ask: (redis: Redis) => Promise<T>,
+): Promise<T> {
   const redis = connectRedis(address, 'patient', (error) => log.warn({ err: error.message }, 'redis'));
   try {
-    const served = [...(await servedShards(redis, new Keys())).values()].flat();
-    if (served.length === 0) return;
-    throw new KinoraError(
-      'INVALID_CONFIG',
-      'Other bots share the shards of Discord: set KINORA_DISCORD_SHARDS to the same number here, or end them.',
-    );
+    return await ask(redis);
   } finally {
     redis.disconnect();
   }
 }
 
+/** @throws KinoraError INVALID_CONFIG where other bots share Discord, and this one would serve all of it */
+async function assertUndivided(address: RedisAddress, log: Logger): Promise<void> {
+  const served = await patiently(address, log, async (redis) => await servedShards(redis, new Keys()));
+  if ([...served.values()].flat().length === 0) return;
+  throw new KinoraError(
+    'INVALID_CONFIG',
+    'Other bots share the shards of Discord: set KINORA_DISCORD_SHARDS to the same number here, or end them.',
+  );
+}
+
 /**
- * Waits for Redis. A bot that stands by refuses at its start what one that leads would refuse; openBot asks again, since
- * Redis may have changed until it leads.
+ * A bot that stands by refuses at its start what one that leads would refuse; openBot asks again, since Redis may have
+ * changed until it leads.
  */
 async function assertUsable(address: RedisAddress, log: Logger): Promise<void> {
-  const redis = connectRedis(address, 'patient', (error) => log.warn({ err: error.message }, 'redis'));
-  try {
+  await patiently(address, log, async (redis) => {
     const forgets = await assertTrustworthy(redis);
     if (forgets !== undefined) log.warn(forgets);
     await claimSchema(redis, new Keys(), log);
-  } finally {
-    redis.disconnect();
-  }
+  });
 }
 
 /** Waits until this bot leads; false where it is asked to end before. */
