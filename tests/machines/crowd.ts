@@ -40,7 +40,8 @@ export class Crowd {
   /** What nobody should have been told. */
   readonly troubles: string[] = [];
   readonly #installation: Installation;
-  readonly #doing: Promise<unknown>[] = [];
+  readonly #polling: readonly Promise<unknown>[];
+  readonly #asking: Promise<unknown>[] = [];
   #asked = 0;
   #webAsked = 0;
   #isOver = false;
@@ -52,7 +53,7 @@ export class Crowd {
     this.chats = Array.from({ length: chats }, (_, i) =>
       telegram.privateChat({ user: telegram.user({ name: `Chatter ${i}` }), started: true }),
     );
-    this.#doing.push(...web.map((person) => this.#poll(person)));
+    this.#polling = web.map((person) => this.#poll(person));
   }
 
   static async gather(installation: Installation): Promise<Crowd> {
@@ -85,7 +86,7 @@ export class Crowd {
         if (n % 2 === 0) await this.overApi(model);
         else await this.inChat(model);
       });
-      this.#doing.push(asking.catch((error: unknown) => void this.troubles.push(String(error))));
+      this.#asking.push(asking.catch((error: unknown) => void this.troubles.push(String(error))));
     }
   }
 
@@ -131,6 +132,9 @@ export class Crowd {
 
   /** Waits until all that was asked for has been answered. The judge says what has not. */
   async settled(): Promise<void> {
+    const enough = sleep(settledWithinMs, undefined, { ref: false });
+    // Whoever has not asked yet cannot have been answered.
+    await Promise.race([Promise.all(this.#asking), enough]);
     const { redis, keys } = this.#installation;
     const isEnded = ({ states }: Known): boolean => ['completed', 'failed'].includes(states.at(-1) ?? '');
     await eventually(
@@ -147,6 +151,6 @@ export class Crowd {
       settledWithinMs,
     ).catch(() => {});
     this.#isOver = true;
-    await Promise.race([Promise.all(this.#doing), sleep(settledWithinMs, undefined, { ref: false })]);
+    await Promise.race([Promise.all(this.#polling), enough]);
   }
 }
