@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
-import { assertKnown, contract, firstContract } from './contract.ts';
+import { assertKnown, contract, firstContract, skipNewer } from './contract.ts';
 import { placesOfJob, runJobScript } from './job-scripts.ts';
 import {
   type Artifact,
@@ -21,6 +21,7 @@ import { Keys } from './keys.ts';
 import { type JobKind, kindName, readKind } from './models.ts';
 import type { Redis } from './redis.ts';
 import { runScript } from './scripts.ts';
+import { isForeign } from './stored-json.ts';
 
 export interface AdmissionLimits {
   /** Jobs that wait or run, over everybody, per person and per community. */
@@ -337,11 +338,11 @@ export class Ledger {
     return (await Promise.all(looks)).flat().sort((a, b) => b.score - a.score)[0];
   }
 
-  /** Leaves out entries that are gone, or of a version that this one cannot read. */
+  /** Leaves out entries that are gone, or of a version that this one cannot read. Throws where Redis does not answer. */
   async readAll(jobIds: readonly string[]): Promise<LedgerEntry[]> {
     const entries: LedgerEntry[] = [];
     for (let at = 0; at < jobIds.length; at += readAtOnce) {
-      const batch = jobIds.slice(at, at + readAtOnce).map((id) => this.read(id).catch(() => undefined));
+      const batch = jobIds.slice(at, at + readAtOnce).map((id) => this.read(id).catch(skipUnreadable));
       entries.push(...(await Promise.all(batch)).filter((entry) => entry !== undefined));
     }
     return entries;
@@ -373,6 +374,11 @@ export class Ledger {
     );
     return new Map(kinds.map((kind, index) => [kind, counts[index] ?? 0]));
   }
+}
+
+/** An entry that Redis does not give is not one that is gone. */
+function skipUnreadable(error: unknown): undefined {
+  if (!isForeign(error)) skipNewer(error);
 }
 
 /** Members and scores as Redis lists them. */

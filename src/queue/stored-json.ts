@@ -34,3 +34,7 @@ export const isNewerJson = (text: string): boolean => isNewer(json.safeParse(tex
 
 /** A record as it is stored: with its contract, the first one where it says none. */
 export const writeJson = (record: object): string => JSON.stringify({ contract: firstContract, ...record });
+
+/** Whether what reads a record threw because a version of another shape wrote it: Redis itself fails with other errors. */
+export const isForeign = (error: unknown): boolean =>
+  error instanceof z.ZodError || error instanceof SyntaxError;

@@ -278,3 +278,17 @@ describe('cancelling', () => {
     expect(await used()).toBe(0);
   });
 });
+
+describe('reading many', () => {
+  it('leaves out what is gone, and fails where Redis does not give one', async () => {
+    await admitted('a');
+    await redis.zadd('{test}:pending', 1, 't-gone');
+    expect((await ledger.pending()).map(({ id }) => id)).toEqual(['t-a']);
+    await redis.call('ACL', 'SETUSER', 'default', '-hgetall');
+    try {
+      await expect(ledger.pending()).rejects.toThrow(/NOPERM/);
+    } finally {
+      await redis.call('ACL', 'SETUSER', 'default', '+hgetall');
+    }
+  });
+});

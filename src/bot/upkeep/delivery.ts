@@ -4,7 +4,6 @@
  */
 import { randomUUID } from 'node:crypto';
 import { type Job, UnrecoverableError, Worker } from 'bullmq';
-import { z } from 'zod';
 import type { Logger } from '../../log.ts';
 import type { Artifacts, OpenFiles } from '../../queue/artifacts.ts';
 import { subscribeEvents } from '../../queue/events.ts';
@@ -24,7 +23,7 @@ import { LockRenewal } from '../../queue/lock-renewal.ts';
 import { LostHandouts } from '../../queue/lost-handouts.ts';
 import { OverdueDelays } from '../../queue/overdue-delays.ts';
 import { type Redis, redisTime, untilRedisCan } from '../../queue/redis.ts';
-import { writeJson } from '../../queue/stored-json.ts';
+import { isForeign, writeJson } from '../../queue/stored-json.ts';
 import { Periodic } from './periodic.ts';
 
 /** The one final answer of a job. */
@@ -114,9 +113,6 @@ const fetchRetryMs = 1_000;
 const postedAlreadyMs = 2_000;
 
 const refusedVideo: Failure = { code: 'INTERNAL', message: 'The chat does not take the video.' };
-
-/** What parsing throws, unlike Redis. */
-const isForeign = (error: unknown): boolean => error instanceof z.ZodError || error instanceof SyntaxError;
 
 export class DeliveryWorker {
   readonly #redis: Redis;
