@@ -15,7 +15,7 @@ import { tellOfNewer } from '../../queue/leave.ts';
 import type { Ledger } from '../../queue/ledger.ts';
 import { generateQueueOf, readKind } from '../../queue/models.ts';
 import { type Redis, redisTime, replies, scanKeys } from '../../queue/redis.ts';
-import { isNewerJson, readJson, writeJson } from '../../queue/stored-json.ts';
+import { isForeign, isNewerJson, readJson, writeJson } from '../../queue/stored-json.ts';
 import { workerEntries, workerSchema } from '../../queue/worker-registry.ts';
 import { Periodic } from './periodic.ts';
 
@@ -293,7 +293,7 @@ export class Reconciler {
   /** Puts a vanished job back, or fails it when its files are gone or it vanished too often. */
   async #rescue({ jobId, state }: Snapshot, now: number): Promise<Repair> {
     const entry = await this.#ledger.read(jobId).catch((error: unknown) => {
-      if (error instanceof NewerRecord) throw error;
+      if (!isForeign(error)) throw error;
     });
     if (!entry) {
       // An entry of another version: its person cannot be told, but the credits go back.

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Job, Queue } from 'bullmq';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { Reconciler, type ReconcileSettings } from '../../../src/bot/upkeep/reconcile.ts';
-import type { JobClient } from '../../../src/queue/client.ts';
+import { JobClient } from '../../../src/queue/client.ts';
 import { filesOf } from '../../helpers/job-files.ts';
 import {
   artifactOf,
@@ -14,6 +14,7 @@ import {
   openTerms,
   timedGenerator,
 } from '../../helpers/queue-harness.ts';
+import { isCluster } from '../../helpers/redis-server.ts';
 
 let harness: Harness;
 let client: JobClient;
@@ -137,6 +138,21 @@ describe('a vanished job', () => {
     await harness.delivery();
     await settled(1);
     expect(await harness.creditsUsed()).toBe(1);
+  });
+
+  it.skipIf(isCluster)('that Redis does not give now is left for a later pass', async () => {
+    await client.submit(await harness.request('a'));
+    await loseFlows();
+    await harness.server
+      .connect()
+      .call('ACL', 'SETUSER', 'blind', 'on', '>p', '~*', '&*', '+@all', '-hgetall');
+    const redis = harness.server.failFast();
+    await redis.call('AUTH', 'blind', 'p');
+    const blind = new JobClient(redis, openTerms, log, harness.keys);
+    const pass = new Reconciler(harness.server.failFast(), blind, harness.artifacts, log, { graceMs: 0 });
+    expect(await pass.run()).toEqual(nothing);
+    await blind.close();
+    expect(await reconciler().run()).toEqual({ ...nothing, rescued: 1 });
   });
 
   it('is saved once by two bots at once', async () => {
