@@ -182,7 +182,9 @@ export class Reconciler {
    * there too; a job that waited too long, or whose picture is gone, then ends like any other.
    */
   async #restore(now: number): Promise<number> {
-    const ids = (await this.#artifacts.jobIds()).filter((id) => !this.#over.has(id));
+    const kept = new Set(await this.#artifacts.jobIds());
+    for (const id of this.#over) if (!kept.has(id)) this.#over.delete(id);
+    const ids = [...kept].filter((id) => !this.#over.has(id));
     let restored = 0;
     for (let at = 0; at < ids.length; at += batchSize) {
       const batch = ids.slice(at, at + batchSize);

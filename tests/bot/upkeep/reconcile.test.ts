@@ -219,6 +219,21 @@ describe('a Redis that forgets everything', () => {
     expect(await harness.creditsUsed()).toBe(1);
   });
 
+  it('is no reason to remember an answered job for longer than its folder is kept', async () => {
+    const redis = harness.server.connect();
+    await client.submit(await harness.request('a'));
+    await harness.artifacts.storeAnswered('t-a', 'delivered');
+    await redis.flushall();
+    const bot = reconciler();
+    expect(await bot.run()).toEqual(nothing);
+    await harness.artifacts.remove('t-a');
+    expect(await bot.run()).toEqual(nothing);
+    // What it knew of the first one holds for no other of that id.
+    await client.submit(await harness.request('a'));
+    await redis.flushall();
+    expect(await bot.run()).toEqual({ ...nothing, restored: 1 });
+  });
+
   it('gives up with a sentence what has waited too long meanwhile', async () => {
     await client.submit(await harness.request('a'));
     await harness.server.connect().flushall();
