@@ -25,6 +25,8 @@ export interface FamilyParts {
   readonly memory: Readonly<Record<GraphName, GraphMemory>>;
   /** What the decoder makes of a frame depends on the frames that are decoded with it. */
   readonly decoderMixesFrames: boolean;
+  /** Its schedulers go down the levels of Karras, not the steps of a schedule of betas. */
+  readonly hasKarrasLevels: boolean;
   /** Of the shape of the pictures that it was trained with, for which engines warm up. */
   readonly usualPicture: WorkingSize;
 }

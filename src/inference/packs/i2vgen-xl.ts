@@ -92,6 +92,7 @@ export function i2vgenXl(manifest: I2VGenXLManifest): FamilyParts {
     shapes: (optional) => shapesOf(manifest, optional),
     memory: i2vgenXlMemory,
     decoderMixesFrames: false,
+    hasKarrasLevels: false,
     usualPicture: { width: 1, height: 1 },
   };
 }

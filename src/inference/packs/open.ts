@@ -71,7 +71,7 @@ export async function openPack(pack: Pack, options: OpenPackOptions): Promise<Op
   assertDevice(manifest, options.device);
   await assertIntact(pack);
   const [tokenizer, schedulerConfig] = await Promise.all([tokenizerOf(pack), readSchedulerConfig(folder)]);
-  if ((schedulerConfig.use_karras_sigmas === true) !== (manifest.family === 'svd')) {
+  if ((schedulerConfig.use_karras_sigmas === true) !== partsOf(manifest).hasKarrasLevels) {
     throw new KinoraError(
       'PACK_INVALID',
       `The scheduler_config.json of ${manifest.id} is not one of the family ${manifest.family}.`,

@@ -78,6 +78,7 @@ export function svd(manifest: SvdManifest): FamilyParts {
     shapes: () => shapesOf(manifest),
     memory: svdMemory(manifest.architecture.trainedFrames),
     decoderMixesFrames: true,
+    hasKarrasLevels: true,
     usualPicture: { width: 16, height: 9 },
   };
 }
