@@ -16,6 +16,8 @@ export interface FamilyParts {
   readonly graphs: readonly GraphName[];
   /** Other files of every pack. */
   readonly otherFiles: readonly string[];
+  /** Of its tokenizer, per prompt, end token included; undefined for a family that reads no text. */
+  readonly maxTokens: number | undefined;
   /** Fields of the manifest that deny each other. */
   readonly contradictions: readonly { readonly path: readonly string[]; readonly message: string }[];
   /** Inputs that are int64; the others are float32. */

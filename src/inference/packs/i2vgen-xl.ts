@@ -68,7 +68,7 @@ export const optionalInputs: readonly string[] = [
 export const drawsPerClip = 64;
 
 export function i2vgenXl(manifest: I2VGenXLManifest): FamilyParts {
-  const { limits, motionFps, motions = [] } = manifest;
+  const { architecture, limits, motionFps, motions = [] } = manifest;
   const outside = Object.entries(motionFps).filter(
     ([, fps]) => fps < limits.targetFps.min || fps > limits.targetFps.max,
   );
@@ -79,6 +79,7 @@ export function i2vgenXl(manifest: I2VGenXLManifest): FamilyParts {
       'tokenizer/tokenizer_config.json',
       'scheduler/scheduler_config.json',
     ],
+    maxTokens: architecture.maxTokens,
     contradictions: [
       ...outside.map(([motion]) => ({
         path: ['motionFps', motion],

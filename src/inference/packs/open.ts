@@ -130,9 +130,9 @@ export async function openPack(pack: Pack, options: OpenPackOptions): Promise<Op
 }
 
 async function tokenizerOf({ folder, manifest }: Pack): Promise<ClipTokenizer | undefined> {
-  if (manifest.family !== 'i2vgen-xl') return undefined;
+  const { maxTokens } = partsOf(manifest);
+  if (maxTokens === undefined) return undefined;
   const tokenizer = await loadTokenizer(folder);
-  const { maxTokens } = manifest.architecture;
   if (tokenizer.maxTokens === maxTokens) return tokenizer;
   throw new KinoraError(
     'PACK_INVALID',

@@ -71,6 +71,7 @@ export function svd(manifest: SvdManifest): FamilyParts {
   return {
     graphs: commonGraphs,
     otherFiles: ['scheduler/scheduler_config.json'],
+    maxTokens: undefined,
     contradictions: bounded
       .filter(([, value, { min, max }]) => value < min || value > max)
       .map(([path, , , limit]) => ({ path, message: `expected a number within limits.${limit}` })),
