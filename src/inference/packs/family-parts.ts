@@ -22,7 +22,9 @@ export interface FamilyParts {
   readonly contradictions: readonly { readonly path: readonly string[]; readonly message: string }[];
   /** Inputs that are int64; the others are float32. */
   readonly integerInputs: ReadonlySet<string>;
-  /** @param optional inputs of unet_cond that some packs have, those of this pack */
+  /** Inputs of unet_cond that some packs have. */
+  readonly optionalInputs: readonly string[];
+  /** @param optional those of this pack */
   readonly shapes: (optional: ReadonlySet<string>) => Readonly<Partial<Record<GraphName, GraphShapes>>>;
   readonly memory: Readonly<Record<GraphName, GraphMemory>>;
   /** What the decoder makes of a frame depends on the frames that are decoded with it. */

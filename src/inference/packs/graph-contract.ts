@@ -7,7 +7,6 @@ import { KinoraError } from '../../errors.ts';
 import type { TensorSpec } from '../sessions/tensor.ts';
 import type { Shape } from './family-parts.ts';
 import type { GraphName } from './graphs.ts';
-import { optionalInputs } from './i2vgen-xl.ts';
 import { type PackManifest, partsOf } from './manifest.ts';
 
 /** Name, inputs and outputs of a graph, as its session reports them. */
@@ -19,7 +18,9 @@ export interface GraphSpec {
 
 export type OptionalInputs = ReadonlySet<string>;
 
-export function optionalInputsOf({ inputs }: GraphSpec): OptionalInputs {
+/** Those that this unet_cond has, of its family's. */
+export function optionalInputsOf({ inputs }: GraphSpec, manifest: PackManifest): OptionalInputs {
+  const { optionalInputs } = partsOf(manifest);
   return new Set(optionalInputs.filter((wanted) => inputs.some(({ name }) => name === wanted)));
 }
 

@@ -55,7 +55,7 @@ export type I2VGenXLManifest = z.infer<typeof i2vgenXlManifestSchema>;
  * continued-camera.ts has them; zeros leave it to the pack, which tells its own views as `camera_path`. `motion_mask`
  * (1, 1, h, w), 0 … 1, is what a person painted to move, of any size; zeros where nobody did.
  */
-export const optionalInputs: readonly string[] = [
+const optionalInputs: readonly string[] = [
   'encoder_hidden_states',
   'frame_positions',
   'draws',
@@ -90,6 +90,7 @@ export function i2vgenXl(manifest: I2VGenXLManifest): FamilyParts {
         : [{ path: ['motions'], message: 'a motion is named twice' }]),
     ],
     integerInputs: new Set(['input_ids', 'fps', 'timestep', 'frame_size']),
+    optionalInputs,
     shapes: (optional) => shapesOf(manifest, optional),
     memory: i2vgenXlMemory,
     decoderMixesFrames: false,

@@ -109,7 +109,7 @@ export async function openPack(pack: Pack, options: OpenPackOptions): Promise<Op
   const sessions = Object.fromEntries(byName) as unknown as Sessions; // all of its family
   try {
     await pool.openAll();
-    checkSessions(folder, manifest, pool.sessions, optionalInputsOf(sessions.unet_cond));
+    checkSessions(folder, manifest, pool.sessions, optionalInputsOf(sessions.unet_cond, manifest));
   } catch (error) {
     await pool.release();
     throw error;
@@ -117,7 +117,7 @@ export async function openPack(pack: Pack, options: OpenPackOptions): Promise<Op
   return {
     ...pack,
     sessions,
-    optionalInputs: optionalInputsOf(sessions.unet_cond),
+    optionalInputs: optionalInputsOf(sessions.unet_cond, manifest),
     ...(tokenizer ? { tokenizer } : {}),
     schedulerConfig,
     prefersEqualShapes,

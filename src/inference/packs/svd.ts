@@ -76,6 +76,7 @@ export function svd(manifest: SvdManifest): FamilyParts {
       .filter(([, value, { min, max }]) => value < min || value > max)
       .map(([path, , , limit]) => ({ path, message: `expected a number within limits.${limit}` })),
     integerInputs: new Set(),
+    optionalInputs: [],
     shapes: () => shapesOf(manifest),
     memory: svdMemory(manifest.architecture.trainedFrames),
     decoderMixesFrames: true,
