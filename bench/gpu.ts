@@ -18,7 +18,8 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { loadPack } from '../src/inference/packs/files.ts';
 import { findFfmpeg } from '../src/video/ffmpeg-path.ts';
-import { diffusersRequest, measureDiffusers } from './gpu/diffusers-side.ts';
+import { measureDiffusers } from './gpu/diffusers-side.ts';
+import { benchedFamily } from './gpu/families.ts';
 import { describeCard, kinoraParts } from './gpu/kinora-parts.ts';
 import { Measurements } from './gpu/measurements.ts';
 import { makePlan, type PartName, partNames } from './gpu/plan.ts';
@@ -133,7 +134,7 @@ try {
       {
         ...{ python: values.python, checkpoint, device, image, prompt, folder, ffmpegPath },
         parts: ['matrix', ...parts.flatMap((part) => scriptParts[part] ?? [])],
-        request: diffusersRequest(pack.manifest),
+        request: benchedFamily(pack.manifest).diffusersRequest,
         fps: pack.manifest.defaults.fps,
       },
       measurements,

@@ -2,7 +2,6 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { PackManifest } from '../../src/inference/packs/manifest.ts';
 import { defaultCrf, encoderOptions, filterGraph } from '../../src/video/filters.ts';
 import { runHelper } from './helper-process.ts';
 import type { Measurements } from './measurements.ts';
@@ -23,24 +22,6 @@ export interface DiffusersOptions {
   readonly ffmpegPath: string;
   /** For the plan and the MP4s. */
   readonly folder: string;
-}
-
-/** What a clip of Kinora's gets without options, in the words of the family's pipeline. */
-export function diffusersRequest(manifest: PackManifest): DiffusersOptions['request'] {
-  switch (manifest.family) {
-    case 'i2vgen-xl':
-      return { negative_prompt: manifest.defaults.negativePrompt, target_fps: manifest.motionFps.medium };
-    case 'svd': {
-      const { targetFps, noiseAug, minGuidance, decodeChunkSize } = manifest.defaults;
-      return {
-        fps: targetFps,
-        motion_bucket_id: manifest.motionBuckets.medium,
-        noise_aug_strength: noiseAug,
-        min_guidance_scale: minGuidance,
-        decode_chunk_size: decodeChunkSize,
-      };
-    }
-  }
 }
 
 /** What encodeVideo gives ffmpeg for a clip without loop and smoothing. */

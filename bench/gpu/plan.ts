@@ -7,6 +7,7 @@ import type { PackManifest } from '../../src/inference/packs/manifest.ts';
 import { allowedChunk } from '../../src/inference/residency/memory-plan.ts';
 import { type PresetName, presetOf } from '../../src/request/presets.ts';
 import { bestSize } from '../../src/request/sizes.ts';
+import { benchedFamily, type Goal } from './families.ts';
 
 export const partNames = [
   'jobs',
@@ -48,11 +49,8 @@ export interface VaeCase extends Shape {
   readonly chunks: readonly number[];
 }
 
-/** Times of a step with guidance that a change must not lose, as shares of those of diffusers. */
-export interface StepGoal {
+export interface StepGoal extends Goal {
   readonly key: string;
-  readonly ofEager: number;
-  readonly ofCompiled: number;
 }
 
 export interface Plan {
@@ -80,14 +78,12 @@ export interface PlanOptions {
 
 export const shapeKey = ({ width, height, numFrames }: Shape): string => `${width}x${height}x${numFrames}`;
 
-const svdWindows = [7, 14];
-
 export function makePlan(manifest: PackManifest, { stepsScale, repeats }: PlanOptions): Plan {
   const { limits, sizeMultiple } = manifest;
+  const { picture, fewerFrames = Infinity, windows, stepGoals } = benchedFamily(manifest);
   const shapeOf = (size: number, numFrames: number): Shape => {
-    // A family that was trained with wide pictures is measured with such.
-    const wide = manifest.family === 'svd' ? bestSize({ width: 16, height: 9 }, size, manifest) : undefined;
-    return { ...(wide ?? { width: size, height: size }), numFrames };
+    const best = picture && bestSize(picture, size, manifest);
+    return { ...(best ?? { width: size, height: size }), numFrames };
   };
   const jobOf = (name: PresetName, runs: number): Job => {
     const { size, numFrames, numInferenceSteps, guidanceScale } = presetOf(manifest, name);
@@ -110,18 +106,15 @@ export function makePlan(manifest: PackManifest, { stepsScale, repeats }: PlanOp
   // Half the side: bound by launches rather than arithmetic on a large card.
   const small = Math.max(limits.side.min, sizeMultiple * Math.round(standard.size / 2 / sizeMultiple));
   const high = presetOf(manifest, 'high');
-  // As many frames as the smaller model of the family makes.
-  const fewer = manifest.family === 'svd' && high.numFrames > 14 ? [shapeOf(high.size, 14)] : [];
+  const fewer = high.numFrames > fewerFrames ? [shapeOf(high.size, fewerFrames)] : [];
   const shapes = [shapeOf(small, standard.numFrames), ...fewer, ...jobs];
   const steps = ([2, 1] as const).flatMap((batch) => differing(shapes).map((shape) => stepOf(shape, batch)));
   const compiled = differing([...fewer, ...jobs.slice(1)]).map((shape) => stepOf(shape, 2));
-  const isSvd = manifest.family === 'svd';
-  const goalOf = (shape: Shape, ofEager: number, ofCompiled: number): StepGoal => ({
-    ...{ key: stepOf(shape, 2).key, ofEager, ofCompiled },
-  });
   const [, standardJob = jobOf('standard', 0), highJob = jobOf('high', 0)] = jobs;
-  // The windows that the family decodes by default, beside those that show what a window costs.
-  const usual = isSvd ? svdWindows : [];
+  const goalsOf = (clip: keyof typeof stepGoals, ofClip: readonly Shape[]): StepGoal[] => {
+    const goal = stepGoals[clip];
+    return goal ? ofClip.map((shape) => ({ key: stepOf(shape, 2).key, ...goal })) : [];
+  };
   const largest = Math.min(limits.side.max, 2 * standard.size);
   return {
     jobs,
@@ -131,7 +124,7 @@ export function makePlan(manifest: PackManifest, { stepsScale, repeats }: PlanOp
       key: shapeKey({ width, height, numFrames }),
       ...{ width, height, numFrames },
       // All frames at once, as far as memory allows.
-      chunks: [1, 2, 4, 8, 16, ...usual, numFrames]
+      chunks: [1, 2, 4, 8, 16, ...windows, numFrames]
         .filter(
           (chunk, index, all) =>
             chunk <= numFrames &&
@@ -140,10 +133,12 @@ export function makePlan(manifest: PackManifest, { stepsScale, repeats }: PlanOp
         )
         .sort((one, other) => one - other),
     })),
-    stepGoals: isSvd
-      ? [...fewer, highJob].map((shape) => goalOf(shape, 0.62, 0.95))
-      : [goalOf(standardJob, 0.56, 0.85), goalOf(highJob, 0.62, 0.85)],
-    decodeGoals: usual.map((chunk) => ({ key: `${shapeKey(highJob)} chunk ${chunk}`, ofDiffusers: 0.7 })),
+    stepGoals: [
+      ...goalsOf('fewer', fewer),
+      ...goalsOf('standard', [standardJob]),
+      ...goalsOf('high', [highJob]),
+    ],
+    decodeGoals: windows.map((chunk) => ({ key: `${shapeKey(highJob)} chunk ${chunk}`, ofDiffusers: 0.7 })),
     budgets,
     large: {
       key: 'large',

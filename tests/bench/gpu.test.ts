@@ -6,7 +6,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { diffusersRequest } from '../../bench/gpu/diffusers-side.ts';
+import { benchedFamily } from '../../bench/gpu/families.ts';
 import { Measurements } from '../../bench/gpu/measurements.ts';
 import { makePlan, type Plan } from '../../bench/gpu/plan.ts';
 import { makeTables } from '../../bench/gpu/tables.ts';
@@ -97,7 +97,7 @@ describe('the plan of Stable Video Diffusion', () => {
     // Those windows are measured.
     const chunks = plan.vae.flatMap(({ key, chunks: all }) => all.map((chunk) => `${key} chunk ${chunk}`));
     expect(chunks).toEqual(expect.arrayContaining(plan.decodeGoals.map(({ key }) => key)));
-    expect(diffusersRequest(manifest)).toMatchObject({
+    expect(benchedFamily(manifest).diffusersRequest).toMatchObject({
       fps: 7,
       motion_bucket_id: 127,
       min_guidance_scale: 1,
