@@ -8,8 +8,8 @@ import { isPublicUrl } from './public-url.ts';
 import type { RedisAddress } from './queue/redis.ts';
 import { readRedisUrl, redisUrlExpectation } from './queue/redis-url.ts';
 import { isQuietPattern } from './quiet-hours.ts';
-import { schedulerNames } from './request/model-limits.ts';
 import { optionTable } from './request/request.ts';
+import { schedulerNames } from './request/scheduler-names.ts';
 import { readValues } from './settings-file.ts';
 import { bucketOf, storageFields } from './storage/settings.ts';
 

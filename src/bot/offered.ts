@@ -1,6 +1,7 @@
 /** What people are offered to choose, by what the models can do. */
 import type { JobClient } from '../queue/client.ts';
-import { heeds, type IgnorableOption, motionsFor } from '../request/model-limits.ts';
+import type { IgnorableOption } from '../request/ignorable-options.ts';
+import { heeds, motionsFor } from '../request/model-limits.ts';
 import { defaultPreset } from '../request/presets.ts';
 import type { Models } from './models.ts';
 import type { Offered } from './sentences/en.ts';

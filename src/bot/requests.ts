@@ -16,13 +16,8 @@ import type { LedgerEntry } from '../queue/ledger.ts';
 import { msUntilNextDay } from '../queue/quota-day.ts';
 import type { QueuePosition } from '../queue/time-left.ts';
 import { checkExtensionOptions, checkLength, framesAdded } from '../request/extension.ts';
-import {
-  heeds,
-  type IgnorableOption,
-  knownMotions,
-  withEffect,
-  withoutEffect,
-} from '../request/model-limits.ts';
+import type { IgnorableOption } from '../request/ignorable-options.ts';
+import { heeds, knownMotions, withEffect, withoutEffect } from '../request/model-limits.ts';
 import { type PromptTip, promptTip } from '../request/prompt-tip.ts';
 import { type ChatOptions, type Generation, toGeneration, variationStrengths } from '../request/request.ts';
 import { resolveRequest } from '../request/resolve.ts';

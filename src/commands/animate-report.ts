@@ -3,7 +3,7 @@ import { motions } from '../bot/sentences/motions-en.ts';
 import { sayUnderstood } from '../bot/sentences/understood.ts';
 import type { EngineResult } from '../engine/protocol.ts';
 import type { ImageHeader } from '../inference/pictures/header.ts';
-import { type IgnorableOption, readsNoText, withoutTexts } from '../request/model-limits.ts';
+import { type IgnorableOption, readsNoText, withoutTexts } from '../request/ignorable-options.ts';
 import { flagOf } from '../request/options-text.ts';
 import type { ResolvedRequest } from '../request/resolve.ts';
 import { type Cut, cutOf } from '../request/sizes.ts';

@@ -2,33 +2,14 @@
  * What a request has to know of the model that will serve it: its limits, defaults and presets. The manifest of a model
  * pack satisfies this interface.
  */
+import type { IgnorableOption } from './ignorable-options.ts';
 import { type MotionKind, offeredMotions } from './motions.ts';
 import type { Motion, OwnPresets } from './presets.ts';
+import type { Range } from './ranges.ts';
+import type { SchedulerName } from './scheduler-names.ts';
 
 /** Families of models, by the names that manifests have for them. */
 export type Family = 'i2vgen-xl' | 'svd';
-
-/**
- * For I2VGen-XL DDIM takes the pack's own timesteps, DPM-Solver++ 2M trailing ones. Euler, LCM and DPM-Solver++ 2M of
- * Stable Video Diffusion go down the levels of Karras.
- */
-export const schedulerNames = ['ddim', 'dpm++2m', 'euler', 'lcm'] as const;
-export type SchedulerName = (typeof schedulerNames)[number];
-
-/** Options that a model may pay no heed to. */
-export const ignorableOptions = [
-  'prompt',
-  'camera',
-  'negativePrompt',
-  'numInferenceSteps',
-  'guidanceScale',
-  'guidanceEnd',
-  'scheduler',
-  'motionBucket',
-  'noiseAug',
-  'decodeOverlap',
-] as const;
-export type IgnorableOption = (typeof ignorableOptions)[number];
 
 /** What the models of a family can be told, whatever a single pack makes of it. */
 const familyOptions: Readonly<
@@ -46,12 +27,6 @@ const familyOptions: Readonly<
 /** The schedulers that a model can be run with. Weights that were distilled for LCM sampling know no other. */
 export function schedulersOf({ family, defaults }: ModelLimits): readonly SchedulerName[] {
   return defaults.scheduler === 'lcm' ? ['lcm'] : familyOptions[family].schedulers;
-}
-
-/** Both ends included. */
-export interface Range {
-  readonly min: number;
-  readonly max: number;
 }
 
 interface CommonModel {
@@ -112,18 +87,6 @@ export type ModelLimits = I2VGenXLModel | SvdModel;
  */
 export function hasShallowCore({ files }: Pick<ModelLimits, 'files'>): boolean {
   return files.some((file) => file.path === 'unet_shallow/model.onnx');
-}
-
-/** Options that are words about the clip: a model that reads none ignores them all. */
-const texts: readonly IgnorableOption[] = ['prompt', 'camera', 'negativePrompt'];
-
-/** Whether what was chosen in vain has words in it that the model does not read. */
-export function readsNoText(inVain: readonly IgnorableOption[]): boolean {
-  return inVain.includes('prompt') || inVain.includes('camera');
-}
-
-export function withoutTexts(inVain: readonly IgnorableOption[]): readonly IgnorableOption[] {
-  return inVain.filter((name) => !texts.includes(name));
 }
 
 /** Of a model, or of one that is not known. */

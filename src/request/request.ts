@@ -3,10 +3,10 @@
  * queue and engine share it. A new option has an entry in generationSchema and one in optionTable, both below.
  */
 import { z } from 'zod';
-import { schedulerNames } from './model-limits.ts';
 import { motionWords } from './motions.ts';
 import { motions, presetNames } from './presets.ts';
 import { cleanPrompt, isBlank } from './prompt.ts';
+import { schedulerNames } from './scheduler-names.ts';
 
 /** Camera choices and the words by which models know them. */
 export const cameraWords = {

@@ -9,14 +9,14 @@ import {
   heeds,
   knownMotions,
   type ModelLimits,
-  type Range,
-  type SchedulerName,
   schedulersOf,
   withEffect,
 } from './model-limits.ts';
 import { defaultPreset, type Motion, motions, type PresetName, presetNames, presetOf } from './presets.ts';
 import { cleanPrompt } from './prompt.ts';
+import { whole, within } from './ranges.ts';
 import { type GenerationOptions, optionTable } from './request.ts';
+import type { SchedulerName } from './scheduler-names.ts';
 import { type Passage, passageOf, workingSize } from './size.ts';
 import type { WorkingSize } from './sizes.ts';
 
@@ -303,16 +303,6 @@ function oneOf<T extends string>(what: string, value: string, allowed: readonly 
   if (match !== undefined) return match;
   const got = value.slice(0, 40);
   throw new KinoraError('INVALID_OPTION', { kind: 'notOneOf', what, allowed: [...allowed], got });
-}
-
-function within(what: string, value: number, { min, max }: Range, isWhole = false): number {
-  const isAllowed = value >= min && value <= max && (!isWhole || Number.isSafeInteger(value));
-  if (isAllowed) return value;
-  throw new KinoraError('INVALID_OPTION', { kind: 'outOfRange', what, min, max, isWhole, got: value });
-}
-
-function whole(what: string, value: number, range: Range): number {
-  return within(what, value, range, true);
 }
 
 /** What a finished file says about itself: enough to make it again. */

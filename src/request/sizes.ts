@@ -1,5 +1,6 @@
 /** Sizes as people write them, and the size of a clip of a picture. Imports only types: the studio page has it, too. */
-import type { ModelLimits, Range } from './model-limits.ts';
+import type { ModelLimits } from './model-limits.ts';
+import type { Range } from './ranges.ts';
 
 /** What a model can make. */
 export type SizeLimits = Pick<ModelLimits, 'sizeMultiple'> & {

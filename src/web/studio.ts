@@ -7,11 +7,11 @@ import type { JobClient } from '../queue/client.ts';
 import { storedModeSchema } from '../queue/mode.ts';
 import { kindName } from '../queue/models.ts';
 import type { Redis } from '../queue/redis.ts';
+import type { IgnorableOption } from '../request/ignorable-options.ts';
 import {
   hasShallowCore,
   heeds,
   heedsMotion,
-  type IgnorableOption,
   knownMotions,
   motionsFor,
   schedulersOf,

@@ -16,7 +16,7 @@ import type { Answer } from '../../src/bot/upkeep/delivery.ts';
 import { loadPack } from '../../src/inference/packs/files.ts';
 import { RuleStore } from '../../src/queue/community-rules.ts';
 import type { Artifact } from '../../src/queue/jobs.ts';
-import type { IgnorableOption } from '../../src/request/model-limits.ts';
+import type { IgnorableOption } from '../../src/request/ignorable-options.ts';
 import type { MotionKind } from '../../src/request/motions.ts';
 import { parseWords } from '../../src/request/options-text.ts';
 import type { ChatOptions } from '../../src/request/request.ts';

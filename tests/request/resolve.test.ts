@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { I2VGenXLManifest } from '../../src/inference/packs/i2vgen-xl.ts';
-import { ignorableOptions } from '../../src/request/model-limits.ts';
+import { ignorableOptions } from '../../src/request/ignorable-options.ts';
 import { presetNames, presetOf } from '../../src/request/presets.ts';
 import { cleanPrompt } from '../../src/request/prompt.ts';
 import type { GenerationOptions } from '../../src/request/request.ts';

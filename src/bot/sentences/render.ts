@@ -7,7 +7,7 @@ import type { QueueEvent } from '../../queue/events.ts';
 import type { Artifact } from '../../queue/jobs.ts';
 import type { LedgerEntry } from '../../queue/ledger.ts';
 import type { QueuePosition } from '../../queue/time-left.ts';
-import { type IgnorableOption, readsNoText, withoutTexts } from '../../request/model-limits.ts';
+import { type IgnorableOption, readsNoText, withoutTexts } from '../../request/ignorable-options.ts';
 import { typedValues } from '../../request/options-text.ts';
 import type { PromptTip } from '../../request/prompt-tip.ts';
 import { type Generation, optionTable, wordOf } from '../../request/request.ts';

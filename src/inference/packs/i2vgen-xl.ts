@@ -3,9 +3,11 @@
  * further inputs.
  */
 import { z } from 'zod';
-import { hasShallowCore, ignorableOptions, schedulerNames } from '../../request/model-limits.ts';
+import { ignorableOptions } from '../../request/ignorable-options.ts';
+import { hasShallowCore } from '../../request/model-limits.ts';
 import { motionKinds } from '../../request/motions.ts';
 import { presetNames } from '../../request/presets.ts';
+import { schedulerNames } from '../../request/scheduler-names.ts';
 import { i2vgenXlMemory } from '../residency/measured-memory.ts';
 import type { FamilyParts, GraphShapes, Shape } from './family-parts.ts';
 import { commonGraphs, type GraphName, shallowCore } from './graphs.ts';

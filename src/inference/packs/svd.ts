@@ -1,7 +1,9 @@
 /** Packs of the Stable Video Diffusion family: a picture to frames, with numbers in place of a text. */
 import { z } from 'zod';
-import { hasShallowCore, ignorableOptions, schedulerNames } from '../../request/model-limits.ts';
+import { ignorableOptions } from '../../request/ignorable-options.ts';
+import { hasShallowCore } from '../../request/model-limits.ts';
 import { presetNames } from '../../request/presets.ts';
+import { schedulerNames } from '../../request/scheduler-names.ts';
 import { svdMemory } from '../residency/measured-memory.ts';
 import type { FamilyParts, GraphShapes, Shape } from './family-parts.ts';
 import { commonGraphs, type GraphName, shallowCore } from './graphs.ts';

@@ -1,7 +1,7 @@
 /** Which class computes which scheduler name. */
 
 import { KinoraError } from '../../errors.ts';
-import type { SchedulerName } from '../../request/model-limits.ts';
+import type { SchedulerName } from '../../request/scheduler-names.ts';
 import { DdimScheduler } from './ddim.ts';
 import { DpmSolverMultistepScheduler } from './dpm-solver-multistep.ts';
 import { EulerKarrasScheduler } from './euler-karras.ts';

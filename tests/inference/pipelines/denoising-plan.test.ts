@@ -11,7 +11,7 @@ import { createScheduler } from '../../../src/inference/schedulers/create-schedu
 import { startIndex } from '../../../src/inference/schedulers/scheduler.ts';
 import { parseSchedulerConfig } from '../../../src/inference/schedulers/scheduler-config.ts';
 import { combine } from '../../../src/inference/sessions/combine.mjs';
-import type { SchedulerName } from '../../../src/request/model-limits.ts';
+import type { SchedulerName } from '../../../src/request/scheduler-names.ts';
 import { floats, maxDifference, readGolden } from '../../helpers/golden-numerics.ts';
 
 interface Loop {

@@ -17,7 +17,7 @@ import {
 } from '../../../src/inference/schedulers/scheduler-config.ts';
 import { combine } from '../../../src/inference/sessions/combine.mjs';
 import { isFinite32 } from '../../../src/inference/sessions/finite.mjs';
-import type { SchedulerName } from '../../../src/request/model-limits.ts';
+import type { SchedulerName } from '../../../src/request/scheduler-names.ts';
 import { floats, maxDifference, readGolden } from '../../helpers/golden-numerics.ts';
 
 const i2vgenXl = {
