@@ -4,16 +4,17 @@
  */
 import { randomInt } from 'node:crypto';
 import { KinoraError } from '../errors.ts';
+import type { Conditioning } from './families/family.ts';
 import {
   hasShallowCore,
   heeds,
   knownMotions,
   type ModelLimits,
+  optionsOf,
   schedulersOf,
   withEffect,
 } from './model-limits.ts';
-import { defaultPreset, type Motion, motions, type PresetName, presetNames, presetOf } from './presets.ts';
-import { cleanPrompt } from './prompt.ts';
+import { defaultPreset, motions, type PresetName, presetNames, presetOf } from './presets.ts';
 import { whole, within } from './ranges.ts';
 import { type GenerationOptions, optionTable } from './request.ts';
 import type { SchedulerName } from './scheduler-names.ts';
@@ -36,23 +37,8 @@ export interface Extension {
   readonly videoId: string;
 }
 
-/** What Stable Video Diffusion is told in place of a text. */
-export interface MotionNumbers {
-  /** How much moves. */
-  readonly motionBucket: number;
-  /** Standard deviation of the noise on the picture, whose values are -1 … 1. */
-  readonly noiseAug: number;
-  /** Guidance of the first frame, from which it grows evenly to guidanceScale at the last. */
-  readonly minGuidance: number;
-}
-
 /** Everything but the picture that decides the pixels of the frames. */
-export interface ClipRequest {
-  /** Empty for a model that reads none, like the negative prompt. */
-  readonly prompt: string;
-  readonly negativePrompt: string;
-  /** For a model that takes them. */
-  readonly motionNumbers?: MotionNumbers;
+export interface ClipRequest extends Conditioning {
   /** 0 … 2^53-1; the same numbers as torch.Generator("cpu").manual_seed(seed). */
   readonly seed: number;
   /** Working size; the picture is resized to cover it and centre-cropped. */
@@ -64,8 +50,6 @@ export interface ClipRequest {
   readonly guidanceScale: number;
   /** Share of the steps that use guidance, in [0, 1]; 1 is the exact path. */
   readonly guidanceEnd: number;
-  /** The frame rate that the model is conditioned on: lower means more motion between frames. */
-  readonly targetFps: number;
   readonly scheduler: SchedulerName;
   /**
    * 1 is the exact path; with 2 or 3 the whole UNet runs at every second or third step only, and what it computed deep
@@ -74,11 +58,6 @@ export interface ClipRequest {
   readonly featureReuse: FeatureReuse;
   /** Frames decoded at once by the VAE. Changes pixels only where the decoder mixes frames. */
   readonly decodeChunkSize: number;
-  /**
-   * Frames on either side that a frame shares its run of the decoder with, at least, where the decoder mixes frames. 0 or
-   * absent: chunks side by side, as diffusers decodes them.
-   */
-  readonly decodeOverlap?: number;
   readonly variation?: Variation;
   /** What the clip becomes if the prompt pans or tilts along a picture that is much longer than its frames. */
   readonly passage?: Passage | undefined;
@@ -117,6 +96,7 @@ export function resolveRequest(
   const preset = oneOf('preset', options.preset ?? defaultPreset, presetNames);
   const chosen = presetOf(manifest, preset);
   const { limits, defaults } = manifest;
+  const { usualChunk, conditioning } = optionsOf(manifest);
 
   const numFrames = whole('frames', options.numFrames ?? chosen.numFrames, limits.numFrames);
   const sizeText = options.size ?? String(chosen.size);
@@ -127,14 +107,14 @@ export function resolveRequest(
     limits.guidanceScale,
   );
   const motion = oneOf('motion', options.motion ?? chosen.motion ?? 'medium', motions);
-  const decodeChunkSize = options.decodeChunkSize ?? usualChunk(manifest, { ...size, numFrames });
+  const decodeChunkSize = options.decodeChunkSize ?? usualChunk({ ...size, numFrames });
   const scheduler = oneOf('scheduler', options.scheduler ?? defaults.scheduler, schedulersOf(manifest));
   const isDpmChosen = scheduler === 'dpm++2m' && options.scheduler !== undefined;
   const presetSteps = Math.min(chosen.numInferenceSteps, isDpmChosen ? enoughDpmSteps : Infinity);
   const { variation, extension, maxBytes } = options;
   return {
     preset,
-    ...conditioningOf(manifest, options, motion, guidanceScale, { numFrames, decodeChunkSize }),
+    ...conditioning(options, { motion, guidanceScale, numFrames, decodeChunkSize }),
     seed: whole('seed', options.seed ?? randomInt(2 ** 32), optionTable.seed),
     ...size,
     ...passageIn(manifest, sizeText, image),
@@ -152,81 +132,6 @@ export function resolveRequest(
     ...(variation ? { variation: checkVariation(variation) } : {}),
     ...(extension ? { extension: { videoId: extension.videoId } } : {}),
   };
-}
-
-type Conditioning = Pick<
-  ClipRequest,
-  'prompt' | 'negativePrompt' | 'targetFps' | 'motionNumbers' | 'decodeOverlap'
->;
-
-/** What only some families can be told. */
-function conditioningOf(
-  manifest: ModelLimits,
-  { prompt, negativePrompt, motionBucket, noiseAug, decodeOverlap }: GenerationOptions,
-  motion: Motion,
-  guidanceScale: number,
-  clip: Decoded,
-): Conditioning {
-  switch (manifest.family) {
-    case 'i2vgen-xl': {
-      const { defaults, motionFps } = manifest;
-      return {
-        prompt: cleanPrompt('prompt', prompt) || defaults.prompt,
-        negativePrompt:
-          negativePrompt === undefined
-            ? defaults.negativePrompt
-            : cleanPrompt('negative prompt', negativePrompt),
-        targetFps: motionFps[motion],
-      };
-    }
-    case 'svd': {
-      const { defaults, limits, motionBuckets } = manifest;
-      const bucket = motionBucket ?? motionBuckets[motion];
-      return {
-        prompt: '',
-        negativePrompt: '',
-        targetFps: defaults.targetFps,
-        motionNumbers: {
-          motionBucket: whole('motion bucket', bucket, limits.motionBucket),
-          noiseAug: within('noise on the picture', noiseAug ?? defaults.noiseAug, limits.noiseAug),
-          minGuidance: Math.min(defaults.minGuidance, guidanceScale),
-        },
-        decodeOverlap: overlapOf(decodeOverlap, defaults.decodeOverlap, clip),
-      };
-    }
-  }
-}
-
-type Decoded = Pick<ClipRequest, 'numFrames' | 'decodeChunkSize'>;
-
-/** The most neighbours on either side that a window of the decoder can give to at least one of its frames. */
-export function mostOverlap(decodeChunkSize: number): number {
-  return Math.floor((decodeChunkSize - 1) / 2);
-}
-
-/** As asked for; the usual one as far as the window has room for it. */
-function overlapOf(
-  asked: number | undefined,
-  usual: number,
-  { numFrames, decodeChunkSize }: Decoded,
-): number {
-  const { min, max } = optionTable.decodeOverlap;
-  const most = decodeChunkSize < numFrames ? Math.min(max, mostOverlap(decodeChunkSize)) : max;
-  return asked === undefined ? Math.min(usual, most) : whole('decode overlap', asked, { min, max: most });
-}
-
-/** Stable Video Diffusion affords larger windows, which differ less from all frames at once, below this many pixels. */
-const pixelsOfSmallWindows = 768 * 448;
-const largeWindow = 11;
-/** So many frames are decoded at once. */
-const wholeClip = 14;
-
-function usualChunk(manifest: ModelLimits, clip: WorkingSize & { readonly numFrames: number }): number {
-  const { decodeChunkSize } = manifest.defaults;
-  const { width, height, numFrames } = clip;
-  if (manifest.family !== 'svd' || width * height >= pixelsOfSmallWindows)
-    return Math.min(decodeChunkSize, numFrames);
-  return numFrames <= wholeClip ? numFrames : Math.max(decodeChunkSize, largeWindow);
 }
 
 /** Only a model that says which motions it knows can tell whether a prompt pans. */

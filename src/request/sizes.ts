@@ -1,11 +1,17 @@
 /** Sizes as people write them, and the size of a clip of a picture. Imports only types: the studio page has it, too. */
-import type { ModelLimits } from './model-limits.ts';
 import type { Range } from './ranges.ts';
 
 /** What a model can make. */
-export type SizeLimits = Pick<ModelLimits, 'sizeMultiple'> & {
-  readonly limits: Pick<ModelLimits['limits'], 'side' | 'pixels'>;
-};
+export interface SizeLimits {
+  /** Width and height are multiples of this. */
+  readonly sizeMultiple: number;
+  readonly limits: {
+    /** Of width and of height, each. */
+    readonly side: Range;
+    /** Of width × height. */
+    readonly pixels: Range;
+  };
+}
 
 export interface WorkingSize {
   readonly width: number;

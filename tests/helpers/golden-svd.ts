@@ -5,7 +5,8 @@ import type { GenerateRequest } from '../../src/inference/image-to-video.ts';
 import { decodeImage } from '../../src/inference/pictures/decode.ts';
 import { pictureOf } from '../../src/inference/pictures/known-picture.ts';
 import type { FloatTensor } from '../../src/inference/sessions/tensor.ts';
-import type { ClipRequest, MotionNumbers } from '../../src/request/resolve.ts';
+import type { MotionNumbers } from '../../src/request/families/family.ts';
+import type { ClipRequest } from '../../src/request/resolve.ts';
 
 const root = new URL('../golden/svd/', import.meta.url);
 

@@ -1,5 +1,5 @@
 /** Which frames are decoded together, and which of them are handed out. Pure numbers; decode-frames.ts carries them out. */
-import { mostOverlap } from '../../request/resolve.ts';
+import { mostOverlap } from '../../request/decoder-windows.ts';
 import { smallerChunk } from '../residency/memory-plan.ts';
 import { roundHalfToEven } from '../schedulers/timesteps.ts';
 

@@ -2,7 +2,7 @@
  * A picture to what Stable Video Diffusion sees of it: its embedding, and its latents with a little noise on the picture.
  * Both come from the picture as it is cropped to the clip's size. Knows no steps. Shapes as in svd.ts.
  */
-import type { MotionNumbers } from '../../request/resolve.ts';
+import type { MotionNumbers } from '../../request/families/family.ts';
 import type { GenerateRequest, Picture } from '../image-to-video.ts';
 import { LatentCache } from '../latent-cache.ts';
 import type { OpenPack } from '../packs/open.ts';

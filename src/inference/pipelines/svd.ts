@@ -6,7 +6,7 @@
  * channels, F frames, h × w latent cells, H × W pixels.
  */
 import { createHash } from 'node:crypto';
-import type { MotionNumbers } from '../../request/resolve.ts';
+import type { MotionNumbers } from '../../request/families/family.ts';
 import type { Frame, GenerateHooks, GenerateRequest, ImageToVideoPipeline } from '../image-to-video.ts';
 import { LatentCache } from '../latent-cache.ts';
 import type { OpenPack } from '../packs/open.ts';

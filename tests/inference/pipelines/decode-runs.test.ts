@@ -5,7 +5,7 @@ import {
   decoderWindows,
   exactChunks,
 } from '../../../src/inference/pipelines/decode-runs.ts';
-import { mostOverlap } from '../../../src/request/resolve.ts';
+import { mostOverlap } from '../../../src/request/decoder-windows.ts';
 
 /** All runs of a clip, as decode-frames.ts makes them. */
 function allRuns(runs: DecoderRuns, numFrames: number, from = 0): DecoderRun[] {

@@ -15,7 +15,7 @@ import { Run } from '../../../src/inference/pipelines/run.ts';
 import { SvdPipeline } from '../../../src/inference/pipelines/svd.ts';
 import type { PackSession } from '../../../src/inference/residency/pack-session.ts';
 import type { FloatTensor } from '../../../src/inference/sessions/tensor.ts';
-import type { MotionNumbers } from '../../../src/request/resolve.ts';
+import type { MotionNumbers } from '../../../src/request/families/family.ts';
 import { maxDifference, svdPackPath } from '../../helpers/golden.ts';
 import {
   golden,
