@@ -13,6 +13,7 @@ import {
   heeds,
   heedsMotion,
   knownMotions,
+  type ModelLimits,
   motionsFor,
   schedulersOf,
 } from '../request/model-limits.ts';
@@ -204,7 +205,9 @@ async function studioFor(
     return leftMs === undefined ? null : Math.ceil(leftMs / 1000);
   };
   const { numFrames, numInferenceSteps, guidanceScale } = manifest?.limits ?? optionTable;
-  const { motionBucket, noiseAug } = manifest?.family === 'svd' ? manifest.limits : optionTable;
+  // What only some families have in their manifests.
+  const model: ModelLimits | undefined = manifest;
+  const { motionBucket = optionTable.motionBucket, noiseAug = optionTable.noiseAug } = model?.limits ?? {};
   const { fps, seed, guidanceEnd } = optionTable;
   const range = ({ min, max }: { readonly min: number; readonly max: number }) => ({ min, max });
   return {
@@ -254,12 +257,12 @@ async function studioFor(
       most_preset_steps: name === 'dpm++2m' ? enoughDpmSteps : null,
     })),
     motion_levels: [...motions],
-    motion_buckets: manifest?.family === 'svd' ? manifest.motionBuckets : null,
+    motion_buckets: model?.motionBuckets ?? null,
     defaults: {
       preset: defaultPreset,
       fps: manifest?.defaults.fps ?? null,
-      noise_aug_strength: manifest?.family === 'svd' ? manifest.defaults.noiseAug : null,
-      negative_prompt: manifest?.family === 'i2vgen-xl' ? manifest.defaults.negativePrompt : null,
+      noise_aug_strength: model?.defaults.noiseAug ?? null,
+      negative_prompt: model?.defaults.negativePrompt ?? null,
       scheduler: shortcuts.scheduler ?? manifest?.defaults.scheduler ?? null,
       guidance_end: shortcuts.guidanceEnd ?? 1,
       feature_reuse: shortcuts.featureReuse ?? 1,

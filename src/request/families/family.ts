@@ -58,19 +58,25 @@ export interface MotionNumbers {
   readonly minGuidance: number;
 }
 
-/** What a manifest says of every model. */
+/** What manifests say of models: of every one, and what is optional of those of some families. Forms show it. */
 export interface CommonModel extends SizeLimits {
   readonly id: string;
   readonly limits: SizeLimits['limits'] & {
     readonly numFrames: Range;
     readonly numInferenceSteps: Range;
     readonly guidanceScale: Range;
+    readonly motionBucket?: Range;
+    readonly noiseAug?: Range;
   };
+  /** What a motion means, as motionBucket. */
+  readonly motionBuckets?: Readonly<Record<Motion, number>>;
   readonly defaults: {
     readonly scheduler: SchedulerName;
     /** Frames per second of the finished video. */
     readonly fps: number;
     readonly decodeChunkSize: number;
+    readonly noiseAug?: number;
+    readonly negativePrompt?: string;
   };
   /** Replaces the general presets. */
   readonly presets?: OwnPresets | undefined;

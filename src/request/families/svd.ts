@@ -9,7 +9,6 @@ import type { ChosenNumbers, CommonModel, FamilyOptions } from './family.ts';
 export interface SvdModel extends CommonModel {
   readonly family: 'svd';
   readonly limits: CommonModel['limits'] & { readonly motionBucket: Range; readonly noiseAug: Range };
-  /** What a motion means for this model. */
   readonly motionBuckets: Readonly<Record<Motion, number>>;
   readonly defaults: CommonModel['defaults'] & {
     readonly targetFps: number;
