@@ -2,14 +2,14 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import type { GenerationReport, RgbImage } from '../../src/inference/image-to-video.ts';
+import type { GenerationReport, ImageToVideoPipeline, RgbImage } from '../../src/inference/image-to-video.ts';
 import { LatentCache } from '../../src/inference/latent-cache.ts';
 import { loadPack } from '../../src/inference/packs/files.ts';
 import { type OpenPack, openPack } from '../../src/inference/packs/open.ts';
 import { decodeImage } from '../../src/inference/pictures/decode.ts';
 import { pictureOf } from '../../src/inference/pictures/known-picture.ts';
 import { prepareImage } from '../../src/inference/pictures/prepare.ts';
-import { I2VGenXLPipeline } from '../../src/inference/pipelines/i2vgen-xl.ts';
+import { createPipeline } from '../../src/inference/pipelines/create-pipeline.ts';
 import type { GenerationOptions } from '../../src/request/request.ts';
 import { resolveRequest } from '../../src/request/resolve.ts';
 import type { Understood } from '../../src/request/understood.ts';
@@ -24,14 +24,14 @@ export interface MadeClip {
 
 export class Generator {
   readonly #pack: OpenPack;
-  readonly #pipeline: I2VGenXLPipeline;
+  readonly #pipeline: ImageToVideoPipeline;
   readonly #folder: string;
 
   private constructor(pack: OpenPack) {
     this.#pack = pack;
     this.#folder = mkdtempSync(path.join(tmpdir(), 'kinora-bench-'));
     const cache = new LatentCache({ folder: this.#folder, memoryBytes: 64e6, diskBytes: 0 });
-    this.#pipeline = new I2VGenXLPipeline(pack, cache);
+    this.#pipeline = createPipeline(pack, cache);
   }
 
   static async open(packPath: string, threads: number): Promise<Generator> {
