@@ -1,9 +1,11 @@
 """How people put a request: a list of things, amounts that stand apart, one thing wanted and another not,
 hashtags, polite words around it all."""
 
+import re
 import tomllib
 from random import Random
 
+from degrees import CAMERAS, parts_of
 from draws import FAST, NORMAL, SLOW, Draws, Labels
 from kinds import KINDS
 from marks import mark
@@ -12,12 +14,22 @@ from word_language import CAMERA, FOLDER, Language
 MOVING = list(KINDS[9:27])
 
 
+def behind(frame: str) -> str:
+    """The amount of a frame that has it set off behind its thing: "{n}, not many", or nothing."""
+    told = re.fullmatch(r"\{n\}(?:[,:，：、] ?| \(|（| : )([^{]+?)[)）]?", frame)
+    return told[1] if told else ""
+
+
 class Manners(Draws):
     def __init__(self, rng: Random) -> None:
         super().__init__(rng)
         read = tomllib.loads((FOLDER / "manners.toml").read_text(encoding="utf-8"))
         self.tags: dict[str, list[str]] = {part: words.split() for part, words in read.pop("tags").items()}
         self.lists: dict[str, dict[str, list[str]]] = read
+        for name, lists in self.lists.items():
+            parts = parts_of(name)
+            for field, amounts in (("little", "few"), ("much", "many")):
+                lists[field] = [*lists[field], *filter(None, map(behind, parts[amounts]))]
 
     def listed(self, language: Language) -> tuple[str, Labels]:
         """Two to four things one after the other, now and then with how much of them, or but for one."""
@@ -51,12 +63,10 @@ class Manners(Draws):
         if kind not in vocabulary.counted:
             parts = [self.thing(language, kind), self.pick(vocabulary.some(kind, "does"))]
             return language.filled(language.blank.join(parts).replace("{x}", "{subject}")), NORMAL
-        thing = self.pick(vocabulary.some(kind, "things"))
         if x < 0.75:
-            return vocabulary.framed("{n}", thing), NORMAL
+            return vocabulary.framed("{n}", self.thing(language, kind)), NORMAL
         speed = self.pick([SLOW, FAST])
-        frame = self.pick(vocabulary.words["few" if speed == SLOW else "many"])
-        return language.filled(vocabulary.framed(frame, thing).replace("{x}", "{subject}")), speed
+        return language.filled(vocabulary.amount(kind, speed).replace("{x}", "{subject}")), speed
 
     def thing(self, language: Language, kind: str) -> str:
         return self.pick(language.vocabulary.some(kind, "things"))
@@ -103,6 +113,29 @@ class Manners(Draws):
         # Now and then after a camera that is denied: no zoom no pan, just petals, a ton.
         frame = self.pick(lists["steady"]) if self.chance(0.2) else "{m}"
         return frame.replace("{m}", mark(clause, kind)), {kind: speed}
+
+    def contrast(self, language: Language) -> tuple[str, Labels]:
+        """Two motions side by side, each with its own speed next to it: fast zoom, little snow."""
+        vocabulary = language.vocabulary
+        speeds = self.pick(
+            [(SLOW, FAST), (FAST, SLOW), (SLOW, NORMAL), (NORMAL, SLOW), (FAST, NORMAL), (NORMAL, FAST)]
+        )
+        if self.chance(0.7):
+            kinds = [self.pick(CAMERAS), self.pick(MOVING)]
+        else:
+            kinds = self.rng.sample([kind for kind in MOVING if kind in vocabulary.counted], 2)
+        labels = dict(zip(kinds, speeds, strict=True))
+        items = []
+        for kind, speed in labels.items():
+            if speed != NORMAL and kind in CAMERAS:
+                text = vocabulary.degrees.camera(kind, speed)
+            elif speed != NORMAL and kind in vocabulary.counted and self.chance(0.7):
+                text = vocabulary.amount(kind, speed)
+            else:
+                text = language.clause(kind, speed)
+            items.append(mark(language.filled(text.replace("{x}", "{subject}")), kind))
+        self.rng.shuffle(items)
+        return self.pick(self.lists[language.name]["too"]).join(items), labels
 
     def steady(self, language: Language) -> tuple[str, Labels]:
         """Something that moves before a camera that does not."""

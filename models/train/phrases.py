@@ -54,6 +54,11 @@ class MarkedEnglish(English):
         super().__init__(rng)
         self.lists = lists
 
+    def adverb(self, speed: int) -> str:
+        if speed != NORMAL and self.chance(0.3):
+            return self.lists.vocabulary.adverb(speed)
+        return super().adverb(speed)
+
     def clause(self, kind: str, speed: int) -> str:
         if self.chance(0.5):
             return mark(self.lists.clause(kind, speed), kind)
@@ -201,10 +206,12 @@ class Phrases(Draws):
             return self.manners.apart(language)
         if x < 0.505:
             return self.manners.steady(language)
-        if x < 0.68:
+        if x < 0.55:
+            return self.manners.contrast(language)
+        if x < 0.71:
             kind = self.kinds(1)[0]
             speed = self.speed_of(kind)
-            if speed != NORMAL and self.chance(0.1):
+            if speed != NORMAL and self.chance(0.15):
                 return language.shared(self.clause(language, kind, NORMAL), speed), {kind: speed}
             return self.clause(language, kind, speed), {kind: speed}
         return self.several(language)
@@ -303,7 +310,7 @@ class Phrases(Draws):
         speed = self.speed()
         before, _, after = self.pick(whole[camera]).partition("{x}")
         if speed != NORMAL:
-            adverb = self.pick(vocabulary.words["slow" if speed == SLOW else "fast"])
+            adverb = vocabulary.adverb(speed)
             before = self.pick([f"{adverb}{language.blank}{before}", f"{before}{adverb}{language.blank}"])
         parts = [self.pick(vocabulary.some(moving, "things")), self.pick(vocabulary.some(moving, "does"))]
         thing = self.pick(self.scenes[language.name]["which"]).join(parts)
@@ -443,6 +450,8 @@ class Phrases(Draws):
         if self.chance(0.08):
             return self.manners.asks(language)
         vocabulary = language.vocabulary
+        if self.chance(0.12):
+            return vocabulary.degrees.aside(self.pick([SLOW, FAST]))
         words = self.words.get(language.name) or self.words[self.names[0]]
         x = self.rng.random()
         if x < 0.05:

@@ -139,6 +139,28 @@ def test_an_amount_apart_from_its_thing_is_that_thing_s(name: str) -> None:
     assert seen == {1, 2, 3}
 
 
+@pytest.mark.parametrize("name", phrases.LANGUAGES)
+def test_two_motions_side_by_side_have_two_speeds(name: str) -> None:
+    captions = phrases.Phrases(6, names={name: 1.0})
+    for _ in range(200):
+        text, labels = captions.manners.contrast(captions.languages[name])
+        _, spans = unmarked(text)
+        assert len(set(labels.values())) == 2
+        assert sorted(kinds for *_, kinds in spans) == sorted([kind] for kind in labels)
+
+
+@pytest.mark.parametrize("name", phrases.LANGUAGES)
+def test_degrees_are_put_together_without_holes(name: str) -> None:
+    degrees = phrases.Phrases(6, names={name: 1.0}).languages[name].vocabulary.degrees
+    for speed in (phrases.SLOW, phrases.FAST):
+        adverbs = {degrees.adverb(speed) for _ in range(1500)}
+        assert len(adverbs) > 400
+        amounts = {degrees.amount(speed) for _ in range(300)}
+        assert all(amount.count("{") == amount.count("{n}") > 0 for amount in amounts)
+        told = adverbs | {degrees.own(speed) for _ in range(300)} | {degrees.aside(speed) for _ in range(300)}
+        assert not any("{" in text for text in told)
+
+
 @pytest.mark.parametrize(
     ("verb", "form"),
     [

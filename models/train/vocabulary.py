@@ -15,6 +15,7 @@ import zlib
 from pathlib import Path
 from random import Random
 
+from degrees import Degrees
 from draws import FAST, NORMAL, SLOW, Draws
 
 FOLDER = Path(__file__).with_name("wordlists") / "parts"
@@ -52,6 +53,7 @@ class Vocabulary(Draws):
         super().__init__(rng)
         self.name = name
         self.blank = "" if name in UNSPACED else " "
+        self.degrees = Degrees(rng, name)
         lists = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
         words = lists.pop("words")
         self.words = {key: entries(words[key]) for key in WORDS}
@@ -86,6 +88,10 @@ class Vocabulary(Draws):
     def clause(self, kind: str, speed: int) -> str:
         """What asks for one motion at one speed."""
         text = self.normal(kind) if speed == NORMAL else self.at_speed(kind, speed)
+        if speed == NORMAL and kind != "static" and self.chance(0.06):
+            told = self.degrees.part("normal")
+            parts = [text, told] if self.chance(0.75) else [told, text]
+            text = self.pick([self.blank, self.blank, ", " if self.blank else "，"]).join(parts)
         if self.chance(0.12):
             text += self.blank + self.pick(self.words["places"])
         if self.chance(0.05):
@@ -115,12 +121,24 @@ class Vocabulary(Draws):
             (1.5 * len(does) * bool(self.some(kind, "things")), lambda: self.deed(kind, "", own + "does")),
         ]
         if kind in self.counted and self.some(kind, "things"):
-            amounts = self.words["few" if speed == SLOW else "many"]
-            any_of = self.some(kind, "things")
-            ways.append((20, lambda: self.framed(self.stretched(self.pick(amounts)), self.pick(any_of))))
+            ways.append((20, lambda: self.amount(kind, speed)))
         ways.append((20, lambda: self.with_adverb(self.normal(kind), speed)))
         way = self.rng.choices([make for _, make in ways], [weight for weight, _ in ways])[0]
         return way()
+
+    def amount(self, kind: str, speed: int) -> str:
+        """Little or much of the kind's thing."""
+        if self.chance(0.5):
+            frame = self.degrees.amount(speed)
+        else:
+            frame = self.pick(self.words["few" if speed == SLOW else "many"])
+        return self.framed(self.stretched(frame), self.pick(self.some(kind, "things")))
+
+    def adverb(self, speed: int) -> str:
+        """What says the speed of one motion."""
+        if self.chance(0.5):
+            return self.degrees.adverb(speed)
+        return self.pick(self.words["slow" if speed == SLOW else "fast"])
 
     def deed(self, kind: str, thing: str, field: str, alone: bool = False) -> str:
         """A thing with what it does, or `alone` or asked for; any of the kind's where none is given."""
@@ -164,14 +182,19 @@ class Vocabulary(Draws):
         )
 
     def with_adverb(self, text: str, speed: int) -> str:
-        adverb = self.stretched(self.pick(self.words["slow" if speed == SLOW else "fast"]))
+        adverb = self.stretched(self.adverb(speed))
         x = self.rng.random()
-        if x < 0.3:
+        if x < 0.26:
             return adverb + self.blank + text
-        if x < 0.4:
+        if x < 0.36:
             return text + (", " if self.blank else "，") + adverb
+        if x < 0.42:
+            return text + (f" ({adverb})" if self.blank else f"（{adverb}）")
+        if x < 0.48:
+            own = self.degrees.own(speed)
+            return f"{text}. {own[:1].upper()}{own[1:]}" if self.blank else f"{text}。{own}"
         words = text.split(" ")
-        if self.blank and x < 0.6 and len(words) > 2:
+        if self.blank and x < 0.62 and len(words) > 2:
             at = self.rng.randint(1, len(words) - 1)
             return " ".join([*words[:at], adverb, *words[at:]])
         return text + self.blank + adverb

@@ -112,12 +112,12 @@ class Language(Draws):
 
     def adverb(self, speed: int) -> str:
         """What says the speed of one motion."""
-        if self.chance(0.35):
-            return self.pick(self.vocabulary.words["slow" if speed == SLOW else "fast"])
-        return self.pick(self.after[speed])
+        return self.vocabulary.adverb(speed) if self.chance(0.5) else self.pick(self.after[speed])
 
     def everything(self, speed: int) -> str:
         """A speed for the whole prompt."""
+        if self.chance(0.45):
+            return self.vocabulary.degrees.own(speed)
         return self.pick(self.all[speed])
 
     def clause(self, kind: str, speed: int) -> str:
@@ -152,8 +152,12 @@ class Language(Draws):
             return self.pick(early) + self.blank + self.filled(phrase)
         if x < 0.33:
             return self.adverb(speed) + self.pick([self.blank, self.blank, ", "]) + self.filled(phrase)
-        if x < 0.38:
-            return self.filled(phrase) + self.pick([", ", " - ", ": "]) + self.everything(speed)
+        if x < 0.43:
+            breaks = [", ", ", ", " - ", ": ", ". ", "... "] if self.blank else ["，", "、", "。", " ", "："]
+            return self.filled(phrase) + self.pick(breaks) + self.everything(speed)
+        if x < 0.46:
+            apart = "({})" if self.blank else "（{}）"
+            return self.filled(phrase) + self.blank + apart.format(self.adverb(speed))
         if "{s}" in phrase:
             return self.filled(phrase, self.adverb(speed))
         return self.filled(phrase) + self.blank + self.adverb(speed)
