@@ -134,6 +134,17 @@ class Bench {
     if (decision !== 'accepted') throw new Error(`the bench's request was answered with ${decision}`);
   }
 
+  /** As people who are told that the queue cannot be reached, and ask again. @returns how often they were told so */
+  async askUntilAccepted(request: JobRequest): Promise<number> {
+    for (let refusals = 0; ; refusals++) {
+      const id = refusals === 0 ? request.id : `${request.id}-${refusals}`;
+      const { decision } = await this.client.submit({ ...request, id });
+      if (decision === 'accepted') return refusals;
+      if (decision !== 'unavailable') throw new Error(`the bench's request was answered with ${decision}`);
+      await sleep(1000);
+    }
+  }
+
   async stop(): Promise<void> {
     await this.client.close();
     this.#asking.disconnect();
@@ -177,12 +188,16 @@ async function measureRequests(): Promise<void> {
     const take = async (count: number, width: number): Promise<void> => {
       const from = asked;
       asked += count;
-      const { taken, seconds } = await timeEach(count, width, (index) => bench.ask(request(from + index)));
+      let refusals = 0;
+      const { taken, seconds } = await timeEach(count, width, async (index) => {
+        refusals += await bench.askUntilAccepted(request(from + index));
+      });
       rows.push({
         'waiting before': from,
         'at a time': width,
         requests: count,
         'requests/s': Math.round(count / seconds),
+        unavailable: refusals,
         ...quantiles(taken),
       });
     };
