@@ -90,10 +90,13 @@ class Phrases(Draws):
         names: dict[str, float] | None = None,
         common: dict[str, list[str]] | None = None,
         held: bool | None = None,
+        share: float = 0.08,
     ) -> None:
         """`names`: the languages and how often they are drawn; `common`: their common words, if they are at
-        hand; `held`: which part of the lists is drawn from, as in vocabulary.py's `chosen`."""
+        hand; `held`: which part of the lists is drawn from, as in vocabulary.py's `chosen`; `share`: how many
+        are prompts of wordlists/written."""
         super().__init__(Random(seed))
+        self.share = share
         names = names or LANGUAGES
         self.names, self.weights = list(names), list(names.values())
         self.languages = {name: Language(self.rng, name, held) for name in sorted({*names, "en", "zh"})}
@@ -118,7 +121,7 @@ class Phrases(Draws):
     def caption(self) -> Caption:
         name = self.rng.choices(self.names, self.weights)[0]
         language = self.languages[name]
-        if self.chance(0.08):
+        if self.chance(self.share):
             text, labels = self.pick(self.written[name])
             if self.chance(0.4):
                 text = self.dressed(

@@ -115,12 +115,17 @@ class Source:
     """New captions, as numbers."""
 
     def __init__(
-        self, folder: Path, seed: int, held_out: bool, lengths: tuple[int, ...] = tuple(range(MAX_TOKENS + 1))
+        self,
+        folder: Path,
+        seed: int,
+        held_out: bool,
+        lengths: tuple[int, ...] = tuple(range(MAX_TOKENS + 1)),
+        share: float = 0.08,
     ) -> None:
-        """`lengths`: what captions are padded to."""
+        """`lengths`: what captions are padded to; `share`: that of prompts written by hand."""
         self.lengths = lengths
         common = phrases.read_common_words(folder)
-        self.captions = phrases.Phrases(seed, common=common, held=False if held_out else None)
+        self.captions = phrases.Phrases(seed, common=common, held=False if held_out else None, share=share)
         path = folder / "tokenizer.json"
         self.plain, self.end = words_tokenizer.load(path)
         # Words come apart in other places too, as they do with typos and with endings never seen.
@@ -167,10 +172,10 @@ class Source:
         return out
 
 
-def make_parts(folder: Path, seed: int, held_out: bool, parts: "mp.Queue") -> None:
+def make_parts(folder: Path, seed: int, held_out: bool, share: float, parts: "mp.Queue") -> None:
     torch.set_num_threads(1)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    source = Source(folder, seed, held_out, GPU_LENGTHS)
+    source = Source(folder, seed, held_out, GPU_LENGTHS, share)
     while True:
         parts.put(source.part(CHUNK // 4))
 
@@ -187,7 +192,8 @@ class Feed:
         self.kept: list[list[Batch]] = []
         self.repeated = 0
         for number in range(options.processes):
-            arguments = (options.folder, options.seed + 7919 * number, options.hold_out, self.parts)
+            seed = options.seed + 7919 * number
+            arguments = (options.folder, seed, options.hold_out, options.written, self.parts)
             context.Process(target=make_parts, args=arguments, daemon=True).start()
         threading.Thread(target=self.collect, daemon=True).start()
 
@@ -387,7 +393,8 @@ def load_model(options: argparse.Namespace, model: Model) -> None:
 
 def work(number: int, options: argparse.Namespace, model: Model) -> None:
     torch.set_num_threads(1)
-    source = Source(options.folder, options.seed + 7919 * number, options.hold_out)
+    seed = options.seed + 7919 * number
+    source = Source(options.folder, seed, options.hold_out, share=options.written)
     Trainer(options, model, number, source).train()
 
 
@@ -408,6 +415,9 @@ def main() -> None:
     )
     parser.add_argument(
         "--hold-out", action="store_true", help="keeps back the words that evaluate_words.py --held-out reads"
+    )
+    parser.add_argument(
+        "--written", type=float, default=0.08, help="share of captions that are prompts of wordlists/written"
     )
     options = parser.parse_args()
     options.processes = options.processes or (
