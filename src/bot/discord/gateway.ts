@@ -5,9 +5,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type APIInteraction,
-  Client,
+  type Client,
   type ClientOptions,
-  DefaultRestOptions,
   DiscordAPIError,
   DiscordjsError,
   Events,
@@ -15,8 +14,6 @@ import {
   GatewayDispatchEvents,
   GatewayIntentBits,
   type Interaction,
-  type RESTOptions,
-  Routes,
   Status,
 } from 'discord.js';
 import { LRUCache } from 'lru-cache';
@@ -24,6 +21,7 @@ import { withDeadline } from '../../deadline.ts';
 import { isKinoraError, KinoraError } from '../../errors.ts';
 import type { Logger } from '../../log.ts';
 import { codeOf } from './api.ts';
+import { EndingClient } from './ending-client.ts';
 import { rememberChannel } from './people.ts';
 
 export interface Shard {
@@ -134,12 +132,11 @@ export class Gateway {
 
   #newClient(): Client {
     const { shard, clientOptions, log, onInteraction, onReady } = this.#options;
-    const client = new Client({
+    const client = new EndingClient({
       intents: [GatewayIntentBits.Guilds],
       ...(shard ? { shards: [shard.id], shardCount: shard.count } : { shards: 'auto' }),
       allowedMentions: { parse: [], repliedUser: false },
       ...clientOptions,
-      rest: { ...clientOptions.rest, makeRequest: this.#unlessStopped(clientOptions.rest?.makeRequest) },
     });
     const heard = (id: number): void => {
       if (client === this.#client) this.#heard.set(id, performance.now());
@@ -151,8 +148,8 @@ export class Gateway {
     client.on(Events.InteractionCreate, (interaction) => {
       heard(shard?.id ?? interaction.guild?.shardId ?? 0);
       rememberChannel(interaction, channels.get(interaction.id));
-      // Another bot may serve the shard by now, even if discord.js has not closed its connection.
-      if (!this.#stopping.signal.aborted) onInteraction(interaction);
+      // Another bot or client may serve the shard by now, even if discord.js has not closed its connection.
+      if (client === this.#client && !this.#stopping.signal.aborted) onInteraction(interaction);
     });
     client.on(Events.ShardReady, heard);
     client.on(Events.ShardResume, heard);
@@ -161,15 +158,6 @@ export class Gateway {
     client.on(Events.ShardDisconnect, ({ code }) => this.#closed(client, code));
     client.on(Events.ClientReady, onReady);
     return client;
-  }
-
-  /** discord.js logs in after destroy() where that came before the answer about the gateway. */
-  #unlessStopped(makeRequest = DefaultRestOptions.makeRequest): RESTOptions['makeRequest'] {
-    return async (url, init) => {
-      const answer = await makeRequest(url, init);
-      if (url.endsWith(Routes.gatewayBot()) && this.#stopping.signal.aborted) throw new Error('stopped');
-      return answer;
-    };
   }
 
   /** Discord has closed a shard for good, after the login. */

@@ -14,7 +14,12 @@ afterEach(async () => {
   for (const end of ends.splice(0).reverse()) await end();
 });
 
-async function connection({ shard, ...options }: FakeDiscordOptions & { readonly shard?: Shard } = {}) {
+interface ConnectionOptions extends FakeDiscordOptions {
+  readonly shard?: Shard;
+  readonly silentAfterMs?: number;
+}
+
+async function connection({ shard, silentAfterMs = 60_000, ...options }: ConnectionOptions = {}) {
   const server = await startFakeDiscord(options);
   ends.push(() => server.stop());
   const logged: string[] = [];
@@ -25,7 +30,7 @@ async function connection({ shard, ...options }: FakeDiscordOptions & { readonly
     onGivenUp: (error) => givenUp.push(error),
     token: server.token,
     clientOptions: server.clientOptions,
-    silentAfterMs: 60_000,
+    silentAfterMs,
     onInteraction: ({ guildId }) => heard.push(guildId),
     onReady: () => {},
     log: createLogger('test', 'warn', { write: (line) => logged.push(line) }),
@@ -121,6 +126,49 @@ describe('a bot in many servers', () => {
     await sleep(1_500); // discord.js has connected anew, and waits for a greeting
     await gateway.stop();
   }, 20_000);
+});
+
+describe('a connection that is ended', () => {
+  /** In which discord.js would connect anew. */
+  const comesBackMs = 1_500;
+
+  it('does not come back when that was between two attempts', async () => {
+    const { server, gateway } = await connection({ shard: { id: 0, count: 1 } });
+    await gateway.start();
+    server.gateway.drop({ resume: true, forMs: 120_000 });
+    await server.until(() => !gateway.isReady);
+    await gateway.stop();
+    server.gateway.drop({ resume: true });
+    await sleep(comesBackMs);
+    expect(server.gateway.connected).toBe(false);
+  });
+
+  it.each(['cut off', 'answered'] as const)(
+    'in a handshake does not come back when that is %s',
+    async (how) => {
+      const { server, gateway } = await connection({ shard: { id: 0, count: 1 } });
+      await gateway.start();
+      server.gateway.hold();
+      server.gateway.drop({ resume: true });
+      await server.until(() => server.gateway.held > 0);
+      await gateway.stop();
+      server.gateway.goOn(how);
+      await sleep(comesBackMs);
+      expect(server.gateway.connected).toBe(false);
+    },
+  );
+
+  it('is followed by one alone when it was silent', async () => {
+    const { server, gateway } = await connection({ heartbeatIntervalMs: 200, silentAfterMs: 2_000 });
+    await gateway.start();
+    server.gateway.drop({ resume: true, forMs: 120_000 });
+    await server.until(() => gateway.client === null);
+    server.gateway.drop({ resume: true });
+    await server.until(() => gateway.isReady);
+    await sleep(comesBackMs);
+    // None, where the machine is so busy that it is replaced again.
+    expect(server.gateway.connectionsOf(0)).toBeLessThanOrEqual(1);
+  });
 });
 
 describe('a login that can never succeed', () => {

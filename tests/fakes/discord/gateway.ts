@@ -1,6 +1,7 @@
 /** The gateway: hello, identify, ready, heartbeats, resume with replay, and every way of losing a connection. */
 import { randomUUID } from 'node:crypto';
 import type { Server } from 'node:http';
+import type { Duplex } from 'node:stream';
 import { GatewayCloseCodes, GatewayIntentBits as Intent, GatewayOpcodes as Op } from 'discord.js';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { z } from 'zod';
@@ -55,6 +56,8 @@ export class FakeGateway {
   readonly #sockets = new WebSocketServer({ noServer: true });
   #sessions: Session[] = [];
   #closedUntil = 0;
+  /** Handshakes under way; undefined while they are answered. */
+  #held: { readonly socket: Duplex; readonly answer: () => void }[] | undefined;
   #deaf = false;
   #refuses: GatewayCloseCodes | undefined;
 
@@ -64,7 +67,10 @@ export class FakeGateway {
     world.emit = (event, data, intent) => this.#dispatch(event, data, intent);
     server.on('upgrade', (request, socket, head) => {
       if (Date.now() < this.#closedUntil) return socket.destroy();
-      this.#sockets.handleUpgrade(request, socket, head, (webSocket) => this.#welcome(webSocket));
+      const answer = (): void =>
+        this.#sockets.handleUpgrade(request, socket, head, (webSocket) => this.#welcome(webSocket));
+      if (this.#held) this.#held.push({ socket, answer });
+      else answer();
       return undefined;
     });
   }
@@ -97,6 +103,21 @@ export class FakeGateway {
     const open = this.#sessions.flatMap(({ socket }) => socket ?? []);
     for (const session of this.#sessions) session.socket = undefined;
     for (const socket of open) socket.close(code);
+  }
+
+  /** From now on handshakes get no answer. */
+  hold(): void {
+    this.#held = [];
+  }
+
+  get held(): number {
+    return this.#held?.length ?? 0;
+  }
+
+  /** Takes up again, and answers what it held, or cuts it off. */
+  goOn(held: 'answered' | 'cut off'): void {
+    for (const { socket, answer } of this.#held ?? []) held === 'answered' ? answer() : socket.destroy();
+    this.#held = undefined;
   }
 
   /** From now on every login is closed with this code. */

@@ -1,0 +1,66 @@
+/**
+ * A client of discord.js that stays ended. By itself it lets a shard that is between two attempts to connect go on with the next
+ * one, beside the client that replaces it; and a shard that is ended in the middle of a handshake ends the process when that
+ * handshake fails.
+ */
+import { Client, type ClientOptions, SimpleShardingStrategy } from 'discord.js';
+
+type Manager = ConstructorParameters<typeof SimpleShardingStrategy>[0];
+
+export class EndingClient extends Client {
+  readonly #over: AbortController;
+
+  constructor(options: ClientOptions) {
+    const over = new AbortController();
+    const buildStrategy = (manager: Manager) => new EndingShards(manager, over.signal);
+    super({ ...options, ws: { ...options.ws, buildStrategy } });
+    this.#over = over;
+  }
+
+  override async destroy(): Promise<void> {
+    this.#over.abort();
+    await super.destroy();
+  }
+}
+
+class EndingShards extends SimpleShardingStrategy {
+  readonly #manager: Manager;
+  readonly #over: AbortSignal;
+  /** One for each, so that each ends in its own time. */
+  readonly #shards = new Map<number, SimpleShardingStrategy>();
+  /** Those whose present connection Discord has greeted. */
+  readonly #greeted = new Set<number>();
+
+  constructor(manager: Manager, over: AbortSignal) {
+    super(manager);
+    this.#manager = manager;
+    this.#over = over;
+    const { retrieveSessionInfo } = manager.options;
+    // Asked at the beginning of each attempt.
+    manager.options.retrieveSessionInfo = (id) =>
+      over.aborted ? new Promise<never>(() => {}) : retrieveSessionInfo(id);
+    manager.on('hello', ({ shardId }: { readonly shardId: number }) => {
+      this.#greeted.add(shardId);
+      if (over.aborted) void this.destroy();
+    });
+    manager.on('closed', ({ shardId }: { readonly shardId: number }) => void this.#greeted.delete(shardId));
+  }
+
+  override async spawn(ids: number[]): Promise<void> {
+    for (const id of ids) {
+      const shard = new SimpleShardingStrategy(this.#manager);
+      this.#shards.set(id, shard);
+      await shard.spawn([id]);
+    }
+  }
+
+  override async connect(): Promise<void> {
+    if (this.#over.aborted) throw new Error('ended before Discord told of its gateway');
+    await Promise.all([...this.#shards.values()].map((shard) => shard.connect()));
+  }
+
+  /** A shard in the middle of a handshake ends with that, and one that is between two attempts makes no other. */
+  override async destroy(options?: Parameters<SimpleShardingStrategy['destroy']>[0]): Promise<void> {
+    await Promise.all([...this.#greeted].map((id) => this.#shards.get(id)?.destroy(options)));
+  }
+}
