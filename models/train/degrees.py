@@ -8,7 +8,7 @@ from random import Random
 from draws import SLOW, Draws
 
 FOLDER = Path(__file__).with_name("wordlists")
-PARTS = "very normal own who deeds decoys".split()
+PARTS = "very normal own who deeds moods decoys".split()
 SPEEDED = ["{}_core", "{}", "own_{}", "{}_camera"]
 AMOUNTS = "few many outer_few outer_many".split()
 CAMERAS = "zoom-in zoom-out pan-left pan-right tilt-up tilt-down".split()
@@ -67,8 +67,11 @@ class Degrees(Draws):
 
     def aside(self, speed: int) -> str:
         """Talk of speeds and amounts that are no motion's, now and then of how fast somebody is."""
-        if self.chance(0.65):
+        x = self.rng.random()
+        if x < 0.55:
             return self.part("decoys")
+        if x < 0.72:
+            return self.part("very").replace("{a}", self.part("moods"))
         who, deed, adverb = self.part("who"), self.part("deeds"), self.adverb(speed)
         if self.name in ("zh", "ja"):
             return who + adverb + deed
