@@ -16,6 +16,7 @@ export const slow = [
   'tests/bot/proxies.test.ts',
   'tests/bot/shards.test.ts',
   'tests/bot/standby.test.ts',
+  'tests/bot/starting.test.ts',
   'tests/bot/status-board.test.ts',
   'tests/bot/svd-in-chats.test.ts',
   'tests/bot/telegram/people.test.ts',
