@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { botEntries } from '../../src/queue/bot-registry.ts';
 import { Keys } from '../../src/queue/keys.ts';
 import { workerEntries } from '../../src/queue/worker-registry.ts';
 import { type FakeTelegram, startFakeTelegram } from '../fakes/telegram/server.ts';
@@ -35,7 +36,13 @@ export class Processes {
   readonly #env: NodeJS.ProcessEnv;
   readonly #running = new Set<ChildProcess>();
 
-  private constructor(redis: TestRedis, telegram: FakeTelegram, folder: string, port: number) {
+  private constructor(
+    redis: TestRedis,
+    telegram: FakeTelegram,
+    folder: string,
+    port: number,
+    settings: NodeJS.ProcessEnv,
+  ) {
     this.redis = redis;
     this.telegram = telegram;
     this.folder = folder;
@@ -56,14 +63,16 @@ export class Processes {
       KINORA_COMMUNITY_LIMIT: '10000',
       KINORA_CREDITS_PER_DAY: '10000',
       REDIS_URL: `unix://${redis.socketPath}`,
+      ...settings,
     };
   }
 
-  static async start(): Promise<Processes> {
+  /** @param settings others than those of one bot with Telegram and the page */
+  static async start(settings: NodeJS.ProcessEnv = {}): Promise<Processes> {
     const folder = await mkdtemp(join(tmpdir(), 'kinora-rolling-'));
     await writeFile(join(folder, 'settings.env'), '');
     const telegram = await startFakeTelegram({ localFolder: folder });
-    return new Processes(await TestRedis.start(), telegram, folder, await freePort());
+    return new Processes(await TestRedis.start(), telegram, folder, await freePort(), settings);
   }
 
   /** Runs a command of a version to its end. @returns what it printed */
@@ -87,6 +96,16 @@ export class Processes {
         () => false,
       ),
     );
+    return bot;
+  }
+
+  /** One of several. Resolves when the others hear of it. */
+  async sharing(version: Version): Promise<Serving> {
+    const bot = this.#serve(version, 'bot');
+    const redis = this.redis.connect();
+    await this.#until(bot, async () => {
+      return (await botEntries(redis, new Keys())).some(({ pid, isAlive }) => isAlive && pid === bot.pid);
+    });
     return bot;
   }
 
