@@ -134,12 +134,12 @@ class Bench {
     if (decision !== 'accepted') throw new Error(`the bench's request was answered with ${decision}`);
   }
 
-  /** As people who are told that the queue cannot be reached, and ask again. @returns how often they were told so */
-  async askUntilAccepted(request: JobRequest): Promise<number> {
+  /** As people who are told that the queue cannot be reached, and ask again. @returns how often they were told so, and the job */
+  async askUntilAccepted(request: JobRequest): Promise<{ refusals: number; id: string }> {
     for (let refusals = 0; ; refusals++) {
       const id = refusals === 0 ? request.id : `${request.id}-${refusals}`;
       const { decision } = await this.client.submit({ ...request, id });
-      if (decision === 'accepted') return refusals;
+      if (decision === 'accepted') return { refusals, id };
       if (decision !== 'unavailable') throw new Error(`the bench's request was answered with ${decision}`);
       await sleep(1000);
     }
@@ -185,19 +185,22 @@ async function measureRequests(): Promise<void> {
       requestOf(`b-${index}`, `bench:user${index % 997}`, { preset: presets[index % 4] ?? 'fast' });
     const rows: Row[] = [];
     let asked = 0;
+    const ids: string[] = [];
     const take = async (count: number, width: number): Promise<void> => {
       const from = asked;
       asked += count;
-      let refusals = 0;
+      let unavailable = 0;
       const { taken, seconds } = await timeEach(count, width, async (index) => {
-        refusals += await bench.askUntilAccepted(request(from + index));
+        const { refusals, id } = await bench.askUntilAccepted(request(from + index));
+        unavailable += refusals;
+        ids[from + index] = id;
       });
       rows.push({
         'waiting before': from,
         'at a time': width,
         requests: count,
         'requests/s': Math.round(count / seconds),
-        unavailable: refusals,
+        unavailable,
         ...quantiles(taken),
       });
     };
@@ -217,11 +220,9 @@ async function measureRequests(): Promise<void> {
     }
     const place = async (): Promise<void> => {
       const index = Math.floor(Math.random() * asked);
-      const found = await bench.client.timeLeft.position({
-        id: `b-${index}`,
-        preset: presets[index % 4] ?? 'fast',
-      });
-      if (!found) throw new Error(`b-${index} does not wait`);
+      const id = ids[index] ?? '';
+      const found = await bench.client.timeLeft.position({ id, preset: presets[index % 4] ?? 'fast' });
+      if (!found) throw new Error(`${id} does not wait`);
     };
     const probe = new RedisProbe(bench.redis, new Keys());
     const look = async (): Promise<void> => {
