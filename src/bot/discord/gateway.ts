@@ -185,7 +185,7 @@ export class Gateway {
     this.#options.onGivenUp?.(error);
   }
 
-  /** @returns false when Discord could not be reached */
+  /** @returns false when Discord could not be reached, and it is to be tried again */
   async #login(): Promise<boolean> {
     const client = this.#newClient();
     this.#client = client;
@@ -207,6 +207,8 @@ export class Gateway {
     } catch (error) {
       await client.destroy();
       if (this.#stopping.signal.aborted) return false;
+      // It was silent for too long meanwhile, and another one is in its place or on its way.
+      if (client !== this.#client) return true;
       const isUnknown =
         (error instanceof DiscordjsError && error.code === 'TokenInvalid') ||
         (error instanceof DiscordAPIError && error.status === 401);

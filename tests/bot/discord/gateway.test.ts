@@ -169,6 +169,20 @@ describe('a connection that is ended', () => {
     // None, where the machine is so busy that it is replaced again.
     expect(server.gateway.connectionsOf(0)).toBeLessThanOrEqual(1);
   });
+
+  it('is followed by one alone when it was silent before it was ready', async () => {
+    const { server, gateway } = await connection({ heartbeatIntervalMs: 200, silentAfterMs: 2_000 });
+    server.fail({ route: '/gateway/bot', status: 503, times: 4 });
+    server.gateway.hold();
+    await gateway.start();
+    await server.until(() => server.gateway.held > 0);
+    const silent = gateway.client;
+    await server.until(() => gateway.client !== silent);
+    server.gateway.goOn('refused');
+    await server.until(() => gateway.isReady);
+    await sleep(2 * comesBackMs);
+    expect(server.gateway.connectionsOf(0)).toBeLessThanOrEqual(1);
+  });
 });
 
 describe('a login that can never succeed', () => {

@@ -114,9 +114,13 @@ export class FakeGateway {
     return this.#held?.length ?? 0;
   }
 
-  /** Takes up again, and answers what it held, or cuts it off. */
-  goOn(held: 'answered' | 'cut off'): void {
-    for (const { socket, answer } of this.#held ?? []) held === 'answered' ? answer() : socket.destroy();
+  /** Takes up again, and answers what it held, refuses it, or cuts it off. */
+  goOn(held: 'answered' | 'refused' | 'cut off'): void {
+    for (const { socket, answer } of this.#held ?? []) {
+      if (held === 'answered') answer();
+      else if (held === 'refused') socket.end('HTTP/1.1 502 Bad Gateway\r\n\r\n');
+      else socket.destroy();
+    }
     this.#held = undefined;
   }
 
