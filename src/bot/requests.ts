@@ -330,7 +330,8 @@ export class Requests {
     const ruled = { roleKeys, isChannel, channelKey, isAgeRestricted, generation };
     const rule = brokenRule(rules, { ...ruled, presets: this.#tools.models.presetsOf(model) });
     if (!rule) return undefined;
-    const known = await this.#tools.client.ledger.read(jobId).catch(() => undefined);
+    const known = await this.#tools.client.ledger.read(jobId).catch(() => 'unreadable' as const);
+    if (known === 'unreadable') return refused('unavailable');
     return known ? { kind: 'duplicate' } : refused({ kind: 'rule', rule });
   }
 

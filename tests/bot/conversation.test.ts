@@ -7,13 +7,14 @@ import { RuleBook } from '../../src/bot/admin/rules.ts';
 import { actions, buttonId, parseButtonId } from '../../src/bot/buttons.ts';
 import { Models } from '../../src/bot/models.ts';
 import type { Person } from '../../src/bot/people.ts';
-import { failed } from '../../src/bot/refusals.ts';
+import { failed, refused } from '../../src/bot/refusals.ts';
 import { Requests } from '../../src/bot/requests.ts';
 import { en } from '../../src/bot/sentences/en.ts';
 import { renderProgress, renderRefusal, renderRequest } from '../../src/bot/sentences/render.ts';
 import { zh } from '../../src/bot/sentences/zh.ts';
 import type { Answer } from '../../src/bot/upkeep/delivery.ts';
 import { loadPack } from '../../src/inference/packs/files.ts';
+import { JobClient } from '../../src/queue/client.ts';
 import { RuleStore } from '../../src/queue/community-rules.ts';
 import type { Artifact } from '../../src/queue/jobs.ts';
 import type { IgnorableOption } from '../../src/request/ignorable-options.ts';
@@ -215,6 +216,23 @@ describe('asking', () => {
     expect(again).toEqual({ accepted: false, isDuplicate: true, text: en.refusal.duplicate, buttons: [] });
     expect(await talk.harness.artifacts.hasImage('t-1')).toBe(true);
     expect(await talk.harness.creditsUsed()).toBe(1);
+  });
+
+  it('twice is not refused by a rule made since where Redis does not tell of the job', async () => {
+    await talk.ask('t-1', { options: parseWords('gore') });
+    await talk.conversation.ruleWords({ ...ann, isModerator: true }, here, ['words', 'add', 'gore']);
+    const { server, keys, artifacts } = talk.harness;
+    await server.connect().call('ACL', 'SETUSER', 'blind', 'on', '>p', '~*', '&*', '+@all', '-hgetall');
+    const redis = server.failFast();
+    await redis.call('AUTH', 'blind', 'p');
+    const client = new JobClient(redis, openTerms, log, keys);
+    const rules = new RuleBook(new RuleStore(talk.admin.trail));
+    const models = new Models([]);
+    const requests = new Requests({ client, artifacts, rules, day: openTerms.day, models, log });
+    const again = { jobId: 't-1', person: ann, place: here, replyTo: {}, options: { prompt: 'gore' } };
+    const answer = await requests.submit({ ...again, picture: await pictureBytes('orientation-1.jpg') });
+    await client.close();
+    expect(answer).toEqual(refused('unavailable'));
   });
 
   it.each([
