@@ -1,9 +1,12 @@
 /**
  * A client of discord.js that stays ended. By itself it lets a shard that is between two attempts to connect go on with the next
- * one, beside the client that replaces it; and a shard that is ended in the middle of a handshake ends the process when that
- * handshake fails.
+ * one, beside the client that replaces it; a shard that is ended in the middle of a handshake ends the process when that
+ * handshake fails; and one that waits for Discord's "ready" may never end.
  */
 import { Client, type ClientOptions, SimpleShardingStrategy } from 'discord.js';
+import { withDeadline } from '../../deadline.ts';
+
+const endWithinMs = 5_000;
 
 type Manager = ConstructorParameters<typeof SimpleShardingStrategy>[0];
 
@@ -59,8 +62,12 @@ class EndingShards extends SimpleShardingStrategy {
     await Promise.all([...this.#shards.values()].map((shard) => shard.connect()));
   }
 
-  /** A shard in the middle of a handshake ends with that, and one that is between two attempts makes no other. */
+  /**
+   * A shard in the middle of a handshake ends with that, and one that is between two attempts makes no other. One that Discord
+   * has not told that it is ready ends, but discord.js may wait for ever to hear of that.
+   */
   override async destroy(options?: Parameters<SimpleShardingStrategy['destroy']>[0]): Promise<void> {
-    await Promise.all([...this.#greeted].map((id) => this.#shards.get(id)?.destroy(options)));
+    const ending = Promise.all([...this.#greeted].map((id) => this.#shards.get(id)?.destroy(options)));
+    await withDeadline(endWithinMs, ending, () => {});
   }
 }

@@ -17,7 +17,6 @@ import {
   Status,
 } from 'discord.js';
 import { LRUCache } from 'lru-cache';
-import { withDeadline } from '../../deadline.ts';
 import { isKinoraError, KinoraError } from '../../errors.ts';
 import type { Logger } from '../../log.ts';
 import { codeOf } from './api.ts';
@@ -50,7 +49,6 @@ export interface GatewayOptions {
  */
 const loginAgainMs = { first: 1_000, longest: 600_000 } as const;
 const looksPerSilence = 20;
-const endWithinMs = 5_000;
 /** Interactions that discord.js holds back until all shards are ready. */
 const heldInteractions = 1_000;
 
@@ -125,9 +123,7 @@ export class Gateway {
   async stop(): Promise<void> {
     this.#stopping.abort();
     if (this.#looking) clearInterval(this.#looking);
-    // In the middle of a login, discord.js may wait for a shard that never answers.
-    const ending = this.#client?.destroy() ?? Promise.resolve();
-    await withDeadline(endWithinMs, ending, () => {});
+    await this.#client?.destroy();
   }
 
   #newClient(): Client {

@@ -126,6 +126,20 @@ describe('a bot in many servers', () => {
     await sleep(1_500); // discord.js has connected anew, and waits for a greeting
     await gateway.stop();
   }, 20_000);
+
+  it('is tried again when one shard is refused while another is not ready yet', async () => {
+    const { server, gateway } = await connection({ shards: 2 });
+    server.gateway.hold();
+    const starting = gateway.start();
+    await server.until(() => server.gateway.held === 2);
+    server.gateway.settle('answered');
+    server.gateway.deafen();
+    await sleep(500); // it has told Discord who it is
+    server.gateway.goOn('refused');
+    await starting;
+    server.gateway.deafen(false);
+    await server.until(() => gateway.isReady);
+  });
 });
 
 describe('a connection that is ended', () => {

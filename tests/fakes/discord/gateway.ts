@@ -114,13 +114,17 @@ export class FakeGateway {
     return this.#held?.length ?? 0;
   }
 
-  /** Takes up again, and answers what it held, refuses it, or cuts it off. */
-  goOn(held: 'answered' | 'refused' | 'cut off'): void {
-    for (const { socket, answer } of this.#held ?? []) {
-      if (held === 'answered') answer();
-      else if (held === 'refused') socket.end('HTTP/1.1 502 Bad Gateway\r\n\r\n');
-      else socket.destroy();
-    }
+  /** Answers the first of those that it holds, refuses it, or cuts it off. */
+  settle(how: 'answered' | 'refused' | 'cut off'): void {
+    const { socket, answer } = this.#held?.shift() ?? {};
+    if (how === 'answered') answer?.();
+    else if (how === 'refused') socket?.end('HTTP/1.1 502 Bad Gateway\r\n\r\n');
+    else socket?.destroy();
+  }
+
+  /** Settles what it holds, and takes up again. */
+  goOn(how: 'answered' | 'refused' | 'cut off'): void {
+    while (this.held > 0) this.settle(how);
     this.#held = undefined;
   }
 
