@@ -30,6 +30,9 @@ FOUND = 1 / 3
 # How sure the network must be that anything moves, in the same order, and how much surer for all to move.
 DOUBT = (0.3, 0.55, 0.4)
 SURE = 0.25
+# Sky below the horizon must be this certain, and ends before its border by this part of the picture's height.
+CERTAIN = 0.9
+MENDED = 0.05
 # How likely a green is foliage rather than nothing, as a logarithm, between the greens given.
 GREENS = ((-0.05, -3.0), (0.0, 0.0), (0.1, 1.5), (0.25, 4.5), (0.45, 6.5))
 
@@ -68,6 +71,7 @@ class Masks(nn.Module):
         t = ((p - self.doubt) / SURE).clamp(0, 1)
         t = t * t * (3 - 2 * t)
         water, foliage, sky = t.split(1, 1)
+        sky = sky * _over(water, sky, p[:, 2:])
         # Borders of the sky are found to a few pixels, and what stands before it must not drift with it.
         sky = -F.max_pool2d(-sky, 5, 1, 2) * _open(picture)
         # Mist over meadows is greener than either.
@@ -80,6 +84,26 @@ class Masks(nn.Module):
         ripples = _above(down - 1.6 * across, 0.01, 0.03) * _above(wet, 0.08, 0.06)
         foliage = foliage * (1 - ripples)
         return torch.cat([water, foliage, sky * (1 - _above(excess, 0.16, 0.08))], 1)
+
+
+def _over(water: Tensor, sky: Tensor, sure: Tensor) -> Tensor:
+    """1 above the horizon of the water, 0 below it where the sky is not sure (N, 1, h, w); sure: how sure the
+    network is of the sky. The horizon is level, so water shows it also where haze hides it, and what looks
+    like sky below is a reflection. But waves rise above others and cameras tilt, so what surely is sky ends
+    only a little before its own border."""
+    row = torch.ones_like(sky).cumsum(2) - 1
+    height = row[:, :, -1:] + 1
+    # Where the water of each column begins: most of what is below is water, most of what is above is not.
+    more = water - sky - 0.1
+    below = more.sum(2, keepdim=True) - more.cumsum(2) + more
+    most = below.amax(2, keepdim=True)
+    begins = torch.where((below >= most) & (most > MENDED * height), row, 2 * height).amin(2, keepdim=True)
+    # Where a quarter of it begins, since some may be found wrong.
+    wet = (begins < height).to(row.dtype)
+    begun = (begins <= row).to(row.dtype).sum(3, keepdim=True)
+    level = ((begun < 0.25 * wet.sum(3, keepdim=True)) | (begun == 0)).to(row.dtype).sum(2, keepdim=True)
+    ends = torch.where((row >= level) & (sure < CERTAIN), row, 2 * height).amin(2, keepdim=True)
+    return (torch.maximum(level, ends - MENDED * height) - row).clamp(0, 1)
 
 
 def _as(x: Tensor, like: Tensor) -> Tensor:
