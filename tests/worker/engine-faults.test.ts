@@ -64,7 +64,7 @@ describe('an engine', () => {
   it('killed in the middle of a job is replaced, and the job made again', async () => {
     const victim = worker.enginePid;
     once('t-killed', 'denoising', 1, () => worker.signalEngine('SIGKILL'));
-    await client.submit(await engineRequest(harness, 'killed', 'test:ann', { numInferenceSteps: 8 }));
+    await client.submit(await engineRequest(harness, 'killed', 'test:ann', { numInferenceSteps: 50 }));
     await expectOnly({ 't-killed': 'video' });
     expect(await runsOf('t-killed')).toBe(2);
     expect(worker.enginePid).not.toBe(victim);
@@ -72,7 +72,7 @@ describe('an engine', () => {
 
   it('that a job kills every time costs that job, after three deaths, and no other', async () => {
     whenever('t-deadly', 'denoising', 1, () => worker.signalEngine('SIGKILL'));
-    await client.submit(await engineRequest(harness, 'deadly', 'test:ann', { numInferenceSteps: 8 }));
+    await client.submit(await engineRequest(harness, 'deadly', 'test:ann', { numInferenceSteps: 50 }));
     await client.submit(await engineRequest(harness, 'harmless'));
     await expectOnly({ 't-deadly': 'failure', 't-harmless': 'video' });
     expect(await runsOf('t-deadly')).toBe(3);
@@ -100,7 +100,7 @@ describe('an engine', () => {
       victim = worker.enginePid;
       worker.signalEngine('SIGSTOP');
     });
-    await client.submit(await engineRequest(harness, 'hung', 'test:ann', { numInferenceSteps: 8 }));
+    await client.submit(await engineRequest(harness, 'hung', 'test:ann', { numInferenceSteps: 50 }));
     await expectOnly({ 't-hung': 'video' });
     expect(await runsOf('t-hung')).toBe(2);
     expect(victim).not.toBeNull();
