@@ -30,6 +30,22 @@ async function drag(page: Page, from: readonly [number, number], to: readonly [n
   await page.mouse.up();
 }
 
+/** Strokes of the draft that this browser has kept by now. A page that is left in the same moment loses the last change. */
+async function keptStrokes(page: Page): Promise<number> {
+  const drafts = await page.evaluate(`new Promise((resolve) => {
+    const opening = indexedDB.open('kinora');
+    opening.onsuccess = () => {
+      const reading = opening.result.transaction('drafts').objectStore('drafts').getAll();
+      reading.onsuccess = () => resolve(reading.result.map(({ mask = [] }) => mask.length));
+      reading.transaction.oncomplete = () => opening.result.close();
+    };
+  })`);
+  return z
+    .array(z.number())
+    .parse(drafts)
+    .reduce((sum, strokes) => sum + strokes, 0);
+}
+
 async function latestOf(ann: BrowserPerson) {
   const { data } = z
     .object({ data: z.array(videoSchema) })
@@ -102,6 +118,7 @@ test('one paints by keyboard, takes strokes back, and finds them again after a r
   expect(await undo.isDisabled()).toBe(false);
   await dialog.getByRole('button', { name: 'Apply' }).press('Enter');
   await page.locator('.stage-mask').waitFor();
+  await expect.poll(() => keptStrokes(page)).toBeGreaterThan(0);
   await page.reload();
   await page.locator('.stage-mask').waitFor();
   const open = page.getByRole('button', { name: 'Paint what moves' });
