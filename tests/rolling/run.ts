@@ -1,7 +1,8 @@
 /**
  * `npm run test:rolling [-- --old REF] [--save] [--shards]`: a rolling update from a version before to this one, the way back,
- * and forth again, under load. The version before is the newest tag before this commit. A table goes to out/bench, or
- * with --save to bench/results. With --shards two bots share Discord instead, and there is no table.
+ * and forth again, under load. The version before is the newest tag before this commit or, without tags, the
+ * newest commit of a release. A table goes to out/bench, or with --save to bench/results. With --shards two bots share Discord
+ * instead, and there is no table.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

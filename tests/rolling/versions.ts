@@ -11,12 +11,6 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 /** Of `npm ci`. */
 const installMs = 900_000;
 
-/**
- * While no version has a tag: the last commit before contracts. Its keys and scripts are those of schema 2, so it works over
- * the same Redis, and its records say no contract.
- */
-const untagged = '883ee0ccdc988b4fd27d1566b3801a8e02f65fe3';
-
 export interface Version {
   readonly name: string;
   /** Its checkout. */
@@ -26,14 +20,22 @@ export interface Version {
 const git = async (...args: readonly string[]): Promise<string> =>
   (await run('git', args, { cwd: root })).stdout.trim();
 
-/** What the new version replaces: what was asked for, the newest tag before this commit, or the constant. */
+/**
+ * What the new version replaces: what was asked for, the newest tag before this commit, or, as a clone may lack tags, the newest
+ * commit of a release before it.
+ * @throws Error with one sentence where there is none of them
+ */
 export async function previousRef(asked: string | undefined): Promise<{ ref: string; why: string }> {
   if (asked !== undefined) return { ref: asked, why: 'as asked for' };
-  const tag = await git('describe', '--tags', '--abbrev=0', '--match', 'v[0-9]*', 'HEAD^').catch(
-    () => undefined,
+  const found = async (...args: readonly string[]): Promise<string> => await git(...args).catch(() => '');
+  const tag = await found('describe', '--tags', '--abbrev=0', '--match', 'v[0-9]*', 'HEAD^');
+  if (tag !== '') return { ref: tag, why: 'the newest tag' };
+  const subject = '^Release [0-9]+\\.[0-9]+\\.[0-9]+$';
+  const release = await found('log', '-1', '--format=%H', '--extended-regexp', `--grep=${subject}`, 'HEAD^');
+  if (release !== '') return { ref: release, why: 'there is no tag; the newest commit of a release' };
+  throw new Error(
+    'There is no tag and no commit "Release X.Y.Z" before this one: fetch them ("git fetch --unshallow --tags"), or name a version with --old.',
   );
-  if (tag !== undefined) return { ref: tag, why: 'the newest tag' };
-  return { ref: untagged, why: 'there is no tag yet: the last commit before contracts' };
 }
 
 /** @throws Error with one sentence where this checkout does not have the commit */
