@@ -16,7 +16,7 @@ import { messagesFor } from '../sentences/catalogue.ts';
 import { renderRefusal, renderRequest } from '../sentences/render.ts';
 import type { StatusBoard } from '../status-board.ts';
 import { CallError, replyTo, type Target, type TelegramApi } from './api.ts';
-import { type AnswerPlace, readAnswerPlace, targetOf, toReplyTo } from './delivery.ts';
+import { type AnswerPlace, targetOf, toReplyTo } from './delivery.ts';
 import { isGroup, placeOf, privateChatOf } from './people.ts';
 import type { PictureFile, Pictures } from './pictures.ts';
 import type { SpooledUpdate } from './update-spool.ts';
@@ -125,6 +125,7 @@ export class TelegramRequests {
     // Requested before: by an update that came twice, or by another picture of the album.
     if (await client.ledger.read(jobId).catch(() => undefined)) return;
     const target = isPrivate && isGroup(message.chat.id) ? privateChatOf(person) : replyTo(message);
+    const wasPosted = spooled.notes['status'] !== undefined;
     const place = target ? await this.#postStatus(spooled, target, person) : 'refused';
     // Where the first message is refused, the video would be, too.
     if (place === 'refused') {
@@ -140,7 +141,11 @@ export class TelegramRequests {
         place: placeOf(message, api.limits.upload),
         replyTo: toReplyTo(place),
       });
-      if (outcome.kind === 'duplicate') return await this.#drop(place, jobId);
+      if (outcome.kind === 'duplicate') {
+        // The job has its status message already, and another one would never change. That of an earlier attempt may be it.
+        if (!wasPosted && place.statusId !== undefined) await api.remove(place.chatId, place.statusId);
+        return;
+      }
       if (outcome.kind === 'accepted' && place.statusId !== undefined) board.track(outcome.job);
       await this.#show(place, outcome, person, shown.signal);
     })();
@@ -173,15 +178,6 @@ export class TelegramRequests {
       log.warn({ err: error.message }, 'a status message could not be posted');
       return error.isRefusal ? 'refused' : place;
     }
-  }
-
-  /** The job has a status message already; a second one would never change. */
-  async #drop({ chatId, statusId }: AnswerPlace, jobId: string): Promise<void> {
-    const { services, api } = this.#tools;
-    const entry = await services.client.ledger.read(jobId).catch(() => undefined);
-    if (statusId === undefined || !entry || readAnswerPlace(entry.request.replyTo).statusId === statusId)
-      return;
-    await api.remove(chatId, statusId);
   }
 
   async #show(

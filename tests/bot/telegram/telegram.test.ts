@@ -707,6 +707,55 @@ describe.concurrent('a dead Redis', () => {
   });
 });
 
+describe.concurrent('a job that cannot be read', () => {
+  it('keeps its one status message when another picture of its album comes', async (test) => {
+    const world = await telegramWorld(test);
+    const { fake } = world;
+    const chat = fake.privateChat();
+    world.isHeld = true;
+    const [picture] = await chat.sendsAlbum([await photo(), await photo()], 'waves');
+    const status = await fake.until(() => world.last(chat));
+    await fake.until(() => status.text.includes('step'));
+    const job = `{kinora}:job:${world.runs[0]?.id}`;
+    const redis = world.redis.connect();
+    const contract = (await redis.hget(job, 'contract')) ?? '';
+    // Each read fails, as in an outage that comes and goes; the scripts between the reads find the job.
+    await redis.hset(job, 'contract', '99');
+    // People may give every picture its words.
+    const { message_id: _, ...another } = { message_id: 0, ...picture?.toApi() };
+    chat.sendsOther({ ...another, caption: 'waves' });
+    chat.sendsText('/queue');
+    await fake.until(() => world.last(chat)?.text.startsWith('Nothing waits'));
+    expect(fake.answers(chat)).toEqual([status, world.last(chat)]);
+    await redis.hset(job, 'contract', contract);
+    world.isHeld = false;
+    await fake.until(() => status.video);
+  });
+
+  it('keeps it when its own message comes again', async (test) => {
+    const world = await telegramWorld(test);
+    const { fake } = world;
+    const chat = fake.privateChat();
+    world.isHeld = true;
+    const accepting = fake.fail({ method: 'editMessageText', status: 'held' });
+    await chat.sendsPhoto(await photo(), 'waves');
+    await fake.until(() => accepting.hits === 1);
+    const redis = world.redis.connect();
+    const kept = await redis.hgetall('{kinora}:updates');
+    accepting.release();
+    const status = await fake.until(() => world.last(chat));
+    await fake.until(() => status.text.includes('step'));
+    await world.stopBot();
+    // As after a crash before it was ticked off.
+    await redis.multi().hset('{kinora}:updates', kept).del('{kinora}:updates:done').exec();
+    await redis.hset(`{kinora}:job:${world.runs[0]?.id}`, 'contract', '99');
+    await world.startBot();
+    chat.sendsText('/queue');
+    await fake.until(() => world.last(chat)?.text.startsWith('Nothing waits'));
+    expect(fake.answers(chat)).toEqual([status, world.last(chat)]);
+  });
+});
+
 describe.concurrent('a restart', () => {
   it('between generation and delivery loses nothing and makes nothing twice', async (test) => {
     const world = await telegramWorld(test);
