@@ -27,16 +27,12 @@ export class EndingClient extends Client {
 }
 
 class EndingShards extends SimpleShardingStrategy {
-  readonly #manager: Manager;
   readonly #over: AbortSignal;
-  /** One for each, so that each ends in its own time. */
-  readonly #shards = new Map<number, SimpleShardingStrategy>();
   /** Those whose present connection Discord has greeted. */
   readonly #greeted = new Set<number>();
 
   constructor(manager: Manager, over: AbortSignal) {
     super(manager);
-    this.#manager = manager;
     this.#over = over;
     const { retrieveSessionInfo } = manager.options;
     // Asked at the beginning of each attempt.
@@ -49,25 +45,18 @@ class EndingShards extends SimpleShardingStrategy {
     manager.on('closed', ({ shardId }: { readonly shardId: number }) => void this.#greeted.delete(shardId));
   }
 
-  override async spawn(ids: number[]): Promise<void> {
-    for (const id of ids) {
-      const shard = new SimpleShardingStrategy(this.#manager);
-      this.#shards.set(id, shard);
-      await shard.spawn([id]);
-    }
-  }
-
   override async connect(): Promise<void> {
     if (this.#over.aborted) throw new Error('ended before Discord told of its gateway');
-    await Promise.all([...this.#shards.values()].map((shard) => shard.connect()));
+    await super.connect();
   }
 
   /**
    * A shard in the middle of a handshake ends with that, and one that is between two attempts makes no other. One that Discord
    * has not told that it is ready ends, but discord.js may wait for ever to hear of that.
+   * discord.js has no public way to end one shard of several, so its own map is read; types tell when that changes.
    */
   override async destroy(options?: Parameters<SimpleShardingStrategy['destroy']>[0]): Promise<void> {
-    const ending = Promise.all([...this.#greeted].map((id) => this.#shards.get(id)?.destroy(options)));
+    const ending = Promise.all([...this.#greeted].map((id) => this['shards'].get(id)?.destroy(options)));
     await withDeadline(endWithinMs, ending, () => {});
   }
 }
