@@ -129,6 +129,28 @@ def milliseconds(run: Callable[[], object], repeats: int) -> float:
     return round(statistics.median(times), 2)
 
 
+# Of by_turns: seconds that one side runs before the other one's turn, and how often each has its turn.
+TURN_SECONDS = 4.0 if HAS_GPU else 0.05
+TURNS = 4
+
+
+def by_turns(runs: dict[str, Callable[[], object]]) -> dict[str, float]:
+    """Milliseconds of each in the steady state; each must end when its work has ended.
+
+    A large card reaches the limit of its power within a second and slows down by a fifth, so what runs first
+    or for a short time looks faster. By turns each side has the same card.
+    """
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(TURNS):
+        for name, run in runs.items():
+            start, count = time.perf_counter(), 0
+            while time.perf_counter() - start < TURN_SECONDS:
+                run()
+                count += 1
+            times[name].append((time.perf_counter() - start) * 1000 / count)
+    return {name: round(statistics.median(values), 2) for name, values in times.items()}
+
+
 def copy_of(module: torch.nn.Module) -> torch.nn.Module:
     """The same weights in float32."""
     with torch.device("meta"):

@@ -18,12 +18,22 @@ def rows_of(values: dict, sizes: list[str]) -> list[Row]:
     ours_gib, their_gib = values.get("memory", {}), values.get("memory of diffusers", {})
 
     def row(
-        what: str, unit: str, ours: float | None, gib_of: str, theirs: dict, compiled: float | None = None
+        what: str,
+        unit: str,
+        ours: float | None,
+        gib_of: str,
+        theirs: dict,
+        compiled: float | None = None,
+        beside_compiled: float | None = None,
     ) -> None:
         if ours is None:
             return
         others = {"diffusers": theirs.get("eager"), "torch.compile": compiled}
-        ratios = {f"of {name}": round(ours / other, 3) for name, other in others.items() if other and unit}
+        # A ratio is of what took turns.
+        beside = {"diffusers": ours, "torch.compile": beside_compiled or ours}
+        ratios = {
+            f"of {name}": round(beside[name] / other, 3) for name, other in others.items() if other and unit
+        }
         cells = {"Kinora": ours, **others, **ratios}
         for name, gib in (("Kinora", ours_gib), ("diffusers", their_gib)):
             cells[f"{name} GiB"] = gib.get(gib_of, {}).get("usedGiB")
@@ -34,7 +44,8 @@ def rows_of(values: dict, sizes: list[str]) -> list[Row]:
     for size in sizes:
         step, job = values.get(f"step {size}", {}), values.get(f"job {size}", {})
         compiled = values.get(f"compiled {size}", {})
-        row(f"step {size}", "ms", step.get("ort"), f"{size}, 2 rows", step, compiled.get("compiled"))
+        beside = compiled.get("compiled"), compiled.get("ort")
+        row(f"step {size}", "ms", step.get("ort"), f"{size}, 2 rows", step, *beside)
         row(f"step {size}, one row", "ms", step.get("oneRow"), f"{size}, 1 row", {})
         name, seconds = f"job {size}, {job.get('steps')} steps", compiled.get("compiledJob")
         row(name, "s", job.get("ort"), f"{size}, job", job, seconds)

@@ -6,7 +6,8 @@
 
 Prints one JSON object, and with --csv FILE writes the table of docs/performance.md. Per stage, as far as
 --seconds allows: relative error of the UNet's output at three levels of noise against PyTorch in float32;
-milliseconds of one step through `session.run` with host tensors, as the engine does it, against eager FP16;
+milliseconds of one step through `session.run` with host tensors, as the engine does it, against eager FP16
+and in turns with it;
 the decoder per window; a whole job, from the picture to frames in main memory, against the pipeline of
 diffusers, from the same noise; with --compile, step and job with torch.compile; the memory that a process of
 its own takes, with what the measurement needs and nothing else, on both sides. The exit status is 1 when an
@@ -49,6 +50,7 @@ from measuring import (
     HAS_GPU,
     TOLERANCE,
     Report,
+    by_turns,
     copy_of,
     give_back,
     kernel_table,
@@ -250,15 +252,11 @@ class Verification:
         first = time.monotonic()
         result["finite"] = bool(np.isfinite(self.step(values)).all())
         result["firstSeconds"] = round(time.monotonic() - first, 1)
-        self.step(values)
-        result["ort"] = milliseconds(lambda: self.step(values), 7)
-        single = make_inputs(self.unet.config, size, 1)
-        row = self.values(single)
-        self.step(row)
-        result["oneRow"] = milliseconds(lambda: self.step(row), 5)
+        row = self.values(make_inputs(self.unet.config, size, 1))
         eager = Eager(self.unet, inputs, self.unet.dtype)
-        eager(), eager()
-        result["eager"] = milliseconds(eager, 5)
+        self.step(row), eager(), eager()
+        ours, our_row = partial(self.step, values), partial(self.step, row)
+        result |= by_turns({"ort": ours, "eager": eager, "oneRow": our_row})
         result["ratio"] = round(result["ort"] / result["eager"], 3)
 
     def kernels(self, size: tuple[int, int, int], result: dict) -> None:
@@ -374,8 +372,9 @@ class Verification:
         start = time.monotonic()
         eager()
         result["compileSeconds"] = round(time.monotonic() - start)
-        eager(), eager()
-        result["compiled"] = milliseconds(eager, 5)
+        values = self.values(make_inputs(self.unet.config, size, 2))
+        self.step(values), eager(), eager()
+        result |= by_turns({"compiled": eager, "ort": partial(self.step, values)})
         self.pipe.unet = eager.unet
         try:
             start = time.monotonic()
