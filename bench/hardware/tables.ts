@@ -100,10 +100,7 @@ const measuredSvd = {
   decodeChunkSize: 7,
   card: 'H200',
 } as const;
-const svdMemoryOf = (trainedFrames: number): PackMemory => ({
-  ...packOf(svdMemory(trainedFrames), graphsOfSvd),
-  decoderMixesFrames: true,
-});
+const memoryOfSvd: PackMemory = { ...packOf(svdMemory, graphsOfSvd), decoderMixesFrames: true };
 
 const models: readonly Model[] = [
   {
@@ -122,14 +119,14 @@ const models: readonly Model[] = [
     table: 'gpu-clips-svd-xt',
     measured: { ...measuredSvd, numFrames: 25, seconds: 11.1 },
     clips: svdClips(25),
-    memory: svdMemoryOf(25),
+    memory: memoryOfSvd,
   },
   {
     title: 'Stable Video Diffusion (img2vid)',
     table: 'gpu-clips-svd',
     measured: { ...measuredSvd, numFrames: 14, seconds: 6.4 },
     clips: svdClips(14),
-    memory: svdMemoryOf(14),
+    memory: memoryOfSvd,
   },
 ];
 

@@ -747,46 +747,58 @@ class UnetCore(nn.Module):
         def run(layer: nn.Module, act: Sum, sizes: Sizes) -> Sum:
             return layer.from_one(act, one, clips) if layer is self.down[0][0] else layer(act, sizes, clips)
 
-        act, deep = through_blocks(self, first, clips.sizes, run, lambda: repeat_sum(first, one, clips))
+        blocks = Blocks(self.down, self.downsamplers, self.mid, self.up, self.upsamplers)
+        act, deep = through_blocks(blocks, first, clips.sizes, run, lambda: repeat_sum(first, one, clips))
         return self.last(act, clips.sizes, sample, factors), deep
 
 
+@dataclass
+class Blocks:
+    """Some resolutions of a UNet, from the highest to the lowest and back."""
+
+    down: nn.ModuleList
+    downsamplers: nn.ModuleList
+    mid: nn.ModuleList
+    up: nn.ModuleList
+    upsamplers: nn.ModuleList
+
+
 def through_blocks(
-    core: nn.Module,
+    blocks: Blocks,
     act: Sum,
     sizes: Sizes,
     run: Callable[[nn.Module, Sum, Sizes], Sum],
     first_skip: Callable[[], Sum],
 ) -> tuple[Sum, Tensor]:
-    """Through `down`, `mid` and `up` of a core, each layer by `run`, with the skip connections between them.
+    """Through `down`, `mid` and `up`, each layer by `run`, with the skip connections between them.
     The last one, from the input of the first layer, is `first_skip`.
 
     -> what the last layer gives, and its input (B*F, h, w, C), before its skip connection.
     """
     levels = [sizes]
     skips: list[Sum] = []
-    for i, layers in enumerate(core.down):
+    for i, layers in enumerate(blocks.down):
         for layer in layers:
             act = run(layer, act, levels[-1])
             skips.append(act)
-        if i < len(core.downsamplers):
-            y = core.downsamplers[i](act.value(levels[-1], "space"))
+        if i < len(blocks.downsamplers):
+            y = blocks.downsamplers[i](act.value(levels[-1], "space"))
             levels.append(levels[-1].half())
-            act = Sum(y, "space", core.downsamplers[i].width)
+            act = Sum(y, "space", blocks.downsamplers[i].width)
             skips.append(act)
     # The middle block goes residual, attention, residual; a layer of the first pair and one without
     # attention.
-    for layer in core.mid:
+    for layer in blocks.mid:
         act = run(layer, act, levels[-1])
-    for i, layers in enumerate(core.up):
+    for i, layers in enumerate(blocks.up):
         for layer in layers:
             deep = act.value(levels[-1], "space")
             skip = skips.pop() if skips else first_skip()
             act = run(layer, join(deep, act.channels, skip, levels[-1]), levels[-1])
-        if i < len(core.upsamplers):
-            y = core.upsamplers[i](act.value(levels[-1], "space"))
+        if i < len(blocks.upsamplers):
+            y = blocks.upsamplers[i](act.value(levels[-1], "space"))
             levels.pop()
-            act = Sum(y, "space", core.upsamplers[i].width)
+            act = Sum(y, "space", blocks.upsamplers[i].width)
     return act, deep
 
 

@@ -4,6 +4,8 @@ give.
 Knows nothing of how the graph was made.
 """
 
+import functools
+import operator
 from collections import Counter
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.attention_processor import Attention
 from diffusers.models.resnet import ResnetBlock2D
 from torch import nn
+
+from branch import graphs_of
 
 # What count() calls an attention with a mask: over time, frames of several positions in one sequence.
 PACKED = "MultiHeadAttention behind a mask"
@@ -48,9 +52,13 @@ def expected_of(modules: list[nn.Module]) -> Counter:
 
 
 def count(path: Path) -> Counter:
-    """Operators of an ONNX file by name, those of PACKED apart."""
-    model = onnx.load(path, load_external_data=False)
-    return Counter(PACKED if is_packed(node) else node.op_type for node in model.graph.node)
+    """Operators of an ONNX file by name, those of PACKED apart. Of graphs to choose from, what all have."""
+    whole, *branches = graphs_of(onnx.load(path, load_external_data=False))
+    counts = [
+        Counter(PACKED if is_packed(node) else node.op_type for node in graph.node)
+        for graph in branches or [whole]
+    ]
+    return functools.reduce(operator.and_, counts)
 
 
 def is_packed(node: onnx.NodeProto) -> bool:

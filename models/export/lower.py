@@ -11,6 +11,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from branch import graphs_of
+
 # A value of a node's attribute.
 Attribute = int | float | list[int]
 
@@ -22,7 +24,8 @@ def lower(folder: Path) -> Path | None:
     Returns None if the CPU has every operator of model.onnx.
     """
     model = onnx.load(folder / "model.onnx", load_external_data=False)
-    if not any(node.op_type in REWRITES and node.domain == "com.microsoft" for node in model.graph.node):
+    nodes = [node for graph in graphs_of(model) for node in graph.node]
+    if not any(node.op_type in REWRITES and node.domain == "com.microsoft" for node in nodes):
         return None
     rewrite_nodes(model, REWRITES)
     onnx.save_model(model, folder / NAME)
@@ -40,17 +43,19 @@ def standardise(model: onnx.ModelProto) -> None:
 
 
 def rewrite_nodes(model: onnx.ModelProto, rewrites: dict) -> None:
-    graph = model.graph
-    builder = Builder(sum(op.version for op in model.opset_import if op.domain == ""))
-    for node in graph.node:
-        rewrite = rewrites.get(node.op_type) if node.domain == "com.microsoft" else None
-        if rewrite is None:
-            builder.nodes.append(node)
-        else:
-            rewrite(builder, node)
-    del graph.node[:]
-    graph.node.extend(builder.nodes)
-    graph.initializer.extend(builder.initializers)
+    opset = sum(op.version for op in model.opset_import if op.domain == "")
+    # The inner ones first: the outer one's nodes are copied, and they with them.
+    for graph in reversed(graphs_of(model)):
+        builder = Builder(opset)
+        for node in graph.node:
+            rewrite = rewrites.get(node.op_type) if node.domain == "com.microsoft" else None
+            if rewrite is None:
+                builder.nodes.append(node)
+            else:
+                rewrite(builder, node)
+        del graph.node[:]
+        graph.node.extend(builder.nodes)
+        graph.initializer.extend(builder.initializers)
 
 
 class Builder:

@@ -16,6 +16,7 @@ import onnxruntime as ort
 import torch
 from onnx import TensorProto, ValueInfoProto, helper
 
+from branch import graphs_of
 from lower import lower
 from progress import step
 
@@ -73,19 +74,21 @@ def save_graph(
 def save_fused(
     module: torch.nn.Module, inputs: dict, outputs: list[str], folder: Path, dynamic_axes: dict
 ) -> None:
-    """Traces a module of fused.py and writes folder/model.onnx, its weights in model.onnx_data beside it.
+    """Traces a module of fused.py and writes folder/model.onnx, its weights in model.onnx_data beside it."""
+    with step(f"{folder.name}: tracing and writing"):
+        write_fused(trace_fused(module, inputs, outputs, dynamic_axes), module.state_dict(), folder)
+
+
+def trace_fused(
+    module: torch.nn.Module, inputs: dict, outputs: list[str], dynamic_axes: dict
+) -> onnx.ModelProto:
+    """Its nodes read weights that the graph does not have yet, by their names in the module.
 
     The exporter does not see the weights: it would copy, fold and compare them, which takes minutes and three
     times their memory at full size. They go from the module to the file unchanged.
     """
-    folder.mkdir()
     device = next(module.buffers()).device
-    with (
-        step(f"{folder.name}: tracing and writing"),
-        tempfile.TemporaryDirectory() as scratch,
-        warnings.catch_warnings(),
-        torch.no_grad(),
-    ):
+    with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         traced = Path(scratch, "model.onnx")
         values = tuple(value.to(device) for value in inputs.values())
@@ -105,19 +108,13 @@ def save_fused(
         )
         model = onnx.load(traced)
     graph = model.graph
-    weights = module.state_dict()
     real_inputs = [value for value in graph.input if value.name in inputs]
-    used = {name for node in graph.node for name in node.input}
-    with (folder / EXTERNAL_DATA_NAME).open("wb") as data:
-        for value in graph.input:
-            if value.name not in inputs and value.name in used:
-                graph.initializer.append(write_weight(value.name, weights[value.name], data))
     del graph.input[:], graph.value_info[:]
     graph.input.extend(real_inputs)
     results = results if isinstance(results, tuple) else (results,)
     for value, result in zip(graph.output, results, strict=True):
         fix_shape(value, result.shape, dynamic_axes[value.name])
-    used |= {value.name for value in graph.output}
+    used = names_read(graph) | {value.name for value in graph.output}
     for node in graph.node:
         # ONNX Runtime allocates memory for every output with a name and frees it after its last reader, or at
         # the end of the run if it has none. The unread sums of SkipGroupNorm would take three times the
@@ -125,7 +122,21 @@ def save_fused(
         for i, name in enumerate(node.output):
             if i > 0 and name not in used:
                 node.output[i] = ""
+    return model
+
+
+def write_fused(model: onnx.ModelProto, weights: dict[str, torch.Tensor], folder: Path) -> None:
+    """folder/model.onnx, and those of `weights` that it reads in model.onnx_data beside it."""
+    folder.mkdir()
+    used = {name for graph in graphs_of(model) for name in names_read(graph)}
+    with (folder / EXTERNAL_DATA_NAME).open("wb") as data:
+        for name in sorted(used & weights.keys()):
+            model.graph.initializer.append(write_weight(name, weights[name], data))
     onnx.save_model(model, folder / "model.onnx")
+
+
+def names_read(graph: onnx.GraphProto) -> set[str]:
+    return {name for node in graph.node for name in node.input}
 
 
 def fix_shape(value: ValueInfoProto, shape: torch.Size, free_axes: dict) -> None:

@@ -23,12 +23,13 @@ import fusions
 import graphs
 import svd_fused
 import svd_graphs
+from branch import branch_by_rows
 from family import Family
 from fused import PACKED_TOKENS
 from image_encoder import export_image_encoder_of
 from lora import fuse_lora
 from manifest import write_json
-from onnx_files import count_nodes, save_fused, save_graph
+from onnx_files import count_nodes, save_fused, save_graph, trace_fused, write_fused
 from options import Options
 from precision import as_weights, vae_scale_factor
 from progress import step
@@ -297,22 +298,27 @@ def export_fused_core(
 ) -> None:
     expected = expected_of_core(unet)
     core = svd_fused.UnetCore(unet.to(options.dtype), options.dtype).eval()
+    module: torch.nn.Module = core
+    outputs = ["out_sample"]
+    if options.deepcache:
+        axes = {**axes, "deep_features": {0: "batch_frames", 1: "latent_height", 2: "latent_width"}}
+        module, outputs = graphs.UnetCoreDeep(core), ["out_sample", "deep_features"]
     # Small inputs: the trace does not depend on sizes.
     small = {"sample": np.s_[:, :, :2, :8, :8], "image_latents": np.s_[:, :, :8, :8]}
     small |= {"positions": np.s_[:, :2], "factors": np.s_[:, :2]}
     inputs = {name: value[small.get(name, ...)].contiguous() for name, value in inputs.items()}
     inputs = {name: value.to(core.freqs.device) for name, value in inputs.items()}
-    if not options.deepcache:
-        save_fused(core, inputs, ["out_sample"], out / "unet_core", axes)
-        options.count(out / "unet_core", expected)
-        return
-    axes = {**axes, "deep_features": {0: "batch_frames", 1: "latent_height", 2: "latent_width"}}
-    deep = graphs.UnetCoreDeep(core)
-    save_fused(deep, inputs, ["out_sample", "deep_features"], out / "unet_core", axes)
+    # It does depend on the number of rows.
+    single = {"image_latents": np.s_[:1], "context": np.s_[:1], "factors": np.s_[:2]}
+    row = {name: value[single.get(name, ...)].contiguous() for name, value in inputs.items()}
+    with step("unet_core: tracing and writing"):
+        two, one = (trace_fused(module, values, outputs, axes) for values in (inputs, row))
+        write_fused(branch_by_rows(two, one, "context"), module.state_dict(), out / "unet_core")
     options.count(out / "unet_core", expected)
-    with torch.no_grad():
-        inputs = {**inputs, "deep_features": deep(*inputs.values())[1]}
-    save_fused(svd_fused.UnetShallow(core), inputs, ["out_sample"], out / "unet_shallow", axes)
+    if options.deepcache:
+        with torch.no_grad():
+            inputs = {**inputs, "deep_features": module(*inputs.values())[1]}
+        save_fused(svd_fused.UnetShallow(core), inputs, ["out_sample"], out / "unet_shallow", axes)
 
 
 def expected_of_core(unet: UNetSpatioTemporalConditionModel) -> Counter:

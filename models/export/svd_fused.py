@@ -5,9 +5,13 @@ Layouts, waiting sums and packed attention over time are those of fused.py. What
 
 * The rows of guidance see different pictures from the first convolution on, so nothing is computed once for
   both but the noisy half of that convolution.
-* A cross-attention adds one vector to all tokens of a clip (svd_graphs.py). Over space it is added before
-  the norm, whose kernel adds a vector that is the same for all clips; over time the norm adds it, see
-  Transformer, and with it what belongs to a frame's number.
+* At the highest resolution two rows go one after the other, each as a clip of its own, and together below:
+  the large tensors are half as large, and kernels have enough to do with one. So the graph of two rows is
+  another one than that of a single row, and a pack has both (branch.py).
+* A cross-attention adds one vector to all tokens of a clip (svd_graphs.py). Where there is one clip, it is
+  a bias of the norm that comes next, whose kernel adds a vector that is the same for all tokens. Where there
+  are two, it is added before that norm over space; over time the norm adds it, see Transformer, and with it
+  what belongs to a frame's number.
 
 Knows nothing of files.
 """
@@ -24,6 +28,7 @@ from torch import Tensor, nn
 from fused import (
     TURNED_WIDTH,
     Attention,
+    Blocks,
     Conv,
     FeedForward,
     LayerNorm,
@@ -55,10 +60,10 @@ from svd_graphs import (
 
 # Cells of the largest picture, 1024x576.
 MOST_CELLS = 128 * 72
-# Of a feed-forward's widest tensor. onnxruntime's arena takes memory in regions of powers of two, so a larger
-# one takes 4 GiB and more at once. 25 frames of two rows have 2.2 GiB at the highest resolution, and take
-# 2 GiB less of the card in two parts. 14 frames have 1.2, for which parts would save 1 GiB and cost speed.
-WIDEST_BYTES = 2**31
+# Of a feed-forward's widest tensor of one row. onnxruntime's arena takes memory in regions of powers of two,
+# so a larger one takes 2 GiB and more at once. 25 frames have 1.1 GiB at the highest resolution, and a single
+# row takes 1 GiB less of the card in two parts.
+WIDEST_BYTES = 2**30
 
 
 def levels_of(widths: Sequence[int], frames: int) -> list[Level]:
@@ -71,7 +76,7 @@ def levels_of(widths: Sequence[int], frames: int) -> list[Level]:
     levels = []
     for i, (channels, divisor) in enumerate(zip(widths, divisors_of(len(widths)), strict=True)):
         # Value and gate of 4C each, in FP16.
-        widest = 2 * frames * (MOST_CELLS // 4**i) * 8 * channels * 2
+        widest = frames * (MOST_CELLS // 4**i) * 8 * channels * 2
         parts = min(2 ** max(math.ceil(math.log2(widest / WIDEST_BYTES)), 0), divisor)
         levels.append(Level(parts, min(positions_of(frames), divisor // parts)))
     return levels
@@ -81,9 +86,11 @@ def levels_of(widths: Sequence[int], frames: int) -> list[Level]:
 class Clips:
     """What every layer sees of B clips: silu of the embedding (1, E) and the same for every frame (B*F, E),
     ones (B, 1, 1, 1), context (B, 2P), and for every frame of all clips context and positions, (1, B*F, 2P)
-    and (1, B*F, P).
+    and (1, B*F, P). `is_one`: B is 1. `in_parts`: transformers go in the parts of their level.
     """
 
+    is_one: bool
+    in_parts: bool
     emb: Tensor
     frame_emb: Tensor
     ones: Tensor
@@ -164,7 +171,7 @@ class Transformer(nn.Module):
             out.weight = (out.weight.float() * self.share).to(out.weight.dtype)
 
     def forward(self, act: Sum, sizes: Sizes, clips: Clips) -> Sum:
-        channels, parts = self.channels, self.level.parts
+        channels, parts = self.channels, self.level.parts if clips.in_parts else 1
         y, x = self.over_space(act, sizes, clips)
         mixed = [
             self.over_time(self.space.ff.plus(*both).permute(1, 0, 2), sizes.part(parts), clips).permute(
@@ -186,20 +193,27 @@ class Transformer(nn.Module):
         # waits for the vector that the cross-attention adds.
         y, _ = space.norm1.with_skip(reshape(x, -1, 1, channels), self.bias_in, None)
         out = space.attn.out(space.attn(reshape_like(y, x)))
-        seen = reshape(over_space, 0, 1, -1) + (space.attn.out.bias + self.proj_in.bias)
+        bias = space.attn.out.bias + self.proj_in.bias
+        if clips.is_one:
+            return space.norm3.with_skip(out, x, reshape(over_space, -1) + bias)
+        seen = reshape(over_space, 0, 1, -1) + bias
         return space.norm3.with_skip(reshape_like(sizes.to(out, "clips", channels) + seen, out), x, None)
 
     def over_time(self, y: Tensor, sizes: Sizes, clips: Clips) -> Tensor:
         """y (h*w, B*F, C), what space gives -> the blend of space and time; `sizes` are those of y."""
         channels, start, time = self.channels, self.start, self.time
-        over_time = clips.frame_context[:, :, 2 * start + channels : 2 * start + 2 * channels]
+        own = slice(2 * start + channels, 2 * start + 2 * channels)
         position = clips.positions[:, :, start : start + channels]
 
         x, z = self.norm_in.with_skip(y, position, self.space.ff.out.bias)
         x, z = time.norm1.with_skip(self.ff_in(x), z, self.ff_in.out.bias)
         attended = time.attn.over_frames(sizes.to(x, "pixels", channels), sizes, self.level.positions)
-        total = time.attn.out.plus(attended, z)
-        x, z = time.norm3.with_skip(total, over_time, time.attn.out.bias)
+        if clips.is_one:
+            attended = reshape_like(time.attn.out(attended), z)
+            x, z = time.norm3.with_skip(attended, z, reshape(clips.context[:, own], -1) + time.attn.out.bias)
+        else:
+            total = time.attn.out.plus(attended, z)
+            x, z = time.norm3.with_skip(total, clips.frame_context[:, :, own], time.attn.out.bias)
         less, more = (z, y) if self.is_mostly_space else (y, z)
         return time.ff.plus(x, less, self.share) + more
 
@@ -217,8 +231,18 @@ class Layer(nn.Module):
         return act if self.transformer is None else self.transformer(act, sizes, clips)
 
 
+@dataclass
+class Row:
+    """A row by itself at the highest resolution, and what skip connections read there."""
+
+    sizes: Sizes
+    clips: Clips
+    skips: list[Sum]
+
+
 class UnetCore(nn.Module):
     """As svd_graphs.UnetCore, inputs and output in float32. Computes in `dtype`, but for the sum at the end.
+    A trace is for the number of rows that it was made with.
 
     h and w must be divisible by two as often as the UNet halves them.
     """
@@ -235,6 +259,8 @@ class UnetCore(nn.Module):
         self.conv_noisy, self.conv_picture = (Conv(conv) for conv in halves_of_inputs(unet.conv_in))
 
         count = len(unet.down_blocks)
+        if count < 2:
+            raise NotImplementedError("a UNet of one resolution")
         levels = levels_of(unet.config.block_out_channels, unet.config.num_frames)
         order = [*levels, levels[-1], *reversed(levels)]
         blocks = [
@@ -265,23 +291,39 @@ class UnetCore(nn.Module):
         factors: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """-> out_sample, and the input of the last layer (B*F, h, w, C), before its skip connection."""
-        sizes, clips = self.clips(sample, timestep, cond_emb, context, positions)
-        first = self.first(sample, image_latents)
+        count = len(context)
+        is_one = count == 1
+        emb, noisy = self.embedding(timestep, cond_emb), self.noisy(sample)
+        sizes, clips = self.clips(sample, emb, context, positions, is_one, in_parts=True)
+        rows = []
+        for picture, own in zip(*(split_evenly(x, count) for x in (image_latents, context)), strict=True):
+            # The tensors of one row of two are small enough.
+            seen = self.clips(sample, emb, own, positions, is_one=True, in_parts=is_one)
+            rows.append(Row(*seen, [self.first(noisy, picture)]))
+
+        below = Blocks(self.down[1:], self.downsamplers[1:], self.mid, self.up[:-1], self.upsamplers[:-1])
+        lower = sizes.half()
+        first = Sum(joined([self.enter(row) for row in rows]), "space", self.downsamplers[0].width)
 
         def run(layer: nn.Module, act: Sum, sizes: Sizes) -> Sum:
             return layer(act, sizes, clips)
 
-        act, deep = through_blocks(self, first, sizes, run, lambda: first)
-        return self.last(act, sizes, sample, factors), deep
+        act, _ = through_blocks(below, first, lower, run, lambda: first)
+        apart = split_evenly(act.value(lower, "space"), count)
+        left = [self.leave(row, x) for row, x in zip(rows, apart, strict=True)]
+        outputs, deep = (joined(parts) for parts in zip(*left, strict=True))
+        return combine(sample, outputs.float(), factors), deep
 
-    def clips(
-        self, sample: Tensor, timestep: Tensor, cond_emb: Tensor, context: Tensor, positions: Tensor
-    ) -> tuple[Sizes, Clips]:
-        """The sizes of the highest resolution, and what all layers see."""
+    def embedding(self, timestep: Tensor, cond_emb: Tensor) -> Tensor:
+        """Every reader applies SiLU first, so it is applied here once."""
         angles = timestep[:, None] * self.freqs
         emb = self.time1.with_bias(torch.cat([angles.cos(), angles.sin()], dim=-1).to(self.dtype))
-        # Every reader applies SiLU first, so it is applied here once.
-        emb = F.silu(self.time2.with_bias(F.silu(emb)) + cond_emb.to(self.dtype))
+        return F.silu(self.time2.with_bias(F.silu(emb)) + cond_emb.to(self.dtype))
+
+    def clips(
+        self, sample: Tensor, emb: Tensor, context: Tensor, positions: Tensor, is_one: bool, in_parts: bool
+    ) -> tuple[Sizes, Clips]:
+        """The sizes of the highest resolution, and what all layers see, of the rows of `context`."""
         sizes = Sizes(sample[:, 0] + context[:, :1, None, None] * 0, self.dtype)
         ones = (sizes.plane[:, :1, :1, :1] * 0 + 1).to(self.dtype)
         frame_emb = reshape(expand_like(emb[:, None], sizes.clip), -1, self.time2.width)
@@ -293,27 +335,52 @@ class UnetCore(nn.Module):
 
         frame_context = for_frames(reshape(context, 0, 1, -1), 2 * self.vectors)
         positions = for_frames(positions, self.vectors)
-        return sizes, Clips(emb, frame_emb, ones, context, frame_context, positions)
+        return sizes, Clips(is_one, in_parts, emb, frame_emb, ones, context, frame_context, positions)
 
-    def first(self, sample: Tensor, image_latents: Tensor) -> Sum:
-        """A convolution is a sum over channels: the noisy ones are the same for every row, the picture's for
-        every frame.
-        """
+    def noisy(self, sample: Tensor) -> Tensor:
+        """A convolution is a sum over channels: the noisy ones are the same for every row. (1, F, h*w, C)."""
         one = Sizes(sample[:, 0], self.dtype)
         x = one.to(sample.to(self.dtype).permute(0, 2, 3, 4, 1), "space", self.out_channels)
-        noisy = one.to(self.conv_noisy(x), "time", self.conv_noisy.width)
+        return one.to(self.conv_noisy(x), "time", self.conv_noisy.width)
+
+    def first(self, noisy: Tensor, image_latents: Tensor) -> Sum:
+        """The picture's channels are the same for every frame."""
         picture = self.conv_picture(image_latents.to(self.dtype).permute(0, 2, 3, 1), with_bias=False)
         width = self.conv_picture.width
         return Sum(noisy + reshape(picture, 0, 1, -1, width), "time", width)
 
-    def last(self, act: Sum, sizes: Sizes, sample: Tensor, factors: Tensor) -> Tensor:
+    def enter(self, row: Row) -> Tensor:
+        """Down through the highest resolution -> the input of the next one (F, h/2, w/2, C)."""
+        act = row.skips[0]
+        for layer in self.down[0]:
+            act = layer(act, row.sizes, row.clips)
+            row.skips.append(act)
+        return self.downsamplers[0](act.value(row.sizes, "space"))
+
+    def leave(self, row: Row, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Up through the highest resolution -> the prediction (1, C, F, h, w), and the input of the last
+        layer.
+        """
+        up = self.upsamplers[-1]
+        act = Sum(up(x), "space", up.width)
+        for layer in self.up[-1]:
+            deep = act.value(row.sizes, "space")
+            act = layer(join(deep, act.channels, row.skips.pop(), row.sizes), row.sizes, row.clips)
+        return self.prediction(act, row.sizes), deep
+
+    def prediction(self, act: Sum, sizes: Sizes) -> Tensor:
         out = self.conv_out(self.norm_out(act, "space", sizes))
-        out = sizes.to(out, "pictures", self.conv_out.width)[..., : self.out_channels].permute(0, 4, 1, 2, 3)
-        return combine(sample, out.float(), factors)
+        return sizes.to(out, "pictures", self.conv_out.width)[..., : self.out_channels].permute(0, 4, 1, 2, 3)
+
+
+def joined(rows: Sequence[Tensor]) -> Tensor:
+    return torch.cat(list(rows)) if len(rows) > 1 else rows[0]
 
 
 class UnetShallow(nn.Module):
-    """The first and the last layer of the UNet around deep_features of an earlier step (DeepCache)."""
+    """The first and the last layer of the UNet around deep_features of an earlier step (DeepCache), for any
+    number of rows.
+    """
 
     def __init__(self, core: UnetCore) -> None:
         super().__init__()
@@ -331,11 +398,12 @@ class UnetShallow(nn.Module):
         deep_features: Tensor,
     ) -> Tensor:
         core = self.core
-        sizes, clips = core.clips(sample, timestep, cond_emb, context, positions)
-        skip, layer = core.first(sample, image_latents), core.up[-1][-1]
+        emb = core.embedding(timestep, cond_emb)
+        sizes, clips = core.clips(sample, emb, context, positions, is_one=False, in_parts=True)
+        skip, layer = core.first(core.noisy(sample), image_latents), core.up[-1][-1]
         channels = layer.resnet.space.norm1.channels - skip.channels
-        act = join(deep_features.to(core.dtype), channels, skip, sizes)
-        return core.last(layer(act, sizes, clips), sizes, sample, factors)
+        act = layer(join(deep_features.to(core.dtype), channels, skip, sizes), sizes, clips)
+        return combine(sample, core.prediction(act, sizes).float(), factors)
 
 
 class VaeDecoder(nn.Module):

@@ -33,6 +33,7 @@ import make_tiny_svd
 import svd
 import svd_fused
 import svd_graphs
+from branch import graphs_of
 from make_golden import DeepFeatures
 from onnx_files import open_session, run
 from options import Options
@@ -68,7 +69,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def cuda_graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The published arrangement of blocks in float32, with both cores. The transformers of the highest
-    resolution go in two parts, as with the published widths.
+    resolution go in two parts where there is one row, as with the published widths.
     """
     folder = tmp_path_factory.mktemp("svd")
     options = Options(**CUDA, deepcache=True, checks=False)  # the tests compare
@@ -223,6 +224,18 @@ def test_fusions_follow_from_the_modules(cuda_graphs: Path) -> None:
         assert found[unfused] == 0
 
 
+def test_two_rows_go_apart_at_the_highest_resolution(cuda_graphs: Path) -> None:
+    """There, and in no parts; a single row goes in two."""
+    model = onnx.load(cuda_graphs / "unet_core" / "model.onnx", load_external_data=False)
+    branches = {graph.name: graph for graph in graphs_of(model)[1:]}
+    attentions = {
+        name: sum(node.op_type == "MultiHeadAttention" for node in graph.node)
+        for name, graph in branches.items()
+    }
+    assert attentions == {"two_rows:": 20 + 2 * 3, "one_row:": 20 + IN_TWO_PARTS}
+    assert not any(graph.initializer for graph in branches.values())  # both read the same weights
+
+
 def test_published_arrangement_has_the_counts_of_the_specification() -> None:
     with torch.device("meta"):
         unet = svd.UNetSpatioTemporalConditionModel(**make_random.SVD_UNET)
@@ -246,19 +259,22 @@ def test_parts_are_as_few_as_the_arena_takes_well() -> None:
     assert [level.parts for level in svd_fused.levels_of(wider, 25)] == [8, 4, 2, 1]
 
 
-def test_parts_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four parts, halves of height and width; the graphs above have two."""
+@pytest.mark.parametrize("rows", [1, 2])
+def test_parts_change_nothing(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    """Four parts, halves of height and width, which two rows have below the highest resolution alone; the
+    graphs above have two.
+    """
     unet = make_tiny_svd.make_unet(**FOUR_LEVELS)
-    widest = 2 * unet.config.num_frames * svd_fused.MOST_CELLS * 8 * 64 * 2
-    monkeypatch.setattr(svd_fused, "WIDEST_BYTES", widest // 4)
+    widest = unet.config.num_frames * svd_fused.MOST_CELLS * 8 * 64 * 2
+    monkeypatch.setattr(svd_fused, "WIDEST_BYTES", widest // 4 // (1 if rows == 1 else 8))
     torch.manual_seed(4)
-    inputs = svd.unet_case(unet.config, 2, 3, 8, 8, 0.3)
+    inputs = svd.unet_case(unet.config, rows, 3, 8, 8, 0.3)
     with torch.no_grad():
         cond = svd_graphs.UnetCond(unet)(*(inputs[name] for name in svd.COND_NAMES))
         core = svd_fused.UnetCore(unet, torch.float32)
         first = (inputs[name] for name in ("sample", "timestep", "image_latents"))
         out = core(*first, *cond, inputs["factors"])
-    assert core.down[0][0].transformer.level.parts == 4
+    assert core.down[0 if rows == 1 else 1][0].transformer.level.parts == 4
     assert (out - svd.reference_sample(unet, inputs)).abs().max() <= 1e-4
 
 
@@ -300,7 +316,9 @@ def test_convolutions_over_time_of_a_width_that_is_turned() -> None:
     sizes = fused.Sizes(torch.zeros(2, frames, height, 4), torch.float32)
     unread = torch.zeros(1)
     seen = torch.nn.functional.silu(emb)
-    clips = svd_fused.Clips(seen, seen.expand(2 * frames, -1), torch.ones(2, 1, 1, 1), unread, unread, unread)
+    clips = svd_fused.Clips(
+        False, True, seen, seen.expand(2 * frames, -1), torch.ones(2, 1, 1, 1), unread, unread, unread
+    )
     with torch.no_grad():
         expected = block(x, emb.expand(2 * frames, -1), torch.zeros(2, frames))
         resnet = svd_fused.Resnet(block)

@@ -80,7 +80,7 @@ export function svd(manifest: SvdManifest): FamilyParts {
     integerInputs: new Set(),
     optionalInputs: [],
     shapes: () => shapesOf(manifest),
-    memory: svdMemory(manifest.architecture.trainedFrames),
+    memory: svdMemory,
     decoderMixesFrames: true,
     hasKarrasLevels: true,
     usualPicture: { width: 16, height: 9 },

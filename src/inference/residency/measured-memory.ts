@@ -63,25 +63,16 @@ export const i2vgenXlMemory: Readonly<Record<GraphName, GraphMemory>> = {
   },
 };
 
-/** Trained with more frames, the transformers of the highest resolution go in parts (models/export/svd_fused.py). */
-const mostWholeFrames = 22;
-
 /**
  * Stable Video Diffusion, by the coefficients of I2VGen-XL where nothing else is said. Its cond knows no cells, and it and
  * the encoder of the VAE stay in float32. Measured on an H200 at 1024x576, beside the context and what an open session
- * takes: the core with 25 frames 6.1 GiB and with one row 3.1, whole; 4.1 and 2.1 with feed-forwards in two parts, of which
- * those of I2VGen-XL are a little much, and which transformers in parts cannot exceed; the decoder 2.8, 7.8 and 14.8 GiB
- * with 2, 7 and 14 frames.
- * @param trainedFrames of the pack
+ * takes: the core with 25 frames 5.2 GiB and with one row 2.2, with 14 frames 2.2 and 1.2, for which the coefficients of
+ * I2VGen-XL are a little much; the decoder 2.8, 7.8 and 14.8 GiB with 2, 7 and 14 frames.
  */
-export function svdMemory(trainedFrames: number): Readonly<Record<GraphName, GraphMemory>> {
-  const { unet_core, vae_encoder, vae_decoder } = i2vgenXlMemory;
-  const isWhole = trainedFrames <= mostWholeFrames;
-  return {
-    ...i2vgenXlMemory,
-    vae_encoder: { ...vae_encoder, isFloat32: true },
-    unet_cond: { parameters: 152e6, fixedBytes: 32 * mebibyte, bytesPerUnit: 0, isFloat32: true },
-    unet_core: { ...unet_core, parameters: 1.32e9, ...(isWhole ? { bytesPerUnit: 8300 } : {}) },
-    vae_decoder: { ...vae_decoder, parameters: 64e6 },
-  };
-}
+export const svdMemory: Readonly<Record<GraphName, GraphMemory>> = {
+  ...i2vgenXlMemory,
+  vae_encoder: { ...i2vgenXlMemory.vae_encoder, isFloat32: true },
+  unet_cond: { parameters: 152e6, fixedBytes: 32 * mebibyte, bytesPerUnit: 0, isFloat32: true },
+  unet_core: { ...i2vgenXlMemory.unet_core, parameters: 1.32e9 },
+  vae_decoder: { ...i2vgenXlMemory.vae_decoder, parameters: 64e6 },
+};

@@ -278,7 +278,7 @@ describe('Stable Video Diffusion', () => {
       unet_core: 2.64e9,
       vae_decoder: 0.127e9,
     },
-    graphs: svdMemory(25),
+    graphs: svdMemory,
     decoderMixesFrames: true,
     bytesPerValue: 2,
     vaeScaleFactor: 8,
@@ -312,13 +312,13 @@ describe('Stable Video Diffusion', () => {
     expect(leastMemoryPlan({ ...fullSize, decodeChunkSize: 2 }, xt).decodeChunkSize).toBe(2);
   });
 
-  it('reckons more for the core of a model of few frames, whose transformers are whole', () => {
-    const few = clip({ ...fullSize, numFrames: 14 });
-    const core = (pack: PackMemory, shape: ClipShape): number =>
-      (planMemory(shape, pack, undefined).activationBytes.unet_core ?? 0) / gibibyte;
-    expect(core(xt, fullSize)).toBeGreaterThan(4.1); // as measured
-    expect(core({ ...xt, graphs: svdMemory(14) }, few)).toBeGreaterThan((14 / 25) * 6.1);
-    expect(core(xt, few)).toBeLessThan((14 / 25) * 6.1);
+  it('reckons no less for the core than was measured', () => {
+    const core = (numFrames: number): number =>
+      (planMemory({ ...fullSize, numFrames }, xt, undefined).activationBytes.unet_core ?? 0) / gibibyte;
+    expect(core(25)).toBeGreaterThan(5.2);
+    expect(core(25)).toBeLessThan(5.8);
+    // Of packs of version 0.3, whose transformers were whole for both rows.
+    expect(core(14)).toBeGreaterThan(3.1);
   });
 
   it('has a cond whose size knows no cells, and an encoder in float32', () => {
