@@ -42,11 +42,12 @@ async function vitest(args: readonly string[], environment: NodeJS.ProcessEnv) {
     ['vitest', 'run', ...args, '--reporter=default', '--reporter=json', `--outputFile.json=${file}`],
     { stdio: ['ignore', 'inherit', 'inherit'], env: { ...process.env, ...environment } },
   );
-  await once(child, 'exit');
-  const { numPassedTests: passed, numFailedTests: failed } = resultSchema.parse(
+  const [code] = await once(child, 'exit');
+  const { numPassedTests: passed, numFailedTests } = resultSchema.parse(
     JSON.parse(await readFile(file, 'utf8')),
   );
-  return { passed, failed };
+  // A file that fails before its tests counts none.
+  return { passed, failed: code === 0 ? 0 : Math.max(numFailedTests, 1) };
 }
 
 const suites: Row[] = [];
