@@ -106,6 +106,23 @@ export class LogSharing {
 
   async #write(): Promise<void> {
     this.#isWriting = true;
+    if (await this.#canWrite()) await this.#writeHeld();
+    this.#isWriting = false;
+    this.#schedule();
+  }
+
+  /**
+   * Asked before the lines leave the memory: a connection to a Cluster stays ready while the master of the key is away, and
+   * any other one until it knows that it is broken.
+   */
+  async #canWrite(): Promise<boolean> {
+    return await this.#redis.expire(this.#key, keptSeconds).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  async #writeHeld(): Promise<void> {
     const lines = this.#held.splice(0);
     if (this.#dropped > 0) lines.unshift(writeJson(droppedEntry(this.#dropped)));
     this.#dropped = 0;
@@ -116,8 +133,6 @@ export class LogSharing {
       .expire(this.#key, keptSeconds)
       .exec()
       .catch(() => undefined);
-    this.#isWriting = false;
-    this.#schedule();
   }
 
   stop(): void {
