@@ -20,7 +20,7 @@ import { ShardLeases } from '../../src/queue/shard-leases.ts';
 import { UncachedList } from '../../src/queue/uncached.ts';
 import { WorkerBeat } from '../../src/queue/worker-registry.ts';
 import { eventually, log, openTerms } from '../helpers/queue-harness.ts';
-import { TestRedis } from '../helpers/redis-server.ts';
+import { isCluster, TestRedis } from '../helpers/redis-server.ts';
 
 const day = '2026-11-21';
 const keys = new Keys('t');
@@ -92,11 +92,14 @@ async function everything(monitor: Redis): Promise<void> {
       },
       { ...terms, callId },
     );
-  await redis.set('t:mode', 'paused');
-  await redis.hset('t:bull:generate:a', 'parentKey', 't:bull:deliver:a');
-  await redis.sadd('t:bull:deliver:a:dependencies', 't:bull:generate:a');
-  await claimSchema(redis, keys, log);
-  await redis.del(keys.mode);
+  // A Cluster keeps the data of earlier versions in other slots, and takes none of them over.
+  if (!isCluster) {
+    await redis.set('t:mode', 'paused');
+    await redis.hset('t:bull:generate:a', 'parentKey', 't:bull:deliver:a');
+    await redis.sadd('t:bull:deliver:a:dependencies', 't:bull:generate:a');
+    await claimSchema(redis, keys, log);
+    await redis.del(keys.mode);
+  }
 
   const quotas = new Quotas(trail, { ...openTerms });
   await quotas.grant('test:boss', 'test:ann', 50);
@@ -161,7 +164,8 @@ async function everything(monitor: Redis): Promise<void> {
   monitor.disconnect();
 }
 
-it.each(scripts)('$name.lua touches what it declares', ({ name }) => {
+it.for(scripts)('$name.lua touches what it declares', ({ name }, { skip }) => {
+  skip(isCluster && name === 'adopt', 'a Cluster takes no data of earlier versions over');
   const own = calls.filter((call) => call.name === name);
   expect(own.flatMap(({ touched }) => [...touched])).not.toEqual([]);
   const undeclared = own.flatMap(({ declared, touched }) => [...touched].filter((key) => !declared.has(key)));
