@@ -164,7 +164,7 @@ async function everything(monitor: Redis): Promise<void> {
   monitor.disconnect();
 }
 
-it.for(scripts)('$name.lua touches what it declares', ({ name }, { skip }) => {
+it.for(scripts)('$name touches what it declares', ({ name }, { skip }) => {
   skip(isCluster && name === 'adopt', 'a Cluster takes no data of earlier versions over');
   const own = calls.filter((call) => call.name === name);
   expect(own.flatMap(({ touched }) => [...touched])).not.toEqual([]);
