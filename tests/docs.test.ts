@@ -56,7 +56,9 @@ it.each(pages)('%s links to what is there', (file) => {
 
 it('names the version that package.json has', () => {
   const { version } = z.object({ version: z.string() }).parse(JSON.parse(read('package.json')));
-  const packages = pages.flatMap(([file]) => matches(read(file), /\bkinora-(\d+\.\d+\.\d+)\.tgz/g));
+  // A released version's part of the change log keeps its number.
+  const present = pages.filter(([file]) => file !== 'CHANGELOG.md');
+  const packages = present.flatMap(([file]) => matches(read(file), /\bkinora-(\d+\.\d+\.\d+)\.tgz/g));
   expect(packages.length).toBeGreaterThan(2);
   expect([...new Set(packages)]).toEqual([version]);
   const [released] = matches(read('CHANGELOG.md'), /^## \[(\d+\.\d+\.\d+)\] - \d{4}-\d\d-\d\d$/gm);
