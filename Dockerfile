@@ -1,5 +1,5 @@
-# Kinora as an image: "cpu" (amd64, arm64) and "cuda" (amd64, an NVIDIA GPU). compose.yaml builds and runs them;
-# deploy/docker/local-base.sh makes a base image for tests.
+# Kinora as an image: "cpu" (amd64; arm64 is meant to build, not tried) and "cuda" (amd64, an NVIDIA GPU). compose.yaml builds
+# and runs them; deploy/docker/local-base.sh makes a base image for tests.
 ARG NODE_IMAGE=docker.io/library/node:22-bookworm-slim
 # Debian and Ubuntu alike: CUDA 13's libraries, cuBLAS, cuFFT, cuRAND, NVRTC, and cuDNN 9.
 ARG CUDA_IMAGE=docker.io/nvidia/cuda:13.0.2-cudnn-runtime-ubuntu24.04

@@ -54,8 +54,8 @@ const daySeconds = 86_400;
 /** The busiest hour of the trace begins then. */
 const busiestSecond = 16 * 3600;
 const bulkRequests = 50;
-/** BullMQ's lock of a worker that died runs out. */
-const lockSeconds = 30;
+/** Until a lost job is taken back; assumed, as the worker's reclaimer needs about 20 s. */
+const noticedAfterSeconds = 30;
 const processAwaySeconds = 30;
 
 interface Person {
@@ -77,7 +77,7 @@ type Event =
   | { readonly at: number; readonly kind: 'ask'; readonly user: number }
   | { readonly at: number; readonly kind: 'made'; readonly gpu: Gpu; readonly request: Request }
   | { readonly at: number; readonly kind: 'failure' | 'outage' | 'back'; readonly gpu: Gpu }
-  | { readonly at: number; readonly kind: 'lock'; readonly request: Request };
+  | { readonly at: number; readonly kind: 'noticed'; readonly request: Request };
 
 export function waitsOf(seconds: number[]): Waits {
   const sorted = Float64Array.from(seconds).sort();
@@ -174,7 +174,7 @@ export function simulate(fleet: Fleet, queue: Queue<Request>): Day {
     gpu.isUp = false;
     if (gpu.request) {
       repeated += 1;
-      events.push({ at: now + lockSeconds, kind: 'lock', request: gpu.request });
+      events.push({ at: now + noticedAfterSeconds, kind: 'noticed', request: gpu.request });
       gpu.request = undefined;
     }
     events.push({ at: now + away, kind: 'back', gpu });
@@ -187,7 +187,7 @@ export function simulate(fleet: Fleet, queue: Queue<Request>): Day {
     now = event.at;
     if (event.kind === 'ask') ask(now, event.user);
     else if (event.kind === 'made') finish(now, event);
-    else if (event.kind === 'lock') queue.handBack(event.request);
+    else if (event.kind === 'noticed') queue.handBack(event.request);
     else if (event.kind === 'outage') fail(now, event.gpu, 3600);
     else if (event.kind === 'failure') {
       fail(
