@@ -56,7 +56,7 @@ export class WatchedLease {
   readonly #times: LeaseTimes;
   /** As it was last seen, '' where there is none. */
   #lease = '';
-  /** When another bot's renewal was last seen first. */
+  /** When another bot's renewal was last seen first, or may last have been made. */
   #changedAt = Number.NEGATIVE_INFINITY;
 
   constructor(times: LeaseTimes) {
@@ -65,7 +65,10 @@ export class WatchedLease {
 
   /** What a look found. */
   note(lease: string): void {
-    if (lease !== '' && lease !== free && lease !== this.#lease) this.#changedAt = steadyNow();
+    const isRenewed = lease !== '' && lease !== free && lease !== this.#lease;
+    // Redis has lost it: since the last look another bot may have taken what was free.
+    const isLost = lease === '' && this.#lease === free;
+    if (isRenewed || isLost) this.#changedAt = steadyNow();
     this.#lease = lease;
   }
 
