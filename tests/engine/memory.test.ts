@@ -34,7 +34,9 @@ const megabyte = 1e6;
 async function smallBudget(): Promise<number> {
   const { manifest } = await loadPack(tinyPack);
   const clip = { width: 64, height: 64, numFrames: 4, batch: 2, decodeChunkSize: 1 } as const;
-  return (1.01 * leastMemoryPlan(clip, packMemory(manifest)).peakBytes) / measuredMemory.usableShare;
+  return (
+    (1.01 * leastMemoryPlan(clip, packMemory(manifest), undefined).peakBytes) / measuredMemory.usableShare
+  );
 }
 
 /** Lets the engine's present child have so many bytes more than it has now. */

@@ -33,7 +33,7 @@ export interface OpenPack extends Pack {
   readonly prefersEqualShapes: boolean;
   /**
    * Called before every clip: plans its memory and releases the sessions that do not fit beside it.
-   * @param leastMemory the clip ran out of memory before: one session at a time, frame by frame
+   * @param leastMemory the clip ran out of memory before: as leastMemoryPlan
    * @throws KinoraError OUT_OF_MEMORY when the clip cannot fit into the budget
    */
   readonly prepare: (clip: ClipShape, leastMemory?: boolean) => Promise<MemoryPlan>;

@@ -255,7 +255,7 @@ export function planMemory(
     const release = bytes === heldBytes ? [] : grownGraphs(plan, heldBytes);
     return { ...plan, release, spareBytes };
   }
-  const { peakBytes } = leastMemoryPlan(clip, pack);
+  const { peakBytes } = planFor(leastMemoryLevel, 1, clip, pack, {});
   const { width, height, numFrames } = clip;
   throw new KinoraError(
     'OUT_OF_MEMORY',
@@ -263,20 +263,28 @@ export function planMemory(
   );
 }
 
-/** A decoder that mixes frames makes flicker of single ones. */
-const leastWindow = 5;
+/** A clip that ran out of memory gets no larger one. Still smaller ones give their frames fewer neighbours. */
+const windowAfterFailure = 5;
 
 /**
- * For a clip that ran out of memory although its plan fitted: one session at a time, frame by frame, or in the smallest
- * windows that give every frame neighbours.
+ * For a clip that ran out of memory although its plan fitted: one session at a time, and frame by frame. A decoder that
+ * mixes frames has the windows of the plan that failed, up to a size, since single frames flicker.
+ * @param budgetBytes as for the plan that failed; where not even this plan fits, it is made all the same
  */
 export function leastMemoryPlan(
   clip: ClipShape,
   pack: PackMemory,
+  budgetBytes: number | undefined,
   heldBytes: Readonly<Partial<Record<GraphName, number>>> = {},
 ): MemoryPlan {
-  const least = pack.decoderMixesFrames ? Math.min(leastWindow, clip.decodeChunkSize) : 1;
-  const plan = planFor(leastMemoryLevel, least, clip, pack, {});
+  const planOf = (size: number): MemoryPlan => planFor(leastMemoryLevel, size, clip, pack, {});
+  const least = planOf(1);
+  // planMemory gives windows up last, so its window was the largest one that fits at this level.
+  const usableBytes = (budgetBytes ?? Number.POSITIVE_INFINITY) * measuredMemory.usableShare;
+  const mostBytes = Math.max(usableBytes, least.peakBytes);
+  const sizes = pack.decoderMixesFrames ? chunkSizes(allowedChunk(clip), true) : [];
+  const plans = sizes.filter((size) => size <= windowAfterFailure).map(planOf);
+  const plan = plans.find(({ peakBytes }) => peakBytes <= mostBytes) ?? least;
   return { ...plan, release: grownGraphs(plan, heldBytes) };
 }
 

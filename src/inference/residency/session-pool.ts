@@ -248,7 +248,8 @@ export class SessionPool implements SessionOwner, MemoryUser {
     const budgetBytes = this.#budgetBytes;
     const planWith = (planned: PlannedSessions): MemoryPlan => {
       const held = Object.fromEntries([...planned].map(([name, { heldBytes }]) => [name, heldBytes]));
-      return leastMemory ? leastMemoryPlan(clip, memory, held) : planMemory(clip, memory, budgetBytes, held);
+      const plan = leastMemory ? leastMemoryPlan : planMemory;
+      return plan(clip, memory, budgetBytes, held);
     };
     // Where memory is short, the second core has no share in a plan that does not need it.
     const isUsed = (name: GraphName): boolean => name !== 'unet_shallow' || clip.usesShallowCore === true;
@@ -340,7 +341,7 @@ export class SessionPool implements SessionOwner, MemoryUser {
     try {
       return planMemory(usualClip, memory, budgetBytes);
     } catch {
-      return leastMemoryPlan(usualClip, memory);
+      return leastMemoryPlan(usualClip, memory, budgetBytes);
     }
   }
 }

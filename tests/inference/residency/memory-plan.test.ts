@@ -10,6 +10,7 @@ import {
   activationBytesOfRun,
   type ClipShape,
   leastMemoryPlan,
+  type MemoryPlan,
   type PackMemory,
   planMemory,
   residencies,
@@ -135,7 +136,7 @@ describe('a plan', () => {
   });
 
   it('with the least memory decodes frame by frame with one session at a time, whatever it needs', () => {
-    const plan = leastMemoryPlan(clip(), full, { vae_decoder: 1e10, unet_core: 1 });
+    const plan = leastMemoryPlan(clip(), full, undefined, { vae_decoder: 1e10, unet_core: 1 });
     expect(plan).toMatchObject({ residency: 'one-at-a-time', decodeChunkSize: 1, release: ['vae_decoder'] });
   });
 });
@@ -305,11 +306,58 @@ describe('Stable Video Diffusion', () => {
   });
 
   it('at full size has about the memory that was reckoned', () => {
-    const rows = (shape: ClipShape): number => leastMemoryPlan(shape, xt).activationBytes.unet_core ?? 0;
-    expect(rows(fullSize) / gibibyte).toBeGreaterThan(2.5);
-    expect(rows(fullSize) / gibibyte).toBeLessThan(3.3);
-    expect(leastMemoryPlan(fullSize, xt)).toMatchObject({ decodeChunkSize: 5, coreBatch: 1 });
-    expect(leastMemoryPlan({ ...fullSize, decodeChunkSize: 2 }, xt).decodeChunkSize).toBe(2);
+    const plan = leastMemoryPlan(fullSize, xt, undefined);
+    const core = (plan.activationBytes.unet_core ?? 0) / gibibyte;
+    expect(core).toBeGreaterThan(2.5);
+    expect(core).toBeLessThan(3.3);
+    expect(plan).toMatchObject({ decodeChunkSize: 5, coreBatch: 1 });
+    expect(leastMemoryPlan({ ...fullSize, decodeChunkSize: 2 }, xt, undefined).decodeChunkSize).toBe(2);
+  });
+
+  it.each([
+    ['1024x576x25', { width: 1024, height: 576, numFrames: 25, decodeChunkSize: 7 }],
+    ['1024x576x14', { width: 1024, height: 576, numFrames: 14, decodeChunkSize: 14 }],
+    ['896x512x25', { width: 896, height: 512, numFrames: 25, decodeChunkSize: 7 }],
+    ['704x384x14', { width: 704, height: 384, numFrames: 14, decodeChunkSize: 14 }],
+  ])('%s that ran out of memory gets neither more memory nor larger windows', (_size, shape) => {
+    const wrong: unknown[] = [];
+    let fitting = 0;
+    for (let budget = 24; budget > 3; budget -= 0.1) {
+      let failed: MemoryPlan;
+      try {
+        failed = planMemory(clip(shape), xt, budget * gibibyte);
+      } catch {
+        break;
+      }
+      fitting += 1;
+      const { residency, decodeChunkSize, peakBytes } = leastMemoryPlan(clip(shape), xt, budget * gibibyte);
+      const isLeast = residency === 'one-at-a-time' && peakBytes <= failed.peakBytes;
+      if (!isLeast || decodeChunkSize !== Math.min(failed.decodeChunkSize, 5)) wrong.push([budget, failed]);
+    }
+    expect(fitting).toBeGreaterThan(100);
+    expect(wrong).toEqual([]);
+  });
+
+  it('that ran out of memory, and has less of it now than any window needs, loses no window for nothing', () => {
+    // The core takes more than the decoder does with two frames.
+    const { decodeChunkSize, peakBytes } = leastMemoryPlan(fullSize, xt, 2 * gibibyte);
+    expect(decodeChunkSize).toBeGreaterThan(1);
+    expect(peakBytes).toBe(leastMemoryPlan({ ...fullSize, decodeChunkSize: 1 }, xt, undefined).peakBytes);
+  });
+
+  it.each([25, 14])('is refused with the least that would have been enough, %d frames', (numFrames) => {
+    const shape = { ...fullSize, numFrames };
+    const refusal = (budgetGb: number): string => {
+      try {
+        planMemory(shape, xt, budgetGb * gibibyte);
+      } catch (error) {
+        return String(error);
+      }
+      return 'not refused';
+    };
+    const need = Number(/about (\d+\.\d) GiB/.exec(refusal(3))?.[1]);
+    expect(refusal(need - 0.1)).toContain(`needs about ${need.toFixed(1)} GiB`);
+    expect(refusal(need + 0.1)).toBe('not refused');
   });
 
   it('reckons no less for the core than was measured', () => {

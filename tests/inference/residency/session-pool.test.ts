@@ -49,11 +49,18 @@ beforeEach(() => {
 });
 afterEach(() => vi.restoreAllMocks());
 
-async function openPool(budgetGb: number | undefined, maxSessions = 4): Promise<SessionPool> {
+async function openPool(
+  budgetGb: number | undefined,
+  maxSessions = 4,
+  decoderMixesFrames = false,
+): Promise<SessionPool> {
   const pool = new SessionPool(
     graphs.map((name) => ({ name, path: '', session: { device: 'cuda', threads: 1 }, maxSessions })),
     {
-      memory: { weightBytes, graphs: i2vgenXlMemory, bytesPerValue: 2, vaeScaleFactor: 8 },
+      memory: {
+        ...{ weightBytes, graphs: i2vgenXlMemory, bytesPerValue: 2, vaeScaleFactor: 8 },
+        decoderMixesFrames,
+      },
       budgetBytes: budgetGb === undefined ? undefined : budgetGb * 1e9,
       latentChannels: 4,
       searchesPerShape: true,
@@ -230,6 +237,16 @@ it('a clip that ran out of memory gets the plan with the least, and the next one
   expect(takeEvents()).toBe(`${encodersInTurn} +unet_cond -unet_cond +unet_core -unet_core +vae_decoder`);
   expect((await make(pool, clipOf('512x512x16'))).residency).toBe('all');
   expect(takeEvents()).toBe('+text_encoder +image_encoder +vae_encoder +unet_cond +unet_core +vae_decoder');
+});
+
+it('where windows decide pixels, a clip that ran out of memory keeps those that the budget allows', async () => {
+  const pool = await openPool(8, 4, true);
+  const clip = clipOf('1024x576x25/7');
+  const failed = await make(pool, clip);
+  expect(failed.decodeChunkSize).toBeLessThan(5);
+  const { decodeChunkSize, peakBytes } = await make(pool, clip, true);
+  expect(decodeChunkSize).toBe(failed.decodeChunkSize);
+  expect(peakBytes).toBeLessThanOrEqual(failed.peakBytes);
 });
 
 it('an extra session that does not fit after all is never tried again', async () => {
