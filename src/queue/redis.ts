@@ -276,6 +276,9 @@ async function whatItForgets(
   if (field('aof_enabled') === '1') {
     return failed ? 'Redis cannot write its append-only file; its log says why.' : undefined;
   }
+  if (field('dragonfly_version') !== '') {
+    return 'Dragonfly has no append-only file, and forgets what came after its latest snapshot when it dies; "--snapshot_cron" says how often it writes one.';
+  }
   const saved = await redis.config('GET', 'save').catch(() => undefined);
   const points = Array.isArray(saved) ? String(saved[1] ?? '') : undefined;
   if (points === '') return `Redis keeps nothing on its disk and forgets everything when it dies: ${remedy}.`;

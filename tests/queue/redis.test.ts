@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { subscribeEvents } from '../../src/queue/events.ts';
 import { Keys } from '../../src/queue/keys.ts';
 import { assertTrustworthy, connectRedis } from '../../src/queue/redis.ts';
@@ -29,6 +29,16 @@ describe('what a Redis forgets', () => {
     const forgets = await assertTrustworthy((await server(...redisArguments)).failFast());
     if (said === undefined) expect(forgets).toBeUndefined();
     else expect(forgets).toContain(said);
+  });
+
+  it('is said of Dragonfly without asking for an append-only file, which it does not have', async () => {
+    const redis = (await server()).failFast();
+    // As Dragonfly's documentation shows it; it has no field of an append-only file, and no policy.
+    const info =
+      '# Server\r\nredis_version:7.4.0\r\ndragonfly_version:df-v1.30.0\r\nredis_mode:standalone\r\n';
+    await redis.ping(); // the client itself asks for INFO before
+    vi.spyOn(redis, 'info').mockResolvedValue(info);
+    expect(await assertTrustworthy(redis)).toMatch(/^Dragonfly .*"--snapshot_cron"/);
   });
 });
 
