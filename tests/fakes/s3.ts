@@ -7,6 +7,8 @@ import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
+import { pipeline } from 'node:stream/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { S3Settings } from '../../src/storage/s3-client.ts';
 
 interface StoredObject {
@@ -26,12 +28,16 @@ export interface Fault {
     | 'put, with its answer lost'
     | 'silent'
     | 'silent in the middle of the download'
+    | 'slow download'
     | 'not found, says a proxy'
     | { readonly status: number; readonly code: string };
 }
 
 /** Fewer than those of real ones, so that few objects fill several. */
 const pageSize = 100;
+/** In a slow download: the pieces of a body, and the pause behind each. */
+const slowPieces = 20;
+const slowPauseMs = 100;
 const mostSkewMs = 15 * 60_000;
 const accessKeyId = 'AKIAFAKEFAKEFAKEFAKE';
 const secretAccessKey = 'a+secret/that-nobody-may-ever-see-in-a-log';
@@ -140,7 +146,7 @@ export class FakeS3 {
     }
     const object = this.objects.get(key);
     if (!object) throw new S3Error(404, 'NoSuchKey');
-    this.#get(request, url.searchParams, object, response, kind);
+    await this.#get(request, url.searchParams, object, response, kind);
   }
 
   #put(request: IncomingMessage, key: string, body: Buffer, response: ServerResponse): void {
@@ -166,13 +172,13 @@ export class FakeS3 {
     );
   }
 
-  #get(
+  async #get(
     request: IncomingMessage,
     query: URLSearchParams,
     { bytes, type, modified }: StoredObject,
     response: ServerResponse,
     kind: Fault['kind'] | undefined,
-  ): void {
+  ): Promise<void> {
     const [, from, to] = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '') ?? [];
     const start = Number(from ?? 0);
     const end = to ? Math.min(Number(to), bytes.length - 1) : bytes.length - 1;
@@ -191,6 +197,7 @@ export class FakeS3 {
       response.write(part.subarray(0, part.length / 2), () => response.destroy());
     else if (kind === 'silent in the middle of the download')
       response.write(part.subarray(0, part.length / 2));
+    else if (kind === 'slow download') await pipeline(slowly(part), response);
     else response.end(part);
   }
 
@@ -256,6 +263,14 @@ export class FakeS3 {
     const text = ['AWS4-HMAC-SHA256', date, scope.join('/'), digest].join('\n');
     const key = scope.reduce<string | Buffer>((sum, part) => hmac(sum, part), `AWS4${secretAccessKey}`);
     if (hmac(key, text).toString('hex') !== signature) throw new S3Error(403, 'SignatureDoesNotMatch');
+  }
+}
+
+async function* slowly(bytes: Buffer): AsyncGenerator<Buffer> {
+  const length = Math.ceil(bytes.length / slowPieces);
+  for (let at = 0; at < bytes.length; at += length) {
+    yield bytes.subarray(at, at + length);
+    await sleep(slowPauseMs);
   }
 }
 

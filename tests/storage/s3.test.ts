@@ -16,7 +16,7 @@ import { FakeS3, type Fault } from '../fakes/s3.ts';
 import { conformance } from './conformance.ts';
 
 /** Long enough for a busy machine, and for nothing else. */
-const patience: Partial<S3Patience> = { firstPauseMs: 5, silenceMs: 1_000, attempts: 3 };
+const patience = { firstPauseMs: 5, silenceMs: 1_000, attempts: 3 } satisfies Partial<S3Patience>;
 
 let s3: FakeS3;
 beforeAll(async () => {
@@ -202,6 +202,35 @@ describe('a bucket', () => {
     expect(await sizes()).toEqual(expected);
     expect(s3.seen.filter((line) => line.startsWith('GET'))).toHaveLength(ids.length);
     expect(most).toBe(4);
+  });
+
+  it('fetches a file that comes slowly at the first attempt, for longer than silence may last', async () => {
+    await storage.put(place, mb);
+    const read = async (): Promise<Buffer | undefined> => await storage.read(place);
+    const checkOut = async (): Promise<Buffer> => {
+      const copy = await storage.checkOut('t-1', ['video.mp4']);
+      return await readFile(join(copy.path, 'video.mp4')).finally(() => copy.close());
+    };
+    const stream = async (): Promise<Buffer | undefined> => {
+      const found = await storage.stream(place);
+      return found && (await buffer(found));
+    };
+    const ways = [read, checkOut, stream];
+    fail('GET', 'slow download', ways.length);
+    const beganAt = performance.now();
+    for (const found of await Promise.all(ways.map((way) => way()))) expect(found?.equals(mb)).toBe(true);
+    expect(performance.now() - beganAt).toBeGreaterThan(1.5 * patience.silenceMs);
+    expect(s3.seen.filter((line) => line.startsWith('GET'))).toHaveLength(ways.length);
+  });
+
+  it('breaks a stream that stalls, and gives up a file that stalls each time', async () => {
+    await storage.put(place, mb);
+    const hasty = new S3Storage(s3.settings(join(folder, 'work')), { ...patience, silenceMs: 500 });
+    fail('GET', 'silent in the middle of the download', 4);
+    const stream = await hasty.stream(place);
+    await expect(stream && buffer(stream)).rejects.toThrow('silent');
+    await expect(hasty.read(place)).rejects.toMatchObject({ code: 'STORAGE_FAILED' });
+    expect(s3.seen.filter((line) => line.startsWith('GET'))).toHaveLength(4);
   });
 
   it('waits for a reader as long as they like', async () => {
