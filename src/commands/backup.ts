@@ -14,8 +14,8 @@ import {
 import type { Config } from '../config.ts';
 import { isThere } from '../is-there.ts';
 import { createLogger } from '../log.ts';
+import { Artifacts } from '../queue/artifacts.ts';
 import { isInUse } from '../queue/in-use.ts';
-import { isOwnFolder } from '../queue/job-files.ts';
 import { Keys } from '../queue/keys.ts';
 import { storedModeSchema } from '../queue/mode.ts';
 import { connectRedis, type Redis, type RedisAddress } from '../queue/redis.ts';
@@ -84,7 +84,9 @@ export async function restore(config: Config, file: string, replace: boolean): P
     if (await isInUse(redis, keys)) {
       throw new CommandError('Kinora runs on this data: end its bots and workers first.', 'INVALID_CONFIG');
     }
-    const folders = (await storage.folders()).filter(isOwnFolder);
+    // Whatever else lies there is somebody else's, whose folders may be named alike.
+    const artifacts = new Artifacts(storage);
+    const folders = await artifacts.list();
     if (!replace && (folders.length > 0 || !(await isEmpty(redis, keys)))) {
       throw new CommandError(
         'There are data of Kinora here already; --replace removes them, and puts the backup in their place.',
@@ -93,7 +95,7 @@ export async function restore(config: Config, file: string, replace: boolean): P
     }
     await assertReadable(redis, keys, stored);
     await removeKeys(redis, keys);
-    for (const folder of folders) await storage.remove(folder);
+    for (const { jobId } of folders) await artifacts.removeOwn(jobId);
     const onFile = async (place: Place, content: Buffer): Promise<void> => {
       await storage.put(place, content);
     };

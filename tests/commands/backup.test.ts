@@ -132,6 +132,9 @@ it('from the command line, for a Kinora that rests: onto an empty folder, else o
   // Not Kinora's.
   await writeFile(path.join(source, 'jobs/t-1/video (1).mp4'), 'a copy');
   await mkdir(path.join(source, 'jobs/lost+found'));
+  const stranger = path.join(target, 'jobs/team-photos/summer.jpg');
+  await mkdir(path.dirname(stranger), { recursive: true });
+  await writeFile(stranger, 'a photo');
   const done = await run(source, 'backup', file);
   expect(done).toMatchObject({ code: 0, stderr: expect.stringContaining('1 files of jobs') });
   expect(await run(source, 'backup', file)).toMatchObject({
@@ -148,6 +151,7 @@ it('from the command line, for a Kinora that rests: onto an empty folder, else o
   expect(await readFile(path.join(target, 'jobs/t-1/video.mp4'), 'utf8')).toBe('a video');
   expect(await run(target, 'restore', file)).toMatchObject({ stderr: expect.stringContaining('--replace') });
   expect(await run(target, 'restore', file, '--replace')).toMatchObject({ code: 0 });
+  expect(await readFile(stranger, 'utf8')).toBe('a photo');
 
   const running = await startPrivateRedis(target, log);
   try {
