@@ -8,9 +8,13 @@ import { Reconciler } from '../../src/bot/upkeep/reconcile.ts';
 import { Keys } from '../../src/queue/keys.ts';
 import { connectRedis } from '../../src/queue/redis.ts';
 import { FolderStorage } from '../../src/storage/folder-storage.ts';
+import { S3Storage } from '../../src/storage/s3-storage.ts';
 import { privateSocket, startPrivateRedis } from '../../src/supervisor/private-redis.ts';
-import { eventually, Harness, log, timedGenerator } from '../helpers/queue-harness.ts';
+import { FakeS3 } from '../fakes/s3.ts';
+import { eventually, type Generation, Harness, log, timedGenerator } from '../helpers/queue-harness.ts';
+import { TestRedis } from '../helpers/redis-server.ts';
 import { runCli } from '../helpers/run-cli.ts';
+import { photo, WebFixture, WebPerson } from '../helpers/web-fixture.ts';
 
 let from: Harness;
 let to: Harness;
@@ -158,5 +162,59 @@ it('from the command line, for a Kinora that rests: onto an empty folder, else o
     expect(await run(target, 'backup', path.join(to.folder, 'l.tar'))).toMatchObject({ code: 0 });
   } finally {
     await running.stop();
+  }
+});
+
+it('from a folder into a new Redis and a bucket, where what was open is answered', async () => {
+  const s3 = await FakeS3.start();
+  onTestFinished(() => s3.stop());
+  const old = await WebFixture.start();
+  onTestFinished(() => old.stop());
+  const ann = await old.person();
+  const worker = await old.worker(timedGenerator(1));
+  const made = await ann.create();
+  await ann.finished(made.id);
+  await worker.stop(0);
+  const open = await ann.create({ prompt: 'pan left' });
+  await old.stopBot();
+  const file = path.join(from.folder, 'k.tar');
+  const backup = { REDIS_URL: `unix://${old.redis.socketPath}`, KINORA_DATA_DIR: old.folder };
+  expect(await runCli(['backup', file], { folder: from.folder, environment: backup })).toMatchObject({
+    code: 0,
+  });
+
+  const redis = await TestRedis.start();
+  onTestFinished(() => redis.stop());
+  const settings = s3.settings(path.join(to.folder, 'work'));
+  const storage = new S3Storage(settings);
+  const stranger = { folder: 'team-photos', name: 'summer.jpg' };
+  await storage.put({ folder: 't-left', name: 'picture' }, 'of another try');
+  await storage.put(stranger, 'not of Kinora');
+  const environment = {
+    REDIS_URL: `unix://${redis.socketPath}`,
+    KINORA_STORAGE: `s3://${settings.bucket}/${settings.prefix}`,
+    AWS_ENDPOINT_URL: settings.endpoint,
+    AWS_ACCESS_KEY_ID: settings.credentials?.accessKeyId,
+    AWS_SECRET_ACCESS_KEY: settings.credentials?.secretAccessKey,
+    AWS_REGION: settings.region,
+  };
+  const restore = (...args: string[]) =>
+    runCli(['restore', file, ...args], { folder: to.folder, environment });
+  expect(await restore()).toMatchObject({ code: 2, stderr: expect.stringContaining('--replace') });
+  expect(await restore('--replace')).toMatchObject({ code: 0, stderr: expect.stringMatching(/back\.\n/) });
+  expect((await storage.folders()).sort()).toEqual([made.id, open.id, stranger.folder].sort());
+  expect(await storage.read({ folder: open.id, name: 'picture' })).toEqual(photo);
+
+  const fresh = await WebFixture.start({ redis, storage: { bot: storage, worker: storage } });
+  onTestFinished(() => fresh.stop());
+  const runs: Generation[] = [];
+  await fresh.worker(timedGenerator(1, runs));
+  const there = new WebPerson(fresh, ann.token, ann.userKey);
+  expect((await there.finished(open.id)).status).toBe('completed');
+  expect(runs.map(({ jobId }) => jobId)).toEqual([open.id]);
+  for (const { id } of [made, open]) {
+    expect(await (await there.call(`/v1/videos/${id}/content`)).text()).toBe(`video of ${id}`);
+    const names = (await storage.look(id))?.files.map(({ name }) => name);
+    expect(names).toEqual(expect.arrayContaining(['artifact.json', 'picture', 'video.mp4']));
   }
 });

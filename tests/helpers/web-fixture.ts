@@ -30,6 +30,8 @@ const { manifest } = await loadPack(tinyPack);
 /** The only one that there is. */
 export const model = manifest.id;
 export interface WebFixtureOptions {
+  /** With data in it already. It is taken over, and stopped. */
+  readonly redis?: TestRedis;
   readonly host?: string;
   readonly port?: number;
   readonly log?: WebOptions['log'];
@@ -62,7 +64,7 @@ export class WebFixture {
 
   static async start(options: WebFixtureOptions = {}): Promise<WebFixture> {
     const folder = await mkdtemp(join(tmpdir(), 'kinora-web-'));
-    const fixture = new WebFixture(await TestRedis.start(), folder, options);
+    const fixture = new WebFixture(options.redis ?? (await TestRedis.start()), folder, options);
     try {
       await fixture.startBot();
     } catch (error) {
