@@ -36,6 +36,7 @@ export default defineConfig({
         test: {
           name: 'install',
           include: ['tests/install/long/*.test.ts'],
+          globalSetup: 'tests/helpers/executable-ffprobe.ts',
           testTimeout: 900_000,
           hookTimeout: 900_000,
           sequence: { groupOrder: 2 },

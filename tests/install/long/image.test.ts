@@ -4,14 +4,16 @@
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chown, copyFile, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { chown, copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest';
 import { z } from 'zod';
+import { startFakeTelegram } from '../../fakes/telegram/server.ts';
+import { ffprobe } from '../../helpers/video-fixture.ts';
 
 const project = path.resolve(import.meta.dirname, '../../..');
 const image = 'localhost/kinora:cpu';
@@ -66,8 +68,9 @@ afterAll(async () => {
   if (folder) await rm(folder, { recursive: true, force: true });
 });
 
-function inImage(command: readonly string[]): ChildProcess {
-  const ours = [`KINORA_WEB_PORT=${port}`, 'KINORA_WEB_HOST=127.0.0.1', 'KINORA_THREADS=2'];
+/** @param settings of Kinora, each as NAME=VALUE */
+function inImage(command: readonly string[], settings: readonly string[] = []): ChildProcess {
+  const ours = [`KINORA_WEB_PORT=${port}`, 'KINORA_WEB_HOST=127.0.0.1', 'KINORA_THREADS=2', ...settings];
   const args = [root, path.join(folder, 'data'), path.join(folder, 'models'), config.User];
   const script = path.join(import.meta.dirname, 'in-image.sh');
   const child = spawn(script, [...args, ...config.Env, ...ours, '--', ...command], {
@@ -109,8 +112,8 @@ const healthCode = async (): Promise<unknown> =>
   (await outputOf(inImage(config.Healthcheck.Test.slice(1)))).code;
 const untilHealthy = () => eventually('healthy', async () => ((await healthCode()) === 0 ? true : undefined));
 let log = '';
-const start = (): ChildProcess => {
-  const child = inImage([...config.Entrypoint, ...config.Cmd]);
+const start = (settings?: readonly string[]): ChildProcess => {
+  const child = inImage([...config.Entrypoint, ...config.Cmd], settings);
   for (const stream of [child.stdout, child.stderr]) {
     stream?.setEncoding('utf8').on('data', (piece: string) => {
       log += piece;
@@ -175,6 +178,28 @@ it('is healthy as a worker, and as a bot without a page', async () => {
   expect(await checkIn(check, 'worker')).toBe(0);
   expect(await checkIn(`KINORA_WEB_PORT= ${check}`, 'bot')).toBe(0);
   expect(await checkIn(check, 'bot')).toBe(1);
+});
+
+it('answers a photo in a chat with a video', async () => {
+  const telegram = await startFakeTelegram();
+  onTestFinished(() => telegram.stop());
+  const child = start([`KINORA_TELEGRAM_TOKEN=${telegram.token}`, `KINORA_TELEGRAM_API=${telegram.apiRoot}`]);
+  onTestFinished(() => void child.kill('SIGKILL'));
+  const chat = telegram.privateChat();
+  await chat.sendsPhoto(await readFile(path.join(folder, 'data/cat.jpg')), 'camera slowly zooming in');
+  const videos = () => telegram.answers(chat).flatMap(({ video }) => video ?? []);
+  await telegram.until(() => videos().length > 0, 300_000);
+  process.kill(await firstInside(child), 'SIGTERM');
+  expect(await once(child, 'exit')).toEqual([0, null]);
+
+  const [video, ...others] = videos();
+  expect(others).toEqual([]);
+  const file = path.join(folder, 'answer.mp4');
+  await writeFile(file, video?.file.bytes ?? '');
+  const { stream } = ffprobe(file);
+  expect(stream).toMatchObject({ codec_name: 'h264', width: video?.width, height: video?.height });
+  expect(stream.nb_read_frames).toBeGreaterThan(1);
+  expect(log).not.toContain(telegram.token);
 });
 
 it('makes videos, loses none when it is killed, and stops in time', async () => {
