@@ -111,7 +111,10 @@ export class SvdPipeline implements ImageToVideoPipeline {
       const changed = yield* decodeFrames(pack, decoded, request, windows, run, firstNew);
       run.advance('decode');
       const report = { videoId, numFrames, width, height, timings: run.timings(), cache: run.cacheUse() };
-      hooks.onReport({ ...report, smallerRuns: [...planned, ...changed] });
+      const smaller = [...planned, ...changed];
+      // Where the next windows begin at the same frame, none was made in these.
+      const smallerRuns = smaller.filter(({ fromFrame }, i) => smaller[i + 1]?.fromFrame !== fromFrame);
+      hooks.onReport({ ...report, smallerRuns });
     } finally {
       tensors.freeAll();
     }

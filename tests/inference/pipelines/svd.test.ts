@@ -320,6 +320,21 @@ describe('where memory is short', () => {
     expect(Buffer.compare(pixels(lean), pixels(usual))).not.toBe(0);
   });
 
+  it('windows in which no frame was made are not told', async () => {
+    const request = await short({ numFrames: 8, numInferenceSteps: 1, decodeChunkSize: 8, decodeOverlap: 2 });
+    const { vae_decoder: decoder } = pack.sessions;
+    let runs = 0;
+    const failing = withRun(decoder, async (...args) => {
+      if (++runs <= 2) throw new KinoraError('OUT_OF_MEMORY', 'The device ran out of memory.');
+      return await decoder.run(...args);
+    });
+    const opened = { ...pack, sessions: { ...pack.sessions, vae_decoder: failing } };
+    const { latents, frames, report } = await generate(request, { opened, leastMemory: true });
+    const { size = 0 } = decoderWindows(8, 5, 2).smaller()?.smaller() ?? {};
+    expect(report.smallerRuns).toEqual([{ fromFrame: 0, frames: size }]);
+    expect(Buffer.compare(pixels({ frames }), await decoded(latents, size, 2))).toBe(0);
+  });
+
   it('smaller windows begin at the first frame that was not handed out, and that is told', async () => {
     const request = await short({ numFrames: 14, decodeChunkSize: 7, decodeOverlap: 2 });
     const { vae_decoder: decoder } = pack.sessions;
