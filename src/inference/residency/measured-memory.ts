@@ -66,8 +66,9 @@ export const i2vgenXlMemory: Readonly<Record<GraphName, GraphMemory>> = {
 /**
  * Stable Video Diffusion, by the coefficients of I2VGen-XL where nothing else is said. Its cond knows no cells, and it and
  * the encoder of the VAE stay in float32. Measured on an H200 at 1024x576, beside the context and what an open session
- * takes: the core with 25 frames 5.2 GiB and with one row 2.2, with 14 frames 2.2 and 1.2, for which the coefficients of
- * I2VGen-XL are a little much; the decoder 2.8, 7.8 and 14.8 GiB with 2, 7 and 14 frames.
+ * takes: the core with 25 frames 5.2 GiB and with one row 2.2, with 14 frames 2.2 and 1.2; the decoder 2.8, 7.8 and 14.8
+ * GiB with 2, 7 and 14 frames. For the core with 14 frames the coefficients of I2VGen-XL give 3.2
+ * GiB: they are kept, since packs of version 0.3 took 3.1.
  */
 export const svdMemory: Readonly<Record<GraphName, GraphMemory>> = {
   ...i2vgenXlMemory,
