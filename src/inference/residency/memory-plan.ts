@@ -175,8 +175,8 @@ export function allowedChunk({
   );
 }
 
-/** Windows of a decoder that mixes frames; below them each frame has too few neighbours to share a run with. */
-const windowSizes = [14, 11, 9, 7, 5, 2, 1];
+/** Windows of a decoder that mixes frames. Below three, no frame has neighbours on either side. */
+const windowSizes = [14, 11, 9, 7, 5, 3, 2, 1];
 
 /** The next smaller chunk: by halves, or the next window of a decoder that mixes frames. */
 export function smallerChunk(size: number, decoderMixesFrames: boolean): number {

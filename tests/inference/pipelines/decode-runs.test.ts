@@ -27,6 +27,8 @@ describe('windows of a decoder that mixes frames', () => {
     [25, 11, 2, ['0: 0-8', '7: 9-15', '14: 16-24']],
     [25, 14, 1, ['0: 0-12', '11: 13-24']],
     [25, 14, 2, ['0: 0-9', '6: 10-15', '11: 16-24']],
+    // Three frames have room for one neighbour on either side.
+    [6, 3, 2, ['0: 0-1', '1: 2-2', '2: 3-3', '3: 4-5']],
     // Side by side, as diffusers decodes them.
     [25, 8, 0, ['0: 0-7', '8: 8-15', '16: 16-23', '24: 24-24']],
     [14, 25, 2, ['0: 0-13']],
@@ -76,7 +78,7 @@ describe('windows of a decoder that mixes frames', () => {
     for (let runs: DecoderRuns | undefined = decoderWindows(25, 25, 2); runs; runs = runs.smaller()) {
       sizes.push(runs.size);
     }
-    expect(sizes).toEqual([25, 14, 11, 9, 7, 5, 2, 1]);
+    expect(sizes).toEqual([25, 14, 11, 9, 7, 5, 3, 2, 1]);
   });
 });
 
