@@ -296,7 +296,7 @@ def export_core(
 def export_fused_core(
     unet: UNetSpatioTemporalConditionModel, inputs: dict, axes: dict, out: Path, options: Options
 ) -> None:
-    expected = expected_of_core(unet)
+    expected, of_shallow = expected_of_core(unet), expected_of_shallow(unet)
     core = svd_fused.UnetCore(unet.to(options.dtype), options.dtype).eval()
     module: torch.nn.Module = core
     outputs = ["out_sample"]
@@ -319,26 +319,37 @@ def export_fused_core(
         with torch.no_grad():
             inputs = {**inputs, "deep_features": module(*inputs.values())[1]}
         save_fused(svd_fused.UnetShallow(core), inputs, ["out_sample"], out / "unet_shallow", axes)
+        options.count(out / "unet_shallow", of_shallow)
 
 
 def expected_of_core(unet: UNetSpatioTemporalConditionModel) -> Counter:
     """The smallest number of each row of fusions.ROWS that the untouched UNet should give."""
-    transformers = len(svd_graphs.transformers_of(unet))
-    parts = [
-        unet.conv_in,
-        *unet.down_blocks,
-        unet.mid_block,
-        *unet.up_blocks,
-        unet.conv_norm_out,
-        unet.conv_out,
-    ]
-    expected = fusions.expected_of(parts)
+    # The number of positions may be odd at the lowest resolution.
+    higher = [*unet.down_blocks[:-1], *unet.up_blocks[1:]]
+    packed = sum(len(getattr(block, "attentions", [])) for block in higher)
+    layers = [*unet.down_blocks, unet.mid_block, *unet.up_blocks]
+    return expected_of_layers(unet, layers, len(svd_graphs.transformers_of(unet)), packed)
+
+
+def expected_of_shallow(unet: UNetSpatioTemporalConditionModel) -> Counter:
+    """The same of the shallow core, which has the last layer alone."""
+    last = unet.up_blocks[-1]
+    transformers = getattr(last, "attentions", [])[-1:]
+    layers = [last.resnets[-1], *transformers]
+    return expected_of_layers(unet, layers, len(transformers), len(transformers))
+
+
+def expected_of_layers(
+    unet: UNetSpatioTemporalConditionModel, layers: list[torch.nn.Module], transformers: int, packed: int
+) -> Counter:
+    """Of layers between the first and the last convolution, with so many transformers in them, of which
+    `packed` may have several positions a sequence.
+    """
+    expected = fusions.expected_of([unet.conv_in, *layers, unet.conv_norm_out, unet.conv_out])
     # Of the cross-attentions and the norms before them nothing is left; conv_in is two.
-    expected["MultiHeadAttention"] = self_attentions(unet)
+    expected["MultiHeadAttention"] = 2 * transformers
     if 2 * unet.config.num_frames <= PACKED_TOKENS:
-        # The number of positions may be odd at the lowest resolution.
-        higher = [*unet.down_blocks[:-1], *unet.up_blocks[1:]]
-        expected["packed attention"] = sum(len(getattr(block, "attentions", [])) for block in higher)
+        expected["packed attention"] = packed
     expected["SkipLayerNorm"] -= 2 * transformers
     expected["BiasAdd"] = 0  # the biases of feed-forwards are in the Linear after them
     expected["NhwcConv"] += 1

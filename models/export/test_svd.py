@@ -8,6 +8,7 @@ batches.
 import json
 import shutil
 import sys
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -251,7 +252,7 @@ def test_published_arrangement_has_the_counts_of_the_specification() -> None:
 
 
 def test_parts_are_as_few_as_the_arena_takes_well() -> None:
-    """One more region of memory is what a tensor of more than 2 GiB costs."""
+    """One row's widest tensor takes 1 GiB at most in a part, as far as the level has parts."""
     widths = (320, 640, 1280, 1280)
     assert [level.parts for level in svd_fused.levels_of(widths, 25)] == [2, 1, 1, 1]
     assert [level.parts for level in svd_fused.levels_of(widths, 14)] == [1, 1, 1, 1]
@@ -289,7 +290,8 @@ def test_real_widths_lose_nothing(tmp_path: Path) -> None:
         up_block_types=("UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"),
         cross_attention_dim=64,
     )
-    svd.export_unet(unet, tmp_path, Options(flavour="cuda", dtype=torch.float32, device="cpu", checks=False))
+    options = Options(flavour="cuda", dtype=torch.float32, device="cpu", checks=False, deepcache=True)
+    svd.export_unet(unet, tmp_path, options)
     found = fusions.count(tmp_path / "unet_core" / "model.onnx")
     # Three transformers of the higher resolution, which go in two parts, and one of the lower.
     assert found["BiasSplitGelu"] == 3 * 3 * 2 + 3
@@ -333,6 +335,15 @@ def test_a_lost_fusion_stops_the_export(cuda_graphs: Path) -> None:
     expected = svd.expected_of_core(make_tiny_svd.make_unet(**FOUR_LEVELS))
     with pytest.raises(SystemExit, match="fusions were lost: .*BiasSplitGelu"):
         Options(flavour="cuda").count(cuda_graphs / "unet_core", expected)
+
+
+def test_a_fusion_that_the_shallow_core_lost_stops_the_export(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = Options(flavour="cuda", dtype=torch.float32, device="cpu", checks=False, deepcache=True)
+    monkeypatch.setattr(svd, "expected_of_core", lambda _: Counter())
+    with pytest.raises(SystemExit, match="unet_shallow: 3 of 3 BiasSplitGelu"):
+        svd.export_unet(make_tiny_svd.make_unet(**SMALL), tmp_path, options)
 
 
 def test_packing_that_fell_to_one_stops_the_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
