@@ -182,7 +182,7 @@ export const optionTable = {
   scheduler: {
     ...oneOf(schedulerNames),
     flags: '--scheduler <name>',
-    help: 'for I2VGen-XL ddim, or dpm++2m: as good in 25 steps; for Stable Video Diffusion euler or dpm++2m',
+    help: 'for I2VGen-XL ddim, or dpm++2m: as good in 25 steps; for Stable Video Diffusion euler or dpm++2m, with AnimateLCM lcm alone',
   },
   featureReuse: {
     kind: 'factor',

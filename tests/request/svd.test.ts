@@ -13,8 +13,9 @@ import {
   withoutEffect,
 } from '../../src/request/model-limits.ts';
 import { presetNames } from '../../src/request/presets.ts';
-import type { GenerationOptions } from '../../src/request/request.ts';
+import { type GenerationOptions, optionTable } from '../../src/request/request.ts';
 import { describeRequest, resolveRequest } from '../../src/request/resolve.ts';
+import { schedulerNames } from '../../src/request/scheduler-names.ts';
 import { svdCards, svdJson, svdManifest } from '../helpers/svd-manifest.ts';
 
 const manifest = svdManifest();
@@ -95,6 +96,11 @@ describe('a request', () => {
     expect(schedulersOf(lcm)).toEqual(['lcm']);
     expect(resolve({}, lcm).scheduler).toBe('lcm');
     expect(() => resolve({ scheduler: 'euler' }, lcm)).toThrow(/expected one of lcm/);
+  });
+
+  it('has every scheduler in the help of --scheduler', () => {
+    const words = optionTable.scheduler.help.split(/[ ,:;]+/);
+    expect(words).toEqual(expect.arrayContaining([...schedulerNames]));
   });
 });
 
