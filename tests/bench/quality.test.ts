@@ -76,7 +76,7 @@ it.each([
   ['a static shot', ''],
   ['镜头缓慢推近', 'zoom-in slow'],
   ['a cup of coffee on a table', 'zoom-in slow'],
-  // There is no water in it.
+  // No water is found in it.
   ['waves rolling', 'zoom-in slow'],
 ])('the built-in model obeys "%s", whatever the seed', async (prompt, expected) => {
   for (const seed of [1, 2]) {

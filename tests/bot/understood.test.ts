@@ -37,20 +37,21 @@ describe('the line about what was understood', () => {
     [
       'waves',
       'zoom-in slow',
-      'There is no water in this picture that could move: a gentle push-in instead.',
-      '这张图里没有能动的水，改为镜头轻轻推近。',
+      'No water that could move was found in this picture: a gentle push-in instead.',
+      '这张图里没有找到能动的水，改为镜头轻轻推近。',
     ],
     [
       'pan-left fast, waves',
       'pan-left fast',
-      'Understood: pan left, fast. There is no water in this picture that could move.',
-      '识别到：左移，快。 这张图里没有能动的水。',
+      'Understood: pan left, fast. No water that could move was found in this picture.',
+      '识别到：左移，快。 这张图里没有找到能动的水。',
     ],
     [
       'sway',
       'zoom-in slow',
-      'No leaves or grass that could sway were found in this picture: a gentle push-in instead.',
-      '这张图里没有找到能摇曳的草木，改为镜头轻轻推近。',
+      'No leaves or grass that could sway were found in this picture: a gentle push-in instead. ' +
+        'Hair and cloth move where you paint them with a mask.',
+      '这张图里没有找到能摇曳的草木，改为镜头轻轻推近。 头发和布料要用蒙版涂出来才会动。',
     ],
     [
       'sway, clouds slow',
@@ -76,7 +77,7 @@ describe('the line about what was understood', () => {
     const understood = { asked: parse('rain, waves'), done: parse('rain') };
     expect(sayUnderstood(understood, en)).toEqual({
       motions: 'rain',
-      note: 'There is no water in this picture that could move.',
+      note: 'No water that could move was found in this picture.',
     });
   });
 });

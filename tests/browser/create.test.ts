@@ -153,7 +153,7 @@ test('settings of a clip are loaded by its address, and the remix has its pictur
   await ann.finished(id);
   const page = await studio.open(`/?from=${id}`, { person: ann });
   await page.getByText('The settings of that clip are loaded.').waitFor();
-  await page.locator('.job', { hasText: 'There is no water in this picture' }).waitFor();
+  await page.locator('.job', { hasText: 'No water that could move was found in this picture' }).waitFor();
   const prompt = page.getByLabel('What should move, and how?');
   await expect.poll(() => prompt.inputValue()).toBe('waves rolling');
   await page.getByAltText('The picture of the clip that is remixed').waitFor();

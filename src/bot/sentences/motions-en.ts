@@ -50,10 +50,12 @@ export const motions = {
   nothingElse: 'Nothing else moves in it, so the camera gently pushes in.',
   /** What lacks in a picture for a motion to fit it; the last two end it. */
   noPlace: {
-    waves: 'There is no water in this picture that could move',
+    waves: 'No water that could move was found in this picture',
     sway: 'No leaves or grass that could sway were found in this picture',
-    clouds: 'There is no sky in this picture where clouds could drift',
+    clouds: 'No sky where clouds could drift was found in this picture',
   },
+  /** After the lack of leaves and grass: what people ask to have blown is often neither. */
+  paintSoft: 'Hair and cloth move where you paint them with a mask.',
   notIn: (motions: string) => `Not in this clip: ${motions}`,
   pushInInstead: (lack: string) => `${lack}: a gentle push-in instead.`,
   leftOut: (lack: string) => `${lack}.`,

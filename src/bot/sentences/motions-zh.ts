@@ -75,10 +75,11 @@ export const motions: typeof en.motions = {
   nothingNamed: (example) => `没有写出怎么动，所以镜头轻轻推近。可以试试“${example}”。`,
   nothingElse: '没有别的在动，所以镜头轻轻推近。',
   noPlace: {
-    waves: '这张图里没有能动的水',
+    waves: '这张图里没有找到能动的水',
     sway: '这张图里没有找到能摇曳的草木',
-    clouds: '这张图里没有云能飘动的天空',
+    clouds: '这张图里没有找到云能飘动的天空',
   },
+  paintSoft: '头发和布料要用蒙版涂出来才会动。',
   notIn: (motions) => `这段视频里没有：${motions}`,
   pushInInstead: (lack) => `${lack}，改为镜头轻轻推近。`,
   leftOut: (lack) => `${lack}。`,

@@ -38,7 +38,8 @@ export function sayUnderstood(
   );
   const unfit = asked.flatMap(({ motion }) => (has(done, motion) ? [] : [motion]));
   if (unfit.length === 0) return { motions, note: isPushIn ? say.nothingElse : '' };
-  return { motions, note: (isPushIn ? say.pushInInstead : say.leftOut)(lackFor(unfit, say)) };
+  const note = (isPushIn ? say.pushInInstead : say.leftOut)(lackFor(unfit, say));
+  return { motions, note: unfit.length === 1 && unfit[0] === 'sway' ? `${note} ${say.paintSoft}` : note };
 }
 
 /** The same as one line. */
