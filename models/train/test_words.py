@@ -217,3 +217,11 @@ def test_one_word_is_enough(kind: str, words: str) -> None:
     reader = evaluate_words.Reader(Path(__file__).parent / "weights")
     for word in words.split():
         assert kind in reader.read([word])[0], word
+
+
+@pytest.mark.parametrize(
+    "text", ["눈이 내린다", "카메라 왼쪽으로", "หิมะตก", "تساقط الثلج", "שלג יורד", "बर्फ गिर रही है", "χιόνι"]
+)
+def test_words_in_a_script_of_no_language_are_none(text: str) -> None:
+    reader = evaluate_words.Reader(Path(__file__).parent / "weights")
+    assert reader.read([text, f"{text} zoom out"]) == [{}, {"zoom-out": "normal"}]

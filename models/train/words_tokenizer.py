@@ -2,7 +2,8 @@
 
 The text is lower-cased and loses the accents of Latin and Cyrillic letters, full-width letters become plain,
 traditional Chinese characters simplified ones (wordlists/folded.txt), so nothing of this needs to be learnt.
-Every Han character is a token by itself; hiragana and katakana are words of their own.
+Every Han character is a token by itself; hiragana and katakana are words of their own. Letters of other scripts
+than those of the eight languages are left out: words that nobody taught would be read as something.
 """
 
 import argparse
@@ -22,6 +23,9 @@ START, END = "<|startoftext|>", "<|endoftext|>"
 VOCABULARY = 16384
 HAN_RANGE = "㐀-䶿一-鿿"
 HIRAGANA, KATAKANA = "ぁ-ゟ", "ァ-ヿ"
+# Latin and Cyrillic, and what Han has beside the characters: the marks 々 and 〆, and rare ones.
+LETTERS = "a-zß-\u02ffЀ-ԯ々〆\U00020000-\U000323af"
+EMOJI = "[\ufe00-\ufe0f]"
 
 
 def folded() -> dict[str, str]:
@@ -71,8 +75,10 @@ def main() -> None:
     options = parser.parse_args()
     tokenizer = Tokenizer(models.BPE(end_of_word_suffix="</w>", continuing_subword_prefix=""))
     tokenizer.normalizer = normalizer(fold=False)
-    letters = rf"(?![{HAN_RANGE}{HIRAGANA}{KATAKANA}])\p{{L}}"
-    pattern = rf"[{HAN_RANGE}]|[{HIRAGANA}]+|[{KATAKANA}]+|(?:{letters})+|\p{{N}}|[^\s\p{{L}}\p{{N}}]"
+    letters = rf"(?=[{LETTERS}])\p{{L}}"
+    # A mark belongs to a letter that is left out, but for what chooses how an emoji looks.
+    other = rf"[^\s\p{{L}}\p{{N}}\p{{M}}]|{EMOJI}"
+    pattern = rf"[{HAN_RANGE}]|[{HIRAGANA}]+|[{KATAKANA}]+|(?:{letters})+|\p{{N}}|{other}"
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(pattern), behavior="removed", invert=True),

@@ -88,6 +88,10 @@ describe('the model that ships', () => {
     ['zoom out slowly, waves rolling', { asked: zoomAndWaves, done: zoomAndWaves.slice(0, 1) }],
     ['the camera pans left fast', { asked: [{ motion: 'pan-left', speed: 'fast' }] }],
     ['a cat on a sofa', { asked: [], done: pushIn }],
+    // Words in a script of none of its languages are no words.
+    ['눈이 내린다', { asked: [], done: pushIn }],
+    ['카메라 왼쪽으로, बर्फ गिर रही है।', { asked: [], done: pushIn }],
+    ['카메라 zoom out slowly, snow falling', { asked: zoomAndSnow, done: zoomAndSnow }],
     ['', { asked: [], done: pushIn }],
   ])('tells of "%s" what was asked for and what it did', async (prompt, expected) => {
     expect(await understoodBy(builtin, prompt)).toMatchObject(expected);
