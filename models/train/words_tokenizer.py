@@ -2,8 +2,8 @@
 
 The text is lower-cased and loses the accents of Latin and Cyrillic letters, full-width letters become plain,
 traditional Chinese characters simplified ones (wordlists/folded.txt), so nothing of this needs to be learnt.
-Every Han character is a token by itself; hiragana and katakana are words of their own. Letters of other scripts
-than those of the eight languages are left out: words that nobody taught would be read as something.
+Every Han character is a token by itself; hiragana and katakana are words of their own. Letters of scripts
+that none of the eight languages has are left out: words that nobody taught would be read as something.
 """
 
 import argparse
