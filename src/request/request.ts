@@ -142,20 +142,20 @@ export const optionTable = {
     word: 'negative',
     kind: 'text',
     flags: '-n, --negative <text>',
-    help: 'what should not be seen',
+    help: 'not for the built-in model: what should not be seen',
   },
   numFrames: { word: 'frames', ...whole(1, 96), flags: '--frames <number>', help: 'frames to make' },
   numInferenceSteps: {
     word: 'steps',
     ...whole(1, 200),
     flags: '--steps <number>',
-    help: 'denoising steps',
+    help: 'not for the built-in model: denoising steps',
   },
   guidanceScale: {
     word: 'guidance',
     ...number(1, 20),
     flags: '--guidance <number>',
-    help: 'how closely the prompt is followed',
+    help: 'not for the built-in model: how closely the prompt is followed',
   },
   fps: { word: 'fps', ...whole(1, 60), flags: '--fps <number>', help: 'frames per second of the video' },
   size: {
@@ -177,7 +177,7 @@ export const optionTable = {
   guidanceEnd: {
     ...number(0, 1),
     flags: '--guidance-end <share>',
-    help: 'share of the steps that use guidance, 0 to 1 (default: 1)',
+    help: 'not for the built-in model: share of the steps that use guidance, 0 to 1 (default: 1)',
   },
   scheduler: {
     ...oneOf(schedulerNames),

@@ -16,6 +16,7 @@ import { forgetEntries, namesOf } from '../../src/inference/forget-entries.ts';
 import { LatentCache } from '../../src/inference/latent-cache.ts';
 import { loadPack } from '../../src/inference/packs/files.ts';
 import { Artifacts } from '../../src/queue/artifacts.ts';
+import { type Option, optionTable } from '../../src/request/request.ts';
 import { FolderStorage } from '../../src/storage/folder-storage.ts';
 import { builtinPackPath, svdPackPath, tinyPackPath } from '../helpers/golden.ts';
 import { filesOf } from '../helpers/job-files.ts';
@@ -286,6 +287,13 @@ describe('what lies where the video goes', () => {
     expect(stderr).toMatch(/^nope.jpg: There is no picture at "nope.jpg"/m);
     expect(code).toBe(3);
     expect(readdirSync(join(folder, 'videos'))).toHaveLength(1);
+  });
+
+  it('has options without effect with the built-in model, which their help says', async () => {
+    const { manifest } = await loadPack(builtinPackPath);
+    const options = (manifest.ignoredOptions ?? []).map((name): Option => optionTable[name]);
+    expect(options).toHaveLength(5);
+    for (const { help } of options) expect(help).toMatch(/^(not for the built-in model|for I2VGen-XL)/);
   });
 
   it('leaves out what the model ignores, and says so', async () => {
