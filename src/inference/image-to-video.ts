@@ -29,6 +29,8 @@ export interface Picture {
 /** One frame of the clip, in playing order. Its data is gone when the next frame is asked for. */
 export interface Frame extends RgbImage {
   readonly index: number;
+  /** Of a clip's first frame: pixels of what stays where nothing may move, if that is not what this frame shows. */
+  readonly still?: Uint8Array;
 }
 
 /** How a clip was asked for. */

@@ -150,7 +150,7 @@ export async function runJob(
   }
 }
 
-/** What stays still of a clip with a mask: where, and for an extension the frame that is shown there. */
+/** What stays still of a clip with a mask: where, and for an extension what was shown there, if the pipeline does not know. */
 function openStill(
   { maskPath, earlier, ...size }: EngineJob,
   picture: Promise<Picture>,

@@ -1,6 +1,6 @@
 /**
- * A mask that a person painted: a clip moves where it is white, and stays what its first frame shows where it is black.
- * Works on finished frames, so it holds for every model and every motion. Knows no model and no file format.
+ * A mask that a person painted: a clip moves where it is white, and stays what it is where it is black: as the first frame
+ * shows it, or without the weather that a model draws on that. Works on finished frames, so it holds for every model and every motion. Knows no model and no file format.
  */
 import { isKinoraError, KinoraError } from '../../errors.ts';
 import type { Frame, RgbImage } from '../image-to-video.ts';
@@ -104,19 +104,20 @@ export async function readMask<Mask>(read: () => Promise<Mask>): Promise<Mask> {
 }
 
 /**
- * The frames, each of them still where the weights are 0. Changes their pixels in place.
+ * The frames, each of them still where the weights are 0: what the first frame brings for that, or what was shown there
+ * before, or the first frame itself. Changes their pixels in place.
  * @param weights as motionWeights() gives them; for all frames of one size
- * @param before what is shown there, for frames that come after those of an earlier clip; else the first frame
+ * @param before what is shown there, for frames that come after those of an earlier clip
  */
 export async function* moveInside(
   frames: AsyncIterable<Frame>,
   weights: Promise<Uint8Array>,
   before?: Promise<Uint8Array>,
 ): AsyncGenerator<Frame, void> {
-  let still = await before;
+  let still: Uint8Array | undefined;
   for await (const frame of frames) {
-    if (still) keepStill(frame.data, still, await weights);
-    else still = frame.data.slice();
+    still ??= frame.still ?? (await before) ?? frame.data.slice();
+    keepStill(frame.data, still, await weights);
     yield frame;
   }
 }

@@ -8,11 +8,13 @@ import { z } from 'zod';
 import type { FloatTensor } from '../sessions/tensor.ts';
 
 /** Logarithm of the magnification, centre x and y, angle in radians. */
-const motionSchema = z.tuple([z.number(), z.number(), z.number(), z.number()]);
-type Motion = z.output<typeof motionSchema>;
+export const cameraViewSchema = z.tuple([z.number(), z.number(), z.number(), z.number()]);
+export type CameraView = z.output<typeof cameraViewSchema>;
+/** By how much two views differ. */
+type Motion = CameraView;
 
 /** How a clip ended: its last view, and how that differs from the one before. */
-export const cameraEndSchema = z.object({ view: motionSchema, perFrame: motionSchema });
+export const cameraEndSchema = z.object({ view: cameraViewSchema, perFrame: cameraViewSchema });
 export type CameraEnd = z.output<typeof cameraEndSchema>;
 
 export interface Halves {
@@ -48,6 +50,16 @@ export function cameraEnd(path: FloatTensor, numFrames: number): CameraEnd {
     return slope / (numFrames - 1);
   });
   return { view: at(last), perFrame };
+}
+
+/** @param path as cameraEnd() takes it */
+export function cameraStart(path: FloatTensor): CameraView {
+  return motionsOf(path)[0] ?? [0, 0, 0, 0];
+}
+
+/** (1, 4), as unet_cond takes it */
+export function viewOf([zoom, ...others]: CameraView): Float32Array {
+  return Float32Array.of(Math.exp(zoom), ...others);
 }
 
 /**
@@ -110,8 +122,7 @@ export function continueCamera(
   const state = (i: number): Motion => [zooms[i] ?? 0, xs[i] ?? 0, ys[i] ?? 0, angles[i] ?? 0];
   const data = new Float32Array(4 * numFrames);
   for (let frame = 0; frame < numFrames; frame++) {
-    const [zoom, ...others] = state((frame + 1) * stepsPerFrame);
-    data.set([Math.exp(zoom), ...others], 4 * frame);
+    data.set(viewOf(state((frame + 1) * stepsPerFrame)), 4 * frame);
   }
   const [before, end] = [state(steps - 1), state(steps)];
   const perFrame = map4((axis) => (end[axis] - before[axis]) * stepsPerFrame);

@@ -9,7 +9,7 @@ import type { GenerateRequest } from '../image-to-video.ts';
 import { drawsPerClip } from '../packs/i2vgen-xl.ts';
 import { TorchGenerator } from '../random.ts';
 import type { FloatTensor } from '../sessions/tensor.ts';
-import { cameraEndSchema } from './continued-camera.ts';
+import { cameraEndSchema, cameraViewSchema } from './continued-camera.ts';
 import { earlierClip } from './earlier-clip.ts';
 import type { Run } from './run.ts';
 
@@ -22,6 +22,8 @@ export interface DrawnSeeds {
 /** What a clip showed when it ended, for one that goes on from there. */
 const drawnEndSchema = z.object({
   camera: cameraEndSchema,
+  /** Of what stays where the mask of an extension lets nothing move. Absent where another version kept the clip. */
+  still: cameraViewSchema.optional(),
   detailsSeed: z.int().nonnegative(),
   prompt: z.string(),
   negativePrompt: z.string(),

@@ -10,7 +10,13 @@ import type { CacheEntry } from '../cache-file.ts';
 import type { GenerateRequest } from '../image-to-video.ts';
 import type { FloatTensor } from '../sessions/tensor.ts';
 import { type Conditioning, type Drawing, wholeClip } from './conditioning.ts';
-import { type CameraEnd, cameraEnd, continueCamera, type Halves } from './continued-camera.ts';
+import {
+  type CameraEnd,
+  type CameraView,
+  cameraEnd,
+  continueCamera,
+  type Halves,
+} from './continued-camera.ts';
 import {
   type DrawnClip,
   type DrawnEnd,
@@ -19,6 +25,7 @@ import {
   drawnSeeds,
   drawsOf,
 } from './drawn-clip.ts';
+import { stillView } from './drawn-still.ts';
 import { earlierClip } from './earlier-clip.ts';
 import { present } from './parts.ts';
 import type { Run } from './run.ts';
@@ -28,6 +35,8 @@ export interface DrawnPlan {
   readonly seeds: DrawnSeeds;
   readonly drawing: Drawing;
   readonly camera?: CameraEnd;
+  /** Of an extension: what its earlier clip shows where nothing may move. */
+  readonly still?: CameraView;
 }
 
 export type Words = Pick<GenerateRequest, 'prompt' | 'negativePrompt'>;
@@ -59,6 +68,7 @@ export async function planDrawn(
   const { numFrames, width, height, targetFps } = request;
   const [half, seen] = halves(request.pictureSize ?? { width, height }, { width, height });
   const path = present(probed.cameraPath);
+  const still = earlier.still ? { still: earlier.still } : {};
   const { views, end: camera } = continueCamera(earlier.camera, path, numFrames, half, seen);
   // Position 0 was the last frame's. An evening that has come stays.
   const from = earlier.isEvening ? 1 : 0;
@@ -69,14 +79,14 @@ export async function planDrawn(
     seeds.details === earlier.details &&
     targetFps === earlier.targetFps &&
     sceneryOf(probed.understood, request) === earlier.scenery;
-  if (looksAlike) return { seeds, drawing, camera };
+  if (looksAlike) return { seeds, drawing, camera, ...still };
   const fadesFrom = {
     promptEmbeds: await encodeWords({ prompt: earlier.prompt, negativePrompt: earlier.negativePrompt }),
     draws: drawsOf(earlier),
     targetFps: earlier.targetFps,
     numFrames: Math.ceil(numFrames / 3),
   };
-  return { seeds, drawing: { ...drawing, fadesFrom }, camera };
+  return { seeds, drawing: { ...drawing, fadesFrom }, camera, ...still };
 }
 
 /** Undefined where another version kept the clip, and nobody knows how it ended. */
@@ -88,17 +98,19 @@ function readEarlier({ meta }: CacheEntry): Earlier | undefined {
 }
 
 /** What is kept of a clip. How it ended is left out where its pack cannot draw a view that it is given. */
-export function keptDrawn(
-  request: GenerateRequest,
-  { seeds, camera }: DrawnPlan,
-  { understood, cameraPath }: Conditioning,
-): DrawnClip {
+export function keptDrawn(request: GenerateRequest, plan: DrawnPlan, conditioning: Conditioning): DrawnClip {
+  const { seeds } = plan;
+  const { understood, cameraPath } = conditioning;
   const { prompt, negativePrompt, targetFps, width, height, numFrames, pictureSize } = request;
   const size = { width, height, ...(pictureSize ? { pictureSize } : {}) };
   const clip = { courseSeed: seeds.course, ...size, numFrames };
   if (!cameraPath) return clip;
+  const camera = plan.camera ?? cameraEnd(cameraPath, numFrames);
+  // Without a mask all of the picture has gone along with the camera.
+  const still = request.motionWeights ? stillView(request, plan, conditioning) : camera.view;
   const end = {
-    camera: camera ?? cameraEnd(cameraPath, numFrames),
+    camera,
+    ...(still ? { still } : {}),
     detailsSeed: seeds.details,
     prompt,
     negativePrompt,

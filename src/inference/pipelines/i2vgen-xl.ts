@@ -12,17 +12,19 @@ import type { OpenPack } from '../packs/open.ts';
 import { TorchGenerator } from '../random.ts';
 import { isFinite32 } from '../sessions/finite.mjs';
 import { badNumbers } from '../sessions/session.ts';
+import type { FloatTensor } from '../sessions/tensor.ts';
 import { ThreadTensors } from '../sessions/thread-tensors.ts';
 import { clipShape, fingerprint, sessionMs } from './clip.ts';
-import { condition, drawnParts, wholeClip } from './conditioning.ts';
+import { type Conditioning, condition, drawnParts, wholeClip } from './conditioning.ts';
 import { decodeFrames } from './decode-frames.ts';
 import { exactChunks } from './decode-runs.ts';
 import { denoise } from './denoise.ts';
 import { type DrawnSeeds, drawnClipSchema, drawsOf } from './drawn-clip.ts';
 import { keptDrawn, planDrawn, type Words } from './drawn-extension.ts';
+import { drawStill, hasStill, stillView } from './drawn-still.ts';
 import { encodeImage, preparePicture } from './encode-image.ts';
 import { encodePrompts } from './encode-prompts.ts';
-import { enterSchedule } from './enter-schedule.ts';
+import { enterSchedule, type ScheduleEntry } from './enter-schedule.ts';
 import { continuedImage, withoutFirstFrame } from './extension.ts';
 import { together } from './overlap.ts';
 import { passesAlong } from './passage.ts';
@@ -87,36 +89,38 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
       const { extension } = request;
       const hasDraws = pack.optionalInputs.has('draws');
       const image = hasDraws ? ofPicture : await continuedImage(ofPicture, request, picture.key, run);
-      const draw = (drawing = wholeClip(request.numFrames), seeds?: DrawnSeeds) =>
-        condition(pack, promptEmbeds, image, request, seeds && drawsOf(seeds), tensors, run, drawing);
+      const draw = (drawing = wholeClip(request.numFrames), seeds?: DrawnSeeds, embeds = promptEmbeds) =>
+        condition(pack, embeds, image, request, seeds && drawsOf(seeds), tensors, run, drawing);
       const encodeWords = (words: Words) =>
         encodePrompts(pack, this.#fingerprint, { ...request, ...words }, run);
       const plan = hasDraws ? await planDrawn(request, picture.key, draw, encodeWords, run) : undefined;
       const drawing = plan?.drawing ?? wholeClip(request.numFrames);
+      const entryOptions = {
+        pictureKey: picture.key,
+        variation: hasDraws ? undefined : request.variation,
+        scale: request.guidanceScale,
+        isBatched: coreBatch === 2,
+        drawNoise: noiseOf(request, hasDraws),
+      };
+      const enter = (clip: GenerateRequest) => enterSchedule(pack, clip, entryOptions, run);
       // Drawing takes nearly all of the clip's time: its parts are steps, by which a hang and the time left are judged.
-      if (isDrawn) run.enter('denoising', drawnParts(request, drawing) + request.numInferenceSteps);
-      const [conditioning, entry] = await together(
-        draw(drawing, plan?.seeds),
-        enterSchedule(
-          pack,
-          request,
-          {
-            pictureKey: picture.key,
-            variation: hasDraws ? undefined : request.variation,
-            scale: request.guidanceScale,
-            isBatched: coreBatch === 2,
-            drawNoise: noiseOf(request, hasDraws),
-          },
-          run,
-        ),
-      );
+      const { numInferenceSteps } = request;
+      const stillSteps = plan && hasStill(pack, request, plan) ? 1 + numInferenceSteps : 0;
+      if (isDrawn) run.enter('denoising', drawnParts(request, drawing) + numInferenceSteps + stillSteps);
+      const [conditioning, entry] = await together(draw(drawing, plan?.seeds), enter(request));
       run.advance('conditioning');
 
       // 5. Denoising
       if (!isDrawn) run.enter('denoising', entry.steps.length);
-      const denoised = await denoise(pack, entry, conditioning.inputs, tensors, run);
-      const latents = await tensors.take(denoised);
-      if (!isFinite32(latents.data)) throw badNumbers('unet_core');
+      const latents = await finalLatents(pack, entry, conditioning, tensors, run);
+      const view = plan && stillView(request, plan, conditioning);
+      const still =
+        view &&
+        (await drawStill(pack, request, view, async (drawing) => {
+          const wordless = await encodeWords({ prompt: '', negativePrompt: '' });
+          const drawn = await draw(drawing, plan.seeds, wordless);
+          return await finalLatents(pack, await enter({ ...request, numFrames: 1 }), drawn, tensors, run);
+        }));
       run.advance('denoise');
 
       // 6. Decoding. The latents reach the disk meanwhile.
@@ -134,7 +138,9 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
         },
       });
       const chunks = exactChunks(numFrames, Math.min(decodeChunkSize, numFrames), pack.prefersEqualShapes);
-      yield* decodeFrames(pack, shown, request, chunks, run);
+      for await (const frame of decodeFrames(pack, shown, request, chunks, run)) {
+        yield still && frame.index === 0 ? { ...frame, still } : frame;
+      }
       run.advance('decode');
       const { width, height } = request;
       const report = { videoId, numFrames, width, height, timings: run.timings(), cache: run.cacheUse() };
@@ -172,6 +178,18 @@ export class I2VGenXLPipeline implements ImageToVideoPipeline {
     if (featureReuse > 1) parts.push('featureReuse', featureReuse);
     return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 24);
   }
+}
+
+async function finalLatents(
+  pack: OpenPack,
+  entry: ScheduleEntry,
+  { inputs }: Conditioning,
+  tensors: ThreadTensors,
+  run: Run,
+): Promise<FloatTensor> {
+  const latents = await tensors.take(await denoise(pack, entry, inputs, tensors, run));
+  if (!isFinite32(latents.data)) throw badNumbers('unet_core');
+  return latents;
 }
 
 /**

@@ -45,12 +45,14 @@ describe('motionWeights', () => {
 });
 
 describe('moveInside', () => {
-  it('lets each pixel leave the first frame by its weight', async () => {
-    async function* clip(): AsyncGenerator<Frame> {
-      for (const [index, value] of [10, 110, 210].entries()) {
-        yield { index, width: 3, height: 1, data: new Uint8Array(9).fill(value) };
-      }
+  async function* clip(still?: Uint8Array): AsyncGenerator<Frame> {
+    for (const [index, value] of [10, 110, 210].entries()) {
+      const first = index === 0 && still ? { still } : {};
+      yield { index, width: 3, height: 1, data: new Uint8Array(9).fill(value), ...first };
     }
+  }
+
+  it('lets each pixel leave the first frame by its weight', async () => {
     const seen: number[][] = [];
     for await (const { data } of moveInside(clip(), Promise.resolve(Uint8Array.of(0, 128, 255)))) {
       seen.push([...data]);
@@ -59,6 +61,24 @@ describe('moveInside', () => {
       [10, 10, 10, 10, 10, 10, 10, 10, 10],
       [10, 10, 10, 60, 60, 60, 110, 110, 110],
       [10, 10, 10, 110, 110, 110, 210, 210, 210],
+    ]);
+  });
+
+  it('holds all frames to what the first one brings, also behind an earlier clip', async () => {
+    const still = new Uint8Array(9).fill(60);
+    const before = Promise.resolve(new Uint8Array(9).fill(90));
+    const seen: number[][] = [];
+    for await (const { data } of moveInside(
+      clip(still),
+      Promise.resolve(Uint8Array.of(0, 128, 255)),
+      before,
+    )) {
+      seen.push([...data]);
+    }
+    expect(seen).toEqual([
+      [60, 60, 60, 35, 35, 35, 10, 10, 10],
+      [60, 60, 60, 85, 85, 85, 110, 110, 110],
+      [60, 60, 60, 135, 135, 135, 210, 210, 210],
     ]);
   });
 });
