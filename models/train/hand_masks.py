@@ -1,7 +1,8 @@
 """How well masks.py and local.py keep to what moves in a picture: against masks drawn by hand.
 
-`python hand_masks.py [GROUP …]` prints a table for the photographs of tests/fixtures/masks, those of
-groups 1 to 3 where none is named. None of them is in training. Thresholds were set by groups 1 to 3; group 4 was measured once, when all was done.
+`python hand_masks.py [GROUP …]` prints a table for the photographs of tests/fixtures/masks, those of groups
+1 to 3 where none is named. None of them is in training. Thresholds were set by groups 1 to 3; group 4 was
+measured once, when all was done.
 """
 
 import json
