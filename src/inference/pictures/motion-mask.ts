@@ -1,6 +1,7 @@
 /**
  * A mask that a person painted: a clip moves where it is white, and stays what it is where it is black: as the first frame
- * shows it, or without the weather that a model draws on that. Works on finished frames, so it holds for every model and every motion. Knows no model and no file format.
+ * shows it, or without the weather that a model draws on that. Works on finished frames, so it holds for every model and
+ * every motion. Knows no model and no file format.
  */
 import { isKinoraError, KinoraError } from '../../errors.ts';
 import type { Frame, RgbImage } from '../image-to-video.ts';
