@@ -10,13 +10,7 @@ import type { CacheEntry } from '../cache-file.ts';
 import type { GenerateRequest } from '../image-to-video.ts';
 import type { FloatTensor } from '../sessions/tensor.ts';
 import { type Conditioning, type Drawing, wholeClip } from './conditioning.ts';
-import {
-  type CameraEnd,
-  type CameraView,
-  cameraEnd,
-  continueCamera,
-  type Halves,
-} from './continued-camera.ts';
+import { type CameraEnd, cameraEnd, continueCamera, type Halves } from './continued-camera.ts';
 import {
   type DrawnClip,
   type DrawnEnd,
@@ -25,18 +19,16 @@ import {
   drawnSeeds,
   drawsOf,
 } from './drawn-clip.ts';
-import { stillView } from './drawn-still.ts';
+import { type EarlierStill, stillView } from './drawn-still.ts';
 import { earlierClip } from './earlier-clip.ts';
 import { present } from './parts.ts';
 import type { Run } from './run.ts';
 
 /** What a clip is drawn by, and how its camera ends where the clip's own path does not say so. */
-export interface DrawnPlan {
+export interface DrawnPlan extends EarlierStill {
   readonly seeds: DrawnSeeds;
   readonly drawing: Drawing;
   readonly camera?: CameraEnd;
-  /** Of an extension: what its earlier clip shows where nothing may move. */
-  readonly still?: CameraView;
 }
 
 export type Words = Pick<GenerateRequest, 'prompt' | 'negativePrompt'>;

@@ -8,15 +8,19 @@ import type { FloatTensor } from '../sessions/tensor.ts';
 import type { Conditioning, Drawing } from './conditioning.ts';
 import { type CameraView, cameraStart, viewOf } from './continued-camera.ts';
 import { decodeChunk, takeFrames } from './decode-frames.ts';
-import type { DrawnPlan } from './drawn-extension.ts';
 
 type Masked = Pick<GenerateRequest, 'motionWeights' | 'extension'>;
+
+export interface EarlierStill {
+  /** Of an extension: what its earlier clip shows where nothing may move. */
+  readonly still?: CameraView;
+}
 
 /** Whether stillView() will give one. */
 export function hasStill(
   pack: OpenPack,
   { motionWeights, extension }: Masked,
-  { still }: DrawnPlan,
+  { still }: EarlierStill,
 ): boolean {
   if (!motionWeights) return false;
   return extension ? still !== undefined : pack.optionalInputs.has('frame_views');
@@ -28,7 +32,7 @@ export function hasStill(
  */
 export function stillView(
   { motionWeights, extension }: Masked,
-  { still }: DrawnPlan,
+  { still }: EarlierStill,
   { cameraPath }: Conditioning,
 ): CameraView | undefined {
   if (!motionWeights) return undefined;
